@@ -1,0 +1,1 @@
+//! A diagnostic: code, span, message, help.

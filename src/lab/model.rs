@@ -1,0 +1,430 @@
+//! The types of a lab that makes sense: everything is decided but the host.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use regex::Regex;
+
+use crate::event::Stage;
+use crate::name::{
+    Bytes, DiskName, ExpectName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName,
+};
+
+/// What one lab file (and its overlays) describes, checked as a whole.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    /// Its name.
+    pub name: LabName,
+    /// The canonical path of its file: with the user, the lab's identity.
+    pub file: PathBuf,
+    /// The folder that relative paths start from.
+    pub folder: PathBuf,
+    /// Where its network lives.
+    pub place: Place,
+    /// Which accelerator its machines want.
+    pub accel: AccelChoice,
+    /// Its networks.
+    pub networks: BTreeMap<NetworkName, Network>,
+    /// What nodes are handed.
+    pub profiles: BTreeMap<ProfileName, Profile>,
+    /// Its machines.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Ports of the host's loopback that lead to a node.
+    pub publish: Vec<Publish>,
+    /// What must, or must never, happen.
+    pub expectations: BTreeMap<ExpectName, Expectation>,
+}
+
+/// Where a lab's network lives on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In namespaces of its own; needs no root.
+    Private,
+    /// In the host's own network namespace.
+    Host,
+}
+
+/// Which accelerator a lab asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccelChoice {
+    /// KVM if it boots what a lab boots, else TCG.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// One Ethernet segment.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Its name.
+    pub name: NetworkName,
+    /// The bridge's address, where the boot services answer, with the prefix length.
+    pub address: Ipv4Net,
+    /// The bridge's MAC address.
+    pub mac: Mac,
+    /// Largest frame payload in bytes.
+    pub mtu: u16,
+    /// Whether nodes reach the internet through it.
+    pub nat: bool,
+    /// How DHCP works on it.
+    pub dhcp: Dhcp,
+    /// Names.
+    pub dns: Dns,
+}
+
+/// How DHCP works on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dhcp {
+    /// We give addresses and boot files.
+    Server {
+        /// First and last address for clients without a reservation.
+        pool: Option<(Ipv4Addr, Ipv4Addr)>,
+        /// How long an address is lent.
+        lease: Duration,
+    },
+    /// Somebody else gives addresses, we give boot files.
+    Proxy,
+    /// We do not answer.
+    Off,
+}
+
+/// The DNS zone of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The domain of its nodes, without a trailing dot.
+    pub domain: String,
+    /// Further names, absolute, without a trailing dot.
+    pub records: BTreeMap<String, Vec<IpAddr>>,
+    /// Where other names are asked for.
+    pub upstream: Upstream,
+}
+
+/// Where names are looked up that the lab does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// Nowhere: they do not exist.
+    None,
+    /// The host's own resolver.
+    Host,
+    /// These servers.
+    Servers(Vec<SocketAddr>),
+}
+
+/// What a netbooting node is handed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: ProfileName,
+    /// The kernel.
+    pub kernel: FileRef,
+    /// Initial RAM disks, in order.
+    pub initrd: Vec<FileRef>,
+    /// Kernel arguments. iPXE expands `${…}` in them.
+    pub args: Vec<String>,
+}
+
+/// A file that a lab uses.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileRef {
+    /// A file of an image: `image:tiny/kernel`.
+    Image {
+        /// The image.
+        image: ImageName,
+        /// Name of the file in it.
+        file: String,
+    },
+    /// A file on the host, absolute.
+    Path(PathBuf),
+}
+
+impl std::fmt::Display for FileRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image { image, file } => write!(f, "image:{image}/{file}"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// One machine.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name, also its host name.
+    pub name: NodeName,
+    /// The firmware that it starts with.
+    pub firmware: Firmware,
+    /// The chip set.
+    pub machine: Chipset,
+    /// Number of virtual CPUs.
+    pub cpus: u8,
+    /// Memory.
+    pub memory: Bytes,
+    /// Its NICs, in the order of the lab file.
+    pub nics: Vec<Nic>,
+    /// Its disks, in the order of the lab file.
+    pub disks: Vec<Disk>,
+    /// What the firmware tries, in order.
+    pub boot: Boot,
+    /// What it is handed when it netboots.
+    pub profile: Option<ProfileName>,
+    /// When it is powered on.
+    pub start: Start,
+    /// Whether firmware waits are cut short.
+    pub pace: Pace,
+    /// SMBIOS system UUID.
+    pub uuid: uuid::Uuid,
+    /// SMBIOS system serial number.
+    pub serial: String,
+    /// SMBIOS chassis asset tag.
+    pub asset: String,
+    /// How cloud-init is seeded.
+    pub seed: Seed,
+}
+
+/// The firmware of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF without Secure Boot.
+    Uefi,
+    /// OVMF with Secure Boot on and the usual keys enrolled.
+    UefiSecure,
+}
+
+/// The chip set of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chipset {
+    /// ICH9, PCI Express.
+    Q35,
+    /// i440FX, PCI.
+    Pc,
+}
+
+/// One NIC of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nic {
+    /// Its name.
+    pub name: NicName,
+    /// The network it is plugged into.
+    pub network: NetworkName,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its reserved address; `None` takes one from the pool.
+    pub address: Option<Ipv4Addr>,
+    /// What the guest sees.
+    pub model: NicModel,
+    /// Whether QEMU's iPXE ROM sits on it; without, UEFI boots by its own PXE.
+    pub rom: bool,
+    /// Whether the cable is plugged in at power-on.
+    pub link_up: bool,
+}
+
+/// The model of a NIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NicModel {
+    /// virtio-net-pci.
+    Virtio,
+    /// Intel 82540EM.
+    E1000,
+    /// Intel 82574L.
+    E1000e,
+    /// Realtek 8139.
+    Rtl8139,
+    /// VMware vmxnet3.
+    Vmxnet3,
+}
+
+/// One disk of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its name.
+    pub name: DiskName,
+    /// Its size.
+    pub size: Bytes,
+    /// How it is attached.
+    pub bus: Bus,
+    /// Its serial number (at most 20 bytes, the limit of virtio-blk and ATA).
+    pub serial: String,
+    /// What is on it at first; blank if `None`.
+    pub source: Option<FileRef>,
+}
+
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// virtio-blk.
+    Virtio,
+    /// AHCI.
+    Sata,
+    /// virtio-scsi.
+    Scsi,
+    /// NVMe.
+    Nvme,
+}
+
+/// What the firmware tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Boot {
+    /// These, given to the firmware at every start.
+    Order(Vec<BootDevice>),
+    /// What a UEFI node's own variables say.
+    Nvram,
+}
+
+/// One thing a firmware can boot from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootDevice {
+    /// Every disk, in order.
+    Disk,
+    /// Every NIC, in order.
+    Network,
+    /// One disk.
+    OneDisk(DiskName),
+    /// One NIC.
+    OneNic(NicName),
+}
+
+/// When a node is powered on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the lab.
+    WithLab,
+    /// By `dryrack power on`.
+    Manual,
+}
+
+/// Whether firmware waits are cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as the machine allows.
+    Fast,
+    /// With the waits that metal has.
+    Real,
+}
+
+/// How cloud-init on a node is seeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seed {
+    /// Not at all.
+    None,
+    /// By a volume labelled CIDATA, and by HTTP at `/nocloud/NODE/`.
+    NoCloud {
+        /// A user-data file instead of the one that hands over the run's ssh key.
+        user_data: Option<PathBuf>,
+        /// Users that get the run's ssh key.
+        users: Vec<String>,
+    },
+}
+
+/// A port of the host's loopback that leads to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Port on 127.0.0.1.
+    pub port: u16,
+    /// The node.
+    pub node: NodeName,
+    /// The node's address.
+    pub address: Ipv4Addr,
+    /// The node's TCP port.
+    pub to: u16,
+}
+
+/// What must, or must never, happen.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// Its name.
+    pub name: ExpectName,
+    /// The nodes it holds for; each must meet it. Empty for a check of the lab as a whole (`command`).
+    pub nodes: Vec<NodeName>,
+    /// The expectation after which its time begins; the lab's start if `None`.
+    pub after: Option<ExpectName>,
+    /// The time it has. For `never`: how long it is watched (`None`: to the end of the run).
+    pub within: Option<Duration>,
+    /// How long it must stay true.
+    pub holds: Duration,
+    /// Whether it must or must never happen.
+    pub sense: Sense,
+    /// What is checked.
+    pub check: Check,
+}
+
+/// Whether a check must or must never succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sense {
+    /// `that`.
+    Must,
+    /// `never`.
+    Never,
+}
+
+/// What an expectation checks.
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// A line of the serial console matches.
+    Console(Regex),
+    /// The node came at least this far.
+    Stage(Stage),
+    /// A TCP port accepts.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// An HTTP GET answers.
+    Http {
+        /// The port.
+        port: u16,
+        /// Path and query.
+        path: String,
+        /// The status expected.
+        status: u16,
+        /// The body matches.
+        body: Option<Regex>,
+        /// Headers that must match, by lower-case name.
+        headers: BTreeMap<String, Regex>,
+    },
+    /// A name resolves. With a node: at the lab's DNS server, from the place.
+    Dns {
+        /// The name; the node's own where left out.
+        name: Option<String>,
+        /// The addresses expected (as a set); any where left out.
+        answer: Option<Vec<IpAddr>>,
+    },
+    /// A command run over ssh.
+    Ssh {
+        /// The user.
+        user: String,
+        /// The port.
+        port: u16,
+        /// Private key file; the run's own key where left out.
+        key: Option<PathBuf>,
+        /// The command; only the login where left out.
+        run: Option<String>,
+        /// The exit code expected.
+        exit: i32,
+        /// Standard output matches.
+        output: Option<Regex>,
+    },
+    /// The nodes form one healthy etcd cluster with one leader.
+    Etcd {
+        /// Client port.
+        port: u16,
+        /// Number of members; the number of nodes where left out.
+        members: usize,
+    },
+    /// A command run in the lab's place by `sh -c`.
+    Command {
+        /// The command.
+        run: String,
+        /// The exit code expected.
+        exit: i32,
+        /// Standard output matches.
+        output: Option<Regex>,
+    },
+}

@@ -1,0 +1,296 @@
+//! Names, MAC addresses, interface names and sizes: right by construction.
+//!
+//! Nothing here touches the host. What a lab file leaves out (MACs, UUIDs,
+//! interface names) is derived here from names alone, so that it is the same on
+//! every host and in every run.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// Why a text is not a name, an address or a size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
+
+fn check_name(text: &str) -> Result<(), Malformed> {
+    let refused = |why: &str| Err(Malformed(format!("`{text}` is not a name: {why}")));
+    if text.is_empty() {
+        return refused("it is empty");
+    }
+    if text.len() > 63 {
+        return refused("it has more than 63 characters (RFC 1035, section 2.3.4)");
+    }
+    if let Some(bad) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
+        return refused(&format!("`{}` is not a lower-case letter, a digit or a dash", bad.escape_default()));
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        return refused("it begins or ends with a dash");
+    }
+    Ok(())
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        ///
+        /// A DNS label (RFC 1035): lower-case letters, digits and inner dashes, at most 63.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text if it is a DNS label.
+            pub fn new(text: &str) -> Result<Self, Malformed> {
+                check_name(text)?;
+                Ok(Self(text.to_owned()))
+            }
+
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Malformed;
+            fn from_str(text: &str) -> Result<Self, Malformed> {
+                Self::new(text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+names! {
+    /// The name of a lab.
+    LabName,
+    /// The name of a network.
+    NetworkName,
+    /// The name of a node; also its host name.
+    NodeName,
+    /// The name of one NIC of a node.
+    NicName,
+    /// The name of one disk of a node.
+    DiskName,
+    /// The name of a profile.
+    ProfileName,
+    /// The name of an expectation.
+    ExpectName,
+    /// The name of an image.
+    ImageName,
+}
+
+/// A 48-bit MAC address, written `52:54:00:12:34:56`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Derives a locally administered unicast address from names, the same on every host.
+    pub fn derive(of: &[&str]) -> Self {
+        let digest = digest("mac", of);
+        // 52:54:00 is what people know as "a QEMU machine".
+        Self([0x52, 0x54, 0x00, digest[0], digest[1], digest[2]])
+    }
+
+    /// Tells whether the address belongs to a group (multicast or broadcast) and so to no NIC.
+    pub fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+
+    /// Returns the link-local IPv6 address that follows from the MAC (RFC 4291, appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+    }
+
+    /// Writes the address with dashes, as iPXE's `mac:hexhyp` and PXELINUX do.
+    pub fn hyphenated(self) -> String {
+        self.to_string().replace(':', "-")
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for Mac {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed(format!("`{text}` is not a MAC address like 52:54:00:12:34:56"));
+        let mut bytes = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(malformed)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
+        }
+        if parts.next().is_some() {
+            return Err(malformed());
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The name of a kernel network interface: at most 15 bytes (IFNAMSIZ less its NUL).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IfName(String);
+
+impl IfName {
+    /// Derives the name of an interface of ours: `dr`, one letter for its kind, eight hex digits of what it stands for.
+    pub fn derive(kind: char, of: &[&str]) -> Self {
+        let d = digest("interface", of);
+        Self(format!("dr{kind}{:02x}{:02x}{:02x}{:02x}", d[0], d[1], d[2], d[3]))
+    }
+
+    /// Takes the name of an interface that exists already.
+    pub fn new(text: &str) -> Result<Self, Malformed> {
+        let fits = !text.is_empty() && text.len() <= 15 && text != "." && text != "..";
+        if !fits || text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
+            return Err(Malformed(format!(
+                "`{text}` cannot be the name of a network interface (1 to 15 bytes, no `/`, no blanks)"
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A number of bytes, written `4GiB`, `512MiB` or `10GB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl Bytes {
+    /// Returns `count` mebibytes.
+    pub const fn mebi(count: u64) -> Self {
+        Self(count << 20)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, size) = UNITS
+            .iter()
+            .filter(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size))
+            .max_by_key(|(_, size)| *size)
+            .unwrap_or(&("B", 1));
+        write!(f, "{}{unit}", self.0 / size)
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed(format!("`{text}` is not a size like 512MiB or 4GiB"));
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let (_, size) = UNITS.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(malformed)?;
+        let number: u64 = number.parse().map_err(|_| malformed())?;
+        number.checked_mul(*size).map(Self).ok_or_else(malformed)
+    }
+}
+
+/// Hashes names into bytes that are the same on every host: each part is length-prefixed, so `["a","bc"]` is not `["ab","c"]`.
+pub fn digest(domain: &str, of: &[&str]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in std::iter::once(&domain).chain(of) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_dns_labels() {
+        assert!(NodeName::new("node-1").is_ok());
+        for bad in ["", "Node", "a_b", "-a", "a-", "ä", "a.b", &"a".repeat(64)] {
+            assert!(NodeName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn macs_round_trip() {
+        let mac: Mac = "52-54-00-AB-cd-01".parse().unwrap();
+        assert_eq!(mac.to_string(), "52:54:00:ab:cd:01");
+        assert_eq!(mac.link_local().to_string(), "fe80::5054:ff:feab:cd01");
+        for bad in ["", "52:54:00:ab:cd", "52:54:00:ab:cd:01:02", "52:54:00:ab:cd:0g", "5254:00:ab:cd:01"] {
+            assert!(bad.parse::<Mac>().is_err(), "{bad}");
+        }
+        assert!(!Mac::derive(&["lab", "node"]).is_group());
+    }
+
+    #[test]
+    fn sizes_round_trip() {
+        for text in ["4GiB", "512MiB", "10GB", "1B", "1536MiB"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+        for bad in ["", "4", "GiB", "4 gib", "-1GiB", "99999999999TiB", "1.5GiB"] {
+            assert!(bad.parse::<Bytes>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn derived_interface_names_fit_and_differ() {
+        let one = IfName::derive('t', &["lab", "ab", "c"]);
+        let other = IfName::derive('t', &["lab", "a", "bc"]);
+        assert!(one.as_str().len() <= 15);
+        assert_ne!(one, other);
+    }
+}

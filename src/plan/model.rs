@@ -1,0 +1,444 @@
+//! The types of a plan: every effect that a lab needs on this host, fully decided, in order.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use crate::lab::FileRef;
+use crate::name::{Bytes, DiskName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName};
+
+/// Every effect that a lab needs on this host, fully decided, in order.
+///
+/// Paths that begin with `node/` are relative to the run folder; QEMU is started
+/// in `node/NAME` and its arguments name files there (which also keeps socket
+/// paths below 108 bytes).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Name of the lab.
+    pub lab: LabName,
+    /// Where its network lives.
+    pub place: Place,
+    /// The accelerator of its machines.
+    pub accel: Accel,
+    /// The effects, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Where the network of a plan lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In namespaces of its own.
+    Private,
+    /// In the host's network namespace.
+    Host,
+}
+
+/// What executes guest code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accel {
+    /// Hardware virtualisation.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl Accel {
+    /// Returns QEMU's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// One effect of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Builds an image into the cache. Carried out before the place is made.
+    BuildImage {
+        /// The image.
+        image: ImageName,
+    },
+    /// Makes the namespaces that the rest lives in. Carried out before the supervisor runs.
+    MakePlace {
+        /// The way out, if a network has `nat`.
+        way_out: Option<WayOut>,
+    },
+    /// Listens on a port of the host's loopback and leads it to a node.
+    Publish {
+        /// Where the host listens.
+        listen: SocketAddr,
+        /// The node it leads to.
+        node: NodeName,
+        /// Where connections go.
+        to: SocketAddr,
+    },
+    /// Writes `hosts` and `resolv.conf` of the place (private places only).
+    NameFiles {
+        /// Lines of `/etc/hosts`.
+        hosts: Vec<(IpAddr, String)>,
+        /// Name server of the place.
+        nameserver: Option<Ipv4Addr>,
+        /// Search domain of the place.
+        search: Vec<String>,
+    },
+    /// Makes a bridge and brings it up.
+    Bridge(BridgePlan),
+    /// Lets the place forward IPv4.
+    Forward {
+        /// The value before, to which undo returns.
+        was: bool,
+    },
+    /// Loads a table of our own into nftables.
+    Firewall(FirewallPlan),
+    /// Adds one rule to a chain of somebody else that drops forwarded traffic.
+    ForeignAccept(ForeignAccept),
+    /// Starts the boot services of a network.
+    Serve(Box<ServicePlan>),
+    /// Makes a disk of a node.
+    Disk(DiskPlan),
+    /// Copies the template of a UEFI node's variables.
+    Variables {
+        /// The node.
+        node: NodeName,
+        /// The template.
+        template: PathBuf,
+        /// Where the copy goes.
+        path: PathBuf,
+    },
+    /// Writes the cloud-init seed of a node.
+    Seed(SeedPlan),
+    /// Makes a TAP and puts it on its bridge.
+    Tap(TapPlan),
+    /// Starts a machine, paused.
+    Machine(Box<MachinePlan>),
+    /// Lets a machine run.
+    PowerOn {
+        /// The node.
+        node: NodeName,
+    },
+}
+
+/// How a private place reaches the world: pasta, with addresses of our own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayOut {
+    /// The interface inside the place.
+    pub interface: IfName,
+    /// Its address.
+    pub address: Ipv4Net,
+    /// The gateway.
+    pub gateway: Ipv4Addr,
+    /// An address at which the host's resolver answers.
+    pub resolver: Ipv4Addr,
+}
+
+/// A bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgePlan {
+    /// The network it is.
+    pub network: NetworkName,
+    /// Its name in the kernel.
+    pub interface: IfName,
+    /// Its full name, kept as the interface's alias.
+    pub alias: String,
+    /// Its MAC address.
+    pub mac: Mac,
+    /// Its MTU.
+    pub mtu: u16,
+    /// Its IPv4 address.
+    pub address: Ipv4Net,
+    /// Its link-local IPv6 address.
+    pub link_local: Ipv6Net,
+}
+
+/// A TAP on a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapPlan {
+    /// The node whose NIC it is.
+    pub node: NodeName,
+    /// The NIC.
+    pub nic: NicName,
+    /// Its name in the kernel.
+    pub interface: IfName,
+    /// Its full name, kept as the interface's alias.
+    pub alias: String,
+    /// The bridge it is put on.
+    pub bridge: IfName,
+    /// Its MTU.
+    pub mtu: u16,
+}
+
+/// A table of our own in nftables (family `ip`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallPlan {
+    /// Name of the table.
+    pub table: String,
+    /// Subnets whose traffic to elsewhere is masqueraded.
+    pub masquerade: Vec<Masquerade>,
+}
+
+/// One masqueraded subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Masquerade {
+    /// The bridge it comes from.
+    pub bridge: IfName,
+    /// The subnet.
+    pub subnet: Ipv4Net,
+}
+
+/// One rule in a chain of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignAccept {
+    /// nftables family.
+    pub family: String,
+    /// Table.
+    pub table: String,
+    /// Chain.
+    pub chain: String,
+    /// Whose it is, for people.
+    pub owner: String,
+    /// The bridge whose traffic is accepted.
+    pub bridge: IfName,
+    /// Comment by which undo finds the rule.
+    pub comment: String,
+}
+
+/// The boot services of one network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServicePlan {
+    /// The network.
+    pub network: NetworkName,
+    /// The bridge.
+    pub interface: IfName,
+    /// The bridge's MAC address.
+    pub mac: Mac,
+    /// The bridge's address.
+    pub address: Ipv4Net,
+    /// The bridge's link-local IPv6 address.
+    pub link_local: Ipv6Addr,
+    /// The network's MTU.
+    pub mtu: u16,
+    /// Its nodes' NICs.
+    pub hosts: Vec<HostPlan>,
+    /// DHCP; `None` when off.
+    pub dhcp: Option<DhcpPlan>,
+    /// Names.
+    pub dns: DnsPlan,
+    /// Files by path, for TFTP and HTTP alike; paths have no leading slash.
+    pub files: BTreeMap<String, ServedFile>,
+    /// Texts by path, for HTTP (scripts, cloud-init seeds); paths have no leading slash.
+    pub texts: BTreeMap<String, ServedText>,
+}
+
+/// A file that a service hands out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedFile {
+    /// Where it is.
+    pub source: FileRef,
+    /// `kernel`, `initrd`, `loader` or `file`.
+    pub role: String,
+}
+
+/// A text that a service hands out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedText {
+    /// The text. `{{ssh-key}}` stands for the run's public key, which no plan holds.
+    pub body: String,
+    /// `script` or `seed`.
+    pub role: String,
+}
+
+/// One NIC as the boot services know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPlan {
+    /// The node.
+    pub node: NodeName,
+    /// The hardware address.
+    pub mac: Mac,
+    /// The reserved address.
+    pub address: Option<Ipv4Addr>,
+    /// What a booting firmware is told; `None` if the node is not netbooted.
+    pub boot: Option<BootPlan>,
+    /// Whether iPXE is told not to wait for ProxyDHCP offers (175.176).
+    pub no_proxy_wait: bool,
+}
+
+/// What a booting firmware is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootPlan {
+    /// URL of the script for iPXE.
+    pub script: String,
+    /// Boot file for BIOS clients that are not iPXE (option 93: 0), by TFTP.
+    pub bios: String,
+    /// Boot file for x86-64 UEFI clients that are not iPXE (option 93: 7, 9), by TFTP.
+    pub uefi: String,
+}
+
+/// DHCP on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpPlan {
+    /// Whether we give addresses (`true`) or only boot files beside another server.
+    pub authoritative: bool,
+    /// Addresses for clients without a reservation.
+    pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// Seconds that an address is lent.
+    pub lease_seconds: u32,
+    /// Default route (option 3).
+    pub router: Option<Ipv4Addr>,
+    /// Name server (option 6).
+    pub nameserver: Ipv4Addr,
+    /// Domain (option 15).
+    pub domain: String,
+}
+
+/// DNS on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsPlan {
+    /// The zone of the network's nodes.
+    pub domain: String,
+    /// Absolute names without a trailing dot, with their addresses. Also answers reverse.
+    pub records: BTreeMap<String, Vec<IpAddr>>,
+    /// Reverse zones that we answer for, as subnets.
+    pub reverse: Vec<Ipv4Net>,
+    /// Servers for everything else; empty: such names do not exist.
+    pub upstream: Vec<SocketAddr>,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskPlan {
+    /// The node.
+    pub node: NodeName,
+    /// The disk.
+    pub disk: DiskName,
+    /// The qcow2 file, relative to the run folder.
+    pub path: PathBuf,
+    /// Virtual size.
+    pub size: Bytes,
+    /// What lies below it.
+    pub backing: Option<FileRef>,
+}
+
+/// A cloud-init seed: a FAT volume labelled CIDATA.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedPlan {
+    /// The node.
+    pub node: NodeName,
+    /// The volume, relative to the run folder.
+    pub path: PathBuf,
+    /// Its files by name. `{{ssh-key}}` stands for the run's public key, which no plan holds.
+    pub files: BTreeMap<String, String>,
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachinePlan {
+    /// The node.
+    pub node: NodeName,
+    /// The QEMU program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub argv: Vec<String>,
+    /// Small files that it reads, by path relative to `node/NAME`.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Whether a key is pressed while iPXE's banner stands.
+    pub skip_banner: bool,
+    /// Its NICs: QEMU device id by name.
+    pub nics: Vec<MachineNic>,
+    /// Seconds until a firmware that says nothing is reported.
+    pub memory: Bytes,
+}
+
+/// A NIC of a running machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineNic {
+    /// The NIC.
+    pub nic: NicName,
+    /// QEMU's device id, for `set_link`.
+    pub id: String,
+    /// The TAP.
+    pub interface: IfName,
+    /// Whether the cable is plugged in at power-on.
+    pub link_up: bool,
+}
+
+/// What a plan needs to know of the host. Gathered by `host::facts`, given as an argument.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Whether we are root.
+    pub root: bool,
+    /// Logical CPUs.
+    pub cpus: u32,
+    /// Memory that is free for machines.
+    pub free_memory: Bytes,
+    /// QEMU, if there is one.
+    pub qemu: Option<Qemu>,
+    /// UEFI firmware that QEMU's descriptors name, in their order of preference.
+    pub firmware: Vec<FirmwareFile>,
+    /// The accelerator that passed the self-test.
+    pub accel: Accel,
+    /// Path of `pasta`, if there is one.
+    pub pasta: Option<PathBuf>,
+    /// Path of `nft`, if there is one.
+    pub nft: Option<PathBuf>,
+    /// Path of `qemu-img`, if there is one.
+    pub qemu_img: Option<PathBuf>,
+    /// Whether the host forwards IPv4 already.
+    pub ip_forward: bool,
+    /// IPv4 subnets that the host has routes to.
+    pub subnets: Vec<Ipv4Net>,
+    /// Name servers of the host, without those on its loopback.
+    pub resolvers: Vec<IpAddr>,
+    /// Chains of others that drop forwarded traffic.
+    pub forward_drops: Vec<ForwardDrop>,
+    /// Images that are built already.
+    pub built: Vec<ImageName>,
+}
+
+/// A chain of somebody else that drops forwarded traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardDrop {
+    /// Who keeps it: `docker`, `ufw`, `firewalld`, or the table's name.
+    pub owner: String,
+    /// nftables family.
+    pub family: String,
+    /// Table.
+    pub table: String,
+    /// The chain with the drop.
+    pub chain: String,
+    /// The chain in which the owner wants rules of others (`DOCKER-USER`), if it has one.
+    pub user_chain: Option<String>,
+}
+
+/// A QEMU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qemu {
+    /// Path of `qemu-system-x86_64`.
+    pub program: PathBuf,
+    /// Its version.
+    pub version: (u32, u32, u32),
+}
+
+/// One UEFI firmware, as QEMU's firmware descriptors describe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirmwareFile {
+    /// The code, read-only.
+    pub code: PathBuf,
+    /// The template of the variable store.
+    pub variables: PathBuf,
+    /// Whether it has Secure Boot.
+    pub secure_boot: bool,
+    /// Whether keys are enrolled, so that Secure Boot is on.
+    pub enrolled_keys: bool,
+    /// Whether it needs system management mode.
+    pub requires_smm: bool,
+    /// Machine type patterns that it supports (`pc-q35-*`).
+    pub machines: Vec<String>,
+}
