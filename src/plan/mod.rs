@@ -3,5 +3,7 @@
 //! Pure: the same lab and host facts give the same plan, byte for byte.
 
 mod model;
+mod refusal;
 
 pub use model::*;
+pub use refusal::Refusal;

@@ -1,0 +1,27 @@
+//! Why a host cannot carry a lab.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Why this host cannot carry a lab, and what would help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What is missing, on what.
+    pub why: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// Makes a refusal.
+    pub fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n\nhint: {}", self.why, self.hint)
+    }
+}
