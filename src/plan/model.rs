@@ -266,8 +266,9 @@ pub struct HostPlan {
     pub address: Option<Ipv4Addr>,
     /// What a booting firmware is told; `None` if the node is not netbooted.
     pub boot: Option<BootPlan>,
-    /// Whether iPXE is told not to wait for ProxyDHCP offers (175.176).
-    pub no_proxy_wait: bool,
+    /// Whether waits of its firmware are cut short: iPXE is told not to wait for ProxyDHCP offers (175.176), and its
+    /// router solicitations are answered although the network has no IPv6.
+    pub cut_waits: bool,
 }
 
 /// What a booting firmware is told.
@@ -335,6 +336,8 @@ pub struct SeedPlan {
     pub path: PathBuf,
     /// Its files by name. `{{ssh-key}}` stands for the run's public key, which no plan holds.
     pub files: BTreeMap<String, String>,
+    /// Files that are copied as they are from the host, by name.
+    pub copies: BTreeMap<String, PathBuf>,
 }
 
 /// One machine.
@@ -352,7 +355,7 @@ pub struct MachinePlan {
     pub skip_banner: bool,
     /// Its NICs: QEMU device id by name.
     pub nics: Vec<MachineNic>,
-    /// Seconds until a firmware that says nothing is reported.
+    /// Memory that it takes.
     pub memory: Bytes,
 }
 
