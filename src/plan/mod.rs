@@ -1,9 +1,144 @@
 //! Every effect in order, its undo, the QEMU command lines, the boot decisions.
 //!
-//! Pure: the same lab and host facts give the same plan, byte for byte.
+//! Pure: the same lab and host facts give the same plan, byte for byte. A plan
+//! leaves nothing to decide while it is carried out.
 
+mod boot;
 mod model;
+mod network;
+mod qemu;
 mod refusal;
+mod text;
+mod undo;
 
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+
+pub use boot::SSH_KEY;
 pub use model::*;
 pub use refusal::Refusal;
+pub use undo::Undo;
+
+use crate::lab::{self, AccelChoice, Firmware, Lab, Node, Start};
+use crate::name::{Bytes, ImageName};
+use network::Wiring;
+
+/// Decides every effect that the lab needs on this host, in order, or says why this host cannot carry it.
+pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
+    let wiring = Wiring::new(lab, facts)?;
+    let accel = accel(lab.accel, facts.accel)?;
+    check_memory(lab, facts.free_memory)?;
+    let place = wiring.place();
+
+    let mut steps = Vec::new();
+    if place == Place::Private {
+        steps.push(Step::MakePlace { way_out: wiring.way_out() });
+        steps.push(wiring.name_files());
+    }
+    steps.extend(lab.publish.iter().map(|publish| Step::Publish {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, publish.port)),
+        node: publish.node.clone(),
+        to: SocketAddr::from((publish.address, publish.to)),
+    }));
+    steps.extend(lab.networks.values().map(|network| Step::Bridge(wiring.bridge(network))));
+    steps.extend(wiring.nat());
+    steps.extend(lab.networks.values().map(|network| Step::Serve(Box::new(wiring.services(network)))));
+    for node in lab.nodes.values() {
+        steps.extend(machine_steps(lab, node, facts, accel, &wiring)?);
+    }
+    let at_start = |node: &&Node| node.start == Start::WithLab;
+    steps.extend(
+        lab.nodes.values().filter(at_start).map(|node| Step::PowerOn { node: node.name.clone() }),
+    );
+
+    let unbuilt = images(&steps).into_iter().filter(|image| !facts.built.contains(image));
+    let steps = unbuilt.map(|image| Step::BuildImage { image }).chain(steps.clone()).collect();
+    Ok(Plan { lab: lab.name.clone(), place, accel, steps })
+}
+
+fn accel(choice: AccelChoice, tested: Accel) -> Result<Accel, Refusal> {
+    match (choice, tested) {
+        (AccelChoice::Tcg, _) => Ok(Accel::Tcg),
+        (AccelChoice::Auto, tested) => Ok(tested),
+        (AccelChoice::Kvm, Accel::Kvm) => Ok(Accel::Kvm),
+        (AccelChoice::Kvm, Accel::Tcg) => Err(Refusal::new(
+            "the lab asks for `accel = \"kvm\"`, but KVM does not boot a machine on this host",
+            "run `dryrack doctor` to see why, or set `accel = \"auto\"`",
+        )),
+    }
+}
+
+fn check_memory(lab: &Lab, free: Bytes) -> Result<(), Refusal> {
+    let wanted: u64 = lab.nodes.values().filter(|n| n.start == Start::WithLab).map(|n| n.memory.0).sum();
+    if wanted <= free.0 {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("the nodes take {} of memory, this host has {} free", mebibytes(wanted), mebibytes(free.0)),
+        "give the nodes less memory, start some of them by hand (`start = \"manual\"`), or stop other labs",
+    ))
+}
+
+fn mebibytes(bytes: u64) -> Bytes {
+    Bytes(bytes >> 20 << 20)
+}
+
+fn machine_steps(
+    lab: &Lab,
+    node: &Node,
+    facts: &HostFacts,
+    accel: Accel,
+    wiring: &Wiring<'_>,
+) -> Result<Vec<Step>, Refusal> {
+    let folder = format!("node/{}", node.name);
+    let mut steps: Vec<Step> = Vec::new();
+    for disk in &node.disks {
+        steps.push(Step::Disk(DiskPlan {
+            node: node.name.clone(),
+            disk: disk.name.clone(),
+            path: format!("{folder}/{}.qcow2", disk.name).into(),
+            size: disk.size,
+            backing: disk.source.clone(),
+        }));
+    }
+    if node.firmware != Firmware::Bios {
+        let template = qemu::firmware(node, facts)?.variables.clone();
+        let path = format!("{folder}/vars.fd").into();
+        steps.push(Step::Variables { node: node.name.clone(), template, path });
+    }
+    steps.extend(boot::seed(node).map(Step::Seed));
+    let taps = wiring.taps(node);
+    let machine = qemu::machine_plan(lab, node, facts, accel, &taps)?;
+    steps.extend(taps.into_iter().map(Step::Tap));
+    steps.push(Step::Machine(Box::new(machine)));
+    Ok(steps)
+}
+
+/// Returns the images that the steps read from, each once, in order of name.
+fn images(steps: &[Step]) -> BTreeSet<ImageName> {
+    let of = |file: &lab::FileRef| match file {
+        lab::FileRef::Image { image, file: _ } => Some(image.clone()),
+        lab::FileRef::Path(_) => None,
+    };
+    let mut images = BTreeSet::new();
+    for step in steps {
+        match step {
+            Step::Serve(service) => images.extend(service.files.values().filter_map(|file| of(&file.source))),
+            Step::Disk(disk) => images.extend(disk.backing.as_ref().and_then(of)),
+            Step::BuildImage { .. }
+            | Step::MakePlace { .. }
+            | Step::Publish { .. }
+            | Step::NameFiles { .. }
+            | Step::Bridge(_)
+            | Step::Forward { .. }
+            | Step::Firewall(_)
+            | Step::ForeignAccept(_)
+            | Step::Variables { .. }
+            | Step::Seed(_)
+            | Step::Tap(_)
+            | Step::Machine(_)
+            | Step::PowerOn { .. } => {}
+        }
+    }
+    images
+}

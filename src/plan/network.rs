@@ -1,0 +1,293 @@
+//! Bridges, TAPs, forwarding, names and the services of each network.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{
+    BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostPlan, Masquerade, Place, Refusal,
+    ServicePlan, Step, TapPlan, WayOut, boot,
+};
+use crate::lab::{self, Dhcp, Lab, Network, Nic, Node, Pace, Upstream};
+use crate::name::{IfName, Mac, NetworkName};
+
+/// Where a private place may put its way out, by preference: documentation and benchmark ranges that nobody routes
+/// (RFC 5737, RFC 2544).
+const WAYS_OUT: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(192, 0, 2, 0),
+    Ipv4Addr::new(198, 51, 100, 0),
+    Ipv4Addr::new(203, 0, 113, 0),
+    Ipv4Addr::new(198, 18, 0, 0),
+];
+const DNS_PORT: u16 = 53;
+
+/// The networks of a lab on this host: what every part of the plan asks them for.
+pub(super) struct Wiring<'a> {
+    lab: &'a Lab,
+    facts: &'a HostFacts,
+    way_out: Option<WayOut>,
+}
+
+impl<'a> Wiring<'a> {
+    /// Decides how the lab's networks are wired, or says why they cannot be.
+    pub(super) fn new(lab: &'a Lab, facts: &'a HostFacts) -> Result<Self, Refusal> {
+        let mut wiring = Self { lab, facts, way_out: None };
+        let private = lab.place == lab::Place::Private;
+        if private && lab.networks.values().any(|network| network.nat) {
+            wiring.way_out = Some(wiring.choose_way_out()?);
+        }
+        if !private {
+            wiring.check_host_subnets()?;
+        }
+        if lab.networks.values().any(|network| network.nat) && facts.nft.is_none() {
+            return Err(Refusal::new(
+                "`nat = true` needs the program `nft`, which this host does not have",
+                "install the package `nftables`, or set `nat = false`",
+            ));
+        }
+        Ok(wiring)
+    }
+
+    /// Returns the way out of a private place.
+    pub(super) fn way_out(&self) -> Option<WayOut> {
+        self.way_out.clone()
+    }
+
+    fn choose_way_out(&self) -> Result<WayOut, Refusal> {
+        if self.facts.pasta.is_none() {
+            return Err(Refusal::new(
+                "`nat = true` in a private place needs the program `pasta`, which this host does not have",
+                "install the package `passt`, or set `nat = false`",
+            ));
+        }
+        let free = |net: &Ipv4Net| {
+            let taken = self.lab.networks.values().map(|network| &network.address).chain(&self.facts.subnets);
+            !taken.into_iter().any(|other| other.prefix_len() > 0 && overlap(net, other))
+        };
+        let net = WAYS_OUT
+            .iter()
+            .map(|base| Ipv4Net::new(*base, 24).expect("24 is a prefix length"))
+            .find(free)
+            .ok_or_else(|| {
+                Refusal::new(
+                    "every subnet that the way out could take is in use by the lab or the host",
+                    "free one of 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 198.18.0.0/24",
+                )
+            })?;
+        let at = |last: u8| {
+            let [a, b, c, _] = net.network().octets();
+            Ipv4Addr::new(a, b, c, last)
+        };
+        Ok(WayOut {
+            interface: IfName::new("wan").expect("`wan` is an interface name"),
+            address: Ipv4Net::new(at(2), 24).expect("24 is a prefix length"),
+            gateway: at(1),
+            resolver: at(3),
+        })
+    }
+
+    fn check_host_subnets(&self) -> Result<(), Refusal> {
+        for network in self.lab.networks.values() {
+            let clash = self.facts.subnets.iter().find(|net| net.prefix_len() > 0 && overlap(net, &network.address));
+            if let Some(net) = clash {
+                return Err(Refusal::new(
+                    format!("network {} ({}) overlaps with {net}, which this host uses", network.name, network.address),
+                    "give the network another address, or leave out `place = \"host\"`",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What interface names are derived from. In the host's own namespace two labs of one name may meet, so there the
+    /// lab's file counts too.
+    fn identity(&self) -> Vec<&str> {
+        match self.lab.place {
+            lab::Place::Private => vec![self.lab.name.as_str()],
+            lab::Place::Host => vec![self.lab.name.as_str(), self.lab.file.to_str().unwrap_or_default()],
+        }
+    }
+
+    fn interface(&self, kind: char, of: &[&str]) -> IfName {
+        IfName::derive(kind, &[self.identity().as_slice(), of].concat())
+    }
+
+    fn bridge_name(&self, network: &NetworkName) -> IfName {
+        self.interface('b', &[network.as_str()])
+    }
+
+    /// Returns the step that names the place's hosts (private places only).
+    pub(super) fn name_files(&self) -> Step {
+        let mut hosts: Vec<(IpAddr, String)> = vec![(Ipv4Addr::LOCALHOST.into(), "localhost".to_owned())];
+        for (name, addresses) in self.records() {
+            hosts.extend(addresses.into_iter().map(|address| (address, name.clone())));
+        }
+        let mut search: Vec<String> = self.lab.networks.values().map(|n| n.dns.domain.clone()).collect();
+        search.dedup();
+        Step::NameFiles {
+            hosts,
+            nameserver: self.lab.networks.values().next().map(|network| network.address.addr()),
+            search,
+        }
+    }
+
+    /// Returns the bridge of a network.
+    pub(super) fn bridge(&self, network: &Network) -> BridgePlan {
+        BridgePlan {
+            network: network.name.clone(),
+            interface: self.bridge_name(&network.name),
+            alias: format!("dryrack {} network {}", self.lab.name, network.name),
+            mac: network.mac,
+            mtu: network.mtu,
+            address: network.address,
+            link_local: link_local(network.mac),
+        }
+    }
+
+    /// Returns the TAPs of a node, in the order of its NICs.
+    pub(super) fn taps(&self, node: &Node) -> Vec<TapPlan> {
+        let tap = |nic: &Nic| TapPlan {
+            node: node.name.clone(),
+            nic: nic.name.clone(),
+            interface: self.interface('t', &[node.name.as_str(), nic.name.as_str()]),
+            alias: format!("dryrack {} node {} nic {}", self.lab.name, node.name, nic.name),
+            bridge: self.bridge_name(&nic.network),
+            mtu: self.lab.networks[&nic.network].mtu,
+        };
+        node.nics.iter().map(tap).collect()
+    }
+
+    /// Returns the steps by which nodes reach the world, if a network has `nat`.
+    pub(super) fn nat(&self) -> Vec<Step> {
+        let networks: Vec<&Network> = self.lab.networks.values().filter(|network| network.nat).collect();
+        if networks.is_empty() {
+            return Vec::new();
+        }
+        let host = self.lab.place == lab::Place::Host;
+        let mut steps = Vec::new();
+        if !(host && self.facts.ip_forward) {
+            steps.push(Step::Forward { was: false });
+        }
+        let table = format!("dryrack_{}", &self.interface('n', &[]).as_str()[3..]);
+        let masquerade = networks
+            .iter()
+            .map(|network| Masquerade { bridge: self.bridge_name(&network.name), subnet: network.address.trunc() });
+        steps.push(Step::Firewall(FirewallPlan { table: table.clone(), masquerade: masquerade.collect() }));
+        if host {
+            for drop in &self.facts.forward_drops {
+                steps.extend(networks.iter().map(|network| {
+                    Step::ForeignAccept(ForeignAccept {
+                        family: drop.family.clone(),
+                        table: drop.table.clone(),
+                        chain: drop.user_chain.clone().unwrap_or_else(|| drop.chain.clone()),
+                        owner: drop.owner.clone(),
+                        bridge: self.bridge_name(&network.name),
+                        comment: format!("{table} {}", network.name),
+                    })
+                }));
+            }
+        }
+        steps
+    }
+
+    /// Returns the boot services of a network.
+    pub(super) fn services(&self, network: &Network) -> ServicePlan {
+        let server = network.address.addr();
+        let attached = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
+        let nodes: Vec<&Node> = self.lab.nodes.values().filter(attached).collect();
+        let host = |node: &Node, nic: &Nic| HostPlan {
+            node: node.name.clone(),
+            mac: nic.mac,
+            address: nic.address,
+            boot: boot::boot_plan(node, server),
+            cut_waits: node.pace == Pace::Fast,
+        };
+        let hosts = nodes
+            .iter()
+            .flat_map(|node| node.nics.iter().map(move |nic| (*node, nic)))
+            .filter(|(_, nic)| nic.network == network.name)
+            .map(|(node, nic)| host(node, nic));
+        ServicePlan {
+            network: network.name.clone(),
+            interface: self.bridge_name(&network.name),
+            mac: network.mac,
+            address: network.address,
+            link_local: network.mac.link_local(),
+            mtu: network.mtu,
+            hosts: hosts.collect(),
+            dhcp: self.dhcp(network),
+            dns: self.dns(network),
+            files: boot::files(self.lab, &nodes),
+            texts: boot::texts(self.lab, &nodes, server),
+        }
+    }
+
+    fn dhcp(&self, network: &Network) -> Option<DhcpPlan> {
+        let (authoritative, pool, lease_seconds) = match &network.dhcp {
+            Dhcp::Off => return None,
+            Dhcp::Proxy => (false, None, 0),
+            Dhcp::Server { pool, lease } => (true, *pool, u32::try_from(lease.as_secs()).unwrap_or(u32::MAX)),
+        };
+        Some(DhcpPlan {
+            authoritative,
+            pool,
+            lease_seconds,
+            router: network.nat.then(|| network.address.addr()),
+            nameserver: network.address.addr(),
+            domain: network.dns.domain.clone(),
+        })
+    }
+
+    fn dns(&self, network: &Network) -> DnsPlan {
+        let upstream = match &network.dns.upstream {
+            Upstream::None => Vec::new(),
+            Upstream::Servers(servers) => servers.clone(),
+            Upstream::Host => match &self.way_out {
+                Some(way) => vec![SocketAddr::from((way.resolver, DNS_PORT))],
+                None => self.facts.resolvers.iter().map(|address| SocketAddr::from((*address, DNS_PORT))).collect(),
+            },
+        };
+        DnsPlan {
+            domain: network.dns.domain.clone(),
+            records: self.records(),
+            reverse: self.lab.networks.values().map(|network| network.address.trunc()).collect(),
+            upstream,
+        }
+    }
+
+    /// Every name of the lab: nodes by their reserved addresses, further records, and `boot` for the bridge itself.
+    fn records(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut records: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        for network in self.lab.networks.values() {
+            let domain = &network.dns.domain;
+            for node in self.lab.nodes.values() {
+                let nics = node.nics.iter().filter(|nic| nic.network == network.name);
+                for address in nics.filter_map(|nic| nic.address) {
+                    records.entry(format!("{}.{domain}", node.name)).or_default().push(address.into());
+                }
+            }
+            for (name, addresses) in &network.dns.records {
+                records.entry(name.clone()).or_default().extend(addresses);
+            }
+        }
+        records
+    }
+
+    /// Returns the plan's word for the lab's place.
+    pub(super) fn place(&self) -> Place {
+        match self.lab.place {
+            lab::Place::Private => Place::Private,
+            lab::Place::Host => Place::Host,
+        }
+    }
+}
+
+fn link_local(mac: Mac) -> Ipv6Net {
+    Ipv6Net::new(mac.link_local(), 64).expect("64 is a prefix length")
+}
+
+fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
+    let (one, other) = (IpNet::V4(one.trunc()), IpNet::V4(other.trunc()));
+    one.contains(&other) || other.contains(&one)
+}

@@ -1,0 +1,109 @@
+//! Steps as people read them, one line each.
+
+use std::fmt;
+
+use super::{Plan, Step};
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuildImage { image } => write!(f, "build image {image}"),
+            Self::MakePlace { way_out: None } => write!(f, "make a private place without a way out"),
+            Self::MakePlace { way_out: Some(way) } => {
+                write!(f, "make a private place; way out by pasta: {} {}", way.interface, way.address)
+            }
+            Self::Publish { listen, node, to } => write!(f, "publish {node} at {listen}, to {to}"),
+            Self::NameFiles { nameserver, .. } => match nameserver {
+                Some(server) => write!(f, "write hosts and resolv.conf, name server {server}"),
+                None => write!(f, "write hosts and resolv.conf, no name server"),
+            },
+            Self::Bridge(bridge) => write!(
+                f,
+                "make bridge {} for network {}: {}, {}, mtu {}",
+                bridge.interface, bridge.network, bridge.address, bridge.mac, bridge.mtu
+            ),
+            Self::Forward { .. } => write!(f, "forward IPv4"),
+            Self::Firewall(firewall) => {
+                let subnets: Vec<_> =
+                    firewall.masquerade.iter().map(|m| m.subnet.to_string()).collect();
+                write!(f, "load nftables table ip {}: masquerade {}", firewall.table, subnets.join(", "))
+            }
+            Self::ForeignAccept(rule) => write!(
+                f,
+                "accept traffic of {} in {}'s nftables chain {} {} {}",
+                rule.bridge, rule.owner, rule.family, rule.table, rule.chain
+            ),
+            Self::Serve(service) => {
+                let mut services = Vec::new();
+                match &service.dhcp {
+                    Some(dhcp) if dhcp.authoritative => services.push("dhcp"),
+                    Some(_) => services.push("proxydhcp"),
+                    None => {}
+                }
+                services.extend(["tftp", "http", "dns", "router advertisements"]);
+                write!(
+                    f,
+                    "serve network {} at {}: {}; {} files, {} texts",
+                    service.network,
+                    service.address.addr(),
+                    services.join(", "),
+                    service.files.len(),
+                    service.texts.len()
+                )
+            }
+            Self::Disk(disk) => match &disk.backing {
+                Some(backing) => {
+                    write!(f, "make disk {} of {}: {} over {backing}", disk.disk, disk.node, disk.size)
+                }
+                None => write!(f, "make disk {} of {}: {}, blank", disk.disk, disk.node, disk.size),
+            },
+            Self::Variables { node, template, .. } => {
+                write!(f, "copy firmware variables of {node} from {}", template.display())
+            }
+            Self::Seed(seed) => {
+                let files: Vec<_> = seed.files.keys().map(String::as_str).collect();
+                write!(f, "write cloud-init seed of {}: {}", seed.node, files.join(", "))
+            }
+            Self::Tap(tap) => {
+                write!(f, "make tap {} for {}'s {} on {}", tap.interface, tap.node, tap.nic, tap.bridge)
+            }
+            Self::Machine(machine) => {
+                writeln!(f, "start machine {}, paused:", machine.node)?;
+                write!(f, "{}", machine.program.display())?;
+                for argument in &machine.argv {
+                    // One option with its value a line, as people read QEMU command lines.
+                    match argument.strip_prefix('-') {
+                        Some(_) => write!(f, "\n  {argument}")?,
+                        None => write!(f, " {argument}")?,
+                    }
+                }
+                Ok(())
+            }
+            Self::PowerOn { node } => write!(f, "power on {node}"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "lab {}, {} steps, machines under {}", self.lab, self.steps.len(), self.accel.as_str())?;
+        for (index, step) in self.steps.iter().enumerate() {
+            let text = step.to_string();
+            for (line, part) in text.lines().enumerate() {
+                match line {
+                    0 => writeln!(f, "{:>4}  {part}", index + 1)?,
+                    _ => writeln!(f, "      {part}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    /// Returns the first line of the step's text, for events and progress.
+    pub fn title(&self) -> String {
+        let text = self.to_string();
+        text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
+    }
+}
