@@ -4,5 +4,9 @@
 //! memory comes in as [`Surroundings`].
 
 mod model;
+mod secret;
+mod surroundings;
 
 pub use model::*;
+pub use secret::{Revealed, Secret, SecretError};
+pub use surroundings::Surroundings;

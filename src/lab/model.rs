@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use regex::Regex;
 
 use crate::event::Stage;
+use crate::lab::Secret;
 use crate::name::{
     Bytes, DiskName, ExpectName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName,
 };
@@ -402,8 +403,8 @@ pub enum Check {
         user: String,
         /// The port.
         port: u16,
-        /// Private key file; the run's own key where left out.
-        key: Option<PathBuf>,
+        /// The private key; the run's own key where left out.
+        key: Option<Secret>,
         /// The command; only the login where left out.
         run: Option<String>,
         /// The exit code expected.
