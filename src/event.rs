@@ -172,7 +172,8 @@ pub enum Known {
     },
     /// A guest reported a panic (pvpanic).
     GuestPanicked {},
-    /// A line was completed on a machine's serial console, control sequences removed.
+    /// A line was completed on a machine's serial console, control sequences removed. A prompt such as `login:`, which
+    /// no newline completes, is a line as soon as it has stood still for a moment.
     ConsoleLine {
         /// The line.
         text: String,
@@ -234,6 +235,19 @@ pub enum Known {
         bytes: u64,
         /// Duration in milliseconds.
         ms: u64,
+        /// What the file is to the node, as in [`Known::HttpServed`].
+        #[serde(default)]
+        role: String,
+    },
+    /// A file is on its way to a node, by TFTP or HTTP. At most one per transfer and second, none for short ones.
+    Fetching {
+        /// The file asked for.
+        path: String,
+        /// Bytes sent so far.
+        bytes: u64,
+        /// Bytes of the whole file, where known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
     },
     /// An HTTP request was answered, its body sent to the end or broken off.
     HttpServed {
