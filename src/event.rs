@@ -308,6 +308,11 @@ pub enum Known {
         /// What was seen last, or why it was given up.
         seen: String,
     },
+    /// Every expectation that time can decide is decided.
+    Judged {
+        /// Whether none was missed.
+        met: bool,
+    },
     /// Somebody asked for something through the control socket.
     Commanded {
         /// What.

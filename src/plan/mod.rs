@@ -51,9 +51,11 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         lab.nodes.values().filter(at_start).map(|node| Step::PowerOn { node: node.name.clone() }),
     );
 
-    let unbuilt = images(&steps).into_iter().filter(|image| !facts.built.contains(image));
-    let steps = unbuilt.map(|image| Step::BuildImage { image }).chain(steps.clone()).collect();
-    Ok(Plan { lab: lab.name.clone(), place, accel, steps })
+    let mut plan = Plan { lab: lab.name.clone(), place, accel, steps };
+    let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
+    let build: Vec<Step> = unbuilt.map(|image| Step::BuildImage { image }).collect();
+    plan.steps.splice(0..0, build);
+    Ok(plan)
 }
 
 fn accel(choice: AccelChoice, tested: Accel) -> Result<Accel, Refusal> {
@@ -114,31 +116,33 @@ fn machine_steps(
     Ok(steps)
 }
 
-/// Returns the images that the steps read from, each once, in order of name.
-fn images(steps: &[Step]) -> BTreeSet<ImageName> {
-    let of = |file: &lab::FileRef| match file {
-        lab::FileRef::Image { image, file: _ } => Some(image.clone()),
-        lab::FileRef::Path(_) => None,
-    };
-    let mut images = BTreeSet::new();
-    for step in steps {
-        match step {
-            Step::Serve(service) => images.extend(service.files.values().filter_map(|file| of(&file.source))),
-            Step::Disk(disk) => images.extend(disk.backing.as_ref().and_then(of)),
-            Step::BuildImage { .. }
-            | Step::MakePlace { .. }
-            | Step::Publish { .. }
-            | Step::NameFiles { .. }
-            | Step::Bridge(_)
-            | Step::Forward { .. }
-            | Step::Firewall(_)
-            | Step::ForeignAccept(_)
-            | Step::Variables { .. }
-            | Step::Seed(_)
-            | Step::Tap(_)
-            | Step::Machine(_)
-            | Step::PowerOn { .. } => {}
+impl Plan {
+    /// Returns the images that the steps read from, each once, in order of name.
+    pub fn images(&self) -> BTreeSet<ImageName> {
+        let of = |file: &lab::FileRef| match file {
+            lab::FileRef::Image { image, file: _ } => Some(image.clone()),
+            lab::FileRef::Path(_) => None,
+        };
+        let mut images = BTreeSet::new();
+        for step in &self.steps {
+            match step {
+                Step::Serve(service) => images.extend(service.files.values().filter_map(|file| of(&file.source))),
+                Step::Disk(disk) => images.extend(disk.backing.as_ref().and_then(of)),
+                Step::BuildImage { .. }
+                | Step::MakePlace { .. }
+                | Step::Publish { .. }
+                | Step::NameFiles { .. }
+                | Step::Bridge(_)
+                | Step::Forward { .. }
+                | Step::Firewall(_)
+                | Step::ForeignAccept(_)
+                | Step::Variables { .. }
+                | Step::Seed(_)
+                | Step::Tap(_)
+                | Step::Machine(_)
+                | Step::PowerOn { .. } => {}
+            }
         }
+        images
     }
-    images
 }
