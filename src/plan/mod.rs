@@ -6,7 +6,7 @@
 mod boot;
 mod model;
 mod network;
-mod qemu;
+pub mod qemu;
 mod refusal;
 mod text;
 mod undo;
@@ -47,9 +47,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         steps.extend(machine_steps(lab, node, facts, accel, &wiring)?);
     }
     let at_start = |node: &&Node| node.start == Start::WithLab;
-    steps.extend(
-        lab.nodes.values().filter(at_start).map(|node| Step::PowerOn { node: node.name.clone() }),
-    );
+    steps.extend(lab.nodes.values().filter(at_start).map(|node| Step::PowerOn { node: node.name.clone() }));
 
     let mut plan = Plan { lab: lab.name.clone(), place, accel, steps };
     let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
@@ -126,7 +124,9 @@ impl Plan {
         let mut images = BTreeSet::new();
         for step in &self.steps {
             match step {
-                Step::Serve(service) => images.extend(service.files.values().filter_map(|file| of(&file.source))),
+                Step::Serve(service) => {
+                    images.extend(service.files.values().filter_map(|file| of(&file.source)))
+                }
                 Step::Disk(disk) => images.extend(disk.backing.as_ref().and_then(of)),
                 Step::BuildImage { .. }
                 | Step::MakePlace { .. }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostPlan, Masquerade, Place, Refusal,
-    ServicePlan, Step, TapPlan, WayOut, boot,
+    BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostPlan, Masquerade, Place,
+    Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
 };
 use crate::lab::{self, Dhcp, Lab, Network, Nic, Node, Pace, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -89,10 +89,14 @@ impl<'a> Wiring<'a> {
 
     fn check_host_subnets(&self) -> Result<(), Refusal> {
         for network in self.lab.networks.values() {
-            let clash = self.facts.subnets.iter().find(|net| net.prefix_len() > 0 && overlap(net, &network.address));
+            let clash =
+                self.facts.subnets.iter().find(|net| net.prefix_len() > 0 && overlap(net, &network.address));
             if let Some(net) = clash {
                 return Err(Refusal::new(
-                    format!("network {} ({}) overlaps with {net}, which this host uses", network.name, network.address),
+                    format!(
+                        "network {} ({}) overlaps with {net}, which this host uses",
+                        network.name, network.address
+                    ),
                     "give the network another address, or leave out `place = \"host\"`",
                 ));
             }
@@ -170,9 +174,10 @@ impl<'a> Wiring<'a> {
             steps.push(Step::Forward { was: false });
         }
         let table = format!("dryrack_{}", &self.interface('n', &[]).as_str()[3..]);
-        let masquerade = networks
-            .iter()
-            .map(|network| Masquerade { bridge: self.bridge_name(&network.name), subnet: network.address.trunc() });
+        let masquerade = networks.iter().map(|network| Masquerade {
+            bridge: self.bridge_name(&network.name),
+            subnet: network.address.trunc(),
+        });
         steps.push(Step::Firewall(FirewallPlan { table: table.clone(), masquerade: masquerade.collect() }));
         if host {
             for drop in &self.facts.forward_drops {
@@ -245,7 +250,12 @@ impl<'a> Wiring<'a> {
             Upstream::Servers(servers) => servers.clone(),
             Upstream::Host => match &self.way_out {
                 Some(way) => vec![SocketAddr::from((way.resolver, DNS_PORT))],
-                None => self.facts.resolvers.iter().map(|address| SocketAddr::from((*address, DNS_PORT))).collect(),
+                None => self
+                    .facts
+                    .resolvers
+                    .iter()
+                    .map(|address| SocketAddr::from((*address, DNS_PORT)))
+                    .collect(),
             },
         };
         DnsPlan {

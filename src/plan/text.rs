@@ -24,8 +24,7 @@ impl fmt::Display for Step {
             ),
             Self::Forward { .. } => write!(f, "forward IPv4"),
             Self::Firewall(firewall) => {
-                let subnets: Vec<_> =
-                    firewall.masquerade.iter().map(|m| m.subnet.to_string()).collect();
+                let subnets: Vec<_> = firewall.masquerade.iter().map(|m| m.subnet.to_string()).collect();
                 write!(f, "load nftables table ip {}: masquerade {}", firewall.table, subnets.join(", "))
             }
             Self::ForeignAccept(rule) => write!(

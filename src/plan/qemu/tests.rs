@@ -1,0 +1,345 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::lab::{AccelChoice, Place, Start};
+use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
+
+fn lab() -> Lab {
+    Lab {
+        name: LabName::new("typhoon").unwrap(),
+        file: "/labs/typhoon/lab.toml".into(),
+        folder: "/labs/typhoon".into(),
+        place: Place::Private,
+        accel: AccelChoice::Auto,
+        networks: BTreeMap::new(),
+        profiles: BTreeMap::new(),
+        nodes: BTreeMap::new(),
+        publish: Vec::new(),
+        expectations: BTreeMap::new(),
+    }
+}
+
+fn node() -> Node {
+    Node {
+        name: NodeName::new("node1").unwrap(),
+        firmware: Firmware::Bios,
+        machine: Chipset::Q35,
+        cpus: 2,
+        memory: Bytes::mebi(512),
+        nics: vec![nic("lan", NicModel::Virtio)],
+        disks: Vec::new(),
+        boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
+        profile: None,
+        start: Start::WithLab,
+        pace: Pace::Fast,
+        uuid: uuid::Uuid::from_u128(0x5254_0012_3456),
+        serial: "S,1".to_owned(),
+        asset: "A1".to_owned(),
+        seed: Seed::None,
+    }
+}
+
+fn nic(name: &str, model: NicModel) -> Nic {
+    let mac = Mac::derive(&["lab", "node1", name]);
+    let (name, network) = (NicName::new(name).unwrap(), NetworkName::new("lan").unwrap());
+    Nic { name, network, mac, address: None, model, rom: true, link_up: true }
+}
+
+fn disk(name: &str, bus: Bus) -> Disk {
+    let name = DiskName::new(name).unwrap();
+    Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None }
+}
+
+fn descriptor(code: &str, secure: bool) -> FirmwareFile {
+    let machines: &[&str] = if secure { &["pc-q35-*"] } else { &["pc-i440fx-*", "pc-q35-*"] };
+    FirmwareFile {
+        code: format!("/usr/share/OVMF/OVMF_CODE_4M{code}.fd").into(),
+        variables: format!("/usr/share/OVMF/OVMF_VARS_4M{code}.fd").into(),
+        secure_boot: secure,
+        enrolled_keys: secure,
+        requires_smm: secure,
+        machines: machines.iter().map(|machine| (*machine).to_owned()).collect(),
+    }
+}
+
+fn facts() -> HostFacts {
+    HostFacts {
+        root: false,
+        cpus: 2,
+        free_memory: Bytes::mebi(8192),
+        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 22) }),
+        firmware: vec![descriptor(".ms", true), descriptor("", false)],
+        accel: Accel::Tcg,
+        pasta: None,
+        nft: None,
+        qemu_img: None,
+        ip_forward: false,
+        subnets: Vec::new(),
+        resolvers: Vec::new(),
+        forward_drops: Vec::new(),
+        built: Vec::new(),
+    }
+}
+
+fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, Refusal> {
+    let tap = |nic: &Nic| TapPlan {
+        node: node.name.clone(),
+        nic: nic.name.clone(),
+        interface: IfName::new(&format!("tap-{}", nic.name)).unwrap(),
+        alias: String::new(),
+        bridge: IfName::new("br").unwrap(),
+        mtu: 1500,
+    };
+    let taps: Vec<TapPlan> = node.nics.iter().map(tap).collect();
+    machine_plan(&lab(), node, facts, accel, &taps)
+}
+
+/// Writes the options a line each.
+fn check(node: &Node) -> String {
+    show(&plan(node, &facts(), Accel::Tcg).unwrap())
+}
+
+fn show(plan: &MachinePlan) -> String {
+    let line = |argument: &String| if argument.starts_with('-') { "\n" } else { " " }.to_owned() + argument;
+    plan.argv.iter().map(line).collect::<String>().trim_start().to_owned()
+}
+
+/// Returns only the lines that a plain BIOS machine does not have.
+fn check_more(node: &Node) -> String {
+    let mut plain = self::node();
+    plain.nics.clear();
+    let (plain, all) = (check(&plain), check(node));
+    let lines: Vec<&str> = all.lines().filter(|line| !plain.lines().any(|other| other == *line)).collect();
+    lines.join("\n")
+}
+
+fn refused(node: &Node, facts: &HostFacts) -> String {
+    plan(node, facts, Accel::Tcg).unwrap_err().to_string()
+}
+
+#[test]
+fn a_bios_machine_in_full() {
+    let plan = plan(&node(), &facts(), Accel::Tcg).unwrap();
+    assert_snapshot!(show(&plan), @"
+    -name guest=node1
+    -nodefaults
+    -no-user-config
+    -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+    -S
+    -accel tcg,thread=multi,tb-size=256
+    -cpu max,la57=off
+    -smp cpus=2,sockets=1,cores=2,threads=1
+    -m 512M
+    -uuid 00000000-0000-0000-0000-525400123456
+    -smbios type=1,manufacturer=Dryrack,product=typhoon,serial=S,,1
+    -smbios type=3,manufacturer=Dryrack,serial=S,,1,asset=A1
+    -rtc base=utc
+    -action panic=none
+    -machine q35,vmport=off,dump-guest-core=off,smm=off
+    -boot strict=on,menu=off
+    -fw_cfg name=etc/sercon-port,file=sercon-port
+    -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off
+    -mon chardev=qmp,mode=control
+    -chardev socket,id=console,path=console.sock,server=on,wait=off
+    -serial chardev:console
+    -display none
+    -vnc unix:vnc.sock
+    -device VGA,id=screen
+    -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=1
+    -object rng-builtin,id=rng0
+    -device virtio-rng-pci,rng=rng0
+    -device pvpanic
+    ");
+    assert_eq!(plan.files["sercon-port"], [0xf8, 0x03]);
+    assert!(plan.skip_banner);
+    assert_eq!((plan.nics[0].id.as_str(), plan.nics[0].link_up), ("nic-lan", true));
+}
+
+#[test]
+fn kvm_gives_the_processor_of_the_host() {
+    let argv = show(&plan(&node(), &facts(), Accel::Kvm).unwrap());
+    let lines: Vec<&str> =
+        argv.lines().filter(|line| line.starts_with("-accel") || line.starts_with("-cpu")).collect();
+    assert_snapshot!(lines.join("\n"), @"
+    -accel kvm
+    -cpu host
+    ");
+}
+
+#[test]
+fn a_uefi_machine() {
+    let node = Node { firmware: Firmware::Uefi, ..node() };
+    assert_snapshot!(check_more(&node), @"
+    -machine q35,vmport=off,dump-guest-core=off,smm=off,pflash0=code,pflash1=variables
+    -blockdev driver=raw,node-name=code,read-only=on,file.driver=file,file.filename=/usr/share/OVMF/OVMF_CODE_4M.fd
+    -blockdev driver=raw,node-name=variables,file.driver=file,file.filename=vars.fd
+    -global ICH9-LPC.disable_s3=1
+    -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=1
+    ");
+}
+
+#[test]
+fn a_uefi_machine_that_keeps_its_own_boot_order() {
+    let node = Node { firmware: Firmware::Uefi, machine: Chipset::Pc, boot: Boot::Nvram, ..node() };
+    assert_snapshot!(check_more(&node), @"
+    -machine pc,vmport=off,dump-guest-core=off,smm=off,pflash0=code,pflash1=variables
+    -blockdev driver=raw,node-name=code,read-only=on,file.driver=file,file.filename=/usr/share/OVMF/OVMF_CODE_4M.fd
+    -blockdev driver=raw,node-name=variables,file.driver=file,file.filename=vars.fd
+    -global PIIX4_PM.disable_s3=1
+    -boot menu=off
+    -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51
+    ");
+}
+
+#[test]
+fn a_machine_with_secure_boot() {
+    let node = Node { firmware: Firmware::UefiSecure, nics: Vec::new(), ..node() };
+    assert_snapshot!(check_more(&node), @"
+    -machine q35,vmport=off,dump-guest-core=off,smm=on,pflash0=code,pflash1=variables
+    -blockdev driver=raw,node-name=code,read-only=on,file.driver=file,file.filename=/usr/share/OVMF/OVMF_CODE_4M.ms.fd
+    -blockdev driver=raw,node-name=variables,file.driver=file,file.filename=vars.fd
+    -global driver=cfi.pflash01,property=secure,value=on
+    -global ICH9-LPC.disable_s3=1
+    ");
+}
+
+#[test]
+fn disks_on_every_bus() {
+    let disks = vec![
+        disk("root", Bus::Virtio),
+        disk("a", Bus::Sata),
+        disk("b", Bus::Sata),
+        disk("c", Bus::Scsi),
+        disk("d", Bus::Scsi),
+        disk("e", Bus::Nvme),
+    ];
+    let boot = Boot::Order(vec![
+        BootDevice::OneDisk(DiskName::new("d").unwrap()),
+        BootDevice::Network,
+        BootDevice::Disk,
+    ]);
+    let seed = Seed::NoCloud { user_data: None, users: Vec::new() };
+    assert_snapshot!(check_more(&Node { disks, boot, seed, ..node() }), @"
+    -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=2
+    -blockdev driver=qcow2,node-name=disk0,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=root.qcow2
+    -device virtio-blk-pci,drive=disk0,id=disk-root,serial=S-root,bootindex=3,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk1,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=a.qcow2
+    -device ide-hd,bus=ide.0,drive=disk1,id=disk-a,serial=S-a,bootindex=4,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk2,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=b.qcow2
+    -device ide-hd,bus=ide.1,drive=disk2,id=disk-b,serial=S-b,bootindex=5,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk3,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=c.qcow2
+    -device virtio-scsi-pci,id=scsi0
+    -device scsi-hd,bus=scsi0.0,scsi-id=0,lun=0,drive=disk3,id=disk-c,serial=S-c,bootindex=6,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk4,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=d.qcow2
+    -device scsi-hd,bus=scsi0.0,scsi-id=1,lun=0,drive=disk4,id=disk-d,serial=S-d,bootindex=1,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk5,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=e.qcow2
+    -device nvme,drive=disk5,id=disk-e,serial=S-e,bootindex=7
+    -blockdev driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=seed.img
+    -device virtio-blk-pci,drive=seed,id=seed,serial=cidata
+    ");
+}
+
+#[test]
+fn the_old_chip_set_gets_a_sata_controller() {
+    let disks = vec![disk("a", Bus::Sata), disk("b", Bus::Sata)];
+    assert_snapshot!(check_more(&Node { machine: Chipset::Pc, nics: Vec::new(), disks, ..node() }), @"
+    -machine pc,vmport=off,dump-guest-core=off,smm=off
+    -blockdev driver=qcow2,node-name=disk0,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=a.qcow2
+    -device ich9-ahci,id=ahci0
+    -device ide-hd,bus=ahci0.0,drive=disk0,id=disk-a,serial=S-a,bootindex=1,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk1,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=b.qcow2
+    -device ide-hd,bus=ahci0.1,drive=disk1,id=disk-b,serial=S-b,bootindex=2,werror=stop,rerror=stop
+    ");
+}
+
+#[test]
+fn nics_of_every_model() {
+    let nics = vec![
+        nic("a", NicModel::Virtio),
+        Nic { rom: false, ..nic("b", NicModel::E1000) },
+        nic("c", NicModel::E1000e),
+        nic("d", NicModel::Rtl8139),
+        Nic { link_up: false, ..nic("e", NicModel::Vmxnet3) },
+    ];
+    let boot = Boot::Order(vec![BootDevice::OneNic(NicName::new("c").unwrap())]);
+    assert_snapshot!(check_more(&Node { nics, boot, ..node() }), @"
+    -netdev tap,id=net-a,ifname=tap-a,script=no,downscript=no,vhost=off
+    -device virtio-net-pci,netdev=net-a,id=nic-a,mac=52:54:00:fe:a3:c4
+    -netdev tap,id=net-b,ifname=tap-b,script=no,downscript=no,vhost=off
+    -device e1000,netdev=net-b,id=nic-b,mac=52:54:00:29:9b:f6,romfile=
+    -netdev tap,id=net-c,ifname=tap-c,script=no,downscript=no,vhost=off
+    -device e1000e,netdev=net-c,id=nic-c,mac=52:54:00:97:94:27,bootindex=1
+    -netdev tap,id=net-d,ifname=tap-d,script=no,downscript=no,vhost=off
+    -device rtl8139,netdev=net-d,id=nic-d,mac=52:54:00:44:a6:71
+    -netdev tap,id=net-e,ifname=tap-e,script=no,downscript=no,vhost=off
+    -device vmxnet3,netdev=net-e,id=nic-e,mac=52:54:00:a7:d6:35
+    ");
+}
+
+#[test]
+fn a_real_pace_leaves_the_banner_standing() {
+    let node = Node { pace: Pace::Real, ..node() };
+    assert!(!plan(&node, &facts(), Accel::Tcg).unwrap().skip_banner);
+}
+
+#[test]
+fn a_host_without_qemu_or_firmware_is_told_what_to_install() {
+    assert_snapshot!(refused(&node(), &HostFacts { qemu: None, ..facts() }), @"
+    this host has no `qemu-system-x86_64`
+
+    hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
+    ");
+    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
+    assert_snapshot!(refused(&node(), &HostFacts { qemu: Some(old), ..facts() }), @"
+    /usr/bin/qemu-system-x86_64 is QEMU 6.2.0, older than 7.2
+
+    hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
+    ");
+    let uefi = Node { firmware: Firmware::Uefi, ..node() };
+    assert_snapshot!(refused(&uefi, &HostFacts { firmware: Vec::new(), ..facts() }), @"
+    node `node1` needs UEFI firmware without enrolled keys for pc-q35-7.2, this host has none
+
+    hint: install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)
+    ");
+    let secure = Node { firmware: Firmware::UefiSecure, machine: Chipset::Pc, ..node() };
+    assert_snapshot!(refused(&secure, &facts()), @r#"
+    node `node1` needs UEFI firmware with Secure Boot and enrolled keys for pc-i440fx-7.2, this host has none
+
+    hint: Secure Boot needs `machine = "q35"`
+    "#);
+}
+
+#[test]
+fn too_many_devices_are_refused() {
+    let disks = (0..26).map(|index| disk(&format!("d{index}"), Bus::Virtio)).collect();
+    assert_snapshot!(refused(&Node { disks, ..node() }, &facts()), @r#"
+    node `node1` has 29 PCI devices, its root bus has room for 26
+
+    hint: put disks on `bus = "scsi"`, which take one slot together, or give the node fewer NICs
+    "#);
+}
+
+#[test]
+fn firmware_is_matched_by_machine_type() {
+    assert!(matches("pc-q35-*", "pc-q35-10.0"));
+    assert!(matches("pc-q35-7.2", "pc-q35-7.2"));
+    assert!(matches("pc-*-7.2", "pc-q35-7.2"));
+    assert!(!matches("pc-i440fx-*", "pc-q35-7.2"));
+    assert!(!matches("pc-q35", "pc-q35-7.2"));
+}
+
+#[test]
+fn plain_uefi_takes_secure_firmware_without_keys_if_there_is_no_other() {
+    let bare = FirmwareFile { enrolled_keys: false, ..descriptor(".secboot", true) };
+    let facts = HostFacts { firmware: vec![descriptor(".ms", true), bare], ..facts() };
+    let node = Node { firmware: Firmware::Uefi, ..node() };
+    let found = firmware(&node, &facts).unwrap();
+    assert_eq!(found.code, PathBuf::from("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"));
+}
