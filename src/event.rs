@@ -4,6 +4,14 @@
 //! timeline, the expectations, the terminal and the report are folds over it. An
 //! event never carries a secret.
 
+#[cfg(test)]
+pub(crate) mod examples;
+mod read;
+mod text;
+
+pub use read::{ReadError, Recorded, read};
+pub use text::{Ago, Size};
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

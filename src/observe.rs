@@ -1,1 +1,239 @@
-//! Events folded into the present.
+//! The present: events folded into what a lab and its nodes are like now.
+//!
+//! The fold reads causes (power, boot services, consoles) and never recorded
+//! [`Known::StageReached`] events, which are its own conclusions: so replaying a
+//! recorded run comes to the same stages, and a conclusion that arrives late in
+//! the stream cannot turn a node back.
+//!
+//! ```text
+//! off ─PoweredOn─▶ firmware ─lease─▶ dhcp ─loader─▶ nbp ─script─▶ loader ─kernel─▶ kernel ─login, lease─▶ os
+//!  ▲                  ▲  (a boot only goes forward; steps may be left out, as a boot from disk does)      │
+//!  └── PoweredOff ────┴────────────────────────── Reset ──────────────────────────────────────────────────┘
+//! ```
+
+mod stage;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::event::{Ago, Event, Kind, Known, Size, Stage};
+use crate::name::NodeName;
+
+/// Where the lab as a whole stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabState {
+    /// Its steps are being carried out.
+    Starting,
+    /// Every step took effect.
+    Up,
+    /// It is being torn down.
+    TearingDown,
+    /// It is gone.
+    Ended,
+}
+
+/// Whether a machine has power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// It was not powered on, or is off again.
+    Off,
+    /// It runs.
+    On,
+    /// QEMU stopped it for a reason of its own.
+    Stopped,
+    /// It died without being asked to.
+    Died,
+}
+
+/// Something seen of a node, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sighting {
+    /// Nanoseconds since the run's start.
+    pub at: u64,
+    /// What, as it reads after "last saw it".
+    pub what: String,
+}
+
+/// A line of a serial console, and when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsoleLine {
+    /// Nanoseconds since the run's start.
+    pub at: u64,
+    /// The line.
+    pub text: String,
+}
+
+/// A download under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fetch {
+    /// The file.
+    pub path: String,
+    /// Bytes sent so far.
+    pub bytes: u64,
+    /// Bytes of the whole, where known.
+    pub total: Option<u64>,
+}
+
+impl fmt::Display for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.path.rsplit('/').next().unwrap_or(&self.path);
+        match self.total {
+            Some(total) => write!(f, "{name} {} of {}", Size(self.bytes), Size(total)),
+            None => write!(f, "{name} {}", Size(self.bytes)),
+        }
+    }
+}
+
+/// One node as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeView {
+    /// How far it has come since it was last powered on or reset.
+    pub stage: Stage,
+    /// When it came there.
+    pub since: u64,
+    /// Whether it has power.
+    pub power: Power,
+    /// How often its firmware began: power-ons and resets.
+    pub boots: u32,
+    /// The address that it was last leased by us.
+    pub address: Option<IpAddr>,
+    /// The last line of its serial console that was not blank.
+    pub console: Option<ConsoleLine>,
+    /// What it is fetching.
+    pub fetching: Option<Fetch>,
+    /// What was last seen of it.
+    pub last: Option<Sighting>,
+    /// Every stage it came to, in order, over all its boots.
+    pub timeline: Vec<(Stage, u64)>,
+}
+
+impl NodeView {
+    fn new() -> Self {
+        Self {
+            stage: Stage::Off,
+            since: 0,
+            power: Power::Off,
+            boots: 0,
+            address: None,
+            console: None,
+            fetching: None,
+            last: None,
+            timeline: Vec::new(),
+        }
+    }
+
+    /// Returns what was last seen of the node and how long before `now`: `last saw it leased 10.0.0.10, 41s ago`.
+    pub fn last_seen(&self, now: u64) -> String {
+        match &self.last {
+            Some(Sighting { at, what }) => {
+                format!("last saw it {what}, {} ago", Ago(now.saturating_sub(*at)))
+            }
+            None => "never saw anything of it".to_owned(),
+        }
+    }
+
+    fn see(&mut self, at: u64, known: &Known) {
+        match known {
+            Known::PoweredOn {} => {
+                self.power = Power::On;
+                self.boots = self.boots.saturating_add(1);
+                self.fetching = None;
+            }
+            Known::Reset { .. } => {
+                self.boots = self.boots.saturating_add(1);
+                self.fetching = None;
+            }
+            Known::PoweredOff { .. } => (self.power, self.fetching) = (Power::Off, None),
+            Known::MachineDied { .. } => (self.power, self.fetching) = (Power::Died, None),
+            Known::MachineStopped { .. } => self.power = Power::Stopped,
+            Known::ConsoleLine { text } if !text.trim().is_empty() => {
+                self.console = Some(ConsoleLine { at, text: text.clone() });
+            }
+            Known::DhcpReplied { address: Some(address), reply, .. } if reply == "ack" => {
+                self.address = Some(*address);
+            }
+            Known::Fetching { path, bytes, total } => {
+                self.fetching = Some(Fetch { path: path.clone(), bytes: *bytes, total: *total });
+            }
+            Known::TftpServed { path, .. } | Known::HttpServed { path, .. }
+                if self.fetching.as_ref().is_some_and(|fetch| fetch.path == *path) =>
+            {
+                self.fetching = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a lab and its nodes are like now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Where the lab stands.
+    pub lab: LabState,
+    /// The exit code, once the run ended.
+    pub exit: Option<u8>,
+    /// The instant of the latest event.
+    pub now: u64,
+    /// Its nodes.
+    pub nodes: BTreeMap<NodeName, NodeView>,
+}
+
+impl Snapshot {
+    /// Makes the snapshot of a lab whose nodes are all off. A node that is not named here appears with its first event.
+    pub fn new(nodes: impl IntoIterator<Item = NodeName>) -> Self {
+        let nodes = nodes.into_iter().map(|node| (node, NodeView::new())).collect();
+        Self { lab: LabState::Starting, exit: None, now: 0, nodes }
+    }
+
+    /// Takes in one event, and returns the stage that its node came to by it, if it came to another.
+    pub fn apply(&mut self, event: &Event) -> Option<Stage> {
+        self.now = self.now.max(event.at);
+        let Kind::Known(known) = &event.kind else { return None };
+        match known {
+            Known::LabUp {} if self.lab == LabState::Starting => self.lab = LabState::Up,
+            Known::TearDownStarted { .. } if self.lab != LabState::Ended => self.lab = LabState::TearingDown,
+            Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
+            _ => {}
+        }
+        let node = event.node.as_ref()?;
+        let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
+        if let Some(what) = event.kind.sighting() {
+            view.last = Some(Sighting { at: event.at, what });
+        }
+        view.see(event.at, known);
+        let stage = stage::Clue::from_event(known).map_or(view.stage, |clue| stage::next(view.stage, clue));
+        // A reset within the firmware begins a new boot although the stage is the same.
+        let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
+        if stage == view.stage && !(begins && stage == Stage::Firmware) {
+            return None;
+        }
+        (view.stage, view.since) = (stage, event.at);
+        view.timeline.push((stage, event.at));
+        Some(stage)
+    }
+
+    /// Returns a node's stage; a node that nobody has heard of is off.
+    pub fn stage(&self, node: &NodeName) -> Stage {
+        self.nodes.get(node).map_or(Stage::Off, |view| view.stage)
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (node, view)) in self.nodes.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{node}: {}, {}", view.stage, view.last_seen(self.now))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

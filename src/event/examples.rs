@@ -1,0 +1,113 @@
+//! Events for tests: short makers of the common ones, and a generator of any.
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::{Event, Kind, Known, Stage};
+use crate::name::{ExpectName, Mac, NetworkName, NodeName};
+
+/// Makes an event at a time in milliseconds.
+pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
+    let wall = Timestamp::from_millisecond(1_795_000_000_000 + ms as i64).unwrap();
+    Event { at: ms * 1_000_000, wall, node: node.map(|name| NodeName::new(name).unwrap()), kind: kind.into() }
+}
+
+/// A line of a console.
+pub(crate) fn console(text: &str) -> Known {
+    Known::ConsoleLine { text: text.to_owned() }
+}
+
+/// A reply of DHCP with the address 10.0.0.10.
+pub(crate) fn lease(client: &str, reply: &str) -> Known {
+    Known::DhcpReplied {
+        network: NetworkName::new("lan").unwrap(),
+        mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
+        request: if reply == "offer" { "discover" } else { "request" }.to_owned(),
+        reply: reply.to_owned(),
+        address: Some([10, 0, 0, 10].into()),
+        boot_file: None,
+        client: client.to_owned(),
+        rule: "reservation".to_owned(),
+    }
+}
+
+/// A file asked for by TFTP.
+pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
+    Known::TftpServed {
+        path: path.to_owned(),
+        outcome: outcome.to_owned(),
+        bytes: 1_000_000,
+        ms: 30,
+        role: "loader".to_owned(),
+    }
+}
+
+/// An answer to a GET of `/boot/ROLE`.
+pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
+    Known::HttpServed {
+        method: "GET".to_owned(),
+        path: format!("/boot/{role}"),
+        status,
+        bytes: 6_100_000,
+        complete,
+        ms: 40,
+        role: role.to_owned(),
+    }
+}
+
+/// The answer of a probe.
+pub(crate) fn probed(expect: &str, ok: bool, seen: &str) -> Known {
+    Known::Probed { expect: ExpectName::new(expect).unwrap(), ok, seen: seen.to_owned() }
+}
+
+/// Any event, of three nodes and a few expectations, in any order.
+pub(crate) fn any_event() -> impl Strategy<Value = Event> {
+    let node = prop::option::of(prop::sample::select(vec!["a", "b", "c"]));
+    let text = prop_oneof![
+        "\\PC{0,20}",
+        ".{0,20}",
+        Just("Linux version 6".to_owned()),
+        Just("a login:".to_owned()),
+        Just("os".to_owned()),
+        Just("ack".to_owned()),
+        Just("sent".to_owned()),
+        Just("guest".to_owned()),
+    ];
+    let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
+    let kind = (0..24u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+        .prop_map(|(which, one, two, flag, number, expect, stage)| {
+            let expect = ExpectName::new(expect).unwrap();
+            match which {
+                0 => Known::LabUp {},
+                1 => Known::PoweredOn {},
+                2 => Known::PoweredOff { why: one },
+                3 => Known::Reset { why: one },
+                4 => Known::MachineDied { status: one, stderr: vec![two, String::new()] },
+                5 => Known::MachineStopped { state: one, detail: two },
+                6 => Known::GuestPanicked {},
+                7..=9 => Known::ConsoleLine { text: one },
+                10 => Known::LinkSet { nic: one, up: flag },
+                11 => lease(&one, &two),
+                12 => tftp(&one, &two),
+                13 => http(&one, number as u16, flag),
+                14 => Known::Fetching { path: one, bytes: number, total: flag.then_some(number / 2) },
+                15 => {
+                    Known::DnsAnswered { name: one, record: two, code: "NOERROR".into(), rule: "lab".into() }
+                }
+                16 => Known::StageReached { stage: Stage::ALL[stage] },
+                17..=19 => Known::Probed { expect, ok: flag, seen: one },
+                20 => Known::ExpectationDecided { expect, met: flag, seen: one },
+                21 => Known::StepDone { step: number as usize, text: one },
+                22 => Known::StepFailed { step: number as usize, text: one, error: two },
+                _ if flag => Known::TearDownStarted { why: one },
+                _ => Known::RunEnded { exit: number as u8 },
+            }
+        });
+    (0..100_000u64, node, kind).prop_map(|(ms, node, kind)| {
+        let mut event = event(ms, node, kind);
+        if event.at.is_multiple_of(17) {
+            event.kind = Kind::Unknown { kind: "odd".to_owned(), fields: serde_json::Map::new() };
+        }
+        event
+    })
+}

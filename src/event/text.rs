@@ -1,0 +1,302 @@
+//! Every kind of event as one line for people: the one place for these words.
+//!
+//! The texts are participles, so that they read well alone (`leased 10.0.0.10`)
+//! and after "last saw it".
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Kind, Known};
+
+/// A span of time in nanoseconds, as people say it: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ago(pub u64);
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = self.0 / 100_000_000;
+        let seconds = tenths / 10;
+        let text = match seconds {
+            0..10 if !tenths.is_multiple_of(10) => format!("{seconds}.{}s", tenths % 10),
+            0..60 => format!("{seconds}s"),
+            60..3600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+            60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+            _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+        };
+        f.pad(&text)
+    }
+}
+
+/// A number of bytes to two digits, as people say it: `6.1 MB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, scale) = match self.0 {
+            0..1_000 => return f.pad(&format!("{} B", self.0)),
+            1_000..1_000_000 => ("kB", 1_000),
+            1_000_000..1_000_000_000 => ("MB", 1_000_000),
+            _ => ("GB", 1_000_000_000),
+        };
+        let (whole, tenth) = (self.0 / scale, self.0 % scale * 10 / scale);
+        f.pad(&if whole < 10 { format!("{whole}.{tenth} {unit}") } else { format!("{whole} {unit}") })
+    }
+}
+
+/// Returns the text with control characters written out: what a guest sent must not steer a terminal.
+fn tame(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Returns the text, cut where it would make a line too long.
+fn brief(text: &str) -> String {
+    const MOST: usize = 90;
+    let text = text.trim();
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    text.chars().take(MOST - 1).chain(['…']).collect()
+}
+
+impl Kind {
+    /// Returns one word for what the event is about, the column of a trace.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Known(known) => known.topic(),
+            Self::Unknown { kind, .. } => kind,
+        }
+    }
+
+    /// Returns the event as it reads after "last saw it", if it tells how a node fares.
+    ///
+    /// What we concluded ourselves (stages, probes, verdicts) is no sighting.
+    pub fn sighting(&self) -> Option<String> {
+        match self {
+            Self::Known(known) => known.sighting(),
+            Self::Unknown { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(known) => known.fmt(f),
+            Self::Unknown { fields, .. } if fields.is_empty() => Ok(()),
+            Self::Unknown { fields, .. } => {
+                let json = serde_json::Value::Object(fields.clone()).to_string();
+                f.write_str(&tame(&json))
+            }
+        }
+    }
+}
+
+impl Known {
+    fn topic(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. }
+            | Self::LabUp {}
+            | Self::TearDownStarted { .. }
+            | Self::RunEnded { .. } => "run",
+            Self::StepDone { .. } | Self::StepFailed { .. } => "step",
+            Self::PoweredOn {} | Self::PoweredOff { .. } | Self::Reset { .. } => "power",
+            Self::MachineDied { .. } | Self::MachineStopped { .. } | Self::GuestPanicked {} => "machine",
+            Self::ConsoleLine { .. } | Self::BannerSkipped {} => "console",
+            Self::LinkSet { .. } => "link",
+            Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } => "dhcp",
+            Self::RouterAdvertised { .. } => "ra",
+            Self::TftpServed { .. } => "tftp",
+            Self::Fetching { .. } => "fetch",
+            Self::HttpServed { .. } => "http",
+            Self::DnsAnswered { .. } => "dns",
+            Self::ServiceFailed { .. } => "service",
+            Self::StageReached { .. } => "stage",
+            Self::Probed { .. } => "probe",
+            Self::ExpectationDecided { .. } => "expect",
+            Self::Commanded { .. } => "command",
+        }
+    }
+
+    fn sighting(&self) -> Option<String> {
+        match self {
+            Self::ConsoleLine { text } if text.trim().is_empty() => None,
+            Self::ConsoleLine { text } => Some(format!("print `{}`", brief(&tame(text)))),
+            Self::DhcpReplied { reply, address: Some(address), client, .. } => {
+                Some(format!("{} {address} ({client})", leased(reply)))
+            }
+            Self::StageReached { .. }
+            | Self::Probed { .. }
+            | Self::ExpectationDecided { .. }
+            | Self::Commanded { .. }
+            | Self::StepDone { .. }
+            | Self::StepFailed { .. }
+            | Self::RunStarted { .. }
+            | Self::LabUp {}
+            | Self::TearDownStarted { .. }
+            | Self::RunEnded { .. }
+            | Self::BannerSkipped {}
+            | Self::ServiceFailed { .. } => None,
+            Self::PoweredOn {}
+            | Self::PoweredOff { .. }
+            | Self::Reset { .. }
+            | Self::MachineDied { .. }
+            | Self::MachineStopped { .. }
+            | Self::GuestPanicked {}
+            | Self::LinkSet { .. }
+            | Self::DhcpReplied { .. }
+            | Self::DhcpIgnored { .. }
+            | Self::RouterAdvertised { .. }
+            | Self::TftpServed { .. }
+            | Self::Fetching { .. }
+            | Self::HttpServed { .. }
+            | Self::DnsAnswered { .. } => Some(self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&tame(&self.words()))
+    }
+}
+
+impl Known {
+    fn words(&self) -> String {
+        match self {
+            Self::RunStarted { lab, accel } => format!("started lab {lab} under {accel}"),
+            Self::StepDone { text, .. } => text.clone(),
+            Self::StepFailed { text, error, .. } => format!("failed: {text}: {error}"),
+            Self::LabUp {} => "lab is up".to_owned(),
+            Self::TearDownStarted { why } => format!("tearing down: {why}"),
+            Self::RunEnded { exit } => format!("ended with exit code {exit}"),
+            Self::PoweredOn {} => "powered on".to_owned(),
+            Self::PoweredOff { why } => format!("powered off ({})", by(why)),
+            Self::Reset { why } => format!("reset ({})", by(why)),
+            Self::MachineDied { status, stderr } => {
+                match stderr.iter().rev().find(|line| !line.trim().is_empty()) {
+                    Some(line) => format!("died: {status}: {}", line.trim()),
+                    None => format!("died: {status}"),
+                }
+            }
+            Self::MachineStopped { state, detail } if detail.is_empty() => {
+                format!("stopped by QEMU: {state}")
+            }
+            Self::MachineStopped { state, detail } => format!("stopped by QEMU: {state}: {detail}"),
+            Self::GuestPanicked {} => "panicked".to_owned(),
+            Self::ConsoleLine { text } => text.trim_end().to_owned(),
+            Self::BannerSkipped {} => "hurried past its firmware's banner".to_owned(),
+            Self::LinkSet { nic, up: true } => format!("plugged in at {nic}"),
+            Self::LinkSet { nic, up: false } => format!("unplugged at {nic}"),
+            Self::DhcpReplied { mac, request, reply, address, boot_file, client, network: _, rule } => {
+                let verb = match address {
+                    Some(address) => format!("{} {address}", leased(reply)),
+                    None => format!("sent {reply}"),
+                };
+                let boot = boot_file.as_ref().map(|file| format!(", boot file {file}")).unwrap_or_default();
+                format!("{verb} to {client} {mac}{boot} ({request}, {rule})")
+            }
+            Self::DhcpIgnored { mac, request, rule, network: _ } => {
+                format!("left without an answer to {request} from {mac}: {rule}")
+            }
+            Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
+            Self::TftpServed { path, outcome, bytes, ms, role: _ } => match outcome.as_str() {
+                "sent" => format!("served {path} ({} in {ms} ms)", Size(*bytes)),
+                "not-found" => format!("refused {path}: there is no such file"),
+                "refused" => format!("refused {path}"),
+                outcome => format!("cut off from {path} after {} ({outcome})", Size(*bytes)),
+            },
+            Self::Fetching { path, bytes, total } => match total {
+                Some(total) if *total > 0 => {
+                    let percent = u128::from(*bytes) * 100 / u128::from(*total);
+                    format!("fetching {path}, {percent}% of {}", Size(*total))
+                }
+                _ => format!("fetching {path}, {} so far", Size(*bytes)),
+            },
+            Self::HttpServed { method, path, status, bytes, complete, ms, role: _ } => {
+                match (status, complete) {
+                    (200..=399, true) => {
+                        format!("served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
+                    }
+                    (200..=399, false) => format!("cut off from {method} {path} after {}", Size(*bytes)),
+                    _ => format!("refused {method} {path} ({status})"),
+                }
+            }
+            Self::DnsAnswered { name, record, code, rule } => {
+                format!("told {code} for {name} {record} ({rule})")
+            }
+            Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
+            Self::StageReached { stage } => format!("reached {stage}"),
+            Self::Probed { expect, ok: true, seen } => format!("{expect}: holds: {seen}"),
+            Self::Probed { expect, ok: false, seen } => format!("{expect}: not yet: {seen}"),
+            Self::ExpectationDecided { expect, met: true, seen } => format!("{expect}: met: {seen}"),
+            Self::ExpectationDecided { expect, met: false, seen } => format!("{expect}: missed: {seen}"),
+            Self::Commanded { what } => what.clone(),
+        }
+    }
+}
+
+/// Returns what a reply of DHCP does with the address in it.
+fn leased(reply: &str) -> String {
+    match reply {
+        "ack" => "leased".to_owned(),
+        "offer" => "offered".to_owned(),
+        other => format!("sent {other}"),
+    }
+}
+
+/// Returns who it was, from an event's `why`.
+fn by(why: &str) -> &str {
+    match why {
+        "guest" => "by itself",
+        "power" => "by us",
+        "down" => "with the lab",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn spans_read_as_people_say_them() {
+        let said = [
+            0,
+            400_000_000,
+            9_960_000_000,
+            41_000_000_000,
+            60_000_000_000,
+            125_000_000_000,
+            3_720_000_000_000,
+        ]
+        .map(|ns| Ago(ns).to_string());
+        assert_snapshot!(said.join(" · "), @"0s · 0.4s · 9.9s · 41s · 1m · 2m 05s · 1h 02m");
+    }
+
+    #[test]
+    fn sizes_read_as_people_say_them() {
+        let said = [0, 999, 6_100_000, 61_000_000, 1_500_000_000].map(|bytes| Size(bytes).to_string());
+        assert_snapshot!(said.join(" · "), @"0 B · 999 B · 6.1 MB · 61 MB · 1.5 GB");
+    }
+
+    #[test]
+    fn what_a_guest_sends_does_not_steer_the_terminal() {
+        let kind = Known::ConsoleLine { text: "a\u{1b}[31mb\rc".to_owned() };
+        assert_snapshot!(kind.to_string().escape_debug(), @"a�[31mb�c");
+    }
+
+    #[test]
+    fn empty_lines_and_conclusions_are_no_sighting() {
+        let seen = |known: Known| Kind::from(known).sighting();
+        assert_eq!(seen(Known::ConsoleLine { text: "  ".to_owned() }), None);
+        assert_eq!(seen(Known::StageReached { stage: crate::event::Stage::Os }), None);
+        assert_eq!(seen(Known::ConsoleLine { text: "hello ".to_owned() }).as_deref(), Some("print `hello`"));
+    }
+}

@@ -1,0 +1,354 @@
+//! The fold over events that decides expectations.
+
+use std::collections::BTreeMap;
+
+use super::subject::{NodeState, Subject, is_probed};
+use super::{Decision, Outcome, Verdict, Wanted};
+use crate::event::{Event, Kind, Known, Stage};
+use crate::lab::{Check, Expectation, Lab, Sense};
+use crate::name::{ExpectName, NodeName};
+
+/// Judges the expectations of a lab.
+///
+/// Feed it every event, ask [`Judge::at`] for what was decided (also when
+/// [`Judge::next_deadline`] has come without an event), and [`Judge::finish`] it
+/// before the lab is torn down.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    items: Vec<Item>,
+    nodes: BTreeMap<NodeName, NodeState>,
+    /// When every step of the plan had taken effect.
+    up: Option<u64>,
+    /// The latest instant that was told of.
+    now: u64,
+    /// Whether the lab is being torn down: what happens now says nothing of it.
+    finished: bool,
+    decisions: Vec<Decision>,
+}
+
+/// One expectation.
+#[derive(Debug, Clone)]
+struct Item {
+    expectation: Expectation,
+    gate: Gate,
+    subjects: Vec<Subject>,
+}
+
+/// Whether the time of an expectation has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    /// It waits for the item of that index.
+    After(usize),
+    /// From the run's start; its time counts from when the lab is up.
+    WithLab,
+    /// Since that instant.
+    Since(u64),
+}
+
+impl Judge {
+    /// Makes the judge of a lab's expectations.
+    pub fn new(lab: &Lab) -> Self {
+        let position = |name: &ExpectName| lab.expectations.keys().position(|other| other == name);
+        let items = lab.expectations.values().map(|expectation| Item {
+            gate: expectation.after.as_ref().and_then(position).map_or(Gate::WithLab, Gate::After),
+            subjects: subjects(expectation),
+            expectation: expectation.clone(),
+        });
+        let items = items.collect();
+        let nodes = lab.nodes.keys().map(|node| (node.clone(), NodeState::new())).collect();
+        Self { items, nodes, up: None, now: 0, finished: false, decisions: Vec::new() }
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &Event) {
+        // What was due before the event is decided before it.
+        self.settle(event.at);
+        let Kind::Known(known) = &event.kind else { return };
+        if self.finished {
+            return;
+        }
+        if let Some(node) = &event.node {
+            self.know(node, event, known);
+        }
+        match known {
+            Known::LabUp {} => {
+                let now = self.now;
+                self.up.get_or_insert(now);
+            }
+            Known::TearDownStarted { .. } => self.finish(event.at),
+            Known::ConsoleLine { text } => self.read(event.node.as_ref(), text),
+            Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen),
+            _ => {}
+        }
+        self.settle(event.at);
+    }
+
+    /// Lets time pass up to `now`, and returns what was decided since the last call.
+    pub fn at(&mut self, now: u64) -> Vec<Decision> {
+        self.settle(now);
+        std::mem::take(&mut self.decisions)
+    }
+
+    /// Returns the probes that should be running.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        if self.finished {
+            return Vec::new();
+        }
+        let running = self
+            .items
+            .iter()
+            .filter(|item| is_probed(&item.expectation.check) && item.since(self.up).is_some());
+        let wanted = running.flat_map(|item| {
+            item.subjects.iter().filter(|subject| subject.is_open()).map(|subject| Wanted {
+                expect: item.expectation.name.clone(),
+                node: subject.node.clone(),
+                confirm_at: subject.confirm_at(&item.expectation),
+            })
+        });
+        wanted.collect()
+    }
+
+    /// Returns the next instant at which time alone may decide something.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let open = self.items.iter().filter(|item| !matches!(item.gate, Gate::After(_)));
+        let deadlines = open.flat_map(|item| {
+            let subjects = item.subjects.iter().filter(|subject| subject.is_open());
+            subjects.filter_map(|subject| subject.deadline(&item.expectation, item.since(self.up)))
+        });
+        deadlines.min()
+    }
+
+    /// Tells whether waiting longer can decide nothing but what is open to the end of the run anyway.
+    pub fn done(&self) -> bool {
+        self.finished
+            || (0..self.items.len()).all(|index| {
+                self.items[index].subjects.iter().all(|s| !s.is_open()) || self.is_endless(index)
+            })
+    }
+
+    /// Returns how every expectation stands, in the order of their names.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let verdicts = self.items.iter().flat_map(|item| {
+            item.subjects.iter().map(|subject| {
+                let node = subject.node.as_ref().and_then(|node| self.nodes.get(node));
+                subject.verdict(&item.expectation, item.since(self.up), node)
+            })
+        });
+        verdicts.collect()
+    }
+
+    /// Decides everything that is open, because the run ends at `now`.
+    pub fn finish(&mut self, now: u64) {
+        self.settle(now);
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        let at = self.now;
+        for index in 0..self.items.len() {
+            let barred = match self.items[index].gate {
+                Gate::After(other) => Some(self.items[other].expectation.name.clone()),
+                Gate::WithLab | Gate::Since(_) => None,
+            };
+            let Self { items, nodes, .. } = self;
+            let Item { expectation, subjects, .. } = &mut items[index];
+            for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
+                match &barred {
+                    Some(other) => subject.bar(at, format!("the run ended before `{other}` was met")),
+                    None => {
+                        let node = subject.node.as_ref().and_then(|node| nodes.get(node));
+                        subject.finish(expectation, at, node);
+                    }
+                }
+            }
+        }
+        self.announce();
+    }
+}
+
+/// The steps of the fold.
+impl Judge {
+    /// Takes in what an event tells of its node.
+    fn know(&mut self, node: &NodeName, event: &Event, known: &Known) {
+        let state = self.nodes.entry(node.clone()).or_insert_with(NodeState::new);
+        if let Some(seen) = event.kind.sighting() {
+            state.last = Some((event.at, seen));
+        }
+        match known {
+            // The stage follows as an event of its own, but in between the node is not off any more.
+            Known::PoweredOn {} => {
+                (state.started, state.dead, state.stage) = (true, None, state.stage.max(Stage::Firmware));
+            }
+            Known::StageReached { stage } => state.stage = *stage,
+            Known::MachineDied { .. } => state.dead = Some(format!("the machine {known}")),
+            // QEMU never goes on from an internal error; from a full disk it may.
+            Known::MachineStopped { state: why, .. } if why == "internal-error" => {
+                state.dead = Some(format!("the machine was {known}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Matches a line of a console.
+    fn read(&mut self, node: Option<&NodeName>, line: &str) {
+        let now = self.now;
+        for item in &mut self.items {
+            let Check::Console(regex) = &item.expectation.check else { continue };
+            if matches!(item.gate, Gate::After(_)) || !regex.is_match(line) {
+                continue;
+            }
+            for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
+                subject.on_true(now, &format!("console line `{}`", line.trim()));
+            }
+        }
+    }
+
+    /// Takes in the answer of a probe.
+    fn hear(&mut self, expect: &ExpectName, node: Option<&NodeName>, ok: bool, seen: &str) {
+        let (now, up) = (self.now, self.up);
+        for item in self.items.iter_mut().filter(|item| item.expectation.name == *expect) {
+            if item.since(up).is_none() || !is_probed(&item.expectation.check) {
+                continue;
+            }
+            for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
+                subject.on_probe(&item.expectation, now, ok, seen);
+            }
+        }
+    }
+
+    /// Decides everything that is clear at `now`, until nothing follows from anything any more.
+    fn settle(&mut self, now: u64) {
+        self.now = self.now.max(now);
+        if self.finished {
+            return;
+        }
+        while self.open_gates() | self.decide() {}
+        self.announce();
+    }
+
+    /// Opens the gates of what waited for something that is met, and bars what waited for something missed.
+    fn open_gates(&mut self) -> bool {
+        let mut changed = false;
+        for index in 0..self.items.len() {
+            let Gate::After(other) = self.items[index].gate else { continue };
+            let Item { expectation: first, subjects, .. } = &self.items[other];
+            let outcomes = || subjects.iter().map(Subject::outcome);
+            let missed = outcomes().flatten().find(|outcome| !outcome.is_met()).and_then(Outcome::at);
+            let why = format!("`{}` was missed", first.name);
+            if let Some(at) = missed {
+                for subject in self.items[index].subjects.iter_mut().filter(|subject| subject.is_open()) {
+                    subject.bar(at, why.clone());
+                    changed = true;
+                }
+            } else if outcomes().all(|outcome| outcome.is_some()) {
+                let met = outcomes().flatten().filter_map(Outcome::at).max();
+                self.items[index].gate = Gate::Since(met.unwrap_or(self.now));
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Decides what follows from stages, deaths and the time.
+    fn decide(&mut self) -> bool {
+        let mut changed = false;
+        let Self { items, nodes, up, now, .. } = self;
+        for item in items.iter_mut() {
+            let since = item.since(*up);
+            let Item { expectation, gate, subjects } = item;
+            for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
+                let node = subject.node.as_ref().and_then(|node| nodes.get(node));
+                if !matches!(gate, Gate::After(_)) {
+                    if let (Check::Stage(stage), Some(node)) = (&expectation.check, node) {
+                        if node.is_at(*stage) {
+                            subject.on_true(*now, &format!("stage {}", node.stage));
+                        } else {
+                            subject.on_false();
+                        }
+                    }
+                    if subject.is_open() {
+                        subject.on_time(expectation, since, *now, node);
+                    }
+                }
+                if subject.is_open()
+                    && expectation.sense == Sense::Must
+                    && let Some(why) = death(subject, expectation, nodes)
+                {
+                    subject.miss(expectation, *now, why, None);
+                }
+                changed |= !subject.is_open();
+            }
+        }
+        changed
+    }
+
+    /// Queues a decision for everything that was decided and not announced.
+    fn announce(&mut self) {
+        for item in &mut self.items {
+            for subject in &mut item.subjects {
+                if let Some(outcome) = subject.announce() {
+                    self.decisions.push(Decision {
+                        expect: item.expectation.name.clone(),
+                        node: subject.node.clone(),
+                        met: outcome.is_met(),
+                        seen: outcome.explain(outcome.at().unwrap_or(self.now)),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells whether an expectation is open to the end of the run, or waits for one that is.
+    fn is_endless(&self, index: usize) -> bool {
+        let mut index = index;
+        // A chain of `after` cannot be longer than there are expectations, unless it is a ring.
+        for _ in 0..=self.items.len() {
+            let item = &self.items[index];
+            if item.expectation.sense == Sense::Never && item.expectation.within.is_none() {
+                return true;
+            }
+            match item.gate {
+                Gate::After(other) => index = other,
+                Gate::WithLab | Gate::Since(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Item {
+    /// Returns since when its time has been running, if it has.
+    fn since(&self, up: Option<u64>) -> Option<u64> {
+        match self.gate {
+            Gate::After(_) => None,
+            Gate::WithLab => up,
+            Gate::Since(at) => Some(at),
+        }
+    }
+}
+
+/// Returns what each verdict is about: a node each, or all of them together.
+fn subjects(expectation: &Expectation) -> Vec<Subject> {
+    let together = match &expectation.check {
+        Check::Etcd { .. } => true,
+        Check::Command { .. } | Check::Dns { .. } => expectation.nodes.is_empty(),
+        Check::Console(_) | Check::Stage(_) | Check::Tcp { .. } | Check::Http { .. } | Check::Ssh { .. } => {
+            false
+        }
+    };
+    if together {
+        return vec![Subject::new(None)];
+    }
+    expectation.nodes.iter().map(|node| Subject::new(Some(node.clone()))).collect()
+}
+
+/// Returns why something can no longer be met, if a machine that it needs is gone.
+fn death(subject: &Subject, of: &Expectation, nodes: &BTreeMap<NodeName, NodeState>) -> Option<String> {
+    match &subject.node {
+        Some(node) => nodes.get(node)?.dead.clone(),
+        None => of.nodes.iter().find_map(|node| {
+            let why = nodes.get(node)?.dead.as_ref()?;
+            Some(format!("{node}: {why}"))
+        }),
+    }
+}

@@ -1,0 +1,220 @@
+//! One expectation of one node (or of several together, or of the lab), and how it stands.
+
+use super::words::{describe, nanos, span};
+use super::{Evidence, Outcome, Verdict};
+use crate::event::Stage;
+use crate::lab::{Check, Expectation, Sense};
+use crate::name::NodeName;
+
+/// What the judge knows of a node.
+#[derive(Debug, Clone)]
+pub(super) struct NodeState {
+    /// How far it has come.
+    pub(super) stage: Stage,
+    /// Whether it was ever powered on.
+    pub(super) started: bool,
+    /// Why it cannot meet anything any more.
+    pub(super) dead: Option<String>,
+    /// What was last seen of it.
+    pub(super) last: Option<(u64, String)>,
+}
+
+impl NodeState {
+    pub(super) fn new() -> Self {
+        Self { stage: Stage::Off, started: false, dead: None, last: None }
+    }
+
+    /// Tells whether the node is at least as far as `stage`. `off` is only told of one that once was on.
+    pub(super) fn is_at(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Off => self.stage == Stage::Off && self.started,
+            _ => self.stage >= stage,
+        }
+    }
+}
+
+/// How one expectation of one node stands.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    /// The node; `None` for several together, or for the lab.
+    pub(super) node: Option<NodeName>,
+    /// Since when the check has been true without a break, and what showed it.
+    holding: Option<(u64, String)>,
+    /// Whether it was true once and then no longer.
+    broken: bool,
+    /// The last answer of its probe.
+    probe: Option<(u64, String)>,
+    /// How it turned out, once it is decided.
+    outcome: Option<Outcome>,
+    /// Whether the outcome was handed out.
+    announced: bool,
+}
+
+impl Subject {
+    pub(super) fn new(node: Option<NodeName>) -> Self {
+        Self { node, holding: None, broken: false, probe: None, outcome: None, announced: false }
+    }
+
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Returns the outcome the first time that it is asked for after the decision.
+    pub(super) fn announce(&mut self) -> Option<Outcome> {
+        let outcome = self.outcome.clone().filter(|_| !self.announced)?;
+        self.announced = true;
+        Some(outcome)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// Takes in that the check is true at an instant. Once it has been so for long enough, [`Subject::on_time`] decides.
+    pub(super) fn on_true(&mut self, at: u64, seen: &str) {
+        self.holding.get_or_insert_with(|| (at, seen.to_owned()));
+    }
+
+    /// Takes in that the check is no longer true, or not yet.
+    pub(super) fn on_false(&mut self) {
+        self.broken |= self.holding.take().is_some();
+    }
+
+    /// Takes in what a probe saw.
+    pub(super) fn on_probe(&mut self, of: &Expectation, at: u64, ok: bool, seen: &str) {
+        self.probe = Some((at, seen.to_owned()));
+        if !ok {
+            return self.on_false();
+        }
+        self.on_true(at, seen);
+        // Time alone does not tell that a probe would still succeed, so a success has to complete the hold.
+        if self.confirm_at(of).is_some_and(|confirm| confirm <= at) {
+            self.held(of, at, seen);
+        }
+    }
+
+    /// Returns the instant at which a success completes what has begun to hold.
+    pub(super) fn confirm_at(&self, of: &Expectation) -> Option<u64> {
+        let (since, _) = self.holding.as_ref()?;
+        Some(since.saturating_add(nanos(of.holds)))
+    }
+
+    /// Returns the next instant at which time alone may decide.
+    pub(super) fn deadline(&self, of: &Expectation, from: Option<u64>) -> Option<u64> {
+        let held = if is_probed(&of.check) { None } else { self.confirm_at(of) };
+        // What holds already has met its time: only the hold can end it.
+        let over = match of.sense {
+            Sense::Must if self.holding.is_some() => None,
+            Sense::Must | Sense::Never => time_over(of, from),
+        };
+        held.into_iter().chain(over).min()
+    }
+
+    /// Decides what time alone decides.
+    pub(super) fn on_time(
+        &mut self,
+        of: &Expectation,
+        from: Option<u64>,
+        now: u64,
+        node: Option<&NodeState>,
+    ) {
+        if !is_probed(&of.check)
+            && let Some((since, seen)) = self.holding.clone()
+        {
+            let held = since.saturating_add(nanos(of.holds));
+            if held <= now {
+                return self.held(of, held, &seen);
+            }
+        }
+        let Some(over) = time_over(of, from).filter(|over| *over <= now) else { return };
+        let within = of.within.map(|within| format!("within {}", span(within))).unwrap_or_default();
+        match of.sense {
+            Sense::Never => {
+                self.outcome = Some(Outcome::Met { at: over, why: format!("it did not happen {within}") });
+            }
+            Sense::Must if self.holding.is_some() => {}
+            Sense::Must => self.miss(of, now, self.failing(of, &within, node), node),
+        }
+    }
+
+    /// Decides that it was missed.
+    pub(super) fn miss(&mut self, of: &Expectation, at: u64, why: String, node: Option<&NodeState>) {
+        self.outcome = Some(Outcome::Missed { at, why, seen: self.evidence(of, node) });
+    }
+
+    /// Decides what is open when the run ends.
+    pub(super) fn finish(&mut self, of: &Expectation, at: u64, node: Option<&NodeState>) {
+        match of.sense {
+            Sense::Never => {
+                self.outcome =
+                    Some(Outcome::Met { at, why: "it did not happen to the end of the run".to_owned() });
+            }
+            Sense::Must => self.miss(of, at, self.failing(of, "before the run ended", node), node),
+        }
+    }
+
+    /// Decides that its time never began.
+    pub(super) fn bar(&mut self, at: u64, why: String) {
+        self.outcome = Some(Outcome::NotReached { at, why });
+    }
+
+    pub(super) fn verdict(&self, of: &Expectation, since: Option<u64>, node: Option<&NodeState>) -> Verdict {
+        Verdict {
+            expect: of.name.clone(),
+            node: self.node.clone(),
+            what: describe(of),
+            since,
+            outcome: self
+                .outcome
+                .clone()
+                .unwrap_or_else(|| Outcome::Pending { seen: self.evidence(of, node) }),
+        }
+    }
+
+    fn held(&mut self, of: &Expectation, at: u64, seen: &str) {
+        self.outcome = Some(match of.sense {
+            Sense::Must => Outcome::Met { at, why: seen.to_owned() },
+            Sense::Never => Outcome::Missed { at, why: format!("it happened: {seen}"), seen: Vec::new() },
+        });
+    }
+
+    /// Returns what did not happen by `when`.
+    fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeState>) -> String {
+        let at = node.map(|node| format!(" (it is at {})", node.stage)).unwrap_or_default();
+        match &of.check {
+            Check::Stage(stage) if self.broken => {
+                format!("{stage} did not last for {} {when}{at}", span(of.holds))
+            }
+            Check::Stage(stage) => format!("{stage} was not reached {when}{at}"),
+            Check::Console(regex) => format!("no line matched /{regex}/ {when}"),
+            _ if self.broken => format!("it did not stay true for {} {when}", span(of.holds)),
+            _ => format!("it did not come true {when}"),
+        }
+    }
+
+    fn evidence(&self, of: &Expectation, node: Option<&NodeState>) -> Vec<Evidence> {
+        let evidence = |of: &str, seen: &Option<(u64, String)>| {
+            let (at, what) = seen.clone()?;
+            Some(Evidence { of: of.to_owned(), what, at })
+        };
+        let probe = if is_probed(&of.check) { evidence("last probe saw", &self.probe) } else { None };
+        probe.into_iter().chain(node.and_then(|node| evidence("last saw it", &node.last))).collect()
+    }
+}
+
+/// Tells whether a check has to be carried out, rather than read from events.
+pub(super) fn is_probed(check: &Check) -> bool {
+    match check {
+        Check::Console(_) | Check::Stage(_) => false,
+        Check::Tcp { .. }
+        | Check::Http { .. }
+        | Check::Dns { .. }
+        | Check::Ssh { .. }
+        | Check::Etcd { .. }
+        | Check::Command { .. } => true,
+    }
+}
+
+fn time_over(of: &Expectation, from: Option<u64>) -> Option<u64> {
+    Some(from?.saturating_add(nanos(of.within?)))
+}

@@ -1,0 +1,466 @@
+//! Lists of events, and what they decide.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+use regex::Regex;
+
+use super::*;
+use crate::event::examples::{any_event, console, event, lease, probed};
+use crate::event::{Known, Stage};
+use crate::lab::{AccelChoice, Check, Expectation, Lab, Place, Sense};
+use crate::name::LabName;
+
+/// An expectation of node `a`.
+fn expect(name: &str, check: Check) -> Expectation {
+    Expectation {
+        name: ExpectName::new(name).unwrap(),
+        nodes: nodes(&["a"]),
+        after: None,
+        within: None,
+        holds: Duration::ZERO,
+        sense: Sense::Must,
+        check,
+    }
+}
+
+fn nodes(names: &[&str]) -> Vec<NodeName> {
+    names.iter().map(|name| NodeName::new(name).unwrap()).collect()
+}
+
+fn line(pattern: &str) -> Check {
+    Check::Console(Regex::new(pattern).unwrap())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+trait Wording {
+    fn of(self, names: &[&str]) -> Self;
+    fn within(self, time: u64) -> Self;
+    fn holds(self, time: u64) -> Self;
+    fn after(self, name: &str) -> Self;
+    fn never(self) -> Self;
+}
+
+impl Wording for Expectation {
+    fn of(self, names: &[&str]) -> Self {
+        Self { nodes: nodes(names), ..self }
+    }
+    fn within(self, time: u64) -> Self {
+        Self { within: Some(seconds(time)), ..self }
+    }
+    fn holds(self, time: u64) -> Self {
+        Self { holds: seconds(time), ..self }
+    }
+    fn after(self, name: &str) -> Self {
+        Self { after: Some(ExpectName::new(name).unwrap()), ..self }
+    }
+    fn never(self) -> Self {
+        Self { sense: Sense::Never, ..self }
+    }
+}
+
+/// A lab of expectations only: the judge looks at nothing else.
+fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
+    Judge::new(&Lab {
+        name: LabName::new("lab").unwrap(),
+        file: "/lab/lab.toml".into(),
+        folder: "/lab".into(),
+        place: Place::Private,
+        accel: AccelChoice::Auto,
+        networks: BTreeMap::new(),
+        profiles: BTreeMap::new(),
+        nodes: BTreeMap::new(),
+        publish: Vec::new(),
+        expectations: expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect(),
+    })
+}
+
+/// One thing that a test tells the judge, at a time in seconds.
+enum Told {
+    Lab(Known),
+    Of(&'static str, Known),
+    Clock,
+    End,
+}
+
+use Told::{Clock, End, Lab as OfLab, Of};
+
+fn up() -> Told {
+    OfLab(Known::LabUp {})
+}
+
+fn stage(stage: Stage) -> Known {
+    Known::StageReached { stage }
+}
+
+/// Tells the judge of what happened, and writes down what it decided and when.
+fn check(
+    expectations: impl IntoIterator<Item = Expectation>,
+    told: impl IntoIterator<Item = (u64, Told)>,
+) -> String {
+    let mut judge = judge(expectations);
+    let mut said = String::new();
+    for (time, told) in told {
+        let ms = time * 1000;
+        match told {
+            OfLab(known) => judge.apply(&event(ms, None, known)),
+            Of(node, known) => judge.apply(&event(ms, Some(node), known)),
+            Clock => {}
+            End => judge.finish(ms * 1_000_000),
+        }
+        for Decision { expect, node, met, seen } in judge.at(ms * 1_000_000) {
+            let node = node.map(|node| format!(" of {node}")).unwrap_or_default();
+            let word = if met { "met" } else { "missed" };
+            writeln!(said, "{time}s {expect}{node} {word}: {seen}").unwrap();
+        }
+    }
+    if !judge.done() {
+        said.push_str("waiting");
+        if let Some(next) = judge.next_deadline() {
+            write!(said, ", next at {}", Ago(next)).unwrap();
+        }
+    }
+    said.trim_end().to_owned()
+}
+
+#[test]
+fn a_line_of_the_console_meets() {
+    let told = [
+        (1, up()),
+        (2, Of("a", console("nothing"))),
+        (3, Of("b", console("ready"))),
+        (4, Of("a", console("etcd ready"))),
+    ];
+    assert_snapshot!(check([expect("up", line("ready$")).within(60)], told), @"4s up of a met: console line `etcd ready`");
+}
+
+#[test]
+fn a_line_before_the_lab_is_up_counts() {
+    assert_snapshot!(check([expect("up", line("ready"))], [(1, Of("a", console("ready"))), (2, up())]), @"1s up of a met: console line `ready`");
+}
+
+#[test]
+fn time_runs_out_and_says_what_was_seen() {
+    let told = [(1, up()), (20, Of("a", lease("ipxe", "ack"))), (60, Clock), (61, Clock)];
+    assert_snapshot!(check([expect("up", line("ready")).within(60)], told), @"61s up of a missed: no line matched /ready/ within 1m; last saw it leased 10.0.0.10 (ipxe), 41s ago");
+}
+
+#[test]
+fn what_was_due_before_an_event_is_decided_before_it() {
+    assert_snapshot!(check([expect("up", line("ready")).within(60)], [(1, up()), (61, Of("a", console("ready")))]), @"61s up of a missed: no line matched /ready/ within 1m");
+}
+
+#[test]
+fn time_begins_when_the_lab_is_up() {
+    let told = [(100, Of("a", Known::PoweredOn {})), (200, up()), (259, Clock)];
+    assert_snapshot!(check([expect("up", line("ready")).within(60)], told), @"waiting, next at 4m 20s");
+}
+
+#[test]
+fn a_stage_is_met_by_a_later_one() {
+    let told = [(1, up()), (2, Of("a", stage(Stage::Kernel))), (3, Of("a", stage(Stage::Os)))];
+    assert_snapshot!(check([expect("dhcp", Check::Stage(Stage::Dhcp)), expect("os", Check::Stage(Stage::Os))], told), @r"
+    2s dhcp of a met: stage kernel
+    3s os of a met: stage os
+    ");
+}
+
+#[test]
+fn a_stage_that_was_not_reached_names_the_one_that_was() {
+    let told = [
+        (0, up()),
+        (2, Of("a", stage(Stage::Loader))),
+        (15, Of("a", console("Could not boot"))),
+        (90, Clock),
+    ];
+    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(90)], told), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last saw it print `Could not boot`, 1m 15s ago");
+}
+
+#[test]
+fn a_stage_has_to_hold() {
+    let told = [
+        (0, up()),
+        (2, Of("a", stage(Stage::Os))),
+        (8, Of("a", stage(Stage::Firmware))),
+        (20, Of("a", stage(Stage::Os))),
+        (29, Clock),
+        (40, Clock),
+    ];
+    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(25).holds(10)], told), @"40s os of a met: stage os");
+}
+
+#[test]
+fn a_hold_that_breaks_after_the_time_is_over_is_missed() {
+    let told = [(0, up()), (20, Of("a", stage(Stage::Os))), (26, Of("a", stage(Stage::Firmware)))];
+    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(25).holds(10)], told), @"26s os of a missed: os did not last for 10s within 25s (it is at firmware)");
+}
+
+#[test]
+fn off_is_a_stage_of_what_was_on() {
+    let told = [
+        (0, up()),
+        (1, Of("a", stage(Stage::Off))),
+        (2, Of("a", Known::PoweredOn {})),
+        (2, Of("a", stage(Stage::Firmware))),
+        (9, Of("a", stage(Stage::Off))),
+    ];
+    assert_snapshot!(check([expect("installed", Check::Stage(Stage::Off))], told), @"9s installed of a met: stage off");
+}
+
+#[test]
+fn every_node_is_judged_by_itself() {
+    let told = [(0, up()), (2, Of("b", console("ready"))), (10, Clock)];
+    assert_snapshot!(check([expect("up", line("ready")).of(&["a", "b"]).within(10)], told), @r"
+    2s up of b met: console line `ready`
+    10s up of a missed: no line matched /ready/ within 10s
+    ");
+}
+
+#[test]
+fn the_next_begins_when_all_nodes_met_the_one_before() {
+    let list =
+        || [expect("up", line("ready")).of(&["a", "b"]), expect("z", line("joined")).after("up").within(10)];
+    let told = [
+        (0, up()),
+        (1, Of("a", console("ready, joined too early"))),
+        (50, Of("b", console("ready"))),
+        (55, Of("a", console("joined"))),
+    ];
+    assert_snapshot!(check(list(), told), @r"
+    1s up of a met: console line `ready, joined too early`
+    50s up of b met: console line `ready`
+    55s z of a met: console line `joined`
+    ");
+    let told = [
+        (0, up()),
+        (1, Of("a", console("ready"))),
+        (50, Of("b", console("ready"))),
+        (59, Clock),
+        (60, Clock),
+    ];
+    assert_snapshot!(check(list(), told), @r"
+    1s up of a met: console line `ready`
+    50s up of b met: console line `ready`
+    60s z of a missed: no line matched /joined/ within 10s; last saw it print `ready`, 59s ago
+    ");
+}
+
+#[test]
+fn what_waits_for_something_missed_is_not_reached() {
+    let list = [
+        expect("a", line("ready")).within(10),
+        expect("b", line("x")).after("a"),
+        expect("c", line("x")).after("b").never(),
+    ];
+    assert_snapshot!(check(list, [(0, up()), (10, Clock)]), @r"
+    10s a of a missed: no line matched /ready/ within 10s
+    10s b of a missed: `a` was missed
+    10s c of a missed: `b` was missed
+    ");
+}
+
+#[test]
+fn a_machine_that_died_meets_nothing_any_more() {
+    let died = Known::MachineDied {
+        status: "signal 6".to_owned(),
+        stderr: vec!["qemu: assertion failed".to_owned(), String::new()],
+    };
+    let list = [
+        expect("os", Check::Stage(Stage::Os)).of(&["a", "b"]).within(60),
+        expect("panic", line("panic")).never(),
+        expect("etcd", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("os"),
+    ];
+    assert_snapshot!(check(list, [(0, up()), (5, Of("a", died))]), @r"
+    5s etcd missed: a: the machine died: signal 6: qemu: assertion failed
+    5s os of a missed: the machine died: signal 6: qemu: assertion failed
+    waiting, next at 1m
+    ");
+}
+
+#[test]
+fn an_internal_error_of_qemu_is_a_death() {
+    let stopped =
+        Known::MachineStopped { state: "internal-error".to_owned(), detail: "Suberror: 1".to_owned() };
+    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os))], [(0, up()), (5, Of("a", stopped))]), @"5s os of a missed: the machine was stopped by QEMU: internal-error: Suberror: 1");
+}
+
+#[test]
+fn a_machine_that_switches_itself_off_may_come_back() {
+    let off = Known::PoweredOff { why: "guest".to_owned() };
+    let told =
+        [(0, up()), (5, Of("a", off)), (6, Of("a", stage(Stage::Off))), (30, Of("a", stage(Stage::Os)))];
+    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(60)], told), @"30s os of a met: stage os");
+}
+
+#[test]
+fn never_is_broken_at_once() {
+    let told = [(0, Of("a", console("Kernel panic - not syncing"))), (1, up())];
+    assert_snapshot!(check([expect("panic", line("Kernel panic")).never()], told), @"0s panic of a missed: it happened: console line `Kernel panic - not syncing`");
+}
+
+#[test]
+fn never_has_a_window_or_lasts_to_the_end() {
+    let list = || {
+        [
+            expect("panic", line("Kernel panic")).never(),
+            expect("reset", Check::Stage(Stage::Os)).never().within(30),
+        ]
+    };
+    assert_snapshot!(check(list(), [(0, up()), (29, Clock), (30, Clock)]), @"30s reset of a met: it did not happen within 30s");
+    assert_snapshot!(check(list(), [(0, up()), (40, End)]), @r"
+    40s reset of a met: it did not happen within 30s
+    40s panic of a met: it did not happen to the end of the run
+    ");
+}
+
+#[test]
+fn a_probe_has_to_hold_and_a_success_completes_it() {
+    let told = [
+        (0, up()),
+        (1, Of("a", probed("ssh", true, "logged in"))),
+        (4, Of("a", probed("ssh", false, "connection refused"))),
+        (5, Of("a", probed("ssh", true, "logged in"))),
+        (16, Clock),
+        (17, Of("a", probed("ssh", true, "logged in, active"))),
+    ];
+    assert_snapshot!(check([expect("ssh", Check::Tcp { port: 22 }).within(10).holds(10)], told), @"17s ssh of a met: logged in, active");
+}
+
+#[test]
+fn a_missed_probe_says_what_it_saw() {
+    let told = [
+        (0, up()),
+        (1, Of("a", console("hello"))),
+        (4, Of("a", probed("ssh", false, "connection refused"))),
+        (10, Clock),
+    ];
+    assert_snapshot!(check([expect("ssh", Check::Tcp { port: 22 }).within(10)], told), @"10s ssh of a missed: it did not come true within 10s; last probe saw connection refused, 6s ago; last saw it print `hello`, 9s ago");
+}
+
+#[test]
+fn probes_are_wanted_while_they_can_decide() {
+    let mut judge = judge([
+        expect("one", Check::Tcp { port: 22 }).of(&["a", "b"]).holds(5),
+        expect("two", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("one"),
+        expect("three", line("x")),
+    ]);
+    let wanted = |judge: &Judge| {
+        let wanted = judge.wanted().into_iter().map(|wanted| {
+            let node = wanted.node.map_or("lab".to_owned(), |node| node.to_string());
+            let confirm = wanted.confirm_at.map(|at| format!(" by {}", Ago(at))).unwrap_or_default();
+            format!("{} of {node}{confirm}", wanted.expect)
+        });
+        wanted.collect::<Vec<_>>().join(", ")
+    };
+    assert_snapshot!(wanted(&judge), @"");
+    judge.apply(&event(0, None, Known::LabUp {}));
+    judge.apply(&event(1000, Some("a"), probed("one", true, "open")));
+    assert_snapshot!(wanted(&judge), @"one of a by 6s, one of b");
+    judge.apply(&event(7000, Some("a"), probed("one", true, "open")));
+    judge.apply(&event(8000, Some("b"), probed("one", true, "open")));
+    judge.apply(&event(13_000, Some("b"), probed("one", true, "open")));
+    assert_snapshot!(wanted(&judge), @"two of lab");
+    judge.apply(&event(14_000, None, Known::TearDownStarted { why: "test".to_owned() }));
+    assert_snapshot!(wanted(&judge), @"");
+}
+
+#[test]
+fn the_end_of_the_run_decides_the_rest() {
+    let list = [
+        expect("os", Check::Stage(Stage::Os)),
+        expect("ssh", Check::Tcp { port: 22 }).after("os"),
+        expect("panic", line("panic")).never(),
+    ];
+    let told = [
+        (0, up()),
+        (4, Of("a", stage(Stage::Dhcp))),
+        (9, OfLab(Known::TearDownStarted { why: "interrupt".to_owned() })),
+        (10, Of("a", Known::MachineDied { status: "signal 9".to_owned(), stderr: vec![] })),
+    ];
+    assert_snapshot!(check(list, told), @r"
+    9s os of a missed: os was not reached before the run ended (it is at dhcp)
+    9s panic of a met: it did not happen to the end of the run
+    9s ssh of a missed: the run ended before `os` was met
+    ");
+}
+
+#[test]
+fn a_ring_of_afters_ends_all_the_same() {
+    let list = [expect("a", line("x")).after("b"), expect("b", line("x")).after("a")];
+    assert_snapshot!(check(list, [(0, up()), (9, Of("a", console("x")))]), @"");
+}
+
+#[test]
+fn verdicts_survive_a_round_trip() {
+    let mut judge = judge([expect("os", Check::Stage(Stage::Os)).within(5), expect("up", line("x"))]);
+    judge.apply(&event(0, None, Known::LabUp {}));
+    judge.apply(&event(6000, Some("a"), console("hello")));
+    let verdicts = judge.verdicts();
+    let json = serde_json::to_string_pretty(&verdicts).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Verdict>>(&json).unwrap(), verdicts);
+    assert_snapshot!(json, @r#"
+    [
+      {
+        "expect": "os",
+        "node": "a",
+        "what": "stage os within 5s",
+        "since": 0,
+        "outcome": "missed",
+        "at": 6000000000,
+        "why": "os was not reached within 5s",
+        "seen": []
+      },
+      {
+        "expect": "up",
+        "node": "a",
+        "what": "console /x/",
+        "since": 0,
+        "outcome": "pending",
+        "seen": [
+          {
+            "of": "last saw it",
+            "what": "print `hello`",
+            "at": 6000000000
+          }
+        ]
+      }
+    ]
+    "#);
+}
+
+proptest! {
+    #[test]
+    fn no_list_of_events_is_too_odd(events in prop::collection::vec(any_event(), 0..60), end in any::<u64>()) {
+        let mut judge = judge([
+            expect("one", line("o")).of(&["a", "b"]).holds(7),
+            expect("two", Check::Stage(Stage::Kernel)).of(&["a", "b"]).within(20).after("one"),
+            expect("three", Check::Tcp { port: 22 }).holds(3).within(50),
+            expect("four", line("a")).never().of(&["c"]).within(30),
+            expect("five", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("three"),
+        ]);
+        let mut decided = BTreeMap::new();
+        let mut note = |decisions: Vec<Decision>| {
+            for decision in decisions {
+                let earlier = decided.insert((decision.expect.clone(), decision.node.clone()), decision.met);
+                assert_eq!(earlier, None, "decided twice");
+            }
+        };
+        for event in &events {
+            judge.apply(event);
+            note(judge.at(event.at));
+            drop((judge.wanted(), judge.next_deadline(), judge.done()));
+        }
+        judge.finish(end);
+        note(judge.at(end));
+        let verdicts = judge.verdicts();
+        prop_assert!(judge.done());
+        prop_assert_eq!(verdicts.len(), decided.len());
+        prop_assert!(verdicts.iter().all(|verdict| verdict.outcome.at().is_some()));
+    }
+}

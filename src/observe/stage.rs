@@ -1,0 +1,94 @@
+//! The state machine of a boot: what is a clue, and what follows from it.
+
+use crate::event::{Known, Stage};
+
+/// What an event tells of how far a node has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clue {
+    /// It was powered on.
+    PoweredOn,
+    /// It is off, or gone.
+    PoweredOff,
+    /// It restarted.
+    Reset,
+    /// Its firmware, or iPXE, was given an address.
+    FirmwareLeased,
+    /// It took a network boot program.
+    LoaderTaken,
+    /// It took our script.
+    ScriptTaken,
+    /// It took a kernel to the end.
+    KernelTaken,
+    /// A kernel spoke on its console.
+    KernelSpoke,
+    /// Its operating system was given an address.
+    SystemLeased,
+    /// Its operating system spoke on its console.
+    SystemSpoke,
+}
+
+/// Returns the stage that follows from a clue.
+pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
+    match (stage, clue) {
+        (_, Clue::PoweredOff) => Stage::Off,
+        (_, Clue::PoweredOn) => Stage::Firmware,
+        // What a machine still said before it went off arrives late and does not bring it back.
+        (Stage::Off, _) => Stage::Off,
+        (_, Clue::Reset) => Stage::Firmware,
+        (_, Clue::FirmwareLeased) => stage.max(Stage::Dhcp),
+        (_, Clue::LoaderTaken) => stage.max(Stage::Nbp),
+        (_, Clue::ScriptTaken) => stage.max(Stage::Loader),
+        (_, Clue::KernelTaken | Clue::KernelSpoke) => stage.max(Stage::Kernel),
+        // Before a kernel, a client that is neither PXE firmware nor iPXE is a loader with a DHCP client of its own.
+        (Stage::Kernel | Stage::Os, Clue::SystemLeased) => Stage::Os,
+        (Stage::Firmware | Stage::Dhcp | Stage::Nbp | Stage::Loader, Clue::SystemLeased) => stage,
+        (_, Clue::SystemSpoke) => Stage::Os,
+    }
+}
+
+impl Clue {
+    /// Returns what an event tells of its node's way up, if anything.
+    pub(super) fn from_event(known: &Known) -> Option<Self> {
+        match known {
+            Known::PoweredOn {} => Some(Self::PoweredOn),
+            Known::PoweredOff { .. } | Known::MachineDied { .. } => Some(Self::PoweredOff),
+            Known::Reset { .. } => Some(Self::Reset),
+            Known::ConsoleLine { text } => Self::from_console(text),
+            // An offer is no lease: a firmware may take another server's.
+            Known::DhcpReplied { reply, address: Some(_), client, .. } if reply == "ack" => {
+                match client.as_str() {
+                    "firmware" | "ipxe" => Some(Self::FirmwareLeased),
+                    "os" => Some(Self::SystemLeased),
+                    _ => None,
+                }
+            }
+            // EDK2 first asks for a file's size and breaks off, so only what was sent counts.
+            Known::TftpServed { outcome, role, .. } if outcome == "sent" => {
+                Some(Self::from_role(role).unwrap_or(Self::LoaderTaken))
+            }
+            Known::HttpServed { method, status: 200, complete: true, role, .. } if method == "GET" => {
+                Self::from_role(role)
+            }
+            _ => None,
+        }
+    }
+
+    fn from_role(role: &str) -> Option<Self> {
+        match role {
+            "loader" => Some(Self::LoaderTaken),
+            "script" => Some(Self::ScriptTaken),
+            "kernel" => Some(Self::KernelTaken),
+            _ => None,
+        }
+    }
+
+    fn from_console(line: &str) -> Option<Self> {
+        if line.starts_with("DRYRACK ") || line.trim_end().ends_with("login:") {
+            Some(Self::SystemSpoke)
+        } else if line.contains("Linux version ") || line.contains("EFI stub") {
+            Some(Self::KernelSpoke)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Lists of events, and the present that they fold into.
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::examples::{self, event};
+
+/// Folds the events of node `a`, one second apart, and writes down each change of stage.
+fn stages(kinds: impl IntoIterator<Item = Known>) -> String {
+    let mut snapshot = Snapshot::new([]);
+    let kinds = kinds.into_iter().enumerate();
+    let changes = kinds.filter_map(|(second, kind)| {
+        let stage = snapshot.apply(&event(second as u64 * 1000, Some("a"), kind))?;
+        Some(format!("{second}:{stage}"))
+    });
+    changes.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_netboot_passes_every_stage() {
+    use examples::*;
+    let kinds = [
+        Known::PoweredOn {},
+        lease("firmware", "offer"),
+        lease("firmware", "ack"),
+        tftp("ipxe.efi", "aborted"),
+        tftp("ipxe.efi", "sent"),
+        lease("ipxe", "ack"),
+        http("script", 200, true),
+        http("kernel", 200, false),
+        http("kernel", 200, true),
+        console("[    0.000000] Linux version 6.1.0"),
+        http("initrd", 200, true),
+        lease("os", "offer"),
+        lease("os", "ack"),
+        console("a login: "),
+    ];
+    assert_snapshot!(stages(kinds), @"0:firmware 2:dhcp 4:nbp 6:loader 8:kernel 12:os");
+}
+
+#[test]
+fn a_boot_from_disk_is_told_by_its_console() {
+    use examples::*;
+    let kinds = [
+        Known::PoweredOn {},
+        console("EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path"),
+        console("Debian GNU/Linux 12 a ttyS0"),
+        console("a login:"),
+        console("reboot: Restarting system"),
+        Known::Reset { why: "guest".to_owned() },
+        Known::Reset { why: "power".to_owned() },
+        console("DRYRACK mac=52:54:00:00:00:01"),
+        Known::PoweredOff { why: "guest".to_owned() },
+        console("reboot: Power down, Linux version late"),
+        Known::PoweredOn {},
+        Known::MachineDied { status: "signal 9".to_owned(), stderr: vec![] },
+    ];
+    assert_snapshot!(stages(kinds), @"0:firmware 1:kernel 3:os 5:firmware 6:firmware 7:os 8:off 10:firmware 11:off");
+}
+
+#[test]
+fn a_loader_with_a_dhcp_client_is_no_operating_system() {
+    use examples::*;
+    let kinds =
+        [Known::PoweredOn {}, tftp("grubnetx64.efi", "sent"), lease("os", "ack"), http("kernel", 404, true)];
+    assert_snapshot!(stages(kinds), @"0:firmware 1:nbp");
+}
+
+#[test]
+fn the_present_says_what_was_last_seen() {
+    use examples::*;
+    let mut snapshot = Snapshot::new([crate::name::NodeName::new("b").unwrap()]);
+    for (at, kind) in [
+        (0, Known::LabUp {}),
+        (1000, Known::PoweredOn {}),
+        (2000, lease("ipxe", "ack")),
+        (2500, Known::StageReached { stage: Stage::Dhcp }),
+    ] {
+        snapshot.apply(&event(at, Some("a"), kind));
+    }
+    snapshot.apply(&event(43_000, None, Known::TearDownStarted { why: "test".to_owned() }));
+    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last saw it leased 10.0.0.10 (ipxe), 41s ago; b: off, never saw anything of it");
+    assert_eq!(snapshot.lab, LabState::TearingDown);
+}
+
+#[test]
+fn a_download_shows_until_it_is_over() {
+    use examples::*;
+    let mut snapshot = Snapshot::new([]);
+    let fetching =
+        Known::Fetching { path: "/boot/kernel".to_owned(), bytes: 2_000_000, total: Some(8_000_000) };
+    snapshot.apply(&event(0, Some("a"), fetching));
+    let shown = |snapshot: &Snapshot| {
+        snapshot.nodes.values().next().unwrap().fetching.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    assert_snapshot!(shown(&snapshot), @"kernel 2.0 MB of 8.0 MB");
+    snapshot.apply(&event(1, Some("a"), http("kernel", 200, true)));
+    assert_eq!(shown(&snapshot), "");
+}
+
+#[test]
+fn recorded_stages_change_nothing() {
+    use examples::*;
+    let kinds =
+        [Known::PoweredOn {}, lease("ipxe", "ack"), http("script", 200, true), http("kernel", 200, true)];
+    let mut live = Snapshot::new([]);
+    let mut record = Vec::new();
+    for (at, kind) in kinds.into_iter().enumerate() {
+        let event = event(at as u64, Some("a"), kind);
+        let stage = live.apply(&event);
+        record.push(event.clone());
+        record.extend(stage.map(|stage| Event { kind: Known::StageReached { stage }.into(), ..event }));
+    }
+    let mut replayed = Snapshot::new([]);
+    for event in &record {
+        replayed.apply(event);
+    }
+    assert_eq!(live, replayed);
+}
+
+proptest! {
+    #[test]
+    fn no_list_of_events_is_too_odd(events in prop::collection::vec(examples::any_event(), 0..60)) {
+        let mut snapshot = Snapshot::new([]);
+        for event in &events {
+            snapshot.apply(event);
+            prop_assert!(!event.kind.topic().is_empty());
+            drop(event.kind.to_string());
+        }
+        drop(snapshot.to_string());
+    }
+}
