@@ -117,7 +117,7 @@ impl Known {
             Self::ServiceFailed { .. } => "service",
             Self::StageReached { .. } => "stage",
             Self::Probed { .. } => "probe",
-            Self::ExpectationDecided { .. } => "expect",
+            Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
             Self::Commanded { .. } => "command",
         }
     }
@@ -132,6 +132,7 @@ impl Known {
             Self::StageReached { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
+            | Self::Judged { .. }
             | Self::Commanded { .. }
             | Self::StepDone { .. }
             | Self::StepFailed { .. }
@@ -235,6 +236,8 @@ impl Known {
             Self::Probed { expect, ok: false, seen } => format!("{expect}: not yet: {seen}"),
             Self::ExpectationDecided { expect, met: true, seen } => format!("{expect}: met: {seen}"),
             Self::ExpectationDecided { expect, met: false, seen } => format!("{expect}: missed: {seen}"),
+            Self::Judged { met: true } => "every expectation was met".to_owned(),
+            Self::Judged { met: false } => "an expectation was missed".to_owned(),
             Self::Commanded { what } => what.clone(),
         }
     }
