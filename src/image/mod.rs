@@ -1,1 +1,124 @@
-//! image.
+//! Images: recipes built or downloaded into a cache of boot files.
+//!
+//! Must never install anything on the host, need root, or leave half an image behind:
+//! what is in the cache under its key is whole.
+//!
+//! ```text
+//! CACHE/images/NAME/KEY/{FILE..., image.json}    built
+//! CACHE/images/NAME/recipes/DIGEST               the key that a recipe led to
+//! CACHE/images/NAME/.build-*                     being built, or left by a kill -9
+//! CACHE/{apt, packages, downloads}               what images are made of
+//! ```
+
+mod apt;
+mod build;
+mod cache;
+mod digest;
+mod error;
+mod fetch;
+mod process;
+mod recipes;
+
+use std::path::PathBuf;
+
+pub use apt::Package;
+pub use cache::{Built, BuiltFile, Listed, PruneRule, Pruned, State};
+pub use error::BuildError;
+
+use crate::config::recipe::Recipe;
+use crate::name::ImageName;
+use recipes::Source;
+
+/// All recipes that there are, and the cache that holds what came of them.
+#[derive(Debug, Clone)]
+pub struct Library {
+    cache: PathBuf,
+    folders: Vec<PathBuf>,
+}
+
+/// What a build says while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A new step began.
+    Step(String),
+    /// The step is this far.
+    Percent(u8),
+    /// The build script printed a line.
+    Line(String),
+}
+
+/// Whether a build takes what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// An image that was built from the same recipe is taken as it is, without a look at the network.
+    Reuse,
+    /// The packages are resolved again, and an image of the newest ones is built.
+    Renew,
+}
+
+impl Library {
+    /// Makes a library; earlier folders win over later ones, all of them over the binary.
+    pub fn new(cache: PathBuf, folders: Vec<PathBuf>) -> Self {
+        Self { cache, folders }
+    }
+
+    /// Returns every recipe by name, in order.
+    pub fn recipes(&self) -> impl Iterator<Item = (ImageName, Result<Recipe, BuildError>)> {
+        recipes::names(&self.folders).into_iter().map(|name| {
+            let recipe = self.recipe(&name);
+            (name, recipe)
+        })
+    }
+
+    /// Returns one recipe.
+    pub fn recipe(&self, image: &ImageName) -> Result<Recipe, BuildError> {
+        self.source(image).map(|source| source.recipe)
+    }
+
+    /// Returns an image that was built from the recipe as it is now.
+    pub fn built(&self, image: &ImageName) -> Option<Built> {
+        let source = self.source(image).ok()?;
+        self.shelf(image).by_recipe(source.digest())
+    }
+
+    /// Builds an image, or waits for somebody else's build of it.
+    pub fn build(
+        &self,
+        image: &ImageName,
+        freshness: Freshness,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Built, BuildError> {
+        build::build(&self.cache, image, &self.source(image)?, freshness, progress)
+    }
+
+    /// Returns every image with its state, in order of name.
+    pub fn list(&self) -> Vec<Listed> {
+        let listed = recipes::names(&self.folders).into_iter().map(|image| {
+            let (about, state) = match self.source(&image) {
+                Ok(source) => {
+                    let built = self.shelf(&image).by_recipe(source.digest());
+                    (source.recipe.about, built.map_or(State::Unbuilt, State::Built))
+                }
+                Err(error) => (String::new(), State::Broken(error)),
+            };
+            Listed { image, about, state }
+        });
+        listed.collect()
+    }
+
+    /// Removes images from the cache, with what only they were made of.
+    pub fn prune(&self, rule: PruneRule) -> Result<Vec<Pruned>, BuildError> {
+        cache::prune(&self.cache, rule, |image| self.source(image).ok().map(|source| source.digest().to_owned()))
+    }
+
+    fn source(&self, image: &ImageName) -> Result<Source, BuildError> {
+        Source::load(image, &self.folders)
+    }
+
+    fn shelf(&self, image: &ImageName) -> cache::Shelf {
+        cache::Shelf::of(&self.cache, image)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The recipe of an image, exactly as written in `images/NAME/recipe.toml`.
+//!
+//! Must never look at the files that a recipe names; that is `image`'s business.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::name::ImageName;
+
+/// What makes an image: where its parts come from and which boot files it offers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// One sentence for `dryrack image list`.
+    pub about: String,
+    /// Another recipe whose folder and packages the build script may use.
+    pub extends: Option<ImageName>,
+    /// Debian packages that are downloaded and unpacked, never installed.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Meta packages; each stands for the packages that it directly depends on.
+    #[serde(default)]
+    pub meta: Vec<String>,
+    /// Whether everything that the packages depend on is unpacked too.
+    #[serde(default)]
+    pub depends: bool,
+    /// The script that makes the files that have neither `path` nor `url`.
+    pub build: Option<String>,
+    /// The boot files that the image offers, `image:NAME/FILE`.
+    pub files: BTreeMap<String, RecipeFile>,
+    /// Programs of the host that the script needs, each with the Debian package that holds it.
+    #[serde(default)]
+    pub tools: BTreeMap<String, String>,
+}
+
+/// One boot file of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeFile {
+    /// One sentence on what the file is.
+    #[serde(default)]
+    pub about: String,
+    /// A file in the recipe's folder, or an absolute path, that the user provides.
+    pub path: Option<String>,
+    /// Where the file is downloaded from.
+    pub url: Option<String>,
+    /// The digest of the download; without it nothing says that it is the right file.
+    pub sha256: Option<String>,
+}
+
+/// Why a text is not a recipe.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{line}:{column}: {message}")]
+pub struct RecipeError {
+    line: usize,
+    column: usize,
+    message: String,
+}
+
+/// Takes a recipe from its text.
+pub fn parse(text: &str) -> Result<Recipe, RecipeError> {
+    let recipe: Recipe = toml::from_str(text).map_err(|error| {
+        let before = &text[..error.span().map_or(0, |span| span.start).min(text.len())];
+        RecipeError {
+            line: before.matches('\n').count() + 1,
+            column: before.rsplit('\n').next().unwrap_or("").chars().count() + 1,
+            message: error.message().to_owned(),
+        }
+    })?;
+    match problem(&recipe) {
+        None => Ok(recipe),
+        // A contradiction between keys has no place of its own but the file.
+        Some(message) => Err(RecipeError { line: 1, column: 1, message }),
+    }
+}
+
+fn problem(recipe: &Recipe) -> Option<String> {
+    if recipe.files.is_empty() {
+        return Some("a recipe offers at least one file: add `[files.NAME]`".to_owned());
+    }
+    for (name, file) in &recipe.files {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) || name == "image.json" {
+            return Some(format!("`{name}` is no name for a file: letters, digits, `-`, `_` and inner dots"));
+        }
+        match (&file.path, &file.url, &file.sha256) {
+            (Some(_), Some(_), _) => return Some(format!("file `{name}` has both `path` and `url`: keep one")),
+            (_, Some(_), None) => return Some(format!("file `{name}` has a `url` but no `sha256`")),
+            (_, None, Some(_)) => return Some(format!("file `{name}` has a `sha256` but no `url`")),
+            (None, Some(_), Some(digest)) if !is_digest(digest) => {
+                return Some(format!("the `sha256` of file `{name}` is not 64 lower-case hexadecimal digits"));
+            }
+            (None, None, None) if recipe.build.is_none() => {
+                return Some(format!("nothing makes file `{name}`: give it `path`, or `url` and `sha256`, or the recipe a `build`"));
+            }
+            (None, None, None) | (Some(_), None, None) | (None, Some(_), Some(_)) => {}
+        }
+    }
+    let package = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ':');
+    let mut packages = recipe.packages.iter().chain(&recipe.meta);
+    let bad = packages.find(|name| !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(package))?;
+    Some(format!("`{bad}` is no name of a Debian package"))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    fn check(text: &str) -> String {
+        super::parse(text).map_or_else(|error| error.to_string(), |recipe| format!("{:?}", recipe.files.keys()))
+    }
+
+    #[test]
+    fn a_recipe_is_read() {
+        assert_snapshot!(check("about = 'a'\nbuild = 'build'\nfiles.kernel = {}\n"), @r#"["kernel"]"#);
+    }
+
+    #[test]
+    fn problems_name_their_place() {
+        assert_snapshot!(check("about = 'a'\nfile.kernel = {}\n"), @"2:1: unknown field `file`, expected one of `about`, `extends`, `packages`, `meta`, `depends`, `build`, `files`, `tools`");
+        assert_snapshot!(check("about = 3\n"), @"1:9: invalid type: integer `3`, expected a string");
+        assert_snapshot!(check("about = 'a'\nfiles = {}\n"), @"1:1: a recipe offers at least one file: add `[files.NAME]`");
+        assert_snapshot!(check("about = 'a'\nfiles.kernel = {}\n"), @"1:1: nothing makes file `kernel`: give it `path`, or `url` and `sha256`, or the recipe a `build`");
+        assert_snapshot!(check("about = 'a'\nfiles.kernel = { url = 'http://a/' }\n"), @"1:1: file `kernel` has a `url` but no `sha256`");
+        assert_snapshot!(check("about = 'a'\nfiles.'../k' = { path = 'k' }\n"), @"1:1: `../k` is no name for a file: letters, digits, `-`, `_` and inner dots");
+        assert_snapshot!(check("about = 'a'\npackages = ['--x']\nfiles.k = { path = 'k' }\n"), @"1:1: `--x` is no name of a Debian package");
+    }
+}

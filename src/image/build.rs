@@ -1,0 +1,200 @@
+//! One build: resolve, download, unpack, run the script, put the result under its key.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::apt::{self, Apt, Package};
+use super::cache::{Built, Record, RecordFile, Shelf};
+use super::digest::{self, hex};
+use super::error::{BuildError, Doing};
+use super::process::{command, has, watch};
+use super::recipes::Source;
+use super::{Freshness, Progress, fetch};
+use crate::name::ImageName;
+
+/// Lines `name version architecture` of what a script installed by itself, for the record.
+const INSTALLED: &str = "packages.txt";
+
+pub(super) fn build(
+    cache: &Path,
+    image: &ImageName,
+    source: &Source,
+    freshness: Freshness,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Built, BuildError> {
+    let shelf = Shelf::of(cache, image);
+    let reuse = || shelf.by_recipe(source.digest()).filter(|_| freshness == Freshness::Reuse);
+    if let Some(built) = reuse() {
+        return Ok(built);
+    }
+    let lock = shelf.lock(&mut || progress(Progress::Step(format!("waiting for another build of {image}"))))?;
+    // Whoever held the lock may have built it meanwhile.
+    if let Some(built) = reuse() {
+        return Ok(built);
+    }
+
+    let started = Timestamp::now();
+    check_tools(image, source)?;
+    let (packages, archives) = packages(cache, image, source, progress)?;
+    let key = key(source, &packages);
+    if let Some(built) = shelf.by_key(&key) {
+        shelf.point(source.digest(), &key)?;
+        return Ok(built);
+    }
+
+    let scratch = shelf.scratch()?;
+    let made = Bench { cache, image, source, dir: &scratch, log: &shelf.log(), lock: &lock }.make(&archives, progress);
+    let made = made.and_then(|(files, installed)| {
+        let record = Record {
+            schema: 1,
+            image: image.to_string(),
+            key: key.clone(),
+            recipe: source.digest().to_owned(),
+            built: started.to_string(),
+            seconds: Duration::try_from(Timestamp::now() - started).unwrap_or_default().as_secs_f64(),
+            packages,
+            installed,
+            files,
+        };
+        let path = scratch.join("out/image.json");
+        let text = serde_json::to_string_pretty(&record).expect("a record has only strings and numbers");
+        fs::write(&path, text + "\n").doing("write", &path)?;
+        shelf.publish(&scratch.join("out"), &key)?;
+        shelf.point(source.digest(), &key)
+    });
+    let removed = fs::remove_dir_all(&scratch).doing("remove", &scratch);
+    made.and(removed)?;
+    shelf.by_key(&key).ok_or_else(|| BuildError::NoFile { image: image.clone(), file: "image.json".to_owned() })
+}
+
+/// Returns the key of an image: what all its bytes follow from.
+fn key(source: &Source, packages: &[Package]) -> String {
+    let mut all = Sha256::new();
+    all.update(source.digest());
+    for Package { name, version, architecture, sha256, size: _ } in packages {
+        all.update(format!("\n{name} {version} {architecture} {sha256}"));
+    }
+    hex(&all.finalize())[..16].to_owned()
+}
+
+fn check_tools(image: &ImageName, source: &Source) -> Result<(), BuildError> {
+    let missing = source.recipe.tools.iter().find(|(tool, _)| !has(tool));
+    missing.map_or(Ok(()), |(tool, package)| {
+        Err(BuildError::NoTool { image: image.clone(), tool: tool.clone(), package: package.clone() })
+    })
+}
+
+fn packages(
+    cache: &Path,
+    image: &ImageName,
+    source: &Source,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Vec<Package>, Vec<PathBuf>), BuildError> {
+    let (packages, meta) = source.packages();
+    if packages.is_empty() && meta.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    if !apt::available() {
+        let files = source.recipe.files.keys().cloned().collect();
+        return Err(BuildError::NoApt { image: image.clone(), files });
+    }
+    let apt = Apt::open(cache, progress)?;
+    apt.update(progress)?;
+    let packages = apt.resolve(&packages, &meta, source.recipe.depends)?;
+    let total: u64 = packages.iter().map(|package| package.size).sum();
+    let mut done = 0;
+    let mut archives = Vec::new();
+    for package in &packages {
+        progress(Progress::Step(format!("package {} {}", package.name, package.version)));
+        archives.push(apt.download(package)?);
+        done += package.size;
+        progress(Progress::Percent(u8::try_from(done * 100 / total.max(1)).unwrap_or(100)));
+    }
+    Ok((packages, archives))
+}
+
+/// Where one image is being made.
+struct Bench<'a> {
+    cache: &'a Path,
+    image: &'a ImageName,
+    source: &'a Source,
+    dir: &'a Path,
+    log: &'a Path,
+    lock: &'a File,
+}
+
+type Made = (BTreeMap<String, RecordFile>, Vec<String>);
+
+impl Bench<'_> {
+    fn make(&self, archives: &[PathBuf], progress: &mut dyn FnMut(Progress)) -> Result<Made, BuildError> {
+        let out = self.folder("out")?;
+        for (name, file) in &self.source.recipe.files {
+            let from = match (&file.path, &file.url, &file.sha256) {
+                (Some(path), _, _) => self.source.provided(path),
+                (None, Some(url), Some(sha256)) => fetch::fetch(url, sha256, &self.cache.join("downloads"), progress)?,
+                (None, _, _) => continue,
+            };
+            fs::copy(&from, out.join(name)).doing("copy", &from)?;
+        }
+        if let Some(script) = &self.source.recipe.build {
+            self.run(script, &out, archives, progress)?;
+        }
+
+        progress(Progress::Step("taking the digests".to_owned()));
+        let mut files = BTreeMap::new();
+        for name in self.source.recipe.files.keys() {
+            let no_file = |_| BuildError::NoFile { image: self.image.clone(), file: name.clone() };
+            let (size, sha256) = digest::of_file(&out.join(name)).map_err(no_file)?;
+            files.insert(name.clone(), RecordFile { size, sha256 });
+        }
+        let installed = out.join(INSTALLED);
+        let lines = fs::read_to_string(&installed).unwrap_or_default().lines().map(str::to_owned).collect();
+        for entry in fs::read_dir(&out).doing("read", &out)?.filter_map(Result::ok) {
+            if !files.contains_key(entry.file_name().to_string_lossy().as_ref()) {
+                fs::remove_file(entry.path()).doing("remove", &entry.path())?;
+            }
+        }
+        Ok((files, lines))
+    }
+
+    fn run(
+        &self,
+        script: &str,
+        out: &Path,
+        archives: &[PathBuf],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), BuildError> {
+        let (recipe, base) = (self.folder("recipe")?, self.folder("base")?);
+        let (packages, work) = (self.folder("packages")?, self.folder("work")?);
+        self.source.extract(&recipe)?;
+        if let Some(source) = &self.source.base {
+            source.extract(&base)?;
+        }
+        progress(Progress::Step("unpacking the packages".to_owned()));
+        for archive in archives {
+            apt::unpack(archive, &packages)?;
+        }
+        progress(Progress::Step(format!("building {}", self.image)));
+        let mut log = File::create(self.log).doing("create", self.log)?;
+        let mut child = command("sh");
+        // A user's PATH may leave out where tools for disks are.
+        child.args(["-c", "PATH=$PATH:/usr/sbin:/sbin; export PATH; umask 022; exec sh \"$0\""]).arg(recipe.join(script));
+        child.env("RECIPE", &recipe).env("BASE", &base).env("PACKAGES", &packages).env("OUT", out);
+        child.env("LC_ALL", "C").current_dir(&work);
+        let held = self.lock.try_clone().doing("hold", self.log)?;
+        watch(&format!("build image `{}`", self.image), &mut child, held, &mut log, &mut |line| {
+            progress(Progress::Line(line.to_owned()));
+        })
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf, BuildError> {
+        let folder = self.dir.join(name);
+        fs::create_dir_all(&folder).doing("create", &folder)?;
+        Ok(folder)
+    }
+}

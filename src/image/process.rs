@@ -1,0 +1,76 @@
+//! Child processes of a build: started here, and only here.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use super::error::BuildError;
+
+/// Prepares a child process.
+pub(super) fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+/// Tells whether the host has a program, also where a user's PATH leaves sbin out.
+pub(super) fn has(program: &str) -> bool {
+    let found = command("sh")
+        .args(["-c", "PATH=$PATH:/usr/sbin:/sbin command -v \"$0\"", program])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    found.is_ok_and(|status| status.success())
+}
+
+/// Runs a child to its end and returns what it printed.
+pub(super) fn output(doing: &str, command: &mut Command) -> Result<String, BuildError> {
+    let failed = |status: String, output: &str| BuildError::Child {
+        doing: doing.to_owned(),
+        status,
+        output: last_lines(output.lines()),
+    };
+    let output = command.stdin(Stdio::null()).env("LC_ALL", "C").output();
+    let output = output.map_err(|error| failed(error.to_string(), ""))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string(), &String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a child to its end, hands on each line that it prints, and keeps them in `log`.
+///
+/// The child's standard input is `held`: a lock on it lasts until the last process of the build is
+/// gone, even where a kill -9 took the builder itself.
+pub(super) fn watch(
+    doing: &str,
+    command: &mut Command,
+    held: File,
+    log: &mut File,
+    line: &mut dyn FnMut(&str),
+) -> Result<(), BuildError> {
+    let mut seen = Vec::new();
+    let status = (|| {
+        let (reader, writer) = std::io::pipe()?;
+        let mut child = command.stdin(held).stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        // The builder's own ends of the pipe go, or the end of the child would not be seen.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        for text in BufReader::new(reader).split(b'\n') {
+            let text = String::from_utf8_lossy(&text?).trim_end().to_owned();
+            writeln!(log, "{text}")?;
+            line(&text);
+            seen.push(text);
+        }
+        child.wait()
+    })();
+    let status = match status {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(BuildError::Child { doing: doing.to_owned(), status, output: last_lines(seen.iter().map(String::as_str)) })
+}
+
+fn last_lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).map(|line| format!("  {line}")).collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
