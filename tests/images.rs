@@ -11,7 +11,10 @@ use dryrack::name::ImageName;
 
 fn library() -> Library {
     let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
-    Library::new(shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")), Vec::new())
+    Library::new(
+        shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")),
+        Vec::new(),
+    )
 }
 
 fn build(name: &str) -> dryrack::image::Built {

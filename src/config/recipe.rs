@@ -85,21 +85,29 @@ fn problem(recipe: &Recipe) -> Option<String> {
             return Some(format!("`{name}` is no name for a file: letters, digits, `-`, `_` and inner dots"));
         }
         match (&file.path, &file.url, &file.sha256) {
-            (Some(_), Some(_), _) => return Some(format!("file `{name}` has both `path` and `url`: keep one")),
+            (Some(_), Some(_), _) => {
+                return Some(format!("file `{name}` has both `path` and `url`: keep one"));
+            }
             (_, Some(_), None) => return Some(format!("file `{name}` has a `url` but no `sha256`")),
             (_, None, Some(_)) => return Some(format!("file `{name}` has a `sha256` but no `url`")),
             (None, Some(_), Some(digest)) if !is_digest(digest) => {
-                return Some(format!("the `sha256` of file `{name}` is not 64 lower-case hexadecimal digits"));
+                return Some(format!(
+                    "the `sha256` of file `{name}` is not 64 lower-case hexadecimal digits"
+                ));
             }
             (None, None, None) if recipe.build.is_none() => {
-                return Some(format!("nothing makes file `{name}`: give it `path`, or `url` and `sha256`, or the recipe a `build`"));
+                return Some(format!(
+                    "nothing makes file `{name}`: give it `path`, or `url` and `sha256`, or the recipe a `build`"
+                ));
             }
             (None, None, None) | (Some(_), None, None) | (None, Some(_), Some(_)) => {}
         }
     }
-    let package = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ':');
+    let package =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ':');
     let mut packages = recipe.packages.iter().chain(&recipe.meta);
-    let bad = packages.find(|name| !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(package))?;
+    let bad = packages
+        .find(|name| !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(package))?;
     Some(format!("`{bad}` is no name of a Debian package"))
 }
 
@@ -112,7 +120,8 @@ mod tests {
     use insta::assert_snapshot;
 
     fn check(text: &str) -> String {
-        super::parse(text).map_or_else(|error| error.to_string(), |recipe| format!("{:?}", recipe.files.keys()))
+        super::parse(text)
+            .map_or_else(|error| error.to_string(), |recipe| format!("{:?}", recipe.files.keys()))
     }
 
     #[test]

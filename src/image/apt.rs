@@ -53,7 +53,9 @@ impl Apt {
         fs::create_dir_all(&packages).doing("create", &packages)?;
         let status = root.join("status");
         fs::write(&status, "").doing("write", &status)?;
-        let lock = lock(&root.join("lock"), &mut || progress(Progress::Step("waiting for another download".to_owned())))?;
+        let lock = lock(&root.join("lock"), &mut || {
+            progress(Progress::Step("waiting for another download".to_owned()))
+        })?;
         Ok(Self { root, packages, _lock: lock })
     }
 
@@ -61,7 +63,8 @@ impl Apt {
     pub(super) fn update(&self, progress: &mut dyn FnMut(Progress)) -> Result<(), BuildError> {
         let stamp = self.root.join("updated");
         // A clock that was set back makes the lists old, not fresh for ever.
-        let age = fs::metadata(&stamp).and_then(|stamp| stamp.modified()).ok().and_then(|then| then.elapsed().ok());
+        let age =
+            fs::metadata(&stamp).and_then(|stamp| stamp.modified()).ok().and_then(|then| then.elapsed().ok());
         if age.is_some_and(|age| age < LISTS_STAY_FRESH) {
             return Ok(());
         }
@@ -79,7 +82,12 @@ impl Apt {
     }
 
     /// Chooses the versions of packages, of what meta packages stand for, and of what they need.
-    pub(super) fn resolve(&self, packages: &[String], meta: &[String], depends: bool) -> Result<Vec<Package>, BuildError> {
+    pub(super) fn resolve(
+        &self,
+        packages: &[String],
+        meta: &[String],
+        depends: bool,
+    ) -> Result<Vec<Package>, BuildError> {
         let mut names = packages.to_vec();
         for name in meta {
             let mut command = self.apt("apt-cache");
@@ -95,7 +103,10 @@ impl Apt {
         if depends {
             let mut command = self.apt("apt-get");
             command.args(["-qq", "--print-uris", "--no-install-recommends", "install"]).args(&names);
-            names = output("find what the packages depend on", &mut command)?.lines().filter_map(name_in_uri).collect();
+            names = output("find what the packages depend on", &mut command)?
+                .lines()
+                .filter_map(name_in_uri)
+                .collect();
         }
         names.sort();
         names.dedup();
@@ -110,15 +121,22 @@ impl Apt {
         }
         let folder = self.root.join("download");
         match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).doing("remove", &folder),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).doing("remove", &folder);
+            }
             _ => fs::create_dir_all(&folder).doing("create", &folder)?,
         }
         let wanted = format!("{}:{}={}", package.name, package.architecture, package.version);
-        let wanted = if package.architecture == "all" { format!("{}={}", package.name, package.version) } else { wanted };
+        let wanted = if package.architecture == "all" {
+            format!("{}={}", package.name, package.version)
+        } else {
+            wanted
+        };
         let mut command = self.apt("apt-get");
         output("download a package", command.args(["-q", "download", &wanted]).current_dir(&folder))?;
         let mut files = fs::read_dir(&folder).doing("read", &folder)?.filter_map(Result::ok);
-        let file = files.next().ok_or_else(|| BuildError::NoPackage { package: package.name.clone() })?.path();
+        let file =
+            files.next().ok_or_else(|| BuildError::NoPackage { package: package.name.clone() })?.path();
         let (_, found) = digest::of_file(&file).doing("read", &file)?;
         if found != package.sha256 {
             let what = format!("package {}", package.name);
@@ -131,7 +149,8 @@ impl Apt {
     fn show(&self, name: String) -> Result<Package, BuildError> {
         let unknown = || BuildError::NoPackage { package: name.clone() };
         let mut command = self.apt("apt-cache");
-        let text = output("look a package up", command.args(["show", "--no-all-versions", &name])).map_err(|_| unknown())?;
+        let text = output("look a package up", command.args(["show", "--no-all-versions", &name]))
+            .map_err(|_| unknown())?;
         package(&text).ok_or_else(unknown)
     }
 

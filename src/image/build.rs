@@ -32,7 +32,8 @@ pub(super) fn build(
     if let Some(built) = reuse() {
         return Ok(built);
     }
-    let lock = shelf.lock(&mut || progress(Progress::Step(format!("waiting for another build of {image}"))))?;
+    let lock =
+        shelf.lock(&mut || progress(Progress::Step(format!("waiting for another build of {image}"))))?;
     // Whoever held the lock may have built it meanwhile.
     if let Some(built) = reuse() {
         return Ok(built);
@@ -48,7 +49,8 @@ pub(super) fn build(
     }
 
     let scratch = shelf.scratch()?;
-    let made = Bench { cache, image, source, dir: &scratch, log: &shelf.log(), lock: &lock }.make(&archives, progress);
+    let made = Bench { cache, image, source, dir: &scratch, log: &shelf.log(), lock: &lock }
+        .make(&archives, progress);
     let made = made.and_then(|(files, installed)| {
         let record = Record {
             schema: 1,
@@ -69,7 +71,9 @@ pub(super) fn build(
     });
     let removed = fs::remove_dir_all(&scratch).doing("remove", &scratch);
     made.and(removed)?;
-    shelf.by_key(&key).ok_or_else(|| BuildError::NoFile { image: image.clone(), file: "image.json".to_owned() })
+    shelf
+        .by_key(&key)
+        .ok_or_else(|| BuildError::NoFile { image: image.clone(), file: "image.json".to_owned() })
 }
 
 /// Returns the key of an image: what all its bytes follow from.
@@ -136,7 +140,9 @@ impl Bench<'_> {
         for (name, file) in &self.source.recipe.files {
             let from = match (&file.path, &file.url, &file.sha256) {
                 (Some(path), _, _) => self.source.provided(path),
-                (None, Some(url), Some(sha256)) => fetch::fetch(url, sha256, &self.cache.join("downloads"), progress)?,
+                (None, Some(url), Some(sha256)) => {
+                    fetch::fetch(url, sha256, &self.cache.join("downloads"), progress)?
+                }
                 (None, _, _) => continue,
             };
             fs::copy(&from, out.join(name)).doing("copy", &from)?;
@@ -183,7 +189,9 @@ impl Bench<'_> {
         let mut log = File::create(self.log).doing("create", self.log)?;
         let mut child = command("sh");
         // A user's PATH may leave out where tools for disks are.
-        child.args(["-c", "PATH=$PATH:/usr/sbin:/sbin; export PATH; umask 022; exec sh \"$0\""]).arg(recipe.join(script));
+        child
+            .args(["-c", "PATH=$PATH:/usr/sbin:/sbin; export PATH; umask 022; exec sh \"$0\""])
+            .arg(recipe.join(script));
         child.env("RECIPE", &recipe).env("BASE", &base).env("PACKAGES", &packages).env("OUT", out);
         child.env("LC_ALL", "C").current_dir(&work);
         let held = self.lock.try_clone().doing("hold", self.log)?;

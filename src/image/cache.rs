@@ -195,7 +195,8 @@ pub(super) fn prune(
         let kept = digest.as_deref().and_then(|digest| shelf.by_recipe(digest));
         for path in entries(&dir)? {
             let name = file_name(&path);
-            let keep = matches!(name.as_str(), ".lock" | "recipes") || kept.as_ref().is_some_and(|kept| kept.key == name);
+            let keep = matches!(name.as_str(), ".lock" | "recipes")
+                || kept.as_ref().is_some_and(|kept| kept.key == name);
             if !keep {
                 take(path, &mut gone)?;
             }
@@ -206,8 +207,15 @@ pub(super) fn prune(
             }
         }
         if let Some(kept) = kept {
-            let record = fs::read(kept.dir.join("image.json")).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
-            used.extend(record.into_iter().flat_map(|record| record.packages).map(|package| format!("{}.deb", package.sha256)));
+            let record = fs::read(kept.dir.join("image.json"))
+                .ok()
+                .and_then(|text| serde_json::from_slice::<Record>(&text).ok());
+            used.extend(
+                record
+                    .into_iter()
+                    .flat_map(|record| record.packages)
+                    .map(|package| format!("{}.deb", package.sha256)),
+            );
         }
     }
     for path in entries(&cache.join("packages"))? {
@@ -245,7 +253,9 @@ fn remove(path: &Path) -> io::Result<()> {
 
 fn size(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => entries(path).map_or(0, |entries| entries.iter().map(|entry| size(entry)).sum()),
+        Ok(found) if found.is_dir() => {
+            entries(path).map_or(0, |entries| entries.iter().map(|entry| size(entry)).sum())
+        }
         Ok(found) => found.len(),
         Err(_) => 0,
     }

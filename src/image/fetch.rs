@@ -22,7 +22,9 @@ pub(super) fn fetch(
     fs::create_dir_all(downloads).doing("create", downloads)?;
     let kept = downloads.join(sha256);
     let part = downloads.join(format!("{sha256}.part"));
-    let _lock = lock(&downloads.join("lock"), &mut || progress(Progress::Step("waiting for another download".to_owned())))?;
+    let _lock = lock(&downloads.join("lock"), &mut || {
+        progress(Progress::Step("waiting for another download".to_owned()))
+    })?;
     if kept.exists() {
         return Ok(kept);
     }
@@ -50,7 +52,12 @@ pub(super) fn fetch(
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-fn transfer(agent: &ureq::Agent, url: &str, part: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), Failure> {
+fn transfer(
+    agent: &ureq::Agent,
+    url: &str,
+    part: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Failure> {
     let mut file = OpenOptions::new().create(true).append(true).open(part)?;
     let mut have = file.metadata()?.len();
     // Transparent compression would make lengths and ranges meaningless.
@@ -72,7 +79,8 @@ fn transfer(agent: &ureq::Agent, url: &str, part: &Path, progress: &mut dyn FnMu
         file.rewind()?;
         have = 0;
     }
-    let rest = response.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let rest =
+        response.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let total = rest.map(|rest| have + rest);
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 17];
@@ -87,7 +95,9 @@ fn transfer(agent: &ureq::Agent, url: &str, part: &Path, progress: &mut dyn FnMu
         let percent = total.map(|total| have * 100 / total.max(1));
         if percent != told {
             told = percent;
-            progress(Progress::Percent(percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(100)));
+            progress(Progress::Percent(
+                percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(100),
+            ));
         }
     }
     if total.is_some_and(|total| have < total) {
@@ -101,7 +111,9 @@ fn broken_off(error: &(dyn std::error::Error + 'static)) -> bool {
     match error.downcast_ref::<ureq::Error>() {
         Some(ureq::Error::Io(_) | ureq::Error::Timeout(_)) => true,
         Some(_) => false,
-        None => error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() != io::ErrorKind::StorageFull),
+        None => {
+            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() != io::ErrorKind::StorageFull)
+        }
     }
 }
 
@@ -126,15 +138,26 @@ mod tests {
             let mut ranges = Vec::new();
             for answer in 1..=answers {
                 let (mut stream, _) = listener.accept().expect("a client");
-                let lines = io::BufReader::new(stream.try_clone().expect("a socket")).lines().map_while(Result::ok);
+                let lines =
+                    io::BufReader::new(stream.try_clone().expect("a socket")).lines().map_while(Result::ok);
                 let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-                let range = head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
-                let start: usize = range.as_deref().map_or(0, |range| range.trim_end_matches('-').parse().expect("a number"));
+                let range = head
+                    .iter()
+                    .find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+                let start: usize = range
+                    .as_deref()
+                    .map_or(0, |range| range.trim_end_matches('-').parse().expect("a number"));
                 let rest = &FILE[start..];
                 let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
                 let end = if answer < answers { cut.min(rest.len()) } else { rest.len() };
-                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", rest.len());
-                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&rest[..end])).expect("a client that reads");
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    rest.len()
+                );
+                stream
+                    .write_all(head.as_bytes())
+                    .and_then(|()| stream.write_all(&rest[..end]))
+                    .expect("a client that reads");
                 ranges.push(range.unwrap_or_else(|| "all".to_owned()));
             }
             ranges
@@ -158,10 +181,15 @@ mod tests {
     fn a_wrong_digest_keeps_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let (url, server) = server(1, 0);
-        let error = fetch(&url, &"0".repeat(64), folder.path(), &mut |_| {}).expect_err("a wrong file").to_string();
-        assert_snapshot!(error.replace(&url, "URL"), @"URL has the wrong digest: 40ddcfdad4d79a2ac41c0f2adccda35f41cd9ac18a9cb88b51c5d0c1ee4c1b34 in place of 0000000000000000000000000000000000000000000000000000000000000000");
+        let error =
+            fetch(&url, &"0".repeat(64), folder.path(), &mut |_| {}).expect_err("a wrong file").to_string();
+        assert_snapshot!(error.replace(&url, "URL"), @"URL has the wrong digest: 6bc14bdc4517a7a682c6910de2e2946eb8e1ecd04090728fef6d092a7ceb62c5 in place of 0000000000000000000000000000000000000000000000000000000000000000");
         server.join().expect("served");
-        let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").filter_map(Result::ok).map(|e| e.file_name()).collect();
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .expect("a folder")
+            .filter_map(Result::ok)
+            .map(|e| e.file_name())
+            .collect();
         assert_eq!(left, ["lock"]);
     }
 }

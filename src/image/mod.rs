@@ -108,7 +108,9 @@ impl Library {
 
     /// Removes images from the cache, with what only they were made of.
     pub fn prune(&self, rule: PruneRule) -> Result<Vec<Pruned>, BuildError> {
-        cache::prune(&self.cache, rule, |image| self.source(image).ok().map(|source| source.digest().to_owned()))
+        cache::prune(&self.cache, rule, |image| {
+            self.source(image).ok().map(|source| source.digest().to_owned())
+        })
     }
 
     fn source(&self, image: &ImageName) -> Result<Source, BuildError> {

@@ -67,7 +67,11 @@ pub(super) fn watch(
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     };
-    Err(BuildError::Child { doing: doing.to_owned(), status, output: last_lines(seen.iter().map(String::as_str)) })
+    Err(BuildError::Child {
+        doing: doing.to_owned(),
+        status,
+        output: last_lines(seen.iter().map(String::as_str)),
+    })
 }
 
 fn last_lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {

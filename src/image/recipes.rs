@@ -46,11 +46,18 @@ impl Source {
         Self::load_below(image, folders, &mut Vec::new())
     }
 
-    fn load_below(image: &ImageName, folders: &[PathBuf], above: &mut Vec<ImageName>) -> Result<Self, BuildError> {
+    fn load_below(
+        image: &ImageName,
+        folders: &[PathBuf],
+        above: &mut Vec<ImageName>,
+    ) -> Result<Self, BuildError> {
         if above.contains(image) {
             return Err(BuildError::Circle { image: image.clone() });
         }
-        let folder = folders.iter().map(|folder| folder.join(image.as_str())).find(|folder| folder.join("recipe.toml").is_file());
+        let folder = folders
+            .iter()
+            .map(|folder| folder.join(image.as_str()))
+            .find(|folder| folder.join("recipe.toml").is_file());
         let mut contents = BTreeMap::new();
         match (&folder, EMBEDDED.get_dir(image.as_str())) {
             (Some(folder), _) => collect_folder(folder, folder, &mut contents)?,
@@ -58,7 +65,10 @@ impl Source {
             (None, None) => return Err(BuildError::NoRecipe { image: image.clone(), known: names(folders) }),
         }
 
-        let path = folder.clone().unwrap_or_else(|| PathBuf::from(format!("<embedded>/{image}"))).join("recipe.toml");
+        let path = folder
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("<embedded>/{image}")))
+            .join("recipe.toml");
         let text = match contents.get("recipe.toml") {
             Some(Content::Embedded(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             Some(Content::File(file)) => fs::read_to_string(file).doing("read", file)?,
@@ -142,7 +152,11 @@ fn collect_embedded(dir: &Dir<'static>, root: &Path, into: &mut BTreeMap<String,
     }
 }
 
-fn collect_folder(folder: &Path, root: &Path, into: &mut BTreeMap<String, Content>) -> Result<(), BuildError> {
+fn collect_folder(
+    folder: &Path,
+    root: &Path,
+    into: &mut BTreeMap<String, Content>,
+) -> Result<(), BuildError> {
     for entry in fs::read_dir(folder).doing("read", folder)? {
         let path = entry.doing("read", folder)?.path();
         if path.is_dir() {
