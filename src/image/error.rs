@@ -124,7 +124,7 @@ impl BuildError {
                     "provide the files: write images/{image}/recipe.toml beside the lab\n  about = \"my own {image}\""
                 );
                 for file in files {
-                    hint += &format!("\n  files.{file}.path = \"/path/to/{file}\"");
+                    hint.extend(["\n  files.", file, ".path = \"/path/to/", file, "\""]);
                 }
                 Some(hint)
             }

@@ -43,7 +43,7 @@ impl Place {
                 let mut said = format!("error: {error}");
                 let mut source = std::error::Error::source(&error);
                 while let Some(cause) = source {
-                    said += &format!(": {cause}");
+                    said.extend([": ", &cause.to_string()]);
                     source = cause.source();
                 }
                 said += &error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
