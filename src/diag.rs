@@ -1,1 +1,168 @@
-//! A diagnostic: code, span, message, help.
+//! A diagnostic: what is wrong in a lab file, where, and what to do about it.
+//!
+//! Every diagnostic has a [`Code`], and every code has a page that
+//! `dryrack explain` shows. Must never print: [`render`] returns text.
+
+mod code;
+mod draw;
+
+use std::ops::Range;
+
+pub use code::{Code, Severity, explain};
+pub use draw::{render, to_json};
+
+/// A place in one of the [`Sources`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Index of the text in [`Sources`].
+    pub file: usize,
+    /// First byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl Span {
+    /// Makes a span of a byte range.
+    pub fn new(file: usize, range: Range<usize>) -> Self {
+        Self { file, start: range.start, end: range.end }
+    }
+
+    /// Returns the byte range.
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// A further place that a diagnostic points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Related {
+    /// Where.
+    pub span: Span,
+    /// What is there.
+    pub label: String,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Which kind of thing.
+    pub code: Code,
+    /// Where; `None` when it is about the whole.
+    pub span: Option<Span>,
+    /// What, in one line.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Further places that matter, such as the first claim of an address that is claimed twice.
+    pub related: Vec<Related>,
+}
+
+impl Diagnostic {
+    /// Makes a diagnostic without help and further places.
+    pub fn new(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+        Self { code, span: span.into(), message: message.into(), help: None, related: Vec::new() }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a further place.
+    #[must_use]
+    pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related.push(Related { span, label: label.into() });
+        self
+    }
+
+    /// Tells whether a lab with it can still be used.
+    pub fn is_error(&self) -> bool {
+        self.code.severity() == Severity::Error
+    }
+}
+
+/// The texts that diagnostics point into: the lab file, its overlays, and each `--set`.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    texts: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// Adds a text under the name by which people know it, and returns its index.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
+        self.texts.push((name.into(), text.into()));
+        self.texts.len() - 1
+    }
+
+    /// Returns the name of a text.
+    pub fn name(&self, file: usize) -> &str {
+        self.texts.get(file).map_or("", |(name, _)| name)
+    }
+
+    /// Returns a text.
+    pub fn text(&self, file: usize) -> &str {
+        self.texts.get(file).map_or("", |(_, text)| text)
+    }
+
+    /// Returns the line and the column (in characters) of a byte, both from 1.
+    pub fn position(&self, file: usize, byte: usize) -> (usize, usize) {
+        let text = self.text(file);
+        let before = &text[..text.floor_char_boundary(byte)];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// Returns the candidate that somebody who wrote `word` most likely meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).clamp(1, 4);
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= limit + word.len() / 2)
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+fn distance(word: &str, candidate: &str) -> usize {
+    // A typo is rarely about case or the choice of dash, so these cost nothing.
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    strsim::damerau_levenshtein(&plain(word), &plain(candidate))
+}
+
+/// Writes at most eight candidates after each other, for people.
+pub fn enumerate<'a>(candidates: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<_> = candidates.into_iter().map(|candidate| format!("`{candidate}`")).collect();
+    match all.len() {
+        0..=10 => all.join(", "),
+        more => format!("{} and {} more", all[..8].join(", "), more - 8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters() {
+        let mut sources = Sources::default();
+        let file = sources.add("lab.toml", "a\nä = 1\n");
+        assert_eq!(sources.position(file, 0), (1, 1));
+        assert_eq!(sources.position(file, 5), (2, 3));
+        assert_eq!(sources.position(file, 999), (3, 1));
+    }
+
+    #[test]
+    fn nearest_finds_typos_only() {
+        let keys = ["memory", "firmware", "nic", "count"];
+        assert_eq!(nearest("memroy", keys), Some("memory"));
+        assert_eq!(nearest("Memory", keys), Some("memory"));
+        assert_eq!(nearest("firmwares", keys), Some("firmware"));
+        assert_eq!(nearest("bandwidth", keys), None);
+        assert_eq!(nearest("", keys), None);
+    }
+}
