@@ -1,3 +1,129 @@
-//! config.
+//! The lab file exactly as written: TOML, its overlays, the place of every value.
+//!
+//! Must never decide what a value means beyond its own type; that is the task of
+//! [`crate::lab`]. Reports every problem it finds and goes on.
+//!
+//! ```text
+//! texts ── tree ── set ── overlay ── read ──► RawLab, diagnostics
+//! ```
 
+mod choice;
+mod expect;
+mod overlay;
+mod raw;
+mod read;
 pub mod recipe;
+mod set;
+mod tree;
+mod value;
+mod word;
+
+use crate::diag::{Code, Diagnostic, Sources, Span};
+use overlay::{Kind, Layer};
+
+pub(crate) use read::malformed;
+
+pub use expect::*;
+pub use raw::*;
+pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};
+pub use word::{RawAddress, Server, Span as Lasting};
+
+/// The lab file that `dryrack init` writes.
+pub const INIT: &str = include_str!("init.toml");
+
+/// The version of the format that this crate reads.
+pub const FORMAT: i64 = 1;
+
+/// One file as it was found, text or not.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The name by which people know it.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl Source {
+    /// Makes a source.
+    pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), bytes: bytes.into() }
+    }
+}
+
+/// What became of the texts of a lab.
+#[derive(Debug)]
+pub struct Reading {
+    /// What was written; `None` if nothing of it can be used.
+    pub raw: Option<RawLab>,
+    /// Whether every text was TOML, so that what is missing was indeed left out.
+    pub whole: bool,
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts, for the diagnostics.
+    pub sources: Sources,
+}
+
+/// Reads a lab file, the files laid over it, and `--set` arguments, in this order.
+pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
+    let mut sources = Sources::default();
+    let mut found = Vec::new();
+    let mut whole = true;
+    let mut layers = Vec::new();
+    for (index, source) in std::iter::once(lab).chain(overlays).enumerate() {
+        let kind = if index == 0 { Kind::Base } else { Kind::Overlay };
+        let parsed = tree::parse(source, &mut sources, &mut found);
+        whole &= parsed.sound;
+        if parsed.sound && kind == Kind::Base && parsed.root.table().is_some_and(|table| table.is_empty()) {
+            found.push(empty(&source.name));
+            whole = false;
+        }
+        layers.push(Layer { tree: parsed.root, kind });
+    }
+    for set in sets {
+        match set::read(set, &mut sources, &mut found) {
+            Some(tree) => layers.push(Layer { tree, kind: Kind::Set }),
+            None => whole = false,
+        }
+    }
+    let broken: Vec<_> = found.iter().filter_map(|diagnostic| diagnostic.span.clone()).collect();
+    let merged = overlay::merge(layers, &mut found);
+    let mut fitting = Vec::new();
+    let raw = read::read::<RawLab>(&merged, &mut fitting);
+    // What the parser made of a line that it could not read is no news.
+    let same_line = |a: &Span, b: &Span| {
+        a.file == b.file && sources.position(a.file, a.start).0 == sources.position(b.file, b.start).0
+    };
+    fitting.retain(|new| new.span.as_ref().is_none_or(|new| !broken.iter().any(|old| same_line(old, new))));
+    found.append(&mut fitting);
+    match raw.as_ref().map(|raw| &raw.dryrack) {
+        Some(Field::Given(version)) if version.value != FORMAT => {
+            let what =
+                format!("this is version {} of the format; only version {FORMAT} is known", version.value);
+            let unknown = version_problem(Some(version.span.clone()), what);
+            // A file of another version may be right in every other respect.
+            let diagnostics = if whole { vec![unknown] } else { found };
+            return Reading { raw: None, whole, diagnostics, sources };
+        }
+        Some(Field::Missing) if whole => {
+            found.push(version_problem(None, "the version of the format is missing".into()));
+        }
+        _ => {}
+    }
+    Reading { raw, whole, diagnostics: found, sources }
+}
+
+fn version_problem(span: Option<Span>, what: String) -> Diagnostic {
+    Diagnostic::new(Code::FormatVersion, span, what).help(format!("begin the file with `dryrack = {FORMAT}`"))
+}
+
+fn empty(name: &str) -> Diagnostic {
+    Diagnostic::new(Code::Empty, None, format!("there is nothing in `{name}`"))
+        .help("`dryrack init` writes a small lab to start from")
+}
+
+/// Returns the JSON Schema of the lab file.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(RawLab);
+    schema.insert("title".into(), "A lab of Dryrack".into());
+    schema.to_value()
+}

@@ -4,9 +4,16 @@
 //! memory comes in as [`Surroundings`].
 
 mod model;
+mod resolve;
 mod secret;
 mod surroundings;
+mod validate;
 
 pub use model::*;
+pub use resolve::{Outcome, resolve};
 pub use secret::{Revealed, Secret, SecretError};
 pub use surroundings::Surroundings;
+pub use validate::validate;
+
+#[cfg(test)]
+mod tests;

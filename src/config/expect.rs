@@ -1,0 +1,180 @@
+//! Expectations exactly as written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text};
+use super::word::Span;
+use crate::event::Stage;
+
+/// What must (`that`) or must never (`never`) happen.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "expect")]
+pub struct RawExpect {
+    /// The nodes it holds for; each must meet it. Default: all nodes.
+    #[serde(default)]
+    pub nodes: List<String>,
+    /// Another expectation, after which the time of this one begins. Default: the lab's start.
+    #[serde(default)]
+    pub after: Field<String>,
+    /// The time it has. Default: 5m; for `never`, to the end of the run.
+    #[serde(default)]
+    #[schemars(extend("default" = "5m"))]
+    pub within: Field<Text<Span>>,
+    /// How long it must stay true. Default: 0s.
+    #[serde(default)]
+    #[schemars(extend("default" = "0s"))]
+    pub holds: Field<Text<Span>>,
+    /// What must happen; exactly one of this and `never`.
+    #[serde(default)]
+    pub that: Field<RawCheck>,
+    /// What must never happen; exactly one of this and `that`.
+    #[serde(default)]
+    pub never: Field<RawCheck>,
+}
+
+/// What an expectation checks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "check")]
+pub enum RawCheck {
+    /// A line of the serial console matches this regular expression.
+    Console(Located<String>),
+    /// The node has come at least this far.
+    Stage(Stage),
+    /// A TCP port accepts connections: `tcp = 22`.
+    Tcp(Short<RawTcp>),
+    /// An HTTP GET answers.
+    Http(Field<RawHttp>),
+    /// A name resolves at the lab's DNS server.
+    Dns(Field<RawDnsCheck>),
+    /// A login over ssh works, and a command with it.
+    Ssh(RawSsh),
+    /// The nodes form one healthy etcd cluster with one leader.
+    Etcd(Field<RawEtcd>),
+    /// A command in the lab's place does what it should: `command = "sh text"`.
+    Command(Short<RawCommand>),
+}
+
+/// A TCP port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "tcp")]
+pub struct RawTcp {
+    /// The port.
+    pub port: Field<u16>,
+}
+
+impl Shorthand for RawTcp {
+    const NAME: &'static str = "$short:port";
+    type Value = u16;
+}
+
+/// An HTTP GET.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "http")]
+pub struct RawHttp {
+    /// The port. Default: 80.
+    #[serde(default)]
+    #[schemars(extend("default" = 80))]
+    pub port: Field<u16>,
+    /// Path and query. Default: /.
+    #[serde(default)]
+    #[schemars(extend("default" = "/"))]
+    pub path: Field<String>,
+    /// The status. Default: 200.
+    #[serde(default)]
+    #[schemars(extend("default" = 200), range(min = 100, max = 599))]
+    pub status: Field<u16>,
+    /// A regular expression that the body matches. Default: any.
+    #[serde(default)]
+    pub body: Field<String>,
+    /// Regular expressions that headers match, by name. Default: any.
+    #[serde(default)]
+    pub header: Keyed<Located<String>>,
+}
+
+/// A name.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "dns-check")]
+pub struct RawDnsCheck {
+    /// The name. Default: the node's own.
+    #[serde(default)]
+    pub name: Field<String>,
+    /// The addresses, as a set. Default: any.
+    #[serde(default)]
+    pub answer: Many<Text<std::net::IpAddr>>,
+}
+
+/// A login over ssh.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "ssh")]
+pub struct RawSsh {
+    /// The user.
+    pub user: Field<String>,
+    /// The port. Default: 22.
+    #[serde(default)]
+    #[schemars(extend("default" = 22))]
+    pub port: Field<u16>,
+    /// The private key. Default: the run's own, which a seed hands to the node.
+    #[serde(default)]
+    pub key: Field<RawSecret>,
+    /// A command. Default: only the login.
+    #[serde(default)]
+    pub run: Field<String>,
+    /// The exit code. Default: 0.
+    #[serde(default)]
+    #[schemars(extend("default" = 0))]
+    pub exit: Field<i32>,
+    /// A regular expression that standard output matches. Default: any.
+    #[serde(default)]
+    pub output: Field<String>,
+}
+
+/// Where a secret is to be found; never the secret itself.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "secret")]
+pub enum RawSecret {
+    /// In a variable of the environment.
+    Env(Located<String>),
+    /// In a file, a path relative to the lab's folder.
+    File(Located<String>),
+}
+
+impl std::fmt::Debug for RawSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// An etcd cluster.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "etcd")]
+pub struct RawEtcd {
+    /// Client port. Default: 2379.
+    #[serde(default)]
+    #[schemars(extend("default" = 2379))]
+    pub port: Field<u16>,
+    /// Number of members. Default: the number of nodes.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub members: Field<u16>,
+}
+
+/// A command in the lab's place.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "command")]
+pub struct RawCommand {
+    /// The command, run by `sh -c`.
+    pub run: Field<String>,
+    /// The exit code. Default: 0.
+    #[serde(default)]
+    #[schemars(extend("default" = 0))]
+    pub exit: Field<i32>,
+    /// A regular expression that standard output matches. Default: any.
+    #[serde(default)]
+    pub output: Field<String>,
+}
+
+impl Shorthand for RawCommand {
+    const NAME: &'static str = "$short:run";
+    type Value = String;
+}

@@ -1,0 +1,297 @@
+//! Lays files and `--set` arguments over each other, and expands `count`.
+//!
+//! Tables merge; values, lists and tagged values (`that`, `dhcp`, …) replace.
+//! Each layer is expanded before it is laid down, so that every later layer may
+//! refine one node of a group, or the group as a whole.
+
+use std::collections::BTreeMap;
+
+use super::set::Path;
+use super::tree::{Entry, Table, Tree, Value};
+use crate::diag::{Code, Diagnostic, Span, nearest};
+
+/// The most nodes that one `count` makes.
+const MOST: i64 = 250;
+
+/// One text on its way into the merged tree.
+pub(super) struct Layer {
+    pub(super) tree: Tree,
+    pub(super) kind: Kind,
+}
+
+/// Where a layer comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The lab file.
+    Base,
+    /// A file of `--on`.
+    Overlay,
+    /// A `--set`: one key, which may lie inside a tagged value.
+    Set,
+}
+
+/// Merges the layers, the lab file first.
+pub(super) fn merge(layers: Vec<Layer>, found: &mut Vec<Diagnostic>) -> Tree {
+    let mut layers = layers.into_iter();
+    let mut merger = Merger { groups: BTreeMap::new(), found };
+    let Some(base) = layers.next() else { return Tree::empty(Span::new(0, 0..0)) };
+    let mut into = Tree::empty(base.tree.span.clone());
+    merger.lay(&mut into, base);
+    for layer in layers {
+        merger.lay(&mut into, layer);
+    }
+    merger.strays(&into);
+    into
+}
+
+/// Nodes that came from one entry with a `count`.
+struct Group {
+    /// The entry, merged over all layers so far.
+    pattern: Entry,
+    count: i64,
+    /// Where the count stands.
+    span: Span,
+}
+
+struct Merger<'f> {
+    groups: BTreeMap<String, Group>,
+    found: &'f mut Vec<Diagnostic>,
+}
+
+impl Merger<'_> {
+    fn lay(&mut self, into: &mut Tree, mut layer: Layer) {
+        self.remove(into, &mut layer);
+        let Some(table) = layer.tree.table_mut() else { return };
+        let nodes = table.remove("node");
+        let rest = std::mem::take(table);
+        let Value::Table(target) = &mut into.value else { return };
+        merge_table(target, rest, layer.kind, &mut Vec::new());
+        let Some(nodes) = nodes else { return };
+        let Value::Table(entries) = nodes.tree.value else {
+            target.insert("node".into(), nodes);
+            return;
+        };
+        let home = target
+            .entry("node")
+            .or_insert_with(|| Entry { key: nodes.key, tree: Tree::empty(nodes.tree.span) });
+        let Some(home) = home.tree.table_mut() else { return };
+        // Groups before single nodes, so that `[node.worker-2]` refines wherever it stands.
+        let (groups, single): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(name, entry)| {
+            self.groups.contains_key(name)
+                || entry.tree.table().is_some_and(|table| {
+                    table.get("count").is_some_and(|entry| matches!(entry.tree.value, Value::Integer(_)))
+                })
+        });
+        for (name, entry) in groups {
+            self.expand(home, &name, entry, layer.kind);
+        }
+        for (name, entry) in single {
+            merge_entry(home, name.clone(), entry, layer.kind, &mut vec!["node".into(), name]);
+        }
+    }
+
+    /// Lays one entry over every node of a group, making and dropping nodes as its count says.
+    fn expand(&mut self, home: &mut Table, name: &str, mut entry: Entry, kind: Kind) {
+        let count = entry.tree.table_mut().and_then(|table| table.remove("count"));
+        let known = self.groups.remove(name);
+        let before = known.as_ref().map_or(0, |group| group.count);
+        let (count, span) = match (count, &known) {
+            (Some(Entry { key, tree: Tree { span, value: Value::Integer(count) } }), _) => {
+                (self.in_range(count, &span), key)
+            }
+            (Some(Entry { tree: Tree { span, .. }, .. }), _) => {
+                self.found.push(
+                    Diagnostic::new(Code::BadCount, span.clone(), "`count` must be a whole number")
+                        .help(format!("between 1 and {MOST}")),
+                );
+                (before.max(1), span)
+            }
+            (None, Some(group)) => (group.count, group.span.clone()),
+            (None, None) => (1, entry.key.clone()),
+        };
+        let old = known.map(|group| group.pattern);
+        for number in 1..=count {
+            let member = format!("{name}-{number}");
+            let mut path = vec!["node".into(), member.clone()];
+            if number > before
+                && let Some(old) = &old
+            {
+                merge_entry(home, member.clone(), old.clone(), kind, &mut path);
+            }
+            merge_entry(home, member, entry.clone(), kind, &mut path);
+        }
+        for number in count + 1..=before {
+            home.remove(&format!("{name}-{number}"));
+        }
+        let pattern = match old {
+            Some(mut old) => {
+                merge_value(&mut old, entry, kind, &mut vec!["node".into(), name.into()]);
+                old
+            }
+            None => entry,
+        };
+        self.groups.insert(name.into(), Group { pattern, count, span });
+    }
+
+    fn in_range(&mut self, count: i64, span: &Span) -> i64 {
+        if !(1..=MOST).contains(&count) {
+            self.found.push(
+                Diagnostic::new(Code::BadCount, span.clone(), format!("a group cannot have {count} nodes"))
+                    .help(format!("between 1 and {MOST}")),
+            );
+        }
+        count.clamp(1, MOST)
+    }
+
+    /// Takes out what a layer's `remove` names.
+    fn remove(&mut self, into: &mut Tree, layer: &mut Layer) {
+        let Some(table) = layer.tree.table_mut() else { return };
+        if layer.kind == Kind::Base {
+            if let Some(entry) = table.remove("remove") {
+                self.found.push(
+                    Diagnostic::new(
+                        Code::RemovesNothing,
+                        entry.key,
+                        "`remove` has no meaning in the lab file itself",
+                    )
+                    .help("it takes entries of the lab file out, in a file that is laid over it by `--on`"),
+                );
+            }
+            return;
+        }
+        // A `remove` that is no list of texts is left for the reader to report.
+        let Some(Entry { tree: Tree { value: Value::Array(items), .. }, .. }) = table.get_mut("remove")
+        else {
+            return;
+        };
+        items.retain(|item| match &item.value {
+            Value::String(path) => {
+                self.take_out(into, path, &item.span);
+                false
+            }
+            _ => true,
+        });
+        if items.is_empty() {
+            table.remove("remove");
+        }
+    }
+
+    fn take_out(&mut self, into: &mut Tree, text: &str, span: &Span) {
+        let nothing = |help: Option<String>| {
+            let diagnostic = Diagnostic::new(
+                Code::RemovesNothing,
+                span.clone(),
+                format!("there is no `{text}` to remove"),
+            );
+            match help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            }
+        };
+        let Some(path) = Path::parse(text) else {
+            self.found.push(nothing(Some("write the path of an entry, such as \"expect.kubelet\"".into())));
+            return;
+        };
+        let mut names = path.names();
+        if let [kind, group] = names.as_slice()
+            && kind == "node"
+            && let Some(Group { count, .. }) = self.groups.remove(group)
+        {
+            if let Some(home) = into.table_mut().and_then(|table| table.get_mut("node")) {
+                for number in 1..=count {
+                    home.tree.table_mut().and_then(|home| home.remove(&format!("{group}-{number}")));
+                }
+            }
+            return;
+        }
+        let Some(last) = names.pop() else { return };
+        let mut home = Some(into);
+        for name in &names {
+            home = home.and_then(|tree| tree.table_mut()?.get_mut(name)).map(|entry| &mut entry.tree);
+        }
+        let Some(table) = home.and_then(|tree| tree.table_mut()) else {
+            self.found.push(nothing(None));
+            return;
+        };
+        if table.remove(&last).is_none() {
+            let meant = nearest(&last, table.keys().map(String::as_str));
+            let help = meant.map(|meant| {
+                let path: Vec<_> = names.iter().map(String::as_str).chain([meant]).collect();
+                format!("did you mean \"{}\"?", path.join("."))
+            });
+            self.found.push(nothing(help));
+        }
+    }
+
+    /// Warns of `[node.worker-5]` where `node.worker` has a count of two.
+    fn strays(&mut self, into: &Tree) {
+        let Some(nodes) = into.table().and_then(|table| table.get("node")) else { return };
+        let Some(nodes) = nodes.tree.table() else { return };
+        for (name, entry) in nodes {
+            let Some((stem, number)) = name.rsplit_once('-') else { continue };
+            let Some(group) = self.groups.get(stem) else { continue };
+            if number.parse::<i64>().is_ok_and(|number| !(1..=group.count).contains(&number)) {
+                self.found.push(
+                    Diagnostic::new(
+                        Code::StrayMember,
+                        entry.key.clone(),
+                        format!("`{name}` is not one of the {} nodes of `{stem}`", group.count),
+                    )
+                    .related(group.span.clone(), "the group's count")
+                    .help("raise the count, or give this node another name"),
+                );
+            }
+        }
+    }
+}
+
+fn merge_table(into: &mut Table, from: Table, kind: Kind, path: &mut Vec<String>) {
+    // `that` and `never` are two ways to say one thing: the later one wins.
+    if matches!(path.as_slice(), [top, _] if top == "expect") {
+        let other = match (from.contains_key("that"), from.contains_key("never")) {
+            (true, false) => Some("never"),
+            (false, true) => Some("that"),
+            _ => None,
+        };
+        if let Some(other) = other {
+            into.remove(other);
+        }
+    }
+    for (name, entry) in from {
+        path.push(name.clone());
+        merge_entry(into, name, entry, kind, path);
+        path.pop();
+    }
+}
+
+fn merge_entry(into: &mut Table, name: String, entry: Entry, kind: Kind, path: &mut Vec<String>) {
+    match into.get_mut(&name) {
+        Some(old) => merge_value(old, entry, kind, path),
+        None => {
+            into.insert(name, entry);
+        }
+    }
+}
+
+fn merge_value(old: &mut Entry, new: Entry, kind: Kind, path: &mut Vec<String>) {
+    match (&mut old.tree.value, new.tree.value) {
+        (Value::Table(into), Value::Table(from)) if !is_tagged(path) || same_tag(into, &from, kind) => {
+            merge_table(into, from, kind, path);
+        }
+        (_, value) => *old = Entry { key: new.key, tree: Tree { span: new.tree.span, value } },
+    }
+}
+
+/// Tells whether a path leads to a choice, of which only one can be made.
+fn is_tagged(path: &[String]) -> bool {
+    let path: Vec<_> = path.iter().map(String::as_str).collect();
+    matches!(
+        path.as_slice(),
+        ["network", _, "dhcp"] | ["node", _, "seed"] | ["expect", _, "that" | "never"] | [.., "ssh", "key"]
+    )
+}
+
+/// Tells whether a `--set` goes on inside the choice that was made.
+fn same_tag(into: &Table, from: &Table, kind: Kind) -> bool {
+    kind == Kind::Set && from.keys().all(|tag| into.contains_key(tag))
+}

@@ -1,0 +1,382 @@
+//! The lab file exactly as written: every key, its type, its default.
+//!
+//! The JSON Schema is made from these types, so the first line of each field is
+//! what an editor shows.
+
+use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::expect::RawExpect;
+use super::value::{Field, Keyed, List, Located, Many, Text};
+use super::word::{RawAddress, Server, Span};
+use crate::name::{Bytes, Mac};
+
+/// A lab: networks, what nodes are handed, the nodes, and what must become of them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "lab")]
+pub struct RawLab {
+    /// Version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub dryrack: Field<i64>,
+    /// Name of the lab, a DNS label. Default: the name of its folder.
+    #[serde(default)]
+    pub name: Field<String>,
+    /// Where the lab's network lives: in namespaces of its own, or in the host's. Default: private.
+    #[serde(default)]
+    #[schemars(extend("default" = "private"))]
+    pub place: Field<RawPlace>,
+    /// What executes the machines: KVM where it boots what a lab boots, KVM only, or emulation. Default: auto.
+    #[serde(default)]
+    #[schemars(extend("default" = "auto"))]
+    pub accel: Field<RawAccel>,
+    /// Ethernet segments by name.
+    #[serde(default)]
+    pub network: Keyed<RawNetwork>,
+    /// What netbooting nodes are handed, by name.
+    #[serde(default)]
+    pub profile: Keyed<RawProfile>,
+    /// Machines by name; the name is also the host name.
+    #[serde(default)]
+    pub node: Keyed<RawNode>,
+    /// Ports of the host's loopback that lead to a node: `"2222" = "node1:22"`.
+    #[serde(default)]
+    pub publish: Keyed<Located<String>>,
+    /// What must, or must never, happen, by name.
+    #[serde(default)]
+    pub expect: Keyed<RawExpect>,
+    /// Only in an overlay: entries of the files below that are taken out, such as `"expect.kubelet"`.
+    #[serde(default)]
+    pub remove: List<String>,
+}
+
+/// Where a lab's network lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "place")]
+pub enum RawPlace {
+    /// In namespaces of its own; needs no root.
+    Private,
+    /// In the host's network namespace; needs root.
+    Host,
+}
+
+/// What executes the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "accel")]
+pub enum RawAccel {
+    /// KVM where it passes the self-test, else TCG.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// One Ethernet segment: one bridge, its address, DHCP, DNS, NAT.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "network")]
+pub struct RawNetwork {
+    /// The bridge's address with its prefix length; the boot services answer there.
+    pub address: Field<Text<Ipv4Net>>,
+    /// Largest packet in bytes, 1280 to 65535. Default: 1500.
+    #[serde(default)]
+    #[schemars(extend("default" = 1500), range(min = 1280, max = 65535))]
+    pub mtu: Field<i64>,
+    /// Whether nodes reach the internet through it. Default: false.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub nat: Field<bool>,
+    /// Whether we give addresses, give boot files beside another server, or keep quiet. Default: server.
+    #[serde(default)]
+    #[schemars(extend("default" = "server"))]
+    pub dhcp: Field<RawDhcp>,
+    /// Names of the network.
+    #[serde(default)]
+    pub dns: Field<RawDns>,
+}
+
+/// How DHCP works on a network.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", rename = "dhcp")]
+pub enum RawDhcp {
+    /// We give addresses and boot files.
+    Server(Field<RawDhcpServer>),
+    /// Another server gives addresses, we give boot files.
+    Proxy,
+    /// We do not answer.
+    Off,
+}
+
+/// DHCP by our server.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "dhcp-server")]
+pub struct RawDhcpServer {
+    /// First and last address for clients without a reservation. Default: none, only reservations.
+    #[serde(default)]
+    #[schemars(length(min = 2, max = 2))]
+    pub pool: List<Text<std::net::Ipv4Addr>>,
+    /// How long an address is lent. Default: 1h.
+    #[serde(default)]
+    #[schemars(extend("default" = "1h"))]
+    pub lease: Field<Text<Span>>,
+}
+
+/// Names of a network.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "dns")]
+pub struct RawDns {
+    /// The domain of its nodes. Default: lab.
+    #[serde(default)]
+    #[schemars(extend("default" = "lab"))]
+    pub domain: Field<String>,
+    /// Further names with their addresses; a name without a dot belongs to the domain.
+    #[serde(default)]
+    pub records: Keyed<Many<Text<std::net::IpAddr>>>,
+    /// Who is asked for other names: the host's resolver, nobody, or a list of servers.
+    /// Default: host with `nat = true`, else none.
+    #[serde(default)]
+    pub upstream: Field<RawUpstream>,
+}
+
+/// Who is asked for names that the lab does not know.
+#[derive(Debug, Clone)]
+pub enum RawUpstream {
+    /// The host's own resolver.
+    Host,
+    /// Nobody.
+    None,
+    /// These servers.
+    Servers(List<Text<Server>>),
+}
+
+/// What a netbooting node is handed.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "profile")]
+pub struct RawProfile {
+    /// The kernel: `image:NAME/FILE`, or a path relative to the lab's folder.
+    pub kernel: Field<String>,
+    /// Initial RAM disks, in order: `image:NAME/FILE`, or paths. Default: none.
+    #[serde(default)]
+    pub initrd: Many<String>,
+    /// Kernel arguments; iPXE expands `${…}` in them. Default: none.
+    #[serde(default)]
+    pub args: List<String>,
+}
+
+/// One machine.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "node")]
+pub struct RawNode {
+    /// Makes that many nodes of this one, NAME-1, NAME-2 and so on. Default: one node, NAME.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 250))]
+    pub count: Field<i64>,
+    /// The firmware. Default: bios.
+    #[serde(default)]
+    #[schemars(extend("default" = "bios"))]
+    pub firmware: Field<RawFirmware>,
+    /// The chip set. Default: q35.
+    #[serde(default)]
+    #[schemars(extend("default" = "q35"))]
+    pub machine: Field<RawMachine>,
+    /// Number of virtual CPUs, 1 to 64. Default: 1.
+    #[serde(default)]
+    #[schemars(extend("default" = 1), range(min = 1, max = 64))]
+    pub cpus: Field<i64>,
+    /// Memory. Default: 512MiB.
+    #[serde(default)]
+    #[schemars(extend("default" = "512MiB"))]
+    pub memory: Field<Text<Bytes>>,
+    /// NICs by name. Default: one, on the only network and of its name.
+    #[serde(default)]
+    pub nic: Keyed<RawNic>,
+    /// Disks by name. Default: none.
+    #[serde(default)]
+    pub disk: Keyed<RawDisk>,
+    /// What the firmware tries, in order: `disk`, `network`, `disk.NAME`, `nic.NAME`; or "nvram" for what a UEFI
+    /// node's own variables say. Default: disk and network if there is a disk, else network.
+    #[serde(default)]
+    pub boot: Field<RawBoot>,
+    /// The profile that it is handed when it netboots. Default: none.
+    #[serde(default)]
+    pub profile: Field<String>,
+    /// Whether it is powered on with the lab or by hand. Default: lab.
+    #[serde(default)]
+    #[schemars(extend("default" = "lab"))]
+    pub start: Field<RawStart>,
+    /// Whether firmware waits are cut short, or left in as on metal. Default: fast.
+    #[serde(default)]
+    #[schemars(extend("default" = "fast"))]
+    pub pace: Field<RawPace>,
+    /// SMBIOS system UUID. Default: derived from lab and node name.
+    #[serde(default)]
+    pub uuid: Field<Text<uuid::Uuid>>,
+    /// SMBIOS system serial number. Default: derived from lab and node name.
+    #[serde(default)]
+    pub serial: Field<String>,
+    /// SMBIOS chassis asset tag. Default: the node's name.
+    #[serde(default)]
+    pub asset: Field<String>,
+    /// How cloud-init is seeded. Default: nocloud if a disk has a source, else none.
+    #[serde(default)]
+    pub seed: Field<RawSeed>,
+}
+
+/// The firmware of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "firmware")]
+pub enum RawFirmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF.
+    Uefi,
+    /// OVMF with Secure Boot on and the usual keys enrolled.
+    UefiSecure,
+}
+
+/// The chip set of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "machine")]
+pub enum RawMachine {
+    /// ICH9 with PCI Express.
+    Q35,
+    /// i440FX with PCI.
+    Pc,
+}
+
+/// When a node is powered on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "start")]
+pub enum RawStart {
+    /// With the lab.
+    Lab,
+    /// By `dryrack power on`.
+    Manual,
+}
+
+/// Whether firmware waits are cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "pace")]
+pub enum RawPace {
+    /// They are cut short.
+    Fast,
+    /// They are left in, as on metal.
+    Real,
+}
+
+/// One NIC of a node.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "nic")]
+pub struct RawNic {
+    /// The network it is plugged into. Default: the network of the NIC's name.
+    #[serde(default)]
+    pub network: Field<String>,
+    /// Hardware address. Default: derived from lab, node and NIC name.
+    #[serde(default)]
+    pub mac: Field<Text<Mac>>,
+    /// Its reserved address, or "pool". Default: the first free one of the network, where we are the DHCP server.
+    #[serde(default)]
+    pub address: Field<Text<RawAddress>>,
+    /// What the guest sees. Default: virtio.
+    #[serde(default)]
+    #[schemars(extend("default" = "virtio"))]
+    pub model: Field<RawNicModel>,
+    /// Whether QEMU's iPXE ROM sits on it; without, a UEFI node boots by its own PXE. Default: true.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub rom: Field<bool>,
+    /// Whether the cable is plugged in at power-on. Default: up.
+    #[serde(default)]
+    #[schemars(extend("default" = "up"))]
+    pub link: Field<RawLink>,
+}
+
+/// The model of a NIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "nic-model")]
+pub enum RawNicModel {
+    /// virtio-net-pci.
+    Virtio,
+    /// Intel 82540EM.
+    E1000,
+    /// Intel 82574L.
+    E1000e,
+    /// Realtek 8139.
+    Rtl8139,
+    /// VMware vmxnet3.
+    Vmxnet3,
+}
+
+/// Whether a cable is plugged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "link")]
+pub enum RawLink {
+    /// Plugged in.
+    Up,
+    /// Unplugged.
+    Down,
+}
+
+/// One disk of a node.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "disk")]
+pub struct RawDisk {
+    /// Its size.
+    pub size: Field<Text<Bytes>>,
+    /// How it is attached. Default: virtio.
+    #[serde(default)]
+    #[schemars(extend("default" = "virtio"))]
+    pub bus: Field<RawBus>,
+    /// Its serial number, at most 20 ASCII characters. Default: derived from lab, node and disk name.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 20))]
+    pub serial: Field<String>,
+    /// What is on it at first: `image:NAME/FILE`, or a path relative to the lab's folder. Default: blank.
+    #[serde(default)]
+    pub source: Field<String>,
+}
+
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "bus")]
+pub enum RawBus {
+    /// virtio-blk.
+    Virtio,
+    /// AHCI.
+    Sata,
+    /// virtio-scsi.
+    Scsi,
+    /// NVMe.
+    Nvme,
+}
+
+/// What the firmware tries.
+#[derive(Debug, Clone)]
+pub enum RawBoot {
+    /// What a UEFI node's own variables say.
+    Nvram,
+    /// These, in order.
+    Order(List<String>),
+}
+
+/// How cloud-init is seeded.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", rename = "seed")]
+pub enum RawSeed {
+    /// Not at all.
+    None,
+    /// By a volume labelled CIDATA, and by HTTP.
+    Nocloud(Field<RawNoCloud>),
+}
+
+/// A cloud-init seed of the NoCloud kind.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "nocloud", rename_all = "kebab-case")]
+pub struct RawNoCloud {
+    /// A user-data file, a path relative to the lab's folder. Default: one that hands over the run's ssh key.
+    #[serde(default)]
+    pub user_data: Field<String>,
+    /// Users that get the run's ssh key. Default: those of the node's ssh expectations.
+    #[serde(default)]
+    pub users: List<String>,
+}

@@ -1,0 +1,486 @@
+//! Reads a tree into the types of the lab file, reports what does not fit, and goes on.
+//!
+//! A serde deserializer with three habits of its own: a problem is reported
+//! where it is found and the field that holds it becomes [`Field::Bad`]; unknown
+//! keys are reported and passed over; a [`Located`] value learns its place.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::tree::{Entry, Table, Tree, Value};
+use super::value::{LOCATED, MANY, SHORT};
+use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
+
+/// Reads a tree into `T`; `None` if even the outermost table does not fit.
+pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Vec<Diagnostic>) -> Option<T> {
+    let sink = RefCell::new(Vec::new());
+    let read = T::deserialize(Reader { tree, key: None, sink: &sink });
+    found.append(&mut sink.into_inner());
+    read.ok()
+}
+
+/// Reports a value that does not read as what it should be.
+pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::Malformed, span, message)
+}
+
+type Sink = RefCell<Vec<Diagnostic>>;
+
+/// What serde hands back up: the problem is in the sink, or will be.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is in the sink.
+    Reported,
+    /// It has yet to learn its place.
+    New { code: Code, what: String },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reported => f.write_str("already reported"),
+            Self::New { what, .. } => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::New { code: Code::Malformed, what: message.to_string() }
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let what = format!("must be {}, not {}", wanted(expected), given(&unexpected));
+        Self::New { code: Code::WrongType, what }
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let what = format!("must be {}, not {}", wanted(expected), given(&unexpected));
+        Self::New { code: Code::Malformed, what }
+    }
+}
+
+/// Says in the words of TOML what serde's own visitors expect.
+fn wanted(expected: &dyn de::Expected) -> String {
+    match expected.to_string().as_str() {
+        "u8" => "a whole number from 0 to 255".into(),
+        "u16" => "a whole number from 0 to 65535".into(),
+        "a string" => "a text".into(),
+        "a boolean" => "true or false".into(),
+        "i32" | "i64" | "u32" | "u64" | "usize" => "a whole number".into(),
+        other => other.strip_prefix("struct ").map_or(other.to_owned(), |_| "a table".into()),
+    }
+}
+
+fn given(unexpected: &Unexpected<'_>) -> String {
+    match unexpected {
+        Unexpected::Bool(truth) => format!("the boolean `{truth}`"),
+        Unexpected::Unsigned(number) => format!("the number {number}"),
+        Unexpected::Signed(number) => format!("the number {number}"),
+        Unexpected::Float(number) => format!("the number {number}"),
+        Unexpected::Str(text) if text.chars().count() > 40 => "this text".into(),
+        Unexpected::Str(text) => format!("the text \"{text}\""),
+        Unexpected::Seq => "a list".into(),
+        Unexpected::Map => "a table".into(),
+        other => other.to_string(),
+    }
+}
+
+/// One value on its way into a type.
+#[derive(Clone, Copy)]
+struct Reader<'de, 's> {
+    tree: &'de Tree,
+    /// The key it stands under, for messages.
+    key: Option<&'de str>,
+    sink: &'s Sink,
+}
+
+impl<'de> Reader<'de, '_> {
+    /// Puts a fault into the sink, at this value, if it is not there yet.
+    fn at_home<T>(self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(Fault::New { code, what }) = result {
+            let subject = match self.key {
+                Some(key) => format!("`{key}` {what}"),
+                None => format!("this {what}"),
+            };
+            // Messages of `Malformed` values are whole sentences.
+            let message = if what.starts_with("must be") { subject } else { what };
+            return Err(self.report(Diagnostic::new(code, self.tree.span.clone(), message)));
+        }
+        result
+    }
+
+    fn report(self, diagnostic: Diagnostic) -> Fault {
+        let diagnostic = match (&diagnostic.code, &self.tree.value, &diagnostic.help) {
+            (Code::WrongType, Value::Integer(_) | Value::Float(_) | Value::Boolean(_), None)
+                if diagnostic.message.contains("must be a text") =>
+            {
+                diagnostic.help("put it in quotes")
+            }
+            _ => diagnostic,
+        };
+        self.sink.borrow_mut().push(diagnostic);
+        Fault::Reported
+    }
+
+    fn table(self) -> Result<&'de Table, Fault> {
+        match &self.tree.value {
+            Value::Table(table) => Ok(table),
+            Value::Broken => Err(Fault::Reported),
+            _ => self.at_home(Err(de::Error::invalid_type(self.unexpected(), &"a table"))),
+        }
+    }
+
+    fn unexpected(self) -> Unexpected<'de> {
+        match &self.tree.value {
+            Value::String(text) => Unexpected::Str(text),
+            Value::Integer(number) => Unexpected::Signed(*number),
+            Value::Float(number) => Unexpected::Float(*number),
+            Value::Boolean(truth) => Unexpected::Bool(*truth),
+            Value::Datetime => Unexpected::Other("a date"),
+            Value::Array(_) => Unexpected::Seq,
+            Value::Table(_) => Unexpected::Map,
+            Value::Broken => Unexpected::Other("something broken"),
+        }
+    }
+
+    /// Reports the keys that a table must not have.
+    fn unknown_keys(self, table: &'de Table, fields: &'static [&'static str]) {
+        for (key, entry) in table.iter().filter(|(key, _)| !fields.contains(&key.as_str())) {
+            let diagnostic =
+                Diagnostic::new(Code::UnknownKey, entry.key.clone(), format!("there is no key `{key}` here"));
+            let help = match nearest(key, fields.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("the keys here are {}", enumerate(fields.iter().copied())),
+            };
+            self.sink.borrow_mut().push(diagnostic.help(help));
+        }
+    }
+
+    fn unknown_word(self, word: &str, span: Span, variants: &'static [&'static str]) -> Fault {
+        let what = match self.key {
+            Some(key) => format!("`{key}` cannot be `{word}`"),
+            None => format!("this cannot be `{word}`"),
+        };
+        let help = match nearest(word, variants.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the choices are {}", enumerate(variants.iter().copied())),
+        };
+        self.report(Diagnostic::new(Code::UnknownWord, span, what).help(help))
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'de, '_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let result = match &self.tree.value {
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Integer(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Boolean(truth) => visitor.visit_bool(*truth),
+            Value::Datetime => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
+            Value::Array(items) => {
+                let readers = items.iter().map(|tree| Reader { tree, key: self.key, sink: self.sink });
+                visitor.visit_seq(Items(readers.collect::<Vec<_>>().into_iter()))
+            }
+            Value::Table(table) => visitor.visit_map(Entries { iter: table.iter(), value: None, of: self }),
+            Value::Broken => Err(Fault::Reported),
+        };
+        self.at_home(result)
+    }
+
+    /// A broken value reads as unit, which [`super::Field`] tells from one that is missing.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.tree.value {
+            Value::Broken => visitor.visit_unit(),
+            _ => self.at_home(visitor.visit_some(self)),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if name == MANY && !matches!(self.tree.value, Value::Array(_) | Value::Broken) {
+            return self.at_home(visitor.visit_seq(Items(vec![self].into_iter())));
+        }
+        if let Some(key) = name.strip_prefix(SHORT)
+            && !matches!(self.tree.value, Value::Table(_) | Value::Broken)
+        {
+            return self.at_home(visitor.visit_newtype_struct(Shorthand { key, of: self }));
+        }
+        self.at_home(visitor.visit_newtype_struct(self))
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if name == LOCATED {
+            return self.at_home(visitor.visit_seq(Place::new(&self.tree.span, self)));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let table = self.table()?;
+        self.unknown_keys(table, fields);
+        let known: Vec<_> = table.iter().filter(|(key, _)| fields.contains(&key.as_str())).collect();
+        let result = visitor.visit_map(Entries { iter: known.into_iter(), value: None, of: self });
+        self.at_home(result)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let result = match &self.tree.value {
+            Value::String(word) if variants.contains(&word.as_str()) => {
+                visitor.visit_enum(Variant { word, content: None, of: self })
+            }
+            Value::String(word) => Err(self.unknown_word(word, self.tree.span.clone(), variants)),
+            Value::Table(table) => match one(table) {
+                Some((word, entry)) if variants.contains(&word.as_str()) => {
+                    visitor.visit_enum(Variant { word, content: Some(&entry.tree), of: self })
+                }
+                Some((word, entry)) => Err(self.unknown_word(word, entry.key.clone(), variants)),
+                None => {
+                    let what = format!("must have exactly one key, not {}", table.len());
+                    let subject = self.key.map_or("this".into(), |key| format!("`{key}`"));
+                    let choices = enumerate(variants.iter().copied());
+                    Err(self.report(
+                        Diagnostic::new(Code::WrongType, self.tree.span.clone(), format!("{subject} {what}"))
+                            .help(format!("choose one of {choices}")),
+                    ))
+                }
+            },
+            Value::Broken => Err(Fault::Reported),
+            _ => {
+                let expected = format!("one of {}", enumerate(variants.iter().copied()));
+                Err(de::Error::invalid_type(self.unexpected(), &expected.as_str()))
+            }
+        };
+        self.at_home(result)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple map identifier ignored_any
+    }
+}
+
+fn one(table: &Table) -> Option<(&String, &Entry)> {
+    let mut entries = table.iter();
+    entries.next().filter(|_| entries.next().is_none())
+}
+
+/// The items of a list.
+struct Items<'de, 's>(std::vec::IntoIter<Reader<'de, 's>>);
+
+impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        self.0.next().map(|reader| seed.deserialize(reader)).transpose()
+    }
+}
+
+/// The entries of a table.
+struct Entries<'de, 's, I> {
+    iter: I,
+    value: Option<Reader<'de, 's>>,
+    of: Reader<'de, 's>,
+}
+
+impl<'de, I: Iterator<Item = (&'de String, &'de Entry)>> de::MapAccess<'de> for Entries<'de, '_, I> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        let Some((key, entry)) = self.iter.next() else { return Ok(None) };
+        self.value = Some(Reader { tree: &entry.tree, key: Some(key), sink: self.of.sink });
+        seed.deserialize(Key { text: key, span: &entry.key }).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        seed.deserialize(self.value.take().expect("serde asks for a value after its key"))
+    }
+}
+
+/// The key of an entry, which can be [`Located`](super::Located) as well.
+struct Key<'de> {
+    text: &'de str,
+    span: &'de Span,
+}
+
+impl<'de> Deserializer<'de> for Key<'de> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_borrowed_str(self.text)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_seq(Place::new(self.span, de::value::BorrowedStrDeserializer::new(self.text)))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        option unit unit_struct newtype_struct seq tuple map struct enum identifier ignored_any
+    }
+}
+
+/// A place and what stands there, as the sequence that a `Located` reads.
+struct Place<D> {
+    numbers: std::array::IntoIter<usize, 3>,
+    value: Option<D>,
+}
+
+impl<D> Place<D> {
+    fn new(span: &Span, value: D) -> Self {
+        Self { numbers: [span.file, span.start, span.end].into_iter(), value: Some(value) }
+    }
+}
+
+impl<'de, D: Deserializer<'de, Error = Fault>> de::SeqAccess<'de> for Place<D> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        if let Some(number) = self.numbers.next() {
+            return seed.deserialize(number.into_deserializer()).map(Some);
+        }
+        self.value.take().map(|value| seed.deserialize(value)).transpose()
+    }
+}
+
+/// A bare value that stands for a table with one key: `tcp = 22` for `tcp = { port = 22 }`.
+struct Shorthand<'de, 's> {
+    key: &'static str,
+    of: Reader<'de, 's>,
+}
+
+impl<'de> Deserializer<'de> for Shorthand<'de, '_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let Self { key, of } = self;
+        visitor.visit_map(de::value::MapDeserializer::new(std::iter::once((key, Whole(of)))))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+struct Whole<'de, 's>(Reader<'de, 's>);
+
+impl<'de, 's> IntoDeserializer<'de, Fault> for Whole<'de, 's> {
+    type Deserializer = Reader<'de, 's>;
+
+    fn into_deserializer(self) -> Reader<'de, 's> {
+        self.0
+    }
+}
+
+/// One of several alternatives: a word, or a table with the word as its only key.
+struct Variant<'de, 's> {
+    word: &'de str,
+    content: Option<&'de Tree>,
+    of: Reader<'de, 's>,
+}
+
+impl<'de, 's> de::EnumAccess<'de> for Variant<'de, 's> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        let word = seed.deserialize(de::value::BorrowedStrDeserializer::new(self.word))?;
+        Ok((word, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        match self.content {
+            None => Ok(()),
+            Some(_) => Err(self.of.report(
+                Diagnostic::new(
+                    Code::WrongType,
+                    self.of.tree.span.clone(),
+                    format!("`{}` takes no settings", self.word),
+                )
+                .help(format!("write \"{}\"", self.word)),
+            )),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        match self.content {
+            Some(tree) => seed.deserialize(Reader { tree, key: Some(self.word), sink: self.of.sink }),
+            None => seed.deserialize(Bare(self)),
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.newtype_variant_seed(std::marker::PhantomData::<de::IgnoredAny>)?;
+        Err(de::Error::invalid_type(Unexpected::TupleVariant, &visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.content {
+            Some(tree) => Reader { tree, key: Some(self.word), sink: self.of.sink }
+                .deserialize_struct("", fields, visitor),
+            None => Bare(self).deserialize_any(visitor),
+        }
+    }
+}
+
+/// What a word brings along when it stands alone: nothing, which is fine where everything has a default.
+struct Bare<'de, 's>(Variant<'de, 's>);
+
+impl<'de> Deserializer<'de> for Bare<'de, '_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
+        let Variant { word, of, .. } = self.0;
+        let diagnostic =
+            Diagnostic::new(Code::WrongType, of.tree.span.clone(), format!("`{word}` needs settings"));
+        Err(of.report(diagnostic.help(format!("write {{ {word} = … }}"))))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_none()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}

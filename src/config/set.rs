@@ -1,0 +1,128 @@
+//! Reads `--set KEY=VALUE`, and the paths that `remove` names.
+
+use toml::de::{DeTable, DeValue};
+
+use super::Source;
+use super::tree::{Entry, Table, Tree, Value, parse};
+use crate::diag::{Code, Diagnostic, Sources, Span};
+
+/// The name under which people see a `--set`.
+const NAME: &str = "--set";
+
+/// A path through tables: `node.a.memory`.
+pub(super) struct Path(Vec<(String, std::ops::Range<usize>)>);
+
+impl Path {
+    /// Reads a path written as a dotted key of TOML.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.contains(['\n', '\r', '#', '=']) {
+            return None;
+        }
+        // The value tells whether the text was one key and nothing else.
+        let document = format!("{text}=true");
+        let mut names = Vec::new();
+        let mut table = DeTable::parse(&document).ok()?.into_inner();
+        loop {
+            let (key, value) = table.into_iter().next()?;
+            let range = key.span();
+            names.push((key.into_inner().into_owned(), range));
+            match value.into_inner() {
+                DeValue::Table(inner) => table = inner,
+                DeValue::Boolean(true) => return Some(Self(names)),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Returns the names on the way.
+    pub(super) fn names(self) -> Vec<String> {
+        self.0.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+/// Reads one `--set` into a tree with one leaf; `None` if it was reported.
+pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
+    let mut split = argument.char_indices().filter(|(_, c)| *c == '=').map(|(at, _)| at);
+    // A quoted key may hold an equals sign, so the first that leaves a key to its left counts.
+    let path = split.find_map(|at| Path::parse(&argument[..at]).map(|path| (path, at)));
+    let Some((Path(names), at)) = path else {
+        let file = sources.add(NAME, argument);
+        found.push(
+            Diagnostic::new(Code::BadSet, Span::new(file, 0..argument.len()), "this is not KEY=VALUE")
+                .help("write a path and a value, such as node.a.memory=2GiB"),
+        );
+        return None;
+    };
+    let mut tree = value(argument, at + 1, sources, found)?;
+    let file = tree.span.file;
+    for (name, range) in names.into_iter().rev() {
+        let span = Span::new(file, range.clone());
+        let mut table = Table::new();
+        table.insert(name, Entry { key: Span::new(file, range), tree });
+        tree = Tree { span, value: Value::Table(table) };
+    }
+    Some(tree)
+}
+
+/// Reads the value: as TOML where it is TOML, else as the text that it is.
+fn value(argument: &str, from: usize, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
+    let text = argument[from..].trim();
+    // Blanks in place of the key keep every offset.
+    let document = format!("{}v={}", " ".repeat(from - 2), &argument[from..]);
+    let written_as_toml = text.starts_with(['[', '{', '"', '\'']);
+    let source = Source { name: NAME.into(), bytes: document.into_bytes() };
+    let mut attempt = Vec::new();
+    let mut parsed = parse(&source, &mut Sources::default(), &mut attempt);
+    let file = sources.add(NAME, argument);
+    let entry = parsed.root.table_mut().filter(|table| table.len() == 1).and_then(|table| table.remove("v"));
+    match entry {
+        Some(mut entry) if attempt.is_empty() => {
+            relocate(&mut entry.tree, file);
+            Some(entry.tree)
+        }
+        _ if written_as_toml => {
+            for mut diagnostic in attempt {
+                if let Some(span) = &mut diagnostic.span {
+                    span.file = file;
+                }
+                found.push(diagnostic);
+            }
+            None
+        }
+        _ => Some(Tree { span: Span::new(file, from..argument.len()), value: Value::String(text.into()) }),
+    }
+}
+
+fn relocate(tree: &mut Tree, file: usize) {
+    tree.span.file = file;
+    match &mut tree.value {
+        Value::Array(items) => items.iter_mut().for_each(|item| relocate(item, file)),
+        Value::Table(table) => {
+            for (_, entry) in table.iter_mut() {
+                entry.key.file = file;
+                relocate(&mut entry.tree, file);
+            }
+        }
+        Value::String(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime
+        | Value::Broken => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let names = |text: &str| Path::parse(text).map(Path::names);
+        assert_eq!(names("node.a.memory"), Some(vec!["node".into(), "a".into(), "memory".into()]));
+        assert_eq!(names("publish.\"22\""), Some(vec!["publish".into(), "22".into()]));
+        for bad in ["", "a.", ".a", "a b", "a = 1", "[a]", "a=1\nb", "\"", "a.[b]"] {
+            assert_eq!(names(bad), None, "{bad}");
+        }
+    }
+}

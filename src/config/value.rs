@@ -1,0 +1,473 @@
+//! What the fields of the lab file are made of: values that know their place.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::diag::Span;
+
+/// The name under which [`Located`] asks for its place.
+pub(super) const LOCATED: &str = "$located";
+/// The name under which [`Many`] takes one value for a list of one.
+pub(super) const MANY: &str = "$many";
+/// What the name begins with under which [`Short`] takes a bare value.
+pub(super) const SHORT: &str = "$short:";
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub span: Span,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Seek<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Seek<T> {
+            type Value = Located<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value and its place")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Located<T>, A::Error> {
+                let short = || de::Error::custom("a place is three numbers");
+                let file = seq.next_element()?.ok_or_else(short)?;
+                let start = seq.next_element()?.ok_or_else(short)?;
+                let end = seq.next_element()?.ok_or_else(short)?;
+                let value = seq.next_element()?.ok_or_else(short)?;
+                Ok(Located { value, span: Span { file, start, end } })
+            }
+        }
+        from.deserialize_tuple_struct(LOCATED, 4, Seek(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Located<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// One field of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field<T> {
+    /// It was left out.
+    Missing,
+    /// It holds something that was reported already.
+    Bad,
+    /// It was given.
+    Given(Located<T>),
+}
+
+// A derived `Default` would ask for `T: Default`.
+#[expect(clippy::derivable_impls, reason = "the derived one asks for `T: Default`")]
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self::Missing
+    }
+}
+
+impl<T> Field<T> {
+    /// Returns the value with its place.
+    pub fn given(&self) -> Option<&Located<T>> {
+        match self {
+            Self::Given(located) => Some(located),
+            Self::Missing | Self::Bad => None,
+        }
+    }
+
+    /// Returns the value.
+    pub fn value(&self) -> Option<&T> {
+        self.given().map(|located| &located.value)
+    }
+
+    /// Returns the place of the value.
+    pub fn span(&self) -> Option<&Span> {
+        self.given().map(|located| &located.span)
+    }
+
+    /// Tells whether it was left out, rather than given or reported.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Take<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Take<T> {
+            type Value = Field<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_none<E>(self) -> Result<Field<T>, E> {
+                Ok(Field::Missing)
+            }
+
+            fn visit_unit<E>(self) -> Result<Field<T>, E> {
+                Ok(Field::Bad)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Field<T>, D::Error> {
+                // The problem is in the reader's sink by now: here is where reading goes on.
+                Ok(Located::deserialize(from).map_or(Field::Bad, Field::Given))
+            }
+        }
+        from.deserialize_option(Take(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A table keyed by name, in the order of the file.
+#[derive(Debug, Clone)]
+pub struct Keyed<T> {
+    /// The entries; `None` for one that was reported already.
+    pub entries: Vec<(Located<String>, Option<T>)>,
+    /// Whether the whole was reported already.
+    pub bad: bool,
+}
+
+impl<T> Default for Keyed<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), bad: false }
+    }
+}
+
+impl<T> Keyed<T> {
+    /// Returns the names, those of bad entries too.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.value.as_str())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Keyed<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct All<T>(Vec<(Located<String>, Option<T>)>);
+        struct Walk<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Walk<T> {
+            type Value = All<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<All<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Located<String>, Field<T>>()? {
+                    let value = match value {
+                        Field::Given(located) => Some(located.value),
+                        Field::Missing | Field::Bad => None,
+                    };
+                    entries.push((name, value));
+                }
+                Ok(All(entries))
+            }
+        }
+        impl<'de, T: Deserialize<'de>> Deserialize<'de> for All<T> {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_map(Walk(PhantomData))
+            }
+        }
+        Ok(match Field::<All<T>>::deserialize(from)? {
+            Field::Given(located) => Self { entries: located.value.0, bad: false },
+            Field::Missing => Self::default(),
+            Field::Bad => Self { entries: Vec::new(), bad: true },
+        })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Keyed<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        <BTreeMap<String, T>>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        <BTreeMap<String, T>>::json_schema(generator)
+    }
+}
+
+/// A list.
+#[derive(Debug, Clone)]
+pub struct List<T> {
+    /// Its items, without those that were reported already.
+    pub items: Vec<Located<T>>,
+    /// Whether it, or one of its items, was reported already.
+    pub bad: bool,
+    /// Its place, if it was given.
+    pub span: Option<Span>,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), bad: false, span: None }
+    }
+}
+
+impl<T> List<T> {
+    fn from_field(field: Field<Items<T>>) -> Self {
+        match field {
+            Field::Given(Located { value: Items { items, bad }, span }) => {
+                Self { items, bad, span: Some(span) }
+            }
+            Field::Missing => Self::default(),
+            Field::Bad => Self { bad: true, ..Self::default() },
+        }
+    }
+
+    /// Reads the items of a list that is part of a larger choice, whose place is the choice's.
+    pub(super) fn from_items<'de, D>(from: D) -> Result<Self, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        let Items { items, bad } = Items::deserialize(from)?;
+        Ok(Self { items, bad, span: None })
+    }
+
+    /// Tells whether it was left out, rather than given or reported.
+    pub fn is_missing(&self) -> bool {
+        self.span.is_none() && !self.bad
+    }
+
+    /// Returns the values.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.items.iter().map(|item| &item.value)
+    }
+}
+
+struct Items<T> {
+    items: Vec<Located<T>>,
+    bad: bool,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Collect(PhantomData))
+    }
+}
+
+struct Collect<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Collect<T> {
+    type Value = Items<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<T>, A::Error> {
+        let (mut items, mut bad) = (Vec::new(), false);
+        while let Some(item) = seq.next_element::<Field<T>>()? {
+            match item {
+                Field::Given(item) => items.push(item),
+                Field::Missing | Field::Bad => bad = true,
+            }
+        }
+        Ok(Items { items, bad })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Field::deserialize(from).map(Self::from_field)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        <Vec<T>>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        <Vec<T>>::json_schema(generator)
+    }
+}
+
+/// A list that may be written as its only item.
+#[derive(Debug, Clone)]
+pub struct Many<T>(pub List<T>);
+
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Self(List::default())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Lenient<T>(Items<T>);
+        struct Wrap<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Wrap<T> {
+            type Value = Lenient<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a list")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Lenient<T>, D::Error> {
+                Items::deserialize(from).map(Lenient)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Lenient<T>, A::Error> {
+                Collect(PhantomData).visit_seq(seq).map(Lenient)
+            }
+        }
+        impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_newtype_struct(MANY, Wrap(PhantomData))
+            }
+        }
+        let field = match Field::<Lenient<T>>::deserialize(from)? {
+            Field::Given(Located { value, span }) => Field::Given(Located { value: value.0, span }),
+            Field::Missing => Field::Missing,
+            Field::Bad => Field::Bad,
+        };
+        Ok(Self(List::from_field(field)))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Many<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Many_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one.clone(), { "type": "array", "items": one }] })
+    }
+}
+
+/// A table that may be written as the value of its most important key.
+pub trait Shorthand {
+    /// `$short:` and the key.
+    const NAME: &'static str;
+    /// What the key holds.
+    type Value: JsonSchema;
+}
+
+/// A table that may be written as the value of its most important key: `tcp = 22`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Short<T>(pub T);
+
+impl<'de, T: Deserialize<'de> + Shorthand> Deserialize<'de> for Short<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Wrap<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Wrap<T> {
+            type Value = Short<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a table")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Short<T>, D::Error> {
+                T::deserialize(from).map(Short)
+            }
+        }
+        from.deserialize_newtype_struct(T::NAME, Wrap(PhantomData))
+    }
+}
+
+impl<T: JsonSchema + Shorthand> JsonSchema for Short<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Short_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let bare = generator.subschema_for::<T::Value>();
+        let table = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [bare, table] })
+    }
+}
+
+/// What a text of the lab file stands for.
+pub trait Word: Sized + FromStr<Err: fmt::Display> {
+    /// What people are told to write, with an example.
+    const WANTED: &'static str;
+    /// A regular expression for editors.
+    const PATTERN: &'static str;
+    /// Examples for editors.
+    const EXAMPLES: &'static [&'static str];
+}
+
+/// A text that stands for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: Word> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Read<T>(PhantomData<T>);
+        impl<T: Word> Visitor<'_> for Read<T> {
+            type Value = Text<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::WANTED)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
+                text.parse().map(Text).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        from.deserialize_str(Read(PhantomData))
+    }
+}
+
+impl<T: Word> JsonSchema for Text<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::WANTED.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": T::PATTERN, "examples": T::EXAMPLES })
+    }
+}

@@ -1,0 +1,157 @@
+//! What texts of the lab file stand for: sizes, durations, addresses.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+
+use super::value::Word;
+use crate::name::{Bytes, Mac, Malformed};
+
+impl Word for Bytes {
+    const WANTED: &'static str = "a size like \"512MiB\" or \"4GiB\"";
+    const PATTERN: &'static str = "^[0-9]+ *([KMGT]iB|[kMGT]B|B)$";
+    const EXAMPLES: &'static [&'static str] = &["512MiB", "4GiB"];
+}
+
+impl Word for Mac {
+    const WANTED: &'static str = "a MAC address like \"52:54:00:12:34:56\"";
+    const PATTERN: &'static str = "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$";
+    const EXAMPLES: &'static [&'static str] = &["52:54:00:12:34:56"];
+}
+
+impl Word for Ipv4Net {
+    const WANTED: &'static str = "an address with its prefix length like \"10.0.2.1/24\"";
+    const PATTERN: &'static str = "^[0-9.]+/[0-9]+$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.2.1/24"];
+}
+
+impl Word for Ipv4Addr {
+    const WANTED: &'static str = "an IPv4 address like \"10.0.2.15\"";
+    const PATTERN: &'static str = "^[0-9]+(\\.[0-9]+){3}$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.2.15"];
+}
+
+impl Word for IpAddr {
+    const WANTED: &'static str = "an IP address like \"10.0.2.15\"";
+    const PATTERN: &'static str = "^[0-9A-Fa-f.:]+$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.2.15"];
+}
+
+impl Word for uuid::Uuid {
+    const WANTED: &'static str = "a UUID like \"6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab\"";
+    const PATTERN: &'static str = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$";
+    const EXAMPLES: &'static [&'static str] = &["6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab"];
+}
+
+/// A length of time, written `90s`, `10m` or `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// The longest time a lab can ask for: thirty days.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+const TIMES: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+impl FromStr for Span {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed(format!("`{text}` is not a time like 90s, 10m or 1h30m, up to 30d"));
+        let mut rest = text;
+        let mut sum: u64 = 0;
+        while !rest.is_empty() || text.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(malformed)?;
+            let (number, tail) = rest.split_at(digits);
+            let (unit, tail) =
+                tail.split_at(tail.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(tail.len()));
+            let (_, millis) = TIMES.iter().find(|(name, _)| *name == unit).ok_or_else(malformed)?;
+            let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*millis));
+            sum = part.and_then(|part| part.checked_add(sum)).ok_or_else(malformed)?;
+            rest = tail;
+        }
+        let duration = Duration::from_millis(sum);
+        if duration > LONGEST { Err(malformed()) } else { Ok(Self(duration)) }
+    }
+}
+
+impl Word for Span {
+    const WANTED: &'static str = "a time like \"90s\", \"10m\" or \"1h30m\"";
+    const PATTERN: &'static str = "^([0-9]+(ms|s|m|h|d))+$";
+    const EXAMPLES: &'static [&'static str] = &["90s", "10m", "1h30m"];
+}
+
+/// Where a NIC gets its address from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawAddress {
+    /// From the network's pool.
+    Pool,
+    /// From a reservation.
+    Fixed(Ipv4Addr),
+}
+
+impl FromStr for RawAddress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "pool" { Ok(Self::Pool) } else { text.parse().map(Self::Fixed) }
+    }
+}
+
+impl Word for RawAddress {
+    const WANTED: &'static str = "an IPv4 address like \"10.0.2.15\", or \"pool\"";
+    const PATTERN: &'static str = "^([0-9]+(\\.[0-9]+){3}|pool)$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.2.15", "pool"];
+}
+
+/// A name server, whose port is 53 where left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server(pub SocketAddr);
+
+impl FromStr for Server {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<IpAddr>() {
+            Ok(address) => Ok(Self(SocketAddr::new(address, 53))),
+            Err(_) => text.parse().map(Self),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Word for Server {
+    const WANTED: &'static str = "a name server like \"8.8.8.8\" or \"10.0.2.3:5353\"";
+    const PATTERN: &'static str = "^[0-9A-Fa-f.:\\[\\]]+$";
+    const EXAMPLES: &'static [&'static str] = &["8.8.8.8", "10.0.2.3:5353"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        let seconds = |text: &str| text.parse::<Span>().map(|span| span.0.as_secs_f64()).ok();
+        assert_eq!(seconds("90s"), Some(90.0));
+        assert_eq!(seconds("1h30m"), Some(5400.0));
+        assert_eq!(seconds("250ms"), Some(0.25));
+        assert_eq!(seconds("0s"), Some(0.0));
+        for bad in ["", "5", "s", "5 s", "1.5h", "-1s", "31d", "99999999999999999999s", "5S", "1h ", "5µs"] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn servers_default_to_port_53() {
+        assert_eq!("8.8.8.8".parse::<Server>().unwrap().to_string(), "8.8.8.8:53");
+        assert_eq!("[::1]:54".parse::<Server>().unwrap().to_string(), "[::1]:54");
+    }
+}

@@ -1,0 +1,381 @@
+//! Labs that make sense, and what is decided for them.
+
+use std::fmt::Write;
+
+use insta::{assert_debug_snapshot, assert_snapshot};
+
+use super::{BASE, lab};
+use crate::lab::{Boot, BootDevice, Check, Dhcp, Lab, Seed, Upstream};
+
+/// Who got which address.
+fn addresses(lab: &Lab) -> String {
+    let mut text = String::new();
+    for node in lab.nodes.values() {
+        for nic in &node.nics {
+            let address = nic.address.map_or("-".into(), |address| address.to_string());
+            writeln!(text, "{} {} {} {} {address}", node.name, nic.name, nic.network, nic.mac).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn shipped_labs_make_sense() {
+    for text in [
+        crate::config::INIT,
+        include_str!("../../../labs/quickstart/lab.toml"),
+        include_str!("../../../labs/etcd/lab.toml"),
+        include_str!("../../../labs/disk/lab.toml"),
+    ] {
+        lab(text);
+    }
+}
+
+#[test]
+fn everything_has_a_default() {
+    assert_debug_snapshot!(lab(BASE), @r#"
+    Lab {
+        name: LabName(
+            "my-lab",
+        ),
+        file: "/labs/my-lab/lab.toml",
+        folder: "/labs/my-lab",
+        place: Private,
+        accel: Auto,
+        networks: {
+            NetworkName(
+                "lan",
+            ): Network {
+                name: NetworkName(
+                    "lan",
+                ),
+                address: 10.0.0.1/24,
+                mac: Mac(
+                    [
+                        82,
+                        84,
+                        0,
+                        24,
+                        16,
+                        233,
+                    ],
+                ),
+                mtu: 1500,
+                nat: false,
+                dhcp: Server {
+                    pool: None,
+                    lease: 3600s,
+                },
+                dns: Dns {
+                    domain: "lab",
+                    records: {},
+                    upstream: None,
+                },
+            },
+        },
+        profiles: {
+            ProfileName(
+                "tiny",
+            ): Profile {
+                name: ProfileName(
+                    "tiny",
+                ),
+                kernel: Image {
+                    image: ImageName(
+                        "tiny",
+                    ),
+                    file: "kernel",
+                },
+                initrd: [],
+                args: [],
+            },
+        },
+        nodes: {
+            NodeName(
+                "a",
+            ): Node {
+                name: NodeName(
+                    "a",
+                ),
+                firmware: Bios,
+                machine: Q35,
+                cpus: 1,
+                memory: Bytes(
+                    536870912,
+                ),
+                nics: [
+                    Nic {
+                        name: NicName(
+                            "lan",
+                        ),
+                        network: NetworkName(
+                            "lan",
+                        ),
+                        mac: Mac(
+                            [
+                                82,
+                                84,
+                                0,
+                                47,
+                                211,
+                                66,
+                            ],
+                        ),
+                        address: Some(
+                            10.0.0.10,
+                        ),
+                        model: Virtio,
+                        rom: true,
+                        link_up: true,
+                    },
+                ],
+                disks: [],
+                boot: Order(
+                    [
+                        Network,
+                    ],
+                ),
+                profile: Some(
+                    ProfileName(
+                        "tiny",
+                    ),
+                ),
+                start: WithLab,
+                pace: Fast,
+                uuid: ebba3ee9-99d8-569f-a391-2682a11f30f2,
+                serial: "DR648F1B422316",
+                asset: "a",
+                seed: None,
+            },
+        },
+        publish: [],
+        expectations: {},
+    }
+    "#);
+}
+
+#[test]
+fn everything_can_be_written() {
+    let lab = lab(EVERYTHING);
+    assert_debug_snapshot!(lab);
+}
+
+/// Every key of the format.
+pub(super) const EVERYTHING: &str = r#"
+dryrack = 1
+name = "everything"
+place = "private"
+accel = "tcg"
+
+[network.boot]
+address = "10.1.0.1/24"
+mtu = 9000
+nat = true
+dhcp = { server = { pool = ["10.1.0.100", "10.1.0.199"], lease = "30m" } }
+[network.boot.dns]
+domain = "boot.lab"
+upstream = ["8.8.8.8", "[2001:db8::1]:5353"]
+records = { "ntp" = "10.1.0.1", "a.b.example" = ["10.1.0.2", "fd00::2"] }
+
+[network.storage]
+address = "10.2.0.254/24"
+dhcp = "off"
+dns.upstream = "none"
+
+[profile.linux]
+kernel = "files/vmlinuz"
+initrd = ["image:tiny/initrd", "files/extra.img"]
+args = ["console=ttyS0", "mac=${net0/mac}"]
+
+[node.big]
+firmware = "uefi-secure"
+machine = "q35"
+cpus = 4
+memory = "2GiB"
+boot = ["nic.boot", "disk.root", "network", "disk"]
+profile = "linux"
+start = "manual"
+pace = "real"
+uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab"
+serial = "SN 1"
+asset = "rack 7"
+seed = { nocloud = { user-data = "files/user-data", users = ["debian", "ops"] } }
+[node.big.nic]
+boot = { mac = "52:54:00:00:00:01", address = "10.1.0.20", model = "e1000e", rom = false, link = "down" }
+data = { network = "storage", model = "vmxnet3", address = "10.2.0.20" }
+spare = { network = "boot", address = "pool", model = "rtl8139" }
+[node.big.disk]
+root = { size = "10GB", bus = "nvme", serial = "ROOT", source = "image:debian/disk" }
+data = { size = "1TiB", bus = "scsi" }
+
+[node.pair]
+count = 2
+nic.boot = {}
+
+[node.pair-2]
+firmware = "uefi"
+boot = "nvram"
+disk.d = { size = "1GiB", bus = "sata" }
+nic.boot = { model = "e1000" }
+
+[node.pair-1]
+machine = "pc"
+profile = "linux"
+seed = "nocloud"
+
+[publish]
+"2222" = "big:22"
+"8080" = "pair-1:80"
+
+[expect.console]
+nodes = ["big"]
+within = "1h30m"
+holds = "10s"
+that.console = '^login:'
+
+[expect.tcp]
+after = "console"
+that = { tcp = { port = 22 } }
+
+[expect.http]
+that.http = { port = 8080, path = "/x?y=1", status = 204, body = "ok", header = { Content-Type = "text/.*" } }
+
+[expect.page]
+that = "http"
+
+[expect.dns]
+that.dns = { name = "ntp.boot.lab", answer = ["10.1.0.1"] }
+
+[expect.own-name]
+that = "dns"
+
+[expect.ssh]
+nodes = ["pair-1"]
+that.ssh = { user = "ops", port = 2222, run = "true", exit = 1, output = "^$" }
+
+[expect.ssh-key]
+that.ssh = { user = "root", key = { file = "files/key" } }
+
+[expect.ssh-env]
+that.ssh = { user = "root", key = { env = "KEY" } }
+
+[expect.etcd]
+nodes = ["pair-1", "pair-2"]
+that.etcd = { port = 2380 }
+
+[expect.command]
+that.command = "curl -f http://pair-1/"
+
+[expect.command-2]
+that.command = { run = "false", exit = 1, output = "x" }
+
+[expect.never]
+within = "1m"
+never.stage = "os"
+"#;
+
+#[test]
+fn addresses_follow_the_order_of_names() {
+    let lab = lab(r#"
+dryrack = 1
+[network.lan]
+address = "10.0.0.11/24"
+dhcp = { server = { pool = ["10.0.0.13", "10.0.0.20"] } }
+[profile.p]
+kernel = "image:tiny/kernel"
+[node]
+b = { profile = "p" }
+a = { profile = "p" }
+fixed = { profile = "p", nic.lan = { address = "10.0.0.12" } }
+pooled = { profile = "p", nic.lan = { address = "pool" } }
+two = { profile = "p", nic = { y = { network = "lan" }, x = { network = "lan" } } }
+"#);
+    assert_snapshot!(addresses(&lab), @"
+    a lan lan 52:54:00:2f:d3:42 10.0.0.10
+    b lan lan 52:54:00:e9:78:42 10.0.0.21
+    fixed lan lan 52:54:00:3f:66:e8 10.0.0.12
+    pooled lan lan 52:54:00:ee:f2:98 -
+    two y lan 52:54:00:b6:c1:e2 10.0.0.22
+    two x lan 52:54:00:38:6a:0c 10.0.0.23
+    ");
+}
+
+#[test]
+fn small_networks_are_filled_from_below() {
+    let lab = lab(r#"
+dryrack = 1
+network.lan.address = "10.0.0.2/29"
+profile.p.kernel = "image:tiny/kernel"
+node.n = { count = 5, profile = "p" }
+"#);
+    assert_snapshot!(addresses(&lab), @"
+    n-1 lan lan 52:54:00:58:16:eb 10.0.0.1
+    n-2 lan lan 52:54:00:bd:fa:3a 10.0.0.3
+    n-3 lan lan 52:54:00:8e:68:e7 10.0.0.4
+    n-4 lan lan 52:54:00:fa:5d:d8 10.0.0.5
+    n-5 lan lan 52:54:00:59:e7:c0 10.0.0.6
+    ");
+}
+
+#[test]
+fn only_our_own_server_reserves() {
+    let lab = lab(r#"
+dryrack = 1
+network.lan = { address = "10.0.0.1/24", dhcp = "proxy" }
+profile.p.kernel = "image:tiny/kernel"
+node.a = { profile = "p" }
+node.b = { profile = "p", nic.lan = { address = "10.0.0.5" } }
+"#);
+    assert_snapshot!(addresses(&lab), @"
+    a lan lan 52:54:00:2f:d3:42 -
+    b lan lan 52:54:00:e9:78:42 10.0.0.5
+    ");
+}
+
+#[test]
+fn what_is_derived_never_changes() {
+    let one = &lab(BASE).nodes.into_values().next().unwrap();
+    assert_eq!(
+        (one.nics[0].mac.to_string(), one.uuid.to_string(), one.serial.as_str(), one.asset.as_str()),
+        ("52:54:00:2f:d3:42".into(), "ebba3ee9-99d8-569f-a391-2682a11f30f2".into(), "DR648F1B422316", "a")
+    );
+}
+
+#[test]
+fn a_node_with_a_disk_boots_from_it_first() {
+    let lab = lab(r#"
+dryrack = 1
+network.lan.address = "10.0.0.1/24"
+node.a.disk.root = { size = "4GiB", source = "image:debian/disk" }
+node.b.disk.root = { size = "4GiB" }
+expect.in = { nodes = ["a"], that.ssh = { user = "debian" } }
+expect.in-again = { that.ssh = { user = "debian", run = "true" } }
+"#);
+    let [a, b] = lab.nodes.values().collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(a.boot, Boot::Order(vec![BootDevice::Disk, BootDevice::Network]));
+    assert_eq!(a.seed, Seed::NoCloud { user_data: None, users: vec!["debian".into()] });
+    assert_eq!(b.seed, Seed::None);
+}
+
+#[test]
+fn nat_brings_the_hosts_resolver() {
+    let lab = lab(r#"
+dryrack = 1
+network.lan = { address = "10.0.0.1/24", nat = true, dhcp = "server" }
+"#);
+    let network = lab.networks.values().next().unwrap();
+    assert_eq!(network.dns.upstream, Upstream::Host);
+    assert!(matches!(network.dhcp, Dhcp::Server { pool: None, .. }));
+}
+
+#[test]
+fn a_lab_has_the_name_of_its_folder() {
+    assert_eq!(lab(BASE).name.as_str(), "my-lab");
+}
+
+#[test]
+fn a_command_is_about_no_node() {
+    let lab = lab(&format!("{BASE}expect.c.that.command = \"true\""));
+    let expectation = lab.expectations.values().next().unwrap();
+    assert!(expectation.nodes.is_empty() && matches!(expectation.check, Check::Command { exit: 0, .. }));
+}

@@ -1,0 +1,52 @@
+//! Labs that make sense, and everything that a lab file can get wrong.
+
+mod good;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::{Lab, Outcome, Surroundings, resolve};
+use crate::config::Source;
+use crate::diag::render;
+use crate::name::{Bytes, ImageName};
+
+/// The one place that knows how a lab is made from texts.
+fn outcome(lab: &Source, overlays: &[Source], sets: &[&str]) -> Outcome {
+    let image = |name: &str, files: &[&str]| {
+        let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        (ImageName::new(name).unwrap(), files)
+    };
+    let images = BTreeMap::from([
+        image("tiny", &["kernel", "initrd"]),
+        image("etcd", &["kernel", "initrd"]),
+        image("debian", &["disk"]),
+    ]);
+    let around = Surroundings {
+        file: "/labs/my-lab/lab.toml".into(),
+        folder: "/labs/my-lab".into(),
+        images,
+        existing: &|path: &Path| path.starts_with("/labs/my-lab/files"),
+        free_memory: Some(Bytes::mebi(16 * 1024)),
+    };
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    resolve(lab, overlays, &sets, &around)
+}
+
+const BASE: &str = r#"dryrack = 1
+network.lan.address = "10.0.0.1/24"
+profile.tiny.kernel = "image:tiny/kernel"
+node.a.profile = "tiny"
+"#;
+
+/// A lab without a single problem.
+fn lab(text: &str) -> Lab {
+    lab_with(text, &[], &[])
+}
+
+fn lab_with(text: &str, overlays: &[&str], sets: &[&str]) -> Lab {
+    let overlays: Vec<_> = overlays.iter().map(|text| Source::new("overlay.toml", *text)).collect();
+    let outcome = outcome(&Source::new("lab.toml", text), &overlays, sets);
+    let drawn = render(&outcome.diagnostics, &outcome.sources, false);
+    assert!(outcome.diagnostics.is_empty(), "{drawn}");
+    outcome.lab.unwrap()
+}

@@ -1,0 +1,139 @@
+//! What the firmware of a node tries, and whether anything comes of it.
+
+use std::collections::BTreeMap;
+
+use super::Check;
+use super::node::{Draft, firmware};
+use crate::config::{Located, RawBoot, RawNode};
+use crate::diag::{Code, Diagnostic, enumerate, nearest};
+use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Network};
+use crate::name::{DiskName, NetworkName, NicName};
+
+impl Check<'_> {
+    pub(super) fn boot(&mut self, raw: &RawNode, key: &Located<String>) -> Boot {
+        match raw.boot.given() {
+            None => Boot::Order(match raw.disk.entries.is_empty() {
+                true => vec![BootDevice::Network],
+                false => vec![BootDevice::Disk, BootDevice::Network],
+            }),
+            Some(Located { value: RawBoot::Nvram, span }) => {
+                if firmware(raw) == Firmware::Bios && !matches!(raw.firmware, crate::config::Field::Bad) {
+                    self.report(
+                        Diagnostic::new(
+                            Code::NvramNeedsUefi,
+                            span.clone(),
+                            format!("`{}` has a BIOS, which keeps no boot order", key.value),
+                        )
+                        .help("add firmware = \"uefi\", or write an order such as [\"disk\", \"network\"]"),
+                    );
+                }
+                Boot::Nvram
+            }
+            Some(Located { value: RawBoot::Order(list), .. }) => {
+                Boot::Order(list.items.iter().filter_map(|word| self.device(raw, &key.value, word)).collect())
+            }
+        }
+    }
+
+    fn device(&mut self, raw: &RawNode, node: &str, word: &Located<String>) -> Option<BootDevice> {
+        let (known, bad): (Vec<&str>, bool) = match word.value.split_once('.') {
+            None if word.value == "disk" => return Some(BootDevice::Disk),
+            None if word.value == "network" => return Some(BootDevice::Network),
+            Some(("disk", name)) if raw.disk.names().any(|known| known == name) => {
+                return DiskName::new(name).ok().map(BootDevice::OneDisk);
+            }
+            Some(("nic", name)) if raw.nic.names().any(|known| known == name) => {
+                return NicName::new(name).ok().map(BootDevice::OneNic);
+            }
+            // The NIC that a node has by default can be named as well.
+            Some(("nic", name)) if raw.nic.entries.is_empty() && self.raw.network.names().eq([name]) => {
+                return NicName::new(name).ok().map(BootDevice::OneNic);
+            }
+            Some(("disk", _)) => (raw.disk.names().collect(), raw.disk.bad),
+            Some(("nic", _)) => (raw.nic.names().collect(), raw.nic.bad),
+            _ => (Vec::new(), false),
+        };
+        if !bad {
+            let kind = word.value.split_once('.').map_or("", |(kind, _)| kind);
+            let mut all: Vec<String> = vec!["disk".into(), "network".into()];
+            all.extend(raw.disk.names().map(|name| format!("disk.{name}")));
+            all.extend(raw.nic.names().map(|name| format!("nic.{name}")));
+            let all = all.iter().map(String::as_str);
+            let help = match nearest(&word.value, all.clone()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None if !known.is_empty() => {
+                    let names: Vec<_> = known.iter().map(|name| format!("{kind}.{name}")).collect();
+                    format!("it has {}", enumerate(names.iter().map(String::as_str)))
+                }
+                None => format!("the choices are {}", enumerate(all)),
+            };
+            self.report(
+                Diagnostic::new(
+                    Code::UnknownBootDevice,
+                    word.span.clone(),
+                    format!("`{node}` has nothing called `{}` to boot from", word.value),
+                )
+                .help(help),
+            );
+        }
+        None
+    }
+
+    /// Reports nodes that certainly cannot boot.
+    pub(super) fn can_boot(&mut self, draft: &Draft<'_>, networks: &BTreeMap<NetworkName, Network>) {
+        let Boot::Order(order) = &draft.boot else { return };
+        let raw = draft.raw;
+        // Where something was reported already, nothing is certain.
+        let complete = match raw.boot.given() {
+            Some(Located { value: RawBoot::Order(list), .. }) => !list.bad && list.items.len() == order.len(),
+            _ => raw.boot.is_missing(),
+        };
+        if !complete || raw.disk.bad || raw.nic.bad || self.raw.network.bad {
+            return;
+        }
+        let span = raw.boot.span().unwrap_or(draft.home);
+        let disks = order.iter().any(|device| matches!(device, BootDevice::Disk | BootDevice::OneDisk(_)));
+        let from_net = |device: &BootDevice| matches!(device, BootDevice::Network | BootDevice::OneNic(_));
+        let network = order.iter().any(from_net);
+        let has_nic = if raw.nic.entries.is_empty() { !self.raw.network.entries.is_empty() } else { true };
+        if !(disks && !raw.disk.entries.is_empty() || network && has_nic) {
+            let what = format!("`{}` has nothing to boot from", draft.key);
+            let help = match (order.is_empty(), disks, network) {
+                (true, _, _) => "name something, such as [\"disk\", \"network\"]",
+                (_, true, false) => {
+                    "it boots from disk and has none: add disk.root = { size = \"10GiB\", … }"
+                }
+                (_, _, _) => "it boots from the network and the lab has none: add [network.lan]",
+            };
+            self.report(Diagnostic::new(Code::NothingToBoot, span.clone(), what).help(help));
+            return;
+        }
+        if raw.profile.is_missing() {
+            let ours = |network: &Network| matches!(network.dhcp, Dhcp::Server { .. });
+            let known: Option<Vec<_>> =
+                draft.nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
+            let alone = known.is_some_and(|networks| networks.iter().all(|network| ours(network)));
+            if order.first().is_some_and(from_net) && !disks && alone {
+                self.report(
+                    Diagnostic::new(
+                        Code::NoProfile,
+                        span.clone(),
+                        format!("`{}` boots from the network and nothing is there for it", draft.key),
+                    )
+                    .help("give it a `profile`, or a disk to boot from"),
+                );
+            }
+        } else if let Some(profile) = raw.profile.given().filter(|_| !network) {
+            let diagnostic = Diagnostic::new(
+                Code::ProfileUnused,
+                profile.span.clone(),
+                format!("`{}` never boots from the network, so it is never handed this", draft.key),
+            )
+            .help("add \"network\" to its boot order, or take the profile away");
+            self.report(match raw.boot.span() {
+                Some(place) => diagnostic.related(place.clone(), "its boot order"),
+                None => diagnostic,
+            });
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Expectations: what is checked, of whom, after what.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::{Check, Span};
+use crate::config::{
+    Field, Keyed, Lasting, Located, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect, RawHttp,
+    RawSecret, RawSsh, Short, Text,
+};
+use crate::diag::{Code, Diagnostic};
+use crate::lab::{Check as Checked, Expectation, Secret, Sense};
+use crate::name::{ExpectName, NodeName};
+
+const WITHIN: Duration = Duration::from_mins(5);
+
+impl Check<'_> {
+    pub(super) fn expectations(&mut self) -> BTreeMap<ExpectName, Expectation> {
+        let raw = self.raw;
+        let mut expectations = BTreeMap::new();
+        for (key, expect) in &raw.expect.entries {
+            let name = self.name::<ExpectName>(key);
+            let Some(expect) = expect else { continue };
+            if let Some(expectation) = self.expectation(name, expect, &key.span) {
+                expectations.insert(expectation.name.clone(), expectation);
+            }
+        }
+        self.cycles();
+        expectations
+    }
+
+    fn expectation(&mut self, name: Option<ExpectName>, raw: &RawExpect, home: &Span) -> Option<Expectation> {
+        let (sense, check) = match (&raw.that, &raw.never) {
+            (Field::Given(check), Field::Missing) => (Sense::Must, Some(check)),
+            (Field::Missing, Field::Given(check)) => (Sense::Never, Some(check)),
+            (Field::Bad, _) | (_, Field::Bad) => (Sense::Must, None),
+            (Field::Given(_), Field::Given(never)) => {
+                self.that_or_never(&never.span, "this expectation has both `that` and `never`");
+                (Sense::Must, None)
+            }
+            (Field::Missing, Field::Missing) => {
+                self.that_or_never(home, "this expectation says neither `that` nor `never`");
+                (Sense::Must, None)
+            }
+        };
+        let of_lab = matches!(check, Some(Located { value: RawCheck::Command(_), .. }));
+        let nodes = self.nodes_of(raw, of_lab, home);
+        let after = raw.after.given().and_then(|after| self.after(after));
+        let holds = self.holds(raw, sense);
+        let within = self.within(raw, sense);
+        let checked = check.and_then(|check| self.checked(&check.value, &check.span, nodes.len()));
+        Some(Expectation { name: name?, nodes, after, within, holds, sense, check: checked? })
+    }
+
+    fn that_or_never(&mut self, span: &Span, what: &str) {
+        self.report(
+            Diagnostic::new(Code::ThatOrNever, span.clone(), what)
+                .help("say one of them, such as that = { stage = \"os\" }"),
+        );
+    }
+
+    fn nodes_of(&mut self, raw: &RawExpect, of_lab: bool, home: &Span) -> Vec<NodeName> {
+        let all = &self.raw.node;
+        let list = &raw.nodes;
+        if let (true, Some(span)) = (of_lab, &list.span) {
+            self.idle(span, "a command is run once for the whole lab, not for nodes", "leave `nodes` out");
+            return Vec::new();
+        }
+        if of_lab || list.bad {
+            return Vec::new();
+        }
+        let (nodes, span): (Vec<NodeName>, _) = match &list.span {
+            Some(span) => {
+                let mut nodes = Vec::new();
+                for word in &list.items {
+                    if let Some(name) = self.node_named(&word.value, &word.span)
+                        && !nodes.contains(&name)
+                    {
+                        nodes.push(name);
+                    }
+                }
+                (nodes, span)
+            }
+            None => {
+                let mut nodes: Vec<_> = all.names().filter_map(|name| NodeName::new(name).ok()).collect();
+                nodes.sort();
+                (nodes, home)
+            }
+        };
+        if list.items.is_empty()
+            && nodes.is_empty()
+            && all.entries.is_empty() == list.is_missing()
+            && !all.bad
+        {
+            self.report(
+                Diagnostic::new(Code::NoNodes, span.clone(), "this expectation is about no node")
+                    .help("name nodes in `nodes`, or leave it out for all nodes of a lab that has some"),
+            );
+        }
+        nodes
+    }
+
+    fn after(&mut self, word: &Located<String>) -> Option<ExpectName> {
+        let raw = self.raw;
+        let name = self.expect_named(&word.value, &word.span)?;
+        let target = raw.expect.entries.iter().find(|(key, _)| key.value == word.value);
+        if let Some((_, Some(target))) = target
+            && let Field::Given(never) = &target.never
+            && target.that.is_missing()
+        {
+            self.report(
+                Diagnostic::new(
+                    Code::AfterNever,
+                    word.span.clone(),
+                    format!("`{name}` says what must never happen, so there is no moment after it"),
+                )
+                .related(never.span.clone(), "never")
+                .help("name an expectation with `that`"),
+            );
+        }
+        Some(name)
+    }
+
+    fn holds(&mut self, raw: &RawExpect, sense: Sense) -> Duration {
+        let Some(Located { value: Text(Lasting(holds)), span }) = raw.holds.given() else {
+            return Duration::ZERO;
+        };
+        if sense == Sense::Never {
+            self.idle(span, "what must never happen need not hold", "leave `holds` out");
+        }
+        *holds
+    }
+
+    fn within(&mut self, raw: &RawExpect, sense: Sense) -> Option<Duration> {
+        let default = (sense == Sense::Must).then_some(WITHIN);
+        let Some(Located { value: Text(Lasting(within)), span }) = raw.within.given() else { return default };
+        if within.is_zero() {
+            self.bad_check(span, "nothing can happen within no time", "give it some, such as \"90s\"");
+        }
+        Some(*within)
+    }
+
+    fn idle(&mut self, span: &Span, what: &str, help: &str) {
+        self.report(Diagnostic::new(Code::IdleSetting, span.clone(), what).help(help));
+    }
+
+    fn bad_check(&mut self, span: &Span, what: impl Into<String>, help: &str) {
+        self.report(Diagnostic::new(Code::BadCheck, span.clone(), what).help(help));
+    }
+
+    /// Reports expectations that wait for each other, once for each circle.
+    fn cycles(&mut self) {
+        let after: BTreeMap<&str, &Located<String>> = self
+            .raw
+            .expect
+            .entries
+            .iter()
+            .filter_map(|(key, raw)| Some((key.value.as_str(), raw.as_ref()?.after.given()?)))
+            .collect();
+        // Each has at most one predecessor: walk back until the way ends, or meets itself.
+        let mut done: Vec<&str> = Vec::new();
+        let mut circles = Vec::new();
+        for start in after.keys() {
+            let mut way: Vec<&str> = Vec::new();
+            let mut at = *start;
+            while let Some(next) = after.get(at) {
+                if done.contains(&at) {
+                    break;
+                }
+                if let Some(from) = way.iter().position(|name| *name == at) {
+                    circles.push(way[from..].to_vec());
+                    break;
+                }
+                way.push(at);
+                at = &next.value;
+            }
+            done.extend(way);
+        }
+        for circle in circles {
+            let places: Vec<_> = circle.iter().map(|name| after[name].span.clone()).collect();
+            let what = match circle.as_slice() {
+                [one] => format!("`{one}` waits for itself"),
+                [first, rest @ ..] => {
+                    let rest: Vec<_> = rest.iter().chain([first]).map(|name| format!("`{name}`")).collect();
+                    format!("`{first}` waits for {}", rest.join(", which waits for "))
+                }
+                [] => continue,
+            };
+            let mut diagnostic =
+                Diagnostic::new(Code::AfterCycle, places[0].clone(), what).help("take one `after` away");
+            for (place, name) in places.into_iter().zip(&circle).skip(1) {
+                diagnostic = diagnostic.related(place, format!("`{name}` waits"));
+            }
+            self.report(diagnostic);
+        }
+    }
+
+    fn checked(&mut self, raw: &RawCheck, span: &Span, nodes: usize) -> Option<Checked> {
+        match raw {
+            RawCheck::Console(pattern) => self.regex(pattern).map(Checked::Console),
+            RawCheck::Stage(stage) => Some(Checked::Stage(*stage)),
+            RawCheck::Tcp(Short(tcp)) => {
+                let port = self.needed(&tcp.port, "port", span)?;
+                self.port(port).map(|port| Checked::Tcp { port })
+            }
+            RawCheck::Http(http) => match http {
+                Field::Given(http) => self.http(&http.value),
+                Field::Missing => self.http(&RawHttp::default()),
+                Field::Bad => None,
+            },
+            RawCheck::Dns(dns) => match dns {
+                Field::Given(dns) => self.dns_check(&dns.value),
+                Field::Missing => self.dns_check(&RawDnsCheck::default()),
+                Field::Bad => None,
+            },
+            RawCheck::Ssh(ssh) => self.ssh(ssh, span),
+            RawCheck::Etcd(etcd) => match etcd {
+                Field::Given(etcd) => self.etcd(&etcd.value, nodes),
+                Field::Missing => self.etcd(&RawEtcd::default(), nodes),
+                Field::Bad => None,
+            },
+            RawCheck::Command(Short(command)) => self.command(command, span),
+        }
+    }
+
+    fn http(&mut self, raw: &RawHttp) -> Option<Checked> {
+        let port = self.port_or(&raw.port, 80);
+        let path = match raw.path.given() {
+            Some(path) => self.http_path(path)?,
+            None => "/".into(),
+        };
+        let status = match raw.status.given() {
+            Some(status) if !(100..=599).contains(&status.value) => {
+                let what = format!("no server answers with status {}", status.value);
+                self.bad_check(&status.span, what, "between 100 and 599");
+                return None;
+            }
+            status => status.map_or(200, |status| status.value),
+        };
+        let body = self.maybe_regex(&raw.body);
+        let headers = self.headers(&raw.header);
+        Some(Checked::Http { port: port?, path, status, body: body?, headers })
+    }
+
+    fn http_path(&mut self, path: &Located<String>) -> Option<String> {
+        let good =
+            path.value.starts_with('/') && path.value.chars().all(|c| c.is_ascii_graphic() && c != '#');
+        if !good {
+            let what = format!("`{}` is not the path of a URL", path.value);
+            self.bad_check(
+                &path.span,
+                what,
+                "it begins with a slash and holds no blanks: \"/health?full=1\"",
+            );
+        }
+        good.then(|| path.value.clone())
+    }
+
+    fn headers(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, Regex> {
+        let mut headers = BTreeMap::new();
+        for (name, pattern) in &raw.entries {
+            let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            if name.value.is_empty() || !name.value.chars().all(token) {
+                let what = format!("`{}` is not the name of a header", name.value);
+                self.bad_check(&name.span, what, "such as content-type");
+            }
+            if let Some(regex) = pattern.as_ref().and_then(|pattern| self.regex(pattern)) {
+                headers.insert(name.value.to_ascii_lowercase(), regex);
+            }
+        }
+        headers
+    }
+
+    fn dns_check(&mut self, raw: &RawDnsCheck) -> Option<Checked> {
+        let name = match raw.name.given() {
+            Some(name) => Some(self.domain(name)?),
+            None => None,
+        };
+        let answer =
+            raw.answer.0.span.as_ref().map(|_| raw.answer.0.values().map(|answer| answer.0).collect());
+        Some(Checked::Dns { name, answer })
+    }
+
+    fn ssh(&mut self, raw: &RawSsh, span: &Span) -> Option<Checked> {
+        let user = self
+            .needed(&raw.user, "user", span)
+            .filter(|user| self.user(user))
+            .map(|user| user.value.clone());
+        let port = self.port_or(&raw.port, 22);
+        let key = match raw.key.value() {
+            Some(RawSecret::Env(name)) => self.variable(name).map(Secret::Env),
+            Some(RawSecret::File(path)) => self.path(path).map(Secret::File),
+            None => None,
+        };
+        let run = raw.run.value().cloned();
+        if run.is_none() && (raw.exit.given().is_some() || raw.output.given().is_some()) {
+            let what = "without `run`, there is no exit code and no output";
+            let span = raw.exit.span().or(raw.output.span()).unwrap_or(span);
+            self.idle(span, what, "add run = \"…\"");
+        }
+        let output = self.maybe_regex(&raw.output);
+        let exit = raw.exit.value().copied().unwrap_or(0);
+        Some(Checked::Ssh { user: user?, port: port?, key, run, exit, output: output? })
+    }
+
+    fn variable(&mut self, name: &Located<String>) -> Option<String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let good = name.value.chars().all(plain) && !name.value.is_empty();
+        if !good {
+            // What stands here may be the secret itself, and so is not repeated.
+            let what = "this is not the name of an environment variable".to_owned();
+            self.malformed(
+                &name.span,
+                what,
+                "name the variable that holds the secret, such as { env = \"RACK1\" }",
+            );
+        }
+        good.then(|| name.value.clone())
+    }
+
+    fn etcd(&mut self, raw: &RawEtcd, nodes: usize) -> Option<Checked> {
+        let port = self.port_or(&raw.port, 2379);
+        let members = match raw.members.given() {
+            Some(Located { value: 0, span }) => {
+                self.bad_check(
+                    span,
+                    "a cluster has at least one member",
+                    "leave it out for one on each node",
+                );
+                return None;
+            }
+            members => members.map_or(nodes, |members| usize::from(members.value)),
+        };
+        Some(Checked::Etcd { port: port?, members })
+    }
+
+    fn command(&mut self, raw: &RawCommand, span: &Span) -> Option<Checked> {
+        let run = self.needed(&raw.run, "run", span).map(|run| run.value.clone());
+        let output = self.maybe_regex(&raw.output);
+        let exit = raw.exit.value().copied().unwrap_or(0);
+        Some(Checked::Command { run: run?, exit, output: output? })
+    }
+
+    fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {
+        match port {
+            Field::Given(port) => self.port(port),
+            Field::Missing => Some(default),
+            Field::Bad => None,
+        }
+    }
+
+    fn port(&mut self, port: &Located<u16>) -> Option<u16> {
+        if port.value == 0 {
+            self.bad_check(&port.span, "nothing listens on port 0", "between 1 and 65535");
+        }
+        (port.value != 0).then_some(port.value)
+    }
+
+    /// `None` if there is a pattern and it is bad.
+    fn maybe_regex(&mut self, pattern: &Field<String>) -> Option<Option<Regex>> {
+        match pattern {
+            Field::Given(pattern) => self.regex(pattern).map(Some),
+            Field::Missing => Some(None),
+            Field::Bad => None,
+        }
+    }
+
+    fn regex(&mut self, pattern: &Located<String>) -> Option<Regex> {
+        match Regex::new(&pattern.value) {
+            Ok(regex) => Some(regex),
+            Err(error) => {
+                let why = match &error {
+                    // Drawn over several lines with a caret of its own; the last line says what is wrong.
+                    regex::Error::Syntax(drawn) => {
+                        drawn.lines().last().unwrap_or("").replacen("error: ", "", 1)
+                    }
+                    _ => "it would be too large".into(),
+                };
+                let what = format!("this is not a regular expression: {why}");
+                let help = match pattern.value.starts_with(['*', '+', '?']) {
+                    true => "a regular expression matches anywhere in a line: no leading `*` is needed",
+                    false => {
+                        "put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes"
+                    }
+                };
+                self.report(Diagnostic::new(Code::BadRegex, pattern.span.clone(), what).help(help));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Profiles, and the files and images that a lab uses.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Check;
+use crate::config::{Located, RawProfile};
+use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
+use crate::lab::{FileRef, Profile};
+use crate::name::{ImageName, ProfileName};
+
+impl Check<'_> {
+    pub(super) fn profiles(&mut self) -> BTreeMap<ProfileName, Profile> {
+        let mut profiles = BTreeMap::new();
+        for (key, raw) in &self.raw.profile.entries {
+            let name = self.name::<ProfileName>(key);
+            let Some(raw) = raw else { continue };
+            if let Some(profile) = self.profile(name, raw, &key.span) {
+                profiles.insert(profile.name.clone(), profile);
+            }
+        }
+        profiles
+    }
+
+    fn profile(&mut self, name: Option<ProfileName>, raw: &RawProfile, home: &Span) -> Option<Profile> {
+        let kernel = self.needed(&raw.kernel, "kernel", home).and_then(|kernel| self.file(kernel));
+        let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.file(initrd)).collect();
+        let args = raw.args.values().cloned().collect();
+        Some(Profile { name: name?, kernel: kernel?, initrd, args })
+    }
+
+    /// Follows `image:NAME/FILE` or a path.
+    pub(super) fn file(&mut self, word: &Located<String>) -> Option<FileRef> {
+        match word.value.strip_prefix("image:") {
+            Some(rest) => self.file_of_image(rest, &word.span),
+            None => self.path(word).map(FileRef::Path),
+        }
+    }
+
+    /// Follows a path that begins at the lab's folder.
+    pub(super) fn path(&mut self, word: &Located<String>) -> Option<PathBuf> {
+        if word.value.is_empty() || word.value.contains('\0') {
+            self.malformed(
+                &word.span,
+                "this is not the path of a file".into(),
+                "name a file of the lab's folder",
+            );
+            return None;
+        }
+        let path = self.around.folder.join(&word.value);
+        if !(self.around.existing)(&path) {
+            let help = format!("paths begin at `{}`", self.around.folder.display());
+            self.report(
+                Diagnostic::new(
+                    Code::NoSuchFile,
+                    word.span.clone(),
+                    format!("there is no file `{}`", word.value),
+                )
+                .help(help),
+            );
+            return None;
+        }
+        Some(path)
+    }
+
+    fn file_of_image(&mut self, rest: &str, span: &Span) -> Option<FileRef> {
+        let (image, file) = rest.split_once('/').unwrap_or((rest, ""));
+        let name = self.name::<ImageName>(&Located { value: image.into(), span: span.clone() })?;
+        let images = &self.around.images;
+        let Some(files) = images.get(&name) else {
+            let help = match nearest(image, images.keys().map(ImageName::as_str)) {
+                Some(meant) => format!("did you mean `image:{meant}/{file}`?"),
+                None if images.is_empty() => "there are no recipes at all".into(),
+                None => format!("there are recipes for {}", enumerate(images.keys().map(ImageName::as_str))),
+            };
+            self.report(
+                Diagnostic::new(
+                    Code::UnknownImage,
+                    span.clone(),
+                    format!("no recipe makes an image `{image}`"),
+                )
+                .help(help),
+            );
+            return None;
+        };
+        if !files.contains(file) {
+            let what = match file {
+                "" => format!("this names no file of image `{image}`"),
+                file => format!("image `{image}` has no file `{file}`"),
+            };
+            let help = match nearest(file, files.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean `image:{image}/{meant}`?"),
+                None => format!("it has {}", enumerate(files.iter().map(String::as_str))),
+            };
+            self.report(Diagnostic::new(Code::UnknownImageFile, span.clone(), what).help(help));
+            return None;
+        }
+        Some(FileRef::Image { image: name, file: file.into() })
+    }
+}

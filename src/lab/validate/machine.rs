@@ -1,0 +1,183 @@
+//! What a machine can be: memory, CPUs, disks, the texts of its SMBIOS tables.
+
+use std::collections::BTreeMap;
+
+use super::node::{Draft, firmware, memory, uuid};
+use super::{Check, Span};
+use crate::config::{Located, RawMachine, RawNode, RawStart};
+use crate::diag::{Code, Diagnostic};
+use crate::lab::{Firmware, Node, Start};
+use crate::name::{Bytes, LabName, NodeName};
+
+/// SeaBIOS and iPXE need a few megabytes; a kernel with an initramfs unpacks in no less than this.
+const LEAST_BIOS: Bytes = Bytes::mebi(64);
+
+/// OVMF reserves most of 128 MiB for itself.
+const LEAST_UEFI: Bytes = Bytes::mebi(256);
+
+const MOST_CPUS: i64 = 64;
+
+impl Check<'_> {
+    pub(super) fn machine(&mut self, raw: &RawNode, node: &str, home: &Span) {
+        let firmware = firmware(raw);
+        let least = match firmware {
+            Firmware::Bios => LEAST_BIOS,
+            Firmware::Uefi | Firmware::UefiSecure => LEAST_UEFI,
+        };
+        let size = memory(raw);
+        if size < least {
+            let span = raw.memory.span().unwrap_or(home);
+            let kind = if firmware == Firmware::Bios { "BIOS" } else { "UEFI" };
+            self.report(
+                Diagnostic::new(
+                    Code::MemoryTooSmall,
+                    span.clone(),
+                    format!("`{node}` cannot boot with {size}"),
+                )
+                .help(format!("a {kind} node needs at least {least}")),
+            );
+        }
+        if let Some(cpus) = raw.cpus.given().filter(|cpus| !(1..=MOST_CPUS).contains(&cpus.value)) {
+            self.report(
+                Diagnostic::new(
+                    Code::CpuCount,
+                    cpus.span.clone(),
+                    format!("a node cannot have {} CPUs", cpus.value),
+                )
+                .help(format!("between 1 and {MOST_CPUS}")),
+            );
+        }
+        if let Some(machine) = raw.machine.given().filter(|machine| machine.value == RawMachine::Pc)
+            && firmware == Firmware::UefiSecure
+        {
+            let what = format!("`{node}` has Secure Boot, which the pc machine cannot protect");
+            let diagnostic = Diagnostic::new(Code::SecureNeedsQ35, machine.span.clone(), what)
+                .help("leave `machine` out, which is q35");
+            self.report(match raw.firmware.span() {
+                Some(place) => diagnostic.related(place.clone(), "asked for here"),
+                None => diagnostic,
+            });
+        }
+    }
+
+    /// Reports nodes that together need more memory than there is.
+    pub(super) fn memory_of_all(&mut self, nodes: &BTreeMap<NodeName, Node>) {
+        let Some(free) = self.around.free_memory else { return };
+        let running = || nodes.values().filter(|node| node.start == Start::WithLab);
+        let sum = running().fold(0u64, |sum, node| sum.saturating_add(node.memory.0));
+        if sum <= free.0 {
+            return;
+        }
+        let raw = self.raw;
+        let largest = raw
+            .node
+            .entries
+            .iter()
+            .filter_map(|(key, node)| Some((key, node.as_ref()?)))
+            .filter(|(_, node)| node.start.value() != Some(&RawStart::Manual))
+            .max_by_key(|(_, node)| memory(node));
+        let span = largest.map(|(key, node)| node.memory.span().unwrap_or(&key.span).clone());
+        let what = format!(
+            "the {} nodes that start with the lab need {}, and the host has {} free",
+            running().count(),
+            round(sum),
+            round(free.0)
+        );
+        self.report(
+            Diagnostic::new(Code::MemoryTooMuch, span, what)
+                .help("give nodes less `memory`, or start some by hand with `start = \"manual\"`"),
+        );
+    }
+
+    pub(super) fn disk_size(&mut self, size: Bytes, span: &Span) {
+        if size < Bytes::mebi(1) {
+            self.report(
+                Diagnostic::new(Code::DiskTooSmall, span.clone(), format!("a disk cannot have {size}"))
+                    .help("1MiB is the least"),
+            );
+        }
+    }
+
+    /// Checks the serial number of a disk.
+    pub(super) fn disk_serial(&mut self, serial: &Located<String>) {
+        self.serial(serial, 20, "virtio and ATA disks have room for");
+    }
+
+    /// Checks a text of the SMBIOS tables and returns it.
+    pub(super) fn smbios(&mut self, text: &Located<String>) -> String {
+        self.serial(text, 64, "firmware shows at most");
+        text.value.clone()
+    }
+
+    fn serial(&mut self, text: &Located<String>, most: usize, why: &str) {
+        let printable = text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+        let length = text.value.chars().count();
+        let what = match length {
+            0 => "this is empty".into(),
+            length if length > most => format!("this has {length} characters, and {why} {most}"),
+            _ if !printable => "this holds characters other than printable ASCII".into(),
+            _ => return,
+        };
+        self.report(
+            Diagnostic::new(Code::BadSerial, text.span.clone(), what)
+                .help("leave it out: one is derived from the names, the same in every run"),
+        );
+    }
+
+    /// Reports two disks of the lab with one serial number.
+    pub(super) fn serials(&mut self, drafts: &[Draft<'_>]) {
+        let mut seen: BTreeMap<&str, (&Span, String)> = BTreeMap::new();
+        for draft in drafts {
+            for (key, disk) in &draft.raw.disk.entries {
+                let Some(serial) = disk.as_ref().and_then(|disk| disk.serial.given()) else { continue };
+                let name = format!("disk.{} of `{}`", key.value, draft.key);
+                // Nodes of a group share the line on which the serial number stands.
+                if let Some((first, whose)) = seen.get(serial.value.as_str()) {
+                    let what = format!("\"{}\" is already the serial number of {whose}", serial.value);
+                    let diagnostic = Diagnostic::new(Code::SerialTaken, serial.span.clone(), what).help(
+                        "leave `serial` out: each disk then gets one of its own, the same in every run",
+                    );
+                    self.report(if *first == &serial.span {
+                        diagnostic
+                    } else {
+                        diagnostic.related((*first).clone(), "first used here")
+                    });
+                } else {
+                    seen.insert(&serial.value, (&serial.span, name));
+                }
+            }
+        }
+    }
+
+    /// Reports two nodes with one UUID.
+    pub(super) fn uuids(&mut self, drafts: &[Draft<'_>]) {
+        let lab = self.lab.clone();
+        let lab = lab.as_ref().map_or("", LabName::as_str);
+        let mut seen: BTreeMap<uuid::Uuid, (&Span, &str)> = BTreeMap::new();
+        for draft in drafts {
+            let Some(written) = draft.raw.uuid.span() else { continue };
+            let uuid = uuid(draft.raw, &[lab, draft.key]);
+            if let Some((first, whose)) = seen.get(&uuid) {
+                let diagnostic = Diagnostic::new(
+                    Code::UuidTaken,
+                    written.clone(),
+                    format!("{uuid} is already the UUID of `{whose}`"),
+                )
+                .help("leave `uuid` out: each node then gets one of its own, the same in every run");
+                self.report(if *first == written {
+                    diagnostic
+                } else {
+                    diagnostic.related((*first).clone(), "first used here")
+                });
+            } else {
+                seen.insert(uuid, (written, draft.key));
+            }
+        }
+    }
+}
+
+/// Writes a size for people, in whole mebibytes.
+fn round(bytes: u64) -> String {
+    let mebi = bytes >> 20;
+    if mebi >= 10 * 1024 { format!("{}GiB", mebi / 1024) } else { format!("{mebi}MiB") }
+}

@@ -1,0 +1,101 @@
+//! Turns what was written into a lab that makes sense, or says everything that is wrong with it.
+//!
+//! Must never stop at the first problem, and must never report what follows only
+//! from another problem: a reference to an entry that is itself bad is passed
+//! over in silence.
+
+mod address;
+mod boot;
+mod expect;
+mod files;
+mod machine;
+mod names;
+mod network;
+mod node;
+mod publish;
+
+use std::collections::BTreeMap;
+
+use super::{AccelChoice, Lab, Place, Surroundings};
+use crate::config::{Field, Located, RawAccel, RawLab, RawPlace};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::name::LabName;
+
+/// Checks a lab as a whole. There is a lab if, and only if, no diagnostic is an error.
+pub fn validate(raw: &RawLab, around: &Surroundings<'_>) -> (Option<Lab>, Vec<Diagnostic>) {
+    let mut check = Check { raw, around, lab: LabName::new("lab").ok(), found: Vec::new() };
+    let lab = check.lab();
+    let lab = lab.filter(|_| !check.found.iter().any(Diagnostic::is_error));
+    (lab, check.found)
+}
+
+/// What every check needs: what was written, what is around, and where problems go.
+struct Check<'a> {
+    raw: &'a RawLab,
+    around: &'a Surroundings<'a>,
+    /// The lab's name, from which MACs and serial numbers are derived.
+    lab: Option<LabName>,
+    found: Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn lab(&mut self) -> Option<Lab> {
+        let raw = self.raw;
+        self.lab = match &raw.name {
+            Field::Given(name) => self.name(name),
+            Field::Missing | Field::Bad => Some(names::of_folder(&self.around.folder)),
+        };
+        let place = match raw.place.value() {
+            Some(RawPlace::Host) => Place::Host,
+            Some(RawPlace::Private) | None => Place::Private,
+        };
+        let accel = match raw.accel.value() {
+            Some(RawAccel::Kvm) => AccelChoice::Kvm,
+            Some(RawAccel::Tcg) => AccelChoice::Tcg,
+            Some(RawAccel::Auto) | None => AccelChoice::Auto,
+        };
+        let networks = self.networks();
+        let profiles = self.profiles();
+        let drafts = self.nodes(&networks);
+        let expectations = self.expectations();
+        let nodes: BTreeMap<_, _> = drafts
+            .into_iter()
+            .map(|draft| self.finish(draft, &expectations))
+            .map(|node| (node.name.clone(), node))
+            .collect();
+        self.memory_of_all(&nodes);
+        let publish = self.published(&nodes);
+        Some(Lab {
+            name: self.lab.clone()?,
+            file: self.around.file.clone(),
+            folder: self.around.folder.clone(),
+            place,
+            accel,
+            networks,
+            profiles,
+            nodes,
+            publish,
+            expectations,
+        })
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    /// Reports a value that cannot mean anything, whatever else the file says.
+    fn malformed(&mut self, span: &Span, message: String, help: &str) {
+        self.report(crate::config::malformed(span.clone(), message).help(help));
+    }
+
+    /// Returns a field that has no default, and reports it if it was left out of the table at `home`.
+    fn needed<'f, T>(&mut self, field: &'f Field<T>, key: &str, home: &Span) -> Option<&'f Located<T>> {
+        if field.is_missing() {
+            self.report(
+                Diagnostic::new(Code::MissingKey, home.clone(), format!("`{key}` is missing here"))
+                    .help(format!("`{key}` has no default")),
+            );
+        }
+        field.given()
+    }
+}

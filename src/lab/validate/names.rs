@@ -1,0 +1,130 @@
+//! Names, and references to what has one.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use super::Check;
+use crate::config::{Keyed, Located};
+use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
+use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, ProfileName};
+
+impl Check<'_> {
+    /// Takes a name, or reports why it is none.
+    pub(super) fn name<T: FromStr<Err = Malformed>>(&mut self, word: &Located<String>) -> Option<T> {
+        match word.value.parse() {
+            Ok(name) => Some(name),
+            Err(Malformed(why)) => {
+                let diagnostic = Diagnostic::new(Code::BadName, word.span.clone(), why);
+                let slug = slug(&word.value);
+                self.report(if slug.is_empty() {
+                    diagnostic.help("names are made of lower-case letters, digits and dashes")
+                } else {
+                    diagnostic.help(format!("how about `{slug}`?"))
+                });
+                None
+            }
+        }
+    }
+
+    /// Follows a reference to a network.
+    pub(super) fn network_named(&mut self, name: &str, span: &Span) -> Option<NetworkName> {
+        self.follow(Code::UnknownNetwork, "network", name, span, &self.raw.network)
+    }
+
+    /// Follows a reference to a profile.
+    pub(super) fn profile_named(&mut self, name: &str, span: &Span) -> Option<ProfileName> {
+        self.follow(Code::UnknownProfile, "profile", name, span, &self.raw.profile)
+    }
+
+    /// Follows a reference to a node.
+    pub(super) fn node_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
+        self.follow(Code::UnknownNode, "node", name, span, &self.raw.node)
+    }
+
+    /// Follows a reference to an expectation.
+    pub(super) fn expect_named(&mut self, name: &str, span: &Span) -> Option<ExpectName> {
+        self.follow(Code::UnknownExpect, "expectation", name, span, &self.raw.expect)
+    }
+
+    fn follow<T: FromStr, V>(
+        &mut self,
+        code: Code,
+        what: &str,
+        name: &str,
+        span: &Span,
+        known: &Keyed<V>,
+    ) -> Option<T> {
+        if known.names().any(|known| known == name) {
+            // A name that is known but malformed is reported where it is defined.
+            return name.parse().ok();
+        }
+        if !known.bad {
+            let diagnostic = Diagnostic::new(code, span.clone(), format!("there is no {what} `{name}`"));
+            let group = |known: &&str| {
+                known
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('-') && rest[1..].parse::<u8>().is_ok())
+            };
+            let members: Vec<_> = known.names().filter(group).collect();
+            let help = match (nearest(name, known.names()), known.names().next()) {
+                _ if !members.is_empty() => format!("name each of {}", enumerate(members)),
+                (Some(meant), _) => format!("did you mean `{meant}`?"),
+                (None, Some(_)) => format!("there is {}", enumerate(known.names())),
+                (None, None) => format!("the lab has no {what} at all"),
+            };
+            self.report(diagnostic.help(help));
+        }
+        None
+    }
+}
+
+/// Makes the name of a lab from the folder that it lives in.
+pub(super) fn of_folder(folder: &Path) -> LabName {
+    let name = folder.file_name().map(|name| slug(&name.to_string_lossy()));
+    name.and_then(|name| LabName::new(&name).ok())
+        .unwrap_or_else(|| LabName::new("lab").expect("`lab` is a DNS label"))
+}
+
+/// Makes a DNS label that resembles a text; empty if there is none.
+fn slug(text: &str) -> String {
+    let mapped: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(63)
+        .collect();
+    mapped.trim_matches('-').to_owned()
+}
+
+/// Takes a domain name of lower-case labels, without a trailing dot.
+pub(super) fn domain(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    // An underscore is no part of a host name, but names with one are looked up all the same.
+    let is_label = |label: &str| {
+        let plain = label.replace('_', "a");
+        label == plain && NodeName::new(label).is_ok() || label.len() <= 63 && NodeName::new(&plain).is_ok()
+    };
+    (text.len() <= 253 && text.split('.').all(is_label)).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_become_names() {
+        let name = |folder: &str| of_folder(Path::new(folder)).to_string();
+        assert_eq!(name("/labs/etcd"), "etcd");
+        assert_eq!(name("/labs/My Lab (2)"), "my-lab--2");
+        assert_eq!(name("/"), "lab");
+        assert_eq!(name("/ä"), "lab");
+    }
+
+    #[test]
+    fn domains() {
+        assert_eq!(domain("Etcd.Lab."), Some("etcd.lab".into()));
+        assert_eq!(domain("_srv.lab"), Some("_srv.lab".into()));
+        for bad in ["", ".", "a..b", "-a.lab", "a b", &"a.".repeat(128)] {
+            assert_eq!(domain(bad), None, "{bad}");
+        }
+    }
+}

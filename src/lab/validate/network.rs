@@ -1,0 +1,255 @@
+//! Networks: addresses, pools, names.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+
+use super::{Check, names};
+use crate::config::{
+    Field, Keyed, Located, Many, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text,
+};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::lab::{Dhcp, Dns, Network, Upstream};
+use crate::name::{Mac, NetworkName};
+
+const MTU: i64 = 1500;
+const DOMAIN: &str = "lab";
+const LEASE: Duration = Duration::from_hours(1);
+
+/// Below that, clients renew faster than they boot.
+const SHORTEST_LEASE: Duration = Duration::from_secs(10);
+
+impl Check<'_> {
+    pub(super) fn networks(&mut self) -> BTreeMap<NetworkName, Network> {
+        let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
+        let mut seen: Vec<(Ipv4Net, &Span, &str)> = Vec::new();
+        for (key, raw) in &self.raw.network.entries {
+            let name = self.name::<NetworkName>(key);
+            let Some(raw) = raw else { continue };
+            if let Some(network) = self.network(name, raw, &key.span) {
+                let span = raw.address.span().unwrap_or(&key.span);
+                let subnet = network.address.trunc();
+                for (other, place, name) in &seen {
+                    if other.contains(&subnet) || subnet.contains(other) {
+                        self.report(
+                            Diagnostic::new(
+                                Code::NetworksOverlap,
+                                span.clone(),
+                                format!("{subnet} overlaps with {other} of network `{name}`"),
+                            )
+                            .related((*place).clone(), format!("`{name}` is here"))
+                            .help("give each network a subnet of its own"),
+                        );
+                    }
+                }
+                seen.push((subnet, span, &key.value));
+                networks.insert(network.name.clone(), network);
+            }
+        }
+        networks
+    }
+
+    fn network(&mut self, name: Option<NetworkName>, raw: &RawNetwork, home: &Span) -> Option<Network> {
+        let address = self.needed(&raw.address, "address", home).and_then(|address| self.bridge(address));
+        let mtu = self.mtu(&raw.mtu);
+        let nat = raw.nat.value().copied().unwrap_or(false);
+        let dhcp = self.dhcp(&raw.dhcp, address);
+        let dns = self.dns(raw.dns.value(), nat);
+        let lab = self.lab.as_ref()?;
+        let name = name?;
+        let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
+        Some(Network { name, address: address?, mac, mtu, nat, dhcp, dns })
+    }
+
+    /// Takes the address of a bridge if it can be the address of a host.
+    fn bridge(&mut self, address: &Located<Text<Ipv4Net>>) -> Option<Ipv4Net> {
+        let Text(net) = address.value;
+        let host = net.addr();
+        let why = if host.is_loopback()
+            || host.is_multicast()
+            || host.octets()[0] == 0
+            || host.octets()[0] >= 240
+        {
+            format!("{host} cannot be the address of a network")
+        } else if !(8..=30).contains(&net.prefix_len()) {
+            format!("a prefix length of {} leaves no sensible network; 8 to 30 does", net.prefix_len())
+        } else if host == net.network() {
+            format!("{host} is the subnet itself, not an address in it")
+        } else if host == net.broadcast() {
+            format!("{host} is the broadcast address of its subnet")
+        } else {
+            return Some(net);
+        };
+        let first = net.hosts().next().unwrap_or(host);
+        let help = match net.prefix_len() {
+            8..=30 if first != host && !first.is_loopback() && !first.is_unspecified() => {
+                format!("the bridge has an address of its own, such as \"{first}/{}\"", net.prefix_len())
+            }
+            _ => "take a subnet for private use, such as \"10.0.2.1/24\"".into(),
+        };
+        self.report(Diagnostic::new(Code::BridgeAddress, address.span.clone(), why).help(help));
+        None
+    }
+
+    fn mtu(&mut self, mtu: &Field<i64>) -> u16 {
+        let value = mtu.value().copied().unwrap_or(MTU);
+        match u16::try_from(value) {
+            Ok(value) if value >= 1280 => value,
+            _ => {
+                self.report(
+                    Diagnostic::new(Code::MtuRange, mtu.span().cloned(), format!("an MTU cannot be {value}"))
+                        .help("between 1280, the least that IPv6 can do with, and 65535"),
+                );
+                1500
+            }
+        }
+    }
+
+    fn dhcp(&mut self, raw: &Field<RawDhcp>, address: Option<Ipv4Net>) -> Dhcp {
+        match raw.value() {
+            Some(RawDhcp::Proxy) => Dhcp::Proxy,
+            Some(RawDhcp::Off) => Dhcp::Off,
+            Some(RawDhcp::Server(Field::Given(server))) => self.dhcp_server(&server.value, address),
+            Some(RawDhcp::Server(Field::Missing | Field::Bad)) | None => {
+                Dhcp::Server { pool: None, lease: LEASE }
+            }
+        }
+    }
+
+    fn dhcp_server(&mut self, raw: &RawDhcpServer, address: Option<Ipv4Net>) -> Dhcp {
+        let lease = match raw.lease.given() {
+            Some(Located { value: Text(lease), span }) if lease.0 < SHORTEST_LEASE => {
+                self.malformed(
+                    span,
+                    "a lease this short expires while a node boots".into(),
+                    "10s is the least",
+                );
+                LEASE
+            }
+            Some(lease) => lease.value.0.0,
+            None => LEASE,
+        };
+        Dhcp::Server { pool: self.pool(raw, address), lease }
+    }
+
+    fn pool(&mut self, raw: &RawDhcpServer, address: Option<Ipv4Net>) -> Option<(Ipv4Addr, Ipv4Addr)> {
+        let span = raw.pool.span.clone()?;
+        if raw.pool.bad {
+            return None;
+        }
+        let ends: Vec<_> = raw.pool.values().map(|end| end.0).collect();
+        let &[first, last] = ends.as_slice() else {
+            let help = "write [\"10.0.2.100\", \"10.0.2.199\"]";
+            self.malformed(&span, "a pool is its first and its last address".into(), help);
+            return None;
+        };
+        if first > last {
+            self.report(
+                Diagnostic::new(
+                    Code::PoolReversed,
+                    span,
+                    format!("this pool begins at {first} and ends at {last}"),
+                )
+                .help("write the lower address first"),
+            );
+            return None;
+        }
+        let net = address?;
+        for end in &raw.pool.items {
+            let Text(at) = end.value;
+            if !net.contains(&at) || at == net.network() || at == net.broadcast() {
+                let (low, high) = bounds(net);
+                self.report(
+                    Diagnostic::new(
+                        Code::PoolOutside,
+                        end.span.clone(),
+                        format!("{at} is no host of {}", net.trunc()),
+                    )
+                    .help(format!("hosts of this network are {low} to {high}")),
+                );
+                return None;
+            }
+        }
+        if (first..=last).contains(&net.addr()) {
+            self.pool_holds(net.addr(), &span, "the network's own address", None);
+        }
+        Some((first, last))
+    }
+
+    /// Reports an address that the pool could give to somebody else.
+    pub(super) fn pool_holds(&mut self, address: Ipv4Addr, at: &Span, whose: &str, pool: Option<&Span>) {
+        let diagnostic = Diagnostic::new(
+            Code::PoolHoldsAddress,
+            at.clone(),
+            format!("the pool holds {address}, which is {whose}"),
+        )
+        .help("keep the pool apart from every other address");
+        self.report(match pool {
+            Some(pool) => diagnostic.related(pool.clone(), "the pool"),
+            None => diagnostic,
+        });
+    }
+
+    fn dns(&mut self, raw: Option<&RawDns>, nat: bool) -> Dns {
+        let default = if nat { Upstream::Host } else { Upstream::None };
+        let Some(raw) = raw else {
+            return Dns { domain: DOMAIN.into(), records: BTreeMap::new(), upstream: default };
+        };
+        let domain = match raw.domain.given() {
+            Some(word) => self.domain(word).unwrap_or_else(|| DOMAIN.into()),
+            None => DOMAIN.into(),
+        };
+        let records = self.records(&raw.records, &domain);
+        let upstream = match raw.upstream.value() {
+            Some(RawUpstream::Host) => Upstream::Host,
+            Some(RawUpstream::None) => Upstream::None,
+            Some(RawUpstream::Servers(list)) => {
+                Upstream::Servers(list.values().map(|server| server.0.0).collect())
+            }
+            None => default,
+        };
+        Dns { domain, records, upstream }
+    }
+
+    fn records(&mut self, raw: &Keyed<Many<Text<IpAddr>>>, domain: &str) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut records = BTreeMap::new();
+        for (key, addresses) in &raw.entries {
+            let Some(name) = self.domain(key) else { continue };
+            let Some(Many(addresses)) = addresses else { continue };
+            if addresses.items.is_empty() && !addresses.bad {
+                self.malformed(
+                    &key.span,
+                    format!("`{name}` has no address"),
+                    "give it one or more addresses",
+                );
+            }
+            let name = if name.contains('.') { name } else { format!("{name}.{domain}") };
+            records.insert(name, addresses.values().map(|address| address.0).collect());
+        }
+        records
+    }
+
+    /// Takes a domain name, or reports that it is none.
+    pub(super) fn domain(&mut self, word: &Located<String>) -> Option<String> {
+        let domain = names::domain(&word.value);
+        if domain.is_none() {
+            self.report(
+                Diagnostic::new(
+                    Code::BadDomain,
+                    word.span.clone(),
+                    format!("`{}` is not a domain name", word.value),
+                )
+                .help("labels of letters, digits and inner dashes, with dots between them"),
+            );
+        }
+        domain
+    }
+}
+
+/// Returns the first and the last host of a network.
+pub(super) fn bounds(net: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    let (low, high) = (u32::from(net.network()), u32::from(net.broadcast()));
+    (Ipv4Addr::from(low.saturating_add(1)), Ipv4Addr::from(high.saturating_sub(1)))
+}

@@ -1,0 +1,335 @@
+//! Nodes, their NICs and their disks.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::address::written;
+use super::{Check, Span};
+use crate::config::{
+    Field, Located, RawBus, RawFirmware, RawLink, RawMachine, RawNic, RawNicModel, RawNode, RawPace, RawSeed,
+    RawStart, Text,
+};
+use crate::diag::{Code, Diagnostic, enumerate};
+use crate::lab::{
+    Boot, Bus, Check as Checked, Chipset, Disk, Expectation, Firmware, Network, Nic, NicModel, Node, Pace,
+    Seed, Start,
+};
+use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
+
+/// A node whose addresses are yet to be given out.
+pub(super) struct Draft<'a> {
+    /// The name as written, for messages.
+    pub(super) key: &'a str,
+    /// The place of the name.
+    pub(super) home: &'a Span,
+    pub(super) name: NodeName,
+    pub(super) raw: &'a RawNode,
+    pub(super) nics: Vec<NicDraft<'a>>,
+    pub(super) disks: Vec<Disk>,
+    pub(super) boot: Boot,
+    pub(super) profile: Option<ProfileName>,
+}
+
+/// A NIC whose address is yet to be given out.
+pub(super) struct NicDraft<'a> {
+    pub(super) name: NicName,
+    pub(super) home: &'a Span,
+    pub(super) raw: Option<&'a RawNic>,
+    pub(super) network: Option<NetworkName>,
+    pub(super) mac: Option<Mac>,
+    pub(super) mac_span: Option<Span>,
+    pub(super) address: Option<Ipv4Addr>,
+    /// Whether an address was written that could not be used.
+    pub(super) written: bool,
+    pub(super) from_pool: bool,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn nodes(&mut self, networks: &BTreeMap<NetworkName, Network>) -> Vec<Draft<'a>> {
+        let raw = self.raw;
+        let mut drafts = Vec::new();
+        for (key, node) in &raw.node.entries {
+            let name = self.name::<NodeName>(key);
+            let Some(node) = node else { continue };
+            self.machine(node, &key.value, &key.span);
+            let nics = self.nics(name.as_ref(), node, key);
+            let disks = self.disks(name.as_ref(), node, &key.value);
+            let profile = node.profile.given().and_then(|word| self.profile_named(&word.value, &word.span));
+            let boot = self.boot(node, key);
+            // A stand-in keeps a node with a bad name in the checks that follow.
+            let name = name.unwrap_or_else(|| NodeName::new("bad").expect("`bad` is a DNS label"));
+            let draft =
+                Draft { key: &key.value, home: &key.span, name, raw: node, nics, disks, boot, profile };
+            self.can_boot(&draft, networks);
+            drafts.push(draft);
+        }
+        self.macs(&drafts);
+        self.addresses(&mut drafts, networks);
+        self.serials(&drafts);
+        self.uuids(&drafts);
+        drafts
+    }
+
+    fn nics(
+        &mut self,
+        node: Option<&NodeName>,
+        raw: &'a RawNode,
+        key: &'a Located<String>,
+    ) -> Vec<NicDraft<'a>> {
+        if raw.nic.bad {
+            return Vec::new();
+        }
+        if raw.nic.entries.is_empty() {
+            return self.default_nic(node, key).into_iter().collect();
+        }
+        let mut nics = Vec::new();
+        for (nic_key, nic) in &raw.nic.entries {
+            let name = self.name::<NicName>(nic_key);
+            let Some(nic) = nic else { continue };
+            let network = match &nic.network {
+                Field::Given(word) => self.network_named(&word.value, &word.span),
+                Field::Missing => self.network_named(&nic_key.value, &nic_key.span),
+                Field::Bad => None,
+            };
+            let Some(name) = name else { continue };
+            let mac = match &nic.mac {
+                Field::Given(mac) => Some(mac.value.0),
+                Field::Missing => node.and_then(|node| self.derive_mac(node, &name)),
+                Field::Bad => None,
+            };
+            let (address, from_pool) = written(nic.address.value().map(|Text(address)| address));
+            nics.push(NicDraft {
+                name,
+                home: &nic_key.span,
+                raw: Some(nic),
+                network,
+                mac,
+                mac_span: nic.mac.span().cloned(),
+                address,
+                written: !nic.address.is_missing(),
+                from_pool,
+            });
+        }
+        nics
+    }
+
+    /// Plugs a node without `nic` into the only network.
+    fn default_nic(&mut self, node: Option<&NodeName>, key: &'a Located<String>) -> Option<NicDraft<'a>> {
+        let networks = &self.raw.network;
+        let (network, _) = match networks.entries.as_slice() {
+            [one] => one,
+            [] => return None,
+            [first, ..] => {
+                let names = enumerate(networks.names());
+                self.report(
+                    Diagnostic::new(
+                        Code::WhichNetwork,
+                        key.span.clone(),
+                        format!("`{}` has no `nic`, and the lab has several networks", key.value),
+                    )
+                    .help(format!("say on which of {names} it is: nic.{} = {{}}", first.0.value)),
+                );
+                return None;
+            }
+        };
+        // A malformed name of the network is reported there.
+        let name = NicName::new(&network.value).ok()?;
+        Some(NicDraft {
+            mac: node.and_then(|node| self.derive_mac(node, &name)),
+            name,
+            home: &key.span,
+            raw: None,
+            network: NetworkName::new(&network.value).ok(),
+            mac_span: None,
+            address: None,
+            written: false,
+            from_pool: false,
+        })
+    }
+
+    fn derive_mac(&self, node: &NodeName, nic: &NicName) -> Option<Mac> {
+        let lab = self.lab.as_ref()?;
+        Some(Mac::derive(&[lab.as_str(), node.as_str(), nic.as_str()]))
+    }
+
+    fn disks(&mut self, node: Option<&NodeName>, raw: &RawNode, node_key: &str) -> Vec<Disk> {
+        let mut disks = Vec::new();
+        for (key, disk) in &raw.disk.entries {
+            let name = self.name::<DiskName>(key);
+            let Some(disk) = disk else { continue };
+            let size = self.needed(&disk.size, "size", &key.span).map(|size| (size.value.0, &size.span));
+            if let Some((size, span)) = size {
+                self.disk_size(size, span);
+            }
+            let source = disk.source.given().map(|source| self.file(source));
+            let serial = disk.serial.given().map(|serial| (self.disk_serial(serial), &serial.value));
+            let (Some(name), Some(lab)) = (name, &self.lab) else { continue };
+            let serial = match serial {
+                Some((_, serial)) => serial.clone(),
+                None => derive_serial(lab, &[node.map_or(node_key, NodeName::as_str), name.as_str()]),
+            };
+            let bus = match disk.bus.value() {
+                Some(RawBus::Sata) => Bus::Sata,
+                Some(RawBus::Scsi) => Bus::Scsi,
+                Some(RawBus::Nvme) => Bus::Nvme,
+                Some(RawBus::Virtio) | None => Bus::Virtio,
+            };
+            // A size that is missing was reported, and so there will be no lab.
+            let size = size.map_or(Bytes(0), |(size, _)| size);
+            disks.push(Disk { name, size, bus, serial, source: source.flatten() });
+        }
+        disks
+    }
+
+    /// Turns a draft into a node, now that its addresses and expectations are known.
+    pub(super) fn finish(
+        &mut self,
+        draft: Draft<'_>,
+        expectations: &BTreeMap<ExpectName, Expectation>,
+    ) -> Node {
+        let raw = draft.raw;
+        let lab = self.lab.clone();
+        let lab = lab.as_ref().map_or("", LabName::as_str);
+        let names = [lab, draft.name.as_str()];
+        let serial = match raw.serial.given() {
+            Some(serial) => self.smbios(serial),
+            None => derive_text(&names),
+        };
+        let asset = match raw.asset.given() {
+            Some(asset) => self.smbios(asset),
+            None => draft.name.to_string(),
+        };
+        Node {
+            firmware: firmware(raw),
+            machine: match raw.machine.value() {
+                Some(RawMachine::Pc) => Chipset::Pc,
+                Some(RawMachine::Q35) | None => Chipset::Q35,
+            },
+            cpus: raw.cpus.value().and_then(|cpus| u8::try_from(*cpus).ok()).unwrap_or(1),
+            memory: memory(raw),
+            nics: draft.nics.into_iter().filter_map(finish_nic).collect(),
+            boot: draft.boot,
+            profile: draft.profile,
+            start: match raw.start.value() {
+                Some(RawStart::Manual) => Start::Manual,
+                Some(RawStart::Lab) | None => Start::WithLab,
+            },
+            pace: match raw.pace.value() {
+                Some(RawPace::Real) => Pace::Real,
+                Some(RawPace::Fast) | None => Pace::Fast,
+            },
+            uuid: uuid(raw, &names),
+            serial,
+            asset,
+            seed: self.seed(raw, &draft.name, &draft.disks, expectations),
+            disks: draft.disks,
+            name: draft.name,
+        }
+    }
+
+    fn seed(
+        &mut self,
+        raw: &RawNode,
+        node: &NodeName,
+        disks: &[Disk],
+        expectations: &BTreeMap<ExpectName, Expectation>,
+    ) -> Seed {
+        let wanted = || {
+            let mut users: Vec<String> = Vec::new();
+            for expectation in expectations.values().filter(|expectation| expectation.nodes.contains(node)) {
+                if let Checked::Ssh { user, key: None, .. } = &expectation.check
+                    && !users.contains(user)
+                {
+                    users.push(user.clone());
+                }
+            }
+            users
+        };
+        match raw.seed.value() {
+            Some(RawSeed::None) => Seed::None,
+            Some(RawSeed::Nocloud(settings)) => {
+                let settings = settings.value();
+                let user_data = settings.and_then(|settings| settings.user_data.given());
+                let users = settings.map(|settings| &settings.users).filter(|users| !users.is_missing());
+                let users = match users {
+                    Some(users) => users
+                        .items
+                        .iter()
+                        .filter(|user| self.user(user))
+                        .map(|user| user.value.clone())
+                        .collect(),
+                    None => wanted(),
+                };
+                Seed::NoCloud { user_data: user_data.and_then(|path| self.path(path)), users }
+            }
+            None if disks.iter().any(|disk| disk.source.is_some()) => {
+                Seed::NoCloud { user_data: None, users: wanted() }
+            }
+            None => Seed::None,
+        }
+    }
+
+    /// Tells whether a user can have this name, and reports it otherwise.
+    pub(super) fn user(&mut self, word: &Located<String>) -> bool {
+        let name = &word.value;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let good = (1..=32).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('-');
+        if !good {
+            let what = format!("`{name}` is not the name of a user");
+            self.malformed(&word.span, what, "letters, digits, dots, dashes and underscores, at most 32");
+        }
+        good
+    }
+}
+
+fn finish_nic(draft: NicDraft<'_>) -> Option<Nic> {
+    let raw = draft.raw;
+    Some(Nic {
+        name: draft.name,
+        network: draft.network?,
+        mac: draft.mac?,
+        address: draft.address,
+        model: match raw.and_then(|raw| raw.model.value()) {
+            Some(RawNicModel::E1000) => NicModel::E1000,
+            Some(RawNicModel::E1000e) => NicModel::E1000e,
+            Some(RawNicModel::Rtl8139) => NicModel::Rtl8139,
+            Some(RawNicModel::Vmxnet3) => NicModel::Vmxnet3,
+            Some(RawNicModel::Virtio) | None => NicModel::Virtio,
+        },
+        rom: raw.and_then(|raw| raw.rom.value().copied()).unwrap_or(true),
+        link_up: raw.and_then(|raw| raw.link.value()) != Some(&RawLink::Down),
+    })
+}
+
+pub(super) fn firmware(raw: &RawNode) -> Firmware {
+    match raw.firmware.value() {
+        Some(RawFirmware::Uefi) => Firmware::Uefi,
+        Some(RawFirmware::UefiSecure) => Firmware::UefiSecure,
+        Some(RawFirmware::Bios) | None => Firmware::Bios,
+    }
+}
+
+pub(super) fn memory(raw: &RawNode) -> Bytes {
+    raw.memory.value().map_or(Bytes::mebi(512), |Text(memory)| *memory)
+}
+
+pub(super) fn uuid(raw: &RawNode, names: &[&str]) -> uuid::Uuid {
+    /// `dryrack.node` in the space of object names; fixed for ever, or every node changes its identity.
+    const SPACE: uuid::Uuid = uuid::uuid!("0d8e4c52-6f6b-5c0e-8a53-6d1f0b8f3a11");
+    raw.uuid
+        .value()
+        .map_or_else(|| uuid::Uuid::new_v5(&SPACE, names.join("/").as_bytes()), |Text(uuid)| *uuid)
+}
+
+fn derive_serial(lab: &LabName, of: &[&str]) -> String {
+    let mut names = vec![lab.as_str()];
+    names.extend(of);
+    derive_text(&names)
+}
+
+/// Derives a serial number that looks like one, short enough for every kind of disk.
+fn derive_text(of: &[&str]) -> String {
+    let digest = crate::name::digest("serial", of);
+    let hex: String = digest[..6].iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("DR{hex}")
+}

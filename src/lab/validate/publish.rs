@@ -1,0 +1,88 @@
+//! Ports of the host that lead to a node.
+
+use std::collections::BTreeMap;
+
+use super::Check;
+use crate::config::RawPlace;
+use crate::diag::{Code, Diagnostic, Span};
+use crate::lab::{Node, Publish};
+use crate::name::NodeName;
+
+impl Check<'_> {
+    pub(super) fn published(&mut self, nodes: &BTreeMap<NodeName, Node>) -> Vec<Publish> {
+        let raw = self.raw;
+        let mut published = Vec::new();
+        let mut seen: BTreeMap<u16, &Span> = BTreeMap::new();
+        if let (Some((key, _)), Some(RawPlace::Host)) = (raw.publish.entries.first(), raw.place.value()) {
+            let diagnostic = Diagnostic::new(
+                Code::PublishInHost,
+                key.span.clone(),
+                "nodes of a lab in the host's own network need no published ports",
+            )
+            .help("the host reaches their addresses directly: leave [publish] out, or `place`");
+            self.report(match raw.place.span() {
+                Some(place) => diagnostic.related(place.clone(), "the place"),
+                None => diagnostic,
+            });
+            return published;
+        }
+        for (key, target) in &raw.publish.entries {
+            let port = self.published_port(&key.value, &key.span);
+            if let Some(port) = port {
+                if let Some(first) = seen.get(&port) {
+                    self.report(
+                        Diagnostic::new(
+                            Code::PublishTwice,
+                            key.span.clone(),
+                            format!("port {port} of the host is published already"),
+                        )
+                        .related((*first).clone(), "first here")
+                        .help("choose another port"),
+                    );
+                }
+                seen.entry(port).or_insert(&key.span);
+            }
+            let Some(target) = target else { continue };
+            let Some((name, to)) = target.value.rsplit_once(':') else {
+                self.bad_publish(&target.span, format!("`{}` is not NODE:PORT", target.value));
+                continue;
+            };
+            let Some(to) = self.published_port(to, &target.span) else { continue };
+            let Some(name) = self.node_named(name, &target.span) else { continue };
+            let Some(node) = nodes.get(&name) else { continue };
+            let Some(address) = node.nics.iter().find_map(|nic| nic.address) else {
+                self.report(
+                    Diagnostic::new(
+                        Code::PublishNowhere,
+                        target.span.clone(),
+                        format!("`{name}` has no fixed address, so nothing can lead to its port"),
+                    )
+                    .help(format!(
+                        "give one of its NICs an `address`: node.{name}.nic.… = {{ address = \"…\" }}"
+                    )),
+                );
+                continue;
+            };
+            if let Some(port) = port {
+                published.push(Publish { port, node: name, address, to });
+            }
+        }
+        published.sort_by_key(|publish| publish.port);
+        published
+    }
+
+    fn published_port(&mut self, text: &str, span: &Span) -> Option<u16> {
+        let port = text.parse().ok().filter(|port| *port != 0);
+        if port.is_none() {
+            self.bad_publish(span, format!("`{text}` is not a port"));
+        }
+        port
+    }
+
+    fn bad_publish(&mut self, span: &Span, what: String) {
+        self.report(
+            Diagnostic::new(Code::BadPublish, span.clone(), what)
+                .help("write the port of the host and what it leads to: \"2222\" = \"node1:22\""),
+        );
+    }
+}
