@@ -57,8 +57,8 @@ pub struct DhcpSockets {
 /// A raw ICMPv6 socket on one link.
 #[derive(Debug)]
 pub struct LinkSocket {
-    /// The socket.
-    pub socket: Socket,
+    /// The socket. The standard library has no type for raw sockets; a datagram socket does the same.
+    pub socket: UdpSocket,
     /// Index of the interface that it is bound to, the scope of link-local addresses.
     pub interface: u32,
 }
@@ -87,7 +87,9 @@ impl BindError {
             io::ErrorKind::PermissionDenied => {
                 Some("run as root, or leave out `place = \"host\"`: a private place needs no root".to_owned())
             }
-            io::ErrorKind::AddrNotAvailable => Some("the network's bridge does not have its address".to_owned()),
+            io::ErrorKind::AddrNotAvailable => {
+                Some("the network's bridge does not have its address".to_owned())
+            }
             _ => None,
         }
     }
@@ -203,7 +205,7 @@ fn solicitations(interface: &IfName) -> io::Result<LinkSocket> {
     socket.set_multicast_if_v6(index)?;
     socket.join_multicast_v6(&ALL_ROUTERS, index)?;
     socket.set_nonblocking(true)?;
-    Ok(LinkSocket { socket, interface: index })
+    Ok(LinkSocket { socket: socket.into(), interface: index })
 }
 
 /// Finds out which process holds a port, as far as `/proc` lets us see.

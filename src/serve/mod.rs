@@ -1,1 +1,78 @@
-//! serve.
+//! What a booting machine asks for: DHCP, TFTP, HTTP, DNS, router advertisements.
+//!
+//! Each service is a pure answer and a thin loop around it that receives, answers,
+//! sends and emits. Sockets come in bound, so no service knows in which namespace
+//! it runs; none ends because of a packet.
+
+mod clients;
+mod dhcp;
+mod dns;
+mod http;
+mod ra;
+mod shelf;
+mod tftp;
+mod transfer;
+mod trouble;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::clients::Clients;
+use self::dhcp::Dhcp;
+use self::shelf::Shelf;
+use self::trouble::failed;
+use crate::event::Emitter;
+use crate::host::sockets::Sockets;
+use crate::lab::FileRef;
+use crate::plan::ServicePlan;
+
+/// Finds the file on this host that a plan names; `None` if there is none.
+pub type Resolve = Arc<dyn Fn(&FileRef) -> Option<PathBuf> + Send + Sync>;
+
+/// What services need and no plan holds.
+#[derive(Clone)]
+pub struct Resources {
+    /// Finds the files that the plan names.
+    pub resolve: Resolve,
+    /// The run's public ssh key, as a line of `authorized_keys` without line end.
+    pub ssh_public_key: String,
+}
+
+impl std::fmt::Debug for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resources")
+    }
+}
+
+/// Runs the boot services of one network until `stop` is cancelled. Errors of theirs are events.
+pub async fn serve(
+    sockets: Sockets,
+    plan: ServicePlan,
+    resources: Resources,
+    events: Emitter,
+    stop: CancellationToken,
+) {
+    let Sockets { dhcp, tftp, http, dns, dns_tcp, solicitations } = sockets;
+    let clients = Clients::new(&plan);
+    let shelf = Shelf::new(&plan, resources);
+    let mut services = JoinSet::new();
+
+    match Dhcp::new(dhcp, &plan, clients.clone(), events.clone()) {
+        Ok(Some(dhcp)) => drop(services.spawn(dhcp.run())),
+        Ok(None) => {}
+        Err(error) => failed(&events, "dhcp", &error.to_string()),
+    }
+    services.spawn(ra::run(solicitations, ra::Router::new(&plan), events.clone()));
+    services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));
+    services.spawn(dns::run(dns, dns_tcp, dns::Zones::new(&plan), clients.clone(), events.clone()));
+    let engine = tftp::run(tftp, shelf, clients, events, stop.clone());
+    let runtime = tokio::runtime::Handle::current();
+    // The engine reads files as it sends, so it has a thread of its own.
+    services.spawn_blocking(move || runtime.block_on(engine));
+
+    stop.cancelled().await;
+    services.shutdown().await;
+}

@@ -1,0 +1,144 @@
+//! Who asks, and which boot file that client is told.
+
+use std::net::Ipv4Addr;
+
+use dhcproto::v4::{DhcpOption, OptionCode, UnknownOption};
+
+use super::wire::Request;
+use crate::plan::HostPlan;
+
+const PXE: &[u8] = b"PXEClient";
+const HTTP: &[u8] = b"HTTPClient";
+const IPXE: &[u8] = b"iPXE";
+
+/// PXE vendor options: discovery control 8, "use the boot file as it is, look for no boot server" (PXE 2.1, table 2-1).
+const NO_DISCOVERY: [u8; 4] = [6, 1, 8, 255];
+/// iPXE's encapsulated options: `no-pxedhcp` (176) = 1, "do not wait for ProxyDHCP offers".
+const NO_PROXY_WAIT: [u8; 3] = [176, 1, 1];
+const IPXE_OPTIONS: u8 = 175;
+
+/// What kind of program sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    /// A network boot firmware that is not iPXE, with its architecture (RFC 4578).
+    Firmware(u16),
+    /// A firmware that boots by HTTP.
+    HttpFirmware(u16),
+    /// iPXE, as ROM or as a loaded program.
+    Ipxe,
+    /// Anything else: an operating system.
+    Os,
+}
+
+impl Client {
+    /// Tells who sent the request.
+    pub(super) fn of(request: &Request) -> Self {
+        if request.ipxe_options || has_user_class(&request.user_class, IPXE) {
+            Self::Ipxe
+        } else if request.vendor_class.starts_with(PXE) {
+            Self::Firmware(architecture(request, PXE))
+        } else if request.vendor_class.starts_with(HTTP) {
+            Self::HttpFirmware(architecture(request, HTTP))
+        } else {
+            Self::Os
+        }
+    }
+
+    /// Returns the word of the event.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Firmware(_) | Self::HttpFirmware(_) => "firmware",
+            Self::Ipxe => "ipxe",
+            Self::Os => "os",
+        }
+    }
+}
+
+/// Tells whether a user class is among those of option 77, in the form of RFC 3004 (each with its length) or plain.
+fn has_user_class(option: &[u8], wanted: &[u8]) -> bool {
+    let mut rest = option;
+    while let Some((&length, tail)) = rest.split_first() {
+        let Some((class, tail)) = tail.split_at_checked(usize::from(length)) else { break };
+        if class == wanted {
+            return true;
+        }
+        rest = tail;
+    }
+    option == wanted
+}
+
+/// Returns the first architecture of option 93, else the one in the vendor class (`PXEClient:Arch:00007:…`).
+fn architecture(request: &Request, class: &[u8]) -> u16 {
+    let in_class = || {
+        let rest = request.vendor_class.strip_prefix(class)?.strip_prefix(b":Arch:")?;
+        std::str::from_utf8(rest.get(..5)?).ok()?.parse().ok()
+    };
+    request.architectures.first().copied().or_else(in_class).unwrap_or(0)
+}
+
+/// What a client is told about booting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Boot file, and whether it comes from us by TFTP (so that the server is named too).
+    pub(super) file: Option<BootFile>,
+    pub(super) options: Vec<DhcpOption>,
+    /// The rule that decided, empty where none did.
+    pub(super) rule: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BootFile {
+    /// A whole URL.
+    Url(String),
+    /// A path on our TFTP server.
+    Tftp(String),
+}
+
+impl BootFile {
+    /// Returns the text that the client reads.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Url(text) | Self::Tftp(text) => text,
+        }
+    }
+}
+
+/// Decides what a client is told about booting.
+pub(super) fn tell(client: Client, host: Option<&HostPlan>, request: &Request, server: Ipv4Addr) -> Told {
+    let boot = host.and_then(|host| host.boot.as_ref());
+    let mut options = Vec::new();
+    if client == Client::Ipxe && host.is_some_and(|host| host.cut_waits) {
+        let encapsulated = UnknownOption::new(OptionCode::from(IPXE_OPTIONS), NO_PROXY_WAIT.to_vec());
+        options.push(DhcpOption::Unknown(encapsulated));
+    }
+    let (file, rule) = match (client, boot) {
+        (Client::Os, _) => (None, String::new()),
+        (Client::Firmware(_) | Client::HttpFirmware(_) | Client::Ipxe, None) => {
+            (None, "not netbooted".to_owned())
+        }
+        (Client::Ipxe, Some(boot)) => {
+            (Some(BootFile::Url(boot.script.clone())), "script for iPXE".to_owned())
+        }
+        (Client::Firmware(0), Some(boot)) => {
+            (Some(BootFile::Tftp(boot.bios.clone())), "loader for BIOS".to_owned())
+        }
+        (Client::Firmware(7 | 9), Some(boot)) => {
+            (Some(BootFile::Tftp(boot.uefi.clone())), "loader for x86-64 UEFI".to_owned())
+        }
+        (Client::Firmware(other), Some(_)) => (None, format!("no loader for architecture {other}")),
+        (Client::HttpFirmware(_), Some(_)) => (None, "no loader over HTTP".to_owned()),
+    };
+    if let Some(file) = &file {
+        if let BootFile::Tftp(_) = file {
+            options.push(DhcpOption::ClassIdentifier(PXE.to_vec()));
+            options.push(DhcpOption::VendorExtensions(NO_DISCOVERY.to_vec()));
+            options.push(DhcpOption::TFTPServerName(server.to_string().into_bytes()));
+        }
+        options.push(DhcpOption::BootfileName(file.as_str().as_bytes().to_vec()));
+    }
+    if client != Client::Os {
+        // Firmware drops an offer that does not repeat its identity (RFC 4578, section 2.3).
+        options.extend(request.machine_id.clone().map(DhcpOption::ClientMachineIdentifier));
+    }
+    Told { file, options, rule }
+}

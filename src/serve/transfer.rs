@@ -1,0 +1,45 @@
+//! How much of a file or text has gone out, told while and after it goes.
+
+use crate::event::{Emitter, Known};
+use crate::name::NodeName;
+
+/// Nanoseconds between two reports of a transfer's progress.
+const REPORT: u64 = 1_000_000_000;
+
+/// One transfer to a client.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) events: Emitter,
+    pub(super) node: Option<NodeName>,
+    /// What was asked for.
+    pub(super) path: String,
+    /// Bytes of the whole, where known.
+    pub(super) total: Option<u64>,
+    pub(super) sent: u64,
+    started: u64,
+    reported: u64,
+}
+
+impl Transfer {
+    /// Begins a transfer now.
+    pub(super) fn new(events: &Emitter, node: Option<NodeName>, path: String, total: Option<u64>) -> Self {
+        let now = events.now().at;
+        Self { events: events.clone(), node, path, total, sent: 0, started: now, reported: now }
+    }
+
+    /// Counts bytes that were handed over.
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.sent += bytes;
+        let now = self.events.now().at;
+        if now.saturating_sub(self.reported) >= REPORT && self.total != Some(self.sent) {
+            self.reported = now;
+            let fetching = Known::Fetching { path: self.path.clone(), bytes: self.sent, total: self.total };
+            self.events.emit_maybe(self.node.as_ref(), fetching);
+        }
+    }
+
+    /// Returns how long it has taken so far.
+    pub(super) fn ms(&self) -> u64 {
+        self.events.now().at.saturating_sub(self.started) / 1_000_000
+    }
+}
