@@ -1,1 +1,4 @@
-//! machine.
+//! One VM: QMP, console, firmware variables, disks.
+
+pub mod line;
+pub mod qmp;

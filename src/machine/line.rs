@@ -1,0 +1,351 @@
+//! Turns the bytes of a serial console into lines of text, as a person sees them.
+//!
+//! Pure. Firmware does not write lines: SeaBIOS and OVMF place the cursor, iPXE
+//! overwrites its banner, systemd colours. So one row of a terminal is kept, the
+//! one with the cursor; it is a line once the cursor leaves it for another row.
+
+/// Columns of a line that are kept; what is longer becomes several lines.
+const COLUMNS: usize = 1000;
+
+/// Bytes of one control sequence that are kept.
+const SEQUENCE: usize = 64;
+
+/// Spaces to the next tabulator stop.
+const TAB: usize = 8;
+
+/// Assembles lines from bytes that come in pieces.
+#[derive(Debug, Default)]
+pub struct LineAssembler {
+    cells: Vec<char>,
+    /// The cursor's column. Invariant: at most [`COLUMNS`].
+    column: usize,
+    /// The cursor's row, as far as it was said.
+    row: usize,
+    escape: Escape,
+    /// The beginning of a UTF-8 character.
+    partial: Vec<u8>,
+    /// What [`LineAssembler::flush`] gave of the present line.
+    flushed: Option<String>,
+}
+
+#[derive(Debug, Default)]
+enum Escape {
+    #[default]
+    None,
+    /// After ESC.
+    Begun,
+    /// After ESC and an intermediate byte: one more belongs to it.
+    Charset,
+    /// After ESC `[`, with the parameters so far.
+    Control(String),
+    /// Inside a string that ends with BEL or ESC `\`.
+    Text,
+}
+
+impl LineAssembler {
+    /// Takes bytes and returns the lines that they complete, without empty ones.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for &byte in bytes {
+            self.byte(byte, &mut lines);
+        }
+        lines
+    }
+
+    /// Returns the line that the cursor stands in.
+    pub fn present(&self) -> String {
+        let text: String = self.cells.iter().collect();
+        text.trim_end().to_owned()
+    }
+
+    /// Returns the unfinished line, if there is something new in it: a prompt, a progress message.
+    ///
+    /// The line goes on; if it grows, it comes again as a whole.
+    pub fn flush(&mut self) -> Option<String> {
+        let line = self.present();
+        if line.is_empty() || self.flushed.as_ref() == Some(&line) {
+            return None;
+        }
+        self.flushed = Some(line.clone());
+        Some(line)
+    }
+
+    /// Forgets the state of a terminal whose machine was switched off, and returns its last line.
+    pub fn finish(&mut self) -> Option<String> {
+        let mut lines = Vec::new();
+        self.complete(&mut lines);
+        *self = Self::default();
+        lines.pop()
+    }
+
+    fn byte(&mut self, byte: u8, lines: &mut Vec<String>) {
+        match std::mem::take(&mut self.escape) {
+            Escape::None => self.plain(byte, lines),
+            Escape::Begun => match byte {
+                b'[' => self.escape = Escape::Control(String::new()),
+                b']' | b'P' | b'X' | b'^' | b'_' => self.escape = Escape::Text,
+                b' '..=b'/' => self.escape = Escape::Charset,
+                // Reset, index, next line, reverse index.
+                b'c' | b'D' | b'E' | b'M' => self.complete(lines),
+                _ => {}
+            },
+            Escape::Charset => {}
+            Escape::Control(mut parameters) => match byte {
+                0x40..=0x7e => self.control(byte, &parameters, lines),
+                0x20..=0x3f => {
+                    if parameters.len() < SEQUENCE {
+                        parameters.push(char::from(byte));
+                    }
+                    self.escape = Escape::Control(parameters);
+                }
+                // Control characters work inside a sequence too; another escape begins anew.
+                0x1b => self.escape = Escape::Begun,
+                0x18 | 0x1a => {}
+                _ => {
+                    self.plain(byte, lines);
+                    self.escape = Escape::Control(parameters);
+                }
+            },
+            Escape::Text => match byte {
+                0x07 => {}
+                0x1b => self.escape = Escape::Begun,
+                // No terminal string spans lines: it was broken off.
+                b'\r' | b'\n' => self.plain(byte, lines),
+                _ => self.escape = Escape::Text,
+            },
+        }
+    }
+
+    fn plain(&mut self, byte: u8, lines: &mut Vec<String>) {
+        if byte >= 0x80 {
+            self.partial.push(byte);
+            match std::str::from_utf8(&self.partial) {
+                Ok(text) => {
+                    let character = text.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+                    self.partial.clear();
+                    self.put(character, lines);
+                }
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => {
+                    self.partial.clear();
+                    self.put(char::REPLACEMENT_CHARACTER, lines);
+                }
+            }
+            return;
+        }
+        if !self.partial.is_empty() {
+            self.partial.clear();
+            self.put(char::REPLACEMENT_CHARACTER, lines);
+        }
+        match byte {
+            b'\n' | 0x0b | 0x0c => {
+                self.complete(lines);
+                self.row += 1;
+            }
+            b'\r' => self.column = 0,
+            0x08 => self.column = self.column.saturating_sub(1),
+            b'\t' => self.move_to((self.column / TAB + 1) * TAB),
+            0x1b => self.escape = Escape::Begun,
+            0x20..=0x7e => self.put(char::from(byte), lines),
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, character: char, lines: &mut Vec<String>) {
+        if self.column >= COLUMNS {
+            self.complete(lines);
+        }
+        while self.cells.len() < self.column {
+            self.cells.push(' ');
+        }
+        match self.cells.get_mut(self.column) {
+            Some(cell) => *cell = character,
+            None => self.cells.push(character),
+        }
+        self.column += 1;
+    }
+
+    fn control(&mut self, last: u8, parameters: &str, lines: &mut Vec<String>) {
+        // Private sequences (`?7l`, `=3h`) set modes; nothing of them is seen.
+        if parameters.starts_with(['?', '=', '>', '<']) {
+            return;
+        }
+        let mut numbers = parameters.split(';').map(|number| number.parse::<usize>().ok());
+        let mut next = |default: usize| numbers.next().flatten().unwrap_or(default);
+        match last {
+            b'H' | b'f' => {
+                let (row, column) = (next(1).max(1) - 1, next(1).max(1) - 1);
+                // SeaBIOS and OVMF say where the cursor is even when it stands there already; how high the screen is
+                // they do not say, so a row that we counted may be wrong after it scrolled.
+                let here = row == self.row || (column == self.column && column > 0);
+                if !here {
+                    self.complete(lines);
+                }
+                self.row = row;
+                self.move_to(column);
+            }
+            b'd' => {
+                let row = next(1).max(1) - 1;
+                if row != self.row {
+                    self.leave(lines);
+                    self.row = row;
+                }
+            }
+            b'A' | b'B' | b'E' | b'F' => {
+                let count = next(1).max(1);
+                self.leave(lines);
+                self.row = match last {
+                    b'A' | b'F' => self.row.saturating_sub(count),
+                    _ => self.row.saturating_add(count),
+                };
+                if matches!(last, b'E' | b'F') {
+                    self.column = 0;
+                }
+            }
+            b'C' => self.move_to(self.column.saturating_add(next(1).max(1))),
+            b'D' => self.column = self.column.saturating_sub(next(1).max(1)),
+            b'G' => self.move_to(next(1).max(1) - 1),
+            b'J' => match next(0) {
+                // What is below the cursor was never kept.
+                0 => self.cells.truncate(self.column),
+                _ => self.complete(lines),
+            },
+            b'K' => match next(0) {
+                0 => self.cells.truncate(self.column),
+                1 => {
+                    let end = self.column.saturating_add(1).min(self.cells.len());
+                    self.cells[..end].fill(' ');
+                }
+                _ => self.cells.clear(),
+            },
+            _ => {}
+        }
+    }
+
+    fn move_to(&mut self, column: usize) {
+        self.column = column.min(COLUMNS);
+    }
+
+    /// Ends the line, but stays in its column.
+    fn leave(&mut self, lines: &mut Vec<String>) {
+        let column = self.column;
+        self.complete(lines);
+        self.column = column;
+    }
+
+    fn complete(&mut self, lines: &mut Vec<String>) {
+        let line = self.present();
+        if !line.is_empty() && self.flushed.as_ref() != Some(&line) {
+            lines.push(line);
+        }
+        self.cells.clear();
+        self.column = 0;
+        self.flushed = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(bytes: &[u8]) -> String {
+        let mut assembler = LineAssembler::default();
+        let mut lines = assembler.feed(bytes);
+        lines.extend(assembler.finish());
+        lines.join("\n")
+    }
+
+    #[test]
+    fn lines_end_with_either_line_ending() {
+        assert_snapshot!(check(b"one\r\ntwo\nthree\r\r\n\r\n\nfour"), @r"
+        one
+        two
+        three
+        four
+        ");
+    }
+
+    #[test]
+    fn colours_titles_and_charsets_leave_no_trace() {
+        let text = b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b]0;title\x07\x1b(Bsshd\x1b[K\r\n\x1bP+q\x1b\\done\n";
+        assert_snapshot!(check(text), @r"
+        [  OK  ] Started sshd
+        done
+        ");
+    }
+
+    #[test]
+    fn firmware_places_the_cursor_instead_of_ending_lines() {
+        let seabios = b"\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS (version 1.16.2)\x1b[3;1HiPXE (PCI 00:02.0)\x1b[3;19H starting";
+        assert_snapshot!(check(seabios), @r"
+        SeaBIOS (version 1.16.2)
+        iPXE (PCI 00:02.0) starting
+        ");
+        let ovmf = b"\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2J\x1b[01;01HBdsDxe: loading\r\nBdsDxe: starting\r\n\x1b[10;05Hmenu";
+        assert_snapshot!(check(ovmf), @r"
+        BdsDxe: loading
+        BdsDxe: starting
+            menu
+        ");
+    }
+
+    #[test]
+    fn a_cursor_put_where_it_stands_does_not_break_a_line() {
+        // The row is 25 for a terminal that scrolled; counted from its line feeds it would be 30.
+        let scrolled = [b"x\r\n".repeat(30).as_slice(), b"Press\x1b[25;6H Ctrl-B\r\n"].concat();
+        assert!(check(&scrolled).ends_with("\nPress Ctrl-B"));
+    }
+
+    #[test]
+    fn what_is_overwritten_is_gone() {
+        assert_snapshot!(check(b"10%\r20%\rdone\n"), @"done");
+        assert_snapshot!(check(b"abc\x08\x08X\n"), @"aXc");
+        assert_snapshot!(check(b"Press Ctrl-B...\r\x1b[Kok\n"), @"ok");
+    }
+
+    #[test]
+    fn a_prompt_is_given_once_and_again_when_it_has_grown() {
+        let mut assembler = LineAssembler::default();
+        assert_eq!(assembler.feed(b"debian login: "), [""; 0]);
+        assert_eq!(assembler.flush().as_deref(), Some("debian login:"));
+        assert_eq!(assembler.flush(), None);
+        assert_eq!(assembler.feed(b"\r\n"), [""; 0]);
+        assembler.feed(b"debian login: ");
+        assert_eq!(assembler.flush().as_deref(), Some("debian login:"));
+        assert_eq!(assembler.feed(b"root\r\n"), ["debian login: root"]);
+        assert_eq!(assembler.flush(), None);
+    }
+
+    #[test]
+    fn text_is_utf8_and_what_is_not_is_marked() {
+        let mut assembler = LineAssembler::default();
+        assert_eq!(assembler.feed("caf\u{e9} \u{2713}\n".as_bytes()), ["caf\u{e9} \u{2713}"]);
+        assert_eq!(assembler.feed(b"\xe2\x9c"), [""; 0]);
+        assert_eq!(assembler.feed(b"\x93\n"), ["\u{2713}"]);
+        assert_eq!(assembler.feed(b"\xffa\xe2b\n"), ["\u{fffd}a\u{fffd}b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_or_grow_without_bound(chunks in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
+            let mut whole = LineAssembler::default();
+            let mut pieces = LineAssembler::default();
+            let mut lines = Vec::new();
+            for chunk in &chunks {
+                lines.extend(pieces.feed(chunk));
+                prop_assert!(pieces.cells.len() <= COLUMNS);
+            }
+            prop_assert_eq!(whole.feed(&chunks.concat()), lines);
+        }
+
+        #[test]
+        fn no_sequence_panics(text in "(\x1b\\[[0-9;]{0,24}[A-Za-z]|[a-z\r\n\t\x08]){0,40}") {
+            let mut assembler = LineAssembler::default();
+            assembler.feed(text.as_bytes());
+            prop_assert!(assembler.cells.len() <= COLUMNS);
+        }
+    }
+}

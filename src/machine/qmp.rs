@@ -1,0 +1,387 @@
+//! One QEMU's control connection (QMP), and the commands that Dryrack gives.
+//!
+//! The types of commands come from `qapi`; the connection is our own, because
+//! QEMU is newer or older than any schema: an event, an enum value or a field
+//! that the schema does not know must not end the connection, and a caller may
+//! give up on a command at any time.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use qapi::qmp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long QEMU may take for one command. Its main loop answers in under a millisecond unless it is stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum QmpError {
+    /// QEMU said no.
+    #[error("QEMU refused `{command}`: {said}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// Its description of the error.
+        said: String,
+    },
+    /// QEMU has ended, or ends.
+    #[error("QEMU ended before it answered `{command}`")]
+    Closed {
+        /// The command.
+        command: &'static str,
+    },
+    /// QEMU did not answer in time.
+    #[error("QEMU has not answered `{command}` for {} s", PATIENCE.as_secs())]
+    Silent {
+        /// The command.
+        command: &'static str,
+    },
+    /// QEMU did it, but its answer is not what the schema says.
+    #[error("QEMU answered `{command}` in a form that is not known: {raw}")]
+    Schema {
+        /// The command.
+        command: &'static str,
+        /// The answer.
+        raw: Value,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The other end does not speak QMP.
+    #[error("no QMP greeting on the control socket of QEMU")]
+    Greeting(#[source] io::Error),
+}
+
+/// An event as QEMU sent it, whether a schema knows it or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawEvent {
+    /// Its name, e.g. `SHUTDOWN`.
+    pub name: String,
+    /// Its data.
+    pub data: Map<String, Value>,
+}
+
+impl RawEvent {
+    /// Returns a text of the data.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.data.get(key).and_then(Value::as_str)
+    }
+
+    /// Tells whether a flag of the data is set.
+    pub fn flag(&self, key: &str) -> bool {
+        self.data.get(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+struct Call {
+    command: &'static str,
+    arguments: Value,
+    reply: oneshot::Sender<Result<Value, String>>,
+}
+
+/// Gives commands to one QEMU. Cheap to clone.
+#[derive(Clone)]
+pub struct Qmp {
+    calls: mpsc::UnboundedSender<Call>,
+}
+
+/// The other half of a [`Qmp`]: moves lines until QEMU ends. Nothing is answered unless it runs.
+pub struct Driver {
+    lines: Box<dyn AsyncLines>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    calls: mpsc::UnboundedReceiver<Call>,
+}
+
+trait AsyncLines: tokio::io::AsyncBufRead + Send + Unpin {}
+impl<T: tokio::io::AsyncBufRead + Send + Unpin> AsyncLines for T {}
+
+/// Takes QEMU's greeting and leaves capabilities negotiation, so that commands can be given.
+pub async fn attach<R, W>(reader: R, mut writer: W) -> Result<(Qmp, Driver), QmpError>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let mut lines = BufReader::new(reader);
+    expect_key(&mut lines, "QMP").await.map_err(QmpError::Greeting)?;
+    let negotiate = b"{\"execute\":\"qmp_capabilities\",\"arguments\":{}}\n";
+    writer.write_all(negotiate).await.map_err(QmpError::Greeting)?;
+    expect_key(&mut lines, "return").await.map_err(QmpError::Greeting)?;
+    let (sender, calls) = mpsc::unbounded_channel();
+    Ok((Qmp { calls: sender }, Driver { lines: Box::new(lines), writer: Box::new(writer), calls }))
+}
+
+/// Reads lines up to one with the key.
+async fn expect_key(lines: &mut (impl tokio::io::AsyncBufRead + Unpin), key: &str) -> io::Result<()> {
+    loop {
+        let mut line = Vec::new();
+        if lines.read_until(b'\n', &mut line).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let value: Value = serde_json::from_slice(&line).map_err(io::Error::from)?;
+        if value.get(key).is_some() {
+            return Ok(());
+        }
+        if let Some(error) = value.get("error") {
+            return Err(io::Error::other(error.to_string()));
+        }
+    }
+}
+
+type Pending = Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>;
+
+impl Driver {
+    /// Moves commands, replies and events until QEMU closes the connection; returns how it broke, if it broke.
+    pub async fn run(self, events: mpsc::UnboundedSender<RawEvent>) -> io::Result<()> {
+        let Self { lines, writer, calls } = self;
+        let pending = Pending::default();
+        let read = pin!(read(lines, &pending, &events));
+        let write = pin!(write(writer, calls, &pending));
+        match select(read, write).await {
+            Either::Left((read, _)) => read,
+            // Nobody gives commands any more; events still count.
+            Either::Right((Ok(()), read)) => read.await,
+            // A write fails when QEMU ends; what it said last is still to be read.
+            Either::Right((Err(error), read)) => read.await.and(Err(error)),
+        }
+    }
+}
+
+async fn read(
+    mut lines: Box<dyn AsyncLines>,
+    pending: &Pending,
+    events: &mpsc::UnboundedSender<RawEvent>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line).await? == 0 {
+            pending.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            return Ok(());
+        }
+        let message: Map<String, Value> = match serde_json::from_slice(&line) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(%error, line = %String::from_utf8_lossy(&line), "QMP line that is no object");
+                continue;
+            }
+        };
+        receive(message, pending, events);
+    }
+}
+
+fn receive(mut message: Map<String, Value>, pending: &Pending, events: &mpsc::UnboundedSender<RawEvent>) {
+    if let Some(Value::String(name)) = message.remove("event") {
+        let data = match message.remove("data") {
+            Some(Value::Object(data)) => data,
+            Some(_) | None => Map::new(),
+        };
+        // Without a listener the event concerns nobody.
+        events.send(RawEvent { name, data }).ok();
+        return;
+    }
+    let waiting = message
+        .get("id")
+        .and_then(Value::as_u64)
+        .and_then(|id| pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&id));
+    let Some(waiting) = waiting else {
+        tracing::warn!(?message, "QMP reply to nothing that was asked");
+        return;
+    };
+    let reply = match (message.remove("return"), message.remove("error")) {
+        (Some(value), _) => Ok(value),
+        (None, Some(error)) => Err(error["desc"].as_str().unwrap_or("no reason given").to_owned()),
+        (None, None) => Err("neither a result nor an error came back".to_owned()),
+    };
+    // Whoever gave up on the command needs no answer.
+    waiting.send(reply).ok();
+}
+
+async fn write(
+    mut writer: Box<dyn AsyncWrite + Send + Unpin>,
+    mut calls: mpsc::UnboundedReceiver<Call>,
+    pending: &Pending,
+) -> io::Result<()> {
+    let mut id = 0_u64;
+    while let Some(Call { command, arguments, reply }) = calls.recv().await {
+        id += 1;
+        let mut line = json!({"execute": command, "arguments": arguments, "id": id}).to_string();
+        line.push('\n');
+        pending.lock().unwrap_or_else(PoisonError::into_inner).insert(id, reply);
+        writer.write_all(line.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+impl Qmp {
+    /// Gives one command and waits for its answer. May be given up at any time.
+    async fn execute<C: qapi::Command>(&self, command: C) -> Result<C::Ok, QmpError> {
+        let name = C::NAME;
+        let closed = QmpError::Closed { command: name };
+        let (reply, answer) = oneshot::channel();
+        let arguments = serde_json::to_value(&command).expect("commands are maps with text keys");
+        if self.calls.send(Call { command: name, arguments, reply }).is_err() {
+            return Err(closed);
+        }
+        let raw = match tokio::time::timeout(PATIENCE, answer).await {
+            Err(_) => return Err(QmpError::Silent { command: name }),
+            Ok(Err(_)) => return Err(closed),
+            Ok(Ok(Err(said))) => return Err(QmpError::Refused { command: name, said }),
+            Ok(Ok(Ok(raw))) => raw,
+        };
+        serde_json::from_value(raw.clone()).map_err(|source| QmpError::Schema { command: name, raw, source })
+    }
+
+    /// Lets the machine run.
+    pub async fn cont(&self) -> Result<(), QmpError> {
+        self.execute(qmp::cont {}).await.map(drop)
+    }
+
+    /// Resets the machine.
+    pub async fn reset(&self) -> Result<(), QmpError> {
+        self.execute(qmp::system_reset {}).await.map(drop)
+    }
+
+    /// Presses the power button.
+    pub async fn power_button(&self) -> Result<(), QmpError> {
+        self.execute(qmp::system_powerdown {}).await.map(drop)
+    }
+
+    /// Raises a non-maskable interrupt.
+    pub async fn nmi(&self) -> Result<(), QmpError> {
+        self.execute(qmp::inject_nmi {}).await.map(drop)
+    }
+
+    /// Ends QEMU, as if the power cord was pulled.
+    pub async fn quit(&self) -> Result<(), QmpError> {
+        match self.execute(qmp::quit {}).await {
+            // It may be gone before its answer is.
+            Ok(_) | Err(QmpError::Closed { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Presses and releases the Enter key.
+    ///
+    /// Should it come too late for what it was meant for, a boot menu takes it for
+    /// "the default entry, now", where any other key would stop the countdown.
+    pub async fn press_enter(&self) -> Result<(), QmpError> {
+        let key = qmp::KeyValue::qcode(qmp::QKeyCodeWrapper { data: qmp::QKeyCode::ret });
+        self.execute(qmp::send_key { hold_time: Some(20), keys: vec![key] }).await.map(drop)
+    }
+
+    /// Plugs a cable in or out.
+    pub async fn set_link(&self, device: &str, up: bool) -> Result<(), QmpError> {
+        self.execute(qmp::set_link { name: device.to_owned(), up }).await.map(drop)
+    }
+
+    /// Writes the screen as a PNG file. The name is relative to QEMU's folder.
+    pub async fn screendump(&self, file: &str) -> Result<(), QmpError> {
+        let format = Some(qmp::ImageFormat::png);
+        let command = qmp::screendump { device: None, format, head: None, filename: file.to_owned() };
+        self.execute(command).await.map(drop)
+    }
+
+    /// Returns QEMU's word for the state of the machine, e.g. `running` or `io-error`.
+    pub async fn status(&self) -> Result<String, QmpError> {
+        match self.execute(qmp::query_status {}).await {
+            Ok(info) => Ok(qapi::Enum::name(&info.status).to_owned()),
+            // A state that the schema does not know is still a word.
+            Err(QmpError::Schema { raw, .. }) if raw["status"].is_string() => {
+                Ok(raw["status"].as_str().unwrap_or_default().to_owned())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the machine's PCI devices.
+    pub async fn devices(&self) -> Result<Vec<Device>, QmpError> {
+        let buses = self.execute(qmp::query_pci {}).await?;
+        let mut devices = Vec::new();
+        for device in buses.into_iter().flat_map(|bus| bus.devices) {
+            collect(device, &mut devices);
+        }
+        Ok(devices)
+    }
+
+    /// Returns the machine's disks.
+    pub async fn blocks(&self) -> Result<Vec<Block>, QmpError> {
+        let blocks = self.execute(qmp::query_block {}).await?;
+        Ok(blocks
+            .into_iter()
+            .filter_map(|block| {
+                let inserted = block.inserted?;
+                let status = block.io_status.map(|status| qapi::Enum::name(&status).to_owned());
+                Some(Block {
+                    device: device_id(block.qdev.as_deref().unwrap_or(&block.device)).to_owned(),
+                    node: inserted.node_name.unwrap_or_default(),
+                    file: inserted.file,
+                    size: u64::try_from(inserted.image.base.virtual_size).unwrap_or_default(),
+                    read_only: inserted.ro,
+                    status,
+                })
+            })
+            .collect())
+    }
+}
+
+/// Returns the id in a QOM path such as `/machine/peripheral/disk-root/virtio-backend`, or the text itself.
+fn device_id(qdev: &str) -> &str {
+    let rest = qdev.strip_prefix("/machine/peripheral/").unwrap_or(qdev);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+fn collect(device: qmp::PciDeviceInfo, devices: &mut Vec<Device>) {
+    devices.push(Device {
+        address: format!("{:02x}:{:02x}.{:x}", device.bus, device.slot, device.function),
+        id: device.qdev_id,
+        vendor: u16::try_from(device.id.vendor).unwrap_or_default(),
+        device: u16::try_from(device.id.device).unwrap_or_default(),
+        class: device.class_info.desc.unwrap_or_else(|| format!("class {:04x}", device.class_info.class)),
+    });
+    for behind in device.pci_bridge.and_then(|bridge| bridge.devices).unwrap_or_default() {
+        collect(behind, devices);
+    }
+}
+
+/// A PCI device of a running machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// Bus, slot and function.
+    pub address: String,
+    /// QEMU's id; empty for devices of the chip set.
+    pub id: String,
+    /// PCI vendor.
+    pub vendor: u16,
+    /// PCI device.
+    pub device: u16,
+    /// What it is.
+    pub class: String,
+}
+
+/// A disk of a running machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Block {
+    /// QEMU's id of the device.
+    pub device: String,
+    /// QEMU's name of the block node.
+    pub node: String,
+    /// The file behind it.
+    pub file: String,
+    /// Size that the guest sees, in bytes.
+    pub size: u64,
+    /// Whether the guest may only read.
+    pub read_only: bool,
+    /// `ok`, `failed` or `nospace`, where the device knows.
+    pub status: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;
