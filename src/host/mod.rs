@@ -1,2 +1,13 @@
-//! host.
+//! The kernel: facts, namespaces, netlink, nftables, sockets, child processes.
+//!
+//! Does what a plan says and decides nothing. Everything acts in the network
+//! namespace of the calling thread and does not know which one that is.
+
+mod sys;
+
+pub mod netlink;
+pub mod nft;
+pub mod place;
+pub mod process;
 pub mod sockets;
+pub mod sysctl;

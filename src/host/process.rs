@@ -1,0 +1,414 @@
+//! Starts programs; the only place that does.
+//!
+//! What must not outlive us is started by the [`Spawner`]: the kernel's
+//! parent-death signal follows the *thread* that spawned, so that one lives as
+//! long as the process does.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child as StdChild, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::sys::{self, ChildSetup};
+
+/// Lines of standard error that are kept of each child.
+const TAIL_LINES: usize = 40;
+/// Bytes of one such line that are kept.
+const TAIL_LINE_BYTES: usize = 2000;
+
+/// Prepares to run a program.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// Looks a program up as a shell would, and in the places that a normal user's `PATH` often lacks.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
+    let usable = |file: &PathBuf| {
+        file.is_file() && nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok()
+    };
+    std::env::split_paths(&path)
+        .chain(usual)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(usable)
+}
+
+/// A program that could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start `{}`", program.display())]
+pub struct SpawnError {
+    /// The program.
+    pub program: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+impl SpawnError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => {
+                Some("it is not installed or was moved: `dryrack doctor` names the package")
+            }
+            io::ErrorKind::PermissionDenied => Some("check that you may execute it"),
+            _ => None,
+        }
+    }
+}
+
+/// What to start, and how.
+#[derive(Debug)]
+pub struct SpawnSpec {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// The folder it runs in; ours if `None`.
+    pub cwd: Option<PathBuf>,
+    /// Variables added to our environment.
+    pub envs: Vec<(OsString, OsString)>,
+    /// Its standard input; nothing by default.
+    pub stdin: Stdio,
+    /// Its standard output; nowhere by default.
+    pub stdout: Stdio,
+    /// A file to which its standard error is appended, besides the [`Tail`] that is always kept.
+    pub stderr_log: Option<PathBuf>,
+    /// Descriptors that it inherits, with their numbers from 3 on.
+    pub fds: Vec<(RawFd, OwnedFd)>,
+}
+
+impl SpawnSpec {
+    /// Describes a program without arguments, input and output.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            cwd: None,
+            envs: Vec::new(),
+            stdin: Stdio::null(),
+            stdout: Stdio::null(),
+            stderr_log: None,
+            fds: Vec::new(),
+        }
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the folder it runs in.
+    pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(folder.into());
+        self
+    }
+
+    fn spawn(self) -> Result<StdChild, SpawnError> {
+        let program = self.program;
+        let attempt = || {
+            let mut command = command(&program);
+            command.args(&self.args).envs(self.envs);
+            command.stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped()).process_group(0);
+            if let Some(cwd) = &self.cwd {
+                command.current_dir(cwd);
+            }
+            sys::set_up_child(
+                &mut command,
+                ChildSetup { dies_with_thread: true, fds: self.fds, ..ChildSetup::default() },
+            )?;
+            command.spawn()
+        };
+        attempt().map_err(|source| SpawnError { program: program.clone(), source })
+    }
+}
+
+enum Job {
+    Spawn(Box<SpawnSpec>, oneshot::Sender<Result<StdChild, SpawnError>>),
+    /// A killed child that nobody waits for any more.
+    Reap(StdChild),
+}
+
+/// One long-lived thread that spawns children, so that they die with this process and not before.
+#[derive(Debug, Clone)]
+pub struct Spawner {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Spawner {
+    /// Starts the thread. Keep the spawner as long as children are to live: they die with its last clone.
+    pub fn start() -> io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel();
+        std::thread::Builder::new().name("spawner".into()).spawn(move || serve(&inbox))?;
+        Ok(Self { jobs })
+    }
+
+    /// Starts a child in a process group of its own, killed when this process ends.
+    ///
+    /// To be called inside a tokio runtime, which then collects the child's standard error.
+    pub async fn spawn(&self, spec: SpawnSpec) -> Result<Child, SpawnError> {
+        let program = spec.program.clone();
+        let failed = |source| SpawnError { program: program.clone(), source };
+        let log = match &spec.stderr_log {
+            None => None,
+            Some(path) => Some(open_log(path).map_err(failed)?),
+        };
+        let (reply, answer) = oneshot::channel();
+        let gone = || failed(io::Error::other("the spawner thread has ended"));
+        self.jobs.send(Job::Spawn(Box::new(spec), reply)).map_err(|_| gone())?;
+        let child = answer.await.map_err(|_| gone())??;
+        Child::adopt(child, self.jobs.clone(), log).map_err(failed)
+    }
+}
+
+/// Opens a log for appending.
+pub(crate) fn open_log(path: &Path) -> io::Result<std::fs::File> {
+    std::fs::File::options().create(true).append(true).open(path)
+}
+
+fn serve(inbox: &mpsc::Receiver<Job>) {
+    let mut killed: Vec<StdChild> = Vec::new();
+    loop {
+        let job = if killed.is_empty() {
+            inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+        } else {
+            inbox.recv_timeout(Duration::from_millis(20))
+        };
+        match job {
+            Ok(Job::Spawn(spec, reply)) => {
+                // Whoever asked may have stopped waiting; the child is then nobody's.
+                if let Err(Ok(mut orphan)) = reply.send(spec.spawn()) {
+                    orphan.kill().ok();
+                    killed.push(orphan);
+                }
+            }
+            Ok(Job::Reap(child)) => killed.push(child),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+        killed.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+/// The last lines of a child's standard error.
+#[derive(Debug, Clone, Default)]
+pub struct Tail {
+    lines: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Tail {
+    /// Returns the lines, oldest first.
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().iter().cloned().collect()
+    }
+
+    fn push(&self, line: &[u8]) {
+        let line = &line[..line.len().min(TAIL_LINE_BYTES)];
+        let mut lines = self.lock();
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        // A line that was half written is no reason to lose the others.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A child of the [`Spawner`]. Dropping it kills it.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    // Invariant: `None` once its exit status was read, so that a reused number is never signalled.
+    child: Option<StdChild>,
+    status: Option<ExitStatus>,
+    pidfd: AsyncFd<OwnedFd>,
+    tail: Tail,
+    reader: JoinSet<()>,
+    reaper: mpsc::Sender<Job>,
+}
+
+impl Child {
+    fn adopt(mut child: StdChild, reaper: mpsc::Sender<Job>, log: Option<std::fs::File>) -> io::Result<Self> {
+        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        let tail = Tail::default();
+        let mut reader = JoinSet::new();
+        if let Some(stderr) = child.stderr.take() {
+            let stderr = tokio::process::ChildStderr::from_std(stderr)?;
+            let tail = tail.clone();
+            reader.spawn(async move { collect(stderr, &tail, log).await });
+        }
+        let pidfd = sys::watch(sys::pidfd_open(pid)?)?;
+        Ok(Self { pid, child: Some(child), status: None, pidfd, tail, reader, reaper })
+    }
+
+    /// Returns its process id in our PID namespace.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Returns the handle to its last lines of standard error, which outlives it.
+    pub fn stderr(&self) -> Tail {
+        self.tail.clone()
+    }
+
+    /// Takes the writing end of its standard input, if that is a pipe.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.as_mut()?.stdin.take()
+    }
+
+    /// Takes the reading end of its standard output, if that is a pipe.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.as_mut()?.stdout.take()
+    }
+
+    /// Waits until it has ended and its last words were read. May be cancelled and called again.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        while self.status.is_none() {
+            let mut ready = self.pidfd.readable().await?;
+            if let Some(child) = &mut self.child {
+                self.status = child.try_wait()?;
+            }
+            if self.status.is_none() {
+                ready.clear_ready();
+            }
+        }
+        self.child = None;
+        // A grandchild may hold the pipe open; its words are not worth waiting for.
+        tokio::time::timeout(Duration::from_millis(200), self.reader.join_next()).await.ok();
+        self.status.ok_or_else(|| io::Error::other("the loop above ends with a status"))
+    }
+
+    /// Tells whether it has ended already.
+    pub fn has_ended(&mut self) -> bool {
+        if let (None, Some(child)) = (self.status, &mut self.child) {
+            self.status = child.try_wait().unwrap_or(None);
+        }
+        self.status.is_some()
+    }
+
+    /// Asks it and its process group to end (SIGTERM). What has ended is left alone.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Kills it and its process group. What has ended is left alone.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        // Its number is ours as long as the zombie was not waited for.
+        if !self.has_ended() {
+            killpg(self.pid, signal).ok();
+            sys::pidfd_kill(self.pidfd.get_ref().as_fd(), signal).ok();
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(child) = self.child.take() {
+            self.reaper.send(Job::Reap(child)).ok();
+        }
+    }
+}
+
+async fn collect(stderr: tokio::process::ChildStderr, tail: &Tail, mut log: Option<std::fs::File>) {
+    let mut lines = BufReader::new(stderr).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        tail.push(&line);
+        if let Some(file) = &mut log {
+            // A full disk must not stop the reader, or the child would block on its pipe.
+            if file.write_all(&[&line[..], b"\n"].concat()).is_err() {
+                log = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> SpawnSpec {
+        SpawnSpec::new("/bin/sh").args(["-c", script])
+    }
+
+    #[tokio::test]
+    async fn a_child_leaves_its_status_and_last_words() {
+        let spawner = Spawner::start().unwrap();
+        let script = "for i in $(seq 50); do echo line $i >&2; done; exit 7";
+        let mut child = spawner.spawn(shell(script)).await.unwrap();
+        assert_eq!(child.wait().await.unwrap().code(), Some(7));
+        let lines = child.stderr().lines();
+        assert_eq!((lines.len(), lines.last().unwrap().as_str()), (TAIL_LINES, "line 50"));
+        // A second wait answers again instead of hanging.
+        assert_eq!(child.wait().await.unwrap().code(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_child_is_killed_and_reaped() {
+        let spawner = Spawner::start().unwrap();
+        let child = spawner.spawn(shell("sleep 100")).await.unwrap();
+        let stat = format!("/proc/{}", child.pid());
+        assert!(Path::new(&stat).exists());
+        drop(child);
+        for _ in 0..200 {
+            if !Path::new(&stat).exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{stat} is still there");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_wait_can_be_repeated() {
+        let spawner = Spawner::start().unwrap();
+        let mut child = spawner.spawn(shell("read line; exit 3")).await.unwrap();
+        let waited = tokio::time::timeout(Duration::from_millis(1), child.wait()).await;
+        child.kill();
+        assert!(waited.is_err() || waited.is_ok_and(|status| status.is_ok()));
+        child.wait().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_named() {
+        let spawner = Spawner::start().unwrap();
+        let error = spawner.spawn(SpawnSpec::new("/no/such/program")).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot start `/no/such/program`");
+        assert!(error.hint().is_some());
+    }
+
+    #[tokio::test]
+    async fn descriptors_arrive_at_their_numbers() {
+        let spawner = Spawner::start().unwrap();
+        let mut spec = shell("cat <&3 >&2");
+        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        nix::unistd::write(&writer, b"over here\n").unwrap();
+        drop(writer);
+        spec.fds.push((3, reader));
+        let mut child = spawner.spawn(spec).await.unwrap();
+        child.wait().await.unwrap();
+        assert_eq!(child.stderr().lines(), ["over here"]);
+    }
+}

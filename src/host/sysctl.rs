@@ -1,0 +1,48 @@
+//! Kernel settings of the network namespace that the calling thread is in.
+
+use std::io;
+
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// A kernel setting that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {path}")]
+pub struct SysctlError {
+    verb: &'static str,
+    path: &'static str,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+impl SysctlError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
+                "in the host's namespace this needs root; in a container, one that was started with a writable /proc/sys",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Tells whether this network namespace forwards IPv4.
+pub fn ip_forward() -> Result<bool, SysctlError> {
+    let text = std::fs::read_to_string(IP_FORWARD).map_err(|source| SysctlError {
+        verb: "read",
+        path: IP_FORWARD,
+        source,
+    })?;
+    Ok(text.trim() != "0")
+}
+
+/// Sets whether this network namespace forwards IPv4.
+pub fn set_ip_forward(on: bool) -> Result<(), SysctlError> {
+    let value = if on { "1" } else { "0" };
+    std::fs::write(IP_FORWARD, value).map_err(|source| SysctlError {
+        verb: "write",
+        path: IP_FORWARD,
+        source,
+    })
+}
