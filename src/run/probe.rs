@@ -1,0 +1,368 @@
+//! Carries out the checks of expectations that have to be tried: connections, requests, logins, commands.
+//!
+//! Decides nothing: [`Judge::wanted`](crate::expect::Judge::wanted) says which
+//! probes run, and what they see goes out as [`Known::Probed`]. Sockets and
+//! programs live in the network namespace of the thread that calls, the lab's
+//! place. What a probe saw never holds a key or a password of ours.
+//!
+//! Each probe tries again and again, one attempt at a time. It reports the first
+//! answer, each change, a sign of life every ten seconds, and the first success
+//! that completes a hold; so a long wait does not flood the record.
+
+mod dns;
+mod etcd;
+mod http;
+mod program;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use self::program::KeyFile;
+use crate::event::{Emitter, Event, Kind, Known};
+use crate::expect::Wanted;
+use crate::host::process::Spawner;
+use crate::lab::{Check, Expectation, Lab};
+use crate::name::{ExpectName, LabName, NodeName};
+
+/// Time between the beginnings of two attempts, unless one takes longer.
+const PACE: Duration = Duration::from_millis(500);
+/// Time that one attempt over the network may take.
+const NETWORK_LIMIT: Duration = Duration::from_secs(10);
+/// Time that one attempt with a program may take: some wait by themselves (`cloud-init status --wait`).
+const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
+/// After which time an answer that did not change is reported again.
+const SIGN_OF_LIFE: u64 = 10_000_000_000;
+/// How long another text with the same outcome waits, so that one with a clock in it does not flood the record.
+const OTHER_WORDS: u64 = 2_000_000_000;
+/// Stands for "nothing is waited for".
+const NEVER: u64 = u64::MAX;
+
+/// What probes need to know.
+#[derive(Debug)]
+pub struct ProbeContext {
+    /// The lab.
+    pub lab: LabName,
+    /// Its expectations.
+    pub expectations: BTreeMap<ExpectName, Expectation>,
+    /// How each node is reached.
+    pub nodes: BTreeMap<NodeName, Target>,
+    /// The DNS server for names that belong to no node.
+    pub dns: Option<Dns>,
+    /// The private key of the run.
+    pub ssh_key: PathBuf,
+    /// Where host keys of nodes are kept.
+    pub known_hosts: PathBuf,
+    /// Starts programs.
+    pub spawner: Spawner,
+    /// Where answers go.
+    pub emitter: Emitter,
+}
+
+/// How a node is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its address; `None` until it is leased one from a pool.
+    pub address: Option<IpAddr>,
+    /// The DNS of its first network.
+    pub dns: Option<Dns>,
+}
+
+/// A DNS server of the lab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Where it answers.
+    pub server: SocketAddr,
+    /// The domain that a name without a dot is completed with.
+    pub domain: String,
+}
+
+impl ProbeContext {
+    /// Reads what probes need to know from a lab.
+    pub fn new(
+        lab: &Lab,
+        ssh_key: PathBuf,
+        known_hosts: PathBuf,
+        spawner: Spawner,
+        emitter: Emitter,
+    ) -> Self {
+        let dns = |network: &crate::lab::Network| Dns {
+            server: SocketAddr::from((network.address.addr(), 53)),
+            domain: network.dns.domain.clone(),
+        };
+        let nodes = lab.nodes.iter().map(|(name, node)| {
+            let address = node.nics.iter().find_map(|nic| nic.address).map(IpAddr::from);
+            let network = node.nics.first().and_then(|nic| lab.networks.get(&nic.network));
+            (name.clone(), Target { address, dns: network.map(dns) })
+        });
+        Self {
+            lab: lab.name.clone(),
+            expectations: lab.expectations.clone(),
+            nodes: nodes.collect(),
+            dns: lab.networks.values().next().map(dns),
+            ssh_key,
+            known_hosts,
+            spawner,
+            emitter,
+        }
+    }
+}
+
+/// What one attempt saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    ok: bool,
+    seen: String,
+}
+
+impl Answer {
+    fn yes(seen: impl Into<String>) -> Self {
+        Self { ok: true, seen: seen.into() }
+    }
+
+    fn no(seen: impl Into<String>) -> Self {
+        Self { ok: false, seen: seen.into() }
+    }
+}
+
+/// Runs the probes that are wanted.
+#[derive(Debug)]
+pub struct Prober {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    running: BTreeMap<(ExpectName, Option<NodeName>), Running>,
+}
+
+/// What all probes share.
+#[derive(Debug)]
+struct Shared {
+    context: ProbeContext,
+    /// Addresses that nodes were leased from a pool.
+    leased: Mutex<BTreeMap<NodeName, IpAddr>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    abort: AbortHandle,
+    /// From which instant on a success is reported although nothing changed.
+    confirm_at: Arc<AtomicU64>,
+}
+
+impl Prober {
+    /// Makes a prober without any probe.
+    pub fn new(context: ProbeContext) -> Self {
+        let shared = Shared { context, leased: Mutex::new(BTreeMap::new()) };
+        Self { shared: Arc::new(shared), tasks: JoinSet::new(), running: BTreeMap::new() }
+    }
+
+    /// Takes in an event: nodes without an address of their own are reached at the one that they were leased.
+    pub fn learn(&self, event: &Event) {
+        if let Kind::Known(Known::DhcpReplied { reply, address: Some(address), .. }) = &event.kind
+            && let Some(node) = &event.node
+            && reply == "ack"
+        {
+            let mut leased = self.shared.leased.lock().unwrap_or_else(PoisonError::into_inner);
+            leased.insert(node.clone(), *address);
+        }
+    }
+
+    /// Starts the probes that are wanted and do not run, and stops those that are not wanted any more.
+    ///
+    /// To be called inside a tokio runtime, as often as one likes.
+    pub fn set_wanted(&mut self, wanted: Vec<Wanted>) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                let failed = Known::ServiceFailed { service: "a probe".to_owned(), error: error.to_string() };
+                self.shared.context.emitter.emit(failed);
+            }
+        }
+        let mut kept = BTreeMap::new();
+        for Wanted { expect, node, confirm_at } in wanted {
+            let confirm_at = confirm_at.unwrap_or(NEVER);
+            let key = (expect, node);
+            let running = match self.running.remove(&key) {
+                Some(running) => running,
+                None => match self.start(&key) {
+                    Some(running) => running,
+                    None => continue,
+                },
+            };
+            running.confirm_at.store(confirm_at, Ordering::Relaxed);
+            kept.insert(key, running);
+        }
+        for (_, unwanted) in std::mem::replace(&mut self.running, kept) {
+            unwanted.abort.abort();
+        }
+    }
+
+    fn start(&mut self, (expect, node): &(ExpectName, Option<NodeName>)) -> Option<Running> {
+        let expectation = self.shared.context.expectations.get(expect)?.clone();
+        let confirm_at = Arc::new(AtomicU64::new(NEVER));
+        let (shared, confirm, node) = (Arc::clone(&self.shared), Arc::clone(&confirm_at), node.clone());
+        let abort =
+            self.tasks.spawn(async move { probe(&shared, &expectation, node.as_ref(), &confirm).await });
+        Some(Running { abort, confirm_at })
+    }
+}
+
+/// Tries for ever, and reports what is worth it.
+async fn probe(shared: &Shared, of: &Expectation, node: Option<&NodeName>, confirm_at: &AtomicU64) {
+    let emitter = &shared.context.emitter;
+    let limit = match &of.check {
+        Check::Ssh { .. } | Check::Command { .. } => PROGRAM_LIMIT,
+        _ => NETWORK_LIMIT,
+    };
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reported: Option<(u64, Answer)> = None;
+    loop {
+        pace.tick().await;
+        let answer = match timeout(limit, shared.attempt(of, node)).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::no(format!("no answer within {}s", limit.as_secs())),
+        };
+        let now = emitter.now().at;
+        if is_news(reported.as_ref(), &answer, now, confirm_at.load(Ordering::Relaxed)) {
+            let Answer { ok, seen } = answer.clone();
+            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen });
+            reported = Some((now, answer));
+        }
+    }
+}
+
+/// Tells whether an answer is worth reporting after the one that was reported last.
+fn is_news(reported: Option<&(u64, Answer)>, answer: &Answer, now: u64, confirm_at: u64) -> bool {
+    let Some((at, last)) = reported else { return true };
+    let age = now.saturating_sub(*at);
+    let completes = answer.ok && *at < confirm_at && confirm_at <= now;
+    answer.ok != last.ok
+        || completes
+        || age >= SIGN_OF_LIFE
+        || (answer.seen != last.seen && age >= OTHER_WORDS)
+}
+
+impl Shared {
+    /// Tries once.
+    async fn attempt(&self, of: &Expectation, node: Option<&NodeName>) -> Answer {
+        let target = node.and_then(|node| self.context.nodes.get(node));
+        match &of.check {
+            Check::Command { run, exit, output } => {
+                let wanted = program::Expected { exit: *exit, output: output.as_ref() };
+                program::command(&self.context.spawner, run, self.environment(node), wanted).await
+            }
+            Check::Dns { name, answer } => {
+                let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
+                else {
+                    return Answer::no("the lab has no network, so no DNS server");
+                };
+                let Some(name) = name.as_deref().or(node.map(NodeName::as_str)) else {
+                    return Answer::no("there is no name to ask for");
+                };
+                dns::probe(dns, name, answer.as_deref()).await
+            }
+            Check::Etcd { port, members } => {
+                let nodes = of.nodes.iter().map(|node| (node, self.address(node)));
+                etcd::probe(&nodes.collect::<Vec<_>>(), *port, *members).await
+            }
+            // The fold reads these from events.
+            Check::Console(_) | Check::Stage(_) => Answer::no("this is not probed"),
+            Check::Tcp { .. } | Check::Http { .. } | Check::Ssh { .. } => {
+                let Some(node) = node else { return Answer::no("there is no node to try") };
+                let Some(address) = self.address(node) else {
+                    return Answer::no("no address yet");
+                };
+                self.attempt_at(of, node, address).await
+            }
+        }
+    }
+
+    async fn attempt_at(&self, of: &Expectation, node: &NodeName, address: IpAddr) -> Answer {
+        match &of.check {
+            Check::Tcp { port } => match connect(SocketAddr::new(address, *port)).await {
+                Ok(_) => Answer::yes(format!("port {port} open")),
+                Err(why) => Answer::no(format!("port {port} {why}")),
+            },
+            Check::Http { port, path, status, body, headers } => {
+                let wanted = http::Expected { status: *status, body: body.as_ref(), headers };
+                http::probe(SocketAddr::new(address, *port), path, wanted).await
+            }
+            Check::Ssh { user, port, key, run, exit, output } => {
+                let key = match key {
+                    None => Ok(KeyFile::kept(self.context.ssh_key.clone())),
+                    Some(secret) => {
+                        let copy = self.context.ssh_key.with_file_name(format!("{}-{node}", of.name));
+                        KeyFile::of(secret, copy)
+                    }
+                };
+                let key = match key {
+                    Ok(key) => key,
+                    Err(why) => return Answer::no(why),
+                };
+                let login = program::Login {
+                    user,
+                    address,
+                    port: *port,
+                    key: key.path(),
+                    known_hosts: &self.context.known_hosts,
+                    alias: node.as_str(),
+                };
+                let wanted = program::Expected { exit: *exit, output: output.as_ref() };
+                program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
+            }
+            Check::Console(_)
+            | Check::Stage(_)
+            | Check::Dns { .. }
+            | Check::Etcd { .. }
+            | Check::Command { .. } => Answer::no("this needs no address"),
+        }
+    }
+
+    fn address(&self, node: &NodeName) -> Option<IpAddr> {
+        let fixed = self.context.nodes.get(node).and_then(|target| target.address);
+        fixed.or_else(|| self.leased.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied())
+    }
+
+    /// Returns what a command finds in its environment.
+    fn environment(&self, node: Option<&NodeName>) -> Vec<(String, String)> {
+        let mut variables = vec![("DRYRACK_LAB".to_owned(), self.context.lab.to_string())];
+        for name in self.context.nodes.keys() {
+            if let Some(address) = self.address(name) {
+                let name = name.as_str().to_uppercase().replace('-', "_");
+                variables.push((format!("DRYRACK_ADDRESS_{name}"), address.to_string()));
+            }
+        }
+        if let Some(node) = node {
+            variables.push(("DRYRACK_NODE".to_owned(), node.to_string()));
+            if let Some(address) = self.address(node) {
+                variables.push(("DRYRACK_ADDRESS".to_owned(), address.to_string()));
+            }
+        }
+        variables
+    }
+}
+
+/// Connects by TCP, or says in words why not.
+async fn connect(to: SocketAddr) -> Result<TcpStream, &'static str> {
+    use std::io::ErrorKind;
+    let stream =
+        timeout(Duration::from_secs(3), TcpStream::connect(to)).await.map_err(|_| "does not answer")?;
+    stream.map_err(|error| match error.kind() {
+        ErrorKind::ConnectionRefused => "refuses connections",
+        ErrorKind::HostUnreachable => "cannot be reached: nobody has the address",
+        ErrorKind::NetworkUnreachable => "cannot be reached: there is no route",
+        ErrorKind::TimedOut => "does not answer",
+        _ => "cannot be connected to",
+    })
+}
+
+#[cfg(test)]
+mod tests;

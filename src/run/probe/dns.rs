@@ -1,0 +1,85 @@
+//! One question to a DNS server of the lab.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use super::{Answer, Dns};
+
+/// How long an answer may take; a lost question is asked again by the next attempt.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Resolves a name, and compares its addresses as a set.
+pub(super) async fn probe(dns: &Dns, name: &str, expected: Option<&[IpAddr]>) -> Answer {
+    let full = if name.contains('.') || dns.domain.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{}", dns.domain)
+    };
+    let Ok(query) = Name::from_ascii(format!("{}.", full.trim_end_matches('.'))) else {
+        return Answer::no(format!("`{full}` is not a name of DNS"));
+    };
+    let mut found = BTreeSet::new();
+    for record in [RecordType::A, RecordType::AAAA] {
+        match ask(dns, &query, record).await {
+            Ok(addresses) => found.extend(addresses),
+            Err(why) => return Answer::no(format!("{full}: {why}")),
+        }
+    }
+    let listed = found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match expected {
+        _ if found.is_empty() => Answer::no(format!("{full} has no address")),
+        Some(expected) if found != expected.iter().copied().collect() => {
+            Answer::no(format!("{full} is {listed}"))
+        }
+        _ => Answer::yes(format!("{full} is {listed}")),
+    }
+}
+
+async fn ask(dns: &Dns, name: &Name, record: RecordType) -> Result<Vec<IpAddr>, String> {
+    let server = dns.server;
+    let failed = |error: std::io::Error| format!("{server} cannot be asked: {}", error.kind());
+    let local = if server.is_ipv4() {
+        IpAddr::from(Ipv4Addr::UNSPECIFIED)
+    } else {
+        "::".parse().expect("`::` is an address")
+    };
+    let socket = UdpSocket::bind((local, 0)).await.map_err(failed)?;
+    // Only answers from that server arrive at a connected socket.
+    socket.connect(server).await.map_err(failed)?;
+    let mut question = Message::query();
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(name.clone(), record));
+    let bytes = question.to_vec().map_err(|error| format!("it cannot be asked for: {error}"))?;
+    socket.send(&bytes).await.map_err(failed)?;
+    let mut buffer = vec![0; 4096];
+    loop {
+        let received = timeout(LIMIT, socket.recv(&mut buffer)).await;
+        let length = received.map_err(|_| format!("{server} does not answer"))?.map_err(failed)?;
+        let Ok(answer) = Message::from_vec(&buffer[..length]) else {
+            return Err(format!("{server} sends what is no answer"));
+        };
+        if answer.metadata.id != question.metadata.id {
+            continue;
+        }
+        return match answer.metadata.response_code {
+            ResponseCode::NoError => {
+                Ok(answer.answers.iter().filter_map(|record| address(&record.data)).collect())
+            }
+            code => Err(code.to_str().to_owned()),
+        };
+    }
+}
+
+fn address(data: &RData) -> Option<IpAddr> {
+    match data {
+        RData::A(a) => Some(a.0.into()),
+        RData::AAAA(aaaa) => Some(aaaa.0.into()),
+        _ => None,
+    }
+}

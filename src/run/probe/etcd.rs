@@ -1,0 +1,181 @@
+//! Whether nodes form one healthy etcd cluster, asked through etcd's JSON gateway.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Answer;
+use super::http::request;
+use crate::name::NodeName;
+
+/// What one member says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    healthy: bool,
+    id: String,
+    cluster: String,
+    leader: String,
+    members: BTreeSet<String>,
+}
+
+/// Numbers of 64 bits come as texts, zero is left out.
+#[derive(Debug, Deserialize)]
+struct Head {
+    #[serde(default)]
+    cluster_id: String,
+    #[serde(default)]
+    member_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    header: Head,
+    #[serde(default)]
+    leader: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct MemberList {
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "isLearner", default)]
+    is_learner: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Health {
+    /// A text in all versions; a truth value is taken too.
+    health: serde_json::Value,
+}
+
+/// Asks every node and compares what they say.
+pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, members: usize) -> Answer {
+    // All at once: a member that hangs must not hide what the others say.
+    let asked = nodes.iter().map(|(node, address)| async move {
+        let said = match address {
+            Some(address) => ask(SocketAddr::new(*address, port)).await,
+            None => Err("no address yet".to_owned()),
+        };
+        (*node, said)
+    });
+    judge(&futures_util::future::join_all(asked).await, members)
+}
+
+async fn ask(member: SocketAddr) -> Result<Said, String> {
+    // An unhealthy member answers 503 with the same body.
+    let Health { health } = fetch(member, Method::GET, "/health").await?;
+    let healthy = health == serde_json::json!("true") || health == serde_json::json!(true);
+    let status: Status = fetch(member, Method::POST, "/v3/maintenance/status").await?;
+    let known = |status: Status, members: Vec<Member>| Said {
+        healthy,
+        id: status.header.member_id,
+        cluster: status.header.cluster_id,
+        leader: status.leader,
+        members: members.into_iter().filter(|member| !member.is_learner).map(|member| member.id).collect(),
+    };
+    if !healthy {
+        // Without a leader the list of members is not answered.
+        return Ok(known(status, Vec::new()));
+    }
+    let list: MemberList = fetch(member, Method::POST, "/v3/cluster/member/list").await?;
+    Ok(known(status, list.members))
+}
+
+async fn fetch<T: DeserializeOwned>(member: SocketAddr, method: Method, path: &str) -> Result<T, String> {
+    let body = (method == Method::POST).then_some("{}");
+    let answered = request(member, method, path, body).await?;
+    serde_json::from_slice(&answered.body)
+        .map_err(|_| format!("{path} answers {} and no JSON", answered.status()))
+}
+
+/// Compares what the members say.
+pub(super) fn judge(said: &[(&NodeName, Result<Said, String>)], members: usize) -> Answer {
+    let mut problems = Vec::new();
+    let mut views = Vec::new();
+    for (node, said) in said {
+        match said {
+            Err(why) => problems.push(format!("{node}: {why}")),
+            Ok(view) if !view.healthy && is_none(&view.leader) => problems.push(format!("{node}: no leader")),
+            Ok(view) if !view.healthy => problems.push(format!("{node}: not healthy")),
+            Ok(view) if is_none(&view.leader) => problems.push(format!("{node}: no leader")),
+            Ok(view) if view.members.len() != members => {
+                problems.push(format!("{node}: {} of {members} members", view.members.len()));
+            }
+            Ok(view) => views.push((*node, view)),
+        }
+    }
+    let leaders: BTreeSet<_> = views.iter().map(|(_, view)| (&view.cluster, &view.leader)).collect();
+    let ids: BTreeSet<_> = views.iter().map(|(_, view)| &view.id).collect();
+    if leaders.len() > 1 {
+        problems.push(format!("the nodes follow {} leaders", leaders.len()));
+    } else if ids.len() < views.len() {
+        problems.push("two nodes are the same member".to_owned());
+    } else if let Some((node, _)) = views.iter().find(|(_, view)| !view.members.contains(&view.leader)) {
+        problems.push(format!("{node}: the leader is no member"));
+    }
+    if !problems.is_empty() {
+        return Answer::no(problems.join("; "));
+    }
+    let leader = views.iter().find(|(_, view)| view.id == view.leader);
+    let leader = leader.map_or("another node leads".to_owned(), |(node, _)| format!("{node} leads"));
+    Answer::yes(format!("{members} healthy members, {leader}"))
+}
+
+fn is_none(id: &str) -> bool {
+    id.is_empty() || id == "0"
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn said(id: &str, leader: &str, members: &[&str]) -> Result<Said, String> {
+        Ok(Said {
+            healthy: !is_none(leader),
+            id: id.to_owned(),
+            cluster: "c".to_owned(),
+            leader: leader.to_owned(),
+            members: members.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn check(said: &[Result<Said, String>]) -> String {
+        let names: Vec<_> = (1..=said.len()).map(|n| NodeName::new(&format!("node-{n}")).unwrap()).collect();
+        let said: Vec<_> = names.iter().zip(said.iter().cloned()).collect();
+        let Answer { ok, seen } = judge(&said, 3);
+        format!("{ok}: {seen}")
+    }
+
+    #[test]
+    fn a_cluster_is_judged_by_all_its_nodes() {
+        let all = ["1", "2", "3"];
+        let refused = || Err("port 2379 refuses connections".to_owned());
+        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), said("3", "2", &all)]), @"true: 3 healthy members, node-2 leads");
+        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), refused()]), @"false: node-3: port 2379 refuses connections");
+        assert_snapshot!(check(&[said("1", "2", &all), said("2", "2", &all), said("3", "0", &[])]), @"false: node-3: no leader");
+        assert_snapshot!(check(&[said("1", "1", &["1"]), said("2", "2", &all), said("3", "2", &all)]), @"false: node-1: 1 of 3 members");
+        assert_snapshot!(check(&[said("1", "1", &all), said("2", "2", &all), said("3", "2", &all)]), @"false: the nodes follow 2 leaders");
+        assert_snapshot!(check(&[said("1", "1", &all), said("1", "1", &all), said("3", "1", &all)]), @"false: two nodes are the same member");
+    }
+}
+#[cfg(test)]
+mod real {
+    use super::*;
+    #[tokio::test]
+    async fn real_etcd() {
+        let names: Vec<_> = (1..=3).map(|n| NodeName::new(&format!("node-{n}")).unwrap()).collect();
+        let nodes: Vec<_> = names.iter().zip(11u8..).map(|(n, i)| (n, Some(IpAddr::from([127, 0, 0, i])))).collect();
+        for k in [1, 2, 3] { eprintln!("REAL {k} {:?}", probe(&nodes[..k], 2379, 3).await); }
+    }
+}

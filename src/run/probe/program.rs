@@ -1,0 +1,231 @@
+//! Commands: in the lab's place by `sh -c`, and on a node by `ssh`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use regex::Regex;
+use tokio::io::AsyncReadExt as _;
+
+use super::Answer;
+use crate::host::process::{SpawnSpec, Spawner, find_program};
+use crate::lab::Secret;
+
+/// How much of a program's output is looked at.
+const OUTPUT_LIMIT: u64 = 1 << 20;
+/// By which exit code `ssh` says that it is its own.
+const SSH_FAILED: i32 = 255;
+
+/// What a command has to answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<'a> {
+    pub(super) exit: i32,
+    pub(super) output: Option<&'a Regex>,
+}
+
+/// How to log in to a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Login<'a> {
+    pub(super) user: &'a str,
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) key: &'a Path,
+    pub(super) known_hosts: &'a Path,
+    /// The name under which the host's key is kept.
+    pub(super) alias: &'a str,
+}
+
+/// A private key in a file that `ssh` accepts. A file of our own making is deleted with it.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    path: PathBuf,
+    ours: bool,
+}
+
+impl KeyFile {
+    /// Finds the file of a secret, or makes one at `copy` that nobody else can read, as `ssh` insists.
+    pub(super) fn of(secret: &Secret, copy: PathBuf) -> Result<Self, String> {
+        if let Secret::File(path) = secret
+            && fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0)
+        {
+            return Ok(Self { path: path.clone(), ours: false });
+        }
+        let key = secret.fetch(|name| std::env::var_os(name), |path| fs::read(path));
+        let key = key.map_err(|error| format!("there is no key: {error}"))?;
+        // An attempt that was cut off may have left the last one.
+        drop(fs::remove_file(&copy));
+        let file = fs::File::options().create_new(true).write(true).mode(0o600).open(&copy);
+        let written = file.and_then(|mut file| {
+            file.write_all(key.expose())?;
+            // A key without its last newline is "invalid format" to ssh.
+            if key.expose().ends_with(b"\n") { Ok(()) } else { file.write_all(b"\n") }
+        });
+        let kept = Self { path: copy, ours: true };
+        written.map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
+        Ok(kept)
+    }
+
+    /// Takes a file that is kept by somebody else.
+    pub(super) fn kept(path: PathBuf) -> Self {
+        Self { path, ours: false }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        if self.ours {
+            // It goes with the run folder otherwise.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// What a program left when it ended.
+struct Finished {
+    status: ExitStatus,
+    output: String,
+    /// The last line of its standard error that is not blank.
+    complaint: Option<String>,
+}
+
+/// Runs a command in the lab's place.
+pub(super) async fn command(
+    spawner: &Spawner,
+    run: &str,
+    environment: Vec<(String, String)>,
+    wanted: Expected<'_>,
+) -> Answer {
+    let mut spec = SpawnSpec::new("/bin/sh").args(["-c", run]);
+    spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
+    match finish(spawner, spec).await {
+        Ok(finished) => compare(&finished, wanted),
+        Err(why) => Answer::no(why),
+    }
+}
+
+/// Logs in to a node and runs a command there.
+pub(super) async fn ssh(
+    spawner: &Spawner,
+    login: &Login<'_>,
+    run: Option<&str>,
+    wanted: Expected<'_>,
+) -> Answer {
+    let Some(program) = find_program("ssh") else {
+        return Answer::no("this host has no `ssh`: install openssh-client");
+    };
+    // A shell of any kind knows `exit`, so that the login alone is tried.
+    let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
+    match finish(spawner, spec).await {
+        Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
+            Answer::no(refusal(finished.complaint.as_deref(), login))
+        }
+        Ok(finished) => compare(&finished, wanted),
+        Err(why) => Answer::no(why),
+    }
+}
+
+fn arguments(login: &Login<'_>) -> Vec<OsString> {
+    // The caller's own configuration, agent and keys must not decide what a lab can do.
+    let mut arguments: Vec<OsString> = ["-F", "none", "-T", "-n"].map(Into::into).into();
+    for option in [
+        "BatchMode=yes",
+        "ConnectTimeout=10",
+        "ServerAliveInterval=3",
+        "ServerAliveCountMax=3",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "PreferredAuthentications=publickey",
+        "GlobalKnownHostsFile=/dev/null",
+        // A node that was installed anew has a new key, and nobody else is on the lab's network.
+        "StrictHostKeyChecking=no",
+        "LogLevel=ERROR",
+    ] {
+        arguments.extend(["-o".into(), option.into()]);
+    }
+    let named = |option: &str, path: &Path| {
+        let mut text = OsString::from(option);
+        // ssh splits lists of files at blanks, unless they are quoted.
+        text.push("\"");
+        text.push(path);
+        text.push("\"");
+        text
+    };
+    arguments.extend(["-o".into(), named("UserKnownHostsFile=", login.known_hosts)]);
+    arguments.extend(["-o".into(), format!("HostKeyAlias={}", login.alias).into()]);
+    arguments.extend(["-i".into(), login.key.as_os_str().to_owned()]);
+    arguments.extend(["-p".into(), login.port.to_string().into()]);
+    arguments.extend(["-l".into(), login.user.into(), login.address.to_string().into(), "--".into()]);
+    arguments
+}
+
+/// Returns in words why `ssh` itself failed.
+fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
+    let (user, port) = (login.user, login.port);
+    match complaint {
+        Some(line) if line.contains("Connection refused") => format!("port {port} refuses connections"),
+        Some(line) if line.contains("timed out") => format!("port {port} does not answer"),
+        Some(line) if line.contains("No route to host") => {
+            format!("port {port} cannot be reached: nobody has the address")
+        }
+        Some(line) if line.contains("Permission denied") => format!("user {user} is not let in by the key"),
+        Some(line) => format!("ssh failed: {line}"),
+        None => "ssh failed without a word".to_owned(),
+    }
+}
+
+async fn finish(spawner: &Spawner, mut spec: SpawnSpec) -> Result<Finished, String> {
+    spec.stdin = Stdio::null();
+    spec.stdout = Stdio::piped();
+    let program = spec.program.display().to_string();
+    let failed = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
+    // Dropped, and by that killed with its group, when the attempt takes too long.
+    let mut child = spawner.spawn(spec).await.map_err(|error| failed(&error))?;
+    let mut output = Vec::new();
+    if let Some(stdout) = child.take_stdout() {
+        let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|error| failed(&error))?;
+        // What is left in the pipe is thrown away; a program that prints for ever ends by SIGPIPE.
+        stdout.take(OUTPUT_LIMIT).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
+    }
+    let status = child.wait().await.map_err(|error| failed(&error))?;
+    let complaint = child.stderr().lines().into_iter().rev().find(|line| !line.trim().is_empty());
+    // As `$(…)` does, so that `^active$` matches what `systemctl` prints.
+    let output = String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned();
+    Ok(Finished { status, output, complaint })
+}
+
+fn compare(finished: &Finished, wanted: Expected<'_>) -> Answer {
+    let ended = match finished.status.code() {
+        Some(code) => format!("exit code {code}"),
+        None => finished.status.to_string(),
+    };
+    let said =
+        finished.complaint.as_deref().or(finished.output.lines().rev().find(|line| !line.trim().is_empty()));
+    let said = said.map(|line| format!(", `{}`", brief(line))).unwrap_or_default();
+    if finished.status.code() != Some(wanted.exit) {
+        return Answer::no(format!("{ended}{said}"));
+    }
+    match wanted.output {
+        Some(pattern) if !pattern.is_match(&finished.output) => {
+            Answer::no(format!("{ended}, but the output is not like /{pattern}/{said}"))
+        }
+        _ => Answer::yes(ended),
+    }
+}
+
+fn brief(line: &str) -> String {
+    const MOST: usize = 120;
+    let line = line.trim();
+    if line.chars().count() <= MOST {
+        line.to_owned()
+    } else {
+        line.chars().take(MOST - 1).chain(['…']).collect()
+    }
+}

@@ -1,0 +1,235 @@
+//! Probes against small servers on the loopback.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{RData, Record, RecordType};
+use insta::assert_snapshot;
+use jiff::Timestamp;
+use regex::Regex;
+
+use super::*;
+use crate::event::Instant;
+use crate::lab::Sense;
+
+/// A lab of node `a` at the loopback, with one expectation, and what its probes say.
+fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
+    let name = NodeName::new("a").unwrap();
+    let expectation = Expectation {
+        name: ExpectName::new("it").unwrap(),
+        nodes: if node { vec![name.clone()] } else { Vec::new() },
+        after: None,
+        within: None,
+        holds: Duration::ZERO,
+        sense: Sense::Must,
+        check,
+    };
+    let (events, said) = channel();
+    let start = tokio::time::Instant::now();
+    let clock = move || Instant { at: start.elapsed().as_nanos() as u64, wall: Timestamp::UNIX_EPOCH };
+    let address = Some(IpAddr::from([127, 0, 0, 1]));
+    let context = ProbeContext {
+        lab: LabName::new("lab").unwrap(),
+        expectations: [(expectation.name.clone(), expectation)].into(),
+        nodes: [(name, Target { address, dns: dns.clone() })].into(),
+        dns,
+        ssh_key: "/nowhere/id".into(),
+        known_hosts: "/nowhere/known_hosts".into(),
+        spawner: Spawner::start().unwrap(),
+        emitter: Emitter::new(clock, move |event| drop(events.send(event))),
+    };
+    (Prober::new(context), said)
+}
+
+/// Carries out one attempt of a check of node `a`, or of the lab.
+async fn once(check: Check, node: bool, dns: Option<Dns>) -> String {
+    let (prober, _said) = prober(check, node, dns);
+    let of = prober.shared.context.expectations.values().next().unwrap();
+    let Answer { ok, seen } = prober.shared.attempt(of, of.nodes.first()).await;
+    format!("{ok}: {seen}")
+}
+
+/// Serves one answer to every HTTP request, on a port of its own.
+fn http_server(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            // A client that has seen enough may be gone.
+            drop(stream.write_all(answer.as_bytes()));
+        }
+    });
+    port
+}
+
+/// A port of the loopback where nobody listens.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn without_port(text: &str, port: u16) -> String {
+    text.replace(&port.to_string(), "PORT")
+}
+
+#[tokio::test]
+async fn tcp_says_whether_somebody_listens() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    assert_snapshot!(without_port(&once(Check::Tcp { port }, true, None).await, port), @"true: port PORT open");
+    drop(listener);
+    let port = free_port();
+    assert_snapshot!(without_port(&once(Check::Tcp { port }, true, None).await, port), @"false: port PORT refuses connections");
+}
+
+#[tokio::test]
+async fn http_compares_status_headers_and_body() {
+    let port = http_server("HTTP/1.1 200 OK\r\nServer: tiny 1.0\r\nContent-Length: 12\r\n\r\nnode-1 ready");
+    let check = |status, body: Option<&str>, header: Option<(&str, &str)>| Check::Http {
+        port,
+        path: "/facts?x=1".to_owned(),
+        status,
+        body: body.map(|body| Regex::new(body).unwrap()),
+        headers: header
+            .map(|(name, value)| (name.to_owned(), Regex::new(value).unwrap()))
+            .into_iter()
+            .collect(),
+    };
+    assert_snapshot!(once(check(200, Some("ready$"), Some(("server", "^tiny"))), true, None).await, @"true: status 200");
+    assert_snapshot!(once(check(204, None, None), true, None).await, @"false: status 200");
+    assert_snapshot!(once(check(200, Some("joined"), None), true, None).await, @"false: status 200, but 12 B of body are not like /joined/");
+    assert_snapshot!(once(check(200, None, Some(("server", "nginx"))), true, None).await, @"false: status 200, but header server is not like /nginx/");
+    assert_snapshot!(once(check(200, None, Some(("etag", "."))), true, None).await, @"false: status 200 without a header etag");
+}
+
+#[tokio::test]
+async fn http_names_a_server_that_speaks_something_else() {
+    let port = http_server("SSH-2.0-OpenSSH_9.2\r\n");
+    let check =
+        |port| Check::Http { port, path: "/".into(), status: 200, body: None, headers: BTreeMap::new() };
+    assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT does not speak HTTP");
+    let port = http_server("");
+    assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT closes the connection");
+}
+
+/// Answers `a.lab.test` with 10.0.0.10, and nothing else.
+fn dns_server() -> Dns {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            let mut message = Message::from_vec(&buffer[..length]).unwrap();
+            message.metadata.message_type = MessageType::Response;
+            let query = message.queries[0].clone();
+            if query.name.to_string() != "a.lab.test." {
+                message.metadata.response_code = ResponseCode::NXDomain;
+            } else if query.query_type == RecordType::A {
+                let record = Record::from_rdata(query.name, 60, RData::A(A::new(10, 0, 0, 10)));
+                message.answers.push(record);
+            }
+            socket.send_to(&message.to_vec().unwrap(), peer).unwrap();
+        }
+    });
+    Dns { server, domain: "lab.test".to_owned() }
+}
+
+#[tokio::test]
+async fn dns_compares_addresses_as_a_set() {
+    let dns = dns_server();
+    let check = |name: Option<&str>, answer: Option<[u8; 4]>| Check::Dns {
+        name: name.map(ToOwned::to_owned),
+        answer: answer.map(|address| vec![IpAddr::from(address)]),
+    };
+    assert_snapshot!(once(check(None, None), true, Some(dns.clone())).await, @"true: a.lab.test is 10.0.0.10");
+    assert_snapshot!(once(check(Some("a.lab.test"), Some([10, 0, 0, 10])), false, Some(dns.clone())).await, @"true: a.lab.test is 10.0.0.10");
+    assert_snapshot!(once(check(Some("a.lab.test"), Some([10, 0, 0, 11])), true, Some(dns.clone())).await, @"false: a.lab.test is 10.0.0.10");
+    assert_snapshot!(once(check(Some("b"), None), true, Some(dns)).await, @"false: b.lab.test: Non-Existent Domain");
+}
+
+#[tokio::test]
+async fn a_command_is_judged_by_exit_code_and_output() {
+    let check = |run: &str, exit, output: Option<&str>| Check::Command {
+        run: run.to_owned(),
+        exit,
+        output: output.map(|output| Regex::new(output).unwrap()),
+    };
+    assert_snapshot!(once(check("echo $DRYRACK_LAB $DRYRACK_ADDRESS_A", 0, Some("^lab 127.0.0.1$")), false, None).await, @"true: exit code 0");
+    assert_snapshot!(once(check("echo no quorum >&2; exit 3", 0, None), false, None).await, @"false: exit code 3, `no quorum`");
+    assert_snapshot!(once(check("exit 3", 3, None), false, None).await, @"true: exit code 3");
+    assert_snapshot!(once(check("echo inactive", 0, Some("^active")), false, None).await, @"false: exit code 0, but the output is not like /^active/, `inactive`");
+    assert_snapshot!(once(check("kill -9 $$", 0, None), false, None).await, @"false: signal: 9 (SIGKILL)");
+    // Standard input is closed, and a program that prints without end does not hang us.
+    assert_snapshot!(once(check("cat; yes", 0, None), false, None).await, @"false: exit code 141, `y`");
+}
+
+#[tokio::test]
+async fn ssh_says_why_it_was_not_let_in() {
+    let port = free_port();
+    let check = Check::Ssh { user: "core".into(), port, key: None, run: None, exit: 0, output: None };
+    assert_snapshot!(without_port(&once(check, true, None).await, port), @"false: port PORT refuses connections");
+}
+
+#[tokio::test]
+async fn a_node_without_an_address_waits_for_its_lease() {
+    let (mut prober, _said) = prober(Check::Tcp { port: 22 }, true, None);
+    let shared = Arc::get_mut(&mut prober.shared).unwrap();
+    shared.context.nodes.values_mut().for_each(|target| target.address = None);
+    let node = NodeName::new("a").unwrap();
+    assert_eq!(prober.shared.address(&node), None);
+    let of = prober.shared.context.expectations.values().next().unwrap().clone();
+    assert_eq!(prober.shared.attempt(&of, Some(&node)).await, Answer::no("no address yet"));
+    prober.learn(&crate::event::examples::event(0, Some("a"), crate::event::examples::lease("os", "ack")));
+    assert_eq!(prober.shared.address(&node), Some([10, 0, 0, 10].into()));
+}
+
+#[test]
+fn only_news_are_reported() {
+    let (yes, no) = (Answer::yes("open"), Answer::no("closed"));
+    let second = 1_000_000_000;
+    let check = |last: &Answer, answer: &Answer, age, confirm| {
+        is_news(Some(&(0, last.clone())), answer, age, confirm)
+    };
+    assert!(is_news(None, &no, 0, NEVER));
+    assert!(check(&no, &yes, 1, NEVER), "the outcome changed");
+    assert!(!check(&yes, &yes, second, NEVER), "nothing changed");
+    assert!(check(&yes, &yes, 10 * second, NEVER), "a sign of life");
+    assert!(!check(&yes, &Answer::yes("still open"), second, NEVER), "other words wait");
+    assert!(check(&yes, &Answer::yes("still open"), 2 * second, NEVER), "other words come");
+    assert!(!check(&yes, &yes, 4 * second, 5 * second), "the hold is not over");
+    assert!(check(&yes, &yes, 5 * second, 5 * second), "this completes the hold");
+    assert!(!check(&no, &no, 5 * second, 5 * second), "a failure completes nothing");
+}
+
+#[tokio::test]
+async fn probes_start_and_stop_as_they_are_wanted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (mut prober, said) = prober(Check::Tcp { port }, true, None);
+    let wanted = |confirm_at| Wanted {
+        expect: ExpectName::new("it").unwrap(),
+        node: Some(NodeName::new("a").unwrap()),
+        confirm_at,
+    };
+    prober.set_wanted(vec![wanted(None)]);
+    let next = |said: Receiver<Event>| async {
+        tokio::task::spawn_blocking(move || (said.recv_timeout(Duration::from_secs(20)).unwrap(), said))
+            .await
+            .unwrap()
+    };
+    let (first, said) = next(said).await;
+    prober.set_wanted(vec![wanted(Some(first.at + 1))]);
+    let (second, said) = next(said).await;
+    assert_eq!(first.kind, second.kind, "the success that completes a hold is told");
+    prober.set_wanted(Vec::new());
+    assert!(prober.running.is_empty());
+    let ended = prober.tasks.join_next().await.unwrap();
+    assert!(ended.unwrap_err().is_cancelled());
+    assert!(said.try_recv().is_err());
+}
