@@ -139,10 +139,12 @@ type Pending = Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>;
 
 impl Driver {
     /// Moves commands, replies and events until QEMU closes the connection; returns how it broke, if it broke.
-    pub async fn run(self, events: mpsc::UnboundedSender<RawEvent>) -> io::Result<()> {
+    ///
+    /// `event` must not wait for a command: its answer comes by the same way.
+    pub async fn run(self, mut event: impl FnMut(RawEvent)) -> io::Result<()> {
         let Self { lines, writer, calls } = self;
         let pending = Pending::default();
-        let read = pin!(read(lines, &pending, &events));
+        let read = pin!(read(lines, &pending, &mut event));
         let write = pin!(write(writer, calls, &pending));
         match select(read, write).await {
             Either::Left((read, _)) => read,
@@ -157,7 +159,7 @@ impl Driver {
 async fn read(
     mut lines: Box<dyn AsyncLines>,
     pending: &Pending,
-    events: &mpsc::UnboundedSender<RawEvent>,
+    event: &mut impl FnMut(RawEvent),
 ) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
@@ -173,18 +175,17 @@ async fn read(
                 continue;
             }
         };
-        receive(message, pending, events);
+        receive(message, pending, event);
     }
 }
 
-fn receive(mut message: Map<String, Value>, pending: &Pending, events: &mpsc::UnboundedSender<RawEvent>) {
+fn receive(mut message: Map<String, Value>, pending: &Pending, event: &mut impl FnMut(RawEvent)) {
     if let Some(Value::String(name)) = message.remove("event") {
         let data = match message.remove("data") {
             Some(Value::Object(data)) => data,
             Some(_) | None => Map::new(),
         };
-        // Without a listener the event concerns nobody.
-        events.send(RawEvent { name, data }).ok();
+        event(RawEvent { name, data });
         return;
     }
     let waiting = message

@@ -303,10 +303,12 @@ impl Arguments {
     }
 
     /// Adds what we talk to the machine through: QMP, the serial console, the screen.
+    ///
+    /// QEMU calls us for the first two, so that nobody has to look again and again whether it is there yet.
     fn channels(&mut self) {
-        self.option("-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off");
+        self.option("-chardev", "socket,id=qmp,path=qmp.sock,server=off");
         self.option("-mon", "chardev=qmp,mode=control");
-        self.option("-chardev", "socket,id=console,path=console.sock,server=on,wait=off");
+        self.option("-chardev", "socket,id=console,path=console.sock,server=off");
         self.option("-serial", "chardev:console");
         self.option("-display", "none");
         self.option("-vnc", "unix:vnc.sock");

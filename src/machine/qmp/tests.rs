@@ -39,7 +39,7 @@ async fn connected() -> Running {
     });
     let (qmp, driver) = attached.unwrap();
     let (sender, events) = mpsc::unbounded_channel();
-    (qmp, fake, events, tokio::spawn(driver.run(sender)))
+    (qmp, fake, events, tokio::spawn(driver.run(move |event| sender.send(event).unwrap())))
 }
 
 #[tokio::test]

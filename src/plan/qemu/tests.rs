@@ -141,9 +141,9 @@ fn a_bios_machine_in_full() {
     -machine q35,vmport=off,dump-guest-core=off,smm=off
     -boot strict=on,menu=off
     -fw_cfg name=etc/sercon-port,file=sercon-port
-    -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off
+    -chardev socket,id=qmp,path=qmp.sock,server=off
     -mon chardev=qmp,mode=control
-    -chardev socket,id=console,path=console.sock,server=on,wait=off
+    -chardev socket,id=console,path=console.sock,server=off
     -serial chardev:console
     -display none
     -vnc unix:vnc.sock

@@ -1,0 +1,346 @@
+//! Real QEMUs under emulation: what a [`Machine`] promises of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dryrack::event::{Emitter, Event, Kind, Known};
+use dryrack::host::process::Spawner;
+use dryrack::lab::{
+    AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, Lab, Network, Nic, NicModel, Node,
+    Pace, Place, Seed, Start, Upstream,
+};
+use dryrack::machine::{Machine, PowerError, PowerOff, StartError, State};
+use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
+use dryrack::plan::{Accel, FirmwareFile, HostFacts, MachinePlan, Qemu, Step, plan};
+
+fn node() -> Node {
+    let nic = Nic {
+        name: NicName::new("lan").unwrap(),
+        network: NetworkName::new("lan").unwrap(),
+        mac: "52:54:00:12:34:56".parse().unwrap(),
+        address: None,
+        model: NicModel::Virtio,
+        rom: true,
+        link_up: false,
+    };
+    Node {
+        name: NodeName::new("node1").unwrap(),
+        firmware: Firmware::Bios,
+        machine: Chipset::Q35,
+        cpus: 1,
+        memory: Bytes::mebi(256),
+        nics: vec![nic],
+        disks: Vec::new(),
+        boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
+        profile: None,
+        start: Start::WithLab,
+        pace: Pace::Fast,
+        uuid: uuid::Uuid::from_u128(0x1234),
+        serial: "S1".to_owned(),
+        asset: "A1".to_owned(),
+        seed: Seed::None,
+    }
+}
+
+fn disk(name: &str, bus: Bus) -> Disk {
+    let name = DiskName::new(name).unwrap();
+    Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None }
+}
+
+fn lab(node: Node) -> Lab {
+    let lan = Network {
+        name: NetworkName::new("lan").unwrap(),
+        address: "10.9.0.1/24".parse().unwrap(),
+        mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
+        mtu: 1500,
+        nat: false,
+        dhcp: Dhcp::Off,
+        dns: Dns { domain: "local".to_owned(), records: BTreeMap::new(), upstream: Upstream::None },
+    };
+    Lab {
+        name: LabName::new("test").unwrap(),
+        file: "/lab.toml".into(),
+        folder: "/".into(),
+        place: Place::Private,
+        accel: AccelChoice::Tcg,
+        networks: BTreeMap::from([(lan.name.clone(), lan)]),
+        profiles: BTreeMap::new(),
+        nodes: BTreeMap::from([(node.name.clone(), node)]),
+        publish: Vec::new(),
+        expectations: BTreeMap::new(),
+    }
+}
+
+fn facts() -> HostFacts {
+    let ovmf = |code: &str, secure: bool| FirmwareFile {
+        code: format!("/usr/share/OVMF/OVMF_CODE_4M{code}.fd").into(),
+        variables: format!("/usr/share/OVMF/OVMF_VARS_4M{code}.fd").into(),
+        secure_boot: secure,
+        enrolled_keys: secure,
+        requires_smm: secure,
+        machines: vec!["pc-q35-*".to_owned()],
+    };
+    HostFacts {
+        root: false,
+        cpus: 2,
+        free_memory: Bytes::mebi(8192),
+        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 0) }),
+        firmware: vec![ovmf(".ms", true), ovmf("", false)],
+        accel: Accel::Tcg,
+        pasta: None,
+        nft: Some("/usr/sbin/nft".into()),
+        qemu_img: Some("/usr/bin/qemu-img".into()),
+        ip_forward: false,
+        subnets: Vec::new(),
+        resolvers: Vec::new(),
+        forward_drops: Vec::new(),
+        built: Vec::new(),
+    }
+}
+
+/// Plans one machine, its NICs plugged into nothing, so that no TAP is needed.
+fn machine_plan(node: Node) -> MachinePlan {
+    let steps = plan(&lab(node), &facts()).unwrap().steps;
+    let machine = steps.into_iter().find_map(|step| match step {
+        Step::Machine(machine) => Some(*machine),
+        _ => None,
+    });
+    let mut machine = machine.expect("the lab has one node");
+    for argument in &mut machine.argv {
+        if let Some(rest) = argument.strip_prefix("tap,id=") {
+            let id = rest.split(',').next().unwrap();
+            *argument = format!("hubport,id={id},hubid=0");
+        }
+    }
+    machine
+}
+
+/// A machine in a folder of its own, with everything that happened to it.
+struct Bench {
+    folder: tempfile::TempDir,
+    spawner: Spawner,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, spawner: Spawner::start().unwrap(), events: Arc::default() }
+    }
+
+    fn emitter(&self) -> Emitter {
+        let events = Arc::clone(&self.events);
+        let begin = Instant::now();
+        let clock = move || dryrack::event::Instant {
+            at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
+        Emitter::new(clock, move |event| events.lock().unwrap().push(event))
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn start(&self, plan: &MachinePlan) -> Result<Machine, StartError> {
+        Machine::start(plan, self.path().to_owned(), &self.spawner, self.emitter()).await
+    }
+
+    fn happened(&self) -> Vec<Known> {
+        let known = |event: &Event| match &event.kind {
+            Kind::Known(known) => Some(known.clone()),
+            Kind::Unknown { .. } => None,
+        };
+        self.events.lock().unwrap().iter().filter_map(known).collect()
+    }
+
+    /// Waits until something happened, and returns it.
+    async fn until(&self, what: &str, matches: impl Fn(&Known) -> bool) -> Known {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(found) = self.happened().into_iter().find(&matches) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waited 60 s for {what}, saw {:#?}", self.happened());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn until_line(&self, text: &str) {
+        self.until(text, |known| matches!(known, Known::ConsoleLine { text: line } if line.contains(text))).await;
+    }
+
+    fn names(&self) -> Vec<String> {
+        let name = |known: &Known| match known {
+            Known::ConsoleLine { .. } => None,
+            known => Some(serde_json::to_value(known).unwrap()["kind"].as_str().unwrap().to_owned()),
+        };
+        self.happened().iter().filter_map(name).collect()
+    }
+}
+
+/// Returns the QEMU that runs in a folder.
+fn qemu_in(folder: &Path) -> Option<i32> {
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let at = std::fs::read_link(entry.path().join("cwd")).ok()?;
+        let comm = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+        (at == folder && comm.starts_with("qemu")).then_some(pid)
+    })
+}
+
+fn qemu_img(folder: &Path, name: &str) {
+    let status = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", &format!("{name}.qcow2"), "1G"])
+        .current_dir(folder)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn a_machine_lives() {
+    let bench = Bench::new();
+    let machine = bench.start(&machine_plan(node())).await.unwrap();
+    assert_eq!(machine.state().await, State::Ready);
+    assert_eq!(bench.names(), [""; 0]);
+    let mut console = machine.console();
+
+    machine.power_on().await.unwrap();
+    bench.until_line("SeaBIOS (version").await;
+    assert_eq!(machine.state().await, State::Running);
+    let first = console.output.recv().await.unwrap();
+    assert!(!first.is_empty());
+
+    let png = machine.screenshot().await.unwrap();
+    assert!(png.starts_with(b"\x89PNG\r\n"));
+    let left: Vec<_> = std::fs::read_dir(bench.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("screen")), "{left:?}");
+
+    let lan = NicName::new("lan").unwrap();
+    machine.set_link(&lan, true).await.unwrap();
+    machine.set_link(&lan, false).await.unwrap();
+    let wan = NicName::new("wan").unwrap();
+    assert!(matches!(machine.set_link(&wan, true).await, Err(PowerError::NoSuchNic { .. })));
+    machine.nmi().await.unwrap();
+    let devices = machine.devices().await.unwrap();
+    assert!(devices.iter().any(|device| device.id == "nic-lan" && device.vendor == 0x1af4), "{devices:?}");
+    assert_eq!(machine.blocks().await.unwrap(), []);
+
+    machine.reset().await.unwrap();
+    bench.until("the reset", |known| matches!(known, Known::Reset { why } if why == "power")).await;
+
+    machine.power_off(PowerOff::Hard).await.unwrap();
+    assert_eq!(machine.state().await, State::Off);
+    assert_eq!(qemu_in(bench.path()), None);
+    machine.power_off(PowerOff::Hard).await.unwrap();
+    assert!(matches!(machine.reset().await, Err(PowerError::Off { .. })));
+    assert!(matches!(machine.screenshot().await, Err(PowerError::Off { .. })));
+
+    machine.power_on().await.unwrap();
+    bench.until("the second life", |known| matches!(known, Known::PoweredOff { why } if why == "power")).await;
+    assert_eq!(machine.state().await, State::Running);
+    machine.stop().await;
+    let names = bench.names();
+    assert_eq!(
+        names,
+        ["powered-on", "link-set", "link-set", "reset", "powered-off", "powered-on", "powered-off"],
+        "{:#?}",
+        bench.happened()
+    );
+    assert!(std::fs::metadata(bench.path().join("console.log")).unwrap().len() > 100);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_killed_died() {
+    let bench = Bench::new();
+    let machine = bench.start(&machine_plan(node())).await.unwrap();
+    machine.power_on().await.unwrap();
+    let pid = qemu_in(bench.path()).expect("it runs");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let died = bench.until("its death", |known| matches!(known, Known::MachineDied { .. })).await;
+    let Known::MachineDied { status, stderr } = died else { unreachable!() };
+    assert_eq!(status, "killed by signal 9 (SIGKILL)");
+    assert!(stderr.len() < 5, "{stderr:?}");
+    assert_eq!(machine.state().await, State::Off);
+}
+
+#[tokio::test]
+async fn a_machine_that_cannot_start_says_why() {
+    let bench = Bench::new();
+    let mut plan = machine_plan(Node { disks: vec![disk("root", Bus::Virtio)], ..node() });
+    let error = bench.start(&plan).await.err().expect("its disk is missing");
+    let text = error.to_string();
+    assert!(text.starts_with("QEMU for `node1` ended at once, exit code 1\n"), "{text}");
+    assert!(text.contains("root.qcow2"), "{text}");
+    assert_eq!(qemu_in(bench.path()), None);
+
+    plan.program = "/no/qemu".into();
+    let error = bench.start(&plan).await.err().expect("there is no such program");
+    assert_eq!(error.to_string(), "cannot start `/no/qemu`");
+    assert_eq!(bench.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_machine_without_a_handle_is_gone() {
+    let bench = Bench::new();
+    let machine = bench.start(&machine_plan(node())).await.unwrap();
+    let clone = machine.clone();
+    drop(machine);
+    assert!(qemu_in(bench.path()).is_some());
+    drop(clone);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while qemu_in(bench.path()).is_some() {
+        assert!(Instant::now() < deadline, "QEMU is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_machine_starts() {
+    let disks = || {
+        vec![
+            disk("a", Bus::Virtio),
+            disk("b", Bus::Sata),
+            disk("c", Bus::Scsi),
+            disk("d", Bus::Nvme),
+        ]
+    };
+    let models =
+        [NicModel::Virtio, NicModel::E1000, NicModel::E1000e, NicModel::Rtl8139, NicModel::Vmxnet3];
+    let nics = || -> Vec<Nic> {
+        let nic = |(index, model): (usize, &NicModel)| Nic {
+            name: NicName::new(&format!("n{index}")).unwrap(),
+            mac: Mac([0x52, 0x54, 0, 0, 1, u8::try_from(index).unwrap()]),
+            model: *model,
+            ..node().nics[0].clone()
+        };
+        models.iter().enumerate().map(nic).collect()
+    };
+    let seed = Seed::NoCloud { user_data: None, users: Vec::new() };
+    for (firmware, machine, boot) in [
+        (Firmware::Bios, Chipset::Q35, node().boot),
+        (Firmware::Bios, Chipset::Pc, node().boot),
+        (Firmware::Uefi, Chipset::Q35, Boot::Nvram),
+        (Firmware::UefiSecure, Chipset::Q35, node().boot),
+    ] {
+        let bench = Bench::new();
+        for disk in disks() {
+            qemu_img(bench.path(), disk.name.as_str());
+        }
+        std::fs::write(bench.path().join("seed.img"), [0; 4096]).unwrap();
+        std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", bench.path().join("vars.fd")).unwrap();
+        let node = Node { firmware, machine, boot, disks: disks(), nics: nics(), seed: seed.clone(), ..node() };
+        let machine = bench.start(&machine_plan(node)).await.unwrap();
+        let names: Vec<String> =
+            machine.blocks().await.unwrap().into_iter().map(|block| block.device).collect();
+        for disk in ["disk-a", "disk-b", "disk-c", "disk-d", "seed"] {
+            assert!(names.iter().any(|name| name == disk), "{firmware:?} {names:?}");
+        }
+        machine.stop().await;
+        assert_eq!(bench.names(), [""; 0]);
+    }
+}
