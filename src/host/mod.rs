@@ -5,6 +5,7 @@
 
 mod sys;
 
+pub mod facts;
 pub mod netlink;
 pub mod nft;
 pub mod place;
