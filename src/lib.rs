@@ -1,5 +1,10 @@
 //! Dryrack rehearses bare metal.
 
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "tests wait on the clock and start what they test against")
+)]
+
 pub mod diag;
 pub mod event;
 pub mod name;

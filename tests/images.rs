@@ -3,6 +3,8 @@
 //! `DRYRACK_CACHE` names a cache to share; without it one below the target folder is used,
 //! so that packages are downloaded once.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,5 +1,7 @@
 //! Real QEMUs under emulation: what a [`Machine`] promises of them.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +11,8 @@ use std::time::{Duration, Instant};
 use dryrack::event::{Emitter, Event, Kind, Known};
 use dryrack::host::process::Spawner;
 use dryrack::lab::{
-    AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, Lab, Network, Nic, NicModel, Node,
-    Pace, Place, Seed, Start, Upstream,
+    AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, Lab, Network, Nic, NicModel,
+    Node, Pace, Place, Seed, Start, Upstream,
 };
 use dryrack::machine::{Machine, PowerError, PowerOff, StartError, State};
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
@@ -170,7 +172,8 @@ impl Bench {
     }
 
     async fn until_line(&self, text: &str) {
-        self.until(text, |known| matches!(known, Known::ConsoleLine { text: line } if line.contains(text))).await;
+        self.until(text, |known| matches!(known, Known::ConsoleLine { text: line } if line.contains(text)))
+            .await;
     }
 
     fn names(&self) -> Vec<String> {
@@ -217,7 +220,8 @@ async fn a_machine_lives() {
 
     let png = machine.screenshot().await.unwrap();
     assert!(png.starts_with(b"\x89PNG\r\n"));
-    let left: Vec<_> = std::fs::read_dir(bench.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(bench.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("screen")), "{left:?}");
 
     let lan = NicName::new("lan").unwrap();
@@ -241,7 +245,9 @@ async fn a_machine_lives() {
     assert!(matches!(machine.screenshot().await, Err(PowerError::Off { .. })));
 
     machine.power_on().await.unwrap();
-    bench.until("the second life", |known| matches!(known, Known::PoweredOff { why } if why == "power")).await;
+    bench
+        .until("the second life", |known| matches!(known, Known::PoweredOff { why } if why == "power"))
+        .await;
     assert_eq!(machine.state().await, State::Running);
     machine.stop().await;
     let names = bench.names();
@@ -301,16 +307,9 @@ async fn a_machine_without_a_handle_is_gone() {
 
 #[tokio::test]
 async fn every_kind_of_machine_starts() {
-    let disks = || {
-        vec![
-            disk("a", Bus::Virtio),
-            disk("b", Bus::Sata),
-            disk("c", Bus::Scsi),
-            disk("d", Bus::Nvme),
-        ]
-    };
-    let models =
-        [NicModel::Virtio, NicModel::E1000, NicModel::E1000e, NicModel::Rtl8139, NicModel::Vmxnet3];
+    let disks =
+        || vec![disk("a", Bus::Virtio), disk("b", Bus::Sata), disk("c", Bus::Scsi), disk("d", Bus::Nvme)];
+    let models = [NicModel::Virtio, NicModel::E1000, NicModel::E1000e, NicModel::Rtl8139, NicModel::Vmxnet3];
     let nics = || -> Vec<Nic> {
         let nic = |(index, model): (usize, &NicModel)| Nic {
             name: NicName::new(&format!("n{index}")).unwrap(),
@@ -333,7 +332,8 @@ async fn every_kind_of_machine_starts() {
         }
         std::fs::write(bench.path().join("seed.img"), [0; 4096]).unwrap();
         std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", bench.path().join("vars.fd")).unwrap();
-        let node = Node { firmware, machine, boot, disks: disks(), nics: nics(), seed: seed.clone(), ..node() };
+        let node =
+            Node { firmware, machine, boot, disks: disks(), nics: nics(), seed: seed.clone(), ..node() };
         let machine = bench.start(&machine_plan(node)).await.unwrap();
         let names: Vec<String> =
             machine.blocks().await.unwrap().into_iter().map(|block| block.device).collect();

@@ -1,8 +1,9 @@
 //! Reads a tree into the types of the lab file, reports what does not fit, and goes on.
 //!
 //! A serde deserializer with three habits of its own: a problem is reported
-//! where it is found and the field that holds it becomes [`Field::Bad`]; unknown
-//! keys are reported and passed over; a [`Located`] value learns its place.
+//! where it is found and the field that holds it becomes
+//! [`Field::Bad`](super::value::Field::Bad); unknown keys are reported and passed over; a
+//! [`Located`](super::value::Located) value learns its place.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -139,8 +139,7 @@ impl Netlink {
             .ok_or_else(|| NetlinkError::new("put a TAP on", &plan.bridge, Errno::ENODEV.into()))?;
         sys::make_tap(&plan.interface).map_err(|source| NetlinkError::new("make TAP", name, source))?;
         let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
-        let dress =
-            LinkUnspec::new_with_index(index).alias(plan.alias.as_str()).mtu(plan.mtu.into()).build();
+        let dress = LinkUnspec::new_with_index(index).alias(plan.alias.as_str()).mtu(plan.mtu.into()).build();
         self.set(dress, "set MTU and alias of", name).await?;
         self.no_automatic_address(index, name).await?;
         let join = LinkUnspec::new_with_index(index).controller(bridge).up().build();

@@ -48,7 +48,8 @@ pub async fn remove(table: &str) -> Result<(), NftError> {
     // Adding first makes the deletion succeed whether or not the table exists.
     let table = json!({"table": {"family": "ip", "name": table}});
     let batch = json!({"nftables": [{"add": table}, {"delete": table}]});
-    let what = || format!("remove nftables table `ip {}`", table["table"]["name"].as_str().unwrap_or_default());
+    let what =
+        || format!("remove nftables table `ip {}`", table["table"]["name"].as_str().unwrap_or_default());
     run(&["-j", "-f", "-"], &batch.to_string()).await.map(drop).map_err(failed(what))
 }
 
@@ -120,12 +121,9 @@ fn ruleset(plan: &FirewallPlan) -> Value {
             "type": kind, "hook": hook, "prio": priority, "policy": "accept",
         }}})
     };
-    let rule = |chain: &str, expr: Value| {
-        json!({"add": {"rule": {"family": family, "table": table, "chain": chain, "expr": expr}}})
-    };
-    let interface = |key: &str, operator: &str, name: &str| {
-        matches(json!({"meta": {"key": key}}), operator, json!(name))
-    };
+    let rule = |chain: &str, expr: Value| json!({"add": {"rule": {"family": family, "table": table, "chain": chain, "expr": expr}}});
+    let interface =
+        |key: &str, operator: &str, name: &str| matches(json!({"meta": {"key": key}}), operator, json!(name));
 
     let mut batch = vec![
         json!({"add": own}),

@@ -29,17 +29,18 @@ const TAIL_LINES: usize = 40;
 const TAIL_LINE_BYTES: usize = 2000;
 
 /// Prepares to run a program.
+#[expect(clippy::disallowed_methods, reason = "this is the place that the others are sent to")]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
 /// Looks a program up as a shell would, and in the places that a normal user's `PATH` often lacks.
+#[expect(clippy::disallowed_methods, reason = "looked up as a shell would, which is where PATH leads")]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
-    let usable = |file: &PathBuf| {
-        file.is_file() && nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok()
-    };
+    let usable =
+        |file: &PathBuf| file.is_file() && nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok();
     std::env::split_paths(&path)
         .chain(usual)
         .filter(|folder| folder.is_absolute())

@@ -2,7 +2,10 @@
 //!
 //! Every function here is small, does one thing and says why it is sound. What
 //! `nix` offers safely is taken from there instead.
-#![expect(unsafe_code, reason = "clone, ioctl and pre_exec have no safe wrapper; each block below gives its proof")]
+#![expect(
+    unsafe_code,
+    reason = "clone, ioctl and pre_exec have no safe wrapper; each block below gives its proof"
+)]
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
@@ -47,6 +50,10 @@ pub(crate) struct Exec {
 
 impl Exec {
     /// Prepares a program that gets `fds` as its descriptors 0, 1, 2, … and the environment of this process.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a program inherits the environment whole; nothing is read from it"
+    )]
     pub(crate) fn new(program: &OsStr, args: &[&OsStr], fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
         let text = |of: &OsStr| CString::new(of.as_bytes()).map_err(io::Error::other);
         let args = args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?;
@@ -105,10 +112,7 @@ pub(crate) fn clone_exec(flags: CloneFlags, exec: &Exec) -> io::Result<Gated> {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: this is the child of a `fork`, and it calls nothing that could return here.
         0 => unsafe { run_child(exec, wait.as_raw_fd(), gate.as_raw_fd()) },
-        pid => Ok(Gated {
-            pid: Pid::from_raw(pid as libc::pid_t),
-            gate: File::from(gate),
-        }),
+        pid => Ok(Gated { pid: Pid::from_raw(pid as libc::pid_t), gate: File::from(gate) }),
     }
 }
 

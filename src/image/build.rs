@@ -20,6 +20,7 @@ use crate::name::ImageName;
 /// Lines `name version architecture` of what a script installed by itself, for the record.
 const INSTALLED: &str = "packages.txt";
 
+#[expect(clippy::disallowed_methods, reason = "the record of an image says when it was built")]
 pub(super) fn build(
     cache: &Path,
     image: &ImageName,

@@ -1,25 +1,17 @@
-//! Child processes of a build: started here, and only here.
+//! Child processes of a build: run to their end here, and only here.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use super::error::BuildError;
+use crate::host::process::find_program;
 
-/// Prepares a child process.
-pub(super) fn command(program: &str) -> Command {
-    Command::new(program)
-}
+pub(super) use crate::host::process::command;
 
 /// Tells whether the host has a program, also where a user's PATH leaves sbin out.
 pub(super) fn has(program: &str) -> bool {
-    let found = command("sh")
-        .args(["-c", "PATH=$PATH:/usr/sbin:/sbin command -v \"$0\"", program])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    found.is_ok_and(|status| status.success())
+    find_program(program).is_some()
 }
 
 /// Runs a child to its end and returns what it printed.

@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn colours_titles_and_charsets_leave_no_trace() {
-        let text = b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b]0;title\x07\x1b(Bsshd\x1b[K\r\n\x1bP+q\x1b\\done\n";
+        let text =
+            b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b]0;title\x07\x1b(Bsshd\x1b[K\r\n\x1bP+q\x1b\\done\n";
         assert_snapshot!(check(text), @r"
         [  OK  ] Started sshd
         done

@@ -95,7 +95,8 @@ impl Session {
         spec.stderr_log = Some(folder.join("qemu.log"));
         let mut child = spawner.spawn(spec).await.map_err(StartError::Spawn)?;
         let up = {
-            let connect = std::pin::pin!(tokio::time::timeout(PATIENCE, accept(qmp_listener, console_listener)));
+            let connect =
+                std::pin::pin!(tokio::time::timeout(PATIENCE, accept(qmp_listener, console_listener)));
             let end = std::pin::pin!(child.wait());
             match select(connect, end).await {
                 Either::Left((up, _)) => Ok(up),
@@ -314,12 +315,12 @@ impl Life {
         let disk = device.map_or(node, |device| device.strip_prefix("disk-").unwrap_or(device));
         let operation = event.text("operation").unwrap_or("access");
         let why = event.text("reason").unwrap_or("no reason given");
-        let mut detail = format!("disk `{disk}`: {operation} failed: {why}");
+        let detail = format!("disk `{disk}`: {operation} failed: {why}");
         if event.flag("nospace")
             && let Ok(system) = nix::sys::statvfs::statvfs(&self.folder)
         {
             let free = Bytes(system.blocks_available() * system.fragment_size());
-            detail += &format!("; the host has {free} free in {}", self.folder.display());
+            return format!("{detail}; the host has {free} free in {}", self.folder.display());
         }
         detail
     }

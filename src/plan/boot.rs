@@ -56,13 +56,13 @@ fn script(profile: &Profile, server: Ipv4Addr) -> String {
     let names: Vec<String> = (0..profile.initrd.len()).map(|index| format!("initrd{index}")).collect();
     let mut script = format!("#!ipxe\nkernel {base}/kernel");
     for name in &names {
-        script += &format!(" initrd={name}");
+        script.extend([" initrd=", name]);
     }
     for argument in &profile.args {
-        script += &format!(" {argument}");
+        script.extend([" ", argument]);
     }
     for name in &names {
-        script += &format!("\ninitrd --name {name} {base}/{name}");
+        script.extend(["\ninitrd --name ", name, " ", &base, "/", name]);
     }
     script + "\nboot\n"
 }
@@ -144,9 +144,13 @@ fn seed_texts(node: &Node) -> BTreeMap<String, String> {
 fn user_data_for(users: &[String]) -> String {
     let mut text = "#cloud-config\nusers:\n  - default\n".to_owned();
     for user in users {
-        text += &format!(
-            "  - name: {user}\n    shell: /bin/bash\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    ssh_authorized_keys:\n      - {SSH_KEY}\n"
-        );
+        text.extend([
+            "  - name: ",
+            user,
+            "\n    shell: /bin/bash\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    ssh_authorized_keys:\n      - ",
+            SSH_KEY,
+            "\n",
+        ]);
     }
     text
 }

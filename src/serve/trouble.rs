@@ -22,6 +22,10 @@ impl<'a> Trouble<'a> {
     }
 
     /// Tells of a failed receive, and rests.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a socket that keeps failing would otherwise keep a core busy"
+    )]
     pub(super) async fn pause(&mut self, error: &io::Error) {
         self.tell(error);
         tokio::time::sleep(REST).await;

@@ -44,6 +44,7 @@ struct Target {
 /// Returns the folders that descriptors are in, the weakest first.
 ///
 /// Those of a QEMU that is installed elsewhere (`/usr/local`, `/nix/store/…`) come before the documented three.
+#[expect(clippy::disallowed_methods, reason = "QEMU looks for descriptors where these variables say")]
 pub(super) fn folders(qemu: Option<&Path>) -> Vec<PathBuf> {
     let own = qemu.and_then(super::prefix).map(|prefix| prefix.join("share/qemu/firmware"));
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

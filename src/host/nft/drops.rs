@@ -19,7 +19,9 @@ pub(super) fn forward_drops(listed: &Value) -> Vec<ForwardDrop> {
         .map(|chain| {
             let beside = |name: &str| {
                 chains.iter().any(|other| {
-                    other["name"] == name && other["family"] == chain["family"] && other["table"] == chain["table"]
+                    other["name"] == name
+                        && other["family"] == chain["family"]
+                        && other["table"] == chain["table"]
                 })
             };
             let (owner, user_chain) = owner(chain, beside);
@@ -114,6 +116,9 @@ mod tests {
             chain("ip", "filter", "ufw-user-forward", None, None),
         ]});
         let found = forward_drops(&listed);
-        assert_eq!((found[0].owner.as_str(), found[0].user_chain.as_deref()), ("ufw", Some("ufw-user-forward")));
+        assert_eq!(
+            (found[0].owner.as_str(), found[0].user_chain.as_deref()),
+            ("ufw", Some("ufw-user-forward"))
+        );
     }
 }

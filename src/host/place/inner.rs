@@ -111,11 +111,16 @@ fn enter(
 }
 
 /// Waits until pasta has configured the way out, woken by the kernel's own notices.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the deadline of a wait for the kernel's own notices, before any director"
+)]
 fn await_way_out(way_out: &WayOut) -> Result<(), PlaceError> {
     let what = format!("cannot wait for the way out `{}`", way_out.interface);
     let fails = |e: Errno| PlaceError::new(what.clone(), e.into());
-    let notices = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
-        .map_err(fails)?;
+    let notices =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
+            .map_err(fails)?;
     // RTMGRP_LINK, RTMGRP_IPV4_IFADDR and RTMGRP_IPV4_ROUTE.
     let groups = 0x1 | 0x10 | 0x40;
     bind(notices.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(fails)?;

@@ -55,8 +55,7 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Place
     let what = "cannot start `dryrack @join`";
     let mut join = command(OURSELVES);
     join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?).args(argv);
-    let setup =
-        ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
+    let setup = ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
     let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
     let mut child = started.map_err(failed(what))?;
     drop(join);
@@ -144,7 +143,9 @@ fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: O
         // Our parent lives in another PID namespace, where `getppid` does not see it: its word shows that it lived on.
         File::from(ready).read_exact(&mut [0]).map_err(failed(what))?;
         look_like(caller)?;
-        std::env::set_current_dir(folder).or_else(|_| std::env::set_current_dir("/")).map_err(failed("cannot change folder"))
+        std::env::set_current_dir(folder)
+            .or_else(|_| std::env::set_current_dir("/"))
+            .map_err(failed("cannot change folder"))
     };
     if let Err(error) = prepare() {
         return error;

@@ -30,7 +30,8 @@ fn publish(address: SocketAddr) -> Result<TcpListener, PlaceError> {
             }
             _ => None,
         };
-        let error = PlaceError::new(format!("cannot publish port {} on {}", address.port(), address.ip()), source);
+        let error =
+            PlaceError::new(format!("cannot publish port {} on {}", address.port(), address.ip()), source);
         match hint {
             Some(hint) => error.with_hint(hint),
             None => error,
@@ -42,8 +43,9 @@ fn publish(address: SocketAddr) -> Result<TcpListener, PlaceError> {
 pub(super) fn control(path: &Path) -> Result<OwnedFd, PlaceError> {
     let what = format!("cannot listen on the control socket {}", path.display());
     let address = UnixAddr::new(path).map_err(|e| {
-        PlaceError::new(what.clone(), e.into())
-            .with_hint("a socket's path ends at 107 bytes; set DRYRACK_RUNTIME or XDG_RUNTIME_DIR to a shorter folder")
+        PlaceError::new(what.clone(), e.into()).with_hint(
+            "a socket's path ends at 107 bytes; set DRYRACK_RUNTIME or XDG_RUNTIME_DIR to a shorter folder",
+        )
     })?;
     match UnixStream::connect(path) {
         Ok(_) => {

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn files_name_the_lab_and_nobody_else() {
-        let hosts = hosts_text("desk", &["10.0.2.2".parse().map(|a| (a, "node1 node1.local".into())).unwrap()]);
+        let hosts =
+            hosts_text("desk", &["10.0.2.2".parse().map(|a| (a, "node1 node1.local".into())).unwrap()]);
         let resolv = resolv_text(Some(Ipv4Addr::new(10, 0, 2, 1)), &["local".into(), "rack".into()]);
         let switch = switch_text("passwd: files\nhosts:  files resolve [!UNAVAIL=return] dns\n");
         insta::assert_snapshot!(format!("{hosts}--\n{resolv}--\n{switch}"), @r"

@@ -74,7 +74,8 @@ impl Orders {
         let (reader, writer) = pipe()?;
         let text = serde_json::to_vec(&self).map_err(io::Error::from);
         // A handful of paths fits into a pipe's 64 KiB, so this does not wait for a reader.
-        text.and_then(|text| File::from(writer).write_all(&text)).map_err(failed("cannot hand on the orders"))?;
+        text.and_then(|text| File::from(writer).write_all(&text))
+            .map_err(failed("cannot hand on the orders"))?;
         Ok(reader)
     }
 

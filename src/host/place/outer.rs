@@ -124,12 +124,19 @@ impl Outer {
         })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the outer half has no director: it is there for when that one hangs"
+    )]
     fn run(mut self) -> u8 {
         let mut deadline: Option<Instant> = None;
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                note(&format_args!("the supervisor did not end within {} ms; it is killed", GRACE.as_millis()));
+                note(&format_args!(
+                    "the supervisor did not end within {} ms; it is killed",
+                    GRACE.as_millis()
+                ));
                 return INTERRUPTED;
             }
             let Woken { report, signal, lost } = self.wait(left);
@@ -254,7 +261,9 @@ impl Proc {
             Ok(()) => true,
             // Containers cover parts of /proc, and then the kernel shows nobody a whole one.
             Err(error) => {
-                note(&format_args!("cannot mount a /proc of the lab's own, the host's stays visible: {error}"));
+                note(&format_args!(
+                    "cannot mount a /proc of the lab's own, the host's stays visible: {error}"
+                ));
                 false
             }
         };
@@ -305,7 +314,8 @@ fn start_pasta(program: &Path, way_out: &WayOut, inner: i32) -> Result<Pid, Plac
         .and_then(|()| pasta.spawn())
         .map_err(failed(format!("cannot start {}", program.display())))
         .and_then(|child| {
-            let pid = i32::try_from(child.id()).map_err(|e| failed("cannot start pasta")(io::Error::other(e)));
+            let pid =
+                i32::try_from(child.id()).map_err(|e| failed("cannot start pasta")(io::Error::other(e)));
             Ok(Pid::from_raw(pid?))
         })
 }

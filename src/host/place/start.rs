@@ -50,7 +50,8 @@ pub fn start_private(request: &PlaceRequest) -> Result<PlaceHandle, PlaceError> 
     let standard = [nowhere.as_fd(), log.as_fd(), log.as_fd()];
     let fds: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
     let args = [OsStr::new("dryrack"), OsStr::new("@outer"), run_dir.as_os_str()];
-    let exec = Exec::new(OsStr::new(OURSELVES), &args, &fds).map_err(failed("cannot prepare the outer half"))?;
+    let exec =
+        Exec::new(OsStr::new(OURSELVES), &args, &fds).map_err(failed("cannot prepare the outer half"))?;
 
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let child = sys::clone_exec(flags, &exec.in_new_session()).map_err(no_namespaces)?;
@@ -67,7 +68,8 @@ pub fn start_host(request: &PlaceRequest) -> Result<PlaceHandle, PlaceError> {
     let mut supervisor = command(OURSELVES);
     supervisor.arg0("dryrack").arg("@supervisor").arg(&run_dir);
     supervisor.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed(what))?).stderr(log);
-    let setup = ChildSetup { session: true, fds: (slot::ORDERS..).zip(fds).collect(), ..ChildSetup::default() };
+    let setup =
+        ChildSetup { session: true, fds: (slot::ORDERS..).zip(fds).collect(), ..ChildSetup::default() };
     let started = sys::set_up_child(&mut supervisor, setup).and_then(|()| supervisor.spawn());
     let child = started.map_err(failed(what))?;
     // Its copies of the descriptors would keep the report from ending when the supervisor dies.
@@ -155,9 +157,8 @@ pub(super) fn null() -> Result<OwnedFd, PlaceError> {
 ///
 /// Root hands on every id that it has; anybody else becomes 0 there and is the only user.
 pub(super) fn map_ids(child: Pid) -> Result<(), PlaceError> {
-    let write = |file: &str, text: &str| {
-        fs::write(format!("/proc/{child}/{file}"), text).map_err(no_namespaces)
-    };
+    let write =
+        |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text).map_err(no_namespaces);
     if nix::unistd::geteuid().is_root() {
         for file in ["uid_map", "gid_map"] {
             let ours = fs::read_to_string(format!("/proc/self/{file}")).map_err(no_namespaces)?;
@@ -189,7 +190,9 @@ pub(super) fn no_namespaces(source: io::Error) -> PlaceError {
              `dryrack doctor` says which and how to allow them"
         }
         Some(Errno::ENOSPC) => "the limit on namespaces is reached: raise `sysctl user.max_user_namespaces`",
-        Some(Errno::EINVAL | Errno::ENOSYS) => "this kernel was built without user, PID or network namespaces",
+        Some(Errno::EINVAL | Errno::ENOSYS) => {
+            "this kernel was built without user, PID or network namespaces"
+        }
         _ => "`dryrack doctor` tries namespaces step by step",
     };
     PlaceError::new("cannot make namespaces for a private place", source).with_hint(hint)

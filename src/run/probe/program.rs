@@ -48,6 +48,7 @@ pub(super) struct KeyFile {
 
 impl KeyFile {
     /// Finds the file of a secret, or makes one at `copy` that nobody else can read, as `ssh` insists.
+    #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
     pub(super) fn of(secret: &Secret, copy: PathBuf) -> Result<Self, String> {
         if let Secret::File(path) = secret
             && fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0)
