@@ -1,1 +1,201 @@
-//! report.
+//! How a run turned out: the report, and its forms for people and programs.
+//!
+//! Must never look anything up: a report is made of what a run has seen, and every
+//! form of it is made of the report alone.
+
+pub mod exit;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Stage;
+use crate::expect::Verdict;
+use crate::name::{LabName, NodeName};
+use crate::observe::{NodeView, Sighting};
+use crate::plan::Accel;
+
+/// The version of the format of `report.json`.
+pub const SCHEMA: u32 = 1;
+
+/// How a run turned out: `report.json` in the run's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// The run.
+    pub run: String,
+    /// The lab.
+    pub lab: LabName,
+    /// The lab's file.
+    pub file: PathBuf,
+    /// What its machines ran under.
+    pub accel: Accel,
+    /// Wall-clock time of nanosecond 0.
+    pub started: Timestamp,
+    /// When it ended, in nanoseconds since its start.
+    pub ended: u64,
+    /// Its exit code, one of [`exit`].
+    pub exit: u8,
+    /// How each expectation turned out.
+    pub verdicts: Vec<Verdict>,
+    /// How each node fared.
+    pub nodes: BTreeMap<NodeName, NodeReport>,
+    /// What went wrong with the run itself.
+    pub faults: Vec<Fault>,
+    /// What was left behind.
+    pub leaks: Vec<Leak>,
+    /// Versions and digests of everything that took part.
+    pub parts: BTreeMap<String, String>,
+}
+
+/// How a node fared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// How far it had come when the lab was taken down.
+    pub stage: Stage,
+    /// How often its firmware began.
+    pub boots: u32,
+    /// The address that it was last leased by us.
+    pub address: Option<IpAddr>,
+    /// Every stage it came to and when, in nanoseconds since the run's start.
+    pub timeline: Vec<(Stage, u64)>,
+    /// What was last seen of it.
+    #[serde(deserialize_with = "sighting")]
+    pub last: Option<Sighting>,
+}
+
+fn sighting<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Sighting>, D::Error> {
+    #[derive(Deserialize)]
+    struct Seen {
+        at: u64,
+        what: String,
+    }
+    Ok(Option::<Seen>::deserialize(from)?.map(|Seen { at, what }| Sighting { at, what }))
+}
+
+impl From<&NodeView> for NodeReport {
+    fn from(view: &NodeView) -> Self {
+        Self {
+            stage: view.stage,
+            boots: view.boots,
+            address: view.address,
+            timeline: view.timeline.clone(),
+            last: view.last.clone(),
+        }
+    }
+}
+
+/// Whose problem a fault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// The lab's: its file asks for what cannot be, or a machine of it failed.
+    Lab,
+    /// The host's: it lacks something, or refused something.
+    Host,
+    /// Ours: a bug.
+    Ours,
+}
+
+/// Something that went wrong with the run itself: a step that failed, a crash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Whose problem it is.
+    pub whose: Whose,
+    /// What went wrong, on what.
+    pub what: String,
+    /// Why, and why that.
+    pub causes: Vec<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Fault {
+    /// Makes a fault of an error and all that caused it.
+    pub fn new(whose: Whose, error: &dyn Error, hint: Option<String>) -> Self {
+        let what = error.to_string();
+        let mut causes: Vec<String> = Vec::new();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            // A transparent error repeats its source.
+            if causes.last().unwrap_or(&what) != &words {
+                causes.push(words);
+            }
+            next = cause.source();
+        }
+        Self { whose, what, causes, hint }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+/// Something that was left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leak {
+    /// What.
+    pub what: String,
+    /// Why it could not be taken away.
+    pub why: String,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+/// Why a text is not a report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is not JSON, or not a report.
+    #[error("this is not a report")]
+    NoReport(#[source] serde_json::Error),
+    /// It was written in another format.
+    #[error("the report is in format {found}, this version of dryrack reads format {SCHEMA}")]
+    OtherSchema {
+        /// The format of the text.
+        found: u32,
+    },
+}
+
+impl Report {
+    /// Returns the report as JSON, as it lies in the run's folder.
+    pub fn to_json(&self) -> String {
+        let text =
+            serde_json::to_string_pretty(self).expect("a report has only texts, numbers and texts as keys");
+        text + "\n"
+    }
+
+    /// Reads a report back from JSON.
+    pub fn from_json(text: &[u8]) -> Result<Self, ReadError> {
+        /// What every format shares.
+        #[derive(Deserialize)]
+        struct Any {
+            schema: u32,
+        }
+        let Any { schema } = serde_json::from_slice(text).map_err(ReadError::NoReport)?;
+        if schema != SCHEMA {
+            return Err(ReadError::OtherSchema { found: schema });
+        }
+        serde_json::from_slice(text).map_err(ReadError::NoReport)
+    }
+
+    /// Tells whether every expectation was met. One that could still have been decided counts as missed.
+    pub fn is_met(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.outcome.is_met())
+    }
+}

@@ -1,0 +1,48 @@
+//! Exit codes: how a run turned out, in one number.
+
+/// Every expectation was met.
+pub const MET: u8 = 0;
+/// An expectation was missed, also because a machine died on the way.
+pub const MISSED: u8 = 1;
+/// The lab file or the command line is wrong.
+pub const WRONG: u8 = 2;
+/// This host cannot run the lab.
+pub const UNFIT: u8 = 3;
+/// Something was left behind.
+pub const LEFT: u8 = 4;
+/// A bug of ours.
+pub const BUG: u8 = 70;
+/// Somebody interrupted it.
+pub const INTERRUPTED: u8 = 130;
+
+/// From the one that matters most.
+const ORDER: [u8; 6] = [BUG, WRONG, UNFIT, LEFT, MISSED, INTERRUPTED];
+
+/// Returns the code that matters most; [`MET`] if there is none. A code that is none of ours counts as a bug.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let rank = |code: &u8| match ORDER.iter().position(|known| known == code) {
+        Some(at) => at,
+        None if *code == MET => ORDER.len(),
+        None => 0,
+    };
+    let best = codes.into_iter().map(|code| rank(&code)).min();
+    best.and_then(|rank| ORDER.get(rank)).copied().unwrap_or(MET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matters_most_wins() {
+        assert_eq!(worst([]), MET);
+        assert_eq!(worst([MET, MET]), MET);
+        assert_eq!(worst([MISSED, LEFT]), LEFT);
+        assert_eq!(worst([LEFT, UNFIT, MISSED]), UNFIT);
+        assert_eq!(worst([UNFIT, WRONG]), WRONG);
+        assert_eq!(worst([WRONG, BUG, MET]), BUG);
+        assert_eq!(worst([INTERRUPTED, MET]), INTERRUPTED);
+        assert_eq!(worst([INTERRUPTED, MISSED]), MISSED);
+        assert_eq!(worst([101, MISSED]), BUG);
+    }
+}
