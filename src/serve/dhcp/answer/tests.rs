@@ -1,1 +1,613 @@
+use dhcproto::{Decodable, Decoder};
+use proptest::prelude::*;
 
+use super::*;
+use crate::name::{IfName, NetworkName, NodeName};
+use crate::plan::{BootPlan, DnsPlan};
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// Netboots, has the address 10.0.0.11.
+const FAST: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+/// Netboots with the waits of metal, has no address of its own.
+const REAL: Mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
+/// Boots from its disk, has an address within the pool.
+const DISK: Mac = Mac([0x52, 0x54, 0, 0, 0, 3]);
+/// Nobody of the lab.
+const STRANGER: Mac = Mac([0x02, 0, 0, 0, 0, 9]);
+
+const DISCOVER: u8 = 1;
+const REQUEST: u8 = 3;
+const DECLINE: u8 = 4;
+const RELEASE: u8 = 7;
+const INFORM: u8 = 8;
+
+fn plan() -> ServicePlan {
+    let host = |name: &str, mac: Mac, address: Option<[u8; 4]>, netboots: bool, cut_waits: bool| HostPlan {
+        node: NodeName::new(name).unwrap(),
+        mac,
+        address: address.map(Ipv4Addr::from),
+        boot: netboots.then(|| BootPlan {
+            script: format!("http://{SERVER}/boot/{name}.ipxe"),
+            bios: "ipxe/undionly.kpxe".to_owned(),
+            uefi: "ipxe/snponly.efi".to_owned(),
+        }),
+        cut_waits,
+    };
+    ServicePlan {
+        network: NetworkName::new("lan").unwrap(),
+        interface: IfName::new("br0").unwrap(),
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        address: "10.0.0.1/24".parse().unwrap(),
+        link_local: Mac([2, 0, 0, 0, 0, 1]).link_local(),
+        mtu: 1500,
+        hosts: vec![
+            host("fast", FAST, Some([10, 0, 0, 11]), true, true),
+            host("real", REAL, None, true, false),
+            host("disk", DISK, Some([10, 0, 0, 31]), false, true),
+        ],
+        dhcp: Some(DhcpPlan {
+            authoritative: true,
+            pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
+            lease_seconds: 3600,
+            router: Some(SERVER),
+            nameserver: SERVER,
+            domain: "lab.test".to_owned(),
+        }),
+        dns: DnsPlan {
+            domain: "lab.test".to_owned(),
+            records: BTreeMap::new(),
+            reverse: Vec::new(),
+            upstream: Vec::new(),
+        },
+        files: BTreeMap::new(),
+        texts: BTreeMap::new(),
+    }
+}
+
+fn without_pool() -> ServicePlan {
+    let mut plan = plan();
+    plan.dhcp.as_mut().unwrap().pool = None;
+    plan
+}
+
+fn proxy() -> ServicePlan {
+    let mut plan = without_pool();
+    plan.dhcp.as_mut().unwrap().authoritative = false;
+    plan
+}
+
+/// A request as a client writes it.
+#[derive(Clone)]
+struct Ask {
+    mac: Mac,
+    broadcast: bool,
+    ciaddr: [u8; 4],
+    giaddr: [u8; 4],
+    /// Options as they stand in the packet.
+    options: Vec<u8>,
+}
+
+fn ask(mac: Mac, kind: u8) -> Ask {
+    bootp(mac).with(53, &[kind])
+}
+
+fn bootp(mac: Mac) -> Ask {
+    Ask { mac, broadcast: false, ciaddr: [0; 4], giaddr: [0; 4], options: Vec::new() }
+}
+
+impl Ask {
+    fn with(mut self, code: u8, value: &[u8]) -> Self {
+        self.options.extend([code, u8::try_from(value.len()).unwrap()]);
+        self.options.extend(value);
+        self
+    }
+
+    fn wanting(self, address: [u8; 4]) -> Self {
+        self.with(50, &address)
+    }
+
+    fn choosing(self, server: Ipv4Addr) -> Self {
+        self.with(54, &server.octets())
+    }
+
+    fn packet(&self) -> Vec<u8> {
+        let mut packet = vec![0; 240];
+        packet[..4].copy_from_slice(&[1, 1, 6, 0]);
+        packet[4..8].copy_from_slice(&0xdead_beef_u32.to_be_bytes());
+        packet[10] = if self.broadcast { 0x80 } else { 0 };
+        packet[12..16].copy_from_slice(&self.ciaddr);
+        packet[24..28].copy_from_slice(&self.giaddr);
+        packet[28..34].copy_from_slice(&self.mac.0);
+        packet[236..240].copy_from_slice(&[99, 130, 83, 99]);
+        packet.extend(&self.options);
+        packet.push(255);
+        packet
+    }
+}
+
+/// A server with what it remembers.
+struct Desk {
+    server: Server,
+    state: State,
+    now: u64,
+    arrival: Arrival,
+}
+
+impl Desk {
+    fn of(plan: &ServicePlan) -> Self {
+        let server = Server::new(plan).unwrap();
+        Self { server, state: State::default(), now: 100, arrival: Arrival::Server }
+    }
+
+    /// Answers a request as it comes off the wire, and remembers what the answer changes.
+    fn answer(&mut self, ask: &Ask) -> Decision {
+        let request = Request::decode(&ask.packet()).expect("a request");
+        let decision = answer(&self.server, &self.state, &request, self.arrival, self.now);
+        self.state.apply(decision.change);
+        decision
+    }
+
+    /// The answer as one line: reply, address, where to; who asked and why; the boot file.
+    fn line(&mut self, ask: &Ask) -> String {
+        let decision = self.answer(ask);
+        let rule = format!("[{}: {}]", decision.client, decision.rule);
+        let Some(reply) = &decision.reply else { return format!("- {rule}") };
+        let to = match reply.to {
+            Destination::Broadcast => "all".to_owned(),
+            Destination::Hardware(address) => format!("the hardware address and {address}"),
+            Destination::Address(address) => address.to_string(),
+            Destination::Source => "the sender".to_owned(),
+        };
+        let kind = super::super::wire::kind_name(reply.kind);
+        let file = decision.boot_file.map(|file| format!(" {file}")).unwrap_or_default();
+        format!("{kind} {} to {to} {rule}{file}", reply.yiaddr)
+    }
+
+    /// The options of the answer as they stand in the packet, one a line.
+    fn options(&mut self, ask: &Ask) -> String {
+        let packet = self.answer(ask).reply.expect("a reply").encode().unwrap();
+        let mut lines = Vec::new();
+        let mut rest = &packet[240..];
+        while rest[0] != 255 {
+            let (value, tail) = rest[2..].split_at(usize::from(rest[1]));
+            let text = value.iter().all(u8::is_ascii_graphic) && value.len() > 3;
+            let value = match (text, value.len()) {
+                (true, _) => String::from_utf8(value.to_vec()).unwrap(),
+                (false, 4) => value.iter().map(u8::to_string).collect::<Vec<_>>().join("."),
+                (false, _) => format!("{value:?}"),
+            };
+            lines.push(format!("{} {value}", rest[0]));
+            rest = tail;
+        }
+        lines.join("\n")
+    }
+
+    fn has_option(&mut self, ask: &Ask, line: &str) -> bool {
+        self.options(ask).lines().any(|option| option == line)
+    }
+}
+
+fn check(plan: &ServicePlan, ask: &Ask) -> String {
+    Desk::of(plan).line(ask)
+}
+
+fn firmware(mac: Mac, architecture: u8) -> Ask {
+    let class = format!("PXEClient:Arch:{architecture:05}:UNDI:003001");
+    ask(mac, DISCOVER).with(60, class.as_bytes()).with(93, &[0, architecture])
+}
+
+fn ipxe(mac: Mac) -> Ask {
+    ask(mac, DISCOVER).with(60, b"PXEClient:Arch:00000:UNDI:002001").with(93, &[0, 0]).with(77, b"iPXE")
+}
+
+#[test]
+fn a_reservation_is_offered_whole() {
+    let mut desk = Desk::of(&plan());
+    let firmware = firmware(FAST, 0).with(97, &[0; 17]);
+    insta::assert_snapshot!(desk.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe");
+    insta::assert_snapshot!(desk.options(&firmware), @r"
+    53 [2]
+    54 10.0.0.1
+    51 0.0.14.16
+    58 0.0.7.8
+    59 0.0.12.78
+    1 255.255.255.0
+    28 10.0.0.255
+    3 10.0.0.1
+    6 10.0.0.1
+    12 fast
+    15 lab.test
+    26 [5, 220]
+    60 PXEClient
+    43 6.1.8.255
+    66 10.0.0.1
+    67 ipxe/undionly.kpxe
+    97 [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    ");
+    // Clients that read only the header find server and file there.
+    let packet = desk.answer(&firmware).reply.unwrap().encode().unwrap();
+    assert_eq!(packet[4..8], 0xdead_beef_u32.to_be_bytes(), "the transaction");
+    assert_eq!(packet[16..24], [10, 0, 0, 11, 10, 0, 0, 1], "yiaddr, siaddr");
+    assert!(packet[44..].starts_with(b"10.0.0.1\0"), "sname");
+    assert!(packet[108..].starts_with(b"ipxe/undionly.kpxe\0"), "file");
+    assert!(packet.len() >= 300, "{} bytes: BOOTP relays drop shorter ones", packet.len());
+}
+
+#[test]
+fn each_client_is_told_its_boot_file() {
+    let plan = plan();
+    let http = |architecture: u8| {
+        let class = format!("HTTPClient:Arch:{architecture:05}:UNDI:003000");
+        ask(FAST, DISCOVER).with(60, class.as_bytes()).with(93, &[0, architecture])
+    };
+    let table = [
+        ("BIOS", firmware(FAST, 0)),
+        ("BIOS, no option 93", ask(FAST, DISCOVER).with(60, b"PXEClient:Arch:00000:UNDI:002001")),
+        ("BIOS, plain class", ask(FAST, DISCOVER).with(60, b"PXEClient")),
+        ("UEFI x86-64", firmware(FAST, 7)),
+        ("UEFI byte code", firmware(FAST, 9)),
+        ("UEFI, no option 93", ask(FAST, DISCOVER).with(60, b"PXEClient:Arch:00007:UNDI:003001")),
+        ("UEFI, several", ask(FAST, DISCOVER).with(60, b"PXEClient").with(93, &[0, 7, 0, 16])),
+        ("UEFI x86", firmware(FAST, 6)),
+        ("UEFI arm64", firmware(FAST, 11)),
+        ("HTTP boot", http(16)),
+        ("iPXE", ipxe(FAST)),
+        ("iPXE, RFC 3004", ask(FAST, DISCOVER).with(77, b"\x04iPXE")),
+        ("iPXE, second class", ask(FAST, DISCOVER).with(77, b"\x03abc\x04iPXE")),
+        ("iPXE by its options", firmware(FAST, 7).with(175, &[177, 5, 1, 26, 244, 16, 0])),
+        ("another class", firmware(FAST, 0).with(77, b"\x05iPXE2")),
+        ("operating system", ask(FAST, DISCOVER).with(60, b"udhcp 1.35.0")),
+        ("disk boots: firmware", firmware(DISK, 7)),
+        ("disk boots: iPXE", ipxe(DISK)),
+        ("a stranger's firmware", firmware(STRANGER, 7)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    BIOS                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
+    BIOS, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
+    BIOS, plain class      offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
+    UEFI x86-64            offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
+    UEFI byte code         offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
+    UEFI, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
+    UEFI, several          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
+    UEFI x86               offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no loader for architecture 6]
+    UEFI arm64             offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no loader for architecture 11]
+    HTTP boot              offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no loader over HTTP]
+    iPXE                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
+    iPXE, RFC 3004         offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
+    iPXE, second class     offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
+    iPXE by its options    offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
+    another class          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
+    operating system       offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    disk boots: firmware   offer 10.0.0.31 to the hardware address and 10.0.0.31 [firmware: reserved, not netbooted]
+    disk boots: iPXE       offer 10.0.0.31 to the hardware address and 10.0.0.31 [ipxe: reserved, not netbooted]
+    a stranger's firmware  offer 10.0.0.30 to the hardware address and 10.0.0.30 [firmware: pool, not netbooted]
+    ");
+}
+
+#[test]
+fn options_in_overloaded_fields_count() {
+    let mut packet = ask(FAST, DISCOVER).with(52, &[3]).packet();
+    packet[108..115].copy_from_slice(&[77, 4, b'i', b'P', b'X', b'E', 255]);
+    packet[44..50].copy_from_slice(&[50, 4, 10, 0, 0, 33]);
+    let request = Request::decode(&packet).unwrap();
+    assert_eq!(Client::of(&request), Client::Ipxe);
+    assert_eq!(request.requested, Some(Ipv4Addr::new(10, 0, 0, 33)));
+    // Option 52 itself says which fields: without it they are text.
+    packet[245] = 0;
+    assert_eq!(Client::of(&Request::decode(&packet).unwrap()), Client::Os);
+}
+
+#[test]
+fn only_ipxe_of_a_fast_node_is_told_not_to_wait() {
+    let no_wait = "175 [176, 1, 1]";
+    let mut desk = Desk::of(&plan());
+    assert!(desk.has_option(&ipxe(FAST), no_wait));
+    assert!(desk.has_option(&ipxe(DISK), no_wait), "its iPXE ROM waits too");
+    for (who, ask) in
+        [("at real pace", ipxe(REAL)), ("unknown", ipxe(STRANGER)), ("no iPXE", firmware(FAST, 7))]
+    {
+        assert!(!desk.options(&ask).contains("175 "), "{who}: {}", desk.options(&ask));
+    }
+    // The boot file is the same at either pace.
+    assert!(desk.has_option(&ipxe(REAL), "67 http://10.0.0.1/boot/real.ipxe"));
+}
+
+#[test]
+fn the_pool_lends_what_is_free() {
+    let mut desk = Desk::of(&plan());
+    let mac = |last| Mac([2, 0, 0, 0, 0, last]);
+    let mut lines = Vec::new();
+    let mut say = |what: &str, line: String| lines.push(format!("{what:24} {line}"));
+    say("the lowest", desk.line(&ask(mac(1), DISCOVER)));
+    say("the same again", desk.line(&ask(mac(1), DISCOVER)));
+    say("taken", desk.line(&ask(mac(1), REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)));
+    say("not a reserved one", desk.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 31])));
+    say("as it wishes", desk.line(&ask(mac(3), DISCOVER).wanting([10, 0, 0, 33])));
+    say("a wish outside the pool", desk.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 99])));
+    say("used up", desk.line(&ask(mac(4), DISCOVER)));
+    desk.now += OFFER;
+    say("an offer that ran out", desk.line(&ask(mac(4), DISCOVER)));
+    say("whose it was gets others", desk.line(&ask(mac(2), DISCOVER)));
+    say("lent ones stay", desk.line(&ask(mac(5), DISCOVER)));
+    desk.now += 3600;
+    say("a lease that ran out", desk.line(&ask(mac(5), DISCOVER)));
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    the lowest               offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    the same again           offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    taken                    ack 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    not a reserved one       offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    as it wishes             offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
+    a wish outside the pool  offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    used up                  - [os: the pool is used up]
+    an offer that ran out    offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    whose it was gets others offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
+    lent ones stay           - [os: the pool is used up]
+    a lease that ran out     offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    ");
+}
+
+#[test]
+fn a_request_is_for_one_address() {
+    let plan = plan();
+    let other = Ipv4Addr::new(10, 0, 0, 2);
+    let renewing = |mac, ciaddr| Ask { ciaddr, ..ask(mac, REQUEST) };
+    let table = [
+        ("selecting", ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(SERVER)),
+        ("init-reboot", ask(FAST, REQUEST).wanting([10, 0, 0, 11])),
+        ("renewing", renewing(FAST, [10, 0, 0, 11])),
+        ("the address of before", ask(FAST, REQUEST).wanting([192, 168, 1, 5])),
+        ("renewing a wrong one", renewing(FAST, [10, 0, 0, 77])),
+        ("no address", ask(FAST, REQUEST).choosing(SERVER)),
+        ("another server", ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(other)),
+        ("a stranger, from the pool", ask(STRANGER, REQUEST).wanting([10, 0, 0, 33])),
+        ("a stranger, reserved", ask(STRANGER, REQUEST).wanting([10, 0, 0, 31])),
+        ("the server's own", ask(STRANGER, REQUEST).wanting([10, 0, 0, 1])),
+        ("by a relay", Ask { giaddr: [10, 9, 0, 1], ..ask(FAST, REQUEST).wanting([10, 0, 0, 11]) }),
+        ("a server's message", ask(FAST, 2)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:26} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    selecting                  ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    init-reboot                ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    renewing                   ack 10.0.0.11 to 10.0.0.11 [os: reserved]
+    the address of before      nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    renewing a wrong one       nak 0.0.0.0 to all [os: 10.0.0.77 is not this client's address, 10.0.0.11 is]
+    no address                 - [os: it names no address]
+    another server             - [os: the client chose another server]
+    a stranger, from the pool  ack 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
+    a stranger, reserved       nak 0.0.0.0 to all [os: 10.0.0.31 is not this client's address, 10.0.0.30 is]
+    the server's own           nak 0.0.0.0 to all [os: 10.0.0.1 is not this client's address, 10.0.0.30 is]
+    by a relay                 - [os: it came by a relay]
+    a server's message         - [os: servers do not get this message]
+    ");
+}
+
+#[test]
+fn strangers_get_nothing_without_a_pool() {
+    let plan = without_pool();
+    let request = ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]);
+    let table = [
+        ("discover", ask(STRANGER, DISCOVER)),
+        ("a node without address", ask(REAL, DISCOVER)),
+        ("somebody else's client", request.clone()),
+        ("it chose us", request.choosing(SERVER)),
+        ("reserved all the same", ask(FAST, DISCOVER)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    discover               - [os: the MAC address is nobody's and the network has no pool]
+    a node without address - [os: the node has no address here and the network no pool]
+    somebody else's client - [os: the MAC address is nobody's and the network has no pool]
+    it chose us            nak 0.0.0.0 to all [os: the MAC address is nobody's and the network has no pool]
+    reserved all the same  offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+}
+
+#[test]
+fn no_is_said_to_all_and_alone() {
+    let mut desk = Desk::of(&plan());
+    let wrong = ask(FAST, REQUEST).wanting([192, 168, 1, 5]);
+    let reply = desk.answer(&wrong).reply.unwrap();
+    assert!(reply.flags.broadcast());
+    assert_eq!(desk.options(&wrong), "53 [6]\n54 10.0.0.1");
+}
+
+#[test]
+fn replies_go_where_the_client_hears_them() {
+    let plan = plan();
+    let mut deaf = ask(FAST, DISCOVER);
+    assert_eq!(Desk::of(&plan).answer(&deaf).reply.unwrap().to, Destination::Hardware([10, 0, 0, 11].into()));
+    deaf.broadcast = true;
+    let reply = Desk::of(&plan).answer(&deaf).reply.unwrap();
+    assert_eq!(reply.to, Destination::Broadcast);
+    assert_eq!(reply.encode().unwrap()[10..12], [0x80, 0], "the flag is repeated");
+    let using = Ask { ciaddr: [10, 0, 0, 11], broadcast: true, ..ask(FAST, REQUEST) };
+    let reply = Desk::of(&plan).answer(&using).reply.unwrap();
+    assert_eq!(reply.to, Destination::Address([10, 0, 0, 11].into()), "it has an address already");
+    assert_eq!(reply.encode().unwrap()[12..16], [10, 0, 0, 11], "ciaddr");
+}
+
+#[test]
+fn an_address_comes_back() {
+    let mut desk = Desk::of(&plan());
+    let lent = Ipv4Addr::new(10, 0, 0, 30);
+    let take = |desk: &mut Desk, mac| {
+        let line = desk.line(&ask(mac, REQUEST).wanting(lent.octets()).choosing(SERVER));
+        assert!(line.starts_with("ack 10.0.0.30"), "{line}");
+    };
+    take(&mut desk, STRANGER);
+    let release = Ask { ciaddr: lent.octets(), ..ask(STRANGER, RELEASE) };
+    assert_eq!(desk.line(&release), "- [os: released]");
+    assert_eq!(desk.line(&release), "- [os: nothing to release]");
+    take(&mut desk, REAL);
+
+    let decline = |mac| ask(mac, DECLINE).wanting(lent.octets()).choosing(SERVER);
+    let line = desk.line(&decline(STRANGER));
+    assert_eq!(line, "- [os: it declines an address that it was not given from the pool]");
+    assert_eq!(desk.state.of(REAL), Some(lent), "nobody takes an address from another");
+    let line = desk.line(&decline(REAL));
+    assert_eq!(line, "- [os: the address is in use by somebody else and set aside]");
+    assert!(desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
+    desk.now += SET_ASIDE;
+    assert!(desk.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.30"));
+
+    // Who takes another server's offer frees ours.
+    let other = Ipv4Addr::new(10, 0, 0, 2);
+    let line = desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
+    assert_eq!(line, "- [os: the client chose another server]");
+    assert_eq!(desk.state.of(STRANGER), None);
+}
+
+#[test]
+fn a_lease_survives_a_new_discover() {
+    let mut desk = Desk::of(&plan());
+    let request = ask(STRANGER, REQUEST).wanting([10, 0, 0, 33]).choosing(SERVER);
+    assert!(desk.line(&request).starts_with("ack 10.0.0.33"));
+    // It restarts, is offered the same, and never takes it: the lease runs on.
+    assert!(desk.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.33"));
+    desk.now += OFFER;
+    assert!(!desk.state.is_free_for([10, 0, 0, 33].into(), REAL, desk.now));
+}
+
+#[test]
+fn an_inform_is_told_everything_but_a_lease() {
+    let mut desk = Desk::of(&plan());
+    let inform = Ask { ciaddr: [10, 0, 0, 200], ..ask(STRANGER, INFORM) };
+    insta::assert_snapshot!(desk.line(&inform), @"ack 0.0.0.0 to 10.0.0.200 [os: inform]");
+    insta::assert_snapshot!(desk.options(&inform), @r"
+    53 [5]
+    54 10.0.0.1
+    1 255.255.255.0
+    28 10.0.0.255
+    3 10.0.0.1
+    6 10.0.0.1
+    15 lab.test
+    26 [5, 220]
+    ");
+    assert_eq!(desk.line(&ask(STRANGER, INFORM)), "- [os: it names no address]");
+}
+
+#[test]
+fn bootp_needs_a_reservation() {
+    let mut desk = Desk::of(&plan());
+    assert_eq!(
+        desk.line(&bootp(FAST)),
+        "bootp 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]"
+    );
+    assert!(!desk.options(&bootp(FAST)).contains("53 "), "a BOOTP reply has no message type");
+    assert_eq!(desk.line(&bootp(STRANGER)), "- [os: BOOTP clients need a reservation]");
+}
+
+#[test]
+fn a_proxy_gives_boot_files_and_no_address() {
+    let mut desk = Desk::of(&proxy());
+    let request = |mac| firmware(mac, 7).with(53, &[REQUEST]);
+    let mut lines = Vec::new();
+    let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
+    say("firmware", desk.line(&firmware(FAST, 7)));
+    say("iPXE", desk.line(&ipxe(FAST)));
+    say("operating system", desk.line(&ask(FAST, DISCOVER)));
+    say("not netbooted", desk.line(&firmware(DISK, 7)));
+    say("a stranger", desk.line(&firmware(STRANGER, 7)));
+    say("a request on 67", desk.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])));
+    desk.arrival = Arrival::Proxy;
+    say("a request on 4011", desk.line(&ask(FAST, REQUEST).with(60, b"PXEClient:Arch:00007")));
+    say("a stranger on 4011", desk.line(&request(STRANGER)));
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    firmware             offer 0.0.0.0 to all [firmware: proxy, loader for x86-64 UEFI] ipxe/snponly.efi
+    iPXE                 offer 0.0.0.0 to all [ipxe: proxy, script for iPXE] http://10.0.0.1/boot/fast.ipxe
+    operating system     - [os: no boot file for this client]
+    not netbooted        - [firmware: no boot file for this client]
+    a stranger           - [firmware: no boot file for this client]
+    a request on 67      - [os: another server gives addresses here]
+    a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, loader for x86-64 UEFI] ipxe/snponly.efi
+    a stranger on 4011   - [firmware: no boot file for this client]
+    ");
+    desk.arrival = Arrival::Server;
+    insta::assert_snapshot!(desk.options(&firmware(FAST, 7)), @r"
+    53 [2]
+    54 10.0.0.1
+    60 PXEClient
+    43 6.1.8.255
+    66 10.0.0.1
+    67 ipxe/snponly.efi
+    ");
+}
+
+#[test]
+fn a_network_without_dhcp_has_no_server() {
+    assert!(Server::new(&ServicePlan { dhcp: None, ..plan() }).is_none());
+}
+
+#[test]
+fn packets_of_others_are_no_requests() {
+    let good = ask(FAST, DISCOVER).packet();
+    let with = |at: usize, byte: u8| {
+        let mut packet = good.clone();
+        packet[at] = byte;
+        Request::decode(&packet)
+    };
+    assert!(with(0, 1).is_some());
+    assert_eq!(with(0, 2), None, "a reply");
+    assert_eq!(with(1, 6), None, "not Ethernet");
+    assert_eq!(with(2, 255), None, "dhcproto would slice by this length");
+    assert_eq!(with(28, 0x53), None, "a group address");
+    assert_eq!(Request::decode(&good[..239]), None, "cut short");
+    // Without the magic cookie nothing after the header is an option.
+    assert_eq!(with(236, 0).unwrap().kind, None);
+}
+
+/// Lengths on which dhcproto's decoder asserts in debug builds, or stops without a word.
+#[test]
+fn an_option_that_is_broken_costs_itself_only() {
+    for (code, value) in
+        [(80, &b"x"[..]), (81, b"a"), (94, b""), (94, b"12345"), (12, b"\xff\xfe"), (50, b"abc")]
+    {
+        let ask = Ask { options: Vec::new(), ..ask(FAST, DISCOVER) }.with(code, value).with(53, &[DISCOVER]);
+        assert!(check(&plan(), &ask).starts_with("offer 10.0.0.11"), "option {code}");
+    }
+    // Long options come in pieces (RFC 3396), a type of the wrong length is none.
+    let ask = bootp(FAST).with(77, b"iP").with(77, b"XE").with(53, &[1, 1]);
+    let request = Request::decode(&ask.packet()).unwrap();
+    assert_eq!(Client::of(&request), Client::Ipxe);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_packet_ends_the_service(
+        options in proptest::collection::vec(any::<u8>(), 0..200),
+        header in proptest::collection::vec(any::<u8>(), 240),
+        cut in 0..500_usize,
+        like in any::<bool>(),
+        mac in prop_oneof![Just(FAST), Just(REAL), Just(STRANGER)],
+        authoritative in any::<bool>(),
+    ) {
+        let mut packet = header;
+        if like {
+            let ask = Ask { options: Vec::new(), ..ask(mac, DISCOVER) };
+            packet = ask.packet();
+            packet.truncate(240);
+        }
+        packet.extend(options);
+        packet.truncate(cut.max(if like { 240 } else { 0 }));
+        if let Some(request) = Request::decode(&packet) {
+            let mut desk = Desk::of(&if authoritative { plan() } else { proxy() });
+            for arrival in [Arrival::Server, Arrival::Proxy] {
+                let decision = answer(&desk.server, &desk.state, &request, arrival, desk.now);
+                desk.state.apply(decision.change);
+                if let Some(reply) = decision.reply {
+                    let sent = reply.encode().unwrap();
+                    let read = dhcproto::v4::Message::decode(&mut Decoder::new(&sent)).unwrap();
+                    prop_assert_eq!(read.xid(), request.xid);
+                }
+            }
+        }
+    }
+}
