@@ -1,13 +1,19 @@
 //! Labs that make sense, and everything that a lab file can get wrong.
 
+mod boot;
+mod expect;
+mod file;
 mod good;
+mod machine;
+mod network;
+mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Lab, Outcome, Surroundings, resolve};
 use crate::config::Source;
-use crate::diag::render;
+use crate::diag::{Diagnostic, render};
 use crate::name::{Bytes, ImageName};
 
 /// The one place that knows how a lab is made from texts.
@@ -38,6 +44,33 @@ profile.tiny.kernel = "image:tiny/kernel"
 node.a.profile = "tiny"
 "#;
 
+/// What people read about a lab.
+fn check(lab: &str) -> String {
+    check_over(lab, &[], &[])
+}
+
+/// What people read about [`BASE`] with more of it.
+fn check_more(more: &str) -> String {
+    check(&format!("{BASE}{more}"))
+}
+
+/// What people read about a lab under overlays and `--set` arguments.
+fn check_over(lab: &str, overlays: &[&str], sets: &[&str]) -> String {
+    let overlays: Vec<_> = overlays.iter().map(|text| Source::new("overlay.toml", *text)).collect();
+    drawn(&outcome(&Source::new("lab.toml", lab), &overlays, sets))
+}
+
+/// What people read about a file that need not be a text.
+fn check_bytes(lab: &[u8]) -> String {
+    drawn(&outcome(&Source::new("lab.toml", lab), &[], &[]))
+}
+
+fn drawn(outcome: &Outcome) -> String {
+    // Every test is one of this, too.
+    assert_eq!(outcome.lab.is_none(), outcome.diagnostics.iter().any(Diagnostic::is_error));
+    render(&outcome.diagnostics, &outcome.sources, false)
+}
+
 /// A lab without a single problem.
 fn lab(text: &str) -> Lab {
     lab_with(text, &[], &[])
@@ -46,7 +79,6 @@ fn lab(text: &str) -> Lab {
 fn lab_with(text: &str, overlays: &[&str], sets: &[&str]) -> Lab {
     let overlays: Vec<_> = overlays.iter().map(|text| Source::new("overlay.toml", *text)).collect();
     let outcome = outcome(&Source::new("lab.toml", text), &overlays, sets);
-    let drawn = render(&outcome.diagnostics, &outcome.sources, false);
-    assert!(outcome.diagnostics.is_empty(), "{drawn}");
+    assert!(outcome.diagnostics.is_empty(), "{}", drawn(&outcome));
     outcome.lab.unwrap()
 }

@@ -1,0 +1,230 @@
+//! What can be wrong with how a node boots.
+
+use insta::assert_snapshot;
+
+use super::{check, check_more};
+
+#[test]
+fn netboot_without_a_profile() {
+    assert_snapshot!(check_more("[node.b]\nmemory = \"1GiB\"\n"), @"
+    error[L301]: `b` boots from the network and nothing is there for it
+     --> lab.toml:5:7
+      |
+    5 | [node.b]
+      |       ^
+      |
+      = help: give it a `profile`, or a disk to boot from
+
+    1 error; for more, run `dryrack explain L301`
+    ");
+}
+
+#[test]
+fn netboot_without_a_profile_by_its_own_order() {
+    assert_snapshot!(check_more("[node.b]\nboot = [\"nic.lan\"]\n"), @r#"
+    error[L301]: `b` boots from the network and nothing is there for it
+     --> lab.toml:6:8
+      |
+    6 | boot = ["nic.lan"]
+      |        ^^^^^^^^^^^
+      |
+      = help: give it a `profile`, or a disk to boot from
+
+    1 error; for more, run `dryrack explain L301`
+    "#);
+}
+
+#[test]
+fn no_profile_is_needed_where_another_server_answers() {
+    assert_snapshot!(check_more("network.out = { address = \"10.1.0.1/24\", dhcp = \"off\" }\nnode.a.nic.lan = {}\nnode.b.nic.out = {}\n"), @"");
+}
+
+#[test]
+fn a_profile_that_is_never_handed_out() {
+    let more = r#"
+[node.b]
+boot = ["disk"]
+profile = "tiny"
+disk.root = { size = "1GiB" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L302]: `b` never boots from the network, so it is never handed this
+     --> lab.toml:8:11
+      |
+    7 | boot = ["disk"]
+      |        -------- its boot order
+    8 | profile = "tiny"
+      |           ^^^^^^
+      |
+      = help: add "network" to its boot order, or take the profile away
+
+    1 error; for more, run `dryrack explain L302`
+    "#);
+}
+
+#[test]
+fn a_bios_without_variables() {
+    assert_snapshot!(check_more("node.a.boot = \"nvram\"\n"), @r#"
+    error[L303]: `a` has a BIOS, which keeps no boot order
+     --> lab.toml:5:15
+      |
+    5 | node.a.boot = "nvram"
+      |               ^^^^^^^
+      |
+      = help: add firmware = "uefi", or write an order such as ["disk", "network"]
+
+    1 error; for more, run `dryrack explain L303`
+    "#);
+}
+
+#[test]
+fn unknown_profiles() {
+    let more = r#"
+node.b.profile = "tyni"
+node.c.profile = "flatcar"
+node.worker = { count = 2, profile = "install" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L304]: there is no profile `tyni`
+     --> lab.toml:6:18
+      |
+    6 | node.b.profile = "tyni"
+      |                  ^^^^^^
+      |
+      = help: there is `tiny`
+
+    error[L304]: there is no profile `flatcar`
+     --> lab.toml:7:18
+      |
+    7 | node.c.profile = "flatcar"
+      |                  ^^^^^^^^^
+      |
+      = help: there is `tiny`
+
+    error[L304]: there is no profile `install`
+     --> lab.toml:8:38
+      |
+    8 | node.worker = { count = 2, profile = "install" }
+      |                                      ^^^^^^^^^
+      |
+      = help: there is `tiny`
+
+    error[L304]: there is no profile `install`
+     --> lab.toml:8:38
+      |
+    8 | node.worker = { count = 2, profile = "install" }
+      |                                      ^^^^^^^^^
+      |
+      = help: there is `tiny`
+
+    4 errors; for more, run `dryrack explain L304`
+    "#);
+}
+
+#[test]
+fn no_profile_at_all() {
+    assert_snapshot!(check("dryrack = 1\nnetwork.lan.address = \"10.0.0.1/24\"\nnode.a.profile = \"tiny\"\n"), @r#"
+    error[L304]: there is no profile `tiny`
+     --> lab.toml:3:18
+      |
+    3 | node.a.profile = "tiny"
+      |                  ^^^^^^
+      |
+      = help: the lab has no profile at all
+
+    1 error; for more, run `dryrack explain L304`
+    "#);
+}
+
+#[test]
+fn unknown_boot_devices() {
+    let more = r#"
+node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
+node.a.disk.root = { size = "1GiB" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L305]: `a` has nothing called `cdrom` to boot from
+     --> lab.toml:6:16
+      |
+    6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
+      |                ^^^^^^^
+      |
+      = help: the choices are `disk`, `network`, `disk.root`
+
+    error[L305]: `a` has nothing called `disk.rot` to boot from
+     --> lab.toml:6:25
+      |
+    6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
+      |                         ^^^^^^^^^^
+      |
+      = help: did you mean "disk.root"?
+
+    error[L305]: `a` has nothing called `nic.wan` to boot from
+     --> lab.toml:6:37
+      |
+    6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
+      |                                     ^^^^^^^^^
+      |
+      = help: the choices are `disk`, `network`, `disk.root`
+
+    error[L305]: `a` has nothing called `net` to boot from
+     --> lab.toml:6:48
+      |
+    6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
+      |                                                ^^^^^
+      |
+      = help: the choices are `disk`, `network`, `disk.root`
+
+    4 errors; for more, run `dryrack explain L305`
+    "#);
+}
+
+#[test]
+fn the_only_nic_can_be_named() {
+    assert_snapshot!(check_more("node.a.boot = [\"nic.lan\"]\n"), @"");
+}
+
+#[test]
+fn an_empty_boot_order() {
+    assert_snapshot!(check_more("node.b.boot = []\n"), @r#"
+    error[L306]: `b` has nothing to boot from
+     --> lab.toml:5:15
+      |
+    5 | node.b.boot = []
+      |               ^^
+      |
+      = help: name something, such as ["disk", "network"]
+
+    1 error; for more, run `dryrack explain L306`
+    "#);
+}
+
+#[test]
+fn no_disk_to_boot_from() {
+    assert_snapshot!(check_more("node.b.boot = [\"disk\"]\n"), @r#"
+    error[L306]: `b` has nothing to boot from
+     --> lab.toml:5:15
+      |
+    5 | node.b.boot = ["disk"]
+      |               ^^^^^^^^
+      |
+      = help: it boots from disk and has none: add disk.root = { size = "10GiB", … }
+
+    1 error; for more, run `dryrack explain L306`
+    "#);
+}
+
+#[test]
+fn no_network_to_boot_from() {
+    assert_snapshot!(check("dryrack = 1\nnode.a = {}\n"), @"
+    error[L306]: `a` has nothing to boot from
+     --> lab.toml:2:6
+      |
+    2 | node.a = {}
+      |      ^
+      |
+      = help: it boots from the network and the lab has none: add [network.lan]
+
+    1 error; for more, run `dryrack explain L306`
+    ");
+}

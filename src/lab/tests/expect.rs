@@ -1,0 +1,376 @@
+//! What can be wrong with expectations.
+
+use insta::assert_snapshot;
+
+use super::{check, check_more};
+
+#[test]
+fn neither_that_nor_never() {
+    assert_snapshot!(check_more("[expect.up]\nwithin = \"5m\"\n"), @r#"
+    error[L401]: this expectation says neither `that` nor `never`
+     --> lab.toml:5:9
+      |
+    5 | [expect.up]
+      |         ^^
+      |
+      = help: say one of them, such as that = { stage = "os" }
+
+    1 error; for more, run `dryrack explain L401`
+    "#);
+}
+
+#[test]
+fn both_that_and_never() {
+    let more = r#"
+[expect.up]
+that = { stage = "os" }
+never = { console = "Kernel panic" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L401]: this expectation has both `that` and `never`
+     --> lab.toml:8:9
+      |
+    8 | never = { console = "Kernel panic" }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: say one of them, such as that = { stage = "os" }
+
+    1 error; for more, run `dryrack explain L401`
+    "#);
+}
+
+#[test]
+fn not_a_regular_expression() {
+    let more = r#"
+expect.a.that.console = "*login:"
+expect.b.that.console = "(debian"
+expect.c.that.http = { body = "[", header = { Server = "{" } }
+expect.d.that.command = { run = "true", output = '\p{nothing}' }
+expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
+expect.f.that.console = '\w{1000}{1000}'
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L402]: this is not a regular expression: repetition operator missing expression
+     --> lab.toml:6:25
+      |
+    6 | expect.a.that.console = "*login:"
+      |                         ^^^^^^^^^
+      |
+      = help: a regular expression matches anywhere in a line: no leading `*` is needed
+
+    error[L402]: this is not a regular expression: unclosed group
+     --> lab.toml:7:25
+      |
+    7 | expect.b.that.console = "(debian"
+      |                         ^^^^^^^^^
+      |
+      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+
+    error[L402]: this is not a regular expression: unclosed character class
+     --> lab.toml:8:31
+      |
+    8 | expect.c.that.http = { body = "[", header = { Server = "{" } }
+      |                               ^^^
+      |
+      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+
+    error[L402]: this is not a regular expression: repetition operator missing expression
+     --> lab.toml:8:56
+      |
+    8 | expect.c.that.http = { body = "[", header = { Server = "{" } }
+      |                                                        ^^^
+      |
+      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+
+    error[L402]: this is not a regular expression: Unicode property not found
+     --> lab.toml:9:50
+      |
+    9 | expect.d.that.command = { run = "true", output = '\p{nothing}' }
+      |                                                  ^^^^^^^^^^^^^
+      |
+      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+
+    error[L402]: this is not a regular expression: look-around, including look-ahead and look-behind, is not supported
+      --> lab.toml:10:61
+       |
+    10 | expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
+       |                                                             ^^^^^^^^^
+       |
+       = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+
+    error[L402]: this is not a regular expression: it would be too large
+      --> lab.toml:11:25
+       |
+    11 | expect.f.that.console = '\w{1000}{1000}'
+       |                         ^^^^^^^^^^^^^^^^
+       |
+       = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+
+    7 errors; for more, run `dryrack explain L402`
+    "#);
+}
+
+#[test]
+fn unknown_expectations() {
+    let more = r#"
+expect.up.that.stage = "os"
+expect.ssh = { after = "upp", that.tcp = 22 }
+expect.http = { after = "kubelet", that = "http" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L403]: there is no expectation `upp`
+     --> lab.toml:7:24
+      |
+    7 | expect.ssh = { after = "upp", that.tcp = 22 }
+      |                        ^^^^^
+      |
+      = help: did you mean `up`?
+
+    error[L403]: there is no expectation `kubelet`
+     --> lab.toml:8:25
+      |
+    8 | expect.http = { after = "kubelet", that = "http" }
+      |                         ^^^^^^^^^
+      |
+      = help: there is `up`, `ssh`, `http`
+
+    2 errors; for more, run `dryrack explain L403`
+    "#);
+}
+
+#[test]
+fn expectations_that_wait_for_each_other() {
+    let more = r#"
+expect.a = { after = "b", that.stage = "os" }
+expect.b = { after = "c", that.stage = "os" }
+expect.c = { after = "a", that.stage = "os" }
+expect.d = { after = "a", that.stage = "os" }
+expect.e = { after = "e", that.stage = "os" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L404]: `a` waits for `b`, which waits for `c`, which waits for `a`
+     --> lab.toml:6:22
+      |
+    6 | expect.a = { after = "b", that.stage = "os" }
+      |                      ^^^
+    7 | expect.b = { after = "c", that.stage = "os" }
+      |                      --- `b` waits
+    8 | expect.c = { after = "a", that.stage = "os" }
+      |                      --- `c` waits
+      |
+      = help: take one `after` away
+
+    error[L404]: `e` waits for itself
+      --> lab.toml:10:22
+       |
+    10 | expect.e = { after = "e", that.stage = "os" }
+       |                      ^^^
+       |
+       = help: take one `after` away
+
+    2 errors; for more, run `dryrack explain L404`
+    "#);
+}
+
+#[test]
+fn after_what_never_happens() {
+    let more = r#"
+expect.no-panic.never.console = "Kernel panic"
+expect.up = { after = "no-panic", that.stage = "os" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L405]: `no-panic` says what must never happen, so there is no moment after it
+     --> lab.toml:7:23
+      |
+    6 | expect.no-panic.never.console = "Kernel panic"
+      |                 ----- never
+    7 | expect.up = { after = "no-panic", that.stage = "os" }
+      |                       ^^^^^^^^^^
+      |
+      = help: name an expectation with `that`
+
+    1 error; for more, run `dryrack explain L405`
+    "#);
+}
+
+#[test]
+fn about_no_node() {
+    assert_snapshot!(check_more("expect.up = { nodes = [], that.stage = \"os\" }\n"), @r#"
+    error[L406]: this expectation is about no node
+     --> lab.toml:5:23
+      |
+    5 | expect.up = { nodes = [], that.stage = "os" }
+      |                       ^^
+      |
+      = help: name nodes in `nodes`, or leave it out for all nodes of a lab that has some
+
+    1 error; for more, run `dryrack explain L406`
+    "#);
+}
+
+#[test]
+fn about_all_nodes_of_none() {
+    let lab = "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/24\"\nexpect.up.that.stage = \"os\"\n";
+    assert_snapshot!(check(lab), @r#"
+    error[L406]: this expectation is about no node
+     --> lab.toml:3:8
+      |
+    3 | expect.up.that.stage = "os"
+      |        ^^
+      |
+      = help: name nodes in `nodes`, or leave it out for all nodes of a lab that has some
+
+    1 error; for more, run `dryrack explain L406`
+    "#);
+}
+
+#[test]
+fn checks_that_never_succeed() {
+    let more = r#"
+expect.a = { within = "0s", that.stage = "os" }
+expect.b.that.tcp = 0
+expect.c.that.http = { port = 0, path = "health", status = 99 }
+expect.d.that.http = { path = "/a b", header = { "Content Type" = "text" } }
+expect.e.that.etcd = { members = 0 }
+expect.f.never.stage = "off"
+expect.g.that.tcp = 70000
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L407]: nothing can happen within no time
+     --> lab.toml:6:23
+      |
+    6 | expect.a = { within = "0s", that.stage = "os" }
+      |                       ^^^^
+      |
+      = help: give it some, such as "90s"
+
+    error[L407]: nothing listens on port 0
+     --> lab.toml:7:21
+      |
+    7 | expect.b.that.tcp = 0
+      |                     ^
+      |
+      = help: between 1 and 65535
+
+    error[L407]: nothing listens on port 0
+     --> lab.toml:8:31
+      |
+    8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
+      |                               ^
+      |
+      = help: between 1 and 65535
+
+    error[L407]: `health` is not the path of a URL
+     --> lab.toml:8:41
+      |
+    8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
+      |                                         ^^^^^^^^
+      |
+      = help: it begins with a slash and holds no blanks: "/health?full=1"
+
+    error[L407]: `/a b` is not the path of a URL
+     --> lab.toml:9:31
+      |
+    9 | expect.d.that.http = { path = "/a b", header = { "Content Type" = "text" } }
+      |                               ^^^^^^
+      |
+      = help: it begins with a slash and holds no blanks: "/health?full=1"
+
+    error[L407]: a cluster has at least one member
+      --> lab.toml:10:34
+       |
+    10 | expect.e.that.etcd = { members = 0 }
+       |                                  ^
+       |
+       = help: leave it out for one on each node
+
+    error[L009]: `tcp` must be a whole number from 0 to 65535, not the number 70000
+      --> lab.toml:12:21
+       |
+    12 | expect.g.that.tcp = 70000
+       |                     ^^^^^
+
+    7 errors; for more, run `dryrack explain L407`
+    "#);
+}
+
+#[test]
+fn settings_without_effect() {
+    let more = r#"
+expect.a = { holds = "5s", never.console = "panic" }
+expect.b = { nodes = ["a"], that.command = "true" }
+expect.c.that.ssh = { user = "root", exit = 1 }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L408]: what must never happen need not hold
+     --> lab.toml:6:22
+      |
+    6 | expect.a = { holds = "5s", never.console = "panic" }
+      |                      ^^^^
+      |
+      = help: leave `holds` out
+
+    error[L408]: a command is run once for the whole lab, not for nodes
+     --> lab.toml:7:22
+      |
+    7 | expect.b = { nodes = ["a"], that.command = "true" }
+      |                      ^^^^^
+      |
+      = help: leave `nodes` out
+
+    error[L408]: without `run`, there is no exit code and no output
+     --> lab.toml:8:45
+      |
+    8 | expect.c.that.ssh = { user = "root", exit = 1 }
+      |                                             ^
+      |
+      = help: add run = "…"
+
+    3 errors; for more, run `dryrack explain L408`
+    "#);
+}
+
+#[test]
+fn secrets_that_are_written_out_are_not_repeated() {
+    let more = r#"
+expect.a.that.ssh = { user = "root", key = { env = "hunter2 is my password" } }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L009]: this is not the name of an environment variable
+     --> lab.toml:6:52
+      |
+    6 | expect.a.that.ssh = { user = "root", key = { env = "hunter2 is my password" } }
+      |                                                    ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: name the variable that holds the secret, such as { env = "RACK1" }
+
+    1 error; for more, run `dryrack explain L009`
+    "#);
+}
+
+#[test]
+fn a_user_that_is_none() {
+    let more = r#"
+expect.a.that.ssh = { user = "-oProxyCommand=evil" }
+node.b = { profile = "tiny", seed.nocloud.users = ["root:x"] }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L009]: `-oProxyCommand=evil` is not the name of a user
+     --> lab.toml:6:30
+      |
+    6 | expect.a.that.ssh = { user = "-oProxyCommand=evil" }
+      |                              ^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: letters, digits, dots, dashes and underscores, at most 32
+
+    error[L009]: `root:x` is not the name of a user
+     --> lab.toml:7:52
+      |
+    7 | node.b = { profile = "tiny", seed.nocloud.users = ["root:x"] }
+      |                                                    ^^^^^^^^
+      |
+      = help: letters, digits, dots, dashes and underscores, at most 32
+
+    2 errors; for more, run `dryrack explain L009`
+    "#);
+}

@@ -1,0 +1,462 @@
+//! What can be wrong with machines: memory, CPUs, disks, serial numbers.
+
+use insta::assert_snapshot;
+
+use super::{check, check_more};
+
+#[test]
+fn too_little_memory_to_boot() {
+    let more = r#"
+node.a.memory = "32MiB"
+node.b = { profile = "tiny", firmware = "uefi", memory = "128MiB" }
+node.c = { profile = "tiny", firmware = "uefi-secure", memory = "255MiB" }
+node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L201]: `a` cannot boot with 32MiB
+     --> lab.toml:6:17
+      |
+    6 | node.a.memory = "32MiB"
+      |                 ^^^^^^^
+      |
+      = help: a BIOS node needs at least 64MiB
+
+    error[L201]: `b` cannot boot with 128MiB
+     --> lab.toml:7:58
+      |
+    7 | node.b = { profile = "tiny", firmware = "uefi", memory = "128MiB" }
+      |                                                          ^^^^^^^^
+      |
+      = help: a UEFI node needs at least 256MiB
+
+    error[L201]: `c` cannot boot with 255MiB
+     --> lab.toml:8:65
+      |
+    8 | node.c = { profile = "tiny", firmware = "uefi-secure", memory = "255MiB" }
+      |                                                                 ^^^^^^^^
+      |
+      = help: a UEFI node needs at least 256MiB
+
+    error[L201]: `worker-1` cannot boot with 1MiB
+     --> lab.toml:9:55
+      |
+    9 | node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
+      |                                                       ^^^^^^
+      |
+      = help: a BIOS node needs at least 64MiB
+
+    error[L201]: `worker-2` cannot boot with 1MiB
+     --> lab.toml:9:55
+      |
+    9 | node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
+      |                                                       ^^^^^^
+      |
+      = help: a BIOS node needs at least 64MiB
+
+    error[L201]: `worker-3` cannot boot with 1MiB
+     --> lab.toml:9:55
+      |
+    9 | node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
+      |                                                       ^^^^^^
+      |
+      = help: a BIOS node needs at least 64MiB
+
+    6 errors; for more, run `dryrack explain L201`
+    "#);
+}
+
+#[test]
+fn more_memory_than_the_host_has_free() {
+    let more = r#"
+node.a.memory = "512MiB"
+node.b = { profile = "tiny", memory = "12GiB" }
+node.c = { profile = "tiny", memory = "4GiB" }
+node.d = { profile = "tiny", memory = "100GiB", start = "manual" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L202]: the 3 nodes that start with the lab need 16GiB, and the host has 16GiB free
+     --> lab.toml:7:39
+      |
+    7 | node.b = { profile = "tiny", memory = "12GiB" }
+      |                                       ^^^^^^^
+      |
+      = help: give nodes less `memory`, or start some by hand with `start = "manual"`
+
+    1 error; for more, run `dryrack explain L202`
+    "#);
+}
+
+#[test]
+fn a_group_with_more_memory_than_the_host_has_free() {
+    assert_snapshot!(check_more("node.worker = { count = 40, profile = \"tiny\" }\n"), @r#"
+    error[L202]: the 41 nodes that start with the lab need 20GiB, and the host has 16GiB free
+     --> lab.toml:4:6
+      |
+    4 | node.a.profile = "tiny"
+      |      ^
+      |
+      = help: give nodes less `memory`, or start some by hand with `start = "manual"`
+
+    1 error; for more, run `dryrack explain L202`
+    "#);
+}
+
+#[test]
+fn one_node_with_more_memory_than_the_host_has() {
+    assert_snapshot!(check_more("node.a.memory = \"17179869183GiB\"\n"), @r#"
+    error[L202]: the 1 nodes that start with the lab need 17179869183GiB, and the host has 16GiB free
+     --> lab.toml:5:17
+      |
+    5 | node.a.memory = "17179869183GiB"
+      |                 ^^^^^^^^^^^^^^^^
+      |
+      = help: give nodes less `memory`, or start some by hand with `start = "manual"`
+
+    1 error; for more, run `dryrack explain L202`
+    "#);
+}
+
+#[test]
+fn cpus_out_of_range() {
+    let more = r#"
+node.a.cpus = 0
+node.b = { profile = "tiny", cpus = 128 }
+node.c = { profile = "tiny", cpus = -1 }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L203]: a node cannot have 0 CPUs
+     --> lab.toml:6:15
+      |
+    6 | node.a.cpus = 0
+      |               ^
+      |
+      = help: between 1 and 64
+
+    error[L203]: a node cannot have 128 CPUs
+     --> lab.toml:7:37
+      |
+    7 | node.b = { profile = "tiny", cpus = 128 }
+      |                                     ^^^
+      |
+      = help: between 1 and 64
+
+    error[L203]: a node cannot have -1 CPUs
+     --> lab.toml:8:37
+      |
+    8 | node.c = { profile = "tiny", cpus = -1 }
+      |                                     ^^
+      |
+      = help: between 1 and 64
+
+    3 errors; for more, run `dryrack explain L203`
+    "#);
+}
+
+#[test]
+fn secure_boot_on_an_old_machine() {
+    assert_snapshot!(check_more("node.a = { firmware = \"uefi-secure\", machine = \"pc\" }\n"), @r#"
+    error[L001]: duplicate key
+     --> lab.toml:5:6
+      |
+    5 | node.a = { firmware = "uefi-secure", machine = "pc" }
+      |      ^
+      |
+      = help: every key and every table is written once; merge the two
+
+    1 error; for more, run `dryrack explain L001`
+    "#);
+}
+
+#[test]
+fn secure_boot_on_an_old_machine_in_two_lines() {
+    let lab = r#"dryrack = 1
+network.lan.address = "10.0.0.1/24"
+profile.tiny.kernel = "image:tiny/kernel"
+[node.a]
+profile = "tiny"
+firmware = "uefi-secure"
+machine = "pc"
+"#;
+    assert_snapshot!(check(lab), @r#"
+    error[L204]: `a` has Secure Boot, which the pc machine cannot protect
+     --> lab.toml:7:11
+      |
+    6 | firmware = "uefi-secure"
+      |            ------------- asked for here
+    7 | machine = "pc"
+      |           ^^^^
+      |
+      = help: leave `machine` out, which is q35
+
+    1 error; for more, run `dryrack explain L204`
+    "#);
+}
+
+#[test]
+fn a_disk_too_small() {
+    assert_snapshot!(check_more("node.a.disk = { root = { size = \"0B\" }, data = { size = \"512KiB\" } }\n"), @r#"
+    error[L205]: a disk cannot have 0B
+     --> lab.toml:5:33
+      |
+    5 | node.a.disk = { root = { size = "0B" }, data = { size = "512KiB" } }
+      |                                 ^^^^
+      |
+      = help: 1MiB is the least
+
+    error[L205]: a disk cannot have 512KiB
+     --> lab.toml:5:57
+      |
+    5 | node.a.disk = { root = { size = "0B" }, data = { size = "512KiB" } }
+      |                                                         ^^^^^^^^
+      |
+      = help: 1MiB is the least
+
+    2 errors; for more, run `dryrack explain L205`
+    "#);
+}
+
+#[test]
+fn serial_numbers_that_no_machine_can_have() {
+    let more = r#"
+[node.b]
+profile = "tiny"
+serial = ""
+asset = "Regal α"
+disk.root = { size = "1GiB", serial = "longer-than-twenty-characters" }
+disk.data = { size = "1GiB", serial = "a\tb" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L206]: this is empty
+     --> lab.toml:8:10
+      |
+    8 | serial = ""
+      |          ^^
+      |
+      = help: leave it out: one is derived from the names, the same in every run
+
+    error[L206]: this holds characters other than printable ASCII
+     --> lab.toml:9:9
+      |
+    9 | asset = "Regal α"
+      |         ^^^^^^^^^
+      |
+      = help: leave it out: one is derived from the names, the same in every run
+
+    error[L206]: this has 29 characters, and virtio and ATA disks have room for 20
+      --> lab.toml:10:39
+       |
+    10 | disk.root = { size = "1GiB", serial = "longer-than-twenty-characters" }
+       |                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: leave it out: one is derived from the names, the same in every run
+
+    error[L206]: this holds characters other than printable ASCII
+      --> lab.toml:11:39
+       |
+    11 | disk.data = { size = "1GiB", serial = "a\tb" }
+       |                                       ^^^^^^
+       |
+       = help: leave it out: one is derived from the names, the same in every run
+
+    4 errors; for more, run `dryrack explain L206`
+    "#);
+}
+
+#[test]
+fn two_disks_with_one_serial_number() {
+    let more = r#"
+node.a.disk.root = { size = "1GiB", serial = "S1" }
+node.b = { profile = "tiny", disk.data = { size = "1GiB", serial = "S1" } }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L207]: "S1" is already the serial number of disk.root of `a`
+     --> lab.toml:7:68
+      |
+    6 | node.a.disk.root = { size = "1GiB", serial = "S1" }
+      |                                              ---- first used here
+    7 | node.b = { profile = "tiny", disk.data = { size = "1GiB", serial = "S1" } }
+      |                                                                    ^^^^
+      |
+      = help: leave `serial` out: each disk then gets one of its own, the same in every run
+
+    1 error; for more, run `dryrack explain L207`
+    "#);
+}
+
+#[test]
+fn a_group_with_one_serial_number() {
+    let more = r#"
+[node.worker]
+count = 3
+profile = "tiny"
+disk.root = { size = "1GiB", serial = "S1" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L207]: "S1" is already the serial number of disk.root of `worker-1`
+     --> lab.toml:9:39
+      |
+    9 | disk.root = { size = "1GiB", serial = "S1" }
+      |                                       ^^^^
+      |
+      = help: leave `serial` out: each disk then gets one of its own, the same in every run
+
+    error[L207]: "S1" is already the serial number of disk.root of `worker-1`
+     --> lab.toml:9:39
+      |
+    9 | disk.root = { size = "1GiB", serial = "S1" }
+      |                                       ^^^^
+      |
+      = help: leave `serial` out: each disk then gets one of its own, the same in every run
+
+    2 errors; for more, run `dryrack explain L207`
+    "#);
+}
+
+#[test]
+fn two_nodes_with_one_uuid() {
+    let more = r#"
+node.a.uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab"
+node.b = { profile = "tiny", uuid = "6E4F0D2C-8F4D-5A0E-9B1C-0123456789AB" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L208]: 6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab is already the UUID of `a`
+     --> lab.toml:7:37
+      |
+    6 | node.a.uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab"
+      |               -------------------------------------- first used here
+    7 | node.b = { profile = "tiny", uuid = "6E4F0D2C-8F4D-5A0E-9B1C-0123456789AB" }
+      |                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: leave `uuid` out: each node then gets one of its own, the same in every run
+
+    1 error; for more, run `dryrack explain L208`
+    "#);
+}
+
+#[test]
+fn a_group_with_one_uuid() {
+    let more = r#"
+node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L208]: 6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab is already the UUID of `worker-1`
+     --> lab.toml:6:53
+      |
+    6 | node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab" }
+      |                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: leave `uuid` out: each node then gets one of its own, the same in every run
+
+    error[L208]: 6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab is already the UUID of `worker-1`
+     --> lab.toml:6:53
+      |
+    6 | node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab" }
+      |                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: leave `uuid` out: each node then gets one of its own, the same in every run
+
+    2 errors; for more, run `dryrack explain L208`
+    "#);
+}
+
+#[test]
+fn a_count_out_of_range() {
+    let more = r#"
+node.none = { count = 0, profile = "tiny" }
+node.fewer = { count = -3, profile = "tiny" }
+node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L013]: a group cannot have 0 nodes
+     --> lab.toml:6:23
+      |
+    6 | node.none = { count = 0, profile = "tiny" }
+      |                       ^
+      |
+      = help: between 1 and 250
+
+    error[L013]: a group cannot have -3 nodes
+     --> lab.toml:7:24
+      |
+    7 | node.fewer = { count = -3, profile = "tiny" }
+      |                        ^^
+      |
+      = help: between 1 and 250
+
+    error[L013]: a group cannot have 1000 nodes
+     --> lab.toml:8:23
+      |
+    8 | node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual" }
+      |                       ^^^^
+      |
+      = help: between 1 and 250
+
+    3 errors; for more, run `dryrack explain L013`
+    "#);
+}
+
+#[test]
+fn a_count_that_is_none() {
+    assert_snapshot!(check_more("node.worker = { count = \"two\", profile = \"tiny\" }\n"), @r#"
+    error[L008]: `count` must be a whole number, not the text "two"
+     --> lab.toml:5:25
+      |
+    5 | node.worker = { count = "two", profile = "tiny" }
+      |                         ^^^^^
+
+    1 error; for more, run `dryrack explain L008`
+    "#);
+}
+
+#[test]
+fn a_node_beside_its_group() {
+    let more = r#"
+[node.worker]
+count = 2
+profile = "tiny"
+
+[node.worker-3]
+profile = "tiny"
+"#;
+    assert_snapshot!(check_more(more), @"
+    warning[L016]: `worker-3` is not one of the 2 nodes of `worker`
+      --> lab.toml:10:7
+       |
+     7 | count = 2
+       | ----- the group's count
+    ...
+    10 | [node.worker-3]
+       |       ^^^^^^^^
+       |
+       = help: raise the count, or give this node another name
+
+    1 warning; for more, run `dryrack explain L016`
+    ");
+}
+
+#[test]
+fn a_group_and_a_node_of_one_name() {
+    let more = r#"
+node.worker = { count = 2, profile = "tiny" }
+node.worker-1.count = 2
+"#;
+    assert_snapshot!(check_more(more), @"
+    error[L301]: `worker-1-1` boots from the network and nothing is there for it
+     --> lab.toml:7:6
+      |
+    7 | node.worker-1.count = 2
+      |      ^^^^^^^^
+      |
+      = help: give it a `profile`, or a disk to boot from
+
+    error[L301]: `worker-1-2` boots from the network and nothing is there for it
+     --> lab.toml:7:6
+      |
+    7 | node.worker-1.count = 2
+      |      ^^^^^^^^
+      |
+      = help: give it a `profile`, or a disk to boot from
+
+    2 errors; for more, run `dryrack explain L301`
+    ");
+}
