@@ -17,13 +17,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Ago, Event, Kind, Known, Size, Stage};
 use crate::name::NodeName;
 
 /// Where the lab as a whole stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabState {
     /// Its steps are being carried out.
@@ -37,7 +37,7 @@ pub enum LabState {
 }
 
 /// Whether a machine has power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Power {
     /// It was not powered on, or is off again.
@@ -51,7 +51,7 @@ pub enum Power {
 }
 
 /// Something seen of a node, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     /// Nanoseconds since the run's start.
     pub at: u64,
@@ -60,7 +60,7 @@ pub struct Sighting {
 }
 
 /// A line of a serial console, and when it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLine {
     /// Nanoseconds since the run's start.
     pub at: u64,
@@ -69,7 +69,7 @@ pub struct ConsoleLine {
 }
 
 /// A download under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch {
     /// The file.
     pub path: String,
@@ -90,7 +90,7 @@ impl fmt::Display for Fetch {
 }
 
 /// One node as it is now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// How far it has come since it was last powered on or reset.
     pub stage: Stage,
@@ -171,7 +171,7 @@ impl NodeView {
 }
 
 /// What a lab and its nodes are like now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Where the lab stands.
     pub lab: LabState,

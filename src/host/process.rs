@@ -48,6 +48,11 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(usable)
 }
 
+/// Has tokio tell when a descriptor becomes readable.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    sys::watch(fd)
+}
+
 /// A program that could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start `{}`", program.display())]

@@ -5,8 +5,10 @@
 //! in its plan. What happens to it are events; nothing is to be asked in a loop.
 
 pub mod console;
+pub mod disk;
 pub mod line;
 pub mod qmp;
+pub mod seed;
 mod session;
 
 use std::collections::BTreeMap;
@@ -115,7 +117,8 @@ impl Machine {
         let body = &self.body;
         let mut session = body.session.lock().await;
         if session.as_ref().is_none_or(Session::has_ended) {
-            let started = body.start().await.map_err(|source| PowerError::Start { source: Box::new(source) })?;
+            let started =
+                body.start().await.map_err(|source| PowerError::Start { source: Box::new(source) })?;
             *session = Some(started);
         }
         let session = session.as_ref().ok_or_else(|| body.off())?;
@@ -191,10 +194,8 @@ impl Machine {
     pub async fn set_link(&self, nic: &NicName, up: bool) -> Result<(), PowerError> {
         let body = &self.body;
         let planned = body.plan.nics.iter().find(|planned| planned.nic == *nic);
-        let device = planned.ok_or_else(|| PowerError::NoSuchNic {
-            node: body.plan.node.clone(),
-            nic: nic.clone(),
-        })?;
+        let device = planned
+            .ok_or_else(|| PowerError::NoSuchNic { node: body.plan.node.clone(), nic: nic.clone() })?;
         body.links.lock().unwrap_or_else(PoisonError::into_inner).insert(nic.clone(), up);
         if let Ok(qmp) = body.running().await {
             qmp.set_link(&device.id, up).await.map_err(|source| body.failed("set a link of", source))?;
@@ -270,10 +271,11 @@ impl Body {
         })
         .await?;
         for nic in self.unplugged() {
-            session.qmp.set_link(&nic.id, false).await.map_err(|source| StartError::Qmp {
-                node: self.plan.node.clone(),
-                source,
-            })?;
+            session
+                .qmp
+                .set_link(&nic.id, false)
+                .await
+                .map_err(|source| StartError::Qmp { node: self.plan.node.clone(), source })?;
         }
         Ok(session)
     }
@@ -369,7 +371,10 @@ const HINTS: &[(&str, &str)] = &[
     ("/dev/net/tun", "machines need TAP devices: `dryrack doctor` says how to get at /dev/net/tun"),
     ("failed to find romfile", "a NIC ROM is missing: install `ipxe-qemu` (Fedora: `ipxe-roms-qemu`)"),
     ("Could not access KVM kernel module", "set `accel = \"tcg\"`, or join the group that owns /dev/kvm"),
-    ("cannot set up guest memory", "this host has too little memory: give the nodes less, or stop other labs"),
+    (
+        "cannot set up guest memory",
+        "this host has too little memory: give the nodes less, or stop other labs",
+    ),
     ("get \"write\" lock", "another QEMU uses the same disk: run `dryrack down`"),
     ("No space left on device", "make room on the disk, or set DRYRACK_STATE to a folder on another one"),
 ];

@@ -1,7 +1,8 @@
 //! The command's hold on a place that it started.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -58,6 +59,15 @@ impl PlaceHandle {
     /// Lets go of the lifeline: the place is torn down in the time that a lost command is given.
     pub fn let_go(&mut self) {
         self.lifeline = None;
+    }
+
+    /// Lets the place live on when this process ends. One without a lifeline does so anyway.
+    pub fn untie(&mut self) -> io::Result<()> {
+        match self.lifeline.take() {
+            // A byte where end-of-file would mean the end.
+            Some(lifeline) => File::from(lifeline).write_all(b"!"),
+            None => Ok(()),
+        }
     }
 
     /// Asks the place to tear itself down (SIGTERM). One that has ended is left alone.

@@ -36,6 +36,7 @@ pub use outer::outer_main;
 pub use start::{PlaceRequest, spawn_hidden, start_host, start_private};
 
 use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,8 @@ pub struct PlaceError {
 }
 
 impl PlaceError {
-    fn new(what: impl Into<String>, source: io::Error) -> Self {
+    /// Describes a failure, never repeating its source.
+    pub(crate) fn new(what: impl Into<String>, source: io::Error) -> Self {
         Self { what: what.into(), hint: None, source: Some(source) }
     }
 
@@ -95,6 +97,11 @@ impl From<Told> for PlaceError {
         let source = (!told.because.is_empty()).then(|| io::Error::other(told.because));
         Self { what: told.what, hint: told.hint, source }
     }
+}
+
+/// Takes over a descriptor that this process was started with, as a hidden role is.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    super::sys::inherited_fd(number)
 }
 
 /// Describes a failure for `map_err`.

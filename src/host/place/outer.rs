@@ -143,6 +143,7 @@ impl Outer {
             if report {
                 self.pass_on();
             }
+            let lost = lost && !self.untied();
             let mut asked = lost;
             while let (true, Ok(Some(caught))) = (signal, self.signals.read_signal()) {
                 asked |= caught.ssi_signo != Signal::SIGCHLD as u32;
@@ -178,6 +179,16 @@ impl Outer {
         let mut happened = watched.map(|fd| fd.is_some() && woken.next().unwrap_or(false)).into_iter();
         let mut next = || happened.next().unwrap_or(false);
         Woken { signal: next(), report: next(), lost: next() }
+    }
+
+    /// Tells whether the command left without taking the place along: it said so on the lifeline.
+    fn untied(&mut self) -> bool {
+        let said = self.lifeline.as_ref().map(|lifeline| nix::unistd::read(lifeline, &mut [0]));
+        let untied = matches!(said, Some(Ok(1)));
+        if untied {
+            self.lifeline = None;
+        }
+        untied
     }
 
     /// Hands what the inner half reported on to the command.
