@@ -15,7 +15,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Returns size and digest of a file.
-pub(super) fn of_file(path: &Path) -> io::Result<(u64, String)> {
+pub(crate) fn of_file(path: &Path) -> io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 18];

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 pub use apt::Package;
 pub use cache::{Built, BuiltFile, Listed, PruneRule, Pruned, State};
+pub(crate) use digest::of_file;
 pub use error::BuildError;
 
 use crate::config::recipe::Recipe;

@@ -97,12 +97,26 @@ impl From<&NodeView> for NodeReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Whose {
-    /// The lab's: its file asks for what cannot be, or a machine of it failed.
+    /// The lab's: its file asks for what cannot be.
     Lab,
+    /// A machine's: it died on the way.
+    Machine,
     /// The host's: it lacks something, or refused something.
     Host,
     /// Ours: a bug.
     Ours,
+}
+
+impl Whose {
+    /// Returns the exit code of a run that such a fault ended.
+    pub fn exit(self) -> u8 {
+        match self {
+            Self::Lab => exit::WRONG,
+            Self::Machine => exit::MISSED,
+            Self::Host => exit::UNFIT,
+            Self::Ours => exit::BUG,
+        }
+    }
 }
 
 /// Something that went wrong with the run itself: a step that failed, a crash.

@@ -1,0 +1,57 @@
+//! Hidden roles: this program again, started by itself.
+
+use std::net::SocketAddr;
+
+use crate::host::place::Inherited;
+use crate::host::place::{PlaceError, inner_enter, join_main, outer_main, supervisor_enter};
+use crate::report::exit;
+use crate::run::{guardian_main, supervise};
+
+/// Plays the role that the first argument names, if it names one, and returns the exit code.
+///
+/// To be called first thing in the process: a role enters namespaces, which only a process with one thread may do.
+pub(super) fn play() -> Option<u8> {
+    let role = std::env::args_os().nth(1)?;
+    let code = match role.to_str()? {
+        "@outer" => outer_main(),
+        "@inner" => supervisor(inner_enter),
+        "@supervisor" => supervisor(supervisor_enter),
+        "@guardian" => guardian_main(),
+        "@join" => join_main(),
+        "@pipe" => pipe(),
+        _ => return None,
+    };
+    Some(code)
+}
+
+fn supervisor(enter: fn() -> Result<Inherited, PlaceError>) -> u8 {
+    // What fails here was told to the command already.
+    let Ok(inherited) = enter() else { return exit::UNFIT };
+    // Developers read it in the run folder's supervisor.log.
+    super::output::log_to_stderr();
+    supervise(inherited)
+}
+
+/// Runs `@pipe ADDRESS:PORT`: connects standard input and output to a node, for ssh's ProxyCommand.
+fn pipe() -> u8 {
+    let address = std::env::args().nth(2).and_then(|text| text.parse::<SocketAddr>().ok());
+    let Some(address) = address else { return exit::WRONG };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return exit::UNFIT;
+    };
+    let code = runtime.block_on(async {
+        let mut node = match tokio::net::TcpStream::connect(address).await {
+            Ok(node) => node,
+            Err(error) => {
+                super::output::error(&format!("cannot connect to {address}: {error}"), None);
+                return exit::UNFIT;
+            }
+        };
+        let mut ours = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+        tokio::io::copy_bidirectional(&mut ours, &mut node).await.ok();
+        exit::MET
+    });
+    // Standard input is read by a thread that cannot be stopped.
+    runtime.shutdown_background();
+    code
+}

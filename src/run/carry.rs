@@ -1,0 +1,114 @@
+//! Carries the steps of a plan out, and back.
+//!
+//! Every effect has its undo in the journal before it is tried. Undo runs in
+//! reverse, takes what is already gone for success and never stops half way.
+
+use std::error::Error;
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+
+use super::chain;
+use super::journal::Journal;
+use crate::event::{Emitter, Known};
+use crate::plan::{Plan, Step, Undo};
+use crate::report::Leak;
+
+/// Why an effect did not happen.
+#[derive(Debug)]
+pub struct Failure {
+    /// What, with its causes.
+    pub error: Box<dyn Error + Send + Sync>,
+    /// What would help, where that is known.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// Makes a failure of an error and what would help.
+    pub fn new(error: impl Error + Send + Sync + 'static, hint: Option<impl Into<String>>) -> Self {
+        Self { error: Box::new(error), hint: hint.map(Into::into) }
+    }
+}
+
+/// What steps have their effects on: the kernel and QEMU, or a pretence of them in tests.
+pub trait Host: Sync {
+    /// Brings a step about.
+    fn apply(&self, step: &Step) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Reverses an effect; one that is already gone is a success.
+    fn undo(&self, undo: &Undo) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Why not every step was carried out.
+#[derive(Debug)]
+pub enum UpError {
+    /// A step failed.
+    Step {
+        /// The step, as people read it.
+        text: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// Somebody wants the lab down before it was up.
+    Stopped,
+}
+
+/// Carries out every step in order, until one fails or `stop` is cancelled.
+///
+/// Undoes nothing by itself: that is for [`down`], with the same journal.
+pub async fn up(
+    host: &impl Host,
+    plan: &Plan,
+    journal: &mut Journal,
+    events: &Emitter,
+    stop: &CancellationToken,
+) -> Result<(), UpError> {
+    for (index, step) in plan.steps.iter().enumerate() {
+        if stop.is_cancelled() {
+            return Err(UpError::Stopped);
+        }
+        let text = step.title();
+        let done = match journal.intend(index, step.undo()) {
+            Ok(()) => host.apply(step).await,
+            Err(error) => Err(journal_failure(error)),
+        };
+        match done {
+            Ok(()) => events.emit(Known::StepDone { step: index, text }),
+            Err(failure) => {
+                let error = chain(failure.error.as_ref());
+                events.emit(Known::StepFailed { step: index, text: text.clone(), error });
+                return Err(UpError::Step { text, failure });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reverses every effect, newest first, and returns what is left over.
+pub async fn down(host: &impl Host, journal: &mut Journal) -> Vec<Leak> {
+    let mut leaks = Vec::new();
+    for undo in journal.undos() {
+        if let Err(failure) = host.undo(&undo).await {
+            leaks.push(Leak { what: undo.to_string(), why: chain(failure.error.as_ref()) });
+        }
+    }
+    // With a leak the journal stays open, so that the next command tries again.
+    if leaks.is_empty()
+        && let Err(error) = journal.close()
+    {
+        leaks.push(Leak { what: "close the journal".to_owned(), why: error.to_string() });
+    }
+    leaks
+}
+
+fn journal_failure(error: std::io::Error) -> Failure {
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write the journal of the run")]
+    struct JournalError(#[source] std::io::Error);
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let hint = full.then_some("make room on the disk, or set DRYRACK_STATE to a folder on another one");
+    Failure::new(JournalError(error), hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Mutex;
+
+use super::*;
+use crate::event::Instant;
+use crate::lab::FileRef;
+use crate::name::{IfName, LabName, NodeName};
+use crate::plan::{Accel, Place};
+
+/// When a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    BeforeEffect(usize),
+    AfterEffect(usize),
+    /// An undo fails.
+    Undo(usize),
+}
+
+/// A host that remembers what is live on it.
+struct Pretence {
+    live: Mutex<BTreeSet<String>>,
+    fault: Fault,
+    applied: Mutex<usize>,
+    undone: Mutex<usize>,
+}
+
+impl Pretence {
+    fn new(fault: Fault) -> Self {
+        Self { live: Mutex::default(), fault, applied: Mutex::default(), undone: Mutex::default() }
+    }
+
+    fn live(&self) -> BTreeSet<String> {
+        self.live.lock().unwrap().clone()
+    }
+}
+
+fn broken() -> Failure {
+    Failure::new(io::Error::other("a fault"), None::<String>)
+}
+
+fn next(counter: &Mutex<usize>) -> usize {
+    let mut counter = counter.lock().unwrap();
+    *counter += 1;
+    *counter - 1
+}
+
+impl Host for Pretence {
+    async fn apply(&self, step: &Step) -> Result<(), Failure> {
+        let index = next(&self.applied);
+        if self.fault == Fault::BeforeEffect(index) {
+            return Err(broken());
+        }
+        // An effect is known by what reverses it.
+        self.live.lock().unwrap().extend(step.undo().iter().map(Undo::to_string));
+        if self.fault == Fault::AfterEffect(index) { Err(broken()) } else { Ok(()) }
+    }
+
+    async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
+        if self.fault == Fault::Undo(next(&self.undone)) {
+            return Err(broken());
+        }
+        // Absent is fine.
+        self.live.lock().unwrap().remove(&undo.to_string());
+        Ok(())
+    }
+}
+
+fn plan() -> Plan {
+    let node = NodeName::new("a").unwrap();
+    let tap = |name: &str| {
+        Step::Tap(crate::plan::TapPlan {
+            node: node.clone(),
+            nic: crate::name::NicName::new("lan").unwrap(),
+            interface: IfName::new(name).unwrap(),
+            alias: String::new(),
+            bridge: IfName::new("br").unwrap(),
+            mtu: 1500,
+        })
+    };
+    let disk = Step::Disk(crate::plan::DiskPlan {
+        node: node.clone(),
+        disk: crate::name::DiskName::new("root").unwrap(),
+        path: "node/a/root.qcow2".into(),
+        size: crate::name::Bytes(1),
+        backing: Some(FileRef::Path("/x".into())),
+    });
+    let steps = vec![
+        Step::MakePlace { way_out: None },
+        Step::Forward { was: false },
+        disk,
+        tap("t0"),
+        tap("t1"),
+        Step::PowerOn { node: node.clone() },
+    ];
+    Plan { lab: LabName::new("test").unwrap(), place: Place::Private, accel: Accel::Tcg, steps }
+}
+
+struct Outcome {
+    up: Result<(), UpError>,
+    before: BTreeSet<String>,
+    left: BTreeSet<String>,
+    leaks: Vec<Leak>,
+    closed: bool,
+}
+
+async fn check(fault: Fault) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Pretence::new(fault);
+    let mut journal = Journal::open(dir.path()).unwrap();
+    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+    let up = up(&host, &plan(), &mut journal, &events, &CancellationToken::new()).await;
+    let before = host.live();
+    let leaks = down(&host, &mut journal).await;
+    let closed = Journal::open(dir.path()).unwrap().is_closed();
+    Outcome { up, before, left: host.live(), leaks, closed }
+}
+
+#[tokio::test]
+async fn what_is_up_comes_down() {
+    let outcome = check(Fault::None).await;
+    assert!(outcome.up.is_ok() && outcome.leaks.is_empty() && outcome.closed);
+    assert_eq!(outcome.before.len(), 4, "{:?}", outcome.before);
+    assert_eq!(outcome.left, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn a_fault_at_any_step_leaves_nothing() {
+    for index in 0..plan().steps.len() {
+        for fault in [Fault::BeforeEffect(index), Fault::AfterEffect(index)] {
+            let outcome = check(fault).await;
+            assert!(matches!(outcome.up, Err(UpError::Step { .. })), "{fault:?}");
+            assert_eq!(outcome.left, BTreeSet::new(), "{fault:?}");
+            assert!(outcome.closed, "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_is_a_leak_and_does_not_stop_the_others() {
+    for index in 0..4 {
+        let outcome = check(Fault::Undo(index)).await;
+        assert_eq!(outcome.left.len(), 1, "{index}");
+        assert_eq!(outcome.leaks.len(), 1, "{index}");
+        assert!(outcome.left.contains(&outcome.leaks[0].what));
+        assert!(!outcome.closed, "the next command has to try again");
+    }
+}
+
+#[tokio::test]
+async fn a_lab_that_nobody_wants_any_more_is_not_built_further() {
+    let dir = tempfile::tempdir().unwrap();
+    let (host, stop) = (Pretence::new(Fault::None), CancellationToken::new());
+    let mut journal = Journal::open(dir.path()).unwrap();
+    stop.cancel();
+    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+    let up = up(&host, &plan(), &mut journal, &events, &stop).await;
+    assert!(matches!(up, Err(UpError::Stopped)));
+    assert_eq!(host.live(), BTreeSet::new());
+}

@@ -1,0 +1,248 @@
+//! Asks a run through its control socket.
+
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+use super::control::{DownRequest, Refused};
+use crate::event::Event;
+use crate::machine::{Block, Device};
+use crate::name::{NicName, NodeName};
+
+pub use super::control::{Power, Published, Status};
+
+/// Tells whether somebody listens on a control socket.
+pub(super) fn answers(socket: &Path) -> bool {
+    StdUnixStream::connect(socket).is_ok()
+}
+
+/// Asks one run.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a run did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers.
+    #[error("the lab does not answer on {}", socket.display())]
+    Silent {
+        /// Its control socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It broke off.
+    #[error("the lab broke off its answer")]
+    Broken(#[source] hyper::Error),
+    /// It answered what we do not understand.
+    #[error("the lab answered what this version of dryrack does not understand")]
+    Strange(#[source] serde_json::Error),
+    /// It refused.
+    #[error("{error}")]
+    Refused {
+        /// Why.
+        error: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+}
+
+impl ClientError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Silent { .. } => Some("`dryrack status` lists the labs that are up".to_owned()),
+            Self::Broken(_) => Some("it was perhaps just taken down: `dryrack runs` tells".to_owned()),
+            Self::Strange(_) => Some("take it down with the version that brought it up".to_owned()),
+            Self::Refused { hint, .. } => hint.clone(),
+        }
+    }
+}
+
+/// A connection of its own for one request.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    // Moves the bytes for as long as it lives.
+    task: JoinSet<()>,
+}
+
+/// The answer to a request, with the connection that it comes over.
+struct Answer {
+    response: Response<Incoming>,
+    task: JoinSet<()>,
+}
+
+impl Client {
+    /// Makes the client of a control socket.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// Asks how the run stands.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// Asks for the end of the run; returns when that is understood, not when it is over.
+    pub async fn down(&self, why: &str, interrupted: bool) -> Result<(), ClientError> {
+        let request = DownRequest { why: why.to_owned(), interrupted };
+        let body = serde_json::to_vec(&request).map_err(ClientError::Strange)?;
+        self.ask(Method::POST, "/v1/down", body).await.map(drop)
+    }
+
+    /// Does something with the power of a machine; returns when it is done.
+    pub async fn power(&self, node: &NodeName, action: Power) -> Result<(), ClientError> {
+        self.post(&format!("/v1/node/{node}/power/{}", action.as_str())).await
+    }
+
+    /// Plugs the cable of a NIC in or out.
+    pub async fn link(&self, node: &NodeName, nic: &NicName, up: bool) -> Result<(), ClientError> {
+        self.post(&format!("/v1/node/{node}/link/{nic}/{}", if up { "up" } else { "down" })).await
+    }
+
+    /// Fetches the screen of a machine as PNG.
+    pub async fn screenshot(&self, node: &NodeName) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/v1/node/{node}/screenshot");
+        let answer = self.ask(Method::GET, &path, Vec::new()).await?;
+        Ok(collect(answer).await?.to_vec())
+    }
+
+    /// Lists the PCI devices of a machine.
+    pub async fn devices(&self, node: &NodeName) -> Result<Vec<Device>, ClientError> {
+        self.get(&format!("/v1/node/{node}/devices")).await
+    }
+
+    /// Lists the disks of a machine.
+    pub async fn blocks(&self, node: &NodeName) -> Result<Vec<Block>, ClientError> {
+        self.get(&format!("/v1/node/{node}/blocks")).await
+    }
+
+    /// Follows the events of the run: all of them from its start, or those after an instant.
+    pub async fn events(&self, after: Option<u64>) -> Result<Events, ClientError> {
+        let path = match after {
+            Some(after) => format!("/v1/events?after={after}"),
+            None => "/v1/events".to_owned(),
+        };
+        let Answer { response, task } = self.ask(Method::GET, &path, Vec::new()).await?;
+        Ok(Events { body: response.into_body(), _task: task, pending: Vec::new() })
+    }
+
+    /// Attaches to the serial console of a machine.
+    pub async fn console(&self, node: &NodeName) -> Result<Console, ClientError> {
+        let path = format!("/v1/node/{node}/console");
+        let Answer { response, task } = self.ask(Method::GET, &path, Vec::new()).await?;
+        let stream = hyper::upgrade::on(response).await.map_err(ClientError::Broken)?;
+        Ok(Console { stream: Box::new(TokioIo::new(stream)), _task: task })
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let answer = self.ask(Method::GET, path, Vec::new()).await?;
+        serde_json::from_slice(&collect(answer).await?).map_err(ClientError::Strange)
+    }
+
+    async fn post(&self, path: &str) -> Result<(), ClientError> {
+        self.ask(Method::POST, path, Vec::new()).await.map(drop)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, ClientError> {
+        let Connection { mut sender, task } = self.connect().await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "dryrack")
+            .header(CONTENT_TYPE, "application/json");
+        let request = match path.ends_with("/console") {
+            true => request.header(CONNECTION, "upgrade").header(UPGRADE, "dryrack-console"),
+            false => request,
+        };
+        let request = request.body(Full::new(Bytes::from(body))).expect("names of nodes are safe in a path");
+        let response = sender.send_request(request).await.map_err(ClientError::Broken)?;
+        let answer = Answer { response, task };
+        let status = answer.response.status();
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(answer);
+        }
+        let body = collect(answer).await?;
+        match serde_json::from_slice(&body) {
+            Ok(Refused { error, hint }) => Err(ClientError::Refused { error, hint }),
+            Err(_) => {
+                let error = format!("the lab answers {status}: {}", String::from_utf8_lossy(&body));
+                Err(ClientError::Refused { error, hint: None })
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::Silent { socket: self.socket.clone(), source })?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::Broken)?;
+        let mut task = JoinSet::new();
+        // Its errors come out of the request, too.
+        task.spawn(async move { drop(connection.with_upgrades().await) });
+        Ok(Connection { sender, task })
+    }
+}
+
+async fn collect(answer: Answer) -> Result<Bytes, ClientError> {
+    let Answer { response, task: _task } = answer;
+    Ok(response.into_body().collect().await.map_err(ClientError::Broken)?.to_bytes())
+}
+
+/// The events of a run as they happen.
+#[derive(Debug)]
+pub struct Events {
+    body: Incoming,
+    _task: JoinSet<()>,
+    pending: Vec<u8>,
+}
+
+impl Events {
+    /// Returns the next event; `None` when the run has ended.
+    ///
+    /// May be cancelled and called again.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                // What another version says is none of ours.
+                if let Ok(event) = serde_json::from_slice(&line) {
+                    return Some(event);
+                }
+                continue;
+            }
+            // A run that is killed breaks the stream off, which is an end like any other.
+            let frame = self.body.frame().await?.ok()?;
+            if let Ok(data) = frame.into_data() {
+                self.pending.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// Bytes of a serial console, both ways.
+pub struct Console {
+    /// The stream.
+    pub stream: Box<dyn Stream>,
+    _task: JoinSet<()>,
+}
+
+/// What can be read and written.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}

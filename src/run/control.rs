@@ -1,0 +1,408 @@
+//! The control socket: what every other command asks a run, as HTTP and JSON under `/v1`.
+//!
+//! Only its owner may connect (the socket's mode and folder see to that), so
+//! nothing here asks who it is. `exec` is not offered: it joins namespaces instead.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request as HttpRequest, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::director::Order;
+use super::fold::Fold;
+use super::rack::Rack;
+use super::record;
+use super::request::Request;
+use crate::event::{Emitter, Known};
+use crate::expect::Verdict;
+use crate::machine::{Attachment, Machine, PowerError, PowerOff};
+use crate::name::{LabName, NicName, NodeName};
+use crate::observe::Snapshot;
+use crate::plan::{Accel, Place, Step};
+
+/// How long a guest has to shut down when its power button is pressed.
+const SHUTDOWN: Duration = Duration::from_secs(60);
+
+/// How a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The lab's name.
+    pub lab: LabName,
+    /// The canonical path of its file.
+    pub file: PathBuf,
+    /// Where its network lives.
+    pub place: Place,
+    /// What its machines run under.
+    pub accel: Accel,
+    /// The addresses of its nodes: reserved, or else leased.
+    pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
+    /// Its published ports.
+    pub published: Vec<Published>,
+    /// How its nodes stand.
+    pub snapshot: Snapshot,
+    /// How its expectations stand.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Where the host listens.
+    pub listen: SocketAddr,
+    /// The node it leads to.
+    pub node: NodeName,
+    /// Where connections go.
+    pub to: SocketAddr,
+}
+
+impl Status {
+    pub(super) fn new(request: &Request, fold: &Fold) -> Self {
+        let plan = &request.plan;
+        let mut addresses: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
+        let mut published = Vec::new();
+        for step in &plan.steps {
+            match step {
+                Step::Serve(service) => {
+                    for host in &service.hosts {
+                        addresses
+                            .entry(host.node.clone())
+                            .or_default()
+                            .extend(host.address.map(IpAddr::from));
+                    }
+                }
+                Step::Publish { listen, node, to } => {
+                    published.push(Published { listen: *listen, node: node.clone(), to: *to });
+                }
+                _ => {}
+            }
+        }
+        let snapshot = fold.snapshot().clone();
+        for (node, view) in &snapshot.nodes {
+            let known = addresses.entry(node.clone()).or_default();
+            known.extend(view.address.filter(|address| !known.contains(address)));
+        }
+        Self {
+            lab: plan.lab.clone(),
+            file: request.texts.file.clone(),
+            place: plan.place,
+            accel: plan.accel,
+            addresses,
+            published,
+            snapshot,
+            verdicts: fold.verdicts(),
+        }
+    }
+}
+
+/// What can be done with the power of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Let it run.
+    On,
+    /// Press the power button and wait until its guest has shut down.
+    Off,
+    /// Pull the power cord.
+    ForceOff,
+    /// Reset it.
+    Reset,
+    /// Raise a non-maskable interrupt.
+    Nmi,
+}
+
+impl Power {
+    /// Returns the word for it, as in the path of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::ForceOff => "force-off",
+            Self::Reset => "reset",
+            Self::Nmi => "nmi",
+        }
+    }
+}
+
+/// What a run refuses, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refused {
+    pub(super) error: String,
+    pub(super) hint: Option<String>,
+}
+
+/// The body of a request to take the lab down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DownRequest {
+    pub(super) why: String,
+    pub(super) interrupted: bool,
+}
+
+/// What every request needs.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) rack: Arc<Rack>,
+    pub(super) events: Emitter,
+    pub(super) run_dir: PathBuf,
+    pub(super) progress: watch::Receiver<u64>,
+}
+
+type Answer = Result<Response, Response>;
+
+/// Answers for as long as it is polled.
+pub(super) async fn serve(listener: UnixListener, desk: Desk) -> io::Result<Infallible> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/events", get(events))
+        .route("/v1/down", post(down))
+        .route("/v1/node/{node}/power/{action}", post(power))
+        .route("/v1/node/{node}/link/{nic}/{state}", post(link))
+        .route("/v1/node/{node}/screenshot", get(screenshot))
+        .route("/v1/node/{node}/devices", get(devices))
+        .route("/v1/node/{node}/blocks", get(blocks))
+        .route("/v1/node/{node}/console", get(console))
+        .with_state(desk);
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        while connections.try_join_next().is_some() {}
+        let service = hyper_util::service::TowerToHyperService::new(router.clone());
+        connections.spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            // Whoever broke it off has gone, and nobody else is concerned.
+            connection.await.ok();
+        });
+    }
+}
+
+fn refuse(status: StatusCode, error: impl Into<String>, hint: Option<&str>) -> Response {
+    let refused = Refused { error: error.into(), hint: hint.map(str::to_owned) };
+    (status, Json(refused)).into_response()
+}
+
+fn ending() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the lab is being taken down", None)
+}
+
+async fn status(State(desk): State<Desk>) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    desk.orders.send(Order::Status(reply)).await.map_err(|_| ending())?;
+    let status = answer.await.map_err(|_| ending())?;
+    Ok(Json(status).into_response())
+}
+
+async fn down(State(desk): State<Desk>, Json(request): Json<DownRequest>) -> Answer {
+    let DownRequest { why, interrupted } = request;
+    desk.events.emit(Known::Commanded { what: format!("down: {why}") });
+    desk.orders.send(Order::Down { why, interrupted }).await.map_err(|_| ending())?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// Where a stream of events begins.
+#[derive(Debug, Deserialize)]
+struct From {
+    /// Only events after that instant, in nanoseconds since the run's start.
+    after: Option<u64>,
+}
+
+/// Streams the events from the beginning and then as they happen: the lines of `events.jsonl` after its header.
+async fn events(State(desk): State<Desk>, Query(From { after }): Query<From>) -> Answer {
+    let path = record::path(&desk.run_dir);
+    let file = tokio::fs::File::open(&path).await.map_err(|error| {
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot read {}: {error}", path.display()), None)
+    })?;
+    let follower = Follower { file, at: 0, progress: desk.progress, after, header: true };
+    let stream = futures_util::stream::unfold(follower, |mut follower| async {
+        let lines = follower.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(lines)), follower))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(stream)).into_response())
+}
+
+/// Reads the record as it grows.
+struct Follower {
+    file: tokio::fs::File,
+    at: u64,
+    progress: watch::Receiver<u64>,
+    after: Option<u64>,
+    header: bool,
+}
+
+impl Follower {
+    /// Returns the next lines; `None` when the record is complete and read.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let written = *self.progress.borrow_and_update();
+            if written <= self.at {
+                self.progress.changed().await.ok()?;
+                continue;
+            }
+            // In portions, so that a long record is never in memory as a whole.
+            let most = (written - self.at).min(256 << 10);
+            let mut lines = vec![0; usize::try_from(most).ok()?];
+            self.file.seek(io::SeekFrom::Start(self.at)).await.ok()?;
+            self.file.read_exact(&mut lines).await.ok()?;
+            let whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            if whole == 0 {
+                // A line longer than a portion cannot be: console lines are bounded.
+                return None;
+            }
+            lines.truncate(whole);
+            self.at += whole as u64;
+            let lines = self.wanted(lines);
+            if !lines.is_empty() {
+                return Some(lines);
+            }
+        }
+    }
+
+    fn wanted(&mut self, lines: Vec<u8>) -> Vec<u8> {
+        /// What is looked at of an event.
+        #[derive(Deserialize)]
+        struct At {
+            at: u64,
+        }
+        let mut wanted = Vec::new();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if std::mem::take(&mut self.header) {
+                continue;
+            }
+            let old = |after: u64| serde_json::from_slice::<At>(line).is_ok_and(|event| event.at <= after);
+            if !self.after.is_some_and(old) {
+                wanted.extend_from_slice(line);
+            }
+        }
+        wanted
+    }
+}
+
+fn machine(desk: &Desk, node: &str) -> Result<Machine, Response> {
+    let machine = NodeName::new(node).ok().and_then(|node| desk.rack.machine(&node));
+    machine.ok_or_else(|| {
+        let hint = "`dryrack status` lists the nodes";
+        refuse(StatusCode::NOT_FOUND, format!("there is no machine `{node}`"), Some(hint))
+    })
+}
+
+fn failed(error: &PowerError) -> Response {
+    refuse(StatusCode::CONFLICT, super::chain(error), error.hint())
+}
+
+async fn power(State(desk): State<Desk>, Path((node, action)): Path<(String, String)>) -> Answer {
+    let machine = machine(&desk, &node)?;
+    let action: Power = serde_json::from_value(action.clone().into()).map_err(|_| {
+        let hint = "on, off, force-off, reset and nmi are known";
+        refuse(StatusCode::NOT_FOUND, format!("there is no power action `{action}`"), Some(hint))
+    })?;
+    desk.events.emit_of(machine.node(), Known::Commanded { what: format!("power {}", action.as_str()) });
+    let done = match action {
+        Power::On => machine.power_on().await,
+        Power::Off => machine.power_off(PowerOff::Graceful { timeout: SHUTDOWN }).await,
+        Power::ForceOff => machine.power_off(PowerOff::Hard).await,
+        Power::Reset => machine.reset().await,
+        Power::Nmi => machine.nmi().await,
+    };
+    done.map_err(|error| failed(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn link(State(desk): State<Desk>, Path((node, nic, state)): Path<(String, String, String)>) -> Answer {
+    let machine = machine(&desk, &node)?;
+    let up = match state.as_str() {
+        "up" => true,
+        "down" => false,
+        _ => {
+            return Err(refuse(
+                StatusCode::NOT_FOUND,
+                format!("a link is `up` or `down`, not `{state}`"),
+                None,
+            ));
+        }
+    };
+    let nic = NicName::new(&nic)
+        .map_err(|error| refuse(StatusCode::NOT_FOUND, format!("there is no NIC: {error}"), None))?;
+    machine.set_link(&nic, up).await.map_err(|error| failed(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn screenshot(State(desk): State<Desk>, Path(node): Path<String>) -> Answer {
+    let picture = machine(&desk, &node)?.screenshot().await.map_err(|error| failed(&error))?;
+    Ok(([(header::CONTENT_TYPE, "image/png")], picture).into_response())
+}
+
+async fn devices(State(desk): State<Desk>, Path(node): Path<String>) -> Answer {
+    let devices = machine(&desk, &node)?.devices().await.map_err(|error| failed(&error))?;
+    Ok(Json(devices).into_response())
+}
+
+async fn blocks(State(desk): State<Desk>, Path(node): Path<String>) -> Answer {
+    let blocks = machine(&desk, &node)?.blocks().await.map_err(|error| failed(&error))?;
+    Ok(Json(blocks).into_response())
+}
+
+/// Attaches to a console: after the upgrade, bytes both ways.
+async fn console(State(desk): State<Desk>, Path(node): Path<String>, request: HttpRequest) -> Answer {
+    let machine = machine(&desk, &node)?;
+    let upgrade = hyper::upgrade::on(request);
+    let attachment = machine.console();
+    // Ends with the connection, which holds it, or with the process.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "hyper hands over the stream only after this handler has answered"
+    )]
+    tokio::spawn(async move {
+        if let Ok(stream) = upgrade.await {
+            talk(TokioIo::new(stream), attachment).await;
+        }
+    });
+    let head = [(header::UPGRADE, "dryrack-console"), (header::CONNECTION, "upgrade")];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, head).into_response())
+}
+
+async fn talk(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, attachment: Attachment) {
+    let Attachment { replay, mut output, input } = attachment;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let say = async {
+        writer.write_all(&replay).await.ok()?;
+        loop {
+            match output.recv().await {
+                Ok(bytes) => writer.write_all(&bytes).await.ok()?,
+                Err(broadcast::error::RecvError::Lagged(_) | broadcast::error::RecvError::Closed) => {
+                    return None;
+                }
+            }
+        }
+    };
+    let listen = async {
+        let mut buffer = [0; 4096];
+        loop {
+            match reader.read(&mut buffer).await {
+                Ok(count @ 1..) => input.send(Bytes::copy_from_slice(&buffer[..count])).await.ok()?,
+                Ok(0) | Err(_) => return None::<()>,
+            }
+        }
+    };
+    let (say, listen) = (std::pin::pin!(say), std::pin::pin!(listen));
+    let _: futures_util::future::Either<(Option<()>, _), (Option<()>, _)> =
+        futures_util::future::select(say, listen).await;
+}

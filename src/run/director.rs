@@ -1,0 +1,324 @@
+//! The one loop of a run: everything that happens comes in here and is folded; what follows is done.
+//!
+//! ```text
+//! starting ── every step took effect ──▶ up ── told, judged, interrupted ──▶ ending ──▶ ended
+//!     └───────────── a step failed, told, interrupted ──────────────────────────▲
+//! ```
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::carry::{self, UpError};
+use super::control::Status;
+use super::fold::Fold;
+use super::journal::Journal;
+use super::probe::Prober;
+use super::rack::Rack;
+use super::record::Recorder;
+use super::request::{Request, Until};
+use crate::event::{Emitter, Event, Kind, Known};
+use crate::plan::Plan;
+use crate::report::{Fault, Leak, Whose, exit};
+
+/// What somebody wants of the run as a whole.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// To know how it stands.
+    Status(oneshot::Sender<Status>),
+    /// That it ends.
+    Down {
+        /// Who or what asks for it.
+        why: String,
+        /// Whether it is a Ctrl-C and not the regular end.
+        interrupted: bool,
+    },
+}
+
+/// Where inputs come from.
+pub(super) struct Ears {
+    pub(super) events: mpsc::UnboundedReceiver<Event>,
+    pub(super) orders: mpsc::Receiver<Order>,
+    /// SIGTERM, SIGINT and SIGHUP.
+    pub(super) signals: [Signal; 3],
+    /// Readable when whom the run lives for is gone, or lets it go on alone; `None` once it does.
+    pub(super) parent: Option<AsyncFd<OwnedFd>>,
+}
+
+/// Something that concerns the run.
+enum Input {
+    Event(Event),
+    Order(Order),
+    Carried(Result<(), UpError>),
+    Signal,
+    Lost,
+    Due,
+}
+
+/// What becomes of the run.
+enum Next {
+    GoOn,
+    End(Reason),
+}
+
+/// Why a run ends.
+struct Reason {
+    why: String,
+    interrupted: bool,
+}
+
+impl Reason {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), interrupted: false }
+    }
+
+    fn interrupted(why: impl Into<String>) -> Self {
+        Self { why: why.into(), interrupted: true }
+    }
+}
+
+/// How a run ended.
+pub(super) struct Ending {
+    pub(super) exit: u8,
+    pub(super) faults: Vec<Fault>,
+    pub(super) leaks: Vec<Leak>,
+    pub(super) ended: u64,
+    pub(super) fold: Fold,
+}
+
+/// Holds everything that the loop decides with.
+pub(super) struct Director<'a> {
+    pub(super) request: &'a Request,
+    pub(super) fold: Fold,
+    pub(super) recorder: Recorder,
+    pub(super) prober: Prober,
+    pub(super) rack: Arc<Rack>,
+    pub(super) events: Emitter,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Director<'_> {
+    /// Carries the plan out, lives through the run, takes everything down again.
+    pub(super) async fn run(mut self, mut ears: Ears, mut journal: Journal) -> Ending {
+        let plan = &self.request.plan;
+        self.emit(Known::RunStarted { lab: plan.lab.to_string(), accel: plan.accel.as_str().to_owned() });
+        let reason = self.live(plan, &mut ears, &mut journal).await;
+
+        let Reason { why, interrupted } = reason;
+        self.emit(Known::TearDownStarted { why });
+        self.prober.set_wanted(Vec::new());
+        let rack = Arc::clone(&self.rack);
+        let down = async {
+            rack.end_services().await;
+            carry::down(&*rack, &mut journal).await
+        };
+        let leaks = self.while_listening(&mut ears, down).await;
+        while let Ok(event) = ears.events.try_recv() {
+            self.take(event);
+        }
+        let ended = self.events.now().at;
+        let exit = self.exit(interrupted, &leaks);
+        self.emit(Known::RunEnded { exit });
+        let Self { fold, faults, .. } = self;
+        Ending { exit, faults, leaks, ended, fold }
+    }
+
+    /// Brings the lab up and watches over it until there is a reason to end.
+    async fn live(&mut self, plan: &Plan, ears: &mut Ears, journal: &mut Journal) -> Reason {
+        let stop = CancellationToken::new();
+        let (rack, events) = (Arc::clone(&self.rack), self.events.clone());
+        let mut carry = std::pin::pin!(carry::up(&*rack, plan, journal, &events, &stop));
+        let mut carried = false;
+        let reason = loop {
+            let input = self.next(ears, carry.as_mut(), carried).await;
+            carried |= matches!(input, Input::Carried(_));
+            if let Next::End(reason) = self.handle(input) {
+                break reason;
+            }
+        };
+        if !carried {
+            // A step is never left half done: its undo expects it before or after its effect.
+            stop.cancel();
+            if let Err(UpError::Step { text, failure }) = self.while_listening(ears, carry).await {
+                self.faults.push(step_fault(text, failure));
+            }
+        }
+        reason
+    }
+
+    /// Waits for the next input.
+    async fn next(
+        &self,
+        ears: &mut Ears,
+        carry: Pin<&mut impl Future<Output = Result<(), UpError>>>,
+        carried: bool,
+    ) -> Input {
+        let Ears { events, orders, signals: [terminate, interrupt, hang_up], parent } = ears;
+        let due = self.fold.deadline().map(|at| {
+            // A little late, never early: then nothing would be decided and the loop would spin.
+            Duration::from_nanos(at.saturating_sub(self.events.now().at)) + Duration::from_millis(1)
+        });
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => Input::Event(event),
+            Some(order) = orders.recv() => Input::Order(order),
+            _ = terminate.recv() => Input::Signal,
+            _ = interrupt.recv() => Input::Signal,
+            _ = hang_up.recv() => Input::Signal,
+            () = lost(parent) => Input::Lost,
+            done = carry, if !carried => Input::Carried(done),
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Input::Due,
+        }
+    }
+
+    /// Decides what follows from an input.
+    fn handle(&mut self, input: Input) -> Next {
+        match input {
+            Input::Event(event) => {
+                let trouble = self.host_trouble(&event);
+                self.take(event);
+                if let Some(fault) = trouble {
+                    let why = fault.what.clone();
+                    self.faults.push(fault);
+                    // Somebody at the terminal may make room and power the node on again.
+                    if self.request.until != Until::Told {
+                        return Next::End(Reason::new(why));
+                    }
+                }
+            }
+            Input::Order(Order::Status(reply)) => {
+                // Whoever asked may have gone meanwhile.
+                reply.send(Status::new(self.request, &self.fold)).ok();
+            }
+            Input::Order(Order::Down { why, interrupted }) => {
+                return Next::End(Reason { why, interrupted });
+            }
+            Input::Carried(Ok(())) => self.emit(Known::LabUp {}),
+            Input::Carried(Err(UpError::Stopped)) => {}
+            Input::Carried(Err(UpError::Step { text, failure })) => {
+                let why = format!("cannot {text}");
+                self.faults.push(step_fault(text, failure));
+                return Next::End(Reason::new(why));
+            }
+            Input::Signal => return Next::End(Reason::interrupted("asked to end by a signal")),
+            Input::Lost => return Next::End(Reason::interrupted("the command that it lived for is gone")),
+            Input::Due => {
+                let decided = self.fold.at(self.events.now());
+                self.write(decided);
+            }
+        }
+        if self.faults.iter().any(|fault| fault.whose == Whose::Host && fault.what == RECORD_FAILED) {
+            return Next::End(Reason::new(RECORD_FAILED));
+        }
+        match (self.request.until, self.fold.judged()) {
+            (Until::Judged, Some(_)) | (Until::Met, Some(true)) => {
+                Next::End(Reason::new("every expectation is decided"))
+            }
+            (Until::Told, _) | (_, None) | (Until::Met, Some(false)) => Next::GoOn,
+        }
+    }
+
+    /// Waits for something while events go on being recorded and questions answered.
+    async fn while_listening<T>(&mut self, ears: &mut Ears, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = ears.events.recv() => self.take(event),
+                Some(order) = ears.orders.recv() => match order {
+                    Order::Status(reply) => drop(reply.send(Status::new(self.request, &self.fold))),
+                    // It is on its way down already.
+                    Order::Down { .. } => {}
+                },
+                done = &mut work => return done,
+            }
+        }
+    }
+
+    /// Stamps something that the run itself says, and takes it in.
+    fn emit(&mut self, known: Known) {
+        let now = self.events.now();
+        self.take(Event { at: now.at, wall: now.wall, node: None, kind: known.into() });
+    }
+
+    /// Takes in an event with what follows from it.
+    fn take(&mut self, event: Event) {
+        let all = self.fold.take(event);
+        self.write(all);
+    }
+
+    fn write(&mut self, all: Vec<Event>) {
+        for event in &all {
+            self.prober.learn(event);
+            if let Err(error) = self.recorder.record(event)
+                && !self.faults.iter().any(|fault| fault.what == RECORD_FAILED)
+            {
+                self.faults.push(record_fault(&error));
+            }
+        }
+        self.prober.set_wanted(self.fold.wanted());
+    }
+
+    /// Returns what an event says against the host: a disk of a machine that the host has no room for.
+    fn host_trouble(&self, event: &Event) -> Option<Fault> {
+        let Kind::Known(Known::MachineStopped { state, detail }) = &event.kind else { return None };
+        let full = state == "io-error" && (detail.contains("No space") || detail.contains("ENOSPC"));
+        let node = event.node.as_ref().filter(|_| full)?;
+        Some(Fault {
+            whose: Whose::Host,
+            what: format!("the host's disk is full, and the machine of `{node}` was stopped"),
+            causes: vec![detail.clone()],
+            hint: Some("make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
+        })
+    }
+
+    fn exit(&self, interrupted: bool, leaks: &[Leak]) -> u8 {
+        let missed = self.fold.verdicts().iter().any(|verdict| !verdict.outcome.is_met());
+        let codes = self.faults.iter().map(|fault| fault.whose.exit());
+        let codes = codes.chain((!leaks.is_empty()).then_some(exit::LEFT));
+        // An interrupted trial says nothing of what was still open.
+        let missed = !interrupted && (missed || !self.fold.died().is_empty());
+        let codes = codes.chain(missed.then_some(exit::MISSED));
+        exit::worst(codes.chain(interrupted.then_some(exit::INTERRUPTED)))
+    }
+}
+
+const RECORD_FAILED: &str = "cannot write what happens";
+
+fn record_fault(error: &io::Error) -> Fault {
+    let full = error.kind() == io::ErrorKind::StorageFull;
+    Fault {
+        whose: Whose::Host,
+        what: RECORD_FAILED.to_owned(),
+        causes: vec![error.to_string()],
+        hint: full
+            .then(|| "make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
+    }
+}
+
+fn step_fault(text: String, failure: carry::Failure) -> Fault {
+    let Fault { whose, what, mut causes, hint } =
+        Fault::new(Whose::Host, failure.error.as_ref(), failure.hint);
+    causes.insert(0, what);
+    Fault { whose, what: format!("cannot {text}"), causes, hint }
+}
+
+/// Returns when whom the run lives for is gone. If it only lets go, this never returns again.
+async fn lost(parent: &mut Option<AsyncFd<OwnedFd>>) {
+    while let Some(fd) = parent {
+        let Ok(mut ready) = fd.readable().await else { return };
+        match ready.try_io(|fd| Ok(nix::unistd::read(fd.get_ref(), &mut [0])?)) {
+            Ok(Ok(1)) => *parent = None,
+            Ok(Ok(_) | Err(_)) => return,
+            Err(_) => {}
+        }
+    }
+    std::future::pending().await
+}

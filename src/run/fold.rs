@@ -1,0 +1,106 @@
+//! What follows from events: stages, verdicts, the end of the trial. No clock, no file, no socket.
+
+use crate::event::{Event, Instant, Kind, Known};
+use crate::expect::{Judge, Outcome, Verdict, Wanted};
+use crate::lab::Lab;
+use crate::name::NodeName;
+use crate::observe::{LabState, Snapshot};
+
+/// Folds the events of a run into the present and into what was decided.
+#[derive(Debug)]
+pub(super) struct Fold {
+    snapshot: Snapshot,
+    judge: Judge,
+    judged: bool,
+    died: Vec<(NodeName, String)>,
+}
+
+impl Fold {
+    /// Begins with a lab of which nothing has happened yet.
+    pub(super) fn new(lab: &Lab) -> Self {
+        let snapshot = Snapshot::new(lab.nodes.keys().cloned());
+        Self { snapshot, judge: Judge::new(lab), judged: false, died: Vec::new() }
+    }
+
+    /// Takes in what happened, and returns it with everything that follows from it, in order.
+    pub(super) fn take(&mut self, event: Event) -> Vec<Event> {
+        let now = Instant { at: event.at, wall: event.wall };
+        let mut all = Vec::new();
+        if let (Kind::Known(known @ Known::MachineDied { .. }), Some(node)) = (&event.kind, &event.node) {
+            self.died.push((node.clone(), known.to_string()));
+        }
+        let stage = self.snapshot.apply(&event);
+        self.judge.apply(&event);
+        let node = event.node.clone();
+        all.push(event);
+        if let Some(stage) = stage {
+            let reached =
+                Event { at: now.at, wall: now.wall, node, kind: Known::StageReached { stage }.into() };
+            self.judge.apply(&reached);
+            all.push(reached);
+        }
+        all.extend(self.decided(now));
+        all
+    }
+
+    /// Lets time pass, and returns what that decided.
+    pub(super) fn at(&mut self, now: Instant) -> Vec<Event> {
+        self.decided(now)
+    }
+
+    /// Returns the instant at which time alone may decide something.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.judge.next_deadline()
+    }
+
+    /// Returns the probes that should be running.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        self.judge.wanted()
+    }
+
+    /// Tells how the trial turned out, once everything is decided that time can decide.
+    pub(super) fn judged(&self) -> Option<bool> {
+        self.judged.then(|| self.met())
+    }
+
+    /// Returns the present.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Returns how every expectation stands.
+    pub(super) fn verdicts(&self) -> Vec<Verdict> {
+        self.judge.verdicts()
+    }
+
+    /// Returns the machines that died without being asked to, with their last words.
+    pub(super) fn died(&self) -> &[(NodeName, String)] {
+        &self.died
+    }
+
+    fn met(&self) -> bool {
+        let bad = |verdict: &Verdict| match verdict.outcome {
+            Outcome::Missed { .. } | Outcome::NotReached { .. } => true,
+            Outcome::Met { .. } | Outcome::Pending { .. } => false,
+        };
+        !self.judge.verdicts().iter().any(bad)
+    }
+
+    fn decided(&mut self, now: Instant) -> Vec<Event> {
+        let event = |node, kind: Known| Event { at: now.at, wall: now.wall, node, kind: kind.into() };
+        let mut all: Vec<Event> = self
+            .judge
+            .at(now.at)
+            .into_iter()
+            .map(|decision| {
+                let (expect, met, seen) = (decision.expect, decision.met, decision.seen);
+                event(decision.node, Known::ExpectationDecided { expect, met, seen })
+            })
+            .collect();
+        if !self.judged && self.snapshot.lab == LabState::Up && self.judge.done() {
+            self.judged = true;
+            all.push(event(None, Known::Judged { met: self.met() }));
+        }
+        all
+    }
+}

@@ -1,0 +1,43 @@
+//! Watches over a lab in the host's own namespaces, where no kernel cleans up for it.
+//!
+//! It lives in a session of its own, so that neither the terminal nor a kill of the
+//! supervisor's group reaches it, and does nothing until the supervisor is gone.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use super::mend::replay;
+use crate::host::place::{PlaceError, inherited, spawn_hidden};
+
+/// The descriptor that reads end-of-file when the supervisor is gone.
+const SUPERVISOR: i32 = 3;
+
+/// Starts the guardian of a run. It acts when what is returned is closed, by whatever end of this process.
+pub(super) fn start(run_dir: &Path) -> Result<OwnedFd, PlaceError> {
+    let (watch, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+        .map_err(|error| PlaceError::new("cannot make a pipe for the guardian", error.into()))?;
+    let args = [OsString::from(run_dir)];
+    // Nobody waits for it: it outlives us.
+    drop(spawn_hidden("@guardian", &args, vec![(SUPERVISOR, watch)], true)?);
+    Ok(held)
+}
+
+/// Runs `@guardian RUN_DIR` to its end and returns its exit code: 4 if something is left behind.
+///
+/// To be called first thing in the process.
+pub fn guardian_main() -> u8 {
+    nix::sys::prctl::set_name(c"dryrack-guard").ok();
+    let run_dir = std::env::args_os().nth(2).map(PathBuf::from);
+    let (Some(run_dir), Ok(watch)) = (run_dir, inherited(SUPERVISOR)) else {
+        return crate::report::exit::UNFIT;
+    };
+    // An error means as much as the end: nobody holds the other side any more.
+    File::from(watch).read_to_end(&mut Vec::new()).ok();
+    match replay(&run_dir).is_empty() {
+        true => crate::report::exit::MET,
+        false => crate::report::exit::LEFT,
+    }
+}

@@ -1,0 +1,281 @@
+//! The rack: what the steps of a plan have brought about, in the network namespace of this process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::carry::{Failure, Host};
+use crate::event::{Emitter, Known};
+use crate::host::netlink::Netlink;
+use crate::host::process::Spawner;
+use crate::host::{nft, place, sockets, sysctl};
+use crate::machine::{Machine, disk, seed};
+use crate::name::NodeName;
+use crate::plan::{MachinePlan, Step, Undo};
+use crate::serve::{self, Resolve, Resources};
+
+/// What a rack is made of before its first step.
+pub struct RackParts {
+    /// The run folder.
+    pub run_dir: PathBuf,
+    /// Starts programs.
+    pub spawner: Spawner,
+    /// Where events go.
+    pub events: Emitter,
+    /// Finds the files that the plan names.
+    pub resolve: Resolve,
+    /// The run's public ssh key; empty if the lab needs none.
+    pub ssh_public_key: String,
+    /// Listeners of published ports, in the order of the plan.
+    pub published: Vec<TcpListener>,
+}
+
+/// Everything that is up.
+pub struct Rack {
+    parts: RackParts,
+    netlink: Netlink,
+    published: Mutex<VecDeque<TcpListener>>,
+    services: Mutex<JoinSet<()>>,
+    stop: CancellationToken,
+    machines: Mutex<BTreeMap<NodeName, Machine>>,
+}
+
+impl Rack {
+    /// Makes an empty rack in the network namespace of this thread. To be called inside a tokio runtime.
+    pub fn new(mut parts: RackParts) -> Result<Self, Failure> {
+        let netlink = Netlink::open().map_err(|error| {
+            let hint = error.hint();
+            Failure::new(error, hint)
+        })?;
+        let published = Mutex::new(std::mem::take(&mut parts.published).into());
+        Ok(Self {
+            parts,
+            netlink,
+            published,
+            services: Mutex::default(),
+            stop: CancellationToken::new(),
+            machines: Mutex::default(),
+        })
+    }
+
+    /// Returns the machine of a node, once it was started.
+    pub fn machine(&self, node: &NodeName) -> Option<Machine> {
+        lock(&self.machines).get(node).cloned()
+    }
+
+    /// Ends the boot services, before what they stand on is taken away.
+    pub async fn end_services(&self) {
+        self.stop.cancel();
+        let mut services = std::mem::take(&mut *lock(&self.services));
+        while services.join_next().await.is_some() {}
+    }
+
+    fn folder(&self, node: &NodeName) -> PathBuf {
+        self.parts.run_dir.join("node").join(node.as_str())
+    }
+
+    fn make_folder(&self, node: &NodeName) -> Result<(), Failure> {
+        let folder = self.folder(node);
+        std::fs::create_dir_all(&folder).map_err(|source| file_failure("create", &folder, source))
+    }
+
+    async fn start_machine(&self, plan: &MachinePlan) -> Result<(), Failure> {
+        self.make_folder(&plan.node)?;
+        let started =
+            Machine::start(plan, self.folder(&plan.node), &self.parts.spawner, self.parts.events.clone());
+        let machine = started.await.map_err(|error| {
+            let hint = error.hint();
+            Failure::new(error, hint)
+        })?;
+        lock(&self.machines).insert(plan.node.clone(), machine);
+        Ok(())
+    }
+
+    fn publish(&self, to: SocketAddr) -> Result<(), Failure> {
+        let listener = lock(&self.published).pop_front();
+        let listener =
+            listener.ok_or_else(|| io::Error::other("its listener was not handed to the supervisor"));
+        let listener = listener.and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(listener)
+        });
+        let listener = listener.map_err(|error| Failure::new(error, None::<String>))?;
+        let (events, stop) = (self.parts.events.clone(), self.stop.clone());
+        lock(&self.services).spawn(async move {
+            stop.run_until_cancelled(forward(listener, to, events)).await;
+        });
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked left a map that is whole: nothing is changed in two steps.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leads the connections of a published port to a node, for as long as it is polled.
+async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emitter) {
+    let mut connections = JoinSet::new();
+    loop {
+        let mut from = match listener.accept().await {
+            Ok((from, _)) => from,
+            Err(error) => {
+                // Out of descriptors, say: whoever waits in the backlog is served when connections have ended.
+                let service = format!("published port to {to}");
+                events.emit(Known::ServiceFailed { service, error: error.to_string() });
+                connections.join_next().await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
+            // A node that does not answer closes the connection, as its own refusal would.
+            if let Ok(mut node) = TcpStream::connect(to).await {
+                tokio::io::copy_bidirectional(&mut from, &mut node).await.ok();
+            }
+        });
+    }
+}
+
+/// Turns an error with a `hint` of its own into a failure.
+macro_rules! hinted {
+    () => {
+        |error| {
+            let hint = error.hint();
+            Failure::new(error, hint)
+        }
+    };
+}
+
+impl Host for Rack {
+    async fn apply(&self, step: &Step) -> Result<(), Failure> {
+        let Self { parts, netlink, .. } = self;
+        match step {
+            // Both were carried out before there was a supervisor.
+            Step::BuildImage { image: _ } | Step::MakePlace { way_out: _ } => Ok(()),
+            Step::NameFiles { hosts, nameserver, search } => {
+                place::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(|error| {
+                    let hint = error.hint().map(str::to_owned);
+                    Failure::new(error, hint)
+                })
+            }
+            Step::Publish { listen: _, node: _, to } => self.publish(*to),
+            Step::Bridge(plan) => netlink.bridge(plan).await.map_err(hinted!()),
+            Step::Forward { was: _ } => sysctl::set_ip_forward(true).map_err(hinted!()),
+            Step::Firewall(plan) => nft::load(plan).await.map_err(hinted!()),
+            Step::ForeignAccept(rule) => nft::foreign_accept(rule).await.map_err(hinted!()),
+            Step::Serve(plan) => {
+                let sockets = sockets::bind(plan).map_err(hinted!())?;
+                let resources = Resources {
+                    resolve: parts.resolve.clone(),
+                    ssh_public_key: parts.ssh_public_key.clone(),
+                };
+                let (events, stop) = (parts.events.clone(), self.stop.clone());
+                lock(&self.services).spawn(serve::serve(sockets, (**plan).clone(), resources, events, stop));
+                Ok(())
+            }
+            Step::Disk(plan) => {
+                self.make_folder(&plan.node)?;
+                let backing = plan.backing.as_ref().and_then(|file| (parts.resolve)(file));
+                disk::create(plan, &parts.run_dir, backing, &parts.spawner).await.map_err(hinted!())
+            }
+            Step::Variables { node, template, path } => {
+                self.make_folder(node)?;
+                let to = parts.run_dir.join(path);
+                std::fs::copy(template, &to).map_err(|source| file_failure("write", &to, source))?;
+                // The template is read-only on some hosts, and a copy takes its mode along.
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(&to, mode).map_err(|source| file_failure("unlock", &to, source))
+            }
+            Step::Seed(plan) => {
+                self.make_folder(&plan.node)?;
+                seed::write(plan, &parts.run_dir, &parts.ssh_public_key)
+                    .map_err(|error| Failure::new(error, None::<String>))
+            }
+            Step::Tap(plan) => netlink.tap(plan).await.map_err(hinted!()),
+            Step::Machine(plan) => self.start_machine(plan).await,
+            Step::PowerOn { node } => match self.machine(node) {
+                Some(machine) => machine.power_on().await.map_err(hinted!()),
+                None => {
+                    let error = io::Error::other(format!("the machine of `{node}` was not started"));
+                    Err(Failure::new(error, None::<String>))
+                }
+            },
+        }
+    }
+
+    async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
+        if let Undo::EndMachine(node) = undo {
+            let machine = lock(&self.machines).remove(node);
+            if let Some(machine) = machine {
+                machine.stop().await;
+            }
+            return Ok(());
+        }
+        reverse(undo, &self.parts.run_dir, &self.netlink).await
+    }
+}
+
+/// Reverses an effect on the kernel or in the run folder, whoever had it.
+pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> Result<(), Failure> {
+    match undo {
+        Undo::DeleteLink(interface) => netlink.delete(interface).await.map_err(hinted!()),
+        Undo::SetForwarding(on) => sysctl::set_ip_forward(*on).map_err(hinted!()),
+        Undo::DeleteTable(table) => nft::remove(table).await.map_err(hinted!()),
+        Undo::DeleteForeignRule(rule) => nft::remove_foreign_accept(rule).await.map_err(hinted!()),
+        Undo::EndMachine(node) => end_strays(&run_dir.join("node").join(node.as_str())),
+        Undo::DeleteFile(path) => {
+            let path = run_dir.join(path);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                done => done.map_err(|source| file_failure("delete", &path, source)),
+            }
+        }
+    }
+}
+
+/// Kills every process whose folder is that of a node: a QEMU that outlived its supervisor.
+fn end_strays(folder: &Path) -> Result<(), Failure> {
+    let listed =
+        std::fs::read_dir("/proc").map_err(|source| file_failure("read", Path::new("/proc"), source))?;
+    let mut left = Vec::new();
+    for entry in listed.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // Processes of others, and those that end meanwhile, have no folder that we may see.
+        let Ok(cwd) = std::fs::read_link(entry.path().join("cwd")) else { continue };
+        if cwd != folder {
+            continue;
+        }
+        if let Err(error) = place::ProcessId::of(pid).and_then(place::ProcessId::kill)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            left.push(format!("process {pid}: {error}"));
+        }
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(io::Error::other(left.join("; ")), None::<String>))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}", path.display())]
+struct FileError {
+    verb: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+fn file_failure(verb: &'static str, path: &Path, source: io::Error) -> Failure {
+    let full = source.kind() == io::ErrorKind::StorageFull;
+    let hint = full.then_some("make room on the disk, or set DRYRACK_STATE to a folder on another one");
+    Failure::new(FileError { verb, path: path.to_owned(), source }, hint)
+}

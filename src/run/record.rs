@@ -1,0 +1,55 @@
+//! Writes the events of a run to `events.jsonl`.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tokio::sync::watch;
+
+use crate::event::{Event, Header};
+use crate::host::process::open_log;
+
+/// Writes events, one line each, and says how far it is.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    file: File,
+    // Bytes up to which the file holds whole lines; followers read no further.
+    written: watch::Sender<u64>,
+}
+
+impl Recorder {
+    /// Begins the record of a run.
+    pub(super) fn start(run_dir: &Path, header: &Header) -> io::Result<Self> {
+        let file = open_log(&path(run_dir))?;
+        let mut recorder = Self { file, written: watch::Sender::new(0) };
+        recorder.line(serde_json::to_vec(header)?)?;
+        Ok(recorder)
+    }
+
+    /// Returns what tells followers how far the record is. It ends with the recorder.
+    pub(super) fn progress(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// Writes one event. What could not be written whole is taken back.
+    pub(super) fn record(&mut self, event: &Event) -> io::Result<()> {
+        self.line(serde_json::to_vec(event)?)
+    }
+
+    fn line(&mut self, mut line: Vec<u8>) -> io::Result<()> {
+        line.push(b'\n');
+        let before = *self.written.borrow();
+        if let Err(error) = self.file.write_all(&line) {
+            // Half a line in the middle would make the whole record unreadable.
+            self.file.set_len(before).ok();
+            return Err(error);
+        }
+        self.written.send_replace(before + line.len() as u64);
+        Ok(())
+    }
+}
+
+/// Returns where a run folder keeps its events.
+pub(super) fn path(run_dir: &Path) -> PathBuf {
+    run_dir.join("events.jsonl")
+}

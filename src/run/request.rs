@@ -1,0 +1,58 @@
+//! What a supervisor is told: everything that it cannot find out by itself.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::texts::Texts;
+use crate::plan::{HostFacts, Plan};
+
+/// When a lab is taken down by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// When somebody says so.
+    Told,
+    /// As soon as every expectation that time can decide is decided.
+    Judged,
+    /// The same, unless one was missed: then somebody wants to look.
+    Met,
+}
+
+/// What a supervisor is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The texts of the lab.
+    pub texts: Texts,
+    /// The plan that was made of them.
+    pub plan: Plan,
+    /// What the plan was made for.
+    pub facts: HostFacts,
+    /// Where images are.
+    pub cache: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// When the lab is taken down.
+    pub until: Until,
+}
+
+impl Request {
+    /// Writes the request into a run folder.
+    pub(super) fn write(&self, run_dir: &Path) -> io::Result<()> {
+        std::fs::write(path(run_dir), serde_json::to_vec(self)?)?;
+        // For people; the supervisor reads the request.
+        let mut plan = serde_json::to_vec_pretty(&self.plan)?;
+        plan.push(b'\n');
+        std::fs::write(run_dir.join("plan.json"), plan)
+    }
+
+    /// Reads the request of a run.
+    pub fn read(run_dir: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&std::fs::read(path(run_dir))?)?)
+    }
+}
+
+fn path(run_dir: &Path) -> PathBuf {
+    run_dir.join("request.json")
+}

@@ -1,0 +1,240 @@
+//! Run folders: where they are, which there are, how long they are kept.
+//!
+//! ```text
+//! STATE/runs/20261121-093403-etcd/
+//!   request.json  plan.json       what was asked for, and every step
+//!   journal.jsonl  place.json     what undoes it; which processes it has
+//!   events.jsonl  supervisor.log  what happened
+//!   node/NAME/{console.log, qemu.log}
+//!   ssh/                          the run's own key
+//!   report.json                   how it ended
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Locations;
+use crate::host::place::PlaceIds;
+use crate::name::LabName;
+use crate::report::Report;
+
+/// Runs that are kept when a new one begins.
+const KEPT: usize = 30;
+
+/// One run, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Run {
+    /// Its name: the instant of its start (UTC) and the lab's name.
+    pub id: String,
+    /// Its folder.
+    pub path: PathBuf,
+    /// The lab's name.
+    pub lab: String,
+    /// Whether its place stands.
+    pub up: bool,
+    /// Its exit code, if it ended in order.
+    pub exit: Option<u8>,
+    /// Bytes on disk.
+    pub size: u64,
+}
+
+/// Why a run is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No run has this name.
+    #[error("there is no run `{what}`")]
+    NoSuchRun {
+        /// What was asked for.
+        what: String,
+        /// Its folder would be here.
+        folder: PathBuf,
+    },
+    /// There is none at all.
+    #[error("there is no run yet in {}", folder.display())]
+    NoRun {
+        /// Where runs would be.
+        folder: PathBuf,
+    },
+    /// The file system said no.
+    #[error("cannot {verb} {}", path.display())]
+    Files {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoSuchRun { .. } => Some("`dryrack runs` lists them"),
+            Self::NoRun { .. } => {
+                Some("`dryrack test LAB` makes one; DRYRACK_STATE says where they are kept")
+            }
+            Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("make room on the disk, or set DRYRACK_STATE to a folder on another one")
+            }
+            Self::Files { .. } => Some("set DRYRACK_STATE to a folder that you may write to"),
+        }
+    }
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Files { verb, path, source }
+}
+
+/// Makes the folder of a new run, and lets go of the oldest ones.
+pub fn create(locations: &Locations, lab: &LabName, now: Timestamp) -> Result<PathBuf, StoreError> {
+    let runs = folder(locations);
+    fs::create_dir_all(&runs).map_err(failed("create", &runs))?;
+    prune(locations, KEPT - 1)?;
+    let runs = fs::canonicalize(&runs).map_err(failed("find", &runs))?;
+    let stamp = now.strftime("%Y%m%d-%H%M%S");
+    // Two runs of one lab in one second get different names.
+    for attempt in 0.. {
+        let id = match attempt {
+            0 => format!("{stamp}-{lab}"),
+            _ => format!("{stamp}-{lab}.{attempt}"),
+        };
+        let path = runs.join(id);
+        match fs::create_dir(&path) {
+            Ok(()) => {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+                fs::set_permissions(&path, mode).map_err(failed("protect", &path))?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed("create", &path)(error)),
+        }
+    }
+    unreachable!("the counter has no end")
+}
+
+/// Lists the runs, oldest first.
+pub fn list(locations: &Locations) -> Result<Vec<Run>, StoreError> {
+    let runs = folder(locations);
+    let entries = match fs::read_dir(&runs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("read", &runs))?,
+    };
+    let mut found: Vec<Run> = entries.flatten().filter_map(|entry| describe(entry.path())).collect();
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(found)
+}
+
+/// Finds a run by its id, its folder, or a file in it; the latest of a lab by the lab's name; the latest of all where
+/// nothing is named.
+pub fn find(locations: &Locations, what: Option<&str>) -> Result<PathBuf, StoreError> {
+    let runs = folder(locations);
+    let Some(what) = what else {
+        return list(locations)?.pop().map(|run| run.path).ok_or(StoreError::NoRun { folder: runs });
+    };
+    let path = Path::new(what);
+    if path.is_file() {
+        return Ok(path.parent().unwrap_or(path).to_owned());
+    }
+    if path.join("events.jsonl").is_file() {
+        return Ok(path.to_owned());
+    }
+    let latest =
+        || list(locations).map(|runs| runs.into_iter().rfind(|run| run.lab == what || run.id == what));
+    latest()?.map(|run| run.path).ok_or_else(|| StoreError::NoSuchRun { what: what.to_owned(), folder: runs })
+}
+
+/// Removes all but the newest runs, and returns what was removed. Runs that are up stay.
+pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError> {
+    let mut runs = list(locations)?;
+    runs.truncate(runs.len().saturating_sub(keep));
+    // One with an open journal has something to undo yet.
+    runs.retain(|run| !run.up && !super::mend::is_open(&run.path));
+    for run in &runs {
+        fs::remove_dir_all(&run.path).map_err(failed("remove", &run.path))?;
+    }
+    Ok(runs)
+}
+
+/// Reads how a run ended.
+pub fn report(run_dir: &Path) -> io::Result<Report> {
+    Ok(serde_json::from_slice(&fs::read(report_path(run_dir))?)?)
+}
+
+/// Writes how a run ended, whole or not at all.
+pub(super) fn write_report(run_dir: &Path, report: &Report) -> io::Result<()> {
+    let path = report_path(run_dir);
+    let draft = path.with_extension("json.new");
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    fs::write(&draft, text)?;
+    fs::rename(&draft, &path)
+}
+
+fn report_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("report.json")
+}
+
+fn folder(locations: &Locations) -> PathBuf {
+    locations.state.join("runs")
+}
+
+fn describe(path: PathBuf) -> Option<Run> {
+    let id = path.file_name()?.to_str()?.to_owned();
+    // YYYYMMDD-HHMMSS-LAB, with `.N` where the instant was taken; a lab's name has no dot.
+    let lab = id.splitn(3, '-').nth(2)?;
+    let lab = lab.split('.').next()?.to_owned();
+    let up = PlaceIds::read(&path).is_ok_and(|ids| ids.is_alive());
+    let exit = report(&path).ok().map(|report| report.exit);
+    let size = size(&path);
+    Some(Run { id, path, lab, up, exit, size })
+}
+
+fn size(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| size(&entry.path())).sum()
+        }
+        // What a sparse disk really takes.
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locations(dir: &Path) -> Locations {
+        Locations { state: dir.to_owned(), cache: dir.join("cache"), runtime: dir.join("runtime") }
+    }
+
+    #[test]
+    fn runs_are_found_by_id_by_lab_and_by_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let locations = locations(dir.path());
+        let lab = |name: &str| LabName::new(name).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_795_000_000 + second).unwrap();
+        assert!(matches!(find(&locations, None), Err(StoreError::NoRun { .. })));
+        let one = create(&locations, &lab("a-b"), at(0)).unwrap();
+        let two = create(&locations, &lab("a-b"), at(0)).unwrap();
+        let three = create(&locations, &lab("c"), at(5)).unwrap();
+        let id = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(id(&one), "20261118-103640-a-b");
+        assert_eq!(find(&locations, Some(&id(&one))).unwrap(), one);
+        assert_eq!(find(&locations, Some("a-b")).unwrap(), two);
+        assert_eq!(find(&locations, None).unwrap(), three);
+        assert!(matches!(find(&locations, Some("x")), Err(StoreError::NoSuchRun { .. })));
+        assert_eq!(prune(&locations, 1).unwrap().len(), 2);
+        assert_eq!(list(&locations).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,327 @@
+//! The supervisor: a run from the inside, from its request to its report.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock};
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::control::{self, Desk};
+use super::director::{Director, Ears, Ending};
+use super::fold::Fold;
+use super::guardian;
+use super::journal::Journal;
+use super::probe::{ProbeContext, Prober};
+use super::rack::{Rack, RackParts};
+use super::record::Recorder;
+use super::request::Request;
+use super::{chain, ssh, store};
+use crate::event::{Emitter, Header, Instant, SCHEMA};
+use crate::host::place::Inherited;
+use crate::host::process::Spawner;
+use crate::image::{Built, Library, of_file};
+use crate::lab::{FileRef, Lab};
+use crate::name::ImageName;
+use crate::plan::{Place, Step};
+use crate::report::{self, Fault, NodeReport, Report, Whose};
+use crate::serve::Resolve;
+
+/// How long followers may take for the last events when everything is over.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// Why a supervisor could not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}")]
+struct BeginError {
+    what: String,
+    hint: Option<String>,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl BeginError {
+    fn new(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { what: what.to_owned(), hint: None, source: Some(Box::new(source)) }
+    }
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnOnce(E) -> BeginError {
+    move |source| BeginError::new(what, source)
+}
+
+/// Runs a lab from its request to its report, and returns its exit code.
+///
+/// To be called in a process that has entered its place and has one thread.
+pub fn supervise(inherited: Inherited) -> u8 {
+    let run_dir = inherited.run_dir.clone();
+    let started = Timestamp::now();
+    match begin(inherited, started) {
+        Ok(code) => code,
+        Err(error) => {
+            let fault = Fault::new(Whose::Host, &error, error.hint.clone());
+            let code = fault.whose.exit();
+            if let Ok(request) = Request::read(&run_dir) {
+                let report = Report {
+                    schema: report::SCHEMA,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    run: run_id(&run_dir),
+                    lab: request.plan.lab,
+                    file: request.texts.file,
+                    accel: request.plan.accel,
+                    started,
+                    ended: 0,
+                    exit: code,
+                    verdicts: Vec::new(),
+                    nodes: BTreeMap::new(),
+                    faults: vec![fault],
+                    leaks: Vec::new(),
+                    parts: BTreeMap::new(),
+                };
+                // Its words stand in the log as well.
+                store::write_report(&run_dir, &report).ok();
+            }
+            tracing::error!("{}", chain(&error));
+            code
+        }
+    }
+}
+
+fn begin(inherited: Inherited, started: Timestamp) -> Result<u8, BeginError> {
+    let request = Request::read(&inherited.run_dir).map_err(failed("read the request of the run"))?;
+    let library = request.texts.library(&request.cache);
+    let outcome = request.texts.resolve(&library, None);
+    let lab = outcome.lab.ok_or_else(|| BeginError {
+        what: "make sense of the lab: a file that it names was changed since".to_owned(),
+        hint: Some("run it again: `dryrack check` shows what is wrong".to_owned()),
+        source: None,
+    })?;
+    // Two threads: the machines need the others.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(failed("start a runtime"))?;
+    let code = runtime.block_on(run(inherited, &request, &lab, &library, started));
+    // Blocking threads may be in the middle of a file; nothing of theirs is wanted any more.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(
+    inherited: Inherited,
+    request: &Request,
+    lab: &Lab,
+    library: &Library,
+    started: Timestamp,
+) -> Result<u8, BeginError> {
+    let run_dir = inherited.run_dir.clone();
+    let (sender, events) = mpsc::unbounded_channel();
+    let emitter = emitter(started, move |event| drop(sender.send(event)));
+    let _guardian = match inherited.place {
+        Place::Host => Some(guardian::start(&run_dir).map_err(failed("start the guardian"))?),
+        Place::Private => None,
+    };
+    let header = Header { dryrack_events: SCHEMA, version: env!("CARGO_PKG_VERSION").to_owned(), started };
+    let recorder = Recorder::start(&run_dir, &header).map_err(failed("begin the record of events"))?;
+    let journal = Journal::open(&run_dir).map_err(failed("begin the journal"))?;
+    let spawner = Spawner::start().map_err(failed("start the thread that starts programs"))?;
+
+    let key = if ssh::is_needed(lab, &request.plan) {
+        let made = ssh::make_key(&run_dir, lab.name.as_str(), &spawner).await;
+        Some(made.map_err(|error| {
+            let hint = error.hint().map(str::to_owned);
+            BeginError { hint, ..BeginError::new("prepare logins", error) }
+        })?)
+    } else {
+        None
+    };
+    let built = built(request, library);
+    let rack = Rack::new(RackParts {
+        run_dir: run_dir.clone(),
+        spawner: spawner.clone(),
+        events: emitter.clone(),
+        resolve: resolver(built.clone()),
+        ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
+        published: inherited.published,
+    });
+    let rack = Arc::new(rack.map_err(|failure| BeginError {
+        what: "speak to the kernel".to_owned(),
+        hint: failure.hint,
+        source: Some(failure.error),
+    })?);
+    let private_key = ssh::private_key(&run_dir);
+    let context = ProbeContext::new(lab, private_key, ssh::known_hosts(&run_dir), spawner, emitter.clone());
+
+    let (orders_sender, orders) = mpsc::channel(16);
+    let desk = Desk {
+        orders: orders_sender,
+        rack: Arc::clone(&rack),
+        events: emitter.clone(),
+        run_dir: run_dir.clone(),
+        progress: recorder.progress(),
+    };
+    let mut background = JoinSet::new();
+    background.spawn(control::serve(inherited.control, desk));
+    let listen = |kind| signal(kind).map_err(failed("listen to signals"));
+    let signals =
+        [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
+    let parent = nonblocking(inherited.parent).and_then(crate::host::process::watch);
+    let parent = Some(parent.map_err(failed("watch over the command"))?);
+
+    let mut parts = JoinSet::new();
+    let (asked, images) = (request.clone(), built);
+    parts.spawn_blocking(move || describe_parts(&asked, &images));
+
+    let director = Director {
+        request,
+        fold: Fold::new(lab),
+        recorder,
+        prober: Prober::new(context),
+        rack,
+        events: emitter,
+        faults: Vec::new(),
+    };
+    let ending = director.run(Ears { events, orders, signals, parent }, journal).await;
+    let parts = match tokio::time::timeout(FAREWELL, parts.join_next()).await {
+        Ok(Some(Ok(parts))) => parts,
+        // A large file is still being read; the report does not wait for it.
+        _ => BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+    };
+    let report = finish(request, &run_dir, started, ending, parts);
+    let written = store::write_report(&run_dir, &report);
+    if inherited.place == Place::Host {
+        // In a private place the outer half does it.
+        std::fs::remove_file(&request.socket).ok();
+    }
+    // The recorder is gone, so streams of events end by themselves.
+    tokio::time::timeout(FAREWELL, control_idle(&mut background)).await.ok();
+    written.map_err(failed("write the report"))?;
+    Ok(report.exit)
+}
+
+/// Lets the control socket answer what was asked before the end.
+async fn control_idle(background: &mut JoinSet<Result<std::convert::Infallible, io::Error>>) {
+    background.join_next().await;
+}
+
+/// Makes the clock of a run: nanoseconds since its start, and the wall clock of the same instant.
+fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync + 'static) -> Emitter {
+    let zero = Clock::now();
+    let clock = move || {
+        let elapsed = zero.elapsed();
+        let at = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let wall = started.checked_add(jiff::SignedDuration::try_from(elapsed).unwrap_or_default());
+        Instant { at, wall: wall.unwrap_or(started) }
+    };
+    Emitter::new(clock, sink)
+}
+
+fn nonblocking(fd: std::os::fd::OwnedFd) -> io::Result<std::os::fd::OwnedFd> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(fd)
+}
+
+/// Returns the images of a plan as they are built now.
+fn built(request: &Request, library: &Library) -> BTreeMap<ImageName, Built> {
+    let images = request.plan.images().into_iter();
+    images.filter_map(|image| library.built(&image).map(|built| (image, built))).collect()
+}
+
+fn resolver(built: BTreeMap<ImageName, Built>) -> Resolve {
+    Arc::new(move |file: &FileRef| -> Option<PathBuf> {
+        match file {
+            FileRef::Path(path) => Some(path.clone()),
+            FileRef::Image { image, file } => Some(built.get(image)?.files.get(file)?.path.clone()),
+        }
+    })
+}
+
+/// Names everything that took part, with its version or digest.
+fn describe_parts(request: &Request, built: &BTreeMap<ImageName, Built>) -> BTreeMap<String, String> {
+    let mut parts = BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    if let Ok(uname) = nix::sys::utsname::uname() {
+        parts.insert("kernel".to_owned(), uname.release().to_string_lossy().into_owned());
+    }
+    if let Some(qemu) = &request.facts.qemu {
+        let (major, minor, micro) = qemu.version;
+        parts.insert("qemu".to_owned(), format!("{major}.{minor}.{micro}"));
+    }
+    for (image, built) in built {
+        parts.insert(format!("image {image}"), built.key.clone());
+        for (name, file) in &built.files {
+            parts.insert(format!("image:{image}/{name}"), format!("sha256:{}", file.sha256));
+        }
+    }
+    let mut files = vec![request.texts.file.clone()];
+    for step in &request.plan.steps {
+        match step {
+            Step::Serve(service) => {
+                files.extend(service.files.values().filter_map(|file| path(&file.source)))
+            }
+            Step::Disk(disk) => files.extend(disk.backing.as_ref().and_then(path)),
+            Step::Variables { template, .. } => {
+                files.push(template.clone());
+                let firmware = request.facts.firmware.iter().find(|file| file.variables == *template);
+                files.extend(firmware.map(|file| file.code.clone()));
+            }
+            _ => {}
+        }
+    }
+    for file in files {
+        if let Ok((_, digest)) = of_file(&file) {
+            parts.insert(file.display().to_string(), format!("sha256:{digest}"));
+        }
+    }
+    parts
+}
+
+fn path(file: &FileRef) -> Option<PathBuf> {
+    match file {
+        FileRef::Path(path) => Some(path.clone()),
+        FileRef::Image { .. } => None,
+    }
+}
+
+fn finish(
+    request: &Request,
+    run_dir: &Path,
+    started: Timestamp,
+    ending: Ending,
+    parts: BTreeMap<String, String>,
+) -> Report {
+    let Ending { exit, mut faults, leaks, ended, fold } = ending;
+    faults.extend(fold.died().iter().map(|(node, words)| Fault {
+        whose: Whose::Machine,
+        what: format!("the machine of `{node}` died"),
+        causes: vec![words.clone()],
+        hint: Some(format!(
+            "its own words are in {}",
+            run_dir.join("node").join(node.as_str()).join("qemu.log").display()
+        )),
+    }));
+    let nodes = fold.snapshot().nodes.iter();
+    let nodes = nodes.map(|(node, view)| (node.clone(), NodeReport::from(view))).collect();
+    Report {
+        schema: report::SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        run: run_id(run_dir),
+        lab: request.plan.lab.clone(),
+        file: request.texts.file.clone(),
+        accel: request.plan.accel,
+        started,
+        ended,
+        exit,
+        verdicts: fold.verdicts(),
+        nodes,
+        faults,
+        leaks,
+        parts,
+    }
+}
+
+fn run_id(run_dir: &Path) -> String {
+    run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
