@@ -213,3 +213,6 @@ impl Drop for Counted {
         transfer.events.emit_maybe(transfer.node.as_ref(), served);
     }
 }
+
+#[cfg(test)]
+mod tests;

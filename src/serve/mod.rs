@@ -7,6 +7,8 @@
 mod clients;
 mod dhcp;
 mod dns;
+#[cfg(test)]
+mod example;
 mod http;
 mod ra;
 mod shelf;

@@ -92,3 +92,97 @@ impl Shelf {
         Err(Missing::Unknown)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::example::shelf;
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("kernel"), "MZ").unwrap();
+        std::fs::write(folder.path().join("secret"), "x").unwrap();
+        std::fs::create_dir(folder.path().join("initrd")).unwrap();
+        folder
+    }
+
+    /// What a path is: a file's name, a text, or why it is nothing.
+    fn check(shelf: &Shelf, path: &str) -> String {
+        match shelf.find(path) {
+            Ok(Item::File { path, role }) => {
+                format!("{role}: file {}", path.file_name().unwrap().to_string_lossy())
+            }
+            Ok(Item::Text { body, role }) => format!("{role}: {body:?}"),
+            Err(missing) => missing.to_string(),
+        }
+    }
+
+    #[test]
+    fn only_what_the_plan_names_is_found() {
+        let folder = folder();
+        let shelf = shelf(folder.path());
+        let table = [
+            "/profile/tiny/kernel",
+            "profile/tiny/kernel",
+            "//profile/tiny/kernel",
+            r"\profile\tiny\kernel",
+            "/profile/tiny/initrd0",
+            "/boot/fast.ipxe",
+            "/nocloud/fast/user-data",
+            "/nocloud/fast/vendor-data",
+            "/nocloud/fast/passwd",
+            "/boot/Fast.ipxe",
+            "/",
+            "",
+            "/profile/tiny",
+            "/profile/tiny/kernel/",
+            "/profile/tiny/secret",
+            "/etc/passwd",
+            "/profile/tiny/../tiny/secret",
+            r"..\..\etc\passwd",
+            "/profile/tiny/..",
+            "/profile/tiny/kernel..",
+            "/profile/tiny/kernel\0.txt",
+            "/profile/tiny/%2e%2e/secret",
+        ];
+        let lines: Vec<String> =
+            table.iter().map(|path| format!("{:30} {}", format!("{path:?}"), check(&shelf, path))).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        "/profile/tiny/kernel"         kernel: file kernel
+        "profile/tiny/kernel"          kernel: file kernel
+        "//profile/tiny/kernel"        kernel: file kernel
+        "\\profile\\tiny\\kernel"      kernel: file kernel
+        "/profile/tiny/initrd0"        `image:tiny/initrd` does not exist
+        "/boot/fast.ipxe"              script: "#!ipxe\nboot\n"
+        "/nocloud/fast/user-data"      seed: "key: ssh-ed25519 KEY\n"
+        "/nocloud/fast/vendor-data"    seed: ""
+        "/nocloud/fast/passwd"         nothing is served under this path
+        "/boot/Fast.ipxe"              nothing is served under this path
+        "/"                            nothing is served under this path
+        ""                             nothing is served under this path
+        "/profile/tiny"                nothing is served under this path
+        "/profile/tiny/kernel/"        nothing is served under this path
+        "/profile/tiny/secret"         nothing is served under this path
+        "/etc/passwd"                  nothing is served under this path
+        "/profile/tiny/../tiny/secret" the path leads elsewhere
+        "..\\..\\etc\\passwd"          the path leads elsewhere
+        "/profile/tiny/.."             the path leads elsewhere
+        "/profile/tiny/kernel.."       nothing is served under this path
+        "/profile/tiny/kernel\0.txt"   the path leads elsewhere
+        "/profile/tiny/%2e%2e/secret"  nothing is served under this path
+        "#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_elsewhere(path in r"(/|\\|\.\.|\.|profile|tiny|kernel|secret|nocloud|fast|\PC){0,12}") {
+            let folder = folder();
+            match shelf(folder.path()).find(&path) {
+                Ok(Item::File { path, role: _ }) => prop_assert_eq!(path, folder.path().join("kernel")),
+                Ok(Item::Text { .. }) | Err(_) => {}
+            }
+        }
+    }
+}

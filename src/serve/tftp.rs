@@ -174,3 +174,6 @@ pub(super) async fn run(
         failed(&events, "tftp", &error.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests;

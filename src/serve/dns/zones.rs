@@ -272,4 +272,25 @@ mod tests {
         example.com. A                 NXDOMAIN --  | upstream
         ");
     }
+
+    #[test]
+    fn transfers_and_other_classes_are_refused() {
+        let name = Name::from_ascii("lab.test.").unwrap();
+        for (class, record) in [(DNSClass::IN, RecordType::AXFR), (DNSClass::CH, RecordType::TXT)] {
+            let refused = Own::bare(ResponseCode::Refused);
+            assert_eq!(zones(true).answer(&name, class, record), Answer::Lab(Box::new(refused)));
+        }
+    }
+
+    #[test]
+    fn a_zone_ends_at_a_whole_octet() {
+        for (subnet, apex) in [
+            ("10.1.2.0/24", "2.1.10.in-addr.arpa."),
+            ("10.1.2.128/25", "2.1.10.in-addr.arpa."),
+            ("10.1.0.0/16", "1.10.in-addr.arpa."),
+            ("10.0.0.0/9", "10.in-addr.arpa."),
+        ] {
+            assert_eq!(apex_of(subnet.parse().unwrap()).to_string(), apex);
+        }
+    }
 }

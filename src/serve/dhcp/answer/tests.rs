@@ -2,68 +2,13 @@ use dhcproto::{Decodable, Decoder};
 use proptest::prelude::*;
 
 use super::*;
-use crate::name::{IfName, NetworkName, NodeName};
-use crate::plan::{BootPlan, DnsPlan};
-
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-
-/// Netboots, has the address 10.0.0.11.
-const FAST: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
-/// Netboots with the waits of metal, has no address of its own.
-const REAL: Mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
-/// Boots from its disk, has an address within the pool.
-const DISK: Mac = Mac([0x52, 0x54, 0, 0, 0, 3]);
-/// Nobody of the lab.
-const STRANGER: Mac = Mac([0x02, 0, 0, 0, 0, 9]);
+use crate::serve::example::{DISK, FAST, REAL, SERVER, STRANGER, plan};
 
 const DISCOVER: u8 = 1;
 const REQUEST: u8 = 3;
 const DECLINE: u8 = 4;
 const RELEASE: u8 = 7;
 const INFORM: u8 = 8;
-
-fn plan() -> ServicePlan {
-    let host = |name: &str, mac: Mac, address: Option<[u8; 4]>, netboots: bool, cut_waits: bool| HostPlan {
-        node: NodeName::new(name).unwrap(),
-        mac,
-        address: address.map(Ipv4Addr::from),
-        boot: netboots.then(|| BootPlan {
-            script: format!("http://{SERVER}/boot/{name}.ipxe"),
-            bios: "ipxe/undionly.kpxe".to_owned(),
-            uefi: "ipxe/snponly.efi".to_owned(),
-        }),
-        cut_waits,
-    };
-    ServicePlan {
-        network: NetworkName::new("lan").unwrap(),
-        interface: IfName::new("br0").unwrap(),
-        mac: Mac([2, 0, 0, 0, 0, 1]),
-        address: "10.0.0.1/24".parse().unwrap(),
-        link_local: Mac([2, 0, 0, 0, 0, 1]).link_local(),
-        mtu: 1500,
-        hosts: vec![
-            host("fast", FAST, Some([10, 0, 0, 11]), true, true),
-            host("real", REAL, None, true, false),
-            host("disk", DISK, Some([10, 0, 0, 31]), false, true),
-        ],
-        dhcp: Some(DhcpPlan {
-            authoritative: true,
-            pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
-            lease_seconds: 3600,
-            router: Some(SERVER),
-            nameserver: SERVER,
-            domain: "lab.test".to_owned(),
-        }),
-        dns: DnsPlan {
-            domain: "lab.test".to_owned(),
-            records: BTreeMap::new(),
-            reverse: Vec::new(),
-            upstream: Vec::new(),
-        },
-        files: BTreeMap::new(),
-        texts: BTreeMap::new(),
-    }
-}
 
 fn without_pool() -> ServicePlan {
     let mut plan = plan();

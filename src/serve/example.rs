@@ -1,0 +1,118 @@
+//! One network for the tests of every service.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::Resources;
+use super::shelf::Shelf;
+use crate::event::{Emitter, Event, Instant, Kind, Known};
+use crate::lab::FileRef;
+use crate::name::{IfName, ImageName, Mac, NetworkName, NodeName};
+use crate::plan::{BootPlan, DhcpPlan, DnsPlan, HostPlan, SSH_KEY, ServedFile, ServedText, ServicePlan};
+
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// Netboots, has the address 10.0.0.11.
+pub(super) const FAST: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+/// Netboots with the waits of metal, has no address of its own.
+pub(super) const REAL: Mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
+/// Boots from its disk, has an address within the pool.
+pub(super) const DISK: Mac = Mac([0x52, 0x54, 0, 0, 0, 3]);
+/// Nobody of the lab.
+pub(super) const STRANGER: Mac = Mac([0x02, 0, 0, 0, 0, 9]);
+
+/// Three nodes, a pool of four addresses, a kernel that exists and an initrd that does not.
+pub(super) fn plan() -> ServicePlan {
+    let host = |name: &str, mac: Mac, address: Option<[u8; 4]>, netboots: bool, cut_waits: bool| HostPlan {
+        node: NodeName::new(name).unwrap(),
+        mac,
+        address: address.map(Ipv4Addr::from),
+        boot: netboots.then(|| BootPlan {
+            script: format!("http://{SERVER}/boot/{name}.ipxe"),
+            bios: "ipxe/undionly.kpxe".to_owned(),
+            uefi: "ipxe/snponly.efi".to_owned(),
+        }),
+        cut_waits,
+    };
+    let file = |file: &str| {
+        let source = FileRef::Image { image: ImageName::new("tiny").unwrap(), file: file.to_owned() };
+        ServedFile { source, role: file.to_owned() }
+    };
+    let text = |body: &str, role: &str| ServedText { body: body.to_owned(), role: role.to_owned() };
+    ServicePlan {
+        network: NetworkName::new("lan").unwrap(),
+        interface: IfName::new("br0").unwrap(),
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        address: "10.0.0.1/24".parse().unwrap(),
+        link_local: Mac([2, 0, 0, 0, 0, 1]).link_local(),
+        mtu: 1500,
+        hosts: vec![
+            host("fast", FAST, Some([10, 0, 0, 11]), true, true),
+            host("real", REAL, None, true, false),
+            host("disk", DISK, Some([10, 0, 0, 31]), false, true),
+        ],
+        dhcp: Some(DhcpPlan {
+            authoritative: true,
+            pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
+            lease_seconds: 3600,
+            router: Some(SERVER),
+            nameserver: SERVER,
+            domain: "lab.test".to_owned(),
+        }),
+        dns: DnsPlan {
+            domain: "lab.test".to_owned(),
+            records: BTreeMap::new(),
+            reverse: Vec::new(),
+            upstream: Vec::new(),
+        },
+        files: BTreeMap::from([
+            ("profile/tiny/kernel".to_owned(), file("kernel")),
+            ("profile/tiny/initrd0".to_owned(), file("initrd")),
+        ]),
+        texts: BTreeMap::from([
+            ("boot/fast.ipxe".to_owned(), text("#!ipxe\nboot\n", "script")),
+            ("nocloud/fast/user-data".to_owned(), text(&format!("key: {SSH_KEY}\n"), "seed")),
+        ]),
+    }
+}
+
+/// What the plan serves, its images' files in a folder.
+pub(super) fn shelf(folder: &Path) -> Shelf {
+    let folder = folder.to_owned();
+    let resolve = Arc::new(move |file: &FileRef| match file {
+        FileRef::Image { image: _, file } => Some(folder.join(file)),
+        FileRef::Path(path) => Some(path.clone()),
+    });
+    Shelf::new(&plan(), Resources { resolve, ssh_public_key: "ssh-ed25519 KEY".to_owned() })
+}
+
+/// Events as they come, with a clock that a test sets.
+#[derive(Clone, Default)]
+pub(super) struct Log {
+    events: Arc<Mutex<Vec<Event>>>,
+    now: Arc<AtomicU64>,
+}
+
+impl Log {
+    pub(super) fn emitter(&self) -> Emitter {
+        let (events, now) = (Arc::clone(&self.events), Arc::clone(&self.now));
+        let clock = move || Instant { at: now.load(Ordering::Relaxed), wall: jiff::Timestamp::UNIX_EPOCH };
+        Emitter::new(clock, move |event| events.lock().unwrap().push(event))
+    }
+
+    pub(super) fn pass(&self, seconds: u64) {
+        self.now.fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
+    }
+
+    /// Returns what happened since it was asked last, each with its node.
+    pub(super) fn take(&self) -> Vec<(Option<String>, Known)> {
+        let taken = std::mem::take(&mut *self.events.lock().unwrap());
+        let known = |event: Event| match event.kind {
+            Kind::Known(known) => (event.node.map(|node| node.to_string()), known),
+            Kind::Unknown { kind, fields: _ } => panic!("the kind `{kind}` is unknown"),
+        };
+        taken.into_iter().map(known).collect()
+    }
+}
