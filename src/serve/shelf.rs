@@ -149,7 +149,7 @@ mod tests {
         ];
         let lines: Vec<String> =
             table.iter().map(|path| format!("{:30} {}", format!("{path:?}"), check(&shelf, path))).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r#"
+        insta::assert_snapshot!(lines.join("\n"), @r##"
         "/profile/tiny/kernel"         kernel: file kernel
         "profile/tiny/kernel"          kernel: file kernel
         "//profile/tiny/kernel"        kernel: file kernel
@@ -172,7 +172,7 @@ mod tests {
         "/profile/tiny/kernel.."       nothing is served under this path
         "/profile/tiny/kernel\0.txt"   the path leads elsewhere
         "/profile/tiny/%2e%2e/secret"  nothing is served under this path
-        "#);
+        "##);
     }
 
     proptest! {

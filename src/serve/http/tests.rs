@@ -91,7 +91,7 @@ async fn requests_and_answers() {
     for line in table {
         lines.push(format!("{line:42} {}", bench.line(line).await));
     }
-    insta::assert_snapshot!(lines.join("\n"), @r#"
+    insta::assert_snapshot!(lines.join("\n"), @r##"
     GET /profile/tiny/kernel                   200 application/octet-stream "0123456789" kernel/10/whole
     HEAD /profile/tiny/kernel                  200 application/octet-stream "" kernel/0/whole
     GET /profile/tiny/kernel range:bytes=2-4   206 application/octet-stream bytes 2-4/10 "234" kernel/3/whole
@@ -107,7 +107,7 @@ async fn requests_and_answers() {
     GET /../../etc/passwd                      404 text/plain; charset=utf-8 "not found\n" /10/whole
     GET /%2e%2e/%2e%2e/etc/passwd              404 text/plain; charset=utf-8 "not found\n" /10/whole
     POST /profile/tiny/kernel                  405 text/plain; charset=utf-8 GET, HEAD "only GET and HEAD\n" kernel/18/whole
-    "#);
+    "##);
 }
 
 #[tokio::test]

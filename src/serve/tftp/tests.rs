@@ -69,7 +69,7 @@ async fn requests_and_answers() {
     for path in table {
         lines.push(format!("{path}: {}", bench.line(path).await));
     }
-    insta::assert_snapshot!(lines.join("\n"), @r#"
+    insta::assert_snapshot!(lines.join("\n"), @r##"
     profile/tiny/kernel: "0123456789"
       sent 10 bytes in 0 ms kernel
     /profile/tiny/kernel: "0123456789"
@@ -87,7 +87,7 @@ async fn requests_and_answers() {
       refused 0 bytes in 0 ms 
     /etc/passwd: nothing is served under this path
       not-found 0 bytes in 0 ms
-    "#);
+    "##);
 }
 
 #[tokio::test]
