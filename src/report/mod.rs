@@ -3,7 +3,16 @@
 //! Must never look anything up: a report is made of what a run has seen, and every
 //! form of it is made of the report alone.
 
+#[cfg(test)]
+mod examples;
 pub mod exit;
+mod junit;
+mod text;
+mod trace;
+
+pub use junit::junit;
+pub use text::text;
+pub use trace::trace;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -211,5 +220,30 @@ impl Report {
     /// Tells whether every expectation was met. One that could still have been decided counts as missed.
     pub fn is_met(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.outcome.is_met())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_survives_a_round_trip() {
+        for report in [examples::met(), examples::missed(), examples::broken()] {
+            assert_eq!(Report::from_json(report.to_json().as_bytes()).unwrap(), report);
+        }
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        let error = |text: &str| Report::from_json(text.as_bytes()).unwrap_err().to_string();
+        let later = "the report is in format 2, this version of dryrack reads format 1";
+        assert_eq!(error(r#"{"schema": 2}"#), later);
+        assert_eq!(error("[]"), "this is not a report");
+    }
+
+    #[test]
+    fn the_json_form_is_stable() {
+        insta::assert_snapshot!(examples::missed().to_json());
     }
 }

@@ -1,0 +1,163 @@
+//! Reports for tests: one run that went well, one that missed something, one that broke.
+
+use std::collections::BTreeMap;
+
+use super::{Fault, Leak, NodeReport, Report, SCHEMA, Whose, exit};
+use crate::event::Stage;
+use crate::expect::{Evidence, Outcome, Verdict};
+use crate::name::{ExpectName, LabName, NodeName};
+use crate::observe::Sighting;
+use crate::plan::Accel;
+
+const fn seconds(tenths: u64) -> u64 {
+    tenths * 100_000_000
+}
+
+fn verdict(expect: &str, node: Option<&str>, what: &str, outcome: Outcome) -> Verdict {
+    Verdict {
+        expect: ExpectName::new(expect).unwrap(),
+        node: node.map(|name| NodeName::new(name).unwrap()),
+        what: what.to_owned(),
+        since: (!matches!(outcome, Outcome::NotReached { .. })).then_some(seconds(4)),
+        outcome,
+    }
+}
+
+fn met_at(tenths: u64, why: &str) -> Outcome {
+    Outcome::Met { at: seconds(tenths), why: why.to_owned() }
+}
+
+fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> NodeReport {
+    let starts = timeline.iter().filter(|(stage, _)| *stage == Stage::Firmware).count();
+    NodeReport {
+        stage: timeline.last().map_or(Stage::Off, |(stage, _)| *stage),
+        boots: u32::try_from(starts).unwrap(),
+        address: address.map(Into::into),
+        timeline: timeline.iter().map(|(stage, tenths)| (*stage, seconds(*tenths))).collect(),
+        last: Some(Sighting { at: seconds(95), what: last.to_owned() }),
+    }
+}
+
+/// Every expectation was met.
+pub(crate) fn met() -> Report {
+    let way =
+        [(Stage::Firmware, 5), (Stage::Dhcp, 17), (Stage::Loader, 18), (Stage::Kernel, 21), (Stage::Os, 64)];
+    let nodes = ["node1", "node2"].into_iter().zip([11, 12]).map(|(name, ip)| {
+        (NodeName::new(name).unwrap(), node("print `node login:`", &way, Some([10, 0, 0, ip])))
+    });
+    let os = "stage os within 2m";
+    Report {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        run: "20261121-093403-etcd".to_owned(),
+        lab: LabName::new("etcd").unwrap(),
+        file: "/labs/etcd/lab.toml".into(),
+        accel: Accel::Tcg,
+        started: "2026-11-21T09:34:03.25Z".parse().unwrap(),
+        ended: seconds(98),
+        exit: exit::MET,
+        verdicts: vec![
+            verdict("up", Some("node1"), os, met_at(64, "stage os")),
+            verdict("up", Some("node2"), os, met_at(64, "stage os")),
+            verdict(
+                "no-panic",
+                Some("node1"),
+                "never console /Kernel panic/",
+                met_at(98, "it did not happen"),
+            ),
+        ],
+        nodes: nodes.collect(),
+        faults: Vec::new(),
+        leaks: Vec::new(),
+        parts: BTreeMap::from([
+            ("qemu".to_owned(), "7.2.22".to_owned()),
+            ("image tiny".to_owned(), "1f0c7d2a9b3e4f56".to_owned()),
+        ]),
+    }
+}
+
+/// An expectation was missed, and one that waited for it was not reached.
+pub(crate) fn missed() -> Report {
+    let seen = vec![
+        Evidence {
+            of: "last probe saw".to_owned(),
+            what: "2 of 3 members healthy, node3: no route to host".to_owned(),
+            at: seconds(1800),
+        },
+        Evidence {
+            of: "node3: last saw it".to_owned(),
+            what: "print `etcd: cannot resolve \u{1b}[31mnode4.lan\u{1b}[0m & <retry>`".to_owned(),
+            at: seconds(120),
+        },
+    ];
+    let mut report = met();
+    report.verdicts.extend([
+        verdict(
+            "healthy",
+            None,
+            "etcd with 3 healthy members and one leader within 3m",
+            Outcome::Missed {
+                at: seconds(1864),
+                why: "it did not come true within 3m".to_owned(),
+                seen: seen.clone(),
+            },
+        ),
+        verdict(
+            "stays",
+            None,
+            "command etcdctl endpoint health for 10s",
+            Outcome::NotReached { at: seconds(1864), why: "`healthy` was missed".to_owned() },
+        ),
+        verdict("later", None, "tcp 22", Outcome::Pending { seen }),
+    ]);
+    let restarted = [
+        (Stage::Firmware, 5),
+        (Stage::Dhcp, 17),
+        (Stage::Nbp, 18),
+        (Stage::Loader, 21),
+        (Stage::Kernel, 25),
+        (Stage::Firmware, 200),
+        (Stage::Kernel, 215),
+        (Stage::Os, 900),
+    ];
+    report.nodes.insert(
+        NodeName::new("node3").unwrap(),
+        node("print `etcd: cannot resolve node4.lan`", &restarted, Some([10, 0, 0, 13])),
+    );
+    report.ended = seconds(1870);
+    report.exit = exit::MISSED;
+    report
+}
+
+/// A step failed, and something was left behind.
+pub(crate) fn broken() -> Report {
+    let mut report = met();
+    report.verdicts.clear();
+    let mut idle = node("", &[], None);
+    idle.last = None;
+    report.nodes = BTreeMap::from([
+        (
+            NodeName::new("node1").unwrap(),
+            node("leased 10.0.0.11 (ipxe)", &[(Stage::Firmware, 5), (Stage::Dhcp, 95)], None),
+        ),
+        (NodeName::new("node2").unwrap(), idle),
+    ]);
+    report.faults = vec![
+        Fault {
+            whose: Whose::Host,
+            what: "cannot start machine `node1`".to_owned(),
+            causes: vec![
+                "qemu-system-x86_64 ended with exit status 1:\n  could not open '/run/x': No space left on device"
+                    .to_owned(),
+            ],
+            hint: Some("make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
+        },
+        Fault { whose: Whose::Ours, what: "a service ended".to_owned(), causes: Vec::new(), hint: None },
+    ];
+    report.leaks = vec![Leak {
+        what: "tap dt1f0c7d2a9b3e".to_owned(),
+        why: "Device or resource busy (os error 16)".to_owned(),
+    }];
+    report.exit = exit::LEFT;
+    report
+}

@@ -1,0 +1,180 @@
+//! A report as people read it, in 96 columns; what matters most stands last, where a terminal shows it.
+
+use std::fmt::{Display, Write};
+
+use super::{Fault, NodeReport, Report, exit};
+use crate::event::{Ago, Stage};
+use crate::expect::{Outcome, Verdict};
+use crate::observe::Sighting;
+
+/// Lines are wrapped here.
+const WIDTH: usize = 96;
+
+/// Returns the report as text: the nodes, the verdicts, what went wrong, and the outcome in one line.
+pub fn text(report: &Report) -> String {
+    let faults = report.faults.iter().map(fault);
+    let leaks = report.leaks.iter().map(|leak| paragraph("left behind: ", "  ", leak));
+    let parts = [nodes(report), verdicts(report)].into_iter().chain(faults).chain(leaks);
+    let parts: Vec<String> = parts.chain([summary(report)]).filter(|part| !part.is_empty()).collect();
+    // A guest or a program that failed may have said anything; it must not steer a terminal.
+    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    parts.join("\n").chars().map(plain).collect()
+}
+
+/// Returns the outcome of a run in one line.
+fn summary(report: &Report) -> String {
+    let count = |word: &str| report.verdicts.iter().filter(|verdict| verdict.outcome.word() == word).count();
+    let all = report.verdicts.len();
+    let judged = match (all, count("met")) {
+        (0, _) => "no expectations".to_owned(),
+        (1, 1) => "its expectation was met".to_owned(),
+        (_, met) if met == all => format!("all {all} expectations met"),
+        (_, met) => {
+            let rest = ["missed", "not reached", "pending"].map(|word| (count(word), word));
+            let rest = rest.into_iter().filter(|(count, _)| *count > 0);
+            let rest: String = rest.map(|(count, word)| format!(", {count} {word}")).collect();
+            format!("{met} of {all} expectations met{rest}")
+        }
+    };
+    let Report { lab, ended, accel, run, exit, .. } = report;
+    let line = format!("{judged}; {} under {} (run {run}, exit code {exit})", Ago(*ended), accel.as_str());
+    paragraph(&format!("{lab}: "), "  ", &line)
+}
+
+fn verdicts(report: &Report) -> String {
+    let mut lines = String::new();
+    for verdict in &report.verdicts {
+        let Verdict { expect, node, what, since: _, outcome } = verdict;
+        let of = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        let at = outcome.at().unwrap_or(report.ended);
+        let when = outcome.at().map(|at| Ago(at).to_string()).unwrap_or_default();
+        let head = format!("  {:<11} {when:>7}  ", outcome.word());
+        let indent = " ".repeat(head.len());
+        lines += &paragraph(&head, &indent, &format!("{expect}{of}: {what}"));
+        let why = match outcome {
+            // That it was met says enough.
+            Outcome::Met { .. } => continue,
+            outcome => outcome.explain(at),
+        };
+        if !why.is_empty() {
+            lines += &paragraph(&indent, &indent, &why);
+        }
+    }
+    lines
+}
+
+fn nodes(report: &Report) -> String {
+    let width = |least: usize, words: &mut dyn Iterator<Item = usize>| words.fold(least, usize::max);
+    let address = |node: &NodeReport| node.address.map(|ip| ip.to_string()).unwrap_or_default();
+    let name_width = width("node".len(), &mut report.nodes.keys().map(|name| name.as_str().len()));
+    let address_width = width("address".len(), &mut report.nodes.values().map(|node| address(node).len()));
+    let row = |name: &dyn Display, stage: &dyn Display, boots: &dyn Display, address: &str| {
+        format!("  {name:<name_width$}  {stage:<8}  {boots:>5}  {address:<address_width$}  ")
+    };
+    if report.nodes.is_empty() {
+        return String::new();
+    }
+    let mut lines = row(&"node", &"stage", &"boots", "address") + "way up\n";
+    for (name, node) in &report.nodes {
+        let head = row(name, &node.stage, &node.boots, &address(node));
+        let indent = " ".repeat(head.chars().count());
+        lines += &paragraph(&head, &indent, &way_up(&node.timeline));
+        // Of a node that did not get there, the last sign of life is the first thing that one looks for.
+        if report.exit != exit::MET
+            && node.stage != Stage::Os
+            && let Some(Sighting { at, what }) = &node.last
+        {
+            let before = Ago(report.ended.saturating_sub(*at));
+            let seen = format!("last saw it {what}, {before} before the end");
+            lines += &paragraph(&indent, &indent, &seen);
+        }
+    }
+    lines
+}
+
+/// Returns the stages of a node after each other, a new boot apart from the one before.
+fn way_up(timeline: &[(Stage, u64)]) -> String {
+    if timeline.is_empty() {
+        return "never powered on".to_owned();
+    }
+    let mut words = String::new();
+    for (index, (stage, at)) in timeline.iter().enumerate() {
+        let between = match (index, stage) {
+            (0, _) => "",
+            (_, Stage::Firmware) => "; then ",
+            _ => ", ",
+        };
+        write!(words, "{between}{stage} {}", Ago(*at)).expect("a string takes everything");
+    }
+    words
+}
+
+fn fault(fault: &Fault) -> String {
+    let error = paragraph("error: ", "  ", fault);
+    match &fault.hint {
+        Some(hint) => error + "\n" + &paragraph("hint: ", "  ", hint),
+        None => error,
+    }
+}
+
+/// Wraps a text behind a head; further lines are indented. What has lines of its own keeps them.
+fn paragraph(head: &str, indent: &str, text: &dyn Display) -> String {
+    let mut wrapped = String::new();
+    let mut line = head.to_owned();
+    for (index, part) in text.to_string().trim_end().lines().enumerate() {
+        if index > 0 {
+            end_line(&mut wrapped, &std::mem::replace(&mut line, indent.to_owned()));
+        }
+        let mut first = true;
+        for word in part.split(' ') {
+            if !first && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                end_line(&mut wrapped, &std::mem::replace(&mut line, indent.to_owned()));
+                first = true;
+            }
+            if !first {
+                line.push(' ');
+            }
+            line += word;
+            first = false;
+        }
+    }
+    end_line(&mut wrapped, &line);
+    wrapped
+}
+
+fn end_line(text: &mut String, line: &str) {
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::report::examples;
+
+    #[test]
+    fn a_run_that_met_everything() {
+        assert_snapshot!(text(&examples::met()));
+    }
+
+    #[test]
+    fn a_run_that_missed_something() {
+        assert_snapshot!(text(&examples::missed()));
+    }
+
+    #[test]
+    fn a_run_that_broke() {
+        assert_snapshot!(text(&examples::broken()));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal_and_nothing_steers_it() {
+        for report in [examples::met(), examples::missed(), examples::broken()] {
+            let text = text(&report);
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The timeline of a recorded run, from its events alone.
+
+use std::fmt::Write;
+
+use crate::event::{Event, Kind, Known, Recorded};
+use crate::name::NodeName;
+use crate::observe::Snapshot;
+
+/// Returns the timeline of a run: time in seconds, node, topic, and what happened; stages are marked by `▶`.
+pub fn trace(recorded: &Recorded) -> String {
+    let Recorded { header, events, torn } = recorded;
+    let mut text = format!("started {} by dryrack {}\n\n", header.started, header.version);
+    let names = events.iter().filter_map(|event| event.node.as_ref());
+    let width = names.map(|name| name.as_str().len()).max().unwrap_or(0);
+    let topics = events.iter().map(|event| event.kind.topic().chars().count());
+    let topic_width = topics.max().unwrap_or(0).max("stage".len());
+    let mut row = |at: u64, node: Option<&NodeName>, topic: &str, words: &str| {
+        let node = node.map(NodeName::as_str).unwrap_or_default();
+        let line = format!("{:>9}  {node:<width$}  {topic:<topic_width$}  {words}", stamp(at));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    let mut snapshot = Snapshot::new([]);
+    for event in events {
+        let Event { at, wall: _, node, kind } = event;
+        // The fold below comes to the same stages, also where the writer was killed before it wrote them down.
+        if !matches!(kind, Kind::Known(Known::StageReached { .. })) {
+            row(*at, node.as_ref(), kind.topic(), &kind.to_string());
+        }
+        if let Kind::Known(Known::MachineDied { stderr, .. }) = kind {
+            for line in stderr {
+                row(*at, node.as_ref(), "stderr", &Known::ConsoleLine { text: line.clone() }.to_string());
+            }
+        }
+        if let Some(stage) = snapshot.apply(event) {
+            row(*at, node.as_ref(), "stage", &format!("▶ {stage}"));
+        }
+    }
+    if *torn {
+        text.push_str("\nthe last line is torn: the run was killed while it wrote it\n");
+    }
+    text
+}
+
+/// Writes an instant in seconds, to the millisecond.
+fn stamp(at: u64) -> String {
+    let mut text = String::new();
+    let (seconds, rest) = (at / 1_000_000_000, at % 1_000_000_000);
+    write!(text, "{seconds}.{:03}", rest / 1_000_000).expect("a string takes everything");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::event::examples::{any_event, console, event, http, lease};
+    use crate::event::{Header, SCHEMA, Stage};
+
+    fn recorded(events: Vec<Event>, torn: bool) -> Recorded {
+        let started = "2026-11-21T09:34:03Z".parse().unwrap();
+        Recorded {
+            header: Header { dryrack_events: SCHEMA, version: "0.1.0".to_owned(), started },
+            events,
+            torn,
+        }
+    }
+
+    #[test]
+    fn a_boot_reads_from_top_to_bottom() {
+        let events = vec![
+            event(0, None, Known::RunStarted { lab: "etcd".to_owned(), accel: "tcg".to_owned() }),
+            event(120, Some("node1"), Known::PoweredOn {}),
+            event(130, None, Known::LabUp {}),
+            event(1500, Some("node1"), lease("ipxe", "ack")),
+            event(1500, Some("node1"), Known::StageReached { stage: Stage::Dhcp }),
+            event(2100, Some("node1"), http("kernel", 200, true)),
+            event(2300, Some("node1"), console("Linux version 6.1.0 \u{1b}[1m")),
+            event(
+                61_000,
+                Some("node1"),
+                Known::MachineDied {
+                    status: "signal 6".to_owned(),
+                    stderr: vec!["qemu: one".to_owned(), "qemu: two".to_owned()],
+                },
+            ),
+            event(3_661_000, None, Known::TearDownStarted { why: "somebody asked".to_owned() }),
+        ];
+        assert_snapshot!(trace(&recorded(events, true)));
+    }
+
+    #[test]
+    fn an_empty_record_has_a_heading() {
+        assert_snapshot!(trace(&recorded(Vec::new(), false)), @"started 2026-11-21T09:34:03Z by dryrack 0.1.0");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_record_has_a_line_for_each_event(events in proptest::collection::vec(any_event(), 0..30)) {
+            let known = events.iter().filter(|event| {
+                !matches!(event.kind, Kind::Known(Known::StageReached { .. }))
+            });
+            let most_needed = known.count();
+            let text = trace(&recorded(events, false));
+            proptest::prop_assert!(text.lines().count() >= most_needed);
+            proptest::prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+}
