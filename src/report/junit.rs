@@ -86,6 +86,7 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
 fn faulty(fault: &Fault, index: usize, lab: &str) -> TestCase {
     let kind = match fault.whose {
         super::Whose::Lab => "lab",
+        super::Whose::Machine => "machine",
         super::Whose::Host => "host",
         super::Whose::Ours => "bug",
     };

@@ -77,17 +77,7 @@ pub struct NodeReport {
     /// Every stage it came to and when, in nanoseconds since the run's start.
     pub timeline: Vec<(Stage, u64)>,
     /// What was last seen of it.
-    #[serde(deserialize_with = "sighting")]
     pub last: Option<Sighting>,
-}
-
-fn sighting<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Sighting>, D::Error> {
-    #[derive(Deserialize)]
-    struct Seen {
-        at: u64,
-        what: String,
-    }
-    Ok(Option::<Seen>::deserialize(from)?.map(|Seen { at, what }| Sighting { at, what }))
 }
 
 impl From<&NodeView> for NodeReport {
