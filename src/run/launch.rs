@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -66,9 +67,10 @@ impl LaunchError {
 /// Starts a run of a plan whose images are built. Returns once its supervisor stands in its place.
 ///
 /// The run ends with this process unless [`PlaceHandle::untie`] lets it live on.
+/// The claim is the run's own from then on.
 pub fn launch(
     locations: &Locations,
-    claim: &Claim,
+    claim: Claim,
     texts: Texts,
     plan: Plan,
     facts: HostFacts,
@@ -80,8 +82,13 @@ pub fn launch(
     let cache = locations.cache.clone();
     let request = Request { texts, plan, facts, cache, socket: socket.clone(), until };
     request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
+    // One at a time: what is started between the next line and the claim's end inherits its lock.
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     claim.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::Claim)?;
-    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Place)?;
+    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Place);
+    drop(claim);
+    let place = place?;
     Ok(Launched { place, run_dir, socket })
 }
 

@@ -1,0 +1,59 @@
+//! `dryrack down`: takes a lab down.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::lab::find;
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::host::place::PlaceIds;
+use crate::report::exit;
+use crate::run::client::Client;
+use crate::run::{Locations, mend, store};
+
+/// How long a lab may take to come down before it is killed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Take a lab down
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Lab file, its folder or its name; the one that is up where left out
+    lab: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
+    let up = find(locations, args.lab.as_deref())?;
+    let ids = PlaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error, error.hint()))?;
+    let client = Client::new(&up.socket);
+    let asked = block_on(async {
+        client.down("dryrack down", false).await?;
+        // The stream ends with the run.
+        if let Ok(mut events) = client.events(None).await {
+            let all = async { while events.next().await.is_some() {} };
+            tokio::time::timeout(PATIENCE, all).await.ok();
+        }
+        Ok::<_, crate::run::client::ClientError>(())
+    })?;
+    if asked.is_err() {
+        ids.root().terminate().map_err(|error| Stop::host(&error, None::<String>))?;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while ids.is_alive() {
+        if Instant::now() > deadline {
+            output::note("the lab does not come down by itself; it is killed");
+            ids.root().kill().map_err(|error| Stop::host(&error, None::<String>))?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut leaks = mend(locations);
+    if let Ok(report) = store::report(&up.run_dir) {
+        leaks.extend(report.leaks);
+    }
+    for leak in &leaks {
+        output::error(&format!("left behind: cannot {}: {}", leak.what, leak.why), None);
+    }
+    output::note(&format!("lab {} is down", up.lab));
+    Ok(if leaks.is_empty() { exit::MET } else { exit::LEFT })
+}

@@ -1,0 +1,32 @@
+//! `dryrack exec`: runs a command in a lab's place.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+
+use super::lab::UpArgs;
+use super::output::Stop;
+use crate::host::place::run_inside;
+use crate::run::Locations;
+
+/// Run a command in the network of a lab that is up
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    lab: UpArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Runs the verb: the exit code is the command's.
+pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
+    let up = args.lab.find(locations)?;
+    inside(&up.run_dir, &args.command)
+}
+
+/// Runs a command in the place of a run and returns its exit code, 128 + n for a signal n.
+pub(super) fn inside(run_dir: &std::path::Path, command: &[OsString]) -> Result<u8, Stop> {
+    let status = run_inside(run_dir, command).map_err(|error| Stop::host(&error, error.hint()))?;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or_default();
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}

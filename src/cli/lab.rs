@@ -1,0 +1,106 @@
+//! Which lab is meant: one to be read, or one that is up.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{self, Stop};
+use crate::image::Library;
+use crate::lab::Lab;
+use crate::name::Bytes;
+use crate::report::exit;
+use crate::run::{Locations, Registered, Texts, registered};
+
+/// What decides what a lab is, the lab itself apart.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Layers {
+    /// Lay another file of the same format over the lab (repeatable)
+    #[arg(long = "on", value_name = "FILE")]
+    on: Vec<PathBuf>,
+    /// Set one key, as in `node.node1.memory=2GiB` (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Look for recipes of images here first (repeatable)
+    #[arg(long = "images", value_name = "DIR")]
+    images: Vec<PathBuf>,
+}
+
+/// One lab, with what is laid over it.
+#[derive(Debug, clap::Args)]
+pub(super) struct LabArgs {
+    /// Lab file, or folder with a `lab.toml`
+    #[arg(default_value = ".")]
+    lab: PathBuf,
+    #[command(flatten)]
+    layers: Layers,
+}
+
+/// A lab that makes sense.
+pub(super) struct Sound {
+    pub(super) texts: Texts,
+    pub(super) lab: Lab,
+    pub(super) library: Library,
+}
+
+impl LabArgs {
+    /// Reads the lab.
+    pub(super) fn read(&self) -> Result<Texts, Stop> {
+        self.layers.read(&self.lab)
+    }
+}
+
+impl Layers {
+    /// Reads a lab with these layers.
+    pub(super) fn read(&self, lab: &Path) -> Result<Texts, Stop> {
+        Texts::read(lab, &self.on, self.set.clone(), self.images.clone())
+            .map_err(|error| Stop::wrong(&error, error.hint()))
+    }
+}
+
+/// Makes sense of a lab, or shows everything that is wrong with it.
+pub(super) fn sound(texts: Texts, locations: &Locations, free: Option<Bytes>) -> Result<Sound, Stop> {
+    let library = texts.library(&locations.cache);
+    let outcome = texts.resolve(&library, free);
+    output::diagnostics(&outcome.diagnostics, &outcome.sources);
+    match outcome.lab {
+        Some(lab) => Ok(Sound { texts, lab, library }),
+        None => Err(Stop::silent(exit::WRONG)),
+    }
+}
+
+/// A lab that is up.
+#[derive(Debug, clap::Args)]
+pub(super) struct UpArgs {
+    /// Lab file, or its folder; the one that is up where left out
+    #[arg(long = "lab", short = 'l', value_name = "LAB")]
+    lab: Option<PathBuf>,
+}
+
+impl UpArgs {
+    /// Finds the lab.
+    pub(super) fn find(&self, locations: &Locations) -> Result<Registered, Stop> {
+        find(locations, self.lab.as_deref())
+    }
+}
+
+/// Finds a lab that is up: by its file, its folder or its name; or the only one.
+pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Registered, Stop> {
+    let mut up = registered(locations);
+    let down = |what: String| Stop::new(exit::WRONG, what, Some("bring it up with `dryrack up LAB`"));
+    let Some(lab) = lab else {
+        return match up.len() {
+            0 => Err(down("no lab is up".to_owned())),
+            1 => Ok(up.remove(0)),
+            _ => {
+                let labs: Vec<String> = up.iter().map(|up| up.file.display().to_string()).collect();
+                let what = format!("{} labs are up: {}", up.len(), labs.join(", "));
+                Err(Stop::new(exit::WRONG, what, Some("say which one")))
+            }
+        };
+    };
+    let file = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
+    let file = std::fs::canonicalize(&file).unwrap_or(file);
+    let is_it = |up: &Registered| up.file == file || lab.as_os_str() == up.lab.as_str();
+    match up.into_iter().find(is_it) {
+        Some(up) => Ok(up),
+        None => Err(down(format!("lab {} is not up", lab.display()))),
+    }
+}

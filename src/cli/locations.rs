@@ -1,0 +1,46 @@
+//! Where runs, images and sockets lie: XDG folders, or what the environment says.
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+
+use super::output::Stop;
+use crate::report::exit;
+use crate::run::Locations;
+
+/// Places that tests and careful users move.
+#[derive(Debug, clap::Args)]
+pub(super) struct LocationArgs {
+    /// Where runs are kept [default: the XDG state folder]
+    #[arg(long, env = "DRYRACK_STATE", global = true, hide = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Where images are kept [default: the XDG cache folder]
+    #[arg(long, env = "DRYRACK_CACHE", global = true, hide = true, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Where locks and sockets are kept [default: the XDG runtime folder]
+    #[arg(long, env = "DRYRACK_RUNTIME", global = true, hide = true, value_name = "DIR")]
+    runtime: Option<PathBuf>,
+}
+
+impl LocationArgs {
+    /// Decides where everything lies.
+    pub(super) fn locations(&self) -> Result<Locations, Stop> {
+        let xdg = etcetera::choose_base_strategy().ok();
+        let of = |given: &Option<PathBuf>, usual: Option<PathBuf>, variable: &str| {
+            let found = given.clone().or(usual.map(|folder| folder.join("dryrack")));
+            let found = found.and_then(|path| std::path::absolute(path).ok());
+            found.ok_or_else(|| {
+                let hint = format!("set {variable} to a folder that you may write to");
+                Stop::new(exit::UNFIT, "you have no home folder to keep things in", Some(hint))
+            })
+        };
+        let temporary = || PathBuf::from(format!("/tmp/dryrack-{}", nix::unistd::geteuid()));
+        let runtime = xdg.as_ref().and_then(|xdg| xdg.runtime_dir()).map(|folder| folder.join("dryrack"));
+        let runtime = self.runtime.clone().or(runtime).unwrap_or_else(temporary);
+        Ok(Locations {
+            state: of(&self.state, xdg.as_ref().and_then(|xdg| xdg.state_dir()), "DRYRACK_STATE")?,
+            cache: of(&self.cache, xdg.as_ref().map(|xdg| xdg.cache_dir()), "DRYRACK_CACHE")?,
+            runtime: std::path::absolute(&runtime).unwrap_or(runtime),
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! A run as it goes on: a live line per node on a terminal, plain lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output;
+use crate::event::{Ago, Event, Kind, Known};
+use crate::name::NodeName;
+use crate::observe::{NodeView, Snapshot};
+
+/// Shows a run.
+pub(super) struct RunProgress {
+    snapshot: Snapshot,
+    /// Said before every line where several labs run at once.
+    prefix: String,
+    live: Option<Live>,
+}
+
+struct Live {
+    lines: MultiProgress,
+    nodes: BTreeMap<NodeName, ProgressBar>,
+}
+
+impl RunProgress {
+    /// Begins to show a run. `lab` is said where several labs run at once.
+    pub(super) fn new(nodes: impl IntoIterator<Item = NodeName>, lab: Option<&str>) -> Self {
+        let nodes: Vec<NodeName> = nodes.into_iter().collect();
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        // Lines of several labs would push each other about.
+        let live = (!lines.is_hidden() && lab.is_none()).then(|| Live::new(lines, &nodes));
+        let prefix = lab.map(|lab| format!("{lab}: ")).unwrap_or_default();
+        Self { snapshot: Snapshot::new(nodes), prefix, live }
+    }
+
+    /// Shows what an event changes.
+    pub(super) fn see(&mut self, event: &Event) {
+        self.snapshot.apply(event);
+        if let (Some(live), Some(node)) = (&self.live, &event.node)
+            && let (Some(bar), Some(view)) = (live.nodes.get(node), self.snapshot.nodes.get(node))
+        {
+            bar.set_message(line(view, event.at));
+        }
+        if is_worth_a_line(event, self.live.is_some()) {
+            let node = event.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
+            self.say(&format!("{:>7}  {}{node}{}", Ago(event.at).to_string(), self.prefix, event.kind));
+        }
+    }
+
+    /// Says something above the live lines.
+    pub(super) fn say(&self, text: &str) {
+        match &self.live {
+            Some(live) => live.lines.suspend(|| output::note(text)),
+            None => output::note(text),
+        }
+    }
+
+    /// Takes the live lines away.
+    pub(super) fn end(&mut self) {
+        if let Some(live) = self.live.take() {
+            for bar in live.nodes.values() {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}
+
+impl Drop for RunProgress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Live {
+    fn new(lines: MultiProgress, nodes: &[NodeName]) -> Self {
+        let widest = nodes.iter().map(|node| node.as_str().len()).max().unwrap_or(0);
+        let style = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bars = nodes.iter().map(|node| {
+            let bar = lines.add(ProgressBar::new_spinner().with_style(style.clone()));
+            bar.set_prefix(format!("{node:widest$}"));
+            bar.set_message("off");
+            bar.enable_steady_tick(Duration::from_millis(120));
+            (node.clone(), bar)
+        });
+        let nodes = bars.collect();
+        Self { lines, nodes }
+    }
+}
+
+/// Returns how a node stands, in one line.
+pub(super) fn line(view: &NodeView, _now: u64) -> String {
+    let stage = format!("{:8}", view.stage.as_str());
+    match (&view.fetching, &view.last) {
+        (Some(fetch), _) => format!("{stage}  {fetch}"),
+        (None, Some(last)) => format!("{stage}  {}", last.what),
+        (None, None) => stage,
+    }
+}
+
+/// Tells whether an event is worth a line of its own.
+fn is_worth_a_line(event: &Event, live: bool) -> bool {
+    let Kind::Known(known) = &event.kind else { return false };
+    match known {
+        Known::StepFailed { .. }
+        | Known::LabUp {}
+        | Known::TearDownStarted { .. }
+        | Known::MachineDied { .. }
+        | Known::MachineStopped { .. }
+        | Known::GuestPanicked {}
+        | Known::ServiceFailed { .. }
+        | Known::ExpectationDecided { .. } => true,
+        Known::StageReached { .. } => !live,
+        _ => false,
+    }
+}

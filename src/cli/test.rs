@@ -1,0 +1,241 @@
+//! `dryrack test`: brings labs up, judges them, takes them down.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use tokio::task::JoinSet;
+
+use super::attend::{Attended, Leave, attend};
+use super::lab::{Layers, Sound, sound};
+use super::output::{self, Stop};
+use super::progress::RunProgress;
+use super::up::{block_on, start};
+use crate::host::facts;
+use crate::lab::{Lab, Start};
+use crate::plan::Place;
+use crate::report::{self, Report, exit};
+use crate::run::{Locations, Until};
+
+/// Bring labs up, judge their expectations, take them down
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Lab files, or folders with a `lab.toml`
+    #[arg(default_value = ".")]
+    labs: Vec<PathBuf>,
+    #[command(flatten)]
+    layers: Layers,
+    /// Write the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Copy the run folders (events, consoles, plans, reports) here
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// Leave a lab up that missed an expectation
+    #[arg(long, value_name = "WHEN")]
+    keep: Option<Keep>,
+    /// Labs at once, as far as memory and cores suffice
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Print the reports as JSON: a list
+    #[arg(long)]
+    json: bool,
+}
+
+/// When a lab is left up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Keep {
+    /// When it missed an expectation
+    OnFailure,
+}
+
+/// A lab that waits for its trial.
+struct Trial {
+    sound: Sound,
+    /// How it is named on the command line.
+    name: String,
+    needs: Needs,
+}
+
+/// What a lab takes of its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Needs {
+    /// Bytes of memory.
+    memory: u64,
+    /// Virtual CPUs.
+    cpus: u32,
+}
+
+impl Needs {
+    fn of(lab: &Lab) -> Self {
+        let nodes = || lab.nodes.values().filter(|node| node.start == Start::WithLab);
+        Self {
+            memory: nodes().map(|node| node.memory.0).sum(),
+            cpus: nodes().map(|node| u32::from(node.cpus)).sum(),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { memory: self.memory + other.memory, cpus: self.cpus + other.cpus }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { memory: self.memory - other.memory, cpus: self.cpus - other.cpus }
+    }
+
+    fn fits(self, most: Self) -> bool {
+        self.memory <= most.memory && self.cpus <= most.cpus
+    }
+}
+
+/// How a trial ended.
+struct Tried {
+    name: String,
+    needs: Needs,
+    code: u8,
+    report: Option<Report>,
+    run_dir: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
+    // What is wrong with any of them is said before the first one is built.
+    let sounds: Vec<_> = args
+        .labs
+        .iter()
+        .map(|lab| {
+            let sound = sound(args.layers.read(lab)?, locations, None)?;
+            let needs = Needs::of(&sound.lab);
+            Ok(Trial { sound, name: lab.display().to_string(), needs })
+        })
+        .map(|trial: Result<Trial, Stop>| trial.inspect_err(output::stop))
+        .collect();
+    if sounds.iter().any(Result::is_err) {
+        return Err(Stop::silent(exit::worst(
+            sounds.iter().filter_map(|trial| trial.as_ref().err().map(|s| s.code)),
+        )));
+    }
+    let mut waiting: VecDeque<Trial> = sounds.into_iter().flatten().collect();
+    let host = facts::gather(Place::Private);
+    let most = Needs { memory: host.free_memory.0, cpus: host.cpus };
+    let jobs = usize::from(args.jobs).min(waiting.len());
+    let keep = args.keep == Some(Keep::OnFailure);
+
+    let tried = block_on(async {
+        let mut running = JoinSet::new();
+        let (mut taken, mut tried) = (Needs::default(), Vec::new());
+        while !waiting.is_empty() || !running.is_empty() {
+            let next = waiting.front().map(|trial| taken.plus(trial.needs));
+            // One that alone is too large gets its own error of the plan.
+            let room =
+                running.is_empty() || (running.len() < jobs && next.is_some_and(|next| next.fits(most)));
+            if let Some(trial) = waiting.pop_front_if(|_| room) {
+                taken = taken.plus(trial.needs);
+                let locations = locations.clone();
+                let several = jobs > 1;
+                running.spawn(async move { attempt(trial, &locations, keep, several).await });
+                continue;
+            }
+            if let Some(Ok(ended)) = running.join_next().await {
+                taken = taken.minus(ended.needs);
+                let interrupted = ended.code == exit::INTERRUPTED;
+                if !args.json {
+                    show(&ended);
+                }
+                tried.push(ended);
+                if interrupted {
+                    // Whoever pressed Ctrl-C wants none of the others.
+                    waiting.clear();
+                }
+            }
+        }
+        tried
+    })?;
+    let reports: Vec<Report> = tried.iter().filter_map(|tried| tried.report.clone()).collect();
+    if args.json {
+        output::json(&reports)?;
+    }
+    if let Some(path) = &args.junit {
+        let written = fs::write(path, report::junit(&reports));
+        written.map_err(|error| file_stop("write", path, &error))?;
+    }
+    if let Some(folder) = &args.artifacts {
+        for run_dir in tried.iter().filter_map(|tried| tried.run_dir.as_ref()) {
+            keep_artifacts(run_dir, folder)?;
+        }
+    }
+    Ok(exit::worst(tried.iter().map(|tried| tried.code)))
+}
+
+async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool) -> Tried {
+    let Trial { sound, name, needs } = trial;
+    let nodes: Vec<_> = sound.lab.nodes.keys().cloned().collect();
+    let lab = sound.lab.name.to_string();
+    let (until, leave) = if keep { (Until::Met, Leave::WhenMissed) } else { (Until::Judged, Leave::Never) };
+    let ended = |code, report, run_dir| Tried { name: name.clone(), needs, code, report, run_dir };
+    let launched = match start(sound, locations, until) {
+        Ok(launched) => launched,
+        Err(stop) => {
+            output::stop(&stop);
+            return ended(stop.code, None, None);
+        }
+    };
+    let run_dir = launched.run_dir.clone();
+    let mut progress = RunProgress::new(nodes, several.then_some(lab.as_str()));
+    match attend(launched, leave, &mut progress).await {
+        Ok(Attended::Ended(over)) => {
+            if let Some(fault) = over.silence(&run_dir) {
+                output::error(&fault.what, fault.hint.as_deref());
+            }
+            ended(over.code, over.report, Some(run_dir))
+        }
+        Ok(Attended::Left) => {
+            progress.end();
+            output::note(&format!(
+                "{lab} missed an expectation and is left up: `dryrack status {lab}` shows it, `dryrack down {lab}` takes it down"
+            ));
+            ended(exit::MISSED, None, Some(run_dir))
+        }
+        Err(stop) => {
+            output::stop(&stop);
+            ended(stop.code, None, Some(run_dir))
+        }
+    }
+}
+
+fn show(tried: &Tried) {
+    match &tried.report {
+        Some(report) => output::data(&report::text(report)),
+        None => output::note(&format!("{}: exit code {}", tried.name, tried.code)),
+    }
+}
+
+/// Copies what tells of a run: everything but disks, variables, sockets and keys.
+fn keep_artifacts(run_dir: &Path, folder: &Path) -> Result<(), Stop> {
+    let name = run_dir.file_name().unwrap_or_default();
+    copy(run_dir, &folder.join(name)).map_err(|error| file_stop("copy the run to", folder, &error))
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, name) = (entry.file_type()?, entry.file_name());
+        if kind.is_dir() && name != "ssh" {
+            copy(&entry.path(), &to.join(name))?;
+        } else if kind.is_file() && !is_bulk(&name.to_string_lossy()) {
+            fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_bulk(name: &str) -> bool {
+    [".qcow2", ".fd", ".img"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+fn file_stop(verb: &str, path: &Path, error: &io::Error) -> Stop {
+    Stop::new(exit::UNFIT, format!("cannot {verb} {}: {error}", path.display()), None::<String>)
+}
