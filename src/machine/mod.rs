@@ -4,6 +4,7 @@
 //! on and off, reset, looked at and typed to. That QEMU is behind it shows only
 //! in its plan. What happens to it are events; nothing is to be asked in a loop.
 
+pub mod accel;
 pub mod console;
 pub mod disk;
 pub mod line;
