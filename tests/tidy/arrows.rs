@@ -1,0 +1,211 @@
+//! Which module may know which.
+
+use crate::tidy::source::{Source, Tree};
+
+/// The pure core, each knowing only those before it.
+const PURE: &[&str] =
+    &["name", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report"];
+
+/// The shell and the faces: the modules that each may know beside itself.
+///
+/// Siblings in the shell do not know each other: what `machine` and `serve` share is what to be (`plan`)
+/// and what happened (`event`). A place, a child process and a socket come from `host`; a disk from `image`.
+const SHELL: &[(&str, &[&str])] = &[
+    ("host", &["name", "event", "config", "lab", "plan"]),
+    ("image", &["name", "event", "config", "lab", "plan", "host"]),
+    ("machine", &["name", "event", "config", "lab", "plan", "host", "image"]),
+    ("serve", &["name", "event", "config", "lab", "plan", "host"]),
+    (
+        "run",
+        &[
+            "name", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report",
+            "host", "image", "machine", "serve",
+        ],
+    ),
+    ("web", &["name", "diag", "event", "lab", "plan", "expect", "observe", "diagnose", "report", "run"]),
+    (
+        "cli",
+        &[
+            "name", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report",
+            "host", "image", "machine", "serve", "run", "web",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// What the pure core may not do: it cannot fail for reasons outside of it.
+const IMPURE: &[(&str, &str)] = &[
+    ("std::fs", "touches files"),
+    ("std::process", "starts processes"),
+    ("std::env", "reads the environment"),
+    ("std::thread", "starts threads"),
+    ("std::io::stdin", "reads a terminal"),
+    ("std::io::stdout", "prints"),
+    ("std::io::stderr", "prints"),
+    ("std::net::TcpListener", "opens sockets"),
+    ("std::net::TcpStream", "opens sockets"),
+    ("std::net::UdpSocket", "opens sockets"),
+    ("std::net::ToSocketAddrs", "asks DNS"),
+    ("std::os", "knows the kernel"),
+    ("std::time::Instant", "reads a clock"),
+    ("std::time::SystemTime", "reads a clock"),
+    ("jiff::Zoned", "reads the time zone"),
+    ("jiff::tz", "reads the time zone"),
+    ("Timestamp::now", "reads a clock"),
+    ("Uuid::new_v4", "is random"),
+    ("nix", "knows the kernel"),
+    ("tokio", "waits"),
+    ("rand", "is random"),
+];
+
+/// Methods of `std::path::Path` that look at the file system.
+const LOOKS: &[&str] = &[
+    "canonicalize",
+    "exists",
+    "is_dir",
+    "is_file",
+    "metadata",
+    "read_dir",
+    "read_link",
+    "symlink_metadata",
+    "try_exists",
+];
+
+/// Returns the modules that a module may know, or `None` if it is not in the plan of the house.
+fn knows(module: &str) -> Option<&'static [&'static str]> {
+    if let Some(at) = PURE.iter().position(|name| *name == module) {
+        return Some(&PURE[..at]);
+    }
+    SHELL.iter().find(|(name, _)| *name == module).map(|(_, knows)| *knows)
+}
+
+/// Returns the top module that a path leads to, if it leads into our own crate.
+fn target<'a>(source: &'a Source, segments: &'a [String]) -> Option<&'a str> {
+    match segments[0].as_str() {
+        "crate" => Some(&segments[1]),
+        "dryrack" if source.file == "main.rs" => Some(&segments[1]),
+        "super" => {
+            let up = segments.iter().take_while(|segment| *segment == "super").count();
+            let rest = segments.get(up)?;
+            match source.module().len().cmp(&up) {
+                std::cmp::Ordering::Equal => Some(rest),
+                std::cmp::Ordering::Greater => None,
+                // An inline module; its own file is as far as it can be told from tokens.
+                std::cmp::Ordering::Less => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Names every arrow that points the wrong way.
+pub(crate) fn wrong_arrows(tree: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in &tree.sources {
+        let top = source.top();
+        if top == "lib" {
+            continue;
+        }
+        let Some(knows) = knows(top) else {
+            wrong.push(format!("src/{}: there is no `{top}` in the plan of the house", source.file));
+            continue;
+        };
+        for path in &source.paths {
+            let Some(target) = target(source, &path.segments) else { continue };
+            let exists = PURE.contains(&target) || SHELL.iter().any(|(name, _)| *name == target);
+            if exists && target != top && !knows.contains(&target) {
+                wrong.push(source.at(path.line, &format!("`{top}` may not know `{target}`")));
+            }
+        }
+    }
+    wrong
+}
+
+/// Names everything in the pure core that can fail for reasons outside of it.
+pub(crate) fn impure(tree: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in tree.sources.iter().filter(|source| PURE.contains(&source.top())) {
+        for path in &source.paths {
+            if let Some((_, what)) = IMPURE.iter().find(|(what, _)| path.begins(what) || path.ends(what)) {
+                wrong.push(source.at(path.line, &format!("`{}` {what}", path.segments.join("::"))));
+            }
+        }
+        for window in source.tokens.windows(3) {
+            if let [dot, method, open] = window
+                && (dot.text.as_str(), open.text.as_str()) == (".", "(")
+                && LOOKS.contains(&method.text.as_str())
+            {
+                wrong.push(source.at(method.line, &format!("`{}` looks at the file system", method.text)));
+            }
+        }
+        for token in &source.tokens {
+            if matches!(token.text.as_str(), "async" | "await") {
+                wrong.push(source.at(token.line, "waits"));
+            }
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrows(file: &str, text: &str) -> Vec<String> {
+        wrong_arrows(&Tree::of(file, text))
+    }
+
+    #[test]
+    fn the_house_is_as_planned() {
+        for (file, text) in [
+            ("plan/mod.rs", "use crate::lab::Lab; use super::name::Mac;"),
+            ("run/mod.rs", "use crate::{serve, machine::Machine};"),
+            ("machine/disk.rs", "use crate::image::Cache; use super::qmp;"),
+            ("main.rs", "fn main() { dryrack::cli::main() }"),
+            ("plan/mod.rs", "#[cfg(test)] mod tests { use crate::run; }"),
+        ] {
+            assert_eq!(arrows(file, text), [""; 0], "{file} {text}");
+        }
+    }
+
+    #[test]
+    fn wrong_arrows_are_found() {
+        for (file, text, wrong) in [
+            ("plan/mod.rs", "use crate::run::Run;", "src/plan/mod.rs:1: `plan` may not know `run`"),
+            ("name.rs", "use crate::{\n diag::Code};", "src/name.rs:2: `name` may not know `diag`"),
+            (
+                "serve/tftp.rs",
+                "use crate::machine::M;",
+                "src/serve/tftp.rs:1: `serve` may not know `machine`",
+            ),
+            ("lab/mod.rs", "use super::plan::Plan;", "src/lab/mod.rs:1: `lab` may not know `plan`"),
+            ("lab/good.rs", "use super::super::plan;", "src/lab/good.rs:1: `lab` may not know `plan`"),
+            (
+                "report/mod.rs",
+                "fn f() { crate::host::facts() }",
+                "src/report/mod.rs:1: `report` may not know `host`",
+            ),
+            ("main.rs", "use dryrack::run;", "src/main.rs:1: `main` may not know `run`"),
+            ("helper.rs", "", "src/helper.rs: there is no `helper` in the plan of the house"),
+        ] {
+            assert_eq!(arrows(file, text), [wrong], "{file} {text}");
+        }
+    }
+
+    #[test]
+    fn impure_code_is_found() {
+        for (text, wrong) in [
+            ("use std::{fs, fmt};", "src/lab/mod.rs:1: `std::fs` touches files"),
+            ("use std::time::{Duration, Instant};", "src/lab/mod.rs:1: `std::time::Instant` reads a clock"),
+            ("use std::net::UdpSocket;", "src/lab/mod.rs:1: `std::net::UdpSocket` opens sockets"),
+            ("fn f(p: &Path) { p.exists(); }", "src/lab/mod.rs:1: `exists` looks at the file system"),
+            ("fn f() { jiff::Timestamp::now() }", "src/lab/mod.rs:1: `jiff::Timestamp::now` reads a clock"),
+            ("async fn f() {}", "src/lab/mod.rs:1: waits"),
+        ] {
+            assert_eq!(impure(&Tree::of("lab/mod.rs", text)), [wrong.to_owned()], "{text}");
+        }
+        let pure = "use std::net::Ipv4Addr; use std::time::Duration; fn f(t: Timestamp) { g.exists; }";
+        assert_eq!(impure(&Tree::of("lab/mod.rs", pure)), [""; 0]);
+        assert_eq!(impure(&Tree::of("host/mod.rs", "use std::fs;")), [""; 0]);
+    }
+}

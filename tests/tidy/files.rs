@@ -1,0 +1,151 @@
+//! Labs, images, tests and snapshots that nothing looks at.
+
+use std::path::Path;
+
+use crate::tidy::source::stream;
+
+/// A file of the project by its name, with its text where it has any.
+pub(crate) type File = (String, String);
+
+/// Tells whether a source file holds this text as a literal of its own.
+fn says(source: &str, file: &str, wanted: &str) -> bool {
+    fn any(tokens: proc_macro2::TokenStream, wanted: &str) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            proc_macro2::TokenTree::Group(group) => any(group.stream(), wanted),
+            proc_macro2::TokenTree::Literal(literal) => literal.to_string() == wanted,
+            _ => false,
+        })
+    }
+    any(stream(source, file), &format!("\"{wanted}\""))
+}
+
+fn text<'a>(files: &'a [File], name: &str) -> Option<&'a str> {
+    files.iter().find(|(file, _)| file == name).map(|(_, text)| text.as_str())
+}
+
+/// Returns NAME of each `FOLDER/NAME/FILE`.
+fn members<'a>(files: &'a [File], folder: &str, file: &str) -> Vec<&'a str> {
+    let inner = |(name, _): &'a File| {
+        name.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(file)?.strip_suffix('/')
+    };
+    files.iter().filter_map(inner).filter(|name| !name.contains('/')).collect()
+}
+
+/// Names every lab and image that no test boots or plans, and everything that was left lying around.
+pub(crate) fn forgotten(files: &[File]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let labs = members(files, "labs", "lab.toml");
+    let images = members(files, "images", "recipe.toml");
+    if labs.is_empty() || images.is_empty() {
+        wrong.push("there are no labs, or no images".to_owned());
+    }
+    for lab in labs {
+        let tested = text(files, "tests/labs.rs").is_some_and(|source| {
+            says(source, "tests/labs.rs", lab) || says(source, "tests/labs.rs", &format!("labs/{lab}"))
+        });
+        if !tested {
+            wrong.push(format!("labs/{lab}: tests/labs.rs does not run it"));
+        }
+        if text(files, &format!("tests/snapshots/plans__{lab}.snap")).is_none() {
+            wrong.push(format!(
+                "labs/{lab}: there is no snapshot of its plan, tests/snapshots/plans__{lab}.snap"
+            ));
+        }
+    }
+    for image in images {
+        if !text(files, "tests/images.rs").is_some_and(|source| says(source, "tests/images.rs", image)) {
+            wrong.push(format!("images/{image}: tests/images.rs does not build it"));
+        }
+    }
+    for (name, text) in files {
+        if name.ends_with(".pending-snap") || name.ends_with(".snap.new") {
+            wrong.push(format!("{name}: a snapshot that nobody has read"));
+        }
+        if name.ends_with(".snap") {
+            let source = text.lines().find_map(|line| line.strip_prefix("source: "));
+            if !source.is_some_and(|source| files.iter().any(|(name, _)| name == source)) {
+                wrong.push(format!("{name}: the test that it belongs to is gone"));
+            }
+        }
+        // What does not run proves nothing, and says so to nobody.
+        if Path::new(name).extension().is_some_and(|extension| extension == "rs") && ignores(text, name) {
+            wrong.push(format!("{name}: a test is ignored"));
+        }
+    }
+    wrong
+}
+
+/// Tells whether a test is ignored somewhere.
+fn ignores(text: &str, file: &str) -> bool {
+    fn any(tokens: proc_macro2::TokenStream) -> bool {
+        let trees: Vec<_> = tokens.into_iter().collect();
+        trees.windows(2).any(|pair| match pair {
+            [proc_macro2::TokenTree::Punct(hash), proc_macro2::TokenTree::Group(group)] => {
+                let first = group.stream().into_iter().next();
+                hash.as_char() == '#' && first.is_some_and(|first| first.to_string() == "ignore")
+            }
+            _ => false,
+        }) || trees.into_iter().any(|tree| match tree {
+            proc_macro2::TokenTree::Group(group) => any(group.stream()),
+            _ => false,
+        })
+    }
+    any(stream(text, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Vec<(&str, &str)>)) -> Vec<String> {
+        let mut files = vec![
+            ("labs/etcd/lab.toml", ""),
+            ("images/tiny/recipe.toml", ""),
+            ("tests/labs.rs", "#[test] fn etcd() { passes(\"labs/etcd\") }"),
+            ("tests/images.rs", "#[test] fn tiny() { build(\"tiny\") }"),
+            ("tests/plans.rs", ""),
+            ("tests/snapshots/plans__etcd.snap", "---\nsource: tests/plans.rs\n---\n"),
+        ];
+        change(&mut files);
+        let files: Vec<File> =
+            files.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        forgotten(&files)
+    }
+
+    #[test]
+    fn everything_is_looked_at() {
+        assert_eq!(check(|_| {}), [""; 0]);
+        assert_eq!(
+            check(|files| files.push(("labs/disk/lab.toml", ""))),
+            [
+                "labs/disk: tests/labs.rs does not run it",
+                "labs/disk: there is no snapshot of its plan, tests/snapshots/plans__disk.snap"
+            ]
+        );
+        assert_eq!(
+            check(|files| files[2].1 = "// \"labs/etcd\""),
+            ["labs/etcd: tests/labs.rs does not run it"]
+        );
+        assert_eq!(
+            check(|files| files.push(("images/etcd/recipe.toml", ""))),
+            ["images/etcd: tests/images.rs does not build it"]
+        );
+        assert_eq!(check(|files| drop(files.drain(..2))), ["there are no labs, or no images"]);
+    }
+
+    #[test]
+    fn leftovers_are_found() {
+        assert_eq!(
+            check(|files| files.push(("src/.a.rs.pending-snap", ""))),
+            ["src/.a.rs.pending-snap: a snapshot that nobody has read"]
+        );
+        assert_eq!(
+            check(|files| files.push(("src/snapshots/a.snap", "---\nsource: src/a.rs\n---\n"))),
+            ["src/snapshots/a.snap: the test that it belongs to is gone"]
+        );
+        assert_eq!(
+            check(|files| files.push(("src/a.rs", "mod tests { #[test] #[ignore = \"slow\"] fn f() {} }"))),
+            ["src/a.rs: a test is ignored"]
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! One module for each foreign library, so that replacing one is a change in one place.
+
+use crate::tidy::source::Tree;
+
+/// Where a library may be named: files and folders below `src/`, or everywhere.
+type Homes = &'static [&'static str];
+
+const EVERYWHERE: Homes = &[""];
+/// Whatever talks to the kernel, a file or a socket.
+const SHELL: Homes = &["host/", "image/", "machine/", "serve/", "run/", "web/", "cli/"];
+const TESTS: Homes = &[];
+
+/// Every dependency with its home. The names of packages are written as in Cargo.toml.
+const HOMES: &[(&str, Homes)] = &[
+    ("annotate-snippets", &["diag/draw.rs"]),
+    ("anstream", &["cli/"]),
+    ("anstyle", &["diag/draw.rs", "cli/"]),
+    ("async-tftp", &["serve/tftp.rs"]),
+    ("axum", &["serve/http.rs", "run/control.rs", "web/"]),
+    ("bytes", SHELL),
+    ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
+    ("cpio", TESTS),
+    ("dhcproto", &["serve/dhcp/"]),
+    ("etcetera", &["cli/"]),
+    ("etherparse", &["serve/dhcp/"]),
+    ("fatfs", &["machine/seed.rs"]),
+    ("flate2", TESTS),
+    ("futures-util", SHELL),
+    ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
+    ("hickory-resolver", &["serve/dns/"]),
+    ("hickory-server", &["serve/dns/"]),
+    ("http-body-util", &["serve/http.rs", "run/", "web/"]),
+    ("hyper", &["serve/http.rs", "run/", "web/"]),
+    ("hyper-util", &["serve/http.rs", "run/", "web/"]),
+    ("include_dir", &["image/recipes.rs"]),
+    ("indicatif", &["cli/"]),
+    ("ipnet", EVERYWHERE),
+    ("jiff", EVERYWHERE),
+    ("nix", SHELL),
+    ("qapi", &["machine/qmp.rs"]),
+    ("quick-junit", &["report/junit.rs"]),
+    ("regex", EVERYWHERE),
+    ("rtnetlink", &["host/netlink.rs"]),
+    ("schemars", &["config/", "event.rs"]),
+    ("serde", EVERYWHERE),
+    ("serde_json", EVERYWHERE),
+    ("sha2", EVERYWHERE),
+    ("socket2", &["host/sockets.rs", "serve/dhcp/"]),
+    ("strsim", EVERYWHERE),
+    ("thiserror", EVERYWHERE),
+    ("tokio", SHELL),
+    ("tokio-util", SHELL),
+    ("toml", &["config/"]),
+    ("tower", &["serve/http.rs", "run/control.rs", "web/"]),
+    ("tower-http", &["serve/http.rs"]),
+    ("tracing", SHELL),
+    ("tracing-subscriber", &["cli/"]),
+    ("ureq", &["image/fetch.rs"]),
+    ("uuid", EVERYWHERE),
+];
+
+/// Names every use of a library outside of its home, every library without one, and every one that is not used.
+///
+/// `dependencies` are the names in Cargo.toml.
+pub(crate) fn strangers(tree: &Tree, dependencies: &[String]) -> Vec<String> {
+    strangers_in(tree, dependencies, HOMES)
+}
+
+fn strangers_in(tree: &Tree, dependencies: &[String], homes: &[(&str, Homes)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, _) in homes {
+        if !dependencies.iter().any(|dependency| dependency == name) {
+            wrong.push(format!("tests/tidy/libraries.rs: `{name}` is no dependency any more"));
+        }
+    }
+    for dependency in dependencies {
+        let Some((_, homes)) = homes.iter().find(|(name, _)| name == dependency) else {
+            wrong.push(format!("tests/tidy/libraries.rs: `{dependency}` has no home"));
+            continue;
+        };
+        let name = dependency.replace('-', "_");
+        let mut used = false;
+        for source in &tree.sources {
+            for path in source.paths.iter().filter(|path| path.segments[0] == name) {
+                used = true;
+                if !homes.iter().any(|home| source.file.starts_with(home)) {
+                    let what = format!("`{dependency}` is at home in {}", homes.join(", "));
+                    wrong.push(source.at(path.line, &what));
+                }
+            }
+        }
+        if !used {
+            wrong.push(format!("Cargo.toml: `{dependency}` is not used in src/"));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(file: &str, text: &str) -> Vec<String> {
+        strangers_in(&Tree::of(file, text), &["async-tftp".to_owned()], &[("async-tftp", &["serve/tftp.rs"])])
+    }
+
+    #[test]
+    fn a_library_stays_at_home() {
+        assert_eq!(check("serve/tftp.rs", "use async_tftp::server;"), [""; 0]);
+        assert_eq!(
+            check("serve/http.rs", "fn f() { async_tftp::server() }"),
+            ["src/serve/http.rs:1: `async-tftp` is at home in serve/tftp.rs"]
+        );
+        assert_eq!(
+            check("serve/tftp.rs", "// async_tftp::x"),
+            ["Cargo.toml: `async-tftp` is not used in src/"]
+        );
+    }
+
+    #[test]
+    fn the_table_names_what_there_is() {
+        let tree = Tree::of("a.rs", "use serde::Serialize;");
+        assert_eq!(
+            strangers_in(&tree, &["serde".to_owned()], &[("toml", EVERYWHERE)]),
+            [
+                "tests/tidy/libraries.rs: `toml` is no dependency any more",
+                "tests/tidy/libraries.rs: `serde` has no home"
+            ]
+        );
+    }
+}
