@@ -3,26 +3,64 @@
 //! Must never decide anything: it parses, asks the library, prints.
 
 mod attend;
+mod check;
+mod completions;
 mod down;
 mod exec;
+mod explain;
+mod image;
+mod init;
 mod lab;
 mod locations;
+mod man;
 mod output;
+mod plan;
 mod prepare;
 mod progress;
+mod report;
 mod roles;
+mod runs;
+mod schema;
 mod status;
+mod table;
 mod test;
+mod trace;
 mod up;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use locations::LocationArgs;
 use output::Stop;
 
+/// What stands under the help and in the manual.
+const MORE: &str = "\
+Exit codes:
+  0    every expectation was met
+  1    an expectation was missed, or a machine died on the way
+  2    the lab file or the command line is wrong
+  3    this host cannot run it
+  4    something was left behind
+  70   a bug of ours
+  130  interrupted
+Where several hold, the first of 70, 2, 3, 4, 1.
+
+Environment:
+  DRYRACK_STATE    where runs are kept (default: the XDG state folder)
+  DRYRACK_CACHE    where images are kept (default: the XDG cache folder)
+  DRYRACK_RUNTIME  where locks and sockets are (default: the XDG runtime folder)
+  DRYRACK_LOG      what developers want to read, as in `debug` or `dryrack::serve=trace`
+  NO_COLOR         no colour, also on a terminal";
+
 /// Rehearses bare metal: builds a rack of netbooting machines from one TOML file and says whether it became ready.
 #[derive(Debug, Parser)]
-#[command(name = "dryrack", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "dryrack",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_long_help = MORE
+)]
 struct Cli {
     #[command(flatten)]
     locations: LocationArgs,
@@ -33,11 +71,22 @@ struct Cli {
 /// What can be done. In the order in which a newcomer meets it.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
+    Check(check::Args),
+    Plan(plan::Args),
     Up(up::Args),
     Down(down::Args),
     Status(status::Args),
     Test(test::Args),
     Exec(exec::Args),
+    Trace(trace::Args),
+    Report(report::Args),
+    Runs(runs::Args),
+    Image(image::Args),
+    Schema(schema::Args),
+    Explain(explain::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs the program and returns its exit code.
@@ -62,10 +111,21 @@ pub fn main() -> u8 {
 fn run(cli: Cli) -> Result<u8, Stop> {
     let locations = cli.locations.locations()?;
     match cli.verb {
+        Verb::Init(args) => init::run(&args),
+        Verb::Check(args) => check::run(&args, &locations),
+        Verb::Plan(args) => plan::run(&args, &locations),
         Verb::Up(args) => up::run(args, &locations),
         Verb::Down(args) => down::run(args, &locations),
         Verb::Status(args) => status::run(args, &locations),
         Verb::Test(args) => test::run(args, &locations),
         Verb::Exec(args) => exec::run(args, &locations),
+        Verb::Trace(args) => trace::run(&args, &locations),
+        Verb::Report(args) => report::run(&args, &locations),
+        Verb::Runs(args) => runs::run(&args, &locations),
+        Verb::Image(args) => image::run(&args, &locations),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Completions(args) => completions::run(&args, Cli::command()),
+        Verb::Man(args) => man::run(&args, Cli::command()),
     }
 }

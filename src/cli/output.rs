@@ -68,12 +68,27 @@ pub(super) fn data(text: &str) {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
 }
 
+/// Writes bytes as they are.
+pub(super) fn bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed the pipe has seen enough.
+    out.write_all(bytes).and_then(|()| out.flush()).ok();
+}
+
 /// Writes a value as JSON.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Stop> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Stop::new(exit::BUG, format!("cannot write JSON: {error}"), None::<String>))?;
+    let text = serde_json::to_string_pretty(value).map_err(no_json)?;
     data(&format!("{text}\n"));
     Ok(())
+}
+
+/// Returns a value as JSON on one line.
+pub(super) fn json_line(value: &impl serde::Serialize) -> Result<String, Stop> {
+    serde_json::to_string(value).map(|text| text + "\n").map_err(no_json)
+}
+
+fn no_json(error: serde_json::Error) -> Stop {
+    Stop::new(exit::BUG, format!("cannot write JSON: {error}"), None::<String>)
 }
 
 /// Draws what is wrong in a lab.

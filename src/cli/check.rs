@@ -1,0 +1,40 @@
+//! `dryrack check`: says everything that is wrong with a lab file, at its place.
+
+use super::lab::LabArgs;
+use super::output::{self, Stop};
+use crate::diag::{self, Diagnostic};
+use crate::host::facts;
+use crate::plan::Place;
+use crate::report::exit;
+use crate::run::Locations;
+
+/// Say everything that is wrong with a lab file, at its place
+///
+/// Exit code 0 if the lab can be used, 2 if it cannot.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    lab: LabArgs,
+    /// Print a JSON list of objects with `code`, `severity`, `file`, `line`, `column`, `end_line`, `end_column`,
+    /// `message`, `help` and `related`
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let texts = args.lab.read()?;
+    // Only memory matters here, which is the same in both places.
+    let free = facts::gather(Place::Private).free_memory;
+    let outcome = texts.resolve(&texts.library(&locations.cache), Some(free));
+    if args.json {
+        output::json(&diag::to_json(&outcome.diagnostics, &outcome.sources))?;
+    } else {
+        output::data(&diag::render(&outcome.diagnostics, &outcome.sources, true));
+        if outcome.diagnostics.is_empty() {
+            output::note(&format!("{}: nothing is wrong", texts.file.display()));
+        }
+    }
+    let usable = !outcome.diagnostics.iter().any(Diagnostic::is_error);
+    Ok(if usable { exit::MET } else { exit::WRONG })
+}

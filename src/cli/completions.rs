@@ -1,0 +1,24 @@
+//! `dryrack completions`: what a shell needs to complete the command line.
+
+use clap_complete::Shell;
+
+use super::output::{self, Stop};
+use crate::report::exit;
+
+/// Print what a shell needs to complete `dryrack`
+///
+/// For bash: `dryrack completions bash > ~/.local/share/bash-completion/completions/dryrack`.
+/// For zsh: into a folder of `$fpath`, as `_dryrack`. For fish: `~/.config/fish/completions/dryrack.fish`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "dryrack", &mut script);
+    output::bytes(&script);
+    Ok(exit::MET)
+}

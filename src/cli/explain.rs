@@ -1,0 +1,28 @@
+//! `dryrack explain`: the page of a diagnostic.
+
+use super::output::{self, Stop};
+use crate::diag::{self, Code};
+use crate::report::exit;
+
+/// Explain a diagnostic by its code, as in `dryrack explain L105`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The code; all codes are listed where it is left out
+    #[arg(value_name = "CODE")]
+    code: Option<String>,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args) -> Result<u8, Stop> {
+    let Some(number) = &args.code else {
+        let lines = Code::ALL.iter().map(|code| format!("{}  {}\n", code.number(), code.title()));
+        output::data(&lines.collect::<String>());
+        return Ok(exit::MET);
+    };
+    let Some(page) = diag::explain(number) else {
+        let hint = Some("`dryrack explain` lists every code");
+        return Err(Stop::new(exit::WRONG, format!("there is no code `{number}`"), hint));
+    };
+    output::data(&page);
+    Ok(exit::MET)
+}

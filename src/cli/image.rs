@@ -1,0 +1,163 @@
+//! `dryrack image`: what nodes boot, built and kept.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::output::{self, Stop};
+use super::prepare;
+use super::table::Table;
+use crate::event::Size;
+use crate::image::{BuildError, Built, Freshness, Library, Listed, PruneRule, State};
+use crate::name::ImageName;
+use crate::report::exit;
+use crate::run::Locations;
+
+/// List, build and prune the images that nodes boot
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Look for recipes here first (repeatable)
+    #[arg(long = "images", value_name = "DIR", global = true)]
+    images: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List every image, and whether it is built
+    List,
+    /// Build images; one that is built already stays as it is
+    Build {
+        /// The images
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<ImageName>,
+        /// Look for newer packages, and build again if there are any
+        #[arg(long)]
+        renew: bool,
+    },
+    /// Remove images that no recipe leads to, with what only they were made of
+    Prune {
+        /// Remove everything, downloads included
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let folders = args.images.iter().map(|folder| {
+        std::fs::canonicalize(folder).map_err(|error| {
+            let what = format!("cannot read {}: {error}", folder.display());
+            Stop::new(exit::WRONG, what, Some("`--images` names a folder of recipes: DIR/NAME/recipe.toml"))
+        })
+    });
+    let library = Library::new(locations.cache.clone(), folders.collect::<Result<_, _>>()?);
+    match &args.verb {
+        Verb::List => list(&library, args.json),
+        Verb::Build { names, renew } => {
+            build(&library, names, if *renew { Freshness::Renew } else { Freshness::Reuse }, args.json)
+        }
+        Verb::Prune { all } => {
+            prune(&library, if *all { PruneRule::All } else { PruneRule::Stale }, args.json)
+        }
+    }
+}
+
+fn list(library: &Library, json: bool) -> Result<u8, Stop> {
+    let listed = library.list();
+    if json {
+        output::json(&listed.iter().map(describe).collect::<Vec<_>>())?;
+        return Ok(exit::MET);
+    }
+    let mut table = Table::new(["image", "state", "size", "about"]);
+    for Listed { image, about, state } in &listed {
+        let (state, size) = match state {
+            State::Built(built) => {
+                ("built", Size(built.files.values().map(|file| file.size).sum()).to_string())
+            }
+            State::Unbuilt => ("not built", String::new()),
+            State::Broken(_) => ("broken", String::new()),
+        };
+        table.row([image.to_string(), state.to_owned(), size, about.clone()]);
+    }
+    output::data(&table.to_string());
+    for listed in &listed {
+        if let State::Broken(error) = &listed.state {
+            output::error(&crate::run::chain(error), error.hint().as_deref());
+        }
+    }
+    Ok(exit::MET)
+}
+
+fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: bool) -> Result<u8, Stop> {
+    let mut done = Vec::new();
+    for name in names {
+        // A name that no recipe has is a slip of the command line, whatever else fails is the host's.
+        if let Err(error @ BuildError::NoRecipe { .. }) = library.recipe(name) {
+            return Err(Stop::wrong(&error, error.hint()));
+        }
+        match library.built(name).filter(|_| freshness == Freshness::Reuse) {
+            Some(_) => output::note(&format!("image {name} is built already")),
+            None => prepare::build_image(library, name, freshness)?,
+        }
+        done.extend(library.built(name).map(|built| (name, built)));
+    }
+    if json {
+        let done = done.iter().map(|(name, built)| {
+            let mut fields = json!({ "image": name, "state": "built" });
+            merge(&mut fields, describe_built(built));
+            fields
+        });
+        output::json(&done.collect::<Vec<_>>())?;
+    } else {
+        for (_, built) in &done {
+            for file in built.files.values() {
+                output::data(&format!("{}\n", file.path.display()));
+            }
+        }
+    }
+    Ok(exit::MET)
+}
+
+fn prune(library: &Library, rule: PruneRule, json: bool) -> Result<u8, Stop> {
+    let gone = library.prune(rule).map_err(|error| Stop::host(&error, error.hint()))?;
+    if json {
+        let gone = gone.iter().map(|gone| json!({ "path": gone.path, "size": gone.size }));
+        output::json(&gone.collect::<Vec<_>>())?;
+    } else {
+        let size = Size(gone.iter().map(|gone| gone.size).sum());
+        output::note(&format!("removed {} files and folders, {size}", gone.len()));
+    }
+    Ok(exit::MET)
+}
+
+/// Returns an image as an object: `image`, `about`, `state`, and what belongs to the state.
+fn describe(listed: &Listed) -> Value {
+    let Listed { image, about, state } = listed;
+    let (word, more) = match state {
+        State::Built(built) => ("built", describe_built(built)),
+        State::Unbuilt => ("unbuilt", json!({})),
+        State::Broken(error) => ("broken", json!({ "error": crate::run::chain(error) })),
+    };
+    let mut fields = json!({ "image": image, "about": about, "state": word });
+    merge(&mut fields, more);
+    fields
+}
+
+fn describe_built(built: &Built) -> Value {
+    let Built { dir, key, files } = built;
+    let files = files.iter().map(|(name, file)| {
+        (name.clone(), json!({ "path": file.path, "size": file.size, "sha256": file.sha256 }))
+    });
+    json!({ "key": key, "dir": dir, "files": files.collect::<serde_json::Map<_, _>>() })
+}
+
+fn merge(fields: &mut Value, more: Value) {
+    if let (Value::Object(fields), Value::Object(more)) = (fields, more) {
+        fields.extend(more);
+    }
+}

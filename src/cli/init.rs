@@ -1,0 +1,42 @@
+//! `dryrack init`: writes a small lab to start from.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::output::{self, Stop};
+use crate::config;
+use crate::report::exit;
+
+/// Write a small commented lab to start from
+///
+/// Writes `lab.toml` into the folder, which is made if there is none. A file that is there already stays as it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The folder
+    #[arg(default_value = ".", value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args) -> Result<u8, Stop> {
+    let path = args.folder.join("lab.toml");
+    write(&path).map_err(|error| {
+        let (code, hint) = match error.kind() {
+            io::ErrorKind::AlreadyExists => (exit::WRONG, "name another folder, or edit what is there"),
+            _ => (exit::UNFIT, "name a folder that you may write to"),
+        };
+        Stop::new(code, format!("cannot write {}: {error}", path.display()), Some(hint))
+    })?;
+    let folder = args.folder.display();
+    output::note(&format!("wrote {}", path.display()));
+    output::note(&format!("\nnext: `dryrack check {folder}`, then `dryrack up {folder}`"));
+    Ok(exit::MET)
+}
+
+fn write(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    File::create_new(path)?.write_all(config::INIT.as_bytes())
+}

@@ -1,0 +1,51 @@
+//! `dryrack man`: the manual pages.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap_mangen::Man;
+
+use super::output::{self, Stop};
+use crate::report::exit;
+
+/// Print the manual page, or write the pages of all verbs into a folder
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Write `dryrack.1` and a page for each verb into this folder, which is made if there is none
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
+    command.build();
+    match &args.into {
+        None => {
+            let mut page = Vec::new();
+            Man::new(command).render(&mut page).map_err(|error| Stop::host(&error, None::<String>))?;
+            output::bytes(&page);
+        }
+        Some(folder) => {
+            let written = write(&command, folder).map_err(|error| {
+                let what = format!("cannot write manual pages into {}: {error}", folder.display());
+                Stop::new(exit::UNFIT, what, Some("name a folder that you may write to"))
+            })?;
+            output::note(&format!("wrote {written} pages into {}", folder.display()));
+        }
+    }
+    Ok(exit::MET)
+}
+
+/// Writes the page of a command and those of its visible verbs, and returns how many.
+fn write(command: &clap::Command, folder: &Path) -> io::Result<usize> {
+    std::fs::create_dir_all(folder)?;
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let mut page = Vec::new();
+    Man::new(command.clone().name(name.clone())).render(&mut page)?;
+    std::fs::write(folder.join(format!("{name}.1")), page)?;
+    let mut written = 1;
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        written += write(verb, folder)?;
+    }
+    Ok(written)
+}

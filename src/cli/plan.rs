@@ -1,0 +1,30 @@
+//! `dryrack plan`: shows every step that bringing a lab up would take.
+
+use super::lab::{LabArgs, sound};
+use super::output::{self, Stop};
+use super::prepare::{self, Loudness};
+use crate::report::exit;
+use crate::run::Locations;
+
+/// Show every step that bringing a lab up takes on this host, and change nothing
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    lab: LabArgs,
+    /// Print the plan as JSON, as it lies in the run folder of a run
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let sound = sound(args.lab.read()?, locations, None)?;
+    let loudness = if args.json { Loudness::Quiet } else { Loudness::Loud };
+    let facts = prepare::facts(&sound.lab, &sound.library, locations, loudness);
+    let plan = prepare::decide(&sound, &facts)?;
+    match args.json {
+        true => output::json(&plan)?,
+        false => output::data(&plan.to_string()),
+    }
+    Ok(exit::MET)
+}

@@ -1,0 +1,54 @@
+//! `dryrack report`: how runs turned out.
+
+use std::io;
+
+use super::output::{self, Stop};
+use crate::report::{self, Report, exit};
+use crate::run::{Locations, store};
+
+/// Show how a run turned out
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The runs: by name, by folder, or a lab's name for its latest; the latest of all where left out
+    #[arg(value_name = "RUN")]
+    runs: Vec<String>,
+    /// Print the report as JSON; of several runs, a list
+    #[arg(long)]
+    json: bool,
+    /// Print JUnit, a suite for each run
+    #[arg(long, conflicts_with = "json")]
+    junit: bool,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let reports = if args.runs.is_empty() {
+        vec![read(locations, None)?]
+    } else {
+        args.runs.iter().map(|run| read(locations, Some(run))).collect::<Result<Vec<_>, _>>()?
+    };
+    match (&reports[..], args.json, args.junit) {
+        ([report], true, _) => output::json(report)?,
+        (reports, true, _) => output::json(&reports)?,
+        (reports, _, true) => output::data(&report::junit(reports)),
+        (reports, _, _) => {
+            let texts: Vec<String> = reports.iter().map(report::text).collect();
+            output::data(&texts.join("\n"));
+        }
+    }
+    Ok(exit::MET)
+}
+
+fn read(locations: &Locations, run: Option<&str>) -> Result<Report, Stop> {
+    let folder = store::find(locations, run).map_err(|error| Stop::wrong(&error, error.hint()))?;
+    store::report(&folder).map_err(|error| {
+        let run = folder.file_name().unwrap_or(folder.as_os_str()).display();
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                let hint = "it is still up (`dryrack status`), or it was killed (`dryrack trace` shows how far it came)";
+                Stop::new(exit::WRONG, format!("run {run} has no report"), Some(hint))
+            }
+            _ => Stop::new(exit::WRONG, format!("cannot read the report of run {run}: {error}"), None::<String>),
+        }
+    })
+}

@@ -1,0 +1,44 @@
+//! `dryrack trace`: the timeline of a run, from its recorded events alone.
+
+use std::fs::File;
+use std::io::BufReader;
+
+use super::output::{self, Stop};
+use crate::event::{self, Recorded};
+use crate::report::{self, exit};
+use crate::run::{Locations, store};
+
+/// Show the timeline of a run, from its recorded events alone
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run: its name, its folder, its `events.jsonl`, or a lab's name for its latest; the latest where left out
+    run: Option<String>,
+    /// Print the events as JSON, one a line, after a header
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let folder =
+        store::find(locations, args.run.as_deref()).map_err(|error| Stop::wrong(&error, error.hint()))?;
+    let path = folder.join("events.jsonl");
+    let of_path = |error: &(dyn std::error::Error + 'static), hint: Option<String>| {
+        Stop::new(exit::WRONG, format!("{}: {}", path.display(), crate::run::chain(error)), hint)
+    };
+    let file = File::open(&path).map_err(|error| of_path(&error, None))?;
+    let recorded = event::read(BufReader::new(file)).map_err(|error| of_path(&error, error.hint()))?;
+    match args.json {
+        true => output::data(&lines(&recorded)?),
+        false => output::data(&report::trace(&recorded)),
+    }
+    Ok(exit::MET)
+}
+
+fn lines(recorded: &Recorded) -> Result<String, Stop> {
+    let mut text = output::json_line(&recorded.header)?;
+    for event in &recorded.events {
+        text += &output::json_line(event)?;
+    }
+    Ok(text)
+}
