@@ -1,4 +1,4 @@
-//! Dryrack rehearses bare metal.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 #![cfg_attr(
     test,
