@@ -8,6 +8,7 @@ use crate::event::Ago;
 use crate::host::facts;
 use crate::image::{Freshness, Library, Progress};
 use crate::lab::{self, Lab};
+use crate::machine::accel;
 use crate::name::ImageName;
 use crate::plan::{HostFacts, Place, Plan, plan};
 use crate::report::exit;
@@ -29,6 +30,14 @@ pub(super) fn facts(lab: &Lab, library: &Library, locations: &Locations, loudnes
         lab::Place::Host => Place::Host,
     };
     let mut facts = facts::gather(place);
+    if lab.accel != lab::AccelChoice::Tcg {
+        let verdict = accel::answer(&facts, &locations.cache, accel::Freshness::Cached);
+        facts.accel = verdict.accel;
+        // Once for each boot of the host: then the answer is fresh.
+        if verdict.fresh && loudness == Loudness::Loud && !verdict.why.is_empty() {
+            output::note(&format!("machines run under {}: {}", verdict.accel.as_str(), verdict.why));
+        }
+    }
     facts.built =
         library.recipes().map(|(name, _)| name).filter(|name| library.built(name).is_some()).collect();
     facts

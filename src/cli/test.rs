@@ -175,7 +175,11 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
     let lab = sound.lab.name.to_string();
     let (until, leave) = if keep { (Until::Met, Leave::WhenMissed) } else { (Until::Judged, Leave::Never) };
     let ended = |code, report, run_dir| Tried { name: name.clone(), needs, code, report, run_dir };
-    let launched = match start(sound, locations, until) {
+    let locations = locations.clone();
+    // It may test the accelerator and build images, which takes its time.
+    let started = tokio::task::spawn_blocking(move || start(sound, &locations, until)).await;
+    let bug = |error| Stop::new(exit::BUG, format!("cannot start the lab: {error}"), None::<String>);
+    let launched = match started.map_err(bug).flatten() {
         Ok(launched) => launched,
         Err(stop) => {
             output::stop(&stop);

@@ -48,6 +48,11 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(usable)
 }
 
+/// Copies a descriptor so that every program inherits it that is started while the copy lives.
+pub(crate) fn inheritable(fd: impl AsFd) -> io::Result<OwnedFd> {
+    sys::inheritable(fd.as_fd())
+}
+
 /// Has tokio tell when a descriptor becomes readable.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     sys::watch(fd)

@@ -83,6 +83,13 @@ fn park(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(parked) })
 }
 
+/// Copies a descriptor so that every program started from now on inherits it, at a number that none expects its own at.
+pub(crate) fn inheritable(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let parked = park(fd)?;
+    fcntl(&parked, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(parked)
+}
+
 /// A child that was made in new namespaces and waits to be let go.
 #[derive(Debug)]
 pub(crate) struct Gated {
@@ -227,12 +234,24 @@ pub(crate) fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Forks this process, which must have one thread only.
-pub(crate) fn fork() -> io::Result<ForkResult> {
-    if fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("a process with several threads cannot be forked safely"));
+/// The proof that this process has one thread only, as long as its holder starts none.
+#[derive(Debug)]
+pub(crate) struct OneThread(());
+
+impl OneThread {
+    /// Counts the threads. To be called before another `/proc` is entered, which does not know this process.
+    pub(crate) fn prove() -> io::Result<Self> {
+        match fs::read_dir("/proc/self/task")?.count() {
+            1 => Ok(Self(())),
+            _ => Err(io::Error::other("a process with several threads cannot be forked safely")),
+        }
     }
-    // SAFETY: there is one thread (checked above), so no lock can be left held by another one in the child.
+}
+
+/// Forks this process.
+pub(crate) fn fork(_: OneThread) -> io::Result<ForkResult> {
+    // SAFETY: there is one thread (proved above, and the only caller starts none in between), so no lock can be left
+    // held by another one in the child.
     Ok(unsafe { nix::unistd::fork() }?)
 }
 

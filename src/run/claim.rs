@@ -6,15 +6,15 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
 use super::Locations;
+use crate::host::process::inheritable;
 use crate::name::{LabName, digest};
 
 /// How long a lab that is ending may take before it counts as up.
@@ -150,8 +150,13 @@ impl Claim {
         &self.socket
     }
 
-    /// Says which run it is, and has the processes that are started from now on share the lock.
-    pub(super) fn register(&self, lab: &LabName, file: &Path, run_dir: &Path) -> Result<(), ClaimError> {
+    /// Says which run it is. While what is returned lives, processes that are started share the lock.
+    pub(super) fn register(
+        &self,
+        lab: &LabName,
+        file: &Path,
+        run_dir: &Path,
+    ) -> Result<OwnedFd, ClaimError> {
         let registered = Registered {
             lab: lab.clone(),
             file: file.to_owned(),
@@ -163,9 +168,7 @@ impl Claim {
         text.and_then(|text| fs::write(&draft, text))
             .and_then(|()| fs::rename(&draft, &self.record))
             .map_err(failed("write", &self.record))?;
-        fcntl(self.lock.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))
-            .map_err(|error| failed("keep", &self.record)(error.into()))?;
-        Ok(())
+        inheritable(&self.lock).map_err(failed("hand on the lock of", &self.record))
     }
 }
 

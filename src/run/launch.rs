@@ -85,10 +85,8 @@ pub fn launch(
     // One at a time: what is started between the next line and the claim's end inherits its lock.
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    claim.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::Claim)?;
-    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Place);
-    drop(claim);
-    let place = place?;
+    let _shared = claim.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::Claim)?;
+    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Place)?;
     Ok(Launched { place, run_dir, socket })
 }
 

@@ -24,7 +24,7 @@ use super::orders::{Report, pipe};
 use super::start::{OURSELVES, no_namespaces};
 use super::{PlaceError, PlaceIds, ProcessId, failed};
 use crate::host::process::command;
-use crate::host::sys::{self, ChildSetup};
+use crate::host::sys::{self, ChildSetup, OneThread};
 use crate::plan::Place;
 
 /// Where `@join` says why it could not.
@@ -90,10 +90,11 @@ pub fn join_main() -> u8 {
 fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, PlaceError> {
     let folder = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let what = "cannot fork into the place";
+    let one_thread = OneThread::prove().map_err(failed(what))?;
     enter(&PlaceIds::read(run_dir)?)?;
     let (ready, go) = pipe()?;
-    let what = "cannot fork into the place";
-    match sys::fork().map_err(failed(what))? {
+    match sys::fork(one_thread).map_err(failed(what))? {
         ForkResult::Child => {
             drop(go);
             let error = become_program(argv, &folder, (uid, gid), ready);
