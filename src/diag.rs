@@ -56,12 +56,21 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Further places that matter, such as the first claim of an address that is claimed twice.
     pub related: Vec<Related>,
+    /// Whether what stands there may be a secret, and so must not be shown.
+    pub secret: bool,
 }
 
 impl Diagnostic {
     /// Makes a diagnostic without help and further places.
     pub fn new(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
-        Self { code, span: span.into(), message: message.into(), help: None, related: Vec::new() }
+        Self {
+            code,
+            span: span.into(),
+            message: message.into(),
+            help: None,
+            related: Vec::new(),
+            secret: false,
+        }
     }
 
     /// Adds what to do about it.
@@ -75,6 +84,13 @@ impl Diagnostic {
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related.push(Related { span, label: label.into() });
+        self
+    }
+
+    /// Marks what stands there as a possible secret.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
@@ -97,6 +113,16 @@ impl Sources {
         self.texts.len() - 1
     }
 
+    /// Writes asterisks over a place.
+    pub fn mask(&mut self, span: &Span) {
+        let Some((_, text)) = self.texts.get_mut(span.file) else { return };
+        let (start, end) = (text.floor_char_boundary(span.start), text.ceil_char_boundary(span.end));
+        // Byte for byte, so that every other place stays where it is; line breaks stay, too.
+        let masked: String =
+            text[start..end.max(start)].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+        text.replace_range(start..end.max(start), &masked);
+    }
+
     /// Returns the name of a text.
     pub fn name(&self, file: usize) -> &str {
         self.texts.get(file).map_or("", |(name, _)| name)
@@ -116,8 +142,15 @@ impl Sources {
     }
 }
 
-/// Returns the candidate that somebody who wrote `word` most likely meant.
+/// Returns the candidate that somebody who wrote `word` most likely meant: of which it is a typo, or the beginning.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<_> = candidates.into_iter().collect();
+    let begins = |candidate: &&str| word.len() >= 3 && candidate.starts_with(word);
+    typo(word, candidates.iter().copied()).or_else(|| candidates.iter().copied().filter(begins).min())
+}
+
+/// Returns the candidate of which `word` is most likely a typo.
+pub fn typo<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
     candidates
         .into_iter()
@@ -157,11 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn masks_keep_every_place() {
+        let mut sources = Sources::default();
+        let file = sources.add("lab.toml", "key = \"ä\nb\"\nnext");
+        sources.mask(&Span::new(file, 7..11));
+        assert_eq!(sources.text(file), "key = \"**\n*\"\nnext");
+        sources.mask(&Span::new(file, 14..999));
+        assert_eq!(sources.text(file), "key = \"**\n*\"\nn***");
+        sources.mask(&Span::new(9, 0..1));
+    }
+
+    #[test]
     fn nearest_finds_typos_only() {
         let keys = ["memory", "firmware", "nic", "count"];
         assert_eq!(nearest("memroy", keys), Some("memory"));
         assert_eq!(nearest("Memory", keys), Some("memory"));
         assert_eq!(nearest("firmwares", keys), Some("firmware"));
+        assert_eq!(nearest("mem", keys), Some("memory"));
         assert_eq!(nearest("bandwidth", keys), None);
         assert_eq!(nearest("", keys), None);
     }

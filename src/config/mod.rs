@@ -10,10 +10,12 @@
 mod choice;
 mod expect;
 mod overlay;
+mod places;
 mod raw;
 mod read;
 pub mod recipe;
 mod set;
+mod syntax;
 mod tree;
 mod value;
 mod word;
@@ -33,6 +35,9 @@ pub const INIT: &str = include_str!("init.toml");
 
 /// The version of the format that this crate reads.
 pub const FORMAT: i64 = 1;
+
+/// The most nodes that a lab can have: more than any one host carries.
+pub(crate) const MOST_NODES: usize = 1000;
 
 /// One file as it was found, text or not.
 #[derive(Debug, Clone)]
@@ -85,15 +90,20 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
             None => whole = false,
         }
     }
-    let broken: Vec<_> = found.iter().filter_map(|diagnostic| diagnostic.span.clone()).collect();
+    let broken: Vec<_> = found
+        .iter()
+        .filter(|diagnostic| matches!(diagnostic.code, Code::Syntax | Code::TooDeep))
+        .filter_map(|diagnostic| Some(line(&sources, diagnostic.span.as_ref()?)))
+        .collect();
     let merged = overlay::merge(layers, &mut found);
     let mut fitting = Vec::new();
     let raw = read::read::<RawLab>(&merged, &mut fitting);
     // What the parser made of a line that it could not read is no news.
-    let same_line = |a: &Span, b: &Span| {
-        a.file == b.file && sources.position(a.file, a.start).0 == sources.position(b.file, b.start).0
-    };
-    fitting.retain(|new| new.span.as_ref().is_none_or(|new| !broken.iter().any(|old| same_line(old, new))));
+    fitting.retain(|new| {
+        new.span.as_ref().is_none_or(|new| {
+            !broken.iter().any(|line| line.file == new.file && line.range().contains(&new.start))
+        })
+    });
     found.append(&mut fitting);
     match raw.as_ref().map(|raw| &raw.dryrack) {
         Some(Field::Given(version)) if version.value != FORMAT => {
@@ -105,11 +115,21 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
             return Reading { raw: None, whole, diagnostics, sources };
         }
         Some(Field::Missing) if whole => {
-            found.push(version_problem(None, "the version of the format is missing".into()));
+            let beginning = Span::new(0, 0..0);
+            found.push(version_problem(Some(beginning), "the version of the format is missing".into()));
         }
         _ => {}
     }
     Reading { raw, whole, diagnostics: found, sources }
+}
+
+/// Returns the line on which a place begins, with the line break.
+fn line(sources: &Sources, span: &Span) -> Span {
+    let text = sources.text(span.file);
+    let at = text.floor_char_boundary(span.start);
+    let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |found| at + found) + 1;
+    Span::new(span.file, start..end)
 }
 
 fn version_problem(span: Option<Span>, what: String) -> Diagnostic {

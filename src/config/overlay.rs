@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 
 use super::set::Path;
 use super::tree::{Entry, Table, Tree, Value};
-use crate::diag::{Code, Diagnostic, Span, nearest};
+use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 
 /// The most nodes that one `count` makes.
 const MOST: i64 = 250;
+
+/// The most nodes that all counts together make.
+const MOST_OF_ALL: i64 = super::MOST_NODES as i64;
 
 /// One text on its way into the merged tree.
 pub(super) struct Layer {
@@ -93,18 +96,32 @@ impl Merger<'_> {
     /// Lays one entry over every node of a group, making and dropping nodes as its count says.
     fn expand(&mut self, home: &mut Table, name: &str, mut entry: Entry, kind: Kind) {
         let count = entry.tree.table_mut().and_then(|table| table.remove("count"));
-        let known = self.groups.remove(name);
+        if let (Some(count), Some(group)) = (&count, self.group_of(home, name)) {
+            let what = format!("`{name}` is one of the nodes of `{group}` and cannot be a group itself");
+            self.found.push(
+                Diagnostic::new(Code::BadCount, count.key.clone(), what)
+                    .help(format!("count `{group}` instead, or give this group another name")),
+            );
+            merge_entry(home, name.into(), entry, kind, &mut vec!["node".into(), name.into()]);
+            return;
+        }
+        let known = self.groups.remove(name).or_else(|| {
+            // A single node of a layer below becomes the pattern of the group.
+            let pattern = home.remove(name)?;
+            Some(Group { span: pattern.key.clone(), pattern, count: 0 })
+        });
         let before = known.as_ref().map_or(0, |group| group.count);
         let (count, span) = match (count, &known) {
             (Some(Entry { key, tree: Tree { span, value: Value::Integer(count) } }), _) => {
-                (self.in_range(count, &span), key)
+                (self.in_range(count, before, &span), key)
             }
-            (Some(Entry { tree: Tree { span, .. }, .. }), _) => {
-                self.found.push(
-                    Diagnostic::new(Code::BadCount, span.clone(), "`count` must be a whole number")
-                        .help(format!("between 1 and {MOST}")),
-                );
-                (before.max(1), span)
+            (Some(Entry { key, tree: Tree { span, value } }), _) => {
+                if !matches!(value, Value::Broken) {
+                    let what = format!("`count` must be a whole number, not {}", value.kind());
+                    let help = format!("a group has 1 to {MOST} nodes");
+                    self.found.push(Diagnostic::new(Code::WrongType, span, what).help(help));
+                }
+                (before.max(1), key)
             }
             (None, Some(group)) => (group.count, group.span.clone()),
             (None, None) => (1, entry.key.clone()),
@@ -133,14 +150,27 @@ impl Merger<'_> {
         self.groups.insert(name.into(), Group { pattern, count, span });
     }
 
-    fn in_range(&mut self, count: i64, span: &Span) -> i64 {
-        if !(1..=MOST).contains(&count) {
-            self.found.push(
-                Diagnostic::new(Code::BadCount, span.clone(), format!("a group cannot have {count} nodes"))
-                    .help(format!("between 1 and {MOST}")),
-            );
-        }
-        count.clamp(1, MOST)
+    /// Returns the group of which a node is a member.
+    fn group_of(&self, home: &Table, name: &str) -> Option<String> {
+        let (stem, number) = name.rsplit_once('-')?;
+        let group = self.groups.get(stem)?;
+        let member = number.parse().is_ok_and(|number| (1..=group.count).contains(&number));
+        (member && home.contains_key(name)).then(|| stem.to_owned())
+    }
+
+    /// Takes a count if a group, and all groups together, can have so many nodes.
+    fn in_range(&mut self, count: i64, before: i64, span: &Span) -> i64 {
+        let others: i64 = self.groups.values().map(|group| group.count).sum();
+        let (what, help) = if !(1..=MOST).contains(&count) {
+            (format!("a group cannot have {count} nodes"), format!("a group has 1 to {MOST} nodes"))
+        } else if count > before && others + count > MOST_OF_ALL {
+            let what = format!("the groups have {} nodes together", others + count);
+            (what, format!("a lab has at most {MOST_OF_ALL} nodes"))
+        } else {
+            return count;
+        };
+        self.found.push(Diagnostic::new(Code::BadCount, span.clone(), what).help(help));
+        count.clamp(1, MOST).min((MOST_OF_ALL - others).max(1))
     }
 
     /// Takes out what a layer's `remove` names.
@@ -159,37 +189,38 @@ impl Merger<'_> {
             }
             return;
         }
-        // A `remove` that is no list of texts is left for the reader to report.
-        let Some(Entry { tree: Tree { value: Value::Array(items), .. }, .. }) = table.get_mut("remove")
-        else {
+        let Some(Entry { tree, .. }) = table.remove("remove") else { return };
+        let wrong = |span: &Span, what: &str| {
+            Diagnostic::new(
+                Code::WrongType,
+                span.clone(),
+                format!("`remove` must be a list of texts, not {what}"),
+            )
+            .help("write the paths of entries, such as [\"expect.kubelet\"]")
+        };
+        let Value::Array(items) = tree.value else {
+            if !matches!(tree.value, Value::Broken) {
+                self.found.push(wrong(&tree.span, tree.value.kind()));
+            }
             return;
         };
-        items.retain(|item| match &item.value {
-            Value::String(path) => {
-                self.take_out(into, path, &item.span);
-                false
+        for item in items {
+            match &item.value {
+                Value::String(path) => self.take_out(into, path, &item.span),
+                Value::Broken => {}
+                other => self.found.push(wrong(&item.span, &format!("a list with {}", other.kind()))),
             }
-            _ => true,
-        });
-        if items.is_empty() {
-            table.remove("remove");
         }
     }
 
     fn take_out(&mut self, into: &mut Tree, text: &str, span: &Span) {
-        let nothing = |help: Option<String>| {
-            let diagnostic = Diagnostic::new(
-                Code::RemovesNothing,
-                span.clone(),
-                format!("there is no `{text}` to remove"),
-            );
-            match help {
-                Some(help) => diagnostic.help(help),
-                None => diagnostic,
-            }
+        let nothing = || {
+            let what = format!("there is no `{text}` to remove");
+            Diagnostic::new(Code::RemovesNothing, span.clone(), what)
         };
         let Some(path) = Path::parse(text) else {
-            self.found.push(nothing(Some("write the path of an entry, such as \"expect.kubelet\"".into())));
+            let help = "write the path of an entry, such as \"expect.kubelet\"";
+            self.found.push(nothing().help(help));
             return;
         };
         let mut names = path.names();
@@ -210,16 +241,24 @@ impl Merger<'_> {
             home = home.and_then(|tree| tree.table_mut()?.get_mut(name)).map(|entry| &mut entry.tree);
         }
         let Some(table) = home.and_then(|tree| tree.table_mut()) else {
-            self.found.push(nothing(None));
+            let help = format!("there is no table `{}`", names.join("."));
+            self.found.push(nothing().help(help));
             return;
         };
         if table.remove(&last).is_none() {
-            let meant = nearest(&last, table.keys().map(String::as_str));
-            let help = meant.map(|meant| {
-                let path: Vec<_> = names.iter().map(String::as_str).chain([meant]).collect();
-                format!("did you mean \"{}\"?", path.join("."))
-            });
-            self.found.push(nothing(help));
+            let full =
+                |name: &str| names.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+            let help = match nearest(&last, table.keys().map(String::as_str)) {
+                Some(meant) => format!("did you mean \"{}\"?", full(meant)),
+                None => {
+                    let known: Vec<_> = table.keys().map(|name| full(name)).collect();
+                    match known.as_slice() {
+                        [] => format!("`{}` is empty", names.join(".")),
+                        known => format!("there is {}", enumerate(known.iter().map(String::as_str))),
+                    }
+                }
+            };
+            self.found.push(nothing().help(help));
         }
     }
 

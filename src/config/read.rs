@@ -11,9 +11,10 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::places;
 use super::tree::{Entry, Table, Tree, Value};
-use super::value::{LOCATED, MANY, SHORT};
-use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
+use super::value::{LOCATED, MANY, SECRET, SHORT};
+use crate::diag::{Code, Diagnostic, Span, enumerate, nearest, typo};
 
 /// Reads a tree into `T`; `None` if even the outermost table does not fit.
 pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Vec<Diagnostic>) -> Option<T> {
@@ -27,6 +28,12 @@ pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Ve
 pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
     Diagnostic::new(Code::Malformed, span, message)
 }
+
+/// Stands for the value of a key that was misspelt, which was reported.
+static MISSPELT: Entry = {
+    const NOWHERE: Span = Span { file: 0, start: 0, end: 0 };
+    Entry { key: NOWHERE, tree: Tree { span: NOWHERE, value: Value::Broken } }
+};
 
 type Sink = RefCell<Vec<Diagnostic>>;
 
@@ -111,22 +118,42 @@ impl<'de> Reader<'de, '_> {
             };
             // Messages of `Malformed` values are whole sentences.
             let message = if what.starts_with("must be") { subject } else { what };
-            return Err(self.report(Diagnostic::new(code, self.tree.span.clone(), message)));
+            let help = (code == Code::WrongType).then(|| self.retype(&message)).flatten();
+            let diagnostic = Diagnostic::new(code, self.tree.span.clone(), message);
+            return Err(self.report(match help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            }));
         }
         result
     }
 
     fn report(self, diagnostic: Diagnostic) -> Fault {
-        let diagnostic = match (&diagnostic.code, &self.tree.value, &diagnostic.help) {
-            (Code::WrongType, Value::Integer(_) | Value::Float(_) | Value::Boolean(_), None)
-                if diagnostic.message.contains("must be a text") =>
-            {
-                diagnostic.help("put it in quotes")
-            }
-            _ => diagnostic,
-        };
         self.sink.borrow_mut().push(diagnostic);
         Fault::Reported
+    }
+
+    /// What is to be done about a value whose type is wrong, where that can be seen from the value.
+    fn retype(self, what: &str) -> Option<&'static str> {
+        let text = what.contains("be a text") || what.contains(" like \"");
+        match &self.tree.value {
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime if text => {
+                Some("put it in quotes")
+            }
+            Value::String(number) if what.contains("number") && number.parse::<i64>().is_ok() => {
+                Some("leave the quotes out")
+            }
+            Value::String(truth) if what.contains("true or false") => {
+                Some(match truth.to_ascii_lowercase().as_str() {
+                    "yes" | "on" | "true" => "write true, without quotes",
+                    "no" | "off" | "false" => "write false, without quotes",
+                    _ => return None,
+                })
+            }
+            Value::Array(items) if text && items.len() == 1 => Some("leave the brackets out"),
+            Value::String(_) if what.contains("be a list") => Some("put brackets around it: [\"…\"]"),
+            _ => None,
+        }
     }
 
     fn table(self) -> Result<&'de Table, Fault> {
@@ -150,17 +177,52 @@ impl<'de> Reader<'de, '_> {
         }
     }
 
-    /// Reports the keys that a table must not have.
-    fn unknown_keys(self, table: &'de Table, fields: &'static [&'static str]) {
+    /// Reports the keys that a table must not have, and returns those that were probably meant.
+    fn unknown_keys(self, table: &'de Table, fields: &'static [&'static str]) -> Vec<&'static str> {
+        let mut misspelt: Vec<&'static str> = Vec::new();
         for (key, entry) in table.iter().filter(|(key, _)| !fields.contains(&key.as_str())) {
             let diagnostic =
                 Diagnostic::new(Code::UnknownKey, entry.key.clone(), format!("there is no key `{key}` here"));
-            let help = match nearest(key, fields.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("the keys here are {}", enumerate(fields.iter().copied())),
+            let elsewhere = places::of(key);
+            // What is known elsewhere is no abbreviation of what is known here, but it may be a typo of it.
+            let meant = match elsewhere.is_empty() {
+                true => nearest(key, fields.iter().copied()),
+                false => typo(key, fields.iter().copied()),
+            };
+            let help = match (meant, elsewhere.as_slice()) {
+                (Some(meant), _) => {
+                    misspelt.extend(fields.iter().filter(|field| **field == meant));
+                    format!("did you mean `{meant}`?")
+                }
+                (None, []) => format!("the keys here are {}", enumerate(fields.iter().copied())),
+                (None, [""]) => format!("`{key}` belongs to the top of the file, above the first [table]"),
+                (None, places) => {
+                    let name = |place: &&'static str| if place.is_empty() { "the top" } else { place };
+                    format!("`{key}` belongs to {}", enumerate(places.iter().map(name)))
+                }
             };
             self.sink.borrow_mut().push(diagnostic.help(help));
         }
+        misspelt.retain(|meant| !table.contains_key(*meant));
+        misspelt.sort_unstable();
+        misspelt.dedup();
+        misspelt
+    }
+
+    /// Makes sure that a secret is named, not written, before anything could quote it.
+    fn names_a_secret(self, variants: &'static [&'static str]) -> Result<(), Fault> {
+        let named = self.tree.table().and_then(one).is_some_and(|(word, entry)| {
+            variants.contains(&word.as_str()) && matches!(entry.tree.value, Value::String(_) | Value::Broken)
+        });
+        if named || matches!(self.tree.value, Value::Broken) {
+            return Ok(());
+        }
+        let what = format!("`{}` does not say where the secret is", self.key.unwrap_or("this"));
+        Err(self.report(
+            Diagnostic::new(Code::WrongType, self.tree.span.clone(), what)
+                .help("a secret is never written, but named: { env = \"VARIABLE\" } or { file = \"PATH\" }")
+                .secret(),
+        ))
     }
 
     fn unknown_word(self, word: &str, span: Span, variants: &'static [&'static str]) -> Fault {
@@ -190,7 +252,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
                 let readers = items.iter().map(|tree| Reader { tree, key: self.key, sink: self.sink });
                 visitor.visit_seq(Items(readers.collect::<Vec<_>>().into_iter()))
             }
-            Value::Table(table) => visitor.visit_map(Entries { iter: table.iter(), value: None, of: self }),
+            Value::Table(table) => visitor.visit_map(Entries { iter: entries(table), value: None, of: self }),
             Value::Broken => Err(Fault::Reported),
         };
         self.at_home(result)
@@ -239,18 +301,23 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let table = self.table()?;
-        self.unknown_keys(table, fields);
-        let known: Vec<_> = table.iter().filter(|(key, _)| fields.contains(&key.as_str())).collect();
+        // A key that was misspelt is not missing: its field is bad.
+        let misspelt = self.unknown_keys(table, fields).into_iter().map(|key| (key, &MISSPELT));
+        let known = entries(table).filter(|(key, _)| fields.contains(key));
+        let known: Vec<_> = known.chain(misspelt).collect();
         let result = visitor.visit_map(Entries { iter: known.into_iter(), value: None, of: self });
         self.at_home(result)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        if name == SECRET {
+            self.names_a_secret(variants)?;
+        }
         let result = match &self.tree.value {
             Value::String(word) if variants.contains(&word.as_str()) => {
                 visitor.visit_enum(Variant { word, content: None, of: self })
@@ -291,6 +358,10 @@ fn one(table: &Table) -> Option<(&String, &Entry)> {
     entries.next().filter(|_| entries.next().is_none())
 }
 
+fn entries(table: &Table) -> impl Iterator<Item = (&str, &Entry)> {
+    table.iter().map(|(key, entry)| (key.as_str(), entry))
+}
+
 /// The items of a list.
 struct Items<'de, 's>(std::vec::IntoIter<Reader<'de, 's>>);
 
@@ -309,7 +380,7 @@ struct Entries<'de, 's, I> {
     of: Reader<'de, 's>,
 }
 
-impl<'de, I: Iterator<Item = (&'de String, &'de Entry)>> de::MapAccess<'de> for Entries<'de, '_, I> {
+impl<'de, I: Iterator<Item = (&'de str, &'de Entry)>> de::MapAccess<'de> for Entries<'de, '_, I> {
     type Error = Fault;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {

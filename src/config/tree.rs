@@ -5,7 +5,7 @@
 use toml::de::{DeTable, DeValue};
 use toml::map::Map;
 
-use super::Source;
+use super::{Source, syntax};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
 /// A lab is written by hand; a megabyte of it is an accident.
@@ -13,9 +13,6 @@ pub(super) const LARGEST: usize = 1 << 20;
 
 /// The deepest place of the format is half of this.
 const DEEPEST: usize = 24;
-
-/// More syntax errors than that come from a file that is something else.
-const SYNTAX_ERRORS: usize = 20;
 
 /// A value and its place.
 #[derive(Debug, Clone)]
@@ -36,6 +33,21 @@ pub(super) enum Value {
     Table(Table),
     /// Something that was reported already.
     Broken,
+}
+
+impl Value {
+    /// Returns what kind of value it is, for people.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) => "a text",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Boolean(_) => "a boolean",
+            Self::Datetime => "a date",
+            Self::Array(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Broken => "something broken",
+        }
+    }
 }
 
 /// Entries in the order of the file.
@@ -86,21 +98,16 @@ pub(super) fn parse(text: &Source, sources: &mut Sources, found: &mut Vec<Diagno
         let file = sources.add(&text.name, "");
         let size = text.bytes.len();
         found.push(
-            Diagnostic::new(Code::TooLarge, None, format!("`{}` has {size} bytes", text.name))
+            Diagnostic::new(Code::TooLarge, None, format!("`{}` is too large: {size} bytes", text.name))
                 .help("a lab file has at most 1 MiB; is this the right file?"),
         );
         return nothing(file);
     }
-    let content = match std::str::from_utf8(&text.bytes) {
-        Ok(content) if !content.contains('\0') => content,
-        other => {
-            let byte = other.map_or_else(|e| e.valid_up_to(), |content| content.find('\0').unwrap_or(0));
+    let content = match syntax::text(text) {
+        Ok(content) => content,
+        Err(diagnostic) => {
             let file = sources.add(&text.name, "");
-            let what = format!("`{}` is not a text: byte {byte} is not UTF-8 or is zero", text.name);
-            found.push(
-                Diagnostic::new(Code::NotText, None, what)
-                    .help("a lab file is TOML, a text in UTF-8; is this the right file?"),
-            );
+            found.push(diagnostic);
             return nothing(file);
         }
     };
@@ -109,55 +116,13 @@ pub(super) fn parse(text: &Source, sources: &mut Sources, found: &mut Vec<Diagno
     let visible = content.replacen('\u{feff}', "   ", usize::from(content.starts_with('\u{feff}')));
     let (document, errors) = DeTable::parse_recoverable(&visible);
     let sound = errors.is_empty();
-    report(file, content, &errors, found);
+    syntax::report(file, content, &errors, found);
     let mut builder = Builder { file, found, trash: Vec::new(), too_deep: false };
     let span = Span::new(file, document.span());
     let root = builder.table(document.into_inner(), span, 0);
     let sound = sound && !builder.too_deep;
     builder.discard();
     Parsed { root, sound }
-}
-
-fn report(file: usize, text: &str, errors: &[toml::de::Error], found: &mut Vec<Diagnostic>) {
-    for error in errors.iter().take(SYNTAX_ERRORS) {
-        let span = error.span().map(|range| Span::new(file, range));
-        if error.message().contains("recursion limit") {
-            found.push(too_deep(span));
-            continue;
-        }
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        let mut diagnostic = Diagnostic::new(Code::Syntax, span.clone(), message);
-        if let Some(help) = span.and_then(|span| syntax_help(text, &span, error.message())) {
-            diagnostic = diagnostic.help(help);
-        }
-        found.push(diagnostic);
-    }
-    if let Some(more) = errors.len().checked_sub(SYNTAX_ERRORS).filter(|more| *more > 0) {
-        let help = "is this the right file?";
-        found.push(
-            Diagnostic::new(Code::Syntax, None, format!("{more} more syntax errors are not shown"))
-                .help(help),
-        );
-    }
-}
-
-/// What people who know YAML, shells or units write first.
-fn syntax_help(text: &str, span: &Span, message: &str) -> Option<String> {
-    let start = text.floor_char_boundary(span.start);
-    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[line_start..].lines().next().unwrap_or("");
-    if message.contains("duplicate key") {
-        return Some("every key and every table is written once; merge the two".into());
-    }
-    let (key, value) = line.split_once('=')?;
-    let value = value.trim();
-    let bare = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']) && !value.contains('"');
-    (bare && value.len() < 80).then(|| format!("texts are quoted: {} = \"{value}\"", key.trim()))
-}
-
-fn too_deep(span: Option<Span>) -> Diagnostic {
-    Diagnostic::new(Code::TooDeep, span, "tables or arrays are nested too deep here")
-        .help("nothing in a lab file needs more than ten levels")
 }
 
 struct Builder<'f, 'i> {
@@ -184,7 +149,7 @@ impl<'i> Builder<'_, 'i> {
         let nested = matches!(from.get_ref(), DeValue::Array(_) | DeValue::Table(_));
         if nested && depth > DEEPEST {
             if !self.too_deep {
-                self.found.push(too_deep(Some(span.clone())));
+                self.found.push(syntax::too_deep(span.clone()));
             }
             self.too_deep = true;
             self.trash.push(from.into_inner());
@@ -196,7 +161,10 @@ impl<'i> Builder<'_, 'i> {
                 Ok(number) => Value::Integer(number),
                 Err(_) => {
                     let message = format!("the number {number} is too large");
-                    self.found.push(super::read::malformed(span.clone(), message));
+                    self.found.push(
+                        super::read::malformed(span.clone(), message)
+                            .help("whole numbers lie between -9223372036854775808 and 9223372036854775807"),
+                    );
                     Value::Broken
                 }
             },

@@ -15,6 +15,8 @@ use crate::diag::Span;
 pub(super) const LOCATED: &str = "$located";
 /// The name under which [`Many`] takes one value for a list of one.
 pub(super) const MANY: &str = "$many";
+/// The name of the type that says where a secret is.
+pub(super) const SECRET: &str = "secret";
 /// What the name begins with under which [`Short`] takes a bare value.
 pub(super) const SHORT: &str = "$short:";
 

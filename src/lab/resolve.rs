@@ -2,7 +2,7 @@
 
 use super::{Lab, Surroundings, validate};
 use crate::config::{self, Source};
-use crate::diag::{Diagnostic, Sources};
+use crate::diag::{Diagnostic, Related, Sources};
 
 /// What became of the texts of a lab.
 #[derive(Debug)]
@@ -33,5 +33,28 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &Surr
         (place.is_some(), place)
     });
     let lab = lab.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
-    Outcome { lab, diagnostics, sources: reading.sources }
+    let mut sources = reading.sources;
+    for span in diagnostics.iter().filter(|diagnostic| diagnostic.secret).filter_map(|d| d.span.as_ref()) {
+        sources.mask(span);
+    }
+    Outcome { lab, diagnostics: unite(diagnostics), sources }
+}
+
+/// Makes one diagnostic of those that say the same of one place, as they do for each node of a group.
+fn unite(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut united: Vec<Diagnostic> = Vec::new();
+    for diagnostic in all {
+        // They are sorted, so those of one place are neighbours.
+        let place = |other: &&mut Diagnostic| other.span.is_some() && other.span == diagnostic.span;
+        let same = |other: &&mut Diagnostic| other.code == diagnostic.code;
+        match united.iter_mut().rev().take_while(place).find(same) {
+            Some(first) => {
+                let new = |related: &Related| !first.related.contains(related);
+                let further: Vec<_> = diagnostic.related.into_iter().filter(new).collect();
+                first.related.extend(further);
+            }
+            None => united.push(diagnostic),
+        }
+    }
+    united
 }

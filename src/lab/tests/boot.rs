@@ -6,17 +6,17 @@ use super::{check, check_more};
 
 #[test]
 fn netboot_without_a_profile() {
-    assert_snapshot!(check_more("[node.b]\nmemory = \"1GiB\"\n"), @"
+    assert_snapshot!(check_more("[node.b]\nmemory = \"1GiB\"\n"), @r#"
     error[L301]: `b` boots from the network and nothing is there for it
      --> lab.toml:5:7
       |
     5 | [node.b]
       |       ^
       |
-      = help: give it a `profile`, or a disk to boot from
+      = help: give it a profile, such as profile = "tiny", or a disk to boot from
 
     1 error; for more, run `dryrack explain L301`
-    ");
+    "#);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn netboot_without_a_profile_by_its_own_order() {
     6 | boot = ["nic.lan"]
       |        ^^^^^^^^^^^
       |
-      = help: give it a `profile`, or a disk to boot from
+      = help: give it a profile, such as profile = "tiny", or a disk to boot from
 
     1 error; for more, run `dryrack explain L301`
     "#);
@@ -80,18 +80,18 @@ fn a_bios_without_variables() {
 #[test]
 fn unknown_profiles() {
     let more = r#"
-node.b.profile = "tyni"
+node.b.profile = "tinny"
 node.c.profile = "flatcar"
 node.worker = { count = 2, profile = "install" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L304]: there is no profile `tyni`
+    error[L304]: there is no profile `tinny`
      --> lab.toml:6:18
       |
-    6 | node.b.profile = "tyni"
-      |                  ^^^^^^
+    6 | node.b.profile = "tinny"
+      |                  ^^^^^^^
       |
-      = help: there is `tiny`
+      = help: did you mean `tiny`?
 
     error[L304]: there is no profile `flatcar`
      --> lab.toml:7:18
@@ -99,7 +99,7 @@ node.worker = { count = 2, profile = "install" }
     7 | node.c.profile = "flatcar"
       |                  ^^^^^^^^^
       |
-      = help: there is `tiny`
+      = help: the lab has `tiny`
 
     error[L304]: there is no profile `install`
      --> lab.toml:8:38
@@ -107,17 +107,9 @@ node.worker = { count = 2, profile = "install" }
     8 | node.worker = { count = 2, profile = "install" }
       |                                      ^^^^^^^^^
       |
-      = help: there is `tiny`
+      = help: the lab has `tiny`
 
-    error[L304]: there is no profile `install`
-     --> lab.toml:8:38
-      |
-    8 | node.worker = { count = 2, profile = "install" }
-      |                                      ^^^^^^^^^
-      |
-      = help: there is `tiny`
-
-    4 errors; for more, run `dryrack explain L304`
+    3 errors; for more, run `dryrack explain L304`
     "#);
 }
 
@@ -149,7 +141,7 @@ node.a.disk.root = { size = "1GiB" }
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
       |                ^^^^^^^
       |
-      = help: the choices are `disk`, `network`, `disk.root`
+      = help: the choices are `disk`, `network`, `disk.root`, `nic.lan`
 
     error[L305]: `a` has nothing called `disk.rot` to boot from
      --> lab.toml:6:25
@@ -165,7 +157,7 @@ node.a.disk.root = { size = "1GiB" }
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
       |                                     ^^^^^^^^^
       |
-      = help: the choices are `disk`, `network`, `disk.root`
+      = help: did you mean "nic.lan"?
 
     error[L305]: `a` has nothing called `net` to boot from
      --> lab.toml:6:48
@@ -173,7 +165,7 @@ node.a.disk.root = { size = "1GiB" }
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
       |                                                ^^^^^
       |
-      = help: the choices are `disk`, `network`, `disk.root`
+      = help: did you mean "network"?
 
     4 errors; for more, run `dryrack explain L305`
     "#);
@@ -208,7 +200,7 @@ fn no_disk_to_boot_from() {
     5 | node.b.boot = ["disk"]
       |               ^^^^^^^^
       |
-      = help: it boots from disk and has none: add disk.root = { size = "10GiB", … }
+      = help: it boots from disk and has none: add disk.root = { size = "10GiB", source = "…" }
 
     1 error; for more, run `dryrack explain L306`
     "#);
@@ -227,4 +219,23 @@ fn no_network_to_boot_from() {
 
     1 error; for more, run `dryrack explain L306`
     ");
+}
+
+#[test]
+fn a_bios_cannot_netboot_without_a_rom() {
+    let more = r#"
+node.a.nic.lan = { rom = false }
+node.b = { profile = "tiny", firmware = "uefi", nic.lan = { rom = false } }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L306]: `a` has nothing to boot from
+     --> lab.toml:4:6
+      |
+    4 | node.a.profile = "tiny"
+      |      ^
+      |
+      = help: a BIOS boots from the network by the ROM of a NIC: leave rom = false out
+
+    1 error; for more, run `dryrack explain L306`
+    "#);
 }

@@ -88,7 +88,7 @@ expect.f.that.console = '\w{1000}{1000}'
     9 | expect.d.that.command = { run = "true", output = '\p{nothing}' }
       |                                                  ^^^^^^^^^^^^^
       |
-      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+      = help: Unicode classes are written \p{Greek}, \pL or \d
 
     error[L402]: this is not a regular expression: look-around, including look-ahead and look-behind, is not supported
       --> lab.toml:10:61
@@ -96,7 +96,7 @@ expect.f.that.console = '\w{1000}{1000}'
     10 | expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
        |                                                             ^^^^^^^^^
        |
-       = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+       = help: match what is there, instead of what is not
 
     error[L402]: this is not a regular expression: it would be too large
       --> lab.toml:11:25
@@ -104,7 +104,7 @@ expect.f.that.console = '\w{1000}{1000}'
     11 | expect.f.that.console = '\w{1000}{1000}'
        |                         ^^^^^^^^^^^^^^^^
        |
-       = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+       = help: repeat less: each `{1000}` makes it a thousand times larger
 
     7 errors; for more, run `dryrack explain L402`
     "#);
@@ -132,7 +132,7 @@ expect.http = { after = "kubelet", that = "http" }
     8 | expect.http = { after = "kubelet", that = "http" }
       |                         ^^^^^^^^^
       |
-      = help: there is `up`, `ssh`, `http`
+      = help: the lab has `up`, `ssh`, `http`
 
     2 errors; for more, run `dryrack explain L403`
     "#);
@@ -183,7 +183,7 @@ expect.up = { after = "no-panic", that.stage = "os" }
      --> lab.toml:7:23
       |
     6 | expect.no-panic.never.console = "Kernel panic"
-      |                 ----- never
+      |                 ----- what never happens
     7 | expect.up = { after = "no-panic", that.stage = "os" }
       |                       ^^^^^^^^^^
       |
@@ -250,7 +250,7 @@ expect.g.that.tcp = 70000
     7 | expect.b.that.tcp = 0
       |                     ^
       |
-      = help: between 1 and 65535
+      = help: a port lies between 1 and 65535
 
     error[L407]: nothing listens on port 0
      --> lab.toml:8:31
@@ -258,7 +258,7 @@ expect.g.that.tcp = 70000
     8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
       |                               ^
       |
-      = help: between 1 and 65535
+      = help: a port lies between 1 and 65535
 
     error[L407]: `health` is not the path of a URL
      --> lab.toml:8:41
@@ -268,6 +268,14 @@ expect.g.that.tcp = 70000
       |
       = help: it begins with a slash and holds no blanks: "/health?full=1"
 
+    error[L407]: no server answers with status 99
+     --> lab.toml:8:60
+      |
+    8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
+      |                                                            ^^
+      |
+      = help: a status lies between 100 and 599
+
     error[L407]: `/a b` is not the path of a URL
      --> lab.toml:9:31
       |
@@ -275,6 +283,14 @@ expect.g.that.tcp = 70000
       |                               ^^^^^^
       |
       = help: it begins with a slash and holds no blanks: "/health?full=1"
+
+    error[L407]: `Content Type` is not the name of a header
+     --> lab.toml:9:50
+      |
+    9 | expect.d.that.http = { path = "/a b", header = { "Content Type" = "text" } }
+      |                                                  ^^^^^^^^^^^^^^
+      |
+      = help: a header has a name such as content-type
 
     error[L407]: a cluster has at least one member
       --> lab.toml:10:34
@@ -284,13 +300,21 @@ expect.g.that.tcp = 70000
        |
        = help: leave it out for one on each node
 
+    error[L407]: every node has come at least to `off`, so this happens at once
+      --> lab.toml:11:10
+       |
+    11 | expect.f.never.stage = "off"
+       |          ^^^^^
+       |
+       = help: name the stage that a node must not reach, such as "os"
+
     error[L009]: `tcp` must be a whole number from 0 to 65535, not the number 70000
       --> lab.toml:12:21
        |
     12 | expect.g.that.tcp = 70000
        |                     ^^^^^
 
-    7 errors; for more, run `dryrack explain L407`
+    10 errors; for more, run `dryrack explain L407`
     "#);
 }
 
@@ -331,20 +355,69 @@ expect.c.that.ssh = { user = "root", exit = 1 }
 }
 
 #[test]
-fn secrets_that_are_written_out_are_not_repeated() {
+fn secrets_that_are_written_out_are_not_shown() {
     let more = r#"
 expect.a.that.ssh = { user = "root", key = { env = "hunter2 is my password" } }
+expect.b.that.ssh = { user = "root", key = "hunter2" }
+expect.c.that.ssh = { user = "root", key = { password = "hunter2" } }
+expect.d.that.ssh = { user = "root", key = { env = ["hunter2"] } }
+expect.e.that.ssh = { user = "root", key = { file = "-----BEGIN KEY-----\nhunter2" } }
+expect.f.that.ssh = { user = "root", key = { file = """
+hunter2
+""" } }
 "#;
-    assert_snapshot!(check_more(more), @r#"
+    let drawn = check_more(more);
+    assert!(!drawn.contains("hunter2"), "{drawn}");
+    assert_snapshot!(drawn, @r#"
     error[L009]: this is not the name of an environment variable
      --> lab.toml:6:52
       |
-    6 | expect.a.that.ssh = { user = "root", key = { env = "hunter2 is my password" } }
+    6 | expect.a.that.ssh = { user = "root", key = { env = ************************ } }
       |                                                    ^^^^^^^^^^^^^^^^^^^^^^^^
       |
       = help: name the variable that holds the secret, such as { env = "RACK1" }
 
-    1 error; for more, run `dryrack explain L009`
+    error[L008]: `key` does not say where the secret is
+     --> lab.toml:7:44
+      |
+    7 | expect.b.that.ssh = { user = "root", key = ********* }
+      |                                            ^^^^^^^^^
+      |
+      = help: a secret is never written, but named: { env = "VARIABLE" } or { file = "PATH" }
+
+    error[L008]: `key` does not say where the secret is
+     --> lab.toml:8:44
+      |
+    8 | expect.c.that.ssh = { user = "root", key = ************************ }
+      |                                            ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a secret is never written, but named: { env = "VARIABLE" } or { file = "PATH" }
+
+    error[L008]: `key` does not say where the secret is
+     --> lab.toml:9:44
+      |
+    9 | expect.d.that.ssh = { user = "root", key = ********************* }
+      |                                            ^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a secret is never written, but named: { env = "VARIABLE" } or { file = "PATH" }
+
+    error[L009]: this is not the path of a file
+      --> lab.toml:10:53
+       |
+    10 | expect.e.that.ssh = { user = "root", key = { file = ****************************** } }
+       |                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: name the file that holds the secret, such as { file = "id_ed25519" }
+
+    error[L009]: this is not the path of a file
+      --> lab.toml:11:53
+       |
+    11 | expect.f.that.ssh = { user = "root", key = { file = ***
+       |                                                     ^^^
+       |
+       = help: name the file that holds the secret, such as { file = "id_ed25519" }
+
+    6 errors; for more, run `dryrack explain L009`
     "#);
 }
 

@@ -45,23 +45,7 @@ node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
       |
       = help: a BIOS node needs at least 64MiB
 
-    error[L201]: `worker-2` cannot boot with 1MiB
-     --> lab.toml:9:55
-      |
-    9 | node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
-      |                                                       ^^^^^^
-      |
-      = help: a BIOS node needs at least 64MiB
-
-    error[L201]: `worker-3` cannot boot with 1MiB
-     --> lab.toml:9:55
-      |
-    9 | node.worker = { count = 3, profile = "tiny", memory = "1MiB" }
-      |                                                       ^^^^^^
-      |
-      = help: a BIOS node needs at least 64MiB
-
-    6 errors; for more, run `dryrack explain L201`
+    4 errors; for more, run `dryrack explain L201`
     "#);
 }
 
@@ -74,7 +58,7 @@ node.c = { profile = "tiny", memory = "4GiB" }
 node.d = { profile = "tiny", memory = "100GiB", start = "manual" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L202]: the 3 nodes that start with the lab need 16GiB, and the host has 16GiB free
+    error[L202]: the 3 nodes that start with the lab need 16896MiB, and the host has 16GiB free
      --> lab.toml:7:39
       |
     7 | node.b = { profile = "tiny", memory = "12GiB" }
@@ -89,11 +73,11 @@ node.d = { profile = "tiny", memory = "100GiB", start = "manual" }
 #[test]
 fn a_group_with_more_memory_than_the_host_has_free() {
     assert_snapshot!(check_more("node.worker = { count = 40, profile = \"tiny\" }\n"), @r#"
-    error[L202]: the 41 nodes that start with the lab need 20GiB, and the host has 16GiB free
-     --> lab.toml:4:6
+    error[L202]: the 41 nodes that start with the lab need 20992MiB, and the host has 16GiB free
+     --> lab.toml:5:6
       |
-    4 | node.a.profile = "tiny"
-      |      ^
+    5 | node.worker = { count = 40, profile = "tiny" }
+      |      ^^^^^^
       |
       = help: give nodes less `memory`, or start some by hand with `start = "manual"`
 
@@ -104,7 +88,7 @@ fn a_group_with_more_memory_than_the_host_has_free() {
 #[test]
 fn one_node_with_more_memory_than_the_host_has() {
     assert_snapshot!(check_more("node.a.memory = \"17179869183GiB\"\n"), @r#"
-    error[L202]: the 1 nodes that start with the lab need 17179869183GiB, and the host has 16GiB free
+    error[L202]: `a` needs 17179869183GiB, and the host has 16GiB free
      --> lab.toml:5:17
       |
     5 | node.a.memory = "17179869183GiB"
@@ -130,7 +114,7 @@ node.c = { profile = "tiny", cpus = -1 }
     6 | node.a.cpus = 0
       |               ^
       |
-      = help: between 1 and 64
+      = help: a node has 1 to 64 CPUs
 
     error[L203]: a node cannot have 128 CPUs
      --> lab.toml:7:37
@@ -138,7 +122,7 @@ node.c = { profile = "tiny", cpus = -1 }
     7 | node.b = { profile = "tiny", cpus = 128 }
       |                                     ^^^
       |
-      = help: between 1 and 64
+      = help: a node has 1 to 64 CPUs
 
     error[L203]: a node cannot have -1 CPUs
      --> lab.toml:8:37
@@ -146,7 +130,7 @@ node.c = { profile = "tiny", cpus = -1 }
     8 | node.c = { profile = "tiny", cpus = -1 }
       |                                     ^^
       |
-      = help: between 1 and 64
+      = help: a node has 1 to 64 CPUs
 
     3 errors; for more, run `dryrack explain L203`
     "#);
@@ -154,16 +138,18 @@ node.c = { profile = "tiny", cpus = -1 }
 
 #[test]
 fn secure_boot_on_an_old_machine() {
-    assert_snapshot!(check_more("node.a = { firmware = \"uefi-secure\", machine = \"pc\" }\n"), @r#"
-    error[L001]: duplicate key
-     --> lab.toml:5:6
+    assert_snapshot!(check_more("node.b = { profile = \"tiny\", firmware = \"uefi-secure\", machine = \"pc\" }\n"), @r#"
+    error[L204]: `b` has Secure Boot, which the pc machine cannot protect
+     --> lab.toml:5:66
       |
-    5 | node.a = { firmware = "uefi-secure", machine = "pc" }
-      |      ^
+    5 | node.b = { profile = "tiny", firmware = "uefi-secure", machine = "pc" }
+      |                                         -------------            ^^^^
+      |                                         |
+      |                                         asked for here
       |
-      = help: every key and every table is written once; merge the two
+      = help: leave `machine` out, which is q35
 
-    1 error; for more, run `dryrack explain L001`
+    1 error; for more, run `dryrack explain L204`
     "#);
 }
 
@@ -195,7 +181,7 @@ machine = "pc"
 #[test]
 fn a_disk_too_small() {
     assert_snapshot!(check_more("node.a.disk = { root = { size = \"0B\" }, data = { size = \"512KiB\" } }\n"), @r#"
-    error[L205]: a disk cannot have 0B
+    error[L205]: a disk of 0B is too small
      --> lab.toml:5:33
       |
     5 | node.a.disk = { root = { size = "0B" }, data = { size = "512KiB" } }
@@ -203,7 +189,7 @@ fn a_disk_too_small() {
       |
       = help: 1MiB is the least
 
-    error[L205]: a disk cannot have 512KiB
+    error[L205]: a disk of 512KiB is too small
      --> lab.toml:5:57
       |
     5 | node.a.disk = { root = { size = "0B" }, data = { size = "512KiB" } }
@@ -226,37 +212,37 @@ disk.root = { size = "1GiB", serial = "longer-than-twenty-characters" }
 disk.data = { size = "1GiB", serial = "a\tb" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L206]: this is empty
+    error[L206]: this serial number is empty
      --> lab.toml:8:10
       |
     8 | serial = ""
       |          ^^
       |
-      = help: leave it out: one is derived from the names, the same in every run
+      = help: leave it out: one follows from the names, the same in every run
 
-    error[L206]: this holds characters other than printable ASCII
+    error[L206]: this asset tag has characters other than printable ASCII
      --> lab.toml:9:9
       |
     9 | asset = "Regal α"
       |         ^^^^^^^^^
       |
-      = help: leave it out: one is derived from the names, the same in every run
+      = help: leave it out: one follows from the names, the same in every run
 
-    error[L206]: this has 29 characters, and virtio and ATA disks have room for 20
+    error[L206]: this serial number has 29 characters, and virtio and ATA disks have room for 20
       --> lab.toml:10:39
        |
     10 | disk.root = { size = "1GiB", serial = "longer-than-twenty-characters" }
        |                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
-       = help: leave it out: one is derived from the names, the same in every run
+       = help: leave it out: one follows from the names, the same in every run
 
-    error[L206]: this holds characters other than printable ASCII
+    error[L206]: this serial number has characters other than printable ASCII
       --> lab.toml:11:39
        |
     11 | disk.data = { size = "1GiB", serial = "a\tb" }
        |                                       ^^^^^^
        |
-       = help: leave it out: one is derived from the names, the same in every run
+       = help: leave it out: one follows from the names, the same in every run
 
     4 errors; for more, run `dryrack explain L206`
     "#);
@@ -300,15 +286,7 @@ disk.root = { size = "1GiB", serial = "S1" }
       |
       = help: leave `serial` out: each disk then gets one of its own, the same in every run
 
-    error[L207]: "S1" is already the serial number of disk.root of `worker-1`
-     --> lab.toml:9:39
-      |
-    9 | disk.root = { size = "1GiB", serial = "S1" }
-      |                                       ^^^^
-      |
-      = help: leave `serial` out: each disk then gets one of its own, the same in every run
-
-    2 errors; for more, run `dryrack explain L207`
+    1 error; for more, run `dryrack explain L207`
     "#);
 }
 
@@ -347,15 +325,7 @@ node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-012
       |
       = help: leave `uuid` out: each node then gets one of its own, the same in every run
 
-    error[L208]: 6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab is already the UUID of `worker-1`
-     --> lab.toml:6:53
-      |
-    6 | node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab" }
-      |                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-      |
-      = help: leave `uuid` out: each node then gets one of its own, the same in every run
-
-    2 errors; for more, run `dryrack explain L208`
+    1 error; for more, run `dryrack explain L208`
     "#);
 }
 
@@ -373,7 +343,7 @@ node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual"
     6 | node.none = { count = 0, profile = "tiny" }
       |                       ^
       |
-      = help: between 1 and 250
+      = help: a group has 1 to 250 nodes
 
     error[L013]: a group cannot have -3 nodes
      --> lab.toml:7:24
@@ -381,7 +351,7 @@ node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual"
     7 | node.fewer = { count = -3, profile = "tiny" }
       |                        ^^
       |
-      = help: between 1 and 250
+      = help: a group has 1 to 250 nodes
 
     error[L013]: a group cannot have 1000 nodes
      --> lab.toml:8:23
@@ -389,7 +359,7 @@ node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual"
     8 | node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual" }
       |                       ^^^^
       |
-      = help: between 1 and 250
+      = help: a group has 1 to 250 nodes
 
     3 errors; for more, run `dryrack explain L013`
     "#);
@@ -441,22 +411,43 @@ node.worker = { count = 2, profile = "tiny" }
 node.worker-1.count = 2
 "#;
     assert_snapshot!(check_more(more), @"
-    error[L301]: `worker-1-1` boots from the network and nothing is there for it
-     --> lab.toml:7:6
+    error[L013]: `worker-1` is one of the nodes of `worker` and cannot be a group itself
+     --> lab.toml:7:15
       |
     7 | node.worker-1.count = 2
-      |      ^^^^^^^^
+      |               ^^^^^
       |
-      = help: give it a `profile`, or a disk to boot from
+      = help: count `worker` instead, or give this group another name
 
-    error[L301]: `worker-1-2` boots from the network and nothing is there for it
-     --> lab.toml:7:6
-      |
-    7 | node.worker-1.count = 2
-      |      ^^^^^^^^
-      |
-      = help: give it a `profile`, or a disk to boot from
-
-    2 errors; for more, run `dryrack explain L301`
+    1 error; for more, run `dryrack explain L013`
     ");
+}
+
+#[test]
+fn too_many_nodes() {
+    let groups: String = (0..5)
+        .map(|n| format!("node.g{n} = {{ count = 250, profile = \"tiny\", start = \"manual\" }}\n"))
+        .collect();
+    let lab = format!(
+        "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/8\"\nprofile.tiny.kernel = \"image:tiny/kernel\"\n{groups}"
+    );
+    assert_snapshot!(check(&lab), @r#"
+    error[L013]: the lab has 1001 nodes
+     --> lab.toml:8:6
+      |
+    8 | node.g4 = { count = 250, profile = "tiny", start = "manual" }
+      |      ^^
+      |
+      = help: a lab has at most 1000 nodes
+
+    error[L013]: the groups have 1250 nodes together
+     --> lab.toml:8:21
+      |
+    8 | node.g4 = { count = 250, profile = "tiny", start = "manual" }
+      |                     ^^^
+      |
+      = help: a lab has at most 1000 nodes
+
+    2 errors; for more, run `dryrack explain L013`
+    "#);
 }

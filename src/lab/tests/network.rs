@@ -39,7 +39,7 @@ network.f.address = "0.0.0.0/0"
       |
       = help: take a subnet for private use, such as "10.0.2.1/24"
 
-    error[L101]: 127.0.0.1 cannot be the address of a network
+    error[L101]: 127.0.0.1 cannot be the address of a bridge
      --> lab.toml:5:21
       |
     5 | network.d.address = "127.0.0.1/8"
@@ -47,7 +47,7 @@ network.f.address = "0.0.0.0/0"
       |
       = help: take a subnet for private use, such as "10.0.2.1/24"
 
-    error[L101]: 224.0.0.1 cannot be the address of a network
+    error[L101]: 224.0.0.1 cannot be the address of a bridge
      --> lab.toml:6:21
       |
     6 | network.e.address = "224.0.0.1/24"
@@ -55,7 +55,7 @@ network.f.address = "0.0.0.0/0"
       |
       = help: take a subnet for private use, such as "10.0.2.1/24"
 
-    error[L101]: 0.0.0.0 cannot be the address of a network
+    error[L101]: 0.0.0.0 cannot be the address of a bridge
      --> lab.toml:7:21
       |
     7 | network.f.address = "0.0.0.0/0"
@@ -86,20 +86,11 @@ network.d.address = "192.168.0.1/24"
       |
       = help: give each network a subnet of its own
 
-    error[L102]: 10.0.0.0/8 overlaps with 10.0.0.0/24 of network `a`
+    error[L102]: 10.0.0.0/8 overlaps with 10.0.0.0/24 of network `a` and 10.0.0.128/25 of network `b`
      --> lab.toml:4:21
       |
     2 | network.a.address = "10.0.0.1/24"
       |                     ------------- `a` is here
-    3 | network.b.address = "10.0.0.129/25"
-    4 | network.c.address = "10.1.0.1/8"
-      |                     ^^^^^^^^^^^^
-      |
-      = help: give each network a subnet of its own
-
-    error[L102]: 10.0.0.0/8 overlaps with 10.0.0.128/25 of network `b`
-     --> lab.toml:4:21
-      |
     3 | network.b.address = "10.0.0.129/25"
       |                     --------------- `b` is here
     4 | network.c.address = "10.1.0.1/8"
@@ -107,7 +98,7 @@ network.d.address = "192.168.0.1/24"
       |
       = help: give each network a subnet of its own
 
-    3 errors; for more, run `dryrack explain L102`
+    2 errors; for more, run `dryrack explain L102`
     "#);
 }
 
@@ -218,22 +209,10 @@ node.worker = { count = 3, profile = "tiny", nic.lan = { address = "10.0.0.5" } 
       |
     6 | node.worker = { count = 3, profile = "tiny", nic.lan = { address = "10.0.0.5" } }
       |                                                                    ^^^^^^^^^^
-      |                                                                    |
-      |                                                                    first used here
       |
-      = help: give each NIC its own address, or leave `address` out
+      = help: the nodes of a group cannot share one `address`: leave it out, or write one for each, as in [node.NAME-2]
 
-    error[L105]: 10.0.0.5 is already the address of `worker-1`
-     --> lab.toml:6:68
-      |
-    6 | node.worker = { count = 3, profile = "tiny", nic.lan = { address = "10.0.0.5" } }
-      |                                                                    ^^^^^^^^^^
-      |                                                                    |
-      |                                                                    first used here
-      |
-      = help: give each NIC its own address, or leave `address` out
-
-    2 errors; for more, run `dryrack explain L105`
+    1 error; for more, run `dryrack explain L105`
     "#);
 }
 
@@ -244,7 +223,7 @@ node.a.nic.x = { network = "lan", address = "10.0.0.5" }
 node.a.nic.y = { network = "lan", address = "10.0.0.5" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L105]: 10.0.0.5 is already the address of `a`
+    error[L105]: 10.0.0.5 is already the address of NIC `x` of the same node
      --> lab.toml:7:45
       |
     6 | node.a.nic.x = { network = "lan", address = "10.0.0.5" }
@@ -290,22 +269,10 @@ node.worker = { count = 3, profile = "tiny", nic.lan = { mac = "52:54:00:12:34:5
       |
     6 | node.worker = { count = 3, profile = "tiny", nic.lan = { mac = "52:54:00:12:34:56" } }
       |                                                                ^^^^^^^^^^^^^^^^^^^
-      |                                                                |
-      |                                                                first used here
       |
-      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
+      = help: the nodes of a group cannot share one `mac`: leave it out, or write one for each, as in [node.NAME-2]
 
-    error[L106]: 52:54:00:12:34:56 is already the MAC address of `worker-1`
-     --> lab.toml:6:64
-      |
-    6 | node.worker = { count = 3, profile = "tiny", nic.lan = { mac = "52:54:00:12:34:56" } }
-      |                                                                ^^^^^^^^^^^^^^^^^^^
-      |                                                                |
-      |                                                                first used here
-      |
-      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
-
-    2 errors; for more, run `dryrack explain L106`
+    1 error; for more, run `dryrack explain L106`
     "#);
 }
 
@@ -316,7 +283,7 @@ node.a.nic.x = { network = "lan", mac = "52:54:00:12:34:56" }
 node.a.nic.y = { network = "lan", mac = "52:54:00:12:34:56" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L106]: 52:54:00:12:34:56 is already the MAC address of `another NIC of this node`
+    error[L106]: 52:54:00:12:34:56 is already the MAC address of NIC `x` of the same node
      --> lab.toml:7:41
       |
     6 | node.a.nic.x = { network = "lan", mac = "52:54:00:12:34:56" }
@@ -367,13 +334,13 @@ node.c = { profile = "tiny", nic.lan = { mac = "ff:ff:ff:ff:ff:ff" } }
       |
       = help: the first byte of a NIC's address is even, as in 52:54:00:12:34:56
 
-    error[L107]: 00:00:00:00:00:00 is the address of a group, not of a NIC
+    error[L107]: 00:00:00:00:00:00 is the address of nothing
      --> lab.toml:7:48
       |
     7 | node.b = { profile = "tiny", nic.lan = { mac = "00:00:00:00:00:00" } }
       |                                                ^^^^^^^^^^^^^^^^^^^
       |
-      = help: the first byte of a NIC's address is even, as in 52:54:00:12:34:56
+      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
 
     error[L107]: ff:ff:ff:ff:ff:ff is the address of a group, not of a NIC
      --> lab.toml:8:48
@@ -498,7 +465,7 @@ network.other = { address = "10.0.1.1/24", dhcp = "proxy" }
     6 | node.a.nic.lan = { address = "pool" }
       |                              ^^^^^^
       |
-      = help: add one: network.lan.dhcp = { server = { pool = ["…", "…"] } }
+      = help: add one: network.lan.dhcp.server.pool = ["10.0.0.128", "10.0.0.254"]
 
     error[L111]: network `other` has no pool to take an address from
      --> lab.toml:7:54
@@ -506,7 +473,7 @@ network.other = { address = "10.0.1.1/24", dhcp = "proxy" }
     7 | node.b = { profile = "tiny", nic.other = { address = "pool" } }
       |                                                      ^^^^^^
       |
-      = help: add one: network.other.dhcp = { server = { pool = ["…", "…"] } }
+      = help: its addresses come from elsewhere: leave `address` out
 
     2 errors; for more, run `dryrack explain L111`
     "#);
@@ -565,35 +532,28 @@ fn a_lease_too_short() {
 #[test]
 fn mtu_out_of_range() {
     let more = r#"
+node.a.nic.lan = {}
 network.lan.mtu = 1000
 network.jumbo = { address = "10.0.1.1/24", mtu = 100000 }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L115]: `a` has no `nic`, and the lab has several networks
-     --> lab.toml:4:6
-      |
-    4 | node.a.profile = "tiny"
-      |      ^
-      |
-      = help: say on which of `lan`, `jumbo` it is: nic.lan = {}
-
     error[L113]: an MTU cannot be 1000
-     --> lab.toml:6:19
+     --> lab.toml:7:19
       |
-    6 | network.lan.mtu = 1000
+    7 | network.lan.mtu = 1000
       |                   ^^^^
       |
-      = help: between 1280, the least that IPv6 can do with, and 65535
+      = help: an MTU lies between 1280, which IPv6 needs, and 65535
 
     error[L113]: an MTU cannot be 100000
-     --> lab.toml:7:50
+     --> lab.toml:8:50
       |
-    7 | network.jumbo = { address = "10.0.1.1/24", mtu = 100000 }
+    8 | network.jumbo = { address = "10.0.1.1/24", mtu = 100000 }
       |                                                  ^^^^^^
       |
-      = help: between 1280, the least that IPv6 can do with, and 65535
+      = help: an MTU lies between 1280, which IPv6 needs, and 65535
 
-    3 errors; for more, run `dryrack explain L115`
+    2 errors; for more, run `dryrack explain L113`
     "#);
 }
 
@@ -610,7 +570,7 @@ node.b = { profile = "tiny", nic.eth0 = { network = "lam" } }
     6 | node.a.nic.eth0 = {}
       |            ^^^^
       |
-      = help: there is `lan`
+      = help: the lab has `lan`
 
     error[L114]: there is no network `lam`
      --> lab.toml:7:53
@@ -739,6 +699,14 @@ ssh = "a:22"
        |
        = help: write the port of the host and what it leads to: "2222" = "node1:22"
 
+    error[L117]: `+80` is not a port
+      --> lab.toml:11:1
+       |
+    11 | "+80" = "a:80"
+       | ^^^^^
+       |
+       = help: write the port of the host and what it leads to: "2222" = "node1:22"
+
     error[L117]: `a` is not NODE:PORT
       --> lab.toml:12:10
        |
@@ -763,7 +731,7 @@ ssh = "a:22"
        |
        = help: write the port of the host and what it leads to: "2222" = "node1:22"
 
-    6 errors; for more, run `dryrack explain L117`
+    7 errors; for more, run `dryrack explain L117`
     "#);
 }
 
@@ -803,7 +771,7 @@ publish.2222 = "a:22"
     8 | publish.2222 = "a:22"
       |                ^^^^^^
       |
-      = help: give one of its NICs an `address`: node.a.nic.… = { address = "…" }
+      = help: give it one: node.a.nic.lan.address = "…"
 
     1 error; for more, run `dryrack explain L119`
     "#);
@@ -828,5 +796,37 @@ publish.8080 = "a:80"
       = help: the host reaches their addresses directly: leave [publish] out, or `place`
 
     1 error; for more, run `dryrack explain L120`
+    "#);
+}
+
+#[test]
+fn the_mac_of_a_bridge() {
+    assert_snapshot!(check_more("node.a.nic.lan = { mac = \"52:54:00:18:10:e9\" }\n"), @r#"
+    error[L106]: 52:54:00:18:10:e9 is already the MAC address of the bridge of network `lan`
+     --> lab.toml:5:26
+      |
+    5 | node.a.nic.lan = { mac = "52:54:00:18:10:e9" }
+      |                          ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
+
+    1 error; for more, run `dryrack explain L106`
+    "#);
+}
+
+#[test]
+fn too_many_networks() {
+    let networks: String =
+        (0..300).map(|n| format!("network.n{n}.address = \"10.{}.{}.1/24\"\n", n / 200, n % 200)).collect();
+    assert_snapshot!(check(&format!("dryrack = 1\n{networks}")), @r#"
+    error[L013]: the lab has 300 networks
+       --> lab.toml:252:9
+        |
+    252 | network.n250.address = "10.1.50.1/24"
+        |         ^^^^
+        |
+        = help: a lab has at most 250 networks
+
+    1 error; for more, run `dryrack explain L013`
     "#);
 }

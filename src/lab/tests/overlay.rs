@@ -93,8 +93,10 @@ fn a_group_grows_and_shrinks() {
 
 #[test]
 fn a_node_becomes_a_group() {
-    let lab = lab_with(BASE, &["node.b = { count = 2, profile = \"tiny\" }"], &[]);
-    assert_eq!(lab.nodes.len(), 3);
+    let base = format!("{BASE}node.a.memory = \"1GiB\"");
+    let lab = lab_with(&base, &["node.b = { count = 2, profile = \"tiny\" }"], &["node.a.count=2"]);
+    assert_eq!(lab.nodes.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["a-1", "a-2", "b-1", "b-2"]);
+    assert_eq!((memory(&lab, "a-2"), memory(&lab, "b-2")), ("1GiB".into(), "512MiB".into()));
 }
 
 #[test]
@@ -160,6 +162,8 @@ fn remove_names_nothing() {
       |
     1 | remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]
       |                                               ^^^^^^
+      |
+      = help: there is `dryrack`, `network`, `profile`, `expect`, `node`
 
     error[L014]: there is no `node..a` to remove
      --> overlay.toml:1:55
@@ -199,21 +203,31 @@ fn remove_in_the_lab_itself() {
 #[test]
 fn remove_that_is_no_list_of_texts() {
     assert_snapshot!(check_over(GROUP, &["remove = \"expect.up\"", "remove = [1, [\"expect.up\"]]"], &[]), @r#"
-    error[L008]: `remove` must be a text, not the number 1
+    error[L008]: `remove` must be a list of texts, not a text
+     --> overlay.toml:1:10
+      |
+    1 | remove = "expect.up"
+      |          ^^^^^^^^^^^
+      |
+      = help: write the paths of entries, such as ["expect.kubelet"]
+
+    error[L008]: `remove` must be a list of texts, not a list with a number
      --> overlay.toml:1:11
       |
     1 | remove = [1, ["expect.up"]]
       |           ^
       |
-      = help: put it in quotes
+      = help: write the paths of entries, such as ["expect.kubelet"]
 
-    error[L008]: `remove` must be a text, not a list
+    error[L008]: `remove` must be a list of texts, not a list with a list
      --> overlay.toml:1:14
       |
     1 | remove = [1, ["expect.up"]]
       |              ^^^^^^^^^^^^^
+      |
+      = help: write the paths of entries, such as ["expect.kubelet"]
 
-    2 errors; for more, run `dryrack explain L008`
+    3 errors; for more, run `dryrack explain L008`
     "#);
 }
 
@@ -265,12 +279,16 @@ fn sets_that_are_none() {
       |
     1 | node.a.cpus=[1
       |               ^
+      |
+      = help: a list ends with `]`
 
     error[L001]: invalid basic string, expected `"`
      --> --set:1:21
       |
     1 | node.a.profile="tiny
       |                     ^
+      |
+      = help: a text ends with the quote that it begins with, on the same line; """ begins one of several lines
 
     7 errors; for more, run `dryrack explain L015`
     "#);
@@ -307,7 +325,7 @@ fn diagnostics_name_the_text_they_come_from() {
     1 | node.a.cpus=0
       |             ^
       |
-      = help: between 1 and 64
+      = help: a node has 1 to 64 CPUs
 
     error[L007]: there is no key `firmwar` here
      --> --set:1:8
@@ -366,6 +384,8 @@ fn a_broken_overlay() {
       |
     1 | [node.a
       |        ^
+      |
+      = help: the name of a table ends with `]` on the same line
 
     1 error; for more, run `dryrack explain L001`
     ");
@@ -398,13 +418,13 @@ fn a_set_through_a_value() {
 #[test]
 fn a_count_laid_over() {
     assert_snapshot!(check_over(GROUP, &["node.worker.count = \"3\""], &["node.worker.count=0"]), @r#"
-    error[L013]: `count` must be a whole number
+    error[L008]: `count` must be a whole number, not a text
      --> overlay.toml:1:21
       |
     1 | node.worker.count = "3"
       |                     ^^^
       |
-      = help: between 1 and 250
+      = help: a group has 1 to 250 nodes
 
     error[L013]: a group cannot have 0 nodes
      --> --set:1:19
@@ -412,9 +432,9 @@ fn a_count_laid_over() {
     1 | node.worker.count=0
       |                   ^
       |
-      = help: between 1 and 250
+      = help: a group has 1 to 250 nodes
 
-    2 errors; for more, run `dryrack explain L013`
+    2 errors; for more, run `dryrack explain L008`
     "#);
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::network::bounds;
-use super::node::Draft;
+use super::node::{Draft, NicDraft};
 use super::{Check, Span};
 use crate::config::RawAddress;
 use crate::diag::{Code, Diagnostic};
@@ -18,17 +18,47 @@ const FIRST: u32 = 10;
 /// A claim of an address, for whoever claims it again.
 struct Claim<'a> {
     span: &'a Span,
-    node: &'a str,
+    draft: &'a Draft<'a>,
+    nic: &'a NicDraft<'a>,
+}
+
+impl Claim<'_> {
+    /// Says whose it is, to somebody of that node.
+    fn whose(&self, asking: &Draft<'_>) -> String {
+        match self.draft.key == asking.key {
+            true => format!("NIC `{}` of the same node", self.nic.name),
+            false => format!("`{}`", self.draft.key),
+        }
+    }
+
+    /// Points a diagnostic at the first claim, and says what to do about both.
+    fn settle(&self, again: Diagnostic, key: &str, help: &str) -> Diagnostic {
+        match again.span.as_ref() == Some(self.span) {
+            // The nodes of a group share the line.
+            true => again.help(format!(
+                "the nodes of a group cannot share one `{key}`: leave it out, or write one for each, as in [node.NAME-2]"
+            )),
+            false => again.related(self.span.clone(), "first used here").help(help),
+        }
+    }
 }
 
 impl Check<'_> {
     /// Reports two NICs with one MAC address.
-    pub(super) fn macs(&mut self, drafts: &[Draft<'_>]) {
+    pub(super) fn macs(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
+        const HELP: &str = "leave `mac` out: each NIC then gets one of its own, the same in every run";
         let mut seen: BTreeMap<Mac, Claim<'_>> = BTreeMap::new();
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let Some(mac) = nic.mac else { continue };
             let span = nic.mac_span.as_ref().unwrap_or(nic.home);
-            if mac.is_group() || mac == Mac([0; 6]) {
+            let taken = |whose: &str| {
+                let what = format!("{mac} is already the MAC address of {whose}");
+                Diagnostic::new(Code::MacTaken, span.clone(), what)
+            };
+            if mac == Mac([0; 6]) {
+                let what = format!("{mac} is the address of nothing");
+                self.report(Diagnostic::new(Code::MacGroup, span.clone(), what).help(HELP));
+            } else if mac.is_group() {
                 self.report(
                     Diagnostic::new(
                         Code::MacGroup,
@@ -38,18 +68,14 @@ impl Check<'_> {
                     .help("the first byte of a NIC's address is even, as in 52:54:00:12:34:56"),
                 );
             } else if let Some(first) = seen.get(&mac) {
-                let whose = if first.node == draft.key { "another NIC of this node" } else { first.node };
-                self.report(
-                    Diagnostic::new(
-                        Code::MacTaken,
-                        span.clone(),
-                        format!("{mac} is already the MAC address of `{whose}`"),
-                    )
-                    .related(first.span.clone(), "first used here")
-                    .help("leave `mac` out: each NIC then gets one of its own, the same in every run"),
-                );
+                // Where both follow from names, which is as rare as a lottery win, one has to be written.
+                let derived = nic.mac_span.is_none() && first.nic.mac_span.is_none();
+                let help = if derived { "write another `mac` for one of them" } else { HELP };
+                self.report(first.settle(taken(&first.whose(draft)), "mac", help));
+            } else if let Some(network) = networks.values().find(|network| network.mac == mac) {
+                self.report(taken(&format!("the bridge of network `{}`", network.name)).help(HELP));
             } else {
-                seen.insert(mac, Claim { span, node: draft.key });
+                seen.insert(mac, Claim { span, draft, nic });
             }
         }
     }
@@ -104,30 +130,15 @@ impl Check<'_> {
             let Some(network) = nic.network.as_ref().and_then(|name| networks.get(name)) else { continue };
             let span = nic.raw.and_then(|raw| raw.address.span()).unwrap_or(nic.home);
             if nic.from_pool && !matches!(network.dhcp, Dhcp::Server { pool: Some(_), .. }) {
-                self.report(
-                    Diagnostic::new(
-                        Code::NoPool,
-                        span.clone(),
-                        format!("network `{}` has no pool to take an address from", network.name),
-                    )
-                    .help(format!(
-                        "add one: network.{}.dhcp = {{ server = {{ pool = [\"…\", \"…\"] }} }}",
-                        network.name
-                    )),
-                );
+                self.no_pool(network, span);
             }
             let Some(address) = nic.address else { continue };
             if self.fits(address, span, network) {
                 if let Some(first) = seen.get(&address) {
-                    self.report(
-                        Diagnostic::new(
-                            Code::AddressTaken,
-                            span.clone(),
-                            format!("{address} is already the address of `{}`", first.node),
-                        )
-                        .related(first.span.clone(), "first used here")
-                        .help("give each NIC its own address, or leave `address` out"),
-                    );
+                    let what = format!("{address} is already the address of {}", first.whose(draft));
+                    let again = Diagnostic::new(Code::AddressTaken, span.clone(), what);
+                    let help = "give each NIC its own address, or leave `address` out";
+                    self.report(first.settle(again, "address", help));
                 }
                 if let Dhcp::Server { pool: Some((first, last)), .. } = network.dhcp
                     && (first..=last).contains(&address)
@@ -136,9 +147,24 @@ impl Check<'_> {
                     self.pool_holds(address, span, &format!("the address of `{}`", draft.key), pool.as_ref());
                 }
             }
-            seen.entry(address).or_insert(Claim { span, node: draft.key });
+            seen.entry(address).or_insert(Claim { span, draft, nic });
             taken.entry(network.name.clone()).or_default().insert(address);
         }
+    }
+
+    fn no_pool(&mut self, network: &Network, span: &Span) {
+        let what = format!("network `{}` has no pool to take an address from", network.name);
+        let help = match network.dhcp {
+            Dhcp::Proxy | Dhcp::Off => "its addresses come from elsewhere: leave `address` out".into(),
+            Dhcp::Server { .. } => {
+                let (low, high) = bounds(network.address);
+                let (low, high) = (u32::from(low), u32::from(high));
+                // The upper half, which derived addresses reach last.
+                let (first, last) = (Ipv4Addr::from(low + (high - low) / 2 + 1), Ipv4Addr::from(high));
+                format!("add one: network.{}.dhcp.server.pool = [\"{first}\", \"{last}\"]", network.name)
+            }
+        };
+        self.report(Diagnostic::new(Code::NoPool, span.clone(), what).help(help));
     }
 
     fn fits(&mut self, address: Ipv4Addr, span: &Span, network: &Network) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Check;
 use super::node::{Draft, firmware};
-use crate::config::{Located, RawBoot, RawNode};
+use crate::config::{Field, Located, RawBoot, RawNic, RawNode};
 use crate::diag::{Code, Diagnostic, enumerate, nearest};
 use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Network};
 use crate::name::{DiskName, NetworkName, NicName};
@@ -17,7 +17,7 @@ impl Check<'_> {
                 false => vec![BootDevice::Disk, BootDevice::Network],
             }),
             Some(Located { value: RawBoot::Nvram, span }) => {
-                if firmware(raw) == Firmware::Bios && !matches!(raw.firmware, crate::config::Field::Bad) {
+                if firmware(raw) == Firmware::Bios && !matches!(raw.firmware, Field::Bad) {
                     self.report(
                         Diagnostic::new(
                             Code::NvramNeedsUefi,
@@ -57,7 +57,10 @@ impl Check<'_> {
             let kind = word.value.split_once('.').map_or("", |(kind, _)| kind);
             let mut all: Vec<String> = vec!["disk".into(), "network".into()];
             all.extend(raw.disk.names().map(|name| format!("disk.{name}")));
-            all.extend(raw.nic.names().map(|name| format!("nic.{name}")));
+            match raw.nic.entries.is_empty() {
+                true => all.extend(self.raw.network.names().map(|name| format!("nic.{name}"))),
+                false => all.extend(raw.nic.names().map(|name| format!("nic.{name}"))),
+            }
             let all = all.iter().map(String::as_str);
             let help = match nearest(&word.value, all.clone()) {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
@@ -95,15 +98,28 @@ impl Check<'_> {
         let disks = order.iter().any(|device| matches!(device, BootDevice::Disk | BootDevice::OneDisk(_)));
         let from_net = |device: &BootDevice| matches!(device, BootDevice::Network | BootDevice::OneNic(_));
         let network = order.iter().any(from_net);
-        let has_nic = if raw.nic.entries.is_empty() { !self.raw.network.entries.is_empty() } else { true };
-        if !(disks && !raw.disk.entries.is_empty() || network && has_nic) {
-            let what = format!("`{}` has nothing to boot from", draft.key);
-            let help = match (order.is_empty(), disks, network) {
-                (true, _, _) => "name something, such as [\"disk\", \"network\"]",
-                (_, true, false) => {
-                    "it boots from disk and has none: add disk.root = { size = \"10GiB\", … }"
+        let has_nic = !raw.nic.entries.is_empty() || !self.raw.network.entries.is_empty();
+        let has_disk = !raw.disk.entries.is_empty();
+        // SeaBIOS knows no network: what boots from it is the ROM on a NIC.
+        let has_rom = firmware(raw) != Firmware::Bios
+            || matches!(raw.firmware, Field::Bad)
+            || raw.nic.entries.is_empty()
+            || order.iter().any(|device| match device {
+                BootDevice::Network => raw.nic.entries.iter().any(|(_, nic)| rom(nic.as_ref())),
+                BootDevice::OneNic(name) => {
+                    raw.nic.entries.iter().any(|(key, nic)| key.value == name.as_str() && rom(nic.as_ref()))
                 }
-                (_, _, _) => "it boots from the network and the lab has none: add [network.lan]",
+                BootDevice::Disk | BootDevice::OneDisk(_) => false,
+            });
+        if !(disks && has_disk || network && has_nic && has_rom) {
+            let what = format!("`{}` has nothing to boot from", draft.key);
+            let help = match (disks, network, has_nic) {
+                (false, false, _) => "name something, such as [\"disk\", \"network\"]",
+                (true, false, _) => {
+                    "it boots from disk and has none: add disk.root = { size = \"10GiB\", source = \"…\" }"
+                }
+                (_, true, true) => "a BIOS boots from the network by the ROM of a NIC: leave rom = false out",
+                (_, true, false) => "it boots from the network and the lab has none: add [network.lan]",
             };
             self.report(Diagnostic::new(Code::NothingToBoot, span.clone(), what).help(help));
             return;
@@ -120,7 +136,12 @@ impl Check<'_> {
                         span.clone(),
                         format!("`{}` boots from the network and nothing is there for it", draft.key),
                     )
-                    .help("give it a `profile`, or a disk to boot from"),
+                    .help(match self.raw.profile.names().next() {
+                        Some(name) => {
+                            format!("give it a profile, such as profile = \"{name}\", or a disk to boot from")
+                        }
+                        None => "give it a `profile`, or a disk to boot from".into(),
+                    }),
                 );
             }
         } else if let Some(profile) = raw.profile.given().filter(|_| !network) {
@@ -136,4 +157,9 @@ impl Check<'_> {
             });
         }
     }
+}
+
+/// Tells whether a ROM may sit on a NIC, of which nothing is known if it was reported.
+fn rom(nic: Option<&RawNic>) -> bool {
+    nic.is_none_or(|nic| nic.rom.value() != Some(&false))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::{Check, Span};
 use crate::config::{
@@ -11,10 +11,14 @@ use crate::config::{
     RawSecret, RawSsh, Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
+use crate::event::Stage;
 use crate::lab::{Check as Checked, Expectation, Secret, Sense};
 use crate::name::{ExpectName, NodeName};
 
 const WITHIN: Duration = Duration::from_mins(5);
+
+/// A larger one is an accident, and takes long to build.
+const LARGEST_REGEX: usize = 1 << 20;
 
 impl Check<'_> {
     pub(super) fn expectations(&mut self) -> BTreeMap<ExpectName, Expectation> {
@@ -51,6 +55,10 @@ impl Check<'_> {
         let holds = self.holds(raw, sense);
         let within = self.within(raw, sense);
         let checked = check.and_then(|check| self.checked(&check.value, &check.span, nodes.len()));
+        if let (Sense::Never, Some(Located { value: RawCheck::Stage(Stage::Off), span })) = (sense, check) {
+            let what = "every node has come at least to `off`, so this happens at once";
+            self.bad_check(span, what, "name the stage that a node must not reach, such as \"os\"");
+        }
         Some(Expectation { name: name?, nodes, after, within, holds, sense, check: checked? })
     }
 
@@ -116,7 +124,7 @@ impl Check<'_> {
                     word.span.clone(),
                     format!("`{name}` says what must never happen, so there is no moment after it"),
                 )
-                .related(never.span.clone(), "never")
+                .related(never.span.clone(), "what never happens")
                 .help("name an expectation with `that`"),
             );
         }
@@ -202,7 +210,7 @@ impl Check<'_> {
             RawCheck::Console(pattern) => self.regex(pattern).map(Checked::Console),
             RawCheck::Stage(stage) => Some(Checked::Stage(*stage)),
             RawCheck::Tcp(Short(tcp)) => {
-                let port = self.needed(&tcp.port, "port", span)?;
+                let port = self.needed(&tcp.port, "port = 22", span)?;
                 self.port(port).map(|port| Checked::Tcp { port })
             }
             RawCheck::Http(http) => match http {
@@ -228,20 +236,17 @@ impl Check<'_> {
     fn http(&mut self, raw: &RawHttp) -> Option<Checked> {
         let port = self.port_or(&raw.port, 80);
         let path = match raw.path.given() {
-            Some(path) => self.http_path(path)?,
-            None => "/".into(),
+            Some(path) => self.http_path(path),
+            None => Some("/".into()),
         };
-        let status = match raw.status.given() {
-            Some(status) if !(100..=599).contains(&status.value) => {
-                let what = format!("no server answers with status {}", status.value);
-                self.bad_check(&status.span, what, "between 100 and 599");
-                return None;
-            }
-            status => status.map_or(200, |status| status.value),
-        };
+        if let Some(status) = raw.status.given().filter(|status| !(100..=599).contains(&status.value)) {
+            let what = format!("no server answers with status {}", status.value);
+            self.bad_check(&status.span, what, "a status lies between 100 and 599");
+        }
+        let status = raw.status.value().copied().unwrap_or(200);
         let body = self.maybe_regex(&raw.body);
         let headers = self.headers(&raw.header);
-        Some(Checked::Http { port: port?, path, status, body: body?, headers })
+        Some(Checked::Http { port: port?, path: path?, status, body: body?, headers })
     }
 
     fn http_path(&mut self, path: &Located<String>) -> Option<String> {
@@ -264,7 +269,7 @@ impl Check<'_> {
             let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
             if name.value.is_empty() || !name.value.chars().all(token) {
                 let what = format!("`{}` is not the name of a header", name.value);
-                self.bad_check(&name.span, what, "such as content-type");
+                self.bad_check(&name.span, what, "a header has a name such as content-type");
             }
             if let Some(regex) = pattern.as_ref().and_then(|pattern| self.regex(pattern)) {
                 headers.insert(name.value.to_ascii_lowercase(), regex);
@@ -285,12 +290,19 @@ impl Check<'_> {
 
     fn ssh(&mut self, raw: &RawSsh, span: &Span) -> Option<Checked> {
         let user = self
-            .needed(&raw.user, "user", span)
+            .needed(&raw.user, "user = \"root\"", span)
             .filter(|user| self.user(user))
             .map(|user| user.value.clone());
         let port = self.port_or(&raw.port, 22);
         let key = match raw.key.value() {
             Some(RawSecret::Env(name)) => self.variable(name).map(Secret::Env),
+            // A key that was pasted in place of its path.
+            Some(RawSecret::File(path)) if path.value.contains('\n') => {
+                let what = "this is not the path of a file";
+                let help = "name the file that holds the secret, such as { file = \"id_ed25519\" }";
+                self.report(crate::config::malformed(path.span.clone(), what).help(help).secret());
+                None
+            }
             Some(RawSecret::File(path)) => self.path(path).map(Secret::File),
             None => None,
         };
@@ -310,11 +322,11 @@ impl Check<'_> {
         let good = name.value.chars().all(plain) && !name.value.is_empty();
         if !good {
             // What stands here may be the secret itself, and so is not repeated.
-            let what = "this is not the name of an environment variable".to_owned();
-            self.malformed(
-                &name.span,
-                what,
-                "name the variable that holds the secret, such as { env = \"RACK1\" }",
+            let what = "this is not the name of an environment variable";
+            self.report(
+                crate::config::malformed(name.span.clone(), what)
+                    .help("name the variable that holds the secret, such as { env = \"RACK1\" }")
+                    .secret(),
             );
         }
         good.then(|| name.value.clone())
@@ -337,7 +349,7 @@ impl Check<'_> {
     }
 
     fn command(&mut self, raw: &RawCommand, span: &Span) -> Option<Checked> {
-        let run = self.needed(&raw.run, "run", span).map(|run| run.value.clone());
+        let run = self.needed(&raw.run, "run = \"true\"", span).map(|run| run.value.clone());
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
         Some(Checked::Command { run: run?, exit, output: output? })
@@ -353,7 +365,7 @@ impl Check<'_> {
 
     fn port(&mut self, port: &Located<u16>) -> Option<u16> {
         if port.value == 0 {
-            self.bad_check(&port.span, "nothing listens on port 0", "between 1 and 65535");
+            self.bad_check(&port.span, "nothing listens on port 0", "a port lies between 1 and 65535");
         }
         (port.value != 0).then_some(port.value)
     }
@@ -368,7 +380,7 @@ impl Check<'_> {
     }
 
     fn regex(&mut self, pattern: &Located<String>) -> Option<Regex> {
-        match Regex::new(&pattern.value) {
+        match RegexBuilder::new(&pattern.value).size_limit(LARGEST_REGEX).build() {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let why = match &error {
@@ -379,11 +391,16 @@ impl Check<'_> {
                     _ => "it would be too large".into(),
                 };
                 let what = format!("this is not a regular expression: {why}");
-                let help = match pattern.value.starts_with(['*', '+', '?']) {
-                    true => "a regular expression matches anywhere in a line: no leading `*` is needed",
-                    false => {
-                        "put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes"
+                let help = match pattern.value.as_str() {
+                    _ if why.contains("too large") => {
+                        "repeat less: each `{1000}` makes it a thousand times larger"
                     }
+                    _ if why.contains("look-around") => "match what is there, instead of what is not",
+                    _ if why.contains("Unicode") => "Unicode classes are written \\p{Greek}, \\pL or \\d",
+                    text if text.starts_with(['*', '+', '?']) => {
+                        "a regular expression matches anywhere in a line: no leading `*` is needed"
+                    }
+                    _ => "put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes",
                 };
                 self.report(Diagnostic::new(Code::BadRegex, pattern.span.clone(), what).help(help));
                 None

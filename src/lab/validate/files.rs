@@ -23,7 +23,9 @@ impl Check<'_> {
     }
 
     fn profile(&mut self, name: Option<ProfileName>, raw: &RawProfile, home: &Span) -> Option<Profile> {
-        let kernel = self.needed(&raw.kernel, "kernel", home).and_then(|kernel| self.file(kernel));
+        let kernel = self
+            .needed(&raw.kernel, "kernel = \"image:tiny/kernel\"", home)
+            .and_then(|kernel| self.file(kernel));
         let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.file(initrd)).collect();
         let args = raw.args.values().cloned().collect();
         Some(Profile { name: name?, kernel: kernel?, initrd, args })
@@ -65,13 +67,23 @@ impl Check<'_> {
 
     fn file_of_image(&mut self, rest: &str, span: &Span) -> Option<FileRef> {
         let (image, file) = rest.split_once('/').unwrap_or((rest, ""));
+        if image.is_empty() {
+            let help = "write image:NAME/FILE, such as \"image:tiny/kernel\"";
+            self.report(Diagnostic::new(Code::UnknownImage, span.clone(), "this names no image").help(help));
+            return None;
+        }
         let name = self.name::<ImageName>(&Located { value: image.into(), span: span.clone() })?;
         let images = &self.around.images;
         let Some(files) = images.get(&name) else {
             let help = match nearest(image, images.keys().map(ImageName::as_str)) {
                 Some(meant) => format!("did you mean `image:{meant}/{file}`?"),
-                None if images.is_empty() => "there are no recipes at all".into(),
-                None => format!("there are recipes for {}", enumerate(images.keys().map(ImageName::as_str))),
+                None if images.is_empty() => {
+                    "there are no recipes; your own go into images/NAME beside the lab file".into()
+                }
+                None => format!(
+                    "there are recipes for {}; your own go into images/NAME beside the lab file",
+                    enumerate(images.keys().map(ImageName::as_str))
+                ),
             };
             self.report(
                 Diagnostic::new(

@@ -44,7 +44,7 @@ impl Check<'_> {
                     cpus.span.clone(),
                     format!("a node cannot have {} CPUs", cpus.value),
                 )
-                .help(format!("between 1 and {MOST_CPUS}")),
+                .help(format!("a node has 1 to {MOST_CPUS} CPUs")),
             );
         }
         if let Some(machine) = raw.machine.given().filter(|machine| machine.value == RawMachine::Pc)
@@ -68,23 +68,22 @@ impl Check<'_> {
         if sum <= free.0 {
             return;
         }
-        let raw = self.raw;
-        let largest = raw
-            .node
-            .entries
-            .iter()
-            .filter_map(|(key, node)| Some((key, node.as_ref()?)))
-            .filter(|(_, node)| node.start.value() != Some(&RawStart::Manual))
-            .max_by_key(|(_, node)| memory(node));
-        let span = largest.map(|(key, node)| node.memory.span().unwrap_or(&key.span).clone());
-        let what = format!(
-            "the {} nodes that start with the lab need {}, and the host has {} free",
-            running().count(),
-            round(sum),
-            round(free.0)
-        );
+        // The nodes of a group share a line, so lines are compared, not nodes.
+        let mut places: BTreeMap<&Span, u64> = BTreeMap::new();
+        for (key, node) in &self.raw.node.entries {
+            if let Some(node) = node.as_ref().filter(|node| node.start.value() != Some(&RawStart::Manual)) {
+                let sum = places.entry(node.memory.span().unwrap_or(&key.span)).or_default();
+                *sum = sum.saturating_add(memory(node).0);
+            }
+        }
+        let largest = places.into_iter().max_by_key(|(_, sum)| *sum).map(|(span, _)| span.clone());
+        let who = match running().map(|node| &node.name).collect::<Vec<_>>().as_slice() {
+            [one] => format!("`{one}` needs"),
+            more => format!("the {} nodes that start with the lab need", more.len()),
+        };
+        let what = format!("{who} {}, and the host has {} free", mebibytes(sum), mebibytes(free.0));
         self.report(
-            Diagnostic::new(Code::MemoryTooMuch, span, what)
+            Diagnostic::new(Code::MemoryTooMuch, largest, what)
                 .help("give nodes less `memory`, or start some by hand with `start = \"manual\"`"),
         );
     }
@@ -92,7 +91,7 @@ impl Check<'_> {
     pub(super) fn disk_size(&mut self, size: Bytes, span: &Span) {
         if size < Bytes::mebi(1) {
             self.report(
-                Diagnostic::new(Code::DiskTooSmall, span.clone(), format!("a disk cannot have {size}"))
+                Diagnostic::new(Code::DiskTooSmall, span.clone(), format!("a disk of {size} is too small"))
                     .help("1MiB is the least"),
             );
         }
@@ -100,27 +99,27 @@ impl Check<'_> {
 
     /// Checks the serial number of a disk.
     pub(super) fn disk_serial(&mut self, serial: &Located<String>) {
-        self.serial(serial, 20, "virtio and ATA disks have room for");
+        self.serial(serial, "serial number", 20, "virtio and ATA disks have room for");
     }
 
     /// Checks a text of the SMBIOS tables and returns it.
-    pub(super) fn smbios(&mut self, text: &Located<String>) -> String {
-        self.serial(text, 64, "firmware shows at most");
+    pub(super) fn smbios(&mut self, text: &Located<String>, of: &str) -> String {
+        self.serial(text, of, 64, "firmware shows at most");
         text.value.clone()
     }
 
-    fn serial(&mut self, text: &Located<String>, most: usize, why: &str) {
+    fn serial(&mut self, text: &Located<String>, of: &str, most: usize, why: &str) {
         let printable = text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
         let length = text.value.chars().count();
         let what = match length {
-            0 => "this is empty".into(),
-            length if length > most => format!("this has {length} characters, and {why} {most}"),
-            _ if !printable => "this holds characters other than printable ASCII".into(),
+            0 => format!("this {of} is empty"),
+            length if length > most => format!("this {of} has {length} characters, and {why} {most}"),
+            _ if !printable => format!("this {of} has characters other than printable ASCII"),
             _ => return,
         };
         self.report(
             Diagnostic::new(Code::BadSerial, text.span.clone(), what)
-                .help("leave it out: one is derived from the names, the same in every run"),
+                .help("leave it out: one follows from the names, the same in every run"),
         );
     }
 
@@ -176,8 +175,7 @@ impl Check<'_> {
     }
 }
 
-/// Writes a size for people, in whole mebibytes.
-fn round(bytes: u64) -> String {
-    let mebi = bytes >> 20;
-    if mebi >= 10 * 1024 { format!("{}GiB", mebi / 1024) } else { format!("{mebi}MiB") }
+/// Writes a size for people, rounded to mebibytes.
+fn mebibytes(bytes: u64) -> Bytes {
+    Bytes(bytes >> 20 << 20)
 }

@@ -89,11 +89,14 @@ impl Check<'_> {
     }
 
     /// Returns a field that has no default, and reports it if it was left out of the table at `home`.
-    fn needed<'f, T>(&mut self, field: &'f Field<T>, key: &str, home: &Span) -> Option<&'f Located<T>> {
+    ///
+    /// `example` is the key with a value.
+    fn needed<'f, T>(&mut self, field: &'f Field<T>, example: &str, home: &Span) -> Option<&'f Located<T>> {
         if field.is_missing() {
+            let key = example.split(' ').next().unwrap_or(example);
             self.report(
                 Diagnostic::new(Code::MissingKey, home.clone(), format!("`{key}` is missing here"))
-                    .help(format!("`{key}` has no default")),
+                    .help(format!("it has no default: add {example}")),
             );
         }
         field.given()

@@ -8,19 +8,27 @@ use crate::config::{Keyed, Located};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, ProfileName};
 
+/// The longest DNS label.
+const LONGEST: usize = 63;
+
+/// After that many diagnostics nobody reads what another word was meant to be, and finding out takes time.
+const HELPED: usize = 200;
+
 impl Check<'_> {
     /// Takes a name, or reports why it is none.
     pub(super) fn name<T: FromStr<Err = Malformed>>(&mut self, word: &Located<String>) -> Option<T> {
         match word.value.parse() {
             Ok(name) => Some(name),
             Err(Malformed(why)) => {
-                let diagnostic = Diagnostic::new(Code::BadName, word.span.clone(), why);
                 let slug = slug(&word.value);
-                self.report(if slug.is_empty() {
-                    diagnostic.help("names are made of lower-case letters, digits and dashes")
-                } else {
-                    diagnostic.help(format!("how about `{slug}`?"))
-                });
+                let help = match slug.as_str() {
+                    _ if word.value.len() > LONGEST => {
+                        format!("at most {LONGEST} characters; the number of a node in its group counts, too")
+                    }
+                    "" => "names are made of lower-case letters, digits and dashes".into(),
+                    slug => format!("how about `{slug}`?"),
+                };
+                self.report(Diagnostic::new(Code::BadName, word.span.clone(), why).help(help));
                 None
             }
         }
@@ -65,12 +73,16 @@ impl Check<'_> {
                     .strip_prefix(name)
                     .is_some_and(|rest| rest.starts_with('-') && rest[1..].parse::<u8>().is_ok())
             };
-            let members: Vec<_> = known.names().filter(group).collect();
-            let help = match (nearest(name, known.names()), known.names().next()) {
-                _ if !members.is_empty() => format!("name each of {}", enumerate(members)),
-                (Some(meant), _) => format!("did you mean `{meant}`?"),
-                (None, Some(_)) => format!("there is {}", enumerate(known.names())),
-                (None, None) => format!("the lab has no {what} at all"),
+            let help = if self.found.len() > HELPED {
+                format!("the lab has {} of that kind", known.entries.len())
+            } else {
+                let members: Vec<_> = known.names().filter(group).collect();
+                match (nearest(name, known.names()), known.names().next()) {
+                    _ if !members.is_empty() => format!("name each of {}", enumerate(members)),
+                    (Some(meant), _) => format!("did you mean `{meant}`?"),
+                    (None, Some(_)) => format!("the lab has {}", enumerate(known.names())),
+                    (None, None) => format!("the lab has no {what} at all"),
+                }
             };
             self.report(diagnostic.help(help));
         }
@@ -90,7 +102,7 @@ fn slug(text: &str) -> String {
     let mapped: String = text
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .take(63)
+        .take(LONGEST)
         .collect();
     mapped.trim_matches('-').to_owned()
 }

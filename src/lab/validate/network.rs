@@ -14,6 +14,9 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Dhcp, Dns, Network, Upstream};
 use crate::name::{Mac, NetworkName};
 
+/// More than any one host carries.
+const MOST_NETWORKS: usize = 250;
+
 const MTU: i64 = 1500;
 const DOMAIN: &str = "lab";
 const LEASE: Duration = Duration::from_hours(1);
@@ -25,25 +28,21 @@ impl Check<'_> {
     pub(super) fn networks(&mut self) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
         let mut seen: Vec<(Ipv4Net, &Span, &str)> = Vec::new();
+        if let Some((key, _)) = self.raw.network.entries.get(MOST_NETWORKS) {
+            let what = format!("the lab has {} networks", self.raw.network.entries.len());
+            self.report(
+                Diagnostic::new(Code::BadCount, key.span.clone(), what)
+                    .help(format!("a lab has at most {MOST_NETWORKS} networks")),
+            );
+            return networks;
+        }
         for (key, raw) in &self.raw.network.entries {
             let name = self.name::<NetworkName>(key);
             let Some(raw) = raw else { continue };
             if let Some(network) = self.network(name, raw, &key.span) {
                 let span = raw.address.span().unwrap_or(&key.span);
                 let subnet = network.address.trunc();
-                for (other, place, name) in &seen {
-                    if other.contains(&subnet) || subnet.contains(other) {
-                        self.report(
-                            Diagnostic::new(
-                                Code::NetworksOverlap,
-                                span.clone(),
-                                format!("{subnet} overlaps with {other} of network `{name}`"),
-                            )
-                            .related((*place).clone(), format!("`{name}` is here"))
-                            .help("give each network a subnet of its own"),
-                        );
-                    }
-                }
+                self.overlap(subnet, span, &seen);
                 seen.push((subnet, span, &key.value));
                 networks.insert(network.name.clone(), network);
             }
@@ -51,8 +50,27 @@ impl Check<'_> {
         networks
     }
 
+    fn overlap(&mut self, subnet: Ipv4Net, span: &Span, seen: &[(Ipv4Net, &Span, &str)]) {
+        let clash: Vec<_> =
+            seen.iter().filter(|(other, ..)| other.contains(&subnet) || subnet.contains(other)).collect();
+        if clash.is_empty() {
+            return;
+        }
+        let others: Vec<_> =
+            clash.iter().map(|(other, _, name)| format!("{other} of network `{name}`")).collect();
+        let what = format!("{subnet} overlaps with {}", others.join(" and "));
+        let mut diagnostic = Diagnostic::new(Code::NetworksOverlap, span.clone(), what)
+            .help("give each network a subnet of its own");
+        for (_, place, name) in clash {
+            diagnostic = diagnostic.related((*place).clone(), format!("`{name}` is here"));
+        }
+        self.report(diagnostic);
+    }
+
     fn network(&mut self, name: Option<NetworkName>, raw: &RawNetwork, home: &Span) -> Option<Network> {
-        let address = self.needed(&raw.address, "address", home).and_then(|address| self.bridge(address));
+        let address = self
+            .needed(&raw.address, "address = \"10.0.2.1/24\"", home)
+            .and_then(|address| self.bridge(address));
         let mtu = self.mtu(&raw.mtu);
         let nat = raw.nat.value().copied().unwrap_or(false);
         let dhcp = self.dhcp(&raw.dhcp, address);
@@ -72,7 +90,7 @@ impl Check<'_> {
             || host.octets()[0] == 0
             || host.octets()[0] >= 240
         {
-            format!("{host} cannot be the address of a network")
+            format!("{host} cannot be the address of a bridge")
         } else if !(8..=30).contains(&net.prefix_len()) {
             format!("a prefix length of {} leaves no sensible network; 8 to 30 does", net.prefix_len())
         } else if host == net.network() {
@@ -100,7 +118,7 @@ impl Check<'_> {
             _ => {
                 self.report(
                     Diagnostic::new(Code::MtuRange, mtu.span().cloned(), format!("an MTU cannot be {value}"))
-                        .help("between 1280, the least that IPv6 can do with, and 65535"),
+                        .help("an MTU lies between 1280, which IPv6 needs, and 65535"),
                 );
                 1500
             }

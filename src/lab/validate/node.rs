@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use super::address::written;
 use super::{Check, Span};
 use crate::config::{
-    Field, Located, RawBus, RawFirmware, RawLink, RawMachine, RawNic, RawNicModel, RawNode, RawPace, RawSeed,
-    RawStart, Text,
+    Field, Located, MOST_NODES, RawBus, RawFirmware, RawLink, RawMachine, RawNic, RawNicModel, RawNode,
+    RawPace, RawSeed, RawStart, Text,
 };
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
@@ -48,6 +48,17 @@ impl<'a> Check<'a> {
     pub(super) fn nodes(&mut self, networks: &BTreeMap<NetworkName, Network>) -> Vec<Draft<'a>> {
         let raw = self.raw;
         let mut drafts = Vec::new();
+        if let Some((key, _)) = raw.node.entries.get(MOST_NODES) {
+            self.report(
+                Diagnostic::new(
+                    Code::BadCount,
+                    key.span.clone(),
+                    format!("the lab has {} nodes", raw.node.entries.len()),
+                )
+                .help(format!("a lab has at most {MOST_NODES} nodes")),
+            );
+            return drafts;
+        }
         for (key, node) in &raw.node.entries {
             let name = self.name::<NodeName>(key);
             let Some(node) = node else { continue };
@@ -63,7 +74,7 @@ impl<'a> Check<'a> {
             self.can_boot(&draft, networks);
             drafts.push(draft);
         }
-        self.macs(&drafts);
+        self.macs(&drafts, networks);
         self.addresses(&mut drafts, networks);
         self.serials(&drafts);
         self.uuids(&drafts);
@@ -157,7 +168,8 @@ impl<'a> Check<'a> {
         for (key, disk) in &raw.disk.entries {
             let name = self.name::<DiskName>(key);
             let Some(disk) = disk else { continue };
-            let size = self.needed(&disk.size, "size", &key.span).map(|size| (size.value.0, &size.span));
+            let size =
+                self.needed(&disk.size, "size = \"10GiB\"", &key.span).map(|size| (size.value.0, &size.span));
             if let Some((size, span)) = size {
                 self.disk_size(size, span);
             }
@@ -192,11 +204,11 @@ impl<'a> Check<'a> {
         let lab = lab.as_ref().map_or("", LabName::as_str);
         let names = [lab, draft.name.as_str()];
         let serial = match raw.serial.given() {
-            Some(serial) => self.smbios(serial),
+            Some(serial) => self.smbios(serial, "serial number"),
             None => derive_text(&names),
         };
         let asset = match raw.asset.given() {
-            Some(asset) => self.smbios(asset),
+            Some(asset) => self.smbios(asset, "asset tag"),
             None => draft.name.to_string(),
         };
         Node {

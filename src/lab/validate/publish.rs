@@ -57,9 +57,10 @@ impl Check<'_> {
                         target.span.clone(),
                         format!("`{name}` has no fixed address, so nothing can lead to its port"),
                     )
-                    .help(format!(
-                        "give one of its NICs an `address`: node.{name}.nic.… = {{ address = \"…\" }}"
-                    )),
+                    .help(match node.nics.first() {
+                        Some(nic) => format!("give it one: node.{name}.nic.{}.address = \"…\"", nic.name),
+                        None => "give it a NIC with an `address`".into(),
+                    }),
                 );
                 continue;
             };
@@ -72,7 +73,8 @@ impl Check<'_> {
     }
 
     fn published_port(&mut self, text: &str, span: &Span) -> Option<u16> {
-        let port = text.parse().ok().filter(|port| *port != 0);
+        let digits = text.chars().all(|c| c.is_ascii_digit());
+        let port = text.parse().ok().filter(|port| digits && *port != 0);
         if port.is_none() {
             self.bad_publish(span, format!("`{text}` is not a port"));
         }

@@ -1,0 +1,72 @@
+//! Where in a lab file a key belongs, for those who wrote it elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// Nobody reads a longer list.
+const MOST: usize = 4;
+
+/// Paths of tables by the key that they know, from the schema.
+static PLACES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
+    let schema = super::schema();
+    let mut places = BTreeMap::new();
+    walk(&schema, &schema, "", 0, &mut places);
+    places
+});
+
+/// Returns the paths of the tables that know a key, `""` for the top of the file; none if they are many.
+pub(super) fn of(key: &str) -> Vec<&'static str> {
+    match PLACES.get(key) {
+        Some(places) if places.len() <= MOST => places.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn walk(
+    root: &Value,
+    schema: &Value,
+    path: &str,
+    depth: usize,
+    places: &mut BTreeMap<String, BTreeSet<String>>,
+) {
+    // The format is not recursive, and if it ever becomes so, this still ends.
+    if depth > 32 {
+        return;
+    }
+    let mut go = |schema: &Value, path: &str| walk(root, schema, path, depth + 1, places);
+    if let Some(target) = schema["$ref"].as_str().and_then(|link| root.pointer(link.strip_prefix('#')?)) {
+        go(target, path);
+    }
+    for choices in ["anyOf", "oneOf"] {
+        for choice in schema[choices].as_array().into_iter().flatten() {
+            go(choice, path);
+        }
+    }
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    if schema["additionalProperties"].is_object() {
+        go(&schema["additionalProperties"], &below("NAME"));
+    }
+    for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
+        go(schema, &below(key));
+    }
+    for key in schema["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
+        places.entry(key.clone()).or_default().insert(path.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_belong_somewhere() {
+        assert_eq!(of("mac"), ["node.NAME.nic.NAME"]);
+        assert_eq!(of("place"), [""]);
+        assert_eq!(of("address"), ["network.NAME", "node.NAME.nic.NAME"]);
+        assert_eq!(of("pool"), ["network.NAME.dhcp.server"]);
+        assert!(of("port").is_empty(), "many checks have one");
+        assert!(of("bandwidth").is_empty());
+    }
+}
