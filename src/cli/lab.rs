@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::output::{self, Stop};
+use super::up::block_on;
+use crate::diag::{enumerate, nearest};
 use crate::image::Library;
 use crate::lab::Lab;
-use crate::name::Bytes;
+use crate::name::{Bytes, NodeName};
 use crate::report::exit;
+use crate::run::client::Client;
 use crate::run::{Locations, Registered, Texts, registered};
 
 /// What decides what a lab is, the lab itself apart.
@@ -78,6 +81,24 @@ impl UpArgs {
     /// Finds the lab.
     pub(super) fn find(&self, locations: &Locations) -> Result<Registered, Stop> {
         find(locations, self.lab.as_deref())
+    }
+
+    /// Finds the lab, and asks it whether it has such nodes: a wrong name is a slip of the command line.
+    pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<Registered, Stop> {
+        let up = self.find(locations)?;
+        let status = block_on(async { Client::new(&up.socket).status().await })?;
+        let status = status.map_err(|error| Stop::host(&error, error.hint()))?;
+        let names = || status.snapshot.nodes.keys().map(NodeName::as_str);
+        match nodes.iter().find(|node| !status.snapshot.nodes.contains_key(*node)) {
+            None => Ok(up),
+            Some(stranger) => {
+                let hint = match nearest(stranger.as_str(), names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("there are: {}", enumerate(names())),
+                };
+                Err(Stop::new(exit::WRONG, format!("lab {} has no node `{stranger}`", up.lab), Some(hint)))
+            }
+        }
     }
 }
 

@@ -9,16 +9,39 @@ use crate::report::exit;
 use crate::run::Locations;
 
 /// Places that tests and careful users move.
+///
+/// As global arguments they share one space of ids with those of every verb, hence the long ids.
 #[derive(Debug, clap::Args)]
 pub(super) struct LocationArgs {
     /// Where runs are kept [default: the XDG state folder]
-    #[arg(long, env = "DRYRACK_STATE", global = true, hide = true, value_name = "DIR")]
+    #[arg(
+        id = "state_folder",
+        long = "state",
+        env = "DRYRACK_STATE",
+        global = true,
+        hide = true,
+        value_name = "DIR"
+    )]
     state: Option<PathBuf>,
     /// Where images are kept [default: the XDG cache folder]
-    #[arg(long, env = "DRYRACK_CACHE", global = true, hide = true, value_name = "DIR")]
+    #[arg(
+        id = "cache_folder",
+        long = "cache",
+        env = "DRYRACK_CACHE",
+        global = true,
+        hide = true,
+        value_name = "DIR"
+    )]
     cache: Option<PathBuf>,
     /// Where locks and sockets are kept [default: the XDG runtime folder]
-    #[arg(long, env = "DRYRACK_RUNTIME", global = true, hide = true, value_name = "DIR")]
+    #[arg(
+        id = "runtime_folder",
+        long = "runtime",
+        env = "DRYRACK_RUNTIME",
+        global = true,
+        hide = true,
+        value_name = "DIR"
+    )]
     runtime: Option<PathBuf>,
 }
 

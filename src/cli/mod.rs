@@ -5,22 +5,28 @@
 mod attend;
 mod check;
 mod completions;
+mod console;
 mod down;
 mod exec;
 mod explain;
 mod image;
 mod init;
 mod lab;
+mod link;
 mod locations;
+mod logs;
 mod man;
 mod output;
 mod plan;
+mod power;
 mod prepare;
 mod progress;
 mod report;
 mod roles;
 mod runs;
 mod schema;
+mod screenshot;
+mod ssh;
 mod status;
 mod table;
 mod test;
@@ -31,6 +37,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use locations::LocationArgs;
 use output::Stop;
+
+use crate::report::exit;
+use crate::run::Locations;
 
 /// What stands under the help and in the manual.
 const MORE: &str = "\
@@ -78,7 +87,14 @@ enum Verb {
     Down(down::Args),
     Status(status::Args),
     Test(test::Args),
+    Console(console::Args),
+    Power(power::Args),
+    Link(link::Args),
+    Screenshot(screenshot::Args),
     Exec(exec::Args),
+    Ssh(ssh::Args),
+    SshConfig(ssh::ConfigArgs),
+    Logs(logs::Args),
     Trace(trace::Args),
     Report(report::Args),
     Runs(runs::Args),
@@ -91,6 +107,14 @@ enum Verb {
 
 /// Runs the program and returns its exit code.
 pub fn main() -> u8 {
+    // The hook has said where and why already.
+    std::panic::catch_unwind(play).unwrap_or_else(|_| {
+        output::error("this is a bug in dryrack", Some("report it with the words above"));
+        exit::BUG
+    })
+}
+
+fn play() -> u8 {
     if let Some(code) = roles::play() {
         return code;
     }
@@ -99,7 +123,7 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
-    match run(cli) {
+    match cli.locations.locations().and_then(|locations| run(cli.verb, &locations)) {
         Ok(code) => code,
         Err(stop) => {
             output::stop(&stop);
@@ -108,21 +132,27 @@ pub fn main() -> u8 {
     }
 }
 
-fn run(cli: Cli) -> Result<u8, Stop> {
-    let locations = cli.locations.locations()?;
-    match cli.verb {
+fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
+    match verb {
         Verb::Init(args) => init::run(&args),
-        Verb::Check(args) => check::run(&args, &locations),
-        Verb::Plan(args) => plan::run(&args, &locations),
-        Verb::Up(args) => up::run(args, &locations),
-        Verb::Down(args) => down::run(args, &locations),
-        Verb::Status(args) => status::run(args, &locations),
-        Verb::Test(args) => test::run(args, &locations),
-        Verb::Exec(args) => exec::run(args, &locations),
-        Verb::Trace(args) => trace::run(&args, &locations),
-        Verb::Report(args) => report::run(&args, &locations),
-        Verb::Runs(args) => runs::run(&args, &locations),
-        Verb::Image(args) => image::run(&args, &locations),
+        Verb::Check(args) => check::run(&args, locations),
+        Verb::Plan(args) => plan::run(&args, locations),
+        Verb::Up(args) => up::run(args, locations),
+        Verb::Down(args) => down::run(args, locations),
+        Verb::Status(args) => status::run(args, locations),
+        Verb::Test(args) => test::run(args, locations),
+        Verb::Console(args) => console::run(&args, locations),
+        Verb::Power(args) => power::run(&args, locations),
+        Verb::Link(args) => link::run(&args, locations),
+        Verb::Screenshot(args) => screenshot::run(&args, locations),
+        Verb::Exec(args) => exec::run(args, locations),
+        Verb::Ssh(args) => ssh::run(&args, locations),
+        Verb::SshConfig(args) => ssh::config(&args, locations),
+        Verb::Logs(args) => logs::run(&args, locations),
+        Verb::Trace(args) => trace::run(&args, locations),
+        Verb::Report(args) => report::run(&args, locations),
+        Verb::Runs(args) => runs::run(&args, locations),
+        Verb::Image(args) => image::run(&args, locations),
         Verb::Schema(args) => schema::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),

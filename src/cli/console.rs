@@ -1,0 +1,193 @@
+//! `dryrack console`: a machine's serial console, both ways.
+
+use std::io;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::lab::UpArgs;
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::name::NodeName;
+use crate::report::exit;
+use crate::run::Locations;
+use crate::run::client::{Client, ClientError, Console};
+
+/// The byte of Ctrl-], which leaves.
+const LEAVE: u8 = 0x1d;
+
+/// Attach to a machine's serial console; Ctrl-] leaves
+///
+/// Begins with the last lines that were printed. Everything that is typed goes to the machine, Ctrl-C too. Stays
+/// attached while the machine restarts. Where standard input is no terminal, its end does not end the attachment.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The node
+    node: NodeName,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+/// Why an attachment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The user left.
+    Left,
+    /// The lab ended.
+    Gone,
+    /// A signal came.
+    Interrupted,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
+    let client = Client::new(&up.socket);
+    let ended = block_on(async {
+        let console = client.console(&args.node).await.map_err(Trouble::Client)?;
+        attach(console, &args.node).await.map_err(Trouble::Terminal)
+    })?;
+    let ended = ended.map_err(|trouble| match trouble {
+        Trouble::Client(error) => Stop::host(&error, error.hint()),
+        Trouble::Terminal(error) => {
+            Stop::new(exit::UNFIT, format!("cannot use this terminal: {error}"), None::<String>)
+        }
+    })?;
+    match ended {
+        End::Left => output::note(&format!("left {}", args.node)),
+        End::Gone => output::note(&format!("the console of {} has ended", args.node)),
+        End::Interrupted => return Ok(exit::INTERRUPTED),
+    }
+    Ok(exit::MET)
+}
+
+enum Trouble {
+    Client(ClientError),
+    Terminal(io::Error),
+}
+
+async fn attach(console: Console, node: &NodeName) -> io::Result<End> {
+    let terminal = io::stdin().is_terminal();
+    if terminal {
+        output::note(&format!("attached to {node}; Ctrl-] leaves"));
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    // Restored when this function is left, however that comes about.
+    let raw = terminal.then(Raw::enter).transpose()?;
+    let talk = std::pin::pin!(talk(console.stream, tokio::io::stdin(), tokio::io::stdout()));
+    let signals = std::pin::pin!(async {
+        let (terminate, hang_up) = (std::pin::pin!(terminate.recv()), std::pin::pin!(hang_up.recv()));
+        futures_util::future::select(terminate, hang_up).await;
+        End::Interrupted
+    });
+    let end = futures_util::future::select(talk, signals).await.factor_first().0;
+    if raw.is_some() {
+        drop(raw);
+        // The machine's last line may not have ended.
+        output::note("");
+    }
+    Ok(end)
+}
+
+/// Moves bytes both ways until the other side ends or Ctrl-] is typed.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite,
+    mut typed: impl AsyncRead + Unpin,
+    mut shown: impl AsyncWrite + Unpin,
+) -> End {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let show = std::pin::pin!(async {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            match from.read(&mut buffer).await {
+                Ok(count @ 1..) => {
+                    if shown.write_all(&buffer[..count]).await.is_err() || shown.flush().await.is_err() {
+                        return End::Left;
+                    }
+                }
+                Ok(0) | Err(_) => return End::Gone,
+            }
+        }
+    });
+    let send = std::pin::pin!(async {
+        let mut buffer = [0; 1024];
+        loop {
+            let count = match typed.read(&mut buffer).await {
+                Ok(count @ 1..) => count,
+                // What a pipe held was sent; the answer is still to come.
+                Ok(0) | Err(_) => return std::future::pending().await,
+            };
+            let typed = &buffer[..count];
+            let leave = typed.iter().position(|byte| *byte == LEAVE);
+            if to.write_all(&typed[..leave.unwrap_or(count)]).await.is_err() {
+                return End::Gone;
+            }
+            if leave.is_some() {
+                return End::Left;
+            }
+        }
+    });
+    futures_util::future::select(show, send).await.factor_first().0
+}
+
+/// A terminal that hands over every byte as it is typed.
+struct Raw {
+    before: Termios,
+}
+
+impl Raw {
+    fn enter() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = tcgetattr(stdin.as_fd())?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(stdin.as_fd(), SetArg::TCSANOW, &raw)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.before).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Talks for as long as it takes, and returns why it ended, what the machine got and what was shown.
+    async fn check(said: &[u8], typed: &[u8], ends: bool) -> (End, Vec<u8>, Vec<u8>) {
+        let (ours, mut machine) = tokio::io::duplex(4096);
+        machine.write_all(said).await.unwrap();
+        let mut shown = Vec::new();
+        let mut got = Vec::new();
+        let listen = async {
+            if ends {
+                machine.shutdown().await.unwrap();
+            }
+            machine.read_to_end(&mut got).await.unwrap();
+        };
+        let (end, ()) = tokio::join!(talk(ours, typed, &mut shown), listen);
+        (end, got, shown)
+    }
+
+    #[tokio::test]
+    async fn what_is_typed_before_ctrl_bracket_reaches_the_machine() {
+        let (end, got, _) = check(b"login: ", b"root\r\x1dlost", false).await;
+        assert_eq!((end, got.as_slice()), (End::Left, b"root\r".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_pipe_leaves_the_answer_to_come() {
+        let (end, got, shown) = check(b"login: ", b"root\r", true).await;
+        assert_eq!(end, End::Gone);
+        assert_eq!(shown, b"login: ");
+        assert!(b"root\r".starts_with(&got));
+    }
+}

@@ -1,0 +1,73 @@
+//! `dryrack link`: the network cables of machines.
+
+use clap::ValueEnum;
+
+use super::lab::UpArgs;
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::name::{NicName, NodeName};
+use crate::plan::Step;
+use crate::report::exit;
+use crate::run::client::Client;
+use crate::run::{Locations, Registered, Request};
+
+/// Plug the network cable of a machine in or out
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Whether the link is up
+    state: State,
+    /// The node
+    node: NodeName,
+    /// The NIC; may be left out of a node that has one
+    nic: Option<NicName>,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// The cable is plugged in
+    Up,
+    /// The cable is not plugged in
+    Down,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
+    let nic = match &args.nic {
+        Some(nic) => nic.clone(),
+        None => only_nic(&up, &args.node)?,
+    };
+    let client = Client::new(&up.socket);
+    let plugged = args.state == State::Up;
+    let done = block_on(client.link(&args.node, &nic, plugged))?;
+    done.map_err(|error| Stop::host(&error, error.hint()))?;
+    let state = if plugged { "up" } else { "down" };
+    output::note(&format!("{nic} of {} is {state}", args.node));
+    Ok(exit::MET)
+}
+
+/// Returns the NIC of a node that has one.
+fn only_nic(up: &Registered, node: &NodeName) -> Result<NicName, Stop> {
+    let request = Request::read(&up.run_dir).map_err(|error| {
+        let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
+        Stop::new(exit::UNFIT, what, Some("name the NIC"))
+    })?;
+    let machine = request.plan.steps.iter().find_map(|step| match step {
+        Step::Machine(machine) if machine.node == *node => Some(machine),
+        _ => None,
+    });
+    let Some(machine) = machine else {
+        let hint = Some("`dryrack status` lists the nodes");
+        return Err(Stop::new(exit::WRONG, format!("there is no node `{node}`"), hint));
+    };
+    match &machine.nics[..] {
+        [nic] => Ok(nic.nic.clone()),
+        nics => {
+            let names: Vec<&str> = nics.iter().map(|nic| nic.nic.as_str()).collect();
+            let what = format!("node `{node}` has {} NICs: {}", nics.len(), names.join(", "));
+            Err(Stop::new(exit::WRONG, what, Some("say which one")))
+        }
+    }
+}

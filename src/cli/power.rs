@@ -1,0 +1,76 @@
+//! `dryrack power`: the power buttons of machines.
+
+use clap::ValueEnum;
+
+use super::lab::UpArgs;
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::name::NodeName;
+use crate::report::exit;
+use crate::run::Locations;
+use crate::run::client::{Client, Power};
+
+/// Switch machines on and off
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to do
+    action: Action,
+    /// The nodes
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<NodeName>,
+    /// Pull the power cord instead of pressing the button (with `off`)
+    #[arg(long, short)]
+    force: bool,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Let it run
+    On,
+    /// Press the power button, and wait until its system has shut down
+    Off,
+    /// Reset it
+    Reset,
+    /// Raise a non-maskable interrupt
+    Nmi,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let power = match (args.action, args.force) {
+        (Action::Off, true) => Power::ForceOff,
+        (Action::Off, false) => Power::Off,
+        (_, true) => {
+            let what = "`--force` goes with `off` only";
+            return Err(Stop::new(exit::WRONG, what, None::<String>));
+        }
+        (Action::On, false) => Power::On,
+        (Action::Reset, false) => Power::Reset,
+        (Action::Nmi, false) => Power::Nmi,
+    };
+    let up = args.lab.find_with(&args.nodes, locations)?;
+    let client = Client::new(&up.socket);
+    let said = match power {
+        Power::On => "is on",
+        Power::Off | Power::ForceOff => "is off",
+        Power::Reset => "was reset",
+        Power::Nmi => "was interrupted",
+    };
+    // One machine that refuses does not keep the others from it.
+    let (mut code, mut refused) = (exit::MET, None);
+    for node in &args.nodes {
+        match block_on(client.power(node, power))? {
+            Ok(()) => output::note(&format!("{node} {said}")),
+            Err(error) => {
+                let stop = Stop::host(&error, error.hint());
+                code = stop.code;
+                if let Some(before) = refused.replace(stop) {
+                    output::stop(&before);
+                }
+            }
+        }
+    }
+    refused.map_or(Ok(code), Err)
+}

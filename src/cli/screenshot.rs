@@ -1,0 +1,41 @@
+//! `dryrack screenshot`: what a machine's screen shows.
+
+use std::path::{Path, PathBuf};
+
+use super::lab::UpArgs;
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::name::NodeName;
+use crate::report::exit;
+use crate::run::Locations;
+use crate::run::client::Client;
+
+/// Take a picture of a machine's screen, as PNG
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The node
+    node: NodeName,
+    /// Where the picture goes, `-` for standard output [default: NODE.png]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
+    let client = Client::new(&up.socket);
+    let picture = block_on(client.screenshot(&args.node))?;
+    let picture = picture.map_err(|error| Stop::host(&error, error.hint()))?;
+    let file = args.file.clone().unwrap_or_else(|| format!("{}.png", args.node).into());
+    if file == Path::new("-") {
+        output::bytes(&picture);
+        return Ok(exit::MET);
+    }
+    std::fs::write(&file, picture).map_err(|error| {
+        let what = format!("cannot write {}: {error}", file.display());
+        Stop::new(exit::UNFIT, what, Some("name a file that you may write, or `-`"))
+    })?;
+    output::note(&format!("wrote {}", file.display()));
+    Ok(exit::MET)
+}

@@ -1,0 +1,148 @@
+//! `dryrack ssh` and `dryrack ssh-config`: logins on nodes, from outside a lab's place.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::exec::inside;
+use super::lab::UpArgs;
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::diag::enumerate;
+use crate::lab::{Check, Lab, Seed};
+use crate::name::NodeName;
+use crate::plan::Place;
+use crate::report::exit;
+use crate::run::client::{Client, Status};
+use crate::run::{Locations, Registered, Request, ssh};
+
+/// Log in on a node of a lab that is up
+///
+/// The run's own key is used where it has one; the host keys of its nodes are kept apart from yours.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The node, and who logs in [default: who the lab file names]
+    #[arg(value_name = "[USER@]NODE")]
+    whom: String,
+    /// Options of ssh, then a command to run instead of a shell
+    #[arg(last = true, value_name = "ARG")]
+    rest: Vec<OsString>,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+/// Print an ssh configuration by which ssh, scp and rsync reach the nodes of a lab that is up
+///
+/// As in `dryrack ssh-config > lab.ssh; scp -F lab.ssh file node1:`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigArgs {
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+/// Runs `dryrack ssh`: the exit code is that of ssh.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let up = args.lab.find(locations)?;
+    let (user, node) = match args.whom.split_once('@') {
+        Some((user, node)) => (Some(user.to_owned()), node),
+        None => (None, args.whom.as_str()),
+    };
+    let status = status(&up)?;
+    let (node, address) = address(&status, node)?;
+    let user = user.or_else(|| lab(&up).and_then(|lab| usual_user(&lab, node)));
+    let mut command: Vec<OsString> = vec!["ssh".into()];
+    for (key, value) in ssh::options(&up.run_dir, node.as_str(), address) {
+        command.extend(["-o".into(), format!("{key}={value}").into()]);
+    }
+    if let Some(user) = user {
+        command.extend(["-l".into(), user.into()]);
+    }
+    // ssh takes options behind the node, too, as long as they stand before the command.
+    command.push(node.as_str().into());
+    command.extend_from_slice(&args.rest);
+    inside(&up.run_dir, &command)
+}
+
+/// Runs `dryrack ssh-config`.
+pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Stop> {
+    let up = args.lab.find(locations)?;
+    let status = status(&up)?;
+    let lab = lab(&up);
+    let program = std::env::current_exe().map_err(|error| Stop::host(&error, None::<String>))?;
+    let proxy = (status.place == Place::Private).then(|| proxy(&program, &locations.runtime, &up.file));
+    let mut text = String::new();
+    for (node, addresses) in &status.addresses {
+        let Some(address) = addresses.first() else { continue };
+        let user = lab.as_ref().and_then(|lab| usual_user(lab, node));
+        text += &block(&up.run_dir, node, *address, user.as_deref(), proxy.as_deref());
+    }
+    output::data(&text);
+    Ok(exit::MET)
+}
+
+fn block(
+    run_dir: &Path,
+    node: &NodeName,
+    address: IpAddr,
+    user: Option<&str>,
+    proxy: Option<&str>,
+) -> String {
+    let mut text = format!("Host {node}\n");
+    let further = [("User", user), ("ProxyCommand", proxy)];
+    let further = further.into_iter().filter_map(|(key, value)| Some((key, value?.to_owned())));
+    for (key, value) in ssh::options(run_dir, node.as_str(), address).into_iter().chain(further) {
+        writeln!(text, "  {key} {value}").expect("a string takes everything");
+    }
+    text
+}
+
+/// Returns the command that connects ssh with a node from outside its place.
+fn proxy(program: &Path, runtime: &Path, file: &Path) -> String {
+    let [program, runtime, file] = [program, runtime, file].map(quoted);
+    format!("{program} --runtime {runtime} exec --lab {file} -- {program} @pipe %h:%p")
+}
+
+/// Quotes a path for the shell that ssh hands a command to, and for ssh itself.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('%', "%%").replace('\'', r"'\''"))
+}
+
+fn status(up: &Registered) -> Result<Status, Stop> {
+    let status = block_on(async { Client::new(&up.socket).status().await })?;
+    status.map_err(|error| Stop::host(&error, error.hint()))
+}
+
+/// Returns the lab as it was when its run began.
+fn lab(up: &Registered) -> Option<Lab> {
+    let request = Request::read(&up.run_dir).ok()?;
+    let library = request.texts.library(&request.cache);
+    request.texts.resolve(&library, None).lab
+}
+
+fn address<'a>(status: &'a Status, node: &str) -> Result<(&'a NodeName, IpAddr), Stop> {
+    let found = status.addresses.iter().find(|(name, _)| name.as_str() == node);
+    let Some((node, addresses)) = found else {
+        let hint = format!("there are: {}", enumerate(status.addresses.keys().map(NodeName::as_str)));
+        return Err(Stop::new(exit::WRONG, format!("there is no node `{node}`"), Some(hint)));
+    };
+    let first = addresses.first().copied();
+    let first = first.ok_or_else(|| {
+        let hint = Some("`dryrack status` shows how far it is; `dryrack console` needs no address");
+        Stop::new(exit::UNFIT, format!("node `{node}` has no address yet"), hint)
+    });
+    Ok((node, first?))
+}
+
+/// Returns who logs in on a node: whom its seed gives the run's key, else whom an expectation logs in as.
+fn usual_user(lab: &Lab, node: &NodeName) -> Option<String> {
+    if let Seed::NoCloud { users, .. } = &lab.nodes.get(node)?.seed
+        && let Some(user) = users.first()
+    {
+        return Some(user.clone());
+    }
+    lab.expectations.values().find_map(|expectation| match &expectation.check {
+        Check::Ssh { user, .. } if expectation.nodes.contains(node) => Some(user.clone()),
+        _ => None,
+    })
+}
