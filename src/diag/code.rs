@@ -167,10 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn pages_come_in_the_order_of_their_codes() {
+        let heads: Vec<_> = PAGES.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(heads, Code::ALL.iter().map(|code| code.number()).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn explain_knows_every_code() {
         for code in Code::ALL {
             let page = explain(&code.number().to_lowercase()).unwrap();
             assert!(page.starts_with(code.number()));
+            assert!(code.page().len() > 100, "{page}");
         }
         assert_eq!(explain("L999"), None);
     }

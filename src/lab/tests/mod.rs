@@ -2,6 +2,7 @@
 
 mod boot;
 mod expect;
+mod explain;
 mod file;
 mod good;
 mod machine;
