@@ -19,6 +19,7 @@ pub(super) fn play() -> Option<u8> {
         "@guardian" => guardian_main(),
         "@join" => join_main(),
         "@pipe" => pipe(),
+        "@trial" => crate::host::doctor::trial_main(),
         _ => return None,
     };
     Some(code)

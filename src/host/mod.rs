@@ -5,6 +5,7 @@
 
 mod sys;
 
+pub mod doctor;
 pub mod facts;
 pub mod netlink;
 pub mod nft;

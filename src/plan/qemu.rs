@@ -13,7 +13,7 @@ use crate::lab::{Boot, BootDevice, Bus, Chipset, Disk, Firmware, Lab, Nic, NicMo
 use crate::name::{DiskName, NicName};
 
 /// The oldest QEMU whose options these are.
-const OLDEST: (u32, u32, u32) = (7, 2, 0);
+pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
 
 /// Ports of ICH9's AHCI controller.
 const SATA_PORTS: usize = 6;

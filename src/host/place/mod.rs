@@ -99,6 +99,14 @@ impl From<Told> for PlaceError {
     }
 }
 
+/// This program, for the doctor, which tries places the way they are made.
+pub(super) const OURSELVES: &str = start::OURSELVES;
+
+/// Writes the id maps of a child's new user namespace as a place does.
+pub(super) fn map_ids(child: nix::unistd::Pid) -> Result<(), PlaceError> {
+    start::map_ids(child)
+}
+
 /// Takes over a descriptor that this process was started with, as a hidden role is.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     super::sys::inherited_fd(number)
