@@ -1,5 +1,4 @@
 #![doc = include_str!("ARCHITECTURE.md")]
-
 #![cfg_attr(
     test,
     expect(clippy::disallowed_methods, reason = "tests wait on the clock and start what they test against")

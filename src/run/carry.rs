@@ -68,20 +68,33 @@ pub async fn up(
             return Err(UpError::Stopped);
         }
         let text = step.title();
-        let done = match journal.intend(index, step.undo()) {
-            Ok(()) => host.apply(step).await,
-            Err(error) => Err(journal_failure(error)),
+        if let Err(error) = journal.intend(index, step.undo()) {
+            return Err(failed(events, index, text, journal_failure(error)));
+        }
+        let done = if may_be_broken_off(step) {
+            stop.run_until_cancelled(host.apply(step)).await.ok_or(UpError::Stopped)?
+        } else {
+            host.apply(step).await
         };
         match done {
             Ok(()) => events.emit(Known::StepDone { step: index, text }),
-            Err(failure) => {
-                let error = chain(failure.error.as_ref());
-                events.emit(Known::StepFailed { step: index, text: text.clone(), error });
-                return Err(UpError::Step { text, failure });
-            }
+            Err(failure) => return Err(failed(events, index, text, failure)),
         }
     }
     Ok(())
+}
+
+fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpError {
+    let error = chain(failure.error.as_ref());
+    events.emit(Known::StepFailed { step, text: text.clone(), error });
+    UpError::Step { text, failure }
+}
+
+/// Tells whether a step ends with whoever waits for it. These are the ones that take long on a busy host.
+///
+/// Others are brief, and some have a program at work that nobody could call back.
+fn may_be_broken_off(step: &Step) -> bool {
+    matches!(step, Step::Machine(_) | Step::Disk(_))
 }
 
 /// Reverses every effect, newest first, and returns what is left over.

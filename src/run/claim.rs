@@ -151,12 +151,7 @@ impl Claim {
     }
 
     /// Says which run it is. While what is returned lives, processes that are started share the lock.
-    pub(super) fn register(
-        &self,
-        lab: &LabName,
-        file: &Path,
-        run_dir: &Path,
-    ) -> Result<OwnedFd, ClaimError> {
+    pub(super) fn register(&self, lab: &LabName, file: &Path, run_dir: &Path) -> Result<OwnedFd, ClaimError> {
         let registered = Registered {
             lab: lab.clone(),
             file: file.to_owned(),

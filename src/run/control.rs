@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::director::Order;
 use super::fold::Fold;
@@ -165,8 +166,8 @@ pub(super) struct Desk {
 
 type Answer = Result<Response, Response>;
 
-/// Answers for as long as it is polled.
-pub(super) async fn serve(listener: UnixListener, desk: Desk) -> io::Result<Infallible> {
+/// Answers until `stop` is cancelled, and then finishes the answers that were begun.
+pub(super) async fn serve(listener: UnixListener, desk: Desk, stop: CancellationToken) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let router = Router::new()
@@ -181,18 +182,24 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk) -> io::Result<Infa
         .route("/v1/node/{node}/console", get(console))
         .with_state(desk);
     let mut connections = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await?;
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let (stream, _) = accepted?;
         while connections.try_join_next().is_some() {}
         let service = hyper_util::service::TowerToHyperService::new(router.clone());
+        let stop = stop.clone();
         connections.spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
+            let http = hyper::server::conn::http1::Builder::new();
+            let mut connection =
+                std::pin::pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
             // Whoever broke it off has gone, and nobody else is concerned.
-            connection.await.ok();
+            if stop.run_until_cancelled(connection.as_mut()).await.is_none() {
+                connection.as_mut().graceful_shutdown();
+                connection.await.ok();
+            }
         });
     }
+    while connections.join_next().await.is_some() {}
+    Ok(())
 }
 
 fn refuse(status: StatusCode, error: impl Into<String>, hint: Option<&str>) -> Response {

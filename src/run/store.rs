@@ -229,7 +229,7 @@ mod tests {
         let two = create(&locations, &lab("a-b"), at(0)).unwrap();
         let three = create(&locations, &lab("c"), at(5)).unwrap();
         let id = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(id(&one), "20261118-103640-a-b");
+        assert_eq!(id(&one), "20261118-110640-a-b");
         assert_eq!(find(&locations, Some(&id(&one))).unwrap(), one);
         assert_eq!(find(&locations, Some("a-b")).unwrap(), two);
         assert_eq!(find(&locations, None).unwrap(), three);

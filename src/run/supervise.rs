@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::control::{self, Desk};
 use super::director::{Director, Ears, Ending};
@@ -162,8 +163,8 @@ async fn run(
         run_dir: run_dir.clone(),
         progress: recorder.progress(),
     };
-    let mut background = JoinSet::new();
-    background.spawn(control::serve(inherited.control, desk));
+    let (mut answering, farewell) = (JoinSet::new(), CancellationToken::new());
+    answering.spawn(control::serve(inherited.control, desk, farewell.clone()));
     let listen = |kind| signal(kind).map_err(failed("listen to signals"));
     let signals =
         [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
@@ -196,14 +197,10 @@ async fn run(
         std::fs::remove_file(&request.socket).ok();
     }
     // The recorder is gone, so streams of events end by themselves.
-    tokio::time::timeout(FAREWELL, control_idle(&mut background)).await.ok();
+    farewell.cancel();
+    tokio::time::timeout(FAREWELL, answering.join_next()).await.ok();
     written.map_err(failed("write the report"))?;
     Ok(report.exit)
-}
-
-/// Lets the control socket answer what was asked before the end.
-async fn control_idle(background: &mut JoinSet<Result<std::convert::Infallible, io::Error>>) {
-    background.join_next().await;
 }
 
 /// Makes the clock of a run: nanoseconds since its start, and the wall clock of the same instant.

@@ -31,7 +31,7 @@ use crate::host::sys::{self, ChildSetup, Exec};
 use crate::plan::{Place, WayOut};
 
 /// How long the supervisor may take to tear down when the command is gone.
-const GRACE: Duration = Duration::from_millis(1500);
+const GRACE: Duration = Duration::from_millis(1200);
 /// Exit code when the place could not be made: the host's fault.
 pub(super) const HOST_UNFIT: u8 = 3;
 /// Exit code when the supervisor had to be killed.

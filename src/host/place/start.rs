@@ -48,13 +48,17 @@ pub fn start_private(request: &PlaceRequest) -> Result<PlaceHandle, PlaceError> 
     let Prepared { fds, log, told, lifeline, run_dir, log_start } = Prepared::new(request)?;
     let nowhere = null()?;
     let standard = [nowhere.as_fd(), log.as_fd(), log.as_fd()];
-    let fds: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
+    let all: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
     let args = [OsStr::new("dryrack"), OsStr::new("@outer"), run_dir.as_os_str()];
     let exec =
-        Exec::new(OsStr::new(OURSELVES), &args, &fds).map_err(failed("cannot prepare the outer half"))?;
+        Exec::new(OsStr::new(OURSELVES), &args, &all).map_err(failed("cannot prepare the outer half"))?;
+    drop(fds);
 
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    let child = sys::clone_exec(flags, &exec.in_new_session()).map_err(no_namespaces)?;
+    let exec = exec.in_new_session();
+    let child = sys::clone_exec(flags, &exec).map_err(no_namespaces)?;
+    // Our copies of the descriptors would keep the report from ending when the outer half dies.
+    drop(exec);
     let outer = PlaceHandle::adopt(child.pid, lifeline)?;
     map_ids(child.pid)?;
     child.open().map_err(failed("cannot let the outer half go"))?;

@@ -1,0 +1,235 @@
+//! What tests of the whole program share: a home of their own, labs in it, and eyes on the host.
+//!
+//! The eyes are `ip`, `nft` and `/proc`, never the program's own bookkeeping.
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
+
+/// Folders of a test's own for runs and sockets; images are shared by all tests.
+pub struct Home {
+    dir: tempfile::TempDir,
+    netns: Option<Netns>,
+}
+
+/// A network namespace that plays the host, so that tests see nothing of each other.
+struct Netns {
+    name: String,
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        run(Command::new("ip").args(["netns", "del", &self.name]));
+    }
+}
+
+impl Home {
+    /// Makes a home.
+    pub fn new() -> Self {
+        // Short, because a socket's path ends at 107 bytes.
+        let dir = tempfile::Builder::new().prefix("dr").tempdir_in("/tmp").expect("a temporary folder");
+        Self { dir, netns: None }
+    }
+
+    /// Makes a home in which everything runs in a network namespace that plays the host's.
+    pub fn with_host() -> Self {
+        let mut home = Self::new();
+        let name = format!("{}-host", home.path().file_name().expect("a name").to_string_lossy());
+        let made = run(Command::new("ip").args(["netns", "add", &name]));
+        assert!(made.status.success(), "this test needs root and `ip netns`: {made:?}");
+        home.netns = Some(Netns { name });
+        assert!(home.host("ip", &["link", "set", "lo", "up"]).status.success());
+        home
+    }
+
+    /// Returns its folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a lab file and returns its path.
+    pub fn lab(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(format!("{name}.toml"));
+        fs::write(&path, text).expect("a lab file");
+        path
+    }
+
+    /// Prepares to run a program where the host is.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = match &self.netns {
+            None => Command::new(program),
+            Some(Netns { name }) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+        };
+        command
+            .env("DRYRACK_STATE", self.path())
+            .env("DRYRACK_RUNTIME", self.path().join("r"))
+            .env("DRYRACK_CACHE", cache())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Prepares to run `dryrack`.
+    pub fn dryrack<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = self.command(DRYRACK);
+        command.args(args);
+        command
+    }
+
+    /// Runs a program where the host is.
+    pub fn host(&self, program: &str, args: &[&str]) -> Output {
+        run(self.command(program).args(args))
+    }
+
+    /// Starts `dryrack` without waiting for it; what it says goes to a file.
+    pub fn start<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Child {
+        let log = fs::File::create(self.path().join("output")).expect("a file");
+        let errors = log.try_clone().expect("a descriptor");
+        self.dryrack(args).stdout(log).stderr(errors).spawn().expect("dryrack starts")
+    }
+
+    /// Returns what the last started `dryrack` said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.path().join("output")).unwrap_or_default()
+    }
+
+    /// Returns the processes of this home's labs and commands that still run, by name.
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let mark = format!("DRYRACK_STATE={}\0", self.path().display());
+        let processes = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            let ours = environment.windows(mark.len()).any(|window| window == mark.as_bytes());
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // Zombies are dead.
+            let alive = !stat.rsplit(") ").next()?.starts_with(['Z', 'X']);
+            let name = fs::read_to_string(entry.path().join("comm")).ok()?.trim().to_owned();
+            (ours && alive).then_some((pid, name))
+        });
+        processes.collect()
+    }
+
+    /// Returns a process of this home by its name.
+    pub fn process(&self, name: &str) -> Option<i32> {
+        self.processes().into_iter().find(|(_, found)| found == name).map(|(pid, _)| pid)
+    }
+
+    /// Returns everything on the host that a lab of this home has made and that is still there.
+    pub fn traces(&self) -> Vec<String> {
+        let mut traces: Vec<String> =
+            self.processes().into_iter().map(|(pid, name)| format!("process {pid} {name}")).collect();
+        if self.netns.is_some() {
+            let links = stdout(&self.host("ip", &["-o", "link"]));
+            let foreign = |line: &&str| !line.contains(": lo: ");
+            traces.extend(links.lines().filter(foreign).map(|line| format!("link {line}")));
+            let tables = stdout(&self.host("nft", &["list", "tables"]));
+            traces.extend(tables.lines().map(str::to_owned));
+        }
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+        let here = self.path().display().to_string();
+        traces.extend(mounts.lines().filter(|line| line.contains(&here)).map(|line| format!("mount {line}")));
+        for entry in fs::read_dir(self.path().join("r")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "lock") {
+                let file = fs::File::open(&path).expect("a lock file");
+                if file.try_lock().is_err() {
+                    traces.push(format!("lock {}", path.display()));
+                }
+            }
+        }
+        traces
+    }
+
+    /// Waits until nothing of this home's labs is left on the host.
+    pub fn assert_clean(&self, within: Duration, why: &str) {
+        let deadline = Instant::now() + within;
+        loop {
+            let traces = self.traces();
+            if traces.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{why}: left after {within:?}: {traces:#?}\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Returns the folder of the latest run.
+    pub fn run_dir(&self) -> PathBuf {
+        let runs = fs::read_dir(self.path().join("runs")).expect("runs").flatten();
+        runs.map(|entry| entry.path()).max().expect("a run")
+    }
+}
+
+/// Returns where tests keep images: `DRYRACK_CACHE`, else a folder below the target folder.
+pub fn cache() -> PathBuf {
+    let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
+    shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+}
+
+/// Builds images, where the host's network is there for it.
+pub fn build(images: &[&str]) {
+    for image in images {
+        let built = run(Command::new(DRYRACK).args(["image", "build", image]).env("DRYRACK_CACHE", cache()));
+        assert!(built.status.success(), "{}", stderr(&built));
+    }
+}
+
+/// Returns the folder of the project's own labs.
+pub fn labs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("labs")
+}
+
+/// Runs a program to its end.
+pub fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Returns what a program wrote to standard output.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Returns what a program wrote to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Waits for the end of a child; kills it when it takes too long.
+pub fn wait(child: &mut Child, within: Duration) -> Option<std::process::ExitStatus> {
+    let deadline = Instant::now() + within;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+    None
+}
+
+/// Waits until something is there.
+pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {within:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: i32, signal: nix::sys::signal::Signal) {
+    // One that ended meanwhile is what was wanted.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).ok();
+}

@@ -1,0 +1,130 @@
+//! Nothing is left of a lab whose processes are killed, at whatever instant, and the next one comes up.
+#![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
+
+mod common;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::{Home, stderr, wait, wait_for};
+use nix::sys::signal::Signal;
+
+/// Kills of each kind.
+const KILLS: u32 = 50;
+/// Latest instant of a kill after its victim is there; a lab is up after some 200 ms.
+const SPREAD: u64 = 450;
+/// After which nothing may be left.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A lab with everything that leaves traces: a bridge, NAT, a way out, a disk, firmware variables, a running machine.
+fn lab(place: &str) -> String {
+    format!(
+        r#"
+        dryrack = 1
+        name = "kill"
+        place = "{place}"
+        accel = "tcg"
+
+        [network.lan]
+        address = "10.66.0.1/24"
+        nat = {nat}
+
+        [profile.tiny]
+        kernel = "image:tiny/kernel"
+        initrd = "image:tiny/initrd"
+
+        [node.one]
+        memory = "128MiB"
+        profile = "tiny"
+        disk.root = {{ size = "1GiB" }}
+
+        [node.two]
+        firmware = "uefi"
+        memory = "256MiB"
+        profile = "tiny"
+        start = "manual"
+        "#,
+        // The way out of a private place needs a default route, which the namespace that plays the host lacks.
+        nat = place == "host",
+    )
+}
+
+/// Whom a kill hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Command,
+    Outer,
+    Supervisor,
+}
+
+fn forwards(home: &Home) -> String {
+    common::stdout(&home.host("cat", &["/proc/sys/net/ipv4/ip_forward"]))
+}
+
+fn check(place: &str, victim: Victim) {
+    common::build(&["tiny"]);
+    let home = Home::with_host();
+    let lab = home.lab("kill", &lab(place));
+    let lab = lab.to_str().expect("a path");
+    let before = forwards(&home);
+    let comes_up = |why: &str| {
+        let up = common::run(&mut home.dryrack(["up", "--detach", lab]));
+        assert!(up.status.success(), "{why}: {}", stderr(&up));
+        let down = common::run(&mut home.dryrack(["down", lab]));
+        assert!(down.status.success(), "{why}: {}", stderr(&down));
+        home.assert_clean(GRACE, why);
+    };
+    comes_up("before any kill");
+
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").subsec_nanos();
+    let mut random = u64::from(seed);
+    for kill in 0..KILLS {
+        // Knuth's MMIX generator: the instants only have to differ.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let delay = Duration::from_millis((random >> 33) % SPREAD);
+        let why = format!("{place}, {victim:?}, kill {kill} after {delay:?} (seed {seed})");
+        let mut command = home.start(["up", lab]);
+        let pid = match victim {
+            Victim::Command => i32::try_from(command.id()).expect("a process id"),
+            Victim::Outer => {
+                wait_for("the outer half", Duration::from_secs(10), || home.process("dryrack-outer"))
+            }
+            Victim::Supervisor => {
+                let name = if place == "host" { "dryrack-host" } else { "dryrack-inner" };
+                wait_for("the supervisor", Duration::from_secs(10), || home.process(name))
+            }
+        };
+        std::thread::sleep(delay);
+        assert_eq!(command.try_wait().expect("a child"), None, "{why}: ended by itself: {}", home.said());
+        common::signal(pid, Signal::SIGKILL);
+        assert!(wait(&mut command, Duration::from_secs(10)).is_some(), "{why}: the command hangs");
+        home.assert_clean(GRACE, &why);
+        assert_eq!(forwards(&home), before, "{why}");
+    }
+    comes_up("after all kills");
+    assert_eq!(forwards(&home), before);
+}
+
+#[test]
+fn the_command_of_a_private_lab_is_killed() {
+    check("private", Victim::Command);
+}
+
+#[test]
+fn the_outer_half_is_killed() {
+    check("private", Victim::Outer);
+}
+
+#[test]
+fn the_supervisor_of_a_private_lab_is_killed() {
+    check("private", Victim::Supervisor);
+}
+
+#[test]
+fn the_command_of_a_lab_on_the_host_is_killed() {
+    check("host", Victim::Command);
+}
+
+#[test]
+fn the_supervisor_of_a_lab_on_the_host_is_killed() {
+    check("host", Victim::Supervisor);
+}
