@@ -26,7 +26,7 @@ pub(super) enum Leave {
 #[derive(Debug)]
 pub(super) enum Attended {
     /// The run has ended.
-    Ended(Ended),
+    Ended(Box<Ended>),
     /// It goes on alone.
     Left,
 }
@@ -42,7 +42,7 @@ pub(super) struct Ended {
 
 /// What happens while a run is attended.
 enum Input {
-    Event(Option<Event>),
+    Event(Option<Box<Event>>),
     Interrupt(&'static str),
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn attend(
         launched.place.kill();
     };
     progress.end();
-    Ok(Attended::Ended(Ended::of(&launched.run_dir, code)))
+    Ok(Attended::Ended(Box::new(Ended::of(&launched.run_dir, code))))
 }
 
 /// Waits for the end of a place; `None` if somebody does not want to wait for it.
@@ -131,7 +131,7 @@ async fn next(events: &mut Events, interrupts: &mut Interrupts) -> Input {
     let event = std::pin::pin!(events.next());
     let interrupt = std::pin::pin!(interrupts.next());
     match futures_util::future::select(event, interrupt).await {
-        futures_util::future::Either::Left((event, _)) => Input::Event(event),
+        futures_util::future::Either::Left((event, _)) => Input::Event(event.map(Box::new)),
         futures_util::future::Either::Right((why, _)) => Input::Interrupt(why),
     }
 }

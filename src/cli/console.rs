@@ -116,10 +116,9 @@ async fn talk(
     let send = std::pin::pin!(async {
         let mut buffer = [0; 1024];
         loop {
-            let count = match typed.read(&mut buffer).await {
-                Ok(count @ 1..) => count,
+            let Ok(count @ 1..) = typed.read(&mut buffer).await else {
                 // What a pipe held was sent; the answer is still to come.
-                Ok(0) | Err(_) => return std::future::pending().await,
+                return std::future::pending().await;
             };
             let typed = &buffer[..count];
             let leave = typed.iter().position(|byte| *byte == LEAVE);

@@ -50,14 +50,13 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         return replay(args, &up.run_dir);
     }
     let client = Client::new(&up.socket);
-    let followed = block_on(async {
+    block_on(async {
         let mut events = client.events(None).await.map_err(|error| Stop::host(&error, error.hint()))?;
         while let Some(event) = events.next().await {
             show(args, &event)?;
         }
         Ok(exit::MET)
-    })?;
-    followed
+    })?
 }
 
 /// Shows what was recorded so far.

@@ -98,6 +98,10 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClaimErr
 }
 
 /// Claims a lab; one that is being taken down is waited for a little.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process's lock: the kernel tells nobody when it is free"
+)]
 pub fn claim(locations: &Locations, file: &Path) -> Result<Claim, ClaimError> {
     make_runtime(&locations.runtime)?;
     let base = locations.runtime.join(identity(file));

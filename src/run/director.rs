@@ -154,6 +154,7 @@ impl Director<'_> {
     }
 
     /// Waits for the next input.
+    #[expect(clippy::disallowed_methods, reason = "this is the director")]
     async fn next(
         &self,
         ears: &mut Ears,

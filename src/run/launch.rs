@@ -68,6 +68,7 @@ impl LaunchError {
 ///
 /// The run ends with this process unless [`PlaceHandle::untie`] lets it live on.
 /// The claim is the run's own from then on.
+#[expect(clippy::disallowed_methods, reason = "a run is named by the time when it was started")]
 pub fn launch(
     locations: &Locations,
     claim: Claim,

@@ -24,7 +24,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("cpio", TESTS),
     ("dhcproto", &["serve/dhcp/"]),
     ("etcetera", &["cli/"]),
-    ("etherparse", &["serve/dhcp/"]),
+    ("etherparse", &["serve/dhcp/", "machine/accel/"]),
     ("fatfs", &["machine/seed.rs"]),
     ("flate2", TESTS),
     ("futures-util", SHELL),
