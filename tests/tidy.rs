@@ -89,6 +89,11 @@ fn libraries_stay_at_home() {
 }
 
 #[test]
+fn dependencies_are_argued_for() {
+    nothing_wrong(&libraries::unargued(include_str!("../Cargo.toml")));
+}
+
+#[test]
 fn only_cli_prints() {
     nothing_wrong(&habits::prints(&TREE));
 }

@@ -8,7 +8,6 @@ type Homes = &'static [&'static str];
 const EVERYWHERE: Homes = &[""];
 /// Whatever talks to the kernel, a file or a socket.
 const SHELL: Homes = &["host/", "image/", "machine/", "serve/", "run/", "web/", "cli/"];
-const TESTS: Homes = &[];
 
 /// Every dependency with its home. The names of packages are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
@@ -21,12 +20,10 @@ const HOMES: &[(&str, Homes)] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
-    ("cpio", TESTS),
     ("dhcproto", &["serve/dhcp/"]),
     ("etcetera", &["cli/"]),
     ("etherparse", &["serve/dhcp/", "machine/accel/"]),
     ("fatfs", &["machine/seed.rs"]),
-    ("flate2", TESTS),
     ("futures-util", SHELL),
     ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
     ("hickory-resolver", &["serve/dns/"]),
@@ -60,6 +57,29 @@ const HOMES: &[(&str, Homes)] = &[
     ("ureq", &["image/fetch.rs"]),
     ("uuid", EVERYWHERE),
 ];
+
+/// What the project was founded on; everything else is argued for in Cargo.toml.
+const FOUNDED_ON: &[&str] =
+    &["async-tftp", "axum", "dhcproto", "insta", "nix", "qapi", "rtnetlink", "serde", "tokio", "toml"];
+
+/// Names every dependency that Cargo.toml gives no reason for, in a line of comment above it.
+pub(crate) fn unargued(manifest: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut before = "";
+    let mut inside = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.contains("dependencies");
+        } else if let (true, Some((name, _))) = (inside, line.split_once(" = "))
+            && !before.starts_with("# ")
+            && !FOUNDED_ON.contains(&name)
+        {
+            wrong.push(format!("Cargo.toml: no line of comment argues for `{name}`"));
+        }
+        before = line;
+    }
+    wrong
+}
 
 /// Names every use of a library outside of its home, every library without one, and every one that is not used.
 ///
@@ -129,5 +149,14 @@ mod tests {
                 "tests/tidy/libraries.rs: `serde` has no home"
             ]
         );
+    }
+
+    #[test]
+    fn a_dependency_is_argued_for() {
+        let check = |dependencies: &str| {
+            unargued(&format!("[package]\nname = \"a\"\n[dependencies]\n{dependencies}"))
+        };
+        assert_eq!(check("# Reads lab files.\nfoo = \"1\"\nserde = \"1\"\n[lints.rust]\na = \"b\""), [""; 0]);
+        assert_eq!(check("serde = \"1\"\nfoo = \"1\""), ["Cargo.toml: no line of comment argues for `foo`"]);
     }
 }
