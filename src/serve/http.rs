@@ -96,8 +96,10 @@ async fn handle(State(desk): State<Desk>, request: Request) -> Response {
         }
     };
     let status = response.status().as_u16();
+    let announced = announced(response.headers());
     response.map(|body| {
-        let expected = if method == Method::HEAD { Some(0) } else { body.size_hint().exact() };
+        // A file's body does not know its length, and nobody asks it for more than was announced.
+        let expected = if method == Method::HEAD { Some(0) } else { body.size_hint().exact().or(announced) };
         transfer.total = expected;
         Body::new(Counted {
             body,
@@ -108,6 +110,11 @@ async fn handle(State(desk): State<Desk>, request: Request) -> Response {
             ended: expected == Some(0),
         })
     })
+}
+
+/// Returns the length that a response's head announces.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response {

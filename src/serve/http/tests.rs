@@ -147,6 +147,21 @@ async fn a_file_that_is_gone_is_an_error_of_ours() {
 }
 
 #[tokio::test]
+async fn a_body_of_the_announced_length_is_whole() {
+    let bench = bench();
+    let mut body = bench.ask("GET /profile/tiny/kernel range:bytes=2-4").await.into_body();
+    let frame = body.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "234");
+    // Hyper stops here: it has what it announced.
+    drop(body);
+    let events = bench.log.take();
+    assert!(
+        matches!(events[..], [(Some(_), Known::HttpServed { complete: true, bytes: 3, .. })]),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_breaks_the_body() {
     let bench = bench();
     let response = bench.ask("GET /profile/tiny/kernel").await;
