@@ -1,0 +1,95 @@
+//! One client: a network namespace with one NIC.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dryrack::name::{IfName, Mac};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::program;
+
+/// A network namespace with one NIC, `eth0`. It ends with the test.
+pub(crate) struct Client {
+    namespace: OwnedFd,
+}
+
+impl Client {
+    /// Plugs a new client into a bridge.
+    pub(super) fn plug(bridge: &IfName, mtu: u16, mac: Mac) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let port = format!("c{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let made = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap())
+        });
+        let client = Self { namespace: made.join().unwrap() };
+        let namespace = client.path();
+        ip(&format!(
+            "link add {port} mtu {mtu} type veth peer eth0 address {mac} mtu {mtu} netns {namespace}"
+        ));
+        ip(&format!("link set {port} master {bridge} up"));
+        for words in ["link set lo up", "link set eth0 up"] {
+            client.run("ip", &words.split(' ').collect::<Vec<_>>());
+        }
+        client
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd())
+    }
+
+    /// Gives the client an address, without asking anybody.
+    pub(crate) fn with_address(self, address: &str) -> Self {
+        self.run("ip", &["address", "add", address, "dev", "eth0"]);
+        self
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("nsenter"));
+        command.arg(format!("--net={}", self.path())).arg("--").arg(program(name)).args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program of the client.
+    pub(crate) fn try_run(&self, name: &str, arguments: &[&str]) -> Output {
+        self.command(name, arguments).output().unwrap()
+    }
+
+    /// Runs a program of the client, which succeeds, and returns what it prints.
+    pub(crate) fn run(&self, name: &str, arguments: &[&str]) -> String {
+        let output = self.try_run(name, arguments);
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name} {arguments:?}: {}\n{complaints}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a program of the client in a folder.
+    pub(crate) fn run_in(&self, folder: &Path, name: &str, arguments: &[&str]) -> Output {
+        self.command(name, arguments).current_dir(folder).output().unwrap()
+    }
+
+    /// Starts a program of the client and lets it run.
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Child {
+        self.command(name, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Runs code of the test in the client's place.
+    pub(crate) fn within<T: Send>(&self, code: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(&self.namespace, CloneFlags::CLONE_NEWNET).unwrap();
+                code()
+            });
+            thread.join().unwrap()
+        })
+    }
+}
+
+fn ip(words: &str) {
+    let output = Command::new(program("ip")).args(words.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+}

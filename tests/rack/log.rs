@@ -1,0 +1,89 @@
+//! Everything that happened, and waiting for what is to happen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dryrack::event::{Emitter, Event, Kind, Known};
+use tokio::sync::watch;
+
+/// How long is waited for what takes a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everything that happened.
+#[derive(Clone)]
+pub(crate) struct Log(Arc<watch::Sender<Vec<Event>>>);
+
+impl Default for Log {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Vec::new())))
+    }
+}
+
+impl Log {
+    /// Returns an emitter on the clock of now.
+    pub(crate) fn emitter(&self) -> Emitter {
+        let begin = Instant::now();
+        let clock = move || dryrack::event::Instant {
+            at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let events = Arc::clone(&self.0);
+        Emitter::new(clock, move |event| events.send_modify(|events| events.push(event)))
+    }
+
+    /// Returns what happened so far.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.borrow().clone()
+    }
+
+    /// Returns what happened so far, as `dryrack trace` shows it.
+    pub(crate) fn text(&self) -> String {
+        let line = |event: &Event| {
+            let node = event.node.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("{:8.3} {node:6} {}\n", event.at as f64 / 1e9, event.kind)
+        };
+        self.events().iter().map(line).collect()
+    }
+
+    /// Waits until something happened, and returns it.
+    pub(crate) async fn until(&self, what: &str, seconds: u64, is_it: impl Fn(&Known) -> bool) -> Known {
+        let find = |events: &Vec<Event>| {
+            events.iter().find_map(|event| match &event.kind {
+                Kind::Known(known) if is_it(known) => Some(known.clone()),
+                _ => None,
+            })
+        };
+        let mut seen = self.0.subscribe();
+        let wait = seen.wait_for(|events| find(events).is_some());
+        match tokio::time::timeout(Duration::from_secs(seconds), wait).await {
+            Ok(events) => find(&events.unwrap()).unwrap(),
+            Err(_) => panic!("waited {seconds} s for {what}, saw\n{}", self.text()),
+        }
+    }
+
+    /// Tells whether something happened.
+    pub(crate) fn has(&self, is_it: impl Fn(&Known) -> bool) -> bool {
+        self.count(is_it) > 0
+    }
+
+    /// Counts how often something happened.
+    pub(crate) fn count(&self, is_it: impl Fn(&Known) -> bool) -> usize {
+        let is_it = |event: &&Event| matches!(&event.kind, Kind::Known(known) if is_it(known));
+        self.events().iter().filter(is_it).count()
+    }
+
+    /// Returns when something happened first.
+    pub(crate) fn time(&self, is_it: impl Fn(&Known) -> bool) -> Option<Duration> {
+        let is_it = |event: &&Event| matches!(&event.kind, Kind::Known(known) if is_it(known));
+        self.events().iter().find(is_it).map(|event| Duration::from_nanos(event.at))
+    }
+
+    /// Waits until something is so that no event tells.
+    pub(crate) async fn until_now(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}, saw\n{}", self.text());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

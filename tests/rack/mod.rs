@@ -1,0 +1,252 @@
+//! A rack for one test: our services and machines in a network namespace, real clients in others.
+//!
+//! The test runs in a process of its own, in namespaces of its own, with or
+//! without root: whatever it starts or makes dies with it, and nothing of it is
+//! seen outside.
+
+mod client;
+mod log;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dryrack::config::Source;
+use dryrack::host::netlink::Netlink;
+use dryrack::host::process::{Spawner, find_program};
+use dryrack::host::{facts, sockets};
+use dryrack::image::{Freshness, Library};
+use dryrack::lab::{FileRef, Lab, Surroundings, resolve};
+use dryrack::machine::Machine;
+use dryrack::name::{ImageName, Mac, NodeName};
+use dryrack::plan::{BridgePlan, Place, Plan, ServicePlan, Step, plan};
+use dryrack::serve::{Resources, serve};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use client::Client;
+pub(crate) use log::Log;
+
+/// Tells the process of a test that it is in its namespaces.
+const INSIDE: &str = "DRYRACK_TEST_INSIDE";
+
+/// How long a test may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Programs that tests run, with Debian's packages.
+const PACKAGES: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("udhcpc", "udhcpc"),
+    ("busybox", "busybox"),
+    ("dig", "dnsutils"),
+    ("curl", "curl"),
+    ("tftp", "tftp-hpa"),
+    ("atftp", "atftp"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+];
+
+/// Returns a program of the host, or fails with what is to be installed.
+pub(crate) fn program(name: &str) -> PathBuf {
+    find_program(name).unwrap_or_else(|| {
+        let package = PACKAGES.iter().find(|(program, _)| *program == name).map(|(_, package)| *package);
+        panic!("this test needs `{name}`: install the package `{}`", package.unwrap_or(name))
+    })
+}
+
+/// Runs a test in a process and namespaces of its own. To be called with a closure, by the test function itself.
+pub(crate) fn alone<F: AsyncFnOnce()>(test: F) {
+    run(&[], test);
+}
+
+/// Runs a test that boots a machine from images. They are built before, where there still is a network.
+pub(crate) fn alone_with<F: AsyncFnOnce()>(images: &[&str], test: F) {
+    let _turn = std::env::var_os(INSIDE).is_none().then(one_machine_at_a_time);
+    run(images, test);
+}
+
+fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
+    if std::env::var_os(INSIDE).is_some() {
+        let ip = Command::new(program("ip")).args(["link", "set", "lo", "up"]).status();
+        assert!(ip.unwrap().success());
+        // A test that hangs says so, and ends.
+        std::thread::spawn(|| {
+            std::thread::sleep(DEADLINE);
+            let words = format!("the test took longer than {} s\n", DEADLINE.as_secs());
+            std::io::stderr().write_all(words.as_bytes()).ok();
+            std::process::abort();
+        });
+        Runtime::new().unwrap().block_on(test());
+        return;
+    }
+    for image in images {
+        let image = ImageName::new(image).unwrap();
+        let built = library().build(&image, Freshness::Reuse, &mut |_| {});
+        built.unwrap_or_else(|error| panic!("{error}: {error:#?}"));
+    }
+    // `services::name_of_the_test::{{closure}}`: the closure's place is the only thing that knows.
+    let name = std::any::type_name::<F>().split("::").nth(1).unwrap();
+    let mut command = Command::new(program("unshare"));
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let output = command
+        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{complaints}");
+}
+
+/// Waits for its turn: one machine at a time, also among processes, or none would have its time.
+fn one_machine_at_a_time() -> nix::fcntl::Flock<File> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(path).unwrap();
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap()
+}
+
+/// The images, in the cache that other tests use too.
+fn library() -> Library {
+    let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
+    let cache = shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+    Library::new(cache, Vec::new())
+}
+
+/// A lab whose bridges and services are up. Its machines start when they are booted.
+pub(crate) struct Rack {
+    pub(crate) plan: Plan,
+    pub(crate) log: Log,
+    /// Where relative paths of the lab file start, and machines have their files.
+    pub(crate) folder: tempfile::TempDir,
+    netlink: Netlink,
+    spawner: Spawner,
+    stop: CancellationToken,
+    services: JoinSet<()>,
+}
+
+impl Rack {
+    /// Brings up a lab. `prepare` puts files into its folder before it is checked.
+    pub(crate) async fn of(text: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        let lab = lab(text, folder.path());
+        let plan = plan(&lab, &facts::gather(Place::Private)).unwrap();
+        let mut rack = Self {
+            plan,
+            log: Log::default(),
+            folder,
+            netlink: Netlink::open().unwrap(),
+            spawner: Spawner::start().unwrap(),
+            stop: CancellationToken::new(),
+            services: JoinSet::new(),
+        };
+        for step in rack.plan.steps.clone() {
+            match step {
+                Step::Bridge(bridge) => rack.netlink.bridge(&bridge).await.unwrap(),
+                Step::Serve(plan) => rack.serve(*plan),
+                _ => {}
+            }
+        }
+        rack
+    }
+
+    fn serve(&mut self, plan: ServicePlan) {
+        let resolve = Arc::new(|file: &FileRef| match file {
+            FileRef::Path(path) => Some(path.clone()),
+            FileRef::Image { image, file } => {
+                library().built(image).and_then(|built| Some(built.files.get(file)?.path.clone()))
+            }
+        });
+        let resources = Resources { resolve, ssh_public_key: "ssh-ed25519 KEY".to_owned() };
+        let sockets = sockets::bind(&plan).unwrap();
+        self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));
+    }
+
+    /// Returns the bridge of the first network.
+    pub(crate) fn bridge(&self) -> &BridgePlan {
+        let bridge = self.plan.steps.iter().find_map(|step| match step {
+            Step::Bridge(bridge) => Some(bridge),
+            _ => None,
+        });
+        bridge.expect("a lab has a network")
+    }
+
+    /// Plugs a client into the first network: a namespace with one NIC, up, without address.
+    pub(crate) fn client(&self, mac: Mac) -> Client {
+        Client::plug(&self.bridge().interface, self.bridge().mtu, mac)
+    }
+
+    /// Returns the hardware address of a node.
+    pub(crate) fn mac(&self, node: &str) -> Mac {
+        let host = self.plan.steps.iter().find_map(|step| match step {
+            Step::Serve(plan) => plan.hosts.iter().find(|host| host.node.as_str() == node),
+            _ => None,
+        });
+        host.expect("a node of the lab").mac
+    }
+
+    /// Powers a node on.
+    pub(crate) async fn boot(&self, node: &str) -> Machine {
+        program("qemu-system-x86_64");
+        let node = NodeName::new(node).unwrap();
+        let folder = self.folder.path().join("node").join(node.as_str());
+        std::fs::create_dir_all(&folder).unwrap();
+        for step in &self.plan.steps {
+            match step {
+                Step::Variables { node: of, template, path } if *of == node => {
+                    std::fs::write(self.folder.path().join(path), std::fs::read(template).unwrap()).unwrap();
+                }
+                Step::Tap(tap) if tap.node == node => self.netlink.tap(tap).await.unwrap(),
+                Step::Machine(machine) if machine.node == node => {
+                    let machine = Machine::start(machine, folder, &self.spawner, self.log.emitter()).await;
+                    let machine = machine.unwrap();
+                    machine.power_on().await.unwrap();
+                    return machine;
+                }
+                _ => {}
+            }
+        }
+        panic!("the plan has no machine for `{node}`")
+    }
+
+    /// Ends the services as a run does, and waits until they are gone.
+    pub(crate) async fn end(mut self) -> Log {
+        self.stop.cancel();
+        while let Some(ended) = self.services.join_next().await {
+            ended.unwrap();
+        }
+        self.log.clone()
+    }
+}
+
+impl Drop for Rack {
+    fn drop(&mut self) {
+        // The TFTP service has a thread, for which the runtime waits.
+        self.stop.cancel();
+    }
+}
+
+fn lab(text: &str, folder: &Path) -> Lab {
+    let names = |recipe: &dryrack::config::recipe::Recipe| recipe.files.keys().cloned().collect();
+    let images = library().recipes().map(|(name, recipe)| (name, names(&recipe.unwrap()))).collect();
+    let around = Surroundings {
+        file: folder.join("lab.toml"),
+        folder: folder.to_owned(),
+        images,
+        existing: &|path| path.exists(),
+        free_memory: None,
+    };
+    let text = format!("dryrack = 1\nname = \"services\"\naccel = \"tcg\"\n{text}");
+    let outcome = resolve(&Source::new("lab.toml", text), &[], &[], &around);
+    outcome.lab.unwrap_or_else(|| panic!("{:#?}", outcome.diagnostics))
+}
