@@ -7,16 +7,21 @@ use crate::tidy::source::stream;
 /// A file of the project by its name, with its text where it has any.
 pub(crate) type File = (String, String);
 
-/// Tells whether a source file holds this text as a literal of its own.
+/// Tells whether a source file holds a token: a literal, or a name.
 fn says(source: &str, file: &str, wanted: &str) -> bool {
     fn any(tokens: proc_macro2::TokenStream, wanted: &str) -> bool {
         tokens.into_iter().any(|tree| match tree {
             proc_macro2::TokenTree::Group(group) => any(group.stream(), wanted),
-            proc_macro2::TokenTree::Literal(literal) => literal.to_string() == wanted,
-            _ => false,
+            other => other.to_string() == wanted,
         })
     }
-    any(stream(source, file), &format!("\"{wanted}\""))
+    any(stream(source, file), wanted)
+}
+
+/// Tells whether a test file names a member of a folder, or goes through the whole folder.
+fn covers(files: &[File], test: &str, member: &str) -> bool {
+    let says = |source: &str| says(source, test, &format!("\"{member}\"")) || says(source, test, "read_dir");
+    text(files, test).is_some_and(says)
 }
 
 fn text<'a>(files: &'a [File], name: &str) -> Option<&'a str> {
@@ -40,10 +45,7 @@ pub(crate) fn forgotten(files: &[File]) -> Vec<String> {
         wrong.push("there are no labs, or no images".to_owned());
     }
     for lab in labs {
-        let tested = text(files, "tests/labs.rs").is_some_and(|source| {
-            says(source, "tests/labs.rs", lab) || says(source, "tests/labs.rs", &format!("labs/{lab}"))
-        });
-        if !tested {
+        if !covers(files, "tests/labs.rs", &format!("labs/{lab}")) {
             wrong.push(format!("labs/{lab}: tests/labs.rs does not run it"));
         }
         if text(files, &format!("tests/snapshots/plans__{lab}.snap")).is_none() {
@@ -53,7 +55,7 @@ pub(crate) fn forgotten(files: &[File]) -> Vec<String> {
         }
     }
     for image in images {
-        if !text(files, "tests/images.rs").is_some_and(|source| says(source, "tests/images.rs", image)) {
+        if !covers(files, "tests/images.rs", image) {
             wrong.push(format!("images/{image}: tests/images.rs does not build it"));
         }
     }
@@ -125,6 +127,10 @@ mod tests {
         assert_eq!(
             check(|files| files[2].1 = "// \"labs/etcd\""),
             ["labs/etcd: tests/labs.rs does not run it"]
+        );
+        assert_eq!(
+            check(|files| files[2].1 = "#[test] fn all() { for lab in read_dir(\"labs\") {} }"),
+            [""; 0]
         );
         assert_eq!(
             check(|files| files.push(("images/etcd/recipe.toml", ""))),
