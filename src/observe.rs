@@ -202,6 +202,11 @@ impl Snapshot {
         }
         let node = event.node.as_ref()?;
         let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
+        if matches!(known, Known::PoweredOff { why } if why == "down") {
+            // Of a lab that is gone one asks how far its nodes had come, and what was last seen of them.
+            view.see(event.at, known);
+            return None;
+        }
         if let Some(what) = event.kind.sighting() {
             view.last = Some(Sighting { at: event.at, what });
         }

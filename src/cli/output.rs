@@ -1,10 +1,19 @@
 //! The only place that prints: data to standard output, everything else to standard error.
+//!
+//! Colour and weight are only for terminals ([`anstream`] sees to that), and never carry a meaning alone.
 
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
 
 use crate::diag::{self, Diagnostic, Sources};
-use crate::report::exit;
+use crate::report::{self, Report, exit};
+
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
+const BOLD: Style = Style::new().bold();
 
 /// Why a verb ends early: what is said, and the exit code.
 #[derive(Debug)]
@@ -48,16 +57,20 @@ pub(super) fn stop(stop: &Stop) {
 
 /// Says what is wrong and what would help.
 pub(super) fn error(what: &str, hint: Option<&str>) {
-    let (red, bold, plain) = ("\x1b[1;31m", "\x1b[1m", "\x1b[0m");
-    anstream::eprintln!("{red}error{plain}{bold}:{plain} {what}");
+    say(&format!("{BAD}error{BAD:#}{BOLD}:{BOLD:#} {what}\n"));
     if let Some(hint) = hint {
-        anstream::eprintln!("\n{bold}hint:{plain} {hint}");
+        say(&format!("\n{BOLD}hint:{BOLD:#} {hint}\n"));
     }
 }
 
 /// Says something that is worth knowing, outside any progress display.
 pub(super) fn note(text: &str) {
-    anstream::eprintln!("{text}");
+    say(&format!("{text}\n"));
+}
+
+fn say(text: &str) {
+    // Whoever closed the pipe has seen enough, and that is no reason to end a lab.
+    anstream::stderr().lock().write_all(text.as_bytes()).ok();
 }
 
 /// Writes data.
@@ -65,6 +78,38 @@ pub(super) fn data(text: &str) {
     let mut out = anstream::stdout().lock();
     // Whoever closed the pipe has seen enough.
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+}
+
+/// Writes how a run turned out.
+pub(super) fn report(report: &Report) {
+    data(&painted(&report::text(report)));
+}
+
+/// Marks the words of a text that tell good from bad, where they begin a line.
+pub(super) fn painted(text: &str) -> String {
+    let words = [
+        ("  met ", GOOD),
+        ("  missed ", BAD),
+        ("  not reached ", DOUBTFUL),
+        ("  pending ", DOUBTFUL),
+        ("error:", BAD),
+        ("hint:", BOLD),
+        ("left behind:", BAD),
+        ("ok ", GOOD),
+        ("warn ", DOUBTFUL),
+        ("fail ", BAD),
+    ];
+    let mut painted = String::new();
+    for line in text.split_inclusive('\n') {
+        match words.iter().find(|(word, _)| line.starts_with(word)) {
+            Some((word, style)) => {
+                let rest = &line[word.len()..];
+                painted.extend([&format!("{style}{word}{style:#}"), rest]);
+            }
+            None => painted.push_str(line),
+        }
+    }
+    painted
 }
 
 /// Writes bytes as they are.
@@ -77,7 +122,7 @@ pub(super) fn bytes(bytes: &[u8]) {
 /// Writes a value as JSON.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Stop> {
     let text = serde_json::to_string_pretty(value).map_err(no_json)?;
-    data(&format!("{text}\n"));
+    bytes(format!("{text}\n").as_bytes());
     Ok(())
 }
 
@@ -92,7 +137,7 @@ fn no_json(error: serde_json::Error) -> Stop {
 
 /// Draws what is wrong in a lab.
 pub(super) fn diagnostics(diagnostics: &[Diagnostic], sources: &Sources) {
-    anstream::eprint!("{}", diag::render(diagnostics, sources, std::io::stderr().is_terminal()));
+    say(&diag::render(diagnostics, sources, true));
 }
 
 /// Shows clap's own words (help, version, what is wrong with the command line) and returns the exit code.
@@ -108,4 +153,17 @@ pub(super) fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // A second call finds the first one's, which does.
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paint_changes_no_word() {
+        let text = "  met   x\nerror: a\n\nhint: met\n  missed\nplain";
+        let painted = painted(text);
+        assert_eq!(anstream::adapter::strip_str(&painted).to_string(), text);
+        assert!(painted.starts_with("\u{1b}[32m  met \u{1b}[0m"), "{painted:?}");
+    }
 }

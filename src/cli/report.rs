@@ -32,8 +32,12 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         (reports, true, _) => output::json(&reports)?,
         (reports, _, true) => output::data(&report::junit(reports)),
         (reports, _, _) => {
-            let texts: Vec<String> = reports.iter().map(report::text).collect();
-            output::data(&texts.join("\n"));
+            for (index, report) in reports.iter().enumerate() {
+                if index > 0 {
+                    output::data("\n");
+                }
+                output::report(report);
+            }
         }
     }
     Ok(exit::MET)

@@ -1,16 +1,15 @@
 //! `dryrack status`: how the labs stand that are up.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::lab::find;
 use super::output::{self, Stop};
-use super::progress::line;
+use super::table::Table;
 use super::up::block_on;
 use crate::event::Ago;
-use crate::expect::Outcome;
-use crate::report::exit;
-use crate::run::client::{Client, Status};
+use crate::observe::{LabState, NodeView, Power, Sighting};
+use crate::report::{self, exit};
+use crate::run::client::{Client, Published, Status};
 use crate::run::{Locations, registered};
 
 /// Show how a lab stands
@@ -44,39 +43,54 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     if statuses.is_empty() {
         output::note("no lab is up");
     }
-    for status in &statuses {
-        output::data(&text(status));
+    for (index, status) in statuses.iter().enumerate() {
+        let between = if index > 0 { "\n" } else { "" };
+        output::data(&format!("{between}{}", output::painted(&text(status))));
     }
     Ok(exit::MET)
 }
 
 fn text(status: &Status) -> String {
-    let mut text = String::new();
-    let now = status.snapshot.now;
-    let state = serde_json::to_value(status.snapshot.lab).ok();
-    let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or_default().replace('-', " ");
-    // Writing to a string cannot fail.
-    writeln!(text, "{} is {state}, for {}, under {}", status.lab, Ago(now), status.accel.as_str()).ok();
-    writeln!(text, "  {}", status.file.display()).ok();
-    let widest = status.snapshot.nodes.keys().map(|node| node.as_str().len()).max().unwrap_or(0);
-    for (node, view) in &status.snapshot.nodes {
-        let addresses = status.addresses.get(node).into_iter().flatten();
+    let Status { lab, file, place: _, accel, addresses, published, snapshot, verdicts } = status;
+    let now = snapshot.now;
+    let state = match snapshot.lab {
+        LabState::Starting => "is being brought up",
+        LabState::Up => "is up",
+        LabState::TearingDown => "is being taken down",
+        LabState::Ended => "has ended",
+    };
+    let mut table = Table::new(["  node", "stage", "address", "last seen"]);
+    for (node, view) in &snapshot.nodes {
+        let addresses = addresses.get(node).into_iter().flatten();
         let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
-        writeln!(text, "  {node:widest$}  {:15}  {}", addresses.join(" "), line(view, now)).ok();
-    }
-    for port in &status.published {
-        writeln!(text, "  {} leads to {} ({})", port.listen, port.node, port.to).ok();
-    }
-    for verdict in &status.verdicts {
-        let node = verdict.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
-        let why = match &verdict.outcome {
-            Outcome::Pending { .. } | Outcome::Missed { .. } | Outcome::NotReached { .. } => {
-                format!(": {}", verdict.outcome.explain(now))
-            }
-            Outcome::Met { .. } => String::new(),
+        let stage = match view.power {
+            Power::Off | Power::On => view.stage.to_string(),
+            Power::Stopped => "stopped".to_owned(),
+            Power::Died => "died".to_owned(),
         };
-        writeln!(text, "  {:11}  {}{node}: {}{why}", verdict.outcome.word(), verdict.expect, verdict.what)
-            .ok();
+        table.row([format!("  {node}"), stage, addresses.join(" "), last_seen(view, now)]);
     }
-    text
+    let mut parts = vec![
+        format!("{lab} {state}, for {}, under {}: {}\n", Ago(now), accel.as_str(), file.display()),
+        table.to_string(),
+    ];
+    if !published.is_empty() {
+        let ports = published.iter().map(|port| {
+            let Published { listen, node, to } = port;
+            format!("  {listen} leads to {node} ({to})\n")
+        });
+        parts.push(ports.collect());
+    }
+    if !verdicts.is_empty() {
+        parts.push(report::verdicts(verdicts, now));
+    }
+    parts.join("\n")
+}
+
+fn last_seen(view: &NodeView, now: u64) -> String {
+    match (&view.fetching, &view.last) {
+        (Some(fetch), _) => format!("fetching {fetch}"),
+        (None, Some(Sighting { at, what })) => format!("{what}, {} ago", Ago(now.saturating_sub(*at))),
+        (None, None) => String::new(),
+    }
 }

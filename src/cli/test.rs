@@ -211,7 +211,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
 
 fn show(tried: &Tried) {
     match &tried.report {
-        Some(report) => output::data(&report::text(report)),
+        Some(report) => output::report(report),
         None => output::note(&format!("{}: exit code {}", tried.name, tried.code)),
     }
 }

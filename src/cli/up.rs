@@ -5,7 +5,7 @@ use super::lab::{LabArgs, Sound, sound};
 use super::output::{self, Stop};
 use super::prepare::{self, Loudness};
 use super::progress::RunProgress;
-use crate::report::{self, exit};
+use crate::report::exit;
 use crate::run::{ClaimError, Launched, Locations, Until, claim, launch, mend};
 
 /// Bring a lab up, and take it down again with Ctrl-C
@@ -36,7 +36,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         Attended::Ended(ended) => ended,
     };
     match (&ended.report, ended.silence(&run_dir)) {
-        (Some(report), _) => output::data(&report::text(report)),
+        (Some(report), _) => output::report(report),
         (None, Some(fault)) => output::error(&fault.what, fault.hint.as_deref()),
         (None, None) => {}
     }

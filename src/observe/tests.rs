@@ -85,6 +85,18 @@ fn the_present_says_what_was_last_seen() {
 }
 
 #[test]
+fn a_lab_that_is_taken_down_leaves_its_nodes_where_they_were() {
+    use examples::*;
+    let mut snapshot = Snapshot::new([]);
+    let down = Known::PoweredOff { why: "down".to_owned() };
+    for (at, kind) in [(0, Known::PoweredOn {}), (2000, lease("ipxe", "ack")), (9000, down)] {
+        snapshot.apply(&event(at, Some("a"), kind));
+    }
+    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last saw it leased 10.0.0.10 (ipxe), 7s ago");
+    assert_eq!(snapshot.nodes.values().next().unwrap().power, Power::Off);
+}
+
+#[test]
 fn a_download_shows_until_it_is_over() {
     use examples::*;
     let mut snapshot = Snapshot::new([]);

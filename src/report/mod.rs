@@ -11,7 +11,7 @@ mod text;
 mod trace;
 
 pub use junit::junit;
-pub use text::text;
+pub use text::{text, verdicts};
 pub use trace::trace;
 
 use std::collections::BTreeMap;

@@ -14,11 +14,10 @@ const WIDTH: usize = 96;
 pub fn text(report: &Report) -> String {
     let faults = report.faults.iter().map(fault);
     let leaks = report.leaks.iter().map(|leak| paragraph("left behind: ", "  ", leak));
-    let parts = [nodes(report), verdicts(report)].into_iter().chain(faults).chain(leaks);
+    let parts =
+        [nodes(report), verdicts(&report.verdicts, report.ended)].into_iter().chain(faults).chain(leaks);
     let parts: Vec<String> = parts.chain([summary(report)]).filter(|part| !part.is_empty()).collect();
-    // A guest or a program that failed may have said anything; it must not steer a terminal.
-    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    parts.join("\n").chars().map(plain).collect()
+    tame(&parts.join("\n"))
 }
 
 /// Returns the outcome of a run in one line.
@@ -41,12 +40,13 @@ fn summary(report: &Report) -> String {
     paragraph(&format!("{lab}: "), "  ", &line)
 }
 
-fn verdicts(report: &Report) -> String {
+/// Returns verdicts as a report shows them, with what keeps those open that are not decided `now`.
+pub fn verdicts(verdicts: &[Verdict], now: u64) -> String {
     let mut lines = String::new();
-    for verdict in &report.verdicts {
+    for verdict in verdicts {
         let Verdict { expect, node, what, since: _, outcome } = verdict;
         let of = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-        let at = outcome.at().unwrap_or(report.ended);
+        let at = outcome.at().unwrap_or(now);
         let when = outcome.at().map(|at| Ago(at).to_string()).unwrap_or_default();
         let head = format!("  {:<11} {when:>7}  ", outcome.word());
         let indent = " ".repeat(head.len());
@@ -60,7 +60,12 @@ fn verdicts(report: &Report) -> String {
             lines += &paragraph(&indent, &indent, &why);
         }
     }
-    lines
+    tame(&lines)
+}
+
+/// A guest or a program that failed may have said anything; it must not steer a terminal.
+fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn nodes(report: &Report) -> String {
