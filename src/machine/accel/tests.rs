@@ -212,6 +212,9 @@ fn the_machines_of_the_test_are_planned_as_a_labs_are() {
         trial::parts(&facts(), Some(Path::new("/boot/vmlinuz"))),
         [Part::Bios, Part::Kernel, Part::Linux]
     );
+    for part in [Part::Bios, Part::Kernel, Part::Linux] {
+        assert_eq!(trial::machine_plan(part, &facts(), Accel::Kvm).map(|machine| machine.nics.len()), Ok(1));
+    }
 }
 
 #[test]

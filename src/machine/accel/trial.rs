@@ -87,7 +87,7 @@ pub(super) async fn run(
 }
 
 /// Plans the machine of a part as every machine is planned, and plugs its NICs into a socket.
-fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, String> {
+pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, String> {
     let mut lab = the_lab()?;
     let node = match part {
         Part::Bios => "bios",
@@ -95,6 +95,10 @@ fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<MachinePl
         Part::Kernel | Part::Linux => "kernel",
     };
     lab.nodes.retain(|name, _| name.as_str() == node);
+    if matches!(part, Part::Kernel | Part::Linux) {
+        // No lab may ask for a BIOS without a ROM to boot from; this one is handed its kernel.
+        lab.nodes.values_mut().flat_map(|node| &mut node.nics).for_each(|nic| nic.rom = false);
+    }
     // What is free for a lab matters to a lab; these machines live for seconds and touch little of theirs.
     let facts = HostFacts { accel, free_memory: Bytes(u64::MAX), ..facts.clone() };
     let planned = plan::plan(&lab, &facts).map_err(|refusal| refusal.why)?;
