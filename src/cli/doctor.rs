@@ -1,7 +1,5 @@
 //! `dryrack doctor`: what this host has and lacks, and how to get it.
 
-use serde_json::json;
-
 use super::output::{self, Stop};
 use crate::host::doctor::{self, Check, State};
 use crate::host::facts;
@@ -31,14 +29,9 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let verdict = accel::answer(&facts, &locations.cache, freshness);
     facts.accel = verdict.accel;
     let checks = doctor::examine(&facts, verdict.accel, &verdict.why);
-    if args.json {
-        let list = checks.iter().map(|check| {
-            let Check { name, state, detail, remedy } = check;
-            json!({ "name": name, "state": word(*state), "detail": detail, "remedy": remedy })
-        });
-        output::json(&list.collect::<Vec<_>>())?;
-    } else {
-        output::data(&text(&checks));
+    match args.json {
+        true => output::json(&checks)?,
+        false => output::data(&output::painted(&text(&checks))),
     }
     let fit = checks.iter().all(|check| check.state != State::Fail);
     Ok(if fit { exit::MET } else { exit::UNFIT })
@@ -54,13 +47,11 @@ fn word(state: State) -> &'static str {
 
 fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
-    for Check { name, state, detail, remedy } in checks {
-        let indent = format!("\n{:1$}", "", width + 8);
-        text += &format!("{:4}  {name:width$}  {}\n", word(*state), detail.replace('\n', &indent));
-        if let Some(remedy) = remedy {
-            text += &format!("{:1$}{2}\n", "", width + 8, remedy.replace('\n', &indent));
-        }
-    }
-    text
+    let indent = format!("\n{:1$}", "", width + 8);
+    let lines = checks.iter().map(|Check { name, state, detail, remedy }| {
+        let remedy = remedy.as_ref().map(|remedy| format!("\n{remedy}")).unwrap_or_default();
+        let words = format!("{detail}{remedy}").replace('\n', &indent);
+        format!("{:4}  {name:width$}  {words}\n", word(*state))
+    });
+    lines.collect()
 }

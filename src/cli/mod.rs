@@ -6,6 +6,7 @@ mod attend;
 mod check;
 mod completions;
 mod console;
+mod doctor;
 mod down;
 mod exec;
 mod explain;
@@ -98,6 +99,7 @@ enum Verb {
     Trace(trace::Args),
     Report(report::Args),
     Runs(runs::Args),
+    Doctor(doctor::Args),
     Image(image::Args),
     Schema(schema::Args),
     Explain(explain::Args),
@@ -152,6 +154,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Trace(args) => trace::run(&args, locations),
         Verb::Report(args) => report::run(&args, locations),
         Verb::Runs(args) => runs::run(&args, locations),
+        Verb::Doctor(args) => doctor::run(&args, locations),
         Verb::Image(args) => image::run(&args, locations),
         Verb::Schema(args) => schema::run(&args),
         Verb::Explain(args) => explain::run(&args),
