@@ -303,6 +303,7 @@ impl Follower {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "what failed is the answer, and axum wants it whole")]
 fn machine(desk: &Desk, node: &str) -> Result<Machine, Response> {
     let machine = NodeName::new(node).ok().and_then(|node| desk.rack.machine(&node));
     machine.ok_or_else(|| {

@@ -58,6 +58,7 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnOn
 /// Runs a lab from its request to its report, and returns its exit code.
 ///
 /// To be called in a process that has entered its place and has one thread.
+#[expect(clippy::disallowed_methods, reason = "when the run began")]
 pub fn supervise(inherited: Inherited) -> u8 {
     let run_dir = inherited.run_dir.clone();
     let started = Timestamp::now();
@@ -204,6 +205,7 @@ async fn run(
 }
 
 /// Makes the clock of a run: nanoseconds since its start, and the wall clock of the same instant.
+#[expect(clippy::disallowed_methods, reason = "this makes the one clock of a run")]
 fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync + 'static) -> Emitter {
     let zero = Clock::now();
     let clock = move || {
