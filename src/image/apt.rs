@@ -69,7 +69,12 @@ impl Apt {
             return Ok(());
         }
         progress(Progress::Step("fetching the package lists".to_owned()));
-        let updated = output("fetch the package lists", self.apt("apt-get").args(["-q", "update"]));
+        // By itself apt calls it a success when it has reached no source at all.
+        let mut update = self.apt("apt-get");
+        let updated = output(
+            "fetch the package lists",
+            update.args(["-q", "-o", "APT::Update::Error-Mode=any", "update"]),
+        );
         // One dead source among several, or a hook of the host that needs root, must not stop
         // what the other sources have; a package that is missing then says so.
         let any = fs::read_dir(self.root.join("lists")).doing("read", &self.root)?.filter_map(Result::ok);

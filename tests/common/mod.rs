@@ -3,6 +3,7 @@
 //! The eyes are `ip`, `nft` and `/proc`, never the program's own bookkeeping.
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
+use std::borrow::BorrowMut;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -43,7 +44,18 @@ impl Home {
         let made = run(Command::new("ip").args(["netns", "add", &name]));
         assert!(made.status.success(), "this test needs root and `ip netns`: {made:?}");
         home.netns = Some(Netns { name });
-        assert!(home.host("ip", &["link", "set", "lo", "up"]).status.success());
+        // A way out that leads nowhere: pasta wants a default route.
+        for line in [
+            "link set lo up",
+            "link add up0 type veth peer name up1",
+            "address add 198.51.100.2/24 dev up0",
+            "link set up1 up",
+            "link set up0 up",
+            "route add default via 198.51.100.1",
+        ] {
+            let done = home.host("ip", &line.split(' ').collect::<Vec<_>>());
+            assert!(done.status.success(), "ip {line}: {}", stderr(&done));
+        }
         home
     }
 
@@ -128,7 +140,7 @@ impl Home {
             self.processes().into_iter().map(|(pid, name)| format!("process {pid} {name}")).collect();
         if self.netns.is_some() {
             let links = stdout(&self.host("ip", &["-o", "link"]));
-            let foreign = |line: &&str| !line.contains(": lo: ");
+            let foreign = |line: &&str| ![": lo: ", ": up0@", ": up1@"].iter().any(|own| line.contains(own));
             traces.extend(links.lines().filter(foreign).map(|line| format!("link {line}")));
             let tables = stdout(&self.host("nft", &["list", "tables"]));
             traces.extend(tables.lines().map(str::to_owned));
@@ -188,7 +200,8 @@ pub fn labs() -> PathBuf {
 }
 
 /// Runs a program to its end.
-pub fn run(command: &mut Command) -> Output {
+pub fn run(mut command: impl BorrowMut<Command>) -> Output {
+    let command = command.borrow_mut();
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 

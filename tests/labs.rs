@@ -1,0 +1,325 @@
+//! The project's own labs, and what a run owes its user when things go wrong, with the real program and real machines.
+#![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Home, build, labs, run, stderr, stdout, wait, wait_for};
+use nix::sys::signal::Signal;
+
+/// After which nothing may be left of a lab.
+const GRACE: Duration = Duration::from_secs(2);
+/// After which a machine under emulation on a busy host has long booted.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// One small machine that netboots, and what else the test wants.
+fn small(name: &str, rest: &str) -> String {
+    format!(
+        r#"
+        dryrack = 1
+        name = "{name}"
+        network.lan.address = "10.67.0.1/24"
+
+        [profile.tiny]
+        kernel = "image:tiny/kernel"
+        initrd = "image:tiny/initrd"
+        args = ["console=ttyS0"]
+
+        [node.one]
+        memory = "128MiB"
+        profile = "tiny"
+
+        [expect.up]
+        within = "3m"
+        that = {{ stage = "os" }}
+        {rest}
+        "#
+    )
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn every_lab_of_the_gallery_passes() {
+    build(&["tiny", "etcd", "debian"]);
+    let home = Home::new();
+    let mut gallery: Vec<_> =
+        fs::read_dir(labs()).expect("labs").flatten().map(|entry| entry.path()).collect();
+    gallery.retain(|path| path.join("lab.toml").is_file());
+    gallery.sort();
+    let mut command = home.dryrack(["test", "--junit"]);
+    let junit = home.path().join("out.xml");
+    let artifacts = home.path().join("artifacts");
+    let tried = run(command.arg(&junit).arg("--artifacts").arg(&artifacts).args(&gallery));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, "after the gallery");
+
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/junit.xsd");
+    let valid = run(std::process::Command::new("xmllint").args(["--noout", "--schema", schema]).arg(&junit));
+    assert!(valid.status.success(), "{}", stderr(&valid));
+    let xml = fs::read_to_string(&junit).expect("JUnit");
+    for lab in &gallery {
+        let name = lab.file_name().expect("a name").to_string_lossy();
+        assert!(xml.contains(&format!("<testsuite name=\"{name}\"")), "{name} is missing in {xml}");
+    }
+    let kept: Vec<_> =
+        fs::read_dir(&artifacts).expect("artifacts").flatten().map(|entry| entry.path()).collect();
+    assert_eq!(kept.len(), gallery.len());
+    for run_dir in kept {
+        assert!(run_dir.join("events.jsonl").is_file() && run_dir.join("report.json").is_file());
+        assert!(!run_dir.join("ssh").exists(), "keys are nobody's business");
+    }
+}
+
+#[test]
+fn a_misspelt_peer_is_a_missed_expectation() {
+    build(&["etcd"]);
+    let home = Home::new();
+    let text = fs::read_to_string(labs().join("etcd/lab.toml")).expect("the lab");
+    let wrong = text.replace("member-3.etcd.lab:2380\"", "member-33.etcd.lab:2380\"");
+    assert_ne!(wrong, text, "the lab was changed, this test with it");
+    let lab = home.lab("etcd", &wrong);
+    let sets = ["--set", "expect.cluster.within=25s"];
+    let tried = run(home.dryrack(["test", path(&lab)]).args(sets));
+    let said = stdout(&tried);
+    assert_eq!(tried.status.code(), Some(1), "{said}\n{}", stderr(&tried));
+    let missed =
+        said.lines().skip_while(|line| !line.contains("missed")).take(3).collect::<Vec<_>>().join("\n");
+    assert!(missed.contains("cluster: etcd with 3 healthy members"), "{said}");
+    assert!(missed.contains("last probe saw") && missed.contains("ago"), "{said}");
+    home.assert_clean(GRACE, "after the cluster");
+}
+
+#[test]
+fn a_normal_user_gets_the_same() {
+    let home = Home::new();
+    let program = home.path().join("dryrack");
+    fs::copy(common::DRYRACK, &program).expect("a copy");
+    let lab = home.lab("user", &small("user", ""));
+    let mut command = run_as_nobody(&home, &program);
+    let tried = run(command.args(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, "after a normal user's lab");
+}
+
+/// Prepares to run the program as a user without any rights, with images that it builds by itself.
+fn run_as_nobody(home: &Home, program: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    let own = home.path().join("nobody");
+    fs::create_dir(&own).expect("a folder");
+    if nix::unistd::geteuid().is_root() {
+        let nobody = 65_534;
+        std::os::unix::fs::chown(&own, Some(nobody), Some(nobody)).expect("root may");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(home.path(), open).expect("our folder");
+        command.uid(nobody).gid(nobody);
+    }
+    command.env("HOME", &own).env("DRYRACK_STATE", home.path()).env("DRYRACK_CACHE", own.join("c"));
+    command.env("DRYRACK_RUNTIME", own.join("r")).current_dir("/");
+    // Runs lie in their own folder, the mark by which the test knows its processes stays the home's.
+    fs::create_dir(home.path().join("runs")).expect("a folder");
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(home.path().join("runs"), Some(65_534), Some(65_534)).expect("root may");
+    }
+    command
+}
+
+#[test]
+fn signals_tear_down_in_order() {
+    build(&["tiny"]);
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let home = Home::new();
+        let lab = home.lab("signal", &small("signal", ""));
+        let mut up = home.start(["up", path(&lab)]);
+        wait_for("the lab to be up", BOOT, || home.said().contains("lab is up").then_some(()));
+        common::signal(i32::try_from(up.id()).expect("a process id"), signal);
+        let status = wait(&mut up, Duration::from_secs(10)).expect("it ends");
+        assert_eq!(status.code(), Some(130), "{signal}: {}", home.said());
+        home.assert_clean(GRACE, signal.as_str());
+        let events = fs::read_to_string(home.run_dir().join("events.jsonl")).expect("events");
+        assert!(events.contains(r#""kind":"tear-down-started""#), "{signal}: {events}");
+        assert!(
+            events.trim_end().ends_with(r#""kind":"run-ended","fields":{"exit":130}}"#),
+            "{signal}: {events}"
+        );
+    }
+}
+
+#[test]
+fn two_labs_with_one_subnet_run_at_once() {
+    build(&["tiny"]);
+    let home = Home::new();
+    let page = r#"
+        [expect.page]
+        after = "up"
+        within = "1m"
+        that = { http = { port = 80, path = "/", body = "node=one" } }
+    "#;
+    let (one, two) = (home.lab("one", &small("one", page)), home.lab("two", &small("two", page)));
+    let up = run(home.dryrack(["up", "--detach", path(&one)]));
+    assert!(up.status.success(), "{}", stderr(&up));
+    let tried = run(home.dryrack(["test", path(&two)]));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    let status = stdout(&run(home.dryrack(["status", path(&one)])));
+    assert!(status.contains("one is up"), "{status}");
+
+    // Up is up: a second command says so and how to reach it.
+    let again = run(home.dryrack(["up", path(&one)]));
+    assert_eq!(again.status.code(), Some(2));
+    assert!(stderr(&again).contains("is up already") && stderr(&again).contains("dryrack status"));
+
+    let down = run(home.dryrack(["down", path(&one)]));
+    assert!(down.status.success(), "{}", stderr(&down));
+    home.assert_clean(GRACE, "after both");
+}
+
+#[test]
+fn several_labs_are_tried_at_once() {
+    build(&["tiny"]);
+    let home = Home::new();
+    let (one, two) = (home.lab("one", &small("one", "")), home.lab("two", &small("two", "")));
+    let missed = "\n[expect.never-comes]\nwithin = \"1s\"\nthat = { console = \"no such line\" }\n";
+    let three = home.lab("three", &small("three", missed));
+    let tried = run(home.dryrack(["test", "--jobs", "2", "--json", path(&one), path(&two), path(&three)]));
+    assert_eq!(tried.status.code(), Some(1), "{}", stderr(&tried));
+    let reports: serde_json::Value = serde_json::from_str(&stdout(&tried)).expect("JSON");
+    let codes: Vec<_> =
+        reports.as_array().expect("a list").iter().map(|report| report["exit"].clone()).collect();
+    assert_eq!(codes.len(), 3, "{reports}");
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 2, "{codes:?}");
+    home.assert_clean(GRACE, "after all three");
+}
+
+#[test]
+fn a_lab_that_failed_is_kept_on_request() {
+    build(&["tiny"]);
+    let home = Home::new();
+    let missed = "\n[expect.never-comes]\nwithin = \"1s\"\nthat = { console = \"no such line\" }\n";
+    let lab = home.lab("kept", &small("kept", missed));
+    let tried = run(home.dryrack(["test", "--keep", "on-failure", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(1), "{}", stderr(&tried));
+    assert!(stderr(&tried).contains("dryrack down"), "{}", stderr(&tried));
+    let status = stdout(&run(home.dryrack(["status", "--json"])));
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status[0]["lab"], "kept");
+    assert!(run(home.dryrack(["down"])).status.success());
+    home.assert_clean(GRACE, "after `down`");
+}
+
+#[test]
+fn a_machine_that_crashes_says_its_last_words() {
+    build(&["tiny"]);
+    let home = Home::new();
+    let lab = home.lab("crash", &small("crash", ""));
+    let mut tried = home.start(["test", path(&lab)]);
+    wait_for("the machine to run", BOOT, || home.said().contains("reached dhcp").then_some(()));
+    let qemu = home.process("qemu-system-x86").expect("a machine");
+    common::signal(qemu, Signal::SIGSEGV);
+    // What can no longer be met is not waited for.
+    let status = wait(&mut tried, Duration::from_secs(15)).expect("it ends at once");
+    let said = home.said();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("died: killed by signal 11"), "{said}");
+    assert!(said.contains("missed") && said.contains("up on one"), "{said}");
+    home.assert_clean(GRACE, "after the crash");
+}
+
+/// Runs `dryrack test` where a shell script has taken something away from the host, and expects exit code 3.
+fn check_unfit(home: &Home, lab: &Path, take_away: &str, words: &[&str]) {
+    let script = format!("{take_away}\nexec \"$0\" test \"$1\"");
+    let mut command = home.command("unshare");
+    let tried = run(command.args(["--mount", "sh", "-ec", &script, common::DRYRACK, path(lab)]));
+    let said = format!("{}{}", stdout(&tried), stderr(&tried));
+    assert_eq!(tried.status.code(), Some(3), "{take_away}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{take_away}: `{word}` is missing in: {said}");
+    }
+    home.assert_clean(GRACE, take_away);
+}
+
+#[test]
+fn what_a_host_lacks_is_named_with_its_remedy() {
+    build(&["tiny"]);
+    let home = Home::with_host();
+    let bios = home.lab("bios", &small("bios", ""));
+    let uefi = home.lab("uefi", &small("uefi", "\n[node.two]\nfirmware = \"uefi\"\nprofile = \"tiny\"\n"));
+    let hide = "for file in /usr/bin/qemu-system-x86_64 /usr/local/bin/qemu-system-x86_64; do \
+                if test -e $file; then mount --bind /dev/null $file; fi; done";
+    check_unfit(&home, &bios, hide, &["qemu-system-x86_64", "hint:", "qemu-system-x86"]);
+    let hide = "for folder in /usr/share/qemu/firmware /etc/qemu/firmware; do \
+                if test -d $folder; then mount -t tmpfs none $folder; fi; done";
+    check_unfit(&home, &uefi, hide, &["UEFI firmware", "hint:", "ovmf"]);
+    check_unfit(&home, &bios, "mount -t tmpfs none /dev/net", &["cannot make TAP", "hint:", "modprobe tun"]);
+}
+
+#[test]
+fn a_full_disk_is_named_with_its_remedy() {
+    build(&["debian"]);
+    let home = Home::with_host();
+    let lab = r#"
+        dryrack = 1
+        name = "full"
+        network.lan.address = "10.67.0.1/24"
+        [node.one]
+        memory = "512MiB"
+        disk.root = { size = "4GiB", source = "image:debian/disk" }
+        [expect.up]
+        within = "5m"
+        that = { console = "no such line" }
+    "#;
+    let lab = home.lab("full", lab);
+    // Room for the run, not for what Debian writes on its first boot.
+    let full = format!("mount -t tmpfs -o size=3m none {}", home.path().display());
+    let lab_elsewhere = format!(
+        "cp {0} /tmp/dr-full-$$.toml; {full}; cp /tmp/dr-full-$$.toml {0}; rm /tmp/dr-full-$$.toml",
+        path(&lab)
+    );
+    check_unfit(&home, &lab, &lab_elsewhere, &["disk is full", "hint: make room"]);
+}
+
+#[test]
+fn a_port_in_use_on_the_host_is_named_with_its_holder() {
+    build(&["tiny"]);
+    let home = Home::with_host();
+    let lab = home.lab("port", &format!("place = \"host\"\n{}", small("port", "")));
+    let script = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('0.0.0.0', 69))\nsys.stdin.read()";
+    let mut holder = home
+        .command("python3")
+        .args(["-c", script])
+        .stdin(std::process::Stdio::piped())
+        .env_remove("DRYRACK_STATE")
+        .spawn()
+        .expect("python3");
+    wait_for("the port to be taken", Duration::from_secs(10), || {
+        stdout(&home.host("ss", &["-lun"])).contains(":69 ").then_some(())
+    });
+    let tried = run(home.dryrack(["test", path(&lab)]));
+    let said = format!("{}{}", stdout(&tried), stderr(&tried));
+    holder.kill().expect("a child");
+    holder.wait().expect("a child");
+    assert_eq!(tried.status.code(), Some(3), "{said}");
+    assert!(said.contains("UDP port 69") && said.contains("python3"), "{said}");
+    home.assert_clean(GRACE, "after the refusal");
+}
+
+#[test]
+fn a_run_can_be_replayed_from_its_events_alone() {
+    build(&["tiny"]);
+    let home = Home::new();
+    let lab = home.lab("replay", &small("replay", ""));
+    let tried = run(home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    let elsewhere = home.path().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("a folder");
+    fs::copy(home.run_dir().join("events.jsonl"), elsewhere.join("events.jsonl")).expect("events");
+    let trace = stdout(&run(home.dryrack(["trace", path(&elsewhere)])));
+    for word in ["powered on", "leased 10.67.0.10", "▶ kernel", "lab is up", "Linux version", "▶ os"] {
+        assert!(trace.contains(word), "`{word}` is missing in {trace}");
+    }
+}
