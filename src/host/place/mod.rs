@@ -33,6 +33,7 @@ pub use inner::{Inherited, inner_enter, supervisor_enter};
 pub use join::{join_main, run_inside};
 pub use names::name_files;
 pub use outer::outer_main;
+pub(super) use start::{OURSELVES, map_ids};
 pub use start::{PlaceRequest, spawn_hidden, start_host, start_private};
 
 use std::io;
@@ -97,14 +98,6 @@ impl From<Told> for PlaceError {
         let source = (!told.because.is_empty()).then(|| io::Error::other(told.because));
         Self { what: told.what, hint: told.hint, source }
     }
-}
-
-/// This program, for the doctor, which tries places the way they are made.
-pub(super) const OURSELVES: &str = start::OURSELVES;
-
-/// Writes the id maps of a child's new user namespace as a place does.
-pub(super) fn map_ids(child: nix::unistd::Pid) -> Result<(), PlaceError> {
-    start::map_ids(child)
 }
 
 /// Takes over a descriptor that this process was started with, as a hidden role is.

@@ -24,7 +24,7 @@ use crate::plan::WayOut;
 /// How long a place may take to stand; making one takes some 50 ms.
 const DEADLINE_MS: u16 = 20_000;
 /// This program, whatever happened to its file since it was started.
-pub(super) const OURSELVES: &str = "/proc/self/exe";
+pub(in crate::host) const OURSELVES: &str = "/proc/self/exe";
 
 /// What a place is to be.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ pub(super) fn null() -> Result<OwnedFd, PlaceError> {
 /// Writes the id maps of a child's new user namespace.
 ///
 /// Root hands on every id that it has; anybody else becomes 0 there and is the only user.
-pub(super) fn map_ids(child: Pid) -> Result<(), PlaceError> {
+pub(in crate::host) fn map_ids(child: Pid) -> Result<(), PlaceError> {
     let write =
         |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text).map_err(no_namespaces);
     if nix::unistd::geteuid().is_root() {
