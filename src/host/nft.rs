@@ -218,6 +218,15 @@ mod tests {
         };
         let lines: Vec<String> =
             ruleset(&plan)["nftables"].as_array().unwrap().iter().map(Value::to_string).collect();
-        insta::assert_snapshot!(lines.join("\n"));
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+            {"add":{"table":{"family":"ip","name":"dryrack_x"}}}
+            {"delete":{"table":{"family":"ip","name":"dryrack_x"}}}
+            {"add":{"table":{"family":"ip","name":"dryrack_x"}}}
+            {"add":{"chain":{"family":"ip","table":"dryrack_x","name":"masquerade","type":"nat","hook":"postrouting","prio":100,"policy":"accept"}}}
+            {"add":{"chain":{"family":"ip","table":"dryrack_x","name":"forward","type":"filter","hook":"forward","prio":0,"policy":"accept"}}}
+            {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"masquerade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":{"prefix":{"addr":"10.0.2.0","len":24}}}},{"match":{"op":"!=","left":{"meta":{"key":"oifname"}},"right":"drb0"}},{"masquerade":null}]}}}
+            {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"forward","expr":[{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"drb0"}},{"accept":null}]}}}
+            {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"forward","expr":[{"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"drb0"}},{"match":{"op":"in","left":{"ct":{"key":"state"}},"right":["established","related"]}},{"accept":null}]}}}
+            "#);
     }
 }

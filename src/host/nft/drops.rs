@@ -105,7 +105,11 @@ mod tests {
             .iter()
             .map(|d| format!("{}: {} {} {} -> {:?}", d.owner, d.family, d.table, d.chain, d.user_chain))
             .collect();
-        insta::assert_snapshot!(found.join("\n"));
+        insta::assert_snapshot!(found.join("\n"), @r#"
+            docker: ip filter FORWARD -> Some("DOCKER-USER")
+            firewalld: inet firewalld filter_FORWARD -> None
+            strict: inet strict fwd -> None
+            "#);
     }
 
     #[test]
