@@ -24,7 +24,7 @@ enum Verb {
     /// Remove all but the newest runs; those that are up stay
     Prune {
         /// How many are kept
-        #[arg(long, default_value_t = 0, value_name = "COUNT")]
+        #[arg(long, default_value_t = 10, value_name = "COUNT")]
         keep: usize,
     },
 }

@@ -1,0 +1,751 @@
+//! The command line as people see it: transcripts of verbs that need no machine.
+
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Home, labs, run, stderr, stdout};
+use insta::assert_snapshot;
+use serde_json::Value;
+
+/// Runs `dryrack` in the home's folder and returns what it said on both outputs, and its exit code.
+fn check(home: &Home, args: &[&str]) -> String {
+    let mut command = home.dryrack(args.iter().copied());
+    let output = run(command.current_dir(home.path()).env_remove("COLUMNS"));
+    let mut text = stdout(&output);
+    if !output.stderr.is_empty() {
+        text += &format!("--- stderr\n{}", stderr(&output));
+    }
+    if let Some(code) = output.status.code().filter(|code| *code != 0) {
+        text += &format!("--- exit code {code}\n");
+    }
+    text.replace(&home.path().display().to_string(), "[HOME]")
+}
+
+/// Runs `dryrack`, which must succeed, and returns its standard output as JSON.
+fn json(home: &Home, args: &[&str]) -> Value {
+    let output = run(home.dryrack(args.iter().copied()).current_dir(home.path()));
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+}
+
+/// Returns the verbs that the help shows.
+fn verbs(home: &Home) -> Vec<String> {
+    let help = check(home, &["--help"]);
+    let (_, verbs) = help.split_once("Commands:\n").expect("a list of verbs");
+    let (verbs, _) = verbs.split_once("\n\n").expect("an end of the list");
+    let verbs = verbs.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    verbs.map(|line| line.trim().split(' ').next().expect("a verb").to_owned()).collect()
+}
+
+/// A lab with three mistakes.
+const WRONG: &str = r#"dryrack = 1
+name = "wrong"
+
+[network.lan]
+address = "10.0.0.1/24"
+
+[profile.tiny]
+kernel = "image:tiny/kernel"
+
+[node.a]
+profile = "tiny"
+nic.lan = { address = "10.0.1.7" }
+memroy = "1GiB"
+
+[node.b]
+profile = "tinny"
+"#;
+
+#[test]
+fn a_slip_of_the_command_line_is_said_with_a_hint() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["chekc"]), @r"
+    --- stderr
+    error: unrecognized subcommand 'chekc'
+
+      tip: some similar subcommands exist: 'schema', 'check'
+
+    Usage: dryrack <COMMAND>
+
+    For more information, try '--help'.
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["check", "--jsn"]), @r"
+    --- stderr
+    error: unexpected argument '--jsn' found
+
+      tip: a similar argument exists: '--json'
+
+    Usage: dryrack check --json [LAB]
+
+    For more information, try '--help'.
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["power", "explode", "a"]), @r"
+    --- stderr
+    error: invalid value 'explode' for '<ACTION>'
+      [possible values: on, off, reset, nmi]
+
+    For more information, try '--help'.
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["console", "No-Node"]), @r"
+    --- stderr
+    error: invalid value 'No-Node' for '<NODE>': `No-Node` is not a name: `N` is not a lower-case letter, a digit or a dash
+
+    For more information, try '--help'.
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn without_a_verb_there_is_help() {
+    let home = Home::new();
+    let output = run(&mut home.dryrack([]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("Usage: dryrack <COMMAND>"));
+}
+
+#[test]
+fn the_help_names_every_verb() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["-h"]), @r"
+    Rehearses bare metal: builds a rack of netbooting machines from one TOML file and says whether it
+    became ready
+
+    Usage: dryrack <COMMAND>
+
+    Commands:
+      init         Write a small commented lab to start from
+      check        Say everything that is wrong with a lab file, at its place
+      plan         Show every step that bringing a lab up takes on this host, and change nothing
+      up           Bring a lab up, and take it down again with Ctrl-C
+      down         Take a lab down
+      status       Show how a lab stands
+      test         Bring labs up, judge their expectations, take them down
+      console      Attach to a machine's serial console; Ctrl-] leaves
+      power        Switch machines on and off
+      link         Plug the network cable of a machine in or out
+      screenshot   Take a picture of a machine's screen, as PNG
+      exec         Run a command in the network of a lab that is up
+      ssh          Log in on a node of a lab that is up
+      ssh-config   Print an ssh configuration by which ssh, scp and rsync reach the nodes of a lab that
+                   is up
+      logs         Show what the serial consoles of a lab's machines printed
+      trace        Show the timeline of a run, from its recorded events alone
+      report       Show how a run turned out
+      runs         List the runs that are kept, or remove old ones
+      doctor       Say what this host has and lacks to run labs, and how to get it
+      image        List, build and prune the images that nodes boot
+      schema       Print the JSON Schema of the lab file, with every key and its default
+      explain      Explain a diagnostic by its code, as in `dryrack explain L105`
+      completions  Print what a shell needs to complete `dryrack`
+      man          Print the manual page, or write the pages of all verbs into a folder
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+    ");
+    for verb in verbs(&home) {
+        let help = check(&home, &[&verb, "--help"]);
+        assert!(help.contains(&format!("Usage: dryrack {verb}")), "{verb}: {help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{verb}: {help}");
+    }
+}
+
+#[test]
+fn a_new_lab_has_nothing_wrong() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["init", "new"]), @r"
+    --- stderr
+    wrote new/lab.toml
+
+    next: `dryrack check new`, then `dryrack up new`
+    ");
+    assert_snapshot!(check(&home, &["check", "new"]), @r"
+    --- stderr
+    [HOME]/new/lab.toml: nothing is wrong
+    ");
+    assert_snapshot!(check(&home, &["check", "new/lab.toml", "--json"]), @"[]");
+    assert_snapshot!(check(&home, &["init", "new"]), @r"
+    --- stderr
+    error: cannot write new/lab.toml: File exists (os error 17)
+
+    hint: name another folder, or edit what is there
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn a_lab_is_looked_for_here() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["check"]), @r"
+    --- stderr
+    error: cannot read ./lab.toml: No such file or directory (os error 2)
+
+    hint: name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["init"]), @r"
+    --- stderr
+    wrote ./lab.toml
+
+    next: `dryrack check .`, then `dryrack up .`
+    ");
+    assert_snapshot!(check(&home, &["check"]), @r"
+    --- stderr
+    [HOME]/lab.toml: nothing is wrong
+    ");
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_its_place() {
+    let home = Home::new();
+    home.lab("wrong", WRONG);
+    assert_snapshot!(check(&home, &["check", "wrong.toml"]), @r#"
+    error[L103]: 10.0.1.7 lies outside network `lan`, 10.0.0.0/24
+      --> wrong.toml:12:23
+       |
+     5 | address = "10.0.0.1/24"
+       |           ------------- the network
+    ...
+    12 | nic.lan = { address = "10.0.1.7" }
+       |                       ^^^^^^^^^^
+       |
+       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+
+    error[L007]: there is no key `memroy` here
+      --> wrong.toml:13:1
+       |
+    13 | memroy = "1GiB"
+       | ^^^^^^
+       |
+       = help: did you mean `memory`?
+
+    error[L304]: there is no profile `tinny`
+      --> wrong.toml:16:11
+       |
+    16 | profile = "tinny"
+       |           ^^^^^^^
+       |
+       = help: did you mean `tiny`?
+
+    3 errors; for more, run `dryrack explain L103`
+    --- exit code 2
+    "#);
+    assert_snapshot!(check(&home, &["up", "wrong.toml", "--set", "node.b.memory=12"]), @r#"
+    --- stderr
+    error[L103]: 10.0.1.7 lies outside network `lan`, 10.0.0.0/24
+      --> wrong.toml:12:23
+       |
+     5 | address = "10.0.0.1/24"
+       |           ------------- the network
+    ...
+    12 | nic.lan = { address = "10.0.1.7" }
+       |                       ^^^^^^^^^^
+       |
+       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+
+    error[L007]: there is no key `memroy` here
+      --> wrong.toml:13:1
+       |
+    13 | memroy = "1GiB"
+       | ^^^^^^
+       |
+       = help: did you mean `memory`?
+
+    error[L304]: there is no profile `tinny`
+      --> wrong.toml:16:11
+       |
+    16 | profile = "tinny"
+       |           ^^^^^^^
+       |
+       = help: did you mean `tiny`?
+
+    error[L008]: `memory` must be a size like "512MiB" or "4GiB", not the number 12
+     --> --set:1:15
+      |
+    1 | node.b.memory=12
+      |               ^^
+      |
+      = help: put it in quotes
+
+    4 errors; for more, run `dryrack explain L103`
+    --- exit code 2
+    "#);
+    assert!(!home.path().join("runs").exists(), "a lab that is wrong has no run");
+}
+
+#[test]
+fn programs_read_what_is_wrong_as_json() {
+    let home = Home::new();
+    home.lab("wrong", WRONG);
+    let output = run(home.dryrack(["check", "--json", "wrong.toml"]).current_dir(home.path()));
+    assert_eq!(output.status.code(), Some(2));
+    let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_snapshot!(serde_json::to_string_pretty(&list[0]).expect("text"), @r#"
+    {
+      "code": "L103",
+      "severity": "error",
+      "file": "wrong.toml",
+      "line": 12,
+      "column": 23,
+      "end_line": 12,
+      "end_column": 33,
+      "message": "10.0.1.7 lies outside network `lan`, 10.0.0.0/24",
+      "help": "hosts of this network are 10.0.0.1 to 10.0.0.254",
+      "related": [
+        {
+          "file": "wrong.toml",
+          "line": 5,
+          "column": 11,
+          "end_line": 5,
+          "end_column": 24,
+          "label": "the network"
+        }
+      ]
+    }
+    "#);
+    assert_eq!(list.as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn overlays_and_single_keys_are_laid_over_a_lab() {
+    let home = Home::new();
+    check(&home, &["init", "new"]);
+    home.lab("more", "[node.old]\nmemory = \"1KiB\"\n");
+    assert_snapshot!(check(&home, &["check", "new", "--on", "more.toml"]), @r#"
+    error[L201]: `old` cannot boot with 1KiB
+     --> more.toml:2:10
+      |
+    2 | memory = "1KiB"
+      |          ^^^^^^
+      |
+      = help: a BIOS node needs at least 64MiB
+
+    1 error; for more, run `dryrack explain L201`
+    --- exit code 2
+    "#);
+    assert_snapshot!(check(&home, &["check", "new", "--on", "more.toml", "--set", "node.old.memory=256MiB"]), @r"
+    --- stderr
+    [HOME]/new/lab.toml: nothing is wrong
+    ");
+    assert_snapshot!(check(&home, &["check", "new", "--on", "none.toml"]), @r"
+    --- stderr
+    error: cannot read none.toml: No such file or directory (os error 2)
+
+    hint: name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn the_labs_of_the_house_have_nothing_wrong() {
+    let home = Home::new();
+    for lab in fs::read_dir(labs()).expect("labs").flatten() {
+        let path = lab.path().display().to_string();
+        assert_eq!(json(&home, &["check", "--json", &path]), Value::Array(Vec::new()), "{path}");
+    }
+}
+
+#[test]
+fn no_file_is_too_odd_to_be_checked() {
+    let home = Home::new();
+    let deep = format!("a = {}1{}", "[".repeat(20_000), "]".repeat(20_000));
+    let large = "# nothing\n".repeat(1 << 20);
+    let odd: [(&str, &[u8]); 6] = [
+        ("empty", b""),
+        ("binary", b"\x7fELF\x02\x01\x00\xff\xfe"),
+        ("deep", deep.as_bytes()),
+        ("large", large.as_bytes()),
+        ("types", b"dryrack = []\nnode = 7\nnetwork = \"a\"\nexpect = [[]]\n"),
+        ("torn", b"[node.a"),
+    ];
+    for (name, bytes) in odd {
+        let path = home.path().join(name);
+        fs::write(&path, bytes).expect("a file");
+        let output = run(home.dryrack(["check"]).arg(&path));
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
+        assert!(stdout(&output).contains("error[L0"), "{name}: {}", stdout(&output));
+    }
+    assert_snapshot!(check(&home, &["check", "no/such"]), @r"
+    --- stderr
+    error: cannot read no/such: No such file or directory (os error 2)
+
+    hint: name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["plan", "binary"]), @r"
+    --- stderr
+    error[L002]: `binary` is not a text: line 1 has a byte that is not UTF-8 (byte 8 of the line)
+     |
+     = help: a lab file is TOML, a text in UTF-8; is this the right file?
+
+    1 error; for more, run `dryrack explain L002`
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn codes_are_explained() {
+    let home = Home::new();
+    let page = check(&home, &["explain", "l105"]);
+    assert!(page.starts_with("L105: two NICs have one address\n\n"), "{page}");
+    assert!(page.contains("```toml"), "{page}");
+    assert_snapshot!(check(&home, &["explain", "L999"]), @r"
+    --- stderr
+    error: there is no code `L999`
+
+    hint: `dryrack explain` lists every code
+    --- exit code 2
+    ");
+    let all = check(&home, &["explain"]);
+    for line in all.lines() {
+        let (number, title) = line.split_once("  ").expect("number and title");
+        assert!(check(&home, &["explain", number]).starts_with(&format!("{number}: {title}\n\n")), "{line}");
+    }
+    assert!(all.lines().count() > 50, "{all}");
+}
+
+#[test]
+fn the_schema_knows_the_keys_of_a_lab() {
+    let home = Home::new();
+    let schema = json(&home, &["schema"]);
+    assert_eq!(schema["title"], "A lab of Dryrack");
+    for key in ["dryrack", "name", "network", "profile", "node", "publish", "expect", "remove"] {
+        assert!(schema["properties"].get(key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn a_plan_is_the_same_every_time() {
+    let home = Home::new();
+    check(&home, &["init", "new"]);
+    let plan = || check(&home, &["plan", "new", "--set", "accel=\"tcg\""]);
+    let text = plan();
+    assert!(text.starts_with("lab first, ") && text.contains("\n   1  "), "{text}");
+    assert!(text.trim_end().ends_with("power on old"), "{text}");
+    assert_eq!(plan(), text);
+    let value = json(&home, &["plan", "--json", "new", "--set", "accel=\"tcg\""]);
+    assert_eq!(value["lab"], "first");
+    let steps = value["steps"].as_array().expect("steps");
+    assert!(text.starts_with(&format!("lab first, {} steps, machines under tcg\n", steps.len())), "{text}");
+    assert!(!home.path().join("runs").exists(), "a plan changes nothing");
+}
+
+#[test]
+fn a_lab_that_this_host_cannot_run_is_refused() {
+    let home = Home::new();
+    check(&home, &["init", "new"]);
+    let refused =
+        check(&home, &["plan", "new", "--set", "node.old.memory=\"4096GiB\"", "--set", "accel=\"tcg\""]);
+    assert!(refused.contains("error: the nodes take 4194816MiB of memory, this host has "), "{refused}");
+    assert!(refused.contains("\n\nhint: give the nodes less memory"), "{refused}");
+    assert!(refused.ends_with("--- exit code 3\n"), "{refused}");
+}
+
+#[test]
+fn shells_complete_every_verb() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = check(&home, &["completions", shell]);
+        for verb in verbs(&home) {
+            assert!(script.contains(&verb), "{shell} does not know {verb}");
+        }
+        assert!(!script.contains("@outer"), "{shell} shows what is hidden");
+        // Where a shell is there, it must read its script.
+        let path = home.path().join(shell);
+        fs::write(&path, &script).expect("a file");
+        if shell == "bash" {
+            let read = run(Command::new("bash").arg("-n").arg(&path));
+            assert!(read.status.success(), "{}", stderr(&read));
+        }
+    }
+    let complete = "source ./bash; COMP_WORDS=(dryrack che); COMP_CWORD=1; _dryrack dryrack che dryrack; \
+                    echo \"${COMPREPLY[@]}\"";
+    let completed = run(Command::new("bash").args(["-c", complete]).current_dir(home.path()));
+    assert_eq!(stdout(&completed), "check\n", "{}", stderr(&completed));
+}
+
+#[test]
+fn there_is_a_manual_page_for_each_verb() {
+    let home = Home::new();
+    check(&home, &["man", "--into", "man"]);
+    let mut expected: Vec<String> =
+        verbs(&home).into_iter().map(|verb| format!("dryrack-{verb}.1")).collect();
+    expected.push("dryrack.1".to_owned());
+    for name in expected {
+        let path = home.path().join("man").join(&name);
+        let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(page.contains(".TH ") && page.contains(".SH NAME"), "{name}: {page}");
+    }
+    let main = check(&home, &["man"]);
+    assert!(main.contains("Exit codes:") && main.contains("DRYRACK_STATE"), "{main}");
+    // groff says what is wrong with a page; whoever has no manual pages at all may be without it.
+    let groff = Command::new("groff")
+        .args(["-man", "-Tutf8", "-ww", "-z"])
+        .args(fs::read_dir(home.path().join("man")).expect("pages").flatten().map(|entry| entry.path()))
+        .output();
+    match groff {
+        Ok(groff) => assert!(groff.status.success() && groff.stderr.is_empty(), "{}", stderr(&groff)),
+        Err(error) => assert!(std::env::var_os("CI").is_none(), "groff (package groff-base): {error}"),
+    }
+}
+
+#[test]
+fn verbs_of_a_running_lab_say_that_there_is_none() {
+    let home = Home::new();
+    check(&home, &["init", "new"]);
+    assert_snapshot!(check(&home, &["status"]), @r"
+    --- stderr
+    no lab is up
+    ");
+    assert_snapshot!(check(&home, &["status", "--json"]), @"[]");
+    for args in [
+        &["down"][..],
+        &["console", "a"],
+        &["power", "on", "a"],
+        &["link", "up", "a"],
+        &["screenshot", "a"],
+        &["exec", "--", "true"],
+        &["ssh", "a"],
+        &["ssh-config"],
+        &["logs"],
+    ] {
+        let said = check(&home, args);
+        assert!(
+            said.starts_with("--- stderr\nerror: no lab is up\n\nhint: bring it up with `dryrack up LAB`"),
+            "{said}"
+        );
+        assert!(said.ends_with("--- exit code 2\n"), "{args:?}: {said}");
+    }
+    assert_snapshot!(check(&home, &["down", "new"]), @r"
+    --- stderr
+    error: lab new is not up
+
+    hint: bring it up with `dryrack up LAB`
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn images_are_listed_and_misspelt_ones_named() {
+    let home = Home::new();
+    let list = json(&home, &["image", "list", "--json"]);
+    let names: Vec<&str> =
+        list.as_array().expect("a list").iter().filter_map(|one| one["image"].as_str()).collect();
+    assert_eq!(names, ["debian", "etcd", "ipxe", "tiny"]);
+    assert!(list[0]["state"] == "built" || list[0]["state"] == "unbuilt", "{list}");
+    assert_snapshot!(check(&home, &["image", "build", "tinny"]), @r"
+    --- stderr
+    error: no recipe makes an image `tinny`
+
+    hint: did you mean `tiny`?
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["image", "list", "--images", "none"]), @r"
+    --- stderr
+    error: cannot read none: No such file or directory (os error 2)
+
+    hint: `--images` names a folder of recipes: DIR/NAME/recipe.toml
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn an_image_of_files_is_built_and_pruned() {
+    let home = Home::new();
+    let recipe = home.path().join("images/mine/recipe.toml");
+    fs::create_dir_all(recipe.parent().expect("a folder")).expect("a folder");
+    fs::write(home.path().join("images/mine/vmlinuz"), "kernel").expect("a file");
+    fs::write(&recipe, "about = \"my own\"\nfiles.kernel.path = \"vmlinuz\"\n").expect("a recipe");
+    let cache = home.path().join("cache");
+    let image = |args: &[&str]| {
+        let args = ["image"].into_iter().chain(args.iter().copied()).chain(["--images", "images"]);
+        let output = run(home.dryrack(args).env("DRYRACK_CACHE", &cache).current_dir(home.path()));
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let built = image(&["build", "mine"]);
+    assert_eq!(fs::read_to_string(built.trim()).expect("the file that was named"), "kernel");
+    let again: Value = serde_json::from_str(&image(&["build", "--json", "mine"])).expect("JSON");
+    assert_eq!(again[0]["files"]["kernel"]["size"], 6);
+    assert!(
+        image(&["list"]).lines().any(|line| line.starts_with("mine    built  ") && line.ends_with("my own"))
+    );
+    fs::write(home.path().join("images/mine/vmlinuz"), "kernel 2").expect("a file");
+    fs::write(&recipe, "about = \"my own\"\nfiles.kernel.path = \"vmlinuz\"\nfiles.k.path = \"vmlinuz\"\n")
+        .expect("a recipe");
+    let pruned: Value = serde_json::from_str(&image(&["prune", "--json"])).expect("JSON");
+    assert!(pruned.as_array().is_some_and(|gone| !gone.is_empty()), "{pruned}");
+    assert!(!Path::new(built.trim()).exists());
+}
+
+/// Writes the folder of a run that has ended.
+fn record(home: &Home, id: &str, events: &str, report: Option<&str>) {
+    let folder = home.path().join("runs").join(id);
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("events.jsonl"), events).expect("a file");
+    if let Some(report) = report {
+        fs::write(folder.join("report.json"), report).expect("a file");
+    }
+}
+
+const EVENTS: &str = r#"{"dryrack_events":1,"version":"0.1.0","started":"2026-11-21T09:34:03Z"}
+{"at":1000000,"wall":"2026-11-21T09:34:03Z","kind":"run-started","fields":{"lab":"etcd","accel":"tcg"}}
+{"at":2000000,"wall":"2026-11-21T09:34:03Z","node":"a","kind":"powered-on","fields":{}}
+{"at":900000000,"wall":"2026-11-21T09:34:03.9Z","node":"a","kind":"console-line","fields":{"text":"Linux version 6.1"}}
+{"at":950000000,"wall":"2026-11-21T09:34:03.9Z","node":"b","kind":"from-the-future","fields":{"x":1}}
+{"at":990000000,"wall":"2026-11-21T09:"#;
+
+const REPORT: &str = r#"{
+  "schema": 1, "version": "0.1.0", "run": "20261121-093403-etcd", "lab": "etcd", "file": "/labs/etcd/lab.toml",
+  "accel": "tcg", "started": "2026-11-21T09:34:03Z", "ended": 61000000000, "exit": 1,
+  "verdicts": [{
+    "expect": "up", "node": "a", "what": "stage os within 1m", "since": 1000000000, "outcome": "missed",
+    "at": 61000000000, "why": "os was not reached within 1m (it is at kernel)",
+    "seen": [{ "of": "last saw it", "what": "print `Linux version 6.1`", "at": 900000000 }]
+  }],
+  "nodes": { "a": {
+    "stage": "kernel", "boots": 1, "address": null, "timeline": [["firmware", 2000000], ["kernel", 900000000]],
+    "last": { "at": 900000000, "what": "print `Linux version 6.1`" }
+  } },
+  "faults": [], "leaks": [], "parts": { "qemu": "7.2.22" }
+}"#;
+
+#[test]
+fn runs_are_kept_and_shown() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["trace"]), @r"
+    --- stderr
+    error: there is no run yet in [HOME]/runs
+
+    hint: `dryrack test LAB` makes one; DRYRACK_STATE says where they are kept
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["runs"]), @"run  lab  ended  size");
+    record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
+    record(&home, "20261121-100000-quick", EVENTS, None);
+    assert_snapshot!(check(&home, &["trace", "etcd"]), @r#"
+    started 2026-11-21T09:34:03Z by dryrack 0.1.0
+
+        0.001     run              started lab etcd under tcg
+        0.002  a  power            powered on
+        0.002  a  stage            ▶ firmware
+        0.900  a  console          Linux version 6.1
+        0.900  a  stage            ▶ kernel
+        0.950  b  from-the-future  {"x":1}
+
+    the last line is torn: the run was killed while it wrote it
+    "#);
+    assert_snapshot!(check(&home, &["logs", "--run", "etcd", "a"]), @"    0.900  a         Linux version 6.1");
+    assert_snapshot!(check(&home, &["report", "20261121-093403-etcd"]), @r"
+      node  stage     boots  address  way up
+      a     kernel        1           firmware 0s, kernel 0.9s
+                                      last saw it print `Linux version 6.1`, 1m before the end
+
+      missed       1m 01s  up on a: stage os within 1m
+                           os was not reached within 1m (it is at kernel); last saw it print `Linux
+                           version 6.1`, 1m ago
+
+    etcd: 0 of 1 expectations met, 1 missed; 1m 01s under tcg (run 20261121-093403-etcd, exit code
+      1)
+    ");
+    assert_snapshot!(check(&home, &["report"]), @r"
+    --- stderr
+    error: run 20261121-100000-quick has no report
+
+    hint: it is still up (`dryrack status`), or it was killed (`dryrack trace` shows how far it came)
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["trace", "nothing"]), @r"
+    --- stderr
+    error: there is no run `nothing`
+
+    hint: `dryrack runs` lists them
+    --- exit code 2
+    ");
+    assert_eq!(
+        json(&home, &["report", "--json", "etcd"]),
+        serde_json::from_str::<Value>(REPORT).expect("JSON")
+    );
+    let events = check(&home, &["trace", "etcd", "--json"]);
+    let kept = EVENTS.lines().take(5);
+    for (printed, kept) in events.lines().zip(kept.clone()) {
+        let read = |line| serde_json::from_str::<Value>(line).expect("JSON");
+        assert_eq!(read(printed), read(kept));
+    }
+    assert_eq!(events.lines().count(), kept.count());
+    let runs = json(&home, &["runs", "--json"]);
+    assert_eq!(
+        (&runs[0]["lab"], &runs[0]["exit"], &runs[0]["up"]),
+        (&"etcd".into(), &1.into(), &false.into())
+    );
+    assert_eq!(runs[1]["exit"], Value::Null);
+    let gone = json(&home, &["runs", "prune", "--keep", "1", "--json"]);
+    assert_eq!(gone.as_array().map(Vec::len), Some(1));
+    assert_eq!(json(&home, &["runs", "--json"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_record_that_is_damaged_is_named() {
+    let home = Home::new();
+    record(&home, "20261121-093403-etcd", &EVENTS.replace("\"kind\":\"powered-on\"", "\"kind\":"), None);
+    assert_snapshot!(check(&home, &["trace"]), @r"
+    --- stderr
+    error: [HOME]/runs/20261121-093403-etcd/events.jsonl: line 3 is not an event: expected value at line 1 column 63
+    --- exit code 2
+    ");
+    record(&home, "20261121-093403-etcd", &EVENTS.replace("dryrack_events\":1", "dryrack_events\":7"), None);
+    assert_snapshot!(check(&home, &["trace"]), @r"
+    --- stderr
+    error: [HOME]/runs/20261121-093403-etcd/events.jsonl: the events are in format 7, this version of dryrack reads format 1
+
+    hint: it was written by dryrack 0.1.0: use that version
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn whoever_closes_the_pipe_has_seen_enough() {
+    let home = Home::new();
+    let mut schema =
+        home.dryrack(["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child");
+    drop(schema.stdout.take());
+    let output = schema.wait_with_output().expect("an end");
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    // Nobody hears the error either, and the exit code is still the right one.
+    let mut check = home.dryrack(["check", "none"]).stderr(Stdio::piped()).spawn().expect("a child");
+    drop(check.stderr.take());
+    assert_eq!(check.wait().expect("an end").code(), Some(2));
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    let home = Home::new();
+    home.lab("wrong", WRONG);
+    let plain = check(&home, &["check", "wrong.toml"]);
+    assert!(!plain.contains('\u{1b}'));
+    let forced =
+        run(home.dryrack(["check", "wrong.toml"]).env("CLICOLOR_FORCE", "1").current_dir(home.path()));
+    assert!(stdout(&forced).contains("\u{1b}["));
+    let none = home
+        .dryrack(["check", "wrong.toml"])
+        .env("CLICOLOR_FORCE", "1")
+        .env("NO_COLOR", "1")
+        .current_dir(home.path())
+        .output()
+        .expect("an end");
+    assert!(!stdout(&none).contains('\u{1b}'));
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let home = Home::new();
+    assert_eq!(check(&home, &["--version"]), format!("dryrack {}\n", env!("CARGO_PKG_VERSION")));
+}
