@@ -1,6 +1,7 @@
 //! Nothing is left of a lab whose processes are killed, at whatever instant, and the next one comes up.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -4,6 +4,7 @@
 //! that what leaves the lab can be seen to arrive. Anybody else uses the host as it is, without the internet.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,7 @@
 //! The test runs itself again in namespaces of its own, whose `ip`, `nft` and `/proc` then show everything there is.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
 use std::fs;

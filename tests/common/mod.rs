@@ -1,7 +1,6 @@
 //! What tests of the whole program share: a home of their own, labs in it, and eyes on the host.
 //!
 //! The eyes are `ip`, `nft` and `/proc`, never the program's own bookkeeping.
-#![expect(dead_code, reason = "each test binary uses a part of it")]
 
 use std::borrow::BorrowMut;
 use std::fs;
@@ -10,10 +9,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The program under test.
-pub const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
+pub(crate) const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
 
 /// Folders of a test's own for runs and sockets; images are shared by all tests.
-pub struct Home {
+pub(crate) struct Home {
     dir: tempfile::TempDir,
     netns: Option<Netns>,
 }
@@ -31,14 +30,14 @@ impl Drop for Netns {
 
 impl Home {
     /// Makes a home.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Short, because a socket's path ends at 107 bytes.
         let dir = tempfile::Builder::new().prefix("dr").tempdir_in("/tmp").expect("a temporary folder");
         Self { dir, netns: None }
     }
 
     /// Makes a home in which everything runs in a network namespace that plays the host's.
-    pub fn with_host() -> Self {
+    pub(crate) fn with_host() -> Self {
         let mut home = Self::new();
         let name = format!("{}-host", home.path().file_name().expect("a name").to_string_lossy());
         let made = run(Command::new("ip").args(["netns", "add", &name]));
@@ -60,19 +59,19 @@ impl Home {
     }
 
     /// Returns its folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Writes a lab file and returns its path.
-    pub fn lab(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn lab(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(format!("{name}.toml"));
         fs::write(&path, text).expect("a lab file");
         path
     }
 
     /// Prepares to run a program where the host is.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match &self.netns {
             None => Command::new(program),
             Some(Netns { name }) => {
@@ -90,31 +89,31 @@ impl Home {
     }
 
     /// Prepares to run `dryrack`.
-    pub fn dryrack<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+    pub(crate) fn dryrack<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = self.command(DRYRACK);
         command.args(args);
         command
     }
 
     /// Runs a program where the host is.
-    pub fn host(&self, program: &str, args: &[&str]) -> Output {
+    pub(crate) fn host(&self, program: &str, args: &[&str]) -> Output {
         run(self.command(program).args(args))
     }
 
     /// Starts `dryrack` without waiting for it; what it says goes to a file.
-    pub fn start<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Child {
+    pub(crate) fn start<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Child {
         let log = fs::File::create(self.path().join("output")).expect("a file");
         let errors = log.try_clone().expect("a descriptor");
         self.dryrack(args).stdout(log).stderr(errors).spawn().expect("dryrack starts")
     }
 
     /// Returns what the last started `dryrack` said.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.path().join("output")).unwrap_or_default()
     }
 
     /// Returns the processes of this home's labs and commands that still run, by name.
-    pub fn processes(&self) -> Vec<(i32, String)> {
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("DRYRACK_STATE={}\0", self.path().display());
         let processes = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
             let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
@@ -130,12 +129,12 @@ impl Home {
     }
 
     /// Returns a process of this home by its name.
-    pub fn process(&self, name: &str) -> Option<i32> {
+    pub(crate) fn process(&self, name: &str) -> Option<i32> {
         self.processes().into_iter().find(|(_, found)| found == name).map(|(pid, _)| pid)
     }
 
     /// Returns everything on the host that a lab of this home has made and that is still there.
-    pub fn traces(&self) -> Vec<String> {
+    pub(crate) fn traces(&self) -> Vec<String> {
         let mut traces: Vec<String> =
             self.processes().into_iter().map(|(pid, name)| format!("process {pid} {name}")).collect();
         if self.netns.is_some() {
@@ -161,7 +160,7 @@ impl Home {
     }
 
     /// Waits until nothing of this home's labs is left on the host.
-    pub fn assert_clean(&self, within: Duration, why: &str) {
+    pub(crate) fn assert_clean(&self, within: Duration, why: &str) {
         let deadline = Instant::now() + within;
         loop {
             let traces = self.traces();
@@ -174,20 +173,20 @@ impl Home {
     }
 
     /// Returns the folder of the latest run.
-    pub fn run_dir(&self) -> PathBuf {
+    pub(crate) fn run_dir(&self) -> PathBuf {
         let runs = fs::read_dir(self.path().join("runs")).expect("runs").flatten();
         runs.map(|entry| entry.path()).max().expect("a run")
     }
 }
 
 /// Returns where tests keep images: `DRYRACK_CACHE`, else a folder below the target folder.
-pub fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
     shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache"))
 }
 
 /// Builds images, where the host's network is there for it.
-pub fn build(images: &[&str]) {
+pub(crate) fn build(images: &[&str]) {
     for image in images {
         let built = run(Command::new(DRYRACK).args(["image", "build", image]).env("DRYRACK_CACHE", cache()));
         assert!(built.status.success(), "{}", stderr(&built));
@@ -195,28 +194,28 @@ pub fn build(images: &[&str]) {
 }
 
 /// Returns the folder of the project's own labs.
-pub fn labs() -> PathBuf {
+pub(crate) fn labs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("labs")
 }
 
 /// Runs a program to its end.
-pub fn run(mut command: impl BorrowMut<Command>) -> Output {
+pub(crate) fn run(mut command: impl BorrowMut<Command>) -> Output {
     let command = command.borrow_mut();
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Returns what a program wrote to standard output.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Returns what a program wrote to standard error.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Waits for the end of a child; kills it when it takes too long.
-pub fn wait(child: &mut Child, within: Duration) -> Option<std::process::ExitStatus> {
+pub(crate) fn wait(child: &mut Child, within: Duration) -> Option<std::process::ExitStatus> {
     let deadline = Instant::now() + within;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().expect("a child") {
@@ -230,7 +229,7 @@ pub fn wait(child: &mut Child, within: Duration) -> Option<std::process::ExitSta
 }
 
 /// Waits until something is there.
-pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
     loop {
         if let Some(found) = look() {
@@ -242,7 +241,7 @@ pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Optio
 }
 
 /// Sends a signal to a process.
-pub fn signal(pid: i32, signal: nix::sys::signal::Signal) {
+pub(crate) fn signal(pid: i32, signal: nix::sys::signal::Signal) {
     // One that ended meanwhile is what was wanted.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).ok();
 }
