@@ -18,10 +18,10 @@ fn check(home: &Home, args: &[&str]) -> String {
     let output = run(command.current_dir(home.path()).env_remove("COLUMNS"));
     let mut text = stdout(&output);
     if !output.stderr.is_empty() {
-        text += &format!("--- stderr\n{}", stderr(&output));
+        text.extend(["--- stderr\n", &stderr(&output)]);
     }
     if let Some(code) = output.status.code().filter(|code| *code != 0) {
-        text += &format!("--- exit code {code}\n");
+        text.extend(["--- exit code ", &code.to_string(), "\n"]);
     }
     text.replace(&home.path().display().to_string(), "[HOME]")
 }
