@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
+#[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
 use std::fs;
