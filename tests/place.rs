@@ -72,7 +72,7 @@ impl World {
             ip(&format!("-n {netns} link set wire up"));
             ip(&format!("-n {netns} link set lo up"));
         }
-        ip(&format!("-n {host} route add default via {FAR_END}"));
+        ip(&format!("-n {host} route replace default via {FAR_END}"));
         let world = Self { home, internet: Some(internet) };
         serve_names(world.far_away(|| UdpSocket::bind((FAR_END, 53)).unwrap()));
         world
@@ -433,24 +433,74 @@ fn a_node_reaches_the_internet_through_the_way_out() {
     clients.lock().unwrap().clear();
 
     // A node behind the bridge, by its console.
-    let log = lab.run_dir.join("node/one/console.log");
-    let shows = |word: &str| fs::read_to_string(&log).unwrap_or_default().contains(word);
-    wait_for("the prompt of the node", Duration::from_secs(60), || shows("type help").then_some(()));
-    let mut console = world.home.dryrack(["console", "one", "--lab", &lab.file]);
-    let mut console =
-        console.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut typed = console.stdin.take().unwrap();
-    writeln!(typed, "wget -q -O - http://{FAR_END}:8080/ && echo; nslookup outside.example").unwrap();
-    wait_for("the page on the node's console", Duration::from_secs(20), || {
-        shows("far-and-wide").then_some(())
-    });
-    wait_for("the name on the node's console", Duration::from_secs(20), || {
-        shows("203.0.113.77").then_some(())
-    });
-    typed.write_all(b"\x1d").unwrap();
-    assert!(wait(&mut console, Duration::from_secs(5)).is_some_and(|status| status.success()));
+    type_on_console(
+        &lab,
+        &lab.run_dir.join("node/one/console.log"),
+        &[
+            (&format!("wget -q -O - http://{FAR_END}:8080/ && echo"), "far-and-wide"),
+            ("nslookup outside.example", "203.0.113.77"),
+        ],
+    );
     // The world sees the host and nobody behind it.
     assert_eq!(*clients.lock().unwrap(), [IpAddr::from(HOST_END)]);
+}
+
+#[test]
+fn a_lab_on_the_host_gets_through_a_firewall_that_drops_and_leaves_it_as_it_was() {
+    let world = World::new();
+    let on_host = |start: &str| format!("place = \"host\"\n{}", text("onhost", start, ""));
+    if world.internet.is_none() {
+        let file = world.home.lab("onhost", &on_host("manual"));
+        let up = run(&mut world.home.dryrack(["up", "--detach", file.to_str().unwrap()]));
+        assert_eq!(up.status.code(), Some(3), "{}", stderr(&up));
+        assert!(stderr(&up).contains("root"), "{}", stderr(&up));
+        return world_is_clean(&world);
+    }
+    common::build(&["tiny"]);
+    let web = world.far_away(|| TcpListener::bind((FAR_END, 8080)).unwrap());
+    let clients = serve_a_word(web, "far-and-wide");
+    // As Docker leaves it: a policy that drops, and a chain for the rules of others.
+    for rule in [
+        "add table ip filter",
+        "add chain ip filter DOCKER-USER",
+        "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
+        "add rule ip filter FORWARD jump DOCKER-USER",
+    ] {
+        let done = world.home.host("nft", &[rule]);
+        assert!(done.status.success(), "{rule}: {}", stderr(&done));
+    }
+    let state = || {
+        let ruleset = stdout(&world.home.host("nft", &["list", "ruleset"]));
+        ruleset + &stdout(&world.home.host("cat", &["/proc/sys/net/ipv4/ip_forward"]))
+    };
+    let before = state();
+    assert!(before.ends_with("0\n"), "{before}");
+
+    let lab = world.up(&world.home.lab("onhost", &on_host("lab")));
+    let during = state();
+    assert!(during.contains("accept comment \"dryrack_") && during.ends_with("1\n"), "{during}");
+    let log = lab.run_dir.join("node/one/console.log");
+    type_on_console(&lab, &log, &[(&format!("wget -q -O - http://{FAR_END}:8080/ && echo"), "far-and-wide")]);
+    assert_eq!(*clients.lock().unwrap(), [IpAddr::from(HOST_END)]);
+    lab.down();
+    assert_eq!(state(), before);
+}
+
+/// Types lines on a node's console, each as soon as what the one before it makes the node say is there.
+fn type_on_console(lab: &Lab<'_>, log: &Path, lines: &[(&str, &str)]) {
+    let shows = |word: &str| fs::read_to_string(log).unwrap_or_default().contains(word);
+    wait_for("the prompt of the node", Duration::from_secs(60), || shows("type help").then_some(()));
+    let mut console = lab.world.home.dryrack(["console", "one", "--lab", &lab.file]);
+    console.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut console = console.spawn().unwrap();
+    let mut typed = console.stdin.take().unwrap();
+    for (line, answer) in lines {
+        writeln!(typed, "{line}").unwrap();
+        wait_for(answer, Duration::from_secs(20), || shows(answer).then_some(()));
+    }
+    // Ctrl-] leaves.
+    typed.write_all(b"\x1d").unwrap();
+    assert!(wait(&mut console, Duration::from_secs(5)).is_some_and(|status| status.success()));
 }
 
 fn the_lab_of_a_user_has_a_way_out(world: &World) {

@@ -42,7 +42,7 @@ pub struct Verdict {
     pub accel: Accel,
     /// Why this one, in one line.
     pub why: String,
-    /// Whether it was found just now.
+    /// Whether it is news: found just now, and not known since the host booted.
     pub fresh: bool,
 }
 
@@ -97,15 +97,24 @@ pub fn answer(facts: &HostFacts, cache: &Path, freshness: Freshness) -> Verdict 
     if facts.qemu.is_none() {
         return emulated("there is no QEMU to test KVM with".into());
     }
-    if let Err(why) = open_kvm(Path::new("/dev/kvm")) {
-        return emulated(why);
+    let opened = open_kvm(Path::new("/dev/kvm"));
+    let mut memo = match (Memo::open(cache, facts, opened.is_ok()), &opened) {
+        (Ok(memo), _) => memo,
+        (Err(_), Err(why)) => return emulated(why.clone()),
+        (Err(error), Ok(())) => {
+            return emulated(format!("KVM cannot be tested without a cache folder: {error}"));
+        }
+    };
+    if let Err(why) = opened {
+        // Nothing is tested, and yet it is news only once.
+        let told = memo.read(&[]).filter(|verdict| verdict.why == why);
+        return told.unwrap_or_else(|| {
+            memo.write(&Conclusion::no(why.clone(), true));
+            emulated(why)
+        });
     }
     let linux = kernel::find(cache);
     let possible = trial::parts(facts, linux.as_deref());
-    let mut memo = match Memo::open(cache, facts) {
-        Ok(memo) => memo,
-        Err(error) => return emulated(format!("KVM cannot be tested without a cache folder: {error}")),
-    };
     if freshness == Freshness::Cached
         && let Some(verdict) = memo.read(&possible)
     {
@@ -189,12 +198,11 @@ struct Conclusion {
 
 impl Conclusion {
     fn untested(error: &io::Error) -> Self {
-        Self {
-            accel: Accel::Tcg,
-            why: format!("KVM cannot be tested: {error}"),
-            tried: Vec::new(),
-            lasts: false,
-        }
+        Self::no(format!("KVM cannot be tested: {error}"), false)
+    }
+
+    fn no(why: String, lasts: bool) -> Self {
+        Self { accel: Accel::Tcg, why, tried: Vec::new(), lasts }
     }
 }
 
@@ -235,7 +243,7 @@ fn conclude(
                 (format!("KVM cannot be tested, {name} does not boot without it either: {}", same.why), false)
             }
         };
-        return Conclusion { accel: Accel::Tcg, why, tried: Vec::new(), lasts };
+        return Conclusion::no(why, lasts);
     }
 }
 

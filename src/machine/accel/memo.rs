@@ -24,10 +24,12 @@ struct Key {
     /// When QEMU's file was changed, in nanoseconds.
     modified: i128,
     processor: String,
+    /// Whether `/dev/kvm` can be opened, which changes when a user joins a group.
+    opens: bool,
 }
 
 impl Key {
-    fn of(facts: &HostFacts) -> io::Result<Self> {
+    fn of(facts: &HostFacts, opens: bool) -> io::Result<Self> {
         let qemu = facts.qemu.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let metadata = fs::metadata(&qemu.program)?;
         let (accel, cpu) = qemu::processor(Accel::Kvm);
@@ -39,6 +41,7 @@ impl Key {
             version: qemu.version,
             modified: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
             processor: format!("{accel} {cpu}"),
+            opens,
         })
     }
 }
@@ -60,8 +63,8 @@ pub(super) struct Memo {
 
 impl Memo {
     /// Opens the place, which is made if it is missing; each user has one.
-    pub(super) fn open(cache: &Path, facts: &HostFacts) -> io::Result<Self> {
-        let key = Key::of(facts)?;
+    pub(super) fn open(cache: &Path, facts: &HostFacts, opens: bool) -> io::Result<Self> {
+        let key = Key::of(facts, opens)?;
         let folder = cache.join(format!("accel-{}", key.uid));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // QEMU is told whole paths, and runs elsewhere.

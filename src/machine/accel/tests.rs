@@ -180,7 +180,7 @@ fn facts() -> HostFacts {
 fn an_answer_is_kept_until_something_changes() {
     let cache = tempfile::tempdir().unwrap();
     let some = [Part::Bios, Part::Kernel];
-    let memo = Memo::open(cache.path(), &facts()).unwrap();
+    let memo = Memo::open(cache.path(), &facts(), true).unwrap();
     assert_eq!(memo.read(&some), None);
     let yes = Conclusion { accel: Accel::Kvm, why: "it boots".into(), tried: some.to_vec(), lasts: true };
     memo.write(&yes);
@@ -193,9 +193,11 @@ fn an_answer_is_kept_until_something_changes() {
     assert_eq!(memo.read(&ALL).map(|verdict| verdict.accel), Some(Accel::Tcg));
 
     let newer = HostFacts { qemu: Some(Qemu { program: "/bin/sh".into(), version: (8, 0, 0) }), ..facts() };
-    assert_eq!(Memo::open(cache.path(), &newer).unwrap().read(&some), None);
+    assert_eq!(Memo::open(cache.path(), &newer, true).unwrap().read(&some), None);
     let other = HostFacts { qemu: Some(Qemu { program: "/bin/cat".into(), version: (7, 2, 0) }), ..facts() };
-    assert_eq!(Memo::open(cache.path(), &other).unwrap().read(&some), None);
+    assert_eq!(Memo::open(cache.path(), &other, true).unwrap().read(&some), None);
+
+    assert_eq!(Memo::open(cache.path(), &facts(), false).unwrap().read(&some), None);
 
     let file = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path().join("answer.json");
     let text = std::fs::read_to_string(&file).unwrap();

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use tokio::net::UnixDatagram;
@@ -187,27 +188,27 @@ async fn boot(
         Ok(cable) => tasks.spawn(listen(cable, seen.clone())),
         Err(error) => return Some(Err(unclear(format!("no cable for its NIC: {error}")))),
     };
-    let mut machine = None;
     let limit = patience(part, accel);
-    let way = async {
-        match tokio::time::timeout(limit, start(plan, folder, spawner, seen, &mut machine)).await {
-            Ok(started) => started.map_err(unclear)?,
-            Err(_) => return Err(unclear(format!("QEMU did not start within {} s", limit.as_secs()))),
-        }
-        let decided = tokio::time::timeout(limit, decide(part, &mut inbox)).await;
-        decided.unwrap_or_else(|_| Err(unclear(format!("{} within {} s", lacking(part), limit.as_secs()))))
+    // Not given up half-way: only a machine that was started can be stopped and seen to be gone.
+    let machine = match tokio::time::timeout(limit, start(plan, folder, spawner, seen)).await {
+        Ok(Ok(machine)) => machine,
+        Ok(Err(why)) => return Some(Err(unclear(why))),
+        Err(_) => return Some(Err(unclear(format!("QEMU did not start within {} s", limit.as_secs())))),
     };
     let end = {
-        let (way, given_up) = (std::pin::pin!(way), std::pin::pin!(given_up));
-        match futures_util::future::select(way, given_up).await {
-            futures_util::future::Either::Left((end, _)) => Some(end),
-            futures_util::future::Either::Right(((), _)) => None,
+        let way = std::pin::pin!(async {
+            machine.power_on().await.map_err(|error| unclear(chain(&error)))?;
+            let decided = tokio::time::timeout(limit, decide(part, &mut inbox)).await;
+            let late = || unclear(format!("{} within {} s", lacking(part), limit.as_secs()));
+            decided.unwrap_or_else(|_| Err(late()))
+        });
+        match select(way, std::pin::pin!(given_up)).await {
+            Either::Left((end, _)) => Some(end),
+            Either::Right(((), _)) => None,
         }
     };
-    if let Some(machine) = machine {
-        // One that cannot even be killed must not keep the user waiting.
-        tokio::time::timeout(END, machine.stop()).await.ok();
-    }
+    // One that cannot even be killed must not keep the user waiting.
+    tokio::time::timeout(END, machine.stop()).await.ok();
     end
 }
 
@@ -216,8 +217,7 @@ async fn start(
     folder: &Path,
     spawner: &Spawner,
     seen: UnboundedSender<Seen>,
-    machine: &mut Option<Machine>,
-) -> Result<(), String> {
+) -> Result<Machine, String> {
     // What is waited for here does not depend on when it happened.
     let clock = || event::Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH };
     let events = Emitter::new(clock, move |event| {
@@ -226,9 +226,7 @@ async fn start(
             seen.send(Seen::Happened(known)).ok();
         }
     });
-    let started = Machine::start(plan, folder.to_owned(), spawner, events).await;
-    let started = machine.insert(started.map_err(|error| chain(&error))?);
-    started.power_on().await.map_err(|error| chain(&error))
+    Machine::start(plan, folder.to_owned(), spawner, events).await.map_err(|error| chain(&error))
 }
 
 /// Writes an error and its causes in one line.
