@@ -43,7 +43,7 @@ impl NetlinkError {
                 "check that you may read and write /dev/net/tun (`dryrack doctor`); with `place = \"host\"` this needs root",
             ),
             Some(Errno::EPERM | Errno::EACCES) => Some(
-                "with `place = \"host\"` this needs CAP_NET_ADMIN; in a private place some distributions \
+                "with `place = \"host\"` this needs root (CAP_NET_ADMIN); in a private place some distributions \
                  (Ubuntu 24.04) need an AppArmor profile: `dryrack doctor` prints it",
             ),
             Some(Errno::ENOENT | Errno::ENODEV) if self.what == "make TAP" => {
