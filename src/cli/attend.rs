@@ -111,10 +111,11 @@ pub(super) async fn attend(
         if let Some(code) = end_or_interrupt(&mut launched, &mut interrupts).await {
             break code;
         }
+        asked = true;
         launched.place.kill();
     };
     progress.end();
-    Ok(Attended::Ended(Box::new(Ended::of(&launched.run_dir, code))))
+    Ok(Attended::Ended(Box::new(Ended::of(&launched.run_dir, code, asked))))
 }
 
 /// Waits for the end of a place; `None` if somebody does not want to wait for it.
@@ -145,22 +146,40 @@ fn leaves(leave: Leave, event: &Event) -> bool {
 }
 
 impl Ended {
-    /// Reads how a run ended whose place ended with a code.
-    fn of(run_dir: &Path, code: u8) -> Self {
+    /// Reads how a run ended whose place ended with a code; `asked` tells whether our user wanted that.
+    fn of(run_dir: &Path, code: u8, asked: bool) -> Self {
         let report = store::report(run_dir).ok();
-        // Killed by a signal, that is by the second Ctrl-C or by somebody else.
-        let code =
-            report.as_ref().map_or(if code > 128 { exit::INTERRUPTED } else { code }, |report| report.exit);
+        let code = match &report {
+            Some(report) => report.exit,
+            None if asked => exit::INTERRUPTED,
+            // By the kernel, short of memory, or by somebody else: not by us.
+            None if code > 128 => exit::UNFIT,
+            None => code,
+        };
         Self { code, report }
     }
 
     /// Returns what is to be said of a run that did not come to a report.
     pub(super) fn silence(&self, run_dir: &Path) -> Option<Fault> {
-        (self.report.is_none() && self.code != exit::INTERRUPTED).then(|| Fault {
-            whose: Whose::Ours,
-            what: "the run ended without a report".to_owned(),
-            causes: Vec::new(),
-            hint: Some(format!("its last words are in {}", run_dir.join("supervisor.log").display())),
+        if self.report.is_some() || self.code == exit::INTERRUPTED {
+            return None;
+        }
+        let log = run_dir.join("supervisor.log").display().to_string();
+        Some(match self.code {
+            exit::UNFIT => Fault {
+                whose: Whose::Host,
+                what: "the supervisor of the lab was killed".to_owned(),
+                causes: Vec::new(),
+                hint: Some(format!(
+                    "if `dmesg` says that memory ran out, give the nodes less; its last words are in {log}"
+                )),
+            },
+            _ => Fault {
+                whose: Whose::Ours,
+                what: "the run ended without a report".to_owned(),
+                causes: Vec::new(),
+                hint: Some(format!("its last words are in {log}")),
+            },
         })
     }
 }
