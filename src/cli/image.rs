@@ -21,7 +21,8 @@ pub(super) struct Args {
     /// Look for recipes here first (repeatable)
     #[arg(long = "images", value_name = "DIR", global = true)]
     images: Vec<PathBuf>,
-    /// Print JSON
+    /// Print a JSON list of objects: `image`, `about`, `state`, `key`, `dir` and `files` of images, `path` and `size`
+    /// of what was pruned
     #[arg(long, global = true)]
     json: bool,
 }

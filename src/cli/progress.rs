@@ -40,7 +40,7 @@ impl RunProgress {
         if let (Some(live), Some(node)) = (&self.live, &event.node)
             && let (Some(bar), Some(view)) = (live.nodes.get(node), self.snapshot.nodes.get(node))
         {
-            bar.set_message(line(view, event.at));
+            bar.set_message(line(view));
         }
         if is_worth_a_line(event, self.live.is_some()) {
             let node = event.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
@@ -90,12 +90,16 @@ impl Live {
 }
 
 /// Returns how a node stands, in one line.
-pub(super) fn line(view: &NodeView, _now: u64) -> String {
+fn line(view: &NodeView) -> String {
     let stage = format!("{:8}", view.stage.as_str());
-    match (&view.fetching, &view.last) {
-        (Some(fetch), _) => format!("{stage}  {fetch}"),
-        (None, Some(last)) => format!("{stage}  {}", last.what),
-        (None, None) => stage,
+    match (&view.fetching, &view.console, &view.last) {
+        (Some(fetch), _, _) => format!("{stage}  fetching {fetch}"),
+        // What it just printed speaks for itself.
+        (None, Some(console), Some(last)) if console.at >= last.at => {
+            format!("{stage}  {}", Known::ConsoleLine { text: console.text.clone() })
+        }
+        (None, _, Some(last)) => format!("{stage}  {}", last.what),
+        (None, _, None) => stage,
     }
 }
 
@@ -113,5 +117,52 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::examples::{console, event, http, lease};
+
+    /// Shows a node of a lab after some events, and the lines that they were worth where there is no terminal.
+    fn check(kinds: impl IntoIterator<Item = Known>) -> String {
+        let mut snapshot = Snapshot::new([]);
+        let mut lines = Vec::new();
+        for (second, kind) in kinds.into_iter().enumerate() {
+            let event = event(second as u64 * 1000, Some("a"), kind);
+            snapshot.apply(&event);
+            if is_worth_a_line(&event, false) {
+                lines.push(event.kind.to_string());
+            }
+        }
+        lines.extend(snapshot.nodes.values().map(line));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_line_shows_the_stage_and_what_was_seen_last() {
+        insta::assert_snapshot!(check([Known::PoweredOn {}]), @"firmware  powered on");
+        insta::assert_snapshot!(check([Known::PoweredOn {}, lease("ipxe", "ack")]), @"dhcp      leased 10.0.0.10 (ipxe)");
+        let booted = [Known::PoweredOn {}, http("kernel", 200, true), console("Linux version 6\u{1b}[1m")];
+        insta::assert_snapshot!(check(booted), @"kernel    Linux version 6�[1m");
+        let path = "/boot/kernel".to_owned();
+        let fetching = Known::Fetching { path, bytes: 2_000_000, total: Some(8_000_000) };
+        insta::assert_snapshot!(check([Known::PoweredOn {}, fetching]), @"firmware  fetching kernel 2.0 MB of 8.0 MB");
+    }
+
+    #[test]
+    fn without_a_terminal_stages_and_verdicts_are_said() {
+        let kinds = [
+            Known::PoweredOn {},
+            Known::StageReached { stage: crate::event::Stage::Firmware },
+            console("noise"),
+            Known::MachineDied { status: "signal 6".to_owned(), stderr: vec!["last words".to_owned()] },
+        ];
+        insta::assert_snapshot!(check(kinds), @r"
+        reached firmware
+        died: signal 6: last words
+        off       died: signal 6: last words
+        ");
     }
 }

@@ -17,7 +17,8 @@ use crate::run::{Locations, registered};
 pub(super) struct Args {
     /// Lab file, its folder or its name; all that are up where left out
     lab: Option<PathBuf>,
-    /// Print JSON: a list of labs
+    /// Print a JSON list of objects with `lab`, `file`, `place`, `accel`, `addresses`, `published`, `snapshot`
+    /// (the nodes: stage, power, boots, timeline, what was last seen) and `verdicts`
     #[arg(long)]
     json: bool,
 }

@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Labs at once, as far as memory and cores suffice
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Print the reports as JSON: a list
+    /// Print the reports as a JSON list, each as it lies in its run folder
     #[arg(long)]
     json: bool,
 }

@@ -13,7 +13,7 @@ use crate::run::{Locations, store};
 pub(super) struct Args {
     /// The run: its name, its folder, its `events.jsonl`, or a lab's name for its latest; the latest where left out
     run: Option<String>,
-    /// Print the events as JSON, one a line, after a header
+    /// Print JSON, one event a line (`at` in nanoseconds, `wall`, `node`, `kind`, `fields`), after a header
     #[arg(long)]
     json: bool,
 }

@@ -1,0 +1,319 @@
+//! The verbs over a lab that is up: one lab, one real machine, everything that can be asked of it.
+
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use common::{Home, build, run, stderr, stdout, wait, wait_for};
+use nix::pty::openpty;
+use nix::sys::signal::Signal;
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use serde_json::Value;
+
+/// After which a machine under emulation on a busy host has long booted.
+const BOOT: Duration = Duration::from_secs(120);
+/// After which a verb has long answered.
+const SOON: Duration = Duration::from_secs(20);
+
+const LAB: &str = r#"
+dryrack = 1
+name = "verbs"
+accel = "tcg"
+network.lan.address = "10.71.0.1/24"
+network.far.address = "10.72.0.1/24"
+
+[profile.tiny]
+kernel = "image:tiny/kernel"
+initrd = "image:tiny/initrd"
+args = ["console=ttyS0"]
+
+[node.one]
+memory = "128MiB"
+profile = "tiny"
+nic.lan = {}
+
+[node.two]
+memory = "128MiB"
+profile = "tiny"
+start = "manual"
+nic.lan = {}
+nic.far = {}
+
+[expect.up]
+nodes = ["one"]
+within = "3m"
+that = { stage = "os" }
+
+[expect.never]
+nodes = ["one"]
+never = { console = "Kernel panic" }
+"#;
+
+/// A lab that is up, and is taken down whatever a test comes to.
+struct Up {
+    home: Home,
+}
+
+impl Up {
+    fn bring() -> Self {
+        build(&["tiny"]);
+        let up = Self { home: Home::new() };
+        let lab = up.home.lab("lab", LAB);
+        let said = up.succeed(&["up", "--detach", lab.to_str().expect("a path")]);
+        assert!(
+            said.ends_with("the lab is up; `dryrack status` shows it, `dryrack down` takes it down\n"),
+            "{said}"
+        );
+        up
+    }
+
+    /// Runs a verb that must succeed, and returns what it said on both outputs.
+    fn succeed(&self, args: &[&str]) -> String {
+        let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}{}", stdout(&output), stderr(&output));
+        stdout(&output) + &stderr(&output)
+    }
+
+    /// Runs a verb that must fail with an exit code, and returns what it said.
+    fn fail(&self, code: i32, args: &[&str]) -> String {
+        let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}{}", stdout(&output), stderr(&output));
+        stderr(&output)
+    }
+
+    fn status(&self) -> Value {
+        let list: Value = serde_json::from_str(&self.succeed(&["status", "--json"])).expect("JSON");
+        list[0].clone()
+    }
+
+    /// Waits until a node has come to a stage.
+    fn wait_for_stage(&self, node: &str, stage: &str) {
+        wait_for(&format!("{node} to reach {stage}"), BOOT, || {
+            (self.status()["snapshot"]["nodes"][node]["stage"] == stage).then_some(())
+        });
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Already down where the test came to its end.
+        run(&mut self.home.dryrack(["down"]));
+    }
+}
+
+#[test]
+fn a_lab_that_is_up_can_be_looked_at_and_handled() {
+    let up = Up::bring();
+    is_up_once(&up);
+    up.wait_for_stage("one", "os");
+    shows_itself(&up);
+    consoles(&up);
+    powers(&up);
+    plugs(&up);
+    takes_pictures(&up);
+    runs_commands(&up);
+    tells_ssh_the_way(&up);
+    prints_logs(&up);
+    goes_down(&up);
+}
+
+fn is_up_once(up: &Up) {
+    let again = up.fail(2, &["up", "lab.toml"]);
+    assert!(again.starts_with("error: lab `verbs` is up already\n\nhint: `dryrack status "), "{again}");
+    let plan = up.succeed(&["plan", "lab.toml"]);
+    assert!(plan.contains("start machine two, paused"), "a plan disturbs no lab: {plan}");
+}
+
+fn shows_itself(up: &Up) {
+    let status = up.status();
+    assert_eq!(status["lab"], "verbs");
+    assert_eq!((&status["place"], &status["accel"]), (&"private".into(), &"tcg".into()));
+    assert_eq!(status["addresses"]["two"].as_array().map(Vec::len), Some(2), "{status}");
+    assert_eq!(status["snapshot"]["lab"], "up");
+    let verdicts = status["verdicts"].as_array().expect("verdicts").iter();
+    let outcomes: Vec<_> = verdicts.map(|verdict| (&verdict["expect"], &verdict["outcome"])).collect();
+    assert_eq!(outcomes, [(&"never".into(), &"pending".into()), (&"up".into(), &Value::from("met"))]);
+    let text = up.succeed(&["status", "verbs"]);
+    assert!(text.starts_with("verbs is up, for "), "{text}");
+    assert!(text.contains("\n  one   os     10.71.0.10"), "{text}");
+    assert!(text.contains("\n  two   off    "), "{text}");
+    assert!(text.contains("  up on one: stage os within 3m\n"), "{text}");
+}
+
+/// Starts `dryrack console` with a pipe for a keyboard.
+fn console(up: &Up, node: &str) -> Child {
+    let mut command = up.home.dryrack(["console", node]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child")
+}
+
+fn consoles(up: &Up) {
+    let mut child = console(up, "one");
+    let mut typed = child.stdin.take().expect("a pipe");
+    // The machine reads its console at its own pace.
+    typed.write_all(b"echo $((20 + 3))x\r").expect("a reader");
+    let mut shown = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = Vec::new();
+    while !String::from_utf8_lossy(&line).contains("23x") {
+        line.clear();
+        assert_ne!(shown.read_until(b'\n', &mut line).expect("a line"), 0, "the console ended");
+    }
+    typed.write_all(b"lost\x1dlost").expect("a reader");
+    let status = wait(&mut child, SOON).expect("Ctrl-] leaves");
+    let mut said = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    assert_eq!((status.code(), said.as_str()), (Some(0), "left one\n"));
+
+    for leave in ["Ctrl-]", "SIGTERM", "SIGHUP"] {
+        terminal(up, leave);
+    }
+    let stranger = up.fail(2, &["console", "on"]);
+    assert_eq!(stranger, "error: lab verbs has no node `on`\n\nhint: did you mean `one`?\n");
+}
+
+/// Attaches with a terminal for a keyboard, and leaves.
+fn terminal(up: &Up, leave: &str) {
+    let pty = openpty(None, None).expect("a terminal");
+    let flags = |fd: &OwnedFd| tcgetattr(fd.as_fd()).expect("a terminal").local_flags;
+    let before = flags(&pty.slave);
+    assert!(before.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG));
+    let keyboard = Stdio::from(pty.slave.try_clone().expect("a descriptor"));
+    let mut command = up.home.dryrack(["console", "one"]);
+    let mut child =
+        command.stdin(keyboard).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a child");
+    let raw = LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG;
+    wait_for("the terminal to be raw", SOON, || (!flags(&pty.slave).intersects(raw)).then_some(()));
+    let pid = i32::try_from(child.id()).expect("a process id");
+    let expected = match leave {
+        "Ctrl-]" => {
+            File::from(pty.master.try_clone().expect("a descriptor")).write_all(b"\x1d").expect("a terminal");
+            0
+        }
+        "SIGTERM" => {
+            common::signal(pid, Signal::SIGTERM);
+            130
+        }
+        _ => {
+            common::signal(pid, Signal::SIGHUP);
+            130
+        }
+    };
+    let status = wait(&mut child, SOON).expect("it leaves");
+    assert_eq!(status.code(), Some(expected), "{leave}");
+    assert_eq!(flags(&pty.slave), before, "{leave} restores the terminal");
+}
+
+fn powers(up: &Up) {
+    assert_eq!(up.succeed(&["power", "off", "one"]), "one is off\n");
+    up.wait_for_stage("one", "off");
+    assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
+    up.wait_for_stage("one", "kernel");
+    assert_eq!(up.succeed(&["power", "reset", "one"]), "one was reset\n");
+    assert_eq!(up.succeed(&["power", "off", "--force", "one", "two"]), "one is off\ntwo is off\n");
+    assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
+    assert_eq!(up.status()["snapshot"]["nodes"]["one"]["boots"], 4);
+    let force = up.fail(2, &["power", "on", "--force", "one"]);
+    assert_eq!(force, "error: `--force` goes with `off` only\n");
+    up.fail(2, &["power", "on", "one", "three"]);
+    up.wait_for_stage("one", "os");
+}
+
+fn plugs(up: &Up) {
+    assert_eq!(up.succeed(&["link", "down", "one"]), "lan of one is down\n");
+    assert_eq!(up.succeed(&["link", "up", "one", "lan"]), "lan of one is up\n");
+    let which = up.fail(2, &["link", "down", "two"]);
+    assert_eq!(which, "error: node `two` has 2 NICs: lan, far\n\nhint: say which one\n");
+}
+
+fn takes_pictures(up: &Up) {
+    let shown = run(&mut up.home.dryrack(["screenshot", "one", "-"]));
+    assert!(shown.stdout.starts_with(b"\x89PNG\r\n"), "{}", stderr(&shown));
+    assert_eq!(up.succeed(&["screenshot", "one"]), "wrote one.png\n");
+    assert!(fs::read(up.home.path().join("one.png")).expect("a file").starts_with(b"\x89PNG"));
+}
+
+fn runs_commands(up: &Up) {
+    let addresses = up.succeed(&["exec", "--", "ip", "-br", "address"]);
+    assert!(addresses.contains("10.71.0.1/24") && addresses.contains("10.72.0.1/24"), "{addresses}");
+    up.fail(7, &["exec", "--lab", "lab.toml", "--", "sh", "-c", "exit 7"]);
+    up.fail(128 + 9, &["exec", "--", "sh", "-c", "kill -9 $$"]);
+    let nothing = up.fail(3, &["exec", "--", "/no/such/program"]);
+    assert!(nothing.contains("/no/such/program"), "{nothing}");
+}
+
+fn tells_ssh_the_way(up: &Up) {
+    let config = up.home.path().join("ssh.config");
+    fs::write(&config, up.succeed(&["ssh-config"])).expect("a file");
+    // What ssh makes of it, word for word.
+    let mut ssh = up.home.command("ssh");
+    let read = stdout(&run(ssh.arg("-G").arg("-F").arg(&config).arg("one")));
+    assert!(read.contains("\nhostname 10.71.0.10\n") && read.contains("\nhostkeyalias one\n"), "{read}");
+    let proxy = read.lines().find_map(|line| line.strip_prefix("proxycommand ")).expect("a way in");
+    let proxy = proxy.replace("%h:%p", "10.71.0.10:80");
+    let mut shell = up
+        .home
+        .command("sh")
+        .args(["-c", &proxy])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    shell.stdin.take().expect("a pipe").write_all(b"GET / HTTP/1.0\r\n\r\n").expect("a reader");
+    let mut answer = String::new();
+    shell.stdout.take().expect("a pipe").read_to_string(&mut answer).expect("text");
+    assert!(answer.starts_with("HTTP/1."), "the way in leads to the node: {answer}");
+    assert!(wait(&mut shell, SOON).is_some());
+    let stranger = up.fail(2, &["ssh", "root@three"]);
+    assert_eq!(stranger, "error: there is no node `three`\n\nhint: there are: `one`, `two`\n");
+}
+
+fn prints_logs(up: &Up) {
+    let printed = up.succeed(&["logs", "one"]);
+    assert!(printed.contains("  one       ") && printed.contains("Linux version "), "{printed}");
+    assert!(!printed.contains("leased"), "{printed}");
+    let events = up.succeed(&["logs", "--events", "one"]);
+    assert!(events.contains("  dhcp    leased 10.71.0.10 to ipxe"), "{events}");
+    for line in up.succeed(&["logs", "--json"]).lines() {
+        let event: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(event["kind"], "console-line");
+    }
+    let mut follow = up.home.dryrack(["logs", "--follow", "--events"]);
+    let mut child = follow.stdout(Stdio::piped()).spawn().expect("a child");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert!(lines.next().expect("a line").expect("text").ends_with("started lab verbs under tcg"));
+    up.succeed(&["link", "down", "two", "far"]);
+    assert!(lines.any(|line| line.expect("text").ends_with("unplugged at far")));
+    child.kill().expect("a child");
+    assert!(wait(&mut child, SOON).is_some());
+}
+
+fn goes_down(up: &Up) {
+    let mut attached = console(up, "one");
+    let follow = up.home.dryrack(["logs", "--follow"]).stdout(Stdio::null()).spawn();
+    let mut follow = follow.expect("a child");
+    wait_for("somebody to be attached", SOON, || {
+        let mut first = [0];
+        attached.stdout.as_mut().expect("a pipe").read(&mut first).ok()
+    });
+    assert_eq!(up.succeed(&["down"]), "lab verbs is down\n");
+    // Whoever was attached is told, and ends.
+    let output = attached.wait_with_output().expect("an end");
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), "the console of one has ended\n"));
+    assert_eq!(wait(&mut follow, SOON).expect("an end").code(), Some(0));
+    up.home.assert_clean(Duration::from_secs(2), "after `dryrack down`");
+    assert_eq!(up.succeed(&["status"]), "no lab is up\n");
+    up.fail(2, &["down"]);
+    let report = up.succeed(&["report"]);
+    assert!(report.contains("\n  one   os            4  10.71.0.10  firmware "), "{report}");
+    assert!(report.contains("\n  two   off           0  "), "{report}");
+    assert!(report.contains("verbs: all 2 expectations met; "), "{report}");
+    assert!(up.succeed(&["runs"]).contains("  verbs  exit code 0  "));
+    let trace = up.succeed(&["trace", "verbs"]);
+    assert!(trace.contains("▶ os\n") && trace.trim_end().ends_with("ended with exit code 0"), "{trace}");
+}
