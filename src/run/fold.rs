@@ -104,3 +104,6 @@ impl Fold {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;
