@@ -63,20 +63,14 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Makes a diagnostic without help and further places.
     pub fn new(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            span: span.into(),
-            message: message.into(),
-            help: None,
-            related: Vec::new(),
-            secret: false,
-        }
+        let message = shorten(message.into());
+        Self { code, span: span.into(), message, help: None, related: Vec::new(), secret: false }
     }
 
     /// Adds what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(shorten(help.into()));
         self
     }
 
@@ -100,22 +94,38 @@ impl Diagnostic {
     }
 }
 
+/// More diagnostics than that are not kept of one lab: they come from a file that is something else.
+pub const MOST: usize = 1000;
+
+/// After that many diagnostics nobody reads what another word was meant to be, and finding out takes time.
+pub const HELPED: usize = 200;
+
 /// The texts that diagnostics point into: the lab file, its overlays, and each `--set`.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    texts: Vec<(String, String)>,
+    texts: Vec<Named>,
+}
+
+#[derive(Debug, Clone)]
+struct Named {
+    name: String,
+    text: String,
+    /// The first byte of each line.
+    lines: Vec<usize>,
 }
 
 impl Sources {
     /// Adds a text under the name by which people know it, and returns its index.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
-        self.texts.push((name.into(), text.into()));
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.texts.push(Named { name: name.into(), text, lines });
         self.texts.len() - 1
     }
 
     /// Writes asterisks over a place.
     pub fn mask(&mut self, span: &Span) {
-        let Some((_, text)) = self.texts.get_mut(span.file) else { return };
+        let Some(Named { text, .. }) = self.texts.get_mut(span.file) else { return };
         let (start, end) = (text.floor_char_boundary(span.start), text.ceil_char_boundary(span.end));
         // Byte for byte, so that every other place stays where it is; line breaks stay, too.
         let masked: String =
@@ -125,21 +135,32 @@ impl Sources {
 
     /// Returns the name of a text.
     pub fn name(&self, file: usize) -> &str {
-        self.texts.get(file).map_or("", |(name, _)| name)
+        self.texts.get(file).map_or("", |named| &named.name)
     }
 
     /// Returns a text.
     pub fn text(&self, file: usize) -> &str {
-        self.texts.get(file).map_or("", |(_, text)| text)
+        self.texts.get(file).map_or("", |named| &named.text)
     }
 
     /// Returns the line and the column (in characters) of a byte, both from 1.
     pub fn position(&self, file: usize, byte: usize) -> (usize, usize) {
-        let text = self.text(file);
-        let before = &text[..text.floor_char_boundary(byte)];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let Some(Named { text, lines, .. }) = self.texts.get(file) else { return (1, 1) };
+        let byte = text.floor_char_boundary(byte);
+        let line = lines.partition_point(|start| *start <= byte);
+        let start = line.checked_sub(1).and_then(|line| lines.get(line)).copied().unwrap_or(0);
+        (line, text[start..byte].chars().count() + 1)
     }
+}
+
+/// Cuts a text that quotes more of a file than anybody reads.
+fn shorten(mut text: String) -> String {
+    const LONGEST: usize = 600;
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 /// Returns the candidate that somebody who wrote `word` most likely meant: of which it is a typo, or the beginning.

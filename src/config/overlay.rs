@@ -36,7 +36,7 @@ pub(super) enum Kind {
 /// Merges the layers, the lab file first.
 pub(super) fn merge(layers: Vec<Layer>, found: &mut Vec<Diagnostic>) -> Tree {
     let mut layers = layers.into_iter();
-    let mut merger = Merger { groups: BTreeMap::new(), found };
+    let mut merger = Merger { groups: BTreeMap::new(), total: 0, full: false, found };
     let Some(base) = layers.next() else { return Tree::empty(Span::new(0, 0..0)) };
     let mut into = Tree::empty(base.tree.span.clone());
     merger.lay(&mut into, base);
@@ -58,6 +58,10 @@ struct Group {
 
 struct Merger<'f> {
     groups: BTreeMap<String, Group>,
+    /// The nodes of all groups.
+    total: i64,
+    /// Whether it was reported that these are too many.
+    full: bool,
     found: &'f mut Vec<Diagnostic>,
 }
 
@@ -126,6 +130,7 @@ impl Merger<'_> {
             (None, Some(group)) => (group.count, group.span.clone()),
             (None, None) => (1, entry.key.clone()),
         };
+        self.total += count - before;
         let old = known.map(|group| group.pattern);
         for number in 1..=count {
             let member = format!("{name}-{number}");
@@ -160,17 +165,22 @@ impl Merger<'_> {
 
     /// Takes a count if a group, and all groups together, can have so many nodes.
     fn in_range(&mut self, count: i64, before: i64, span: &Span) -> i64 {
-        let others: i64 = self.groups.values().map(|group| group.count).sum();
-        let (what, help) = if !(1..=MOST).contains(&count) {
-            (format!("a group cannot have {count} nodes"), format!("a group has 1 to {MOST} nodes"))
-        } else if count > before && others + count > MOST_OF_ALL {
-            let what = format!("the groups have {} nodes together", others + count);
-            (what, format!("a lab has at most {MOST_OF_ALL} nodes"))
-        } else {
-            return count;
-        };
-        self.found.push(Diagnostic::new(Code::BadCount, span.clone(), what).help(help));
-        count.clamp(1, MOST).min((MOST_OF_ALL - others).max(1))
+        let others = self.total - before;
+        if !(1..=MOST).contains(&count) {
+            self.found.push(
+                Diagnostic::new(Code::BadCount, span.clone(), format!("a group cannot have {count} nodes"))
+                    .help(format!("a group has 1 to {MOST} nodes")),
+            );
+        } else if others + count > MOST_OF_ALL && !self.full {
+            // Once is enough.
+            self.full = true;
+            let what = format!("the groups have {} nodes together, so far", others + count);
+            self.found.push(
+                Diagnostic::new(Code::BadCount, span.clone(), what)
+                    .help(format!("a lab has at most {MOST_OF_ALL} nodes")),
+            );
+        }
+        count.clamp(1, MOST).min(MOST_OF_ALL - others).max(0)
     }
 
     /// Takes out what a layer's `remove` names.
@@ -228,6 +238,7 @@ impl Merger<'_> {
             && kind == "node"
             && let Some(Group { count, .. }) = self.groups.remove(group)
         {
+            self.total -= count;
             if let Some(home) = into.table_mut().and_then(|table| table.get_mut("node")) {
                 for number in 1..=count {
                     home.tree.table_mut().and_then(|home| home.remove(&format!("{group}-{number}")));

@@ -14,7 +14,7 @@ use serde::forward_to_deserialize_any;
 use super::places;
 use super::tree::{Entry, Table, Tree, Value};
 use super::value::{LOCATED, MANY, SECRET, SHORT};
-use crate::diag::{Code, Diagnostic, Span, enumerate, nearest, typo};
+use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest, typo};
 
 /// Reads a tree into `T`; `None` if even the outermost table does not fit.
 pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Vec<Diagnostic>) -> Option<T> {
@@ -183,6 +183,10 @@ impl<'de> Reader<'de, '_> {
         for (key, entry) in table.iter().filter(|(key, _)| !fields.contains(&key.as_str())) {
             let diagnostic =
                 Diagnostic::new(Code::UnknownKey, entry.key.clone(), format!("there is no key `{key}` here"));
+            if self.sink.borrow().len() > HELPED {
+                self.sink.borrow_mut().push(diagnostic.help("is this the right file?"));
+                continue;
+            }
             let elsewhere = places::of(key);
             // What is known elsewhere is no abbreviation of what is known here, but it may be a typo of it.
             let meant = match elsewhere.is_empty() {

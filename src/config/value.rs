@@ -158,15 +158,28 @@ pub struct Keyed<T> {
     pub entries: Vec<(Located<String>, Option<T>)>,
     /// Whether the whole was reported already.
     pub bad: bool,
+    /// Where in `entries` a name is.
+    // Invariant: knows each of them.
+    index: BTreeMap<String, usize>,
 }
 
 impl<T> Default for Keyed<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), bad: false }
+        Self { entries: Vec::new(), bad: false, index: BTreeMap::new() }
     }
 }
 
 impl<T> Keyed<T> {
+    fn new(entries: Vec<(Located<String>, Option<T>)>) -> Self {
+        let names = entries.iter().enumerate().map(|(at, (name, _))| (name.value.clone(), at));
+        Self { index: names.collect(), entries, bad: false }
+    }
+
+    /// Returns the entry of a name, also a bad one.
+    pub fn get(&self, name: &str) -> Option<&(Located<String>, Option<T>)> {
+        self.index.get(name).and_then(|at| self.entries.get(*at))
+    }
+
     /// Returns the names, those of bad entries too.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(name, _)| name.value.as_str())
@@ -202,9 +215,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Keyed<T> {
             }
         }
         Ok(match Field::<All<T>>::deserialize(from)? {
-            Field::Given(located) => Self { entries: located.value.0, bad: false },
+            Field::Given(located) => Self::new(located.value.0),
             Field::Missing => Self::default(),
-            Field::Bad => Self { entries: Vec::new(), bad: true },
+            Field::Bad => Self { bad: true, ..Self::default() },
         })
     }
 }

@@ -1,9 +1,11 @@
 //! Diagnostics as people and programs read them.
 
+use std::borrow::Cow;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Map, Value};
 
-use super::{Diagnostic, Severity, Sources, Span};
+use super::{Diagnostic, MOST, Severity, Sources, Span};
 
 /// More than that nobody reads; the count of the rest is given.
 const SHOWN: usize = 100;
@@ -74,7 +76,7 @@ fn excerpts<'a>(
     if marks.len() > 1 && (!whole_lines || end - start > 64 * WIDEST) {
         return marks.iter().flat_map(|mark| excerpts(std::slice::from_ref(mark), sources)).collect();
     }
-    let mut snippet = Snippet::source(&text[start..end])
+    let mut snippet = Snippet::source(visible(&text[start..end]))
         .path(sources.name(file))
         .line_start(sources.position(file, start).0)
         .fold(true);
@@ -127,7 +129,19 @@ fn summary(diagnostics: &[Diagnostic]) -> String {
         hidden => format!(" ({hidden} of them not shown)"),
     };
     let code = diagnostics[0].code.number();
-    format!("{}{hidden}; for more, run `dryrack explain {code}`", counts.join(", "))
+    let least = if diagnostics.len() < MOST { "" } else { "at least " };
+    format!("{least}{}{hidden}; for more, run `dryrack explain {code}`", counts.join(", "))
+}
+
+/// The renderer takes care of control characters but those of the upper half, which some terminals obey, too.
+///
+/// Each becomes a character of the same two bytes, so that every mark stays where it is.
+fn visible(text: &str) -> Cow<'_, str> {
+    let upper = |c: char| matches!(c, '\u{80}'..='\u{9f}');
+    match text.contains(upper) {
+        true => text.replace(upper, "·").into(),
+        false => text.into(),
+    }
 }
 
 /// Messages quote what the file says, which may hold anything: control characters would reach the terminal.

@@ -2,7 +2,7 @@
 
 use super::{Lab, Surroundings, validate};
 use crate::config::{self, Source};
-use crate::diag::{Diagnostic, Related, Sources};
+use crate::diag::{Diagnostic, MOST, Related, Sources};
 
 /// What became of the texts of a lab.
 #[derive(Debug)]
@@ -37,7 +37,13 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &Surr
     for span in diagnostics.iter().filter(|diagnostic| diagnostic.secret).filter_map(|d| d.span.as_ref()) {
         sources.mask(span);
     }
-    Outcome { lab, diagnostics: unite(diagnostics), sources }
+    let mut diagnostics = unite(diagnostics);
+    if diagnostics.len() > MOST {
+        // What is left out must not be the reason why there is no lab.
+        diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error());
+        diagnostics.truncate(MOST);
+    }
+    Outcome { lab, diagnostics, sources }
 }
 
 /// Makes one diagnostic of those that say the same of one place, as they do for each node of a group.

@@ -301,6 +301,17 @@ two = { profile = "p", nic = { y = { network = "lan" }, x = { network = "lan" } 
 }
 
 #[test]
+fn a_derived_mac_makes_way_for_one_that_was_written() {
+    let lab = lab(&format!(
+        "{BASE}node.b = {{ profile = \"tiny\", nic.lan = {{ mac = \"52:54:00:2f:d3:42\" }} }}\n"
+    ));
+    assert_snapshot!(addresses(&lab), @"
+    a lan lan 52:54:00:c8:2d:8c 10.0.0.10
+    b lan lan 52:54:00:2f:d3:42 10.0.0.11
+    ");
+}
+
+#[test]
 fn small_networks_are_filled_from_below() {
     let lab = lab(r#"
 dryrack = 1

@@ -7,6 +7,7 @@ mod file;
 mod good;
 mod machine;
 mod network;
+mod odd;
 mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::network::bounds;
 use super::node::{Draft, NicDraft};
 use super::{Check, Span};
-use crate::config::RawAddress;
+use crate::config::{Located, RawAddress, Text};
 use crate::diag::{Code, Diagnostic};
 use crate::lab::{Dhcp, Network};
 use crate::name::{Mac, NetworkName};
@@ -44,18 +46,42 @@ impl Claim<'_> {
 }
 
 impl Check<'_> {
-    /// Reports two NICs with one MAC address.
-    pub(super) fn macs(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
+    /// Checks the MAC addresses that were written, then derives one for every other NIC.
+    pub(super) fn macs(&mut self, drafts: &mut [Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
+        let mut taken: BTreeSet<Mac> = networks.values().map(|network| network.mac).collect();
+        taken.extend(self.written_macs(drafts, networks));
+        let Some(lab) = self.lab.clone() else { return };
+        // In the order of names, so that the order of the file does not matter.
+        let mut order: Vec<_> = (0..drafts.len()).collect();
+        order.sort_by_key(|index| drafts[*index].key);
+        for draft in order {
+            let Draft { name, nics, .. } = &mut drafts[draft];
+            for nic in nics.iter_mut().filter(|nic| nic.mac.is_none()) {
+                let names = [lab.as_str(), name.as_str(), nic.name.as_str()];
+                // Three bytes of a hash are few where there are many nodes, so the first free one counts.
+                let again = (2u32..).map(|round| Mac::derive(&[&names[..], &[&round.to_string()]].concat()));
+                nic.mac = std::iter::once(Mac::derive(&names)).chain(again).find(|mac| taken.insert(*mac));
+            }
+        }
+    }
+
+    /// Reports MAC addresses that no NIC can have, or two have, and returns those that were written.
+    fn written_macs(
+        &mut self,
+        drafts: &[Draft<'_>],
+        networks: &BTreeMap<NetworkName, Network>,
+    ) -> BTreeSet<Mac> {
         const HELP: &str = "leave `mac` out: each NIC then gets one of its own, the same in every run";
         let mut seen: BTreeMap<Mac, Claim<'_>> = BTreeMap::new();
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
-            let Some(mac) = nic.mac else { continue };
-            let span = nic.mac_span.as_ref().unwrap_or(nic.home);
+            let Some(Located { value: Text(mac), span }) = nic.raw.and_then(|raw| raw.mac.given()) else {
+                continue;
+            };
             let taken = |whose: &str| {
                 let what = format!("{mac} is already the MAC address of {whose}");
                 Diagnostic::new(Code::MacTaken, span.clone(), what)
             };
-            if mac == Mac([0; 6]) {
+            if *mac == Mac([0; 6]) {
                 let what = format!("{mac} is the address of nothing");
                 self.report(Diagnostic::new(Code::MacGroup, span.clone(), what).help(HELP));
             } else if mac.is_group() {
@@ -67,17 +93,15 @@ impl Check<'_> {
                     )
                     .help("the first byte of a NIC's address is even, as in 52:54:00:12:34:56"),
                 );
-            } else if let Some(first) = seen.get(&mac) {
-                // Where both follow from names, which is as rare as a lottery win, one has to be written.
-                let derived = nic.mac_span.is_none() && first.nic.mac_span.is_none();
-                let help = if derived { "write another `mac` for one of them" } else { HELP };
-                self.report(first.settle(taken(&first.whose(draft)), "mac", help));
-            } else if let Some(network) = networks.values().find(|network| network.mac == mac) {
+            } else if let Some(first) = seen.get(mac) {
+                self.report(first.settle(taken(&first.whose(draft)), "mac", HELP));
+            } else if let Some(network) = networks.values().find(|network| network.mac == *mac) {
                 self.report(taken(&format!("the bridge of network `{}`", network.name)).help(HELP));
             } else {
-                seen.insert(mac, Claim { span, draft, nic });
+                seen.insert(*mac, Claim { span, draft, nic });
             }
         }
+        seen.into_keys().collect()
     }
 
     /// Checks the addresses that were written, then gives one to every NIC that wants one.
@@ -87,6 +111,7 @@ impl Check<'_> {
         // In the order of names, so that the order of the file does not matter.
         let mut order: Vec<_> = (0..drafts.len()).collect();
         order.sort_by_key(|index| drafts[*index].key);
+        let mut free: BTreeMap<NetworkName, Free> = BTreeMap::new();
         let mut full: BTreeMap<NetworkName, usize> = BTreeMap::new();
         for draft in order {
             for nic in &mut drafts[draft].nics {
@@ -99,7 +124,8 @@ impl Check<'_> {
                     continue;
                 }
                 let used = taken.entry(network.name.clone()).or_default();
-                match free(network, pool, used) {
+                let free = free.entry(network.name.clone()).or_insert_with(|| Free::new(network, pool));
+                match free.next(used) {
                     Some(address) => {
                         used.insert(address);
                         nic.address = Some(address);
@@ -109,7 +135,7 @@ impl Check<'_> {
             }
         }
         for (name, homeless) in full {
-            let home = self.raw.network.entries.iter().find(|(key, _)| key.value == name.as_str());
+            let home = self.raw.network.get(name.as_str());
             let nics = if homeless == 1 { "one NIC".to_owned() } else { format!("{homeless} NICs") };
             let what = format!("network `{name}` has no address left for {nics}");
             self.report(
@@ -189,7 +215,7 @@ impl Check<'_> {
         } else {
             return true;
         };
-        let home = self.raw.network.entries.iter().find(|(key, _)| key.value == network.name.as_str());
+        let home = self.raw.network.get(network.name.as_str());
         let place = home.and_then(|(_, raw)| raw.as_ref()?.address.span().cloned());
         let diagnostic = Diagnostic::new(code, span.clone(), what).help(hosts);
         self.report(match place {
@@ -201,7 +227,7 @@ impl Check<'_> {
 
     fn pool_span(&self, name: &NetworkName) -> Option<&Span> {
         use crate::config::RawDhcp;
-        let (_, raw) = self.raw.network.entries.iter().find(|(key, _)| key.value == name.as_str())?;
+        let (_, raw) = self.raw.network.get(name.as_str())?;
         match raw.as_ref()?.dhcp.value()? {
             RawDhcp::Server(server) => server.value()?.pool.span.as_ref(),
             RawDhcp::Proxy | RawDhcp::Off => None,
@@ -218,27 +244,37 @@ pub(super) fn written(address: Option<&RawAddress>) -> (Option<Ipv4Addr>, bool) 
     }
 }
 
-/// Finds the lowest free address from the tenth on, else the lowest free one.
-fn free(
-    network: &Network,
+/// Gives out the free addresses of a network: the lowest from the tenth on, then the lowest of all.
+struct Free {
+    net: Ipv4Net,
     pool: Option<(Ipv4Addr, Ipv4Addr)>,
-    taken: &BTreeSet<Ipv4Addr>,
-) -> Option<Ipv4Addr> {
-    let net = network.address;
-    let (low, high) = bounds(net);
-    let (low, high) = (u32::from(low), u32::from(high));
-    let tenth = u32::from(net.network()).saturating_add(FIRST);
-    let lowest = |from: u32, to: u32| {
-        let mut candidate = from;
-        while candidate <= to {
-            let address = Ipv4Addr::from(candidate);
-            candidate = match pool {
-                Some((first, last)) if (first..=last).contains(&address) => u32::from(last),
-                _ if address != net.addr() && !taken.contains(&address) => return Some(address),
-                _ => candidate,
-            } + 1;
+    /// What is left to look at, as numbers: from, to, in this order.
+    left: [(u32, u32); 2],
+}
+
+impl Free {
+    fn new(network: &Network, pool: Option<(Ipv4Addr, Ipv4Addr)>) -> Self {
+        let net = network.address;
+        let (low, high) = bounds(net);
+        let tenth = u32::from(net.network()).saturating_add(FIRST);
+        Self { net, pool, left: [(tenth, u32::from(high)), (u32::from(low), u32::from(high))] }
+    }
+
+    fn next(&mut self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+        for (from, to) in &mut self.left {
+            while *from <= *to {
+                let address = Ipv4Addr::from(*from);
+                let (skipped, free) = match self.pool {
+                    Some((first, last)) if (first..=last).contains(&address) => (u32::from(last), false),
+                    _ => (*from, address != self.net.addr() && !taken.contains(&address)),
+                };
+                // No overflow: the last host of a network is followed by its broadcast address.
+                *from = skipped + 1;
+                if free {
+                    return Some(address);
+                }
+            }
         }
         None
-    };
-    lowest(tenth, high).or_else(|| lowest(low, high))
+    }
 }

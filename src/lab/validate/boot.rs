@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Check;
 use super::node::{Draft, firmware};
 use crate::config::{Field, Located, RawBoot, RawNic, RawNode};
-use crate::diag::{Code, Diagnostic, enumerate, nearest};
+use crate::diag::{Code, Diagnostic, HELPED, enumerate, nearest};
 use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Network};
 use crate::name::{DiskName, NetworkName, NicName};
 
@@ -62,7 +62,8 @@ impl Check<'_> {
                 false => all.extend(raw.nic.names().map(|name| format!("nic.{name}"))),
             }
             let all = all.iter().map(String::as_str);
-            let help = match nearest(&word.value, all.clone()) {
+            let meant = (self.found.len() < HELPED).then(|| nearest(&word.value, all.clone())).flatten();
+            let help = match meant {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
                 None if !known.is_empty() => {
                     let names: Vec<_> = known.iter().map(|name| format!("{kind}.{name}")).collect();

@@ -1,6 +1,6 @@
 //! Expectations: what is checked, of whom, after what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
@@ -17,6 +17,9 @@ use crate::name::{ExpectName, NodeName};
 
 const WITHIN: Duration = Duration::from_mins(5);
 
+/// More than anybody writes by hand.
+const MOST_EXPECTATIONS: usize = 1000;
+
 /// A larger one is an accident, and takes long to build.
 const LARGEST_REGEX: usize = 1 << 20;
 
@@ -24,6 +27,9 @@ impl Check<'_> {
     pub(super) fn expectations(&mut self) -> BTreeMap<ExpectName, Expectation> {
         let raw = self.raw;
         let mut expectations = BTreeMap::new();
+        if self.too_many("the lab", &raw.expect, MOST_EXPECTATIONS, "expectations") {
+            return expectations;
+        }
         for (key, expect) in &raw.expect.entries {
             let name = self.name::<ExpectName>(key);
             let Some(expect) = expect else { continue };
@@ -113,8 +119,7 @@ impl Check<'_> {
     fn after(&mut self, word: &Located<String>) -> Option<ExpectName> {
         let raw = self.raw;
         let name = self.expect_named(&word.value, &word.span)?;
-        let target = raw.expect.entries.iter().find(|(key, _)| key.value == word.value);
-        if let Some((_, Some(target))) = target
+        if let Some((_, Some(target))) = raw.expect.get(&word.value)
             && let Field::Given(never) = &target.never
             && target.that.is_missing()
         {
@@ -168,13 +173,13 @@ impl Check<'_> {
             .filter_map(|(key, raw)| Some((key.value.as_str(), raw.as_ref()?.after.given()?)))
             .collect();
         // Each has at most one predecessor: walk back until the way ends, or meets itself.
-        let mut done: Vec<&str> = Vec::new();
+        let mut done: BTreeSet<&str> = BTreeSet::new();
         let mut circles = Vec::new();
         for start in after.keys() {
             let mut way: Vec<&str> = Vec::new();
             let mut at = *start;
             while let Some(next) = after.get(at) {
-                if done.contains(&at) {
+                if done.contains(at) {
                     break;
                 }
                 if let Some(from) = way.iter().position(|name| *name == at) {

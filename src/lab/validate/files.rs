@@ -9,9 +9,15 @@ use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::lab::{FileRef, Profile};
 use crate::name::{ImageName, ProfileName};
 
+/// More than anybody writes by hand.
+const MOST_PROFILES: usize = 1000;
+
 impl Check<'_> {
     pub(super) fn profiles(&mut self) -> BTreeMap<ProfileName, Profile> {
         let mut profiles = BTreeMap::new();
+        if self.too_many("the lab", &self.raw.profile, MOST_PROFILES, "profiles") {
+            return profiles;
+        }
         for (key, raw) in &self.raw.profile.entries {
             let name = self.name::<ProfileName>(key);
             let Some(raw) = raw else { continue };

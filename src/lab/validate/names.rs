@@ -5,14 +5,11 @@ use std::str::FromStr;
 
 use super::Check;
 use crate::config::{Keyed, Located};
-use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
+use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest};
 use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, ProfileName};
 
 /// The longest DNS label.
 const LONGEST: usize = 63;
-
-/// After that many diagnostics nobody reads what another word was meant to be, and finding out takes time.
-const HELPED: usize = 200;
 
 impl Check<'_> {
     /// Takes a name, or reports why it is none.
@@ -54,6 +51,18 @@ impl Check<'_> {
         self.follow(Code::UnknownExpect, "expectation", name, span, &self.raw.expect)
     }
 
+    /// Reports more entries than any one host carries; tells whether there are.
+    pub(super) fn too_many<V>(&mut self, whose: &str, all: &Keyed<V>, most: usize, what: &str) -> bool {
+        if let Some((key, _)) = all.entries.get(most) {
+            let count = all.entries.len();
+            self.report(
+                Diagnostic::new(Code::BadCount, key.span.clone(), format!("{whose} has {count} {what}"))
+                    .help(format!("at most {most} are possible")),
+            );
+        }
+        all.entries.len() > most
+    }
+
     fn follow<T: FromStr, V>(
         &mut self,
         code: Code,
@@ -62,7 +71,7 @@ impl Check<'_> {
         span: &Span,
         known: &Keyed<V>,
     ) -> Option<T> {
-        if known.names().any(|known| known == name) {
+        if known.get(name).is_some() {
             // A name that is known but malformed is reported where it is defined.
             return name.parse().ok();
         }

@@ -28,12 +28,7 @@ impl Check<'_> {
     pub(super) fn networks(&mut self) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
         let mut seen: Vec<(Ipv4Net, &Span, &str)> = Vec::new();
-        if let Some((key, _)) = self.raw.network.entries.get(MOST_NETWORKS) {
-            let what = format!("the lab has {} networks", self.raw.network.entries.len());
-            self.report(
-                Diagnostic::new(Code::BadCount, key.span.clone(), what)
-                    .help(format!("a lab has at most {MOST_NETWORKS} networks")),
-            );
+        if self.too_many("the lab", &self.raw.network, MOST_NETWORKS, "networks") {
             return networks;
         }
         for (key, raw) in &self.raw.network.entries {

@@ -16,6 +16,12 @@ use crate::lab::{
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
+/// More do not fit on the bus of any machine.
+const MOST_NICS: usize = 32;
+
+/// A SCSI bus holds that many; other buses hold less.
+const MOST_DISKS: usize = 250;
+
 /// A node whose addresses are yet to be given out.
 pub(super) struct Draft<'a> {
     /// The name as written, for messages.
@@ -37,7 +43,6 @@ pub(super) struct NicDraft<'a> {
     pub(super) raw: Option<&'a RawNic>,
     pub(super) network: Option<NetworkName>,
     pub(super) mac: Option<Mac>,
-    pub(super) mac_span: Option<Span>,
     pub(super) address: Option<Ipv4Addr>,
     /// Whether an address was written that could not be used.
     pub(super) written: bool,
@@ -48,22 +53,14 @@ impl<'a> Check<'a> {
     pub(super) fn nodes(&mut self, networks: &BTreeMap<NetworkName, Network>) -> Vec<Draft<'a>> {
         let raw = self.raw;
         let mut drafts = Vec::new();
-        if let Some((key, _)) = raw.node.entries.get(MOST_NODES) {
-            self.report(
-                Diagnostic::new(
-                    Code::BadCount,
-                    key.span.clone(),
-                    format!("the lab has {} nodes", raw.node.entries.len()),
-                )
-                .help(format!("a lab has at most {MOST_NODES} nodes")),
-            );
+        if self.too_many("the lab", &raw.node, MOST_NODES, "nodes") {
             return drafts;
         }
         for (key, node) in &raw.node.entries {
             let name = self.name::<NodeName>(key);
             let Some(node) = node else { continue };
             self.machine(node, &key.value, &key.span);
-            let nics = self.nics(name.as_ref(), node, key);
+            let nics = self.nics(node, key);
             let disks = self.disks(name.as_ref(), node, &key.value);
             let profile = node.profile.given().and_then(|word| self.profile_named(&word.value, &word.span));
             let boot = self.boot(node, key);
@@ -74,26 +71,24 @@ impl<'a> Check<'a> {
             self.can_boot(&draft, networks);
             drafts.push(draft);
         }
-        self.macs(&drafts, networks);
+        self.macs(&mut drafts, networks);
         self.addresses(&mut drafts, networks);
         self.serials(&drafts);
         self.uuids(&drafts);
         drafts
     }
 
-    fn nics(
-        &mut self,
-        node: Option<&NodeName>,
-        raw: &'a RawNode,
-        key: &'a Located<String>,
-    ) -> Vec<NicDraft<'a>> {
+    fn nics(&mut self, raw: &'a RawNode, key: &'a Located<String>) -> Vec<NicDraft<'a>> {
         if raw.nic.bad {
             return Vec::new();
         }
         if raw.nic.entries.is_empty() {
-            return self.default_nic(node, key).into_iter().collect();
+            return self.default_nic(key).into_iter().collect();
         }
         let mut nics = Vec::new();
+        if self.too_many(&format!("`{}`", key.value), &raw.nic, MOST_NICS, "NICs") {
+            return nics;
+        }
         for (nic_key, nic) in &raw.nic.entries {
             let name = self.name::<NicName>(nic_key);
             let Some(nic) = nic else { continue };
@@ -103,19 +98,13 @@ impl<'a> Check<'a> {
                 Field::Bad => None,
             };
             let Some(name) = name else { continue };
-            let mac = match &nic.mac {
-                Field::Given(mac) => Some(mac.value.0),
-                Field::Missing => node.and_then(|node| self.derive_mac(node, &name)),
-                Field::Bad => None,
-            };
             let (address, from_pool) = written(nic.address.value().map(|Text(address)| address));
             nics.push(NicDraft {
                 name,
                 home: &nic_key.span,
                 raw: Some(nic),
                 network,
-                mac,
-                mac_span: nic.mac.span().cloned(),
+                mac: nic.mac.value().map(|Text(mac)| *mac),
                 address,
                 written: !nic.address.is_missing(),
                 from_pool,
@@ -125,7 +114,7 @@ impl<'a> Check<'a> {
     }
 
     /// Plugs a node without `nic` into the only network.
-    fn default_nic(&mut self, node: Option<&NodeName>, key: &'a Located<String>) -> Option<NicDraft<'a>> {
+    fn default_nic(&mut self, key: &'a Located<String>) -> Option<NicDraft<'a>> {
         let networks = &self.raw.network;
         let (network, _) = match networks.entries.as_slice() {
             [one] => one,
@@ -146,25 +135,22 @@ impl<'a> Check<'a> {
         // A malformed name of the network is reported there.
         let name = NicName::new(&network.value).ok()?;
         Some(NicDraft {
-            mac: node.and_then(|node| self.derive_mac(node, &name)),
+            mac: None,
             name,
             home: &key.span,
             raw: None,
             network: NetworkName::new(&network.value).ok(),
-            mac_span: None,
             address: None,
             written: false,
             from_pool: false,
         })
     }
 
-    fn derive_mac(&self, node: &NodeName, nic: &NicName) -> Option<Mac> {
-        let lab = self.lab.as_ref()?;
-        Some(Mac::derive(&[lab.as_str(), node.as_str(), nic.as_str()]))
-    }
-
     fn disks(&mut self, node: Option<&NodeName>, raw: &RawNode, node_key: &str) -> Vec<Disk> {
         let mut disks = Vec::new();
+        if self.too_many(&format!("`{node_key}`"), &raw.disk, MOST_DISKS, "disks") {
+            return disks;
+        }
         for (key, disk) in &raw.disk.entries {
             let name = self.name::<DiskName>(key);
             let Some(disk) = disk else { continue };
