@@ -97,6 +97,27 @@ fn a_lab_that_is_taken_down_leaves_its_nodes_where_they_were() {
 }
 
 #[test]
+fn a_reset_that_the_firmware_completes_is_one_boot() {
+    let mut snapshot = Snapshot::new([]);
+    let reset = |why: &str| Known::Reset { why: why.to_owned() };
+    let kinds = [
+        (0, Known::PoweredOn {}),
+        (5000, reset("power")),
+        (5040, reset("guest")),
+        (5041, reset("guest")),
+        (9000, reset("guest")),
+        (9040, reset("guest")),
+    ];
+    for (at, kind) in kinds {
+        snapshot.apply(&event(at, Some("a"), kind));
+    }
+    let view = snapshot.nodes.values().next().unwrap();
+    assert_eq!(view.boots, 3);
+    let starts: Vec<_> = view.timeline.iter().map(|(_, at)| at / 1_000_000).collect();
+    assert_eq!(starts, [0, 5000, 9000]);
+}
+
+#[test]
 fn a_download_shows_until_it_is_over() {
     use examples::*;
     let mut snapshot = Snapshot::new([]);
