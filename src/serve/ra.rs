@@ -100,7 +100,10 @@ fn answer(router: &Router, received: Received<'_>) -> Option<Answer> {
     let mac = source_address(&packet[8..])?;
     let is_it = |host: &&Host| mac == Some(host.mac) || host.mac.link_local() == from;
     let host = router.hosts.iter().find(is_it);
-    if host.is_some_and(|host| !host.cut_waits) {
+    let waits = |host: &Host| !host.cut_waits;
+    // A sender without address might be any of them, and all would hear the answer.
+    let may_wait = from.is_unspecified() && router.hosts.iter().any(waits);
+    if host.is_some_and(waits) || may_wait {
         return None;
     }
     let to = if from.is_unspecified() { ALL_NODES } else { from };
@@ -214,6 +217,11 @@ mod tests {
         let packet = solicitation();
         let received = Received { packet: &packet, from: NODE.link_local(), hop_limit: Some(255) };
         assert_eq!(answer(&router(1500, false), received), None, "a node at real pace");
+        let unnamed = Received { packet: &packet[..8], from: Ipv6Addr::UNSPECIFIED, ..received };
+        assert_eq!(answer(&router(1500, false), unnamed), None, "it may be that node, which would hear it");
+        let stranger =
+            Received { packet: &packet[..8], from: Mac([2, 0, 0, 0, 0, 9]).link_local(), ..received };
+        assert!(answer(&router(1500, false), stranger).is_some(), "nobody else hears this one");
         let router = router(1500, true);
         assert_eq!(answer(&router, Received { hop_limit: Some(64), ..received }), None, "crossed a router");
         assert_eq!(answer(&router, Received { from: "2001:db8::1".parse().unwrap(), ..received }), None);
