@@ -597,6 +597,48 @@ fn solicit(noise: &mut Noise) {
     }
 }
 
+#[test]
+fn two_networks_keep_to_themselves() {
+    alone(async || {
+        let lab = format!(
+            "{LAB}{}",
+            r#"
+[network.store]
+address = "10.7.0.1/24"
+dhcp = { server = { pool = ["10.7.0.50", "10.7.0.60"] } }
+dns = { domain = "store.test" }
+"#
+        );
+        let rack = Rack::of(&lab, kernel).await;
+        let (here, there) = (rack.client(STRANGER), rack.client_on("store", STRANGER));
+        let lease = Lease::ask(&rack, &here, &[]).expect("a lease");
+        assert_eq!((lease.get("ip"), lease.get("domain")), ("10.0.0.30", "lab.test"));
+        let lease = Lease::ask(&rack, &there, &[]).expect("a lease");
+        assert_eq!((lease.get("ip"), lease.get("domain")), ("10.7.0.50", "store.test"));
+        // A node of one network is a stranger in the other.
+        let astray = rack.client_on("store", rack.mac("one"));
+        assert_eq!(Lease::ask(&rack, &astray, &[]).expect("a lease").get("ip"), "10.7.0.51");
+    });
+}
+
+#[test]
+fn a_port_that_somebody_holds_is_told_with_its_holder() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let error = dryrack::host::sockets::bind(rack.service()).expect_err("the services hold the ports");
+        let bridge = &rack.service().interface;
+        assert_eq!(error.to_string(), format!("cannot open UDP port 67 for DHCP on {bridge}"));
+        let hint = error.hint().expect("a hint");
+        assert!(hint.contains(&format!("(pid {}) holds it", std::process::id())), "{hint}");
+
+        let mut elsewhere = rack.service().clone();
+        elsewhere.dhcp = None;
+        elsewhere.address = "10.9.9.1/24".parse().unwrap();
+        let error = dryrack::host::sockets::bind(&elsewhere).expect_err("nobody has this address");
+        assert_eq!(error.hint().as_deref(), Some("the network's bridge does not have its address"));
+    });
+}
+
 /// One node of each kind of firmware; they boot tiny, which says what it found and powers off.
 const NETBOOT: &str = r#"
 [network.lan]
@@ -645,6 +687,8 @@ async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     for event in rack.log.events() {
         let Kind::Known(known) = event.kind else { continue };
         let step = match known {
+            // A client in a namespace of ours asks for routers too.
+            Known::RouterAdvertised { .. } if event.node.is_none() => continue,
             Known::DhcpReplied { request, reply, client, .. } => format!("{client} {request} {reply}"),
             Known::RouterAdvertised { .. } => "router".to_owned(),
             Known::BannerSkipped {} => "key".to_owned(),
@@ -652,7 +696,8 @@ async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
             Known::HttpServed { path, status, complete, .. } => format!("http {path} {status} {complete}"),
             Known::ConsoleLine { text } if text.starts_with("DRYRACK ") => text,
             Known::PoweredOff { why } => format!("off: {why}"),
-            Known::MachineDied { .. } | Known::ServiceFailed { .. } | Known::DhcpIgnored { .. } => {
+            Known::DhcpIgnored { request, rule, .. } => format!("ignored {request}: {rule}"),
+            Known::MachineDied { .. } | Known::ServiceFailed { .. } => {
                 panic!("{}", rack.log.text())
             }
             _ => continue,
@@ -665,20 +710,15 @@ async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     steps
 }
 
-/// What every netboot ends with, once iPXE runs.
-const FROM_IPXE: [&str; 7] = [
-    "ipxe discover offer",
-    "ipxe request ack",
+/// What every netboot ends with, once iPXE knows where its script is.
+const FROM_SCRIPT: [&str; 3] = [
     "http /boot/NODE.ipxe 200 true",
     "http /profile/tiny/kernel 200 true",
     "http /profile/tiny/initrd0 200 true",
-    "os discover offer",
-    "os request ack",
 ];
 
-/// Boots a node and compares what happened: `first`, then iPXE's part, then what the system found.
-async fn check_netboot(node: &str, first: &[&str], found: &[&str]) {
-    let rack = Rack::of(NETBOOT, |_| ()).await;
+/// Boots a node and compares what happened: `first`, then what iPXE fetches, then `last`, then what the system found.
+async fn check_netboot(rack: Rack, node: &str, first: &[&str], last: &[&str], found: &[&str]) {
     let mut steps = netboot(&rack, node).await;
     let text = rack.log.text();
     // iPXE asks for routers while it asks for an address: which is answered first is chance.
@@ -689,7 +729,7 @@ async fn check_netboot(node: &str, first: &[&str], found: &[&str]) {
     let off = steps.pop().unwrap();
     let facts = steps.pop().unwrap();
     let expected: Vec<String> =
-        first.iter().chain(&FROM_IPXE).map(|step| step.replace("NODE", node)).collect();
+        first.iter().chain(&FROM_SCRIPT).chain(last).map(|step| step.replace("NODE", node)).collect();
     assert_eq!(steps, expected, "{text}");
     for word in found {
         assert!(facts.split(' ').any(|fact| fact == *word), "{word} is not in {facts}");
@@ -698,27 +738,86 @@ async fn check_netboot(node: &str, first: &[&str], found: &[&str]) {
     rack.end().await;
 }
 
+const OS: [&str; 2] = ["os discover offer", "os request ack"];
+
 #[test]
 fn bios_boots_by_its_rom() {
     alone_with(&["tiny"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let first = ["key", "ipxe discover offer", "ipxe request ack"];
         let found = ["node=bios", "address=10.0.0.11", "firmware=bios", "domain=lab.test"];
-        check_netboot("bios", &["key"], &found).await;
+        check_netboot(rack, "bios", &first, &OS, &found).await;
     });
 }
 
 #[test]
 fn uefi_boots_by_its_rom() {
     alone_with(&["tiny"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let first = ["key", "ipxe discover offer", "ipxe request ack"];
         let found = ["node=uefi", "address=10.0.0.12", "firmware=uefi", "secureboot=off"];
-        check_netboot("uefi", &["key"], &found).await;
+        check_netboot(rack, "uefi", &first, &OS, &found).await;
     });
 }
 
 #[test]
 fn uefi_boots_by_itself() {
     alone_with(&["tiny", "ipxe"], async || {
-        let first = ["firmware discover offer", "firmware request ack", "tftp ipxe/snponly.efi sent", "key"];
-        check_netboot("native", &first, &["node=native", "address=10.0.0.13", "firmware=uefi"]).await;
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let first = [
+            "firmware discover offer",
+            "firmware request ack",
+            "tftp ipxe/snponly.efi sent",
+            "key",
+            "ipxe discover offer",
+            "ipxe request ack",
+        ];
+        let found = ["node=native", "address=10.0.0.13", "firmware=uefi"];
+        check_netboot(rack, "native", &first, &OS, &found).await;
+    });
+}
+
+/// A DHCP server of somebody else, busybox's udhcpd, which knows nothing of boot files.
+fn other_dhcp_server(rack: &Rack) -> (Client, Running) {
+    let client = rack.client(Mac([2, 0, 0, 0, 0, 7])).with_address("10.0.0.200/24");
+    let config = rack.folder.path().join("udhcpd.conf");
+    let leases = rack.folder.path().join("leases");
+    let text = format!(
+        "interface eth0\nstart 10.0.0.100\nend 10.0.0.110\noption subnet 255.255.255.0\nlease_file {}\n\
+         pidfile {}\n",
+        leases.display(),
+        rack.folder.path().join("udhcpd.pid").display(),
+    );
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(leases, "").unwrap();
+    let server = client.start("busybox", &["udhcpd", "-f", config.to_str().unwrap()]);
+    (client, Running(server))
+}
+
+/// Boots a node whose address comes from another server and whose boot files come from us.
+async fn check_proxy(node: &str, first: &[&str]) {
+    let proxied = "address = \"10.0.0.1/24\"\ndhcp = \"proxy\"";
+    let rack = Rack::of(&NETBOOT.replace("address = \"10.0.0.1/24\"", proxied), |_| ()).await;
+    let _other = other_dhcp_server(&rack);
+    let last = ["ignored discover: no boot file for this client"];
+    // The other server does not know its name.
+    check_netboot(rack, node, first, &last, &["node=localhost"]).await;
+}
+
+const ELSEWHERE: &str = "ignored request: the client chose another server";
+
+#[test]
+fn bios_boots_beside_another_dhcp_server() {
+    alone_with(&["tiny"], async || {
+        check_proxy("bios", &["key", "ipxe discover offer", ELSEWHERE]).await;
+    });
+}
+
+#[test]
+fn uefi_boots_beside_another_dhcp_server() {
+    alone_with(&["tiny", "ipxe"], async || {
+        let native = ["firmware discover offer", ELSEWHERE, "tftp ipxe/snponly.efi sent", "key"];
+        check_proxy("native", &[&native[..], &["ipxe discover offer"]].concat()).await;
     });
 }
 

@@ -9,31 +9,34 @@ use tokio::sync::watch;
 /// How long is waited for what takes a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Everything that happened.
+/// Everything that happened, on one clock.
 #[derive(Clone)]
-pub(crate) struct Log(Arc<watch::Sender<Vec<Event>>>);
+pub(crate) struct Log {
+    begin: Instant,
+    events: Arc<watch::Sender<Vec<Event>>>,
+}
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Vec::new())))
+        Self { begin: Instant::now(), events: Arc::new(watch::Sender::new(Vec::new())) }
     }
 }
 
 impl Log {
-    /// Returns an emitter on the clock of now.
+    /// Returns what services and machines emit to.
     pub(crate) fn emitter(&self) -> Emitter {
-        let begin = Instant::now();
+        let begin = self.begin;
         let clock = move || dryrack::event::Instant {
             at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
             wall: jiff::Timestamp::UNIX_EPOCH,
         };
-        let events = Arc::clone(&self.0);
+        let events = Arc::clone(&self.events);
         Emitter::new(clock, move |event| events.send_modify(|events| events.push(event)))
     }
 
     /// Returns what happened so far.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.0.borrow().clone()
+        self.events.borrow().clone()
     }
 
     /// Returns what happened so far, as `dryrack trace` shows it.
@@ -53,7 +56,7 @@ impl Log {
                 _ => None,
             })
         };
-        let mut seen = self.0.subscribe();
+        let mut seen = self.events.subscribe();
         let wait = seen.wait_for(|events| find(events).is_some());
         match tokio::time::timeout(Duration::from_secs(seconds), wait).await {
             Ok(events) => find(&events.unwrap()).unwrap(),

@@ -22,7 +22,7 @@ use dryrack::image::{Freshness, Library};
 use dryrack::lab::{FileRef, Lab, Surroundings, resolve};
 use dryrack::machine::Machine;
 use dryrack::name::{ImageName, Mac, NodeName};
-use dryrack::plan::{BridgePlan, Place, Plan, ServicePlan, Step, plan};
+use dryrack::plan::{Place, Plan, ServicePlan, Step, plan};
 use dryrack::serve::{Resources, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -172,18 +172,28 @@ impl Rack {
         self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));
     }
 
-    /// Returns the bridge of the first network.
-    pub(crate) fn bridge(&self) -> &BridgePlan {
-        let bridge = self.plan.steps.iter().find_map(|step| match step {
-            Step::Bridge(bridge) => Some(bridge),
-            _ => None,
-        });
-        bridge.expect("a lab has a network")
+    /// Plugs a client into the network `lan`: a namespace with one NIC, up, without address.
+    pub(crate) fn client(&self, mac: Mac) -> Client {
+        self.client_on("lan", mac)
     }
 
-    /// Plugs a client into the first network: a namespace with one NIC, up, without address.
-    pub(crate) fn client(&self, mac: Mac) -> Client {
-        Client::plug(&self.bridge().interface, self.bridge().mtu, mac)
+    /// Plugs a client into a network.
+    pub(crate) fn client_on(&self, network: &str, mac: Mac) -> Client {
+        let bridge = self.plan.steps.iter().find_map(|step| match step {
+            Step::Bridge(bridge) if bridge.network.as_str() == network => Some(bridge),
+            _ => None,
+        });
+        let bridge = bridge.expect("a network of the lab");
+        Client::plug(&bridge.interface, bridge.mtu, mac)
+    }
+
+    /// Returns the services of the first network.
+    pub(crate) fn service(&self) -> &ServicePlan {
+        let service = self.plan.steps.iter().find_map(|step| match step {
+            Step::Serve(service) => Some(service),
+            _ => None,
+        });
+        service.expect("a lab has a network")
     }
 
     /// Returns the hardware address of a node.

@@ -43,6 +43,8 @@ pub(in crate::serve) struct Decision {
     pub(in crate::serve) change: Change,
     /// Who asked.
     pub(in crate::serve) client: &'static str,
+    /// The address that the client is about to use, whoever gives it.
+    pub(in crate::serve) uses: Option<Ipv4Addr>,
     /// Boot file that the reply names.
     pub(in crate::serve) boot_file: Option<String>,
     /// The rule that decided.
@@ -225,7 +227,8 @@ impl Case<'_> {
         let offered =
             self.state.of(self.request.mac).filter(|_| self.request.kind == Some(MessageType::Request));
         let change = offered.map_or(Change::None, Change::Free);
-        Decision { change, ..self.ignore("the client chose another server") }
+        let uses = self.request.requested;
+        Decision { change, uses, ..self.ignore("the client chose another server") }
     }
 
     /// ProxyDHCP: boot files for our nodes, addresses for nobody.
@@ -247,6 +250,8 @@ impl Case<'_> {
             };
             let told = |option: &DhcpOption| self.told.options.contains(option);
             reply.options.retain(|option| own(option) || told(option));
+            // Without it iPXE asks for the boot file again and again, and believes no answer.
+            reply.siaddr = self.server.address.addr();
             // How a client tells a ProxyDHCP offer from others.
             let class = DhcpOption::ClassIdentifier(b"PXEClient".to_vec());
             if !reply.options.contains(&class) {
@@ -278,6 +283,7 @@ impl Case<'_> {
             reply: None,
             change: Change::None,
             client: self.client.as_str(),
+            uses: None,
             boot_file: None,
             rule: rule.to_owned(),
         }
@@ -320,7 +326,8 @@ impl Case<'_> {
             "" => rule.to_owned(),
             told => format!("{rule}, {told}"),
         };
-        Decision { reply: Some(reply), change, client: self.client.as_str(), boot_file: file, rule }
+        let uses = [address, request.ciaddr].into_iter().find(|address| !address.is_unspecified());
+        Decision { reply: Some(reply), change, client: self.client.as_str(), uses, boot_file: file, rule }
     }
 
     /// An empty reply to the request.

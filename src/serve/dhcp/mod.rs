@@ -106,21 +106,19 @@ impl Dhcp {
             decision
         };
         let node = self.server.host(request.mac).map(|host| &host.node);
+        if let (Some(node), Some(address)) = (node, decision.uses) {
+            self.clients.learn(address, node);
+        }
         let sent = match &decision.reply {
             None => Ok(()),
-            Some(reply) => {
-                if let Some(node) = node.filter(|_| !reply.yiaddr.is_unspecified()) {
-                    self.clients.learn(reply.yiaddr, node);
-                }
-                self.send(reply, arrival, from).await
-            }
+            Some(reply) => self.send(reply, arrival, from).await,
         };
         self.events.emit_maybe(node, self.event(request, decision));
         sent
     }
 
     fn event(&self, request: &Request, decision: Decision) -> Known {
-        let Decision { reply, change: _, client, boot_file, rule } = decision;
+        let Decision { reply, change: _, client, uses: _, boot_file, rule } = decision;
         match reply {
             None => Known::DhcpIgnored {
                 network: self.network.clone(),

@@ -474,6 +474,14 @@ fn a_proxy_gives_boot_files_and_no_address() {
     a stranger on 4011   - [firmware: no boot file for this client]
     ");
     desk.arrival = Arrival::Server;
+    for ask in [firmware(FAST, 7), ipxe(FAST)] {
+        let packet = desk.answer(&ask).reply.unwrap().encode().unwrap();
+        assert_eq!(
+            packet[20..24],
+            SERVER.octets(),
+            "iPXE wants a next server, also where the boot file is a URL"
+        );
+    }
     insta::assert_snapshot!(desk.options(&firmware(FAST, 7)), @r"
     53 [2]
     54 10.0.0.1
@@ -482,6 +490,21 @@ fn a_proxy_gives_boot_files_and_no_address() {
     66 10.0.0.1
     67 ipxe/snponly.efi
     ");
+}
+
+#[test]
+fn the_address_of_a_client_is_known_whoever_gave_it() {
+    let uses =
+        |plan: &ServicePlan, ask: &Ask| Desk::of(plan).answer(ask).uses.map(|address| address.octets());
+    let other = Ipv4Addr::new(10, 0, 0, 2);
+    assert_eq!(uses(&plan(), &ask(FAST, DISCOVER)), Some([10, 0, 0, 11]));
+    assert_eq!(uses(&plan(), &ask(STRANGER, REQUEST).wanting([10, 0, 0, 33])), Some([10, 0, 0, 33]));
+    let inform = Ask { ciaddr: [10, 0, 0, 200], ..ask(STRANGER, INFORM) };
+    assert_eq!(uses(&plan(), &inform), Some([10, 0, 0, 200]));
+    assert_eq!(uses(&proxy(), &firmware(FAST, 7)), None, "that is still open");
+    let elsewhere = ask(FAST, REQUEST).wanting([10, 0, 0, 100]).choosing(other);
+    assert_eq!(uses(&proxy(), &elsewhere), Some([10, 0, 0, 100]));
+    assert_eq!(uses(&plan(), &ask(FAST, REQUEST).wanting([192, 168, 1, 5])), None, "it may not");
 }
 
 #[test]
