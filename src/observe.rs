@@ -22,9 +22,6 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Ago, Event, Kind, Known, Size, Stage};
 use crate::name::NodeName;
 
-/// SeaBIOS answers a warm reset with a hard reset or two of its own, some milliseconds later; they begin no new boot.
-const SETTLING: u64 = 500_000_000;
-
 /// Where the lab as a whole stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,11 +137,6 @@ impl NodeView {
         }
     }
 
-    /// Tells whether its firmware has only just begun, and so a reset now is the firmware's own.
-    fn is_settling(&self, at: u64) -> bool {
-        self.stage == Stage::Firmware && at.saturating_sub(self.since) < SETTLING
-    }
-
     fn see(&mut self, at: u64, known: &Known) {
         match known {
             Known::PoweredOn {} => {
@@ -153,7 +145,7 @@ impl NodeView {
                 self.fetching = None;
             }
             Known::Reset { .. } => {
-                self.boots = self.boots.saturating_add(u32::from(!self.is_settling(at)));
+                self.boots = self.boots.saturating_add(1);
                 self.fetching = None;
             }
             Known::PoweredOff { .. } => (self.power, self.fetching) = (Power::Off, None),
@@ -221,15 +213,10 @@ impl Snapshot {
         if let Some(what) = event.kind.sighting() {
             view.last = Some(Sighting { at: event.at, what });
         }
-        let settling = view.is_settling(event.at);
         view.see(event.at, known);
         let stage = stage::Clue::from_event(known).map_or(view.stage, |clue| stage::next(view.stage, clue));
         // A reset within the firmware begins a new boot although the stage is the same.
-        let begins = match known {
-            Known::PoweredOn {} => true,
-            Known::Reset { .. } => !settling,
-            _ => false,
-        };
+        let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
             return None;
         }

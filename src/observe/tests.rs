@@ -164,26 +164,3 @@ proptest! {
         drop(snapshot.to_string());
     }
 }
-
-#[test]
-fn resets_that_the_firmware_adds_begin_no_new_boot() {
-    use examples::*;
-    let mut snapshot = Snapshot::new([]);
-    let reset = |why: &str| Known::Reset { why: why.to_owned() };
-    for (at, kind) in [
-        (0, Known::PoweredOn {}),
-        (100, reset("guest")),
-        (5000, console("Linux version 6.1")),
-        (9000, reset("power")),
-        (9010, reset("guest")),
-        (9020, reset("guest")),
-        // A machine that resets again and again is another matter.
-        (12_000, reset("guest")),
-    ] {
-        snapshot.apply(&event(at, Some("a"), kind));
-    }
-    let view = snapshot.nodes.values().next().unwrap();
-    assert_eq!(view.boots, 3);
-    let began: Vec<u64> = view.timeline.iter().map(|(_, at)| at / 1_000_000).collect();
-    assert_eq!(began, [0, 5000, 9000, 12_000]);
-}
