@@ -146,3 +146,6 @@ impl Plan {
         images
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Steps as people read them, one line each.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Plan, Step};
@@ -42,12 +43,12 @@ impl fmt::Display for Step {
                 services.extend(["tftp", "http", "dns", "router advertisements"]);
                 write!(
                     f,
-                    "serve network {} at {}: {}; {} files, {} texts",
+                    "serve network {} at {}: {}; {}, {}",
                     service.network,
                     service.address.addr(),
                     services.join(", "),
-                    service.files.len(),
-                    service.texts.len()
+                    count(service.files.len(), "file"),
+                    count(service.texts.len(), "text")
                 )
             }
             Self::Disk(disk) => match &disk.backing {
@@ -60,7 +61,9 @@ impl fmt::Display for Step {
                 write!(f, "copy firmware variables of {node} from {}", template.display())
             }
             Self::Seed(seed) => {
-                let files: Vec<_> = seed.files.keys().map(String::as_str).collect();
+                let files: BTreeSet<_> =
+                    seed.files.keys().chain(seed.copies.keys()).map(String::as_str).collect();
+                let files: Vec<_> = files.into_iter().collect();
                 write!(f, "write cloud-init seed of {}: {}", seed.node, files.join(", "))
             }
             Self::Tap(tap) => {
@@ -81,6 +84,10 @@ impl fmt::Display for Step {
             Self::PowerOn { node } => write!(f, "power on {node}"),
         }
     }
+}
+
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
 impl fmt::Display for Plan {

@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::lab::{AccelChoice, Place, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
+use crate::plan::tests::{facts, ovmf};
 
 fn lab() -> Lab {
     Lab {
@@ -51,37 +52,6 @@ fn nic(name: &str, model: NicModel) -> Nic {
 fn disk(name: &str, bus: Bus) -> Disk {
     let name = DiskName::new(name).unwrap();
     Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None }
-}
-
-fn descriptor(code: &str, secure: bool) -> FirmwareFile {
-    let machines: &[&str] = if secure { &["pc-q35-*"] } else { &["pc-i440fx-*", "pc-q35-*"] };
-    FirmwareFile {
-        code: format!("/usr/share/OVMF/OVMF_CODE_4M{code}.fd").into(),
-        variables: format!("/usr/share/OVMF/OVMF_VARS_4M{code}.fd").into(),
-        secure_boot: secure,
-        enrolled_keys: secure,
-        requires_smm: secure,
-        machines: machines.iter().map(|machine| (*machine).to_owned()).collect(),
-    }
-}
-
-fn facts() -> HostFacts {
-    HostFacts {
-        root: false,
-        cpus: 2,
-        free_memory: Bytes::mebi(8192),
-        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 22) }),
-        firmware: vec![descriptor(".ms", true), descriptor("", false)],
-        accel: Accel::Tcg,
-        pasta: None,
-        nft: None,
-        qemu_img: None,
-        ip_forward: false,
-        subnets: Vec::new(),
-        resolvers: Vec::new(),
-        forward_drops: Vec::new(),
-        built: Vec::new(),
-    }
 }
 
 fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, Refusal> {
@@ -337,8 +307,8 @@ fn firmware_is_matched_by_machine_type() {
 
 #[test]
 fn plain_uefi_takes_secure_firmware_without_keys_if_there_is_no_other() {
-    let bare = FirmwareFile { enrolled_keys: false, ..descriptor(".secboot", true) };
-    let facts = HostFacts { firmware: vec![descriptor(".ms", true), bare], ..facts() };
+    let bare = FirmwareFile { enrolled_keys: false, ..ovmf(".secboot", true) };
+    let facts = HostFacts { firmware: vec![ovmf(".ms", true), bare], ..facts() };
     let node = Node { firmware: Firmware::Uefi, ..node() };
     let found = firmware(&node, &facts).unwrap();
     assert_eq!(found.code, PathBuf::from("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"));

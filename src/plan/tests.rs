@@ -1,0 +1,516 @@
+//! What every plan promises: the same each time, with an undo for every step, without a secret; or a refusal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+
+use super::{Accel, FirmwareFile, ForwardDrop, HostFacts, Plan, Qemu, Refusal, Step, Undo, plan};
+use crate::config::Source;
+use crate::lab::{Lab, Surroundings, resolve};
+use crate::name::{Bytes, ImageName};
+
+/// A host with everything.
+pub(super) fn facts() -> HostFacts {
+    HostFacts {
+        root: false,
+        cpus: 2,
+        free_memory: Bytes::mebi(8192),
+        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 22) }),
+        firmware: vec![ovmf(".ms", true), ovmf("", false)],
+        accel: Accel::Tcg,
+        pasta: Some("/usr/bin/pasta".into()),
+        nft: Some("/usr/sbin/nft".into()),
+        qemu_img: Some("/usr/bin/qemu-img".into()),
+        ip_forward: false,
+        subnets: vec!["192.168.1.0/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()],
+        resolvers: vec!["192.168.1.1".parse().unwrap()],
+        forward_drops: Vec::new(),
+        built: Vec::new(),
+    }
+}
+
+/// A UEFI firmware of Debian.
+pub(super) fn ovmf(code: &str, secure: bool) -> FirmwareFile {
+    let machines: &[&str] = if secure { &["pc-q35-*"] } else { &["pc-i440fx-*", "pc-q35-*"] };
+    FirmwareFile {
+        code: format!("/usr/share/OVMF/OVMF_CODE_4M{code}.fd").into(),
+        variables: format!("/usr/share/OVMF/OVMF_VARS_4M{code}.fd").into(),
+        secure_boot: secure,
+        enrolled_keys: secure,
+        requires_smm: secure,
+        machines: machines.iter().map(|machine| (*machine).to_owned()).collect(),
+    }
+}
+
+/// The one place that knows how a lab is made from a text.
+fn lab(text: &str) -> Lab {
+    let image = |name: &str, files: &[&str]| {
+        let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        (ImageName::new(name).unwrap(), files)
+    };
+    let around = Surroundings {
+        file: "/labs/typhoon/lab.toml".into(),
+        folder: "/labs/typhoon".into(),
+        images: BTreeMap::from([image("tiny", &["kernel", "initrd"]), image("debian", &["disk"])]),
+        existing: &|path| path.starts_with("/labs/typhoon/files"),
+        free_memory: None,
+    };
+    let outcome = resolve(&Source::new("lab.toml", text), &[], &[], &around);
+    assert_eq!(outcome.diagnostics, []);
+    outcome.lab.unwrap()
+}
+
+fn refused(text: &str, facts: &HostFacts) -> String {
+    let refusal: Refusal = plan(&lab(text), facts).unwrap_err();
+    refusal.to_string()
+}
+
+/// Has every kind of step in a private place.
+const PRIVATE: &str = r#"dryrack = 1
+[network.lan]
+address = "10.0.2.1/24"
+nat = true
+dhcp.server.pool = ["10.0.2.100", "10.0.2.199"]
+dns.records = { "registry.example" = ["10.0.2.1", "fd00::1"] }
+
+[network.storage]
+address = "10.0.3.1/24"
+mtu = 9000
+dhcp = "off"
+
+[profile.tiny]
+kernel = "image:tiny/kernel"
+initrd = ["image:tiny/initrd", "files/extra.img"]
+args = ["console=ttyS0"]
+
+[node.a]
+profile = "tiny"
+nic = { lan = {}, storage = {} }
+disk.root = { size = "1GiB" }
+
+[node.b]
+firmware = "uefi"
+profile = "tiny"
+start = "manual"
+nic.lan.rom = false
+
+[node.c]
+firmware = "uefi-secure"
+disk.root = { size = "4GiB", source = "image:debian/disk" }
+nic.lan.address = "10.0.2.5"
+seed.nocloud.user-data = "files/user-data"
+
+[publish]
+"2222" = "c:22"
+
+[expect.in]
+nodes = ["c"]
+that.ssh = { user = "debian", key = { env = "TYPHOON_KEY" } }
+
+[expect.in-too]
+nodes = ["c"]
+that.ssh = { user = "root", key = { file = "files/rack.key" } }
+"#;
+
+/// The same in the host's own network.
+fn in_host() -> String {
+    let (head, tail) = PRIVATE.split_once("[publish]").unwrap();
+    let (_, tail) = tail.split_once("[expect.in]").unwrap();
+    head.replace("dryrack = 1", "dryrack = 1\nplace = \"host\"") + "[expect.in]" + tail
+}
+
+/// A host on which Docker and a firewall drop what is forwarded.
+fn guarded() -> HostFacts {
+    let drop = |owner: &str, table: &str, chain: &str, user_chain: Option<&str>| ForwardDrop {
+        owner: owner.into(),
+        family: "ip".into(),
+        table: table.into(),
+        chain: chain.into(),
+        user_chain: user_chain.map(Into::into),
+    };
+    let forward_drops = vec![
+        drop("docker", "filter", "FORWARD", Some("DOCKER-USER")),
+        drop("fence", "fence", "forward", None),
+    ];
+    HostFacts { forward_drops, ..facts() }
+}
+
+/// Writes the steps with what reverses each.
+fn undone(plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        let undo: Vec<_> = step.undo().iter().map(ToString::to_string).collect();
+        let undo = if undo.is_empty() { "nothing".to_owned() } else { undo.join(", ") };
+        writeln!(text, "{}\n    undo: {undo}", step.title()).unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_step_in_a_private_place_has_its_undo() {
+    assert_snapshot!(undone(&plan(&lab(PRIVATE), &facts()).unwrap()), @"
+    build image debian
+        undo: nothing
+    build image ipxe
+        undo: nothing
+    build image tiny
+        undo: nothing
+    make a private place; way out by pasta: wan 192.0.2.2/24
+        undo: nothing
+    write hosts and resolv.conf, name server 10.0.2.1
+        undo: nothing
+    publish c at 127.0.0.1:2222, to 10.0.2.5:22
+        undo: nothing
+    make bridge drbb8d05f36 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
+        undo: delete link drbb8d05f36
+    make bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+        undo: delete link drb7a2e9e50
+    forward IPv4
+        undo: set IPv4 forwarding off
+    load nftables table ip dryrack_c3672989: masquerade 10.0.2.0/24
+        undo: delete nftables table ip dryrack_c3672989
+    serve network lan at 10.0.2.1: dhcp, tftp, http, dns, router advertisements; 6 files, 3 texts
+        undo: nothing
+    serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
+        undo: nothing
+    make disk root of a: 1GiB, blank
+        undo: delete node/a/root.qcow2
+    make tap drtdf201528 for a's lan on drbb8d05f36
+        undo: delete link drtdf201528
+    make tap drtd2f95d3e for a's storage on drb7a2e9e50
+        undo: delete link drtd2f95d3e
+    start machine a, paused
+        undo: end the machine of a
+    copy firmware variables of b from /usr/share/OVMF/OVMF_VARS_4M.fd
+        undo: delete node/b/vars.fd
+    make tap drt5121e257 for b's lan on drbb8d05f36
+        undo: delete link drt5121e257
+    start machine b, paused
+        undo: end the machine of b
+    make disk root of c: 4GiB over image:debian/disk
+        undo: delete node/c/root.qcow2
+    copy firmware variables of c from /usr/share/OVMF/OVMF_VARS_4M.ms.fd
+        undo: delete node/c/vars.fd
+    write cloud-init seed of c: meta-data, user-data
+        undo: delete node/c/seed.img
+    make tap drta155eb92 for c's lan on drbb8d05f36
+        undo: delete link drta155eb92
+    start machine c, paused
+        undo: end the machine of c
+    power on a
+        undo: nothing
+    power on c
+        undo: nothing
+    ");
+}
+
+#[test]
+fn every_step_in_the_hosts_network_has_its_undo() {
+    assert_snapshot!(undone(&plan(&lab(&in_host()), &guarded()).unwrap()), @"
+    build image debian
+        undo: nothing
+    build image ipxe
+        undo: nothing
+    build image tiny
+        undo: nothing
+    make bridge drb35e0fe84 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
+        undo: delete link drb35e0fe84
+    make bridge drbc432bc5e for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+        undo: delete link drbc432bc5e
+    forward IPv4
+        undo: set IPv4 forwarding off
+    load nftables table ip dryrack_01bb8843: masquerade 10.0.2.0/24
+        undo: delete nftables table ip dryrack_01bb8843
+    accept traffic of drb35e0fe84 in docker's nftables chain ip filter DOCKER-USER
+        undo: delete our rule from nftables chain ip filter DOCKER-USER
+    accept traffic of drb35e0fe84 in fence's nftables chain ip fence forward
+        undo: delete our rule from nftables chain ip fence forward
+    serve network lan at 10.0.2.1: dhcp, tftp, http, dns, router advertisements; 6 files, 3 texts
+        undo: nothing
+    serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
+        undo: nothing
+    make disk root of a: 1GiB, blank
+        undo: delete node/a/root.qcow2
+    make tap drtdf851e1e for a's lan on drb35e0fe84
+        undo: delete link drtdf851e1e
+    make tap drtd4981464 for a's storage on drbc432bc5e
+        undo: delete link drtd4981464
+    start machine a, paused
+        undo: end the machine of a
+    copy firmware variables of b from /usr/share/OVMF/OVMF_VARS_4M.fd
+        undo: delete node/b/vars.fd
+    make tap drt498a4527 for b's lan on drb35e0fe84
+        undo: delete link drt498a4527
+    start machine b, paused
+        undo: end the machine of b
+    make disk root of c: 4GiB over image:debian/disk
+        undo: delete node/c/root.qcow2
+    copy firmware variables of c from /usr/share/OVMF/OVMF_VARS_4M.ms.fd
+        undo: delete node/c/vars.fd
+    write cloud-init seed of c: meta-data, user-data
+        undo: delete node/c/seed.img
+    make tap drte05ad932 for c's lan on drb35e0fe84
+        undo: delete link drte05ad932
+    start machine c, paused
+        undo: end the machine of c
+    power on a
+        undo: nothing
+    power on c
+        undo: nothing
+    ");
+}
+
+#[test]
+fn an_undo_reverses_what_its_step_made_and_nothing_else() {
+    for text in [PRIVATE, &in_host()] {
+        for step in plan(&lab(text), &guarded()).unwrap().steps {
+            let wanted = match &step {
+                Step::Bridge(bridge) => vec![Undo::DeleteLink(bridge.interface.clone())],
+                Step::Tap(tap) => vec![Undo::DeleteLink(tap.interface.clone())],
+                Step::Forward { was } => vec![Undo::SetForwarding(*was)],
+                Step::Firewall(firewall) => vec![Undo::DeleteTable(firewall.table.clone())],
+                Step::ForeignAccept(accept) => vec![Undo::DeleteForeignRule(accept.clone())],
+                Step::Disk(disk) => vec![Undo::DeleteFile(disk.path.clone())],
+                Step::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
+                Step::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
+                Step::Machine(machine) => vec![Undo::EndMachine(machine.node.clone())],
+                // Their effect ends with the processes of the lab, or is meant to stay (an image).
+                Step::BuildImage { .. }
+                | Step::MakePlace { .. }
+                | Step::Publish { .. }
+                | Step::NameFiles { .. }
+                | Step::Serve(_)
+                | Step::PowerOn { .. } => Vec::new(),
+            };
+            assert_eq!(step.undo(), wanted, "{}", step.title());
+        }
+    }
+}
+
+#[test]
+fn what_is_made_has_names_of_its_own() {
+    for text in [PRIVATE, &in_host()] {
+        let plan = plan(&lab(text), &guarded()).unwrap();
+        let undos: Vec<Undo> = plan.steps.iter().flat_map(Step::undo).collect();
+        for (index, undo) in undos.iter().enumerate() {
+            assert!(!undos[..index].contains(undo), "{undo} is there twice");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_used_before_it_is_made() {
+    for text in [PRIVATE, &in_host()] {
+        let (mut bridges, mut taps, mut files, mut machines) = (vec![], vec![], vec![], vec![]);
+        for step in plan(&lab(text), &facts()).unwrap().steps {
+            match step {
+                Step::Bridge(bridge) => bridges.push(bridge.interface),
+                Step::Serve(service) => assert!(bridges.contains(&service.interface)),
+                Step::Tap(tap) => {
+                    assert!(bridges.contains(&tap.bridge));
+                    taps.push(tap.interface);
+                }
+                Step::Disk(disk) => files.push(disk.path),
+                Step::Variables { path, .. } => files.push(path),
+                Step::Seed(seed) => files.push(seed.path),
+                Step::Machine(machine) => {
+                    assert!(machine.nics.iter().all(|nic| taps.contains(&nic.interface)));
+                    let folder = format!("node/{}", machine.node);
+                    for file in files.iter().filter(|file| file.starts_with(&folder)) {
+                        let name = file.file_name().unwrap().to_string_lossy();
+                        let named = machine.argv.iter().any(|argument| argument.contains(&*name));
+                        assert!(named, "{} is made for {} and not used", file.display(), machine.node);
+                    }
+                    machines.push(machine.node);
+                }
+                Step::PowerOn { node } => assert!(machines.contains(&node)),
+                Step::BuildImage { .. }
+                | Step::MakePlace { .. }
+                | Step::Publish { .. }
+                | Step::NameFiles { .. }
+                | Step::Forward { .. }
+                | Step::Firewall(_)
+                | Step::ForeignAccept(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_lab_on_the_same_host_gives_the_same_plan_to_the_byte() {
+    for text in [PRIVATE.to_owned(), in_host()] {
+        let json = |text: &str| serde_json::to_string(&plan(&lab(text), &guarded()).unwrap()).unwrap();
+        assert_eq!(json(&text), json(&text));
+        // The order of tables in the file does not matter either.
+        let mut tables: Vec<&str> = text.split("\n[").collect();
+        tables[1..].reverse();
+        assert_eq!(json(&text), json(&tables.join("\n[")));
+    }
+}
+
+#[test]
+fn a_plan_survives_json() {
+    for text in [PRIVATE, &in_host()] {
+        let plan = plan(&lab(text), &guarded()).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+}
+
+#[test]
+fn no_secret_and_no_place_of_one_is_in_a_plan() {
+    let lab = lab(PRIVATE);
+    let plan = plan(&lab, &facts()).unwrap();
+    let written =
+        [format!("{lab:?}"), format!("{plan:?}"), plan.to_string(), serde_json::to_string(&plan).unwrap()];
+    for text in written {
+        assert!(!text.contains("TYPHOON_KEY") && !text.contains("rack.key"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_built_is_not_built_again() {
+    let built = HostFacts { built: vec![ImageName::new("tiny").unwrap()], ..facts() };
+    let plan = plan(&lab(PRIVATE), &built).unwrap();
+    let builds = |step: &Step| matches!(step, Step::BuildImage { .. });
+    assert_eq!(
+        plan.steps.iter().filter(|step| builds(step)).map(Step::title).collect::<Vec<_>>(),
+        ["build image debian", "build image ipxe"]
+    );
+}
+
+#[test]
+fn a_way_out_is_put_where_nobody_is() {
+    let way = |facts: &HostFacts| {
+        let plan = plan(&lab(PRIVATE), facts)?;
+        Ok::<_, Refusal>(plan.steps.into_iter().find_map(|step| match step {
+            Step::MakePlace { way_out } => way_out.map(|way| way.address.to_string()),
+            _ => None,
+        }))
+    };
+    let taken = |nets: &[&str]| HostFacts {
+        subnets: nets.iter().map(|net| net.parse().unwrap()).collect(),
+        ..facts()
+    };
+    assert_eq!(way(&facts()).unwrap().unwrap(), "192.0.2.2/24");
+    assert_eq!(way(&taken(&["192.0.2.128/25"])).unwrap().unwrap(), "198.51.100.2/24");
+    let everywhere = taken(&["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"]);
+    assert_snapshot!(way(&everywhere).unwrap_err(), @"
+    every subnet that the way out could take is in use by the lab or the host
+
+    hint: free one of 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 198.18.0.0/24
+    ");
+}
+
+#[test]
+fn forwarding_that_is_on_stays_on() {
+    let forwards = |facts: &HostFacts| {
+        let plan = plan(&lab(&in_host()), facts).unwrap();
+        plan.steps.iter().any(|step| matches!(step, Step::Forward { .. }))
+    };
+    assert!(forwards(&facts()));
+    assert!(!forwards(&HostFacts { ip_forward: true, ..facts() }));
+}
+
+#[test]
+fn no_qemu() {
+    assert_snapshot!(refused(PRIVATE, &HostFacts { qemu: None, ..facts() }), @"
+    this host has no `qemu-system-x86_64`
+
+    hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
+    ");
+}
+
+#[test]
+fn an_old_qemu() {
+    let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
+    assert_snapshot!(refused(PRIVATE, &HostFacts { qemu: Some(old), ..facts() }), @"
+    /usr/bin/qemu-system-x86_64 is QEMU 6.2.0, older than 7.2
+
+    hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
+    ");
+}
+
+#[test]
+fn no_uefi_firmware() {
+    assert_snapshot!(refused(PRIVATE, &HostFacts { firmware: Vec::new(), ..facts() }), @"
+    node `b` needs UEFI firmware without enrolled keys for pc-q35-7.2, this host has none
+
+    hint: install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)
+    ");
+}
+
+#[test]
+fn no_firmware_with_secure_boot() {
+    assert_snapshot!(refused(PRIVATE, &HostFacts { firmware: vec![ovmf("", false)], ..facts() }), @"
+    node `c` needs UEFI firmware with Secure Boot and enrolled keys for pc-q35-7.2, this host has none
+
+    hint: install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)
+    ");
+}
+
+#[test]
+fn no_pasta_for_nat() {
+    assert_snapshot!(refused(PRIVATE, &HostFacts { pasta: None, ..facts() }), @"
+    `nat = true` in a private place needs the program `pasta`, which this host does not have
+
+    hint: install the package `passt`, or set `nat = false`
+    ");
+}
+
+#[test]
+fn no_nft_for_nat() {
+    assert_snapshot!(refused(PRIVATE, &HostFacts { nft: None, ..facts() }), @"
+    `nat = true` needs the program `nft`, which this host does not have
+
+    hint: install the package `nftables`, or set `nat = false`
+    ");
+}
+
+#[test]
+fn pasta_and_nft_are_for_nat_only() {
+    let bare = HostFacts { pasta: None, nft: None, ..facts() };
+    plan(&lab(&PRIVATE.replace("nat = true", "nat = false")), &bare).unwrap();
+}
+
+#[test]
+fn a_subnet_of_the_host() {
+    let facts = HostFacts { subnets: vec!["10.0.0.0/16".parse().unwrap()], ..facts() };
+    assert_snapshot!(refused(&in_host(), &facts), @r#"
+    network lan (10.0.2.1/24) overlaps with 10.0.0.0/16, which this host uses
+
+    hint: give the network another address, or leave out `place = "host"`
+    "#);
+    plan(&lab(PRIVATE), &facts).unwrap();
+}
+
+#[test]
+fn too_little_memory() {
+    assert_snapshot!(refused(PRIVATE, &HostFacts { free_memory: Bytes::mebi(600), ..facts() }), @r#"
+    the nodes take 1GiB of memory, this host has 600MiB free
+
+    hint: give the nodes less memory, start some of them by hand (`start = "manual"`), or stop other labs
+    "#);
+}
+
+#[test]
+fn what_starts_by_hand_needs_no_memory_yet() {
+    plan(&lab(PRIVATE), &HostFacts { free_memory: Bytes::mebi(1024), ..facts() }).unwrap();
+}
+
+#[test]
+fn kvm_that_does_not_work() {
+    let wants = |accel: &str| PRIVATE.replace("dryrack = 1", &format!("dryrack = 1\naccel = \"{accel}\""));
+    assert_snapshot!(refused(&wants("kvm"), &facts()), @r#"
+    the lab asks for `accel = "kvm"`, but KVM does not boot a machine on this host
+
+    hint: run `dryrack doctor` to see why, or set `accel = "auto"`
+    "#);
+    let kvm = HostFacts { accel: Accel::Kvm, ..facts() };
+    let accel = |wish: &str, facts: &HostFacts| plan(&lab(&wants(wish)), facts).unwrap().accel;
+    assert_eq!(
+        (accel("auto", &kvm), accel("kvm", &kvm), accel("tcg", &kvm)),
+        (Accel::Kvm, Accel::Kvm, Accel::Tcg)
+    );
+    assert_eq!((accel("auto", &facts()), accel("tcg", &facts())), (Accel::Tcg, Accel::Tcg));
+}
