@@ -202,8 +202,14 @@ fn a_lab_that_failed_is_kept_on_request() {
     let home = Home::new();
     let missed = "\n[expect.never-comes]\nwithin = \"1s\"\nthat = { console = \"no such line\" }\n";
     let lab = home.lab("kept", &small("kept", missed));
-    let tried = run(home.dryrack(["test", "--keep", "on-failure", path(&lab)]));
+    let junit = home.path().join("out.xml");
+    let tried = run(home.dryrack(["test", "--keep", "on-failure", "--junit", path(&junit), path(&lab)]));
     assert_eq!(tried.status.code(), Some(1), "{}", stderr(&tried));
+    let xml = fs::read_to_string(&junit).expect("JUnit");
+    assert!(
+        xml.contains("<testcase name=\"never-comes on one\"") && xml.contains("type=\"missed\""),
+        "{xml}"
+    );
     assert!(stderr(&tried).contains("dryrack down"), "{}", stderr(&tried));
     let status = stdout(&run(home.dryrack(["status", "--json"])));
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
@@ -232,14 +238,18 @@ fn a_machine_that_crashes_says_its_last_words() {
 
 /// Runs `dryrack test` where a shell script has taken something away from the host, and expects exit code 3.
 fn check_unfit(home: &Home, lab: &Path, take_away: &str, words: &[&str]) {
-    let script = format!("{take_away}\nexec \"$0\" test \"$1\"");
+    let script = format!("{take_away}\nexec \"$0\" test --junit \"$2\" \"$1\"");
     let mut command = home.command("unshare");
-    let tried = run(command.args(["--mount", "sh", "-ec", &script, common::DRYRACK, path(lab)]));
+    let junit = home.path().join("out.xml");
+    let tried =
+        run(command.args(["--mount", "sh", "-ec", &script, common::DRYRACK, path(lab), path(&junit)]));
     let said = format!("{}{}", stdout(&tried), stderr(&tried));
     assert_eq!(tried.status.code(), Some(3), "{take_away}: {said}");
     for word in words {
         assert!(said.contains(word), "{take_away}: `{word}` is missing in: {said}");
     }
+    let xml = fs::read_to_string(&junit).expect("JUnit");
+    assert!(xml.contains("<error message=") && xml.contains("type=\"host\""), "{take_away}: {xml}");
     home.assert_clean(GRACE, take_away);
 }
 

@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         leaks.extend(report.leaks);
     }
     for leak in &leaks {
-        output::error(&format!("left behind: cannot {}: {}", leak.what, leak.why), None);
+        output::error(&format!("something is left behind: {leak}"), None);
     }
     output::note(&format!("lab {} is down", up.lab));
     Ok(if leaks.is_empty() { exit::MET } else { exit::LEFT })

@@ -2,6 +2,8 @@
 //!
 //! Must never decide anything: it parses, asks the library, prints.
 
+mod account;
+mod artifacts;
 mod attend;
 mod check;
 mod completions;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use tokio::task::JoinSet;
 
+use super::account::Account;
+use super::artifacts;
 use super::attend::{Attended, Leave, attend};
 use super::lab::{Layers, Sound, sound};
 use super::output::{self, Stop};
@@ -17,6 +19,7 @@ use crate::host::facts;
 use crate::lab::{Lab, Start};
 use crate::plan::Place;
 use crate::report::{self, Report, exit};
+use crate::run::client::Client;
 use crate::run::{Locations, Until};
 
 /// Bring labs up, judge their expectations, take them down
@@ -96,6 +99,8 @@ struct Tried {
     needs: Needs,
     code: u8,
     report: Option<Report>,
+    /// Whether standard error has told already what the report says.
+    told: bool,
     run_dir: Option<PathBuf>,
 }
 
@@ -138,7 +143,10 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
                 running.spawn(async move { attempt(trial, &locations, keep, several).await });
                 continue;
             }
-            if let Some(Ok(ended)) = running.join_next().await {
+            if let Some(joined) = running.join_next().await {
+                // A trial that panicked is a bug like any other.
+                let ended: Tried =
+                    joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 taken = taken.minus(ended.needs);
                 let interrupted = ended.code == exit::INTERRUPTED;
                 if !args.json {
@@ -163,7 +171,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     }
     if let Some(folder) = &args.artifacts {
         for run_dir in tried.iter().filter_map(|tried| tried.run_dir.as_ref()) {
-            keep_artifacts(run_dir, folder)?;
+            artifacts::keep(run_dir, folder).map_err(|error| file_stop("copy a run into", folder, &error))?;
         }
     }
     Ok(exit::worst(tried.iter().map(|tried| tried.code)))
@@ -174,7 +182,10 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
     let nodes: Vec<_> = sound.lab.nodes.keys().cloned().collect();
     let lab = sound.lab.name.to_string();
     let (until, leave) = if keep { (Until::Met, Leave::WhenMissed) } else { (Until::Judged, Leave::Never) };
-    let ended = |code, report, run_dir| Tried { name: name.clone(), needs, code, report, run_dir };
+    let account = Account::open(&sound.lab);
+    let ended =
+        |code, report, run_dir| Tried { name: name.clone(), needs, code, report, told: false, run_dir };
+    let told = |code, report, run_dir| Tried { told: true, ..ended(code, Some(report), run_dir) };
     let locations = locations.clone();
     // It may test the accelerator and build images, which takes its time.
     let started = tokio::task::spawn_blocking(move || start(sound, &locations, until)).await;
@@ -183,61 +194,40 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
         Ok(launched) => launched,
         Err(stop) => {
             output::stop(&stop);
-            return ended(stop.code, None, None);
+            return told(stop.code, account.of_stop(&stop), None);
         }
     };
-    let run_dir = launched.run_dir.clone();
+    let (run_dir, client) = (launched.run_dir.clone(), Client::new(&launched.socket));
     let mut progress = RunProgress::new(nodes, several.then_some(lab.as_str()));
     match attend(launched, leave, &mut progress).await {
         Ok(Attended::Ended(over)) => {
-            if let Some(fault) = over.silence(&run_dir) {
-                output::error(&fault.what, fault.hint.as_deref());
-            }
-            ended(over.code, over.report, Some(run_dir))
+            let Some(fault) = over.silence(&run_dir) else {
+                return ended(over.code, over.report, Some(run_dir));
+            };
+            output::error(&fault.to_string(), fault.hint.as_deref());
+            told(over.code, account.of_fault(fault, over.code, Some(&run_dir)), Some(run_dir))
         }
         Ok(Attended::Left) => {
             progress.end();
+            // Nothing more is known of it if it went meanwhile.
+            let report = client.status().await.ok().map(|status| account.of_status(status, &run_dir));
             output::note(&format!(
                 "{lab} missed an expectation and is left up: `dryrack status {lab}` shows it, `dryrack down {lab}` takes it down"
             ));
-            ended(exit::MISSED, None, Some(run_dir))
+            ended(exit::MISSED, report, Some(run_dir))
         }
         Err(stop) => {
             output::stop(&stop);
-            ended(stop.code, None, Some(run_dir))
+            told(stop.code, account.of_stop(&stop), Some(run_dir))
         }
     }
 }
 
 fn show(tried: &Tried) {
     match &tried.report {
-        Some(report) => output::report(report),
-        None => output::note(&format!("{}: exit code {}", tried.name, tried.code)),
+        Some(report) if !tried.told => output::report(report),
+        Some(_) | None => output::note(&format!("{}: exit code {}", tried.name, tried.code)),
     }
-}
-
-/// Copies what tells of a run: everything but disks, variables, sockets and keys.
-fn keep_artifacts(run_dir: &Path, folder: &Path) -> Result<(), Stop> {
-    let name = run_dir.file_name().unwrap_or_default();
-    copy(run_dir, &folder.join(name)).map_err(|error| file_stop("copy the run to", folder, &error))
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, name) = (entry.file_type()?, entry.file_name());
-        if kind.is_dir() && name != "ssh" {
-            copy(&entry.path(), &to.join(name))?;
-        } else if kind.is_file() && !is_bulk(&name.to_string_lossy()) {
-            fs::copy(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn is_bulk(name: &str) -> bool {
-    [".qcow2", ".fd", ".img"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 fn file_stop(verb: &str, path: &Path, error: &io::Error) -> Stop {

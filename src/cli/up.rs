@@ -52,7 +52,7 @@ pub(super) fn start(sound: Sound, locations: &Locations, until: Until) -> Result
         }
     })?;
     for leak in mend(locations) {
-        output::note(&format!("an earlier run left something behind: cannot {}: {}", leak.what, leak.why));
+        output::note(&format!("an earlier run left something behind: {leak}"));
     }
     let facts = prepare::facts(&sound.lab, &sound.library, locations, Loudness::Loud);
     let plan = prepare::decide(&sound, &facts)?;

@@ -155,7 +155,7 @@ pub(crate) fn broken() -> Report {
         Fault { whose: Whose::Ours, what: "a service ended".to_owned(), causes: Vec::new(), hint: None },
     ];
     report.leaks = vec![Leak {
-        what: "tap dt1f0c7d2a9b3e".to_owned(),
+        what: "delete link drt1f0c7d2a".to_owned(),
         why: "Device or resource busy (os error 16)".to_owned(),
     }];
     report.exit = exit::LEFT;

@@ -36,7 +36,7 @@ fn suite(report: &Report) -> TestSuite {
     suite.add_test_cases(report.faults.iter().enumerate().map(|(index, fault)| faulty(fault, index, lab)));
     suite.add_test_cases(report.leaks.iter().map(|leak| {
         let status = status(NonSuccessKind::Error, "leak", &leak.why, None);
-        let mut case = TestCase::new(format!("left behind: {}", leak.what), status);
+        let mut case = TestCase::new(format!("cannot {}", leak.what), status);
         case.set_classname(lab).set_time(Duration::ZERO);
         case
     }));

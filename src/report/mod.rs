@@ -159,15 +159,15 @@ impl fmt::Display for Fault {
 /// Something that was left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leak {
-    /// What.
+    /// What could not be done about it, as an order: `delete link drb5d68a62a`.
     pub what: String,
-    /// Why it could not be taken away.
+    /// Why not.
     pub why: String,
 }
 
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
+        write!(f, "cannot {}: {}", self.what, self.why)
     }
 }
 
