@@ -741,6 +741,18 @@ fn colour_is_for_terminals() {
 }
 
 #[test]
+fn an_empty_variable_is_none() {
+    let home = Home::new();
+    let mut command = home.dryrack(["runs", "--json"]);
+    command.env("DRYRACK_STATE", "").env("XDG_STATE_HOME", home.path().join("xdg"));
+    assert_eq!(stdout(&run(&mut command)), "[]\n");
+    record(&home, "20261121-093403-etcd", EVENTS, None);
+    std::os::unix::fs::symlink(home.path(), home.path().join("dryrack")).expect("a link");
+    let found = stdout(&run(command.env("XDG_STATE_HOME", home.path())));
+    assert!(found.contains("20261121-093403-etcd"), "{found}");
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let home = Home::new();
     assert_eq!(check(&home, &["--version"]), format!("dryrack {}\n", env!("CARGO_PKG_VERSION")));

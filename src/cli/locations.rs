@@ -1,5 +1,6 @@
 //! Where runs, images and sockets lie: XDG folders, or what the environment says.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
@@ -22,7 +23,7 @@ pub(super) struct LocationArgs {
         hide = true,
         value_name = "DIR"
     )]
-    state: Option<PathBuf>,
+    state: Option<OsString>,
     /// Where images are kept [default: the XDG cache folder]
     #[arg(
         id = "cache_folder",
@@ -32,7 +33,7 @@ pub(super) struct LocationArgs {
         hide = true,
         value_name = "DIR"
     )]
-    cache: Option<PathBuf>,
+    cache: Option<OsString>,
     /// Where locks and sockets are kept [default: the XDG runtime folder]
     #[arg(
         id = "runtime_folder",
@@ -42,15 +43,20 @@ pub(super) struct LocationArgs {
         hide = true,
         value_name = "DIR"
     )]
-    runtime: Option<PathBuf>,
+    runtime: Option<OsString>,
+}
+
+/// Returns the folder that was named; an empty name is none, as XDG has it.
+fn named(given: &Option<OsString>) -> Option<PathBuf> {
+    given.as_ref().filter(|name| !name.is_empty()).map(PathBuf::from)
 }
 
 impl LocationArgs {
     /// Decides where everything lies.
     pub(super) fn locations(&self) -> Result<Locations, Stop> {
         let xdg = etcetera::choose_base_strategy().ok();
-        let of = |given: &Option<PathBuf>, usual: Option<PathBuf>, variable: &str| {
-            let found = given.clone().or(usual.map(|folder| folder.join("dryrack")));
+        let of = |given: &Option<OsString>, usual: Option<PathBuf>, variable: &str| {
+            let found = named(given).or(usual.map(|folder| folder.join("dryrack")));
             let found = found.and_then(|path| std::path::absolute(path).ok());
             found.ok_or_else(|| {
                 let hint = format!("set {variable} to a folder that you may write to");
@@ -59,7 +65,7 @@ impl LocationArgs {
         };
         let temporary = || PathBuf::from(format!("/tmp/dryrack-{}", nix::unistd::geteuid()));
         let runtime = xdg.as_ref().and_then(|xdg| xdg.runtime_dir()).map(|folder| folder.join("dryrack"));
-        let runtime = self.runtime.clone().or(runtime).unwrap_or_else(temporary);
+        let runtime = named(&self.runtime).or(runtime).unwrap_or_else(temporary);
         Ok(Locations {
             state: of(&self.state, xdg.as_ref().and_then(|xdg| xdg.state_dir()), "DRYRACK_STATE")?,
             cache: of(&self.cache, xdg.as_ref().map(|xdg| xdg.cache_dir()), "DRYRACK_CACHE")?,
