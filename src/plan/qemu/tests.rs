@@ -148,6 +148,8 @@ fn a_uefi_machine() {
     -blockdev driver=raw,node-name=code,read-only=on,file.driver=file,file.filename=/usr/share/OVMF/OVMF_CODE_4M.fd
     -blockdev driver=raw,node-name=variables,file.driver=file,file.filename=vars.fd
     -global ICH9-LPC.disable_s3=1
+    -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=no
+    -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=no
     -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
     -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=1
     ");
@@ -312,4 +314,18 @@ fn plain_uefi_takes_secure_firmware_without_keys_if_there_is_no_other() {
     let node = Node { firmware: Firmware::Uefi, ..node() };
     let found = firmware(&node, &facts).unwrap();
     assert_eq!(found.code, PathBuf::from("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"));
+}
+
+#[test]
+fn uefi_offers_its_own_pxe_where_it_may_be_needed() {
+    let hidden = |node: Node| check(&node).contains("IPv4PXESupport,string=no");
+    let uefi = || Node { firmware: Firmware::Uefi, ..node() };
+    assert!(hidden(uefi()));
+    assert!(hidden(Node { boot: Boot::Order(vec![BootDevice::Disk]), ..uefi() }));
+    let without_rom = Nic { rom: false, ..nic("lan", NicModel::Virtio) };
+    assert!(!hidden(Node { nics: vec![nic("san", NicModel::Virtio), without_rom], ..uefi() }));
+    assert!(!hidden(Node { pace: Pace::Real, ..uefi() }));
+    assert!(!hidden(Node { boot: Boot::Nvram, ..uefi() }));
+    assert!(!hidden(Node { firmware: Firmware::UefiSecure, ..uefi() }), "it refuses the ROM");
+    assert!(!hidden(node()));
 }
