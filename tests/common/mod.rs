@@ -4,6 +4,7 @@
 
 use std::borrow::BorrowMut;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,17 +15,71 @@ pub(crate) const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
 /// Folders of a test's own for runs and sockets; images are shared by all tests.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
-    netns: Option<Netns>,
+    host: Option<PlayedHost>,
 }
 
 /// A network namespace that plays the host, so that tests see nothing of each other.
-struct Netns {
-    name: String,
+enum PlayedHost {
+    /// Root's, by its name for `ip netns`.
+    Named(String),
+    /// Anybody else's, in a user namespace in which they are root; the child holds both open.
+    Held(Child),
 }
 
-impl Drop for Netns {
+impl PlayedHost {
+    fn make(name: String) -> Self {
+        if nix::unistd::geteuid().is_root() {
+            let made = run(Command::new("ip").args(["netns", "add", &name]));
+            assert!(made.status.success(), "{}", stderr(&made));
+            return Self::Named(name);
+        }
+        let mut holder = Command::new("unshare");
+        holder.args([
+            "--user",
+            "--map-root-user",
+            "--map-auto",
+            "--net",
+            "sh",
+            "-c",
+            "echo ready; read line",
+        ]);
+        holder.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = holder.spawn().expect("unshare");
+        let mut ready = [0; 6];
+        let told = holder.stdout.as_mut().expect("a pipe").read_exact(&mut ready);
+        told.expect("a namespace for a normal user");
+        Self::Held(holder)
+    }
+
+    /// Prepares to run a program in it, in a mount namespace of its own.
+    fn command(&self, program: &str) -> Command {
+        match self {
+            Self::Named(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+            Self::Held(holder) => {
+                let mut command = Command::new("nsenter");
+                command.args(["--target", &holder.id().to_string(), "--user", "--net"]);
+                command.args(["unshare", "--mount", program]);
+                command
+            }
+        }
+    }
+}
+
+impl Drop for PlayedHost {
     fn drop(&mut self) {
-        run(Command::new("ip").args(["netns", "del", &self.name]));
+        match self {
+            Self::Named(name) => {
+                run(Command::new("ip").args(["netns", "del", name]));
+            }
+            Self::Held(holder) => {
+                holder.kill().expect("a child");
+                holder.wait().expect("a child");
+            }
+        }
     }
 }
 
@@ -33,16 +88,14 @@ impl Home {
     pub(crate) fn new() -> Self {
         // Short, because a socket's path ends at 107 bytes.
         let dir = tempfile::Builder::new().prefix("dr").tempdir_in("/tmp").expect("a temporary folder");
-        Self { dir, netns: None }
+        Self { dir, host: None }
     }
 
     /// Makes a home in which everything runs in a network namespace that plays the host's.
     pub(crate) fn with_host() -> Self {
         let mut home = Self::new();
         let name = format!("{}-host", home.path().file_name().expect("a name").to_string_lossy());
-        let made = run(Command::new("ip").args(["netns", "add", &name]));
-        assert!(made.status.success(), "this test needs root and `ip netns`: {made:?}");
-        home.netns = Some(Netns { name });
+        home.host = Some(PlayedHost::make(name));
         // A way out that leads nowhere: pasta wants a default route.
         for line in [
             "link set lo up",
@@ -72,13 +125,9 @@ impl Home {
 
     /// Prepares to run a program where the host is.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = match &self.netns {
+        let mut command = match &self.host {
             None => Command::new(program),
-            Some(Netns { name }) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", name, program]);
-                command
-            }
+            Some(host) => host.command(program),
         };
         command
             .env("DRYRACK_STATE", self.path())
@@ -137,7 +186,7 @@ impl Home {
     pub(crate) fn traces(&self) -> Vec<String> {
         let mut traces: Vec<String> =
             self.processes().into_iter().map(|(pid, name)| format!("process {pid} {name}")).collect();
-        if self.netns.is_some() {
+        if self.host.is_some() {
             let links = stdout(&self.host("ip", &["-o", "link"]));
             let foreign = |line: &&str| ![": lo: ", ": up0@", ": up1@"].iter().any(|own| line.contains(own));
             traces.extend(links.lines().filter(foreign).map(|line| format!("link {line}")));
