@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde_json::json;
 
 use super::raw::{RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawSeed, RawUpstream};
 use super::value::{List, Text};
@@ -62,19 +63,21 @@ impl<'de> Deserialize<'de> for RawBoot {
     }
 }
 
-/// Describes one of several words, or a table with one key.
-fn words_or(words: &[&str], tag: &str, content: &Schema) -> Schema {
-    json_schema!({
-        "anyOf": [
-            { "enum": words },
-            {
-                "type": "object",
-                "properties": { tag: content },
-                "required": [tag],
-                "additionalProperties": false,
-            },
-        ],
-    })
+/// Describes words with what they mean.
+fn words(words: &[(&str, &str)]) -> Vec<serde_json::Value> {
+    words.iter().map(|(word, meaning)| json!({ "const": word, "description": meaning })).collect()
+}
+
+/// Describes words with what they mean, or a table with one of them as its key.
+fn words_or(choices: &[(&str, &str)], tag: &str, content: &Schema) -> Schema {
+    let mut choices = words(choices);
+    choices.push(json!({
+        "type": "object",
+        "properties": { tag: content },
+        "required": [tag],
+        "additionalProperties": false,
+    }));
+    json_schema!({ "anyOf": choices })
 }
 
 impl JsonSchema for RawDhcp {
@@ -84,7 +87,12 @@ impl JsonSchema for RawDhcp {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let server = generator.subschema_for::<RawDhcpServer>();
-        words_or(&["server", "proxy", "off"], "server", &server)
+        let choices = [
+            ("server", "We give addresses and boot files."),
+            ("proxy", "Another server gives addresses, we give boot files."),
+            ("off", "We do not answer."),
+        ];
+        words_or(&choices, "server", &server)
     }
 }
 
@@ -95,7 +103,8 @@ impl JsonSchema for RawSeed {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let content = generator.subschema_for::<RawNoCloud>();
-        words_or(&["none", "nocloud"], "nocloud", &content)
+        let choices = [("none", "Not at all."), ("nocloud", "By a volume labelled CIDATA, and by HTTP.")];
+        words_or(&choices, "nocloud", &content)
     }
 }
 
@@ -105,8 +114,9 @@ impl JsonSchema for RawUpstream {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let servers = generator.subschema_for::<Vec<Text<Server>>>();
-        json_schema!({ "anyOf": [{ "enum": ["host", "none"] }, servers] })
+        let mut choices = words(&[("host", "The host's own resolver."), ("none", "Nobody.")]);
+        choices.push(generator.subschema_for::<Vec<Text<Server>>>().to_value());
+        json_schema!({ "anyOf": choices })
     }
 }
 
@@ -116,7 +126,22 @@ impl JsonSchema for RawBoot {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let device = json_schema!({ "type": "string", "pattern": "^(disk|network|disk\\..+|nic\\..+)$" });
-        json_schema!({ "anyOf": [{ "enum": ["nvram"] }, { "type": "array", "items": device }] })
+        let mut choices = words(&[("nvram", "What a UEFI node's own variables say.")]);
+        choices.push(json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^(disk|network|disk\\..+|nic\\..+)$" },
+        }));
+        json_schema!({ "anyOf": choices })
+    }
+}
+
+/// Adds the checks of which every setting has a default, and which may therefore be written as a word.
+pub(super) fn bare_checks(schema: &mut Schema) {
+    if let Some(choices) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+        choices.extend(words(&[
+            ("http", "An HTTP GET of / on port 80 answers 200."),
+            ("dns", "The node's own name resolves at the lab's DNS server."),
+            ("etcd", "The nodes form one healthy etcd cluster with one leader."),
+        ]));
     }
 }

@@ -36,6 +36,7 @@ pub struct RawExpect {
 /// What an expectation checks.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "check")]
+#[schemars(transform = super::choice::bare_checks)]
 pub enum RawCheck {
     /// A line of the serial console matches this regular expression.
     Console(Located<String>),
@@ -60,6 +61,7 @@ pub enum RawCheck {
 #[serde(deny_unknown_fields, rename = "tcp")]
 pub struct RawTcp {
     /// The port.
+    #[schemars(range(min = 1))]
     pub port: Field<u16>,
 }
 
@@ -74,7 +76,7 @@ impl Shorthand for RawTcp {
 pub struct RawHttp {
     /// The port. Default: 80.
     #[serde(default)]
-    #[schemars(extend("default" = 80))]
+    #[schemars(extend("default" = 80), range(min = 1))]
     pub port: Field<u16>,
     /// Path and query. Default: /.
     #[serde(default)]
@@ -112,7 +114,7 @@ pub struct RawSsh {
     pub user: Field<String>,
     /// The port. Default: 22.
     #[serde(default)]
-    #[schemars(extend("default" = 22))]
+    #[schemars(extend("default" = 22), range(min = 1))]
     pub port: Field<u16>,
     /// The private key. Default: the run's own, which a seed hands to the node.
     #[serde(default)]
@@ -151,7 +153,7 @@ impl std::fmt::Debug for RawSecret {
 pub struct RawEtcd {
     /// Client port. Default: 2379.
     #[serde(default)]
-    #[schemars(extend("default" = 2379))]
+    #[schemars(extend("default" = 2379), range(min = 1))]
     pub port: Field<u16>,
     /// Number of members. Default: the number of nodes.
     #[serde(default)]

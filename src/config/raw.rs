@@ -6,11 +6,20 @@
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::expect::RawExpect;
 use super::value::{Field, Keyed, List, Located, Many, Text};
 use super::word::{RawAddress, Server, Span};
 use crate::name::{Bytes, Mac};
+
+/// A DNS label, for editors.
+const LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+
+/// Describes a name, for editors.
+fn name() -> Value {
+    json!({ "pattern": LABEL, "maxLength": 63 })
+}
 
 /// A lab: networks, what nodes are handed, the nodes, and what must become of them.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -21,6 +30,7 @@ pub struct RawLab {
     pub dryrack: Field<i64>,
     /// Name of the lab, a DNS label. Default: the name of its folder.
     #[serde(default)]
+    #[schemars(regex(pattern = LABEL), length(max = 63))]
     pub name: Field<String>,
     /// Where the lab's network lives: in namespaces of its own, or in the host's. Default: private.
     #[serde(default)]
@@ -32,18 +42,26 @@ pub struct RawLab {
     pub accel: Field<RawAccel>,
     /// Ethernet segments by name.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
     pub network: Keyed<RawNetwork>,
     /// What netbooting nodes are handed, by name.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
     pub profile: Keyed<RawProfile>,
     /// Machines by name; the name is also the host name.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
     pub node: Keyed<RawNode>,
     /// Ports of the host's loopback that lead to a node: `"2222" = "node1:22"`.
     #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = json!({ "pattern": "^[0-9]+$" }),
+        "additionalProperties" = json!({ "type": "string", "pattern": "^.+:[0-9]+$" })
+    ))]
     pub publish: Keyed<Located<String>>,
     /// What must, or must never, happen, by name.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
     pub expect: Keyed<RawExpect>,
     /// Only in an overlay: entries of the files below that are taken out, such as `"expect.kubelet"`.
     #[serde(default)]
@@ -189,9 +207,11 @@ pub struct RawNode {
     pub memory: Field<Text<Bytes>>,
     /// NICs by name. Default: one, on the only network and of its name.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
     pub nic: Keyed<RawNic>,
     /// Disks by name. Default: none.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
     pub disk: Keyed<RawDisk>,
     /// What the firmware tries, in order: `disk`, `network`, `disk.NAME`, `nic.NAME`; or "nvram" for what a UEFI
     /// node's own variables say. Default: disk and network if there is a disk, else network.

@@ -1,0 +1,139 @@
+//! The format of the lab file as a whole: its schema, and what becomes of files that nobody wrote.
+
+use std::path::Path;
+use std::{env, fs};
+
+use dryrack::config;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
+
+mod format {
+    pub(crate) mod outcome;
+    pub(crate) mod random;
+    pub(crate) mod schema;
+}
+
+use format::outcome::{Tally, lab_files, try_texts};
+use format::{random, schema};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/labs/lab.schema.json");
+
+fn json(lab: &str) -> Value {
+    toml::from_str(lab).expect("TOML without dates")
+}
+
+#[test]
+fn the_shipped_schema_is_the_one_of_the_types() {
+    let generated = serde_json::to_string_pretty(&config::schema()).expect("JSON") + "\n";
+    if env::var_os("DRYRACK_BLESS").is_some() {
+        fs::write(SHIPPED, &generated).expect("labs/");
+    }
+    let shipped = fs::read_to_string(SHIPPED).unwrap_or_default();
+    assert!(shipped == generated, "labs/lab.schema.json is out of date: run this test with DRYRACK_BLESS=1");
+}
+
+#[test]
+fn the_schema_describes_every_key() {
+    assert_eq!(schema::undescribed(&config::schema()), [""; 0]);
+}
+
+#[test]
+fn every_lab_of_the_gallery_fits_the_schema() {
+    let schema = config::schema();
+    for (name, text) in lab_files() {
+        assert_eq!(schema::misfits(&schema, &json(&text)), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn the_schema_notices_what_is_wrong() {
+    let whole = json(config::INIT);
+    let wrong = |pointer: &str, value: Value| {
+        let mut lab = whole.clone();
+        let (table, key) = pointer.rsplit_once('/').expect("a path");
+        let table = lab.pointer_mut(table).and_then(Value::as_object_mut).expect("a table");
+        table.insert(key.to_owned(), value);
+        schema::misfits(&config::schema(), &lab).join("\n")
+    };
+    insta::assert_snapshot!(wrong("/dryrack", 2.into()), @"/dryrack 2 is more than 1");
+    insta::assert_snapshot!(wrong("/nodes", Value::Null), @"/nodes is not known");
+    insta::assert_snapshot!(wrong("/network/lan/address", "10.0.0.1".into()), @r#"/network/lan/address "10.0.0.1" does not match "^[0-9.]+/[0-9]+$""#);
+    insta::assert_snapshot!(wrong("/network/My LAN", serde_json::json!({ "address": "10.0.0.1/24" })), @r#"/network/My LAN "My LAN" does not match "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$""#);
+    insta::assert_snapshot!(wrong("/network/lan/dhcp", "on".into()), @"/network/lan/dhcp fits 0 of the choices");
+    insta::assert_snapshot!(wrong("/node/old/memory", 512.into()), @r#"/node/old/memory is no "string""#);
+    insta::assert_snapshot!(wrong("/profile/tiny", serde_json::json!({})), @"/profile/tiny lacks kernel");
+    insta::assert_snapshot!(wrong("/expect/up/that", serde_json::json!({ "stage": "os", "tcp": 22 })), @"/expect/up/that fits 0 of the choices");
+}
+
+/// Every key of the format, with values of every type in its place: never a panic, and no lab out of nonsense.
+#[test]
+fn every_key_takes_every_type() {
+    let whole =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lab/tests/everything.toml"))
+            .expect("a lab with every key");
+    let mut tally = Tally::default();
+    for path in schema::paths(&config::schema()) {
+        for value in [
+            "0",
+            "-5",
+            "1.5",
+            "true",
+            "\"\"",
+            "\"x\"",
+            "[]",
+            "[[]]",
+            "[1, \"x\"]",
+            "{}",
+            "{ x = {} }",
+            "1979-05-27",
+        ] {
+            tally += try_texts(whole.as_bytes(), &[], &[format!("{path}={value}")]);
+        }
+    }
+    assert!(tally.tried > 1000 && tally.refused > tally.tried / 2 && tally.labs > 0, "{tally:?}");
+}
+
+/// Tries many texts, and makes sure that they were worth trying.
+fn try_many(cases: u32, texts: impl Fn(&mut random::Dice) -> (Vec<u8>, Vec<String>, Vec<String>)) -> Tally {
+    let tally = std::cell::RefCell::new(Tally::default());
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let tried = runner.run(&random::dice(), |rolls| {
+        let (lab, overlays, sets) = texts(&mut random::Dice::new(rolls));
+        *tally.borrow_mut() += try_texts(&lab, &overlays, &sets);
+        Ok(())
+    });
+    if let Err(failed) = tried {
+        panic!("{failed}");
+    }
+    tally.into_inner()
+}
+
+#[test]
+fn generated_labs_never_panic() {
+    let schema = config::schema();
+    let tally = try_many(400, |dice| (random::lab(&schema, dice).into(), Vec::new(), Vec::new()));
+    assert!(tally.refused > 0, "{tally:?}");
+}
+
+#[test]
+fn generated_overlays_never_panic() {
+    let schema = config::schema();
+    let labs = lab_files();
+    let tally = try_many(400, |dice| {
+        let (_, lab) = dice.pick(&labs);
+        let overlays = (0..dice.roll(3)).map(|_| random::overlay(&schema, dice)).collect();
+        let sets = (0..dice.roll(3)).map(|_| random::set(&schema, dice)).collect();
+        (lab.clone().into(), overlays, sets)
+    });
+    assert!(tally.labs > 0 && tally.plans > 0 && tally.refused > 0, "{tally:?}");
+}
+
+#[test]
+fn mutated_labs_never_panic() {
+    let labs = lab_files();
+    let tally = try_many(600, |dice| {
+        let (_, lab) = dice.pick(&labs);
+        (random::mutated(lab.as_bytes(), dice), Vec::new(), Vec::new())
+    });
+    assert!(tally.labs > 0 && tally.plans > 0 && tally.refused > 0, "{tally:?}");
+}

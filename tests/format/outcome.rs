@@ -1,0 +1,124 @@
+//! What becomes of texts, and what holds whatever they are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::AddAssign;
+use std::path::Path;
+
+use dryrack::config::{self, Source};
+use dryrack::diag::{Diagnostic, render, to_json};
+use dryrack::lab::{Surroundings, resolve};
+use dryrack::name::{Bytes, ImageName};
+use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, Step, plan};
+
+use super::schema;
+
+/// How many texts were tried, and what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) tried: u32,
+    pub(crate) refused: u32,
+    pub(crate) labs: u32,
+    pub(crate) plans: u32,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.refused += other.refused;
+        self.labs += other.labs;
+        self.plans += other.plans;
+    }
+}
+
+/// Returns every lab that is shipped, the one that `dryrack init` writes, and one with every key, by name.
+pub(crate) fn lab_files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = fs::read_dir(root.join("labs")).expect("labs").flatten().map(|entry| entry.path());
+    let mut files: Vec<_> =
+        folders.map(|folder| folder.join("lab.toml")).filter(|file| file.is_file()).collect();
+    files.push(root.join("src/lab/tests/everything.toml"));
+    files.sort();
+    let read = |file: &Path| (file.display().to_string(), fs::read_to_string(file).expect("a text"));
+    let mut labs: Vec<_> = files.iter().map(|file| read(file)).collect();
+    labs.push(("init".to_owned(), config::INIT.to_owned()));
+    labs
+}
+
+/// Takes texts through everything that needs no host.
+pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Tally {
+    let image = |name: &str, files: &[&str]| {
+        let files = files.iter().map(|file| (*file).to_owned()).collect();
+        (ImageName::new(name).expect("a name"), files)
+    };
+    let around = Surroundings {
+        file: "/labs/random/lab.toml".into(),
+        folder: "/labs/random".into(),
+        images: BTreeMap::from([
+            image("tiny", &["kernel", "initrd"]),
+            image("etcd", &["kernel", "initrd"]),
+            image("debian", &["disk"]),
+        ]),
+        existing: &|path| path.starts_with("/labs/random/files"),
+        free_memory: None,
+    };
+    let over: Vec<_> = overlays.iter().map(|text| Source::new("over.toml", text.as_str())).collect();
+    let outcome = resolve(&Source::new("lab.toml", lab), &over, sets, &around);
+    let drawn = render(&outcome.diagnostics, &outcome.sources, false);
+    assert!(to_json(&outcome.diagnostics, &outcome.sources).is_array());
+
+    let wrong = outcome.diagnostics.iter().any(Diagnostic::is_error);
+    assert_eq!(outcome.lab.is_none(), wrong, "there is a lab if, and only if, nothing is wrong:\n{drawn}");
+    assert_eq!(drawn.is_empty(), outcome.diagnostics.is_empty());
+    let mut tally = Tally { tried: 1, ..Tally::default() };
+    let Some(resolved) = outcome.lab else {
+        tally.refused = 1;
+        return tally;
+    };
+    tally.labs = 1;
+    if overlays.is_empty() && sets.is_empty() {
+        // An editor must not underline what is right.
+        let lab = std::str::from_utf8(lab).expect("a lab is a text");
+        let json = toml::from_str(lab.trim_start_matches('\u{feff}')).expect("a lab is TOML");
+        assert_eq!(schema::misfits(&config::schema(), &json), [""; 0], "{lab}");
+    }
+    if let Ok(planned) = plan(&resolved, &facts()) {
+        tally.plans = 1;
+        let json = serde_json::to_string(&planned).expect("JSON");
+        assert_eq!(
+            json,
+            serde_json::to_string(&plan(&resolved, &facts()).expect("as before")).expect("JSON")
+        );
+        assert_eq!(serde_json::from_str::<Plan>(&json).expect("a plan"), planned);
+        assert!(planned.to_string().lines().count() > planned.steps.len());
+        assert!(planned.steps.iter().flat_map(Step::undo).all(|undo| !undo.to_string().is_empty()));
+    }
+    tally
+}
+
+fn facts() -> HostFacts {
+    let ovmf = |secure: bool| FirmwareFile {
+        code: "/usr/share/OVMF/CODE.fd".into(),
+        variables: "/usr/share/OVMF/VARS.fd".into(),
+        secure_boot: secure,
+        enrolled_keys: secure,
+        requires_smm: secure,
+        machines: vec!["pc-*".to_owned()],
+    };
+    HostFacts {
+        root: false,
+        cpus: 2,
+        free_memory: Bytes(u64::MAX),
+        qemu: Some(Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (7, 2, 0) }),
+        firmware: vec![ovmf(true), ovmf(false)],
+        accel: Accel::Kvm,
+        pasta: Some("/usr/bin/pasta".into()),
+        nft: Some("/usr/sbin/nft".into()),
+        qemu_img: Some("/usr/bin/qemu-img".into()),
+        ip_forward: false,
+        subnets: Vec::new(),
+        resolvers: Vec::new(),
+        forward_drops: Vec::new(),
+        built: Vec::new(),
+    }
+}
