@@ -138,6 +138,11 @@ impl BuildError {
             Self::Io { doing: _, path: _, source } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space: `dryrack image prune` removes what no recipe asks for".to_owned())
             }
+            Self::Io { doing: _, path: _, source }
+                if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                Some("set DRYRACK_CACHE to a folder that you may write to".to_owned())
+            }
             Self::Recipe { .. } | Self::Circle { .. } | Self::Child { .. } | Self::NoFile { .. } | Self::Io { .. } => None,
         }
     }
