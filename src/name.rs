@@ -25,7 +25,7 @@ fn check_name(text: &str) -> Result<(), Malformed> {
         return refused("it has more than 63 characters (RFC 1035, section 2.3.4)");
     }
     if let Some(bad) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
-        return refused(&format!("`{}` is not a lower-case letter, a digit or a dash", bad.escape_default()));
+        return refused(&format!("`{}` is not a lower-case letter, a digit or a dash", bad.escape_debug()));
     }
     if text.starts_with('-') || text.ends_with('-') {
         return refused("it begins or ends with a dash");

@@ -5,10 +5,15 @@ use crate::config::Source;
 use crate::diag::Code;
 
 /// What the examples are parts of.
-const AROUND: &str = r#"dryrack = 1
-network.lan.address = "10.0.0.1/24"
-profile.tiny.kernel = "image:tiny/kernel"
-"#;
+const AROUND: [&str; 3] =
+    ["dryrack = 1", "network.lan.address = \"10.0.0.1/24\"", "profile.tiny.kernel = \"image:tiny/kernel\""];
+
+/// Makes a lab of a part: adds the keys that it does not say itself.
+fn completed(part: &str) -> Source {
+    let key = |line: &&&str| line.split(" = ").next().is_some_and(|key| !part.contains(&format!("{key} = ")));
+    let around: String = AROUND.iter().filter(key).map(|line| format!("{line}\n")).collect();
+    Source::new("lab.toml", around + part)
+}
 
 /// The fenced blocks of a page: what stands after the fence, and the text.
 fn blocks(page: &str) -> Vec<(&str, &str)> {
@@ -18,18 +23,17 @@ fn blocks(page: &str) -> Vec<(&str, &str)> {
 
 /// Runs one block of a page.
 fn run(code: Code, (kind, text): (&str, &str)) -> Outcome {
-    let lab = |text: &str| Source::new("lab.toml", text);
     match kind {
         "toml" if text.starts_with("# over.toml") => {
-            outcome(&lab(AROUND), &[Source::new("over.toml", text)], &[])
+            outcome(&completed(""), &[Source::new("over.toml", text)], &[])
         }
-        "toml" if text.contains("dryrack = ") || code == Code::Empty => outcome(&lab(text), &[], &[]),
-        "toml" => outcome(&lab(&format!("{AROUND}{text}")), &[], &[]),
+        "toml" if code == Code::Empty => outcome(&Source::new("lab.toml", text), &[], &[]),
+        "toml" => outcome(&completed(text), &[], &[]),
         "sh" => {
             let command = text.trim().strip_prefix("dryrack check ").expect("a check");
             let mut arguments = command.split(" --set ");
             let lab = match arguments.next() {
-                Some("lab.toml") => lab(AROUND),
+                Some("lab.toml") => completed(""),
                 Some("disk.img") if code == Code::TooLarge => Source::new("disk.img", vec![b'#'; 2 << 20]),
                 Some("disk.img") => Source::new("disk.img", b"QFI\xfb\0\0\0\x03".as_slice()),
                 other => panic!("{code:?}: {other:?} is no file of the examples"),

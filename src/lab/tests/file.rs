@@ -859,7 +859,7 @@ that.stage = "os"
       |
       = help: how about `rack-1`?
 
-    error[L012]: `…` is not a name: `\u{2026}` is not a lower-case letter, a digit or a dash
+    error[L012]: `…` is not a name: `…` is not a lower-case letter, a digit or a dash
      --> lab.toml:9:7
       |
     9 | [node."…"]
