@@ -89,8 +89,9 @@ fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
         let built = library().build(&image, Freshness::Reuse, &mut |_| {});
         built.unwrap_or_else(|error| panic!("{error}: {error:#?}"));
     }
-    // `services::name_of_the_test::{{closure}}`: the closure's place is the only thing that knows.
-    let name = std::any::type_name::<F>().split("::").nth(1).unwrap();
+    // `services::services::dns::dig_is_answered::{{closure}}`: nothing else knows which test this is.
+    let closure = std::any::type_name::<F>();
+    let name = closure.strip_suffix("::{{closure}}").and_then(|path| path.split_once("::")).unwrap().1;
     let mut command = Command::new(program("unshare"));
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);

@@ -25,9 +25,9 @@ use crate::event::{Emitter, Known};
 const IDLE: Duration = Duration::from_secs(10);
 /// How many answers may wait for a slow TCP client.
 const BACKLOG: usize = 32;
-/// How long another server may take, and how often it is asked.
+/// How long another server may take, and how often it is asked again: in all less than the 5 s that clients wait.
 const PATIENCE: Duration = Duration::from_secs(2);
-const ATTEMPTS: usize = 2;
+const RETRIES: usize = 1;
 /// The largest answer over UDP that no link fragments.
 const PAYLOAD: u16 = 1232;
 
@@ -74,7 +74,7 @@ fn resolver(upstream: &[SocketAddr]) -> Result<Option<TokioResolver>, NetError> 
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     options.timeout = PATIENCE;
-    options.attempts = ATTEMPTS;
+    options.attempts = RETRIES;
     options.use_hosts_file = hickory_resolver::config::ResolveHosts::Never;
     // Names that lead to other names are shown with the whole way.
     options.preserve_intermediates = true;

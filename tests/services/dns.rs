@@ -1,0 +1,105 @@
+//! DNS, asked by dig.
+
+use std::net::UdpSocket;
+
+use dryrack::event::Known;
+
+use crate::rack::{Client, Rack, alone};
+use crate::{LAB, STRANGER, kernel};
+
+/// Asks with dig and returns status, flags of note and data in one line.
+pub(crate) fn dig(client: &Client, question: &str) -> String {
+    let always = ["@10.0.0.1", "+tries=1", "+time=5", "+noall", "+comments", "+answer"];
+    let words: Vec<&str> = always.into_iter().chain(question.split(' ')).collect();
+    let text = client.run("dig", &words);
+    let header = text.lines().find(|line| line.contains("status: ")).unwrap_or(&text);
+    let status = header.split("status: ").nth(1).unwrap().split(',').next().unwrap();
+    let flags = text.lines().find(|line| line.starts_with(";; flags:")).unwrap();
+    let flag = |flag: &'static str| {
+        if flags.split(';').nth(2).unwrap().contains(&format!(" {flag}")) { flag } else { "--" }
+    };
+    let data = text.lines().filter(|line| !line.starts_with(';') && !line.is_empty());
+    let data: Vec<&str> = data.map(|line| line.split_whitespace().nth(4).unwrap()).collect();
+    format!("{status} {} {} {}", flag("aa"), flag("ra"), data.join(" ")).trim_end().to_owned()
+}
+
+#[test]
+pub(crate) fn dig_is_answered() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        for (question, answer) in [
+            ("one.lab.test A", "NOERROR aa -- 10.0.0.11"),
+            ("ONE.Lab.Test A", "NOERROR aa -- 10.0.0.11"),
+            ("one.lab.test A +tcp", "NOERROR aa -- 10.0.0.11"),
+            ("one.lab.test A +noedns", "NOERROR aa -- 10.0.0.11"),
+            ("one.lab.test AAAA", "NOERROR aa --"),
+            ("three.lab.test A", "NXDOMAIN aa --"),
+            ("matchbox.local A", "NOERROR aa -- 10.0.0.1"),
+            ("-x 10.0.0.12", "NOERROR aa -- two.lab.test."),
+            ("-x 10.0.0.99", "NXDOMAIN aa --"),
+            ("example.com A", "NXDOMAIN -- --"),
+            ("version.bind TXT CH", "REFUSED -- --"),
+            ("one.lab.test A +edns=1 +noednsnegotiation", "BADVERS -- --"),
+        ] {
+            assert_eq!(dig(&one, question), answer, "{question}");
+        }
+        let text = one.run("dig", &["@10.0.0.1", "lab.test", "AXFR"]);
+        assert!(text.contains("Transfer failed"), "{text}");
+        let Known::DnsAnswered { code, rule, record, .. } = rack
+            .log
+            .until(
+                "the question in the log",
+                5,
+                |known| matches!(known, Known::DnsAnswered { name, .. } if name.starts_with("three")),
+            )
+            .await
+        else {
+            unreachable!()
+        };
+        assert_eq!((code.as_str(), rule.as_str(), record.as_str()), ("NXDOMAIN", "lab", "A"));
+    });
+}
+
+/// A name server that knows one thing: everything is at 192.0.2.7.
+fn upstream(socket: &UdpSocket) {
+    let mut packet = [0; 1500];
+    loop {
+        let (length, from) = socket.recv_from(&mut packet).unwrap();
+        let name = packet[12..length].iter().position(|byte| *byte == 0).unwrap();
+        let end = 12 + name + 5;
+        let record = [packet[end - 4], packet[end - 3]];
+        let mut reply = packet[..end].to_vec();
+        reply[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+        if record == [0, 1] {
+            reply[7] = 1;
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+        }
+        socket.send_to(&reply, from).unwrap();
+    }
+}
+
+#[test]
+fn other_names_are_asked_of_others() {
+    alone(async || {
+        let lab = LAB.replace("domain = \"lab.test\"", "domain = \"lab.test\", upstream = [\"10.0.0.200\"]");
+        let rack = Rack::of(&lab, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        // Nobody is there yet: the answer comes before the client has given up.
+        assert_eq!(dig(&one, "example.com A"), "SERVFAIL -- ra");
+
+        let other = rack.client(STRANGER).with_address("10.0.0.200/24");
+        let socket = other.within(|| UdpSocket::bind("10.0.0.200:53").unwrap());
+        std::thread::spawn(move || upstream(&socket));
+        assert_eq!(dig(&one, "example.com A"), "NOERROR -- ra 192.0.2.7");
+        assert_eq!(dig(&one, "www.example.com AAAA"), "NOERROR -- ra");
+        assert_eq!(dig(&one, "one.lab.test A"), "NOERROR aa ra 10.0.0.11");
+        assert_eq!(
+            dig(&one, "nobody.lab.test A"),
+            "NXDOMAIN aa ra",
+            "our own zone is never asked for elsewhere"
+        );
+        assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, code, .. }
+            if rule == "upstream" && code == "NOERROR")));
+    });
+}

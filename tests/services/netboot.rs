@@ -1,0 +1,224 @@
+//! Whole boots of real firmware, under emulation.
+
+use std::time::Duration;
+
+use dryrack::event::{Kind, Known};
+use dryrack::name::Mac;
+
+use super::dhcp::Running;
+use crate::rack::{Client, Rack, alone_with};
+
+/// One node of each kind of firmware; they boot tiny, which says what it found and powers off.
+const NETBOOT: &str = r#"
+[network.lan]
+address = "10.0.0.1/24"
+dns = { domain = "lab.test" }
+
+[profile.tiny]
+kernel = "image:tiny/kernel"
+initrd = "image:tiny/initrd"
+args = ["console=ttyS0", "quiet", "dryrack.poweroff"]
+
+[node.bios]
+memory = "256MiB"
+profile = "tiny"
+nic.lan = { address = "10.0.0.11" }
+
+[node.uefi]
+firmware = "uefi"
+memory = "512MiB"
+profile = "tiny"
+nic.lan = { address = "10.0.0.12" }
+
+[node.native]
+firmware = "uefi"
+memory = "512MiB"
+profile = "tiny"
+nic.lan = { address = "10.0.0.13", rom = false }
+
+[node.real]
+memory = "256MiB"
+profile = "tiny"
+nic.lan = { address = "10.0.0.14" }
+pace = "real"
+"#;
+
+/// Boots a node until it has powered itself off, and returns what happened in the order of a boot, each thing once.
+async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
+    let machine = rack.boot(node).await;
+    rack.log
+        .until("the end of the boot", 90, |known| {
+            matches!(known, Known::PoweredOff { .. } | Known::MachineDied { .. })
+        })
+        .await;
+    machine.stop().await;
+    let mut steps: Vec<String> = Vec::new();
+    for event in rack.log.events() {
+        let Kind::Known(known) = event.kind else { continue };
+        let step = match known {
+            // A client in a namespace of ours asks for routers too.
+            Known::RouterAdvertised { .. } if event.node.is_none() => continue,
+            Known::DhcpReplied { request, reply, client, .. } => format!("{client} {request} {reply}"),
+            Known::RouterAdvertised { .. } => "router".to_owned(),
+            Known::BannerSkipped {} => "key".to_owned(),
+            Known::TftpServed { path, outcome, .. } => format!("tftp {path} {outcome}"),
+            Known::HttpServed { path, status, complete, .. } => format!("http {path} {status} {complete}"),
+            Known::ConsoleLine { text } if text.starts_with("DRYRACK ") => text,
+            Known::PoweredOff { why } => format!("off: {why}"),
+            Known::DhcpIgnored { request, rule, .. } => format!("ignored {request}: {rule}"),
+            Known::MachineDied { .. } | Known::ServiceFailed { .. } => {
+                panic!("{}", rack.log.text())
+            }
+            _ => continue,
+        };
+        assert!(event.node.is_some_and(|of| of.as_str() == node), "{step} is nobody's\n{}", rack.log.text());
+        if !steps.contains(&step) {
+            steps.push(step);
+        }
+    }
+    steps
+}
+
+/// What every netboot ends with, once iPXE knows where its script is.
+const FROM_SCRIPT: [&str; 3] = [
+    "http /boot/NODE.ipxe 200 true",
+    "http /profile/tiny/kernel 200 true",
+    "http /profile/tiny/initrd0 200 true",
+];
+
+/// Boots a node and compares what happened: `first`, then what iPXE fetches, then `last`, then what the system found.
+async fn check_netboot(rack: Rack, node: &str, first: &[&str], last: &[&str], found: &[&str]) {
+    let mut steps = netboot(&rack, node).await;
+    let text = rack.log.text();
+    // iPXE asks for routers while it asks for an address: which is answered first is chance.
+    let router = steps.iter().position(|step| step == "router").expect("a router advertisement");
+    steps.remove(router);
+    // What UEFI asked only the size of is given up some seconds later, whatever else happens then.
+    steps.retain(|step| step != "tftp ipxe/snponly.efi aborted");
+    let off = steps.pop().unwrap();
+    let facts = steps.pop().unwrap();
+    let expected: Vec<String> =
+        first.iter().chain(&FROM_SCRIPT).chain(last).map(|step| step.replace("NODE", node)).collect();
+    assert_eq!(steps, expected, "{text}");
+    for word in found {
+        assert!(facts.split(' ').any(|fact| fact == *word), "{word} is not in {facts}");
+    }
+    assert_eq!(off, "off: guest");
+    rack.end().await;
+}
+
+const OS: [&str; 2] = ["os discover offer", "os request ack"];
+
+#[test]
+fn bios_boots_by_its_rom() {
+    alone_with(&["tiny"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let first = ["key", "ipxe discover offer", "ipxe request ack"];
+        let found = ["node=bios", "address=10.0.0.11", "firmware=bios", "domain=lab.test"];
+        check_netboot(rack, "bios", &first, &OS, &found).await;
+    });
+}
+
+#[test]
+fn uefi_boots_by_its_rom() {
+    alone_with(&["tiny"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let first = ["key", "ipxe discover offer", "ipxe request ack"];
+        let found = ["node=uefi", "address=10.0.0.12", "firmware=uefi", "secureboot=off"];
+        check_netboot(rack, "uefi", &first, &OS, &found).await;
+    });
+}
+
+#[test]
+fn uefi_boots_by_itself() {
+    alone_with(&["tiny", "ipxe"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let first = [
+            "firmware discover offer",
+            "firmware request ack",
+            "tftp ipxe/snponly.efi sent",
+            "key",
+            "ipxe discover offer",
+            "ipxe request ack",
+        ];
+        let found = ["node=native", "address=10.0.0.13", "firmware=uefi"];
+        check_netboot(rack, "native", &first, &OS, &found).await;
+    });
+}
+
+/// A DHCP server of somebody else, busybox's udhcpd, which knows nothing of boot files.
+fn other_dhcp_server(rack: &Rack) -> (Client, Running) {
+    let client = rack.client(Mac([2, 0, 0, 0, 0, 7])).with_address("10.0.0.200/24");
+    let config = rack.folder.path().join("udhcpd.conf");
+    let leases = rack.folder.path().join("leases");
+    let text = format!(
+        "interface eth0\nstart 10.0.0.100\nend 10.0.0.110\noption subnet 255.255.255.0\nlease_file {}\n\
+         pidfile {}\n",
+        leases.display(),
+        rack.folder.path().join("udhcpd.pid").display(),
+    );
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(leases, "").unwrap();
+    let server = client.start("busybox", &["udhcpd", "-f", config.to_str().unwrap()]);
+    (client, Running(server))
+}
+
+/// Boots a node whose address comes from another server and whose boot files come from us.
+async fn check_proxy(node: &str, first: &[&str]) {
+    let proxied = "address = \"10.0.0.1/24\"\ndhcp = \"proxy\"";
+    let rack = Rack::of(&NETBOOT.replace("address = \"10.0.0.1/24\"", proxied), |_| ()).await;
+    let _other = other_dhcp_server(&rack);
+    let last = ["ignored discover: no boot file for this client"];
+    // The other server does not know its name.
+    check_netboot(rack, node, first, &last, &["node=localhost"]).await;
+}
+
+const ELSEWHERE: &str = "ignored request: the client chose another server";
+
+#[test]
+fn bios_boots_beside_another_dhcp_server() {
+    alone_with(&["tiny"], async || {
+        check_proxy("bios", &["key", "ipxe discover offer", ELSEWHERE]).await;
+    });
+}
+
+#[test]
+fn uefi_boots_beside_another_dhcp_server() {
+    alone_with(&["tiny", "ipxe"], async || {
+        let native = ["firmware discover offer", ELSEWHERE, "tftp ipxe/snponly.efi sent", "key"];
+        check_proxy("native", &[&native[..], &["ipxe discover offer"]].concat()).await;
+    });
+}
+
+/// iPXE as on metal: it shows its banner, waits for ProxyDHCP offers, and waits for routers that there are not.
+#[test]
+fn a_node_at_real_pace_waits() {
+    alone_with(&["tiny"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let machine = rack.boot("real").await;
+        let line = |known: &Known, wanted: &str| matches!(known, Known::ConsoleLine { text } if text.contains(wanted));
+        let reply = |known: &Known, wanted: &str| matches!(known, Known::DhcpReplied { reply, .. } if reply == wanted);
+        rack.log.until("its lease", 60, |known| reply(known, "ack")).await;
+        // A dot a second.
+        rack.log
+            .until("it to wait for routers", 60, |known| {
+                line(known, "Configuring (net0") && line(known, "........")
+            })
+            .await;
+        machine.stop().await;
+
+        let time = |what: &dyn Fn(&Known) -> bool| rack.log.time(what).expect("it happened");
+        let banner = time(&|known| line(known, "Press Ctrl-B"));
+        let offer = time(&|known| reply(known, "offer"));
+        let ack = time(&|known| reply(known, "ack"));
+        assert!(offer - banner > Duration::from_millis(1200), "{}", rack.log.text());
+        assert!(ack - offer > Duration::from_millis(1800), "{}", rack.log.text());
+        for never in [
+            |known: &Known| matches!(known, Known::BannerSkipped {}),
+            |known: &Known| matches!(known, Known::RouterAdvertised { .. }),
+            |known: &Known| matches!(known, Known::HttpServed { .. }),
+        ] {
+            assert!(!rack.log.has(never), "{}", rack.log.text());
+        }
+    });
+}
