@@ -9,6 +9,7 @@
 
 mod choice;
 mod expect;
+mod fault;
 mod overlay;
 mod places;
 mod raw;

@@ -5,6 +5,7 @@ mod expect;
 mod explain;
 mod file;
 mod good;
+mod keys;
 mod machine;
 mod network;
 mod odd;
