@@ -348,7 +348,9 @@ fn overlays_and_single_keys_are_laid_over_a_lab() {
 #[test]
 fn the_labs_of_the_house_have_nothing_wrong() {
     let home = Home::new();
-    for lab in fs::read_dir(labs()).expect("labs").flatten() {
+    // Beside the labs lies their schema.
+    let labs = fs::read_dir(labs()).expect("labs").flatten().filter(|entry| entry.path().is_dir());
+    for lab in labs {
         let path = lab.path().display().to_string();
         assert_eq!(json(&home, &["check", "--json", &path]), Value::Array(Vec::new()), "{path}");
     }
