@@ -117,7 +117,7 @@ fn a_client_that_only_wants_the_size_is_soon_forgotten() {
         second.send_to(&[0, 4, 0, 0], from).unwrap();
         let (length, _) = second.recv_from(&mut packet).unwrap();
         assert_eq!((&packet[..4], length), (&[0, 3, 0, 1][..], 1472));
-        assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 
         let mut repeated = 0;
         while first.recv_from(&mut packet).is_ok() {
