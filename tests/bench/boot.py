@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from common import DRYRACK, TARGET, Place, Results, all_processes, dryrack, find_process, median, now, say
-from common import Process, serve_requests, tool
+from common import Process, peers, serve_requests, tool
 
 WORK = TARGET / "bench" / "boot"
 SERVER = "10.84.0.1"
@@ -113,7 +113,7 @@ class Inside:
             + f"server {{ listen {SERVER}:80; root {www}; }} }}\n"
         )
         self.servers = [
-            subprocess.Popen(command, stderr=open(self.folder / f"{Path(command[0]).name}.log", "w"))
+            subprocess.Popen(command, env=peers(), stderr=open(self.folder / f"{Path(command[0]).name}.log", "w"))
             for command in (
                 [tool("dnsmasq"), "--no-daemon", f"--conf-file={self.folder}/dnsmasq.conf"],
                 [tool("nginx"), "-c", f"{self.folder}/nginx.conf", "-p", str(self.folder)],

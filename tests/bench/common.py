@@ -125,6 +125,12 @@ def tool(name):
     raise SystemExit(f"there is no {name}; ci/bench gets it")
 
 
+def peers():
+    """Returns an environment in which the programs that ci/bench has unpacked find their libraries."""
+    libraries = TARGET / "bench" / "peers" / "usr" / "lib" / "x86_64-linux-gnu"
+    return {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
+
+
 class Place:
     """Namespaces of our own, with a process inside that carries out one request a line."""
 
