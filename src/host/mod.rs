@@ -13,3 +13,6 @@ pub mod place;
 pub mod process;
 pub mod sockets;
 pub mod sysctl;
+
+/// What helps when a disk of the host is full.
+pub(crate) const MAKE_ROOM: &str = "make room on the disk, or set DRYRACK_STATE to a folder on another one";

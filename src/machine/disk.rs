@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::host::MAKE_ROOM;
 use crate::host::process::{SpawnError, SpawnSpec, Spawner, find_program};
 use crate::plan::DiskPlan;
 
@@ -49,9 +50,7 @@ impl DiskError {
                  Fedora, Arch: `qemu-img`; openSUSE: `qemu-tools`)",
             ),
             Self::Spawn(error) => error.hint(),
-            Self::Refused { words, .. } if words.contains("No space left") => {
-                Some("make room on the disk, or set DRYRACK_STATE to a folder on another one")
-            }
+            Self::Refused { words, .. } if words.contains("No space left") => Some(MAKE_ROOM),
             Self::Refused { words, .. } if words.contains("smaller than") => {
                 Some("give the disk at least the size of what it starts from")
             }

@@ -25,6 +25,7 @@ pub use console::Attachment;
 pub use qmp::{Block, Device, QmpError};
 
 use crate::event::{Emitter, Known};
+use crate::host::MAKE_ROOM;
 use crate::host::process::{SpawnError, Spawner};
 use crate::name::{NicName, NodeName};
 use crate::plan::{MachineNic, MachinePlan};
@@ -354,9 +355,7 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Spawn(error) => error.hint(),
-            Self::Prepare { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("make room on the disk, or set DRYRACK_STATE to a folder on another one")
-            }
+            Self::Prepare { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(MAKE_ROOM),
             Self::Prepare { .. } | Self::Qmp { .. } => None,
             Self::Silent { .. } => Some("the host may be too busy: stop other labs and try again"),
             Self::Ended { stderr, .. } => HINTS
@@ -377,7 +376,7 @@ const HINTS: &[(&str, &str)] = &[
         "this host has too little memory: give the nodes less, or stop other labs",
     ),
     ("get \"write\" lock", "another QEMU uses the same disk: run `dryrack down`"),
-    ("No space left on device", "make room on the disk, or set DRYRACK_STATE to a folder on another one"),
+    ("No space left on device", MAKE_ROOM),
 ];
 
 /// Why a machine did not do what it was asked to.

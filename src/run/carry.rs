@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::chain;
 use super::journal::Journal;
 use crate::event::{Emitter, Known};
+use crate::host::MAKE_ROOM;
 use crate::plan::{Plan, Step, Undo};
 use crate::report::Leak;
 
@@ -119,7 +120,7 @@ fn journal_failure(error: std::io::Error) -> Failure {
     #[error("cannot write the journal of the run")]
     struct JournalError(#[source] std::io::Error);
     let full = error.kind() == std::io::ErrorKind::StorageFull;
-    let hint = full.then_some("make room on the disk, or set DRYRACK_STATE to a folder on another one");
+    let hint = full.then_some(MAKE_ROOM);
     Failure::new(JournalError(error), hint)
 }
 

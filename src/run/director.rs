@@ -25,6 +25,7 @@ use super::rack::Rack;
 use super::record::Recorder;
 use super::request::{Request, Until};
 use crate::event::{Emitter, Event, Kind, Known};
+use crate::host::MAKE_ROOM;
 use crate::plan::Plan;
 use crate::report::{Fault, Leak, Whose, exit};
 
@@ -276,7 +277,7 @@ impl Director<'_> {
             whose: Whose::Host,
             what: format!("the host's disk is full, and the machine of `{node}` was stopped"),
             causes: vec![detail.clone()],
-            hint: Some("make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
+            hint: Some(MAKE_ROOM.to_owned()),
         })
     }
 
@@ -299,8 +300,7 @@ fn record_fault(error: &io::Error) -> Fault {
         whose: Whose::Host,
         what: RECORD_FAILED.to_owned(),
         causes: vec![error.to_string()],
-        hint: full
-            .then(|| "make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
+        hint: full.then(|| MAKE_ROOM.to_owned()),
     }
 }
 

@@ -12,6 +12,7 @@ use super::claim::{Claim, ClaimError};
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
 use super::texts::Texts;
+use crate::host::MAKE_ROOM;
 use crate::host::place::{self, PlaceError, PlaceHandle, PlaceRequest};
 use crate::plan::{HostFacts, Place, Plan, Step, WayOut};
 
@@ -56,7 +57,7 @@ impl LaunchError {
             Self::Store(error) => error.hint().map(str::to_owned),
             Self::Claim(error) => Some(error.hint()),
             Self::Request { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned())
+                Some(MAKE_ROOM.to_owned())
             }
             Self::Request { .. } => None,
             Self::Place(error) => error.hint().map(str::to_owned),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::carry::{Failure, Host};
 use crate::event::{Emitter, Known};
+use crate::host::MAKE_ROOM;
 use crate::host::netlink::Netlink;
 use crate::host::process::Spawner;
 use crate::host::{nft, place, sockets, sysctl};
@@ -276,6 +277,6 @@ struct FileError {
 
 fn file_failure(verb: &'static str, path: &Path, source: io::Error) -> Failure {
     let full = source.kind() == io::ErrorKind::StorageFull;
-    let hint = full.then_some("make room on the disk, or set DRYRACK_STATE to a folder on another one");
+    let hint = full.then_some(MAKE_ROOM);
     Failure::new(FileError { verb, path: path.to_owned(), source }, hint)
 }

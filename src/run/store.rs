@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Locations;
+use crate::host::MAKE_ROOM;
 use crate::host::place::PlaceIds;
 use crate::name::LabName;
 use crate::report::Report;
@@ -80,9 +81,7 @@ impl StoreError {
             Self::NoRun { .. } => {
                 Some("`dryrack test LAB` makes one; DRYRACK_STATE says where they are kept")
             }
-            Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("make room on the disk, or set DRYRACK_STATE to a folder on another one")
-            }
+            Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(MAKE_ROOM),
             Self::Files { .. } => Some("set DRYRACK_STATE to a folder that you may write to"),
         }
     }
