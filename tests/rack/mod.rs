@@ -42,6 +42,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
     ("udhcpc", "udhcpc"),
     ("busybox", "busybox"),
     ("dig", "dnsutils"),
@@ -92,7 +93,9 @@ fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
     // `services::services::dns::dig_is_answered::{{closure}}`: nothing else knows which test this is.
     let closure = std::any::type_name::<F>();
     let name = closure.strip_suffix("::{{closure}}").and_then(|path| path.split_once("::")).unwrap().1;
-    let mut command = Command::new(program("unshare"));
+    // Whoever kills the test kills all of it: `unshare` would not mind, and what it started would live on.
+    let mut command = Command::new(program("setpriv"));
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program("unshare"));
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
