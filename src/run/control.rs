@@ -73,7 +73,8 @@ pub struct Published {
 }
 
 impl Status {
-    pub(super) fn new(request: &Request, fold: &Fold) -> Self {
+    /// Tells how a run stands at an instant, which may be long after its latest event.
+    pub(super) fn new(request: &Request, fold: &Fold, now: u64) -> Self {
         let plan = &request.plan;
         let mut addresses: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
         let mut published = Vec::new();
@@ -93,7 +94,8 @@ impl Status {
                 _ => {}
             }
         }
-        let snapshot = fold.snapshot().clone();
+        let mut snapshot = fold.snapshot().clone();
+        snapshot.now = snapshot.now.max(now);
         for (node, view) in &snapshot.nodes {
             let known = addresses.entry(node.clone()).or_default();
             known.extend(view.address.filter(|address| !known.contains(address)));

@@ -197,7 +197,7 @@ impl Director<'_> {
             }
             Input::Order(Order::Status(reply)) => {
                 // Whoever asked may have gone meanwhile.
-                reply.send(Status::new(self.request, &self.fold)).ok();
+                reply.send(self.status()).ok();
             }
             Input::Order(Order::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
@@ -235,13 +235,17 @@ impl Director<'_> {
                 biased;
                 Some(event) = ears.events.recv() => self.take(event),
                 Some(order) = ears.orders.recv() => match order {
-                    Order::Status(reply) => drop(reply.send(Status::new(self.request, &self.fold))),
+                    Order::Status(reply) => drop(reply.send(self.status())),
                     // It is on its way down already.
                     Order::Down { .. } => {}
                 },
                 done = &mut work => return done,
             }
         }
+    }
+
+    fn status(&self) -> Status {
+        Status::new(self.request, &self.fold, self.events.now().at)
     }
 
     /// Stamps something that the run itself says, and takes it in.
