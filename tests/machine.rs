@@ -216,6 +216,7 @@ async fn a_machine_lives() {
 
     machine.power_on().await.unwrap();
     bench.until_line("SeaBIOS (version").await;
+    bench.until_line("iPXE (http").await;
     assert_eq!(machine.state().await, State::Running);
     let first = console.output.recv().await.unwrap();
     assert!(!first.is_empty());
