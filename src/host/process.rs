@@ -315,11 +315,6 @@ impl Child {
         self.status.is_some()
     }
 
-    /// Asks it and its process group to end (SIGTERM). What has ended is left alone.
-    pub fn terminate(&mut self) {
-        self.signal(Signal::SIGTERM);
-    }
-
     /// Kills it and its process group. What has ended is left alone.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);

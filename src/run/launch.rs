@@ -102,13 +102,8 @@ fn start(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<PlaceHandle, Plac
         Step::MakePlace { way_out } => way_out.clone(),
         _ => None,
     });
-    let request = PlaceRequest {
-        run_dir: run_dir.to_owned(),
-        publish,
-        control_socket: socket.to_owned(),
-        way_out,
-        lifeline: true,
-    };
+    let request =
+        PlaceRequest { run_dir: run_dir.to_owned(), publish, control_socket: socket.to_owned(), way_out };
     match plan.place {
         Place::Private => place::start_private(&request),
         Place::Host => place::start_host(&request),

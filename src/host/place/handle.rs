@@ -18,6 +18,7 @@ use crate::host::sys;
 pub struct PlaceHandle {
     root: ProcessId,
     pidfd: OwnedFd,
+    // Invariant: `Some` until the place is untied.
     lifeline: Option<OwnedFd>,
     // Invariant: `Some` in every handle that leaves this module's parent.
     pub(super) ids: Option<PlaceIds>,
@@ -25,11 +26,11 @@ pub struct PlaceHandle {
 }
 
 impl PlaceHandle {
-    pub(super) fn adopt(child: Pid, lifeline: Option<OwnedFd>) -> Result<Self, PlaceError> {
+    pub(super) fn adopt(child: Pid, lifeline: OwnedFd) -> Result<Self, PlaceError> {
         let what = "cannot watch over the place";
         let root = ProcessId::of(child.as_raw()).map_err(failed(what))?;
         let pidfd = sys::pidfd_open(child).map_err(failed(what))?;
-        Ok(Self { root, pidfd, lifeline, ids: None, status: None })
+        Ok(Self { root, pidfd, lifeline: Some(lifeline), ids: None, status: None })
     }
 
     /// Returns the process whose end ends the place: the outer half, or the supervisor of a place on the host.
@@ -56,12 +57,7 @@ impl PlaceHandle {
         }
     }
 
-    /// Lets go of the lifeline: the place is torn down in the time that a lost command is given.
-    pub fn let_go(&mut self) {
-        self.lifeline = None;
-    }
-
-    /// Lets the place live on when this process ends. One without a lifeline does so anyway.
+    /// Lets the place live on when this process ends.
     pub fn untie(&mut self) -> io::Result<()> {
         match self.lifeline.take() {
             // A byte where end-of-file would mean the end.

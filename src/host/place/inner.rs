@@ -15,7 +15,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use super::orders::{Handed, Orders, Report, pipe};
+use super::orders::{Handed, Orders, Report};
 use super::outer::note;
 use super::{PlaceError, PlaceIds, ProcessId, failed};
 use crate::host::netlink::Netlink;
@@ -37,8 +37,6 @@ pub struct Inherited {
     pub run_dir: PathBuf,
     /// Where we are.
     pub place: Place,
-    // Keeps `parent` from ending when nobody's death is to end the place.
-    _held: Option<OwnedFd>,
 }
 
 /// Makes the inner half a supervisor: brings up its loopback and waits for its way out.
@@ -61,7 +59,7 @@ pub fn inner_enter() -> Result<Inherited, PlaceError> {
         if let Some((_, way_out)) = &orders.way_out {
             await_way_out(way_out)?;
         }
-        Ok((Place::Private, parent, None))
+        Ok((Place::Private, parent))
     })
 }
 
@@ -73,15 +71,11 @@ pub fn supervisor_enter() -> Result<Inherited, PlaceError> {
         let us = i32::try_from(std::process::id()).map_err(io::Error::other).and_then(ProcessId::of);
         let supervisor = us.map_err(failed("cannot identify the supervisor"))?;
         PlaceIds { place: Place::Host, outer: None, supervisor }.write(&orders.run_dir)?;
-        if orders.lifeline {
-            return Ok((Place::Host, parent, None));
-        }
-        let (forever, held) = pipe()?;
-        Ok((Place::Host, forever, Some(held)))
+        Ok((Place::Host, parent))
     })
 }
 
-type Entered = (Place, OwnedFd, Option<OwnedFd>);
+type Entered = (Place, OwnedFd);
 
 fn enter(
     name: &std::ffi::CStr,
@@ -91,7 +85,7 @@ fn enter(
     let orders = Orders::inherited()?;
     let Handed { report, parent, control, published } = Handed::inherited(&orders)?;
     match settle(&orders, parent) {
-        Ok((place, parent, held)) => {
+        Ok((place, parent)) => {
             Report::Ready.send(&report);
             Ok(Inherited {
                 control: control.into(),
@@ -99,7 +93,6 @@ fn enter(
                 parent,
                 run_dir: orders.run_dir,
                 place,
-                _held: held,
             })
         }
         Err(error) => {

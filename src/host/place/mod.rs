@@ -3,7 +3,7 @@
 //! A private place is three processes, each inside the one before:
 //!
 //! ```text
-//! command      the user's terminal; holds the lifeline, if the lab is to die with it
+//! command      the user's terminal; holds the lifeline: the lab dies with it, unless untied
 //!   └ outer    PID 1 of a user, PID and mount namespace; still in the host's network; starts pasta
 //!       └ inner    supervisor; user, network and mount namespaces below that
 //! ```

@@ -23,8 +23,6 @@ pub(super) struct Orders {
     pub(super) published: usize,
     /// The way out, with the `pasta` that makes it.
     pub(super) way_out: Option<(PathBuf, WayOut)>,
-    /// Whether the command's death ends the place.
-    pub(super) lifeline: bool,
 }
 
 /// Descriptors by number: the first three are standard, published listeners come after the last one.

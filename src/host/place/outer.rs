@@ -114,7 +114,7 @@ impl Outer {
         };
         Ok(Self {
             signals,
-            lifeline: orders.lifeline.then_some(parent),
+            lifeline: Some(parent),
             inner,
             reports: Some(BufReader::new(File::from(told))),
             command: Some(report),

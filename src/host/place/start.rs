@@ -37,8 +37,6 @@ pub struct PlaceRequest {
     pub control_socket: PathBuf,
     /// The way out, if the lab has one (private places only).
     pub way_out: Option<WayOut>,
-    /// Whether the death of this process ends the place.
-    pub lifeline: bool,
 }
 
 /// Makes a private place and returns once its supervisor stands in it.
@@ -105,7 +103,7 @@ struct Prepared {
     fds: Vec<OwnedFd>,
     log: File,
     told: OwnedFd,
-    lifeline: Option<OwnedFd>,
+    lifeline: OwnedFd,
     run_dir: PathBuf,
     log_start: u64,
 }
@@ -128,16 +126,10 @@ impl Prepared {
         let log = open_log(&log_path).map_err(failed(what()))?;
         let log_start = log.metadata().map_err(failed(what()))?.len();
 
-        let orders = Orders {
-            run_dir: run_dir.clone(),
-            control_socket,
-            published: published.len(),
-            way_out,
-            lifeline: request.lifeline,
-        };
+        let orders = Orders { run_dir: run_dir.clone(), control_socket, published: published.len(), way_out };
         let (told, report) = pipe()?;
         let (parent, held) = pipe()?;
-        let lifeline = request.lifeline.then_some(held);
+        let lifeline = held;
         let mut fds = vec![orders.into_pipe()?, report, parent, control];
         fds.extend(published.into_iter().map(OwnedFd::from));
         Ok(Self { fds, log, told, lifeline, run_dir, log_start })
