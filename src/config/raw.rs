@@ -176,9 +176,48 @@ pub struct RawProfile {
     /// Initial RAM disks, in order: `image:NAME/FILE`, or paths. Default: none.
     #[serde(default)]
     pub initrd: Many<String>,
-    /// Kernel arguments; iPXE expands `${…}` in them. Default: none.
+    /// Kernel arguments; iPXE and GRUB expand `${…}` in them. Default: none.
     #[serde(default)]
     pub args: List<String>,
+    /// The program that fetches and starts the kernel. Default: ipxe.
+    #[serde(default)]
+    #[schemars(extend("default" = "ipxe"))]
+    pub loader: Field<RawLoader>,
+    /// How the firmware fetches the loader; a UEFI node's other ways are switched off. Default: as it likes.
+    #[serde(default)]
+    pub via: Field<RawVia>,
+}
+
+/// The program that fetches and starts a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "loader")]
+pub enum RawLoader {
+    /// iPXE: the one in the NIC's ROM where there is one, else one that is fetched.
+    Ipxe,
+    /// iPXE, fetched by the firmware also where a ROM has it: undionly.kpxe or snponly.efi.
+    Chainload,
+    /// PXELINUX; for BIOS.
+    Pxelinux,
+    /// GRUB.
+    Grub,
+    /// shim and GRUB, both signed, for Secure Boot; for UEFI.
+    Shim,
+    /// None: the firmware starts the kernel itself, a unified kernel image or another EFI program; for UEFI.
+    Kernel,
+}
+
+/// How a firmware fetches a boot program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "via")]
+pub enum RawVia {
+    /// PXE over IPv4: DHCP and TFTP.
+    Pxe,
+    /// UEFI HTTP Boot over IPv4.
+    Http,
+    /// PXE over IPv6: DHCPv6 and TFTP.
+    Pxe6,
+    /// UEFI HTTP Boot over IPv6.
+    Http6,
 }
 
 /// One machine.
@@ -301,9 +340,9 @@ pub struct RawNic {
     #[serde(default)]
     #[schemars(extend("default" = "virtio"))]
     pub model: Field<RawNicModel>,
-    /// Whether QEMU's iPXE ROM sits on it; without, a UEFI node boots by its own PXE. Default: true.
+    /// Whether QEMU's iPXE ROM sits on it; without, a UEFI node boots by its own PXE or HTTP Boot. Default: true, but
+    /// false for a UEFI node whose profile names another `loader` than ipxe, or says `via`.
     #[serde(default)]
-    #[schemars(extend("default" = true))]
     pub rom: Field<bool>,
     /// Whether the cable is plugged in at power-on. Default: up.
     #[serde(default)]

@@ -107,6 +107,8 @@ codes! {
     UnknownProfile = "L304": "there is no such profile",
     UnknownBootDevice = "L305": "a boot order names something the node does not have",
     NothingToBoot = "L306": "a node has nothing to boot from",
+    LoaderFirmware = "L307": "a node's firmware cannot run its profile's loader",
+    LoaderCannot = "L308": "a loader cannot do what its profile asks of it",
 
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "this is not a regular expression",

@@ -125,8 +125,55 @@ pub struct Profile {
     pub kernel: FileRef,
     /// Initial RAM disks, in order.
     pub initrd: Vec<FileRef>,
-    /// Kernel arguments. iPXE expands `${…}` in them.
+    /// Kernel arguments. iPXE and GRUB expand `${…}` in them.
     pub args: Vec<String>,
+    /// The program that fetches and starts the kernel.
+    pub loader: Loader,
+    /// How the firmware fetches the loader; in any way that it has if `None`.
+    pub via: Option<Via>,
+}
+
+/// The program that fetches and starts a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loader {
+    /// iPXE: the one in the NIC's ROM where there is one, else one that is fetched.
+    Ipxe,
+    /// iPXE, fetched also where a ROM has it.
+    Chainload,
+    /// PXELINUX.
+    Pxelinux,
+    /// GRUB.
+    Grub,
+    /// shim and GRUB, both signed.
+    Shim,
+    /// The firmware starts the kernel itself.
+    Kernel,
+}
+
+/// How a firmware fetches a boot program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// PXE over IPv4.
+    Pxe,
+    /// UEFI HTTP Boot over IPv4.
+    Http,
+    /// PXE over IPv6.
+    Pxe6,
+    /// UEFI HTTP Boot over IPv6.
+    Http6,
+}
+
+impl Via {
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pxe => "pxe",
+            Self::Http => "http",
+            Self::Pxe6 => "pxe6",
+            Self::Http6 => "http6",
+        }
+    }
 }
 
 /// A file that a lab uses.

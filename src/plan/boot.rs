@@ -1,16 +1,11 @@
-//! What a netbooting node is told and handed: boot files, scripts, seeds.
+//! What a netbooting node is told and handed: boot programs, scripts, seeds.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::{BootPlan, SeedPlan, ServedFile, ServedText};
-use crate::lab::{Boot, BootDevice, FileRef, Lab, Node, Profile, Seed};
-use crate::name::ImageName;
-
-/// The image that holds iPXE for firmware that is not iPXE itself.
-const LOADERS: &str = "ipxe";
-const BIOS_LOADER: &str = "undionly.kpxe";
-const UEFI_LOADER: &str = "snponly.efi";
+use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader};
+use crate::lab::{Boot, BootDevice, FileRef, Lab, Loader, Node, Profile, Seed};
+use crate::name::{Mac, NetworkName};
 
 const USER_DATA: &str = "user-data";
 
@@ -28,80 +23,67 @@ pub(super) fn netboots(node: &Node) -> bool {
     }
 }
 
-/// Tells whether a node asks for a boot program before it runs iPXE.
-pub(super) fn needs_loader(node: &Node) -> bool {
-    netboots(node) && node.nics.iter().any(|nic| !nic.rom)
+/// Returns the profile that a node is handed over the network.
+pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<&'a Profile> {
+    node.profile.as_ref().filter(|_| netboots(node)).map(|name| &lab.profiles[name])
 }
 
-fn loader(file: &str) -> FileRef {
-    let image = ImageName::new(LOADERS).expect("`ipxe` is a name");
-    FileRef::Image { image, file: file.to_owned() }
+/// Tells whether a node's firmware fetches a loader, rather than run the iPXE of its ROM.
+fn fetches_loader(node: &Node, profile: &Profile) -> bool {
+    profile.loader != Loader::Ipxe || node.nics.iter().any(|nic| !nic.rom)
 }
 
 /// Returns what a node's firmware is told, if it is handed a profile.
-pub(super) fn boot_plan(node: &Node, server: Ipv4Addr) -> Option<BootPlan> {
-    node.profile.as_ref().filter(|_| netboots(node)).map(|_| BootPlan {
-        script: format!("http://{server}/boot/{}.ipxe", node.name),
-        bios: format!("{LOADERS}/{BIOS_LOADER}"),
-        uefi: format!("{LOADERS}/{UEFI_LOADER}"),
+pub(super) fn boot_plan(lab: &Lab, node: &Node, server: Ipv4Addr) -> Option<BootPlan> {
+    let profile = profile(lab, node)?;
+    let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
+    Some(BootPlan {
+        script: by_ipxe.then(|| format!("http://{server}/{}", loader::script_path(&node.name))),
+        rom_chains: profile.loader != Loader::Ipxe,
+        via: profile.via,
+        programs: match fetches_loader(node, profile) {
+            true => loader::programs(profile).collect(),
+            false => BTreeMap::new(),
+        },
     })
-}
-
-/// Returns the iPXE script of a node.
-///
-/// Every initrd is named on the kernel's command line: a kernel started as an EFI
-/// stub finds it by that name only, and one started by BIOS does not mind.
-fn script(profile: &Profile, server: Ipv4Addr) -> String {
-    let base = format!("http://{server}/profile/{}", profile.name);
-    let names: Vec<String> = (0..profile.initrd.len()).map(|index| format!("initrd{index}")).collect();
-    let mut script = format!("#!ipxe\nkernel {base}/kernel");
-    for name in &names {
-        script.extend([" initrd=", name]);
-    }
-    for argument in &profile.args {
-        script.extend([" ", argument]);
-    }
-    for name in &names {
-        script.extend(["\ninitrd --name ", name, " ", &base, "/", name]);
-    }
-    script + "\nboot\n"
 }
 
 /// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed.
 pub(super) fn files(lab: &Lab, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
     let mut files = BTreeMap::new();
-    for profile in profiles(lab, nodes) {
-        let base = format!("profile/{}", profile.name);
-        let kernel = ServedFile { source: profile.kernel.clone(), role: "kernel".to_owned() };
-        files.insert(format!("{base}/kernel"), kernel);
-        for (index, initrd) in profile.initrd.iter().enumerate() {
-            let initrd = ServedFile { source: initrd.clone(), role: "initrd".to_owned() };
-            files.insert(format!("{base}/initrd{index}"), initrd);
-        }
-    }
     for node in nodes {
+        if let Some(profile) = profile(lab, node) {
+            let kernel = ServedFile { source: profile.kernel.clone(), role: "kernel".to_owned() };
+            files.insert(loader::kernel_path(profile), kernel);
+            for (index, initrd) in profile.initrd.iter().enumerate() {
+                let initrd = ServedFile { source: initrd.clone(), role: "initrd".to_owned() };
+                files.insert(loader::initrd_path(&profile.name, index), initrd);
+            }
+            if fetches_loader(node, profile) {
+                files.extend(loader::files(profile.loader));
+            }
+        }
         if let Seed::NoCloud { user_data: Some(path), users: _ } = &node.seed {
             let served = ServedFile { source: FileRef::Path(path.clone()), role: "seed".to_owned() };
             files.insert(format!("nocloud/{}/{USER_DATA}", node.name), served);
         }
     }
-    if nodes.iter().any(|node| needs_loader(node)) {
-        for file in [BIOS_LOADER, UEFI_LOADER] {
-            let served = ServedFile { source: loader(file), role: "loader".to_owned() };
-            files.insert(format!("{LOADERS}/{file}"), served);
-        }
-    }
     files
 }
 
-/// Returns the texts that a network serves: a script for each node that netboots, cloud-init seeds.
-pub(super) fn texts(lab: &Lab, nodes: &[&Node], server: Ipv4Addr) -> BTreeMap<String, ServedText> {
+/// Returns the texts that a network serves: what loaders read, cloud-init seeds.
+pub(super) fn texts(
+    lab: &Lab,
+    nodes: &[&Node],
+    network: &NetworkName,
+    server: Ipv4Addr,
+) -> BTreeMap<String, ServedText> {
     let mut texts = BTreeMap::new();
     for node in nodes {
-        if let Some(profile) = node.profile.as_ref().filter(|_| netboots(node)) {
-            let body = script(&lab.profiles[profile], server);
-            let path = format!("boot/{}.ipxe", node.name);
-            texts.insert(path, ServedText { body, role: "script".to_owned() });
+        if let Some(profile) = profile(lab, node) {
+            let here = node.nics.iter().filter(|nic| nic.network == *network);
+            let macs: Vec<Mac> = here.map(|nic| nic.mac).collect();
+            texts.extend(loader::texts(&node.name, profile, server, &macs));
         }
         for (file, body) in seed_texts(node) {
             let path = format!("nocloud/{}/{file}", node.name);
@@ -109,13 +91,6 @@ pub(super) fn texts(lab: &Lab, nodes: &[&Node], server: Ipv4Addr) -> BTreeMap<St
         }
     }
     texts
-}
-
-fn profiles<'a>(lab: &'a Lab, nodes: &[&Node]) -> Vec<&'a Profile> {
-    let used = |profile: &&Profile| {
-        nodes.iter().any(|node| netboots(node) && node.profile.as_ref() == Some(&profile.name))
-    };
-    lab.profiles.values().filter(used).collect()
 }
 
 /// Returns the seed volume of a node that boots with cloud-init from a disk.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::lab::FileRef;
+use crate::lab::{FileRef, Via};
 use crate::name::{Bytes, DiskName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName};
 
 /// Every effect that a lab needs on this host, fully decided, in order.
@@ -274,12 +274,15 @@ pub struct HostPlan {
 /// What a booting firmware is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootPlan {
-    /// URL of the script for iPXE.
-    pub script: String,
-    /// Boot file for BIOS clients that are not iPXE (option 93: 0), by TFTP.
-    pub bios: String,
-    /// Boot file for x86-64 UEFI clients that are not iPXE (option 93: 7, 9), by TFTP.
-    pub uefi: String,
+    /// URL of the script for iPXE; `None` if iPXE is not what loads the kernel.
+    pub script: Option<String>,
+    /// Whether an iPXE in the firmware's ROM is handed the program like any other firmware, so that only the iPXE that
+    /// it fetched is told the script.
+    pub rom_chains: bool,
+    /// How the firmware is to fetch its program; in any way if `None`.
+    pub via: Option<Via>,
+    /// Boot programs by architecture (option 93, RFC 4578), as paths that TFTP and HTTP serve.
+    pub programs: BTreeMap<u16, String>,
 }
 
 /// DHCP on one network.

@@ -205,7 +205,7 @@ impl<'a> Wiring<'a> {
             node: node.name.clone(),
             mac: nic.mac,
             address: nic.address,
-            boot: boot::boot_plan(node, server),
+            boot: boot::boot_plan(self.lab, node, server),
             cut_waits: node.pace == Pace::Fast,
         };
         let hosts = nodes
@@ -224,7 +224,7 @@ impl<'a> Wiring<'a> {
             dhcp: self.dhcp(network),
             dns: self.dns(network),
             files: boot::files(self.lab, &nodes),
-            texts: boot::texts(self.lab, &nodes, server),
+            texts: boot::texts(self.lab, &nodes, &network.name, server),
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Accel, FirmwareFile, HostFacts, MachineNic, MachinePlan, Qemu, Refusal, TapPlan, boot};
-use crate::lab::{Boot, BootDevice, Bus, Chipset, Disk, Firmware, Lab, Nic, NicModel, Node, Pace, Seed};
+use crate::lab::{Boot, BootDevice, Bus, Chipset, Disk, Firmware, Lab, Nic, NicModel, Node, Pace, Seed, Via};
 use crate::name::{DiskName, NicName};
 
 /// The oldest QEMU whose options these are.
@@ -42,7 +42,7 @@ pub(super) fn machine_plan(
     machine.base(lab, node, accel);
     match node.firmware {
         Firmware::Bios => machine.bios(node),
-        Firmware::Uefi | Firmware::UefiSecure => machine.uefi(node, firmware(node, facts)?),
+        Firmware::Uefi | Firmware::UefiSecure => machine.uefi(lab, node, firmware(node, facts)?),
     }
     machine.channels();
     let order = BootOrder::of(node);
@@ -146,6 +146,24 @@ fn matches(pattern: &str, machine: &str) -> bool {
         Some((head, rest)) => machine.strip_prefix(head).is_some_and(|tail| {
             (0..=tail.len()).any(|at| tail.get(at..).is_some_and(|tail| matches(rest, tail)))
         }),
+    }
+}
+
+/// Returns the IP versions over which a UEFI firmware shall offer no PXE of its own.
+///
+/// HTTP Boot comes after PXE in OVMF's order and cannot be hidden, so a way is chosen by hiding those before it.
+/// Where iPXE's ROM boots it is half a second of work under emulation, for entries that come after those of the ROM.
+fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [&'static str] {
+    if boots_by_ipxe_alone(node) {
+        return &["IPv4", "IPv6"];
+    }
+    let via = boot::profile(lab, node).and_then(|profile| profile.via);
+    match (&node.boot, via) {
+        // Who keeps boot entries in variables is to find them all.
+        (Boot::Nvram, _) | (Boot::Order(_), None) => &[],
+        (Boot::Order(_), Some(Via::Pxe)) => &["IPv6"],
+        (Boot::Order(_), Some(Via::Pxe6)) => &["IPv4"],
+        (Boot::Order(_), Some(Via::Http | Via::Http6)) => &["IPv4", "IPv6"],
     }
 }
 
@@ -275,7 +293,7 @@ impl Arguments {
         self.option("-fw_cfg", "name=etc/sercon-port,file=sercon-port");
     }
 
-    fn uefi(&mut self, node: &Node, firmware: &FirmwareFile) {
+    fn uefi(&mut self, lab: &Lab, node: &Node, firmware: &FirmwareFile) {
         let smm = if firmware.requires_smm { "on" } else { "off" };
         self.machine(node, &format!(",smm={smm},pflash0=code,pflash1=variables"));
         let format = |path: &Path| match path.extension().is_some_and(|extension| extension == "qcow2") {
@@ -310,11 +328,8 @@ impl Arguments {
             Boot::Order(_) => self.option("-boot", "strict=on,menu=off"),
             Boot::Nvram => self.option("-boot", "menu=off"),
         }
-        if boots_by_ipxe_alone(node) {
-            // Half a second of work under emulation, for boot entries that come after those of the ROMs.
-            for version in ["IPv4", "IPv6"] {
-                self.option("-fw_cfg", format!("name=opt/org.tianocore/{version}PXESupport,string=no"));
-            }
+        for version in hidden_pxe(lab, node) {
+            self.option("-fw_cfg", format!("name=opt/org.tianocore/{version}PXESupport,string=no"));
         }
     }
 

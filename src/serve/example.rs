@@ -30,9 +30,13 @@ pub(super) fn plan() -> ServicePlan {
         mac,
         address: address.map(Ipv4Addr::from),
         boot: netboots.then(|| BootPlan {
-            script: format!("http://{SERVER}/boot/{name}.ipxe"),
-            bios: "ipxe/undionly.kpxe".to_owned(),
-            uefi: "ipxe/snponly.efi".to_owned(),
+            script: Some(format!("http://{SERVER}/boot/{name}.ipxe")),
+            rom_chains: false,
+            via: None,
+            programs: BTreeMap::from([
+                (0, "ipxe/undionly.kpxe".to_owned()),
+                (7, "ipxe/snponly.efi".to_owned()),
+            ]),
         }),
         cut_waits,
     };

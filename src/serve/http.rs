@@ -107,6 +107,7 @@ async fn handle(State(desk): State<Desk>, request: Request) -> Response {
             method: method.to_string(),
             status,
             role,
+            clients,
             ended: expected == Some(0),
         })
     })
@@ -172,6 +173,7 @@ struct Counted {
     method: String,
     status: u16,
     role: String,
+    clients: Clients,
     /// Whether the body has shown its end.
     ended: bool,
 }
@@ -207,13 +209,17 @@ impl HttpBody for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let Self { body: _, transfer, method, status, role, ended } = self;
+        let Self { body: _, transfer, method, status, role, clients, ended } = self;
+        let complete = *ended || transfer.total == Some(transfer.sent);
+        if let (Some(node), true, "GET", 200) = (&transfer.node, complete, method.as_str(), *status) {
+            clients.fetched(node, role);
+        }
         let served = Known::HttpServed {
             method: std::mem::take(method),
             path: transfer.path.clone(),
             status: *status,
             bytes: transfer.sent,
-            complete: *ended || transfer.total == Some(transfer.sent),
+            complete,
             ms: transfer.ms(),
             role: std::mem::take(role),
         };

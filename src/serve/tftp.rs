@@ -44,6 +44,7 @@ struct Outgoing {
     source: Box<dyn Read + Send>,
     transfer: Transfer,
     role: String,
+    clients: Clients,
     /// When something was read last, in nanoseconds on the run's clock.
     read: u64,
 }
@@ -56,7 +57,7 @@ impl Counter {
             Ok((source, size, role)) => {
                 transfer.total = Some(size);
                 let read = self.events.now().at;
-                Ok((Outgoing { source, transfer, role, read }, size))
+                Ok((Outgoing { source, transfer, role, clients: self.clients.clone(), read }, size))
             }
             Err(missing) => {
                 if let Missing::Gone(_) = &missing {
@@ -103,6 +104,9 @@ impl Drop for Outgoing {
         let whole = self.transfer.total == Some(self.transfer.sent);
         let sent = whole && waited < PATIENCE * RETRIES;
         tell(&self.transfer, if sent { "sent" } else { "aborted" }, &self.role);
+        if let (true, Some(node)) = (sent, &self.transfer.node) {
+            self.clients.fetched(node, &self.role);
+        }
     }
 }
 

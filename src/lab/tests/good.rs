@@ -88,6 +88,8 @@ fn everything_has_a_default() {
                 },
                 initrd: [],
                 args: [],
+                loader: Ipxe,
+                via: None,
             },
         },
         nodes: {

@@ -6,7 +6,7 @@ use super::Check;
 use super::node::{Draft, firmware};
 use crate::config::{Field, Located, RawBoot, RawNic, RawNode};
 use crate::diag::{Code, Diagnostic, HELPED, enumerate, nearest};
-use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Network};
+use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Loader, Network, Profile, Via};
 use crate::name::{DiskName, NetworkName, NicName};
 
 impl Check<'_> {
@@ -81,6 +81,29 @@ impl Check<'_> {
             );
         }
         None
+    }
+
+    /// Reports a profile whose loader, or whose way to it, a node's firmware does not have.
+    pub(super) fn loader_runs(&mut self, raw: &RawNode, profile: &Profile) {
+        let Some(place) = raw.profile.span() else { return };
+        if matches!(raw.firmware, Field::Bad) {
+            return;
+        }
+        let bios = firmware(raw) == Firmware::Bios;
+        let what = match (profile.loader, profile.via, bios) {
+            (Loader::Shim | Loader::Kernel, _, true) => "a BIOS starts no EFI programs",
+            (_, Some(Via::Http | Via::Http6), true) => "a BIOS has no HTTP Boot",
+            (_, Some(Via::Pxe6), true) => "a BIOS does not netboot over IPv6",
+            (Loader::Pxelinux, _, false) => "PXELINUX is a program for BIOS",
+            _ => return,
+        };
+        let help = match bios {
+            true => {
+                "give the node firmware = \"uefi\", or a profile with loader = \"ipxe\", \"grub\" or \"pxelinux\""
+            }
+            false => "give the node a profile with loader = \"ipxe\", \"grub\" or \"shim\"",
+        };
+        self.report(Diagnostic::new(Code::LoaderFirmware, place.clone(), what).help(help));
     }
 
     /// Reports nodes that certainly cannot boot.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Check;
-use crate::config::{Located, RawProfile};
+use crate::config::{Located, RawLoader, RawProfile, RawVia};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
-use crate::lab::{FileRef, Profile};
+use crate::lab::{FileRef, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
 
 /// More than anybody writes by hand.
@@ -34,7 +34,48 @@ impl Check<'_> {
             .and_then(|kernel| self.file(kernel));
         let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.file(initrd)).collect();
         let args = raw.args.values().cloned().collect();
-        Some(Profile { name: name?, kernel: kernel?, initrd, args })
+        let loader = match raw.loader.value() {
+            Some(RawLoader::Chainload) => Loader::Chainload,
+            Some(RawLoader::Pxelinux) => Loader::Pxelinux,
+            Some(RawLoader::Grub) => Loader::Grub,
+            Some(RawLoader::Shim) => Loader::Shim,
+            Some(RawLoader::Kernel) => Loader::Kernel,
+            Some(RawLoader::Ipxe) | None => Loader::Ipxe,
+        };
+        let via = raw.via.value().map(|via| match via {
+            RawVia::Pxe => Via::Pxe,
+            RawVia::Http => Via::Http,
+            RawVia::Pxe6 => Via::Pxe6,
+            RawVia::Http6 => Via::Http6,
+        });
+        self.loads(raw, loader, via, initrd_given(raw));
+        Some(Profile { name: name?, kernel: kernel?, initrd, args, loader, via })
+    }
+
+    /// Reports a loader that cannot do what its profile asks of it.
+    fn loads(&mut self, raw: &RawProfile, loader: Loader, via: Option<Via>, initrd: Option<&Span>) {
+        let span = raw.loader.span().or(raw.via.span()).cloned();
+        if loader == Loader::Shim && matches!(via, Some(Via::Http | Via::Http6)) {
+            self.report(
+                Diagnostic::new(
+                    Code::LoaderCannot,
+                    raw.via.span().cloned().or(span),
+                    "Debian's signed GRUB, which shim starts, speaks TFTP only",
+                )
+                .help("write via = \"pxe\", or loader = \"kernel\" with a signed unified kernel image"),
+            );
+        } else if loader == Loader::Kernel
+            && let Some(place) = initrd.or(raw.args.items.first().map(|arg| &arg.span))
+        {
+            self.report(
+                Diagnostic::new(
+                    Code::LoaderCannot,
+                    place.clone(),
+                    "a kernel that the firmware starts itself is handed neither initrd nor arguments",
+                )
+                .help("build them into a unified kernel image, or leave `loader` out"),
+            );
+        }
     }
 
     /// Follows `image:NAME/FILE` or a path.
@@ -115,4 +156,9 @@ impl Check<'_> {
         }
         Some(FileRef::Image { image: name, file: file.into() })
     }
+}
+
+/// Returns the place of a profile's first initrd.
+fn initrd_given(raw: &RawProfile) -> Option<&Span> {
+    raw.initrd.0.items.first().map(|initrd| &initrd.span)
 }

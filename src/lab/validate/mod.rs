@@ -60,7 +60,7 @@ impl Check<'_> {
         let expectations = self.expectations();
         let nodes: BTreeMap<_, _> = drafts
             .into_iter()
-            .map(|draft| self.finish(draft, &expectations))
+            .map(|draft| self.finish(draft, &profiles, &expectations))
             .map(|node| (node.name.clone(), node))
             .collect();
         self.memory_of_all(&nodes);

@@ -11,8 +11,8 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
-    Boot, Bus, Check as Checked, Chipset, Disk, Expectation, Firmware, Network, Nic, NicModel, Node, Pace,
-    Seed, Start,
+    Boot, Bus, Check as Checked, Chipset, Disk, Expectation, Firmware, Loader, Network, Nic, NicModel, Node,
+    Pace, Profile, Seed, Start,
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
@@ -183,9 +183,15 @@ impl<'a> Check<'a> {
     pub(super) fn finish(
         &mut self,
         draft: Draft<'_>,
+        profiles: &BTreeMap<ProfileName, Profile>,
         expectations: &BTreeMap<ExpectName, Expectation>,
     ) -> Node {
         let raw = draft.raw;
+        let profile = draft.profile.as_ref().and_then(|name| profiles.get(name));
+        if let Some(profile) = profile {
+            self.loader_runs(raw, profile);
+        }
+        let rom = rom_by_default(firmware(raw), profile);
         let lab = self.lab.clone();
         let lab = lab.as_ref().map_or("", LabName::as_str);
         let names = [lab, draft.name.as_str()];
@@ -205,7 +211,7 @@ impl<'a> Check<'a> {
             },
             cpus: raw.cpus.value().and_then(|cpus| u8::try_from(*cpus).ok()).unwrap_or(1),
             memory: memory(raw),
-            nics: draft.nics.into_iter().filter_map(finish_nic).collect(),
+            nics: draft.nics.into_iter().filter_map(|nic| finish_nic(nic, rom)).collect(),
             boot: draft.boot,
             profile: draft.profile,
             start: match raw.start.value() {
@@ -280,7 +286,14 @@ impl<'a> Check<'a> {
     }
 }
 
-fn finish_nic(draft: NicDraft<'_>) -> Option<Nic> {
+/// Tells whether a NIC has a ROM unless the lab says otherwise. The iPXE in it would boot before the firmware's own ways,
+/// which some profiles ask for. A BIOS has no other way.
+fn rom_by_default(firmware: Firmware, profile: Option<&Profile>) -> bool {
+    firmware == Firmware::Bios
+        || profile.is_none_or(|profile| profile.loader == Loader::Ipxe && profile.via.is_none())
+}
+
+fn finish_nic(draft: NicDraft<'_>, rom: bool) -> Option<Nic> {
     let raw = draft.raw;
     Some(Nic {
         name: draft.name,
@@ -294,7 +307,7 @@ fn finish_nic(draft: NicDraft<'_>) -> Option<Nic> {
             Some(RawNicModel::Vmxnet3) => NicModel::Vmxnet3,
             Some(RawNicModel::Virtio) | None => NicModel::Virtio,
         },
-        rom: raw.and_then(|raw| raw.rom.value().copied()).unwrap_or(true),
+        rom: raw.and_then(|raw| raw.rom.value().copied()).unwrap_or(rom),
         link_up: raw.and_then(|raw| raw.link.value()) != Some(&RawLink::Down),
     })
 }

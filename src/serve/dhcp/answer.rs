@@ -103,17 +103,19 @@ impl Server {
     }
 }
 
-/// Decides what is done about a request. `now` is in seconds on the run's clock.
+/// Decides what is done about a request. `runs_program`: the client has fetched its boot program, and that is what asks.
+/// `now` is in seconds on the run's clock.
 pub(in crate::serve) fn answer(
     server: &Server,
     state: &State,
     request: &Request,
     arrival: Arrival,
+    runs_program: bool,
     now: u64,
 ) -> Decision {
     let client = Client::of(request);
     let host = server.host(request.mac);
-    let told = boot::tell(client, host, request, server.address.addr());
+    let told = boot::tell(client, host, request, server.address.addr(), runs_program);
     let case = Case { server, state, request, now, client, told };
     if !request.giaddr.is_unspecified() {
         return case.ignore("it came by a relay");
@@ -253,9 +255,9 @@ impl Case<'_> {
             // Without it iPXE asks for the boot file again and again, and believes no answer.
             reply.siaddr = self.server.address.addr();
             // How a client tells a ProxyDHCP offer from others.
-            let class = DhcpOption::ClassIdentifier(b"PXEClient".to_vec());
-            if !reply.options.contains(&class) {
-                reply.options.push(class);
+            let is_class = |option: &DhcpOption| matches!(option, DhcpOption::ClassIdentifier(_));
+            if !reply.options.iter().any(is_class) {
+                reply.options.push(DhcpOption::ClassIdentifier(b"PXEClient".to_vec()));
             }
             reply.to = match arrival {
                 Arrival::Server => Destination::Broadcast,
@@ -304,7 +306,7 @@ impl Case<'_> {
         let request = self.request;
         let siaddr = match &self.told.file {
             Some(BootFile::Tftp(_)) => self.server.address.addr(),
-            Some(BootFile::Url(_)) | None => Ipv4Addr::UNSPECIFIED,
+            Some(BootFile::Url(_) | BootFile::Http(_)) | None => Ipv4Addr::UNSPECIFIED,
         };
         let file = self.told.file.as_ref().map(|file| file.as_str().to_owned());
         let to = if !request.ciaddr.is_unspecified() {

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use dhcproto::v4::{DhcpOption, OptionCode, UnknownOption};
 
 use super::wire::Request;
-use crate::plan::HostPlan;
+use crate::lab::Via;
+use crate::plan::{BootPlan, HostPlan};
 
 const PXE: &[u8] = b"PXEClient";
 const HTTP: &[u8] = b"HTTPClient";
@@ -76,6 +77,22 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
     request.architectures.first().copied().or_else(in_class).unwrap_or(0)
 }
 
+/// Returns the path of a client's program. UEFI on x86-64 calls itself 7 or 9, and 16 over HTTP.
+fn program(boot: &BootPlan, architecture: u16) -> Option<&String> {
+    let others: &[u16] = match architecture {
+        9 | 16 => &[7],
+        _ => &[],
+    };
+    std::iter::once(&architecture).chain(others).find_map(|number| boot.programs.get(number))
+}
+
+fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, String) {
+    match program(boot, architecture) {
+        Some(path) => (Some(BootFile::Tftp(path.clone())), "program by TFTP".to_owned()),
+        None => (None, format!("no program for architecture {architecture}")),
+    }
+}
+
 /// What a client is told about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
@@ -90,6 +107,8 @@ pub(super) struct Told {
 pub(super) enum BootFile {
     /// A whole URL.
     Url(String),
+    /// A whole URL, for HTTP Boot.
+    Http(String),
     /// A path on our TFTP server.
     Tftp(String),
 }
@@ -98,13 +117,22 @@ impl BootFile {
     /// Returns the text that the client reads.
     pub(super) fn as_str(&self) -> &str {
         match self {
-            Self::Url(text) | Self::Tftp(text) => text,
+            Self::Url(text) | Self::Http(text) | Self::Tftp(text) => text,
         }
     }
 }
 
 /// Decides what a client is told about booting.
-pub(super) fn tell(client: Client, host: Option<&HostPlan>, request: &Request, server: Ipv4Addr) -> Told {
+///
+/// `runs_program`: the client has fetched its boot program, so that is what asks, also where it does not say that it is
+/// iPXE.
+pub(super) fn tell(
+    client: Client,
+    host: Option<&HostPlan>,
+    request: &Request,
+    server: Ipv4Addr,
+    runs_program: bool,
+) -> Told {
     let boot = host.and_then(|host| host.boot.as_ref());
     let mut options = Vec::new();
     if client == Client::Ipxe && host.is_some_and(|host| host.cut_waits) {
@@ -116,23 +144,39 @@ pub(super) fn tell(client: Client, host: Option<&HostPlan>, request: &Request, s
         (Client::Firmware(_) | Client::HttpFirmware(_) | Client::Ipxe, None) => {
             (None, "not netbooted".to_owned())
         }
-        (Client::Ipxe, Some(boot)) => {
-            (Some(BootFile::Url(boot.script.clone())), "script for iPXE".to_owned())
+        (Client::Ipxe, Some(BootPlan { script: Some(script), rom_chains, .. }))
+            if runs_program || !rom_chains =>
+        {
+            (Some(BootFile::Url(script.clone())), "script for iPXE".to_owned())
         }
-        (Client::Firmware(0), Some(boot)) => {
-            (Some(BootFile::Tftp(boot.bios.clone())), "loader for BIOS".to_owned())
+        (Client::Firmware(_), Some(BootPlan { script: Some(script), .. })) if runs_program => {
+            (Some(BootFile::Url(script.clone())), "script for the program that it has fetched".to_owned())
         }
-        (Client::Firmware(7 | 9), Some(boot)) => {
-            (Some(BootFile::Tftp(boot.uefi.clone())), "loader for x86-64 UEFI".to_owned())
+        (Client::Firmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Pxe => {
+            (None, format!("its profile says via = \"{}\"", via.as_str()))
         }
-        (Client::Firmware(other), Some(_)) => (None, format!("no loader for architecture {other}")),
-        (Client::HttpFirmware(_), Some(_)) => (None, "no loader over HTTP".to_owned()),
+        (Client::HttpFirmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Http => {
+            (None, format!("its profile says via = \"{}\"", via.as_str()))
+        }
+        (Client::Ipxe, Some(boot)) => by_tftp(boot, architecture(request, PXE)),
+        (Client::Firmware(architecture), Some(boot)) => by_tftp(boot, architecture),
+        (Client::HttpFirmware(architecture), Some(boot)) => match program(boot, architecture) {
+            Some(path) => {
+                (Some(BootFile::Http(format!("http://{server}/{path}"))), "program by HTTP".to_owned())
+            }
+            None => (None, format!("no program for architecture {architecture}")),
+        },
     };
     if let Some(file) = &file {
-        if let BootFile::Tftp(_) = file {
-            options.push(DhcpOption::ClassIdentifier(PXE.to_vec()));
-            options.push(DhcpOption::VendorExtensions(NO_DISCOVERY.to_vec()));
-            options.push(DhcpOption::TFTPServerName(server.to_string().into_bytes()));
+        match file {
+            BootFile::Tftp(_) => {
+                options.push(DhcpOption::ClassIdentifier(PXE.to_vec()));
+                options.push(DhcpOption::VendorExtensions(NO_DISCOVERY.to_vec()));
+                options.push(DhcpOption::TFTPServerName(server.to_string().into_bytes()));
+            }
+            // By which HTTP Boot knows an offer that is meant for it (UEFI 2.10, section 24.7.3.1).
+            BootFile::Http(_) => options.push(DhcpOption::ClassIdentifier(HTTP.to_vec())),
+            BootFile::Url(_) => {}
         }
         options.push(DhcpOption::BootfileName(file.as_str().as_bytes().to_vec()));
     }

@@ -99,13 +99,14 @@ impl Dhcp {
 
     async fn handle(&self, request: &Request, arrival: Arrival, from: SocketAddr) -> io::Result<()> {
         let now = self.events.now().at / 1_000_000_000;
+        let node = self.server.host(request.mac).map(|host| &host.node);
+        let runs_program = node.is_some_and(|node| self.clients.runs_program(node));
         let decision = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let decision = answer(&self.server, &state, request, arrival, now);
+            let decision = answer(&self.server, &state, request, arrival, runs_program, now);
             state.apply(decision.change);
             decision
         };
-        let node = self.server.host(request.mac).map(|host| &host.node);
         if let (Some(node), Some(address)) = (node, decision.uses) {
             self.clients.learn(address, node);
         }

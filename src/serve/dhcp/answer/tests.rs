@@ -77,18 +77,19 @@ struct Desk {
     state: State,
     now: u64,
     arrival: Arrival,
+    runs_program: bool,
 }
 
 impl Desk {
     fn of(plan: &ServicePlan) -> Self {
         let server = Server::new(plan).unwrap();
-        Self { server, state: State::default(), now: 100, arrival: Arrival::Server }
+        Self { server, state: State::default(), now: 100, arrival: Arrival::Server, runs_program: false }
     }
 
     /// Answers a request as it comes off the wire, and remembers what the answer changes.
     fn answer(&mut self, ask: &Ask) -> Decision {
         let request = Request::decode(&ask.packet()).expect("a request");
-        let decision = answer(&self.server, &self.state, &request, self.arrival, self.now);
+        let decision = answer(&self.server, &self.state, &request, self.arrival, self.runs_program, self.now);
         self.state.apply(decision.change);
         decision
     }
@@ -150,7 +151,7 @@ fn ipxe(mac: Mac) -> Ask {
 fn a_reservation_is_offered_whole() {
     let mut desk = Desk::of(&plan());
     let firmware = firmware(FAST, 0).with(97, &[0; 17]);
-    insta::assert_snapshot!(desk.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe");
+    insta::assert_snapshot!(desk.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe");
     insta::assert_snapshot!(desk.options(&firmware), @r"
     53 [2]
     54 10.0.0.1
@@ -209,22 +210,22 @@ fn each_client_is_told_its_boot_file() {
     ];
     let lines: Vec<String> =
         table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
-    insta::assert_snapshot!(lines.join("\n"), @r"
-    BIOS                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
-    BIOS, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
-    BIOS, plain class      offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
-    UEFI x86-64            offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
-    UEFI byte code         offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
-    UEFI, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
-    UEFI, several          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for x86-64 UEFI] ipxe/snponly.efi
-    UEFI x86               offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no loader for architecture 6]
-    UEFI arm64             offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no loader for architecture 11]
-    HTTP boot              offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no loader over HTTP]
+    insta::assert_snapshot!(lines.join("\n"), @"
+    BIOS                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
+    BIOS, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
+    BIOS, plain class      offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
+    UEFI x86-64            offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
+    UEFI byte code         offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
+    UEFI, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
+    UEFI, several          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
+    UEFI x86               offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for architecture 6]
+    UEFI arm64             offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for architecture 11]
+    HTTP boot              offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by HTTP] http://10.0.0.1/ipxe/snponly.efi
     iPXE                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE, RFC 3004         offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE, second class     offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE by its options    offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
-    another class          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, loader for BIOS] ipxe/undionly.kpxe
+    another class          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
     operating system       offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     disk boots: firmware   offer 10.0.0.31 to the hardware address and 10.0.0.31 [firmware: reserved, not netbooted]
     disk boots: iPXE       offer 10.0.0.31 to the hardware address and 10.0.0.31 [ipxe: reserved, not netbooted]
@@ -463,14 +464,14 @@ fn a_proxy_gives_boot_files_and_no_address() {
     desk.arrival = Arrival::Proxy;
     say("a request on 4011", desk.line(&ask(FAST, REQUEST).with(60, b"PXEClient:Arch:00007")));
     say("a stranger on 4011", desk.line(&request(STRANGER)));
-    insta::assert_snapshot!(lines.join("\n"), @r"
-    firmware             offer 0.0.0.0 to all [firmware: proxy, loader for x86-64 UEFI] ipxe/snponly.efi
+    insta::assert_snapshot!(lines.join("\n"), @"
+    firmware             offer 0.0.0.0 to all [firmware: proxy, program by TFTP] ipxe/snponly.efi
     iPXE                 offer 0.0.0.0 to all [ipxe: proxy, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     operating system     - [os: no boot file for this client]
     not netbooted        - [firmware: no boot file for this client]
     a stranger           - [firmware: no boot file for this client]
     a request on 67      - [os: another server gives addresses here]
-    a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, loader for x86-64 UEFI] ipxe/snponly.efi
+    a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, program by TFTP] ipxe/snponly.efi
     a stranger on 4011   - [firmware: no boot file for this client]
     ");
     desk.arrival = Arrival::Server;
@@ -568,7 +569,7 @@ proptest! {
         if let Some(request) = Request::decode(&packet) {
             let mut desk = Desk::of(&if authoritative { plan() } else { proxy() });
             for arrival in [Arrival::Server, Arrival::Proxy] {
-                let decision = answer(&desk.server, &desk.state, &request, arrival, desk.now);
+                let decision = answer(&desk.server, &desk.state, &request, arrival, desk.runs_program, desk.now);
                 desk.state.apply(decision.change);
                 if let Some(reply) = decision.reply {
                     let sent = reply.encode().unwrap();
