@@ -239,3 +239,90 @@ node.b = { profile = "tiny", firmware = "uefi", nic.lan = { rom = false } }
     1 error; for more, run `dryrack explain L306`
     "#);
 }
+
+#[test]
+fn a_loader_for_another_firmware() {
+    let more = r#"
+profile.signed = { kernel = "image:tiny/kernel", loader = "shim" }
+profile.menu = { kernel = "image:tiny/kernel", loader = "pxelinux" }
+profile.web = { kernel = "image:tiny/kernel", via = "http" }
+profile.six = { kernel = "image:tiny/kernel", loader = "grub", via = "pxe6" }
+node.x = { firmware = "bios", profile = "signed" }
+node.b = { firmware = "uefi", profile = "menu" }
+node.c = { firmware = "bios", profile = "web" }
+node.d = { firmware = "bios", profile = "six" }
+node.e = { firmware = "uefi-secure", profile = "signed" }
+node.f = { firmware = "bios", profile = "menu" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L307]: a BIOS starts no EFI programs
+      --> lab.toml:10:41
+       |
+    10 | node.x = { firmware = "bios", profile = "signed" }
+       |                                         ^^^^^^^^
+       |
+       = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
+
+    error[L307]: PXELINUX is a program for BIOS
+      --> lab.toml:11:41
+       |
+    11 | node.b = { firmware = "uefi", profile = "menu" }
+       |                                         ^^^^^^
+       |
+       = help: give the node a profile with loader = "ipxe", "grub" or "shim"
+
+    error[L307]: a BIOS has no HTTP Boot
+      --> lab.toml:12:41
+       |
+    12 | node.c = { firmware = "bios", profile = "web" }
+       |                                         ^^^^^
+       |
+       = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
+
+    error[L307]: a BIOS does not netboot over IPv6
+      --> lab.toml:13:41
+       |
+    13 | node.d = { firmware = "bios", profile = "six" }
+       |                                         ^^^^^
+       |
+       = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
+
+    4 errors; for more, run `dryrack explain L307`
+    "#);
+}
+
+#[test]
+fn a_loader_that_is_asked_too_much() {
+    let more = r#"
+profile.web = { kernel = "image:tiny/kernel", loader = "shim", via = "http6" }
+profile.bare = { kernel = "image:tiny/kernel", initrd = "image:tiny/initrd", loader = "kernel" }
+profile.told = { kernel = "image:tiny/kernel", args = ["quiet"], loader = "kernel" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L308]: Debian's signed GRUB, which shim starts, speaks TFTP only
+     --> lab.toml:6:70
+      |
+    6 | profile.web = { kernel = "image:tiny/kernel", loader = "shim", via = "http6" }
+      |                                                                      ^^^^^^^
+      |
+      = help: write via = "pxe", or loader = "kernel" with a signed unified kernel image
+
+    error[L308]: a kernel that the firmware starts itself is handed neither initrd nor arguments
+     --> lab.toml:7:57
+      |
+    7 | profile.bare = { kernel = "image:tiny/kernel", initrd = "image:tiny/initrd", loader = "kernel" }
+      |                                                         ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: build them into a unified kernel image, or leave `loader` out
+
+    error[L308]: a kernel that the firmware starts itself is handed neither initrd nor arguments
+     --> lab.toml:8:56
+      |
+    8 | profile.told = { kernel = "image:tiny/kernel", args = ["quiet"], loader = "kernel" }
+      |                                                        ^^^^^^^
+      |
+      = help: build them into a unified kernel image, or leave `loader` out
+
+    3 errors; for more, run `dryrack explain L308`
+    "#);
+}
