@@ -32,6 +32,7 @@ fn facts() -> HostFacts {
         qemu_img: Some("/usr/bin/qemu-img".into()),
         ip_forward: false,
         subnets: Vec::new(),
+        links: Vec::new(),
         resolvers: vec!["192.0.2.53".parse().unwrap()],
         forward_drops: Vec::new(),
         built: Vec::new(),

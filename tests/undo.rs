@@ -121,8 +121,14 @@ fn state(run_dir: &Path) -> String {
     let bulk = [".qcow2", ".fd", ".img"];
     let files = files.map(|file| file.path().display().to_string());
     let files: String = files.filter(|file| bulk.iter().any(|end| file.ends_with(end))).collect();
-    let links: String =
-        ip("-o link").lines().map(|line| line.split("<").next().unwrap_or(line).to_owned() + "\n").collect();
+    let link = |line: &str| {
+        let (name, rest) = line.split_once('<').unwrap_or((line, ""));
+        let (flags, rest) = rest.split_once('>').unwrap_or((rest, ""));
+        let master = rest.split_once("master ").map_or("nobody's", |(_, master)| master);
+        let up = if flags.split(',').any(|flag| flag == "UP") { "up" } else { "down" };
+        format!("{name} {up} {}\n", master.split(' ').next().unwrap_or(master))
+    };
+    let links: String = ip("-o link").lines().map(link).collect();
     let forward = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("a setting");
     let sockets = stdout(&run(Command::new("ss").args(["-Hlntu"])));
     format!("{links}{}forward {forward}{sockets}{strays}{files}", nft("list ruleset"))
@@ -241,12 +247,16 @@ fn a_fault_on_the_host_leaves_nothing() {
     let dir = tempfile::tempdir_in("/tmp").expect("a folder");
     let drops = dryrack::host::nft::forward_drops().expect("nft");
     assert_eq!(drops.len(), 1, "{drops:?}");
-    let lab = format!("place = \"host\"\n{LAB}");
+    // A cable to somewhere, not in use yet.
+    ip("link add eth9 type veth peer name far");
+    let lab = format!("place = \"host\"\n{LAB}").replace("nat = true", "nat = true\ninterface = \"eth9\"");
     let (plan, library) = decide(dir.path(), &lab, |facts| {
         facts.forward_drops.clone_from(&drops);
         facts.subnets.clear();
+        facts.links = facts::gather(Place::Host).links;
         facts.ip_forward = false;
     });
     assert!(plan.steps.iter().any(|step| matches!(step, Step::ForeignAccept(_))));
+    assert!(plan.steps.iter().any(|step| matches!(step, Step::Port(port) if !port.was_up)));
     check(&plan, &library);
 }

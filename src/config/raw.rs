@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::expect::RawExpect;
 use super::value::{Field, Keyed, List, Located, Many, Text};
 use super::word::{RawAddress, Server, Span};
-use crate::name::{Bytes, Mac};
+use crate::name::{Bytes, IfName, Mac};
 
 /// A DNS label, for editors.
 const LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
@@ -96,6 +96,10 @@ pub enum RawAccel {
 pub struct RawNetwork {
     /// The bridge's address with its prefix length; the boot services answer there.
     pub address: Field<Text<Ipv4Net>>,
+    /// An interface of the host that is plugged into it, with `place = "host"`: the way to machines of metal.
+    /// Default: none.
+    #[serde(default)]
+    pub interface: Field<Text<IfName>>,
     /// Largest packet in bytes, 1280 to 65535. Default: 1500.
     #[serde(default)]
     #[schemars(extend("default" = 1500), range(min = 1280, max = 65535))]

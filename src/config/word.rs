@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 
 use super::value::Word;
-use crate::name::{Bytes, Mac, Malformed};
+use crate::name::{Bytes, IfName, Mac, Malformed};
 
 impl Word for Bytes {
     const WANTED: &'static str = "a size like \"512MiB\" or \"4GiB\"";
@@ -20,6 +20,12 @@ impl Word for Mac {
     const WANTED: &'static str = "a MAC address like \"52:54:00:12:34:56\"";
     const PATTERN: &'static str = "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$";
     const EXAMPLES: &'static [&'static str] = &["52:54:00:12:34:56"];
+}
+
+impl Word for IfName {
+    const WANTED: &'static str = "the name of a network interface like \"eth1\"";
+    const PATTERN: &'static str = "^[^/\\s]{1,15}$";
+    const EXAMPLES: &'static [&'static str] = &["eth1"];
 }
 
 impl Word for Ipv4Net {

@@ -91,6 +91,8 @@ codes! {
     PublishTwice = "L118": "a port of the host is published twice",
     PublishNowhere = "L119": "a port is published of a node without a fixed address",
     PublishInHost = "L120": "ports are published from a lab in the host's own network",
+    InterfaceInPrivate = "L130": "an interface of the host is plugged into a private lab",
+    InterfaceTaken = "L131": "an interface of the host is plugged into two networks",
 
     MemoryTooSmall = "L201": "a node has too little memory to boot",
     MemoryTooMuch = "L202": "the nodes need more memory than the host has free",

@@ -4,6 +4,7 @@
 //! is not there: a plan that needs it then says so.
 
 mod firmware;
+mod links;
 mod memory;
 mod routes;
 
@@ -24,7 +25,8 @@ const REAL_RESOLVERS: [&str; 2] =
 ///
 /// Two facts are not found here, because they take longer or belong to others: `accel` is [`Accel::Tcg`] until the
 /// caller puts the answer of `machine::accel` there, and `built` is empty until it lists the images of its cache.
-/// Somebody else's firewall is only looked at for [`Place::Host`], the only one that it can touch.
+/// Somebody else's firewall and the host's interfaces are only looked at for [`Place::Host`], the only one that they
+/// concern.
 pub fn gather(place: Place) -> HostFacts {
     let qemu = find_program("qemu-system-x86_64");
     // QEMU needs most of the time, so it answers while the rest is read.
@@ -43,6 +45,10 @@ pub fn gather(place: Place) -> HostFacts {
             qemu_img: find_program("qemu-img"),
             ip_forward: sysctl::ip_forward().unwrap_or(false),
             subnets: routes::subnets(&read("/proc/net/fib_trie")),
+            links: match place {
+                Place::Private => Vec::new(),
+                Place::Host => links::links(),
+            },
             resolvers: resolvers(&read("/etc/resolv.conf"), &REAL_RESOLVERS.map(read)),
             forward_drops: match place {
                 Place::Private => Vec::new(),

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::sys;
 use crate::name::{IfName, Mac};
-use crate::plan::{BridgePlan, TapPlan};
+use crate::plan::{BridgePlan, PortPlan, TapPlan};
 
 /// A change of the network that the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,12 @@ impl NetlinkError {
     pub fn hint(&self) -> Option<&'static str> {
         let code = self.source.raw_os_error().map(Errno::from_raw);
         match code {
+            Some(Errno::EBUSY) if self.what == "plug in" => Some(
+                "it is a port of another bridge or bond: take it out of there, or name another interface",
+            ),
+            Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ELOOP) if self.what == "plug in" => Some(
+                "loopback, bridges and most wireless interfaces cannot be ports of a bridge: name another",
+            ),
             Some(Errno::EEXIST | Errno::EBUSY) => Some("an earlier run left it behind: run `dryrack down`"),
             Some(Errno::EPERM | Errno::EACCES) if self.what == "make TAP" => Some(
                 "check that you may read and write /dev/net/tun (`dryrack doctor`); with `place = \"host\"` this needs root",
@@ -146,6 +152,33 @@ impl Netlink {
         self.set(join, "put on its bridge", name).await
     }
 
+    /// Plugs an interface of the host into a bridge and brings it up, if nobody else uses it.
+    pub async fn plug(&self, plan: &PortPlan) -> Result<(), NetlinkError> {
+        let (name, what) = (plan.interface.as_str(), "plug in");
+        let link = self.link(name).await?.ok_or_else(|| vanished(name))?;
+        // The kernel would take it out of there without a word.
+        if link.bridge.is_some() {
+            return Err(NetlinkError::new(what, name, Errno::EBUSY.into()));
+        }
+        let bridge = self.index(plan.bridge.as_str()).await?.ok_or_else(|| vanished(plan.bridge.as_str()))?;
+        self.set(LinkUnspec::new_with_index(link.index).controller(bridge).up().build(), what, name).await
+    }
+
+    /// Unplugs an interface from a bridge, and brings it down if it was before. One that is not plugged in there stays
+    /// as it is.
+    pub async fn unplug(&self, interface: &IfName, bridge: &IfName, up: bool) -> Result<(), NetlinkError> {
+        let name = interface.as_str();
+        let (Some(link), Some(bridge)) = (self.link(name).await?, self.index(bridge.as_str()).await?) else {
+            return Ok(());
+        };
+        if link.bridge != Some(bridge) {
+            return Ok(());
+        }
+        let leave = LinkUnspec::new_with_index(link.index).nocontroller();
+        let leave = if up { leave } else { leave.down() };
+        self.set(leave.build(), "unplug", name).await
+    }
+
     /// Deletes an interface; one that is gone already counts as deleted.
     pub async fn delete(&self, interface: &IfName) -> Result<(), NetlinkError> {
         let name = interface.as_str();
@@ -226,9 +259,13 @@ impl Netlink {
     }
 
     async fn index(&self, name: &str) -> Result<Option<u32>, NetlinkError> {
+        Ok(self.link(name).await?.map(|link| link.index))
+    }
+
+    async fn link(&self, name: &str) -> Result<Option<Link>, NetlinkError> {
         let mut found = self.handle.link().get().match_name(name).execute();
         match found.try_next().await {
-            Ok(message) => Ok(message.map(|message| message.header.index)),
+            Ok(message) => Ok(message.as_ref().map(link)),
             Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(None),
             Err(error) => Err(failed("look up", name)(error)),
         }

@@ -11,7 +11,7 @@ use regex::Regex;
 use crate::event::Stage;
 use crate::lab::Secret;
 use crate::name::{
-    Bytes, DiskName, ExpectName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName,
+    Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName,
 };
 
 /// What one lab file (and its overlays) describes, checked as a whole.
@@ -68,6 +68,8 @@ pub struct Network {
     pub address: Ipv4Net,
     /// The bridge's MAC address.
     pub mac: Mac,
+    /// An interface of the host that is plugged into it.
+    pub interface: Option<IfName>,
     /// Largest frame payload in bytes.
     pub mtu: u16,
     /// Whether nodes reach the internet through it.

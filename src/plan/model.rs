@@ -91,6 +91,8 @@ pub enum Step {
     },
     /// Makes a bridge and brings it up.
     Bridge(BridgePlan),
+    /// Plugs an interface of the host into a bridge.
+    Port(PortPlan),
     /// Lets the place forward IPv4.
     Forward {
         /// The value before, to which undo returns.
@@ -156,6 +158,19 @@ pub struct BridgePlan {
     pub address: Ipv4Net,
     /// Its link-local IPv6 address.
     pub link_local: Ipv6Net,
+}
+
+/// An interface of the host that becomes a port of a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortPlan {
+    /// The network it is plugged into.
+    pub network: NetworkName,
+    /// The interface.
+    pub interface: IfName,
+    /// The bridge.
+    pub bridge: IfName,
+    /// Whether it was up before, to which undo returns.
+    pub was_up: bool,
 }
 
 /// A TAP on a bridge.
@@ -400,12 +415,30 @@ pub struct HostFacts {
     pub ip_forward: bool,
     /// IPv4 subnets that the host has routes to.
     pub subnets: Vec<Ipv4Net>,
+    /// The host's interfaces (looked at for [`Place::Host`] only).
+    #[serde(default)]
+    pub links: Vec<HostLink>,
     /// Name servers of the host, without those on its loopback.
     pub resolvers: Vec<IpAddr>,
     /// Chains of others that drop forwarded traffic.
     pub forward_drops: Vec<ForwardDrop>,
     /// Images that are built already.
     pub built: Vec<ImageName>,
+}
+
+/// An interface of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostLink {
+    /// Its name.
+    pub name: IfName,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Whose port it is, if it is one.
+    pub master: Option<IfName>,
+    /// Its addresses, without those of IPv6 that belong to the link itself.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A chain of somebody else that drops forwarded traffic.

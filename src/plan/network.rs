@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostPlan, Masquerade, Place,
-    Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
+    BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
+    Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
 };
 use crate::lab::{self, Dhcp, Lab, Network, Nic, Node, Pace, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -39,6 +39,7 @@ impl<'a> Wiring<'a> {
         }
         if !private {
             wiring.check_host_subnets()?;
+            wiring.check_host_interfaces()?;
         }
         if lab.networks.values().any(|network| network.nat) && facts.nft.is_none() {
             return Err(Refusal::new(
@@ -104,6 +105,56 @@ impl<'a> Wiring<'a> {
         Ok(())
     }
 
+    fn check_host_interfaces(&self) -> Result<(), Refusal> {
+        for network in self.lab.networks.values() {
+            let Some(interface) = &network.interface else { continue };
+            let Some(link) = self.link(interface) else {
+                return Err(Refusal::new(
+                    format!("network {} plugs in {interface}, which this host does not have", network.name),
+                    "name one that `ip link` lists, or leave `interface` out",
+                ));
+            };
+            if let Some(master) = &link.master {
+                return Err(Refusal::new(
+                    format!(
+                        "network {} plugs in {interface}, which is a port of {master} already",
+                        network.name
+                    ),
+                    format!("take it out of there (`ip link set {interface} nomaster`), or name another"),
+                ));
+            }
+            if let Some(address) = link.addresses.first() {
+                return Err(Refusal::new(
+                    format!(
+                        "network {} plugs in {interface}, at whose address {address} this host would be deaf then",
+                        network.name
+                    ),
+                    format!(
+                        "take its addresses away (`ip address flush dev {interface}`), or name an interface that \
+                         this host does not need"
+                    ),
+                ));
+            }
+            if link.mtu < u32::from(network.mtu) {
+                return Err(Refusal::new(
+                    format!(
+                        "network {} has packets of up to {} bytes, and {interface} carries no more than {}",
+                        network.name, network.mtu, link.mtu
+                    ),
+                    format!(
+                        "raise it (`ip link set {interface} mtu {}`), or lower the network's `mtu`",
+                        network.mtu
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, interface: &IfName) -> Option<&HostLink> {
+        self.facts.links.iter().find(|link| link.name == *interface)
+    }
+
     /// What interface names are derived from. In the host's own namespace two labs of one name may meet, so there the
     /// lab's file counts too.
     fn identity(&self) -> Vec<&str> {
@@ -147,6 +198,17 @@ impl<'a> Wiring<'a> {
             address: network.address,
             link_local: link_local(network.mac),
         }
+    }
+
+    /// Returns how an interface of the host is plugged into a network, if one is.
+    pub(super) fn port(&self, network: &Network) -> Option<PortPlan> {
+        let interface = network.interface.clone()?;
+        Some(PortPlan {
+            network: network.name.clone(),
+            bridge: self.bridge_name(&network.name),
+            was_up: self.link(&interface).is_some_and(|link| link.up),
+            interface,
+        })
     }
 
     /// Returns the TAPs of a node, in the order of its NICs.

@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 
-use super::{Accel, FirmwareFile, ForwardDrop, HostFacts, Plan, Qemu, Refusal, Step, Undo, plan};
+use super::{Accel, FirmwareFile, ForwardDrop, HostFacts, HostLink, Plan, Qemu, Refusal, Step, Undo, plan};
 use crate::config::Source;
 use crate::lab::{Lab, Surroundings, resolve};
-use crate::name::{Bytes, ImageName};
+use crate::name::{Bytes, IfName, ImageName};
 
 /// A host with everything.
 pub(super) fn facts() -> HostFacts {
@@ -24,10 +24,16 @@ pub(super) fn facts() -> HostFacts {
         qemu_img: Some("/usr/bin/qemu-img".into()),
         ip_forward: false,
         subnets: vec!["192.168.1.0/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()],
+        links: vec![link("eth0"), link("eth1")],
         resolvers: vec!["192.168.1.1".parse().unwrap()],
         forward_drops: Vec::new(),
         built: Vec::new(),
     }
+}
+
+/// An interface that nobody uses.
+fn link(name: &str) -> HostLink {
+    HostLink { name: IfName::new(name).unwrap(), up: false, mtu: 1500, master: None, addresses: Vec::new() }
 }
 
 /// A UEFI firmware of Debian.
@@ -117,7 +123,8 @@ that.ssh = { user = "root", key = { file = "files/rack.key" } }
 fn in_host() -> String {
     let (head, tail) = PRIVATE.split_once("[publish]").unwrap();
     let (_, tail) = tail.split_once("[expect.in]").unwrap();
-    head.replace("dryrack = 1", "dryrack = 1\nplace = \"host\"") + "[expect.in]" + tail
+    let head = head.replace("dryrack = 1", "dryrack = 1\nplace = \"host\"");
+    head.replace("mtu = 9000", "interface = \"eth1\"") + "[expect.in]" + tail
 }
 
 /// A host on which Docker and a firewall drop what is forwarded.
@@ -216,8 +223,10 @@ fn every_step_in_the_hosts_network_has_its_undo() {
         undo: nothing
     make bridge drb35e0fe84 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
         undo: delete link drb35e0fe84
-    make bridge drbc432bc5e for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+    make bridge drbc432bc5e for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 1500
         undo: delete link drbc432bc5e
+    plug eth1 of this host into network storage, on drbc432bc5e
+        undo: unplug eth1 from drbc432bc5e, and bring it down
     forward IPv4
         undo: set IPv4 forwarding off
     load nftables table ip dryrack_01bb8843: masquerade 10.0.2.0/24
@@ -268,6 +277,10 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
             let wanted = match &step {
                 Step::Bridge(bridge) => vec![Undo::DeleteLink(bridge.interface.clone())],
                 Step::Tap(tap) => vec![Undo::DeleteLink(tap.interface.clone())],
+                Step::Port(port) => {
+                    let (interface, bridge) = (port.interface.clone(), port.bridge.clone());
+                    vec![Undo::Unplug { interface, bridge, up: port.was_up }]
+                }
                 Step::Forward { was } => vec![Undo::SetForwarding(*was)],
                 Step::Firewall(firewall) => vec![Undo::DeleteTable(firewall.table.clone())],
                 Step::ForeignAccept(accept) => vec![Undo::DeleteForeignRule(accept.clone())],
@@ -306,6 +319,7 @@ fn nothing_is_used_before_it_is_made() {
         for step in plan(&lab(text), &facts()).unwrap().steps {
             match step {
                 Step::Bridge(bridge) => bridges.push(bridge.interface),
+                Step::Port(port) => assert!(bridges.contains(&port.bridge)),
                 Step::Serve(service) => assert!(bridges.contains(&service.interface)),
                 Step::Tap(tap) => {
                     assert!(bridges.contains(&tap.bridge));
@@ -410,6 +424,38 @@ fn forwarding_that_is_on_stays_on() {
     };
     assert!(forwards(&facts()));
     assert!(!forwards(&HostFacts { ip_forward: true, ..facts() }));
+}
+
+#[test]
+fn an_interface_that_cannot_be_plugged_in() {
+    let with = |change: fn(&mut HostLink)| {
+        let mut facts = facts();
+        facts.links.retain_mut(|link| {
+            change(link);
+            link.name.as_str() != "gone"
+        });
+        refused(&in_host(), &facts)
+    };
+    assert_snapshot!(with(|link| link.name = IfName::new("gone").unwrap()), @"
+    network storage plugs in eth1, which this host does not have
+
+    hint: name one that `ip link` lists, or leave `interface` out
+    ");
+    assert_snapshot!(with(|link| link.addresses.push("192.168.7.2".parse().unwrap())), @"
+    network storage plugs in eth1, at whose address 192.168.7.2 this host would be deaf then
+
+    hint: take its addresses away (`ip address flush dev eth1`), or name an interface that this host does not need
+    ");
+    assert_snapshot!(with(|link| link.master = Some(IfName::new("br0").unwrap())), @"
+    network storage plugs in eth1, which is a port of br0 already
+
+    hint: take it out of there (`ip link set eth1 nomaster`), or name another
+    ");
+    assert_snapshot!(with(|link| link.mtu = 1400), @"
+    network storage has packets of up to 1500 bytes, and eth1 carries no more than 1400
+
+    hint: raise it (`ip link set eth1 mtu 1500`), or lower the network's `mtu`
+    ");
 }
 
 #[test]

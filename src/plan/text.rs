@@ -23,6 +23,13 @@ impl fmt::Display for Step {
                 "make bridge {} for network {}: {}, {}, mtu {}",
                 bridge.interface, bridge.network, bridge.address, bridge.mac, bridge.mtu
             ),
+            Self::Port(port) => {
+                write!(
+                    f,
+                    "plug {} of this host into network {}, on {}",
+                    port.interface, port.network, port.bridge
+                )
+            }
             Self::Forward { .. } => write!(f, "forward IPv4"),
             Self::Firewall(firewall) => {
                 let subnets: Vec<_> = firewall.masquerade.iter().map(|m| m.subnet.to_string()).collect();

@@ -14,6 +14,15 @@ use crate::name::{IfName, NodeName};
 pub enum Undo {
     /// Deletes a network interface of ours.
     DeleteLink(IfName),
+    /// Unplugs an interface of the host from a bridge of ours.
+    Unplug {
+        /// The interface.
+        interface: IfName,
+        /// The bridge. Plugged in elsewhere, the interface stays there.
+        bridge: IfName,
+        /// Whether it was up before.
+        up: bool,
+    },
     /// Sets whether IPv4 is forwarded.
     SetForwarding(bool),
     /// Deletes an nftables table of ours.
@@ -37,6 +46,11 @@ impl Step {
             | Self::Serve(_)
             | Self::PowerOn { .. } => Vec::new(),
             Self::Bridge(bridge) => vec![Undo::DeleteLink(bridge.interface.clone())],
+            Self::Port(port) => vec![Undo::Unplug {
+                interface: port.interface.clone(),
+                bridge: port.bridge.clone(),
+                up: port.was_up,
+            }],
             Self::Forward { was } => vec![Undo::SetForwarding(*was)],
             Self::Firewall(firewall) => vec![Undo::DeleteTable(firewall.table.clone())],
             Self::ForeignAccept(accept) => vec![Undo::DeleteForeignRule(accept.clone())],
@@ -53,6 +67,9 @@ impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DeleteLink(interface) => write!(f, "delete link {interface}"),
+            Self::Unplug { interface, bridge, up } => {
+                write!(f, "unplug {interface} from {bridge}{}", if *up { "" } else { ", and bring it down" })
+            }
             Self::SetForwarding(on) => write!(f, "set IPv4 forwarding {}", if *on { "on" } else { "off" }),
             Self::DeleteTable(table) => write!(f, "delete nftables table ip {table}"),
             Self::DeleteForeignRule(rule) => {

@@ -81,6 +81,7 @@ impl Host for Remains<'_> {
             (
                 Place::Private,
                 Undo::DeleteLink(_)
+                | Undo::Unplug { .. }
                 | Undo::SetForwarding(_)
                 | Undo::DeleteTable(_)
                 | Undo::DeleteForeignRule(_)

@@ -168,6 +168,7 @@ impl Host for Rack {
             }
             Step::Publish { listen: _, node: _, to } => self.publish(*to),
             Step::Bridge(plan) => netlink.bridge(plan).await.map_err(hinted!()),
+            Step::Port(plan) => netlink.plug(plan).await.map_err(hinted!()),
             Step::Forward { was: _ } => sysctl::set_ip_forward(true).map_err(hinted!()),
             Step::Firewall(plan) => nft::load(plan).await.map_err(hinted!()),
             Step::ForeignAccept(rule) => nft::foreign_accept(rule).await.map_err(hinted!()),
@@ -227,6 +228,9 @@ impl Host for Rack {
 pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> Result<(), Failure> {
     match undo {
         Undo::DeleteLink(interface) => netlink.delete(interface).await.map_err(hinted!()),
+        Undo::Unplug { interface, bridge, up } => {
+            netlink.unplug(interface, bridge, *up).await.map_err(hinted!())
+        }
         Undo::SetForwarding(on) => sysctl::set_ip_forward(*on).map_err(hinted!()),
         Undo::DeleteTable(table) => nft::remove(table).await.map_err(hinted!()),
         Undo::DeleteForeignRule(rule) => nft::remove_foreign_accept(rule).await.map_err(hinted!()),

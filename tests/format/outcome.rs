@@ -117,6 +117,7 @@ fn facts() -> HostFacts {
         qemu_img: Some("/usr/bin/qemu-img".into()),
         ip_forward: false,
         subnets: Vec::new(),
+        links: Vec::new(),
         resolvers: Vec::new(),
         forward_drops: Vec::new(),
         built: Vec::new(),

@@ -60,6 +60,7 @@ fn everything_has_a_default() {
                         233,
                     ],
                 ),
+                interface: None,
                 mtu: 1500,
                 nat: false,
                 dhcp: Server {

@@ -809,3 +809,61 @@ fn too_many_networks() {
     1 error; for more, run `dryrack explain L013`
     "#);
 }
+
+#[test]
+fn an_interface_of_the_host_for_one_network_of_a_lab_that_sees_it() {
+    let lab = r#"dryrack = 1
+network.a = { address = "10.0.0.1/24", interface = "eth1" }
+network.b = { address = "10.0.1.1/24", interface = "eth1" }
+network.c = { address = "10.0.2.1/24", interface = "my interface" }
+"#;
+    assert_snapshot!(check(lab), @r#"
+    error[L130]: eth1 belongs to the host, and this lab lives in a private place
+     --> lab.toml:2:52
+      |
+    2 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
+      |                                                    ^^^^^^
+      |
+      = help: add `place = "host"`, or leave `interface` out
+
+    error[L130]: eth1 belongs to the host, and this lab lives in a private place
+     --> lab.toml:3:52
+      |
+    3 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
+      |                                                    ^^^^^^
+      |
+      = help: add `place = "host"`, or leave `interface` out
+
+    error[L131]: eth1 is plugged into another network already
+     --> lab.toml:3:52
+      |
+    2 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
+      |                                                    ------ first used here
+    3 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
+      |                                                    ^^^^^^
+      |
+      = help: give each network an interface of its own
+
+    error[L009]: `interface` must be the name of a network interface like "eth1", not the text "my interface"
+     --> lab.toml:4:52
+      |
+    4 | network.c = { address = "10.0.2.1/24", interface = "my interface" }
+      |                                                    ^^^^^^^^^^^^^^
+
+    4 errors; for more, run `dryrack explain L130`
+    "#);
+    let host = lab.replace("dryrack = 1", "dryrack = 1\nplace = \"host\"").replace("my interface", "eth2");
+    assert_snapshot!(check(&host), @r#"
+    error[L131]: eth1 is plugged into another network already
+     --> lab.toml:4:52
+      |
+    3 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
+      |                                                    ------ first used here
+    4 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
+      |                                                    ^^^^^^
+      |
+      = help: give each network an interface of its own
+
+    1 error; for more, run `dryrack explain L131`
+    "#);
+}

@@ -54,7 +54,7 @@ impl Check<'_> {
             Some(RawAccel::Tcg) => AccelChoice::Tcg,
             Some(RawAccel::Auto) | None => AccelChoice::Auto,
         };
-        let networks = self.networks();
+        let networks = self.networks(place);
         let profiles = self.profiles();
         let drafts = self.nodes(&networks);
         let expectations = self.expectations();

@@ -11,8 +11,8 @@ use crate::config::{
     Field, Keyed, Located, Many, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text,
 };
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Dhcp, Dns, Network, Upstream};
-use crate::name::{Mac, NetworkName};
+use crate::lab::{Dhcp, Dns, Network, Place, Upstream};
+use crate::name::{IfName, Mac, NetworkName};
 
 /// More than any one host carries.
 const MOST_NETWORKS: usize = 250;
@@ -25,15 +25,19 @@ const LEASE: Duration = Duration::from_hours(1);
 const SHORTEST_LEASE: Duration = Duration::from_secs(10);
 
 impl Check<'_> {
-    pub(super) fn networks(&mut self) -> BTreeMap<NetworkName, Network> {
+    pub(super) fn networks(&mut self, place: Place) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
         let mut seen: Vec<(Ipv4Net, &Span, &str)> = Vec::new();
+        let mut plugged: BTreeMap<&IfName, &Span> = BTreeMap::new();
         if self.too_many("the lab", &self.raw.network, MOST_NETWORKS, "networks") {
             return networks;
         }
         for (key, raw) in &self.raw.network.entries {
             let name = self.name::<NetworkName>(key);
             let Some(raw) = raw else { continue };
+            if let Some(Located { value: Text(interface), span }) = raw.interface.given() {
+                self.interface(interface, span, place, plugged.insert(interface, span));
+            }
             if let Some(network) = self.network(name, raw, &key.span) {
                 let span = raw.address.span().unwrap_or(&key.span);
                 let subnet = network.address.trunc();
@@ -43,6 +47,21 @@ impl Check<'_> {
             }
         }
         networks
+    }
+
+    /// Reports an interface that cannot be plugged in, for `before` of the same lab too.
+    fn interface(&mut self, interface: &IfName, span: &Span, place: Place, before: Option<&Span>) {
+        if place == Place::Private {
+            let what = format!("{interface} belongs to the host, and this lab lives in a private place");
+            let diagnostic = Diagnostic::new(Code::InterfaceInPrivate, span.clone(), what);
+            self.report(diagnostic.help("add `place = \"host\"`, or leave `interface` out"));
+        }
+        if let Some(before) = before {
+            let what = format!("{interface} is plugged into another network already");
+            let diagnostic = Diagnostic::new(Code::InterfaceTaken, span.clone(), what);
+            let diagnostic = diagnostic.related(before.clone(), "first used here");
+            self.report(diagnostic.help("give each network an interface of its own"));
+        }
     }
 
     fn overlap(&mut self, subnet: Ipv4Net, span: &Span, seen: &[(Ipv4Net, &Span, &str)]) {
@@ -66,6 +85,7 @@ impl Check<'_> {
         let address = self
             .needed(&raw.address, "address = \"10.0.2.1/24\"", home)
             .and_then(|address| self.bridge(address));
+        let interface = raw.interface.value().map(|Text(interface)| interface.clone());
         let mtu = self.mtu(&raw.mtu);
         let nat = raw.nat.value().copied().unwrap_or(false);
         let dhcp = self.dhcp(&raw.dhcp, address);
@@ -73,7 +93,7 @@ impl Check<'_> {
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
-        Some(Network { name, address: address?, mac, mtu, nat, dhcp, dns })
+        Some(Network { name, address: address?, mac, interface, mtu, nat, dhcp, dns })
     }
 
     /// Takes the address of a bridge if it can be the address of a host.

@@ -170,6 +170,7 @@ fn facts() -> HostFacts {
         qemu_img: None,
         ip_forward: false,
         subnets: Vec::new(),
+        links: Vec::new(),
         resolvers: Vec::new(),
         forward_drops: Vec::new(),
         built: Vec::new(),
