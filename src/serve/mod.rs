@@ -4,6 +4,7 @@
 //! sends and emits. Sockets come in bound, so no service knows in which namespace
 //! it runs; none ends because of a packet.
 
+mod arch;
 mod clients;
 mod dhcp;
 mod dns;

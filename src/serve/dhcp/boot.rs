@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use dhcproto::v4::{DhcpOption, OptionCode, UnknownOption};
 
+use super::super::arch;
 use super::wire::Request;
 use crate::lab::Via;
 use crate::plan::{BootPlan, HostPlan};
@@ -77,19 +78,10 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
     request.architectures.first().copied().or_else(in_class).unwrap_or(0)
 }
 
-/// Returns the path of a client's program. UEFI on x86-64 calls itself 7 or 9, and 16 over HTTP.
-fn program(boot: &BootPlan, architecture: u16) -> Option<&String> {
-    let others: &[u16] = match architecture {
-        9 | 16 => &[7],
-        _ => &[],
-    };
-    std::iter::once(&architecture).chain(others).find_map(|number| boot.programs.get(number))
-}
-
 fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, String) {
-    match program(boot, architecture) {
-        Some(path) => (Some(BootFile::Tftp(path.clone())), "program by TFTP".to_owned()),
-        None => (None, format!("no program for architecture {architecture}")),
+    match arch::program(&boot.programs, architecture) {
+        Some(path) => (Some(BootFile::Tftp(path.to_owned())), "program by TFTP".to_owned()),
+        None => (None, format!("no program for {}", arch::name(architecture))),
     }
 }
 
@@ -160,11 +152,12 @@ pub(super) fn tell(
         }
         (Client::Ipxe, Some(boot)) => by_tftp(boot, architecture(request, PXE)),
         (Client::Firmware(architecture), Some(boot)) => by_tftp(boot, architecture),
-        (Client::HttpFirmware(architecture), Some(boot)) => match program(boot, architecture) {
+        (Client::HttpFirmware(architecture), Some(boot)) => match arch::program(&boot.programs, architecture)
+        {
             Some(path) => {
                 (Some(BootFile::Http(format!("http://{server}/{path}"))), "program by HTTP".to_owned())
             }
-            None => (None, format!("no program for architecture {architecture}")),
+            None => (None, format!("no program for {}", arch::name(architecture))),
         },
     };
     if let Some(file) = &file {

@@ -218,8 +218,8 @@ fn each_client_is_told_its_boot_file() {
     UEFI byte code         offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
     UEFI, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
     UEFI, several          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
-    UEFI x86               offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for architecture 6]
-    UEFI arm64             offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for architecture 11]
+    UEFI x86               offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for x86 UEFI]
+    UEFI arm64             offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for 64-bit Arm UEFI]
     HTTP boot              offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by HTTP] http://10.0.0.1/ipxe/snponly.efi
     iPXE                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE, RFC 3004         offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
