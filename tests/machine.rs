@@ -69,6 +69,7 @@ fn lab(node: Node) -> Lab {
         folder: "/".into(),
         place: Place::Private,
         accel: AccelChoice::Tcg,
+        at_once: None,
         networks: BTreeMap::from([(lan.name.clone(), lan)]),
         profiles: BTreeMap::new(),
         nodes: BTreeMap::from([(node.name.clone(), node)]),

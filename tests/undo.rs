@@ -174,7 +174,9 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         let rack = rack.unwrap_or_else(|failure| panic!("{}", failure.error));
         let faulty = Faulty { rack, plan: plan.clone(), fault };
         let mut journal = Journal::open(&run_dir).expect("a journal");
-        let up = carry::up(&faulty, plan, &mut journal, &events, &CancellationToken::new()).await;
+        let (_nobody, mut settled) = tokio::sync::watch::channel(0);
+        let up =
+            carry::up(&faulty, plan, &mut journal, &events, &mut settled, &CancellationToken::new()).await;
         match up {
             Err(UpError::Step { failure, .. }) => {
                 assert_eq!(failure.error.to_string(), "a fault", "{fault:?}")

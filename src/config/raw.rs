@@ -40,6 +40,11 @@ pub struct RawLab {
     #[serde(default)]
     #[schemars(extend("default" = "auto"))]
     pub accel: Field<RawAccel>,
+    /// How many nodes may be on their way up at once; the next is powered on when one is up, is off, or has an
+    /// expectation decided. Default: all.
+    #[serde(default, rename = "at-once")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub at_once: Field<i64>,
     /// Ethernet segments by name.
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]

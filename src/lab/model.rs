@@ -27,6 +27,8 @@ pub struct Lab {
     pub place: Place,
     /// Which accelerator its machines want.
     pub accel: AccelChoice,
+    /// How many nodes may be on their way up at once; all if `None`.
+    pub at_once: Option<usize>,
     /// Its networks.
     pub networks: BTreeMap<NetworkName, Network>,
     /// What nodes are handed.

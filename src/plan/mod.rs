@@ -51,7 +51,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let at_start = |node: &&Node| node.start == Start::WithLab;
     steps.extend(lab.nodes.values().filter(at_start).map(|node| Step::PowerOn { node: node.name.clone() }));
 
-    let mut plan = Plan { lab: lab.name.clone(), place, accel, steps };
+    let mut plan = Plan { lab: lab.name.clone(), place, accel, at_once: lab.at_once, steps };
     let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
     let build: Vec<Step> = unbuilt.map(|image| Step::BuildImage { image }).collect();
     plan.steps.splice(0..0, build);

@@ -23,6 +23,9 @@ pub struct Plan {
     pub place: Place,
     /// The accelerator of its machines.
     pub accel: Accel,
+    /// How many nodes may be on their way up at once; all if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<usize>,
     /// The effects, in order.
     pub steps: Vec<Step>,
 }

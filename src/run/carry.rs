@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::future::Future;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::chain;
@@ -54,7 +55,10 @@ pub enum UpError {
     Stopped,
 }
 
-/// Carries out every step in order, until one fails or `stop` is cancelled.
+/// Carries out every step in order, until one fails or `stop` is cancelled. Says when the lab is up.
+///
+/// Where only so many nodes may be on their way up at once, the lab is up before the rest of them is powered on.
+/// `settled` tells how many have come as far as they will.
 ///
 /// Undoes nothing by itself: that is for [`down`], with the same journal.
 pub async fn up(
@@ -62,11 +66,27 @@ pub async fn up(
     plan: &Plan,
     journal: &mut Journal,
     events: &Emitter,
+    settled: &mut watch::Receiver<usize>,
     stop: &CancellationToken,
 ) -> Result<(), UpError> {
+    let (mut powered_on, mut up) = (0, false);
     for (index, step) in plan.steps.iter().enumerate() {
         if stop.is_cancelled() {
             return Err(UpError::Stopped);
+        }
+        if let Step::PowerOn { .. } = step {
+            if let Some(most) = plan.at_once.filter(|most| powered_on >= *most) {
+                if !std::mem::replace(&mut up, true) {
+                    events.emit(Known::LabUp {});
+                }
+                let turn = settled.wait_for(|settled| powered_on - settled.min(&powered_on) < most);
+                // Who counts is gone only where nobody waits for the lab any more.
+                stop.run_until_cancelled(turn)
+                    .await
+                    .ok_or(UpError::Stopped)?
+                    .map_err(|_| UpError::Stopped)?;
+            }
+            powered_on += 1;
         }
         let text = step.title();
         if let Err(error) = journal.intend(index, step.undo()) {
@@ -81,6 +101,9 @@ pub async fn up(
             Ok(()) => events.emit(Known::StepDone { step: index, text }),
             Err(failure) => return Err(failed(events, index, text, failure)),
         }
+    }
+    if !up {
+        events.emit(Known::LabUp {});
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::carry::{self, UpError};
@@ -103,6 +103,8 @@ pub(super) struct Director<'a> {
     pub(super) rack: Arc<Rack>,
     pub(super) events: Emitter,
     pub(super) faults: Vec<Fault>,
+    /// How many nodes have come as far on their way up as they will.
+    pub(super) settled: watch::Sender<usize>,
 }
 
 impl Director<'_> {
@@ -135,7 +137,8 @@ impl Director<'_> {
     async fn live(&mut self, plan: &Plan, ears: &mut Ears, journal: &mut Journal) -> Reason {
         let stop = CancellationToken::new();
         let (rack, events) = (Arc::clone(&self.rack), self.events.clone());
-        let mut carry = std::pin::pin!(carry::up(&*rack, plan, journal, &events, &stop));
+        let mut settled = self.settled.subscribe();
+        let mut carry = std::pin::pin!(carry::up(&*rack, plan, journal, &events, &mut settled, &stop));
         let mut carried = false;
         let reason = loop {
             let input = self.next(ears, carry.as_mut(), carried).await;
@@ -202,8 +205,7 @@ impl Director<'_> {
             Input::Order(Order::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
             }
-            Input::Carried(Ok(())) => self.emit(Known::LabUp {}),
-            Input::Carried(Err(UpError::Stopped)) => {}
+            Input::Carried(Ok(()) | Err(UpError::Stopped)) => {}
             Input::Carried(Err(UpError::Step { text, failure })) => {
                 let why = format!("cannot {text}");
                 self.faults.push(step_fault(text, failure));
@@ -270,6 +272,8 @@ impl Director<'_> {
             }
         }
         self.prober.set_wanted(self.fold.wanted());
+        let settled = self.fold.settled();
+        self.settled.send_if_modified(|before| std::mem::replace(before, settled) != settled);
     }
 
     /// Returns what an event says against the host: a disk of a machine that the host has no room for.

@@ -1,6 +1,8 @@
 //! What follows from events: stages, verdicts, the end of the trial. No clock, no file, no socket.
 
-use crate::event::{Event, Instant, Kind, Known};
+use std::collections::BTreeSet;
+
+use crate::event::{Event, Instant, Kind, Known, Stage};
 use crate::expect::{Judge, Outcome, Verdict, Wanted};
 use crate::lab::Lab;
 use crate::name::NodeName;
@@ -13,13 +15,14 @@ pub(super) struct Fold {
     judge: Judge,
     judged: bool,
     died: Vec<(NodeName, String)>,
+    settled: BTreeSet<NodeName>,
 }
 
 impl Fold {
     /// Begins with a lab of which nothing has happened yet.
     pub(super) fn new(lab: &Lab) -> Self {
         let snapshot = Snapshot::new(lab.nodes.keys().cloned());
-        Self { snapshot, judge: Judge::new(lab), judged: false, died: Vec::new() }
+        Self { snapshot, judge: Judge::new(lab), judged: false, died: Vec::new(), settled: BTreeSet::new() }
     }
 
     /// Takes in what happened, and returns it with everything that follows from it, in order.
@@ -40,12 +43,37 @@ impl Fold {
             all.push(reached);
         }
         all.extend(self.decided(now));
+        self.settle(&all);
         all
+    }
+
+    fn settle(&mut self, all: &[Event]) {
+        let ends_way = |known: &Known| match known {
+            Known::StageReached { stage } => *stage == Stage::Os,
+            Known::PoweredOff { .. } | Known::MachineDied { .. } | Known::ExpectationDecided { .. } => true,
+            _ => false,
+        };
+        for event in all {
+            if let (Kind::Known(known), Some(node)) = (&event.kind, &event.node)
+                && ends_way(known)
+                && !self.settled.contains(node)
+            {
+                self.settled.insert(node.clone());
+            }
+        }
+    }
+
+    /// Returns how many nodes have come as far on their way up as they will: they are up, off, or one of their
+    /// expectations is decided.
+    pub(super) fn settled(&self) -> usize {
+        self.settled.len()
     }
 
     /// Lets time pass, and returns what that decided.
     pub(super) fn at(&mut self, now: Instant) -> Vec<Event> {
-        self.decided(now)
+        let all = self.decided(now);
+        self.settle(&all);
+        all
     }
 
     /// Returns the instant at which time alone may decide something.

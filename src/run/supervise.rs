@@ -8,7 +8,7 @@ use std::time::{Duration, Instant as Clock};
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -184,6 +184,7 @@ async fn run(
         rack,
         events: emitter,
         faults: Vec::new(),
+        settled: watch::Sender::new(0),
     };
     let ending = director.run(Ears { events, orders, signals, parent }, journal).await;
     let parts = match tokio::time::timeout(FAREWELL, parts.join_next()).await {

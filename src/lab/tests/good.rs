@@ -42,6 +42,7 @@ fn everything_has_a_default() {
         folder: "/labs/my-lab",
         place: Private,
         accel: Auto,
+        at_once: None,
         networks: {
             NetworkName(
                 "lan",

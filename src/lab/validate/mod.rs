@@ -54,6 +54,7 @@ impl Check<'_> {
             Some(RawAccel::Tcg) => AccelChoice::Tcg,
             Some(RawAccel::Auto) | None => AccelChoice::Auto,
         };
+        let at_once = self.at_once();
         let networks = self.networks(place);
         let profiles = self.profiles();
         let drafts = self.nodes(&networks);
@@ -71,12 +72,29 @@ impl Check<'_> {
             folder: self.around.folder.clone(),
             place,
             accel,
+            at_once,
             networks,
             profiles,
             nodes,
             publish,
             expectations,
         })
+    }
+
+    fn at_once(&mut self) -> Option<usize> {
+        let given = self.raw.at_once.given()?;
+        match usize::try_from(given.value) {
+            Ok(number @ 1..=1000) => Some(number),
+            _ => {
+                let what = format!("{} nodes cannot be on their way up at once", given.value);
+                self.malformed(
+                    &given.span,
+                    what,
+                    "1 to 1000, or leave it out to power all of them on together",
+                );
+                None
+            }
+        }
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {

@@ -15,6 +15,7 @@ fn lab() -> Lab {
         folder: "/labs/typhoon".into(),
         place: Place::Private,
         accel: AccelChoice::Auto,
+        at_once: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),
         nodes: BTreeMap::new(),

@@ -94,7 +94,18 @@ fn plan() -> Plan {
         tap("t1"),
         Step::PowerOn { node: node.clone() },
     ];
-    Plan { lab: LabName::new("test").unwrap(), place: Place::Private, accel: Accel::Tcg, steps }
+    Plan {
+        lab: LabName::new("test").unwrap(),
+        place: Place::Private,
+        accel: Accel::Tcg,
+        at_once: None,
+        steps,
+    }
+}
+
+/// A rack of which no node has come up yet.
+fn nobody() -> watch::Receiver<usize> {
+    watch::channel(0).1
 }
 
 struct Outcome {
@@ -110,7 +121,7 @@ async fn check(fault: Fault) -> Outcome {
     let host = Pretence::new(fault);
     let mut journal = Journal::open(dir.path()).unwrap();
     let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
-    let up = up(&host, &plan(), &mut journal, &events, &CancellationToken::new()).await;
+    let up = up(&host, &plan(), &mut journal, &events, &mut nobody(), &CancellationToken::new()).await;
     let before = host.live();
     let leaks = down(&host, &mut journal).await;
     let closed = Journal::open(dir.path()).unwrap().is_closed();
@@ -155,7 +166,36 @@ async fn a_lab_that_nobody_wants_any_more_is_not_built_further() {
     let mut journal = Journal::open(dir.path()).unwrap();
     stop.cancel();
     let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
-    let up = up(&host, &plan(), &mut journal, &events, &stop).await;
+    let up = up(&host, &plan(), &mut journal, &events, &mut nobody(), &stop).await;
     assert!(matches!(up, Err(UpError::Stopped)));
     assert_eq!(host.live(), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn only_so_many_nodes_are_on_their_way_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Pretence::new(Fault::None);
+    let node = |name: &str| Step::PowerOn { node: NodeName::new(name).unwrap() };
+    let steps = ["a", "b", "c", "d"].map(node).to_vec();
+    let plan = Plan { at_once: Some(2), steps, ..plan() };
+    let mut journal = Journal::open(dir.path()).unwrap();
+    let said = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let sink = std::sync::Arc::clone(&said);
+    let events = Emitter::new(
+        || Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH },
+        move |event| sink.lock().unwrap().push(event.kind.to_string()),
+    );
+    let (up_to_now, mut settled) = watch::channel(0);
+    let stop = CancellationToken::new();
+    let mut carry = std::pin::pin!(up(&host, &plan, &mut journal, &events, &mut settled, &stop));
+    let mut seen = Vec::new();
+    for settled in [0, 0, 1, 1, 3] {
+        up_to_now.send_replace(settled);
+        let done = futures_util::poll!(carry.as_mut()).is_ready();
+        seen.push((settled, *host.applied.lock().unwrap(), done));
+    }
+    assert_eq!(seen, [(0, 2, false), (0, 2, false), (1, 3, false), (1, 3, false), (3, 4, true)]);
+    let said = said.lock().unwrap();
+    let up = said.iter().filter(|text| **text == Known::LabUp {}.to_string()).count();
+    assert_eq!(up, 1, "{said:?}");
 }
