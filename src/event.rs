@@ -282,7 +282,7 @@ pub enum Known {
         record: String,
         /// Response code, e.g. `NOERROR`.
         code: String,
-        /// `lab` or `upstream`.
+        /// What decided: `node`, `lab record`, `wildcard`, `reverse`, `lab zone`, `cache`, `upstream ADDRESS`, ….
         rule: String,
     },
     /// A boot service hit an error of its own.

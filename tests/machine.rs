@@ -12,7 +12,7 @@ use dryrack::event::{Emitter, Event, Kind, Known};
 use dryrack::host::process::Spawner;
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, Lab, Network, Nic, NicModel,
-    Node, Pace, Place, Seed, Start, Upstream,
+    Node, Pace, Place, Seed, Start,
 };
 use dryrack::machine::{Machine, PowerError, PowerOff, StartError, State};
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
@@ -61,7 +61,7 @@ fn lab(node: Node) -> Lab {
         mtu: 1500,
         nat: false,
         dhcp: Dhcp::Off,
-        dns: Dns { domain: "local".to_owned(), records: BTreeMap::new(), upstream: Upstream::None },
+        dns: Dns { domain: "local".to_owned(), ..Dns::default() },
     };
     Lab {
         name: LabName::new("test").unwrap(),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::expect::RawExpect;
 use super::value::{Field, Keyed, List, Located, Many, Text};
-use super::word::{RawAddress, Server, Span};
+use super::word::{RawAddress, Server, Service, Span};
 use crate::name::{Bytes, IfName, Mac};
 
 /// A DNS label, for editors.
@@ -156,9 +156,20 @@ pub struct RawDns {
     #[serde(default)]
     #[schemars(extend("default" = "lab"))]
     pub domain: Field<String>,
-    /// Further names with their addresses; a name without a dot belongs to the domain.
+    /// Further names with their addresses; `*.NAME` is every name below that has nothing of its own. A name without
+    /// an inner dot belongs to the domain, `*.` and labels that begin with an underscore not counted; one with a dot
+    /// at its end is whole.
     #[serde(default)]
     pub records: Keyed<Many<Text<std::net::IpAddr>>>,
+    /// Further names of names: `www = "node1"`.
+    #[serde(default)]
+    pub cname: Keyed<Located<String>>,
+    /// Services by name, each with priority, weight, port and target: `"_etcd-server._tcp" = ["0 0 2380 node1"]`.
+    #[serde(default)]
+    pub srv: Keyed<Many<Text<Service>>>,
+    /// Texts by name.
+    #[serde(default)]
+    pub txt: Keyed<Many<String>>,
     /// Who is asked for other names: the host's resolver, nobody, or a list of servers.
     /// Default: host with `nat = true`, else none.
     #[serde(default)]

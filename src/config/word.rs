@@ -139,6 +139,40 @@ impl Word for Server {
     const EXAMPLES: &'static [&'static str] = &["8.8.8.8", "10.0.2.3:5353"];
 }
 
+/// Where a service is: an SRV record (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The lower, the earlier it is tried.
+    pub priority: u16,
+    /// Its share among those of one priority.
+    pub weight: u16,
+    /// Its port.
+    pub port: u16,
+    /// The host, as written.
+    pub target: String,
+}
+
+impl FromStr for Service {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed(format!("`{text}` is not priority, weight, port and target"));
+        let mut words = text.split_ascii_whitespace();
+        let mut number = || words.next().and_then(|word| word.parse().ok()).ok_or_else(malformed);
+        let (priority, weight, port) = (number()?, number()?, number()?);
+        match (words.next(), words.next()) {
+            (Some(target), None) => Ok(Self { priority, weight, port, target: target.to_owned() }),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+impl Word for Service {
+    const WANTED: &'static str = "priority, weight, port and target like \"0 0 2380 node1\"";
+    const PATTERN: &'static str = "^\\s*[0-9]+\\s+[0-9]+\\s+[0-9]+\\s+\\S+\\s*$";
+    const EXAMPLES: &'static [&'static str] = &["0 0 2380 node1"];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +186,18 @@ mod tests {
         assert_eq!(seconds("0s"), Some(0.0));
         for bad in ["", "5", "s", "5 s", "1.5h", "-1s", "31d", "99999999999999999999s", "5S", "1h ", "5µs"] {
             assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn services() {
+        let read = |text: &str| {
+            let Service { priority, weight, port, target } = text.parse().ok()?;
+            Some(format!("{priority} {weight} {port} {target}"))
+        };
+        assert_eq!(read(" 0 10  2380 node1 ").as_deref(), Some("0 10 2380 node1"));
+        for bad in ["", "node1", "0 0 node1", "0 0 2380", "0 0 65536 a", "-1 0 1 a", "0 0 1 a b"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

@@ -93,6 +93,10 @@ codes! {
     PublishInHost = "L120": "ports are published from a lab in the host's own network",
     InterfaceInPrivate = "L130": "an interface of the host is plugged into a private lab",
     InterfaceTaken = "L131": "an interface of the host is plugged into two networks",
+    AliasBeside = "L150": "an alias has other data beside it",
+    AliasLoop = "L151": "aliases lead in a circle",
+    UnknownTarget = "L152": "an alias or a service leads to a name that the lab does not have",
+    AliasedTarget = "L153": "the host of a service is an alias",
 
     MemoryTooSmall = "L201": "a node has too little memory to boot",
     MemoryTooMuch = "L202": "the nodes need more memory than the host has free",

@@ -99,20 +99,40 @@ pub enum Dhcp {
 }
 
 /// The DNS zone of a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dns {
     /// The domain of its nodes, without a trailing dot.
     pub domain: String,
-    /// Further names, absolute, without a trailing dot.
+    /// Further names, absolute, without a trailing dot; the first label may be `*`.
     pub records: BTreeMap<String, Vec<IpAddr>>,
+    /// Names of names, all absolute, without a trailing dot.
+    pub aliases: BTreeMap<String, String>,
+    /// Services by absolute name.
+    pub services: BTreeMap<String, Vec<Service>>,
+    /// Texts by absolute name.
+    pub texts: BTreeMap<String, Vec<String>>,
     /// Where other names are asked for.
     pub upstream: Upstream,
 }
 
+/// Where a service is (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Service {
+    /// The lower, the earlier it is tried.
+    pub priority: u16,
+    /// Its share among those of one priority.
+    pub weight: u16,
+    /// Its port.
+    pub port: u16,
+    /// The host, an absolute name without a trailing dot; empty where there decidedly is no such service.
+    pub target: String,
+}
+
 /// Where names are looked up that the lab does not know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Upstream {
     /// Nowhere: they do not exist.
+    #[default]
     None,
     /// The host's own resolver.
     Host,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::lab::{FileRef, Via};
+use crate::lab::{FileRef, Service, Via};
 use crate::name::{Bytes, DiskName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName};
 
 /// Every effect that a lab needs on this host, fully decided, in order.
@@ -320,17 +320,40 @@ pub struct DhcpPlan {
     pub domain: String,
 }
 
-/// DNS on one network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// DNS on one network. Names are absolute, in lower case, without a trailing dot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsPlan {
     /// The zone of the network's nodes.
     pub domain: String,
-    /// Absolute names without a trailing dot, with their addresses. Also answers reverse.
+    /// The zones of all networks of the lab, for which nobody else is asked.
+    pub domains: Vec<String>,
+    /// Names of nodes, also those whose address comes from a pool.
+    pub nodes: Vec<NodeRecord>,
+    /// Further names with their addresses; the first label may be `*`.
     pub records: BTreeMap<String, Vec<IpAddr>>,
+    /// Names of names.
+    pub aliases: BTreeMap<String, String>,
+    /// Services.
+    pub services: BTreeMap<String, Vec<Service>>,
+    /// Texts.
+    pub texts: BTreeMap<String, Vec<String>>,
     /// Reverse zones that we answer for, as subnets.
-    pub reverse: Vec<Ipv4Net>,
+    pub reverse: Vec<IpNet>,
     /// Servers for everything else; empty: such names do not exist.
     pub upstream: Vec<SocketAddr>,
+}
+
+/// The name of a node on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The name.
+    pub name: String,
+    /// The network.
+    pub network: NetworkName,
+    /// The node.
+    pub node: NodeName,
+    /// Its reserved addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A disk.

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
-    Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
+    NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
 };
 use crate::lab::{self, Dhcp, Lab, Network, Nic, Node, Pace, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -175,8 +175,13 @@ impl<'a> Wiring<'a> {
     /// Returns the step that names the place's hosts (private places only).
     pub(super) fn name_files(&self) -> Step {
         let mut hosts: Vec<(IpAddr, String)> = vec![(Ipv4Addr::LOCALHOST.into(), "localhost".to_owned())];
-        for (name, addresses) in self.records() {
+        for NodeRecord { name, addresses, network: _, node: _ } in self.node_records() {
             hosts.extend(addresses.into_iter().map(|address| (address, name.clone())));
+        }
+        for (name, addresses) in self.merged(|dns| &dns.records) {
+            // A file of hosts knows no wildcards.
+            let addresses = addresses.into_iter().filter(|_| !name.starts_with('*'));
+            hosts.extend(addresses.map(|address| (address, name.clone())));
         }
         let mut search: Vec<String> = self.lab.networks.values().map(|n| n.dns.domain.clone()).collect();
         search.dedup();
@@ -320,30 +325,51 @@ impl<'a> Wiring<'a> {
                     .collect(),
             },
         };
+        let networks = self.lab.networks.values();
         DnsPlan {
             domain: network.dns.domain.clone(),
-            records: self.records(),
-            reverse: self.lab.networks.values().map(|network| network.address.trunc()).collect(),
+            domains: networks.clone().map(|network| network.dns.domain.clone()).collect(),
+            nodes: self.node_records(),
+            records: self.merged(|dns| &dns.records),
+            aliases: networks.clone().flat_map(|network| network.dns.aliases.clone()).collect(),
+            services: self.merged(|dns| &dns.services),
+            texts: self.merged(|dns| &dns.texts),
+            reverse: networks.map(|network| network.address.trunc().into()).collect(),
             upstream,
         }
     }
 
-    /// Every name of the lab: nodes by their reserved addresses, further records, and `boot` for the bridge itself.
-    fn records(&self) -> BTreeMap<String, Vec<IpAddr>> {
-        let mut records: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    /// Every node's name on every network that it is on.
+    fn node_records(&self) -> Vec<NodeRecord> {
+        let mut records = Vec::new();
         for network in self.lab.networks.values() {
-            let domain = &network.dns.domain;
             for node in self.lab.nodes.values() {
-                let nics = node.nics.iter().filter(|nic| nic.network == network.name);
-                for address in nics.filter_map(|nic| nic.address) {
-                    records.entry(format!("{}.{domain}", node.name)).or_default().push(address.into());
+                let mut nics = node.nics.iter().filter(|nic| nic.network == network.name).peekable();
+                if nics.peek().is_some() {
+                    records.push(NodeRecord {
+                        name: format!("{}.{}", node.name, network.dns.domain),
+                        network: network.name.clone(),
+                        node: node.name.clone(),
+                        addresses: nics.filter_map(|nic| nic.address).map(IpAddr::from).collect(),
+                    });
                 }
-            }
-            for (name, addresses) in &network.dns.records {
-                records.entry(name.clone()).or_default().extend(addresses);
             }
         }
         records
+    }
+
+    /// What all networks have under each name.
+    fn merged<T: Clone>(
+        &self,
+        of: impl Fn(&lab::Dns) -> &BTreeMap<String, Vec<T>>,
+    ) -> BTreeMap<String, Vec<T>> {
+        let mut merged: BTreeMap<String, Vec<T>> = BTreeMap::new();
+        for network in self.lab.networks.values() {
+            for (name, entries) in of(&network.dns) {
+                merged.entry(name.clone()).or_default().extend(entries.iter().cloned());
+            }
+        }
+        merged
     }
 
     /// Returns the plan's word for the lab's place.

@@ -19,7 +19,7 @@ use crate::host::{nft, place, sockets, sysctl};
 use crate::machine::{Machine, disk, seed};
 use crate::name::NodeName;
 use crate::plan::{MachinePlan, Step, Undo};
-use crate::serve::{self, Resolve, Resources};
+use crate::serve::{self, Addresses, Resolve, Resources};
 
 /// What a rack is made of before its first step.
 pub struct RackParts {
@@ -42,6 +42,7 @@ pub struct Rack {
     parts: RackParts,
     netlink: Netlink,
     published: Mutex<VecDeque<TcpListener>>,
+    addresses: Addresses,
     services: Mutex<JoinSet<()>>,
     stop: CancellationToken,
     machines: Mutex<BTreeMap<NodeName, Machine>>,
@@ -59,6 +60,7 @@ impl Rack {
             parts,
             netlink,
             published,
+            addresses: Addresses::default(),
             services: Mutex::default(),
             stop: CancellationToken::new(),
             machines: Mutex::default(),
@@ -177,6 +179,7 @@ impl Host for Rack {
                 let resources = Resources {
                     resolve: parts.resolve.clone(),
                     ssh_public_key: parts.ssh_public_key.clone(),
+                    addresses: self.addresses.clone(),
                 };
                 let (events, stop) = (parts.events.clone(), self.stop.clone());
                 lock(&self.services).spawn(serve::serve(sockets, (**plan).clone(), resources, events, stop));

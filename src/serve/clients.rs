@@ -1,62 +1,165 @@
-//! Whose address it is that a request came from.
+//! Whose address it is that a request came from, and which addresses a node has.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::name::NodeName;
+use crate::name::{NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
-/// Nodes by their addresses (the reserved ones, and what DHCP lends), and which of them run a boot program of ours.
-#[derive(Debug, Clone)]
-pub(super) struct Clients(Arc<RwLock<Known>>);
+/// Who has which address, on every network of a lab.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses(Arc<Book>);
 
-#[derive(Debug)]
-struct Known {
+#[derive(Debug, Default)]
+struct Book {
+    networks: RwLock<BTreeMap<NetworkName, Network>>,
+    changes: AtomicU64,
+}
+
+/// Who has which address on one network.
+#[derive(Debug, Default)]
+struct Network {
     nodes: HashMap<IpAddr, NodeName>,
+    /// Addresses that do not change.
+    reserved: Vec<IpAddr>,
+    /// How many NICs a node has on it.
+    nics: HashMap<NodeName, usize>,
+}
+
+impl Addresses {
+    /// Counts how often anything has changed.
+    #[cfg(test)]
+    pub(super) fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
+    }
+
+    /// Returns the node that has an address on a network.
+    pub(super) fn node(&self, network: &NetworkName, address: IpAddr) -> Option<NodeName> {
+        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
+        networks.get(network)?.nodes.get(&address).cloned()
+    }
+
+    /// Returns the network and the node that have an address.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<(NetworkName, NodeName)> {
+        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
+        networks.iter().find_map(|(name, network)| Some((name.clone(), network.nodes.get(&address)?.clone())))
+    }
+
+    /// Returns the addresses of a node on a network, in order, without those of the link itself.
+    pub(super) fn of(&self, network: &NetworkName, node: &NodeName) -> Vec<IpAddr> {
+        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(network) = networks.get(network) else { return Vec::new() };
+        let linked = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let nodes = network.nodes.iter().filter(|(address, of)| *of == node && !linked(address));
+        let mut addresses: Vec<IpAddr> = nodes.map(|(address, _)| *address).collect();
+        addresses.sort();
+        addresses
+    }
+
+    fn change(&self, network: &NetworkName, change: impl FnOnce(&mut Network)) {
+        let mut networks = self.0.networks.write().unwrap_or_else(PoisonError::into_inner);
+        change(networks.entry(network.clone()).or_default());
+        self.0.changes.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Nodes of one network by their addresses (the reserved ones, and what DHCP lends), and which of them run a boot
+/// program of ours.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    all: Addresses,
+    network: NetworkName,
     /// Nodes that have fetched a boot program and not yet what it reads.
-    loaded: HashSet<NodeName>,
+    loaded: Arc<Mutex<HashSet<NodeName>>>,
 }
 
 impl Clients {
-    /// Starts with what the plan knows.
+    /// Starts with what the plan of a lone network knows.
+    #[cfg(test)]
     pub(super) fn new(plan: &ServicePlan) -> Self {
-        let by_address = plan.hosts.iter().flat_map(|host| {
-            let addresses = [host.address.map(IpAddr::from), Some(host.mac.link_local().into())];
-            addresses.into_iter().flatten().map(|address| (address, host.node.clone()))
+        Self::among(plan, Addresses::default())
+    }
+
+    /// Starts with what the plan knows of a network beside others.
+    pub(super) fn among(plan: &ServicePlan, all: Addresses) -> Self {
+        all.change(&plan.network, |network| {
+            for host in &plan.hosts {
+                let addresses = [host.address.map(IpAddr::from), Some(host.mac.link_local().into())];
+                for address in addresses.into_iter().flatten() {
+                    network.nodes.insert(address, host.node.clone());
+                    network.reserved.push(address);
+                }
+                *network.nics.entry(host.node.clone()).or_default() += 1;
+            }
         });
-        Self(Arc::new(RwLock::new(Known { nodes: by_address.collect(), loaded: HashSet::new() })))
+        Self { all, network: plan.network.clone(), loaded: Arc::default() }
     }
 
     /// Notes that an address was given to a node.
     pub(super) fn learn(&self, address: Ipv4Addr, node: &NodeName) {
-        self.write().nodes.insert(address.into(), node.clone());
+        let address = IpAddr::from(address);
+        if self.node(address).as_ref() == Some(node) {
+            return;
+        }
+        self.all.change(&self.network, |network| {
+            if network.nics.get(node) == Some(&1) {
+                // Its only NIC has moved on from what it was lent before.
+                let Network { nodes, reserved, .. } = network;
+                nodes.retain(|old, of| of != node || !old.is_ipv4() || reserved.contains(old));
+            }
+            network.nodes.insert(address, node.clone());
+        });
     }
 
     /// Notes what a node has fetched to the end.
     pub(super) fn fetched(&self, node: &NodeName, role: &str) {
         match role {
-            "loader" => drop(self.write().loaded.insert(node.clone())),
-            "script" => drop(self.write().loaded.remove(node)),
+            "loader" => drop(self.loaded().insert(node.clone())),
+            "script" => drop(self.loaded().remove(node)),
             _ => {}
         }
     }
 
     /// Tells whether a node has fetched a boot program and asks for what comes next, whatever it says that it is.
     pub(super) fn runs_program(&self, node: &NodeName) -> bool {
-        self.read().loaded.contains(node)
+        self.loaded().contains(node)
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, HashSet<NodeName>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the node that has an address.
     pub(super) fn node(&self, address: IpAddr) -> Option<NodeName> {
-        self.read().nodes.get(&address.to_canonical()).cloned()
+        self.all.node(&self.network, address.to_canonical())
     }
+}
 
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::example;
 
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn a_node_moves_from_one_lent_address_to_the_next() {
+        let plan = example::plan();
+        let all = Addresses::default();
+        let clients = Clients::among(&plan, all.clone());
+        let (real, disk) = (NodeName::new("real").unwrap(), NodeName::new("disk").unwrap());
+        let of =
+            |node| all.of(&plan.network, node).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(of(&real), "");
+        let before = all.changes();
+        clients.learn(Ipv4Addr::new(10, 0, 0, 32), &real);
+        clients.learn(Ipv4Addr::new(10, 0, 0, 32), &real);
+        assert_eq!((of(&real).as_str(), all.changes()), ("10.0.0.32", before + 1));
+        clients.learn(Ipv4Addr::new(10, 0, 0, 33), &real);
+        assert_eq!(of(&real), "10.0.0.33");
+        assert_eq!(clients.node(Ipv4Addr::new(10, 0, 0, 32).into()), None);
+        // What is reserved stays, and an address has one owner.
+        clients.learn(Ipv4Addr::new(10, 0, 0, 33), &disk);
+        assert_eq!((of(&real), of(&disk)), (String::new(), "10.0.0.31 10.0.0.33".to_owned()));
     }
 }

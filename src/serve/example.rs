@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::Resources;
 use super::shelf::Shelf;
+use super::{Addresses, Resources};
 use crate::event::{Emitter, Event, Instant, Kind, Known};
 use crate::lab::FileRef;
 use crate::name::{IfName, ImageName, Mac, NetworkName, NodeName};
@@ -65,12 +65,7 @@ pub(super) fn plan() -> ServicePlan {
             nameserver: SERVER,
             domain: "lab.test".to_owned(),
         }),
-        dns: DnsPlan {
-            domain: "lab.test".to_owned(),
-            records: BTreeMap::new(),
-            reverse: Vec::new(),
-            upstream: Vec::new(),
-        },
+        dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),
             ("profile/tiny/initrd0".to_owned(), file("initrd")),
@@ -89,7 +84,10 @@ pub(super) fn shelf(folder: &Path) -> Shelf {
         FileRef::Image { image: _, file } => Some(folder.join(file)),
         FileRef::Path(path) => Some(path.clone()),
     });
-    Shelf::new(&plan(), Resources { resolve, ssh_public_key: "ssh-ed25519 KEY".to_owned() })
+    Shelf::new(
+        &plan(),
+        Resources { resolve, ssh_public_key: "ssh-ed25519 KEY".to_owned(), addresses: Addresses::default() },
+    )
 }
 
 /// Events as they come, with a clock that a test sets.

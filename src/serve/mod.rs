@@ -23,6 +23,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::clients::Addresses;
 use self::clients::Clients;
 use self::dhcp::Dhcp;
 use self::shelf::Shelf;
@@ -42,6 +43,8 @@ pub struct Resources {
     pub resolve: Resolve,
     /// The run's public ssh key, as a line of `authorized_keys` without line end.
     pub ssh_public_key: String,
+    /// Who has which address: one for all networks of a lab, so that each can name the nodes of the others.
+    pub addresses: Addresses,
 }
 
 impl std::fmt::Debug for Resources {
@@ -59,7 +62,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let Sockets { dhcp, tftp, http, dns, dns_tcp, solicitations } = sockets;
-    let clients = Clients::new(&plan);
+    let addresses = resources.addresses.clone();
+    let clients = Clients::among(&plan, addresses.clone());
     let shelf = Shelf::new(&plan, resources);
     let mut services = JoinSet::new();
 
@@ -70,7 +74,13 @@ pub async fn serve(
     }
     services.spawn(ra::run(solicitations, ra::Router::new(&plan), events.clone()));
     services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));
-    services.spawn(dns::run(dns, dns_tcp, dns::Zones::new(&plan), clients.clone(), events.clone()));
+    services.spawn(dns::run(
+        dns,
+        dns_tcp,
+        dns::Zones::new(&plan, addresses),
+        clients.clone(),
+        events.clone(),
+    ));
     let engine = tftp::run(tftp, shelf, clients, events, stop.clone());
     let runtime = tokio::runtime::Handle::current();
     // The engine reads files as it sends, so it has a thread of its own.

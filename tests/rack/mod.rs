@@ -23,7 +23,7 @@ use dryrack::lab::{FileRef, Lab, Surroundings, resolve};
 use dryrack::machine::Machine;
 use dryrack::name::{ImageName, Mac, NodeName};
 use dryrack::plan::{Place, Plan, ServicePlan, Step, plan};
-use dryrack::serve::{Resources, serve};
+use dryrack::serve::{Addresses, Resources, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -134,6 +134,7 @@ pub(crate) struct Rack {
     pub(crate) folder: tempfile::TempDir,
     netlink: Netlink,
     spawner: Spawner,
+    addresses: Addresses,
     stop: CancellationToken,
     services: JoinSet<()>,
 }
@@ -151,6 +152,7 @@ impl Rack {
             folder,
             netlink: Netlink::open().unwrap(),
             spawner: Spawner::start().unwrap(),
+            addresses: Addresses::default(),
             stop: CancellationToken::new(),
             services: JoinSet::new(),
         };
@@ -171,7 +173,8 @@ impl Rack {
                 library().built(image).and_then(|built| Some(built.files.get(file)?.path.clone()))
             }
         });
-        let resources = Resources { resolve, ssh_public_key: "ssh-ed25519 KEY".to_owned() };
+        let ssh_public_key = "ssh-ed25519 KEY".to_owned();
+        let resources = Resources { resolve, ssh_public_key, addresses: self.addresses.clone() };
         let sockets = sockets::bind(&plan).unwrap();
         self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));
     }

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 
 use dryrack::event::Known;
 
+use super::dhcp::Lease;
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, STRANGER, kernel};
 
@@ -19,7 +20,12 @@ pub(crate) fn dig(client: &Client, question: &str) -> String {
         if flags.split(';').nth(2).unwrap().contains(&format!(" {flag}")) { flag } else { "--" }
     };
     let data = text.lines().filter(|line| !line.starts_with(';') && !line.is_empty());
-    let data: Vec<&str> = data.map(|line| line.split_whitespace().nth(4).unwrap()).collect();
+    let data: Vec<String> = data
+        .map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().skip(4).collect();
+            fields.join(" ")
+        })
+        .collect();
     format!("{status} {} {} {}", flag("aa"), flag("ra"), data.join(" ")).trim_end().to_owned()
 }
 
@@ -57,7 +63,50 @@ pub(crate) fn dig_is_answered() {
         else {
             unreachable!()
         };
-        assert_eq!((code.as_str(), rule.as_str(), record.as_str()), ("NXDOMAIN", "lab", "A"));
+        assert_eq!((code.as_str(), rule.as_str(), record.as_str()), ("NXDOMAIN", "lab zone", "A"));
+    });
+}
+
+#[test]
+fn every_kind_of_record_is_served() {
+    alone(async || {
+        let records = r#"domain = "lab.test",
+            cname = { www = "one", "*.mirror" = "deb.example." },
+            srv = { "_etcd-server._tcp" = ["0 0 2380 one", "0 0 2380 two"] },
+            txt = { note = "lab one" },
+            records = { "*.apps" = ["10.0.0.5", "fd00::5"], "own.apps" = "10.0.0.6", "#;
+        let lab = LAB.replace("domain = \"lab.test\", records = { ", &records.replace('\n', ""));
+        let rack = Rack::of(&lab, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        for (question, answer) in [
+            ("www.lab.test A", "NOERROR aa -- one.lab.test. 10.0.0.11"),
+            ("www.lab.test CNAME +tcp", "NOERROR aa -- one.lab.test."),
+            ("any.apps.lab.test A", "NOERROR aa -- 10.0.0.5"),
+            ("deep.any.apps.lab.test AAAA", "NOERROR aa -- fd00::5"),
+            ("own.apps A +search +domain=lab.test", "NOERROR aa -- 10.0.0.6"),
+            ("apps.lab.test A", "NOERROR aa --"),
+            ("x.mirror.lab.test A", "NOERROR -- -- deb.example."),
+            ("_etcd-server._tcp.lab.test SRV", "NOERROR aa -- 0 0 2380 one.lab.test. 0 0 2380 two.lab.test."),
+            ("note.lab.test TXT", "NOERROR aa -- \"lab one\""),
+        ] {
+            assert_eq!(dig(&one, question), answer, "{question}");
+        }
+    });
+}
+
+#[test]
+fn a_node_has_a_name_once_the_pool_has_lent_it_an_address() {
+    alone(async || {
+        let lab = LAB.replace("address = \"10.0.0.12\"", "address = \"pool\"");
+        let rack = Rack::of(&lab, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        assert_eq!(dig(&one, "two.lab.test A"), "NOERROR aa --", "the name exists, the address does not");
+        assert_eq!(dig(&one, "-x 10.0.0.30"), "NXDOMAIN aa --");
+        let two = rack.client(rack.mac("two"));
+        let lease = Lease::ask(&rack, &two, &[]).expect("a lease");
+        assert_eq!(lease.get("ip"), "10.0.0.30");
+        assert_eq!(dig(&one, "two.lab.test A"), "NOERROR aa -- 10.0.0.30");
+        assert_eq!(dig(&one, "-x 10.0.0.30"), "NOERROR aa -- two.lab.test.");
     });
 }
 
@@ -100,6 +149,6 @@ fn other_names_are_asked_of_others() {
             "our own zone is never asked for elsewhere"
         );
         assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, code, .. }
-            if rule == "upstream" && code == "NOERROR")));
+            if rule == "upstream 10.0.0.200:53" && code == "NOERROR")));
     });
 }

@@ -71,6 +71,9 @@ fn everything_has_a_default() {
                 dns: Dns {
                     domain: "lab",
                     records: {},
+                    aliases: {},
+                    services: {},
+                    texts: {},
                     upstream: None,
                 },
             },

@@ -10,6 +10,7 @@ mod machine;
 mod network;
 mod odd;
 mod overlay;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -620,7 +620,7 @@ expect.name.that.dns = { name = "-x.lab" }
       |
       = help: labels of letters, digits and inner dashes, with dots between them
 
-    error[L009]: `ok` has no address
+    error[L009]: `ok.lab` has no address
      --> lab.toml:6:73
       |
     6 | network.lan.dns = { domain = "my lab", records = { "a..b" = "10.0.0.2", "ok" = [] } }

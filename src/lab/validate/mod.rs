@@ -13,6 +13,7 @@ mod names;
 mod network;
 mod node;
 mod publish;
+mod zone;
 
 use std::collections::BTreeMap;
 
@@ -58,6 +59,7 @@ impl Check<'_> {
         let networks = self.networks(place);
         let profiles = self.profiles();
         let drafts = self.nodes(&networks);
+        self.zones(&networks, &drafts);
         let expectations = self.expectations();
         let nodes: BTreeMap<_, _> = drafts
             .into_iter()

@@ -11,6 +11,9 @@ use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, Profile
 /// The longest DNS label.
 const LONGEST: usize = 63;
 
+/// The longest name of DNS, in characters and without a trailing dot.
+const LONGEST_DOMAIN: usize = 253;
+
 impl Check<'_> {
     /// Takes a name, or reports why it is none.
     pub(super) fn name<T: FromStr<Err = Malformed>>(&mut self, word: &Located<String>) -> Option<T> {
@@ -124,7 +127,32 @@ pub(super) fn domain(text: &str) -> Option<String> {
         let plain = label.replace('_', "a");
         label == plain && NodeName::new(label).is_ok() || label.len() <= 63 && NodeName::new(&plain).is_ok()
     };
-    (text.len() <= 253 && text.split('.').all(is_label)).then_some(text)
+    (text.len() <= LONGEST_DOMAIN && text.split('.').all(is_label)).then_some(text)
+}
+
+/// Takes the name of a host, within a domain unless it is whole, or says why it is none.
+///
+/// Whole is a name with a dot inside or at its end; labels in front that begin with an underscore do not count.
+pub(super) fn host(text: &str, home: &str) -> Result<String, String> {
+    let name = domain(text).ok_or_else(|| format!("`{text}` is not a domain name"))?;
+    let labels = name.split('.').skip_while(|label| label.starts_with('_')).count();
+    let full = if text.ends_with('.') || labels > 1 { name } else { format!("{name}.{home}") };
+    match full.len() {
+        ..=LONGEST_DOMAIN => Ok(full),
+        _ => Err(format!("`{full}` has more than {LONGEST_DOMAIN} characters")),
+    }
+}
+
+/// Takes the name of a record: as [`host`], and its first label may be `*`.
+pub(super) fn owner(text: &str, home: &str) -> Result<String, String> {
+    match text.strip_prefix('*') {
+        Some("") => Ok(format!("*.{home}")),
+        Some(rest) if rest.starts_with('.') => {
+            let rest = host(&rest[1..], home).map_err(|_| format!("`{text}` is not a domain name"))?;
+            Ok(format!("*.{rest}"))
+        }
+        _ => host(text, home),
+    }
 }
 
 #[cfg(test)]
@@ -147,5 +175,31 @@ mod tests {
         for bad in ["", ".", "a..b", "-a.lab", "a b", &"a.".repeat(128)] {
             assert_eq!(domain(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_records() {
+        let table = [
+            ("www", "www.lab"),
+            ("www.", "www"),
+            ("Www.example", "www.example"),
+            ("_etcd._tcp", "_etcd._tcp.lab"),
+            ("_etcd._tcp.", "_etcd._tcp"),
+            ("_etcd._tcp.one", "_etcd._tcp.one.lab"),
+            ("_etcd._tcp.lab.test", "_etcd._tcp.lab.test"),
+            ("*", "*.lab"),
+            ("*.apps", "*.apps.lab"),
+            ("*._tcp", "*._tcp.lab"),
+            ("*.apps.example", "*.apps.example"),
+        ];
+        for (text, full) in table {
+            assert_eq!(owner(text, "lab").as_deref(), Ok(full), "{text}");
+        }
+        let long = format!("{}a", "a.".repeat(120));
+        for bad in ["", "*.", "**", "*a", "a.*.b", "*.*", &format!("*.{long}.{long}")] {
+            assert!(owner(bad, "lab").is_err(), "{bad}");
+        }
+        let long = "a".repeat(60);
+        assert!(host(&long, &[long.as_str(); 4].join(".")).unwrap_err().contains("more than 253"));
     }
 }

@@ -1,15 +1,13 @@
 //! Networks: addresses, pools, names.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
 use super::{Check, names};
-use crate::config::{
-    Field, Keyed, Located, Many, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text,
-};
+use crate::config::{Field, Located, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Dhcp, Dns, Network, Place, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -227,41 +225,21 @@ impl Check<'_> {
 
     fn dns(&mut self, raw: Option<&RawDns>, nat: bool) -> Dns {
         let default = if nat { Upstream::Host } else { Upstream::None };
-        let Some(raw) = raw else {
-            return Dns { domain: DOMAIN.into(), records: BTreeMap::new(), upstream: default };
-        };
-        let domain = match raw.domain.given() {
-            Some(word) => self.domain(word).unwrap_or_else(|| DOMAIN.into()),
-            None => DOMAIN.into(),
-        };
-        let records = self.records(&raw.records, &domain);
-        let upstream = match raw.upstream.value() {
-            Some(RawUpstream::Host) => Upstream::Host,
-            Some(RawUpstream::None) => Upstream::None,
-            Some(RawUpstream::Servers(list)) => {
-                Upstream::Servers(list.values().map(|server| server.0.0).collect())
-            }
-            None => default,
-        };
-        Dns { domain, records, upstream }
-    }
-
-    fn records(&mut self, raw: &Keyed<Many<Text<IpAddr>>>, domain: &str) -> BTreeMap<String, Vec<IpAddr>> {
-        let mut records = BTreeMap::new();
-        for (key, addresses) in &raw.entries {
-            let Some(name) = self.domain(key) else { continue };
-            let Some(Many(addresses)) = addresses else { continue };
-            if addresses.items.is_empty() && !addresses.bad {
-                self.malformed(
-                    &key.span,
-                    format!("`{name}` has no address"),
-                    "give it one or more addresses",
-                );
-            }
-            let name = if name.contains('.') { name } else { format!("{name}.{domain}") };
-            records.insert(name, addresses.values().map(|address| address.0).collect());
+        let mut dns = Dns { domain: DOMAIN.into(), upstream: default, ..Dns::default() };
+        let Some(raw) = raw else { return dns };
+        if let Some(domain) = raw.domain.given().and_then(|word| self.domain(word)) {
+            dns.domain = domain;
         }
-        records
+        self.names(&mut dns, raw);
+        match raw.upstream.value() {
+            Some(RawUpstream::Host) => dns.upstream = Upstream::Host,
+            Some(RawUpstream::None) => dns.upstream = Upstream::None,
+            Some(RawUpstream::Servers(list)) => {
+                dns.upstream = Upstream::Servers(list.values().map(|server| server.0.0).collect());
+            }
+            None => {}
+        }
+        dns
     }
 
     /// Takes a domain name, or reports that it is none.

@@ -1,5 +1,6 @@
 //! DNS: the lab's own names, forward and reverse; everything else asked of others or denied.
 
+mod rule;
 mod zones;
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -15,6 +16,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo, Server};
 use hickory_server::zone_handler::MessageResponseBuilder;
 
+use self::rule::Rule;
 pub(super) use self::zones::Zones;
 use self::zones::{Answer, Own};
 use super::clients::Clients;
@@ -34,7 +36,7 @@ const PAYLOAD: u16 = 1232;
 /// Answers every question of a network.
 struct Names {
     zones: Zones,
-    upstream: Option<TokioResolver>,
+    upstream: Option<(SocketAddr, TokioResolver)>,
     clients: Clients,
     events: Emitter,
 }
@@ -42,7 +44,7 @@ struct Names {
 /// Answers questions for as long as it is polled.
 pub(super) async fn run(udp: UdpSocket, tcp: TcpListener, zones: Zones, clients: Clients, events: Emitter) {
     let upstream = match resolver(&zones.upstream) {
-        Ok(upstream) => upstream,
+        Ok(upstream) => zones.upstream.first().copied().zip(upstream),
         Err(error) => return failed(&events, "dns", &error.to_string()),
     };
     let sockets = (tokio::net::UdpSocket::from_std(udp), tokio::net::TcpListener::from_std(tcp));
@@ -85,8 +87,7 @@ impl Names {
     async fn respond<R: ResponseHandler>(&self, request: &Request, mut to: R) -> ResponseInfo {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = self.upstream.is_some();
-        let (own, rule) = self.decide(request).await;
-        let Own { code, authoritative, answers, soa } = own;
+        let Own { code, authoritative, answers, soa, rule } = self.decide(request).await;
         metadata.response_code = code;
         metadata.authoritative = authoritative;
         let edns = request.edns.as_ref().map(|asked| {
@@ -112,43 +113,48 @@ impl Names {
         })
     }
 
-    fn tell(&self, from: IpAddr, (name, record): (String, RecordType), code: ResponseCode, rule: &str) {
+    fn tell(&self, from: IpAddr, (name, record): (String, RecordType), code: ResponseCode, rule: Rule) {
         let answered = Known::DnsAnswered {
             name,
             record: record.to_string(),
             code: code_name(code),
-            rule: rule.to_owned(),
+            rule: rule.to_string(),
         };
         self.events.emit_maybe(self.clients.node(from).as_ref(), answered);
     }
 
-    async fn decide(&self, request: &Request) -> (Own, &'static str) {
+    async fn decide(&self, request: &Request) -> Own {
         if request.metadata.op_code != OpCode::Query {
-            return (Own::bare(ResponseCode::NotImp), "lab");
+            return Own::bare(ResponseCode::NotImp, Rule::Protocol);
         }
         if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
-            return (Own::bare(ResponseCode::BADVERS), "lab");
+            return Own::bare(ResponseCode::BADVERS, Rule::Protocol);
         }
         let [query] = request.queries.queries() else {
-            return (Own::bare(ResponseCode::FormErr), "lab");
+            return Own::bare(ResponseCode::FormErr, Rule::Protocol);
         };
         let (name, record) = (query.original().name(), query.query_type());
         match (self.zones.answer(name, query.query_class(), record), &self.upstream) {
-            (Answer::Lab(own), _) => (*own, "lab"),
-            (Answer::Upstream, Some(upstream)) => (ask(upstream, name, record).await, "upstream"),
-            (Answer::Upstream, None) => (Own::bare(ResponseCode::NXDomain), "lab"),
+            (Answer::Lab(own), _) => *own,
+            (Answer::Upstream { name, aliases }, Some((address, upstream))) => {
+                let mut own = ask(upstream, *address, &name, record).await;
+                own.answers.splice(0..0, aliases);
+                own
+            }
+            (Answer::Upstream { .. }, None) => Own::bare(ResponseCode::NXDomain, Rule::NoUpstream),
         }
     }
 }
 
-async fn ask(upstream: &TokioResolver, name: &Name, record: RecordType) -> Own {
+async fn ask(upstream: &TokioResolver, address: SocketAddr, name: &Name, record: RecordType) -> Own {
+    let rule = Rule::Upstream(address);
     match upstream.lookup(name.clone(), record).await {
-        Ok(found) => Own { answers: found.answers().to_vec(), ..Own::bare(ResponseCode::NoError) },
+        Ok(found) => Own { answers: found.answers().to_vec(), ..Own::bare(ResponseCode::NoError, rule) },
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Own {
             soa: none.soa.map(|soa| Record::from_rdata(soa.name.clone(), soa.ttl, RData::SOA(soa.data))),
-            ..Own::bare(none.response_code)
+            ..Own::bare(none.response_code, rule)
         },
-        Err(_) => Own::bare(ResponseCode::ServFail),
+        Err(_) => Own::bare(ResponseCode::ServFail, Rule::Silence),
     }
 }
 

@@ -1,178 +1,326 @@
 //! What the lab itself answers for: its names, its addresses, nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
-use crate::plan::ServicePlan;
+use super::rule::Rule;
+use crate::name::{NetworkName, NodeName};
+use crate::plan::{DnsPlan, NodeRecord, ServicePlan};
+use crate::serve::clients::Addresses;
 
 /// Seconds for which an answer may be kept. Short: labs come and go.
 const TTL: u32 = 30;
+/// The same where the next lease may change it.
+const LENT: u32 = 1;
+/// How many aliases are followed, one after the other.
+const FOLLOWED: usize = 16;
+/// The most bytes of one string within a text (RFC 1035, section 3.3).
+const STRING: usize = 255;
 
 /// The zones of a network.
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct Zones {
-    domain: Name,
     /// The server's own name, `ns` in the domain.
     server: Name,
-    names: BTreeMap<Name, Vec<IpAddr>>,
-    /// Names within the domain that have no records but names below them.
-    between: BTreeSet<Name>,
-    addresses: BTreeMap<IpAddr, Vec<Name>>,
-    subnets: Vec<Ipv4Net>,
-    pub(super) upstream: Vec<std::net::SocketAddr>,
+    /// The lab's domains, for which nobody else is asked.
+    apexes: Vec<Name>,
+    names: HashMap<Name, Entry>,
+    /// Names that have no records but names below them.
+    between: HashSet<Name>,
+    /// Names by address, of what never changes.
+    pointers: HashMap<IpAddr, Vec<Name>>,
+    /// Names by node, of those whose address is lent.
+    of_nodes: HashMap<(NetworkName, NodeName), Name>,
+    subnets: Vec<IpNet>,
+    addresses: Addresses,
+    pub(super) upstream: Vec<SocketAddr>,
+}
+
+/// What a name has.
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    data: Vec<RData>,
+    nodes: Vec<NodeRecord>,
 }
 
 /// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
     /// By the lab.
     Lab(Box<Own>),
-    /// By whoever knows.
-    Upstream,
+    /// By whoever knows, for the name that aliases of the lab lead to; without any it is what was asked for.
+    Upstream { name: Name, aliases: Vec<Record> },
 }
 
 /// An answer of the lab's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Own {
     pub(super) code: ResponseCode,
     pub(super) authoritative: bool,
     pub(super) answers: Vec<Record>,
     /// Start of authority, which says for how long a "no" is believed.
     pub(super) soa: Option<Record>,
+    pub(super) rule: Rule,
 }
 
 impl Own {
     /// An answer without records that nobody has authority for.
-    pub(super) fn bare(code: ResponseCode) -> Self {
-        Self { code, authoritative: false, answers: Vec::new(), soa: None }
+    pub(super) fn bare(code: ResponseCode, rule: Rule) -> Self {
+        Self { code, authoritative: false, answers: Vec::new(), soa: None, rule }
     }
+}
+
+/// What a name was found to have.
+struct Found<'a> {
+    entry: Option<&'a Entry>,
+    rule: Rule,
+    exists: bool,
+}
+
+/// One question, as [`Zones::own`] needs it.
+struct Asked<'a> {
+    name: &'a Name,
+    /// The name in lower case.
+    lower: &'a Name,
+    /// Where its zone begins.
+    apex: &'a Name,
+    record: RecordType,
 }
 
 impl Zones {
     /// Takes from a plan what it answers for.
-    pub(in crate::serve) fn new(plan: &ServicePlan) -> Self {
-        Self::of(&plan.dns, plan.address.addr())
+    pub(in crate::serve) fn new(plan: &ServicePlan, addresses: Addresses) -> Self {
+        Self::of(&plan.dns, plan.address.addr().into(), addresses)
     }
 
-    fn of(dns: &crate::plan::DnsPlan, address: Ipv4Addr) -> Self {
+    fn of(dns: &DnsPlan, address: IpAddr, addresses: Addresses) -> Self {
         let domain = absolute(&dns.domain).unwrap_or_else(Name::root);
         let server = domain.prepend_label("ns").unwrap_or_else(|_| domain.clone());
-        let mut names: BTreeMap<Name, Vec<IpAddr>> = BTreeMap::new();
-        let mut addresses: BTreeMap<IpAddr, Vec<Name>> = BTreeMap::new();
-        for (name, of_name) in &dns.records {
-            let Some(name) = absolute(name) else { continue };
-            for address in of_name {
-                addresses.entry(*address).or_default().push(name.clone());
+        let mut names: HashMap<Name, Entry> = HashMap::new();
+        let mut pointers: HashMap<IpAddr, Vec<Name>> = HashMap::new();
+        let mut of_nodes = HashMap::new();
+        let mut add = |name: &Name, data: RData| {
+            if let (Some(address), false) = (address_of(&data), name.is_wildcard()) {
+                pointers.entry(address).or_default().push(name.clone());
             }
-            names.entry(name).or_default().extend(of_name);
-        }
-        names.entry(server.clone()).or_insert_with(|| vec![address.into()]);
-        let below = |name: &&Name| domain.zone_of(name);
-        let parents = |name: &Name| {
-            let domain = domain.clone();
-            std::iter::successors(Some(name.base_name()), |name| Some(name.base_name()))
-                .take_while(move |name| domain.zone_of(name) && !name.is_root())
-                .collect::<Vec<_>>()
+            names.entry(name.clone()).or_default().data.push(data);
         };
-        let between = names.keys().filter(below).flat_map(parents).collect();
+        for (name, all) in &dns.records {
+            let Some(name) = absolute(name) else { continue };
+            all.iter().for_each(|address| add(&name, RData::from(*address)));
+        }
+        for (name, target) in &dns.aliases {
+            if let (Some(name), Some(target)) = (absolute(name), absolute(target)) {
+                add(&name, RData::CNAME(CNAME(target)));
+            }
+        }
+        for (name, services) in &dns.services {
+            let Some(name) = absolute(name) else { continue };
+            for service in services {
+                let Some(target) = absolute(&service.target) else { continue };
+                add(&name, RData::SRV(SRV::new(service.priority, service.weight, service.port, target)));
+            }
+        }
+        for (name, texts) in &dns.texts {
+            let Some(name) = absolute(name) else { continue };
+            for text in texts {
+                let strings: Vec<&[u8]> = match text.is_empty() {
+                    true => vec![b""],
+                    false => text.as_bytes().chunks(STRING).collect(),
+                };
+                add(&name, RData::TXT(TXT::from_bytes(strings)));
+            }
+        }
+        for record in &dns.nodes {
+            let Some(name) = absolute(&record.name) else { continue };
+            record
+                .addresses
+                .iter()
+                .for_each(|address| pointers.entry(*address).or_default().push(name.clone()));
+            names.entry(name.clone()).or_default().nodes.push(record.clone());
+            of_nodes.insert((record.network.clone(), record.node.clone()), name);
+        }
+        names
+            .entry(server.clone())
+            .or_insert_with(|| Entry { data: vec![RData::from(address)], nodes: Vec::new() });
+        let apexes: Vec<Name> =
+            std::iter::once(&dns.domain).chain(&dns.domains).filter_map(|name| absolute(name)).collect();
+        let between = names.keys().flat_map(parents).chain(apexes.iter().cloned());
         Self {
-            domain,
             server,
+            between: between.filter(|name| !names.contains_key(name)).collect(),
+            apexes,
             names,
-            between,
-            addresses,
+            pointers,
+            of_nodes,
             subnets: dns.reverse.clone(),
+            addresses,
             upstream: dns.upstream.clone(),
         }
+    }
+
+    /// Counts how often the answers have changed: a node was given an address.
+    #[cfg(test)]
+    pub(super) fn changes(&self) -> u64 {
+        self.addresses.changes()
     }
 
     /// Answers a question.
     pub(super) fn answer(&self, name: &Name, class: DNSClass, record: RecordType) -> Answer {
         if class != DNSClass::IN || matches!(record, RecordType::AXFR | RecordType::IXFR) {
-            return Answer::Lab(Box::new(Own::bare(ResponseCode::Refused)));
+            return Answer::Lab(Box::new(Own::bare(ResponseCode::Refused, Rule::Protocol)));
         }
-        let name = name.to_lowercase();
         match name.parse_arpa_name() {
-            Ok(net) => self.reverse(&name, net, record),
-            Err(_) => self.forward(&name, record),
+            Ok(net) => self.reverse(name, net, record),
+            Err(_) => self.forward(name, record),
         }
     }
 
-    fn forward(&self, name: &Name, record: RecordType) -> Answer {
-        let apex = if self.domain.zone_of(name) { &self.domain } else { name };
-        let known = self.names.get(name);
-        if known.is_none() && apex != &self.domain {
-            return self.elsewhere();
+    fn forward(&self, asked: &Name, record: RecordType) -> Answer {
+        let mut aliases = Vec::new();
+        let mut name = asked.clone();
+        let mut rule = None;
+        loop {
+            let lower = name.to_lowercase();
+            let apex =
+                self.apexes.iter().filter(|apex| apex.zone_of(&lower)).max_by_key(|apex| apex.num_labels());
+            let found = match (self.find(&lower), apex) {
+                (Some(found), _) if apex.is_some() || found.entry.is_some() => found,
+                (_, Some(_)) => Found { entry: None, rule: Rule::Zone, exists: false },
+                (_, None) => return self.elsewhere(name, record, aliases),
+            };
+            let data = found.entry.map(|entry| &*entry.data).unwrap_or_default();
+            let target = data.iter().find_map(|data| match data {
+                RData::CNAME(CNAME(target)) if record != RecordType::CNAME => Some(target),
+                _ => None,
+            });
+            rule.get_or_insert(found.rule);
+            if let Some(target) = target {
+                aliases.push(Record::from_rdata(name, TTL, RData::CNAME(CNAME(target.clone()))));
+                name = target.clone();
+                if aliases.len() == FOLLOWED {
+                    // Validation refuses circles; one that comes about by a wildcard ends here.
+                    return Answer::Lab(Box::new(Own::bare(ResponseCode::ServFail, Rule::Zone)));
+                }
+                continue;
+            }
+            let mut data: Vec<(u32, RData)> = data.iter().map(|data| (TTL, data.clone())).collect();
+            for of in found.entry.iter().flat_map(|entry| &entry.nodes) {
+                data.extend(self.addresses_of(of));
+            }
+            let waits = found.entry.is_some_and(|entry| !entry.nodes.is_empty()) && data.is_empty();
+            let question = Asked { name: &name, lower: &lower, apex: apex.unwrap_or(&lower), record };
+            let mut own = self.own(question, data, found.exists, rule.unwrap_or(Rule::Zone));
+            if let (true, Some(soa)) = (waits, &mut own.soa) {
+                // It may be given an address at any moment.
+                soa.ttl = LENT;
+            }
+            own.answers.splice(0..0, aliases);
+            return Answer::Lab(Box::new(own));
         }
-        let wanted = |address: &&IpAddr| match record {
-            RecordType::A => address.is_ipv4(),
-            RecordType::AAAA => address.is_ipv6(),
-            RecordType::ANY => true,
-            _ => false,
+    }
+
+    /// Looks a name up: itself, or the wildcard beside its closest encloser (RFC 4592, section 3.3.1).
+    fn find(&self, name: &Name) -> Option<Found<'_>> {
+        if let Some(entry) = self.names.get(name) {
+            let rule = if entry.nodes.is_empty() { Rule::Record } else { Rule::Node };
+            return Some(Found { entry: Some(entry), rule, exists: true });
+        }
+        if self.between.contains(name) {
+            return Some(Found { entry: None, rule: Rule::Zone, exists: true });
+        }
+        let encloser =
+            parents(name).find(|parent| self.names.contains_key(parent) || self.between.contains(parent))?;
+        let entry = self.names.get(&encloser.prepend_label("*").ok()?)?;
+        Some(Found { entry: Some(entry), rule: Rule::Wildcard, exists: true })
+    }
+
+    /// Returns what a node has, and for how long that may be kept.
+    fn addresses_of(&self, of: &NodeRecord) -> Vec<(u32, RData)> {
+        let reserved = of.addresses.iter().map(|address| (TTL, RData::from(*address)));
+        let lent = self.addresses.of(&of.network, &of.node);
+        let lent = lent.into_iter().filter(|address| !of.addresses.contains(address));
+        reserved.chain(lent.map(|address| (LENT, RData::from(address)))).collect()
+    }
+
+    fn reverse(&self, asked: &Name, net: IpNet, record: RecordType) -> Answer {
+        let lower = asked.to_lowercase();
+        let subnet = self.subnets.iter().find(|subnet| subnet.contains(&net));
+        let mut data = Vec::new();
+        if net.prefix_len() == net.max_prefix_len() {
+            let names = self.pointers.get(&net.addr()).into_iter().flatten();
+            data.extend(names.map(|name| (TTL, RData::PTR(PTR(name.clone())))));
+            let lent = self.addresses.owner(net.addr()).and_then(|owner| self.of_nodes.get(&owner));
+            let lent = lent.map(|name| (LENT, RData::PTR(PTR(name.clone()))));
+            data.extend(lent.filter(|(_, pointer)| !data.iter().any(|(_, known)| known == pointer)));
+        }
+        let apex = match subnet {
+            Some(subnet) => apex_of(*subnet),
+            None if !data.is_empty() => lower.clone(),
+            None => return self.elsewhere(asked.clone(), record, Vec::new()),
         };
-        let data = known.into_iter().flatten().filter(wanted).map(|address| match address {
-            IpAddr::V4(address) => RData::A(A(*address)),
-            IpAddr::V6(address) => RData::AAAA(AAAA(*address)),
-        });
-        let exists = known.is_some() || name == apex || self.between.contains(name);
-        self.own(name, apex, record, data.collect(), exists)
+        let exists = !data.is_empty() || net.prefix_len() < net.max_prefix_len();
+        let rule = if data.is_empty() { Rule::Zone } else { Rule::Reverse };
+        let question = Asked { name: asked, lower: &lower, apex: &apex, record };
+        Answer::Lab(Box::new(self.own(question, data, exists, rule)))
     }
 
-    fn reverse(&self, name: &Name, net: IpNet, record: RecordType) -> Answer {
-        let subnet = self.subnets.iter().find(|subnet| IpNet::V4(**subnet).contains(&net));
-        let names =
-            (net.prefix_len() == net.max_prefix_len()).then(|| self.addresses.get(&net.addr())).flatten();
-        let apex = match (subnet, names) {
-            (Some(subnet), _) => apex_of(*subnet),
-            (None, Some(_)) => name.clone(),
-            (None, None) => return self.elsewhere(),
+    fn own(&self, asked: Asked<'_>, mut data: Vec<(u32, RData)>, exists: bool, rule: Rule) -> Own {
+        let Asked { name, lower, apex, record } = asked;
+        if lower == apex {
+            data.push((TTL, RData::SOA(self.soa(apex))));
+            data.push((TTL, RData::NS(NS(self.server.clone()))));
+        }
+        // "Any" gets one kind of record and not all of them (RFC 8482, section 4.1).
+        let wanted = match record {
+            RecordType::ANY => data.first().map_or(record, |(_, data)| data.record_type()),
+            record => record,
         };
-        let pointers =
-            names.into_iter().flatten().filter(|_| matches!(record, RecordType::PTR | RecordType::ANY));
-        let data = pointers.map(|name| RData::PTR(PTR(name.clone())));
-        let exists = names.is_some() || net.prefix_len() < net.max_prefix_len();
-        self.own(name, &apex, record, data.collect(), exists)
-    }
-
-    fn own(
-        &self,
-        name: &Name,
-        apex: &Name,
-        record: RecordType,
-        mut data: Vec<RData>,
-        exists: bool,
-    ) -> Answer {
-        if name == apex && matches!(record, RecordType::SOA | RecordType::ANY) {
-            data.push(RData::SOA(self.soa()));
-        }
-        if name == apex && matches!(record, RecordType::NS | RecordType::ANY) {
-            data.push(RData::NS(NS(self.server.clone())));
-        }
-        let answers: Vec<Record> =
-            data.into_iter().map(|data| Record::from_rdata(name.clone(), TTL, data)).collect();
+        let answers: Vec<Record> = data
+            .into_iter()
+            .filter(|(_, data)| data.record_type() == wanted)
+            .map(|(ttl, data)| Record::from_rdata(name.clone(), ttl, data))
+            .collect();
         let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
-        let soa = answers.is_empty().then(|| Record::from_rdata(apex.clone(), TTL, RData::SOA(self.soa())));
-        Answer::Lab(Box::new(Own { code, authoritative: true, answers, soa }))
+        let soa =
+            answers.is_empty().then(|| Record::from_rdata(apex.clone(), TTL, RData::SOA(self.soa(apex))));
+        Own { code, authoritative: true, answers, soa, rule }
     }
 
-    fn elsewhere(&self) -> Answer {
+    fn elsewhere(&self, name: Name, record: RecordType, aliases: Vec<Record>) -> Answer {
         if self.upstream.is_empty() {
-            Answer::Lab(Box::new(Own::bare(ResponseCode::NXDomain)))
-        } else {
-            Answer::Upstream
+            let code = if aliases.is_empty() { ResponseCode::NXDomain } else { ResponseCode::NoError };
+            let own = Own { answers: aliases, ..Own::bare(code, Rule::NoUpstream) };
+            return Answer::Lab(Box::new(own));
         }
+        if record == RecordType::ANY {
+            // Nobody is asked for everything (RFC 8482, section 4.2).
+            let nothing = RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new()));
+            let answers = vec![Record::from_rdata(name, TTL, nothing)];
+            return Answer::Lab(Box::new(Own {
+                answers,
+                ..Own::bare(ResponseCode::NoError, Rule::Protocol)
+            }));
+        }
+        Answer::Upstream { name, aliases }
     }
 
-    fn soa(&self) -> SOA {
-        let hostmaster = self.domain.prepend_label("hostmaster").unwrap_or_else(|_| self.domain.clone());
+    fn soa(&self, apex: &Name) -> SOA {
+        let hostmaster = apex.prepend_label("hostmaster").unwrap_or_else(|_| apex.clone());
         let seconds = 3600;
         SOA::new(self.server.clone(), hostmaster, 1, seconds, seconds, seconds, TTL)
     }
+}
+
+/// Returns the names above a name, nearest first, without the root.
+fn parents(name: &Name) -> impl Iterator<Item = Name> + use<> {
+    let above = std::iter::successors(Some(name.base_name()), |name| Some(name.base_name()));
+    above.take_while(|name| !name.is_root())
 }
 
 fn absolute(name: &str) -> Option<Name> {
@@ -181,116 +329,30 @@ fn absolute(name: &str) -> Option<Name> {
     Some(name)
 }
 
-/// Returns the reverse zone of a subnet, cut at a whole octet.
-fn apex_of(subnet: Ipv4Net) -> Name {
-    let octets = usize::from(subnet.prefix_len() / 8);
-    let network = subnet.network().octets();
-    let labels = network[..octets].iter().rev().map(|octet| format!("{octet}."));
-    absolute(&(labels.collect::<String>() + "in-addr.arpa")).unwrap_or_else(Name::root)
+fn address_of(data: &RData) -> Option<IpAddr> {
+    match data {
+        RData::A(A(address)) => Some((*address).into()),
+        RData::AAAA(AAAA(address)) => Some((*address).into()),
+        _ => None,
+    }
+}
+
+/// Returns the reverse zone of a subnet, cut at a whole octet, or at a whole digit of IPv6.
+fn apex_of(subnet: IpNet) -> Name {
+    let name = match subnet.network() {
+        IpAddr::V4(network) => {
+            let octets = network.octets();
+            let kept = &octets[..usize::from(subnet.prefix_len() / 8)];
+            kept.iter().rev().map(|octet| format!("{octet}.")).collect::<String>() + "in-addr.arpa"
+        }
+        IpAddr::V6(network) => {
+            let digits = network.octets().map(|octet| [octet >> 4, octet & 15]).concat();
+            let kept = &digits[..usize::from(subnet.prefix_len() / 4)];
+            kept.iter().rev().map(|digit| format!("{digit:x}.")).collect::<String>() + "ip6.arpa"
+        }
+    };
+    absolute(&name).unwrap_or_else(Name::root)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn zones(upstream: bool) -> Zones {
-        let address = |text: &str| vec![text.parse().unwrap()];
-        let dns = crate::plan::DnsPlan {
-            domain: "lab.test".to_owned(),
-            records: BTreeMap::from([
-                ("a.lab.test".to_owned(), vec!["10.0.0.11".parse().unwrap(), "fd00::11".parse().unwrap()]),
-                ("x.deep.lab.test".to_owned(), address("10.0.0.12")),
-                ("matchbox.local".to_owned(), address("10.0.0.1")),
-            ]),
-            reverse: vec!["10.0.0.0/24".parse().unwrap()],
-            upstream: if upstream { vec!["192.0.2.53:53".parse().unwrap()] } else { Vec::new() },
-        };
-        Zones::of(&dns, Ipv4Addr::new(10, 0, 0, 1))
-    }
-
-    fn check(zones: &Zones, question: &str) -> String {
-        let (name, record) = question.split_once(' ').unwrap();
-        match zones.answer(&Name::from_ascii(name).unwrap(), DNSClass::IN, record.parse().unwrap()) {
-            Answer::Upstream => "upstream".to_owned(),
-            Answer::Lab(own) => {
-                let Own { code, authoritative, answers, soa } = *own;
-                let code = super::super::code_name(code);
-                let data: Vec<String> = answers.iter().map(|record| record.data.to_string()).collect();
-                let apex = soa.map(|soa| format!("soa {}", soa.name)).unwrap_or_default();
-                format!("{code} {} {}{apex}", if authoritative { "aa" } else { "--" }, data.join(" "))
-            }
-        }
-    }
-
-    #[test]
-    fn questions_and_answers() {
-        let (closed, open) = (zones(false), zones(true));
-        let table = [
-            "A.Lab.Test. A",
-            "a.lab.test. AAAA",
-            "a.lab.test. MX",
-            "nobody.lab.test. A",
-            "deep.lab.test. A",
-            "lab.test. SOA",
-            "lab.test. NS",
-            "lab.test. A",
-            "ns.lab.test. A",
-            "matchbox.local. A",
-            "matchbox.local. AAAA",
-            "other.local. A",
-            "11.0.0.10.in-addr.arpa. PTR",
-            "99.0.0.10.in-addr.arpa. PTR",
-            "0.0.10.in-addr.arpa. SOA",
-            "1.0.168.192.in-addr.arpa. PTR",
-            "example.com. A",
-        ];
-        let lines: Vec<String> = table
-            .iter()
-            .map(|question| {
-                let (one, other) = (check(&closed, question), check(&open, question));
-                let other = if one == other { String::new() } else { format!(" | {other}") };
-                format!("{question:30} {one}{other}")
-            })
-            .collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        A.Lab.Test. A                  NOERROR aa 10.0.0.11
-        a.lab.test. AAAA               NOERROR aa fd00::11
-        a.lab.test. MX                 NOERROR aa soa lab.test.
-        nobody.lab.test. A             NXDOMAIN aa soa lab.test.
-        deep.lab.test. A               NOERROR aa soa lab.test.
-        lab.test. SOA                  NOERROR aa ns.lab.test. hostmaster.lab.test. 1 3600 3600 3600 30
-        lab.test. NS                   NOERROR aa ns.lab.test.
-        lab.test. A                    NOERROR aa soa lab.test.
-        ns.lab.test. A                 NOERROR aa 10.0.0.1
-        matchbox.local. A              NOERROR aa 10.0.0.1
-        matchbox.local. AAAA           NOERROR aa soa matchbox.local.
-        other.local. A                 NXDOMAIN --  | upstream
-        11.0.0.10.in-addr.arpa. PTR    NOERROR aa a.lab.test.
-        99.0.0.10.in-addr.arpa. PTR    NXDOMAIN aa soa 0.0.10.in-addr.arpa.
-        0.0.10.in-addr.arpa. SOA       NOERROR aa ns.lab.test. hostmaster.lab.test. 1 3600 3600 3600 30
-        1.0.168.192.in-addr.arpa. PTR  NXDOMAIN --  | upstream
-        example.com. A                 NXDOMAIN --  | upstream
-        ");
-    }
-
-    #[test]
-    fn transfers_and_other_classes_are_refused() {
-        let name = Name::from_ascii("lab.test.").unwrap();
-        for (class, record) in [(DNSClass::IN, RecordType::AXFR), (DNSClass::CH, RecordType::TXT)] {
-            let refused = Own::bare(ResponseCode::Refused);
-            assert_eq!(zones(true).answer(&name, class, record), Answer::Lab(Box::new(refused)));
-        }
-    }
-
-    #[test]
-    fn a_zone_ends_at_a_whole_octet() {
-        for (subnet, apex) in [
-            ("10.1.2.0/24", "2.1.10.in-addr.arpa."),
-            ("10.1.2.128/25", "2.1.10.in-addr.arpa."),
-            ("10.1.0.0/16", "1.10.in-addr.arpa."),
-            ("10.0.0.0/9", "10.in-addr.arpa."),
-        ] {
-            assert_eq!(apex_of(subnet.parse().unwrap()).to_string(), apex);
-        }
-    }
-}
+mod tests;
