@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
@@ -117,6 +118,12 @@ impl Mac {
     pub fn link_local(self) -> Ipv6Addr {
         let [a, b, c, d, e, f] = self.0;
         Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+    }
+
+    /// Returns the IPv6 address that a host with this MAC gives itself within a prefix of 64 bits.
+    pub fn within(self, net: Ipv6Net) -> Ipv6Addr {
+        let prefix = net.network().to_bits() >> 64 << 64;
+        Ipv6Addr::from_bits(prefix | (self.link_local().to_bits() & u128::from(u64::MAX)))
     }
 
     /// Writes the address with dashes, as iPXE's `mac:hexhyp` and PXELINUX do.
@@ -277,6 +284,7 @@ mod tests {
         let mac: Mac = "52-54-00-AB-cd-01".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:ab:cd:01");
         assert_eq!(mac.link_local().to_string(), "fe80::5054:ff:feab:cd01");
+        assert_eq!(mac.within("fd00:2::1/64".parse().unwrap()).to_string(), "fd00:2::5054:ff:feab:cd01");
         for bad in ["", "52:54:00:ab:cd", "52:54:00:ab:cd:01:02", "52:54:00:ab:cd:0g", "5254:00:ab:cd:01"] {
             assert!(bad.parse::<Mac>().is_err(), "{bad}");
         }

@@ -24,6 +24,7 @@ fn node() -> Node {
         network: NetworkName::new("lan").unwrap(),
         mac: "52:54:00:12:34:56".parse().unwrap(),
         address: None,
+        ipv6: None,
         model: NicModel::Virtio,
         rom: true,
         link_up: false,
@@ -56,6 +57,7 @@ fn lab(node: Node) -> Lab {
     let lan = Network {
         name: NetworkName::new("lan").unwrap(),
         address: "10.9.0.1/24".parse().unwrap(),
+        ipv6: None,
         mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
         interface: None,
         mtu: 1500,

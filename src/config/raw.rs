@@ -3,7 +3,9 @@
 //! The JSON Schema is made from these types, so the first line of each field is
 //! what an editor shows.
 
-use ipnet::Ipv4Net;
+use std::net::Ipv6Addr;
+
+use ipnet::{Ipv4Net, Ipv6Net};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,6 +103,9 @@ pub enum RawAccel {
 pub struct RawNetwork {
     /// The bridge's address with its prefix length; the boot services answer there.
     pub address: Field<Text<Ipv4Net>>,
+    /// The bridge's IPv6 address with its prefix length, 64: nodes then boot over IPv6 too. Default: none.
+    #[serde(default)]
+    pub ipv6: Field<Text<Ipv6Net>>,
     /// An interface of the host that is plugged into it, with `place = "host"`: the way to machines of metal.
     /// Default: none.
     #[serde(default)]
@@ -356,6 +361,9 @@ pub struct RawNic {
     /// Its reserved address, or "pool". Default: the first free one of the network, where we are the DHCP server.
     #[serde(default)]
     pub address: Field<Text<RawAddress>>,
+    /// Its reserved IPv6 address. Default: a free one, where the network has `ipv6` and we are the DHCP server.
+    #[serde(default)]
+    pub ipv6: Field<Text<Ipv6Addr>>,
     /// What the guest sees. Default: virtio.
     #[serde(default)]
     #[schemars(extend("default" = "virtio"))]

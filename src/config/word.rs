@@ -1,11 +1,11 @@
 //! What texts of the lab file stand for: sizes, durations, addresses.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::value::Word;
 use crate::name::{Bytes, IfName, Mac, Malformed};
@@ -38,6 +38,18 @@ impl Word for Ipv4Addr {
     const WANTED: &'static str = "an IPv4 address like \"10.0.2.15\"";
     const PATTERN: &'static str = "^[0-9]+(\\.[0-9]+){3}$";
     const EXAMPLES: &'static [&'static str] = &["10.0.2.15"];
+}
+
+impl Word for Ipv6Net {
+    const WANTED: &'static str = "an IPv6 address with its prefix length like \"fd00:2::1/64\"";
+    const PATTERN: &'static str = "^[0-9A-Fa-f.:]+/[0-9]+$";
+    const EXAMPLES: &'static [&'static str] = &["fd00:2::1/64"];
+}
+
+impl Word for Ipv6Addr {
+    const WANTED: &'static str = "an IPv6 address like \"fd00:2::15\"";
+    const PATTERN: &'static str = "^[0-9A-Fa-f.:]+$";
+    const EXAMPLES: &'static [&'static str] = &["fd00:2::15"];
 }
 
 impl Word for IpAddr {

@@ -14,7 +14,7 @@ use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::task::JoinSet;
 
-use super::sys;
+use super::{sys, sysctl};
 use crate::name::{IfName, Mac};
 use crate::plan::{BridgePlan, PortPlan, TapPlan};
 
@@ -51,6 +51,10 @@ impl NetlinkError {
             Some(Errno::EPERM | Errno::EACCES) => Some(
                 "with `place = \"host\"` this needs root (CAP_NET_ADMIN); in a private place some distributions \
                  (Ubuntu 24.04) need an AppArmor profile: `dryrack doctor` prints it",
+            ),
+            Some(Errno::EROFS) => Some("in a container, start it with a writable /proc/sys"),
+            Some(Errno::EAFNOSUPPORT) => Some(
+                "the kernel has no IPv6: boot it without `ipv6.disable=1`, or leave the network's `ipv6` out",
             ),
             Some(Errno::ENOENT | Errno::ENODEV) if self.what == "make TAP" => {
                 Some("the kernel has no TUN/TAP driver: `modprobe tun`")
@@ -124,8 +128,14 @@ impl Netlink {
         let message =
             AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ipv4.addr(), ipv4.prefix_len());
         self.address(message.build(), name).await?;
-        if has_ipv6 {
-            let ipv6 = plan.link_local;
+        if plan.ipv6.is_some() {
+            if !has_ipv6 {
+                return Err(NetlinkError::new("give an IPv6 address to", name, Errno::EAFNOSUPPORT.into()));
+            }
+            sysctl::ignore_routers(&plan.interface)
+                .map_err(|error| NetlinkError::new("switch off routers of others on", name, error.source))?;
+        }
+        for ipv6 in [Some(plan.link_local), plan.ipv6].into_iter().flatten().filter(|_| has_ipv6) {
             let message =
                 AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(ipv6.addr(), ipv6.prefix_len());
             let mut message = message.build();

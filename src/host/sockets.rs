@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::ifaddrs::getifaddrs;
@@ -31,14 +31,14 @@ const BACKLOG: i32 = 1024;
 pub struct Sockets {
     /// DHCP; `None` when the network has none.
     pub dhcp: Option<DhcpSockets>,
-    /// TFTP requests.
-    pub tftp: UdpSocket,
+    /// TFTP requests, one socket for each address of the bridge. So are the next three.
+    pub tftp: Vec<UdpSocket>,
     /// HTTP.
-    pub http: TcpListener,
+    pub http: Vec<TcpListener>,
     /// DNS over UDP.
-    pub dns: UdpSocket,
+    pub dns: Vec<UdpSocket>,
     /// DNS over TCP.
-    pub dns_tcp: TcpListener,
+    pub dns_tcp: Vec<TcpListener>,
     /// Router solicitations; `None` when the kernel has no IPv6.
     pub solicitations: Option<LinkSocket>,
 }
@@ -117,7 +117,8 @@ impl std::fmt::Display for Port {
 
 /// Binds every socket of a network's boot services in the caller's network namespace.
 pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
-    let address = plan.address.addr();
+    let addresses = [Some(plan.address.addr().into()), plan.ipv6.map(|net| net.addr().into())];
+    let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
     let failed = |service, port| {
         move |source: io::Error| BindError {
             service,
@@ -127,8 +128,14 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             source,
         }
     };
-    let udp = |service, port| udp(address, port).map_err(failed(service, Port::Udp(port)));
-    let tcp = |service, port| tcp(address, port).map_err(failed(service, Port::Tcp(port)));
+    let udp = |service, port| {
+        let sockets = addresses.iter().map(|address| udp(*address, port));
+        sockets.collect::<io::Result<_>>().map_err(failed(service, Port::Udp(port)))
+    };
+    let tcp = |service, port| {
+        let sockets = addresses.iter().map(|address| tcp(*address, port));
+        sockets.collect::<io::Result<_>>().map_err(failed(service, Port::Tcp(port)))
+    };
     let on_device =
         |service, port| on_device(&plan.interface, port).map_err(failed(service, Port::Udp(port)));
 
@@ -153,15 +160,15 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
     })
 }
 
-fn udp(address: Ipv4Addr, port: u16) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+fn udp(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
     socket.bind(&SocketAddr::from((address, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-fn tcp(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address((address, port).into()), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier run may still linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::from((address, port)).into())?;
@@ -263,7 +270,7 @@ mod tests {
     fn the_holder_of_a_port_is_named() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let error = super::udp(Ipv4Addr::LOCALHOST, port).unwrap_err();
+        let error = super::udp(Ipv4Addr::LOCALHOST.into(), port).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         let holder = holder(Port::Udp(port)).unwrap();
         assert!(holder.contains(&format!("pid {}", std::process::id())), "{holder}");

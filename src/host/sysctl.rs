@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::name::IfName;
+
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// A kernel setting that could not be read or written.
@@ -9,7 +11,7 @@ const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 #[error("cannot {verb} {path}")]
 pub struct SysctlError {
     verb: &'static str,
-    path: &'static str,
+    path: String,
     /// Why.
     #[source]
     pub source: io::Error,
@@ -29,20 +31,21 @@ impl SysctlError {
 
 /// Tells whether this network namespace forwards IPv4.
 pub fn ip_forward() -> Result<bool, SysctlError> {
-    let text = std::fs::read_to_string(IP_FORWARD).map_err(|source| SysctlError {
-        verb: "read",
-        path: IP_FORWARD,
-        source,
-    })?;
+    let failed = |source| SysctlError { verb: "read", path: IP_FORWARD.to_owned(), source };
+    let text = std::fs::read_to_string(IP_FORWARD).map_err(failed)?;
     Ok(text.trim() != "0")
 }
 
 /// Sets whether this network namespace forwards IPv4.
 pub fn set_ip_forward(on: bool) -> Result<(), SysctlError> {
-    let value = if on { "1" } else { "0" };
-    std::fs::write(IP_FORWARD, value).map_err(|source| SysctlError {
-        verb: "write",
-        path: IP_FORWARD,
-        source,
-    })
+    write(IP_FORWARD.to_owned(), if on { "1" } else { "0" })
+}
+
+/// Keeps router advertisements on an interface from changing addresses and routes of this network namespace.
+pub fn ignore_routers(interface: &IfName) -> Result<(), SysctlError> {
+    write(format!("/proc/sys/net/ipv6/conf/{interface}/accept_ra"), "0")
+}
+
+fn write(path: String, value: &str) -> Result<(), SysctlError> {
+    std::fs::write(&path, value).map_err(|source| SysctlError { verb: "write", path, source })
 }

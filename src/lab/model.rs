@@ -1,11 +1,11 @@
 //! The types of a lab that makes sense: everything is decided but the host.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use regex::Regex;
 
 use crate::event::Stage;
@@ -68,6 +68,8 @@ pub struct Network {
     pub name: NetworkName,
     /// The bridge's address, where the boot services answer, with the prefix length.
     pub address: Ipv4Net,
+    /// The bridge's IPv6 address, with the prefix length; `None` if the network has no IPv6 beyond the link.
+    pub ipv6: Option<Ipv6Net>,
     /// The bridge's MAC address.
     pub mac: Mac,
     /// An interface of the host that is plugged into it.
@@ -290,6 +292,8 @@ pub struct Nic {
     pub mac: Mac,
     /// Its reserved address; `None` takes one from the pool.
     pub address: Option<Ipv4Addr>,
+    /// Its reserved IPv6 address, where the network has IPv6.
+    pub ipv6: Option<Ipv6Addr>,
     /// What the guest sees.
     pub model: NicModel,
     /// Whether QEMU's iPXE ROM sits on it; without, UEFI boots by its own PXE.

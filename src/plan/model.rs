@@ -159,6 +159,8 @@ pub struct BridgePlan {
     pub mtu: u16,
     /// Its IPv4 address.
     pub address: Ipv4Net,
+    /// Its IPv6 address, beside the link-local one.
+    pub ipv6: Option<Ipv6Net>,
     /// Its link-local IPv6 address.
     pub link_local: Ipv6Net,
 }
@@ -239,6 +241,8 @@ pub struct ServicePlan {
     pub mac: Mac,
     /// The bridge's address.
     pub address: Ipv4Net,
+    /// The bridge's IPv6 address; the services answer there too.
+    pub ipv6: Option<Ipv6Net>,
     /// The bridge's link-local IPv6 address.
     pub link_local: Ipv6Addr,
     /// The network's MTU.
@@ -282,6 +286,8 @@ pub struct HostPlan {
     pub mac: Mac,
     /// The reserved address.
     pub address: Option<Ipv4Addr>,
+    /// The reserved IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
     /// What a booting firmware is told; `None` if the node is not netbooted.
     pub boot: Option<BootPlan>,
     /// Whether waits of its firmware are cut short: iPXE is told not to wait for ProxyDHCP offers (175.176), and its

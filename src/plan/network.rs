@@ -201,6 +201,7 @@ impl<'a> Wiring<'a> {
             mac: network.mac,
             mtu: network.mtu,
             address: network.address,
+            ipv6: network.ipv6,
             link_local: link_local(network.mac),
         }
     }
@@ -272,6 +273,7 @@ impl<'a> Wiring<'a> {
             node: node.name.clone(),
             mac: nic.mac,
             address: nic.address,
+            ipv6: nic.ipv6,
             boot: boot::boot_plan(self.lab, node, server),
             cut_waits: node.pace == Pace::Fast,
         };
@@ -285,6 +287,7 @@ impl<'a> Wiring<'a> {
             interface: self.bridge_name(&network.name),
             mac: network.mac,
             address: network.address,
+            ipv6: network.ipv6,
             link_local: network.mac.link_local(),
             mtu: network.mtu,
             hosts: hosts.collect(),
@@ -334,7 +337,7 @@ impl<'a> Wiring<'a> {
             aliases: networks.clone().flat_map(|network| network.dns.aliases.clone()).collect(),
             services: self.merged(|dns| &dns.services),
             texts: self.merged(|dns| &dns.texts),
-            reverse: networks.map(|network| network.address.trunc().into()).collect(),
+            reverse: networks.flat_map(subnets).collect(),
             upstream,
         }
     }
@@ -350,7 +353,7 @@ impl<'a> Wiring<'a> {
                         name: format!("{}.{}", node.name, network.dns.domain),
                         network: network.name.clone(),
                         node: node.name.clone(),
-                        addresses: nics.filter_map(|nic| nic.address).map(IpAddr::from).collect(),
+                        addresses: nics.flat_map(|nic| fixed_addresses(network, nic)).collect(),
                     });
                 }
             }
@@ -379,6 +382,23 @@ impl<'a> Wiring<'a> {
             lab::Place::Host => Place::Host,
         }
     }
+}
+
+/// What a NIC's name stands for from the first.
+///
+/// DHCPv6 gives an address to who asks for it, and many systems do not: whoever tried it first would wait for nobody.
+/// So where it is at work an address has its name once it is lent.
+fn fixed_addresses(network: &Network, nic: &Nic) -> impl Iterator<Item = IpAddr> {
+    let lent = matches!(network.dhcp, Dhcp::Server { .. });
+    let ipv6 = nic.ipv6.filter(|_| !lent);
+    nic.address.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
+}
+
+fn subnets(network: &Network) -> impl Iterator<Item = IpNet> {
+    [Some(IpNet::V4(network.address)), network.ipv6.map(IpNet::V6)]
+        .into_iter()
+        .flatten()
+        .map(|net| net.trunc())
 }
 
 fn link_local(mac: Mac) -> Ipv6Net {

@@ -560,3 +560,42 @@ fn kvm_that_does_not_work() {
     );
     assert_eq!((accel("auto", &facts()), accel("tcg", &facts())), (Accel::Tcg, Accel::Tcg));
 }
+
+#[test]
+fn a_network_with_ipv6_has_names_for_it_and_no_way_out() {
+    let plan =
+        plan(&lab(&PRIVATE.replace("nat = true", "nat = true\nipv6 = \"fd00:83::1/64\"")), &facts()).unwrap();
+    let mut text = String::new();
+    for step in &plan.steps {
+        match step {
+            Step::Bridge(_) => writeln!(text, "{}", step.title()).unwrap(),
+            Step::NameFiles { hosts, .. } => {
+                let hosts: Vec<String> =
+                    hosts.iter().map(|(address, name)| format!("{name} {address}")).collect();
+                writeln!(text, "hosts: {}", hosts.join(", ")).unwrap();
+            }
+            Step::Firewall(firewall) => {
+                writeln!(text, "masquerade: {:?}", firewall.masquerade[0].subnet).unwrap()
+            }
+            Step::Serve(service) => {
+                let addresses = service.hosts.iter().filter_map(|host| host.ipv6);
+                let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+                writeln!(text, "{}\n  addresses: {}", step.title(), addresses.join(", ")).unwrap();
+                writeln!(text, "  reverse: {:?}", service.dns.reverse).unwrap();
+            }
+            _ => {}
+        }
+    }
+    assert_snapshot!(text, @"
+    hosts: localhost 127.0.0.1, a.lab 10.0.2.10, b.lab 10.0.2.11, c.lab 10.0.2.5, registry.example 10.0.2.1, registry.example fd00::1
+    make bridge drbb8d05f36 for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
+    make bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+    masquerade: 10.0.2.0/24
+    serve network lan at 10.0.2.1 and fd00:83::1: dhcp, tftp, http, dns, router advertisements; 6 files, 3 texts
+      addresses: fd00:83::1:a, fd00:83::1:b, fd00:83::1:5
+      reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
+    serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
+      addresses: 
+      reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
+    ");
+}

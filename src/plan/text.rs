@@ -20,8 +20,13 @@ impl fmt::Display for Step {
             },
             Self::Bridge(bridge) => write!(
                 f,
-                "make bridge {} for network {}: {}, {}, mtu {}",
-                bridge.interface, bridge.network, bridge.address, bridge.mac, bridge.mtu
+                "make bridge {} for network {}: {}{}, {}, mtu {}",
+                bridge.interface,
+                bridge.network,
+                bridge.address,
+                bridge.ipv6.map(|ipv6| format!(", {ipv6}")).unwrap_or_default(),
+                bridge.mac,
+                bridge.mtu
             ),
             Self::Port(port) => {
                 write!(
@@ -50,9 +55,10 @@ impl fmt::Display for Step {
                 services.extend(["tftp", "http", "dns", "router advertisements"]);
                 write!(
                     f,
-                    "serve network {} at {}: {}; {}, {}",
+                    "serve network {} at {}{}: {}; {}, {}",
                     service.network,
                     service.address.addr(),
+                    service.ipv6.map(|ipv6| format!(" and {}", ipv6.addr())).unwrap_or_default(),
                     services.join(", "),
                     count(service.files.len(), "file"),
                     count(service.texts.len(), "text")

@@ -1,7 +1,7 @@
 //! Whose address it is that a request came from, and which addresses a node has.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -24,6 +24,8 @@ struct Network {
     nodes: HashMap<IpAddr, NodeName>,
     /// Addresses that do not change.
     reserved: Vec<IpAddr>,
+    /// What NICs give themselves from the prefix of a router advertisement (RFC 4862). Nobody knows whether they have.
+    own: HashMap<IpAddr, NodeName>,
     /// How many NICs a node has on it.
     nics: HashMap<NodeName, usize>,
 }
@@ -38,7 +40,8 @@ impl Addresses {
     /// Returns the node that has an address on a network.
     pub(super) fn node(&self, network: &NetworkName, address: IpAddr) -> Option<NodeName> {
         let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
-        networks.get(network)?.nodes.get(&address).cloned()
+        let Network { nodes, own, .. } = networks.get(network)?;
+        nodes.get(&address).or_else(|| own.get(&address)).cloned()
     }
 
     /// Returns the network and the node that have an address.
@@ -86,6 +89,9 @@ impl Clients {
     pub(super) fn among(plan: &ServicePlan, all: Addresses) -> Self {
         all.change(&plan.network, |network| {
             for host in &plan.hosts {
+                if let Some(net) = plan.ipv6 {
+                    network.own.insert(host.mac.within(net).into(), host.node.clone());
+                }
                 let addresses = [host.address.map(IpAddr::from), Some(host.mac.link_local().into())];
                 for address in addresses.into_iter().flatten() {
                     network.nodes.insert(address, host.node.clone());
@@ -98,8 +104,8 @@ impl Clients {
     }
 
     /// Notes that an address was given to a node.
-    pub(super) fn learn(&self, address: Ipv4Addr, node: &NodeName) {
-        let address = IpAddr::from(address);
+    pub(super) fn learn(&self, address: impl Into<IpAddr>, node: &NodeName) {
+        let address = address.into();
         if self.node(address).as_ref() == Some(node) {
             return;
         }
@@ -107,7 +113,8 @@ impl Clients {
             if network.nics.get(node) == Some(&1) {
                 // Its only NIC has moved on from what it was lent before.
                 let Network { nodes, reserved, .. } = network;
-                nodes.retain(|old, of| of != node || !old.is_ipv4() || reserved.contains(old));
+                let kin = |old: &IpAddr| old.is_ipv4() == address.is_ipv4();
+                nodes.retain(|old, of| of != node || !kin(old) || reserved.contains(old));
             }
             network.nodes.insert(address, node.clone());
         });
@@ -139,6 +146,8 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
     use crate::serve::example;
 
@@ -161,5 +170,21 @@ mod tests {
         // What is reserved stays, and an address has one owner.
         clients.learn(Ipv4Addr::new(10, 0, 0, 33), &disk);
         assert_eq!((of(&real), of(&disk)), (String::new(), "10.0.0.31 10.0.0.33".to_owned()));
+    }
+
+    #[test]
+    fn addresses_of_ipv6_are_beside_those_of_ipv4() {
+        let mut plan = example::plan();
+        plan.ipv6 = Some("fd00:83::1/64".parse().unwrap());
+        let all = Addresses::default();
+        let clients = Clients::among(&plan, all.clone());
+        let fast = NodeName::new("fast").unwrap();
+        let lent = |last| Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0, 0, last);
+        clients.learn(lent(0x11), &fast);
+        clients.learn(lent(0x12), &fast);
+        let of: Vec<String> = all.of(&plan.network, &fast).iter().map(ToString::to_string).collect();
+        assert_eq!(of, ["10.0.0.11", "fd00:83::12"]);
+        // What it may have given itself says who asks, and is no name of anybody.
+        assert_eq!(clients.node("fd00:83::5054:ff:fe00:1".parse().unwrap()), Some(fast));
     }
 }

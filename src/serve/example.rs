@@ -29,6 +29,7 @@ pub(super) fn plan() -> ServicePlan {
         node: NodeName::new(name).unwrap(),
         mac,
         address: address.map(Ipv4Addr::from),
+        ipv6: None,
         boot: netboots.then(|| BootPlan {
             script: Some(format!("http://{SERVER}/boot/{name}.ipxe")),
             rom_chains: false,
@@ -50,6 +51,7 @@ pub(super) fn plan() -> ServicePlan {
         interface: IfName::new("br0").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
         address: "10.0.0.1/24".parse().unwrap(),
+        ipv6: None,
         link_local: Mac([2, 0, 0, 0, 0, 1]).link_local(),
         mtu: 1500,
         hosts: vec![

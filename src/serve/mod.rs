@@ -11,6 +11,7 @@ mod dns;
 #[cfg(test)]
 mod example;
 mod http;
+mod labels;
 mod ra;
 mod shelf;
 mod tftp;
@@ -73,18 +74,20 @@ pub async fn serve(
         Err(error) => failed(&events, "dhcp", &error.to_string()),
     }
     services.spawn(ra::run(solicitations, ra::Router::new(&plan), events.clone()));
-    services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));
-    services.spawn(dns::run(
-        dns,
-        dns_tcp,
-        dns::Zones::new(&plan, addresses),
-        clients.clone(),
-        events.clone(),
-    ));
-    let engine = tftp::run(tftp, shelf, clients, events, stop.clone());
-    let runtime = tokio::runtime::Handle::current();
-    // The engine reads files as it sends, so it has a thread of its own.
-    services.spawn_blocking(move || runtime.block_on(engine));
+    // One of each for every address of the bridge.
+    for http in http {
+        services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));
+    }
+    for (dns, dns_tcp) in dns.into_iter().zip(dns_tcp) {
+        let zones = dns::Zones::new(&plan, addresses.clone());
+        services.spawn(dns::run(dns, dns_tcp, zones, clients.clone(), events.clone()));
+    }
+    for tftp in tftp {
+        let engine = tftp::run(tftp, shelf.clone(), clients.clone(), events.clone(), stop.clone());
+        let runtime = tokio::runtime::Handle::current();
+        // The engine reads files as it sends, so it has a thread of its own.
+        services.spawn_blocking(move || runtime.block_on(engine));
+    }
 
     stop.cancelled().await;
     services.shutdown().await;

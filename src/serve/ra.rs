@@ -1,17 +1,26 @@
-//! Router advertisements that say: there is no router here, and no IPv6 beyond this link.
+//! Router advertisements: which prefix the link has, who gives addresses, who knows names; never a way out.
 //!
-//! iPXE configures IPv4 and IPv6 together and waits 13 s for an advertisement that
-//! never comes. One with lifetime 0 and no prefix (RFC 4861, section 4.2) ends that
-//! wait and gives nobody an address.
+//! On a network without IPv6 they say: there is no router here, and no IPv6 beyond
+//! this link. iPXE configures IPv4 and IPv6 together and waits 13 s for an
+//! advertisement that never comes. One with lifetime 0 and no prefix (RFC 4861,
+//! section 4.2) ends that wait and gives nobody an address.
+//!
+//! On a network with IPv6 they also hold its prefix, the flags that send firmware to
+//! DHCPv6, the name server (RFC 8106) and the MTU, and come by themselves too. The
+//! lifetime stays 0: nobody is to send through us what is not for this link.
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
+use ipnet::Ipv6Net;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
+use super::labels;
 use super::trouble::{Trouble, failed};
 use crate::event::{Emitter, Known};
 use crate::host::sockets::LinkSocket;
@@ -20,20 +29,58 @@ use crate::plan::ServicePlan;
 
 const SOLICITATION: u8 = 133;
 const ADVERTISEMENT: u8 = 134;
-const SOURCE_ADDRESS: u8 = 1;
-const MTU: u8 = 5;
 const USUAL_MTU: u16 = 1500;
 /// What a packet has that crossed no router (RFC 4861, section 6.1.1).
 const HOP_LIMIT: i32 = 255;
+/// What hosts are told to send with.
+const HOPS: u8 = 64;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// What answers to solicitations are made of.
+/// Names of the options that are read and written here (RFC 4861, RFC 8106).
+mod code {
+    pub(super) const SOURCE_ADDRESS: u8 = 1;
+    pub(super) const PREFIX: u8 = 3;
+    pub(super) const MTU: u8 = 5;
+    pub(super) const NAME_SERVERS: u8 = 25;
+    pub(super) const SEARCH_LIST: u8 = 31;
+}
+
+/// "Ask DHCPv6 for an address" and "ask it for everything else": without them no firmware does.
+const MANAGED: u8 = 0x80 | 0x40;
+/// "On this link" and "give yourself an address".
+const PREFIX_FLAGS: u8 = 0x80 | 0x40;
+/// Seconds for which a prefix is valid and preferred (RFC 4861, section 6.2.1).
+const VALID: u32 = 2_592_000;
+const PREFERRED: u32 = 604_800;
+/// Seconds for which the name server is known: three times [`INTERVAL`] (RFC 8106, section 5.1).
+const NAMES: u32 = 600;
+
+const SECOND: u64 = 1_000_000_000;
+/// How often everybody is told, in nanoseconds like the next three: the least of RFC 4861's defaults.
+const INTERVAL: u64 = 200 * SECOND;
+/// The first ones come faster (RFC 4861, section 10).
+const FIRST_INTERVAL: u64 = 16 * SECOND;
+const FIRST: u8 = 3;
+/// Everybody is told no more often than that.
+const REST: u64 = 3 * SECOND;
+
+/// What advertisements are made of.
 #[derive(Debug, Clone)]
 pub(super) struct Router {
     network: NetworkName,
     mac: Mac,
     mtu: u16,
+    ipv6: Option<Ipv6>,
     hosts: Vec<Host>,
+}
+
+/// What a network with IPv6 tells of itself.
+#[derive(Debug, Clone)]
+struct Ipv6 {
+    address: Ipv6Net,
+    /// Whether DHCPv6 gives addresses.
+    managed: bool,
+    domain: String,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +91,7 @@ struct Host {
 }
 
 impl Router {
-    /// Takes from a plan what answers need.
+    /// Takes from a plan what advertisements need.
     pub(super) fn new(plan: &ServicePlan) -> Self {
         let host = |host: &crate::plan::HostPlan| Host {
             node: host.node.clone(),
@@ -55,22 +102,52 @@ impl Router {
             network: plan.network.clone(),
             mac: plan.mac,
             mtu: plan.mtu,
+            ipv6: plan.ipv6.map(|address| Ipv6 {
+                address,
+                managed: plan.dhcp.as_ref().is_some_and(|dhcp| dhcp.authoritative),
+                domain: plan.dns.domain.clone(),
+            }),
             hosts: plan.hosts.iter().map(host).collect(),
         }
     }
 
     /// Returns the advertisement, its checksum left to the kernel.
     fn advertisement(&self) -> Vec<u8> {
-        // Type, code, checksum, hop limit unspecified, no flags, lifetime 0, no reachable and retransmission times.
-        let mut packet = vec![ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        packet.extend([SOURCE_ADDRESS, 1]);
-        packet.extend(self.mac.0);
-        if self.mtu != USUAL_MTU {
-            packet.extend([MTU, 1, 0, 0]);
-            packet.extend(u32::from(self.mtu).to_be_bytes());
+        let (hops, flags) = match &self.ipv6 {
+            None => (0, 0),
+            Some(ipv6) => (HOPS, if ipv6.managed { MANAGED } else { 0 }),
+        };
+        // Type, code, checksum, hop limit, flags, lifetime 0, no reachable and retransmission times.
+        let mut packet = vec![ADVERTISEMENT, 0, 0, 0, hops, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        option(&mut packet, code::SOURCE_ADDRESS, &[&self.mac.0]);
+        if self.mtu != USUAL_MTU || self.ipv6.is_some() {
+            option(&mut packet, code::MTU, &[&[0; 2], &u32::from(self.mtu).to_be_bytes()]);
+        }
+        if let Some(Ipv6 { address, managed: _, domain }) = &self.ipv6 {
+            let head = [address.prefix_len(), PREFIX_FLAGS];
+            let lives = [VALID.to_be_bytes(), PREFERRED.to_be_bytes(), [0; 4]].concat();
+            option(&mut packet, code::PREFIX, &[&head, &lives, &address.network().octets()]);
+            let life = NAMES.to_be_bytes();
+            option(&mut packet, code::NAME_SERVERS, &[&[0; 2], &life, &address.addr().octets()]);
+            option(&mut packet, code::SEARCH_LIST, &[&[0; 2], &life, &labels::encode(domain)]);
         }
         packet
     }
+
+    fn on_link(&self, from: Ipv6Addr) -> bool {
+        let of_prefix = self.ipv6.as_ref().is_some_and(|ipv6| ipv6.address.contains(&from));
+        from.is_unicast_link_local() || of_prefix
+    }
+}
+
+/// Adds an option, filled up to whole units of eight bytes.
+fn option(packet: &mut Vec<u8>, code: u8, parts: &[&[u8]]) {
+    let body = parts.concat();
+    let units = (body.len() + 2).div_ceil(8);
+    packet.extend([code, u8::try_from(units).unwrap_or(u8::MAX)]);
+    let end = packet.len() - 2 + units * 8;
+    packet.extend(body);
+    packet.resize(end, 0);
 }
 
 /// A packet as it came.
@@ -81,33 +158,35 @@ struct Received<'a> {
     hop_limit: Option<i32>,
 }
 
-/// An answer to a solicitation.
+/// Who asked, if it is to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Answer {
-    packet: Vec<u8>,
-    to: Ipv6Addr,
+struct Asked {
+    /// `None`: somebody without an address, who hears only what all hear.
+    by: Option<Ipv6Addr>,
     node: Option<NodeName>,
 }
 
-/// Answers a packet, if it is a solicitation that is to be answered.
-fn answer(router: &Router, received: Received<'_>) -> Option<Answer> {
+/// Reads a packet, and tells whether it is a solicitation that is to be answered (RFC 4861, section 6.1.1).
+fn asked(router: &Router, received: Received<'_>) -> Option<Asked> {
     let Received { packet, from, hop_limit } = received;
     let solicitation = packet.len() >= 8 && packet[0] == SOLICITATION && packet[1] == 0;
-    let on_link = from.is_unspecified() || from.is_unicast_link_local();
-    if !solicitation || hop_limit != Some(HOP_LIMIT) || !on_link {
+    if !solicitation || hop_limit != Some(HOP_LIMIT) {
         return None;
     }
+    let by = Some(from).filter(|from| !from.is_unspecified());
     let mac = source_address(&packet[8..])?;
+    if by.is_none() && mac.is_some() || by.is_some_and(|from| !router.on_link(from)) {
+        return None;
+    }
     let is_it = |host: &&Host| mac == Some(host.mac) || host.mac.link_local() == from;
     let host = router.hosts.iter().find(is_it);
-    let waits = |host: &Host| !host.cut_waits;
+    let waits = |host: &Host| !host.cut_waits && router.ipv6.is_none();
     // A sender without address might be any of them, and all would hear the answer.
-    let may_wait = from.is_unspecified() && router.hosts.iter().any(waits);
+    let may_wait = by.is_none() && router.hosts.iter().any(waits);
     if host.is_some_and(waits) || may_wait {
         return None;
     }
-    let to = if from.is_unspecified() { ALL_NODES } else { from };
-    Some(Answer { packet: router.advertisement(), to, node: host.map(|host| host.node.clone()) })
+    Some(Asked { by, node: host.map(|host| host.node.clone()) })
 }
 
 /// Reads the source link-layer address option; `None` if the options are malformed.
@@ -119,7 +198,7 @@ fn source_address(mut options: &[u8]) -> Option<Option<Mac>> {
             return None;
         }
         let (option, rest) = options.split_at_checked(length)?;
-        if option[0] == SOURCE_ADDRESS && length == 8 {
+        if option[0] == code::SOURCE_ADDRESS && length == 8 {
             found = option[2..8].try_into().ok().map(Mac);
         }
         options = rest;
@@ -127,7 +206,50 @@ fn source_address(mut options: &[u8]) -> Option<Option<Mac>> {
     Some(found)
 }
 
-/// Advertises once, then answers solicitations for as long as it is polled.
+/// When everybody is told next (RFC 4861, section 6.2.4 and 6.2.6). Times are nanoseconds on the run's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rounds {
+    /// `None`: only who asks is told.
+    next: Option<u64>,
+    /// When everybody was told last.
+    last: Option<u64>,
+    /// How many of the first ones are left.
+    first: u8,
+    /// Whether anything is told that nobody asked for.
+    unasked: bool,
+}
+
+impl Rounds {
+    /// Begins with everybody being told at once.
+    fn new(unasked: bool, now: u64) -> Self {
+        Self { next: Some(now), last: None, first: FIRST, unasked }
+    }
+
+    /// Returns how long until everybody is told.
+    fn wait(&self, now: u64) -> Duration {
+        Duration::from_nanos(self.next.unwrap_or(u64::MAX).saturating_sub(now))
+    }
+
+    /// Notes that somebody asked who hears only what all hear.
+    fn hurry(&mut self, now: u64) {
+        let soon = self.last.map_or(now, |last| now.max(last.saturating_add(REST)));
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    }
+
+    /// Tells whether it is time to tell everybody, and if so takes that for done.
+    fn due(&mut self, now: u64) -> bool {
+        if self.next.is_none_or(|next| next > now) {
+            return false;
+        }
+        self.last = Some(now);
+        self.first = self.first.saturating_sub(1);
+        let interval = if self.first > 0 { FIRST_INTERVAL } else { INTERVAL };
+        self.next = self.unasked.then(|| now.saturating_add(interval));
+        true
+    }
+}
+
+/// Advertises at once, when somebody asks, and from time to time, for as long as it is polled.
 pub(super) async fn run(socket: Option<LinkSocket>, router: Router, events: Emitter) {
     let Some(LinkSocket { socket, interface }) = socket else {
         failed(&events, "ra", "this kernel has no IPv6: iPXE will wait for router advertisements");
@@ -137,23 +259,30 @@ pub(super) async fn run(socket: Option<LinkSocket>, router: Router, events: Emit
         Ok(socket) => socket,
         Err(error) => return failed(&events, "ra", &error.to_string()),
     };
+    let packet = router.advertisement();
     let mut trouble = Trouble::new("ra", &events);
-    trouble.note(send(&socket, &router.advertisement(), ALL_NODES, interface).await);
+    let mut rounds = Rounds::new(router.ipv6.is_some(), events.now().at);
     let mut buffer = [0; 1500];
     loop {
-        let received = socket.async_io(Interest::READABLE, || receive(&socket, &mut buffer)).await;
-        let (length, from, hop_limit) = match received {
-            Ok(received) => received,
-            Err(error) => {
+        if rounds.due(events.now().at) {
+            trouble.note(send(&socket, &packet, ALL_NODES, interface).await);
+        }
+        let receiving = socket.async_io(Interest::READABLE, || receive(&socket, &mut buffer));
+        let (length, from, hop_limit) = match timeout(rounds.wait(events.now().at), receiving).await {
+            Err(_) => continue,
+            Ok(Ok(received)) => received,
+            Ok(Err(error)) => {
                 trouble.pause(&error).await;
                 continue;
             }
         };
         let received = Received { packet: &buffer[..length], from, hop_limit };
-        if let Some(Answer { packet, to, node }) = answer(&router, received) {
-            trouble.note(send(&socket, &packet, to, interface).await);
-            events.emit_maybe(node.as_ref(), Known::RouterAdvertised { network: router.network.clone() });
+        let Some(Asked { by, node }) = asked(&router, received) else { continue };
+        match by {
+            Some(address) => trouble.note(send(&socket, &packet, address, interface).await),
+            None => rounds.hurry(events.now().at),
         }
+        events.emit_maybe(node.as_ref(), Known::RouterAdvertised { network: router.network.clone() });
     }
 }
 
@@ -175,67 +304,4 @@ async fn send(socket: &UdpSocket, packet: &[u8], to: Ipv6Addr, interface: u32) -
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NODE: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
-
-    fn router(mtu: u16, cut_waits: bool) -> Router {
-        Router {
-            network: NetworkName::new("lan").unwrap(),
-            mac: Mac([2, 0, 0, 0, 0, 1]),
-            mtu,
-            hosts: vec![Host { node: NodeName::new("a").unwrap(), mac: NODE, cut_waits }],
-        }
-    }
-
-    /// The solicitation of iPXE 2019-01 as `virtio-net-pci` ROM.
-    fn solicitation() -> Vec<u8> {
-        let mut packet = vec![SOLICITATION, 0, 0x12, 0x34, 0, 0, 0, 0, SOURCE_ADDRESS, 1];
-        packet.extend(NODE.0);
-        packet
-    }
-
-    #[test]
-    fn a_solicitation_is_answered_to_its_sender() {
-        let packet = solicitation();
-        let received = Received { packet: &packet, from: NODE.link_local(), hop_limit: Some(255) };
-        let reply = answer(&router(1500, true), received).unwrap();
-        assert_eq!(reply.to, NODE.link_local());
-        assert_eq!(reply.node, Some(NodeName::new("a").unwrap()));
-        assert_eq!(reply.packet, [134, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 1]);
-        let small = answer(&router(1400, true), received).unwrap();
-        assert_eq!(small.packet[24..], [5, 1, 0, 0, 0, 0, 5, 120]);
-        let unnamed = Received { from: Ipv6Addr::UNSPECIFIED, packet: &packet[..8], ..received };
-        assert_eq!(answer(&router(1500, true), unnamed).unwrap().to, ALL_NODES);
-    }
-
-    #[test]
-    fn some_solicitations_are_left_unanswered() {
-        let packet = solicitation();
-        let received = Received { packet: &packet, from: NODE.link_local(), hop_limit: Some(255) };
-        assert_eq!(answer(&router(1500, false), received), None, "a node at real pace");
-        let unnamed = Received { packet: &packet[..8], from: Ipv6Addr::UNSPECIFIED, ..received };
-        assert_eq!(answer(&router(1500, false), unnamed), None, "it may be that node, which would hear it");
-        let stranger =
-            Received { packet: &packet[..8], from: Mac([2, 0, 0, 0, 0, 9]).link_local(), ..received };
-        assert!(answer(&router(1500, false), stranger).is_some(), "nobody else hears this one");
-        let router = router(1500, true);
-        assert_eq!(answer(&router, Received { hop_limit: Some(64), ..received }), None, "crossed a router");
-        assert_eq!(answer(&router, Received { from: "2001:db8::1".parse().unwrap(), ..received }), None);
-        let mut endless = packet.clone();
-        endless[9] = 0;
-        assert_eq!(answer(&router, Received { packet: &endless, ..received }), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_packet_panics(packet in proptest::collection::vec(any::<u8>(), 0..64), head in any::<bool>()) {
-            let packet = if head { [&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0], packet.as_slice()].concat() } else { packet };
-            let received = Received { packet: &packet, from: NODE.link_local(), hop_limit: Some(255) };
-            let _answer = answer(&router(1500, true), received);
-        }
-    }
-}
+mod tests;

@@ -47,6 +47,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("busybox", "busybox"),
     ("dig", "dnsutils"),
     ("curl", "curl"),
+    ("rdisc6", "ndisc6"),
     ("tftp", "tftp-hpa"),
     ("atftp", "atftp"),
     ("qemu-system-x86_64", "qemu-system-x86"),

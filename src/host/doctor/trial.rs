@@ -176,6 +176,7 @@ fn inside() -> Trial {
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
         address: "192.0.2.1/24".parse().expect("a subnet"),
+        ipv6: None,
         link_local: "fe80::1/64".parse().expect("a subnet"),
     };
     let tap = TapPlan {

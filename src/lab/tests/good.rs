@@ -51,6 +51,7 @@ fn everything_has_a_default() {
                     "lan",
                 ),
                 address: 10.0.0.1/24,
+                ipv6: None,
                 mac: Mac(
                     [
                         82,
@@ -131,6 +132,7 @@ fn everything_has_a_default() {
                         address: Some(
                             10.0.0.10,
                         ),
+                        ipv6: None,
                         model: Virtio,
                         rom: true,
                         link_up: true,

@@ -5,6 +5,7 @@ mod expect;
 mod explain;
 mod file;
 mod good;
+mod ipv6;
 mod keys;
 mod machine;
 mod network;

@@ -18,15 +18,15 @@ use crate::name::{Mac, NetworkName};
 const FIRST: u32 = 10;
 
 /// A claim of an address, for whoever claims it again.
-struct Claim<'a> {
-    span: &'a Span,
-    draft: &'a Draft<'a>,
-    nic: &'a NicDraft<'a>,
+pub(super) struct Claim<'a> {
+    pub(super) span: &'a Span,
+    pub(super) draft: &'a Draft<'a>,
+    pub(super) nic: &'a NicDraft<'a>,
 }
 
 impl Claim<'_> {
     /// Says whose it is, to somebody of that node.
-    fn whose(&self, asking: &Draft<'_>) -> String {
+    pub(super) fn whose(&self, asking: &Draft<'_>) -> String {
         match self.draft.key == asking.key {
             true => format!("NIC `{}` of the same node", self.nic.name),
             false => format!("`{}`", self.draft.key),
@@ -34,7 +34,7 @@ impl Claim<'_> {
     }
 
     /// Points a diagnostic at the first claim, and says what to do about both.
-    fn settle(&self, again: Diagnostic, key: &str, help: &str) -> Diagnostic {
+    pub(super) fn settle(&self, again: Diagnostic, key: &str, help: &str) -> Diagnostic {
         match again.span.as_ref() == Some(self.span) {
             // The nodes of a group share the line.
             true => again.help(format!(

@@ -8,6 +8,7 @@ mod address;
 mod boot;
 mod expect;
 mod files;
+mod ipv6;
 mod machine;
 mod names;
 mod network;

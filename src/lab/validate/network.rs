@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{Check, names};
 use crate::config::{Field, Located, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
@@ -25,7 +25,7 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(10);
 impl Check<'_> {
     pub(super) fn networks(&mut self, place: Place) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
-        let mut seen: Vec<(Ipv4Net, &Span, &str)> = Vec::new();
+        let mut seen: Vec<(IpNet, &Span, &str)> = Vec::new();
         let mut plugged: BTreeMap<&IfName, &Span> = BTreeMap::new();
         if self.too_many("the lab", &self.raw.network, MOST_NETWORKS, "networks") {
             return networks;
@@ -37,10 +37,16 @@ impl Check<'_> {
                 self.interface(interface, span, place, plugged.insert(interface, span));
             }
             if let Some(network) = self.network(name, raw, &key.span) {
-                let span = raw.address.span().unwrap_or(&key.span);
-                let subnet = network.address.trunc();
-                self.overlap(subnet, span, &seen);
-                seen.push((subnet, span, &key.value));
+                let subnets = [
+                    (Some(IpNet::V4(network.address)), raw.address.span()),
+                    (network.ipv6.map(IpNet::V6), raw.ipv6.span()),
+                ];
+                for (subnet, span) in subnets {
+                    let Some(subnet) = subnet.map(|net| net.trunc()) else { continue };
+                    let span = span.unwrap_or(&key.span);
+                    self.overlap(subnet, span, &seen);
+                    seen.push((subnet, span, &key.value));
+                }
                 networks.insert(network.name.clone(), network);
             }
         }
@@ -62,7 +68,7 @@ impl Check<'_> {
         }
     }
 
-    fn overlap(&mut self, subnet: Ipv4Net, span: &Span, seen: &[(Ipv4Net, &Span, &str)]) {
+    fn overlap(&mut self, subnet: IpNet, span: &Span, seen: &[(IpNet, &Span, &str)]) {
         let clash: Vec<_> =
             seen.iter().filter(|(other, ..)| other.contains(&subnet) || subnet.contains(other)).collect();
         if clash.is_empty() {
@@ -84,6 +90,7 @@ impl Check<'_> {
             .needed(&raw.address, "address = \"10.0.2.1/24\"", home)
             .and_then(|address| self.bridge(address));
         let interface = raw.interface.value().map(|Text(interface)| interface.clone());
+        let ipv6 = raw.ipv6.given().and_then(|address| self.bridge_ipv6(address));
         let mtu = self.mtu(&raw.mtu);
         let nat = raw.nat.value().copied().unwrap_or(false);
         let dhcp = self.dhcp(&raw.dhcp, address);
@@ -91,7 +98,7 @@ impl Check<'_> {
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
-        Some(Network { name, address: address?, mac, interface, mtu, nat, dhcp, dns })
+        Some(Network { name, address: address?, ipv6, mac, interface, mtu, nat, dhcp, dns })
     }
 
     /// Takes the address of a bridge if it can be the address of a host.

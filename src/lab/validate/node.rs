@@ -1,7 +1,7 @@
 //! Nodes, their NICs and their disks.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::address::written;
 use super::{Check, Span};
@@ -47,6 +47,7 @@ pub(super) struct NicDraft<'a> {
     /// Whether an address was written that could not be used.
     pub(super) written: bool,
     pub(super) from_pool: bool,
+    pub(super) ipv6: Option<Ipv6Addr>,
 }
 
 impl<'a> Check<'a> {
@@ -73,6 +74,7 @@ impl<'a> Check<'a> {
         }
         self.macs(&mut drafts, networks);
         self.addresses(&mut drafts, networks);
+        self.ipv6_addresses(&mut drafts, networks);
         self.serials(&drafts);
         self.uuids(&drafts);
         drafts
@@ -108,6 +110,7 @@ impl<'a> Check<'a> {
                 address,
                 written: !nic.address.is_missing(),
                 from_pool,
+                ipv6: nic.ipv6.value().map(|Text(address)| *address),
             });
         }
         nics
@@ -143,6 +146,7 @@ impl<'a> Check<'a> {
             address: None,
             written: false,
             from_pool: false,
+            ipv6: None,
         })
     }
 
@@ -300,6 +304,7 @@ fn finish_nic(draft: NicDraft<'_>, rom: bool) -> Option<Nic> {
         network: draft.network?,
         mac: draft.mac?,
         address: draft.address,
+        ipv6: draft.ipv6,
         model: match raw.and_then(|raw| raw.model.value()) {
             Some(RawNicModel::E1000) => NicModel::E1000,
             Some(RawNicModel::E1000e) => NicModel::E1000e,

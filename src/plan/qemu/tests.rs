@@ -47,7 +47,7 @@ fn node() -> Node {
 fn nic(name: &str, model: NicModel) -> Nic {
     let mac = Mac::derive(&["lab", "node1", name]);
     let (name, network) = (NicName::new(name).unwrap(), NetworkName::new("lan").unwrap());
-    Nic { name, network, mac, address: None, model, rom: true, link_up: true }
+    Nic { name, network, mac, address: None, ipv6: None, model, rom: true, link_up: true }
 }
 
 fn disk(name: &str, bus: Bus) -> Disk {

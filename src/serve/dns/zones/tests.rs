@@ -224,7 +224,7 @@ fn a_lent_address_is_known_at_once() {
     let plan = ServicePlan { network: NetworkName::new(NETWORK).unwrap(), ..plan };
     let clients = Clients::among(&plan, zones.addresses.clone());
     let changes = zones.changes();
-    clients.learn([10, 0, 0, 99].into(), &NodeName::new("lent").unwrap());
+    clients.learn([10, 0, 0, 99], &NodeName::new("lent").unwrap());
     assert!(zones.changes() > changes);
     let after = check_all(&zones, &["lent.lab.test. A", "99.0.0.10.in-addr.arpa. PTR"]);
     insta::assert_snapshot!(format!("{before}\n{after}"), @r"
