@@ -174,9 +174,9 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         let rack = rack.unwrap_or_else(|failure| panic!("{}", failure.error));
         let faulty = Faulty { rack, plan: plan.clone(), fault };
         let mut journal = Journal::open(&run_dir).expect("a journal");
-        let (_nobody, mut settled) = tokio::sync::watch::channel(0);
+        let (_nobody, mut progress) = tokio::sync::watch::channel(carry::Progress::default());
         let up =
-            carry::up(&faulty, plan, &mut journal, &events, &mut settled, &CancellationToken::new()).await;
+            carry::up(&faulty, plan, &mut journal, &events, &mut progress, &CancellationToken::new()).await;
         match up {
             Err(UpError::Step { failure, .. }) => {
                 assert_eq!(failure.error.to_string(), "a fault", "{fault:?}")

@@ -61,7 +61,7 @@ impl Account {
             ended: status.snapshot.now,
             exit: exit::MISSED,
             verdicts: status.verdicts,
-            nodes: nodes.map(|(node, view)| (node.clone(), NodeReport::from(view))).collect(),
+            nodes: nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, None))).collect(),
             ..self.blank(Some(run_dir))
         }
     }

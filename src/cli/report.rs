@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Print JUnit, a suite for each run
     #[arg(long, conflicts_with = "json")]
     junit: bool,
+    /// Print Markdown, for the page of a run in a CI system
+    #[arg(long, conflicts_with_all = ["json", "junit"])]
+    markdown: bool,
 }
 
 /// Runs the verb.
@@ -28,6 +31,10 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     } else {
         args.runs.iter().map(|run| read(locations, Some(run))).collect::<Result<Vec<_>, _>>()?
     };
+    if args.markdown {
+        output::data(&report::markdown(&reports));
+        return Ok(exit::MET);
+    }
     match (&reports[..], args.json, args.junit) {
         ([report], true, _) => output::json(report)?,
         (reports, true, _) => output::json(&reports)?,

@@ -73,7 +73,7 @@ struct Needs {
 
 impl Needs {
     fn of(lab: &Lab) -> Self {
-        let nodes = || lab.nodes.values().filter(|node| node.start == Start::WithLab);
+        let nodes = || lab.nodes.values().filter(|node| node.start != Start::Manual);
         Self {
             memory: nodes().map(|node| node.memory.0).sum(),
             cpus: nodes().map(|node| u32::from(node.cpus)).sum(),

@@ -8,7 +8,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
-use super::raw::{RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawSeed, RawUpstream};
+use super::raw::{RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawSeed, RawStart, RawUpstream};
 use super::value::{List, Text};
 use super::word::Server;
 
@@ -105,6 +105,17 @@ impl JsonSchema for RawSeed {
         let content = generator.subschema_for::<RawNoCloud>();
         let choices = [("none", "Not at all."), ("nocloud", "By a volume labelled CIDATA, and by HTTP.")];
         words_or(&choices, "nocloud", &content)
+    }
+}
+
+impl JsonSchema for RawStart {
+    fn schema_name() -> Cow<'static, str> {
+        "start".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let content = json_schema!({ "type": "string", "description": "An expectation." });
+        words_or(&[("lab", "With the lab."), ("manual", "By `dryrack power on`.")], "after", &content)
     }
 }
 

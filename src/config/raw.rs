@@ -284,7 +284,7 @@ pub struct RawNode {
     /// The profile that it is handed when it netboots. Default: none.
     #[serde(default)]
     pub profile: Field<String>,
-    /// Whether it is powered on with the lab or by hand. Default: lab.
+    /// Whether it is powered on with the lab, by hand, or once an expectation is met. Default: lab.
     #[serde(default)]
     #[schemars(extend("default" = "lab"))]
     pub start: Field<RawStart>,
@@ -329,13 +329,15 @@ pub enum RawMachine {
 }
 
 /// When a node is powered on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "start")]
 pub enum RawStart {
     /// With the lab.
     Lab,
     /// By `dryrack power on`.
     Manual,
+    /// Once an expectation is met.
+    After(Field<String>),
 }
 
 /// Whether firmware waits are cut short.

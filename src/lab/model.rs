@@ -368,8 +368,10 @@ pub enum BootDevice {
 }
 
 /// When a node is powered on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
+    /// Once an expectation is met.
+    After(ExpectName),
     /// With the lab.
     WithLab,
     /// By `dryrack power on`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader};
-use crate::lab::{Boot, BootDevice, FileRef, Lab, Loader, Node, Profile, Seed};
+use crate::lab::{Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, Loader, Node, Profile, Seed, Via};
 use crate::name::{Mac, NetworkName};
 
 const USER_DATA: &str = "user-data";
@@ -46,6 +46,36 @@ pub(super) fn boot_plan(lab: &Lab, node: &Node, server: Ipv4Addr) -> Option<Boot
             false => BTreeMap::new(),
         },
     })
+}
+
+/// Returns how a node's firmware comes to a kernel over the network, as people read it; `None` if it does not.
+pub fn way(lab: &Lab, node: &Node) -> Option<String> {
+    let profile = profile(lab, node)?;
+    let bios = node.firmware == Firmware::Bios;
+    let firmware = match node.firmware {
+        Firmware::Bios => "BIOS",
+        Firmware::Uefi => "UEFI",
+        Firmware::UefiSecure => "UEFI with Secure Boot",
+    };
+    let asks = match profile.via {
+        _ if !fetches_loader(node, profile) => "iPXE in the NIC's ROM",
+        None | Some(Via::Pxe) => "PXE",
+        Some(Via::Http) => "HTTP Boot",
+        Some(Via::Pxe6) => "PXE over IPv6",
+        Some(Via::Http6) => "HTTP Boot over IPv6",
+    };
+    let loads = match profile.loader {
+        Loader::Ipxe | Loader::Chainload if !fetches_loader(node, profile) => "",
+        Loader::Ipxe | Loader::Chainload if bios => ", undionly.kpxe",
+        Loader::Ipxe | Loader::Chainload => ", snponly.efi",
+        Loader::Pxelinux => ", PXELINUX",
+        Loader::Grub => ", GRUB",
+        Loader::Shim => ", shim and GRUB, signed",
+        Loader::Kernel => ", the kernel itself",
+    };
+    let beside = node.nics.iter().any(|nic| lab.networks[&nic.network].dhcp == Dhcp::Proxy);
+    let beside = if beside { ", beside another DHCP server" } else { "" };
+    Some(format!("{firmware}, {asks}{loads}{beside}"))
 }
 
 /// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed.

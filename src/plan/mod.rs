@@ -15,7 +15,7 @@ mod undo;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-pub use boot::SSH_KEY;
+pub use boot::{SSH_KEY, way};
 pub use model::*;
 pub use refusal::Refusal;
 pub use undo::Undo;
@@ -48,8 +48,17 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     for node in lab.nodes.values() {
         steps.extend(machine_steps(lab, node, facts, accel, &wiring)?);
     }
-    let at_start = |node: &&Node| node.start == Start::WithLab;
-    steps.extend(lab.nodes.values().filter(at_start).map(|node| Step::PowerOn { node: node.name.clone() }));
+    let (mut at_start, mut later) = (Vec::new(), Vec::new());
+    for Node { name, start, .. } in lab.nodes.values() {
+        match start {
+            Start::WithLab => at_start.push(Step::PowerOn { node: name.clone(), after: None }),
+            Start::After(expect) => {
+                later.push(Step::PowerOn { node: name.clone(), after: Some(expect.clone()) });
+            }
+            Start::Manual => {}
+        }
+    }
+    steps.extend(at_start.into_iter().chain(later));
 
     let mut plan = Plan { lab: lab.name.clone(), place, accel, at_once: lab.at_once, steps };
     let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
@@ -71,7 +80,7 @@ fn accel(choice: AccelChoice, tested: Accel) -> Result<Accel, Refusal> {
 }
 
 fn check_memory(lab: &Lab, free: Bytes) -> Result<(), Refusal> {
-    let wanted: u64 = lab.nodes.values().filter(|n| n.start == Start::WithLab).map(|n| n.memory.0).sum();
+    let wanted: u64 = lab.nodes.values().filter(|n| n.start != Start::Manual).map(|n| n.memory.0).sum();
     if wanted <= free.0 {
         return Ok(());
     }

@@ -8,7 +8,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::{FileRef, Service, Via};
-use crate::name::{Bytes, DiskName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName};
+use crate::name::{
+    Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
+};
 
 /// Every effect that a lab needs on this host, fully decided, in order.
 ///
@@ -128,6 +130,9 @@ pub enum Step {
     PowerOn {
         /// The node.
         node: NodeName,
+        /// The expectation that has to be met before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<ExpectName>,
     },
 }
 

@@ -338,7 +338,7 @@ fn nothing_is_used_before_it_is_made() {
                     }
                     machines.push(machine.node);
                 }
-                Step::PowerOn { node } => assert!(machines.contains(&node)),
+                Step::PowerOn { node, after: _ } => assert!(machines.contains(&node)),
                 Step::BuildImage { .. }
                 | Step::MakePlace { .. }
                 | Step::Publish { .. }

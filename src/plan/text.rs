@@ -94,7 +94,8 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
-            Self::PowerOn { node } => write!(f, "power on {node}"),
+            Self::PowerOn { node, after: None } => write!(f, "power on {node}"),
+            Self::PowerOn { node, after: Some(expect) } => write!(f, "power on {node} after {expect}"),
         }
     }
 }

@@ -30,6 +30,7 @@ fn met_at(tenths: u64, why: &str) -> Outcome {
 fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> NodeReport {
     let starts = timeline.iter().filter(|(stage, _)| *stage == Stage::Firmware).count();
     NodeReport {
+        way: Some("BIOS, iPXE in the NIC's ROM".to_owned()),
         stage: timeline.last().map_or(Stage::Off, |(stage, _)| *stage),
         boots: u32::try_from(starts).unwrap(),
         address: address.map(Into::into),

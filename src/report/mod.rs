@@ -7,10 +7,12 @@
 mod examples;
 pub mod exit;
 mod junit;
+mod markdown;
 mod text;
 mod trace;
 
 pub use junit::junit;
+pub use markdown::markdown;
 pub use text::{text, verdicts};
 pub use trace::trace;
 
@@ -68,6 +70,9 @@ pub struct Report {
 /// How a node fared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
+    /// How its firmware comes to a kernel over the network, as people read it; `None` if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<String>,
     /// How far it had come when the lab was taken down.
     pub stage: Stage,
     /// How often its firmware began.
@@ -80,9 +85,11 @@ pub struct NodeReport {
     pub last: Option<Sighting>,
 }
 
-impl From<&NodeView> for NodeReport {
-    fn from(view: &NodeView) -> Self {
+impl NodeReport {
+    /// Makes the report of a node from what was seen of it, and from its way over the network if it has one.
+    pub fn new(view: &NodeView, way: Option<String>) -> Self {
         Self {
+            way,
             stage: view.stage,
             boots: view.boots,
             address: view.address,

@@ -22,6 +22,11 @@ pub fn text(report: &Report) -> String {
 
 /// Returns the outcome of a run in one line.
 fn summary(report: &Report) -> String {
+    paragraph(&format!("{}: ", report.lab), "  ", &summary_line(report))
+}
+
+/// Returns the outcome of a run, without the name of its lab.
+pub(super) fn summary_line(report: &Report) -> String {
     let count = |word: &str| report.verdicts.iter().filter(|verdict| verdict.outcome.word() == word).count();
     let all = report.verdicts.len();
     let judged = match (all, count("met")) {
@@ -35,9 +40,8 @@ fn summary(report: &Report) -> String {
             format!("{met} of {all} expectations met{rest}")
         }
     };
-    let Report { lab, ended, accel, run, exit, .. } = report;
-    let line = format!("{judged}; {} under {} (run {run}, exit code {exit})", Ago(*ended), accel.as_str());
-    paragraph(&format!("{lab}: "), "  ", &line)
+    let Report { ended, accel, run, exit, .. } = report;
+    format!("{judged}; {} under {} (run {run}, exit code {exit})", Ago(*ended), accel.as_str())
 }
 
 /// Returns verdicts as a report shows them, with what keeps those open that are not decided `now`.
@@ -98,7 +102,7 @@ fn nodes(report: &Report) -> String {
 }
 
 /// Returns the stages of a node after each other, a new boot apart from the one before.
-fn way_up(timeline: &[(Stage, u64)]) -> String {
+pub(super) fn way_up(timeline: &[(Stage, u64)]) -> String {
     if timeline.is_empty() {
         return "never powered on".to_owned();
     }

@@ -3,6 +3,7 @@
 //! Every effect has its undo in the journal before it is tried. Undo runs in
 //! reverse, takes what is already gone for success and never stops half way.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::Future;
 
@@ -13,6 +14,7 @@ use super::chain;
 use super::journal::Journal;
 use crate::event::{Emitter, Known};
 use crate::host::MAKE_ROOM;
+use crate::name::ExpectName;
 use crate::plan::{Plan, Step, Undo};
 use crate::report::Leak;
 
@@ -41,6 +43,15 @@ pub trait Host: Sync {
     fn undo(&self, undo: &Undo) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
+/// What the power-on of a node may wait for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How many nodes have come as far on their way up as they will.
+    pub settled: usize,
+    /// The expectations that are met, for all their nodes.
+    pub met: BTreeSet<ExpectName>,
+}
+
 /// Why not every step was carried out.
 #[derive(Debug)]
 pub enum UpError {
@@ -57,8 +68,8 @@ pub enum UpError {
 
 /// Carries out every step in order, until one fails or `stop` is cancelled. Says when the lab is up.
 ///
-/// Where only so many nodes may be on their way up at once, the lab is up before the rest of them is powered on.
-/// `settled` tells how many have come as far as they will.
+/// Where only so many nodes may be on their way up at once, or some wait for an expectation, the lab is up before the
+/// rest of them is powered on.
 ///
 /// Undoes nothing by itself: that is for [`down`], with the same journal.
 pub async fn up(
@@ -66,7 +77,7 @@ pub async fn up(
     plan: &Plan,
     journal: &mut Journal,
     events: &Emitter,
-    settled: &mut watch::Receiver<usize>,
+    progress: &mut watch::Receiver<Progress>,
     stop: &CancellationToken,
 ) -> Result<(), UpError> {
     let (mut powered_on, mut up) = (0, false);
@@ -74,17 +85,19 @@ pub async fn up(
         if stop.is_cancelled() {
             return Err(UpError::Stopped);
         }
-        if let Step::PowerOn { .. } = step {
-            if let Some(most) = plan.at_once.filter(|most| powered_on >= *most) {
+        if let Step::PowerOn { node: _, after } = step {
+            let may = |progress: &Progress| {
+                let on_their_way = powered_on - progress.settled.min(powered_on);
+                let room = plan.at_once.is_none_or(|most| on_their_way < most);
+                room && after.as_ref().is_none_or(|expect| progress.met.contains(expect))
+            };
+            if !may(&progress.borrow()) {
                 if !std::mem::replace(&mut up, true) {
                     events.emit(Known::LabUp {});
                 }
-                let turn = settled.wait_for(|settled| powered_on - settled.min(&powered_on) < most);
                 // Who counts is gone only where nobody waits for the lab any more.
-                stop.run_until_cancelled(turn)
-                    .await
-                    .ok_or(UpError::Stopped)?
-                    .map_err(|_| UpError::Stopped)?;
+                let turn = stop.run_until_cancelled(progress.wait_for(may)).await;
+                turn.ok_or(UpError::Stopped)?.map_err(|_| UpError::Stopped)?;
             }
             powered_on += 1;
         }

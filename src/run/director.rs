@@ -16,7 +16,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::carry::{self, UpError};
+use super::carry::{self, Progress, UpError};
 use super::control::Status;
 use super::fold::Fold;
 use super::journal::Journal;
@@ -103,8 +103,8 @@ pub(super) struct Director<'a> {
     pub(super) rack: Arc<Rack>,
     pub(super) events: Emitter,
     pub(super) faults: Vec<Fault>,
-    /// How many nodes have come as far on their way up as they will.
-    pub(super) settled: watch::Sender<usize>,
+    /// What power-ons may wait for.
+    pub(super) progress: watch::Sender<Progress>,
 }
 
 impl Director<'_> {
@@ -137,8 +137,8 @@ impl Director<'_> {
     async fn live(&mut self, plan: &Plan, ears: &mut Ears, journal: &mut Journal) -> Reason {
         let stop = CancellationToken::new();
         let (rack, events) = (Arc::clone(&self.rack), self.events.clone());
-        let mut settled = self.settled.subscribe();
-        let mut carry = std::pin::pin!(carry::up(&*rack, plan, journal, &events, &mut settled, &stop));
+        let mut progress = self.progress.subscribe();
+        let mut carry = std::pin::pin!(carry::up(&*rack, plan, journal, &events, &mut progress, &stop));
         let mut carried = false;
         let reason = loop {
             let input = self.next(ears, carry.as_mut(), carried).await;
@@ -272,8 +272,9 @@ impl Director<'_> {
             }
         }
         self.prober.set_wanted(self.fold.wanted());
-        let settled = self.fold.settled();
-        self.settled.send_if_modified(|before| std::mem::replace(before, settled) != settled);
+        if self.fold.progress() != &*self.progress.borrow() {
+            self.progress.send_replace(self.fold.progress().clone());
+        }
     }
 
     /// Returns what an event says against the host: a disk of a machine that the host has no room for.

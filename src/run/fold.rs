@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::carry::Progress;
 use crate::event::{Event, Instant, Kind, Known, Stage};
 use crate::expect::{Judge, Outcome, Verdict, Wanted};
 use crate::lab::Lab;
@@ -16,13 +17,21 @@ pub(super) struct Fold {
     judged: bool,
     died: Vec<(NodeName, String)>,
     settled: BTreeSet<NodeName>,
+    progress: Progress,
 }
 
 impl Fold {
     /// Begins with a lab of which nothing has happened yet.
     pub(super) fn new(lab: &Lab) -> Self {
         let snapshot = Snapshot::new(lab.nodes.keys().cloned());
-        Self { snapshot, judge: Judge::new(lab), judged: false, died: Vec::new(), settled: BTreeSet::new() }
+        Self {
+            snapshot,
+            judge: Judge::new(lab),
+            judged: false,
+            died: Vec::new(),
+            settled: BTreeSet::new(),
+            progress: Progress::default(),
+        }
     }
 
     /// Takes in what happened, and returns it with everything that follows from it, in order.
@@ -47,26 +56,33 @@ impl Fold {
         all
     }
 
+    /// Notes what power-ons may wait for.
     fn settle(&mut self, all: &[Event]) {
-        let ends_way = |known: &Known| match known {
-            Known::StageReached { stage } => *stage == Stage::Os,
-            Known::PoweredOff { .. } | Known::MachineDied { .. } | Known::ExpectationDecided { .. } => true,
-            _ => false,
-        };
         for event in all {
-            if let (Kind::Known(known), Some(node)) = (&event.kind, &event.node)
-                && ends_way(known)
-                && !self.settled.contains(node)
-            {
+            let Kind::Known(known) = &event.kind else { continue };
+            let ends_way = match known {
+                Known::StageReached { stage } => *stage == Stage::Os,
+                Known::PoweredOff { .. } | Known::MachineDied { .. } => true,
+                Known::ExpectationDecided { expect, .. } => {
+                    let of_this = |verdict: &&Verdict| verdict.expect == *expect;
+                    if self.judge.verdicts().iter().filter(of_this).all(|verdict| verdict.outcome.is_met()) {
+                        self.progress.met.insert(expect.clone());
+                    }
+                    true
+                }
+                _ => false,
+            };
+            if let Some(node) = event.node.as_ref().filter(|_| ends_way) {
                 self.settled.insert(node.clone());
             }
         }
+        self.progress.settled = self.settled.len();
     }
 
-    /// Returns how many nodes have come as far on their way up as they will: they are up, off, or one of their
-    /// expectations is decided.
-    pub(super) fn settled(&self) -> usize {
-        self.settled.len()
+    /// Returns what power-ons may wait for. A node has come as far as it will once it is up, off, or has one of its
+    /// expectations decided.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Lets time pass, and returns what that decided.

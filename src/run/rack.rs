@@ -205,7 +205,7 @@ impl Host for Rack {
             }
             Step::Tap(plan) => netlink.tap(plan).await.map_err(hinted!()),
             Step::Machine(plan) => self.start_machine(plan).await,
-            Step::PowerOn { node } => match self.machine(node) {
+            Step::PowerOn { node, after: _ } => match self.machine(node) {
                 Some(machine) => machine.power_on().await.map_err(hinted!()),
                 None => {
                     let error = io::Error::other(format!("the machine of `{node}` was not started"));

@@ -27,8 +27,8 @@ use crate::host::place::Inherited;
 use crate::host::process::Spawner;
 use crate::image::{Built, Library, of_file};
 use crate::lab::{FileRef, Lab};
-use crate::name::ImageName;
-use crate::plan::{Place, Step};
+use crate::name::{ImageName, NodeName};
+use crate::plan::{Place, Step, way};
 use crate::report::{self, Fault, NodeReport, Report, Whose};
 use crate::serve::Resolve;
 
@@ -184,7 +184,7 @@ async fn run(
         rack,
         events: emitter,
         faults: Vec::new(),
-        settled: watch::Sender::new(0),
+        progress: watch::Sender::default(),
     };
     let ending = director.run(Ears { events, orders, signals, parent }, journal).await;
     let parts = match tokio::time::timeout(FAREWELL, parts.join_next()).await {
@@ -192,7 +192,7 @@ async fn run(
         // A large file is still being read; the report does not wait for it.
         _ => BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
     };
-    let report = finish(request, &run_dir, started, ending, parts);
+    let report = finish(request, lab, &run_dir, started, ending, parts);
     let written = store::write_report(&run_dir, &report);
     if inherited.place == Place::Host {
         // In a private place the outer half does it.
@@ -287,6 +287,7 @@ fn path(file: &FileRef) -> Option<PathBuf> {
 
 fn finish(
     request: &Request,
+    lab: &Lab,
     run_dir: &Path,
     started: Timestamp,
     ending: Ending,
@@ -303,7 +304,8 @@ fn finish(
         )),
     }));
     let nodes = fold.snapshot().nodes.iter();
-    let nodes = nodes.map(|(node, view)| (node.clone(), NodeReport::from(view))).collect();
+    let way = |node: &NodeName| lab.nodes.get(node).and_then(|node| way(lab, node));
+    let nodes = nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, way(node)))).collect();
     Report {
         schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -447,3 +447,44 @@ node.b = { profile = "tiny", seed.nocloud.users = ["root:x"] }
     2 errors; for more, run `dryrack explain L009`
     "#);
 }
+
+#[test]
+fn a_node_waits_for_what_waits_for_it() {
+    let more = r#"
+[node.b]
+profile = "tiny"
+start = { after = "late" }
+
+[node.c]
+profile = "tiny"
+start = { after = "nothing" }
+
+[expect.early]
+nodes = ["b"]
+that = { stage = "os" }
+
+[expect.late]
+nodes = ["a"]
+after = "early"
+that = { stage = "os" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L404]: `b` is powered on after `late`, which waits for `b`
+     --> lab.toml:8:19
+      |
+    8 | start = { after = "late" }
+      |                   ^^^^^^
+      |
+      = help: name an expectation about other nodes, or take this one out of its `nodes`
+
+    error[L403]: there is no expectation `nothing`
+      --> lab.toml:12:19
+       |
+    12 | start = { after = "nothing" }
+       |                   ^^^^^^^^^
+       |
+       = help: the lab has `early`, `late`
+
+    2 errors; for more, run `dryrack explain L404`
+    "#);
+}

@@ -136,6 +136,34 @@ impl Check<'_> {
         Some(name)
     }
 
+    /// Returns the expectation after which a node is powered on, or reports that it can never be met before.
+    pub(super) fn starts_after(
+        &mut self,
+        node: &NodeName,
+        word: &Located<String>,
+        expectations: &BTreeMap<ExpectName, Expectation>,
+    ) -> Option<ExpectName> {
+        let name = self.after(word)?;
+        let mut at = expectations.get(&name);
+        // Circles among expectations are reported elsewhere; here they must only not be followed for ever.
+        for _ in 0..expectations.len() {
+            let Some(expectation) = at else { break };
+            if expectation.nodes.contains(node) {
+                self.report(
+                    Diagnostic::new(
+                        Code::AfterCycle,
+                        word.span.clone(),
+                        format!("`{node}` is powered on after `{name}`, which waits for `{node}`"),
+                    )
+                    .help("name an expectation about other nodes, or take this one out of its `nodes`"),
+                );
+                return None;
+            }
+            at = expectation.after.as_ref().and_then(|name| expectations.get(name));
+        }
+        Some(name)
+    }
+
     fn holds(&mut self, raw: &RawExpect, sense: Sense) -> Duration {
         let Some(Located { value: Text(Lasting(holds)), span }) = raw.holds.given() else {
             return Duration::ZERO;

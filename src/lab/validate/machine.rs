@@ -63,7 +63,7 @@ impl Check<'_> {
     /// Reports nodes that together need more memory than there is.
     pub(super) fn memory_of_all(&mut self, nodes: &BTreeMap<NodeName, Node>) {
         let Some(free) = self.around.free_memory else { return };
-        let running = || nodes.values().filter(|node| node.start == Start::WithLab);
+        let running = || nodes.values().filter(|node| node.start != Start::Manual);
         let sum = running().fold(0u64, |sum, node| sum.saturating_add(node.memory.0));
         if sum <= free.0 {
             return;
@@ -71,7 +71,9 @@ impl Check<'_> {
         // The nodes of a group share a line, so lines are compared, not nodes.
         let mut places: BTreeMap<&Span, u64> = BTreeMap::new();
         for (key, node) in &self.raw.node.entries {
-            if let Some(node) = node.as_ref().filter(|node| node.start.value() != Some(&RawStart::Manual)) {
+            if let Some(node) =
+                node.as_ref().filter(|node| !matches!(node.start.value(), Some(RawStart::Manual)))
+            {
                 let sum = places.entry(node.memory.span().unwrap_or(&key.span)).or_default();
                 *sum = sum.saturating_add(memory(node).0);
             }

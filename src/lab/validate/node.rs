@@ -220,7 +220,10 @@ impl<'a> Check<'a> {
             profile: draft.profile,
             start: match raw.start.value() {
                 Some(RawStart::Manual) => Start::Manual,
-                Some(RawStart::Lab) | None => Start::WithLab,
+                Some(RawStart::After(Field::Given(word))) => {
+                    self.starts_after(&draft.name, word, expectations).map_or(Start::Manual, Start::After)
+                }
+                Some(RawStart::After(Field::Missing | Field::Bad) | RawStart::Lab) | None => Start::WithLab,
             },
             pace: match raw.pace.value() {
                 Some(RawPace::Real) => Pace::Real,

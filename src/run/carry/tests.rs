@@ -92,7 +92,7 @@ fn plan() -> Plan {
         disk,
         tap("t0"),
         tap("t1"),
-        Step::PowerOn { node: node.clone() },
+        Step::PowerOn { node: node.clone(), after: None },
     ];
     Plan {
         lab: LabName::new("test").unwrap(),
@@ -104,8 +104,8 @@ fn plan() -> Plan {
 }
 
 /// A rack of which no node has come up yet.
-fn nobody() -> watch::Receiver<usize> {
-    watch::channel(0).1
+fn nobody() -> watch::Receiver<Progress> {
+    watch::Sender::default().subscribe()
 }
 
 struct Outcome {
@@ -175,7 +175,7 @@ async fn a_lab_that_nobody_wants_any_more_is_not_built_further() {
 async fn only_so_many_nodes_are_on_their_way_up() {
     let dir = tempfile::tempdir().unwrap();
     let host = Pretence::new(Fault::None);
-    let node = |name: &str| Step::PowerOn { node: NodeName::new(name).unwrap() };
+    let node = |name: &str| Step::PowerOn { node: NodeName::new(name).unwrap(), after: None };
     let steps = ["a", "b", "c", "d"].map(node).to_vec();
     let plan = Plan { at_once: Some(2), steps, ..plan() };
     let mut journal = Journal::open(dir.path()).unwrap();
@@ -185,12 +185,12 @@ async fn only_so_many_nodes_are_on_their_way_up() {
         || Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH },
         move |event| sink.lock().unwrap().push(event.kind.to_string()),
     );
-    let (up_to_now, mut settled) = watch::channel(0);
+    let (up_to_now, mut progress) = watch::channel(Progress::default());
     let stop = CancellationToken::new();
-    let mut carry = std::pin::pin!(up(&host, &plan, &mut journal, &events, &mut settled, &stop));
+    let mut carry = std::pin::pin!(up(&host, &plan, &mut journal, &events, &mut progress, &stop));
     let mut seen = Vec::new();
     for settled in [0, 0, 1, 1, 3] {
-        up_to_now.send_replace(settled);
+        up_to_now.send_replace(Progress { settled, ..Progress::default() });
         let done = futures_util::poll!(carry.as_mut()).is_ready();
         seen.push((settled, *host.applied.lock().unwrap(), done));
     }
@@ -198,4 +198,23 @@ async fn only_so_many_nodes_are_on_their_way_up() {
     let said = said.lock().unwrap();
     let up = said.iter().filter(|text| **text == Known::LabUp {}.to_string()).count();
     assert_eq!(up, 1, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_node_waits_for_an_expectation() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Pretence::new(Fault::None);
+    let expect = ExpectName::new("served").unwrap();
+    let node = |name: &str, after| Step::PowerOn { node: NodeName::new(name).unwrap(), after };
+    let plan = Plan { steps: vec![node("a", None), node("b", Some(expect.clone()))], ..plan() };
+    let mut journal = Journal::open(dir.path()).unwrap();
+    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+    let (up_to_now, mut progress) = watch::channel(Progress::default());
+    let stop = CancellationToken::new();
+    let mut carry = std::pin::pin!(up(&host, &plan, &mut journal, &events, &mut progress, &stop));
+    assert!(futures_util::poll!(carry.as_mut()).is_pending());
+    assert_eq!(*host.applied.lock().unwrap(), 1);
+    up_to_now.send_replace(Progress { settled: 1, met: BTreeSet::from([expect]) });
+    assert!(futures_util::poll!(carry.as_mut()).is_ready());
+    assert_eq!(*host.applied.lock().unwrap(), 2);
 }

@@ -1,0 +1,99 @@
+//! A report as Markdown: what CI systems show on the page of a run, and what READMEs are made of.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::text::{summary_line, way_up};
+use crate::expect::Outcome;
+
+/// Returns reports as Markdown: for each run its outcome, a table of its nodes, and what was not met.
+pub fn markdown(reports: &[Report]) -> String {
+    reports.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+fn one(report: &Report) -> String {
+    let mut text = format!("**{}**: {}\n", report.lab, summary_line(report));
+    if !report.nodes.is_empty() {
+        text += "\n| node | way | boots | how far it came |\n|---|---|---|---|\n";
+        for (name, node) in &report.nodes {
+            let way = node.way.as_deref().unwrap_or_default();
+            let row = [name.to_string(), way.to_owned(), node.boots.to_string(), way_up(&node.timeline)];
+            writeln!(text, "| {} |", row.map(|cell| cell_of(&cell)).join(" | "))
+                .expect("a string takes everything");
+        }
+    }
+    let open = report.verdicts.iter().filter(|verdict| !verdict.outcome.is_met());
+    let open = open.map(|verdict| {
+        let on = verdict.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        let at = verdict.outcome.at().unwrap_or(report.ended);
+        let Outcome::Pending { .. } = verdict.outcome else {
+            return (
+                verdict.outcome.word(),
+                format!("{}{on}: {}: {}", verdict.expect, verdict.what, verdict.outcome.explain(at)),
+            );
+        };
+        ("pending", format!("{}{on}: {}", verdict.expect, verdict.what))
+    });
+    let faults = report.faults.iter().map(|fault| ("error", fault.to_string()));
+    let leaks = report.leaks.iter().map(|leak| ("left behind", leak.to_string()));
+    let lines: Vec<String> = open
+        .chain(faults)
+        .chain(leaks)
+        .map(|(word, rest)| format!("* {word}: {}\n", cell_of(&rest)))
+        .collect();
+    if lines.is_empty() { text } else { text + "\n" + &lines.concat() }
+}
+
+/// Keeps a text in one cell: what a guest printed must not become markup.
+fn cell_of(text: &str) -> String {
+    let mut cell = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '\\' | '`' | '*' | '_' | '<' | '>' | '[' | ']' => cell.extend(['\\', c]),
+            c if c.is_control() => cell.push(' '),
+            c => cell.push(c),
+        }
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::examples;
+
+    #[test]
+    fn runs_one_after_another() {
+        insta::assert_snapshot!(markdown(&[examples::met(), examples::missed(), examples::broken()]), @r"
+        **etcd**: all 3 expectations met; 9.8s under tcg (run 20261121-093403-etcd, exit code 0)
+
+        | node | way | boots | how far it came |
+        |---|---|---|---|
+        | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node2 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+
+        **etcd**: 3 of 6 expectations met, 1 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
+
+        | node | way | boots | how far it came |
+        |---|---|---|---|
+        | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node2 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node3 | BIOS, iPXE in the NIC's ROM | 2 | firmware 0.5s, dhcp 1.7s, nbp 1.8s, loader 2.1s, kernel 2.5s; then firmware 20s, kernel 21s, os 1m 30s |
+
+        * missed: healthy: etcd with 3 healthy members and one leader within 3m: it did not come true within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last saw it print \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
+        * not reached: stays: command etcdctl endpoint health for 10s: \`healthy\` was missed
+        * pending: later: tcp 22
+
+        **etcd**: no expectations; 9.8s under tcg (run 20261121-093403-etcd, exit code 4)
+
+        | node | way | boots | how far it came |
+        |---|---|---|---|
+        | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 9.5s |
+        | node2 | BIOS, iPXE in the NIC's ROM | 0 | never powered on |
+
+        * error: cannot start machine \`node1\`: qemu-system-x86\_64 ended with exit status 1:   could not open '/run/x': No space left on device
+        * error: a service ended
+        * left behind: cannot delete link drt1f0c7d2a: Device or resource busy (os error 16)
+        ");
+    }
+}
