@@ -6,9 +6,9 @@ use std::path::Path;
 
 use dryrack::config::Source;
 use dryrack::image::Library;
-use dryrack::lab::{Surroundings, resolve};
+use dryrack::lab::{Lab, Surroundings, resolve};
 use dryrack::name::Bytes;
-use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, plan};
+use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, plan, way};
 
 /// A host with everything, so that a plan depends on its lab alone.
 fn facts() -> HostFacts {
@@ -39,8 +39,8 @@ fn facts() -> HostFacts {
     }
 }
 
-/// Plans a lab of the gallery; its path on this host is no part of it.
-fn plan_of(folder: &Path) -> Plan {
+/// Reads a lab of the gallery; its path on this host is no part of it.
+fn lab_of(folder: &Path) -> Lab {
     let name = folder.file_name().unwrap().to_string_lossy();
     let library = Library::new("/cache".into(), Vec::new());
     let images = library.recipes().map(|(name, recipe)| (name, recipe.unwrap().files.into_keys().collect()));
@@ -54,7 +54,32 @@ fn plan_of(folder: &Path) -> Plan {
     let text = Source::new("lab.toml", fs::read(folder.join("lab.toml")).unwrap());
     let outcome = resolve(&text, &[], &[], &around);
     assert_eq!(outcome.diagnostics, [], "{name}");
-    plan(&outcome.lab.unwrap(), &facts()).unwrap()
+    outcome.lab.unwrap()
+}
+
+fn plan_of(folder: &Path) -> Plan {
+    plan(&lab_of(folder), &facts()).unwrap()
+}
+
+#[test]
+fn the_readme_shows_every_boot_path() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lab = lab_of(&top.join("labs/paths"));
+    let readme = fs::read_to_string(top.join("README.md")).unwrap();
+    let table = readme.split("<!-- paths: ").nth(1).unwrap().split("<!-- end of paths -->").next().unwrap();
+    let shown: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| node |"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let first_two = shown.iter().map(|row| (row[0].to_owned(), row[1].to_owned()));
+    let of_lab = lab.nodes.values().map(|node| (node.name.to_string(), way(&lab, node).unwrap()));
+    assert_eq!(first_two.collect::<Vec<_>>(), of_lab.collect::<Vec<_>>(), "run ci/paths");
+    for row in &shown {
+        let [name, _, _, stages] = row.as_slice() else { panic!("{row:?} has four columns") };
+        // It is a table of what was seen: every node got there, but the one that is refused.
+        assert_eq!(stages.contains(", os "), *name != "secure-unsigned", "{name}: {stages}");
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub fn way(lab: &Lab, node: &Node) -> Option<String> {
         Loader::Shim => ", shim and GRUB, signed",
         Loader::Kernel => ", the kernel itself",
     };
-    let beside = node.nics.iter().any(|nic| lab.networks[&nic.network].dhcp == Dhcp::Proxy);
+    let beside = node.nics.iter().all(|nic| lab.networks[&nic.network].dhcp == Dhcp::Proxy);
     let beside = if beside { ", beside another DHCP server" } else { "" };
     Some(format!("{firmware}, {asks}{loads}{beside}"))
 }
