@@ -157,6 +157,10 @@ impl NodeView {
             Known::DhcpReplied { address: Some(address), reply, .. } if reply == "ack" => {
                 self.address = Some(*address);
             }
+            // By IPv4 a node is reached for sure: a firmware's IPv6 ends with it.
+            Known::DhcpReplied { address: Some(address), reply, .. } if reply == "reply" => {
+                self.address.get_or_insert(*address);
+            }
             Known::Fetching { path, bytes, total } => {
                 self.fetching = Some(Fetch { path: path.clone(), bytes: *bytes, total: *total });
             }

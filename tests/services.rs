@@ -5,6 +5,7 @@
 mod rack;
 mod services {
     mod dhcp;
+    mod dhcp6;
     mod dns;
     mod http;
     mod netboot;

@@ -246,8 +246,8 @@ impl Known {
 /// Returns what a reply of DHCP does with the address in it.
 fn leased(reply: &str) -> String {
     match reply {
-        "ack" => "leased".to_owned(),
-        "offer" => "offered".to_owned(),
+        "ack" | "reply" => "leased".to_owned(),
+        "offer" | "advertise" => "offered".to_owned(),
         other => format!("sent {other}"),
     }
 }

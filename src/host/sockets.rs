@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::name::IfName;
@@ -21,9 +22,12 @@ const PROXY_DHCP: u16 = 4011;
 const TFTP: u16 = 69;
 const HTTP: u16 = 80;
 const DNS: u16 = 53;
+const DHCP6: u16 = 547;
 
 /// "All routers" on the link (RFC 4291, section 2.7.1): where router solicitations go.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+/// "All DHCP servers" on the link (RFC 8415, section 7.1).
+const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 const BACKLOG: i32 = 1024;
 
 /// The sockets of one network's boot services, bound and non-blocking.
@@ -31,6 +35,8 @@ const BACKLOG: i32 = 1024;
 pub struct Sockets {
     /// DHCP; `None` when the network has none.
     pub dhcp: Option<DhcpSockets>,
+    /// DHCPv6; `None` when the network has none.
+    pub dhcp6: Option<LinkSocket>,
     /// TFTP requests, one socket for each address of the bridge. So are the next three.
     pub tftp: Vec<UdpSocket>,
     /// HTTP.
@@ -54,10 +60,10 @@ pub struct DhcpSockets {
     pub frames: Socket,
 }
 
-/// A raw ICMPv6 socket on one link.
+/// A socket on one link: for ICMPv6 or for DHCPv6.
 #[derive(Debug)]
 pub struct LinkSocket {
-    /// The socket. The standard library has no type for raw sockets; a datagram socket does the same.
+    /// The socket. The standard library has no type for raw ones; a datagram socket does the same.
     pub socket: UdpSocket,
     /// Index of the interface that it is bound to, the scope of link-local addresses.
     pub interface: u32,
@@ -147,8 +153,10 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             frames: frames(&plan.interface).map_err(failed("DHCP", Port::Frames))?,
         }),
     };
+    let dhcp6 = plan.dhcp6.as_ref().map(|_| dhcp6(&plan.interface)).transpose();
     Ok(Sockets {
         dhcp,
+        dhcp6: dhcp6.map_err(failed("DHCPv6", Port::Udp(DHCP6)))?,
         tftp: udp("TFTP", TFTP)?,
         http: tcp("HTTP", HTTP)?,
         dns: udp("DNS", DNS)?,
@@ -211,6 +219,19 @@ fn solicitations(interface: &IfName) -> io::Result<LinkSocket> {
     socket.set_recv_hoplimit_v6(true)?;
     socket.set_multicast_if_v6(index)?;
     socket.join_multicast_v6(&ALL_ROUTERS, index)?;
+    socket.set_nonblocking(true)?;
+    Ok(LinkSocket { socket: socket.into(), interface: index })
+}
+
+/// A UDP socket that hears requests to all servers of one link, and tells those apart that were sent to it alone.
+fn dhcp6(interface: &IfName) -> io::Result<LinkSocket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    let index = nix::net::if_::if_nametoindex(interface.as_str())?;
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    socket.set_only_v6(true)?;
+    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, DHCP6)).into())?;
+    socket.join_multicast_v6(&ALL_SERVERS, index)?;
     socket.set_nonblocking(true)?;
     Ok(LinkSocket { socket: socket.into(), interface: index })
 }

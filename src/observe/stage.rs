@@ -55,7 +55,9 @@ impl Clue {
             Known::Reset { .. } => Some(Self::Reset),
             Known::ConsoleLine { text } => Self::from_console(text),
             // An offer is no lease: a firmware may take another server's.
-            Known::DhcpReplied { reply, address: Some(_), client, .. } if reply == "ack" => {
+            Known::DhcpReplied { reply, address: Some(_), client, .. }
+                if reply == "ack" || reply == "reply" =>
+            {
                 match client.as_str() {
                     "firmware" | "ipxe" => Some(Self::FirmwareLeased),
                     "os" => Some(Self::SystemLeased),

@@ -256,6 +256,8 @@ pub struct ServicePlan {
     pub hosts: Vec<HostPlan>,
     /// DHCP; `None` when off.
     pub dhcp: Option<DhcpPlan>,
+    /// DHCPv6; `None` where there is no IPv6, or where it is not ours to give addresses.
+    pub dhcp6: Option<Dhcp6Plan>,
     /// Names.
     pub dns: DnsPlan,
     /// Files by path, for TFTP and HTTP alike; paths have no leading slash.
@@ -328,6 +330,19 @@ pub struct DhcpPlan {
     /// Name server (option 6).
     pub nameserver: Ipv4Addr,
     /// Domain (option 15).
+    pub domain: String,
+}
+
+/// DHCPv6 on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dhcp6Plan {
+    /// Addresses for clients without a reservation, the last 32 bits of them; `None`: such clients are left out.
+    pub pool: Option<Ipv6Net>,
+    /// Seconds that an address is lent.
+    pub lease_seconds: u32,
+    /// Name server (option 23).
+    pub nameserver: Ipv6Addr,
+    /// Domain (option 24).
     pub domain: String,
 }
 

@@ -1,13 +1,13 @@
 //! Bridges, TAPs, forwarding, names and the services of each network.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    BridgePlan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
-    NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
+    BridgePlan, Dhcp6Plan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan,
+    Masquerade, NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
 };
 use crate::lab::{self, Dhcp, Lab, Network, Nic, Node, Pace, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -292,6 +292,7 @@ impl<'a> Wiring<'a> {
             mtu: network.mtu,
             hosts: hosts.collect(),
             dhcp: self.dhcp(network),
+            dhcp6: dhcp6(network),
             dns: self.dns(network),
             files: boot::files(self.lab, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name, server),
@@ -392,6 +393,23 @@ fn fixed_addresses(network: &Network, nic: &Nic) -> impl Iterator<Item = IpAddr>
     let lent = matches!(network.dhcp, Dhcp::Server { .. });
     let ipv6 = nic.ipv6.filter(|_| !lent);
     nic.address.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
+}
+
+/// The part of a prefix that DHCPv6 lends addresses from; `lab::validate` gives reservations elsewhere.
+fn ipv6_pool(net: Ipv6Net) -> Ipv6Net {
+    let first = (net.network().to_bits() >> 64 << 64) | 0xd << 32;
+    Ipv6Net::new(Ipv6Addr::from_bits(first), 96).expect("96 is a prefix length")
+}
+
+fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
+    let (net, Dhcp::Server { pool, lease }) = (network.ipv6?, &network.dhcp) else { return None };
+    Some(Dhcp6Plan {
+        // Whoever has addresses for others has them for IPv6 too.
+        pool: pool.map(|_| ipv6_pool(net)),
+        lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
+        nameserver: net.addr(),
+        domain: network.dns.domain.clone(),
+    })
 }
 
 fn subnets(network: &Network) -> impl Iterator<Item = IpNet> {

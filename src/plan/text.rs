@@ -52,6 +52,7 @@ impl fmt::Display for Step {
                     Some(_) => services.push("proxydhcp"),
                     None => {}
                 }
+                services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));
                 services.extend(["tftp", "http", "dns", "router advertisements"]);
                 write!(
                     f,

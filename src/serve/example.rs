@@ -67,6 +67,7 @@ pub(super) fn plan() -> ServicePlan {
             nameserver: SERVER,
             domain: "lab.test".to_owned(),
         }),
+        dhcp6: None,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),

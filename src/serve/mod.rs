@@ -1,4 +1,4 @@
-//! What a booting machine asks for: DHCP, TFTP, HTTP, DNS, router advertisements.
+//! What a booting machine asks for: DHCP and DHCPv6, TFTP, HTTP, DNS, router advertisements.
 //!
 //! Each service is a pure answer and a thin loop around it that receives, answers,
 //! sends and emits. Sockets come in bound, so no service knows in which namespace
@@ -7,6 +7,7 @@
 mod arch;
 mod clients;
 mod dhcp;
+mod dhcp6;
 mod dns;
 #[cfg(test)]
 mod example;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::clients::Addresses;
 use self::clients::Clients;
 use self::dhcp::Dhcp;
+use self::dhcp6::Dhcp6;
 use self::shelf::Shelf;
 use self::trouble::failed;
 use crate::event::Emitter;
@@ -62,7 +64,7 @@ pub async fn serve(
     events: Emitter,
     stop: CancellationToken,
 ) {
-    let Sockets { dhcp, tftp, http, dns, dns_tcp, solicitations } = sockets;
+    let Sockets { dhcp, dhcp6, tftp, http, dns, dns_tcp, solicitations } = sockets;
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone());
     let shelf = Shelf::new(&plan, resources);
@@ -72,6 +74,11 @@ pub async fn serve(
         Ok(Some(dhcp)) => drop(services.spawn(dhcp.run())),
         Ok(None) => {}
         Err(error) => failed(&events, "dhcp", &error.to_string()),
+    }
+    match Dhcp6::new(dhcp6, &plan, clients.clone(), events.clone()) {
+        Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),
+        Ok(None) => {}
+        Err(error) => failed(&events, "dhcpv6", &error.to_string()),
     }
     services.spawn(ra::run(solicitations, ra::Router::new(&plan), events.clone()));
     // One of each for every address of the bridge.

@@ -104,7 +104,7 @@ impl Router {
             mtu: plan.mtu,
             ipv6: plan.ipv6.map(|address| Ipv6 {
                 address,
-                managed: plan.dhcp.as_ref().is_some_and(|dhcp| dhcp.authoritative),
+                managed: plan.dhcp6.is_some(),
                 domain: plan.dns.domain.clone(),
             }),
             hosts: plan.hosts.iter().map(host).collect(),

@@ -44,6 +44,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("udhcpc", "udhcpc"),
+    ("dhclient", "isc-dhcp-client"),
+    ("dhcpcd", "dhcpcd-base"),
+    ("perfdhcp", "kea-admin"),
     ("busybox", "busybox"),
     ("dig", "dnsutils"),
     ("curl", "curl"),
@@ -74,6 +77,7 @@ pub(crate) fn alone_with<F: AsyncFnOnce()>(images: &[&str], test: F) {
 
 fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
     if std::env::var_os(INSIDE).is_some() {
+        shelter();
         let ip = Command::new(program("ip")).args(["link", "set", "lo", "up"]).status();
         assert!(ip.unwrap().success());
         // A test that hangs says so, and ends.
@@ -111,6 +115,20 @@ fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
     let text = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}\n{complaints}");
+}
+
+/// Keeps the host's own files from clients that believe it is theirs to configure: dhcpcd writes `resolv.conf`.
+fn shelter() {
+    use nix::mount::{MsFlags, mount};
+    let none = None::<&str>;
+    for folder in ["/run", "/var/lib/dhcpcd"].into_iter().filter(|folder| Path::new(folder).is_dir()) {
+        mount(none, folder, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    }
+    let own = Path::new("/run/resolv.conf");
+    std::fs::write(own, "").unwrap();
+    if let Ok(theirs) = std::fs::canonicalize("/etc/resolv.conf") {
+        mount(Some(own), &theirs, none, MsFlags::MS_BIND, none).unwrap();
+    }
 }
 
 /// Waits for its turn: one machine at a time, also among processes, or none would have its time.

@@ -20,7 +20,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
-    ("dhcproto", &["serve/dhcp/"]),
+    ("dhcproto", &["serve/dhcp/", "serve/dhcp6/"]),
     ("etcetera", &["cli/"]),
     ("etherparse", &["serve/dhcp/", "machine/accel/"]),
     ("fatfs", &["machine/seed.rs"]),

@@ -6,7 +6,7 @@
 //! ```text
 //! 0:0:1:x      derived, x = what the NIC's IPv4 address is within its network
 //! 0:2:x:x      derived from the MAC address of a NIC without IPv4 reservation
-//! 0:d:x:x      lent by DHCPv6 to clients without reservation (`plan::IPV6_POOL`)
+//! 0:d:x:x      lent by DHCPv6 to clients without reservation (`plan::network`)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};

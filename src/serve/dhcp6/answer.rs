@@ -1,0 +1,440 @@
+//! All of DHCPv6's decisions: a request, the leases and the time in, a reply out (RFC 8415, section 18.3).
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv6Addr;
+
+use dhcproto::v6::{
+    DhcpOption, DhcpOptions, IAAddr, IANA, IAPD, IATA, MessageType, OptionCode, Status, StatusCode,
+    UnknownOption,
+};
+use ipnet::Ipv6Net;
+
+use super::boot::{self, Client, Told};
+use super::state::{Change, Identity, State};
+use super::wire::{Association, Reply, Request};
+use crate::name::Mac;
+use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
+use crate::serve::labels;
+
+/// Seconds for which an address that somebody else uses is not lent.
+const SET_ASIDE: u64 = 600;
+/// "Wait for nobody else's advertisement" (RFC 8415, section 18.2.1).
+const PREFERENCE: u8 = 255;
+/// The least that a client may be told (RFC 8415, section 7.6: IRT_MINIMUM).
+const REFRESH: u32 = 600;
+
+/// What a server knows that never changes.
+#[derive(Debug, Clone)]
+pub(in crate::serve) struct Server {
+    net: Ipv6Net,
+    duid: Vec<u8>,
+    dhcp: Dhcp6Plan,
+    hosts: HashMap<Mac, HostPlan>,
+    reserved: HashSet<Ipv6Addr>,
+}
+
+/// How a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::serve) struct Arrival {
+    /// Who sent it: the client, or the relay next to us.
+    pub(in crate::serve) from: Ipv6Addr,
+    /// Whether it was sent to all servers, not to this one alone.
+    pub(in crate::serve) multicast: bool,
+}
+
+/// What is done about a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::serve) struct Decision {
+    /// `None`: it is left without an answer.
+    pub(in crate::serve) reply: Option<Reply>,
+    pub(in crate::serve) changes: Vec<Change>,
+    /// The hardware address of who asked, as far as it can be told.
+    pub(in crate::serve) mac: Mac,
+    /// Who asked.
+    pub(in crate::serve) client: &'static str,
+    /// The address that the reply gives.
+    pub(in crate::serve) address: Option<Ipv6Addr>,
+    /// Boot file that the reply names.
+    pub(in crate::serve) boot_file: Option<String>,
+    /// The rule that decided.
+    pub(in crate::serve) rule: String,
+}
+
+impl Server {
+    /// Takes from a plan what answers need; `None` when the network has no DHCPv6.
+    pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
+        let (net, dhcp) = (plan.ipv6?, plan.dhcp6.clone()?);
+        let reserved = plan.hosts.iter().filter_map(|host| host.ipv6).chain([net.addr(), net.network()]);
+        Some(Self {
+            net,
+            duid: [&LINK_LAYER[..], &plan.mac.0].concat(),
+            dhcp,
+            hosts: plan.hosts.iter().map(|host| (host.mac, host.clone())).collect(),
+            reserved: reserved.collect(),
+        })
+    }
+
+    /// Returns the NIC that a hardware address belongs to.
+    pub(in crate::serve) fn host(&self, mac: Mac) -> Option<&HostPlan> {
+        self.hosts.get(&mac)
+    }
+
+    /// Finds out whose hardware address a request came from: what a relay says, what the sender's own address says, what
+    /// the client says. A node with several NICs names itself alike on all of them, so that comes last.
+    pub(in crate::serve) fn identify(&self, request: &Request, from: Ipv6Addr) -> Mac {
+        let relay = request.relays.last();
+        let peer = relay.map_or(from, |relay| relay.peer);
+        let said = [
+            relay.and_then(|relay| relay.hardware),
+            mac_of_address(peer),
+            request.client.as_deref().and_then(mac_of_duid),
+        ];
+        let known = |mac: &&Mac| self.hosts.contains_key(mac);
+        let mut said = said.iter().flatten();
+        said.clone().find(known).or_else(|| said.next()).copied().unwrap_or(Mac([0; 6]))
+    }
+}
+
+/// How a name of a client or server begins that is an Ethernet address: DUID-LL.
+const LINK_LAYER: [u8; 4] = [0, 3, 0, 1];
+/// The same with the time at which it was made: DUID-LLT.
+const LINK_LAYER_TIME: [u8; 4] = [0, 1, 0, 1];
+
+fn mac_of_duid(duid: &[u8]) -> Option<Mac> {
+    let timed = || duid.strip_prefix(&LINK_LAYER_TIME)?.get(4..);
+    duid.strip_prefix(&LINK_LAYER).or_else(timed)?.try_into().ok().map(Mac)
+}
+
+/// Reads the hardware address out of an interface identifier that was made of one (RFC 4291, appendix A).
+fn mac_of_address(address: Ipv6Addr) -> Option<Mac> {
+    let [.., a, b, c, 0xff, 0xfe, d, e, f] = address.octets() else { return None };
+    let mac = Mac([a ^ 2, b, c, d, e, f]);
+    Some(mac).filter(|mac| !mac.is_group())
+}
+
+/// Decides what is done about a request. `runs_program`: the client has fetched its boot program, and that is what asks.
+/// `now` is in seconds on the run's clock.
+pub(in crate::serve) fn answer(
+    server: &Server,
+    state: &State,
+    request: &Request,
+    arrival: Arrival,
+    runs_program: bool,
+    now: u64,
+) -> Decision {
+    let mac = server.identify(request, arrival.from);
+    let host = server.host(mac);
+    let client = Client::of(request);
+    let told = boot::tell(client, host, server.net.addr(), runs_program);
+    let case = Case { server, state, request, now, mac, host, client, told };
+    match case.refusal(arrival) {
+        Some(Refusal::Silence(rule)) => case.ignore(rule),
+        Some(Refusal::UseMulticast) => {
+            case.reply(MessageType::Reply, vec![status(Status::UseMulticast)], "it was sent to us alone")
+        }
+        None => match request.kind {
+            MessageType::Solicit => case.solicit(),
+            MessageType::Request => case.request(),
+            MessageType::Renew | MessageType::Rebind => case.extend(),
+            MessageType::Confirm => case.confirm(),
+            MessageType::Release => case.release(),
+            MessageType::Decline => case.decline(),
+            MessageType::InformationRequest => case.inform(),
+            _ => case.ignore("servers do not get this message"),
+        },
+    }
+}
+
+/// Why a request is not looked at any further.
+enum Refusal {
+    Silence(&'static str),
+    UseMulticast,
+}
+
+/// One request with all that an answer needs.
+struct Case<'a> {
+    server: &'a Server,
+    state: &'a State,
+    request: &'a Request,
+    now: u64,
+    mac: Mac,
+    host: Option<&'a HostPlan>,
+    client: Client,
+    told: Told,
+}
+
+/// What a client is given for one association.
+struct Given {
+    address: Ipv6Addr,
+    /// `None`: it is reserved.
+    lent_to: Option<Identity>,
+}
+
+impl Case<'_> {
+    /// What RFC 8415, section 16, has a server not answer: what a client of this link, asking this server, never sends.
+    fn refusal(&self, arrival: Arrival) -> Option<Refusal> {
+        let Request { kind, client, server, relays, .. } = self.request;
+        let on_link =
+            |address: Ipv6Addr| address.is_unicast_link_local() || self.server.net.contains(&address);
+        let of_link = |link: Ipv6Addr| link.is_unspecified() || on_link(link);
+        let (to_one, to_all) = match kind {
+            MessageType::Request | MessageType::Renew | MessageType::Release | MessageType::Decline => {
+                (true, false)
+            }
+            MessageType::Solicit | MessageType::Confirm | MessageType::Rebind => (false, true),
+            _ => (false, false),
+        };
+        if !on_link(arrival.from) {
+            Some(Refusal::Silence("it did not come from this link"))
+        } else if relays.iter().any(|relay| !of_link(relay.link)) {
+            Some(Refusal::Silence("it came by a relay of another link"))
+        } else if client.is_none() && *kind != MessageType::InformationRequest {
+            Some(Refusal::Silence("the client does not name itself"))
+        } else if to_one && server.is_none() {
+            Some(Refusal::Silence("it names no server"))
+        } else if to_all && server.is_some() {
+            Some(Refusal::Silence("it names a server, and is for all"))
+        } else if server.as_ref().is_some_and(|server| *server != self.server.duid) {
+            Some(Refusal::Silence("the client chose another server"))
+        } else if relays.is_empty() && !arrival.multicast {
+            Some(if to_one {
+                Refusal::UseMulticast
+            } else {
+                Refusal::Silence("it is for all, and was sent to us alone")
+            })
+        } else {
+            None
+        }
+    }
+
+    fn solicit(self) -> Decision {
+        if self.address_of(0).is_none() && self.host.is_none() {
+            return self.ignore(self.stranger());
+        }
+        if self.request.rapid_commit {
+            let mut decision = self.give(MessageType::Reply);
+            if let Some(reply) = &mut decision.reply {
+                reply.options.push(DhcpOption::RapidCommit);
+            }
+            return decision;
+        }
+        let mut decision = self.give(MessageType::Advertise);
+        if let Some(reply) = &mut decision.reply {
+            reply.options.push(DhcpOption::Preference(PREFERENCE));
+        }
+        // An address follows from who asks: nothing is held for who may never take it.
+        decision.changes.clear();
+        decision
+    }
+
+    fn request(self) -> Decision {
+        self.give(MessageType::Reply)
+    }
+
+    /// Renew and Rebind. Who is not a client of ours, as far as we know, is told so only if it asks nobody else.
+    fn extend(self) -> Decision {
+        if self.address_of(0).is_some() || self.host.is_some() {
+            return self.give(MessageType::Reply);
+        }
+        if self.request.kind == MessageType::Rebind {
+            return self.ignore(self.stranger());
+        }
+        let none =
+            |association: &Association| in_association(association.id, None, vec![status(Status::NoBinding)]);
+        let options = self.request.addresses.iter().map(none).collect();
+        self.reply(MessageType::Reply, options, self.stranger())
+    }
+
+    fn confirm(self) -> Decision {
+        let mut addresses =
+            self.request.addresses.iter().flat_map(|association| &association.addresses).peekable();
+        if addresses.peek().is_none() {
+            return self.ignore("it names no address");
+        }
+        let (code, rule) = match addresses.all(|address| self.server.net.contains(address)) {
+            true => (Status::Success, "its addresses are of this link"),
+            false => (Status::NotOnLink, "its addresses are of another link"),
+        };
+        self.reply(MessageType::Reply, vec![status(code)], rule)
+    }
+
+    fn release(self) -> Decision {
+        let mut changes = Vec::new();
+        let options = self.bindings(|address| changes.push(Change::Free(address)));
+        Decision { changes, ..self.reply(MessageType::Reply, options, "released") }
+    }
+
+    fn decline(self) -> Decision {
+        let until = self.now.saturating_add(SET_ASIDE);
+        let mut changes = Vec::new();
+        let options = self.bindings(|address| changes.push(Change::SetAside { address, until }));
+        let rule = match changes.is_empty() {
+            true => "a reserved address is in use by somebody else",
+            false => "the address is in use by somebody else and set aside",
+        };
+        Decision { changes, ..self.reply(MessageType::Reply, options, rule) }
+    }
+
+    /// Goes through the addresses that a client gives up: calls back with each that was lent, and returns what the client
+    /// is told.
+    fn bindings(&self, mut lent: impl FnMut(Ipv6Addr)) -> Vec<DhcpOption> {
+        let mut options = vec![status(Status::Success)];
+        for association in &self.request.addresses {
+            let held = self.identity(association.id).and_then(|identity| self.state.of(&identity));
+            let reserved = self.host.and_then(|host| host.ipv6);
+            match held.filter(|held| association.addresses.contains(held)) {
+                Some(address) => lent(address),
+                None if reserved.is_some_and(|reserved| association.addresses.contains(&reserved)) => {}
+                None => {
+                    options.push(in_association(association.id, None, vec![status(Status::NoBinding)]));
+                }
+            }
+        }
+        options
+    }
+
+    fn inform(self) -> Decision {
+        let Request { addresses, temporary, prefixes, .. } = self.request;
+        if !(addresses.is_empty() && temporary.is_empty() && prefixes.is_empty()) {
+            // RFC 8415, section 16.12.
+            return self.ignore("it asks for addresses");
+        }
+        let mut options = Vec::new();
+        if self.request.wants(OptionCode::InformationRefreshTime) {
+            options.push(DhcpOption::InformationRefreshTime(self.server.dhcp.lease_seconds.max(REFRESH)));
+        }
+        options.extend(self.configuration());
+        let decision = self.reply(MessageType::Reply, options, "inform");
+        self.with_boot(decision)
+    }
+
+    fn stranger(&self) -> &'static str {
+        match self.server.dhcp.pool {
+            None => "it is no node of the lab",
+            Some(_) if self.request.addresses.is_empty() => "it asks for no address",
+            Some(_) => "too many clients have addresses",
+        }
+    }
+
+    fn identity(&self, association: u32) -> Option<Identity> {
+        Some(Identity { client: self.request.client.clone()?, association })
+    }
+
+    /// Returns what the client is given for its `index`th association.
+    fn address_of(&self, index: usize) -> Option<Given> {
+        if let Some(address) = self.host.and_then(|host| host.ipv6) {
+            // One NIC, one reservation.
+            return (index == 0).then_some(Given { address, lent_to: None });
+        }
+        let association = self.request.addresses.get(index)?;
+        let (pool, identity) = (self.server.dhcp.pool?, self.identity(association.id)?);
+        let Server { reserved, .. } = self.server;
+        let address = self.state.address_for(&identity, pool.network(), reserved, self.now)?;
+        Some(Given { address, lent_to: Some(identity) })
+    }
+
+    /// Gives an address for each association, as far as there are any.
+    fn give(&self, kind: MessageType) -> Decision {
+        let (mut options, mut changes, mut first) = (Vec::new(), Vec::new(), None);
+        let until = self.now.saturating_add(u64::from(self.server.dhcp.lease_seconds));
+        let mut lent = HashSet::new();
+        for (index, association) in self.request.addresses.iter().enumerate() {
+            let given = self.address_of(index).filter(|given| lent.insert(given.address));
+            let Some(Given { address, lent_to }) = given else {
+                let none = vec![status(Status::NoAddrsAvail)];
+                options.push(in_association(association.id, None, none));
+                continue;
+            };
+            first.get_or_insert((address, if lent_to.is_some() { "pool" } else { "reserved" }));
+            changes.extend(lent_to.map(|to| Change::Lend { address, to, until }));
+            let seconds = self.server.dhcp.lease_seconds;
+            let given = std::iter::once(lifetime(address, seconds));
+            // What it has beside, or had on another link, it is to use no longer.
+            let extends = matches!(self.request.kind, MessageType::Renew | MessageType::Rebind);
+            let others = association.addresses.iter().filter(|other| extends && **other != address);
+            let addresses = given.chain(others.map(|other| lifetime(*other, 0))).collect();
+            options.push(in_association(association.id, Some(seconds), addresses));
+        }
+        // Nobody is given temporary addresses or prefixes; a client that asks for both wants to hear so.
+        for id in &self.request.temporary {
+            let opts = [status(Status::NoAddrsAvail)].into_iter().collect();
+            options.push(DhcpOption::IATA(IATA { id: *id, opts }));
+        }
+        for id in &self.request.prefixes {
+            let opts = [status(Status::NoPrefixAvail)].into_iter().collect();
+            options.push(DhcpOption::IAPD(IAPD { id: *id, t1: 0, t2: 0, opts }));
+        }
+        options.extend(self.configuration());
+        let rule = first.map_or("it asks for no address", |(_, rule)| rule);
+        let address = first.map(|(address, _)| address);
+        let decision = Decision { changes, address, ..self.reply(kind, options, rule) };
+        self.with_boot(decision)
+    }
+
+    /// Returns what else the client would like to be told.
+    fn configuration(&self) -> Vec<DhcpOption> {
+        let Dhcp6Plan { nameserver, domain, .. } = &self.server.dhcp;
+        // A client that wishes nothing in particular is told where names are.
+        let wants = |code| self.request.wanted.is_empty() || self.request.wants(code);
+        let mut options = Vec::new();
+        if wants(OptionCode::DomainNameServers) {
+            options.push(DhcpOption::DomainNameServers(vec![*nameserver]));
+        }
+        if wants(OptionCode::DomainSearchList) {
+            let list = UnknownOption::new(OptionCode::DomainSearchList, labels::encode(domain));
+            options.push(DhcpOption::Unknown(list));
+        }
+        options
+    }
+
+    /// Adds what the client is told about booting.
+    fn with_boot(&self, mut decision: Decision) -> Decision {
+        if let Some(reply) = &mut decision.reply {
+            reply.options.extend(self.told.options.iter().cloned());
+        }
+        if !self.told.rule.is_empty() {
+            decision.rule = format!("{}, {}", decision.rule, self.told.rule);
+        }
+        Decision { boot_file: self.told.file.clone(), ..decision }
+    }
+
+    fn ignore(&self, rule: &str) -> Decision {
+        Decision {
+            reply: None,
+            changes: Vec::new(),
+            mac: self.mac,
+            client: self.client.as_str(),
+            address: None,
+            boot_file: None,
+            rule: rule.to_owned(),
+        }
+    }
+
+    fn reply(&self, kind: MessageType, mut options: Vec<DhcpOption>, rule: &str) -> Decision {
+        let client = self.request.client.clone().map(DhcpOption::ClientId);
+        let names = [Some(DhcpOption::ServerId(self.server.duid.clone())), client];
+        options.splice(0..0, names.into_iter().flatten());
+        let reply = Reply { kind, xid: self.request.xid, options };
+        Decision { reply: Some(reply), ..self.ignore(rule) }
+    }
+}
+
+fn status(code: Status) -> DhcpOption {
+    DhcpOption::StatusCode(StatusCode { status: code, msg: String::new() })
+}
+
+/// An association of a reply; without `seconds` it has nothing that could be renewed.
+fn in_association(id: u32, seconds: Option<u32>, options: Vec<DhcpOption>) -> DhcpOption {
+    let share =
+        |tenths: u64| u32::try_from(u64::from(seconds.unwrap_or(0)) * tenths / 10).unwrap_or(u32::MAX);
+    let opts: DhcpOptions = options.into_iter().collect();
+    DhcpOption::IANA(IANA { id, t1: share(5), t2: share(8), opts })
+}
+
+fn lifetime(addr: Ipv6Addr, seconds: u32) -> DhcpOption {
+    let opts = DhcpOptions::new();
+    DhcpOption::IAAddr(IAAddr { addr, preferred_life: seconds, valid_life: seconds, opts })
+}
+
+#[cfg(test)]
+mod tests;

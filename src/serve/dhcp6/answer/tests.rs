@@ -1,0 +1,480 @@
+use dhcproto::v6::NtpSuboption;
+use proptest::prelude::*;
+
+use super::*;
+use crate::lab::Via;
+use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
+
+const SOLICIT: u8 = 1;
+const REQUEST: u8 = 3;
+const CONFIRM: u8 = 4;
+const RENEW: u8 = 5;
+const REBIND: u8 = 6;
+const RELEASE: u8 = 8;
+const DECLINE: u8 = 9;
+const INFORM: u8 = 11;
+
+/// The network of the other services with IPv6 and addresses for strangers.
+fn with_ipv6() -> ServicePlan {
+    let mut plan = plan();
+    plan.ipv6 = Some("fd00:83::1/64".parse().unwrap());
+    for (host, last) in plan.hosts.iter_mut().zip(0x11..) {
+        host.ipv6 = Some(Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0, 0, last));
+    }
+    plan.dhcp6 = Some(Dhcp6Plan {
+        pool: Some("fd00:83::d:0:0/96".parse().unwrap()),
+        lease_seconds: 3600,
+        nameserver: "fd00:83::1".parse().unwrap(),
+        domain: "lab.test".to_owned(),
+    });
+    plan
+}
+
+fn option(code: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len()).unwrap();
+    [&code.to_be_bytes(), &length.to_be_bytes(), value].concat()
+}
+
+fn duid(mac: Mac) -> Vec<u8> {
+    [&LINK_LAYER[..], &mac.0].concat()
+}
+
+/// A packet of a client, option by option.
+#[derive(Clone)]
+struct Ask {
+    packet: Vec<u8>,
+    from: Ipv6Addr,
+    multicast: bool,
+}
+
+impl Ask {
+    /// A message of a client that names itself by its hardware address.
+    fn new(kind: u8, mac: Mac) -> Self {
+        Self { packet: vec![kind, 1, 2, 3], from: mac.link_local(), multicast: true }.with(1, &duid(mac))
+    }
+
+    fn with(mut self, code: u16, value: &[u8]) -> Self {
+        self.packet.extend(option(code, value));
+        self
+    }
+
+    /// Asks the server of the example.
+    fn of_us(self) -> Self {
+        self.with(2, &duid(plan().mac))
+    }
+
+    /// Asks for an address, naming those that it has.
+    fn address(self, id: u32, addresses: &[&str]) -> Self {
+        let mut value = [&id.to_be_bytes()[..], &[0; 8]].concat();
+        for address in addresses {
+            let address: Ipv6Addr = address.parse().unwrap();
+            value.extend(option(5, &[&address.octets()[..], &[0; 8]].concat()));
+        }
+        self.with(3, &value)
+    }
+
+    /// Says that it is a firmware, by PXE or HTTP.
+    fn firmware(self, class: &str, architecture: u8) -> Self {
+        let length = u8::try_from(class.len()).unwrap();
+        let value = [&[0, 0, 1, 0x57, 0, length], class.as_bytes()].concat();
+        self.with(6, &[0, 59, 0, 60]).with(16, &value).with(61, &[0, architecture])
+    }
+
+    fn request(&self) -> Request {
+        Request::decode(&self.packet).unwrap()
+    }
+
+    fn arrival(&self) -> Arrival {
+        Arrival { from: self.from, multicast: self.multicast }
+    }
+}
+
+/// A server with its leases and a clock.
+struct Desk {
+    server: Server,
+    state: State,
+    now: u64,
+    runs_program: bool,
+}
+
+impl Desk {
+    fn of(plan: &ServicePlan) -> Self {
+        Self { server: Server::new(plan).unwrap(), state: State::default(), now: 0, runs_program: false }
+    }
+
+    fn decide(&mut self, ask: &Ask) -> Decision {
+        let request = ask.request();
+        let decision =
+            answer(&self.server, &self.state, &request, ask.arrival(), self.runs_program, self.now);
+        for change in decision.changes.clone() {
+            self.state.apply(change, self.now);
+        }
+        decision
+    }
+
+    /// What is done about a request, in one line.
+    fn line(&mut self, ask: &Ask) -> String {
+        let Decision { reply, client, boot_file, rule, .. } = self.decide(ask);
+        let file = boot_file.map(|file| format!(" {file}")).unwrap_or_default();
+        match reply {
+            None => format!("- [{client}: {rule}]"),
+            Some(reply) => {
+                let options: Vec<String> = reply.options.iter().filter_map(word).collect();
+                let kind = super::super::wire::kind_name(reply.kind);
+                format!("{kind} {} [{client}: {rule}]{file}", options.join(" "))
+            }
+        }
+    }
+}
+
+/// An option in a few words; names of client and server are checked elsewhere.
+fn word(option: &DhcpOption) -> Option<String> {
+    Some(match option {
+        DhcpOption::ClientId(_) | DhcpOption::ServerId(_) => return None,
+        DhcpOption::StatusCode(status) => format!("{:?}", status.status),
+        DhcpOption::IANA(IANA { id, t1, t2, opts }) => {
+            let inner: Vec<String> = opts.iter().filter_map(word).collect();
+            format!("{id}({t1} {t2}: {})", inner.join(" "))
+        }
+        DhcpOption::IATA(IATA { id, opts }) => {
+            format!("temporary {id}({})", opts.iter().filter_map(word).collect::<String>())
+        }
+        DhcpOption::IAPD(IAPD { id, opts, .. }) => {
+            format!("prefix {id}({})", opts.iter().filter_map(word).collect::<String>())
+        }
+        DhcpOption::IAAddr(address) => format!("{}/{}", address.addr, address.valid_life),
+        DhcpOption::DomainNameServers(servers) => format!("dns={servers:?}"),
+        DhcpOption::NtpServer(servers) => {
+            let of = |server: &NtpSuboption| format!("{server:?}");
+            format!("ntp={}", servers.iter().map(of).collect::<String>())
+        }
+        DhcpOption::Preference(preference) => format!("preference={preference}"),
+        DhcpOption::RapidCommit => "rapid".to_owned(),
+        DhcpOption::VendorClass(class) => {
+            format!("class={} {}", class.num, String::from_utf8_lossy(&class.data[0]))
+        }
+        DhcpOption::InformationRefreshTime(seconds) => format!("refresh={seconds}"),
+        DhcpOption::Unknown(unknown) => {
+            let text: String = String::from_utf8_lossy(unknown.data()).escape_default().collect();
+            format!("{}={text}", u16::from(unknown.code()))
+        }
+        other => format!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_node_is_given_its_reservation() {
+    let mut desk = Desk::of(&with_ipv6());
+    let mut lines = Vec::new();
+    let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
+    say("solicit", desk.line(&Ask::new(SOLICIT, FAST).address(7, &[])));
+    say("rapid commit", desk.line(&Ask::new(SOLICIT, FAST).address(7, &[]).with(14, &[])));
+    say("request", desk.line(&Ask::new(REQUEST, FAST).of_us().address(7, &["fd00:83::11"])));
+    say(
+        "nothing else, please",
+        desk.line(&Ask::new(REQUEST, FAST).of_us().with(6, &[0, 59]).address(7, &[])),
+    );
+    say("renew", desk.line(&Ask::new(RENEW, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("rebind, moved here", desk.line(&Ask::new(REBIND, FAST).address(7, &["fd00:84::5"])));
+    say("two at once", desk.line(&Ask::new(SOLICIT, FAST).address(7, &[]).address(8, &[])));
+    let more = Ask::new(SOLICIT, FAST).address(7, &[]).with(4, &[0, 0, 0, 1]).with(25, &[0; 12]);
+    say("and more", desk.line(&more));
+    say("only a prefix", desk.line(&Ask::new(SOLICIT, FAST).with(25, &[0; 12])));
+    say("confirm", desk.line(&Ask::new(CONFIRM, FAST).address(7, &["fd00:83::11"])));
+    say("confirm, moved", desk.line(&Ask::new(CONFIRM, FAST).address(7, &["fd00:83::11", "fd00:84::5"])));
+    say("confirm nothing", desk.line(&Ask::new(CONFIRM, FAST).address(7, &[])));
+    say("release", desk.line(&Ask::new(RELEASE, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("release another's", desk.line(&Ask::new(RELEASE, FAST).of_us().address(7, &["fd00:83::12"])));
+    say("decline", desk.line(&Ask::new(DECLINE, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("inform", desk.line(&Ask::new(INFORM, FAST).with(6, &[0, 23, 0, 24, 0, 32])));
+    say("inform, nameless", desk.line(&Ask { packet: vec![INFORM, 1, 2, 3], ..Ask::new(INFORM, FAST) }));
+    say("inform and address", desk.line(&Ask::new(INFORM, FAST).address(7, &[])));
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    solicit              advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
+    rapid commit         reply 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} rapid [os: reserved]
+    request              reply 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: reserved]
+    nothing else, please reply 7(1800 2880: fd00:83::11/3600) [os: reserved]
+    renew                reply 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: reserved]
+    rebind, moved here   reply 7(1800 2880: fd00:83::11/3600 fd00:84::5/0) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: reserved]
+    two at once          advertise 7(1800 2880: fd00:83::11/3600) 8(0 0: NoAddrsAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
+    and more             advertise 7(1800 2880: fd00:83::11/3600) temporary 1(NoAddrsAvail) prefix 0(NoPrefixAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
+    only a prefix        advertise prefix 0(NoPrefixAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: it asks for no address]
+    confirm              reply Success [os: its addresses are of this link]
+    confirm, moved       reply NotOnLink [os: its addresses are of another link]
+    confirm nothing      - [os: it names no address]
+    release              reply Success [os: released]
+    release another's    reply Success 7(0 0: NoBinding) [os: released]
+    decline              reply Success [os: a reserved address is in use by somebody else]
+    inform               reply refresh=3600 dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: inform]
+    inform, nameless     reply dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: inform]
+    inform and address   - [os: it asks for addresses]
+    ");
+}
+
+#[test]
+fn strangers_are_given_addresses_where_there_are_some_for_them() {
+    let mut desk = Desk::of(&with_ipv6());
+    let mut lines = Vec::new();
+    let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
+    say("solicit", desk.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
+    let Decision { address, .. } = desk.decide(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[]));
+    let address = address.unwrap().to_string();
+    let has = [address.as_str()];
+    say("renew", desk.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
+    say("for another use", desk.line(&Ask::new(REQUEST, STRANGER).of_us().address(8, &[])));
+    say("decline", desk.line(&Ask::new(DECLINE, STRANGER).of_us().address(7, &has)));
+    let Decision { address: second, .. } = desk.decide(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[]));
+    assert_ne!(second.unwrap().to_string(), address);
+    say(
+        "release",
+        desk.line(&Ask::new(RELEASE, STRANGER).of_us().address(7, &[&second.unwrap().to_string()])),
+    );
+    say("release again", desk.line(&Ask::new(RELEASE, STRANGER).of_us().address(7, &has)));
+
+    let mut plan = with_ipv6();
+    plan.dhcp6.as_mut().unwrap().pool = None;
+    let mut desk = Desk::of(&plan);
+    say("not here: solicit", desk.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
+    say("not here: request", desk.line(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[])));
+    say("not here: renew", desk.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
+    say("not here: rebind", desk.line(&Ask::new(REBIND, STRANGER).address(7, &has)));
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    solicit              advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: pool]
+    renew                reply 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
+    for another use      reply 8(1800 2880: fd00:83::d:1e1e:3c50/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
+    decline              reply Success [os: the address is in use by somebody else and set aside]
+    release              reply Success [os: released]
+    release again        reply Success 7(0 0: NoBinding) [os: released]
+    not here: solicit    - [os: it is no node of the lab]
+    not here: request    reply 7(0 0: NoAddrsAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: it asks for no address]
+    not here: renew      reply 7(0 0: NoBinding) [os: it is no node of the lab]
+    not here: rebind     - [os: it is no node of the lab]
+    ");
+}
+
+#[test]
+fn firmware_is_told_what_to_load() {
+    let mut desk = Desk::of(&with_ipv6());
+    let mut lines = Vec::new();
+    let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
+    let ask = |mac: Mac| Ask::new(SOLICIT, mac).address(7, &[]);
+    let user = |ask: Ask, class: &[u8]| ask.with(15, class);
+    let x64 = "PXEClient:Arch:00007:UNDI:003000";
+    say("PXE, x64", desk.line(&ask(FAST).firmware(x64, 7)));
+    say("PXE, x64 as 9", desk.line(&ask(FAST).firmware("PXEClient", 9)));
+    say("PXE, Arm", desk.line(&ask(FAST).firmware("PXEClient", 11)));
+    say("PXE, no option 61", desk.line(&ask(FAST).with(16, b"\0\0\x01\x57\0\x14PXEClient:Arch:00007")));
+    say("HTTP, x64", desk.line(&ask(FAST).firmware("HTTPClient:Arch:00016:UNDI:003000", 16)));
+    say("iPXE", desk.line(&user(ask(FAST), b"\0\x04iPXE").firmware(x64, 7)));
+    say("iPXE, plain", desk.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
+    say("disk boots", desk.line(&ask(DISK).firmware(x64, 7)));
+    say("a stranger", desk.line(&ask(STRANGER).firmware(x64, 7)));
+    say("operating system", desk.line(&ask(FAST).with(6, &[0, 59])));
+    say("inform", desk.line(&Ask::new(INFORM, FAST).firmware(x64, 7)));
+    desk.runs_program = true;
+    say("its program asks", desk.line(&ask(FAST).firmware(x64, 7)));
+
+    let mut plan = with_ipv6();
+    for host in &mut plan.hosts {
+        if let Some(boot) = &mut host.boot {
+            boot.via = Some(Via::Http6);
+            boot.rom_chains = true;
+        }
+    }
+    let mut desk = Desk::of(&plan);
+    say("HTTP only: PXE", desk.line(&ask(FAST).firmware(x64, 7)));
+    say("HTTP only: HTTP", desk.line(&ask(FAST).firmware("HTTPClient", 16)));
+    say("a ROM that chains", desk.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    PXE, x64             advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
+    PXE, x64 as 9        advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
+    PXE, Arm             advertise 7(1800 2880: fd00:83::11/3600) preference=255 [firmware: reserved, no program for 64-bit Arm UEFI]
+    PXE, no option 61    advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
+    HTTP, x64            advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi class=343 HTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
+    iPXE                 advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [ipxe: reserved, script for iPXE] http://[fd00:83::1]/boot/fast.ipxe
+    iPXE, plain          advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [ipxe: reserved, script for iPXE] http://[fd00:83::1]/boot/fast.ipxe
+    disk boots           advertise 7(1800 2880: fd00:83::13/3600) preference=255 [firmware: reserved, not netbooted]
+    a stranger           advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) preference=255 [firmware: pool, not netbooted]
+    operating system     advertise 7(1800 2880: fd00:83::11/3600) preference=255 [os: reserved]
+    inform               reply 59=tftp://[fd00:83::1]/ipxe/snponly.efi [firmware: inform, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
+    its program asks     advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [firmware: reserved, script for the program that it has fetched] http://[fd00:83::1]/boot/fast.ipxe
+    HTTP only: PXE       advertise 7(1800 2880: fd00:83::11/3600) preference=255 [firmware: reserved, its profile says via = "http6"]
+    HTTP only: HTTP      advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi class=343 HTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
+    a ROM that chains    advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [ipxe: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
+    "#);
+}
+
+#[test]
+fn what_no_client_of_ours_sends_is_left_unanswered() {
+    let mut desk = Desk::of(&with_ipv6());
+    let mut lines = Vec::new();
+    let mut say = |what: &str, ask: Ask| lines.push(format!("{what:22} {}", desk.line(&ask)));
+    let another = duid(STRANGER);
+    let ours = |kind: u8| Ask::new(kind, FAST).address(7, &["fd00:83::11"]);
+    for (name, kind) in [("request", REQUEST), ("renew", RENEW), ("release", RELEASE), ("decline", DECLINE)] {
+        say(&format!("{name} of nobody"), ours(kind));
+        say(&format!("{name} of another"), ours(kind).with(2, &another));
+        say(&format!("{name} to us alone"), Ask { multicast: false, ..ours(kind).of_us() });
+    }
+    for (name, kind) in [("solicit", SOLICIT), ("confirm", CONFIRM), ("rebind", REBIND)] {
+        say(&format!("{name} of us"), ours(kind).of_us());
+        say(&format!("{name} to us alone"), Ask { multicast: false, ..ours(kind) });
+    }
+    say("inform of another", Ask::new(INFORM, FAST).with(2, &another));
+    say("inform to us alone", Ask { multicast: false, ..Ask::new(INFORM, FAST) });
+    let nameless = Ask { packet: vec![SOLICIT, 1, 2, 3], ..ours(SOLICIT) };
+    say("without a name", nameless.address(7, &[]));
+    for from in ["fd00:83::99", "2001:db8::1", "::", "::1", "ff02::1"] {
+        say(&format!("from {from}"), Ask { from: from.parse().unwrap(), ..ours(SOLICIT) });
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    request of nobody      - [os: it names no server]
+    request of another     - [os: the client chose another server]
+    request to us alone    reply UseMulticast [os: it was sent to us alone]
+    renew of nobody        - [os: it names no server]
+    renew of another       - [os: the client chose another server]
+    renew to us alone      reply UseMulticast [os: it was sent to us alone]
+    release of nobody      - [os: it names no server]
+    release of another     - [os: the client chose another server]
+    release to us alone    reply UseMulticast [os: it was sent to us alone]
+    decline of nobody      - [os: it names no server]
+    decline of another     - [os: the client chose another server]
+    decline to us alone    reply UseMulticast [os: it was sent to us alone]
+    solicit of us          - [os: it names a server, and is for all]
+    solicit to us alone    - [os: it is for all, and was sent to us alone]
+    confirm of us          - [os: it names a server, and is for all]
+    confirm to us alone    - [os: it is for all, and was sent to us alone]
+    rebind of us           - [os: it names a server, and is for all]
+    rebind to us alone     - [os: it is for all, and was sent to us alone]
+    inform of another      - [os: the client chose another server]
+    inform to us alone     - [os: it is for all, and was sent to us alone]
+    without a name         - [os: the client does not name itself]
+    from fd00:83::99       advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
+    from 2001:db8::1       - [os: it did not come from this link]
+    from ::                - [os: it did not come from this link]
+    from ::1               - [os: it did not come from this link]
+    from ff02::1           - [os: it did not come from this link]
+    ");
+}
+
+/// Wraps a request as a relay does.
+fn relayed(ask: &Ask, link: &str, hardware: Option<Mac>) -> Ask {
+    let mut packet = vec![12, 0];
+    for address in [link.parse::<Ipv6Addr>().unwrap(), ask.from] {
+        packet.extend(address.octets());
+    }
+    if let Some(mac) = hardware {
+        packet.extend(option(79, &[&[0, 1], &mac.0[..]].concat()));
+    }
+    packet.extend(option(9, &ask.packet));
+    Ask { packet, from: "fd00:83::7".parse().unwrap(), multicast: false }
+}
+
+#[test]
+fn who_asks_is_known_by_card_whatever_it_calls_itself() {
+    let desk = Desk::of(&with_ipv6());
+    let private: Ipv6Addr = "fe80::1234:5678:9abc:def0".parse().unwrap();
+    let uuid = [&[0, 4][..], &[7; 16]].concat();
+    let named = |name: &[u8], from: Ipv6Addr| {
+        Ask { packet: vec![SOLICIT, 1, 2, 3], from, multicast: true }.with(1, name)
+    };
+    let timed = [&LINK_LAYER_TIME[..], &[0, 0, 0, 1], &REAL.0].concat();
+    for (what, ask, mac) in [
+        ("its name", named(&duid(FAST), private), FAST),
+        ("its name with a time", named(&timed, private), REAL),
+        ("its address", named(&uuid, FAST.link_local()), FAST),
+        ("its address, named after another card of its", named(&duid(REAL), FAST.link_local()), FAST),
+        ("its name, as its address is a stranger's", named(&duid(FAST), STRANGER.link_local()), FAST),
+        ("a stranger", named(&uuid, STRANGER.link_local()), STRANGER),
+        ("nobody", named(&uuid, private), Mac([0; 6])),
+        ("the relay", relayed(&named(&uuid, private), "fd00:83::7", Some(FAST)), FAST),
+        ("the relay's peer", relayed(&named(&uuid, FAST.link_local()), "::", None), FAST),
+    ] {
+        assert_eq!(desk.server.identify(&ask.request(), ask.from), mac, "{what}");
+    }
+}
+
+#[test]
+fn a_relay_of_this_link_is_answered() {
+    let mut desk = Desk::of(&with_ipv6());
+    let solicit = Ask::new(SOLICIT, FAST).address(7, &[]);
+    let mut lines = Vec::new();
+    let mut say = |what: &str, ask: Ask| lines.push(format!("{what:18} {}", desk.line(&ask)));
+    say("of this link", relayed(&solicit, "fd00:83::7", None));
+    say("twice", relayed(&relayed(&solicit, "::", None), "fd00:83::7", None));
+    say("of another link", relayed(&solicit, "fd00:84::7", None));
+    let outside = "2001:db8::7".parse().unwrap();
+    say("from elsewhere", Ask { from: outside, ..relayed(&solicit, "fd00:83::7", None) });
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    of this link       advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
+    twice              advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
+    of another link    - [os: it came by a relay of another link]
+    from elsewhere     - [os: it did not come from this link]
+    ");
+}
+
+#[test]
+fn a_reply_names_both_sides() {
+    let mut desk = Desk::of(&with_ipv6());
+    let reply = desk.decide(&Ask::new(SOLICIT, FAST).address(7, &[])).reply.unwrap();
+    let bytes = reply.encode(&[]).unwrap();
+    assert_eq!(bytes[..4], [2, 1, 2, 3]);
+    let names = [option(2, &duid(plan().mac)), option(1, &duid(FAST))].concat();
+    assert_eq!(bytes[4..4 + names.len()], names);
+}
+
+proptest! {
+    #[test]
+    fn no_packet_panics_and_none_of_a_stranger_to_this_link_is_answered(
+        kind in 1_u8..14,
+        options in proptest::collection::vec(
+            (prop_oneof![
+                Just(1_u16), Just(2), Just(3), Just(4), Just(5), Just(6), Just(9), Just(13), Just(14), Just(15),
+                Just(16), Just(17), Just(18), Just(25), Just(61), Just(79), any::<u16>()
+            ], proptest::collection::vec(any::<u8>(), 0..40)),
+            0..12,
+        ),
+        tail in proptest::collection::vec(any::<u8>(), 0..8),
+        from in prop_oneof![
+            Just(FAST.link_local()), Just("fd00:83::7".parse().unwrap()), any::<u128>().prop_map(Ipv6Addr::from_bits)
+        ],
+        multicast in any::<bool>(),
+        of_us in any::<bool>(),
+        pool in any::<bool>(),
+    ) {
+        let mut packet = vec![kind, 1, 2, 3];
+        if kind == 12 {
+            packet.resize(34, 0);
+        }
+        for (code, value) in &options {
+            packet.extend(option(*code, value));
+        }
+        if of_us {
+            packet.extend([option(1, &duid(FAST)), option(2, &duid(plan().mac))].concat());
+        }
+        packet.extend(tail);
+        let mut plan = with_ipv6();
+        if !pool {
+            plan.dhcp6.as_mut().unwrap().pool = None;
+        }
+        let mut desk = Desk::of(&plan);
+        if let Some(request) = Request::decode(&packet) {
+            let decision = desk.decide(&Ask { packet: packet.clone(), from, multicast });
+            if let Some(reply) = decision.reply {
+                let sent = reply.encode(&request.relays).unwrap();
+                prop_assert!(from.is_unicast_link_local() || plan.ipv6.unwrap().contains(&from));
+                prop_assert!(request.server.is_none_or(|server| server == duid(plan.mac)));
+                // What a client is told beside what it asked for: names, boot file, class.
+                prop_assert!(sent.len() <= 3 * packet.len() + 200, "{} bytes for {}", sent.len(), packet.len());
+            }
+        }
+    }
+
+    #[test]
+    fn no_noise_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut desk = Desk::of(&with_ipv6());
+        if Request::decode(&packet).is_some() {
+            let _decision = desk.decide(&Ask { packet, from: FAST.link_local(), multicast: true });
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Who asks, and which boot file that client is told (RFC 5970).
+//!
+//! The table of programs is the one of DHCPv4; what differs is how a client says
+//! what it is, and that every boot file is a whole URL.
+
+use std::net::Ipv6Addr;
+
+use dhcproto::v6::{DhcpOption, OptionCode, UnknownOption, VendorClass};
+
+use super::super::arch;
+use super::wire::Request;
+use crate::lab::Via;
+use crate::plan::{BootPlan, HostPlan};
+
+const PXE: &[u8] = b"PXEClient";
+const HTTP: &[u8] = b"HTTPClient";
+const IPXE: &[u8] = b"iPXE";
+
+/// Whose vendor class it is that firmware sends, and looks for in an answer: Intel's.
+const ENTERPRISE: u32 = 343;
+
+/// What kind of program sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    /// A network boot firmware that is not iPXE, with its architecture.
+    Firmware(u16),
+    /// A firmware that boots by HTTP.
+    HttpFirmware(u16),
+    /// iPXE, as ROM or as a loaded program.
+    Ipxe(u16),
+    /// Anything else: an operating system.
+    Os,
+}
+
+impl Client {
+    /// Tells who sent the request.
+    pub(super) fn of(request: &Request) -> Self {
+        let class = |class: &[u8]| request.vendor_classes.iter().any(|known| known.starts_with(class));
+        if request.user_classes.iter().any(|known| known == IPXE) {
+            Self::Ipxe(architecture(request, PXE))
+        } else if class(HTTP) {
+            Self::HttpFirmware(architecture(request, HTTP))
+        } else if class(PXE) {
+            Self::Firmware(architecture(request, PXE))
+        } else {
+            Self::Os
+        }
+    }
+
+    /// Returns the word of the event.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Firmware(_) | Self::HttpFirmware(_) => "firmware",
+            Self::Ipxe(_) => "ipxe",
+            Self::Os => "os",
+        }
+    }
+}
+
+/// Returns the first architecture of option 61, else the one in the vendor class (`PXEClient:Arch:00007:…`).
+fn architecture(request: &Request, class: &[u8]) -> u16 {
+    let in_class = |known: &Vec<u8>| {
+        let rest = known.strip_prefix(class)?.strip_prefix(b":Arch:")?;
+        std::str::from_utf8(rest.get(..5)?).ok()?.parse().ok()
+    };
+    let in_classes = || request.vendor_classes.iter().find_map(in_class);
+    request.architectures.first().copied().or_else(in_classes).unwrap_or(0)
+}
+
+/// What a client is told about booting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The boot file, a whole URL.
+    pub(super) file: Option<String>,
+    pub(super) options: Vec<DhcpOption>,
+    /// The rule that decided, empty where none did.
+    pub(super) rule: String,
+}
+
+/// Decides what a client is told about booting.
+///
+/// `runs_program`: the client has fetched its boot program, so that is what asks, also where it does not say that it is
+/// iPXE.
+pub(super) fn tell(client: Client, host: Option<&HostPlan>, server: Ipv6Addr, runs_program: bool) -> Told {
+    let script = |boot: &BootPlan| Some(format!("http://[{server}]/{}", path_of(boot.script.as_deref()?)?));
+    let program = |boot: &BootPlan, number, scheme: &str| match arch::program(&boot.programs, number) {
+        Some(path) => {
+            let rule = format!("program by {}", scheme.to_uppercase());
+            (Some(format!("{scheme}://[{server}]/{path}")), rule)
+        }
+        None => (None, format!("no program for {}", arch::name(number))),
+    };
+    let (file, rule) = match (client, host.and_then(|host| host.boot.as_ref())) {
+        (Client::Os, _) => (None, String::new()),
+        (Client::Firmware(_) | Client::HttpFirmware(_) | Client::Ipxe(_), None) => {
+            (None, "not netbooted".to_owned())
+        }
+        (Client::Ipxe(_), Some(boot)) if boot.script.is_some() && (runs_program || !boot.rom_chains) => {
+            (script(boot), "script for iPXE".to_owned())
+        }
+        (Client::Firmware(_), Some(boot)) if boot.script.is_some() && runs_program => {
+            (script(boot), "script for the program that it has fetched".to_owned())
+        }
+        (Client::Firmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Pxe6 => {
+            (None, format!("its profile says via = \"{}\"", via.as_str()))
+        }
+        (Client::HttpFirmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Http6 => {
+            (None, format!("its profile says via = \"{}\"", via.as_str()))
+        }
+        (Client::Firmware(number) | Client::Ipxe(number), Some(boot)) => program(boot, number, "tftp"),
+        (Client::HttpFirmware(number), Some(boot)) => program(boot, number, "http"),
+    };
+    let mut options = Vec::new();
+    if let Some(file) = &file {
+        let url = UnknownOption::new(OptionCode::OptBootfileUrl, file.clone().into_bytes());
+        options.push(DhcpOption::Unknown(url));
+        if let Client::HttpFirmware(_) = client {
+            // By which HTTP Boot knows an offer that is meant for it (UEFI 2.10, section 24.7.3.1).
+            let class = VendorClass { num: ENTERPRISE, data: vec![HTTP.to_vec()] };
+            options.push(DhcpOption::VendorClass(class));
+        }
+    }
+    Told { file, options, rule }
+}
+
+/// Returns the path of a URL.
+fn path_of(url: &str) -> Option<&str> {
+    url.split_once("://")?.1.split_once('/').map(|(_, path)| path)
+}

@@ -1,0 +1,132 @@
+//! DHCPv6: a pure `answer`, and the loop that carries its replies.
+
+mod answer;
+mod boot;
+mod state;
+mod wire;
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use self::answer::{Arrival, Decision, Server, answer};
+use self::state::State;
+use self::wire::{Request, kind_name};
+use super::clients::Clients;
+use super::trouble::Trouble;
+use crate::event::{Emitter, Known};
+use crate::host::sockets::LinkSocket;
+use crate::name::NetworkName;
+use crate::plan::ServicePlan;
+
+const CLIENT_PORT: u16 = 546;
+const SERVER_PORT: u16 = 547;
+/// No packet of a client on Ethernet is longer, and relays add little.
+const PACKET: usize = 2048;
+
+/// The DHCPv6 service of one network.
+pub(super) struct Dhcp6 {
+    network: NetworkName,
+    server: Server,
+    state: State,
+    socket: UdpSocket,
+    /// The scope of link-local addresses.
+    interface: u32,
+    clients: Clients,
+    events: Emitter,
+}
+
+impl Dhcp6 {
+    /// Makes the service; `None` when the network has no DHCPv6.
+    pub(super) fn new(
+        socket: Option<LinkSocket>,
+        plan: &ServicePlan,
+        clients: Clients,
+        events: Emitter,
+    ) -> io::Result<Option<Self>> {
+        let (Some(LinkSocket { socket, interface }), Some(server)) = (socket, Server::new(plan)) else {
+            return Ok(None);
+        };
+        let (network, socket) = (plan.network.clone(), UdpSocket::from_std(socket)?);
+        Ok(Some(Self { network, server, state: State::default(), socket, interface, clients, events }))
+    }
+
+    /// Answers requests for as long as it is polled.
+    pub(super) async fn run(mut self) {
+        let events = self.events.clone();
+        let mut trouble = Trouble::new("dhcpv6", &events);
+        let mut packet = [0; PACKET];
+        loop {
+            let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut packet));
+            match receiving.await {
+                Err(error) => trouble.pause(&error).await,
+                Ok((length, arrival)) => {
+                    let Some(request) = Request::decode(&packet[..length]) else { continue };
+                    let sent = self.handle(&request, arrival).await;
+                    trouble.note(sent);
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, request: &Request, arrival: Arrival) -> io::Result<()> {
+        let now = self.events.now().at / 1_000_000_000;
+        let host = self.server.host(self.server.identify(request, arrival.from));
+        let runs_program = host.is_some_and(|host| self.clients.runs_program(&host.node));
+        let mut decision = answer(&self.server, &self.state, request, arrival, runs_program, now);
+        for change in std::mem::take(&mut decision.changes) {
+            self.state.apply(change, now);
+        }
+        if let (Some(host), Some(address)) = (host, decision.address) {
+            self.clients.learn(address, &host.node);
+        }
+        let sent = match &decision.reply {
+            None => Ok(()),
+            Some(reply) => {
+                let packet = reply.encode(&request.relays).map_err(io::Error::other)?;
+                // RFC 8415, section 7.2: each has its port, whatever port it was that it asked from.
+                let port = if request.relays.is_empty() { CLIENT_PORT } else { SERVER_PORT };
+                let to = SocketAddrV6::new(arrival.from, port, 0, self.interface);
+                self.socket.send_to(&packet, to).await.map(drop)
+            }
+        };
+        let node = host.map(|host| &host.node);
+        self.events.emit_maybe(node, self.event(request, decision));
+        sent
+    }
+
+    fn event(&self, request: &Request, decision: Decision) -> Known {
+        let Decision { reply, changes: _, mac, client, address, boot_file, rule } = decision;
+        let (network, request) = (self.network.clone(), request.kind_name().to_owned());
+        match reply {
+            None => Known::DhcpIgnored { network, mac, request, rule },
+            Some(reply) => Known::DhcpReplied {
+                network,
+                mac,
+                request,
+                reply: kind_name(reply.kind).to_owned(),
+                address: address.map(Into::into),
+                boot_file,
+                client: client.to_owned(),
+                rule,
+            },
+        }
+    }
+}
+
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Arrival)> {
+    let mut control = nix::cmsg_space!(nix::libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message =
+        recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
+    let multicast = message.cmsgs()?.any(|control| match control {
+        ControlMessageOwned::Ipv6PacketInfo(info) => Ipv6Addr::from(info.ipi6_addr.s6_addr).is_multicast(),
+        _ => false,
+    });
+    let from = message.address.map_or(Ipv6Addr::UNSPECIFIED, |address| address.ip());
+    Ok((message.bytes, Arrival { from, multicast }))
+}

@@ -1,0 +1,163 @@
+//! Who holds which address that no reservation gives.
+//!
+//! An address follows from who asks, so that the same client has the same one again
+//! in the next run, and an advertised one need not be remembered.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv6Addr;
+
+use sha2::{Digest, Sha256};
+
+/// How many addresses are lent at once: a flood takes so much memory and no more.
+const MOST: usize = 4096;
+/// How many addresses are looked at for one client. The part of the prefix that they are from has 2³² of them.
+const TRIES: u32 = 32;
+
+/// Who asks for an address: the client's DUID, and which of its interfaces it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    pub(super) client: Vec<u8>,
+    pub(super) association: u32,
+}
+
+/// The leases of a network.
+#[derive(Debug, Clone, Default)]
+pub(in crate::serve) struct State {
+    leases: BTreeMap<Ipv6Addr, Lease>,
+    // Invariant: names exactly the leases that are held by somebody.
+    addresses: HashMap<Identity, Ipv6Addr>,
+}
+
+#[derive(Debug, Clone)]
+struct Lease {
+    /// `None`: it was found in use by somebody else.
+    holder: Option<Identity>,
+    /// Seconds on the run's clock.
+    until: u64,
+}
+
+/// What an answer changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::serve) enum Change {
+    /// An address is lent.
+    Lend { address: Ipv6Addr, to: Identity, until: u64 },
+    /// An address is in use by somebody else.
+    SetAside { address: Ipv6Addr, until: u64 },
+    /// An address is free again.
+    Free(Ipv6Addr),
+}
+
+impl State {
+    /// Carries out what an answer decided.
+    pub(in crate::serve) fn apply(&mut self, change: Change, now: u64) {
+        match change {
+            Change::Lend { address, to, until } => {
+                self.free(address);
+                if let Some(before) = self.addresses.insert(to.clone(), address) {
+                    self.leases.remove(&before);
+                }
+                self.hold(address, Lease { holder: Some(to), until }, now);
+            }
+            Change::SetAside { address, until } => {
+                self.free(address);
+                self.hold(address, Lease { holder: None, until }, now);
+            }
+            Change::Free(address) => self.free(address),
+        }
+    }
+
+    fn hold(&mut self, address: Ipv6Addr, lease: Lease, now: u64) {
+        if self.leases.len() >= MOST {
+            let ended = self.leases.iter().filter(|(_, lease)| lease.until <= now);
+            for address in ended.map(|(address, _)| *address).collect::<Vec<_>>() {
+                self.free(address);
+            }
+        }
+        self.leases.insert(address, lease);
+    }
+
+    fn free(&mut self, address: Ipv6Addr) {
+        let before = self.leases.remove(&address);
+        if let Some(identity) = before.and_then(|lease| lease.holder) {
+            self.addresses.remove(&identity);
+        }
+    }
+
+    /// Returns the address that a client holds.
+    pub(super) fn of(&self, identity: &Identity) -> Option<Ipv6Addr> {
+        self.addresses.get(identity).copied()
+    }
+
+    /// Returns the address that a client is given; `None` if there are too many clients.
+    pub(super) fn address_for(
+        &self,
+        identity: &Identity,
+        pool: Ipv6Addr,
+        reserved: &HashSet<Ipv6Addr>,
+        now: u64,
+    ) -> Option<Ipv6Addr> {
+        if let Some(held) = self.of(identity) {
+            return Some(held);
+        }
+        if self.leases.len() >= MOST && self.leases.values().all(|lease| lease.until > now) {
+            return None;
+        }
+        let mut hasher = Sha256::new();
+        hasher.update(identity.association.to_be_bytes());
+        hasher.update(&identity.client);
+        let digest = hasher.finalize();
+        let first = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        let free = |address: &Ipv6Addr| {
+            !reserved.contains(address) && self.leases.get(address).is_none_or(|lease| lease.until <= now)
+        };
+        (0..TRIES)
+            .map(|round| Ipv6Addr::from_bits(pool.to_bits() | u128::from(first.wrapping_add(round))))
+            .find(free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0xd, 0, 0);
+
+    fn identity(number: u32) -> Identity {
+        Identity { client: number.to_be_bytes().to_vec(), association: 1 }
+    }
+
+    fn lend(state: &mut State, number: u32, now: u64) -> Option<Ipv6Addr> {
+        let address = state.address_for(&identity(number), POOL, &HashSet::new(), now)?;
+        state.apply(Change::Lend { address, to: identity(number), until: now + 60 }, now);
+        Some(address)
+    }
+
+    #[test]
+    fn a_client_has_the_same_address_again() {
+        let mut state = State::default();
+        let first = lend(&mut state, 1, 0).unwrap();
+        assert_eq!(State::default().address_for(&identity(1), POOL, &HashSet::new(), 0), Some(first));
+        assert_eq!(lend(&mut state, 1, 30), Some(first));
+        state.apply(Change::Free(first), 0);
+        assert_eq!(state.of(&identity(1)), None);
+        assert_eq!(lend(&mut state, 1, 40), Some(first));
+        // In use by somebody else, or reserved: another one.
+        state.apply(Change::SetAside { address: first, until: 600 }, 50);
+        assert_eq!(state.of(&identity(1)), None);
+        let second = lend(&mut state, 1, 50).unwrap();
+        assert_ne!(first, second);
+        assert_ne!(State::default().address_for(&identity(1), POOL, &HashSet::from([first]), 0), Some(first));
+    }
+
+    #[test]
+    fn a_flood_takes_no_more_than_its_share() {
+        let mut state = State::default();
+        let lent =
+            (0..2 * u32::try_from(MOST).unwrap()).filter(|number| lend(&mut state, *number, 0).is_some());
+        assert_eq!(lent.count(), MOST);
+        assert!(lend(&mut state, 1, 30).is_some(), "who has an address keeps it");
+        assert_eq!(lend(&mut state, u32::MAX, 30), None);
+        assert!(lend(&mut state, u32::MAX, 61).is_some(), "the others have let theirs expire");
+        assert_eq!((state.leases.len(), state.addresses.len()), (2, 2));
+    }
+}

@@ -1,0 +1,353 @@
+//! DHCPv6 packets: bytes to [`Request`], [`Reply`] to bytes.
+//!
+//! Options are written by dhcproto and read here: its decoder ends without a word at
+//! the first option that it dislikes, subtracts from lengths without looking, and
+//! takes what a relay wraps for another relay's. What is broken costs itself only.
+
+use std::net::Ipv6Addr;
+
+use dhcproto::v6::{DhcpOption, MessageType, OptionCode, UnknownOption};
+use dhcproto::{Encodable, Encoder};
+
+use crate::name::Mac;
+
+/// How many relays a request may have come by (RFC 8415, section 7.6: HOP_COUNT_LIMIT).
+const MOST_RELAYS: usize = 8;
+/// RFC 8415, section 11.1: a type and at most 128 bytes.
+const LONGEST_DUID: usize = 130;
+const ETHERNET: [u8; 2] = [0, 1];
+
+/// Names of the options that are read here (RFC 8415, 5970, 6939).
+mod code {
+    pub(super) const CLIENT: u16 = 1;
+    pub(super) const SERVER: u16 = 2;
+    pub(super) const ADDRESSES: u16 = 3;
+    pub(super) const TEMPORARY: u16 = 4;
+    pub(super) const ADDRESS: u16 = 5;
+    pub(super) const WANTED: u16 = 6;
+    pub(super) const RELAYED: u16 = 9;
+    pub(super) const RAPID_COMMIT: u16 = 14;
+    pub(super) const USER_CLASS: u16 = 15;
+    pub(super) const VENDOR_CLASS: u16 = 16;
+    pub(super) const INTERFACE: u16 = 18;
+    pub(super) const PREFIXES: u16 = 25;
+    pub(super) const ARCHITECTURE: u16 = 61;
+    pub(super) const HARDWARE: u16 = 79;
+}
+
+/// A request as far as it matters to an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::serve) struct Request {
+    pub(super) kind: MessageType,
+    /// Transaction.
+    pub(super) xid: [u8; 3],
+    /// Who asks, as it names itself (DUID).
+    pub(super) client: Option<Vec<u8>>,
+    /// The server that is asked.
+    pub(super) server: Option<Vec<u8>>,
+    /// What addresses are wanted for (IA_NA), each with those that the client has or would like.
+    pub(super) addresses: Vec<Association>,
+    /// What temporary addresses are wanted for (IA_TA).
+    pub(super) temporary: Vec<u32>,
+    /// What whole prefixes are wanted for (IA_PD).
+    pub(super) prefixes: Vec<u32>,
+    /// Options that the client would like to be told.
+    pub(super) wanted: Vec<u16>,
+    pub(super) rapid_commit: bool,
+    pub(super) user_classes: Vec<Vec<u8>>,
+    pub(super) vendor_classes: Vec<Vec<u8>>,
+    /// Architectures of the client, in its order.
+    pub(super) architectures: Vec<u16>,
+    /// The relays that it came by, the one next to us first.
+    pub(super) relays: Vec<Relay>,
+}
+
+/// One identity association of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Association {
+    pub(super) id: u32,
+    pub(super) addresses: Vec<Ipv6Addr>,
+}
+
+/// What a relay wrote around a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Relay {
+    hops: u8,
+    /// An address of the link that the client is on.
+    pub(super) link: Ipv6Addr,
+    /// Where the relay heard the request from.
+    pub(super) peer: Ipv6Addr,
+    /// What the relay knows the link by.
+    interface: Option<Vec<u8>>,
+    /// The client's hardware address.
+    pub(super) hardware: Option<Mac>,
+}
+
+impl Request {
+    /// Reads a packet; `None` if it is none of a client or relay.
+    pub(in crate::serve) fn decode(packet: &[u8]) -> Option<Self> {
+        let mut relays = Vec::new();
+        let mut packet = packet;
+        while MessageType::from(*packet.first()?) == MessageType::RelayForw {
+            if relays.len() == MOST_RELAYS {
+                return None;
+            }
+            let (relay, relayed) = relay(packet)?;
+            relays.push(relay);
+            packet = relayed;
+        }
+        let (head, options) = packet.split_at_checked(4)?;
+        let kind = MessageType::from(head[0]);
+        let from_client = matches!(
+            kind,
+            MessageType::Solicit
+                | MessageType::Request
+                | MessageType::Confirm
+                | MessageType::Renew
+                | MessageType::Rebind
+                | MessageType::Release
+                | MessageType::Decline
+                | MessageType::InformationRequest
+        );
+        if !from_client {
+            return None;
+        }
+        let options = Options::of(options);
+        let ids = |code| options.all(code).filter_map(number).collect();
+        Some(Self {
+            kind,
+            xid: [head[1], head[2], head[3]],
+            client: options.first(code::CLIENT).filter(|duid| is_duid(duid)).map(<[u8]>::to_vec),
+            server: options.first(code::SERVER).map(<[u8]>::to_vec),
+            addresses: options.all(code::ADDRESSES).filter_map(association).collect(),
+            temporary: ids(code::TEMPORARY),
+            prefixes: ids(code::PREFIXES),
+            wanted: options.first(code::WANTED).map(numbers).unwrap_or_default(),
+            rapid_commit: options.first(code::RAPID_COMMIT).is_some(),
+            user_classes: options.all(code::USER_CLASS).flat_map(classes).collect(),
+            vendor_classes: options
+                .all(code::VENDOR_CLASS)
+                .filter_map(|class| class.get(4..))
+                .flat_map(classes)
+                .collect(),
+            architectures: options.first(code::ARCHITECTURE).map(numbers).unwrap_or_default(),
+            relays,
+        })
+    }
+
+    /// Names the message type for people.
+    pub(super) fn kind_name(&self) -> &'static str {
+        kind_name(self.kind)
+    }
+
+    /// Tells whether the client would like to be told an option.
+    pub(super) fn wants(&self, code: OptionCode) -> bool {
+        self.wanted.contains(&u16::from(code))
+    }
+}
+
+/// Names a message type for people.
+pub(super) fn kind_name(kind: MessageType) -> &'static str {
+    match kind {
+        MessageType::Solicit => "solicit",
+        MessageType::Advertise => "advertise",
+        MessageType::Request => "request",
+        MessageType::Confirm => "confirm",
+        MessageType::Renew => "renew",
+        MessageType::Rebind => "rebind",
+        MessageType::Reply => "reply",
+        MessageType::Release => "release",
+        MessageType::Decline => "decline",
+        MessageType::InformationRequest => "information-request",
+        _ => "other",
+    }
+}
+
+/// Options of a message or of another option, in its order.
+struct Options<'a>(Vec<(u16, &'a [u8])>);
+
+impl<'a> Options<'a> {
+    /// Splits bytes into options. What comes after one that is cut off is lost.
+    fn of(mut bytes: &'a [u8]) -> Self {
+        let mut options = Vec::new();
+        while let Some((head, rest)) = bytes.split_at_checked(4) {
+            let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+            let Some((value, rest)) = rest.split_at_checked(length) else { break };
+            options.push((u16::from_be_bytes([head[0], head[1]]), value));
+            bytes = rest;
+        }
+        Self(options)
+    }
+
+    fn all(&self, code: u16) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(known, _)| *known == code).map(|(_, value)| *value)
+    }
+
+    fn first(&self, code: u16) -> Option<&'a [u8]> {
+        self.all(code).next()
+    }
+}
+
+/// Splits what a relay wrote from what it was told.
+fn relay(packet: &[u8]) -> Option<(Relay, &[u8])> {
+    let (head, options) = packet.split_at_checked(34)?;
+    let options = Options::of(options);
+    let hardware = || options.first(code::HARDWARE)?.strip_prefix(&ETHERNET)?.try_into().ok().map(Mac);
+    let relay = Relay {
+        hops: head[1],
+        link: address(&head[2..18])?,
+        peer: address(&head[18..34])?,
+        interface: options.first(code::INTERFACE).map(<[u8]>::to_vec),
+        hardware: hardware(),
+    };
+    Some((relay, options.first(code::RELAYED)?))
+}
+
+fn association(option: &[u8]) -> Option<Association> {
+    // Between its number and its options stand two times, which are the server's to say.
+    let options = Options::of(option.get(12..)?);
+    let addresses = options.all(code::ADDRESS).filter_map(|option| address(option.get(..16)?)).collect();
+    Some(Association { id: number(option)?, addresses })
+}
+
+fn is_duid(bytes: &[u8]) -> bool {
+    (3..=LONGEST_DUID).contains(&bytes.len())
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.first_chunk()?))
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+}
+
+fn address(bytes: &[u8]) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(*bytes.first_chunk::<16>()?))
+}
+
+/// Splits classes, each with its length. Some clients send one without.
+fn classes(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut classes = Vec::new();
+    let mut rest = bytes;
+    while let Some((length, tail)) = rest.split_first_chunk() {
+        let Some((class, tail)) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length))) else {
+            return vec![bytes.to_vec()];
+        };
+        classes.push(class.to_vec());
+        rest = tail;
+    }
+    classes
+}
+
+/// A reply to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::serve) struct Reply {
+    pub(super) kind: MessageType,
+    pub(super) xid: [u8; 3],
+    /// In the order in which they are sent.
+    pub(super) options: Vec<DhcpOption>,
+}
+
+impl Reply {
+    /// Writes the packet, wrapped for the relays that the request came by.
+    pub(in crate::serve) fn encode(&self, relays: &[Relay]) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
+        let mut packet = vec![self.kind.into()];
+        packet.extend(self.xid);
+        write(&mut packet, &self.options)?;
+        for relay in relays.iter().rev() {
+            let mut wrapped = vec![MessageType::RelayRepl.into(), relay.hops];
+            wrapped.extend(relay.link.octets());
+            wrapped.extend(relay.peer.octets());
+            let interface = relay.interface.clone().map(DhcpOption::InterfaceId);
+            let inner = DhcpOption::Unknown(UnknownOption::new(OptionCode::RelayMsg, packet));
+            write(&mut wrapped, interface.iter().chain([&inner]))?;
+            packet = wrapped;
+        }
+        Ok(packet)
+    }
+}
+
+fn write<'a>(
+    packet: &mut Vec<u8>,
+    options: impl IntoIterator<Item = &'a DhcpOption>,
+) -> Result<(), dhcproto::error::EncodeError> {
+    for option in options {
+        // Alone: the encoder begins where its bytes begin.
+        let mut bytes = Vec::new();
+        option.encode(&mut Encoder::new(&mut bytes))?;
+        packet.extend(bytes);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn option(code: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(value.len()).unwrap();
+        [&code.to_be_bytes(), &length.to_be_bytes(), value].concat()
+    }
+
+    #[test]
+    fn a_broken_option_costs_itself_only() {
+        let packet = [
+            vec![1, 7, 8, 9],
+            option(16, &[0, 0]),
+            option(13, &[0]),
+            option(3, &[0, 0, 0, 1]),
+            option(61, &[0, 16, 0]),
+            option(1, &[0, 3, 0, 1, 2, 0, 0, 0, 0, 9]),
+            vec![0, 2, 0, 200, 1],
+        ]
+        .concat();
+        let request = Request::decode(&packet).unwrap();
+        assert_eq!(request.xid, [7, 8, 9]);
+        assert_eq!(request.client.as_deref(), Some(&[0, 3, 0, 1, 2, 0, 0, 0, 0, 9][..]));
+        assert_eq!(request.architectures, [16]);
+        assert_eq!((request.server, request.addresses, request.vendor_classes), (None, vec![], vec![]));
+        assert_eq!(Request::decode(&[2, 0, 0, 0]), None, "a message of servers");
+        assert_eq!(Request::decode(&[1, 0, 0]), None, "cut off");
+        assert_eq!(Request::decode(&[]), None);
+        let long = [vec![1, 0, 0, 0], option(1, &[0; 131])].concat();
+        assert_eq!(Request::decode(&long).unwrap().client, None, "longer than any name of a client");
+    }
+
+    #[test]
+    fn classes_come_with_lengths_or_without() {
+        assert_eq!(classes(b"\0\x04iPXE\0\x02ab"), [b"iPXE".to_vec(), b"ab".to_vec()]);
+        assert_eq!(classes(b"iPXE"), [b"iPXE".to_vec()]);
+        assert!(classes(b"").is_empty());
+    }
+
+    #[test]
+    fn relays_are_unwrapped_and_wrapped_again() {
+        let wrap = |hops: u8, interface: &[u8], inner: &[u8]| {
+            let mut packet = vec![12, hops];
+            packet.extend("fd00:83::7".parse::<Ipv6Addr>().unwrap().octets());
+            packet.extend("fe80::9".parse::<Ipv6Addr>().unwrap().octets());
+            packet.extend(option(18, interface));
+            packet.extend(option(79, &[0, 1, 2, 0, 0, 0, 0, 9]));
+            packet.extend(option(9, inner));
+            packet
+        };
+        let packet = wrap(1, b"up", &wrap(0, b"port 1", &[11, 1, 2, 3]));
+        let request = Request::decode(&packet).unwrap();
+        assert_eq!(request.kind, MessageType::InformationRequest);
+        assert_eq!(request.relays.len(), 2);
+        assert_eq!(request.relays[1].hardware, Some(Mac([2, 0, 0, 0, 0, 9])));
+        let reply =
+            Reply { kind: MessageType::Reply, xid: request.xid, options: vec![DhcpOption::Preference(255)] };
+        let sent = reply.encode(&request.relays).unwrap();
+        // A relay-reply reads like the relay-forward that it answers.
+        let (outer, inner) = relay(&sent).unwrap();
+        let (next, message) = relay(inner).unwrap();
+        assert_eq!((sent[0], outer.hops, outer.interface.unwrap().as_slice()), (13, 1, &b"up"[..]));
+        assert_eq!((inner[0], next.hops, next.interface.unwrap().as_slice()), (13, 0, &b"port 1"[..]));
+        assert_eq!(message, [7, 1, 2, 3, 0, 7, 0, 1, 255]);
+
+        let loops = (0..20).fold(vec![11, 0, 0, 0], |inner, hops| wrap(hops, b"", &inner));
+        assert_eq!(Request::decode(&loops), None, "relays that go round in circles");
+    }
+}
