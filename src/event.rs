@@ -237,7 +237,8 @@ pub enum Known {
     TftpServed {
         /// The file asked for.
         path: String,
-        /// `sent`, `aborted` (the client stopped), `not-found`, `refused`.
+        /// `sent`, `probed` (the client only wanted to know the size), `aborted` (the client gave up), `vanished` (the
+        /// client fell silent), `failed` (we could not read on), `not-found`, `refused`.
         outcome: String,
         /// Bytes read by the client.
         bytes: u64,
@@ -246,6 +247,21 @@ pub enum Known {
         /// What the file is to the node, as in [`Known::HttpServed`].
         #[serde(default)]
         role: String,
+        /// The rule that decided what is served, or why nothing is.
+        #[serde(default)]
+        rule: String,
+        /// `octet` or `netascii`.
+        #[serde(default)]
+        mode: String,
+        /// Bytes in a block, as agreed on; `None` where nothing was sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blksize: Option<u32>,
+        /// Blocks between two acknowledgements, as agreed on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        windowsize: Option<u16>,
+        /// Packets that were sent more than once.
+        #[serde(default)]
+        retransmits: u32,
     },
     /// A file is on its way to a node, by TFTP or HTTP. At most one per transfer and second, none for short ones.
     Fetching {

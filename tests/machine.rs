@@ -12,7 +12,7 @@ use dryrack::event::{Emitter, Event, Kind, Known};
 use dryrack::host::process::Spawner;
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, Lab, Network, Nic, NicModel,
-    Node, Pace, Place, Seed, Start,
+    Node, Pace, Place, Seed, Start, TftpBackend,
 };
 use dryrack::machine::{Machine, PowerError, PowerOff, StartError, State};
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
@@ -62,6 +62,7 @@ fn lab(node: Node) -> Lab {
         interface: None,
         mtu: 1500,
         nat: false,
+        tftp: TftpBackend::Off,
         dhcp: Dhcp::Off,
         dns: Dns { domain: "local".to_owned(), ..Dns::default() },
     };

@@ -122,9 +122,26 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = "server"))]
     pub dhcp: Field<RawDhcp>,
+    /// Who speaks TFTP: our own engine, the library async-tftp (another opinion, where a boot fails by one of them), or
+    /// nobody of ours. Default: own.
+    #[serde(default)]
+    #[schemars(extend("default" = "own"))]
+    pub tftp: Field<RawTftp>,
     /// Names of the network.
     #[serde(default)]
     pub dns: Field<RawDns>,
+}
+
+/// Who speaks TFTP on a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "tftp")]
+pub enum RawTftp {
+    /// Our own engine.
+    Own,
+    /// The library async-tftp.
+    AsyncTftp,
+    /// Nobody of ours.
+    Off,
 }
 
 /// How DHCP works on a network.

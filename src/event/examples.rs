@@ -39,6 +39,11 @@ pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
         bytes: 1_000_000,
         ms: 30,
         role: "loader".to_owned(),
+        rule: "plan".to_owned(),
+        mode: "octet".to_owned(),
+        blksize: Some(1468),
+        windowsize: Some(4),
+        retransmits: 0,
     }
 }
 

@@ -205,10 +205,15 @@ impl Known {
                 format!("left without an answer to {request} from {mac}: {rule}")
             }
             Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
-            Self::TftpServed { path, outcome, bytes, ms, role: _ } => match outcome.as_str() {
+            Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome.as_str() {
+                "sent" if *retransmits > 0 => {
+                    format!("served {path} ({} in {ms} ms, {retransmits} packets again)", Size(*bytes))
+                }
                 "sent" => format!("served {path} ({} in {ms} ms)", Size(*bytes)),
+                "probed" => format!("told the size of {path}"),
                 "not-found" => format!("refused {path}: there is no such file"),
-                "refused" => format!("refused {path}"),
+                "refused" if rule.is_empty() => format!("refused {path}"),
+                "refused" => format!("refused {path}: {rule}"),
                 outcome => format!("cut off from {path} after {} ({outcome})", Size(*bytes)),
             },
             Self::Fetching { path, bytes, total } => match total {

@@ -11,9 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::ifaddrs::getifaddrs;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::lab::TftpBackend;
 use crate::name::IfName;
 use crate::plan::ServicePlan;
 
@@ -37,7 +39,7 @@ pub struct Sockets {
     pub dhcp: Option<DhcpSockets>,
     /// DHCPv6; `None` when the network has none.
     pub dhcp6: Option<LinkSocket>,
-    /// TFTP requests, one socket for each address of the bridge. So are the next three.
+    /// TFTP requests, one socket for each address of the bridge, none when others speak TFTP. So are the next three.
     pub tftp: Vec<UdpSocket>,
     /// HTTP.
     pub http: Vec<TcpListener>,
@@ -121,8 +123,33 @@ impl std::fmt::Display for Port {
     }
 }
 
+/// Opens a further UDP socket on the address and device of another one, on a port of its own.
+pub fn beside(socket: &UdpSocket) -> io::Result<UdpSocket> {
+    let known = SockRef::from(socket);
+    let mut address = socket.local_addr()?;
+    address.set_port(0);
+    let beside = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if let Some(device) = known.device()? {
+        beside.bind_device(Some(&device))?;
+    }
+    beside.bind(&address.into())?;
+    beside.set_nonblocking(true)?;
+    Ok(beside.into())
+}
+
+/// Lets this process have as many descriptors as it may: each transfer and connection takes one.
+fn make_room() -> io::Result<()> {
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if now < most {
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    }
+    Ok(())
+}
+
 /// Binds every socket of a network's boot services in the caller's network namespace.
 pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
+    // With fewer, less is served at once; nothing fails.
+    make_room().ok();
     let addresses = [Some(plan.address.addr().into()), plan.ipv6.map(|net| net.addr().into())];
     let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
     let failed = |service, port| {
@@ -157,7 +184,10 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
     Ok(Sockets {
         dhcp,
         dhcp6: dhcp6.map_err(failed("DHCPv6", Port::Udp(DHCP6)))?,
-        tftp: udp("TFTP", TFTP)?,
+        tftp: match plan.tftp {
+            TftpBackend::Off => Vec::new(),
+            TftpBackend::Own | TftpBackend::AsyncTftp => udp("TFTP", TFTP)?,
+        },
         http: tcp("HTTP", HTTP)?,
         dns: udp("DNS", DNS)?,
         dns_tcp: tcp("DNS", DNS)?,

@@ -80,6 +80,8 @@ pub struct Network {
     pub nat: bool,
     /// How DHCP works on it.
     pub dhcp: Dhcp,
+    /// Who speaks TFTP on it.
+    pub tftp: TftpBackend,
     /// Names.
     pub dns: Dns,
 }
@@ -140,6 +142,18 @@ pub enum Upstream {
     Host,
     /// These servers.
     Servers(Vec<SocketAddr>),
+}
+
+/// Who speaks TFTP on a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TftpBackend {
+    /// Our own engine.
+    Own,
+    /// The library async-tftp.
+    AsyncTftp,
+    /// Nobody of ours.
+    Off,
 }
 
 /// What a netbooting node is handed.

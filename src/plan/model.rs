@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::lab::{FileRef, Service, Via};
+use crate::lab::{FileRef, Service, TftpBackend, Via};
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
 };
@@ -258,6 +258,8 @@ pub struct ServicePlan {
     pub dhcp: Option<DhcpPlan>,
     /// DHCPv6; `None` where there is no IPv6, or where it is not ours to give addresses.
     pub dhcp6: Option<Dhcp6Plan>,
+    /// Who speaks TFTP.
+    pub tftp: TftpBackend,
     /// Names.
     pub dns: DnsPlan,
     /// Files by path, for TFTP and HTTP alike; paths have no leading slash.

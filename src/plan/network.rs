@@ -293,6 +293,7 @@ impl<'a> Wiring<'a> {
             hosts: hosts.collect(),
             dhcp: self.dhcp(network),
             dhcp6: dhcp6(network),
+            tftp: network.tftp,
             dns: self.dns(network),
             files: boot::files(self.lab, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name, server),

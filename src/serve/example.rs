@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::shelf::Shelf;
 use super::{Addresses, Resources};
 use crate::event::{Emitter, Event, Instant, Kind, Known};
-use crate::lab::FileRef;
+use crate::lab::{FileRef, TftpBackend};
 use crate::name::{IfName, ImageName, Mac, NetworkName, NodeName};
 use crate::plan::{BootPlan, DhcpPlan, DnsPlan, HostPlan, SSH_KEY, ServedFile, ServedText, ServicePlan};
 
@@ -68,6 +68,7 @@ pub(super) fn plan() -> ServicePlan {
             domain: "lab.test".to_owned(),
         }),
         dhcp6: None,
+        tftp: TftpBackend::Own,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),
@@ -104,6 +105,17 @@ impl Log {
     pub(super) fn emitter(&self) -> Emitter {
         let (events, now) = (Arc::clone(&self.events), Arc::clone(&self.now));
         let clock = move || Instant { at: now.load(Ordering::Relaxed), wall: jiff::Timestamp::UNIX_EPOCH };
+        Emitter::new(clock, move |event| events.lock().unwrap().push(event))
+    }
+
+    /// Like [`Log::emitter`], with a clock that goes by itself.
+    pub(super) fn ticking(&self) -> Emitter {
+        let events = Arc::clone(&self.events);
+        let begin = std::time::Instant::now();
+        let clock = move || Instant {
+            at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
         Emitter::new(clock, move |event| events.lock().unwrap().push(event))
     }
 

@@ -89,12 +89,8 @@ pub async fn serve(
         let zones = dns::Zones::new(&plan, addresses.clone());
         services.spawn(dns::run(dns, dns_tcp, zones, clients.clone(), events.clone()));
     }
-    for tftp in tftp {
-        let engine = tftp::run(tftp, shelf.clone(), clients.clone(), events.clone(), stop.clone());
-        let runtime = tokio::runtime::Handle::current();
-        // The engine reads files as it sends, so it has a thread of its own.
-        services.spawn_blocking(move || runtime.block_on(engine));
-    }
+    let (backend, mtu, ends) = (plan.tftp, plan.mtu, stop.clone());
+    services.spawn_blocking(move || tftp::run(tftp, backend, mtu, shelf, clients, events, ends));
 
     stop.cancelled().await;
     services.shutdown().await;

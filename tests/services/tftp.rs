@@ -89,48 +89,161 @@ fn read_request(options: &str) -> Vec<u8> {
         .concat()
 }
 
-/// UEFI asks for the size, breaks off, and asks again. The engine does not hear that it broke off, and repeats itself;
-/// but not for long, and it does not keep the client waiting.
+/// UEFI asks for the size, breaks off, and asks again, from the same port.
 #[test]
-fn a_client_that_only_wants_the_size_is_soon_forgotten() {
+fn a_client_that_only_wants_the_size_gets_it() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
-        let open = || {
-            let socket = one.within(|| UdpSocket::bind("10.0.0.11:0").unwrap());
-            socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-            socket
-        };
+        let socket = one.within(|| UdpSocket::bind("10.0.0.11:0").unwrap());
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
         let mut packet = [0; 1500];
-        let first = open();
-        first.send_to(&read_request("tsize 0 blksize 1468 windowsize 4"), "10.0.0.1:69").unwrap();
-        let (length, from) = first.recv_from(&mut packet).unwrap();
+        socket.send_to(&read_request("tsize 0 blksize 1468 windowsize 4"), "10.0.0.1:69").unwrap();
+        let (length, from) = socket.recv_from(&mut packet).unwrap();
         let said = String::from_utf8_lossy(&packet[2..length]).replace('\0', " ");
-        assert_eq!(packet[..2], [0, 6], "{said}");
-        assert!(said.contains("tsize 1048576"), "{said}");
-        first.send_to(b"\0\x05\0\x08no need\0", from).unwrap();
+        // The network's MTU is 1400.
+        assert_eq!(said, "tsize 1048576 blksize 1368 windowsize 4 ");
+        socket.send_to(b"\0\x05\0\x08User aborted the transfer\0", from).unwrap();
+        let probed = |known: &Known| {
+            matches!(known, Known::TftpServed { outcome, bytes: 0, blksize: Some(1368), windowsize: Some(4), .. }
+                if outcome == "probed")
+        };
+        rack.log.until("the end of it", 5, probed).await;
 
-        let begin = Instant::now();
-        let second = open();
-        second.send_to(&read_request("blksize 1468"), "10.0.0.1:69").unwrap();
-        let (_, from) = second.recv_from(&mut packet).unwrap();
-        second.send_to(&[0, 4, 0, 0], from).unwrap();
-        let (length, _) = second.recv_from(&mut packet).unwrap();
-        assert_eq!((&packet[..4], length), (&[0, 3, 0, 1][..], 1472));
-        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
-
-        let mut repeated = 0;
-        while first.recv_from(&mut packet).is_ok() {
-            repeated += 1;
+        socket.send_to(&read_request("blksize 1468 windowsize 4"), "10.0.0.1:69").unwrap();
+        let (_, from) = socket.recv_from(&mut packet).unwrap();
+        socket.send_to(&[0, 4, 0, 0], from).unwrap();
+        for block in 1..=4 {
+            let (length, _) = socket.recv_from(&mut packet).unwrap();
+            assert_eq!((&packet[..4], length), (&[0, 3, 0, block][..], 1372));
         }
-        assert!(repeated <= 6, "the options came {repeated} times more");
+    });
+}
+
+#[test]
+fn a_thousand_clients_are_served_at_once() {
+    const CLIENTS: usize = 1000;
+    alone(async || {
+        let rack =
+            Rack::of(LAB, |folder| std::fs::write(folder.join("kernel"), numbers(20_000)).unwrap()).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let expected = numbers(20_000);
+        let begin = Instant::now();
+        one.within(|| {
+            let open = |_| {
+                let socket = UdpSocket::bind("10.0.0.11:0").unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                socket
+            };
+            // Every one of them has begun before the first goes on.
+            let sockets: Vec<UdpSocket> = (0..CLIENTS).map(open).collect();
+            let mut packet = [0; 1500];
+            for batch in sockets.chunks(100) {
+                for socket in batch {
+                    socket.send_to(&read_request("blksize 1368"), "10.0.0.1:69").unwrap();
+                }
+                for socket in batch {
+                    socket.peek_from(&mut packet).unwrap();
+                }
+            }
+            for socket in &sockets {
+                let (_, from) = socket.recv_from(&mut packet).unwrap();
+                assert_eq!(packet[..2], [0, 6]);
+                socket.send_to(&[0, 4, 0, 0], from).unwrap();
+            }
+            for (block, content) in expected.chunks(1368).enumerate() {
+                for socket in &sockets {
+                    let (length, from) = socket.recv_from(&mut packet).unwrap();
+                    assert!(packet[4..length] == *content);
+                    socket.send_to(&[0, 4, 0, block as u8 + 1], from).unwrap();
+                }
+            }
+        });
+        let sent = |known: &Known| matches!(known, Known::TftpServed { outcome, .. } if outcome == "sent");
+        rack.log.until_now("all of them in the log", || rack.log.count(sent) == CLIENTS).await;
+        assert!(!rack.log.has(|known| matches!(known, Known::ServiceFailed { .. })), "{}", rack.log.text());
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    });
+}
+
+/// What a client is sent that leaves in the middle goes on for some seconds, and nobody else notices.
+#[test]
+fn vanished_clients_are_forgotten() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let begin = Instant::now();
+        let gone = one.within(|| UdpSocket::bind("10.0.0.11:0").unwrap());
+        gone.send_to(&read_request("windowsize 8"), "10.0.0.1:69").unwrap();
+        let mut packet = [0; 1500];
+        let (_, from) = gone.recv_from(&mut packet).unwrap();
+        gone.send_to(&[0, 4, 0, 0], from).unwrap();
+        drop(gone);
+        let folder = tempfile::tempdir().unwrap();
+        assert!(tftp(&one, folder.path(), "atftp").status.success());
+        let vanished = |known: &Known| matches!(known, Known::TftpServed { outcome, retransmits: 1.., .. } if outcome == "vanished");
+        rack.log.until("the one that left", 12, vanished).await;
         assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
-        rack.log
-            .until(
-                "the end of it",
-                5,
-                |known| matches!(known, Known::TftpServed { outcome, .. } if outcome == "aborted"),
-            )
-            .await;
+    });
+}
+
+/// More than 65,535 blocks, and more than 100 MB.
+#[test]
+fn large_files_arrive_whole() {
+    alone(async || {
+        let rack = Rack::of(LAB, |folder| {
+            // Zeros, with numbers at both ends and in the middle.
+            use std::os::unix::fs::FileExt;
+            let file = std::fs::File::create(folder.join("kernel")).unwrap();
+            for at in [0, 65_536 * 1368 - 2000, 120_000_000] {
+                file.write_all_at(&numbers(4000), at).unwrap();
+            }
+        })
+        .await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let folder = tempfile::tempdir().unwrap();
+        for options in ["blksize 1368", "blksize 1368 windowsize 32"] {
+            let words: Vec<&str> = options.split(' ').collect();
+            let mut arguments = Vec::new();
+            let pairs: Vec<String> = words.chunks(2).map(|pair| pair.join(" ")).collect();
+            for pair in &pairs {
+                arguments.extend(["--option", pair]);
+            }
+            arguments.extend(["-g", "-r", "profile/install/kernel", "-l", "out", "10.0.0.1"]);
+            let output = one.run_in(folder.path(), "atftp", &arguments);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let same = one.run_in(
+                folder.path(),
+                "cmp",
+                &["out", rack.folder.path().join("kernel").to_str().unwrap()],
+            );
+            assert!(same.status.success(), "{options}: {}", String::from_utf8_lossy(&same.stdout));
+        }
+    });
+}
+
+#[test]
+fn another_backend_is_a_word_in_the_lab_file() {
+    alone(async || {
+        let lab = LAB.replace("mtu = 1400", "mtu = 1400\ntftp = \"async-tftp\"");
+        let rack = Rack::of(&lab, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["tftp", "atftp", "busybox"] {
+            let output = tftp(&one, folder.path(), name);
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(std::fs::read(folder.path().join("out")).unwrap() == numbers(1 << 20), "{name}");
+        }
+    });
+}
+
+#[test]
+fn somebody_else_may_speak_tftp() {
+    alone(async || {
+        let lab = LAB.replace("mtu = 1400", "mtu = 1400\ntftp = \"off\"");
+        let rack = Rack::of(&lab, kernel).await;
+        let taken = UdpSocket::bind("10.0.0.1:69");
+        assert!(taken.is_ok(), "{taken:?}");
+        rack.end().await;
     });
 }

@@ -14,7 +14,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("annotate-snippets", &["diag/draw.rs"]),
     ("anstream", &["cli/"]),
     ("anstyle", &["diag/draw.rs", "cli/"]),
-    ("async-tftp", &["serve/tftp.rs"]),
+    ("async-tftp", &["serve/tftp/library.rs"]),
     ("axum", &["serve/http.rs", "run/control.rs", "web/"]),
     ("bytes", SHELL),
     ("clap", &["cli/"]),

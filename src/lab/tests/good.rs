@@ -69,6 +69,7 @@ fn everything_has_a_default() {
                     pool: None,
                     lease: 3600s,
                 },
+                tftp: Own,
                 dns: Dns {
                     domain: "lab",
                     records: {},

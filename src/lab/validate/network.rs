@@ -7,9 +7,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Check, names};
-use crate::config::{Field, Located, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
+use crate::config::{Field, Located, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawTftp, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Dhcp, Dns, Network, Place, Upstream};
+use crate::lab::{Dhcp, Dns, Network, Place, TftpBackend, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// More than any one host carries.
@@ -94,11 +94,16 @@ impl Check<'_> {
         let mtu = self.mtu(&raw.mtu);
         let nat = raw.nat.value().copied().unwrap_or(false);
         let dhcp = self.dhcp(&raw.dhcp, address);
+        let tftp = match raw.tftp.value() {
+            Some(RawTftp::Own) | None => TftpBackend::Own,
+            Some(RawTftp::AsyncTftp) => TftpBackend::AsyncTftp,
+            Some(RawTftp::Off) => TftpBackend::Off,
+        };
         let dns = self.dns(raw.dns.value(), nat);
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
-        Some(Network { name, address: address?, ipv6, mac, interface, mtu, nat, dhcp, dns })
+        Some(Network { name, address: address?, ipv6, mac, interface, mtu, nat, dhcp, tftp, dns })
     }
 
     /// Takes the address of a bridge if it can be the address of a host.

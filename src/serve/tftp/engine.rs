@@ -1,0 +1,436 @@
+//! Our own engine: one thread, one socket for each transfer, a [`Machine`] for each that decides.
+//!
+//! What comes in goes to the machine, what it wants goes out; nothing is decided
+//! here. A transfer's socket is not connected, so that a stranger who sends to it
+//! can be told so, as RFC 1350 has it, and disturbs nobody.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Delivery, Desk, Opened};
+use super::machine::{Do, End, Machine, agree};
+use super::packet::{self, HEAD, Packet, Request};
+use super::source::Source;
+use super::{Listener, refusal};
+use crate::host::sockets::beside;
+
+/// More transfers than a rack has machines.
+const MOST_TRANSFERS: usize = 4096;
+/// Largest packet that we take. Requests have at most 512 bytes (RFC 2347).
+const LARGEST: usize = 2048;
+/// Packets taken from one socket before others have their turn.
+const TURN: usize = 64;
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+/// With so few transfers, waiting for an answer without sleeping costs others nothing.
+const FEW: usize = 2;
+/// How long is waited so. A client that takes longer is slower than the kernel is at waking us.
+const SPIN: u64 = 50_000;
+
+/// The same request again within this time is the network's echo of the first.
+const ECHO: u64 = 1_000_000_000;
+
+/// The most that one call may send in segments: the largest IP packet, and what every kernel takes.
+const SEGMENTS: usize = 64;
+const SEGMENTED: usize = 65_000;
+
+const STOP: u64 = u64::MAX;
+/// Names of listeners begin here, those of transfers at 0.
+const LISTENERS: u64 = 1 << 63;
+
+/// Answers requests on these sockets until `stop` is cancelled. Blocks its thread.
+pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToken) -> io::Result<()> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+    epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
+    for (index, listener) in listeners.iter().enumerate() {
+        epoll.add(&listener.socket, EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS + index as u64))?;
+    }
+    let mut waiting = JoinSet::new();
+    let ring = Bell(Arc::clone(&wake));
+    waiting.spawn_on(
+        async move {
+            stop.cancelled().await;
+            drop(ring);
+        },
+        &Handle::current(),
+    );
+    let workbench = Workbench { content: Vec::new(), segments: true };
+    let transfers = HashMap::new();
+    let engine = Engine {
+        epoll,
+        listeners,
+        desk,
+        transfers,
+        by_client: HashMap::new(),
+        next: 0,
+        expires: u64::MAX,
+        workbench,
+        _wake: wake,
+    };
+    engine.run()
+}
+
+/// Wakes the engine when it is dropped, also by a runtime that ends.
+struct Bell(Arc<EventFd>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        // The counter is not near its end, so there is nothing to fail.
+        self.0.write(1).ok();
+    }
+}
+
+struct Engine {
+    epoll: Epoll,
+    listeners: Vec<Listener>,
+    desk: Desk,
+    transfers: HashMap<u64, Outgoing>,
+    /// Transfers by the listener and address that they were asked for from.
+    by_client: HashMap<(usize, SocketAddr), u64>,
+    /// The name of the next transfer.
+    next: u64,
+    /// When the first of the transfers may want to be told the time.
+    expires: u64,
+    workbench: Workbench,
+    /// What wakes us stays open until we sleep no more: the kernel forgets what is closed.
+    _wake: Arc<EventFd>,
+}
+
+/// One transfer and what it needs.
+struct Outgoing {
+    socket: UdpSocket,
+    client: SocketAddr,
+    listener: usize,
+    request: Request,
+    began: u64,
+    machine: Machine,
+    source: Source,
+    delivery: Delivery,
+}
+
+/// What all transfers use in turn.
+struct Workbench {
+    /// Room for a window, with room before it for the head of its first block.
+    content: Vec<u8>,
+    /// Whether the kernel cuts what we send into packets.
+    segments: bool,
+}
+
+impl Engine {
+    fn run(mut self) -> io::Result<()> {
+        let mut events = vec![EpollEvent::empty(); EVENTS];
+        loop {
+            let timeout = match self.expires.checked_sub(self.desk.now()) {
+                _ if self.transfers.is_empty() => EpollTimeout::NONE,
+                Some(left) => EpollTimeout::try_from(left.div_ceil(1_000_000)).unwrap_or(EpollTimeout::MAX),
+                None => EpollTimeout::ZERO,
+            };
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(error) => return Err(error.into()),
+            };
+            for event in &events[..count] {
+                match event.data() {
+                    STOP => return Ok(()),
+                    listener if listener >= LISTENERS => self.listen((listener - LISTENERS) as usize),
+                    transfer => drop(self.receive(transfer)),
+                }
+            }
+            self.spin();
+            let now = self.desk.now();
+            if now >= self.expires {
+                self.expire(now);
+            }
+        }
+    }
+
+    /// Lets time pass for every transfer, and looks when the next one wants it.
+    fn expire(&mut self, now: u64) {
+        let late: Vec<u64> = self
+            .transfers
+            .iter()
+            .filter(|(_, transfer)| transfer.machine.deadline() <= now)
+            .map(|(name, _)| *name)
+            .collect();
+        for name in late {
+            self.with(name, |transfer| transfer.machine.on_time(now));
+        }
+        let deadlines = self.transfers.values().map(|transfer| transfer.machine.deadline());
+        self.expires = deadlines.min().unwrap_or(u64::MAX);
+    }
+
+    /// Waits without sleeping while few transfers have quick clients: the kernel takes longer to wake us than they to
+    /// answer.
+    fn spin(&mut self) {
+        let quick = |transfer: &Outgoing| (1..SPIN).contains(&transfer.machine.answers_in());
+        if self.transfers.len() > FEW || !self.transfers.values().any(quick) {
+            return;
+        }
+        let names: Vec<u64> = self.transfers.keys().copied().collect();
+        let mut until = self.desk.now() + SPIN;
+        for _ in 0..TURN {
+            while !names.iter().any(|name| self.receive(*name)) {
+                std::hint::spin_loop();
+                if self.desk.now() >= until {
+                    return;
+                }
+            }
+            until = self.desk.now() + SPIN;
+        }
+    }
+
+    /// Takes what came to a listener.
+    fn listen(&mut self, listener: usize) {
+        let mut buffer = [0; LARGEST];
+        for _ in 0..TURN {
+            let (length, from) = match self.listeners[listener].socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => return self.desk.note(&error),
+            };
+            let answer = match packet::parse(&buffer[..length]) {
+                Ok(Packet::Read(request)) => self.read_request(listener, from, request).err(),
+                Ok(Packet::Write(name)) => {
+                    self.desk.refuse_write(from, &name);
+                    Some(packet::error(packet::ACCESS, "nothing is written here"))
+                }
+                Ok(Packet::Ack(_) | Packet::Stray) => Some(unknown_id()),
+                // Two servers that answer errors with errors would never end.
+                Ok(Packet::Error { .. }) | Err(packet::Malformed::Short) => None,
+                Err(malformed) => Some(packet::error(packet::ILLEGAL, &malformed.to_string())),
+            };
+            if let Some(answer) = answer {
+                // One that is lost is asked for again.
+                self.listeners[listener].socket.send_to(&answer, from).ok();
+            }
+        }
+    }
+
+    /// Begins a transfer, or returns the error that the client gets.
+    fn read_request(&mut self, listener: usize, from: SocketAddr, request: Request) -> Result<(), Vec<u8>> {
+        let now = self.desk.now();
+        if let Some(name) = self.by_client.get(&(listener, from)).copied() {
+            let known = &self.transfers[&name];
+            if known.request == request && (!known.machine.confirmed() || now < known.began + ECHO) {
+                self.with(name, |transfer| transfer.machine.on_same_request(now));
+                return Ok(());
+            }
+            // The client has forgotten what it asked for before.
+            self.finish(name, "aborted");
+        }
+        let opened = self.desk.open(from, &request.name, request.mode);
+        let Opened { source, size, mut delivery } = opened.map_err(|missing| refusal(&missing))?;
+        if self.transfers.len() >= MOST_TRANSFERS {
+            let unsure = self.transfers.iter().filter(|(_, transfer)| !transfer.machine.confirmed());
+            // Who has not answered may be a forged address; who waits longest for that most likely is.
+            let oldest = unsure.min_by_key(|(_, transfer)| transfer.began).map(|(name, _)| *name);
+            let busy = || packet::error(0, "too many transfers at once; ask again later");
+            self.finish(oldest.ok_or_else(busy)?, "vanished");
+        }
+        let terms = agree(&request, self.listeners[listener].largest, Some(size));
+        let socket = beside(&self.listeners[listener].socket).and_then(|socket| {
+            self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, self.next))?;
+            Ok(socket)
+        });
+        let socket = socket.map_err(|error| {
+            self.desk.note(&error);
+            packet::error(0, "this server has no room left; ask again later")
+        })?;
+        delivery.blksize = u32::try_from(terms.block).ok();
+        delivery.windowsize = Some(terms.window);
+        let (machine, first) = Machine::start(terms, now);
+        let transfer =
+            Outgoing { socket, client: from, listener, request, began: now, machine, source, delivery };
+        self.transfers.insert(self.next, transfer);
+        self.by_client.insert((listener, from), self.next);
+        self.with(self.next, |_| first);
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Takes one packet that came to a transfer; tells whether there was one.
+    fn receive(&mut self, name: u64) -> bool {
+        let Some(transfer) = self.transfers.get_mut(&name) else { return false };
+        let mut buffer = [0; LARGEST];
+        let (length, from) = match transfer.socket.recv_from(&mut buffer) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) => {
+                self.desk.note(&error);
+                return false;
+            }
+        };
+        let said = packet::parse(&buffer[..length]);
+        if from != transfer.client {
+            if !matches!(said, Ok(Packet::Error { .. })) {
+                transfer.socket.send_to(&unknown_id(), from).ok();
+            }
+            return true;
+        }
+        let now = self.desk.now();
+        match said {
+            Ok(Packet::Ack(number)) => self.with(name, |transfer| {
+                let follows = transfer.machine.on_ack(number, now);
+                transfer.delivery.came_to(transfer.machine.bytes());
+                follows
+            }),
+            Ok(Packet::Error { .. }) => self.with(name, |transfer| transfer.machine.on_error()),
+            // Not for a transfer that runs; one that it cannot be, it does not end.
+            Ok(Packet::Read(_) | Packet::Write(_) | Packet::Stray) | Err(_) => {
+                transfer.socket.send_to(&unknown_id(), from).ok();
+            }
+        }
+        true
+    }
+
+    /// Asks a transfer's machine, and carries out what follows.
+    fn with(&mut self, name: u64, ask: impl FnOnce(&mut Outgoing) -> Do) {
+        let Some(transfer) = self.transfers.get_mut(&name) else { return };
+        let ended = match ask(transfer) {
+            Do::Nothing => return,
+            Do::Offer => {
+                transfer.offer();
+                self.expires = self.expires.min(transfer.machine.deadline());
+                return;
+            }
+            Do::Send { first, most } => match transfer.send(first, most, &mut self.workbench) {
+                Ok(()) => {
+                    self.expires = self.expires.min(transfer.machine.deadline());
+                    return;
+                }
+                Err(error) => {
+                    self.desk.note(&error);
+                    transfer
+                        .socket
+                        .send_to(&packet::error(0, "the file cannot be read"), transfer.client)
+                        .ok();
+                    "failed"
+                }
+            },
+            Do::Finish(end) => match end {
+                End::Sent => "sent",
+                End::Probed => "probed",
+                End::Aborted => "aborted",
+                End::Vanished => "vanished",
+            },
+        };
+        self.finish(name, ended);
+    }
+
+    fn finish(&mut self, name: u64, outcome: &str) {
+        if let Some(mut transfer) = self.transfers.remove(&name) {
+            self.by_client.remove(&(transfer.listener, transfer.client));
+            transfer.delivery.retransmits = transfer.machine.retransmits();
+            transfer.delivery.tell(outcome);
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.delivery.retransmits = self.machine.retransmits();
+    }
+}
+
+impl Outgoing {
+    fn offer(&self) {
+        // What does not arrive is sent again.
+        self.socket.send_to(&packet::options(&self.machine.terms().answer), self.client).ok();
+    }
+
+    /// Sends blocks from `first` on. Fails only if they cannot be read.
+    fn send(&mut self, first: u64, most: u16, workbench: &mut Workbench) -> io::Result<()> {
+        let block = self.machine.terms().block;
+        let wanted = block * usize::from(most);
+        if workbench.content.len() < HEAD + wanted {
+            workbench.content.resize(HEAD + wanted, 0);
+        }
+        let at = (first - 1) * block as u64;
+        let read = self.source.read(at, &mut workbench.content[HEAD..HEAD + wanted])?;
+        let (blocks, end) =
+            if read == wanted { (most, None) } else { ((read / block) as u16 + 1, Some(at + read as u64)) };
+        workbench.send(&self.socket, self.client, first, usize::from(blocks), block, read);
+        self.machine.went(first, blocks, end);
+        Ok(())
+    }
+}
+
+impl Workbench {
+    /// Sends the first `length` bytes of the content as blocks. One that the network does not take is as one that it
+    /// loses.
+    fn send(
+        &mut self,
+        socket: &UdpSocket,
+        to: SocketAddr,
+        first: u64,
+        blocks: usize,
+        block: usize,
+        length: usize,
+    ) {
+        if blocks == 1 {
+            self.content[..HEAD].copy_from_slice(&packet::head(first));
+            socket.send_to(&self.content[..HEAD + length], to).ok();
+            return;
+        }
+        let content = &self.content[HEAD..HEAD + length];
+        let heads: Vec<[u8; HEAD]> = (first..first + blocks as u64).map(packet::head).collect();
+        let pieces: Vec<IoSlice<'_>> = heads
+            .iter()
+            .enumerate()
+            .flat_map(|(index, head)| {
+                let start = index * block;
+                let piece = &content[start..content.len().min(start + block)];
+                [IoSlice::new(head), IoSlice::new(piece)]
+            })
+            .collect();
+        let at_once = SEGMENTS.min(SEGMENTED / (HEAD + block)).max(1);
+        let to = SockaddrStorage::from(to);
+        for packets in pieces.chunks(2 * at_once) {
+            if self.segments && packets.len() > 2 {
+                match segmented(socket, packets, HEAD + block, &to) {
+                    Ok(()) => continue,
+                    // This kernel or device cannot, or not so many: never again.
+                    Err(
+                        Errno::EIO | Errno::EINVAL | Errno::EMSGSIZE | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP,
+                    ) => {
+                        self.segments = false;
+                    }
+                    Err(_) => continue,
+                }
+            }
+            for packet in packets.chunks(2) {
+                sendmsg(socket.as_raw_fd(), packet, &[], MsgFlags::empty(), Some(&to)).ok();
+            }
+        }
+    }
+}
+
+/// Sends packets of one size, of which the last may be shorter, by one call.
+fn segmented(
+    socket: &UdpSocket,
+    packets: &[IoSlice<'_>],
+    size: usize,
+    to: &SockaddrStorage,
+) -> Result<(), Errno> {
+    let size = u16::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let segments = [ControlMessage::UdpGsoSegments(&size)];
+    sendmsg(socket.as_raw_fd(), packets, &segments, MsgFlags::empty(), Some(to)).map(drop)
+}
+
+fn unknown_id() -> Vec<u8> {
+    packet::error(packet::UNKNOWN_ID, "no transfer with you is under way")
+}

@@ -1,0 +1,122 @@
+//! async-tftp behind the same seam: the other opinion.
+//!
+//! It does not hear that a client gives up, waits out a whole timeout where the
+//! first block of a window got lost, and does not say what was agreed on, which
+//! is why our own [`engine`](super::engine) serves unless a lab asks for this one.
+//! Its answers to everything else are what ours are compared with.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_tftp::packet;
+use async_tftp::server::{Handler, TftpServerBuilder};
+use futures_util::future::try_join_all;
+use futures_util::io::{AsyncRead, Sink};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Delivery, Desk, Opened};
+use super::packet::Mode;
+use super::source::Source;
+use super::{Listener, Missing};
+
+/// How long an acknowledgement is waited for before the same is sent again.
+const PATIENCE: Duration = Duration::from_secs(1);
+const RETRIES: u32 = 5;
+const WINDOW: u16 = 64;
+
+/// Answers requests on these sockets until `stop` is cancelled. Blocks its thread.
+///
+/// The library has one task for all transfers of a socket and reads files as it sends, so it has this thread for itself.
+pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToken) -> io::Result<()> {
+    let ended = try_join_all(listeners.into_iter().map(|listener| answer(listener, desk.clone())));
+    let ended = async { ended.await.map(drop).map_err(io::Error::other) };
+    Handle::current().block_on(stop.run_until_cancelled(ended)).unwrap_or(Ok(()))
+}
+
+async fn answer(listener: Listener, desk: Desk) -> Result<(), async_tftp::Error> {
+    let server = TftpServerBuilder::with_handler(Counter { desk })
+        .std_socket(listener.socket)?
+        .timeout(PATIENCE)
+        .max_send_retries(RETRIES)
+        .block_size_limit(u16::try_from(listener.largest).unwrap_or(u16::MAX))
+        .window_size_limit(WINDOW);
+    server.build().await?.serve().await
+}
+
+/// Opens what clients ask for.
+struct Counter {
+    desk: Desk,
+}
+
+/// A file or text on its way to a client. Tells how it went when it is dropped.
+struct Outgoing {
+    source: Source,
+    delivery: Delivery,
+    at: u64,
+    size: u64,
+    /// When something was read last.
+    read: u64,
+    now: Box<dyn Fn() -> u64 + Send>,
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // The library drops what was acknowledged at once, and what was not after all its retries.
+        let waited = Duration::from_nanos((self.now)().saturating_sub(self.read));
+        let sent = self.at == self.size && waited < PATIENCE * RETRIES;
+        self.delivery.tell(if sent { "sent" } else { "aborted" });
+    }
+}
+
+impl AsyncRead for Outgoing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let read = this.source.read(this.at, buffer)?;
+        this.at += read as u64;
+        this.delivery.came_to(this.at);
+        if read > 0 {
+            this.read = (this.now)();
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl Handler for Counter {
+    type Reader = Outgoing;
+    type Writer = Sink;
+
+    async fn read_req_open(
+        &mut self,
+        client: &SocketAddr,
+        path: &Path,
+    ) -> Result<(Outgoing, Option<u64>), packet::Error> {
+        match self.desk.open(*client, &path.to_string_lossy(), Mode::Octet) {
+            Ok(Opened { source, size, delivery }) => {
+                let now = self.desk.clock();
+                let read = now();
+                Ok((Outgoing { source, delivery, at: 0, size, read, now }, Some(size)))
+            }
+            Err(Missing::Refused) => Err(packet::Error::PermissionDenied),
+            Err(Missing::Unknown | Missing::Gone(_)) => Err(packet::Error::FileNotFound),
+        }
+    }
+
+    async fn write_req_open(
+        &mut self,
+        client: &SocketAddr,
+        path: &Path,
+        _size: Option<u64>,
+    ) -> Result<Sink, packet::Error> {
+        self.desk.refuse_write(*client, &path.to_string_lossy());
+        Err(packet::Error::PermissionDenied)
+    }
+}
