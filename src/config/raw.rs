@@ -228,6 +228,14 @@ pub struct RawProfile {
     /// How the firmware fetches the loader; a UEFI node's other ways are switched off. Default: as it likes.
     #[serde(default)]
     pub via: Field<RawVia>,
+    /// Boot programs in place of the loader's, by architecture: `bios`, `uefi-x86`, `uefi-x64`, `uefi-arm32`,
+    /// `uefi-arm64`. Each is `image:NAME/FILE`, or a path. Default: none.
+    #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = json!({ "enum": ["bios", "uefi-x86", "uefi-x64", "uefi-arm32", "uefi-arm64"] }),
+        "additionalProperties" = json!({ "type": "string" })
+    ))]
+    pub programs: Keyed<Located<String>>,
 }
 
 /// The program that fetches and starts a kernel.
@@ -388,7 +396,7 @@ pub struct RawNic {
     #[schemars(extend("default" = "virtio"))]
     pub model: Field<RawNicModel>,
     /// Whether QEMU's iPXE ROM sits on it; without, a UEFI node boots by its own PXE or HTTP Boot. Default: true, but
-    /// false for a UEFI node whose profile names another `loader` than ipxe, or says `via`.
+    /// false for a UEFI node whose profile names another `loader` than ipxe, or `via` or `programs`.
     #[serde(default)]
     pub rom: Field<bool>,
     /// Whether the cable is plugged in at power-on. Default: up.

@@ -171,6 +171,8 @@ pub struct Profile {
     pub loader: Loader,
     /// How the firmware fetches the loader; in any way that it has if `None`.
     pub via: Option<Via>,
+    /// Boot programs in place of the loader's, by architecture (option 93, RFC 4578).
+    pub programs: BTreeMap<u16, FileRef>,
 }
 
 /// The program that fetches and starts a kernel.

@@ -30,7 +30,7 @@ pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<&'a Profile> {
 
 /// Tells whether a node's firmware fetches a loader, rather than run the iPXE of its ROM.
 fn fetches_loader(node: &Node, profile: &Profile) -> bool {
-    profile.loader != Loader::Ipxe || node.nics.iter().any(|nic| !nic.rom)
+    profile.loader != Loader::Ipxe || !profile.programs.is_empty() || node.nics.iter().any(|nic| !nic.rom)
 }
 
 /// Returns what a node's firmware is told, if it is handed a profile.
@@ -42,7 +42,7 @@ pub(super) fn boot_plan(lab: &Lab, node: &Node, server: Ipv4Addr) -> Option<Boot
         rom_chains: profile.loader != Loader::Ipxe,
         via: profile.via,
         programs: match fetches_loader(node, profile) {
-            true => loader::programs(profile).collect(),
+            true => loader::programs(profile),
             false => BTreeMap::new(),
         },
     })
@@ -65,7 +65,8 @@ pub fn way(lab: &Lab, node: &Node) -> Option<String> {
         Some(Via::Http6) => "HTTP Boot over IPv6",
     };
     let loads = match profile.loader {
-        Loader::Ipxe | Loader::Chainload if !fetches_loader(node, profile) => "",
+        _ if !fetches_loader(node, profile) => "",
+        _ if loader::own_program(profile, bios).is_some() => ", a program of its own",
         Loader::Ipxe | Loader::Chainload if bios => ", undionly.kpxe",
         Loader::Ipxe | Loader::Chainload => ", snponly.efi",
         Loader::Pxelinux => ", PXELINUX",
@@ -90,7 +91,7 @@ pub(super) fn files(lab: &Lab, nodes: &[&Node]) -> BTreeMap<String, ServedFile> 
                 files.insert(loader::initrd_path(&profile.name, index), initrd);
             }
             if fetches_loader(node, profile) {
-                files.extend(loader::files(profile.loader));
+                files.extend(loader::files(profile));
             }
         }
         if let Seed::NoCloud { user_data: Some(path), users: _ } = &node.seed {

@@ -1,5 +1,8 @@
 //! What each loader reads: the files that it is made of, and the texts that tell it what to start.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::{ServedFile, ServedText};
 use crate::lab::{FileRef, Loader, Profile};
 use crate::name::{ImageName, Mac, NodeName, ProfileName};
@@ -45,14 +48,31 @@ fn parts(loader: Loader, architecture: u16) -> &'static [Part] {
 }
 
 /// Returns the programs of a profile by architecture, as paths.
-pub(super) fn programs(profile: &Profile) -> impl Iterator<Item = (u16, String)> {
-    [BIOS, UEFI_X64].into_iter().filter_map(|architecture| {
+pub(super) fn programs(profile: &Profile) -> BTreeMap<u16, String> {
+    let of_loader = [BIOS, UEFI_X64].into_iter().filter_map(|architecture| {
         let path = match (profile.loader, architecture) {
             (Loader::Kernel, UEFI_X64) => kernel_path(profile),
             (loader, architecture) => parts(loader, architecture).first()?.path.to_owned(),
         };
         Some((architecture, path))
-    })
+    });
+    let own = profile.programs.iter().map(|(number, file)| (*number, program_path(profile, *number, file)));
+    of_loader.chain(own).collect()
+}
+
+/// Returns the program that a profile itself names for a node's firmware.
+pub(super) fn own_program(profile: &Profile, bios: bool) -> Option<&FileRef> {
+    profile.programs.get(if bios { &BIOS } else { &UEFI_X64 })
+}
+
+/// Returns the path of a program that the profile itself names. Its file name stays, by which firmware knows its kind.
+fn program_path(profile: &Profile, architecture: u16, file: &FileRef) -> String {
+    let name = match file {
+        FileRef::Image { image: _, file } => Path::new(file).file_name(),
+        FileRef::Path(path) => path.file_name(),
+    };
+    let name = name.unwrap_or_default().to_string_lossy().replace(' ', "_");
+    format!("profile/{}/program-{architecture}/{name}", profile.name)
 }
 
 /// Returns the path under which a profile's kernel is served. UEFI's HTTP Boot takes a program for one by its name.
@@ -66,13 +86,20 @@ pub(super) fn initrd_path(profile: &ProfileName, index: usize) -> String {
     format!("profile/{profile}/initrd{index}")
 }
 
-/// Returns the files that a loader is made of, by path.
-pub(super) fn files(loader: Loader) -> impl Iterator<Item = (String, ServedFile)> {
-    [BIOS, UEFI_X64].into_iter().flat_map(move |architecture| parts(loader, architecture)).map(|part| {
+/// Returns the files that a profile's loader is made of, by path.
+pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFile)> {
+    let served = |source| ServedFile { source, role: "loader".to_owned() };
+    // A program of the profile's own comes with what it needs.
+    let wanted = [BIOS, UEFI_X64].into_iter().filter(|number| !profile.programs.contains_key(number));
+    let of_loader = wanted.flat_map(|number| parts(profile.loader, number)).map(move |part| {
         let image = ImageName::new(part.image).expect("the images of loaders have names");
-        let source = FileRef::Image { image, file: part.file.to_owned() };
-        (part.path.to_owned(), ServedFile { source, role: "loader".to_owned() })
-    })
+        (part.path.to_owned(), served(FileRef::Image { image, file: part.file.to_owned() }))
+    });
+    let own = profile
+        .programs
+        .iter()
+        .map(move |(number, file)| (program_path(profile, *number, file), served(file.clone())));
+    of_loader.chain(own)
 }
 
 /// Returns the texts that a loader reads for a node, by path.

@@ -5,10 +5,13 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 
-use super::{Accel, FirmwareFile, ForwardDrop, HostFacts, HostLink, Plan, Qemu, Refusal, Step, Undo, plan};
+use super::{
+    Accel, BootPlan, FirmwareFile, ForwardDrop, HostFacts, HostLink, Plan, Qemu, Refusal, Step, Undo, plan,
+    way,
+};
 use crate::config::Source;
 use crate::lab::{Lab, Surroundings, resolve};
-use crate::name::{Bytes, IfName, ImageName};
+use crate::name::{Bytes, IfName, ImageName, NodeName};
 
 /// A host with everything.
 pub(super) fn facts() -> HostFacts {
@@ -597,5 +600,141 @@ fn a_network_with_ipv6_has_names_for_it_and_no_way_out() {
     serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
       addresses: 
       reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
+    ");
+}
+
+/// What a node is told and what its network serves because of its profile.
+fn handed(node: &str, profile: &str) -> String {
+    let text = format!(
+        "dryrack = 1\n[network.lan]\naddress = \"10.0.2.1/24\"\n[profile.p]\nkernel = \"files/linux\"\n{profile}\n\
+         [node.n]\nprofile = \"p\"\n{node}\n"
+    );
+    let lab = lab(&text);
+    let plan = plan(&lab, &facts()).unwrap();
+    let service = plan.steps.iter().find_map(|step| match step {
+        Step::Serve(service) => Some(service),
+        _ => None,
+    });
+    let service = service.unwrap();
+    let BootPlan { script, rom_chains, via: _, programs } = service.hosts[0].boot.clone().unwrap();
+    let mut lines = vec![way(&lab, &lab.nodes[&NodeName::new("n").unwrap()]).unwrap()];
+    lines.extend(script.map(|script| format!("script {script}")));
+    lines.extend(rom_chains.then(|| "a ROM chains".to_owned()));
+    lines.extend(programs.iter().map(|(number, path)| format!("program {number} {path}")));
+    lines.extend(
+        service.files.iter().map(|(path, file)| format!("{path} is {} ({})", file.source, file.role)),
+    );
+    lines.extend(service.texts.iter().map(|(path, text)| format!("{path}:\n{}", text.body)));
+    lines.join("\n")
+}
+
+#[test]
+fn a_loader_brings_everything_that_it_reads() {
+    let initrds = "initrd = [\"files/a\", \"files/b\"]\nargs = [\"quiet\", 'say=\"x\"']";
+    let loader = |word: &str| format!("{initrds}\nloader = \"{word}\"");
+    insta::assert_snapshot!(handed("", initrds), @r#"
+    BIOS, iPXE in the NIC's ROM
+    script http://10.0.2.1/boot/n.ipxe
+    profile/p/initrd0 is /labs/typhoon/files/a (initrd)
+    profile/p/initrd1 is /labs/typhoon/files/b (initrd)
+    profile/p/kernel is /labs/typhoon/files/linux (kernel)
+    boot/n.ipxe:
+    #!ipxe
+    kernel http://10.0.2.1/profile/p/kernel initrd=initrd0 initrd=initrd1 quiet say="x"
+    initrd --name initrd0 http://10.0.2.1/profile/p/initrd0
+    initrd --name initrd1 http://10.0.2.1/profile/p/initrd1
+    boot
+    "#);
+    insta::assert_snapshot!(handed("", &loader("chainload")), @r#"
+    BIOS, PXE, undionly.kpxe
+    script http://10.0.2.1/boot/n.ipxe
+    a ROM chains
+    program 0 ipxe/undionly.kpxe
+    program 7 ipxe/snponly.efi
+    ipxe/snponly.efi is image:ipxe/snponly.efi (loader)
+    ipxe/undionly.kpxe is image:ipxe/undionly.kpxe (loader)
+    profile/p/initrd0 is /labs/typhoon/files/a (initrd)
+    profile/p/initrd1 is /labs/typhoon/files/b (initrd)
+    profile/p/kernel is /labs/typhoon/files/linux (kernel)
+    boot/n.ipxe:
+    #!ipxe
+    kernel http://10.0.2.1/profile/p/kernel initrd=initrd0 initrd=initrd1 quiet say="x"
+    initrd --name initrd0 http://10.0.2.1/profile/p/initrd0
+    initrd --name initrd1 http://10.0.2.1/profile/p/initrd1
+    boot
+    "#);
+    insta::assert_snapshot!(handed("", &loader("pxelinux")), @r#"
+    BIOS, PXE, PXELINUX
+    a ROM chains
+    program 0 pxelinux/pxelinux.0
+    profile/p/initrd0 is /labs/typhoon/files/a (initrd)
+    profile/p/initrd1 is /labs/typhoon/files/b (initrd)
+    profile/p/kernel is /labs/typhoon/files/linux (kernel)
+    pxelinux/ldlinux.c32 is image:pxelinux/ldlinux.c32 (loader)
+    pxelinux/pxelinux.0 is image:pxelinux/pxelinux.0 (loader)
+    pxelinux/pxelinux.cfg/01-52-54-00-d9-a0-1e:
+    DEFAULT p
+    PROMPT 0
+    LABEL p
+      KERNEL ::profile/p/kernel
+      INITRD ::profile/p/initrd0,::profile/p/initrd1
+      APPEND quiet say="x"
+    "#);
+    insta::assert_snapshot!(handed("firmware = \"uefi\"", &loader("grub")), @r#"
+    UEFI, PXE, GRUB
+    a ROM chains
+    program 0 grub/core.0
+    program 7 grub/core.efi
+    grub/core.0 is image:grub/core.0 (loader)
+    grub/core.efi is image:grub/core.efi (loader)
+    profile/p/initrd0 is /labs/typhoon/files/a (initrd)
+    profile/p/initrd1 is /labs/typhoon/files/b (initrd)
+    profile/p/kernel is /labs/typhoon/files/linux (kernel)
+    grub/52:54:00:d9:a0:1e.cfg:
+    linux /profile/p/kernel "quiet" "say=\"x\""
+    initrd /profile/p/initrd0 /profile/p/initrd1
+    boot
+
+    grub/grub.cfg:
+    configfile /grub/$net_default_mac.cfg
+    "#);
+    insta::assert_snapshot!(handed("firmware = \"uefi-secure\"", &loader("shim")), @r#"
+    UEFI with Secure Boot, PXE, shim and GRUB, signed
+    a ROM chains
+    program 7 shim/shimx64.efi
+    profile/p/initrd0 is /labs/typhoon/files/a (initrd)
+    profile/p/initrd1 is /labs/typhoon/files/b (initrd)
+    profile/p/kernel is /labs/typhoon/files/linux (kernel)
+    shim/grubx64.efi is image:shim/grubx64.efi (loader)
+    shim/shimx64.efi is image:shim/shimx64.efi (loader)
+    grub/52:54:00:d9:a0:1e.cfg:
+    linux /profile/p/kernel "quiet" "say=\"x\""
+    initrd /profile/p/initrd0 /profile/p/initrd1
+    boot
+
+    grub/grub.cfg:
+    configfile /grub/$net_default_mac.cfg
+    "#);
+    insta::assert_snapshot!(handed("firmware = \"uefi\"", "loader = \"kernel\"\nvia = \"http6\""), @"
+    UEFI, HTTP Boot over IPv6, the kernel itself
+    a ROM chains
+    program 7 profile/p/kernel.efi
+    profile/p/kernel.efi is /labs/typhoon/files/linux (kernel)
+    ");
+    let own = "programs = { uefi-x64 = \"files/my boot.efi\", uefi-arm64 = \"image:tiny/kernel\" }";
+    insta::assert_snapshot!(handed("firmware = \"uefi\"", own), @"
+    UEFI, PXE, a program of its own
+    script http://10.0.2.1/boot/n.ipxe
+    program 0 ipxe/undionly.kpxe
+    program 7 profile/p/program-7/my_boot.efi
+    program 11 profile/p/program-11/kernel
+    ipxe/undionly.kpxe is image:ipxe/undionly.kpxe (loader)
+    profile/p/kernel is /labs/typhoon/files/linux (kernel)
+    profile/p/program-11/kernel is image:tiny/kernel (loader)
+    profile/p/program-7/my_boot.efi is /labs/typhoon/files/my boot.efi (loader)
+    boot/n.ipxe:
+    #!ipxe
+    kernel http://10.0.2.1/profile/p/kernel
+    boot
     ");
 }

@@ -326,3 +326,26 @@ profile.told = { kernel = "image:tiny/kernel", args = ["quiet"], loader = "kerne
     3 errors; for more, run `dryrack explain L308`
     "#);
 }
+
+#[test]
+fn a_program_for_an_unknown_architecture() {
+    let more = r#"
+[profile.arms.programs]
+uefi-arm64 = "image:tiny/kernel"
+uefi-x46 = "image:tiny/kernel"
+
+[profile.arms]
+kernel = "image:tiny/kernel"
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L009]: `uefi-x46` is no architecture of a booting firmware
+     --> lab.toml:8:1
+      |
+    8 | uefi-x46 = "image:tiny/kernel"
+      | ^^^^^^^^
+      |
+      = help: did you mean `uefi-x64`?
+
+    1 error; for more, run `dryrack explain L009`
+    "#);
+}

@@ -97,6 +97,7 @@ fn everything_has_a_default() {
                 args: [],
                 loader: Ipxe,
                 via: None,
+                programs: {},
             },
         },
         nodes: {

@@ -9,6 +9,11 @@ use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::lab::{FileRef, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
 
+/// Architectures that programs can be given for, by their number in option 93. HTTP Boot has numbers of its own, and the
+/// same programs.
+const ARCHITECTURES: [(&str, u16); 5] =
+    [("bios", 0), ("uefi-x86", 6), ("uefi-x64", 7), ("uefi-arm32", 10), ("uefi-arm64", 11)];
+
 /// More than anybody writes by hand.
 const MOST_PROFILES: usize = 1000;
 
@@ -49,7 +54,29 @@ impl Check<'_> {
             RawVia::Http6 => Via::Http6,
         });
         self.loads(raw, loader, via, initrd_given(raw));
-        Some(Profile { name: name?, kernel: kernel?, initrd, args, loader, via })
+        let programs = self.programs(raw);
+        Some(Profile { name: name?, kernel: kernel?, initrd, args, loader, via, programs })
+    }
+
+    fn programs(&mut self, raw: &RawProfile) -> BTreeMap<u16, FileRef> {
+        let mut programs = BTreeMap::new();
+        for (key, file) in &raw.programs.entries {
+            let known = ARCHITECTURES.iter().find(|(word, _)| *word == key.value);
+            let Some((_, number)) = known else {
+                let words = ARCHITECTURES.iter().map(|(word, _)| *word);
+                let help = match nearest(&key.value, words.clone()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("the choices are {}", enumerate(words)),
+                };
+                let what = format!("`{}` is no architecture of a booting firmware", key.value);
+                self.malformed(&key.span, what, &help);
+                continue;
+            };
+            if let Some(file) = file.as_ref().and_then(|file| self.file(file)) {
+                programs.insert(*number, file);
+            }
+        }
+        programs
     }
 
     /// Reports a loader that cannot do what its profile asks of it.

@@ -297,7 +297,9 @@ impl<'a> Check<'a> {
 /// which some profiles ask for. A BIOS has no other way.
 fn rom_by_default(firmware: Firmware, profile: Option<&Profile>) -> bool {
     firmware == Firmware::Bios
-        || profile.is_none_or(|profile| profile.loader == Loader::Ipxe && profile.via.is_none())
+        || profile.is_none_or(|profile| {
+            profile.loader == Loader::Ipxe && profile.via.is_none() && profile.programs.is_empty()
+        })
 }
 
 fn finish_nic(draft: NicDraft<'_>, rom: bool) -> Option<Nic> {
