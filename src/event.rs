@@ -290,9 +290,9 @@ pub enum Known {
         /// What the body is to the node: `script`, `kernel`, `initrd`, `loader`, `seed`, `file`.
         role: String,
     },
-    /// A DNS question was answered.
+    /// A DNS question was answered. Repeats within a second are one further event, with their number.
     DnsAnswered {
-        /// The name asked for.
+        /// The name asked for; empty for what was no question.
         name: String,
         /// The record type asked for.
         record: String,
@@ -300,6 +300,25 @@ pub enum Known {
         code: String,
         /// What decided: `node`, `lab record`, `wildcard`, `reverse`, `lab zone`, `cache`, `upstream ADDRESS`, ….
         rule: String,
+        /// The records of the answer, the first of them where there are many.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answer: Vec<String>,
+        /// Bytes of the answer.
+        #[serde(default)]
+        bytes: u64,
+        /// Duration in microseconds; of the slowest of several.
+        #[serde(default)]
+        us: u64,
+        /// How many more there were of the same for the same client.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+    },
+    /// Answers were given too fast to tell each.
+    AnswersOmitted {
+        /// The service.
+        service: String,
+        /// How many.
+        count: u64,
     },
     /// A boot service hit an error of its own.
     ServiceFailed {

@@ -97,7 +97,17 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 13 => http(&one, number as u16, flag),
                 14 => Known::Fetching { path: one, bytes: number, total: flag.then_some(number / 2) },
                 15 => {
-                    Known::DnsAnswered { name: one, record: two, code: "NOERROR".into(), rule: "lab".into() }
+                    let count = flag.then_some(number);
+                    Known::DnsAnswered {
+                        name: one,
+                        record: two,
+                        code: "NOERROR".into(),
+                        rule: "node".into(),
+                        answer: vec!["10.0.0.10".into()],
+                        bytes: number,
+                        us: number / 2,
+                        count,
+                    }
                 }
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
                 17..=19 => Known::Probed { expect, ok: flag, seen: one },

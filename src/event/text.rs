@@ -114,7 +114,7 @@ impl Known {
             Self::Fetching { .. } => "fetch",
             Self::HttpServed { .. } => "http",
             Self::DnsAnswered { .. } => "dns",
-            Self::ServiceFailed { .. } => "service",
+            Self::AnswersOmitted { .. } | Self::ServiceFailed { .. } => "service",
             Self::StageReached { .. } => "stage",
             Self::Probed { .. } => "probe",
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
@@ -141,6 +141,7 @@ impl Known {
             | Self::TearDownStarted { .. }
             | Self::RunEnded { .. }
             | Self::BannerSkipped {}
+            | Self::AnswersOmitted { .. }
             | Self::ServiceFailed { .. } => None,
             Self::PoweredOn {}
             | Self::PoweredOff { .. }
@@ -232,8 +233,18 @@ impl Known {
                     _ => format!("refused {method} {path} ({status})"),
                 }
             }
-            Self::DnsAnswered { name, record, code, rule } => {
-                format!("told {code} for {name} {record} ({rule})")
+            Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
+                let answer = answer.join(", ");
+                let told = match (answer.as_str(), name.as_str()) {
+                    (_, "") => format!("told {code} for what is no question of DNS"),
+                    ("", _) => format!("told {code} for {name} {record}"),
+                    _ => format!("told {code} for {name} {record}: {}", brief(&answer)),
+                };
+                let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
+                format!("{told} ({rule}){more}")
+            }
+            Self::AnswersOmitted { service, count } => {
+                format!("left out {count} answers of {service}: too many to tell each")
             }
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
             Self::StageReached { stage } => format!("reached {stage}"),

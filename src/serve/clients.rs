@@ -32,7 +32,6 @@ struct Network {
 
 impl Addresses {
     /// Counts how often anything has changed.
-    #[cfg(test)]
     pub(super) fn changes(&self) -> u64 {
         self.0.changes.load(Ordering::Acquire)
     }

@@ -15,6 +15,7 @@ mod http;
 mod labels;
 mod ra;
 mod shelf;
+mod tally;
 mod tftp;
 mod transfer;
 mod trouble;
@@ -85,13 +86,29 @@ pub async fn serve(
     for http in http {
         services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));
     }
-    for (dns, dns_tcp) in dns.into_iter().zip(dns_tcp) {
-        let zones = dns::Zones::new(&plan, addresses.clone());
-        services.spawn(dns::run(dns, dns_tcp, zones, clients.clone(), events.clone()));
-    }
+    let zones = dns::Zones::new(&plan, addresses);
+    let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());
+    services.spawn_blocking(move || {
+        apart(&told, &ended, "dns", || dns::run(dns, dns_tcp, zones, of_names, told.clone()));
+    });
     let (backend, mtu, ends) = (plan.tftp, plan.mtu, stop.clone());
     services.spawn_blocking(move || tftp::run(tftp, backend, mtu, shelf, clients, events, ends));
 
     stop.cancelled().await;
     services.shutdown().await;
+}
+
+/// Runs a service on this thread until `stop` is cancelled, with a runtime of its own: no other thread has to be woken
+/// for a packet, which is most of the time that a small answer takes.
+fn apart<F: Future<Output = ()>>(
+    events: &Emitter,
+    stop: &CancellationToken,
+    service: &str,
+    run: impl FnOnce() -> F,
+) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        // Sockets are registered with the runtime in which they are made.
+        Ok(runtime) => drop(runtime.block_on(async { stop.run_until_cancelled(run()).await })),
+        Err(error) => failed(events, service, &error.to_string()),
+    }
 }

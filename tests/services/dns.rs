@@ -110,6 +110,81 @@ fn a_node_has_a_name_once_the_pool_has_lent_it_an_address() {
     });
 }
 
+#[test]
+fn what_does_not_fit_into_a_datagram_comes_by_tcp() {
+    alone(async || {
+        let text = "x".repeat(2000);
+        let lab = LAB
+            .replace("domain = \"lab.test\"", &format!("domain = \"lab.test\", txt = {{ long = '{text}' }}"));
+        let rack = Rack::of(&lab, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let cut = one.run("dig", &["@10.0.0.1", "long.lab.test", "TXT", "+ignore", "+bufsize=4096"]);
+        assert!(cut.contains("flags: qr aa tc rd") && cut.contains("ANSWER: 0"), "{cut}");
+        let whole = one.run("dig", &["@10.0.0.1", "long.lab.test", "TXT", "+short"]);
+        assert_eq!(whole.replace(['"', ' '], "").trim(), text, "dig asks again by itself");
+        rack.log
+            .until("the long answer", 5, |known| matches!(known, Known::DnsAnswered { bytes: 2000.., .. }))
+            .await;
+    });
+}
+
+#[test]
+fn what_is_asked_again_is_told_as_a_number() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        one.within(|| {
+            let socket = UdpSocket::bind("10.0.0.11:0").unwrap();
+            let mut packet = b"\0\0\x01\0\0\x01\0\0\0\0\0\0\x03two\x03lab\x04test\0\0\x01\0\x01".to_vec();
+            for id in 0..500_u16 {
+                packet[..2].copy_from_slice(&id.to_be_bytes());
+                socket.send_to(&packet, "10.0.0.1:53").unwrap();
+                let mut reply = [0; 512];
+                let length = socket.recv(&mut reply).unwrap();
+                assert_eq!(reply[..2], id.to_be_bytes());
+                assert_eq!(reply[length - 4..length], [10, 0, 0, 12]);
+            }
+        });
+        let log = rack.end().await;
+        let told = |known: &Known| match known {
+            Known::DnsAnswered { name, rule, answer, bytes: 46, count, .. } => {
+                assert_eq!(
+                    (name.as_str(), rule.as_str(), answer.join(" ").as_str()),
+                    ("two.lab.test.", "node", "10.0.0.12")
+                );
+                count.unwrap_or(1)
+            }
+            _ => 0,
+        };
+        let events: Vec<u64> = log
+            .events()
+            .iter()
+            .filter_map(|event| match &event.kind {
+                dryrack::event::Kind::Known(known) => Some(told(known)),
+                dryrack::event::Kind::Unknown { .. } => None,
+            })
+            .filter(|count| *count > 0)
+            .collect();
+        assert_eq!(events.iter().sum::<u64>(), 500, "nothing is lost: {events:?}");
+        assert!(events.len() < 100, "{events:?}");
+    });
+}
+
+#[test]
+fn who_connects_and_keeps_silent_keeps_nobody_out() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let silent = rack.client(STRANGER).with_address("10.0.0.50/24");
+        let held = silent.within(|| {
+            let connect = |_| std::net::TcpStream::connect("10.0.0.1:53").unwrap();
+            (0..100).map(connect).collect::<Vec<_>>()
+        });
+        assert_eq!(dig(&one, "one.lab.test A +tcp"), "NOERROR aa -- 10.0.0.11");
+        drop(held);
+    });
+}
+
 /// A name server that knows one thing: everything is at 192.0.2.7.
 fn upstream(socket: &UdpSocket) {
     let mut packet = [0; 1500];
@@ -148,7 +223,32 @@ fn other_names_are_asked_of_others() {
             "NXDOMAIN aa ra",
             "our own zone is never asked for elsewhere"
         );
+        // Once the answer is known nobody is asked again: the other one is gone.
+        drop(other);
+        assert_eq!(dig(&one, "Example.com A"), "NOERROR -- ra 192.0.2.7");
+        assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, .. } if rule == "cache")));
         assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, code, .. }
             if rule == "upstream 10.0.0.200:53" && code == "NOERROR")));
+    });
+}
+
+#[test]
+fn a_dead_server_does_not_cost_every_question_its_time() {
+    alone(async || {
+        let upstream_of = "domain = \"lab.test\", upstream = [\"10.0.0.201\", \"10.0.0.200\"]";
+        let rack = Rack::of(&LAB.replace("domain = \"lab.test\"", upstream_of), kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        // The first server is on the segment and drops what comes.
+        let dead = rack.client(rack.mac("two")).with_address("10.0.0.201/24");
+        let silent = dead.within(|| UdpSocket::bind("10.0.0.201:53").unwrap());
+        let other = rack.client(STRANGER).with_address("10.0.0.200/24");
+        let socket = other.within(|| UdpSocket::bind("10.0.0.200:53").unwrap());
+        std::thread::spawn(move || upstream(&socket));
+        for number in 0..10 {
+            assert_eq!(dig(&one, &format!("n{number}.example.com A")), "NOERROR -- ra 192.0.2.7");
+        }
+        let slow = rack.log.count(|known| matches!(known, Known::DnsAnswered { us: 350_000.., .. }));
+        assert!(slow < 5, "{}", rack.log.text());
+        drop(silent);
     });
 }

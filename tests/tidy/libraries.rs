@@ -26,8 +26,6 @@ const HOMES: &[(&str, Homes)] = &[
     ("fatfs", &["machine/seed.rs"]),
     ("futures-util", SHELL),
     ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
-    ("hickory-resolver", &["serve/dns/"]),
-    ("hickory-server", &["serve/dns/"]),
     ("http-body-util", &["serve/http.rs", "run/", "web/"]),
     ("hyper", &["serve/http.rs", "run/", "web/"]),
     ("hyper-util", &["serve/http.rs", "run/", "web/"]),

@@ -1,189 +1,264 @@
 //! DNS: the lab's own names, forward and reverse; everything else asked of others or denied.
+//!
+//! ```text
+//! packet ─▶ hot ─────────────────────────────────▶ reply ─▶ tally ─▶ events
+//!            └▶ answer ── zones ──────────────────▶│
+//!                  └▶ ask ── cache, upstream ──────┘
+//! ```
 
+mod answer;
+mod batch;
+mod cache;
+mod hot;
+mod message;
 mod rule;
+mod told;
+mod upstream;
 mod zones;
 
+use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::pin::Pin;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::{Time, TokioRuntimeProvider};
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo, Server};
-use hickory_server::zone_handler::MessageResponseBuilder;
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use self::rule::Rule;
+use self::answer::{Ask, Outcome, Reply, answer};
+use self::batch::Batch;
+use self::hot::Hot;
+use self::message::Transport;
+use self::told::Told;
+use self::upstream::Upstream;
 pub(super) use self::zones::Zones;
-use self::zones::{Answer, Own};
 use super::clients::Clients;
-use super::trouble::failed;
-use crate::event::{Emitter, Known};
+use super::tally::Tally;
+use super::trouble::{Trouble, failed};
+use crate::event::Emitter;
 
-/// How long a TCP connection may be idle.
+/// How long a TCP connection may be idle, or an answer be on its way.
 const IDLE: Duration = Duration::from_secs(10);
-/// How many answers may wait for a slow TCP client.
-const BACKLOG: usize = 32;
-/// How long another server may take, and how often it is asked again: in all less than the 5 s that clients wait.
-const PATIENCE: Duration = Duration::from_secs(2);
-const RETRIES: usize = 1;
-/// The largest answer over UDP that no link fragments.
-const PAYLOAD: u16 = 1232;
+/// How many TCP connections there may be, in all and of one client.
+const CONNECTIONS: usize = 256;
+const CONNECTIONS_EACH: usize = 32;
+/// How many questions of others' names may wait for an answer; more than [`Upstream`] keeps open.
+const PENDING: usize = 4096;
 
-/// Answers every question of a network.
+/// What every question needs.
 struct Names {
     zones: Zones,
-    upstream: Option<(SocketAddr, TokioResolver)>,
-    clients: Clients,
+    upstream: Option<Upstream>,
+    hot: Mutex<Hot>,
+    tally: Tally<Told>,
     events: Emitter,
 }
 
 /// Answers questions for as long as it is polled.
-pub(super) async fn run(udp: UdpSocket, tcp: TcpListener, zones: Zones, clients: Clients, events: Emitter) {
-    let upstream = match resolver(&zones.upstream) {
-        Ok(upstream) => zones.upstream.first().copied().zip(upstream),
-        Err(error) => return failed(&events, "dns", &error.to_string()),
-    };
-    let sockets = (tokio::net::UdpSocket::from_std(udp), tokio::net::TcpListener::from_std(tcp));
-    let mut server = Server::new(Names { zones, upstream, clients, events: events.clone() });
-    match sockets {
-        (Ok(udp), Ok(tcp)) => {
-            server.register_socket(udp);
-            server.register_listener(tcp, IDLE, BACKLOG);
-        }
+pub(super) async fn run(
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+    zones: Zones,
+    clients: Clients,
+    events: Emitter,
+) {
+    let udp: io::Result<Vec<_>> = udp.into_iter().map(tokio::net::UdpSocket::from_std).collect();
+    let tcp: io::Result<Vec<_>> = tcp.into_iter().map(tokio::net::TcpListener::from_std).collect();
+    let (udp, tcp) = match (udp, tcp) {
+        (Ok(udp), Ok(tcp)) => (udp, tcp),
         (Err(error), _) | (_, Err(error)) => return failed(&events, "dns", &error.to_string()),
-    }
-    if let Err(error) = server.block_until_done().await {
-        failed(&events, "dns", &error.to_string());
-    }
-}
-
-fn resolver(upstream: &[SocketAddr]) -> Result<Option<TokioResolver>, NetError> {
-    if upstream.is_empty() {
-        return Ok(None);
-    }
-    let server = |address: &SocketAddr| {
-        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-        for connection in &mut connections {
-            connection.port = address.port();
-        }
-        NameServerConfig::new(address.ip(), true, connections)
     };
-    let config = ResolverConfig::from_name_servers(upstream.iter().map(server).collect());
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    let options = builder.options_mut();
-    options.timeout = PATIENCE;
-    options.attempts = RETRIES;
-    options.use_hosts_file = hickory_resolver::config::ResolveHosts::Never;
-    // Names that lead to other names are shown with the whole way.
-    options.preserve_intermediates = true;
-    builder.build().map(Some)
+    let names = Arc::new(Names {
+        upstream: Upstream::new(&zones.upstream, events.clone()),
+        zones,
+        hot: Mutex::default(),
+        tally: Tally::new("dns", clients, events.clone()),
+        events,
+    });
+    let datagrams = join_all(udp.into_iter().map(|socket| names.datagrams(Arc::new(socket))));
+    let connections = join_all(tcp.iter().map(|listener| names.connections(listener)));
+    tokio::join!(datagrams, connections, names.tally.run());
 }
 
 impl Names {
-    async fn respond<R: ResponseHandler>(&self, request: &Request, mut to: R) -> ResponseInfo {
-        let mut metadata = Metadata::response_from_request(&request.metadata);
-        metadata.recursion_available = self.upstream.is_some();
-        let Own { code, authoritative, answers, soa, rule } = self.decide(request).await;
-        metadata.response_code = code;
-        metadata.authoritative = authoritative;
-        let edns = request.edns.as_ref().map(|asked| {
-            let mut edns = Edns::new();
-            edns.set_version(0).set_rcode_high(code.high());
-            edns.set_max_payload(asked.max_payload().clamp(512, PAYLOAD));
-            edns
-        });
-        let mut builder = MessageResponseBuilder::from_message_request(request);
-        if let Some(edns) = &edns {
-            builder.edns(edns);
-        }
-        let response = builder.build(metadata, &answers, [], &soa, []);
-        let sent = to.send_response(response).await;
-        for query in request.queries.queries() {
-            let question = (query.original().name().to_string(), query.query_type());
-            self.tell(request.src().ip(), question, code, rule);
-        }
-        sent.unwrap_or_else(|error| {
-            failed(&self.events, "dns", &error.to_string());
-            metadata.response_code = ResponseCode::ServFail;
-            hickory_proto::op::Header { metadata, counts: Default::default() }.into()
-        })
-    }
-
-    fn tell(&self, from: IpAddr, (name, record): (String, RecordType), code: ResponseCode, rule: Rule) {
-        let answered = Known::DnsAnswered {
-            name,
-            record: record.to_string(),
-            code: code_name(code),
-            rule: rule.to_string(),
-        };
-        self.events.emit_maybe(self.clients.node(from).as_ref(), answered);
-    }
-
-    async fn decide(&self, request: &Request) -> Own {
-        if request.metadata.op_code != OpCode::Query {
-            return Own::bare(ResponseCode::NotImp, Rule::Protocol);
-        }
-        if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
-            return Own::bare(ResponseCode::BADVERS, Rule::Protocol);
-        }
-        let [query] = request.queries.queries() else {
-            return Own::bare(ResponseCode::FormErr, Rule::Protocol);
-        };
-        let (name, record) = (query.original().name(), query.query_type());
-        match (self.zones.answer(name, query.query_class(), record), &self.upstream) {
-            (Answer::Lab(own), _) => *own,
-            (Answer::Upstream { name, aliases }, Some((address, upstream))) => {
-                let mut own = ask(upstream, *address, &name, record).await;
-                own.answers.splice(0..0, aliases);
-                own
+    /// Answers what comes by UDP.
+    async fn datagrams(self: &Arc<Self>, socket: Arc<tokio::net::UdpSocket>) {
+        let mut trouble = Trouble::new("dns", &self.events);
+        let mut batch = Batch::new();
+        let mut pending = JoinSet::new();
+        let mut told: Vec<(IpAddr, Told)> = Vec::new();
+        loop {
+            while pending.try_join_next().is_some() {}
+            // The error of a datagram that came back is the next call's.
+            socket.readable().await.ok();
+            let fd = socket.as_raw_fd();
+            match socket.try_io(Interest::READABLE, || batch.receive(fd)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => {
+                    trouble.pause(&error).await;
+                    continue;
+                }
             }
-            (Answer::Upstream { .. }, None) => Own::bare(ResponseCode::NXDomain, Rule::NoUpstream),
+            let begun = self.events.now().at;
+            for index in 0..batch.len() {
+                let (from, packet, room) = batch.datagram(index);
+                match self.answer_into(packet, from, room) {
+                    Taken::Silence => {}
+                    Taken::Reply(words) => {
+                        told.push((from.ip(), words));
+                        batch.keep();
+                    }
+                    Taken::Ask(ask) if pending.len() < PENDING => {
+                        let (names, socket) = (Arc::clone(self), Arc::clone(&socket));
+                        pending.spawn(async move {
+                            let Reply { bytes, told, lasts: _ } = names.ask(&ask).await;
+                            // A client that has gone is no trouble of ours.
+                            socket.send_to(&bytes, from).await.ok();
+                            names.tell(from.ip(), &told, begun);
+                        });
+                    }
+                    // It will ask again.
+                    Taken::Ask(_) => {}
+                }
+            }
+            trouble.note(batch.send(fd));
+            let us = self.events.now().at.saturating_sub(begun) / 1_000;
+            self.tally.note(told.iter().map(|(client, told)| (*client, told, us)));
+            told.clear();
+            // A flood leaves the others on this thread their time.
+            tokio::task::yield_now().await;
         }
     }
-}
 
-async fn ask(upstream: &TokioResolver, address: SocketAddr, name: &Name, record: RecordType) -> Own {
-    let rule = Rule::Upstream(address);
-    match upstream.lookup(name.clone(), record).await {
-        Ok(found) => Own { answers: found.answers().to_vec(), ..Own::bare(ResponseCode::NoError, rule) },
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Own {
-            soa: none.soa.map(|soa| Record::from_rdata(soa.name.clone(), soa.ttl, RData::SOA(soa.data))),
-            ..Own::bare(none.response_code, rule)
-        },
-        Err(_) => Own::bare(ResponseCode::ServFail, Rule::Silence),
+    /// Writes the answer to a packet that came by UDP into `room`, if the lab has it.
+    fn answer_into(&self, packet: &[u8], from: SocketAddr, room: &mut Vec<u8>) -> Taken {
+        let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the zones are: what changes meanwhile is not kept for long.
+        let changes = self.zones.changes();
+        if message::may_answer(from)
+            && let Some(told) = hot.get(packet, changes, room)
+        {
+            return Taken::Reply(told.clone());
+        }
+        match answer(&self.zones, packet, from, Transport::Udp) {
+            Outcome::Silence => Taken::Silence,
+            Outcome::Reply(Reply { bytes, told, lasts }) => {
+                if lasts {
+                    hot.put(packet, changes, &bytes, &told);
+                }
+                *room = bytes;
+                Taken::Reply(told)
+            }
+            Outcome::Ask(ask) => match self.known(&ask) {
+                Some(Reply { bytes, told, lasts: _ }) => {
+                    *room = bytes;
+                    Taken::Reply(told)
+                }
+                None => Taken::Ask(ask),
+            },
+        }
+    }
+
+    /// Answers what comes by TCP.
+    async fn connections(self: &Arc<Self>, listener: &tokio::net::TcpListener) {
+        let mut trouble = Trouble::new("dns", &self.events);
+        let mut connections = JoinSet::new();
+        let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
+        loop {
+            let (stream, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    trouble.pause(&error).await;
+                    continue;
+                }
+            };
+            while let Some(ended) = connections.try_join_next() {
+                forget(&mut of_client, ended);
+            }
+            if connections.len() >= CONNECTIONS
+                && let Some(ended) = connections.join_next().await
+            {
+                forget(&mut of_client, ended);
+            }
+            let own = of_client.entry(from.ip()).or_default();
+            if *own >= CONNECTIONS_EACH {
+                // Closed at once: a client that is well needs one.
+                continue;
+            }
+            *own += 1;
+            let names = Arc::clone(self);
+            connections.spawn(async move {
+                // However it breaks off, the client is the one to connect again.
+                names.converse(stream, from).await.ok();
+                from.ip()
+            });
+        }
+    }
+
+    /// Answers one question after the other until the client has no more.
+    async fn converse(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<()> {
+        loop {
+            let length = timeout(IDLE, stream.read_u16()).await??;
+            let mut packet = vec![0; usize::from(length)];
+            timeout(IDLE, stream.read_exact(&mut packet)).await??;
+            let begun = self.events.now().at;
+            let Reply { bytes, told, lasts: _ } = match answer(&self.zones, &packet, from, Transport::Tcp) {
+                Outcome::Silence => return Ok(()),
+                Outcome::Reply(reply) => reply,
+                Outcome::Ask(ask) => match self.known(&ask) {
+                    Some(reply) => reply,
+                    None => self.ask(&ask).await,
+                },
+            };
+            let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
+            let whole = [&length.to_be_bytes(), bytes.as_slice()].concat();
+            timeout(IDLE, stream.write_all(&whole)).await??;
+            self.tell(from.ip(), &told, begun);
+        }
+    }
+
+    /// Returns the answer to what others have said before.
+    fn known(&self, ask: &Ask) -> Option<Reply> {
+        Some(ask.finish(self.upstream.as_ref()?.known(&ask.question)?))
+    }
+
+    async fn ask(&self, ask: &Ask) -> Reply {
+        match &self.upstream {
+            Some(upstream) => ask.finish(upstream.ask(&ask.question).await),
+            // `answer` asks for nothing where there is nobody.
+            None => ask.finish(message::Own::bare(
+                hickory_proto::op::ResponseCode::ServFail,
+                rule::Rule::NoUpstream,
+            )),
+        }
+    }
+
+    fn tell(&self, client: IpAddr, told: &Told, begun: u64) {
+        let us = self.events.now().at.saturating_sub(begun) / 1_000;
+        self.tally.note([(client, told, us)]);
     }
 }
 
-/// Names a response code as `dig` does.
-fn code_name(code: ResponseCode) -> String {
-    match code {
-        ResponseCode::NoError => "NOERROR".to_owned(),
-        ResponseCode::FormErr => "FORMERR".to_owned(),
-        ResponseCode::ServFail => "SERVFAIL".to_owned(),
-        ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
-        ResponseCode::NotImp => "NOTIMP".to_owned(),
-        ResponseCode::Refused => "REFUSED".to_owned(),
-        other => format!("RCODE{}", u16::from(other)),
-    }
+/// What becomes of a datagram.
+enum Taken {
+    Silence,
+    /// Its answer is written.
+    Reply(Told),
+    Ask(Box<Ask>),
 }
 
-impl RequestHandler for Names {
-    // What `#[async_trait]`, with which the trait is declared, makes of an `async fn`.
-    fn handle_request<'own, 'request, 'future, R, T>(
-        &'own self,
-        request: &'request Request,
-        response_handle: R,
-    ) -> Pin<Box<dyn Future<Output = ResponseInfo> + Send + 'future>>
-    where
-        'own: 'future,
-        'request: 'future,
-        R: ResponseHandler + 'future,
-        T: Time + 'future,
-    {
-        Box::pin(self.respond(request, response_handle))
+/// Takes a connection that has ended off its client's account.
+fn forget(of_client: &mut HashMap<IpAddr, usize>, ended: Result<IpAddr, tokio::task::JoinError>) {
+    let Ok(client) = ended else { return };
+    if let Some(own) = of_client.get_mut(&client) {
+        *own -= 1;
+        if *own == 0 {
+            of_client.remove(&client);
+        }
     }
 }

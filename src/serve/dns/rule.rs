@@ -20,6 +20,8 @@ pub(super) enum Rule {
     NoUpstream,
     /// The question itself.
     Protocol,
+    /// What others answered before.
+    Cache,
     /// The server that was asked.
     Upstream(SocketAddr),
     /// No server answered in time.
@@ -36,6 +38,7 @@ impl fmt::Display for Rule {
             Self::Zone => "lab zone",
             Self::NoUpstream => "no upstream",
             Self::Protocol => "protocol",
+            Self::Cache => "cache",
             Self::Upstream(server) => return write!(f, "upstream {server}"),
             Self::Silence => "upstream silent",
         })

@@ -8,6 +8,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use ipnet::IpNet;
 
+use super::message::Own;
 use super::rule::Rule;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::{DnsPlan, NodeRecord, ServicePlan};
@@ -57,24 +58,6 @@ pub(super) enum Answer {
     Upstream { name: Name, aliases: Vec<Record> },
 }
 
-/// An answer of the lab's own.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Own {
-    pub(super) code: ResponseCode,
-    pub(super) authoritative: bool,
-    pub(super) answers: Vec<Record>,
-    /// Start of authority, which says for how long a "no" is believed.
-    pub(super) soa: Option<Record>,
-    pub(super) rule: Rule,
-}
-
-impl Own {
-    /// An answer without records that nobody has authority for.
-    pub(super) fn bare(code: ResponseCode, rule: Rule) -> Self {
-        Self { code, authoritative: false, answers: Vec::new(), soa: None, rule }
-    }
-}
-
 /// What a name was found to have.
 struct Found<'a> {
     entry: Option<&'a Entry>,
@@ -98,7 +81,7 @@ impl Zones {
         Self::of(&plan.dns, plan.address.addr().into(), addresses)
     }
 
-    fn of(dns: &DnsPlan, address: IpAddr, addresses: Addresses) -> Self {
+    pub(super) fn of(dns: &DnsPlan, address: IpAddr, addresses: Addresses) -> Self {
         let domain = absolute(&dns.domain).unwrap_or_else(Name::root);
         let server = domain.prepend_label("ns").unwrap_or_else(|_| domain.clone());
         let mut names: HashMap<Name, Entry> = HashMap::new();
@@ -165,7 +148,6 @@ impl Zones {
     }
 
     /// Counts how often the answers have changed: a node was given an address.
-    #[cfg(test)]
     pub(super) fn changes(&self) -> u64 {
         self.addresses.changes()
     }
@@ -216,9 +198,9 @@ impl Zones {
             let waits = found.entry.is_some_and(|entry| !entry.nodes.is_empty()) && data.is_empty();
             let question = Asked { name: &name, lower: &lower, apex: apex.unwrap_or(&lower), record };
             let mut own = self.own(question, data, found.exists, rule.unwrap_or(Rule::Zone));
-            if let (true, Some(soa)) = (waits, &mut own.soa) {
+            if waits {
                 // It may be given an address at any moment.
-                soa.ttl = LENT;
+                own.authorities.iter_mut().for_each(|soa| soa.ttl = LENT);
             }
             own.answers.splice(0..0, aliases);
             return Answer::Lab(Box::new(own));
@@ -287,9 +269,11 @@ impl Zones {
             .map(|(ttl, data)| Record::from_rdata(name.clone(), ttl, data))
             .collect();
         let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
-        let soa =
-            answers.is_empty().then(|| Record::from_rdata(apex.clone(), TTL, RData::SOA(self.soa(apex))));
-        Own { code, authoritative: true, answers, soa, rule }
+        let authorities = match answers.is_empty() {
+            true => vec![Record::from_rdata(apex.clone(), TTL, RData::SOA(self.soa(apex)))],
+            false => Vec::new(),
+        };
+        Own { code, authoritative: true, authentic: false, answers, authorities, rule }
     }
 
     fn elsewhere(&self, name: Name, record: RecordType, aliases: Vec<Record>) -> Answer {

@@ -56,9 +56,10 @@ fn check(zones: &Zones, question: &str) -> String {
     match zones.answer(&Name::from_ascii(name).unwrap(), DNSClass::IN, record.parse().unwrap()) {
         Answer::Upstream { name, aliases } => format!("{} upstream {name}", told(&aliases)),
         Answer::Lab(own) => {
-            let Own { code, authoritative, answers, soa, rule } = *own;
-            let code = super::super::code_name(code);
-            let apex = soa.map(|soa| format!("soa {} {}", soa.name, soa.ttl)).unwrap_or_default();
+            let Own { code, authoritative, authentic: _, answers, authorities, rule } = *own;
+            let code = super::super::message::code_name(code);
+            let apex =
+                authorities.iter().map(|soa| format!("soa {} {}", soa.name, soa.ttl)).collect::<String>();
             let authoritative = if authoritative { "aa" } else { "--" };
             format!("{code} {authoritative} {}{apex} ({rule})", told(&answers))
         }

@@ -1,0 +1,100 @@
+//! From the bytes of a question to the bytes of an answer, or to what others have to be asked.
+
+use std::net::SocketAddr;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{Name, Record};
+
+use super::cache::Question;
+use super::message::{Own, Refusal, Request, Transport, may_answer};
+use super::rule::Rule;
+use super::told::Told;
+use super::zones::{Answer, Zones};
+
+/// What becomes of a packet.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Nothing.
+    Silence,
+    /// It is answered.
+    Reply(Reply),
+    /// Somebody else has to be asked first.
+    Ask(Box<Ask>),
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) bytes: Vec<u8>,
+    pub(super) told: Told,
+    /// Whether the same question gets the same answer until the zones change.
+    pub(super) lasts: bool,
+}
+
+/// What others are asked for, and for whom.
+#[derive(Debug)]
+pub(super) struct Ask {
+    request: Request,
+    pub(super) question: Question,
+    /// The way to there by names of the lab.
+    aliases: Vec<Record>,
+}
+
+/// Answers a packet.
+pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: Transport) -> Outcome {
+    if transport == Transport::Udp && !may_answer(from) {
+        return Outcome::Silence;
+    }
+    let request = match Request::decode(packet, transport) {
+        Ok(request) => request,
+        Err(Refusal::Silence) => return Outcome::Silence,
+        Err(Refusal::Reply(bytes, code)) => {
+            let told = Told::refused(code, bytes.len());
+            return Outcome::Reply(Reply { bytes, told, lasts: false });
+        }
+    };
+    let forwards = !zones.upstream.is_empty();
+    let own = if request.is_from_the_future() {
+        Own::bare(ResponseCode::BADVERS, Rule::Protocol)
+    } else {
+        let query = &request.query;
+        match zones.answer(query.name(), query.query_class(), query.query_type()) {
+            Answer::Lab(own) => *own,
+            Answer::Upstream { .. } if !request.recursion_desired => {
+                Own::bare(ResponseCode::Refused, Rule::Protocol)
+            }
+            Answer::Upstream { name, aliases } => {
+                let question = question(&request, &name);
+                return Outcome::Ask(Box::new(Ask { request, question, aliases }));
+            }
+        }
+    };
+    Outcome::Reply(reply(&request, &own, forwards, request.is_plain()))
+}
+
+impl Ask {
+    /// Makes the answer from what others have said.
+    pub(super) fn finish(&self, mut own: Own) -> Reply {
+        own.answers.splice(0..0, self.aliases.iter().cloned());
+        reply(&self.request, &own, true, false)
+    }
+}
+
+fn question(request: &Request, name: &Name) -> Question {
+    Question {
+        name: name.to_lowercase(),
+        class: request.query.query_class(),
+        record: request.query.query_type(),
+        dnssec: request.dnssec(),
+        checking_disabled: request.checking_disabled,
+    }
+}
+
+fn reply(request: &Request, own: &Own, recursion_available: bool, lasts: bool) -> Reply {
+    let (bytes, cut) = request.answer(own, recursion_available);
+    let told = Told::new(&request.query, own, bytes.len(), cut);
+    Reply { bytes, told, lasts }
+}
+
+#[cfg(test)]
+mod tests;

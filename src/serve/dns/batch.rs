@@ -1,0 +1,99 @@
+//! Many datagrams with one call of the kernel, in and out.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+
+/// How many datagrams come and go at once.
+const MOST: usize = 64;
+/// The longest question; what is longer is cut off and then no question.
+const QUESTION: usize = 1500;
+
+/// Datagrams that came together, and the answers to them.
+pub(super) struct Batch {
+    headers: MultiHeaders<SockaddrStorage>,
+    buffers: Vec<[u8; QUESTION]>,
+    /// How long each is, and who sent it.
+    came: Vec<(usize, SocketAddr)>,
+    answers: Vec<(SocketAddr, Vec<u8>)>,
+    /// How many of the answers are for this batch; the others are room for later ones.
+    used: usize,
+}
+
+impl Batch {
+    /// Makes an empty batch.
+    pub(super) fn new() -> Self {
+        Self {
+            headers: MultiHeaders::preallocate(MOST, None),
+            buffers: vec![[0; QUESTION]; MOST],
+            came: Vec::with_capacity(MOST),
+            answers: Vec::new(),
+            used: 0,
+        }
+    }
+
+    /// Receives what is there, without waiting.
+    pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<()> {
+        (self.used, self.came) = (0, std::mem::take(&mut self.came));
+        self.came.clear();
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let came = recvmmsg(socket, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        // One without a sender is still one, or those behind it would be taken for their neighbours.
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.came
+            .extend(came.map(|message| (message.bytes, message.address.and_then(plain).unwrap_or(nobody))));
+        Ok(())
+    }
+
+    /// Returns the number of datagrams that came.
+    pub(super) fn len(&self) -> usize {
+        self.came.len()
+    }
+
+    /// Returns a datagram and room for its answer, with who sent it. The answer goes out once it is kept.
+    pub(super) fn datagram(&mut self, index: usize) -> (SocketAddr, &[u8], &mut Vec<u8>) {
+        let (length, from) = self.came[index];
+        if self.used == self.answers.len() {
+            self.answers.push((from, Vec::new()));
+        }
+        let (to, room) = &mut self.answers[self.used];
+        *to = from;
+        (from, &self.buffers[index][..length], room)
+    }
+
+    /// Keeps the answer that was written last.
+    pub(super) fn keep(&mut self) {
+        self.used += 1;
+    }
+
+    /// Sends the answers. What the kernel has no room for is lost, as on any network.
+    pub(super) fn send(&mut self, socket: RawFd) -> io::Result<()> {
+        let answers = &self.answers[..self.used];
+        let slices: Vec<[IoSlice<'_>; 1]> = answers.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
+        let to: Vec<Option<SockaddrStorage>> = answers.iter().map(|(to, _)| Some((*to).into())).collect();
+        let (mut sent, mut result) = (0, Ok(()));
+        while sent < slices.len() {
+            let (slices, to) = (slices[sent..].iter(), &to[sent..]);
+            let mut headers = MultiHeaders::preallocate(to.len(), None);
+            match sendmmsg(socket, &mut headers, slices, to, [], MsgFlags::MSG_DONTWAIT) {
+                Ok(all) => sent += all.count().max(1),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                // Who cannot be reached keeps nobody else waiting.
+                Err(error) => (sent, result) = (sent + 1, Err(error.into())),
+            }
+        }
+        result
+    }
+}
+
+fn plain(address: SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::from((IpAddr::from(v4.ip()), v4.port())));
+    }
+    address.as_sockaddr_in6().map(|v6| SocketAddr::from(std::net::SocketAddrV6::from(*v6)))
+}
