@@ -216,6 +216,12 @@ pub enum Known {
         client: String,
         /// The rule that decided.
         rule: String,
+        /// Bytes of the reply.
+        #[serde(default)]
+        bytes: u64,
+        /// Microseconds from the request to the reply.
+        #[serde(default)]
+        us: u64,
     },
     /// A DHCP request was left without an answer.
     DhcpIgnored {
@@ -227,6 +233,18 @@ pub enum Known {
         request: String,
         /// Why.
         rule: String,
+        /// Microseconds that it took to decide so.
+        #[serde(default)]
+        us: u64,
+    },
+    /// More DHCP requests came from clients that are no node than are told of one by one.
+    DhcpCrowded {
+        /// The network that they came from.
+        network: NetworkName,
+        /// Further requests that were answered, in about a second.
+        replied: u64,
+        /// Further requests that were not.
+        ignored: u64,
     },
     /// A router solicitation was answered.
     RouterAdvertised {
@@ -427,6 +445,16 @@ impl Emitter {
         sink: impl Fn(Event) + Send + Sync + 'static,
     ) -> Self {
         Self { clock: Arc::new(clock), sink: Arc::new(sink) }
+    }
+
+    /// Returns an emitter of which each event is shown to somebody before it is handed on.
+    pub fn tap(&self, look: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        let sink = Arc::clone(&self.sink);
+        let sink = move |event: Event| {
+            look(&event);
+            sink(event);
+        };
+        Self { clock: Arc::clone(&self.clock), sink: Arc::new(sink) }
     }
 
     /// Emits an event of the lab.

@@ -23,6 +23,7 @@ fn node() -> Node {
         name: NicName::new("lan").unwrap(),
         network: NetworkName::new("lan").unwrap(),
         mac: "52:54:00:12:34:56".parse().unwrap(),
+        client_id: None,
         address: None,
         ipv6: None,
         model: NicModel::Virtio,
@@ -45,6 +46,7 @@ fn node() -> Node {
         serial: "S1".to_owned(),
         asset: "A1".to_owned(),
         seed: Seed::None,
+        options: BTreeMap::new(),
     }
 }
 
@@ -64,6 +66,7 @@ fn lab(node: Node) -> Lab {
         nat: false,
         tftp: TftpBackend::Off,
         dhcp: Dhcp::Off,
+        options: BTreeMap::new(),
         dns: Dns { domain: "local".to_owned(), ..Dns::default() },
     };
     Lab {

@@ -8,7 +8,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
-use super::raw::{RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawSeed, RawStart, RawUpstream};
+use super::raw::{
+    RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
+};
 use super::value::{List, Text};
 use super::word::Server;
 
@@ -60,6 +62,83 @@ impl<'de> Deserialize<'de> for RawBoot {
             }
         }
         from.deserialize_any(Choose)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawOption {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Choose;
+        impl<'de> Visitor<'de> for Choose {
+            type Value = RawOption;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a whole number, true or false, or a list of them")
+            }
+
+            fn visit_bool<E>(self, truth: bool) -> Result<RawOption, E> {
+                Ok(RawOption::One(RawScalar::Flag(truth)))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<RawOption, E> {
+                Ok(RawOption::One(RawScalar::Number(number)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawOption, E> {
+                Ok(RawOption::One(RawScalar::Text(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<RawOption, A::Error> {
+                List::from_items(SeqAccessDeserializer::new(seq)).map(RawOption::Many)
+            }
+        }
+        from.deserialize_any(Choose)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawScalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Choose;
+        impl Visitor<'_> for Choose {
+            type Value = RawScalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a whole number, or true or false")
+            }
+
+            fn visit_bool<E>(self, truth: bool) -> Result<RawScalar, E> {
+                Ok(RawScalar::Flag(truth))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<RawScalar, E> {
+                Ok(RawScalar::Number(number))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawScalar, E> {
+                Ok(RawScalar::Text(text.to_owned()))
+            }
+        }
+        from.deserialize_any(Choose)
+    }
+}
+
+impl JsonSchema for RawOption {
+    fn schema_name() -> Cow<'static, str> {
+        "dhcp-option".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<RawScalar>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
+
+impl JsonSchema for RawScalar {
+    fn schema_name() -> Cow<'static, str> {
+        "dhcp-value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, { "type": "integer" }, { "type": "boolean" }] })
     }
 }
 

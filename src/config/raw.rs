@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::expect::RawExpect;
-use super::value::{Field, Keyed, List, Located, Many, Text};
+use super::value::{Field, Keyed, List, Located, Many, Text, Word};
 use super::word::{RawAddress, Server, Service, Span};
 use crate::name::{Bytes, IfName, Mac};
 
@@ -21,6 +21,11 @@ const LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 /// Describes a name, for editors.
 fn name() -> Value {
     json!({ "pattern": LABEL, "maxLength": 63 })
+}
+
+/// Describes the name or number of a DHCP option, for editors.
+fn option_name() -> Value {
+    json!({ "pattern": "^([a-z][a-z0-9-]*|[0-9]{1,3})$" })
 }
 
 /// A lab: networks, what nodes are handed, the nodes, and what must become of them.
@@ -127,6 +132,10 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = "own"))]
     pub tftp: Field<RawTftp>,
+    /// Further DHCP options by name or number: `ntp-servers = ["10.0.0.2"]`, `"150" = "hex:0a000002"`.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = option_name()))]
+    pub options: Keyed<RawOption>,
     /// Names of the network.
     #[serde(default)]
     pub dns: Field<RawDns>,
@@ -158,7 +167,7 @@ pub enum RawDhcp {
 
 /// DHCP by our server.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename = "dhcp-server")]
+#[serde(deny_unknown_fields, rename = "dhcp-server", rename_all = "kebab-case")]
 pub struct RawDhcpServer {
     /// First and last address for clients without a reservation. Default: none, only reservations.
     #[serde(default)]
@@ -168,6 +177,51 @@ pub struct RawDhcpServer {
     #[serde(default)]
     #[schemars(extend("default" = "1h"))]
     pub lease: Field<Text<Span>>,
+    /// Whether there is no other DHCP server: nobody is looked for, and clients with addresses that we did not give are
+    /// told no. Default: true; false with `interface`.
+    #[serde(default)]
+    pub authoritative: Field<bool>,
+    /// Whether clients that are no node of the lab are given addresses of the pool. Default: answer; ignore with
+    /// `interface`.
+    #[serde(default)]
+    pub unknown: Field<RawUnknown>,
+    /// User classes (option 77) that count as iPXE and are told the script, not the loader. Default: none.
+    #[serde(default)]
+    pub ipxe_classes: List<String>,
+    /// Reserved addresses of clients that are no node of the lab, by MAC address. Default: none.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = json!({ "pattern": Mac::PATTERN })))]
+    pub reserve: Keyed<Located<Text<std::net::Ipv4Addr>>>,
+}
+
+/// What becomes of DHCP clients that are no node of the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "unknown")]
+pub enum RawUnknown {
+    /// They are given addresses of the pool.
+    Answer,
+    /// They are left to others.
+    Ignore,
+}
+
+/// The value of a DHCP option.
+#[derive(Debug, Clone)]
+pub enum RawOption {
+    /// One value.
+    One(RawScalar),
+    /// Several.
+    Many(List<RawScalar>),
+}
+
+/// One value of a DHCP option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawScalar {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Number(i64),
+    /// A text.
+    Text(String),
 }
 
 /// Names of a network.
@@ -329,6 +383,10 @@ pub struct RawNode {
     /// How cloud-init is seeded. Default: nocloud if a disk has a source, else none.
     #[serde(default)]
     pub seed: Field<RawSeed>,
+    /// DHCP options for it, by name or number; where its network has the same, these count.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = option_name()))]
+    pub options: Keyed<RawOption>,
 }
 
 /// The firmware of a node.
@@ -385,6 +443,10 @@ pub struct RawNic {
     /// Hardware address. Default: derived from lab, node and NIC name.
     #[serde(default)]
     pub mac: Field<Text<Mac>>,
+    /// What its DHCP clients call themselves (option 61), `"01:52:54:00:12:34:56"` or a text; whoever says so counts as
+    /// this NIC, whatever its MAC address. Default: none.
+    #[serde(default, rename = "client-id")]
+    pub client_id: Field<String>,
     /// Its reserved address, or "pool". Default: the first free one of the network, where we are the DHCP server.
     #[serde(default)]
     pub address: Field<Text<RawAddress>>,

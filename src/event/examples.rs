@@ -28,6 +28,8 @@ pub(crate) fn lease(client: &str, reply: &str) -> Known {
         boot_file: None,
         client: client.to_owned(),
         rule: "reservation".to_owned(),
+        bytes: 342,
+        us: 120,
     }
 }
 

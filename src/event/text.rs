@@ -108,7 +108,7 @@ impl Known {
             Self::MachineDied { .. } | Self::MachineStopped { .. } | Self::GuestPanicked {} => "machine",
             Self::ConsoleLine { .. } | Self::BannerSkipped {} => "console",
             Self::LinkSet { .. } => "link",
-            Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } => "dhcp",
+            Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } | Self::DhcpCrowded { .. } => "dhcp",
             Self::RouterAdvertised { .. } => "ra",
             Self::TftpServed { .. } => "tftp",
             Self::Fetching { .. } => "fetch",
@@ -142,6 +142,7 @@ impl Known {
             | Self::RunEnded { .. }
             | Self::BannerSkipped {}
             | Self::AnswersOmitted { .. }
+            | Self::DhcpCrowded { .. }
             | Self::ServiceFailed { .. } => None,
             Self::PoweredOn {}
             | Self::PoweredOff { .. }
@@ -194,7 +195,7 @@ impl Known {
             Self::BannerSkipped {} => "hurried past its firmware's banner".to_owned(),
             Self::LinkSet { nic, up: true } => format!("plugged in at {nic}"),
             Self::LinkSet { nic, up: false } => format!("unplugged at {nic}"),
-            Self::DhcpReplied { mac, request, reply, address, boot_file, client, network: _, rule } => {
+            Self::DhcpReplied { mac, request, reply, address, boot_file, client, rule, .. } => {
                 let verb = match address {
                     Some(address) => format!("{} {address}", leased(reply)),
                     None => format!("sent {reply}"),
@@ -202,9 +203,12 @@ impl Known {
                 let boot = boot_file.as_ref().map(|file| format!(", boot file {file}")).unwrap_or_default();
                 format!("{verb} to {client} {mac}{boot} ({request}, {rule})")
             }
-            Self::DhcpIgnored { mac, request, rule, network: _ } => {
+            Self::DhcpIgnored { mac, request, rule, .. } => {
                 format!("left without an answer to {request} from {mac}: {rule}")
             }
+            Self::DhcpCrowded { network, replied, ignored } => format!(
+                "on {network}, {replied} more answered and {ignored} more ignored of clients that are no node"
+            ),
             Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
             Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome.as_str() {
                 "sent" if *retransmits > 0 => {

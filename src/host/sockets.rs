@@ -31,6 +31,11 @@ const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// "All DHCP servers" on the link (RFC 8415, section 7.1).
 const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 const BACKLOG: i32 = 1024;
+/// EtherTypes: none of them, and IPv4.
+const NOTHING: u16 = 0;
+const IPV4: u16 = 0x0800;
+/// Bytes of requests that may wait, with the kernel's own for each.
+const STORM: usize = 8 << 20;
 
 /// The sockets of one network's boot services, bound and non-blocking.
 #[derive(Debug)]
@@ -56,10 +61,12 @@ pub struct Sockets {
 pub struct DhcpSockets {
     /// Port 67 on the network's bridge.
     pub server: UdpSocket,
-    /// Port 4011, beside somebody else's server.
-    pub proxy: Option<UdpSocket>,
+    /// Port 4011, where firmware asks for boot files alone.
+    pub proxy: UdpSocket,
     /// Whole Ethernet frames, for clients that have no address yet.
     pub frames: Socket,
+    /// Whole Ethernet frames both ways, where another server is looked for first.
+    pub probe: Option<Socket>,
 }
 
 /// A socket on one link: for ICMPv6 or for DHCPv6.
@@ -176,8 +183,12 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
         None => None,
         Some(dhcp) => Some(DhcpSockets {
             server: on_device("DHCP", DHCP)?,
-            proxy: (!dhcp.authoritative).then(|| on_device("ProxyDHCP", PROXY_DHCP)).transpose()?,
-            frames: frames(&plan.interface).map_err(failed("DHCP", Port::Frames))?,
+            proxy: on_device("ProxyDHCP", PROXY_DHCP)?,
+            frames: frames(&plan.interface, NOTHING).map_err(failed("DHCP", Port::Frames))?,
+            probe: match dhcp.probe {
+                true => Some(frames(&plan.interface, IPV4).map_err(failed("DHCP", Port::Frames))?),
+                false => None,
+            },
         }),
     };
     let dhcp6 = plan.dhcp6.as_ref().map(|_| dhcp6(&plan.interface)).transpose();
@@ -221,14 +232,25 @@ fn on_device(interface: &IfName, port: u16) -> io::Result<UdpSocket> {
     // Before the address, so that two networks may hold the same port.
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
     socket.set_broadcast(true)?;
+    room_for_a_storm(&socket)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// A packet socket that sends on one interface and receives nothing (its protocol is 0).
-fn frames(interface: &IfName) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+/// Lets requests wait that come all at once, as when a whole rack is switched on.
+fn room_for_a_storm(socket: &Socket) -> io::Result<()> {
+    // Beyond what the host allows everybody, where we may: we may in a network namespace of our own.
+    if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &STORM).is_err() {
+        socket.set_recv_buffer_size(STORM)?;
+    }
+    Ok(())
+}
+
+/// A packet socket that sends on one interface, and receives frames of a protocol there.
+fn frames(interface: &IfName, protocol: u16) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(protocol.to_be()));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
     let link = getifaddrs()?
         .filter(|entry| entry.interface_name == interface.as_str())
         .find_map(|entry| entry.address?.as_link_addr().copied())

@@ -4,6 +4,7 @@
 //! memory comes in as [`Surroundings`].
 
 mod model;
+pub mod options;
 mod resolve;
 mod secret;
 mod surroundings;

@@ -10,6 +10,7 @@ use regex::Regex;
 
 use crate::event::Stage;
 use crate::lab::Secret;
+use crate::lab::options::Octets;
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName,
 };
@@ -82,6 +83,8 @@ pub struct Network {
     pub dhcp: Dhcp,
     /// Who speaks TFTP on it.
     pub tftp: TftpBackend,
+    /// Further options for its clients.
+    pub options: DhcpOptions,
     /// Names.
     pub dns: Dns,
 }
@@ -90,17 +93,42 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dhcp {
     /// We give addresses and boot files.
-    Server {
-        /// First and last address for clients without a reservation.
-        pool: Option<(Ipv4Addr, Ipv4Addr)>,
-        /// How long an address is lent.
-        lease: Duration,
-    },
+    Server(DhcpServer),
     /// Somebody else gives addresses, we give boot files.
     Proxy,
     /// We do not answer.
     Off,
 }
+
+/// A DHCP server of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpServer {
+    /// First and last address for clients without a reservation.
+    pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// How long an address is lent.
+    pub lease: Duration,
+    /// Whether there is no other server: clients with addresses that we did not give are told no.
+    pub authoritative: bool,
+    /// What becomes of clients that are no node of the lab.
+    pub unknown: Unknown,
+    /// User classes that count as iPXE.
+    pub ipxe_classes: Vec<String>,
+    /// Reserved addresses of clients that are no node of the lab.
+    pub reserve: BTreeMap<Mac, Ipv4Addr>,
+}
+
+/// What becomes of DHCP clients that are no node of the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// They are given addresses of the pool.
+    Answer,
+    /// They are left to others.
+    Ignore,
+}
+
+/// DHCP options by their codes.
+pub type DhcpOptions = BTreeMap<u8, Octets>;
 
 /// The DNS zone of a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -275,6 +303,8 @@ pub struct Node {
     pub asset: String,
     /// How cloud-init is seeded.
     pub seed: Seed,
+    /// DHCP options for it; where the network has the same, these count.
+    pub options: DhcpOptions,
 }
 
 /// The firmware of a node.
@@ -306,6 +336,8 @@ pub struct Nic {
     pub network: NetworkName,
     /// Its hardware address.
     pub mac: Mac,
+    /// What its DHCP clients call themselves (option 61), where they are known by that.
+    pub client_id: Option<Octets>,
     /// Its reserved address; `None` takes one from the pool.
     pub address: Option<Ipv4Addr>,
     /// Its reserved IPv6 address, where the network has IPv6.

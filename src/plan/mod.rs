@@ -4,6 +4,7 @@
 //! leaves nothing to decide while it is carried out.
 
 mod boot;
+mod dhcp;
 mod loader;
 mod model;
 mod network;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::lab::{FileRef, Service, TftpBackend, Via};
+use crate::lab::options::Octets;
+use crate::lab::{DhcpOptions, FileRef, Service, TftpBackend, Unknown, Via};
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
 };
@@ -299,6 +300,12 @@ pub struct HostPlan {
     pub ipv6: Option<Ipv6Addr>,
     /// What a booting firmware is told; `None` if the node is not netbooted.
     pub boot: Option<BootPlan>,
+    /// What its DHCP clients call themselves (option 61), where they are known by that.
+    pub client_id: Option<Octets>,
+    /// The node's UUID, by which they are known too (option 97).
+    pub uuid: uuid::Uuid,
+    /// DHCP options for it; where the network has the same, these count.
+    pub options: DhcpOptions,
     /// Whether waits of its firmware are cut short: iPXE is told not to wait for ProxyDHCP offers (175.176), and its
     /// router solicitations are answered although the network has no IPv6.
     pub cut_waits: bool,
@@ -321,8 +328,14 @@ pub struct BootPlan {
 /// DHCP on one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DhcpPlan {
-    /// Whether we give addresses (`true`) or only boot files beside another server.
+    /// What is given.
+    pub role: DhcpRole,
+    /// Whether there is no other server: clients with addresses that we did not give are told no.
     pub authoritative: bool,
+    /// Whether it looks for another server before it answers anybody, and gives up if there is one.
+    pub probe: bool,
+    /// What becomes of clients that are no node of the lab.
+    pub unknown: Unknown,
     /// Addresses for clients without a reservation.
     pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Seconds that an address is lent.
@@ -333,6 +346,22 @@ pub struct DhcpPlan {
     pub nameserver: Ipv4Addr,
     /// Domain (option 15).
     pub domain: String,
+    /// Further options.
+    pub options: DhcpOptions,
+    /// User classes that count as iPXE.
+    pub ipxe_classes: Vec<String>,
+    /// Reserved addresses of clients that are no node of the lab.
+    pub reserve: BTreeMap<Mac, Ipv4Addr>,
+}
+
+/// What our DHCP gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DhcpRole {
+    /// Addresses and boot files.
+    Server,
+    /// Boot files, beside another server.
+    Proxy,
 }
 
 /// DHCPv6 on one network.

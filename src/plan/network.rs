@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    BridgePlan, Dhcp6Plan, DhcpPlan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan,
-    Masquerade, NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot,
+    BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
+    NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
 };
-use crate::lab::{self, Dhcp, Lab, Network, Nic, Node, Pace, Upstream};
+use crate::lab::{self, Lab, Network, Nic, Node, Pace, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// Where a private place may put its way out, by preference: documentation and benchmark ranges that nobody routes
@@ -275,6 +275,9 @@ impl<'a> Wiring<'a> {
             address: nic.address,
             ipv6: nic.ipv6,
             boot: boot::boot_plan(self.lab, node, server),
+            client_id: nic.client_id.clone(),
+            uuid: node.uuid,
+            options: dhcp::own_options(network, &node.options),
             cut_waits: node.pace == Pace::Fast,
         };
         let hosts = nodes
@@ -291,29 +294,13 @@ impl<'a> Wiring<'a> {
             link_local: network.mac.link_local(),
             mtu: network.mtu,
             hosts: hosts.collect(),
-            dhcp: self.dhcp(network),
+            dhcp: dhcp::dhcp(network),
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
             files: boot::files(self.lab, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name, server),
         }
-    }
-
-    fn dhcp(&self, network: &Network) -> Option<DhcpPlan> {
-        let (authoritative, pool, lease_seconds) = match &network.dhcp {
-            Dhcp::Off => return None,
-            Dhcp::Proxy => (false, None, 0),
-            Dhcp::Server { pool, lease } => (true, *pool, u32::try_from(lease.as_secs()).unwrap_or(u32::MAX)),
-        };
-        Some(DhcpPlan {
-            authoritative,
-            pool,
-            lease_seconds,
-            router: network.nat.then(|| network.address.addr()),
-            nameserver: network.address.addr(),
-            domain: network.dns.domain.clone(),
-        })
     }
 
     fn dns(&self, network: &Network) -> DnsPlan {
@@ -391,7 +378,7 @@ impl<'a> Wiring<'a> {
 /// DHCPv6 gives an address to who asks for it, and many systems do not: whoever tried it first would wait for nobody.
 /// So where it is at work an address has its name once it is lent.
 fn fixed_addresses(network: &Network, nic: &Nic) -> impl Iterator<Item = IpAddr> {
-    let lent = matches!(network.dhcp, Dhcp::Server { .. });
+    let lent = matches!(network.dhcp, lab::Dhcp::Server(_));
     let ipv6 = nic.ipv6.filter(|_| !lent);
     nic.address.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
 }
@@ -403,11 +390,11 @@ fn ipv6_pool(net: Ipv6Net) -> Ipv6Net {
 }
 
 fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
-    let (net, Dhcp::Server { pool, lease }) = (network.ipv6?, &network.dhcp) else { return None };
+    let (net, lab::Dhcp::Server(server)) = (network.ipv6?, &network.dhcp) else { return None };
     Some(Dhcp6Plan {
         // Whoever has addresses for others has them for IPv6 too.
-        pool: pool.map(|_| ipv6_pool(net)),
-        lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
+        pool: server.pool.map(|_| ipv6_pool(net)),
+        lease_seconds: u32::try_from(server.lease.as_secs()).unwrap_or(u32::MAX),
         nameserver: net.addr(),
         domain: network.dns.domain.clone(),
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Plan, Step};
+use super::{DhcpRole, Plan, Step};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,9 +47,10 @@ impl fmt::Display for Step {
             ),
             Self::Serve(service) => {
                 let mut services = Vec::new();
-                match &service.dhcp {
-                    Some(dhcp) if dhcp.authoritative => services.push("dhcp"),
-                    Some(_) => services.push("proxydhcp"),
+                match service.dhcp.as_ref().map(|dhcp| (dhcp.role, dhcp.probe)) {
+                    Some((DhcpRole::Server, false)) => services.push("dhcp"),
+                    Some((DhcpRole::Server, true)) => services.push("dhcp unless there is another server"),
+                    Some((DhcpRole::Proxy, _)) => services.push("proxydhcp"),
                     None => {}
                 }
                 services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));

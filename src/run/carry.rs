@@ -131,7 +131,12 @@ fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpEr
 ///
 /// Others are brief, and some have a program at work that nobody could call back.
 fn may_be_broken_off(step: &Step) -> bool {
-    matches!(step, Step::Machine(_) | Step::Disk(_))
+    match step {
+        Step::Machine(_) | Step::Disk(_) => true,
+        // It may first look for another DHCP server, and has begun nothing before.
+        Step::Serve(service) => service.dhcp.as_ref().is_some_and(|dhcp| dhcp.probe),
+        _ => false,
+    }
 }
 
 /// Reverses every effect, newest first, and returns what is left over.

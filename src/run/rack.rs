@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::carry::{Failure, Host};
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Kind, Known};
 use crate::host::MAKE_ROOM;
 use crate::host::netlink::Netlink;
 use crate::host::process::Spawner;
@@ -19,7 +19,7 @@ use crate::host::{nft, place, sockets, sysctl};
 use crate::machine::{Machine, disk, seed};
 use crate::name::NodeName;
 use crate::plan::{MachinePlan, Step, Undo};
-use crate::serve::{self, Addresses, Resolve, Resources};
+use crate::serve::{self, Addresses, Boots, Resolve, Resources};
 
 /// What a rack is made of before its first step.
 pub struct RackParts {
@@ -46,6 +46,7 @@ pub struct Rack {
     services: Mutex<JoinSet<()>>,
     stop: CancellationToken,
     machines: Mutex<BTreeMap<NodeName, Machine>>,
+    boots: Boots,
 }
 
 impl Rack {
@@ -64,6 +65,7 @@ impl Rack {
             services: Mutex::default(),
             stop: CancellationToken::new(),
             machines: Mutex::default(),
+            boots: Boots::default(),
         })
     }
 
@@ -90,8 +92,13 @@ impl Rack {
 
     async fn start_machine(&self, plan: &MachinePlan) -> Result<(), Failure> {
         self.make_folder(&plan.node)?;
-        let started =
-            Machine::start(plan, self.folder(&plan.node), &self.parts.spawner, self.parts.events.clone());
+        let (boots, node) = (self.boots.clone(), plan.node.clone());
+        let events = self.parts.events.tap(move |event| {
+            if let Kind::Known(Known::PoweredOn {} | Known::Reset { .. }) = &event.kind {
+                boots.began(&node);
+            }
+        });
+        let started = Machine::start(plan, self.folder(&plan.node), &self.parts.spawner, events);
         let machine = started.await.map_err(|error| {
             let hint = error.hint();
             Failure::new(error, hint)
@@ -175,11 +182,14 @@ impl Host for Rack {
             Step::Firewall(plan) => nft::load(plan).await.map_err(hinted!()),
             Step::ForeignAccept(rule) => nft::foreign_accept(rule).await.map_err(hinted!()),
             Step::Serve(plan) => {
-                let sockets = sockets::bind(plan).map_err(hinted!())?;
+                let mut sockets = sockets::bind(plan).map_err(hinted!())?;
+                serve::look_for_others(&mut sockets, plan).await.map_err(hinted!())?;
                 let resources = Resources {
                     resolve: parts.resolve.clone(),
                     ssh_public_key: parts.ssh_public_key.clone(),
                     addresses: self.addresses.clone(),
+                    folder: parts.run_dir.clone(),
+                    boots: self.boots.clone(),
                 };
                 let (events, stop) = (parts.events.clone(), self.stop.clone());
                 lock(&self.services).spawn(serve::serve(sockets, (**plan).clone(), resources, events, stop));

@@ -41,6 +41,7 @@ const TABLE: &[Row] = &[
     row(26, "32-bit RISC-V UEFI over HTTP", Some(25)),
     row(27, "64-bit RISC-V UEFI", None),
     row(28, "64-bit RISC-V UEFI over HTTP", Some(27)),
+    row(41, "a Raspberry Pi", None),
 ];
 
 fn known(number: u16) -> Option<&'static Row> {

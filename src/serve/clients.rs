@@ -1,10 +1,11 @@
 //! Whose address it is that a request came from, and which addresses a node has.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::boots::Boots;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
@@ -73,19 +74,20 @@ impl Addresses {
 pub(super) struct Clients {
     all: Addresses,
     network: NetworkName,
-    /// Nodes that have fetched a boot program and not yet what it reads.
-    loaded: Arc<Mutex<HashSet<NodeName>>>,
+    boots: Boots,
+    /// Nodes that have fetched a boot program and not yet what it reads, with the boot in which they did.
+    loaded: Arc<Mutex<HashMap<NodeName, u64>>>,
 }
 
 impl Clients {
     /// Starts with what the plan of a lone network knows.
     #[cfg(test)]
     pub(super) fn new(plan: &ServicePlan) -> Self {
-        Self::among(plan, Addresses::default())
+        Self::among(plan, Addresses::default(), Boots::default())
     }
 
     /// Starts with what the plan knows of a network beside others.
-    pub(super) fn among(plan: &ServicePlan, all: Addresses) -> Self {
+    pub(super) fn among(plan: &ServicePlan, all: Addresses, boots: Boots) -> Self {
         all.change(&plan.network, |network| {
             for host in &plan.hosts {
                 if let Some(net) = plan.ipv6 {
@@ -99,7 +101,7 @@ impl Clients {
                 *network.nics.entry(host.node.clone()).or_default() += 1;
             }
         });
-        Self { all, network: plan.network.clone(), loaded: Arc::default() }
+        Self { all, network: plan.network.clone(), boots, loaded: Arc::default() }
     }
 
     /// Notes that an address was given to a node.
@@ -122,18 +124,19 @@ impl Clients {
     /// Notes what a node has fetched to the end.
     pub(super) fn fetched(&self, node: &NodeName, role: &str) {
         match role {
-            "loader" => drop(self.loaded().insert(node.clone())),
+            "loader" => drop(self.loaded().insert(node.clone(), self.boots.of(node))),
             "script" => drop(self.loaded().remove(node)),
             _ => {}
         }
     }
 
-    /// Tells whether a node has fetched a boot program and asks for what comes next, whatever it says that it is.
+    /// Tells whether a node has fetched a boot program in this boot and asks for what comes next, whatever it says that
+    /// it is.
     pub(super) fn runs_program(&self, node: &NodeName) -> bool {
-        self.loaded().contains(node)
+        self.loaded().get(node) == Some(&self.boots.of(node))
     }
 
-    fn loaded(&self) -> MutexGuard<'_, HashSet<NodeName>> {
+    fn loaded(&self) -> MutexGuard<'_, HashMap<NodeName, u64>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,7 +157,7 @@ mod tests {
     fn a_node_moves_from_one_lent_address_to_the_next() {
         let plan = example::plan();
         let all = Addresses::default();
-        let clients = Clients::among(&plan, all.clone());
+        let clients = Clients::among(&plan, all.clone(), Boots::default());
         let (real, disk) = (NodeName::new("real").unwrap(), NodeName::new("disk").unwrap());
         let of =
             |node| all.of(&plan.network, node).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -176,7 +179,7 @@ mod tests {
         let mut plan = example::plan();
         plan.ipv6 = Some("fd00:83::1/64".parse().unwrap());
         let all = Addresses::default();
-        let clients = Clients::among(&plan, all.clone());
+        let clients = Clients::among(&plan, all.clone(), Boots::default());
         let fast = NodeName::new("fast").unwrap();
         let lent = |last| Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0, 0, last);
         clients.learn(lent(0x11), &fast);
@@ -185,5 +188,24 @@ mod tests {
         assert_eq!(of, ["10.0.0.11", "fd00:83::12"]);
         // What it may have given itself says who asks, and is no name of anybody.
         assert_eq!(clients.node("fd00:83::5054:ff:fe00:1".parse().unwrap()), Some(fast));
+    }
+
+    #[test]
+    fn a_program_runs_until_it_has_its_script_or_the_machine_boots_again() {
+        let boots = Boots::default();
+        let clients = Clients::among(&example::plan(), Addresses::default(), boots.clone());
+        let node = NodeName::new("fast").unwrap();
+        let fetched = |role| {
+            clients.fetched(&node, role);
+            clients.runs_program(&node)
+        };
+        assert!(!fetched("kernel"));
+        assert!(fetched("loader"));
+        assert!(!fetched("script"));
+        assert!(fetched("loader"));
+        boots.began(&node);
+        assert!(!clients.runs_program(&node), "its memory is empty");
+        assert!(fetched("loader"));
+        assert!(!clients.runs_program(&NodeName::new("real").unwrap()));
     }
 }

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::shelf::Shelf;
-use super::{Addresses, Resources};
+use super::{Addresses, Boots, Resources};
 use crate::event::{Emitter, Event, Instant, Kind, Known};
-use crate::lab::{FileRef, TftpBackend};
+use crate::lab::{DhcpOptions, FileRef, TftpBackend, Unknown};
 use crate::name::{IfName, ImageName, Mac, NetworkName, NodeName};
-use crate::plan::{BootPlan, DhcpPlan, DnsPlan, HostPlan, SSH_KEY, ServedFile, ServedText, ServicePlan};
+use crate::plan::{
+    BootPlan, DhcpPlan, DhcpRole, DnsPlan, HostPlan, SSH_KEY, ServedFile, ServedText, ServicePlan,
+};
 
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// Netboots, has the address 10.0.0.11.
@@ -39,6 +41,9 @@ pub(super) fn plan() -> ServicePlan {
                 (7, "ipxe/snponly.efi".to_owned()),
             ]),
         }),
+        client_id: None,
+        uuid: uuid::Uuid::from_u128(u128::from(mac.0[5])),
+        options: DhcpOptions::new(),
         cut_waits,
     };
     let file = |file: &str| {
@@ -60,12 +65,18 @@ pub(super) fn plan() -> ServicePlan {
             host("disk", DISK, Some([10, 0, 0, 31]), false, true),
         ],
         dhcp: Some(DhcpPlan {
+            role: DhcpRole::Server,
             authoritative: true,
+            probe: false,
+            unknown: Unknown::Answer,
             pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
             lease_seconds: 3600,
             router: Some(SERVER),
             nameserver: SERVER,
             domain: "lab.test".to_owned(),
+            options: DhcpOptions::new(),
+            ipxe_classes: vec!["pixiecore".to_owned()],
+            reserve: BTreeMap::new(),
         }),
         dhcp6: None,
         tftp: TftpBackend::Own,
@@ -83,15 +94,15 @@ pub(super) fn plan() -> ServicePlan {
 
 /// What the plan serves, its images' files in a folder.
 pub(super) fn shelf(folder: &Path) -> Shelf {
-    let folder = folder.to_owned();
+    let images = folder.to_owned();
     let resolve = Arc::new(move |file: &FileRef| match file {
-        FileRef::Image { image: _, file } => Some(folder.join(file)),
+        FileRef::Image { image: _, file } => Some(images.join(file)),
         FileRef::Path(path) => Some(path.clone()),
     });
-    Shelf::new(
-        &plan(),
-        Resources { resolve, ssh_public_key: "ssh-ed25519 KEY".to_owned(), addresses: Addresses::default() },
-    )
+    let ssh_public_key = "ssh-ed25519 KEY".to_owned();
+    let folder = folder.to_owned();
+    let (addresses, boots) = (Addresses::default(), Boots::default());
+    Shelf::new(&plan(), Resources { resolve, ssh_public_key, addresses, folder, boots })
 }
 
 /// Events as they come, with a clock that a test sets.

@@ -5,6 +5,7 @@
 //! it runs; none ends because of a packet.
 
 mod arch;
+mod boots;
 mod clients;
 mod dhcp;
 mod dhcp6;
@@ -26,9 +27,11 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::boots::Boots;
 pub use self::clients::Addresses;
 use self::clients::Clients;
 use self::dhcp::Dhcp;
+pub use self::dhcp::{LookError, OtherServer};
 use self::dhcp6::Dhcp6;
 use self::shelf::Shelf;
 use self::trouble::failed;
@@ -49,11 +52,23 @@ pub struct Resources {
     pub ssh_public_key: String,
     /// Who has which address: one for all networks of a lab, so that each can name the nodes of the others.
     pub addresses: Addresses,
+    /// The run folder, where services keep what outlives them in `network/NAME`.
+    pub folder: PathBuf,
+    /// How often each machine has begun to boot.
+    pub boots: Boots,
 }
 
 impl std::fmt::Debug for Resources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Resources")
+    }
+}
+
+/// Makes sure that nobody else gives addresses on a network, where the plan says so.
+pub async fn look_for_others(sockets: &mut Sockets, plan: &ServicePlan) -> Result<(), LookError> {
+    match sockets.dhcp.as_mut().and_then(|dhcp| dhcp.probe.take()) {
+        Some(probe) => dhcp::look_for_others(probe, plan).await,
+        None => Ok(()),
     }
 }
 
@@ -67,15 +82,23 @@ pub async fn serve(
 ) {
     let Sockets { dhcp, dhcp6, tftp, http, dns, dns_tcp, solicitations } = sockets;
     let addresses = resources.addresses.clone();
-    let clients = Clients::among(&plan, addresses.clone());
+    let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
+    let folder = resources.folder.join("network").join(plan.network.as_str());
     let shelf = Shelf::new(&plan, resources);
     let mut services = JoinSet::new();
 
-    match Dhcp::new(dhcp, &plan, clients.clone(), events.clone()) {
-        Ok(Some(dhcp)) => drop(services.spawn(dhcp.run())),
-        Ok(None) => {}
-        Err(error) => failed(&events, "dhcp", &error.to_string()),
-    }
+    let dhcp = match Dhcp::new(dhcp, &plan, &folder, clients.clone(), events.clone()) {
+        Ok(dhcp) => dhcp,
+        Err(error) => {
+            failed(&events, "dhcp", &error.to_string());
+            None
+        }
+    };
+    let dhcp = dhcp.map(|dhcp| {
+        let stopper = dhcp.stopper();
+        services.spawn_blocking(move || dhcp.run());
+        stopper
+    });
     match Dhcp6::new(dhcp6, &plan, clients.clone(), events.clone()) {
         Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),
         Ok(None) => {}
@@ -95,6 +118,7 @@ pub async fn serve(
     services.spawn_blocking(move || tftp::run(tftp, backend, mtu, shelf, clients, events, ends));
 
     stop.cancelled().await;
+    drop(dhcp);
     services.shutdown().await;
 }
 

@@ -175,6 +175,9 @@ fn walk(root: &Value, schema: &Value, path: &str, seen: &mut impl FnMut(&str, &V
                 "node" => "big",
                 "publish" => "\"2222\"",
                 "expect" => "http",
+                "network.boot.options" => "interface-mtu",
+                "network.boot.dhcp.server.reserve" => "\"52:54:00:00:00:09\"",
+                "node.big.options" => "root-path",
                 _ => "data",
             };
             walk(root, &choice["additionalProperties"], &below(name), seen);

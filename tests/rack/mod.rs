@@ -23,7 +23,7 @@ use dryrack::lab::{FileRef, Lab, Surroundings, resolve};
 use dryrack::machine::Machine;
 use dryrack::name::{ImageName, Mac, NodeName};
 use dryrack::plan::{Place, Plan, ServicePlan, Step, plan};
-use dryrack::serve::{Addresses, Resources, serve};
+use dryrack::serve::{Addresses, Boots, Resources, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -192,8 +192,13 @@ impl Rack {
                 library().built(image).and_then(|built| Some(built.files.get(file)?.path.clone()))
             }
         });
-        let ssh_public_key = "ssh-ed25519 KEY".to_owned();
-        let resources = Resources { resolve, ssh_public_key, addresses: self.addresses.clone() };
+        let resources = Resources {
+            resolve,
+            ssh_public_key: "ssh-ed25519 KEY".to_owned(),
+            addresses: self.addresses.clone(),
+            folder: self.folder.path().to_owned(),
+            boots: Boots::default(),
+        };
         let sockets = sockets::bind(&plan).unwrap();
         self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));
     }

@@ -79,7 +79,9 @@ fn udhcpc_is_given_an_address() {
 #[test]
 fn firmware_is_told_what_to_load() {
     alone(async || {
-        let rack = Rack::of(LAB, kernel).await;
+        // Without a ROM it has to fetch its boot program.
+        let bare = "address = \"10.0.0.11\", rom = false }\nfirmware = \"uefi\"";
+        let rack = Rack::of(&LAB.replace("address = \"10.0.0.11\" }", bare), kernel).await;
         let one = rack.client(rack.mac("one"));
         for (class, option, file, server) in [
             ("PXEClient:Arch:00000:UNDI:002001", "0x5d:0000", "ipxe/undionly.kpxe", "10.0.0.1"),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use super::{BASE, lab};
-use crate::lab::{Boot, BootDevice, Check, Dhcp, Lab, Seed, Upstream};
+use crate::lab::{Boot, BootDevice, Check, Dhcp, DhcpServer, Lab, Seed, Upstream};
 
 /// Who got which address.
 fn addresses(lab: &Lab) -> String {
@@ -65,11 +65,18 @@ fn everything_has_a_default() {
                 interface: None,
                 mtu: 1500,
                 nat: false,
-                dhcp: Server {
-                    pool: None,
-                    lease: 3600s,
-                },
+                dhcp: Server(
+                    DhcpServer {
+                        pool: None,
+                        lease: 3600s,
+                        authoritative: true,
+                        unknown: Answer,
+                        ipxe_classes: [],
+                        reserve: {},
+                    },
+                ),
                 tftp: Own,
+                options: {},
                 dns: Dns {
                     domain: "lab",
                     records: {},
@@ -131,6 +138,7 @@ fn everything_has_a_default() {
                                 66,
                             ],
                         ),
+                        client_id: None,
                         address: Some(
                             10.0.0.10,
                         ),
@@ -157,6 +165,7 @@ fn everything_has_a_default() {
                 serial: "DR648F1B422316",
                 asset: "a",
                 seed: None,
+                options: {},
             },
         },
         publish: [],
@@ -276,7 +285,7 @@ network.lan = { address = "10.0.0.1/24", nat = true, dhcp = "server" }
 "#);
     let network = lab.networks.values().next().unwrap();
     assert_eq!(network.dns.upstream, Upstream::Host);
-    assert!(matches!(network.dhcp, Dhcp::Server { pool: None, .. }));
+    assert!(matches!(network.dhcp, Dhcp::Server(DhcpServer { pool: None, .. })));
 }
 
 #[test]

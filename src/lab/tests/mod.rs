@@ -1,6 +1,7 @@
 //! Labs that make sense, and everything that a lab file can get wrong.
 
 mod boot;
+mod dhcp;
 mod expect;
 mod explain;
 mod file;

@@ -10,7 +10,7 @@ use super::node::{Draft, NicDraft};
 use super::{Check, Span};
 use crate::config::{Located, RawAddress, Text};
 use crate::diag::{Code, Diagnostic};
-use crate::lab::{Dhcp, Network};
+use crate::lab::{Dhcp, DhcpServer, Network};
 use crate::name::{Mac, NetworkName};
 
 /// Derived addresses begin at this host of a network that is large enough, so that
@@ -49,6 +49,9 @@ impl Check<'_> {
     /// Checks the MAC addresses that were written, then derives one for every other NIC.
     pub(super) fn macs(&mut self, drafts: &mut [Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
         let mut taken: BTreeSet<Mac> = networks.values().map(|network| network.mac).collect();
+        for network in networks.values() {
+            taken.extend(self.reserved_for_others(network).into_iter().map(|(mac, ..)| mac));
+        }
         taken.extend(self.written_macs(drafts, networks));
         let Some(lab) = self.lab.clone() else { return };
         // In the order of names, so that the order of the file does not matter.
@@ -73,6 +76,8 @@ impl Check<'_> {
     ) -> BTreeSet<Mac> {
         const HELP: &str = "leave `mac` out: each NIC then gets one of its own, the same in every run";
         let mut seen: BTreeMap<Mac, Claim<'_>> = BTreeMap::new();
+        let others = networks.values().flat_map(|network| self.reserved_for_others(network));
+        let others: BTreeMap<Mac, Span> = others.map(|(mac, _, place)| (mac, place.clone())).collect();
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let Some(Located { value: Text(mac), span }) = nic.raw.and_then(|raw| raw.mac.given()) else {
                 continue;
@@ -95,6 +100,10 @@ impl Check<'_> {
                 );
             } else if let Some(first) = seen.get(mac) {
                 self.report(first.settle(taken(&first.whose(draft)), "mac", HELP));
+            } else if let Some(place) = others.get(mac) {
+                let other = taken("a client that an address is reserved for");
+                let other = other.related(place.clone(), "the reservation");
+                self.report(other.help("give the NIC that address itself, and take the reservation out"));
             } else if let Some(network) = networks.values().find(|network| network.mac == *mac) {
                 self.report(taken(&format!("the bridge of network `{}`", network.name)).help(HELP));
             } else {
@@ -119,7 +128,7 @@ impl Check<'_> {
                     continue;
                 };
                 // Another server, or nobody, gives addresses there: we know only what was written.
-                let Dhcp::Server { pool, .. } = network.dhcp else { continue };
+                let Dhcp::Server(DhcpServer { pool, .. }) = network.dhcp else { continue };
                 if nic.address.is_some() || nic.written || nic.from_pool {
                     continue;
                 }
@@ -152,10 +161,11 @@ impl Check<'_> {
         taken: &mut BTreeMap<NetworkName, BTreeSet<Ipv4Addr>>,
     ) {
         let mut seen: BTreeMap<Ipv4Addr, Claim<'_>> = BTreeMap::new();
+        let others = self.reservations_of_others(networks);
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let Some(network) = nic.network.as_ref().and_then(|name| networks.get(name)) else { continue };
             let span = nic.raw.and_then(|raw| raw.address.span()).unwrap_or(nic.home);
-            if nic.from_pool && !matches!(network.dhcp, Dhcp::Server { pool: Some(_), .. }) {
+            if nic.from_pool && !matches!(network.dhcp, Dhcp::Server(DhcpServer { pool: Some(_), .. })) {
                 self.no_pool(network, span);
             }
             let Some(address) = nic.address else { continue };
@@ -165,8 +175,13 @@ impl Check<'_> {
                     let again = Diagnostic::new(Code::AddressTaken, span.clone(), what);
                     let help = "give each NIC its own address, or leave `address` out";
                     self.report(first.settle(again, "address", help));
+                } else if let Some(other) = others.get(&address) {
+                    let what = format!("{address} is already reserved for another client");
+                    let again = Diagnostic::new(Code::AddressTaken, span.clone(), what);
+                    let help = "give the node another address, or leave `address` out";
+                    self.report(again.related(other.clone(), "first used here").help(help));
                 }
-                if let Dhcp::Server { pool: Some((first, last)), .. } = network.dhcp
+                if let Dhcp::Server(DhcpServer { pool: Some((first, last)), .. }) = network.dhcp
                     && (first..=last).contains(&address)
                 {
                     let pool = self.pool_span(&network.name).cloned();
@@ -176,13 +191,49 @@ impl Check<'_> {
             seen.entry(address).or_insert(Claim { span, draft, nic });
             taken.entry(network.name.clone()).or_default().insert(address);
         }
+        for (address, _) in others {
+            let home = networks.values().find(|network| network.address.contains(&address));
+            if let Some(network) = home {
+                taken.entry(network.name.clone()).or_default().insert(address);
+            }
+        }
+    }
+
+    /// Checks the addresses that are reserved for clients that are no node, and returns them with their places.
+    fn reservations_of_others(
+        &mut self,
+        networks: &BTreeMap<NetworkName, Network>,
+    ) -> BTreeMap<Ipv4Addr, Span> {
+        let mut seen: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
+        for network in networks.values() {
+            let all = self.reserved_for_others(network);
+            let all: Vec<_> =
+                all.into_iter().map(|(mac, address, span)| (mac, address, span.clone())).collect();
+            for (mac, address, span) in all {
+                if !self.fits(address, &span, network) {
+                    continue;
+                }
+                if let Dhcp::Server(DhcpServer { pool: Some((first, last)), .. }) = network.dhcp
+                    && (first..=last).contains(&address)
+                {
+                    let pool = self.pool_span(&network.name).cloned();
+                    self.pool_holds(address, &span, &format!("reserved for {mac}"), pool.as_ref());
+                }
+                if let Some(first) = seen.insert(address, span.clone()) {
+                    let what = format!("{address} is already reserved for another client");
+                    let again = Diagnostic::new(Code::AddressTaken, span, what);
+                    self.report(again.related(first, "first used here").help("reserve another address"));
+                }
+            }
+        }
+        seen
     }
 
     fn no_pool(&mut self, network: &Network, span: &Span) {
         let what = format!("network `{}` has no pool to take an address from", network.name);
         let help = match network.dhcp {
             Dhcp::Proxy | Dhcp::Off => "its addresses come from elsewhere: leave `address` out".into(),
-            Dhcp::Server { .. } => {
+            Dhcp::Server(_) => {
                 let (low, high) = bounds(network.address);
                 let (low, high) = (u32::from(low), u32::from(high));
                 // The upper half, which derived addresses reach last.

@@ -6,6 +6,7 @@
 
 mod address;
 mod boot;
+mod dhcp;
 mod expect;
 mod files;
 mod ipv6;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Check, names};
-use crate::config::{Field, Located, RawDhcp, RawDhcpServer, RawDns, RawNetwork, RawTftp, RawUpstream, Text};
+use crate::config::{Field, Located, RawDhcpServer, RawDns, RawNetwork, RawTftp, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Dhcp, Dns, Network, Place, TftpBackend, Upstream};
+use crate::lab::{Dns, Network, Place, TftpBackend, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// More than any one host carries.
@@ -17,10 +16,6 @@ const MOST_NETWORKS: usize = 250;
 
 const MTU: i64 = 1500;
 const DOMAIN: &str = "lab";
-const LEASE: Duration = Duration::from_hours(1);
-
-/// Below that, clients renew faster than they boot.
-const SHORTEST_LEASE: Duration = Duration::from_secs(10);
 
 impl Check<'_> {
     pub(super) fn networks(&mut self, place: Place) -> BTreeMap<NetworkName, Network> {
@@ -93,7 +88,8 @@ impl Check<'_> {
         let ipv6 = raw.ipv6.given().and_then(|address| self.bridge_ipv6(address));
         let mtu = self.mtu(&raw.mtu);
         let nat = raw.nat.value().copied().unwrap_or(false);
-        let dhcp = self.dhcp(&raw.dhcp, address);
+        let dhcp = self.dhcp(raw, address);
+        let options = self.network_options(raw, &dhcp);
         let tftp = match raw.tftp.value() {
             Some(RawTftp::Own) | None => TftpBackend::Own,
             Some(RawTftp::AsyncTftp) => TftpBackend::AsyncTftp,
@@ -103,7 +99,8 @@ impl Check<'_> {
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
-        Some(Network { name, address: address?, ipv6, mac, interface, mtu, nat, dhcp, tftp, dns })
+        let address = address?;
+        Some(Network { name, address, ipv6, mac, interface, mtu, nat, dhcp, options, tftp, dns })
     }
 
     /// Takes the address of a bridge if it can be the address of a host.
@@ -150,34 +147,11 @@ impl Check<'_> {
         }
     }
 
-    fn dhcp(&mut self, raw: &Field<RawDhcp>, address: Option<Ipv4Net>) -> Dhcp {
-        match raw.value() {
-            Some(RawDhcp::Proxy) => Dhcp::Proxy,
-            Some(RawDhcp::Off) => Dhcp::Off,
-            Some(RawDhcp::Server(Field::Given(server))) => self.dhcp_server(&server.value, address),
-            Some(RawDhcp::Server(Field::Missing | Field::Bad)) | None => {
-                Dhcp::Server { pool: None, lease: LEASE }
-            }
-        }
-    }
-
-    fn dhcp_server(&mut self, raw: &RawDhcpServer, address: Option<Ipv4Net>) -> Dhcp {
-        let lease = match raw.lease.given() {
-            Some(Located { value: Text(lease), span }) if lease.0 < SHORTEST_LEASE => {
-                self.malformed(
-                    span,
-                    "a lease this short expires while a node boots".into(),
-                    "10s is the least",
-                );
-                LEASE
-            }
-            Some(lease) => lease.value.0.0,
-            None => LEASE,
-        };
-        Dhcp::Server { pool: self.pool(raw, address), lease }
-    }
-
-    fn pool(&mut self, raw: &RawDhcpServer, address: Option<Ipv4Net>) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    pub(super) fn pool(
+        &mut self,
+        raw: &RawDhcpServer,
+        address: Option<Ipv4Net>,
+    ) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let span = raw.pool.span.clone()?;
         if raw.pool.bad {
             return None;

@@ -77,6 +77,7 @@ impl<'a> Check<'a> {
         self.ipv6_addresses(&mut drafts, networks);
         self.serials(&drafts);
         self.uuids(&drafts);
+        self.client_ids(&drafts);
         drafts
     }
 
@@ -215,7 +216,7 @@ impl<'a> Check<'a> {
             },
             cpus: raw.cpus.value().and_then(|cpus| u8::try_from(*cpus).ok()).unwrap_or(1),
             memory: memory(raw),
-            nics: draft.nics.into_iter().filter_map(|nic| finish_nic(nic, rom)).collect(),
+            nics: draft.nics.into_iter().filter_map(|nic| self.finish_nic(nic, rom)).collect(),
             boot: draft.boot,
             profile: draft.profile,
             start: match raw.start.value() {
@@ -234,8 +235,30 @@ impl<'a> Check<'a> {
             asset,
             seed: self.seed(raw, &draft.name, &draft.disks, expectations),
             disks: draft.disks,
+            options: self.options(&raw.options),
             name: draft.name,
         }
+    }
+
+    fn finish_nic(&mut self, draft: NicDraft<'_>, rom: bool) -> Option<Nic> {
+        let raw = draft.raw;
+        Some(Nic {
+            client_id: raw.and_then(|raw| self.client_id(&raw.client_id)),
+            name: draft.name,
+            network: draft.network?,
+            mac: draft.mac?,
+            address: draft.address,
+            ipv6: draft.ipv6,
+            model: match raw.and_then(|raw| raw.model.value()) {
+                Some(RawNicModel::E1000) => NicModel::E1000,
+                Some(RawNicModel::E1000e) => NicModel::E1000e,
+                Some(RawNicModel::Rtl8139) => NicModel::Rtl8139,
+                Some(RawNicModel::Vmxnet3) => NicModel::Vmxnet3,
+                Some(RawNicModel::Virtio) | None => NicModel::Virtio,
+            },
+            rom: raw.and_then(|raw| raw.rom.value().copied()).unwrap_or(rom),
+            link_up: raw.and_then(|raw| raw.link.value()) != Some(&RawLink::Down),
+        })
     }
 
     fn seed(
@@ -300,26 +323,6 @@ fn rom_by_default(firmware: Firmware, profile: Option<&Profile>) -> bool {
         || profile.is_none_or(|profile| {
             profile.loader == Loader::Ipxe && profile.via.is_none() && profile.programs.is_empty()
         })
-}
-
-fn finish_nic(draft: NicDraft<'_>, rom: bool) -> Option<Nic> {
-    let raw = draft.raw;
-    Some(Nic {
-        name: draft.name,
-        network: draft.network?,
-        mac: draft.mac?,
-        address: draft.address,
-        ipv6: draft.ipv6,
-        model: match raw.and_then(|raw| raw.model.value()) {
-            Some(RawNicModel::E1000) => NicModel::E1000,
-            Some(RawNicModel::E1000e) => NicModel::E1000e,
-            Some(RawNicModel::Rtl8139) => NicModel::Rtl8139,
-            Some(RawNicModel::Vmxnet3) => NicModel::Vmxnet3,
-            Some(RawNicModel::Virtio) | None => NicModel::Virtio,
-        },
-        rom: raw.and_then(|raw| raw.rom.value().copied()).unwrap_or(rom),
-        link_up: raw.and_then(|raw| raw.link.value()) != Some(&RawLink::Down),
-    })
 }
 
 pub(super) fn firmware(raw: &RawNode) -> Firmware {

@@ -41,13 +41,15 @@ fn node() -> Node {
         serial: "S,1".to_owned(),
         asset: "A1".to_owned(),
         seed: Seed::None,
+        options: Default::default(),
     }
 }
 
 fn nic(name: &str, model: NicModel) -> Nic {
     let mac = Mac::derive(&["lab", "node1", name]);
     let (name, network) = (NicName::new(name).unwrap(), NetworkName::new("lan").unwrap());
-    Nic { name, network, mac, address: None, ipv6: None, model, rom: true, link_up: true }
+    let (client_id, address, ipv6) = (None, None, None);
+    Nic { name, network, mac, client_id, address, ipv6, model, rom: true, link_up: true }
 }
 
 fn disk(name: &str, bus: Bus) -> Disk {

@@ -1,38 +1,31 @@
 //! All of DHCP's decisions: a request, the leases and the time in, a reply out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, Flags, MessageType};
+use dhcproto::v4::{Flags, MessageType};
 
 use super::boot::{self, BootFile, Client, Told};
+use super::server::{Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, State};
-use super::wire::{Destination, Reply, Request};
-use crate::name::Mac;
-use crate::plan::{DhcpPlan, HostPlan, ServicePlan};
+use super::wire::{Destination, Reply, Request, Tlv, code};
+use crate::lab::Unknown;
+use crate::plan::DhcpRole;
 
 /// Seconds for which an address is kept for a client that was offered it.
 const OFFER: u64 = 60;
 /// Seconds for which an address that somebody else uses is not lent.
 const SET_ASIDE: u64 = 600;
-
-/// What a server knows that never changes.
-#[derive(Debug, Clone)]
-pub(in crate::serve) struct Server {
-    address: ipnet::Ipv4Net,
-    mtu: u16,
-    dhcp: DhcpPlan,
-    hosts: BTreeMap<Mac, HostPlan>,
-    reserved: BTreeSet<Ipv4Addr>,
-}
+/// Seconds below which no lease is worth its renewals.
+const SHORTEST: u32 = 10;
 
 /// The port that a request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) enum Arrival {
     /// 67.
     Server,
-    /// 4011.
-    Proxy,
+    /// 4011, from that address.
+    Proxy(Ipv4Addr),
 }
 
 /// What is done about a request.
@@ -48,63 +41,11 @@ pub(in crate::serve) struct Decision {
     /// Boot file that the reply names.
     pub(in crate::serve) boot_file: Option<String>,
     /// The rule that decided.
-    pub(in crate::serve) rule: String,
-}
-
-impl Server {
-    /// Takes from a plan what answers need; `None` when the network has no DHCP.
-    pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
-        Some(Self {
-            address: plan.address,
-            mtu: plan.mtu,
-            dhcp: plan.dhcp.clone()?,
-            hosts: plan.hosts.iter().map(|host| (host.mac, host.clone())).collect(),
-            reserved: plan
-                .hosts
-                .iter()
-                .filter_map(|host| host.address)
-                .chain([plan.address.addr()])
-                .collect(),
-        })
-    }
-
-    /// Returns the NIC that a hardware address belongs to.
-    pub(in crate::serve) fn host(&self, mac: Mac) -> Option<&HostPlan> {
-        self.hosts.get(&mac)
-    }
-
-    fn in_pool(&self, address: Ipv4Addr) -> bool {
-        let within = |(first, last)| (first..=last).contains(&address);
-        self.dhcp.pool.is_some_and(within) && !self.reserved.contains(&address)
-    }
-
-    /// Returns the address that a client is given, and the rule that decided.
-    fn address_for(
-        &self,
-        state: &State,
-        mac: Mac,
-        wanted: Option<Ipv4Addr>,
-        now: u64,
-    ) -> Result<(Ipv4Addr, &'static str), &'static str> {
-        if let Some(address) = self.hosts.get(&mac).and_then(|host| host.address) {
-            return Ok((address, "reserved"));
-        }
-        let Some((first, last)) = self.dhcp.pool else {
-            return Err(match self.hosts.get(&mac) {
-                Some(_) => "the node has no address here and the network no pool",
-                None => "the MAC address is nobody's and the network has no pool",
-            });
-        };
-        let usable = |address: &Ipv4Addr| self.in_pool(*address) && state.is_free_for(*address, mac, now);
-        let held = state.of(mac).filter(usable);
-        let asked = || wanted.filter(usable);
-        let free = || (u32::from(first)..=u32::from(last)).map(Ipv4Addr::from).find(usable);
-        held.or_else(asked).or_else(free).map(|address| (address, "pool")).ok_or("the pool is used up")
-    }
+    pub(in crate::serve) rule: Cow<'static, str>,
 }
 
 /// Decides what is done about a request. `runs_program`: the client has fetched its boot program, and that is what asks.
-/// `now` is in seconds on the run's clock.
+/// `now` is in seconds since 1970.
 pub(in crate::serve) fn answer(
     server: &Server,
     state: &State,
@@ -113,18 +54,33 @@ pub(in crate::serve) fn answer(
     runs_program: bool,
     now: u64,
 ) -> Decision {
-    let client = Client::of(request);
-    let host = server.host(request.mac);
-    let told = boot::tell(client, host, request, server.address.addr(), runs_program);
-    let case = Case { server, state, request, now, client, told };
-    if !request.giaddr.is_unspecified() {
-        return case.ignore("it came by a relay");
+    let client = Client::of(request, &server.ipxe_classes);
+    let (host, known_by) = server.host(request).map_or((None, KnownBy::Mac), |(host, by)| (Some(host), by));
+    let told = boot::tell(client, host.map(|host| &host.plan), request, server.address.addr(), runs_program);
+    let case = Case { server, state, request, now, client, host, known_by, told };
+    if let Some(link) = request.link()
+        && !server.address.contains(&link)
+    {
+        return case.ignore(format!("it came by a relay of another subnet, {link}"));
+    }
+    if !request.giaddr.is_unspecified() && !case.is_host_here(request.giaddr) {
+        return case
+            .ignore(format!("it came by a relay at {}, which is no host of this network", request.giaddr));
     }
     if request.server.is_some_and(|chosen| chosen != server.address.addr()) {
         return case.chose_another();
     }
-    if !server.dhcp.authoritative {
+    if let Arrival::Proxy(from) = arrival {
+        return match case.is_host_here(from) {
+            true => case.beside_another_server(Arrival::Proxy(from)),
+            false => case.ignore(format!("{from} is no host of this network")),
+        };
+    }
+    if server.role == DhcpRole::Proxy {
         return case.beside_another_server(arrival);
+    }
+    if server.unknown == Unknown::Ignore && !case.is_known() {
+        return case.ignore("it is no node of the lab, and `unknown` is \"ignore\"");
     }
     match request.kind {
         Some(MessageType::Discover) => case.discover(),
@@ -144,16 +100,17 @@ struct Case<'a> {
     request: &'a Request,
     now: u64,
     client: Client,
+    host: Option<&'a Host>,
+    known_by: KnownBy,
     told: Told,
 }
 
 impl Case<'_> {
     fn discover(self) -> Decision {
-        let wanted = self.request.requested;
-        match self.server.address_for(self.state, self.request.mac, wanted, self.now) {
+        match self.address(self.request.requested) {
             Err(rule) => self.ignore(rule),
             Ok((address, rule)) => {
-                let change = self.hold(address, Holder::Offered(self.request.mac), OFFER);
+                let change = self.offer(address);
                 self.give(MessageType::Offer, address, change, rule)
             }
         }
@@ -165,16 +122,20 @@ impl Case<'_> {
         let Some(wanted) = self.request.requested.or(using) else {
             return self.ignore("it names no address");
         };
-        match self.server.address_for(self.state, self.request.mac, Some(wanted), self.now) {
-            Ok((address, rule)) if address == wanted => {
-                let lease = u64::from(self.server.dhcp.lease_seconds);
-                let change = self.hold(address, Holder::Lent(self.request.mac), lease);
+        let chose_us = self.request.server.is_some();
+        let ours = chose_us || self.server.authoritative || self.is_known() || self.holds(wanted);
+        match self.address(Some(wanted)) {
+            Ok((address, rule)) if address == wanted && ours => {
+                let change = self.lend(address);
                 self.give(MessageType::Ack, address, change, rule)
             }
-            Ok((address, _)) => self.refuse(format!("{wanted} is not this client's address, {address} is")),
+            Ok((address, _)) if ours => {
+                self.refuse(format!("{wanted} is not this client's address, {address} is"))
+            }
+            Ok(_) => self.ignore("its address is not of our giving, and another server may know it"),
             // Somebody else's client, as far as we know: silence, so that another server may answer.
-            Err(rule) if self.request.server.is_none() => self.ignore(rule),
-            Err(rule) => self.refuse(rule.to_owned()),
+            Err(rule) if !chose_us => self.ignore(rule),
+            Err(rule) => self.refuse(rule),
         }
     }
 
@@ -182,43 +143,40 @@ impl Case<'_> {
         let Some(address) = self.request.requested else {
             return self.ignore("it names no address");
         };
-        if self.state.of(self.request.mac) != Some(address) {
-            return self.ignore("it declines an address that it was not given from the pool");
+        if !self.holds(address) {
+            return self.ignore("it declines an address that it was not given");
         }
-        let change = self.hold(address, Holder::InUse, SET_ASIDE);
+        let until = self.now.saturating_add(SET_ASIDE);
+        let change = Change::Hold(Lease { address, holder: Holder::InUse, until });
         Decision { change, ..self.ignore("the address is in use by somebody else and set aside") }
     }
 
     fn release(self) -> Decision {
         let address = self.request.ciaddr;
-        if self.state.of(self.request.mac) != Some(address) {
+        if !self.holds(address) {
             return self.ignore("nothing to release");
         }
         Decision { change: Change::Free(address), ..self.ignore("released") }
     }
 
     fn inform(self) -> Decision {
-        if self.request.ciaddr.is_unspecified() {
-            return self.ignore("it names no address");
+        match self.request.ciaddr {
+            address if address.is_unspecified() => self.ignore("it names no address"),
+            // Whoever this is, a reply to it would hit somebody who never asked.
+            address if !self.is_host_here(address) => {
+                self.ignore(format!("{address} is no host of this network"))
+            }
+            _ => self.give(MessageType::Inform, Ipv4Addr::UNSPECIFIED, Change::None, "inform"),
         }
-        let mut decision = self.give(MessageType::Ack, Ipv4Addr::UNSPECIFIED, Change::None, "inform");
-        if let Some(reply) = &mut decision.reply {
-            // RFC 2131, section 4.3.5: no lease is told.
-            reply.options.retain(|option| {
-                !matches!(
-                    option,
-                    DhcpOption::AddressLeaseTime(_) | DhcpOption::Renewal(_) | DhcpOption::Rebinding(_)
-                )
-            });
-        }
-        decision
     }
 
     fn bootp(self) -> Decision {
-        let Some(address) = self.server.host(self.request.mac).and_then(|host| host.address) else {
+        let stranger = self.server.reserved_for_stranger(self.request.mac);
+        let reserved = self.host.and_then(|host| host.plan.address).or(stranger);
+        let Some(address) = reserved else {
             return self.ignore("BOOTP clients need a reservation");
         };
-        let mut decision = self.give(MessageType::Ack, address, Change::None, "reserved");
+        let mut decision = self.give(MessageType::Inform, address, Change::None, "reserved");
         if let Some(reply) = &mut decision.reply {
             reply.kind = None;
         }
@@ -237,96 +195,177 @@ impl Case<'_> {
     fn beside_another_server(self, arrival: Arrival) -> Decision {
         let kind = match (arrival, self.request.kind) {
             (Arrival::Server, Some(MessageType::Discover)) => MessageType::Offer,
-            (Arrival::Proxy, Some(MessageType::Request | MessageType::Discover | MessageType::Inform)) => {
+            (Arrival::Proxy(_), Some(MessageType::Request | MessageType::Discover | MessageType::Inform)) => {
                 MessageType::Ack
             }
             _ => return self.ignore("another server gives addresses here"),
         };
         if self.told.file.is_none() {
-            return self.ignore("no boot file for this client");
+            let why = match self.told.rule.as_ref() {
+                "" => "no boot file for this client".into(),
+                rule => format!("no boot file for this client: {rule}"),
+            };
+            return self.ignore(why);
         }
         let mut decision = self.give(kind, Ipv4Addr::UNSPECIFIED, Change::None, "proxy");
         if let Some(reply) = &mut decision.reply {
-            let own = |option: &DhcpOption| {
-                matches!(option, DhcpOption::ServerIdentifier(_) | DhcpOption::ClassIdentifier(_))
-            };
-            let told = |option: &DhcpOption| self.told.options.contains(option);
-            reply.options.retain(|option| own(option) || told(option));
+            reply.options = vec![self.server_id()];
+            reply.options.extend(self.told.options.iter().cloned());
+            // How a client tells a ProxyDHCP offer from others.
+            if find(&reply.options, code::VENDOR_CLASS).is_none() {
+                reply.options.push(Tlv::new(code::VENDOR_CLASS, b"PXEClient"));
+            }
             // Without it iPXE asks for the boot file again and again, and believes no answer.
             reply.siaddr = self.server.address.addr();
-            // How a client tells a ProxyDHCP offer from others.
-            let is_class = |option: &DhcpOption| matches!(option, DhcpOption::ClassIdentifier(_));
-            if !reply.options.iter().any(is_class) {
-                reply.options.push(DhcpOption::ClassIdentifier(b"PXEClient".to_vec()));
-            }
             reply.to = match arrival {
-                Arrival::Server => Destination::Broadcast,
-                Arrival::Proxy => Destination::Source,
+                Arrival::Server if reply.giaddr.is_unspecified() => Destination::Broadcast,
+                Arrival::Server => Destination::Relay(reply.giaddr),
+                Arrival::Proxy(_) => Destination::Source,
             };
         }
         decision
     }
 
-    fn hold(&self, address: Ipv4Addr, holder: Holder, seconds: u64) -> Change {
-        if !self.server.in_pool(address) {
-            return Change::None;
+    /// Returns the address that the client is given, and the rule that decided.
+    fn address(&self, wanted: Option<Ipv4Addr>) -> Result<(Ipv4Addr, &'static str), &'static str> {
+        let Self { server, state, request, now, host, known_by, .. } = *self;
+        let set_aside = |address| {
+            let lease = state.lease(address).filter(|lease| lease.until > now);
+            lease.is_some_and(|lease| lease.holder == Holder::InUse)
+        };
+        // Its own NIC is at work: this is another machine that calls itself the same.
+        let taken = |host: &Host, address| {
+            let lease = state.lease(address).filter(|lease| lease.until > now);
+            known_by != KnownBy::Mac && lease.is_some_and(|lease| lease.holder.mac() == Some(host.plan.mac))
+        };
+        let mut instead = None;
+        if let Some((host, address)) = host.and_then(|host| Some((host, host.plan.address?))) {
+            if set_aside(address) {
+                instead = Some("the reserved address is in use by somebody else");
+            } else if taken(host, address) {
+                instead = Some("the NIC of that node has its address already");
+            } else {
+                let rule = match known_by {
+                    KnownBy::Mac => "reserved",
+                    KnownBy::ClientId => "reserved by client id",
+                    KnownBy::Uuid => "reserved by UUID",
+                };
+                return Ok((address, rule));
+            }
+        } else if let Some(address) = server.reserved_for_stranger(request.mac).filter(|a| !set_aside(*a)) {
+            return Ok((address, "reserved"));
         }
-        let held = self.state.of(self.request.mac) == Some(address);
-        let offer = matches!(holder, Holder::Offered(_));
-        if offer && held {
+        if !server.has_pool() {
+            return Err(instead.unwrap_or(match host {
+                Some(_) => "the node has no address here and the network no pool",
+                None => "the MAC address is nobody's and the network has no pool",
+            }));
+        }
+        let usable = |address: &Ipv4Addr| state.is_free_for(*address, request.mac, now);
+        let held = state.of(request.mac).filter(usable);
+        let asked = || wanted.filter(usable);
+        // However many strangers came first, a node of the lab boots.
+        let before_strangers =
+            || host.and_then(|_| state.oldest_offer(|mac| !server.is_of_a_node(mac) && mac != request.mac));
+        let address = held.or_else(asked).or_else(|| state.next_free(now)).or_else(before_strangers);
+        address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("the pool is used up")
+    }
+
+    /// Tells whether the client holds an address.
+    fn holds(&self, address: Ipv4Addr) -> bool {
+        self.state.of(self.request.mac) == Some(address)
+    }
+
+    /// Tells whether the lab knows the client.
+    fn is_known(&self) -> bool {
+        self.host.is_some() || self.server.reserved_for_stranger(self.request.mac).is_some()
+    }
+
+    /// Tells whether an address can be that of somebody on this network.
+    fn is_host_here(&self, address: Ipv4Addr) -> bool {
+        let net = self.server.address;
+        let special = [net.addr(), net.network(), net.broadcast()];
+        net.contains(&address) && !special.contains(&address)
+    }
+
+    fn offer(&self, address: Ipv4Addr) -> Change {
+        let lease = self.state.lease(address);
+        let lent = Holder::Lent(self.request.mac);
+        if lease.is_some_and(|lease| lease.holder == lent && lease.until > self.now) {
             // A client that starts anew keeps its lease until it takes the offer.
             return Change::None;
         }
-        Change::Hold(Lease { address, holder, until: self.now.saturating_add(seconds) })
+        let holder = Holder::Offered(self.request.mac);
+        Change::Hold(Lease { address, holder, until: self.now.saturating_add(OFFER) })
     }
 
-    fn ignore(&self, rule: &str) -> Decision {
+    fn lend(&self, address: Ipv4Addr) -> Change {
+        let until = self.now.saturating_add(self.lease().into());
+        Change::Hold(Lease { address, holder: Holder::Lent(self.request.mac), until })
+    }
+
+    /// Returns the seconds for which an address is lent: as long as the client wants, within what the lab allows.
+    fn lease(&self) -> u32 {
+        let most = self.server.lease_seconds;
+        self.request.lease.unwrap_or(most).clamp(SHORTEST.min(most), most)
+    }
+
+    fn ignore(&self, rule: impl Into<Cow<'static, str>>) -> Decision {
         Decision {
             reply: None,
             change: Change::None,
             client: self.client.as_str(),
             uses: None,
             boot_file: None,
-            rule: rule.to_owned(),
+            rule: rule.into(),
         }
     }
 
-    fn refuse(&self, rule: String) -> Decision {
+    fn refuse(&self, rule: impl Into<Cow<'static, str>>) -> Decision {
+        let reply = self.reply(MessageType::Nak);
         let reply = Reply {
-            options: vec![DhcpOption::ServerIdentifier(self.server.address.addr())],
+            options: vec![self.server_id()],
             // RFC 2131, section 4.3.2: a client that is told no may not use its address any more.
-            to: Destination::Broadcast,
+            to: match reply.giaddr.is_unspecified() {
+                true => Destination::Broadcast,
+                false => Destination::Relay(reply.giaddr),
+            },
             flags: Flags::default().set_broadcast(),
-            ..self.reply(MessageType::Nak)
+            ..reply
         };
-        Decision { reply: Some(reply), rule, ..self.ignore("") }
+        Decision { reply: Some(reply), ..self.ignore(rule) }
     }
 
-    fn give(&self, kind: MessageType, address: Ipv4Addr, change: Change, rule: &str) -> Decision {
+    /// Answers with an address, or without one where it is unspecified. `Inform` stands for an answer without a lease.
+    fn give(&self, kind: MessageType, address: Ipv4Addr, change: Change, rule: &'static str) -> Decision {
         let request = self.request;
+        let leases = kind != MessageType::Inform;
+        let options = self.options(leases);
+        let written = find(self.server.options(self.host), code::BOOT_FILE);
+        let written = written.map(|file| String::from_utf8_lossy(file).into_owned());
+        let told = self.told.file.as_ref().map(|file| file.as_str().to_owned());
         let siaddr = match &self.told.file {
             Some(BootFile::Tftp(_)) => self.server.address.addr(),
             Some(BootFile::Url(_) | BootFile::Http(_)) | None => Ipv4Addr::UNSPECIFIED,
         };
-        let file = self.told.file.as_ref().map(|file| file.as_str().to_owned());
-        let to = if !request.ciaddr.is_unspecified() {
+        let file = match told {
+            None => None,
+            Some(told) => Some(written.unwrap_or(told)),
+        };
+        let to = if !request.giaddr.is_unspecified() {
+            Destination::Relay(request.giaddr)
+        } else if self.is_host_here(request.ciaddr) {
             Destination::Address(request.ciaddr)
         } else if request.flags.broadcast() || address.is_unspecified() {
             Destination::Broadcast
         } else {
             Destination::Hardware(address)
         };
-        let reply = Reply {
-            yiaddr: address,
-            siaddr,
-            file: file.clone(),
-            options: self.options(),
-            to,
-            ..self.reply(kind)
-        };
-        let rule = match self.told.rule.as_str() {
-            "" => rule.to_owned(),
-            told => format!("{rule}, {told}"),
+        let kind = if leases { kind } else { MessageType::Ack };
+        let reply = Reply { yiaddr: address, siaddr, file: file.clone(), options, to, ..self.reply(kind) };
+        let rule = match self.told.rule.as_ref() {
+            "" => Cow::Borrowed(rule),
+            told => format!("{rule}, {told}").into(),
         };
         let uses = [address, request.ciaddr].into_iter().find(|address| !address.is_unspecified());
         Decision { reply: Some(reply), change, client: self.client.as_str(), uses, boot_file: file, rule }
@@ -342,36 +381,46 @@ impl Case<'_> {
         Reply {
             kind: Some(kind),
             xid: request.xid,
-            secs: 0,
             flags: request.flags,
             mac: request.mac,
             ciaddr,
             yiaddr: Ipv4Addr::UNSPECIFIED,
             siaddr: Ipv4Addr::UNSPECIFIED,
+            giaddr: request.giaddr,
             file: None,
             options: Vec::new(),
+            relay: request.relay.as_ref().map(|relay| Tlv::new(code::RELAY, relay)),
+            wanted: request.wanted.clone(),
+            room: request.room,
+            // Boot ROMs do not look for options there.
+            overload: self.client == Client::Os && request.kind.is_some(),
             to: Destination::Broadcast,
         }
     }
 
-    fn options(&self) -> Vec<DhcpOption> {
-        let Server { address, mtu, dhcp, hosts, reserved: _ } = self.server;
-        let lease = dhcp.lease_seconds;
-        let share = |eighths: u64| u32::try_from(u64::from(lease) * eighths / 8).unwrap_or(u32::MAX);
-        let mut options = vec![
-            DhcpOption::ServerIdentifier(address.addr()),
-            DhcpOption::AddressLeaseTime(lease),
-            DhcpOption::Renewal(share(4)),
-            DhcpOption::Rebinding(share(7)),
-            DhcpOption::SubnetMask(address.netmask()),
-            DhcpOption::BroadcastAddr(address.broadcast()),
-        ];
-        options.extend(dhcp.router.map(|router| DhcpOption::Router(vec![router])));
-        options.push(DhcpOption::DomainNameServer(vec![dhcp.nameserver]));
-        options.extend(hosts.get(&self.request.mac).map(|host| DhcpOption::Hostname(host.node.to_string())));
-        options.push(DhcpOption::DomainName(dhcp.domain.clone()));
-        options.push(DhcpOption::InterfaceMtu(*mtu));
-        options.extend(self.told.options.iter().cloned());
+    fn server_id(&self) -> Tlv {
+        Tlv::new(code::SERVER, &self.server.address.addr().octets())
+    }
+
+    fn options(&self, leases: bool) -> Vec<Tlv> {
+        let always = self.server.options(self.host);
+        let mut options = vec![self.server_id()];
+        if leases {
+            let lease = self.lease();
+            let share = |eighths: u64| u32::try_from(u64::from(lease) * eighths / 8).unwrap_or(u32::MAX);
+            let times = [lease, share(4), share(7)];
+            let times = OF_A_LEASE.iter().zip(times);
+            options.extend(times.map(|(code, seconds)| Tlv::new(*code, &seconds.to_be_bytes())));
+        }
+        let mut told = self.told.options.clone();
+        // Who has several names learns which of them this is for (RFC 6842).
+        told.extend(self.request.client_id.as_ref().map(|id| Tlv::new(code::CLIENT_ID, id)));
+        // What the lab file says by hand counts.
+        written_first(&mut options, always);
+        written_first(&mut told, always);
+        let of_a_lease = |option: &&Tlv| OF_A_LEASE.contains(&option.code);
+        options.extend(always.iter().filter(|option| leases || !of_a_lease(option)).cloned());
+        options.extend(told);
         options
     }
 }

@@ -1,11 +1,10 @@
 //! Who asks, and which boot file that client is told.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, OptionCode, UnknownOption};
-
 use super::super::arch;
-use super::wire::Request;
+use super::wire::{Request, Tlv, code};
 use crate::lab::Via;
 use crate::plan::{BootPlan, HostPlan};
 
@@ -14,10 +13,11 @@ const HTTP: &[u8] = b"HTTPClient";
 const IPXE: &[u8] = b"iPXE";
 
 /// PXE vendor options: discovery control 8, "use the boot file as it is, look for no boot server" (PXE 2.1, table 2-1).
+///
+/// Named a PXE client without this option, EDK2 and others ask again at port 4011.
 const NO_DISCOVERY: [u8; 4] = [6, 1, 8, 255];
 /// iPXE's encapsulated options: `no-pxedhcp` (176) = 1, "do not wait for ProxyDHCP offers".
 const NO_PROXY_WAIT: [u8; 3] = [176, 1, 1];
-const IPXE_OPTIONS: u8 = 175;
 
 /// What kind of program sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,10 @@ pub(super) enum Client {
 }
 
 impl Client {
-    /// Tells who sent the request.
-    pub(super) fn of(request: &Request) -> Self {
-        if request.ipxe_options || has_user_class(&request.user_class, IPXE) {
+    /// Tells who sent the request. Who is of one of `classes` counts as iPXE.
+    pub(super) fn of(request: &Request, classes: &[String]) -> Self {
+        let class = |wanted: &[u8]| has_user_class(&request.user_class, wanted);
+        if request.ipxe_options || class(IPXE) || classes.iter().any(|own| class(own.as_bytes())) {
             Self::Ipxe
         } else if request.vendor_class.starts_with(PXE) {
             Self::Firmware(architecture(request, PXE))
@@ -78,10 +79,23 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
     request.architectures.first().copied().or_else(in_class).unwrap_or(0)
 }
 
-fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, String) {
+fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, Cow<'static, str>) {
     match arch::program(&boot.programs, architecture) {
-        Some(path) => (Some(BootFile::Tftp(path.to_owned())), "program by TFTP".to_owned()),
-        None => (None, format!("no program for {}", arch::name(architecture))),
+        Some(path) => {
+            let rule = format!("program for {} by TFTP", arch::name(architecture));
+            (Some(BootFile::Tftp(path.to_owned())), rule.into())
+        }
+        None => (None, format!("no program for {}", arch::name(architecture)).into()),
+    }
+}
+
+fn by_http(boot: &BootPlan, architecture: u16, server: Ipv4Addr) -> (Option<BootFile>, Cow<'static, str>) {
+    match arch::program(&boot.programs, architecture) {
+        Some(path) => {
+            let rule = format!("program for {}", arch::name(architecture));
+            (Some(BootFile::Http(format!("http://{server}/{path}"))), rule.into())
+        }
+        None => (None, format!("no program for {}", arch::name(architecture)).into()),
     }
 }
 
@@ -90,9 +104,9 @@ fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, String) {
 pub(super) struct Told {
     /// Boot file, and whether it comes from us by TFTP (so that the server is named too).
     pub(super) file: Option<BootFile>,
-    pub(super) options: Vec<DhcpOption>,
+    pub(super) options: Vec<Tlv>,
     /// The rule that decided, empty where none did.
-    pub(super) rule: String,
+    pub(super) rule: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,57 +139,55 @@ pub(super) fn tell(
     server: Ipv4Addr,
     runs_program: bool,
 ) -> Told {
-    let boot = host.and_then(|host| host.boot.as_ref());
     let mut options = Vec::new();
     if client == Client::Ipxe && host.is_some_and(|host| host.cut_waits) {
-        let encapsulated = UnknownOption::new(OptionCode::from(IPXE_OPTIONS), NO_PROXY_WAIT.to_vec());
-        options.push(DhcpOption::Unknown(encapsulated));
+        options.push(Tlv::new(code::IPXE, &NO_PROXY_WAIT));
     }
-    let (file, rule) = match (client, boot) {
-        (Client::Os, _) => (None, String::new()),
-        (Client::Firmware(_) | Client::HttpFirmware(_) | Client::Ipxe, None) => {
-            (None, "not netbooted".to_owned())
-        }
-        (Client::Ipxe, Some(BootPlan { script: Some(script), rom_chains, .. }))
-            if runs_program || !rom_chains =>
-        {
-            (Some(BootFile::Url(script.clone())), "script for iPXE".to_owned())
-        }
-        (Client::Firmware(_), Some(BootPlan { script: Some(script), .. })) if runs_program => {
-            (Some(BootFile::Url(script.clone())), "script for the program that it has fetched".to_owned())
-        }
-        (Client::Firmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Pxe => {
-            (None, format!("its profile says via = \"{}\"", via.as_str()))
-        }
-        (Client::HttpFirmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Http => {
-            (None, format!("its profile says via = \"{}\"", via.as_str()))
-        }
-        (Client::Ipxe, Some(boot)) => by_tftp(boot, architecture(request, PXE)),
-        (Client::Firmware(architecture), Some(boot)) => by_tftp(boot, architecture),
-        (Client::HttpFirmware(architecture), Some(boot)) => match arch::program(&boot.programs, architecture)
-        {
-            Some(path) => {
-                (Some(BootFile::Http(format!("http://{server}/{path}"))), "program by HTTP".to_owned())
-            }
-            None => (None, format!("no program for {}", arch::name(architecture))),
-        },
-    };
+    let boot = host.and_then(|host| host.boot.as_ref());
+    let (file, rule) = boot_file(client, boot, request, server, runs_program);
     if let Some(file) = &file {
         match file {
-            BootFile::Tftp(_) => {
-                options.push(DhcpOption::ClassIdentifier(PXE.to_vec()));
-                options.push(DhcpOption::VendorExtensions(NO_DISCOVERY.to_vec()));
-                options.push(DhcpOption::TFTPServerName(server.to_string().into_bytes()));
-            }
+            BootFile::Tftp(_) => options.extend([
+                Tlv::new(code::VENDOR_CLASS, PXE),
+                Tlv::new(code::VENDOR_OPTIONS, &NO_DISCOVERY),
+                Tlv::new(code::BOOT_SERVER, server.to_string().as_bytes()),
+            ]),
             // By which HTTP Boot knows an offer that is meant for it (UEFI 2.10, section 24.7.3.1).
-            BootFile::Http(_) => options.push(DhcpOption::ClassIdentifier(HTTP.to_vec())),
+            BootFile::Http(_) => options.push(Tlv::new(code::VENDOR_CLASS, HTTP)),
             BootFile::Url(_) => {}
         }
-        options.push(DhcpOption::BootfileName(file.as_str().as_bytes().to_vec()));
+        options.push(Tlv::new(code::BOOT_FILE, file.as_str().as_bytes()));
     }
     if client != Client::Os {
         // Firmware drops an offer that does not repeat its identity (RFC 4578, section 2.3).
-        options.extend(request.machine_id.clone().map(DhcpOption::ClientMachineIdentifier));
+        options.extend(request.machine_id.as_ref().map(|id| Tlv::new(code::MACHINE_ID, id)));
     }
     Told { file, options, rule }
+}
+
+fn boot_file(
+    client: Client,
+    boot: Option<&BootPlan>,
+    request: &Request,
+    server: Ipv4Addr,
+    runs_program: bool,
+) -> (Option<BootFile>, Cow<'static, str>) {
+    let Some(boot) = boot else {
+        return (None, if client == Client::Os { "".into() } else { "not netbooted".into() });
+    };
+    let otherwise = |via: Via| (None, format!("its profile says via = \"{}\"", via.as_str()).into());
+    match (client, boot) {
+        (Client::Os, _) => (None, "".into()),
+        (Client::Ipxe, BootPlan { script: Some(script), rom_chains, .. }) if runs_program || !rom_chains => {
+            (Some(BootFile::Url(script.clone())), "script for iPXE".into())
+        }
+        (Client::Firmware(_), BootPlan { script: Some(script), .. }) if runs_program => {
+            (Some(BootFile::Url(script.clone())), "script for the program that it has fetched".into())
+        }
+        (Client::Firmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Pxe => otherwise(*via),
+        (Client::HttpFirmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Http => otherwise(*via),
+        (Client::Ipxe, boot) => by_tftp(boot, architecture(request, PXE)),
+        (Client::Firmware(architecture), boot) => by_tftp(boot, architecture),
+        (Client::HttpFirmware(architecture), boot) => by_http(boot, architecture, server),
+    }
 }

@@ -1,32 +1,55 @@
 //! DHCP and ProxyDHCP: a pure `answer`, and the loop that carries its replies.
+//!
+//! The loop has a thread of its own and takes what has come in one go: what its
+//! replies promise is written in one piece before the first of them leaves.
 
 mod answer;
 mod boot;
+mod crowd;
+mod free;
+mod ledger;
+mod probe;
+mod server;
 mod state;
 mod wire;
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use etherparse::PacketBuilder;
-use tokio::net::UdpSocket;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use self::answer::{Arrival, Decision, Server, answer};
-use self::state::State;
+use self::answer::{Arrival, Decision, answer};
+use self::crowd::Crowd;
+use self::ledger::Ledger;
+pub(super) use self::probe::look_for_others;
+pub use self::probe::{LookError, OtherServer};
+use self::server::Server;
+use self::state::{Change, State};
 use self::wire::{Destination, Reply, Request, kind_name};
 use super::clients::Clients;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, failed};
 use crate::event::{Emitter, Known};
 use crate::host::sockets::DhcpSockets;
-use crate::name::{Mac, NetworkName};
-use crate::plan::ServicePlan;
+use crate::name::{Mac, NetworkName, NodeName};
+use crate::plan::{DhcpRole, ServicePlan};
 
 const SERVER_PORT: u16 = 67;
 const CLIENT_PORT: u16 = 68;
 const HOPS: u8 = 64;
 /// No DHCP packet on Ethernet is longer.
 const PACKET: usize = 1500;
+/// Requests that are answered in one go. The first of them waits for the last.
+const BATCH: usize = 64;
+/// How long the service rests after an error that might come again at once.
+const REST: Duration = Duration::from_millis(100);
+const SECOND: u64 = 1_000_000_000;
 
 /// The DHCP service of one network.
 pub(super) struct Dhcp {
@@ -34,134 +57,281 @@ pub(super) struct Dhcp {
     mac: Mac,
     address: Ipv4Addr,
     server: Server,
-    state: Mutex<State>,
-    sockets: Open,
+    state: State,
+    /// `None` beside another server, which knows who has what.
+    ledger: Option<Ledger>,
+    sockets: DhcpSockets,
     clients: Clients,
     events: Emitter,
+    crowd: Crowd,
+    /// When the run's clock began, in seconds since 1970.
+    began: u64,
+    stop: Arc<EventFd>,
 }
 
-struct Open {
-    server: UdpSocket,
-    proxy: Option<UdpSocket>,
-    frames: socket2::Socket,
+/// Ends the service when it is dropped.
+pub(super) struct Stopper(Arc<EventFd>);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        // A counter that is full wakes as well as one that is not.
+        self.0.write(1).ok();
+    }
+}
+
+/// A request with what was decided about it, not told to anybody yet.
+struct Answered {
+    request: Request,
+    node: Option<NodeName>,
+    decision: Decision,
+    port: Port,
+    from: SocketAddr,
+    /// Nanoseconds on the run's clock.
+    received: u64,
+}
+
+/// A port that requests come to.
+#[derive(Debug, Clone, Copy)]
+enum Port {
+    Server,
+    Proxy,
 }
 
 impl Dhcp {
-    /// Makes the service; `None` when the network has no DHCP.
+    /// Makes the service; `None` when the network has no DHCP. What is lent is on record in a folder.
     pub(super) fn new(
         sockets: Option<DhcpSockets>,
         plan: &ServicePlan,
+        folder: &Path,
         clients: Clients,
         events: Emitter,
     ) -> io::Result<Option<Self>> {
         let (Some(sockets), Some(server)) = (sockets, Server::new(plan)) else { return Ok(None) };
-        let DhcpSockets { server: socket, proxy, frames } = sockets;
+        let mut state = server.state();
+        let ledger = match server.role {
+            DhcpRole::Server => Some(Ledger::open(folder, &mut state)?),
+            DhcpRole::Proxy => None,
+        };
+        let now = events.now();
+        let wall = u64::try_from(now.wall.as_second()).unwrap_or(0);
+        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Some(Self {
             network: plan.network.clone(),
             mac: plan.mac,
             address: plan.address.addr(),
             server,
-            state: Mutex::default(),
-            sockets: Open {
-                server: UdpSocket::from_std(socket)?,
-                proxy: proxy.map(UdpSocket::from_std).transpose()?,
-                frames,
-            },
+            state,
+            ledger,
+            sockets,
             clients,
+            crowd: Crowd::default(),
+            began: wall.saturating_sub(now.at / SECOND),
+            stop: Arc::new(stop),
             events,
         }))
     }
 
-    /// Answers requests for as long as it is polled.
-    pub(super) async fn run(self) {
-        let proxy = async {
-            if let Some(socket) = &self.sockets.proxy {
-                self.listen(socket, Arrival::Proxy).await;
-            }
-        };
-        tokio::join!(self.listen(&self.sockets.server, Arrival::Server), proxy);
+    /// Returns what ends the service.
+    pub(super) fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.stop))
     }
 
-    async fn listen(&self, socket: &UdpSocket, arrival: Arrival) {
-        let mut trouble = Trouble::new("dhcp", &self.events);
-        let mut packet = [0; PACKET];
+    /// Answers requests until it is stopped. To be called on a thread of its own.
+    pub(super) fn run(mut self) {
+        let events = self.events.clone();
+        let mut trouble = Trouble::new("dhcp", &events);
+        let mut batch = Vec::with_capacity(BATCH);
         loop {
-            match socket.recv_from(&mut packet).await {
-                Err(error) => trouble.pause(&error).await,
-                Ok((length, from)) => {
-                    let Some(request) = Request::decode(&packet[..length]) else { continue };
-                    let sent = self.handle(&request, arrival, from).await;
-                    trouble.note(sent);
+            let due = self.crowd.due().map(|due| due.saturating_sub(self.events.now().at));
+            let ready = match self.wait(due.map(Duration::from_nanos)) {
+                Ok([_, _, true]) => return,
+                Ok([server, proxy, false]) => [(Port::Server, server), (Port::Proxy, proxy)],
+                Err(error) => {
+                    trouble.note(Err(error));
+                    self.rest();
+                    continue;
                 }
+            };
+            for (port, _) in ready.into_iter().filter(|(_, ready)| *ready) {
+                if let Err(error) = self.take(port, &mut batch) {
+                    trouble.note(Err(error));
+                    self.rest();
+                }
+                self.settle(&mut batch);
+                self.reply(&mut batch, &mut trouble);
+            }
+            self.tell_of_the_crowd();
+        }
+    }
+
+    /// Waits for requests at either port, for the end, or for a time.
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<[bool; 3]> {
+        let fds = [self.sockets.server.as_fd(), self.sockets.proxy.as_fd(), self.stop.as_fd()];
+        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        // A little late, never early: then nothing would be due.
+        let timeout = timeout.map(|timeout| timeout + Duration::from_millis(1));
+        let timeout = timeout
+            .map_or(PollTimeout::NONE, |timeout| PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));
+        match poll(&mut fds, timeout) {
+            Ok(_) => Ok(fds.map(|fd| fd.any().unwrap_or(true))),
+            Err(Errno::EINTR) => Ok([false; 3]),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits for a moment, or for the end.
+    fn rest(&self) {
+        let mut stop = [PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
+        // The end is seen again by whoever waits next.
+        poll(&mut stop, PollTimeout::try_from(REST).unwrap_or(PollTimeout::ZERO)).ok();
+    }
+
+    fn socket(&self, port: Port) -> &UdpSocket {
+        match port {
+            Port::Server => &self.sockets.server,
+            Port::Proxy => &self.sockets.proxy,
+        }
+    }
+
+    /// Takes in what has come to a port, and decides about it.
+    fn take(&mut self, port: Port, batch: &mut Vec<Answered>) -> io::Result<()> {
+        let mut packet = [0; PACKET];
+        for _ in 0..BATCH {
+            let (length, from) = match self.socket(port).recv_from(&mut packet) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
+            let received = self.events.now().at;
+            if let Some(request) = Request::decode(&packet[..length]) {
+                batch.push(self.decide(request, port, from, received));
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, request: Request, port: Port, from: SocketAddr, received: u64) -> Answered {
+        let now = self.began + received / SECOND;
+        let arrival = match (port, from.ip()) {
+            (Port::Server, _) => Arrival::Server,
+            (Port::Proxy, IpAddr::V4(from)) => Arrival::Proxy(from),
+            (Port::Proxy, IpAddr::V6(_)) => Arrival::Proxy(Ipv4Addr::UNSPECIFIED),
+        };
+        let node = self.server.host(&request).map(|(host, _)| host.plan.node.clone());
+        let runs_program = node.as_ref().is_some_and(|node| self.clients.runs_program(node));
+        self.state.expire(now);
+        let decision = answer(&self.server, &self.state, &request, arrival, runs_program, now);
+        self.state.apply(decision.change);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note(decision.change);
+        }
+        Answered { request, node, decision, port, from, received }
+    }
+
+    /// Writes down what replies promise. Without that, the promise is not made.
+    fn settle(&mut self, batch: &mut [Answered]) {
+        let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.is_behind()) else { return };
+        let written = ledger.flush().and_then(|()| ledger.compact(&self.state));
+        let Err(error) = written else { return };
+        failed(&self.events, "dhcp", &format!("cannot write leases: {error}"));
+        for answered in batch.iter_mut().filter(|answered| answered.decision.change != Change::None) {
+            answered.decision.reply = None;
+            answered.decision.rule = "its lease cannot be written down".into();
+        }
+    }
+
+    /// Sends what was decided, and tells of it.
+    fn reply(&mut self, batch: &mut Vec<Answered>, trouble: &mut Trouble<'_>) {
+        let (mut packet, mut frame) = (Vec::with_capacity(PACKET), Vec::with_capacity(PACKET));
+        for mut answered in batch.drain(..) {
+            if let (Some(node), Some(address)) = (&answered.node, answered.decision.uses) {
+                self.clients.learn(address, node);
+            }
+            let mut bytes = 0;
+            if let Some(reply) = &answered.decision.reply {
+                let sent = reply.encode(&mut packet).map_err(io::Error::other).and_then(|left| {
+                    bytes = packet.len() as u64;
+                    self.send(reply, &packet, &mut frame, answered.port, answered.from).map(|()| left)
+                });
+                if let Ok(left) = &sent {
+                    no_room(&mut answered.decision, left);
+                }
+                trouble.note(sent.map(drop));
+            }
+            let now = self.events.now().at;
+            let replied = answered.decision.reply.is_some();
+            if answered.node.is_some() || self.crowd.admits(now, replied) {
+                let us = now.saturating_sub(answered.received) / 1000;
+                let node = answered.node.take();
+                self.events.emit_maybe(node.as_ref(), self.event(answered, bytes, us));
             }
         }
     }
 
-    async fn handle(&self, request: &Request, arrival: Arrival, from: SocketAddr) -> io::Result<()> {
-        let now = self.events.now().at / 1_000_000_000;
-        let node = self.server.host(request.mac).map(|host| &host.node);
-        let runs_program = node.is_some_and(|node| self.clients.runs_program(node));
-        let decision = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let decision = answer(&self.server, &state, request, arrival, runs_program, now);
-            state.apply(decision.change);
-            decision
-        };
-        if let (Some(node), Some(address)) = (node, decision.uses) {
-            self.clients.learn(address, node);
-        }
-        let sent = match &decision.reply {
-            None => Ok(()),
-            Some(reply) => self.send(reply, arrival, from).await,
-        };
-        self.events.emit_maybe(node, self.event(request, decision));
-        sent
-    }
-
-    fn event(&self, request: &Request, decision: Decision) -> Known {
+    fn event(&self, answered: Answered, bytes: u64, us: u64) -> Known {
+        let Answered { request, decision, .. } = answered;
         let Decision { reply, change: _, client, uses: _, boot_file, rule } = decision;
+        let (network, mac, asked) = (self.network.clone(), request.mac, request.kind_name().into_owned());
         match reply {
-            None => Known::DhcpIgnored {
-                network: self.network.clone(),
-                mac: request.mac,
-                request: request.kind_name(),
-                rule,
-            },
+            None => Known::DhcpIgnored { network, mac, request: asked, rule: rule.into_owned(), us },
             Some(reply) => Known::DhcpReplied {
-                network: self.network.clone(),
-                mac: request.mac,
-                request: request.kind_name(),
-                reply: kind_name(reply.kind),
+                network,
+                mac,
+                request: asked,
+                reply: kind_name(reply.kind).into_owned(),
                 address: Some(reply.yiaddr.into()).filter(|_| !reply.yiaddr.is_unspecified()),
                 boot_file,
                 client: client.to_owned(),
-                rule,
+                rule: rule.into_owned(),
+                bytes,
+                us,
             },
         }
     }
 
-    async fn send(&self, reply: &Reply, arrival: Arrival, from: SocketAddr) -> io::Result<()> {
-        let packet = reply.encode().map_err(io::Error::other)?;
-        let through = match (arrival, &self.sockets.proxy) {
-            (Arrival::Proxy, Some(proxy)) => proxy,
-            _ => &self.sockets.server,
-        };
-        match reply.to {
-            Destination::Broadcast => self.send_frame(Mac([0xff; 6]), Ipv4Addr::BROADCAST, &packet),
-            Destination::Hardware(address) => self.send_frame(reply.mac, address, &packet),
-            Destination::Address(address) => through.send_to(&packet, (address, CLIENT_PORT)).await.map(drop),
-            Destination::Source => through.send_to(&packet, from).await.map(drop),
+    fn tell_of_the_crowd(&mut self) {
+        if let Some(crowd::Counts { replied, ignored }) = self.crowd.take(self.events.now().at) {
+            self.events.emit(Known::DhcpCrowded { network: self.network.clone(), replied, ignored });
         }
+    }
+
+    fn send(
+        &self,
+        reply: &Reply,
+        packet: &[u8],
+        frame: &mut Vec<u8>,
+        port: Port,
+        from: SocketAddr,
+    ) -> io::Result<()> {
+        let through = self.socket(port);
+        let to = match reply.to {
+            Destination::Broadcast => {
+                return self.send_frame(Mac([0xff; 6]), Ipv4Addr::BROADCAST, packet, frame);
+            }
+            Destination::Hardware(address) => return self.send_frame(reply.mac, address, packet, frame),
+            Destination::Address(address) => SocketAddr::from((address, CLIENT_PORT)),
+            Destination::Relay(address) => SocketAddr::from((address, SERVER_PORT)),
+            Destination::Source => from,
+        };
+        through.send_to(packet, to).map(drop)
     }
 
     /// Sends to a client that has no address. The frame is whole, its checksums too: some clients read from a packet
     /// socket and drop what a checksum offload left unfinished.
-    fn send_frame(&self, mac: Mac, address: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
+    fn send_frame(&self, mac: Mac, address: Ipv4Addr, packet: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         let builder = PacketBuilder::ethernet2(self.mac.0, mac.0)
             .ipv4(self.address.octets(), address.octets(), HOPS)
             .udp(SERVER_PORT, CLIENT_PORT);
-        let mut frame = Vec::with_capacity(builder.size(packet.len()));
-        builder.write(&mut frame, packet).map_err(io::Error::other)?;
-        self.sockets.frames.send(&frame).map(drop)
+        frame.clear();
+        builder.write(frame, packet).map_err(io::Error::other)?;
+        self.sockets.frames.send(frame).map(drop)
+    }
+}
+
+/// Adds to the rule which options were left out.
+fn no_room(decision: &mut Decision, left: &[u8]) {
+    if !left.is_empty() {
+        let codes: Vec<String> = left.iter().map(u8::to_string).collect();
+        decision.rule = format!("{}, no room for option {}", decision.rule, codes.join(", ")).into();
     }
 }

@@ -1,35 +1,40 @@
-//! Who holds which address of the pool.
+//! Who holds which address.
 //!
-//! Reservations are not here: they never change and never run out.
+//! Leases of reserved addresses are here too, so that what was given is on record,
+//! but only the pool's addresses run out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use serde::{Deserialize, Serialize};
-
+use super::free::Free;
 use crate::name::Mac;
 
 /// The leases of a network.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<Lease>", into = "Vec<Lease>")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct State {
     leases: BTreeMap<Ipv4Addr, Lease>,
     // Invariant: names exactly the leases that are held by somebody.
     addresses: BTreeMap<Mac, Ipv4Addr>,
+    /// The pool's addresses that nobody holds or held.
+    free: Free,
+    // Invariant: exactly the leases of the pool that are offered, by their end.
+    offers: BTreeSet<(u64, Ipv4Addr)>,
+    // Invariant: exactly the other leases of the pool, by their end.
+    taken: BTreeSet<(u64, Ipv4Addr)>,
+    pool: Free,
 }
 
 /// One address that is not free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) struct Lease {
     pub(super) address: Ipv4Addr,
     pub(super) holder: Holder,
-    /// Seconds on the run's clock.
+    /// Seconds since 1970.
     pub(super) until: u64,
 }
 
 /// Why an address is not free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) enum Holder {
     /// Offered to a client that has not taken it yet.
     Offered(Mac),
@@ -50,27 +55,68 @@ pub(in crate::serve) enum Change {
 }
 
 impl State {
+    /// Starts with a pool of which nothing is given.
+    pub(in crate::serve) fn new(pool: Free) -> Self {
+        Self {
+            leases: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            free: pool.clone(),
+            offers: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            pool,
+        }
+    }
+
     /// Carries out what an answer decided.
     pub(in crate::serve) fn apply(&mut self, change: Change) {
         match change {
             Change::None => {}
             Change::Hold(lease) => {
-                self.free(lease.address);
-                if let Some(mac) = lease.holder.mac()
-                    && let Some(before) = self.addresses.insert(mac, lease.address)
-                {
-                    self.leases.remove(&before);
+                self.forget(lease.address);
+                if let Some(before) = lease.holder.mac().and_then(|mac| self.of(mac)) {
+                    self.release(before);
+                }
+                if let Some(mac) = lease.holder.mac() {
+                    self.addresses.insert(mac, lease.address);
+                }
+                if self.pool.contains(lease.address) {
+                    self.free.remove(lease.address);
+                    self.ends(lease.holder).insert((lease.until, lease.address));
                 }
                 self.leases.insert(lease.address, lease);
             }
-            Change::Free(address) => self.free(address),
+            Change::Free(address) => self.release(address),
         }
     }
 
-    fn free(&mut self, address: Ipv4Addr) {
-        let before = self.leases.remove(&address);
-        if let Some(mac) = before.and_then(|lease| lease.holder.mac()) {
+    /// Forgets offers that were not taken in time, so that a flood of them leaves nothing.
+    pub(in crate::serve) fn expire(&mut self, now: u64) {
+        while let Some(&(until, address)) = self.offers.first()
+            && until <= now
+        {
+            self.release(address);
+        }
+    }
+
+    fn release(&mut self, address: Ipv4Addr) {
+        self.forget(address);
+        if self.pool.contains(address) {
+            self.free.insert(address);
+        }
+    }
+
+    fn forget(&mut self, address: Ipv4Addr) {
+        let Some(lease) = self.leases.remove(&address) else { return };
+        if let Some(mac) = lease.holder.mac() {
             self.addresses.remove(&mac);
+        }
+        self.ends(lease.holder).remove(&(lease.until, address));
+    }
+
+    fn ends(&mut self, holder: Holder) -> &mut BTreeSet<(u64, Ipv4Addr)> {
+        match holder {
+            Holder::Offered(_) => &mut self.offers,
+            Holder::Lent(_) | Holder::InUse => &mut self.taken,
         }
     }
 
@@ -79,14 +125,41 @@ impl State {
         self.addresses.get(&mac).copied()
     }
 
-    /// Tells whether a client could be given an address.
+    /// Returns what is known of an address.
+    pub(super) fn lease(&self, address: Ipv4Addr) -> Option<&Lease> {
+        self.leases.get(&address)
+    }
+
+    /// Tells whether an address of the pool could be given to a client.
     pub(super) fn is_free_for(&self, address: Ipv4Addr, mac: Mac, now: u64) -> bool {
-        self.leases.get(&address).is_none_or(|lease| lease.until <= now || lease.holder.mac() == Some(mac))
+        self.pool.contains(address)
+            && self.lease(address).is_none_or(|lease| lease.until <= now || lease.holder.mac() == Some(mac))
+    }
+
+    /// Returns an address of the pool for somebody new: one that nobody had, else the one that ended longest ago.
+    pub(super) fn next_free(&self, now: u64) -> Option<Ipv4Addr> {
+        let ended =
+            |ends: &BTreeSet<(u64, Ipv4Addr)>| ends.first().copied().filter(|(until, _)| *until <= now);
+        let ended = [&self.offers, &self.taken].into_iter().filter_map(ended).min();
+        self.free.first().or(ended.map(|(_, address)| address))
+    }
+
+    /// Returns the address that was offered longest ago to a client of which `may_wait` holds, and was not taken yet.
+    pub(super) fn oldest_offer(&self, may_wait: impl Fn(Mac) -> bool) -> Option<Ipv4Addr> {
+        let offered =
+            |(_, address): &(u64, Ipv4Addr)| self.leases[address].holder.mac().is_some_and(&may_wait);
+        self.offers.iter().find(|offer| offered(offer)).map(|(_, address)| *address)
+    }
+
+    /// Returns every lease that outlives a restart: an offer does not.
+    pub(super) fn lasting(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values().filter(|lease| !matches!(lease.holder, Holder::Offered(_)))
     }
 }
 
 impl Holder {
-    fn mac(self) -> Option<Mac> {
+    /// Returns the client, if it is one.
+    pub(super) fn mac(self) -> Option<Mac> {
         match self {
             Self::Offered(mac) | Self::Lent(mac) => Some(mac),
             Self::InUse => None,
@@ -94,41 +167,85 @@ impl Holder {
     }
 }
 
-impl From<Vec<Lease>> for State {
-    fn from(leases: Vec<Lease>) -> Self {
-        let mut state = Self::default();
-        for lease in leases {
-            state.apply(Change::Hold(lease));
-        }
-        state
-    }
-}
-
-impl From<State> for Vec<Lease> {
-    fn from(state: State) -> Self {
-        state.leases.into_values().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn at(last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, 0, last)
+    }
+
+    fn mac(last: u8) -> Mac {
+        Mac([2, 0, 0, 0, 0, last])
+    }
+
+    fn lease(last: u8, holder: Holder, until: u64) -> Change {
+        Change::Hold(Lease { address: at(last), holder, until })
+    }
+
     #[test]
-    fn a_state_survives_being_written_and_read() {
-        let mut state = State::default();
-        let lease = |last, holder| Lease { address: Ipv4Addr::new(10, 0, 0, last), holder, until: 60 };
-        let (a, b) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
-        state.apply(Change::Hold(lease(1, Holder::Lent(a))));
-        state.apply(Change::Hold(lease(2, Holder::InUse)));
-        state.apply(Change::Hold(lease(3, Holder::Offered(b))));
-        let text = serde_json::to_string(&state).unwrap();
-        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state, "{text}");
-        // A client moves: its old address is free at once.
-        state.apply(Change::Hold(lease(4, Holder::Lent(a))));
-        assert_eq!(state.of(a), Some(Ipv4Addr::new(10, 0, 0, 4)));
-        assert!(state.is_free_for(Ipv4Addr::new(10, 0, 0, 1), b, 0));
-        assert!(!state.is_free_for(Ipv4Addr::new(10, 0, 0, 2), b, 0));
-        assert!(state.is_free_for(Ipv4Addr::new(10, 0, 0, 2), b, 60));
+    fn a_client_has_one_address() {
+        let mut state = State::new(Free::new(at(1), at(4)));
+        state.apply(lease(1, Holder::Lent(mac(1)), 60));
+        state.apply(lease(4, Holder::Lent(mac(1)), 60));
+        assert_eq!(state.of(mac(1)), Some(at(4)));
+        assert!(state.is_free_for(at(1), mac(2), 0), "it was free at once");
+        assert_eq!(state.next_free(0), Some(at(1)));
+    }
+
+    #[test]
+    fn an_address_is_set_aside_for_a_while() {
+        let mut state = State::new(Free::new(at(1), at(1)));
+        state.apply(lease(1, Holder::InUse, 60));
+        assert!(!state.is_free_for(at(1), mac(1), 59) && state.next_free(59).is_none());
+        assert!(state.is_free_for(at(1), mac(1), 60) && state.next_free(60) == Some(at(1)));
+    }
+
+    #[test]
+    fn offers_are_forgotten_and_leases_remembered() {
+        let mut state = State::new(Free::new(at(1), at(3)));
+        state.apply(lease(1, Holder::Offered(mac(1)), 60));
+        state.apply(lease(2, Holder::Lent(mac(2)), 60));
+        state.expire(60);
+        assert_eq!((state.of(mac(1)), state.of(mac(2))), (None, Some(at(2))));
+        assert_eq!(state.lasting().count(), 1);
+    }
+
+    #[test]
+    fn what_is_reserved_never_becomes_the_pools() {
+        let mut state = State::new(Free::new(at(1), at(1)));
+        state.apply(lease(9, Holder::Lent(mac(9)), 60));
+        state.apply(Change::Free(at(9)));
+        assert!(!state.is_free_for(at(9), mac(9), 99));
+        assert_eq!(state.next_free(99), Some(at(1)));
+    }
+
+    proptest! {
+        /// Whatever happens: each address is held once, free or held, and found by its client.
+        #[test]
+        fn the_books_balance(changes in proptest::collection::vec((0..4u8, 1..12u8, 1..6u8, 0..90u64), 0..60)) {
+            let mut state = State::new(Free::new(at(1), at(8)));
+            for (what, last, client, until) in changes {
+                match what {
+                    0 => state.apply(lease(last, Holder::Offered(mac(client)), until)),
+                    1 => state.apply(lease(last, Holder::Lent(mac(client)), until)),
+                    2 => state.apply(lease(last, Holder::InUse, until)),
+                    _ => state.apply(Change::Free(at(last))),
+                }
+                for last in 1..12 {
+                    let (pool, held) = (last <= 8, state.lease(at(last)).is_some());
+                    prop_assert_eq!(state.free.contains(at(last)), pool && !held);
+                    let listed = state.offers.iter().chain(&state.taken).filter(|(_, address)| *address == at(last));
+                    prop_assert_eq!(listed.count(), usize::from(pool && held));
+                }
+                for client in 1..6 {
+                    let holds = state.leases.values().filter(|lease| lease.holder.mac() == Some(mac(client)));
+                    let holds: Vec<_> = holds.map(|lease| lease.address).collect();
+                    prop_assert_eq!(holds, state.of(mac(client)).into_iter().collect::<Vec<_>>());
+                }
+            }
+        }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! The codec is dhcproto's, but its decoder stops without a word at the first
 //! option that it dislikes and asserts on some lengths. So options are split here
-//! and decoded one by one: what is broken costs itself only.
+//! and read one by one: what is broken costs itself only.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use dhcproto::v4::{self, DhcpOption, Message, MessageType, Opcode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
@@ -19,17 +20,39 @@ const FILE: std::ops::Range<usize> = 108..236;
 const PAD: u8 = 0;
 const END: u8 = 255;
 
-/// Names of the options that are read here (RFC 2132, 3004, 4578).
-mod code {
-    pub(super) const REQUESTED_ADDRESS: u8 = 50;
-    pub(super) const OVERLOAD: u8 = 52;
-    pub(super) const MESSAGE_TYPE: u8 = 53;
-    pub(super) const SERVER: u8 = 54;
-    pub(super) const VENDOR_CLASS: u8 = 60;
-    pub(super) const USER_CLASS: u8 = 77;
-    pub(super) const ARCHITECTURE: u8 = 93;
-    pub(super) const MACHINE_ID: u8 = 97;
-    pub(super) const IPXE: u8 = 175;
+/// IP and UDP headers, which the sizes that clients name include.
+const AROUND: usize = 28;
+/// What every client takes (RFC 2131, section 2).
+const LEAST: usize = 576 - AROUND;
+/// What an Ethernet frame holds.
+const MOST: usize = 1500 - AROUND;
+/// What a BOOTP client takes (RFC 951): 64 bytes of options.
+const OF_BOOTP: usize = 300;
+
+/// Names of the options that are read or decided here (RFC 2132, 3004, 3046, 4578).
+pub(super) mod code {
+    pub(in crate::serve::dhcp) const SUBNET_MASK: u8 = 1;
+    pub(in crate::serve::dhcp) const VENDOR_OPTIONS: u8 = 43;
+    pub(in crate::serve::dhcp) const REQUESTED_ADDRESS: u8 = 50;
+    pub(in crate::serve::dhcp) const LEASE_TIME: u8 = 51;
+    pub(in crate::serve::dhcp) const OVERLOAD: u8 = 52;
+    pub(in crate::serve::dhcp) const MESSAGE_TYPE: u8 = 53;
+    pub(in crate::serve::dhcp) const SERVER: u8 = 54;
+    pub(in crate::serve::dhcp) const WANTED: u8 = 55;
+    pub(in crate::serve::dhcp) const LARGEST: u8 = 57;
+    pub(in crate::serve::dhcp) const RENEWAL_TIME: u8 = 58;
+    pub(in crate::serve::dhcp) const REBINDING_TIME: u8 = 59;
+    pub(in crate::serve::dhcp) const VENDOR_CLASS: u8 = 60;
+    pub(in crate::serve::dhcp) const CLIENT_ID: u8 = 61;
+    pub(in crate::serve::dhcp) const BOOT_SERVER: u8 = 66;
+    pub(in crate::serve::dhcp) const BOOT_FILE: u8 = 67;
+    pub(in crate::serve::dhcp) const USER_CLASS: u8 = 77;
+    pub(in crate::serve::dhcp) const RELAY: u8 = 82;
+    pub(in crate::serve::dhcp) const ARCHITECTURE: u8 = 93;
+    pub(in crate::serve::dhcp) const MACHINE_ID: u8 = 97;
+    pub(in crate::serve::dhcp) const IPXE: u8 = 175;
+    /// Of option 82: the subnet whose addresses are wanted, where it is not that of the relay (RFC 3527).
+    pub(in crate::serve::dhcp) const RELAY_LINK: u8 = 5;
 }
 
 /// A request as far as it matters to an answer.
@@ -39,7 +62,6 @@ pub(in crate::serve) struct Request {
     pub(super) mac: Mac,
     /// Transaction.
     pub(super) xid: u32,
-    pub(super) secs: u16,
     pub(super) flags: v4::Flags,
     /// The address that the client uses already.
     pub(super) ciaddr: Ipv4Addr,
@@ -49,10 +71,19 @@ pub(in crate::serve) struct Request {
     pub(super) kind: Option<MessageType>,
     /// The address that the client asks for.
     pub(super) requested: Option<Ipv4Addr>,
+    /// Seconds for which it wants an address.
+    pub(super) lease: Option<u32>,
     /// The server that the client chose.
     pub(super) server: Option<Ipv4Addr>,
+    /// Codes of the options that it wants.
+    pub(super) wanted: Vec<u8>,
+    /// Bytes of the largest reply that it takes.
+    pub(super) room: usize,
     pub(super) vendor_class: Vec<u8>,
+    pub(super) client_id: Option<Vec<u8>>,
     pub(super) user_class: Vec<u8>,
+    /// What the relay added, to be repeated.
+    pub(super) relay: Option<Vec<u8>>,
     /// Whether iPXE's own options came with it.
     pub(super) ipxe_options: bool,
     /// Architectures of the client, in its order.
@@ -69,38 +100,45 @@ impl Request {
         if !ethernet {
             return None;
         }
-        let mut header = fixed.to_vec();
-        header.push(END);
+        let mut header = [END; HEADER + 1];
+        header[..HEADER].copy_from_slice(fixed);
         let header = Message::decode(&mut Decoder::new(&header)).ok()?;
         let mac = Mac(header.chaddr().try_into().ok()?);
         if header.opcode() != Opcode::BootRequest || mac.is_group() || mac.0 == [0; 6] {
             return None;
         }
-        let options = split(packet);
-        let bytes = |code| options.get(&code).cloned();
+        let options = Options::split(packet);
+        let bytes = |code| options.get(code).map(<[u8]>::to_vec);
+        let address = |code| options.get(code).and_then(address);
+        let number = |code| options.get(code)?.try_into().ok().map(u32::from_be_bytes);
+        // Sent twice, the first counts.
+        let kind = options.get(code::MESSAGE_TYPE).and_then(|value| value.first());
+        let kind = kind.map(|kind| MessageType::from(*kind));
+        let largest =
+            options.get(code::LARGEST).and_then(|value| value.try_into().ok()).map(u16::from_be_bytes);
         Some(Self {
             mac,
             xid: header.xid(),
-            secs: header.secs(),
             flags: header.flags(),
             ciaddr: header.ciaddr(),
             giaddr: header.giaddr(),
-            kind: match typed(&options, code::MESSAGE_TYPE) {
-                Some(DhcpOption::MessageType(kind)) => Some(kind),
-                _ => None,
-            },
-            requested: match typed(&options, code::REQUESTED_ADDRESS) {
-                Some(DhcpOption::RequestedIpAddress(address)) => Some(address),
-                _ => None,
-            },
-            server: match typed(&options, code::SERVER) {
-                Some(DhcpOption::ServerIdentifier(address)) => Some(address),
-                _ => None,
+            kind,
+            requested: address(code::REQUESTED_ADDRESS),
+            lease: number(code::LEASE_TIME),
+            server: address(code::SERVER),
+            wanted: bytes(code::WANTED).unwrap_or_default(),
+            room: match (kind, largest) {
+                (None, _) => packet.len().clamp(OF_BOOTP, LEAST),
+                (_, Some(largest)) => usize::from(largest).saturating_sub(AROUND).clamp(LEAST, MOST),
+                (_, None) => LEAST,
             },
             vendor_class: bytes(code::VENDOR_CLASS).unwrap_or_default(),
+            client_id: bytes(code::CLIENT_ID).filter(|id| !id.is_empty()),
             user_class: bytes(code::USER_CLASS).unwrap_or_default(),
-            ipxe_options: options.contains_key(&code::IPXE),
-            architectures: bytes(code::ARCHITECTURE)
+            relay: bytes(code::RELAY),
+            ipxe_options: options.get(code::IPXE).is_some(),
+            architectures: options
+                .get(code::ARCHITECTURE)
                 .unwrap_or_default()
                 .chunks_exact(2)
                 .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
@@ -109,67 +147,151 @@ impl Request {
         })
     }
 
+    /// Returns the address whose subnet the client is in: the relay's, or the one that the relay names (RFC 3527).
+    /// `None`: it is on our own link.
+    pub(super) fn link(&self) -> Option<Ipv4Addr> {
+        let relay = Some(self.giaddr).filter(|relay| !relay.is_unspecified())?;
+        let named = || {
+            let mut sub = Options::default();
+            sub.add(self.relay.as_deref()?, None);
+            sub.get(code::RELAY_LINK).and_then(address)
+        };
+        Some(named().unwrap_or(relay))
+    }
+
     /// Names the message type for people.
-    pub(super) fn kind_name(&self) -> String {
+    pub(super) fn kind_name(&self) -> Cow<'static, str> {
         kind_name(self.kind)
     }
 }
 
+fn address(value: &[u8]) -> Option<Ipv4Addr> {
+    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+}
+
 /// Names a message type for people.
-pub(super) fn kind_name(kind: Option<MessageType>) -> String {
-    match kind {
-        None => "bootp".to_owned(),
-        Some(MessageType::Discover) => "discover".to_owned(),
-        Some(MessageType::Offer) => "offer".to_owned(),
-        Some(MessageType::Request) => "request".to_owned(),
-        Some(MessageType::Decline) => "decline".to_owned(),
-        Some(MessageType::Ack) => "ack".to_owned(),
-        Some(MessageType::Nak) => "nak".to_owned(),
-        Some(MessageType::Release) => "release".to_owned(),
-        Some(MessageType::Inform) => "inform".to_owned(),
-        Some(other) => format!("type {}", u8::from(other)),
-    }
+pub(super) fn kind_name(kind: Option<MessageType>) -> Cow<'static, str> {
+    let name = match kind {
+        None => "bootp",
+        Some(MessageType::Discover) => "discover",
+        Some(MessageType::Offer) => "offer",
+        Some(MessageType::Request) => "request",
+        Some(MessageType::Decline) => "decline",
+        Some(MessageType::Ack) => "ack",
+        Some(MessageType::Nak) => "nak",
+        Some(MessageType::Release) => "release",
+        Some(MessageType::Inform) => "inform",
+        Some(other) => return format!("type {}", u8::from(other)).into(),
+    };
+    name.into()
 }
 
-/// Splits the options of a packet, those in overloaded header fields too, and joins long ones (RFC 3396).
-fn split(packet: &[u8]) -> BTreeMap<u8, Vec<u8>> {
-    let mut options = BTreeMap::new();
-    if packet[HEADER - 4..HEADER] != v4::MAGIC {
-        return options;
-    }
-    split_field(&packet[HEADER..], &mut options);
-    let overload = options.get(&code::OVERLOAD).and_then(|bytes| bytes.first()).copied().unwrap_or(0);
-    if overload & 1 != 0 {
-        split_field(&packet[FILE], &mut options);
-    }
-    if overload & 2 != 0 {
-        split_field(&packet[SNAME], &mut options);
-    }
-    options
-}
+/// The options of a packet, in its order, long ones joined.
+#[derive(Debug, Default)]
+pub(super) struct Options<'a>(Vec<(u8, Cow<'a, [u8]>)>);
 
-fn split_field(mut field: &[u8], options: &mut BTreeMap<u8, Vec<u8>>) {
-    while let Some((&code, rest)) = field.split_first() {
-        field = rest;
-        match code {
-            PAD => {}
-            END => return,
-            code => {
-                let Some((&length, rest)) = field.split_first() else { return };
-                let Some((value, rest)) = rest.split_at_checked(usize::from(length)) else { return };
-                options.entry(code).or_default().extend_from_slice(value);
-                field = rest;
+impl<'a> Options<'a> {
+    /// Splits the options of a packet, those in overloaded header fields too, and joins long ones (RFC 3396).
+    pub(super) fn split(packet: &'a [u8]) -> Self {
+        let mut options = Self::default();
+        if packet.get(HEADER - 4..HEADER) != Some(&v4::MAGIC) {
+            return options;
+        }
+        options.add(&packet[HEADER..], Some(END));
+        let overload = options.get(code::OVERLOAD).and_then(|value| value.first()).copied().unwrap_or(0);
+        if overload & 1 != 0 {
+            options.add(&packet[FILE], Some(END));
+        }
+        if overload & 2 != 0 {
+            options.add(&packet[SNAME], Some(END));
+        }
+        options
+    }
+
+    /// Adds what a field holds. Sub-options know neither padding nor an end.
+    fn add(&mut self, mut field: &'a [u8], end: Option<u8>) {
+        while let Some((&code, rest)) = field.split_first() {
+            field = rest;
+            if end.is_some() && code == PAD {
+                continue;
             }
+            if end == Some(code) {
+                return;
+            }
+            let Some((&length, rest)) = field.split_first() else { return };
+            let Some((value, rest)) = rest.split_at_checked(usize::from(length)) else { return };
+            match self.0.iter_mut().find(|(known, _)| *known == code) {
+                Some((_, before)) => before.to_mut().extend_from_slice(value),
+                None => self.0.push((code, Cow::Borrowed(value))),
+            }
+            field = rest;
         }
     }
+
+    /// Returns the value of an option.
+    pub(super) fn get(&self, code: u8) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| *known == code).map(|(_, value)| &**value)
+    }
 }
 
-/// Decodes one option alone. Only for codes whose decoder asserts nothing about lengths (80, 81 and 94 do).
-fn typed(options: &BTreeMap<u8, Vec<u8>>, code: u8) -> Option<DhcpOption> {
-    let value = options.get(&code)?;
-    let length = u8::try_from(value.len()).ok()?;
-    let bytes = [&[code, length], value.as_slice()].concat();
-    DhcpOption::decode(&mut Decoder::new(&bytes)).ok()
+/// One option of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tlv {
+    pub(super) code: u8,
+    pub(super) value: Arc<[u8]>,
+}
+
+impl Tlv {
+    /// Makes an option of its bytes.
+    pub(super) fn new(code: u8, value: &[u8]) -> Self {
+        Self { code, value: value.into() }
+    }
+
+    /// Makes an option of dhcproto's word for it, which knows how its value is written.
+    pub(super) fn of(option: &DhcpOption) -> Self {
+        let mut bytes = Vec::new();
+        option.encode(&mut Encoder::new(&mut bytes)).expect("memory takes every option");
+        // A long one comes in pieces already.
+        let mut joined = Options::default();
+        joined.add(&bytes, None);
+        match joined.0.pop() {
+            Some((code, value)) => Self::new(code, &value),
+            None => Self::new(PAD, &[]),
+        }
+    }
+
+    /// Bytes that it takes in a packet: those longer than 255 are sent in pieces (RFC 3396).
+    fn size(&self) -> usize {
+        self.value.len() + 2 * self.value.len().div_ceil(255).max(1) + usize::from(self.is_text_of_old())
+    }
+
+    /// Tells whether some clients take it for text that ends with NUL, or forget its length.
+    fn is_text_of_old(&self) -> bool {
+        matches!(self.code, code::BOOT_SERVER | code::BOOT_FILE)
+    }
+
+    /// Whether a client can do nothing with the reply without it.
+    fn is_essential(&self) -> bool {
+        use code::{BOOT_FILE, BOOT_SERVER, IPXE, LEASE_TIME, MACHINE_ID, SERVER, SUBNET_MASK};
+        use code::{REBINDING_TIME, RENEWAL_TIME, VENDOR_CLASS, VENDOR_OPTIONS};
+        let lease = [SERVER, LEASE_TIME, RENEWAL_TIME, REBINDING_TIME, SUBNET_MASK];
+        let boot = [VENDOR_CLASS, VENDOR_OPTIONS, BOOT_SERVER, BOOT_FILE, MACHINE_ID, IPXE];
+        lease.contains(&self.code) || boot.contains(&self.code)
+    }
+
+    /// Writes it as it stands in a packet.
+    pub(super) fn write(&self, to: &mut Vec<u8>) {
+        let mut pieces = self.value.chunks(255);
+        let first: &[u8] = pieces.next().unwrap_or_default();
+        for piece in std::iter::once(first).chain(pieces) {
+            to.extend([self.code, u8::try_from(piece.len()).unwrap_or(u8::MAX)]);
+            to.extend(piece);
+        }
+        if self.is_text_of_old() {
+            // Read on beyond its length, it ends all the same.
+            to.push(PAD);
+        }
+    }
 }
 
 /// A reply, and where it goes.
@@ -178,7 +300,6 @@ pub(in crate::serve) struct Reply {
     /// `None`: to a BOOTP client.
     pub(super) kind: Option<MessageType>,
     pub(super) xid: u32,
-    pub(super) secs: u16,
     pub(super) flags: v4::Flags,
     pub(super) mac: Mac,
     pub(super) ciaddr: Ipv4Addr,
@@ -186,10 +307,20 @@ pub(in crate::serve) struct Reply {
     pub(super) yiaddr: Ipv4Addr,
     /// The server that the boot file is fetched from.
     pub(super) siaddr: Ipv4Addr,
+    /// The relay that brings it to the client.
+    pub(super) giaddr: Ipv4Addr,
     /// Boot file, for clients that read only the header.
     pub(super) file: Option<String>,
     /// Further options, in the order in which they are sent.
-    pub(super) options: Vec<DhcpOption>,
+    pub(super) options: Vec<Tlv>,
+    /// What the relay added to the request.
+    pub(super) relay: Option<Tlv>,
+    /// Codes of the options that the client wants most.
+    pub(super) wanted: Vec<u8>,
+    /// Bytes that it may have.
+    pub(super) room: usize,
+    /// Whether options may lie in the header's fields for names (RFC 2131, section 4.1).
+    pub(super) overload: bool,
     pub(super) to: Destination,
 }
 
@@ -202,40 +333,112 @@ pub(super) enum Destination {
     Hardware(Ipv4Addr),
     /// To an address that the client has.
     Address(Ipv4Addr),
+    /// To a relay.
+    Relay(Ipv4Addr),
     /// To where the request came from.
     Source,
 }
 
+/// What lies where in a packet.
+#[derive(Debug, Default)]
+struct Layout<'a> {
+    options: Vec<&'a Tlv>,
+    file: Vec<&'a Tlv>,
+    sname: Vec<&'a Tlv>,
+    /// What no room was left for.
+    left: Vec<u8>,
+}
+
 impl Reply {
-    /// Writes the packet, padded to what old BOOTP clients expect.
-    pub(in crate::serve) fn encode(&self) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
-        let mut header = Message::new_with_id(
-            self.xid,
-            self.ciaddr,
-            self.yiaddr,
-            self.siaddr,
-            Ipv4Addr::UNSPECIFIED,
-            &self.mac.0,
-        );
-        header.set_opcode(Opcode::BootReply).set_flags(self.flags).set_secs(self.secs);
-        if !self.siaddr.is_unspecified() {
-            header.set_sname_str(self.siaddr.to_string());
+    /// Writes the packet, padded to what old BOOTP clients expect. Returns the options that no room was left for.
+    pub(in crate::serve) fn encode(
+        &self,
+        packet: &mut Vec<u8>,
+    ) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
+        let mut header =
+            Message::new_with_id(self.xid, self.ciaddr, self.yiaddr, self.siaddr, self.giaddr, &self.mac.0);
+        header.set_opcode(Opcode::BootReply).set_flags(self.flags);
+        let server = self.server_name();
+        if let Some(server) = &server {
+            header.set_sname_str(server);
         }
-        if let Some(file) = self.file.as_ref().filter(|file| file.len() < FILE.len()) {
+        if let Some(file) = self.header_file() {
             header.set_fname_str(file);
         }
-        let mut packet = Vec::with_capacity(v4::MIN_PACKET_SIZE);
-        header.encode(&mut Encoder::new(&mut packet))?;
+        packet.clear();
+        header.encode(&mut Encoder::new(packet))?;
         // Options are added one by one: as a set they would be sorted by their code.
         packet.truncate(HEADER);
-        let kind = self.kind.map(DhcpOption::MessageType);
-        for option in kind.iter().chain(&self.options) {
-            let mut bytes = Vec::new();
-            option.encode(&mut Encoder::new(&mut bytes))?;
-            packet.extend(bytes);
+        let layout = self.layout();
+        let kind = self.kind.map(|kind| Tlv::new(code::MESSAGE_TYPE, &[kind.into()]));
+        let overload = u8::from(!layout.file.is_empty()) | u8::from(!layout.sname.is_empty()) << 1;
+        let overload = (overload != 0).then(|| Tlv::new(code::OVERLOAD, &[overload]));
+        let before = kind.iter().chain(&overload);
+        // Relays look for theirs at the end (RFC 3046, section 2.2).
+        for option in before.chain(layout.options.iter().copied()).chain(&self.relay) {
+            option.write(packet);
         }
         packet.push(END);
         packet.resize(packet.len().max(v4::MIN_PACKET_SIZE), PAD);
-        Ok(packet)
+        for (field, options) in [(FILE, &layout.file), (SNAME, &layout.sname)] {
+            let mut bytes = Vec::new();
+            options.iter().for_each(|option| option.write(&mut bytes));
+            if !bytes.is_empty() {
+                bytes.push(END);
+                packet[field.start..field.start + bytes.len()].copy_from_slice(&bytes);
+            }
+        }
+        Ok(layout.left)
+    }
+
+    fn server_name(&self) -> Option<String> {
+        (!self.siaddr.is_unspecified()).then(|| self.siaddr.to_string())
+    }
+
+    /// Returns the boot file, if the header has room for it.
+    fn header_file(&self) -> Option<&String> {
+        self.file.as_ref().filter(|file| file.len() < FILE.len())
+    }
+
+    /// Finds a place for each option: what a client cannot do without first, then what it wants, then the rest.
+    fn layout(&self) -> Layout<'_> {
+        let fixed =
+            HEADER + 1 + if self.kind.is_some() { 3 } else { 0 } + self.relay.as_ref().map_or(0, Tlv::size);
+        let room = self.room.saturating_sub(fixed);
+        let mut layout = Layout::default();
+        if self.options.iter().map(Tlv::size).sum::<usize>() <= room {
+            layout.options = self.options.iter().collect();
+            return layout;
+        }
+        let free = |field: std::ops::Range<usize>, used: bool| match self.overload && !used {
+            true => field.len() - 1,
+            false => 0,
+        };
+        let mut rooms = [
+            // Option 52 takes three bytes.
+            room.saturating_sub(if self.overload { 3 } else { 0 }),
+            free(FILE, self.header_file().is_some()),
+            free(SNAME, self.server_name().is_some()),
+        ];
+        let rank = |option: &Tlv| (!option.is_essential(), !self.wanted.contains(&option.code));
+        let mut order: Vec<usize> = (0..self.options.len()).collect();
+        order.sort_by_key(|index| rank(&self.options[*index]));
+        let mut places = vec![None; self.options.len()];
+        for index in order {
+            let size = self.options[index].size();
+            if let Some(place) = rooms.iter().position(|room| size <= *room) {
+                rooms[place] -= size;
+                places[index] = Some(place);
+            }
+        }
+        for (option, place) in self.options.iter().zip(places) {
+            match place {
+                Some(0) => layout.options.push(option),
+                Some(1) => layout.file.push(option),
+                Some(_) => layout.sname.push(option),
+                None => layout.left.push(option.code),
+            }
+        }
+        layout
     }
 }

@@ -74,7 +74,8 @@ impl Dhcp6 {
     }
 
     async fn handle(&mut self, request: &Request, arrival: Arrival) -> io::Result<()> {
-        let now = self.events.now().at / 1_000_000_000;
+        let received = self.events.now().at;
+        let now = received / 1_000_000_000;
         let host = self.server.host(self.server.identify(request, arrival.from));
         let runs_program = host.is_some_and(|host| self.clients.runs_program(&host.node));
         let mut decision = answer(&self.server, &self.state, request, arrival, runs_program, now);
@@ -84,10 +85,12 @@ impl Dhcp6 {
         if let (Some(host), Some(address)) = (host, decision.address) {
             self.clients.learn(address, &host.node);
         }
+        let mut bytes = 0;
         let sent = match &decision.reply {
             None => Ok(()),
             Some(reply) => {
                 let packet = reply.encode(&request.relays).map_err(io::Error::other)?;
+                bytes = packet.len() as u64;
                 // RFC 8415, section 7.2: each has its port, whatever port it was that it asked from.
                 let port = if request.relays.is_empty() { CLIENT_PORT } else { SERVER_PORT };
                 let to = SocketAddrV6::new(arrival.from, port, 0, self.interface);
@@ -95,15 +98,16 @@ impl Dhcp6 {
             }
         };
         let node = host.map(|host| &host.node);
-        self.events.emit_maybe(node, self.event(request, decision));
+        let us = self.events.now().at.saturating_sub(received) / 1000;
+        self.events.emit_maybe(node, self.event(request, decision, bytes, us));
         sent
     }
 
-    fn event(&self, request: &Request, decision: Decision) -> Known {
+    fn event(&self, request: &Request, decision: Decision, bytes: u64, us: u64) -> Known {
         let Decision { reply, changes: _, mac, client, address, boot_file, rule } = decision;
         let (network, request) = (self.network.clone(), request.kind_name().to_owned());
         match reply {
-            None => Known::DhcpIgnored { network, mac, request, rule },
+            None => Known::DhcpIgnored { network, mac, request, rule, us },
             Some(reply) => Known::DhcpReplied {
                 network,
                 mac,
@@ -113,6 +117,8 @@ impl Dhcp6 {
                 boot_file,
                 client: client.to_owned(),
                 rule,
+                bytes,
+                us,
             },
         }
     }

@@ -2,6 +2,8 @@ use dhcproto::{Decodable, Decoder};
 use proptest::prelude::*;
 
 use super::*;
+use crate::name::Mac;
+use crate::plan::ServicePlan;
 use crate::serve::example::{DISK, FAST, REAL, SERVER, STRANGER, plan};
 
 const DISCOVER: u8 = 1;
@@ -18,7 +20,7 @@ fn without_pool() -> ServicePlan {
 
 fn proxy() -> ServicePlan {
     let mut plan = without_pool();
-    plan.dhcp.as_mut().unwrap().authoritative = false;
+    plan.dhcp.as_mut().unwrap().role = DhcpRole::Proxy;
     plan
 }
 
@@ -71,6 +73,13 @@ impl Ask {
     }
 }
 
+/// A reply as it leaves.
+fn packet(reply: Reply) -> Vec<u8> {
+    let mut packet = Vec::new();
+    reply.encode(&mut packet).unwrap();
+    packet
+}
+
 /// A server with what it remembers.
 struct Desk {
     server: Server,
@@ -83,12 +92,13 @@ struct Desk {
 impl Desk {
     fn of(plan: &ServicePlan) -> Self {
         let server = Server::new(plan).unwrap();
-        Self { server, state: State::default(), now: 100, arrival: Arrival::Server, runs_program: false }
+        Self { state: server.state(), server, now: 100, arrival: Arrival::Server, runs_program: false }
     }
 
     /// Answers a request as it comes off the wire, and remembers what the answer changes.
     fn answer(&mut self, ask: &Ask) -> Decision {
         let request = Request::decode(&ask.packet()).expect("a request");
+        self.state.expire(self.now);
         let decision = answer(&self.server, &self.state, &request, self.arrival, self.runs_program, self.now);
         self.state.apply(decision.change);
         decision
@@ -103,6 +113,7 @@ impl Desk {
             Destination::Broadcast => "all".to_owned(),
             Destination::Hardware(address) => format!("the hardware address and {address}"),
             Destination::Address(address) => address.to_string(),
+            Destination::Relay(address) => format!("the relay {address}"),
             Destination::Source => "the sender".to_owned(),
         };
         let kind = super::super::wire::kind_name(reply.kind);
@@ -112,10 +123,14 @@ impl Desk {
 
     /// The options of the answer as they stand in the packet, one a line.
     fn options(&mut self, ask: &Ask) -> String {
-        let packet = self.answer(ask).reply.expect("a reply").encode().unwrap();
+        let packet = packet(self.answer(ask).reply.expect("a reply"));
         let mut lines = Vec::new();
         let mut rest = &packet[240..];
         while rest[0] != 255 {
+            if rest[0] == 0 {
+                rest = &rest[1..];
+                continue;
+            }
             let (value, tail) = rest[2..].split_at(usize::from(rest[1]));
             let text = value.iter().all(u8::is_ascii_graphic) && value.len() > 3;
             let value = match (text, value.len()) {
@@ -151,7 +166,7 @@ fn ipxe(mac: Mac) -> Ask {
 fn a_reservation_is_offered_whole() {
     let mut desk = Desk::of(&plan());
     let firmware = firmware(FAST, 0).with(97, &[0; 17]);
-    insta::assert_snapshot!(desk.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe");
+    insta::assert_snapshot!(desk.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe");
     insta::assert_snapshot!(desk.options(&firmware), @r"
     53 [2]
     54 10.0.0.1
@@ -172,7 +187,7 @@ fn a_reservation_is_offered_whole() {
     97 [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     ");
     // Clients that read only the header find server and file there.
-    let packet = desk.answer(&firmware).reply.unwrap().encode().unwrap();
+    let packet = desk.answer(&firmware).reply.map(packet).unwrap();
     assert_eq!(packet[4..8], 0xdead_beef_u32.to_be_bytes(), "the transaction");
     assert_eq!(packet[16..24], [10, 0, 0, 11, 10, 0, 0, 1], "yiaddr, siaddr");
     assert!(packet[44..].starts_with(b"10.0.0.1\0"), "sname");
@@ -211,21 +226,21 @@ fn each_client_is_told_its_boot_file() {
     let lines: Vec<String> =
         table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
     insta::assert_snapshot!(lines.join("\n"), @"
-    BIOS                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
-    BIOS, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
-    BIOS, plain class      offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
-    UEFI x86-64            offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
-    UEFI byte code         offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
-    UEFI, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
-    UEFI, several          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/snponly.efi
+    BIOS                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe
+    BIOS, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe
+    BIOS, plain class      offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe
+    UEFI x86-64            offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for x64 UEFI by TFTP] ipxe/snponly.efi
+    UEFI byte code         offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for x64 UEFI by TFTP] ipxe/snponly.efi
+    UEFI, no option 93     offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for x64 UEFI by TFTP] ipxe/snponly.efi
+    UEFI, several          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for x64 UEFI by TFTP] ipxe/snponly.efi
     UEFI x86               offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for x86 UEFI]
     UEFI arm64             offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, no program for 64-bit Arm UEFI]
-    HTTP boot              offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by HTTP] http://10.0.0.1/ipxe/snponly.efi
+    HTTP boot              offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for x64 UEFI over HTTP] http://10.0.0.1/ipxe/snponly.efi
     iPXE                   offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE, RFC 3004         offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE, second class     offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     iPXE by its options    offer 10.0.0.11 to the hardware address and 10.0.0.11 [ipxe: reserved, script for iPXE] http://10.0.0.1/boot/fast.ipxe
-    another class          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program by TFTP] ipxe/undionly.kpxe
+    another class          offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe
     operating system       offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     disk boots: firmware   offer 10.0.0.31 to the hardware address and 10.0.0.31 [firmware: reserved, not netbooted]
     disk boots: iPXE       offer 10.0.0.31 to the hardware address and 10.0.0.31 [ipxe: reserved, not netbooted]
@@ -239,11 +254,11 @@ fn options_in_overloaded_fields_count() {
     packet[108..115].copy_from_slice(&[77, 4, b'i', b'P', b'X', b'E', 255]);
     packet[44..50].copy_from_slice(&[50, 4, 10, 0, 0, 33]);
     let request = Request::decode(&packet).unwrap();
-    assert_eq!(Client::of(&request), Client::Ipxe);
+    assert_eq!(Client::of(&request, &[]), Client::Ipxe);
     assert_eq!(request.requested, Some(Ipv4Addr::new(10, 0, 0, 33)));
     // Option 52 itself says which fields: without it they are text.
     packet[245] = 0;
-    assert_eq!(Client::of(&Request::decode(&packet).unwrap()), Client::Os);
+    assert_eq!(Client::of(&Request::decode(&packet).unwrap(), &[]), Client::Os);
 }
 
 #[test]
@@ -280,7 +295,7 @@ fn the_pool_lends_what_is_free() {
     say("lent ones stay", desk.line(&ask(mac(5), DISCOVER)));
     desk.now += 3600;
     say("a lease that ran out", desk.line(&ask(mac(5), DISCOVER)));
-    insta::assert_snapshot!(lines.join("\n"), @r"
+    insta::assert_snapshot!(lines.join("\n"), @"
     the lowest               offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
     the same again           offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
     taken                    ack 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
@@ -291,7 +306,7 @@ fn the_pool_lends_what_is_free() {
     an offer that ran out    offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
     whose it was gets others offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
     lent ones stay           - [os: the pool is used up]
-    a lease that ran out     offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    a lease that ran out     offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
     ");
 }
 
@@ -311,7 +326,6 @@ fn a_request_is_for_one_address() {
         ("a stranger, from the pool", ask(STRANGER, REQUEST).wanting([10, 0, 0, 33])),
         ("a stranger, reserved", ask(STRANGER, REQUEST).wanting([10, 0, 0, 31])),
         ("the server's own", ask(STRANGER, REQUEST).wanting([10, 0, 0, 1])),
-        ("by a relay", Ask { giaddr: [10, 9, 0, 1], ..ask(FAST, REQUEST).wanting([10, 0, 0, 11]) }),
         ("a server's message", ask(FAST, 2)),
     ];
     let lines: Vec<String> =
@@ -327,7 +341,6 @@ fn a_request_is_for_one_address() {
     a stranger, from the pool  ack 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
     a stranger, reserved       nak 0.0.0.0 to all [os: 10.0.0.31 is not this client's address, 10.0.0.30 is]
     the server's own           nak 0.0.0.0 to all [os: 10.0.0.1 is not this client's address, 10.0.0.30 is]
-    by a relay                 - [os: it came by a relay]
     a server's message         - [os: servers do not get this message]
     ");
 }
@@ -371,11 +384,11 @@ fn replies_go_where_the_client_hears_them() {
     deaf.broadcast = true;
     let reply = Desk::of(&plan).answer(&deaf).reply.unwrap();
     assert_eq!(reply.to, Destination::Broadcast);
-    assert_eq!(reply.encode().unwrap()[10..12], [0x80, 0], "the flag is repeated");
+    assert_eq!(packet(reply.clone())[10..12], [0x80, 0], "the flag is repeated");
     let using = Ask { ciaddr: [10, 0, 0, 11], broadcast: true, ..ask(FAST, REQUEST) };
     let reply = Desk::of(&plan).answer(&using).reply.unwrap();
     assert_eq!(reply.to, Destination::Address([10, 0, 0, 11].into()), "it has an address already");
-    assert_eq!(reply.encode().unwrap()[12..16], [10, 0, 0, 11], "ciaddr");
+    assert_eq!(packet(reply.clone())[12..16], [10, 0, 0, 11], "ciaddr");
 }
 
 #[test]
@@ -394,13 +407,15 @@ fn an_address_comes_back() {
 
     let decline = |mac| ask(mac, DECLINE).wanting(lent.octets()).choosing(SERVER);
     let line = desk.line(&decline(STRANGER));
-    assert_eq!(line, "- [os: it declines an address that it was not given from the pool]");
+    assert_eq!(line, "- [os: it declines an address that it was not given]");
     assert_eq!(desk.state.of(REAL), Some(lent), "nobody takes an address from another");
     let line = desk.line(&decline(REAL));
     assert_eq!(line, "- [os: the address is in use by somebody else and set aside]");
     assert!(desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
+    let wish = ask(STRANGER, DISCOVER).wanting(lent.octets());
+    assert!(desk.line(&wish).starts_with("offer 10.0.0.33"));
     desk.now += SET_ASIDE;
-    assert!(desk.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.30"));
+    assert!(desk.line(&wish).starts_with("offer 10.0.0.30"));
 
     // Who takes another server's offer frees ours.
     let other = Ipv4Addr::new(10, 0, 0, 2);
@@ -461,22 +476,22 @@ fn a_proxy_gives_boot_files_and_no_address() {
     say("not netbooted", desk.line(&firmware(DISK, 7)));
     say("a stranger", desk.line(&firmware(STRANGER, 7)));
     say("a request on 67", desk.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])));
-    desk.arrival = Arrival::Proxy;
+    desk.arrival = Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 200));
     say("a request on 4011", desk.line(&ask(FAST, REQUEST).with(60, b"PXEClient:Arch:00007")));
     say("a stranger on 4011", desk.line(&request(STRANGER)));
     insta::assert_snapshot!(lines.join("\n"), @"
-    firmware             offer 0.0.0.0 to all [firmware: proxy, program by TFTP] ipxe/snponly.efi
+    firmware             offer 0.0.0.0 to all [firmware: proxy, program for x64 UEFI by TFTP] ipxe/snponly.efi
     iPXE                 offer 0.0.0.0 to all [ipxe: proxy, script for iPXE] http://10.0.0.1/boot/fast.ipxe
     operating system     - [os: no boot file for this client]
-    not netbooted        - [firmware: no boot file for this client]
-    a stranger           - [firmware: no boot file for this client]
+    not netbooted        - [firmware: no boot file for this client: not netbooted]
+    a stranger           - [firmware: no boot file for this client: not netbooted]
     a request on 67      - [os: another server gives addresses here]
-    a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, program by TFTP] ipxe/snponly.efi
-    a stranger on 4011   - [firmware: no boot file for this client]
+    a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, program for x64 UEFI by TFTP] ipxe/snponly.efi
+    a stranger on 4011   - [firmware: no boot file for this client: not netbooted]
     ");
     desk.arrival = Arrival::Server;
     for ask in [firmware(FAST, 7), ipxe(FAST)] {
-        let packet = desk.answer(&ask).reply.unwrap().encode().unwrap();
+        let packet = desk.answer(&ask).reply.map(packet).unwrap();
         assert_eq!(
             packet[20..24],
             SERVER.octets(),
@@ -543,12 +558,450 @@ fn an_option_that_is_broken_costs_itself_only() {
     // Long options come in pieces (RFC 3396), a type of the wrong length is none.
     let ask = bootp(FAST).with(77, b"iP").with(77, b"XE").with(53, &[1, 1]);
     let request = Request::decode(&ask.packet()).unwrap();
-    assert_eq!(Client::of(&request), Client::Ipxe);
+    assert_eq!(Client::of(&request, &[]), Client::Ipxe);
+}
+
+/// A request from behind a relay.
+fn relayed(ask: Ask, giaddr: [u8; 4]) -> Ask {
+    Ask { giaddr, ..ask }.with(82, b"\x01\x04port")
+}
+
+#[test]
+fn relays_bring_requests_of_our_own_subnet() {
+    let plan = plan();
+    let relay = [10, 0, 0, 200];
+    let elsewhere = relayed(ask(STRANGER, DISCOVER), [10, 9, 0, 1]);
+    let named =
+        Ask { giaddr: [10, 0, 0, 200], ..ask(STRANGER, DISCOVER) }.with(82, b"\x05\x04\x0a\x09\x00\x00");
+    let table = [
+        ("a node", relayed(firmware(FAST, 0), relay)),
+        ("from the pool", relayed(ask(STRANGER, DISCOVER), relay)),
+        ("selecting", relayed(ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER), relay)),
+        ("a wrong address", relayed(ask(FAST, REQUEST).wanting([192, 168, 1, 5]), relay)),
+        ("a relay of another subnet", elsewhere),
+        ("a link of another subnet", named),
+        ("we are no relay", relayed(ask(STRANGER, DISCOVER), SERVER.octets())),
+        ("nor is everybody", relayed(ask(STRANGER, DISCOVER), [10, 0, 0, 255])),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:26} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    a node                     offer 10.0.0.11 to the relay 10.0.0.200 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe
+    from the pool              offer 10.0.0.30 to the relay 10.0.0.200 [os: pool]
+    selecting                  ack 10.0.0.30 to the relay 10.0.0.200 [os: pool]
+    a wrong address            nak 0.0.0.0 to the relay 10.0.0.200 [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    a relay of another subnet  - [os: it came by a relay of another subnet, 10.9.0.1]
+    a link of another subnet   - [os: it came by a relay of another subnet, 10.9.0.0]
+    we are no relay            - [os: it came by a relay at 10.0.0.1, which is no host of this network]
+    nor is everybody           - [os: it came by a relay at 10.0.0.255, which is no host of this network]
+    ");
+
+    // The relay gets back what it added, at the end.
+    let mut desk = Desk::of(&plan);
+    let packet = desk.answer(&relayed(ask(FAST, DISCOVER), relay)).reply.map(packet).unwrap();
+    assert_eq!(packet[24..28], relay, "giaddr");
+    let end = packet.iter().rposition(|byte| *byte == 255).unwrap();
+    assert!(packet[..end].ends_with(b"\x52\x06\x01\x04port"), "{packet:?}");
+}
+
+#[test]
+fn a_client_is_known_by_its_id_and_by_its_uuid() {
+    let mut plan = plan();
+    let fast = &mut plan.hosts[0];
+    fast.client_id = Some(crate::lab::options::Octets(b"rack-7".to_vec()));
+    fast.uuid = "00112233-4455-6677-8899-aabbccddeeff".parse().unwrap();
+    let network_order = fast.uuid.into_bytes();
+    let smbios_order = fast.uuid.to_bytes_le();
+    assert_ne!(network_order, smbios_order);
+    let uuid = |bytes: [u8; 16]| ask(STRANGER, DISCOVER).with(97, &[&[0], &bytes[..]].concat());
+    let table = [
+        ("client id", ask(STRANGER, DISCOVER).with(61, b"rack-7")),
+        ("client id with a type", ask(STRANGER, DISCOVER).with(61, b"\0rack-7")),
+        ("another client id", ask(STRANGER, DISCOVER).with(61, b"rack-8")),
+        ("UUID as in SMBIOS", uuid(smbios_order)),
+        ("UUID in network order", uuid(network_order)),
+        ("another UUID", uuid([7; 16])),
+        ("a UUID of another type", ask(STRANGER, DISCOVER).with(97, &[&[1], &network_order[..]].concat())),
+        ("its MAC address counts", ask(DISK, DISCOVER).with(61, b"rack-7")),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    client id              offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved by client id]
+    client id with a type  offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved by client id]
+    another client id      offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    UUID as in SMBIOS      offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved by UUID]
+    UUID in network order  offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved by UUID]
+    another UUID           offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    a UUID of another type offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    its MAC address counts offer 10.0.0.31 to the hardware address and 10.0.0.31 [os: reserved]
+    ");
+
+    // Its client id is repeated (RFC 6842), and the address belongs to it as long as it is lent.
+    let mut desk = Desk::of(&plan);
+    assert!(desk.has_option(&ask(STRANGER, DISCOVER).with(61, b"rack-7"), "61 rack-7"));
+    assert!(desk.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])).starts_with("ack 10.0.0.11"));
+    insta::assert_snapshot!(desk.line(&uuid(smbios_order)), @"offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the NIC of that node has its address already]");
+    desk.now += 3600;
+    assert!(desk.line(&uuid(smbios_order)).starts_with("offer 10.0.0.11"));
+}
+
+#[test]
+fn reservations_hold_without_a_node() {
+    let mut plan = plan();
+    plan.dhcp.as_mut().unwrap().reserve = [(STRANGER, [10, 0, 0, 33].into())].into();
+    let mut desk = Desk::of(&plan);
+    insta::assert_snapshot!(desk.line(&ask(STRANGER, DISCOVER)), @"offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
+    insta::assert_snapshot!(desk.line(&bootp(STRANGER)), @"bootp 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
+    // Nobody else gets it, however much it is wished for.
+    let mac = |last| Mac([2, 0, 0, 0, 1, last]);
+    let wish = |last| ask(mac(last), DISCOVER).wanting([10, 0, 0, 33]);
+    let lines: Vec<String> = (0..3).map(|last| desk.line(&wish(last))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    - [os: the pool is used up]
+    ");
+}
+
+#[test]
+fn strangers_are_left_to_others_where_the_lab_says_so() {
+    let mut plan = plan();
+    let dhcp = plan.dhcp.as_mut().unwrap();
+    (dhcp.unknown, dhcp.authoritative) = (Unknown::Ignore, false);
+    dhcp.reserve = [(Mac([2, 0, 0, 0, 0, 7]), [10, 0, 0, 40].into())].into();
+    let table = [
+        ("a stranger", ask(STRANGER, DISCOVER)),
+        ("its request", ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)),
+        ("its question", Ask { ciaddr: [10, 0, 0, 99], ..ask(STRANGER, INFORM) }),
+        ("a node", ask(FAST, DISCOVER)),
+        ("a node without address", ask(REAL, DISCOVER)),
+        ("a reservation", ask(Mac([2, 0, 0, 0, 0, 7]), DISCOVER)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    a stranger             - [os: it is no node of the lab, and `unknown` is "ignore"]
+    its request            - [os: it is no node of the lab, and `unknown` is "ignore"]
+    its question           - [os: it is no node of the lab, and `unknown` is "ignore"]
+    a node                 offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    a node without address offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    a reservation          offer 10.0.0.40 to the hardware address and 10.0.0.40 [os: reserved]
+    "#);
+}
+
+#[test]
+fn only_the_authority_says_no_to_clients_of_others() {
+    let mut plan = plan();
+    let wrong = |mac| ask(mac, REQUEST).wanting([192, 168, 1, 5]);
+    let table = [
+        ("a stranger elsewhere", wrong(STRANGER)),
+        ("a stranger from here", ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])),
+        ("it chose us", wrong(STRANGER).choosing(SERVER)),
+        ("a node elsewhere", wrong(FAST)),
+        ("a node's address", ask(FAST, REQUEST).wanting([10, 0, 0, 11])),
+    ];
+    let lines = |plan: &ServicePlan| {
+        let line = |(name, ask): &(&str, Ask)| format!("{name:20} {}", check(plan, ask));
+        table.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(lines(&plan), @"
+    a stranger elsewhere nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
+    a stranger from here ack 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    it chose us          nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
+    a node elsewhere     nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+    plan.dhcp.as_mut().unwrap().authoritative = false;
+    insta::assert_snapshot!(lines(&plan), @"
+    a stranger elsewhere - [os: its address is not of our giving, and another server may know it]
+    a stranger from here - [os: its address is not of our giving, and another server may know it]
+    it chose us          nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
+    a node elsewhere     nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+    // What it gave itself it knows.
+    let mut desk = Desk::of(&plan);
+    desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER));
+    assert!(desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])).starts_with("ack 10.0.0.30"));
+}
+
+#[test]
+fn nobody_is_hit_by_a_reply_that_it_never_asked_for() {
+    let plan = plan();
+    let victim = [192, 0, 2, 1];
+    let table = [
+        ("inform", Ask { ciaddr: victim, ..ask(STRANGER, INFORM) }),
+        ("inform from us", Ask { ciaddr: SERVER.octets(), ..ask(STRANGER, INFORM) }),
+        (
+            "selecting with an address",
+            Ask { ciaddr: victim, ..ask(FAST, REQUEST) }.wanting([10, 0, 0, 11]).choosing(SERVER),
+        ),
+        ("renewing", Ask { ciaddr: victim, ..ask(FAST, REQUEST) }),
+        ("a relay", relayed(ask(STRANGER, DISCOVER), victim)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:26} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    inform                     - [os: 192.0.2.1 is no host of this network]
+    inform from us             - [os: 10.0.0.1 is no host of this network]
+    selecting with an address  ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    renewing                   nak 0.0.0.0 to all [os: 192.0.2.1 is not this client's address, 10.0.0.11 is]
+    a relay                    - [os: it came by a relay of another subnet, 192.0.2.1]
+    ");
+    let mut desk = Desk { arrival: Arrival::Proxy(victim.into()), ..Desk::of(&plan) };
+    insta::assert_snapshot!(desk.line(&firmware(FAST, 7)), @"- [firmware: 192.0.2.1 is no host of this network]");
+}
+
+#[test]
+fn an_address_is_lent_for_as_long_as_is_asked_and_allowed() {
+    let lease = |seconds: u32| {
+        let ask = ask(FAST, DISCOVER).with(51, &seconds.to_be_bytes());
+        let options = Desk::of(&plan()).options(&ask);
+        options
+            .lines()
+            .filter(|line| ["51 ", "58 ", "59 "].iter().any(|code| line.starts_with(code)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    insta::assert_snapshot!([0, 60, 3600, u32::MAX].map(lease).join("\n"), @"
+    51 0.0.0.10, 58 0.0.0.5, 59 0.0.0.8
+    51 0.0.0.60, 58 0.0.0.30, 59 0.0.0.52
+    51 0.0.14.16, 58 0.0.7.8, 59 0.0.12.78
+    51 0.0.14.16, 58 0.0.7.8, 59 0.0.12.78
+    ");
+}
+
+#[test]
+fn nodes_boot_however_many_strangers_came_first() {
+    let mut desk = Desk::of(&plan());
+    for stranger in 0..100 {
+        desk.answer(&ask(Mac([2, 0, 0, 0, 9, stranger]), DISCOVER));
+    }
+    assert_eq!(desk.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+    assert!(desk.line(&ask(FAST, DISCOVER)).starts_with("offer 10.0.0.11"), "a reservation");
+    assert!(
+        desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.30"),
+        "an offer that waited for a stranger"
+    );
+    assert!(
+        desk.line(&ask(REAL, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)).starts_with("ack 10.0.0.30")
+    );
+    // What was lent stays lent.
+    for (stranger, address) in [(1, 32), (2, 33)] {
+        let request =
+            ask(Mac([2, 0, 0, 0, 9, stranger]), REQUEST).wanting([10, 0, 0, address]).choosing(SERVER);
+        assert!(desk.line(&request).starts_with("ack"));
+    }
+    desk.now += OFFER;
+    assert_eq!(desk.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+}
+
+#[test]
+fn a_reserved_address_in_use_is_set_aside_too() {
+    let mut desk = Desk::of(&plan());
+    let mut lines = Vec::new();
+    let request = ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(SERVER);
+    lines.push(desk.line(&request));
+    lines.push(desk.line(&ask(FAST, DECLINE).wanting([10, 0, 0, 11]).choosing(SERVER)));
+    lines.push(desk.line(&ask(FAST, DISCOVER)));
+    desk.now += SET_ASIDE;
+    lines.push(desk.line(&ask(FAST, DISCOVER)));
+    insta::assert_snapshot!(lines.join("\n"), @"
+    ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    - [os: the address is in use by somebody else and set aside]
+    offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the reserved address is in use by somebody else]
+    offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+}
+
+/// The same network with options of its own.
+fn with_options(network: &[(u8, &[u8])], node: &[(u8, &[u8])]) -> ServicePlan {
+    let options = |options: &[(u8, &[u8])]| {
+        options.iter().map(|(code, value)| (*code, crate::lab::options::Octets(value.to_vec()))).collect()
+    };
+    let mut plan = plan();
+    plan.dhcp.as_mut().unwrap().options = options(network);
+    plan.hosts[0].options = options(node);
+    plan
+}
+
+#[test]
+fn options_of_the_lab_file_count_and_those_of_a_node_most() {
+    let plan = with_options(
+        &[(26, &[5, 0]), (42, &[10, 0, 0, 2]), (58, &[0, 0, 0, 5]), (67, b"net.efi"), (150, &[10, 0, 0, 3])],
+        &[(42, &[10, 0, 0, 9]), (12, b"other"), (224, b"")],
+    );
+    let mut desk = Desk::of(&plan);
+    insta::assert_snapshot!(desk.options(&firmware(FAST, 7)), @"
+    53 [2]
+    54 10.0.0.1
+    51 0.0.14.16
+    59 0.0.12.78
+    1 255.255.255.0
+    28 10.0.0.255
+    3 10.0.0.1
+    6 10.0.0.1
+    12 other
+    15 lab.test
+    26 [5, 0]
+    42 10.0.0.9
+    58 0.0.0.5
+    67 net.efi
+    150 10.0.0.3
+    224 []
+    60 PXEClient
+    43 6.1.8.255
+    66 10.0.0.1
+    ");
+    insta::assert_snapshot!(desk.options(&ask(STRANGER, DISCOVER)), @"
+    53 [2]
+    54 10.0.0.1
+    51 0.0.14.16
+    59 0.0.12.78
+    1 255.255.255.0
+    28 10.0.0.255
+    3 10.0.0.1
+    6 10.0.0.1
+    15 lab.test
+    26 [5, 0]
+    42 10.0.0.2
+    58 0.0.0.5
+    67 net.efi
+    150 10.0.0.3
+    ");
+    let packet = desk.answer(&firmware(FAST, 7)).reply.map(packet).unwrap();
+    assert!(packet[108..].starts_with(b"net.efi\0"), "the header says the same");
+    let inform = Ask { ciaddr: [10, 0, 0, 99], ..ask(STRANGER, INFORM) };
+    assert!(!desk.options(&inform).contains("58 "), "no times without a lease");
+}
+
+#[test]
+fn long_options_are_sent_in_pieces() {
+    let value: Vec<u8> = (0..=255).chain(0..=255).collect();
+    let mut desk = Desk::of(&with_options(&[(224, &value)], &[]));
+    let large = ask(STRANGER, DISCOVER).with(57, &1500_u16.to_be_bytes());
+    let packet = desk.answer(&large).reply.map(packet).unwrap();
+    let read = super::super::wire::Options::split(&packet);
+    assert_eq!(read.get(224), Some(&value[..]));
+    let pieces = packet.windows(2).filter(|window| [[224, 255], [224, 2]].contains(&[window[0], window[1]]));
+    assert_eq!(pieces.count(), 3, "255, 255 and 2 bytes");
+}
+
+#[test]
+fn replies_fit_what_the_client_takes() {
+    let value = [7; 100];
+    let many: Vec<(u8, &[u8])> = (200..210).map(|code| (code, &value[..])).collect();
+    let plan = with_options(&many, &[]);
+    let size = |ask: &Ask| {
+        let reply = Desk::of(&plan).answer(ask).reply.unwrap();
+        let mut packet = Vec::new();
+        let left = reply.encode(&mut packet).unwrap();
+        (packet.len(), left.len())
+    };
+    let taking = |ask: Ask, bytes: u16| ask.with(57, &bytes.to_be_bytes());
+    let os = || ask(STRANGER, DISCOVER);
+    // The UDP and IP headers count too; what no room is left for is left out, and 576 is the least that anybody takes.
+    let table = [
+        ("says nothing", size(&os())),
+        ("takes little", size(&taking(os(), 100))),
+        ("takes 1000", size(&taking(os(), 1000))),
+        ("takes a frame", size(&taking(os(), 1500))),
+        ("takes more", size(&taking(os(), 65535))),
+        ("firmware", size(&firmware(FAST, 7))),
+        ("firmware takes 1260", size(&taking(firmware(FAST, 7), 1260))),
+        ("bootp", size(&bootp(FAST))),
+    ];
+    insta::assert_debug_snapshot!(table, @r#"
+    [
+        (
+            "says nothing",
+            (
+                513,
+                7,
+            ),
+        ),
+        (
+            "takes little",
+            (
+                513,
+                7,
+            ),
+        ),
+        (
+            "takes 1000",
+            (
+                921,
+                3,
+            ),
+        ),
+        (
+            "takes a frame",
+            (
+                1326,
+                0,
+            ),
+        ),
+        (
+            "takes more",
+            (
+                1326,
+                0,
+            ),
+        ),
+        (
+            "firmware",
+            (
+                461,
+                9,
+            ),
+        ),
+        (
+            "firmware takes 1260",
+            (
+                1175,
+                2,
+            ),
+        ),
+        (
+            "bootp",
+            (
+                300,
+                10,
+            ),
+        ),
+    ]
+    "#);
+    // What is wanted goes first.
+    let decision = Desk::of(&plan).answer(&os().with(55, &[209, 208]));
+    let packet = packet(decision.reply.unwrap());
+    let read = super::super::wire::Options::split(&packet);
+    assert!([208, 209, 54, 51, 1].iter().all(|code| read.get(*code).is_some()));
+    assert_eq!(read.get(205), None);
+}
+
+#[test]
+fn header_fields_hold_options_only_for_operating_systems() {
+    let value = [7; 60];
+    let many: Vec<(u8, &[u8])> = (200..208).map(|code| (code, &value[..])).collect();
+    let plan = with_options(&many, &[]);
+    let reply = |ask: &Ask| Desk::of(&plan).answer(ask).reply.map(packet).unwrap();
+    let os = reply(&ask(STRANGER, DISCOVER));
+    let read = super::super::wire::Options::split(&os);
+    assert_eq!(read.get(52), Some(&[3][..]), "both of them");
+    let found = (200..208).filter(|code| read.get(*code) == Some(&value[..])).count();
+    let firmware = reply(&firmware(FAST, 7));
+    let read = super::super::wire::Options::split(&firmware);
+    assert_eq!(read.get(52), None);
+    assert!(found > (200..208).filter(|code| read.get(*code).is_some()).count());
+    assert_eq!(read.get(67), Some(&b"ipxe/snponly.efi"[..]), "what it boots from is there");
+    assert!(firmware[108..].starts_with(b"ipxe/snponly.efi\0"));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
+    /// Whatever comes in: no panic; no reply to what is no request of ours; none that is larger than it may be.
     #[test]
     fn no_packet_ends_the_service(
         options in proptest::collection::vec(any::<u8>(), 0..200),
@@ -556,27 +1009,59 @@ proptest! {
         cut in 0..500_usize,
         like in any::<bool>(),
         mac in prop_oneof![Just(FAST), Just(REAL), Just(STRANGER)],
-        authoritative in any::<bool>(),
+        server in any::<bool>(),
+        long in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
-        let mut packet = header;
+        let mut bytes = header;
         if like {
             let ask = Ask { options: Vec::new(), ..ask(mac, DISCOVER) };
-            packet = ask.packet();
-            packet.truncate(240);
+            bytes = ask.packet();
+            bytes.truncate(240);
         }
-        packet.extend(options);
-        packet.truncate(cut.max(if like { 240 } else { 0 }));
-        if let Some(request) = Request::decode(&packet) {
-            let mut desk = Desk::of(&if authoritative { plan() } else { proxy() });
-            for arrival in [Arrival::Server, Arrival::Proxy] {
-                let decision = answer(&desk.server, &desk.state, &request, arrival, desk.runs_program, desk.now);
+        bytes.extend(options);
+        bytes.truncate(cut.max(if like { 240 } else { 0 }));
+        if let Some(request) = Request::decode(&bytes) {
+            prop_assert_eq!((bytes[0], bytes[1], bytes[2]), (1, 1, 6));
+            let asked = super::super::wire::Options::split(&bytes);
+            let largest = asked.get(57).and_then(|value| value.try_into().ok()).map_or(0, u16::from_be_bytes);
+            let mut plan = if server { with_options(&[(224, &long)], &[]) } else { proxy() };
+            plan.dhcp.as_mut().unwrap().ipxe_classes.push("x".to_owned());
+            let mut desk = Desk::of(&plan);
+            for arrival in [Arrival::Server, Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 200))] {
+                let decision = answer(&desk.server, &desk.state, &request, arrival, false, desk.now);
                 desk.state.apply(decision.change);
-                if let Some(reply) = decision.reply {
-                    let sent = reply.encode().unwrap();
-                    let read = dhcproto::v4::Message::decode(&mut Decoder::new(&sent)).unwrap();
-                    prop_assert_eq!(read.xid(), request.xid);
+                let Some(reply) = decision.reply else { continue };
+                prop_assert!(request.server.is_none_or(|chosen| chosen == SERVER), "it was for another server");
+                match reply.to {
+                    Destination::Address(to) | Destination::Relay(to) => {
+                        prop_assert!(desk.server.address.contains(&to) && to != SERVER);
+                    }
+                    Destination::Broadcast | Destination::Hardware(_) => {}
+                    Destination::Source => prop_assert_ne!(arrival, Arrival::Server),
                 }
+                let sent = packet(reply);
+                let most = usize::from(largest).clamp(576, 1500) + 14;
+                prop_assert!(sent.len() + 42 <= most, "{} bytes for {}", sent.len() + 42, most);
+                let read = dhcproto::v4::Message::decode(&mut Decoder::new(&sent)).unwrap();
+                prop_assert_eq!((read.xid(), read.opcode()), (request.xid, dhcproto::v4::Opcode::BootReply));
             }
         }
     }
+
+    /// Options survive the way through a packet, long ones too, wherever there was room.
+    #[test]
+    fn options_survive_a_round_trip(values in proptest::collection::btree_map(160..240_u8, proptest::collection::vec(any::<u8>(), 0..400), 0..6)) {
+        let options: Vec<(u8, &[u8])> = values.iter().map(|(code, value)| (*code, &value[..])).collect();
+        let mut desk = Desk::of(&with_options(&options, &[]));
+        let reply = desk.answer(&ask(STRANGER, DISCOVER).with(57, &1500_u16.to_be_bytes())).reply.unwrap();
+        let mut packet = Vec::new();
+        let left = reply.encode(&mut packet).unwrap();
+        let read = super::super::wire::Options::split(&packet);
+        for (code, value) in &options {
+            let wanted = (!left.contains(code)).then_some(*value);
+            prop_assert_eq!(read.get(*code), wanted, "option {}", code);
+        }
+    }
 }
+
+mod quirks;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::lab::Service;
+use crate::serve::boots::Boots;
 use crate::serve::clients::Clients;
 use crate::serve::example;
 
@@ -223,7 +224,7 @@ fn a_lent_address_is_known_at_once() {
     let before = check(&zones, "lent.lab.test. A");
     let plan = example::plan();
     let plan = ServicePlan { network: NetworkName::new(NETWORK).unwrap(), ..plan };
-    let clients = Clients::among(&plan, zones.addresses.clone());
+    let clients = Clients::among(&plan, zones.addresses.clone(), Boots::default());
     let changes = zones.changes();
     clients.learn([10, 0, 0, 99], &NodeName::new("lent").unwrap());
     assert!(zones.changes() > changes);

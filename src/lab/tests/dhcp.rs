@@ -1,0 +1,389 @@
+//! What can be wrong with DHCP: options, reservations, identities.
+
+use insta::assert_snapshot;
+
+use super::{check, check_more, lab};
+use crate::lab::{Dhcp, DhcpServer, Unknown};
+
+#[test]
+fn options_read_as_their_bytes() {
+    let lab = lab(r#"dryrack = 1
+profile.tiny.kernel = "image:tiny/kernel"
+[network.lan]
+address = "10.0.0.1/24"
+[network.lan.options]
+ntp-servers = ["10.0.0.2", "10.0.0.3"]
+domain-search = "a.lab"
+classless-routes = ["10.1.0.0/16 via 10.0.0.2"]
+time-offset = -3600
+ip-forwarding = true
+"150" = "10.0.0.4"
+"224" = "hex:0a0b"
+[node.a]
+profile = "tiny"
+options = { root-path = "/srv/a", "42" = "10.0.0.9" }
+nic.lan.client-id = "01:52:54:00:00:00:01"
+[node.b]
+profile = "tiny"
+nic.lan.client-id = "rack 7"
+"#);
+    let network = lab.networks.values().next().unwrap();
+    insta::assert_debug_snapshot!(network.options, @"
+    {
+        2: fffff1f0,
+        19: 01,
+        42: 0a0000020a000003,
+        119: 0161036c616200,
+        121: 100a010a000002,
+        150: 0a000004,
+        224: 0a0b,
+    }
+    ");
+    let nodes: Vec<_> = lab.nodes.values().map(|node| (&node.options, &node.nics[0].client_id)).collect();
+    insta::assert_debug_snapshot!(nodes, @"
+    [
+        (
+            {
+                17: 2f7372762f61,
+                42: 0a000009,
+            },
+            Some(
+                01525400000001,
+            ),
+        ),
+        (
+            {},
+            Some(
+                7261636b2037,
+            ),
+        ),
+    ]
+    ");
+}
+
+#[test]
+fn options_that_cannot_be() {
+    let more = r#"
+[network.lan.options]
+ntp-server = "10.0.0.2"
+ntp-servers = "ntp.lab"
+"42" = "10.0.0.3"
+log-srvers = ["10.0.0.2"]
+lease-time = 600
+"53" = 5
+"300" = "x"
+mtu = 70000
+classless-routes = ["10.1.0.5/16 via 10.0.0.2"]
+domain-name = ["a", "b"]
+nis-domain = 5
+root-path = ""
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L133]: `ntp-servers` holds one or more IPv4 addresses like ["10.0.0.2", "10.0.0.3"]
+     --> lab.toml:8:1
+      |
+    8 | ntp-servers = "ntp.lab"
+      | ^^^^^^^^^^^
+      |
+      = help: write that, or the bytes as they are: "hex:0a000002"
+
+    error[L133]: option 42 is set twice
+     --> lab.toml:9:1
+      |
+    7 | ntp-server = "10.0.0.2"
+      | ---------- first set here
+    8 | ntp-servers = "ntp.lab"
+    9 | "42" = "10.0.0.3"
+      | ^^^^
+      |
+      = help: set it once, by name or by number
+
+    error[L132]: there is no DHCP option `log-srvers`
+      --> lab.toml:10:1
+       |
+    10 | log-srvers = ["10.0.0.2"]
+       | ^^^^^^^^^^
+       |
+       = help: did you mean `log-servers`?
+
+    error[L134]: `lease-time` (option 51) is the server's own: it is how long an address is lent
+      --> lab.toml:11:1
+       |
+    11 | lease-time = 600
+       | ^^^^^^^^^^
+       |
+       = help: set `dhcp.server.lease` of the network
+
+    error[L134]: option 53 is the server's own: it says what a message is
+      --> lab.toml:12:1
+       |
+    12 | "53" = 5
+       | ^^^^
+       |
+       = help: leave it out
+
+    error[L132]: there is no DHCP option `300`
+      --> lab.toml:13:1
+       |
+    13 | "300" = "x"
+       | ^^^^^
+       |
+       = help: an option without a name here goes by its number, 1 to 254
+
+    error[L133]: `mtu` holds a number from 0 to 65535
+      --> lab.toml:14:1
+       |
+    14 | mtu = 70000
+       | ^^^
+       |
+       = help: write that, or the bytes as they are: "hex:0a000002"
+
+    error[L133]: `classless-routes` holds one or more routes like "10.1.0.0/16 via 10.0.0.2"
+      --> lab.toml:15:1
+       |
+    15 | classless-routes = ["10.1.0.5/16 via 10.0.0.2"]
+       | ^^^^^^^^^^^^^^^^
+       |
+       = help: write that, or the bytes as they are: "hex:0a000002"
+
+    error[L133]: `domain-name` holds a text without NUL
+      --> lab.toml:16:1
+       |
+    16 | domain-name = ["a", "b"]
+       | ^^^^^^^^^^^
+       |
+       = help: write that, or the bytes as they are: "hex:0a000002"
+
+    error[L133]: `nis-domain` holds a text without NUL
+      --> lab.toml:17:1
+       |
+    17 | nis-domain = 5
+       | ^^^^^^^^^^
+       |
+       = help: write that, or the bytes as they are: "hex:0a000002"
+
+    error[L133]: `root-path` holds a text without NUL
+      --> lab.toml:18:1
+       |
+    18 | root-path = ""
+       | ^^^^^^^^^
+       |
+       = help: write that, or the bytes as they are: "hex:0a000002"
+
+    11 errors; for more, run `dryrack explain L133`
+    "#);
+}
+
+#[test]
+fn options_that_nobody_is_told() {
+    let lab = |dhcp: &str| {
+        format!(
+            "dryrack = 1\nnetwork.lan = {{ address = \"10.0.0.1/24\", dhcp = \"{dhcp}\", options.mtu = 1400 }}\n"
+        )
+    };
+    assert_snapshot!(check(&lab("proxy")), @r#"
+    error[L135]: nobody is told this option: addresses and options come from elsewhere here
+     --> lab.toml:2:66
+      |
+    2 | network.lan = { address = "10.0.0.1/24", dhcp = "proxy", options.mtu = 1400 }
+      |                                                                  ^^^
+      |
+      = help: leave `options` out, or `dhcp`, so that the server is ours
+
+    1 error; for more, run `dryrack explain L135`
+    "#);
+    assert_snapshot!(check(&lab("server")), @"");
+}
+
+#[test]
+fn reservations_without_a_node() {
+    let lab = r#"dryrack = 1
+profile.tiny.kernel = "image:tiny/kernel"
+[network.lan]
+address = "10.0.0.1/24"
+[network.lan.dhcp.server]
+pool = ["10.0.0.100", "10.0.0.199"]
+ipxe-classes = ["pixiecore", ""]
+[network.lan.dhcp.server.reserve]
+"52:54:00:00:00:01" = "10.0.0.10"
+"52:54:00:00:00:02" = "10.0.0.10"
+"52:54:00:00:00:03" = "10.0.0.150"
+"52:54:00:00:00:04" = "10.0.1.5"
+"52-54-00-00-00-01" = "10.0.0.11"
+"53:54:00:00:00:05" = "10.0.0.12"
+"rack-7" = "10.0.0.13"
+"52:54:00:00:00:06" = "10.0.0.1"
+"52:54:00:00:00:07" = "10.0.0.20"
+"52:54:00:00:00:08" = "10.0.0.21"
+[node.a]
+profile = "tiny"
+nic.lan.address = "10.0.0.20"
+[node.b]
+profile = "tiny"
+nic.lan.mac = "52:54:00:00:00:08"
+"#;
+    assert_snapshot!(check(lab), @r#"
+    error[L009]: "" cannot be a user class
+     --> lab.toml:7:30
+      |
+    7 | ipxe-classes = ["pixiecore", ""]
+      |                              ^^
+      |
+      = help: a user class has 1 to 254 bytes, as in "pixiecore"
+
+    error[L105]: 10.0.0.10 is already reserved for another client
+      --> lab.toml:10:23
+       |
+     9 | "52:54:00:00:00:01" = "10.0.0.10"
+       |                       ----------- first used here
+    10 | "52:54:00:00:00:02" = "10.0.0.10"
+       |                       ^^^^^^^^^^^
+       |
+       = help: reserve another address
+
+    error[L110]: the pool holds 10.0.0.150, which is reserved for 52:54:00:00:00:03
+      --> lab.toml:11:23
+       |
+     6 | pool = ["10.0.0.100", "10.0.0.199"]
+       |        ---------------------------- the pool
+    ...
+    11 | "52:54:00:00:00:03" = "10.0.0.150"
+       |                       ^^^^^^^^^^^^
+       |
+       = help: keep the pool apart from every other address
+
+    error[L103]: 10.0.1.5 lies outside network `lan`, 10.0.0.0/24
+      --> lab.toml:12:23
+       |
+     4 | address = "10.0.0.1/24"
+       |           ------------- the network
+    ...
+    12 | "52:54:00:00:00:04" = "10.0.1.5"
+       |                       ^^^^^^^^^^
+       |
+       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+
+    error[L106]: 52:54:00:00:00:01 is already the MAC address of another reservation
+      --> lab.toml:13:1
+       |
+    13 | "52-54-00-00-00-01" = "10.0.0.11"
+       | ^^^^^^^^^^^^^^^^^^^
+       |
+       = help: reserve one address for it
+
+    error[L107]: 53:54:00:00:00:05 is not the address of a NIC
+      --> lab.toml:14:1
+       |
+    14 | "53:54:00:00:00:05" = "10.0.0.12"
+       | ^^^^^^^^^^^^^^^^^^^
+       |
+       = help: the first byte of a NIC's address is even, as in 52:54:00:12:34:56
+
+    error[L009]: `rack-7` is not a MAC address like 52:54:00:12:34:56
+      --> lab.toml:15:1
+       |
+    15 | "rack-7" = "10.0.0.13"
+       | ^^^^^^^^
+       |
+       = help: a MAC address is written 52:54:00:12:34:56
+
+    error[L104]: 10.0.0.1 is the bridge's own address on network `lan`
+      --> lab.toml:16:23
+       |
+     4 | address = "10.0.0.1/24"
+       |           ------------- the network
+    ...
+    16 | "52:54:00:00:00:06" = "10.0.0.1"
+       |                       ^^^^^^^^^^
+       |
+       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+
+    error[L105]: 10.0.0.20 is already reserved for another client
+      --> lab.toml:21:19
+       |
+    17 | "52:54:00:00:00:07" = "10.0.0.20"
+       |                       ----------- first used here
+    ...
+    21 | nic.lan.address = "10.0.0.20"
+       |                   ^^^^^^^^^^^
+       |
+       = help: give the node another address, or leave `address` out
+
+    error[L106]: 52:54:00:00:00:08 is already the MAC address of a client that an address is reserved for
+      --> lab.toml:24:15
+       |
+    18 | "52:54:00:00:00:08" = "10.0.0.21"
+       |                       ----------- the reservation
+    ...
+    24 | nic.lan.mac = "52:54:00:00:00:08"
+       |               ^^^^^^^^^^^^^^^^^^^
+       |
+       = help: give the NIC that address itself, and take the reservation out
+
+    10 errors; for more, run `dryrack explain L009`
+    "#);
+}
+
+#[test]
+fn nodes_are_given_what_is_not_reserved() {
+    let lab = lab(r#"dryrack = 1
+profile.tiny.kernel = "image:tiny/kernel"
+node.a.profile = "tiny"
+[network.lan]
+address = "10.0.0.1/24"
+dhcp.server.reserve = { "52:54:00:2f:d3:42" = "10.0.0.10" }
+"#);
+    let nic = &lab.nodes.values().next().unwrap().nics[0];
+    // Neither the address nor the MAC address that it would have otherwise.
+    assert_eq!(
+        (nic.address.unwrap().to_string(), nic.mac.to_string()),
+        ("10.0.0.11".into(), "52:54:00:c8:2d:8c".into())
+    );
+}
+
+#[test]
+fn beyond_an_interface_others_may_be() {
+    let dhcp = |settings: &str| {
+        let lab = lab(&format!(
+            "dryrack = 1\nplace = \"host\"\nnetwork.lan = {{ address = \"10.0.0.1/24\", {settings} }}\n"
+        ));
+        match &lab.networks.values().next().unwrap().dhcp {
+            Dhcp::Server(DhcpServer { authoritative, unknown, .. }) => (*authoritative, *unknown),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(dhcp("mtu = 1500"), (true, Unknown::Answer));
+    assert_eq!(dhcp("interface = \"eth1\""), (false, Unknown::Ignore));
+    let told = "interface = \"eth1\", dhcp.server = { authoritative = true, unknown = \"answer\" }";
+    assert_eq!(dhcp(told), (true, Unknown::Answer));
+}
+
+#[test]
+fn one_client_id_for_two_nics() {
+    let more = r#"
+node.b = { profile = "tiny", nic.lan.client-id = "rack-7" }
+node.c = { profile = "tiny", nic.lan.client-id = "rack-7" }
+node.d = { profile = "tiny", nic.lan.client-id = "" }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L136]: `rack-7` is already the client id of another NIC of network `lan`
+     --> lab.toml:7:50
+      |
+    6 | node.b = { profile = "tiny", nic.lan.client-id = "rack-7" }
+      |                                                  -------- first used here
+    7 | node.c = { profile = "tiny", nic.lan.client-id = "rack-7" }
+      |                                                  ^^^^^^^^
+      |
+      = help: give each NIC a client id of its own, or none
+
+    error[L009]: a client id has 1 to 255 bytes
+     --> lab.toml:8:50
+      |
+    8 | node.d = { profile = "tiny", nic.lan.client-id = "" }
+      |                                                  ^^
+      |
+      = help: write "01:52:54:00:12:34:56" or a text
+
+    2 errors; for more, run `dryrack explain L136`
+    "#);
+}

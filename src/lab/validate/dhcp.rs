@@ -1,0 +1,255 @@
+//! DHCP: what our server is told, options, identities.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+
+use super::Check;
+use super::node::Draft;
+use crate::config::{
+    Field, Keyed, List, Located, RawDhcp, RawDhcpServer, RawNetwork, RawOption, RawScalar, RawUnknown, Text,
+};
+use crate::diag::{Code, Diagnostic, Span, nearest};
+use crate::lab::options::{self, Known, NoOption, OPTIONS, Octets, Written};
+use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, Unknown};
+use crate::name::{Mac, NetworkName};
+
+const LEASE: Duration = Duration::from_hours(1);
+
+/// Below that, clients renew faster than they boot.
+const SHORTEST_LEASE: Duration = Duration::from_secs(10);
+
+/// More do not fit into a lab file.
+const MOST_RESERVED: usize = 25_000;
+
+/// The longest value that any reply has room for.
+const LONGEST: usize = 1024;
+
+impl Check<'_> {
+    pub(super) fn dhcp(&mut self, raw: &RawNetwork, address: Option<Ipv4Net>) -> Dhcp {
+        let settings = match raw.dhcp.value() {
+            Some(RawDhcp::Proxy) => return Dhcp::Proxy,
+            Some(RawDhcp::Off) => return Dhcp::Off,
+            Some(RawDhcp::Server(settings)) => settings.value(),
+            None => None,
+        };
+        // Beyond an interface of the host there may be others, and clients of theirs.
+        let alone = raw.interface.is_missing();
+        let unknown = settings.and_then(|settings| settings.unknown.value());
+        Dhcp::Server(DhcpServer {
+            pool: settings.and_then(|settings| self.pool(settings, address)),
+            lease: settings.map_or(LEASE, |settings| self.lease(settings)),
+            authoritative: settings
+                .and_then(|settings| settings.authoritative.value().copied())
+                .unwrap_or(alone),
+            unknown: match unknown {
+                Some(RawUnknown::Answer) => Unknown::Answer,
+                Some(RawUnknown::Ignore) => Unknown::Ignore,
+                None if alone => Unknown::Answer,
+                None => Unknown::Ignore,
+            },
+            ipxe_classes: settings.map_or_else(Vec::new, |settings| self.classes(&settings.ipxe_classes)),
+            reserve: settings.map_or_else(BTreeMap::new, |settings| self.reserve(&settings.reserve)),
+        })
+    }
+
+    fn lease(&mut self, raw: &RawDhcpServer) -> Duration {
+        match raw.lease.given() {
+            Some(Located { value: Text(lease), span }) if lease.0 < SHORTEST_LEASE => {
+                self.malformed(
+                    span,
+                    "a lease this short expires while a node boots".into(),
+                    "10s is the least",
+                );
+                LEASE
+            }
+            Some(lease) => lease.value.0.0,
+            None => LEASE,
+        }
+    }
+
+    fn classes(&mut self, raw: &List<String>) -> Vec<String> {
+        for class in &raw.items {
+            if class.value.is_empty() || class.value.len() > 254 {
+                let what = format!("{:?} cannot be a user class", class.value);
+                self.malformed(&class.span, what, "a user class has 1 to 254 bytes, as in \"pixiecore\"");
+            }
+        }
+        raw.values().cloned().collect()
+    }
+
+    /// Takes the reservations of clients that are no node. Whether their addresses are free is seen with those of nodes.
+    fn reserve(&mut self, raw: &Keyed<Located<Text<Ipv4Addr>>>) -> BTreeMap<Mac, Ipv4Addr> {
+        let mut reserve = BTreeMap::new();
+        if self.too_many("the network", raw, MOST_RESERVED, "reservations") {
+            return reserve;
+        }
+        for (key, address) in &raw.entries {
+            let Some(Located { value: Text(address), .. }) = address else { continue };
+            match key.value.parse::<Mac>() {
+                Ok(mac) if mac.is_group() || mac == Mac([0; 6]) => {
+                    let what = format!("{mac} is not the address of a NIC");
+                    self.report(
+                        Diagnostic::new(Code::MacGroup, key.span.clone(), what)
+                            .help("the first byte of a NIC's address is even, as in 52:54:00:12:34:56"),
+                    );
+                }
+                Ok(mac) => {
+                    if reserve.insert(mac, *address).is_some() {
+                        let what = format!("{mac} is already the MAC address of another reservation");
+                        self.report(
+                            Diagnostic::new(Code::MacTaken, key.span.clone(), what)
+                                .help("reserve one address for it"),
+                        );
+                    }
+                }
+                Err(error) => {
+                    self.malformed(&key.span, error.0, "a MAC address is written 52:54:00:12:34:56")
+                }
+            }
+        }
+        reserve
+    }
+
+    /// Takes the options of a network, and reports those that nobody would be told.
+    pub(super) fn network_options(&mut self, raw: &RawNetwork, dhcp: &Dhcp) -> DhcpOptions {
+        if let (Dhcp::Proxy | Dhcp::Off, Some((key, _))) = (dhcp, raw.options.entries.first()) {
+            self.report(
+                Diagnostic::new(
+                    Code::OptionUnused,
+                    key.span.clone(),
+                    "nobody is told this option: addresses and options come from elsewhere here",
+                )
+                .help("leave `options` out, or `dhcp`, so that the server is ours"),
+            );
+        }
+        self.options(&raw.options)
+    }
+
+    /// Takes DHCP options, and reports what they cannot be.
+    pub(super) fn options(&mut self, raw: &Keyed<RawOption>) -> DhcpOptions {
+        let mut found: BTreeMap<u8, (Octets, &Span)> = BTreeMap::new();
+        for (key, value) in &raw.entries {
+            let (Some(option), Some(value)) = (self.option(key), value) else { continue };
+            let Some(octets) = self.option_value(key, option, value) else { continue };
+            if let Some((_, before)) = found.insert(option.code, (octets, &key.span)) {
+                let what = format!("option {} is set twice", option.code);
+                self.report(
+                    Diagnostic::new(Code::BadOption, key.span.clone(), what)
+                        .related(before.clone(), "first set here")
+                        .help("set it once, by name or by number"),
+                );
+            }
+        }
+        found.into_iter().map(|(code, (octets, _))| (code, octets)).collect()
+    }
+
+    fn option(&mut self, key: &Located<String>) -> Option<Known> {
+        let diagnostic = match options::find(&key.value) {
+            Ok(option) => return Some(option),
+            Err(NoOption::Own { code, why, help }) => {
+                let name = match key.value == code.to_string() {
+                    true => format!("option {code}"),
+                    false => format!("`{}` (option {code})", key.value),
+                };
+                let what = format!("{name} is the server's own: {why}");
+                Diagnostic::new(Code::OwnOption, key.span.clone(), what).help(help)
+            }
+            Err(NoOption::Unknown) => {
+                let names = OPTIONS.iter().flat_map(|option| option.names.iter().copied());
+                let help = match nearest(&key.value, names) {
+                    Some(name) => format!("did you mean `{name}`?"),
+                    None => "an option without a name here goes by its number, 1 to 254".to_owned(),
+                };
+                let what = format!("there is no DHCP option `{}`", key.value);
+                Diagnostic::new(Code::UnknownOption, key.span.clone(), what).help(help)
+            }
+        };
+        self.report(diagnostic);
+        None
+    }
+
+    fn option_value(&mut self, key: &Located<String>, option: Known, value: &RawOption) -> Option<Octets> {
+        let values: Vec<Written<'_>> = match value {
+            RawOption::One(one) => vec![written(one)],
+            RawOption::Many(many) if many.bad => return None,
+            RawOption::Many(many) => many.values().map(written).collect(),
+        };
+        let diagnostic = |what: String| Diagnostic::new(Code::BadOption, key.span.clone(), what);
+        let Some(bytes) = option.holds.encode(&values) else {
+            let what = format!("`{}` holds {}", key.value, option.holds.wanted());
+            self.report(diagnostic(what).help("write that, or the bytes as they are: \"hex:0a000002\""));
+            return None;
+        };
+        if bytes.len() > LONGEST {
+            let what = format!("`{}` has {} bytes, which no reply has room for", key.value, bytes.len());
+            self.report(diagnostic(what).help(format!("{LONGEST} bytes are the most")));
+            return None;
+        }
+        Some(Octets(bytes))
+    }
+
+    /// Takes the name that a NIC's DHCP clients give themselves.
+    pub(super) fn client_id(&mut self, raw: &Field<String>) -> Option<Octets> {
+        let Located { value, span } = raw.given()?;
+        let octets = match value.contains(':').then(|| value.parse::<Octets>()) {
+            Some(Ok(octets)) => octets,
+            Some(Err(_)) | None => Octets(value.clone().into_bytes()),
+        };
+        if octets.0.is_empty() || octets.0.len() > 255 {
+            self.malformed(
+                span,
+                "a client id has 1 to 255 bytes".into(),
+                "write \"01:52:54:00:12:34:56\" or a text",
+            );
+            return None;
+        }
+        Some(octets)
+    }
+
+    /// Reports client ids that two NICs of a network share.
+    pub(super) fn client_ids(&mut self, drafts: &[Draft<'_>]) {
+        let mut seen: BTreeMap<(&NetworkName, &str), &Span> = BTreeMap::new();
+        for nic in drafts.iter().flat_map(|draft| &draft.nics) {
+            let (Some(network), Some(Located { value, span })) =
+                (&nic.network, nic.raw.and_then(|raw| raw.client_id.given()))
+            else {
+                continue;
+            };
+            if let Some(first) = seen.insert((network, value), span) {
+                let what =
+                    format!("`{value}` is already the client id of another NIC of network `{network}`");
+                let again = Diagnostic::new(Code::ClientIdTaken, span.clone(), what);
+                let again =
+                    if first == span { again } else { again.related(first.clone(), "first used here") };
+                self.report(again.help("give each NIC a client id of its own, or none"));
+            }
+        }
+    }
+
+    /// Returns the addresses of a network that are reserved for clients that are no node, with their places.
+    pub(super) fn reserved_for_others(&self, network: &Network) -> Vec<(Mac, Ipv4Addr, &Span)> {
+        let raw = self.raw.network.get(network.name.as_str()).and_then(|(_, raw)| raw.as_ref());
+        let settings = match raw.and_then(|raw| raw.dhcp.value()) {
+            Some(RawDhcp::Server(settings)) => settings.value(),
+            Some(RawDhcp::Proxy | RawDhcp::Off) | None => None,
+        };
+        let entries = settings.into_iter().flat_map(|settings| &settings.reserve.entries);
+        entries
+            .filter_map(|(key, address)| {
+                let Located { value: Text(address), span } = address.as_ref()?;
+                Some((key.value.parse().ok()?, *address, span))
+            })
+            .collect()
+    }
+}
+
+fn written(scalar: &RawScalar) -> Written<'_> {
+    match scalar {
+        RawScalar::Flag(truth) => Written::Flag(*truth),
+        RawScalar::Number(number) => Written::Number(*number),
+        RawScalar::Text(text) => Written::Text(text),
+    }
+}

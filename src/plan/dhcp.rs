@@ -1,0 +1,75 @@
+//! What DHCP says on a network.
+
+use std::net::Ipv4Addr;
+
+use super::{DhcpPlan, DhcpRole};
+use crate::lab::options::{
+    CLASSLESS_ROUTES, DOMAIN_SEARCH, Holds, LOG_SERVERS, MS_CLASSLESS_ROUTES, NTP_SERVERS, Octets, Written,
+    has_default_route,
+};
+use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, Unknown};
+
+/// Returns DHCP of a network; `None` where it is off.
+pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
+    let plan = DhcpPlan {
+        role: DhcpRole::Proxy,
+        authoritative: false,
+        probe: false,
+        unknown: Unknown::Ignore,
+        pool: None,
+        lease_seconds: 0,
+        router: router(network),
+        nameserver: network.address.addr(),
+        domain: network.dns.domain.clone(),
+        options: DhcpOptions::new(),
+        ipxe_classes: Vec::new(),
+        reserve: Default::default(),
+    };
+    match &network.dhcp {
+        Dhcp::Off => None,
+        Dhcp::Proxy => Some(plan),
+        Dhcp::Server(DhcpServer { pool, lease, authoritative, unknown, ipxe_classes, reserve }) => {
+            Some(DhcpPlan {
+                role: DhcpRole::Server,
+                authoritative: *authoritative,
+                probe: network.interface.is_some() && !authoritative,
+                unknown: *unknown,
+                pool: *pool,
+                lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
+                options: network_options(network),
+                ipxe_classes: ipxe_classes.clone(),
+                reserve: reserve.clone(),
+                ..plan
+            })
+        }
+    }
+}
+
+fn router(network: &Network) -> Option<Ipv4Addr> {
+    network.nat.then(|| network.address.addr())
+}
+
+/// Returns the options of a network: what its own services are good for, unless the lab says otherwise.
+fn network_options(network: &Network) -> DhcpOptions {
+    let here = Octets(network.address.addr().octets().to_vec());
+    let mut options = DhcpOptions::from([(LOG_SERVERS, here.clone()), (NTP_SERVERS, here)]);
+    let search = Holds::Domains.encode(&[Written::Text(&network.dns.domain)]);
+    options.extend(search.map(|search| (DOMAIN_SEARCH, Octets(search))));
+    options.extend(own_options(network, &network.options));
+    options
+}
+
+/// Returns options as the lab has them, but for what would cut a node off: who is told classless routes does not look
+/// at the router any more (RFC 3442), so the default route is among them.
+pub(super) fn own_options(network: &Network, options: &DhcpOptions) -> DhcpOptions {
+    let mut options = options.clone();
+    for code in [CLASSLESS_ROUTES, MS_CLASSLESS_ROUTES] {
+        if let (Some(Octets(routes)), Some(router)) = (options.get_mut(&code), router(network))
+            && !has_default_route(routes)
+        {
+            routes.push(0);
+            routes.extend(router.octets());
+        }
+    }
+    options
+}

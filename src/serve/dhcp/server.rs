@@ -1,0 +1,173 @@
+//! What a DHCP server knows that never changes: its plan, in the form that answers need.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use dhcproto::v4::DhcpOption;
+use ipnet::Ipv4Net;
+
+use super::free::Free;
+use super::state::State;
+use super::wire::{Request, Tlv, code};
+use crate::lab::{DhcpOptions, Unknown};
+use crate::name::Mac;
+use crate::plan::{DhcpPlan, DhcpRole, HostPlan, ServicePlan};
+
+/// What a server knows that never changes.
+#[derive(Debug, Clone)]
+pub(in crate::serve) struct Server {
+    pub(super) address: Ipv4Net,
+    pub(super) role: DhcpRole,
+    pub(super) authoritative: bool,
+    pub(super) unknown: Unknown,
+    pub(super) lease_seconds: u32,
+    pub(super) ipxe_classes: Vec<String>,
+    hosts: BTreeMap<Mac, Host>,
+    by_client_id: BTreeMap<Vec<u8>, Mac>,
+    by_uuid: BTreeMap<[u8; 16], Mac>,
+    reserve: BTreeMap<Mac, Ipv4Addr>,
+    pool: Option<Free>,
+    strangers: Vec<Tlv>,
+}
+
+/// A NIC with what its clients are told in any case.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    pub(super) plan: HostPlan,
+    pub(super) options: Vec<Tlv>,
+}
+
+/// How a client was known for a node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KnownBy {
+    Mac,
+    ClientId,
+    Uuid,
+}
+
+impl Server {
+    /// Takes from a plan what answers need; `None` when the network has no DHCP.
+    pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
+        let dhcp = plan.dhcp.as_ref()?;
+        let host = |host: &HostPlan| {
+            let options = options(plan, dhcp, Some(host));
+            (host.mac, Host { plan: host.clone(), options })
+        };
+        // Where two share one, as the NICs of a node share its UUID, the first counts.
+        let by_client_id = plan.hosts.iter().rev().flat_map(|host| {
+            let id = host.client_id.iter().map(|id| id.0.clone());
+            // Texts come with a type of 0 from some clients, and without one from others (RFC 2132, section 9.14).
+            id.flat_map(|id| [[&[0], id.as_slice()].concat(), id]).map(|id| (id, host.mac))
+        });
+        let by_uuid = plan.hosts.iter().rev().flat_map(|host| {
+            // SMBIOS has the first three fields in little-endian order, and not every firmware keeps to it.
+            [host.uuid.into_bytes(), host.uuid.to_bytes_le()].map(|uuid| (uuid, host.mac))
+        });
+        Some(Self {
+            address: plan.address,
+            role: dhcp.role,
+            authoritative: dhcp.authoritative,
+            unknown: dhcp.unknown,
+            lease_seconds: dhcp.lease_seconds,
+            ipxe_classes: dhcp.ipxe_classes.clone(),
+            hosts: plan.hosts.iter().map(host).collect(),
+            by_client_id: by_client_id.collect(),
+            by_uuid: by_uuid.collect(),
+            reserve: dhcp.reserve.clone(),
+            pool: pool(plan, dhcp),
+            strangers: options(plan, dhcp, None),
+        })
+    }
+
+    /// Returns the leases of a network on which nothing was given yet.
+    pub(in crate::serve) fn state(&self) -> State {
+        State::new(self.pool.clone().unwrap_or_default())
+    }
+
+    /// Tells whether there is a pool, full or not.
+    pub(super) fn has_pool(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// Returns the NIC that a client is on: by its hardware address, its client id, or its UUID.
+    pub(super) fn host(&self, request: &Request) -> Option<(&Host, KnownBy)> {
+        let by_id = || self.by_client_id.get(request.client_id.as_ref()?);
+        let by_uuid = || {
+            let (0, uuid) = request.machine_id.as_ref()?.split_first()? else { return None };
+            self.by_uuid.get(uuid)
+        };
+        let by_mac = self.hosts.get(&request.mac).map(|host| (host, KnownBy::Mac));
+        by_mac
+            .or_else(|| Some((self.hosts.get(by_id()?)?, KnownBy::ClientId)))
+            .or_else(|| Some((self.hosts.get(by_uuid()?)?, KnownBy::Uuid)))
+    }
+
+    /// Tells whether a hardware address is that of a node's NIC.
+    pub(super) fn is_of_a_node(&self, mac: Mac) -> bool {
+        self.hosts.contains_key(&mac)
+    }
+
+    /// Returns the address that is reserved for a client that is no node.
+    pub(super) fn reserved_for_stranger(&self, mac: Mac) -> Option<Ipv4Addr> {
+        self.reserve.get(&mac).copied()
+    }
+
+    /// Returns what a client is told in any case.
+    pub(super) fn options<'a>(&'a self, host: Option<&'a Host>) -> &'a [Tlv] {
+        host.map_or(&self.strangers, |host| &host.options)
+    }
+}
+
+/// Returns the addresses that are lent to whoever comes.
+fn pool(plan: &ServicePlan, dhcp: &DhcpPlan) -> Option<Free> {
+    let (first, last) = dhcp.pool?;
+    let mut pool = Free::new(first, last);
+    let reserved = plan.hosts.iter().filter_map(|host| host.address);
+    for address in reserved.chain(dhcp.reserve.values().copied()).chain([plan.address.addr()]) {
+        pool.remove(address);
+    }
+    Some(pool)
+}
+
+/// Returns the options that do not depend on a request, in the order in which they are sent.
+fn options(plan: &ServicePlan, dhcp: &DhcpPlan, host: Option<&HostPlan>) -> Vec<Tlv> {
+    let ours = [
+        Some(DhcpOption::SubnetMask(plan.address.netmask())),
+        Some(DhcpOption::BroadcastAddr(plan.address.broadcast())),
+        dhcp.router.map(|router| DhcpOption::Router(vec![router])),
+        Some(DhcpOption::DomainNameServer(vec![dhcp.nameserver])),
+        host.map(|host| DhcpOption::Hostname(host.node.to_string())),
+        Some(DhcpOption::DomainName(dhcp.domain.clone())),
+        Some(DhcpOption::InterfaceMtu(plan.mtu)),
+    ];
+    let mut all: Vec<Tlv> = ours.iter().flatten().map(Tlv::of).collect();
+    overlay(&mut all, &dhcp.options);
+    if let Some(host) = host {
+        overlay(&mut all, &host.options);
+    }
+    all
+}
+
+/// Puts options in the place of those of the same code, and others behind them.
+fn overlay(all: &mut Vec<Tlv>, over: &DhcpOptions) {
+    for (code, value) in over {
+        let option = Tlv::new(*code, &value.0);
+        match all.iter_mut().find(|before| before.code == *code) {
+            Some(before) => *before = option,
+            None => all.push(option),
+        }
+    }
+}
+
+/// Puts options that were written by hand in the place of those that an answer would name.
+pub(super) fn written_first(answer: &mut Vec<Tlv>, written: &[Tlv]) {
+    answer.retain(|option| !written.iter().any(|written| written.code == option.code));
+}
+
+/// Returns the bytes of an option among others.
+pub(super) fn find(options: &[Tlv], code: u8) -> Option<&[u8]> {
+    options.iter().find(|option| option.code == code).map(|option| &*option.value)
+}
+
+/// Codes of options that only come with a lease.
+pub(super) const OF_A_LEASE: [u8; 3] = [code::LEASE_TIME, code::RENEWAL_TIME, code::REBINDING_TIME];
