@@ -6,7 +6,12 @@ mod rack;
 mod services {
     mod dhcp;
     mod dhcp6;
+    mod dhcp_clients;
+    mod dhcp_leases;
+    mod dhcp_peers;
+    mod dhcp_segment;
     mod dns;
+    mod firmware;
     mod http;
     mod netboot;
     mod noise;

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use nix::errno::Errno;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage, State,
 };
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,6 +18,9 @@ use tokio::task::JoinSet;
 use super::{sys, sysctl};
 use crate::name::{IfName, Mac};
 use crate::plan::{BridgePlan, PortPlan, TapPlan};
+
+/// How often is looked whether a cable carries something.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A change of the network that the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +86,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether something is at the other end, and frames go through.
+    pub carries: bool,
     /// The number of the bridge it belongs to.
     pub bridge: Option<u32>,
 }
@@ -172,6 +178,23 @@ impl Netlink {
         }
         let bridge = self.index(plan.bridge.as_str()).await?.ok_or_else(|| vanished(plan.bridge.as_str()))?;
         self.set(LinkUnspec::new_with_index(link.index).controller(bridge).up().build(), what, name).await
+    }
+
+    /// Waits until an interface carries something, as a cable does some seconds after it was plugged in. One without a
+    /// cable never does.
+    pub async fn carries(&self, interface: &IfName, patience: Duration) -> Result<bool, NetlinkError> {
+        let name = interface.as_str();
+        let mut look = tokio::time::interval(LOOK);
+        let carries = async {
+            loop {
+                look.tick().await;
+                match self.link(name).await? {
+                    Some(link) if !link.carries => {}
+                    found => return Ok(found.is_some()),
+                }
+            }
+        };
+        tokio::time::timeout(patience, carries).await.unwrap_or(Ok(false))
     }
 
     /// Unplugs an interface from a bridge, and brings it down if it was before. One that is not plugged in there stays
@@ -290,6 +313,7 @@ fn link(message: &LinkMessage) -> Link {
         mac: None,
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
+        carries: false,
         bridge: None,
     };
     for attribute in &message.attributes {
@@ -298,6 +322,7 @@ fn link(message: &LinkMessage) -> Link {
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(Mac),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::OperState(state) => link.carries = matches!(state, State::Up | State::Unknown),
             LinkAttribute::Controller(index) => link.bridge = Some(*index),
             _ => {}
         }

@@ -133,6 +133,8 @@ fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpEr
 fn may_be_broken_off(step: &Step) -> bool {
     match step {
         Step::Machine(_) | Step::Disk(_) => true,
+        // It waits for a cable, when all else is done.
+        Step::Port(_) => true,
         // It may first look for another DHCP server, and has begun nothing before.
         Step::Serve(service) => service.dhcp.as_ref().is_some_and(|dhcp| dhcp.probe),
         _ => false,

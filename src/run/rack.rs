@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -20,6 +21,9 @@ use crate::machine::{Machine, disk, seed};
 use crate::name::NodeName;
 use crate::plan::{MachinePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, Resolve, Resources};
+
+/// How long a cable may take until it carries something: copper agrees on a speed in some three seconds.
+const CABLE: Duration = Duration::from_secs(5);
 
 /// What a rack is made of before its first step.
 pub struct RackParts {
@@ -177,7 +181,11 @@ impl Host for Rack {
             }
             Step::Publish { listen: _, node: _, to } => self.publish(*to),
             Step::Bridge(plan) => netlink.bridge(plan).await.map_err(hinted!()),
-            Step::Port(plan) => netlink.plug(plan).await.map_err(hinted!()),
+            Step::Port(plan) => {
+                netlink.plug(plan).await.map_err(hinted!())?;
+                // Without a cable the lab comes up all the same: it may be plugged in later.
+                netlink.carries(&plan.interface, CABLE).await.map(drop).map_err(hinted!())
+            }
             Step::Forward { was: _ } => sysctl::set_ip_forward(true).map_err(hinted!()),
             Step::Firewall(plan) => nft::load(plan).await.map_err(hinted!()),
             Step::ForeignAccept(rule) => nft::foreign_accept(rule).await.map_err(hinted!()),

@@ -18,9 +18,16 @@ pub(crate) struct Client {
 
 impl Client {
     /// Plugs a new client into a bridge.
-    pub(super) fn plug(bridge: &IfName, mtu: u16, mac: Mac) -> Self {
+    pub(crate) fn plug(bridge: &IfName, mtu: u16, mac: Mac) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let port = format!("c{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let client = Self::across(&port, mtu, mac);
+        ip(&format!("link set {port} master {bridge} up"));
+        client
+    }
+
+    /// Lays a cable to a new client. Its end here is not up yet.
+    pub(crate) fn across(port: &str, mtu: u16, mac: Mac) -> Self {
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap())
@@ -30,7 +37,6 @@ impl Client {
         ip(&format!(
             "link add {port} mtu {mtu} type veth peer eth0 address {mac} mtu {mtu} netns {namespace}"
         ));
-        ip(&format!("link set {port} master {bridge} up"));
         for words in ["link set lo up", "link set eth0 up"] {
             client.run("ip", &words.split(' ').collect::<Vec<_>>());
         }

@@ -47,6 +47,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dhclient", "isc-dhcp-client"),
     ("dhcpcd", "dhcpcd-base"),
     ("perfdhcp", "kea-admin"),
+    ("dnsmasq", "dnsmasq-base"),
     ("busybox", "busybox"),
     ("dig", "dnsutils"),
     ("curl", "curl"),
@@ -258,6 +259,15 @@ impl Rack {
             }
         }
         panic!("the plan has no machine for `{node}`")
+    }
+
+    /// Ends the services, and leaves everything else as it is.
+    pub(crate) async fn without_services(mut self) -> Self {
+        self.stop.cancel();
+        while let Some(ended) = self.services.join_next().await {
+            ended.unwrap();
+        }
+        self
     }
 
     /// Ends the services as a run does, and waits until they are gone.

@@ -1,5 +1,6 @@
 //! DHCP, asked by udhcpc.
 
+use std::path::Path;
 use std::process::Child;
 
 use dryrack::event::Known;
@@ -14,8 +15,8 @@ use crate::{LAB, STRANGER, kernel};
 pub(crate) struct Lease(Vec<(String, String)>);
 
 /// A script for udhcpc that uses the address and prints what it was told.
-fn script(rack: &Rack) -> String {
-    let script = rack.folder.path().join("udhcpc.sh");
+fn script(folder: &Path) -> String {
+    let script = folder.join("udhcpc.sh");
     let text = "#!/bin/sh\ncase $1 in bound | renew) ;; *) exit 0 ;; esac\n\
                 ip address replace $ip/$mask dev $interface\nexport -p\n";
     std::fs::write(&script, text).unwrap();
@@ -26,7 +27,12 @@ fn script(rack: &Rack) -> String {
 impl Lease {
     /// Asks for an address with udhcpc and takes it.
     pub(crate) fn ask(rack: &Rack, client: &Client, options: &[&str]) -> Option<Self> {
-        let script = script(rack);
+        Self::ask_in(rack.folder.path(), client, options)
+    }
+
+    /// The same, with a folder for the script that udhcpc runs.
+    pub(crate) fn ask_in(folder: &Path, client: &Client, options: &[&str]) -> Option<Self> {
+        let script = script(folder);
         let always = ["-i", "eth0", "-f", "-n", "-q", "-t", "2", "-T", "1", "-s", &script];
         let output = client.try_run("udhcpc", &[&always, options].concat());
         let text = String::from_utf8(output.stdout).unwrap();
@@ -120,7 +126,7 @@ fn udhcpc_renews_declines_and_releases() {
         // Somebody took the pool's first address without asking.
         let _squatter = rack.client(Mac([2, 0, 0, 0, 0, 8])).with_address("10.0.0.30/24");
         let client = rack.client(STRANGER);
-        let script = script(&rack);
+        let script = script(rack.folder.path());
         let arguments = ["-i", "eth0", "-f", "-a", "-A", "1", "-t", "3", "-T", "1", "-s", &script];
         let udhcpc = Running(client.start("udhcpc", &arguments));
 

@@ -17,7 +17,9 @@ use crate::name::{Mac, NetworkName};
 use crate::plan::ServicePlan;
 
 /// How long another server has to answer. dnsmasq first sees for three seconds whether the address is in use.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked: a cable may forward nothing yet in the first second.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Another DHCP server gives addresses on a network.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +73,18 @@ pub(in crate::serve) async fn look_for_others(socket: Socket, plan: &ServicePlan
 }
 
 async fn ask(socket: Socket, probe: Probe) -> io::Result<Ipv4Addr> {
-    socket.send(&probe.frame().map_err(io::Error::other)?)?;
+    let question = probe.frame().map_err(io::Error::other)?;
     let socket = watch(OwnedFd::from(socket))?;
     let mut frame = [0; PACKET + 14];
+    let mut again = tokio::time::interval(AGAIN);
     loop {
-        let mut ready = socket.readable().await?;
+        let mut ready = tokio::select! {
+            _ = again.tick() => {
+                nix::unistd::write(socket.get_ref(), &question)?;
+                continue;
+            }
+            ready = socket.readable() => ready?,
+        };
         let read = ready.try_io(|socket| Ok(nix::unistd::read(socket.get_ref(), &mut frame)?));
         let Ok(length) = read else { continue };
         if let Some(server) = probe.answered_by(&frame[..length?]) {

@@ -1,0 +1,265 @@
+//! DHCP, asked by the clients that systems run, and by many of them at once.
+
+use std::path::PathBuf;
+
+use dryrack::event::Known;
+use dryrack::name::Mac;
+
+use super::dhcp::{Lease, Running};
+use crate::rack::{Client, Rack, alone};
+use crate::{LAB, STRANGER, kernel};
+
+/// A lab that says more about its network, and lends for so short that a client renews while it is watched.
+fn lab() -> String {
+    let lab = LAB.replace("lease = \"1h\"", "lease = \"10s\"");
+    lab.replace("[profile.install]", &format!("{OPTIONS}[profile.install]"))
+}
+
+const OPTIONS: &str = r#"
+[network.lan.options]
+classless-routes = ["10.9.0.0/16 via 10.0.0.7"]
+domain-search = ["lab.test", "test"]
+time-offset = -3600
+"150" = "hex:0a000008"
+
+[node.two.options]
+ntp-servers = ["10.0.0.5", "10.0.0.6"]
+root-path = "/srv/two"
+"#;
+
+/// A client that writes down what it is told.
+struct Told<'a> {
+    rack: &'a Rack,
+    client: Client,
+    name: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn new(rack: &'a Rack, client: Client, name: &'a str) -> Self {
+        Self { rack, client, name }
+    }
+
+    fn file(&self, suffix: &str) -> String {
+        self.rack.folder.path().join(format!("{}.{suffix}", self.name)).to_str().unwrap().to_owned()
+    }
+
+    /// Writes the script that a client runs each time that it is told something. It takes the address.
+    fn script(&self) -> String {
+        let script = PathBuf::from(self.file("sh"));
+        let text = format!(
+            "#!/bin/sh\n[ \"$reason\" != PREINIT ] || exit 0\n\
+             [ -z \"$new_ip_address\" ] || ip address replace $new_ip_address/24 dev $interface\n\
+             env | grep -E '^(reason|new_)' | sort >>{}\n",
+            self.file("told")
+        );
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        script.to_str().unwrap().to_owned()
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.file("told")).unwrap_or_default()
+    }
+
+    fn has(&self, line: &str) -> bool {
+        self.text().lines().any(|known| known == line)
+    }
+
+    fn assert_told(&self, lines: &[&str]) {
+        for line in lines {
+            assert!(self.has(line), "{line} is not in\n{}", self.text());
+        }
+    }
+}
+
+fn dhclient(told: &Told<'_>, options: &[&str]) -> Vec<String> {
+    let config = "option classless-routes code 121 = array of unsigned integer 8;\n\
+                  option tftp-addresses code 150 = array of ip-address;\n\
+                  timeout 20;\n\
+                  request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, \
+                  host-name, interface-mtu, ntp-servers, log-servers, domain-search, time-offset, \
+                  root-path, classless-routes, tftp-addresses;\n";
+    std::fs::write(told.file("conf"), config).unwrap();
+    let files = [("-lf", "leases"), ("-pf", "pid"), ("-cf", "conf")];
+    let files = files.into_iter().flat_map(|(option, suffix)| [option.to_owned(), told.file(suffix)]);
+    let script = ["-sf".to_owned(), told.script()];
+    let options = options.iter().map(|option| (*option).to_owned());
+    ["-4".to_owned()]
+        .into_iter()
+        .chain(files)
+        .chain(script)
+        .chain(options)
+        .chain(["eth0".to_owned()])
+        .collect()
+}
+
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn dhclient_is_given_an_address_renews_and_gives_it_back() {
+    alone(async || {
+        let rack = Rack::of(&lab(), kernel).await;
+        let two = Told::new(&rack, rack.client(rack.mac("two")), "two");
+        let running = Running(two.client.start("dhclient", &words(&dhclient(&two, &["-d"]))));
+        rack.log.until_now("a lease", || two.has("reason=BOUND")).await;
+        two.assert_told(&[
+            "new_ip_address=10.0.0.12",
+            "new_subnet_mask=255.255.255.0",
+            "new_broadcast_address=10.0.0.255",
+            "new_domain_name=lab.test",
+            "new_domain_search=lab.test. test.",
+            "new_domain_name_servers=10.0.0.1",
+            "new_host_name=two",
+            "new_interface_mtu=1400",
+            "new_ntp_servers=10.0.0.5 10.0.0.6",
+            "new_log_servers=10.0.0.1",
+            "new_time_offset=-3600",
+            "new_root_path=/srv/two",
+            "new_classless_routes=16 10 9 10 0 0 7",
+            "new_tftp_addresses=10.0.0.8",
+            "new_dhcp_lease_time=10",
+            "new_dhcp_renewal_time=5",
+            "new_dhcp_rebinding_time=8",
+            "new_dhcp_server_identifier=10.0.0.1",
+        ]);
+        rack.log.until_now("a renewal", || two.has("reason=RENEW")).await;
+        drop(running);
+        two.client.run("dhclient", &words(&dhclient(&two, &["-r"])));
+        rack.log
+            .until("a release", 10, |known| {
+                matches!(known, Known::DhcpIgnored { request, rule, .. } if request == "release" && rule == "released")
+            })
+            .await;
+    });
+}
+
+/// Without its options, a network is told what its own services are good for.
+#[test]
+fn dhclient_hears_of_the_services_of_its_network() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let stranger = Told::new(&rack, rack.client(STRANGER), "stranger");
+        let _running = Running(stranger.client.start("dhclient", &words(&dhclient(&stranger, &["-d"]))));
+        rack.log.until_now("a lease", || stranger.has("reason=BOUND")).await;
+        stranger.assert_told(&[
+            "new_ip_address=10.0.0.30",
+            "new_ntp_servers=10.0.0.1",
+            "new_log_servers=10.0.0.1",
+            "new_domain_search=lab.test.",
+        ]);
+        assert!(!stranger.text().contains("new_classless_routes"), "{}", stranger.text());
+    });
+}
+
+#[test]
+fn dhcpcd_is_given_an_address() {
+    alone(async || {
+        let rack = Rack::of(&lab(), kernel).await;
+        let one = Told::new(&rack, rack.client(rack.mac("one")), "one");
+        // It calls itself by a DUID, as systems do that were cloned; the NIC counts.
+        let config = "duid\noption domain_name_servers, domain_name, domain_search, host_name, interface_mtu, \
+                      ntp_servers, classless_static_routes\nnoipv4ll\n";
+        std::fs::write(one.file("conf"), config).unwrap();
+        let (config, script) = (one.file("conf"), one.script());
+        let options = ["-4", "-1", "-B", "-t", "20", "-d", "-f", &config, "-c", &script, "eth0"];
+        let output = one.client.try_run("dhcpcd", &options);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        one.assert_told(&[
+            "new_ip_address=10.0.0.11",
+            "new_subnet_cidr=24",
+            "new_domain_name=lab.test",
+            "new_domain_search=lab.test test",
+            "new_host_name=one",
+            "new_interface_mtu=1400",
+            "new_ntp_servers=10.0.0.1",
+            "new_classless_static_routes=10.9.0.0/16 10.0.0.7",
+        ]);
+        let duid = |known: &Known| {
+            matches!(known, Known::DhcpReplied { reply, client, rule, bytes, us, .. }
+            if reply == "ack" && client == "os" && rule == "reserved" && *bytes >= 300 && *us < 10_000_000)
+        };
+        rack.log.until("an ack with its size and time", 10, duid).await;
+    });
+}
+
+#[test]
+fn udhcpc_is_known_by_its_client_id_and_by_its_uuid() {
+    alone(async || {
+        let lab = LAB
+            .replace("address = \"10.0.0.11\" }", "address = \"10.0.0.11\", client-id = \"rack-7\" }")
+            .replace("[node.two]", "[node.two]\nuuid = \"00112233-4455-6677-8899-aabbccddeeff\"");
+        let rack = Rack::of(&lab, kernel).await;
+        // `rack-7`, and the UUID as SMBIOS has it.
+        for (option, address) in [
+            ("0x3d:7261636b2d37", "10.0.0.11"),
+            ("0x61:00332211005544776688 99aabbccddeeff", "10.0.0.12"),
+            ("0x3d:7261636b2d38", "10.0.0.30"),
+        ] {
+            let client = rack.client(STRANGER);
+            let option = option.replace(' ', "");
+            let lease = Lease::ask(&rack, &client, &["-C", "-x", &option]).expect("a lease");
+            assert_eq!(lease.get("ip"), address, "{option}");
+        }
+    });
+}
+
+/// Runs perfdhcp, and returns how many exchanges it made and how many requests went without an answer.
+fn perfdhcp(client: &Client, options: &[&str]) -> (usize, usize) {
+    let always = ["-4", "-r", "200", "-n", "400", "-R", "100", "-W", "500000"];
+    let output = client.try_run("perfdhcp", &[&always, options].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number = |line: &str, name: &str| line.strip_prefix(name)?.trim().parse::<usize>().ok();
+    let sum = |name: &str| text.lines().filter_map(|line| number(line, name)).sum::<usize>();
+    assert_eq!((sum("rejected leases:"), sum("non unique addresses:")), (0, 0), "{text}");
+    (sum("received packets:") / 2, sum("drops:"))
+}
+
+#[test]
+fn perfdhcp_is_answered_every_time_by_a_relay_and_without() {
+    alone(async || {
+        let lab = LAB.replace("[\"10.0.0.30\", \"10.0.0.32\"]", "[\"10.0.0.100\", \"10.0.0.250\"]");
+        let rack = Rack::of(&lab, kernel).await;
+        // A relay has an address, and asks for others.
+        let relay = rack.client(STRANGER).with_address("10.0.0.99/24");
+        let (exchanges, drops) = perfdhcp(&relay, &["10.0.0.1"]);
+        assert!(exchanges >= 400 && drops == 0, "{exchanges} exchanges, {drops} drops");
+        let by_relay = |known: &Known| matches!(known, Known::DhcpReplied { reply, .. } if reply == "ack");
+        assert!(rack.log.count(by_relay) >= 400);
+    });
+}
+
+/// A flood of clients that nobody knows: the pool runs out, and nodes boot.
+#[test]
+fn a_flood_leaves_room_for_nodes() {
+    alone(async || {
+        let lab = LAB.replace(", address = \"10.0.0.12\" }", ", address = \"pool\" }");
+        let rack = Rack::of(&lab, kernel).await;
+        let flood = rack.client(Mac([2, 0, 0, 0, 9, 9])).with_address("10.0.0.99/24");
+        // Only asks, and never takes what it is offered.
+        let flood = Running(
+            flood.start("perfdhcp", &["-4", "-i", "-r", "8000", "-R", "50000", "-p", "20", "10.0.0.1"]),
+        );
+        rack.log
+            .until(
+                "the pool to be used up",
+                20,
+                |known| matches!(known, Known::DhcpIgnored { rule, .. } if rule == "the pool is used up"),
+            )
+            .await;
+        rack.log.until("a crowd to be counted", 20, |known| matches!(known, Known::DhcpCrowded { .. })).await;
+        // In the middle of it: one has a reservation, two needs an address of the pool.
+        let one = rack.client(rack.mac("one"));
+        assert_eq!(Lease::ask(&rack, &one, &["-t", "5"]).expect("a lease").get("ip"), "10.0.0.11");
+        let two = rack.client(rack.mac("two"));
+        let lease = Lease::ask(&rack, &two, &["-t", "5"]).expect("a lease");
+        assert!(["10.0.0.30", "10.0.0.31", "10.0.0.32"].contains(&lease.get("ip")), "{}", lease.get("ip"));
+        drop(flood);
+        // Every second of it, a thousand events and one.
+        let seconds = rack.log.events().last().unwrap().at / 1_000_000_000 + 2;
+        let told =
+            rack.log.count(|known| matches!(known, Known::DhcpIgnored { .. } | Known::DhcpReplied { .. }));
+        assert!(told as u64 <= 1000 * seconds + 100, "{told} events in {seconds} s");
+    });
+}

@@ -1,0 +1,102 @@
+//! Leases outlive whoever gave them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use dryrack::host::sockets;
+use dryrack::lab::FileRef;
+use dryrack::name::Mac;
+use dryrack::plan::ServicePlan;
+use dryrack::serve::{Addresses, Boots, Resources, serve};
+use tokio_util::sync::CancellationToken;
+
+use super::dhcp::Lease;
+use crate::rack::{Log, Rack, alone};
+use crate::{LAB, kernel};
+
+/// Names the folder of the server that a process of the test is.
+const SERVER: &str = "DRYRACK_TEST_SERVER";
+
+/// The services of a network in a process of their own, that can be killed.
+struct Server(Child);
+
+impl Server {
+    fn start(folder: &Path) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "services::dhcp_leases::leases_survive_every_kill", "--nocapture"])
+            .env(SERVER, folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    /// Kills it as `kill -9` does.
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Serves the plan of a folder until it is killed.
+async fn serve_for_ever(folder: PathBuf) {
+    let plan: ServicePlan =
+        serde_json::from_slice(&std::fs::read(folder.join("plan.json")).unwrap()).unwrap();
+    let resources = Resources {
+        resolve: Arc::new(|_: &FileRef| None),
+        ssh_public_key: String::new(),
+        addresses: Addresses::default(),
+        folder,
+        boots: Boots::default(),
+    };
+    let sockets = sockets::bind(&plan).unwrap();
+    serve(sockets, plan, resources, Log::default().emitter(), CancellationToken::new()).await;
+}
+
+#[test]
+fn leases_survive_every_kill() {
+    if let Some(folder) = std::env::var_os(SERVER) {
+        tokio::runtime::Runtime::new().unwrap().block_on(serve_for_ever(folder.into()));
+        return;
+    }
+    alone(async || {
+        let lab = LAB.replace("[\"10.0.0.30\", \"10.0.0.32\"]", "[\"10.0.0.30\", \"10.0.0.60\"]");
+        let rack = Rack::of(&lab, kernel).await;
+        let plan = rack.service().clone();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plan.json"), serde_json::to_vec(&plan).unwrap()).unwrap();
+        let rack = rack.without_services().await;
+        let leases = folder.path().join("network/lan/leases.jsonl");
+
+        let mac = |number: u8| Mac([2, 0, 0, 0, 7, number]);
+        let mut server = Server::start(folder.path());
+        for number in 0..12 {
+            let client = rack.client(mac(number));
+            // Comes while the server still starts, and asks again.
+            let lease = Lease::ask(&rack, &client, &["-t", "30", "-T", "1"]).expect("a lease");
+            // The next free one, so none of those before was forgotten.
+            assert_eq!(lease.get("ip"), format!("10.0.0.{}", 30 + number), "client {number}");
+            server.kill();
+            let text = std::fs::read_to_string(&leases).unwrap();
+            let line = format!("\"mac\":\"{}\"", mac(number));
+            assert!(text.contains(&line), "{line} was promised and is not in\n{text}");
+            // It may also die half way through a line.
+            let mut file = std::fs::File::options().append(true).open(&leases).unwrap();
+            write!(file, "{{\"address\":\"10.0.0.{}\",\"unt", 40 + number).unwrap();
+            server = Server::start(folder.path());
+        }
+        // Who had one has it still.
+        let client = rack.client(mac(5));
+        let lease = Lease::ask(&rack, &client, &["-t", "30", "-T", "1"]).expect("a lease");
+        assert_eq!(lease.get("ip"), "10.0.0.35");
+    });
+}
