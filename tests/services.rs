@@ -14,6 +14,7 @@ mod services {
     mod firmware;
     mod http;
     mod netboot;
+    mod netboot6;
     mod noise;
     mod routers;
     mod tftp;

@@ -120,6 +120,7 @@ codes! {
     NothingToBoot = "L306": "a node has nothing to boot from",
     LoaderFirmware = "L307": "a node's firmware cannot run its profile's loader",
     LoaderCannot = "L308": "a loader cannot do what its profile asks of it",
+    ViaNeedsIpv6 = "L309": "a node netboots over IPv6 where there is none",
 
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "this is not a regular expression",

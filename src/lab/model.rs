@@ -244,6 +244,11 @@ impl Via {
             Self::Http6 => "http6",
         }
     }
+
+    /// Tells whether it is over IPv6.
+    pub fn is_ipv6(self) -> bool {
+        matches!(self, Self::Pxe6 | Self::Http6)
+    }
 }
 
 /// A file that a lab uses.

@@ -103,18 +103,13 @@ pub(super) fn files(lab: &Lab, nodes: &[&Node]) -> BTreeMap<String, ServedFile> 
 }
 
 /// Returns the texts that a network serves: what loaders read, cloud-init seeds.
-pub(super) fn texts(
-    lab: &Lab,
-    nodes: &[&Node],
-    network: &NetworkName,
-    server: Ipv4Addr,
-) -> BTreeMap<String, ServedText> {
+pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &NetworkName) -> BTreeMap<String, ServedText> {
     let mut texts = BTreeMap::new();
     for node in nodes {
         if let Some(profile) = profile(lab, node) {
             let here = node.nics.iter().filter(|nic| nic.network == *network);
             let macs: Vec<Mac> = here.map(|nic| nic.mac).collect();
-            texts.extend(loader::texts(&node.name, profile, server, &macs));
+            texts.extend(loader::texts(&node.name, profile, &macs));
         }
         for (file, body) in seed_texts(node) {
             let path = format!("nocloud/{}/{file}", node.name);

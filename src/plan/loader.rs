@@ -104,16 +104,11 @@ pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFi
 
 /// Returns the texts that a loader reads for a node, by path.
 ///
-/// `server` is the address of the network's services, `macs` those of the node's NICs on the network.
-pub(super) fn texts(
-    node: &NodeName,
-    profile: &Profile,
-    server: std::net::Ipv4Addr,
-    macs: &[Mac],
-) -> Vec<(String, ServedText)> {
+/// `macs` are the hardware addresses of the node's NICs on the network.
+pub(super) fn texts(node: &NodeName, profile: &Profile, macs: &[Mac]) -> Vec<(String, ServedText)> {
     let script = |path: String, body: String| (path, ServedText { body, role: "script".to_owned() });
     match profile.loader {
-        Loader::Ipxe | Loader::Chainload => vec![script(script_path(node), ipxe(profile, server))],
+        Loader::Ipxe | Loader::Chainload => vec![script(script_path(node), ipxe(profile))],
         Loader::Pxelinux => {
             let path = |mac: &Mac| format!("pxelinux/pxelinux.cfg/01-{}", mac.to_string().replace(':', "-"));
             macs.iter().map(|mac| script(path(mac), pxelinux(profile))).collect()
@@ -133,11 +128,12 @@ pub(super) fn script_path(node: &NodeName) -> String {
 
 /// Returns the iPXE script of a profile.
 ///
+/// Its paths are of the server that it came from, so that it is the same over IPv4 and IPv6.
 /// Every initrd is named on the kernel's command line: a kernel started as an EFI
 /// stub finds it by that name only, and one started by BIOS does not mind.
-fn ipxe(profile: &Profile, server: std::net::Ipv4Addr) -> String {
+fn ipxe(profile: &Profile) -> String {
     let names: Vec<String> = (0..profile.initrd.len()).map(|index| format!("initrd{index}")).collect();
-    let mut script = format!("#!ipxe\nkernel http://{server}/{}", kernel_path(profile));
+    let mut script = format!("#!ipxe\nkernel /{}", kernel_path(profile));
     for name in &names {
         script.extend([" initrd=", name]);
     }
@@ -145,7 +141,7 @@ fn ipxe(profile: &Profile, server: std::net::Ipv4Addr) -> String {
         script.extend([" ", argument]);
     }
     for (index, name) in names.iter().enumerate() {
-        let url = format!("http://{server}/{}", initrd_path(&profile.name, index));
+        let url = format!("/{}", initrd_path(&profile.name, index));
         script.extend(["\ninitrd --name ", name, " ", &url]);
     }
     script + "\nboot\n"

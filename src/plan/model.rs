@@ -257,6 +257,8 @@ pub struct ServicePlan {
     pub hosts: Vec<HostPlan>,
     /// DHCP; `None` when off.
     pub dhcp: Option<DhcpPlan>,
+    /// What becomes of those who ask for IPv6 and are no node of the lab.
+    pub ipv6_unknown: Unknown,
     /// DHCPv6; `None` where there is no IPv6, or where it is not ours to give addresses.
     pub dhcp6: Option<Dhcp6Plan>,
     /// Who speaks TFTP.
@@ -375,6 +377,8 @@ pub struct Dhcp6Plan {
     pub nameserver: Ipv6Addr,
     /// Domain (option 24).
     pub domain: String,
+    /// User classes (option 15) that count as iPXE.
+    pub ipxe_classes: Vec<String>,
 }
 
 /// DNS on one network. Names are absolute, in lower case, without a trailing dot.

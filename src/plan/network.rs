@@ -9,7 +9,7 @@ use super::{
     BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
     NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
 };
-use crate::lab::{self, Lab, Network, Nic, Node, Pace, Upstream};
+use crate::lab::{self, Lab, Network, Nic, Node, Pace, Unknown, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// Where a private place may put its way out, by preference: documentation and benchmark ranges that nobody routes
@@ -295,11 +295,12 @@ impl<'a> Wiring<'a> {
             mtu: network.mtu,
             hosts: hosts.collect(),
             dhcp: dhcp::dhcp(network),
+            ipv6_unknown: ipv6_unknown(network),
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
             files: boot::files(self.lab, &nodes),
-            texts: boot::texts(self.lab, &nodes, &network.name, server),
+            texts: boot::texts(self.lab, &nodes, &network.name),
         }
     }
 
@@ -397,7 +398,17 @@ fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
         lease_seconds: u32::try_from(server.lease.as_secs()).unwrap_or(u32::MAX),
         nameserver: net.addr(),
         domain: network.dns.domain.clone(),
+        ipxe_classes: server.ipxe_classes.clone(),
     })
+}
+
+/// Who is not of the lab is left alone on a wire that is not the lab's, also where nobody said so about DHCP.
+fn ipv6_unknown(network: &Network) -> Unknown {
+    match (&network.dhcp, &network.interface) {
+        (lab::Dhcp::Server(server), _) => server.unknown,
+        (_, Some(_)) => Unknown::Ignore,
+        (_, None) => Unknown::Answer,
+    }
 }
 
 fn subnets(network: &Network) -> impl Iterator<Item = IpNet> {

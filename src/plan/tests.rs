@@ -606,8 +606,8 @@ fn a_network_with_ipv6_has_names_for_it_and_no_way_out() {
 /// What a node is told and what its network serves because of its profile.
 fn handed(node: &str, profile: &str) -> String {
     let text = format!(
-        "dryrack = 1\n[network.lan]\naddress = \"10.0.2.1/24\"\n[profile.p]\nkernel = \"files/linux\"\n{profile}\n\
-         [node.n]\nprofile = \"p\"\n{node}\n"
+        "dryrack = 1\n[network.lan]\naddress = \"10.0.2.1/24\"\nipv6 = \"fd00:2::1/64\"\n\
+         [profile.p]\nkernel = \"files/linux\"\n{profile}\n[node.n]\nprofile = \"p\"\n{node}\n"
     );
     let lab = lab(&text);
     let plan = plan(&lab, &facts()).unwrap();
@@ -640,9 +640,9 @@ fn a_loader_brings_everything_that_it_reads() {
     profile/p/kernel is /labs/typhoon/files/linux (kernel)
     boot/n.ipxe:
     #!ipxe
-    kernel http://10.0.2.1/profile/p/kernel initrd=initrd0 initrd=initrd1 quiet say="x"
-    initrd --name initrd0 http://10.0.2.1/profile/p/initrd0
-    initrd --name initrd1 http://10.0.2.1/profile/p/initrd1
+    kernel /profile/p/kernel initrd=initrd0 initrd=initrd1 quiet say="x"
+    initrd --name initrd0 /profile/p/initrd0
+    initrd --name initrd1 /profile/p/initrd1
     boot
     "#);
     insta::assert_snapshot!(handed("", &loader("chainload")), @r#"
@@ -658,9 +658,9 @@ fn a_loader_brings_everything_that_it_reads() {
     profile/p/kernel is /labs/typhoon/files/linux (kernel)
     boot/n.ipxe:
     #!ipxe
-    kernel http://10.0.2.1/profile/p/kernel initrd=initrd0 initrd=initrd1 quiet say="x"
-    initrd --name initrd0 http://10.0.2.1/profile/p/initrd0
-    initrd --name initrd1 http://10.0.2.1/profile/p/initrd1
+    kernel /profile/p/kernel initrd=initrd0 initrd=initrd1 quiet say="x"
+    initrd --name initrd0 /profile/p/initrd0
+    initrd --name initrd1 /profile/p/initrd1
     boot
     "#);
     insta::assert_snapshot!(handed("", &loader("pxelinux")), @r#"
@@ -734,7 +734,7 @@ fn a_loader_brings_everything_that_it_reads() {
     profile/p/program-7/my_boot.efi is /labs/typhoon/files/my boot.efi (loader)
     boot/n.ipxe:
     #!ipxe
-    kernel http://10.0.2.1/profile/p/kernel
+    kernel /profile/p/kernel
     boot
     ");
 }

@@ -25,7 +25,8 @@ struct Network {
     nodes: HashMap<IpAddr, NodeName>,
     /// Addresses that do not change.
     reserved: Vec<IpAddr>,
-    /// What NICs give themselves from the prefix of a router advertisement (RFC 4862). Nobody knows whether they have.
+    /// What NICs may have without telling: the reservation that a firmware released and goes on to use, and what they give
+    /// themselves from the prefix of a router advertisement (RFC 4862).
     own: HashMap<IpAddr, NodeName>,
     /// How many NICs a node has on it.
     nics: HashMap<NodeName, usize>,
@@ -90,8 +91,9 @@ impl Clients {
     pub(super) fn among(plan: &ServicePlan, all: Addresses, boots: Boots) -> Self {
         all.change(&plan.network, |network| {
             for host in &plan.hosts {
-                if let Some(net) = plan.ipv6 {
-                    network.own.insert(host.mac.within(net).into(), host.node.clone());
+                let own = plan.ipv6.map(|net| host.mac.within(net));
+                for address in host.ipv6.into_iter().chain(own) {
+                    network.own.insert(address.into(), host.node.clone());
                 }
                 let addresses = [host.address.map(IpAddr::from), Some(host.mac.link_local().into())];
                 for address in addresses.into_iter().flatten() {
@@ -119,6 +121,18 @@ impl Clients {
             }
             network.nodes.insert(address, node.clone());
         });
+    }
+
+    /// Notes that nobody has an address any more.
+    pub(super) fn forget(&self, address: IpAddr) {
+        if self.node(address).is_some() {
+            self.all.change(&self.network, |network| {
+                let Network { nodes, reserved, .. } = network;
+                if !reserved.contains(&address) {
+                    nodes.remove(&address);
+                }
+            });
+        }
     }
 
     /// Notes what a node has fetched to the end.
@@ -186,6 +200,10 @@ mod tests {
         clients.learn(lent(0x12), &fast);
         let of: Vec<String> = all.of(&plan.network, &fast).iter().map(ToString::to_string).collect();
         assert_eq!(of, ["10.0.0.11", "fd00:83::12"]);
+        clients.forget(lent(0x12).into());
+        clients.forget(Ipv4Addr::new(10, 0, 0, 11).into());
+        let of: Vec<String> = all.of(&plan.network, &fast).iter().map(ToString::to_string).collect();
+        assert_eq!(of, ["10.0.0.11"], "what is reserved stays");
         // What it may have given itself says who asks, and is no name of anybody.
         assert_eq!(clients.node("fd00:83::5054:ff:fe00:1".parse().unwrap()), Some(fast));
     }

@@ -78,6 +78,7 @@ pub(super) fn plan() -> ServicePlan {
             ipxe_classes: vec!["pixiecore".to_owned()],
             reserve: BTreeMap::new(),
         }),
+        ipv6_unknown: Unknown::Answer,
         dhcp6: None,
         tftp: TftpBackend::Own,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },

@@ -99,12 +99,19 @@ pub async fn serve(
         services.spawn_blocking(move || dhcp.run());
         stopper
     });
-    match Dhcp6::new(dhcp6, &plan, clients.clone(), events.clone()) {
+    let mut pretence = None;
+    match ra::Advertiser::new(solicitations, ra::Router::new(&plan)) {
+        Ok(advertiser) => {
+            pretence = Some(advertiser.pretence());
+            services.spawn(ra::run(advertiser, events.clone()));
+        }
+        Err(error) => failed(&events, "ra", &error),
+    }
+    match Dhcp6::new(dhcp6, &plan, clients.clone(), pretence, events.clone()) {
         Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),
         Ok(None) => {}
         Err(error) => failed(&events, "dhcpv6", &error.to_string()),
     }
-    services.spawn(ra::run(solicitations, ra::Router::new(&plan), events.clone()));
     // One of each for every address of the bridge.
     for http in http {
         services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));

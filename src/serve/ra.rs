@@ -12,6 +12,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -21,9 +22,10 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::labels;
-use super::trouble::{Trouble, failed};
+use super::trouble::Trouble;
 use crate::event::{Emitter, Known};
 use crate::host::sockets::LinkSocket;
+use crate::lab::Unknown;
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
@@ -61,6 +63,8 @@ const INTERVAL: u64 = 200 * SECOND;
 /// The first ones come faster (RFC 4861, section 10).
 const FIRST_INTERVAL: u64 = 16 * SECOND;
 const FIRST: u8 = 3;
+/// Seconds for which a firmware is told of a router.
+const PRETENCE: u16 = 30;
 /// Everybody is told no more often than that.
 const REST: u64 = 3 * SECOND;
 
@@ -81,6 +85,8 @@ struct Ipv6 {
     /// Whether DHCPv6 gives addresses.
     managed: bool,
     domain: String,
+    /// Whether it is told to everybody, or to nodes of the lab only.
+    to_all: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +112,7 @@ impl Router {
                 address,
                 managed: plan.dhcp6.is_some(),
                 domain: plan.dns.domain.clone(),
+                to_all: plan.ipv6_unknown == Unknown::Answer,
             }),
             hosts: plan.hosts.iter().map(host).collect(),
         }
@@ -113,17 +120,23 @@ impl Router {
 
     /// Returns the advertisement, its checksum left to the kernel.
     fn advertisement(&self) -> Vec<u8> {
+        self.advertisement_for(0)
+    }
+
+    /// Returns an advertisement of a router that is there for some seconds.
+    fn advertisement_for(&self, seconds: u16) -> Vec<u8> {
         let (hops, flags) = match &self.ipv6 {
             None => (0, 0),
             Some(ipv6) => (HOPS, if ipv6.managed { MANAGED } else { 0 }),
         };
-        // Type, code, checksum, hop limit, flags, lifetime 0, no reachable and retransmission times.
-        let mut packet = vec![ADVERTISEMENT, 0, 0, 0, hops, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let [high, low] = seconds.to_be_bytes();
+        // Type, code, checksum, hop limit, flags, lifetime, no reachable and retransmission times.
+        let mut packet = vec![ADVERTISEMENT, 0, 0, 0, hops, flags, high, low, 0, 0, 0, 0, 0, 0, 0, 0];
         option(&mut packet, code::SOURCE_ADDRESS, &[&self.mac.0]);
         if self.mtu != USUAL_MTU || self.ipv6.is_some() {
             option(&mut packet, code::MTU, &[&[0; 2], &u32::from(self.mtu).to_be_bytes()]);
         }
-        if let Some(Ipv6 { address, managed: _, domain }) = &self.ipv6 {
+        if let Some(Ipv6 { address, managed: _, domain, to_all: _ }) = &self.ipv6 {
             let head = [address.prefix_len(), PREFIX_FLAGS];
             let lives = [VALID.to_be_bytes(), PREFERRED.to_be_bytes(), [0; 4]].concat();
             option(&mut packet, code::PREFIX, &[&head, &lives, &address.network().octets()]);
@@ -137,6 +150,24 @@ impl Router {
     fn on_link(&self, from: Ipv6Addr) -> bool {
         let of_prefix = self.ipv6.as_ref().is_some_and(|ipv6| ipv6.address.contains(&from));
         from.is_unicast_link_local() || of_prefix
+    }
+}
+
+/// Tells a firmware of a router, although there is none.
+///
+/// EDK2 waits ten seconds for a route to anywhere before it goes on with an address that it has. So who is not to wait
+/// is told of one that it never needs, for as long as it takes to find it.
+#[derive(Debug, Clone)]
+pub(super) struct Pretence {
+    socket: Arc<UdpSocket>,
+    interface: u32,
+    packet: Vec<u8>,
+}
+
+impl Pretence {
+    /// Tells the firmware at an address of the link.
+    pub(super) async fn tell(&self, to: Ipv6Addr) -> io::Result<()> {
+        send(&self.socket, &self.packet, to, self.interface).await
     }
 }
 
@@ -180,6 +211,9 @@ fn asked(router: &Router, received: Received<'_>) -> Option<Asked> {
     }
     let is_it = |host: &&Host| mac == Some(host.mac) || host.mac.link_local() == from;
     let host = router.hosts.iter().find(is_it);
+    if router.ipv6.as_ref().is_some_and(|ipv6| !ipv6.to_all) && (host.is_none() || by.is_none()) {
+        return None;
+    }
     let waits = |host: &Host| !host.cut_waits && router.ipv6.is_none();
     // A sender without address might be any of them, and all would hear the answer.
     let may_wait = by.is_none() && router.hosts.iter().any(waits);
@@ -220,9 +254,10 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Begins with everybody being told at once.
-    fn new(unasked: bool, now: u64) -> Self {
-        Self { next: Some(now), last: None, first: FIRST, unasked }
+    /// Begins with everybody being told at once, if everybody is to be told at all.
+    fn new(ipv6: Option<&Ipv6>, now: u64) -> Self {
+        let to_all = ipv6.is_none_or(|ipv6| ipv6.to_all);
+        Self { next: to_all.then_some(now), last: None, first: FIRST, unasked: ipv6.is_some() }
     }
 
     /// Returns how long until everybody is told.
@@ -249,19 +284,37 @@ impl Rounds {
     }
 }
 
+/// A router with its socket.
+#[derive(Debug)]
+pub(super) struct Advertiser {
+    router: Router,
+    socket: Arc<UdpSocket>,
+    interface: u32,
+}
+
+impl Advertiser {
+    /// Makes the service, or says why there is none.
+    pub(super) fn new(socket: Option<LinkSocket>, router: Router) -> Result<Self, String> {
+        let Some(LinkSocket { socket, interface }) = socket else {
+            return Err("this kernel has no IPv6: iPXE will wait for router advertisements".to_owned());
+        };
+        let socket = UdpSocket::from_std(socket).map_err(|error| error.to_string())?;
+        Ok(Self { router, socket: Arc::new(socket), interface })
+    }
+
+    /// Returns what a firmware that is not to wait is told.
+    pub(super) fn pretence(&self) -> Pretence {
+        let packet = self.router.advertisement_for(PRETENCE);
+        Pretence { socket: Arc::clone(&self.socket), interface: self.interface, packet }
+    }
+}
+
 /// Advertises at once, when somebody asks, and from time to time, for as long as it is polled.
-pub(super) async fn run(socket: Option<LinkSocket>, router: Router, events: Emitter) {
-    let Some(LinkSocket { socket, interface }) = socket else {
-        failed(&events, "ra", "this kernel has no IPv6: iPXE will wait for router advertisements");
-        return;
-    };
-    let socket = match UdpSocket::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => return failed(&events, "ra", &error.to_string()),
-    };
+pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
+    let Advertiser { router, socket, interface } = advertiser;
     let packet = router.advertisement();
     let mut trouble = Trouble::new("ra", &events);
-    let mut rounds = Rounds::new(router.ipv6.is_some(), events.now().at);
+    let mut rounds = Rounds::new(router.ipv6.as_ref(), events.now().at);
     let mut buffer = [0; 1500];
     loop {
         if rounds.due(events.now().at) {

@@ -44,7 +44,7 @@ pace = "real"
 "#;
 
 /// Boots a node until it has powered itself off, and returns what happened in the order of a boot, each thing once.
-async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
+pub(crate) async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     let machine = rack.boot(node).await;
     rack.log
         .until("the end of the boot", 90, |known| {

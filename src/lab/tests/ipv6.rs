@@ -243,3 +243,35 @@ node.d = { count = 2, profile = "tiny", nic.six = { ipv6 = "fd00:83::6" } }
     2 errors; for more, run `dryrack explain L105`
     "#);
 }
+
+#[test]
+fn netboots_over_ipv6_where_there_is_none() {
+    let more = r#"
+profile.six = { kernel = "image:tiny/kernel", loader = "chainload", via = "http6" }
+network.quiet = { address = "10.6.0.1/24", ipv6 = "fd00:83::1/64", dhcp = "proxy" }
+network.six = { address = "10.7.0.1/24", ipv6 = "fd00:84::1/64" }
+node.a.nic.lan = {}
+node.b = { firmware = "uefi", profile = "six", nic.lan = {} }
+node.c = { firmware = "uefi", profile = "six", nic.quiet = {} }
+node.d = { firmware = "uefi", profile = "six", nic = { lan = {}, six = {} } }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L309]: `b` netboots over IPv6, and no network of it gives addresses of IPv6
+      --> lab.toml:10:41
+       |
+    10 | node.b = { firmware = "uefi", profile = "six", nic.lan = {} }
+       |                                         ^^^^^
+       |
+       = help: give it some: network.lan.ipv6 = "fd00:2::1/64"
+
+    error[L309]: `c` netboots over IPv6, and no network of it gives addresses of IPv6
+      --> lab.toml:11:41
+       |
+    11 | node.c = { firmware = "uefi", profile = "six", nic.quiet = {} }
+       |                                         ^^^^^
+       |
+       = help: let our server give them: network.quiet.dhcp = { server = {} }
+
+    2 errors; for more, run `dryrack explain L309`
+    "#);
+}

@@ -15,11 +15,11 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 
 use super::address::Claim;
-use super::node::{Draft, NicDraft};
+use super::node::{Draft, NicDraft, firmware};
 use super::{Check, Span};
-use crate::config::{Located, Text};
+use crate::config::{Located, RawVia, Text};
 use crate::diag::{Code, Diagnostic};
-use crate::lab::{Dhcp, Network};
+use crate::lab::{Dhcp, Firmware, Network};
 use crate::name::{Mac, NetworkName};
 
 /// What a host that takes its prefix from a router advertisement needs (RFC 4862, section 5.5.3; RFC 4291, section 2.5.1).
@@ -77,6 +77,34 @@ impl Check<'_> {
                     };
                     nic.ipv6 = (first..).map(|host| at(*net, host)).find(|address| taken.insert(*address));
                 }
+            }
+        }
+    }
+
+    /// Reports nodes that are to netboot over IPv6 on networks without.
+    pub(super) fn ipv6_boots(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
+        for Draft { key, raw, nics, profile, .. } in drafts {
+            let profile = profile.as_ref().and_then(|name| self.raw.profile.get(name.as_str())?.1.as_ref());
+            let via = profile.and_then(|profile| profile.via.value());
+            let over_ipv6 =
+                matches!(via, Some(RawVia::Pxe6 | RawVia::Http6)) && firmware(raw) != Firmware::Bios;
+            let (true, Some(span)) = (over_ipv6, raw.profile.span()) else { continue };
+            let on: Option<Vec<&Network>> =
+                nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
+            // A network that is none was reported where it stands.
+            let Some([first, ..]) = on.as_deref() else { continue };
+            let gives =
+                |network: &&Network| network.ipv6.is_some() && matches!(network.dhcp, Dhcp::Server { .. });
+            if !on.iter().flatten().any(gives) {
+                let what =
+                    format!("`{key}` netboots over IPv6, and no network of it gives addresses of IPv6");
+                let help = match first.ipv6 {
+                    None => format!("give it some: network.{}.ipv6 = \"fd00:2::1/64\"", first.name),
+                    Some(_) => {
+                        format!("let our server give them: network.{}.dhcp = {{ server = {{}} }}", first.name)
+                    }
+                };
+                self.report(Diagnostic::new(Code::ViaNeedsIpv6, span.clone(), what).help(help));
             }
         }
     }

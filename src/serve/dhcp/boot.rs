@@ -143,8 +143,7 @@ pub(super) fn tell(
     if client == Client::Ipxe && host.is_some_and(|host| host.cut_waits) {
         options.push(Tlv::new(code::IPXE, &NO_PROXY_WAIT));
     }
-    let boot = host.and_then(|host| host.boot.as_ref());
-    let (file, rule) = boot_file(client, boot, request, server, runs_program);
+    let (file, rule) = boot_file(client, host, request, server, runs_program);
     if let Some(file) = &file {
         match file {
             BootFile::Tftp(_) => options.extend([
@@ -167,17 +166,20 @@ pub(super) fn tell(
 
 fn boot_file(
     client: Client,
-    boot: Option<&BootPlan>,
+    host: Option<&HostPlan>,
     request: &Request,
     server: Ipv4Addr,
     runs_program: bool,
 ) -> (Option<BootFile>, Cow<'static, str>) {
-    let Some(boot) = boot else {
+    let Some(boot) = host.and_then(|host| host.boot.as_ref()) else {
         return (None, if client == Client::Os { "".into() } else { "not netbooted".into() });
     };
     let otherwise = |via: Via| (None, format!("its profile says via = \"{}\"", via.as_str()).into());
     match (client, boot) {
         (Client::Os, _) => (None, "".into()),
+        (Client::Ipxe | Client::Firmware(_), BootPlan { via: Some(via), .. }) if via.is_ipv6() => {
+            otherwise(*via)
+        }
         (Client::Ipxe, BootPlan { script: Some(script), rom_chains, .. }) if runs_program || !rom_chains => {
             (Some(BootFile::Url(script.clone())), "script for iPXE".into())
         }
@@ -185,6 +187,12 @@ fn boot_file(
             (Some(BootFile::Url(script.clone())), "script for the program that it has fetched".into())
         }
         (Client::Firmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Pxe => otherwise(*via),
+        (Client::HttpFirmware(_), BootPlan { via: Some(Via::Http6), .. })
+            if host.is_some_and(|host| host.cut_waits) =>
+        {
+            // Left without an offer it asks for a minute before it tries IPv6.
+            (Some(BootFile::Http(format!("http://{server}/"))), "sent on to IPv6".into())
+        }
         (Client::HttpFirmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Http => otherwise(*via),
         (Client::Ipxe, boot) => by_tftp(boot, architecture(request, PXE)),
         (Client::Firmware(architecture), boot) => by_tftp(boot, architecture),

@@ -12,6 +12,7 @@ use ipnet::Ipv6Net;
 use super::boot::{self, Client, Told};
 use super::state::{Change, Identity, State};
 use super::wire::{Association, Reply, Request};
+use crate::lab::Unknown;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
 use crate::serve::labels;
@@ -29,7 +30,10 @@ pub(in crate::serve) struct Server {
     net: Ipv6Net,
     duid: Vec<u8>,
     dhcp: Dhcp6Plan,
+    unknown: Unknown,
     hosts: HashMap<Mac, HostPlan>,
+    /// NICs of nodes that have no other here, by what the node calls itself.
+    by_duid: HashMap<Vec<u8>, Mac>,
     reserved: HashSet<Ipv6Addr>,
 }
 
@@ -48,6 +52,10 @@ pub(in crate::serve) struct Decision {
     /// `None`: it is left without an answer.
     pub(in crate::serve) reply: Option<Reply>,
     pub(in crate::serve) changes: Vec<Change>,
+    /// Addresses that the client has no longer.
+    pub(in crate::serve) given_up: Vec<Ipv6Addr>,
+    /// Whether it is a firmware whose waits are cut short, and which has its address now.
+    pub(in crate::serve) hurries: bool,
     /// The hardware address of who asked, as far as it can be told.
     pub(in crate::serve) mac: Mac,
     /// Who asked.
@@ -65,8 +73,18 @@ impl Server {
     pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
         let (net, dhcp) = (plan.ipv6?, plan.dhcp6.clone()?);
         let reserved = plan.hosts.iter().filter_map(|host| host.ipv6).chain([net.addr(), net.network()]);
+        let mut by_duid = HashMap::new();
+        for host in &plan.hosts {
+            let alone = plan.hosts.iter().filter(|other| other.uuid == host.uuid).count() == 1;
+            // Firmware takes the bytes as they stand in its tables, where the first three numbers are turned round.
+            let uuids =
+                [host.uuid.as_bytes(), &host.uuid.to_bytes_le()].map(|uuid| [&UUID[..], uuid].concat());
+            by_duid.extend(uuids.into_iter().filter(|_| alone).map(|duid| (duid, host.mac)));
+        }
         Some(Self {
             net,
+            unknown: plan.ipv6_unknown,
+            by_duid,
             duid: [&LINK_LAYER[..], &plan.mac.0].concat(),
             dhcp,
             hosts: plan.hosts.iter().map(|host| (host.mac, host.clone())).collect(),
@@ -88,6 +106,7 @@ impl Server {
             relay.and_then(|relay| relay.hardware),
             mac_of_address(peer),
             request.client.as_deref().and_then(mac_of_duid),
+            request.client.as_ref().and_then(|duid| self.by_duid.get(duid).copied()),
         ];
         let known = |mac: &&Mac| self.hosts.contains_key(mac);
         let mut said = said.iter().flatten();
@@ -97,6 +116,8 @@ impl Server {
 
 /// How a name of a client or server begins that is an Ethernet address: DUID-LL.
 const LINK_LAYER: [u8; 4] = [0, 3, 0, 1];
+/// How one begins that is a machine's UUID: DUID-UUID (RFC 6355).
+const UUID: [u8; 2] = [0, 4];
 /// The same with the time at which it was made: DUID-LLT.
 const LINK_LAYER_TIME: [u8; 4] = [0, 1, 0, 1];
 
@@ -124,7 +145,7 @@ pub(in crate::serve) fn answer(
 ) -> Decision {
     let mac = server.identify(request, arrival.from);
     let host = server.host(mac);
-    let client = Client::of(request);
+    let client = Client::of(request, &server.dhcp.ipxe_classes);
     let told = boot::tell(client, host, server.net.addr(), runs_program);
     let case = Case { server, state, request, now, mac, host, client, told };
     match case.refusal(arrival) {
@@ -202,6 +223,8 @@ impl Case<'_> {
             } else {
                 Refusal::Silence("it is for all, and was sent to us alone")
             })
+        } else if self.server.unknown == Unknown::Ignore && self.host.is_none() {
+            Some(Refusal::Silence("it is no node of the lab, and `unknown` is \"ignore\""))
         } else {
             None
         }
@@ -261,7 +284,8 @@ impl Case<'_> {
     fn release(self) -> Decision {
         let mut changes = Vec::new();
         let options = self.bindings(|address| changes.push(Change::Free(address)));
-        Decision { changes, ..self.reply(MessageType::Reply, options, "released") }
+        let given_up = self.given_up();
+        Decision { changes, given_up, ..self.reply(MessageType::Reply, options, "released") }
     }
 
     fn decline(self) -> Decision {
@@ -272,7 +296,15 @@ impl Case<'_> {
             true => "a reserved address is in use by somebody else",
             false => "the address is in use by somebody else and set aside",
         };
-        Decision { changes, ..self.reply(MessageType::Reply, options, rule) }
+        let given_up = self.given_up();
+        Decision { changes, given_up, ..self.reply(MessageType::Reply, options, rule) }
+    }
+
+    /// Returns the addresses that a client gives up, as far as they are its own.
+    fn given_up(&self) -> Vec<Ipv6Addr> {
+        let own = self.host.and_then(|host| host.ipv6);
+        let named = self.request.addresses.iter().flat_map(|association| &association.addresses);
+        named.filter(|address| Some(**address) == own).copied().collect()
     }
 
     /// Goes through the addresses that a client gives up: calls back with each that was lent, and returns what the client
@@ -367,7 +399,9 @@ impl Case<'_> {
         options.extend(self.configuration());
         let rule = first.map_or("it asks for no address", |(_, rule)| rule);
         let address = first.map(|(address, _)| address);
-        let decision = Decision { changes, address, ..self.reply(kind, options, rule) };
+        let firmware = matches!(self.client, Client::Firmware(_) | Client::HttpFirmware(_));
+        let hurries = firmware && kind == MessageType::Reply && self.host.is_some_and(|host| host.cut_waits);
+        let decision = Decision { changes, address, hurries, ..self.reply(kind, options, rule) };
         self.with_boot(decision)
     }
 
@@ -402,6 +436,8 @@ impl Case<'_> {
         Decision {
             reply: None,
             changes: Vec::new(),
+            given_up: Vec::new(),
+            hurries: false,
             mac: self.mac,
             client: self.client.as_str(),
             address: None,

@@ -5,7 +5,7 @@
 
 use std::net::Ipv6Addr;
 
-use dhcproto::v6::{DhcpOption, OptionCode, UnknownOption, VendorClass};
+use dhcproto::v6::{DhcpOption, OptionCode, UnknownOption};
 
 use super::super::arch;
 use super::wire::Request;
@@ -33,10 +33,11 @@ pub(super) enum Client {
 }
 
 impl Client {
-    /// Tells who sent the request.
-    pub(super) fn of(request: &Request) -> Self {
+    /// Tells who sent the request. Who is of one of `classes` counts as iPXE.
+    pub(super) fn of(request: &Request, classes: &[String]) -> Self {
         let class = |class: &[u8]| request.vendor_classes.iter().any(|known| known.starts_with(class));
-        if request.user_classes.iter().any(|known| known == IPXE) {
+        let is_ipxe = |known: &Vec<u8>| known == IPXE || classes.iter().any(|own| own.as_bytes() == known);
+        if request.user_classes.iter().any(is_ipxe) {
             Self::Ipxe(architecture(request, PXE))
         } else if class(HTTP) {
             Self::HttpFirmware(architecture(request, HTTP))
@@ -95,6 +96,9 @@ pub(super) fn tell(client: Client, host: Option<&HostPlan>, server: Ipv6Addr, ru
         (Client::Firmware(_) | Client::HttpFirmware(_) | Client::Ipxe(_), None) => {
             (None, "not netbooted".to_owned())
         }
+        (Client::Ipxe(_) | Client::Firmware(_), Some(BootPlan { via: Some(via), .. })) if !via.is_ipv6() => {
+            (None, format!("its profile says via = \"{}\"", via.as_str()))
+        }
         (Client::Ipxe(_), Some(boot)) if boot.script.is_some() && (runs_program || !boot.rom_chains) => {
             (script(boot), "script for iPXE".to_owned())
         }
@@ -116,11 +120,17 @@ pub(super) fn tell(client: Client, host: Option<&HostPlan>, server: Ipv6Addr, ru
         options.push(DhcpOption::Unknown(url));
         if let Client::HttpFirmware(_) = client {
             // By which HTTP Boot knows an offer that is meant for it (UEFI 2.10, section 24.7.3.1).
-            let class = VendorClass { num: ENTERPRISE, data: vec![HTTP.to_vec()] };
-            options.push(DhcpOption::VendorClass(class));
+            options.push(vendor_class(HTTP));
         }
     }
     Told { file, options, rule }
+}
+
+/// Returns a vendor class, which dhcproto would write with the length of another.
+fn vendor_class(class: &[u8]) -> DhcpOption {
+    let length = u16::try_from(class.len()).unwrap_or(0);
+    let value = [&ENTERPRISE.to_be_bytes()[..], &length.to_be_bytes(), class].concat();
+    DhcpOption::Unknown(UnknownOption::new(OptionCode::VendorClass, value))
 }
 
 /// Returns the path of a URL.

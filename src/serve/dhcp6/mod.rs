@@ -17,6 +17,7 @@ use self::answer::{Arrival, Decision, Server, answer};
 use self::state::State;
 use self::wire::{Request, kind_name};
 use super::clients::Clients;
+use super::ra::Pretence;
 use super::trouble::Trouble;
 use crate::event::{Emitter, Known};
 use crate::host::sockets::LinkSocket;
@@ -37,6 +38,7 @@ pub(super) struct Dhcp6 {
     /// The scope of link-local addresses.
     interface: u32,
     clients: Clients,
+    pretence: Option<Pretence>,
     events: Emitter,
 }
 
@@ -46,13 +48,15 @@ impl Dhcp6 {
         socket: Option<LinkSocket>,
         plan: &ServicePlan,
         clients: Clients,
+        pretence: Option<Pretence>,
         events: Emitter,
     ) -> io::Result<Option<Self>> {
         let (Some(LinkSocket { socket, interface }), Some(server)) = (socket, Server::new(plan)) else {
             return Ok(None);
         };
         let (network, socket) = (plan.network.clone(), UdpSocket::from_std(socket)?);
-        Ok(Some(Self { network, server, state: State::default(), socket, interface, clients, events }))
+        let state = State::default();
+        Ok(Some(Self { network, server, state, socket, interface, clients, pretence, events }))
     }
 
     /// Answers requests for as long as it is polled.
@@ -85,6 +89,9 @@ impl Dhcp6 {
         if let (Some(host), Some(address)) = (host, decision.address) {
             self.clients.learn(address, &host.node);
         }
+        for address in &decision.given_up {
+            self.clients.forget((*address).into());
+        }
         let mut bytes = 0;
         let sent = match &decision.reply {
             None => Ok(()),
@@ -97,6 +104,9 @@ impl Dhcp6 {
                 self.socket.send_to(&packet, to).await.map(drop)
             }
         };
+        if let (true, Some(pretence), true) = (decision.hurries, &self.pretence, sent.is_ok()) {
+            pretence.tell(arrival.from).await?;
+        }
         let node = host.map(|host| &host.node);
         let us = self.events.now().at.saturating_sub(received) / 1000;
         self.events.emit_maybe(node, self.event(request, decision, bytes, us));
@@ -104,7 +114,8 @@ impl Dhcp6 {
     }
 
     fn event(&self, request: &Request, decision: Decision, bytes: u64, us: u64) -> Known {
-        let Decision { reply, changes: _, mac, client, address, boot_file, rule } = decision;
+        let Decision { reply, changes: _, given_up: _, hurries: _, mac, client, address, boot_file, rule } =
+            decision;
         let (network, request) = (self.network.clone(), request.kind_name().to_owned());
         match reply {
             None => Known::DhcpIgnored { network, mac, request, rule, us },

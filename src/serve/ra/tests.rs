@@ -17,7 +17,10 @@ fn router(mtu: u16, cut_waits: bool) -> Router {
 
 fn with_ipv6(managed: bool) -> Router {
     let address = "fd00:83::1/64".parse().unwrap();
-    Router { ipv6: Some(Ipv6 { address, managed, domain: "lab.test".to_owned() }), ..router(1500, false) }
+    Router {
+        ipv6: Some(Ipv6 { address, managed, domain: "lab.test".to_owned(), to_all: true }),
+        ..router(1500, false)
+    }
 }
 
 /// The solicitation of iPXE 2019-01 as `virtio-net-pci` ROM.
@@ -70,6 +73,7 @@ fn with_ipv6_the_prefix_and_the_name_server_are_told() {
     1903000000000258fd000083000000000000000000000001
     1f03000000000258036c6162047465737400000000000000
     ");
+    assert_eq!(with_ipv6(true).advertisement_for(30)[..8], [134, 0, 0, 0, 64, 0xc0, 0, 30]);
     // Where we are not the DHCP server, nobody is sent to one.
     assert_eq!(with_ipv6(false).advertisement()[..8], [134, 0, 0, 0, 64, 0, 0, 0]);
 }
@@ -104,8 +108,8 @@ fn some_solicitations_are_left_unanswered() {
 }
 
 /// Returns at which seconds everybody is told, if somebody without an address asks at others.
-fn told(unasked: bool, asked: &[u64], until: u64) -> Vec<u64> {
-    let mut rounds = Rounds::new(unasked, 0);
+fn told(router: &Router, asked: &[u64], until: u64) -> Vec<u64> {
+    let mut rounds = Rounds::new(router.ipv6.as_ref(), 0);
     let due = |second: u64| {
         if asked.contains(&second) {
             rounds.hurry(second * SECOND);
@@ -116,11 +120,22 @@ fn told(unasked: bool, asked: &[u64], until: u64) -> Vec<u64> {
 }
 
 #[test]
+fn on_a_wire_of_others_only_nodes_of_the_lab_are_told() {
+    let mut router = with_ipv6(true);
+    router.ipv6.as_mut().unwrap().to_all = false;
+    let packet = solicitation();
+    assert!(asked(&router, from(NODE.link_local(), &packet)).is_some());
+    assert_eq!(asked(&router, from(STRANGER.link_local(), &packet[..8])), None);
+    assert_eq!(asked(&router, from(Ipv6Addr::UNSPECIFIED, &packet[..8])), None, "all would hear the answer");
+    assert_eq!(told(&router, &[], 500), [0_u64; 0]);
+}
+
+#[test]
 fn everybody_is_told_from_time_to_time_and_never_too_often() {
-    assert_eq!(told(true, &[], 500), [0, 16, 32, 232, 432]);
-    assert_eq!(told(true, &[1, 2, 50, 51], 60), [0, 3, 19, 50, 53]);
-    assert_eq!(told(false, &[], 500), [0], "without IPv6 there is nothing to repeat");
-    assert_eq!(told(false, &[10, 11, 12, 13, 14], 500), [0, 10, 13, 16]);
+    assert_eq!(told(&with_ipv6(true), &[], 500), [0, 16, 32, 232, 432]);
+    assert_eq!(told(&with_ipv6(true), &[1, 2, 50, 51], 60), [0, 3, 19, 50, 53]);
+    assert_eq!(told(&router(1500, true), &[], 500), [0], "without IPv6 there is nothing to repeat");
+    assert_eq!(told(&router(1500, true), &[10, 11, 12, 13, 14], 500), [0, 10, 13, 16]);
 }
 
 proptest! {

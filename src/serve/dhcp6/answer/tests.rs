@@ -26,6 +26,7 @@ fn with_ipv6() -> ServicePlan {
         lease_seconds: 3600,
         nameserver: "fd00:83::1".parse().unwrap(),
         domain: "lab.test".to_owned(),
+        ipxe_classes: vec!["gateway".to_owned()],
     });
     plan
 }
@@ -150,9 +151,6 @@ fn word(option: &DhcpOption) -> Option<String> {
         }
         DhcpOption::Preference(preference) => format!("preference={preference}"),
         DhcpOption::RapidCommit => "rapid".to_owned(),
-        DhcpOption::VendorClass(class) => {
-            format!("class={} {}", class.num, String::from_utf8_lossy(&class.data[0]))
-        }
         DhcpOption::InformationRefreshTime(seconds) => format!("refresh={seconds}"),
         DhcpOption::Unknown(unknown) => {
             let text: String = String::from_utf8_lossy(unknown.data()).escape_default().collect();
@@ -238,7 +236,12 @@ fn strangers_are_given_addresses_where_there_are_some_for_them() {
     say("not here: request", desk.line(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[])));
     say("not here: renew", desk.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
     say("not here: rebind", desk.line(&Ask::new(REBIND, STRANGER).address(7, &has)));
-    insta::assert_snapshot!(lines.join("\n"), @r"
+    plan.ipv6_unknown = Unknown::Ignore;
+    let mut desk = Desk::of(&plan);
+    say("left alone: solicit", desk.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
+    say("left alone: inform", desk.line(&Ask::new(INFORM, STRANGER)));
+    say("a node: inform", desk.line(&Ask::new(INFORM, FAST)));
+    insta::assert_snapshot!(lines.join("\n"), @r#"
     solicit              advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: pool]
     renew                reply 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
     for another use      reply 8(1800 2880: fd00:83::d:1e1e:3c50/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
@@ -249,7 +252,10 @@ fn strangers_are_given_addresses_where_there_are_some_for_them() {
     not here: request    reply 7(0 0: NoAddrsAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: it asks for no address]
     not here: renew      reply 7(0 0: NoBinding) [os: it is no node of the lab]
     not here: rebind     - [os: it is no node of the lab]
-    ");
+    left alone: solicit  - [os: it is no node of the lab, and `unknown` is "ignore"]
+    left alone: inform   - [os: it is no node of the lab, and `unknown` is "ignore"]
+    a node: inform       reply dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: inform]
+    "#);
 }
 
 #[test]
@@ -267,6 +273,7 @@ fn firmware_is_told_what_to_load() {
     say("HTTP, x64", desk.line(&ask(FAST).firmware("HTTPClient:Arch:00016:UNDI:003000", 16)));
     say("iPXE", desk.line(&user(ask(FAST), b"\0\x04iPXE").firmware(x64, 7)));
     say("iPXE, plain", desk.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
+    say("iPXE by our word", desk.line(&user(ask(FAST), b"\0\x07gateway").firmware(x64, 7)));
     say("disk boots", desk.line(&ask(DISK).firmware(x64, 7)));
     say("a stranger", desk.line(&ask(STRANGER).firmware(x64, 7)));
     say("operating system", desk.line(&ask(FAST).with(6, &[0, 59])));
@@ -290,16 +297,17 @@ fn firmware_is_told_what_to_load() {
     PXE, x64 as 9        advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
     PXE, Arm             advertise 7(1800 2880: fd00:83::11/3600) preference=255 [firmware: reserved, no program for 64-bit Arm UEFI]
     PXE, no option 61    advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
-    HTTP, x64            advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi class=343 HTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
+    HTTP, x64            advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi 16=\u{0}\u{0}\u{1}W\u{0}\nHTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
     iPXE                 advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [ipxe: reserved, script for iPXE] http://[fd00:83::1]/boot/fast.ipxe
     iPXE, plain          advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [ipxe: reserved, script for iPXE] http://[fd00:83::1]/boot/fast.ipxe
+    iPXE by our word     advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [ipxe: reserved, script for iPXE] http://[fd00:83::1]/boot/fast.ipxe
     disk boots           advertise 7(1800 2880: fd00:83::13/3600) preference=255 [firmware: reserved, not netbooted]
     a stranger           advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) preference=255 [firmware: pool, not netbooted]
     operating system     advertise 7(1800 2880: fd00:83::11/3600) preference=255 [os: reserved]
     inform               reply 59=tftp://[fd00:83::1]/ipxe/snponly.efi [firmware: inform, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
     its program asks     advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [firmware: reserved, script for the program that it has fetched] http://[fd00:83::1]/boot/fast.ipxe
     HTTP only: PXE       advertise 7(1800 2880: fd00:83::11/3600) preference=255 [firmware: reserved, its profile says via = "http6"]
-    HTTP only: HTTP      advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi class=343 HTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
+    HTTP only: HTTP      advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi 16=\u{0}\u{0}\u{1}W\u{0}\nHTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
     a ROM that chains    advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [ipxe: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
     "#);
 }
@@ -378,6 +386,9 @@ fn who_asks_is_known_by_card_whatever_it_calls_itself() {
     let named = |name: &[u8], from: Ipv6Addr| {
         Ask { packet: vec![SOLICIT, 1, 2, 3], from, multicast: true }.with(1, name)
     };
+    let of_real = plan().hosts[1].uuid;
+    let (as_written, as_in_tables) =
+        ([&UUID[..], of_real.as_bytes()].concat(), [&UUID[..], &of_real.to_bytes_le()].concat());
     let timed = [&LINK_LAYER_TIME[..], &[0, 0, 0, 1], &REAL.0].concat();
     for (what, ask, mac) in [
         ("its name", named(&duid(FAST), private), FAST),
@@ -385,6 +396,8 @@ fn who_asks_is_known_by_card_whatever_it_calls_itself() {
         ("its address", named(&uuid, FAST.link_local()), FAST),
         ("its address, named after another card of its", named(&duid(REAL), FAST.link_local()), FAST),
         ("its name, as its address is a stranger's", named(&duid(FAST), STRANGER.link_local()), FAST),
+        ("its UUID", named(&as_written, private), REAL),
+        ("its UUID as firmware writes it", named(&as_in_tables, private), REAL),
         ("a stranger", named(&uuid, STRANGER.link_local()), STRANGER),
         ("nobody", named(&uuid, private), Mac([0; 6])),
         ("the relay", relayed(&named(&uuid, private), "fd00:83::7", Some(FAST)), FAST),
@@ -464,6 +477,14 @@ proptest! {
                 let sent = reply.encode(&request.relays).unwrap();
                 prop_assert!(from.is_unicast_link_local() || plan.ipv6.unwrap().contains(&from));
                 prop_assert!(request.server.is_none_or(|server| server == duid(plan.mac)));
+                if request.relays.is_empty() {
+                    let mut rest = &sent[4..];
+                    while !rest.is_empty() {
+                        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+                        prop_assert!(rest.len() >= 4 + length, "an option is longer than the packet: {:?}", sent);
+                        rest = &rest[4 + length..];
+                    }
+                }
                 // What a client is told beside what it asked for: names, boot file, class.
                 prop_assert!(sent.len() <= 3 * packet.len() + 200, "{} bytes for {}", sent.len(), packet.len());
             }
