@@ -62,6 +62,12 @@ impl Addresses {
         addresses
     }
 
+    /// Tells whether an address was given to a node, rather than only be one that it may have.
+    fn is_given(&self, network: &NetworkName, address: IpAddr, node: &NodeName) -> bool {
+        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
+        networks.get(network).is_some_and(|network| network.nodes.get(&address) == Some(node))
+    }
+
     fn change(&self, network: &NetworkName, change: impl FnOnce(&mut Network)) {
         let mut networks = self.0.networks.write().unwrap_or_else(PoisonError::into_inner);
         change(networks.entry(network.clone()).or_default());
@@ -109,7 +115,7 @@ impl Clients {
     /// Notes that an address was given to a node.
     pub(super) fn learn(&self, address: impl Into<IpAddr>, node: &NodeName) {
         let address = address.into();
-        if self.node(address).as_ref() == Some(node) {
+        if self.all.is_given(&self.network, address, node) {
             return;
         }
         self.all.change(&self.network, |network| {
