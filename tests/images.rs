@@ -79,3 +79,36 @@ fn debian_is_a_disk_that_firmware_can_start() {
     assert_eq!(&disk[..4], b"QFI\xfb", "the mark of qcow2");
     assert_eq!(&disk[24..32], (2_u64 << 30).to_be_bytes(), "the virtual size");
 }
+
+/// Every loader of a profile, and what its files begin with: firmware runs nothing else.
+#[test]
+fn loaders_are_programs_of_their_firmware() {
+    let starts = |image: &str, file: &str, mark: &[u8]| {
+        let bytes = fs::read(&build(image).files[file].path).expect("a program");
+        assert_eq!(&bytes[..mark.len()], mark, "image:{image}/{file}");
+        bytes
+    };
+    for (image, file) in
+        [("grub", "core.efi"), ("shim", "shimx64.efi"), ("shim", "grubx64.efi"), ("uki", "tiny.efi")]
+    {
+        starts(image, file, b"MZ");
+    }
+    // Programs for BIOS begin with code; what they must not be is an EFI program.
+    for (image, file) in [("pxelinux", "pxelinux.0"), ("grub", "core.0")] {
+        let program = starts(image, file, b"");
+        assert!(!program.starts_with(b"MZ") && program.len() < 500 << 10, "{image} fits below 640 KiB");
+    }
+    let unified = starts("uki", "tiny.efi", b"MZ");
+    for section in [&b".linux"[..], b".initrd", b".cmdline"] {
+        let head = &unified[..4096];
+        assert!(head.windows(section.len()).any(|name| name == section), "{}", section.escape_ascii());
+    }
+}
+
+#[test]
+fn dnsmasq_brings_its_libraries() {
+    let built = build("dnsmasq");
+    assert_eq!(built.files.keys().collect::<Vec<_>>(), ["initrd", "kernel"]);
+    let packed = fs::read(&built.files["initrd"].path).expect("an initramfs");
+    assert_eq!(&packed[..2], [0x1f, 0x8b], "it is worth packing");
+}
