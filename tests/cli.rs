@@ -537,7 +537,7 @@ fn images_are_listed_and_misspelt_ones_named() {
     let list = json(&home, &["image", "list", "--json"]);
     let names: Vec<&str> =
         list.as_array().expect("a list").iter().filter_map(|one| one["image"].as_str()).collect();
-    assert_eq!(names, ["debian", "etcd", "ipxe", "tiny"]);
+    assert_eq!(names, ["debian", "dnsmasq", "etcd", "grub", "ipxe", "pxelinux", "shim", "tiny", "uki"]);
     assert!(list[0]["state"] == "built" || list[0]["state"] == "unbuilt", "{list}");
     assert_snapshot!(check(&home, &["image", "build", "tinny"]), @r"
     --- stderr
@@ -574,7 +574,9 @@ fn an_image_of_files_is_built_and_pruned() {
     let again: Value = serde_json::from_str(&image(&["build", "--json", "mine"])).expect("JSON");
     assert_eq!(again[0]["files"]["kernel"]["size"], 6);
     assert!(
-        image(&["list"]).lines().any(|line| line.starts_with("mine    built  ") && line.ends_with("my own"))
+        image(&["list"])
+            .lines()
+            .any(|line| line.starts_with("mine      built  ") && line.ends_with("my own"))
     );
     fs::write(home.path().join("images/mine/vmlinuz"), "kernel 2").expect("a file");
     fs::write(&recipe, "about = \"my own\"\nfiles.kernel.path = \"vmlinuz\"\nfiles.k.path = \"vmlinuz\"\n")

@@ -156,6 +156,10 @@ pub enum RawTftp {
 /// How DHCP works on a network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "dhcp")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each network, and only while the file is read"
+)]
 pub enum RawDhcp {
     /// We give addresses and boot files.
     Server(Field<RawDhcpServer>),

@@ -38,7 +38,7 @@ impl FromStr for Octets {
             true => return Err(malformed()),
             false => text.to_owned(),
         };
-        if plain.len() % 2 != 0 || !plain.is_ascii() {
+        if !plain.len().is_multiple_of(2) || !plain.is_ascii() {
             return Err(malformed());
         }
         let byte = |at: usize| u8::from_str_radix(&plain[at..at + 2], 16).ok();

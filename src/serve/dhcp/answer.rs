@@ -348,10 +348,7 @@ impl Case<'_> {
             Some(BootFile::Tftp(_)) => self.server.address.addr(),
             Some(BootFile::Url(_) | BootFile::Http(_)) | None => Ipv4Addr::UNSPECIFIED,
         };
-        let file = match told {
-            None => None,
-            Some(told) => Some(written.unwrap_or(told)),
-        };
+        let file = told.map(|told| written.unwrap_or(told));
         let to = if !request.giaddr.is_unspecified() {
             Destination::Relay(request.giaddr)
         } else if self.is_host_here(request.ciaddr) {
