@@ -10,7 +10,9 @@ mod services {
     mod http;
     mod netboot;
     mod noise;
+    mod ntp;
     mod routers;
+    mod syslog;
     mod tftp;
 }
 

@@ -262,6 +262,8 @@ pub struct ServicePlan {
     pub tftp: TftpBackend,
     /// Names.
     pub dns: DnsPlan,
+    /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
+    pub clock: i64,
     /// Files by path, for TFTP and HTTP alike; paths have no leading slash.
     pub files: BTreeMap<String, ServedFile>,
     /// Texts by path, for HTTP (scripts, cloud-init seeds); paths have no leading slash.

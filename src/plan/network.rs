@@ -295,6 +295,7 @@ impl<'a> Wiring<'a> {
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
+            clock: self.lab.clock,
             files: boot::files(self.lab, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name, server),
         }

@@ -70,6 +70,7 @@ pub(super) fn plan() -> ServicePlan {
         dhcp6: None,
         tftp: TftpBackend::Own,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
+        clock: 0,
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),
             ("profile/tiny/initrd0".to_owned(), file("initrd")),
