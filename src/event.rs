@@ -307,6 +307,12 @@ pub enum Known {
         ms: u64,
         /// What the body is to the node: `script`, `kernel`, `initrd`, `loader`, `seed`, `file`.
         role: String,
+        /// The rule that decided: `plan`, `text`, `root`, `default`, or why nothing is served.
+        #[serde(default)]
+        rule: String,
+        /// The pieces that were asked for and sent, as `bytes 0-99/1000`; `None` for the whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        range: Option<String>,
     },
     /// A DNS question was answered. Repeats within a second are one further event, with their number.
     DnsAnswered {

@@ -65,6 +65,8 @@ fn lab(node: Node) -> Lab {
         mtu: 1500,
         nat: false,
         tftp: TftpBackend::Off,
+        root: None,
+        listing: false,
         dhcp: Dhcp::Off,
         options: BTreeMap::new(),
         dns: Dns { domain: "local".to_owned(), ..Dns::default() },

@@ -136,6 +136,14 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("propertyNames" = option_name()))]
     pub options: Keyed<RawOption>,
+    /// A folder that TFTP and HTTP hand out below the lab's own names, a path relative to the lab's folder. Links that
+    /// lead out of it are not followed. Default: none.
+    #[serde(default)]
+    pub root: Field<String>,
+    /// Whether HTTP lists what is in `root`. Default: false.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub listing: Field<bool>,
     /// Names of the network.
     #[serde(default)]
     pub dns: Field<RawDns>,

@@ -98,6 +98,8 @@ codes! {
     OwnOption = "L134": "a DHCP option is the server's own",
     OptionUnused = "L135": "DHCP options are set where our server gives no addresses",
     ClientIdTaken = "L136": "two NICs have one client id",
+    NoFolder = "L140": "what a network serves is no folder",
+    ListsNothing = "L141": "a listing of nothing",
     AliasBeside = "L150": "an alias has other data beside it",
     AliasLoop = "L151": "aliases lead in a circle",
     UnknownTarget = "L152": "an alias or a service leads to a name that the lab does not have",

@@ -59,6 +59,8 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
         complete,
         ms: 40,
         role: role.to_owned(),
+        rule: "plan".to_owned(),
+        range: None,
     }
 }
 

@@ -218,7 +218,7 @@ impl Known {
                 "probed" => format!("told the size of {path}"),
                 "not-found" => format!("refused {path}: there is no such file"),
                 "refused" if rule.is_empty() => format!("refused {path}"),
-                "refused" => format!("refused {path}: {rule}"),
+                "refused" => format!("refused {path}: {}", reason(rule)),
                 outcome => format!("cut off from {path} after {} ({outcome})", Size(*bytes)),
             },
             Self::Fetching { path, bytes, total } => match total {
@@ -228,13 +228,14 @@ impl Known {
                 }
                 _ => format!("fetching {path}, {} so far", Size(*bytes)),
             },
-            Self::HttpServed { method, path, status, bytes, complete, ms, role: _ } => {
+            Self::HttpServed { method, path, status, bytes, complete, ms, rule, .. } => {
                 match (status, complete) {
                     (200..=399, true) => {
                         format!("served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
                     }
                     (200..=399, false) => format!("cut off from {method} {path} after {}", Size(*bytes)),
-                    _ => format!("refused {method} {path} ({status})"),
+                    _ if rule.is_empty() => format!("refused {method} {path} ({status})"),
+                    _ => format!("refused {method} {path} ({status}, {})", reason(rule)),
                 }
             }
             Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
@@ -261,6 +262,11 @@ impl Known {
             Self::Commanded { what } => what.clone(),
         }
     }
+}
+
+/// Returns why something was refused, without the word that is said already.
+fn reason(rule: &str) -> &str {
+    rule.strip_prefix("refused: ").unwrap_or(rule)
 }
 
 /// Returns what a reply of DHCP does with the address in it.

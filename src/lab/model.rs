@@ -85,6 +85,10 @@ pub struct Network {
     pub tftp: TftpBackend,
     /// Further options for its clients.
     pub options: DhcpOptions,
+    /// A folder that TFTP and HTTP hand out.
+    pub root: Option<PathBuf>,
+    /// Whether HTTP lists what is in it.
+    pub listing: bool,
     /// Names.
     pub dns: Dns,
 }

@@ -265,10 +265,21 @@ pub struct ServicePlan {
     pub tftp: TftpBackend,
     /// Names.
     pub dns: DnsPlan,
+    /// A folder that TFTP and HTTP hand out below these names.
+    pub root: Option<RootPlan>,
     /// Files by path, for TFTP and HTTP alike; paths have no leading slash.
     pub files: BTreeMap<String, ServedFile>,
     /// Texts by path, for HTTP (scripts, cloud-init seeds); paths have no leading slash.
     pub texts: BTreeMap<String, ServedText>,
+}
+
+/// A folder that a network's services hand out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootPlan {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Whether HTTP lists what is in it.
+    pub listing: bool,
 }
 
 /// A file that a service hands out.

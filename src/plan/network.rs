@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
-    NodeRecord, Place, PortPlan, Refusal, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
+    NodeRecord, Place, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
 };
 use crate::lab::{self, Lab, Network, Nic, Node, Pace, Unknown, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -299,6 +299,10 @@ impl<'a> Wiring<'a> {
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
+            root: network
+                .root
+                .as_ref()
+                .map(|folder| RootPlan { folder: folder.clone(), listing: network.listing }),
             files: boot::files(self.lab, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name),
         }

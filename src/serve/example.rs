@@ -81,6 +81,7 @@ pub(super) fn plan() -> ServicePlan {
         ipv6_unknown: Unknown::Answer,
         dhcp6: None,
         tftp: TftpBackend::Own,
+        root: None,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),
@@ -95,6 +96,11 @@ pub(super) fn plan() -> ServicePlan {
 
 /// What the plan serves, its images' files in a folder.
 pub(super) fn shelf(folder: &Path) -> Shelf {
+    shelf_of(&plan(), folder)
+}
+
+/// What a plan serves, its images' files in a folder.
+pub(super) fn shelf_of(plan: &ServicePlan, folder: &Path) -> Shelf {
     let images = folder.to_owned();
     let resolve = Arc::new(move |file: &FileRef| match file {
         FileRef::Image { image: _, file } => Some(images.join(file)),
@@ -103,7 +109,7 @@ pub(super) fn shelf(folder: &Path) -> Shelf {
     let ssh_public_key = "ssh-ed25519 KEY".to_owned();
     let folder = folder.to_owned();
     let (addresses, boots) = (Addresses::default(), Boots::default());
-    Shelf::new(&plan(), Resources { resolve, ssh_public_key, addresses, folder, boots })
+    Shelf::new(plan, Resources { resolve, ssh_public_key, addresses, folder, boots })
 }
 
 /// Events as they come, with a clock that a test sets.

@@ -113,8 +113,14 @@ pub async fn serve(
         Err(error) => failed(&events, "dhcpv6", &error.to_string()),
     }
     // One of each for every address of the bridge.
+    let desk = http::Desk {
+        shelf: shelf.clone(),
+        clients: clients.clone(),
+        events: events.clone(),
+        patience: http::PATIENCE,
+    };
     for http in http {
-        services.spawn(http::run(http, shelf.clone(), clients.clone(), events.clone()));
+        services.spawn(http::run(http, desk.clone()));
     }
     let zones = dns::Zones::new(&plan, addresses);
     let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());

@@ -1,6 +1,13 @@
 //! What a network's services hand out, by path. Nothing else on the host can be named.
+//!
+//! The plan's own names come first; below them lies the folder that a lab serves, if it does.
+
+mod folder;
+mod path;
 
 use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,46 +21,42 @@ pub(super) struct Shelf(Arc<Inner>);
 struct Inner {
     files: BTreeMap<String, ServedFile>,
     texts: BTreeMap<String, ServedText>,
+    root: Option<PathBuf>,
+    listing: bool,
     resources: Resources,
 }
 
 /// Something that is handed out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Item {
-    /// A file on the host.
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// What it is to the node.
-        role: String,
-    },
-    /// A text of the plan, filled in.
-    Text {
-        /// The text.
-        body: String,
-        /// What it is to the node.
-        role: String,
-    },
+#[derive(Debug)]
+pub(super) struct Item {
+    /// What it is made of.
+    pub(super) content: Content,
+    /// What it is to the node.
+    pub(super) role: String,
+    /// What decided that this is handed out: `plan`, `text`, `root`, `default`.
+    pub(super) rule: &'static str,
 }
 
-impl Item {
-    /// Returns what the item is to the node.
-    pub(super) fn role(&self) -> &str {
-        match self {
-            Self::File { role, path: _ } | Self::Text { role, body: _ } => role,
-        }
-    }
+/// What an item is made of.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// A file on the host, open.
+    File(File, Metadata),
+    /// A text of the plan, filled in.
+    Text(String),
+    /// The names in a folder, where a lab lists them.
+    Folder(Vec<String>),
 }
 
 /// Why nothing is handed out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Missing {
-    /// The plan names no such path.
+    /// There is no such path.
     #[error("nothing is served under this path")]
     Unknown,
-    /// The path leads out of what is served.
-    #[error("the path leads elsewhere")]
-    Refused,
+    /// The path leads out of what is served, or is none.
+    #[error("refused: {0}")]
+    Refused(&'static str),
     /// The plan names it, but it is not there.
     #[error("`{0}` does not exist")]
     Gone(String),
@@ -62,127 +65,68 @@ pub(super) enum Missing {
 impl Shelf {
     /// Takes from a plan what it serves.
     pub(super) fn new(plan: &ServicePlan, resources: Resources) -> Self {
-        Self(Arc::new(Inner { files: plan.files.clone(), texts: plan.texts.clone(), resources }))
+        let ServicePlan { files, texts, root, .. } = plan.clone();
+        let (root, listing) = root.map_or((None, false), |root| (Some(root.folder), root.listing));
+        Self(Arc::new(Inner { files, texts, root, listing, resources }))
+    }
+
+    /// Finds what the path of a URL names.
+    pub(super) fn find_url(&self, path: &str) -> Result<Item, Missing> {
+        self.find(&path::decode(path).map_err(Missing::Refused)?)
     }
 
     /// Finds what a client asks for. A path may have any number of leading slashes, or backslashes for slashes.
-    pub(super) fn find(&self, asked: &str) -> Result<Item, Missing> {
-        let path = asked.replace('\\', "/");
-        let path = path.trim_start_matches('/');
-        if path.split('/').any(|part| part == "..") || path.contains('\0') {
-            return Err(Missing::Refused);
-        }
-        let Inner { files, texts, resources } = &*self.0;
-        if let Some(ServedText { body, role }) = texts.get(path) {
+    pub(super) fn find(&self, asked: &[u8]) -> Result<Item, Missing> {
+        let asked = path::simplify(asked).map_err(Missing::Refused)?;
+        let Inner { files, texts, resources, .. } = &*self.0;
+        if let Some(ServedText { body, role }) = texts.get(&asked.path).filter(|_| !asked.folder) {
             let body = body.replace(SSH_KEY, &resources.ssh_public_key);
-            return Ok(Item::Text { body, role: role.clone() });
+            return Ok(Item { content: Content::Text(body), role: role.clone(), rule: "text" });
         }
-        if let Some(ServedFile { source, role }) = files.get(path) {
-            let found = (resources.resolve)(source).filter(|path| path.is_file());
-            return found
-                .map(|path| Item::File { path, role: role.clone() })
-                .ok_or_else(|| Missing::Gone(source.to_string()));
+        if let Some(ServedFile { source, role }) = files.get(&asked.path).filter(|_| !asked.folder) {
+            let gone = || Missing::Gone(source.to_string());
+            let path = (resources.resolve)(source).filter(|path| path.is_file()).ok_or_else(gone)?;
+            let open = || File::open(&path).and_then(|file| file.metadata().map(|data| (file, data)));
+            let (file, metadata) = open().map_err(|_| gone())?;
+            return Ok(Item { content: Content::File(file, metadata), role: role.clone(), rule: "plan" });
         }
-        // cloud-init asks for these in vain once a second, ten times, unless they are there.
-        if path.starts_with("nocloud/")
-            && (path.ends_with("/vendor-data") || path.ends_with("/network-config"))
-        {
-            return Ok(Item::Text { body: String::new(), role: "seed".to_owned() });
+        match self.find_below_root(&asked) {
+            // cloud-init asks for these in vain once a second, ten times, unless they are there.
+            Err(Missing::Unknown)
+                if asked.path.starts_with("nocloud/")
+                    && (asked.path.ends_with("/vendor-data") || asked.path.ends_with("/network-config")) =>
+            {
+                Ok(Item { content: Content::Text(String::new()), role: "seed".to_owned(), rule: "default" })
+            }
+            found => found,
         }
-        Err(Missing::Unknown)
+    }
+
+    fn find_below_root(&self, asked: &path::Asked) -> Result<Item, Missing> {
+        let Some(root) = &self.0.root else { return Err(Missing::Unknown) };
+        match folder::open(root, &asked.path) {
+            Ok((folder, metadata)) if metadata.is_dir() => {
+                let names =
+                    if self.0.listing { folder::names(folder) } else { return Err(Missing::Unknown) };
+                let names = names.map_err(|_| Missing::Gone(asked.path.clone()))?;
+                Ok(Item { content: Content::Folder(names), role: "listing".to_owned(), rule: "root" })
+            }
+            Ok((file, metadata)) if !asked.folder => {
+                Ok(Item { content: Content::File(file, metadata), role: "file".to_owned(), rule: "root" })
+            }
+            Ok(_) => Err(Missing::Unknown),
+            Err(error) => Err(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
+                    Missing::Unknown
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Missing::Refused("it leads out of the served folder, or may not be read")
+                }
+                _ => Missing::Gone(asked.path.clone()),
+            }),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::example::shelf;
-    use super::*;
-
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("kernel"), "MZ").unwrap();
-        std::fs::write(folder.path().join("secret"), "x").unwrap();
-        std::fs::create_dir(folder.path().join("initrd")).unwrap();
-        folder
-    }
-
-    /// What a path is: a file's name, a text, or why it is nothing.
-    fn check(shelf: &Shelf, path: &str) -> String {
-        match shelf.find(path) {
-            Ok(Item::File { path, role }) => {
-                format!("{role}: file {}", path.file_name().unwrap().to_string_lossy())
-            }
-            Ok(Item::Text { body, role }) => format!("{role}: {body:?}"),
-            Err(missing) => missing.to_string(),
-        }
-    }
-
-    #[test]
-    fn only_what_the_plan_names_is_found() {
-        let folder = folder();
-        let shelf = shelf(folder.path());
-        let table = [
-            "/profile/tiny/kernel",
-            "profile/tiny/kernel",
-            "//profile/tiny/kernel",
-            r"\profile\tiny\kernel",
-            "/profile/tiny/initrd0",
-            "/boot/fast.ipxe",
-            "/nocloud/fast/user-data",
-            "/nocloud/fast/vendor-data",
-            "/nocloud/fast/passwd",
-            "/boot/Fast.ipxe",
-            "/",
-            "",
-            "/profile/tiny",
-            "/profile/tiny/kernel/",
-            "/profile/tiny/secret",
-            "/etc/passwd",
-            "/profile/tiny/../tiny/secret",
-            r"..\..\etc\passwd",
-            "/profile/tiny/..",
-            "/profile/tiny/kernel..",
-            "/profile/tiny/kernel\0.txt",
-            "/profile/tiny/%2e%2e/secret",
-        ];
-        let lines: Vec<String> =
-            table.iter().map(|path| format!("{:30} {}", format!("{path:?}"), check(&shelf, path))).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r##"
-        "/profile/tiny/kernel"         kernel: file kernel
-        "profile/tiny/kernel"          kernel: file kernel
-        "//profile/tiny/kernel"        kernel: file kernel
-        "\\profile\\tiny\\kernel"      kernel: file kernel
-        "/profile/tiny/initrd0"        `image:tiny/initrd` does not exist
-        "/boot/fast.ipxe"              script: "#!ipxe\nboot\n"
-        "/nocloud/fast/user-data"      seed: "key: ssh-ed25519 KEY\n"
-        "/nocloud/fast/vendor-data"    seed: ""
-        "/nocloud/fast/passwd"         nothing is served under this path
-        "/boot/Fast.ipxe"              nothing is served under this path
-        "/"                            nothing is served under this path
-        ""                             nothing is served under this path
-        "/profile/tiny"                nothing is served under this path
-        "/profile/tiny/kernel/"        nothing is served under this path
-        "/profile/tiny/secret"         nothing is served under this path
-        "/etc/passwd"                  nothing is served under this path
-        "/profile/tiny/../tiny/secret" the path leads elsewhere
-        "..\\..\\etc\\passwd"          the path leads elsewhere
-        "/profile/tiny/.."             the path leads elsewhere
-        "/profile/tiny/kernel.."       nothing is served under this path
-        "/profile/tiny/kernel\0.txt"   the path leads elsewhere
-        "/profile/tiny/%2e%2e/secret"  nothing is served under this path
-        "##);
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_leads_elsewhere(path in r"(/|\\|\.\.|\.|profile|tiny|kernel|secret|nocloud|fast|\PC){0,12}") {
-            let folder = folder();
-            match shelf(folder.path()).find(&path) {
-                Ok(Item::File { path, role: _ }) => prop_assert_eq!(path, folder.path().join("kernel")),
-                Ok(Item::Text { .. }) | Err(_) => {}
-            }
-        }
-    }
-}
+mod tests;

@@ -70,7 +70,7 @@ fn largest(socket: &UdpSocket, mtu: u16) -> io::Result<usize> {
 /// Returns the packet that tells a client why it gets nothing.
 fn refusal(missing: &Missing) -> Vec<u8> {
     match missing {
-        Missing::Refused => packet::error(packet::ACCESS, "access violation"),
+        Missing::Refused(_) => packet::error(packet::ACCESS, "access violation"),
         Missing::Unknown | Missing::Gone(_) => packet::error(packet::NOT_FOUND, "file not found"),
     }
 }

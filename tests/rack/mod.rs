@@ -51,6 +51,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("busybox", "busybox"),
     ("dig", "dnsutils"),
     ("curl", "curl"),
+    ("wget", "wget"),
+    ("cmp", "diffutils"),
     ("rdisc6", "ndisc6"),
     ("tftp", "tftp-hpa"),
     ("atftp", "atftp"),

@@ -1,5 +1,10 @@
 //! HTTP, asked by curl.
 
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
 use dryrack::event::Known;
 
 use crate::rack::{Rack, alone};
@@ -33,6 +38,13 @@ fn curl_fetches_whole_in_pieces_and_on() {
         assert_eq!(curl(&["-r", "-10", KERNEL]), all[(1 << 20) - 10..]);
         assert_eq!(curl(&["-o", "/dev/null", "-w", "%{http_code}", "-r", "2000000-", KERNEL]), b"416");
 
+        let pieces = curl(&["-r", "0-9,1000-1009", KERNEL]);
+        let has = |piece: &[u8]| pieces.windows(piece.len()).any(|window| window == piece);
+        assert!(has(&all[..10]) && has(&all[1000..1010]) && has(b"Content-Range: bytes 1000-1009/1048576"));
+        let newer = ["-z", "kernel", "-o", "out", "-w", "%{http_code}", KERNEL];
+        std::fs::copy(rack.folder.path().join("kernel"), folder.path().join("kernel")).unwrap();
+        assert_eq!(curl(&newer), b"304");
+
         // A download that broke off goes on where it ended.
         std::fs::write(&file, &all[..300_000]).unwrap();
         curl(&["-C", "-", "-o", "out", KERNEL]);
@@ -47,7 +59,7 @@ fn curl_fetches_whole_in_pieces_and_on() {
         let both = String::from_utf8(curl(&[script, script, "-w", "%{num_connects}\n"])).unwrap();
         assert!(both.starts_with("#!ipxe\nkernel /profile/install/kernel"), "{both}");
         assert!(both.contains("boot\n1\n#!ipxe") && both.ends_with("boot\n0\n"), "{both}");
-        for (path, status) in [("/../../etc/passwd", "404"), ("/%2e%2e/etc/passwd", "404"), ("/", "404")] {
+        for (path, status) in [("/../../etc/passwd", "403"), ("/%2e%2e/etc/passwd", "403"), ("/", "404")] {
             let url = format!("http://10.0.0.1{path}");
             let text = curl(&["--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", &url]);
             assert_eq!(String::from_utf8(text).unwrap(), status, "{path}");
@@ -69,5 +81,200 @@ fn curl_fetches_whole_in_pieces_and_on() {
             })
             .await;
         assert_eq!(curl(&["-r", "0-3", KERNEL]), all[..4]);
+    });
+}
+
+#[test]
+fn wget_fetches_and_goes_on() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kernel");
+        let all = numbers(1 << 20);
+        let wget = |options: &[&str]| {
+            let output = one.run_in(folder.path(), "wget", &[&["-nv", "-T", "20"], options].concat());
+            assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        wget(&[KERNEL]);
+        assert!(std::fs::read(&file).unwrap() == all);
+        std::fs::write(&file, &all[..300_000]).unwrap();
+        wget(&["-c", KERNEL]);
+        assert!(std::fs::read(&file).unwrap() == all);
+        wget(&["-N", KERNEL]);
+    });
+}
+
+/// A lab with a folder of its own, and a secret beside it that a link in there leads to.
+fn with_folder(folder: &Path) {
+    kernel(folder);
+    std::fs::write(folder.join("secret"), "secret").unwrap();
+    let root = folder.join("www");
+    std::fs::create_dir_all(root.join("grub")).unwrap();
+    std::fs::write(root.join("grub/grub.cfg"), "timeout 0\n").unwrap();
+    std::fs::write(root.join("BOOTX64.EFI"), "MZ").unwrap();
+    std::fs::write(root.join("with space & more"), "x").unwrap();
+    for (link, to) in
+        [("out", "../secret"), ("above", ".."), ("root", "/"), ("etc", "/etc/passwd"), ("circle", "circle")]
+    {
+        std::os::unix::fs::symlink(to, root.join(link)).unwrap();
+    }
+}
+
+fn lab_with_folder(listing: bool) -> String {
+    LAB.replace("mtu = 1400", &format!("mtu = 1400\nroot = \"www\"\nlisting = {listing}"))
+}
+
+#[test]
+fn a_labs_folder_is_served_by_http_and_tftp() {
+    alone(async || {
+        let rack = Rack::of(&lab_with_folder(true), with_folder).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let curl = |url: &str| one.run("curl", &["-sS", "-m", "20", url]);
+        for url in [
+            "http://10.0.0.1/grub/grub.cfg",
+            "http://10.0.0.1//grub/grub.cfg",
+            "tftp://10.0.0.1//grub/grub.cfg",
+        ] {
+            assert_eq!(curl(url), "timeout 0\n", "{url}");
+        }
+        assert!(one.run("curl", &["-sSI", "http://10.0.0.1/BOOTX64.EFI"]).contains("application/efi"));
+        let page = curl("http://10.0.0.1/");
+        for part in [
+            "<a href=\"/grub/\">grub/</a>",
+            "<a href=\"/with%20space%20%26%20more\">with space &amp; more</a>",
+        ] {
+            assert!(page.contains(part), "{page}");
+        }
+        assert_eq!(curl("http://10.0.0.1/with%20space%20%26%20more"), "x");
+        let by_root = |known: &Known| matches!(known, Known::HttpServed { rule, .. } if rule == "root");
+        rack.log.until("what decided", 5, by_root).await;
+    });
+}
+
+/// Spellings of paths that lead out of what is served, for URLs; TFTP has them without the encoding.
+const ESCAPES: &[&str] = &[
+    "/../secret",
+    "/grub/../../secret",
+    "/grub/../../../../../../etc/passwd",
+    "//../secret",
+    "/./../secret",
+    "/%2e%2e/secret",
+    "/%2E%2E/secret",
+    "/.%2e/secret",
+    "/%2e./secret",
+    "/%2e%2e%2fsecret",
+    "/..%2fsecret",
+    "/grub%2f..%2f..%2fsecret",
+    "/..%5csecret",
+    "/..\\secret",
+    "/\\..\\secret",
+    "/grub\\..\\..\\secret",
+    "/%252e%252e/secret",
+    "/%252e%252e%252fsecret",
+    "/..%252fsecret",
+    "/..%255csecret",
+    "/%25252e%25252e/secret",
+    "/%u002e%u002e/secret",
+    "/%c0%ae%c0%ae/secret",
+    "/..%c0%afsecret",
+    "/%e0%80%ae%e0%80%ae/secret",
+    "/..%c1%9csecret",
+    "/grub/grub.cfg%00/../../../secret",
+    "/out%00.txt",
+    "/..;/secret",
+    "/..%20/secret",
+    "/.../secret",
+    "/out",
+    "/above/secret",
+    "/root/etc/passwd",
+    "/etc",
+    "/circle",
+    "/C:/secret",
+    "/C:%5csecret",
+    "/file:///etc/passwd",
+    "/grub/%2e%2e/%2e%2e/secret",
+];
+
+/// The same, as bytes that no URL can hold.
+const RAW_ESCAPES: &[&[u8]] = &[
+    b"../secret",
+    b"/../secret",
+    b"\\..\\secret",
+    b"grub/../../secret",
+    b"\xc0\xae\xc0\xae/secret",
+    b"..\xc0\xafsecret",
+    b"\xff\xfe/secret",
+    b"grub/\x01/secret",
+    b"%2e%2e/secret",
+    b"..%2fsecret",
+    b"out",
+    b"above/secret",
+    b"root/etc/passwd",
+    b"etc",
+    b"C:\\secret",
+    b"..;/secret",
+    b"../\xff",
+];
+
+#[test]
+fn no_spelling_leads_out_of_what_is_served() {
+    alone(async || {
+        let rack = Rack::of(&lab_with_folder(true), with_folder).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let refused = |known: &Known| match known {
+            Known::HttpServed { rule, .. } => rule.starts_with("refused"),
+            Known::TftpServed { outcome, .. } => outcome == "refused",
+            _ => false,
+        };
+        let refusals = || rack.log.count(refused);
+        let by_http = |request: &[u8]| {
+            one.within(|| {
+                let mut stream = TcpStream::connect("10.0.0.1:80").unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                stream.write_all(request).unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).unwrap();
+                String::from_utf8_lossy(&answer).into_owned()
+            })
+        };
+        let request = |path: &[u8]| {
+            [b"GET ", path, b" HTTP/1.1\r\nHost: 10.0.0.1\r\nConnection: close\r\n\r\n"].concat()
+        };
+        let mut expected = 0;
+        for path in ESCAPES {
+            for target in [(*path).to_owned(), format!("http://10.0.0.1{path}")] {
+                let answer = by_http(&request(target.as_bytes()));
+                assert!(answer.starts_with("HTTP/1.1 40"), "{target}: {answer}");
+                assert!(!answer.contains("root:") && !answer.ends_with("secret"), "{target}: {answer}");
+                expected += 1;
+                rack.log.until_now(&target, || refusals() == expected).await;
+            }
+        }
+        for path in [&b"/a\0b"[..], b"/\x01", b"/\xc0\xae\xc0\xae/secret", b"../secret"] {
+            let answer = by_http(&request(path));
+            assert!(answer.starts_with("HTTP/1.1 40"), "{path:?}: {answer}");
+            expected += 1;
+            rack.log.until_now(&format!("{path:?}"), || refusals() == expected).await;
+        }
+        let socket = one.within(|| UdpSocket::bind("10.0.0.11:0").unwrap());
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // A NUL ends a name, so it cannot be part of one.
+        let encoded = ESCAPES.iter().map(|path| path.as_bytes());
+        let paths = encoded.filter(|path| *path != b"/out%00.txt").chain(RAW_ESCAPES.iter().copied());
+        for path in paths {
+            let mut packet = [0; 1500];
+            socket.send_to(&[b"\0\x01", path, b"\0octet\0"].concat(), "10.0.0.1:69").unwrap();
+            let (length, _) = socket.recv_from(&mut packet).unwrap();
+            let name = String::from_utf8_lossy(path).into_owned();
+            assert_eq!(packet[..4], [0, 5, 0, 2], "{name}: {:?}", String::from_utf8_lossy(&packet[..length]));
+            expected += 1;
+            rack.log.until_now(&name, || refusals() == expected).await;
+        }
+        // What is not there is not there; nothing above was taken for it.
+        for path in ["/etc/passwd", "/secret"] {
+            assert!(by_http(&request(path.as_bytes())).starts_with("HTTP/1.1 40"), "{path}");
+        }
+        assert!(!rack.log.has(|known| matches!(known, Known::ServiceFailed { .. })), "{}", rack.log.text());
     });
 }

@@ -77,6 +77,8 @@ fn everything_has_a_default() {
                 ),
                 tftp: Own,
                 options: {},
+                root: None,
+                listing: false,
                 dns: Dns {
                     domain: "lab",
                     records: {},

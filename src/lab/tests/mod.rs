@@ -37,7 +37,11 @@ fn outcome(lab: &Source, overlays: &[Source], sets: &[&str]) -> Outcome {
         file: "/labs/my-lab/lab.toml".into(),
         folder: "/labs/my-lab".into(),
         images,
-        existing: &|path: &Path| path.starts_with("/labs/my-lab/files"),
+        // Only a folder exists with a slash at its end, and files are what has a dot in its name.
+        existing: &|path: &Path| {
+            let folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+            path.starts_with("/labs/my-lab/files") && !(folder && path.extension().is_some())
+        },
         free_memory: Some(Bytes::mebi(16 * 1024)),
     };
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();

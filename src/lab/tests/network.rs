@@ -5,6 +5,43 @@ use insta::assert_snapshot;
 use super::{check, check_more};
 
 #[test]
+fn what_is_served_is_a_folder() {
+    assert_snapshot!(check_more("network.lan.root = \"files/kernel.efi\"\n"), @r#"
+    error[L140]: `files/kernel.efi` is no folder
+     --> lab.toml:5:20
+      |
+    5 | network.lan.root = "files/kernel.efi"
+      |                    ^^^^^^^^^^^^^^^^^^
+      |
+      = help: name the folder that the file is in
+
+    1 error; for more, run `dryrack explain L140`
+    "#);
+    assert_snapshot!(check_more("network.lan.root = \"www\"\n"), @r#"
+    error[L017]: there is no file `www`
+     --> lab.toml:5:20
+      |
+    5 | network.lan.root = "www"
+      |                    ^^^^^
+      |
+      = help: paths begin at `/labs/my-lab`
+
+    1 error; for more, run `dryrack explain L017`
+    "#);
+    assert_snapshot!(check_more("network.lan.listing = true\n"), @r#"
+    error[L141]: there is no `root` here to list
+     --> lab.toml:5:23
+      |
+    5 | network.lan.listing = true
+      |                       ^^^^
+      |
+      = help: name a folder, such as root = "www", or leave `listing` out
+
+    1 error; for more, run `dryrack explain L141`
+    "#);
+}
+
+#[test]
 fn no_address_for_a_bridge() {
     let lab = r#"dryrack = 1
 network.a.address = "10.0.0.0/24"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -95,12 +96,51 @@ impl Check<'_> {
             Some(RawTftp::AsyncTftp) => TftpBackend::AsyncTftp,
             Some(RawTftp::Off) => TftpBackend::Off,
         };
+        let (root, listing) = self.root(raw);
         let dns = self.dns(raw.dns.value(), nat);
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
         let address = address?;
-        Some(Network { name, address, ipv6, mac, interface, mtu, nat, dhcp, options, tftp, dns })
+        Some(Network {
+            name,
+            address,
+            ipv6,
+            mac,
+            interface,
+            mtu,
+            nat,
+            dhcp,
+            options,
+            tftp,
+            root,
+            listing,
+            dns,
+        })
+    }
+
+    /// Takes the folder that a network serves, and whether it is listed.
+    fn root(&mut self, raw: &RawNetwork) -> (Option<PathBuf>, bool) {
+        let listing = raw.listing.value().copied().unwrap_or(false);
+        let root = raw.root.given().and_then(|word| {
+            let path = self.path(word)?;
+            // With a slash at its end, only a folder has this path.
+            if (self.around.existing)(&path.join("")) {
+                return Some(path);
+            }
+            self.report(
+                Diagnostic::new(Code::NoFolder, word.span.clone(), format!("`{}` is no folder", word.value))
+                    .help("name the folder that the file is in"),
+            );
+            None
+        });
+        if let (true, true, Some(span)) = (listing, raw.root.is_missing(), raw.listing.span()) {
+            self.report(
+                Diagnostic::new(Code::ListsNothing, span.clone(), "there is no `root` here to list")
+                    .help("name a folder, such as root = \"www\", or leave `listing` out"),
+            );
+        }
+        (root, listing)
     }
 
     /// Takes the address of a bridge if it can be the address of a host.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::super::clients::Clients;
-use super::super::shelf::{Item, Missing, Shelf};
+use super::super::shelf::{Content, Item, Missing, Shelf};
 use super::super::transfer::Transfer;
 use super::super::trouble::failed;
 use super::packet::Mode;
@@ -51,20 +51,22 @@ impl Desk {
     }
 
     /// Opens a path for a client. A failure is told at once, a success when the delivery ends.
-    pub(super) fn open(&mut self, from: SocketAddr, path: &str, mode: Mode) -> Result<Opened, Missing> {
+    pub(super) fn open(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
         let mut delivery = self.delivery(from, path, mode);
         match self.take(path, mode) {
-            Ok((source, size, role)) => {
+            Ok((source, size, role, rule)) => {
                 delivery.role = role;
+                delivery.rule = rule.to_owned();
                 delivery.transfer.total = Some(size);
                 Ok(Opened { source, size, delivery })
             }
             Err(missing) => {
                 if let Missing::Gone(_) = &missing {
-                    failed(&self.events, "tftp", &format!("{path}: {missing}"));
+                    failed(&self.events, "tftp", &format!("{}: {missing}", delivery.transfer.path));
                 }
                 delivery.rule = missing.to_string();
-                delivery.tell(if missing == Missing::Refused { "refused" } else { "not-found" });
+                let refused = matches!(missing, Missing::Refused(_));
+                delivery.tell(if refused { "refused" } else { "not-found" });
                 Err(missing)
             }
         }
@@ -77,7 +79,7 @@ impl Desk {
     }
 
     /// Tells of somebody who wants to write.
-    pub(super) fn refuse_write(&self, from: SocketAddr, path: &str) {
+    pub(super) fn refuse_write(&self, from: SocketAddr, path: &[u8]) {
         let mut delivery = self.delivery(from, path, Mode::Octet);
         delivery.rule = "nothing is written".to_owned();
         delivery.tell("refused");
@@ -92,8 +94,9 @@ impl Desk {
         }
     }
 
-    fn delivery(&self, from: SocketAddr, path: &str, mode: Mode) -> Delivery {
-        let transfer = Transfer::new(&self.events, self.clients.node(from.ip()), path.to_owned(), None);
+    fn delivery(&self, from: SocketAddr, path: &[u8], mode: Mode) -> Delivery {
+        let path = String::from_utf8_lossy(path).into_owned();
+        let transfer = Transfer::new(&self.events, self.clients.node(from.ip()), path, None);
         Delivery {
             transfer,
             clients: self.clients.clone(),
@@ -107,19 +110,18 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, path: &str, mode: Mode) -> Result<(Source, u64, String), Missing> {
-        match self.shelf.find(path)? {
-            Item::Text { body, role } => {
+    fn take(&mut self, path: &[u8], mode: Mode) -> Result<(Source, u64, String, &'static str), Missing> {
+        let Item { content, role, rule } = self.shelf.find(path)?;
+        match content {
+            Content::Text(body) => {
                 let size = body.len() as u64;
-                Ok((Source::text(body, mode), size, role))
+                Ok((Source::text(body, mode), size, role, rule))
             }
-            Item::File { path, role } => {
-                let gone = |_| Missing::Gone(path.display().to_string());
-                let file = File::open(&path).map_err(gone)?;
-                let metadata = file.metadata().map_err(gone)?;
+            Content::File(file, metadata) => {
                 let file = self.share((metadata.dev(), metadata.ino()), file);
-                Ok((Source::file(file, mode), metadata.len(), role))
+                Ok((Source::file(file, mode), metadata.len(), role, rule))
             }
+            Content::Folder(_) => Err(Missing::Unknown),
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -99,13 +100,13 @@ impl Handler for Counter {
         client: &SocketAddr,
         path: &Path,
     ) -> Result<(Outgoing, Option<u64>), packet::Error> {
-        match self.desk.open(*client, &path.to_string_lossy(), Mode::Octet) {
+        match self.desk.open(*client, path.as_os_str().as_bytes(), Mode::Octet) {
             Ok(Opened { source, size, delivery }) => {
                 let now = self.desk.clock();
                 let read = now();
                 Ok((Outgoing { source, delivery, at: 0, size, read, now }, Some(size)))
             }
-            Err(Missing::Refused) => Err(packet::Error::PermissionDenied),
+            Err(Missing::Refused(_)) => Err(packet::Error::PermissionDenied),
             Err(Missing::Unknown | Missing::Gone(_)) => Err(packet::Error::FileNotFound),
         }
     }
@@ -116,7 +117,7 @@ impl Handler for Counter {
         path: &Path,
         _size: Option<u64>,
     ) -> Result<Sink, packet::Error> {
-        self.desk.refuse_write(*client, &path.to_string_lossy());
+        self.desk.refuse_write(*client, path.as_os_str().as_bytes());
         Err(packet::Error::PermissionDenied)
     }
 }

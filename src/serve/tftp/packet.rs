@@ -70,7 +70,7 @@ impl OptionName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     /// The name asked for, without what sloppy firmware leaves at its end.
-    pub(super) name: String,
+    pub(super) name: Vec<u8>,
     /// How it is to be sent.
     pub(super) mode: Mode,
     /// The options that we know, in the client's order, each once.
@@ -83,7 +83,7 @@ pub(super) enum Packet {
     /// Somebody wants a file.
     Read(Request),
     /// Somebody wants to write one. The name is all that matters.
-    Write(String),
+    Write(Vec<u8>),
     /// A block arrived.
     Ack(u16),
     /// The client gives up.
@@ -143,9 +143,9 @@ fn fields(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Returns a name as it was meant: some ROMs copy option 67 with the 0xFF that ends all options.
-fn name(field: &[u8]) -> String {
+fn name(field: &[u8]) -> Vec<u8> {
     let end = field.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
-    String::from_utf8_lossy(&field[..end]).into_owned()
+    field[..end].to_vec()
 }
 
 fn request(bytes: &[u8]) -> Result<Request, Malformed> {
@@ -209,10 +209,12 @@ mod tests {
     fn check(packet: &[u8]) -> String {
         match parse(packet) {
             Ok(Packet::Read(Request { name, mode, options })) => {
+                let name = String::from_utf8_lossy(&name);
                 let options: Vec<String> =
                     options.iter().map(|(name, value)| format!(" {}={value}", name.as_str())).collect();
                 format!("read {name:?} {}{}", mode.as_str(), options.concat())
             }
+            Ok(Packet::Write(name)) => format!("write {:?}", String::from_utf8_lossy(&name)),
             Ok(other) => format!("{other:?}"),
             Err(error) => format!("malformed: {error}"),
         }
@@ -264,7 +266,7 @@ mod tests {
         malformed: the request has no name or no mode
         malformed: the request has no name or no mode
         malformed: the mode is neither octet nor netascii
-        Write("file")
+        write "file"
         Stray
         Ack(4660)
         malformed: too short
@@ -297,7 +299,7 @@ mod tests {
         ]) {
             if let Ok(Packet::Read(request)) = parse(&packet) {
                 prop_assert!(request.options.len() <= 4);
-                prop_assert!(!request.name.contains('\0'));
+                prop_assert!(!request.name.contains(&0));
             }
         }
     }

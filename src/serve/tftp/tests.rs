@@ -205,26 +205,26 @@ fn requests_and_answers() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r##"
     "0123456789"
-      sent profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 []
+      sent profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 [plan]
     "0123456789"
-      sent /profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 []
+      sent /profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 [plan]
     "0123456789"
-      sent \profile\tiny\kernel: 10 bytes of kernel as octet in blocks of 512 × 1 []
+      sent \profile\tiny\kernel: 10 bytes of kernel as octet in blocks of 512 × 1 [plan]
     "0123456789"
-      sent profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 []
+      sent profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 [plan]
     "0123456789"
-      sent profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 []
+      sent profile/tiny/kernel: 10 bytes of kernel as octet in blocks of 512 × 1 [plan]
     "#!ipxe\nboot\n"
-      sent boot/fast.ipxe: 12 bytes of script as octet in blocks of 512 × 1 []
+      sent boot/fast.ipxe: 12 bytes of script as octet in blocks of 512 × 1 [text]
     "#!ipxe\r\nboot\r\n"
-      sent boot/fast.ipxe: 14 bytes of script as netascii in blocks of 512 × 1 []
+      sent boot/fast.ipxe: 14 bytes of script as netascii in blocks of 512 × 1 [text]
     error 1
       tftp failed: profile/tiny/initrd0: `image:tiny/initrd` does not exist
     not-found profile/tiny/initrd0: 0 bytes as octet [`image:tiny/initrd` does not exist]
     error 1
       not-found revocations_sku.efi: 0 bytes as octet [nothing is served under this path]
     error 2
-      refused ../../etc/passwd: 0 bytes as octet [the path leads elsewhere]
+      refused ../../etc/passwd: 0 bytes as octet [refused: it leads elsewhere]
     error 1
       not-found /etc/passwd: 0 bytes as octet [nothing is served under this path]
     "##);
@@ -244,7 +244,7 @@ fn what_is_agreed_on_is_told() {
         "windowsize": "2",
     }
     "#);
-    insta::assert_snapshot!(server.told(), @"sent profile/tiny/kernel: 5000 bytes of kernel as octet in blocks of 1468 × 2 []");
+    insta::assert_snapshot!(server.told(), @"sent profile/tiny/kernel: 5000 bytes of kernel as octet in blocks of 1468 × 2 [plan]");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn who_only_wants_the_size_is_told_it_and_no_more() {
     let (offer, from) = client.hear();
     assert_eq!(offer, b"\0\x06tsize\x0010\0blksize\x001468\0");
     client.say(b"\0\x05\0\x08User aborted the transfer\0", from);
-    insta::assert_snapshot!(server.told(), @"probed profile/tiny/kernel: 0 bytes of kernel as octet in blocks of 1468 × 1 []");
+    insta::assert_snapshot!(server.told(), @"probed profile/tiny/kernel: 0 bytes of kernel as octet in blocks of 1468 × 1 [plan]");
     // From the same port, as some firmware does.
     let given = client.fetch(b"profile/tiny/kernel", "octet", &[("blksize", "1468".to_owned())]);
     assert_eq!(given.content, b"0123456789");
@@ -273,7 +273,7 @@ fn an_error_of_the_client_ends_its_transfer() {
     client.ack(1, from);
     assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
     client.say(b"\0\x05\0\x03disk full\0", from);
-    insta::assert_snapshot!(server.told(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 []");
+    insta::assert_snapshot!(server.told(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 [plan]");
     client.ack(2, from);
     client.hears_nothing();
 }
@@ -291,7 +291,7 @@ fn a_client_that_forgot_asks_again_from_the_same_port() {
     let (script, second) = client.hear();
     assert_eq!(&script[4..], b"#!ipxe\nboot\n");
     assert_ne!(first, second);
-    insta::assert_snapshot!(server.told(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 []");
+    insta::assert_snapshot!(server.told(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 [plan]");
     client.ack(1, second);
     assert!(server.told().starts_with("sent boot/fast.ipxe"));
 }
@@ -485,7 +485,7 @@ fn a_long_transfer_tells_how_far_it_is() {
     let log = Log::default();
     let mut desk = Desk::new(shelf(folder.path()), Clients::new(&plan()), log.emitter());
     let from = "10.0.0.11:1234".parse().unwrap();
-    let mut opened = desk.open(from, "profile/tiny/kernel", packet::Mode::Octet).unwrap();
+    let mut opened = desk.open(from, b"profile/tiny/kernel", packet::Mode::Octet).unwrap();
     for bytes in [4, 4, 8] {
         log.pass(1);
         opened.delivery.came_to(bytes);

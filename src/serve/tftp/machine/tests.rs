@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn request(options: &[(OptionName, u64)]) -> Request {
-    Request { name: "a".to_owned(), mode: Mode::Octet, options: options.to_vec() }
+    Request { name: b"a".to_vec(), mode: Mode::Octet, options: options.to_vec() }
 }
 
 fn windows(block: usize, window: u16) -> Terms {

@@ -1,0 +1,93 @@
+//! A body made of pieces in memory and of files.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::reply::Piece;
+use super::telling::Telling;
+use super::wire::Pipe;
+
+/// How much of a file is read at a time where it has to be read: large enough for speed, small enough for many clients.
+const CHUNK: usize = 128 << 10;
+
+/// How the bytes of a file get into the connection.
+pub(super) enum Way {
+    /// The kernel takes them from the file.
+    Pipe(Pipe),
+    #[cfg_attr(not(test), expect(dead_code, reason = "HTTPS comes with the next change"))]
+    /// We read them, to encrypt them.
+    Memory,
+}
+
+/// A body on its way.
+pub(super) struct Outgoing {
+    pieces: VecDeque<Piece>,
+    left: u64,
+    way: Way,
+    telling: Arc<Telling>,
+}
+
+impl Outgoing {
+    /// Makes a body of pieces.
+    pub(super) fn new(pieces: Vec<Piece>, way: Way, telling: Telling) -> Self {
+        let pieces: VecDeque<Piece> = pieces.into_iter().filter(|piece| piece.length() > 0).collect();
+        let left = pieces.iter().map(Piece::length).sum();
+        Self { pieces, left, way, telling: Arc::new(telling) }
+    }
+
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(piece) = self.pieces.front_mut() else { return Ok(None) };
+        let bytes = match (piece, &self.way) {
+            (Piece::Bytes(bytes), _) => {
+                self.telling.add(bytes.len() as u64);
+                std::mem::take(bytes)
+            }
+            (Piece::File { file, at, left }, Way::Pipe(pipe)) => {
+                let hole = pipe.stand_in(file, *at, *left, &self.telling);
+                *at += hole.len() as u64;
+                *left -= hole.len() as u64;
+                hole
+            }
+            (Piece::File { file, at, left }, Way::Memory) => {
+                let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(*left).unwrap_or(CHUNK)));
+                file.read_exact_at(&mut chunk, *at)?;
+                *at += chunk.len() as u64;
+                *left -= chunk.len() as u64;
+                self.telling.add(chunk.len() as u64);
+                chunk.freeze()
+            }
+        };
+        if self.pieces.front().is_some_and(|piece| piece.length() == 0) {
+            self.pieces.pop_front();
+        }
+        self.left -= bytes.len() as u64;
+        Ok(Some(bytes))
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(self.next().map(|bytes| bytes.map(Frame::data)).transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,289 @@
+//! What is answered to a request: status, head and the pieces of the body. Sends nothing.
+
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::super::shelf::{Content, Item, Missing};
+use super::condition::{Follows, Version, follows, same_file};
+use super::range::{Wanted, wanted};
+
+/// A piece of a body.
+#[derive(Debug, Clone)]
+pub(super) enum Piece {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// Bytes of a file.
+    File {
+        /// The file.
+        file: Arc<File>,
+        /// Where they begin.
+        at: u64,
+        /// How many there are.
+        left: u64,
+    },
+}
+
+impl Piece {
+    /// Returns how many bytes it has.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { left, .. } => *left,
+        }
+    }
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// The head, without what the protocol adds by itself.
+    pub(super) headers: HeaderMap,
+    /// The body; a HEAD has none, whatever its head announces.
+    pub(super) body: Vec<Piece>,
+    /// What it is to the node.
+    pub(super) role: String,
+    /// The rule that decided.
+    pub(super) rule: String,
+    /// The pieces that were asked for and are sent.
+    pub(super) range: Option<String>,
+}
+
+/// Content with all that a head says of it.
+struct Page {
+    kind: &'static str,
+    version: Version,
+    body: Body,
+}
+
+enum Body {
+    Bytes(Bytes),
+    File(Arc<File>, u64),
+}
+
+impl Body {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, length) => *length,
+        }
+    }
+
+    /// Returns so many bytes from a place on.
+    fn piece(&self, at: u64, length: u64) -> Piece {
+        match self {
+            Self::Bytes(bytes) => Piece::Bytes(bytes.slice(at as usize..(at + length) as usize)),
+            Self::File(file, _) => Piece::File { file: Arc::clone(file), at, left: length },
+        }
+    }
+}
+
+/// Answers a request for what was found, or not, at a path.
+pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Result<Item, Missing>) -> Reply {
+    let mut reply = if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        reply.headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        reply.rule = "nothing is written".to_owned();
+        reply
+    } else {
+        match found {
+            Ok(item) => {
+                let (role, rule) = (item.role.clone(), item.rule.to_owned());
+                let page = page(path, item);
+                Reply { role, rule, ..answer(method, headers, &page) }
+            }
+            Err(missing) => {
+                let reply = match missing {
+                    Missing::Refused(_) => plain(StatusCode::FORBIDDEN, "refused\n"),
+                    Missing::Unknown | Missing::Gone(_) => plain(StatusCode::NOT_FOUND, "not found\n"),
+                };
+                Reply { rule: missing.to_string(), ..reply }
+            }
+        }
+    };
+    if *method == Method::HEAD {
+        reply.body.clear();
+    }
+    reply
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Reply {
+    let mut reply = bare(status);
+    reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    fill(&mut reply, vec![Piece::Bytes(Bytes::from_static(text.as_bytes()))]);
+    reply
+}
+
+fn bare(status: StatusCode) -> Reply {
+    let (role, rule) = (String::new(), String::new());
+    Reply { status, headers: HeaderMap::new(), body: Vec::new(), role, rule, range: None }
+}
+
+/// Gives a reply its body, and says how long it is: firmware does not take one without.
+fn fill(reply: &mut Reply, body: Vec<Piece>) {
+    let length: u64 = body.iter().map(Piece::length).sum();
+    reply.headers.insert(header::CONTENT_LENGTH, length.into());
+    reply.body = body;
+}
+
+fn page(path: &str, item: Item) -> Page {
+    match item.content {
+        Content::File(file, metadata) => Page {
+            kind: media_type(path, &item.role),
+            version: Version { tag: file_tag(&metadata), modified: metadata.modified().ok() },
+            body: Body::File(Arc::new(file), metadata.len()),
+        },
+        Content::Text(text) => text_page("text/plain; charset=utf-8", text),
+        Content::Folder(names) => text_page("text/html; charset=utf-8", listing(path, &names)),
+    }
+}
+
+fn text_page(kind: &'static str, text: String) -> Page {
+    let digest = hex(&Sha256::digest(text.as_bytes())[..8]);
+    let version = Version { tag: format!("\"{digest}\""), modified: None };
+    Page { kind, version, body: Body::Bytes(text.into()) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// A file that is changed has another size or time, one that is replaced another inode.
+fn file_tag(metadata: &Metadata) -> String {
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    format!("\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"", metadata.ino(), metadata.len())
+}
+
+fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
+    match follows(headers, &page.version) {
+        Follows::Failed => return plain(StatusCode::PRECONDITION_FAILED, "this is another version\n"),
+        Follows::NotModified => {
+            let mut reply = bare(StatusCode::NOT_MODIFIED);
+            describe(&mut reply, page);
+            return reply;
+        }
+        Follows::Answer => {}
+    }
+    let length = page.body.length();
+    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let range = range.filter(|_| *method == Method::GET && same_file(headers, &page.version));
+    let mut reply = bare(StatusCode::OK);
+    match range.map_or(Wanted::Whole, |range| wanted(range, length)) {
+        Wanted::Whole => {
+            describe(&mut reply, page);
+            fill(&mut reply, vec![page.body.piece(0, length)]);
+        }
+        Wanted::Pieces(pieces) => {
+            reply.status = StatusCode::PARTIAL_CONTENT;
+            describe(&mut reply, page);
+            send_pieces(&mut reply, page, &pieces);
+        }
+        Wanted::Beyond => {
+            reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter\n");
+            set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{length}"));
+        }
+    }
+    reply
+}
+
+fn set(reply: &mut Reply, name: HeaderName, value: &str) {
+    // Tags, dates, ranges and types of ours have no other characters than a header may have.
+    if let Ok(value) = HeaderValue::try_from(value) {
+        reply.headers.insert(name, value);
+    }
+}
+
+fn describe(reply: &mut Reply, page: &Page) {
+    reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(page.kind));
+    reply.headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    set(reply, header::ETAG, &page.version.tag);
+    if let Some(modified) = page.version.modified {
+        set(reply, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    }
+}
+
+fn send_pieces(reply: &mut Reply, page: &Page, pieces: &[(u64, u64)]) {
+    let whole = page.body.length();
+    let words = |first: u64, length: u64| format!("bytes {first}-{}/{whole}", first + length - 1);
+    let said: Vec<String> =
+        pieces.iter().map(|(first, length)| format!("{first}-{}", first + length - 1)).collect();
+    reply.range = Some(format!("bytes {}/{whole}", said.join(",")));
+    if let [(first, length)] = pieces {
+        set(reply, header::CONTENT_RANGE, &words(*first, *length));
+        return fill(reply, vec![page.body.piece(*first, *length)]);
+    }
+    let boundary =
+        hex(&Sha256::digest([page.version.tag.as_bytes(), said.join(",").as_bytes()].concat())[..12]);
+    let mut body = Vec::new();
+    for (first, length) in pieces {
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n",
+            page.kind,
+            words(*first, *length)
+        );
+        body.push(Piece::Bytes(head.into()));
+        body.push(page.body.piece(*first, *length));
+    }
+    body.push(Piece::Bytes(format!("\r\n--{boundary}--\r\n").into()));
+    set(reply, header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
+    fill(reply, body);
+}
+
+/// Returns the media type of a path. UEFI's HTTP boot looks at it to tell a program from a disk.
+pub(super) fn media_type(path: &str, role: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+        Some("efi") => "application/efi",
+        Some("iso") => "application/vnd.efi-iso",
+        Some("img") => "application/vnd.efi-img",
+        Some("kpxe" | "kkpxe" | "pxe" | "lkrn" | "0" | "der" | "gz" | "xz" | "zst") => {
+            "application/octet-stream"
+        }
+        Some("json" | "ign") => "application/json",
+        Some("txt" | "cfg" | "conf" | "ipxe" | "yaml" | "yml" | "pem" | "ks" | "sh") => {
+            "text/plain; charset=utf-8"
+        }
+        Some("html" | "htm") => "text/html; charset=utf-8",
+        _ if role == "loader" => "application/efi",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Writes the page of a folder. Links are whole paths, so that it does not matter how the folder was asked for.
+fn listing(path: &str, names: &[String]) -> String {
+    let folder = path.trim_matches('/');
+    let base = if folder.is_empty() { "/".to_owned() } else { format!("/{folder}/") };
+    let title = escape(&base);
+    let mut page = format!("<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<ul>\n");
+    if let Some((above, _)) = base.trim_end_matches('/').rsplit_once('/') {
+        page.extend(["<li><a href=\"", &escape(above), "/\">..</a></li>\n"]);
+    }
+    for name in names {
+        page.extend(["<li><a href=\"", &escape(&base), &encode(name), "\">", &escape(name), "</a></li>\n"]);
+    }
+    page + "</ul>\n"
+}
+
+fn escape(text: &str) -> String {
+    let of = |letter| match letter {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        other => other.to_string(),
+    };
+    text.chars().map(of).collect()
+}
+
+fn encode(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    name.bytes().fold(String::new(), |text, byte| {
+        text + &if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    })
+}

@@ -1,0 +1,253 @@
+//! Files on their way into a socket without passing through our memory, below a protocol that knows nothing of it.
+//!
+//! hyper takes bodies as bytes in memory. So a body that is a file hands it
+//! slices of a *hole*: memory that nobody ever writes or reads, of the length
+//! of what is to be sent. hyper frames it, counts it and hands it down to be
+//! written, and here, where it would be written, the hole is known by its
+//! address, and `sendfile` sends what it stands for: the next [`Stretch`] of
+//! the [`Pipe`] that body and connection share. Both are in the order of the
+//! protocol, because HTTP/1.1 has one answer after the other.
+//!
+//! A client that takes nothing for a while is given up here as well.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use nix::sys::sendfile::sendfile64;
+use nix::sys::socket::{MsgFlags, sendmsg};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::telling::Telling;
+
+/// The most that a single slice of the hole stands for, and by that the most that one call sends.
+const LARGEST: usize = 4 << 20;
+
+/// The hole. The kernel gives memory to it only when somebody touches it, which nobody does.
+static HOLE: LazyLock<&'static [u8]> = LazyLock::new(|| Box::leak(vec![0; LARGEST].into_boxed_slice()));
+
+fn is_hole(slice: &[u8]) -> bool {
+    HOLE.as_ptr_range().contains(&slice.as_ptr())
+}
+
+/// Bytes of a file that a slice of the hole stands for.
+struct Stretch {
+    file: Arc<File>,
+    at: u64,
+    left: u64,
+    telling: Arc<Telling>,
+}
+
+/// What the slices of the hole stand for that one connection still has to send, in order.
+#[derive(Clone, Default)]
+pub(super) struct Pipe(Arc<Mutex<VecDeque<Stretch>>>);
+
+impl Pipe {
+    /// Returns a slice of the hole for as many of the next bytes of a file as it holds.
+    pub(super) fn stand_in(&self, file: &Arc<File>, at: u64, left: u64, telling: &Arc<Telling>) -> Bytes {
+        let length = left.min(LARGEST as u64);
+        let stretch = Stretch { file: Arc::clone(file), at, left: length, telling: Arc::clone(telling) };
+        self.lock().push_back(stretch);
+        Bytes::from_static(&HOLE[..length as usize])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Stretch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A TCP connection that is given up when its client takes nothing for so long.
+pub(super) struct Patient {
+    stream: TcpStream,
+    patience: Duration,
+    /// Runs while the client takes nothing.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    /// Watches over a connection.
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, patience, waiting: None }
+    }
+
+    /// Passes on what a write came to, unless it has come to nothing for too long.
+    #[expect(clippy::disallowed_methods, reason = "what is waited for is that nothing happens")]
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let patience = self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(waiting.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+
+    /// Sends as much of a stretch as the socket takes.
+    fn poll_send(&mut self, cx: &mut Context<'_>, stretch: &Stretch, most: usize) -> Poll<io::Result<usize>> {
+        let mut at = i64::try_from(stretch.at).map_err(io::Error::other)?;
+        let sent = loop {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+            let send = || Ok(sendfile64(&self.stream, &stretch.file, Some(&mut at), most)?);
+            match self.stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What was announced cannot be sent any more.
+                Ok(0) => {
+                    break Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank")));
+                }
+                other => break Poll::Ready(other),
+            }
+        };
+        self.watch(cx, sent)
+    }
+
+    /// Writes slices that more will follow soon, so that the kernel does not make a packet of them alone.
+    fn poll_write_before(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let sent = loop {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+            let more = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+            let send = || Ok(sendmsg::<()>(self.stream.as_raw_fd(), slices, &[], more, None)?);
+            match self.stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => break Poll::Ready(other),
+            }
+        };
+        self.watch(cx, sent)
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A connection as hyper sees it.
+pub(super) struct Wire {
+    io: TokioIo<Patient>,
+    pipe: Pipe,
+}
+
+impl Wire {
+    /// Makes a connection whose bodies come through a pipe.
+    pub(super) fn new(stream: Patient, pipe: Pipe) -> Self {
+        Self { io: TokioIo::new(stream), pipe }
+    }
+
+    /// Sends what the first bytes of the hole stand for.
+    fn poll_hole(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let mut stretches = self.pipe.lock();
+        let Some(stretch) = stretches.front_mut() else {
+            return Poll::Ready(Err(io::Error::other("a hole that stands for nothing")));
+        };
+        let most = most.min(usize::try_from(stretch.left).unwrap_or(usize::MAX));
+        let sent = ready!(self.io.inner_mut().poll_send(cx, stretch, most))?;
+        stretch.at += sent as u64;
+        stretch.left -= sent as u64;
+        stretch.telling.add(sent as u64);
+        if stretch.left == 0 {
+            let done = stretches.pop_front();
+            drop(stretches);
+            drop(done);
+        }
+        Poll::Ready(Ok(sent))
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if is_hole(bytes) {
+            self.poll_hole(cx, bytes.len())
+        } else {
+            Pin::new(&mut self.io).poll_write(cx, bytes)
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let filled = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
+        let slices = &slices[filled..];
+        match slices.iter().position(|slice| is_hole(slice)) {
+            None => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
+            Some(0) => self.poll_hole(cx, slices[0].len()),
+            Some(hole) => self.io.inner_mut().poll_write_before(cx, &slices[..hole]),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

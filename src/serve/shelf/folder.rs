@@ -1,0 +1,192 @@
+//! Opening a file below a folder, and nothing outside of it, whatever links lie in there.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
+
+/// Who looks that a path does not lead out of its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// The kernel, while it opens the file (Linux 5.6 and later, where nothing forbids the call).
+    Kernel,
+    /// We, before we open it.
+    Ourselves,
+}
+
+/// Opens what a path below a folder names, if it lies in there. A path has no `..` in it.
+///
+/// An error of kind `PermissionDenied` means that it leads out of the folder, or is no file and no folder.
+pub(super) fn open(folder: &Path, path: &str) -> io::Result<(File, Metadata)> {
+    match open_guarded(folder, path, Guard::Kernel) {
+        Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOSYS | nix::libc::EPERM)) => {
+            open_guarded(folder, path, Guard::Ourselves)
+        }
+        other => other,
+    }
+}
+
+/// Returns the names in a folder, sorted, those of folders with a slash at their end.
+pub(super) fn names(folder: File) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(folder.into())? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        match entry.file_type() {
+            _ if matches!(name, "." | "..") => {}
+            Some(Type::Directory) => names.push(format!("{name}/")),
+            _ => names.push(name.to_owned()),
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A FIFO without a writer is not waited for.
+fn flags() -> OFlag {
+    OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY
+}
+
+fn open_guarded(folder: &Path, path: &str, guard: Guard) -> io::Result<(File, Metadata)> {
+    let path = if path.is_empty() { "." } else { path };
+    let fd = match guard {
+        Guard::Kernel => beneath(folder, path)?,
+        Guard::Ourselves => canonical(folder, path)?,
+    };
+    let file = File::from(fd);
+    let metadata = file.metadata()?;
+    if metadata.is_file() || metadata.is_dir() {
+        Ok((file, metadata))
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+fn beneath(folder: &Path, path: &str) -> io::Result<OwnedFd> {
+    let folder = File::open(folder)?;
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags()).mode(Mode::empty()).resolve(resolve);
+    loop {
+        return match openat2(&folder, path, how) {
+            // Somebody renames in there at this moment.
+            Err(Errno::EAGAIN) => continue,
+            // A link out of it, a link of procfs, or links in a circle; a socket or device without driver.
+            Err(Errno::EXDEV | Errno::ELOOP | Errno::ENXIO) => Err(io::ErrorKind::PermissionDenied.into()),
+            other => Ok(other?),
+        };
+    }
+}
+
+fn canonical(folder: &Path, path: &str) -> io::Result<OwnedFd> {
+    let folder = folder.canonicalize()?;
+    let found = match folder.join(path).canonicalize() {
+        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        other => other?,
+    };
+    if !found.starts_with(&folder) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    // Nothing is followed any more: what became a link meanwhile is not opened.
+    match nix::fcntl::open(&found, flags() | OFlag::O_NOFOLLOW, Mode::empty()) {
+        Err(Errno::ELOOP | Errno::ENXIO) => Err(io::ErrorKind::PermissionDenied.into()),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn check(folder: &Path, path: &str, guard: Guard) -> String {
+        match open_guarded(folder, path, guard) {
+            Ok((_, metadata)) if metadata.is_dir() => "a folder".to_owned(),
+            Ok((mut file, _)) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text).unwrap();
+                text
+            }
+            Err(error) => error.kind().to_string(),
+        }
+    }
+
+    #[test]
+    fn links_are_followed_within_the_folder_only() {
+        let around = tempfile::tempdir().unwrap();
+        let root = around.path().join("www");
+        std::fs::create_dir_all(root.join("sub")).unwrap();
+        std::fs::write(around.path().join("secret"), "secret").unwrap();
+        std::fs::write(root.join("sub/file"), "file").unwrap();
+        for (link, to) in [
+            ("inside", "sub/file"),
+            ("folder", "sub"),
+            ("sub/up", "../sub/file"),
+            ("out", "../secret"),
+            ("absolute", "/etc/hostname"),
+            ("within-absolute", root.join("sub/file").to_str().unwrap()),
+            ("above", ".."),
+            ("whole", "/"),
+            ("circle", "circle"),
+            ("magic", "/proc/self/root/etc/hostname"),
+            ("dangling", "nothing"),
+        ] {
+            symlink(to, root.join(link)).unwrap();
+        }
+        nix::unistd::mkfifo(&root.join("fifo"), Mode::from_bits_truncate(0o600)).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        let paths = [
+            "",
+            "sub",
+            "sub/file",
+            "inside",
+            "folder/file",
+            "sub/up",
+            "out",
+            "absolute",
+            "above/secret",
+            "whole/etc/hostname",
+            "circle",
+            "magic",
+            "dangling",
+            "fifo",
+            "socket",
+            "nothing",
+            "sub/file/x",
+        ];
+        let table = |guard| -> Vec<String> {
+            paths.iter().map(|path| format!("{path:20} {}", check(&root, path, guard))).collect()
+        };
+        insta::assert_snapshot!(table(Guard::Kernel).join("\n"), @"
+                             a folder
+        sub                  a folder
+        sub/file             file
+        inside               file
+        folder/file          file
+        sub/up               file
+        out                  permission denied
+        absolute             permission denied
+        above/secret         permission denied
+        whole/etc/hostname   permission denied
+        circle               permission denied
+        magic                permission denied
+        dangling             entity not found
+        fifo                 permission denied
+        socket               permission denied
+        nothing              entity not found
+        sub/file/x           not a directory
+        ");
+        assert_eq!(table(Guard::Kernel), table(Guard::Ourselves));
+        // The one difference: the kernel takes no absolute link at all.
+        assert_eq!(check(&root, "within-absolute", Guard::Kernel), "permission denied");
+        assert_eq!(check(&root, "within-absolute", Guard::Ourselves), "file");
+    }
+}
