@@ -337,11 +337,34 @@ pub enum Known {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u64>,
     },
-    /// Answers were given too fast to tell each.
-    AnswersOmitted {
+    /// A client was told the time. Repeats within a second are one further event, with their number.
+    NtpAnswered {
+        /// Version of NTP.
+        version: u8,
+        /// Milliseconds that the time was ahead of the host's clock; below zero behind.
+        offset: i64,
+        /// Duration in microseconds; of the slowest of several.
+        us: u64,
+        /// How many more there were of the same for the same client.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+    },
+    /// A node said something by syslog.
+    SyslogLine {
+        /// Who says it: `kern`, `user`, `daemon`, …
+        facility: String,
+        /// How bad it is: `emerg`, `alert`, `crit`, `err`, `warning`, `notice`, `info`, `debug`.
+        severity: String,
+        /// The program; empty if the line names none.
+        app: String,
+        /// What it says, control characters removed, at most 2 KiB.
+        text: String,
+    },
+    /// More happened within a second than is told.
+    Omitted {
         /// The service.
         service: String,
-        /// How many.
+        /// How many answers or lines were left out.
         count: u64,
     },
     /// A boot service hit an error of its own.

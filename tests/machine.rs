@@ -77,6 +77,7 @@ fn lab(node: Node) -> Lab {
         folder: "/".into(),
         place: Place::Private,
         accel: AccelChoice::Tcg,
+        clock: 0,
         at_once: None,
         networks: BTreeMap::from([(lan.name.clone(), lan)]),
         profiles: BTreeMap::new(),

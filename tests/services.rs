@@ -16,7 +16,9 @@ mod services {
     mod netboot;
     mod netboot6;
     mod noise;
+    mod ntp;
     mod routers;
+    mod syslog;
     mod tftp;
 }
 

@@ -1,4 +1,4 @@
-//! `dryrack logs`: what the machines of a lab printed, and what else happened.
+//! `dryrack logs`: what the machines of a lab printed and sent by syslog, and what else happened.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::report::exit;
 use crate::run::client::Client;
 use crate::run::{Locations, store};
 
-/// Show what the serial consoles of a lab's machines printed
+/// Show what a lab's machines printed on their serial consoles and sent by syslog
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only of these nodes
@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Go on with what is printed from now on, until the lab is taken down
     #[arg(long, short)]
     follow: bool,
-    /// Show everything that happened, not only what was printed
+    /// Show everything that happened, not only what was printed or sent
     #[arg(long, short)]
     events: bool,
     /// Of a run that has ended: its name, its folder, or a lab's name for its latest
@@ -78,7 +78,7 @@ fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
 }
 
 fn show(args: &Args, event: &Event) -> Result<(), Stop> {
-    let printed = matches!(event.kind, Kind::Known(Known::ConsoleLine { .. }));
+    let printed = matches!(event.kind, Kind::Known(Known::ConsoleLine { .. } | Known::SyslogLine { .. }));
     let of_interest =
         args.nodes.is_empty() || event.node.as_ref().is_some_and(|node| args.nodes.contains(node));
     if of_interest && (printed || args.events) {

@@ -29,7 +29,7 @@ pub(crate) use read::malformed;
 pub use expect::*;
 pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};
-pub use word::{RawAddress, Server, Service, Span as Lasting};
+pub use word::{Offset, RawAddress, Server, Service, Span as Lasting};
 
 /// The lab file that `dryrack init` writes.
 pub const INIT: &str = include_str!("init.toml");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::expect::RawExpect;
 use super::value::{Field, Keyed, List, Located, Many, Text, Word};
-use super::word::{RawAddress, Server, Service, Span};
+use super::word::{Offset, RawAddress, Server, Service, Span};
 use crate::name::{Bytes, IfName, Mac};
 
 /// A DNS label, for editors.
@@ -52,6 +52,9 @@ pub struct RawLab {
     #[serde(default, rename = "at-once")]
     #[schemars(range(min = 1, max = 1000))]
     pub at_once: Field<i64>,
+    /// What time it is in the lab.
+    #[serde(default)]
+    pub clock: Field<RawClock>,
     /// Ethernet segments by name.
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
@@ -88,6 +91,17 @@ pub enum RawPlace {
     Private,
     /// In the host's network namespace; needs root.
     Host,
+}
+
+/// What time it is in a lab.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "clock")]
+pub struct RawClock {
+    /// How far the time that is told by NTP is ahead of the host's clock, or behind: "-2h", "+30m", "-10y". The
+    /// machines' own clocks stay as they are. Default: 0s.
+    #[serde(default)]
+    #[schemars(extend("default" = "0s"))]
+    pub offset: Field<Text<Offset>>,
 }
 
 /// What executes the machines.

@@ -101,6 +101,57 @@ impl Word for Span {
     const EXAMPLES: &'static [&'static str] = &["90s", "10m", "1h30m"];
 }
 
+/// How far a clock is ahead of another one, or behind: `-2h`, `+30m`, `1d`, `-10y`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offset {
+    /// Milliseconds; below zero behind.
+    pub millis: i64,
+}
+
+/// The largest offset. Beyond 68 years a client of NTP cannot tell the direction any more (RFC 5905, section 6).
+const FARTHEST: i64 = 60 * YEAR;
+/// A year of 365 days, in milliseconds.
+const YEAR: i64 = 365 * 86_400_000;
+
+impl FromStr for Offset {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed =
+            || Malformed(format!("`{text}` is not an offset like -2h, +30m, 1d or -10y, at most 60 years"));
+        let (sign, rest) = match text.split_at_checked(1) {
+            Some(("-", rest)) => (-1, rest),
+            Some(("+", rest)) => (1, rest),
+            _ => (1, text),
+        };
+        let (years, rest) = match rest.split_once('y') {
+            Some((years, rest)) => (years, rest),
+            None => ("0", rest),
+        };
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let years: i64 = Some(years)
+            .filter(|years| digits(years))
+            .and_then(|years| years.parse().ok())
+            .ok_or_else(malformed)?;
+        let rest = match rest {
+            "" if text.contains('y') => 0,
+            rest => {
+                let Span(rest) = rest.parse().map_err(|_| malformed())?;
+                i64::try_from(rest.as_millis()).map_err(|_| malformed())?
+            }
+        };
+        let millis =
+            years.checked_mul(YEAR).and_then(|years| years.checked_add(rest)).ok_or_else(malformed)?;
+        if millis > FARTHEST { Err(malformed()) } else { Ok(Self { millis: sign * millis }) }
+    }
+}
+
+impl Word for Offset {
+    const WANTED: &'static str = "an offset like \"-2h\", \"+30m\" or \"-10y\"";
+    const PATTERN: &'static str = "^[+-]?([0-9]+(ms|s|m|h|d|y))+$";
+    const EXAMPLES: &'static [&'static str] = &["-2h", "+30m", "-10y"];
+}
+
 /// Where a NIC gets its address from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawAddress {
@@ -198,6 +249,34 @@ mod tests {
         assert_eq!(seconds("0s"), Some(0.0));
         for bad in ["", "5", "s", "5 s", "1.5h", "-1s", "31d", "99999999999999999999s", "5S", "1h ", "5µs"] {
             assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn offsets() {
+        let hours = |text: &str| text.parse::<Offset>().map(|offset| offset.millis as f64 / 3_600_000.0).ok();
+        assert_eq!(hours("-2h"), Some(-2.0));
+        assert_eq!(hours("+30m"), Some(0.5));
+        assert_eq!(hours("1d12h"), Some(36.0));
+        assert_eq!(hours("-10y"), Some(-87_600.0));
+        assert_eq!(hours("1y1h"), Some(8761.0));
+        assert_eq!(hours("0s"), Some(0.0));
+        for bad in [
+            "",
+            "-",
+            "+",
+            "y",
+            "2",
+            "--2h",
+            "-y",
+            "1yy",
+            "2h1y",
+            "61y",
+            "99999999999999999999y",
+            "1.5h",
+            "+ 2h",
+        ] {
+            assert_eq!(hours(bad), None, "{bad}");
         }
     }
 

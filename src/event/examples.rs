@@ -83,7 +83,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..24u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..27u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -113,6 +113,20 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                         count,
                     }
                 }
+                // Also the extremes of both signs.
+                24 => Known::NtpAnswered {
+                    version: stage as u8,
+                    offset: number as i64,
+                    us: number,
+                    count: flag.then_some(number),
+                },
+                25 => Known::SyslogLine {
+                    facility: "user".into(),
+                    severity: "info".into(),
+                    app: one,
+                    text: two,
+                },
+                26 => Known::Omitted { service: one, count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
                 17..=19 => Known::Probed { expect, ok: flag, seen: one },
                 20 => Known::ExpectationDecided { expect, met: flag, seen: one },

@@ -114,7 +114,9 @@ impl Known {
             Self::Fetching { .. } => "fetch",
             Self::HttpServed { .. } => "http",
             Self::DnsAnswered { .. } => "dns",
-            Self::AnswersOmitted { .. } | Self::ServiceFailed { .. } => "service",
+            Self::NtpAnswered { .. } => "ntp",
+            Self::SyslogLine { .. } => "syslog",
+            Self::Omitted { .. } | Self::ServiceFailed { .. } => "service",
             Self::StageReached { .. } => "stage",
             Self::Probed { .. } => "probe",
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
@@ -126,6 +128,9 @@ impl Known {
         match self {
             Self::ConsoleLine { text } if text.trim().is_empty() => None,
             Self::ConsoleLine { text } => Some(format!("print `{}`", brief(&tame(text)))),
+            Self::SyslogLine { app, text, .. } => {
+                Some(format!("log `{}`", brief(&tame(&format!("{app}: {text}")))))
+            }
             Self::DhcpReplied { reply, address: Some(address), client, .. } => {
                 Some(format!("{} {address} ({client})", leased(reply)))
             }
@@ -141,7 +146,7 @@ impl Known {
             | Self::TearDownStarted { .. }
             | Self::RunEnded { .. }
             | Self::BannerSkipped {}
-            | Self::AnswersOmitted { .. }
+            | Self::Omitted { .. }
             | Self::DhcpCrowded { .. }
             | Self::ServiceFailed { .. } => None,
             Self::PoweredOn {}
@@ -157,7 +162,8 @@ impl Known {
             | Self::TftpServed { .. }
             | Self::Fetching { .. }
             | Self::HttpServed { .. }
-            | Self::DnsAnswered { .. } => Some(self.to_string()),
+            | Self::DnsAnswered { .. }
+            | Self::NtpAnswered { .. } => Some(self.to_string()),
         }
     }
 }
@@ -248,8 +254,22 @@ impl Known {
                 let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
                 format!("{told} ({rule}){more}")
             }
-            Self::AnswersOmitted { service, count } => {
-                format!("left out {count} answers of {service}: too many to tell each")
+            Self::NtpAnswered { version, offset, us: _, count } => {
+                let span = Ago(offset.unsigned_abs().saturating_mul(1_000_000));
+                let beside = match offset.signum() {
+                    0 => String::new(),
+                    1.. => format!(", {span} ahead of the host"),
+                    _ => format!(", {span} behind the host"),
+                };
+                let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
+                format!("told the time (NTP version {version}{beside}){more}")
+            }
+            Self::SyslogLine { facility, severity, app, text } => match app.as_str() {
+                "" => format!("{facility}.{severity} {text}"),
+                _ => format!("{facility}.{severity} {app}: {text}"),
+            },
+            Self::Omitted { service, count } => {
+                format!("left out {count} more of {service}: too many to tell each")
             }
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
             Self::StageReached { stage } => format!("reached {stage}"),

@@ -73,6 +73,7 @@ fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
         folder: "/lab".into(),
         place: Place::Private,
         accel: AccelChoice::Auto,
+        clock: 0,
         at_once: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),

@@ -25,6 +25,8 @@ const TFTP: u16 = 69;
 const HTTP: u16 = 80;
 const DNS: u16 = 53;
 const DHCP6: u16 = 547;
+const NTP: u16 = 123;
+const SYSLOG: u16 = 514;
 
 /// "All routers" on the link (RFC 4291, section 2.7.1): where router solicitations go.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
@@ -54,6 +56,12 @@ pub struct Sockets {
     pub dns_tcp: Vec<TcpListener>,
     /// Router solicitations; `None` when the kernel has no IPv6.
     pub solicitations: Option<LinkSocket>,
+    /// NTP; none where a daemon of the host has the port.
+    pub ntp: Vec<UdpSocket>,
+    /// Syslog; none where a daemon of the host has the port.
+    pub syslog: Vec<UdpSocket>,
+    /// What is left out although the lab would have it: no machine needs it to boot.
+    pub missing: Vec<BindError>,
 }
 
 /// The sockets of a DHCP server.
@@ -92,6 +100,17 @@ pub struct BindError {
 }
 
 impl BindError {
+    /// Returns the service that goes without.
+    pub fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Returns what failed, why, and who is in the way, in one line.
+    pub fn in_full(&self) -> String {
+        let holder = self.holder.as_ref().map(|holder| format!(", {holder} holds it")).unwrap_or_default();
+        format!("{self}: {}{holder}", self.source)
+    }
+
     /// Says what may help.
     pub fn hint(&self) -> Option<String> {
         match self.source.kind() {
@@ -191,6 +210,16 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             },
         }),
     };
+    let mut missing = Vec::new();
+    let mut optional = |service, port| {
+        let sockets: io::Result<Vec<_>> = addresses.iter().map(|address| shared(*address, port)).collect();
+        sockets.map_err(failed(service, Port::Udp(port))).unwrap_or_else(|error| {
+            missing.push(error);
+            Vec::new()
+        })
+    };
+    let (ntp, syslog) = (optional("NTP", NTP), optional("syslog", SYSLOG));
+
     let dhcp6 = plan.dhcp6.as_ref().map(|_| dhcp6(&plan.interface)).transpose();
     Ok(Sockets {
         dhcp,
@@ -206,11 +235,25 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => None,
             other => Some(other.map_err(failed("router advertisements", Port::Icmp6))?),
         },
+        ntp,
+        syslog,
+        missing,
     })
 }
 
 fn udp(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind(&SocketAddr::from((address, port)).into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A UDP socket beside one that holds the port for every address, if that one lets it: what is sent to our address comes
+/// to us. Daemons of the host that are no servers on our bridge do.
+fn shared(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    room_for_a_storm(&socket)?;
     socket.bind(&SocketAddr::from((address, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

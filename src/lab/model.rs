@@ -30,6 +30,8 @@ pub struct Lab {
     pub accel: AccelChoice,
     /// How many nodes may be on their way up at once; all if `None`.
     pub at_once: Option<usize>,
+    /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
+    pub clock: i64,
     /// Its networks.
     pub networks: BTreeMap<NetworkName, Network>,
     /// What nodes are handed.

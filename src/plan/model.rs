@@ -267,6 +267,8 @@ pub struct ServicePlan {
     pub dns: DnsPlan,
     /// A folder that TFTP and HTTP hand out below these names.
     pub root: Option<RootPlan>,
+    /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
+    pub clock: i64,
     /// Files by path, for TFTP and HTTP alike; paths have no leading slash.
     pub files: BTreeMap<String, ServedFile>,
     /// Texts by path, for HTTP (scripts, cloud-init seeds); paths have no leading slash.

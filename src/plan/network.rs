@@ -303,6 +303,7 @@ impl<'a> Wiring<'a> {
                 .root
                 .as_ref()
                 .map(|folder| RootPlan { folder: folder.clone(), listing: network.listing }),
+            clock: self.lab.clock,
             files: boot::files(self.lab, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name),
         }

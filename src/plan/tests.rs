@@ -180,9 +180,9 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: set IPv4 forwarding off
     load nftables table ip dryrack_c3672989: masquerade 10.0.2.0/24
         undo: delete nftables table ip dryrack_c3672989
-    serve network lan at 10.0.2.1: dhcp, tftp, http, dns, router advertisements; 6 files, 3 texts
+    serve network lan at 10.0.2.1: dhcp, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
         undo: nothing
-    serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
+    serve network storage at 10.0.3.1: tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
         undo: nothing
     make disk root of a: 1GiB, blank
         undo: delete node/a/root.qcow2
@@ -238,9 +238,9 @@ fn every_step_in_the_hosts_network_has_its_undo() {
         undo: delete our rule from nftables chain ip filter DOCKER-USER
     accept traffic of drb35e0fe84 in fence's nftables chain ip fence forward
         undo: delete our rule from nftables chain ip fence forward
-    serve network lan at 10.0.2.1: dhcp, tftp, http, dns, router advertisements; 6 files, 3 texts
+    serve network lan at 10.0.2.1: dhcp, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
         undo: nothing
-    serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
+    serve network storage at 10.0.3.1: tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
         undo: nothing
     make disk root of a: 1GiB, blank
         undo: delete node/a/root.qcow2
@@ -594,10 +594,10 @@ fn a_network_with_ipv6_has_names_for_it_and_no_way_out() {
     make bridge drbb8d05f36 for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
     make bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
     masquerade: 10.0.2.0/24
-    serve network lan at 10.0.2.1 and fd00:83::1: dhcp, dhcpv6, tftp, http, dns, router advertisements; 6 files, 3 texts
+    serve network lan at 10.0.2.1 and fd00:83::1: dhcp, dhcpv6, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
       addresses: fd00:83::1:a, fd00:83::1:b, fd00:83::1:5
       reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
-    serve network storage at 10.0.3.1: tftp, http, dns, router advertisements; 3 files, 1 text
+    serve network storage at 10.0.3.1: tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
       addresses: 
       reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
     ");

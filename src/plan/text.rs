@@ -54,7 +54,7 @@ impl fmt::Display for Step {
                     None => {}
                 }
                 services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));
-                services.extend(["tftp", "http", "dns", "router advertisements"]);
+                services.extend(["tftp", "http", "dns", "ntp", "syslog", "router advertisements"]);
                 write!(
                     f,
                     "serve network {} at {}{}: {}; {}, {}",

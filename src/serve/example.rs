@@ -83,6 +83,7 @@ pub(super) fn plan() -> ServicePlan {
         tftp: TftpBackend::Own,
         root: None,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
+        clock: 0,
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),
             ("profile/tiny/initrd0".to_owned(), file("initrd")),

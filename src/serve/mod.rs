@@ -14,8 +14,10 @@ mod dns;
 mod example;
 mod http;
 mod labels;
+mod ntp;
 mod ra;
 mod shelf;
+mod syslog;
 mod tally;
 mod tftp;
 mod transfer;
@@ -80,7 +82,7 @@ pub async fn serve(
     events: Emitter,
     stop: CancellationToken,
 ) {
-    let Sockets { dhcp, dhcp6, tftp, http, dns, dns_tcp, solicitations } = sockets;
+    let Sockets { dhcp, dhcp6, tftp, http, dns, dns_tcp, solicitations, ntp, syslog, missing } = sockets;
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
@@ -127,6 +129,11 @@ pub async fn serve(
     services.spawn_blocking(move || {
         apart(&told, &ended, "dns", || dns::run(dns, dns_tcp, zones, of_names, told.clone()));
     });
+    services.spawn(ntp::run(ntp, plan.clock, clients.clone(), events.clone()));
+    services.spawn(syslog::run(syslog, clients.clone(), events.clone()));
+    for error in missing {
+        failed(&events, &error.service().to_lowercase(), &error.in_full());
+    }
     let (backend, mtu, ends) = (plan.tftp, plan.mtu, stop.clone());
     services.spawn_blocking(move || tftp::run(tftp, backend, mtu, shelf, clients, events, ends));
 

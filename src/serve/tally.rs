@@ -109,7 +109,7 @@ impl<F: Fact> Tally<F> {
         }
         if state.omitted > 0 {
             let count = std::mem::take(&mut state.omitted);
-            self.events.emit(Known::AnswersOmitted { service: self.service.to_owned(), count });
+            self.events.emit(Known::Omitted { service: self.service.to_owned(), count });
         }
         state.left = BURST.min(state.left + STEADY);
     }
@@ -211,7 +211,7 @@ mod tests {
         tally.flush();
         let first = told(&log);
         assert_eq!(first.len() as u64, BURST + 1);
-        assert_eq!(first.last().unwrap(), " left out 8000 answers of dns: too many to tell each");
+        assert_eq!(first.last().unwrap(), " left out 8000 more of dns: too many to tell each");
         tally.note(flood.iter().map(|number| (client, number, 1)));
         assert_eq!(told(&log).len() as u64, STEADY);
         assert!(tally.busy());

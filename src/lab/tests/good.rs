@@ -43,6 +43,7 @@ fn everything_has_a_default() {
         place: Private,
         accel: Auto,
         at_once: None,
+        clock: 0,
         networks: {
             NetworkName(
                 "lan",

@@ -58,6 +58,8 @@ impl Check<'_> {
             Some(RawAccel::Auto) | None => AccelChoice::Auto,
         };
         let at_once = self.at_once();
+        let offset = raw.clock.value().and_then(|clock| clock.offset.value());
+        let clock = offset.map_or(0, |offset| offset.0.millis);
         let networks = self.networks(place);
         let profiles = self.profiles();
         let drafts = self.nodes(&networks);
@@ -77,6 +79,7 @@ impl Check<'_> {
             place,
             accel,
             at_once,
+            clock,
             networks,
             profiles,
             nodes,

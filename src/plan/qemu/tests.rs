@@ -15,6 +15,7 @@ fn lab() -> Lab {
         folder: "/labs/typhoon".into(),
         place: Place::Private,
         accel: AccelChoice::Auto,
+        clock: 0,
         at_once: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),

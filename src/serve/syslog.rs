@@ -1,0 +1,274 @@
+//! Syslog: what nodes say over UDP becomes events of theirs (RFC 3164 and RFC 5424, and whatever else comes).
+//!
+//! Nothing is ever answered. What cannot be taken apart is text as a whole.
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+
+use super::clients::Clients;
+use super::trouble::{Trouble, failed};
+use crate::event::{Emitter, Known};
+use crate::name::NodeName;
+
+/// The longest text that is told, in bytes.
+const TEXT: usize = 2048;
+/// The longest name of a program that is told, in bytes.
+const APP: usize = 64;
+/// The longest datagram that is read; its rest is cut off.
+const DATAGRAM: usize = 8192;
+/// How many lines a second are told of one node, and of all.
+const OF_NODE: u64 = 200;
+const OF_ALL: u64 = 1_000;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What a line without a priority has (RFC 3164, section 4.3.3): user, notice.
+const PRIORITY: u8 = 13;
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
+const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// Behind the version, RFC 5424 has this many words before its structured data: time, host, program, process, kind.
+const WORDS: usize = 5;
+const PROGRAM: usize = 2;
+
+/// Takes lines for as long as it is polled.
+pub(super) async fn run(sockets: Vec<UdpSocket>, clients: Clients, events: Emitter) {
+    let desk = Desk { events, state: Mutex::default(), begun: Notify::new() };
+    let listen = join_all(sockets.into_iter().map(|socket| desk.listen(socket, &clients)));
+    tokio::join!(listen, desk.count());
+}
+
+/// Tells lines, and the number of those that are too many. What is counted when it is dropped is told as well.
+struct Desk {
+    events: Emitter,
+    state: Mutex<State>,
+    begun: Notify,
+}
+
+/// What was told and left out within a second.
+#[derive(Debug, Default)]
+struct State {
+    told: u64,
+    /// Of each node; of everybody else together. So there are never more than a lab has nodes.
+    nodes: BTreeMap<Option<NodeName>, Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    told: u64,
+    omitted: u64,
+}
+
+impl State {
+    /// Tells whether a line of a node may be told, and counts it.
+    fn admit(&mut self, node: Option<&NodeName>) -> bool {
+        let count = self.nodes.entry(node.cloned()).or_default();
+        let admitted = count.told < OF_NODE && self.told < OF_ALL;
+        if admitted {
+            count.told += 1;
+            self.told += 1;
+        } else {
+            count.omitted += 1;
+        }
+        admitted
+    }
+}
+
+impl Desk {
+    async fn listen(&self, socket: UdpSocket, clients: &Clients) {
+        let socket = match tokio::net::UdpSocket::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return failed(&self.events, "syslog", &error.to_string()),
+        };
+        let mut trouble = Trouble::new("syslog", &self.events);
+        let mut datagram = [0; DATAGRAM];
+        loop {
+            match socket.recv_from(&mut datagram).await {
+                Err(error) => trouble.pause(&error).await,
+                Ok((length, from)) => self.take(clients.node(from.ip()).as_ref(), &datagram[..length]),
+            }
+        }
+    }
+
+    /// Tells a line, unless it is one too many.
+    fn take(&self, node: Option<&NodeName>, datagram: &[u8]) {
+        let Some(line) = read(datagram) else { return };
+        let (first, admitted) = {
+            let mut state = self.lock();
+            (state.nodes.is_empty(), state.admit(node))
+        };
+        if first {
+            self.begun.notify_one();
+        }
+        if admitted {
+            self.events.emit_maybe(node, line);
+        }
+    }
+
+    /// Tells how many were left out whenever a second is over, for as long as it is polled.
+    #[expect(clippy::disallowed_methods, reason = "a second that nobody else counts")]
+    async fn count(&self) {
+        loop {
+            self.begun.notified().await;
+            tokio::time::sleep(WINDOW).await;
+            self.flush();
+        }
+    }
+
+    fn flush(&self) {
+        let State { told: _, nodes } = std::mem::take(&mut *self.lock());
+        for (node, Count { told: _, omitted }) in nodes {
+            if omitted > 0 {
+                let left_out = Known::Omitted { service: "syslog".to_owned(), count: omitted };
+                self.events.emit_maybe(node.as_ref(), left_out);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Takes a datagram apart; `None` if it says nothing.
+fn read(datagram: &[u8]) -> Option<Known> {
+    let whole = String::from_utf8_lossy(datagram);
+    let (priority, rest) = priority(&whole);
+    let (app, text) = modern(rest).unwrap_or_else(|| traditional(rest));
+    let (app, text) = (plain(app, APP), plain(text, TEXT));
+    let word =
+        |words: &[&str], index: u8| words.get(usize::from(index)).copied().unwrap_or("user").to_owned();
+    (!text.is_empty() || !app.is_empty()).then(|| Known::SyslogLine {
+        facility: word(&FACILITIES, priority >> 3),
+        severity: word(&SEVERITIES, priority & 7),
+        app,
+        text,
+    })
+}
+
+/// Takes the priority off the front of a line: `<13>`.
+fn priority(line: &str) -> (u8, &str) {
+    let number = line.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    let read = number.and_then(|(digits, rest)| {
+        let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u8 = Some(digits).filter(|_| plain)?.parse().ok()?;
+        (usize::from(number >> 3) < FACILITIES.len()).then_some((number, rest))
+    });
+    read.unwrap_or((PRIORITY, line))
+}
+
+/// Reads what follows a priority by RFC 5424: `1 TIME HOST APP PROCID MSGID [DATA] TEXT`.
+fn modern(line: &str) -> Option<(&str, &str)> {
+    let mut rest = line.strip_prefix("1 ")?;
+    let mut app = "";
+    for word in 0..WORDS {
+        let (first, others) = rest.split_once(' ')?;
+        if word == PROGRAM {
+            app = first;
+        }
+        rest = others;
+    }
+    let text = match rest.strip_prefix('-') {
+        Some(text) => text,
+        None => behind_data(rest)?,
+    };
+    let text = text.strip_prefix(' ').or(text.is_empty().then_some(""))?;
+    Some((if app == "-" { "" } else { app }, text.trim_start_matches('\u{feff}')))
+}
+
+/// Returns what stands behind structured data: `[id name="value with \"]\" in it"][id]`.
+fn behind_data(text: &str) -> Option<&str> {
+    let (mut inside, mut quoted, mut escaped) = (false, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' if inside => quoted = !quoted,
+            '[' if !inside => inside = true,
+            ']' if inside && !quoted => inside = false,
+            _ if !inside => return (at > 0).then(|| &text[at..]),
+            _ => {}
+        }
+    }
+    (!inside && !text.is_empty()).then_some("")
+}
+
+/// Reads what follows a priority by RFC 3164: `Mmm dd hh:mm:ss HOST APP[PID]: TEXT`, of which much may be missing.
+fn traditional(line: &str) -> (&str, &str) {
+    let Some(rest) = behind_time(line) else {
+        return tagged(line).unwrap_or(("", line));
+    };
+    // A host stands in between, or is left out as programs do on their own machine.
+    let behind_host = rest.split_once(' ').and_then(|(_, rest)| tagged(rest));
+    tagged(rest).or(behind_host).unwrap_or(("", rest))
+}
+
+/// Takes the time off the front of a line: `Nov 21 15:04:05 `, or as RFC 3339 writes it.
+fn behind_time(line: &str) -> Option<&str> {
+    let month = MONTHS.iter().any(|month| line.starts_with(month));
+    let (time, rest) = match line.split_at_checked(16) {
+        Some((time, rest)) if month => (time, rest),
+        _ => {
+            let (time, rest) = line.split_once(' ')?;
+            let shape = time.len() >= 20 && time.as_bytes()[10] == b'T' && time.is_ascii();
+            return shape.then_some(rest);
+        }
+    };
+    let shape = |(index, byte): (usize, u8)| match index {
+        3 | 6 | 15 => byte == b' ',
+        9 | 12 => byte == b':',
+        4 => byte == b' ' || byte.is_ascii_digit(),
+        0..=2 => true,
+        _ => byte.is_ascii_digit(),
+    };
+    time.bytes().enumerate().all(shape).then_some(rest)
+}
+
+/// Splits a line that begins with the name of a program: `sshd[12]: text`.
+fn tagged(line: &str) -> Option<(&str, &str)> {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '(' | ')');
+    let end = line.find(|c| !is_name(c)).filter(|end| (1..=APP).contains(end))?;
+    let (app, rest) = line.split_at(end);
+    let rest = match rest.strip_prefix('[') {
+        Some(process) => process.split_once(']')?.1,
+        None => rest,
+    };
+    // Without the space it may as well be the address of a host.
+    let text = rest.strip_prefix(':')?;
+    (text.is_empty() || text.starts_with(' ')).then_some((app, text))
+}
+
+/// Returns a text without what steers a terminal, cut to so many bytes.
+fn plain(text: &str, bytes: usize) -> String {
+    let mut plain = String::new();
+    for c in text.trim_matches(|c: char| c.is_whitespace() || c.is_control()).chars() {
+        let c = match c {
+            '\t' | '\n' | '\r' => ' ',
+            c if c.is_control() => continue,
+            c => c,
+        };
+        if plain.len() + c.len_utf8() > bytes {
+            break;
+        }
+        plain.push(c);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! NTP, asked by chronyd and by ntpdig.
+
+use std::net::UdpSocket;
+
+use dryrack::event::Known;
+use socket2::{Domain, Socket, Type};
+
+use crate::rack::{Client, Rack, alone, program};
+use crate::{LAB, kernel};
+
+const HOUR: f64 = 3600.0;
+
+/// Asks with chronyd, which would set the clock by it, and returns by how many seconds that would be.
+fn chronyd(client: &Client) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    // It takes its file away in the end, whatever that is.
+    let pidfile = format!("pidfile {}", folder.path().join("pid").display());
+    let source = "server 10.0.0.1 iburst maxsamples 2";
+    let output = client.try_run("chronyd", &["-Q", "-u", "root", "-t", "20", &pidfile, source]);
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let wrong = text.split("System clock wrong by ").nth(1).unwrap_or_else(|| panic!("{text}"));
+    wrong.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Asks with ntpdig, and returns the line that it prints.
+fn ntpdig(client: &Client) -> String {
+    client.run("ntpdig", &["-t", "10", "10.0.0.1"])
+}
+
+#[test]
+fn clients_hear_what_time_it_is() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let wrong = chronyd(&one);
+        assert!(wrong.abs() < 1.0, "{wrong}");
+        let line = ntpdig(&one);
+        assert!(line.contains("10.0.0.1 s3 no-leap"), "{line}");
+        let told = rack.log.until("an answer", 5, |known| matches!(known, Known::NtpAnswered { .. })).await;
+        assert!(matches!(told, Known::NtpAnswered { version: 4, offset: 0, .. }), "{told:?}");
+        let node =
+            rack.log.events().into_iter().find(|event| event.kind.to_string().contains("told the time"));
+        assert_eq!(node.unwrap().node.unwrap().as_str(), "one");
+    });
+}
+
+#[test]
+fn a_lab_may_have_a_wrong_clock() {
+    alone(async || {
+        for (offset, hours) in [("-2h", -2.0), ("+1d", 24.0), ("-10y", -87_600.0), ("+30y", 262_800.0)] {
+            let rack = Rack::of(&format!("clock.offset = \"{offset}\"\n{LAB}"), kernel).await;
+            let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+            let wrong = chronyd(&one);
+            assert!((wrong - hours * HOUR).abs() < 1.0, "{offset}: {wrong}");
+            // ntpdig knows no time after 2036, when NTP begins to count anew.
+            if offset != "+30y" {
+                let line = ntpdig(&one);
+                let told: f64 = line.split(' ').nth(3).unwrap().parse().unwrap();
+                assert!((told - hours * HOUR).abs() < 1.0, "{offset}: {line}");
+            }
+            rack.end().await;
+            // The bridge makes way for the next lab's.
+            let links = std::process::Command::new(program("ip"))
+                .args(["-br", "link", "show", "type", "bridge"])
+                .output();
+            for bridge in String::from_utf8(links.unwrap().stdout).unwrap().lines() {
+                let name = bridge.split(' ').next().unwrap();
+                let gone = std::process::Command::new(program("ip")).args(["link", "delete", name]).status();
+                assert!(gone.unwrap().success());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_daemon_of_the_host_on_the_port_is_no_reason_to_fail() {
+    alone(async || {
+        let daemon = UdpSocket::bind("0.0.0.0:123").unwrap();
+        let rack = Rack::of(LAB, kernel).await;
+        let failed = rack
+            .log
+            .until(
+                "word of it",
+                5,
+                |known| matches!(known, Known::ServiceFailed { service, .. } if service == "ntp"),
+            )
+            .await;
+        assert!(failed.to_string().contains("cannot open UDP port 123 for NTP"), "{failed}");
+        assert!(failed.to_string().contains("holds it"), "{failed}");
+        drop(daemon);
+    });
+}
+
+#[test]
+fn a_daemon_that_shares_the_port_does_not_hear_what_is_ours() {
+    alone(async || {
+        let daemon = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        daemon.set_reuse_address(true).unwrap();
+        daemon.bind(&"0.0.0.0:123".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        assert!(ntpdig(&one).contains("10.0.0.1 s3 no-leap"));
+    });
+}
