@@ -242,14 +242,14 @@ class Table:
         """Adds a row. `ours` and each of `of_peers` are the figures of the rounds, in the same order.
 
         `bar` is the least that ours may be of the best peer, `most` the most. The best peer is the one with the
-        highest figure under a `bar`, with the lowest under `most`.
+        highest figure; where less is better (`most`, and times) it is the one with the lowest.
         """
-        best = None
+        best, ratio = None, None
         if of_peers:
-            order = min if most is not None else max
-            best = order(of_peers, key=lambda peer: median(of_peers[peer]))
-        # Of each round by itself: what else the host does changes from round to round.
-        ratio = median(a / b for a, b in zip(ours, of_peers[best])) if best else None
+            less = most is not None or unit in ("ms", "µs", "s")
+            best = (min if less else max)(of_peers, key=lambda peer: median(of_peers[peer]))
+            # Of each round by itself: what else the host does changes from round to round.
+            ratio = median(a / b if b else float("inf") for a, b in zip(ours, of_peers[best]))
         ok = (bar is None or ratio >= bar) and (most is None or ratio <= most)
         self.rows.append(
             {
