@@ -245,6 +245,24 @@ node.d = { count = 2, profile = "tiny", nic.six = { ipv6 = "fd00:83::6" } }
 }
 
 #[test]
+fn an_ipv4_address_below_its_network_breaks_nothing_here() {
+    assert_snapshot!(check_more("network.lan.ipv6 = \"fd00:83::1/64\"\nnode.a.nic.lan.address = \"1.2.3.4\"\n"), @r#"
+    error[L103]: 1.2.3.4 lies outside network `lan`, 10.0.0.0/24
+     --> lab.toml:6:26
+      |
+    2 | network.lan.address = "10.0.0.1/24"
+      |                       ------------- the network
+    ...
+    6 | node.a.nic.lan.address = "1.2.3.4"
+      |                          ^^^^^^^^^
+      |
+      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+
+    1 error; for more, run `dryrack explain L103`
+    "#);
+}
+
+#[test]
 fn netboots_over_ipv6_where_there_is_none() {
     let more = r#"
 profile.six = { kernel = "image:tiny/kernel", loader = "chainload", via = "http6" }

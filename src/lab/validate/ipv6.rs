@@ -69,8 +69,9 @@ impl Check<'_> {
                     && missing
                 {
                     let first = match (nic.address, nic.mac) {
+                        // One that is not of the network was reported where it stands.
                         (Some(ipv4), _) => {
-                            FROM_IPV4 + u64::from(ipv4.to_bits() - address.network().to_bits())
+                            FROM_IPV4 + u64::from(ipv4.to_bits() & address.hostmask().to_bits())
                         }
                         (None, Some(mac)) => FROM_MAC + u64::from(low(mac)),
                         (None, None) => continue,
