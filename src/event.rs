@@ -313,6 +313,14 @@ pub enum Known {
         /// The pieces that were asked for and sent, as `bytes 0-99/1000`; `None` for the whole.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         range: Option<String>,
+        /// What was agreed on by HTTPS, such as `TLSv1_3 TLS13_AES_256_GCM_SHA384`; `None` by HTTP.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<String>,
+    },
+    /// A client that wanted HTTPS and we did not come to terms.
+    HttpsFailed {
+        /// Why, in the words of TLS: `received fatal alert: UnknownCA`.
+        error: String,
     },
     /// A DNS question was answered. Repeats within a second are one further event, with their number.
     DnsAnswered {

@@ -67,6 +67,7 @@ fn lab(node: Node) -> Lab {
         tftp: TftpBackend::Off,
         root: None,
         listing: false,
+        https: false,
         dhcp: Dhcp::Off,
         options: BTreeMap::new(),
         dns: Dns { domain: "local".to_owned(), ..Dns::default() },

@@ -13,6 +13,7 @@ mod services {
     mod dns;
     mod firmware;
     mod http;
+    mod https;
     mod netboot;
     mod netboot6;
     mod noise;

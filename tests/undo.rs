@@ -161,6 +161,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
         let resolve = move |file: &FileRef| match file {
             FileRef::Path(path) => Some(path.clone()),
+            FileRef::Lab(_) => None,
             FileRef::Image { image, file } => Some(library.built(image)?.files.get(file)?.path.clone()),
         };
         let rack = Rack::new(RackParts {
@@ -169,6 +170,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             events: events.clone(),
             resolve: Arc::new(resolve),
             ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
+            authority: None,
             published: Vec::new(),
         });
         let rack = rack.unwrap_or_else(|failure| panic!("{}", failure.error));

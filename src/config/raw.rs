@@ -158,6 +158,11 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub listing: Field<bool>,
+    /// Whether HTTPS (port 443) answers beside HTTP. Its certificate is signed by an authority of the lab's own, which is
+    /// made on first use and stays; `/ca.pem` and `/ca.der` are that authority's certificate. Default: false.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub https: Field<bool>,
     /// Names of the network.
     #[serde(default)]
     pub dns: Field<RawDns>,
@@ -295,7 +300,8 @@ pub enum RawUpstream {
 pub struct RawProfile {
     /// The kernel: `image:NAME/FILE`, or a path relative to the lab's folder.
     pub kernel: Field<String>,
-    /// Initial RAM disks, in order: `image:NAME/FILE`, or paths. Default: none.
+    /// Initial RAM disks, in order: `image:NAME/FILE`, or paths; `lab:ca.cpio` puts the certificate of the lab's authority
+    /// at /etc/ssl/certs/lab-ca.pem. Default: none.
     #[serde(default)]
     pub initrd: Many<String>,
     /// Kernel arguments; iPXE and GRUB expand `${…}` in them. Default: none.
@@ -348,6 +354,8 @@ pub enum RawVia {
     Pxe6,
     /// UEFI HTTP Boot over IPv6.
     Http6,
+    /// UEFI HTTP Boot over IPv4 by HTTPS, from a network with `https`.
+    Https,
 }
 
 /// One machine.

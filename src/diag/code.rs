@@ -100,6 +100,7 @@ codes! {
     ClientIdTaken = "L136": "two NICs have one client id",
     NoFolder = "L140": "what a network serves is no folder",
     ListsNothing = "L141": "a listing of nothing",
+    NoHttps = "L142": "HTTPS is wanted where nobody answers it",
     AliasBeside = "L150": "an alias has other data beside it",
     AliasLoop = "L151": "aliases lead in a circle",
     UnknownTarget = "L152": "an alias or a service leads to a name that the lab does not have",

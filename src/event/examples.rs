@@ -61,6 +61,7 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
         role: role.to_owned(),
         rule: "plan".to_owned(),
         range: None,
+        tls: None,
     }
 }
 

@@ -112,7 +112,7 @@ impl Known {
             Self::RouterAdvertised { .. } => "ra",
             Self::TftpServed { .. } => "tftp",
             Self::Fetching { .. } => "fetch",
-            Self::HttpServed { .. } => "http",
+            Self::HttpServed { .. } | Self::HttpsFailed { .. } => "http",
             Self::DnsAnswered { .. } => "dns",
             Self::NtpAnswered { .. } => "ntp",
             Self::SyslogLine { .. } => "syslog",
@@ -162,6 +162,7 @@ impl Known {
             | Self::TftpServed { .. }
             | Self::Fetching { .. }
             | Self::HttpServed { .. }
+            | Self::HttpsFailed { .. }
             | Self::DnsAnswered { .. }
             | Self::NtpAnswered { .. } => Some(self.to_string()),
         }
@@ -234,7 +235,8 @@ impl Known {
                 }
                 _ => format!("fetching {path}, {} so far", Size(*bytes)),
             },
-            Self::HttpServed { method, path, status, bytes, complete, ms, rule, .. } => {
+            Self::HttpServed { method, path, status, bytes, complete, ms, rule, tls, .. } => {
+                let path = if tls.is_some() { &format!("{path} by HTTPS") } else { path };
                 match (status, complete) {
                     (200..=399, true) => {
                         format!("served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
@@ -244,6 +246,7 @@ impl Known {
                     _ => format!("refused {method} {path} ({status}, {})", reason(rule)),
                 }
             }
+            Self::HttpsFailed { error } => format!("could not agree on HTTPS: {error}"),
             Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
                 let answer = answer.join(", ");
                 let told = match (answer.as_str(), name.as_str()) {

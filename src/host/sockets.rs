@@ -23,6 +23,7 @@ const DHCP: u16 = 67;
 const PROXY_DHCP: u16 = 4011;
 const TFTP: u16 = 69;
 const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 const DNS: u16 = 53;
 const DHCP6: u16 = 547;
 const NTP: u16 = 123;
@@ -46,10 +47,12 @@ pub struct Sockets {
     pub dhcp: Option<DhcpSockets>,
     /// DHCPv6; `None` when the network has none.
     pub dhcp6: Option<LinkSocket>,
-    /// TFTP requests, one socket for each address of the bridge, none when others speak TFTP. So are the next three.
+    /// TFTP requests, one socket for each address of the bridge, none when others speak TFTP. So are the next four.
     pub tftp: Vec<UdpSocket>,
     /// HTTP.
     pub http: Vec<TcpListener>,
+    /// HTTPS; none where the network has none.
+    pub https: Vec<TcpListener>,
     /// DNS over UDP.
     pub dns: Vec<UdpSocket>,
     /// DNS over TCP.
@@ -229,6 +232,10 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             TftpBackend::Own | TftpBackend::AsyncTftp => udp("TFTP", TFTP)?,
         },
         http: tcp("HTTP", HTTP)?,
+        https: match plan.https {
+            Some(_) => tcp("HTTPS", HTTPS)?,
+            None => Vec::new(),
+        },
         dns: udp("DNS", DNS)?,
         dns_tcp: tcp("DNS", DNS)?,
         solicitations: match solicitations(&plan.interface) {

@@ -91,6 +91,8 @@ pub struct Network {
     pub root: Option<PathBuf>,
     /// Whether HTTP lists what is in it.
     pub listing: bool,
+    /// Whether HTTPS answers beside HTTP.
+    pub https: bool,
     /// Names.
     pub dns: Dns,
 }
@@ -238,6 +240,8 @@ pub enum Via {
     Pxe6,
     /// UEFI HTTP Boot over IPv6.
     Http6,
+    /// UEFI HTTP Boot over IPv4, by HTTPS.
+    Https,
 }
 
 impl Via {
@@ -248,6 +252,7 @@ impl Via {
             Self::Http => "http",
             Self::Pxe6 => "pxe6",
             Self::Http6 => "http6",
+            Self::Https => "https",
         }
     }
 
@@ -270,6 +275,34 @@ pub enum FileRef {
     },
     /// A file on the host, absolute.
     Path(PathBuf),
+    /// A file that the lab makes itself: `lab:ca.pem`.
+    Lab(LabFile),
+}
+
+/// The certificate of the lab's authority, in one of its forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabFile {
+    /// As text.
+    CaPem,
+    /// As bytes.
+    CaDer,
+    /// As an initial RAM disk with the text in it.
+    CaCpio,
+}
+
+impl LabFile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CaPem, Self::CaDer, Self::CaCpio];
+
+    /// Returns its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CaPem => "ca.pem",
+            Self::CaDer => "ca.der",
+            Self::CaCpio => "ca.cpio",
+        }
+    }
 }
 
 impl std::fmt::Display for FileRef {
@@ -277,6 +310,7 @@ impl std::fmt::Display for FileRef {
         match self {
             Self::Image { image, file } => write!(f, "image:{image}/{file}"),
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Lab(file) => write!(f, "lab:{}", file.as_str()),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What a netbooting node is told and handed: boot programs, scripts, seeds.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader};
-use crate::lab::{Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, Loader, Node, Profile, Seed, Via};
+use crate::lab::{
+    Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, LabFile, Loader, Network, Node, Profile, Seed, Via,
+};
 use crate::name::{Mac, NetworkName};
 
 const USER_DATA: &str = "user-data";
@@ -34,14 +35,17 @@ fn fetches_loader(node: &Node, profile: &Profile) -> bool {
 }
 
 /// Returns what a node's firmware is told, if it is handed a profile.
-pub(super) fn boot_plan(lab: &Lab, node: &Node, server: Ipv4Addr) -> Option<BootPlan> {
+pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<BootPlan> {
     let profile = profile(lab, node)?;
+    let server = network.address.addr();
+    // Of a node's networks one may do without HTTPS: it does not boot from that one.
+    let told = fetches_loader(node, profile) && (profile.via != Some(Via::Https) || network.https);
     let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
     Some(BootPlan {
         script: by_ipxe.then(|| format!("http://{server}/{}", loader::script_path(&node.name))),
         rom_chains: profile.loader != Loader::Ipxe,
         via: profile.via,
-        programs: match fetches_loader(node, profile) {
+        programs: match told {
             true => loader::programs(profile),
             false => BTreeMap::new(),
         },
@@ -63,6 +67,7 @@ pub fn way(lab: &Lab, node: &Node) -> Option<String> {
         Some(Via::Http) => "HTTP Boot",
         Some(Via::Pxe6) => "PXE over IPv6",
         Some(Via::Http6) => "HTTP Boot over IPv6",
+        Some(Via::Https) => "HTTP Boot by HTTPS",
     };
     let loads = match profile.loader {
         _ if !fetches_loader(node, profile) => "",
@@ -79,9 +84,16 @@ pub fn way(lab: &Lab, node: &Node) -> Option<String> {
     Some(format!("{firmware}, {asks}{loads}{beside}"))
 }
 
-/// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed.
-pub(super) fn files(lab: &Lab, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
+/// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed; with
+/// HTTPS also whom to believe.
+pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
     let mut files = BTreeMap::new();
+    if network.https {
+        for file in [LabFile::CaPem, LabFile::CaDer] {
+            let served = ServedFile { source: FileRef::Lab(file), role: "certificate".to_owned() };
+            files.insert(file.as_str().to_owned(), served);
+        }
+    }
     for node in nodes {
         if let Some(profile) = profile(lab, node) {
             let kernel = ServedFile { source: profile.kernel.clone(), role: "kernel".to_owned() };

@@ -1,6 +1,7 @@
 //! What each loader reads: the files that it is made of, and the texts that tell it what to start.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{ServedFile, ServedText};
@@ -70,6 +71,7 @@ fn program_path(profile: &Profile, architecture: u16, file: &FileRef) -> String 
     let name = match file {
         FileRef::Image { image: _, file } => Path::new(file).file_name(),
         FileRef::Path(path) => path.file_name(),
+        FileRef::Lab(file) => Some(OsStr::new(file.as_str())),
     };
     let name = name.unwrap_or_default().to_string_lossy().replace(' ', "_");
     format!("profile/{}/program-{architecture}/{name}", profile.name)

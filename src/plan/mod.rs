@@ -131,7 +131,7 @@ impl Plan {
     pub fn images(&self) -> BTreeSet<ImageName> {
         let of = |file: &lab::FileRef| match file {
             lab::FileRef::Image { image, file: _ } => Some(image.clone()),
-            lab::FileRef::Path(_) => None,
+            lab::FileRef::Path(_) | lab::FileRef::Lab(_) => None,
         };
         let mut images = BTreeSet::new();
         for step in &self.steps {

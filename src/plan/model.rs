@@ -265,6 +265,8 @@ pub struct ServicePlan {
     pub tftp: TftpBackend,
     /// Names.
     pub dns: DnsPlan,
+    /// Whom the certificate of HTTPS is for; `None` without HTTPS.
+    pub https: Option<HttpsPlan>,
     /// A folder that TFTP and HTTP hand out below these names.
     pub root: Option<RootPlan>,
     /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
@@ -273,6 +275,15 @@ pub struct ServicePlan {
     pub files: BTreeMap<String, ServedFile>,
     /// Texts by path, for HTTP (scripts, cloud-init seeds); paths have no leading slash.
     pub texts: BTreeMap<String, ServedText>,
+}
+
+/// Whom the certificate of a network's HTTPS is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpsPlan {
+    /// The addresses of the bridge.
+    pub addresses: Vec<IpAddr>,
+    /// The names of the bridge; the first label may be `*`.
+    pub names: Vec<String>,
 }
 
 /// A folder that a network's services hand out.

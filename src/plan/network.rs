@@ -1,13 +1,14 @@
 //! Bridges, TAPs, forwarding, names and the services of each network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, Masquerade,
-    NodeRecord, Place, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
+    BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, HttpsPlan,
+    Masquerade, NodeRecord, Place, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot,
+    dhcp,
 };
 use crate::lab::{self, Lab, Network, Nic, Node, Pace, Unknown, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -266,7 +267,6 @@ impl<'a> Wiring<'a> {
 
     /// Returns the boot services of a network.
     pub(super) fn services(&self, network: &Network) -> ServicePlan {
-        let server = network.address.addr();
         let attached = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
         let nodes: Vec<&Node> = self.lab.nodes.values().filter(attached).collect();
         let host = |node: &Node, nic: &Nic| HostPlan {
@@ -274,7 +274,7 @@ impl<'a> Wiring<'a> {
             mac: nic.mac,
             address: nic.address,
             ipv6: nic.ipv6,
-            boot: boot::boot_plan(self.lab, node, server),
+            boot: boot::boot_plan(self.lab, node, network),
             client_id: nic.client_id.clone(),
             uuid: node.uuid,
             options: dhcp::own_options(network, &node.options),
@@ -299,14 +299,35 @@ impl<'a> Wiring<'a> {
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
+            https: self.https(network),
             root: network
                 .root
                 .as_ref()
                 .map(|folder| RootPlan { folder: folder.clone(), listing: network.listing }),
             clock: self.lab.clock,
-            files: boot::files(self.lab, &nodes),
+            files: boot::files(self.lab, network, &nodes),
             texts: boot::texts(self.lab, &nodes, &network.name),
         }
+    }
+
+    /// Returns whom the certificate of a network is for: every address and every name by which its bridge is asked.
+    fn https(&self, network: &Network) -> Option<HttpsPlan> {
+        let mut addresses: Vec<IpAddr> = vec![network.address.addr().into()];
+        addresses.extend(network.ipv6.map(|net| IpAddr::from(net.addr())));
+        let domain = &network.dns.domain;
+        let mut names = BTreeSet::from([domain.clone(), format!("ns.{domain}")]);
+        let dns = self.lab.networks.values().map(|network| &network.dns);
+        let records = dns.clone().flat_map(|dns| &dns.records);
+        let here = records.filter(|(_, of)| of.iter().any(|address| addresses.contains(address)));
+        names.extend(here.map(|(name, _)| name.clone()));
+        // An alias may be that of an alias.
+        let aliases: Vec<(&String, &String)> = dns.flat_map(|dns| &dns.aliases).collect();
+        while let Some((name, _)) =
+            aliases.iter().find(|(name, target)| names.contains(*target) && !names.contains(*name))
+        {
+            names.insert((*name).clone());
+        }
+        network.https.then(|| HttpsPlan { addresses, names: names.into_iter().collect() })
     }
 
     fn dns(&self, network: &Network) -> DnsPlan {

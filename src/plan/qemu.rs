@@ -18,6 +18,9 @@ pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
 /// Ports of ICH9's AHCI controller.
 const SATA_PORTS: usize = 6;
 
+/// Where the certificate of the lab's authority lies in the run folder, as EDK2 reads it.
+pub const CACERTS: &str = "authority/cacerts";
+
 /// Slots of the root bus that stay free for the chip set and its functions.
 const SLOTS: usize = 26;
 
@@ -163,7 +166,7 @@ fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [&'static str] {
         (Boot::Nvram, _) | (Boot::Order(_), None) => &[],
         (Boot::Order(_), Some(Via::Pxe)) => &["IPv6"],
         (Boot::Order(_), Some(Via::Pxe6)) => &["IPv4"],
-        (Boot::Order(_), Some(Via::Http | Via::Http6)) => &["IPv4", "IPv6"],
+        (Boot::Order(_), Some(Via::Http | Via::Http6 | Via::Https)) => &["IPv4", "IPv6"],
     }
 }
 
@@ -330,6 +333,10 @@ impl Arguments {
         }
         for version in hidden_pxe(lab, node) {
             self.option("-fw_cfg", format!("name=opt/org.tianocore/{version}PXESupport,string=no"));
+        }
+        // Whom HTTPS Boot believes. OVMF reads it anew at each start.
+        if node.nics.iter().any(|nic| lab.networks.get(&nic.network).is_some_and(|network| network.https)) {
+            self.option("-fw_cfg", format!("name=etc/edk2/https/cacerts,file=../../{CACERTS}"));
         }
     }
 

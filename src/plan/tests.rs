@@ -738,3 +738,48 @@ fn a_loader_brings_everything_that_it_reads() {
     boot
     ");
 }
+
+#[test]
+fn a_certificate_is_for_every_name_of_the_server() {
+    let lab = lab(r#"dryrack = 1
+name = "names"
+[network.lan]
+address = "10.0.2.1/24"
+ipv6 = "fd00:2::1/64"
+https = true
+dns.domain = "lan.lab"
+dns.records = { "matchbox.local" = "10.0.2.1", "*.apps" = ["10.0.2.9", "fd00:2::1"], other = "10.0.2.7" }
+dns.cname = { www = "web", web = "matchbox.local", elsewhere = "other" }
+[network.plain]
+address = "10.0.3.1/24"
+dns.domain = "plain.lab"
+dns.cname = { far = "ns.lan.lab" }
+[profile.p]
+kernel = "files/linux"
+loader = "chainload"
+via = "https"
+[node.n]
+firmware = "uefi"
+profile = "p"
+nic.lan = {}
+nic.plain = {}
+"#);
+    let plan = plan(&lab, &facts()).unwrap();
+    let services = plan.steps.iter().filter_map(|step| match step {
+        Step::Serve(service) => Some(service),
+        _ => None,
+    });
+    let lines: Vec<String> = services
+        .map(|service| {
+            let boot = service.hosts[0].boot.as_ref().unwrap();
+            let files: Vec<&String> = service.files.keys().filter(|path| path.starts_with("ca.")).collect();
+            format!("{}: {:?}\n{files:?} {:?}", service.network, service.https, boot.programs)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    lan: Some(HttpsPlan { addresses: [10.0.2.1, fd00:2::1], names: ["*.apps.lan.lab", "far.plain.lab", "lan.lab", "matchbox.local", "ns.lan.lab", "web.lan.lab", "www.lan.lab"] })
+    ["ca.der", "ca.pem"] {0: "ipxe/undionly.kpxe", 7: "ipxe/snponly.efi"}
+    plain: None
+    [] {}
+    "#);
+}

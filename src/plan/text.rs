@@ -54,7 +54,9 @@ impl fmt::Display for Step {
                     None => {}
                 }
                 services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));
-                services.extend(["tftp", "http", "dns", "ntp", "syslog", "router advertisements"]);
+                services.extend(["tftp", "http"]);
+                services.extend(service.https.as_ref().map(|_| "https"));
+                services.extend(["dns", "ntp", "syslog", "router advertisements"]);
                 write!(
                     f,
                     "serve network {} at {}{}: {}; {}, {}",

@@ -175,8 +175,8 @@ fn read(record: &Path) -> Option<Registered> {
     serde_json::from_slice(&fs::read(record).ok()?).ok()
 }
 
-/// Returns the name of a lab's files in the runtime folder: short, because a socket's path ends at 107 bytes.
-fn identity(file: &Path) -> String {
+/// Returns the name of a lab's files in the runtime and state folders: short, because a socket's path ends at 107 bytes.
+pub(super) fn identity(file: &Path) -> String {
     let digest = digest("lab", &[&file.to_string_lossy()]);
     digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::Locations;
-use super::claim::{Claim, ClaimError};
+use super::claim::{self, Claim, ClaimError};
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
 use super::texts::Texts;
@@ -82,7 +82,8 @@ pub fn launch(
     let file = texts.file.clone();
     let socket = claim.socket().to_owned();
     let cache = locations.cache.clone();
-    let request = Request { texts, plan, facts, cache, socket: socket.clone(), until };
+    let kept = locations.state.join("labs").join(claim::identity(&file));
+    let request = Request { texts, plan, facts, cache, kept, socket: socket.clone(), until };
     request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
     // One at a time: what is started between the next line and the claim's end inherits its lock.
     static STARTING: Mutex<()> = Mutex::new(());

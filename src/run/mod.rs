@@ -14,6 +14,7 @@
 //! wants of the run it asks through the control socket. Nothing else is shared,
 //! so a run goes on when its command leaves.
 
+pub mod authority;
 pub mod carry;
 mod claim;
 pub mod client;

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::authority::Authority;
 use super::carry::{Failure, Host};
 use crate::event::{Emitter, Kind, Known};
 use crate::host::MAKE_ROOM;
@@ -37,6 +38,8 @@ pub struct RackParts {
     pub resolve: Resolve,
     /// The run's public ssh key; empty if the lab needs none.
     pub ssh_public_key: String,
+    /// Who signs for HTTPS; `None` if the lab has none.
+    pub authority: Option<Authority>,
     /// Listeners of published ports, in the order of the plan.
     pub published: Vec<TcpListener>,
 }
@@ -192,12 +195,17 @@ impl Host for Rack {
             Step::Serve(plan) => {
                 let mut sockets = sockets::bind(plan).map_err(hinted!())?;
                 serve::look_for_others(&mut sockets, plan).await.map_err(hinted!())?;
+                let identity = match (&parts.authority, &plan.https) {
+                    (Some(authority), Some(https)) => Some(authority.issue(https).map_err(hinted!())?),
+                    _ => None,
+                };
                 let resources = Resources {
                     resolve: parts.resolve.clone(),
                     ssh_public_key: parts.ssh_public_key.clone(),
                     addresses: self.addresses.clone(),
                     folder: parts.run_dir.clone(),
                     boots: self.boots.clone(),
+                    identity,
                 };
                 let (events, stop) = (parts.events.clone(), self.stop.clone());
                 lock(&self.services).spawn(serve::serve(sockets, (**plan).clone(), resources, events, stop));

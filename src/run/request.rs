@@ -31,6 +31,8 @@ pub struct Request {
     pub facts: HostFacts,
     /// Where images are.
     pub cache: PathBuf,
+    /// What the lab keeps between its runs is below it.
+    pub kept: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
     /// When the lab is taken down.

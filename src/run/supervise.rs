@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::authority::{self, Authority};
 use super::control::{self, Desk};
 use super::director::{Director, Ears, Ending};
 use super::fold::Fold;
@@ -139,13 +140,24 @@ async fn run(
     } else {
         None
     };
+    let authority = if authority::is_needed(&request.plan) {
+        let authority = Authority::open(&request.kept, &request.texts.file, &spawner).await;
+        let laid_out = authority.and_then(|authority| authority.lay_out(&run_dir).map(|()| authority));
+        Some(laid_out.map_err(|error| {
+            let hint = error.hint().map(str::to_owned);
+            BeginError { hint, ..BeginError::new("prepare HTTPS", error) }
+        })?)
+    } else {
+        None
+    };
     let built = built(request, library);
     let rack = Rack::new(RackParts {
         run_dir: run_dir.clone(),
         spawner: spawner.clone(),
         events: emitter.clone(),
-        resolve: resolver(built.clone()),
+        resolve: resolver(built.clone(), run_dir.clone()),
         ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
+        authority,
         published: inherited.published,
     });
     let rack = Arc::new(rack.map_err(|failure| BeginError {
@@ -230,10 +242,11 @@ fn built(request: &Request, library: &Library) -> BTreeMap<ImageName, Built> {
     images.filter_map(|image| library.built(&image).map(|built| (image, built))).collect()
 }
 
-fn resolver(built: BTreeMap<ImageName, Built>) -> Resolve {
+fn resolver(built: BTreeMap<ImageName, Built>, run_dir: PathBuf) -> Resolve {
     Arc::new(move |file: &FileRef| -> Option<PathBuf> {
         match file {
             FileRef::Path(path) => Some(path.clone()),
+            FileRef::Lab(file) => Some(authority::path(&run_dir, *file)),
             FileRef::Image { image, file } => Some(built.get(image)?.files.get(file)?.path.clone()),
         }
     })
@@ -281,7 +294,7 @@ fn describe_parts(request: &Request, built: &BTreeMap<ImageName, Built>) -> BTre
 fn path(file: &FileRef) -> Option<PathBuf> {
     match file {
         FileRef::Path(path) => Some(path.clone()),
-        FileRef::Image { .. } => None,
+        FileRef::Image { .. } | FileRef::Lab(_) => None,
     }
 }
 

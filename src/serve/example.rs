@@ -81,6 +81,7 @@ pub(super) fn plan() -> ServicePlan {
         ipv6_unknown: Unknown::Answer,
         dhcp6: None,
         tftp: TftpBackend::Own,
+        https: None,
         root: None,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
         clock: 0,
@@ -106,11 +107,12 @@ pub(super) fn shelf_of(plan: &ServicePlan, folder: &Path) -> Shelf {
     let resolve = Arc::new(move |file: &FileRef| match file {
         FileRef::Image { image: _, file } => Some(images.join(file)),
         FileRef::Path(path) => Some(path.clone()),
+        FileRef::Lab(file) => Some(images.join(file.as_str())),
     });
     let ssh_public_key = "ssh-ed25519 KEY".to_owned();
     let folder = folder.to_owned();
     let (addresses, boots) = (Addresses::default(), Boots::default());
-    Shelf::new(plan, Resources { resolve, ssh_public_key, addresses, folder, boots })
+    Shelf::new(plan, Resources { resolve, ssh_public_key, addresses, folder, boots, identity: None })
 }
 
 /// Events as they come, with a clock that a test sets.

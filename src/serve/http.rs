@@ -1,7 +1,8 @@
 //! HTTP: scripts, seeds, kernels, a lab's own folder and whatever else the plan names. GET and HEAD only.
 //!
 //! What is answered is decided in [`reply`], which sends nothing; [`wire`] sends
-//! files without copying them; hyper does the rest of the protocol.
+//! files without copying them; hyper does the rest of the protocol. By HTTPS files
+//! are read piece by piece, because somebody has to encrypt them.
 
 mod body;
 mod condition;
@@ -12,13 +13,14 @@ mod wire;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{Request, Response};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -28,6 +30,7 @@ use self::telling::Telling;
 use self::wire::{Patient, Pipe, Wire};
 use super::clients::Clients;
 use super::shelf::{Missing, Shelf};
+use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
 use super::trouble::{Trouble, failed};
 use crate::event::{Emitter, Known};
@@ -47,7 +50,9 @@ pub(super) struct Desk {
 }
 
 /// Answers requests for as long as it is polled.
-pub(super) async fn run(listener: TcpListener, desk: Desk) {
+///
+/// With `tls` it speaks HTTPS, by what that accepts.
+pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>) {
     let events = desk.events.clone();
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -65,34 +70,61 @@ pub(super) async fn run(listener: TcpListener, desk: Desk) {
         };
         // Reap what has ended, so that the set does not grow with every client.
         while connections.try_join_next().is_some() {}
-        connections.spawn(converse(stream, from, desk.clone()));
+        connections.spawn(converse(stream, from, desk.clone(), tls.clone()));
     }
 }
 
-async fn converse(stream: TcpStream, from: SocketAddr, desk: Desk) {
+async fn converse(stream: TcpStream, from: SocketAddr, desk: Desk, tls: Option<Acceptor>) {
     // Without it what is small waits for more; what is large does not care.
     drop(stream.set_nodelay(true));
+    let stream = Patient::new(stream, desk.patience);
+    let Some(tls) = tls else {
+        let pipe = Pipe::default();
+        let wire = Wire::new(stream, pipe.clone());
+        return speak(wire, from, &desk, None, || Way::Pipe(pipe.clone())).await;
+    };
+    let stream = match tokio::time::timeout(desk.patience, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return desk.tell_disagreement(from, error.to_string()),
+        Err(_) => return desk.tell_disagreement(from, "the client says nothing".to_owned()),
+    };
+    let agreed = Arc::from(tls::agreed(&stream));
+    speak(TokioIo::new(stream), from, &desk, Some(agreed), || Way::Memory).await;
+}
+
+/// Answers the requests of one connection.
+async fn speak<I: Read + Write + Unpin>(
+    io: I,
+    from: SocketAddr,
+    desk: &Desk,
+    agreed: Option<Arc<str>>,
+    way: impl Fn() -> Way,
+) {
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(desk.patience);
     // A hole has to arrive at the wire as it is, and not be copied together with other bytes.
     protocol.writev(true);
-    let pipe = Pipe::default();
-    let wire = Wire::new(Patient::new(stream, desk.patience), pipe.clone());
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = desk.answer(from, &request, Way::Pipe(pipe.clone()));
+        let response = desk.answer(from, &request, way(), agreed.clone());
         async { Ok::<_, Infallible>(response) }
     });
     // What breaks a connection shows in the event of the answer that it broke.
-    if let Err(error) = protocol.serve_connection(wire, service).await
+    if let Err(error) = protocol.serve_connection(io, service).await
         && error.is_parse()
     {
-        desk.tell_nonsense(from);
+        desk.tell_nonsense(from, agreed);
     }
 }
 
 impl Desk {
     /// Answers one request; what became of the answer is told when it has been sent.
-    fn answer<B>(&self, from: SocketAddr, request: &Request<B>, way: Way) -> Response<Outgoing> {
+    fn answer<B>(
+        &self,
+        from: SocketAddr,
+        request: &Request<B>,
+        way: Way,
+        agreed: Option<Arc<str>>,
+    ) -> Response<Outgoing> {
         let uri = request.uri();
         let asked = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let mut transfer = Transfer::new(&self.events, self.clients.node(from.ip()), asked, None);
@@ -112,6 +144,7 @@ impl Desk {
             role: reply.role,
             rule: reply.rule,
             range: reply.range,
+            tls: agreed,
             expected,
         };
         let mut response = Response::new(Outgoing::new(reply.body, way, telling));
@@ -121,7 +154,7 @@ impl Desk {
     }
 
     /// Tells of a request that nobody can read. hyper has answered it.
-    fn tell_nonsense(&self, from: SocketAddr) {
+    fn tell_nonsense(&self, from: SocketAddr, agreed: Option<Arc<str>>) {
         let served = Known::HttpServed {
             method: "?".to_owned(),
             path: "?".to_owned(),
@@ -132,8 +165,14 @@ impl Desk {
             role: String::new(),
             rule: "refused: the request cannot be read".to_owned(),
             range: None,
+            tls: agreed.map(|agreed| agreed.to_string()),
         };
         self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), served);
+    }
+
+    /// Tells of a client that wanted HTTPS and did not get it.
+    fn tell_disagreement(&self, from: SocketAddr, error: String) {
+        self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), Known::HttpsFailed { error });
     }
 }
 

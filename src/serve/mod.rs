@@ -20,6 +20,7 @@ mod shelf;
 mod syslog;
 mod tally;
 mod tftp;
+mod tls;
 mod transfer;
 mod trouble;
 
@@ -36,6 +37,7 @@ use self::dhcp::Dhcp;
 pub use self::dhcp::{LookError, OtherServer};
 use self::dhcp6::Dhcp6;
 use self::shelf::Shelf;
+pub use self::tls::Identity;
 use self::trouble::failed;
 use crate::event::Emitter;
 use crate::host::sockets::Sockets;
@@ -58,6 +60,8 @@ pub struct Resources {
     pub folder: PathBuf,
     /// How often each machine has begun to boot.
     pub boots: Boots,
+    /// As whom HTTPS answers, where the plan has it.
+    pub identity: Option<Identity>,
 }
 
 impl std::fmt::Debug for Resources {
@@ -82,7 +86,9 @@ pub async fn serve(
     events: Emitter,
     stop: CancellationToken,
 ) {
-    let Sockets { dhcp, dhcp6, tftp, http, dns, dns_tcp, solicitations, ntp, syslog, missing } = sockets;
+    let Sockets { dhcp, dhcp6, tftp, http, https, dns, dns_tcp, solicitations, ntp, syslog, missing } =
+        sockets;
+    let identity = resources.identity.clone();
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
@@ -122,7 +128,15 @@ pub async fn serve(
         patience: http::PATIENCE,
     };
     for http in http {
-        services.spawn(http::run(http, desk.clone()));
+        services.spawn(http::run(http, desk.clone(), None));
+    }
+    match identity.map(tls::acceptor).transpose() {
+        Ok(acceptor) => {
+            for https in https {
+                services.spawn(http::run(https, desk.clone(), acceptor.clone()));
+            }
+        }
+        Err(error) => failed(&events, "https", &error.to_string()),
     }
     let zones = dns::Zones::new(&plan, addresses);
     let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());

@@ -23,6 +23,7 @@ use dryrack::lab::{FileRef, Lab, Surroundings, resolve};
 use dryrack::machine::Machine;
 use dryrack::name::{ImageName, Mac, NodeName};
 use dryrack::plan::{Place, Plan, ServicePlan, Step, plan};
+use dryrack::run::authority::{self, Authority};
 use dryrack::serve::{Addresses, Boots, Resources, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -184,16 +185,25 @@ impl Rack {
         for step in rack.plan.steps.clone() {
             match step {
                 Step::Bridge(bridge) => rack.netlink.bridge(&bridge).await.unwrap(),
-                Step::Serve(plan) => rack.serve(*plan),
+                Step::Serve(plan) => rack.serve(*plan).await,
                 _ => {}
             }
         }
         rack
     }
 
-    fn serve(&mut self, plan: ServicePlan) {
-        let resolve = Arc::new(|file: &FileRef| match file {
+    async fn serve(&mut self, plan: ServicePlan) {
+        let run_dir = self.folder.path().to_owned();
+        let mut identity = None;
+        if let Some(https) = &plan.https {
+            let lab = run_dir.join("lab.toml");
+            let authority = Authority::open(&run_dir.join("kept"), &lab, &self.spawner).await.unwrap();
+            authority.lay_out(&run_dir).unwrap();
+            identity = Some(authority.issue(https).unwrap());
+        }
+        let resolve = Arc::new(move |file: &FileRef| match file {
             FileRef::Path(path) => Some(path.clone()),
+            FileRef::Lab(file) => Some(authority::path(&run_dir, *file)),
             FileRef::Image { image, file } => {
                 library().built(image).and_then(|built| Some(built.files.get(file)?.path.clone()))
             }
@@ -204,6 +214,7 @@ impl Rack {
             addresses: self.addresses.clone(),
             folder: self.folder.path().to_owned(),
             boots: Boots::default(),
+            identity,
         };
         let sockets = sockets::bind(&plan).unwrap();
         self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));

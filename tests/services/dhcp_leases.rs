@@ -57,6 +57,7 @@ async fn serve_for_ever(folder: PathBuf) {
         addresses: Addresses::default(),
         folder,
         boots: Boots::default(),
+        identity: None,
     };
     let sockets = sockets::bind(&plan).unwrap();
     serve(sockets, plan, resources, Log::default().emitter(), CancellationToken::new()).await;

@@ -31,8 +31,10 @@ const BANNED: &[(&str, &str)] = &[
 /// Packages that are there in several versions, and who keeps the old one.
 const DUPLICATES: &[(&str, &str)] = &[
     ("base64", "qapi-spec 0.3 keeps 0.22, ureq has 0.23"),
+    ("bit-vec", "yasna 0.6 has 0.9 for a feature that nobody takes, so it is not built"),
     ("bitflags", "fatfs 0.3 keeps 1"),
     ("getrandom", "ring 0.17 keeps 0.2"),
+    ("synstructure", "asn1-rs, for a feature of rcgen that nobody takes, so it is not built"),
     ("syn", "macros that have not moved to 3; only at build time"),
     ("thiserror", "a dependency of ours keeps 1"),
     ("thiserror-impl", "comes with thiserror"),

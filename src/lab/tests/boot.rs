@@ -349,3 +349,90 @@ kernel = "image:tiny/kernel"
     1 error; for more, run `dryrack explain L009`
     "#);
 }
+
+#[test]
+fn https_is_there_for_those_who_boot_by_it() {
+    assert_snapshot!(check(r#"dryrack = 1
+[network.lan]
+address = "10.0.2.1/24"
+[profile.rom]
+kernel = "image:tiny/kernel"
+via = "https"
+[profile.grub]
+kernel = "image:tiny/kernel"
+loader = "grub"
+via = "https"
+[profile.shim]
+kernel = "image:tiny/kernel"
+loader = "shim"
+via = "https"
+[profile.good]
+kernel = "image:tiny/kernel"
+initrd = ["lab:ca.cpio", "lab:ca.pom"]
+loader = "chainload"
+via = "https"
+[node.a]
+firmware = "uefi"
+profile = "good"
+[node.b]
+profile = "good"
+"#), @r#"
+    error[L308]: the iPXE of a NIC's ROM speaks no HTTPS
+     --> lab.toml:6:7
+      |
+    6 | via = "https"
+      |       ^^^^^^^
+      |
+      = help: write loader = "chainload", which the firmware fetches by HTTPS, or loader = "kernel"
+
+    error[L308]: GRUB speaks no HTTPS
+      --> lab.toml:10:7
+       |
+    10 | via = "https"
+       |       ^^^^^^^
+       |
+       = help: write loader = "chainload", which the firmware fetches by HTTPS, or loader = "kernel"
+
+    error[L308]: Debian's signed GRUB, which shim starts, speaks TFTP only
+      --> lab.toml:14:7
+       |
+    14 | via = "https"
+       |       ^^^^^^^
+       |
+       = help: write via = "pxe", or loader = "kernel" with a signed unified kernel image
+
+    error[L142]: no network of this lab answers HTTPS, so it has no certificate
+      --> lab.toml:17:11
+       |
+    17 | initrd = ["lab:ca.cpio", "lab:ca.pom"]
+       |           ^^^^^^^^^^^^^
+       |
+       = help: add network.lan.https = true
+
+    error[L017]: no lab makes a file `ca.pom`
+      --> lab.toml:17:26
+       |
+    17 | initrd = ["lab:ca.cpio", "lab:ca.pom"]
+       |                          ^^^^^^^^^^^^
+       |
+       = help: did you mean `lab:ca.pem`?
+
+    error[L142]: `a` netboots by HTTPS, and no network of it answers that
+      --> lab.toml:22:11
+       |
+    22 | profile = "good"
+       |           ^^^^^^
+       |
+       = help: let it: network.lan.https = true
+
+    error[L307]: a BIOS has no HTTP Boot
+      --> lab.toml:24:11
+       |
+    24 | profile = "good"
+       |           ^^^^^^
+       |
+       = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
+
+    7 errors; for more, run `dryrack explain L308`
+    "#);
+}

@@ -80,6 +80,7 @@ fn everything_has_a_default() {
                 options: {},
                 root: None,
                 listing: false,
+                https: false,
                 dns: Dns {
                     domain: "lab",
                     records: {},

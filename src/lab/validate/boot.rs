@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Check;
 use super::node::{Draft, firmware};
-use crate::config::{Field, Located, RawBoot, RawNic, RawNode};
+use crate::config::{Field, Located, RawBoot, RawNic, RawNode, RawVia};
 use crate::diag::{Code, Diagnostic, HELPED, enumerate, nearest};
 use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Loader, Network, Profile, Via};
 use crate::name::{DiskName, NetworkName, NicName};
@@ -92,7 +92,7 @@ impl Check<'_> {
         let bios = firmware(raw) == Firmware::Bios;
         let what = match (profile.loader, profile.via, bios) {
             (Loader::Shim | Loader::Kernel, _, true) => "a BIOS starts no EFI programs",
-            (_, Some(Via::Http | Via::Http6), true) => "a BIOS has no HTTP Boot",
+            (_, Some(Via::Http | Via::Http6 | Via::Https), true) => "a BIOS has no HTTP Boot",
             (_, Some(Via::Pxe6), true) => "a BIOS does not netboot over IPv6",
             (Loader::Pxelinux, _, false) => "PXELINUX is a program for BIOS",
             _ => return,
@@ -104,6 +104,26 @@ impl Check<'_> {
             false => "give the node a profile with loader = \"ipxe\", \"grub\" or \"shim\"",
         };
         self.report(Diagnostic::new(Code::LoaderFirmware, place.clone(), what).help(help));
+    }
+
+    /// Reports nodes that are to netboot by HTTPS on networks without.
+    pub(super) fn https_boots(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
+        for Draft { key, raw, nics, profile, .. } in drafts {
+            let profile = profile.as_ref().and_then(|name| self.raw.profile.get(name.as_str())?.1.as_ref());
+            let by_https = profile.and_then(|profile| profile.via.value()) == Some(&RawVia::Https);
+            let (true, Some(span)) = (by_https && firmware(raw) != Firmware::Bios, raw.profile.span()) else {
+                continue;
+            };
+            let on: Option<Vec<&Network>> =
+                nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
+            // A network that is none was reported where it stands.
+            let Some([first, ..]) = on.as_deref() else { continue };
+            if !on.iter().flatten().any(|network| network.https) {
+                let what = format!("`{key}` netboots by HTTPS, and no network of it answers that");
+                let help = format!("let it: network.{}.https = true", first.name);
+                self.report(Diagnostic::new(Code::NoHttps, span.clone(), what).help(help));
+            }
+        }
     }
 
     /// Reports nodes that certainly cannot boot.

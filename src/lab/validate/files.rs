@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Check;
-use crate::config::{Located, RawLoader, RawProfile, RawVia};
+use crate::config::{Field, Located, RawLoader, RawNetwork, RawProfile, RawVia};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
-use crate::lab::{FileRef, Loader, Profile, Via};
+use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
 
 /// Architectures that programs can be given for, by their number in option 93. HTTP Boot has numbers of its own, and the
@@ -52,6 +52,7 @@ impl Check<'_> {
             RawVia::Http => Via::Http,
             RawVia::Pxe6 => Via::Pxe6,
             RawVia::Http6 => Via::Http6,
+            RawVia::Https => Via::Https,
         });
         self.loads(raw, loader, via, initrd_given(raw));
         let programs = self.programs(raw);
@@ -82,7 +83,17 @@ impl Check<'_> {
     /// Reports a loader that cannot do what its profile asks of it.
     fn loads(&mut self, raw: &RawProfile, loader: Loader, via: Option<Via>, initrd: Option<&Span>) {
         let span = raw.loader.span().or(raw.via.span()).cloned();
-        if loader == Loader::Shim && matches!(via, Some(Via::Http | Via::Http6)) {
+        let no_https = match (loader, via) {
+            _ if !raw.programs.entries.is_empty() => None,
+            (Loader::Ipxe, Some(Via::Https)) => Some("the iPXE of a NIC's ROM speaks no HTTPS"),
+            (Loader::Grub, Some(Via::Https)) => Some("GRUB speaks no HTTPS"),
+            _ => None,
+        };
+        if let Some(what) = no_https {
+            self.report(Diagnostic::new(Code::LoaderCannot, raw.via.span().cloned().or(span), what).help(
+                "write loader = \"chainload\", which the firmware fetches by HTTPS, or loader = \"kernel\"",
+            ));
+        } else if loader == Loader::Shim && matches!(via, Some(Via::Http | Via::Http6 | Via::Https)) {
             self.report(
                 Diagnostic::new(
                     Code::LoaderCannot,
@@ -105,12 +116,52 @@ impl Check<'_> {
         }
     }
 
-    /// Follows `image:NAME/FILE` or a path.
+    /// Follows `image:NAME/FILE`, `lab:FILE` or a path.
     pub(super) fn file(&mut self, word: &Located<String>) -> Option<FileRef> {
-        match word.value.strip_prefix("image:") {
-            Some(rest) => self.file_of_image(rest, &word.span),
-            None => self.path(word).map(FileRef::Path),
+        if let Some(rest) = word.value.strip_prefix("image:") {
+            self.file_of_image(rest, &word.span)
+        } else if let Some(rest) = word.value.strip_prefix("lab:") {
+            self.file_of_lab(rest, &word.span)
+        } else {
+            self.path(word).map(FileRef::Path)
         }
+    }
+
+    /// Follows the name of a file that the lab makes itself.
+    fn file_of_lab(&mut self, name: &str, span: &Span) -> Option<FileRef> {
+        let names = LabFile::ALL.map(LabFile::as_str);
+        let Some(file) = LabFile::ALL.into_iter().find(|file| file.as_str() == name) else {
+            let help = match nearest(name, names) {
+                Some(meant) => format!("did you mean `lab:{meant}`?"),
+                None => format!(
+                    "there are {}",
+                    enumerate(
+                        names
+                            .iter()
+                            .map(|name| format!("lab:{name}"))
+                            .collect::<Vec<_>>()
+                            .iter()
+                            .map(String::as_str)
+                    )
+                ),
+            };
+            let what = format!("no lab makes a file `{name}`");
+            self.report(Diagnostic::new(Code::NoSuchFile, span.clone(), what).help(help));
+            return None;
+        };
+        let network = &self.raw.network;
+        let answers =
+            |raw: &RawNetwork| !matches!(raw.https, Field::Missing) && raw.https.value() != Some(&false);
+        if !network.bad && !network.entries.iter().any(|(_, raw)| raw.as_ref().is_none_or(answers)) {
+            let what = "no network of this lab answers HTTPS, so it has no certificate";
+            let help = match network.names().next() {
+                Some(name) => format!("add network.{name}.https = true"),
+                None => "add a network with https = true".to_owned(),
+            };
+            self.report(Diagnostic::new(Code::NoHttps, span.clone(), what).help(help));
+            return None;
+        }
+        Some(FileRef::Lab(file))
     }
 
     /// Follows a path that begins at the lab's folder.

@@ -97,6 +97,7 @@ impl Check<'_> {
             Some(RawTftp::Off) => TftpBackend::Off,
         };
         let (root, listing) = self.root(raw);
+        let https = raw.https.value().copied().unwrap_or(false);
         let dns = self.dns(raw.dns.value(), nat);
         let lab = self.lab.as_ref()?;
         let name = name?;
@@ -115,6 +116,7 @@ impl Check<'_> {
             tftp,
             root,
             listing,
+            https,
             dns,
         })
     }

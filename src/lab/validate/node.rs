@@ -76,6 +76,7 @@ impl<'a> Check<'a> {
         self.addresses(&mut drafts, networks);
         self.ipv6_addresses(&mut drafts, networks);
         self.ipv6_boots(&drafts, networks);
+        self.https_boots(&drafts, networks);
         self.serials(&drafts);
         self.uuids(&drafts);
         self.client_ids(&drafts);

@@ -90,10 +90,11 @@ fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, Cow<'static
 }
 
 fn by_http(boot: &BootPlan, architecture: u16, server: Ipv4Addr) -> (Option<BootFile>, Cow<'static, str>) {
+    let scheme = if boot.via == Some(Via::Https) { "https" } else { "http" };
     match arch::program(&boot.programs, architecture) {
         Some(path) => {
             let rule = format!("program for {}", arch::name(architecture));
-            (Some(BootFile::Http(format!("http://{server}/{path}"))), rule.into())
+            (Some(BootFile::Http(format!("{scheme}://{server}/{path}"))), rule.into())
         }
         None => (None, format!("no program for {}", arch::name(architecture)).into()),
     }
@@ -193,7 +194,11 @@ fn boot_file(
             // Left without an offer it asks for a minute before it tries IPv6.
             (Some(BootFile::Http(format!("http://{server}/"))), "sent on to IPv6".into())
         }
-        (Client::HttpFirmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Http => otherwise(*via),
+        (Client::HttpFirmware(_), BootPlan { via: Some(via), .. })
+            if !matches!(via, Via::Http | Via::Https) =>
+        {
+            otherwise(*via)
+        }
         (Client::Ipxe, boot) => by_tftp(boot, architecture(request, PXE)),
         (Client::Firmware(architecture), boot) => by_tftp(boot, architecture),
         (Client::HttpFirmware(architecture), boot) => by_http(boot, architecture, server),

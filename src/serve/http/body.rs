@@ -21,7 +21,6 @@ const CHUNK: usize = 128 << 10;
 pub(super) enum Way {
     /// The kernel takes them from the file.
     Pipe(Pipe),
-    #[cfg_attr(not(test), expect(dead_code, reason = "HTTPS comes with the next change"))]
     /// We read them, to encrypt them.
     Memory,
 }

@@ -1,6 +1,6 @@
 //! What is told of an answer, once all of it went out or was given up.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::clients::Clients;
 use super::super::transfer::Transfer;
@@ -15,6 +15,8 @@ pub(super) struct Telling {
     pub(super) role: String,
     pub(super) rule: String,
     pub(super) range: Option<String>,
+    /// What was agreed on by HTTPS.
+    pub(super) tls: Option<Arc<str>>,
     /// Bytes of the body that are to be sent.
     pub(super) expected: u64,
 }
@@ -44,6 +46,7 @@ impl Drop for Telling {
             role: std::mem::take(&mut self.role),
             rule: std::mem::take(&mut self.rule),
             range: self.range.take(),
+            tls: self.tls.take().map(|tls| tls.to_string()),
         };
         transfer.events.emit_maybe(transfer.node.as_ref(), served);
     }

@@ -54,7 +54,7 @@ fn request(line: &str) -> Request<()> {
 
 impl Bench {
     fn ask(&self, line: &str) -> Response<Outgoing> {
-        self.desk.answer("10.0.0.11:1234".parse().unwrap(), &request(line), Way::Memory)
+        self.desk.answer("10.0.0.11:1234".parse().unwrap(), &request(line), Way::Memory, None)
     }
 
     async fn bytes(response: Response<Outgoing>) -> Bytes {
@@ -344,7 +344,7 @@ fn serve() -> Served {
     listener.set_nonblocking(true).unwrap();
     let at = listener.local_addr().unwrap();
     let mut connections = JoinSet::new();
-    connections.spawn(run(listener, bench.desk.clone()));
+    connections.spawn(run(listener, bench.desk.clone(), None));
     Served { at, bench, _connections: connections }
 }
 

@@ -1,0 +1,303 @@
+//! The lab's own certificate authority, for HTTPS: made on first use, the same in every run after.
+//!
+//! ```text
+//! STATE/labs/ID/
+//!   file                          the lab's file, for people
+//!   authority/{ca.key, ca.der, ca.pem, server.key}
+//! RUN/authority/{ca.der, ca.pem, ca.cpio, cacerts}
+//! ```
+//!
+//! Keys are RSA, because firmware without elliptic curves has nothing else, and
+//! `ssh-keygen` makes them, because ring makes none. Certificates are valid
+//! whatever the time is: a machine without a clock that runs shall get so far as
+//! to be told the time.
+
+mod forms;
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+};
+
+use crate::host::process::{SpawnError, SpawnSpec, Spawner, find_program};
+use crate::lab::LabFile;
+use crate::name::digest;
+use crate::plan::qemu::CACERTS;
+use crate::plan::{HttpsPlan, Plan, Step};
+use crate::serve::Identity;
+
+/// Who signs the certificates of a lab.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    server: KeyPair,
+    pem: String,
+    der: Vec<u8>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authority")
+    }
+}
+
+/// Why a lab has no authority, or gets no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// There is no `ssh-keygen`.
+    #[error("HTTPS needs keys, and this host has no `ssh-keygen` to make them")]
+    NoProgram,
+    /// It could not be started.
+    #[error(transparent)]
+    Spawn(SpawnError),
+    /// It failed.
+    #[error("cannot make a key for HTTPS: {words}")]
+    Refused {
+        /// What it said.
+        words: String,
+    },
+    /// The file system said no.
+    #[error("cannot {verb} {}", path.display())]
+    Files {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// What is kept is no authority, or a name cannot be in a certificate.
+    #[error("cannot make a certificate with what is in {}", folder.display())]
+    Certificate {
+        /// Where the authority is kept.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: rcgen::Error,
+    },
+}
+
+impl AuthorityError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoProgram => Some(
+                "install it (Debian, Ubuntu: `openssh-client`; Fedora: `openssh`; Arch, Alpine: `openssh`; openSUSE: `openssh-clients`)",
+            ),
+            Self::Spawn(error) => error.hint(),
+            Self::Certificate { .. } => Some("delete that folder; the next run makes another authority"),
+            Self::Refused { .. } | Self::Files { .. } => None,
+        }
+    }
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
+    let path = path.to_owned();
+    move |source| AuthorityError::Files { verb, path, source }
+}
+
+/// Tells whether a plan has any use for an authority.
+pub fn is_needed(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| matches!(step, Step::Serve(service) if service.https.is_some()))
+}
+
+/// Returns where a run has a form of its authority's certificate.
+pub fn path(run_dir: &Path, file: LabFile) -> PathBuf {
+    run_dir.join("authority").join(file.as_str())
+}
+
+const CA_KEY: &str = "ca.key";
+const SERVER_KEY: &str = "server.key";
+
+impl Authority {
+    /// Takes the authority of a lab from where the lab keeps it, or makes one. `file` is the lab's.
+    pub async fn open(kept: &Path, file: &Path, spawner: &Spawner) -> Result<Self, AuthorityError> {
+        let folder = kept.join("authority");
+        if !folder.is_dir() {
+            make(kept, &folder, file, spawner).await?;
+        }
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(failed("read", &path))
+        };
+        let text = |name: &str| Ok(String::from_utf8_lossy(&read(name)?).into_owned());
+        let key = |name: &str| {
+            KeyPair::from_pem(&text(name)?)
+                .map_err(|source| AuthorityError::Certificate { folder: folder.clone(), source })
+        };
+        Ok(Self {
+            issuer: Issuer::new(of_authority(kept), key(CA_KEY)?),
+            server: key(SERVER_KEY)?,
+            pem: text(LabFile::CaPem.as_str())?,
+            der: read(LabFile::CaDer.as_str())?,
+        })
+    }
+
+    /// Writes every form of the certificate into a run folder.
+    pub fn lay_out(&self, run_dir: &Path) -> Result<(), AuthorityError> {
+        let write = |path: PathBuf, bytes: &[u8]| {
+            let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+            made.and_then(|()| std::fs::write(&path, bytes)).map_err(failed("write", &path))
+        };
+        for file in LabFile::ALL {
+            let path = path(run_dir, file);
+            match file {
+                LabFile::CaPem => write(path, self.pem.as_bytes())?,
+                LabFile::CaDer => write(path, &self.der)?,
+                LabFile::CaCpio => write(path, &forms::initrd(&self.pem))?,
+            }
+        }
+        write(run_dir.join(CACERTS), &forms::signature_list(&self.der))
+    }
+
+    /// Signs a certificate for a network.
+    pub fn issue(&self, plan: &HttpsPlan) -> Result<Identity, AuthorityError> {
+        let signed = of_server(plan).and_then(|params| params.signed_by(&self.server, &self.issuer));
+        let certificate = signed.map_err(|source| AuthorityError::Certificate {
+            folder: PathBuf::from("the lab file"),
+            source,
+        })?;
+        Ok(Identity { certificate: certificate.der().to_vec(), key: self.server.serialize_der() })
+    }
+}
+
+/// Makes an authority. Its folder is there once it is whole.
+async fn make(kept: &Path, folder: &Path, file: &Path, spawner: &Spawner) -> Result<(), AuthorityError> {
+    let fresh = kept.join("authority.new");
+    match std::fs::remove_dir_all(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &fresh)(error)),
+        _ => {}
+    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&fresh);
+    made.map_err(failed("create", &fresh))?;
+    for name in [CA_KEY, SERVER_KEY] {
+        make_key(&fresh.join(name), spawner).await?;
+    }
+    let key_file = fresh.join(CA_KEY);
+    let key = std::fs::read_to_string(&key_file).map_err(failed("read", &key_file))?;
+    let certificate = KeyPair::from_pem(&key).and_then(|key| of_authority(kept).self_signed(&key));
+    let certificate =
+        certificate.map_err(|source| AuthorityError::Certificate { folder: fresh.clone(), source })?;
+    let write = |path: PathBuf, bytes: &[u8]| std::fs::write(&path, bytes).map_err(failed("write", &path));
+    write(fresh.join(LabFile::CaPem.as_str()), certificate.pem().as_bytes())?;
+    write(fresh.join(LabFile::CaDer.as_str()), certificate.der())?;
+    write(kept.join("file"), format!("{}\n", file.display()).as_bytes())?;
+    std::fs::rename(&fresh, folder).map_err(failed("create", folder))
+}
+
+/// Makes an RSA key.
+async fn make_key(path: &Path, spawner: &Spawner) -> Result<(), AuthorityError> {
+    let program = find_program("ssh-keygen").ok_or(AuthorityError::NoProgram)?;
+    let mut args: Vec<OsString> =
+        ["-q", "-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "", "-C", "", "-f"].map(Into::into).into();
+    args.push(path.into());
+    let spawned = spawner.spawn(SpawnSpec::new(program).args(args)).await;
+    let mut child = spawned.map_err(AuthorityError::Spawn)?;
+    let status = child.wait().await.map_err(failed("make", path))?;
+    if !status.success() {
+        return Err(AuthorityError::Refused { words: child.stderr().lines().join("; ") });
+    }
+    // For ssh, which has no use for it.
+    let public = path.with_extension("key.pub");
+    std::fs::remove_file(&public).map_err(failed("remove", &public))
+}
+
+/// Returns what is the same in every certificate: a time that no wrong clock leaves easily, before the year in which
+/// old programs end (RFC 5280, section 4.1.2.5).
+fn always(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(2049, 12, 31);
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+/// The authority of a lab is named after where the lab keeps it: the same in every run, another for another lab.
+fn of_authority(kept: &Path) -> CertificateParams {
+    let lab = kept.file_name().unwrap_or_default().to_string_lossy();
+    let mut params = always(&format!("Dryrack lab {lab}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn of_server(plan: &HttpsPlan) -> Result<CertificateParams, rcgen::Error> {
+    let HttpsPlan { addresses, names } = plan;
+    let mut params = always(&addresses.first().map(IpAddr::to_string).unwrap_or_default());
+    let addresses = addresses.iter().map(|address| Ok(SanType::IpAddress(*address)));
+    let of_names = names.iter().map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)));
+    params.subject_alt_names = addresses.chain(of_names).collect::<Result<_, rcgen::Error>>()?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // One authority never signs two certificates with one number (RFC 5280, section 4.1.2.2).
+    let said: Vec<&str> = names.iter().map(String::as_str).collect();
+    let number = digest(&format!("{:?}", plan.addresses), &said);
+    params.serial_number = Some(SerialNumber::from_slice(&[&[1], &number[..15]].concat()));
+    Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> HttpsPlan {
+        HttpsPlan { addresses: vec!["10.0.0.1".parse().unwrap()], names: vec!["lab.test".to_owned()] }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lab_has_one_authority_for_good() {
+        let state = tempfile::tempdir().unwrap();
+        let (kept, file) = (state.path().join("0123"), Path::new("/labs/my-lab/lab.toml"));
+        let spawner = Spawner::start().unwrap();
+        let first = Authority::open(&kept, file, &spawner).await.unwrap();
+        let again = Authority::open(&kept, file, &spawner).await.unwrap();
+        assert_eq!(first.der, again.der);
+        let [one, other] = [&first, &again].map(|authority| authority.issue(&plan()).unwrap());
+        assert_eq!(one.certificate, other.certificate);
+        let more = HttpsPlan { names: vec!["*.lab.test".to_owned()], ..plan() };
+        assert_ne!(again.issue(&more).unwrap().certificate, one.certificate);
+        assert_eq!(std::fs::read_to_string(kept.join("file")).unwrap(), "/labs/my-lab/lab.toml\n");
+        let mode = |name: &str| {
+            let metadata = std::fs::metadata(kept.join("authority").join(name)).unwrap();
+            std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777
+        };
+        assert_eq!((mode(""), mode(CA_KEY), mode(SERVER_KEY)), (0o700, 0o600, 0o600));
+
+        let elsewhere = Authority::open(&state.path().join("4567"), file, &spawner).await.unwrap();
+        assert_ne!(elsewhere.der, first.der);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_that_was_being_made_is_made_anew_and_one_that_is_broken_is_named() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = state.path().join("0123");
+        std::fs::create_dir_all(kept.join("authority.new")).unwrap();
+        std::fs::write(kept.join("authority.new").join(CA_KEY), "half a k").unwrap();
+        let spawner = Spawner::start().unwrap();
+        Authority::open(&kept, Path::new("/lab.toml"), &spawner).await.unwrap();
+        assert!(!kept.join("authority.new").exists());
+        std::fs::write(kept.join("authority").join(CA_KEY), "half a k").unwrap();
+        let error = Authority::open(&kept, Path::new("/lab.toml"), &spawner).await.unwrap_err();
+        let folder = kept.join("authority");
+        assert_eq!(
+            error.to_string(),
+            format!("cannot make a certificate with what is in {}", folder.display())
+        );
+        assert_eq!(error.hint(), Some("delete that folder; the next run makes another authority"));
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_hold_is_an_error() {
+        let plan = HttpsPlan { names: vec!["b\u{fc}ro.lab".to_owned()], ..plan() };
+        assert!(of_server(&plan).is_err());
+    }
+}

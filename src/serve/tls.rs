@@ -1,0 +1,49 @@
+//! TLS for HTTPS: who we are, and what we agree on with clients.
+//!
+//! rustls speaks the protocol and ring does the sums, but for the key exchange
+//! that old firmware needs ([`dhe`]).
+
+mod dhe;
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+pub(super) use tokio_rustls::TlsAcceptor as Acceptor;
+pub(super) use tokio_rustls::server::TlsStream;
+
+/// A certificate and its key. Neither is ever shown.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate, in DER. Clients have the authority that signed it.
+    pub certificate: Vec<u8>,
+    /// Its private key, in PKCS#8.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
+/// Makes what accepts TLS connections as somebody.
+pub(super) fn acceptor(identity: Identity) -> Result<Acceptor, rustls::Error> {
+    let chain = vec![CertificateDer::from(identity.certificate)];
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(dhe::provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Acceptor::from(Arc::new(config)))
+}
+
+/// Returns what was agreed on, such as `TLSv1_2 TLS_DHE_RSA_WITH_AES_128_GCM_SHA256`.
+pub(super) fn agreed<S: AsyncRead + AsyncWrite>(stream: &TlsStream<S>) -> String {
+    let (_, connection) = stream.get_ref();
+    let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    format!("{} {}", version.unwrap_or_default(), suite.unwrap_or_default())
+}
