@@ -57,7 +57,8 @@ def lab():
 address = "{NETWORK}"
 interface = "{SERVER_END}"
 dhcp = "off"
-dns = {{ domain = "lab.test", upstream = ["{CLIENT}"] }}
+dns.domain = "lab.test"
+dns.upstream = ["{CLIENT}"]
 [network.lan.dns.records]
 {records}
 """

@@ -37,6 +37,8 @@ pub(super) struct Ledger {
     /// Bytes of whole lines.
     length: u64,
     lines: usize,
+    /// So many lines may be worth a rewrite. Looking counts the leases, so it is done seldom.
+    worth_a_look: usize,
     /// Lines that are to be written.
     waiting: Vec<u8>,
     waiting_lines: usize,
@@ -57,7 +59,15 @@ impl Ledger {
             }
         }
         let (file, length, lines) = rewrite(&path, state)?;
-        Ok(Self { path, file, length, lines, waiting: Vec::new(), waiting_lines: 0 })
+        Ok(Self {
+            path,
+            file,
+            length,
+            lines,
+            worth_a_look: FEW.max(2 * lines),
+            waiting: Vec::new(),
+            waiting_lines: 0,
+        })
     }
 
     /// Takes note of a change; it is on disk after the next [`flush`](Self::flush).
@@ -91,10 +101,14 @@ impl Ledger {
 
     /// Leaves out what is no longer so, where that is most of the file.
     pub(super) fn compact(&mut self, state: &State) -> io::Result<()> {
-        if self.lines < FEW || self.lines < 2 * state.lasting().count() {
+        if self.lines < self.worth_a_look {
             return Ok(());
         }
-        (self.file, self.length, self.lines) = rewrite(&self.path, state)?;
+        let needed = state.lasting().count();
+        self.worth_a_look = FEW.max(2 * needed);
+        if self.lines >= self.worth_a_look {
+            (self.file, self.length, self.lines) = rewrite(&self.path, state)?;
+        }
         Ok(())
     }
 }

@@ -27,8 +27,9 @@ pub(super) enum Outcome {
 pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     pub(super) told: Told,
-    /// Whether the same question gets the same answer until the zones change.
-    pub(super) lasts: bool,
+    /// Until when the same question gets the same answer while the zones are the same, in nanoseconds on the run's
+    /// clock; 0 if it need not.
+    pub(super) until: u64,
 }
 
 /// What others are asked for, and for whom.
@@ -50,7 +51,7 @@ pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: 
         Err(Refusal::Silence) => return Outcome::Silence,
         Err(Refusal::Reply(bytes, code)) => {
             let told = Told::refused(code, bytes.len());
-            return Outcome::Reply(Reply { bytes, told, lasts: false });
+            return Outcome::Reply(Reply { bytes, told, until: 0 });
         }
     };
     let forwards = !zones.upstream.is_empty();
@@ -69,14 +70,14 @@ pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: 
             }
         }
     };
-    Outcome::Reply(reply(&request, &own, forwards, request.is_plain()))
+    Outcome::Reply(reply(&request, &own, forwards, u64::MAX))
 }
 
 impl Ask {
-    /// Makes the answer from what others have said.
-    pub(super) fn finish(&self, mut own: Own) -> Reply {
+    /// Makes the answer from what others have said, and what they would say until some time.
+    pub(super) fn finish(&self, mut own: Own, until: u64) -> Reply {
         own.answers.splice(0..0, self.aliases.iter().cloned());
-        reply(&self.request, &own, true, false)
+        reply(&self.request, &own, true, until)
     }
 }
 
@@ -90,10 +91,10 @@ fn question(request: &Request, name: &Name) -> Question {
     }
 }
 
-fn reply(request: &Request, own: &Own, recursion_available: bool, lasts: bool) -> Reply {
+fn reply(request: &Request, own: &Own, recursion_available: bool, until: u64) -> Reply {
     let (bytes, cut) = request.answer(own, recursion_available);
     let told = Told::new(&request.query, own, bytes.len(), cut);
-    Reply { bytes, told, lasts }
+    Reply { bytes, told, until: if request.is_plain() { until } else { 0 } }
 }
 
 #[cfg(test)]

@@ -52,18 +52,20 @@ impl Kept {
 }
 
 impl Cache {
-    /// Returns an answer that still holds, its times to live reduced by its age.
-    pub(super) fn get(&self, question: &Question, now: u64) -> Option<Own> {
+    /// Returns an answer that still holds, its times to live reduced by its age, and when they are next.
+    pub(super) fn get(&self, question: &Question, now: u64) -> Option<(Own, u64)> {
         let Kept { own, since, until } = self.answers.get(question)?;
         if now >= *until {
             return None;
         }
         let mut own = Own { rule: Rule::Cache, ..own.clone() };
-        let age = u32::try_from(now.saturating_sub(*since) / SECOND).unwrap_or(u32::MAX);
+        let age = now.saturating_sub(*since) / SECOND;
+        let same_until = since + (age + 1) * SECOND;
+        let age = u32::try_from(age).unwrap_or(u32::MAX);
         for record in own.answers.iter_mut().chain(&mut own.authorities) {
             record.ttl = record.ttl.saturating_sub(age);
         }
-        Some(own)
+        Some((own, same_until.min(*until)))
     }
 
     /// Keeps an answer for as long as it holds.
@@ -168,9 +170,12 @@ mod tests {
     fn a_kept_answer_ages_and_ends() {
         let mut cache = Cache::default();
         cache.put(question("a.example."), &own(ResponseCode::NoError, vec![address(60)], vec![]), 5 * SECOND);
-        let ttl = |now| cache.get(&question("a.example."), now).map(|own| (own.answers[0].ttl, own.rule));
-        assert_eq!(ttl(5 * SECOND), Some((60, Rule::Cache)));
-        assert_eq!(ttl(64 * SECOND), Some((1, Rule::Cache)));
+        let ttl = |now| {
+            let (own, until) = cache.get(&question("a.example."), now)?;
+            Some((own.answers[0].ttl, own.rule, until))
+        };
+        assert_eq!(ttl(5 * SECOND), Some((60, Rule::Cache, 6 * SECOND)));
+        assert_eq!(ttl(64 * SECOND + 1), Some((1, Rule::Cache, 65 * SECOND)));
         assert_eq!(ttl(65 * SECOND), None);
         assert!(cache.get(&Question { dnssec: true, ..question("a.example.") }, 5 * SECOND).is_none());
     }

@@ -1,4 +1,4 @@
-//! Answers of the lab by the bytes of their questions: what is asked again is neither read nor written again.
+//! Answers by the bytes of their questions: what is asked again is neither read nor written again.
 
 use std::collections::HashMap;
 
@@ -15,31 +15,38 @@ const ID: usize = 2;
 
 type Bytes = Box<[u8]>;
 
-/// Answers to questions over UDP.
+/// Answers to questions over UDP. Time is in nanoseconds on the run's clock.
 #[derive(Debug, Default)]
 pub(super) struct Hot {
-    answers: HashMap<Bytes, (Bytes, Told)>,
+    answers: HashMap<Bytes, Kept>,
     used: usize,
     /// The state of the zones that they were made from.
     changes: u64,
 }
 
+#[derive(Debug)]
+struct Kept {
+    answer: Bytes,
+    told: Told,
+    until: u64,
+}
+
 impl Hot {
     /// Writes the answer to a question into `reply`, and returns what is told of it.
-    pub(super) fn get(&self, question: &[u8], changes: u64, reply: &mut Vec<u8>) -> Option<&Told> {
+    pub(super) fn get(&self, question: &[u8], changes: u64, now: u64, reply: &mut Vec<u8>) -> Option<&Told> {
         if changes != self.changes {
             return None;
         }
         let (id, rest) = question.split_at_checked(ID)?;
-        let (answer, told) = self.answers.get(rest)?;
+        let Kept { answer, told, .. } = self.answers.get(rest).filter(|kept| now < kept.until)?;
         reply.clear();
         reply.extend_from_slice(id);
         reply.extend_from_slice(answer);
         Some(told)
     }
 
-    /// Keeps the answer to a question.
-    pub(super) fn put(&mut self, question: &[u8], changes: u64, reply: &[u8], told: &Told) {
+    /// Keeps the answer to a question for some time.
+    pub(super) fn put(&mut self, question: &[u8], changes: u64, until: u64, reply: &[u8], told: &Told) {
         let (Some(rest), Some(answer)) = (question.get(ID..), reply.get(ID..)) else { return };
         if rest.len() > QUESTION {
             return;
@@ -49,8 +56,10 @@ impl Hot {
             // Starting anew is rare, and cheaper than knowing what is oldest.
             *self = Self { changes, ..Self::default() };
         }
-        if self.answers.insert(rest.into(), (answer.into(), told.clone())).is_none() {
-            self.used += size;
+        self.used += size;
+        let kept = Kept { answer: answer.into(), told: told.clone(), until };
+        if let Some(before) = self.answers.insert(rest.into(), kept) {
+            self.used -= rest.len() + before.answer.len() + OVERHEAD;
         }
     }
 }
@@ -65,15 +74,16 @@ mod tests {
     fn an_answer_goes_to_every_question_of_the_same_bytes() {
         let mut hot = Hot::default();
         let told = Told::refused(ResponseCode::NoError, 5);
-        hot.put(b"\x00\x01question", 7, b"\x00\x01answer", &told);
-        let get = |question: &[u8], changes| {
+        hot.put(b"\x00\x01question", 7, 1000, b"\x00\x01answer", &told);
+        let get = |question: &[u8], changes, now| {
             let mut reply = b"before".to_vec();
-            hot.get(question, changes, &mut reply).map(|_| reply)
+            hot.get(question, changes, now, &mut reply).map(|_| reply)
         };
-        assert_eq!(get(b"\xab\xcdquestion", 7).as_deref(), Some(&b"\xab\xcdanswer"[..]));
-        assert_eq!(get(b"\xab\xcdquestion", 8), None, "the zones have changed");
-        assert_eq!(get(b"\xab\xcdQuestion", 7), None);
-        assert_eq!(get(b"\xab", 7), None);
+        assert_eq!(get(b"\xab\xcdquestion", 7, 999).as_deref(), Some(&b"\xab\xcdanswer"[..]));
+        assert_eq!(get(b"\xab\xcdquestion", 8, 999), None, "the zones have changed");
+        assert_eq!(get(b"\xab\xcdquestion", 7, 1000), None, "its time is over");
+        assert_eq!(get(b"\xab\xcdQuestion", 7, 999), None);
+        assert_eq!(get(b"\xab", 7, 999), None);
     }
 
     #[test]
@@ -81,10 +91,12 @@ mod tests {
         let mut hot = Hot::default();
         let told = Told::refused(ResponseCode::NoError, 5);
         for number in 0..100_000_u32 {
-            hot.put(&[&[0, 0], &number.to_be_bytes()[..]].concat(), 0, &[0; 200], &told);
+            // Each of them twice.
+            let question = [&[0, 0], &(number / 2).to_be_bytes()[..]].concat();
+            hot.put(&question, 0, u64::MAX, &[0; 200], &told);
             assert!(hot.used <= ROOM && hot.answers.len() <= ROOM / OVERHEAD);
         }
-        hot.put(&[0; 1000], 0, &[0; 10], &told);
+        hot.put(&[0; 1000], 0, u64::MAX, &[0; 10], &told);
         assert!(!hot.answers.contains_key(&[0; 998][..]), "nobody asks that twice");
     }
 }

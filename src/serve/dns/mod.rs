@@ -107,7 +107,7 @@ impl Names {
             let begun = self.events.now().at;
             for index in 0..batch.len() {
                 let (from, packet, room) = batch.datagram(index);
-                match self.answer_into(packet, from, room) {
+                match self.answer_into(packet, from, begun, room) {
                     Taken::Silence => {}
                     Taken::Reply(words) => {
                         told.push((from.ip(), words));
@@ -116,7 +116,7 @@ impl Names {
                     Taken::Ask(ask) if pending.len() < PENDING => {
                         let (names, socket) = (Arc::clone(self), Arc::clone(&socket));
                         pending.spawn(async move {
-                            let Reply { bytes, told, lasts: _ } = names.ask(&ask).await;
+                            let Reply { bytes, told, until: _ } = names.ask(&ask).await;
                             // A client that has gone is no trouble of ours.
                             socket.send_to(&bytes, from).await.ok();
                             names.tell(from.ip(), &told, begun);
@@ -136,32 +136,28 @@ impl Names {
     }
 
     /// Writes the answer to a packet that came by UDP into `room`, if the lab has it.
-    fn answer_into(&self, packet: &[u8], from: SocketAddr, room: &mut Vec<u8>) -> Taken {
+    fn answer_into(&self, packet: &[u8], from: SocketAddr, now: u64, room: &mut Vec<u8>) -> Taken {
         let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the zones are: what changes meanwhile is not kept for long.
         let changes = self.zones.changes();
         if message::may_answer(from)
-            && let Some(told) = hot.get(packet, changes, room)
+            && let Some(told) = hot.get(packet, changes, now, room)
         {
             return Taken::Reply(told.clone());
         }
-        match answer(&self.zones, packet, from, Transport::Udp) {
-            Outcome::Silence => Taken::Silence,
-            Outcome::Reply(Reply { bytes, told, lasts }) => {
-                if lasts {
-                    hot.put(packet, changes, &bytes, &told);
-                }
-                *room = bytes;
-                Taken::Reply(told)
-            }
+        let Reply { bytes, told, until } = match answer(&self.zones, packet, from, Transport::Udp) {
+            Outcome::Silence => return Taken::Silence,
+            Outcome::Reply(reply) => reply,
             Outcome::Ask(ask) => match self.known(&ask) {
-                Some(Reply { bytes, told, lasts: _ }) => {
-                    *room = bytes;
-                    Taken::Reply(told)
-                }
-                None => Taken::Ask(ask),
+                Some(reply) => reply,
+                None => return Taken::Ask(ask),
             },
+        };
+        if now < until {
+            hot.put(packet, changes, until, &bytes, &told);
         }
+        *room = bytes;
+        Taken::Reply(told)
     }
 
     /// Answers what comes by TCP.
@@ -207,7 +203,7 @@ impl Names {
             let mut packet = vec![0; usize::from(length)];
             timeout(IDLE, stream.read_exact(&mut packet)).await??;
             let begun = self.events.now().at;
-            let Reply { bytes, told, lasts: _ } = match answer(&self.zones, &packet, from, Transport::Tcp) {
+            let Reply { bytes, told, until: _ } = match answer(&self.zones, &packet, from, Transport::Tcp) {
                 Outcome::Silence => return Ok(()),
                 Outcome::Reply(reply) => reply,
                 Outcome::Ask(ask) => match self.known(&ask) {
@@ -224,17 +220,19 @@ impl Names {
 
     /// Returns the answer to what others have said before.
     fn known(&self, ask: &Ask) -> Option<Reply> {
-        Some(ask.finish(self.upstream.as_ref()?.known(&ask.question)?))
+        let (own, until) = self.upstream.as_ref()?.known(&ask.question)?;
+        Some(ask.finish(own, until))
     }
 
     async fn ask(&self, ask: &Ask) -> Reply {
         match &self.upstream {
-            Some(upstream) => ask.finish(upstream.ask(&ask.question).await),
+            Some(upstream) => ask.finish(upstream.ask(&ask.question).await, 0),
             // `answer` asks for nothing where there is nobody.
-            None => ask.finish(message::Own::bare(
-                hickory_proto::op::ResponseCode::ServFail,
-                rule::Rule::NoUpstream,
-            )),
+            None => {
+                let nobody =
+                    message::Own::bare(hickory_proto::op::ResponseCode::ServFail, rule::Rule::NoUpstream);
+                ask.finish(nobody, 0)
+            }
         }
     }
 

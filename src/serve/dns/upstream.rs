@@ -61,8 +61,8 @@ impl Upstream {
         (!servers.is_empty()).then(|| Self { servers: servers.to_owned(), events, state: Mutex::new(state) })
     }
 
-    /// Returns what others answered before, if it still holds.
-    pub(super) fn known(&self, question: &Question) -> Option<Own> {
+    /// Returns what others answered before, if it still holds, and until when it is the same to the second.
+    pub(super) fn known(&self, question: &Question) -> Option<(Own, u64)> {
         self.lock().cache.get(question, self.events.now().at)
     }
 

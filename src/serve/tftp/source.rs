@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::packet::Mode;
 
-/// How much of a file is turned into text at a time.
+/// How much of a file is turned into text at a time, or read ahead of blocks that are asked for one by one.
 const CHUNK: usize = 16 << 10;
 
 /// A file or text on its way to a client.
@@ -22,7 +22,14 @@ pub(super) struct Source {
 #[derive(Debug)]
 enum Raw {
     Text(Bytes),
-    File(Arc<File>),
+    File(Arc<File>, Ahead),
+}
+
+/// A part of a file that is read already.
+#[derive(Debug, Default)]
+struct Ahead {
+    start: u64,
+    bytes: Vec<u8>,
 }
 
 /// What of a text was put into the form of the protocol, from the first byte that may still be asked for.
@@ -43,7 +50,7 @@ impl Source {
 
     /// Reads a file. It may be shared: nobody's place in it is moved.
     pub(super) fn file(file: Arc<File>, mode: Mode) -> Self {
-        Self { bytes: Raw::File(file), lines: lines(mode) }
+        Self { bytes: Raw::File(file, Ahead::default()), lines: lines(mode) }
     }
 
     /// Fills a buffer from a place on, all of it unless the end comes first; returns how much.
@@ -52,7 +59,7 @@ impl Source {
     pub(super) fn read(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.lines {
             None => self.bytes.read(at, buffer),
-            Some(lines) => lines.read(&self.bytes, at, buffer),
+            Some(lines) => lines.read(&mut self.bytes, at, buffer),
         }
     }
 }
@@ -65,7 +72,7 @@ fn lines(mode: Mode) -> Option<Lines> {
 }
 
 impl Raw {
-    fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Text(text) => {
                 let rest = usize::try_from(at).ok().and_then(|at| text.get(at..)).unwrap_or_default();
@@ -73,24 +80,49 @@ impl Raw {
                 buffer[..length].copy_from_slice(&rest[..length]);
                 Ok(length)
             }
-            Self::File(file) => {
-                let mut filled = 0;
-                while filled < buffer.len() {
-                    match file.read_at(&mut buffer[filled..], at + filled as u64) {
-                        Ok(0) => break,
-                        Ok(read) => filled += read,
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error),
-                    }
+            Self::File(file, _) if buffer.len() > CHUNK / 2 => fill(file, at, buffer),
+            Self::File(file, ahead) => {
+                if !ahead.holds(at, buffer.len()) {
+                    ahead.bytes.resize(CHUNK, 0);
+                    let read = fill(file, at, &mut ahead.bytes);
+                    ahead.bytes.truncate(*read.as_ref().unwrap_or(&0));
+                    ahead.start = at;
+                    read?;
                 }
-                Ok(filled)
+                let rest = &ahead.bytes[(at - ahead.start) as usize..];
+                let length = rest.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&rest[..length]);
+                Ok(length)
             }
         }
     }
 }
 
+impl Ahead {
+    /// Tells whether all of a part is here, or all of it that the file had when it was read.
+    fn holds(&self, at: u64, length: usize) -> bool {
+        let end = self.start + self.bytes.len() as u64;
+        let ended = (1..CHUNK).contains(&self.bytes.len());
+        at >= self.start && at <= end && (at + length as u64 <= end || ended)
+    }
+}
+
+/// Fills a buffer from a place of a file on, all of it unless the end comes first; returns how much.
+fn fill(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 impl Lines {
-    fn read(&mut self, bytes: &Raw, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, bytes: &mut Raw, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let done = at.saturating_sub(self.start).min(self.ready.len() as u64);
         self.ready.drain(..done as usize);
         self.start += done;

@@ -161,7 +161,7 @@ async fn who_asks_for_the_same_shares_one_answer() {
     let (one, two) = tokio::join!(upstream.ask(&question), upstream.ask(&question));
     assert_eq!((shown(&one).as_str(), shown(&two).as_str()), (GOOD, GOOD));
     assert_eq!(good.asked(), 1);
-    assert_eq!(upstream.known(&question).map(|own| own.rule), Some(Rule::Cache));
+    assert_eq!(upstream.known(&question).map(|(own, _)| own.rule), Some(Rule::Cache));
     let state = upstream.lock();
     assert!(state.open.is_empty() && state.waiting == 0);
 }
