@@ -16,6 +16,7 @@ mod http;
 mod labels;
 mod ntp;
 mod ra;
+mod segments;
 mod shelf;
 mod syslog;
 mod tally;

@@ -7,6 +7,8 @@ use std::os::fd::RawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 
+use crate::serve::segments::Segments;
+
 /// How many datagrams come and go at once.
 const MOST: usize = 64;
 /// The longest question; what is longer is cut off and then no question.
@@ -21,6 +23,7 @@ pub(super) struct Batch {
     answers: Vec<(SocketAddr, Vec<u8>)>,
     /// How many of the answers are for this batch; the others are room for later ones.
     used: usize,
+    segments: Segments,
 }
 
 impl Batch {
@@ -32,6 +35,7 @@ impl Batch {
             came: Vec::with_capacity(MOST),
             answers: Vec::new(),
             used: 0,
+            segments: Segments::new(),
         }
     }
 
@@ -72,23 +76,39 @@ impl Batch {
 
     /// Sends the answers. What the kernel has no room for is lost, as on any network.
     pub(super) fn send(&mut self, socket: RawFd) -> io::Result<()> {
-        let answers = &self.answers[..self.used];
-        let slices: Vec<[IoSlice<'_>; 1]> = answers.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-        let to: Vec<Option<SockaddrStorage>> = answers.iter().map(|(to, _)| Some((*to).into())).collect();
-        let (mut sent, mut result) = (0, Ok(()));
-        while sent < slices.len() {
-            let (slices, to) = (slices[sent..].iter(), &to[sent..]);
-            let mut headers = MultiHeaders::preallocate(to.len(), None);
-            match sendmmsg(socket, &mut headers, slices, to, [], MsgFlags::MSG_DONTWAIT) {
-                Ok(all) => sent += all.count().max(1),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => break,
-                // Who cannot be reached keeps nobody else waiting.
-                Err(error) => (sent, result) = (sent + 1, Err(error.into())),
+        let answers = &mut self.answers[..self.used];
+        // A client that asks much gets answers of one length with one call. Their order is nobody's concern.
+        answers.sort_unstable_by_key(|(to, bytes)| (*to, bytes.len()));
+        let mut alone: Vec<&(SocketAddr, Vec<u8>)> = Vec::new();
+        for alike in answers.chunk_by(|one, next| one.0 == next.0 && one.1.len() == next.1.len()) {
+            let (to, size) = (SockaddrStorage::from(alike[0].0), alike[0].1.len());
+            for some in alike.chunks(Segments::most(size)) {
+                let pieces: Vec<IoSlice<'_>> = some.iter().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+                if some.len() == 1 || !self.segments.send(socket, &pieces, size, &to) {
+                    alone.extend(some);
+                }
             }
         }
-        result
+        one_by_one(socket, &alone)
     }
+}
+
+fn one_by_one(socket: RawFd, answers: &[&(SocketAddr, Vec<u8>)]) -> io::Result<()> {
+    let slices: Vec<[IoSlice<'_>; 1]> = answers.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
+    let to: Vec<Option<SockaddrStorage>> = answers.iter().map(|(to, _)| Some((*to).into())).collect();
+    let (mut sent, mut result) = (0, Ok(()));
+    while sent < slices.len() {
+        let (slices, to) = (slices[sent..].iter(), &to[sent..]);
+        let mut headers = MultiHeaders::preallocate(to.len(), None);
+        match sendmmsg(socket, &mut headers, slices, to, [], MsgFlags::MSG_DONTWAIT) {
+            Ok(all) => sent += all.count().max(1),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => break,
+            // Who cannot be reached keeps nobody else waiting.
+            Err(error) => (sent, result) = (sent + 1, Err(error.into())),
+        }
+    }
+    result
 }
 
 fn plain(address: SockaddrStorage) -> Option<SocketAddr> {

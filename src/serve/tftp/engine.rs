@@ -13,7 +13,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendmsg};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use super::packet::{self, HEAD, Packet, Request};
 use super::source::Source;
 use super::{Listener, refusal};
 use crate::host::sockets::beside;
+use crate::serve::segments::Segments;
 
 /// More transfers than a rack has machines.
 const MOST_TRANSFERS: usize = 4096;
@@ -41,10 +42,6 @@ const SPIN: u64 = 50_000;
 
 /// The same request again within this time is the network's echo of the first.
 const ECHO: u64 = 1_000_000_000;
-
-/// The most that one call may send in segments: the largest IP packet, and what every kernel takes.
-const SEGMENTS: usize = 64;
-const SEGMENTED: usize = 65_000;
 
 const STOP: u64 = u64::MAX;
 /// Names of listeners begin here, those of transfers at 0.
@@ -67,7 +64,7 @@ pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToke
         },
         &Handle::current(),
     );
-    let workbench = Workbench { content: Vec::new(), segments: true };
+    let workbench = Workbench { content: Vec::new(), segments: Segments::new() };
     let transfers = HashMap::new();
     let engine = Engine {
         epoll,
@@ -125,8 +122,7 @@ struct Outgoing {
 struct Workbench {
     /// Room for a window, with room before it for the head of its first block.
     content: Vec<u8>,
-    /// Whether the kernel cuts what we send into packets.
-    segments: bool,
+    segments: Segments,
 }
 
 impl Engine {
@@ -397,38 +393,17 @@ impl Workbench {
                 [IoSlice::new(head), IoSlice::new(piece)]
             })
             .collect();
-        let at_once = SEGMENTS.min(SEGMENTED / (HEAD + block)).max(1);
+        let size = HEAD + block;
         let to = SockaddrStorage::from(to);
-        for packets in pieces.chunks(2 * at_once) {
-            if self.segments && packets.len() > 2 {
-                match segmented(socket, packets, HEAD + block, &to) {
-                    Ok(()) => continue,
-                    // This kernel or device cannot, or not so many: never again.
-                    Err(
-                        Errno::EIO | Errno::EINVAL | Errno::EMSGSIZE | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP,
-                    ) => {
-                        self.segments = false;
-                    }
-                    Err(_) => continue,
-                }
+        for packets in pieces.chunks(2 * Segments::most(size)) {
+            if packets.len() > 2 && self.segments.send(socket.as_raw_fd(), packets, size, &to) {
+                continue;
             }
             for packet in packets.chunks(2) {
                 sendmsg(socket.as_raw_fd(), packet, &[], MsgFlags::empty(), Some(&to)).ok();
             }
         }
     }
-}
-
-/// Sends packets of one size, of which the last may be shorter, by one call.
-fn segmented(
-    socket: &UdpSocket,
-    packets: &[IoSlice<'_>],
-    size: usize,
-    to: &SockaddrStorage,
-) -> Result<(), Errno> {
-    let size = u16::try_from(size).map_err(|_| Errno::EINVAL)?;
-    let segments = [ControlMessage::UdpGsoSegments(&size)];
-    sendmsg(socket.as_raw_fd(), packets, &segments, MsgFlags::empty(), Some(to)).map(drop)
 }
 
 fn unknown_id() -> Vec<u8> {
