@@ -7,6 +7,7 @@ port of the lab's bridge. A peer has that end for itself. Only one of them is up
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,16 @@ class Rig:
         """Starts a program in the client namespace."""
         return subprocess.Popen(self.client_command(command), **options)
 
+    def crowd(self, server, clients, command):
+        """Runs a program of a server's so many times at once in the client namespace; returns how long all took."""
+        words = " ".join(shlex.quote(str(word)) for word in command)
+        script = f'for i in $(seq {clients}); do {words} & all="$all $!"; done; for one in $all; do wait $one || exit 1; done'
+        begun = now()
+        done = self.client("sh", "-c", script, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{words} failed for {server.side}: {done.stderr[-500:]}")
+        return now() - begun
+
     def client_ip(self, words):
         if self.client("ip", *words.split()).returncode != 0:
             raise SystemExit(f"ip {words} failed in the client namespace")
@@ -200,6 +211,16 @@ class Rig:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    @contextlib.contextmanager
+    def side(self, service, name, lab, network, commands, ready):
+        """Ours with a lab, or the peer of that name with its command; up while the block runs."""
+        if name == "dryrack":
+            with self.ours(service, lab) as server:
+                yield server
+        else:
+            with self.peer(service, name, commands[name], network, ready) as server:
+                yield server
 
     def remember(self, service, server):
         peak = server.usage.look().peak

@@ -1,10 +1,8 @@
 """HTTP: bytes a second beside nginx with sendfile, in one stream and in 64, and the processor time that they take."""
 
-import contextlib
 import os
-import subprocess
 
-from common import now, say
+from common import say
 from rig import SERVER_END, WORK, run
 
 SERVER = "10.91.0.1"
@@ -56,28 +54,12 @@ def listens(_server):
     return f"{SERVER}:80 " in run("ss", "-Hlnt")
 
 
-@contextlib.contextmanager
-def side(rig, name):
-    """One of the two, up while the block runs."""
-    if name == "dryrack":
-        with rig.ours("http", LAB) as server:
-            yield server
-        return
-    with rig.peer("http", name, nginx(), NETWORK, listens) as server:
-        yield server
-
-
 def fetch(rig, server, streams, size):
     """Fetches the first bytes of the file in so many streams; returns gigabytes and the server's seconds a second and gigabyte."""
     command = ["curl", "--silent", "--show-error", "--fail", "--output", "/dev/null"]
     part = ["--range", f"0-{size - 1}"] if size != SIZE else []
-    words = " ".join([*command, *part, f"http://{SERVER}/{FILE}"])
-    script = f"for i in $(seq {streams}); do {words} & all=\"$all $!\"; done; for one in $all; do wait $one || exit 1; done"
-    before, begun = server.usage.look().seconds, now()
-    done = rig.client("sh", "-c", script, stdin=subprocess.DEVNULL, capture_output=True)
-    took = now() - begun
-    if done.returncode != 0:
-        raise SystemExit(f"a client of {server.side} failed: {done.stderr[-500:]}")
+    before = server.usage.look().seconds
+    took = rig.crowd(server, streams, [*command, *part, f"http://{SERVER}/{FILE}"])
     gigabytes = streams * size / 1e9
     return gigabytes / took, (server.usage.look().seconds - before) / gigabytes
 
@@ -95,7 +77,7 @@ def measure(rig, table, rounds):
         for number in range(rounds):
             for name in ("dryrack", "nginx"):
                 say(f"http, round {number + 1} of {rounds}: {name}")
-                with side(rig, name) as server:
+                with rig.side("http", name, LAB, NETWORK, {"nginx": nginx()}, listens) as server:
                     # Once beforehand, so that the file is in memory on every side.
                     fetch(rig, server, 1, SIZE)
                     for streams, size in ((1, SIZE), (STREAMS, PART)):

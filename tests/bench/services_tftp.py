@@ -4,12 +4,10 @@ Each client asks every side for the same; a server that does not know `windowsiz
 section 3), and of its figures with and without the better one counts.
 """
 
-import contextlib
 import os
-import subprocess
 
-from common import now, say
-from rig import WORK, run, SERVER_END
+from common import median, say
+from rig import SERVER_END, WORK, run
 
 SERVER = "10.90.0.1"
 NETWORK = f"{SERVER}/24"
@@ -53,18 +51,6 @@ def listens(_server):
     return f"{SERVER}:69 " in run("ss", "-Hlnu")
 
 
-@contextlib.contextmanager
-def side(rig, name):
-    """One of the three, up while the block runs."""
-    if name == "dryrack":
-        with rig.ours("tftp", LAB) as server:
-            yield server
-        return
-    command = {"tftpd-hpa": tftpd_hpa, "dnsmasq": dnsmasq}[name]()
-    with rig.peer("tftp", name, command, NETWORK, listens) as server:
-        yield server
-
-
 def curl(file):
     """A client that asks for blocks of 1468 bytes, one at a time."""
     return ["curl", "--silent", "--show-error", "--output", "/dev/null", "--tftp-blksize", "1468", f"tftp://{SERVER}/{file}"]
@@ -76,29 +62,9 @@ def atftp(file):
     return ["atftp", "--get", *options, "--remote-file", file, "--local-file", "/dev/null", SERVER]
 
 
-def one(rig, command, size):
-    """Fetches a file once; returns megabytes a second."""
-    begun = now()
-    done = rig.client(*command, stdin=subprocess.DEVNULL, capture_output=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
-    return size / (now() - begun) / 1e6
-
-
-def many(rig, server, command, size):
-    """Fetches a file by many clients at once; returns megabytes a second in total, and seconds of the server."""
-    script = f"for i in $(seq {CLIENTS}); do {' '.join(quoted(command))} & all=\"$all $!\"; done; " + (
-        "for one in $all; do wait $one || exit 1; done"
-    )
-    before, begun = server.usage.look().seconds, now()
-    done = rig.client("sh", "-c", script, stdin=subprocess.DEVNULL, capture_output=True)
-    if done.returncode != 0:
-        raise SystemExit(f"a client of {server.side} failed: {done.stderr[-500:]}")
-    return CLIENTS * size / (now() - begun) / 1e6, server.usage.look().seconds - before
-
-
-def quoted(command):
-    return [f"'{word}'" for word in command]
+def rate(rig, server, clients, command, size):
+    """Fetches a file by so many clients at once; returns megabytes a second in total."""
+    return clients * size / rig.crowd(server, clients, command) / 1e6
 
 
 def measure(rig, table, rounds):
@@ -108,14 +74,15 @@ def measure(rig, table, rounds):
         if not (FOLDER / name).exists() or (FOLDER / name).stat().st_size != size:
             (FOLDER / name).write_bytes(os.urandom(size))
     figures = {what: {} for what in ("single", "window", "crowd")}
+    peers = {"tftpd-hpa": tftpd_hpa(), "dnsmasq": dnsmasq()}
     with rig.client_address(CLIENT):
         for number in range(rounds):
-            for name in ("dryrack", "tftpd-hpa", "dnsmasq"):
+            for name in ("dryrack", *peers):
                 say(f"tftp, round {number + 1} of {rounds}: {name}")
-                with side(rig, name) as server:
-                    single = one(rig, curl(LARGE[0]), LARGE[1])
-                    window = one(rig, atftp(LARGE[0]), LARGE[1])
-                    crowd, _ = many(rig, server, atftp(SMALL[0]), SMALL[1])
+                with rig.side("tftp", name, LAB, NETWORK, peers, listens) as server:
+                    single = median(rate(rig, server, 1, curl(LARGE[0]), LARGE[1]) for _ in range(3))
+                    window = median(rate(rig, server, 1, atftp(LARGE[0]), LARGE[1]) for _ in range(3))
+                    crowd = rate(rig, server, CLIENTS, atftp(SMALL[0]), SMALL[1])
                 say(f"  {single:.0f}, {window:.0f}, {crowd:.0f} MB/s")
                 best = max(single, window) if name != "dryrack" else window
                 for what, value in (("single", single), ("window", best), ("crowd", crowd)):

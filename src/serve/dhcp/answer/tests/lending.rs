@@ -1,0 +1,289 @@
+//! Who gets which address, and for how long.
+
+use super::*;
+
+#[test]
+fn the_pool_lends_what_is_free() {
+    let mut desk = Desk::of(&plan());
+    let mac = |last| Mac([2, 0, 0, 0, 0, last]);
+    let mut lines = Vec::new();
+    let mut say = |what: &str, line: String| lines.push(format!("{what:24} {line}"));
+    say("the lowest", desk.line(&ask(mac(1), DISCOVER)));
+    say("the same again", desk.line(&ask(mac(1), DISCOVER)));
+    say("taken", desk.line(&ask(mac(1), REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)));
+    say("not a reserved one", desk.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 31])));
+    say("as it wishes", desk.line(&ask(mac(3), DISCOVER).wanting([10, 0, 0, 33])));
+    say("a wish outside the pool", desk.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 99])));
+    say("used up", desk.line(&ask(mac(4), DISCOVER)));
+    desk.now += OFFER;
+    say("an offer that ran out", desk.line(&ask(mac(4), DISCOVER)));
+    say("whose it was gets others", desk.line(&ask(mac(2), DISCOVER)));
+    say("lent ones stay", desk.line(&ask(mac(5), DISCOVER)));
+    desk.now += 3600;
+    say("a lease that ran out", desk.line(&ask(mac(5), DISCOVER)));
+    insta::assert_snapshot!(lines.join("\n"), @"
+    the lowest               offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    the same again           offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    taken                    ack 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    not a reserved one       offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    as it wishes             offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
+    a wish outside the pool  offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    used up                  - [os: the pool is used up]
+    an offer that ran out    offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    whose it was gets others offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
+    lent ones stay           - [os: the pool is used up]
+    a lease that ran out     offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    ");
+}
+
+#[test]
+fn a_request_is_for_one_address() {
+    let plan = plan();
+    let other = Ipv4Addr::new(10, 0, 0, 2);
+    let renewing = |mac, ciaddr| Ask { ciaddr, ..ask(mac, REQUEST) };
+    let table = [
+        ("selecting", ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(SERVER)),
+        ("init-reboot", ask(FAST, REQUEST).wanting([10, 0, 0, 11])),
+        ("renewing", renewing(FAST, [10, 0, 0, 11])),
+        ("the address of before", ask(FAST, REQUEST).wanting([192, 168, 1, 5])),
+        ("renewing a wrong one", renewing(FAST, [10, 0, 0, 77])),
+        ("no address", ask(FAST, REQUEST).choosing(SERVER)),
+        ("another server", ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(other)),
+        ("a stranger, from the pool", ask(STRANGER, REQUEST).wanting([10, 0, 0, 33])),
+        ("a stranger, reserved", ask(STRANGER, REQUEST).wanting([10, 0, 0, 31])),
+        ("the server's own", ask(STRANGER, REQUEST).wanting([10, 0, 0, 1])),
+        ("a server's message", ask(FAST, 2)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:26} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    selecting                  ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    init-reboot                ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    renewing                   ack 10.0.0.11 to 10.0.0.11 [os: reserved]
+    the address of before      nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    renewing a wrong one       nak 0.0.0.0 to all [os: 10.0.0.77 is not this client's address, 10.0.0.11 is]
+    no address                 - [os: it names no address]
+    another server             - [os: the client chose another server]
+    a stranger, from the pool  ack 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
+    a stranger, reserved       nak 0.0.0.0 to all [os: 10.0.0.31 is not this client's address, 10.0.0.30 is]
+    the server's own           nak 0.0.0.0 to all [os: 10.0.0.1 is not this client's address, 10.0.0.30 is]
+    a server's message         - [os: servers do not get this message]
+    ");
+}
+
+#[test]
+fn strangers_get_nothing_without_a_pool() {
+    let plan = without_pool();
+    let request = ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]);
+    let table = [
+        ("discover", ask(STRANGER, DISCOVER)),
+        ("a node without address", ask(REAL, DISCOVER)),
+        ("somebody else's client", request.clone()),
+        ("it chose us", request.choosing(SERVER)),
+        ("reserved all the same", ask(FAST, DISCOVER)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    discover               - [os: the MAC address is nobody's and the network has no pool]
+    a node without address - [os: the node has no address here and the network no pool]
+    somebody else's client - [os: the MAC address is nobody's and the network has no pool]
+    it chose us            nak 0.0.0.0 to all [os: the MAC address is nobody's and the network has no pool]
+    reserved all the same  offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+}
+
+#[test]
+fn no_is_said_to_all_and_alone() {
+    let mut desk = Desk::of(&plan());
+    let wrong = ask(FAST, REQUEST).wanting([192, 168, 1, 5]);
+    let reply = desk.answer(&wrong).reply.unwrap();
+    assert!(reply.flags.broadcast());
+    assert_eq!(desk.options(&wrong), "53 [6]\n54 10.0.0.1");
+}
+
+#[test]
+fn an_address_comes_back() {
+    let mut desk = Desk::of(&plan());
+    let lent = Ipv4Addr::new(10, 0, 0, 30);
+    let take = |desk: &mut Desk, mac| {
+        let line = desk.line(&ask(mac, REQUEST).wanting(lent.octets()).choosing(SERVER));
+        assert!(line.starts_with("ack 10.0.0.30"), "{line}");
+    };
+    take(&mut desk, STRANGER);
+    let release = Ask { ciaddr: lent.octets(), ..ask(STRANGER, RELEASE) };
+    assert_eq!(desk.line(&release), "- [os: released]");
+    assert_eq!(desk.line(&release), "- [os: nothing to release]");
+    take(&mut desk, REAL);
+
+    let decline = |mac| ask(mac, DECLINE).wanting(lent.octets()).choosing(SERVER);
+    let line = desk.line(&decline(STRANGER));
+    assert_eq!(line, "- [os: it declines an address that it was not given]");
+    assert_eq!(desk.state.of(REAL), Some(lent), "nobody takes an address from another");
+    let line = desk.line(&decline(REAL));
+    assert_eq!(line, "- [os: the address is in use by somebody else and set aside]");
+    assert!(desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
+    let wish = ask(STRANGER, DISCOVER).wanting(lent.octets());
+    assert!(desk.line(&wish).starts_with("offer 10.0.0.33"));
+    desk.now += SET_ASIDE;
+    assert!(desk.line(&wish).starts_with("offer 10.0.0.30"));
+
+    // Who takes another server's offer frees ours.
+    let other = Ipv4Addr::new(10, 0, 0, 2);
+    let line = desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
+    assert_eq!(line, "- [os: the client chose another server]");
+    assert_eq!(desk.state.of(STRANGER), None);
+}
+
+#[test]
+fn a_lease_survives_a_new_discover() {
+    let mut desk = Desk::of(&plan());
+    let request = ask(STRANGER, REQUEST).wanting([10, 0, 0, 33]).choosing(SERVER);
+    assert!(desk.line(&request).starts_with("ack 10.0.0.33"));
+    // It restarts, is offered the same, and never takes it: the lease runs on.
+    assert!(desk.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.33"));
+    desk.now += OFFER;
+    assert!(!desk.state.is_free_for([10, 0, 0, 33].into(), REAL, desk.now));
+}
+
+#[test]
+fn reservations_hold_without_a_node() {
+    let mut plan = plan();
+    plan.dhcp.as_mut().unwrap().reserve = [(STRANGER, [10, 0, 0, 33].into())].into();
+    let mut desk = Desk::of(&plan);
+    insta::assert_snapshot!(desk.line(&ask(STRANGER, DISCOVER)), @"offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
+    insta::assert_snapshot!(desk.line(&bootp(STRANGER)), @"bootp 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
+    // Nobody else gets it, however much it is wished for.
+    let mac = |last| Mac([2, 0, 0, 0, 1, last]);
+    let wish = |last| ask(mac(last), DISCOVER).wanting([10, 0, 0, 33]);
+    let lines: Vec<String> = (0..3).map(|last| desk.line(&wish(last))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
+    - [os: the pool is used up]
+    ");
+}
+
+#[test]
+fn strangers_are_left_to_others_where_the_lab_says_so() {
+    let mut plan = plan();
+    let dhcp = plan.dhcp.as_mut().unwrap();
+    (dhcp.unknown, dhcp.authoritative) = (Unknown::Ignore, false);
+    dhcp.reserve = [(Mac([2, 0, 0, 0, 0, 7]), [10, 0, 0, 40].into())].into();
+    let table = [
+        ("a stranger", ask(STRANGER, DISCOVER)),
+        ("its request", ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)),
+        ("its question", Ask { ciaddr: [10, 0, 0, 99], ..ask(STRANGER, INFORM) }),
+        ("a node", ask(FAST, DISCOVER)),
+        ("a node without address", ask(REAL, DISCOVER)),
+        ("a reservation", ask(Mac([2, 0, 0, 0, 0, 7]), DISCOVER)),
+    ];
+    let lines: Vec<String> =
+        table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    a stranger             - [os: it is no node of the lab, and `unknown` is "ignore"]
+    its request            - [os: it is no node of the lab, and `unknown` is "ignore"]
+    its question           - [os: it is no node of the lab, and `unknown` is "ignore"]
+    a node                 offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    a node without address offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    a reservation          offer 10.0.0.40 to the hardware address and 10.0.0.40 [os: reserved]
+    "#);
+}
+
+#[test]
+fn only_the_authority_says_no_to_clients_of_others() {
+    let mut plan = plan();
+    let wrong = |mac| ask(mac, REQUEST).wanting([192, 168, 1, 5]);
+    let table = [
+        ("a stranger elsewhere", wrong(STRANGER)),
+        ("a stranger from here", ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])),
+        ("it chose us", wrong(STRANGER).choosing(SERVER)),
+        ("a node elsewhere", wrong(FAST)),
+        ("a node's address", ask(FAST, REQUEST).wanting([10, 0, 0, 11])),
+    ];
+    let lines = |plan: &ServicePlan| {
+        let line = |(name, ask): &(&str, Ask)| format!("{name:20} {}", check(plan, ask));
+        table.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(lines(&plan), @"
+    a stranger elsewhere nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
+    a stranger from here ack 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
+    it chose us          nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
+    a node elsewhere     nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+    plan.dhcp.as_mut().unwrap().authoritative = false;
+    insta::assert_snapshot!(lines(&plan), @"
+    a stranger elsewhere - [os: its address is not of our giving, and another server may know it]
+    a stranger from here - [os: its address is not of our giving, and another server may know it]
+    it chose us          nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
+    a node elsewhere     nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
+    a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+    // What it gave itself it knows.
+    let mut desk = Desk::of(&plan);
+    desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER));
+    assert!(desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])).starts_with("ack 10.0.0.30"));
+}
+
+#[test]
+fn an_address_is_lent_for_as_long_as_is_asked_and_allowed() {
+    let lease = |seconds: u32| {
+        let ask = ask(FAST, DISCOVER).with(51, &seconds.to_be_bytes());
+        let options = Desk::of(&plan()).options(&ask);
+        options
+            .lines()
+            .filter(|line| ["51 ", "58 ", "59 "].iter().any(|code| line.starts_with(code)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    insta::assert_snapshot!([0, 60, 3600, u32::MAX].map(lease).join("\n"), @"
+    51 0.0.0.10, 58 0.0.0.5, 59 0.0.0.8
+    51 0.0.0.60, 58 0.0.0.30, 59 0.0.0.52
+    51 0.0.14.16, 58 0.0.7.8, 59 0.0.12.78
+    51 0.0.14.16, 58 0.0.7.8, 59 0.0.12.78
+    ");
+}
+
+#[test]
+fn nodes_boot_however_many_strangers_came_first() {
+    let mut desk = Desk::of(&plan());
+    for stranger in 0..100 {
+        desk.answer(&ask(Mac([2, 0, 0, 0, 9, stranger]), DISCOVER));
+    }
+    assert_eq!(desk.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+    assert!(desk.line(&ask(FAST, DISCOVER)).starts_with("offer 10.0.0.11"), "a reservation");
+    assert!(
+        desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.30"),
+        "an offer that waited for a stranger"
+    );
+    assert!(
+        desk.line(&ask(REAL, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)).starts_with("ack 10.0.0.30")
+    );
+    // What was lent stays lent.
+    for (stranger, address) in [(1, 32), (2, 33)] {
+        let request =
+            ask(Mac([2, 0, 0, 0, 9, stranger]), REQUEST).wanting([10, 0, 0, address]).choosing(SERVER);
+        assert!(desk.line(&request).starts_with("ack"));
+    }
+    desk.now += OFFER;
+    assert_eq!(desk.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+}
+
+#[test]
+fn a_reserved_address_in_use_is_set_aside_too() {
+    let mut desk = Desk::of(&plan());
+    let mut lines = Vec::new();
+    let request = ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(SERVER);
+    lines.push(desk.line(&request));
+    lines.push(desk.line(&ask(FAST, DECLINE).wanting([10, 0, 0, 11]).choosing(SERVER)));
+    lines.push(desk.line(&ask(FAST, DISCOVER)));
+    desk.now += SET_ASIDE;
+    lines.push(desk.line(&ask(FAST, DISCOVER)));
+    insta::assert_snapshot!(lines.join("\n"), @"
+    ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    - [os: the address is in use by somebody else and set aside]
+    offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the reserved address is in use by somebody else]
+    offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
+    ");
+}
