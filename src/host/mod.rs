@@ -5,6 +5,8 @@
 
 mod sys;
 
+pub(crate) use self::sys::{read_cached, unacknowledged};
+
 pub mod doctor;
 pub mod facts;
 pub mod netlink;

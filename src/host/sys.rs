@@ -301,3 +301,22 @@ pub(crate) fn make_tap(name: &IfName) -> io::Result<()> {
     unsafe { tun_set_persist(tun.as_raw_fd(), 1) }?;
     Ok(())
 }
+
+/// Reads from a place in a file what is in memory already; `WouldBlock` if the disk would have to be asked.
+pub(crate) fn read_cached(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let at = libc::off_t::try_from(at).map_err(io::Error::other)?;
+    // SAFETY: the one part is `buffer`, which is ours to write and lives until the call returns.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, at, libc::RWF_NOWAIT) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+nix::ioctl_read_bad!(out_queue, libc::TIOCOUTQ, libc::c_int);
+
+/// Returns how many of the bytes that were written to a TCP socket the other side has not acknowledged.
+pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, which has the number of TIOCOUTQ, writes one integer.
+    unsafe { out_queue(socket.as_raw_fd(), &raw mut bytes) }?;
+    u64::try_from(bytes).map_err(io::Error::other)
+}

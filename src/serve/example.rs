@@ -140,6 +140,10 @@ impl Log {
         Emitter::new(clock, move |event| events.lock().unwrap().push(event))
     }
 
+    pub(super) fn has_any(&self) -> bool {
+        !self.events.lock().unwrap().is_empty()
+    }
+
     pub(super) fn pass(&self, seconds: u64) {
         self.now.fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@
 
 mod body;
 mod condition;
+mod disk;
 mod range;
 mod reply;
 mod telling;
@@ -21,6 +22,8 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -35,8 +38,8 @@ use super::transfer::Transfer;
 use super::trouble::{Trouble, failed};
 use crate::event::{Emitter, Known};
 
-/// How long a client may take for the head of a request, may keep an idle connection, and may take nothing of what it
-/// is sent.
+/// How long a client may take for the head of a request, may keep an idle connection, may take next to nothing of what
+/// it is sent, and may acknowledge nothing at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What every connection needs.
@@ -77,6 +80,9 @@ pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>
 async fn converse(stream: TcpStream, from: SocketAddr, desk: Desk, tls: Option<Acceptor>) {
     // Without it what is small waits for more; what is large does not care.
     drop(stream.set_nodelay(true));
+    // Who vanished is forgotten by the kernel too, which else goes on for a quarter of an hour.
+    let patience = u32::try_from(desk.patience.as_millis()).unwrap_or(u32::MAX);
+    setsockopt(&stream, TcpUserTimeout, &patience).ok();
     let stream = Patient::new(stream, desk.patience);
     let Some(tls) = tls else {
         let pipe = Pipe::default();

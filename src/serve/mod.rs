@@ -128,21 +128,25 @@ pub async fn serve(
         events: events.clone(),
         patience: http::PATIENCE,
     };
-    for http in http {
-        services.spawn(http::run(http, desk.clone(), None));
-    }
-    match identity.map(tls::acceptor).transpose() {
-        Ok(acceptor) => {
-            for https in https {
-                services.spawn(http::run(https, desk.clone(), acceptor.clone()));
-            }
-        }
-        Err(error) => failed(&events, "https", &error.to_string()),
-    }
+    let acceptor = identity.map(tls::acceptor).transpose().unwrap_or_else(|error| {
+        failed(&events, "https", &error.to_string());
+        None
+    });
+    let http = http.into_iter().map(|listener| (listener, None));
+    let https = https.into_iter().filter_map(|listener| Some((listener, Some(acceptor.clone()?))));
+    let listeners: Vec<_> = http.chain(https).collect();
+    let (told, ended) = (events.clone(), stop.clone());
+    services.spawn_blocking(move || {
+        apart(&told, &ended, "http", Threads::Several, || async move {
+            let of = |(listener, tls)| http::run(listener, desk.clone(), tls);
+            let mut running: JoinSet<()> = listeners.into_iter().map(of).collect();
+            while running.join_next().await.is_some() {}
+        });
+    });
     let zones = dns::Zones::new(&plan, addresses);
     let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());
     services.spawn_blocking(move || {
-        apart(&told, &ended, "dns", || dns::run(dns, dns_tcp, zones, of_names, told.clone()));
+        apart(&told, &ended, "dns", Threads::One, || dns::run(dns, dns_tcp, zones, of_names, told.clone()));
     });
     services.spawn(ntp::run(ntp, plan.clock, clients.clone(), events.clone()));
     services.spawn(syslog::run(syslog, clients.clone(), events.clone()));
@@ -157,15 +161,32 @@ pub async fn serve(
     services.shutdown().await;
 }
 
-/// Runs a service on this thread until `stop` is cancelled, with a runtime of its own: no other thread has to be woken
-/// for a packet, which is most of the time that a small answer takes.
+/// How many threads a service has.
+enum Threads {
+    /// This one: no other has to be woken for a packet, which is most of the time that a small answer takes.
+    One,
+    /// As many as there are processors, up to four: sending large files is work for each of them.
+    Several,
+}
+
+/// Runs a service from this thread until `stop` is cancelled, with a runtime of its own, so that it waits for nobody else
+/// and nobody for it.
 fn apart<F: Future<Output = ()>>(
     events: &Emitter,
     stop: &CancellationToken,
     service: &str,
+    threads: Threads,
     run: impl FnOnce() -> F,
 ) {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut builder = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Several => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if let Threads::Several = threads {
+        builder
+            .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)));
+    }
+    match builder.enable_all().build() {
         // Sockets are registered with the runtime in which they are made.
         Ok(runtime) => drop(runtime.block_on(async { stop.run_until_cancelled(run()).await })),
         Err(error) => failed(events, service, &error.to_string()),

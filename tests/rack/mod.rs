@@ -41,6 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Programs that tests run, with Debian's packages.
 const PACKAGES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
+    ("ss", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),

@@ -3,11 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dryrack::event::Known;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBuf;
 
-use crate::rack::{Rack, alone};
+use crate::rack::{Client, Rack, alone, program};
 use crate::{LAB, kernel, numbers};
 
 pub(crate) const KERNEL: &str = "http://10.0.0.1/profile/install/kernel";
@@ -276,5 +278,84 @@ fn no_spelling_leads_out_of_what_is_served() {
             assert!(by_http(&request(path.as_bytes())).starts_with("HTTP/1.1 40"), "{path}");
         }
         assert!(!rack.log.has(|known| matches!(known, Known::ServiceFailed { .. })), "{}", rack.log.text());
+    });
+}
+
+/// Connections that the server still has, by ss.
+fn connections() -> String {
+    let ports = ["-Htn", "sport = :80 or sport = :443"];
+    let output = std::process::Command::new(program("ss")).args(ports).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The server has a minute's patience, and nobody who tries it is there much longer.
+#[test]
+fn clients_that_hang_or_vanish_are_dropped_within_a_bound() {
+    alone(async || {
+        let rack = Rack::of(&LAB.replace("mtu = 1400", "mtu = 1400\nhttps = true"), kernel).await;
+        let big = std::fs::File::options().write(true).open(rack.folder.path().join("kernel")).unwrap();
+        big.set_len(64 << 20).unwrap();
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let two = rack.client(rack.mac("two")).with_address("10.0.0.12/24");
+        let say = |client: &Client, port: u16, words: &str| {
+            client.within(|| {
+                let mut stream = TcpStream::connect(("10.0.0.1", port)).unwrap();
+                // Or the client's kernel takes what the client does not.
+                setsockopt(&stream, RcvBuf, &8192).unwrap();
+                stream.write_all(words.as_bytes()).unwrap();
+                stream
+            })
+        };
+        const GET: &str = "GET /profile/install/kernel HTTP/1.1\r\nHost: x\r\n\r\n";
+        let begin = Instant::now();
+        // An honest one, which is slow, and is done when the others are gone.
+        let part = "Range: bytes=0-4194303\r\nConnection: close\r\n\r\n";
+        let mut honest = say(&one, 80, &GET.replace("\r\n\r\n", &format!("\r\n{part}")));
+        let eating_well = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            for _ in 0..64 {
+                (&mut honest).take(64 << 10).read_to_end(&mut heard).unwrap();
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            honest.read_to_end(&mut heard).unwrap();
+            heard.len()
+        });
+        let hanging = [
+            say(&one, 80, ""),
+            say(&one, 443, ""),
+            say(&one, 80, "GET /profile/inst"),
+            say(&one, 443, "\x16\x03\x01\x02\0\x01"),
+            // What it said is answered, and then it says no more.
+            say(&one, 80, "GET /boot/one.ipxe HTTP/1.1\r\nHost: x\r\n\r\n"),
+            // It takes nothing of what it asked for.
+            say(&one, 80, GET),
+        ];
+        // One that takes a crumb now and then.
+        let mut crumbs = say(&one, 80, GET);
+        let eating = std::thread::spawn(move || {
+            while crumbs.read_exact(&mut [0; 1024]).is_ok() {
+                std::thread::sleep(Duration::from_secs(2));
+            }
+        });
+        // Two that vanish: one idle, one in the middle of a file.
+        let vanished = [say(&two, 80, ""), say(&two, 80, GET)];
+        two.run("ip", &["link", "set", "eth0", "down"]);
+        rack.log.until_now("all of them", || connections().lines().count() == 10).await;
+
+        let heard = tokio::task::spawn_blocking(|| eating_well.join().unwrap()).await.unwrap();
+        assert!(heard > 4 << 20, "{heard}\n{}", rack.log.text());
+        // What is closed is the kernel's to bury.
+        let gone = || !connections().contains("ESTAB");
+        rack.log.until_now("the end of every connection", gone).await;
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(100), "{took:?}");
+        let cut = |known: &Known| matches!(known, Known::HttpServed { status: 200, complete: false, .. });
+        assert_eq!(rack.log.count(cut), 3, "{}", rack.log.text());
+        let silent =
+            |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("says nothing"));
+        assert_eq!(rack.log.count(silent), 2, "{}", rack.log.text());
+        drop((hanging, vanished));
+        drop(eating.join());
     });
 }

@@ -5,11 +5,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::disk::Ahead;
 use super::reply::Piece;
 use super::telling::Telling;
 use super::wire::Pipe;
@@ -30,6 +31,8 @@ pub(super) struct Outgoing {
     pieces: VecDeque<Piece>,
     left: u64,
     way: Way,
+    /// How far the file that is being read is in memory.
+    ahead: Ahead,
     telling: Arc<Telling>,
 }
 
@@ -38,11 +41,11 @@ impl Outgoing {
     pub(super) fn new(pieces: Vec<Piece>, way: Way, telling: Telling) -> Self {
         let pieces: VecDeque<Piece> = pieces.into_iter().filter(|piece| piece.length() > 0).collect();
         let left = pieces.iter().map(Piece::length).sum();
-        Self { pieces, left, way, telling: Arc::new(telling) }
+        Self { pieces, left, way, ahead: Ahead::default(), telling: Arc::new(telling) }
     }
 
-    fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(piece) = self.pieces.front_mut() else { return Ok(None) };
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(None)) };
         let bytes = match (piece, &self.way) {
             (Piece::Bytes(bytes), _) => {
                 self.telling.add(bytes.len() as u64);
@@ -55,7 +58,8 @@ impl Outgoing {
                 hole
             }
             (Piece::File { file, at, left }, Way::Memory) => {
-                let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(*left).unwrap_or(CHUNK)));
+                let near = ready!(self.ahead.poll(cx, file, *at, *left));
+                let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(near).unwrap_or(CHUNK)));
                 file.read_exact_at(&mut chunk, *at)?;
                 *at += chunk.len() as u64;
                 *left -= chunk.len() as u64;
@@ -65,9 +69,10 @@ impl Outgoing {
         };
         if self.pieces.front().is_some_and(|piece| piece.length() == 0) {
             self.pieces.pop_front();
+            self.ahead = Ahead::default();
         }
         self.left -= bytes.len() as u64;
-        Ok(Some(bytes))
+        Poll::Ready(Ok(Some(bytes)))
     }
 }
 
@@ -77,9 +82,9 @@ impl Body for Outgoing {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(self.next().map(|bytes| bytes.map(Frame::data)).transpose())
+        self.next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)).transpose())
     }
 
     fn is_end_stream(&self) -> bool {

@@ -450,6 +450,21 @@ async fn who_takes_nothing_is_given_up() {
     assert!(matches!(told[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{told:?}");
     assert!((SHORT..20 * SHORT).contains(&begin.elapsed()), "{:?}", begin.elapsed());
 
+    // Neither is one waited for that takes a crumb now and then.
+    let mut stream = TcpStream::connect(served.at).await.unwrap();
+    stream.write_all(b"GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut crumbs = 0;
+    while stream.read_exact(&mut [0; 4096]).await.is_ok() {
+        crumbs += 1;
+        assert!(crumbs < 2000, "it is still served");
+        if served.bench.log.has_any() {
+            break;
+        }
+        tokio::time::sleep(SHORT / 6).await;
+    }
+    let told = served.told().await;
+    assert!(matches!(told[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{told:?}");
+
     // One that is slow and goes on is served to the end.
     let content = served.big(16 << 20);
     let mut stream = TcpStream::connect(served.at).await.unwrap();

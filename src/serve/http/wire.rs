@@ -8,13 +8,13 @@
 //! the [`Pipe`] that body and connection share. Both are in the order of the
 //! protocol, because HTTP/1.1 has one answer after the other.
 //!
-//! A client that takes nothing for a while is given up here as well.
+//! A client that takes next to nothing for a while is given up here as well.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -29,7 +29,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::disk::Ahead;
 use super::telling::Telling;
+use crate::host::unacknowledged;
 
 /// The most that a single slice of the hole stands for, and by that the most that one call sends.
 const LARGEST: usize = 4 << 20;
@@ -46,6 +48,7 @@ struct Stretch {
     file: Arc<File>,
     at: u64,
     left: u64,
+    ahead: Ahead,
     telling: Arc<Telling>,
 }
 
@@ -57,7 +60,8 @@ impl Pipe {
     /// Returns a slice of the hole for as many of the next bytes of a file as it holds.
     pub(super) fn stand_in(&self, file: &Arc<File>, at: u64, left: u64, telling: &Arc<Telling>) -> Bytes {
         let length = left.min(LARGEST as u64);
-        let stretch = Stretch { file: Arc::clone(file), at, left: length, telling: Arc::clone(telling) };
+        let (file, telling) = (Arc::clone(file), Arc::clone(telling));
+        let stretch = Stretch { file, at, left: length, ahead: Ahead::default(), telling };
         self.lock().push_back(stretch);
         Bytes::from_static(&HOLE[..length as usize])
     }
@@ -67,31 +71,58 @@ impl Pipe {
     }
 }
 
-/// A TCP connection that is given up when its client takes nothing for so long.
+/// What a client has to take while it is waited for, or it is given up: less than any modem did in a minute.
+const LEAST: u64 = 64 << 10;
+
+/// A TCP connection that is given up when its client takes next to nothing for so long.
+///
+/// What it takes is told by its acknowledgements: the kernel takes megabytes from us that the client has yet to take.
 pub(super) struct Patient {
     stream: TcpStream,
     patience: Duration,
-    /// Runs while the client takes nothing.
-    waiting: Option<Pin<Box<Sleep>>>,
+    written: u64,
+    /// Runs while the client is waited for.
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    end: Pin<Box<Sleep>>,
+    /// What the client had taken when it began.
+    taken: u64,
 }
 
 impl Patient {
     /// Watches over a connection.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+        Self { stream, patience, written: 0, waiting: None }
     }
 
-    /// Passes on what a write came to, unless it has come to nothing for too long.
+    /// Passes on what a write came to, unless the client has taken too little for too long.
     #[expect(clippy::disallowed_methods, reason = "what is waited for is that nothing happens")]
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waiting = None;
-            return written;
+    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            self.written += *written.as_ref().unwrap_or(&0) as u64;
+            return Poll::Ready(written);
         }
-        let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        loop {
+            let (patience, taken) = (self.patience, self.taken()?);
+            let waiting = self
+                .waiting
+                .get_or_insert_with(|| Waiting { end: Box::pin(tokio::time::sleep(patience)), taken });
+            ready!(waiting.end.as_mut().poll(cx));
+            if taken < waiting.taken + LEAST {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client takes next to nothing",
+                )));
+            }
+            self.waiting = None;
+        }
+    }
+
+    /// Returns how much the client has acknowledged so far.
+    fn taken(&self) -> io::Result<u64> {
+        Ok(self.written.saturating_sub(unacknowledged(self.stream.as_fd())?))
     }
 
     /// Sends as much of a stretch as the socket takes.
@@ -166,6 +197,8 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // There is nothing more to take.
+        self.waiting = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -192,7 +225,8 @@ impl Wire {
         let Some(stretch) = stretches.front_mut() else {
             return Poll::Ready(Err(io::Error::other("a hole that stands for nothing")));
         };
-        let most = most.min(usize::try_from(stretch.left).unwrap_or(usize::MAX));
+        let near = ready!(stretch.ahead.poll(cx, &stretch.file, stretch.at, stretch.left));
+        let most = most.min(usize::try_from(near).unwrap_or(usize::MAX));
         let sent = ready!(self.io.inner_mut().poll_send(cx, stretch, most))?;
         stretch.at += sent as u64;
         stretch.left -= sent as u64;

@@ -1,0 +1,118 @@
+//! Keeps disks away from the threads that serve: what is not in memory is fetched by one that may wait.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::JoinHandle;
+
+use crate::host::read_cached;
+
+/// How much of a file is fetched at a time: much for a disk, little for a client that leaves.
+const AHEAD: u64 = 1 << 20;
+
+/// How much is read at a time.
+const CHUNK: usize = 128 << 10;
+
+/// How far a file is in memory, for somebody who reads it from one place on.
+#[derive(Default)]
+pub(super) struct Ahead {
+    until: u64,
+    coming: Option<JoinHandle<()>>,
+}
+
+impl Ahead {
+    /// Returns how many of the next `left` bytes can be read without waiting for a disk; at least one.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, file: &Arc<File>, at: u64, left: u64) -> Poll<u64> {
+        if let Some(coming) = &mut self.coming {
+            // Whatever became of it: who reads next sees what is wrong with the file.
+            drop(ready!(Pin::new(coming).poll(cx)));
+            self.coming = None;
+        }
+        if at >= self.until {
+            let length = left.min(AHEAD);
+            self.until = at + length;
+            if !is_near(file, at, length) {
+                let file = Arc::clone(file);
+                let mut coming = tokio::task::spawn_blocking(move || fetch(&file, at, length));
+                if Pin::new(&mut coming).poll(cx).is_pending() {
+                    self.coming = Some(coming);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(left.min(self.until - at))
+    }
+}
+
+/// Tells whether a part of a file is in memory, by its ends: the kernel reads ahead what lies between.
+///
+/// Where a file system cannot tell, it counts as if it were.
+fn is_near(file: &File, at: u64, length: u64) -> bool {
+    let waits = |at| match read_cached(file.as_fd(), &mut [0], at) {
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        Ok(_) => false,
+    };
+    !waits(at) && !waits(at + length.saturating_sub(1))
+}
+
+/// Brings a part of a file into memory. An error of the disk shows where it is sent.
+fn fetch(file: &File, at: u64, length: u64) {
+    let (mut at, end) = (at, at + length);
+    let mut chunk = vec![0; CHUNK];
+    while at < end {
+        match file.read_at(&mut chunk, at) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => at += read as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_only_the_disk_has_is_fetched_first() {
+        // On a disk: `/tmp` may be memory.
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap();
+        let mut file =
+            File::options().create_new(true).read(true).write(true).open(folder.path().join("a")).unwrap();
+        let length = 3 * AHEAD + 5;
+        file.write_all(&vec![7; length as usize]).unwrap();
+        file.sync_all().unwrap();
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        let file = Arc::new(file);
+        assert!(!is_near(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
+        let (mut ahead, mut at, mut steps) = (Ahead::default(), 0, Vec::new());
+        while at < length {
+            let ready = poll_fn(|cx| ahead.poll(cx, &file, at, length - at)).await;
+            assert!(is_near(&file, at, ready));
+            steps.push(ready);
+            at += ready;
+        }
+        assert_eq!(steps, [AHEAD, AHEAD, AHEAD, 5]);
+        assert!(ahead.coming.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_is_there_at_once() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let (mut ahead, file) = (Ahead::default(), Arc::new(file));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for (at, left) in [(0, 10), (4, 6), (9, 1)] {
+            assert_eq!(ahead.poll(&mut cx, &file, at, left), Poll::Ready(left));
+        }
+    }
+}
