@@ -11,6 +11,8 @@ use crate::serve::segments::Segments;
 
 /// How many datagrams come and go at once.
 const MOST: usize = 64;
+/// How many are asked for where few came before: asking costs for each.
+const FEW: usize = 8;
 /// The longest question; what is longer is cut off and then no question.
 const QUESTION: usize = 1500;
 
@@ -41,10 +43,11 @@ impl Batch {
 
     /// Receives what is there, without waiting.
     pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<()> {
-        (self.used, self.came) = (0, std::mem::take(&mut self.came));
+        let most = (2 * self.came.len()).clamp(FEW, MOST);
+        self.used = 0;
         self.came.clear();
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+            self.buffers.iter_mut().take(most).map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let came = recvmmsg(socket, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         // One without a sender is still one, or those behind it would be taken for their neighbours.
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));

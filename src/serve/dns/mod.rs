@@ -130,8 +130,12 @@ impl Names {
             let us = self.events.now().at.saturating_sub(begun) / 1_000;
             self.tally.note(told.iter().map(|(client, told)| (*client, told, us)));
             told.clear();
-            // A flood leaves the others on this thread their time.
+            // A flood leaves the others on this thread their time, and others on this processor: what comes meanwhile
+            // is taken at once, and costs less.
             tokio::task::yield_now().await;
+            if batch.len() > 1 {
+                std::thread::yield_now();
+            }
         }
     }
 
