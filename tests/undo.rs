@@ -253,6 +253,7 @@ fn a_fault_on_the_host_leaves_nothing() {
     assert_eq!(drops.len(), 1, "{drops:?}");
     // A cable to somewhere, not in use yet.
     ip("link add eth9 type veth peer name far");
+    ip("link set far up");
     // Whoever says that the segment is theirs looks for no other server there, for five seconds at each of many faults.
     let plugged = "nat = true\ninterface = \"eth9\"\ndhcp.server.authoritative = true";
     let lab = format!("place = \"host\"\n{LAB}").replace("nat = true", plugged);
