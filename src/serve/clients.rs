@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::boots::Boots;
+use super::near::Near;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
@@ -81,6 +82,7 @@ impl Addresses {
 pub(super) struct Clients {
     all: Addresses,
     network: NetworkName,
+    near: Near,
     boots: Boots,
     /// Nodes that have fetched a boot program and not yet what it reads, with the boot in which they did.
     loaded: Arc<Mutex<HashMap<NodeName, u64>>>,
@@ -109,7 +111,12 @@ impl Clients {
                 *network.nics.entry(host.node.clone()).or_default() += 1;
             }
         });
-        Self { all, network: plan.network.clone(), boots, loaded: Arc::default() }
+        Self { all, network: plan.network.clone(), near: Near::new(plan), boots, loaded: Arc::default() }
+    }
+
+    /// Tells whether a datagram from an address may be answered.
+    pub(super) fn may_ask(&self, address: IpAddr) -> bool {
+        self.near.has(address)
     }
 
     /// Notes that an address was given to a node.

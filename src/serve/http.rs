@@ -25,13 +25,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use self::body::{Outgoing, Way};
 use self::reply::reply;
 use self::telling::Telling;
 use self::wire::{Patient, Pipe, Wire};
 use super::clients::Clients;
+use super::guests::{Guests, Places};
 use super::shelf::{Missing, Shelf};
 use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
@@ -41,6 +41,9 @@ use crate::event::{Emitter, Known};
 /// How long a client may take for the head of a request, may keep an idle connection, may take next to nothing of what
 /// it is sent, and may acknowledge nothing at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// More connections than a rack with all its loaders opens at once.
+const PLACES: Places = Places { all: 1024, each: 256 };
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -62,7 +65,7 @@ pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>
         Err(error) => return failed(&events, "http", &error.to_string()),
     };
     let mut trouble = Trouble::new("http", &events);
-    let mut connections = JoinSet::new();
+    let mut guests = Guests::new(PLACES);
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -71,9 +74,8 @@ pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>
                 continue;
             }
         };
-        // Reap what has ended, so that the set does not grow with every client.
-        while connections.try_join_next().is_some() {}
-        connections.spawn(converse(stream, from, desk.clone(), tls.clone()));
+        // Who has too many hears that at once: the connection is closed.
+        guests.take_in(from.ip(), converse(stream, from, desk.clone(), tls.clone()));
     }
 }
 

@@ -12,8 +12,10 @@ mod dhcp6;
 mod dns;
 #[cfg(test)]
 mod example;
+mod guests;
 mod http;
 mod labels;
+mod near;
 mod ntp;
 mod ra;
 mod segments;

@@ -53,12 +53,13 @@ impl Fact for Told {
 
 /// Answers questions for as long as it is polled. `offset` is in milliseconds.
 pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, clients: Clients, events: Emitter) {
-    let tally = Tally::new("ntp", clients, events.clone());
-    let listen = join_all(sockets.into_iter().map(|socket| listen(socket, offset, &tally, &events)));
+    let tally = Tally::new("ntp", clients.clone(), events.clone());
+    let listen =
+        join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &tally, &events)));
     tokio::join!(listen, tally.run());
 }
 
-async fn listen(socket: UdpSocket, offset: i64, tally: &Tally<Told>, events: &Emitter) {
+async fn listen(socket: UdpSocket, offset: i64, clients: &Clients, tally: &Tally<Told>, events: &Emitter) {
     let socket = match tokio::net::UdpSocket::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => return failed(events, "ntp", &error.to_string()),
@@ -73,6 +74,9 @@ async fn listen(socket: UdpSocket, offset: i64, tally: &Tally<Told>, events: &Em
                 continue;
             }
         };
+        if !clients.may_ask(from.ip()) {
+            continue;
+        }
         let (begun, now) = (events.now().at, timestamp(host_clock(), offset));
         let Some((version, reply)) = answer(&packet[..length], from, now) else { continue };
         trouble.note(socket.send_to(&reply, from).await.map(drop));

@@ -20,10 +20,11 @@ use crate::{LAB, kernel};
 const SERVER: &str = "DRYRACK_TEST_SERVER";
 
 /// The services of a network in a process of their own, that can be killed.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    fn start(folder: &Path) -> Self {
+    /// Serves the plan that lies in a folder.
+    pub(crate) fn start(folder: &Path) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "services::dhcp_leases::leases_survive_every_kill", "--nocapture"])
             .env(SERVER, folder)
@@ -31,6 +32,11 @@ impl Server {
             .stdout(Stdio::null())
             .spawn();
         Self(child.unwrap())
+    }
+
+    /// Returns its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.0.id()
     }
 
     /// Kills it as `kill -9` does.

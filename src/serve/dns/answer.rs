@@ -6,7 +6,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, Record};
 
 use super::cache::Question;
-use super::message::{Own, Refusal, Request, Transport, may_answer};
+use super::message::{Own, Refusal, Request, Transport};
 use super::rule::Rule;
 use super::told::Told;
 use super::zones::{Answer, Zones};
@@ -43,7 +43,7 @@ pub(super) struct Ask {
 
 /// Answers a packet.
 pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: Transport) -> Outcome {
-    if transport == Transport::Udp && !may_answer(from) {
+    if transport == Transport::Udp && !zones.may_answer(from) {
         return Outcome::Silence;
     }
     let request = match Request::decode(packet, transport) {

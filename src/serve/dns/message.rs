@@ -78,7 +78,7 @@ impl Own {
     }
 }
 
-/// Tells whether an answer over UDP may go to where a question came from.
+/// Tells whether what is at a port and address asks questions at all.
 ///
 /// Port 0 is nobody's, and what listens below 1024 (echo, chargen, time) would take the answer for a question and send
 /// one back. Name servers ask from their own port.

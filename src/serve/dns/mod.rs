@@ -16,7 +16,6 @@ mod told;
 mod upstream;
 mod zones;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -37,15 +36,15 @@ use self::told::Told;
 use self::upstream::Upstream;
 pub(super) use self::zones::Zones;
 use super::clients::Clients;
+use super::guests::{Guests, Places};
 use super::tally::Tally;
 use super::trouble::{Trouble, failed};
 use crate::event::Emitter;
 
 /// How long a TCP connection may be idle, or an answer be on its way.
 const IDLE: Duration = Duration::from_secs(10);
-/// How many TCP connections there may be, in all and of one client.
-const CONNECTIONS: usize = 256;
-const CONNECTIONS_EACH: usize = 32;
+/// A client that is well needs one connection.
+const PLACES: Places = Places { all: 256, each: 32 };
 /// How many questions of others' names may wait for an answer; more than [`Upstream`] keeps open.
 const PENDING: usize = 4096;
 
@@ -144,7 +143,7 @@ impl Names {
         let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the zones are: what changes meanwhile is not kept for long.
         let changes = self.zones.changes();
-        if message::may_answer(from)
+        if self.zones.may_answer(from)
             && let Some(told) = hot.get(packet, changes, now, room)
         {
             return Taken::Reply(told.clone());
@@ -167,8 +166,7 @@ impl Names {
     /// Answers what comes by TCP.
     async fn connections(self: &Arc<Self>, listener: &tokio::net::TcpListener) {
         let mut trouble = Trouble::new("dns", &self.events);
-        let mut connections = JoinSet::new();
-        let mut of_client: HashMap<IpAddr, usize> = HashMap::new();
+        let mut guests = Guests::new(PLACES);
         loop {
             let (stream, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -177,25 +175,12 @@ impl Names {
                     continue;
                 }
             };
-            while let Some(ended) = connections.try_join_next() {
-                forget(&mut of_client, ended);
-            }
-            if connections.len() >= CONNECTIONS
-                && let Some(ended) = connections.join_next().await
-            {
-                forget(&mut of_client, ended);
-            }
-            let own = of_client.entry(from.ip()).or_default();
-            if *own >= CONNECTIONS_EACH {
-                // Closed at once: a client that is well needs one.
-                continue;
-            }
-            *own += 1;
+            // None is there for long.
+            guests.room().await;
             let names = Arc::clone(self);
-            connections.spawn(async move {
+            guests.take_in(from.ip(), async move {
                 // However it breaks off, the client is the one to connect again.
                 names.converse(stream, from).await.ok();
-                from.ip()
             });
         }
     }
@@ -252,15 +237,4 @@ enum Taken {
     /// Its answer is written.
     Reply(Told),
     Ask(Box<Ask>),
-}
-
-/// Takes a connection that has ended off its client's account.
-fn forget(of_client: &mut HashMap<IpAddr, usize>, ended: Result<IpAddr, tokio::task::JoinError>) {
-    let Ok(client) = ended else { return };
-    if let Some(own) = of_client.get_mut(&client) {
-        *own -= 1;
-        if *own == 0 {
-            of_client.remove(&client);
-        }
-    }
 }

@@ -8,11 +8,12 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use ipnet::IpNet;
 
-use super::message::Own;
+use super::message::{self, Own};
 use super::rule::Rule;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::{DnsPlan, NodeRecord, ServicePlan};
 use crate::serve::clients::Addresses;
+use crate::serve::near::Near;
 
 /// Seconds for which an answer may be kept. Short: labs come and go.
 const TTL: u32 = 30;
@@ -38,6 +39,7 @@ pub(in crate::serve) struct Zones {
     /// Names by node, of those whose address is lent.
     of_nodes: HashMap<(NetworkName, NodeName), Name>,
     subnets: Vec<IpNet>,
+    near: Near,
     addresses: Addresses,
     pub(super) upstream: Vec<SocketAddr>,
 }
@@ -78,7 +80,7 @@ struct Asked<'a> {
 impl Zones {
     /// Takes from a plan what it answers for.
     pub(in crate::serve) fn new(plan: &ServicePlan, addresses: Addresses) -> Self {
-        Self::of(&plan.dns, plan.address.addr().into(), addresses)
+        Self { near: Near::new(plan), ..Self::of(&plan.dns, plan.address.addr().into(), addresses) }
     }
 
     pub(super) fn of(dns: &DnsPlan, address: IpAddr, addresses: Addresses) -> Self {
@@ -142,6 +144,7 @@ impl Zones {
             pointers,
             of_nodes,
             subnets: dns.reverse.clone(),
+            near: Near::of(dns.reverse.iter().copied()),
             addresses,
             upstream: dns.upstream.clone(),
         }
@@ -150,6 +153,11 @@ impl Zones {
     /// Counts how often the answers have changed: a node was given an address.
     pub(super) fn changes(&self) -> u64 {
         self.addresses.changes()
+    }
+
+    /// Tells whether an answer over UDP may go to where a question came from.
+    pub(super) fn may_answer(&self, to: SocketAddr) -> bool {
+        message::may_answer(to) && self.near.has(to.ip())
     }
 
     /// Answers a question.

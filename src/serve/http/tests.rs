@@ -2,6 +2,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 
 use super::super::example::{Log, plan, shelf_of};
 use super::*;

@@ -50,6 +50,11 @@ impl Desk {
         self.events.now().at
     }
 
+    /// Tells whether a datagram from an address may be answered.
+    pub(super) fn may_ask(&self, from: SocketAddr) -> bool {
+        self.clients.may_ask(from.ip())
+    }
+
     /// Opens a path for a client. A failure is told at once, a success when the delivery ends.
     pub(super) fn open(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
         let mut delivery = self.delivery(from, path, mode);

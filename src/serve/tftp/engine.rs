@@ -198,6 +198,9 @@ impl Engine {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => return self.desk.note(&error),
             };
+            if !self.desk.may_ask(from) {
+                continue;
+            }
             let answer = match packet::parse(&buffer[..length]) {
                 Ok(Packet::Read(request)) => self.read_request(listener, from, request).err(),
                 Ok(Packet::Write(name)) => {
@@ -272,7 +275,7 @@ impl Engine {
         };
         let said = packet::parse(&buffer[..length]);
         if from != transfer.client {
-            if !matches!(said, Ok(Packet::Error { .. })) {
+            if !matches!(said, Ok(Packet::Error { .. })) && self.desk.may_ask(from) {
                 transfer.socket.send_to(&unknown_id(), from).ok();
             }
             return true;
