@@ -270,13 +270,15 @@ impl Tlv {
         matches!(self.code, code::BOOT_SERVER | code::BOOT_FILE)
     }
 
-    /// Whether a client can do nothing with the reply without it.
-    fn is_essential(&self) -> bool {
+    /// Tells what the reply is worth without it: 0 for nothing, 1 for no booting, 2 for everything but comfort.
+    fn rank(&self) -> u8 {
         use code::{BOOT_FILE, BOOT_SERVER, IPXE, LEASE_TIME, MACHINE_ID, SERVER, SUBNET_MASK};
         use code::{REBINDING_TIME, RENEWAL_TIME, VENDOR_CLASS, VENDOR_OPTIONS};
-        let lease = [SERVER, LEASE_TIME, RENEWAL_TIME, REBINDING_TIME, SUBNET_MASK];
-        let boot = [VENDOR_CLASS, VENDOR_OPTIONS, BOOT_SERVER, BOOT_FILE, MACHINE_ID, IPXE];
-        lease.contains(&self.code) || boot.contains(&self.code)
+        match self.code {
+            SERVER | LEASE_TIME | RENEWAL_TIME | REBINDING_TIME | SUBNET_MASK => 0,
+            VENDOR_CLASS | VENDOR_OPTIONS | BOOT_SERVER | BOOT_FILE | MACHINE_ID | IPXE => 1,
+            _ => 2,
+        }
     }
 
     /// Writes it as it stands in a packet.
@@ -400,7 +402,8 @@ impl Reply {
         self.file.as_ref().filter(|file| file.len() < FILE.len())
     }
 
-    /// Finds a place for each option: what a client cannot do without first, then what it wants, then the rest.
+    /// Finds a place for each option: first what makes it an answer and a lease, then what a client boots by, then what
+    /// it wants, then the rest.
     fn layout(&self) -> Layout<'_> {
         let fixed =
             HEADER + 1 + if self.kind.is_some() { 3 } else { 0 } + self.relay.as_ref().map_or(0, Tlv::size);
@@ -420,7 +423,7 @@ impl Reply {
             free(FILE, self.header_file().is_some()),
             free(SNAME, self.server_name().is_some()),
         ];
-        let rank = |option: &Tlv| (!option.is_essential(), !self.wanted.contains(&option.code));
+        let rank = |option: &Tlv| (option.rank(), !self.wanted.contains(&option.code));
         let mut order: Vec<usize> = (0..self.options.len()).collect();
         order.sort_by_key(|index| rank(&self.options[*index]));
         let mut places = vec![None; self.options.len()];

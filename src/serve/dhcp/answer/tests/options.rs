@@ -219,3 +219,14 @@ proptest! {
         }
     }
 }
+
+/// What a client wants most does not push out what tells it from whom it has which address for how long.
+#[test]
+fn a_reply_without_room_is_still_a_reply() {
+    let plan = with_options(&[(67, &[b'x'; 255])], &[]);
+    let ask = firmware(FAST, 0).with(97, &[0; 17]).with(55, &[67, 66, 60, 43, 97]);
+    let mut desk = Desk::of(&plan);
+    for line in ["54 10.0.0.1", "51 0.0.14.16", "1 255.255.255.0"] {
+        assert!(desk.has_option(&ask, line), "{line} is not in\n{}", desk.options(&ask));
+    }
+}
