@@ -9,16 +9,28 @@ pub mod event;
 pub mod name;
 
 pub mod config;
+#[cfg(not(fuzzing))]
 pub mod expect;
 pub mod lab;
+#[cfg(not(fuzzing))]
 pub mod observe;
 pub mod plan;
+#[cfg(not(fuzzing))]
 pub mod report;
 
 pub mod host;
+#[cfg(not(fuzzing))]
 pub mod image;
+#[cfg(not(fuzzing))]
 pub mod machine;
+#[cfg(not(fuzzing))]
 pub mod run;
 pub mod serve;
 
+#[cfg(not(fuzzing))]
 pub mod cli;
+
+// libFuzzer's instruments make compiling slow, so what they never reach is left out above.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;

@@ -7,6 +7,8 @@
 mod body;
 mod condition;
 mod disk;
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
 mod range;
 mod reply;
 mod telling;

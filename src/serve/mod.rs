@@ -10,8 +10,11 @@ mod clients;
 mod dhcp;
 mod dhcp6;
 mod dns;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests look at events"))]
 mod example;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guests;
 mod http;
 mod labels;

@@ -137,6 +137,9 @@ fn timestamp(clock: i128, offset: i64) -> u64 {
     u64::try_from(wrapped).expect("64 bits are left")
 }
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -356,5 +356,8 @@ async fn send(socket: &UdpSocket, packet: &[u8], to: Ipv6Addr, interface: u32) -
     socket.send_to(packet, SocketAddrV6::new(to, 0, 0, interface)).await.map(drop)
 }
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
+
 #[cfg(test)]
 mod tests;

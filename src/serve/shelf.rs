@@ -128,5 +128,8 @@ impl Shelf {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
+
 #[cfg(test)]
 mod tests;

@@ -270,5 +270,8 @@ fn plain(text: &str, bytes: usize) -> String {
     plain
 }
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
+
 #[cfg(test)]
 mod tests;

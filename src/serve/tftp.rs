@@ -6,6 +6,8 @@
 
 mod desk;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
 mod library;
 mod machine;
 mod packet;

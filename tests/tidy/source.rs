@@ -196,13 +196,16 @@ fn modules(stream: TokenStream, test: bool) -> Vec<(String, bool)> {
     found
 }
 
+/// What is compiled for tests, and for those that libFuzzer runs.
+const CFG_TEST: &[&str] = &["[cfg(test)]", "[cfg(any(test,fuzzing))]"];
+
 /// Tells whether the tree at `index` is the `[cfg(test)]` of an attribute.
 fn is_cfg_test(trees: &[TokenTree], index: usize) -> bool {
     let TokenTree::Group(group) = &trees[index] else { return false };
     let hash = index
         .checked_sub(1)
         .is_some_and(|before| matches!(&trees[before], TokenTree::Punct(punct) if punct.as_char() == '#'));
-    hash && group.to_string().replace(' ', "") == "[cfg(test)]"
+    hash && CFG_TEST.contains(&group.to_string().replace(' ', "").as_str())
 }
 
 /// Leaves out every item under `#[cfg(test)]`.
@@ -324,7 +327,7 @@ mod tests {
 
     #[test]
     fn comments_texts_and_tests_are_passed_over() {
-        let text = "//! [`crate::a`]\n/* b::c */ const T: &str = \"d::e\";\n#[cfg(test)]\n#[path = \"x\"]\nmod tests { use f::g; }\n#[cfg(test)]\nuse h::i;\nuse j::k;";
+        let text = "//! [`crate::a`]\n/* b::c */ const T: &str = \"d::e\";\n#[cfg(test)]\n#[path = \"x\"]\nmod tests { use f::g; }\n#[cfg(any(test, fuzzing))]\nuse h::i;\nuse j::k;";
         assert_eq!(read(text), ["8:j::k"]);
     }
 
@@ -332,18 +335,19 @@ mod tests {
     fn what_only_tests_compile_is_known() {
         let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let tree = Tree::new(vec![
-            file("lib.rs", "pub mod a; #[cfg(test)] mod t; mod b;"),
+            file("lib.rs", "pub mod a; #[cfg(test)] mod t; mod b; #[cfg(any(test, fuzzing))] pub mod f;"),
             file("a/mod.rs", "#[cfg(test)] mod tests;"),
             file("a/tests.rs", "mod deeper;"),
             file("a/tests/deeper.rs", ""),
             file("b.rs", ""),
             file("t.rs", ""),
+            file("f.rs", ""),
             file("forgotten.rs", ""),
         ]);
         let names: Vec<_> = tree.sources.iter().map(|source| source.file.as_str()).collect();
         assert_eq!(names, ["a/mod.rs", "b.rs", "lib.rs"]);
         let tests: Vec<_> = tree.tests.iter().map(|(file, _)| file.as_str()).collect();
-        assert_eq!(tests, ["a/tests.rs", "a/tests/deeper.rs", "t.rs"]);
+        assert_eq!(tests, ["a/tests.rs", "a/tests/deeper.rs", "t.rs", "f.rs"]);
         assert_eq!(tree.orphans, ["forgotten.rs"]);
     }
 }

@@ -7,6 +7,8 @@ mod answer;
 mod boot;
 mod crowd;
 mod free;
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
 mod ledger;
 mod probe;
 mod server;

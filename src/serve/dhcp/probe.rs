@@ -95,14 +95,14 @@ async fn ask(socket: Socket, probe: Probe) -> io::Result<Ipv4Addr> {
 
 /// A client that does not exist.
 #[derive(Debug, Clone, Copy)]
-struct Probe {
+pub(super) struct Probe {
     mac: Mac,
     xid: u32,
 }
 
 impl Probe {
     /// Makes one that nobody has seen before.
-    fn new(random: [u8; 16]) -> Self {
+    pub(super) fn new(random: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, ..] = random;
         // Locally administered, as no card is.
         Self { mac: Mac([2, a, b, c, d, e]), xid: u32::from_be_bytes([f, g, h, i]) }
@@ -132,7 +132,7 @@ impl Probe {
     }
 
     /// Returns the server that offers it an address in a frame.
-    fn answered_by(self, frame: &[u8]) -> Option<Ipv4Addr> {
+    pub(super) fn answered_by(self, frame: &[u8]) -> Option<Ipv4Addr> {
         let sliced = SlicedPacket::from_ethernet(frame).ok()?;
         let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) = (sliced.net, sliced.transport)
         else {

@@ -2,6 +2,8 @@
 
 mod answer;
 mod boot;
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
 mod state;
 mod wire;
 

@@ -281,6 +281,23 @@ fn write<'a>(
     Ok(())
 }
 
+/// Splits bytes into options; `None` where bytes are left over.
+#[cfg(any(test, fuzzing))]
+pub(super) fn split(bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
+    let Options(options) = Options::of(bytes);
+    let whole: usize = options.iter().map(|(_, value)| 4 + value.len()).sum();
+    (whole == bytes.len()).then_some(options)
+}
+
+/// Takes what so many relays are told off a reply.
+#[cfg(any(test, fuzzing))]
+pub(super) fn unwrap(packet: &[u8], relays: usize) -> Option<&[u8]> {
+    (0..relays).try_fold(packet, |packet, _| {
+        let (_, inner) = relay(packet).filter(|_| packet[0] == u8::from(MessageType::RelayRepl))?;
+        Some(inner)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

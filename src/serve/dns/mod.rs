@@ -9,6 +9,8 @@
 mod answer;
 mod batch;
 mod cache;
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
 mod hot;
 mod message;
 mod rule;

@@ -272,7 +272,7 @@ async fn ask_by_tcp(server: SocketAddr, packet: &Message, bytes: &[u8]) -> io::R
     Ok(own(reply, server))
 }
 
-fn write(question: &Question) -> Message {
+pub(super) fn write(question: &Question) -> Message {
     let mut packet = Message::query();
     packet.metadata.recursion_desired = true;
     packet.metadata.checking_disabled = question.checking_disabled;
@@ -288,7 +288,7 @@ fn write(question: &Question) -> Message {
 }
 
 /// Reads what is an answer to a question; `None` for everything else.
-fn read(reply: &[u8], to: &Message) -> Option<Message> {
+pub(super) fn read(reply: &[u8], to: &Message) -> Option<Message> {
     let reply = Message::from_vec(reply).ok()?;
     let fits = reply.metadata.message_type == MessageType::Response
         && reply.metadata.id == to.metadata.id
@@ -296,7 +296,7 @@ fn read(reply: &[u8], to: &Message) -> Option<Message> {
     fits.then_some(reply)
 }
 
-fn own(reply: Message, server: SocketAddr) -> Own {
+pub(super) fn own(reply: Message, server: SocketAddr) -> Own {
     Own {
         code: reply.metadata.response_code,
         authoritative: false,

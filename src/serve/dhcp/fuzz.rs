@@ -1,0 +1,309 @@
+//! What anybody may send to the DHCP service.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::LazyLock;
+
+use dhcproto::v4::{Message, MessageType, Opcode};
+use dhcproto::{Decodable, Decoder};
+
+use super::PACKET;
+use super::answer::{Arrival, Decision, answer};
+use super::probe::Probe;
+use super::server::{KnownBy, OF_A_LEASE, Server, find};
+use super::state::{Change, State};
+use super::wire::{Destination, Options, Reply, Request, code};
+use crate::fuzz::Script;
+use crate::lab::Unknown;
+use crate::lab::options::Octets;
+use crate::name::Mac;
+use crate::plan::{DhcpRole, ServicePlan};
+use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
+
+/// The least that a reply is filled up to, and what a header with the smallest options has (RFC 951).
+const SMALLEST: usize = 300;
+/// What a reply needs beside what it repeats: its kind, where its options are, their end.
+const OWN_WORDS: usize = 3 + 3 + 1;
+
+/// Takes one packet apart. What is a request is one of an Ethernet client, and no reply of ours is.
+pub(crate) fn packet(data: &[u8]) {
+    let data = &data[..data.len().min(PACKET)];
+    // A whole frame comes to who looks for other servers.
+    assert_eq!(Probe::new([7; 16]).answered_by(data), Probe::new([7; 16]).answered_by(data));
+    let Some(request) = Request::decode(data) else { return };
+    assert!(data.len() >= 240 && data[..3] == [1, 1, 6]);
+    assert!(request.mac.0 == data[28..34] && !request.mac.is_group());
+    assert!((SMALLEST..PACKET).contains(&request.room));
+    assert_eq!(request.link().is_none(), request.giaddr.is_unspecified());
+    let options = [&request.wanted, &request.vendor_class, &request.user_class];
+    let whole: usize = options.iter().map(|option| option.len()).sum();
+    assert!(whole <= data.len(), "nothing comes out that did not go in");
+}
+
+/// Servers for whose answers a lab file may ask.
+static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
+    let with = |change: &dyn Fn(&mut ServicePlan)| {
+        let mut plan = plan();
+        let dhcp = plan.dhcp.as_mut().expect("the example has DHCP");
+        dhcp.reserve = BTreeMap::from([(KNOWN, Ipv4Addr::new(10, 0, 0, 77))]);
+        change(&mut plan);
+        Server::new(&plan).expect("the example has DHCP")
+    };
+    let dhcp = |change: fn(&mut crate::plan::DhcpPlan)| {
+        with(&|plan| plan.dhcp.as_mut().into_iter().for_each(change))
+    };
+    vec![
+        with(&|_| {}),
+        dhcp(|dhcp| dhcp.authoritative = false),
+        dhcp(|dhcp| dhcp.unknown = Unknown::Ignore),
+        dhcp(|dhcp| dhcp.pool = None),
+        // More than fits, with a lease time and a boot file written by hand.
+        dhcp(|dhcp| {
+            let bytes = |length: usize| Octets(vec![7; length]);
+            dhcp.options = [(51, bytes(4)), (67, bytes(200)), (121, bytes(300)), (224, bytes(600))]
+                .into_iter()
+                .collect();
+        }),
+        with(&|plan| {
+            for host in &mut plan.hosts {
+                host.client_id = Some(Octets(vec![host.mac.0[5]]));
+            }
+        }),
+    ]
+});
+
+static PROXY: LazyLock<Server> = LazyLock::new(|| {
+    let mut plan = plan();
+    let dhcp = plan.dhcp.as_mut().expect("the example has DHCP");
+    (dhcp.role, dhcp.pool) = (DhcpRole::Proxy, None);
+    Server::new(&plan).expect("the example has DHCP")
+});
+
+/// Nobody's node, but with a reservation.
+const KNOWN: Mac = Mac([2, 0, 0, 0, 0, 7]);
+
+/// One request of a script, as it comes off the wire.
+struct Step {
+    packet: Vec<u8>,
+    arrival: Arrival,
+    runs_program: bool,
+    now: u64,
+}
+
+/// Reads what comes next: now and then a packet as it is, mostly its options and what is to stand before them, since
+/// noise seldom gets that right.
+fn step(script: &mut Script<'_>, now: &mut u64) -> Step {
+    let how = script.byte();
+    *now += match how & 3 {
+        0 | 1 => 0,
+        2 => u64::from(script.byte()),
+        _ => u64::from(script.number()),
+    };
+    let arrival = match how & 0x0c {
+        0x0c => Arrival::Proxy(address(script)),
+        _ => Arrival::Server,
+    };
+    let mut packet = if how & 0x80 == 0 { head(script) } else { Vec::new() };
+    packet.extend(script.piece());
+    packet.truncate(PACKET);
+    Step { packet, arrival, runs_program: how & 0x10 != 0, now: *now }
+}
+
+/// Reads who asks, and puts it as a packet begins.
+fn head(script: &mut Script<'_>) -> Vec<u8> {
+    let mac = match script.byte() {
+        0 => FAST,
+        1 => REAL,
+        2 => DISK,
+        3 => KNOWN,
+        4 => STRANGER,
+        other => Mac([2, 0, 0, 0, 1, other % 8]),
+    };
+    let has = script.byte();
+    let mut head = vec![0; 240];
+    head[..4].copy_from_slice(&[1, 1, 6, 0]);
+    head[4..8].copy_from_slice(&0xdead_beef_u32.to_be_bytes());
+    head[10] = has & 0x80;
+    for (bit, at) in [(1, 12), (2, 16), (4, 20), (8, 24)] {
+        if has & bit != 0 {
+            head[at..at + 4].copy_from_slice(&address(script).octets());
+        }
+    }
+    head[28..34].copy_from_slice(&mac.0);
+    // Without it there are no options: a client of before DHCP.
+    if has & 0x10 == 0 {
+        head[236..240].copy_from_slice(&[99, 130, 83, 99]);
+    }
+    head
+}
+
+/// Reads an address, mostly one of the network.
+fn address(script: &mut Script<'_>) -> Ipv4Addr {
+    Ipv4Addr::from(match script.byte() {
+        255 => script.array(),
+        last => [10, 0, 0, last],
+    })
+}
+
+/// Asks a server one request after the other. Every reply can be read, goes to where it belongs, is no larger than its
+/// client takes, and no address is lent twice or outside of what is to be lent.
+pub(crate) fn server(data: &[u8]) {
+    let mut script = Script::new(data);
+    let server = &SERVERS[usize::from(script.byte()) % SERVERS.len()];
+    let mut books = Books { server, state: server.state(), lent: BTreeMap::new() };
+    let mut now = 1_000_000;
+    while !script.is_over() {
+        let step = step(&mut script, &mut now);
+        let Some(request) = Request::decode(&step.packet) else { continue };
+        let decision = books.ask(&step, &request);
+        if !is_of_this_network(server, &request, step.arrival) {
+            assert_eq!(decision.reply, None, "{}", decision.rule);
+        }
+        if let Some(reply) = &decision.reply {
+            check_reply(server, &step, &request, reply);
+        }
+    }
+}
+
+/// Asks a server that leaves addresses to another. It lends nothing, and tells only nodes what to boot.
+pub(crate) fn proxy(data: &[u8]) {
+    let mut script = Script::new(data);
+    let server = &*PROXY;
+    let mut books = Books { server, state: server.state(), lent: BTreeMap::new() };
+    let mut now = 1_000_000;
+    while !script.is_over() {
+        let step = step(&mut script, &mut now);
+        let Some(request) = Request::decode(&step.packet) else { continue };
+        let decision = books.ask(&step, &request);
+        let Some(reply) = &decision.reply else { continue };
+        assert!(is_of_this_network(server, &request, step.arrival));
+        check_reply(server, &step, &request, reply);
+        let (host, _) = server.host(&request).expect("only nodes are answered");
+        assert!(host.plan.boot.is_some() && decision.boot_file.is_some());
+        assert!(reply.yiaddr.is_unspecified() && decision.change == Change::None);
+        for of_a_lease in OF_A_LEASE {
+            assert_eq!(find(&reply.options, of_a_lease), None);
+        }
+    }
+}
+
+/// A server with its leases, and beside them who was told that it has which address.
+struct Books<'a> {
+    server: &'a Server,
+    state: State,
+    /// By address: who has it until when.
+    lent: BTreeMap<Ipv4Addr, (Mac, u64)>,
+}
+
+impl Books<'_> {
+    fn ask(&mut self, step: &Step, request: &Request) -> Decision {
+        let Self { server, state, lent } = self;
+        state.expire(step.now);
+        let decision = answer(server, state, request, step.arrival, step.runs_program, step.now);
+        state.apply(decision.change);
+        let elsewhere = request.server.is_some_and(|chosen| chosen != server.address.addr());
+        if elsewhere || matches!(request.kind, Some(MessageType::Release | MessageType::Decline)) {
+            lent.retain(|_, (mac, _)| *mac != request.mac);
+        }
+        let acked = decision.reply.as_ref().filter(|reply| reply.kind == Some(MessageType::Ack));
+        let offered = decision.reply.as_ref().filter(|reply| !reply.yiaddr.is_unspecified());
+        if let Some(reply) = offered {
+            self.check_address(request, reply.yiaddr, step.now);
+        }
+        if let Some(reply) = acked.filter(|reply| !reply.yiaddr.is_unspecified()) {
+            let seconds = find(&reply.options, code::LEASE_TIME);
+            let seconds = seconds.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+            // One interface has one address; whoever asks for another has left the first.
+            self.lent.retain(|_, (mac, _)| *mac != request.mac);
+            self.lent.insert(reply.yiaddr, (request.mac, step.now + u64::from(seconds)));
+        }
+        decision
+    }
+
+    /// Checks an address that a client is about to be given.
+    fn check_address(&self, request: &Request, address: Ipv4Addr, now: u64) {
+        let Self { server, state: _, lent } = self;
+        let net = server.address;
+        assert!(net.contains(&address), "{address} is no address of {net}");
+        assert!(
+            ![net.addr(), net.network(), net.broadcast()].contains(&address),
+            "{address} is not to be lent"
+        );
+        let host = server.host(request);
+        let own = host.and_then(|(host, _)| host.plan.address).or(server.reserved_for_stranger(request.mac));
+        if own == Some(address) {
+            return;
+        }
+        assert!(server.has_pool(), "{address} is lent, and there is no pool");
+        assert!(server.state().is_free_for(address, request.mac, 0), "{address} is not of the pool");
+        if let Some((holder, until)) = lent.get(&address) {
+            assert!(*holder == request.mac || *until <= now, "{address} is lent to {holder} until {until}");
+        }
+        // Who is known by its card has what is reserved for it, unless somebody else uses that.
+        if let (Some(own), Some((_, KnownBy::Mac))) = (own, host) {
+            assert!(self.state.lease(own).is_some_and(|lease| lease.holder.mac().is_none()));
+        }
+    }
+}
+
+/// Tells whether a request came from this network to this server, whatever it asks.
+fn is_of_this_network(server: &Server, request: &Request, arrival: Arrival) -> bool {
+    let net = server.address;
+    let is_host = |address: Ipv4Addr| {
+        net.contains(&address) && ![net.addr(), net.network(), net.broadcast()].contains(&address)
+    };
+    let relay = request.giaddr.is_unspecified() || is_host(request.giaddr);
+    let link = request.link().is_none_or(|link| net.contains(&link));
+    let from = match arrival {
+        Arrival::Server => true,
+        Arrival::Proxy(from) => is_host(from),
+    };
+    let known = server.host(request).is_some() || server.reserved_for_stranger(request.mac).is_some();
+    let answered = server.unknown == Unknown::Answer || known;
+    relay && link && from && answered && request.server.is_none_or(|chosen| chosen == net.addr())
+}
+
+/// Checks what a reply is made of, and what is written of it.
+fn check_reply(server: &Server, step: &Step, request: &Request, reply: &Reply) {
+    let mut packet = Vec::new();
+    let left = reply.encode(&mut packet).expect("every reply can be written");
+    // No larger than the client says that it takes, or than what it sent, which relays have repeated.
+    let most = request.room.max(SMALLEST).max(step.packet.len() + OWN_WORDS);
+    assert!(packet.len() <= most, "{} bytes where {most} are taken", packet.len());
+    assert_eq!(Request::decode(&packet), None, "a reply is no request");
+
+    let header = Message::decode(&mut Decoder::new(&[&packet[..240], &[255]].concat())).expect("a header");
+    assert_eq!(header.opcode(), Opcode::BootReply);
+    assert_eq!((header.xid(), header.chaddr()), (request.xid, &request.mac.0[..]));
+    assert_eq!(
+        (header.yiaddr(), header.siaddr(), header.giaddr()),
+        (reply.yiaddr, reply.siaddr, request.giaddr)
+    );
+    let options = Options::split(&packet);
+    assert_eq!(options.get(code::MESSAGE_TYPE).map(|kind| MessageType::from(kind[0])), reply.kind);
+    assert_eq!(options.get(code::RELAY), request.relay.as_deref(), "relays get back what they added");
+    for option in &reply.options {
+        let lost = left.contains(&option.code);
+        assert_eq!(
+            options.get(option.code),
+            Some(&*option.value).filter(|_| !lost),
+            "option {}",
+            option.code
+        );
+    }
+    let relays = request.relay.as_ref().map_or(0, Vec::len);
+    // BOOTP knows no such option.
+    let is_said = !left.contains(&code::SERVER) || reply.kind.is_none();
+    assert!(is_said || relays > 200, "who answers is said, unless relays take all room");
+
+    let net = server.address;
+    let here = |address: Ipv4Addr| net.contains(&address) && address != net.addr();
+    match reply.to {
+        Destination::Broadcast => assert!(request.giaddr.is_unspecified()),
+        Destination::Hardware(address) | Destination::Address(address) => {
+            assert!(here(address) && request.giaddr.is_unspecified());
+        }
+        Destination::Relay(address) => assert!(here(address) && address == request.giaddr),
+        Destination::Source => assert!(matches!(step.arrival, Arrival::Proxy(from) if here(from))),
+    }
+}

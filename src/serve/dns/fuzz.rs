@@ -1,0 +1,173 @@
+//! What anybody may send to the DNS service, and what name servers may answer it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
+
+use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
+
+use super::answer::{Outcome, Reply, answer};
+use super::cache::{Cache, Question};
+use super::hot::Hot;
+use super::message::{Own, Request, Transport};
+use super::rule::Rule;
+use super::upstream::{own, read, write};
+use super::zones::Zones;
+use crate::fuzz::Script;
+use crate::lab::Service;
+use crate::plan::DnsPlan;
+use crate::serve::clients::Addresses;
+
+const UPSTREAM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53)), 53);
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11)), 40_000);
+/// The most over UDP that no link fragments, and the most to who does not say what it takes.
+const LARGEST: usize = 1232;
+const PLAIN: usize = 512;
+const NOW: u64 = 1_000_000_000;
+
+/// Takes one question apart.
+pub(crate) fn packet(data: &[u8]) {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let Ok(request) = Request::decode(data, transport) else { continue };
+        assert!(data.len() >= 12 && data[2] & 0x80 == 0, "an answer is no question");
+        let own = Own::bare(ResponseCode::NoError, Rule::Zone);
+        let (bytes, cut) = request.answer(&own, false);
+        assert!(!cut, "a bare answer always fits");
+        assert_eq!(Message::from_vec(&bytes).expect("what we write can be read").queries, [request.query]);
+    }
+}
+
+/// Zones with everything that a lab file can write, with and without others to ask.
+static ZONES: LazyLock<[Zones; 2]> = LazyLock::new(|| {
+    let name = |name: &str| format!("{name}.lab.test");
+    let many = (1..=200).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect();
+    let service = Service { priority: 1, weight: 2, port: 2380, target: name("a") };
+    let mut dns = DnsPlan {
+        domain: "lab.test".to_owned(),
+        domains: vec!["other.test".to_owned()],
+        records: BTreeMap::from([
+            (name("a"), vec![Ipv4Addr::new(10, 0, 0, 11).into(), "fd00::11".parse().expect("an address")]),
+            (name("many"), many),
+            (name("*.wild"), vec![Ipv4Addr::new(10, 0, 0, 12).into()]),
+        ]),
+        aliases: BTreeMap::from([
+            (name("alias"), name("a")),
+            (name("away"), "www.example.org".to_owned()),
+            (name("*.round"), name("x.y.round")),
+        ]),
+        services: BTreeMap::from([(name("_etcd._tcp"), vec![service; 3])]),
+        texts: BTreeMap::from([(name("note"), vec!["x".repeat(700), String::new()])]),
+        reverse: vec!["10.0.0.0/24".parse().expect("a subnet"), "fd00::/64".parse().expect("a prefix")],
+        ..DnsPlan::default()
+    };
+    let zones = |dns: &DnsPlan| Zones::of(dns, Ipv4Addr::new(10, 0, 0, 1).into(), Addresses::default());
+    let alone = zones(&dns);
+    dns.upstream = vec![UPSTREAM];
+    [alone, zones(&dns)]
+});
+
+/// Asks one question after the other. Every answer can be read, is one to its question, and fits its way.
+pub(crate) fn question(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut hot = Hot::default();
+    while !script.is_over() {
+        let how = script.byte();
+        let zones = &ZONES[usize::from(how & 1)];
+        let transport = if how & 2 == 0 { Transport::Udp } else { Transport::Tcp };
+        let from = match how & 12 {
+            12 => SocketAddr::from((Ipv4Addr::from(script.array::<4>()), script.number())),
+            _ => CLIENT,
+        };
+        let packet = script.piece();
+        let reply = match answer(zones, packet, from, transport) {
+            Outcome::Silence => continue,
+            Outcome::Reply(reply) => reply,
+            Outcome::Ask(ask) => {
+                assert!(how & 1 == 1, "nobody is there to be asked");
+                // Somebody answers it, with whatever comes next.
+                let to = write(&ask.question);
+                let reply = read(script.piece(), &to);
+                let own = reply.map(|reply| own(reply, UPSTREAM));
+                ask.finish(own.unwrap_or_else(|| Own::bare(ResponseCode::ServFail, Rule::Silence)), NOW + 1)
+            }
+        };
+        check(packet, &reply, from, transport);
+        if NOW < reply.until && how & 1 == 0 && transport == Transport::Udp {
+            hot.put(packet, 0, reply.until, &reply.bytes, &reply.told);
+            let mut again = Vec::new();
+            assert!(hot.get(packet, 0, reply.until, &mut again).is_none(), "it holds no longer");
+            let told = hot.get(packet, 0, NOW, &mut again).cloned();
+            assert!(told.is_none() && packet.len() > PLAIN || again == reply.bytes);
+        }
+    }
+}
+
+fn check(packet: &[u8], reply: &Reply, from: SocketAddr, transport: Transport) {
+    assert!(packet.len() >= 12 && packet[2] & 0x80 == 0, "an answer is answered");
+    if transport == Transport::Udp {
+        let (ip, port) = (from.ip(), from.port());
+        assert!(port == 53 || port >= 1024, "port {port} would answer us");
+        let here = match ip {
+            IpAddr::V4(v4) => v4.is_loopback() || v4.octets()[..3] == [10, 0, 0],
+            IpAddr::V6(_) => false,
+        };
+        assert!(here, "an answer to {ip} would leave the lab");
+    }
+    let bytes = &reply.bytes;
+    assert!(bytes.len() >= 12 && bytes[..2] == packet[..2] && bytes[2] & 0x80 != 0);
+    let read = Message::from_vec(bytes).expect("what we write can be read");
+    assert_eq!(read.metadata.message_type, MessageType::Response);
+    let Ok(asked) = Message::from_vec(packet) else {
+        assert_eq!(bytes.len(), 12, "what cannot be read gets a header");
+        return;
+    };
+    if transport == Transport::Udp {
+        let most = if asked.edns.is_some() { LARGEST } else { PLAIN };
+        assert!(bytes.len() <= most, "{} bytes where {most} are taken", bytes.len());
+    }
+    if bytes.len() > 12 {
+        assert_eq!(read.queries, asked.queries);
+        assert_eq!(read.edns.is_some(), asked.edns.is_some());
+    }
+}
+
+/// Answers a question of ours with whatever anybody may send. Only what is an answer to it is believed, and it is kept
+/// for as long as it says and no longer.
+pub(crate) fn upstream(data: &[u8]) {
+    let mut script = Script::new(data);
+    let how = script.byte();
+    let question = Question {
+        name: Name::from_ascii(["www.example.org.", "a.", "."][usize::from(how) % 3]).expect("a name"),
+        class: DNSClass::IN,
+        record: script.one_of(&[RecordType::A, RecordType::AAAA, RecordType::TXT, RecordType::DNSKEY]),
+        dnssec: how & 0x80 != 0,
+        checking_disabled: how & 0x40 != 0,
+    };
+    let mut to = write(&question);
+    to.metadata.id = 0x1234;
+    let mut query = Query::query(question.name.clone(), question.record);
+    query.set_query_class(question.class);
+    let mut cache = Cache::default();
+    let mut now = 0;
+    while !script.is_over() {
+        let second = 1_000_000_000;
+        now += u64::from(script.number()) * second;
+        let bytes = script.piece();
+        let Some(reply) = read(bytes, &to) else { continue };
+        assert!(bytes[..2] == [0x12, 0x34] && bytes[2] & 0x80 != 0, "somebody else's answer is believed");
+        assert_eq!(reply.queries, [query.clone()], "an answer to another question is believed");
+        let said = own(reply, UPSTREAM);
+        let longest = said.answers.iter().map(|record| u64::from(record.ttl)).min();
+        cache.put(question.clone(), &said, now);
+        if let Some((kept, _)) = cache.get(&question, now) {
+            assert!(kept.rule == Rule::Cache && kept.answers.len() <= 1024);
+        }
+        if let Some(longest) = longest {
+            let later = now + (longest + 1) * second;
+            let kept = cache.get(&question, later);
+            assert!(kept.is_none_or(|(kept, _)| kept.answers != said.answers || said.answers.is_empty()));
+        }
+        assert!(cache.get(&question, now + 86_401 * second).is_none(), "nothing is believed for longer");
+    }
+}

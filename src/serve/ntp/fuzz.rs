@@ -1,0 +1,20 @@
+//! What anybody may send to the NTP service.
+
+use std::net::SocketAddr;
+
+use super::{CLIENT, FIRST_CLIENT_PORT, PORT, SERVER, answer};
+use crate::fuzz::Script;
+
+/// Answers one packet. Only questions of clients get an answer, no longer than they are, which nobody answers.
+pub(crate) fn question(data: &[u8]) {
+    let mut script = Script::new(data);
+    let now = u64::from_be_bytes(script.array());
+    let from = SocketAddr::from(([10, 0, 0, 11], script.number()));
+    let packet = script.piece();
+    let Some((version, reply)) = answer(packet, from, now) else { return };
+    assert!(packet.len() >= reply.len(), "nothing is amplified");
+    assert!(packet[0] & 7 == CLIENT || packet[0] == 1 << 3 || packet[0] & 0x3f == 1 << 3);
+    assert!(from.port() == PORT || from.port() >= FIRST_CLIENT_PORT);
+    assert_eq!((reply[0], &reply[24..32]), (version << 3 | SERVER, &packet[40..48]));
+    assert_eq!(answer(&reply, from, now), None, "an answer is not answered");
+}

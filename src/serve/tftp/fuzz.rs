@@ -1,0 +1,146 @@
+//! What anybody may send to the TFTP service.
+
+use super::machine::{Do, End, Machine, agree};
+use super::packet::{self, HEAD, Packet, Request};
+use crate::fuzz::Script;
+
+/// What fits the path of the tests.
+const LARGEST: usize = 1468;
+const SECOND: u64 = 1_000_000_000;
+/// The longest that a client may be silent: twice the timeout that it may wish for (RFC 2349), and a second.
+const LONGEST: u64 = (2 * 255 + 1) * SECOND;
+
+/// Takes one packet apart.
+pub(crate) fn packet(data: &[u8]) {
+    match packet::parse(data) {
+        Ok(Packet::Read(Request { name, mode: _, options })) => {
+            assert!(!name.contains(&0) && name.len() <= data.len());
+            assert!(options.len() <= 4, "each option once");
+        }
+        Ok(Packet::Write(name)) => assert!(!name.contains(&0)),
+        Ok(Packet::Error { code: _, text }) => assert!(!text.contains('\0')),
+        Ok(Packet::Ack(_) | Packet::Stray) => {}
+        Err(malformed) => {
+            // What is told of it is no packet that anybody would answer.
+            let error = packet::error(packet::ILLEGAL, &malformed.to_string());
+            assert!(matches!(packet::parse(&error), Ok(Packet::Error { .. })));
+            assert!(error.len() < 64, "{} bytes", error.len());
+        }
+    }
+}
+
+/// A file that is sent as the loop sends it, and what has gone out.
+struct Sender {
+    machine: Machine,
+    length: u64,
+    now: u64,
+    /// Packets and bytes to a client that has not answered yet, which may be anybody's forged address.
+    unasked: (usize, usize),
+}
+
+impl Sender {
+    /// Sends what follows; tells how the transfer ended, if it has.
+    fn carry_out(&mut self, what: Do) -> Option<End> {
+        let terms = self.machine.terms();
+        let (block, window) = (terms.block as u64, terms.window);
+        let (packets, bytes) = match what {
+            Do::Nothing => return None,
+            Do::Finish(end) => return Some(end),
+            Do::Offer => {
+                let offer = packet::options(&terms.answer);
+                assert_eq!(packet::parse(&offer), Ok(Packet::Stray), "nobody answers an answer");
+                (1, offer.len())
+            }
+            Do::Send { first, most } => {
+                assert!((1..=window).contains(&most), "{most} blocks in a window of {window}");
+                let last = self.length / block + 1;
+                assert!(first <= last, "block {first} of {last}");
+                let until = last.min(first - 1 + u64::from(most));
+                let end = (until == last).then_some(self.length);
+                let blocks = u16::try_from(until + 1 - first).expect("a window is smaller");
+                self.machine.went(first, blocks, end);
+                let bytes = usize::from(blocks) * (HEAD + usize::try_from(block).expect("it is small"));
+                (usize::from(blocks), bytes)
+            }
+        };
+        if !self.machine.confirmed() {
+            self.unasked = (self.unasked.0 + packets, self.unasked.1 + bytes);
+        }
+        None
+    }
+}
+
+/// Sends a file to a client that says whatever a script says. Who has never answered gets few packets, nobody gets more
+/// than his window at once, and who falls silent is forgotten.
+pub(crate) fn transfer(data: &[u8]) {
+    let mut script = Script::new(data);
+    let asked = script.piece();
+    let Ok(Packet::Read(request)) = packet::parse(asked) else { return };
+    let length = u64::from(script.number()) << script.one_of(&[0, 4, 10, 26]);
+    let terms = agree(&request, LARGEST, Some(length));
+    assert!((8..=LARGEST).contains(&terms.block) && (1..=64).contains(&terms.window));
+    // A number of at most twenty digits stands for each that was asked for.
+    assert!(packet::options(&terms.answer).len() <= asked.len() + 4 * 20);
+    let (machine, first) = Machine::start(terms, 0);
+    let mut sender = Sender { machine, length, now: 0, unasked: (0, 0) };
+    assert_eq!(sender.carry_out(first), None);
+    while !script.is_over() {
+        let what = script.byte();
+        sender.now += u64::from(script.number()) * if what & 0x80 == 0 { 10_000 } else { 1_000_000 };
+        // The loop tells it the time when that has come.
+        let mut follows = match sender.now >= sender.machine.deadline() {
+            true => sender.machine.on_time(sender.now),
+            false => Do::Nothing,
+        };
+        if let Some(end) = sender.carry_out(follows) {
+            return ended(&sender, end);
+        }
+        follows = match what & 7 {
+            // What came last, which is what clients mostly say.
+            0..=3 => {
+                let ahead = script.byte().into();
+                let number = (sender.machine.bytes() / sender.machine.terms().block as u64) as u16;
+                sender.machine.on_ack(number.wrapping_add(ahead), sender.now)
+            }
+            4 => sender.machine.on_ack(script.number(), sender.now),
+            5 => sender.machine.on_same_request(sender.now),
+            6 => sender.machine.on_time(sender.now),
+            _ => match packet::parse(script.piece()) {
+                Ok(Packet::Ack(number)) => sender.machine.on_ack(number, sender.now),
+                Ok(Packet::Error { .. }) => sender.machine.on_error(),
+                _ => Do::Nothing,
+            },
+        };
+        if let Some(end) = sender.carry_out(follows) {
+            return ended(&sender, end);
+        }
+        assert!(sender.machine.bytes() <= length);
+        let (packets, bytes) = sender.unasked;
+        // The first, those of the clock, and one for each quarter of a second in which it is asked for again.
+        assert!(packets <= 8 + 40, "{packets} packets to who never answered");
+        assert!(
+            bytes <= packets * (512 + HEAD).max(asked.len() + 4 * 20),
+            "{bytes} bytes to who never answered"
+        );
+    }
+    // From here on the client is silent.
+    let silent = sender.now;
+    for _ in 0..10_000 {
+        sender.now = sender.machine.deadline().max(sender.now);
+        let follows = sender.machine.on_time(sender.now);
+        if let Some(end) = sender.carry_out(follows) {
+            assert_eq!(end, End::Vanished);
+            assert!(sender.now <= silent + LONGEST, "{} s", (sender.now - silent) / SECOND);
+            return;
+        }
+    }
+    panic!("a silent client is never forgotten");
+}
+
+fn ended(sender: &Sender, end: End) {
+    let Sender { machine, length, .. } = sender;
+    match end {
+        End::Sent => assert_eq!(machine.bytes(), *length, "the client has all of it"),
+        End::Probed | End::Aborted | End::Vanished => assert!(machine.bytes() <= *length),
+    }
+}
