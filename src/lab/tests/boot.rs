@@ -371,11 +371,15 @@ kernel = "image:tiny/kernel"
 initrd = ["lab:ca.cpio", "lab:ca.pom"]
 loader = "chainload"
 via = "https"
+[profile.odd]
+kernel = "lab:ca.pem"
+programs = { bios = "lab:ca.der" }
 [node.a]
 firmware = "uefi"
 profile = "good"
 [node.b]
 profile = "good"
+disk.root = { size = "1GiB", source = "lab:ca.cpio" }
 "#), @r#"
     error[L308]: the iPXE of a NIC's ROM speaks no HTTPS
      --> lab.toml:6:7
@@ -417,22 +421,46 @@ profile = "good"
        |
        = help: did you mean `lab:ca.pem`?
 
-    error[L142]: `a` netboots by HTTPS, and no network of it answers that
-      --> lab.toml:22:11
+    error[L009]: `lab:ca.pem` is a certificate, and no machine starts from one
+      --> lab.toml:21:10
        |
-    22 | profile = "good"
+    21 | kernel = "lab:ca.pem"
+       |          ^^^^^^^^^^^^
+       |
+       = help: hand it on by the `initrd` of a profile
+
+    error[L009]: `lab:ca.der` is a certificate, and no machine starts from one
+      --> lab.toml:22:21
+       |
+    22 | programs = { bios = "lab:ca.der" }
+       |                     ^^^^^^^^^^^^
+       |
+       = help: hand it on by the `initrd` of a profile
+
+    error[L142]: `a` netboots by HTTPS, and no network of it answers that
+      --> lab.toml:25:11
+       |
+    25 | profile = "good"
        |           ^^^^^^
        |
        = help: let it: network.lan.https = true
 
     error[L307]: a BIOS has no HTTP Boot
-      --> lab.toml:24:11
+      --> lab.toml:27:11
        |
-    24 | profile = "good"
+    27 | profile = "good"
        |           ^^^^^^
        |
        = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
 
-    7 errors; for more, run `dryrack explain L308`
+    error[L009]: `lab:ca.cpio` is a certificate, and no machine starts from one
+      --> lab.toml:28:39
+       |
+    28 | disk.root = { size = "1GiB", source = "lab:ca.cpio" }
+       |                                       ^^^^^^^^^^^^^
+       |
+       = help: hand it on by the `initrd` of a profile
+
+    10 errors; for more, run `dryrack explain L308`
     "#);
 }

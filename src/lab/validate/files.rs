@@ -37,7 +37,7 @@ impl Check<'_> {
         let kernel = self
             .needed(&raw.kernel, "kernel = \"image:tiny/kernel\"", home)
             .and_then(|kernel| self.file(kernel));
-        let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.file(initrd)).collect();
+        let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.handed(initrd)).collect();
         let args = raw.args.values().cloned().collect();
         let loader = match raw.loader.value() {
             Some(RawLoader::Chainload) => Loader::Chainload,
@@ -116,8 +116,18 @@ impl Check<'_> {
         }
     }
 
-    /// Follows `image:NAME/FILE`, `lab:FILE` or a path.
+    /// Follows `image:NAME/FILE` or a path, to something that a machine starts from.
     pub(super) fn file(&mut self, word: &Located<String>) -> Option<FileRef> {
+        if word.value.starts_with("lab:") {
+            let what = format!("`{}` is a certificate, and no machine starts from one", word.value);
+            self.malformed(&word.span, what, "hand it on by the `initrd` of a profile");
+            return None;
+        }
+        self.handed(word)
+    }
+
+    /// Follows `image:NAME/FILE`, `lab:FILE` or a path, to something that a machine is handed.
+    fn handed(&mut self, word: &Located<String>) -> Option<FileRef> {
         if let Some(rest) = word.value.strip_prefix("image:") {
             self.file_of_image(rest, &word.span)
         } else if let Some(rest) = word.value.strip_prefix("lab:") {
