@@ -44,7 +44,7 @@ pub fn gather(place: Place) -> HostFacts {
             nft: find_program("nft"),
             qemu_img: find_program("qemu-img"),
             ip_forward: sysctl::ip_forward().unwrap_or(false),
-            subnets: routes::subnets(&read("/proc/net/fib_trie")),
+            subnets: routes::subnets(&read("/proc/net/fib_trie"), &read("/proc/net/ipv6_route")),
             links: match place {
                 Place::Private => Vec::new(),
                 Place::Host => links::links(),

@@ -524,8 +524,8 @@ pub struct HostFacts {
     pub qemu_img: Option<PathBuf>,
     /// Whether the host forwards IPv4 already.
     pub ip_forward: bool,
-    /// IPv4 subnets that the host has routes to.
-    pub subnets: Vec<Ipv4Net>,
+    /// Subnets that the host has routes to, of IPv4 and IPv6.
+    pub subnets: Vec<IpNet>,
     /// The host's interfaces (looked at for [`Place::Host`] only).
     #[serde(default)]
     pub links: Vec<HostLink>,

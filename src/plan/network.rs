@@ -64,8 +64,9 @@ impl<'a> Wiring<'a> {
             ));
         }
         let free = |net: &Ipv4Net| {
-            let taken = self.lab.networks.values().map(|network| &network.address).chain(&self.facts.subnets);
-            !taken.into_iter().any(|other| other.prefix_len() > 0 && overlap(net, other))
+            let own = self.lab.networks.values().map(|network| network.address.into());
+            let mut taken = own.chain(self.facts.subnets.iter().copied());
+            !taken.any(|other| other.prefix_len() > 0 && overlap((*net).into(), other))
         };
         let net = WAYS_OUT
             .iter()
@@ -91,16 +92,14 @@ impl<'a> Wiring<'a> {
 
     fn check_host_subnets(&self) -> Result<(), Refusal> {
         for network in self.lab.networks.values() {
-            let clash =
-                self.facts.subnets.iter().find(|net| net.prefix_len() > 0 && overlap(net, &network.address));
-            if let Some(net) = clash {
-                return Err(Refusal::new(
-                    format!(
-                        "network {} ({}) overlaps with {net}, which this host uses",
-                        network.name, network.address
-                    ),
-                    "give the network another address, or leave out `place = \"host\"`",
-                ));
+            for own in [Some(network.address.into()), network.ipv6.map(IpNet::from)].into_iter().flatten() {
+                let clash = self.facts.subnets.iter().find(|net| net.prefix_len() > 0 && overlap(**net, own));
+                if let Some(net) = clash {
+                    return Err(Refusal::new(
+                        format!("network {} ({own}) overlaps with {net}, which this host uses", network.name),
+                        "give the network another address, or leave out `place = \"host\"`",
+                    ));
+                }
             }
         }
         Ok(())
@@ -448,7 +447,7 @@ fn link_local(mac: Mac) -> Ipv6Net {
     Ipv6Net::new(mac.link_local(), 64).expect("64 is a prefix length")
 }
 
-fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
-    let (one, other) = (IpNet::V4(one.trunc()), IpNet::V4(other.trunc()));
+fn overlap(one: IpNet, other: IpNet) -> bool {
+    let (one, other) = (one.trunc(), other.trunc());
     one.contains(&other) || other.contains(&one)
 }

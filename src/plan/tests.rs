@@ -534,6 +534,20 @@ fn a_subnet_of_the_host() {
 }
 
 #[test]
+fn a_prefix_of_the_host() {
+    let facts = HostFacts { subnets: vec!["fd00:83::/48".parse().unwrap()], ..facts() };
+    let with_ipv6 =
+        |lab: &str| lab.replacen("[network.lan]", "[network.lan]\nipv6 = \"fd00:83:0:7::1/64\"", 1);
+    assert_snapshot!(refused(&with_ipv6(&in_host()), &facts), @r#"
+    network lan (fd00:83:0:7::1/64) overlaps with fd00:83::/48, which this host uses
+
+    hint: give the network another address, or leave out `place = "host"`
+    "#);
+    plan(&lab(&in_host()), &facts).unwrap();
+    plan(&lab(&with_ipv6(PRIVATE)), &facts).unwrap();
+}
+
+#[test]
 fn too_little_memory() {
     assert_snapshot!(refused(PRIVATE, &HostFacts { free_memory: Bytes::mebi(600), ..facts() }), @r#"
     the nodes take 1GiB of memory, this host has 600MiB free

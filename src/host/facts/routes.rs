@@ -1,28 +1,44 @@
 //! The subnets that this host has routes to, in every routing table.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Reads `/proc/net/fib_trie`, which holds all tables (a VPN often keeps one of its own), addresses of ours included.
+/// Set in the flags of a route that refuses what would take it.
+const REJECTS: u32 = 0x0200;
+
+/// Reads `/proc/net/fib_trie` and `/proc/net/ipv6_route`, which hold all tables (a VPN often keeps one of its own),
+/// addresses of ours included.
 ///
 /// What lies within another subnet is left out.
-pub(super) fn subnets(trie: &str) -> Vec<Ipv4Net> {
-    let mut found: Vec<Ipv4Net> = Vec::new();
+pub(super) fn subnets(trie: &str, routes: &str) -> Vec<IpNet> {
+    let mut found: Vec<IpNet> = Vec::new();
     let mut address: Option<Ipv4Addr> = None;
     for line in trie.lines().map(str::trim_start) {
         if let Some(leaf) = line.strip_prefix("|-- ") {
             address = leaf.trim().parse().ok();
         } else if let (Some(address), Some(route)) = (address, line.strip_prefix('/')) {
-            found.extend(subnet(address, route));
+            found.extend(subnet(address, route).map(IpNet::from));
         }
     }
+    found.extend(routes.lines().filter_map(prefix).map(IpNet::from));
     found.sort_unstable();
     found.dedup();
-    let within = |net: &Ipv4Net| {
-        found.iter().any(|other| other != net && other.prefix_len() > 0 && other.contains(net))
-    };
+    let within =
+        |net: &IpNet| found.iter().any(|other| other != net && other.prefix_len() > 0 && other.contains(net));
     found.iter().filter(|net| !within(net)).copied().collect()
+}
+
+/// Reads a route of IPv6: where to and how many bits of that count, and, as the last but one, its flags. What every link
+/// has is left out.
+fn prefix(line: &str) -> Option<Ipv6Net> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [to, bits, .., flags, _] = words.as_slice() else { return None };
+    let to = Ipv6Addr::from_bits(u128::from_str_radix(to, 16).ok()?);
+    let net = Ipv6Net::new(to, u8::from_str_radix(bits, 16).ok()?).ok()?;
+    let rejects = u32::from_str_radix(flags, 16).ok()? & REJECTS != 0;
+    let of_every_link = to.is_loopback() || to.is_multicast() || to.is_unicast_link_local();
+    (!rejects && !of_every_link).then_some(net)
 }
 
 /// Reads a route of a leaf, as in `24 link UNICAST`.
@@ -66,8 +82,29 @@ Id 51820:
      |-- 172.16.0.0
         /12 universe BLACKHOLE
 ";
-        let found: Vec<String> = subnets(trie).iter().map(Ipv4Net::to_string).collect();
+        let found: Vec<String> = subnets(trie, "").iter().map(IpNet::to_string).collect();
         assert_eq!(found, ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.0/24", "203.0.113.9/32"]);
-        assert!(subnets("").is_empty());
+        assert!(subnets("", "").is_empty());
+    }
+
+    #[test]
+    fn prefixes_of_ipv6_are_found_too() {
+        let route = |to: &str, bits: &str, flags: &str, link: &str| {
+            let zero = "0".repeat(32);
+            format!("{to} {bits} {zero} 00 {zero} 00000100 00000002 00000000 {flags}     {link}\n")
+        };
+        let routes = [
+            route("fd000083000000000000000000000000", "40", "00000001", "eth0"),
+            route("fd000083000000000000000000000002", "80", "80200001", "eth0"),
+            route("20010db8000700000000000000000000", "30", "00000001", "wg0"),
+            route("20010db8000800000000000000000000", "30", "00000200", "lo"),
+            route("fe800000000000000000000000000000", "40", "00000001", "eth0"),
+            route("ff000000000000000000000000000000", "08", "00000001", "eth0"),
+            route("00000000000000000000000000000001", "80", "80200001", "lo"),
+            route("00000000000000000000000000000000", "00", "00000003", "eth0"),
+            "nonsense\n".to_owned(),
+        ];
+        let found: Vec<String> = subnets("", &routes.concat()).iter().map(IpNet::to_string).collect();
+        assert_eq!(found, ["::/0", "2001:db8:7::/48", "fd00:83::/64"]);
     }
 }
