@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 
 use dhcproto::v6::{
-    DhcpOption, DhcpOptions, IAAddr, IANA, IAPD, IATA, MessageType, OptionCode, Status, StatusCode,
-    UnknownOption,
+    DhcpOption, DhcpOptions, IAAddr, IANA, IAPD, IATA, MessageType, NtpSuboption, OptionCode, Status,
+    StatusCode, UnknownOption,
 };
 use ipnet::Ipv6Net;
 
@@ -417,6 +417,10 @@ impl Case<'_> {
         if wants(OptionCode::DomainSearchList) {
             let list = UnknownOption::new(OptionCode::DomainSearchList, labels::encode(domain));
             options.push(DhcpOption::Unknown(list));
+        }
+        if self.request.wants(OptionCode::NtpServer) {
+            let here = NtpSuboption::ServerAddress(self.server.net.addr());
+            options.push(DhcpOption::NtpServer(vec![here]));
         }
         options
     }

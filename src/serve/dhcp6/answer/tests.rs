@@ -161,6 +161,18 @@ fn word(option: &DhcpOption) -> Option<String> {
 }
 
 #[test]
+fn who_asks_for_the_time_is_told_where() {
+    let mut desk = Desk::of(&with_ipv6());
+    let ask = Ask::new(INFORM, FAST).with(6, &[0, 56]);
+    let reply = desk.decide(&ask).reply.expect("a reply").encode(&[]).unwrap();
+    let address = "fd00:83::1".parse::<Ipv6Addr>().unwrap().octets();
+    // RFC 5908: an address within the option.
+    let wanted = option(56, &option(1, &address));
+    assert!(reply.windows(wanted.len()).any(|bytes| bytes == wanted), "{reply:?}");
+    assert!(!desk.line(&Ask::new(INFORM, FAST).with(6, &[0, 23])).contains("ntp="), "who does not is not");
+}
+
+#[test]
 fn a_node_is_given_its_reservation() {
     let mut desk = Desk::of(&with_ipv6());
     let mut lines = Vec::new();
