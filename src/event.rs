@@ -319,7 +319,7 @@ pub enum Known {
     },
     /// A client that wanted HTTPS and we did not come to terms.
     HttpsFailed {
-        /// Why, in the words of TLS: `received fatal alert: UnknownCA`.
+        /// Why, in the words of TLS: `received fatal alert: UnknownCA`. Firmware says nothing and breaks off.
         error: String,
     },
     /// A DNS question was answered. Repeats within a second are one further event, with their number.

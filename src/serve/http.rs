@@ -15,6 +15,7 @@ mod telling;
 mod wire;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -93,13 +94,22 @@ async fn converse(stream: TcpStream, from: SocketAddr, desk: Desk, tls: Option<A
         let wire = Wire::new(stream, pipe.clone());
         return speak(wire, from, &desk, None, || Way::Pipe(pipe.clone())).await;
     };
-    let stream = match tokio::time::timeout(desk.patience, tls.accept(stream)).await {
+    let stream = match tokio::time::timeout(desk.patience, tls.accept(stream).into_fallible()).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return desk.tell_disagreement(from, error.to_string()),
+        Ok(Err((error, stream))) => return desk.tell_disagreement(from, disagreement(&error, &stream)),
         Err(_) => return desk.tell_disagreement(from, "the client says nothing".to_owned()),
     };
     let agreed = Arc::from(tls::agreed(&stream));
     speak(TokioIo::new(stream), from, &desk, Some(agreed), || Way::Memory).await;
+}
+
+/// Says why a client and we did not agree on HTTPS. OVMF does not, when it does not believe a certificate.
+fn disagreement(error: &io::Error, stream: &Patient) -> String {
+    let broke_off = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof);
+    match broke_off && stream.has_written() {
+        true => "the client broke off when it had seen the certificate".to_owned(),
+        false => error.to_string(),
+    }
 }
 
 /// Answers the requests of one connection.

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use dryrack::event::Known;
+use dryrack::host::process::Spawner;
+use dryrack::run::authority::Authority;
 
 use crate::rack::{Client, Rack, alone, alone_with};
 use crate::{LAB, kernel, numbers};
@@ -205,6 +207,23 @@ fn uefi_boots_a_kernel_by_https_alone() {
         machine.stop().await;
         let path = "/profile/unified/kernel.efi";
         assert_eq!(fetched(&rack), [format!("HEAD {path} {OVMF}"), format!("GET {path} {OVMF}")]);
+        rack.end().await;
+    });
+}
+
+/// The control: firmware believes only whom it was told to.
+#[test]
+fn uefi_that_knows_another_authority_boots_nothing() {
+    alone_with(&["ipxe"], async || {
+        let rack = Rack::of(NETBOOT, |_| ()).await;
+        let (folder, spawner) = (rack.folder.path(), Spawner::start().unwrap());
+        let other = Authority::open(&folder.join("other"), &folder.join("lab.toml"), &spawner).await.unwrap();
+        other.lay_out(folder).unwrap();
+        let machine = rack.boot("https").await;
+        let refused = |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("seen the certificate"));
+        rack.log.until("the firmware's refusal", 90, refused).await;
+        machine.stop().await;
+        assert_eq!(fetched(&rack), [""; 0], "{}", rack.log.text());
         rack.end().await;
     });
 }

@@ -120,6 +120,11 @@ impl Patient {
         }
     }
 
+    /// Tells whether anything was sent to the client.
+    pub(super) fn has_written(&self) -> bool {
+        self.written > 0
+    }
+
     /// Returns how much the client has acknowledged so far.
     fn taken(&self) -> io::Result<u64> {
         Ok(self.written.saturating_sub(unacknowledged(self.stream.as_fd())?))
