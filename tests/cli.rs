@@ -115,7 +115,7 @@ fn without_a_verb_there_is_help() {
 #[test]
 fn the_help_names_every_verb() {
     let home = Home::new();
-    assert_snapshot!(check(&home, &["-h"]), @r"
+    assert_snapshot!(check(&home, &["-h"]), @"
     Rehearses bare metal: builds a rack of netbooting machines from one TOML file and says whether it
     became ready
 
@@ -137,7 +137,7 @@ fn the_help_names_every_verb() {
       ssh          Log in on a node of a lab that is up
       ssh-config   Print an ssh configuration by which ssh, scp and rsync reach the nodes of a lab that
                    is up
-      logs         Show what the serial consoles of a lab's machines printed
+      logs         Show what a lab's machines printed on their serial consoles and sent by syslog
       trace        Show the timeline of a run, from its recorded events alone
       report       Show how a run turned out
       runs         List the runs that are kept, or remove old ones

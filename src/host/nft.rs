@@ -135,9 +135,11 @@ fn ruleset(plan: &FirewallPlan) -> Value {
     for Masqueraded { bridge, network, length } in plan.masquerade.iter().map(Masqueraded::from) {
         let from = json!({"payload": {"protocol": "ip", "field": "saddr"}});
         let subnet = json!({"prefix": {"addr": network, "len": length}});
+        // What the host says to itself keeps its sender: by that our services know whom they answer.
+        let leaves = |not_by: &str| interface("oifname", "!=", not_by);
         batch.push(rule(
             "masquerade",
-            json!([matches(from, "==", subnet), interface("oifname", "!=", bridge), {"masquerade": null}]),
+            json!([matches(from, "==", subnet), leaves(bridge), leaves("lo"), {"masquerade": null}]),
         ));
         batch.push(rule("forward", json!([interface("iifname", "==", bridge), {"accept": null}])));
         let known = matches(json!({"ct": {"key": "state"}}), "in", json!(["established", "related"]));
@@ -224,7 +226,7 @@ mod tests {
             {"add":{"table":{"family":"ip","name":"dryrack_x"}}}
             {"add":{"chain":{"family":"ip","table":"dryrack_x","name":"masquerade","type":"nat","hook":"postrouting","prio":100,"policy":"accept"}}}
             {"add":{"chain":{"family":"ip","table":"dryrack_x","name":"forward","type":"filter","hook":"forward","prio":0,"policy":"accept"}}}
-            {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"masquerade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":{"prefix":{"addr":"10.0.2.0","len":24}}}},{"match":{"op":"!=","left":{"meta":{"key":"oifname"}},"right":"drb0"}},{"masquerade":null}]}}}
+            {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"masquerade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":{"prefix":{"addr":"10.0.2.0","len":24}}}},{"match":{"op":"!=","left":{"meta":{"key":"oifname"}},"right":"drb0"}},{"match":{"op":"!=","left":{"meta":{"key":"oifname"}},"right":"lo"}},{"masquerade":null}]}}}
             {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"forward","expr":[{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"drb0"}},{"accept":null}]}}}
             {"add":{"rule":{"family":"ip","table":"dryrack_x","chain":"forward","expr":[{"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"drb0"}},{"match":{"op":"in","left":{"ct":{"key":"state"}},"right":["established","related"]}},{"accept":null}]}}}
             "#);

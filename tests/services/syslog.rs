@@ -41,14 +41,15 @@ fn busybox_forwards_what_programs_log() {
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
         // A /dev of its own: syslogd makes /dev/log, which must not be the host's.
         let script = "mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && busybox syslogd -R 10.0.0.1 && \
-            busybox logger -p auth.err -t login 'no such user'";
-        one.run(
-            "unshare",
-            &["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", &format!("{script}; sleep 1")],
-        );
+            until [ -S /dev/log ]; do sleep 0.1; done && \
+            busybox logger -p auth.err -t login 'no such user' && sleep 60";
+        let system = ["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script];
+        let mut system = one.start("unshare", &system);
         let is_it = |known: &Known| matches!(known, Known::SyslogLine { text, .. } if text == "no such user");
-        let line = rack.log.until("the line", 5, is_it).await;
+        let line = rack.log.until("the line", 20, is_it).await;
         assert_eq!(line.to_string(), "auth.err login: no such user");
+        system.kill().unwrap();
+        system.wait().unwrap();
     });
 }
 
