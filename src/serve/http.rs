@@ -1,6 +1,6 @@
 //! HTTP: scripts, seeds, kernels, a lab's own folder and whatever else the plan names. GET and HEAD only.
 //!
-//! What is answered is decided in [`reply`], which sends nothing; [`wire`] sends
+//! What is answered is decided in [`mod@reply`], which sends nothing; [`wire`] sends
 //! files without copying them; hyper does the rest of the protocol. By HTTPS files
 //! are read piece by piece, because somebody has to encrypt them.
 
