@@ -52,7 +52,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("busybox", "busybox"),
     ("dig", "dnsutils"),
-    ("chronyd", "chrony"),
+    ("rdate", "rdate"),
     ("logger", "bsdextrautils"),
     ("ntpdig", "ntpsec-ntpdig"),
     ("curl", "curl"),
