@@ -51,7 +51,7 @@ fn dnsmasq(rack: &Rack, config: &str, own: Ipv4Addr) -> (Running, Client) {
     )
     .unwrap();
     let config = format!("--conf-file={}", file.display());
-    let child = server.start("dnsmasq", &["--keep-in-foreground", "--user=root", "--pid-file=", &config]);
+    let child = server.start("dnsmasq", &["--no-daemon", "--pid-file=", &config]);
     let client = Client::plug(&segment, 1400, rack.mac("one"));
     (Running(child), client.with_address(&format!("{own}/24")))
 }

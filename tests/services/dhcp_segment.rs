@@ -59,9 +59,8 @@ fn another_server_is_found_before_anybody_is_answered() {
         let there = Client::across("eth1", 1500, Mac([2, 0, 0, 0, 7, 1])).with_address("192.168.77.1/24");
         // As it comes: it sees for some seconds whether the address is in use before it offers one.
         let dnsmasq = [
-            "--keep-in-foreground",
+            "--no-daemon",
             "--conf-file=/dev/null",
-            "--user=root",
             "--pid-file=",
             "--port=0",
             "--interface=eth0",

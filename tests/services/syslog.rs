@@ -40,7 +40,8 @@ fn busybox_forwards_what_programs_log() {
         let rack = Rack::of(LAB, kernel).await;
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
         // A /dev of its own: syslogd makes /dev/log, which must not be the host's.
-        let script = "mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && busybox syslogd -R 10.0.0.1 && \
+        let script = "cd $(mktemp -d) && mkdir dev && touch dev/null && mount --bind /dev/null dev/null && mount --rbind dev /dev && \
+            busybox syslogd -R 10.0.0.1 && \
             until [ -S /dev/log ]; do sleep 0.1; done && \
             busybox logger -p auth.err -t login 'no such user' && sleep 60";
         let system = ["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script];
