@@ -31,7 +31,8 @@ def main(arguments):
     rig.close()
     ours = max(rig.memory.pop("dryrack", {"": 0}).values())
     of_peers = sum(max(services.values()) for services in rig.memory.values())
-    if ours and of_peers:
+    # "All of this" is not said of a part.
+    if not arguments.only:
         table.row("resident memory under all of this", "MB", [ours / 1e6], {"all peers": [of_peers / 1e6]}, most=1)
     return table.finish("services")
 

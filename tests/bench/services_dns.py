@@ -5,7 +5,7 @@ import sys
 from contextlib import contextmanager
 
 from common import now
-from rig import SERVER_END, wait_for
+from rig import SERVER_END, WORK, wait_for
 
 SERVER = "10.88.0.1"
 CLIENT = "10.88.0.2"
@@ -127,8 +127,6 @@ def take_turn(rig, files, figures, server):
 
 def measure(rig, table, rounds):
     """Adds the rows of DNS."""
-    from rig import WORK
-
     folder = WORK / "dns"
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
