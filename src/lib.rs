@@ -6,6 +6,7 @@
 
 pub mod diag;
 pub mod event;
+pub mod matchbox;
 pub mod name;
 
 pub mod config;

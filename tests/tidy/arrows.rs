@@ -3,8 +3,9 @@
 use crate::tidy::source::{Source, Tree};
 
 /// The pure core, each knowing only those before it.
-const PURE: &[&str] =
-    &["name", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report"];
+const PURE: &[&str] = &[
+    "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report",
+];
 
 /// The shell and the faces: the modules that each may know beside itself.
 ///
@@ -14,20 +15,21 @@ const SHELL: &[(&str, &[&str])] = &[
     ("host", &["name", "event", "config", "lab", "plan"]),
     ("image", &["name", "event", "config", "lab", "plan", "host"]),
     ("machine", &["name", "event", "config", "lab", "plan", "host", "image"]),
-    ("serve", &["name", "event", "config", "lab", "plan", "host"]),
+    ("rpc", &["name", "matchbox", "event", "config", "lab", "plan", "host"]),
+    ("serve", &["name", "matchbox", "event", "config", "lab", "plan", "host", "rpc"]),
     (
         "run",
         &[
-            "name", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report",
-            "host", "image", "machine", "serve",
+            "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
+            "report", "host", "image", "machine", "rpc", "serve",
         ],
     ),
     ("web", &["name", "diag", "event", "lab", "plan", "expect", "observe", "diagnose", "report", "run"]),
     (
         "cli",
         &[
-            "name", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report",
-            "host", "image", "machine", "serve", "run", "web",
+            "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
+            "report", "host", "image", "machine", "rpc", "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),

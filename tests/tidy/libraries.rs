@@ -7,7 +7,7 @@ type Homes = &'static [&'static str];
 
 const EVERYWHERE: Homes = &[""];
 /// Whatever talks to the kernel, a file or a socket.
-const SHELL: Homes = &["host/", "image/", "machine/", "serve/", "run/", "web/", "cli/"];
+const SHELL: Homes = &["host/", "image/", "machine/", "rpc/", "serve/", "run/", "web/", "cli/"];
 
 /// Every dependency with its home. The names of packages are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
@@ -36,6 +36,8 @@ const HOMES: &[(&str, Homes)] = &[
     ("ipnet", EVERYWHERE),
     ("jiff", EVERYWHERE),
     ("nix", SHELL),
+    ("pgp", &["serve/matchbox/"]),
+    ("prost", &["rpc/"]),
     ("qapi", &["machine/qmp.rs"]),
     ("quick-junit", &["report/junit.rs"]),
     ("rcgen", &["run/authority.rs"]),
@@ -45,6 +47,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("schemars", &["config/", "event.rs"]),
     ("serde", EVERYWHERE),
     ("serde_json", EVERYWHERE),
+    ("serde-saphyr", &["matchbox/"]),
     ("sha2", EVERYWHERE),
     ("socket2", &["host/sockets.rs", "serve/dhcp/"]),
     ("strsim", EVERYWHERE),
@@ -53,6 +56,8 @@ const HOMES: &[(&str, Homes)] = &[
     ("tokio-rustls", &["serve/tls.rs"]),
     ("tokio-util", SHELL),
     ("toml", &["config/"]),
+    ("tonic", &["rpc/"]),
+    ("tonic-prost", &["rpc/"]),
     ("tracing", SHELL),
     ("tracing-subscriber", &["cli/"]),
     ("ureq", &["image/fetch.rs"]),
