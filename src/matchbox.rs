@@ -3,3 +3,5 @@
 //! A request's query becomes labels, labels select a group, the group names a
 //! profile, and the profile says what is rendered. Where the real server is
 //! written in Go and its answers show it, it is followed to the byte.
+
+pub mod go;
