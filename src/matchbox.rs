@@ -5,3 +5,6 @@
 //! written in Go and its answers show it, it is followed to the byte.
 
 pub mod go;
+pub mod labels;
+pub mod model;
+pub mod select;

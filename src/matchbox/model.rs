@@ -1,0 +1,238 @@
+//! Groups and profiles: read as the real server reads them, written as it writes them.
+//!
+//! The real server decodes JSON into Go structs: unknown keys are passed over, keys match without regard to case, `null`
+//! is as good as nothing, and what has another type than it should is an error. It writes with tabs, the keys in the
+//! order of its structs, without what is empty and without a newline at the end.
+
+mod indent;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use self::indent::indent;
+use super::go::json::{self, JsonError, Record};
+use super::go::mac;
+
+/// Machines that have something in common, and the profile that they get.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Group {
+    /// Its id as written in it. On disk the name of its file counts.
+    pub id: String,
+    /// Its name, for people.
+    pub name: String,
+    /// The id of its profile.
+    pub profile: String,
+    /// What the labels of a machine have to be.
+    pub selector: BTreeMap<String, String>,
+    /// What templates get; `None` where it has none, which is not the same as an empty one over gRPC.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// What machines boot and how they are configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Its id as written in it; a profile without one is none.
+    pub id: String,
+    /// Its name, for people.
+    pub name: String,
+    /// The name of its Ignition or Butane config.
+    pub ignition_id: String,
+    /// The name of its cloud-config.
+    pub cloud_id: String,
+    /// What is booted; `None` and an empty one are not the same.
+    pub boot: Option<NetBoot>,
+    /// The name of its generic template.
+    pub generic_id: String,
+}
+
+/// A kernel with what belongs to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetBoot {
+    /// The kernel.
+    pub kernel: String,
+    /// Its initrds.
+    pub initrd: Vec<String>,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// Why a group or profile cannot be read, in Go's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelError {
+    /// The line of the file, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ModelError {}
+
+impl ModelError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { line: None, message: message.into() }
+    }
+
+    /// Says where a text is no JSON.
+    fn of(JsonError { line, message }: JsonError) -> Self {
+        Self { line: Some(line), message }
+    }
+
+    /// Says what a text has that is not what it should be. Go does not say where.
+    fn whole(JsonError { line: _, message }: JsonError) -> Self {
+        Self { line: None, message }
+    }
+}
+
+impl Group {
+    /// Reads a group as the real server does each time: its MAC addresses are normalised, and one that is none makes the
+    /// whole group unreadable.
+    pub fn read(text: &[u8]) -> Result<Self, ModelError> {
+        let value = json::read(text).map_err(ModelError::of)?;
+        let mut group = Self::of(&value).map_err(ModelError::whole)?;
+        group.normalise()?;
+        Ok(group)
+    }
+
+    fn of(value: &Value) -> Result<Self, JsonError> {
+        let record = Record::new("storagepb", "RichGroup", value)?;
+        Ok(Self {
+            id: record.string("id")?,
+            name: record.string("name")?,
+            profile: record.string("profile")?,
+            selector: record.strings("selector")?,
+            metadata: record.object("metadata")?,
+        })
+    }
+
+    /// Brings the MAC addresses that it selects by into the form that labels have.
+    pub fn normalise(&mut self) -> Result<(), ModelError> {
+        for (key, value) in &mut self.selector {
+            if key.eq_ignore_ascii_case("mac") {
+                let bytes = mac::parse(value).map_err(|error| ModelError::new(error.to_string()))?;
+                *value = mac::write(&bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what the real server misses in a group before it takes it.
+    pub fn check(&self) -> Result<(), ModelError> {
+        if self.id.is_empty() {
+            return Err(ModelError::new("Id is required"));
+        }
+        if self.profile.is_empty() {
+            return Err(ModelError::new("Group requires a Profile"));
+        }
+        Ok(())
+    }
+
+    /// Writes it as the real server does.
+    pub fn write(&self) -> String {
+        let selector: Map<String, Value> =
+            self.selector.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
+        let mut object = Object::default();
+        object.text("id", &self.id);
+        object.text("name", &self.name);
+        object.text("profile", &self.profile);
+        object.map("selector", &selector);
+        object.map("metadata", self.metadata.as_ref().unwrap_or(&Map::new()));
+        indent(&object.close())
+    }
+}
+
+impl Profile {
+    /// Reads a profile. One without an id is none.
+    pub fn read(text: &[u8]) -> Result<Self, ModelError> {
+        let value = json::read(text).map_err(ModelError::of)?;
+        let profile = Self::of(&value).map_err(ModelError::whole)?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    fn of(value: &Value) -> Result<Self, JsonError> {
+        let record = Record::new("storagepb", "Profile", value)?;
+        let boot = |boot: Record<'_>| {
+            Ok(NetBoot {
+                kernel: boot.string("kernel")?,
+                initrd: boot.list("initrd")?,
+                args: boot.list("args")?,
+            })
+        };
+        Ok(Self {
+            id: record.string("id")?,
+            name: record.string("name")?,
+            ignition_id: record.string("ignition_id")?,
+            cloud_id: record.string("cloud_id")?,
+            boot: record.record("boot", "storagepb", "NetBoot")?.map(boot).transpose()?,
+            generic_id: record.string("generic_id")?,
+        })
+    }
+
+    /// Tells what the real server misses in a profile before it takes it, and when it reads it.
+    pub fn check(&self) -> Result<(), ModelError> {
+        if self.id.is_empty() { Err(ModelError::new("Id is required")) } else { Ok(()) }
+    }
+
+    /// Writes it as the real server does.
+    pub fn write(&self) -> String {
+        let mut object = Object::default();
+        object.text("id", &self.id);
+        object.text("name", &self.name);
+        object.text("ignition_id", &self.ignition_id);
+        object.text("cloud_id", &self.cloud_id);
+        if let Some(NetBoot { kernel, initrd, args }) = &self.boot {
+            let mut boot = Object::default();
+            boot.text("kernel", kernel);
+            boot.list("initrd", initrd);
+            boot.list("args", args);
+            object.member("boot", &boot.close());
+        }
+        object.text("generic_id", &self.generic_id);
+        indent(&object.close())
+    }
+}
+
+/// An object on its way into JSON, without what is empty (`omitempty`).
+#[derive(Default)]
+struct Object(String);
+
+impl Object {
+    fn member(&mut self, key: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0.extend(["\"", key, "\":", value]);
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        if !value.is_empty() {
+            self.member(key, &json::quote(value));
+        }
+    }
+
+    fn list(&mut self, key: &str, values: &[String]) {
+        if !values.is_empty() {
+            let values: Vec<String> = values.iter().map(|value| json::quote(value)).collect();
+            self.member(key, &format!("[{}]", values.join(",")));
+        }
+    }
+
+    fn map(&mut self, key: &str, values: &Map<String, Value>) {
+        if !values.is_empty() {
+            self.member(key, &json::write(&Value::Object(values.clone())));
+        }
+    }
+
+    fn close(self) -> String {
+        if self.0.is_empty() { "{}".to_owned() } else { self.0 + "}" }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Which group a machine is of: the one with the most selectors, of those the last by its selectors as a text.
+//!
+//! There may be tens of thousands of groups, and most want one value of one label that no other wants. So each is kept
+//! under one pair of its selector, and a machine is only compared with what is kept under the pairs that it has.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::labels::Labels;
+use super::model::Group;
+
+/// A group with the name that it has on disk or in the lab file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named {
+    /// The name. On disk that of its file without `.json`, whatever id is in there.
+    pub name: String,
+    /// The group.
+    pub group: Group,
+    // Invariant: `selector` of the group as the real server writes it to compare groups.
+    rank: String,
+}
+
+impl Named {
+    /// Names a group.
+    pub fn new(name: impl Into<String>, group: Group) -> Self {
+        let mut pairs: Vec<String> =
+            group.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        pairs.sort();
+        Self { name: name.into(), rank: pairs.join(","), group }
+    }
+
+    /// Orders groups: the first that matches wins. Where the real server leaves it to chance, the first name wins.
+    fn order(&self, other: &Self) -> Ordering {
+        let pairs = |named: &Self| named.group.selector.len();
+        pairs(other)
+            .cmp(&pairs(self))
+            .then_with(|| other.rank.cmp(&self.rank))
+            .then_with(|| self.name.cmp(&other.name))
+    }
+
+    /// Tells whether a machine has what the group wants. An empty value is as good as none.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        let has = |(key, value): (&String, &String)| labels.get(key).map_or("", String::as_str) == value;
+        self.group.selector.iter().all(has)
+    }
+}
+
+/// Groups in the order in which the first wins.
+type Shelf = Vec<Arc<Named>>;
+
+/// All groups, so kept that the right one is found at once.
+#[derive(Debug, Clone, Default)]
+pub struct Groups {
+    by_name: BTreeMap<String, Arc<Named>>,
+    // Invariant: each group is either under one pair of its selector whose value is not empty, or apart if it has none.
+    by_pair: HashMap<String, HashMap<String, Shelf>>,
+    apart: Shelf,
+}
+
+impl Groups {
+    /// Puts a group in the place of the one by its name.
+    pub fn insert(&mut self, named: Named) {
+        self.remove(&named.name);
+        let named = Arc::new(named);
+        self.by_name.insert(named.name.clone(), Arc::clone(&named));
+        let pairs = named.group.selector.iter().filter(|(_, value)| !value.is_empty());
+        // The pair that the fewest others are kept under.
+        let shelf = match pairs.min_by_key(|(key, value)| self.under(key, value).map_or(0, Vec::len)) {
+            Some((key, value)) => {
+                self.by_pair.entry(key.clone()).or_default().entry(value.clone()).or_default()
+            }
+            None => &mut self.apart,
+        };
+        let at = shelf.partition_point(|other| other.order(&named) == Ordering::Less);
+        shelf.insert(at, named);
+    }
+
+    /// Takes a group away, if it is there.
+    pub fn remove(&mut self, name: &str) {
+        let Some(named) = self.by_name.remove(name) else { return };
+        let is_other = |other: &Arc<Named>| !Arc::ptr_eq(other, &named);
+        self.apart.retain(is_other);
+        for (key, value) in &named.group.selector {
+            let Some(values) = self.by_pair.get_mut(key) else { continue };
+            if let Some(shelf) = values.get_mut(value) {
+                shelf.retain(is_other);
+                if shelf.is_empty() {
+                    values.remove(value);
+                }
+            }
+        }
+    }
+
+    /// Returns every group, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Named>> {
+        self.by_name.values()
+    }
+
+    /// Returns the group of a machine.
+    pub fn select(&self, labels: &Labels) -> Option<&Arc<Named>> {
+        let shelves = labels.iter().filter_map(|(key, value)| self.under(key, value));
+        let first = |shelf: &'_ Shelf| shelf.iter().position(|named| named.matches(labels));
+        shelves
+            .chain([&self.apart])
+            .filter_map(|shelf| first(shelf).map(|at| &shelf[at]))
+            .min_by(|one, other| one.order(other))
+    }
+
+    fn under(&self, key: &str, value: &str) -> Option<&Shelf> {
+        self.by_pair.get(key)?.get(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn named(name: &str, pairs: &[(&str, &str)]) -> Named {
+        let selector = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Named::new(name, Group { selector, ..Group::default() })
+    }
+
+    fn groups(of: impl IntoIterator<Item = Named>) -> Groups {
+        let mut groups = Groups::default();
+        of.into_iter().for_each(|named| groups.insert(named));
+        groups
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_most_particular_group_wins() {
+        let groups = groups([
+            named("default", &[]),
+            named("zone", &[("zone", "z1")]),
+            named("rack", &[("rack", "r1")]),
+            named("node", &[("mac", "a")]),
+            named("installed", &[("mac", "a"), ("os", "installed")]),
+            named("nobody", &[("uuid", "")]),
+            named("twice-b", &[("twin", "1")]),
+            named("twice-a", &[("twin", "1")]),
+        ]);
+        let table: &[&[(&str, &str)]] = &[
+            &[],
+            &[("uuid", "x")],
+            &[("uuid", "")],
+            &[("mac", "a"), ("uuid", "x")],
+            &[("mac", "a"), ("os", "installed")],
+            &[("mac", "b"), ("os", "installed"), ("uuid", "x")],
+            // Ties go to the largest selector as a text.
+            &[("zone", "z1"), ("rack", "r1")],
+            &[("mac", "a"), ("rack", "r1"), ("uuid", "1")],
+            &[("twin", "1"), ("uuid", "1")],
+            &[("Zone", "z1"), ("uuid", "1")],
+        ];
+        let lines: Vec<String> = table
+            .iter()
+            .map(|pairs| {
+                let found = groups.select(&labels(pairs)).map_or("-", |named| &named.name);
+                format!("{found:10} {}", super::super::labels::words(&labels(pairs)))
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @"
+        nobody     
+        default    uuid=x
+        nobody     uuid=
+        node       mac=a uuid=x
+        installed  mac=a os=installed
+        default    mac=b os=installed uuid=x
+        zone       rack=r1 zone=z1
+        rack       mac=a rack=r1 uuid=1
+        twice-a    twin=1 uuid=1
+        default    Zone=z1 uuid=1
+        ");
+    }
+
+    #[test]
+    fn twenty_thousand_groups_are_compared_with_few() {
+        let mut all = groups((0..20_000).map(|at| {
+            named(&format!("g{at}"), &[("mac", &format!("m{at}")), ("os", "installed"), ("aisle", "1")])
+        }));
+        let longest = all.by_pair.values().flat_map(HashMap::values).map(Vec::len).max();
+        assert!(longest < Some(4), "{longest:?}");
+        let asked = labels(&[("mac", "m777"), ("os", "installed"), ("aisle", "1")]);
+        assert_eq!(all.select(&asked).unwrap().name, "g777");
+        all.remove("g777");
+        assert_eq!(all.select(&asked), None);
+        assert_eq!(all.all().count(), 19_999);
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_comparing_all_finds(
+            wanted in prop::collection::vec(prop::collection::btree_map("[a-c]", "[xy]?", 0..4), 0..12),
+            asked in prop::collection::vec(prop::collection::btree_map("[a-d]", "[xyz]?", 0..5), 1..6),
+            gone in prop::collection::vec(0..12_usize, 0..6),
+        ) {
+            let all: Vec<Named> = wanted
+                .into_iter()
+                .enumerate()
+                .map(|(at, selector)| Named::new(format!("g{at:02}"), Group { selector, ..Group::default() }))
+                .collect();
+            let mut index = groups(all.clone());
+            gone.iter().for_each(|at| index.remove(&format!("g{at:02}")));
+            for labels in asked {
+                let left = all.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, named)| named);
+                let plain = left.filter(|named| named.matches(&labels)).min_by(|one, other| one.order(other));
+                prop_assert_eq!(index.select(&labels).map(|named| &named.name), plain.map(|named| &named.name));
+            }
+        }
+    }
+}
