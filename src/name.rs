@@ -91,6 +91,8 @@ names! {
     DiskName,
     /// The name of a profile.
     ProfileName,
+    /// The name of a group of matchbox.
+    GroupName,
     /// The name of an expectation.
     ExpectName,
     /// The name of an image.

@@ -66,7 +66,7 @@ fn the_schema_notices_what_is_wrong() {
     insta::assert_snapshot!(wrong("/network/My LAN", serde_json::json!({ "address": "10.0.0.1/24" })), @r#"/network/My LAN "My LAN" does not match "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$""#);
     insta::assert_snapshot!(wrong("/network/lan/dhcp", "on".into()), @"/network/lan/dhcp fits 0 of the choices");
     insta::assert_snapshot!(wrong("/node/old/memory", 512.into()), @r#"/node/old/memory is no "string""#);
-    insta::assert_snapshot!(wrong("/profile/tiny", serde_json::json!({})), @"/profile/tiny lacks kernel");
+    insta::assert_snapshot!(wrong("/network/lan/matchbox", serde_json::json!({ "rpc": {} })), @"/network/lan/matchbox/rpc lacks tls");
     insta::assert_snapshot!(wrong("/expect/up/that", serde_json::json!({ "stage": "os", "tcp": 22 })), @"/expect/up/that fits 0 of the choices");
 }
 

@@ -78,7 +78,10 @@ fn text(status: &Status) -> String {
     if !published.is_empty() {
         let ports = published.iter().map(|port| {
             let Published { listen, node, to } = port;
-            format!("  {listen} leads to {node} ({to})\n")
+            match node {
+                Some(node) => format!("  {listen} leads to {node} ({to})\n"),
+                None => format!("  {listen} leads to the boot services ({to})\n"),
+            }
         });
         parts.push(ports.collect());
     }

@@ -9,7 +9,8 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::raw::{
-    RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
+    RawBoot, RawDhcp, RawDhcpServer, RawJson, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart,
+    RawUpstream,
 };
 use super::value::{List, Text};
 use super::word::Server;
@@ -139,6 +140,26 @@ impl JsonSchema for RawScalar {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [{ "type": "string" }, { "type": "integer" }, { "type": "boolean" }] })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawJson {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        serde_json::Value::deserialize(from).map(Self)
+    }
+}
+
+impl JsonSchema for RawJson {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({})
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::expect::RawExpect;
+use super::expect::{RawExpect, RawSecret};
 use super::value::{Field, Keyed, List, Located, Many, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
 use crate::name::{Bytes, IfName, Mac};
@@ -63,6 +63,10 @@ pub struct RawLab {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub profile: Keyed<RawProfile>,
+    /// Which machines matchbox hands which profile, by name; beside the groups of its data directory.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub group: Keyed<RawGroup>,
     /// Machines by name; the name is also the host name.
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
@@ -163,10 +167,102 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub https: Field<bool>,
+    /// What matchbox answers on it: groups and profiles of a data directory and of this file, by HTTP and gRPC. Nodes
+    /// without a profile then boot what a group says. Default: nothing.
+    #[serde(default)]
+    pub matchbox: Field<RawMatchbox>,
     /// Names of the network.
     #[serde(default)]
     pub dns: Field<RawDns>,
 }
+
+/// What matchbox answers on a network.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "matchbox", rename_all = "kebab-case")]
+pub struct RawMatchbox {
+    /// The data directory, with `groups/`, `profiles/`, `ignition/`, `cloud/` and `generic/`: a path relative to the lab's
+    /// folder. It is read at each request, and written by gRPC. Default: none; with `rpc` an empty one in the run's folder.
+    #[serde(default)]
+    pub data: Field<String>,
+    /// The folder behind `/assets/`, a path relative to the lab's folder. Default: `assets` in the data directory, if it is
+    /// there.
+    #[serde(default)]
+    pub assets: Field<String>,
+    /// The TCP port of its HTTP. On port 80 the lab's own names are answered beside it. Default: 80.
+    #[serde(default)]
+    #[schemars(extend("default" = 80), range(min = 1))]
+    pub listen: Field<u16>,
+    /// An OpenPGP key ring with a secret key, a path relative to the lab's folder: each path has a signature beside it,
+    /// `.sig` and `.asc`. Default: none.
+    #[serde(default)]
+    pub key_ring: Field<String>,
+    /// What unlocks the key ring. Default: nothing.
+    #[serde(default)]
+    pub passphrase: Field<RawSecret>,
+    /// The newest version of Ignition configs that is handed out, for clients that know no newer one. Default: 3.4.0.
+    #[serde(default)]
+    #[schemars(extend("default" = "3.4.0"))]
+    pub ignition: Field<RawIgnition>,
+    /// Its gRPC, by which Terraform and `dryrack profile` write into the data directory. Default: none.
+    #[serde(default)]
+    pub rpc: Field<RawRpc>,
+}
+
+/// A version of Ignition configs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename = "ignition")]
+pub enum RawIgnition {
+    /// Ignition 2.0 and later.
+    #[serde(rename = "3.0.0")]
+    V3_0,
+    /// Ignition 2.4 and later.
+    #[serde(rename = "3.1.0")]
+    V3_1,
+    /// Ignition 2.7 and later.
+    #[serde(rename = "3.2.0")]
+    V3_2,
+    /// Ignition 2.11 and later.
+    #[serde(rename = "3.3.0")]
+    V3_3,
+    /// Ignition 2.15 and later.
+    #[serde(rename = "3.4.0")]
+    V3_4,
+}
+
+/// The gRPC of matchbox.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "rpc")]
+pub struct RawRpc {
+    /// A folder with `ca.crt`, `server.crt` and `server.key`, as `dryrack tls init` makes them: a path relative to the
+    /// lab's folder.
+    pub tls: Field<String>,
+    /// The TCP port. Default: 8081.
+    #[serde(default)]
+    #[schemars(extend("default" = 8081), range(min = 1))]
+    pub listen: Field<u16>,
+}
+
+/// Which machines matchbox hands which profile.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "group")]
+pub struct RawGroup {
+    /// The network on which it counts. Default: every network with matchbox.
+    #[serde(default)]
+    pub network: Field<String>,
+    /// The profile: of this file, or of the data directory.
+    pub profile: Field<String>,
+    /// What a machine has to say of itself, such as `{ mac = "52:54:00:12:34:56", os = "installed" }`. Of the groups that
+    /// fit, the one with most of it counts. Default: nothing, so that it fits every machine.
+    #[serde(default)]
+    pub selector: Keyed<Located<String>>,
+    /// What templates are filled with. Default: nothing.
+    #[serde(default)]
+    pub metadata: Keyed<RawJson>,
+}
+
+/// Any value: a text, a number, true or false, a list or a table of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawJson(pub Value);
 
 /// Who speaks TFTP on a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -298,7 +394,9 @@ pub enum RawUpstream {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "profile")]
 pub struct RawProfile {
-    /// The kernel: `image:NAME/FILE`, or a path relative to the lab's folder.
+    /// The kernel: `image:NAME/FILE`, or a path relative to the lab's folder. Default: none; on a network with matchbox the
+    /// loader then asks that what to boot.
+    #[serde(default)]
     pub kernel: Field<String>,
     /// Initial RAM disks, in order: `image:NAME/FILE`, or paths; `lab:ca.cpio` puts the certificate of the lab's authority
     /// at /etc/ssl/certs/lab-ca.pem. Default: none.
@@ -322,6 +420,20 @@ pub struct RawProfile {
         "additionalProperties" = json!({ "type": "string" })
     ))]
     pub programs: Keyed<Located<String>>,
+    /// What matchbox answers at /ignition: an Ignition config as it is (`.ign` or `.ignition`), else a template of a Butane
+    /// config; a path relative to the lab's folder. Default: none.
+    #[serde(default)]
+    pub ignition: Field<String>,
+    /// The template of what matchbox answers at /cloud, a cloud-config or a script; a path relative to the lab's folder.
+    /// Default: none.
+    #[serde(default)]
+    pub cloud: Field<String>,
+    /// The template of what matchbox answers at /generic; a path relative to the lab's folder. Default: none.
+    #[serde(default)]
+    pub generic: Field<String>,
+    /// What these templates are filled with, where a group has nothing of that name. Default: nothing.
+    #[serde(default)]
+    pub metadata: Keyed<RawJson>,
 }
 
 /// The program that fetches and starts a kernel.

@@ -101,6 +101,8 @@ codes! {
     NoFolder = "L140": "what a network serves is no folder",
     ListsNothing = "L141": "a listing of nothing",
     NoHttps = "L142": "HTTPS is wanted where nobody answers it",
+    PortTaken = "L143": "two services of a network want one port",
+    IdleMatchbox = "L144": "something of matchbox has no effect",
     AliasBeside = "L150": "an alias has other data beside it",
     AliasLoop = "L151": "aliases lead in a circle",
     UnknownTarget = "L152": "an alias or a service leads to a name that the lab does not have",

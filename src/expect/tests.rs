@@ -77,6 +77,7 @@ fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
         at_once: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),
+        groups: BTreeMap::new(),
         nodes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect(),

@@ -12,7 +12,8 @@ use crate::event::Stage;
 use crate::lab::Secret;
 use crate::lab::options::Octets;
 use crate::name::{
-    Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName,
+    Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
+    ProfileName,
 };
 
 /// What one lab file (and its overlays) describes, checked as a whole.
@@ -36,6 +37,8 @@ pub struct Lab {
     pub networks: BTreeMap<NetworkName, Network>,
     /// What nodes are handed.
     pub profiles: BTreeMap<ProfileName, Profile>,
+    /// Which machines matchbox hands which profile.
+    pub groups: BTreeMap<GroupName, Group>,
     /// Its machines.
     pub nodes: BTreeMap<NodeName, Node>,
     /// Ports of the host's loopback that lead to a node.
@@ -93,9 +96,77 @@ pub struct Network {
     pub listing: bool,
     /// Whether HTTPS answers beside HTTP.
     pub https: bool,
+    /// What matchbox answers on it.
+    pub matchbox: Option<Matchbox>,
     /// Names.
     pub dns: Dns,
 }
+
+/// What matchbox answers on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matchbox {
+    /// The data directory.
+    pub data: Option<PathBuf>,
+    /// The folder behind `/assets/`.
+    pub assets: Option<PathBuf>,
+    /// The TCP port of its HTTP.
+    pub port: u16,
+    /// The OpenPGP key ring that signs.
+    pub key_ring: Option<PathBuf>,
+    /// What unlocks it.
+    pub passphrase: Option<Secret>,
+    /// The newest version of Ignition configs that is handed out.
+    pub newest: IgnitionVersion,
+    /// Its gRPC.
+    pub rpc: Option<Rpc>,
+}
+
+/// A version of Ignition configs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum IgnitionVersion {
+    /// 3.0.0
+    #[serde(rename = "3.0.0")]
+    V3_0,
+    /// 3.1.0
+    #[serde(rename = "3.1.0")]
+    V3_1,
+    /// 3.2.0
+    #[serde(rename = "3.2.0")]
+    V3_2,
+    /// 3.3.0
+    #[serde(rename = "3.3.0")]
+    V3_3,
+    /// 3.4.0
+    #[serde(rename = "3.4.0")]
+    V3_4,
+}
+
+/// The gRPC of matchbox.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rpc {
+    /// The TCP port.
+    pub port: u16,
+    /// The folder with `ca.crt`, `server.crt` and `server.key`.
+    pub tls: PathBuf,
+}
+
+/// Which machines matchbox hands which profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// The network on which it counts; every one with matchbox if `None`.
+    pub network: Option<NetworkName>,
+    /// The profile: of the lab, or of a data directory.
+    pub profile: String,
+    /// What a machine has to say of itself.
+    pub selector: BTreeMap<String, String>,
+    /// What templates are filled with.
+    pub metadata: Metadata,
+}
+
+/// What templates are filled with, by name.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// How DHCP works on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,12 +264,12 @@ pub enum TftpBackend {
 }
 
 /// What a netbooting node is handed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// Its name.
     pub name: ProfileName,
-    /// The kernel.
-    pub kernel: FileRef,
+    /// The kernel. Without one the loader asks matchbox what to boot.
+    pub kernel: Option<FileRef>,
     /// Initial RAM disks, in order.
     pub initrd: Vec<FileRef>,
     /// Kernel arguments. iPXE and GRUB expand `${…}` in them.
@@ -209,6 +280,33 @@ pub struct Profile {
     pub via: Option<Via>,
     /// Boot programs in place of the loader's, by architecture (option 93, RFC 4578).
     pub programs: BTreeMap<u16, FileRef>,
+    /// What matchbox answers at /ignition.
+    pub ignition: Option<PathBuf>,
+    /// The template of what it answers at /cloud.
+    pub cloud: Option<PathBuf>,
+    /// The template of what it answers at /generic.
+    pub generic: Option<PathBuf>,
+    /// What these templates are filled with.
+    pub metadata: Metadata,
+}
+
+impl Profile {
+    /// Returns what a node without a profile is handed on a network with matchbox: iPXE, which asks that.
+    pub fn asking() -> Self {
+        Self {
+            name: ProfileName::new("matchbox").expect("`matchbox` is a DNS label"),
+            kernel: None,
+            initrd: Vec::new(),
+            args: Vec::new(),
+            loader: Loader::Ipxe,
+            via: None,
+            programs: BTreeMap::new(),
+            ignition: None,
+            cloud: None,
+            generic: None,
+            metadata: Metadata::new(),
+        }
+    }
 }
 
 /// The program that fetches and starts a kernel.
@@ -494,16 +592,16 @@ pub enum Seed {
     },
 }
 
-/// A port of the host's loopback that leads to a node.
+/// A port of the host's loopback that leads to a node, or to the boot services of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Port on 127.0.0.1.
     pub port: u16,
-    /// The node.
-    pub node: NodeName,
-    /// The node's address.
+    /// The node; `None` if it leads to the boot services of a network.
+    pub node: Option<NodeName>,
+    /// The address.
     pub address: Ipv4Addr,
-    /// The node's TCP port.
+    /// The TCP port there.
     pub to: u16,
 }
 

@@ -1,12 +1,13 @@
 //! What a netbooting node is told and handed: boot programs, scripts, seeds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader};
+use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader, matchbox};
 use crate::lab::{
     Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, LabFile, Loader, Network, Node, Profile, Seed, Via,
 };
-use crate::name::{Mac, NetworkName};
+use crate::name::Mac;
 
 const USER_DATA: &str = "user-data";
 
@@ -24,9 +25,17 @@ pub(super) fn netboots(node: &Node) -> bool {
     }
 }
 
-/// Returns the profile that a node is handed over the network.
-pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<&'a Profile> {
-    node.profile.as_ref().filter(|_| netboots(node)).map(|name| &lab.profiles[name])
+/// Returns the profile that a node is handed over the network; without one it asks matchbox, where there is that.
+pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<Cow<'a, Profile>> {
+    let asks = || {
+        let mut networks = node.nics.iter().filter_map(|nic| lab.networks.get(&nic.network));
+        networks.any(|network| network.matchbox.is_some())
+    };
+    match &node.profile {
+        _ if !netboots(node) => None,
+        Some(name) => Some(Cow::Borrowed(&lab.profiles[name])),
+        None => asks().then(|| Cow::Owned(Profile::asking())),
+    }
 }
 
 /// Tells whether a node's firmware fetches a loader, rather than run the iPXE of its ROM.
@@ -36,13 +45,18 @@ fn fetches_loader(node: &Node, profile: &Profile) -> bool {
 
 /// Returns what a node's firmware is told, if it is handed a profile.
 pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<BootPlan> {
-    let profile = profile(lab, node)?;
+    let profile = &*profile(lab, node)?;
     let server = network.address.addr();
+    // Whoever asks matchbox boots from the networks that have it.
+    let script = match (&profile.kernel, matchbox::url(network)) {
+        (Some(_), _) => format!("http://{server}/{}", loader::script_path(&node.name)),
+        (None, url) => format!("{}/boot.ipxe", url?),
+    };
     // Of a node's networks one may do without HTTPS: it does not boot from that one.
     let told = fetches_loader(node, profile) && (profile.via != Some(Via::Https) || network.https);
     let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
     Some(BootPlan {
-        script: by_ipxe.then(|| format!("http://{server}/{}", loader::script_path(&node.name))),
+        script: by_ipxe.then_some(script),
         rom_chains: profile.loader != Loader::Ipxe,
         via: profile.via,
         programs: match told {
@@ -54,7 +68,7 @@ pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<Boo
 
 /// Returns how a node's firmware comes to a kernel over the network, as people read it; `None` if it does not.
 pub fn way(lab: &Lab, node: &Node) -> Option<String> {
-    let profile = profile(lab, node)?;
+    let profile = &*profile(lab, node)?;
     let bios = node.firmware == Firmware::Bios;
     let firmware = match node.firmware {
         Firmware::Bios => "BIOS",
@@ -94,14 +108,13 @@ pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<S
             files.insert(file.as_str().to_owned(), served);
         }
     }
+    // A group of matchbox may hand any profile to any machine.
+    if network.matchbox.is_some() {
+        files.extend(lab.profiles.values().flat_map(handed));
+    }
     for node in nodes {
-        if let Some(profile) = profile(lab, node) {
-            let kernel = ServedFile { source: profile.kernel.clone(), role: "kernel".to_owned() };
-            files.insert(loader::kernel_path(profile), kernel);
-            for (index, initrd) in profile.initrd.iter().enumerate() {
-                let initrd = ServedFile { source: initrd.clone(), role: "initrd".to_owned() };
-                files.insert(loader::initrd_path(&profile.name, index), initrd);
-            }
+        if let Some(profile) = profile(lab, node).as_deref() {
+            files.extend(handed(profile));
             if fetches_loader(node, profile) {
                 files.extend(loader::files(profile));
             }
@@ -114,14 +127,27 @@ pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<S
     files
 }
 
+/// Returns what a profile boots, by path.
+fn handed(profile: &Profile) -> Vec<(String, ServedFile)> {
+    let served = |source: &FileRef, role: &str| ServedFile { source: source.clone(), role: role.to_owned() };
+    let kernel = profile.kernel.iter().map(|kernel| (loader::kernel_path(profile), served(kernel, "kernel")));
+    let initrds = profile.initrd.iter().enumerate();
+    let initrds =
+        initrds.map(|(index, initrd)| (loader::initrd_path(&profile.name, index), served(initrd, "initrd")));
+    kernel.chain(initrds).collect()
+}
+
 /// Returns the texts that a network serves: what loaders read, cloud-init seeds.
-pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &NetworkName) -> BTreeMap<String, ServedText> {
+pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &Network) -> BTreeMap<String, ServedText> {
     let mut texts = BTreeMap::new();
     for node in nodes {
         if let Some(profile) = profile(lab, node) {
-            let here = node.nics.iter().filter(|nic| nic.network == *network);
+            let here = node.nics.iter().filter(|nic| nic.network == network.name);
             let macs: Vec<Mac> = here.map(|nic| nic.mac).collect();
-            texts.extend(loader::texts(&node.name, profile, &macs));
+            texts.extend(match profile.kernel {
+                Some(_) => loader::texts(&node.name, &profile, &macs),
+                None => loader::asking_texts(&profile, &macs, network),
+            });
         }
         for (file, body) in seed_texts(node) {
             let path = format!("nocloud/{}/{file}", node.name);

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{ServedFile, ServedText};
-use crate::lab::{FileRef, Loader, Profile};
+use crate::lab::{FileRef, Loader, Network, Profile};
 use crate::name::{ImageName, Mac, NodeName, ProfileName};
 
 /// Architectures of clients (RFC 4578, section 2.1) that programs are made for. Others stand for the same program.
@@ -121,6 +121,20 @@ pub(super) fn texts(node: &NodeName, profile: &Profile, macs: &[Mac]) -> Vec<(St
         }
         Loader::Kernel => Vec::new(),
     }
+}
+
+/// Returns the texts by which a loader asks matchbox what to boot, by path. iPXE needs none: matchbox has its script.
+pub(super) fn asking_texts(profile: &Profile, macs: &[Mac], network: &Network) -> Vec<(String, ServedText)> {
+    let (Loader::Grub, Some(matchbox)) = (profile.loader, &network.matchbox) else { return Vec::new() };
+    let server = network.address.addr();
+    let device = match matchbox.port {
+        80 => format!("http,{server}"),
+        port => format!("http,{server}:{port}"),
+    };
+    let menu = format!("insmod http\nset root={device}\nconfigfile /grub?mac=$net_default_mac\n");
+    let of_mac = macs.iter().map(|mac| (format!("grub/{mac}.cfg"), menu.clone()));
+    let all = std::iter::once(("grub/grub.cfg".to_owned(), GRUB.to_owned())).chain(of_mac);
+    all.map(|(path, body)| (path, ServedText { body, role: "script".to_owned() })).collect()
 }
 
 /// Returns the path of a node's script for iPXE.

@@ -6,6 +6,7 @@
 mod boot;
 mod dhcp;
 mod loader;
+mod matchbox;
 mod model;
 mod network;
 pub mod qemu;

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::options::Octets;
-use crate::lab::{DhcpOptions, FileRef, Service, TftpBackend, Unknown, Via};
+use crate::lab::{DhcpOptions, FileRef, IgnitionVersion, Rpc, Service, TftpBackend, Unknown, Via};
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
 };
@@ -81,8 +81,8 @@ pub enum Step {
     Publish {
         /// Where the host listens.
         listen: SocketAddr,
-        /// The node it leads to.
-        node: NodeName,
+        /// The node it leads to; `None` if it leads to the boot services of a network.
+        node: Option<NodeName>,
         /// Where connections go.
         to: SocketAddr,
     },
@@ -267,6 +267,8 @@ pub struct ServicePlan {
     pub dns: DnsPlan,
     /// Whom the certificate of HTTPS is for; `None` without HTTPS.
     pub https: Option<HttpsPlan>,
+    /// What matchbox answers, beside these names.
+    pub matchbox: Option<MatchboxPlan>,
     /// A folder that TFTP and HTTP hand out below these names.
     pub root: Option<RootPlan>,
     /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
@@ -275,6 +277,37 @@ pub struct ServicePlan {
     pub files: BTreeMap<String, ServedFile>,
     /// Texts by path, for HTTP (scripts, cloud-init seeds); paths have no leading slash.
     pub texts: BTreeMap<String, ServedText>,
+}
+
+/// What matchbox answers on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchboxPlan {
+    /// The data directory. With `rpc` and without one it is the folder `matchbox` among what the network keeps in the run
+    /// folder.
+    pub data: Option<PathBuf>,
+    /// The folder behind `/assets/`.
+    pub assets: Option<PathBuf>,
+    /// The TCP port of its HTTP; on 80 it shares the listener with the lab's own names.
+    pub port: u16,
+    /// The OpenPGP key ring that signs. What unlocks it is in no plan.
+    pub key_ring: Option<PathBuf>,
+    /// The newest version of Ignition configs that is handed out.
+    pub newest: IgnitionVersion,
+    /// Its gRPC.
+    pub rpc: Option<Rpc>,
+    /// What the lab file adds to the data directory, by path in it (`groups/ID.json`, `ignition/NAME`); where the
+    /// directory has the same, this counts.
+    pub entries: BTreeMap<String, DataEntry>,
+}
+
+/// What a lab file adds to a data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataEntry {
+    /// A text.
+    Text(String),
+    /// A file on the host, read at each request.
+    File(PathBuf),
 }
 
 /// Whom the certificate of a network's HTTPS is for.

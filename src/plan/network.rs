@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, HttpsPlan,
     Masquerade, NodeRecord, Place, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot,
-    dhcp,
+    dhcp, matchbox,
 };
 use crate::lab::{self, Lab, Network, Nic, Node, Pace, Unknown, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -299,13 +299,14 @@ impl<'a> Wiring<'a> {
             tftp: network.tftp,
             dns: self.dns(network),
             https: self.https(network),
+            matchbox: matchbox::matchbox(self.lab, network, &nodes),
             root: network
                 .root
                 .as_ref()
                 .map(|folder| RootPlan { folder: folder.clone(), listing: network.listing }),
             clock: self.lab.clock,
             files: boot::files(self.lab, network, &nodes),
-            texts: boot::texts(self.lab, &nodes, &network.name),
+            texts: boot::texts(self.lab, &nodes, network),
         }
     }
 

@@ -617,6 +617,90 @@ fn a_network_with_ipv6_has_names_for_it_and_no_way_out() {
     ");
 }
 
+/// What matchbox answers on the first network of a lab, and what its first node is told.
+fn matchbox(text: &str) -> String {
+    let lab = lab(&format!("dryrack = 1\nnetwork.lan.address = \"10.0.2.1/24\"\n{text}"));
+    let plan = plan(&lab, &facts()).unwrap();
+    let service = plan.steps.iter().find_map(|step| match step {
+        Step::Serve(service) => Some(service),
+        _ => None,
+    });
+    let service = service.unwrap();
+    let matchbox = service.matchbox.as_ref().unwrap();
+    let mut lines: Vec<String> =
+        service.hosts.iter().map(|host| format!("{}: {:?}", host.node, host.boot)).collect();
+    lines.extend(matchbox.entries.iter().map(|(path, entry)| format!("{path}: {entry:?}")));
+    lines.extend(service.texts.iter().map(|(path, text)| format!("{path}:\n{}", text.body)));
+    lines.extend(service.files.keys().cloned());
+    lines.join("\n")
+}
+
+#[test]
+fn profiles_and_groups_are_entries_of_a_data_directory() {
+    assert_snapshot!(
+        matchbox(
+            r#"
+            network.lan.matchbox.listen = 8080
+            profile.install = { kernel = "files/linux", initrd = ["files/a", "files/b"], args = ["quiet"], metadata = { a = 1, b = 2 } }
+            profile.done = { ignition = "files/done.ign", cloud = "files/cloud", generic = "files/x.tmpl" }
+            group.a = { profile = "install", metadata = { b = [true] } }
+            group.b = { profile = "done", selector = { mac = "52:54:00:00:00:01", os = "installed" } }
+            node.n = { profile = "install", nic.lan.mac = "52:54:00:00:00:01" }
+            "#
+        ),
+        @r#"
+    n: Some(BootPlan { script: Some("http://10.0.2.1/boot/n.ipxe"), rom_chains: false, via: None, programs: {} })
+    cloud/done: File("/labs/typhoon/files/cloud")
+    generic/done.tmpl: File("/labs/typhoon/files/x.tmpl")
+    groups/a.json: Text("{\"id\":\"a\",\"profile\":\"install\",\"selector\":{},\"metadata\":{\"a\":1,\"b\":[true]}}")
+    groups/b.json: Text("{\"id\":\"b\",\"profile\":\"done\",\"selector\":{\"mac\":\"52:54:00:00:00:01\",\"os\":\"installed\"},\"metadata\":{}}")
+    groups/n.lan.json: Text("{\"id\":\"n.lan\",\"profile\":\"install\",\"selector\":{\"mac\":\"52:54:00:00:00:01\"},\"metadata\":{\"a\":1,\"b\":2}}")
+    ignition/done.ign: File("/labs/typhoon/files/done.ign")
+    profiles/done.json: Text("{\"id\":\"done\",\"boot\":{},\"ignition_id\":\"done.ign\",\"cloud_id\":\"done\",\"generic_id\":\"done.tmpl\"}")
+    profiles/install.json: Text("{\"id\":\"install\",\"boot\":{\"kernel\":\"/profile/install/kernel\",\"initrd\":[\"/profile/install/initrd0\",\"/profile/install/initrd1\"],\"args\":[\"initrd=initrd0\",\"initrd=initrd1\",\"quiet\"]}}")
+    boot/n.ipxe:
+    #!ipxe
+    kernel /profile/install/kernel initrd=initrd0 initrd=initrd1 quiet
+    initrd --name initrd0 /profile/install/initrd0
+    initrd --name initrd1 /profile/install/initrd1
+    boot
+
+    profile/install/initrd0
+    profile/install/initrd1
+    profile/install/kernel
+    "#
+    );
+}
+
+#[test]
+fn who_has_no_kernel_asks_matchbox() {
+    assert_snapshot!(
+        matchbox(
+            r#"
+            network.lan.matchbox = { data = "files/", listen = 8080 }
+            profile.menu.loader = "grub"
+            node.by-grub = { profile = "menu", nic.lan.mac = "52:54:00:00:00:01" }
+            node.by-ipxe = { firmware = "uefi" }
+            "#
+        ),
+        @r#"
+    by-grub: Some(BootPlan { script: None, rom_chains: true, via: None, programs: {0: "grub/core.0", 7: "grub/core.efi"} })
+    by-ipxe: Some(BootPlan { script: Some("http://10.0.2.1:8080/boot.ipxe"), rom_chains: false, via: None, programs: {} })
+    profiles/menu.json: Text("{\"id\":\"menu\",\"boot\":{}}")
+    grub/52:54:00:00:00:01.cfg:
+    insmod http
+    set root=http,10.0.2.1:8080
+    configfile /grub?mac=$net_default_mac
+
+    grub/grub.cfg:
+    configfile /grub/$net_default_mac.cfg
+
+    grub/core.0
+    grub/core.efi
+    "#
+    );
+}
+
 /// What a node is told and what its network serves because of its profile.
 fn handed(node: &str, profile: &str) -> String {
     let text = format!(

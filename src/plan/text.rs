@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{DhcpRole, Plan, Step};
+use crate::name::NodeName;
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,7 +14,10 @@ impl fmt::Display for Step {
             Self::MakePlace { way_out: Some(way) } => {
                 write!(f, "make a private place; way out by pasta: {} {}", way.interface, way.address)
             }
-            Self::Publish { listen, node, to } => write!(f, "publish {node} at {listen}, to {to}"),
+            Self::Publish { listen, node, to } => {
+                let what = node.as_ref().map_or("boot services", NodeName::as_str);
+                write!(f, "publish {what} at {listen}, to {to}")
+            }
             Self::NameFiles { nameserver, .. } => match nameserver {
                 Some(server) => write!(f, "write hosts and resolv.conf, name server {server}"),
                 None => write!(f, "write hosts and resolv.conf, no name server"),
@@ -56,6 +60,10 @@ impl fmt::Display for Step {
                 services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));
                 services.extend(["tftp", "http"]);
                 services.extend(service.https.as_ref().map(|_| "https"));
+                if let Some(matchbox) = &service.matchbox {
+                    services.push("matchbox");
+                    services.extend(matchbox.rpc.as_ref().map(|_| "grpc"));
+                }
                 services.extend(["dns", "ntp", "syslog", "router advertisements"]);
                 write!(
                     f,

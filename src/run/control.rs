@@ -66,8 +66,8 @@ pub struct Status {
 pub struct Published {
     /// Where the host listens.
     pub listen: SocketAddr,
-    /// The node it leads to.
-    pub node: NodeName,
+    /// The node it leads to; `None` if it leads to the boot services of a network.
+    pub node: Option<NodeName>,
     /// Where connections go.
     pub to: SocketAddr,
 }

@@ -82,6 +82,7 @@ pub(super) fn plan() -> ServicePlan {
         dhcp6: None,
         tftp: TftpBackend::Own,
         https: None,
+        matchbox: None,
         root: None,
         dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
         clock: 0,

@@ -81,6 +81,7 @@ fn everything_has_a_default() {
                 root: None,
                 listing: false,
                 https: false,
+                matchbox: None,
                 dns: Dns {
                     domain: "lab",
                     records: {},
@@ -98,19 +99,26 @@ fn everything_has_a_default() {
                 name: ProfileName(
                     "tiny",
                 ),
-                kernel: Image {
-                    image: ImageName(
-                        "tiny",
-                    ),
-                    file: "kernel",
-                },
+                kernel: Some(
+                    Image {
+                        image: ImageName(
+                            "tiny",
+                        ),
+                        file: "kernel",
+                    },
+                ),
                 initrd: [],
                 args: [],
                 loader: Ipxe,
                 via: None,
                 programs: {},
+                ignition: None,
+                cloud: None,
+                generic: None,
+                metadata: {},
             },
         },
+        groups: {},
         nodes: {
             NodeName(
                 "a",

@@ -9,6 +9,7 @@ mod good;
 mod ipv6;
 mod keys;
 mod machine;
+mod matchbox;
 mod network;
 mod odd;
 mod overlay;

@@ -169,7 +169,8 @@ impl Check<'_> {
             return;
         }
         if raw.profile.is_missing() {
-            let ours = |network: &Network| matches!(network.dhcp, Dhcp::Server(_));
+            let ours =
+                |network: &Network| matches!(network.dhcp, Dhcp::Server(_)) && network.matchbox.is_none();
             let known: Option<Vec<_>> =
                 draft.nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
             let alone = known.is_some_and(|networks| networks.iter().all(|network| ours(network)));

@@ -321,24 +321,28 @@ impl Check<'_> {
         Some(Checked::Dns { name, answer })
     }
 
+    /// Takes the place of a secret.
+    pub(super) fn secret(&mut self, raw: &RawSecret) -> Option<Secret> {
+        match raw {
+            RawSecret::Env(name) => self.variable(name).map(Secret::Env),
+            // A key that was pasted in place of its path.
+            RawSecret::File(path) if path.value.contains('\n') => {
+                let what = "this is not the path of a file";
+                let help = "name the file that holds the secret, such as { file = \"id_ed25519\" }";
+                self.report(crate::config::malformed(path.span.clone(), what).help(help).secret());
+                None
+            }
+            RawSecret::File(path) => self.path(path).map(Secret::File),
+        }
+    }
+
     fn ssh(&mut self, raw: &RawSsh, span: &Span) -> Option<Checked> {
         let user = self
             .needed(&raw.user, "user = \"root\"", span)
             .filter(|user| self.user(user))
             .map(|user| user.value.clone());
         let port = self.port_or(&raw.port, 22);
-        let key = match raw.key.value() {
-            Some(RawSecret::Env(name)) => self.variable(name).map(Secret::Env),
-            // A key that was pasted in place of its path.
-            Some(RawSecret::File(path)) if path.value.contains('\n') => {
-                let what = "this is not the path of a file";
-                let help = "name the file that holds the secret, such as { file = \"id_ed25519\" }";
-                self.report(crate::config::malformed(path.span.clone(), what).help(help).secret());
-                None
-            }
-            Some(RawSecret::File(path)) => self.path(path).map(Secret::File),
-            None => None,
-        };
+        let key = raw.key.value().and_then(|place| self.secret(place));
         let run = raw.run.value().cloned();
         if run.is_none() && (raw.exit.given().is_some() || raw.output.given().is_some()) {
             let what = "without `run`, there is no exit code and no output";

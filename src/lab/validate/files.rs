@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Check;
+use super::matchbox::metadata;
 use crate::config::{Field, Located, RawLoader, RawNetwork, RawProfile, RawVia};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
@@ -34,9 +35,14 @@ impl Check<'_> {
     }
 
     fn profile(&mut self, name: Option<ProfileName>, raw: &RawProfile, home: &Span) -> Option<Profile> {
-        let kernel = self
-            .needed(&raw.kernel, "kernel = \"image:tiny/kernel\"", home)
-            .and_then(|kernel| self.file(kernel));
+        // Where matchbox says what to boot, a profile may do without.
+        let kernel = match raw.kernel.is_missing() && self.asks_matchbox(raw) {
+            true => Some(None),
+            false => self
+                .needed(&raw.kernel, "kernel = \"image:tiny/kernel\"", home)
+                .and_then(|kernel| self.file(kernel))
+                .map(Some),
+        };
         let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.handed(initrd)).collect();
         let args = raw.args.values().cloned().collect();
         let loader = match raw.loader.value() {
@@ -56,7 +62,20 @@ impl Check<'_> {
         });
         self.loads(raw, loader, via, initrd_given(raw));
         let programs = self.programs(raw);
-        Some(Profile { name: name?, kernel: kernel?, initrd, args, loader, via, programs })
+        let (ignition, cloud, generic) = self.contents(raw);
+        Some(Profile {
+            name: name?,
+            kernel: kernel?,
+            initrd,
+            args,
+            loader,
+            via,
+            programs,
+            ignition,
+            cloud,
+            generic,
+            metadata: metadata(&raw.metadata),
+        })
     }
 
     fn programs(&mut self, raw: &RawProfile) -> BTreeMap<u16, FileRef> {

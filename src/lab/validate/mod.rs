@@ -11,6 +11,7 @@ mod expect;
 mod files;
 mod ipv6;
 mod machine;
+mod matchbox;
 mod names;
 mod network;
 mod node;
@@ -62,6 +63,7 @@ impl Check<'_> {
         let clock = offset.map_or(0, |offset| offset.0.millis);
         let networks = self.networks(place);
         let profiles = self.profiles();
+        let groups = self.groups(&networks);
         let drafts = self.nodes(&networks);
         self.zones(&networks, &drafts);
         let expectations = self.expectations();
@@ -71,7 +73,7 @@ impl Check<'_> {
             .map(|node| (node.name.clone(), node))
             .collect();
         self.memory_of_all(&nodes);
-        let publish = self.published(&nodes);
+        let publish = self.published(&nodes, &networks);
         Some(Lab {
             name: self.lab.clone()?,
             file: self.around.file.clone(),
@@ -82,6 +84,7 @@ impl Check<'_> {
             clock,
             networks,
             profiles,
+            groups,
             nodes,
             publish,
             expectations,

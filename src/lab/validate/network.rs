@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -98,6 +98,8 @@ impl Check<'_> {
         };
         let (root, listing) = self.root(raw);
         let https = raw.https.value().copied().unwrap_or(false);
+        let matchbox =
+            raw.matchbox.given().map(|matchbox| self.matchbox(&matchbox.value, &matchbox.span, https));
         let dns = self.dns(raw.dns.value(), nat);
         let lab = self.lab.as_ref()?;
         let name = name?;
@@ -117,6 +119,7 @@ impl Check<'_> {
             root,
             listing,
             https,
+            matchbox,
             dns,
         })
     }
@@ -126,8 +129,7 @@ impl Check<'_> {
         let listing = raw.listing.value().copied().unwrap_or(false);
         let root = raw.root.given().and_then(|word| {
             let path = self.path(word)?;
-            // With a slash at its end, only a folder has this path.
-            if (self.around.existing)(&path.join("")) {
+            if self.is_folder(&path) {
                 return Some(path);
             }
             self.report(
@@ -143,6 +145,12 @@ impl Check<'_> {
             );
         }
         (root, listing)
+    }
+
+    /// Tells whether there is a folder.
+    pub(super) fn is_folder(&self, path: &Path) -> bool {
+        // With a slash at its end, only a folder has this path.
+        (self.around.existing)(&path.join(""))
     }
 
     /// Takes the address of a bridge if it can be the address of a host.

@@ -1,15 +1,19 @@
-//! Ports of the host that lead to a node.
+//! Ports of the host that lead to a node, or to the boot services of a network.
 
 use std::collections::BTreeMap;
 
 use super::Check;
 use crate::config::RawPlace;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Node, Publish};
-use crate::name::NodeName;
+use crate::lab::{Network, Node, Publish};
+use crate::name::{NetworkName, NodeName};
 
 impl Check<'_> {
-    pub(super) fn published(&mut self, nodes: &BTreeMap<NodeName, Node>) -> Vec<Publish> {
+    pub(super) fn published(
+        &mut self,
+        nodes: &BTreeMap<NodeName, Node>,
+        networks: &BTreeMap<NetworkName, Network>,
+    ) -> Vec<Publish> {
         let raw = self.raw;
         let mut published = Vec::new();
         let mut seen: BTreeMap<u16, &Span> = BTreeMap::new();
@@ -48,6 +52,12 @@ impl Check<'_> {
                 continue;
             };
             let Some(to) = self.published_port(to, &target.span) else { continue };
+            let network = networks.values().find(|network| network.name.as_str() == name);
+            if let Some(network) = network.filter(|_| raw.node.get(name).is_none()) {
+                let address = network.address.addr();
+                published.extend(port.map(|port| Publish { port, node: None, address, to }));
+                continue;
+            }
             let Some(name) = self.node_named(name, &target.span) else { continue };
             let Some(node) = nodes.get(&name) else { continue };
             let Some(address) = node.nics.iter().find_map(|nic| nic.address) else {
@@ -65,7 +75,7 @@ impl Check<'_> {
                 continue;
             };
             if let Some(port) = port {
-                published.push(Publish { port, node: name, address, to });
+                published.push(Publish { port, node: Some(name), address, to });
             }
         }
         published.sort_by_key(|publish| publish.port);

@@ -19,6 +19,7 @@ fn lab() -> Lab {
         at_once: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),
+        groups: BTreeMap::new(),
         nodes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),

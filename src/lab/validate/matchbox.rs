@@ -1,0 +1,216 @@
+//! What matchbox answers: its data, its groups, what its profiles hand out.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Check;
+use crate::config::{
+    Field, Keyed, Located, RawGroup, RawIgnition, RawJson, RawLoader, RawMatchbox, RawProfile,
+};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::lab::{Group, IgnitionVersion, Matchbox, Metadata, Network, Rpc};
+use crate::name::{GroupName, NetworkName};
+
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+const DNS: u16 = 53;
+const RPC: u16 = 8081;
+
+/// More than anybody writes by hand; a data directory holds any number.
+const MOST_GROUPS: usize = 1000;
+
+impl Check<'_> {
+    /// Takes what a network says of matchbox.
+    pub(super) fn matchbox(&mut self, raw: &RawMatchbox, span: &Span, https: bool) -> Matchbox {
+        let data = self.folder(&raw.data);
+        let assets = match raw.assets.is_missing() {
+            true => data.as_ref().map(|data| data.join("assets")).filter(|assets| self.is_folder(assets)),
+            false => self.folder(&raw.assets),
+        };
+        let port = self.port_of_ours(&raw.listen, HTTP, https);
+        let rpc = raw.rpc.given().and_then(|rpc| {
+            let listen = self.port_of_ours(&rpc.value.listen, RPC, https);
+            if listen == port || listen == HTTP {
+                let place = rpc.value.listen.span().unwrap_or(&rpc.span).clone();
+                let what = format!("HTTP listens on port {listen} already");
+                self.report(
+                    Diagnostic::new(Code::PortTaken, place, what).help("give each a port of its own"),
+                );
+            }
+            let tls = self.needed(&rpc.value.tls, "tls = \"tls\"", &rpc.span)?;
+            let tls = self.folder(&Field::Given(tls.clone()))?;
+            for file in ["ca.crt", "server.crt", "server.key"] {
+                if !(self.around.existing)(&tls.join(file)) {
+                    let what = format!("there is no `{file}` in this folder");
+                    let place = rpc.value.tls.span().cloned();
+                    self.report(Diagnostic::new(Code::NoSuchFile, place, what).help(
+                        "`dryrack tls init` makes an authority and the certificates of server and clients",
+                    ));
+                    break;
+                }
+            }
+            Some(Rpc { port: listen, tls })
+        });
+        if let (Some(place), true) = (raw.passphrase.span(), raw.key_ring.is_missing()) {
+            let what = "there is no `key-ring` here to unlock";
+            let diagnostic = Diagnostic::new(Code::IdleMatchbox, place.clone(), what);
+            self.report(diagnostic.help("name the key ring, or leave `passphrase` out"));
+        }
+        let groups = &self.raw.group;
+        let idle = data.is_none() && raw.data.is_missing() && raw.rpc.is_missing() && raw.assets.is_missing();
+        if idle && groups.entries.is_empty() && !groups.bad && self.raw.profile.entries.is_empty() {
+            let what = "there is nothing for matchbox to answer: no data directory, no group, no profile";
+            let diagnostic = Diagnostic::new(Code::IdleMatchbox, span.clone(), what);
+            self.report(diagnostic.help("name a data directory, such as data = \"matchbox\""));
+        }
+        Matchbox {
+            data,
+            assets,
+            port,
+            key_ring: raw.key_ring.given().and_then(|path| self.path(path)),
+            passphrase: raw.passphrase.value().and_then(|place| self.secret(place)),
+            newest: match raw.ignition.value() {
+                Some(RawIgnition::V3_0) => IgnitionVersion::V3_0,
+                Some(RawIgnition::V3_1) => IgnitionVersion::V3_1,
+                Some(RawIgnition::V3_2) => IgnitionVersion::V3_2,
+                Some(RawIgnition::V3_3) => IgnitionVersion::V3_3,
+                Some(RawIgnition::V3_4) | None => IgnitionVersion::V3_4,
+            },
+            rpc,
+        }
+    }
+
+    /// Takes a folder that has to be there.
+    fn folder(&mut self, field: &Field<String>) -> Option<PathBuf> {
+        let word = field.given()?;
+        let path = self.path(word)?;
+        if self.is_folder(&path) {
+            return Some(path);
+        }
+        let what = format!("`{}` is no folder", word.value);
+        self.report(
+            Diagnostic::new(Code::NoFolder, word.span.clone(), what)
+                .help("name the folder that the files are in"),
+        );
+        None
+    }
+
+    /// Takes a port on which nothing of the lab's own listens.
+    fn port_of_ours(&mut self, field: &Field<u16>, default: u16, https: bool) -> u16 {
+        let port = field.value().copied().unwrap_or(default);
+        if port == 0 || port == DNS || https && port == HTTPS {
+            let what = match port {
+                0 => "nothing can listen on port 0".to_owned(),
+                DNS => "DNS listens on port 53 already".to_owned(),
+                _ => format!("HTTPS listens on port {port} already"),
+            };
+            let diagnostic = Diagnostic::new(Code::PortTaken, field.span().cloned(), what);
+            self.report(diagnostic.help(format!("leave it out for port {default}")));
+        }
+        port
+    }
+
+    /// Takes the groups of the lab file.
+    pub(super) fn groups(&mut self, networks: &BTreeMap<NetworkName, Network>) -> BTreeMap<GroupName, Group> {
+        let raw = self.raw;
+        let mut groups = BTreeMap::new();
+        if self.too_many("the lab", &raw.group, MOST_GROUPS, "groups") {
+            return groups;
+        }
+        for (key, group) in &raw.group.entries {
+            let name = self.name::<GroupName>(key);
+            let Some(group) = group else { continue };
+            if let Some(group) = self.group(name, group, &key.span, networks) {
+                groups.insert(group.name.clone(), group);
+            }
+        }
+        groups
+    }
+
+    fn group(
+        &mut self,
+        name: Option<GroupName>,
+        raw: &RawGroup,
+        home: &Span,
+        networks: &BTreeMap<NetworkName, Network>,
+    ) -> Option<Group> {
+        let network = match raw.network.given() {
+            Some(word) => Some(self.network_named(&word.value, &word.span)?),
+            None => None,
+        };
+        let serves = |network: &Network| network.matchbox.is_some();
+        let answered = match &network {
+            Some(name) => networks.get(name).is_none_or(serves),
+            None => {
+                self.raw.network.bad
+                    || self.raw.network.entries.len() > networks.len()
+                    || networks.values().any(serves)
+            }
+        };
+        if !answered {
+            let what = match &network {
+                Some(network) => {
+                    format!("there is no matchbox on network `{network}` that this group could count for")
+                }
+                None => "there is no matchbox in this lab that this group could count for".to_owned(),
+            };
+            let network = network.as_ref().map(NetworkName::as_str).or(self.raw.network.names().next());
+            let help = format!("add [network.{}.matchbox]", network.unwrap_or("lan"));
+            let place = raw.network.span().unwrap_or(home).clone();
+            self.report(Diagnostic::new(Code::IdleMatchbox, place, what).help(help));
+        }
+        let profile = self.needed(&raw.profile, "profile = \"install\"", home)?;
+        // A data directory may have it, also one that is written later.
+        let elsewhere = |(_, network): &(Located<String>, Option<crate::config::RawNetwork>)| {
+            network.as_ref().is_none_or(|network| match &network.matchbox {
+                Field::Given(matchbox) => {
+                    !(matchbox.value.data.is_missing() && matchbox.value.rpc.is_missing())
+                }
+                Field::Missing => false,
+                Field::Bad => true,
+            })
+        };
+        if !self.raw.network.entries.iter().any(elsewhere) {
+            self.profile_named(&profile.value, &profile.span)?;
+        }
+        let selector = raw.selector.entries.iter();
+        let selector =
+            selector.filter_map(|(key, value)| Some((key.value.clone(), value.as_ref()?.value.clone())));
+        Some(Group {
+            name: name?,
+            network,
+            profile: profile.value.clone(),
+            selector: selector.collect(),
+            metadata: metadata(&raw.metadata),
+        })
+    }
+
+    /// Tells whether a profile without a kernel means something: it is matchbox then that says what to boot.
+    pub(super) fn asks_matchbox(&self, raw: &RawProfile) -> bool {
+        let networks = &self.raw.network.entries;
+        let answers = networks
+            .iter()
+            .any(|(_, network)| network.as_ref().is_none_or(|network| !network.matchbox.is_missing()));
+        let asks = matches!(
+            raw.loader.value(),
+            None | Some(RawLoader::Ipxe | RawLoader::Chainload | RawLoader::Grub)
+        );
+        answers && asks
+    }
+
+    /// Takes the files behind /ignition, /cloud and /generic.
+    pub(super) fn contents(
+        &mut self,
+        raw: &RawProfile,
+    ) -> (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>) {
+        let [ignition, cloud, generic] = [&raw.ignition, &raw.cloud, &raw.generic]
+            .map(|field| field.given().and_then(|word| self.path(word)));
+        (ignition, cloud, generic)
+    }
+}
+
+/// Returns what templates are filled with.
+pub(super) fn metadata(raw: &Keyed<RawJson>) -> Metadata {
+    let entries = raw.entries.iter();
+    entries.filter_map(|(key, value)| Some((key.value.clone(), value.as_ref()?.0.clone()))).collect()
+}

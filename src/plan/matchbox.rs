@@ -1,0 +1,120 @@
+//! What matchbox answers: the lab file's profiles and groups as entries of a data directory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{DataEntry, MatchboxPlan, boot, loader};
+use crate::lab::{Group, Lab, Loader, Metadata, Network, Node, Profile};
+
+/// Returns what matchbox answers on a network, if it has it.
+pub(super) fn matchbox(lab: &Lab, network: &Network, nodes: &[&Node]) -> Option<MatchboxPlan> {
+    let matchbox = network.matchbox.as_ref()?;
+    let mut entries = BTreeMap::new();
+    for profile in lab.profiles.values() {
+        entries.extend(of_profile(profile));
+    }
+    for group in lab.groups.values() {
+        if group.network.as_ref().is_none_or(|only| *only == network.name) {
+            entries.extend([of_group(lab, group)]);
+        }
+    }
+    for node in nodes {
+        entries.extend(of_node(lab, node, network));
+    }
+    Some(MatchboxPlan {
+        data: matchbox.data.clone(),
+        assets: matchbox.assets.clone(),
+        port: matchbox.port,
+        key_ring: matchbox.key_ring.clone(),
+        newest: matchbox.newest,
+        rpc: matchbox.rpc.clone(),
+        entries,
+    })
+}
+
+/// Returns where matchbox answers, as the beginning of a URL.
+pub(super) fn url(network: &Network) -> Option<String> {
+    let server = network.address.addr();
+    network.matchbox.as_ref().map(|matchbox| match matchbox.port {
+        80 => format!("http://{server}"),
+        port => format!("http://{server}:{port}"),
+    })
+}
+
+/// Returns a profile as matchbox has it, with the files that it names.
+fn of_profile(profile: &Profile) -> Vec<(String, DataEntry)> {
+    let contents =
+        [("ignition", &profile.ignition), ("cloud", &profile.cloud), ("generic", &profile.generic)];
+    let mut document = Map::from_iter([("id".to_owned(), json!(profile.name))]);
+    document.insert("boot".to_owned(), Value::Object(net_boot(profile)));
+    let mut entries = Vec::new();
+    for (kind, path) in contents {
+        let Some(path) = path else { continue };
+        // The extension says whether an Ignition config is a template.
+        let extension = path.extension().map(|end| format!(".{}", end.display())).unwrap_or_default();
+        let name = format!("{}{extension}", profile.name);
+        document.insert(format!("{kind}_id"), json!(name));
+        entries.push((format!("{kind}/{name}"), DataEntry::File(path.clone())));
+    }
+    entries.push(text(format!("profiles/{}.json", profile.name), document));
+    entries
+}
+
+/// Returns what a profile boots, as matchbox has it: empty where nothing is booted.
+fn net_boot(profile: &Profile) -> Map<String, Value> {
+    if profile.kernel.is_none() {
+        return Map::new();
+    }
+    let paths: Vec<String> =
+        (0..profile.initrd.len()).map(|index| loader::initrd_path(&profile.name, index)).collect();
+    // A kernel started by UEFI finds its initrds by name; GRUB tells it where they are.
+    let names = match profile.loader {
+        Loader::Grub | Loader::Shim => &[],
+        Loader::Ipxe | Loader::Chainload | Loader::Pxelinux | Loader::Kernel => paths.as_slice(),
+    };
+    let named =
+        names.iter().filter_map(|path| Some(format!("initrd={}", Path::new(path).file_name()?.display())));
+    let args: Vec<String> = named.chain(profile.args.iter().cloned()).collect();
+    Map::from_iter([
+        ("kernel".to_owned(), json!(format!("/{}", loader::kernel_path(profile)))),
+        ("initrd".to_owned(), paths.iter().map(|path| json!(format!("/{path}"))).collect()),
+        ("args".to_owned(), json!(args)),
+    ])
+}
+
+fn of_group(lab: &Lab, group: &Group) -> (String, DataEntry) {
+    let profile = lab.profiles.values().find(|profile| profile.name.as_str() == group.profile);
+    let mut metadata = profile.map(|profile| profile.metadata.clone()).unwrap_or_default();
+    metadata.extend(group.metadata.clone());
+    let id = group.name.as_str();
+    group_entry(id, &group.profile, &json!(group.selector), metadata)
+}
+
+/// Returns the groups of a node that the lab file hands a profile: one for each of its NICs. A profile without a kernel
+/// leaves it to other groups.
+fn of_node(lab: &Lab, node: &Node, network: &Network) -> Vec<(String, DataEntry)> {
+    let profile = node.profile.as_ref().and_then(|name| lab.profiles.get(name));
+    let Some(profile) = profile.filter(|profile| profile.kernel.is_some()) else {
+        return Vec::new();
+    };
+    let here = node.nics.iter().filter(|nic| nic.network == network.name && boot::netboots(node));
+    here.map(|nic| {
+        // No group of the file has a dot in its name.
+        let id = format!("{}.{}", node.name, nic.name);
+        group_entry(&id, profile.name.as_str(), &json!({ "mac": nic.mac }), profile.metadata.clone())
+    })
+    .collect()
+}
+
+fn group_entry(id: &str, profile: &str, selector: &Value, metadata: Metadata) -> (String, DataEntry) {
+    let mut document = Map::from_iter([("id".to_owned(), json!(id)), ("profile".to_owned(), json!(profile))]);
+    document.insert("selector".to_owned(), selector.clone());
+    document.insert("metadata".to_owned(), Value::Object(metadata));
+    text(format!("groups/{id}.json"), document)
+}
+
+fn text(path: String, document: Map<String, Value>) -> (String, DataEntry) {
+    (path, DataEntry::Text(Value::Object(document).to_string()))
+}
