@@ -98,6 +98,42 @@ impl fmt::Display for Stage {
     }
 }
 
+/// What a machine booted from.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase", rename = "booted-from")]
+pub enum BootedFrom {
+    /// It fetched its kernel.
+    Network,
+    /// A kernel came up that it had not fetched.
+    Disk,
+}
+
+impl BootedFrom {
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// Returns it as it reads after "from".
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Network => "the network",
+            Self::Disk => "its disk",
+        }
+    }
+}
+
+impl fmt::Display for BootedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// What happened. Serialised as `"kind": "dhcp-replied", "fields": {…}`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
@@ -387,6 +423,13 @@ pub enum Known {
     StageReached {
         /// The stage.
         stage: Stage,
+    },
+    /// It is clear what a node booted from, since it was last powered on or reset.
+    Booted {
+        /// What.
+        from: BootedFrom,
+        /// What shows it: the file that it fetched, or the line that a kernel of its own printed.
+        by: String,
     },
     /// A probe of an expectation came back.
     Probed {

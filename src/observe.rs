@@ -11,6 +11,7 @@
 //!  └── PoweredOff ────┴────────────────────────── Reset ──────────────────────────────────────────────────┘
 //! ```
 
+mod boots;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Ago, Event, Kind, Known, Size, Stage};
+use crate::event::{Ago, BootedFrom, Event, Kind, Known, Size, Stage};
 use crate::name::NodeName;
 
 /// Where the lab as a whole stands.
@@ -89,6 +90,35 @@ impl fmt::Display for Fetch {
     }
 }
 
+/// One boot of a node: what it booted from, once that is clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booted {
+    /// When it began.
+    pub began: u64,
+    /// What it booted from; `None` as long as no kernel came up.
+    pub from: Option<BootedFrom>,
+    /// What shows it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+}
+
+/// What followed from an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Concluded {
+    /// The stage that its node came to.
+    pub stage: Option<Stage>,
+    /// What its node booted from, and what shows it.
+    pub booted: Option<(BootedFrom, String)>,
+}
+
+impl Concluded {
+    /// Returns it as events.
+    pub fn events(self) -> impl Iterator<Item = Known> {
+        let stage = self.stage.map(|stage| Known::StageReached { stage });
+        stage.into_iter().chain(self.booted.map(|(from, by)| Known::Booted { from, by }))
+    }
+}
+
 /// One node as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
@@ -110,6 +140,9 @@ pub struct NodeView {
     pub last: Option<Sighting>,
     /// Every stage it came to, in order, over all its boots.
     pub timeline: Vec<(Stage, u64)>,
+    /// All its boots, in order.
+    #[serde(default)]
+    pub booted: Vec<Booted>,
 }
 
 impl NodeView {
@@ -124,6 +157,7 @@ impl NodeView {
             fetching: None,
             last: None,
             timeline: Vec::new(),
+            booted: Vec::new(),
         }
     }
 
@@ -194,39 +228,41 @@ impl Snapshot {
         Self { lab: LabState::Starting, exit: None, now: 0, nodes }
     }
 
-    /// Takes in one event, and returns the stage that its node came to by it, if it came to another.
-    pub fn apply(&mut self, event: &Event) -> Option<Stage> {
+    /// Takes in one event, and returns what follows from it.
+    pub fn apply(&mut self, event: &Event) -> Concluded {
         self.now = self.now.max(event.at);
-        let Kind::Known(known) = &event.kind else { return None };
+        let nothing = Concluded::default();
+        let Kind::Known(known) = &event.kind else { return nothing };
         match known {
             Known::LabUp {} if self.lab == LabState::Starting => self.lab = LabState::Up,
             Known::TearDownStarted { .. } if self.lab != LabState::Ended => self.lab = LabState::TearingDown,
             Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
             _ => {}
         }
-        let node = event.node.as_ref()?;
+        let Some(node) = &event.node else { return nothing };
         let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
         if matches!(known, Known::PoweredOff { why } if why == "down") {
             // Of a lab that is gone one asks how far its nodes had come, and what was last seen of them.
             view.see(event.at, known);
-            return None;
+            return nothing;
         }
         if is_echo(view, event.at, known) {
-            return None;
+            return nothing;
         }
         if let Some(what) = event.kind.sighting() {
             view.last = Some(Sighting { at: event.at, what });
         }
         view.see(event.at, known);
+        let booted = view.boot(event.at, known);
         let stage = stage::Clue::from_event(known).map_or(view.stage, |clue| stage::next(view.stage, clue));
         // A reset within the firmware begins a new boot although the stage is the same.
         let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
-            return None;
+            return Concluded { stage: None, booted };
         }
         (view.stage, view.since) = (stage, event.at);
         view.timeline.push((stage, event.at));
-        Some(stage)
+        Concluded { stage: Some(stage), booted }
     }
 
     /// Returns a node's stage; a node that nobody has heard of is off.

@@ -114,6 +114,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::MachineStopped { .. }
         | Known::GuestPanicked {}
         | Known::ServiceFailed { .. }
+        | Known::Booted { .. }
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
         _ => false,

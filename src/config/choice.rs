@@ -253,6 +253,7 @@ pub(super) fn bare_checks(schema: &mut Schema) {
             ("http", "An HTTP GET of / on port 80 answers 200."),
             ("dns", "The node's own name resolves at the lab's DNS server."),
             ("etcd", "The nodes form one healthy etcd cluster with one leader."),
+            ("installed", "The node's first disk holds a system that its firmware can start."),
         ]));
     }
 }

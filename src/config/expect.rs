@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text};
 use super::word::Span;
-use crate::event::Stage;
+use crate::event::{BootedFrom, Stage};
 
 /// What must (`that`) or must never (`never`) happen.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -52,6 +52,12 @@ pub enum RawCheck {
     Ssh(RawSsh),
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd(Field<RawEtcd>),
+    /// How often the node booted, and from what: `boots = ["network", "disk"]` is all its boots, in order.
+    Boots(Short<RawBoots>),
+    /// The node fetched a path by HTTP or TFTP: `fetched = "/assets/.*"`.
+    Fetched(Short<RawFetched>),
+    /// A disk of the node holds a system that its firmware can start, seen from outside.
+    Installed(Field<RawInstalled>),
     /// A command in the lab's place does what it should: `command = "sh text"`.
     Command(Short<RawCommand>),
 }
@@ -159,6 +165,84 @@ pub struct RawEtcd {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub members: Field<u16>,
+}
+
+/// The boots of a node in which a kernel came up. A boot is `network` where the node fetched its kernel, else `disk`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "boots")]
+pub struct RawBoots {
+    /// What the node booted from, all its boots in order. Default: any.
+    #[serde(default)]
+    pub order: List<BootedFrom>,
+    /// How many boots there were. Default: any.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub times: Field<u32>,
+    /// How many of them from the network. Default: any.
+    #[serde(default)]
+    pub network: Field<u32>,
+    /// How many of them from disk. Default: any.
+    #[serde(default)]
+    pub disk: Field<u32>,
+}
+
+impl Shorthand for RawBoots {
+    const NAME: &'static str = "$short:order";
+    type Value = Vec<BootedFrom>;
+}
+
+/// What a node fetched from the lab's services since the run's start.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "fetched", rename_all = "kebab-case")]
+pub struct RawFetched {
+    /// A regular expression that path and query match.
+    pub path: Field<String>,
+    /// Exactly how often. Default: see `at-least`.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub times: Field<u32>,
+    /// How often at least. Default: 1.
+    #[serde(default)]
+    #[schemars(extend("default" = 1), range(min = 1))]
+    pub at_least: Field<u32>,
+    /// The method of HTTP, such as HEAD. Default: GET; by TFTP there is none.
+    #[serde(default)]
+    pub method: Field<String>,
+    /// The status of HTTP. Default: any from 200 to 299, and sent to the end.
+    #[serde(default)]
+    #[schemars(range(min = 100, max = 599))]
+    pub status: Field<u16>,
+}
+
+impl Shorthand for RawFetched {
+    const NAME: &'static str = "$short:path";
+    type Value = String;
+}
+
+/// A disk that a node can boot from.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "installed")]
+pub struct RawInstalled {
+    /// The disk. Default: the first of the node's.
+    #[serde(default)]
+    pub disk: Field<String>,
+    /// The kind of its partition table. Default: either.
+    #[serde(default)]
+    pub table: Field<RawTable>,
+    /// How many partitions it has. Default: at least one.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 128))]
+    pub partitions: Field<u32>,
+}
+
+/// The kind of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "table")]
+pub enum RawTable {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record, with up to four partitions.
+    Mbr,
 }
 
 /// A command in the lab's place.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Event, Kind, Known, Stage};
+use super::{BootedFrom, Event, Kind, Known, Stage};
 use crate::name::{ExpectName, Mac, NetworkName, NodeName};
 
 /// Makes an event at a time in milliseconds.
@@ -84,7 +84,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..28u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..29u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -127,6 +127,10 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     app: one,
                     text: two,
                 },
+                28 => {
+                    let from = if flag { BootedFrom::Disk } else { BootedFrom::Network };
+                    Known::Booted { from, by: one }
+                }
                 27 => Known::HttpsFailed { error: one },
                 26 => Known::Omitted { service: one, count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

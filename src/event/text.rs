@@ -118,6 +118,7 @@ impl Known {
             Self::SyslogLine { .. } => "syslog",
             Self::Omitted { .. } | Self::ServiceFailed { .. } => "service",
             Self::StageReached { .. } => "stage",
+            Self::Booted { .. } => "boot",
             Self::Probed { .. } => "probe",
             Self::ExpectationDecided { .. } | Self::Judged { .. } => "expect",
             Self::Commanded { .. } => "command",
@@ -135,6 +136,7 @@ impl Known {
                 Some(format!("{} {address} ({client})", leased(reply)))
             }
             Self::StageReached { .. }
+            | Self::Booted { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
@@ -276,6 +278,7 @@ impl Known {
             }
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
             Self::StageReached { stage } => format!("reached {stage}"),
+            Self::Booted { from, by } => format!("booted from {}: {by}", from.with_article()),
             Self::Probed { expect, ok: true, seen } => format!("{expect}: holds: {seen}"),
             Self::Probed { expect, ok: false, seen } => format!("{expect}: not yet: {seen}"),
             Self::ExpectationDecided { expect, met: true, seen } => format!("{expect}: met: {seen}"),

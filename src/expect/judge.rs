@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::subject::{NodeState, Subject, is_probed};
+use super::tally;
 use super::{Decision, Outcome, Verdict, Wanted};
 use crate::event::{Event, Kind, Known, Stage};
 use crate::lab::{Check, Expectation, Lab, Sense};
@@ -77,6 +78,7 @@ impl Judge {
             }
             Known::TearDownStarted { .. } => self.finish(event.at),
             Known::ConsoleLine { text } => self.read(event.node.as_ref(), text),
+            Known::HttpServed { .. } | Known::TftpServed { .. } => self.count(event.node.as_ref(), known),
             Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen),
             _ => {}
         }
@@ -180,6 +182,7 @@ impl Judge {
                 (state.started, state.dead, state.stage) = (true, None, state.stage.max(Stage::Firmware));
             }
             Known::StageReached { stage } => state.stage = *stage,
+            Known::Booted { from, .. } => state.boots.push(*from),
             Known::MachineDied { .. } => state.dead = Some(format!("the machine {known}")),
             // QEMU never goes on from an internal error; from a full disk it may.
             Known::MachineStopped { state: why, .. } if why == "internal-error" => {
@@ -199,6 +202,17 @@ impl Judge {
             }
             for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
                 subject.on_true(now, &format!("console line `{}`", line.trim()));
+            }
+        }
+    }
+
+    /// Counts what a node fetched, whether or not the time of the expectation has begun.
+    fn count(&mut self, node: Option<&NodeName>, known: &Known) {
+        for item in &mut self.items {
+            let Check::Fetched(fetched) = &item.expectation.check else { continue };
+            if tally::counts(fetched, known) {
+                let subjects = item.subjects.iter_mut();
+                subjects.filter(|subject| subject.node.as_ref() == node).for_each(Subject::count);
             }
         }
     }
@@ -259,12 +273,8 @@ impl Judge {
             for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
                 let node = subject.node.as_ref().and_then(|node| nodes.get(node));
                 if !matches!(gate, Gate::After(_)) {
-                    if let (Check::Stage(stage), Some(node)) = (&expectation.check, node) {
-                        if node.is_at(*stage) {
-                            subject.on_true(*now, &format!("stage {}", node.stage));
-                        } else {
-                            subject.on_false();
-                        }
+                    if let Some(node) = node {
+                        subject.compare(expectation, *now, node);
                     }
                     if subject.is_open() {
                         subject.on_time(expectation, since, *now, node);
@@ -332,9 +342,14 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
     let together = match &expectation.check {
         Check::Etcd { .. } => true,
         Check::Command { .. } | Check::Dns { .. } => expectation.nodes.is_empty(),
-        Check::Console(_) | Check::Stage(_) | Check::Tcp { .. } | Check::Http { .. } | Check::Ssh { .. } => {
-            false
-        }
+        Check::Console(_)
+        | Check::Stage(_)
+        | Check::Boots(_)
+        | Check::Fetched(_)
+        | Check::Installed(_)
+        | Check::Tcp { .. }
+        | Check::Http { .. }
+        | Check::Ssh { .. } => false,
     };
     if together {
         return vec![Subject::new(None)];

@@ -15,11 +15,14 @@
 //!   "manual"` too. What happens is seen from the run's start on.
 //! * What must be true has to become true `within` that time, and then has to stay
 //!   true for `holds`, which may end later. A line that was printed stays printed.
+//! * What is counted (boots, fetches) counts from the run's start, whenever the time
+//!   begins; a number that was passed is missed at once.
 //! * A machine that died, or that QEMU gave up, cannot meet anything any more. One
 //!   that powers itself off can: somebody may start it again.
 
 mod judge;
 mod subject;
+mod tally;
 mod words;
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,9 @@
 //! One expectation of one node (or of several together, or of the lab), and how it stands.
 
+use super::tally::{self, Standing};
 use super::words::{describe, nanos, span};
 use super::{Evidence, Outcome, Verdict};
-use crate::event::Stage;
+use crate::event::{BootedFrom, Stage};
 use crate::lab::{Check, Expectation, Sense};
 use crate::name::NodeName;
 
@@ -13,6 +14,8 @@ pub(super) struct NodeState {
     pub(super) stage: Stage,
     /// Whether it was ever powered on.
     pub(super) started: bool,
+    /// What it booted from each time.
+    pub(super) boots: Vec<BootedFrom>,
     /// Why it cannot meet anything any more.
     pub(super) dead: Option<String>,
     /// What was last seen of it.
@@ -21,7 +24,7 @@ pub(super) struct NodeState {
 
 impl NodeState {
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Off, started: false, dead: None, last: None }
+        Self { stage: Stage::Off, started: false, boots: Vec::new(), dead: None, last: None }
     }
 
     /// Tells whether the node is at least as far as `stage`. `off` is only told of one that once was on.
@@ -42,6 +45,8 @@ pub(super) struct Subject {
     holding: Option<(u64, String)>,
     /// Whether it was true once and then no longer.
     broken: bool,
+    /// How often what it counts has happened.
+    count: u32,
     /// The last answer of its probe.
     probe: Option<(u64, String)>,
     /// How it turned out, once it is decided.
@@ -52,7 +57,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(node: Option<NodeName>) -> Self {
-        Self { node, holding: None, broken: false, probe: None, outcome: None, announced: false }
+        Self { node, holding: None, broken: false, count: 0, probe: None, outcome: None, announced: false }
     }
 
     pub(super) fn outcome(&self) -> Option<&Outcome> {
@@ -78,6 +83,29 @@ impl Subject {
     /// Takes in that the check is no longer true, or not yet.
     pub(super) fn on_false(&mut self) {
         self.broken |= self.holding.take().is_some();
+    }
+
+    /// Takes in that what it counts has happened once more.
+    pub(super) fn count(&mut self) {
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// Compares what is known of the node with what is expected, where that is all there is to look at.
+    pub(super) fn compare(&mut self, of: &Expectation, at: u64, node: &NodeState) {
+        let standing = match &of.check {
+            Check::Stage(stage) if node.is_at(*stage) => Standing::So(format!("stage {}", node.stage)),
+            Check::Stage(_) => Standing::NotYet,
+            Check::Boots(boots) => tally::boots(boots, &node.boots),
+            Check::Fetched(fetched) => tally::fetched(fetched, self.count),
+            _ => return,
+        };
+        match standing {
+            Standing::So(seen) => self.on_true(at, &seen),
+            Standing::NotYet => self.on_false(),
+            // What can never come true is not waited for.
+            Standing::NeverAgain(why) if of.sense == Sense::Must => self.miss(of, at, why, Some(node)),
+            Standing::NeverAgain(_) => self.on_false(),
+        }
     }
 
     /// Takes in what a probe saw.
@@ -187,6 +215,11 @@ impl Subject {
             }
             Check::Stage(stage) => format!("{stage} was not reached {when}{at}"),
             Check::Console(regex) => format!("no line matched /{regex}/ {when}"),
+            Check::Boots(_) => {
+                let boots = node.map_or(&[][..], |node| &node.boots);
+                format!("{} {when}", tally::boots_so_far(boots))
+            }
+            Check::Fetched(_) => format!("{} {when}", tally::fetched_so_far(self.count)),
             _ if self.broken => format!("it did not stay true for {} {when}", span(of.holds)),
             _ => format!("it did not come true {when}"),
         }
@@ -205,8 +238,9 @@ impl Subject {
 /// Tells whether a check has to be carried out, rather than read from events.
 pub(super) fn is_probed(check: &Check) -> bool {
     match check {
-        Check::Console(_) | Check::Stage(_) => false,
-        Check::Tcp { .. }
+        Check::Console(_) | Check::Stage(_) | Check::Boots(_) | Check::Fetched(_) => false,
+        Check::Installed(_)
+        | Check::Tcp { .. }
         | Check::Http { .. }
         | Check::Dns { .. }
         | Check::Ssh { .. }

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::event::examples::{any_event, console, event, lease, probed};
-use crate::event::{Known, Stage};
-use crate::lab::{AccelChoice, Check, Expectation, Lab, Place, Sense};
+use crate::event::examples::{any_event, console, event, http, lease, probed, tftp};
+use crate::event::{BootedFrom, Known, Stage};
+use crate::lab::{AccelChoice, Boots, Check, Expectation, Fetched, Lab, Often, Place, Sense};
 use crate::name::LabName;
 
 /// An expectation of node `a`.
@@ -100,6 +100,18 @@ fn up() -> Told {
 
 fn stage(stage: Stage) -> Known {
     Known::StageReached { stage }
+}
+
+fn booted(from: BootedFrom) -> Known {
+    Known::Booted { from, by: "`/boot/kernel` by HTTP".to_owned() }
+}
+
+fn boots(order: &[BootedFrom]) -> Check {
+    Check::Boots(Boots { order: Some(order.to_vec()), ..Boots::default() })
+}
+
+fn fetched(path: &str, often: Often) -> Check {
+    Check::Fetched(Fetched { path: Regex::new(path).unwrap(), often, method: None, status: None })
 }
 
 /// Tells the judge of what happened, and writes down what it decided and when.
@@ -466,4 +478,125 @@ proptest! {
         prop_assert_eq!(verdicts.len(), decided.len());
         prop_assert!(verdicts.iter().all(|verdict| verdict.outcome.at().is_some()));
     }
+}
+
+#[test]
+fn boots_are_compared_as_they_come() {
+    use BootedFrom::{Disk, Network};
+    let lists =
+        || [expect("installed", boots(&[Network, Disk])), expect("stays", boots(&[Network, Disk, Disk]))];
+    let told = [
+        (0, up()),
+        (5, Of("a", booted(Network))),
+        (60, Of("a", booted(Disk))),
+        (70, Of("b", booted(Disk))),
+        (90, Of("a", booted(Disk))),
+    ];
+    assert_snapshot!(check(lists(), told), @"
+    60s installed of a met: it booted from network, disk
+    90s stays of a met: it booted from network, disk, disk
+    ");
+    // What can never come true any more is not waited for: a reinstall loop.
+    let told = [(0, up()), (5, Of("a", booted(Network))), (60, Of("a", booted(Network)))];
+    assert_snapshot!(check([expect("installed", boots(&[Network, Disk])).within(600)], told), @"60s installed of a missed: it booted from network, network");
+}
+
+#[test]
+fn boots_are_counted_also_before_their_time() {
+    use BootedFrom::{Disk, Network};
+    let count = |network, disk| Check::Boots(Boots { network, disk, ..Boots::default() });
+    let list = || {
+        let three = Check::Boots(Boots { times: Some(3), ..Boots::default() });
+        [
+            expect("up", line("ready")),
+            expect("once", count(Some(1), Some(2))).after("up").within(60),
+            expect("three", three).after("up").within(60),
+            expect("no-loop", count(Some(2), None)).never(),
+        ]
+    };
+    let first = || vec![(0, up()), (5, Of("a", booted(Network))), (6, Of("a", console("ready")))];
+    let good = [(60, Of("a", booted(Disk))), (65, Of("a", booted(Disk))), (70, End)];
+    assert_snapshot!(check(list(), first().into_iter().chain(good)), @"
+    6s up of a met: console line `ready`
+    65s once of a met: it booted from network, disk, disk
+    65s three of a met: it booted from network, disk, disk
+    70s no-loop of a met: it did not happen to the end of the run
+    ");
+    let bad = [(60, Of("a", booted(Network)))];
+    assert_snapshot!(check(list(), first().into_iter().chain(bad)), @"
+    6s up of a met: console line `ready`
+    60s no-loop of a missed: it happened: it booted from network, network
+    60s once of a missed: it booted from network, network; last saw it print `ready`, 54s ago
+    waiting, next at 1m 06s
+    ");
+}
+
+#[test]
+fn what_was_fetched_is_counted_to_the_end() {
+    let list = || {
+        [
+            expect("script", fetched("script$", Often::AtLeast(2))).within(60),
+            expect("loader", fetched("kpxe", Often::Exactly(1))).within(60),
+            expect("once", fetched("kernel", Often::Exactly(1))).after("script").within(60),
+            expect("never", fetched("initrd", Often::AtLeast(1))).never(),
+        ]
+    };
+    let http = |role| Of("a", http(role, 200, true));
+    let told = || {
+        vec![
+            (0, up()),
+            (1, Of("a", tftp("undionly.kpxe", "probed"))),
+            (2, Of("a", tftp("undionly.kpxe", "sent"))),
+            (3, http("script")),
+            (4, http("kernel")),
+            (5, Of("b", crate::event::examples::http("script", 200, true))),
+            (5, Of("a", crate::event::examples::http("script", 404, true))),
+            (6, Of("a", crate::event::examples::http("initrd", 200, false))),
+        ]
+    };
+    assert_snapshot!(check(list(), told().into_iter().chain([(7, http("script")), (9, End)])), @"
+    2s loader of a met: it was fetched once
+    7s once of a met: it was fetched once
+    7s script of a met: it was fetched 2 times
+    9s never of a met: it did not happen to the end of the run
+    ");
+    let again = [(7, http("kernel")), (8, http("script")), (9, http("initrd"))];
+    assert_snapshot!(check(list(), told().into_iter().chain(again)), @"
+    2s loader of a met: it was fetched once
+    8s once of a missed: it was fetched 2 times; last saw it served GET /boot/script (200, 6.1 MB in 40 ms), 0s ago
+    8s script of a met: it was fetched 2 times
+    9s never of a missed: it happened: it was fetched once
+    ");
+    assert_snapshot!(check(list(), [(0, up()), (60, Clock)]), @"
+    60s loader of a missed: it was not fetched within 1m
+    60s once of a missed: `script` was missed
+    60s script of a missed: it was not fetched within 1m
+    ");
+}
+
+#[test]
+fn what_is_expected_of_counts_can_be_read() {
+    let counts = |times, network, disk| Check::Boots(Boots { order: None, times, network, disk });
+    let words = [
+        boots(&[BootedFrom::Network, BootedFrom::Disk]),
+        counts(Some(3), None, Some(2)),
+        counts(None, Some(1), None),
+        fetched("^/assets/", Often::AtLeast(1)),
+        fetched("disk", Often::Exactly(2)),
+        Check::Fetched(Fetched {
+            path: Regex::new("x").unwrap(),
+            often: Often::AtLeast(2),
+            method: Some("HEAD".to_owned()),
+            status: Some(404),
+        }),
+    ];
+    let words = words.map(|check| describe(&expect("a", check)));
+    assert_snapshot!(words.join("\n"), @"
+    boots from network, disk
+    3 boots, 2 from disk
+    boots: 1 from the network
+    fetched /^/assets//
+    fetched /disk/ 2 times
+    fetched HEAD /x/ with 404 at least 2 times
+    ");
 }

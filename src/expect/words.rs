@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::tally;
 use crate::event::Ago;
-use crate::lab::{Check, Expectation, Sense};
+use crate::lab::{Check, Expectation, Installed, Sense};
 
 /// Returns what an expectation asks for: `stage os within 15m`, `never console /Kernel panic/`.
 pub fn describe(expectation: &Expectation) -> String {
@@ -36,6 +37,13 @@ fn check(check: &Check) -> String {
             None => format!("ssh {user}"),
         },
         Check::Etcd { members, port: _ } => format!("etcd with {members} healthy members and one leader"),
+        Check::Boots(boots) => tally::boots_wanted(boots),
+        Check::Fetched(fetched) => tally::fetched_wanted(fetched),
+        Check::Installed(Installed { disks: _, table, partitions }) => {
+            let table = table.map(|table| format!(", {}", table.as_str())).unwrap_or_default();
+            let count = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
+            format!("installed{table}{count}")
+        }
         Check::Command { run, .. } => format!("command {run}"),
     }
 }

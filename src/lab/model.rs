@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use regex::Regex;
 
-use crate::event::Stage;
+use crate::event::{BootedFrom, Stage};
 use crate::lab::Secret;
 use crate::lab::options::Octets;
 use crate::name::{
@@ -687,6 +687,12 @@ pub enum Check {
         /// Number of members; the number of nodes where left out.
         members: usize,
     },
+    /// The boots of the node.
+    Boots(Boots),
+    /// What the node fetched.
+    Fetched(Fetched),
+    /// A disk that the node's firmware can start a system from.
+    Installed(Installed),
     /// A command run in the lab's place by `sh -c`.
     Command {
         /// The command.
@@ -696,4 +702,69 @@ pub enum Check {
         /// Standard output matches.
         output: Option<Regex>,
     },
+}
+
+/// The boots of a node in which a kernel came up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Boots {
+    /// All of them, in order; any where left out.
+    pub order: Option<Vec<BootedFrom>>,
+    /// How many; any where left out.
+    pub times: Option<u32>,
+    /// How many from the network; any where left out.
+    pub network: Option<u32>,
+    /// How many from disk; any where left out.
+    pub disk: Option<u32>,
+}
+
+/// What a node fetched from the lab's services.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// Path and query match.
+    pub path: Regex,
+    /// How often.
+    pub often: Often,
+    /// The method of HTTP; GET, or TFTP, where left out.
+    pub method: Option<String>,
+    /// The status of HTTP; success where left out.
+    pub status: Option<u16>,
+}
+
+/// How often something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Often {
+    /// That often, and no more.
+    Exactly(u32),
+    /// That often, or more.
+    AtLeast(u32),
+}
+
+/// A disk that a node can boot from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The disk of each node.
+    pub disks: BTreeMap<NodeName, DiskName>,
+    /// The kind of its partition table; either where left out.
+    pub table: Option<Table>,
+    /// How many partitions it has; at least one where left out.
+    pub partitions: Option<u32>,
+}
+
+/// The kind of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record.
+    Mbr,
+}
+
+impl Table {
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpt => "gpt",
+            Self::Mbr => "mbr",
+        }
+    }
 }

@@ -8,9 +8,12 @@ pub mod accel;
 pub mod console;
 pub mod disk;
 pub mod line;
+mod look;
+mod nbd;
 pub mod qmp;
 pub mod seed;
 mod session;
+pub mod table;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use console::Attachment;
+pub use look::{Found, LookError};
 pub use qmp::{Block, Device, QmpError};
 
 use crate::event::{Emitter, Known};
@@ -53,6 +57,8 @@ struct Body {
     /// The QEMU of the moment, also when it has ended. Locked while one is started, so that two never are.
     session: tokio::sync::Mutex<Option<Session>>,
     screenshots: AtomicU32,
+    /// Held while a disk is looked at: QEMU has one export server.
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// How a machine is switched off.
@@ -102,6 +108,7 @@ impl Machine {
                 links: Mutex::new(links),
                 session: tokio::sync::Mutex::new(None),
                 screenshots: AtomicU32::new(0),
+                looking: tokio::sync::Mutex::new(()),
             }),
         };
         let session = machine.body.start().await?;

@@ -302,6 +302,33 @@ impl Qmp {
         }
     }
 
+    /// Exports a block node by NBD, to be read only, at a socket whose name is relative to QEMU's folder.
+    pub async fn export(&self, socket: &str, node: &str, name: &str) -> Result<(), QmpError> {
+        let path = socket.to_owned();
+        let data = qmp::UnixSocketAddress { abstract_: None, tight: None, path };
+        let addr = qmp::SocketAddressLegacy::unix(qmp::UnixSocketAddressWrapper { data });
+        let server =
+            qmp::nbd_server_start { max_connections: Some(1), tls_authz: None, tls_creds: None, addr };
+        self.execute(server).await?;
+        let base = qmp::BlockExportOptionsBase {
+            fixed_iothread: None,
+            iothread: None,
+            writable: Some(false),
+            writethrough: None,
+            id: name.to_owned(),
+            node_name: node.to_owned(),
+        };
+        let named = qmp::BlockExportOptionsNbdBase { description: None, name: Some(name.to_owned()) };
+        let nbd = qmp::BlockExportOptionsNbd { base: named, allocation_depth: None, bitmaps: None };
+        let options = qmp::BlockExportOptions::nbd { base, nbd };
+        self.execute(qmp::block_export_add(options)).await.map(drop)
+    }
+
+    /// Ends all exports.
+    pub async fn end_exports(&self) -> Result<(), QmpError> {
+        self.execute(qmp::nbd_server_stop {}).await.map(drop)
+    }
+
     /// Returns the machine's PCI devices.
     pub async fn devices(&self) -> Result<Vec<Device>, QmpError> {
         let buses = self.execute(qmp::query_pci {}).await?;

@@ -11,7 +11,7 @@ fn stages(kinds: impl IntoIterator<Item = Known>) -> String {
     let mut snapshot = Snapshot::new([]);
     let kinds = kinds.into_iter().enumerate();
     let changes = kinds.filter_map(|(second, kind)| {
-        let stage = snapshot.apply(&event(second as u64 * 1000, Some("a"), kind))?;
+        let stage = snapshot.apply(&event(second as u64 * 1000, Some("a"), kind)).stage?;
         Some(format!("{second}:{stage}"))
     });
     changes.collect::<Vec<_>>().join(" ")
@@ -141,9 +141,9 @@ fn recorded_stages_change_nothing() {
     let mut record = Vec::new();
     for (at, kind) in kinds.into_iter().enumerate() {
         let event = event(at as u64, Some("a"), kind);
-        let stage = live.apply(&event);
+        let concluded = live.apply(&event);
         record.push(event.clone());
-        record.extend(stage.map(|stage| Event { kind: Known::StageReached { stage }.into(), ..event }));
+        record.extend(concluded.events().map(|known| Event { kind: known.into(), ..event.clone() }));
     }
     let mut replayed = Snapshot::new([]);
     for event in &record {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Fault, Leak, NodeReport, Report, SCHEMA, Whose, exit};
-use crate::event::Stage;
+use crate::event::{BootedFrom, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
-use crate::observe::Sighting;
+use crate::observe::{Booted, Sighting};
 use crate::plan::Accel;
 
 const fn seconds(tenths: u64) -> u64 {
@@ -35,8 +35,25 @@ fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> Node
         boots: u32::try_from(starts).unwrap(),
         address: address.map(Into::into),
         timeline: timeline.iter().map(|(stage, tenths)| (*stage, seconds(*tenths))).collect(),
+        booted: booted(timeline),
         last: Some(Sighting { at: seconds(95), what: last.to_owned() }),
     }
+}
+
+/// The first boot of a node that got so far is from the network, a second one from its disk.
+fn booted(timeline: &[(Stage, u64)]) -> Vec<Booted> {
+    let boots = timeline.chunk_by(|_, (next, _)| *next != Stage::Firmware);
+    let boots = boots.zip([BootedFrom::Network, BootedFrom::Disk]);
+    let boot = |(stages, from): (&[(Stage, u64)], BootedFrom)| {
+        let kernel = stages.iter().any(|(stage, _)| *stage == Stage::Kernel);
+        let by = match from {
+            _ if !kernel => "",
+            BootedFrom::Network => "`/profile/etcd/kernel` by HTTP",
+            BootedFrom::Disk => "`Linux version 6.1.0`",
+        };
+        Booted { began: seconds(stages[0].1), from: kernel.then_some(from), by: by.to_owned() }
+    };
+    boots.map(boot).collect()
 }
 
 /// Every expectation was met.

@@ -17,7 +17,7 @@ fn one(report: &Report) -> String {
         text += "\n| node | way | boots | how far it came |\n|---|---|---|---|\n";
         for (name, node) in &report.nodes {
             let way = node.way.as_deref().unwrap_or_default();
-            let row = [name.to_string(), way.to_owned(), node.boots.to_string(), way_up(&node.timeline)];
+            let row = [name.to_string(), way.to_owned(), node.boots.to_string(), way_up(node)];
             writeln!(text, "| {} |", row.map(|cell| cell_of(&cell)).join(" | "))
                 .expect("a string takes everything");
         }
@@ -69,16 +69,16 @@ mod tests {
 
         | node | way | boots | how far it came |
         |---|---|---|---|
-        | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
-        | node2 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
 
         **etcd**: 3 of 6 expectations met, 1 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
 
         | node | way | boots | how far it came |
         |---|---|---|---|
-        | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
-        | node2 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
-        | node3 | BIOS, iPXE in the NIC's ROM | 2 | firmware 0.5s, dhcp 1.7s, nbp 1.8s, loader 2.1s, kernel 2.5s; then firmware 20s, kernel 21s, os 1m 30s |
+        | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
+        | node3 | BIOS, iPXE in the NIC's ROM | 2 | network: firmware 0.5s, dhcp 1.7s, nbp 1.8s, loader 2.1s, kernel 2.5s; then disk: firmware 20s, kernel 21s, os 1m 30s |
 
         * missed: healthy: etcd with 3 healthy members and one leader within 3m: it did not come true within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last saw it print \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
         * not reached: stays: command etcdctl endpoint health for 10s: \`healthy\` was missed

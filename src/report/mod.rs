@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Stage;
 use crate::expect::Verdict;
 use crate::name::{LabName, NodeName};
-use crate::observe::{NodeView, Sighting};
+use crate::observe::{Booted, NodeView, Sighting};
 use crate::plan::Accel;
 
 /// The version of the format of `report.json`.
@@ -81,6 +81,9 @@ pub struct NodeReport {
     pub address: Option<IpAddr>,
     /// Every stage it came to and when, in nanoseconds since the run's start.
     pub timeline: Vec<(Stage, u64)>,
+    /// What each of its boots came from.
+    #[serde(default)]
+    pub booted: Vec<Booted>,
     /// What was last seen of it.
     pub last: Option<Sighting>,
 }
@@ -94,6 +97,7 @@ impl NodeReport {
             boots: view.boots,
             address: view.address,
             timeline: view.timeline.clone(),
+            booted: view.booted.clone(),
             last: view.last.clone(),
         }
     }

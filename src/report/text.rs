@@ -1,6 +1,6 @@
 //! A report as people read it, in 96 columns; what matters most stands last, where a terminal shows it.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use super::{Fault, NodeReport, Report, exit};
 use crate::event::{Ago, Stage};
@@ -87,7 +87,12 @@ fn nodes(report: &Report) -> String {
     for (name, node) in &report.nodes {
         let head = row(name, &node.stage, &node.boots, &address(node));
         let indent = " ".repeat(head.chars().count());
-        lines += &paragraph(&head, &indent, &way_up(&node.timeline));
+        // Each boot begins on a line of its own: a machine that was installed has at least two.
+        let mut head = head.as_str();
+        for boot in boots(node) {
+            lines += &paragraph(head, &indent, &boot);
+            head = &indent;
+        }
         // Of a node that did not get there, the last sign of life is the first thing that one looks for.
         if report.exit != exit::MET
             && node.stage != Stage::Os
@@ -102,20 +107,25 @@ fn nodes(report: &Report) -> String {
 }
 
 /// Returns the stages of a node after each other, a new boot apart from the one before.
-pub(super) fn way_up(timeline: &[(Stage, u64)]) -> String {
-    if timeline.is_empty() {
-        return "never powered on".to_owned();
+pub(super) fn way_up(node: &NodeReport) -> String {
+    boots(node).join("; then ")
+}
+
+/// Returns the stages of each boot of a node, after what it booted from.
+fn boots(node: &NodeReport) -> Vec<String> {
+    if node.timeline.is_empty() {
+        return vec!["never powered on".to_owned()];
     }
-    let mut words = String::new();
-    for (index, (stage, at)) in timeline.iter().enumerate() {
-        let between = match (index, stage) {
-            (0, _) => "",
-            (_, Stage::Firmware) => "; then ",
-            _ => ", ",
-        };
-        write!(words, "{between}{stage} {}", Ago(*at)).expect("a string takes everything");
-    }
-    words
+    let begins = |stage: Stage| stage == Stage::Firmware;
+    let boots = node.timeline.chunk_by(|_, (next, _)| !begins(*next));
+    let line = |stages: &[(Stage, u64)]| {
+        let began = stages.first().filter(|(stage, _)| begins(*stage)).map(|(_, at)| *at);
+        let from = node.booted.iter().find(|boot| Some(boot.began) == began).and_then(|boot| boot.from);
+        let from = from.map(|from| format!("{from}: ")).unwrap_or_default();
+        let stages: Vec<_> = stages.iter().map(|(stage, at)| format!("{stage} {}", Ago(*at))).collect();
+        from + &stages.join(", ")
+    };
+    boots.map(line).collect()
 }
 
 fn fault(fault: &Fault) -> String {

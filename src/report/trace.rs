@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::event::{Event, Kind, Known, Recorded};
 use crate::name::NodeName;
-use crate::observe::Snapshot;
+use crate::observe::{Concluded, Snapshot};
 
 /// Returns the timeline of a run: time in seconds, node, topic, and what happened; stages are marked by `▶`.
 pub fn trace(recorded: &Recorded) -> String {
@@ -23,8 +23,8 @@ pub fn trace(recorded: &Recorded) -> String {
     let mut snapshot = Snapshot::new([]);
     for event in events {
         let Event { at, wall: _, node, kind } = event;
-        // The fold below comes to the same stages, also where the writer was killed before it wrote them down.
-        if !matches!(kind, Kind::Known(Known::StageReached { .. })) {
+        // The fold below comes to the same conclusions, also where the writer was killed before it wrote them down.
+        if !matches!(kind, Kind::Known(Known::StageReached { .. } | Known::Booted { .. })) {
             row(*at, node.as_ref(), kind.topic(), &kind.to_string());
         }
         if let Kind::Known(Known::MachineDied { stderr, .. }) = kind {
@@ -32,8 +32,13 @@ pub fn trace(recorded: &Recorded) -> String {
                 row(*at, node.as_ref(), "stderr", &Known::ConsoleLine { text: line.clone() }.to_string());
             }
         }
-        if let Some(stage) = snapshot.apply(event) {
+        let Concluded { stage, booted } = snapshot.apply(event);
+        if let Some(stage) = stage {
             row(*at, node.as_ref(), "stage", &format!("▶ {stage}"));
+        }
+        if let Some((from, by)) = booted {
+            let known = Known::Booted { from, by };
+            row(*at, node.as_ref(), "boot", &format!("▶ {known}"));
         }
     }
     if *torn {
@@ -99,7 +104,7 @@ mod tests {
         #[test]
         fn any_record_has_a_line_for_each_event(events in proptest::collection::vec(any_event(), 0..30)) {
             let known = events.iter().filter(|event| {
-                !matches!(event.kind, Kind::Known(Known::StageReached { .. }))
+                !matches!(event.kind, Kind::Known(Known::StageReached { .. } | Known::Booted { .. }))
             });
             let most_needed = known.count();
             let text = trace(&recorded(events, false));

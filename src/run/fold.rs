@@ -41,15 +41,14 @@ impl Fold {
         if let (Kind::Known(known @ Known::MachineDied { .. }), Some(node)) = (&event.kind, &event.node) {
             self.died.push((node.clone(), known.to_string()));
         }
-        let stage = self.snapshot.apply(&event);
+        let concluded = self.snapshot.apply(&event);
         self.judge.apply(&event);
         let node = event.node.clone();
         all.push(event);
-        if let Some(stage) = stage {
-            let reached =
-                Event { at: now.at, wall: now.wall, node, kind: Known::StageReached { stage }.into() };
-            self.judge.apply(&reached);
-            all.push(reached);
+        for known in concluded.events() {
+            let follows = Event { at: now.at, wall: now.wall, node: node.clone(), kind: known.into() };
+            self.judge.apply(&follows);
+            all.push(follows);
         }
         all.extend(self.decided(now));
         self.settle(&all);

@@ -29,7 +29,8 @@ use self::program::KeyFile;
 use crate::event::{Emitter, Event, Kind, Known};
 use crate::expect::Wanted;
 use crate::host::process::Spawner;
-use crate::lab::{Check, Expectation, Lab};
+use crate::lab::{Check, Expectation, Firmware, Installed, Lab};
+use crate::machine::Machine;
 use crate::name::{ExpectName, LabName, NodeName};
 
 /// Time between the beginnings of two attempts, unless one takes longer.
@@ -56,6 +57,8 @@ pub struct ProbeContext {
     pub nodes: BTreeMap<NodeName, Target>,
     /// The DNS server for names that belong to no node.
     pub dns: Option<Dns>,
+    /// The machines, to look at their disks.
+    pub machines: Machines,
     /// The private key of the run.
     pub ssh_key: PathBuf,
     /// Where host keys of nodes are kept.
@@ -71,8 +74,27 @@ pub struct ProbeContext {
 pub struct Target {
     /// Its address; `None` until it is leased one from a pool.
     pub address: Option<IpAddr>,
+    /// Its firmware.
+    pub firmware: Firmware,
     /// The DNS of its first network.
     pub dns: Option<Dns>,
+}
+
+/// Finds the machine of a node that was started.
+#[derive(Clone)]
+pub struct Machines(Arc<dyn Fn(&NodeName) -> Option<Machine> + Send + Sync>);
+
+impl Machines {
+    /// Makes it of a function.
+    pub fn new(find: impl Fn(&NodeName) -> Option<Machine> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+}
+
+impl std::fmt::Debug for Machines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Machines")
+    }
 }
 
 /// A DNS server of the lab.
@@ -88,6 +110,7 @@ impl ProbeContext {
     /// Reads what probes need to know from a lab.
     pub fn new(
         lab: &Lab,
+        machines: Machines,
         ssh_key: PathBuf,
         known_hosts: PathBuf,
         spawner: Spawner,
@@ -100,13 +123,14 @@ impl ProbeContext {
         let nodes = lab.nodes.iter().map(|(name, node)| {
             let address = node.nics.iter().find_map(|nic| nic.address).map(IpAddr::from);
             let network = node.nics.first().and_then(|nic| lab.networks.get(&nic.network));
-            (name.clone(), Target { address, dns: network.map(dns) })
+            (name.clone(), Target { address, firmware: node.firmware, dns: network.map(dns) })
         });
         Self {
             lab: lab.name.clone(),
             expectations: lab.expectations.clone(),
             nodes: nodes.collect(),
             dns: lab.networks.values().next().map(dns),
+            machines,
             ssh_key,
             known_hosts,
             spawner,
@@ -274,7 +298,15 @@ impl Shared {
                 etcd::probe(&nodes.collect::<Vec<_>>(), *port, *members).await
             }
             // The fold reads these from events.
-            Check::Console(_) | Check::Stage(_) => Answer::no("this is not probed"),
+            Check::Console(_) | Check::Stage(_) | Check::Boots(_) | Check::Fetched(_) => {
+                Answer::no("this is not probed")
+            }
+            Check::Installed(installed) => {
+                let (Some(node), Some(target)) = (node, target) else {
+                    return Answer::no("there is no node to look at");
+                };
+                self.look(installed, node, target.firmware).await
+            }
             Check::Tcp { .. } | Check::Http { .. } | Check::Ssh { .. } => {
                 let Some(node) = node else { return Answer::no("there is no node to try") };
                 let Some(address) = self.address(node) else {
@@ -320,9 +352,39 @@ impl Shared {
             }
             Check::Console(_)
             | Check::Stage(_)
+            | Check::Boots(_)
+            | Check::Fetched(_)
+            | Check::Installed(_)
             | Check::Dns { .. }
             | Check::Etcd { .. }
             | Check::Command { .. } => Answer::no("this needs no address"),
+        }
+    }
+
+    /// Looks at the disk of a node.
+    async fn look(&self, wanted: &Installed, node: &NodeName, firmware: Firmware) -> Answer {
+        let Some(disk) = wanted.disks.get(node) else { return Answer::no("it has no disk") };
+        let Some(machine) = (self.context.machines.0)(node) else {
+            return Answer::no("the machine was not started yet");
+        };
+        let found = match machine.look(disk, firmware).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(why)) => return Answer::no(format!("disk {disk}: {why}")),
+            Err(error) => return Answer::no(in_words(&error)),
+        };
+        let words = match found.bootable {
+            Ok(words) => words,
+            Err(words) => return Answer::no(format!("disk {disk}: {words}")),
+        };
+        let count = found.layout.partitions.len();
+        if wanted.table.is_some_and(|table| table != found.layout.table) {
+            return Answer::no(format!("disk {disk}: {words}, another kind of table"));
+        }
+        match wanted.partitions {
+            Some(wanted) if usize::try_from(wanted) != Ok(count) => {
+                Answer::no(format!("disk {disk}: {words}, not {wanted}"))
+            }
+            _ => Answer::yes(format!("disk {disk}: {words}")),
         }
     }
 
@@ -348,6 +410,12 @@ impl Shared {
         }
         variables
     }
+}
+
+/// Returns an error with what caused it.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
 
 /// Connects by TCP, or says in words why not.

@@ -18,7 +18,7 @@ use super::director::{Director, Ears, Ending};
 use super::fold::Fold;
 use super::guardian;
 use super::journal::Journal;
-use super::probe::{ProbeContext, Prober};
+use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::Request;
@@ -166,7 +166,10 @@ async fn run(
         source: Some(failure.error),
     })?);
     let private_key = ssh::private_key(&run_dir);
-    let context = ProbeContext::new(lab, private_key, ssh::known_hosts(&run_dir), spawner, emitter.clone());
+    let seen = Arc::clone(&rack);
+    let machines = Machines::new(move |node| seen.machine(node));
+    let context =
+        ProbeContext::new(lab, machines, private_key, ssh::known_hosts(&run_dir), spawner, emitter.clone());
 
     let (orders_sender, orders) = mpsc::channel(16);
     let desk = Desk {

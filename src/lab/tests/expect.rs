@@ -488,3 +488,119 @@ that = { stage = "os" }
     2 errors; for more, run `dryrack explain L404`
     "#);
 }
+
+#[test]
+fn counts_that_say_nothing_or_never_come() {
+    let more = r#"
+
+expect.a.that.boots = []
+expect.b.that.boots = { times = 0 }
+expect.c.that.boots = { network = 0 }
+expect.d.that.boots = { times = 3, network = 1, disk = 1 }
+expect.e.that.boots = { order = ["disk"], times = 1 }
+expect.f.that.fetched = { path = "x", times = 0 }
+expect.g.that.fetched = { path = "x", times = 1, at-least = 1, method = "GET /", status = 99 }
+expect.h.that.fetched = { times = 1 }
+expect.i.that = "installed"
+expect.j.that.installed = { disk = "data", partitions = 0 }
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L407]: this says nothing of the boots
+     --> lab.toml:7:10
+      |
+    7 | expect.a.that.boots = []
+      |          ^^^^
+      |
+      = help: say what it booted from, as in ["network", "disk"], or how often, as in { network = 1 }
+
+    error[L407]: no node comes up without a boot
+     --> lab.toml:8:33
+      |
+    8 | expect.b.that.boots = { times = 0 }
+      |                                 ^
+      |
+      = help: say what it booted from, as in ["network", "disk"], or how often, as in { network = 1 }
+
+    error[L407]: this is so before the first boot
+     --> lab.toml:9:10
+      |
+    9 | expect.c.that.boots = { network = 0 }
+      |          ^^^^
+      |
+      = help: say how often all in all, as in { times = 2, network = 0 }, or use `never`
+
+    error[L407]: 1 boots from the network and 1 from disk are not 3
+      --> lab.toml:10:33
+       |
+    10 | expect.d.that.boots = { times = 3, network = 1, disk = 1 }
+       |                                 ^
+       |
+       = help: leave one of the three out
+
+    error[L408]: the list says how many boots there are
+      --> lab.toml:11:51
+       |
+    11 | expect.e.that.boots = { order = ["disk"], times = 1 }
+       |                                                   ^
+       |
+       = help: leave the number out
+
+    error[L407]: this is so before anything was fetched
+      --> lab.toml:12:47
+       |
+    12 | expect.f.that.fetched = { path = "x", times = 0 }
+       |                                               ^
+       |
+       = help: say `never = { fetched = … }` for what must not be fetched
+
+    error[L408]: `times` says exactly how often
+      --> lab.toml:13:61
+       |
+    13 | expect.g.that.fetched = { path = "x", times = 1, at-least = 1, method = "GET /", status = 99 }
+       |                                                             ^
+       |
+       = help: leave `at-least` out
+
+    error[L407]: `GET /` is not a method of HTTP
+      --> lab.toml:13:73
+       |
+    13 | expect.g.that.fetched = { path = "x", times = 1, at-least = 1, method = "GET /", status = 99 }
+       |                                                                         ^^^^^^^
+       |
+       = help: methods are GET, HEAD, POST, …
+
+    error[L011]: `path` is missing here
+      --> lab.toml:14:10
+       |
+    14 | expect.h.that.fetched = { times = 1 }
+       |          ^^^^
+       |
+       = help: it has no default: add path = "/assets/.*"
+
+    error[L407]: `a` has no disk that anything could be installed on
+      --> lab.toml:15:17
+       |
+    15 | expect.i.that = "installed"
+       |                 ^^^^^^^^^^^
+       |
+       = help: give it one, such as disk.root = { size = "10GiB" }, or name `nodes` that have it
+
+    error[L407]: `a` has no disk `data`
+      --> lab.toml:16:36
+       |
+    16 | expect.j.that.installed = { disk = "data", partitions = 0 }
+       |                                    ^^^^^^
+       |
+       = help: give it one, such as disk.root = { size = "10GiB" }, or name `nodes` that have it
+
+    error[L407]: no disk that starts a system has 0 partitions
+      --> lab.toml:16:57
+       |
+    16 | expect.j.that.installed = { disk = "data", partitions = 0 }
+       |                                                         ^
+       |
+       = help: a number between 1 and 128
+
+    12 errors; for more, run `dryrack explain L407`
+    "#);
+}

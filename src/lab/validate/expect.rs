@@ -7,18 +7,21 @@ use regex::{Regex, RegexBuilder};
 
 use super::{Check, Span};
 use crate::config::{
-    Field, Keyed, Lasting, Located, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect, RawHttp,
-    RawSecret, RawSsh, Short, Text,
+    Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect,
+    RawFetched, RawHttp, RawInstalled, RawSecret, RawSsh, RawTable, Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
-use crate::lab::{Check as Checked, Expectation, Secret, Sense};
-use crate::name::{ExpectName, NodeName};
+use crate::lab::{Boots, Check as Checked, Expectation, Fetched, Installed, Often, Secret, Sense, Table};
+use crate::name::{DiskName, ExpectName, NodeName};
 
 const WITHIN: Duration = Duration::from_mins(5);
 
 /// More than anybody writes by hand.
 const MOST_EXPECTATIONS: usize = 1000;
+
+const BOOTS_HELP: &str =
+    "say what it booted from, as in [\"network\", \"disk\"], or how often, as in { network = 1 }";
 
 /// A larger one is an accident, and takes long to build.
 const LARGEST_REGEX: usize = 1 << 20;
@@ -60,7 +63,7 @@ impl Check<'_> {
         let after = raw.after.given().and_then(|after| self.after(after));
         let holds = self.holds(raw, sense);
         let within = self.within(raw, sense);
-        let checked = check.and_then(|check| self.checked(&check.value, &check.span, nodes.len()));
+        let checked = check.and_then(|check| self.checked(&check.value, &check.span, &nodes));
         if let (Sense::Never, Some(Located { value: RawCheck::Stage(Stage::Off), span })) = (sense, check) {
             let what = "every node has come at least to `off`, so this happens at once";
             self.bad_check(span, what, "name the stage that a node must not reach, such as \"os\"");
@@ -238,7 +241,7 @@ impl Check<'_> {
         }
     }
 
-    fn checked(&mut self, raw: &RawCheck, span: &Span, nodes: usize) -> Option<Checked> {
+    fn checked(&mut self, raw: &RawCheck, span: &Span, nodes: &[NodeName]) -> Option<Checked> {
         match raw {
             RawCheck::Console(pattern) => self.regex(pattern).map(Checked::Console),
             RawCheck::Stage(stage) => Some(Checked::Stage(*stage)),
@@ -258,8 +261,15 @@ impl Check<'_> {
             },
             RawCheck::Ssh(ssh) => self.ssh(ssh, span),
             RawCheck::Etcd(etcd) => match etcd {
-                Field::Given(etcd) => self.etcd(&etcd.value, nodes),
-                Field::Missing => self.etcd(&RawEtcd::default(), nodes),
+                Field::Given(etcd) => self.etcd(&etcd.value, nodes.len()),
+                Field::Missing => self.etcd(&RawEtcd::default(), nodes.len()),
+                Field::Bad => None,
+            },
+            RawCheck::Boots(Short(boots)) => self.boots(boots, span),
+            RawCheck::Fetched(Short(fetched)) => self.fetched(fetched, span),
+            RawCheck::Installed(installed) => match installed {
+                Field::Given(installed) => self.installed(&installed.value, span, nodes),
+                Field::Missing => self.installed(&RawInstalled::default(), span, nodes),
                 Field::Bad => None,
             },
             RawCheck::Command(Short(command)) => self.command(command, span),
@@ -383,6 +393,110 @@ impl Check<'_> {
             members => members.map_or(nodes, |members| usize::from(members.value)),
         };
         Some(Checked::Etcd { port: port?, members })
+    }
+
+    fn boots(&mut self, raw: &RawBoots, span: &Span) -> Option<Checked> {
+        let RawBoots { order, times, network, disk } = raw;
+        if order.bad || [times, network, disk].iter().any(|count| matches!(count, Field::Bad)) {
+            return None;
+        }
+        let counts = [times, network, disk].map(|count| count.given());
+        if let (Some(_), Some(count)) = (&order.span, counts.iter().flatten().next()) {
+            self.idle(&count.span, "the list says how many boots there are", "leave the number out");
+        }
+        let empty = order.span.is_some() && order.items.is_empty();
+        if let Some(count) = times.given().filter(|count| count.value == 0) {
+            self.bad_check(&count.span, "no node comes up without a boot", BOOTS_HELP);
+        } else if empty || (order.span.is_none() && counts.iter().flatten().next().is_none()) {
+            self.bad_check(span, "this says nothing of the boots", BOOTS_HELP);
+        } else if counts[1..].iter().flatten().all(|count| count.value == 0)
+            && counts[1..].iter().flatten().next().is_some()
+            && counts[0].is_none()
+        {
+            let help = "say how often all in all, as in { times = 2, network = 0 }, or use `never`";
+            self.bad_check(span, "this is so before the first boot", help);
+        } else if let [Some(times), Some(network), Some(disk)] = counts
+            && network.value.saturating_add(disk.value) != times.value
+        {
+            let what = format!(
+                "{} boots from the network and {} from disk are not {}",
+                network.value, disk.value, times.value
+            );
+            self.bad_check(&times.span, what, "leave one of the three out");
+        }
+        let count = |count: &Field<u32>| count.value().copied();
+        let order = order.span.as_ref().map(|_| order.values().copied().collect());
+        Some(Checked::Boots(Boots { order, times: count(times), network: count(network), disk: count(disk) }))
+    }
+
+    fn fetched(&mut self, raw: &RawFetched, span: &Span) -> Option<Checked> {
+        let path = self.needed(&raw.path, "path = \"/assets/.*\"", span)?;
+        let path = self.regex(path);
+        for count in [&raw.times, &raw.at_least].into_iter().filter_map(Field::given) {
+            if count.value == 0 {
+                let help = "say `never = { fetched = … }` for what must not be fetched";
+                self.bad_check(&count.span, "this is so before anything was fetched", help);
+            }
+        }
+        if let (Some(_), Some(least)) = (raw.times.given(), raw.at_least.given()) {
+            self.idle(&least.span, "`times` says exactly how often", "leave `at-least` out");
+        }
+        let method = match raw.method.given() {
+            Some(method) if method.value.bytes().all(|c| c.is_ascii_alphabetic()) => {
+                Some(method.value.to_ascii_uppercase())
+            }
+            Some(method) => {
+                let what = format!("`{}` is not a method of HTTP", method.value);
+                self.bad_check(&method.span, what, "methods are GET, HEAD, POST, …");
+                return None;
+            }
+            None => None,
+        };
+        if let Some(status) = raw.status.given().filter(|status| !(100..=599).contains(&status.value)) {
+            let what = format!("no server answers with status {}", status.value);
+            self.bad_check(&status.span, what, "a status lies between 100 and 599");
+        }
+        let often = match raw.times.value() {
+            Some(times) => Often::Exactly(*times),
+            None => Often::AtLeast(raw.at_least.value().copied().unwrap_or(1)),
+        };
+        Some(Checked::Fetched(Fetched { path: path?, often, method, status: raw.status.value().copied() }))
+    }
+
+    fn installed(&mut self, raw: &RawInstalled, span: &Span, nodes: &[NodeName]) -> Option<Checked> {
+        let mut disks = std::collections::BTreeMap::new();
+        for node in nodes {
+            let Some((_, Some(of))) = self.raw.node.get(node.as_str()) else { continue };
+            let mut names = of.disk.names();
+            let named = raw.disk.given();
+            let disk = match named {
+                Some(named) => names.find(|name| *name == named.value),
+                None => names.next(),
+            };
+            if let Some(disk) = disk {
+                disks.extend(DiskName::new(disk).ok().map(|disk| (node.clone(), disk)));
+            } else if !of.disk.bad && !matches!(raw.disk, Field::Bad) {
+                let what = match named {
+                    Some(named) => format!("`{node}` has no disk `{}`", named.value),
+                    None => format!("`{node}` has no disk that anything could be installed on"),
+                };
+                let at = named.map_or(span, |named| &named.span);
+                self.bad_check(
+                    at,
+                    what,
+                    "give it one, such as disk.root = { size = \"10GiB\" }, or name `nodes` that have it",
+                );
+            }
+        }
+        if let Some(count) = raw.partitions.given().filter(|count| !(1..=128).contains(&count.value)) {
+            let what = format!("no disk that starts a system has {} partitions", count.value);
+            self.bad_check(&count.span, what, "a number between 1 and 128");
+        }
+        let table = raw.table.value().map(|table| match table {
+            RawTable::Gpt => Table::Gpt,
+            RawTable::Mbr => Table::Mbr,
+        });
+        Some(Checked::Installed(Installed { disks, table, partitions: raw.partitions.value().copied() }))
     }
 
     fn command(&mut self, raw: &RawCommand, span: &Span) -> Option<Checked> {

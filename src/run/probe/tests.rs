@@ -14,7 +14,7 @@ use regex::Regex;
 
 use super::*;
 use crate::event::Instant;
-use crate::lab::Sense;
+use crate::lab::{Firmware, Sense};
 
 /// A lab of node `a` at the loopback, with one expectation, and what its probes say.
 fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
@@ -35,8 +35,9 @@ fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event
     let context = ProbeContext {
         lab: LabName::new("lab").unwrap(),
         expectations: [(expectation.name.clone(), expectation)].into(),
-        nodes: [(name, Target { address, dns: dns.clone() })].into(),
+        nodes: [(name, Target { address, firmware: Firmware::Bios, dns: dns.clone() })].into(),
         dns,
+        machines: Machines::new(|_| None),
         ssh_key: "/nowhere/id".into(),
         known_hosts: "/nowhere/known_hosts".into(),
         spawner: Spawner::start().unwrap(),

@@ -1,0 +1,104 @@
+//! Reads a disk through a block export: the newstyle handshake of NBD and its one request, read.
+//!
+//! A disk is read as the guest sees it, whatever lies below, and never written.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+/// `NBDMAGIC`, with which a server greets.
+const GREETING: u64 = 0x4e42_444d_4147_4943;
+/// `IHAVEOPT`, after which options follow.
+const OPTION: u64 = 0x4948_4156_454f_5054;
+/// Both sides know the handshake that can say no, and leave out the zeros at its end.
+const FLAGS: u16 = 0b11;
+const EXPORT_NAME: u32 = 1;
+const REQUEST: u32 = 0x2560_9513;
+const REPLY: u32 = 0x6744_6698;
+const READ: u16 = 0;
+const DISCONNECT: u16 = 2;
+
+/// A disk that is exported.
+#[derive(Debug)]
+pub(super) struct Export {
+    stream: UnixStream,
+    size: u64,
+}
+
+impl Export {
+    /// Connects to a socket in a folder, whose path may be longer than that of a socket may be.
+    pub(super) async fn open(folder: &Path, socket: &str, name: &str) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = nix::fcntl::open(folder, flags, Mode::empty())?;
+        let stream = UnixStream::connect(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd())).await?;
+        Self::shake_hands(stream, name).await
+    }
+
+    async fn shake_hands(mut stream: UnixStream, name: &str) -> io::Result<Self> {
+        if stream.read_u64().await? != GREETING || stream.read_u64().await? != OPTION {
+            return Err(odd("no greeting of NBD"));
+        }
+        let offered = stream.read_u16().await?;
+        let flags = offered & FLAGS;
+        stream.write_u32(u32::from(flags)).await?;
+        stream.write_u64(OPTION).await?;
+        stream.write_u32(EXPORT_NAME).await?;
+        let length = u32::try_from(name.len()).map_err(|_| odd("a name too long"))?;
+        stream.write_u32(length).await?;
+        stream.write_all(name.as_bytes()).await?;
+        let size = stream.read_u64().await?;
+        stream.read_u16().await?;
+        if flags & 0b10 == 0 {
+            stream.read_exact(&mut [0; 124]).await?;
+        }
+        Ok(Self { stream, size })
+    }
+
+    /// Returns how large the disk is, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads a piece of the disk.
+    pub(super) async fn read(&mut self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        self.ask(READ, offset, length).await?;
+        let stream = &mut self.stream;
+        if stream.read_u32().await? != REPLY {
+            return Err(odd("no reply of NBD"));
+        }
+        let error = stream.read_u32().await?;
+        stream.read_u64().await?;
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(i32::try_from(error).unwrap_or(5)));
+        }
+        let mut bytes = vec![0; length as usize];
+        stream.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// Says goodbye, after which a server that lives for one client ends.
+    pub(super) async fn close(mut self) -> io::Result<()> {
+        self.ask(DISCONNECT, 0, 0).await?;
+        self.stream.shutdown().await
+    }
+
+    async fn ask(&mut self, what: u16, offset: u64, length: u32) -> io::Result<()> {
+        let mut request = Vec::with_capacity(28);
+        request.extend(REQUEST.to_be_bytes());
+        request.extend(0_u16.to_be_bytes());
+        request.extend(what.to_be_bytes());
+        request.extend(0_u64.to_be_bytes());
+        request.extend(offset.to_be_bytes());
+        request.extend(length.to_be_bytes());
+        self.stream.write_all(&request).await
+    }
+}
+
+fn odd(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}

@@ -1,0 +1,147 @@
+//! What each boot of a node came from, told from what it fetched and from what a kernel printed.
+//!
+//! ```text
+//!                         ┌─ a kernel was fetched ──────────────────────▶ network
+//! power-on, reset ─▶ open ┤
+//!                         └─ a kernel spoke that nobody had fetched ────▶ disk
+//! ```
+//!
+//! A loader alone says nothing: iPXE and GRUB that came over the network may go on to the disk (`sanboot`, `exit`).
+
+use super::stage::Clue;
+use super::{Booted, NodeView, Power};
+use crate::event::{BootedFrom, Known};
+
+/// From which size on a file that the plan knows nothing of may be a kernel.
+const KERNEL: u64 = 1 << 20;
+/// What a system printed before a reset may arrive after it; no system comes to its login prompt in this time.
+const LATE: u64 = 1_000_000_000;
+/// How names of boot programs end, which are no kernels though some are as large.
+const PROGRAMS: [&str; 7] = [".efi", ".0", ".kpxe", ".pxe", ".c32", ".mod", ".img"];
+
+impl NodeView {
+    /// Takes in an event, and returns what its present boot came from if that is clear by it.
+    pub(super) fn boot(&mut self, at: u64, known: &Known) -> Option<(BootedFrom, String)> {
+        if matches!(known, Known::PoweredOn {} | Known::Reset { .. }) {
+            self.booted.push(Booted { began: at, from: None, by: String::new() });
+            return None;
+        }
+        let boot = self.booted.last_mut().filter(|boot| boot.from.is_none() && self.power == Power::On)?;
+        let (from, by) = match kernel_fetched(known) {
+            Some(by) => (BootedFrom::Network, by),
+            None => (BootedFrom::Disk, kernel_spoke(at.saturating_sub(boot.began), known)?),
+        };
+        (boot.from, boot.by) = (Some(from), by.clone());
+        Some((from, by))
+    }
+}
+
+/// Returns the kernel that was fetched to its end.
+fn kernel_fetched(known: &Known) -> Option<String> {
+    let (path, role, bytes, by) = match known {
+        Known::TftpServed { path, outcome, role, bytes, .. } if outcome == "sent" => {
+            (path, role, *bytes, "TFTP")
+        }
+        Known::HttpServed { method, path, status: 200 | 206, complete: true, role, bytes, .. }
+            if method == "GET" =>
+        {
+            (path, role, *bytes, "HTTP")
+        }
+        _ => return None,
+    };
+    let is_kernel = match role.as_str() {
+        "kernel" => true,
+        "loader" | "script" | "initrd" | "seed" | "certificate" => false,
+        // A file of the lab's own folder: its size tells it from menus, its name from boot programs.
+        _ => {
+            let name = path.split('?').next().unwrap_or(path).to_ascii_lowercase();
+            bytes >= KERNEL && !PROGRAMS.iter().any(|end| name.ends_with(end))
+        }
+    };
+    is_kernel.then(|| format!("`{path}` by {by}"))
+}
+
+/// Returns the line that only a running system prints.
+fn kernel_spoke(age: u64, known: &Known) -> Option<String> {
+    let Known::ConsoleLine { text } = known else { return None };
+    let spoke = match Clue::from_event(known)? {
+        Clue::KernelSpoke => true,
+        Clue::SystemSpoke => age >= LATE,
+        _ => false,
+    };
+    let line: String = text.trim().chars().take(60).collect();
+    spoke.then(|| format!("`{line}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Snapshot;
+    use crate::event::Known;
+    use crate::event::examples::{console, event, http, lease, tftp};
+
+    /// Returns what a node booted from each time, `?` where nothing came up.
+    fn check(kinds: impl IntoIterator<Item = Known>) -> String {
+        let mut snapshot = Snapshot::new([]);
+        for (second, kind) in kinds.into_iter().enumerate() {
+            snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
+        }
+        let view = snapshot.nodes.values().next().expect("a node");
+        let words = view.booted.iter().map(|boot| boot.from.map_or("?", |from| from.as_str()));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    fn reset() -> Known {
+        Known::Reset { why: "guest".to_owned() }
+    }
+
+    fn file(path: &str, bytes: u64) -> Known {
+        let Known::HttpServed { method, status, complete, ms, rule, range, tls, .. } =
+            http("file", 200, true)
+        else {
+            unreachable!("it is one")
+        };
+        let (path, role) = (path.to_owned(), "file".to_owned());
+        Known::HttpServed { method, path, status, bytes, complete, ms, role, rule, range, tls }
+    }
+
+    #[test]
+    fn a_kernel_that_was_fetched_came_from_the_network() {
+        let linux = || console("Linux version 6.1");
+        assert_eq!(check([Known::PoweredOn {}, lease("ipxe", "ack"), http("kernel", 200, true)]), "network");
+        // By whatever name, from the lab's own folder.
+        assert_eq!(check([Known::PoweredOn {}, file("/assets/vmlinuz", 6 << 20), linux()]), "network");
+        // A download that broke off is none.
+        assert_eq!(check([Known::PoweredOn {}, http("kernel", 200, false)]), "?");
+    }
+
+    #[test]
+    fn a_kernel_that_nobody_fetched_came_from_the_disk() {
+        let login = || console("debian login: ");
+        assert_eq!(check([Known::PoweredOn {}, console("Linux version 6.1")]), "disk");
+        assert_eq!(check([Known::PoweredOn {}, lease("os", "ack"), login()]), "disk");
+        // iPXE and GRUB came over the network, and went on to the disk.
+        let there = [Known::PoweredOn {}, tftp("snponly.efi", "sent"), http("script", 200, true)];
+        assert_eq!(check(there.into_iter().chain([login()])), "disk");
+        assert_eq!(check([Known::PoweredOn {}, file("/grubx64.efi", 2 << 20), login()]), "disk");
+    }
+
+    #[test]
+    fn each_boot_is_told_for_itself() {
+        let install = [Known::PoweredOn {}, http("kernel", 200, true), console("DRYRACK node=a")];
+        let disk = || [reset(), console("GRUB"), console("a login:")];
+        assert_eq!(check(install.into_iter().chain(disk()).chain(disk())), "network disk disk");
+        // What was printed before the power went is no boot.
+        let off = Known::PoweredOff { why: "guest".to_owned() };
+        assert_eq!(check([Known::PoweredOn {}, off, console("a login:"), Known::PoweredOn {}]), "? ?");
+    }
+
+    #[test]
+    fn a_prompt_from_before_a_reset_is_no_boot() {
+        let mut snapshot = Snapshot::new([]);
+        for (ms, kind) in [(0, Known::PoweredOn {}), (60_000, reset()), (60_100, console("a login:"))] {
+            snapshot.apply(&event(ms, Some("a"), kind));
+        }
+        let view = snapshot.nodes.values().next().expect("a node");
+        assert!(view.booted.iter().all(|boot| boot.from.is_none()), "{:?}", view.booted);
+    }
+}
