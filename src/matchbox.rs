@@ -5,6 +5,7 @@
 //! written in Go and its answers show it, it is followed to the byte.
 
 pub mod go;
+pub mod ignition;
 pub mod labels;
 pub mod model;
 pub mod select;

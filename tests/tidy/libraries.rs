@@ -16,6 +16,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("anstyle", &["diag/draw.rs", "cli/"]),
     ("async-tftp", &["serve/tftp/library.rs"]),
     ("axum", &["serve/http", "run/control.rs", "web/"]),
+    ("base64", &["matchbox/ignition/data.rs"]),
     ("bytes", SHELL),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),

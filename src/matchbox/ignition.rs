@@ -1,0 +1,170 @@
+//! Ignition configs, read and written as matchbox does it: 3.0.0 to 3.4.0 in, 3.4.0 out.
+//!
+//! One [schema](schema) describes every field of every version, its kind, its
+//! name in Butane and how Go leaves it out; what must hold beyond that is in
+//! [`check`]. A text becomes a tree of lines ([`json`]), the tree a config
+//! ([`decode`]), the config is held against the rules of its own version and
+//! then taken for one of the newest, and is written again ([`write`]).
+
+pub(crate) mod check;
+#[expect(dead_code, reason = "Butane is to use it")]
+pub(crate) mod data;
+pub(crate) mod decode;
+pub(crate) mod json;
+#[expect(dead_code, reason = "Butane is to use it")]
+pub(crate) mod node;
+mod older;
+pub(crate) mod report;
+#[expect(dead_code, reason = "Butane is to use it")]
+pub(crate) mod schema;
+mod unit;
+mod url;
+#[expect(dead_code, reason = "Butane is to use it")]
+pub(crate) mod value;
+pub(crate) mod write;
+
+pub use report::Problem;
+
+use node::{Node, What};
+use report::{Language, Report};
+use value::{Content, Record, Value};
+
+use crate::matchbox::go;
+
+/// A version of the language that Ignition speaks, of which the newest that matchbox knows is the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// 3.0.0.
+    V3_0,
+    /// 3.1.0.
+    V3_1,
+    /// 3.2.0.
+    V3_2,
+    /// 3.3.0, the newest that Debian 12's Ignition reads.
+    V3_3,
+    /// 3.4.0.
+    V3_4,
+}
+
+impl Version {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 5] = [Self::V3_0, Self::V3_1, Self::V3_2, Self::V3_3, Self::V3_4];
+
+    /// Returns the minor version.
+    pub(crate) fn minor(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns the version that a config names, if it is one of these.
+    pub fn parse(text: &str) -> Option<Self> {
+        // As Go's semver reads it: an empty suffix is none, and zeros in front count nothing.
+        let (text, build) = text.split_once('+').unwrap_or((text, ""));
+        let (text, suffix) = text.split_once('-').unwrap_or((text, ""));
+        let mut parts = text.splitn(3, '.').map(|part| {
+            let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse::<u64>().ok().filter(|_| digits)
+        });
+        let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
+        let plain = major == 3 && patch == 0 && suffix.is_empty() && build.is_empty();
+        Self::ALL.into_iter().find(|version| plain && u64::from(version.minor()) == minor)
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "3.{}.0", self.minor())
+    }
+}
+
+/// A config that every rule of its version holds for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    // Invariant: a `schema::CONFIG` that names the newest version.
+    root: Record,
+}
+
+/// Reads a config, or says everything that is wrong with it.
+pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
+    if text.is_empty() {
+        return Err(vec![Problem::new(0, "the config is empty")]);
+    }
+    let node = json::read(text).map_err(|error| vec![not_json(text, &error)])?;
+    let version = version(&node).map_err(|problem| vec![problem])?;
+    let mut report = Report::new(Language::Json);
+    let root = decode::record(&node, &schema::CONFIG, version.minor(), &mut report);
+    report.finish()?;
+    Config::checked(root, version, Report::new(Language::Json))
+}
+
+/// Says why a text is no JSON, in the words of Go where it has some.
+fn not_json(text: &[u8], error: &json::JsonError) -> Problem {
+    match go::json::read(text) {
+        Err(go) => Problem::new(go.line, go.message),
+        Ok(_) => Problem::new(error.line, error.message.as_str()),
+    }
+}
+
+/// Returns the version that a config names.
+fn version(node: &Node) -> Result<Version, Problem> {
+    let mut report = Report::new(Language::Json);
+    let root = decode::record(node, &schema::CONFIG, Version::V3_4.minor(), &mut report);
+    let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
+    let text = named.and_then(Value::as_text).unwrap_or_default();
+    let line = named.map_or(node.line, |value| value.line);
+    if let Some(version) = Version::parse(text) {
+        return Ok(version);
+    }
+    Err(match (&node.what, text) {
+        (What::Map(_), "") => Problem::new(line, "ignition.version: a version must be said"),
+        (What::Map(_), text) if text.starts_with("2.") => Problem::new(
+            line,
+            format!("ignition.version: {text} is of another language; matchbox reads 3.0.0 to 3.4.0"),
+        ),
+        (What::Map(_), text) => Problem::new(
+            line,
+            format!("ignition.version: `{text}` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0"),
+        ),
+        (other, _) => Problem::new(line, format!("a config is an object, not {}", other.called())),
+    })
+}
+
+impl Config {
+    /// Holds a config against the rules of its version, and takes it for one of the newest.
+    pub(crate) fn checked(
+        mut root: Record,
+        version: Version,
+        mut report: Report,
+    ) -> Result<Self, Vec<Problem>> {
+        check::whole(&root, version.minor(), &mut report);
+        report.finish()?;
+        if version < Version::V3_4 {
+            older::renew(&mut root);
+        }
+        let line = root.get("ignition").map_or(0, |ignition| ignition.line);
+        let mut ignition = match root.take("ignition") {
+            Some(Value { content: Content::Record(ignition), .. }) => ignition,
+            _ => Record::new(schema::ignition()),
+        };
+        ignition.set("version", Value::new(line, Version::V3_4.to_string()));
+        root.set("ignition", Value::new(line, ignition));
+        Ok(Self { root })
+    }
+
+    /// Returns the config as matchbox sends it: version 3.4.0, to the byte.
+    pub fn write(&self) -> String {
+        write::write(&self.root, Version::V3_4.minor())
+    }
+
+    /// Returns the config for an Ignition that reads nothing newer than `newest`, or what needs more than that.
+    pub fn write_as(&self, newest: Version) -> Result<String, Problem> {
+        older::write(&self.root, newest)
+    }
+}
+
+/// Returns what matchbox sends in place of a config that it cannot read: one that says nothing, not even a version.
+pub fn skeleton() -> String {
+    write::write(&Record::new(&schema::CONFIG), Version::V3_4.minor())
+}
+
+#[cfg(test)]
+mod tests;

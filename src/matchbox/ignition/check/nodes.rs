@@ -1,0 +1,119 @@
+//! Rules about files, directories and links.
+
+use std::collections::HashSet;
+
+use super::{Scope, bad_path};
+use crate::matchbox::go::path::clean;
+use crate::matchbox::ignition::value::Record;
+
+const NODES: [&str; 3] = ["files", "directories", "links"];
+
+/// Nothing else may be where systemd's units are written.
+pub(crate) fn config(scope: &mut Scope<'_>) {
+    let record = scope.record;
+    let Some(storage) = record.record("storage") else { return };
+    let units = record.record("systemd").map(written).unwrap_or_default();
+    if units.is_empty() {
+        return;
+    }
+    for list in NODES {
+        for (index, node) in storage.records(list).enumerate() {
+            if units.contains(node.text("path").unwrap_or_default()) {
+                let line = node.get("path").map_or(0, |path| path.line);
+                scope.report.add(
+                    line,
+                    &scope.place,
+                    format!("storage.{list}[{index}].path: a unit of systemd is written there"),
+                );
+            }
+        }
+    }
+}
+
+/// Returns the files that units with contents become.
+fn written(systemd: &Record) -> HashSet<String> {
+    let mut paths = HashSet::new();
+    for unit in systemd.records("units") {
+        let path = format!("/etc/systemd/system/{}", unit.text("name").unwrap_or_default());
+        for dropin in unit.records("dropins").filter(|dropin| dropin.filled("contents").is_some()) {
+            paths.insert(format!("{path}.d/{}", dropin.text("name").unwrap_or_default()));
+        }
+        if unit.filled("contents").is_some() {
+            paths.insert(path);
+        }
+    }
+    paths
+}
+
+/// Nothing may stand below a link, and a hard link cannot lead to a directory.
+pub(crate) fn storage(scope: &mut Scope<'_>) {
+    let record = scope.record;
+    fn path(node: &Record) -> &str {
+        node.text("path").unwrap_or_default()
+    }
+    let links: HashSet<&str> = record.records("links").map(path).collect();
+    if links.is_empty() {
+        return;
+    }
+    for list in NODES {
+        for (index, node) in record.records(list).enumerate() {
+            let path = path(node);
+            if path.match_indices('/').any(|(slash, _)| links.contains(&path[..slash])) {
+                scope.wrong_item(list, index, Some("path"), "it stands below a link");
+            }
+        }
+    }
+    let directories: HashSet<&str> = record.records("directories").map(path).collect();
+    for (index, link) in record.records("links").enumerate() {
+        let target = link.text("target").unwrap_or_default();
+        if scope.minor >= 3 && target.is_empty() {
+            scope.wrong_item("links", index, Some("target"), "a link must have a target");
+        } else if link.flag("hard") == Some(true) {
+            let cleaned = clean(target);
+            // As Ignition sees it, a relative one begins at the link itself.
+            let target =
+                if cleaned.starts_with('/') { cleaned } else { clean(&format!("{}/{target}", path(link))) };
+            if directories.contains(target.as_str()) {
+                scope.wrong_item("links", index, Some("target"), "a hard link cannot lead to a directory");
+            }
+        }
+    }
+}
+
+/// A path is absolute and simple.
+pub(crate) fn node(scope: &mut Scope<'_>) {
+    if let Some(why) = bad_path(scope.record.text("path").unwrap_or_default()) {
+        scope.wrong_field("path", why);
+    }
+}
+
+fn mode(scope: &mut Scope<'_>) {
+    if scope.record.number("mode").is_some_and(|mode| !(0..=0o7777).contains(&mode)) {
+        scope.wrong_field("mode", "is none of 0 to 0o7777, which is 4095");
+    }
+}
+
+/// What holds for a node, and a mode that is one.
+pub(crate) fn directory(scope: &mut Scope<'_>) {
+    node(scope);
+    mode(scope);
+}
+
+/// What holds for a node, a mode that is one, and contents where there were others.
+pub(crate) fn file(scope: &mut Scope<'_>) {
+    node(scope);
+    mode(scope);
+    let contents = scope.record.record("contents");
+    if scope.record.flag("overwrite") == Some(true)
+        && contents.is_none_or(|contents| contents.get("source").is_none())
+    {
+        scope.wrong_field("overwrite", "needs contents that have a source");
+    }
+}
+
+/// An owner is a name or a number.
+pub(crate) fn owner(scope: &mut Scope<'_>) {
+    if scope.record.get("id").is_some() && scope.record.filled("name").is_some() {
+        scope.wrong("either `id` or `name`, not both");
+    }
+}

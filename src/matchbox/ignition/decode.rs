@@ -1,0 +1,228 @@
+//! From a tree to a config: names, kinds and what Go makes of what does not fit.
+
+use super::node::{Node, What};
+use super::report::{Language, Place, Report};
+use super::schema::{Field, Kind, Nil, Side, Type};
+use super::value::{Content, Record, Value};
+
+/// Reads a record of a minor version. What does not fit is reported; unknown keys are not, as Go ignores them.
+pub(crate) fn record(node: &Node, kind: &'static Type, minor: u8, report: &mut Report) -> Record {
+    let mut record = Record::new(kind);
+    let decoder = Decoder { minor };
+    decoder.record(node, &mut record, &Place::root(), report);
+    record
+}
+
+struct Decoder {
+    minor: u8,
+}
+
+impl Decoder {
+    fn record(&self, node: &Node, record: &mut Record, place: &Place<'_>, report: &mut Report) {
+        let kind = record.kind;
+        match &node.what {
+            // What is null says nothing.
+            What::Null => {}
+            What::Map(pairs) => {
+                for (index, (key, node)) in pairs.iter().enumerate() {
+                    if report.language == Language::Yaml
+                        && pairs[..index].iter().any(|(other, _)| other == key)
+                    {
+                        report.add(node.line, place, format!("`{key}` is said twice"));
+                    }
+                    let Some((index, field)) = self.field(kind, key, report.language) else { continue };
+                    self.value(node, field, record.slot(index), &place.field(field), report);
+                }
+            }
+            other => unfit(node.line, other, "an object", place, report),
+        }
+        for (index, field) in kind.fields.iter().enumerate() {
+            // In Go these are there, said or not.
+            if field.nil_in(self.minor) == Nil::Written
+                && field.since <= self.minor
+                && matches!(field.kind, Kind::Text)
+                && record.slot(index).is_none()
+            {
+                *record.slot(index) = Some(Value::new(node.line, ""));
+            }
+        }
+    }
+
+    fn field(&self, kind: &'static Type, key: &str, language: Language) -> Option<(usize, &'static Field)> {
+        let known = kind.fields.iter().enumerate().filter(|(_, field)| field.since <= self.minor);
+        match language {
+            Language::Json => {
+                let mut known = known.filter(|(_, field)| field.side != Side::Butane);
+                known
+                    .clone()
+                    .find(|(_, field)| field.name == key)
+                    .or_else(|| known.find(|(_, field)| folds(field.name, key)))
+            }
+            Language::Yaml => {
+                known.filter(|(_, field)| field.side != Side::Ignition).find(|(_, field)| field.yaml == key)
+            }
+        }
+    }
+
+    fn value(
+        &self,
+        node: &Node,
+        field: &'static Field,
+        slot: &mut Option<Value>,
+        place: &Place<'_>,
+        report: &mut Report,
+    ) {
+        if let What::Null = node.what {
+            // Go sets pointers to nil and leaves everything else as it is.
+            let pointer = field.nil_in(self.minor) == Nil::Omitted || field.nil_in(self.minor) == Nil::Null;
+            if pointer && !matches!(field.kind, Kind::Record(_)) {
+                *slot = None;
+            }
+            return;
+        }
+        // A record that is said twice is decoded over itself.
+        let before = match slot.take() {
+            Some(Value { content: Content::Record(record), .. }) => Some(record),
+            _ => None,
+        };
+        *slot = self
+            .content(node, &field.kind, before, place, report)
+            .map(|content| Value::new(node.line, content));
+    }
+
+    fn content(
+        &self,
+        node: &Node,
+        kind: &Kind,
+        before: Option<Record>,
+        place: &Place<'_>,
+        report: &mut Report,
+    ) -> Option<Content> {
+        match (kind, &node.what) {
+            (Kind::Record(kind), _) => {
+                let mut record = before.unwrap_or_else(|| Record::new(kind));
+                self.record(node, &mut record, place, report);
+                Some(Content::Record(record))
+            }
+            (Kind::Texts, What::List(nodes)) => Some(self.list(nodes, &Kind::Text, place, report)),
+            (Kind::Records(kind), What::List(nodes)) => {
+                Some(self.list(nodes, &Kind::Record(kind), place, report))
+            }
+            (Kind::Texts | Kind::Records(_), other) => {
+                unfit(node.line, other, "a list", place, report);
+                None
+            }
+            (Kind::Text, What::Text(text) | What::Plain(text)) => Some(Content::from(text.as_str())),
+            (Kind::Text, other) => {
+                unfit(node.line, other, "a string", place, report);
+                None
+            }
+            (Kind::Number, What::Number(number)) if let Ok(number) = number.parse() => {
+                Some(Content::Number(number))
+            }
+            (Kind::Number, What::Plain(plain)) if let Some(number) = yaml_number(plain) => {
+                Some(Content::Number(number))
+            }
+            (Kind::Number, other) => {
+                unfit(node.line, other, "a whole number", place, report);
+                None
+            }
+            (Kind::Flag, What::Flag(flag)) => Some(Content::Flag(*flag)),
+            (Kind::Flag, What::Plain(plain)) if let Some(flag) = yaml_flag(plain) => {
+                Some(Content::Flag(flag))
+            }
+            // Words of YAML 1.1 count where a boolean is wanted, quoted or not.
+            (Kind::Flag, What::Text(text))
+                if report.language == Language::Yaml
+                    && let Some(flag) = old_flag(text) =>
+            {
+                Some(Content::Flag(flag))
+            }
+            (Kind::Flag, other) => {
+                unfit(node.line, other, "a boolean", place, report);
+                None
+            }
+        }
+    }
+}
+
+impl Decoder {
+    fn list(&self, nodes: &[Node], kind: &Kind, place: &Place<'_>, report: &mut Report) -> Content {
+        let items = nodes.iter().enumerate().filter_map(|(index, node)| {
+            let place = place.item(index);
+            let content = match (&node.what, kind) {
+                // A null in a list is the zero of what is listed in JSON, and nothing in YAML.
+                (What::Null, _) if report.language == Language::Yaml => None,
+                (What::Null, Kind::Text) => Some(Content::from("")),
+                _ => self.content(node, kind, None, &place, report),
+            };
+            content.map(|content| Value::new(node.line, content))
+        });
+        Content::List(items.collect())
+    }
+}
+
+fn unfit(line: usize, what: &What, wanted: &str, place: &Place<'_>, report: &mut Report) {
+    let is = match what {
+        What::Plain(text) | What::Number(text) => format!("`{text}`"),
+        other => other.called().to_owned(),
+    };
+    report.add(line, place, format!("must be {wanted}, not {is}"));
+}
+
+/// Whether Go's encoding/json takes a key for a field: letters of either case, and the two
+/// letters outside of ASCII that fold to one within.
+fn folds(name: &str, key: &str) -> bool {
+    let fold = |letter: char| match letter {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        letter => letter.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(key.chars().map(fold))
+}
+
+/// Returns the whole number that YAML sees: decimal, `0644`, `0o644`, `0x1a4`, `0b1`, with underscores; and
+/// the whole part of one that is not whole.
+fn yaml_number(plain: &str) -> Option<i64> {
+    let plain = plain.replace('_', "");
+    let (sign, digits) = match plain.as_bytes().first()? {
+        b'-' => (-1, &plain[1..]),
+        b'+' => (1, &plain[1..]),
+        _ => (1, plain.as_str()),
+    };
+    if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+        return None;
+    }
+    let based = |prefix: [&str; 2], radix| {
+        let digits = digits.strip_prefix(prefix[0]).or_else(|| digits.strip_prefix(prefix[1]))?;
+        if digits.starts_with(['-', '+']) { None } else { i128::from_str_radix(digits, radix).ok() }
+    };
+    let whole = based(["0x", "0X"], 16).or_else(|| based(["0o", "0O"], 8)).or_else(|| based(["0b", "0B"], 2));
+    let whole = whole.or_else(|| match digits.strip_prefix('0') {
+        Some(octal) if !octal.is_empty() => i128::from_str_radix(octal, 8).ok(),
+        _ => digits.parse().ok(),
+    });
+    if let Some(whole) = whole {
+        return i64::try_from(sign * whole).ok();
+    }
+    let float = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let float: f64 = digits.parse().ok().filter(|_| float)?;
+    // Far below what an f64 cannot hold to the unit; nothing in a config is that large.
+    if float < 9e15 { i64::try_from(sign * float as i128).ok() } else { None }
+}
+
+fn yaml_flag(plain: &str) -> Option<bool> {
+    match plain {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        other => old_flag(other),
+    }
+}
+
+fn old_flag(text: &str) -> Option<bool> {
+    match text {
+        "y" | "Y" | "yes" | "on" => Some(true),
+        "n" | "N" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}

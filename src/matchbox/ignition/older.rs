@@ -1,0 +1,92 @@
+//! What older versions of Ignition lack.
+
+use super::Version;
+use super::check;
+use super::report::{Language, Place, Problem, Report};
+use super::schema::Side;
+use super::value::{Content, Record, Value};
+use super::write;
+
+/// The bits of a mode that count only since 3.4.
+const SPECIAL: i64 = 0o7000;
+
+/// Makes of a config of an older version one of the newest that means the same.
+///
+/// Special bits of modes meant nothing, so they go; everything else kept its meaning.
+pub(crate) fn renew(root: &mut Record) {
+    root.each(&mut |record| {
+        if has_mode(record)
+            && let Some(value) = record.get_mut("mode")
+            && let Content::Number(mode) = &mut value.content
+        {
+            *mode &= !SPECIAL;
+        }
+    });
+}
+
+fn has_mode(record: &Record) -> bool {
+    record.kind.fields.iter().any(|field| field.name == "mode")
+}
+
+/// Writes a config as one of an older version, or says what that cannot express.
+pub(crate) fn write(root: &Record, version: Version) -> Result<String, Problem> {
+    let minor = version.minor();
+    let mut report = Report::new(Language::Json);
+    newer(root, version, &Place::root(), &mut report);
+    let mut root = root.clone();
+    if minor < 3 {
+        // What was a plain string there is one here, and a pin that is none was no pin.
+        root.each(&mut older_shape);
+    }
+    check::whole(&root, minor, &mut report);
+    report.finish().map_err(|problems| {
+        let first = problems.into_iter().next().expect("there is one, or it had finished well");
+        let message = format!("{} (as Ignition {version})", first.message);
+        Problem { message, ..first }
+    })?;
+    if let Some(Value { content: Content::Record(ignition), .. }) = root.get_mut("ignition") {
+        ignition.set("version", Value::new(0, version.to_string()));
+    }
+    Ok(write::write(&root, minor))
+}
+
+fn older_shape(record: &mut Record) {
+    let custom = record.kind.fields.iter().any(|field| field.name == "custom");
+    if custom && record.record("custom").is_some_and(|custom| custom.filled("pin").is_none()) {
+        record.take("custom");
+    }
+}
+
+/// Reports each field that is set and that the version does not have.
+fn newer(record: &Record, version: Version, place: &Place<'_>, report: &mut Report) {
+    for (field, value) in record.fields() {
+        let Some(value) = value else { continue };
+        if field.side == Side::Butane {
+            continue;
+        }
+        let place = place.field(field);
+        let empty = match &value.content {
+            Content::Record(record) => record.is_zero(),
+            Content::List(list) => list.is_empty(),
+            Content::Text(_) | Content::Number(_) | Content::Flag(_) => false,
+        };
+        if field.since > version.minor() && !empty {
+            report.add(value.line, &place, format!("needs Ignition 3.{}.0", field.since));
+            continue;
+        }
+        match &value.content {
+            Content::Record(record) => newer(record, version, &place, report),
+            Content::List(list) => {
+                for (index, item) in list.iter().enumerate() {
+                    if let Some(record) = item.as_record() {
+                        newer(record, version, &place.item(index), report);
+                    }
+                }
+            }
+            Content::Number(mode) if field.name == "mode" && mode & SPECIAL != 0 && version.minor() < 4 => {
+                report.add(value.line, &place, "setuid, setgid and sticky bits need Ignition 3.4.0");
+            }
+            Content::Text(_) | Content::Number(_) | Content::Flag(_) => {}
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is wrong with a config, and where in it.
+
+use super::schema::Field;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The line of the text, from 1, where one can be named.
+    pub line: Option<usize>,
+    /// What is wrong, beginning with the field.
+    pub message: String,
+}
+
+impl Problem {
+    /// Makes a problem; line 0 is none.
+    pub(crate) fn new(line: usize, message: impl Into<String>) -> Self {
+        Self { line: (line > 0).then_some(line), message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// In which language a text is, which decides what its fields are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// Ignition.
+    Json,
+    /// Butane.
+    Yaml,
+}
+
+/// Everything that is wrong, in the words of one language.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Which.
+    pub(crate) language: Language,
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    /// Makes one that has nothing to say.
+    pub(crate) fn new(language: Language) -> Self {
+        Self { language, problems: Vec::new() }
+    }
+
+    /// Adds what is wrong at a place.
+    pub(crate) fn add(&mut self, line: usize, place: &Place<'_>, message: impl AsRef<str>) {
+        let place = place.written(self.language);
+        let message = message.as_ref();
+        let message = if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") };
+        self.problems.push(Problem::new(line, message));
+    }
+
+    /// Returns the problems by line, if there are any.
+    pub(crate) fn finish(mut self) -> Result<(), Vec<Problem>> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        self.problems.sort_by_key(|problem| problem.line);
+        self.problems.dedup();
+        Err(self.problems)
+    }
+}
+
+/// A field of a config, or an item of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    above: Option<&'a Place<'a>>,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Root,
+    Field(&'static Field),
+    Item(usize),
+}
+
+impl Place<'_> {
+    /// Returns the whole config.
+    pub(crate) fn root() -> Self {
+        Self { above: None, step: Step::Root }
+    }
+
+    /// Returns a field below.
+    pub(crate) fn field(&self, field: &'static Field) -> Place<'_> {
+        Place { above: Some(self), step: Step::Field(field) }
+    }
+
+    /// Returns an item of the list.
+    pub(crate) fn item(&self, index: usize) -> Place<'_> {
+        Place { above: Some(self), step: Step::Item(index) }
+    }
+
+    fn written(&self, language: Language) -> String {
+        let above = self.above.map(|above| above.written(language)).unwrap_or_default();
+        match self.step {
+            Step::Root => above,
+            Step::Item(index) => format!("{above}[{index}]"),
+            Step::Field(field) => {
+                let name = if language == Language::Json { field.name } else { field.yaml };
+                if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
+            }
+        }
+    }
+}

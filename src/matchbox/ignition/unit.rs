@@ -1,0 +1,172 @@
+//! Files of units as go-systemd reads them: Ignition refuses those that it cannot.
+
+/// How many bytes a line may have, where all of it is seen at once.
+const LINE: usize = 2048;
+/// How many bytes are seen at once.
+const SEEN: usize = 4096;
+
+/// Says why the contents of a unit cannot be read, if they cannot.
+pub(crate) fn unreadable(text: &str) -> Option<&'static str> {
+    Lexer { text, at: 0, seen: 0 }.run().err()
+}
+
+enum Step {
+    BetweenSections,
+    SectionName,
+    SectionEnd,
+    InSection,
+    OptionName,
+    OptionValue,
+}
+
+/// Reads byte for byte what a reader with a buffer of [`SEEN`] bytes reads, because a line
+/// that is too long is only noticed where the buffer holds it.
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    // Invariant: at <= seen <= text.len().
+    seen: usize,
+}
+
+impl Lexer<'_> {
+    fn run(mut self) -> Result<(), &'static str> {
+        let mut step = Step::BetweenSections;
+        loop {
+            if self.seen - self.at >= LINE
+                && !self.text.as_bytes()[self.at..self.at + LINE]
+                    .iter()
+                    .any(|byte| matches!(byte, b'\r' | b'\n'))
+            {
+                return Err("a line is longer than 2048 bytes");
+            }
+            step = match step {
+                Step::BetweenSections => match self.letter() {
+                    None => return Ok(()),
+                    Some('[') => Step::SectionName,
+                    Some('#' | ';') => {
+                        self.comment();
+                        Step::BetweenSections
+                    }
+                    Some(_) => Step::BetweenSections,
+                },
+                Step::SectionName => {
+                    if !self.until(b']') {
+                        return Err("a section has no `]`");
+                    }
+                    Step::SectionEnd
+                }
+                Step::SectionEnd => {
+                    if !self.line().trim().is_empty() {
+                        return Err("something follows the name of a section");
+                    }
+                    Step::InSection
+                }
+                Step::InSection => match self.letter() {
+                    None => return Ok(()),
+                    Some('[') => Step::SectionName,
+                    Some('#' | ';') => {
+                        self.comment();
+                        Step::InSection
+                    }
+                    Some(letter) if letter.is_whitespace() => Step::InSection,
+                    Some(letter) => {
+                        self.at -= letter.len_utf8();
+                        Step::OptionName
+                    }
+                },
+                Step::OptionName => {
+                    self.option_name()?;
+                    Step::OptionValue
+                }
+                Step::OptionValue => {
+                    let line = self.line();
+                    let goes_on = line.ends_with('\\') && !line.trim().is_empty();
+                    if goes_on { Step::OptionValue } else { Step::InSection }
+                }
+            };
+        }
+    }
+
+    fn see(&mut self) {
+        self.seen = self.text.len().min(self.at + SEEN);
+        while !self.text.is_char_boundary(self.seen) {
+            self.seen += 1;
+        }
+    }
+
+    fn letter(&mut self) -> Option<char> {
+        if self.seen == self.at {
+            self.see();
+        }
+        let letter = self.text[self.at..].chars().next()?;
+        self.at += letter.len_utf8();
+        self.seen = self.seen.max(self.at);
+        Some(letter)
+    }
+
+    /// Goes behind the next such byte; returns whether there was one.
+    fn until(&mut self, byte: u8) -> bool {
+        let found = self.text.as_bytes()[self.at..].iter().position(|other| *other == byte);
+        let end = found.map_or(self.text.len(), |found| self.at + found + 1);
+        while self.seen < end {
+            self.at = if self.seen - self.at >= SEEN { self.seen } else { self.at };
+            self.see();
+        }
+        self.at = end;
+        found.is_some()
+    }
+
+    fn line(&mut self) -> &str {
+        let start = self.at;
+        self.until(b'\n');
+        let line = &self.text[start..self.at];
+        line.strip_suffix('\n').unwrap_or(line)
+    }
+
+    fn comment(&mut self) {
+        loop {
+            let line = self.line();
+            if !line.strip_suffix(' ').unwrap_or(line).ends_with('\\') {
+                return;
+            }
+        }
+    }
+
+    fn option_name(&mut self) -> Result<(), &'static str> {
+        loop {
+            match self.letter() {
+                None => return Err("it ends within an option"),
+                Some('\n' | '\r') => return Err("an option has no `=`"),
+                Some('=') => return Ok(()),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read() {
+        for good in [
+            "",
+            "junk",
+            "[Unit]\nA=b\n",
+            "[Unit]\r\nA=b\\\n c\n# d\\\n e\n\n[Install]\n",
+            "[a]",
+            "[a]\nx=",
+            "# c\n[a]\n;d",
+        ] {
+            assert_eq!(unreadable(good), None, "{good:?}");
+        }
+        assert_eq!(unreadable("[a"), Some("a section has no `]`"));
+        assert_eq!(unreadable("[a] b"), Some("something follows the name of a section"));
+        assert_eq!(unreadable("[a]\nb\n"), Some("an option has no `=`"));
+        assert_eq!(unreadable("[a]\nb"), Some("it ends within an option"));
+        let long = "x".repeat(3000);
+        assert_eq!(unreadable(&format!("[a]\nb={long}\n")), Some("a line is longer than 2048 bytes"));
+        assert_eq!(unreadable(&format!("[a]\nb={}\n", &long[..2000])), None);
+    }
+}
