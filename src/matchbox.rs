@@ -9,3 +9,4 @@ pub mod ignition;
 pub mod labels;
 pub mod model;
 pub mod select;
+pub mod template;

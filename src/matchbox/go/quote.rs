@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use crate::matchbox::go::push_lossy;
-
 /// What is not escaped in a quoted text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -81,34 +79,32 @@ fn push_escaped(quoted: &mut String, char: char, quote: char, keep: Keep) {
     written.expect("a String takes everything");
 }
 
-/// Returns what a quoted text stands for, as `strconv.Unquote`, where it is one.
+/// Returns what a text in double quotes or backquotes stands for, as `strconv.Unquote`, where it is one.
 ///
-/// A text may stand for bytes that are no UTF-8: each of them is U+FFFD.
-pub fn unquote(quoted: &str) -> Option<String> {
-    let (quote, inner) = (quoted.chars().next()?, quoted.get(1..)?);
-    let inner = inner.strip_suffix(quote)?;
+/// A text may stand for bytes that are no UTF-8.
+pub fn unquote(quoted: &[u8]) -> Option<Vec<u8>> {
+    let (quote, inner) = quoted.split_first()?;
+    let inner = inner.strip_suffix(&[*quote])?;
     match quote {
-        '`' if !inner.contains('`') => Some(inner.replace('\r', "")),
-        '"' => {
+        b'`' if !inner.contains(&b'`') => Some(inner.iter().copied().filter(|&byte| byte != b'\r').collect()),
+        b'"' if !inner.contains(&b'\n') => {
             let mut bytes = Vec::with_capacity(inner.len());
             let mut rest = inner;
             while !rest.is_empty() {
-                let (unit, after) = unquote_unit(rest, '"')?;
+                let (unit, after) = unquote_unit(rest, b'"')?;
                 match unit {
                     Unit::Char(char) => bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
                     Unit::Byte(byte) => bytes.push(byte),
                 }
                 rest = after;
             }
-            let mut text = String::with_capacity(bytes.len());
-            push_lossy(&mut text, &bytes);
-            Some(text)
+            Some(bytes)
         }
         _ => None,
     }
 }
 
-/// What one escape stands for.
+/// What one character of a quoted text, or one escape, stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A character.
@@ -118,37 +114,36 @@ pub enum Unit {
 }
 
 /// Returns what a quoted text begins with and what follows, as `strconv.UnquoteChar`.
-pub fn unquote_unit(text: &str, quote: char) -> Option<(Unit, &str)> {
-    let mut chars = text.chars();
-    let first = chars.next()?;
-    if first == quote || first == '\n' {
+pub fn unquote_unit(text: &[u8], quote: u8) -> Option<(Unit, &[u8])> {
+    let (first, width) = decode(text)?;
+    let rest = &text[width..];
+    if text[0] == quote {
         return None;
     }
     if first != '\\' {
-        return Some((Unit::Char(first), chars.as_str()));
+        return Some((Unit::Char(first), rest));
     }
-    let escape = chars.next()?;
-    let rest = chars.as_str();
+    let (escape, rest) = rest.split_first()?;
     let char = |char| Some((Unit::Char(char), rest));
     match escape {
-        'a' => char('\x07'),
-        'b' => char('\x08'),
-        'f' => char('\x0c'),
-        'n' => char('\n'),
-        'r' => char('\r'),
-        't' => char('\t'),
-        'v' => char('\x0b'),
-        '\\' => char('\\'),
-        '\'' | '"' if escape == quote => char(quote),
-        'x' => {
+        b'a' => char('\x07'),
+        b'b' => char('\x08'),
+        b'f' => char('\x0c'),
+        b'n' => char('\n'),
+        b'r' => char('\r'),
+        b't' => char('\t'),
+        b'v' => char('\x0b'),
+        b'\\' => char('\\'),
+        b'\'' | b'"' if *escape == quote => char(char::from(quote)),
+        b'x' => {
             let (code, rest) = digits(rest, 2, 16)?;
             Some((Unit::Byte(u8::try_from(code).ok()?), rest))
         }
-        'u' | 'U' => {
-            let (code, rest) = digits(rest, if escape == 'u' { 4 } else { 8 }, 16)?;
+        b'u' | b'U' => {
+            let (code, rest) = digits(rest, if *escape == b'u' { 4 } else { 8 }, 16)?;
             Some((Unit::Char(char::from_u32(code)?), rest))
         }
-        '0'..='7' => {
+        b'0'..=b'7' => {
             let (code, rest) = digits(&text[1..], 3, 8)?;
             Some((Unit::Byte(u8::try_from(code).ok()?), rest))
         }
@@ -156,12 +151,23 @@ pub fn unquote_unit(text: &str, quote: char) -> Option<(Unit, &str)> {
     }
 }
 
-fn digits(text: &str, many: usize, base: u32) -> Option<(u32, &str)> {
+fn digits(text: &[u8], many: usize, base: u32) -> Option<(u32, &[u8])> {
     let (digits, rest) = text.split_at_checked(many)?;
-    // `from_str_radix` takes a sign.
-    let code = digits
-        .chars()
-        .all(|digit| digit.is_digit(base))
-        .then(|| u32::from_str_radix(digits, base).ok())??;
+    let code = digits.iter().try_fold(0u32, |code, &digit| {
+        code.checked_mul(base)?.checked_add(char::from(digit).to_digit(base)?)
+    })?;
     Some((code, rest))
+}
+
+/// Returns the first character of a text and how many bytes it takes, as `utf8.DecodeRune`.
+///
+/// A byte that is no part of a character is U+FFFD.
+pub fn decode(text: &[u8]) -> Option<(char, usize)> {
+    let first = *text.first()?;
+    if first.is_ascii() {
+        return Some((char::from(first), 1));
+    }
+    let start = &text[..text.len().min(4)];
+    let valid = start.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    Some(valid.chars().next().map_or((char::REPLACEMENT_CHARACTER, 1), |char| (char, char.len_utf8())))
 }

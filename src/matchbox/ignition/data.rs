@@ -110,7 +110,7 @@ fn value(text: &str) -> Result<&str, &'static str> {
             ends || !letter.is_ascii()
         });
         let end = end.map(|(end, _)| end).filter(|end| quoted[*end..].starts_with('"')).ok_or(BAD)?;
-        unquote(&text[..end + 2]).ok_or(BAD)?;
+        unquote(&text.as_bytes()[..end + 2]).ok_or(BAD)?;
         return Ok(&quoted[end + 1..]);
     }
     let end = text.find([';', ',']).ok_or(NO_COMMA)?;
