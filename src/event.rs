@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::name::{ExpectName, Mac, NetworkName, NodeName};
+use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// The version of the format of `events.jsonl`.
 pub const SCHEMA: u32 = 1;
@@ -417,6 +417,29 @@ pub enum Known {
         service: String,
         /// Why.
         error: String,
+    },
+
+    /// A process beside the nodes was started.
+    ProcessStarted {
+        /// Its name.
+        process: ProcessName,
+    },
+    /// A process beside the nodes printed a line.
+    ProcessPrinted {
+        /// Its name.
+        process: ProcessName,
+        /// The line, at most 2 KiB.
+        text: String,
+    },
+    /// A process beside the nodes ended by itself.
+    ProcessEnded {
+        /// Its name.
+        process: ProcessName,
+        /// Its exit code; `None` if a signal ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+        /// How it ended, as people read it.
+        status: String,
     },
 
     /// A node came to another stage.

@@ -93,6 +93,8 @@ names! {
     ProfileName,
     /// The name of a group of matchbox.
     GroupName,
+    /// The name of a process beside the nodes.
+    ProcessName,
     /// The name of an expectation.
     ExpectName,
     /// The name of an image.

@@ -16,7 +16,7 @@ const SPREAD: u64 = 450;
 /// After which nothing may be left.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A lab with everything that leaves traces: a bridge, NAT, a way out, a disk, firmware variables, a running machine.
+/// A lab with everything that leaves traces: a bridge, NAT, a way out, a disk, firmware variables, a process, a running machine.
 fn lab(place: &str) -> String {
     format!(
         r#"
@@ -32,6 +32,10 @@ fn lab(place: &str) -> String {
         [profile.tiny]
         kernel = "image:tiny/kernel"
         initrd = "image:tiny/initrd"
+
+        # It leaves its group, as daemons do.
+        [process.lasting]
+        run = "setsid sh -c 'sleep 1000' & exec sleep 1000"
 
         [node.one]
         memory = "128MiB"

@@ -77,6 +77,51 @@ fn every_lab_of_the_gallery_passes() {
     }
 }
 
+/// Runs a lab of processes without nodes, and returns the exit code with what the user reads.
+fn processes(name: &str, rest: &str) -> (Option<i32>, String) {
+    let home = Home::new();
+    let text = format!("dryrack = 1\nname = \"{name}\"\nnetwork.lan.address = \"10.68.0.1/24\"\n{rest}");
+    let lab = home.lab(name, &text);
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    home.assert_clean(GRACE, name);
+    (tried.status.code(), format!("{}{}", stdout(&tried), stderr(&tried)))
+}
+
+#[test]
+fn processes_run_in_the_place_and_in_their_turn() {
+    let (code, said) = processes(
+        "turns",
+        r#"
+        # The network is there, and its names; the folder is the lab's.
+        process.first.run = "ip -br address | grep -F $DRYRACK_SERVER/24 && ls *.toml && echo $DRYRACK_DOMAIN >said"
+        process.second = { run = "test lab = $(cat said) && test second = $DRYRACK_PROCESS && exit 3", after = "first" }
+        # One that lasts keeps no lab from its end.
+        process.lasting.run = "exec sleep 1000"
+        expect.first.that.process = "first"
+        expect.second.that.process = { name = "second", exit = 3 }
+        "#,
+    );
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("all 2 expectations met"), "{said}");
+}
+
+#[test]
+fn a_process_that_fails_is_a_missed_expectation() {
+    let failing = "process.apply.run = \"echo out; echo 'no such provider' >&2; exit 4\"\n";
+    let expected = "expect.applied.that.process = \"apply\"\n\
+                    process.then = { run = \"true\", after = \"applied\" }\n\
+                    expect.then.that.process = \"then\"\n";
+    let (code, said) = processes("fails", &format!("{failing}{expected}"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("`apply` ended: exit code 4, `no such provider`"), "{said}");
+    assert!(said.contains("`applied` was missed"), "what comes after is not waited for: {said}");
+    // Also where nobody expects anything of it.
+    let waits = "expect.later = { within = \"1m\", that.command = \"sleep 1\" }\n";
+    let (code, said) = processes("fails-too", &format!("{failing}{waits}"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("process `apply` failed"), "{said}");
+}
+
 #[test]
 fn a_misspelt_peer_is_a_missed_expectation() {
     build(&["etcd"]);

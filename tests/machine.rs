@@ -85,6 +85,7 @@ fn lab(node: Node) -> Lab {
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
         nodes: BTreeMap::from([(node.name.clone(), node)]),
+        processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),
     }

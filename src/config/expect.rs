@@ -60,6 +60,8 @@ pub enum RawCheck {
     Installed(Field<RawInstalled>),
     /// A command in the lab's place does what it should: `command = "sh text"`.
     Command(Short<RawCommand>),
+    /// A process of the lab has ended as it should: `process = "terraform"`.
+    Process(Short<RawEnded>),
 }
 
 /// A TCP port.
@@ -258,6 +260,23 @@ pub struct RawCommand {
     /// A regular expression that standard output matches. Default: any.
     #[serde(default)]
     pub output: Field<String>,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "ended")]
+pub struct RawEnded {
+    /// The process.
+    pub name: Field<String>,
+    /// The exit code. Default: 0.
+    #[serde(default)]
+    #[schemars(extend("default" = 0))]
+    pub exit: Field<i32>,
+}
+
+impl Shorthand for RawEnded {
+    const NAME: &'static str = "$short:name";
+    type Value = String;
 }
 
 impl Shorthand for RawCommand {

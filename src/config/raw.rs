@@ -71,6 +71,10 @@ pub struct RawLab {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub node: Keyed<RawNode>,
+    /// Commands that run in the lab's place while it is up, by name.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub process: Keyed<RawProcess>,
     /// Ports of the host's loopback that lead to a node: `"2222" = "node1:22"`.
     #[serde(default)]
     #[schemars(extend(
@@ -258,6 +262,20 @@ pub struct RawGroup {
     /// What templates are filled with. Default: nothing.
     #[serde(default)]
     pub metadata: Keyed<RawJson>,
+}
+
+/// A command that runs in the lab's place while it is up.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "process")]
+pub struct RawProcess {
+    /// The command, run by `sh -c` in the lab's folder.
+    pub run: Field<String>,
+    /// The network whose server, domain and name its environment tells. Default: the only one.
+    #[serde(default)]
+    pub network: Field<String>,
+    /// Another expectation, after which it is started. Default: it starts with the lab, before the nodes are powered on.
+    #[serde(default)]
+    pub after: Field<String>,
 }
 
 /// Any value: a text, a number, true or false, a list or a table of them.

@@ -70,6 +70,7 @@ codes! {
     UnknownImage = "L018": "no recipe makes this image",
     UnknownImageFile = "L019": "the image has no such file",
     UnknownNode = "L020": "there is no such node",
+    UnknownProcess = "L021": "there is no such process",
 
     BridgeAddress = "L101": "a network's address cannot be the address of a bridge",
     NetworksOverlap = "L102": "two networks overlap",

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{BootedFrom, Event, Kind, Known, Stage};
-use crate::name::{ExpectName, Mac, NetworkName, NodeName};
+use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// Makes an event at a time in milliseconds.
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
@@ -84,7 +84,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..29u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..32u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -131,6 +131,13 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     let from = if flag { BootedFrom::Disk } else { BootedFrom::Network };
                     Known::Booted { from, by: one }
                 }
+                31 => Known::ProcessStarted { process: ProcessName::new("apply").unwrap() },
+                29 => Known::ProcessPrinted { process: ProcessName::new("apply").unwrap(), text: one },
+                30 => Known::ProcessEnded {
+                    process: ProcessName::new("apply").unwrap(),
+                    exit: flag.then_some(number as i32),
+                    status: one,
+                },
                 27 => Known::HttpsFailed { error: one },
                 26 => Known::Omitted { service: one, count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

@@ -117,6 +117,9 @@ impl Known {
             Self::NtpAnswered { .. } => "ntp",
             Self::SyslogLine { .. } => "syslog",
             Self::Omitted { .. } | Self::ServiceFailed { .. } => "service",
+            Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
+                "process"
+            }
             Self::StageReached { .. } => "stage",
             Self::Booted { .. } => "boot",
             Self::Probed { .. } => "probe",
@@ -150,6 +153,9 @@ impl Known {
             | Self::BannerSkipped {}
             | Self::Omitted { .. }
             | Self::DhcpCrowded { .. }
+            | Self::ProcessStarted { .. }
+            | Self::ProcessPrinted { .. }
+            | Self::ProcessEnded { .. }
             | Self::ServiceFailed { .. } => None,
             Self::PoweredOn {}
             | Self::PoweredOff { .. }
@@ -277,6 +283,9 @@ impl Known {
                 format!("left out {count} more of {service}: too many to tell each")
             }
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
+            Self::ProcessStarted { process } => format!("started {process}"),
+            Self::ProcessPrinted { process, text } => format!("{process} printed `{text}`"),
+            Self::ProcessEnded { process, exit: _, status } => format!("{process} ended: {status}"),
             Self::StageReached { stage } => format!("reached {stage}"),
             Self::Booted { from, by } => format!("booted from {}: {by}", from.with_article()),
             Self::Probed { expect, ok: true, seen } => format!("{expect}: holds: {seen}"),

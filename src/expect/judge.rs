@@ -7,7 +7,7 @@ use super::tally;
 use super::{Decision, Outcome, Verdict, Wanted};
 use crate::event::{Event, Kind, Known, Stage};
 use crate::lab::{Check, Expectation, Lab, Sense};
-use crate::name::{ExpectName, NodeName};
+use crate::name::{ExpectName, NodeName, ProcessName};
 
 /// Judges the expectations of a lab.
 ///
@@ -18,6 +18,10 @@ use crate::name::{ExpectName, NodeName};
 pub struct Judge {
     items: Vec<Item>,
     nodes: BTreeMap<NodeName, NodeState>,
+    /// How processes ended.
+    ended: BTreeMap<ProcessName, Ended>,
+    /// What processes printed last.
+    printed: BTreeMap<ProcessName, String>,
     /// When every step of the plan had taken effect.
     up: Option<u64>,
     /// The latest instant that was told of.
@@ -25,6 +29,15 @@ pub struct Judge {
     /// Whether the lab is being torn down: what happens now says nothing of it.
     finished: bool,
     decisions: Vec<Decision>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+struct Ended {
+    exit: Option<i32>,
+    status: String,
+    /// The last thing that it printed.
+    words: Option<String>,
 }
 
 /// One expectation.
@@ -57,7 +70,16 @@ impl Judge {
         });
         let items = items.collect();
         let nodes = lab.nodes.keys().map(|node| (node.clone(), NodeState::new())).collect();
-        Self { items, nodes, up: None, now: 0, finished: false, decisions: Vec::new() }
+        Self {
+            items,
+            nodes,
+            ended: BTreeMap::new(),
+            printed: BTreeMap::new(),
+            up: None,
+            now: 0,
+            finished: false,
+            decisions: Vec::new(),
+        }
     }
 
     /// Takes in one event.
@@ -79,6 +101,17 @@ impl Judge {
             Known::TearDownStarted { .. } => self.finish(event.at),
             Known::ConsoleLine { text } => self.read(event.node.as_ref(), text),
             Known::HttpServed { .. } | Known::TftpServed { .. } => self.count(event.node.as_ref(), known),
+            Known::ProcessStarted { process } => {
+                self.ended.remove(process);
+                self.printed.remove(process);
+            }
+            Known::ProcessPrinted { process, text } if !text.trim().is_empty() => {
+                self.printed.insert(process.clone(), text.trim().to_owned());
+            }
+            Known::ProcessEnded { process, exit, status } => {
+                let words = self.printed.get(process).cloned();
+                self.ended.insert(process.clone(), Ended { exit: *exit, status: status.clone(), words });
+            }
             Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen),
             _ => {}
         }
@@ -266,7 +299,7 @@ impl Judge {
     /// Decides what follows from stages, deaths and the time.
     fn decide(&mut self) -> bool {
         let mut changed = false;
-        let Self { items, nodes, up, now, .. } = self;
+        let Self { items, nodes, ended, up, now, .. } = self;
         for item in items.iter_mut() {
             let since = item.since(*up);
             let Item { expectation, gate, subjects } = item;
@@ -275,6 +308,20 @@ impl Judge {
                 if !matches!(gate, Gate::After(_)) {
                     if let Some(node) = node {
                         subject.compare(expectation, *now, node);
+                    }
+                    if let Check::Process { process, exit } = &expectation.check
+                        && let Some(ended) = ended.get(process)
+                    {
+                        let words =
+                            ended.words.as_ref().map(|words| format!(", `{words}`")).unwrap_or_default();
+                        let how = format!("`{process}` ended: {}{words}", ended.status);
+                        match ended.exit == Some(*exit) {
+                            true => subject.on_true(*now, &how),
+                            false if expectation.sense == Sense::Must => {
+                                subject.miss(expectation, *now, how, None)
+                            }
+                            false => {}
+                        }
                     }
                     if subject.is_open() {
                         subject.on_time(expectation, since, *now, node);
@@ -340,7 +387,7 @@ impl Item {
 /// Returns what each verdict is about: a node each, or all of them together.
 fn subjects(expectation: &Expectation) -> Vec<Subject> {
     let together = match &expectation.check {
-        Check::Etcd { .. } => true,
+        Check::Etcd { .. } | Check::Process { .. } => true,
         Check::Command { .. } | Check::Dns { .. } => expectation.nodes.is_empty(),
         Check::Console(_)
         | Check::Stage(_)

@@ -238,7 +238,9 @@ impl Subject {
 /// Tells whether a check has to be carried out, rather than read from events.
 pub(super) fn is_probed(check: &Check) -> bool {
     match check {
-        Check::Console(_) | Check::Stage(_) | Check::Boots(_) | Check::Fetched(_) => false,
+        Check::Console(_) | Check::Stage(_) | Check::Boots(_) | Check::Fetched(_) | Check::Process { .. } => {
+            false
+        }
         Check::Installed(_)
         | Check::Tcp { .. }
         | Check::Http { .. }

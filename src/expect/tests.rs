@@ -12,7 +12,7 @@ use super::*;
 use crate::event::examples::{any_event, console, event, http, lease, probed, tftp};
 use crate::event::{BootedFrom, Known, Stage};
 use crate::lab::{AccelChoice, Boots, Check, Expectation, Fetched, Lab, Often, Place, Sense};
-use crate::name::LabName;
+use crate::name::{LabName, ProcessName};
 
 /// An expectation of node `a`.
 fn expect(name: &str, check: Check) -> Expectation {
@@ -79,6 +79,7 @@ fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect(),
     })
@@ -599,4 +600,32 @@ fn what_is_expected_of_counts_can_be_read() {
     fetched /disk/ 2 times
     fetched HEAD /x/ with 404 at least 2 times
     ");
+}
+
+fn process(exit: i32) -> Check {
+    Check::Process { process: ProcessName::new("apply").unwrap(), exit }
+}
+
+fn ended(exit: Option<i32>) -> Told {
+    let status = exit.map_or("killed by signal 9".to_owned(), |code| format!("exit code {code}"));
+    OfLab(Known::ProcessEnded { process: ProcessName::new("apply").unwrap(), exit, status })
+}
+
+fn printed(text: &str) -> Told {
+    OfLab(Known::ProcessPrinted { process: ProcessName::new("apply").unwrap(), text: text.to_owned() })
+}
+
+#[test]
+fn a_process_is_judged_by_its_end() {
+    let expected = || [expect("applied", process(0)).of(&[])];
+    assert_snapshot!(check(expected(), [(1, up()), (2, printed("Apply complete!")), (3, ended(Some(0)))]), @"3s applied met: `apply` ended: exit code 0, `Apply complete!`");
+    assert_snapshot!(check(expected(), [(1, up()), (2, printed("Error: x")), (2, printed(" ")), (3, ended(Some(1)))]), @"3s applied missed: `apply` ended: exit code 1, `Error: x`");
+    assert_snapshot!(check(expected(), [(1, up()), (3, ended(None))]), @"3s applied missed: `apply` ended: killed by signal 9");
+    assert_snapshot!(check([expect("applied", process(0)).of(&[]).within(60)], [(1, up()), (61, Clock)]), @"61s applied missed: it did not come true within 1m");
+    // Its end may come before anybody waits for it.
+    assert_snapshot!(check([expect("up", line("ready")), expect("applied", process(0)).of(&[]).after("up")], [(1, up()), (2, ended(Some(0))), (3, Of("a", console("ready")))]), @"
+    3s applied met: `apply` ended: exit code 0
+    3s up of a met: console line `ready`
+    ");
+    assert_snapshot!(check([expect("broken", process(1)).of(&[]).never().within(9)], [(1, up()), (2, ended(Some(1)))]), @"2s broken missed: it happened: `apply` ended: exit code 1");
 }

@@ -44,6 +44,7 @@ fn check(check: &Check) -> String {
             let count = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
             format!("installed{table}{count}")
         }
+        Check::Process { process, exit } => format!("process {process} ended with exit code {exit}"),
         Check::Command { run, .. } => format!("command {run}"),
     }
 }

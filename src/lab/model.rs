@@ -13,7 +13,7 @@ use crate::lab::Secret;
 use crate::lab::options::Octets;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
-    ProfileName,
+    ProcessName, ProfileName,
 };
 
 /// What one lab file (and its overlays) describes, checked as a whole.
@@ -41,6 +41,8 @@ pub struct Lab {
     pub groups: BTreeMap<GroupName, Group>,
     /// Its machines.
     pub nodes: BTreeMap<NodeName, Node>,
+    /// Commands that run in its place while it is up.
+    pub processes: BTreeMap<ProcessName, Process>,
     /// Ports of the host's loopback that lead to a node.
     pub publish: Vec<Publish>,
     /// What must, or must never, happen.
@@ -605,6 +607,19 @@ pub struct Publish {
     pub to: u16,
 }
 
+/// A command that runs in the lab's place while it is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its name.
+    pub name: ProcessName,
+    /// The command, run by `sh -c` in the lab's folder.
+    pub run: String,
+    /// The network that its environment tells of.
+    pub network: Option<NetworkName>,
+    /// The expectation after which it is started; with the lab if `None`.
+    pub after: Option<ExpectName>,
+}
+
 /// What must, or must never, happen.
 #[derive(Debug, Clone)]
 pub struct Expectation {
@@ -693,6 +708,13 @@ pub enum Check {
     Fetched(Fetched),
     /// A disk that the node's firmware can start a system from.
     Installed(Installed),
+    /// A process of the lab has ended.
+    Process {
+        /// The process.
+        process: ProcessName,
+        /// The exit code expected.
+        exit: i32,
+    },
     /// A command run in the lab's place by `sh -c`.
     Command {
         /// The command.

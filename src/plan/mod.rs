@@ -9,6 +9,7 @@ mod loader;
 mod matchbox;
 mod model;
 mod network;
+mod process;
 pub mod qemu;
 mod refusal;
 mod text;
@@ -51,6 +52,9 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         steps.extend(machine_steps(lab, node, facts, accel, &wiring)?);
     }
     let (mut at_start, mut later) = (Vec::new(), Vec::new());
+    for process in process::processes(lab) {
+        if process.after.is_some() { &mut later } else { &mut at_start }.push(Step::Process(process));
+    }
     for Node { name, start, .. } in lab.nodes.values() {
         match start {
             Start::WithLab => at_start.push(Step::PowerOn { node: name.clone(), after: None }),
@@ -154,6 +158,7 @@ impl Plan {
                 | Step::Seed(_)
                 | Step::Tap(_)
                 | Step::Machine(_)
+                | Step::Process(_)
                 | Step::PowerOn { .. } => {}
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::lab::options::Octets;
 use crate::lab::{DhcpOptions, FileRef, IgnitionVersion, Rpc, Service, TftpBackend, Unknown, Via};
 use crate::name::{
-    Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
+    Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProcessName,
 };
 
 /// Every effect that a lab needs on this host, fully decided, in order.
@@ -127,6 +127,8 @@ pub enum Step {
     Tap(TapPlan),
     /// Starts a machine, paused.
     Machine(Box<MachinePlan>),
+    /// Starts a process beside the nodes.
+    Process(ProcessPlan),
     /// Lets a machine run.
     PowerOn {
         /// The node.
@@ -519,6 +521,22 @@ pub struct MachinePlan {
     pub nics: Vec<MachineNic>,
     /// Memory that it takes.
     pub memory: Bytes,
+}
+
+/// A process beside the nodes, in the network of the place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessPlan {
+    /// Its name.
+    pub process: ProcessName,
+    /// What `sh -c` runs.
+    pub run: String,
+    /// The folder that it runs in.
+    pub folder: PathBuf,
+    /// Variables that are added to the environment.
+    pub environment: BTreeMap<String, String>,
+    /// The expectation after which it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ExpectName>,
 }
 
 /// A NIC of a running machine.

@@ -110,6 +110,10 @@ disk.root = { size = "4GiB", source = "image:debian/disk" }
 nic.lan.address = "10.0.2.5"
 seed.nocloud.user-data = "files/user-data"
 
+[process.apply]
+run = "terraform apply"
+network = "lan"
+
 [publish]
 "2222" = "c:22"
 
@@ -208,6 +212,8 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: delete link drta155eb92
     start machine c, paused
         undo: end the machine of c
+    start process apply: terraform apply
+        undo: end process apply
     power on a
         undo: nothing
     power on c
@@ -266,6 +272,8 @@ fn every_step_in_the_hosts_network_has_its_undo() {
         undo: delete link drte05ad932
     start machine c, paused
         undo: end the machine of c
+    start process apply: terraform apply
+        undo: end process apply
     power on a
         undo: nothing
     power on c
@@ -291,6 +299,7 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 Step::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
                 Step::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
                 Step::Machine(machine) => vec![Undo::EndMachine(machine.node.clone())],
+                Step::Process(process) => vec![Undo::EndProcess(process.process.clone())],
                 // Their effect ends with the processes of the lab, or is meant to stay (an image).
                 Step::BuildImage { .. }
                 | Step::MakePlace { .. }
@@ -347,6 +356,7 @@ fn nothing_is_used_before_it_is_made() {
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
                 | Step::Forward { .. }
+                | Step::Process(_)
                 | Step::Firewall(_)
                 | Step::ForeignAccept(_) => {}
             }

@@ -106,6 +106,17 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
+            Self::Process(process) => match &process.after {
+                None => write!(f, "start process {}: {}", process.process, process.run.trim()),
+                Some(after) => {
+                    write!(
+                        f,
+                        "start process {} once `{after}` is met: {}",
+                        process.process,
+                        process.run.trim()
+                    )
+                }
+            },
             Self::PowerOn { node, after: None } => write!(f, "power on {node}"),
             Self::PowerOn { node, after: Some(expect) } => write!(f, "power on {node} after {expect}"),
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{ForeignAccept, Step};
-use crate::name::{IfName, NodeName};
+use crate::name::{IfName, NodeName, ProcessName};
 
 /// The reverse of one effect. What is already gone counts as undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Undo {
     DeleteForeignRule(ForeignAccept),
     /// Ends the machine of a node.
     EndMachine(NodeName),
+    /// Ends a process beside the nodes, with what it has started.
+    EndProcess(ProcessName),
     /// Deletes a file of the run folder.
     DeleteFile(PathBuf),
 }
@@ -58,6 +60,7 @@ impl Step {
             Self::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
             Self::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
             Self::Tap(tap) => vec![Undo::DeleteLink(tap.interface.clone())],
+            Self::Process(process) => vec![Undo::EndProcess(process.process.clone())],
             Self::Machine(machine) => vec![Undo::EndMachine(machine.node.clone())],
         }
     }
@@ -76,6 +79,7 @@ impl fmt::Display for Undo {
                 write!(f, "delete our rule from nftables chain {} {} {}", rule.family, rule.table, rule.chain)
             }
             Self::EndMachine(node) => write!(f, "end the machine of {node}"),
+            Self::EndProcess(process) => write!(f, "end process {process}"),
             Self::DeleteFile(path) => write!(f, "delete {}", path.display()),
         }
     }

@@ -109,7 +109,7 @@ impl NodeReport {
 pub enum Whose {
     /// The lab's: its file asks for what cannot be.
     Lab,
-    /// A machine's: it died on the way.
+    /// A machine's or a process's: it died on the way.
     Machine,
     /// The host's: it lacks something, or refused something.
     Host,

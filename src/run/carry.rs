@@ -81,26 +81,30 @@ pub async fn up(
     stop: &CancellationToken,
 ) -> Result<(), UpError> {
     let (mut powered_on, mut up) = (0, false);
-    for (index, step) in plan.steps.iter().enumerate() {
+    let mut steps: Vec<(usize, &Step)> = plan.steps.iter().enumerate().collect();
+    while !steps.is_empty() {
         if stop.is_cancelled() {
             return Err(UpError::Stopped);
         }
-        if let Step::PowerOn { node: _, after } = step {
-            let may = |progress: &Progress| {
-                let on_their_way = powered_on - progress.settled.min(powered_on);
-                let room = plan.at_once.is_none_or(|most| on_their_way < most);
-                room && after.as_ref().is_none_or(|expect| progress.met.contains(expect))
-            };
-            if !may(&progress.borrow()) {
-                if !std::mem::replace(&mut up, true) {
-                    events.emit(Known::LabUp {});
-                }
-                // Who counts is gone only where nobody waits for the lab any more.
-                let turn = stop.run_until_cancelled(progress.wait_for(may)).await;
-                turn.ok_or(UpError::Stopped)?.map_err(|_| UpError::Stopped)?;
+        // Those that wait come last, and whichever may is first among them.
+        let ready = |progress: &Progress| {
+            let on_their_way = powered_on - progress.settled.min(powered_on);
+            let room = plan.at_once.is_none_or(|most| on_their_way < most);
+            steps.iter().position(|(_, step)| may(step, progress, room))
+        };
+        let mut next = ready(&progress.borrow());
+        if next.is_none() {
+            if !std::mem::replace(&mut up, true) {
+                events.emit(Known::LabUp {});
             }
-            powered_on += 1;
+            // Who counts is gone only where nobody waits for the lab any more.
+            let turn =
+                stop.run_until_cancelled(progress.wait_for(|progress| ready(progress).is_some())).await;
+            let progress = turn.ok_or(UpError::Stopped)?.map_err(|_| UpError::Stopped)?;
+            next = ready(&progress);
         }
+        let (index, step) = steps.remove(next.expect("it was waited until there is one"));
+        powered_on += usize::from(matches!(step, Step::PowerOn { .. }));
         let text = step.title();
         if let Err(error) = journal.intend(index, step.undo()) {
             return Err(failed(events, index, text, journal_failure(error)));
@@ -119,6 +123,16 @@ pub async fn up(
         events.emit(Known::LabUp {});
     }
     Ok(())
+}
+
+/// Tells whether a step may be carried out by now. `room` tells whether another node may be on its way up.
+fn may(step: &Step, progress: &Progress, room: bool) -> bool {
+    let met = |after: &Option<ExpectName>| after.as_ref().is_none_or(|expect| progress.met.contains(expect));
+    match step {
+        Step::PowerOn { node: _, after } => room && met(after),
+        Step::Process(process) => met(&process.after),
+        _ => true,
+    }
 }
 
 fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpError {

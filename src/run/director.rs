@@ -295,7 +295,8 @@ impl Director<'_> {
         let codes = self.faults.iter().map(|fault| fault.whose.exit());
         let codes = codes.chain((!leaks.is_empty()).then_some(exit::LEFT));
         // An interrupted trial says nothing of what was still open.
-        let missed = !interrupted && (missed || !self.fold.died().is_empty());
+        let missed =
+            !interrupted && (missed || !self.fold.died().is_empty() || !self.fold.failed().is_empty());
         let codes = codes.chain(missed.then_some(exit::MISSED));
         exit::worst(codes.chain(interrupted.then_some(exit::INTERRUPTED)))
     }

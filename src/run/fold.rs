@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::carry::Progress;
 use crate::event::{Event, Instant, Kind, Known, Stage};
 use crate::expect::{Judge, Outcome, Verdict, Wanted};
-use crate::lab::Lab;
-use crate::name::NodeName;
+use crate::lab::{Check, Lab};
+use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, Snapshot};
 
 /// Folds the events of a run into the present and into what was decided.
@@ -16,6 +16,9 @@ pub(super) struct Fold {
     judge: Judge,
     judged: bool,
     died: Vec<(NodeName, String)>,
+    /// Processes of whose end nothing is expected.
+    unwatched: BTreeSet<ProcessName>,
+    failed: Vec<(ProcessName, String)>,
     settled: BTreeSet<NodeName>,
     progress: Progress,
 }
@@ -29,6 +32,8 @@ impl Fold {
             judge: Judge::new(lab),
             judged: false,
             died: Vec::new(),
+            unwatched: unwatched(lab),
+            failed: Vec::new(),
             settled: BTreeSet::new(),
             progress: Progress::default(),
         }
@@ -42,6 +47,12 @@ impl Fold {
             self.died.push((node.clone(), known.to_string()));
         }
         let concluded = self.snapshot.apply(&event);
+        if let Kind::Known(known @ Known::ProcessEnded { process, exit, .. }) = &event.kind
+            && *exit != Some(0)
+            && self.unwatched.contains(process)
+        {
+            self.failed.push((process.clone(), known.to_string()));
+        }
         self.judge.apply(&event);
         let node = event.node.clone();
         all.push(event);
@@ -121,6 +132,11 @@ impl Fold {
         &self.died
     }
 
+    /// Returns the processes that failed although nothing was expected of their end, with how.
+    pub(super) fn failed(&self) -> &[(ProcessName, String)] {
+        &self.failed
+    }
+
     fn met(&self) -> bool {
         let bad = |verdict: &Verdict| match verdict.outcome {
             Outcome::Missed { .. } | Outcome::NotReached { .. } => true,
@@ -146,6 +162,16 @@ impl Fold {
         }
         all
     }
+}
+
+/// Returns the processes of whose end nothing is expected.
+fn unwatched(lab: &Lab) -> BTreeSet<ProcessName> {
+    let watched = |name: &ProcessName| {
+        lab.expectations.values().any(
+            |expectation| matches!(&expectation.check, Check::Process { process, .. } if process == name),
+        )
+    };
+    lab.processes.keys().filter(|name| !watched(name)).cloned().collect()
 }
 
 #[cfg(test)]

@@ -85,7 +85,8 @@ impl Host for Remains<'_> {
                 | Undo::SetForwarding(_)
                 | Undo::DeleteTable(_)
                 | Undo::DeleteForeignRule(_)
-                | Undo::EndMachine(_),
+                | Undo::EndMachine(_)
+                | Undo::EndProcess(_),
             ) => Ok(()),
             (Place::Host, _) | (Place::Private, Undo::DeleteFile(_)) => {
                 reverse(undo, self.run_dir, &self.netlink).await

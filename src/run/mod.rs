@@ -26,6 +26,7 @@ mod journal;
 mod launch;
 mod mend;
 pub mod probe;
+mod process;
 mod rack;
 mod record;
 mod request;

@@ -298,9 +298,11 @@ impl Shared {
                 etcd::probe(&nodes.collect::<Vec<_>>(), *port, *members).await
             }
             // The fold reads these from events.
-            Check::Console(_) | Check::Stage(_) | Check::Boots(_) | Check::Fetched(_) => {
-                Answer::no("this is not probed")
-            }
+            Check::Console(_)
+            | Check::Stage(_)
+            | Check::Boots(_)
+            | Check::Fetched(_)
+            | Check::Process { .. } => Answer::no("this is not probed"),
             Check::Installed(installed) => {
                 let (Some(node), Some(target)) = (node, target) else {
                     return Answer::no("there is no node to look at");
@@ -351,6 +353,7 @@ impl Shared {
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
             Check::Console(_)
+            | Check::Process { .. }
             | Check::Stage(_)
             | Check::Boots(_)
             | Check::Fetched(_)

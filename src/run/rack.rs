@@ -13,18 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
 use super::carry::{Failure, Host};
+use super::process::{self, Running};
 use crate::event::{Emitter, Kind, Known};
 use crate::host::MAKE_ROOM;
 use crate::host::netlink::Netlink;
 use crate::host::process::Spawner;
 use crate::host::{nft, place, sockets, sysctl};
 use crate::machine::{Machine, disk, seed};
-use crate::name::NodeName;
-use crate::plan::{MachinePlan, Step, Undo};
+use crate::name::{NodeName, ProcessName};
+use crate::plan::{MachinePlan, ProcessPlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, Resolve, Resources};
 
 /// How long a cable may take until it carries something: copper agrees on a speed in some three seconds.
 const CABLE: Duration = Duration::from_secs(5);
+
+/// How often processes are looked for that have to be killed.
+const PASSES: usize = 10;
 
 /// What a rack is made of before its first step.
 pub struct RackParts {
@@ -54,6 +58,7 @@ pub struct Rack {
     stop: CancellationToken,
     machines: Mutex<BTreeMap<NodeName, Machine>>,
     boots: Boots,
+    processes: Mutex<BTreeMap<ProcessName, Running>>,
 }
 
 impl Rack {
@@ -73,6 +78,7 @@ impl Rack {
             stop: CancellationToken::new(),
             machines: Mutex::default(),
             boots: Boots::default(),
+            processes: Mutex::default(),
         })
     }
 
@@ -111,6 +117,17 @@ impl Rack {
             Failure::new(error, hint)
         })?;
         lock(&self.machines).insert(plan.node.clone(), machine);
+        Ok(())
+    }
+
+    async fn start_process(&self, plan: &ProcessPlan) -> Result<(), Failure> {
+        let RackParts { run_dir, spawner, events, .. } = &self.parts;
+        let running = process::start(plan, run_dir, spawner, events.clone()).await;
+        let running = running.map_err(|error| {
+            let hint = error.hint();
+            Failure::new(error, hint)
+        })?;
+        lock(&self.processes).insert(plan.process.clone(), running);
         Ok(())
     }
 
@@ -231,6 +248,7 @@ impl Host for Rack {
             }
             Step::Tap(plan) => netlink.tap(plan).await.map_err(hinted!()),
             Step::Machine(plan) => self.start_machine(plan).await,
+            Step::Process(plan) => self.start_process(plan).await,
             Step::PowerOn { node, after: _ } => match self.machine(node) {
                 Some(machine) => machine.power_on().await.map_err(hinted!()),
                 None => {
@@ -242,6 +260,10 @@ impl Host for Rack {
     }
 
     async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
+        if let Undo::EndProcess(process) = undo {
+            // It is killed with its group, and what left the group is found by its environment.
+            lock(&self.processes).remove(process);
+        }
         if let Undo::EndMachine(node) = undo {
             let machine = lock(&self.machines).remove(node);
             if let Some(machine) = machine {
@@ -263,7 +285,14 @@ pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> R
         Undo::SetForwarding(on) => sysctl::set_ip_forward(*on).map_err(hinted!()),
         Undo::DeleteTable(table) => nft::remove(table).await.map_err(hinted!()),
         Undo::DeleteForeignRule(rule) => nft::remove_foreign_accept(rule).await.map_err(hinted!()),
-        Undo::EndMachine(node) => end_strays(&run_dir.join("node").join(node.as_str())),
+        Undo::EndMachine(node) => {
+            let folder = run_dir.join("node").join(node.as_str());
+            end_strays(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == folder))
+        }
+        Undo::EndProcess(name) => {
+            let mark = process::mark(run_dir, name);
+            end_strays(|process| process::is_marked(process, &mark))
+        }
         Undo::DeleteFile(path) => {
             let path = run_dir.join(path);
             match std::fs::remove_file(&path) {
@@ -274,19 +303,30 @@ pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> R
     }
 }
 
-/// Kills every process whose folder is that of a node: a QEMU that outlived its supervisor.
-fn end_strays(folder: &Path) -> Result<(), Failure> {
+/// Kills every process that a test of its folder in `/proc` knows for ours: what outlived its supervisor.
+fn end_strays(is_ours: impl Fn(&Path) -> bool) -> Result<(), Failure> {
+    // One that is being killed may start another meanwhile.
+    for _ in 0..PASSES {
+        if end_strays_once(&is_ours)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Kills those that there are at one instant, and returns how many.
+fn end_strays_once(is_ours: impl Fn(&Path) -> bool) -> Result<usize, Failure> {
     let listed =
         std::fs::read_dir("/proc").map_err(|source| file_failure("read", Path::new("/proc"), source))?;
-    let mut left = Vec::new();
+    let (mut killed, mut left) = (0, Vec::new());
     for entry in listed.flatten() {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // Processes of others, and those that end meanwhile, have no folder that we may see.
-        let Ok(cwd) = std::fs::read_link(entry.path().join("cwd")) else { continue };
-        if cwd != folder {
+        // Of processes of others, and of those that end meanwhile, nothing is to be seen.
+        if !is_ours(&entry.path()) {
             continue;
         }
+        killed += 1;
         if let Err(error) = place::ProcessId::of(pid).and_then(place::ProcessId::kill)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -294,7 +334,7 @@ fn end_strays(folder: &Path) -> Result<(), Failure> {
         }
     }
     if left.is_empty() {
-        return Ok(());
+        return Ok(killed);
     }
     Err(Failure::new(io::Error::other(left.join("; ")), None::<String>))
 }

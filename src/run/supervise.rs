@@ -319,6 +319,12 @@ fn finish(
             run_dir.join("node").join(node.as_str()).join("qemu.log").display()
         )),
     }));
+    faults.extend(fold.failed().iter().map(|(process, words)| Fault {
+        whose: Whose::Machine,
+        what: format!("process `{process}` failed"),
+        causes: vec![words.clone()],
+        hint: Some("`dryrack trace` shows what it printed".to_owned()),
+    }));
     let nodes = fold.snapshot().nodes.iter();
     let way = |node: &NodeName| lab.nodes.get(node).and_then(|node| way(lab, node));
     let nodes = nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, way(node)))).collect();

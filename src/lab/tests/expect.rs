@@ -334,7 +334,7 @@ expect.c.that.ssh = { user = "root", exit = 1 }
       |
       = help: leave `holds` out
 
-    error[L408]: a command is run once for the whole lab, not for nodes
+    error[L408]: this is checked once for the whole lab, not for nodes
      --> lab.toml:7:22
       |
     7 | expect.b = { nodes = ["a"], that.command = "true" }

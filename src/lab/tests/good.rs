@@ -180,6 +180,7 @@ fn everything_has_a_default() {
                 options: {},
             },
         },
+        processes: {},
         publish: [],
         expectations: {},
     }

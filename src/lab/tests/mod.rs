@@ -13,6 +13,7 @@ mod matchbox;
 mod network;
 mod odd;
 mod overlay;
+mod process;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};

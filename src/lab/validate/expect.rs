@@ -58,7 +58,8 @@ impl Check<'_> {
                 (Sense::Must, None)
             }
         };
-        let of_lab = matches!(check, Some(Located { value: RawCheck::Command(_), .. }));
+        let of_lab =
+            matches!(check, Some(Located { value: RawCheck::Command(_) | RawCheck::Process(_), .. }));
         let nodes = self.nodes_of(raw, of_lab, home);
         let after = raw.after.given().and_then(|after| self.after(after));
         let holds = self.holds(raw, sense);
@@ -82,7 +83,7 @@ impl Check<'_> {
         let all = &self.raw.node;
         let list = &raw.nodes;
         if let (true, Some(span)) = (of_lab, &list.span) {
-            self.idle(span, "a command is run once for the whole lab, not for nodes", "leave `nodes` out");
+            self.idle(span, "this is checked once for the whole lab, not for nodes", "leave `nodes` out");
             return Vec::new();
         }
         if of_lab || list.bad {
@@ -273,6 +274,11 @@ impl Check<'_> {
                 Field::Bad => None,
             },
             RawCheck::Command(Short(command)) => self.command(command, span),
+            RawCheck::Process(Short(ended)) => {
+                let name = self.needed(&ended.name, "name = \"terraform\"", span)?;
+                let process = self.process_named(&name.value, &name.span)?;
+                Some(Checked::Process { process, exit: ended.exit.value().copied().unwrap_or(0) })
+            }
         }
     }
 

@@ -15,12 +15,13 @@ mod matchbox;
 mod names;
 mod network;
 mod node;
+mod process;
 mod publish;
 mod zone;
 
 use std::collections::BTreeMap;
 
-use super::{AccelChoice, Lab, Place, Surroundings};
+use super::{AccelChoice, Check as Checked, Lab, Place, Surroundings};
 use crate::config::{Field, Located, RawAccel, RawLab, RawPlace};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::LabName;
@@ -66,13 +67,22 @@ impl Check<'_> {
         let groups = self.groups(&networks);
         let drafts = self.nodes(&networks);
         self.zones(&networks, &drafts);
-        let expectations = self.expectations();
+        let mut expectations = self.expectations();
         let nodes: BTreeMap<_, _> = drafts
             .into_iter()
             .map(|draft| self.finish(draft, &profiles, &expectations))
             .map(|node| (node.name.clone(), node))
             .collect();
         self.memory_of_all(&nodes);
+        let processes = self.processes(&networks, &expectations);
+        // The end of a process is not waited for before its start.
+        for expectation in expectations.values_mut() {
+            if let Checked::Process { process, .. } = &expectation.check
+                && let Some(process) = processes.get(process)
+            {
+                expectation.after = expectation.after.take().or_else(|| process.after.clone());
+            }
+        }
         let publish = self.published(&nodes, &networks);
         Some(Lab {
             name: self.lab.clone()?,
@@ -86,6 +96,7 @@ impl Check<'_> {
             profiles,
             groups,
             nodes,
+            processes,
             publish,
             expectations,
         })

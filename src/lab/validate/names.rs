@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::Check;
 use crate::config::{Keyed, Located};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest};
-use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, ProfileName};
+use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, ProcessName, ProfileName};
 
 /// The longest DNS label.
 const LONGEST: usize = 63;
@@ -47,6 +47,11 @@ impl Check<'_> {
     /// Follows a reference to a node.
     pub(super) fn node_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
         self.follow(Code::UnknownNode, "node", name, span, &self.raw.node)
+    }
+
+    /// Follows a reference to a process.
+    pub(super) fn process_named(&mut self, name: &str, span: &Span) -> Option<ProcessName> {
+        self.follow(Code::UnknownProcess, "process", name, span, &self.raw.process)
     }
 
     /// Follows a reference to an expectation.

@@ -21,6 +21,7 @@ fn lab() -> Lab {
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),
     }

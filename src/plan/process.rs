@@ -1,0 +1,36 @@
+//! Processes beside the nodes, and what their environment tells them.
+
+use std::collections::BTreeMap;
+
+use super::ProcessPlan;
+use crate::lab::Lab;
+
+/// Returns the processes of a lab, in order of name.
+pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
+    lab.processes.values().map(|process| {
+        let mut environment = environment(lab);
+        environment.insert("DRYRACK_PROCESS".to_owned(), process.name.to_string());
+        if let Some(network) = process.network.as_ref().and_then(|name| lab.networks.get(name)) {
+            environment.insert("DRYRACK_NETWORK".to_owned(), network.name.to_string());
+            environment.insert("DRYRACK_SERVER".to_owned(), network.address.addr().to_string());
+            environment.insert("DRYRACK_DOMAIN".to_owned(), network.dns.domain.clone());
+        }
+        ProcessPlan {
+            process: process.name.clone(),
+            run: process.run.clone(),
+            folder: lab.folder.clone(),
+            environment,
+            after: process.after.clone(),
+        }
+    })
+}
+
+/// Returns what every process is told: the lab, and the reserved addresses of its nodes.
+fn environment(lab: &Lab) -> BTreeMap<String, String> {
+    let address = lab.nodes.values().filter_map(|node| {
+        let address = node.nics.iter().find_map(|nic| nic.address)?;
+        let name = node.name.as_str().to_uppercase().replace('-', "_");
+        Some((format!("DRYRACK_ADDRESS_{name}"), address.to_string()))
+    });
+    std::iter::once(("DRYRACK_LAB".to_owned(), lab.name.to_string())).chain(address).collect()
+}
