@@ -358,6 +358,29 @@ pub enum Known {
         /// Why, in the words of TLS: `received fatal alert: UnknownCA`. Firmware says nothing and breaks off.
         error: String,
     },
+    /// A method of matchbox's gRPC was called.
+    RpcServed {
+        /// The method: `rpcpb.Groups/GroupPut`.
+        method: String,
+        /// The code that answered it, by gRPC's own name: `OK`, `NOT_FOUND`.
+        code: String,
+        /// Why it was refused; empty where it was not.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+        /// The subject of the client's certificate: `CN=client`.
+        client: String,
+        /// The address that it called from.
+        from: IpAddr,
+        /// How long it took, in microseconds.
+        us: u64,
+    },
+    /// A client that wanted to call methods of matchbox's gRPC and we did not come to terms.
+    RpcRefused {
+        /// The address that it called from.
+        from: IpAddr,
+        /// Why, in the words of TLS: `peer sent no certificates`.
+        error: String,
+    },
     /// A DNS question was answered. Repeats within a second are one further event, with their number.
     DnsAnswered {
         /// The name asked for; empty for what was no question.

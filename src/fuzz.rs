@@ -6,6 +6,7 @@
 
 mod lab;
 
+use crate::rpc::fuzz as rpc;
 use crate::serve::fuzz as serve;
 
 /// A way in.
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dns_upstream", run: serve::dns_upstream },
     Target { name: "path", run: serve::path },
     Target { name: "http", run: serve::http },
+    Target { name: "rpc", run: rpc::message },
     Target { name: "ntp", run: serve::ntp },
     Target { name: "syslog", run: serve::syslog },
 ];

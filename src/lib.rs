@@ -24,6 +24,7 @@ pub mod host;
 pub mod image;
 #[cfg(not(fuzzing))]
 pub mod machine;
+pub mod rpc;
 #[cfg(not(fuzzing))]
 pub mod run;
 pub mod serve;

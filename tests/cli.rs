@@ -143,6 +143,11 @@ fn the_help_names_every_verb() {
       runs         List the runs that are kept, or remove old ones
       doctor       Say what this host has and lacks to run labs, and how to get it
       image        List, build and prune the images that nodes boot
+      tls          Make certificates for matchbox's gRPC
+      profile      List, show, create or delete the profiles of a matchbox
+      group        List, show, create or delete the groups of a matchbox
+      ignition     Show, create or delete the Ignition configs and Butane templates of a matchbox
+      generic      Show, create or delete the generic templates of a matchbox
       schema       Print the JSON Schema of the lab file, with every key and its default
       explain      Explain a diagnostic by its code, as in `dryrack explain L105`
       completions  Print what a shell needs to complete `dryrack`

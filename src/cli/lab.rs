@@ -13,7 +13,7 @@ use crate::run::client::Client;
 use crate::run::{Locations, Registered, Texts, registered};
 
 /// What decides what a lab is, the lab itself apart.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Layers {
     /// Lay another file of the same format over the lab (repeatable)
     #[arg(long = "on", value_name = "FILE")]
@@ -67,6 +67,13 @@ pub(super) fn sound(texts: Texts, locations: &Locations, free: Option<Bytes>) ->
         Some(lab) => Ok(Sound { texts, lab, library }),
         None => Err(Stop::silent(exit::WRONG)),
     }
+}
+
+/// Makes sense of a lab as if every file that it names were there already, or shows what else is wrong with it.
+pub(super) fn ahead(texts: &Texts, locations: &Locations) -> Result<Lab, Stop> {
+    let outcome = texts.resolve_ahead(&texts.library(&locations.cache));
+    output::diagnostics(&outcome.diagnostics, &outcome.sources);
+    outcome.lab.ok_or_else(|| Stop::silent(exit::WRONG))
 }
 
 /// A lab that is up.

@@ -7,11 +7,15 @@ mod artifacts;
 mod attend;
 mod check;
 mod completions;
+mod config;
 mod console;
 mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod generic;
+mod group;
+mod ignition;
 mod image;
 mod init;
 mod lab;
@@ -23,9 +27,11 @@ mod output;
 mod plan;
 mod power;
 mod prepare;
+mod profile;
 mod progress;
 mod report;
 mod roles;
+mod rpc;
 mod runs;
 mod schema;
 mod screenshot;
@@ -33,6 +39,7 @@ mod ssh;
 mod status;
 mod table;
 mod test;
+mod tls;
 mod trace;
 mod up;
 
@@ -103,6 +110,11 @@ enum Verb {
     Runs(runs::Args),
     Doctor(doctor::Args),
     Image(image::Args),
+    Tls(tls::Args),
+    Profile(profile::Args),
+    Group(group::Args),
+    Ignition(ignition::Args),
+    Generic(generic::Args),
     Schema(schema::Args),
     Explain(explain::Args),
     Completions(completions::Args),
@@ -158,6 +170,11 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Runs(args) => runs::run(&args, locations),
         Verb::Doctor(args) => doctor::run(&args, locations),
         Verb::Image(args) => image::run(&args, locations),
+        Verb::Tls(args) => tls::run(&args, locations),
+        Verb::Profile(args) => profile::run(&args, locations),
+        Verb::Group(args) => group::run(&args, locations),
+        Verb::Ignition(args) => ignition::run(&args, locations),
+        Verb::Generic(args) => generic::run(&args, locations),
         Verb::Schema(args) => schema::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),

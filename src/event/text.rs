@@ -113,6 +113,7 @@ impl Known {
             Self::TftpServed { .. } => "tftp",
             Self::Fetching { .. } => "fetch",
             Self::HttpServed { .. } | Self::HttpsFailed { .. } => "http",
+            Self::RpcServed { .. } | Self::RpcRefused { .. } => "grpc",
             Self::DnsAnswered { .. } => "dns",
             Self::NtpAnswered { .. } => "ntp",
             Self::SyslogLine { .. } => "syslog",
@@ -171,6 +172,8 @@ impl Known {
             | Self::Fetching { .. }
             | Self::HttpServed { .. }
             | Self::HttpsFailed { .. }
+            | Self::RpcServed { .. }
+            | Self::RpcRefused { .. }
             | Self::DnsAnswered { .. }
             | Self::NtpAnswered { .. } => Some(self.to_string()),
         }
@@ -255,6 +258,14 @@ impl Known {
                 }
             }
             Self::HttpsFailed { error } => format!("could not agree on HTTPS: {error}"),
+            Self::RpcServed { method, code, message, client, from, us: _ } => {
+                let who = if client.is_empty() { from.to_string() } else { format!("{client} at {from}") };
+                match message.as_str() {
+                    "" => format!("answered {method} of {who} ({code})"),
+                    message => format!("refused {method} of {who} ({code}): {message}"),
+                }
+            }
+            Self::RpcRefused { from, error } => format!("could not agree on TLS with {from}: {error}"),
             Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
                 let answer = answer.join(", ");
                 let told = match (answer.as_str(), name.as_str()) {

@@ -53,6 +53,8 @@ pub struct Sockets {
     pub http: Vec<TcpListener>,
     /// HTTPS; none where the network has none.
     pub https: Vec<TcpListener>,
+    /// matchbox's gRPC; none where the network has none.
+    pub rpc: Vec<TcpListener>,
     /// DNS over UDP.
     pub dns: Vec<UdpSocket>,
     /// DNS over TCP.
@@ -234,6 +236,10 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
         http: tcp("HTTP", HTTP)?,
         https: match plan.https {
             Some(_) => tcp("HTTPS", HTTPS)?,
+            None => Vec::new(),
+        },
+        rpc: match plan.matchbox.as_ref().and_then(|matchbox| matchbox.rpc.as_ref()) {
+            Some(rpc) => tcp("gRPC", rpc.port)?,
             None => Vec::new(),
         },
         dns: udp("DNS", DNS)?,

@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 pub use boot::{SSH_KEY, way};
 pub use model::*;
+pub use network::bearer;
 pub use refusal::Refusal;
 pub use undo::Undo;
 

@@ -298,7 +298,7 @@ impl<'a> Wiring<'a> {
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
-            https: self.https(network),
+            https: network.https.then(|| bearer(self.lab, network)),
             matchbox: matchbox::matchbox(self.lab, network, &nodes),
             root: network
                 .root
@@ -308,26 +308,6 @@ impl<'a> Wiring<'a> {
             files: boot::files(self.lab, network, &nodes),
             texts: boot::texts(self.lab, &nodes, network),
         }
-    }
-
-    /// Returns whom the certificate of a network is for: every address and every name by which its bridge is asked.
-    fn https(&self, network: &Network) -> Option<HttpsPlan> {
-        let mut addresses: Vec<IpAddr> = vec![network.address.addr().into()];
-        addresses.extend(network.ipv6.map(|net| IpAddr::from(net.addr())));
-        let domain = &network.dns.domain;
-        let mut names = BTreeSet::from([domain.clone(), format!("ns.{domain}")]);
-        let dns = self.lab.networks.values().map(|network| &network.dns);
-        let records = dns.clone().flat_map(|dns| &dns.records);
-        let here = records.filter(|(_, of)| of.iter().any(|address| addresses.contains(address)));
-        names.extend(here.map(|(name, _)| name.clone()));
-        // An alias may be that of an alias.
-        let aliases: Vec<(&String, &String)> = dns.flat_map(|dns| &dns.aliases).collect();
-        while let Some((name, _)) =
-            aliases.iter().find(|(name, target)| names.contains(*target) && !names.contains(*name))
-        {
-            names.insert((*name).clone());
-        }
-        network.https.then(|| HttpsPlan { addresses, names: names.into_iter().collect() })
     }
 
     fn dns(&self, network: &Network) -> DnsPlan {
@@ -435,6 +415,26 @@ fn ipv6_unknown(network: &Network) -> Unknown {
         (_, Some(_)) => Unknown::Ignore,
         (_, None) => Unknown::Answer,
     }
+}
+
+/// Returns whom a certificate of a network is for: every address and every name by which its bridge is asked.
+pub fn bearer(lab: &Lab, network: &Network) -> HttpsPlan {
+    let mut addresses: Vec<IpAddr> = vec![network.address.addr().into()];
+    addresses.extend(network.ipv6.map(|net| IpAddr::from(net.addr())));
+    let domain = &network.dns.domain;
+    let mut names = BTreeSet::from([domain.clone(), format!("ns.{domain}")]);
+    let dns = lab.networks.values().map(|network| &network.dns);
+    let records = dns.clone().flat_map(|dns| &dns.records);
+    let here = records.filter(|(_, of)| of.iter().any(|address| addresses.contains(address)));
+    names.extend(here.map(|(name, _)| name.clone()));
+    // An alias may be that of an alias.
+    let aliases: Vec<(&String, &String)> = dns.flat_map(|dns| &dns.aliases).collect();
+    while let Some((name, _)) =
+        aliases.iter().find(|(name, target)| names.contains(*target) && !names.contains(*name))
+    {
+        names.insert((*name).clone());
+    }
+    HttpsPlan { addresses, names: names.into_iter().collect() }
 }
 
 fn subnets(network: &Network) -> impl Iterator<Item = IpNet> {

@@ -13,6 +13,7 @@
 //! to be told the time.
 
 mod forms;
+pub mod papers;
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -212,9 +213,15 @@ async fn make_key(path: &Path, spawner: &Spawner) -> Result<(), AuthorityError> 
 /// Returns what is the same in every certificate: a time that no wrong clock leaves easily, before the year in which
 /// old programs end (RFC 5280, section 4.1.2.5).
 fn always(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
+    let mut params = named(name);
     params.not_before = date_time_ymd(2000, 1, 1);
     params.not_after = date_time_ymd(2049, 12, 31);
+    params
+}
+
+/// Authority and bearers have names of their own: OpenSSL takes a certificate of the same name for one that signed itself.
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.use_authority_key_identifier_extension = true;
@@ -224,18 +231,27 @@ fn always(name: &str) -> CertificateParams {
 /// The authority of a lab is named after where the lab keeps it: the same in every run, another for another lab.
 fn of_authority(kept: &Path) -> CertificateParams {
     let lab = kept.file_name().unwrap_or_default().to_string_lossy();
-    let mut params = always(&format!("Dryrack lab {lab}"));
+    signing(always(&format!("Dryrack lab {lab}")))
+}
+
+/// Makes the certificate one of an authority, which signs what is shown and no further authority.
+fn signing(mut params: CertificateParams) -> CertificateParams {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
 
+/// Returns what a server is asked for by, as certificates have it.
+fn sought_as(plan: &HttpsPlan) -> Result<Vec<SanType>, rcgen::Error> {
+    let addresses = plan.addresses.iter().map(|address| Ok(SanType::IpAddress(*address)));
+    let names = plan.names.iter().map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)));
+    addresses.chain(names).collect()
+}
+
 fn of_server(plan: &HttpsPlan) -> Result<CertificateParams, rcgen::Error> {
     let HttpsPlan { addresses, names } = plan;
     let mut params = always(&addresses.first().map(IpAddr::to_string).unwrap_or_default());
-    let addresses = addresses.iter().map(|address| Ok(SanType::IpAddress(*address)));
-    let of_names = names.iter().map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)));
-    params.subject_alt_names = addresses.chain(of_names).collect::<Result<_, rcgen::Error>>()?;
+    params.subject_alt_names = sought_as(plan)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     // One authority never signs two certificates with one number (RFC 5280, section 4.1.2.2).

@@ -94,6 +94,20 @@ impl Texts {
 
     /// Makes sense of the texts. Memory is not checked where `free_memory` is left out.
     pub fn resolve(&self, library: &Library, free_memory: Option<Bytes>) -> lab::Outcome {
+        self.resolve_among(library, free_memory, &|path| path.exists())
+    }
+
+    /// Makes sense of the texts as if every file that they name were there already.
+    pub fn resolve_ahead(&self, library: &Library) -> lab::Outcome {
+        self.resolve_among(library, None, &|_| true)
+    }
+
+    fn resolve_among(
+        &self,
+        library: &Library,
+        free_memory: Option<Bytes>,
+        existing: &dyn Fn(&Path) -> bool,
+    ) -> lab::Outcome {
         let images = library.recipes().filter_map(|(name, recipe)| {
             let files: BTreeSet<String> = recipe.ok()?.files.into_keys().collect();
             Some((name, files))
@@ -102,7 +116,7 @@ impl Texts {
             file: self.file.clone(),
             folder: self.file.parent().unwrap_or(Path::new("/")).to_owned(),
             images: images.collect(),
-            existing: &|path| path.exists(),
+            existing,
             free_memory,
         };
         let source = |text: &Text| Source::new(text.name.clone(), text.bytes.clone());

@@ -15,6 +15,7 @@ mod dns;
 mod example;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod grpc;
 mod guests;
 mod http;
 mod labels;
@@ -92,13 +93,14 @@ pub async fn serve(
     events: Emitter,
     stop: CancellationToken,
 ) {
-    let Sockets { dhcp, dhcp6, tftp, http, https, dns, dns_tcp, solicitations, ntp, syslog, missing } =
+    let Sockets { dhcp, dhcp6, tftp, http, https, rpc, dns, dns_tcp, solicitations, ntp, syslog, missing } =
         sockets;
     let identity = resources.identity.clone();
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
     let shelf = Shelf::new(&plan, resources);
+    let writing = plan.matchbox.as_ref().and_then(|matchbox| grpc::methods(matchbox, &folder));
     let mut services = JoinSet::new();
 
     let dhcp = match Dhcp::new(dhcp, &plan, &folder, clients.clone(), events.clone()) {
@@ -148,6 +150,16 @@ pub async fn serve(
             while running.join_next().await.is_some() {}
         });
     });
+    match writing.transpose() {
+        Ok(None) => {}
+        Ok(Some(methods)) => {
+            let (told, ended) = (events.clone(), stop.clone());
+            services.spawn_blocking(move || {
+                apart(&told, &ended, "grpc", Threads::One, || methods.answer(rpc, told.clone()));
+            });
+        }
+        Err(error) => failed(&events, "grpc", &error),
+    }
     let zones = dns::Zones::new(&plan, addresses);
     let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());
     services.spawn_blocking(move || {

@@ -1,0 +1,50 @@
+//! What `dryrack ignition` and `dryrack generic` have in common: a name and bytes.
+
+use std::path::{Path, PathBuf};
+
+use super::output::{self, Stop};
+use super::rpc::{self, ServerArgs};
+use crate::report::exit;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Print one as it is
+    Describe {
+        /// Its name
+        name: String,
+    },
+    /// Create one of the file's name, or replace it
+    Create {
+        /// The file
+        #[arg(long, short, alias = "filename", value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Delete one
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Reads what is to be created, and its name.
+pub(super) fn load(file: &Path) -> Result<(String, Vec<u8>), Stop> {
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+        Stop::new(exit::WRONG, format!("{} has no name that can be sent", file.display()), None::<String>)
+    })?;
+    Ok((name.to_owned(), rpc::read(file)?))
+}
+
+/// Shows one.
+pub(super) fn show(server: &ServerArgs, name: &str, config: Vec<u8>) -> Result<u8, Stop> {
+    match server.json {
+        false => output::bytes(&config),
+        true => {
+            let text = String::from_utf8(config).map_err(|_| {
+                let hint = Some("leave out `--json` to get it as it is");
+                Stop::new(exit::WRONG, format!("{name} is no text, so JSON cannot hold it"), hint)
+            })?;
+            output::json(&serde_json::json!({ "name": name, "config": text }))?;
+        }
+    }
+    Ok(exit::MET)
+}

@@ -1,0 +1,133 @@
+//! The other end of matchbox's gRPC: where the server is, and what we show it.
+
+use std::path::{Path, PathBuf};
+
+use super::lab::{self, Layers};
+use super::output::{self, Stop};
+use super::up::block_on;
+use crate::report::exit;
+use crate::rpc::message::Request;
+use crate::rpc::{CallError, Client, ConnectError, Papers};
+use crate::run::Locations;
+
+/// Where matchbox listens by convention.
+const ENDPOINT: &str = "127.0.0.1:8081";
+/// Where matchbox keeps certificates by convention.
+const FOLDER: &str = "/etc/matchbox";
+
+/// Which server is asked, and as whom.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServerArgs {
+    /// The server's gRPC [default: 127.0.0.1:8081, or the port that the lab publishes]
+    #[arg(
+        long,
+        alias = "endpoints",
+        env = "DRYRACK_ENDPOINT",
+        hide_env_values = true,
+        global = true,
+        value_name = "HOST:PORT"
+    )]
+    endpoint: Option<String>,
+    /// Folder with `ca.crt`, `client.crt` and `client.key`, as `dryrack tls init` makes it [default: /etc/matchbox]
+    #[arg(long, env = "DRYRACK_TLS", hide_env_values = true, global = true, value_name = "DIR")]
+    tls: Option<PathBuf>,
+    /// Take folder and endpoint from a lab: a lab file, or its folder
+    #[arg(long, short = 'l', global = true, value_name = "LAB")]
+    lab: Option<PathBuf>,
+    /// The authority that the server's certificate is signed by [default: ca.crt in that folder]
+    #[arg(long, env = "DRYRACK_CA_FILE", hide_env_values = true, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Our certificate [default: client.crt in that folder]
+    #[arg(long, env = "DRYRACK_CERT_FILE", hide_env_values = true, global = true, value_name = "FILE")]
+    cert_file: Option<PathBuf>,
+    /// Its private key [default: client.key in that folder]
+    #[arg(long, env = "DRYRACK_KEY_FILE", hide_env_values = true, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+impl ServerArgs {
+    /// Calls a method of the server.
+    pub(super) fn call<R: Request>(&self, request: R, locations: &Locations) -> Result<R::Answer, Stop> {
+        let (endpoint, papers) = self.meant(locations)?;
+        let answered = block_on(async {
+            let mut client =
+                Client::connect(&endpoint, &papers).await.map_err(|error| unreachable(&error))?;
+            client.call(request).await.map_err(|error| refused(&error))
+        })?;
+        answered
+    }
+
+    /// Decides where the server is and what we show it.
+    fn meant(&self, locations: &Locations) -> Result<(String, Papers), Stop> {
+        let lab = self.lab.as_deref().map(|lab| of_lab(lab, locations)).transpose()?;
+        let (published, kept) = lab.unzip();
+        let endpoint = self.endpoint.clone().or(published.flatten()).unwrap_or_else(|| ENDPOINT.to_owned());
+        let folder = self.tls.clone().or(kept).unwrap_or_else(|| FOLDER.into());
+        let file = |given: &Option<PathBuf>, usual: &str| given.clone().unwrap_or_else(|| folder.join(usual));
+        let papers = Papers {
+            certificate: file(&self.cert_file, "client.crt"),
+            key: file(&self.key_file, "client.key"),
+            authority: file(&self.ca_file, "ca.crt"),
+        };
+        Ok((endpoint, papers))
+    }
+
+    /// Says that something was done.
+    pub(super) fn done(&self, what: &str, kind: &str, id: &str) -> Result<u8, Stop> {
+        match self.json {
+            true => output::json(&serde_json::json!({ what: { kind: id } }))?,
+            false => output::note(&format!("{what} {kind} {id}")),
+        }
+        Ok(exit::MET)
+    }
+}
+
+/// Returns the endpoint that a lab publishes, if it does, and the folder of its certificates.
+fn of_lab(lab: &Path, locations: &Locations) -> Result<(Option<String>, PathBuf), Stop> {
+    let none = Layers::default();
+    let texts = none.read(lab)?;
+    let lab = lab::ahead(&texts, locations)?;
+    let mut serving = lab.networks.values().filter_map(|network| {
+        let rpc = network.matchbox.as_ref()?.rpc.as_ref()?;
+        Some((network, rpc))
+    });
+    let Some((network, rpc)) = serving.next() else {
+        return Ok((None, texts.file.parent().unwrap_or(Path::new("/")).join("tls")));
+    };
+    let address = network.address.addr();
+    let leads = |publish: &&crate::lab::Publish| (publish.address, publish.to) == (address, rpc.port);
+    let published = lab.publish.iter().find(leads).map(|publish| format!("127.0.0.1:{}", publish.port));
+    Ok((published, rpc.tls.clone()))
+}
+
+fn unreachable(error: &ConnectError) -> Stop {
+    match error {
+        ConnectError::Endpoint { .. } => Stop::wrong(error, error.hint()),
+        ConnectError::Papers(_) | ConnectError::Connect { .. } | ConnectError::Handshake { .. } => {
+            Stop::host(error, error.hint())
+        }
+    }
+}
+
+fn refused(error: &CallError) -> Stop {
+    match error.code {
+        "UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
+            let hint =
+                "our certificate has to be signed by the authority that the server has in its `-ca-file`";
+            Stop::host(error, error.message.contains("hung up").then_some(hint))
+        }
+        _ => {
+            Stop::new(exit::WRONG, format!("the server refuses it ({}): {error}", error.code), None::<String>)
+        }
+    }
+}
+
+/// Reads a file that is to be created on the server.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Stop> {
+    std::fs::read(path).map_err(|error| {
+        Stop::new(exit::WRONG, format!("cannot read {}: {error}", path.display()), None::<String>)
+    })
+}

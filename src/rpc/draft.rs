@@ -1,0 +1,166 @@
+//! Files that are whole or not there, whenever somebody looks and whenever we are killed.
+//!
+//! ```text
+//! FOLDER/.dryrack-7f3c…   the draft: written, synced, locked for as long as its writer lives
+//! FOLDER/NAME             the draft under its own name: the old bytes or the new ones, never some of both
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// What the name of each draft begins with. Nobody may name a file so, and nobody is shown one.
+const PREFIX: &str = ".dryrack-";
+
+/// How often a draft is written that somebody else takes for a leftover.
+const ATTEMPTS: usize = 3;
+
+/// Tells whether a name is one of a draft.
+pub(super) fn is_draft(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// What of a write failed, as Go names it.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// `open` or `mkdir`.
+    pub(super) verb: &'static str,
+    /// On what.
+    pub(super) path: PathBuf,
+    /// Why.
+    pub(super) source: io::Error,
+}
+
+/// Writes a file as a whole, and makes the folders that it is in.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
+    made.map_err(|source| Failed { verb: "mkdir", path: folder.to_owned(), source })?;
+    let failed = |source| Failed { verb: "open", path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(failed(io::Error::from_raw_os_error(nix::libc::EISDIR)));
+    }
+    let mut written = replace(folder, path, bytes);
+    for _ in 1..ATTEMPTS {
+        match &written {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => written = replace(folder, path, bytes),
+            _ => break,
+        }
+    }
+    written.map_err(failed)
+}
+
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = folder.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
+    let written = fill(&draft, path, bytes).and_then(|file| {
+        fs::rename(&draft, path)?;
+        drop(file);
+        // The name has to outlive a power cut as well as the bytes do.
+        File::open(folder)?.sync_all()
+    });
+    if written.is_err() {
+        // What hinders the writing may hinder this too; the next start tries again.
+        fs::remove_file(&draft).ok();
+    }
+    written
+}
+
+/// Writes a draft. It stays locked for as long as the file is open.
+fn fill(draft: &Path, path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(draft)?;
+    file.lock()?;
+    if let Ok(metadata) = fs::metadata(path) {
+        // As if the old file had been written to.
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Removes the drafts that a killed process has left below a folder, and leaves those of one that lives.
+pub(super) fn sweep(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sweep(&entry.path())?;
+        } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_draft) {
+            remove_if_dead(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_dead(draft: &Path) -> io::Result<()> {
+    let lives = match File::open(draft) {
+        Ok(file) => file.try_lock().is_err(),
+        // It has just got its own name.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match lives {
+        true => Ok(()),
+        false => match fs::remove_file(draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn files_and_folders_are_made_as_matchbox_makes_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ignition/sub/a.ign");
+        write(&path, b"one").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o644, 0o755));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, b"two".to_vec()));
+        let names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["a.ign"]);
+    }
+
+    #[test]
+    fn drafts_of_the_dead_are_removed_and_those_of_the_living_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = |name: &str| folder.path().join(name);
+        fs::create_dir(draft("sub")).unwrap();
+        for name in [".dryrack-1", "sub/.dryrack-2", ".other", "a.json"] {
+            fs::write(draft(name), "{").unwrap();
+        }
+        let alive = fill(&draft(".dryrack-3"), &draft("b.json"), b"{}").unwrap();
+        sweep(folder.path()).unwrap();
+        let left = |name: &str| draft(name).exists();
+        assert_eq!(
+            [".dryrack-1", "sub/.dryrack-2", ".other", "a.json", ".dryrack-3"].map(left),
+            [false, false, true, true, true]
+        );
+        drop(alive);
+        sweep(folder.path()).unwrap();
+        assert!(!left(".dryrack-3"));
+        sweep(&draft("none")).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = write(folder.path(), b"").unwrap_err();
+        assert_eq!((failed.verb, failed.source.kind()), ("open", io::ErrorKind::IsADirectory));
+    }
+}

@@ -1,0 +1,253 @@
+//! The files of a data directory and of the lab file: where each is, and how it is read, written and removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::draft;
+use super::refusal::Refusal;
+use crate::plan::DataEntry;
+
+/// What is kept: one folder of the data directory for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shelf {
+    /// `groups/ID.json`.
+    Groups,
+    /// `profiles/ID.json`.
+    Profiles,
+    /// `ignition/NAME`.
+    Ignition,
+    /// `generic/NAME`.
+    Generic,
+}
+
+impl Shelf {
+    /// Every folder that is written to.
+    pub(super) const ALL: [Self; 4] = [Self::Groups, Self::Profiles, Self::Ignition, Self::Generic];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Profiles => "profiles",
+            Self::Ignition => "ignition",
+            Self::Generic => "generic",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Groups | Self::Profiles => ".json",
+            Self::Ignition | Self::Generic => "",
+        }
+    }
+
+    /// Returns where a name's file is, below the data directory.
+    ///
+    /// A name may lead into folders below its own, as matchbox has it, but never out of it.
+    pub(super) fn place(self, name: &str) -> Result<String, Refusal> {
+        if name.contains('\0') {
+            return Err(Refusal::unknown("invalid character in file path"));
+        }
+        let folder = self.folder();
+        let file = format!("{name}{}", self.extension());
+        let mut place = folder.to_owned();
+        for part in file.split('/') {
+            match part {
+                ".." => return Err(Refusal::invalid(format!("`{name}` leads out of {folder}/"))),
+                _ if draft::is_draft(part) => {
+                    return Err(Refusal::invalid(format!(
+                        "`{name}`: names that begin so are kept for drafts"
+                    )));
+                }
+                "" | "." => {}
+                part => place.extend(["/", part]),
+            }
+        }
+        match name.starts_with('/') {
+            true => Err(Refusal::invalid(format!("`{name}` leads out of {folder}/"))),
+            false => Ok(place),
+        }
+    }
+}
+
+/// A data directory, and what the lab file adds to it.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: PathBuf,
+    /// By path below the data directory. Where that has the same, this counts.
+    added: BTreeMap<String, DataEntry>,
+}
+
+impl Files {
+    /// Takes a data directory over: what a killed process has left half-written is removed.
+    pub(super) fn open(root: &Path, added: BTreeMap<String, DataEntry>) -> io::Result<Self> {
+        for shelf in Shelf::ALL {
+            draft::sweep(&root.join(shelf.folder()))?;
+        }
+        Ok(Self { root: root.to_owned(), added })
+    }
+
+    /// Reads a file.
+    pub(super) fn read(&self, shelf: Shelf, name: &str) -> Result<Vec<u8>, Refusal> {
+        let place = shelf.place(name)?;
+        let path = match self.added.get(&place) {
+            Some(DataEntry::Text(text)) => return Ok(text.clone().into_bytes()),
+            Some(DataEntry::File(path)) => path.clone(),
+            None => self.root.join(place),
+        };
+        fs::read(&path).map_err(|error| match error.kind() {
+            // Go opens a folder like a file, and fails when it reads.
+            io::ErrorKind::IsADirectory => Refusal::file("read", &path, &error),
+            _ => Refusal::file("open", &path, &error),
+        })
+    }
+
+    /// Returns where a file is that may be changed by what Go calls `verb`.
+    fn changeable(&self, verb: &str, shelf: Shelf, name: &str) -> Result<PathBuf, Refusal> {
+        let place = shelf.place(name)?;
+        if self.added.contains_key(&place) {
+            return Err(Refusal::not_ours(format!("{place} is defined in the lab file: change it there")));
+        }
+        let path = self.root.join(&place);
+        match place == shelf.folder() {
+            // Also where the folder is not there yet.
+            true => Err(Refusal::file(verb, &path, &io::Error::from_raw_os_error(nix::libc::EISDIR))),
+            false => Ok(path),
+        }
+    }
+
+    /// Writes a file, as a whole or not at all.
+    pub(super) fn write(&self, shelf: Shelf, name: &str, bytes: &[u8]) -> Result<(), Refusal> {
+        let path = self.changeable("open", shelf, name)?;
+        draft::write(&path, bytes).map_err(|failed| Refusal::file(failed.verb, &failed.path, &failed.source))
+    }
+
+    /// Removes a file.
+    pub(super) fn remove(&self, shelf: Shelf, name: &str) -> Result<(), Refusal> {
+        let path = self.changeable("remove", shelf, name)?;
+        fs::remove_file(&path).map_err(|error| Refusal::file("remove", &path, &error))
+    }
+
+    /// Returns the names in a folder, sorted, as matchbox takes them: without whatever stands after the last dot.
+    pub(super) fn names(&self, shelf: Shelf) -> Result<Vec<String>, Refusal> {
+        let within = format!("{}/", shelf.folder());
+        let added = self.added.keys().filter_map(|place| place.strip_prefix(&within));
+        let mut names: BTreeSet<String> = added.map(str::to_owned).collect();
+        match self.on_disk(shelf) {
+            // There need not be a folder for what the lab file adds.
+            Err(_) if !names.is_empty() => {}
+            on_disk => names.extend(on_disk?),
+        }
+        let stem = |name: &String| name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
+        Ok(names.iter().map(stem).collect())
+    }
+
+    fn on_disk(&self, shelf: Shelf) -> Result<Vec<String>, Refusal> {
+        let folder = self.root.join(shelf.folder());
+        let failed = |error: io::Error| Refusal::file("open", &folder, &error);
+        let names = fs::read_dir(&folder)
+            .map_err(failed)?
+            .map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned()));
+        let names: Vec<String> = names.collect::<Result<_, Refusal>>()?;
+        Ok(names.into_iter().filter(|name| !draft::is_draft(name)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(shelf: Shelf, name: &str) -> String {
+        match shelf.place(name) {
+            Ok(place) => place,
+            Err(refusal) => refusal.to_string(),
+        }
+    }
+
+    #[test]
+    fn names_stay_in_their_folder() {
+        for (name, expected) in [
+            ("node1", "groups/node1.json"),
+            ("", "groups/.json"),
+            ("rack1/node1", "groups/rack1/node1.json"),
+            ("a//./b", "groups/a/b.json"),
+            ("..", "groups/...json"),
+            ("../profiles/p1", "`../profiles/p1` leads out of groups/"),
+            ("a/../b", "`a/../b` leads out of groups/"),
+            ("/etc/passwd", "`/etc/passwd` leads out of groups/"),
+            ("a\0b", "invalid character in file path"),
+            (".dryrack-1", "`.dryrack-1`: names that begin so are kept for drafts"),
+            ("sub/.dryrack-1", "`sub/.dryrack-1`: names that begin so are kept for drafts"),
+        ] {
+            assert_eq!(place(Shelf::Groups, name), expected, "{name}");
+        }
+        assert_eq!(place(Shelf::Ignition, ""), "ignition");
+        assert_eq!(place(Shelf::Ignition, ".."), "`..` leads out of ignition/");
+        assert_eq!(place(Shelf::Generic, "a.yaml.tmpl"), "generic/a.yaml.tmpl");
+    }
+
+    #[test]
+    fn a_folder_lists_names_and_no_drafts() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::open(root.path(), BTreeMap::new()).unwrap();
+        files.write(Shelf::Groups, "b", b"{}").unwrap();
+        files.write(Shelf::Groups, "a.b", b"{}").unwrap();
+        fs::write(root.path().join("groups/.dryrack-1"), "{").unwrap();
+        assert_eq!(files.names(Shelf::Groups).unwrap(), ["a.b", "b"]);
+        let none = files.names(Shelf::Profiles).unwrap_err().to_string();
+        assert_eq!(none, format!("open {}/profiles: no such file or directory", root.path().display()));
+    }
+
+    #[test]
+    fn what_the_lab_file_adds_is_seen_and_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let config = root.path().join("config.ign");
+        fs::write(&config, "{}").unwrap();
+        let added = [
+            ("groups/lab.json".to_owned(), DataEntry::Text("{}".to_owned())),
+            ("ignition/lab.ign".to_owned(), DataEntry::File(config)),
+        ];
+        let files = Files::open(root.path(), added.into()).unwrap();
+        assert_eq!(files.names(Shelf::Groups).unwrap(), ["lab"]);
+        files.write(Shelf::Groups, "disk", b"{ }").unwrap();
+        assert_eq!(files.names(Shelf::Groups).unwrap(), ["disk", "lab"]);
+        assert_eq!(files.read(Shelf::Groups, "lab").unwrap(), b"{}");
+        assert_eq!(files.read(Shelf::Ignition, "lab.ign").unwrap(), b"{}");
+        for refused in [
+            files.write(Shelf::Groups, "./lab", b"").unwrap_err(),
+            files.remove(Shelf::Groups, "lab").unwrap_err(),
+        ] {
+            assert_eq!(refused.to_string(), "groups/lab.json is defined in the lab file: change it there");
+        }
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_said_as_go_says_it() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::open(root.path(), BTreeMap::new()).unwrap();
+        let at = root.path().display();
+        files.write(Shelf::Ignition, "a", b"").unwrap();
+        for (seen, expected) in [
+            (files.read(Shelf::Ignition, "").unwrap_err(), format!("read {at}/ignition: is a directory")),
+            (
+                files.read(Shelf::Ignition, "b").unwrap_err(),
+                format!("open {at}/ignition/b: no such file or directory"),
+            ),
+            (
+                files.read(Shelf::Ignition, "a/b").unwrap_err(),
+                format!("open {at}/ignition/a/b: not a directory"),
+            ),
+            (
+                files.write(Shelf::Ignition, "", b"").unwrap_err(),
+                format!("open {at}/ignition: is a directory"),
+            ),
+            (files.remove(Shelf::Ignition, "").unwrap_err(), format!("remove {at}/ignition: is a directory")),
+            (
+                files.write(Shelf::Ignition, &"x".repeat(300), b"").unwrap_err(),
+                format!("open {at}/ignition/{}: file name too long", "x".repeat(300)),
+            ),
+        ] {
+            assert_eq!(seen.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The gRPC side of matchbox: what Terraform writes groups, profiles and configs with.
+//!
+//! ```text
+//! proto/       what goes over the wire, for those who generate clients
+//! message.rs   the same, by hand            tls.rs     both sides show a certificate
+//! server.rs    connections and methods      store.rs   what each method does
+//! client.rs    the other end                files.rs   the data directory; draft.rs: never half a file
+//! ```
+//!
+//! It knows the data directory and no other service: whoever serves the files by
+//! HTTP sees by itself that they have changed.
+
+mod client;
+mod draft;
+mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+pub mod message;
+mod refusal;
+mod server;
+mod store;
+mod subject;
+mod tls;
+
+pub use client::{CallError, Client, ConnectError};
+pub use server::serve;
+pub use store::Store;
+pub use tls::{Papers, PapersError, Tls};

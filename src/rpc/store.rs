@@ -1,0 +1,243 @@
+//! What each method does to the data directory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::files::{Files, Shelf};
+use super::message::{
+    self, ConfigResponse, Done, GenericDeleteRequest, GenericGetRequest, GenericPutRequest,
+    GroupDeleteRequest, GroupGetRequest, GroupGetResponse, GroupListRequest, GroupListResponse,
+    GroupPutRequest, IgnitionDeleteRequest, IgnitionGetRequest, IgnitionPutRequest, NetBoot,
+    ProfileDeleteRequest, ProfileGetRequest, ProfileGetResponse, ProfileListRequest, ProfileListResponse,
+    ProfilePutRequest, Request, SelectGroupRequest, SelectProfileRequest,
+};
+use super::refusal::Refusal;
+use crate::matchbox::go::json;
+use crate::matchbox::labels::Labels;
+use crate::matchbox::model::{self, Group, ModelError, Profile};
+use crate::matchbox::select::{Groups, Named};
+use crate::plan::DataEntry;
+
+/// A data directory, and what the lab file adds to it.
+#[derive(Debug)]
+pub struct Store {
+    files: Files,
+}
+
+impl Store {
+    /// Takes a data directory over, which need not be there yet. What a killed process has left half-written is removed.
+    ///
+    /// What the lab file adds is seen beside it, and only the lab file changes it.
+    pub fn open(data: &Path, added: BTreeMap<String, DataEntry>) -> io::Result<Self> {
+        Ok(Self { files: Files::open(data, added)? })
+    }
+
+    fn group(&self, id: &str) -> Result<Group, Refusal> {
+        Ok(Group::read(&self.files.read(Shelf::Groups, id)?)?)
+    }
+
+    fn profile(&self, id: &str) -> Result<Profile, Refusal> {
+        Ok(Profile::read(&self.files.read(Shelf::Profiles, id)?)?)
+    }
+
+    /// Returns every group that can be read, with its name. The others are left out, as matchbox leaves them out.
+    fn groups(&self) -> Result<Vec<(String, Group)>, Refusal> {
+        let names = self.files.names(Shelf::Groups)?.into_iter();
+        Ok(names.filter_map(|name| self.group(&name).ok().map(|group| (name, group))).collect())
+    }
+
+    fn select(&self, labels: &Labels) -> Result<Group, Refusal> {
+        let mut groups = Groups::default();
+        self.groups()?.into_iter().for_each(|(name, group)| groups.insert(Named::new(name, group)));
+        let found = groups.select(labels).ok_or_else(|| Refusal::not_found("Group"))?;
+        Ok(found.group.clone())
+    }
+}
+
+/// A request that a store can answer.
+pub(super) trait Answer: Request {
+    /// Answers it. May wait for a disk.
+    fn answer(self, store: &Store) -> Result<<Self as Request>::Answer, Refusal>;
+}
+
+impl Answer for GroupPutRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        let group = self.group.ok_or_else(|| Refusal::invalid("the request has no group"))?;
+        let group = Group::try_from(group)?;
+        store.files.write(Shelf::Groups, &group.id, group.write().as_bytes())?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for GroupGetRequest {
+    fn answer(self, store: &Store) -> Result<GroupGetResponse, Refusal> {
+        Ok(GroupGetResponse { group: Some(store.group(&self.id)?.into()) })
+    }
+}
+
+impl Answer for GroupDeleteRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        store.files.remove(Shelf::Groups, &self.id)?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for GroupListRequest {
+    fn answer(self, store: &Store) -> Result<GroupListResponse, Refusal> {
+        Ok(GroupListResponse { groups: store.groups()?.into_iter().map(|(_, group)| group.into()).collect() })
+    }
+}
+
+impl Answer for ProfilePutRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        let profile = self.profile.ok_or_else(|| Refusal::invalid("the request has no profile"))?;
+        let profile = Profile::try_from(profile)?;
+        store.files.write(Shelf::Profiles, &profile.id, profile.write().as_bytes())?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for ProfileGetRequest {
+    fn answer(self, store: &Store) -> Result<ProfileGetResponse, Refusal> {
+        Ok(ProfileGetResponse { profile: Some(store.profile(&self.id)?.into()) })
+    }
+}
+
+impl Answer for ProfileDeleteRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        store.files.remove(Shelf::Profiles, &self.id)?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for ProfileListRequest {
+    fn answer(self, store: &Store) -> Result<ProfileListResponse, Refusal> {
+        let names = store.files.names(Shelf::Profiles)?;
+        let profiles = names.iter().filter_map(|name| store.profile(name).ok());
+        Ok(ProfileListResponse { profiles: profiles.map(Into::into).collect() })
+    }
+}
+
+impl Answer for IgnitionPutRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        store.files.write(Shelf::Ignition, &self.name, &self.config)?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for IgnitionGetRequest {
+    fn answer(self, store: &Store) -> Result<ConfigResponse, Refusal> {
+        Ok(ConfigResponse { config: store.files.read(Shelf::Ignition, &self.name)? })
+    }
+}
+
+impl Answer for IgnitionDeleteRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        store.files.remove(Shelf::Ignition, &self.name)?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for GenericPutRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        store.files.write(Shelf::Generic, &self.name, &self.config)?;
+        Ok(Done {})
+    }
+}
+
+impl Answer for GenericGetRequest {
+    fn answer(self, store: &Store) -> Result<ConfigResponse, Refusal> {
+        Ok(ConfigResponse { config: store.files.read(Shelf::Generic, &self.name)? })
+    }
+}
+
+impl Answer for GenericDeleteRequest {
+    fn answer(self, store: &Store) -> Result<Done, Refusal> {
+        store.files.remove(Shelf::Generic, &self.name)?;
+        Ok(Done {})
+    }
+}
+
+/// Labels are taken as they are: who asks writes MAC addresses in lower case with colons.
+impl Answer for SelectGroupRequest {
+    fn answer(self, store: &Store) -> Result<GroupGetResponse, Refusal> {
+        Ok(GroupGetResponse { group: Some(store.select(&self.labels)?.into()) })
+    }
+}
+
+impl Answer for SelectProfileRequest {
+    fn answer(self, store: &Store) -> Result<ProfileGetResponse, Refusal> {
+        let group = store.select(&self.labels).map_err(|_| Refusal::not_found("Group"))?;
+        let profile = store.profile(&group.profile).map_err(|_| Refusal::not_found("Profile"))?;
+        Ok(ProfileGetResponse { profile: Some(profile.into()) })
+    }
+}
+
+/// Reads metadata as Go does: an object, or nothing.
+fn read_metadata(metadata: &[u8]) -> Result<Option<Map<String, Value>>, Refusal> {
+    if metadata.is_empty() {
+        return Ok(None);
+    }
+    let other = match json::read(metadata).map_err(|error| Refusal::unknown(error.to_string()))? {
+        Value::Object(object) => return Ok(Some(object)),
+        Value::Null => return Ok(None),
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+    };
+    Err(Refusal::unknown(format!(
+        "json: cannot unmarshal {other} into Go value of type map[string]interface {{}}"
+    )))
+}
+
+impl From<ModelError> for Refusal {
+    fn from(error: ModelError) -> Self {
+        Self::unknown(error.to_string())
+    }
+}
+
+impl TryFrom<message::Group> for Group {
+    type Error = Refusal;
+
+    fn try_from(group: message::Group) -> Result<Self, Refusal> {
+        let message::Group { id, name, profile, selector, metadata } = group;
+        let mut group = Self { id, name, profile, selector, metadata: None };
+        group.check()?;
+        group.metadata = read_metadata(&metadata)?;
+        Ok(group)
+    }
+}
+
+impl TryFrom<message::Profile> for Profile {
+    type Error = Refusal;
+
+    fn try_from(profile: message::Profile) -> Result<Self, Refusal> {
+        let message::Profile { id, name, ignition_id, cloud_id, boot, generic_id } = profile;
+        let boot = boot.map(|NetBoot { kernel, initrd, args }| model::NetBoot { kernel, initrd, args });
+        let profile = Self { id, name, ignition_id, cloud_id, boot, generic_id };
+        profile.check()?;
+        Ok(profile)
+    }
+}
+
+impl From<Group> for message::Group {
+    fn from(Group { id, name, profile, selector, metadata }: Group) -> Self {
+        let metadata = metadata.map(|object| json::write(&object.into()).into_bytes()).unwrap_or_default();
+        Self { id, name, profile, selector, metadata }
+    }
+}
+
+impl From<Profile> for message::Profile {
+    fn from(Profile { id, name, ignition_id, cloud_id, boot, generic_id }: Profile) -> Self {
+        // Never without: the Terraform provider reads it in any case.
+        let model::NetBoot { kernel, initrd, args } = boot.unwrap_or_default();
+        Self { id, name, ignition_id, cloud_id, boot: Some(NetBoot { kernel, initrd, args }), generic_id }
+    }
+}
+
+#[cfg(test)]
+mod tests;

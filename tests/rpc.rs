@@ -1,0 +1,661 @@
+//! matchbox's gRPC, asked by clients that know of it only what is in `src/rpc/proto`, and by whoever else speaks TLS.
+#![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use common::{DRYRACK, run, stderr, stdout};
+use dryrack::event::{self, Emitter, Event, Kind};
+use dryrack::rpc::{self, Papers, Store, Tls};
+
+/// Debian's own, which sees Debian's own grpcio.
+const PYTHON: &str = "/usr/bin/python3";
+
+fn in_project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+#[track_caller]
+fn succeeds(output: &Output) -> String {
+    assert!(output.status.success(), "{}{}", stdout(output), stderr(output));
+    stdout(output)
+}
+
+/// Everything that a client needs to know: generated code, certificates, and where the server is.
+struct Setting {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let setting = Self { folder, port: 0 };
+        setting.init("tls");
+        let stubs = setting.path("stubs");
+        fs::create_dir(&stubs).expect("a folder");
+        let plugin = run(Command::new("sh").args(["-c", "command -v grpc_python_plugin"]));
+        let made = run(Command::new("protoc")
+            .current_dir(in_project("src/rpc/proto"))
+            .arg(format!("--plugin=protoc-gen-grpc={}", succeeds(&plugin).trim()))
+            .arg(format!("--python_out={}", stubs.display()))
+            .arg(format!("--grpc_out={}", stubs.display()))
+            .args(["storagepb.proto", "serverpb.proto", "rpcpb.proto"]));
+        succeeds(&made);
+        setting
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes an authority with certificates.
+    fn init(&self, name: &str) {
+        let into = self.path(name);
+        succeeds(&run(Command::new(DRYRACK)
+            .current_dir(self.folder.path())
+            .args(["tls", "init", "--into"])
+            .arg(into)));
+    }
+
+    fn papers(&self) -> Papers {
+        let file = |name: &str| self.path("tls").join(name);
+        Papers { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
+    }
+
+    /// Prepares to run the client in Python.
+    fn python(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PYTHON);
+        command.arg(in_project("tests/rpc/client.py"));
+        command.arg(self.path("stubs")).arg(self.path("tls")).arg(self.port.to_string()).args(arguments);
+        // What cannot be helped is said by it in many words.
+        command.env("GRPC_VERBOSITY", "NONE");
+        command
+    }
+
+    /// Prepares to run one of our own verbs as a client.
+    fn verb(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(DRYRACK);
+        command.args(arguments).arg("--tls").arg(self.path("tls"));
+        command.arg("--endpoint").arg(format!("127.0.0.1:{}", self.port));
+        command
+    }
+
+    /// Shakes hands as OpenSSL does, and says nothing more.
+    fn openssl(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("openssl");
+        command.current_dir(self.path("tls")).args([
+            "s_client",
+            "-connect",
+            &format!("127.0.0.1:{}", self.port),
+        ]);
+        command.args(["-CAfile", "ca.crt", "-verify_return_error"]).args(arguments);
+        run(command.stdin(Stdio::null()))
+    }
+}
+
+/// A server in this process.
+struct Server {
+    setting: Setting,
+    events: Arc<Mutex<Vec<Event>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start() -> Self {
+        Self::start_in(Setting::new())
+    }
+
+    fn start_in(mut setting: Setting) -> Self {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let began = Instant::now();
+        let clock = move || {
+            let at = u64::try_from(began.elapsed().as_nanos()).expect("a test ends");
+            event::Instant { at, wall: jiff::Timestamp::now() }
+        };
+        let seen = Arc::clone(&events);
+        let sink = move |event| seen.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        setting.port = listener.local_addr().expect("a port").port();
+        let tls = Tls::read(&setting.papers()).expect("certificates");
+        fs::create_dir_all(setting.path("data/groups")).expect("a folder");
+        let store = Store::open(&setting.path("data"), BTreeMap::new()).expect("a data directory");
+        let store = Arc::new(store);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.spawn(rpc::serve(listener, tls, store, Emitter::new(clock, sink)));
+        Self { setting, events, _runtime: runtime }
+    }
+
+    fn python(&self, arguments: &[&str]) -> String {
+        succeeds(&run(&mut self.setting.python(arguments)))
+    }
+
+    /// Returns what happened, as people read it.
+    fn said(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |event: &Event| match &event.kind {
+            Kind::Known(known) => known.to_string(),
+            Kind::Unknown { kind, .. } => kind.clone(),
+        };
+        events.iter().map(known).collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a type").is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy")),
+        }
+    }
+}
+
+/// What was noted of the real server, but for two answers that are better not given.
+fn golden() -> String {
+    let golden = fs::read_to_string(in_project("tests/matchbox/golden/grpc-head.txt")).expect("a fixture");
+    let rows = golden.lines().map(|row| {
+        // It reads any file of the data directory by such an id.
+        if row.starts_with("/rpcpb.Groups/GroupGet OK") && row.contains("id: \"p1\"") {
+            return "/rpcpb.Groups/GroupGet StatusCode.INVALID_ARGUMENT '`../profiles/p1` leads out of groups/'";
+        }
+        // It crashes.
+        if row.starts_with("empty GroupPut") {
+            return "empty GroupPut StatusCode.INVALID_ARGUMENT 'the request has no group'";
+        }
+        row.trim_end()
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_answer_is_the_real_servers() {
+    let server = Server::start();
+    let data = server.setting.path("data");
+    copy(&in_project("tests/matchbox/data"), &data);
+    let seen = server.python(&["golden"]).replace(&data.display().to_string(), "DATA");
+    let seen: Vec<&str> = seen.lines().map(str::trim_end).collect();
+    assert_eq!(seen.join("\n"), golden());
+
+    let said = server.said();
+    assert_eq!(said.len(), seen.len(), "{said:?}");
+    let of = "CN=client at 127.0.0.1";
+    assert!(said.contains(&format!("answered rpcpb.Profiles/ProfilePut of {of} (OK)")), "{said:?}");
+    assert!(
+        said.contains(&format!("refused rpcpb.Groups/GroupPut of {of} (UNKNOWN): Group requires a Profile")),
+        "{said:?}"
+    );
+    assert!(
+        said.contains(&format!("refused rpcpb.Nope/X of {of} (UNIMPLEMENTED): unknown service rpcpb.Nope")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn terraform_creates_reads_and_deletes_ten_nodes_at_once() {
+    let server = Server::start();
+    let steps = server.python(&["provider"]);
+    insta::assert_snapshot!(steps, @"
+    create: 10 groups
+    read: 10 groups
+    read: 10 groups
+    create: 10 groups
+    read: 10 groups
+    delete: 0 groups
+    is_gone: 0 groups
+    ");
+    let data = server.setting.path("data");
+    let left = ["groups", "profiles", "ignition", "generic"].map(|folder| {
+        fs::read_dir(data.join(folder))
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name())
+            .count()
+    });
+    assert_eq!(left, [0; 4], "a draft is left, or a file that was deleted");
+}
+
+#[test]
+fn a_thousand_requests_come_at_once_and_some_are_given_up() {
+    let server = Server::start();
+    assert_eq!(server.python(&["crowd"]), "answered 2000\n");
+}
+
+#[test]
+fn what_is_too_large_or_leads_elsewhere_is_refused() {
+    let server = Server::start();
+    let data = server.setting.path("data").display().to_string();
+    let seen = server.python(&["limits"]).replace(&data, "DATA");
+    insta::assert_snapshot!(seen, @r"
+    StatusCode.RESOURCE_EXHAUSTED grpc: received message larger than max (4194317 vs. 4194304)
+    '../x' StatusCode.INVALID_ARGUMENT `../x` leads out of ignition/
+    'a/../../x' StatusCode.INVALID_ARGUMENT `a/../../x` leads out of ignition/
+    '/etc/x' StatusCode.INVALID_ARGUMENT `/etc/x` leads out of ignition/
+    'a\x00b' StatusCode.UNKNOWN invalid character in file path
+    '.dryrack-x' StatusCode.INVALID_ARGUMENT `.dryrack-x`: names that begin so are kept for drafts
+    'a/.dryrack-x' StatusCode.INVALID_ARGUMENT `a/.dryrack-x`: names that begin so are kept for drafts
+    '' StatusCode.UNKNOWN open DATA/ignition: is a directory
+    b'{}'
+    ");
+    assert!(!server.setting.path("x").exists());
+    assert!(!server.setting.path("data/x").exists());
+}
+
+#[test]
+fn only_who_shows_a_certificate_of_the_authority_is_let_in() {
+    let setting = Setting::new();
+    setting.init("other");
+    for (from, to) in [("client.crt", "stranger.crt"), ("client.key", "stranger.key")] {
+        fs::copy(setting.path("other").join(from), setting.path("tls").join(to)).expect("a copy");
+    }
+    let server = Server::start_in(setting);
+    let seen = [["certificate", "client"], ["certificate", ""], ["certificate", "stranger"]];
+    let seen = seen.map(|arguments| server.python(&arguments));
+    assert_eq!(seen, ["answered\n", "UNAVAILABLE\n", "UNAVAILABLE\n"]);
+    let said = server.said();
+    for expected in ["peer sent no certificates", "invalid peer certificate: UnknownIssuer"] {
+        let expected = format!("could not agree on TLS with 127.0.0.1: {expected}");
+        assert!(said.contains(&expected), "{expected} is not in {said:?}");
+    }
+}
+
+#[test]
+fn tls_is_what_matchbox_has() {
+    let server = Server::start();
+    let client = ["-cert", "client.crt", "-key", "client.key"];
+    let shake = |arguments: &[&str]| {
+        let output = server.setting.openssl(&[&client[..], arguments].concat());
+        let said = stdout(&output);
+        let line = |begin: &str| said.lines().find(|line| line.starts_with(begin)).unwrap_or("-").to_owned();
+        format!(
+            "{} -> {} | {} | {}",
+            arguments.join(" "),
+            line("New, "),
+            said.lines().find(|line| line.contains("ALPN")).unwrap_or("-"),
+            if output.status.success() { "agreed" } else { "refused" }
+        )
+    };
+    let seen = [
+        shake(&["-tls1_3", "-alpn", "h2"]),
+        shake(&["-tls1_3"]),
+        shake(&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256", "-alpn", "h2"]),
+        shake(&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384", "-alpn", "h2"]),
+        shake(&["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305", "-alpn", "h2"]),
+        shake(&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA", "-alpn", "h2"]),
+        shake(&["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0", "-alpn", "h2"]),
+    ];
+    insta::assert_snapshot!(seen.join("\n"), @"
+    -tls1_3 -alpn h2 -> New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384 | ALPN protocol: h2 | agreed
+    -tls1_3 -> New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384 | No ALPN negotiated | agreed
+    -tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256 -alpn h2 -> New, TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256 | ALPN protocol: h2 | agreed
+    -tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384 -alpn h2 -> New, TLSv1.2, Cipher is ECDHE-ECDSA-AES256-GCM-SHA384 | ALPN protocol: h2 | agreed
+    -tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305 -alpn h2 -> New, (NONE), Cipher is (NONE) | No ALPN negotiated | refused
+    -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA -alpn h2 -> New, (NONE), Cipher is (NONE) | No ALPN negotiated | refused
+    -tls1_1 -cipher DEFAULT@SECLEVEL=0 -alpn h2 -> New, (NONE), Cipher is (NONE) | No ALPN negotiated | refused
+    ");
+    // Clients with several certificates are told which one to show.
+    let told = stdout(&server.setting.openssl(&[&client[..], &["-tls1_2"]].concat()));
+    assert!(told.contains("Acceptable client certificate CA names\nCN = Dryrack authority "), "{told}");
+    let nobody = server.setting.openssl(&["-tls1_2"]);
+    assert!(!nobody.status.success(), "{}", stdout(&nobody));
+    // It is HTTP, and nothing for browsers.
+    let mut curl = Command::new("curl");
+    curl.current_dir(server.setting.path("tls")).args(["-sS", "--http2", "--cacert", "ca.crt"]);
+    curl.args([
+        "--cert",
+        "client.crt",
+        "--key",
+        "client.key",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_version} %{http_code}",
+    ]);
+    let curled = run(curl.arg(format!("https://localhost:{}/", server.setting.port)));
+    assert_eq!(succeeds(&curled), "2 405");
+}
+
+#[test]
+fn an_authority_of_somebody_elses_will_do() {
+    let setting = Setting::new();
+    // As Terraform's resources and matchbox's own script make them: RSA, and keys in PKCS#1.
+    let script = r#"
+        set -e
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=fake-ca' -keyout ca.pem -out ca.crt
+        for name in server client; do
+            openssl req -newkey rsa:2048 -nodes -subj "/O=Example/CN=$name" -keyout $name.pem -out $name.csr
+            openssl rsa -traditional -in $name.pem -out $name.key
+            printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=%sAuth\n' $name >$name.ext
+            openssl x509 -req -days 2 -in $name.csr -CA ca.crt -CAkey ca.pem -CAcreateserial -extfile $name.ext -out $name.crt
+        done
+        head -n 1 server.key
+    "#;
+    let made = run(Command::new("sh").current_dir(setting.path("tls")).args(["-c", script]));
+    assert_eq!(succeeds(&made), "-----BEGIN RSA PRIVATE KEY-----\n");
+    let server = Server::start_in(setting);
+    assert_eq!(server.python(&["certificate", "client"]), "answered\n");
+    let said = server.said();
+    assert_eq!(said, ["answered rpcpb.Groups/GroupList of CN=client,O=Example at 127.0.0.1 (OK)"]);
+}
+
+#[test]
+fn our_own_verbs_are_another_client() {
+    let server = Server::start();
+    let folder = server.setting.path("files");
+    fs::create_dir(&folder).expect("a folder");
+    let file = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).expect("a file");
+        folder.join(name).display().to_string()
+    };
+    let verb = |arguments: &[&str]| {
+        let output = run(&mut server.setting.verb(arguments));
+        let status = output.status.code().expect("it ends");
+        let shown = format!("{}{}", stdout(&output), stderr(&output));
+        let shown = shown.replace(&server.setting.path("").display().to_string(), "/HERE/");
+        format!("$ dryrack {}\n{shown}[{status}]\n", arguments[..2].join(" "))
+    };
+    let profile = file(
+        "p.json",
+        r#"{"id":"p","name":"P","ignition_id":"a.ign","boot":{"kernel":"/k","initrd":["/i"],"args":["a","b"]}}"#,
+    );
+    let plain = file("q.json", r#"{"id":"q"}"#);
+    let group = file(
+        "g.json",
+        r#"{"id":"g","profile":"p","selector":{"mac":"52-54-00-AA-BB-CC","os":"installed"},"metadata":{"b":1,"a":"<"}}"#,
+    );
+    let broken = file("broken.json", "{\n\"id\":");
+    let config = file("a.ign", "{\"ignition\":{}}");
+    let seen = [
+        verb(&["profile", "create", "--file", &profile]),
+        verb(&["profile", "create", "-f", &plain, "--json"]),
+        verb(&["profile", "list"]),
+        verb(&["profile", "describe", "p"]),
+        verb(&["profile", "describe", "p", "--json"]),
+        verb(&["group", "create", "-f", &group]),
+        verb(&["group", "list"]),
+        verb(&["group", "describe", "g"]),
+        verb(&["group", "describe", "g", "--json"]),
+        verb(&["group", "create", "-f", &broken]),
+        verb(&["group", "describe", "none"]),
+        verb(&["group", "delete", "g"]),
+        verb(&["group", "list", "--json"]),
+        verb(&["ignition", "create", "-f", &config]),
+        verb(&["ignition", "describe", "a.ign"]),
+        verb(&["ignition", "describe", "a.ign", "--json"]),
+        verb(&["ignition", "delete", "a.ign"]),
+        verb(&["generic", "describe", "../x"]),
+    ];
+    insta::assert_snapshot!(seen.concat(), @r#"
+    $ dryrack profile create
+    created profile p
+    [0]
+    $ dryrack profile create
+    {
+      "created": {
+        "profile": "q"
+      }
+    }
+    [0]
+    $ dryrack profile list
+    ID  PROFILE NAME  IGNITION  CLOUD
+    p   P             a.ign
+    q
+    [0]
+    $ dryrack profile describe
+    ID  NAME  IGNITION  CLOUD  KERNEL  INITRD  ARGS
+    p   P     a.ign            /k      /i      a b
+    [0]
+    $ dryrack profile describe
+    {
+      "id": "p",
+      "name": "P",
+      "ignition_id": "a.ign",
+      "cloud_id": "",
+      "boot": {
+        "kernel": "/k",
+        "initrd": [
+          "/i"
+        ],
+        "args": [
+          "a",
+          "b"
+        ]
+      },
+      "generic_id": ""
+    }
+    [0]
+    $ dryrack group create
+    created group g
+    [0]
+    $ dryrack group list
+    ID  GROUP NAME  SELECTORS                           PROFILE
+    g               mac=52:54:00:aa:bb:cc os=installed  p
+    [0]
+    $ dryrack group describe
+    ID  NAME  SELECTORS                           PROFILE  METADATA
+    g         mac=52:54:00:aa:bb:cc os=installed  p        {"a":"\u003c","b":1}
+    [0]
+    $ dryrack group describe
+    {
+      "id": "g",
+      "name": "",
+      "profile": "p",
+      "selector": {
+        "mac": "52:54:00:aa:bb:cc",
+        "os": "installed"
+      },
+      "metadata": {
+        "a": "<",
+        "b": 1
+      }
+    }
+    [0]
+    $ dryrack group create
+    error: /HERE/files/broken.json:2: unexpected end of JSON input
+    [2]
+    $ dryrack group describe
+    error: the server refuses it (UNKNOWN): open /HERE/data/groups/none.json: no such file or directory
+    [2]
+    $ dryrack group delete
+    deleted group g
+    [0]
+    $ dryrack group list
+    []
+    [0]
+    $ dryrack ignition create
+    created ignition a.ign
+    [0]
+    $ dryrack ignition describe
+    {"ignition":{}}[0]
+    $ dryrack ignition describe
+    {
+      "name": "a.ign",
+      "config": "{\"ignition\":{}}"
+    }
+    [0]
+    $ dryrack ignition delete
+    deleted ignition a.ign
+    [0]
+    $ dryrack generic describe
+    error: the server refuses it (INVALID_ARGUMENT): `../x` leads out of generic/
+    [2]
+    "#);
+    assert_eq!(
+        fs::read_to_string(server.setting.path("data/profiles/q.json")).expect("a file"),
+        "{\n\t\"id\": \"q\"\n}"
+    );
+}
+
+#[test]
+fn what_keeps_a_client_from_a_server_is_said() {
+    let server = Server::start();
+    server.setting.init("other");
+    let verb = |arguments: &[&str]| {
+        let mut command = Command::new(DRYRACK);
+        let output =
+            run(command.current_dir(server.setting.path("")).args(["group", "list"]).args(arguments));
+        let shown = stderr(&output).replace(&server.setting.port.to_string(), "PORT");
+        format!(
+            "$ {}\n{shown}[{}]\n",
+            arguments.join(" ").replace(&server.setting.port.to_string(), "PORT"),
+            output.status.code().expect("it ends")
+        )
+    };
+    let here = format!("127.0.0.1:{}", server.setting.port);
+    let seen = [
+        verb(&["--tls", "tls", "--endpoint", "127.0.0.1"]),
+        verb(&["--tls", "tls", "--endpoints", "127.0.0.1:1"]),
+        verb(&["--tls", "none", "--endpoint", &here]),
+        verb(&["--tls", "other", "--endpoint", &here]),
+        verb(&["--tls", "tls", "--cert-file", "other/client.crt", "--endpoint", &here]),
+        verb(&["--tls", "tls", "--key-file", "tls/client.crt", "--endpoint", &here]),
+    ];
+    insta::assert_snapshot!(seen.concat(), @"
+    $ --tls tls --endpoint 127.0.0.1
+    error: `127.0.0.1` is no endpoint
+
+    hint: write it as HOST:PORT, as in 127.0.0.1:8081
+    [2]
+    $ --tls tls --endpoints 127.0.0.1:1
+    error: cannot connect to 127.0.0.1:1: Connection refused (os error 111)
+
+    hint: is it running, with `-rpc-address` or, in a lab, `rpc`?
+    [3]
+    $ --tls none --endpoint 127.0.0.1:PORT
+    error: cannot read none/client.crt: No such file or directory (os error 2)
+
+    hint: `dryrack tls init` makes an authority and certificates for both sides
+    [3]
+    $ --tls other --endpoint 127.0.0.1:PORT
+    error: 127.0.0.1:PORT and we do not trust each other: invalid peer certificate: UnknownIssuer
+
+    hint: both certificates have to be signed by the authority in `--ca-file`, and the server's has to hold the name or address in `--endpoint`
+    [3]
+    $ --tls tls --cert-file other/client.crt --endpoint 127.0.0.1:PORT
+    error: cannot use other/client.crt with tls/client.key: keys may not be consistent: KeyMismatch
+
+    hint: the key has to be the one that the certificate was made for
+    [3]
+    $ --tls tls --key-file tls/client.crt --endpoint 127.0.0.1:PORT
+    error: tls/client.crt holds no private key in PEM: no items found
+    [3]
+    ");
+    // By TLS 1.3 the server looks at our certificate when we have begun to speak already.
+    let unknown = verb(&["--tls", "other", "--ca-file", "tls/ca.crt", "--endpoint", &here]);
+    assert!(unknown.contains("error: the server hung up: "), "{unknown}");
+    assert!(
+        unknown.contains("hint: our certificate has to be signed by") && unknown.ends_with("[3]\n"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn certificates_are_made_for_a_lab() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lab = r#"
+        dryrack = 1
+        [network.one]
+        address = "10.0.2.1/24"
+        matchbox = { data = "matchbox", rpc = { tls = "tls" } }
+        [network.one.dns.records]
+        "matchbox.local." = "10.0.2.1"
+        [network.two]
+        address = "10.0.3.1/24"
+    "#;
+    fs::write(folder.path().join("lab.toml"), lab).expect("a file");
+    let init = |arguments: &[&str]| {
+        let mut command = Command::new(DRYRACK);
+        let output = run(command.current_dir(folder.path()).args(["tls", "init"]).args(arguments));
+        let shown = format!("{}{}", stdout(&output), stderr(&output));
+        let shown = shown.replace(&folder.path().display().to_string(), "/HERE");
+        format!(
+            "$ dryrack tls init {}\n{shown}[{}]\n",
+            arguments.join(" "),
+            output.status.code().expect("it ends")
+        )
+    };
+    let seen = [
+        init(&["."]),
+        init(&[]),
+        init(&["lab.toml", "--force", "--json", "--name", "more.example", "--address", "192.0.2.1"]),
+        init(&["--into", "odd", "--name", "no name"]),
+        init(&["--into", "odd", "--days", "0"]),
+    ];
+    insta::assert_snapshot!(seen.concat(), @r#"
+    $ dryrack tls init .
+    wrote /HERE/tls/ca.crt
+    wrote /HERE/tls/ca.key
+    wrote /HERE/tls/server.crt
+    wrote /HERE/tls/server.key
+    wrote /HERE/tls/client.crt
+    wrote /HERE/tls/client.key
+
+    the server is lab, localhost, matchbox.local, ns.lab, 10.0.2.1, 127.0.0.1, ::1
+    [0]
+    $ dryrack tls init 
+    error: tls/ca.crt is there already
+
+    hint: `--force` writes over what is there, and who has the old ones is a stranger then
+    [2]
+    $ dryrack tls init lab.toml --force --json --name more.example --address 192.0.2.1
+    [
+      "/HERE/tls/ca.crt",
+      "/HERE/tls/ca.key",
+      "/HERE/tls/server.crt",
+      "/HERE/tls/server.key",
+      "/HERE/tls/client.crt",
+      "/HERE/tls/client.key"
+    ]
+    [0]
+    $ dryrack tls init --into odd --name no name
+    error: invalid value 'no name' for '--name <NAME>': this is no DNS name
+
+    For more information, try '--help'.
+    [2]
+    $ dryrack tls init --into odd --days 0
+    error: no certificate is valid for 0 days
+
+    hint: `--days 3650` is ten years
+    [2]
+    "#);
+    let shown = run(Command::new("openssl").current_dir(folder.path().join("tls")).args([
+        "x509",
+        "-noout",
+        "-in",
+        "server.crt",
+        "-issuer",
+        "-subject",
+        "-ext",
+        "subjectAltName,extendedKeyUsage",
+    ]));
+    let shown = succeeds(&shown);
+    // Each authority has a name of its own.
+    let (name, rest) =
+        shown.split_once("authority ").and_then(|(_, name)| name.split_at_checked(8)).expect("a name");
+    assert!(name.bytes().all(|byte| byte.is_ascii_hexdigit()) && rest.starts_with('\n'), "{shown}");
+    insta::assert_snapshot!(shown.replace(name, "KEY"), @"
+    issuer=CN = Dryrack authority KEY
+    subject=CN = server
+    X509v3 Subject Alternative Name: 
+        IP Address:10.0.2.1, IP Address:127.0.0.1, IP Address:192.0.2.1, IP Address:0:0:0:0:0:0:0:1, DNS:lab, DNS:localhost, DNS:matchbox.local, DNS:more.example, DNS:ns.lab
+    X509v3 Extended Key Usage: 
+        TLS Web Server Authentication
+    ");
+    let checked = run(Command::new("openssl").current_dir(folder.path().join("tls")).args([
+        "verify",
+        "-x509_strict",
+        "-CAfile",
+        "ca.crt",
+        "server.crt",
+        "client.crt",
+    ]));
+    assert_eq!(succeeds(&checked), "server.crt: OK\nclient.crt: OK\n");
+}
