@@ -4,6 +4,7 @@
 //! libFuzzer only (`tests/fuzz`, run by `ci/fuzz`): the same body runs for a
 //! moment in every test run and for hours where somebody has them.
 
+mod ignition;
 mod lab;
 
 use crate::rpc::fuzz as rpc;
@@ -37,6 +38,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rpc", run: rpc::message },
     Target { name: "ntp", run: serve::ntp },
     Target { name: "syslog", run: serve::syslog },
+    Target { name: "ignition", run: ignition::ignition },
+    Target { name: "butane", run: ignition::butane },
 ];
 
 /// Tries some bytes on a target.

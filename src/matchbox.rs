@@ -4,6 +4,7 @@
 //! profile, and the profile says what is rendered. Where the real server is
 //! written in Go and its answers show it, it is followed to the byte.
 
+pub mod butane;
 pub mod go;
 pub mod ignition;
 pub mod labels;

@@ -7,19 +7,15 @@
 //! then taken for one of the newest, and is written again ([`write`]).
 
 pub(crate) mod check;
-#[expect(dead_code, reason = "Butane is to use it")]
 pub(crate) mod data;
 pub(crate) mod decode;
 pub(crate) mod json;
-#[expect(dead_code, reason = "Butane is to use it")]
 pub(crate) mod node;
 mod older;
 pub(crate) mod report;
-#[expect(dead_code, reason = "Butane is to use it")]
 pub(crate) mod schema;
 mod unit;
 mod url;
-#[expect(dead_code, reason = "Butane is to use it")]
 pub(crate) mod value;
 pub(crate) mod write;
 
@@ -143,7 +139,7 @@ impl Config {
         let line = root.get("ignition").map_or(0, |ignition| ignition.line);
         let mut ignition = match root.take("ignition") {
             Some(Value { content: Content::Record(ignition), .. }) => ignition,
-            _ => Record::new(schema::ignition()),
+            _ => Record::new(&schema::IGNITION),
         };
         ignition.set("version", Value::new(line, Version::V3_4.to_string()));
         root.set("ignition", Value::new(line, ignition));

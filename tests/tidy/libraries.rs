@@ -26,6 +26,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("etcetera", &["cli/"]),
     ("etherparse", &["serve/dhcp/", "machine/accel/"]),
     ("fatfs", &["machine/seed.rs"]),
+    ("flate2", &["matchbox/butane/sugar.rs"]),
     ("futures-util", SHELL),
     ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
     ("http-body-util", &["serve/http.rs", "run/", "web/"]),

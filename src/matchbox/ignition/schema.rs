@@ -202,12 +202,8 @@ pub(crate) static CONFIG: Type = Type {
     rule: check::config,
 };
 
-/// Returns the section about Ignition itself.
-pub(crate) fn ignition() -> &'static Type {
-    &IGNITION
-}
-
-static IGNITION: Type = Type {
+/// The section about Ignition itself.
+pub(crate) static IGNITION: Type = Type {
     fields: &[
         record("config", "config", &IGNITION_CONFIG),
         record("proxy", "proxy", &PROXY).since(1),
@@ -346,7 +342,8 @@ static USER: Type = Type {
     rule: check::nothing,
 };
 
-static STORAGE: Type = Type {
+/// The section of disks and files.
+pub(crate) static STORAGE: Type = Type {
     fields: &[
         records("directories", "directories", &DIRECTORY).repeats(Repeats::RefusedTogether),
         records("disks", "disks", &DISK),
@@ -516,7 +513,8 @@ pub(crate) static RAID: Type = Type {
 static TREE: Type =
     Type { fields: &[text("local", "local"), text("path", "path")], key: Key::None, rule: check::nothing };
 
-static SYSTEMD: Type =
+/// The section of units.
+pub(crate) static SYSTEMD: Type =
     Type { fields: &[records("units", "units", &UNIT)], key: Key::None, rule: check::nothing };
 
 const CONTENTS_LOCAL: Field = text("contentsLocal", "contents_local").side(Side::Butane).since(4);

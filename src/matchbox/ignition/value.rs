@@ -134,7 +134,7 @@ impl Record {
 
     fn index(&self, name: &str) -> Option<usize> {
         let index = self.kind.fields.iter().position(|field| field.name == name);
-        debug_assert!(index.is_some(), "`{name}` is no field of {:?}", self.kind.fields);
+        debug_assert!(index.is_some(), "`{name}` is no field of the schema there");
         index
     }
 

@@ -1,0 +1,280 @@
+//! Butane configs, made into Ignition as matchbox does it.
+//!
+//! A Butane config is YAML with the fields of Ignition by other names, and
+//! [sugar]. A variant and its version say which version of Ignition it becomes
+//! and what it may say. matchbox then reads the result as 3.4.0 or older, so
+//! what becomes anything newer is nothing to its clients.
+
+mod boot;
+mod mount;
+mod sugar;
+mod yaml;
+
+use crate::matchbox::ignition::node::{Node, What};
+use crate::matchbox::ignition::report::{Language, Place, Report};
+use crate::matchbox::ignition::schema::{self, Type};
+use crate::matchbox::ignition::value::{Content, Record, Value, merge};
+use crate::matchbox::ignition::{Config, Problem, Version, decode};
+
+/// What a Butane config becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Translated {
+    /// A config that clients can have.
+    Ignition(Config),
+    /// Something that the real server makes and then cannot read, with why: its clients get
+    /// [a config that says nothing](crate::matchbox::ignition::skeleton).
+    Newer(Vec<Problem>),
+}
+
+/// Which system a config is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    /// Fedora CoreOS, which knows its boot device or does not yet.
+    Fcos { boot: bool },
+    /// Flatcar, which has no Clevis.
+    Flatcar,
+    /// RHEL for Edge and Fedora IoT, whose disks are laid out before Ignition runs.
+    Edge,
+    /// OpenShift, which wants its configs inside of a resource of Kubernetes.
+    OpenShift,
+}
+
+/// Every variant and version that becomes Ignition 3.4.0 or older.
+const SPECS: &[(&str, &str, Variant, Version)] = &[
+    ("fcos", "1.0.0", Variant::Fcos { boot: false }, Version::V3_0),
+    ("fcos", "1.1.0", Variant::Fcos { boot: false }, Version::V3_1),
+    ("fcos", "1.2.0", Variant::Fcos { boot: false }, Version::V3_2),
+    ("fcos", "1.3.0", Variant::Fcos { boot: true }, Version::V3_2),
+    ("fcos", "1.4.0", Variant::Fcos { boot: true }, Version::V3_3),
+    ("fcos", "1.5.0", Variant::Fcos { boot: true }, Version::V3_4),
+    ("flatcar", "1.0.0", Variant::Flatcar, Version::V3_3),
+    ("flatcar", "1.1.0", Variant::Flatcar, Version::V3_4),
+    ("r4e", "1.0.0", Variant::Edge, Version::V3_3),
+    ("r4e", "1.1.0", Variant::Edge, Version::V3_4),
+    ("fiot", "1.0.0", Variant::Edge, Version::V3_4),
+];
+
+/// The first minor version of each variant that becomes something newer, or nothing of Ignition.
+const NEWER: &[(&str, u64, u64, Variant)] = &[
+    ("fcos", 1, 6, Variant::Fcos { boot: true }),
+    ("flatcar", 1, 2, Variant::Flatcar),
+    ("r4e", 1, 2, Variant::Edge),
+    ("fiot", 1, 1, Variant::Edge),
+    ("openshift", 4, 8, Variant::OpenShift),
+];
+
+/// Makes Ignition of a Butane config, or says everything that is wrong with it.
+pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
+    let node = yaml::read(text).map_err(|problem| vec![problem])?;
+    let head = head(&node).map_err(|problem| vec![problem])?;
+    let minor = head.becomes.unwrap_or(Version::V3_4).minor();
+    let mut report = Report::new(Language::Yaml);
+    let boots = head.variant == Variant::Fcos { boot: true };
+    let kind: &'static Type = if boots { &schema::BUTANE_FCOS } else { &schema::BUTANE };
+    let mut config = decode::record(&node, kind, minor, &mut report);
+    report.finish()?;
+    let mut report = Report::new(Language::Yaml);
+    sugar::check(&config, minor, &mut report);
+    if boots && head.becomes.is_some() {
+        boot::check(&config, &mut report);
+    }
+    if head.variant == Variant::OpenShift {
+        machine_config(&node, &mut report);
+    }
+    report.finish()?;
+    let Some(version) = head.becomes else {
+        return Ok(Translated::Newer(vec![head.newer()]));
+    };
+    let root = ignition(&mut config, minor);
+    let mut report = Report::new(Language::Yaml);
+    forbidden(&root, head.variant, &mut report);
+    report.finish()?;
+    Config::checked(root, version, Report::new(Language::Yaml)).map(Translated::Ignition)
+}
+
+/// What a config is, which it says first of all.
+struct Head {
+    variant: Variant,
+    name: String,
+    version: String,
+    line: usize,
+    becomes: Option<Version>,
+}
+
+impl Head {
+    fn newer(&self) -> Problem {
+        let Self { name, version, line, .. } = self;
+        let becomes = match self.variant {
+            Variant::OpenShift => "a MachineConfig, which is no Ignition config",
+            _ => "an Ignition config newer than 3.4.0, which matchbox cannot read",
+        };
+        Problem::new(*line, format!("version: {name} {version} becomes {becomes}"))
+    }
+}
+
+fn head(node: &Node) -> Result<Head, Problem> {
+    let pairs = match &node.what {
+        What::Map(pairs) => &pairs[..],
+        What::Null => &[],
+        other => return Err(Problem::new(node.line, format!("a config is a map, not {}", other.called()))),
+    };
+    let text = |name: &str| match pairs.iter().find(|(key, _)| key == name) {
+        None => Ok((String::new(), node.line)),
+        Some((_, Node { line, what })) => match what {
+            What::Text(text) | What::Plain(text) => Ok((text.clone(), *line)),
+            What::Null => Ok((String::new(), *line)),
+            other => Err(Problem::new(*line, format!("{name}: must be a string, not {}", other.called()))),
+        },
+    };
+    let ((name, line_of_name), (version, line)) = (text("variant")?, text("version")?);
+    if name.is_empty() {
+        return Err(Problem::new(line_of_name, "variant: must be said, such as `variant: flatcar`"));
+    }
+    let Some((major, minor, rest)) = semver(&version) else {
+        let wrong = if version.is_empty() {
+            "must be said".to_owned()
+        } else {
+            format!("`{version}` is not like 1.0.0")
+        };
+        return Err(Problem::new(line, format!("version: {wrong}")));
+    };
+    let plain = format!("{major}.{minor}.{rest}");
+    if let Some((.., variant, becomes)) = SPECS.iter().find(|spec| spec.0 == name && spec.1 == plain) {
+        return Ok(Head { variant: *variant, name, version, line, becomes: Some(*becomes) });
+    }
+    let newer = NEWER.iter().find(|newer| newer.0 == name && newer.1 == major && newer.2 <= minor);
+    match newer {
+        Some((.., variant)) => Ok(Head { variant: *variant, name, version, line, becomes: None }),
+        None if name == "rhcos" => {
+            Err(Problem::new(line_of_name, "variant: `rhcos` is gone; `openshift` has come in its place"))
+        }
+        None if SPECS.iter().any(|spec| spec.0 == name) || NEWER.iter().any(|newer| newer.0 == name) => {
+            Err(Problem::new(line, format!("version: there is no {name} {version}")))
+        }
+        None => Err(Problem::new(
+            line_of_name,
+            format!("variant: `{name}` is none of `fcos`, `flatcar`, `r4e`, `fiot` and `openshift`"),
+        )),
+    }
+}
+
+/// Returns the parts of a version: two numbers, and the third with what follows.
+fn semver(text: &str) -> Option<(u64, u64, String)> {
+    let (text, build) = text.split_once('+').map_or((text, ""), |(text, build)| (text, build));
+    let (text, suffix) = text.split_once('-').map_or((text, ""), |(text, suffix)| (text, suffix));
+    let mut parts = text.splitn(3, '.').map(|part| {
+        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<u64>().ok().filter(|_| digits)
+    });
+    let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
+    let mut rest = patch.to_string();
+    for (mark, more) in [('-', suffix), ('+', build)] {
+        if !more.is_empty() {
+            rest.push(mark);
+            rest.push_str(more);
+        }
+    }
+    Some((major, minor, rest))
+}
+
+/// Makes an Ignition config of the sections, and of what they stand for.
+fn ignition(config: &mut Record, minor: u8) -> Record {
+    let boot = config.kind.fields.iter().any(|field| field.name == "bootDevice");
+    let (device, grub) = if boot { (config.take("bootDevice"), config.take("grub")) } else { (None, None) };
+    let units = config.record("storage").map(|storage| mount::units(storage, minor >= 3)).unwrap_or_default();
+    sugar::resolve(config, minor);
+    let mut root = Record::new(&schema::CONFIG);
+    for name in ["ignition", "kernelArguments", "passwd", "storage", "systemd"] {
+        if let Some(section) = config.take(name) {
+            root.set(name, section);
+        }
+    }
+    // What a config says itself counts more than what is made for it, but stands behind it.
+    if !units.is_empty() {
+        let line = units[0].line;
+        let systemd = Record::new(&schema::SYSTEMD).with("units", units).at(line);
+        root = merge(section("systemd", line, systemd), root);
+    }
+    if let Some(Value { line, content: Content::Record(device) }) = device
+        && let Some(storage) = boot::storage(&device, line)
+    {
+        root = merge(section("storage", line, storage), root);
+    }
+    if let Some(Value { line, content: Content::Record(grub) }) = grub
+        && let Some(storage) = boot::grub(&grub, line, minor)
+    {
+        root = merge(section("storage", line, storage), root);
+    }
+    root
+}
+
+fn section(name: &str, line: usize, record: Record) -> Record {
+    let mut root = Record::new(&schema::CONFIG);
+    root.set(name, Value::new(line, record));
+    root
+}
+
+/// Reports what a variant does not have.
+fn forbidden(root: &Record, variant: Variant, report: &mut Report) {
+    let field = |record: &Record, name: &str| record.kind.fields.iter().find(|field| field.name == name);
+    let place = Place::root();
+    let Some(storage) = root.record("storage") else {
+        return arguments(root, variant, report);
+    };
+    let Some(of_storage) = field(root, "storage") else { return };
+    let place = place.field(of_storage);
+    match variant {
+        Variant::Flatcar => {
+            let Some(of_luks) = field(storage, "luks") else { return };
+            let place = place.field(of_luks);
+            for (index, luks) in storage.list("luks").iter().enumerate() {
+                let Some(clevis) = luks.as_record().and_then(|luks| luks.get("clevis")) else { continue };
+                if clevis.as_record().is_some_and(|clevis| !clevis.is_zero()) {
+                    report.add(clevis.line, &place.item(index), "Flatcar has no `clevis` in this version");
+                }
+            }
+        }
+        Variant::Edge => {
+            for name in ["disks", "filesystems", "luks", "raid"] {
+                let said = storage.get(name).filter(|_| !storage.list(name).is_empty());
+                if let Some((value, field)) = said.zip(field(storage, name)) {
+                    report.add(value.line, &place.field(field), "this variant leaves disks as they are");
+                }
+            }
+            arguments(root, variant, report);
+        }
+        Variant::Fcos { .. } | Variant::OpenShift => {}
+    }
+}
+
+fn arguments(root: &Record, variant: Variant, report: &mut Report) {
+    let said =
+        root.get("kernelArguments").filter(|value| value.as_record().is_some_and(|record| !record.is_zero()));
+    if let (Variant::Edge, Some(value)) = (variant, said) {
+        report.add(value.line, &Place::root(), "kernel_arguments: this variant leaves them as they are");
+    }
+}
+
+/// Reports what a MachineConfig lacks.
+fn machine_config(node: &Node, report: &mut Report) {
+    let get = |node: Option<&Node>, name: &str| match node.map(|node| &node.what) {
+        Some(What::Map(pairs)) => pairs.iter().find(|(key, _)| key == name).map(|(_, node)| node.clone()),
+        _ => None,
+    };
+    let metadata = get(Some(node), "metadata");
+    let line = metadata.as_ref().map_or(node.line, |metadata| metadata.line);
+    if get(metadata.as_ref(), "name").is_none() {
+        report.add(line, &Place::root(), "metadata.name: must be said");
+    }
+    let labels = get(metadata.as_ref(), "labels");
+    if get(labels.as_ref(), "machineconfiguration.openshift.io/role").is_none() {
+        report.add(
+            line,
+            &Place::root(),
+            "metadata.labels: `machineconfiguration.openshift.io/role` must be said",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What is shorter to say in Butane, and what it must not say.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::matchbox::ignition::data;
+use crate::matchbox::ignition::report::{Place, Report};
+use crate::matchbox::ignition::schema::Side;
+use crate::matchbox::ignition::value::{Content, Record, Value};
+
+/// Where the files would be that a config names by `local`. matchbox has no such folder.
+const NO_FILES: &str = "matchbox has no folder of local files: write it with `inline`, or as a URL";
+
+/// Reports what Butane refuses before it makes Ignition of it.
+pub(crate) fn check(config: &Record, minor: u8, report: &mut Report) {
+    below(config, minor, &Place::root(), report);
+}
+
+fn below(record: &Record, minor: u8, place: &Place<'_>, report: &mut Report) {
+    for (field, value) in record.fields() {
+        let Some(value) = value else { continue };
+        let place = place.field(field);
+        match (field.name, &value.content) {
+            ("local", _) if field.side == Side::Butane => report.add(value.line, &place, NO_FILES),
+            ("contentsLocal", Content::Text(text)) if !text.is_empty() => {
+                report.add(value.line, &place, NO_FILES);
+            }
+            ("sshAuthorizedKeysLocal" | "trees", Content::List(list)) if !list.is_empty() => {
+                report.add(value.line, &place, NO_FILES);
+            }
+            (_, Content::Record(record)) => inside(record, value.line, minor, &place, report),
+            (_, Content::List(list)) => {
+                for (index, item) in list.iter().enumerate() {
+                    if let Some(record) = item.as_record() {
+                        inside(record, item.line, minor, &place.item(index), report);
+                    }
+                }
+            }
+            (_, Content::Text(_) | Content::Number(_) | Content::Flag(_)) => {}
+        }
+    }
+}
+
+fn inside(record: &Record, line: usize, minor: u8, place: &Place<'_>, report: &mut Report) {
+    let knows = |name: &str| record.kind.fields.iter().any(|field| field.name == name);
+    if knows("inline") {
+        let said: Vec<&str> =
+            ["local", "inline", "source"].into_iter().filter(|name| record.get(name).is_some()).collect();
+        if said.len() > 1 {
+            report.add(line, place, "only one of `inline`, `local` and `source`");
+        }
+    }
+    if knows("contentsLocal") && record.get("contents").is_some() && record.get("contentsLocal").is_some() {
+        report.add(line, place, "only one of `contents` and `contents_local`");
+    }
+    if knows("withMountUnit") && record.flag("withMountUnit") == Some(true) {
+        let format = record.filled("format");
+        if format.is_none() {
+            report.add(line, place, "a format must be said where `with_mount_unit` is true");
+        }
+        let swap = minor >= 3 && format == Some("swap");
+        if record.filled("path").is_none() && !swap && (minor < 3 || format.is_some()) {
+            report.add(line, place, "a path must be said where `with_mount_unit` is true");
+        }
+    }
+    below(record, minor, place, report);
+}
+
+/// Makes data URLs of what a config holds itself, everywhere in it, and forgets the rest that only Butane knows.
+pub(crate) fn resolve(config: &mut Record, minor: u8) {
+    config.each(&mut |record| {
+        if record.kind.fields.iter().any(|field| field.name == "inline")
+            && let Some(Value { line, content: Content::Text(text) }) = record.take("inline")
+        {
+            source(record, text.as_bytes(), line, minor);
+        }
+        for (index, field) in record.kind.fields.iter().enumerate() {
+            if field.side == Side::Butane {
+                *record.slot(index) = None;
+            }
+        }
+    });
+}
+
+/// Gives a resource its contents, in the shortest of three ways.
+pub(crate) fn source(resource: &mut Record, contents: &[u8], line: usize, minor: u8) {
+    let escaped = format!(",{}", data::escape(contents));
+    if minor == 0 {
+        // The first version knew only this.
+        resource.set("source", Value::new(line, format!("data:{escaped}")));
+        return;
+    }
+    let encoded = format!(";base64,{}", data::base64(contents));
+    let mut shortest = if encoded.len() < escaped.len() { encoded } else { escaped };
+    if resource.filled("compression").is_none() {
+        // Said even where there is none, so that no other config's counts that this one is merged into.
+        let mut compression = "";
+        let zipped = format!(";base64,{}", data::base64(&gzip(contents)));
+        if zipped.len() + "gzip".len() < shortest.len() {
+            (shortest, compression) = (zipped, "gzip");
+        }
+        resource.set("compression", Value::new(line, compression));
+    }
+    resource.set("source", Value::new(line, format!("data:{shortest}")));
+}
+
+/// Compresses as well as it goes.
+///
+/// Go's compressor makes other bytes of the same contents, and not always as
+/// many: what is unpacked is the same.
+fn gzip(contents: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(contents).and_then(|()| encoder.finish());
+    written.expect("a Vec takes everything")
+}

@@ -1,0 +1,102 @@
+//! Butane configs with what becomes of them.
+//!
+//! `tests/matchbox/butane/table.jsonl` holds one in each line: Butane's published examples and what its own tests
+//! ask of it, with the Ignition that it becomes or what is wrong. Contents that are compressed are compared
+//! unpacked, because every compressor makes other bytes.
+
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use serde_json::Value as Json;
+
+use super::*;
+use crate::matchbox::ignition::{self, data};
+
+const TABLE: &str = include_str!("../../../tests/matchbox/butane/table.jsonl");
+
+fn rows() -> impl Iterator<Item = Json> {
+    TABLE.lines().map(|row| serde_json::from_str(row).expect("each line is JSON"))
+}
+
+fn lines(problems: &[Problem]) -> Json {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// Replaces every data URL that is compressed by what it holds.
+fn unpacked(json: &Json) -> Json {
+    match json {
+        Json::Object(map) => {
+            let mut map = map.clone();
+            if map.get("compression").is_some_and(|compression| compression == "gzip")
+                && let Some(Json::String(source)) = map.get("source")
+                && let Ok(packed) = data::decode(source)
+                && packed.starts_with(&[0x1f, 0x8b])
+            {
+                let mut contents = String::new();
+                GzDecoder::new(&packed[..]).read_to_string(&mut contents).expect("it is gzip");
+                map.insert("source".to_owned(), Json::String(contents));
+            }
+            Json::Object(map.iter().map(|(key, value)| (key.clone(), unpacked(value))).collect())
+        }
+        Json::Array(list) => list.iter().map(unpacked).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn the_table_becomes_what_it_says() {
+    assert!(rows().count() > 100, "the table is broad");
+    for row in rows() {
+        let name = row["name"].as_str().expect("each has a name");
+        match translate(row["butane"].as_str().expect("a text").as_bytes()) {
+            Ok(Translated::Ignition(config)) => {
+                let written = config.write();
+                let becomes: Json = serde_json::from_str(&written).expect("it is JSON");
+                assert_eq!(unpacked(&becomes), unpacked(&row["becomes"]), "{name}");
+                let again = ignition::read(written.as_bytes()).map(|config| config.write());
+                assert_eq!(again, Ok(written), "{name}");
+            }
+            Ok(Translated::Newer(problems)) => assert_eq!(lines(&problems), row["newer"], "{name}"),
+            Err(problems) => assert_eq!(lines(&problems), row["wrong"], "{name}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_compressed_is_shorter_and_the_same() {
+    let contents = "all work and no play makes Jack a dull boy\n".repeat(50);
+    let text = format!(
+        "variant: flatcar\nversion: 1.1.0\nstorage: {{files: [{{path: /a, contents: {{inline: {}}}}}]}}\n",
+        serde_json::to_string(&contents).expect("it is a string")
+    );
+    let Ok(Translated::Ignition(config)) = translate(text.as_bytes()) else { panic!("it is a config") };
+    let json: Json = serde_json::from_str(&config.write()).expect("it is JSON");
+    let file = &json["storage"]["files"][0]["contents"];
+    assert_eq!(file["compression"], "gzip");
+    assert!(file["source"].as_str().is_some_and(|source| source.len() < 200), "{file}");
+    assert_eq!(unpacked(file)["source"], contents.as_str());
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_with_their_line() {
+    let problems = translate(b"variant: fcos\nversion: 1.5.0\nx: \xff\n").expect_err("it is no UTF-8");
+    assert_eq!(lines(&problems), serde_json::json!(["line 3: YAML is UTF-8, and this is not"]));
+}
+
+#[test]
+fn aliases_make_no_bombs() {
+    let mut text = String::from("variant: fcos\nversion: 1.5.0\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..20 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    let problems = translate(text.as_bytes()).expect_err("it is a bomb");
+    assert!(problems[0].message.contains("aliases make too much"), "{problems:?}");
+}
+
+#[test]
+fn depth_ends_somewhere() {
+    for deep in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
+        assert!(translate(deep.as_bytes()).is_err());
+    }
+}
