@@ -7,6 +7,7 @@
 mod ignition;
 mod lab;
 
+use crate::matchbox::fuzz as matchbox;
 use crate::rpc::fuzz as rpc;
 use crate::serve::fuzz as serve;
 
@@ -40,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "syslog", run: serve::syslog },
     Target { name: "ignition", run: ignition::ignition },
     Target { name: "butane", run: ignition::butane },
+    Target { name: "template", run: matchbox::template },
+    Target { name: "json", run: matchbox::json },
 ];
 
 /// Tries some bytes on a target.

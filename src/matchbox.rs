@@ -11,3 +11,6 @@ pub mod labels;
 pub mod model;
 pub mod select;
 pub mod template;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;

@@ -24,10 +24,7 @@ pub fn format(value: f64, verb: char, precision: Option<usize>) -> String {
         'g' | 'G' => push_general(&mut text, value, precision, verb),
         'b' => push_binary(&mut text, value),
         'x' | 'X' => push_hexadecimal(&mut text, value, precision, verb),
-        _ => match precision {
-            Some(precision) => push(&mut text, format_args!("{value:.precision$}")),
-            None => push(&mut text, format_args!("{value}")),
-        },
+        _ => push_fixed(&mut text, value, precision),
     }
     text
 }
@@ -40,6 +37,19 @@ pub fn json(value: f64) -> String {
     }
     let text = format(value, 'e', None);
     text.replace("e-0", "e-")
+}
+
+/// No number has more digits than these before and behind its point, and Rust takes no more than 65,535.
+const MOST_DIGITS: usize = 1_100;
+
+fn push_fixed(text: &mut String, value: f64, precision: Option<usize>) {
+    let Some(precision) = precision else { return push(text, format_args!("{value}")) };
+    push(text, format_args!("{value:.*}", precision.min(MOST_DIGITS)));
+    push_zeros(text, precision.saturating_sub(MOST_DIGITS));
+}
+
+fn push_zeros(text: &mut String, many: usize) {
+    text.extend(std::iter::repeat_n('0', many));
 }
 
 fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
@@ -58,7 +68,7 @@ impl Digits {
     /// Returns so many digits, or as many as it takes to read the same number again.
     fn new(value: f64, many: Option<usize>) -> Self {
         let text = match many {
-            Some(many) => format!("{value:.*e}", many.saturating_sub(1)),
+            Some(many) => format!("{value:.*e}", many.saturating_sub(1).min(MOST_DIGITS)),
             None => format!("{value:e}"),
         };
         let (digits, exponent) = text.split_once('e').expect("`e` is in the format");
@@ -75,7 +85,9 @@ fn push_scientific(text: &mut String, digits: &Digits, precision: Option<usize>,
     if precision > 0 {
         let fraction = digits.digits.get(1..).unwrap_or_default();
         let fraction = &fraction[..precision.min(fraction.len())];
-        push(text, format_args!(".{fraction:0<precision$}"));
+        text.push('.');
+        text.push_str(fraction);
+        push_zeros(text, precision - fraction.len());
     }
     let exponent = if many == 0 { 0 } else { digits.exponent };
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -110,14 +122,18 @@ fn push_plain(text: &mut String, digits: &str, point: i64, fraction: usize) {
         text.push('0');
     } else {
         let known = &digits[..whole.min(digits.len())];
-        push(text, format_args!("{known:0<whole$}"));
+        text.push_str(known);
+        push_zeros(text, whole - known.len());
     }
     if fraction > 0 {
         let before = usize::try_from(-point).unwrap_or(0).min(fraction);
         let known = digits.get(whole..).unwrap_or_default();
         let after = fraction - before;
         let known = &known[..known.len().min(after)];
-        push(text, format_args!(".{:0<before$}{known:0<after$}", ""));
+        text.push('.');
+        push_zeros(text, before);
+        text.push_str(known);
+        push_zeros(text, after - known.len());
     }
 }
 

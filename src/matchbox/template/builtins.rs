@@ -205,6 +205,10 @@ impl<'a> Rendering<'a> {
         };
         let mut ends = [0, length, length];
         for (end, index) in ends.iter_mut().zip(indexes) {
+            // Unlike `index`, it does not look into an `interface{}`.
+            if index.boxed {
+                return Err("cannot index slice/array with type interface {}".to_owned());
+            }
             *end = index_within(&index.thing, length)?;
         }
         let [begin, end, room] = ends;

@@ -202,8 +202,11 @@ impl Flags {
 
     /// Writes a number as Unicode writes characters, and the character too where `#` asks for it.
     pub(super) fn push_unicode(self, buffer: &mut Buffer, code: u64) {
-        let digits = self.precision.unwrap_or(0).max(4);
-        let mut text = format!("U+{code:0digits$X}");
+        let digits = format!("{code:X}");
+        let zeros = self.precision.unwrap_or(0).max(4).saturating_sub(digits.len());
+        let mut text = "U+".to_owned();
+        text.extend(std::iter::repeat_n('0', zeros));
+        text.push_str(&digits);
         let char = u32::try_from(code).ok().and_then(char::from_u32);
         if let Some(char) = char.filter(|&char| self.sharp && quote::is_printable(char)) {
             text.extend([' ', '\'', char, '\'']);

@@ -49,6 +49,8 @@ fn split_float(text: &str) -> (&str, &str) {
     let one =
         |at: usize, wanted: &[u8]| at + usize::from(bytes.get(at).is_some_and(|byte| wanted.contains(byte)));
     let mut at = one(0, b"+-");
+    // Go looks for `Inf` first, and an `i` that it has taken is gone.
+    at = one(at, b"iI");
     let hex = bytes.get(at) == Some(&b'0') && matches!(bytes.get(at + 1), Some(b'x' | b'X'));
     if hex {
         at += 2;

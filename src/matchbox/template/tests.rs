@@ -13,7 +13,10 @@ fn render(template: &str, data: &Value) -> Result<String, TemplateError> {
 /// Returns what is wrong with a template, and its line.
 #[track_caller]
 fn refused(template: &str, data: &Value) -> String {
-    render(template, data).expect_err("the template is refused").to_string()
+    match render(template, data) {
+        Ok(rendered) => panic!("{} bytes were rendered", rendered.len()),
+        Err(error) => error.to_string(),
+    }
 }
 
 macro_rules! fixture {
@@ -173,7 +176,10 @@ fn what_is_nested_without_end_is_refused_before_it_exhausts_the_stack() {
             deep = json!([deep]);
         }
         let below = "{{define \"T\"}}{{with .}}{{template \"T\" (index . 0)}}{{end}}{{end}}{{printf \"%v\" .}}{{template \"T\" .}}";
-        assert_eq!(refused(below, &deep), "line 1: exceeded maximum template depth (400)");
+        let printing = "{{define \"T\"}}{{print .}}{{if (((((true)))))}}{{template \"T\" .}}{{end}}{{end}}{{template \"T\" .}}";
+        for template in [below, printing] {
+            assert_eq!(refused(template, &deep), "line 1: exceeded maximum template depth (400)");
+        }
     });
 }
 
@@ -189,12 +195,32 @@ fn what_repeats_without_end_is_refused() {
     let output = "line 1: the output has more than 67108864 bytes";
     let text = json!("x".repeat(1_000));
     assert_eq!(refused("{{range 1000000}}{{$}}{{end}}", &text), output);
-    let many = format!("{{{{printf \"{}\" 1}}}}", "%1000000d".repeat(1_000));
+    let many = format!("{{{{printf \"{}\" 1}}}}", "%1000000[1]d".repeat(1_000));
     let often = "{{range 1000000}}{{printf \"%1000d\" 1}}{{end}}".to_owned();
     let doubling = "{{$x := print $ $}}".to_owned() + &"{{$x = print $x $x}}".repeat(100);
     for (function, template) in [("printf", many), ("printf", often), ("print", doubling)] {
         let bytes = format!("line 1: error calling {function}: functions make more than 67108864 bytes");
         assert_eq!(refused(&template, &text), bytes);
+    }
+}
+
+#[test]
+fn widths_and_precisions_may_be_as_large_as_go_takes_them() {
+    for (verb, value, length) in [
+        ("%1000000d", "5", 1_000_000),
+        ("%.1000000d", "5", 1_000_000),
+        ("%.1000000f", "1.5", 1_000_002),
+        ("%.1000000e", "1.5", 1_000_006),
+        ("%.1000000g", "1.5", 3),
+        ("%#.1000000g", "1.5", 1_000_001),
+        ("%.1000000x", "1.5", 1_000_008),
+        ("%.1000000U", "5", 1_000_002),
+        ("%1000000s", "`x`", 1_000_000),
+        ("%1000001d", "5", 1_000_001),
+    ] {
+        let rendered =
+            render(&format!("{{{{printf \"{verb}\" {value}}}}}"), &json!(null)).expect("it is rendered");
+        assert_eq!(rendered.len(), length, "{verb} {}", &rendered[..rendered.len().min(40)]);
     }
 }
 
