@@ -542,7 +542,22 @@ fn images_are_listed_and_misspelt_ones_named() {
     let list = json(&home, &["image", "list", "--json"]);
     let names: Vec<&str> =
         list.as_array().expect("a list").iter().filter_map(|one| one["image"].as_str()).collect();
-    assert_eq!(names, ["debian", "dnsmasq", "etcd", "grub", "ipxe", "pxelinux", "shim", "tiny", "uki"]);
+    assert_eq!(
+        names,
+        [
+            "debian",
+            "debian-installer",
+            "dnsmasq",
+            "etcd",
+            "grub",
+            "installer",
+            "ipxe",
+            "pxelinux",
+            "shim",
+            "tiny",
+            "uki"
+        ]
+    );
     assert!(list[0]["state"] == "built" || list[0]["state"] == "unbuilt", "{list}");
     assert_snapshot!(check(&home, &["image", "build", "tinny"]), @r"
     --- stderr

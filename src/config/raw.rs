@@ -162,6 +162,14 @@ pub struct RawNetwork {
     /// lead out of it are not followed. Default: none.
     #[serde(default)]
     pub root: Field<String>,
+    /// Single files that TFTP and HTTP hand out, by path: each is `image:NAME/FILE`, or a path relative to the lab's
+    /// folder. Default: none.
+    #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = json!({ "pattern": "^/?[^/\\s?#]+(/[^/\\s?#]+)*$" }),
+        "additionalProperties" = json!({ "type": "string" })
+    ))]
+    pub files: Keyed<Located<String>>,
     /// Whether HTTP lists what is in `root`. Default: false.
     #[serde(default)]
     #[schemars(extend("default" = false))]
@@ -719,4 +727,9 @@ pub struct RawNoCloud {
     /// Users that get the run's ssh key. Default: those of the node's ssh expectations.
     #[serde(default)]
     pub users: List<String>,
+    /// Whether the node has a volume with it. Without one it is told where to ask by HTTP, by a kernel argument or by
+    /// `serial`: "ds=nocloud-net;s=http://SERVER/nocloud/NODE/". Default: true.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub volume: Field<bool>,
 }

@@ -94,6 +94,8 @@ pub struct Network {
     pub options: DhcpOptions,
     /// A folder that TFTP and HTTP hand out.
     pub root: Option<PathBuf>,
+    /// Single files that TFTP and HTTP hand out, by path.
+    pub files: BTreeMap<String, FileRef>,
     /// Whether HTTP lists what is in it.
     pub listing: bool,
     /// Whether HTTPS answers beside HTTP.
@@ -591,6 +593,8 @@ pub enum Seed {
         user_data: Option<PathBuf>,
         /// Users that get the run's ssh key.
         users: Vec<String>,
+        /// Whether there is a volume with it, or only what HTTP answers.
+        volume: bool,
     },
 }
 

@@ -119,10 +119,15 @@ pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<S
                 files.extend(loader::files(profile));
             }
         }
-        if let Seed::NoCloud { user_data: Some(path), users: _ } = &node.seed {
+        if let Seed::NoCloud { user_data: Some(path), .. } = &node.seed {
             let served = ServedFile { source: FileRef::Path(path.clone()), role: "seed".to_owned() };
             files.insert(format!("nocloud/{}/{USER_DATA}", node.name), served);
         }
+    }
+    for (path, source) in &network.files {
+        let served = ServedFile { source: source.clone(), role: "file".to_owned() };
+        // What a lab makes of itself comes first.
+        files.entry(path.clone()).or_insert(served);
     }
     files
 }
@@ -159,7 +164,7 @@ pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &Network) -> BTreeMap<S
 
 /// Returns the seed volume of a node that boots with cloud-init from a disk.
 pub(super) fn seed(node: &Node) -> Option<SeedPlan> {
-    let Seed::NoCloud { user_data, users: _ } = &node.seed else {
+    let Seed::NoCloud { user_data, users: _, volume: true } = &node.seed else {
         return None;
     };
     let copies = user_data.iter().map(|path| (USER_DATA.to_owned(), path.clone())).collect();
@@ -169,7 +174,7 @@ pub(super) fn seed(node: &Node) -> Option<SeedPlan> {
 
 /// Returns the NoCloud files of a node that we write ourselves, by name.
 fn seed_texts(node: &Node) -> BTreeMap<String, String> {
-    let Seed::NoCloud { user_data, users } = &node.seed else {
+    let Seed::NoCloud { user_data, users, volume: _ } = &node.seed else {
         return BTreeMap::new();
     };
     let meta = format!("instance-id: {}\nlocal-hostname: {}\n", node.uuid, node.name);

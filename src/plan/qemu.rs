@@ -55,7 +55,7 @@ pub(super) fn machine_plan(
         nics.push(machine.nic(nic, tap, order.nic(&nic.name)));
     }
     machine.disks(node, &order);
-    if matches!(node.seed, Seed::NoCloud { .. }) {
+    if matches!(node.seed, Seed::NoCloud { volume: true, .. }) {
         machine.seed();
     }
     machine.option("-object", "rng-builtin,id=rng0");

@@ -79,6 +79,7 @@ fn everything_has_a_default() {
                 tftp: Own,
                 options: {},
                 root: None,
+                files: {},
                 listing: false,
                 https: false,
                 matchbox: None,
@@ -286,7 +287,7 @@ expect.in-again = { that.ssh = { user = "debian", run = "true" } }
 "#);
     let [a, b] = lab.nodes.values().collect::<Vec<_>>().try_into().unwrap();
     assert_eq!(a.boot, Boot::Order(vec![BootDevice::Disk, BootDevice::Network]));
-    assert_eq!(a.seed, Seed::NoCloud { user_data: None, users: vec!["debian".into()] });
+    assert_eq!(a.seed, Seed::NoCloud { user_data: None, users: vec!["debian".into()], volume: true });
     assert_eq!(b.seed, Seed::None);
 }
 

@@ -73,7 +73,7 @@ fn unknown_key_near_no_other() {
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: the keys here are `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options` and 5 more
+      = help: the keys here are `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options` and 6 more
 
     1 error; for more, run `dryrack explain L007`
     "#);

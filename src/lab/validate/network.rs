@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Check, names};
-use crate::config::{Field, Located, RawDhcpServer, RawDns, RawNetwork, RawTftp, RawUpstream, Text};
+use crate::config::{Field, Keyed, Located, RawDhcpServer, RawDns, RawNetwork, RawTftp, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Dns, Network, Place, TftpBackend, Upstream};
+use crate::lab::{Dns, FileRef, Network, Place, TftpBackend, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// More than any one host carries.
@@ -97,6 +97,7 @@ impl Check<'_> {
             Some(RawTftp::Off) => TftpBackend::Off,
         };
         let (root, listing) = self.root(raw);
+        let files = self.served(&raw.files);
         let https = raw.https.value().copied().unwrap_or(false);
         let matchbox =
             raw.matchbox.given().map(|matchbox| self.matchbox(&matchbox.value, &matchbox.span, https));
@@ -117,6 +118,7 @@ impl Check<'_> {
             options,
             tftp,
             root,
+            files,
             listing,
             https,
             matchbox,
@@ -145,6 +147,27 @@ impl Check<'_> {
             );
         }
         (root, listing)
+    }
+
+    /// Takes single files by the path under which they are served.
+    fn served(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, FileRef> {
+        let mut files = BTreeMap::new();
+        for (key, source) in &raw.entries {
+            let path = key.value.strip_prefix('/').unwrap_or(&key.value);
+            let plain = |c: char| c.is_ascii_graphic() && !"?#\\%".contains(c);
+            let parts = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            if !parts || !path.chars().all(plain) {
+                let what = format!("`{}` is not the path of a file", key.value);
+                self.report(
+                    crate::config::malformed(key.span.clone(), what)
+                        .help("name it as a client does, such as \"assets/disk.raw\""),
+                );
+            }
+            if let Some(source) = source.as_ref().and_then(|source| self.file(source)) {
+                files.insert(path.to_owned(), source);
+            }
+        }
+        files
     }
 
     /// Tells whether there is a folder.

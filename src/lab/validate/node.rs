@@ -296,10 +296,11 @@ impl<'a> Check<'a> {
                         .collect(),
                     None => wanted(),
                 };
-                Seed::NoCloud { user_data: user_data.and_then(|path| self.path(path)), users }
+                let volume = settings.and_then(|settings| settings.volume.value()).copied().unwrap_or(true);
+                Seed::NoCloud { user_data: user_data.and_then(|path| self.path(path)), users, volume }
             }
             None if disks.iter().any(|disk| disk.source.is_some()) => {
-                Seed::NoCloud { user_data: None, users: wanted() }
+                Seed::NoCloud { user_data: None, users: wanted(), volume: true }
             }
             None => Seed::None,
         }
