@@ -15,6 +15,8 @@ use crate::matchbox::go::float;
 #[error("{message}")]
 pub struct JsonError {
     /// The line that it is about, counted from one.
+    ///
+    /// It is the first where a [`Record`] has a member of another type.
     pub line: usize,
     /// What Go says.
     pub message: String,
