@@ -4,20 +4,28 @@
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{env, fs, thread};
 
-use common::{DRYRACK, run, stderr, stdout};
+use common::{DRYRACK, run, stderr, stdout, wait_for};
 use dryrack::event::{self, Emitter, Event, Kind};
 use dryrack::rpc::{self, Papers, Store, Tls};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Debian's own, which sees Debian's own grpcio.
 const PYTHON: &str = "/usr/bin/python3";
+/// How often a server is killed while it writes.
+const KILLS: usize = 60;
+/// Tell a process that it is the server that will be killed: with which folder, and where.
+const SERVING: &str = "DRYRACK_TEST_SERVING";
+const PORT: &str = "DRYRACK_TEST_PORT";
 
 fn in_project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -66,11 +74,6 @@ impl Setting {
             .arg(into)));
     }
 
-    fn papers(&self) -> Papers {
-        let file = |name: &str| self.path("tls").join(name);
-        Papers { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
-    }
-
     /// Prepares to run the client in Python.
     fn python(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PYTHON);
@@ -102,6 +105,12 @@ impl Setting {
     }
 }
 
+/// Returns what the server shows and believes.
+fn papers(folder: &Path) -> Papers {
+    let file = |name: &str| folder.join("tls").join(name);
+    Papers { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
+}
+
 /// A server in this process.
 struct Server {
     setting: Setting,
@@ -125,7 +134,7 @@ impl Server {
         let sink = move |event| seen.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         setting.port = listener.local_addr().expect("a port").port();
-        let tls = Tls::read(&setting.papers()).expect("certificates");
+        let tls = Tls::read(&papers(setting.folder.path())).expect("certificates");
         fs::create_dir_all(setting.path("data/groups")).expect("a folder");
         let store = Store::open(&setting.path("data"), BTreeMap::new()).expect("a data directory");
         let store = Arc::new(store);
@@ -214,12 +223,8 @@ fn terraform_creates_reads_and_deletes_ten_nodes_at_once() {
     is_gone: 0 groups
     ");
     let data = server.setting.path("data");
-    let left = ["groups", "profiles", "ignition", "generic"].map(|folder| {
-        fs::read_dir(data.join(folder))
-            .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name())
-            .count()
-    });
+    let left = ["groups", "profiles", "ignition", "generic"]
+        .map(|folder| fs::read_dir(data.join(folder)).expect("a folder").count());
     assert_eq!(left, [0; 4], "a draft is left, or a file that was deleted");
 }
 
@@ -344,6 +349,141 @@ fn an_authority_of_somebody_elses_will_do() {
     assert_eq!(server.python(&["certificate", "client"]), "answered\n");
     let said = server.said();
     assert_eq!(said, ["answered rpcpb.Groups/GroupList of CN=client,O=Example at 127.0.0.1 (OK)"]);
+}
+
+/// A server in a process of its own, which can be killed: this test again, told to serve.
+fn start_apart(setting: &Setting) -> Child {
+    let mut command = Command::new(env::current_exe().expect("a test is a program"));
+    command.args(["--exact", "a_server_that_is_killed_leaves_no_half_of_a_file"]);
+    command.env(SERVING, setting.folder.path()).env(PORT, setting.port.to_string());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = child.expect("a test is a program");
+    wait_for("the server to listen", Duration::from_secs(20), || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, setting.port)).ok()
+    });
+    child
+}
+
+/// Serves until somebody kills us.
+fn serve_for_good(folder: &Path, port: u16) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a port");
+    let tls = Tls::read(&papers(folder)).expect("certificates");
+    let store = Store::open(&folder.join("data"), BTreeMap::new()).expect("a data directory");
+    let began = Instant::now();
+    let clock = move || event::Instant { at: began.elapsed().as_secs(), wall: jiff::Timestamp::now() };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(rpc::serve(listener, tls, Arc::new(store), Emitter::new(clock, drop)));
+}
+
+/// The drafts that a killed server has left.
+fn drafts(data: &Path) -> usize {
+    let folders = ["groups", "profiles", "ignition", "generic"].map(|folder| fs::read_dir(data.join(folder)));
+    let names = folders.into_iter().flatten().flatten().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(".dryrack-")).count()
+}
+
+/// Reads an Ignition config of the client's `writer` and returns in which turn it was written, if it is whole.
+fn turn_of_config(bytes: &[u8]) -> Option<u64> {
+    let (body, digest) = bytes.split_at_checked(bytes.len().checked_sub(64)?)?;
+    let sum: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let head = std::str::from_utf8(body.split(|byte| *byte == b'\n').next()?).ok()?;
+    (sum.as_bytes() == digest).then(|| head.split(' ').nth(1)?.parse().ok())?
+}
+
+/// Reads a group or profile of the client's `writer` and returns in which turn it was written, if it is whole.
+fn turn_of_json(who: usize, bytes: &[u8]) -> Option<u64> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    let turn: u64 = match value.get("metadata") {
+        Some(metadata) => {
+            let turn = metadata["turn"].as_str()?;
+            let words = metadata.as_object()?.iter().filter(|(key, _)| key.starts_with("word"));
+            let right = words.filter(|(_, word)| word.as_str() == Some(&format!("{}{turn}", "x".repeat(50))));
+            (right.count() == who * 20 + 1).then(|| turn.parse().ok())?
+        }
+        None => {
+            let args = value["boot"].get("args").and_then(Value::as_array).map_or(0, Vec::len);
+            (args == who * 20).then(|| value["boot"]["kernel"].as_str()?.parse().ok())?
+        }
+    }?;
+    (value["id"] == format!("w{who}")).then_some(turn)
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_no_half_of_a_file() {
+    const WRITERS: usize = 8;
+    if let (Some(folder), Some(port)) = (env::var_os(SERVING), env::var(PORT).ok()) {
+        return serve_for_good(Path::new(&folder), port.parse().expect("a port"));
+    }
+    let mut setting = Setting::new();
+    setting.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|free| free.local_addr())
+        .expect("a port")
+        .port();
+    let data = setting.path("data");
+    fs::create_dir(&data).expect("a folder");
+    let mut server = start_apart(&setting);
+    let mut writer = setting.python(&["writer", &WRITERS.to_string()]);
+    let mut writer = writer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python");
+    // What each writer was answered last.
+    let answered = Arc::new(Mutex::new(HashMap::<usize, u64>::new()));
+    let lines = BufReader::new(writer.stdout.take().expect("a pipe")).lines();
+    let heard = Arc::clone(&answered);
+    let listener = thread::spawn(move || {
+        for line in lines {
+            let line = line.expect("text");
+            let (who, turn) = line.split_once(' ').expect("two numbers");
+            let (who, turn) = (who.parse().expect("a number"), turn.parse().expect("a number"));
+            heard.lock().unwrap_or_else(PoisonError::into_inner).insert(who, turn);
+        }
+    });
+    let answered = || answered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    wait_for("every writer to be answered", Duration::from_secs(60), || {
+        (answered().len() == WRITERS).then_some(())
+    });
+
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").subsec_nanos();
+    let mut random = u64::from(seed);
+    let (mut read, mut left) = (0, 0);
+    for kill in 0..KILLS {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let before = answered();
+        wait_for("writing to go on", Duration::from_secs(30), || (answered() != before).then_some(()));
+        thread::sleep(Duration::from_micros((random >> 33) % 100_000));
+        server.kill().expect("it runs");
+        server.wait().expect("it was killed");
+        let promised = answered();
+        left += drafts(&data);
+        for who in 0..WRITERS {
+            let places = ["ignition/wN.ign", "profiles/wN.json", "groups/wN.json"];
+            for place in places.map(|place| place.replace('N', &who.to_string())) {
+                let bytes = fs::read(data.join(&place)).expect("it was written before the first kill");
+                let turn = match place.ends_with(".ign") {
+                    true => turn_of_config(&bytes),
+                    false => turn_of_json(who, &bytes),
+                };
+                let why = || format!("kill {kill} (seed {seed}): {place} with {} bytes", bytes.len());
+                let turn = turn.unwrap_or_else(|| panic!("{} is not whole", why()));
+                assert!(turn >= promised[&who], "{}: {turn} is older than {}", why(), promised[&who]);
+                read += 1;
+            }
+        }
+        server = start_apart(&setting);
+        if kill % 10 == 0 {
+            let listed = succeeds(&run(&mut setting.verb(&["group", "list", "--json"])));
+            let listed: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+            assert_eq!(listed.len(), WRITERS);
+        }
+    }
+    writer.stdin.take().expect("a pipe").write_all(b"end\n").expect("it listens");
+    succeeds(&writer.wait_with_output().expect("Python"));
+    listener.join().expect("nothing but numbers");
+    server.kill().expect("it runs");
+    server.wait().expect("it was killed");
+    assert!(left > 0, "no kill came while something was written, so this has shown nothing");
+    assert_eq!(read, KILLS * WRITERS * 3);
+    Store::open(&data, BTreeMap::new()).expect("a data directory");
+    assert_eq!(drafts(&data), 0);
+    println!("{KILLS} kills, {read} files read and whole, {left} drafts left and swept");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod services {
     mod dhcp_segment;
     mod dns;
     mod firmware;
+    mod grpc;
     mod hostile;
     mod http;
     mod https;

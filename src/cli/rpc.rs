@@ -52,12 +52,11 @@ impl ServerArgs {
     /// Calls a method of the server.
     pub(super) fn call<R: Request>(&self, request: R, locations: &Locations) -> Result<R::Answer, Stop> {
         let (endpoint, papers) = self.meant(locations)?;
-        let answered = block_on(async {
+        block_on(async {
             let mut client =
                 Client::connect(&endpoint, &papers).await.map_err(|error| unreachable(&error))?;
             client.call(request).await.map_err(|error| refused(&error))
-        })?;
-        answered
+        })?
     }
 
     /// Decides where the server is and what we show it.

@@ -224,17 +224,14 @@ def writer():
     the number, and a digest at the end.
     """
     number = int(ARGUMENTS[0])
-    options = [
-        ("grpc.initial_reconnect_backoff_ms", 20),
-        ("grpc.min_reconnect_backoff_ms", 20),
-        ("grpc.max_reconnect_backoff_ms", 100),
-    ]
+    # A new connection is tried at once, an old one only after a while.
+    options = [("grpc.use_local_subchannel_pool", 1)]
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
     said = threading.Lock()
 
     def write(who):
-        services = Services(connect(options=options))
+        channel = connect(options=options)
         turn = 0
         while not ended.is_set():
             turn += 1
@@ -247,6 +244,7 @@ def writer():
             group = storage.Group(id=f"w{who}", profile=f"w{who}", metadata=metadata)
             boot = storage.NetBoot(kernel=str(turn), args=[f"arg{arg}" for arg in range(who * 20)])
             profile = storage.Profile(id=f"w{who}", boot=boot)
+            services = Services(channel)
             try:
                 services.ignition.IgnitionPut(
                     msg.IgnitionPutRequest(name=f"w{who}.ign", config=body), timeout=5
@@ -255,7 +253,9 @@ def writer():
                 services.groups.GroupPut(msg.GroupPutRequest(group=group), timeout=5)
             except grpc.RpcError:
                 # It is being killed, or is not up again yet.
-                time.sleep(0.01)
+                channel.close()
+                time.sleep(0.02)
+                channel = connect(options=options)
                 continue
             with said:
                 print(who, turn, flush=True)
