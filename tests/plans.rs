@@ -43,12 +43,14 @@ fn facts() -> HostFacts {
 fn lab_of(folder: &Path) -> Lab {
     let name = folder.file_name().unwrap().to_string_lossy();
     let library = Library::new("/cache".into(), Vec::new());
+    let gallery = folder.parent().unwrap();
+    let exists = |path: &Path| path.strip_prefix("/labs").is_ok_and(|rest| gallery.join(rest).exists());
     let images = library.recipes().map(|(name, recipe)| (name, recipe.unwrap().files.into_keys().collect()));
     let around = Surroundings {
         file: format!("/labs/{name}/lab.toml").into(),
         folder: format!("/labs/{name}").into(),
         images: images.collect::<BTreeMap<_, _>>(),
-        existing: &|_| false,
+        existing: &exists,
         free_memory: None,
     };
     let text = Source::new("lab.toml", fs::read(folder.join("lab.toml")).unwrap());
