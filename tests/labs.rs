@@ -47,7 +47,18 @@ fn path(path: &Path) -> &str {
 
 #[test]
 fn every_lab_of_the_gallery_passes() {
-    build(&["tiny", "etcd", "debian", "dnsmasq", "grub", "ipxe", "pxelinux", "shim", "uki"]);
+    build(&[
+        "tiny",
+        "etcd",
+        "debian",
+        "debian-installer",
+        "dnsmasq",
+        "grub",
+        "ipxe",
+        "pxelinux",
+        "shim",
+        "uki",
+    ]);
     let home = Home::new();
     let mut gallery: Vec<_> =
         fs::read_dir(labs()).expect("labs").flatten().map(|entry| entry.path()).collect();
