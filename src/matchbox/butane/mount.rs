@@ -51,7 +51,8 @@ fn unit(filesystem: &Record, remote: bool, swap: bool) -> Record {
         (false, true) => "remote-fs",
         (false, false) => "local-fs",
     };
-    unit.push_str(&format!("\n[Install]\nRequiredBy={target}.target"));
+    write(format_args!("\n[Install]"));
+    let unit = unit + "RequiredBy=" + target + ".target";
     let name = if swap { format!("{}.swap", escape(device)) } else { format!("{}.mount", escape(path)) };
     Record::new(&schema::UNIT).with("contents", unit).with("enabled", true).with("name", name)
 }
@@ -68,7 +69,7 @@ fn escape(path: &str) -> String {
             match byte {
                 b'.' if first => name.push_str("\\x2e"),
                 b':' | b'_' | b'.' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => name.push(char::from(byte)),
-                byte => name.push_str(&format!("\\x{byte:x}")),
+                byte => write!(name, "\\x{byte:x}").expect("a String takes everything"),
             }
         }
     }

@@ -1,9 +1,8 @@
 //! What is shorter to say in Butane, and what it must not say.
 
-use std::io::Write as _;
+use std::cell::RefCell;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use crate::matchbox::ignition::data;
 use crate::matchbox::ignition::report::{Place, Report};
@@ -111,7 +110,27 @@ pub(crate) fn source(resource: &mut Record, contents: &[u8], line: usize, minor:
 /// Go's compressor makes other bytes of the same contents, and not always as
 /// many: what is unpacked is the same.
 fn gzip(contents: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let written = encoder.write_all(contents).and_then(|()| encoder.finish());
-    written.expect("a Vec takes everything")
+    thread_local! {
+        // Making one takes longer than compressing what a config holds, and it can be used again.
+        static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::best(), false));
+    }
+    let mut zipped = Vec::with_capacity(contents.len() / 2 + 64);
+    // No name, no time, as small as it goes, of no system in particular.
+    zipped.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff]);
+    DEFLATE.with_borrow_mut(|deflate| {
+        deflate.reset();
+        loop {
+            let read = usize::try_from(deflate.total_in()).expect("it read no more than there is");
+            match deflate.compress_vec(&contents[read..], &mut zipped, FlushCompress::Finish) {
+                Ok(Status::StreamEnd) => break,
+                Ok(Status::Ok | Status::BufError) => zipped.reserve(contents.len() + 64),
+                Err(error) => unreachable!("compressing into memory fails nowhere: {error}"),
+            }
+        }
+    });
+    let mut crc = Crc::new();
+    crc.update(contents);
+    zipped.extend_from_slice(&crc.sum().to_le_bytes());
+    zipped.extend_from_slice(&crc.amount().to_le_bytes());
+    zipped
 }

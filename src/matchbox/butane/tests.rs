@@ -4,6 +4,7 @@
 //! ask of it, with the Ignition that it becomes or what is wrong. Contents that are compressed are compared
 //! unpacked, because every compressor makes other bytes.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
@@ -88,7 +89,7 @@ fn aliases_make_no_bombs() {
     let mut text = String::from("variant: fcos\nversion: 1.5.0\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..20 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-        text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        writeln!(text, "a{level}: &a{level} [{aliases}]").expect("a String takes everything");
     }
     let problems = translate(text.as_bytes()).expect_err("it is a bomb");
     assert!(problems[0].message.contains("aliases make too much"), "{problems:?}");
