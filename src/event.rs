@@ -353,6 +353,18 @@ pub enum Known {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tls: Option<String>,
     },
+    /// matchbox could not answer as it was meant to. The client got 404, or an empty Ignition config, and no reason.
+    MatchboxFailed {
+        /// Path and query of the request; empty where it is about none.
+        path: String,
+        /// The file that it is about, as `groups/node1.json`; empty where it is about none.
+        file: String,
+        /// The line in it, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        /// What is wrong.
+        reason: String,
+    },
     /// A client that wanted HTTPS and we did not come to terms.
     HttpsFailed {
         /// Why, in the words of TLS: `received fatal alert: UnknownCA`. Firmware says nothing and breaks off.

@@ -43,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "butane", run: ignition::butane },
     Target { name: "template", run: matchbox::template },
     Target { name: "json", run: matchbox::json },
+    Target { name: "matchbox", run: serve::matchbox },
 ];
 
 /// Tries some bytes on a target.

@@ -5,10 +5,12 @@
 //! written in Go and its answers show it, it is followed to the byte.
 
 pub mod butane;
+pub mod content;
 pub mod go;
 pub mod ignition;
 pub mod labels;
 pub mod model;
+pub mod render;
 pub mod select;
 pub mod template;
 

@@ -141,6 +141,7 @@ fn the_help_names_every_verb() {
       trace        Show the timeline of a run, from its recorded events alone
       report       Show how a run turned out
       runs         List the runs that are kept, or remove old ones
+      matchbox     Serve a data directory in the place of matchbox, by its flags and variables
       doctor       Say what this host has and lacks to run labs, and how to get it
       image        List, build and prune the images that nodes boot
       tls          Make certificates for matchbox's gRPC

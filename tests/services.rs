@@ -16,6 +16,7 @@ mod services {
     mod hostile;
     mod http;
     mod https;
+    mod matchbox;
     mod netboot;
     mod netboot6;
     mod noise;

@@ -23,6 +23,7 @@ mod link;
 mod locations;
 mod logs;
 mod man;
+mod matchbox;
 mod output;
 mod plan;
 mod power;
@@ -108,6 +109,7 @@ enum Verb {
     Trace(trace::Args),
     Report(report::Args),
     Runs(runs::Args),
+    Matchbox(matchbox::Args),
     Doctor(doctor::Args),
     Image(image::Args),
     Tls(tls::Args),
@@ -139,6 +141,10 @@ fn play() -> u8 {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
+    // It is started in places without a home.
+    if let Verb::Matchbox(args) = &cli.verb {
+        return matchbox::run(args);
+    }
     match cli.locations.locations().and_then(|locations| run(cli.verb, &locations)) {
         Ok(code) => code,
         Err(stop) => {
@@ -168,6 +174,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Trace(args) => trace::run(&args, locations),
         Verb::Report(args) => report::run(&args, locations),
         Verb::Runs(args) => runs::run(&args, locations),
+        Verb::Matchbox(args) => Ok(matchbox::run(&args)),
         Verb::Doctor(args) => doctor::run(&args, locations),
         Verb::Image(args) => image::run(&args, locations),
         Verb::Tls(args) => tls::run(&args, locations),

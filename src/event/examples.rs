@@ -84,7 +84,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..34u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..35u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -148,6 +148,12 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     us: number,
                 },
                 33 => Known::RpcRefused { from: std::net::Ipv6Addr::LOCALHOST.into(), error: one },
+                34 => Known::MatchboxFailed {
+                    path: one.clone(),
+                    file: two,
+                    line: flag.then_some(stage),
+                    reason: one,
+                },
                 26 => Known::Omitted { service: one, count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
                 17..=19 => Known::Probed { expect, ok: flag, seen: one },

@@ -114,6 +114,7 @@ impl Known {
             Self::Fetching { .. } => "fetch",
             Self::HttpServed { .. } | Self::HttpsFailed { .. } => "http",
             Self::RpcServed { .. } | Self::RpcRefused { .. } => "grpc",
+            Self::MatchboxFailed { .. } => "matchbox",
             Self::DnsAnswered { .. } => "dns",
             Self::NtpAnswered { .. } => "ntp",
             Self::SyslogLine { .. } => "syslog",
@@ -174,6 +175,7 @@ impl Known {
             | Self::HttpsFailed { .. }
             | Self::RpcServed { .. }
             | Self::RpcRefused { .. }
+            | Self::MatchboxFailed { .. }
             | Self::DnsAnswered { .. }
             | Self::NtpAnswered { .. } => Some(self.to_string()),
         }
@@ -255,6 +257,14 @@ impl Known {
                     (200..=399, false) => format!("cut off from {method} {path} after {}", Size(*bytes)),
                     _ if rule.is_empty() => format!("refused {method} {path} ({status})"),
                     _ => format!("refused {method} {path} ({status}, {})", reason(rule)),
+                }
+            }
+            Self::MatchboxFailed { path, file, line, reason } => {
+                let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+                let place = if file.is_empty() { String::new() } else { format!("{file}{line}: ") };
+                match path.as_str() {
+                    "" => format!("cannot use {place}{reason}"),
+                    path => format!("not served {path} as meant: {place}{reason}"),
                 }
             }
             Self::HttpsFailed { error } => format!("could not agree on HTTPS: {error}"),

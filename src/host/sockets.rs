@@ -55,6 +55,8 @@ pub struct Sockets {
     pub https: Vec<TcpListener>,
     /// matchbox's gRPC; none where the network has none.
     pub rpc: Vec<TcpListener>,
+    /// HTTP of matchbox, where it has a port of its own.
+    pub matchbox: Vec<TcpListener>,
     /// DNS over UDP.
     pub dns: Vec<UdpSocket>,
     /// DNS over TCP.
@@ -242,6 +244,10 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             Some(rpc) => tcp("gRPC", rpc.port)?,
             None => Vec::new(),
         },
+        matchbox: match &plan.matchbox {
+            Some(matchbox) if matchbox.port != HTTP => tcp("matchbox", matchbox.port)?,
+            _ => Vec::new(),
+        },
         dns: udp("DNS", DNS)?,
         dns_tcp: tcp("DNS", DNS)?,
         solicitations: match solicitations(&plan.interface) {
@@ -270,6 +276,13 @@ fn shared(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     socket.bind(&SocketAddr::from((address, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Listens on a TCP address, also on that of every IPv4 and IPv6 address at once, with room for many connections.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    // With fewer, less is served at once; nothing fails.
+    make_room().ok();
+    tcp(address.ip(), address.port())
 }
 
 fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {

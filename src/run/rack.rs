@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -19,10 +19,11 @@ use crate::host::MAKE_ROOM;
 use crate::host::netlink::Netlink;
 use crate::host::process::Spawner;
 use crate::host::{nft, place, sockets, sysctl};
+use crate::lab::Secret;
 use crate::machine::{Machine, disk, seed};
-use crate::name::{NodeName, ProcessName};
-use crate::plan::{MachinePlan, ProcessPlan, Step, Undo};
-use crate::serve::{self, Addresses, Boots, Resolve, Resources};
+use crate::name::{NetworkName, NodeName, ProcessName};
+use crate::plan::{MachinePlan, ProcessPlan, ServicePlan, Step, Undo};
+use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 
 /// How long a cable may take until it carries something: copper agrees on a speed in some three seconds.
 const CABLE: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub struct RackParts {
     pub ssh_public_key: String,
     /// Who signs for HTTPS; `None` if the lab has none.
     pub authority: Option<Authority>,
+    /// What unlocks the key rings of matchbox.
+    pub passphrases: BTreeMap<NetworkName, Secret>,
     /// Listeners of published ports, in the order of the plan.
     pub published: Vec<TcpListener>,
 }
@@ -101,6 +104,24 @@ impl Rack {
     fn make_folder(&self, node: &NodeName) -> Result<(), Failure> {
         let folder = self.folder(node);
         std::fs::create_dir_all(&folder).map_err(|source| file_failure("create", &folder, source))
+    }
+
+    /// Reads the key ring of matchbox, where a network has one.
+    #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
+    fn key_ring(&self, plan: &ServicePlan) -> Result<Option<KeyRing>, Failure> {
+        let Some(path) = plan.matchbox.as_ref().and_then(|matchbox| matchbox.key_ring.as_ref()) else {
+            return Ok(None);
+        };
+        let passphrase = match self.parts.passphrases.get(&plan.network) {
+            Some(secret) => {
+                let fetched = secret.fetch(|name| std::env::var_os(name), |path| std::fs::read(path));
+                let revealed = fetched.map_err(|error| Failure::new(error, None::<String>))?;
+                String::from_utf8_lossy(revealed.expose()).trim_end_matches('\n').to_owned()
+            }
+            None => String::new(),
+        };
+        let hint = "name in `passphrase` where that is which unlocks it";
+        KeyRing::read(path, &passphrase).map(Some).map_err(|error| Failure::new(error, Some(hint)))
     }
 
     async fn start_machine(&self, plan: &MachinePlan) -> Result<(), Failure> {
@@ -216,6 +237,7 @@ impl Host for Rack {
                     (Some(authority), Some(https)) => Some(authority.issue(https).map_err(hinted!())?),
                     _ => None,
                 };
+                let key_ring = self.key_ring(plan)?.map(Arc::new);
                 let resources = Resources {
                     resolve: parts.resolve.clone(),
                     ssh_public_key: parts.ssh_public_key.clone(),
@@ -223,6 +245,7 @@ impl Host for Rack {
                     folder: parts.run_dir.clone(),
                     boots: self.boots.clone(),
                     identity,
+                    key_ring,
                 };
                 let (events, stop) = (parts.events.clone(), self.stop.clone());
                 lock(&self.services).spawn(serve::serve(sockets, (**plan).clone(), resources, events, stop));

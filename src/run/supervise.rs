@@ -27,8 +27,8 @@ use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::host::place::Inherited;
 use crate::host::process::Spawner;
 use crate::image::{Built, Library, of_file};
-use crate::lab::{FileRef, Lab};
-use crate::name::{ImageName, NodeName};
+use crate::lab::{FileRef, Lab, Network, Secret};
+use crate::name::{ImageName, NetworkName, NodeName};
 use crate::plan::{Place, Step, way};
 use crate::report::{self, Fault, NodeReport, Report, Whose};
 use crate::serve::Resolve;
@@ -158,6 +158,7 @@ async fn run(
         resolve: resolver(built.clone(), run_dir.clone()),
         ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
         authority,
+        passphrases: passphrases(lab),
         published: inherited.published,
     });
     let rack = Arc::new(rack.map_err(|failure| BeginError {
@@ -231,6 +232,12 @@ fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync 
         Instant { at, wall: wall.unwrap_or(started) }
     };
     Emitter::new(clock, sink)
+}
+
+/// Returns where the passphrases of matchbox's key rings are to be found.
+fn passphrases(lab: &Lab) -> BTreeMap<NetworkName, Secret> {
+    let of = |network: &Network| Some((network.name.clone(), network.matchbox.as_ref()?.passphrase.clone()?));
+    lab.networks.values().filter_map(of).collect()
 }
 
 fn nonblocking(fd: std::os::fd::OwnedFd) -> io::Result<std::os::fd::OwnedFd> {

@@ -95,6 +95,17 @@ impl Clients {
         Self::among(plan, Addresses::default(), Boots::default())
     }
 
+    /// Knows nobody.
+    pub(super) fn nobody() -> Self {
+        Self {
+            all: Addresses::default(),
+            network: NetworkName::new("nobody").expect("it is a name"),
+            near: Near::of([]),
+            boots: Boots::default(),
+            loaded: Arc::default(),
+        }
+    }
+
     /// Starts with what the plan knows of a network beside others.
     pub(super) fn among(plan: &ServicePlan, all: Addresses, boots: Boots) -> Self {
         all.change(&plan.network, |network| {

@@ -113,7 +113,10 @@ pub(super) fn shelf_of(plan: &ServicePlan, folder: &Path) -> Shelf {
     let ssh_public_key = "ssh-ed25519 KEY".to_owned();
     let folder = folder.to_owned();
     let (addresses, boots) = (Addresses::default(), Boots::default());
-    Shelf::new(plan, Resources { resolve, ssh_public_key, addresses, folder, boots, identity: None })
+    Shelf::new(
+        plan,
+        Resources { resolve, ssh_public_key, addresses, folder, boots, identity: None, key_ring: None },
+    )
 }
 
 /// Events as they come, with a clock that a test sets.

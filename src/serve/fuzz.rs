@@ -4,6 +4,7 @@ pub(crate) use super::dhcp::fuzz::{packet as dhcp_packet, proxy as dhcp_proxy, s
 pub(crate) use super::dhcp6::fuzz::{packet as dhcp6_packet, server as dhcp6};
 pub(crate) use super::dns::fuzz::{packet as dns_packet, question as dns, upstream as dns_upstream};
 pub(crate) use super::http::fuzz::request as http;
+pub(crate) use super::matchbox::fuzz::request as matchbox;
 pub(crate) use super::ntp::fuzz::question as ntp;
 pub(crate) use super::ra::fuzz::solicitation;
 pub(crate) use super::shelf::fuzz::path;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 
@@ -57,6 +58,12 @@ impl Guests {
             client
         });
         true
+    }
+
+    /// Waits for everybody to leave, but not for longer than this.
+    pub(super) async fn leave(&mut self, most: Duration) {
+        let all = async { while self.connections.join_next().await.is_some() {} };
+        tokio::time::timeout(most, all).await.ok();
     }
 
     /// Takes what has ended off its client's account.

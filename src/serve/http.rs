@@ -17,10 +17,12 @@ mod wire;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{Request, Response};
+use futures_util::future::{Either, select};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,13 +30,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use self::body::{Outgoing, Way};
-use self::reply::reply;
+use self::reply::{Reply, reply};
 use self::telling::Telling;
 use self::wire::{Patient, Pipe, Wire};
 use super::clients::Clients;
 use super::guests::{Guests, Places};
+use super::matchbox::{self, Asked, Matchbox};
 use super::shelf::{Missing, Shelf};
 use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
@@ -45,15 +49,24 @@ use crate::event::{Emitter, Known};
 /// it is sent, and may acknowledge nothing at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long those may take who are served when the service ends.
+const LEAVE: Duration = Duration::from_secs(8);
+
 /// More connections than a rack with all its loaders opens at once.
-const PLACES: Places = Places { all: 1024, each: 256 };
+pub(super) const PLACES: Places = Places { all: 1024, each: 256 };
 
 /// What every connection needs.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) shelf: Shelf,
     pub(super) clients: Clients,
+    /// What is asked before the shelf.
+    pub(super) matchbox: Option<Matchbox>,
     pub(super) events: Emitter,
+    /// Once it is cancelled, connections end after the answers that they are at.
+    pub(super) ending: CancellationToken,
+    /// How many connections there may be.
+    pub(super) places: Places,
     /// [`PATIENCE`], or less in tests.
     pub(super) patience: Duration,
 }
@@ -68,9 +81,12 @@ pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>
         Err(error) => return failed(&events, "http", &error.to_string()),
     };
     let mut trouble = Trouble::new("http", &events);
-    let mut guests = Guests::new(PLACES);
+    let mut guests = Guests::new(desk.places);
     loop {
-        let (stream, from) = match listener.accept().await {
+        let Some(accepted) = desk.ending.run_until_cancelled(listener.accept()).await else {
+            break;
+        };
+        let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 trouble.pause(&error).await;
@@ -80,6 +96,8 @@ pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>
         // Who has too many hears that at once: the connection is closed.
         guests.take_in(from.ip(), converse(stream, from, desk.clone(), tls.clone()));
     }
+    drop(listener);
+    guests.leave(LEAVE).await;
 }
 
 async fn converse(stream: TcpStream, from: SocketAddr, desk: Desk, tls: Option<Acceptor>) {
@@ -129,7 +147,15 @@ async fn speak<I: Read + Write + Unpin>(
         async { Ok::<_, Infallible>(response) }
     });
     // What breaks a connection shows in the event of the answer that it broke.
-    if let Err(error) = protocol.serve_connection(io, service).await
+    let connection = pin!(protocol.serve_connection(io, service));
+    let ended = match select(connection, pin!(desk.ending.cancelled())).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(((), mut connection)) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended
         && error.is_parse()
     {
         desk.tell_nonsense(from, agreed);
@@ -148,12 +174,17 @@ impl Desk {
         let uri = request.uri();
         let asked = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let mut transfer = Transfer::new(&self.events, self.clients.node(from.ip()), asked, None);
-        let found = self.shelf.find_url(uri.path());
-        if let Err(Missing::Gone(_)) = &found {
-            let error = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            failed(&self.events, "http", &format!("{}: {error}", transfer.path));
-        }
-        let reply = reply(request.method(), uri.path(), request.headers(), found);
+        let reply = match self.ask_matchbox(request, &transfer) {
+            Some(reply) => reply,
+            None => {
+                let found = self.shelf.find_url(uri.path());
+                if let Err(Missing::Gone(_)) = &found {
+                    let error = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                    failed(&self.events, "http", &format!("{}: {error}", transfer.path));
+                }
+                reply(request.method(), uri.path(), request.headers(), found)
+            }
+        };
         let expected = reply.body.iter().map(reply::Piece::length).sum();
         transfer.total = Some(expected);
         let telling = Telling {
@@ -171,6 +202,18 @@ impl Desk {
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         response
+    }
+
+    /// Answers one request as matchbox, where there is one and the path is its.
+    fn ask_matchbox<B>(&self, request: &Request<B>, transfer: &Transfer) -> Option<Reply> {
+        let uri = request.uri();
+        let query = uri.query().unwrap_or_default();
+        let asked = Asked { method: request.method().as_str(), path: uri.path(), query };
+        let mut answer = self.matchbox.as_ref()?.answer(asked)?;
+        matchbox::tell(&self.events, None, "", std::mem::take(&mut answer.troubles));
+        let failures = std::mem::take(&mut answer.failures);
+        matchbox::tell(&self.events, transfer.node.as_ref(), &transfer.path, failures);
+        Some(reply::as_go(request.method(), request.headers(), answer))
     }
 
     /// Tells of a request that nobody can read. hyper has answered it.

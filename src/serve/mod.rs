@@ -19,6 +19,7 @@ mod grpc;
 mod guests;
 mod http;
 mod labels;
+mod matchbox;
 mod near;
 mod ntp;
 mod ra;
@@ -43,6 +44,8 @@ use self::clients::Clients;
 use self::dhcp::Dhcp;
 pub use self::dhcp::{LookError, OtherServer};
 use self::dhcp6::Dhcp6;
+use self::matchbox::Matchbox;
+pub use self::matchbox::{Alone, AloneError, KeyRing, KeyRingError, Secure, Store, serve_alone};
 use self::shelf::Shelf;
 pub use self::tls::Identity;
 use self::trouble::failed;
@@ -69,6 +72,8 @@ pub struct Resources {
     pub boots: Boots,
     /// As whom HTTPS answers, where the plan has it.
     pub identity: Option<Identity>,
+    /// What signs for matchbox, where the plan has it.
+    pub key_ring: Option<Arc<KeyRing>>,
 }
 
 impl std::fmt::Debug for Resources {
@@ -93,9 +98,23 @@ pub async fn serve(
     events: Emitter,
     stop: CancellationToken,
 ) {
-    let Sockets { dhcp, dhcp6, tftp, http, https, rpc, dns, dns_tcp, solicitations, ntp, syslog, missing } =
-        sockets;
+    let Sockets {
+        dhcp,
+        dhcp6,
+        tftp,
+        http,
+        https,
+        matchbox,
+        rpc,
+        dns,
+        dns_tcp,
+        solicitations,
+        ntp,
+        syslog,
+        missing,
+    } = sockets;
     let identity = resources.identity.clone();
+    let key_ring = resources.key_ring.clone();
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
@@ -132,20 +151,30 @@ pub async fn serve(
     let desk = http::Desk {
         shelf: shelf.clone(),
         clients: clients.clone(),
+        matchbox: plan.matchbox.as_ref().map(|plan| Matchbox::of(plan, &folder, key_ring)),
+        ending: CancellationToken::new(),
+        places: http::PLACES,
         events: events.clone(),
         patience: http::PATIENCE,
+    };
+    // Where matchbox has a port of its own, the usual one is the lab's alone.
+    let plain = match matchbox.is_empty() {
+        true => desk.clone(),
+        false => http::Desk { matchbox: None, ..desk.clone() },
     };
     let acceptor = identity.map(tls::acceptor).transpose().unwrap_or_else(|error| {
         failed(&events, "https", &error.to_string());
         None
     });
-    let http = http.into_iter().map(|listener| (listener, None));
-    let https = https.into_iter().filter_map(|listener| Some((listener, Some(acceptor.clone()?))));
-    let listeners: Vec<_> = http.chain(https).collect();
+    let http = http.into_iter().map(|listener| (listener, plain.clone(), None));
+    let matchbox = matchbox.into_iter().map(|listener| (listener, desk.clone(), None));
+    let https =
+        https.into_iter().filter_map(|listener| Some((listener, desk.clone(), Some(acceptor.clone()?))));
+    let listeners: Vec<_> = http.chain(matchbox).chain(https).collect();
     let (told, ended) = (events.clone(), stop.clone());
     services.spawn_blocking(move || {
         apart(&told, &ended, "http", Threads::Several, || async move {
-            let of = |(listener, tls)| http::run(listener, desk.clone(), tls);
+            let of = |(listener, desk, tls)| http::run(listener, desk, tls);
             let mut running: JoinSet<()> = listeners.into_iter().map(of).collect();
             while running.join_next().await.is_some() {}
         });

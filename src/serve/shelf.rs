@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(super) use self::path::decode;
 use super::Resources;
 use crate::plan::{SSH_KEY, ServedFile, ServedText, ServicePlan};
 
@@ -68,6 +69,21 @@ impl Shelf {
         let ServicePlan { files, texts, root, .. } = plan.clone();
         let (root, listing) = root.map_or((None, false), |root| (Some(root.folder), root.listing));
         Self(Arc::new(Inner { files, texts, root, listing, resources }))
+    }
+
+    /// Makes one that has nothing.
+    pub(super) fn empty() -> Self {
+        let resources = Resources {
+            resolve: Arc::new(|_| None),
+            ssh_public_key: String::new(),
+            addresses: super::Addresses::default(),
+            folder: PathBuf::new(),
+            boots: super::Boots::default(),
+            identity: None,
+            key_ring: None,
+        };
+        let (files, texts) = (BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Inner { files, texts, root: None, listing: false, resources }))
     }
 
     /// Finds what the path of a URL names.

@@ -8,6 +8,7 @@ mod dhe;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) use tokio_rustls::TlsAcceptor as Acceptor;
@@ -32,12 +33,28 @@ impl std::fmt::Debug for Identity {
 pub(super) fn acceptor(identity: Identity) -> Result<Acceptor, rustls::Error> {
     let chain = vec![CertificateDer::from(identity.certificate)];
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key));
+    accept(chain, key)
+}
+
+fn accept(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Acceptor, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(dhe::provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Acceptor::from(Arc::new(config)))
+}
+
+/// Makes what accepts TLS connections with a certificate and key of files. The error says what is wrong with them.
+pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Acceptor, String> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("no certificate can be read: {error:?}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("no key can be read: {error:?}"))?;
+    accept(chain, key).map_err(|error| error.to_string())
 }
 
 /// Returns what was agreed on, such as `TLSv1_2 TLS_DHE_RSA_WITH_AES_128_GCM_SHA256`.

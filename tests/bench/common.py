@@ -29,15 +29,17 @@ def say(text):
 
 
 class Results:
-    """The figures of one benchmark, each with the bar that it has to stay below, if it has one."""
+    """The figures of one benchmark, each with the bar that it has to stay below, or reach, if it has one."""
 
     def __init__(self, name):
         self.name = name
         self.rows = []
 
-    def add(self, name, value, unit, bar=None):
-        ok = bar is None or value <= bar
-        self.rows.append({"name": name, "value": round(value, 4), "unit": unit, "bar": bar, "ok": ok})
+    def add(self, name, value, unit, bar=None, least=None):
+        ok = (bar is None or value <= bar) and (least is None or value >= least)
+        self.rows.append(
+            {"name": name, "value": round(value, 4), "unit": unit, "bar": bar, "least": least, "ok": ok}
+        )
 
     def finish(self):
         """Prints the table, writes target/bench/NAME.json; returns the exit code: 1 where a bar is missed."""
@@ -47,7 +49,8 @@ class Results:
         width = max(len(row["name"]) for row in self.rows)
         for row in self.rows:
             bar = "" if row["bar"] is None else f"≤ {row['bar']:g}"
-            verdict = "" if row["bar"] is None else "ok" if row["ok"] else "MISSED"
+            bar = bar if row["least"] is None else f"≥ {row['least']:g}"
+            verdict = "" if not bar else "ok" if row["ok"] else "MISSED"
             print(f"{row['name']:<{width}}  {row['value']:>9.3f} {row['unit']:<3} {bar:>8}  {verdict}".rstrip())
         print(f"written to {file}")
         return 0 if all(row["ok"] for row in self.rows) else 1

@@ -24,7 +24,7 @@ use dryrack::machine::Machine;
 use dryrack::name::{ImageName, Mac, NodeName};
 use dryrack::plan::{Place, Plan, ServicePlan, Step, plan};
 use dryrack::run::authority::{self, Authority};
-use dryrack::serve::{Addresses, Boots, Resources, serve};
+use dryrack::serve::{Addresses, Boots, KeyRing, Resources, serve};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -209,6 +209,8 @@ impl Rack {
                 library().built(image).and_then(|built| Some(built.files.get(file)?.path.clone()))
             }
         });
+        let key_ring = plan.matchbox.as_ref().and_then(|matchbox| matchbox.key_ring.as_ref());
+        let key_ring = key_ring.map(|path| Arc::new(KeyRing::read(path, "").unwrap()));
         let resources = Resources {
             resolve,
             ssh_public_key: "ssh-ed25519 KEY".to_owned(),
@@ -216,6 +218,7 @@ impl Rack {
             folder: self.folder.path().to_owned(),
             boots: Boots::default(),
             identity,
+            key_ring,
         };
         let sockets = sockets::bind(&plan).unwrap();
         self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));

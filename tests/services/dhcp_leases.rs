@@ -64,6 +64,7 @@ async fn serve_for_ever(folder: PathBuf) {
         folder,
         boots: Boots::default(),
         identity: None,
+        key_ring: None,
     };
     let sockets = sockets::bind(&plan).unwrap();
     serve(sockets, plan, resources, Log::default().emitter(), CancellationToken::new()).await;

@@ -6,19 +6,21 @@ const MOST: usize = 16;
 /// What of a file is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it: nothing else was asked for, or nothing that makes sense.
+    /// All of it: nothing else was asked for, or too much.
     Whole,
     /// Pieces, as first byte and length; at least one, none of them empty.
     Pieces(Vec<(u64, u64)>),
     /// Only what lies beyond its end was asked for.
     Beyond,
+    /// What was asked for makes no sense.
+    Nonsense,
 }
 
 /// Reads a `Range` header for a file of `size` bytes.
 pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     let Some(specs) = header.split_once('=').filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"))
     else {
-        return Wanted::Whole;
+        return Wanted::Nonsense;
     };
     let mut pieces = Vec::new();
     let mut asked = 0;
@@ -26,7 +28,7 @@ pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     {
         asked += 1;
         match piece(spec, size) {
-            None => return Wanted::Whole,
+            None => return Wanted::Nonsense,
             Some(None) => {}
             Some(Some(piece)) => pieces.push(piece),
         }

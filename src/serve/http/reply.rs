@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::super::matchbox::{Answer, Body as Asked};
 use super::super::shelf::{Content, Item, Missing};
 use super::condition::{Follows, Version, follows, same_file};
 use super::range::{Wanted, wanted};
@@ -57,9 +58,19 @@ pub(super) struct Reply {
 
 /// Content with all that a head says of it.
 struct Page {
+    manners: Manners,
     kind: &'static str,
     version: Version,
     body: Body,
+}
+
+/// Whose manners an answer has, where the protocol leaves it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// Ours.
+    Own,
+    /// Those of Go's `http.ServeContent`.
+    Go,
 }
 
 enum Body {
@@ -113,6 +124,53 @@ pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Res
     reply
 }
 
+/// Answers as Go's server does, whatever the method.
+pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Reply {
+    let is_error = asked.is_error();
+    let Answer { status, media_type, location, modified, body, role, rule, failures: _, troubles: _ } = asked;
+    let kind = media_type.unwrap_or_default();
+    let page = |body| {
+        // Go tells versions apart by their time alone; no client can name this tag.
+        let version = Version { tag: "\0".to_owned(), modified };
+        Page { manners: Manners::Go, kind, version, body }
+    };
+    let mut reply = match body {
+        Asked::Text(bytes) => answer(method, headers, &page(Body::Bytes(bytes.into()))),
+        Asked::File(file, data) => answer(method, headers, &page(Body::File(Arc::new(file), data.len()))),
+        Asked::Whole(bytes) => {
+            let whole = page(Body::Bytes(bytes.into()));
+            match modified.map_or(Follows::Answer, |_| follows(headers, &whole.version)) {
+                Follows::NotModified => answer(method, headers, &whole),
+                Follows::Answer | Follows::Failed => whole_as_go(status, &whole),
+            }
+        }
+    };
+    if let Some(location) = &location {
+        set(&mut reply, header::LOCATION, location);
+    }
+    if media_type.is_none() {
+        reply.headers.remove(header::CONTENT_TYPE);
+    }
+    if is_error {
+        reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    }
+    if *method == Method::HEAD {
+        reply.body.clear();
+    }
+    Reply { role: role.to_owned(), rule, ..reply }
+}
+
+/// Sends a page as it is.
+fn whole_as_go(status: u16, page: &Page) -> Reply {
+    let mut reply = bare(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    describe(&mut reply, page);
+    reply.headers.remove(header::ACCEPT_RANGES);
+    fill(&mut reply, vec![page.body.piece(0, page.body.length())]);
+    reply
+}
+
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
 fn plain(status: StatusCode, text: &'static str) -> Reply {
     let mut reply = bare(status);
     reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -135,6 +193,7 @@ fn fill(reply: &mut Reply, body: Vec<Piece>) {
 fn page(path: &str, item: Item) -> Page {
     match item.content {
         Content::File(file, metadata) => Page {
+            manners: Manners::Own,
             kind: media_type(path, &item.role),
             version: Version { tag: file_tag(&metadata), modified: metadata.modified().ok() },
             body: Body::File(Arc::new(file), metadata.len()),
@@ -147,7 +206,7 @@ fn page(path: &str, item: Item) -> Page {
 fn text_page(kind: &'static str, text: String) -> Page {
     let digest = hex(&Sha256::digest(text.as_bytes())[..8]);
     let version = Version { tag: format!("\"{digest}\""), modified: None };
-    Page { kind, version, body: Body::Bytes(text.into()) }
+    Page { manners: Manners::Own, kind, version, body: Body::Bytes(text.into()) }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -162,29 +221,49 @@ fn file_tag(metadata: &Metadata) -> String {
 
 fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
     match follows(headers, &page.version) {
+        Follows::Failed if page.manners == Manners::Go => {
+            let mut reply = bare(StatusCode::PRECONDITION_FAILED);
+            fill(&mut reply, Vec::new());
+            return reply;
+        }
         Follows::Failed => return plain(StatusCode::PRECONDITION_FAILED, "this is another version\n"),
         Follows::NotModified => {
             let mut reply = bare(StatusCode::NOT_MODIFIED);
             describe(&mut reply, page);
+            if page.manners == Manners::Go {
+                reply.headers.remove(header::CONTENT_TYPE);
+                reply.headers.remove(header::ACCEPT_RANGES);
+            }
             return reply;
         }
         Follows::Answer => {}
     }
     let length = page.body.length();
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    let range = range.filter(|_| *method == Method::GET && same_file(headers, &page.version));
+    // Go does not ask for the method.
+    let may = *method == Method::GET || page.manners == Manners::Go;
+    let range = range.filter(|_| may && same_file(headers, &page.version));
     let mut reply = bare(StatusCode::OK);
-    match range.map_or(Wanted::Whole, |range| wanted(range, length)) {
-        Wanted::Whole => {
+    match (range.map_or(Wanted::Whole, |range| wanted(range, length)), page.manners) {
+        (Wanted::Nonsense, Manners::Go) => {
+            reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "invalid range\n");
+            reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        }
+        (Wanted::Beyond, Manners::Go) if length > 0 => {
+            reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "invalid range: failed to overlap\n");
+            reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+            set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{length}"));
+        }
+        (Wanted::Whole, _) | (Wanted::Nonsense, Manners::Own) | (Wanted::Beyond, Manners::Go) => {
             describe(&mut reply, page);
             fill(&mut reply, vec![page.body.piece(0, length)]);
         }
-        Wanted::Pieces(pieces) => {
+        (Wanted::Pieces(pieces), _) => {
             reply.status = StatusCode::PARTIAL_CONTENT;
             describe(&mut reply, page);
             send_pieces(&mut reply, page, &pieces);
         }
-        Wanted::Beyond => {
+        (Wanted::Beyond, Manners::Own) => {
             reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter\n");
             set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{length}"));
         }
@@ -202,7 +281,9 @@ fn set(reply: &mut Reply, name: HeaderName, value: &str) {
 fn describe(reply: &mut Reply, page: &Page) {
     reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(page.kind));
     reply.headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    set(reply, header::ETAG, &page.version.tag);
+    if page.manners == Manners::Own {
+        set(reply, header::ETAG, &page.version.tag);
+    }
     if let Some(modified) = page.version.modified {
         set(reply, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }

@@ -31,6 +31,9 @@ fn bench_with(listing: bool) -> Bench {
     plan.root = Some(RootPlan { folder: root, listing });
     let log = Log::default();
     let desk = Desk {
+        matchbox: None,
+        places: PLACES,
+        ending: CancellationToken::new(),
         shelf: shelf_of(&plan, folder.path()),
         clients: Clients::new(&plan),
         events: log.emitter(),

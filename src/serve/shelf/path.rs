@@ -60,7 +60,7 @@ fn hides(text: &str) -> bool {
 }
 
 /// Undoes the percent-encoding of a URL's path, once. The error says what is wrong with it.
-pub(super) fn decode(path: &str) -> Result<Vec<u8>, &'static str> {
+pub(in crate::serve) fn decode(path: &str) -> Result<Vec<u8>, &'static str> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut pieces = path.split('%');
     decoded.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());

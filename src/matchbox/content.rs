@@ -1,0 +1,170 @@
+//! A config or template with what was made of it, so that it is made once for as long as its file is unchanged.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::Value;
+
+use super::butane::{self, Translated};
+use super::ignition::{self, Config, Problem, Version};
+use super::render::Failure;
+use super::template::{Template, TemplateError};
+
+/// What a file is for, and by that the folder that it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Ignition and Butane configs.
+    Ignition,
+    /// Cloud-configs and scripts.
+    Cloud,
+    /// Whatever else somebody wants.
+    Generic,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Ignition, Self::Cloud, Self::Generic];
+
+    /// Returns the name of the folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Ignition => "ignition",
+            Self::Cloud => "cloud",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// How much rendered Butane is remembered with what it was translated to, in bytes of both.
+const MOST_REMEMBERED: usize = 8 << 20;
+
+/// An Ignition config on its way to a machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// What is sent.
+    pub text: String,
+    /// Why it is not what was meant, where it is not.
+    pub problem: Option<Failure>,
+}
+
+/// A config or template.
+#[derive(Debug)]
+pub struct Content {
+    /// The name under which its user knows it.
+    file: String,
+    bytes: Vec<u8>,
+    template: OnceLock<Result<Template, TemplateError>>,
+    raw: OnceLock<Arc<Made>>,
+    translated: Mutex<Translations>,
+}
+
+/// What rendered Butane was translated to.
+#[derive(Debug, Default)]
+struct Translations {
+    made: HashMap<Vec<u8>, Result<Arc<Made>, Failure>>,
+    // Invariant: the bytes of all keys and texts in `made`.
+    size: usize,
+}
+
+impl Content {
+    /// Takes the bytes of a file. Nothing is made of them before somebody asks for it.
+    pub fn new(file: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self {
+            file: file.into(),
+            bytes,
+            template: OnceLock::new(),
+            raw: OnceLock::new(),
+            translated: Mutex::default(),
+        }
+    }
+
+    /// Returns the bytes as they are.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the name under which its user knows it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Fills in the template.
+    pub fn render(&self, data: &Value) -> Result<Vec<u8>, Failure> {
+        let name = self.file.rsplit('/').next().unwrap_or_default();
+        let template = self.template.get_or_init(|| Template::parse(name, &self.bytes)).as_ref();
+        let rendered = template.map_err(Clone::clone).and_then(|template| template.render(data));
+        rendered.map_err(|TemplateError { line, message }| self.failure(Some(line), message))
+    }
+
+    /// Returns the Ignition config that it is, as the newest version that is wanted.
+    pub fn ignition(&self, newest: Version) -> Arc<Made> {
+        let read = || match ignition::read(&self.bytes) {
+            Ok(config) => self.write(&config, newest),
+            Err(problems) => self.skeleton(&problems, |line| Some(line)),
+        };
+        Arc::clone(self.raw.get_or_init(|| Arc::new(read())))
+    }
+
+    /// Returns the Ignition config that the template becomes by way of Butane.
+    pub fn butane(&self, data: &Value, newest: Version) -> Result<Arc<Made>, Failure> {
+        let text = self.render(data)?;
+        if let Some(made) = self.translations().made.get(&text) {
+            return made.clone();
+        }
+        let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+        // A template may render to more lines or fewer than it has.
+        let same_lines = lines(&text) == lines(&self.bytes);
+        let place = |line| same_lines.then_some(line);
+        let made = match butane::translate(&text) {
+            Ok(Translated::Ignition(config)) => Ok(Arc::new(self.write(&config, newest))),
+            Ok(Translated::Newer(problems)) => Ok(Arc::new(self.skeleton(&problems, place))),
+            Err(problems) => Err(self.problems(&problems, place)),
+        };
+        let size = text.len() + made.as_ref().map_or(0, |made| made.text.len());
+        let mut translations = self.translations();
+        if translations.size + size > MOST_REMEMBERED {
+            *translations = Translations::default();
+        }
+        if size <= MOST_REMEMBERED && translations.made.insert(text, made.clone()).is_none() {
+            translations.size += size;
+        }
+        made
+    }
+
+    fn write(&self, config: &Config, newest: Version) -> Made {
+        match config.write_as(newest) {
+            Ok(text) => Made { text, problem: None },
+            // Better too new for the machine than something else than was meant.
+            Err(Problem { line, message }) => {
+                Made { text: config.write(), problem: Some(self.failure(line, message)) }
+            }
+        }
+    }
+
+    fn skeleton(&self, problems: &[Problem], place: impl Fn(usize) -> Option<usize>) -> Made {
+        Made { text: ignition::skeleton(), problem: Some(self.problems(problems, place)) }
+    }
+
+    /// Puts problems into one, at the place of the first that has one.
+    fn problems(&self, problems: &[Problem], place: impl Fn(usize) -> Option<usize>) -> Failure {
+        let line = problems.iter().find_map(|problem| problem.line);
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let messages = messages.join("; ");
+        match line.map(|line| (line, place(line))) {
+            Some((line, None)) => {
+                self.failure(None, format!("line {line} of what it renders to: {messages}"))
+            }
+            Some((_, line)) => self.failure(line, messages),
+            None => self.failure(None, messages),
+        }
+    }
+
+    /// Says what is wrong with it.
+    pub fn failure(&self, line: Option<usize>, reason: impl Into<String>) -> Failure {
+        Failure { file: self.file.clone(), line, reason: reason.into() }
+    }
+
+    fn translations(&self) -> MutexGuard<'_, Translations> {
+        self.translated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

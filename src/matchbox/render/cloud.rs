@@ -1,0 +1,45 @@
+//! Whether a text is what coreos-cloudinit takes: a cloud-config that is YAML, or a script.
+
+use serde::de::IgnoredAny;
+use serde_saphyr::DuplicateKeyPolicy;
+
+/// Tells what is wrong with a text, and in which line.
+pub(super) fn check(text: &[u8]) -> Result<(), (Option<usize>, String)> {
+    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = String::from_utf8_lossy(first);
+    if first.trim_end() == "#cloud-config" {
+        let text = str::from_utf8(text).map_err(|_| (None, "it is not UTF-8".to_owned()))?;
+        // The real server's parser has the last of several keys win.
+        let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
+        let parsed: Result<IgnoredAny, _> = serde_saphyr::from_str_with_options(text, options);
+        return parsed.map(drop).map_err(|error| {
+            let line = error.location().map(|location| location.line() as usize);
+            (line, format!("it is no cloud-config: {}", error.without_snippet()))
+        });
+    }
+    match first.starts_with("#!") {
+        true => Ok(()),
+        false => Err((Some(1), "it begins with neither `#cloud-config` nor `#!`".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cloud_configs_scripts_and_neither() {
+        for (text, good) in [
+            ("#cloud-config\nhostname: n1\n", true),
+            ("#cloud-config \r\nhostname: n1\r\n", true),
+            ("#cloud-config\na: 1\na: 2\n", true),
+            ("#!/bin/sh\necho $((", true),
+            ("#cloud-config\na: [1\n", false),
+            ("#cloud-config x\n", false),
+            ("\n#cloud-config\n", false),
+            ("", false),
+        ] {
+            assert_eq!(check(text.as_bytes()).is_ok(), good, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Scripts for boot loaders. Nothing is quoted or escaped: whoever writes a profile knows what its loader reads.
+
+use super::super::model::NetBoot;
+
+/// Writes a script for iPXE.
+pub(super) fn ipxe(boot: &NetBoot) -> String {
+    let NetBoot { kernel, initrd, args } = boot;
+    let mut text = format!("#!ipxe\nkernel {kernel}");
+    for arg in args {
+        text.extend([" ", arg]);
+    }
+    for initrd in initrd {
+        text.extend(["\ninitrd ", initrd]);
+    }
+    text + "\nboot\n"
+}
+
+/// Writes a menu for GRUB, first for UEFI, then for BIOS.
+pub(super) fn grub(boot: &NetBoot) -> String {
+    let mut text = "default=0\nfallback=1\ntimeout=1\n".to_owned();
+    for (title, suffix) in [("EFI", "efi"), ("BIOS", "")] {
+        let NetBoot { kernel, initrd, args } = boot;
+        text.extend(["menuentry \"CoreOS (", title, ")\" {\necho \"Loading kernel\"\nlinux", suffix]);
+        text.extend([" \"", kernel, "\""]);
+        for arg in args {
+            text.extend([" ", arg]);
+        }
+        text.extend(["\necho \"Loading initrd\"\ninitrd", suffix, " "]);
+        for initrd in initrd {
+            text.extend([" \"", initrd, "\""]);
+        }
+        text.push_str("\n}\n");
+    }
+    text
+}

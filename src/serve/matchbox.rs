@@ -1,0 +1,297 @@
+//! matchbox's side of HTTP: its routes, its assets and its signatures. What is rendered is decided in [`crate::matchbox`].
+//!
+//! Nothing here sends: an [`Answer`] is handed to the HTTP service, which knows how files leave.
+
+mod alone;
+mod assets;
+#[cfg(any(test, fuzzing))]
+pub(in crate::serve) mod fuzz;
+mod route;
+mod sign;
+mod store;
+mod watch;
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+pub use self::alone::{Alone, AloneError, Secure, serve_alone};
+use self::route::{Armour, Route, route};
+pub use self::sign::{KeyRing, KeyRingError};
+pub use self::store::Store;
+use crate::event::{Emitter, Known};
+use crate::lab::IgnitionVersion;
+use crate::matchbox::go::{html_escape, path, sniff};
+use crate::matchbox::ignition::Version;
+use crate::matchbox::labels::labels;
+use crate::matchbox::render::{BOOT_SCRIPT, Endpoint, Failure, Rendered, Source, render};
+use crate::name::NodeName;
+use crate::plan::MatchboxPlan;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// How many files it is remembered of what they are to a machine.
+const MOST_ROLES: usize = 4096;
+
+/// What every request needs.
+#[derive(Debug, Clone)]
+pub(super) struct Matchbox(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<Store>,
+    assets: Option<PathBuf>,
+    key_ring: Option<Arc<KeyRing>>,
+    others: Others,
+    /// What paths are to a machine, from the scripts that named them.
+    roles: Mutex<HashMap<String, &'static str>>,
+}
+
+/// Whether there is somebody else to ask for what matchbox does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Nobody: matchbox says that there is no such thing.
+    None,
+    /// A lab's own names.
+    Lab,
+}
+
+/// A request, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The method. Each is served.
+    pub(super) method: &'a str,
+    /// The path as it came.
+    pub(super) path: &'a str,
+    /// The query as it came; empty where there is none.
+    pub(super) query: &'a str,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The status.
+    pub(super) status: u16,
+    /// Its media type; `None` where Go names none.
+    pub(super) media_type: Option<&'static str>,
+    /// Where the client should go instead.
+    pub(super) location: Option<String>,
+    /// When it was changed last.
+    pub(super) modified: Option<SystemTime>,
+    /// The body.
+    pub(super) body: Body,
+    /// What it is to a machine.
+    pub(super) role: &'static str,
+    /// What decided: the group and the profile, or why nothing is served.
+    pub(super) rule: String,
+    /// What the user should know of this answer.
+    pub(super) failures: Vec<Failure>,
+    /// What the user should know beside it.
+    pub(super) troubles: Vec<Failure>,
+}
+
+/// A body.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Sent as a whole.
+    Whole(Vec<u8>),
+    /// Sent in the pieces that a client wants, as `http.ServeContent` does.
+    Text(Vec<u8>),
+    /// A file, in the pieces that a client wants.
+    File(File, Metadata),
+}
+
+impl Answer {
+    fn new(status: u16, media_type: &'static str, body: Body) -> Self {
+        Self {
+            status,
+            media_type: Some(media_type),
+            location: None,
+            modified: None,
+            body,
+            role: "",
+            rule: String::new(),
+            failures: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    /// Says what went wrong as `http.Error` does: with a newline, and so that nobody guesses another type.
+    fn error(status: u16, text: &str) -> Self {
+        Self::new(status, PLAIN, Body::Whole(format!("{text}\n").into_bytes()))
+    }
+
+    fn not_found(rule: impl Into<String>) -> Self {
+        Self { rule: rule.into(), ..Self::error(404, "404 page not found") }
+    }
+
+    /// Sends a client elsewhere as `http.Redirect` does.
+    fn redirect(method: &str, to: String) -> Self {
+        let page = format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", html_escape(&to));
+        let body = if method == "GET" { page.into_bytes() } else { Vec::new() };
+        let mut answer = Self::new(307, HTML, Body::Whole(body));
+        answer.media_type = matches!(method, "GET" | "HEAD").then_some(HTML);
+        Self { location: Some(to), rule: "redirect".to_owned(), ..answer }
+    }
+
+    /// Tells whether a client is to believe the media type: Go says so of errors, and no more of their signatures.
+    pub(super) fn is_error(&self) -> bool {
+        self.status >= 400 && self.media_type == Some(PLAIN) && self.role != "signature"
+    }
+}
+
+impl Matchbox {
+    /// Makes it of a store and what else there is.
+    pub(super) fn new(
+        store: Arc<Store>,
+        assets: Option<PathBuf>,
+        key_ring: Option<Arc<KeyRing>>,
+        others: Others,
+    ) -> Self {
+        Self(Arc::new(Inner { store, assets, key_ring, others, roles: Mutex::default() }))
+    }
+
+    /// Makes it as a plan has it, beside a lab's own names. `folder` is where the network keeps what is its own.
+    pub(super) fn of(plan: &MatchboxPlan, folder: &Path, key_ring: Option<Arc<KeyRing>>) -> Self {
+        let MatchboxPlan { data, assets, newest, rpc, entries, .. } = plan;
+        let own = || rpc.as_ref().map(|_| folder.join(super::grpc::DATA));
+        let store = Store::open(data.clone().or_else(own), entries.clone(), version(*newest));
+        Self::new(Arc::new(store), assets.clone(), key_ring, Others::Lab)
+    }
+
+    /// Answers a request; `None` if it is for somebody else.
+    pub(super) fn answer(&self, asked: Asked<'_>) -> Option<Answer> {
+        let Inner { assets, key_ring, others, .. } = &*self.0;
+        let mut answer = match route(asked.path, assets.is_some(), key_ring.is_some()) {
+            Route::Nothing if *others == Others::Lab => return None,
+            Route::Redirect { to: _, known: false } if *others == Others::Lab => return None,
+            Route::Nothing => Answer::not_found("nothing is served under this path"),
+            Route::Home => Answer::new(200, PLAIN, Body::Whole(b"matchbox\n".to_vec())),
+            Route::Redirect { to, known: _ } => {
+                let query = if asked.query.is_empty() { "" } else { "?" };
+                Answer::redirect(asked.method, format!("{to}{query}{}", asked.query))
+            }
+            Route::Boot(armour) => {
+                let script = Answer::new(200, PLAIN, Body::Whole(BOOT_SCRIPT.as_bytes().to_vec()));
+                let script = Answer { role: "script", rule: "boot script".to_owned(), ..script };
+                self.signed(script, armour)
+            }
+            Route::Render(endpoint, armour) => {
+                let answer = self.rendered(endpoint, asked.query);
+                self.signed(answer, armour)
+            }
+            Route::Asset(path) => {
+                let folder = assets.as_deref()?;
+                let role = self.role(asked.path);
+                Answer { role: role.unwrap_or("file"), ..assets::find(folder, &path, asked.query) }
+            }
+        };
+        answer.troubles = self.0.store.take_troubles();
+        Some(answer)
+    }
+
+    fn rendered(&self, endpoint: Endpoint, query: &str) -> Answer {
+        let rendered = render(endpoint, &labels(query), query, &*self.0.store);
+        let Rendered { media_type, body, group, profile, problem } = match rendered {
+            Ok(rendered) => rendered,
+            Err(failure) => {
+                let answer = Answer::not_found(failure.to_string());
+                return Answer { failures: vec![failure], ..answer };
+            }
+        };
+        let role = match endpoint {
+            Endpoint::Ipxe | Endpoint::Grub => {
+                self.learn_roles(profile.as_deref().unwrap_or_default());
+                "script"
+            }
+            Endpoint::Ignition | Endpoint::Cloud | Endpoint::Generic | Endpoint::Metadata => "seed",
+        };
+        let body = match endpoint {
+            Endpoint::Cloud | Endpoint::Generic => Body::Text(body),
+            _ => Body::Whole(body),
+        };
+        let profile = profile.map(|profile| format!(", profile {profile}")).unwrap_or_default();
+        let rule = format!("group {group}{profile}");
+        let failures = problem.into_iter().collect();
+        Answer { role, rule, failures, ..Answer::new(200, media_type, body) }
+    }
+
+    /// Notes what a profile's files are to a machine that is told to fetch them from here.
+    fn learn_roles(&self, profile: &str) {
+        let Ok(profile) = self.0.store.profile(profile) else { return };
+        let Some(boot) = &profile.boot else { return };
+        let mut roles = self.0.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let files =
+            [(&boot.kernel, "kernel")].into_iter().chain(boot.initrd.iter().map(|file| (file, "initrd")));
+        for (file, role) in files {
+            let Some(path) = path_here(file) else { continue };
+            if roles.get(&path) != Some(&role) && roles.len() < MOST_ROLES {
+                roles.insert(path, role);
+            }
+        }
+    }
+
+    /// Returns what a path is to a machine, if a script has named it.
+    pub(super) fn role(&self, path: &str) -> Option<&'static str> {
+        self.0.roles.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied()
+    }
+
+    /// Puts a signature of an answer in its place.
+    fn signed(&self, answer: Answer, armour: Option<Armour>) -> Answer {
+        let (Some(armour), Some(key_ring)) = (armour, &self.0.key_ring) else { return answer };
+        let body = match &answer.body {
+            Body::Whole(bytes) | Body::Text(bytes) => bytes.as_slice(),
+            Body::File(..) => &[],
+        };
+        match key_ring.sign(body, armour) {
+            Ok(signature) => {
+                let media_type = sniff::media_type(&signature[..signature.len().min(512)]);
+                let (media_type, body) = (Some(media_type), Body::Whole(signature));
+                Answer { media_type, body, role: "signature", ..answer }
+            }
+            Err(error) => {
+                let failures = vec![Failure::of("", format!("cannot sign: {error}"))];
+                Answer { failures, ..Answer::not_found(error.to_string()) }
+            }
+        }
+    }
+}
+
+/// Returns a version of a lab file as Ignition has it.
+fn version(version: IgnitionVersion) -> Version {
+    match version {
+        IgnitionVersion::V3_0 => Version::V3_0,
+        IgnitionVersion::V3_1 => Version::V3_1,
+        IgnitionVersion::V3_2 => Version::V3_2,
+        IgnitionVersion::V3_3 => Version::V3_3,
+        IgnitionVersion::V3_4 => Version::V3_4,
+    }
+}
+
+/// Tells the user what a client does not hear. Without a path it is about no request.
+pub(super) fn tell(events: &Emitter, node: Option<&NodeName>, path: &str, failures: Vec<Failure>) {
+    for Failure { file, line, reason } in failures {
+        let failed = Known::MatchboxFailed { path: path.to_owned(), file, line, reason };
+        events.emit_maybe(node, failed);
+    }
+}
+
+/// Returns the path that a kernel or initrd has on this server, whatever the server is called.
+///
+/// iPXE's `--name main http://…` names it last.
+fn path_here(file: &str) -> Option<String> {
+    let url = file.split_whitespace().next_back()?;
+    let url = url.split(['?', '#']).next()?;
+    let path = match url.split_once("://") {
+        Some((_, rest)) => &rest[rest.find('/')?..],
+        None => url,
+    };
+    let rooted = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Some(path::clean(&rooted))
+}
+
+#[cfg(test)]
+mod tests;

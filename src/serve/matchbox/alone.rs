@@ -1,0 +1,89 @@
+//! matchbox without a lab: its listener, and nobody else's names.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{KeyRing, Matchbox, Others, Store};
+use crate::event::Emitter;
+use crate::rpc;
+use crate::serve::clients::Clients;
+use crate::serve::guests::Places;
+use crate::serve::http::{self, Desk, PATIENCE};
+use crate::serve::shelf::Shelf;
+use crate::serve::{Threads, apart, tls};
+
+/// The real server has no bounds, and a whole site may come from one address.
+const PLACES: Places = Places { all: 16_384, each: 16_384 };
+
+/// Certificate and key of HTTPS, as PEM.
+pub struct Secure {
+    /// The certificate, and those between it and its authority.
+    pub certificates: Vec<u8>,
+    /// The private key.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Secure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secure")
+    }
+}
+
+/// Why matchbox cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AloneError {
+    /// The certificate or the key is none, or they do not belong together.
+    #[error("cannot use the certificate: {0}")]
+    Certificate(String),
+}
+
+/// What is served without a lab.
+#[derive(Debug)]
+pub struct Alone {
+    /// Where HTTP is listened for.
+    pub listener: TcpListener,
+    /// HTTPS instead of HTTP.
+    pub secure: Option<Secure>,
+    /// Groups, profiles and configs.
+    pub store: Store,
+    /// The folder behind `/assets/`.
+    pub assets: Option<PathBuf>,
+    /// What signs.
+    pub key_ring: Option<KeyRing>,
+    /// The gRPC that goes with it: where it listens, whom it believes, and what it writes.
+    pub rpc: Option<(TcpListener, rpc::Tls, rpc::Store)>,
+}
+
+/// Serves matchbox until `stop` is cancelled, from this thread. Whoever is being served then is served to the end.
+pub fn serve_alone(alone: Alone, events: &Emitter, stop: &CancellationToken) -> Result<(), AloneError> {
+    let Alone { listener, secure, store, assets, key_ring, rpc } = alone;
+    let acceptor = secure.map(|secure| tls::acceptor_of_pem(&secure.certificates, &secure.key)).transpose();
+    let acceptor = acceptor.map_err(AloneError::Certificate)?;
+    super::tell(events, None, "", store.take_troubles());
+    let desk = Desk {
+        shelf: Shelf::empty(),
+        clients: Clients::nobody(),
+        matchbox: Some(Matchbox::new(Arc::new(store), assets, key_ring.map(Arc::new), Others::None)),
+        events: events.clone(),
+        ending: stop.clone(),
+        places: PLACES,
+        patience: PATIENCE,
+    };
+    // HTTP ends by itself when everybody was served who is served when it is to end.
+    let never = CancellationToken::new();
+    apart(events, &never, "matchbox", Threads::Several, || async move {
+        let mut beside = JoinSet::new();
+        if let Some((listener, tls, store)) = rpc {
+            beside.spawn(rpc::serve(listener, tls, Arc::new(store), desk.events.clone()));
+        }
+        let mut running = JoinSet::new();
+        running.spawn(http::run(listener, desk, acceptor));
+        while running.join_next().await.is_some() {}
+        beside.shutdown().await;
+    });
+    Ok(())
+}
