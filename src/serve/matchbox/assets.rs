@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Answer, Body, HTML};
 use crate::matchbox::go::{html_escape, path, sniff};
@@ -95,7 +95,7 @@ fn elsewhere(to: &str, query: &str) -> Answer {
     Answer { media_type: None, location: Some(format!("{to}{query}")), ..answer }
 }
 
-fn listing(path: &PathBuf, data: &Metadata) -> io::Result<Answer> {
+fn listing(path: &Path, data: &Metadata) -> io::Result<Answer> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
