@@ -80,9 +80,12 @@ pub struct Target {
     pub dns: Option<Dns>,
 }
 
+/// A function that finds the machine of a node.
+type Find = dyn Fn(&NodeName) -> Option<Machine> + Send + Sync;
+
 /// Finds the machine of a node that was started.
 #[derive(Clone)]
-pub struct Machines(Arc<dyn Fn(&NodeName) -> Option<Machine> + Send + Sync>);
+pub struct Machines(Arc<Find>);
 
 impl Machines {
     /// Makes it of a function.
