@@ -1,5 +1,7 @@
 //! `dryrack check`: says everything that is wrong with a lab file, at its place.
 
+mod matchbox;
+
 use super::lab::LabArgs;
 use super::output::{self, Stop};
 use crate::diag::{self, Diagnostic};
@@ -10,6 +12,7 @@ use crate::run::Locations;
 
 /// Say everything that is wrong with a lab file, at its place
 ///
+/// With matchbox, every group is rendered at every endpoint, and what is known to kill installs is looked for.
 /// Exit code 0 if the lab can be used, 2 if it cannot.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,7 +29,11 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let texts = args.lab.read()?;
     // Only memory matters here, which is the same in both places.
     let free = facts::gather(Place::Private).free_memory;
-    let outcome = texts.resolve(&texts.library(&locations.cache), Some(free));
+    let mut outcome = texts.resolve(&texts.library(&locations.cache), Some(free));
+    if let Some(lab) = &outcome.lab {
+        let found = matchbox::look(lab, &mut outcome.sources);
+        outcome.diagnostics.extend(found);
+    }
     if args.json {
         output::json(&diag::to_json(&outcome.diagnostics, &outcome.sources))?;
     } else {

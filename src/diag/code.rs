@@ -127,6 +127,14 @@ codes! {
     LoaderFirmware = "L307": "a node's firmware cannot run its profile's loader",
     LoaderCannot = "L308": "a loader cannot do what its profile asks of it",
     ViaNeedsIpv6 = "L309": "a node netboots over IPv6 where there is none",
+    NotRendered = "L310": "matchbox cannot render what a group is to get",
+    NeverChosen = "L311": "a group of matchbox is never chosen",
+    InitrdUntold = "L312": "a kernel is not told its initrd, which it needs under UEFI",
+    ForeignVariable = "L313": "a variable is another loader's",
+    ReinstallLoop = "L314": "an install is followed by the same install",
+    NoSuchDisk = "L315": "an install goes to a disk that the node does not have",
+    UpperCaseMac = "L316": "a MAC address of a group is in upper case",
+    DeadUrl = "L317": "a URL leads nowhere",
 
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "this is not a regular expression",
@@ -142,9 +150,21 @@ impl Code {
     /// Returns whether a lab with it can still be used.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StrayMember => Severity::Warning,
+            Self::StrayMember
+            | Self::NeverChosen
+            | Self::InitrdUntold
+            | Self::ForeignVariable
+            | Self::ReinstallLoop
+            | Self::NoSuchDisk
+            | Self::UpperCaseMac
+            | Self::DeadUrl => Severity::Warning,
             _ => Severity::Error,
         }
+    }
+
+    /// Tells whether only `dryrack check` looks for it, because a lab comes up all the same.
+    pub fn is_lint(self) -> bool {
+        (Self::NotRendered..=Self::DeadUrl).contains(&self)
     }
 
     /// Returns the code with this number, in any case.

@@ -11,6 +11,7 @@ use regex::Regex;
 use crate::event::{BootedFrom, Stage};
 use crate::lab::Secret;
 use crate::lab::options::Octets;
+use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
     ProcessName, ProfileName,
@@ -120,29 +121,9 @@ pub struct Matchbox {
     /// What unlocks it.
     pub passphrase: Option<Secret>,
     /// The newest version of Ignition configs that is handed out.
-    pub newest: IgnitionVersion,
+    pub newest: Version,
     /// Its gRPC.
     pub rpc: Option<Rpc>,
-}
-
-/// A version of Ignition configs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub enum IgnitionVersion {
-    /// 3.0.0
-    #[serde(rename = "3.0.0")]
-    V3_0,
-    /// 3.1.0
-    #[serde(rename = "3.1.0")]
-    V3_1,
-    /// 3.2.0
-    #[serde(rename = "3.2.0")]
-    V3_2,
-    /// 3.3.0
-    #[serde(rename = "3.3.0")]
-    V3_3,
-    /// 3.4.0
-    #[serde(rename = "3.4.0")]
-    V3_4,
 }
 
 /// The gRPC of matchbox.

@@ -28,17 +28,22 @@ use value::{Content, Record, Value};
 use crate::matchbox::go;
 
 /// A version of the language that Ignition speaks, of which the newest that matchbox knows is the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Version {
     /// 3.0.0.
+    #[serde(rename = "3.0.0")]
     V3_0,
     /// 3.1.0.
+    #[serde(rename = "3.1.0")]
     V3_1,
     /// 3.2.0.
+    #[serde(rename = "3.2.0")]
     V3_2,
     /// 3.3.0, the newest that Debian 12's Ignition reads.
+    #[serde(rename = "3.3.0")]
     V3_3,
     /// 3.4.0.
+    #[serde(rename = "3.4.0")]
     V3_4,
 }
 

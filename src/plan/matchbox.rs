@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{DataEntry, MatchboxPlan, boot, loader};
 use crate::lab::{Group, Lab, Loader, Metadata, Network, Node, Profile};
 
-/// Returns what matchbox answers on a network, if it has it.
-pub(super) fn matchbox(lab: &Lab, network: &Network, nodes: &[&Node]) -> Option<MatchboxPlan> {
+/// Returns what matchbox answers on a network of a lab, if it does.
+pub fn matchbox(lab: &Lab, network: &Network) -> Option<MatchboxPlan> {
     let matchbox = network.matchbox.as_ref()?;
     let mut entries = BTreeMap::new();
     for profile in lab.profiles.values() {
@@ -20,7 +20,7 @@ pub(super) fn matchbox(lab: &Lab, network: &Network, nodes: &[&Node]) -> Option<
             entries.extend([of_group(lab, group)]);
         }
     }
-    for node in nodes {
+    for node in lab.nodes.values() {
         entries.extend(of_node(lab, node, network));
     }
     Some(MatchboxPlan {

@@ -5,6 +5,7 @@
 
 mod boot;
 mod dhcp;
+pub mod lint;
 mod loader;
 mod matchbox;
 mod model;
@@ -19,6 +20,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub use boot::{SSH_KEY, way};
+pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
 pub use refusal::Refusal;

@@ -8,7 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::options::Octets;
-use crate::lab::{DhcpOptions, FileRef, IgnitionVersion, Rpc, Service, TftpBackend, Unknown, Via};
+use crate::lab::{DhcpOptions, FileRef, Rpc, Service, TftpBackend, Unknown, Via};
+use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProcessName,
 };
@@ -294,7 +295,7 @@ pub struct MatchboxPlan {
     /// The OpenPGP key ring that signs. What unlocks it is in no plan.
     pub key_ring: Option<PathBuf>,
     /// The newest version of Ignition configs that is handed out.
-    pub newest: IgnitionVersion,
+    pub newest: Version,
     /// Its gRPC.
     pub rpc: Option<Rpc>,
     /// What the lab file adds to the data directory, by path in it (`groups/ID.json`, `ignition/NAME`); where the

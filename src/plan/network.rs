@@ -299,7 +299,7 @@ impl<'a> Wiring<'a> {
             tftp: network.tftp,
             dns: self.dns(network),
             https: network.https.then(|| bearer(self.lab, network)),
-            matchbox: matchbox::matchbox(self.lab, network, &nodes),
+            matchbox: matchbox::matchbox(self.lab, network),
             root: network
                 .root
                 .as_ref()

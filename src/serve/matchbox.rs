@@ -22,9 +22,7 @@ use self::route::{Armour, Route, route};
 pub use self::sign::{KeyRing, KeyRingError};
 pub use self::store::Store;
 use crate::event::{Emitter, Known};
-use crate::lab::IgnitionVersion;
 use crate::matchbox::go::{html_escape, path, sniff};
-use crate::matchbox::ignition::Version;
 use crate::matchbox::labels::labels;
 use crate::matchbox::render::{BOOT_SCRIPT, Endpoint, Failure, Rendered, Source, render};
 use crate::name::NodeName;
@@ -158,7 +156,7 @@ impl Matchbox {
     pub(super) fn of(plan: &MatchboxPlan, folder: &Path, key_ring: Option<Arc<KeyRing>>) -> Self {
         let MatchboxPlan { data, assets, newest, rpc, entries, .. } = plan;
         let own = || rpc.as_ref().map(|_| folder.join(super::grpc::DATA));
-        let store = Store::open(data.clone().or_else(own), entries.clone(), version(*newest));
+        let store = Store::open(data.clone().or_else(own), entries.clone(), *newest);
         Self::new(Arc::new(store), assets.clone(), key_ring, Others::Lab)
     }
 
@@ -257,17 +255,6 @@ impl Matchbox {
                 Answer { failures, ..Answer::not_found(error.to_string()) }
             }
         }
-    }
-}
-
-/// Returns a version of a lab file as Ignition has it.
-fn version(version: IgnitionVersion) -> Version {
-    match version {
-        IgnitionVersion::V3_0 => Version::V3_0,
-        IgnitionVersion::V3_1 => Version::V3_1,
-        IgnitionVersion::V3_2 => Version::V3_2,
-        IgnitionVersion::V3_3 => Version::V3_3,
-        IgnitionVersion::V3_4 => Version::V3_4,
     }
 }
 

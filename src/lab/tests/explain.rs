@@ -47,7 +47,8 @@ fn run(code: Code, (kind, text): (&str, &str)) -> Outcome {
 
 #[test]
 fn every_example_fails_as_its_page_says() {
-    for code in Code::ALL.iter().copied() {
+    // The others are looked for in what matchbox answers, where they are tried too.
+    for code in Code::ALL.iter().copied().filter(|code| !code.is_lint()) {
         let blocks = blocks(code.page());
         let (example, fixes) =
             blocks.split_first().unwrap_or_else(|| panic!("{} has no example", code.number()));

@@ -8,7 +8,8 @@ use crate::config::{
     Field, Keyed, Located, RawGroup, RawIgnition, RawJson, RawLoader, RawMatchbox, RawProfile,
 };
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Group, IgnitionVersion, Matchbox, Metadata, Network, Rpc};
+use crate::lab::{Group, Matchbox, Metadata, Network, Rpc};
+use crate::matchbox::ignition::Version;
 use crate::name::{GroupName, NetworkName};
 
 const HTTP: u16 = 80;
@@ -70,11 +71,11 @@ impl Check<'_> {
             key_ring: raw.key_ring.given().and_then(|path| self.path(path)),
             passphrase: raw.passphrase.value().and_then(|place| self.secret(place)),
             newest: match raw.ignition.value() {
-                Some(RawIgnition::V3_0) => IgnitionVersion::V3_0,
-                Some(RawIgnition::V3_1) => IgnitionVersion::V3_1,
-                Some(RawIgnition::V3_2) => IgnitionVersion::V3_2,
-                Some(RawIgnition::V3_3) => IgnitionVersion::V3_3,
-                Some(RawIgnition::V3_4) | None => IgnitionVersion::V3_4,
+                Some(RawIgnition::V3_0) => Version::V3_0,
+                Some(RawIgnition::V3_1) => Version::V3_1,
+                Some(RawIgnition::V3_2) => Version::V3_2,
+                Some(RawIgnition::V3_3) => Version::V3_3,
+                Some(RawIgnition::V3_4) | None => Version::V3_4,
             },
             rpc,
         }

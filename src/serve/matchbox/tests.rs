@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::matchbox::ignition::Version;
 use crate::plan::DataEntry;
 
 /// What a lab file lays over a data directory that is not there.

@@ -1,0 +1,83 @@
+//! What would go wrong with matchbox, at its place in the data directory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::diag::{Diagnostic, Sources, Span};
+use crate::lab::Lab;
+use crate::plan::lint::{Lint, Look, lint};
+use crate::plan::{self, DataEntry, MatchboxPlan};
+use crate::serve::Store;
+
+/// Looks at what matchbox would answer on each network of a lab.
+pub(super) fn look(lab: &Lab, sources: &mut Sources) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for network in lab.networks.values() {
+        let Some(plan) = plan::matchbox(lab, network) else { continue };
+        let store = Store::open(plan.data.clone(), plan.entries.clone(), plan.newest);
+        let text = |file: &str| text(&plan, file);
+        let look = Look { source: &store, text: &text, existing: &Path::exists };
+        let lints = lint(lab, network, &look);
+        let mut known = BTreeMap::new();
+        found.extend(lints.into_iter().map(|lint| diagnostic(lint, &plan, lab, sources, &mut known)));
+    }
+    found
+}
+
+/// Returns the text of a file of the data directory, or of the lab file in its place.
+fn text(plan: &MatchboxPlan, file: &str) -> Option<String> {
+    let read = |path: &Path| Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned());
+    match plan.entries.get(file) {
+        Some(DataEntry::Text(text)) => Some(text.clone()),
+        Some(DataEntry::File(path)) => read(path),
+        None => read(&plan.data.as_ref()?.join(file)),
+    }
+}
+
+/// Puts what would go wrong at its place, if it has one in a file of somebody's.
+fn diagnostic(
+    lint: Lint,
+    plan: &MatchboxPlan,
+    lab: &Lab,
+    sources: &mut Sources,
+    known: &mut BTreeMap<String, Option<usize>>,
+) -> Diagnostic {
+    let index = *known.entry(lint.file.clone()).or_insert_with(|| {
+        let path = match plan.entries.get(&lint.file) {
+            // It is written in the lab file, which has no such text.
+            Some(DataEntry::Text(_)) => return None,
+            Some(DataEntry::File(path)) => path.clone(),
+            None => plan.data.as_ref()?.join(&lint.file),
+        };
+        let name = path.strip_prefix(&lab.folder).unwrap_or(&path).display().to_string();
+        Some(sources.add(name, text(plan, &lint.file)?))
+    });
+    let span = index.and_then(|file| place(&lint, file, sources.text(file)));
+    let message = match &span {
+        Some(_) => lint.message,
+        None => format!("{}: {}", lint.file, lint.message),
+    };
+    Diagnostic::new(lint.code, span, message).help(lint.help)
+}
+
+/// Returns the place of what is wrong in its file: the line, or what stands there, or the first line.
+fn place(lint: &Lint, file: usize, text: &str) -> Option<Span> {
+    let found = lint.what.as_ref().and_then(|what| {
+        // As it stands there, or as JSON writes it.
+        let quoted = serde_json::Value::from(what.as_str()).to_string();
+        let forms = [what.as_str(), quoted.trim_matches('"')];
+        forms.into_iter().find_map(|form| Some((text.find(form)?, form.len())))
+    });
+    if let Some((start, length)) = found {
+        return Some(Span { file, start, end: start + length });
+    }
+    let mut start = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if index + 1 == lint.line.unwrap_or(1) {
+            let blank = line.len() - line.trim_start().len();
+            return Some(Span { file, start: start + blank, end: start + line.trim_end().len().max(blank) });
+        }
+        start += line.len();
+    }
+    None
+}

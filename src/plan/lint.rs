@@ -1,0 +1,440 @@
+//! What would go wrong with matchbox: every group at every endpoint rendered ahead of time, and what is known to kill
+//! installs.
+//!
+//! Reads the groups, profiles and configs that it is given, and nothing else.
+
+mod disk;
+mod url;
+
+use std::path::Path;
+
+use super::boot;
+use crate::diag::Code;
+use crate::lab::{Boot, BootDevice, Firmware, Lab, Loader, Network, Node};
+use crate::matchbox::labels::{Labels, words};
+use crate::matchbox::model::{NetBoot, Profile};
+use crate::matchbox::render::{Endpoint, Failure, Source, render};
+use crate::matchbox::select::Named;
+
+/// Something that would go wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lint {
+    /// What kind of thing it is.
+    pub code: Code,
+    /// The file, by its path in the data directory.
+    pub file: String,
+    /// The line in it, where that is known.
+    pub line: Option<usize>,
+    /// What stands there, where no line is known.
+    pub what: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// What there is to look at.
+pub struct Look<'a> {
+    /// Groups, profiles and configs.
+    pub source: &'a dyn Source,
+    /// Returns the text of a file of the data directory.
+    pub text: &'a dyn Fn(&str) -> Option<String>,
+    /// Tells whether a file exists.
+    pub existing: &'a dyn Fn(&Path) -> bool,
+}
+
+/// Returns everything that would go wrong with matchbox on a network, each once.
+pub fn lint(lab: &Lab, network: &Network, look: &Look<'_>) -> Vec<Lint> {
+    let mut found = Vec::new();
+    let mut groups = look.source.groups();
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
+    for named in &groups {
+        let case = Case::new(lab, network, look, named);
+        found.extend(case.rendered());
+        found.extend(case.never_chosen());
+        found.extend(case.upper_case());
+        let Ok(profile) = look.source.profile(&named.group.profile) else { continue };
+        if let Some(boot) = profile.boot.as_ref().filter(|boot| !boot.kernel.is_empty()) {
+            found.extend(case.initrd(boot));
+            found.extend(case.variables(boot));
+            found.extend(case.installs(boot));
+            found.extend(case.urls(boot));
+        }
+    }
+    // A profile that several groups name is wrong once.
+    let mut once: Vec<Lint> = Vec::new();
+    for lint in found {
+        if !once.contains(&lint) {
+            once.push(lint);
+        }
+    }
+    once
+}
+
+/// One group, and the nodes that it is for.
+struct Case<'a> {
+    lab: &'a Lab,
+    network: &'a Network,
+    look: &'a Look<'a>,
+    named: &'a Named,
+    /// What a machine says of itself that the group is for.
+    labels: Labels,
+    /// The nodes that ask matchbox and are given this group.
+    nodes: Vec<&'a Node>,
+}
+
+impl<'a> Case<'a> {
+    fn new(lab: &'a Lab, network: &'a Network, look: &'a Look<'a>, named: &'a Named) -> Self {
+        let asks = |node: &&Node| boot::profile(lab, node).is_some_and(|profile| profile.kernel.is_none());
+        let is_given = |node: &&Node| {
+            let group = look.source.select(&labels_of(node, network));
+            group.is_some_and(|group| group.name == named.name)
+        };
+        let nodes: Vec<&Node> = lab.nodes.values().filter(asks).filter(is_given).collect();
+        // A machine says more than what selects it; templates may use that.
+        let mac = named.group.selector.get("mac");
+        let is_of = |node: &&&Node| {
+            node.nics.iter().any(|nic| Some(&nic.mac.to_string()) == mac && nic.network == network.name)
+        };
+        let of_node = lab.nodes.values().collect::<Vec<_>>();
+        let of_node = of_node.iter().find(is_of).copied().or(nodes.first().copied());
+        let mut labels = of_node.map(|node| labels_of(node, network)).unwrap_or_default();
+        labels.extend(named.group.selector.clone());
+        Self { lab, network, look, named, labels, nodes }
+    }
+
+    fn group_file(&self) -> String {
+        format!("groups/{}.json", self.named.name)
+    }
+
+    fn profile_file(&self) -> String {
+        format!("profiles/{}.json", self.named.group.profile)
+    }
+
+    /// Renders the group at every endpoint for which its profile has something.
+    fn rendered(&self) -> Vec<Lint> {
+        let group = &self.named.group;
+        let profile = match self.look.source.profile(&group.profile) {
+            Ok(profile) => profile,
+            Err(failure) => {
+                let help = "write the profile, or let the group name another";
+                return vec![self.failed(&failure, "at every endpoint but /metadata", help)];
+            }
+        };
+        // A machine is given another group than this one, so this one is not rendered for it.
+        if self.chosen().is_none_or(|chosen| chosen != self.named.name) {
+            return Vec::new();
+        }
+        let wanted = Endpoint::ALL.into_iter().filter(|endpoint| has(&profile, *endpoint));
+        let query: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let query = query.join("&");
+        let mut lints = Vec::new();
+        for endpoint in wanted {
+            let failure = match render(endpoint, &self.labels, &query, self.look.source) {
+                Ok(rendered) => rendered.problem,
+                Err(failure) => Some(failure),
+            };
+            let Some(failure) = failure.filter(|failure| !self.may_be_asked(failure)) else { continue };
+            let help = "the client would get what the real server sends then: 404, or an empty config";
+            lints.push(self.failed(&failure, &format!("at {}", endpoint.path()), help));
+        }
+        lints
+    }
+
+    fn failed(&self, failure: &Failure, at: &str, help: &str) -> Lint {
+        Lint {
+            code: Code::NotRendered,
+            file: failure.file.clone(),
+            line: failure.line,
+            what: None,
+            message: format!("{}, so group `{}` is not served {at}", failure.reason, self.named.name),
+            help: help.to_owned(),
+        }
+    }
+
+    /// Tells whether a template only misses what a machine may yet say in its query.
+    fn may_be_asked(&self, failure: &Failure) -> bool {
+        let Some(key) =
+            failure.reason.split("no entry for key \"").nth(1).and_then(|rest| rest.split('"').next())
+        else {
+            return false;
+        };
+        let text = (self.look.text)(&failure.file).unwrap_or_default();
+        text.contains(&format!("request.query.{key}"))
+    }
+
+    /// Returns the group that a machine is given which says what this one wants.
+    fn chosen(&self) -> Option<String> {
+        self.look.source.select(&self.named.group.selector).map(|chosen| chosen.name.clone())
+    }
+
+    /// Reports a group before which another one with the same selectors always comes.
+    fn never_chosen(&self) -> Option<Lint> {
+        let chosen = self.look.source.select(&self.named.group.selector)?;
+        if chosen.name == self.named.name || chosen.group.selector != self.named.group.selector {
+            return None;
+        }
+        let selector = words(&self.named.group.selector);
+        let selector = if selector.is_empty() { "nothing".to_owned() } else { format!("`{selector}`") };
+        Some(Lint {
+            code: Code::NeverChosen,
+            file: self.group_file(),
+            line: None,
+            what: Some("selector".to_owned()),
+            message: format!(
+                "group `{}` is never chosen: `{}` selects {selector} too, and comes before it",
+                self.named.name, chosen.name
+            ),
+            help: "add what tells them apart, such as \"os\": \"installed\" for the stage after the install"
+                .to_owned(),
+        })
+    }
+
+    /// Reports a MAC address in upper case: it is found, but gRPC gives it back in lower case, which Terraform takes for a
+    /// change each time.
+    fn upper_case(&self) -> Option<Lint> {
+        let text = (self.look.text)(&self.group_file())?;
+        let addresses = self.named.group.selector.iter().filter(|(key, _)| key.eq_ignore_ascii_case("mac"));
+        let written = addresses.filter_map(|(_, mac)| {
+            let at = text.to_ascii_lowercase().find(mac.as_str())?;
+            text.get(at..at + mac.len()).filter(|written| *written != mac).map(str::to_owned)
+        });
+        let written = written.into_iter().next()?;
+        Some(Lint {
+            code: Code::UpperCaseMac,
+            file: self.group_file(),
+            line: None,
+            what: Some(written.clone()),
+            message: format!("`{written}` is read as `{}`", written.to_ascii_lowercase()),
+            help: "write it in lower case: Terraform sees a change in every plan otherwise".to_owned(),
+        })
+    }
+
+    fn by(&self, firmware: impl Fn(Firmware) -> bool, loaders: &[Loader]) -> bool {
+        let fits = |node: &&&Node| {
+            let loader = boot::profile(self.lab, node).map_or(Loader::Ipxe, |profile| profile.loader);
+            firmware(node.firmware) && loaders.contains(&loader)
+        };
+        self.nodes.iter().any(|node| fits(&node))
+    }
+
+    /// Reports initrds that a kernel started by UEFI does not find: iPXE hands them over as files, by name.
+    fn initrd(&self, boot: &NetBoot) -> Option<Lint> {
+        const IPXE: &[Loader] = &[Loader::Ipxe, Loader::Chainload];
+        // Nobody knows what machines are that are no nodes.
+        if !self.nodes.is_empty() && !self.by(|firmware| firmware != Firmware::Bios, IPXE) {
+            return None;
+        }
+        let names: Vec<&str> = boot.initrd.iter().map(|initrd| initrd_name(initrd)).collect();
+        let told: Vec<&str> = arguments(boot).filter_map(|word| word.strip_prefix("initrd=")).collect();
+        let missing = names.iter().find(|name| !told.contains(name))?;
+        let message = match told.first() {
+            None => {
+                format!("the kernel is not told by `initrd={missing}` what to load, and panics under UEFI")
+            }
+            Some(other) => {
+                format!("the kernel is told `initrd={other}`, but what is loaded is called `{missing}`")
+            }
+        };
+        Some(Lint {
+            code: Code::InitrdUntold,
+            file: self.profile_file(),
+            line: None,
+            what: Some("args".to_owned()),
+            message,
+            help: format!("add \"initrd={missing}\" to `args`; a BIOS does not mind"),
+        })
+    }
+
+    /// Reports variables that the loader does not have.
+    fn variables(&self, boot: &NetBoot) -> Option<Lint> {
+        let any = |_: Firmware| true;
+        let foreign = |marks: &'static [&'static str]| {
+            let mut words = words_of(boot);
+            words.find_map(|word| marks.iter().find(|mark| word.contains(**mark)).map(|mark| (word, *mark)))
+        };
+        let (word, message, help) = if self.by(any, &[Loader::Grub, Loader::Shim]) {
+            let (word, mark) = foreign(&[
+                "${uuid}",
+                "${mac",
+                "${serial}",
+                "${hostname}",
+                "${domain}",
+                "${net",
+                "${next-server}",
+            ])?;
+            let message = format!("GRUB has no variable `{mark}`: that is iPXE's");
+            (
+                word,
+                message,
+                "write $net_default_mac, or $net_efinet0_dhcp_mac where only one firmware reads it",
+            )
+        } else if self.by(any, &[Loader::Ipxe, Loader::Chainload]) {
+            let (word, mark) = foreign(&["$net_default_", "$net_efinet", "$net_pxe"])?;
+            let message = format!("iPXE has no variable `{mark}…`: that is GRUB's");
+            (word, message, "write ${mac:hexhyp}, ${uuid} and the like")
+        } else {
+            return None;
+        };
+        Some(Lint {
+            code: Code::ForeignVariable,
+            file: self.profile_file(),
+            line: None,
+            what: Some(word.to_owned()),
+            message,
+            help: help.to_owned(),
+        })
+    }
+
+    /// Reports an install that never ends, and one onto a disk that is not there.
+    fn installs(&self, boot: &NetBoot) -> Vec<Lint> {
+        let config = render(Endpoint::Ignition, &self.labels, "", self.look.source).ok();
+        let config = config.map(|rendered| unescaped(&rendered.body)).unwrap_or_default();
+        let mut lints = Vec::new();
+        let installs = disk::installs(boot, &config);
+        if config.contains("os=installed") && !self.labels.contains_key("os") {
+            let mut labels = self.labels.clone();
+            labels.insert("os".to_owned(), "installed".to_owned());
+            let next = self.look.source.select(&labels);
+            if next.is_none_or(|next| next.name == self.named.name) {
+                lints.push(Lint {
+                    code: Code::ReinstallLoop,
+                    file: self.group_file(),
+                    line: None,
+                    what: Some("selector".to_owned()),
+                    message:
+                        "the installer asks with os=installed for what it installs, and gets itself again"
+                            .to_owned(),
+                    help: "add a group that selects \"os\": \"installed\" as well".to_owned(),
+                });
+            }
+        }
+        for node in &self.nodes {
+            if installs && network_first(node) {
+                lints.push(Lint {
+                    code: Code::ReinstallLoop,
+                    file: self.group_file(),
+                    line: None,
+                    what: Some("profile".to_owned()),
+                    message: format!(
+                        "`{}` boots from the network first, so it is handed the installer again after each install",
+                        node.name
+                    ),
+                    help: format!("write node.{}.boot = [\"disk\", \"network\"]", node.name),
+                });
+            }
+            lints.extend(disk::missing(node, boot, &config).map(|(device, there)| Lint {
+                code: Code::NoSuchDisk,
+                file: self.profile_file(),
+                line: None,
+                what: Some(device.clone()),
+                message: format!("`{}` has no {device} to install to", node.name),
+                help: match there.as_str() {
+                    "" => format!("give it a disk: node.{}.disk.root = {{ size = \"10GiB\" }}", node.name),
+                    there => format!("it has {there}; another `bus` has other names"),
+                },
+            }));
+        }
+        lints
+    }
+
+    /// Reports URLs that lead nowhere.
+    fn urls(&self, boot: &NetBoot) -> Vec<Lint> {
+        let words = words_of(boot);
+        let dead = words.filter_map(|word| {
+            let (message, help) = url::dead(word, self.lab, self.network, self.look.existing)?;
+            Some(Lint {
+                code: Code::DeadUrl,
+                file: self.profile_file(),
+                line: None,
+                what: Some(word.to_owned()),
+                message,
+                help,
+            })
+        });
+        dead.collect()
+    }
+}
+
+/// Returns what a node says of itself on a network, as iPXE asks.
+fn labels_of(node: &Node, network: &Network) -> Labels {
+    let nic = node.nics.iter().find(|nic| nic.network == network.name);
+    let arch = if node.firmware == Firmware::Bios { "i386" } else { "x86_64" };
+    let mut labels = Labels::from([
+        ("uuid".to_owned(), node.uuid.to_string()),
+        ("serial".to_owned(), node.serial.clone()),
+        ("hostname".to_owned(), node.name.to_string()),
+        ("domain".to_owned(), network.dns.domain.clone()),
+        ("arch".to_owned(), arch.to_owned()),
+    ]);
+    labels.extend(nic.map(|nic| ("mac".to_owned(), nic.mac.to_string())));
+    labels
+}
+
+/// Tells whether a profile has something for an endpoint.
+fn has(profile: &Profile, endpoint: Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Ipxe | Endpoint::Grub => profile.boot.as_ref().is_some_and(|boot| !boot.kernel.is_empty()),
+        Endpoint::Ignition => !profile.ignition_id.is_empty(),
+        Endpoint::Cloud => !profile.cloud_id.is_empty(),
+        Endpoint::Generic => !profile.generic_id.is_empty(),
+        Endpoint::Metadata => true,
+    }
+}
+
+/// Returns everything that a loader reads of a profile.
+fn words_of(boot: &NetBoot) -> impl Iterator<Item = &str> {
+    arguments(boot).chain([boot.kernel.as_str()]).chain(boot.initrd.iter().map(String::as_str))
+}
+
+/// Returns the kernel's arguments, each alone.
+fn arguments(boot: &NetBoot) -> impl Iterator<Item = &str> {
+    boot.args.iter().flat_map(|argument| argument.split_whitespace())
+}
+
+/// Returns the name under which iPXE hands over an initrd: the one given, else the last part of the path.
+fn initrd_name(initrd: &str) -> &str {
+    let mut words = initrd.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "--name" | "-n" => return words.next().unwrap_or_default(),
+            url => {
+                let path = url.split(['?', '#']).next().unwrap_or(url);
+                if words.clone().next().is_none() {
+                    return path.rsplit('/').next().unwrap_or(path);
+                }
+            }
+        }
+    }
+    ""
+}
+
+/// Returns a config with percent signs and escapes of JSON undone, as far as one looks for words in it.
+fn unescaped(config: &[u8]) -> String {
+    let mut plain = Vec::with_capacity(config.len());
+    let mut rest = config;
+    while let [first, tail @ ..] = rest {
+        let code = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (first, code) {
+            (b'%', Some(byte)) => {
+                plain.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).replace("\\u0026", "&").replace("\\u003c", "<").replace("\\u003e", ">")
+}
+
+/// Tells whether a node's firmware tries the network before its disks.
+fn network_first(node: &Node) -> bool {
+    let Boot::Order(order) = &node.boot else { return false };
+    let network = |device: &BootDevice| matches!(device, BootDevice::Network | BootDevice::OneNic(_));
+    order.first().is_some_and(network) && !node.disks.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

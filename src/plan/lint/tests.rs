@@ -1,0 +1,301 @@
+//! What is found in groups and profiles, of a lab file and of a data directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::diag::Code;
+use crate::matchbox::content::{Content, Kind};
+use crate::matchbox::model::Group;
+use crate::matchbox::select::Groups;
+use crate::plan::DataEntry;
+use crate::plan::tests::lab;
+
+/// A data directory in memory.
+struct Memory {
+    texts: BTreeMap<String, String>,
+    groups: Groups,
+}
+
+impl Memory {
+    fn new(texts: BTreeMap<String, String>) -> Self {
+        let mut groups = Groups::default();
+        for (path, text) in &texts {
+            if let Some(name) = path.strip_prefix("groups/").and_then(|file| file.strip_suffix(".json")) {
+                let mut group = Group::read(text.as_bytes()).unwrap();
+                group.normalise().unwrap();
+                groups.insert(Named::new(name, group));
+            }
+        }
+        Self { texts, groups }
+    }
+
+    fn text(&self, path: &str) -> Result<&String, Failure> {
+        self.texts.get(path).ok_or_else(|| Failure::of(path, "there is no such file"))
+    }
+}
+
+impl Source for Memory {
+    fn select(&self, labels: &Labels) -> Option<Arc<Named>> {
+        self.groups.select(labels).cloned()
+    }
+
+    fn groups(&self) -> Vec<Arc<Named>> {
+        self.groups.all().cloned().collect()
+    }
+
+    fn profile(&self, id: &str) -> Result<Arc<Profile>, Failure> {
+        let path = format!("profiles/{id}.json");
+        let text = self.text(&path)?;
+        Ok(Arc::new(Profile::read(text.as_bytes()).map_err(|error| Failure::of(path, error.message))?))
+    }
+
+    fn content(&self, kind: Kind, name: &str) -> Result<Arc<Content>, Failure> {
+        let path = format!("{}/{name}", kind.folder());
+        Ok(Arc::new(Content::new(&path, self.text(&path)?.clone().into_bytes())))
+    }
+}
+
+const NETWORK: &str = "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/24\"\n";
+
+/// Looks at a lab with further files in the data directory of its network. The file of a lab's own profile reads as its
+/// name says in [`own`].
+fn look(text: &str, files: &[(&str, &str)]) -> Vec<Lint> {
+    let mut whole = String::new();
+    if !text.contains("network.lan = ") {
+        whole.push_str(NETWORK);
+    } else {
+        whole.push_str(
+            "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/24\"\n".split_inclusive('\n').next().unwrap(),
+        );
+    }
+    if text.contains("profile = \"tiny\"") || files.iter().any(|(_, text)| text.contains("\"tiny\"")) {
+        whole.push_str("profile.tiny.kernel = \"image:tiny/kernel\"\n");
+    }
+    if !files.is_empty() {
+        whole.push_str("network.lan.matchbox.data = \"files/matchbox\"\n");
+    }
+    let lab = lab(&format!(
+        "{whole}{}",
+        text.replace("network.lan = {", "network.lan = { address = \"10.0.0.1/24\",")
+    ));
+    let network = lab.networks.values().next().unwrap();
+    let plan = crate::plan::matchbox(&lab, network).unwrap();
+    let mut texts: BTreeMap<String, String> =
+        files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    for (path, entry) in plan.entries {
+        let text = match entry {
+            DataEntry::Text(text) => text,
+            DataEntry::File(path) => own(&path),
+        };
+        texts.insert(path, text);
+    }
+    let memory = Memory::new(texts);
+    let text = |path: &str| memory.texts.get(path).cloned();
+    let existing = |path: &Path| path.ends_with("assets/linux") || path.ends_with("assets/initrd.img");
+    lint(&lab, network, &Look { source: &memory, text: &text, existing: &existing })
+}
+
+/// What the files of the lab's own profiles hold.
+fn own(path: &Path) -> String {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("disk.tmpl") => "a\n{{.disk}}\n".to_owned(),
+        Some("query.tmpl") => "{{.request.query.disk}}\n".to_owned(),
+        Some("bad.ign") => "{ \"ignition\": { \"version\": \"2.2.0\" } }".to_owned(),
+        other => panic!("{other:?} is no file of the tests"),
+    }
+}
+
+/// What people read of it.
+fn check(text: &str, files: &[(&str, &str)]) -> String {
+    let mut said = String::new();
+    for Lint { code, file, line, what, message, help } in look(text, files) {
+        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        let what = what.map(|what| format!(" at {what}")).unwrap_or_default();
+        writeln!(said, "{} {file}{line}{what}: {message}\n  help: {help}", code.number()).unwrap();
+    }
+    said
+}
+
+/// The fenced blocks of a page: what stands after the fence, and the text.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let fenced = page.split("```").skip(1).step_by(2);
+    fenced.map(|block| block.split_once('\n').expect("a fence has a line of its own")).collect()
+}
+
+fn run(code: Code, (kind, text): (&str, &str)) -> Vec<Lint> {
+    match kind.split_once(' ') {
+        None if kind == "toml" => look(text, &[]),
+        Some(("json", "profiles/install.json")) => look(
+            "network.lan.matchbox.assets = \"files/assets\"\n",
+            &[("profiles/install.json", text), ("groups/a.json", r#"{ "profile": "install" }"#)],
+        ),
+        Some(("json", path)) => look("", &[(path, text)]),
+        _ => panic!("{code:?}: what is a block of {kind:?}?"),
+    }
+}
+
+#[test]
+fn every_example_fails_as_its_page_says() {
+    let codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| code.is_lint()).collect();
+    assert_eq!(codes.len(), 8);
+    for code in codes {
+        let blocks = blocks(code.page());
+        let [example, fix] = blocks.as_slice() else { panic!("{code:?} has an example and a fix") };
+        let found: Vec<Code> = run(code, *example).iter().map(|lint| lint.code).collect();
+        assert_eq!(found, [code], "the example of {}", code.number());
+        assert_eq!(run(code, *fix), [], "the fix of {}", code.number());
+    }
+}
+
+const SERVED: &str = "network.lan.matchbox = {}\n";
+
+#[test]
+fn what_cannot_be_rendered_is_named_by_file_and_line() {
+    let check = |text: &str| check(&format!("{SERVED}{text}"), &[]);
+    assert_snapshot!(check("profile.p = { generic = \"files/disk.tmpl\", ignition = \"files/bad.ign\" }\ngroup.g.profile = \"p\"\n"), @r#"
+    L310 ignition/p.ign:1: ignition.version: 2.2.0 is of another language; matchbox reads 3.0.0 to 3.4.0, so group `g` is not served at /ignition
+      help: the client would get what the real server sends then: 404, or an empty config
+    L310 generic/p.tmpl:2: map has no entry for key "disk", so group `g` is not served at /generic
+      help: the client would get what the real server sends then: 404, or an empty config
+    "#);
+    // What a machine may yet say in its query is not missed.
+    assert_snapshot!(check("profile.p = { generic = \"files/query.tmpl\" }\ngroup.g.profile = \"p\"\n"), @"");
+    // A profile that nobody has written yet.
+    assert_snapshot!(super::tests::check("group.g.profile = \"later\"\n", &[("generic/unused", "")]), @"
+    L310 profiles/later.json: there is no such file, so group `g` is not served at every endpoint but /metadata
+      help: write the profile, or let the group name another
+    ");
+}
+
+#[test]
+fn groups_that_are_shadowed_are_named() {
+    let group = r#"{ "profile": "tiny", "selector": { "mac": "52:54:00:00:00:01" } }"#;
+    assert_snapshot!(check("", &[("groups/install.json", group), ("groups/node1.json", group)]), @r#"
+    L311 groups/node1.json at selector: group `node1` is never chosen: `install` selects `mac=52:54:00:00:00:01` too, and comes before it
+      help: add what tells them apart, such as "os": "installed" for the stage after the install
+    "#);
+    assert_snapshot!(check("", &[("groups/a.json", r#"{ "profile": "tiny" }"#), ("groups/b.json", r#"{ "profile": "tiny" }"#)]), @r#"
+    L311 groups/b.json at selector: group `b` is never chosen: `a` selects nothing too, and comes before it
+      help: add what tells them apart, such as "os": "installed" for the stage after the install
+    "#);
+}
+
+#[test]
+fn an_initrd_is_told_by_the_name_that_it_has() {
+    let profile = |initrd: &str, args: &str| {
+        format!(
+            r#"{{ "id": "p", "boot": {{ "kernel": "http://10.0.0.1/k", "initrd": [{initrd}], "args": [{args}] }} }}"#
+        )
+    };
+    let check = |more: &str, initrd: &str, args: &str| {
+        let profile = profile(initrd, args);
+        super::tests::check(
+            more,
+            &[("profiles/p.json", &profile), ("groups/all.json", r#"{ "profile": "p" }"#)],
+        )
+    };
+    assert_snapshot!(check("", r#""http://10.0.0.1/a/i.gz?x=1""#, ""), @r#"
+    L312 profiles/p.json at args: the kernel is not told by `initrd=i.gz` what to load, and panics under UEFI
+      help: add "initrd=i.gz" to `args`; a BIOS does not mind
+    "#);
+    assert_snapshot!(check("", r#""http://10.0.0.1/a/i.gz?x=1""#, r#""initrd=main""#), @r#"
+    L312 profiles/p.json at args: the kernel is told `initrd=main`, but what is loaded is called `i.gz`
+      help: add "initrd=i.gz" to `args`; a BIOS does not mind
+    "#);
+    assert_snapshot!(check("", r#""--name main http://10.0.0.1/i""#, r#""quiet initrd=main""#), @"");
+    // A BIOS does not mind, and GRUB tells the kernel itself.
+    assert_snapshot!(check("node.a = {}\n", r#""http://10.0.0.1/i""#, ""), @"");
+    assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a = { firmware = \"uefi\", profile = \"menu\" }\n", r#""http://10.0.0.1/i""#, ""), @"");
+    assert_snapshot!(check("node.a.firmware = \"uefi\"\n", r#""http://10.0.0.1/i""#, ""), @r#"
+    L312 profiles/p.json at args: the kernel is not told by `initrd=i` what to load, and panics under UEFI
+      help: add "initrd=i" to `args`; a BIOS does not mind
+    "#);
+}
+
+#[test]
+fn variables_are_those_of_the_loader() {
+    let profile = r#"{ "id": "p", "boot": { "kernel": "http://10.0.0.1/k", "args": ["a=$net_default_mac", "b=${uuid}"] } }"#;
+    let files = [("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)];
+    assert_snapshot!(check("node.a = {}\n", &files), @"
+    L313 profiles/p.json at a=$net_default_mac: iPXE has no variable `$net_default_…`: that is GRUB's
+      help: write ${mac:hexhyp}, ${uuid} and the like
+    ");
+    assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a.profile = \"menu\"\n", &files), @"
+    L313 profiles/p.json at b=${uuid}: GRUB has no variable `${uuid}`: that is iPXE's
+      help: write $net_default_mac, or $net_efinet0_dhcp_mac where only one firmware reads it
+    ");
+    assert_snapshot!(check("", &files), @"");
+}
+
+#[test]
+fn an_install_ends_on_a_disk_that_is_there() {
+    // A script as Butane writes it into a config: curl asks with os=installed, and flatcar-install -d /dev/sda installs.
+    let script = "%23%21%2Fbin%2Fsh%0Acurl%20%22http%3A%2F%2F10.0.0.1%2Fignition%3Fmac%3Dx%26os%3Dinstalled%22%0Aflatcar-install%20-d%20%2Fdev%2Fsda%20-i%20x%0A";
+    let config = format!(
+        r#"{{ "ignition": {{ "version": "3.3.0" }}, "storage": {{ "files": [{{ "path": "/opt/installer", "contents": {{ "source": "data:,{script}" }} }}] }} }}"#
+    );
+    let profile = r#"{ "id": "p", "ignition_id": "p.ign", "boot": { "kernel": "http://10.0.0.1/k" } }"#;
+    let files = [
+        ("profiles/p.json", profile),
+        ("ignition/p.ign", config.as_str()),
+        ("groups/all.json", r#"{ "profile": "p" }"#),
+    ];
+    let node = "node.a = { boot = [\"network\", \"disk\"], disk.root.size = \"10GiB\", disk.data = { size = \"1GiB\", bus = \"nvme\" } }\n";
+    assert_snapshot!(check(node, &files), @r#"
+    L314 groups/all.json at selector: the installer asks with os=installed for what it installs, and gets itself again
+      help: add a group that selects "os": "installed" as well
+    L314 groups/all.json at profile: `a` boots from the network first, so it is handed the installer again after each install
+      help: write node.a.boot = ["disk", "network"]
+    L315 profiles/p.json at /dev/sda: `a` has no /dev/sda to install to
+      help: it has /dev/vda, /dev/nvme0n1; another `bus` has other names
+    "#);
+    let next = [
+        files.as_slice(),
+        &[
+            ("groups/next.json", r#"{ "profile": "q", "selector": { "os": "installed" } }"#),
+            ("profiles/q.json", r#"{ "id": "q" }"#),
+        ],
+    ]
+    .concat();
+    assert_snapshot!(check("node.a.disk.root = { size = \"10GiB\", bus = \"scsi\" }\n", &next), @"");
+}
+
+#[test]
+fn urls_lead_somewhere() {
+    let check = |more: &str, urls: &[&str]| {
+        let args: Vec<String> = urls.iter().map(|url| format!("\"x={url}\"")).collect();
+        let profile = format!(
+            r#"{{ "id": "p", "boot": {{ "kernel": "/assets/linux", "args": [{}] }} }}"#,
+            args.join(", ")
+        );
+        super::tests::check(
+            more,
+            &[("profiles/p.json", &profile), ("groups/all.json", r#"{ "profile": "p" }"#)],
+        )
+    };
+    let assets = "network.lan.matchbox = { assets = \"files/assets\", listen = 8080 }\n".replace(
+        "network.lan.matchbox = {",
+        "network.lan.matchbox.assets = \"files/assets\"\nnetwork.lan.matchbox.listen = 8080\n#",
+    );
+    let names = format!(
+        "{assets}network.lan.dns = {{ records = {{ \"m.local\" = \"10.0.0.1\", \"*.w.lab\" = \"10.0.0.9\" }}, cname = {{ \"www\" = \"m.local.\" }} }}\nnode.a = {{}}\n"
+    );
+    assert_snapshot!(check(&names, &["http://m.local:8080/ignition", "http://www.lab/a", "http://a.lab/", "http://x.w.lab/", "http://${next-server}/x", "http://10.0.0.7:99/"]), @"");
+    assert_snapshot!(check(&names, &["http://m.local:81/", "https://10.0.0.1/", "http://other.test/", "http://192.0.2.1/x", "http://m.local/assets/none", "http://m.local/assets/${x}"]), @r#"
+    L317 profiles/p.json at x=http://m.local:81/: nothing of the lab listens on port 81 of m.local
+      help: matchbox answers on port 8080
+    L317 profiles/p.json at x=https://10.0.0.1/: nothing of the lab listens on port 443 of 10.0.0.1
+      help: matchbox answers on port 8080
+    L317 profiles/p.json at x=http://other.test/: `other.test` is no name of the lab's DNS, and nobody else is asked
+      help: add it: network.lan.dns.records."other.test" = "10.0.0.1"
+    L317 profiles/p.json at x=http://192.0.2.1/x: 192.0.2.1 is outside of the lab, and nothing leads there
+      help: add network.lan.nat = true
+    L317 profiles/p.json at x=http://m.local/assets/none: there is no asset `none`
+      help: it would be /labs/typhoon/files/assets/none
+    "#);
+    assert_snapshot!(check("network.lan.nat = true\nnode.a = {}\n", &["http://other.test/", "http://192.0.2.1/x"]), @"");
+}
