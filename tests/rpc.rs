@@ -483,7 +483,6 @@ fn a_server_that_is_killed_leaves_no_half_of_a_file() {
     assert_eq!(read, KILLS * WRITERS * 3);
     Store::open(&data, BTreeMap::new()).expect("a data directory");
     assert_eq!(drafts(&data), 0);
-    println!("{KILLS} kills, {read} files read and whole, {left} drafts left and swept");
 }
 
 #[test]

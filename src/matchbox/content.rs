@@ -100,7 +100,7 @@ impl Content {
     pub fn ignition(&self, newest: Version) -> Arc<Made> {
         let read = || match ignition::read(&self.bytes) {
             Ok(config) => self.write(&config, newest),
-            Err(problems) => self.skeleton(&problems, |line| Some(line)),
+            Err(problems) => self.skeleton(&problems, Some),
         };
         Arc::clone(self.raw.get_or_init(|| Arc::new(read())))
     }
