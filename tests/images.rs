@@ -77,7 +77,28 @@ fn debian_is_a_disk_that_firmware_can_start() {
     let built = build("debian");
     let disk = fs::read(&built.files["disk"].path).expect("a disk");
     assert_eq!(&disk[..4], b"QFI\xfb", "the mark of qcow2");
-    assert_eq!(&disk[24..32], (2_u64 << 30).to_be_bytes(), "the virtual size");
+    assert_eq!(&disk[24..32], (1_u64 << 30).to_be_bytes(), "the virtual size");
+}
+
+#[test]
+fn the_installer_brings_ignition_and_what_it_calls() {
+    let built = build("installer");
+    assert_eq!(built.files.keys().collect::<Vec<_>>(), ["initrd", "kernel"]);
+    let tiny = build("tiny").files["initrd"].size;
+    assert!(built.files["initrd"].size > tiny + (5 << 20), "Ignition is not in it");
+}
+
+#[test]
+fn debian_installer_is_signed_and_complete() {
+    let built = build("debian-installer");
+    let starts = |file: &str, mark: &[u8]| {
+        let bytes = fs::read(&built.files[file].path).expect("a file");
+        assert_eq!(&bytes[..mark.len()], mark, "{file}");
+    };
+    starts("bootnetx64.efi", b"MZ");
+    starts("grubx64.efi", b"MZ");
+    starts("initrd.gz", &[0x1f, 0x8b]);
+    assert!(built.files["linux"].size > 5 << 20);
 }
 
 /// Every loader of a profile, and what its files begin with: firmware runs nothing else.

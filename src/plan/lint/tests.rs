@@ -115,7 +115,7 @@ fn check(text: &str, files: &[(&str, &str)]) -> String {
     for Lint { code, file, line, what, message, help } in look(text, files) {
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
         let what = what.map(|what| format!(" at {what}")).unwrap_or_default();
-        writeln!(said, "{} {file}{line}{what}: {message}\n  help: {help}", code.number()).unwrap();
+        writeln!(said, "[{}] {file}{line}{what}: {message}\n  help: {help}", code.number()).unwrap();
     }
     said
 }
@@ -157,16 +157,16 @@ const SERVED: &str = "network.lan.matchbox = {}\n";
 fn what_cannot_be_rendered_is_named_by_file_and_line() {
     let check = |text: &str| check(&format!("{SERVED}{text}"), &[]);
     assert_snapshot!(check("profile.p = { generic = \"files/disk.tmpl\", ignition = \"files/bad.ign\" }\ngroup.g.profile = \"p\"\n"), @r#"
-    L310 ignition/p.ign:1: ignition.version: 2.2.0 is of another language; matchbox reads 3.0.0 to 3.4.0, so group `g` is not served at /ignition
+    [L310] ignition/p.ign:1: ignition.version: 2.2.0 is of another language; matchbox reads 3.0.0 to 3.4.0, so group `g` is not served at /ignition
       help: the client would get what the real server sends then: 404, or an empty config
-    L310 generic/p.tmpl:2: map has no entry for key "disk", so group `g` is not served at /generic
+    [L310] generic/p.tmpl:2: map has no entry for key "disk", so group `g` is not served at /generic
       help: the client would get what the real server sends then: 404, or an empty config
     "#);
     // What a machine may yet say in its query is not missed.
     assert_snapshot!(check("profile.p = { generic = \"files/query.tmpl\" }\ngroup.g.profile = \"p\"\n"), @"");
     // A profile that nobody has written yet.
     assert_snapshot!(super::tests::check("group.g.profile = \"later\"\n", &[("generic/unused", "")]), @"
-    L310 profiles/later.json: there is no such file, so group `g` is not served at every endpoint but /metadata
+    [L310] profiles/later.json: there is no such file, so group `g` is not served at every endpoint but /metadata
       help: write the profile, or let the group name another
     ");
 }
@@ -175,11 +175,11 @@ fn what_cannot_be_rendered_is_named_by_file_and_line() {
 fn groups_that_are_shadowed_are_named() {
     let group = r#"{ "profile": "tiny", "selector": { "mac": "52:54:00:00:00:01" } }"#;
     assert_snapshot!(check("", &[("groups/install.json", group), ("groups/node1.json", group)]), @r#"
-    L311 groups/node1.json at selector: group `node1` is never chosen: `install` selects `mac=52:54:00:00:00:01` too, and comes before it
+    [L311] groups/node1.json at selector: group `node1` is never chosen: `install` selects `mac=52:54:00:00:00:01` too, and comes before it
       help: add what tells them apart, such as "os": "installed" for the stage after the install
     "#);
     assert_snapshot!(check("", &[("groups/a.json", r#"{ "profile": "tiny" }"#), ("groups/b.json", r#"{ "profile": "tiny" }"#)]), @r#"
-    L311 groups/b.json at selector: group `b` is never chosen: `a` selects nothing too, and comes before it
+    [L311] groups/b.json at selector: group `b` is never chosen: `a` selects nothing too, and comes before it
       help: add what tells them apart, such as "os": "installed" for the stage after the install
     "#);
 }
@@ -199,11 +199,11 @@ fn an_initrd_is_told_by_the_name_that_it_has() {
         )
     };
     assert_snapshot!(check("", r#""http://10.0.0.1/a/i.gz?x=1""#, ""), @r#"
-    L312 profiles/p.json at args: the kernel is not told by `initrd=i.gz` what to load, and panics under UEFI
+    [L312] profiles/p.json at args: the kernel is not told by `initrd=i.gz` what to load, and panics under UEFI
       help: add "initrd=i.gz" to `args`; a BIOS does not mind
     "#);
     assert_snapshot!(check("", r#""http://10.0.0.1/a/i.gz?x=1""#, r#""initrd=main""#), @r#"
-    L312 profiles/p.json at args: the kernel is told `initrd=main`, but what is loaded is called `i.gz`
+    [L312] profiles/p.json at args: the kernel is told `initrd=main`, but what is loaded is called `i.gz`
       help: add "initrd=i.gz" to `args`; a BIOS does not mind
     "#);
     assert_snapshot!(check("", r#""--name main http://10.0.0.1/i""#, r#""quiet initrd=main""#), @"");
@@ -211,7 +211,7 @@ fn an_initrd_is_told_by_the_name_that_it_has() {
     assert_snapshot!(check("node.a = {}\n", r#""http://10.0.0.1/i""#, ""), @"");
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a = { firmware = \"uefi\", profile = \"menu\" }\n", r#""http://10.0.0.1/i""#, ""), @"");
     assert_snapshot!(check("node.a.firmware = \"uefi\"\n", r#""http://10.0.0.1/i""#, ""), @r#"
-    L312 profiles/p.json at args: the kernel is not told by `initrd=i` what to load, and panics under UEFI
+    [L312] profiles/p.json at args: the kernel is not told by `initrd=i` what to load, and panics under UEFI
       help: add "initrd=i" to `args`; a BIOS does not mind
     "#);
 }
@@ -221,11 +221,11 @@ fn variables_are_those_of_the_loader() {
     let profile = r#"{ "id": "p", "boot": { "kernel": "http://10.0.0.1/k", "args": ["a=$net_default_mac", "b=${uuid}"] } }"#;
     let files = [("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)];
     assert_snapshot!(check("node.a = {}\n", &files), @"
-    L313 profiles/p.json at a=$net_default_mac: iPXE has no variable `$net_default_…`: that is GRUB's
+    [L313] profiles/p.json at a=$net_default_mac: iPXE has no variable `$net_default_…`: that is GRUB's
       help: write ${mac:hexhyp}, ${uuid} and the like
     ");
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a.profile = \"menu\"\n", &files), @"
-    L313 profiles/p.json at b=${uuid}: GRUB has no variable `${uuid}`: that is iPXE's
+    [L313] profiles/p.json at b=${uuid}: GRUB has no variable `${uuid}`: that is iPXE's
       help: write $net_default_mac, or $net_efinet0_dhcp_mac where only one firmware reads it
     ");
     assert_snapshot!(check("", &files), @"");
@@ -246,11 +246,11 @@ fn an_install_ends_on_a_disk_that_is_there() {
     ];
     let node = "node.a = { boot = [\"network\", \"disk\"], disk.root.size = \"10GiB\", disk.data = { size = \"1GiB\", bus = \"nvme\" } }\n";
     assert_snapshot!(check(node, &files), @r#"
-    L314 groups/all.json at selector: the installer asks with os=installed for what it installs, and gets itself again
+    [L314] groups/all.json at selector: the installer asks with os=installed for what it installs, and gets itself again
       help: add a group that selects "os": "installed" as well
-    L314 groups/all.json at profile: `a` boots from the network first, so it is handed the installer again after each install
+    [L314] groups/all.json at profile: `a` boots from the network first, so it is handed the installer again after each install
       help: write node.a.boot = ["disk", "network"]
-    L315 profiles/p.json at /dev/sda: `a` has no /dev/sda to install to
+    [L315] profiles/p.json at /dev/sda: `a` has no /dev/sda to install to
       help: it has /dev/vda, /dev/nvme0n1; another `bus` has other names
     "#);
     let next = [
@@ -286,15 +286,15 @@ fn urls_lead_somewhere() {
     );
     assert_snapshot!(check(&names, &["http://m.local:8080/ignition", "http://www.lab/a", "http://a.lab/", "http://x.w.lab/", "http://${next-server}/x", "http://10.0.0.7:99/"]), @"");
     assert_snapshot!(check(&names, &["http://m.local:81/", "https://10.0.0.1/", "http://other.test/", "http://192.0.2.1/x", "http://m.local/assets/none", "http://m.local/assets/${x}"]), @r#"
-    L317 profiles/p.json at x=http://m.local:81/: nothing of the lab listens on port 81 of m.local
+    [L317] profiles/p.json at x=http://m.local:81/: nothing of the lab listens on port 81 of m.local
       help: matchbox answers on port 8080
-    L317 profiles/p.json at x=https://10.0.0.1/: nothing of the lab listens on port 443 of 10.0.0.1
+    [L317] profiles/p.json at x=https://10.0.0.1/: nothing of the lab listens on port 443 of 10.0.0.1
       help: matchbox answers on port 8080
-    L317 profiles/p.json at x=http://other.test/: `other.test` is no name of the lab's DNS, and nobody else is asked
+    [L317] profiles/p.json at x=http://other.test/: `other.test` is no name of the lab's DNS, and nobody else is asked
       help: add it: network.lan.dns.records."other.test" = "10.0.0.1"
-    L317 profiles/p.json at x=http://192.0.2.1/x: 192.0.2.1 is outside of the lab, and nothing leads there
+    [L317] profiles/p.json at x=http://192.0.2.1/x: 192.0.2.1 is outside of the lab, and nothing leads there
       help: add network.lan.nat = true
-    L317 profiles/p.json at x=http://m.local/assets/none: there is no asset `none`
+    [L317] profiles/p.json at x=http://m.local/assets/none: there is no asset `none`
       help: it would be /labs/typhoon/files/assets/none
     "#);
     assert_snapshot!(check("network.lan.nat = true\nnode.a = {}\n", &["http://other.test/", "http://192.0.2.1/x"]), @"");
