@@ -160,6 +160,11 @@ fn the_help_names_every_verb() {
     ");
     for verb in verbs(&home) {
         let help = check(&home, &[&verb, "--help"]);
+        // It has the flags of another program, and its help.
+        if verb == "matchbox" {
+            assert!(help.contains("Usage of dryrack matchbox:\n  -address string"), "{help}");
+            continue;
+        }
         assert!(help.contains(&format!("Usage: dryrack {verb}")), "{verb}: {help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{verb}: {help}");
     }
@@ -597,7 +602,7 @@ fn an_image_of_files_is_built_and_pruned() {
     assert!(
         image(&["list"])
             .lines()
-            .any(|line| line.starts_with("mine      built  ") && line.ends_with("my own"))
+            .any(|line| line.split_whitespace().take(2).eq(["mine", "built"]) && line.ends_with("my own"))
     );
     fs::write(home.path().join("images/mine/vmlinuz"), "kernel 2").expect("a file");
     fs::write(&recipe, "about = \"my own\"\nfiles.kernel.path = \"vmlinuz\"\nfiles.k.path = \"vmlinuz\"\n")
@@ -634,6 +639,7 @@ const REPORT: &str = r#"{
   }],
   "nodes": { "a": {
     "stage": "kernel", "boots": 1, "address": null, "timeline": [["firmware", 2000000], ["kernel", 900000000]],
+    "booted": [],
     "last": { "at": 900000000, "what": "print `Linux version 6.1`" }
   } },
   "faults": [], "leaks": [], "parts": { "qemu": "7.2.22" }
@@ -660,6 +666,7 @@ fn runs_are_kept_and_shown() {
         0.002  a  stage            ▶ firmware
         0.900  a  console          Linux version 6.1
         0.900  a  stage            ▶ kernel
+        0.900  a  boot             ▶ booted from its disk: `Linux version 6.1`
         0.950  b  from-the-future  {"x":1}
 
     the last line is torn: the run was killed while it wrote it

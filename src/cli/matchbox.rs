@@ -26,8 +26,8 @@ const PASSPHRASE: &str = "MATCHBOX_PASSPHRASE";
 
 /// Serve a data directory in the place of matchbox, by its flags and variables
 ///
-/// Flags are written as matchbox has them (`-address 0.0.0.0:8080`, `-address=…`, `--address …`), and each may be a
-/// variable (`MATCHBOX_ADDRESS`). `dryrack matchbox -help` lists them.
+/// Flags are written as matchbox has them (`-address 0.0.0.0:8080`, with one dash or two, with `=` or without), and each
+/// may be a variable (`MATCHBOX_ADDRESS`). `dryrack matchbox -help` lists them.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct Args {

@@ -226,9 +226,11 @@ fn every_embedded_recipe_is_read() {
     let line = |listed: &Listed| format!("{} {}", listed.image, matches!(listed.state, State::Unbuilt));
     assert_snapshot!(listed.iter().map(line).collect::<Vec<_>>().join("\n"), @"
     debian true
+    debian-installer true
     dnsmasq true
     etcd true
     grub true
+    installer true
     ipxe true
     pxelinux true
     shim true

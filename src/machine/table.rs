@@ -310,11 +310,11 @@ mod tests {
     #[test]
     fn nothing_on_a_disk_is_too_odd() {
         let good = disk(&[ESP, BIOS_BOOT]);
-        for at in 0..good.len() {
+        // Every byte of what comes first, and some of the many entries that are blank.
+        for at in (0..2048).chain((2048..good.len()).step_by(61)) {
             for value in [0, 0x7f, 0xff] {
                 let mut head = good.clone();
                 head[at] = value;
-                // Also with checksums that fit what was changed.
                 if let Ok(layout) = layout(&head, SIZE) {
                     assert!(layout.partitions.len() <= 128);
                 }

@@ -190,23 +190,24 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Reports a MAC address in upper case: it is found, but gRPC gives it back in lower case, which Terraform takes for a
-    /// change each time.
+    /// Reports a MAC address in upper case or with dashes: it is found, but gRPC gives it back otherwise, which Terraform
+    /// takes for a change each time.
     fn upper_case(&self) -> Option<Lint> {
         let text = (self.look.text)(&self.group_file())?;
         let addresses = self.named.group.selector.iter().filter(|(key, _)| key.eq_ignore_ascii_case("mac"));
-        let written = addresses.filter_map(|(_, mac)| {
-            let at = text.to_ascii_lowercase().find(mac.as_str())?;
-            text.get(at..at + mac.len()).filter(|written| *written != mac).map(str::to_owned)
-        });
-        let written = written.into_iter().next()?;
+        let lower = text.to_ascii_lowercase();
+        let (written, mac) = addresses.into_iter().find_map(|(_, mac)| {
+            let forms = [mac.clone(), mac.replace(':', "-")];
+            let at = forms.iter().find_map(|form| lower.find(form.as_str()))?;
+            Some((text.get(at..at + mac.len()).filter(|written| written != mac)?.to_owned(), mac.clone()))
+        })?;
         Some(Lint {
             code: Code::UpperCaseMac,
             file: self.group_file(),
             line: None,
             what: Some(written.clone()),
-            message: format!("`{written}` is read as `{}`", written.to_ascii_lowercase()),
-            help: "write it in lower case: Terraform sees a change in every plan otherwise".to_owned(),
+            message: format!("`{written}` is read as `{mac}`"),
+            help: "write it like that: Terraform sees a change in every plan otherwise".to_owned(),
         })
     }
 

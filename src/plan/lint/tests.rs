@@ -299,3 +299,15 @@ fn urls_lead_somewhere() {
     "#);
     assert_snapshot!(check("network.lan.nat = true\nnode.a = {}\n", &["http://other.test/", "http://192.0.2.1/x"]), @"");
 }
+
+#[test]
+fn an_address_in_upper_case_is_told() {
+    let group = r#"{ "profile": "tiny", "selector": { "mac": "52-54-00-AA-BB-CC", "os": "x" } }"#;
+    let colons = r#"{ "profile": "tiny", "selector": { "MAC": "52:54:00:AA:BB:CC" } }"#;
+    assert_snapshot!(check("", &[("groups/a.json", group), ("groups/b.json", colons)]), @"
+    [L316] groups/a.json at 52-54-00-AA-BB-CC: `52-54-00-AA-BB-CC` is read as `52:54:00:aa:bb:cc`
+      help: write it like that: Terraform sees a change in every plan otherwise
+    [L316] groups/b.json at 52:54:00:AA:BB:CC: `52:54:00:AA:BB:CC` is read as `52:54:00:aa:bb:cc`
+      help: write it like that: Terraform sees a change in every plan otherwise
+    ");
+}

@@ -62,7 +62,7 @@ fn what_follows_from_an_event_comes_right_after_it() {
         (2000, Some("a"), console("Linux version 6.1")),
         (3000, Some("a"), lease("os", "ack")),
     ];
-    assert_snapshot!(check(events), @r"
+    assert_snapshot!(check(events), @"
     0 a power powered on
     0 a stage reached firmware
     1 run lab is up
@@ -70,6 +70,7 @@ fn what_follows_from_an_event_comes_right_after_it() {
     900 a stage reached dhcp
     2000 a console Linux version 6.1
     2000 a stage reached kernel
+    2000 a boot booted from its disk: `Linux version 6.1`
     3000 a dhcp leased 10.0.0.10 to os 52:54:00:00:00:01 (request, reservation)
     3000 a stage reached os
     3000 a expect up: met: stage os

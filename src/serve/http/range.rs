@@ -133,17 +133,17 @@ mod tests {
         bytes=99-,-0                         Beyond
         bytes=99999999999999999999-          Beyond
         bytes=0-99999999999999999999         Pieces([(0, 10)])
-        nonsense                             Whole
+        nonsense                             Nonsense
         bytes=                               Whole
-        bytes                                Whole
-        bytes=4-2                            Whole
-        bytes=a-b                            Whole
-        bytes=1                              Whole
-        bytes=--1                            Whole
-        bytes=+1-2                           Whole
-        bytes=1-2-3                          Whole
-        items=0-1                            Whole
-        bytes=0-1;4-5                        Whole
+        bytes                                Nonsense
+        bytes=4-2                            Nonsense
+        bytes=a-b                            Nonsense
+        bytes=1                              Nonsense
+        bytes=--1                            Nonsense
+        bytes=+1-2                           Nonsense
+        bytes=1-2-3                          Nonsense
+        items=0-1                            Nonsense
+        bytes=0-1;4-5                        Nonsense
         bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7- Whole
         ");
         assert_eq!(wanted("bytes=0-", 0), Wanted::Beyond);
