@@ -51,7 +51,7 @@ fn matchbox_is_asked_first_and_the_labs_own_names_after_it() {
             // A group of the lab file, and a node that boots a profile of it.
             assert!(get("/ipxe?os=installed").contains("kernel /profile/install/kernel"));
             assert!(get("/ipxe?mac=52-54-00-00-00-01").contains("kernel /profile/install/kernel"));
-            assert!(get("/metadata?os=installed").contains("\nN=3\n"));
+            assert!(get("/metadata?os=installed").starts_with("N=3\nOS=installed\n"));
             assert_eq!(get("/assets/k"), "KERNEL\n200");
             assert_eq!(get("/generic?rack=r1"), NOTHING);
             assert_eq!(get("/ipxe?rack=r2"), NOTHING);
