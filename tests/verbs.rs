@@ -308,7 +308,7 @@ fn goes_down(up: &Up) {
     assert_eq!(up.succeed(&["status"]), "no lab is up\n");
     up.fail(2, &["down"]);
     let report = up.succeed(&["report"]);
-    assert!(report.contains("\n  one   os            4  10.71.0.10  firmware "), "{report}");
+    assert!(report.contains("\n  one   os            4  10.71.0.10  network: firmware "), "{report}");
     assert!(report.contains("\n  two   off           0  "), "{report}");
     assert!(report.contains("verbs: all 2 expectations met; "), "{report}");
     assert!(up.succeed(&["runs"]).contains("  verbs  exit code 0  "));
