@@ -54,6 +54,7 @@ fn every_lab_of_the_gallery_passes() {
         "debian-installer",
         "dnsmasq",
         "grub",
+        "installer",
         "ipxe",
         "pxelinux",
         "shim",
