@@ -57,6 +57,10 @@ impl KeyFile {
         }
         let key = secret.fetch(|name| std::env::var_os(name), |path| fs::read(path));
         let key = key.map_err(|error| format!("there is no key: {error}"))?;
+        // A lab whose nodes all have keys of their own has no folder for the run's.
+        if let Some(folder) = copy.parent() {
+            fs::create_dir_all(folder).map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
+        }
         // An attempt that was cut off may have left the last one.
         drop(fs::remove_file(&copy));
         let file = fs::File::options().create_new(true).write(true).mode(0o600).open(&copy);
