@@ -1,7 +1,7 @@
 //! Butane configs, made into Ignition as matchbox does it.
 //!
 //! A Butane config is YAML with the fields of Ignition by other names, and
-//! [sugar]. A variant and its version say which version of Ignition it becomes
+//! `sugar`. A variant and its version say which version of Ignition it becomes
 //! and what it may say. matchbox then reads the result as 3.4.0 or older, so
 //! what becomes anything newer is nothing to its clients.
 

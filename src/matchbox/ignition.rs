@@ -1,10 +1,10 @@
 //! Ignition configs, read and written as matchbox does it: 3.0.0 to 3.4.0 in, 3.4.0 out.
 //!
-//! One [schema](schema) describes every field of every version, its kind, its
+//! One `schema` describes every field of every version, its kind, its
 //! name in Butane and how Go leaves it out; what must hold beyond that is in
-//! [`check`]. A text becomes a tree of lines ([`json`]), the tree a config
-//! ([`decode`]), the config is held against the rules of its own version and
-//! then taken for one of the newest, and is written again ([`write`]).
+//! `check`. A text becomes a tree of lines (`json`), the tree a config
+//! (`decode`), the config is held against the rules of its own version and
+//! then taken for one of the newest, and is written again (`write`).
 
 pub(crate) mod check;
 pub(crate) mod data;
