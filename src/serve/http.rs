@@ -140,6 +140,8 @@ async fn speak<I: Read + Write + Unpin>(
 ) {
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(desk.patience);
+    // GRUB looks for `Content-Length: ` letter by letter, and takes the file for empty without it.
+    protocol.title_case_headers(true);
     // A hole has to arrive at the wire as it is, and not be copied together with other bytes.
     protocol.writev(true);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
