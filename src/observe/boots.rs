@@ -119,6 +119,9 @@ mod tests {
         let login = || console("debian login: ");
         assert_eq!(check([Known::PoweredOn {}, console("Linux version 6.1")]), "disk");
         assert_eq!(check([Known::PoweredOn {}, lease("os", "ack"), login()]), "disk");
+        let together = console("debian login: [  116.786974] sh[422]: INFO     : Stage: fetch");
+        assert_eq!(check([Known::PoweredOn {}, together]), "disk");
+        assert_eq!(check([Known::PoweredOn {}, console("no user may login: not yet")]), "?");
         // iPXE and GRUB came over the network, and went on to the disk.
         let there = [Known::PoweredOn {}, tftp("snponly.efi", "sent"), http("script", 200, true)];
         assert_eq!(check(there.into_iter().chain([login()])), "disk");

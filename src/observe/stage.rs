@@ -85,7 +85,7 @@ impl Clue {
     }
 
     fn from_console(line: &str) -> Option<Self> {
-        if line.starts_with("DRYRACK ") || line.trim_end().ends_with("login:") {
+        if line.starts_with("DRYRACK ") || is_prompt(line) {
             Some(Self::SystemSpoke)
         } else if line.contains("Linux version ") || line.contains("EFI stub") {
             Some(Self::KernelSpoke)
@@ -93,4 +93,10 @@ impl Clue {
             None
         }
     }
+}
+
+/// Tells whether getty asks for a name, `HOST login: `; what services print may follow on the same line.
+fn is_prompt(line: &str) -> bool {
+    let asks = |(host, _): (&str, &str)| !host.is_empty() && !host.contains(char::is_whitespace);
+    line.trim_end().ends_with("login:") || line.split_once(" login: ").is_some_and(asks)
 }
