@@ -277,15 +277,15 @@ fn urls_lead_somewhere() {
             &[("profiles/p.json", &profile), ("groups/all.json", r#"{ "profile": "p" }"#)],
         )
     };
-    let assets = "network.lan.matchbox = { assets = \"files/assets\", listen = 8080 }\n".replace(
-        "network.lan.matchbox = {",
-        "network.lan.matchbox.assets = \"files/assets\"\nnetwork.lan.matchbox.listen = 8080\n#",
-    );
-    let names = format!(
-        "{assets}network.lan.dns = {{ records = {{ \"m.local\" = \"10.0.0.1\", \"*.w.lab\" = \"10.0.0.9\" }}, cname = {{ \"www\" = \"m.local.\" }} }}\nnode.a = {{}}\n"
-    );
-    assert_snapshot!(check(&names, &["http://m.local:8080/ignition", "http://www.lab/a", "http://a.lab/", "http://x.w.lab/", "http://${next-server}/x", "http://10.0.0.7:99/"]), @"");
-    assert_snapshot!(check(&names, &["http://m.local:81/", "https://10.0.0.1/", "http://other.test/", "http://192.0.2.1/x", "http://m.local/assets/none", "http://m.local/assets/${x}"]), @r#"
+    let names = r#"
+        network.lan.matchbox.assets = "files/assets"
+        network.lan.matchbox.listen = 8080
+        network.lan.dns = { records = { "m.local" = "10.0.0.1", "*.w.lab" = "10.0.0.9" }, cname = { "www" = "m.local." } }
+        network.lan.files = { "assets/single" = "image:tiny/kernel" }
+        node.a = {}
+    "#;
+    assert_snapshot!(check(names, &["http://m.local:8080/ignition", "http://www.lab/a", "http://a.lab/", "http://x.w.lab/", "http://${next-server}/x", "http://10.0.0.7:99/", "http://m.local:8080/assets/single"]), @"");
+    assert_snapshot!(check(names, &["http://m.local:81/", "https://10.0.0.1/", "http://other.test/", "http://192.0.2.1/x", "http://m.local/assets/none", "http://m.local/assets/${x}"]), @r#"
     [L317] profiles/p.json at x=http://m.local:81/: nothing of the lab listens on port 81 of m.local
       help: matchbox answers on port 8080
     [L317] profiles/p.json at x=https://10.0.0.1/: nothing of the lab listens on port 443 of 10.0.0.1

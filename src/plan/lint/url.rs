@@ -17,7 +17,7 @@ pub(super) fn dead(
     let matchbox = network.matchbox.as_ref()?;
     // A path alone is one of matchbox's own server.
     if let Some(path) = word.strip_prefix("/assets/") {
-        return missing(path, matchbox.assets.as_deref(), existing);
+        return missing(path, network, matchbox.assets.as_deref(), existing);
     }
     let at = word.find("http://").or_else(|| word.find("https://"))?;
     let (scheme, rest) = word[at..].split_once("://")?;
@@ -46,7 +46,7 @@ pub(super) fn dead(
             return Some((what, format!("matchbox answers on port {}", matchbox.port)));
         }
         let asset = path.split(['?', '#']).next().and_then(|path| path.strip_prefix("assets/"));
-        return asset.and_then(|path| missing(path, matchbox.assets.as_deref(), existing));
+        return asset.and_then(|path| missing(path, network, matchbox.assets.as_deref(), existing));
     }
     let asked = !matches!(network.dns.upstream, Upstream::None);
     if addresses.is_empty() && host.parse::<IpAddr>().is_err() && !asked {
@@ -68,9 +68,15 @@ pub(super) fn dead(
 }
 
 /// Reports an asset that is not there. Variables of loaders are filled in later.
-fn missing(path: &str, assets: Option<&Path>, existing: &dyn Fn(&Path) -> bool) -> Option<(String, String)> {
+fn missing(
+    path: &str,
+    network: &Network,
+    assets: Option<&Path>,
+    existing: &dyn Fn(&Path) -> bool,
+) -> Option<(String, String)> {
     let path = path.split(['?', '#', ' ']).next().unwrap_or(path);
-    if path.contains('$') {
+    // A file of the network's own is handed out at its path, whatever lies in folders.
+    if path.contains('$') || network.files.contains_key(&format!("assets/{path}")) {
         return None;
     }
     let Some(assets) = assets else {
