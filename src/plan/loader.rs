@@ -131,7 +131,9 @@ pub(super) fn asking_texts(profile: &Profile, macs: &[Mac], network: &Network) -
         80 => format!("http,{server}"),
         port => format!("http,{server}:{port}"),
     };
-    let menu = format!("insmod http\nset root={device}\nconfigfile /grub?mac=$net_default_mac\n");
+    // GRUB itself has this name only after `net_bootp`; menus written for matchbox and UEFI count on it.
+    let name = "set net_efinet0_dhcp_mac=$net_default_mac\nexport net_efinet0_dhcp_mac\n";
+    let menu = format!("insmod http\n{name}set root={device}\nconfigfile /grub?mac=$net_default_mac\n");
     let of_mac = macs.iter().map(|mac| (format!("grub/{mac}.cfg"), menu.clone()));
     let all = std::iter::once(("grub/grub.cfg".to_owned(), GRUB.to_owned())).chain(of_mac);
     all.map(|(path, body)| (path, ServedText { body, role: "script".to_owned() })).collect()

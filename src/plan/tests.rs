@@ -699,6 +699,8 @@ fn who_has_no_kernel_asks_matchbox() {
     profiles/menu.json: Text("{\"id\":\"menu\",\"boot\":{}}")
     grub/52:54:00:00:00:01.cfg:
     insmod http
+    set net_efinet0_dhcp_mac=$net_default_mac
+    export net_efinet0_dhcp_mac
     set root=http,10.0.2.1:8080
     configfile /grub?mac=$net_default_mac
 
