@@ -1,11 +1,10 @@
 //! `dryrack group`: the groups of a matchbox, by its gRPC.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::output::{self, Stop};
-use super::rpc::{ServerArgs, read};
+use super::record::{self, Verb};
+use super::rpc::ServerArgs;
 use super::table::Table;
 use crate::matchbox::labels;
 use crate::matchbox::model;
@@ -20,28 +19,6 @@ pub(super) struct Args {
     server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    /// List all groups
-    List,
-    /// Show a group
-    Describe {
-        /// Its id
-        id: String,
-    },
-    /// Create a group, or replace the one with its id
-    Create {
-        /// JSON as in `groups/ID.json`
-        #[arg(long, short, alias = "filename", value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Delete a group
-    Delete {
-        /// Its id
-        id: String,
-    },
 }
 
 /// Runs the verb.
@@ -74,10 +51,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             }
         }
         Verb::Create { file } => {
-            let group = model::Group::read(&read(file)?).map_err(|error| {
-                let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();
-                Stop::new(exit::WRONG, format!("{}{line}: {error}", file.display()), None::<String>)
-            })?;
+            let group = record::load(file, model::Group::read)?;
             let group = Group::from(group);
             let id = group.id.clone();
             server.call(GroupPutRequest { group: Some(group) }, locations)?;

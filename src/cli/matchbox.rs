@@ -102,7 +102,7 @@ fn serve(flags: &Flags, passphrase: Option<String>) -> Result<(), Fatal> {
     let protocol = if flags.web_ssl { "HTTPS" } else { "HTTP" };
     let address = shown(&flags.address, &listener);
     log(level, Level::Info, &format!("Starting matchbox {protocol} server on {address}"));
-    let store = Store::open(Some(PathBuf::from(&flags.data_path)), BTreeMap::new(), Version::V3_4);
+    let store = Store::open(Some(PathBuf::from(&flags.data_path)), BTreeMap::new(), Version::NEWEST);
     let assets = Some(PathBuf::from(&flags.assets_path)).filter(|path| !path.as_os_str().is_empty());
     let alone = Alone { listener, secure, store, assets, key_ring, rpc };
     serve_alone(alone, &emitter(level), &stop).map_err(|error| Fatal(error.to_string()))

@@ -30,6 +30,7 @@ mod power;
 mod prepare;
 mod profile;
 mod progress;
+mod record;
 mod report;
 mod roles;
 mod rpc;

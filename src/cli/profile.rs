@@ -1,11 +1,10 @@
 //! `dryrack profile`: the profiles of a matchbox, by its gRPC.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::output::{self, Stop};
-use super::rpc::{ServerArgs, read};
+use super::record::{self, Verb};
+use super::rpc::ServerArgs;
 use super::table::Table;
 use crate::matchbox::model;
 use crate::report::exit;
@@ -21,28 +20,6 @@ pub(super) struct Args {
     server: ServerArgs,
     #[command(subcommand)]
     verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    /// List all profiles
-    List,
-    /// Show a profile
-    Describe {
-        /// Its id
-        id: String,
-    },
-    /// Create a profile, or replace the one with its id
-    Create {
-        /// JSON as in `profiles/ID.json`
-        #[arg(long, short, alias = "filename", value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Delete a profile
-    Delete {
-        /// Its id
-        id: String,
-    },
 }
 
 /// Runs the verb.
@@ -75,10 +52,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             }
         }
         Verb::Create { file } => {
-            let profile = model::Profile::read(&read(file)?).map_err(|error| {
-                let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();
-                Stop::new(exit::WRONG, format!("{}{line}: {error}", file.display()), None::<String>)
-            })?;
+            let profile = record::load(file, model::Profile::read)?;
             let boots = profile.boot.is_some();
             let mut profile = Profile::from(profile);
             // A file without `boot` says that nothing is to be booted, and shall go on saying so.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::expect::{RawExpect, RawSecret};
 use super::value::{Field, Keyed, List, Located, Many, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
+use crate::matchbox::ignition;
 use crate::name::{Bytes, IfName, Mac};
 
 /// A DNS label, for editors.
@@ -214,31 +215,10 @@ pub struct RawMatchbox {
     /// The newest version of Ignition configs that is handed out, for clients that know no newer one. Default: 3.4.0.
     #[serde(default)]
     #[schemars(extend("default" = "3.4.0"))]
-    pub ignition: Field<RawIgnition>,
+    pub ignition: Field<Text<ignition::Version>>,
     /// Its gRPC, by which Terraform and `dryrack profile` write into the data directory. Default: none.
     #[serde(default)]
     pub rpc: Field<RawRpc>,
-}
-
-/// A version of Ignition configs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename = "ignition")]
-pub enum RawIgnition {
-    /// Ignition 2.0 and later.
-    #[serde(rename = "3.0.0")]
-    V3_0,
-    /// Ignition 2.4 and later.
-    #[serde(rename = "3.1.0")]
-    V3_1,
-    /// Ignition 2.7 and later.
-    #[serde(rename = "3.2.0")]
-    V3_2,
-    /// Ignition 2.11 and later.
-    #[serde(rename = "3.3.0")]
-    V3_3,
-    /// Ignition 2.15 and later.
-    #[serde(rename = "3.4.0")]
-    V3_4,
 }
 
 /// The gRPC of matchbox.

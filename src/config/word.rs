@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::value::Word;
+use crate::matchbox::ignition;
 use crate::name::{Bytes, IfName, Mac, Malformed};
 
 impl Word for Bytes {
@@ -62,6 +63,12 @@ impl Word for uuid::Uuid {
     const WANTED: &'static str = "a UUID like \"6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab\"";
     const PATTERN: &'static str = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$";
     const EXAMPLES: &'static [&'static str] = &["6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab"];
+}
+
+impl Word for ignition::Version {
+    const WANTED: &'static str = "a version of Ignition configs from \"3.0.0\" to \"3.4.0\"";
+    const PATTERN: &'static str = "^3\\.[0-4]\\.0$";
+    const EXAMPLES: &'static [&'static str] = &["3.3.0"];
 }
 
 /// A length of time, written `90s`, `10m` or `1h30m`.

@@ -67,7 +67,7 @@ const NEWER: &[(&str, u64, u64, Variant)] = &[
 pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
     let node = yaml::read(text).map_err(|problem| vec![problem])?;
     let head = head(&node).map_err(|problem| vec![problem])?;
-    let minor = head.becomes.unwrap_or(Version::V3_4).minor();
+    let minor = head.becomes.unwrap_or(Version::NEWEST).minor();
     let mut report = Report::new(Language::Yaml);
     let boots = head.variant == Variant::Fcos { boot: true };
     let kind: &'static Type = if boots { &schema::BUTANE_FCOS } else { &schema::BUTANE };

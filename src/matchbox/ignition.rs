@@ -26,6 +26,7 @@ use report::{Language, Report};
 use value::{Content, Record, Value};
 
 use crate::matchbox::go;
+use crate::name::Malformed;
 
 /// A version of the language that Ignition speaks, of which the newest that matchbox knows is the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -50,24 +51,32 @@ pub enum Version {
 impl Version {
     /// All of them, oldest first.
     pub const ALL: [Self; 5] = [Self::V3_0, Self::V3_1, Self::V3_2, Self::V3_3, Self::V3_4];
+    /// The newest one.
+    pub const NEWEST: Self = Self::V3_4;
 
     /// Returns the minor version.
     pub(crate) fn minor(self) -> u8 {
         self as u8
     }
+}
 
-    /// Returns the version that a config names, if it is one of these.
-    pub fn parse(text: &str) -> Option<Self> {
-        // As Go's semver reads it: an empty suffix is none, and zeros in front count nothing.
-        let (text, build) = text.split_once('+').unwrap_or((text, ""));
-        let (text, suffix) = text.split_once('-').unwrap_or((text, ""));
-        let mut parts = text.splitn(3, '.').map(|part| {
+impl std::str::FromStr for Version {
+    type Err = Malformed;
+
+    /// Reads a version as Go's semver does: an empty suffix is none, and zeros in front count nothing.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed(format!("`{text}` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0"));
+        let (plain, build) = text.split_once('+').unwrap_or((text, ""));
+        let (plain, suffix) = plain.split_once('-').unwrap_or((plain, ""));
+        let mut parts = plain.splitn(3, '.').map(|part| {
             let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
             part.parse::<u64>().ok().filter(|_| digits)
         });
-        let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
-        let plain = major == 3 && patch == 0 && suffix.is_empty() && build.is_empty();
-        Self::ALL.into_iter().find(|version| plain && u64::from(version.minor()) == minor)
+        let mut part = || parts.next().flatten().ok_or_else(malformed);
+        let (major, minor, patch) = (part()?, part()?, part()?);
+        let ours = major == 3 && patch == 0 && suffix.is_empty() && build.is_empty();
+        let found = Self::ALL.into_iter().find(|version| ours && u64::from(version.minor()) == minor);
+        found.ok_or_else(malformed)
     }
 }
 
@@ -108,23 +117,21 @@ fn not_json(text: &[u8], error: &json::JsonError) -> Problem {
 /// Returns the version that a config names.
 fn version(node: &Node) -> Result<Version, Problem> {
     let mut report = Report::new(Language::Json);
-    let root = decode::record(node, &schema::CONFIG, Version::V3_4.minor(), &mut report);
+    let root = decode::record(node, &schema::CONFIG, Version::NEWEST.minor(), &mut report);
     let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
     let text = named.and_then(Value::as_text).unwrap_or_default();
     let line = named.map_or(node.line, |value| value.line);
-    if let Some(version) = Version::parse(text) {
-        return Ok(version);
-    }
+    let malformed = match text.parse() {
+        Ok(version) => return Ok(version),
+        Err(malformed) => malformed,
+    };
     Err(match (&node.what, text) {
         (What::Map(_), "") => Problem::new(line, "ignition.version: a version must be said"),
         (What::Map(_), text) if text.starts_with("2.") => Problem::new(
             line,
             format!("ignition.version: {text} is of another language; matchbox reads 3.0.0 to 3.4.0"),
         ),
-        (What::Map(_), text) => Problem::new(
-            line,
-            format!("ignition.version: `{text}` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0"),
-        ),
+        (What::Map(_), _) => Problem::new(line, format!("ignition.version: {malformed}")),
         (other, _) => Problem::new(line, format!("a config is an object, not {}", other.called())),
     })
 }
@@ -138,7 +145,7 @@ impl Config {
     ) -> Result<Self, Vec<Problem>> {
         check::whole(&root, version.minor(), &mut report);
         report.finish()?;
-        if version < Version::V3_4 {
+        if version < Version::NEWEST {
             older::renew(&mut root);
         }
         let line = root.get("ignition").map_or(0, |ignition| ignition.line);
@@ -146,14 +153,14 @@ impl Config {
             Some(Value { content: Content::Record(ignition), .. }) => ignition,
             _ => Record::new(&schema::IGNITION),
         };
-        ignition.set("version", Value::new(line, Version::V3_4.to_string()));
+        ignition.set("version", Value::new(line, Version::NEWEST.to_string()));
         root.set("ignition", Value::new(line, ignition));
         Ok(Self { root })
     }
 
     /// Returns the config as matchbox sends it: version 3.4.0, to the byte.
     pub fn write(&self) -> String {
-        write::write(&self.root, Version::V3_4.minor())
+        write::write(&self.root, Version::NEWEST.minor())
     }
 
     /// Returns the config for an Ignition that reads nothing newer than `newest`, or what needs more than that.
@@ -164,7 +171,7 @@ impl Config {
 
 /// Returns what matchbox sends in place of a config that it cannot read: one that says nothing, not even a version.
 pub fn skeleton() -> String {
-    write::write(&Record::new(&schema::CONFIG), Version::V3_4.minor())
+    write::write(&Record::new(&schema::CONFIG), Version::NEWEST.minor())
 }
 
 #[cfg(test)]

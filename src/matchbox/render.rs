@@ -75,7 +75,7 @@ pub trait Source {
     fn content(&self, kind: Kind, name: &str) -> Result<Arc<Content>, Failure>;
     /// Returns the newest version of Ignition configs that the machines read.
     fn newest_ignition(&self) -> Version {
-        Version::V3_4
+        Version::NEWEST
     }
 }
 

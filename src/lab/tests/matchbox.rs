@@ -322,15 +322,13 @@ fn metadata_may_be_anything_but_a_date() {
     2 errors; for more, run `dryrack explain L008`
     "#);
     assert_snapshot!(check_served("network.lan.matchbox.ignition = \"3.5.0\"\n"), @r#"
-    error[L010]: `ignition` cannot be `3.5.0`
+    error[L009]: `ignition` must be a version of Ignition configs from "3.0.0" to "3.4.0", not the text "3.5.0"
      --> lab.toml:4:33
       |
     4 | network.lan.matchbox.ignition = "3.5.0"
       |                                 ^^^^^^^
-      |
-      = help: did you mean `3.0.0`?
 
-    1 error; for more, run `dryrack explain L010`
+    1 error; for more, run `dryrack explain L009`
     "#);
 }
 

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Check;
-use crate::config::{
-    Field, Keyed, Located, RawGroup, RawIgnition, RawJson, RawLoader, RawMatchbox, RawProfile,
-};
+use crate::config::{Field, Keyed, Located, RawGroup, RawJson, RawLoader, RawMatchbox, RawProfile};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Group, Matchbox, Metadata, Network, Rpc};
 use crate::matchbox::ignition::Version;
@@ -70,13 +68,7 @@ impl Check<'_> {
             port,
             key_ring: raw.key_ring.given().and_then(|path| self.path(path)),
             passphrase: raw.passphrase.value().and_then(|place| self.secret(place)),
-            newest: match raw.ignition.value() {
-                Some(RawIgnition::V3_0) => Version::V3_0,
-                Some(RawIgnition::V3_1) => Version::V3_1,
-                Some(RawIgnition::V3_2) => Version::V3_2,
-                Some(RawIgnition::V3_3) => Version::V3_3,
-                Some(RawIgnition::V3_4) | None => Version::V3_4,
-            },
+            newest: raw.ignition.value().map_or(Version::NEWEST, |version| version.0),
             rpc,
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn request(data: &[u8]) {
             entries.insert(path.to_owned(), DataEntry::Text(text));
         }
     }
-    let store = Arc::new(Store::open(None, entries, Version::V3_4));
+    let store = Arc::new(Store::open(None, entries, Version::NEWEST));
     let matchbox = Matchbox::new(store, None, None, Others::None);
     let asked = Asked { method: "GET", path, query: &query };
     let answer = matchbox.answer(asked).expect("there is nobody else");
