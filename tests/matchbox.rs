@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
+#[path = "common/gpg.rs"]
+mod gpg;
 mod matchbox {
     pub(crate) mod changes;
     pub(crate) mod golden;

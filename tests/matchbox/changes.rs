@@ -4,9 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use super::server::Server;
+use nix::sys::signal::Signal;
+
+use super::server::{DRYRACK, Server};
 
 fn group(profile: &str, selector: &str) -> String {
     format!(r#"{{"profile":"{profile}","selector":{{{selector}}}}}"#)
@@ -83,6 +86,24 @@ fn a_changed_file_counts_from_the_next_request_on() {
     let server = Server::start(folder.path(), &["-assets-path="]);
     assert_eq!(server.get("/ipxe?a=1"), booted("first"));
     change_everything(&server, folder.path());
+}
+
+#[test]
+fn it_does_so_where_nothing_can_be_watched() {
+    // No queue of events at all; a queue, and no folder that may be added to it.
+    for limit in ["max_inotify_instances", "max_inotify_watches"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        fill(folder.path(), "first");
+        let script = format!("echo 0 >/proc/sys/user/{limit} && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-euc", &script, "sh", DRYRACK, "matchbox"]);
+        command.args(["-address", "127.0.0.1:0", "-assets-path=", "-data-path"]).arg(folder.path());
+        let mut server = Server::of(&mut command);
+        assert_eq!(server.get("/ipxe?a=1"), booted("first"));
+        change_everything(&server, folder.path());
+        let (ended, log) = server.end(Signal::SIGTERM);
+        assert!(ended.success() && log.contains("files cannot be watched"), "{limit}: {log}");
+    }
 }
 
 #[test]

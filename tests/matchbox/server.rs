@@ -20,6 +20,8 @@ pub(crate) fn fixtures() -> PathBuf {
 pub(crate) struct Server {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
+    /// What it had logged when it listened.
+    before: String,
     /// Where it listens.
     pub(crate) at: String,
     /// Where it listens for gRPC.
@@ -38,14 +40,18 @@ impl Server {
     pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
-        let (mut line, mut rpc) = (String::new(), None);
+        let (mut before, mut rpc) = (String::new(), None);
         loop {
-            line.clear();
-            let read = log.read_line(&mut line).expect("its log");
+            let from = before.len();
+            let read = log.read_line(&mut before).expect("its log");
             assert!(read > 0, "it ended before it listened: {:?}", child.wait());
+            let line = &before[from..];
             match line.trim_end_matches("\"\n").split_once(" server on ") {
                 Some((of, at)) if of.ends_with("gRPC") => rpc = Some(at.to_owned()),
-                Some((_, at)) => return Self { at: at.to_owned(), rpc, child, log },
+                Some((_, at)) => {
+                    let at = at.to_owned();
+                    return Self { at, rpc, child, log, before };
+                }
                 None => {}
             }
         }
@@ -54,7 +60,7 @@ impl Server {
     /// Sends a signal and returns how it ended, with what it had logged.
     pub(crate) fn end(&mut self, signal: Signal) -> (ExitStatus, String) {
         kill(self.pid(), signal).expect("it runs");
-        let mut log = String::new();
+        let mut log = std::mem::take(&mut self.before);
         self.log.read_to_string(&mut log).expect("its log");
         (self.child.wait().expect("it was started"), log)
     }

@@ -1,77 +1,11 @@
 //! Signatures, believed by gpg.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::server::{DRYRACK, Server, fixtures};
-
-/// A home of gpg with one key in it.
-struct Gpg {
-    home: tempfile::TempDir,
-}
-
-impl Gpg {
-    /// Makes a key, as GnuPG's parameters describe it.
-    fn make(parameters: &str) -> Self {
-        let gpg = Self { home: tempfile::tempdir().expect("a folder") };
-        fs::set_permissions(gpg.home.path(), fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let file = gpg.path("parameters");
-        fs::write(
-            &file,
-            format!("%no-protection\n{parameters}\n%commit\n").replace("%no-protection\nLocked\n", ""),
-        )
-        .expect("a file");
-        gpg.run(&["--gen-key".as_ref(), file.as_os_str()]);
-        gpg
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn run(&self, args: &[&std::ffi::OsStr]) -> (String, Vec<u8>) {
-        let mut gpg = Command::new("gpg");
-        gpg.env("GNUPGHOME", self.home.path()).args(["--batch", "--no-tty", "--pinentry-mode", "loopback"]);
-        let output = gpg.args(["--passphrase", "secret words"]).args(args).output().expect("gpg");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{args:?}: {said}");
-        (said, output.stdout)
-    }
-
-    /// Writes the secret key as a key ring.
-    fn key_ring(&self) -> PathBuf {
-        let (_, bytes) = self.run(&["--export-secret-keys".as_ref()]);
-        let file = self.path("ring.gpg");
-        fs::write(&file, bytes).expect("a file");
-        file
-    }
-
-    /// Has gpg judge a signature of a text, which it must believe.
-    fn verify(&self, signature: &[u8], text: &[u8]) -> String {
-        let (of, file) = (self.path("signature"), self.path("text"));
-        fs::write(&of, signature).expect("a file");
-        fs::write(&file, text).expect("a file");
-        let (said, _) = self.run(&["--verbose".as_ref(), "--verify".as_ref(), of.as_ref(), file.as_ref()]);
-        assert!(said.contains("Good signature"), "{said}");
-        said
-    }
-
-    /// Tells what a signature consists of.
-    fn packets(&self, signature: &[u8]) -> String {
-        let file = self.path("signature");
-        fs::write(&file, signature).expect("a file");
-        String::from_utf8(self.run(&["--list-packets".as_ref(), file.as_os_str()]).1).expect("a text")
-    }
-}
-
-impl Drop for Gpg {
-    fn drop(&mut self) {
-        // Its agent would stay.
-        Command::new("gpgconf").env("GNUPGHOME", self.home.path()).args(["--kill", "all"]).output().ok();
-    }
-}
+use crate::gpg::Gpg;
 
 const RSA: &str = "Key-Type: RSA\nKey-Length: 2048\nKey-Usage: sign,cert\nName-Real: m\nName-Email: m@lab.test\nExpire-Date: 0";
 
@@ -80,6 +14,13 @@ fn start(ring: &Path, passphrase: &str) -> Server {
     command.args(["matchbox", "-address", "127.0.0.1:0", "-key-ring-path"]).arg(ring).arg("-data-path");
     command.arg(fixtures().join("data")).arg("-assets-path").arg(fixtures().join("data/assets"));
     Server::of(command.env("MATCHBOX_PASSPHRASE", passphrase))
+}
+
+/// Tells what a signature consists of.
+fn packets(gpg: &Gpg, signature: &[u8]) -> String {
+    let file = gpg.path("signature");
+    fs::write(&file, signature).expect("a file");
+    String::from_utf8(gpg.run(&["--list-packets".as_ref(), file.as_os_str()]).1).expect("a text")
 }
 
 #[test]
@@ -117,7 +58,7 @@ fn everything_but_assets_is_signed_and_gpg_believes_it() {
                 assert!(text.ends_with("\n-----END PGP SIGNATURE-----"), "{text}");
                 assert!(text.lines().rev().nth(1).is_some_and(|line| line.starts_with('=')), "{text}");
             } else {
-                let packets = gpg.packets(&signed.body);
+                let packets = packets(&gpg, &signed.body);
                 let lines: Vec<&str> = packets.lines().filter(|line| line.contains("subpkt")).collect();
                 assert!(packets.contains("version 4") && packets.contains("sigclass 0x01"), "{packets}");
                 assert!(packets.contains("digest algo 8,"), "{packets}");
@@ -140,7 +81,7 @@ fn a_passphrase_unlocks_the_key_ring_and_a_subkey_signs() {
         "Name-Real",
         "Subkey-Type: RSA\nSubkey-Length: 2048\nSubkey-Usage: sign\nPassphrase: secret words\nName-Real",
     );
-    let gpg = Gpg::make(&format!("Locked\n{locked}"));
+    let gpg = Gpg::make(&locked);
     let ring = gpg.key_ring();
     let server = start(&ring, "secret words");
     let (plain, signed) = (server.ask(&[], "/boot.ipxe"), server.ask(&[], "/boot.ipxe.asc"));

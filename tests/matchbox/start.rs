@@ -26,7 +26,8 @@ fn variables_alone_start_it_as_a_systemd_unit_does() {
     assert_eq!(status.code(), Some(0));
     let lines: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once(" level=")?.1)).collect();
     let unusable = "warning msg=\"cannot use groups/badmac.json: address nonsense: invalid MAC address\"";
-    assert_eq!(lines, [unusable, "info msg=\"HTTP GET /\"", "info msg=\"HTTP GET /assets/k\""]);
+    let starting = format!("info msg=\"Starting matchbox HTTP server on {}\"", server.at);
+    assert_eq!(lines, [&starting, unusable, "info msg=\"HTTP GET /\"", "info msg=\"HTTP GET /assets/k\""]);
 }
 
 #[test]

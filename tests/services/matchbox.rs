@@ -99,3 +99,46 @@ fn a_port_of_its_own_has_the_labs_names_too() {
         assert_eq!(get(&one, folder, "http://10.0.0.1:8080/ipxe?rack=r1"), "#!ipxe\nkernel new\nboot\n200");
     });
 }
+
+#[test]
+fn clients_of_an_older_ignition_get_what_they_know() {
+    let prepare = |folder: &Path| {
+        data(folder);
+        let config = r#"{"ignition":{"version":"3.1.0"},"storage":{"files":[{"path":"/etc/x"}]}}"#;
+        std::fs::write(folder.join("old.ign"), config).unwrap();
+        // What only 3.4.0 can say.
+        let config = r#"{"ignition":{"version":"3.4.0"},"storage":{"luks":[{"name":"a","device":"/dev/a","discard":true}]}}"#;
+        std::fs::write(folder.join("new.ign"), config).unwrap();
+    };
+    alone(async || {
+        let lab = LAB.replace("mtu = 1400", "matchbox = { data = \"matchbox\", ignition = \"3.3.0\" }")
+            + r#"
+            [profile.old]
+            ignition = "old.ign"
+            [profile.new]
+            ignition = "new.ign"
+            [group.old]
+            profile = "old"
+            selector = { os = "old" }
+            [group.new]
+            profile = "new"
+            selector = { os = "new" }
+            "#;
+        let rack = Rack::of(&lab, prepare).await;
+        let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
+        let ask = |path: &str| {
+            one.run_in(rack.folder.path(), "curl", &["-sS", &format!("http://10.0.0.1{path}")]).stdout
+        };
+        let config: serde_json::Value = serde_json::from_slice(&ask("/ignition?os=old")).expect("JSON");
+        assert_eq!(
+            (&config["ignition"]["version"], &config["storage"]["files"][0]["path"]),
+            (&"3.3.0".into(), &"/etc/x".into())
+        );
+        ask("/ignition?os=new");
+        let failed = |known: &Known| {
+            matches!(known, Known::MatchboxFailed { path, reason, .. }
+                if path == "/ignition?os=new" && reason.contains("discard") && reason.contains("3.4.0"))
+        };
+        rack.log.until("what an older version cannot say", 5, failed).await;
+    });
+}
