@@ -106,7 +106,7 @@ fn a_bios_machine_in_full() {
     -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
     -S
     -accel tcg,thread=multi,tb-size=256
-    -cpu max,la57=off
+    -cpu max,la57=off,erms=off,fsrm=off
     -smp cpus=2,sockets=1,cores=2,threads=1
     -m 512M
     -uuid 00000000-0000-0000-0000-525400123456
