@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
 mod common;
+#[path = "common/gpg.rs"]
+mod gpg;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -54,6 +56,7 @@ fn every_lab_of_the_gallery_passes() {
         "debian-installer",
         "dnsmasq",
         "grub",
+        "installer",
         "ipxe",
         "pxelinux",
         "shim",
@@ -114,6 +117,34 @@ fn processes_run_in_the_place_and_in_their_turn() {
     );
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("all 2 expectations met"), "{said}");
+}
+
+#[test]
+fn a_lab_unlocks_its_key_ring_and_signs() {
+    let gpg = gpg::Gpg::make(&format!(
+        "Key-Type: RSA\nKey-Length: 2048\nKey-Usage: sign\nName-Email: m@lab.test\nExpire-Date: 0\nPassphrase: {}",
+        gpg::PASSPHRASE
+    ));
+    fs::write(gpg.path("words"), gpg::PASSPHRASE.to_owned() + "\n").expect("a file");
+    let (ring, words) = (gpg.key_ring(), gpg.path("words"));
+    let (text, signature) = (gpg.path("text"), gpg.path("signed"));
+    let lab = format!(
+        r#"
+        network.lan.matchbox = {{ data = ".", key-ring = "{}", passphrase = {{ file = "{}" }} }}
+        process.ask.run = "curl -fsS http://$DRYRACK_SERVER/boot.ipxe >{} && curl -fsS http://$DRYRACK_SERVER/boot.ipxe.sig >{}"
+        expect.asked.that.process = "ask"
+        "#,
+        path(&ring),
+        path(&words),
+        path(&text),
+        path(&signature)
+    );
+    let (code, said) = processes("ring", &lab);
+    assert_eq!(code, Some(0), "{said}");
+    gpg.verify(&fs::read(&signature).expect("a signature"), &fs::read(&text).expect("a text"));
+    fs::write(&words, "other words").expect("a file");
+    let (code, said) = processes("ring-locked", &lab);
+    assert!(code == Some(3) && said.contains("does not unlock"), "{code:?} {said}");
 }
 
 #[test]
