@@ -561,6 +561,7 @@ fn images_are_listed_and_misspelt_ones_named() {
             "pxelinux",
             "shim",
             "tiny",
+            "tiny-disk",
             "uki"
         ]
     );

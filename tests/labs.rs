@@ -60,6 +60,7 @@ fn every_lab_of_the_gallery_passes() {
         "ipxe",
         "pxelinux",
         "shim",
+        "tiny-disk",
         "uki",
     ]);
     let home = Home::new();

@@ -235,6 +235,7 @@ fn every_embedded_recipe_is_read() {
     pxelinux true
     shim true
     tiny true
+    tiny-disk true
     uki true
     ");
 }
