@@ -84,7 +84,10 @@ fn debian_is_a_disk_that_firmware_can_start() {
 fn tiny_disk_is_small_whole_and_packed() {
     let built = build("tiny-disk");
     let disk = fs::read(&built.files["disk.raw"].path).expect("a disk");
-    assert_eq!((disk.len(), &disk[510..512], &disk[512..520]), (64 << 20, &[0x55, 0xaa][..], &b"EFI PART"[..]));
+    assert_eq!(
+        (disk.len(), &disk[510..512], &disk[512..520]),
+        (64 << 20, &[0x55, 0xaa][..], &b"EFI PART"[..])
+    );
     let packed = [("gz", &[0x1f, 0x8b][..]), ("xz", b"\xfd7zXZ\0"), ("zst", &[0x28, 0xb5, 0x2f, 0xfd])];
     for (kind, mark) in packed {
         let bytes = fs::read(&built.files[&format!("disk.raw.{kind}")].path).expect("a packed disk");

@@ -149,6 +149,53 @@ fn a_lab_unlocks_its_key_ring_and_signs() {
 }
 
 #[test]
+fn a_process_fills_matchbox_and_powers_on_what_boots_from_it() {
+    build(&["tiny"]);
+    let home = Home::new();
+    let dryrack = env!("CARGO_BIN_EXE_dryrack");
+    let text = format!(
+        r#"
+        dryrack = 1
+        name = "applied"
+        network.lan.address = "10.68.0.1/24"
+        network.lan.matchbox = {{ data = "matchbox", rpc = {{ tls = "tls" }} }}
+        network.lan.files = {{ "assets/kernel" = "image:tiny/kernel", "assets/initrd" = "image:tiny/initrd" }}
+        node.one = {{ memory = "128MiB", start = "manual" }}
+
+        [process.apply]
+        run = """
+        set -eu
+        for kind in profile group; do
+            {dryrack} $kind create -f $kind.json --tls tls --endpoint $DRYRACK_SERVER:8081
+        done
+        {dryrack} power on one
+        """
+
+        [expect]
+        applied.that.process = "apply"
+        up = {{ within = "3m", that.stage = "os" }}
+        way = {{ within = "3m", that.boots = ["network"] }}
+        "#
+    );
+    let lab = home.lab("applied", &text);
+    let folder = lab.parent().expect("a folder");
+    fs::create_dir(folder.join("matchbox")).expect("a folder");
+    let boot = r#"{ "kernel": "/assets/kernel", "initrd": ["/assets/initrd"], "args": ["initrd=initrd", "console=ttyS0"] }"#;
+    fs::write(folder.join("profile.json"), format!(r#"{{ "id": "tiny", "boot": {boot} }}"#)).expect("a file");
+    fs::write(folder.join("group.json"), r#"{ "id": "all", "profile": "tiny" }"#).expect("a file");
+    let made = run(&mut home.dryrack(["tls", "init", path(&lab)]));
+    assert!(made.status.success(), "{}", stderr(&made));
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    let wrote = |file: &str| folder.join("matchbox").join(file).is_file();
+    assert!(
+        wrote("profiles/tiny.json") && wrote("groups/all.json"),
+        "what the process made is there to stay"
+    );
+    home.assert_clean(GRACE, "applied");
+}
+
+#[test]
 fn a_process_that_fails_is_a_missed_expectation() {
     let failing = "process.apply.run = \"echo out; echo 'no such provider' >&2; exit 4\"\n";
     let expected = "expect.applied.that.process = \"apply\"\n\
