@@ -19,15 +19,15 @@ pub mod plan;
 #[cfg(not(fuzzing))]
 pub mod report;
 
-pub mod host;
 #[cfg(not(fuzzing))]
 pub mod image;
 #[cfg(not(fuzzing))]
-pub mod machine;
+pub mod node;
 pub mod rpc;
 #[cfg(not(fuzzing))]
 pub mod run;
 pub mod serve;
+pub mod system;
 
 #[cfg(not(fuzzing))]
 pub mod cli;

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dryrack::host::facts;
 use dryrack::image::{Freshness as Build, Library, Progress};
-use dryrack::machine::accel::{self, Freshness, Part};
+use dryrack::lab::Isolation;
 use dryrack::name::ImageName;
-use dryrack::plan::{Accel, HostFacts, Place};
+use dryrack::node::qemu::accel::{self, Freshness, Part};
+use dryrack::plan::{Accel, HostFacts};
+use dryrack::system::facts;
 
 /// Returns the kernel of `tiny`, built if need be, in the cache that tests share.
 fn linux() -> PathBuf {
@@ -26,7 +27,7 @@ fn linux() -> PathBuf {
 }
 
 fn facts() -> HostFacts {
-    let facts = facts::gather(Place::Private);
+    let facts = facts::gather(Isolation::Private);
     assert!(facts.qemu.is_some(), "this test needs QEMU");
     assert!(!facts.firmware.is_empty(), "this test needs OVMF");
     facts

@@ -434,7 +434,7 @@ fn a_full_disk_is_named_with_its_remedy() {
 fn a_port_in_use_on_the_host_is_named_with_its_holder() {
     build(&["tiny"]);
     let home = Home::with_host();
-    let lab = home.lab("port", &format!("place = \"host\"\n{}", small("port", "")));
+    let lab = home.lab("port", &format!("isolation = \"none\"\n{}", small("port", "")));
     let script = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('0.0.0.0', 69))\nsys.stdin.read()";
     let mut holder = home
         .command("python3")

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dryrack::event::{Emitter, Event, Kind, Known};
-use dryrack::host::process::Spawner;
 use dryrack::lab::{
-    AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, Lab, Network, Nic, NicModel,
-    Node, Pace, Place, Seed, Start, TftpBackend,
+    AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays, Isolation, Lab,
+    Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
 };
-use dryrack::machine::{Machine, PowerError, PowerOff, StartError, State};
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
+use dryrack::node::qemu::{Machine, PowerError, PowerOff, StartError, State};
 use dryrack::plan::{Accel, FirmwareFile, HostFacts, MachinePlan, Qemu, Step, plan};
+use dryrack::system::process::Spawner;
 
 fn node() -> Node {
     let nic = Nic {
@@ -41,10 +41,10 @@ fn node() -> Node {
         boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
         profile: None,
         start: Start::WithLab,
-        pace: Pace::Fast,
+        firmware_delays: FirmwareDelays::Skip,
         uuid: uuid::Uuid::from_u128(0x1234),
         serial: "S1".to_owned(),
-        asset: "A1".to_owned(),
+        asset_tag: "A1".to_owned(),
         seed: Seed::None,
         options: BTreeMap::new(),
     }
@@ -78,10 +78,10 @@ fn lab(node: Node) -> Lab {
         name: LabName::new("test").unwrap(),
         file: "/lab.toml".into(),
         folder: "/".into(),
-        place: Place::Private,
+        isolation: Isolation::Private,
         accel: AccelChoice::Tcg,
         clock: 0,
-        at_once: None,
+        parallel_boots: None,
         networks: BTreeMap::from([(lan.name.clone(), lan)]),
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),

@@ -448,7 +448,7 @@ fn a_node_reaches_the_internet_through_the_way_out() {
 #[test]
 fn a_lab_on_the_host_gets_through_a_firewall_that_drops_and_leaves_it_as_it_was() {
     let world = World::new();
-    let on_host = |start: &str| format!("place = \"host\"\n{}", text("onhost", start, ""));
+    let on_host = |start: &str| format!("isolation = \"none\"\n{}", text("onhost", start, ""));
     if world.internet.is_none() {
         let file = world.home.lab("onhost", &on_host("manual"));
         let up = run(&mut world.home.dryrack(["up", "--detach", file.to_str().unwrap()]));

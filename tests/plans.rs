@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dryrack::config::Source;
 use dryrack::image::Library;
-use dryrack::lab::{Lab, Surroundings, resolve};
+use dryrack::lab::{Lab, LabEnvironment, resolve};
 use dryrack::name::Bytes;
 use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, plan, way};
 
@@ -46,7 +46,7 @@ fn lab_of(folder: &Path) -> Lab {
     let gallery = folder.parent().unwrap();
     let exists = |path: &Path| path.strip_prefix("/labs").is_ok_and(|rest| gallery.join(rest).exists());
     let images = library.recipes().map(|(name, recipe)| (name, recipe.unwrap().files.into_keys().collect()));
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: format!("/labs/{name}/lab.toml").into(),
         folder: format!("/labs/{name}").into(),
         images: images.collect::<BTreeMap<_, _>>(),

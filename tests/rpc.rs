@@ -15,7 +15,7 @@ use std::{env, fs, thread};
 
 use common::{DRYRACK, run, stderr, stdout, wait_for};
 use dryrack::event::{self, Emitter, Event, Kind};
-use dryrack::rpc::{self, Papers, Store, Tls};
+use dryrack::rpc::{self, Certificates, Store, Tls};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -106,9 +106,9 @@ impl Setting {
 }
 
 /// Returns what the server shows and believes.
-fn papers(folder: &Path) -> Papers {
+fn papers(folder: &Path) -> Certificates {
     let file = |name: &str| folder.join("tls").join(name);
-    Papers { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
+    Certificates { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
 }
 
 /// A server in this process.

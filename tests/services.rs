@@ -38,7 +38,7 @@ const LAB: &str = r#"
 [network.lan]
 address = "10.0.0.1/24"
 mtu = 1400
-dhcp = { server = { pool = ["10.0.0.30", "10.0.0.32"], lease = "1h" } }
+dhcp = { server = { pool = ["10.0.0.30", "10.0.0.32"], lease-time = "1h" } }
 dns = { domain = "lab.test", records = { "matchbox.local" = "10.0.0.1" } }
 
 [profile.install]

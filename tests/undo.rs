@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use common::{build, run, stderr, stdout};
 use dryrack::event::{Emitter, Instant};
-use dryrack::host::facts;
-use dryrack::host::process::Spawner;
 use dryrack::image::Library;
 use dryrack::lab::FileRef;
-use dryrack::plan::{HostFacts, Place, Plan, Step, Undo, plan};
-use dryrack::run::carry::{self, Failure, Host, UpError};
-use dryrack::run::{Journal, Rack, RackParts, Texts};
+use dryrack::lab::Isolation;
+use dryrack::plan::{HostFacts, Plan, Step, Undo, plan};
+use dryrack::run::executor::{self, Failure, Host, UpError};
+use dryrack::run::{Journal, LabSources, Rack, RackParts};
+use dryrack::system::facts;
+use dryrack::system::process::Spawner;
 use tokio_util::sync::CancellationToken;
 
 /// Says that we are inside.
@@ -137,10 +138,10 @@ fn state(run_dir: &Path) -> String {
 fn decide(dir: &Path, lab: &str, change: impl Fn(&mut HostFacts)) -> (Plan, Library) {
     let path = dir.join("lab.toml");
     fs::write(&path, lab).expect("a lab file");
-    let texts = Texts::read(&path, &[], Vec::new(), Vec::new()).expect("the texts");
+    let texts = LabSources::read(&path, &[], Vec::new(), Vec::new()).expect("the texts");
     let library = texts.library(&common::cache());
     let lab = texts.resolve(&library, None).lab.expect("a lab that makes sense");
-    let mut facts = facts::gather(Place::Private);
+    let mut facts = facts::gather(Isolation::Private);
     facts.built = vec!["tiny".parse().expect("a name")];
     change(&mut facts);
     (plan(&lab, &facts).expect("a plan"), library)
@@ -177,9 +178,9 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         let rack = rack.unwrap_or_else(|failure| panic!("{}", failure.error));
         let faulty = Faulty { rack, plan: plan.clone(), fault };
         let mut journal = Journal::open(&run_dir).expect("a journal");
-        let (_nobody, mut progress) = tokio::sync::watch::channel(carry::Progress::default());
-        let up =
-            carry::up(&faulty, plan, &mut journal, &events, &mut progress, &CancellationToken::new()).await;
+        let (_nobody, mut progress) = tokio::sync::watch::channel(executor::Progress::default());
+        let up = executor::up(&faulty, plan, &mut journal, &events, &mut progress, &CancellationToken::new())
+            .await;
         match up {
             Err(UpError::Step { failure, .. }) => {
                 assert_eq!(failure.error.to_string(), "a fault", "{fault:?}")
@@ -188,7 +189,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         }
         let between = state(&run_dir);
         faulty.rack.end_services().await;
-        let leaks = carry::down(&faulty, &mut journal).await;
+        let leaks = executor::down(&faulty, &mut journal).await;
         assert!(leaks.is_empty(), "{fault:?}: {leaks:?}");
         assert!(journal.is_closed());
         between
@@ -250,18 +251,18 @@ fn a_fault_on_the_host_leaves_nothing() {
     nft("add table inet filter");
     nft("add chain inet filter forward { type filter hook forward priority 0 ; policy drop ; }");
     let dir = tempfile::tempdir_in("/tmp").expect("a folder");
-    let drops = dryrack::host::nft::forward_drops().expect("nft");
+    let drops = dryrack::system::nft::forward_drops().expect("nft");
     assert_eq!(drops.len(), 1, "{drops:?}");
     // A cable to somewhere, not in use yet.
     ip("link add eth9 type veth peer name far");
     ip("link set far up");
     // Whoever says that the segment is theirs looks for no other server there, for five seconds at each of many faults.
     let plugged = "nat = true\ninterface = \"eth9\"\ndhcp.server.authoritative = true";
-    let lab = format!("place = \"host\"\n{LAB}").replace("nat = true", plugged);
+    let lab = format!("isolation = \"none\"\n{LAB}").replace("nat = true", plugged);
     let (plan, library) = decide(dir.path(), &lab, |facts| {
         facts.forward_drops.clone_from(&drops);
         facts.subnets.clear();
-        facts.links = facts::gather(Place::Host).links;
+        facts.links = facts::gather(Isolation::None).links;
         facts.ip_forward = false;
     });
     assert!(plan.steps.iter().any(|step| matches!(step, Step::ForeignAccept(_))));

@@ -134,7 +134,7 @@ fn is_up_once(up: &Up) {
 fn shows_itself(up: &Up) {
     let status = up.status();
     assert_eq!(status["lab"], "verbs");
-    assert_eq!((&status["place"], &status["accel"]), (&"private".into(), &"tcg".into()));
+    assert_eq!((&status["isolation"], &status["accel"]), (&"private".into(), &"tcg".into()));
     assert_eq!(status["addresses"]["two"].as_array().map(Vec::len), Some(2), "{status}");
     assert_eq!(status["snapshot"]["lab"], "up");
     let verdicts = status["verdicts"].as_array().expect("verdicts").iter();

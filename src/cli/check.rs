@@ -5,10 +5,10 @@ mod matchbox;
 use super::lab::LabArgs;
 use super::output::{self, Stop};
 use crate::diag::{self, Diagnostic};
-use crate::host::facts;
-use crate::plan::Place;
+use crate::lab::Isolation;
 use crate::report::exit;
 use crate::run::Locations;
+use crate::system::facts;
 
 /// Say everything that is wrong with a lab file, at its place
 ///
@@ -28,7 +28,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let texts = args.lab.read()?;
     // Only memory matters here, which is the same in both places.
-    let free = facts::gather(Place::Private).free_memory;
+    let free = facts::gather(Isolation::Private).free_memory;
     let mut outcome = texts.resolve(&texts.library(&locations.cache), Some(free));
     if let Some(lab) = &outcome.lab {
         let found = matchbox::look(lab, &mut outcome.sources);

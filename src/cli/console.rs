@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         let console = client.console(&args.node).await.map_err(Trouble::Client)?;
         attach(console, &args.node).await.map_err(Trouble::Terminal)
     })?;
-    let ended = ended.map_err(|trouble| match trouble {
+    let ended = ended.map_err(|failure| match failure {
         Trouble::Client(error) => Stop::host(&error, error.hint()),
         Trouble::Terminal(error) => {
             Stop::new(exit::UNFIT, format!("cannot use this terminal: {error}"), None::<String>)

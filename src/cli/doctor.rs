@@ -1,12 +1,12 @@
 //! `dryrack doctor`: what this host has and lacks, and how to get it.
 
 use super::output::{self, Stop};
-use crate::host::doctor::{self, Check, State};
-use crate::host::facts;
-use crate::machine::accel;
-use crate::plan::Place;
+use crate::lab::Isolation;
+use crate::node::qemu::accel;
 use crate::report::exit;
 use crate::run::Locations;
+use crate::system::doctor::{self, Check, State};
+use crate::system::facts;
 
 /// Say what this host has and lacks to run labs, and how to get it
 ///
@@ -24,7 +24,7 @@ pub(super) struct Args {
 /// Runs the verb.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     // What would stand in the way of a lab in the host's own network is of interest, too.
-    let mut facts = facts::gather(Place::Host);
+    let mut facts = facts::gather(Isolation::None);
     let freshness = if args.fresh { accel::Freshness::Fresh } else { accel::Freshness::Cached };
     let verdict = accel::answer(&facts, &locations.cache, freshness);
     facts.accel = verdict.accel;

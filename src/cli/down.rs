@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::lab::find;
 use super::output::{self, Stop};
 use super::up::block_on;
-use crate::host::place::PlaceIds;
 use crate::report::exit;
 use crate::run::client::Client;
-use crate::run::{Locations, mend, store};
+use crate::run::{Locations, recover, store};
+use crate::system::namespace::NamespaceIds;
 
 /// How long a lab may take to come down before it is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ pub(super) struct Args {
 #[expect(clippy::disallowed_methods, reason = "a place is not our child: its end is seen by looking")]
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let up = find(locations, args.lab.as_deref())?;
-    let ids = PlaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error, error.hint()))?;
+    let ids = NamespaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error, error.hint()))?;
     let client = Client::new(&up.socket);
     let asked = block_on(async {
         client.down("dryrack down", false).await?;
@@ -48,7 +48,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    let mut leaks = mend(locations);
+    let mut leaks = recover(locations);
     if let Ok(report) = store::report(&up.run_dir) {
         leaks.extend(report.leaks);
     }

@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use super::lab::UpArgs;
 use super::output::Stop;
-use crate::host::place::run_inside;
 use crate::run::Locations;
+use crate::system::namespace::run_inside;
 
 /// Run a command in the network of a lab that is up
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ use crate::run::Locations;
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// Look for recipes here first (repeatable)
+    /// LintContext for recipes here first (repeatable)
     #[arg(long = "images", value_name = "DIR", global = true)]
     images: Vec<PathBuf>,
     /// Print a JSON list of objects: `image`, `about`, `state`, `key`, `dir` and `files` of images, `path` and `size`
@@ -36,7 +36,7 @@ enum Verb {
         /// The images
         #[arg(required = true, value_name = "NAME")]
         names: Vec<ImageName>,
-        /// Look for newer packages, and build again if there are any
+        /// LintContext for newer packages, and build again if there are any
         #[arg(long)]
         renew: bool,
     },

@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::name::{Bytes, NodeName};
 use crate::report::exit;
 use crate::run::client::Client;
-use crate::run::{Locations, Registered, Texts, registered};
+use crate::run::{LabSources, Locations, RegisteredLab, registered};
 
 /// What decides what a lab is, the lab itself apart.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -21,7 +21,7 @@ pub(super) struct Layers {
     /// Set one key, as in `node.node1.memory=2GiB` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Look for recipes of images here first (repeatable)
+    /// LintContext for recipes of images here first (repeatable)
     #[arg(long = "images", value_name = "DIR")]
     images: Vec<PathBuf>,
 }
@@ -37,40 +37,40 @@ pub(super) struct LabArgs {
 }
 
 /// A lab that makes sense.
-pub(super) struct Sound {
-    pub(super) texts: Texts,
+pub(super) struct ValidLab {
+    pub(super) texts: LabSources,
     pub(super) lab: Lab,
     pub(super) library: Library,
 }
 
 impl LabArgs {
     /// Reads the lab.
-    pub(super) fn read(&self) -> Result<Texts, Stop> {
+    pub(super) fn read(&self) -> Result<LabSources, Stop> {
         self.layers.read(&self.lab)
     }
 }
 
 impl Layers {
     /// Reads a lab with these layers.
-    pub(super) fn read(&self, lab: &Path) -> Result<Texts, Stop> {
-        Texts::read(lab, &self.on, self.set.clone(), self.images.clone())
+    pub(super) fn read(&self, lab: &Path) -> Result<LabSources, Stop> {
+        LabSources::read(lab, &self.on, self.set.clone(), self.images.clone())
             .map_err(|error| Stop::wrong(&error, error.hint()))
     }
 }
 
 /// Makes sense of a lab, or shows everything that is wrong with it.
-pub(super) fn sound(texts: Texts, locations: &Locations, free: Option<Bytes>) -> Result<Sound, Stop> {
+pub(super) fn valid(texts: LabSources, locations: &Locations, free: Option<Bytes>) -> Result<ValidLab, Stop> {
     let library = texts.library(&locations.cache);
     let outcome = texts.resolve(&library, free);
     output::diagnostics(&outcome.diagnostics, &outcome.sources);
     match outcome.lab {
-        Some(lab) => Ok(Sound { texts, lab, library }),
+        Some(lab) => Ok(ValidLab { texts, lab, library }),
         None => Err(Stop::silent(exit::WRONG)),
     }
 }
 
 /// Makes sense of a lab as if every file that it names were there already, or shows what else is wrong with it.
-pub(super) fn ahead(texts: &Texts, locations: &Locations) -> Result<Lab, Stop> {
+pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, Stop> {
     let outcome = texts.resolve_ahead(&texts.library(&locations.cache));
     output::diagnostics(&outcome.diagnostics, &outcome.sources);
     outcome.lab.ok_or_else(|| Stop::silent(exit::WRONG))
@@ -86,12 +86,12 @@ pub(super) struct UpArgs {
 
 impl UpArgs {
     /// Finds the lab.
-    pub(super) fn find(&self, locations: &Locations) -> Result<Registered, Stop> {
+    pub(super) fn find(&self, locations: &Locations) -> Result<RegisteredLab, Stop> {
         find(locations, self.lab.as_deref())
     }
 
     /// Finds the lab, and asks it whether it has such nodes: a wrong name is a slip of the command line.
-    pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<Registered, Stop> {
+    pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<RegisteredLab, Stop> {
         let up = self.find(locations)?;
         let status = block_on(async { Client::new(&up.socket).status().await })?;
         let status = status.map_err(|error| Stop::host(&error, error.hint()))?;
@@ -110,7 +110,7 @@ impl UpArgs {
 }
 
 /// Finds a lab that is up: by its file, its folder or its name; or the only one.
-pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Registered, Stop> {
+pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<RegisteredLab, Stop> {
     let mut up = registered(locations);
     let down = |what: String| Stop::new(exit::WRONG, what, Some("bring it up with `dryrack up LAB`"));
     let Some(lab) = lab else {
@@ -126,7 +126,7 @@ pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Register
     };
     let file = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
     let file = std::fs::canonicalize(&file).unwrap_or(file);
-    let is_it = |up: &Registered| up.file == file || lab.as_os_str() == up.lab.as_str();
+    let is_it = |up: &RegisteredLab| up.file == file || lab.as_os_str() == up.lab.as_str();
     match up.into_iter().find(is_it) {
         Some(up) => Ok(up),
         None => Err(down(format!("lab {} is not up", lab.display()))),

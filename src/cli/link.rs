@@ -9,7 +9,7 @@ use crate::name::{NicName, NodeName};
 use crate::plan::Step;
 use crate::report::exit;
 use crate::run::client::Client;
-use crate::run::{Locations, Registered, Request};
+use crate::run::{Locations, RegisteredLab, Request};
 
 /// Plug the network cable of a machine in or out
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 /// Returns the NIC of a node that has one.
-fn only_nic(up: &Registered, node: &NodeName) -> Result<NicName, Stop> {
+fn only_nic(up: &RegisteredLab, node: &NodeName) -> Result<NicName, Stop> {
     let request = Request::read(&up.run_dir).map_err(|error| {
         let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
         Stop::new(exit::UNFIT, what, Some("name the NIC"))

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use self::flags::{FlagError, Flags};
 use self::log::{Level, emitter, log};
 use super::output;
-use crate::host::sockets;
 use crate::matchbox::ignition::Version;
 use crate::report::exit;
-use crate::rpc::{self, Papers, Tls};
-use crate::serve::{Alone, KeyRing, Secure, Store, serve_alone};
+use crate::rpc::{self, Certificates, Tls};
+use crate::serve::{KeyRing, Secure, Standalone, Store, serve_standalone};
+use crate::system::sockets;
 
 /// What unlocks the key ring. Only a variable may have it.
 const PASSPHRASE: &str = "MATCHBOX_PASSPHRASE";
@@ -104,18 +104,18 @@ fn serve(flags: &Flags, passphrase: Option<String>) -> Result<(), Fatal> {
     log(level, Level::Info, &format!("Starting matchbox {protocol} server on {address}"));
     let store = Store::open(Some(PathBuf::from(&flags.data_path)), BTreeMap::new(), Version::NEWEST);
     let assets = Some(PathBuf::from(&flags.assets_path)).filter(|path| !path.as_os_str().is_empty());
-    let alone = Alone { listener, secure, store, assets, key_ring, rpc };
-    serve_alone(alone, &emitter(level), &stop).map_err(|error| Fatal(error.to_string()))
+    let alone = Standalone { listener, secure, store, assets, key_ring, rpc };
+    serve_standalone(alone, &emitter(level), &stop).map_err(|error| Fatal(error.to_string()))
 }
 
 /// Makes ready what gRPC takes.
 fn rpc(flags: &Flags, listener: TcpListener) -> Result<(TcpListener, Tls, rpc::Store), Fatal> {
-    let papers = Papers {
+    let certificates = Certificates {
         certificate: PathBuf::from(&flags.cert_file),
         key: PathBuf::from(&flags.key_file),
         authority: PathBuf::from(&flags.ca_file),
     };
-    let tls = Tls::read(&papers).map_err(|error| Fatal(error.in_full()))?;
+    let tls = Tls::read(&certificates).map_err(|error| Fatal(error.in_full()))?;
     let store = rpc::Store::open(Path::new(&flags.data_path), BTreeMap::new());
     let store = store.map_err(|error| Fatal(format!("{}: {error}", flags.data_path)))?;
     Ok((listener, tls, store))

@@ -2,9 +2,7 @@
 //!
 //! Must never decide anything: it parses, asks the library, prints.
 
-mod account;
 mod artifacts;
-mod attend;
 mod check;
 mod completions;
 mod config;
@@ -13,6 +11,7 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod foreground;
 mod generic;
 mod group;
 mod ignition;
@@ -39,6 +38,7 @@ mod schema;
 mod screenshot;
 mod ssh;
 mod status;
+mod summary;
 mod table;
 mod test;
 mod tls;

@@ -1,6 +1,6 @@
 //! The only place that prints: data to standard output, everything else to standard error.
 //!
-//! Colour and weight are only for terminals ([`anstream`] sees to that), and never carry a meaning alone.
+//! Colour and weight are only for terminals ([`anstream`] sees to that), and never executor a meaning alone.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! `dryrack plan`: shows every step that bringing a lab up would take.
 
-use super::lab::{LabArgs, sound};
+use super::lab::{LabArgs, valid};
 use super::output::{self, Stop};
 use super::prepare::{self, Loudness};
 use crate::report::exit;
@@ -18,10 +18,10 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    let sound = sound(args.lab.read()?, locations, None)?;
+    let valid = valid(args.lab.read()?, locations, None)?;
     let loudness = if args.json { Loudness::Quiet } else { Loudness::Loud };
-    let facts = prepare::facts(&sound.lab, &sound.library, locations, loudness);
-    let plan = prepare::decide(&sound, &facts)?;
+    let facts = prepare::facts(&valid.lab, &valid.library, locations, loudness);
+    let plan = prepare::decide(&valid, &facts)?;
     match args.json {
         true => output::json(&plan)?,
         false => output::data(&plan.to_string()),

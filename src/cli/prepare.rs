@@ -2,17 +2,17 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::lab::Sound;
+use super::lab::ValidLab;
 use super::output::{self, Stop};
 use crate::event::Ago;
-use crate::host::facts;
 use crate::image::{Freshness, Library, Progress};
 use crate::lab::{self, Lab};
-use crate::machine::accel;
 use crate::name::ImageName;
-use crate::plan::{HostFacts, Place, Plan, plan};
+use crate::node::qemu::accel;
+use crate::plan::{HostFacts, Plan, plan};
 use crate::report::exit;
 use crate::run::Locations;
+use crate::system::facts;
 
 /// Whether falling back to emulation is worth a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +25,7 @@ pub(super) enum Loudness {
 
 /// Gathers what the plan of a lab needs to know of this host.
 pub(super) fn facts(lab: &Lab, library: &Library, locations: &Locations, loudness: Loudness) -> HostFacts {
-    let place = match lab.place {
-        lab::Place::Private => Place::Private,
-        lab::Place::Host => Place::Host,
-    };
-    let mut facts = facts::gather(place);
+    let mut facts = facts::gather(lab.isolation);
     if lab.accel != lab::AccelChoice::Tcg {
         let verdict = accel::answer(&facts, &locations.cache, accel::Freshness::Cached);
         facts.accel = verdict.accel;
@@ -44,8 +40,8 @@ pub(super) fn facts(lab: &Lab, library: &Library, locations: &Locations, loudnes
 }
 
 /// Decides what a lab needs on this host.
-pub(super) fn decide(sound: &Sound, facts: &HostFacts) -> Result<Plan, Stop> {
-    plan(&sound.lab, facts).map_err(|refusal| Stop::new(exit::UNFIT, refusal.why, Some(refusal.hint)))
+pub(super) fn decide(valid: &ValidLab, facts: &HostFacts) -> Result<Plan, Stop> {
+    plan(&valid.lab, facts).map_err(|refusal| Stop::new(exit::UNFIT, refusal.why, Some(refusal.hint)))
 }
 
 /// Builds the images that a plan lacks.

@@ -13,7 +13,7 @@ use crate::observe::{NodeView, Snapshot};
 /// Shows a run.
 pub(super) struct RunProgress {
     snapshot: Snapshot,
-    /// Said before every line where several labs run at once.
+    /// MemberReport before every line where several labs run at once.
     prefix: String,
     live: Option<Live>,
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::host::place::Inherited;
-use crate::host::place::{PlaceError, inner_enter, join_main, outer_main, supervisor_enter};
 use crate::report::exit;
 use crate::run::{guardian_main, supervise};
+use crate::system::namespace::Inherited;
+use crate::system::namespace::{NamespaceError, inner_enter, join_main, outer_main, supervisor_enter};
 
 /// Plays the role that the first argument names, if it names one, and returns the exit code.
 ///
@@ -19,13 +19,13 @@ pub(super) fn play() -> Option<u8> {
         "@guardian" => guardian_main(),
         "@join" => join_main(),
         "@pipe" => pipe(),
-        "@trial" => crate::host::doctor::trial_main(),
+        "@trial" => crate::system::doctor::trial_main(),
         _ => return None,
     };
     Some(code)
 }
 
-fn supervisor(enter: fn() -> Result<Inherited, PlaceError>) -> u8 {
+fn supervisor(enter: fn() -> Result<Inherited, NamespaceError>) -> u8 {
     // What fails here was told to the command already.
     let Ok(inherited) = enter() else { return exit::UNFIT };
     // Developers read it in the run folder's supervisor.log.

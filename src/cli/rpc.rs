@@ -7,7 +7,7 @@ use super::output::{self, Stop};
 use super::up::block_on;
 use crate::report::exit;
 use crate::rpc::message::Request;
-use crate::rpc::{CallError, Client, ConnectError, Papers};
+use crate::rpc::{CallError, Certificates, Client, ConnectError};
 use crate::run::Locations;
 
 /// Where matchbox listens by convention.
@@ -51,27 +51,27 @@ pub(super) struct ServerArgs {
 impl ServerArgs {
     /// Calls a method of the server.
     pub(super) fn call<R: Request>(&self, request: R, locations: &Locations) -> Result<R::Answer, Stop> {
-        let (endpoint, papers) = self.meant(locations)?;
+        let (endpoint, certificates) = self.meant(locations)?;
         block_on(async {
             let mut client =
-                Client::connect(&endpoint, &papers).await.map_err(|error| unreachable(&error))?;
+                Client::connect(&endpoint, &certificates).await.map_err(|error| unreachable(&error))?;
             client.call(request).await.map_err(|error| refused(&error))
         })?
     }
 
     /// Decides where the server is and what we show it.
-    fn meant(&self, locations: &Locations) -> Result<(String, Papers), Stop> {
+    fn meant(&self, locations: &Locations) -> Result<(String, Certificates), Stop> {
         let lab = self.lab.as_deref().map(|lab| of_lab(lab, locations)).transpose()?;
         let (published, kept) = lab.unzip();
         let endpoint = self.endpoint.clone().or(published.flatten()).unwrap_or_else(|| ENDPOINT.to_owned());
         let folder = self.tls.clone().or(kept).unwrap_or_else(|| FOLDER.into());
         let file = |given: &Option<PathBuf>, usual: &str| given.clone().unwrap_or_else(|| folder.join(usual));
-        let papers = Papers {
+        let certificates = Certificates {
             certificate: file(&self.cert_file, "client.crt"),
             key: file(&self.key_file, "client.key"),
             authority: file(&self.ca_file, "ca.crt"),
         };
-        Ok((endpoint, papers))
+        Ok((endpoint, certificates))
     }
 
     /// Says that something was done.
@@ -105,7 +105,7 @@ fn of_lab(lab: &Path, locations: &Locations) -> Result<(Option<String>, PathBuf)
 fn unreachable(error: &ConnectError) -> Stop {
     match error {
         ConnectError::Endpoint { .. } => Stop::wrong(error, error.hint()),
-        ConnectError::Papers(_) | ConnectError::Connect { .. } | ConnectError::Handshake { .. } => {
+        ConnectError::Certificates(_) | ConnectError::Connect { .. } | ConnectError::Handshake { .. } => {
             Stop::host(error, error.hint())
         }
     }

@@ -10,12 +10,12 @@ use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::up::block_on;
 use crate::diag::enumerate;
+use crate::lab::Isolation;
 use crate::lab::{Check, Lab, Seed};
 use crate::name::NodeName;
-use crate::plan::Place;
 use crate::report::exit;
 use crate::run::client::{Client, Status};
-use crate::run::{Locations, Registered, Request, ssh};
+use crate::run::{Locations, RegisteredLab, Request, ssh};
 
 /// Log in on a node of a lab that is up
 ///
@@ -70,7 +70,8 @@ pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Sto
     let status = status(&up)?;
     let lab = lab(&up);
     let program = std::env::current_exe().map_err(|error| Stop::host(&error, None::<String>))?;
-    let proxy = (status.place == Place::Private).then(|| proxy(&program, &locations.runtime, &up.file));
+    let proxy =
+        (status.isolation == Isolation::Private).then(|| proxy(&program, &locations.runtime, &up.file));
     let mut text = String::new();
     for (node, addresses) in &status.addresses {
         let Some(address) = addresses.first() else { continue };
@@ -108,13 +109,13 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('%', "%%").replace('\'', r"'\''"))
 }
 
-fn status(up: &Registered) -> Result<Status, Stop> {
+fn status(up: &RegisteredLab) -> Result<Status, Stop> {
     let status = block_on(async { Client::new(&up.socket).status().await })?;
     status.map_err(|error| Stop::host(&error, error.hint()))
 }
 
 /// Returns the lab as it was when its run began.
-fn lab(up: &Registered) -> Option<Lab> {
+fn lab(up: &RegisteredLab) -> Option<Lab> {
     let request = Request::read(&up.run_dir).ok()?;
     let library = request.texts.library(&request.cache);
     request.texts.resolve(&library, None).lab

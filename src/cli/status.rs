@@ -17,7 +17,7 @@ use crate::run::{Locations, registered};
 pub(super) struct Args {
     /// Lab file, its folder or its name; all that are up where left out
     lab: Option<PathBuf>,
-    /// Print a JSON list of objects with `lab`, `file`, `place`, `accel`, `addresses`, `published`, `snapshot`
+    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `addresses`, `published`, `snapshot`
     /// (the nodes: stage, power, boots, timeline, what was last seen) and `verdicts`
     #[arg(long)]
     json: bool,
@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 fn text(status: &Status) -> String {
-    let Status { lab, file, place: _, accel, addresses, published, snapshot, verdicts } = status;
+    let Status { lab, file, isolation: _, accel, addresses, published, snapshot, verdicts } = status;
     let now = snapshot.now;
     let state = match snapshot.lab {
         LabState::Starting => "is being brought up",

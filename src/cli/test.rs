@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use tokio::task::JoinSet;
 
-use super::account::Account;
 use super::artifacts;
-use super::attend::{Attended, Leave, attend};
-use super::lab::{Layers, Sound, sound};
+use super::foreground::{Detach, ForegroundEnd, foreground};
+use super::lab::{Layers, ValidLab, valid};
 use super::output::{self, Stop};
 use super::progress::RunProgress;
+use super::summary::LabSummary;
 use super::up::{block_on, start};
-use crate::host::facts;
+use crate::lab::Isolation;
 use crate::lab::{Lab, Start};
-use crate::plan::Place;
 use crate::report::{self, Report, exit};
 use crate::run::client::Client;
 use crate::run::{Locations, Until};
+use crate::system::facts;
 
 /// Bring labs up, judge their expectations, take them down
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// Copy the run folders (events, consoles, plans, reports) here
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
-    /// Leave a lab up that missed an expectation
+    /// Detach a lab up that missed an expectation
     #[arg(long, value_name = "WHEN")]
     keep: Option<Keep>,
     /// Labs at once, as far as memory and cores suffice
@@ -56,7 +56,7 @@ enum Keep {
 
 /// A lab that waits for its trial.
 struct Trial {
-    sound: Sound,
+    valid: ValidLab,
     /// How it is named on the command line.
     name: String,
     needs: Needs,
@@ -111,9 +111,9 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         .labs
         .iter()
         .map(|lab| {
-            let sound = sound(args.layers.read(lab)?, locations, None)?;
-            let needs = Needs::of(&sound.lab);
-            Ok(Trial { sound, name: lab.display().to_string(), needs })
+            let valid = valid(args.layers.read(lab)?, locations, None)?;
+            let needs = Needs::of(&valid.lab);
+            Ok(Trial { valid, name: lab.display().to_string(), needs })
         })
         .map(|trial: Result<Trial, Stop>| trial.inspect_err(output::stop))
         .collect();
@@ -123,7 +123,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         )));
     }
     let mut waiting: VecDeque<Trial> = sounds.into_iter().flatten().collect();
-    let host = facts::gather(Place::Private);
+    let host = facts::gather(Isolation::Private);
     let most = Needs { memory: host.free_memory.0, cpus: host.cpus };
     let jobs = usize::from(args.jobs).min(waiting.len());
     let keep = args.keep == Some(Keep::OnFailure);
@@ -178,39 +178,39 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool) -> Tried {
-    let Trial { sound, name, needs } = trial;
-    let nodes: Vec<_> = sound.lab.nodes.keys().cloned().collect();
-    let lab = sound.lab.name.to_string();
-    let (until, leave) = if keep { (Until::Met, Leave::WhenMissed) } else { (Until::Judged, Leave::Never) };
-    let account = Account::open(&sound.lab);
+    let Trial { valid, name, needs } = trial;
+    let nodes: Vec<_> = valid.lab.nodes.keys().cloned().collect();
+    let lab = valid.lab.name.to_string();
+    let (until, leave) = if keep { (Until::Met, Detach::WhenMissed) } else { (Until::Judged, Detach::Never) };
+    let summary = LabSummary::open(&valid.lab);
     let ended =
         |code, report, run_dir| Tried { name: name.clone(), needs, code, report, told: false, run_dir };
     let told = |code, report, run_dir| Tried { told: true, ..ended(code, Some(report), run_dir) };
     let locations = locations.clone();
     // It may test the accelerator and build images, which takes its time.
-    let started = tokio::task::spawn_blocking(move || start(sound, &locations, until)).await;
+    let started = tokio::task::spawn_blocking(move || start(valid, &locations, until)).await;
     let bug = |error| Stop::new(exit::BUG, format!("cannot start the lab: {error}"), None::<String>);
     let launched = match started.map_err(bug).flatten() {
         Ok(launched) => launched,
         Err(stop) => {
             output::stop(&stop);
-            return told(stop.code, account.of_stop(&stop), None);
+            return told(stop.code, summary.of_stop(&stop), None);
         }
     };
     let (run_dir, client) = (launched.run_dir.clone(), Client::new(&launched.socket));
     let mut progress = RunProgress::new(nodes, several.then_some(lab.as_str()));
-    match attend(launched, leave, &mut progress).await {
-        Ok(Attended::Ended(over)) => {
-            let Some(fault) = over.silence(&run_dir) else {
+    match foreground(launched, leave, &mut progress).await {
+        Ok(ForegroundEnd::Ended(over)) => {
+            let Some(run_error) = over.silence(&run_dir) else {
                 return ended(over.code, over.report, Some(run_dir));
             };
-            output::error(&fault.to_string(), fault.hint.as_deref());
-            told(over.code, account.of_fault(fault, over.code, Some(&run_dir)), Some(run_dir))
+            output::error(&run_error.to_string(), run_error.hint.as_deref());
+            told(over.code, summary.of_run_error(run_error, over.code, Some(&run_dir)), Some(run_dir))
         }
-        Ok(Attended::Left) => {
+        Ok(ForegroundEnd::Left) => {
             progress.end();
             // Nothing more is known of it if it went meanwhile.
-            let report = client.status().await.ok().map(|status| account.of_status(status, &run_dir));
+            let report = client.status().await.ok().map(|status| summary.of_status(status, &run_dir));
             output::note(&format!(
                 "{lab} missed an expectation and is left up: `dryrack status {lab}` shows it, `dryrack down {lab}` takes it down"
             ));
@@ -218,7 +218,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
         }
         Err(stop) => {
             output::stop(&stop);
-            told(stop.code, account.of_stop(&stop), Some(run_dir))
+            told(stop.code, summary.of_stop(&stop), Some(run_dir))
         }
     }
 }

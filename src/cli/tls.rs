@@ -8,7 +8,7 @@ use super::output::{self, Stop};
 use crate::plan::{self, HttpsPlan};
 use crate::report::exit;
 use crate::run::Locations;
-use crate::run::authority::papers::{self, Existing, PapersError};
+use crate::run::authority::certificates::{self, CertificatesError, Existing};
 
 /// Make certificates for matchbox's gRPC
 #[derive(Debug, clap::Args)]
@@ -73,15 +73,15 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             server.names.extend(names);
         }
     }
-    let server = papers::with_loopback(server);
+    let server = certificates::with_loopback(server);
     let folder = init.into.clone().unwrap_or_else(|| beside.join("tls"));
     let existing = if init.force { Existing::Replaced } else { Existing::Stay };
     let written =
-        papers::make(&folder, &server, today(), init.days, existing).map_err(|error| match error {
-            PapersError::Files { .. } => Stop::host(&error, error.hint()),
-            PapersError::Existing { .. } | PapersError::Certificate(_) | PapersError::Days { .. } => {
-                Stop::wrong(&error, error.hint())
-            }
+        certificates::make(&folder, &server, today(), init.days, existing).map_err(|error| match error {
+            CertificatesError::Files { .. } => Stop::host(&error, error.hint()),
+            CertificatesError::Existing { .. }
+            | CertificatesError::Certificate(_)
+            | CertificatesError::Days { .. } => Stop::wrong(&error, error.hint()),
         })?;
     if init.json {
         output::json(&written)?;

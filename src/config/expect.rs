@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::alternatives::TableKind;
 use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text};
 use super::word::Span;
 use crate::event::{BootedFrom, Stage};
@@ -230,21 +231,11 @@ pub struct RawInstalled {
     pub disk: Field<String>,
     /// The kind of its partition table. Default: either.
     #[serde(default)]
-    pub table: Field<RawTable>,
+    pub table: Field<TableKind>,
     /// How many partitions it has. Default: at least one.
     #[serde(default)]
     #[schemars(range(min = 1, max = 128))]
     pub partitions: Field<u32>,
-}
-
-/// The kind of a partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "table")]
-pub enum RawTable {
-    /// GUID partition table.
-    Gpt,
-    /// Master boot record, with up to four partitions.
-    Mbr,
 }
 
 /// A command in the lab's place.

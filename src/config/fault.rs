@@ -8,14 +8,14 @@ use crate::diag::Code;
 
 /// What serde hands back up: the problem is in the sink, or will be.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum Rejection {
     /// It is in the sink.
     Reported,
     /// It has yet to learn its place.
     New { code: Code, what: String },
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reported => f.write_str("already reported"),
@@ -24,9 +24,9 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for Rejection {}
 
-impl de::Error for Fault {
+impl de::Error for Rejection {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::New { code: Code::Malformed, what: message.to_string() }
     }

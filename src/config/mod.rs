@@ -7,6 +7,7 @@
 //! texts ── tree ── set ── overlay ── read ──► RawLab, diagnostics
 //! ```
 
+mod alternatives;
 mod choice;
 mod expect;
 mod fault;
@@ -15,6 +16,7 @@ mod places;
 mod raw;
 mod read;
 pub mod recipe;
+mod renamed;
 mod set;
 mod syntax;
 mod tree;
@@ -26,6 +28,7 @@ use overlay::{Kind, Layer};
 
 pub(crate) use read::malformed;
 
+pub use alternatives::*;
 pub use expect::*;
 pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};

@@ -10,6 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::alternatives::{
+    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Isolation, Loader, NicModel, TftpBackend,
+    UnknownClients, Via,
+};
 use super::expect::{RawExpect, RawSecret};
 use super::value::{Field, Keyed, List, Located, Many, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
@@ -43,16 +47,16 @@ pub struct RawLab {
     /// Where the lab's network lives: in namespaces of its own, or in the host's. Default: private.
     #[serde(default)]
     #[schemars(extend("default" = "private"))]
-    pub place: Field<RawPlace>,
+    pub isolation: Field<Isolation>,
     /// What executes the machines: KVM where it boots what a lab boots, KVM only, or emulation. Default: auto.
     #[serde(default)]
     #[schemars(extend("default" = "auto"))]
-    pub accel: Field<RawAccel>,
+    pub accel: Field<AccelChoice>,
     /// How many nodes may be on their way up at once; the next is powered on when one is up, is off, or has an
     /// expectation decided. Default: all.
-    #[serde(default, rename = "at-once")]
+    #[serde(default, rename = "parallel-boots")]
     #[schemars(range(min = 1, max = 1000))]
-    pub at_once: Field<i64>,
+    pub parallel_boots: Field<i64>,
     /// What time it is in the lab.
     #[serde(default)]
     pub clock: Field<RawClock>,
@@ -92,16 +96,6 @@ pub struct RawLab {
     pub remove: List<String>,
 }
 
-/// Where a lab's network lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "place")]
-pub enum RawPlace {
-    /// In namespaces of its own; needs no root.
-    Private,
-    /// In the host's network namespace; needs root.
-    Host,
-}
-
 /// What time it is in a lab.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "clock")]
@@ -113,18 +107,6 @@ pub struct RawClock {
     pub offset: Field<Text<Offset>>,
 }
 
-/// What executes the machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "accel")]
-pub enum RawAccel {
-    /// KVM where it passes the self-test, else TCG.
-    Auto,
-    /// KVM or nothing.
-    Kvm,
-    /// Emulation.
-    Tcg,
-}
-
 /// One Ethernet segment: one bridge, its address, DHCP, DNS, NAT.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "network")]
@@ -134,7 +116,7 @@ pub struct RawNetwork {
     /// The bridge's IPv6 address with its prefix length, 64: nodes then boot over IPv6 too. Default: none.
     #[serde(default)]
     pub ipv6: Field<Text<Ipv6Net>>,
-    /// An interface of the host that is plugged into it, with `place = "host"`: the way to machines of metal.
+    /// An interface of the host that is plugged into it, with `isolation = "none"`: the way to machines of metal.
     /// Default: none.
     #[serde(default)]
     pub interface: Field<Text<IfName>>,
@@ -153,8 +135,8 @@ pub struct RawNetwork {
     /// Who speaks TFTP: our own engine, the library async-tftp (another opinion, where a boot fails by one of them), or
     /// nobody of ours. Default: own.
     #[serde(default)]
-    #[schemars(extend("default" = "own"))]
-    pub tftp: Field<RawTftp>,
+    #[schemars(extend("default" = "builtin"))]
+    pub tftp: Field<TftpBackend>,
     /// Further DHCP options by name or number: `ntp-servers = ["10.0.0.2"]`, `"150" = "hex:0a000002"`.
     #[serde(default)]
     #[schemars(extend("propertyNames" = option_name()))]
@@ -204,7 +186,7 @@ pub struct RawMatchbox {
     /// The TCP port of its HTTP. On port 80 the lab's own names are answered beside it. Default: 80.
     #[serde(default)]
     #[schemars(extend("default" = 80), range(min = 1))]
-    pub listen: Field<u16>,
+    pub port: Field<u16>,
     /// An OpenPGP key ring with a secret key, a path relative to the lab's folder: each path has a signature beside it,
     /// `.sig` and `.asc`. Default: none.
     #[serde(default)]
@@ -231,7 +213,7 @@ pub struct RawRpc {
     /// The TCP port. Default: 8081.
     #[serde(default)]
     #[schemars(extend("default" = 8081), range(min = 1))]
-    pub listen: Field<u16>,
+    pub port: Field<u16>,
 }
 
 /// Which machines matchbox hands which profile.
@@ -270,18 +252,6 @@ pub struct RawProcess {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawJson(pub Value);
 
-/// Who speaks TFTP on a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "tftp")]
-pub enum RawTftp {
-    /// Our own engine.
-    Own,
-    /// The library async-tftp.
-    AsyncTftp,
-    /// Nobody of ours.
-    Off,
-}
-
 /// How DHCP works on a network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "dhcp")]
@@ -309,7 +279,7 @@ pub struct RawDhcpServer {
     /// How long an address is lent. Default: 1h.
     #[serde(default)]
     #[schemars(extend("default" = "1h"))]
-    pub lease: Field<Text<Span>>,
+    pub lease_time: Field<Text<Span>>,
     /// Whether there is no other DHCP server: nobody is looked for, and clients with addresses that we did not give are
     /// told no. Default: true; false with `interface`.
     #[serde(default)]
@@ -317,24 +287,14 @@ pub struct RawDhcpServer {
     /// Whether clients that are no node of the lab are given addresses of the pool. Default: answer; ignore with
     /// `interface`.
     #[serde(default)]
-    pub unknown: Field<RawUnknown>,
+    pub unknown_clients: Field<UnknownClients>,
     /// User classes (option 77) that count as iPXE and are told the script, not the loader. Default: none.
     #[serde(default)]
     pub ipxe_classes: List<String>,
     /// Reserved addresses of clients that are no node of the lab, by MAC address. Default: none.
     #[serde(default)]
     #[schemars(extend("propertyNames" = json!({ "pattern": Mac::PATTERN })))]
-    pub reserve: Keyed<Located<Text<std::net::Ipv4Addr>>>,
-}
-
-/// What becomes of DHCP clients that are no node of the lab.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "unknown")]
-pub enum RawUnknown {
-    /// They are given addresses of the pool.
-    Answer,
-    /// They are left to others.
-    Ignore,
+    pub reservations: Keyed<Located<Text<std::net::Ipv4Addr>>>,
 }
 
 /// The value of a DHCP option.
@@ -414,10 +374,10 @@ pub struct RawProfile {
     /// The program that fetches and starts the kernel. Default: ipxe.
     #[serde(default)]
     #[schemars(extend("default" = "ipxe"))]
-    pub loader: Field<RawLoader>,
+    pub loader: Field<Loader>,
     /// How the firmware fetches the loader; a UEFI node's other ways are switched off. Default: as it likes.
     #[serde(default)]
-    pub via: Field<RawVia>,
+    pub via: Field<Via>,
     /// Boot programs in place of the loader's, by architecture: `bios`, `uefi-x86`, `uefi-x64`, `uefi-arm32`,
     /// `uefi-arm64`. Each is `image:NAME/FILE`, or a path. Default: none.
     #[serde(default)]
@@ -442,43 +402,9 @@ pub struct RawProfile {
     pub metadata: Keyed<RawJson>,
 }
 
-/// The program that fetches and starts a kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "loader")]
-pub enum RawLoader {
-    /// iPXE: the one in the NIC's ROM where there is one, else one that is fetched.
-    Ipxe,
-    /// iPXE, fetched by the firmware also where a ROM has it: undionly.kpxe or snponly.efi.
-    Chainload,
-    /// PXELINUX; for BIOS.
-    Pxelinux,
-    /// GRUB.
-    Grub,
-    /// shim and GRUB, both signed, for Secure Boot; for UEFI.
-    Shim,
-    /// None: the firmware starts the kernel itself, a unified kernel image or another EFI program; for UEFI.
-    Kernel,
-}
-
-/// How a firmware fetches a boot program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "via")]
-pub enum RawVia {
-    /// PXE over IPv4: DHCP and TFTP.
-    Pxe,
-    /// UEFI HTTP Boot over IPv4.
-    Http,
-    /// PXE over IPv6: DHCPv6 and TFTP.
-    Pxe6,
-    /// UEFI HTTP Boot over IPv6.
-    Http6,
-    /// UEFI HTTP Boot over IPv4 by HTTPS, from a network with `https`.
-    Https,
-}
-
 /// One machine.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename = "node")]
+#[serde(deny_unknown_fields, rename = "node", rename_all = "kebab-case")]
 pub struct RawNode {
     /// Makes that many nodes of this one, NAME-1, NAME-2 and so on. Default: one node, NAME.
     #[serde(default)]
@@ -487,11 +413,11 @@ pub struct RawNode {
     /// The firmware. Default: bios.
     #[serde(default)]
     #[schemars(extend("default" = "bios"))]
-    pub firmware: Field<RawFirmware>,
+    pub firmware: Field<Firmware>,
     /// The chip set. Default: q35.
     #[serde(default)]
     #[schemars(extend("default" = "q35"))]
-    pub machine: Field<RawMachine>,
+    pub machine: Field<Chipset>,
     /// Number of virtual CPUs, 1 to 64. Default: 1.
     #[serde(default)]
     #[schemars(extend("default" = 1), range(min = 1, max = 64))]
@@ -517,12 +443,12 @@ pub struct RawNode {
     pub profile: Field<String>,
     /// Whether it is powered on with the lab, by hand, or once an expectation is met. Default: lab.
     #[serde(default)]
-    #[schemars(extend("default" = "lab"))]
+    #[schemars(extend("default" = "auto"))]
     pub start: Field<RawStart>,
     /// Whether firmware waits are cut short, or left in as on metal. Default: fast.
     #[serde(default)]
-    #[schemars(extend("default" = "fast"))]
-    pub pace: Field<RawPace>,
+    #[schemars(extend("default" = "skip"))]
+    pub firmware_delays: Field<FirmwareDelays>,
     /// SMBIOS system UUID. Default: derived from lab and node name.
     #[serde(default)]
     pub uuid: Field<Text<uuid::Uuid>>,
@@ -531,7 +457,7 @@ pub struct RawNode {
     pub serial: Field<String>,
     /// SMBIOS chassis asset tag. Default: the node's name.
     #[serde(default)]
-    pub asset: Field<String>,
+    pub asset_tag: Field<String>,
     /// How cloud-init is seeded. Default: nocloud if a disk has a source, else none.
     #[serde(default)]
     pub seed: Field<RawSeed>,
@@ -541,48 +467,16 @@ pub struct RawNode {
     pub options: Keyed<RawOption>,
 }
 
-/// The firmware of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "firmware")]
-pub enum RawFirmware {
-    /// SeaBIOS.
-    Bios,
-    /// OVMF.
-    Uefi,
-    /// OVMF with Secure Boot on and the usual keys enrolled.
-    UefiSecure,
-}
-
-/// The chip set of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "machine")]
-pub enum RawMachine {
-    /// ICH9 with PCI Express.
-    Q35,
-    /// i440FX with PCI.
-    Pc,
-}
-
 /// When a node is powered on.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "start")]
 pub enum RawStart {
     /// With the lab.
-    Lab,
+    Auto,
     /// By `dryrack power on`.
     Manual,
     /// Once an expectation is met.
     After(Field<String>),
-}
-
-/// Whether firmware waits are cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "pace")]
-pub enum RawPace {
-    /// They are cut short.
-    Fast,
-    /// They are left in, as on metal.
-    Real,
 }
 
 /// One NIC of a node.
@@ -608,7 +502,7 @@ pub struct RawNic {
     /// What the guest sees. Default: virtio.
     #[serde(default)]
     #[schemars(extend("default" = "virtio"))]
-    pub model: Field<RawNicModel>,
+    pub model: Field<NicModel>,
     /// Whether QEMU's iPXE ROM sits on it; without, a UEFI node boots by its own PXE or HTTP Boot. Default: true, but
     /// false for a UEFI node whose profile names another `loader` than ipxe, or `via` or `programs`.
     #[serde(default)]
@@ -617,22 +511,6 @@ pub struct RawNic {
     #[serde(default)]
     #[schemars(extend("default" = "up"))]
     pub link: Field<RawLink>,
-}
-
-/// The model of a NIC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "nic-model")]
-pub enum RawNicModel {
-    /// virtio-net-pci.
-    Virtio,
-    /// Intel 82540EM.
-    E1000,
-    /// Intel 82574L.
-    E1000e,
-    /// Realtek 8139.
-    Rtl8139,
-    /// VMware vmxnet3.
-    Vmxnet3,
 }
 
 /// Whether a cable is plugged in.
@@ -654,7 +532,7 @@ pub struct RawDisk {
     /// How it is attached. Default: virtio.
     #[serde(default)]
     #[schemars(extend("default" = "virtio"))]
-    pub bus: Field<RawBus>,
+    pub bus: Field<Bus>,
     /// Its serial number, at most 20 ASCII characters. Default: derived from lab, node and disk name.
     #[serde(default)]
     #[schemars(length(min = 1, max = 20))]
@@ -662,20 +540,6 @@ pub struct RawDisk {
     /// What is on it at first: `image:NAME/FILE`, or a path relative to the lab's folder. Default: blank.
     #[serde(default)]
     pub source: Field<String>,
-}
-
-/// How a disk is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", rename = "bus")]
-pub enum RawBus {
-    /// virtio-blk.
-    Virtio,
-    /// AHCI.
-    Sata,
-    /// virtio-scsi.
-    Scsi,
-    /// NVMe.
-    Nvme,
 }
 
 /// What the firmware tries.

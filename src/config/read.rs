@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::fault::Fault;
-use super::places;
+use super::fault::Rejection;
 use super::tree::{Entry, Table, Tree, Value};
 use super::value::{LOCATED, MANY, SECRET, SHORT};
+use super::{places, renamed};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest, typo};
 
 /// Reads a tree into `T`; `None` if even the outermost table does not fit.
@@ -48,8 +48,8 @@ struct Reader<'de, 's> {
 
 impl<'de> Reader<'de, '_> {
     /// Puts a fault into the sink, at this value, if it is not there yet.
-    fn at_home<T>(self, result: Result<T, Fault>) -> Result<T, Fault> {
-        if let Err(Fault::New { code, what }) = result {
+    fn at_home<T>(self, result: Result<T, Rejection>) -> Result<T, Rejection> {
+        if let Err(Rejection::New { code, what }) = result {
             let subject = match self.key {
                 Some(key) => format!("`{key}` {what}"),
                 None => format!("this {what}"),
@@ -66,9 +66,9 @@ impl<'de> Reader<'de, '_> {
         result
     }
 
-    fn report(self, diagnostic: Diagnostic) -> Fault {
+    fn report(self, diagnostic: Diagnostic) -> Rejection {
         self.sink.borrow_mut().push(diagnostic);
-        Fault::Reported
+        Rejection::Reported
     }
 
     /// What is to be done about a value whose type is wrong, where that can be seen from the value.
@@ -94,10 +94,10 @@ impl<'de> Reader<'de, '_> {
         }
     }
 
-    fn table(self) -> Result<&'de Table, Fault> {
+    fn table(self) -> Result<&'de Table, Rejection> {
         match &self.tree.value {
             Value::Table(table) => Ok(table),
-            Value::Broken => Err(Fault::Reported),
+            Value::Broken => Err(Rejection::Reported),
             _ => self.at_home(Err(de::Error::invalid_type(self.unexpected(), &"a table"))),
         }
     }
@@ -123,6 +123,11 @@ impl<'de> Reader<'de, '_> {
                 Diagnostic::new(Code::UnknownKey, entry.key.clone(), format!("there is no key `{key}` here"));
             if self.sink.borrow().len() > HELPED {
                 self.sink.borrow_mut().push(diagnostic.help("is this the right file?"));
+                continue;
+            }
+            if let Some(now) = renamed::key(key, fields) {
+                misspelt.push(now);
+                self.sink.borrow_mut().push(diagnostic.help(format!("`{key}` is called `{now}` now")));
                 continue;
             }
             let elsewhere = places::of(key);
@@ -152,7 +157,7 @@ impl<'de> Reader<'de, '_> {
     }
 
     /// Makes sure that a secret is named, not written, before anything could quote it.
-    fn names_a_secret(self, variants: &'static [&'static str]) -> Result<(), Fault> {
+    fn names_a_secret(self, variants: &'static [&'static str]) -> Result<(), Rejection> {
         let named = self.tree.table().and_then(one).is_some_and(|(word, entry)| {
             variants.contains(&word.as_str()) && matches!(entry.tree.value, Value::String(_) | Value::Broken)
         });
@@ -167,23 +172,25 @@ impl<'de> Reader<'de, '_> {
         ))
     }
 
-    fn unknown_word(self, word: &str, span: Span, variants: &'static [&'static str]) -> Fault {
+    fn unknown_word(self, word: &str, span: Span, variants: &'static [&'static str]) -> Rejection {
         let what = match self.key {
             Some(key) => format!("`{key}` cannot be `{word}`"),
             None => format!("this cannot be `{word}`"),
         };
-        let help = match nearest(word, variants.iter().copied()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the choices are {}", enumerate(variants.iter().copied())),
+        let now = self.key.and_then(|key| renamed::value(key, word));
+        let help = match (now, nearest(word, variants.iter().copied())) {
+            (Some(now), _) => format!("`{word}` is called `{now}` now"),
+            (None, Some(meant)) => format!("did you mean `{meant}`?"),
+            (None, None) => format!("the choices are {}", enumerate(variants.iter().copied())),
         };
         self.report(Diagnostic::new(Code::UnknownWord, span, what).help(help))
     }
 }
 
 impl<'de> Deserializer<'de> for Reader<'de, '_> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Rejection> {
         let result = match &self.tree.value {
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
@@ -195,13 +202,13 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
                 visitor.visit_seq(Items(readers.collect::<Vec<_>>().into_iter()))
             }
             Value::Table(table) => visitor.visit_map(Entries { iter: entries(table), value: None, of: self }),
-            Value::Broken => Err(Fault::Reported),
+            Value::Broken => Err(Rejection::Reported),
         };
         self.at_home(result)
     }
 
     /// A broken value reads as unit, which [`super::Field`] tells from one that is missing.
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Rejection> {
         match self.tree.value {
             Value::Broken => visitor.visit_unit(),
             _ => self.at_home(visitor.visit_some(self)),
@@ -212,7 +219,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Rejection> {
         if name == MANY && !matches!(self.tree.value, Value::Array(_) | Value::Broken) {
             return self.at_home(visitor.visit_seq(Items(vec![self].into_iter())));
         }
@@ -229,9 +236,9 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         name: &'static str,
         _len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Rejection> {
         if name == LOCATED {
-            return self.at_home(visitor.visit_seq(Place::new(&self.tree.span, self)));
+            return self.at_home(visitor.visit_seq(SpannedAccess::new(&self.tree.span, self)));
         }
         self.deserialize_any(visitor)
     }
@@ -241,7 +248,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Rejection> {
         let table = self.table()?;
         // A key that was misspelt is not missing: its field is bad.
         let misspelt = self.unknown_keys(table, fields).into_iter().map(|key| (key, &MISSPELT));
@@ -256,7 +263,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Rejection> {
         if name == SECRET {
             self.names_a_secret(variants)?;
         }
@@ -280,7 +287,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
                     ))
                 }
             },
-            Value::Broken => Err(Fault::Reported),
+            Value::Broken => Err(Rejection::Reported),
             _ => {
                 let expected = format!("one of {}", enumerate(variants.iter().copied()));
                 Err(de::Error::invalid_type(self.unexpected(), &expected.as_str()))
@@ -308,9 +315,9 @@ fn entries(table: &Table) -> impl Iterator<Item = (&str, &Entry)> {
 struct Items<'de, 's>(std::vec::IntoIter<Reader<'de, 's>>);
 
 impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Rejection> {
         self.0.next().map(|reader| seed.deserialize(reader)).transpose()
     }
 }
@@ -323,15 +330,15 @@ struct Entries<'de, 's, I> {
 }
 
 impl<'de, I: Iterator<Item = (&'de str, &'de Entry)>> de::MapAccess<'de> for Entries<'de, '_, I> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Rejection> {
         let Some((key, entry)) = self.iter.next() else { return Ok(None) };
         self.value = Some(Reader { tree: &entry.tree, key: Some(key), sink: self.of.sink });
         seed.deserialize(Key { text: key, span: &entry.key }).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Rejection> {
         seed.deserialize(self.value.take().expect("serde asks for a value after its key"))
     }
 }
@@ -343,9 +350,9 @@ struct Key<'de> {
 }
 
 impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Rejection> {
         visitor.visit_borrowed_str(self.text)
     }
 
@@ -354,8 +361,8 @@ impl<'de> Deserializer<'de> for Key<'de> {
         _name: &'static str,
         _len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        visitor.visit_seq(Place::new(self.span, de::value::BorrowedStrDeserializer::new(self.text)))
+    ) -> Result<V::Value, Rejection> {
+        visitor.visit_seq(SpannedAccess::new(self.span, de::value::BorrowedStrDeserializer::new(self.text)))
     }
 
     forward_to_deserialize_any! {
@@ -365,21 +372,21 @@ impl<'de> Deserializer<'de> for Key<'de> {
 }
 
 /// A place and what stands there, as the sequence that a `Located` reads.
-struct Place<D> {
+struct SpannedAccess<D> {
     numbers: std::array::IntoIter<usize, 3>,
     value: Option<D>,
 }
 
-impl<D> Place<D> {
+impl<D> SpannedAccess<D> {
     fn new(span: &Span, value: D) -> Self {
         Self { numbers: [span.file, span.start, span.end].into_iter(), value: Some(value) }
     }
 }
 
-impl<'de, D: Deserializer<'de, Error = Fault>> de::SeqAccess<'de> for Place<D> {
-    type Error = Fault;
+impl<'de, D: Deserializer<'de, Error = Rejection>> de::SeqAccess<'de> for SpannedAccess<D> {
+    type Error = Rejection;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Rejection> {
         if let Some(number) = self.numbers.next() {
             return seed.deserialize(number.into_deserializer()).map(Some);
         }
@@ -394,9 +401,9 @@ struct Shorthand<'de, 's> {
 }
 
 impl<'de> Deserializer<'de> for Shorthand<'de, '_> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Rejection> {
         let Self { key, of } = self;
         visitor.visit_map(de::value::MapDeserializer::new(std::iter::once((key, Whole(of)))))
     }
@@ -409,7 +416,7 @@ impl<'de> Deserializer<'de> for Shorthand<'de, '_> {
 
 struct Whole<'de, 's>(Reader<'de, 's>);
 
-impl<'de, 's> IntoDeserializer<'de, Fault> for Whole<'de, 's> {
+impl<'de, 's> IntoDeserializer<'de, Rejection> for Whole<'de, 's> {
     type Deserializer = Reader<'de, 's>;
 
     fn into_deserializer(self) -> Reader<'de, 's> {
@@ -425,19 +432,19 @@ struct Variant<'de, 's> {
 }
 
 impl<'de, 's> de::EnumAccess<'de> for Variant<'de, 's> {
-    type Error = Fault;
+    type Error = Rejection;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Rejection> {
         let word = seed.deserialize(de::value::BorrowedStrDeserializer::new(self.word))?;
         Ok((word, self))
     }
 }
 
 impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), Rejection> {
         match self.content {
             None => Ok(()),
             Some(_) => Err(self.of.report(
@@ -451,14 +458,14 @@ impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
         }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Rejection> {
         match self.content {
             Some(tree) => seed.deserialize(Reader { tree, key: Some(self.word), sink: self.of.sink }),
             None => seed.deserialize(Bare(self)),
         }
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Rejection> {
         self.newtype_variant_seed(std::marker::PhantomData::<de::IgnoredAny>)?;
         Err(de::Error::invalid_type(Unexpected::TupleVariant, &visitor))
     }
@@ -467,7 +474,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Rejection> {
         match self.content {
             Some(tree) => Reader { tree, key: Some(self.word), sink: self.of.sink }
                 .deserialize_struct("", fields, visitor),
@@ -480,16 +487,16 @@ impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
 struct Bare<'de, 's>(Variant<'de, 's>);
 
 impl<'de> Deserializer<'de> for Bare<'de, '_> {
-    type Error = Fault;
+    type Error = Rejection;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Rejection> {
         let Variant { word, of, .. } = self.0;
         let diagnostic =
             Diagnostic::new(Code::WrongType, of.tree.span.clone(), format!("`{word}` needs settings"));
         Err(of.report(diagnostic.help(format!("write {{ {word} = … }}"))))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Rejection> {
         visitor.visit_none()
     }
 

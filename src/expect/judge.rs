@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::count;
 use super::subject::{NodeState, Subject, is_probed};
-use super::tally;
-use super::{Decision, Outcome, Verdict, Wanted};
+use super::{Decision, Outcome, Verdict, WantedProbe};
 use crate::event::{Event, Kind, Known, Stage};
-use crate::lab::{Check, Expectation, Lab, Sense};
+use crate::lab::{Check, Expectation, Lab, Polarity};
 use crate::name::{ExpectName, NodeName, ProcessName};
 
 /// Judges the expectations of a lab.
@@ -125,7 +125,7 @@ impl Judge {
     }
 
     /// Returns the probes that should be running.
-    pub fn wanted(&self) -> Vec<Wanted> {
+    pub fn wanted(&self) -> Vec<WantedProbe> {
         if self.finished {
             return Vec::new();
         }
@@ -134,7 +134,7 @@ impl Judge {
             .iter()
             .filter(|item| is_probed(&item.expectation.check) && item.since(self.up).is_some());
         let wanted = running.flat_map(|item| {
-            item.subjects.iter().filter(|subject| subject.is_open()).map(|subject| Wanted {
+            item.subjects.iter().filter(|subject| subject.is_open()).map(|subject| WantedProbe {
                 expect: item.expectation.name.clone(),
                 node: subject.node.clone(),
                 confirm_at: subject.confirm_at(&item.expectation),
@@ -243,7 +243,7 @@ impl Judge {
     fn count(&mut self, node: Option<&NodeName>, known: &Known) {
         for item in &mut self.items {
             let Check::Fetched(fetched) = &item.expectation.check else { continue };
-            if tally::counts(fetched, known) {
+            if count::counts(fetched, known) {
                 let subjects = item.subjects.iter_mut();
                 subjects.filter(|subject| subject.node.as_ref() == node).for_each(Subject::count);
             }
@@ -317,7 +317,7 @@ impl Judge {
                         let how = format!("`{process}` ended: {}{words}", ended.status);
                         match ended.exit == Some(*exit) {
                             true => subject.on_true(*now, &how),
-                            false if expectation.sense == Sense::Must => {
+                            false if expectation.sense == Polarity::Must => {
                                 subject.miss(expectation, *now, how, None)
                             }
                             false => {}
@@ -328,7 +328,7 @@ impl Judge {
                     }
                 }
                 if subject.is_open()
-                    && expectation.sense == Sense::Must
+                    && expectation.sense == Polarity::Must
                     && let Some(why) = death(subject, expectation, nodes)
                 {
                     subject.miss(expectation, *now, why, None);
@@ -361,7 +361,7 @@ impl Judge {
         // A chain of `after` cannot be longer than there are expectations, unless it is a ring.
         for _ in 0..=self.items.len() {
             let item = &self.items[index];
-            if item.expectation.sense == Sense::Never && item.expectation.within.is_none() {
+            if item.expectation.sense == Polarity::Never && item.expectation.within.is_none() {
                 return true;
             }
             match item.gate {

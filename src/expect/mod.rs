@@ -20,18 +20,18 @@
 //! * A machine that died, or that QEMU gave up, cannot meet anything any more. One
 //!   that powers itself off can: somebody may start it again.
 
+mod count;
+mod describe;
 mod judge;
 mod subject;
-mod tally;
-mod words;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Ago;
 use crate::name::{ExpectName, NodeName};
 
+pub use describe::describe;
 pub use judge::Judge;
-pub use words::describe;
 
 /// An expectation was decided for one of its nodes, or for the lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub struct Decision {
 
 /// A probe that should be running.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Wanted {
+pub struct WantedProbe {
     /// The expectation.
     pub expect: ExpectName,
     /// The node; `None` for a check of several nodes together, or of the lab.

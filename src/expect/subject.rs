@@ -1,10 +1,10 @@
 //! One expectation of one node (or of several together, or of the lab), and how it stands.
 
-use super::tally::{self, Standing};
-use super::words::{describe, nanos, span};
+use super::count::{self, CountStatus};
+use super::describe::{describe, nanos, span};
 use super::{Evidence, Outcome, Verdict};
 use crate::event::{BootedFrom, Stage};
-use crate::lab::{Check, Expectation, Sense};
+use crate::lab::{Check, Expectation, Polarity};
 use crate::name::NodeName;
 
 /// What the judge knows of a node.
@@ -93,18 +93,18 @@ impl Subject {
     /// Compares what is known of the node with what is expected, where that is all there is to look at.
     pub(super) fn compare(&mut self, of: &Expectation, at: u64, node: &NodeState) {
         let standing = match &of.check {
-            Check::Stage(stage) if node.is_at(*stage) => Standing::So(format!("stage {}", node.stage)),
-            Check::Stage(_) => Standing::NotYet,
-            Check::Boots(boots) => tally::boots(boots, &node.boots),
-            Check::Fetched(fetched) => tally::fetched(fetched, self.count),
+            Check::Stage(stage) if node.is_at(*stage) => CountStatus::So(format!("stage {}", node.stage)),
+            Check::Stage(_) => CountStatus::NotYet,
+            Check::Boots(boots) => count::boots(boots, &node.boots),
+            Check::Fetched(fetched) => count::fetched(fetched, self.count),
             _ => return,
         };
         match standing {
-            Standing::So(seen) => self.on_true(at, &seen),
-            Standing::NotYet => self.on_false(),
+            CountStatus::So(seen) => self.on_true(at, &seen),
+            CountStatus::NotYet => self.on_false(),
             // What can never come true is not waited for.
-            Standing::NeverAgain(why) if of.sense == Sense::Must => self.miss(of, at, why, Some(node)),
-            Standing::NeverAgain(_) => self.on_false(),
+            CountStatus::NeverAgain(why) if of.sense == Polarity::Must => self.miss(of, at, why, Some(node)),
+            CountStatus::NeverAgain(_) => self.on_false(),
         }
     }
 
@@ -132,8 +132,8 @@ impl Subject {
         let held = if is_probed(&of.check) { None } else { self.confirm_at(of) };
         // What holds already has met its time: only the hold can end it.
         let over = match of.sense {
-            Sense::Must if self.holding.is_some() => None,
-            Sense::Must | Sense::Never => time_over(of, from),
+            Polarity::Must if self.holding.is_some() => None,
+            Polarity::Must | Polarity::Never => time_over(of, from),
         };
         held.into_iter().chain(over).min()
     }
@@ -157,11 +157,11 @@ impl Subject {
         let Some(over) = time_over(of, from).filter(|over| *over <= now) else { return };
         let within = of.within.map(|within| format!("within {}", span(within))).unwrap_or_default();
         match of.sense {
-            Sense::Never => {
+            Polarity::Never => {
                 self.outcome = Some(Outcome::Met { at: over, why: format!("it did not happen {within}") });
             }
-            Sense::Must if self.holding.is_some() => {}
-            Sense::Must => self.miss(of, now, self.failing(of, &within, node), node),
+            Polarity::Must if self.holding.is_some() => {}
+            Polarity::Must => self.miss(of, now, self.failing(of, &within, node), node),
         }
     }
 
@@ -173,11 +173,11 @@ impl Subject {
     /// Decides what is open when the run ends.
     pub(super) fn finish(&mut self, of: &Expectation, at: u64, node: Option<&NodeState>) {
         match of.sense {
-            Sense::Never => {
+            Polarity::Never => {
                 self.outcome =
                     Some(Outcome::Met { at, why: "it did not happen to the end of the run".to_owned() });
             }
-            Sense::Must => self.miss(of, at, self.failing(of, "before the run ended", node), node),
+            Polarity::Must => self.miss(of, at, self.failing(of, "before the run ended", node), node),
         }
     }
 
@@ -201,8 +201,8 @@ impl Subject {
 
     fn held(&mut self, of: &Expectation, at: u64, seen: &str) {
         self.outcome = Some(match of.sense {
-            Sense::Must => Outcome::Met { at, why: seen.to_owned() },
-            Sense::Never => Outcome::Missed { at, why: format!("it happened: {seen}"), seen: Vec::new() },
+            Polarity::Must => Outcome::Met { at, why: seen.to_owned() },
+            Polarity::Never => Outcome::Missed { at, why: format!("it happened: {seen}"), seen: Vec::new() },
         });
     }
 
@@ -217,9 +217,9 @@ impl Subject {
             Check::Console(regex) => format!("no line matched /{regex}/ {when}"),
             Check::Boots(_) => {
                 let boots = node.map_or(&[][..], |node| &node.boots);
-                format!("{} {when}", tally::boots_so_far(boots))
+                format!("{} {when}", count::boots_so_far(boots))
             }
-            Check::Fetched(_) => format!("{} {when}", tally::fetched_so_far(self.count)),
+            Check::Fetched(_) => format!("{} {when}", count::fetched_so_far(self.count)),
             _ if self.broken => format!("it did not stay true for {} {when}", span(of.holds)),
             _ => format!("it did not come true {when}"),
         }

@@ -11,7 +11,7 @@ use regex::Regex;
 use super::*;
 use crate::event::examples::{any_event, console, event, http, lease, probed, tftp};
 use crate::event::{BootedFrom, Known, Stage};
-use crate::lab::{AccelChoice, Boots, Check, Expectation, Fetched, Lab, Often, Place, Sense};
+use crate::lab::{AccelChoice, Boots, Check, Count, Expectation, Fetched, Isolation, Lab, Polarity};
 use crate::name::{LabName, ProcessName};
 
 /// An expectation of node `a`.
@@ -22,7 +22,7 @@ fn expect(name: &str, check: Check) -> Expectation {
         after: None,
         within: None,
         holds: Duration::ZERO,
-        sense: Sense::Must,
+        sense: Polarity::Must,
         check,
     }
 }
@@ -61,7 +61,7 @@ impl Wording for Expectation {
         Self { after: Some(ExpectName::new(name).unwrap()), ..self }
     }
     fn never(self) -> Self {
-        Self { sense: Sense::Never, ..self }
+        Self { sense: Polarity::Never, ..self }
     }
 }
 
@@ -71,10 +71,10 @@ fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
         name: LabName::new("lab").unwrap(),
         file: "/lab/lab.toml".into(),
         folder: "/lab".into(),
-        place: Place::Private,
+        isolation: Isolation::Private,
         accel: AccelChoice::Auto,
         clock: 0,
-        at_once: None,
+        parallel_boots: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
@@ -111,7 +111,7 @@ fn boots(order: &[BootedFrom]) -> Check {
     Check::Boots(Boots { order: Some(order.to_vec()), ..Boots::default() })
 }
 
-fn fetched(path: &str, often: Often) -> Check {
+fn fetched(path: &str, often: Count) -> Check {
     Check::Fetched(Fetched { path: Regex::new(path).unwrap(), often, method: None, status: None })
 }
 
@@ -536,10 +536,10 @@ fn boots_are_counted_also_before_their_time() {
 fn what_was_fetched_is_counted_to_the_end() {
     let list = || {
         [
-            expect("script", fetched("script$", Often::AtLeast(2))).within(60),
-            expect("loader", fetched("kpxe", Often::Exactly(1))).within(60),
-            expect("once", fetched("kernel", Often::Exactly(1))).after("script").within(60),
-            expect("never", fetched("initrd", Often::AtLeast(1))).never(),
+            expect("script", fetched("script$", Count::AtLeast(2))).within(60),
+            expect("loader", fetched("kpxe", Count::Exactly(1))).within(60),
+            expect("once", fetched("kernel", Count::Exactly(1))).after("script").within(60),
+            expect("never", fetched("initrd", Count::AtLeast(1))).never(),
         ]
     };
     let http = |role| Of("a", http(role, 200, true));
@@ -578,20 +578,20 @@ fn what_was_fetched_is_counted_to_the_end() {
 #[test]
 fn what_is_expected_of_counts_can_be_read() {
     let counts = |times, network, disk| Check::Boots(Boots { order: None, times, network, disk });
-    let words = [
+    let checks = [
         boots(&[BootedFrom::Network, BootedFrom::Disk]),
         counts(Some(3), None, Some(2)),
         counts(None, Some(1), None),
-        fetched("^/assets/", Often::AtLeast(1)),
-        fetched("disk", Often::Exactly(2)),
+        fetched("^/assets/", Count::AtLeast(1)),
+        fetched("disk", Count::Exactly(2)),
         Check::Fetched(Fetched {
             path: Regex::new("x").unwrap(),
-            often: Often::AtLeast(2),
+            often: Count::AtLeast(2),
             method: Some("HEAD".to_owned()),
             status: Some(404),
         }),
     ];
-    let words = words.map(|check| describe(&expect("a", check)));
+    let words = checks.map(|check| describe(&expect("a", check)));
     assert_snapshot!(words.join("\n"), @"
     boots from network, disk
     3 boots, 2 from disk

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Script;
 use crate::config::Source;
 use crate::diag::{Diagnostic, render, to_json};
-use crate::lab::{Surroundings, resolve};
+use crate::lab::{LabEnvironment, resolve};
 use crate::name::{Bytes, ImageName};
 use crate::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, Step, plan};
 
@@ -22,7 +22,7 @@ pub(super) fn file(data: &[u8]) {
     let lab = texts.remove(0);
     let over: Vec<Source> = texts.into_iter().map(|text| Source::new("over.toml", text)).collect();
     let images = BTreeMap::from([image("tiny", &["kernel", "initrd"]), image("debian", &["disk"])]);
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: "/labs/random/lab.toml".into(),
         folder: "/labs/random".into(),
         images,

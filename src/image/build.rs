@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::apt::{self, Apt, Package};
-use super::cache::{Built, Record, RecordFile, Shelf};
+use super::cache::{Built, ImageFolder, Record, RecordFile};
 use super::digest::{self, hex};
 use super::error::{BuildError, Doing};
 use super::process::{command, has, watch};
@@ -28,13 +28,13 @@ pub(super) fn build(
     freshness: Freshness,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Built, BuildError> {
-    let shelf = Shelf::of(cache, image);
-    let reuse = || shelf.by_recipe(source.digest()).filter(|_| freshness == Freshness::Reuse);
+    let folder = ImageFolder::of(cache, image);
+    let reuse = || folder.by_recipe(source.digest()).filter(|_| freshness == Freshness::Reuse);
     if let Some(built) = reuse() {
         return Ok(built);
     }
     let lock =
-        shelf.lock(&mut || progress(Progress::Step(format!("waiting for another build of {image}"))))?;
+        folder.lock(&mut || progress(Progress::Step(format!("waiting for another build of {image}"))))?;
     // Whoever held the lock may have built it meanwhile.
     if let Some(built) = reuse() {
         return Ok(built);
@@ -44,13 +44,13 @@ pub(super) fn build(
     check_tools(image, source)?;
     let (packages, archives) = packages(cache, image, source, progress)?;
     let key = key(source, &packages);
-    if let Some(built) = shelf.by_key(&key) {
-        shelf.point(source.digest(), &key)?;
+    if let Some(built) = folder.by_key(&key) {
+        folder.point(source.digest(), &key)?;
         return Ok(built);
     }
 
-    let scratch = shelf.scratch()?;
-    let made = Bench { cache, image, source, dir: &scratch, log: &shelf.log(), lock: &lock }
+    let scratch = folder.scratch()?;
+    let made = BuildFolder { cache, image, source, dir: &scratch, log: &folder.log(), lock: &lock }
         .make(&archives, progress);
     let made = made.and_then(|(files, installed)| {
         let record = Record {
@@ -67,12 +67,12 @@ pub(super) fn build(
         let path = scratch.join("out/image.json");
         let text = serde_json::to_string_pretty(&record).expect("a record has only strings and numbers");
         fs::write(&path, text + "\n").doing("write", &path)?;
-        shelf.publish(&scratch.join("out"), &key)?;
-        shelf.point(source.digest(), &key)
+        folder.publish(&scratch.join("out"), &key)?;
+        folder.point(source.digest(), &key)
     });
     let removed = fs::remove_dir_all(&scratch).doing("remove", &scratch);
     made.and(removed)?;
-    shelf
+    folder
         .by_key(&key)
         .ok_or_else(|| BuildError::NoFile { image: image.clone(), file: "image.json".to_owned() })
 }
@@ -124,7 +124,7 @@ fn packages(
 }
 
 /// Where one image is being made.
-struct Bench<'a> {
+struct BuildFolder<'a> {
     cache: &'a Path,
     image: &'a ImageName,
     source: &'a Source,
@@ -135,7 +135,7 @@ struct Bench<'a> {
 
 type Made = (BTreeMap<String, RecordFile>, Vec<String>);
 
-impl Bench<'_> {
+impl BuildFolder<'_> {
     fn make(&self, archives: &[PathBuf], progress: &mut dyn FnMut(Progress)) -> Result<Made, BuildError> {
         let out = self.folder("out")?;
         for (name, file) in &self.source.recipe.files {

@@ -98,11 +98,11 @@ pub(super) struct RecordFile {
 }
 
 /// The part of the cache that belongs to one image.
-pub(super) struct Shelf {
+pub(super) struct ImageFolder {
     dir: PathBuf,
 }
 
-impl Shelf {
+impl ImageFolder {
     pub(super) fn of(cache: &Path, image: &ImageName) -> Self {
         Self { dir: cache.join("images").join(image.as_str()) }
     }
@@ -189,10 +189,10 @@ pub(super) fn prune(
     let images = cache.join("images");
     for dir in entries(&images)? {
         let Ok(image) = ImageName::new(&file_name(&dir)) else { continue };
-        let shelf = Shelf::of(cache, &image);
-        let _lock = shelf.lock(&mut || {})?;
+        let folder = ImageFolder::of(cache, &image);
+        let _lock = folder.lock(&mut || {})?;
         let digest = recipe(&image).filter(|_| rule == PruneRule::Stale);
-        let kept = digest.as_deref().and_then(|digest| shelf.by_recipe(digest));
+        let kept = digest.as_deref().and_then(|digest| folder.by_recipe(digest));
         for path in entries(&dir)? {
             let name = file_name(&path);
             let keep = matches!(name.as_str(), ".lock" | "recipes")

@@ -79,7 +79,7 @@ impl Library {
     /// Returns an image that was built from the recipe as it is now.
     pub fn built(&self, image: &ImageName) -> Option<Built> {
         let source = self.source(image).ok()?;
-        self.shelf(image).by_recipe(source.digest())
+        self.folder(image).by_recipe(source.digest())
     }
 
     /// Builds an image, or waits for somebody else's build of it.
@@ -97,7 +97,7 @@ impl Library {
         let listed = recipes::names(&self.folders).into_iter().map(|image| {
             let (about, state) = match self.source(&image) {
                 Ok(source) => {
-                    let built = self.shelf(&image).by_recipe(source.digest());
+                    let built = self.folder(&image).by_recipe(source.digest());
                     (source.recipe.about, built.map_or(State::Unbuilt, State::Built))
                 }
                 Err(error) => (String::new(), State::Broken(error)),
@@ -118,8 +118,8 @@ impl Library {
         Source::load(image, &self.folders)
     }
 
-    fn shelf(&self, image: &ImageName) -> cache::Shelf {
-        cache::Shelf::of(&self.cache, image)
+    fn folder(&self, image: &ImageName) -> cache::ImageFolder {
+        cache::ImageFolder::of(&self.cache, image)
     }
 }
 

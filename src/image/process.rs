@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use super::error::BuildError;
-use crate::host::process::find_program;
+use crate::system::process::find_program;
 
-pub(super) use crate::host::process::command;
+pub(super) use crate::system::process::command;
 
 /// Tells whether the host has a program, also where a user's PATH leaves sbin out.
 pub(super) fn has(program: &str) -> bool {

@@ -6,11 +6,11 @@ use insta::assert_snapshot;
 use super::*;
 
 /// A cache and a folder of recipes that are gone with the test.
-struct Place {
+struct Isolation {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl Isolation {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().expect("a folder") }
     }
@@ -85,7 +85,7 @@ const COUNTED: &str = "about = 'a'\nbuild = 'build'\nfiles.k = {}\n";
 
 #[test]
 fn a_build_is_taken_again_until_its_recipe_changes() {
-    let place = Place::new();
+    let place = Isolation::new();
     place.write("own/recipe.toml", COUNTED);
     place.write("own/build", &format!("echo x >> {0}; wc -l < {0} > $OUT/k", place.path("count").display()));
     assert_snapshot!(place.check("own"), @"k = 1");
@@ -117,7 +117,7 @@ fn a_build_is_taken_again_until_its_recipe_changes() {
 
 #[test]
 fn a_file_that_somebody_removed_is_built_again() {
-    let place = Place::new();
+    let place = Isolation::new();
     place.write("own/recipe.toml", COUNTED);
     place.write("own/build", "echo whole > $OUT/k");
     let built = place.build("own", Freshness::Reuse).expect("built");
@@ -129,7 +129,7 @@ fn a_file_that_somebody_removed_is_built_again() {
 
 #[test]
 fn a_build_that_broke_off_leaves_nothing_that_counts() {
-    let place = Place::new();
+    let place = Isolation::new();
     place.write("own/recipe.toml", COUNTED);
     place.write("own/build", "echo half > $OUT/k; echo reason >&2; exit 3");
     assert_snapshot!(place.check("own"), @"
@@ -152,7 +152,7 @@ fn a_build_that_broke_off_leaves_nothing_that_counts() {
 
 #[test]
 fn two_builders_of_one_image_build_it_once() {
-    let place = Place::new();
+    let place = Isolation::new();
     place.write("own/recipe.toml", COUNTED);
     place.write(
         "own/build",
@@ -166,8 +166,8 @@ fn two_builders_of_one_image_build_it_once() {
 
 #[test]
 fn a_folder_comes_before_the_binary() {
-    let place = Place::new();
-    let about = |place: &Place| place.library().recipe(&name("tiny")).expect("a recipe").about;
+    let place = Isolation::new();
+    let about = |place: &Isolation| place.library().recipe(&name("tiny")).expect("a recipe").about;
     assert_snapshot!(about(&place), @"Debian's cloud kernel with a busybox initramfs that gets an address, says what it is, and waits");
     place.write("tiny/recipe.toml", "about = 'mine'\nfiles.kernel.path = 'vmlinuz'\n");
     place.write("tiny/vmlinuz", "a kernel");
@@ -177,7 +177,7 @@ fn a_folder_comes_before_the_binary() {
 
 #[test]
 fn a_recipe_builds_on_another() {
-    let place = Place::new();
+    let place = Isolation::new();
     place.write("low/recipe.toml", COUNTED);
     place.write("low/build", "echo \"${GREETING:-low}\" > $OUT/k");
     place.write("high/recipe.toml", &format!("extends = 'low'\n{COUNTED}"));
@@ -192,7 +192,7 @@ fn a_recipe_builds_on_another() {
 
 #[test]
 fn errors_say_what_to_do() {
-    let place = Place::new();
+    let place = Isolation::new();
     assert_snapshot!(place.check("tony"), @"
     error: no recipe makes an image `tony`
     hint: did you mean `tiny`?
@@ -222,7 +222,7 @@ fn errors_say_what_to_do() {
 
 #[test]
 fn every_embedded_recipe_is_read() {
-    let listed = Place::new().library().list();
+    let listed = Isolation::new().library().list();
     let line = |listed: &Listed| format!("{} {}", listed.image, matches!(listed.state, State::Unbuilt));
     assert_snapshot!(listed.iter().map(line).collect::<Vec<_>>().join("\n"), @"
     debian true

@@ -8,6 +8,10 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use regex::Regex;
 
+pub use crate::config::{
+    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Isolation, Loader, NicModel, TableKind, TftpBackend,
+    UnknownClients, Via,
+};
 use crate::event::{BootedFrom, Stage};
 use crate::lab::Secret;
 use crate::lab::options::Octets;
@@ -27,11 +31,11 @@ pub struct Lab {
     /// The folder that relative paths start from.
     pub folder: PathBuf,
     /// Where its network lives.
-    pub place: Place,
+    pub isolation: Isolation,
     /// Which accelerator its machines want.
     pub accel: AccelChoice,
     /// How many nodes may be on their way up at once; all if `None`.
-    pub at_once: Option<usize>,
+    pub parallel_boots: Option<usize>,
     /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
     pub clock: i64,
     /// Its networks.
@@ -48,26 +52,6 @@ pub struct Lab {
     pub publish: Vec<Publish>,
     /// What must, or must never, happen.
     pub expectations: BTreeMap<ExpectName, Expectation>,
-}
-
-/// Where a lab's network lives on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In namespaces of its own; needs no root.
-    Private,
-    /// In the host's own network namespace.
-    Host,
-}
-
-/// Which accelerator a lab asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccelChoice {
-    /// KVM if it boots what a lab boots, else TCG.
-    Auto,
-    /// KVM or nothing.
-    Kvm,
-    /// Emulation.
-    Tcg,
 }
 
 /// One Ethernet segment.
@@ -170,25 +154,15 @@ pub struct DhcpServer {
     /// First and last address for clients without a reservation.
     pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
     /// How long an address is lent.
-    pub lease: Duration,
+    pub lease_time: Duration,
     /// Whether there is no other server: clients with addresses that we did not give are told no.
     pub authoritative: bool,
     /// What becomes of clients that are no node of the lab.
-    pub unknown: Unknown,
+    pub unknown_clients: UnknownClients,
     /// User classes that count as iPXE.
     pub ipxe_classes: Vec<String>,
     /// Reserved addresses of clients that are no node of the lab.
-    pub reserve: BTreeMap<Mac, Ipv4Addr>,
-}
-
-/// What becomes of DHCP clients that are no node of the lab.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unknown {
-    /// They are given addresses of the pool.
-    Answer,
-    /// They are left to others.
-    Ignore,
+    pub reservations: BTreeMap<Mac, Ipv4Addr>,
 }
 
 /// DHCP options by their codes.
@@ -236,18 +210,6 @@ pub enum Upstream {
     Servers(Vec<SocketAddr>),
 }
 
-/// Who speaks TFTP on a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TftpBackend {
-    /// Our own engine.
-    Own,
-    /// The library async-tftp.
-    AsyncTftp,
-    /// Nobody of ours.
-    Off,
-}
-
 /// What a netbooting node is handed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
@@ -291,57 +253,6 @@ impl Profile {
             generic: None,
             metadata: Metadata::new(),
         }
-    }
-}
-
-/// The program that fetches and starts a kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loader {
-    /// iPXE: the one in the NIC's ROM where there is one, else one that is fetched.
-    Ipxe,
-    /// iPXE, fetched also where a ROM has it.
-    Chainload,
-    /// PXELINUX.
-    Pxelinux,
-    /// GRUB.
-    Grub,
-    /// shim and GRUB, both signed.
-    Shim,
-    /// The firmware starts the kernel itself.
-    Kernel,
-}
-
-/// How a firmware fetches a boot program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Via {
-    /// PXE over IPv4.
-    Pxe,
-    /// UEFI HTTP Boot over IPv4.
-    Http,
-    /// PXE over IPv6.
-    Pxe6,
-    /// UEFI HTTP Boot over IPv6.
-    Http6,
-    /// UEFI HTTP Boot over IPv4, by HTTPS.
-    Https,
-}
-
-impl Via {
-    /// Returns the word of the lab file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pxe => "pxe",
-            Self::Http => "http",
-            Self::Pxe6 => "pxe6",
-            Self::Http6 => "http6",
-            Self::Https => "https",
-        }
-    }
-
-    /// Tells whether it is over IPv6.
-    pub fn is_ipv6(self) -> bool {
-        matches!(self, Self::Pxe6 | Self::Http6)
     }
 }
 
@@ -422,37 +333,17 @@ pub struct Node {
     /// When it is powered on.
     pub start: Start,
     /// Whether firmware waits are cut short.
-    pub pace: Pace,
+    pub firmware_delays: FirmwareDelays,
     /// SMBIOS system UUID.
     pub uuid: uuid::Uuid,
     /// SMBIOS system serial number.
     pub serial: String,
     /// SMBIOS chassis asset tag.
-    pub asset: String,
+    pub asset_tag: String,
     /// How cloud-init is seeded.
     pub seed: Seed,
     /// DHCP options for it; where the network has the same, these count.
     pub options: DhcpOptions,
-}
-
-/// The firmware of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
-    /// SeaBIOS.
-    Bios,
-    /// OVMF without Secure Boot.
-    Uefi,
-    /// OVMF with Secure Boot on and the usual keys enrolled.
-    UefiSecure,
-}
-
-/// The chip set of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chipset {
-    /// ICH9, PCI Express.
-    Q35,
-    /// i440FX, PCI.
-    Pc,
 }
 
 /// One NIC of a node.
@@ -478,21 +369,6 @@ pub struct Nic {
     pub link_up: bool,
 }
 
-/// The model of a NIC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NicModel {
-    /// virtio-net-pci.
-    Virtio,
-    /// Intel 82540EM.
-    E1000,
-    /// Intel 82574L.
-    E1000e,
-    /// Realtek 8139.
-    Rtl8139,
-    /// VMware vmxnet3.
-    Vmxnet3,
-}
-
 /// One disk of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
@@ -506,19 +382,6 @@ pub struct Disk {
     pub serial: String,
     /// What is on it at first; blank if `None`.
     pub source: Option<FileRef>,
-}
-
-/// How a disk is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bus {
-    /// virtio-blk.
-    Virtio,
-    /// AHCI.
-    Sata,
-    /// virtio-scsi.
-    Scsi,
-    /// NVMe.
-    Nvme,
 }
 
 /// What the firmware tries.
@@ -552,15 +415,6 @@ pub enum Start {
     WithLab,
     /// By `dryrack power on`.
     Manual,
-}
-
-/// Whether firmware waits are cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// As fast as the machine allows.
-    Fast,
-    /// With the waits that metal has.
-    Real,
 }
 
 /// How cloud-init on a node is seeded.
@@ -619,14 +473,14 @@ pub struct Expectation {
     /// How long it must stay true.
     pub holds: Duration,
     /// Whether it must or must never happen.
-    pub sense: Sense,
+    pub sense: Polarity,
     /// What is checked.
     pub check: Check,
 }
 
 /// Whether a check must or must never succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sense {
+pub enum Polarity {
     /// `that`.
     Must,
     /// `never`.
@@ -730,7 +584,7 @@ pub struct Fetched {
     /// Path and query match.
     pub path: Regex,
     /// How often.
-    pub often: Often,
+    pub often: Count,
     /// The method of HTTP; GET, or TFTP, where left out.
     pub method: Option<String>,
     /// The status of HTTP; success where left out.
@@ -739,7 +593,7 @@ pub struct Fetched {
 
 /// How often something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Often {
+pub enum Count {
     /// That often, and no more.
     Exactly(u32),
     /// That often, or more.
@@ -752,26 +606,7 @@ pub struct Installed {
     /// The disk of each node.
     pub disks: BTreeMap<NodeName, DiskName>,
     /// The kind of its partition table; either where left out.
-    pub table: Option<Table>,
+    pub table: Option<TableKind>,
     /// How many partitions it has; at least one where left out.
     pub partitions: Option<u32>,
-}
-
-/// The kind of a partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Table {
-    /// GUID partition table.
-    Gpt,
-    /// Master boot record.
-    Mbr,
-}
-
-impl Table {
-    /// Returns the word of the lab file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gpt => "gpt",
-            Self::Mbr => "mbr",
-        }
-    }
 }

@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Octets {
 
 /// What an option holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holds {
+pub enum OptionType {
     /// One IPv4 address.
     Address,
     /// One or more IPv4 addresses.
@@ -93,7 +93,7 @@ pub enum Holds {
     Bytes,
 }
 
-impl Holds {
+impl OptionType {
     /// Says what is to be written, with an example.
     pub fn wanted(self) -> &'static str {
         match self {
@@ -232,12 +232,12 @@ pub struct Known {
     /// Its code.
     pub code: u8,
     /// What it holds.
-    pub holds: Holds,
+    pub holds: OptionType,
     /// Its names, the one to be preferred first; the others are those of Kea, ISC dhcpd or dnsmasq.
     pub names: &'static [&'static str],
 }
 
-const fn known(code: u8, holds: Holds, names: &'static [&'static str]) -> Known {
+const fn known(code: u8, holds: OptionType, names: &'static [&'static str]) -> Known {
     Known { code, holds, names }
 }
 
@@ -254,8 +254,10 @@ pub const DOMAIN_SEARCH: u8 = 119;
 
 /// The options with a name (RFC 2132 and IANA's registry).
 pub const OPTIONS: &[Known] = {
-    use Holds::{Address, Addresses, Bytes, Domain, Domains, Flag, Number8, Number16, Number32, Numbers16};
-    use Holds::{Pairs, Routes, Signed32, Text};
+    use OptionType::{
+        Address, Addresses, Bytes, Domain, Domains, Flag, Number8, Number16, Number32, Numbers16,
+    };
+    use OptionType::{Pairs, Routes, Signed32, Text};
     &[
         known(2, Signed32, &["time-offset"]),
         known(3, Addresses, &["routers", "router"]),
@@ -451,7 +453,7 @@ pub fn find(key: &str) -> Result<Known, NoOption> {
     let is_it = |option: &&Known| Some(option.code) == number || option.names.contains(&key);
     match (OPTIONS.iter().find(is_it), number) {
         (Some(option), _) => Ok(*option),
-        (None, Some(code)) => Ok(known(code, Holds::Bytes, &[])),
+        (None, Some(code)) => Ok(known(code, OptionType::Bytes, &[])),
         (None, None) => Err(NoOption::Unknown),
     }
 }
@@ -549,7 +551,7 @@ mod tests {
     fn a_default_route_is_seen_among_others() {
         let routes = |texts: &[&str]| {
             let values: Vec<_> = texts.iter().map(|text| Written::Text(text)).collect();
-            Holds::Routes.encode(&values).unwrap()
+            OptionType::Routes.encode(&values).unwrap()
         };
         assert!(has_default_route(&routes(&["10.1.0.0/16 via 10.0.0.2", "0.0.0.0/0 via 10.0.0.1"])));
         assert!(!has_default_route(&routes(&["10.1.0.0/16 via 10.0.0.2", "10.0.0.0/8 via 10.0.0.1"])));

@@ -1,6 +1,6 @@
 //! From texts to a lab, in one call.
 
-use super::{Lab, Surroundings, validate};
+use super::{Lab, LabEnvironment, validate};
 use crate::config::{self, Source};
 use crate::diag::{Diagnostic, MOST, Related, Sources};
 
@@ -16,7 +16,7 @@ pub struct Outcome {
 }
 
 /// Reads a lab file, the files laid over it (`--on`) and single keys (`--set`), and checks the whole.
-pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &Surroundings<'_>) -> Outcome {
+pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabEnvironment<'_>) -> Outcome {
     let reading = config::read(lab, overlays, sets);
     let mut diagnostics = reading.diagnostics;
     // What a text that is not TOML leaves out was perhaps not left out.

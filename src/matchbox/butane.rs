@@ -11,7 +11,7 @@ mod sugar;
 mod yaml;
 
 use crate::matchbox::ignition::node::{Node, What};
-use crate::matchbox::ignition::report::{Language, Place, Report};
+use crate::matchbox::ignition::report::{JsonPath, Language, Report};
 use crate::matchbox::ignition::schema::{self, Type};
 use crate::matchbox::ignition::value::{Content, Record, Value, merge};
 use crate::matchbox::ignition::{Config, Problem, Version, decode};
@@ -217,20 +217,20 @@ fn section(name: &str, line: usize, record: Record) -> Record {
 /// Reports what a variant does not have.
 fn forbidden(root: &Record, variant: Variant, report: &mut Report) {
     let field = |record: &Record, name: &str| record.kind.fields.iter().find(|field| field.name == name);
-    let place = Place::root();
+    let path = JsonPath::root();
     let Some(storage) = root.record("storage") else {
         return arguments(root, variant, report);
     };
     let Some(of_storage) = field(root, "storage") else { return };
-    let place = place.field(of_storage);
+    let path = path.field(of_storage);
     match variant {
         Variant::Flatcar => {
             let Some(of_luks) = field(storage, "luks") else { return };
-            let place = place.field(of_luks);
+            let path = path.field(of_luks);
             for (index, luks) in storage.list("luks").iter().enumerate() {
                 let Some(clevis) = luks.as_record().and_then(|luks| luks.get("clevis")) else { continue };
                 if clevis.as_record().is_some_and(|clevis| !clevis.is_zero()) {
-                    report.add(clevis.line, &place.item(index), "Flatcar has no `clevis` in this version");
+                    report.add(clevis.line, &path.item(index), "Flatcar has no `clevis` in this version");
                 }
             }
         }
@@ -238,7 +238,7 @@ fn forbidden(root: &Record, variant: Variant, report: &mut Report) {
             for name in ["disks", "filesystems", "luks", "raid"] {
                 let said = storage.get(name).filter(|_| !storage.list(name).is_empty());
                 if let Some((value, field)) = said.zip(field(storage, name)) {
-                    report.add(value.line, &place.field(field), "this variant leaves disks as they are");
+                    report.add(value.line, &path.field(field), "this variant leaves disks as they are");
                 }
             }
             arguments(root, variant, report);
@@ -251,7 +251,7 @@ fn arguments(root: &Record, variant: Variant, report: &mut Report) {
     let said =
         root.get("kernelArguments").filter(|value| value.as_record().is_some_and(|record| !record.is_zero()));
     if let (Variant::Edge, Some(value)) = (variant, said) {
-        report.add(value.line, &Place::root(), "kernel_arguments: this variant leaves them as they are");
+        report.add(value.line, &JsonPath::root(), "kernel_arguments: this variant leaves them as they are");
     }
 }
 
@@ -264,13 +264,13 @@ fn machine_config(node: &Node, report: &mut Report) {
     let metadata = get(Some(node), "metadata");
     let line = metadata.as_ref().map_or(node.line, |metadata| metadata.line);
     if get(metadata.as_ref(), "name").is_none() {
-        report.add(line, &Place::root(), "metadata.name: must be said");
+        report.add(line, &JsonPath::root(), "metadata.name: must be said");
     }
     let labels = get(metadata.as_ref(), "labels");
     if get(labels.as_ref(), "machineconfiguration.openshift.io/role").is_none() {
         report.add(
             line,
-            &Place::root(),
+            &JsonPath::root(),
             "metadata.labels: `machineconfiguration.openshift.io/role` must be said",
         );
     }

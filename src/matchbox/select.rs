@@ -47,15 +47,15 @@ impl Named {
 }
 
 /// Groups in the order in which the first wins.
-type Shelf = Vec<Arc<Named>>;
+type GroupList = Vec<Arc<Named>>;
 
 /// All groups, so kept that the right one is found at once.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
     by_name: BTreeMap<String, Arc<Named>>,
     // Invariant: each group is either under one pair of its selector whose value is not empty, or apart if it has none.
-    by_pair: HashMap<String, HashMap<String, Shelf>>,
-    apart: Shelf,
+    by_pair: HashMap<String, HashMap<String, GroupList>>,
+    apart: GroupList,
 }
 
 impl Groups {
@@ -66,14 +66,14 @@ impl Groups {
         self.by_name.insert(named.name.clone(), Arc::clone(&named));
         let pairs = named.group.selector.iter().filter(|(_, value)| !value.is_empty());
         // The pair that the fewest others are kept under.
-        let shelf = match pairs.min_by_key(|(key, value)| self.under(key, value).map_or(0, Vec::len)) {
+        let list = match pairs.min_by_key(|(key, value)| self.under(key, value).map_or(0, Vec::len)) {
             Some((key, value)) => {
                 self.by_pair.entry(key.clone()).or_default().entry(value.clone()).or_default()
             }
             None => &mut self.apart,
         };
-        let at = shelf.partition_point(|other| other.order(&named) == Ordering::Less);
-        shelf.insert(at, named);
+        let at = list.partition_point(|other| other.order(&named) == Ordering::Less);
+        list.insert(at, named);
     }
 
     /// Takes a group away, if it is there.
@@ -83,9 +83,9 @@ impl Groups {
         self.apart.retain(is_other);
         for (key, value) in &named.group.selector {
             let Some(values) = self.by_pair.get_mut(key) else { continue };
-            if let Some(shelf) = values.get_mut(value) {
-                shelf.retain(is_other);
-                if shelf.is_empty() {
+            if let Some(list) = values.get_mut(value) {
+                list.retain(is_other);
+                if list.is_empty() {
                     values.remove(value);
                 }
             }
@@ -100,14 +100,14 @@ impl Groups {
     /// Returns the group of a machine.
     pub fn select(&self, labels: &Labels) -> Option<&Arc<Named>> {
         let shelves = labels.iter().filter_map(|(key, value)| self.under(key, value));
-        let first = |shelf: &'_ Shelf| shelf.iter().position(|named| named.matches(labels));
+        let first = |list: &'_ GroupList| list.iter().position(|named| named.matches(labels));
         shelves
             .chain([&self.apart])
-            .filter_map(|shelf| first(shelf).map(|at| &shelf[at]))
+            .filter_map(|list| first(list).map(|at| &list[at]))
             .min_by(|one, other| one.order(other))
     }
 
-    fn under(&self, key: &str, value: &str) -> Option<&Shelf> {
+    fn under(&self, key: &str, value: &str) -> Option<&GroupList> {
         self.by_pair.get(key)?.get(value)
     }
 }

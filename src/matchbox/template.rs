@@ -80,7 +80,7 @@ impl Template {
     }
 
     /// Returns the line of a place, counted from one.
-    fn line(&self, place: node::Place) -> usize {
+    fn line(&self, place: node::Position) -> usize {
         1 + self.source.iter().take(place).filter(|&&byte| byte == b'\n').count()
     }
 }

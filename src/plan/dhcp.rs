@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use super::{DhcpPlan, DhcpRole};
 use crate::lab::options::{
-    CLASSLESS_ROUTES, DOMAIN_SEARCH, Holds, LOG_SERVERS, MS_CLASSLESS_ROUTES, NTP_SERVERS, Octets, Written,
-    has_default_route,
+    CLASSLESS_ROUTES, DOMAIN_SEARCH, LOG_SERVERS, MS_CLASSLESS_ROUTES, NTP_SERVERS, Octets, OptionType,
+    Written, has_default_route,
 };
-use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, Unknown};
+use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, UnknownClients};
 
 /// Returns DHCP of a network; `None` where it is off.
 pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
@@ -15,7 +15,7 @@ pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
         role: DhcpRole::Proxy,
         authoritative: false,
         probe: false,
-        unknown: Unknown::Ignore,
+        unknown_clients: UnknownClients::Ignore,
         pool: None,
         lease_seconds: 0,
         router: router(network),
@@ -28,20 +28,25 @@ pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
     match &network.dhcp {
         Dhcp::Off => None,
         Dhcp::Proxy => Some(plan),
-        Dhcp::Server(DhcpServer { pool, lease, authoritative, unknown, ipxe_classes, reserve }) => {
-            Some(DhcpPlan {
-                role: DhcpRole::Server,
-                authoritative: *authoritative,
-                probe: network.interface.is_some() && !authoritative,
-                unknown: *unknown,
-                pool: *pool,
-                lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
-                options: network_options(network),
-                ipxe_classes: ipxe_classes.clone(),
-                reserve: reserve.clone(),
-                ..plan
-            })
-        }
+        Dhcp::Server(DhcpServer {
+            pool,
+            lease_time,
+            authoritative,
+            unknown_clients,
+            ipxe_classes,
+            reservations,
+        }) => Some(DhcpPlan {
+            role: DhcpRole::Server,
+            authoritative: *authoritative,
+            probe: network.interface.is_some() && !authoritative,
+            unknown_clients: *unknown_clients,
+            pool: *pool,
+            lease_seconds: u32::try_from(lease_time.as_secs()).unwrap_or(u32::MAX),
+            options: network_options(network),
+            ipxe_classes: ipxe_classes.clone(),
+            reserve: reservations.clone(),
+            ..plan
+        }),
     }
 }
 
@@ -53,7 +58,7 @@ fn router(network: &Network) -> Option<Ipv4Addr> {
 fn network_options(network: &Network) -> DhcpOptions {
     let here = Octets(network.address.addr().octets().to_vec());
     let mut options = DhcpOptions::from([(LOG_SERVERS, here.clone()), (NTP_SERVERS, here)]);
-    let search = Holds::Domains.encode(&[Written::Text(&network.dns.domain)]);
+    let search = OptionType::Domains.encode(&[Written::Text(&network.dns.domain)]);
     options.extend(search.map(|search| (DOMAIN_SEARCH, Octets(search))));
     options.extend(own_options(network, &network.options));
     options

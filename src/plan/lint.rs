@@ -34,7 +34,7 @@ pub struct Lint {
 }
 
 /// What there is to look at.
-pub struct Look<'a> {
+pub struct LintContext<'a> {
     /// Groups, profiles and configs.
     pub source: &'a dyn Source,
     /// Returns the text of a file of the data directory.
@@ -44,12 +44,12 @@ pub struct Look<'a> {
 }
 
 /// Returns everything that would go wrong with matchbox on a network, each once.
-pub fn lint(lab: &Lab, network: &Network, look: &Look<'_>) -> Vec<Lint> {
+pub fn lint(lab: &Lab, network: &Network, look: &LintContext<'_>) -> Vec<Lint> {
     let mut found = Vec::new();
     let mut groups = look.source.groups();
     groups.sort_by(|a, b| a.name.cmp(&b.name));
     for named in &groups {
-        let case = Case::new(lab, network, look, named);
+        let case = GroupCase::new(lab, network, look, named);
         found.extend(case.rendered());
         found.extend(case.never_chosen());
         found.extend(case.upper_case());
@@ -72,10 +72,10 @@ pub fn lint(lab: &Lab, network: &Network, look: &Look<'_>) -> Vec<Lint> {
 }
 
 /// One group, and the nodes that it is for.
-struct Case<'a> {
+struct GroupCase<'a> {
     lab: &'a Lab,
     network: &'a Network,
-    look: &'a Look<'a>,
+    look: &'a LintContext<'a>,
     named: &'a Named,
     /// What a machine says of itself that the group is for.
     labels: Labels,
@@ -83,8 +83,8 @@ struct Case<'a> {
     nodes: Vec<&'a Node>,
 }
 
-impl<'a> Case<'a> {
-    fn new(lab: &'a Lab, network: &'a Network, look: &'a Look<'a>, named: &'a Named) -> Self {
+impl<'a> GroupCase<'a> {
+    fn new(lab: &'a Lab, network: &'a Network, look: &'a LintContext<'a>, named: &'a Named) -> Self {
         let asks = |node: &&Node| boot::profile(lab, node).is_some_and(|profile| profile.kernel.is_none());
         let is_given = |node: &&Node| {
             let group = look.source.select(&labels_of(node, network));

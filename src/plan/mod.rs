@@ -35,11 +35,10 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let wiring = Wiring::new(lab, facts)?;
     let accel = accel(lab.accel, facts.accel)?;
     check_memory(lab, facts.free_memory)?;
-    let place = wiring.place();
 
     let mut steps = Vec::new();
-    if place == Place::Private {
-        steps.push(Step::MakePlace { way_out: wiring.way_out() });
+    if lab.isolation == crate::lab::Isolation::Private {
+        steps.push(Step::MakeNamespaces { way_out: wiring.way_out() });
         steps.push(wiring.name_files());
     }
     steps.extend(lab.publish.iter().map(|publish| Step::Publish {
@@ -69,7 +68,13 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     }
     steps.extend(at_start.into_iter().chain(later));
 
-    let mut plan = Plan { lab: lab.name.clone(), place, accel, at_once: lab.at_once, steps };
+    let mut plan = Plan {
+        lab: lab.name.clone(),
+        isolation: lab.isolation,
+        accel,
+        parallel_boots: lab.parallel_boots,
+        steps,
+    };
     let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
     let build: Vec<Step> = unbuilt.map(|image| Step::BuildImage { image }).collect();
     plan.steps.splice(0..0, build);
@@ -149,7 +154,7 @@ impl Plan {
                 }
                 Step::Disk(disk) => images.extend(disk.backing.as_ref().and_then(of)),
                 Step::BuildImage { .. }
-                | Step::MakePlace { .. }
+                | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
                 | Step::Bridge(_)

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::options::Octets;
-use crate::lab::{DhcpOptions, FileRef, Rpc, Service, TftpBackend, Unknown, Via};
+use crate::lab::{DhcpOptions, FileRef, Isolation, Rpc, Service, TftpBackend, UnknownClients, Via};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProcessName,
@@ -24,24 +24,14 @@ pub struct Plan {
     /// Name of the lab.
     pub lab: LabName,
     /// Where its network lives.
-    pub place: Place,
+    pub isolation: Isolation,
     /// The accelerator of its machines.
     pub accel: Accel,
     /// How many nodes may be on their way up at once; all if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_once: Option<usize>,
+    pub parallel_boots: Option<usize>,
     /// The effects, in order.
     pub steps: Vec<Step>,
-}
-
-/// Where the network of a plan lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Place {
-    /// In namespaces of its own.
-    Private,
-    /// In the host's network namespace.
-    Host,
 }
 
 /// What executes guest code.
@@ -74,7 +64,7 @@ pub enum Step {
         image: ImageName,
     },
     /// Makes the namespaces that the rest lives in. Carried out before the supervisor runs.
-    MakePlace {
+    MakeNamespaces {
         /// The way out, if a network has `nat`.
         way_out: Option<WayOut>,
     },
@@ -261,7 +251,7 @@ pub struct ServicePlan {
     /// DHCP; `None` when off.
     pub dhcp: Option<DhcpPlan>,
     /// What becomes of those who ask for IPv6 and are no node of the lab.
-    pub ipv6_unknown: Unknown,
+    pub ipv6_unknown_clients: UnknownClients,
     /// DHCPv6; `None` where there is no IPv6, or where it is not ours to give addresses.
     pub dhcp6: Option<Dhcp6Plan>,
     /// Who speaks TFTP.
@@ -397,7 +387,7 @@ pub struct DhcpPlan {
     /// Whether it looks for another server before it answers anybody, and gives up if there is one.
     pub probe: bool,
     /// What becomes of clients that are no node of the lab.
-    pub unknown: Unknown,
+    pub unknown_clients: UnknownClients,
     /// Addresses for clients without a reservation.
     pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Seconds that an address is lent.
@@ -578,7 +568,7 @@ pub struct HostFacts {
     pub ip_forward: bool,
     /// Subnets that the host has routes to, of IPv4 and IPv6.
     pub subnets: Vec<IpNet>,
-    /// The host's interfaces (looked at for [`Place::Host`] only).
+    /// The host's interfaces (looked at for [`Isolation::None`] only).
     #[serde(default)]
     pub links: Vec<HostLink>,
     /// Name servers of the host, without those on its loopback.

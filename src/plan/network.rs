@@ -7,10 +7,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, HttpsPlan,
-    Masquerade, NodeRecord, Place, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot,
-    dhcp, matchbox,
+    Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
+    matchbox,
 };
-use crate::lab::{self, Lab, Network, Nic, Node, Pace, Unknown, Upstream};
+use crate::lab::{self, FirmwareDelays, Isolation, Lab, Network, Nic, Node, UnknownClients, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// Where a private place may put its way out, by preference: documentation and benchmark ranges that nobody routes
@@ -34,7 +34,7 @@ impl<'a> Wiring<'a> {
     /// Decides how the lab's networks are wired, or says why they cannot be.
     pub(super) fn new(lab: &'a Lab, facts: &'a HostFacts) -> Result<Self, Refusal> {
         let mut wiring = Self { lab, facts, way_out: None };
-        let private = lab.place == lab::Place::Private;
+        let private = lab.isolation == Isolation::Private;
         if private && lab.networks.values().any(|network| network.nat) {
             wiring.way_out = Some(wiring.choose_way_out()?);
         }
@@ -97,7 +97,7 @@ impl<'a> Wiring<'a> {
                 if let Some(net) = clash {
                     return Err(Refusal::new(
                         format!("network {} ({own}) overlaps with {net}, which this host uses", network.name),
-                        "give the network another address, or leave out `place = \"host\"`",
+                        "give the network another address, or leave out `isolation = \"none\"`",
                     ));
                 }
             }
@@ -158,9 +158,9 @@ impl<'a> Wiring<'a> {
     /// What interface names are derived from. In the host's own namespace two labs of one name may meet, so there the
     /// lab's file counts too.
     fn identity(&self) -> Vec<&str> {
-        match self.lab.place {
-            lab::Place::Private => vec![self.lab.name.as_str()],
-            lab::Place::Host => vec![self.lab.name.as_str(), self.lab.file.to_str().unwrap_or_default()],
+        match self.lab.isolation {
+            Isolation::Private => vec![self.lab.name.as_str()],
+            Isolation::None => vec![self.lab.name.as_str(), self.lab.file.to_str().unwrap_or_default()],
         }
     }
 
@@ -236,7 +236,7 @@ impl<'a> Wiring<'a> {
         if networks.is_empty() {
             return Vec::new();
         }
-        let host = self.lab.place == lab::Place::Host;
+        let host = self.lab.isolation == Isolation::None;
         let mut steps = Vec::new();
         if !(host && self.facts.ip_forward) {
             steps.push(Step::Forward { was: false });
@@ -277,7 +277,7 @@ impl<'a> Wiring<'a> {
             client_id: nic.client_id.clone(),
             uuid: node.uuid,
             options: dhcp::own_options(network, &node.options),
-            cut_waits: node.pace == Pace::Fast,
+            cut_waits: node.firmware_delays == FirmwareDelays::Skip,
         };
         let hosts = nodes
             .iter()
@@ -294,7 +294,7 @@ impl<'a> Wiring<'a> {
             mtu: network.mtu,
             hosts: hosts.collect(),
             dhcp: dhcp::dhcp(network),
-            ipv6_unknown: ipv6_unknown(network),
+            ipv6_unknown_clients: ipv6_unknown_clients(network),
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),
@@ -370,14 +370,6 @@ impl<'a> Wiring<'a> {
         }
         merged
     }
-
-    /// Returns the plan's word for the lab's place.
-    pub(super) fn place(&self) -> Place {
-        match self.lab.place {
-            lab::Place::Private => Place::Private,
-            lab::Place::Host => Place::Host,
-        }
-    }
 }
 
 /// What a NIC's name stands for from the first.
@@ -401,7 +393,7 @@ fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
     Some(Dhcp6Plan {
         // Whoever has addresses for others has them for IPv6 too.
         pool: server.pool.map(|_| ipv6_pool(net)),
-        lease_seconds: u32::try_from(server.lease.as_secs()).unwrap_or(u32::MAX),
+        lease_seconds: u32::try_from(server.lease_time.as_secs()).unwrap_or(u32::MAX),
         nameserver: net.addr(),
         domain: network.dns.domain.clone(),
         ipxe_classes: server.ipxe_classes.clone(),
@@ -409,11 +401,11 @@ fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
 }
 
 /// Who is not of the lab is left alone on a wire that is not the lab's, also where nobody said so about DHCP.
-fn ipv6_unknown(network: &Network) -> Unknown {
+fn ipv6_unknown_clients(network: &Network) -> UnknownClients {
     match (&network.dhcp, &network.interface) {
-        (lab::Dhcp::Server(server), _) => server.unknown,
-        (_, Some(_)) => Unknown::Ignore,
-        (_, None) => Unknown::Answer,
+        (lab::Dhcp::Server(server), _) => server.unknown_clients,
+        (_, Some(_)) => UnknownClients::Ignore,
+        (_, None) => UnknownClients::Answer,
     }
 }
 

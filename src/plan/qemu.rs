@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Accel, FirmwareFile, HostFacts, MachineNic, MachinePlan, Qemu, Refusal, TapPlan, boot};
-use crate::lab::{Boot, BootDevice, Bus, Chipset, Disk, Firmware, Lab, Nic, NicModel, Node, Pace, Seed, Via};
+use crate::lab::{
+    Boot, BootDevice, Bus, Chipset, Disk, Firmware, FirmwareDelays, Lab, Nic, NicModel, Node, Seed, Via,
+};
 use crate::name::{DiskName, NicName};
 
 /// The oldest QEMU whose options these are.
@@ -75,7 +77,7 @@ pub(super) fn machine_plan(
         program: qemu.program.clone(),
         argv: machine.argv,
         files: machine.files,
-        skip_banner: node.pace == Pace::Fast && boot::netboots(node),
+        skip_banner: node.firmware_delays == FirmwareDelays::Skip && boot::netboots(node),
         nics,
         memory: node.memory,
     })
@@ -175,7 +177,7 @@ fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [&'static str] {
 ///
 /// Not so under Secure Boot, which refuses the ROM; and who keeps boot entries in variables is to find them all.
 fn boots_by_ipxe_alone(node: &Node) -> bool {
-    node.pace == Pace::Fast
+    node.firmware_delays == FirmwareDelays::Skip
         && node.firmware == Firmware::Uefi
         && matches!(node.boot, Boot::Order(_))
         && node.nics.iter().all(|nic| nic.rom)
@@ -274,7 +276,7 @@ impl Arguments {
         self.option("-smbios", format!("type=1,manufacturer=Dryrack,product={},serial={serial}", lab.name));
         self.option(
             "-smbios",
-            format!("type=3,manufacturer=Dryrack,serial={serial},asset={}", value(&node.asset)),
+            format!("type=3,manufacturer=Dryrack,serial={serial},asset={}", value(&node.asset_tag)),
         );
         self.option("-rtc", "base=utc");
         // A guest that panics stays there, as a machine of metal does; the panic is an event.

@@ -10,7 +10,7 @@ use super::{
     way,
 };
 use crate::config::Source;
-use crate::lab::{Lab, Surroundings, resolve};
+use crate::lab::{Lab, LabEnvironment, resolve};
 use crate::name::{Bytes, IfName, ImageName, NodeName};
 
 /// A host with everything.
@@ -58,7 +58,7 @@ pub(super) fn lab(text: &str) -> Lab {
         let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
         (ImageName::new(name).unwrap(), files)
     };
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: "/labs/typhoon/lab.toml".into(),
         folder: "/labs/typhoon".into(),
         images: BTreeMap::from([image("tiny", &["kernel", "initrd"]), image("debian", &["disk"])]),
@@ -130,7 +130,7 @@ that.ssh = { user = "root", key = { file = "files/rack.key" } }
 fn in_host() -> String {
     let (head, tail) = PRIVATE.split_once("[publish]").unwrap();
     let (_, tail) = tail.split_once("[expect.in]").unwrap();
-    let head = head.replace("dryrack = 1", "dryrack = 1\nplace = \"host\"");
+    let head = head.replace("dryrack = 1", "dryrack = 1\nisolation = \"none\"");
     head.replace("mtu = 9000", "interface = \"eth1\"") + "[expect.in]" + tail
 }
 
@@ -302,7 +302,7 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 Step::Process(process) => vec![Undo::EndProcess(process.process.clone())],
                 // Their effect ends with the processes of the lab, or is meant to stay (an image).
                 Step::BuildImage { .. }
-                | Step::MakePlace { .. }
+                | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
                 | Step::Serve(_)
@@ -352,7 +352,7 @@ fn nothing_is_used_before_it_is_made() {
                 }
                 Step::PowerOn { node, after: _ } => assert!(machines.contains(&node)),
                 Step::BuildImage { .. }
-                | Step::MakePlace { .. }
+                | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
                 | Step::Forward { .. }
@@ -411,7 +411,7 @@ fn a_way_out_is_put_where_nobody_is() {
     let way = |facts: &HostFacts| {
         let plan = plan(&lab(PRIVATE), facts)?;
         Ok::<_, Refusal>(plan.steps.into_iter().find_map(|step| match step {
-            Step::MakePlace { way_out } => way_out.map(|way| way.address.to_string()),
+            Step::MakeNamespaces { way_out } => way_out.map(|way| way.address.to_string()),
             _ => None,
         }))
     };
@@ -538,7 +538,7 @@ fn a_subnet_of_the_host() {
     assert_snapshot!(refused(&in_host(), &facts), @r#"
     network lan (10.0.2.1/24) overlaps with 10.0.0.0/16, which this host uses
 
-    hint: give the network another address, or leave out `place = "host"`
+    hint: give the network another address, or leave out `isolation = "none"`
     "#);
     plan(&lab(PRIVATE), &facts).unwrap();
 }
@@ -551,7 +551,7 @@ fn a_prefix_of_the_host() {
     assert_snapshot!(refused(&with_ipv6(&in_host()), &facts), @r#"
     network lan (fd00:83:0:7::1/64) overlaps with fd00:83::/48, which this host uses
 
-    hint: give the network another address, or leave out `place = "host"`
+    hint: give the network another address, or leave out `isolation = "none"`
     "#);
     plan(&lab(&in_host()), &facts).unwrap();
     plan(&lab(&with_ipv6(PRIVATE)), &facts).unwrap();
@@ -650,7 +650,7 @@ fn profiles_and_groups_are_entries_of_a_data_directory() {
     assert_snapshot!(
         matchbox(
             r#"
-            network.lan.matchbox.listen = 8080
+            network.lan.matchbox.port = 8080
             profile.install = { kernel = "files/linux", initrd = ["files/a", "files/b"], args = ["quiet"], metadata = { a = 1, b = 2 } }
             profile.done = { ignition = "files/done.ign", cloud = "files/cloud", generic = "files/x.tmpl" }
             group.a = { profile = "install", metadata = { b = [true] } }
@@ -687,7 +687,7 @@ fn who_has_no_kernel_asks_matchbox() {
     assert_snapshot!(
         matchbox(
             r#"
-            network.lan.matchbox = { data = "files/", listen = 8080 }
+            network.lan.matchbox = { data = "files/", port = 8080 }
             profile.menu.loader = "grub"
             node.by-grub = { profile = "menu", nic.lan.mac = "52:54:00:00:00:01" }
             node.by-ipxe = { firmware = "uefi" }

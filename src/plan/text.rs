@@ -10,8 +10,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuildImage { image } => write!(f, "build image {image}"),
-            Self::MakePlace { way_out: None } => write!(f, "make a private place without a way out"),
-            Self::MakePlace { way_out: Some(way) } => {
+            Self::MakeNamespaces { way_out: None } => write!(f, "make a private place without a way out"),
+            Self::MakeNamespaces { way_out: Some(way) } => {
                 write!(f, "make a private place; way out by pasta: {} {}", way.interface, way.address)
             }
             Self::Publish { listen, node, to } => {

@@ -42,7 +42,7 @@ impl Step {
     pub fn undo(&self) -> Vec<Undo> {
         match self {
             Self::BuildImage { .. }
-            | Self::MakePlace { .. }
+            | Self::MakeNamespaces { .. }
             | Self::Publish { .. }
             | Self::NameFiles { .. }
             | Self::Serve(_)

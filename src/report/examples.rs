@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fault, Leak, NodeReport, Report, SCHEMA, Whose, exit};
+use super::{Leak, NodeReport, Report, RunError, SCHEMA, Whose, exit};
 use crate::event::{BootedFrom, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
@@ -85,7 +85,7 @@ pub(crate) fn met() -> Report {
             ),
         ],
         nodes: nodes.collect(),
-        faults: Vec::new(),
+        run_errors: Vec::new(),
         leaks: Vec::new(),
         parts: BTreeMap::from([
             ("qemu".to_owned(), "7.2.22".to_owned()),
@@ -160,8 +160,8 @@ pub(crate) fn broken() -> Report {
         ),
         (NodeName::new("node2").unwrap(), idle),
     ]);
-    report.faults = vec![
-        Fault {
+    report.run_errors = vec![
+        RunError {
             whose: Whose::Host,
             what: "cannot start machine `node1`".to_owned(),
             causes: vec![
@@ -170,7 +170,7 @@ pub(crate) fn broken() -> Report {
             ],
             hint: Some("make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
         },
-        Fault { whose: Whose::Ours, what: "a service ended".to_owned(), causes: Vec::new(), hint: None },
+        RunError { whose: Whose::Ours, what: "a service ended".to_owned(), causes: Vec::new(), hint: None },
     ];
     report.leaks = vec![Leak {
         what: "delete link drt1f0c7d2a".to_owned(),

@@ -1,10 +1,10 @@
-//! Reports as JUnit: a suite for each lab, a case for each verdict, fault and leak.
+//! Reports as JUnit: a suite for each lab, a case for each verdict, run error and leak.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Fault, Report};
+use super::{Report, RunError};
 use crate::expect::{Outcome, Verdict};
 
 /// Returns the reports as one JUnit document that Jenkins, GitLab and their kind read.
@@ -33,7 +33,9 @@ fn suite(report: &Report) -> TestSuite {
         property(part, version);
     }
     suite.add_test_cases(report.verdicts.iter().map(|verdict| judged(verdict, report)));
-    suite.add_test_cases(report.faults.iter().enumerate().map(|(index, fault)| faulty(fault, index, lab)));
+    suite.add_test_cases(
+        report.run_errors.iter().enumerate().map(|(index, run_error)| faulty(run_error, index, lab)),
+    );
     suite.add_test_cases(report.leaks.iter().map(|leak| {
         let status = status(NonSuccessKind::Error, "leak", &leak.why, None);
         let mut case = TestCase::new(format!("cannot {}", leak.what), status);
@@ -83,17 +85,17 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
     case
 }
 
-fn faulty(fault: &Fault, index: usize, lab: &str) -> TestCase {
-    let kind = match fault.whose {
+fn faulty(run_error: &RunError, index: usize, lab: &str) -> TestCase {
+    let kind = match run_error.whose {
         super::Whose::Lab => "lab",
         super::Whose::Machine => "machine",
         super::Whose::Host => "host",
         super::Whose::Ours => "bug",
     };
-    let hint = fault.hint.as_ref().map(|hint| format!("hint: {hint}"));
+    let hint = run_error.hint.as_ref().map(|hint| format!("hint: {hint}"));
     let mut case = TestCase::new(
-        format!("fault {}", index + 1),
-        status(NonSuccessKind::Error, kind, &fault.to_string(), hint),
+        format!("error {}", index + 1),
+        status(NonSuccessKind::Error, kind, &run_error.to_string(), hint),
     );
     case.set_classname(lab).set_time(Duration::ZERO);
     case

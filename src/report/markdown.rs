@@ -34,10 +34,10 @@ fn one(report: &Report) -> String {
         };
         ("pending", format!("{}{on}: {}", verdict.expect, verdict.what))
     });
-    let faults = report.faults.iter().map(|fault| ("error", fault.to_string()));
+    let run_errors = report.run_errors.iter().map(|run_error| ("error", run_error.to_string()));
     let leaks = report.leaks.iter().map(|leak| ("left behind", leak.to_string()));
     let lines: Vec<String> = open
-        .chain(faults)
+        .chain(run_errors)
         .chain(leaks)
         .map(|(word, rest)| format!("* {word}: {}\n", cell_of(&rest)))
         .collect();

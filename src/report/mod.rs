@@ -60,7 +60,7 @@ pub struct Report {
     /// How each node fared.
     pub nodes: BTreeMap<NodeName, NodeReport>,
     /// What went wrong with the run itself.
-    pub faults: Vec<Fault>,
+    pub run_errors: Vec<RunError>,
     /// What was left behind.
     pub leaks: Vec<Leak>,
     /// Versions and digests of everything that took part.
@@ -103,7 +103,7 @@ impl NodeReport {
     }
 }
 
-/// Whose problem a fault is.
+/// Whose problem a run error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Whose {
@@ -118,7 +118,7 @@ pub enum Whose {
 }
 
 impl Whose {
-    /// Returns the exit code of a run that such a fault ended.
+    /// Returns the exit code of a run that such a run error ended.
     pub fn exit(self) -> u8 {
         match self {
             Self::Lab => exit::WRONG,
@@ -131,7 +131,7 @@ impl Whose {
 
 /// Something that went wrong with the run itself: a step that failed, a crash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct RunError {
     /// Whose problem it is.
     pub whose: Whose,
     /// What went wrong, on what.
@@ -142,8 +142,8 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
-impl Fault {
-    /// Makes a fault of an error and all that caused it.
+impl RunError {
+    /// Makes a run error of an error and all that caused it.
     pub fn new(whose: Whose, error: &dyn Error, hint: Option<String>) -> Self {
         let what = error.to_string();
         let mut causes: Vec<String> = Vec::new();
@@ -160,7 +160,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))

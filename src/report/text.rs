@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Fault, NodeReport, Report, exit};
+use super::{NodeReport, Report, RunError, exit};
 use crate::event::{Ago, Stage};
 use crate::expect::{Outcome, Verdict};
 use crate::observe::Sighting;
@@ -12,10 +12,10 @@ const WIDTH: usize = 96;
 
 /// Returns the report as text: the nodes, the verdicts, what went wrong, and the outcome in one line.
 pub fn text(report: &Report) -> String {
-    let faults = report.faults.iter().map(fault);
+    let run_errors = report.run_errors.iter().map(run_error);
     let leaks = report.leaks.iter().map(|leak| paragraph("left behind: ", "  ", leak));
     let parts =
-        [nodes(report), verdicts(&report.verdicts, report.ended)].into_iter().chain(faults).chain(leaks);
+        [nodes(report), verdicts(&report.verdicts, report.ended)].into_iter().chain(run_errors).chain(leaks);
     let parts: Vec<String> = parts.chain([summary(report)]).filter(|part| !part.is_empty()).collect();
     tame(&parts.join("\n"))
 }
@@ -128,9 +128,9 @@ fn boots(node: &NodeReport) -> Vec<String> {
     boots.map(line).collect()
 }
 
-fn fault(fault: &Fault) -> String {
-    let error = paragraph("error: ", "  ", fault);
-    match &fault.hint {
+fn run_error(run_error: &RunError) -> String {
+    let error = paragraph("error: ", "  ", run_error);
+    match &run_error.hint {
         Some(hint) => error + "\n" + &paragraph("hint: ", "  ", hint),
         None => error,
     }

@@ -16,9 +16,9 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
+use super::error::code_name;
 use super::message::Request;
-use super::refusal::code_name;
-use super::tls::{self, ClientStream, Papers, PapersError};
+use super::tls::{self, Certificates, CertificatesError, ClientStream};
 
 /// How long a server may take to take a connection, and to answer.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -36,7 +36,7 @@ pub enum ConnectError {
     },
     /// What we would show and believe is no good.
     #[error(transparent)]
-    Papers(#[from] PapersError),
+    Certificates(#[from] CertificatesError),
     /// Nobody answers there, or not as we do.
     #[error("cannot connect to {endpoint}")]
     Connect {
@@ -62,7 +62,7 @@ impl ConnectError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Endpoint { .. } => Some("write it as HOST:PORT, as in 127.0.0.1:8081"),
-            Self::Papers(error) => error.hint(),
+            Self::Certificates(error) => error.hint(),
             Self::Connect { .. } => Some("is it running, with `-rpc-address` or, in a lab, `rpc`?"),
             Self::Handshake { .. } => Some(
                 "both certificates have to be signed by the authority in `--ca-file`, and the server's has to hold the name or address in `--endpoint`",
@@ -107,13 +107,13 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// Connects to `HOST:PORT`.
-    pub async fn connect(endpoint: &str, papers: &Papers) -> Result<Self, ConnectError> {
+    pub async fn connect(endpoint: &str, certificates: &Certificates) -> Result<Self, ConnectError> {
         let wrong = || ConnectError::Endpoint { endpoint: endpoint.to_owned() };
         let (host, port) = endpoint.rsplit_once(':').ok_or_else(wrong)?;
         let port: u16 = port.parse().map_err(|_| wrong())?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = tls::server_name(host).map_err(|_| wrong())?;
-        let connector = tls::connector(papers)?;
+        let connector = tls::connector(certificates)?;
 
         let late = || io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
         let failed = |source| ConnectError::Connect { endpoint: endpoint.to_owned(), source };

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::draft;
-use super::refusal::Refusal;
+use super::error::RpcError;
 use crate::plan::DataEntry;
 
 /// What is kept: one folder of the data directory for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shelf {
+pub(super) enum Collection {
     /// `groups/ID.json`.
     Groups,
     /// `profiles/ID.json`.
@@ -21,7 +21,7 @@ pub(super) enum Shelf {
     Generic,
 }
 
-impl Shelf {
+impl Collection {
     /// Every folder that is written to.
     pub(super) const ALL: [Self; 4] = [Self::Groups, Self::Profiles, Self::Ignition, Self::Generic];
 
@@ -44,18 +44,18 @@ impl Shelf {
     /// Returns where a name's file is, below the data directory.
     ///
     /// A name may lead into folders below its own, as matchbox has it, but never out of it.
-    pub(super) fn place(self, name: &str) -> Result<String, Refusal> {
+    pub(super) fn place(self, name: &str) -> Result<String, RpcError> {
         if name.contains('\0') {
-            return Err(Refusal::unknown("invalid character in file path"));
+            return Err(RpcError::unknown("invalid character in file path"));
         }
         let folder = self.folder();
         let file = format!("{name}{}", self.extension());
         let mut place = folder.to_owned();
         for part in file.split('/') {
             match part {
-                ".." => return Err(Refusal::invalid(format!("`{name}` leads out of {folder}/"))),
+                ".." => return Err(RpcError::invalid(format!("`{name}` leads out of {folder}/"))),
                 _ if draft::is_draft(part) => {
-                    return Err(Refusal::invalid(format!(
+                    return Err(RpcError::invalid(format!(
                         "`{name}`: names that begin so are kept for drafts"
                     )));
                 }
@@ -64,7 +64,7 @@ impl Shelf {
             }
         }
         match name.starts_with('/') {
-            true => Err(Refusal::invalid(format!("`{name}` leads out of {folder}/"))),
+            true => Err(RpcError::invalid(format!("`{name}` leads out of {folder}/"))),
             false => Ok(place),
         }
     }
@@ -81,15 +81,15 @@ pub(super) struct Files {
 impl Files {
     /// Takes a data directory over: what a killed process has left half-written is removed.
     pub(super) fn open(root: &Path, added: BTreeMap<String, DataEntry>) -> io::Result<Self> {
-        for shelf in Shelf::ALL {
-            draft::sweep(&root.join(shelf.folder()))?;
+        for collection in Collection::ALL {
+            draft::sweep(&root.join(collection.folder()))?;
         }
         Ok(Self { root: root.to_owned(), added })
     }
 
     /// Reads a file.
-    pub(super) fn read(&self, shelf: Shelf, name: &str) -> Result<Vec<u8>, Refusal> {
-        let place = shelf.place(name)?;
+    pub(super) fn read(&self, collection: Collection, name: &str) -> Result<Vec<u8>, RpcError> {
+        let place = collection.place(name)?;
         let path = match self.added.get(&place) {
             Some(DataEntry::Text(text)) => return Ok(text.clone().into_bytes()),
             Some(DataEntry::File(path)) => path.clone(),
@@ -97,43 +97,43 @@ impl Files {
         };
         fs::read(&path).map_err(|error| match error.kind() {
             // Go opens a folder like a file, and fails when it reads.
-            io::ErrorKind::IsADirectory => Refusal::file("read", &path, &error),
-            _ => Refusal::file("open", &path, &error),
+            io::ErrorKind::IsADirectory => RpcError::file("read", &path, &error),
+            _ => RpcError::file("open", &path, &error),
         })
     }
 
     /// Returns where a file is that may be changed by what Go calls `verb`.
-    fn changeable(&self, verb: &str, shelf: Shelf, name: &str) -> Result<PathBuf, Refusal> {
-        let place = shelf.place(name)?;
+    fn changeable(&self, verb: &str, collection: Collection, name: &str) -> Result<PathBuf, RpcError> {
+        let place = collection.place(name)?;
         if self.added.contains_key(&place) {
-            return Err(Refusal::not_ours(format!("{place} is defined in the lab file: change it there")));
+            return Err(RpcError::not_ours(format!("{place} is defined in the lab file: change it there")));
         }
         let path = self.root.join(&place);
-        match place == shelf.folder() {
+        match place == collection.folder() {
             // Also where the folder is not there yet.
-            true => Err(Refusal::file(verb, &path, &io::Error::from_raw_os_error(nix::libc::EISDIR))),
+            true => Err(RpcError::file(verb, &path, &io::Error::from_raw_os_error(nix::libc::EISDIR))),
             false => Ok(path),
         }
     }
 
     /// Writes a file, as a whole or not at all.
-    pub(super) fn write(&self, shelf: Shelf, name: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        let path = self.changeable("open", shelf, name)?;
-        draft::write(&path, bytes).map_err(|failed| Refusal::file(failed.verb, &failed.path, &failed.source))
+    pub(super) fn write(&self, collection: Collection, name: &str, bytes: &[u8]) -> Result<(), RpcError> {
+        let path = self.changeable("open", collection, name)?;
+        draft::write(&path, bytes).map_err(|failed| RpcError::file(failed.verb, &failed.path, &failed.source))
     }
 
     /// Removes a file.
-    pub(super) fn remove(&self, shelf: Shelf, name: &str) -> Result<(), Refusal> {
-        let path = self.changeable("remove", shelf, name)?;
-        fs::remove_file(&path).map_err(|error| Refusal::file("remove", &path, &error))
+    pub(super) fn remove(&self, collection: Collection, name: &str) -> Result<(), RpcError> {
+        let path = self.changeable("remove", collection, name)?;
+        fs::remove_file(&path).map_err(|error| RpcError::file("remove", &path, &error))
     }
 
     /// Returns the names in a folder, sorted, as matchbox takes them: without whatever stands after the last dot.
-    pub(super) fn names(&self, shelf: Shelf) -> Result<Vec<String>, Refusal> {
-        let within = format!("{}/", shelf.folder());
+    pub(super) fn names(&self, collection: Collection) -> Result<Vec<String>, RpcError> {
+        let within = format!("{}/", collection.folder());
         let added = self.added.keys().filter_map(|place| place.strip_prefix(&within));
         let mut names: BTreeSet<String> = added.map(str::to_owned).collect();
-        match self.on_disk(shelf) {
+        match self.on_disk(collection) {
             // There need not be a folder for what the lab file adds.
             Err(_) if !names.is_empty() => {}
             on_disk => names.extend(on_disk?),
@@ -142,13 +142,13 @@ impl Files {
         Ok(names.iter().map(stem).collect())
     }
 
-    fn on_disk(&self, shelf: Shelf) -> Result<Vec<String>, Refusal> {
-        let folder = self.root.join(shelf.folder());
-        let failed = |error: io::Error| Refusal::file("open", &folder, &error);
+    fn on_disk(&self, collection: Collection) -> Result<Vec<String>, RpcError> {
+        let folder = self.root.join(collection.folder());
+        let failed = |error: io::Error| RpcError::file("open", &folder, &error);
         let names = fs::read_dir(&folder)
             .map_err(failed)?
             .map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned()));
-        let names: Vec<String> = names.collect::<Result<_, Refusal>>()?;
+        let names: Vec<String> = names.collect::<Result<_, RpcError>>()?;
         Ok(names.into_iter().filter(|name| !draft::is_draft(name)).collect())
     }
 }
@@ -157,10 +157,10 @@ impl Files {
 mod tests {
     use super::*;
 
-    fn place(shelf: Shelf, name: &str) -> String {
-        match shelf.place(name) {
+    fn place(collection: Collection, name: &str) -> String {
+        match collection.place(name) {
             Ok(place) => place,
-            Err(refusal) => refusal.to_string(),
+            Err(error) => error.to_string(),
         }
     }
 
@@ -179,22 +179,22 @@ mod tests {
             (".dryrack-1", "`.dryrack-1`: names that begin so are kept for drafts"),
             ("sub/.dryrack-1", "`sub/.dryrack-1`: names that begin so are kept for drafts"),
         ] {
-            assert_eq!(place(Shelf::Groups, name), expected, "{name}");
+            assert_eq!(place(Collection::Groups, name), expected, "{name}");
         }
-        assert_eq!(place(Shelf::Ignition, ""), "ignition");
-        assert_eq!(place(Shelf::Ignition, ".."), "`..` leads out of ignition/");
-        assert_eq!(place(Shelf::Generic, "a.yaml.tmpl"), "generic/a.yaml.tmpl");
+        assert_eq!(place(Collection::Ignition, ""), "ignition");
+        assert_eq!(place(Collection::Ignition, ".."), "`..` leads out of ignition/");
+        assert_eq!(place(Collection::Generic, "a.yaml.tmpl"), "generic/a.yaml.tmpl");
     }
 
     #[test]
     fn a_folder_lists_names_and_no_drafts() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::open(root.path(), BTreeMap::new()).unwrap();
-        files.write(Shelf::Groups, "b", b"{}").unwrap();
-        files.write(Shelf::Groups, "a.b", b"{}").unwrap();
+        files.write(Collection::Groups, "b", b"{}").unwrap();
+        files.write(Collection::Groups, "a.b", b"{}").unwrap();
         fs::write(root.path().join("groups/.dryrack-1"), "{").unwrap();
-        assert_eq!(files.names(Shelf::Groups).unwrap(), ["a.b", "b"]);
-        let none = files.names(Shelf::Profiles).unwrap_err().to_string();
+        assert_eq!(files.names(Collection::Groups).unwrap(), ["a.b", "b"]);
+        let none = files.names(Collection::Profiles).unwrap_err().to_string();
         assert_eq!(none, format!("open {}/profiles: no such file or directory", root.path().display()));
     }
 
@@ -208,14 +208,14 @@ mod tests {
             ("ignition/lab.ign".to_owned(), DataEntry::File(config)),
         ];
         let files = Files::open(root.path(), added.into()).unwrap();
-        assert_eq!(files.names(Shelf::Groups).unwrap(), ["lab"]);
-        files.write(Shelf::Groups, "disk", b"{ }").unwrap();
-        assert_eq!(files.names(Shelf::Groups).unwrap(), ["disk", "lab"]);
-        assert_eq!(files.read(Shelf::Groups, "lab").unwrap(), b"{}");
-        assert_eq!(files.read(Shelf::Ignition, "lab.ign").unwrap(), b"{}");
+        assert_eq!(files.names(Collection::Groups).unwrap(), ["lab"]);
+        files.write(Collection::Groups, "disk", b"{ }").unwrap();
+        assert_eq!(files.names(Collection::Groups).unwrap(), ["disk", "lab"]);
+        assert_eq!(files.read(Collection::Groups, "lab").unwrap(), b"{}");
+        assert_eq!(files.read(Collection::Ignition, "lab.ign").unwrap(), b"{}");
         for refused in [
-            files.write(Shelf::Groups, "./lab", b"").unwrap_err(),
-            files.remove(Shelf::Groups, "lab").unwrap_err(),
+            files.write(Collection::Groups, "./lab", b"").unwrap_err(),
+            files.remove(Collection::Groups, "lab").unwrap_err(),
         ] {
             assert_eq!(refused.to_string(), "groups/lab.json is defined in the lab file: change it there");
         }
@@ -226,24 +226,30 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let files = Files::open(root.path(), BTreeMap::new()).unwrap();
         let at = root.path().display();
-        files.write(Shelf::Ignition, "a", b"").unwrap();
+        files.write(Collection::Ignition, "a", b"").unwrap();
         for (seen, expected) in [
-            (files.read(Shelf::Ignition, "").unwrap_err(), format!("read {at}/ignition: is a directory")),
             (
-                files.read(Shelf::Ignition, "b").unwrap_err(),
+                files.read(Collection::Ignition, "").unwrap_err(),
+                format!("read {at}/ignition: is a directory"),
+            ),
+            (
+                files.read(Collection::Ignition, "b").unwrap_err(),
                 format!("open {at}/ignition/b: no such file or directory"),
             ),
             (
-                files.read(Shelf::Ignition, "a/b").unwrap_err(),
+                files.read(Collection::Ignition, "a/b").unwrap_err(),
                 format!("open {at}/ignition/a/b: not a directory"),
             ),
             (
-                files.write(Shelf::Ignition, "", b"").unwrap_err(),
+                files.write(Collection::Ignition, "", b"").unwrap_err(),
                 format!("open {at}/ignition: is a directory"),
             ),
-            (files.remove(Shelf::Ignition, "").unwrap_err(), format!("remove {at}/ignition: is a directory")),
             (
-                files.write(Shelf::Ignition, &"x".repeat(300), b"").unwrap_err(),
+                files.remove(Collection::Ignition, "").unwrap_err(),
+                format!("remove {at}/ignition: is a directory"),
+            ),
+            (
+                files.write(Collection::Ignition, &"x".repeat(300), b"").unwrap_err(),
                 format!("open {at}/ignition/{}: file name too long", "x".repeat(300)),
             ),
         ] {

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::files::Shelf;
+use super::files::Collection;
 use super::message::{
     self, GenericGetRequest, GroupGetRequest, GroupPutRequest, IgnitionPutRequest, ProfileGetRequest,
     ProfilePutRequest, SelectGroupRequest,
@@ -20,10 +20,10 @@ pub(crate) fn message(data: &[u8]) {
     match which % 8 {
         0 => drop(read::<GroupPutRequest>(rest).and_then(|request| request.group).map(group)),
         1 => drop(read::<ProfilePutRequest>(rest).and_then(|request| request.profile).map(profile)),
-        2 => name(Shelf::Groups, read::<GroupGetRequest>(rest).map(|request| request.id)),
-        3 => name(Shelf::Profiles, read::<ProfileGetRequest>(rest).map(|request| request.id)),
-        4 => name(Shelf::Ignition, read::<IgnitionPutRequest>(rest).map(|request| request.name)),
-        5 => name(Shelf::Generic, read::<GenericGetRequest>(rest).map(|request| request.name)),
+        2 => name(Collection::Groups, read::<GroupGetRequest>(rest).map(|request| request.id)),
+        3 => name(Collection::Profiles, read::<ProfileGetRequest>(rest).map(|request| request.id)),
+        4 => name(Collection::Ignition, read::<IgnitionPutRequest>(rest).map(|request| request.name)),
+        5 => name(Collection::Generic, read::<GenericGetRequest>(rest).map(|request| request.name)),
         6 => drop(read::<SelectGroupRequest>(rest)),
         _ => drop(subject(rest)),
     }
@@ -36,8 +36,8 @@ fn read<M: Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Opt
     Some(message)
 }
 
-fn name(shelf: Shelf, name: Option<String>) {
-    let Some(Ok(place)) = name.map(|name| shelf.place(&name)) else { return };
+fn name(collection: Collection, name: Option<String>) {
+    let Some(Ok(place)) = name.map(|name| collection.place(&name)) else { return };
     let within = ["groups", "profiles", "ignition", "generic"];
     let mut parts = place.split('/');
     assert!(parts.next().is_some_and(|first| within.contains(&first)), "{place}");

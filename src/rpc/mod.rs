@@ -12,11 +12,11 @@
 
 mod client;
 mod draft;
+mod error;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod message;
-mod refusal;
 mod server;
 mod store;
 mod subject;
@@ -25,4 +25,4 @@ mod tls;
 pub use client::{CallError, Client, ConnectError};
 pub use server::serve;
 pub use store::Store;
-pub use tls::{Papers, PapersError, Tls};
+pub use tls::{Certificates, CertificatesError, Tls};

@@ -19,13 +19,13 @@ use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
+use super::error::{RpcError, code_name};
 use super::message::{
     GenericDeleteRequest, GenericGetRequest, GenericPutRequest, GroupDeleteRequest, GroupGetRequest,
     GroupListRequest, GroupPutRequest, IgnitionDeleteRequest, IgnitionGetRequest, IgnitionPutRequest,
     METHODS, ProfileDeleteRequest, ProfileGetRequest, ProfileListRequest, ProfilePutRequest, Request,
     SelectGroupRequest, SelectProfileRequest,
 };
-use super::refusal::{Refusal, code_name};
 use super::store::{Answer, Store};
 use super::tls::Tls;
 use crate::event::{Emitter, Instant, Known};
@@ -65,9 +65,13 @@ pub async fn serve(listener: TcpListener, tls: Tls, store: Arc<Store>, events: E
         }
         match listener.accept().await {
             Ok((stream, from)) => {
-                let desk =
-                    Desk { store: Arc::clone(&store), events: events.clone(), from, client: Arc::from("") };
-                connections.spawn(converse(stream, tls.clone(), desk));
+                let handler = RpcHandler {
+                    store: Arc::clone(&store),
+                    events: events.clone(),
+                    from,
+                    client: Arc::from(""),
+                };
+                connections.spawn(converse(stream, tls.clone(), handler));
             }
             Err(error) => {
                 failed(&error);
@@ -83,7 +87,7 @@ async fn rest() {
 }
 
 /// Shakes hands with a client and answers what it asks.
-async fn converse(stream: TcpStream, tls: Tls, mut desk: Desk) {
+async fn converse(stream: TcpStream, tls: Tls, mut handler: RpcHandler) {
     // Without it what is small waits for more.
     drop(stream.set_nodelay(true));
     let shaken = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
@@ -93,10 +97,10 @@ async fn converse(stream: TcpStream, tls: Tls, mut desk: Desk) {
     let (stream, client) = match shaken {
         Ok(shaken) => shaken,
         Err(error) => {
-            return desk.events.emit(Known::RpcRefused { from: desk.from.ip(), error });
+            return handler.events.emit(Known::RpcRefused { from: handler.from.ip(), error });
         }
     };
-    desk.client = Arc::from(client);
+    handler.client = Arc::from(client);
     let mut protocol = http2::Builder::new(Tasks::default());
     protocol.timer(TokioTimer::new());
     protocol.keep_alive_interval(KEEP_ALIVE.0).keep_alive_timeout(KEEP_ALIVE.1);
@@ -105,11 +109,11 @@ async fn converse(stream: TcpStream, tls: Tls, mut desk: Desk) {
     protocol.max_pending_accept_reset_streams(CANCELLED);
     protocol.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
     let service = service_fn(|request| {
-        let desk = desk.clone();
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(handler.answer(request).await) }
     });
     if let Err(error) = protocol.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, from = %desk.from, "a gRPC connection broke");
+        tracing::debug!(%error, from = %handler.from, "a gRPC connection broke");
     }
 }
 
@@ -127,7 +131,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
 
 /// What answers the requests of one connection.
 #[derive(Clone)]
-struct Desk {
+struct RpcHandler {
     store: Arc<Store>,
     events: Emitter,
     from: SocketAddr,
@@ -135,7 +139,7 @@ struct Desk {
     client: Arc<str>,
 }
 
-impl Desk {
+impl RpcHandler {
     async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
         if let Err(status) = is_grpc(&request) {
             let mut response = http::Response::new(Body::empty());
@@ -170,7 +174,7 @@ impl Desk {
 
     async fn unary<R: Answer>(&self, request: http::Request<Incoming>) -> http::Response<Body> {
         let began = self.events.now();
-        let call = Call { desk: self.clone(), began, told: Arc::new(AtomicBool::new(false)) };
+        let call = Call { handler: self.clone(), began, told: Arc::new(AtomicBool::new(false)) };
         let told = Arc::clone(&call.told);
         let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(LARGEST);
         let mut response = grpc.unary(Unary::<R>(call, std::marker::PhantomData), request).await;
@@ -199,7 +203,7 @@ impl Desk {
 
 /// One request that is being answered.
 struct Call {
-    desk: Desk,
+    handler: RpcHandler,
     began: Instant,
     told: Arc<AtomicBool>,
 }
@@ -212,17 +216,17 @@ impl<R: Answer> UnaryService<R> for Unary<R> {
     type Future = tonic::codegen::BoxFuture<tonic::Response<R::Answer>, Status>;
 
     fn call(&mut self, request: tonic::Request<R>) -> Self::Future {
-        let Call { desk, began, told } = &self.0;
-        let (desk, began, told) = (desk.clone(), *began, Arc::clone(told));
+        let Call { handler, began, told } = &self.0;
+        let (handler, began, told) = (handler.clone(), *began, Arc::clone(told));
         Box::pin(async move {
             // On a thread that may wait for disks. A client that goes away meanwhile does not stop it half-way.
             let answering = tokio::task::spawn_blocking(move || {
-                let answer = request.into_inner().answer(&desk.store);
-                let answer: Result<_, Status> = answer.map_err(Refusal::into);
+                let answer = request.into_inner().answer(&handler.store);
+                let answer: Result<_, Status> = answer.map_err(RpcError::into);
                 told.store(true, Ordering::Release);
                 match &answer {
-                    Ok(_) => desk.tell(R::PATH, began, Code::Ok, ""),
-                    Err(status) => desk.tell(R::PATH, began, status.code(), status.message()),
+                    Ok(_) => handler.tell(R::PATH, began, Code::Ok, ""),
+                    Err(status) => handler.tell(R::PATH, began, status.code(), status.message()),
                 }
                 answer
             });

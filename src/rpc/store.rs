@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::files::{Files, Shelf};
+use super::error::RpcError;
+use super::files::{Collection, Files};
 use super::message::{
     self, ConfigResponse, Done, GenericDeleteRequest, GenericGetRequest, GenericPutRequest,
     GroupDeleteRequest, GroupGetRequest, GroupGetResponse, GroupListRequest, GroupListResponse,
@@ -14,7 +15,6 @@ use super::message::{
     ProfileDeleteRequest, ProfileGetRequest, ProfileGetResponse, ProfileListRequest, ProfileListResponse,
     ProfilePutRequest, Request, SelectGroupRequest, SelectProfileRequest,
 };
-use super::refusal::Refusal;
 use crate::matchbox::go::json;
 use crate::matchbox::labels::Labels;
 use crate::matchbox::model::{self, Group, ModelError, Profile};
@@ -35,24 +35,24 @@ impl Store {
         Ok(Self { files: Files::open(data, added)? })
     }
 
-    fn group(&self, id: &str) -> Result<Group, Refusal> {
-        Ok(Group::read(&self.files.read(Shelf::Groups, id)?)?)
+    fn group(&self, id: &str) -> Result<Group, RpcError> {
+        Ok(Group::read(&self.files.read(Collection::Groups, id)?)?)
     }
 
-    fn profile(&self, id: &str) -> Result<Profile, Refusal> {
-        Ok(Profile::read(&self.files.read(Shelf::Profiles, id)?)?)
+    fn profile(&self, id: &str) -> Result<Profile, RpcError> {
+        Ok(Profile::read(&self.files.read(Collection::Profiles, id)?)?)
     }
 
     /// Returns every group that can be read, with its name. The others are left out, as matchbox leaves them out.
-    fn groups(&self) -> Result<Vec<(String, Group)>, Refusal> {
-        let names = self.files.names(Shelf::Groups)?.into_iter();
+    fn groups(&self) -> Result<Vec<(String, Group)>, RpcError> {
+        let names = self.files.names(Collection::Groups)?.into_iter();
         Ok(names.filter_map(|name| self.group(&name).ok().map(|group| (name, group))).collect())
     }
 
-    fn select(&self, labels: &Labels) -> Result<Group, Refusal> {
+    fn select(&self, labels: &Labels) -> Result<Group, RpcError> {
         let mut groups = Groups::default();
         self.groups()?.into_iter().for_each(|(name, group)| groups.insert(Named::new(name, group)));
-        let found = groups.select(labels).ok_or_else(|| Refusal::not_found("Group"))?;
+        let found = groups.select(labels).ok_or_else(|| RpcError::not_found("Group"))?;
         Ok(found.group.clone())
     }
 }
@@ -60,128 +60,128 @@ impl Store {
 /// A request that a store can answer.
 pub(super) trait Answer: Request {
     /// Answers it. May wait for a disk.
-    fn answer(self, store: &Store) -> Result<<Self as Request>::Answer, Refusal>;
+    fn answer(self, store: &Store) -> Result<<Self as Request>::Answer, RpcError>;
 }
 
 impl Answer for GroupPutRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        let group = self.group.ok_or_else(|| Refusal::invalid("the request has no group"))?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        let group = self.group.ok_or_else(|| RpcError::invalid("the request has no group"))?;
         let group = Group::try_from(group)?;
-        store.files.write(Shelf::Groups, &group.id, group.write().as_bytes())?;
+        store.files.write(Collection::Groups, &group.id, group.write().as_bytes())?;
         Ok(Done {})
     }
 }
 
 impl Answer for GroupGetRequest {
-    fn answer(self, store: &Store) -> Result<GroupGetResponse, Refusal> {
+    fn answer(self, store: &Store) -> Result<GroupGetResponse, RpcError> {
         Ok(GroupGetResponse { group: Some(store.group(&self.id)?.into()) })
     }
 }
 
 impl Answer for GroupDeleteRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        store.files.remove(Shelf::Groups, &self.id)?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        store.files.remove(Collection::Groups, &self.id)?;
         Ok(Done {})
     }
 }
 
 impl Answer for GroupListRequest {
-    fn answer(self, store: &Store) -> Result<GroupListResponse, Refusal> {
+    fn answer(self, store: &Store) -> Result<GroupListResponse, RpcError> {
         Ok(GroupListResponse { groups: store.groups()?.into_iter().map(|(_, group)| group.into()).collect() })
     }
 }
 
 impl Answer for ProfilePutRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        let profile = self.profile.ok_or_else(|| Refusal::invalid("the request has no profile"))?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        let profile = self.profile.ok_or_else(|| RpcError::invalid("the request has no profile"))?;
         let profile = Profile::try_from(profile)?;
-        store.files.write(Shelf::Profiles, &profile.id, profile.write().as_bytes())?;
+        store.files.write(Collection::Profiles, &profile.id, profile.write().as_bytes())?;
         Ok(Done {})
     }
 }
 
 impl Answer for ProfileGetRequest {
-    fn answer(self, store: &Store) -> Result<ProfileGetResponse, Refusal> {
+    fn answer(self, store: &Store) -> Result<ProfileGetResponse, RpcError> {
         Ok(ProfileGetResponse { profile: Some(store.profile(&self.id)?.into()) })
     }
 }
 
 impl Answer for ProfileDeleteRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        store.files.remove(Shelf::Profiles, &self.id)?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        store.files.remove(Collection::Profiles, &self.id)?;
         Ok(Done {})
     }
 }
 
 impl Answer for ProfileListRequest {
-    fn answer(self, store: &Store) -> Result<ProfileListResponse, Refusal> {
-        let names = store.files.names(Shelf::Profiles)?;
+    fn answer(self, store: &Store) -> Result<ProfileListResponse, RpcError> {
+        let names = store.files.names(Collection::Profiles)?;
         let profiles = names.iter().filter_map(|name| store.profile(name).ok());
         Ok(ProfileListResponse { profiles: profiles.map(Into::into).collect() })
     }
 }
 
 impl Answer for IgnitionPutRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        store.files.write(Shelf::Ignition, &self.name, &self.config)?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        store.files.write(Collection::Ignition, &self.name, &self.config)?;
         Ok(Done {})
     }
 }
 
 impl Answer for IgnitionGetRequest {
-    fn answer(self, store: &Store) -> Result<ConfigResponse, Refusal> {
-        Ok(ConfigResponse { config: store.files.read(Shelf::Ignition, &self.name)? })
+    fn answer(self, store: &Store) -> Result<ConfigResponse, RpcError> {
+        Ok(ConfigResponse { config: store.files.read(Collection::Ignition, &self.name)? })
     }
 }
 
 impl Answer for IgnitionDeleteRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        store.files.remove(Shelf::Ignition, &self.name)?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        store.files.remove(Collection::Ignition, &self.name)?;
         Ok(Done {})
     }
 }
 
 impl Answer for GenericPutRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        store.files.write(Shelf::Generic, &self.name, &self.config)?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        store.files.write(Collection::Generic, &self.name, &self.config)?;
         Ok(Done {})
     }
 }
 
 impl Answer for GenericGetRequest {
-    fn answer(self, store: &Store) -> Result<ConfigResponse, Refusal> {
-        Ok(ConfigResponse { config: store.files.read(Shelf::Generic, &self.name)? })
+    fn answer(self, store: &Store) -> Result<ConfigResponse, RpcError> {
+        Ok(ConfigResponse { config: store.files.read(Collection::Generic, &self.name)? })
     }
 }
 
 impl Answer for GenericDeleteRequest {
-    fn answer(self, store: &Store) -> Result<Done, Refusal> {
-        store.files.remove(Shelf::Generic, &self.name)?;
+    fn answer(self, store: &Store) -> Result<Done, RpcError> {
+        store.files.remove(Collection::Generic, &self.name)?;
         Ok(Done {})
     }
 }
 
 /// Labels are taken as they are: who asks writes MAC addresses in lower case with colons.
 impl Answer for SelectGroupRequest {
-    fn answer(self, store: &Store) -> Result<GroupGetResponse, Refusal> {
+    fn answer(self, store: &Store) -> Result<GroupGetResponse, RpcError> {
         Ok(GroupGetResponse { group: Some(store.select(&self.labels)?.into()) })
     }
 }
 
 impl Answer for SelectProfileRequest {
-    fn answer(self, store: &Store) -> Result<ProfileGetResponse, Refusal> {
-        let group = store.select(&self.labels).map_err(|_| Refusal::not_found("Group"))?;
-        let profile = store.profile(&group.profile).map_err(|_| Refusal::not_found("Profile"))?;
+    fn answer(self, store: &Store) -> Result<ProfileGetResponse, RpcError> {
+        let group = store.select(&self.labels).map_err(|_| RpcError::not_found("Group"))?;
+        let profile = store.profile(&group.profile).map_err(|_| RpcError::not_found("Profile"))?;
         Ok(ProfileGetResponse { profile: Some(profile.into()) })
     }
 }
 
 /// Reads metadata as Go does: an object, or nothing.
-fn read_metadata(metadata: &[u8]) -> Result<Option<Map<String, Value>>, Refusal> {
+fn read_metadata(metadata: &[u8]) -> Result<Option<Map<String, Value>>, RpcError> {
     if metadata.is_empty() {
         return Ok(None);
     }
-    let other = match json::read(metadata).map_err(|error| Refusal::unknown(error.to_string()))? {
+    let other = match json::read(metadata).map_err(|error| RpcError::unknown(error.to_string()))? {
         Value::Object(object) => return Ok(Some(object)),
         Value::Null => return Ok(None),
         Value::Bool(_) => "bool",
@@ -189,21 +189,21 @@ fn read_metadata(metadata: &[u8]) -> Result<Option<Map<String, Value>>, Refusal>
         Value::String(_) => "string",
         Value::Array(_) => "array",
     };
-    Err(Refusal::unknown(format!(
+    Err(RpcError::unknown(format!(
         "json: cannot unmarshal {other} into Go value of type map[string]interface {{}}"
     )))
 }
 
-impl From<ModelError> for Refusal {
+impl From<ModelError> for RpcError {
     fn from(error: ModelError) -> Self {
         Self::unknown(error.to_string())
     }
 }
 
 impl TryFrom<message::Group> for Group {
-    type Error = Refusal;
+    type Error = RpcError;
 
-    fn try_from(group: message::Group) -> Result<Self, Refusal> {
+    fn try_from(group: message::Group) -> Result<Self, RpcError> {
         let message::Group { id, name, profile, selector, metadata } = group;
         let mut group = Self { id, name, profile, selector, metadata: None };
         group.check()?;
@@ -213,9 +213,9 @@ impl TryFrom<message::Group> for Group {
 }
 
 impl TryFrom<message::Profile> for Profile {
-    type Error = Refusal;
+    type Error = RpcError;
 
-    fn try_from(profile: message::Profile) -> Result<Self, Refusal> {
+    fn try_from(profile: message::Profile) -> Result<Self, RpcError> {
         let message::Profile { id, name, ignition_id, cloud_id, boot, generic_id } = profile;
         let boot = boot.map(|NetBoot { kernel, initrd, args }| model::NetBoot { kernel, initrd, args });
         let profile = Self { id, name, ignition_id, cloud_id, boot, generic_id };

@@ -27,7 +27,7 @@ const PARTING: Duration = Duration::from_secs(2);
 
 /// The files that one side of a connection shows and believes, all of them PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Papers {
+pub struct Certificates {
     /// The certificate, with those between it and the authority.
     pub certificate: PathBuf,
     /// Its private key.
@@ -38,7 +38,7 @@ pub struct Papers {
 
 /// Why files are no good for TLS.
 #[derive(Debug, thiserror::Error)]
-pub enum PapersError {
+pub enum CertificatesError {
     /// One cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
@@ -81,7 +81,7 @@ pub enum PapersError {
     },
 }
 
-impl PapersError {
+impl CertificatesError {
     /// Returns what is wrong and why, in one line.
     pub fn in_full(&self) -> String {
         match std::error::Error::source(self) {
@@ -102,18 +102,19 @@ impl PapersError {
     }
 }
 
-/// The contents of [`Papers`].
+/// The contents of [`Certificates`].
 struct Contents {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
 }
 
-impl Papers {
-    fn read(&self) -> Result<Contents, PapersError> {
+impl Certificates {
+    fn read(&self) -> Result<Contents, CertificatesError> {
         let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?)
-            .map_err(|source| PapersError::Nothing { path: self.key.clone(), what: "private key", source })?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?).map_err(|source| {
+            CertificatesError::Nothing { path: self.key.clone(), what: "private key", source }
+        })?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&self.authority)? {
             roots.add(certificate).map_err(|source| self.no_authority(source))?;
@@ -121,21 +122,21 @@ impl Papers {
         Ok(Contents { chain, key, roots: Arc::new(roots) })
     }
 
-    fn no_authority(&self, source: impl std::error::Error + Send + Sync + 'static) -> PapersError {
-        PapersError::NoAuthority { path: self.authority.clone(), source: Box::new(source) }
+    fn no_authority(&self, source: impl std::error::Error + Send + Sync + 'static) -> CertificatesError {
+        CertificatesError::NoAuthority { path: self.authority.clone(), source: Box::new(source) }
     }
 
-    fn misfit(&self, source: rustls::Error) -> PapersError {
-        PapersError::Misfit { certificate: self.certificate.clone(), key: self.key.clone(), source }
+    fn misfit(&self, source: rustls::Error) -> CertificatesError {
+        CertificatesError::Misfit { certificate: self.certificate.clone(), key: self.key.clone(), source }
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, PapersError> {
-    std::fs::read(path).map_err(|source| PapersError::Unreadable { path: path.to_owned(), source })
+fn bytes(path: &Path) -> Result<Vec<u8>, CertificatesError> {
+    std::fs::read(path).map_err(|source| CertificatesError::Unreadable { path: path.to_owned(), source })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PapersError> {
-    let nothing = |source| PapersError::Nothing { path: path.to_owned(), what: "certificate", source };
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
+    let nothing = |source| CertificatesError::Nothing { path: path.to_owned(), what: "certificate", source };
     let bytes = bytes(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(nothing)?;
     match found.is_empty() {
@@ -171,15 +172,15 @@ impl std::fmt::Debug for Tls {
 
 impl Tls {
     /// Reads what a server shows and believes.
-    pub fn read(papers: &Papers) -> Result<Self, PapersError> {
-        let Contents { chain, key, roots } = papers.read()?;
+    pub fn read(certificates: &Certificates) -> Result<Self, CertificatesError> {
+        let Contents { chain, key, roots } = certificates.read()?;
         let provider = provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
-        let verifier = verifier.map_err(|source| papers.no_authority(source))?;
+        let verifier = verifier.map_err(|source| certificates.no_authority(source))?;
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|source| papers.misfit(source))?;
+        let config = config.map_err(|source| certificates.misfit(source))?;
         let config = config.with_client_cert_verifier(verifier).with_single_cert(chain, key);
-        let mut config = config.map_err(|source| papers.misfit(source))?;
+        let mut config = config.map_err(|source| certificates.misfit(source))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
@@ -210,12 +211,12 @@ async fn part(mut stream: TcpStream) {
 }
 
 /// What a client connects by.
-pub(super) fn connector(papers: &Papers) -> Result<TlsConnector, PapersError> {
-    let Contents { chain, key, roots } = papers.read()?;
+pub(super) fn connector(certificates: &Certificates) -> Result<TlsConnector, CertificatesError> {
+    let Contents { chain, key, roots } = certificates.read()?;
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let config = config.map_err(|source| papers.misfit(source))?;
+    let config = config.map_err(|source| certificates.misfit(source))?;
     let config = config.with_root_certificates(roots).with_client_auth_cert(chain, key);
-    let mut config = config.map_err(|source| papers.misfit(source))?;
+    let mut config = config.map_err(|source| certificates.misfit(source))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -12,8 +12,8 @@
 //! whatever the time is: a machine without a clock that runs shall get so far as
 //! to be told the time.
 
+pub mod certificates;
 mod forms;
-pub mod papers;
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -27,12 +27,12 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
 
-use crate::host::process::{SpawnError, SpawnSpec, Spawner, find_program};
 use crate::lab::LabFile;
 use crate::name::digest;
 use crate::plan::qemu::CACERTS;
 use crate::plan::{HttpsPlan, Plan, Step};
 use crate::serve::Identity;
+use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
 
 /// Who signs the certificates of a lab.
 pub struct Authority {

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 use super::control::{DownRequest, Refused};
 use crate::event::Event;
-use crate::machine::{Block, Device};
 use crate::name::{NicName, NodeName};
+use crate::node::qemu::{Block, Device};
 
 pub use super::control::{Power, Published, Status};
 

@@ -25,17 +25,18 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::director::Order;
+use super::director::RunCommand;
 use super::fold::Fold;
 use super::rack::Rack;
 use super::record;
 use super::request::Request;
 use crate::event::{Emitter, Known};
 use crate::expect::Verdict;
-use crate::machine::{Attachment, Machine, PowerError, PowerOff};
+use crate::lab::Isolation;
 use crate::name::{LabName, NicName, NodeName};
+use crate::node::qemu::{Attachment, Machine, PowerError, PowerOff};
 use crate::observe::Snapshot;
-use crate::plan::{Accel, Place, Step};
+use crate::plan::{Accel, Step};
 
 /// How long a guest has to shut down when its power button is pressed.
 const SHUTDOWN: Duration = Duration::from_secs(60);
@@ -48,7 +49,7 @@ pub struct Status {
     /// The canonical path of its file.
     pub file: PathBuf,
     /// Where its network lives.
-    pub place: Place,
+    pub isolation: Isolation,
     /// What its machines run under.
     pub accel: Accel,
     /// The addresses of its nodes: reserved, or else leased.
@@ -103,7 +104,7 @@ impl Status {
         Self {
             lab: plan.lab.clone(),
             file: request.texts.file.clone(),
-            place: plan.place,
+            isolation: plan.isolation,
             accel: plan.accel,
             addresses,
             published,
@@ -158,8 +159,8 @@ pub(super) struct DownRequest {
 
 /// What every request needs.
 #[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) orders: mpsc::Sender<Order>,
+pub(super) struct ControlHandler {
+    pub(super) orders: mpsc::Sender<RunCommand>,
     pub(super) rack: Arc<Rack>,
     pub(super) events: Emitter,
     pub(super) run_dir: PathBuf,
@@ -169,7 +170,11 @@ pub(super) struct Desk {
 type Answer = Result<Response, Response>;
 
 /// Answers until `stop` is cancelled, and then finishes the answers that were begun.
-pub(super) async fn serve(listener: UnixListener, desk: Desk, stop: CancellationToken) -> io::Result<()> {
+pub(super) async fn serve(
+    listener: UnixListener,
+    handler: ControlHandler,
+    stop: CancellationToken,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let router = Router::new()
@@ -182,7 +187,7 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk, stop: Cancellation
         .route("/v1/node/{node}/devices", get(devices))
         .route("/v1/node/{node}/blocks", get(blocks))
         .route("/v1/node/{node}/console", get(console))
-        .with_state(desk);
+        .with_state(handler);
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let (stream, _) = accepted?;
@@ -213,17 +218,17 @@ fn ending() -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "the lab is being taken down", None)
 }
 
-async fn status(State(desk): State<Desk>) -> Answer {
+async fn status(State(handler): State<ControlHandler>) -> Answer {
     let (reply, answer) = oneshot::channel();
-    desk.orders.send(Order::Status(reply)).await.map_err(|_| ending())?;
+    handler.orders.send(RunCommand::Status(reply)).await.map_err(|_| ending())?;
     let status = answer.await.map_err(|_| ending())?;
     Ok(Json(status).into_response())
 }
 
-async fn down(State(desk): State<Desk>, Json(request): Json<DownRequest>) -> Answer {
+async fn down(State(handler): State<ControlHandler>, Json(request): Json<DownRequest>) -> Answer {
     let DownRequest { why, interrupted } = request;
-    desk.events.emit(Known::Commanded { what: format!("down: {why}") });
-    desk.orders.send(Order::Down { why, interrupted }).await.map_err(|_| ending())?;
+    handler.events.emit(Known::Commanded { what: format!("down: {why}") });
+    handler.orders.send(RunCommand::Down { why, interrupted }).await.map_err(|_| ending())?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -235,12 +240,12 @@ struct From {
 }
 
 /// Streams the events from the beginning and then as they happen: the lines of `events.jsonl` after its header.
-async fn events(State(desk): State<Desk>, Query(From { after }): Query<From>) -> Answer {
-    let path = record::path(&desk.run_dir);
+async fn events(State(handler): State<ControlHandler>, Query(From { after }): Query<From>) -> Answer {
+    let path = record::path(&handler.run_dir);
     let file = tokio::fs::File::open(&path).await.map_err(|error| {
         refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot read {}: {error}", path.display()), None)
     })?;
-    let follower = Follower { file, at: 0, progress: desk.progress, after, header: true };
+    let follower = Follower { file, at: 0, progress: handler.progress, after, header: true };
     let stream = futures_util::stream::unfold(follower, |mut follower| async {
         let lines = follower.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(lines)), follower))
@@ -306,8 +311,8 @@ impl Follower {
 }
 
 #[expect(clippy::result_large_err, reason = "what failed is the answer, and axum wants it whole")]
-fn machine(desk: &Desk, node: &str) -> Result<Machine, Response> {
-    let machine = NodeName::new(node).ok().and_then(|node| desk.rack.machine(&node));
+fn machine(handler: &ControlHandler, node: &str) -> Result<Machine, Response> {
+    let machine = NodeName::new(node).ok().and_then(|node| handler.rack.machine(&node));
     machine.ok_or_else(|| {
         let hint = "`dryrack status` lists the nodes";
         refuse(StatusCode::NOT_FOUND, format!("there is no machine `{node}`"), Some(hint))
@@ -318,13 +323,16 @@ fn failed(error: &PowerError) -> Response {
     refuse(StatusCode::CONFLICT, super::chain(error), error.hint())
 }
 
-async fn power(State(desk): State<Desk>, Path((node, action)): Path<(String, String)>) -> Answer {
-    let machine = machine(&desk, &node)?;
+async fn power(
+    State(handler): State<ControlHandler>,
+    Path((node, action)): Path<(String, String)>,
+) -> Answer {
+    let machine = machine(&handler, &node)?;
     let action: Power = serde_json::from_value(action.clone().into()).map_err(|_| {
         let hint = "on, off, force-off, reset and nmi are known";
         refuse(StatusCode::NOT_FOUND, format!("there is no power action `{action}`"), Some(hint))
     })?;
-    desk.events.emit_of(machine.node(), Known::Commanded { what: format!("power {}", action.as_str()) });
+    handler.events.emit_of(machine.node(), Known::Commanded { what: format!("power {}", action.as_str()) });
     let done = match action {
         Power::On => machine.power_on().await,
         Power::Off => machine.power_off(PowerOff::Graceful { timeout: SHUTDOWN }).await,
@@ -336,8 +344,11 @@ async fn power(State(desk): State<Desk>, Path((node, action)): Path<(String, Str
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn link(State(desk): State<Desk>, Path((node, nic, state)): Path<(String, String, String)>) -> Answer {
-    let machine = machine(&desk, &node)?;
+async fn link(
+    State(handler): State<ControlHandler>,
+    Path((node, nic, state)): Path<(String, String, String)>,
+) -> Answer {
+    let machine = machine(&handler, &node)?;
     let up = match state.as_str() {
         "up" => true,
         "down" => false,
@@ -355,24 +366,28 @@ async fn link(State(desk): State<Desk>, Path((node, nic, state)): Path<(String, 
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn screenshot(State(desk): State<Desk>, Path(node): Path<String>) -> Answer {
-    let picture = machine(&desk, &node)?.screenshot().await.map_err(|error| failed(&error))?;
+async fn screenshot(State(handler): State<ControlHandler>, Path(node): Path<String>) -> Answer {
+    let picture = machine(&handler, &node)?.screenshot().await.map_err(|error| failed(&error))?;
     Ok(([(header::CONTENT_TYPE, "image/png")], picture).into_response())
 }
 
-async fn devices(State(desk): State<Desk>, Path(node): Path<String>) -> Answer {
-    let devices = machine(&desk, &node)?.devices().await.map_err(|error| failed(&error))?;
+async fn devices(State(handler): State<ControlHandler>, Path(node): Path<String>) -> Answer {
+    let devices = machine(&handler, &node)?.devices().await.map_err(|error| failed(&error))?;
     Ok(Json(devices).into_response())
 }
 
-async fn blocks(State(desk): State<Desk>, Path(node): Path<String>) -> Answer {
-    let blocks = machine(&desk, &node)?.blocks().await.map_err(|error| failed(&error))?;
+async fn blocks(State(handler): State<ControlHandler>, Path(node): Path<String>) -> Answer {
+    let blocks = machine(&handler, &node)?.blocks().await.map_err(|error| failed(&error))?;
     Ok(Json(blocks).into_response())
 }
 
 /// Attaches to a console: after the upgrade, bytes both ways.
-async fn console(State(desk): State<Desk>, Path(node): Path<String>, request: HttpRequest) -> Answer {
-    let machine = machine(&desk, &node)?;
+async fn console(
+    State(handler): State<ControlHandler>,
+    Path(node): Path<String>,
+    request: HttpRequest,
+) -> Answer {
+    let machine = machine(&handler, &node)?;
     let upgrade = hyper::upgrade::on(request);
     let attachment = machine.console();
     // Ends with the connection, which holds it, or with the process.

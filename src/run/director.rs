@@ -16,8 +16,8 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::carry::{self, Progress, UpError};
 use super::control::Status;
+use super::executor::{self, Progress, UpError};
 use super::fold::Fold;
 use super::journal::Journal;
 use super::probe::Prober;
@@ -25,13 +25,13 @@ use super::rack::Rack;
 use super::record::Recorder;
 use super::request::{Request, Until};
 use crate::event::{Emitter, Event, Kind, Known};
-use crate::host::MAKE_ROOM;
 use crate::plan::Plan;
-use crate::report::{Fault, Leak, Whose, exit};
+use crate::report::{Leak, RunError, Whose, exit};
+use crate::system::MAKE_ROOM;
 
 /// What somebody wants of the run as a whole.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum RunCommand {
     /// To know how it stands.
     Status(oneshot::Sender<Status>),
     /// That it ends.
@@ -44,9 +44,9 @@ pub(super) enum Order {
 }
 
 /// Where inputs come from.
-pub(super) struct Ears {
+pub(super) struct Inputs {
     pub(super) events: mpsc::UnboundedReceiver<Event>,
-    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) orders: mpsc::Receiver<RunCommand>,
     /// SIGTERM, SIGINT and SIGHUP.
     pub(super) signals: [Signal; 3],
     /// Readable when whom the run lives for is gone, or lets it go on alone; `None` once it does.
@@ -56,8 +56,8 @@ pub(super) struct Ears {
 /// Something that concerns the run.
 enum Input {
     Event(Event),
-    Order(Order),
-    Carried(Result<(), UpError>),
+    RunCommand(RunCommand),
+    Executed(Result<(), UpError>),
     Signal,
     Lost,
     Due,
@@ -88,13 +88,13 @@ impl Reason {
 /// How a run ended.
 pub(super) struct Ending {
     pub(super) exit: u8,
-    pub(super) faults: Vec<Fault>,
+    pub(super) run_errors: Vec<RunError>,
     pub(super) leaks: Vec<Leak>,
     pub(super) ended: u64,
     pub(super) fold: Fold,
 }
 
-/// Holds everything that the loop decides with.
+/// OptionType everything that the loop decides with.
 pub(super) struct Director<'a> {
     pub(super) request: &'a Request,
     pub(super) fold: Fold,
@@ -102,17 +102,17 @@ pub(super) struct Director<'a> {
     pub(super) prober: Prober,
     pub(super) rack: Arc<Rack>,
     pub(super) events: Emitter,
-    pub(super) faults: Vec<Fault>,
+    pub(super) run_errors: Vec<RunError>,
     /// What power-ons may wait for.
     pub(super) progress: watch::Sender<Progress>,
 }
 
 impl Director<'_> {
     /// Carries the plan out, lives through the run, takes everything down again.
-    pub(super) async fn run(mut self, mut ears: Ears, mut journal: Journal) -> Ending {
+    pub(super) async fn run(mut self, mut inputs: Inputs, mut journal: Journal) -> Ending {
         let plan = &self.request.plan;
         self.emit(Known::RunStarted { lab: plan.lab.to_string(), accel: plan.accel.as_str().to_owned() });
-        let reason = self.live(plan, &mut ears, &mut journal).await;
+        let reason = self.live(plan, &mut inputs, &mut journal).await;
 
         let Reason { why, interrupted } = reason;
         self.emit(Known::TearDownStarted { why });
@@ -120,38 +120,38 @@ impl Director<'_> {
         let rack = Arc::clone(&self.rack);
         let down = async {
             rack.end_services().await;
-            carry::down(&*rack, &mut journal).await
+            executor::down(&*rack, &mut journal).await
         };
-        let leaks = self.while_listening(&mut ears, down).await;
-        while let Ok(event) = ears.events.try_recv() {
+        let leaks = self.while_listening(&mut inputs, down).await;
+        while let Ok(event) = inputs.events.try_recv() {
             self.take(event);
         }
         let ended = self.events.now().at;
         let exit = self.exit(interrupted, &leaks);
         self.emit(Known::RunEnded { exit });
-        let Self { fold, faults, .. } = self;
-        Ending { exit, faults, leaks, ended, fold }
+        let Self { fold, run_errors, .. } = self;
+        Ending { exit, run_errors, leaks, ended, fold }
     }
 
     /// Brings the lab up and watches over it until there is a reason to end.
-    async fn live(&mut self, plan: &Plan, ears: &mut Ears, journal: &mut Journal) -> Reason {
+    async fn live(&mut self, plan: &Plan, inputs: &mut Inputs, journal: &mut Journal) -> Reason {
         let stop = CancellationToken::new();
         let (rack, events) = (Arc::clone(&self.rack), self.events.clone());
         let mut progress = self.progress.subscribe();
-        let mut carry = std::pin::pin!(carry::up(&*rack, plan, journal, &events, &mut progress, &stop));
-        let mut carried = false;
+        let mut executor = std::pin::pin!(executor::up(&*rack, plan, journal, &events, &mut progress, &stop));
+        let mut executed = false;
         let reason = loop {
-            let input = self.next(ears, carry.as_mut(), carried).await;
-            carried |= matches!(input, Input::Carried(_));
+            let input = self.next(inputs, executor.as_mut(), executed).await;
+            executed |= matches!(input, Input::Executed(_));
             if let Next::End(reason) = self.handle(input) {
                 break reason;
             }
         };
-        if !carried {
+        if !executed {
             // A step is never left half done: its undo expects it before or after its effect.
             stop.cancel();
-            if let Err(UpError::Step { text, failure }) = self.while_listening(ears, carry).await {
-                self.faults.push(step_fault(text, failure));
+            if let Err(UpError::Step { text, failure }) = self.while_listening(inputs, executor).await {
+                self.run_errors.push(step_error(text, failure));
             }
         }
         reason
@@ -161,11 +161,11 @@ impl Director<'_> {
     #[expect(clippy::disallowed_methods, reason = "this is the director")]
     async fn next(
         &self,
-        ears: &mut Ears,
-        carry: Pin<&mut impl Future<Output = Result<(), UpError>>>,
-        carried: bool,
+        inputs: &mut Inputs,
+        executor: Pin<&mut impl Future<Output = Result<(), UpError>>>,
+        executed: bool,
     ) -> Input {
-        let Ears { events, orders, signals: [terminate, interrupt, hang_up], parent } = ears;
+        let Inputs { events, orders, signals: [terminate, interrupt, hang_up], parent } = inputs;
         let due = self.fold.deadline().map(|at| {
             // A little late, never early: then nothing would be decided and the loop would spin.
             Duration::from_nanos(at.saturating_sub(self.events.now().at)) + Duration::from_millis(1)
@@ -173,12 +173,12 @@ impl Director<'_> {
         tokio::select! {
             biased;
             Some(event) = events.recv() => Input::Event(event),
-            Some(order) = orders.recv() => Input::Order(order),
+            Some(order) = orders.recv() => Input::RunCommand(order),
             _ = terminate.recv() => Input::Signal,
             _ = interrupt.recv() => Input::Signal,
             _ = hang_up.recv() => Input::Signal,
             () = lost(parent) => Input::Lost,
-            done = carry, if !carried => Input::Carried(done),
+            done = executor, if !executed => Input::Executed(done),
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Input::Due,
         }
     }
@@ -187,28 +187,28 @@ impl Director<'_> {
     fn handle(&mut self, input: Input) -> Next {
         match input {
             Input::Event(event) => {
-                let trouble = self.host_trouble(&event);
+                let failure = self.host_failure(&event);
                 self.take(event);
-                if let Some(fault) = trouble {
-                    let why = fault.what.clone();
-                    self.faults.push(fault);
+                if let Some(run_error) = failure {
+                    let why = run_error.what.clone();
+                    self.run_errors.push(run_error);
                     // Somebody at the terminal may make room and power the node on again.
                     if self.request.until != Until::Told {
                         return Next::End(Reason::new(why));
                     }
                 }
             }
-            Input::Order(Order::Status(reply)) => {
+            Input::RunCommand(RunCommand::Status(reply)) => {
                 // Whoever asked may have gone meanwhile.
                 reply.send(self.status()).ok();
             }
-            Input::Order(Order::Down { why, interrupted }) => {
+            Input::RunCommand(RunCommand::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
             }
-            Input::Carried(Ok(()) | Err(UpError::Stopped)) => {}
-            Input::Carried(Err(UpError::Step { text, failure })) => {
+            Input::Executed(Ok(()) | Err(UpError::Stopped)) => {}
+            Input::Executed(Err(UpError::Step { text, failure })) => {
                 let why = format!("cannot {text}");
-                self.faults.push(step_fault(text, failure));
+                self.run_errors.push(step_error(text, failure));
                 return Next::End(Reason::new(why));
             }
             Input::Signal => return Next::End(Reason::interrupted("asked to end by a signal")),
@@ -218,7 +218,11 @@ impl Director<'_> {
                 self.write(decided);
             }
         }
-        if self.faults.iter().any(|fault| fault.whose == Whose::Host && fault.what == RECORD_FAILED) {
+        if self
+            .run_errors
+            .iter()
+            .any(|run_error| run_error.whose == Whose::Host && run_error.what == RECORD_FAILED)
+        {
             return Next::End(Reason::new(RECORD_FAILED));
         }
         match (self.request.until, self.fold.judged()) {
@@ -230,16 +234,16 @@ impl Director<'_> {
     }
 
     /// Waits for something while events go on being recorded and questions answered.
-    async fn while_listening<T>(&mut self, ears: &mut Ears, work: impl Future<Output = T>) -> T {
+    async fn while_listening<T>(&mut self, inputs: &mut Inputs, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
-                Some(event) = ears.events.recv() => self.take(event),
-                Some(order) = ears.orders.recv() => match order {
-                    Order::Status(reply) => drop(reply.send(self.status())),
+                Some(event) = inputs.events.recv() => self.take(event),
+                Some(order) = inputs.orders.recv() => match order {
+                    RunCommand::Status(reply) => drop(reply.send(self.status())),
                     // It is on its way down already.
-                    Order::Down { .. } => {}
+                    RunCommand::Down { .. } => {}
                 },
                 done = &mut work => return done,
             }
@@ -266,9 +270,9 @@ impl Director<'_> {
         for event in &all {
             self.prober.learn(event);
             if let Err(error) = self.recorder.record(event)
-                && !self.faults.iter().any(|fault| fault.what == RECORD_FAILED)
+                && !self.run_errors.iter().any(|run_error| run_error.what == RECORD_FAILED)
             {
-                self.faults.push(record_fault(&error));
+                self.run_errors.push(record_error(&error));
             }
         }
         self.prober.set_wanted(self.fold.wanted());
@@ -278,11 +282,11 @@ impl Director<'_> {
     }
 
     /// Returns what an event says against the host: a disk of a machine that the host has no room for.
-    fn host_trouble(&self, event: &Event) -> Option<Fault> {
+    fn host_failure(&self, event: &Event) -> Option<RunError> {
         let Kind::Known(Known::MachineStopped { state, detail }) = &event.kind else { return None };
         let full = state == "io-error" && (detail.contains("No space") || detail.contains("ENOSPC"));
         let node = event.node.as_ref().filter(|_| full)?;
-        Some(Fault {
+        Some(RunError {
             whose: Whose::Host,
             what: format!("the host's disk is full, and the machine of `{node}` was stopped"),
             causes: vec![detail.clone()],
@@ -292,7 +296,7 @@ impl Director<'_> {
 
     fn exit(&self, interrupted: bool, leaks: &[Leak]) -> u8 {
         let missed = self.fold.verdicts().iter().any(|verdict| !verdict.outcome.is_met());
-        let codes = self.faults.iter().map(|fault| fault.whose.exit());
+        let codes = self.run_errors.iter().map(|run_error| run_error.whose.exit());
         let codes = codes.chain((!leaks.is_empty()).then_some(exit::LEFT));
         // An interrupted trial says nothing of what was still open.
         let missed =
@@ -304,9 +308,9 @@ impl Director<'_> {
 
 const RECORD_FAILED: &str = "cannot write what happens";
 
-fn record_fault(error: &io::Error) -> Fault {
+fn record_error(error: &io::Error) -> RunError {
     let full = error.kind() == io::ErrorKind::StorageFull;
-    Fault {
+    RunError {
         whose: Whose::Host,
         what: RECORD_FAILED.to_owned(),
         causes: vec![error.to_string()],
@@ -314,11 +318,11 @@ fn record_fault(error: &io::Error) -> Fault {
     }
 }
 
-fn step_fault(text: String, failure: carry::Failure) -> Fault {
-    let Fault { whose, what, mut causes, hint } =
-        Fault::new(Whose::Host, failure.error.as_ref(), failure.hint);
+fn step_error(text: String, failure: executor::Failure) -> RunError {
+    let RunError { whose, what, mut causes, hint } =
+        RunError::new(Whose::Host, failure.error.as_ref(), failure.hint);
     causes.insert(0, what);
-    Fault { whose, what: format!("cannot {text}"), causes, hint }
+    RunError { whose, what: format!("cannot {text}"), causes, hint }
 }
 
 /// Returns when whom the run lives for is gone. If it only lets go, this never returns again.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::carry::Progress;
+use super::executor::Progress;
 use crate::event::{Event, Instant, Kind, Known, Stage};
-use crate::expect::{Judge, Outcome, Verdict, Wanted};
+use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
 use crate::lab::{Check, Lab};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, Snapshot};
@@ -108,7 +108,7 @@ impl Fold {
     }
 
     /// Returns the probes that should be running.
-    pub(super) fn wanted(&self) -> Vec<Wanted> {
+    pub(super) fn wanted(&self) -> Vec<WantedProbe> {
         self.judge.wanted()
     }
 

@@ -9,16 +9,16 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::mend::replay;
-use crate::host::place::{PlaceError, inherited, spawn_hidden};
+use super::recover::replay;
+use crate::system::namespace::{NamespaceError, inherited, spawn_hidden};
 
 /// The descriptor that reads end-of-file when the supervisor is gone.
 const SUPERVISOR: i32 = 3;
 
 /// Starts the guardian of a run. It acts when what is returned is closed, by whatever end of this process.
-pub(super) fn start(run_dir: &Path) -> Result<OwnedFd, PlaceError> {
+pub(super) fn start(run_dir: &Path) -> Result<OwnedFd, NamespaceError> {
     let (watch, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-        .map_err(|error| PlaceError::new("cannot make a pipe for the guardian", error.into()))?;
+        .map_err(|error| NamespaceError::new("cannot make a pipe for the guardian", error.into()))?;
     let args = [OsString::from(run_dir)];
     // Nobody waits for it: it outlives us.
     drop(spawn_hidden("@guardian", &args, vec![(SUPERVISOR, watch)], true)?);

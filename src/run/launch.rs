@@ -8,19 +8,20 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::Locations;
-use super::claim::{self, Claim, ClaimError};
+use super::lab_lock::{self, LabLock, LabLockError};
+use super::lab_sources::LabSources;
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
-use super::texts::Texts;
-use crate::host::MAKE_ROOM;
-use crate::host::place::{self, PlaceError, PlaceHandle, PlaceRequest};
-use crate::plan::{HostFacts, Place, Plan, Step, WayOut};
+use crate::lab::Isolation;
+use crate::plan::{HostFacts, Plan, Step, WayOut};
+use crate::system::MAKE_ROOM;
+use crate::system::namespace::{self, NamespaceError, NamespaceHandle, NamespaceRequest};
 
 /// A run that was started.
 #[derive(Debug)]
 pub struct Launched {
     /// Its place. Dropping it ends the run, unless it was untied.
-    pub place: PlaceHandle,
+    pub place: NamespaceHandle,
     /// Its folder.
     pub run_dir: PathBuf,
     /// Its control socket.
@@ -35,7 +36,7 @@ pub enum LaunchError {
     Store(StoreError),
     /// It cannot be registered.
     #[error(transparent)]
-    Claim(ClaimError),
+    LabLock(LabLockError),
     /// Its request could not be written.
     #[error("cannot write the request of the run into {}", path.display())]
     Request {
@@ -47,7 +48,7 @@ pub enum LaunchError {
     },
     /// It has no place.
     #[error(transparent)]
-    Place(PlaceError),
+    Isolation(NamespaceError),
 }
 
 impl LaunchError {
@@ -55,58 +56,58 @@ impl LaunchError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint().map(str::to_owned),
-            Self::Claim(error) => Some(error.hint()),
+            Self::LabLock(error) => Some(error.hint()),
             Self::Request { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some(MAKE_ROOM.to_owned())
             }
             Self::Request { .. } => None,
-            Self::Place(error) => error.hint().map(str::to_owned),
+            Self::Isolation(error) => error.hint().map(str::to_owned),
         }
     }
 }
 
 /// Starts a run of a plan whose images are built. Returns once its supervisor stands in its place.
 ///
-/// The run ends with this process unless [`PlaceHandle::untie`] lets it live on.
-/// The claim is the run's own from then on.
+/// The run ends with this process unless [`NamespaceHandle::untie`] lets it live on.
+/// The lab lock is the run's own from then on.
 #[expect(clippy::disallowed_methods, reason = "a run is named by the time when it was started")]
 pub fn launch(
     locations: &Locations,
-    claim: Claim,
-    texts: Texts,
+    lab_lock: LabLock,
+    texts: LabSources,
     plan: Plan,
     facts: HostFacts,
     until: Until,
 ) -> Result<Launched, LaunchError> {
     let run_dir = store::create(locations, &plan.lab, Timestamp::now()).map_err(LaunchError::Store)?;
     let file = texts.file.clone();
-    let socket = claim.socket().to_owned();
+    let socket = lab_lock.socket().to_owned();
     let cache = locations.cache.clone();
-    let kept = locations.state.join("labs").join(claim::identity(&file));
+    let kept = locations.state.join("labs").join(lab_lock::identity(&file));
     let request = Request { texts, plan, facts, cache, kept, socket: socket.clone(), until };
     request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
-    // One at a time: what is started between the next line and the claim's end inherits its lock.
+    // One at a time: what is started between the next line and the lab lock's end inherits its lock.
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    let _shared = claim.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::Claim)?;
-    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Place)?;
+    let _shared = lab_lock.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::LabLock)?;
+    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Isolation)?;
     Ok(Launched { place, run_dir, socket })
 }
 
-fn start(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<PlaceHandle, PlaceError> {
+fn start(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<NamespaceHandle, NamespaceError> {
     let publish = plan.steps.iter().filter_map(|step| match step {
         Step::Publish { listen, .. } => Some(*listen),
         _ => None,
     });
     let publish: Vec<SocketAddr> = publish.collect();
     let way_out: Option<WayOut> = plan.steps.iter().find_map(|step| match step {
-        Step::MakePlace { way_out } => way_out.clone(),
+        Step::MakeNamespaces { way_out } => way_out.clone(),
         _ => None,
     });
     let request =
-        PlaceRequest { run_dir: run_dir.to_owned(), publish, control_socket: socket.to_owned(), way_out };
-    match plan.place {
-        Place::Private => place::start_private(&request),
-        Place::Host => place::start_host(&request),
+        NamespaceRequest { run_dir: run_dir.to_owned(), publish, control_socket: socket.to_owned(), way_out };
+    match plan.isolation {
+        Isolation::Private => namespace::start_private(&request),
+        Isolation::None => namespace::start_host(&request),
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! command                            supervisor (in the lab's place)
-//! texts ─ resolve ─ plan ─ claim
+//! texts ─ resolve ─ plan ─ lab lock
 //!   └ launch ───── request.json ───▶ supervise
-//!                                      carry::up ── journal ──▶ rack (bridges, services, machines)
+//!                                      executor::up ── journal ──▶ rack (bridges, services, machines)
 //!   client ◀──── control socket ────── director ◀── events ──── rack
-//!                                      carry::down
+//!                                      executor::down
 //!   report.json ◀──────────────────────┘
 //! ```
 //!
@@ -15,37 +15,37 @@
 //! so a run goes on when its command leaves.
 
 pub mod authority;
-pub mod carry;
-mod claim;
 pub mod client;
 mod control;
 mod director;
+pub mod executor;
 mod fold;
 mod guardian;
 mod journal;
+mod lab_lock;
+mod lab_sources;
 mod launch;
-mod mend;
 pub mod probe;
 mod process;
 mod rack;
 mod record;
+mod recover;
 mod request;
 pub mod ssh;
 pub mod store;
 mod supervise;
-mod texts;
 
 use std::path::PathBuf;
 
-pub use claim::{Claim, ClaimError, Registered, claim, registered};
 pub use guardian::guardian_main;
 pub use journal::Journal;
+pub use lab_lock::{LabLock, LabLockError, RegisteredLab, lab_lock, registered};
+pub use lab_sources::{LabSources, LabSourcesError};
 pub use launch::{LaunchError, Launched, launch};
-pub use mend::mend;
 pub use rack::{Rack, RackParts};
+pub use recover::recover;
 pub use request::{Request, Until};
 pub use supervise::supervise;
-pub use texts::{Texts, TextsError};
 
 /// Where runs, images and sockets lie on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]

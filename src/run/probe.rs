@@ -27,11 +27,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::program::KeyFile;
 use crate::event::{Emitter, Event, Kind, Known};
-use crate::expect::Wanted;
-use crate::host::process::Spawner;
+use crate::expect::WantedProbe;
 use crate::lab::{Check, Expectation, Firmware, Installed, Lab};
-use crate::machine::Machine;
 use crate::name::{ExpectName, LabName, NodeName};
+use crate::node::qemu::Machine;
+use crate::system::process::Spawner;
 
 /// Time between the beginnings of two attempts, unless one takes longer.
 const PACE: Duration = Duration::from_millis(500);
@@ -203,7 +203,7 @@ impl Prober {
     /// Starts the probes that are wanted and do not run, and stops those that are not wanted any more.
     ///
     /// To be called inside a tokio runtime, as often as one likes.
-    pub fn set_wanted(&mut self, wanted: Vec<Wanted>) {
+    pub fn set_wanted(&mut self, wanted: Vec<WantedProbe>) {
         while let Some(ended) = self.tasks.try_join_next() {
             if let Err(error) = ended
                 && error.is_panic()
@@ -213,7 +213,7 @@ impl Prober {
             }
         }
         let mut kept = BTreeMap::new();
-        for Wanted { expect, node, confirm_at } in wanted {
+        for WantedProbe { expect, node, confirm_at } in wanted {
             let confirm_at = confirm_at.unwrap_or(NEVER);
             let key = (expect, node);
             let running = match self.running.remove(&key) {
@@ -373,7 +373,7 @@ impl Shared {
         let Some(machine) = (self.context.machines.0)(node) else {
             return Answer::no("the machine was not started yet");
         };
-        let found = match machine.look(disk, firmware).await {
+        let found = match machine.inspect(disk, firmware).await {
             Ok(Ok(found)) => found,
             Ok(Err(why)) => return Answer::no(format!("disk {disk}: {why}")),
             Err(error) => return Answer::no(in_words(&error)),

@@ -10,9 +10,9 @@ use tokio::process::ChildStdout;
 use tokio::task::JoinSet;
 
 use crate::event::{Emitter, Known};
-use crate::host::process::{Child, SpawnError, SpawnSpec, Spawner};
 use crate::name::ProcessName;
 use crate::plan::ProcessPlan;
+use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner};
 
 /// The variable by which processes are found that outlived us: it tells run and process.
 const MARK: &str = "DRYRACK_RUN_PROCESS";

@@ -12,18 +12,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
-use super::carry::{Failure, Host};
+use super::executor::{Failure, Host};
 use super::process::{self, Running};
 use crate::event::{Emitter, Kind, Known};
-use crate::host::MAKE_ROOM;
-use crate::host::netlink::Netlink;
-use crate::host::process::Spawner;
-use crate::host::{nft, place, sockets, sysctl};
 use crate::lab::Secret;
-use crate::machine::{Machine, disk, seed};
 use crate::name::{NetworkName, NodeName, ProcessName};
+use crate::node::qemu::{Machine, disk, seed};
 use crate::plan::{MachinePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
+use crate::system::MAKE_ROOM;
+use crate::system::netlink::Netlink;
+use crate::system::process::Spawner;
+use crate::system::{namespace, nft, sockets, sysctl};
 
 /// How long a cable may take until it carries something: copper agrees on a speed in some three seconds.
 const CABLE: Duration = Duration::from_secs(5);
@@ -212,10 +212,10 @@ impl Host for Rack {
     async fn apply(&self, step: &Step) -> Result<(), Failure> {
         let Self { parts, netlink, .. } = self;
         match step {
-            // Both were carried out before there was a supervisor.
-            Step::BuildImage { image: _ } | Step::MakePlace { way_out: _ } => Ok(()),
+            // Both were executed out before there was a supervisor.
+            Step::BuildImage { image: _ } | Step::MakeNamespaces { way_out: _ } => Ok(()),
             Step::NameFiles { hosts, nameserver, search } => {
-                place::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(|error| {
+                namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(|error| {
                     let hint = error.hint().map(str::to_owned);
                     Failure::new(error, hint)
                 })
@@ -350,7 +350,7 @@ fn end_strays_once(is_ours: impl Fn(&Path) -> bool) -> Result<usize, Failure> {
             continue;
         }
         killed += 1;
-        if let Err(error) = place::ProcessId::of(pid).and_then(place::ProcessId::kill)
+        if let Err(error) = namespace::ProcessId::of(pid).and_then(namespace::ProcessId::kill)
             && error.kind() != io::ErrorKind::NotFound
         {
             left.push(format!("process {pid}: {error}"));

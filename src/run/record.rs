@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use crate::event::{Event, Header};
-use crate::host::process::open_log;
+use crate::system::process::open_log;
 
 /// Writes events, one line each, and says how far it is.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::texts::Texts;
+use super::lab_sources::LabSources;
 use crate::plan::{HostFacts, Plan};
 
 /// When a lab is taken down by itself.
@@ -24,7 +24,7 @@ pub enum Until {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The texts of the lab.
-    pub texts: Texts,
+    pub texts: LabSources,
     /// The plan that was made of them.
     pub plan: Plan,
     /// What the plan was made for.

@@ -5,9 +5,9 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::host::process::{SpawnError, SpawnSpec, Spawner, find_program};
 use crate::lab::{Check, Lab};
 use crate::plan::{Plan, SSH_KEY, Step};
+use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
 
 /// The key pair of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]

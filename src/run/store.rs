@@ -18,10 +18,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Locations;
-use crate::host::MAKE_ROOM;
-use crate::host::place::PlaceIds;
 use crate::name::LabName;
 use crate::report::Report;
+use crate::system::MAKE_ROOM;
+use crate::system::namespace::NamespaceIds;
 
 /// Runs that are kept when a new one begins.
 const KEPT: usize = 30;
@@ -155,7 +155,7 @@ pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError>
     let mut runs = list(locations)?;
     runs.truncate(runs.len().saturating_sub(keep));
     // One with an open journal has something to undo yet.
-    runs.retain(|run| !run.up && !super::mend::is_open(&run.path));
+    runs.retain(|run| !run.up && !super::recover::is_open(&run.path));
     for run in &runs {
         fs::remove_dir_all(&run.path).map_err(failed("remove", &run.path))?;
     }
@@ -190,7 +190,7 @@ fn describe(path: PathBuf) -> Option<Run> {
     // YYYYMMDD-HHMMSS-LAB, with `.N` where the instant was taken; a lab's name has no dot.
     let lab = id.splitn(3, '-').nth(2)?;
     let lab = lab.split('.').next()?.to_owned();
-    let up = PlaceIds::read(&path).is_ok_and(|ids| ids.is_alive());
+    let up = NamespaceIds::read(&path).is_ok_and(|ids| ids.is_alive());
     let exit = report(&path).ok().map(|report| report.exit);
     let size = size(&path);
     Some(Run { id, path, lab, up, exit, size })

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::{self, Authority};
-use super::control::{self, Desk};
-use super::director::{Director, Ears, Ending};
+use super::control::{self, ControlHandler};
+use super::director::{Director, Ending, Inputs};
 use super::fold::Fold;
 use super::guardian;
 use super::journal::Journal;
@@ -24,14 +24,15 @@ use super::record::Recorder;
 use super::request::Request;
 use super::{chain, ssh, store};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
-use crate::host::place::Inherited;
-use crate::host::process::Spawner;
 use crate::image::{Built, Library, of_file};
+use crate::lab::Isolation;
 use crate::lab::{FileRef, Lab, Network, Secret};
 use crate::name::{ImageName, NetworkName, NodeName};
-use crate::plan::{Place, Step, way};
-use crate::report::{self, Fault, NodeReport, Report, Whose};
+use crate::plan::{Step, way};
+use crate::report::{self, NodeReport, Report, RunError, Whose};
 use crate::serve::Resolve;
+use crate::system::namespace::Inherited;
+use crate::system::process::Spawner;
 
 /// How long followers may take for the last events when everything is over.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -66,8 +67,8 @@ pub fn supervise(inherited: Inherited) -> u8 {
     match begin(inherited, started) {
         Ok(code) => code,
         Err(error) => {
-            let fault = Fault::new(Whose::Host, &error, error.hint.clone());
-            let code = fault.whose.exit();
+            let run_error = RunError::new(Whose::Host, &error, error.hint.clone());
+            let code = run_error.whose.exit();
             if let Ok(request) = Request::read(&run_dir) {
                 let report = Report {
                     schema: report::SCHEMA,
@@ -81,7 +82,7 @@ pub fn supervise(inherited: Inherited) -> u8 {
                     exit: code,
                     verdicts: Vec::new(),
                     nodes: BTreeMap::new(),
-                    faults: vec![fault],
+                    run_errors: vec![run_error],
                     leaks: Vec::new(),
                     parts: BTreeMap::new(),
                 };
@@ -123,8 +124,8 @@ async fn run(
     let (sender, events) = mpsc::unbounded_channel();
     let emitter = emitter(started, move |event| drop(sender.send(event)));
     let _guardian = match inherited.place {
-        Place::Host => Some(guardian::start(&run_dir).map_err(failed("start the guardian"))?),
-        Place::Private => None,
+        Isolation::None => Some(guardian::start(&run_dir).map_err(failed("start the guardian"))?),
+        Isolation::Private => None,
     };
     let header = Header { dryrack_events: SCHEMA, version: env!("CARGO_PKG_VERSION").to_owned(), started };
     let recorder = Recorder::start(&run_dir, &header).map_err(failed("begin the record of events"))?;
@@ -173,7 +174,7 @@ async fn run(
         ProbeContext::new(lab, machines, private_key, ssh::known_hosts(&run_dir), spawner, emitter.clone());
 
     let (orders_sender, orders) = mpsc::channel(16);
-    let desk = Desk {
+    let handler = ControlHandler {
         orders: orders_sender,
         rack: Arc::clone(&rack),
         events: emitter.clone(),
@@ -181,11 +182,11 @@ async fn run(
         progress: recorder.progress(),
     };
     let (mut answering, farewell) = (JoinSet::new(), CancellationToken::new());
-    answering.spawn(control::serve(inherited.control, desk, farewell.clone()));
+    answering.spawn(control::serve(inherited.control, handler, farewell.clone()));
     let listen = |kind| signal(kind).map_err(failed("listen to signals"));
     let signals =
         [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
-    let parent = nonblocking(inherited.parent).and_then(crate::host::process::watch);
+    let parent = nonblocking(inherited.parent).and_then(crate::system::process::watch);
     let parent = Some(parent.map_err(failed("watch over the command"))?);
 
     let mut parts = JoinSet::new();
@@ -199,10 +200,10 @@ async fn run(
         prober: Prober::new(context),
         rack,
         events: emitter,
-        faults: Vec::new(),
+        run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };
-    let ending = director.run(Ears { events, orders, signals, parent }, journal).await;
+    let ending = director.run(Inputs { events, orders, signals, parent }, journal).await;
     let parts = match tokio::time::timeout(FAREWELL, parts.join_next()).await {
         Ok(Some(Ok(parts))) => parts,
         // A large file is still being read; the report does not wait for it.
@@ -210,7 +211,7 @@ async fn run(
     };
     let report = finish(request, lab, &run_dir, started, ending, parts);
     let written = store::write_report(&run_dir, &report);
-    if inherited.place == Place::Host {
+    if inherited.place == Isolation::None {
         // In a private place the outer half does it.
         std::fs::remove_file(&request.socket).ok();
     }
@@ -316,8 +317,8 @@ fn finish(
     ending: Ending,
     parts: BTreeMap<String, String>,
 ) -> Report {
-    let Ending { exit, mut faults, leaks, ended, fold } = ending;
-    faults.extend(fold.died().iter().map(|(node, words)| Fault {
+    let Ending { exit, mut run_errors, leaks, ended, fold } = ending;
+    run_errors.extend(fold.died().iter().map(|(node, words)| RunError {
         whose: Whose::Machine,
         what: format!("the machine of `{node}` died"),
         causes: vec![words.clone()],
@@ -326,7 +327,7 @@ fn finish(
             run_dir.join("node").join(node.as_str()).join("qemu.log").display()
         )),
     }));
-    faults.extend(fold.failed().iter().map(|(process, words)| Fault {
+    run_errors.extend(fold.failed().iter().map(|(process, words)| RunError {
         whose: Whose::Machine,
         what: format!("process `{process}` failed"),
         causes: vec![words.clone()],
@@ -347,7 +348,7 @@ fn finish(
         exit,
         verdicts: fold.verdicts(),
         nodes,
-        faults,
+        run_errors,
         leaks,
         parts,
     }

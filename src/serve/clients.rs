@@ -5,17 +5,17 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::allowed_sources::AllowedSources;
 use super::boots::Boots;
-use super::near::Near;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
 /// Who has which address, on every network of a lab.
 #[derive(Debug, Clone, Default)]
-pub struct Addresses(Arc<Book>);
+pub struct Addresses(Arc<AddressTable>);
 
 #[derive(Debug, Default)]
-struct Book {
+struct AddressTable {
     networks: RwLock<BTreeMap<NetworkName, Network>>,
     changes: AtomicU64,
 }
@@ -82,7 +82,7 @@ impl Addresses {
 pub(super) struct Clients {
     all: Addresses,
     network: NetworkName,
-    near: Near,
+    allowed_sources: AllowedSources,
     boots: Boots,
     /// Nodes that have fetched a boot program and not yet what it reads, with the boot in which they did.
     loaded: Arc<Mutex<HashMap<NodeName, u64>>>,
@@ -100,7 +100,7 @@ impl Clients {
         Self {
             all: Addresses::default(),
             network: NetworkName::new("nobody").expect("it is a name"),
-            near: Near::of([]),
+            allowed_sources: AllowedSources::of([]),
             boots: Boots::default(),
             loaded: Arc::default(),
         }
@@ -122,12 +122,18 @@ impl Clients {
                 *network.nics.entry(host.node.clone()).or_default() += 1;
             }
         });
-        Self { all, network: plan.network.clone(), near: Near::new(plan), boots, loaded: Arc::default() }
+        Self {
+            all,
+            network: plan.network.clone(),
+            allowed_sources: AllowedSources::new(plan),
+            boots,
+            loaded: Arc::default(),
+        }
     }
 
     /// Tells whether a datagram from an address may be answered.
     pub(super) fn may_ask(&self, address: IpAddr) -> bool {
-        self.near.has(address)
+        self.allowed_sources.has(address)
     }
 
     /// Notes that an address was given to a node.

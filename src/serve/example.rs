@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::shelf::Shelf;
+use super::content::ContentStore;
 use super::{Addresses, Boots, Resources};
 use crate::event::{Emitter, Event, Instant, Kind, Known};
-use crate::lab::{DhcpOptions, FileRef, TftpBackend, Unknown};
+use crate::lab::{DhcpOptions, FileRef, TftpBackend, UnknownClients};
 use crate::name::{IfName, ImageName, Mac, NetworkName, NodeName};
 use crate::plan::{
     BootPlan, DhcpPlan, DhcpRole, DnsPlan, HostPlan, SSH_KEY, ServedFile, ServedText, ServicePlan,
@@ -68,7 +68,7 @@ pub(super) fn plan() -> ServicePlan {
             role: DhcpRole::Server,
             authoritative: true,
             probe: false,
-            unknown: Unknown::Answer,
+            unknown_clients: UnknownClients::Answer,
             pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
             lease_seconds: 3600,
             router: Some(SERVER),
@@ -78,9 +78,9 @@ pub(super) fn plan() -> ServicePlan {
             ipxe_classes: vec!["pixiecore".to_owned()],
             reserve: BTreeMap::new(),
         }),
-        ipv6_unknown: Unknown::Answer,
+        ipv6_unknown_clients: UnknownClients::Answer,
         dhcp6: None,
-        tftp: TftpBackend::Own,
+        tftp: TftpBackend::Builtin,
         https: None,
         matchbox: None,
         root: None,
@@ -98,12 +98,12 @@ pub(super) fn plan() -> ServicePlan {
 }
 
 /// What the plan serves, its images' files in a folder.
-pub(super) fn shelf(folder: &Path) -> Shelf {
-    shelf_of(&plan(), folder)
+pub(super) fn content(folder: &Path) -> ContentStore {
+    content_of(&plan(), folder)
 }
 
 /// What a plan serves, its images' files in a folder.
-pub(super) fn shelf_of(plan: &ServicePlan, folder: &Path) -> Shelf {
+pub(super) fn content_of(plan: &ServicePlan, folder: &Path) -> ContentStore {
     let images = folder.to_owned();
     let resolve = Arc::new(move |file: &FileRef| match file {
         FileRef::Image { image: _, file } => Some(images.join(file)),
@@ -113,7 +113,7 @@ pub(super) fn shelf_of(plan: &ServicePlan, folder: &Path) -> Shelf {
     let ssh_public_key = "ssh-ed25519 KEY".to_owned();
     let folder = folder.to_owned();
     let (addresses, boots) = (Addresses::default(), Boots::default());
-    Shelf::new(
+    ContentStore::new(
         plan,
         Resources { resolve, ssh_public_key, addresses, folder, boots, identity: None, key_ring: None },
     )

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::event::Emitter;
 use crate::plan::MatchboxPlan;
-use crate::rpc::{Papers, Store, Tls, serve};
+use crate::rpc::{Certificates, Store, Tls, serve};
 
 /// Where the data directory is, among what a network keeps, when the plan names none.
 pub(super) const DATA: &str = "matchbox";
@@ -23,10 +23,10 @@ pub(super) struct Methods {
 pub(super) fn methods(plan: &MatchboxPlan, folder: &Path) -> Option<Result<Methods, String>> {
     let rpc = plan.rpc.as_ref()?;
     let file = |name: &str| rpc.tls.join(name);
-    let papers =
-        Papers { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") };
+    let certificates =
+        Certificates { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") };
     let data = plan.data.clone().unwrap_or_else(|| folder.join(DATA));
-    let methods = Tls::read(&papers).map_err(|error| error.in_full()).and_then(|tls| {
+    let methods = Tls::read(&certificates).map_err(|error| error.in_full()).and_then(|tls| {
         let store = Store::open(&data, plan.entries.clone());
         let store = store.map_err(|error| format!("{}: {error}", data.display()))?;
         Ok(Methods { tls, store: Arc::new(store) })

@@ -11,7 +11,7 @@ mod disk;
 pub(in crate::serve) mod fuzz;
 mod range;
 mod reply;
-mod telling;
+mod response_event;
 mod wire;
 
 use std::convert::Infallible;
@@ -34,15 +34,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::body::{Outgoing, Way};
 use self::reply::{Reply, reply};
-use self::telling::Telling;
-use self::wire::{Patient, Pipe, Wire};
+use self::response_event::ResponseEvent;
+use self::wire::{Pipe, StallGuard, Wire};
 use super::clients::Clients;
-use super::guests::{Guests, Places};
-use super::matchbox::{self, Asked, Matchbox};
-use super::shelf::{Missing, Shelf};
+use super::connection_limit::{ConnectionLimit, ConnectionLimits};
+use super::content::{ContentStore, Missing};
+use super::failure::{FailureLog, failed};
+use super::matchbox::{self, Matchbox, MatchboxRequest};
 use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
-use super::trouble::{Trouble, failed};
 use crate::event::{Emitter, Known};
 
 /// How long a client may take for the head of a request, may keep an idle connection, may take next to nothing of what
@@ -53,20 +53,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const LEAVE: Duration = Duration::from_secs(8);
 
 /// More connections than a rack with all its loaders opens at once.
-pub(super) const PLACES: Places = Places { all: 1024, each: 256 };
+pub(super) const PLACES: ConnectionLimits = ConnectionLimits { all: 1024, each: 256 };
 
 /// What every connection needs.
 #[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) shelf: Shelf,
+pub(super) struct HttpHandler {
+    pub(super) content: ContentStore,
     pub(super) clients: Clients,
-    /// What is asked before the shelf.
+    /// What is asked before the content.
     pub(super) matchbox: Option<Matchbox>,
     pub(super) events: Emitter,
     /// Once it is cancelled, connections end after the answers that they are at.
     pub(super) ending: CancellationToken,
     /// How many connections there may be.
-    pub(super) places: Places,
+    pub(super) places: ConnectionLimits,
     /// [`PATIENCE`], or less in tests.
     pub(super) patience: Duration,
 }
@@ -74,55 +74,55 @@ pub(super) struct Desk {
 /// Answers requests for as long as it is polled.
 ///
 /// With `tls` it speaks HTTPS, by what that accepts.
-pub(super) async fn run(listener: TcpListener, desk: Desk, tls: Option<Acceptor>) {
-    let events = desk.events.clone();
+pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option<Acceptor>) {
+    let events = handler.events.clone();
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return failed(&events, "http", &error.to_string()),
     };
-    let mut trouble = Trouble::new("http", &events);
-    let mut guests = Guests::new(desk.places);
+    let mut failure = FailureLog::new("http", &events);
+    let mut connections = ConnectionLimit::new(handler.places);
     loop {
-        let Some(accepted) = desk.ending.run_until_cancelled(listener.accept()).await else {
+        let Some(accepted) = handler.ending.run_until_cancelled(listener.accept()).await else {
             break;
         };
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                trouble.pause(&error).await;
+                failure.pause(&error).await;
                 continue;
             }
         };
         // Who has too many hears that at once: the connection is closed.
-        guests.take_in(from.ip(), converse(stream, from, desk.clone(), tls.clone()));
+        connections.take_in(from.ip(), converse(stream, from, handler.clone(), tls.clone()));
     }
     drop(listener);
-    guests.leave(LEAVE).await;
+    connections.leave(LEAVE).await;
 }
 
-async fn converse(stream: TcpStream, from: SocketAddr, desk: Desk, tls: Option<Acceptor>) {
+async fn converse(stream: TcpStream, from: SocketAddr, handler: HttpHandler, tls: Option<Acceptor>) {
     // Without it what is small waits for more; what is large does not care.
     drop(stream.set_nodelay(true));
     // Who vanished is forgotten by the kernel too, which else goes on for a quarter of an hour.
-    let patience = u32::try_from(desk.patience.as_millis()).unwrap_or(u32::MAX);
+    let patience = u32::try_from(handler.patience.as_millis()).unwrap_or(u32::MAX);
     setsockopt(&stream, TcpUserTimeout, &patience).ok();
-    let stream = Patient::new(stream, desk.patience);
+    let stream = StallGuard::new(stream, handler.patience);
     let Some(tls) = tls else {
         let pipe = Pipe::default();
         let wire = Wire::new(stream, pipe.clone());
-        return speak(wire, from, &desk, None, || Way::Pipe(pipe.clone())).await;
+        return speak(wire, from, &handler, None, || Way::Pipe(pipe.clone())).await;
     };
-    let stream = match tokio::time::timeout(desk.patience, tls.accept(stream).into_fallible()).await {
+    let stream = match tokio::time::timeout(handler.patience, tls.accept(stream).into_fallible()).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err((error, stream))) => return desk.tell_disagreement(from, disagreement(&error, &stream)),
-        Err(_) => return desk.tell_disagreement(from, "the client says nothing".to_owned()),
+        Ok(Err((error, stream))) => return handler.tell_disagreement(from, disagreement(&error, &stream)),
+        Err(_) => return handler.tell_disagreement(from, "the client says nothing".to_owned()),
     };
     let agreed = Arc::from(tls::agreed(&stream));
-    speak(TokioIo::new(stream), from, &desk, Some(agreed), || Way::Memory).await;
+    speak(TokioIo::new(stream), from, &handler, Some(agreed), || Way::Memory).await;
 }
 
 /// Says why a client and we did not agree on HTTPS. OVMF does not, when it does not believe a certificate.
-fn disagreement(error: &io::Error, stream: &Patient) -> String {
+fn disagreement(error: &io::Error, stream: &StallGuard) -> String {
     let broke_off = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof);
     match broke_off && stream.has_written() {
         true => "the client broke off when it had seen the certificate".to_owned(),
@@ -134,23 +134,23 @@ fn disagreement(error: &io::Error, stream: &Patient) -> String {
 async fn speak<I: Read + Write + Unpin>(
     io: I,
     from: SocketAddr,
-    desk: &Desk,
+    handler: &HttpHandler,
     agreed: Option<Arc<str>>,
     way: impl Fn() -> Way,
 ) {
     let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(desk.patience);
+    protocol.timer(TokioTimer::new()).header_read_timeout(handler.patience);
     // GRUB looks for `Content-Length: ` letter by letter, and takes the file for empty without it.
     protocol.title_case_headers(true);
     // A hole has to arrive at the wire as it is, and not be copied together with other bytes.
     protocol.writev(true);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = desk.answer(from, &request, way(), agreed.clone());
+        let response = handler.answer(from, &request, way(), agreed.clone());
         async { Ok::<_, Infallible>(response) }
     });
     // What breaks a connection shows in the event of the answer that it broke.
     let connection = pin!(protocol.serve_connection(io, service));
-    let ended = match select(connection, pin!(desk.ending.cancelled())).await {
+    let ended = match select(connection, pin!(handler.ending.cancelled())).await {
         Either::Left((ended, _)) => ended,
         Either::Right(((), mut connection)) => {
             connection.as_mut().graceful_shutdown();
@@ -160,11 +160,11 @@ async fn speak<I: Read + Write + Unpin>(
     if let Err(error) = ended
         && error.is_parse()
     {
-        desk.tell_nonsense(from, agreed);
+        handler.tell_nonsense(from, agreed);
     }
 }
 
-impl Desk {
+impl HttpHandler {
     /// Answers one request; what became of the answer is told when it has been sent.
     fn answer<B>(
         &self,
@@ -179,7 +179,7 @@ impl Desk {
         let reply = match self.ask_matchbox(request, &transfer) {
             Some(reply) => reply,
             None => {
-                let found = self.shelf.find_url(uri.path());
+                let found = self.content.find_url(uri.path());
                 if let Err(Missing::Gone(_)) = &found {
                     let error = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
                     failed(&self.events, "http", &format!("{}: {error}", transfer.path));
@@ -189,7 +189,7 @@ impl Desk {
         };
         let expected = reply.body.iter().map(reply::Piece::length).sum();
         transfer.total = Some(expected);
-        let telling = Telling {
+        let response_event = ResponseEvent {
             transfer: Mutex::new(transfer),
             clients: self.clients.clone(),
             method: request.method().to_string(),
@@ -200,7 +200,7 @@ impl Desk {
             tls: agreed,
             expected,
         };
-        let mut response = Response::new(Outgoing::new(reply.body, way, telling));
+        let mut response = Response::new(Outgoing::new(reply.body, way, response_event));
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         response
@@ -210,7 +210,7 @@ impl Desk {
     fn ask_matchbox<B>(&self, request: &Request<B>, transfer: &Transfer) -> Option<Reply> {
         let uri = request.uri();
         let query = uri.query().unwrap_or_default();
-        let asked = Asked { method: request.method().as_str(), path: uri.path(), query };
+        let asked = MatchboxRequest { method: request.method().as_str(), path: uri.path(), query };
         let mut answer = self.matchbox.as_ref()?.answer(asked)?;
         matchbox::tell(&self.events, None, "", std::mem::take(&mut answer.troubles));
         let failures = std::mem::take(&mut answer.failures);

@@ -2,12 +2,12 @@
 //!
 //! Nothing here sends: an [`Answer`] is handed to the HTTP service, which knows how files leave.
 
-mod alone;
 mod assets;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
 mod route;
 mod sign;
+mod standalone;
 mod store;
 mod watch;
 
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-pub use self::alone::{Alone, AloneError, Secure, serve_alone};
 use self::route::{Armour, Route, route};
 pub use self::sign::{KeyRing, KeyRingError};
+pub use self::standalone::{Secure, Standalone, StandaloneError, serve_standalone};
 pub use self::store::Store;
 use crate::event::{Emitter, Known};
 use crate::matchbox::go::{html_escape, path, sniff};
@@ -43,14 +43,14 @@ struct Inner {
     store: Arc<Store>,
     assets: Option<PathBuf>,
     key_ring: Option<Arc<KeyRing>>,
-    others: Others,
+    others: Fallback,
     /// What paths are to a machine, from the scripts that named them.
     roles: Mutex<HashMap<String, &'static str>>,
 }
 
 /// Whether there is somebody else to ask for what matchbox does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Others {
+pub(super) enum Fallback {
     /// Nobody: matchbox says that there is no such thing.
     None,
     /// A lab's own names.
@@ -59,7 +59,7 @@ pub(super) enum Others {
 
 /// A request, as far as it matters here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct MatchboxRequest<'a> {
     /// The method. Each is served.
     pub(super) method: &'a str,
     /// The path as it came.
@@ -147,7 +147,7 @@ impl Matchbox {
         store: Arc<Store>,
         assets: Option<PathBuf>,
         key_ring: Option<Arc<KeyRing>>,
-        others: Others,
+        others: Fallback,
     ) -> Self {
         Self(Arc::new(Inner { store, assets, key_ring, others, roles: Mutex::default() }))
     }
@@ -157,15 +157,15 @@ impl Matchbox {
         let MatchboxPlan { data, assets, newest, rpc, entries, .. } = plan;
         let own = || rpc.as_ref().map(|_| folder.join(super::grpc::DATA));
         let store = Store::open(data.clone().or_else(own), entries.clone(), *newest);
-        Self::new(Arc::new(store), assets.clone(), key_ring, Others::Lab)
+        Self::new(Arc::new(store), assets.clone(), key_ring, Fallback::Lab)
     }
 
     /// Answers a request; `None` if it is for somebody else.
-    pub(super) fn answer(&self, asked: Asked<'_>) -> Option<Answer> {
+    pub(super) fn answer(&self, asked: MatchboxRequest<'_>) -> Option<Answer> {
         let Inner { assets, key_ring, others, .. } = &*self.0;
         let mut answer = match route(asked.path, assets.is_some(), key_ring.is_some()) {
-            Route::Nothing if *others == Others::Lab => return None,
-            Route::Redirect { to: _, known: false } if *others == Others::Lab => return None,
+            Route::Nothing if *others == Fallback::Lab => return None,
+            Route::Redirect { to: _, known: false } if *others == Fallback::Lab => return None,
             Route::Nothing => Answer::not_found("nothing is served under this path"),
             Route::Home => Answer::new(200, PLAIN, Body::Whole(b"matchbox\n".to_vec())),
             Route::Redirect { to, known: _ } => {

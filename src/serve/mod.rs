@@ -4,33 +4,33 @@
 //! sends and emits. Sockets come in bound, so no service knows in which namespace
 //! it runs; none ends because of a packet.
 
+mod allowed_sources;
 mod arch;
 mod boots;
 mod clients;
+mod connection_limit;
+mod content;
 mod dhcp;
 mod dhcp6;
 mod dns;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at events"))]
 mod example;
+mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod grpc;
-mod guests;
 mod http;
 mod labels;
 mod matchbox;
-mod near;
 mod ntp;
 mod ra;
+mod rate_limit;
 mod segments;
-mod shelf;
 mod syslog;
-mod tally;
 mod tftp;
 mod tls;
 mod transfer;
-mod trouble;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,18 +41,20 @@ use tokio_util::sync::CancellationToken;
 pub use self::boots::Boots;
 pub use self::clients::Addresses;
 use self::clients::Clients;
+use self::content::ContentStore;
 use self::dhcp::Dhcp;
 pub use self::dhcp::{LookError, OtherServer};
 use self::dhcp6::Dhcp6;
+use self::failure::failed;
 use self::matchbox::Matchbox;
-pub use self::matchbox::{Alone, AloneError, KeyRing, KeyRingError, Secure, Store, serve_alone};
-use self::shelf::Shelf;
+pub use self::matchbox::{
+    KeyRing, KeyRingError, Secure, Standalone, StandaloneError, Store, serve_standalone,
+};
 pub use self::tls::Identity;
-use self::trouble::failed;
 use crate::event::Emitter;
-use crate::host::sockets::Sockets;
 use crate::lab::FileRef;
 use crate::plan::ServicePlan;
+use crate::system::sockets::Sockets;
 
 /// Finds the file on this host that a plan names; `None` if there is none.
 pub type Resolve = Arc<dyn Fn(&FileRef) -> Option<PathBuf> + Send + Sync>;
@@ -118,7 +120,7 @@ pub async fn serve(
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
-    let shelf = Shelf::new(&plan, resources);
+    let content = ContentStore::new(&plan, resources);
     let writing = plan.matchbox.as_ref().and_then(|matchbox| grpc::methods(matchbox, &folder));
     let mut services = JoinSet::new();
 
@@ -148,8 +150,8 @@ pub async fn serve(
         Err(error) => failed(&events, "dhcpv6", &error.to_string()),
     }
     // One of each for every address of the bridge.
-    let desk = http::Desk {
-        shelf: shelf.clone(),
+    let handler = http::HttpHandler {
+        content: content.clone(),
         clients: clients.clone(),
         matchbox: plan.matchbox.as_ref().map(|plan| Matchbox::of(plan, &folder, key_ring)),
         ending: CancellationToken::new(),
@@ -159,22 +161,22 @@ pub async fn serve(
     };
     // Where matchbox has a port of its own, the usual one is the lab's alone.
     let plain = match matchbox.is_empty() {
-        true => desk.clone(),
-        false => http::Desk { matchbox: None, ..desk.clone() },
+        true => handler.clone(),
+        false => http::HttpHandler { matchbox: None, ..handler.clone() },
     };
     let acceptor = identity.map(tls::acceptor).transpose().unwrap_or_else(|error| {
         failed(&events, "https", &error.to_string());
         None
     });
     let http = http.into_iter().map(|listener| (listener, plain.clone(), None));
-    let matchbox = matchbox.into_iter().map(|listener| (listener, desk.clone(), None));
+    let matchbox = matchbox.into_iter().map(|listener| (listener, handler.clone(), None));
     let https =
-        https.into_iter().filter_map(|listener| Some((listener, desk.clone(), Some(acceptor.clone()?))));
+        https.into_iter().filter_map(|listener| Some((listener, handler.clone(), Some(acceptor.clone()?))));
     let listeners: Vec<_> = http.chain(matchbox).chain(https).collect();
     let (told, ended) = (events.clone(), stop.clone());
     services.spawn_blocking(move || {
         apart(&told, &ended, "http", Threads::Several, || async move {
-            let of = |(listener, desk, tls)| http::run(listener, desk, tls);
+            let of = |(listener, handler, tls)| http::run(listener, handler, tls);
             let mut running: JoinSet<()> = listeners.into_iter().map(of).collect();
             while running.join_next().await.is_some() {}
         });
@@ -200,7 +202,7 @@ pub async fn serve(
         failed(&events, &error.service().to_lowercase(), &error.in_full());
     }
     let (backend, mtu, ends) = (plan.tftp, plan.mtu, stop.clone());
-    services.spawn_blocking(move || tftp::run(tftp, backend, mtu, shelf, clients, events, ends));
+    services.spawn_blocking(move || tftp::run(tftp, backend, mtu, content, clients, events, ends));
 
     stop.cancelled().await;
     drop(dhcp);

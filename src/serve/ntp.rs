@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::future::join_all;
 
 use super::clients::Clients;
-use super::tally::{Fact, Tally};
-use super::trouble::{Trouble, failed};
+use super::failure::{FailureLog, failed};
+use super::rate_limit::{Fact, RateLimit};
 use crate::event::{Emitter, Known};
 
 /// Bytes of a packet without extensions. An answer has as many as the least question, so it amplifies nothing.
@@ -20,7 +20,7 @@ const NANOS: i128 = 1_000_000_000;
 
 const CLIENT: u8 = 3;
 const SERVER: u8 = 4;
-/// Far enough from a real clock that nobody prefers us to one, near enough to be believed.
+/// Far enough from a real clock that nobody prefers us to one, allowed sources enough to be believed.
 const STRATUM: u8 = 3;
 /// Two to that power is how exact the clock is, in seconds: a microsecond.
 const PRECISION: i8 = -20;
@@ -35,13 +35,13 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 
 /// What a client was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
+struct NtpReply {
     version: u8,
     /// Milliseconds that the answer was ahead of the host's clock.
     offset: i64,
 }
 
-impl Fact for Told {
+impl Fact for NtpReply {
     fn key(&self) -> u64 {
         self.version.into()
     }
@@ -53,24 +53,30 @@ impl Fact for Told {
 
 /// Answers questions for as long as it is polled. `offset` is in milliseconds.
 pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, clients: Clients, events: Emitter) {
-    let tally = Tally::new("ntp", clients.clone(), events.clone());
+    let rate_limit = RateLimit::new("ntp", clients.clone(), events.clone());
     let listen =
-        join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &tally, &events)));
-    tokio::join!(listen, tally.run());
+        join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &rate_limit, &events)));
+    tokio::join!(listen, rate_limit.run());
 }
 
-async fn listen(socket: UdpSocket, offset: i64, clients: &Clients, tally: &Tally<Told>, events: &Emitter) {
+async fn listen(
+    socket: UdpSocket,
+    offset: i64,
+    clients: &Clients,
+    rate_limit: &RateLimit<NtpReply>,
+    events: &Emitter,
+) {
     let socket = match tokio::net::UdpSocket::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => return failed(events, "ntp", &error.to_string()),
     };
-    let mut trouble = Trouble::new("ntp", events);
+    let mut failure = FailureLog::new("ntp", events);
     let mut packet = [0; LONGEST];
     loop {
         let (length, from) = match socket.recv_from(&mut packet).await {
             Ok(received) => received,
             Err(error) => {
-                trouble.pause(&error).await;
+                failure.pause(&error).await;
                 continue;
             }
         };
@@ -79,10 +85,10 @@ async fn listen(socket: UdpSocket, offset: i64, clients: &Clients, tally: &Tally
         }
         let (begun, now) = (events.now().at, timestamp(host_clock(), offset));
         let Some((version, reply)) = answer(&packet[..length], from, now) else { continue };
-        trouble.note(socket.send_to(&reply, from).await.map(drop));
+        failure.note(socket.send_to(&reply, from).await.map(drop));
         let us = events.now().at.saturating_sub(begun) / 1_000;
         let client: IpAddr = from.ip();
-        tally.note([(client, &Told { version, offset }, us)]);
+        rate_limit.note([(client, &NtpReply { version, offset }, us)]);
     }
 }
 

@@ -21,13 +21,13 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
+use super::failure::FailureLog;
 use super::labels;
-use super::trouble::Trouble;
 use crate::event::{Emitter, Known};
-use crate::host::sockets::LinkSocket;
-use crate::lab::Unknown;
+use crate::lab::UnknownClients;
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::ServicePlan;
+use crate::system::sockets::LinkSocket;
 
 const SOLICITATION: u8 = 133;
 const ADVERTISEMENT: u8 = 134;
@@ -112,7 +112,7 @@ impl Router {
                 address,
                 managed: plan.dhcp6.is_some(),
                 domain: plan.dns.domain.clone(),
-                to_all: plan.ipv6_unknown == Unknown::Answer,
+                to_all: plan.ipv6_unknown_clients == UnknownClients::Answer,
             }),
             hosts: plan.hosts.iter().map(host).collect(),
         }
@@ -158,13 +158,13 @@ impl Router {
 /// EDK2 waits ten seconds for a route to anywhere before it goes on with an address that it has. So who is not to wait
 /// is told of one that it never needs, for as long as it takes to find it.
 #[derive(Debug, Clone)]
-pub(super) struct Pretence {
+pub(super) struct TransientRoute {
     socket: Arc<UdpSocket>,
     interface: u32,
     packet: Vec<u8>,
 }
 
-impl Pretence {
+impl TransientRoute {
     /// Tells the firmware at an address of the link.
     pub(super) async fn tell(&self, to: Ipv6Addr) -> io::Result<()> {
         send(&self.socket, &self.packet, to, self.interface).await
@@ -191,14 +191,14 @@ struct Received<'a> {
 
 /// Who asked, if it is to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
+struct Solicitation {
     /// `None`: somebody without an address, who hears only what all hear.
     by: Option<Ipv6Addr>,
     node: Option<NodeName>,
 }
 
 /// Reads a packet, and tells whether it is a solicitation that is to be answered (RFC 4861, section 6.1.1).
-fn asked(router: &Router, received: Received<'_>) -> Option<Asked> {
+fn asked(router: &Router, received: Received<'_>) -> Option<Solicitation> {
     let Received { packet, from, hop_limit } = received;
     let solicitation = packet.len() >= 8 && packet[0] == SOLICITATION && packet[1] == 0;
     if !solicitation || hop_limit != Some(HOP_LIMIT) {
@@ -220,7 +220,7 @@ fn asked(router: &Router, received: Received<'_>) -> Option<Asked> {
     if host.is_some_and(waits) || may_wait {
         return None;
     }
-    Some(Asked { by, node: host.map(|host| host.node.clone()) })
+    Some(Solicitation { by, node: host.map(|host| host.node.clone()) })
 }
 
 /// Reads the source link-layer address option; `None` if the options are malformed.
@@ -242,7 +242,7 @@ fn source_address(mut options: &[u8]) -> Option<Option<Mac>> {
 
 /// When everybody is told next (RFC 4861, section 6.2.4 and 6.2.6). Times are nanoseconds on the run's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rounds {
+struct AdvertisementTimer {
     /// `None`: only who asks is told.
     next: Option<u64>,
     /// When everybody was told last.
@@ -253,7 +253,7 @@ struct Rounds {
     unasked: bool,
 }
 
-impl Rounds {
+impl AdvertisementTimer {
     /// Begins with everybody being told at once, if everybody is to be told at all.
     fn new(ipv6: Option<&Ipv6>, now: u64) -> Self {
         let to_all = ipv6.is_none_or(|ipv6| ipv6.to_all);
@@ -303,9 +303,9 @@ impl Advertiser {
     }
 
     /// Returns what a firmware that is not to wait is told.
-    pub(super) fn pretence(&self) -> Pretence {
+    pub(super) fn pretence(&self) -> TransientRoute {
         let packet = self.router.advertisement_for(PRETENCE);
-        Pretence { socket: Arc::clone(&self.socket), interface: self.interface, packet }
+        TransientRoute { socket: Arc::clone(&self.socket), interface: self.interface, packet }
     }
 }
 
@@ -313,26 +313,26 @@ impl Advertiser {
 pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
     let Advertiser { router, socket, interface } = advertiser;
     let packet = router.advertisement();
-    let mut trouble = Trouble::new("ra", &events);
-    let mut rounds = Rounds::new(router.ipv6.as_ref(), events.now().at);
+    let mut failure = FailureLog::new("ra", &events);
+    let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), events.now().at);
     let mut buffer = [0; 1500];
     loop {
         if rounds.due(events.now().at) {
-            trouble.note(send(&socket, &packet, ALL_NODES, interface).await);
+            failure.note(send(&socket, &packet, ALL_NODES, interface).await);
         }
         let receiving = socket.async_io(Interest::READABLE, || receive(&socket, &mut buffer));
         let (length, from, hop_limit) = match timeout(rounds.wait(events.now().at), receiving).await {
             Err(_) => continue,
             Ok(Ok(received)) => received,
             Ok(Err(error)) => {
-                trouble.pause(&error).await;
+                failure.pause(&error).await;
                 continue;
             }
         };
         let received = Received { packet: &buffer[..length], from, hop_limit };
-        let Some(Asked { by, node }) = asked(&router, received) else { continue };
+        let Some(Solicitation { by, node }) = asked(&router, received) else { continue };
         match by {
-            Some(address) => trouble.note(send(&socket, &packet, address, interface).await),
+            Some(address) => failure.note(send(&socket, &packet, address, interface).await),
             None => rounds.hurry(events.now().at),
         }
         events.emit_maybe(node.as_ref(), Known::RouterAdvertised { network: router.network.clone() });

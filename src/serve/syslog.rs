@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use super::clients::Clients;
-use super::trouble::{Trouble, failed};
+use super::failure::{FailureLog, failed};
 use crate::event::{Emitter, Known};
 use crate::name::NodeName;
 
@@ -42,13 +42,13 @@ const PROGRAM: usize = 2;
 
 /// Takes lines for as long as it is polled.
 pub(super) async fn run(sockets: Vec<UdpSocket>, clients: Clients, events: Emitter) {
-    let desk = Desk { events, state: Mutex::default(), begun: Notify::new() };
-    let listen = join_all(sockets.into_iter().map(|socket| desk.listen(socket, &clients)));
-    tokio::join!(listen, desk.count());
+    let handler = SyslogHandler { events, state: Mutex::default(), begun: Notify::new() };
+    let listen = join_all(sockets.into_iter().map(|socket| handler.listen(socket, &clients)));
+    tokio::join!(listen, handler.count());
 }
 
 /// Tells lines, and the number of those that are too many. What is counted when it is dropped is told as well.
-struct Desk {
+struct SyslogHandler {
     events: Emitter,
     state: Mutex<State>,
     begun: Notify,
@@ -83,17 +83,17 @@ impl State {
     }
 }
 
-impl Desk {
+impl SyslogHandler {
     async fn listen(&self, socket: UdpSocket, clients: &Clients) {
         let socket = match tokio::net::UdpSocket::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => return failed(&self.events, "syslog", &error.to_string()),
         };
-        let mut trouble = Trouble::new("syslog", &self.events);
+        let mut failure = FailureLog::new("syslog", &self.events);
         let mut datagram = [0; DATAGRAM];
         loop {
             match socket.recv_from(&mut datagram).await {
-                Err(error) => trouble.pause(&error).await,
+                Err(error) => failure.pause(&error).await,
                 Ok((length, from)) => self.take(clients.node(from.ip()).as_ref(), &datagram[..length]),
             }
         }
@@ -139,7 +139,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for SyslogHandler {
     fn drop(&mut self) {
         self.flush();
     }

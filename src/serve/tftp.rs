@@ -2,12 +2,12 @@
 //!
 //! A [`Backend`] speaks the protocol. Our own [`engine`] serves network boots;
 //! [`library`] (async-tftp) is the other one. Both open what clients ask for at
-//! the same [`desk`], which knows of files and events and of no packet.
+//! the same [`handler`], which knows of files and events and of no packet.
 
-mod desk;
 mod engine;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
+mod handler;
 mod library;
 mod machine;
 mod packet;
@@ -18,15 +18,15 @@ use std::net::{IpAddr, UdpSocket};
 
 use tokio_util::sync::CancellationToken;
 
-use self::desk::Desk;
+use self::handler::TftpHandler;
 use super::clients::Clients;
-use super::shelf::{Missing, Shelf};
-use super::trouble::failed;
+use super::content::{ContentStore, Missing};
+use super::failure::failed;
 use crate::event::Emitter;
 use crate::lab::TftpBackend;
 
 /// An implementation of the protocol: answers requests on sockets until it is told to stop, and blocks its thread.
-type Backend = fn(Vec<Listener>, Desk, CancellationToken) -> io::Result<()>;
+type Backend = fn(Vec<Listener>, TftpHandler, CancellationToken) -> io::Result<()>;
 
 /// Where requests come in.
 struct Listener {
@@ -40,13 +40,13 @@ pub(super) fn run(
     sockets: Vec<UdpSocket>,
     backend: TftpBackend,
     mtu: u16,
-    shelf: Shelf,
+    content: ContentStore,
     clients: Clients,
     events: Emitter,
     stop: CancellationToken,
 ) {
     let serve: Backend = match backend {
-        TftpBackend::Own => engine::serve,
+        TftpBackend::Builtin => engine::serve,
         TftpBackend::AsyncTftp => library::serve,
         TftpBackend::Off => return,
     };
@@ -54,7 +54,7 @@ pub(super) fn run(
         sockets.into_iter().map(|socket| Ok(Listener { largest: largest(&socket, mtu)?, socket }));
     let ended = listeners
         .collect::<io::Result<Vec<_>>>()
-        .and_then(|listeners| serve(listeners, Desk::new(shelf, clients, events.clone()), stop));
+        .and_then(|listeners| serve(listeners, TftpHandler::new(content, clients, events.clone()), stop));
     if let Err(error) = ended {
         failed(&events, "tftp", &error.to_string());
     }

@@ -40,7 +40,7 @@ interface = "{SERVER_END}"
 
 [network.lan.dhcp.server]
 authoritative = true
-unknown = "answer"
+unknown-clients = "answer"
 pool = ["{POOL[0]}", "{POOL[1]}"]
 """
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use dryrack::config::{self, Source};
 use dryrack::diag::{Diagnostic, render, to_json};
-use dryrack::lab::{Surroundings, resolve};
+use dryrack::lab::{LabEnvironment, resolve};
 use dryrack::name::{Bytes, ImageName};
 use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, Step, plan};
 
@@ -51,7 +51,7 @@ pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Tal
         let files = files.iter().map(|file| (*file).to_owned()).collect();
         (ImageName::new(name).expect("a name"), files)
     };
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: "/labs/random/lab.toml".into(),
         folder: "/labs/random".into(),
         images: BTreeMap::from([

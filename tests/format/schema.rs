@@ -176,7 +176,7 @@ fn walk(root: &Value, schema: &Value, path: &str, seen: &mut impl FnMut(&str, &V
                 "publish" => "\"2222\"",
                 "expect" => "http",
                 "network.boot.options" => "interface-mtu",
-                "network.boot.dhcp.server.reserve" => "\"52:54:00:00:00:09\"",
+                "network.boot.dhcp.server.reservations" => "\"52:54:00:00:00:09\"",
                 "node.big.options" => "root-path",
                 _ => "data",
             };

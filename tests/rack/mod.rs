@@ -15,16 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dryrack::config::Source;
-use dryrack::host::netlink::Netlink;
-use dryrack::host::process::{Spawner, find_program};
-use dryrack::host::{facts, sockets};
 use dryrack::image::{Freshness, Library};
-use dryrack::lab::{FileRef, Lab, Surroundings, resolve};
-use dryrack::machine::Machine;
+use dryrack::lab::Isolation;
+use dryrack::lab::{FileRef, Lab, LabEnvironment, resolve};
 use dryrack::name::{ImageName, Mac, NodeName};
-use dryrack::plan::{Place, Plan, ServicePlan, Step, plan};
+use dryrack::node::qemu::Machine;
+use dryrack::plan::{Plan, ServicePlan, Step, plan};
 use dryrack::run::authority::{self, Authority};
 use dryrack::serve::{Addresses, Boots, KeyRing, Resources, serve};
+use dryrack::system::netlink::Netlink;
+use dryrack::system::process::{Spawner, find_program};
+use dryrack::system::{facts, sockets};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -172,7 +173,7 @@ impl Rack {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let lab = lab(text, folder.path());
-        let plan = plan(&lab, &facts::gather(Place::Private)).unwrap();
+        let plan = plan(&lab, &facts::gather(Isolation::Private)).unwrap();
         let mut rack = Self {
             plan,
             log: Log::default(),
@@ -310,7 +311,7 @@ impl Drop for Rack {
 fn lab(text: &str, folder: &Path) -> Lab {
     let names = |recipe: &dryrack::config::recipe::Recipe| recipe.files.keys().cloned().collect();
     let images = library().recipes().map(|(name, recipe)| (name, names(&recipe.unwrap()))).collect();
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: folder.join("lab.toml"),
         folder: folder.to_owned(),
         images,

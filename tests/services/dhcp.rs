@@ -186,7 +186,7 @@ dns = { domain = "store.test" }
 fn a_port_that_somebody_holds_is_told_with_its_holder() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
-        let error = dryrack::host::sockets::bind(rack.service()).expect_err("the services hold the ports");
+        let error = dryrack::system::sockets::bind(rack.service()).expect_err("the services hold the ports");
         let bridge = &rack.service().interface;
         assert_eq!(error.to_string(), format!("cannot open UDP port 67 for DHCP on {bridge}"));
         let hint = error.hint().expect("a hint");
@@ -195,7 +195,7 @@ fn a_port_that_somebody_holds_is_told_with_its_holder() {
         let mut elsewhere = rack.service().clone();
         elsewhere.dhcp = None;
         elsewhere.address = "10.9.9.1/24".parse().unwrap();
-        let error = dryrack::host::sockets::bind(&elsewhere).expect_err("nobody has this address");
+        let error = dryrack::system::sockets::bind(&elsewhere).expect_err("nobody has this address");
         assert_eq!(error.hint().as_deref(), Some("the network's bridge does not have its address"));
     });
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use dryrack::host::sockets;
 use dryrack::lab::FileRef;
 use dryrack::name::Mac;
 use dryrack::plan::ServicePlan;
 use dryrack::serve::{Addresses, Boots, Resources, serve};
+use dryrack::system::sockets;
 use tokio_util::sync::CancellationToken;
 
 use super::dhcp::Lease;

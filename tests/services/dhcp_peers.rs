@@ -104,7 +104,7 @@ fn firmware_boots_the_same_by_dnsmasq_and_by_us() {
 fn firmware_boots_the_same_beside_another_server() {
     alone(async || {
         let lab = lab().replace(
-            "dhcp = { server = { pool = [\"10.0.0.30\", \"10.0.0.32\"], lease = \"1h\" } }",
+            "dhcp = { server = { pool = [\"10.0.0.30\", \"10.0.0.32\"], lease-time = \"1h\" } }",
             "dhcp = \"proxy\"",
         );
         let rack = Rack::of(&lab, kernel).await;

@@ -15,7 +15,7 @@ const METAL: Mac = Mac([0x52, 0x54, 0, 0, 7, 7]);
 const LAB: &str = r#"
 dryrack = 1
 name = "segment"
-place = "host"
+isolation = "none"
 accel = "tcg"
 
 [network.lan]
@@ -24,7 +24,7 @@ interface = "eth1"
 
 [network.lan.dhcp.server]
 pool = ["192.168.77.210", "192.168.77.220"]
-reserve = { "52:54:00:00:07:07" = "192.168.77.7" }
+reservations = { "52:54:00:00:07:07" = "192.168.77.7" }
 "#;
 
 /// Runs a verb over the lab of a folder.
@@ -109,7 +109,7 @@ fn only_who_is_known_is_answered_on_a_segment_of_others() {
         let down = dryrack(folder.path(), &["down"]);
         assert!(down.status.success(), "{}", said(&down));
 
-        let answer = ["up", "--detach", "--set", "network.lan.dhcp.server.unknown=\"answer\""];
+        let answer = ["up", "--detach", "--set", "network.lan.dhcp.server.unknown-clients=\"answer\""];
         let up = dryrack(folder.path(), &answer);
         assert!(up.status.success(), "{}", said(&up));
         let lease = Lease::ask_in(folder.path(), &metal, &["-t", "5"]).expect("a lease");

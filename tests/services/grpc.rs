@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dryrack::event::Known;
 use dryrack::plan::HttpsPlan;
-use dryrack::run::authority::papers::{self, Existing};
+use dryrack::run::authority::certificates::{self, Existing};
 
 use crate::rack::{Rack, alone};
 use crate::{LAB, kernel};
@@ -17,7 +17,7 @@ fn with_papers(folder: &Path) {
     let addresses = vec![IpAddr::from(Ipv4Addr::new(10, 0, 0, 1))];
     let server = HttpsPlan { addresses, names: Vec::new() };
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    papers::make(&folder.join("tls"), &server, today, 2, Existing::Stay).unwrap();
+    certificates::make(&folder.join("tls"), &server, today, 2, Existing::Stay).unwrap();
     std::fs::write(
         folder.join("g.json"),
         r#"{"id":"later","profile":"install","selector":{"os":"installed"}}"#,

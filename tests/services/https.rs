@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use dryrack::event::Known;
-use dryrack::host::process::Spawner;
 use dryrack::run::authority::Authority;
+use dryrack::system::process::Spawner;
 
 use crate::rack::{Client, Rack, alone, alone_with};
 use crate::{LAB, kernel, numbers};

@@ -80,7 +80,7 @@ fn matchbox_is_asked_first_and_the_labs_own_names_after_it() {
 #[test]
 fn a_port_of_its_own_has_the_labs_names_too() {
     alone(async || {
-        let (rack, one) = rack(", listen = 8080").await;
+        let (rack, one) = rack(", port = 8080").await;
         let folder = rack.folder.path();
         for (base, answer) in [
             ("http://10.0.0.1:8080", "#!ipxe\nkernel /assets/k\nboot\n200"),

@@ -40,7 +40,7 @@ nic.lan = { address = "10.0.0.13", rom = false }
 memory = "256MiB"
 profile = "tiny"
 nic.lan = { address = "10.0.0.14" }
-pace = "real"
+firmware-delays = "keep"
 "#;
 
 /// Boots a node until it has powered itself off, and returns what happened in the order of a boot, each thing once.

@@ -9,19 +9,19 @@ const PURE: &[&str] = &[
 
 /// The shell and the faces: the modules that each may know beside itself.
 ///
-/// Siblings in the shell do not know each other: what `machine` and `serve` share is what to be (`plan`)
-/// and what happened (`event`). A place, a child process and a socket come from `host`; a disk from `image`.
+/// Siblings in the shell do not know each other: what `node` and `serve` share is what to be (`plan`)
+/// and what happened (`event`). A place, a child process and a socket come from `system`; a disk from `image`.
 const SHELL: &[(&str, &[&str])] = &[
-    ("host", &["name", "event", "config", "lab", "plan"]),
-    ("image", &["name", "event", "config", "lab", "plan", "host"]),
-    ("machine", &["name", "event", "config", "lab", "plan", "host", "image"]),
-    ("rpc", &["name", "matchbox", "event", "config", "lab", "plan", "host"]),
-    ("serve", &["name", "matchbox", "event", "config", "lab", "plan", "host", "rpc"]),
+    ("system", &["name", "event", "config", "lab", "plan"]),
+    ("image", &["name", "event", "config", "lab", "plan", "system"]),
+    ("node", &["name", "event", "config", "lab", "plan", "system", "image"]),
+    ("rpc", &["name", "matchbox", "event", "config", "lab", "plan", "system"]),
+    ("serve", &["name", "matchbox", "event", "config", "lab", "plan", "system", "rpc"]),
     (
         "run",
         &[
             "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
-            "report", "host", "image", "machine", "rpc", "serve",
+            "report", "system", "image", "node", "rpc", "serve",
         ],
     ),
     ("web", &["name", "diag", "event", "lab", "plan", "expect", "observe", "diagnose", "report", "run"]),
@@ -29,7 +29,7 @@ const SHELL: &[(&str, &[&str])] = &[
         "cli",
         &[
             "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
-            "report", "host", "image", "machine", "rpc", "serve", "run", "web",
+            "report", "system", "image", "node", "rpc", "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),
@@ -161,8 +161,8 @@ mod tests {
     fn the_house_is_as_planned() {
         for (file, text) in [
             ("plan/mod.rs", "use crate::lab::Lab; use super::name::Mac;"),
-            ("run/mod.rs", "use crate::{serve, machine::Machine};"),
-            ("machine/disk.rs", "use crate::image::Cache; use super::qmp;"),
+            ("run/mod.rs", "use crate::{serve, node::Machine};"),
+            ("node/qemu/disk.rs", "use crate::image::Cache; use super::qmp;"),
             ("main.rs", "fn main() { dryrack::cli::main() }"),
             ("plan/mod.rs", "#[cfg(test)] mod tests { use crate::run; }"),
         ] {
@@ -175,17 +175,13 @@ mod tests {
         for (file, text, wrong) in [
             ("plan/mod.rs", "use crate::run::Run;", "src/plan/mod.rs:1: `plan` may not know `run`"),
             ("name.rs", "use crate::{\n diag::Code};", "src/name.rs:2: `name` may not know `diag`"),
-            (
-                "serve/tftp.rs",
-                "use crate::machine::M;",
-                "src/serve/tftp.rs:1: `serve` may not know `machine`",
-            ),
+            ("serve/tftp.rs", "use crate::node::M;", "src/serve/tftp.rs:1: `serve` may not know `node`"),
             ("lab/mod.rs", "use super::plan::Plan;", "src/lab/mod.rs:1: `lab` may not know `plan`"),
             ("lab/good.rs", "use super::super::plan;", "src/lab/good.rs:1: `lab` may not know `plan`"),
             (
                 "report/mod.rs",
-                "fn f() { crate::host::facts() }",
-                "src/report/mod.rs:1: `report` may not know `host`",
+                "fn f() { crate::system::facts() }",
+                "src/report/mod.rs:1: `report` may not know `system`",
             ),
             ("main.rs", "use dryrack::run;", "src/main.rs:1: `main` may not know `run`"),
             ("helper.rs", "", "src/helper.rs: there is no `helper` in the plan of the house"),
@@ -208,6 +204,6 @@ mod tests {
         }
         let pure = "use std::net::Ipv4Addr; use std::time::Duration; fn f(t: Timestamp) { g.exists; }";
         assert_eq!(impure(&Tree::of("lab/mod.rs", pure)), [""; 0]);
-        assert_eq!(impure(&Tree::of("host/mod.rs", "use std::fs;")), [""; 0]);
+        assert_eq!(impure(&Tree::of("system/mod.rs", "use std::fs;")), [""; 0]);
     }
 }

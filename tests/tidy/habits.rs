@@ -5,11 +5,11 @@ use crate::tidy::source::Tree;
 const PRINTS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Processes of our own whose standard streams nobody but us reads: the supervisor's log, an answer.
-const TALK_TO_US: &[&str] = &["host/place/outer.rs", "host/doctor/trial.rs"];
+const TALK_TO_US: &[&str] = &["system/namespace/outer.rs", "system/doctor/trial.rs"];
 
 /// What ends the process without going through `main`, and where a child after `fork` must.
 const ENDS: &[&str] = &["exit", "_exit", "abort", "quick_exit"];
-const AFTER_FORK: &str = "host/sys.rs";
+const AFTER_FORK: &str = "system/sys.rs";
 
 /// Names every place outside of `cli` that prints.
 pub(crate) fn prints(tree: &Tree) -> Vec<String> {
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(exit("cli/mod.rs", "fn f() { std::process::exit(1) }"), 1);
         assert_eq!(exit("run/mod.rs", "fn f() { process::abort() }"), 1);
         assert_eq!(exit("run/mod.rs", "use std::process::{Command, exit};"), 1);
-        assert_eq!(exit("host/sys.rs", "fn f() { libc::_exit(1) }"), 0);
+        assert_eq!(exit("system/sys.rs", "fn f() { libc::_exit(1) }"), 0);
         assert_eq!(exit("main.rs", "fn main() { std::process::exit(dryrack::cli::main()) }"), 0);
     }
 

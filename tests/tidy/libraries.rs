@@ -7,7 +7,7 @@ type Homes = &'static [&'static str];
 
 const EVERYWHERE: Homes = &[""];
 /// Whatever talks to the kernel, a file or a socket.
-const SHELL: Homes = &["host/", "image/", "machine/", "rpc/", "serve/", "run/", "web/", "cli/"];
+const SHELL: Homes = &["system/", "image/", "node/", "rpc/", "serve/", "run/", "web/", "cli/"];
 
 /// Every dependency with its home. The names of packages are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
@@ -24,8 +24,8 @@ const HOMES: &[(&str, Homes)] = &[
     ("crypto-bigint", &["serve/tls/"]),
     ("dhcproto", &["serve/dhcp/", "serve/dhcp6/"]),
     ("etcetera", &["cli/"]),
-    ("etherparse", &["serve/dhcp/", "machine/accel/"]),
-    ("fatfs", &["machine/seed.rs"]),
+    ("etherparse", &["serve/dhcp/", "node/qemu/accel/"]),
+    ("fatfs", &["node/qemu/seed.rs"]),
     ("flate2", &["matchbox/butane/sugar.rs"]),
     ("futures-util", SHELL),
     ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
@@ -40,18 +40,18 @@ const HOMES: &[(&str, Homes)] = &[
     ("nix", SHELL),
     ("pgp", &["serve/matchbox/"]),
     ("prost", &["rpc/"]),
-    ("qapi", &["machine/qmp.rs"]),
+    ("qapi", &["node/qemu/qmp.rs"]),
     ("quick-junit", &["report/junit.rs"]),
     ("rcgen", &["run/authority"]),
     ("regex", EVERYWHERE),
-    ("rtnetlink", &["host/netlink.rs"]),
+    ("rtnetlink", &["system/netlink.rs"]),
     ("rustls", &["rpc/tls.rs", "serve/tls"]),
     ("schemars", &["config/", "event.rs"]),
     ("serde", EVERYWHERE),
     ("serde_json", EVERYWHERE),
     ("serde-saphyr", &["matchbox/"]),
     ("sha2", EVERYWHERE),
-    ("socket2", &["host/sockets.rs", "serve/dhcp/"]),
+    ("socket2", &["system/sockets.rs", "serve/dhcp/"]),
     ("strsim", EVERYWHERE),
     ("thiserror", EVERYWHERE),
     ("tokio", SHELL),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::diag::{Diagnostic, Sources, Span};
 use crate::lab::Lab;
-use crate::plan::lint::{Lint, Look, lint};
+use crate::plan::lint::{Lint, LintContext, lint};
 use crate::plan::{self, DataEntry, MatchboxPlan};
 use crate::serve::Store;
 
@@ -16,7 +16,7 @@ pub(super) fn look(lab: &Lab, sources: &mut Sources) -> Vec<Diagnostic> {
         let Some(plan) = plan::matchbox(lab, network) else { continue };
         let store = Store::open(plan.data.clone(), plan.entries.clone(), plan.newest);
         let text = |file: &str| text(&plan, file);
-        let look = Look { source: &store, text: &text, existing: &Path::exists };
+        let look = LintContext { source: &store, text: &text, existing: &Path::exists };
         let lints = lint(lab, network, &look);
         let mut known = BTreeMap::new();
         found.extend(lints.into_iter().map(|lint| diagnostic(lint, &plan, lab, sources, &mut known)));

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{check, check_more, lab};
-use crate::lab::{Dhcp, DhcpServer, Unknown};
+use crate::lab::{Dhcp, DhcpServer, UnknownClients};
 
 #[test]
 fn options_read_as_their_bytes() {
@@ -112,7 +112,7 @@ root-path = ""
     11 | lease-time = 600
        | ^^^^^^^^^^
        |
-       = help: set `dhcp.server.lease` of the network
+       = help: set `dhcp.server.lease-time` of the network
 
     error[L134]: option 53 is the server's own: it says what a message is
       --> lab.toml:12:1
@@ -204,7 +204,7 @@ address = "10.0.0.1/24"
 [network.lan.dhcp.server]
 pool = ["10.0.0.100", "10.0.0.199"]
 ipxe-classes = ["pixiecore", ""]
-[network.lan.dhcp.server.reserve]
+[network.lan.dhcp.server.reservations]
 "52:54:00:00:00:01" = "10.0.0.10"
 "52:54:00:00:00:02" = "10.0.0.10"
 "52:54:00:00:00:03" = "10.0.0.150"
@@ -331,7 +331,7 @@ profile.tiny.kernel = "image:tiny/kernel"
 node.a.profile = "tiny"
 [network.lan]
 address = "10.0.0.1/24"
-dhcp.server.reserve = { "52:54:00:2f:d3:42" = "10.0.0.10" }
+dhcp.server.reservations = { "52:54:00:2f:d3:42" = "10.0.0.10" }
 "#);
     let nic = &lab.nodes.values().next().unwrap().nics[0];
     // Neither the address nor the MAC address that it would have otherwise.
@@ -345,17 +345,19 @@ dhcp.server.reserve = { "52:54:00:2f:d3:42" = "10.0.0.10" }
 fn beyond_an_interface_others_may_be() {
     let dhcp = |settings: &str| {
         let lab = lab(&format!(
-            "dryrack = 1\nplace = \"host\"\nnetwork.lan = {{ address = \"10.0.0.1/24\", {settings} }}\n"
+            "dryrack = 1\nisolation = \"none\"\nnetwork.lan = {{ address = \"10.0.0.1/24\", {settings} }}\n"
         ));
         match &lab.networks.values().next().unwrap().dhcp {
-            Dhcp::Server(DhcpServer { authoritative, unknown, .. }) => (*authoritative, *unknown),
+            Dhcp::Server(DhcpServer { authoritative, unknown_clients, .. }) => {
+                (*authoritative, *unknown_clients)
+            }
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(dhcp("mtu = 1500"), (true, Unknown::Answer));
-    assert_eq!(dhcp("interface = \"eth1\""), (false, Unknown::Ignore));
-    let told = "interface = \"eth1\", dhcp.server = { authoritative = true, unknown = \"answer\" }";
-    assert_eq!(dhcp(told), (true, Unknown::Answer));
+    assert_eq!(dhcp("mtu = 1500"), (true, UnknownClients::Answer));
+    assert_eq!(dhcp("interface = \"eth1\""), (false, UnknownClients::Ignore));
+    let told = "interface = \"eth1\", dhcp.server = { authoritative = true, unknown-clients = \"answer\" }";
+    assert_eq!(dhcp(told), (true, UnknownClients::Answer));
 }
 
 #[test]

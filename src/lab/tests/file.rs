@@ -109,7 +109,7 @@ c = [1, 2
     2 | a = { b = 1
       | ^
       |
-      = help: the keys here are `dryrack`, `name`, `place`, `accel`, `at-once`, `clock`, `network`, `profile` and 6 more
+      = help: the keys here are `dryrack`, `name`, `place`, `accel`, `parallel-boots`, `clock`, `network`, `profile` and 6 more
 
     error[L001]: missing comma between key-value pairs, expected `,`
      --> lab.toml:3:1
@@ -163,7 +163,7 @@ fn a_key_twice() {
 
 #[test]
 fn a_quote_too_few() {
-    assert_snapshot!(check("dryrack = 1\nname = \"quickstart\nplace = \"host\"\n"), @r#"
+    assert_snapshot!(check("dryrack = 1\nname = \"quickstart\nisolation = \"none\"\n"), @r#"
     error[L001]: invalid basic string, expected `"`
      --> lab.toml:2:19
       |

@@ -42,7 +42,7 @@ fn everything_has_a_default() {
         folder: "/labs/my-lab",
         place: Private,
         accel: Auto,
-        at_once: None,
+        parallel_boots: None,
         clock: 0,
         networks: {
             NetworkName(
@@ -270,7 +270,7 @@ node.b = { profile = "p", nic.lan = { address = "10.0.0.5" } }
 fn what_is_derived_never_changes() {
     let one = &lab(BASE).nodes.into_values().next().unwrap();
     assert_eq!(
-        (one.nics[0].mac.to_string(), one.uuid.to_string(), one.serial.as_str(), one.asset.as_str()),
+        (one.nics[0].mac.to_string(), one.uuid.to_string(), one.serial.as_str(), one.asset_tag.as_str()),
         ("52:54:00:2f:d3:42".into(), "ebba3ee9-99d8-569f-a391-2682a11f30f2".into(), "DR648F1B422316", "a")
     );
 }

@@ -111,7 +111,7 @@ fn known_key_in_the_wrong_table() {
 
 #[test]
 fn top_level_key_below_a_table() {
-    let lab = "[network.lan]\naddress = \"10.0.0.1/24\"\ndryrack = 1\nplace = \"host\"\n";
+    let lab = "[network.lan]\naddress = \"10.0.0.1/24\"\ndryrack = 1\nisolation = \"none\"\n";
     assert_snapshot!(check(lab), @r#"
     error[L006]: the version of the format is missing
      --> lab.toml:1:1
@@ -132,7 +132,7 @@ fn top_level_key_below_a_table() {
     error[L007]: there is no key `place` here
      --> lab.toml:4:1
       |
-    4 | place = "host"
+    4 | isolation = "none"
       | ^^^^^
       |
       = help: `place` belongs to the top of the file, above the first [table]
@@ -746,4 +746,12 @@ fn windows_line_ends_and_a_byte_order_mark_do_no_harm() {
 
     1 error; for more, run `dryrack explain L007`
     "#);
+}
+
+#[test]
+fn renamed_keys_and_values() {
+    assert_snapshot!(check_more(
+        "place = \"host\"\nnode.a.pace = \"real\"\nnetwork.lan.tftp = \"own\"\nnode.a.start = \"lab\"\nisolation = \"host\"\n\
+         network.lan.dhcp.server = { lease = \"1h\", unknown = \"ignore\" }\n"
+    ), @"");
 }

@@ -207,7 +207,7 @@ fn serial_numbers_that_no_machine_can_have() {
 [node.b]
 profile = "tiny"
 serial = ""
-asset = "Regal α"
+asset-tag = "Regal α"
 disk.root = { size = "1GiB", serial = "longer-than-twenty-characters" }
 disk.data = { size = "1GiB", serial = "a\tb" }
 "#;
@@ -223,7 +223,7 @@ disk.data = { size = "1GiB", serial = "a\tb" }
     error[L206]: this asset tag has characters other than printable ASCII
      --> lab.toml:9:9
       |
-    9 | asset = "Regal α"
+    9 | asset-tag = "Regal α"
       |         ^^^^^^^^^
       |
       = help: leave it out: one follows from the names, the same in every run

@@ -150,51 +150,51 @@ fn folders_and_files_have_to_be_there() {
 
 #[test]
 fn ports_are_not_taken_twice() {
-    assert_snapshot!(check_served("network.lan.matchbox.listen = 53\n"), @"
+    assert_snapshot!(check_served("network.lan.matchbox.port = 53\n"), @"
     error[L143]: DNS listens on port 53 already
      --> lab.toml:4:31
       |
-    4 | network.lan.matchbox.listen = 53
+    4 | network.lan.matchbox.port = 53
       |                               ^^
       |
       = help: leave it out for port 80
 
     1 error; for more, run `dryrack explain L143`
     ");
-    assert_snapshot!(check_served("network.lan.matchbox.listen = 0\n"), @"
+    assert_snapshot!(check_served("network.lan.matchbox.port = 0\n"), @"
     error[L143]: nothing can listen on port 0
      --> lab.toml:4:31
       |
-    4 | network.lan.matchbox.listen = 0
+    4 | network.lan.matchbox.port = 0
       |                               ^
       |
       = help: leave it out for port 80
 
     1 error; for more, run `dryrack explain L143`
     ");
-    assert_snapshot!(check_served("network.lan.https = true\nnetwork.lan.matchbox.listen = 443\n"), @"
+    assert_snapshot!(check_served("network.lan.https = true\nnetwork.lan.matchbox.port = 443\n"), @"
     error[L143]: HTTPS listens on port 443 already
      --> lab.toml:5:31
       |
-    5 | network.lan.matchbox.listen = 443
+    5 | network.lan.matchbox.port = 443
       |                               ^^^
       |
       = help: leave it out for port 80
 
     1 error; for more, run `dryrack explain L143`
     ");
-    assert_snapshot!(check_served("network.lan.matchbox.rpc = { tls = \"files/tls\", listen = 80 }\n"), @r#"
+    assert_snapshot!(check_served("network.lan.matchbox.rpc = { tls = \"files/tls\", port = 80 }\n"), @r#"
     error[L143]: HTTP listens on port 80 already
      --> lab.toml:4:58
       |
-    4 | network.lan.matchbox.rpc = { tls = "files/tls", listen = 80 }
+    4 | network.lan.matchbox.rpc = { tls = "files/tls", port = 80 }
       |                                                          ^^
       |
       = help: give each a port of its own
 
     1 error; for more, run `dryrack explain L143`
     "#);
-    assert_snapshot!(check_served("network.lan.matchbox.listen = 8081\nnetwork.lan.matchbox.rpc.tls = \"files/tls\"\n"), @r#"
+    assert_snapshot!(check_served("network.lan.matchbox.port = 8081\nnetwork.lan.matchbox.rpc.tls = \"files/tls\"\n"), @r#"
     error[L143]: HTTP listens on port 8081 already
      --> lab.toml:5:22
       |

@@ -19,7 +19,7 @@ mod zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Lab, Outcome, Surroundings, resolve};
+use super::{Lab, LabEnvironment, Outcome, resolve};
 use crate::config::Source;
 use crate::diag::{Diagnostic, render};
 use crate::name::{Bytes, ImageName};
@@ -35,7 +35,7 @@ fn outcome(lab: &Source, overlays: &[Source], sets: &[&str]) -> Outcome {
         image("etcd", &["kernel", "initrd"]),
         image("debian", &["disk"]),
     ]);
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: "/labs/my-lab/lab.toml".into(),
         folder: "/labs/my-lab".into(),
         images,

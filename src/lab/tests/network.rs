@@ -532,11 +532,11 @@ fn a_network_that_is_all_pool() {
 
 #[test]
 fn a_lease_too_short() {
-    assert_snapshot!(check_more("network.lan.dhcp.server.lease = \"5s\"\n"), @r#"
+    assert_snapshot!(check_more("network.lan.dhcp.server.lease-time-time = \"5s\"\n"), @r#"
     error[L009]: a lease this short expires while a node boots
      --> lab.toml:5:33
       |
-    5 | network.lan.dhcp.server.lease = "5s"
+    5 | network.lan.dhcp.server.lease-time-time = "5s"
       |                                 ^^^^
       |
       = help: 10s is the least
@@ -796,7 +796,7 @@ publish.2222 = "a:22"
 #[test]
 fn ports_of_a_lab_in_the_hosts_network() {
     let more = r#"
-place = "host"
+isolation = "none"
 publish.2222 = "a:22"
 publish.8080 = "a:80"
 "#;
@@ -804,7 +804,7 @@ publish.8080 = "a:80"
     error[L120]: nodes of a lab in the host's own network need no published ports
      --> lab.toml:7:9
       |
-    6 | place = "host"
+    6 | isolation = "none"
       |         ------ the place
     7 | publish.2222 = "a:22"
       |         ^^^^
@@ -861,7 +861,7 @@ network.c = { address = "10.0.2.1/24", interface = "my interface" }
     2 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
       |                                                    ^^^^^^
       |
-      = help: add `place = "host"`, or leave `interface` out
+      = help: add `isolation = "none"`, or leave `interface` out
 
     error[L130]: eth1 belongs to the host, and this lab lives in a private place
      --> lab.toml:3:52
@@ -869,7 +869,7 @@ network.c = { address = "10.0.2.1/24", interface = "my interface" }
     3 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
       |                                                    ^^^^^^
       |
-      = help: add `place = "host"`, or leave `interface` out
+      = help: add `isolation = "none"`, or leave `interface` out
 
     error[L131]: eth1 is plugged into another network already
      --> lab.toml:3:52
@@ -889,7 +889,8 @@ network.c = { address = "10.0.2.1/24", interface = "my interface" }
 
     4 errors; for more, run `dryrack explain L130`
     "#);
-    let host = lab.replace("dryrack = 1", "dryrack = 1\nplace = \"host\"").replace("my interface", "eth2");
+    let host =
+        lab.replace("dryrack = 1", "dryrack = 1\nisolation = \"none\"").replace("my interface", "eth2");
     assert_snapshot!(check(&host), @r#"
     error[L131]: eth1 is plugged into another network already
      --> lab.toml:4:52

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{BASE, check_over, lab_with};
-use crate::lab::{Check, Dhcp, Firmware, Lab, Sense};
+use crate::lab::{Check, Dhcp, Firmware, Lab, Polarity};
 use crate::name::NodeName;
 
 fn memory(lab: &Lab, node: &str) -> String {
@@ -60,7 +60,7 @@ fn tagged_values_replace() {
 #[test]
 fn that_replaces_never() {
     let lab = lab_with(GROUP, &["expect.no-panic.that.console = \"login:\""], &[]);
-    assert!(lab.expectations.values().all(|expectation| expectation.sense == Sense::Must));
+    assert!(lab.expectations.values().all(|expectation| expectation.sense == Polarity::Must));
 }
 
 #[test]

@@ -18,13 +18,13 @@ use crate::name::{Mac, NetworkName};
 const FIRST: u32 = 10;
 
 /// A claim of an address, for whoever claims it again.
-pub(super) struct Claim<'a> {
+pub(super) struct AddressUse<'a> {
     pub(super) span: &'a Span,
     pub(super) draft: &'a Draft<'a>,
     pub(super) nic: &'a NicDraft<'a>,
 }
 
-impl Claim<'_> {
+impl AddressUse<'_> {
     /// Says whose it is, to somebody of that node.
     pub(super) fn whose(&self, asking: &Draft<'_>) -> String {
         match self.draft.key == asking.key {
@@ -75,7 +75,7 @@ impl Check<'_> {
         networks: &BTreeMap<NetworkName, Network>,
     ) -> BTreeSet<Mac> {
         const HELP: &str = "leave `mac` out: each NIC then gets one of its own, the same in every run";
-        let mut seen: BTreeMap<Mac, Claim<'_>> = BTreeMap::new();
+        let mut seen: BTreeMap<Mac, AddressUse<'_>> = BTreeMap::new();
         let others = networks.values().flat_map(|network| self.reserved_for_others(network));
         let others: BTreeMap<Mac, Span> = others.map(|(mac, _, place)| (mac, place.clone())).collect();
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
@@ -107,7 +107,7 @@ impl Check<'_> {
             } else if let Some(network) = networks.values().find(|network| network.mac == *mac) {
                 self.report(taken(&format!("the bridge of network `{}`", network.name)).help(HELP));
             } else {
-                seen.insert(*mac, Claim { span, draft, nic });
+                seen.insert(*mac, AddressUse { span, draft, nic });
             }
         }
         seen.into_keys().collect()
@@ -160,7 +160,7 @@ impl Check<'_> {
         networks: &BTreeMap<NetworkName, Network>,
         taken: &mut BTreeMap<NetworkName, BTreeSet<Ipv4Addr>>,
     ) {
-        let mut seen: BTreeMap<Ipv4Addr, Claim<'_>> = BTreeMap::new();
+        let mut seen: BTreeMap<Ipv4Addr, AddressUse<'_>> = BTreeMap::new();
         let others = self.reservations_of_others(networks);
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let Some(network) = nic.network.as_ref().and_then(|name| networks.get(name)) else { continue };
@@ -188,7 +188,7 @@ impl Check<'_> {
                     self.pool_holds(address, span, &format!("the address of `{}`", draft.key), pool.as_ref());
                 }
             }
-            seen.entry(address).or_insert(Claim { span, draft, nic });
+            seen.entry(address).or_insert(AddressUse { span, draft, nic });
             taken.entry(network.name.clone()).or_default().insert(address);
         }
         for (address, _) in others {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Check;
 use super::node::{Draft, firmware};
-use crate::config::{Field, Located, RawBoot, RawNic, RawNode, RawVia};
+use crate::config::{Field, Located, RawBoot, RawNic, RawNode};
 use crate::diag::{Code, Diagnostic, HELPED, enumerate, nearest};
 use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Loader, Network, Profile, Via};
 use crate::name::{DiskName, NetworkName, NicName};
@@ -110,7 +110,7 @@ impl Check<'_> {
     pub(super) fn https_boots(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
         for Draft { key, raw, nics, profile, .. } in drafts {
             let profile = profile.as_ref().and_then(|name| self.raw.profile.get(name.as_str())?.1.as_ref());
-            let by_https = profile.and_then(|profile| profile.via.value()) == Some(&RawVia::Https);
+            let by_https = profile.and_then(|profile| profile.via.value()) == Some(&Via::Https);
             let (true, Some(span)) = (by_https && firmware(raw) != Firmware::Bios, raw.profile.span()) else {
                 continue;
             };

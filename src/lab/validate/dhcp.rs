@@ -9,11 +9,11 @@ use ipnet::Ipv4Net;
 use super::Check;
 use super::node::Draft;
 use crate::config::{
-    Field, Keyed, List, Located, RawDhcp, RawDhcpServer, RawNetwork, RawOption, RawScalar, RawUnknown, Text,
+    Field, Keyed, List, Located, RawDhcp, RawDhcpServer, RawNetwork, RawOption, RawScalar, Text,
 };
 use crate::diag::{Code, Diagnostic, Span, nearest};
 use crate::lab::options::{self, Known, NoOption, OPTIONS, Octets, Written};
-use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, Unknown};
+use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, UnknownClients};
 use crate::name::{Mac, NetworkName};
 
 const LEASE: Duration = Duration::from_hours(1);
@@ -37,26 +37,23 @@ impl Check<'_> {
         };
         // Beyond an interface of the host there may be others, and clients of theirs.
         let alone = raw.interface.is_missing();
-        let unknown = settings.and_then(|settings| settings.unknown.value());
+        let unknown_clients = settings.and_then(|settings| settings.unknown_clients.value().copied());
+        let otherwise = if alone { UnknownClients::Answer } else { UnknownClients::Ignore };
         Dhcp::Server(DhcpServer {
             pool: settings.and_then(|settings| self.pool(settings, address)),
-            lease: settings.map_or(LEASE, |settings| self.lease(settings)),
+            lease_time: settings.map_or(LEASE, |settings| self.lease_time(settings)),
             authoritative: settings
                 .and_then(|settings| settings.authoritative.value().copied())
                 .unwrap_or(alone),
-            unknown: match unknown {
-                Some(RawUnknown::Answer) => Unknown::Answer,
-                Some(RawUnknown::Ignore) => Unknown::Ignore,
-                None if alone => Unknown::Answer,
-                None => Unknown::Ignore,
-            },
+            unknown_clients: unknown_clients.unwrap_or(otherwise),
             ipxe_classes: settings.map_or_else(Vec::new, |settings| self.classes(&settings.ipxe_classes)),
-            reserve: settings.map_or_else(BTreeMap::new, |settings| self.reserve(&settings.reserve)),
+            reservations: settings
+                .map_or_else(BTreeMap::new, |settings| self.reserved_addresses(&settings.reservations)),
         })
     }
 
-    fn lease(&mut self, raw: &RawDhcpServer) -> Duration {
-        match raw.lease.given() {
+    fn lease_time(&mut self, raw: &RawDhcpServer) -> Duration {
+        match raw.lease_time.given() {
             Some(Located { value: Text(lease), span }) if lease.0 < SHORTEST_LEASE => {
                 self.malformed(
                     span,
@@ -81,7 +78,7 @@ impl Check<'_> {
     }
 
     /// Takes the reservations of clients that are no node. Whether their addresses are free is seen with those of nodes.
-    fn reserve(&mut self, raw: &Keyed<Located<Text<Ipv4Addr>>>) -> BTreeMap<Mac, Ipv4Addr> {
+    fn reserved_addresses(&mut self, raw: &Keyed<Located<Text<Ipv4Addr>>>) -> BTreeMap<Mac, Ipv4Addr> {
         let mut reserve = BTreeMap::new();
         if self.too_many("the network", raw, MOST_RESERVED, "reservations") {
             return reserve;
@@ -236,7 +233,7 @@ impl Check<'_> {
             Some(RawDhcp::Server(settings)) => settings.value(),
             Some(RawDhcp::Proxy | RawDhcp::Off) | None => None,
         };
-        let entries = settings.into_iter().flat_map(|settings| &settings.reserve.entries);
+        let entries = settings.into_iter().flat_map(|settings| &settings.reservations.entries);
         entries
             .filter_map(|(key, address)| {
                 let Located { value: Text(address), span } = address.as_ref()?;

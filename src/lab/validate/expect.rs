@@ -8,11 +8,13 @@ use regex::{Regex, RegexBuilder};
 use super::{Check, Span};
 use crate::config::{
     Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect,
-    RawFetched, RawHttp, RawInstalled, RawSecret, RawSsh, RawTable, Short, Text,
+    RawFetched, RawHttp, RawInstalled, RawSecret, RawSsh, Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
-use crate::lab::{Boots, Check as Checked, Expectation, Fetched, Installed, Often, Secret, Sense, Table};
+use crate::lab::{
+    Boots, Check as Checked, Count, Expectation, Fetched, Installed, Polarity, Secret, TableKind,
+};
 use crate::name::{DiskName, ExpectName, NodeName};
 
 const WITHIN: Duration = Duration::from_mins(5);
@@ -46,16 +48,16 @@ impl Check<'_> {
 
     fn expectation(&mut self, name: Option<ExpectName>, raw: &RawExpect, home: &Span) -> Option<Expectation> {
         let (sense, check) = match (&raw.that, &raw.never) {
-            (Field::Given(check), Field::Missing) => (Sense::Must, Some(check)),
-            (Field::Missing, Field::Given(check)) => (Sense::Never, Some(check)),
-            (Field::Bad, _) | (_, Field::Bad) => (Sense::Must, None),
+            (Field::Given(check), Field::Missing) => (Polarity::Must, Some(check)),
+            (Field::Missing, Field::Given(check)) => (Polarity::Never, Some(check)),
+            (Field::Bad, _) | (_, Field::Bad) => (Polarity::Must, None),
             (Field::Given(_), Field::Given(never)) => {
                 self.that_or_never(&never.span, "this expectation has both `that` and `never`");
-                (Sense::Must, None)
+                (Polarity::Must, None)
             }
             (Field::Missing, Field::Missing) => {
                 self.that_or_never(home, "this expectation says neither `that` nor `never`");
-                (Sense::Must, None)
+                (Polarity::Must, None)
             }
         };
         let of_lab =
@@ -65,7 +67,8 @@ impl Check<'_> {
         let holds = self.holds(raw, sense);
         let within = self.within(raw, sense);
         let checked = check.and_then(|check| self.checked(&check.value, &check.span, &nodes));
-        if let (Sense::Never, Some(Located { value: RawCheck::Stage(Stage::Off), span })) = (sense, check) {
+        if let (Polarity::Never, Some(Located { value: RawCheck::Stage(Stage::Off), span })) = (sense, check)
+        {
             let what = "every node has come at least to `off`, so this happens at once";
             self.bad_check(span, what, "name the stage that a node must not reach, such as \"os\"");
         }
@@ -168,18 +171,18 @@ impl Check<'_> {
         Some(name)
     }
 
-    fn holds(&mut self, raw: &RawExpect, sense: Sense) -> Duration {
+    fn holds(&mut self, raw: &RawExpect, sense: Polarity) -> Duration {
         let Some(Located { value: Text(Lasting(holds)), span }) = raw.holds.given() else {
             return Duration::ZERO;
         };
-        if sense == Sense::Never {
+        if sense == Polarity::Never {
             self.idle(span, "what must never happen need not hold", "leave `holds` out");
         }
         *holds
     }
 
-    fn within(&mut self, raw: &RawExpect, sense: Sense) -> Option<Duration> {
-        let default = (sense == Sense::Must).then_some(WITHIN);
+    fn within(&mut self, raw: &RawExpect, sense: Polarity) -> Option<Duration> {
+        let default = (sense == Polarity::Must).then_some(WITHIN);
         let Some(Located { value: Text(Lasting(within)), span }) = raw.within.given() else { return default };
         if within.is_zero() {
             self.bad_check(span, "nothing can happen within no time", "give it some, such as \"90s\"");
@@ -463,8 +466,8 @@ impl Check<'_> {
             self.bad_check(&status.span, what, "a status lies between 100 and 599");
         }
         let often = match raw.times.value() {
-            Some(times) => Often::Exactly(*times),
-            None => Often::AtLeast(raw.at_least.value().copied().unwrap_or(1)),
+            Some(times) => Count::Exactly(*times),
+            None => Count::AtLeast(raw.at_least.value().copied().unwrap_or(1)),
         };
         Some(Checked::Fetched(Fetched { path: path?, often, method, status: raw.status.value().copied() }))
     }
@@ -499,8 +502,8 @@ impl Check<'_> {
             self.bad_check(&count.span, what, "a number between 1 and 128");
         }
         let table = raw.table.value().map(|table| match table {
-            RawTable::Gpt => Table::Gpt,
-            RawTable::Mbr => Table::Mbr,
+            TableKind::Gpt => TableKind::Gpt,
+            TableKind::Mbr => TableKind::Mbr,
         });
         Some(Checked::Installed(Installed { disks, table, partitions: raw.partitions.value().copied() }))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Check;
 use super::matchbox::metadata;
-use crate::config::{Field, Located, RawLoader, RawNetwork, RawProfile, RawVia};
+use crate::config::{Field, Located, RawNetwork, RawProfile};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
@@ -45,21 +45,8 @@ impl Check<'_> {
         };
         let initrd = raw.initrd.0.items.iter().filter_map(|initrd| self.handed(initrd)).collect();
         let args = raw.args.values().cloned().collect();
-        let loader = match raw.loader.value() {
-            Some(RawLoader::Chainload) => Loader::Chainload,
-            Some(RawLoader::Pxelinux) => Loader::Pxelinux,
-            Some(RawLoader::Grub) => Loader::Grub,
-            Some(RawLoader::Shim) => Loader::Shim,
-            Some(RawLoader::Kernel) => Loader::Kernel,
-            Some(RawLoader::Ipxe) | None => Loader::Ipxe,
-        };
-        let via = raw.via.value().map(|via| match via {
-            RawVia::Pxe => Via::Pxe,
-            RawVia::Http => Via::Http,
-            RawVia::Pxe6 => Via::Pxe6,
-            RawVia::Http6 => Via::Http6,
-            RawVia::Https => Via::Https,
-        });
+        let loader = raw.loader.value().copied().unwrap_or_default();
+        let via = raw.via.value().copied();
         self.loads(raw, loader, via, initrd_given(raw));
         let programs = self.programs(raw);
         let (ignition, cloud, generic) = self.contents(raw);

@@ -14,11 +14,12 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::address::Claim;
+use super::address::AddressUse;
 use super::node::{Draft, NicDraft, firmware};
 use super::{Check, Span};
-use crate::config::{Located, RawVia, Text};
+use crate::config::{Located, Text};
 use crate::diag::{Code, Diagnostic};
+use crate::lab::Via;
 use crate::lab::{Dhcp, Firmware, Network};
 use crate::name::{Mac, NetworkName};
 
@@ -87,8 +88,7 @@ impl Check<'_> {
         for Draft { key, raw, nics, profile, .. } in drafts {
             let profile = profile.as_ref().and_then(|name| self.raw.profile.get(name.as_str())?.1.as_ref());
             let via = profile.and_then(|profile| profile.via.value());
-            let over_ipv6 =
-                matches!(via, Some(RawVia::Pxe6 | RawVia::Http6)) && firmware(raw) != Firmware::Bios;
+            let over_ipv6 = matches!(via, Some(Via::Pxe6 | Via::Http6)) && firmware(raw) != Firmware::Bios;
             let (true, Some(span)) = (over_ipv6, raw.profile.span()) else { continue };
             let on: Option<Vec<&Network>> =
                 nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
@@ -117,7 +117,7 @@ impl Check<'_> {
         networks: &BTreeMap<NetworkName, Network>,
     ) -> BTreeSet<Ipv6Addr> {
         let bridges = networks.values().filter_map(|network| Some(network.ipv6?.addr()));
-        let mut seen: BTreeMap<Ipv6Addr, Claim<'_>> = BTreeMap::new();
+        let mut seen: BTreeMap<Ipv6Addr, AddressUse<'_>> = BTreeMap::new();
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let NicDraft { raw: Some(raw), network: Some(network), ipv6: Some(address), .. } = nic else {
                 continue;
@@ -134,7 +134,7 @@ impl Check<'_> {
                     "give each NIC its own address, or leave `ipv6` out",
                 ));
             }
-            seen.entry(*address).or_insert(Claim { span, draft, nic });
+            seen.entry(*address).or_insert(AddressUse { span, draft, nic });
         }
         bridges.chain(seen.into_keys()).collect()
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::node::{Draft, firmware, memory, uuid};
 use super::{Check, Span};
-use crate::config::{Located, RawMachine, RawNode, RawStart};
+use crate::config::{Located, RawNode, RawStart};
 use crate::diag::{Code, Diagnostic};
+use crate::lab::Chipset;
 use crate::lab::{Firmware, Node, Start};
 use crate::name::{Bytes, LabName, NodeName};
 
@@ -47,7 +48,7 @@ impl Check<'_> {
                 .help(format!("a node has 1 to {MOST_CPUS} CPUs")),
             );
         }
-        if let Some(machine) = raw.machine.given().filter(|machine| machine.value == RawMachine::Pc)
+        if let Some(machine) = raw.machine.given().filter(|machine| machine.value == Chipset::Pc)
             && firmware == Firmware::UefiSecure
         {
             let what = format!("`{node}` has Secure Boot, which the pc machine cannot protect");

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Check;
-use crate::config::{Field, Keyed, Located, RawGroup, RawJson, RawLoader, RawMatchbox, RawProfile};
+use crate::config::{Field, Keyed, Located, RawGroup, RawJson, RawMatchbox, RawProfile};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Group, Matchbox, Metadata, Network, Rpc};
+use crate::lab::{Group, Loader, Matchbox, Metadata, Network, Rpc};
 use crate::matchbox::ignition::Version;
 use crate::name::{GroupName, NetworkName};
 
@@ -26,11 +26,11 @@ impl Check<'_> {
             true => data.as_ref().map(|data| data.join("assets")).filter(|assets| self.is_folder(assets)),
             false => self.folder(&raw.assets),
         };
-        let port = self.port_of_ours(&raw.listen, HTTP, https);
+        let port = self.port_of_ours(&raw.port, HTTP, https);
         let rpc = raw.rpc.given().and_then(|rpc| {
-            let listen = self.port_of_ours(&rpc.value.listen, RPC, https);
+            let listen = self.port_of_ours(&rpc.value.port, RPC, https);
             if listen == port || listen == HTTP {
-                let place = rpc.value.listen.span().unwrap_or(&rpc.span).clone();
+                let place = rpc.value.port.span().unwrap_or(&rpc.span).clone();
                 let what = format!("HTTP listens on port {listen} already");
                 self.report(
                     Diagnostic::new(Code::PortTaken, place, what).help("give each a port of its own"),
@@ -184,10 +184,7 @@ impl Check<'_> {
         let answers = networks
             .iter()
             .any(|(_, network)| network.as_ref().is_none_or(|network| !network.matchbox.is_missing()));
-        let asks = matches!(
-            raw.loader.value(),
-            None | Some(RawLoader::Ipxe | RawLoader::Chainload | RawLoader::Grub)
-        );
+        let asks = matches!(raw.loader.value(), None | Some(Loader::Ipxe | Loader::Chainload | Loader::Grub));
         answers && asks
     }
 

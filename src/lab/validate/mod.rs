@@ -21,13 +21,13 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-use super::{AccelChoice, Check as Checked, Lab, Place, Surroundings};
-use crate::config::{Field, Located, RawAccel, RawLab, RawPlace};
+use super::{Check as Checked, Lab, LabEnvironment};
+use crate::config::{Field, Located, RawLab};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::LabName;
 
 /// Checks a lab as a whole. There is a lab if, and only if, no diagnostic is an error.
-pub fn validate(raw: &RawLab, around: &Surroundings<'_>) -> (Option<Lab>, Vec<Diagnostic>) {
+pub fn validate(raw: &RawLab, around: &LabEnvironment<'_>) -> (Option<Lab>, Vec<Diagnostic>) {
     let mut check = Check { raw, around, lab: LabName::new("lab").ok(), found: Vec::new() };
     let lab = check.lab();
     let lab = lab.filter(|_| !check.found.iter().any(Diagnostic::is_error));
@@ -37,7 +37,7 @@ pub fn validate(raw: &RawLab, around: &Surroundings<'_>) -> (Option<Lab>, Vec<Di
 /// What every check needs: what was written, what is around, and where problems go.
 struct Check<'a> {
     raw: &'a RawLab,
-    around: &'a Surroundings<'a>,
+    around: &'a LabEnvironment<'a>,
     /// The lab's name, from which MACs and serial numbers are derived.
     lab: Option<LabName>,
     found: Vec<Diagnostic>,
@@ -50,19 +50,12 @@ impl Check<'_> {
             Field::Given(name) => self.name(name),
             Field::Missing | Field::Bad => Some(names::of_folder(&self.around.folder)),
         };
-        let place = match raw.place.value() {
-            Some(RawPlace::Host) => Place::Host,
-            Some(RawPlace::Private) | None => Place::Private,
-        };
-        let accel = match raw.accel.value() {
-            Some(RawAccel::Kvm) => AccelChoice::Kvm,
-            Some(RawAccel::Tcg) => AccelChoice::Tcg,
-            Some(RawAccel::Auto) | None => AccelChoice::Auto,
-        };
-        let at_once = self.at_once();
+        let isolation = raw.isolation.value().copied().unwrap_or_default();
+        let accel = raw.accel.value().copied().unwrap_or_default();
+        let parallel_boots = self.parallel_boots();
         let offset = raw.clock.value().and_then(|clock| clock.offset.value());
         let clock = offset.map_or(0, |offset| offset.0.millis);
-        let networks = self.networks(place);
+        let networks = self.networks(isolation);
         let profiles = self.profiles();
         let groups = self.groups(&networks);
         let drafts = self.nodes(&networks);
@@ -88,9 +81,9 @@ impl Check<'_> {
             name: self.lab.clone()?,
             file: self.around.file.clone(),
             folder: self.around.folder.clone(),
-            place,
+            isolation,
             accel,
-            at_once,
+            parallel_boots,
             clock,
             networks,
             profiles,
@@ -102,8 +95,8 @@ impl Check<'_> {
         })
     }
 
-    fn at_once(&mut self) -> Option<usize> {
-        let given = self.raw.at_once.given()?;
+    fn parallel_boots(&mut self) -> Option<usize> {
+        let given = self.raw.parallel_boots.given()?;
         match usize::try_from(given.value) {
             Ok(number @ 1..=1000) => Some(number),
             _ => {

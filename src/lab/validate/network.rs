@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Check, names};
-use crate::config::{Field, Keyed, Located, RawDhcpServer, RawDns, RawNetwork, RawTftp, RawUpstream, Text};
+use crate::config::{Field, Keyed, Located, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Dns, FileRef, Network, Place, TftpBackend, Upstream};
+use crate::lab::{Dns, FileRef, Isolation, Network, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// More than any one host carries.
@@ -19,7 +19,7 @@ const MTU: i64 = 1500;
 const DOMAIN: &str = "lab";
 
 impl Check<'_> {
-    pub(super) fn networks(&mut self, place: Place) -> BTreeMap<NetworkName, Network> {
+    pub(super) fn networks(&mut self, place: Isolation) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
         let mut seen: Vec<(IpNet, &Span, &str)> = Vec::new();
         let mut plugged: BTreeMap<&IfName, &Span> = BTreeMap::new();
@@ -50,11 +50,11 @@ impl Check<'_> {
     }
 
     /// Reports an interface that cannot be plugged in, for `before` of the same lab too.
-    fn interface(&mut self, interface: &IfName, span: &Span, place: Place, before: Option<&Span>) {
-        if place == Place::Private {
+    fn interface(&mut self, interface: &IfName, span: &Span, place: Isolation, before: Option<&Span>) {
+        if place == Isolation::Private {
             let what = format!("{interface} belongs to the host, and this lab lives in a private place");
             let diagnostic = Diagnostic::new(Code::InterfaceInPrivate, span.clone(), what);
-            self.report(diagnostic.help("add `place = \"host\"`, or leave `interface` out"));
+            self.report(diagnostic.help("add `isolation = \"none\"`, or leave `interface` out"));
         }
         if let Some(before) = before {
             let what = format!("{interface} is plugged into another network already");
@@ -91,11 +91,7 @@ impl Check<'_> {
         let nat = raw.nat.value().copied().unwrap_or(false);
         let dhcp = self.dhcp(raw, address);
         let options = self.network_options(raw, &dhcp);
-        let tftp = match raw.tftp.value() {
-            Some(RawTftp::Own) | None => TftpBackend::Own,
-            Some(RawTftp::AsyncTftp) => TftpBackend::AsyncTftp,
-            Some(RawTftp::Off) => TftpBackend::Off,
-        };
+        let tftp = raw.tftp.value().copied().unwrap_or_default();
         let (root, listing) = self.root(raw);
         let files = self.served(&raw.files);
         let https = raw.https.value().copied().unwrap_or(false);

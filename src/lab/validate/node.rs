@@ -5,14 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::address::written;
 use super::{Check, Span};
-use crate::config::{
-    Field, Located, MOST_NODES, RawBus, RawFirmware, RawLink, RawMachine, RawNic, RawNicModel, RawNode,
-    RawPace, RawSeed, RawStart, Text,
-};
+use crate::config::{Field, Located, MOST_NODES, RawLink, RawNic, RawNode, RawSeed, RawStart, Text};
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
-    Boot, Bus, Check as Checked, Chipset, Disk, Expectation, Firmware, Loader, Network, Nic, NicModel, Node,
-    Pace, Profile, Seed, Start,
+    Boot, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node, Profile, Seed, Start,
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
@@ -173,12 +169,7 @@ impl<'a> Check<'a> {
                 Some((_, serial)) => serial.clone(),
                 None => derive_serial(lab, &[node.map_or(node_key, NodeName::as_str), name.as_str()]),
             };
-            let bus = match disk.bus.value() {
-                Some(RawBus::Sata) => Bus::Sata,
-                Some(RawBus::Scsi) => Bus::Scsi,
-                Some(RawBus::Nvme) => Bus::Nvme,
-                Some(RawBus::Virtio) | None => Bus::Virtio,
-            };
+            let bus = disk.bus.value().copied().unwrap_or_default();
             // A size that is missing was reported, and so there will be no lab.
             let size = size.map_or(Bytes(0), |(size, _)| size);
             disks.push(Disk { name, size, bus, serial, source: source.flatten() });
@@ -206,16 +197,13 @@ impl<'a> Check<'a> {
             Some(serial) => self.smbios(serial, "serial number"),
             None => derive_text(&names),
         };
-        let asset = match raw.asset.given() {
+        let asset_tag = match raw.asset_tag.given() {
             Some(asset) => self.smbios(asset, "asset tag"),
             None => draft.name.to_string(),
         };
         Node {
             firmware: firmware(raw),
-            machine: match raw.machine.value() {
-                Some(RawMachine::Pc) => Chipset::Pc,
-                Some(RawMachine::Q35) | None => Chipset::Q35,
-            },
+            machine: raw.machine.value().copied().unwrap_or_default(),
             cpus: raw.cpus.value().and_then(|cpus| u8::try_from(*cpus).ok()).unwrap_or(1),
             memory: memory(raw),
             nics: draft.nics.into_iter().filter_map(|nic| self.finish_nic(nic, rom)).collect(),
@@ -226,15 +214,12 @@ impl<'a> Check<'a> {
                 Some(RawStart::After(Field::Given(word))) => {
                     self.starts_after(&draft.name, word, expectations).map_or(Start::Manual, Start::After)
                 }
-                Some(RawStart::After(Field::Missing | Field::Bad) | RawStart::Lab) | None => Start::WithLab,
+                Some(RawStart::After(Field::Missing | Field::Bad) | RawStart::Auto) | None => Start::WithLab,
             },
-            pace: match raw.pace.value() {
-                Some(RawPace::Real) => Pace::Real,
-                Some(RawPace::Fast) | None => Pace::Fast,
-            },
+            firmware_delays: raw.firmware_delays.value().copied().unwrap_or_default(),
             uuid: uuid(raw, &names),
             serial,
-            asset,
+            asset_tag,
             seed: self.seed(raw, &draft.name, &draft.disks, expectations),
             disks: draft.disks,
             options: self.options(&raw.options),
@@ -251,13 +236,7 @@ impl<'a> Check<'a> {
             mac: draft.mac?,
             address: draft.address,
             ipv6: draft.ipv6,
-            model: match raw.and_then(|raw| raw.model.value()) {
-                Some(RawNicModel::E1000) => NicModel::E1000,
-                Some(RawNicModel::E1000e) => NicModel::E1000e,
-                Some(RawNicModel::Rtl8139) => NicModel::Rtl8139,
-                Some(RawNicModel::Vmxnet3) => NicModel::Vmxnet3,
-                Some(RawNicModel::Virtio) | None => NicModel::Virtio,
-            },
+            model: raw.and_then(|raw| raw.model.value().copied()).unwrap_or_default(),
             rom: raw.and_then(|raw| raw.rom.value().copied()).unwrap_or(rom),
             link_up: raw.and_then(|raw| raw.link.value()) != Some(&RawLink::Down),
         })
@@ -329,11 +308,7 @@ fn rom_by_default(firmware: Firmware, profile: Option<&Profile>) -> bool {
 }
 
 pub(super) fn firmware(raw: &RawNode) -> Firmware {
-    match raw.firmware.value() {
-        Some(RawFirmware::Uefi) => Firmware::Uefi,
-        Some(RawFirmware::UefiSecure) => Firmware::UefiSecure,
-        Some(RawFirmware::Bios) | None => Firmware::Bios,
-    }
+    raw.firmware.value().copied().unwrap_or_default()
 }
 
 pub(super) fn memory(raw: &RawNode) -> Bytes {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Check;
-use crate::config::RawPlace;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Network, Node, Publish};
+use crate::lab::{Isolation, Network, Node, Publish};
 use crate::name::{NetworkName, NodeName};
 
 impl Check<'_> {
@@ -17,14 +16,15 @@ impl Check<'_> {
         let raw = self.raw;
         let mut published = Vec::new();
         let mut seen: BTreeMap<u16, &Span> = BTreeMap::new();
-        if let (Some((key, _)), Some(RawPlace::Host)) = (raw.publish.entries.first(), raw.place.value()) {
+        if let (Some((key, _)), Some(Isolation::None)) = (raw.publish.entries.first(), raw.isolation.value())
+        {
             let diagnostic = Diagnostic::new(
                 Code::PublishInHost,
                 key.span.clone(),
                 "nodes of a lab in the host's own network need no published ports",
             )
             .help("the host reaches their addresses directly: leave [publish] out, or `place`");
-            self.report(match raw.place.span() {
+            self.report(match raw.isolation.span() {
                 Some(place) => diagnostic.related(place.clone(), "the place"),
                 None => diagnostic,
             });

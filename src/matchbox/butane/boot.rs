@@ -1,7 +1,7 @@
 //! The disk that Fedora CoreOS boots from: mirrored, encrypted, and GRUB's users.
 
 use super::sugar;
-use crate::matchbox::ignition::report::{Place, Report};
+use crate::matchbox::ignition::report::{JsonPath, Report};
 use crate::matchbox::ignition::schema::{self, Type};
 use crate::matchbox::ignition::value::{Content, Record, Value};
 
@@ -13,17 +13,17 @@ const RESERVED: &str = "8DA63339-0007-60C0-C436-083AC8230908";
 /// Reports what Butane refuses in the sections `boot_device` and `grub`.
 pub(crate) fn check(config: &Record, report: &mut Report) {
     let at = |name: &str| config.get(name).zip(config.kind.fields.iter().find(|field| field.name == name));
-    let root = Place::root();
+    let root = JsonPath::root();
     if let Some((value, field)) = at("bootDevice")
         && let Some(boot) = value.as_record()
     {
-        let place = root.field(field);
+        let path = root.field(field);
         let of = |name: &str| boot.get(name).map_or(value.line, |value| value.line);
         if boot.text("layout").is_some_and(|layout| partitions(layout).is_none()) {
-            report.add(of("layout"), &place, "its layout is one of `x86_64`, `aarch64` and `ppc64le`");
+            report.add(of("layout"), &path, "its layout is one of `x86_64`, `aarch64` and `ppc64le`");
         }
         if boot.record("mirror").is_some_and(|mirror| mirror.list("devices").len() == 1) {
-            report.add(of("mirror"), &place, "a mirror must have two devices or more");
+            report.add(of("mirror"), &path, "a mirror must have two devices or more");
         }
     }
     if let Some((value, field)) = at("grub")

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use crate::matchbox::ignition::data;
-use crate::matchbox::ignition::report::{Place, Report};
+use crate::matchbox::ignition::report::{JsonPath, Report};
 use crate::matchbox::ignition::schema::Side;
 use crate::matchbox::ignition::value::{Content, Record, Value};
 
@@ -14,26 +14,26 @@ const NO_FILES: &str = "matchbox has no folder of local files: write it with `in
 
 /// Reports what Butane refuses before it makes Ignition of it.
 pub(crate) fn check(config: &Record, minor: u8, report: &mut Report) {
-    below(config, minor, &Place::root(), report);
+    below(config, minor, &JsonPath::root(), report);
 }
 
-fn below(record: &Record, minor: u8, place: &Place<'_>, report: &mut Report) {
+fn below(record: &Record, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
     for (field, value) in record.fields() {
         let Some(value) = value else { continue };
-        let place = place.field(field);
+        let path = path.field(field);
         match (field.name, &value.content) {
-            ("local", _) if field.side == Side::Butane => report.add(value.line, &place, NO_FILES),
+            ("local", _) if field.side == Side::Butane => report.add(value.line, &path, NO_FILES),
             ("contentsLocal", Content::Text(text)) if !text.is_empty() => {
-                report.add(value.line, &place, NO_FILES);
+                report.add(value.line, &path, NO_FILES);
             }
             ("sshAuthorizedKeysLocal" | "trees", Content::List(list)) if !list.is_empty() => {
-                report.add(value.line, &place, NO_FILES);
+                report.add(value.line, &path, NO_FILES);
             }
-            (_, Content::Record(record)) => inside(record, value.line, minor, &place, report),
+            (_, Content::Record(record)) => inside(record, value.line, minor, &path, report),
             (_, Content::List(list)) => {
                 for (index, item) in list.iter().enumerate() {
                     if let Some(record) = item.as_record() {
-                        inside(record, item.line, minor, &place.item(index), report);
+                        inside(record, item.line, minor, &path.item(index), report);
                     }
                 }
             }
@@ -42,29 +42,29 @@ fn below(record: &Record, minor: u8, place: &Place<'_>, report: &mut Report) {
     }
 }
 
-fn inside(record: &Record, line: usize, minor: u8, place: &Place<'_>, report: &mut Report) {
+fn inside(record: &Record, line: usize, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
     let knows = |name: &str| record.kind.fields.iter().any(|field| field.name == name);
     if knows("inline") {
         let said: Vec<&str> =
             ["local", "inline", "source"].into_iter().filter(|name| record.get(name).is_some()).collect();
         if said.len() > 1 {
-            report.add(line, place, "only one of `inline`, `local` and `source`");
+            report.add(line, path, "only one of `inline`, `local` and `source`");
         }
     }
     if knows("contentsLocal") && record.get("contents").is_some() && record.get("contentsLocal").is_some() {
-        report.add(line, place, "only one of `contents` and `contents_local`");
+        report.add(line, path, "only one of `contents` and `contents_local`");
     }
     if knows("withMountUnit") && record.flag("withMountUnit") == Some(true) {
         let format = record.filled("format");
         if format.is_none() {
-            report.add(line, place, "a format must be said where `with_mount_unit` is true");
+            report.add(line, path, "a format must be said where `with_mount_unit` is true");
         }
         let swap = minor >= 3 && format == Some("swap");
         if record.filled("path").is_none() && !swap && (minor < 3 || format.is_some()) {
-            report.add(line, place, "a path must be said where `with_mount_unit` is true");
+            report.add(line, path, "a path must be said where `with_mount_unit` is true");
         }
     }
-    below(record, minor, place, report);
+    below(record, minor, path, report);
 }
 
 /// Makes data URLs of what a config holds itself, everywhere in it, and forgets the rest that only Butane knows.

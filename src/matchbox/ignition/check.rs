@@ -12,7 +12,7 @@ use std::collections::HashSet;
 pub(crate) use disks::{disk, filesystem, luks, partition, raid};
 pub(crate) use nodes::{config, directory, file, node, owner, storage};
 
-use super::report::{Place, Report};
+use super::report::{JsonPath, Report};
 use super::schema::{Field, Repeats, Side, Type};
 use super::value::{Content, Record, Value};
 use super::{json, unit as units, url};
@@ -29,21 +29,21 @@ pub(crate) struct Scope<'a> {
     /// The minor version whose rules count.
     pub(crate) minor: u8,
     line: usize,
-    place: Place<'a>,
+    path: JsonPath<'a>,
     report: &'a mut Report,
 }
 
 impl Scope<'_> {
     /// Reports what is wrong with the record as a whole.
     pub(crate) fn wrong(&mut self, message: impl AsRef<str>) {
-        self.report.add(self.line, &self.place, message);
+        self.report.add(self.line, &self.path, message);
     }
 
     /// Reports what is wrong with a field.
     pub(crate) fn wrong_field(&mut self, name: &str, message: impl AsRef<str>) {
         let Some(field) = field(self.record.kind, name) else { return self.wrong(message) };
         let line = self.record.get(name).map_or(self.line, |value| value.line);
-        self.report.add(line, &self.place.field(field), message);
+        self.report.add(line, &self.path.field(field), message);
     }
 
     /// Reports what is wrong with an item of a list, or with a field of it.
@@ -56,16 +56,16 @@ impl Scope<'_> {
     ) {
         let Some(of) = field(self.record.kind, list) else { return self.wrong(message) };
         let Some(item) = self.record.list(list).get(index) else { return self.wrong_field(list, message) };
-        let place = self.place.field(of);
-        let place = place.item(index);
+        let path = self.path.field(of);
+        let path = path.item(index);
         let below = name
             .zip(item.as_record())
             .and_then(|(name, record)| Some((field(record.kind, name)?, record.get(name))));
         match below {
             Some((field, value)) => {
-                self.report.add(value.map_or(item.line, |value| value.line), &place.field(field), message);
+                self.report.add(value.map_or(item.line, |value| value.line), &path.field(field), message);
             }
-            None => self.report.add(item.line, &place, message),
+            None => self.report.add(item.line, &path, message),
         }
     }
 }
@@ -76,11 +76,11 @@ fn field(kind: &'static Type, name: &str) -> Option<&'static Field> {
 
 /// Holds a config against the rules of a minor version.
 pub(crate) fn whole(config: &Record, minor: u8, report: &mut Report) {
-    check(config, minor, 1, Place::root(), report);
+    check(config, minor, 1, JsonPath::root(), report);
 }
 
-fn check(record: &Record, minor: u8, line: usize, place: Place<'_>, report: &mut Report) {
-    (record.kind.rule)(&mut Scope { record, minor, line, place, report });
+fn check(record: &Record, minor: u8, line: usize, path: JsonPath<'_>, report: &mut Report) {
+    (record.kind.rule)(&mut Scope { record, minor, line, path, report });
     let mut together = HashSet::new();
     for (field, value) in record.fields() {
         if field.side == Side::Butane || field.since > minor {
@@ -88,18 +88,18 @@ fn check(record: &Record, minor: u8, line: usize, place: Place<'_>, report: &mut
         }
         match value {
             Some(Value { line, content: Content::Record(record) }) => {
-                check(record, minor, *line, place.field(field), report);
+                check(record, minor, *line, path.field(field), report);
             }
             Some(Value { content: Content::List(items), .. }) => {
-                let place = place.field(field);
+                let path = path.field(field);
                 let mut alone = HashSet::new();
                 let seen = if field.repeats == Repeats::RefusedTogether { &mut together } else { &mut alone };
                 for (index, item) in items.iter().enumerate() {
                     if field.repeats != Repeats::Allowed && !seen.insert(item.key()) {
-                        report.add(item.line, &place.item(index), "is said twice");
+                        report.add(item.line, &path.item(index), "is said twice");
                     }
                     if let Some(record) = item.as_record() {
-                        check(record, minor, item.line, place.item(index), report);
+                        check(record, minor, item.line, path.item(index), report);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! From a tree to a config: names, kinds and what Go makes of what does not fit.
 
 use super::node::{Node, What};
-use super::report::{Language, Place, Report};
+use super::report::{JsonPath, Language, Report};
 use super::schema::{Field, Kind, Nil, Side, Type};
 use super::value::{Content, Record, Value};
 
@@ -9,7 +9,7 @@ use super::value::{Content, Record, Value};
 pub(crate) fn record(node: &Node, kind: &'static Type, minor: u8, report: &mut Report) -> Record {
     let mut record = Record::new(kind);
     let decoder = Decoder { minor };
-    decoder.record(node, &mut record, &Place::root(), report);
+    decoder.record(node, &mut record, &JsonPath::root(), report);
     record
 }
 
@@ -18,7 +18,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn record(&self, node: &Node, record: &mut Record, place: &Place<'_>, report: &mut Report) {
+    fn record(&self, node: &Node, record: &mut Record, path: &JsonPath<'_>, report: &mut Report) {
         let kind = record.kind;
         match &node.what {
             // What is null says nothing.
@@ -28,13 +28,13 @@ impl Decoder {
                     if report.language == Language::Yaml
                         && pairs[..index].iter().any(|(other, _)| other == key)
                     {
-                        report.add(node.line, place, format!("`{key}` is said twice"));
+                        report.add(node.line, path, format!("`{key}` is said twice"));
                     }
                     let Some((index, field)) = self.field(kind, key, report.language) else { continue };
-                    self.value(node, field, record.slot(index), &place.field(field), report);
+                    self.value(node, field, record.slot(index), &path.field(field), report);
                 }
             }
-            other => unfit(node.line, other, "an object", place, report),
+            other => unfit(node.line, other, "an object", path, report),
         }
         for (index, field) in kind.fields.iter().enumerate() {
             // In Go these are there, said or not.
@@ -69,7 +69,7 @@ impl Decoder {
         node: &Node,
         field: &'static Field,
         slot: &mut Option<Value>,
-        place: &Place<'_>,
+        path: &JsonPath<'_>,
         report: &mut Report,
     ) {
         if let What::Null = node.what {
@@ -86,7 +86,7 @@ impl Decoder {
             _ => None,
         };
         *slot = self
-            .content(node, &field.kind, before, place, report)
+            .content(node, &field.kind, before, path, report)
             .map(|content| Value::new(node.line, content));
     }
 
@@ -95,26 +95,26 @@ impl Decoder {
         node: &Node,
         kind: &Kind,
         before: Option<Record>,
-        place: &Place<'_>,
+        path: &JsonPath<'_>,
         report: &mut Report,
     ) -> Option<Content> {
         match (kind, &node.what) {
             (Kind::Record(kind), _) => {
                 let mut record = before.unwrap_or_else(|| Record::new(kind));
-                self.record(node, &mut record, place, report);
+                self.record(node, &mut record, path, report);
                 Some(Content::Record(record))
             }
-            (Kind::Texts, What::List(nodes)) => Some(self.list(nodes, &Kind::Text, place, report)),
+            (Kind::Texts, What::List(nodes)) => Some(self.list(nodes, &Kind::Text, path, report)),
             (Kind::Records(kind), What::List(nodes)) => {
-                Some(self.list(nodes, &Kind::Record(kind), place, report))
+                Some(self.list(nodes, &Kind::Record(kind), path, report))
             }
             (Kind::Texts | Kind::Records(_), other) => {
-                unfit(node.line, other, "a list", place, report);
+                unfit(node.line, other, "a list", path, report);
                 None
             }
             (Kind::Text, What::Text(text) | What::Plain(text)) => Some(Content::from(text.as_str())),
             (Kind::Text, other) => {
-                unfit(node.line, other, "a string", place, report);
+                unfit(node.line, other, "a string", path, report);
                 None
             }
             (Kind::Number, What::Number(number)) if let Ok(number) = number.parse() => {
@@ -124,7 +124,7 @@ impl Decoder {
                 Some(Content::Number(number))
             }
             (Kind::Number, other) => {
-                unfit(node.line, other, "a whole number", place, report);
+                unfit(node.line, other, "a whole number", path, report);
                 None
             }
             (Kind::Flag, What::Flag(flag)) => Some(Content::Flag(*flag)),
@@ -139,7 +139,7 @@ impl Decoder {
                 Some(Content::Flag(flag))
             }
             (Kind::Flag, other) => {
-                unfit(node.line, other, "a boolean", place, report);
+                unfit(node.line, other, "a boolean", path, report);
                 None
             }
         }
@@ -147,14 +147,14 @@ impl Decoder {
 }
 
 impl Decoder {
-    fn list(&self, nodes: &[Node], kind: &Kind, place: &Place<'_>, report: &mut Report) -> Content {
+    fn list(&self, nodes: &[Node], kind: &Kind, path: &JsonPath<'_>, report: &mut Report) -> Content {
         let items = nodes.iter().enumerate().filter_map(|(index, node)| {
-            let place = place.item(index);
+            let path = path.item(index);
             let content = match (&node.what, kind) {
                 // A null in a list is the zero of what is listed in JSON, and nothing in YAML.
                 (What::Null, _) if report.language == Language::Yaml => None,
                 (What::Null, Kind::Text) => Some(Content::from("")),
-                _ => self.content(node, kind, None, &place, report),
+                _ => self.content(node, kind, None, &path, report),
             };
             content.map(|content| Value::new(node.line, content))
         });
@@ -162,12 +162,12 @@ impl Decoder {
     }
 }
 
-fn unfit(line: usize, what: &What, wanted: &str, place: &Place<'_>, report: &mut Report) {
+fn unfit(line: usize, what: &What, wanted: &str, path: &JsonPath<'_>, report: &mut Report) {
     let is = match what {
         What::Plain(text) | What::Number(text) => format!("`{text}`"),
         other => other.called().to_owned(),
     };
-    report.add(line, place, format!("must be {wanted}, not {is}"));
+    report.add(line, path, format!("must be {wanted}, not {is}"));
 }
 
 /// Whether Go's encoding/json takes a key for a field: letters of either case, and the two

@@ -52,8 +52,8 @@ impl Reader<'_> {
         JsonError { line: self.line, message: message.into() }
     }
 
-    fn unexpected(&self, byte: u8, place: &str) -> JsonError {
-        self.error(format!("`{}` is unexpected {place}", byte.escape_ascii()))
+    fn unexpected(&self, byte: u8, path: &str) -> JsonError {
+        self.error(format!("`{}` is unexpected {path}", byte.escape_ascii()))
     }
 
     fn ends(&self) -> JsonError {

@@ -2,7 +2,7 @@
 
 use super::Version;
 use super::check;
-use super::report::{Language, Place, Problem, Report};
+use super::report::{JsonPath, Language, Problem, Report};
 use super::schema::Side;
 use super::value::{Content, Record, Value};
 use super::write;
@@ -32,7 +32,7 @@ fn has_mode(record: &Record) -> bool {
 pub(crate) fn write(root: &Record, version: Version) -> Result<String, Problem> {
     let minor = version.minor();
     let mut report = Report::new(Language::Json);
-    newer(root, version, &Place::root(), &mut report);
+    newer(root, version, &JsonPath::root(), &mut report);
     let mut root = root.clone();
     if minor < 3 {
         // What was a plain string there is one here, and a pin that is none was no pin.
@@ -58,33 +58,33 @@ fn older_shape(record: &mut Record) {
 }
 
 /// Reports each field that is set and that the version does not have.
-fn newer(record: &Record, version: Version, place: &Place<'_>, report: &mut Report) {
+fn newer(record: &Record, version: Version, path: &JsonPath<'_>, report: &mut Report) {
     for (field, value) in record.fields() {
         let Some(value) = value else { continue };
         if field.side == Side::Butane {
             continue;
         }
-        let place = place.field(field);
+        let path = path.field(field);
         let empty = match &value.content {
             Content::Record(record) => record.is_zero(),
             Content::List(list) => list.is_empty(),
             Content::Text(_) | Content::Number(_) | Content::Flag(_) => false,
         };
         if field.since > version.minor() && !empty {
-            report.add(value.line, &place, format!("needs Ignition 3.{}.0", field.since));
+            report.add(value.line, &path, format!("needs Ignition 3.{}.0", field.since));
             continue;
         }
         match &value.content {
-            Content::Record(record) => newer(record, version, &place, report),
+            Content::Record(record) => newer(record, version, &path, report),
             Content::List(list) => {
                 for (index, item) in list.iter().enumerate() {
                     if let Some(record) = item.as_record() {
-                        newer(record, version, &place.item(index), report);
+                        newer(record, version, &path.item(index), report);
                     }
                 }
             }
             Content::Number(mode) if field.name == "mode" && mode & SPECIAL != 0 && version.minor() < 4 => {
-                report.add(value.line, &place, "setuid, setgid and sticky bits need Ignition 3.4.0");
+                report.add(value.line, &path, "setuid, setgid and sticky bits need Ignition 3.4.0");
             }
             Content::Text(_) | Content::Number(_) | Content::Flag(_) => {}
         }

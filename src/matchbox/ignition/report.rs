@@ -50,11 +50,11 @@ impl Report {
         Self { language, problems: Vec::new() }
     }
 
-    /// Adds what is wrong at a place.
-    pub(crate) fn add(&mut self, line: usize, place: &Place<'_>, message: impl AsRef<str>) {
-        let place = place.written(self.language);
+    /// Adds what is wrong at a path.
+    pub(crate) fn add(&mut self, line: usize, path: &JsonPath<'_>, message: impl AsRef<str>) {
+        let path = path.written(self.language);
         let message = message.as_ref();
-        let message = if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") };
+        let message = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
         self.problems.push(Problem::new(line, message));
     }
 
@@ -71,8 +71,8 @@ impl Report {
 
 /// A field of a config, or an item of a list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    above: Option<&'a Place<'a>>,
+pub(crate) struct JsonPath<'a> {
+    above: Option<&'a JsonPath<'a>>,
     step: Step,
 }
 
@@ -83,20 +83,20 @@ enum Step {
     Item(usize),
 }
 
-impl Place<'_> {
+impl JsonPath<'_> {
     /// Returns the whole config.
     pub(crate) fn root() -> Self {
         Self { above: None, step: Step::Root }
     }
 
     /// Returns a field below.
-    pub(crate) fn field(&self, field: &'static Field) -> Place<'_> {
-        Place { above: Some(self), step: Step::Field(field) }
+    pub(crate) fn field(&self, field: &'static Field) -> JsonPath<'_> {
+        JsonPath { above: Some(self), step: Step::Field(field) }
     }
 
     /// Returns an item of the list.
-    pub(crate) fn item(&self, index: usize) -> Place<'_> {
-        Place { above: Some(self), step: Step::Item(index) }
+    pub(crate) fn item(&self, index: usize) -> JsonPath<'_> {
+        JsonPath { above: Some(self), step: Step::Item(index) }
     }
 
     fn written(&self, language: Language) -> String {

@@ -3,7 +3,7 @@
 use crate::matchbox::go::quote::{self, Keep};
 use crate::matchbox::template::builtins::{Builtin, Kind};
 use crate::matchbox::template::eval::{Outcome, Rendering};
-use crate::matchbox::template::node::{Command, Operand, Place, Term};
+use crate::matchbox::template::node::{Command, Operand, Position, Term};
 use crate::matchbox::template::number::Number;
 use crate::matchbox::template::value::{Text, Thing, Value};
 
@@ -77,7 +77,7 @@ impl<'a> Rendering<'a> {
     fn chain(
         &mut self,
         dot: &Value<'a>,
-        place: Place,
+        place: Position,
         operand: &'a Operand,
         fields: &'a [String],
         has_arguments: bool,
@@ -119,7 +119,7 @@ impl<'a> Rendering<'a> {
         &mut self,
         dot: &Value<'a>,
         builtin: Builtin,
-        place: Place,
+        place: Position,
         arguments: &'a [Operand],
         last: Option<Value<'a>>,
     ) -> Outcome<Value<'a>> {

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::matchbox::go::quote::{self, Keep};
 use crate::matchbox::template::format::Buffer;
-use crate::matchbox::template::node::{Branch, Control, Node, Pipe, Place};
+use crate::matchbox::template::node::{Branch, Control, Node, Pipe, Position};
 use crate::matchbox::template::print;
 use crate::matchbox::template::value::{Data, Text, Thing, Value, sorted};
 use crate::matchbox::template::{MOST_BYTES, MOST_DEPTH, MOST_STEPS, Template, TemplateError};
@@ -50,7 +50,7 @@ pub(super) struct Rendering<'a> {
     pub(super) data: Data<'a>,
     output: Buffer,
     /// What errors are about.
-    pub(super) place: Place,
+    pub(super) place: Position,
     /// Every variable that is known, the last declared last.
     variables: Vec<(&'a str, Value<'a>)>,
     /// The first variable of the template that is being rendered: it sees no others.

@@ -6,7 +6,7 @@ use crate::matchbox::template::builtins::Builtin;
 use crate::matchbox::template::number::Number;
 
 /// A byte of a template's text.
-pub(super) type Place = usize;
+pub(super) type Position = usize;
 
 /// A piece of a template that makes some output, or decides what does.
 #[derive(Debug)]
@@ -18,12 +18,12 @@ pub(super) enum Node {
     Branch(Branch),
     /// Another template, rendered with another dot.
     Template {
-        place: Place,
+        place: Position,
         name: String,
         pipe: Option<Pipe>,
     },
-    Break(Place),
-    Continue(Place),
+    Break(Position),
+    Continue(Position),
 }
 
 /// An `if`, a `with` or a `range`.
@@ -56,7 +56,7 @@ impl Control {
 /// Commands, each of which gets the value of the one before as its last argument.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    pub(super) place: Place,
+    pub(super) place: Position,
     /// Whether variables are assigned to that are known already.
     pub(super) assigns: bool,
     /// The variables that get the value.
@@ -67,7 +67,7 @@ pub(super) struct Pipe {
 /// An operand, with arguments where it is a function.
 #[derive(Debug)]
 pub(super) struct Command {
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) first: Operand,
     pub(super) arguments: Vec<Operand>,
 }
@@ -75,7 +75,7 @@ pub(super) struct Command {
 /// A value, or a way to one.
 #[derive(Debug)]
 pub(super) struct Operand {
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) term: Term,
 }
 

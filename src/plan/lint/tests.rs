@@ -96,7 +96,7 @@ fn look(text: &str, files: &[(&str, &str)]) -> Vec<Lint> {
     let memory = Memory::new(texts);
     let text = |path: &str| memory.texts.get(path).cloned();
     let existing = |path: &Path| path.ends_with("assets/linux") || path.ends_with("assets/initrd.img");
-    lint(&lab, network, &Look { source: &memory, text: &text, existing: &existing })
+    lint(&lab, network, &LintContext { source: &memory, text: &text, existing: &existing })
 }
 
 /// What the files of the lab's own profiles hold.
@@ -279,7 +279,7 @@ fn urls_lead_somewhere() {
     };
     let names = r#"
         network.lan.matchbox.assets = "files/assets"
-        network.lan.matchbox.listen = 8080
+        network.lan.matchbox.port = 8080
         network.lan.dns = { records = { "m.local" = "10.0.0.1", "*.w.lab" = "10.0.0.9" }, cname = { "www" = "m.local." } }
         network.lan.files = { "assets/single" = "image:tiny/kernel" }
         node.a = {}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::lab::{AccelChoice, Place, Start};
+use crate::lab::{AccelChoice, Isolation, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
 
@@ -13,10 +13,10 @@ fn lab() -> Lab {
         name: LabName::new("typhoon").unwrap(),
         file: "/labs/typhoon/lab.toml".into(),
         folder: "/labs/typhoon".into(),
-        place: Place::Private,
+        isolation: Isolation::Private,
         accel: AccelChoice::Auto,
         clock: 0,
-        at_once: None,
+        parallel_boots: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
@@ -39,10 +39,10 @@ fn node() -> Node {
         boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
         profile: None,
         start: Start::WithLab,
-        pace: Pace::Fast,
+        firmware_delays: FirmwareDelays::Skip,
         uuid: uuid::Uuid::from_u128(0x5254_0012_3456),
         serial: "S,1".to_owned(),
-        asset: "A1".to_owned(),
+        asset_tag: "A1".to_owned(),
         seed: Seed::None,
         options: Default::default(),
     }
@@ -263,7 +263,7 @@ fn nics_of_every_model() {
 
 #[test]
 fn a_real_pace_leaves_the_banner_standing() {
-    let node = Node { pace: Pace::Real, ..node() };
+    let node = Node { firmware_delays: FirmwareDelays::Keep, ..node() };
     assert!(!plan(&node, &facts(), Accel::Tcg).unwrap().skip_banner);
 }
 
@@ -330,7 +330,7 @@ fn uefi_offers_its_own_pxe_where_it_may_be_needed() {
     assert!(hidden(Node { boot: Boot::Order(vec![BootDevice::Disk]), ..uefi() }));
     let without_rom = Nic { rom: false, ..nic("lan", NicModel::Virtio) };
     assert!(!hidden(Node { nics: vec![nic("san", NicModel::Virtio), without_rom], ..uefi() }));
-    assert!(!hidden(Node { pace: Pace::Real, ..uefi() }));
+    assert!(!hidden(Node { firmware_delays: FirmwareDelays::Keep, ..uefi() }));
     assert!(!hidden(Node { boot: Boot::Nvram, ..uefi() }));
     assert!(!hidden(Node { firmware: Firmware::UefiSecure, ..uefi() }), "it refuses the ROM");
     assert!(!hidden(node()));

@@ -27,7 +27,7 @@ fn nothing_to_put_is_said_and_kills_nobody() {
     ];
     assert_eq!(
         refused,
-        [Refusal::invalid("the request has no group"), Refusal::invalid("the request has no profile")]
+        [RpcError::invalid("the request has no group"), RpcError::invalid("the request has no profile")]
     );
 }
 
@@ -47,7 +47,7 @@ fn metadata_is_an_object_or_nothing() {
     for metadata in ["", "null", "{}", r#"{"b":1e6,"a":"<&>"}"#, "[1]", "3", "\"x\"", "true", "{", "no"] {
         let group = Some(group("g", metadata));
         seen.push(match (GroupPutRequest { group }).answer(&store) {
-            Err(refusal) => format!("{metadata}: {refusal}"),
+            Err(error) => format!("{metadata}: {error}"),
             Ok(Done {}) => {
                 let answer = GroupGetRequest { id: "g".to_owned() }.answer(&store).unwrap();
                 format!("{metadata}: {}", String::from_utf8(answer.group.unwrap().metadata).unwrap())
@@ -102,7 +102,7 @@ fn what_the_lab_file_defines_is_listed_and_selected_and_cannot_be_written() {
         ProfileDeleteRequest { id: "lab".to_owned() }.answer(&store).unwrap_err(),
         IgnitionPutRequest { name: "lab.ign".to_owned(), config: Vec::new() }.answer(&store).unwrap_err(),
     ];
-    let refused = refused.map(|refusal| refusal.to_string());
+    let refused = refused.map(|error| error.to_string());
     assert_eq!(
         refused,
         ["groups/lab.json", "profiles/lab.json", "ignition/lab.ign"]

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::config::Source;
 use crate::event::examples::{console, event, lease};
-use crate::lab::{Surroundings, resolve};
+use crate::lab::{LabEnvironment, resolve};
 
 /// A lab of two nodes with an expectation of each kind.
 const LAB: &str = r#"
@@ -29,7 +29,7 @@ const LAB: &str = r#"
 
 /// Folds events and returns everything that came of them, one line each.
 fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -> String {
-    let around = Surroundings {
+    let around = LabEnvironment {
         file: "/lab.toml".into(),
         folder: "/".into(),
         images: BTreeMap::new(),

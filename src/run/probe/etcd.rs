@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 
 /// What one member says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct MemberReport {
     healthy: bool,
     id: String,
     cluster: String,
@@ -76,10 +76,10 @@ pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, memb
     judge(&futures_util::future::join_all(asked).await, members)
 }
 
-async fn ask(member: SocketAddr) -> Result<Said, String> {
+async fn ask(member: SocketAddr) -> Result<MemberReport, String> {
     // The status comes first: a member without a leader answers it at once, and everything else never.
     let Status { header, leader } = fetch(member, Method::POST, "/v3/maintenance/status").await?;
-    let mut said = Said {
+    let mut said = MemberReport {
         healthy: false,
         id: header.member_id,
         cluster: header.cluster_id,
@@ -109,7 +109,7 @@ async fn fetch<T: DeserializeOwned>(member: SocketAddr, method: Method, path: &s
 }
 
 /// Compares what the members say.
-pub(super) fn judge(said: &[(&NodeName, Result<Said, String>)], members: usize) -> Answer {
+pub(super) fn judge(said: &[(&NodeName, Result<MemberReport, String>)], members: usize) -> Answer {
     let mut problems = Vec::new();
     let mut views = Vec::new();
     for (node, said) in said {
@@ -150,8 +150,8 @@ mod tests {
 
     use super::*;
 
-    fn said(id: &str, leader: &str, members: &[&str]) -> Result<Said, String> {
-        Ok(Said {
+    fn said(id: &str, leader: &str, members: &[&str]) -> Result<MemberReport, String> {
+        Ok(MemberReport {
             healthy: !is_none(leader),
             id: id.to_owned(),
             cluster: "c".to_owned(),
@@ -160,7 +160,7 @@ mod tests {
         })
     }
 
-    fn check(said: &[Result<Said, String>]) -> String {
+    fn check(said: &[Result<MemberReport, String>]) -> String {
         let names: Vec<_> = (1..=said.len()).map(|n| NodeName::new(&format!("node-{n}")).unwrap()).collect();
         let said: Vec<_> = names.iter().zip(said.iter().cloned()).collect();
         let Answer { ok, seen } = judge(&said, 3);

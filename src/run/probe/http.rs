@@ -27,12 +27,12 @@ pub(super) struct Expected<'a> {
 
 /// An answer: status, headers, the first mebibyte of the body.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct HttpResponse {
     head: Response<()>,
     pub(super) body: Bytes,
 }
 
-impl Answered {
+impl HttpResponse {
     pub(super) fn status(&self) -> u16 {
         self.head.status().as_u16()
     }
@@ -75,7 +75,7 @@ pub(super) async fn request(
     method: Method,
     path: &str,
     json: Option<&'static str>,
-) -> Result<Answered, String> {
+) -> Result<HttpResponse, String> {
     let port = to.port();
     let stream = connect(to).await.map_err(|why| format!("port {port} {why}"))?;
     let broken = |_| format!("port {port} does not speak HTTP");
@@ -96,7 +96,7 @@ pub(super) async fn request(
     })?;
     let (parts, body) = response.into_parts();
     let body = first(body).await.map_err(|_| format!("port {port} breaks the body off"))?;
-    Ok(Answered { head: Response::from_parts(parts, ()), body })
+    Ok(HttpResponse { head: Response::from_parts(parts, ()), body })
 }
 
 async fn first(mut body: Incoming) -> Result<Bytes, hyper::Error> {

@@ -12,8 +12,8 @@ use regex::Regex;
 use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
-use crate::host::process::{SpawnSpec, Spawner, find_program};
 use crate::lab::Secret;
+use crate::system::process::{SpawnSpec, Spawner, find_program};
 
 /// How much of a program's output is looked at.
 const OUTPUT_LIMIT: u64 = 1 << 20;

@@ -14,7 +14,7 @@ use regex::Regex;
 
 use super::*;
 use crate::event::Instant;
-use crate::lab::{Firmware, Sense};
+use crate::lab::{Firmware, Polarity};
 
 /// A lab of node `a` at the loopback, with one expectation, and what its probes say.
 fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
@@ -25,7 +25,7 @@ fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event
         after: None,
         within: None,
         holds: Duration::ZERO,
-        sense: Sense::Must,
+        sense: Polarity::Must,
         check,
     };
     let (events, said) = channel();
@@ -213,7 +213,7 @@ async fn probes_start_and_stop_as_they_are_wanted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (mut prober, said) = prober(Check::Tcp { port }, true, None);
-    let wanted = |confirm_at| Wanted {
+    let wanted = |confirm_at| WantedProbe {
         expect: ExpectName::new("it").unwrap(),
         node: Some(NodeName::new("a").unwrap()),
         confirm_at,

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 
 use dhcproto::v4::{Flags, MessageType};
 
-use super::boot::{self, BootFile, Client, Told};
+use super::boot::{self, BootFile, BootReply, Client};
 use super::server::{Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, State};
 use super::wire::{Destination, Reply, Request, Tlv, code};
-use crate::lab::Unknown;
+use crate::lab::UnknownClients;
 use crate::plan::DhcpRole;
 
 /// Seconds for which an address is kept for a client that was offered it.
@@ -79,7 +79,7 @@ pub(in crate::serve) fn answer(
     if server.role == DhcpRole::Proxy {
         return case.beside_another_server(arrival);
     }
-    if server.unknown == Unknown::Ignore && !case.is_known() {
+    if server.unknown_clients == UnknownClients::Ignore && !case.is_known() {
         return case.ignore("it is no node of the lab, and `unknown` is \"ignore\"");
     }
     match request.kind {
@@ -102,7 +102,7 @@ struct Case<'a> {
     client: Client,
     host: Option<&'a Host>,
     known_by: KnownBy,
-    told: Told,
+    told: BootReply,
 }
 
 impl Case<'_> {

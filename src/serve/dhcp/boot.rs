@@ -102,7 +102,7 @@ fn by_http(boot: &BootPlan, architecture: u16, server: Ipv4Addr) -> (Option<Boot
 
 /// What a client is told about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct BootReply {
     /// Boot file, and whether it comes from us by TFTP (so that the server is named too).
     pub(super) file: Option<BootFile>,
     pub(super) options: Vec<Tlv>,
@@ -139,7 +139,7 @@ pub(super) fn tell(
     request: &Request,
     server: Ipv4Addr,
     runs_program: bool,
-) -> Told {
+) -> BootReply {
     let mut options = Vec::new();
     if client == Client::Ipxe && host.is_some_and(|host| host.cut_waits) {
         options.push(Tlv::new(code::IPXE, &NO_PROXY_WAIT));
@@ -162,7 +162,7 @@ pub(super) fn tell(
         // Firmware drops an offer that does not repeat its identity (RFC 4578, section 2.3).
         options.extend(request.machine_id.as_ref().map(|id| Tlv::new(code::MACHINE_ID, id)));
     }
-    Told { file, options, rule }
+    BootReply { file, options, rule }
 }
 
 fn boot_file(

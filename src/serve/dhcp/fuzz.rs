@@ -14,7 +14,7 @@ use super::server::{KnownBy, OF_A_LEASE, Server, find};
 use super::state::{Change, State};
 use super::wire::{Destination, Options, Reply, Request, code};
 use crate::fuzz::Script;
-use crate::lab::Unknown;
+use crate::lab::UnknownClients;
 use crate::lab::options::Octets;
 use crate::name::Mac;
 use crate::plan::{DhcpRole, ServicePlan};
@@ -55,7 +55,7 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
     vec![
         with(&|_| {}),
         dhcp(|dhcp| dhcp.authoritative = false),
-        dhcp(|dhcp| dhcp.unknown = Unknown::Ignore),
+        dhcp(|dhcp| dhcp.unknown_clients = UnknownClients::Ignore),
         dhcp(|dhcp| dhcp.pool = None),
         // More than fits, with a lease time and a boot file written by hand.
         dhcp(|dhcp| {
@@ -259,7 +259,7 @@ fn is_of_this_network(server: &Server, request: &Request, arrival: Arrival) -> b
         Arrival::Proxy(from) => is_host(from),
     };
     let known = server.host(request).is_some() || server.reserved_for_stranger(request.mac).is_some();
-    let answered = server.unknown == Unknown::Answer || known;
+    let answered = server.unknown_clients == UnknownClients::Answer || known;
     relay && link && from && answered && request.server.is_none_or(|chosen| chosen == net.addr())
 }
 

@@ -5,14 +5,14 @@
 
 mod answer;
 mod boot;
-mod crowd;
 mod free;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
-mod ledger;
+mod lease_store;
 mod probe;
 mod server;
 mod state;
+mod unknown_clients;
 mod wire;
 
 use std::io::{self, ErrorKind};
@@ -28,19 +28,19 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::answer::{Arrival, Decision, answer};
-use self::crowd::Crowd;
-use self::ledger::Ledger;
+use self::lease_store::LeaseStore;
 pub(super) use self::probe::look_for_others;
 pub use self::probe::{LookError, OtherServer};
 use self::server::Server;
 use self::state::{Change, State};
+use self::unknown_clients::UnknownClients;
 use self::wire::{Destination, Reply, Request, kind_name};
 use super::clients::Clients;
-use super::trouble::{Trouble, failed};
+use super::failure::{FailureLog, failed};
 use crate::event::{Emitter, Known};
-use crate::host::sockets::DhcpSockets;
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
+use crate::system::sockets::DhcpSockets;
 
 const SERVER_PORT: u16 = 67;
 const CLIENT_PORT: u16 = 68;
@@ -61,11 +61,11 @@ pub(super) struct Dhcp {
     server: Server,
     state: State,
     /// `None` beside another server, which knows who has what.
-    ledger: Option<Ledger>,
+    lease_store: Option<LeaseStore>,
     sockets: DhcpSockets,
     clients: Clients,
     events: Emitter,
-    crowd: Crowd,
+    unknown_clients: UnknownClients,
     /// When the run's clock began, in seconds since 1970.
     began: u64,
     stop: Arc<EventFd>,
@@ -110,8 +110,8 @@ impl Dhcp {
     ) -> io::Result<Option<Self>> {
         let (Some(sockets), Some(server)) = (sockets, Server::new(plan)) else { return Ok(None) };
         let mut state = server.state();
-        let ledger = match server.role {
-            DhcpRole::Server => Some(Ledger::open(folder, &mut state)?),
+        let lease_store = match server.role {
+            DhcpRole::Server => Some(LeaseStore::open(folder, &mut state)?),
             DhcpRole::Proxy => None,
         };
         let now = events.now();
@@ -123,10 +123,10 @@ impl Dhcp {
             address: plan.address.addr(),
             server,
             state,
-            ledger,
+            lease_store,
             sockets,
             clients,
-            crowd: Crowd::default(),
+            unknown_clients: UnknownClients::default(),
             began: wall.saturating_sub(now.at / SECOND),
             stop: Arc::new(stop),
             events,
@@ -141,28 +141,28 @@ impl Dhcp {
     /// Answers requests until it is stopped. To be called on a thread of its own.
     pub(super) fn run(mut self) {
         let events = self.events.clone();
-        let mut trouble = Trouble::new("dhcp", &events);
+        let mut failure = FailureLog::new("dhcp", &events);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let due = self.crowd.due().map(|due| due.saturating_sub(self.events.now().at));
+            let due = self.unknown_clients.due().map(|due| due.saturating_sub(self.events.now().at));
             let ready = match self.wait(due.map(Duration::from_nanos)) {
                 Ok([_, _, true]) => return,
                 Ok([server, proxy, false]) => [(Port::Server, server), (Port::Proxy, proxy)],
                 Err(error) => {
-                    trouble.note(Err(error));
+                    failure.note(Err(error));
                     self.rest();
                     continue;
                 }
             };
             for (port, _) in ready.into_iter().filter(|(_, ready)| *ready) {
                 if let Err(error) = self.take(port, &mut batch) {
-                    trouble.note(Err(error));
+                    failure.note(Err(error));
                     self.rest();
                 }
                 self.settle(&mut batch);
-                self.reply(&mut batch, &mut trouble);
+                self.reply(&mut batch, &mut failure);
             }
-            self.tell_of_the_crowd();
+            self.report_unknown_clients();
         }
     }
 
@@ -224,16 +224,19 @@ impl Dhcp {
         self.state.expire(now);
         let decision = answer(&self.server, &self.state, &request, arrival, runs_program, now);
         self.state.apply(decision.change);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.note(decision.change);
+        if let Some(lease_store) = &mut self.lease_store {
+            lease_store.note(decision.change);
         }
         Answered { request, node, decision, port, from, received }
     }
 
     /// Writes down what replies promise. Without that, the promise is not made.
     fn settle(&mut self, batch: &mut [Answered]) {
-        let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.is_behind()) else { return };
-        let written = ledger.flush().and_then(|()| ledger.compact(&self.state));
+        let Some(lease_store) = self.lease_store.as_mut().filter(|lease_store| lease_store.is_behind())
+        else {
+            return;
+        };
+        let written = lease_store.flush().and_then(|()| lease_store.compact(&self.state));
         let Err(error) = written else { return };
         failed(&self.events, "dhcp", &format!("cannot write leases: {error}"));
         for answered in batch.iter_mut().filter(|answered| answered.decision.change != Change::None) {
@@ -243,7 +246,7 @@ impl Dhcp {
     }
 
     /// Sends what was decided, and tells of it.
-    fn reply(&mut self, batch: &mut Vec<Answered>, trouble: &mut Trouble<'_>) {
+    fn reply(&mut self, batch: &mut Vec<Answered>, failure: &mut FailureLog<'_>) {
         let (mut packet, mut frame) = (Vec::with_capacity(PACKET), Vec::with_capacity(PACKET));
         for mut answered in batch.drain(..) {
             if let (Some(node), Some(address)) = (&answered.node, answered.decision.uses) {
@@ -258,11 +261,11 @@ impl Dhcp {
                 if let Ok(left) = &sent {
                     no_room(&mut answered.decision, left);
                 }
-                trouble.note(sent.map(drop));
+                failure.note(sent.map(drop));
             }
             let now = self.events.now().at;
             let replied = answered.decision.reply.is_some();
-            if answered.node.is_some() || self.crowd.admits(now, replied) {
+            if answered.node.is_some() || self.unknown_clients.admits(now, replied) {
                 let us = now.saturating_sub(answered.received) / 1000;
                 let node = answered.node.take();
                 self.events.emit_maybe(node.as_ref(), self.event(answered, bytes, us));
@@ -291,8 +294,10 @@ impl Dhcp {
         }
     }
 
-    fn tell_of_the_crowd(&mut self) {
-        if let Some(crowd::Counts { replied, ignored }) = self.crowd.take(self.events.now().at) {
+    fn report_unknown_clients(&mut self) {
+        if let Some(unknown_clients::Counts { replied, ignored }) =
+            self.unknown_clients.take(self.events.now().at)
+        {
             self.events.emit(Known::DhcpCrowded { network: self.network.clone(), replied, ignored });
         }
     }

@@ -12,9 +12,9 @@ use socket2::Socket;
 
 use super::wire::{Options, Tlv, code};
 use super::{CLIENT_PORT, HOPS, PACKET, SERVER_PORT};
-use crate::host::process::watch;
 use crate::name::{Mac, NetworkName};
 use crate::plan::ServicePlan;
+use crate::system::process::watch;
 
 /// How long another server has to answer. dnsmasq first sees for three seconds whether the address is in use.
 const PATIENCE: Duration = Duration::from_secs(5);

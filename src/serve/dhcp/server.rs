@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use super::free::Free;
 use super::state::State;
 use super::wire::{Request, Tlv, code};
-use crate::lab::{DhcpOptions, Unknown};
+use crate::lab::{DhcpOptions, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{DhcpPlan, DhcpRole, HostPlan, ServicePlan};
 
@@ -19,7 +19,7 @@ pub(in crate::serve) struct Server {
     pub(super) address: Ipv4Net,
     pub(super) role: DhcpRole,
     pub(super) authoritative: bool,
-    pub(super) unknown: Unknown,
+    pub(super) unknown_clients: UnknownClients,
     pub(super) lease_seconds: u32,
     pub(super) ipxe_classes: Vec<String>,
     hosts: BTreeMap<Mac, Host>,
@@ -67,7 +67,7 @@ impl Server {
             address: plan.address,
             role: dhcp.role,
             authoritative: dhcp.authoritative,
-            unknown: dhcp.unknown,
+            unknown_clients: dhcp.unknown_clients,
             lease_seconds: dhcp.lease_seconds,
             ipxe_classes: dhcp.ipxe_classes.clone(),
             hosts: plan.hosts.iter().map(host).collect(),

@@ -9,10 +9,10 @@ use dhcproto::v6::{
 };
 use ipnet::Ipv6Net;
 
-use super::boot::{self, Client, Told};
+use super::boot::{self, BootReply, Client};
 use super::state::{Change, Identity, State};
 use super::wire::{Association, Reply, Request};
-use crate::lab::Unknown;
+use crate::lab::UnknownClients;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
 use crate::serve::labels;
@@ -30,7 +30,7 @@ pub(in crate::serve) struct Server {
     net: Ipv6Net,
     duid: Vec<u8>,
     dhcp: Dhcp6Plan,
-    unknown: Unknown,
+    unknown_clients: UnknownClients,
     hosts: HashMap<Mac, HostPlan>,
     /// NICs of nodes that have no other here, by what the node calls itself.
     by_duid: HashMap<Vec<u8>, Mac>,
@@ -83,7 +83,7 @@ impl Server {
         }
         Some(Self {
             net,
-            unknown: plan.ipv6_unknown,
+            unknown_clients: plan.ipv6_unknown_clients,
             by_duid,
             duid: [&LINK_LAYER[..], &plan.mac.0].concat(),
             dhcp,
@@ -149,8 +149,8 @@ pub(in crate::serve) fn answer(
     let told = boot::tell(client, host, server.net.addr(), runs_program);
     let case = Case { server, state, request, now, mac, host, client, told };
     match case.refusal(arrival) {
-        Some(Refusal::Silence(rule)) => case.ignore(rule),
-        Some(Refusal::UseMulticast) => {
+        Some(Dhcp6Refusal::Silence(rule)) => case.ignore(rule),
+        Some(Dhcp6Refusal::UseMulticast) => {
             case.reply(MessageType::Reply, vec![status(Status::UseMulticast)], "it was sent to us alone")
         }
         None => match request.kind {
@@ -167,7 +167,7 @@ pub(in crate::serve) fn answer(
 }
 
 /// Why a request is not looked at any further.
-enum Refusal {
+enum Dhcp6Refusal {
     Silence(&'static str),
     UseMulticast,
 }
@@ -181,11 +181,11 @@ struct Case<'a> {
     mac: Mac,
     host: Option<&'a HostPlan>,
     client: Client,
-    told: Told,
+    told: BootReply,
 }
 
 /// What a client is given for one association.
-struct Given {
+struct Assignment {
     address: Ipv6Addr,
     /// `None`: it is reserved.
     lent_to: Option<Identity>,
@@ -193,7 +193,7 @@ struct Given {
 
 impl Case<'_> {
     /// What RFC 8415, section 16, has a server not answer: what a client of this link, asking this server, never sends.
-    fn refusal(&self, arrival: Arrival) -> Option<Refusal> {
+    fn refusal(&self, arrival: Arrival) -> Option<Dhcp6Refusal> {
         let Request { kind, client, server, relays, .. } = self.request;
         let on_link =
             |address: Ipv6Addr| address.is_unicast_link_local() || self.server.net.contains(&address);
@@ -206,25 +206,25 @@ impl Case<'_> {
             _ => (false, false),
         };
         if !on_link(arrival.from) {
-            Some(Refusal::Silence("it did not come from this link"))
+            Some(Dhcp6Refusal::Silence("it did not come from this link"))
         } else if relays.iter().any(|relay| !of_link(relay.link)) {
-            Some(Refusal::Silence("it came by a relay of another link"))
+            Some(Dhcp6Refusal::Silence("it came by a relay of another link"))
         } else if client.is_none() && *kind != MessageType::InformationRequest {
-            Some(Refusal::Silence("the client does not name itself"))
+            Some(Dhcp6Refusal::Silence("the client does not name itself"))
         } else if to_one && server.is_none() {
-            Some(Refusal::Silence("it names no server"))
+            Some(Dhcp6Refusal::Silence("it names no server"))
         } else if to_all && server.is_some() {
-            Some(Refusal::Silence("it names a server, and is for all"))
+            Some(Dhcp6Refusal::Silence("it names a server, and is for all"))
         } else if server.as_ref().is_some_and(|server| *server != self.server.duid) {
-            Some(Refusal::Silence("the client chose another server"))
+            Some(Dhcp6Refusal::Silence("the client chose another server"))
         } else if relays.is_empty() && !arrival.multicast {
             Some(if to_one {
-                Refusal::UseMulticast
+                Dhcp6Refusal::UseMulticast
             } else {
-                Refusal::Silence("it is for all, and was sent to us alone")
+                Dhcp6Refusal::Silence("it is for all, and was sent to us alone")
             })
-        } else if self.server.unknown == Unknown::Ignore && self.host.is_none() {
-            Some(Refusal::Silence("it is no node of the lab, and `unknown` is \"ignore\""))
+        } else if self.server.unknown_clients == UnknownClients::Ignore && self.host.is_none() {
+            Some(Dhcp6Refusal::Silence("it is no node of the lab, and `unknown` is \"ignore\""))
         } else {
             None
         }
@@ -353,16 +353,16 @@ impl Case<'_> {
     }
 
     /// Returns what the client is given for its `index`th association.
-    fn address_of(&self, index: usize) -> Option<Given> {
+    fn address_of(&self, index: usize) -> Option<Assignment> {
         if let Some(address) = self.host.and_then(|host| host.ipv6) {
             // One NIC, one reservation.
-            return (index == 0).then_some(Given { address, lent_to: None });
+            return (index == 0).then_some(Assignment { address, lent_to: None });
         }
         let association = self.request.addresses.get(index)?;
         let (pool, identity) = (self.server.dhcp.pool?, self.identity(association.id)?);
         let Server { reserved, .. } = self.server;
         let address = self.state.address_for(&identity, pool.network(), reserved, self.now)?;
-        Some(Given { address, lent_to: Some(identity) })
+        Some(Assignment { address, lent_to: Some(identity) })
     }
 
     /// Gives an address for each association, as far as there are any.
@@ -372,7 +372,7 @@ impl Case<'_> {
         let mut lent = HashSet::new();
         for (index, association) in self.request.addresses.iter().enumerate() {
             let given = self.address_of(index).filter(|given| lent.insert(given.address));
-            let Some(Given { address, lent_to }) = given else {
+            let Some(Assignment { address, lent_to }) = given else {
                 let none = vec![status(Status::NoAddrsAvail)];
                 options.push(in_association(association.id, None, none));
                 continue;

@@ -70,7 +70,7 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
 
 /// What a client is told about booting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct BootReply {
     /// The boot file, a whole URL.
     pub(super) file: Option<String>,
     pub(super) options: Vec<DhcpOption>,
@@ -82,7 +82,12 @@ pub(super) struct Told {
 ///
 /// `runs_program`: the client has fetched its boot program, so that is what asks, also where it does not say that it is
 /// iPXE.
-pub(super) fn tell(client: Client, host: Option<&HostPlan>, server: Ipv6Addr, runs_program: bool) -> Told {
+pub(super) fn tell(
+    client: Client,
+    host: Option<&HostPlan>,
+    server: Ipv6Addr,
+    runs_program: bool,
+) -> BootReply {
     let script = |boot: &BootPlan| Some(format!("http://[{server}]/{}", path_of(boot.script.as_deref()?)?));
     let program = |boot: &BootPlan, number, scheme: &str| match arch::program(&boot.programs, number) {
         Some(path) => {
@@ -123,7 +128,7 @@ pub(super) fn tell(client: Client, host: Option<&HostPlan>, server: Ipv6Addr, ru
             options.push(vendor_class(HTTP));
         }
     }
-    Told { file, options, rule }
+    BootReply { file, options, rule }
 }
 
 /// Returns a vendor class, which dhcproto would write with the length of another.

@@ -11,7 +11,7 @@ use super::answer::{Arrival, Decision, Server, answer};
 use super::state::State;
 use super::wire::{Request, split, unwrap};
 use crate::fuzz::Script;
-use crate::lab::Unknown;
+use crate::lab::UnknownClients;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, ServicePlan};
 use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
@@ -58,7 +58,7 @@ const POOL: &str = "fd00:83::d:0:0/96";
 static SERVERS: LazyLock<[Server; 3]> = LazyLock::new(|| {
     [
         with_ipv6(|_| {}),
-        with_ipv6(|plan| plan.ipv6_unknown = Unknown::Ignore),
+        with_ipv6(|plan| plan.ipv6_unknown_clients = UnknownClients::Ignore),
         with_ipv6(|plan| plan.dhcp6.iter_mut().for_each(|dhcp| dhcp.pool = None)),
     ]
 });
@@ -124,7 +124,7 @@ pub(crate) fn server(data: &[u8]) {
     let mut script = Script::new(data);
     let server = &SERVERS[usize::from(script.byte()) % SERVERS.len()];
     let mut state = State::default();
-    let mut lent = Lent::new();
+    let mut lent = AddressHolders::new();
     let mut now = 0;
     while !script.is_over() {
         let step = step(&mut script, &mut now);
@@ -138,9 +138,9 @@ pub(crate) fn server(data: &[u8]) {
 }
 
 /// By address: which association of which client has it until when.
-type Lent = BTreeMap<Ipv6Addr, ((Vec<u8>, u32), u64)>;
+type AddressHolders = BTreeMap<Ipv6Addr, ((Vec<u8>, u32), u64)>;
 
-fn check(server: &Server, step: &Step, request: &Request, decision: &Decision, lent: &mut Lent) {
+fn check(server: &Server, step: &Step, request: &Request, decision: &Decision, lent: &mut AddressHolders) {
     let Some(reply) = &decision.reply else { return };
     let here = |address: Ipv6Addr| {
         address.is_unicast_link_local() || address.segments()[..4] == [0xfd00, 0x83, 0, 0]

@@ -19,12 +19,12 @@ use self::answer::{Arrival, Decision, Server, answer};
 use self::state::State;
 use self::wire::{Request, kind_name};
 use super::clients::Clients;
-use super::ra::Pretence;
-use super::trouble::Trouble;
+use super::failure::FailureLog;
+use super::ra::TransientRoute;
 use crate::event::{Emitter, Known};
-use crate::host::sockets::LinkSocket;
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
+use crate::system::sockets::LinkSocket;
 
 const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
@@ -40,7 +40,7 @@ pub(super) struct Dhcp6 {
     /// The scope of link-local addresses.
     interface: u32,
     clients: Clients,
-    pretence: Option<Pretence>,
+    pretence: Option<TransientRoute>,
     events: Emitter,
 }
 
@@ -50,7 +50,7 @@ impl Dhcp6 {
         socket: Option<LinkSocket>,
         plan: &ServicePlan,
         clients: Clients,
-        pretence: Option<Pretence>,
+        pretence: Option<TransientRoute>,
         events: Emitter,
     ) -> io::Result<Option<Self>> {
         let (Some(LinkSocket { socket, interface }), Some(server)) = (socket, Server::new(plan)) else {
@@ -64,16 +64,16 @@ impl Dhcp6 {
     /// Answers requests for as long as it is polled.
     pub(super) async fn run(mut self) {
         let events = self.events.clone();
-        let mut trouble = Trouble::new("dhcpv6", &events);
+        let mut failure = FailureLog::new("dhcpv6", &events);
         let mut packet = [0; PACKET];
         loop {
             let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut packet));
             match receiving.await {
-                Err(error) => trouble.pause(&error).await,
+                Err(error) => failure.pause(&error).await,
                 Ok((length, arrival)) => {
                     let Some(request) = Request::decode(&packet[..length]) else { continue };
                     let sent = self.handle(&request, arrival).await;
-                    trouble.note(sent);
+                    failure.note(sent);
                 }
             }
         }

@@ -273,7 +273,7 @@ fn write<'a>(
     options: impl IntoIterator<Item = &'a DhcpOption>,
 ) -> Result<(), dhcproto::error::EncodeError> {
     for option in options {
-        // Alone: the encoder begins where its bytes begin.
+        // Standalone: the encoder begins where its bytes begin.
         let mut bytes = Vec::new();
         option.encode(&mut Encoder::new(&mut bytes))?;
         packet.extend(bytes);

@@ -6,9 +6,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, Record};
 
 use super::cache::Question;
-use super::message::{Own, Refusal, Request, Transport};
+use super::message::{DnsError, OwnAnswer, Request, Transport};
 use super::rule::Rule;
-use super::told::Told;
+use super::summary::AnswerSummary;
 use super::zones::{Answer, Zones};
 
 /// What becomes of a packet.
@@ -26,7 +26,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
-    pub(super) told: Told,
+    pub(super) summary: AnswerSummary,
     /// Until when the same question gets the same answer while the zones are the same, in nanoseconds on the run's
     /// clock; 0 if it need not.
     pub(super) until: u64,
@@ -48,21 +48,21 @@ pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: 
     }
     let request = match Request::decode(packet, transport) {
         Ok(request) => request,
-        Err(Refusal::Silence) => return Outcome::Silence,
-        Err(Refusal::Reply(bytes, code)) => {
-            let told = Told::refused(code, bytes.len());
-            return Outcome::Reply(Reply { bytes, told, until: 0 });
+        Err(DnsError::Silence) => return Outcome::Silence,
+        Err(DnsError::Reply(bytes, code)) => {
+            let summary = AnswerSummary::refused(code, bytes.len());
+            return Outcome::Reply(Reply { bytes, summary, until: 0 });
         }
     };
     let forwards = !zones.upstream.is_empty();
     let own = if request.is_from_the_future() {
-        Own::bare(ResponseCode::BADVERS, Rule::Protocol)
+        OwnAnswer::bare(ResponseCode::BADVERS, Rule::Protocol)
     } else {
         let query = &request.query;
         match zones.answer(query.name(), query.query_class(), query.query_type()) {
             Answer::Lab(own) => *own,
             Answer::Upstream { .. } if !request.recursion_desired => {
-                Own::bare(ResponseCode::Refused, Rule::Protocol)
+                OwnAnswer::bare(ResponseCode::Refused, Rule::Protocol)
             }
             Answer::Upstream { name, aliases } => {
                 let question = question(&request, &name);
@@ -75,7 +75,7 @@ pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: 
 
 impl Ask {
     /// Makes the answer from what others have said, and what they would say until some time.
-    pub(super) fn finish(&self, mut own: Own, until: u64) -> Reply {
+    pub(super) fn finish(&self, mut own: OwnAnswer, until: u64) -> Reply {
         own.answers.splice(0..0, self.aliases.iter().cloned());
         reply(&self.request, &own, true, until)
     }
@@ -91,10 +91,10 @@ fn question(request: &Request, name: &Name) -> Question {
     }
 }
 
-fn reply(request: &Request, own: &Own, recursion_available: bool, until: u64) -> Reply {
+fn reply(request: &Request, own: &OwnAnswer, recursion_available: bool, until: u64) -> Reply {
     let (bytes, cut) = request.answer(own, recursion_available);
-    let told = Told::new(&request.query, own, bytes.len(), cut);
-    Reply { bytes, told, until: if request.is_plain() { until } else { 0 } }
+    let summary = AnswerSummary::new(&request.query, own, bytes.len(), cut);
+    Reply { bytes, summary, until: if request.is_plain() { until } else { 0 } }
 }
 
 #[cfg(test)]

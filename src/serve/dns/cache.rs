@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 
-use super::message::Own;
+use super::message::OwnAnswer;
 use super::rule::Rule;
 
 const SECOND: u64 = 1_000_000_000;
@@ -31,7 +31,7 @@ pub(super) struct Question {
 /// Answers of others. Time is in nanoseconds.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    answers: HashMap<Question, Kept>,
+    answers: HashMap<Question, CacheEntry>,
     /// The order in which they came, for when there are too many.
     order: VecDeque<(Question, u64)>,
     // Invariant: the sum over `answers`.
@@ -39,13 +39,13 @@ pub(super) struct Cache {
 }
 
 #[derive(Debug)]
-struct Kept {
-    own: Own,
+struct CacheEntry {
+    own: OwnAnswer,
     since: u64,
     until: u64,
 }
 
-impl Kept {
+impl CacheEntry {
     fn records(&self) -> usize {
         self.own.answers.len() + self.own.authorities.len() + 1
     }
@@ -53,12 +53,12 @@ impl Kept {
 
 impl Cache {
     /// Returns an answer that still holds, its times to live reduced by its age, and when they are next.
-    pub(super) fn get(&self, question: &Question, now: u64) -> Option<(Own, u64)> {
-        let Kept { own, since, until } = self.answers.get(question)?;
+    pub(super) fn get(&self, question: &Question, now: u64) -> Option<(OwnAnswer, u64)> {
+        let CacheEntry { own, since, until } = self.answers.get(question)?;
         if now >= *until {
             return None;
         }
-        let mut own = Own { rule: Rule::Cache, ..own.clone() };
+        let mut own = OwnAnswer { rule: Rule::Cache, ..own.clone() };
         let age = now.saturating_sub(*since) / SECOND;
         let same_until = since + (age + 1) * SECOND;
         let age = u32::try_from(age).unwrap_or(u32::MAX);
@@ -69,9 +69,9 @@ impl Cache {
     }
 
     /// Keeps an answer for as long as it holds.
-    pub(super) fn put(&mut self, question: Question, own: &Own, now: u64) {
+    pub(super) fn put(&mut self, question: Question, own: &OwnAnswer, now: u64) {
         let Some(seconds) = lifetime(own).filter(|seconds| *seconds > 0) else { return };
-        let kept = Kept { own: own.clone(), since: now, until: now + u64::from(seconds) * SECOND };
+        let kept = CacheEntry { own: own.clone(), since: now, until: now + u64::from(seconds) * SECOND };
         if kept.records() > RECORDS / 16 {
             return;
         }
@@ -92,7 +92,7 @@ impl Cache {
 }
 
 /// Returns for how many seconds an answer holds; `None` if that was not said.
-fn lifetime(own: &Own) -> Option<u32> {
+fn lifetime(own: &OwnAnswer) -> Option<u32> {
     match (own.code, own.answers.iter().map(|record| record.ttl).min()) {
         (ResponseCode::NoError, Some(shortest)) if !is_no(own) => Some(shortest.min(LONGEST)),
         (ResponseCode::NoError | ResponseCode::NXDomain, shortest) => {
@@ -107,7 +107,7 @@ fn lifetime(own: &Own) -> Option<u32> {
 }
 
 /// Tells whether aliases lead to nothing.
-fn is_no(own: &Own) -> bool {
+fn is_no(own: &OwnAnswer) -> bool {
     let has_soa = own.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
     has_soa && own.answers.iter().all(|record| record.record_type() == RecordType::CNAME)
 }
@@ -143,8 +143,8 @@ mod tests {
         Record::from_rdata(name, ttl, RData::SOA(soa))
     }
 
-    fn own(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Own {
-        Own { answers, authorities, ..Own::bare(code, Rule::Silence) }
+    fn own(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> OwnAnswer {
+        OwnAnswer { answers, authorities, ..OwnAnswer::bare(code, Rule::Silence) }
     }
 
     #[test]

@@ -9,10 +9,10 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 use super::answer::{Outcome, Reply, answer};
 use super::cache::{Cache, Question};
-use super::hot::Hot;
-use super::message::{Own, Request, Transport};
+use super::message::{OwnAnswer, Request, Transport};
 use super::rule::Rule;
 use super::upstream::{own, read, write};
+use super::wire_cache::WireCache;
 use super::zones::Zones;
 use crate::fuzz::Script;
 use crate::lab::Service;
@@ -31,7 +31,7 @@ pub(crate) fn packet(data: &[u8]) {
     for transport in [Transport::Udp, Transport::Tcp] {
         let Ok(request) = Request::decode(data, transport) else { continue };
         assert!(data.len() >= 12 && data[2] & 0x80 == 0, "an answer is no question");
-        let own = Own::bare(ResponseCode::NoError, Rule::Zone);
+        let own = OwnAnswer::bare(ResponseCode::NoError, Rule::Zone);
         let (bytes, cut) = request.answer(&own, false);
         assert!(!cut, "a bare answer always fits");
         assert_eq!(Message::from_vec(&bytes).expect("what we write can be read").queries, [request.query]);
@@ -70,7 +70,7 @@ static ZONES: LazyLock<[Zones; 2]> = LazyLock::new(|| {
 /// Asks one question after the other. Every answer can be read, is one to its question, and fits its way.
 pub(crate) fn question(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut hot = Hot::default();
+    let mut wire_cache = WireCache::default();
     while !script.is_over() {
         let how = script.byte();
         let zones = &ZONES[usize::from(how & 1)];
@@ -89,16 +89,19 @@ pub(crate) fn question(data: &[u8]) {
                 let to = write(&ask.question);
                 let reply = read(script.piece(), &to);
                 let own = reply.map(|reply| own(reply, UPSTREAM));
-                ask.finish(own.unwrap_or_else(|| Own::bare(ResponseCode::ServFail, Rule::Silence)), NOW + 1)
+                ask.finish(
+                    own.unwrap_or_else(|| OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence)),
+                    NOW + 1,
+                )
             }
         };
         check(packet, &reply, from, transport);
         if NOW < reply.until && how & 1 == 0 && transport == Transport::Udp {
-            hot.put(packet, 0, reply.until, &reply.bytes, &reply.told);
+            wire_cache.put(packet, 0, reply.until, &reply.bytes, &reply.summary);
             let mut again = Vec::new();
-            assert!(hot.get(packet, 0, reply.until, &mut again).is_none(), "it holds no longer");
-            let told = hot.get(packet, 0, NOW, &mut again).cloned();
-            assert!(told.is_none() && packet.len() > PLAIN || again == reply.bytes);
+            assert!(wire_cache.get(packet, 0, reply.until, &mut again).is_none(), "it holds no longer");
+            let summary = wire_cache.get(packet, 0, NOW, &mut again).cloned();
+            assert!(summary.is_none() && packet.len() > PLAIN || again == reply.bytes);
         }
     }
 }

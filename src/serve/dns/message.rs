@@ -34,13 +34,13 @@ pub(super) struct Request {
     pub(super) checking_disabled: bool,
     /// The client understands that we say whether signatures were checked (AD, or DO).
     wants_authentic: bool,
-    edns: Option<Asked>,
+    edns: Option<EdnsRequest>,
     transport: Transport,
 }
 
 /// What a client says by EDNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asked {
+struct EdnsRequest {
     payload: u16,
     dnssec: bool,
     version: u8,
@@ -50,7 +50,7 @@ struct Asked {
 
 /// Why there is nothing to look up.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Refusal {
+pub(super) enum DnsError {
     /// Nobody waits for an answer, or it would go to somebody who did not ask.
     Silence,
     /// What is answered, and how that is called.
@@ -59,7 +59,7 @@ pub(super) enum Refusal {
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Own {
+pub(super) struct OwnAnswer {
     pub(super) code: ResponseCode,
     pub(super) authoritative: bool,
     /// Whether somebody checked signatures.
@@ -70,7 +70,7 @@ pub(super) struct Own {
     pub(super) rule: Rule,
 }
 
-impl Own {
+impl OwnAnswer {
     /// An answer without records that nobody has authority for.
     pub(super) fn bare(code: ResponseCode, rule: Rule) -> Self {
         let (answers, authorities) = (Vec::new(), Vec::new());
@@ -89,11 +89,11 @@ pub(super) fn may_answer(to: SocketAddr) -> bool {
 
 impl Request {
     /// Reads a question.
-    pub(super) fn decode(packet: &[u8], transport: Transport) -> Result<Self, Refusal> {
-        let Some(header) = packet.first_chunk::<HEADER>() else { return Err(Refusal::Silence) };
+    pub(super) fn decode(packet: &[u8], transport: Transport) -> Result<Self, DnsError> {
+        let Some(header) = packet.first_chunk::<HEADER>() else { return Err(DnsError::Silence) };
         if header[2] & 0x80 != 0 {
             // An answer: two servers must not talk to each other for ever.
-            return Err(Refusal::Silence);
+            return Err(DnsError::Silence);
         }
         if OpCode::from_u8(header[2] >> 3 & 15) != OpCode::Query {
             return Err(refuse(header, ResponseCode::NotImp));
@@ -101,7 +101,7 @@ impl Request {
         let malformed = || refuse(header, ResponseCode::FormErr);
         let message = Message::from_vec(packet).map_err(|_| malformed())?;
         let [query] = message.queries.as_slice() else { return Err(malformed()) };
-        let edns = message.edns.as_ref().map(|edns| Asked {
+        let edns = message.edns.as_ref().map(|edns| EdnsRequest {
             payload: edns.max_payload().clamp(PLAIN, PAYLOAD),
             dnssec: edns.flags().dnssec_ok,
             version: edns.version(),
@@ -135,7 +135,7 @@ impl Request {
     }
 
     /// Writes an answer, cut off where the client has no room for it, and tells whether it is.
-    pub(super) fn answer(&self, own: &Own, recursion_available: bool) -> (Vec<u8>, bool) {
+    pub(super) fn answer(&self, own: &OwnAnswer, recursion_available: bool) -> (Vec<u8>, bool) {
         let limit = match (self.transport, self.edns) {
             (Transport::Tcp, _) => usize::from(u16::MAX),
             (Transport::Udp, Some(edns)) => usize::from(edns.payload),
@@ -145,12 +145,12 @@ impl Request {
         if let Some(bytes) = whole {
             return (bytes, false);
         }
-        let empty = Own { answers: Vec::new(), authorities: Vec::new(), ..own.clone() };
+        let empty = OwnAnswer { answers: Vec::new(), authorities: Vec::new(), ..own.clone() };
         // The question came by the same way, so it fits.
         (self.write(&empty, recursion_available, true).unwrap_or_default(), true)
     }
 
-    fn write(&self, own: &Own, recursion_available: bool, truncated: bool) -> Option<Vec<u8>> {
+    fn write(&self, own: &OwnAnswer, recursion_available: bool, truncated: bool) -> Option<Vec<u8>> {
         let mut message = Message::new(self.id, MessageType::Response, OpCode::Query);
         let metadata = &mut message.metadata;
         metadata.recursion_desired = self.recursion_desired;
@@ -174,13 +174,13 @@ impl Request {
 }
 
 /// Refuses what cannot be read, or is no question: a header alone.
-fn refuse(header: &[u8; HEADER], code: ResponseCode) -> Refusal {
+fn refuse(header: &[u8; HEADER], code: ResponseCode) -> DnsError {
     let mut reply = [0; HEADER];
     reply[..2].copy_from_slice(&header[..2]);
     // An answer of the same kind, recursion as desired.
     reply[2] = 0x80 | header[2] & 0x79;
     reply[3] = code.low();
-    Refusal::Reply(reply.to_vec(), code)
+    DnsError::Reply(reply.to_vec(), code)
 }
 
 /// Names a response code as `dig` does.

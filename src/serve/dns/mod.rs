@@ -1,7 +1,7 @@
 //! DNS: the lab's own names, forward and reverse; everything else asked of others or denied.
 //!
 //! ```text
-//! packet ─▶ hot ─────────────────────────────────▶ reply ─▶ tally ─▶ events
+//! packet ─▶ wire cache ─────────────────────────────────▶ reply ─▶ rate limit ─▶ events
 //!            └▶ answer ── zones ──────────────────▶│
 //!                  └▶ ask ── cache, upstream ──────┘
 //! ```
@@ -11,11 +11,11 @@ mod batch;
 mod cache;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
-mod hot;
 mod message;
 mod rule;
-mod told;
+mod summary;
 mod upstream;
+mod wire_cache;
 mod zones;
 
 use std::io;
@@ -32,21 +32,21 @@ use tokio::time::timeout;
 
 use self::answer::{Ask, Outcome, Reply, answer};
 use self::batch::Batch;
-use self::hot::Hot;
 use self::message::Transport;
-use self::told::Told;
+use self::summary::AnswerSummary;
 use self::upstream::Upstream;
+use self::wire_cache::WireCache;
 pub(super) use self::zones::Zones;
 use super::clients::Clients;
-use super::guests::{Guests, Places};
-use super::tally::Tally;
-use super::trouble::{Trouble, failed};
+use super::connection_limit::{ConnectionLimit, ConnectionLimits};
+use super::failure::{FailureLog, failed};
+use super::rate_limit::RateLimit;
 use crate::event::Emitter;
 
 /// How long a TCP connection may be idle, or an answer be on its way.
 const IDLE: Duration = Duration::from_secs(10);
 /// A client that is well needs one connection.
-const PLACES: Places = Places { all: 256, each: 32 };
+const PLACES: ConnectionLimits = ConnectionLimits { all: 256, each: 32 };
 /// How many questions of others' names may wait for an answer; more than [`Upstream`] keeps open.
 const PENDING: usize = 4096;
 
@@ -54,8 +54,8 @@ const PENDING: usize = 4096;
 struct Names {
     zones: Zones,
     upstream: Option<Upstream>,
-    hot: Mutex<Hot>,
-    tally: Tally<Told>,
+    wire_cache: Mutex<WireCache>,
+    rate_limit: RateLimit<AnswerSummary>,
     events: Emitter,
 }
 
@@ -76,22 +76,22 @@ pub(super) async fn run(
     let names = Arc::new(Names {
         upstream: Upstream::new(&zones.upstream, events.clone()),
         zones,
-        hot: Mutex::default(),
-        tally: Tally::new("dns", clients, events.clone()),
+        wire_cache: Mutex::default(),
+        rate_limit: RateLimit::new("dns", clients, events.clone()),
         events,
     });
     let datagrams = join_all(udp.into_iter().map(|socket| names.datagrams(Arc::new(socket))));
     let connections = join_all(tcp.iter().map(|listener| names.connections(listener)));
-    tokio::join!(datagrams, connections, names.tally.run());
+    tokio::join!(datagrams, connections, names.rate_limit.run());
 }
 
 impl Names {
     /// Answers what comes by UDP.
     async fn datagrams(self: &Arc<Self>, socket: Arc<tokio::net::UdpSocket>) {
-        let mut trouble = Trouble::new("dns", &self.events);
+        let mut failure = FailureLog::new("dns", &self.events);
         let mut batch = Batch::new();
         let mut pending = JoinSet::new();
-        let mut told: Vec<(IpAddr, Told)> = Vec::new();
+        let mut summary: Vec<(IpAddr, AnswerSummary)> = Vec::new();
         loop {
             while pending.try_join_next().is_some() {}
             // The error of a datagram that came back is the next call's.
@@ -101,7 +101,7 @@ impl Names {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
-                    trouble.pause(&error).await;
+                    failure.pause(&error).await;
                     continue;
                 }
             }
@@ -111,26 +111,26 @@ impl Names {
                 match self.answer_into(packet, from, begun, room) {
                     Taken::Silence => {}
                     Taken::Reply(words) => {
-                        told.push((from.ip(), words));
+                        summary.push((from.ip(), words));
                         batch.keep();
                     }
                     Taken::Ask(ask) if pending.len() < PENDING => {
                         let (names, socket) = (Arc::clone(self), Arc::clone(&socket));
                         pending.spawn(async move {
-                            let Reply { bytes, told, until: _ } = names.ask(&ask).await;
-                            // A client that has gone is no trouble of ours.
+                            let Reply { bytes, summary, until: _ } = names.ask(&ask).await;
+                            // A client that has gone is no failure of ours.
                             socket.send_to(&bytes, from).await.ok();
-                            names.tell(from.ip(), &told, begun);
+                            names.tell(from.ip(), &summary, begun);
                         });
                     }
                     // It will ask again.
                     Taken::Ask(_) => {}
                 }
             }
-            trouble.note(batch.send(fd));
+            failure.note(batch.send(fd));
             let us = self.events.now().at.saturating_sub(begun) / 1_000;
-            self.tally.note(told.iter().map(|(client, told)| (*client, told, us)));
-            told.clear();
+            self.rate_limit.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
+            summary.clear();
             // A flood leaves the others on this thread their time, and others on this processor: what comes meanwhile
             // is taken at once, and costs less.
             tokio::task::yield_now().await;
@@ -142,15 +142,15 @@ impl Names {
 
     /// Writes the answer to a packet that came by UDP into `room`, if the lab has it.
     fn answer_into(&self, packet: &[u8], from: SocketAddr, now: u64, room: &mut Vec<u8>) -> Taken {
-        let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wire_cache = self.wire_cache.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the zones are: what changes meanwhile is not kept for long.
         let changes = self.zones.changes();
         if self.zones.may_answer(from)
-            && let Some(told) = hot.get(packet, changes, now, room)
+            && let Some(summary) = wire_cache.get(packet, changes, now, room)
         {
-            return Taken::Reply(told.clone());
+            return Taken::Reply(summary.clone());
         }
-        let Reply { bytes, told, until } = match answer(&self.zones, packet, from, Transport::Udp) {
+        let Reply { bytes, summary, until } = match answer(&self.zones, packet, from, Transport::Udp) {
             Outcome::Silence => return Taken::Silence,
             Outcome::Reply(reply) => reply,
             Outcome::Ask(ask) => match self.known(&ask) {
@@ -159,28 +159,28 @@ impl Names {
             },
         };
         if now < until {
-            hot.put(packet, changes, until, &bytes, &told);
+            wire_cache.put(packet, changes, until, &bytes, &summary);
         }
         *room = bytes;
-        Taken::Reply(told)
+        Taken::Reply(summary)
     }
 
     /// Answers what comes by TCP.
     async fn connections(self: &Arc<Self>, listener: &tokio::net::TcpListener) {
-        let mut trouble = Trouble::new("dns", &self.events);
-        let mut guests = Guests::new(PLACES);
+        let mut failure = FailureLog::new("dns", &self.events);
+        let mut connections = ConnectionLimit::new(PLACES);
         loop {
             let (stream, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    trouble.pause(&error).await;
+                    failure.pause(&error).await;
                     continue;
                 }
             };
             // None is there for long.
-            guests.room().await;
+            connections.room().await;
             let names = Arc::clone(self);
-            guests.take_in(from.ip(), async move {
+            connections.take_in(from.ip(), async move {
                 // However it breaks off, the client is the one to connect again.
                 names.converse(stream, from).await.ok();
             });
@@ -194,7 +194,8 @@ impl Names {
             let mut packet = vec![0; usize::from(length)];
             timeout(IDLE, stream.read_exact(&mut packet)).await??;
             let begun = self.events.now().at;
-            let Reply { bytes, told, until: _ } = match answer(&self.zones, &packet, from, Transport::Tcp) {
+            let Reply { bytes, summary, until: _ } = match answer(&self.zones, &packet, from, Transport::Tcp)
+            {
                 Outcome::Silence => return Ok(()),
                 Outcome::Reply(reply) => reply,
                 Outcome::Ask(ask) => match self.known(&ask) {
@@ -205,7 +206,7 @@ impl Names {
             let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
             let whole = [&length.to_be_bytes(), bytes.as_slice()].concat();
             timeout(IDLE, stream.write_all(&whole)).await??;
-            self.tell(from.ip(), &told, begun);
+            self.tell(from.ip(), &summary, begun);
         }
     }
 
@@ -220,16 +221,18 @@ impl Names {
             Some(upstream) => ask.finish(upstream.ask(&ask.question).await, 0),
             // `answer` asks for nothing where there is nobody.
             None => {
-                let nobody =
-                    message::Own::bare(hickory_proto::op::ResponseCode::ServFail, rule::Rule::NoUpstream);
+                let nobody = message::OwnAnswer::bare(
+                    hickory_proto::op::ResponseCode::ServFail,
+                    rule::Rule::NoUpstream,
+                );
                 ask.finish(nobody, 0)
             }
         }
     }
 
-    fn tell(&self, client: IpAddr, told: &Told, begun: u64) {
+    fn tell(&self, client: IpAddr, summary: &AnswerSummary, begun: u64) {
         let us = self.events.now().at.saturating_sub(begun) / 1_000;
-        self.tally.note([(client, told, us)]);
+        self.rate_limit.note([(client, summary, us)]);
     }
 }
 
@@ -237,6 +240,6 @@ impl Names {
 enum Taken {
     Silence,
     /// Its answer is written.
-    Reply(Told),
+    Reply(AnswerSummary),
     Ask(Box<Ask>),
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::cache::{Cache, Question};
-use super::message::{Own, PAYLOAD};
+use super::message::{OwnAnswer, PAYLOAD};
 use super::rule::Rule;
 use crate::event::Emitter;
 
@@ -49,7 +49,7 @@ struct State {
     health: Health,
     cache: Cache,
     /// Who waits for an answer that somebody else has asked for.
-    open: HashMap<Question, Vec<oneshot::Sender<Own>>>,
+    open: HashMap<Question, Vec<oneshot::Sender<OwnAnswer>>>,
     waiting: usize,
 }
 
@@ -62,16 +62,16 @@ impl Upstream {
     }
 
     /// Returns what others answered before, if it still holds, and until when it is the same to the second.
-    pub(super) fn known(&self, question: &Question) -> Option<(Own, u64)> {
+    pub(super) fn known(&self, question: &Question) -> Option<(OwnAnswer, u64)> {
         self.lock().cache.get(question, self.events.now().at)
     }
 
     /// Asks for something that is not known. Who asks for the same meanwhile gets the same answer.
-    pub(super) async fn ask(&self, question: &Question) -> Own {
+    pub(super) async fn ask(&self, question: &Question) -> OwnAnswer {
         let wait = {
             let mut state = self.lock();
             if state.open.len() >= OPEN || state.waiting >= WAITING {
-                return Own::bare(ResponseCode::ServFail, Rule::Silence);
+                return OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence);
             }
             let (sender, answer) = oneshot::channel();
             match state.open.get_mut(question) {
@@ -87,9 +87,9 @@ impl Upstream {
             }
         };
         if let Some(answer) = wait {
-            return answer.await.unwrap_or_else(|_| Own::bare(ResponseCode::ServFail, Rule::Silence));
+            return answer.await.unwrap_or_else(|_| OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence));
         }
-        let closes = Closes { upstream: self, question };
+        let closes = OpenQuestion { upstream: self, question };
         let own = self.ask_servers(question).await;
         let others = closes.others();
         self.lock().cache.put(question.clone(), &own, self.events.now().at);
@@ -101,21 +101,21 @@ impl Upstream {
     }
 
     /// Asks one server after the other until one has answered, or nobody would wait any longer.
-    async fn ask_servers(&self, question: &Question) -> Own {
-        let silence = Own::bare(ResponseCode::ServFail, Rule::Silence);
+    async fn ask_servers(&self, question: &Question) -> OwnAnswer {
+        let silence = OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence);
         timeout(PATIENCE, self.ask_in_turn(question)).await.unwrap_or(silence)
     }
 
-    async fn ask_in_turn(&self, question: &Question) -> Own {
+    async fn ask_in_turn(&self, question: &Question) -> OwnAnswer {
         let attempt =
             |server: usize| async move { (server, ask_server(self.servers[server], question).await) };
-        let Turns { order, beside } = self.lock().health.turns(self.events.now().at);
+        let ServerOrder { order, beside } = self.lock().health.turns(self.events.now().at);
         let mut turns = order.repeat(ROUNDS).into_iter();
         let mut attempts = FuturesUnordered::new();
         let mut open: Vec<usize> = turns.next().into_iter().chain(beside).collect();
         attempts.extend(open.iter().copied().map(attempt));
         let mut refused = Vec::new();
-        let mut last = Own::bare(ResponseCode::ServFail, Rule::Silence);
+        let mut last = OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence);
         loop {
             let came = timeout(NEXT, attempts.next()).await;
             let now = self.events.now().at;
@@ -157,13 +157,13 @@ impl Upstream {
 }
 
 /// Takes a question off the list of open ones, also where nobody waits for its end.
-struct Closes<'a> {
+struct OpenQuestion<'a> {
     upstream: &'a Upstream,
     question: &'a Question,
 }
 
-impl Closes<'_> {
-    fn others(&self) -> Vec<oneshot::Sender<Own>> {
+impl OpenQuestion<'_> {
+    fn others(&self) -> Vec<oneshot::Sender<OwnAnswer>> {
         let mut state = self.upstream.lock();
         let others = state.open.remove(self.question).unwrap_or_default();
         state.waiting -= others.len();
@@ -171,7 +171,7 @@ impl Closes<'_> {
     }
 }
 
-impl Drop for Closes<'_> {
+impl Drop for OpenQuestion<'_> {
     fn drop(&mut self) {
         self.others();
     }
@@ -195,7 +195,7 @@ struct Server {
 
 /// Who is asked for one question.
 #[derive(Debug, PartialEq, Eq)]
-struct Turns {
+struct ServerOrder {
     /// One after the other.
     order: Vec<usize>,
     /// Beside the first one, to see whether it answers again.
@@ -207,7 +207,7 @@ impl Health {
         Self { servers: vec![Server::default(); servers], first: 0 }
     }
 
-    fn turns(&mut self, now: u64) -> Turns {
+    fn turns(&mut self, now: u64) -> ServerOrder {
         let mut order: Vec<usize> = (0..self.servers.len()).collect();
         order.sort_by_key(|server| (self.servers[*server].rest > 0, *server != self.first));
         let rested = |server: &usize| self.servers[*server].rest > 0 && self.servers[*server].until <= now;
@@ -216,7 +216,7 @@ impl Health {
             // One question is enough to find out.
             self.servers[server].until = now + self.servers[server].rest;
         }
-        Turns { order, beside }
+        ServerOrder { order, beside }
     }
 
     fn answered(&mut self, server: usize) {
@@ -233,13 +233,13 @@ impl Health {
     }
 }
 
-/// Tells whether a server has answered a question, rather than to have trouble with it.
+/// Tells whether a server has answered a question, rather than to have failure with it.
 fn is_answer(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
 /// Asks one server, by UDP and, where the answer is too large for that, by TCP.
-async fn ask_server(server: SocketAddr, question: &Question) -> io::Result<Own> {
+async fn ask_server(server: SocketAddr, question: &Question) -> io::Result<OwnAnswer> {
     let packet = write(question);
     let bytes = packet.to_vec().map_err(io::Error::other)?;
     let local = match server {
@@ -261,7 +261,7 @@ async fn ask_server(server: SocketAddr, question: &Question) -> io::Result<Own> 
     }
 }
 
-async fn ask_by_tcp(server: SocketAddr, packet: &Message, bytes: &[u8]) -> io::Result<Own> {
+async fn ask_by_tcp(server: SocketAddr, packet: &Message, bytes: &[u8]) -> io::Result<OwnAnswer> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), bytes].concat()).await?;
@@ -276,7 +276,7 @@ pub(super) fn write(question: &Question) -> Message {
     let mut packet = Message::query();
     packet.metadata.recursion_desired = true;
     packet.metadata.checking_disabled = question.checking_disabled;
-    // Without DO it asks to be told whether signatures were checked (RFC 6840, section 5.7).
+    // Without DO it asks to be summary whether signatures were checked (RFC 6840, section 5.7).
     packet.metadata.authentic_data = true;
     let mut query = Query::query(question.name.clone(), question.record);
     query.set_query_class(question.class);
@@ -296,8 +296,8 @@ pub(super) fn read(reply: &[u8], to: &Message) -> Option<Message> {
     fits.then_some(reply)
 }
 
-pub(super) fn own(reply: Message, server: SocketAddr) -> Own {
-    Own {
+pub(super) fn own(reply: Message, server: SocketAddr) -> OwnAnswer {
+    OwnAnswer {
         code: reply.metadata.response_code,
         authoritative: false,
         authentic: reply.metadata.authentic_data,

@@ -8,12 +8,12 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use ipnet::IpNet;
 
-use super::message::{self, Own};
+use super::message::{self, OwnAnswer};
 use super::rule::Rule;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::{DnsPlan, NodeRecord, ServicePlan};
+use crate::serve::allowed_sources::AllowedSources;
 use crate::serve::clients::Addresses;
-use crate::serve::near::Near;
 
 /// Seconds for which an answer may be kept. Short: labs come and go.
 const TTL: u32 = 30;
@@ -39,7 +39,7 @@ pub(in crate::serve) struct Zones {
     /// Names by node, of those whose address is lent.
     of_nodes: HashMap<(NetworkName, NodeName), Name>,
     subnets: Vec<IpNet>,
-    near: Near,
+    allowed_sources: AllowedSources,
     addresses: Addresses,
     pub(super) upstream: Vec<SocketAddr>,
 }
@@ -55,7 +55,7 @@ struct Entry {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
     /// By the lab.
-    Lab(Box<Own>),
+    Lab(Box<OwnAnswer>),
     /// By whoever knows, for the name that aliases of the lab lead to; without any it is what was asked for.
     Upstream { name: Name, aliases: Vec<Record> },
 }
@@ -68,7 +68,7 @@ struct Found<'a> {
 }
 
 /// One question, as [`Zones::own`] needs it.
-struct Asked<'a> {
+struct ZoneQuery<'a> {
     name: &'a Name,
     /// The name in lower case.
     lower: &'a Name,
@@ -80,7 +80,10 @@ struct Asked<'a> {
 impl Zones {
     /// Takes from a plan what it answers for.
     pub(in crate::serve) fn new(plan: &ServicePlan, addresses: Addresses) -> Self {
-        Self { near: Near::new(plan), ..Self::of(&plan.dns, plan.address.addr().into(), addresses) }
+        Self {
+            allowed_sources: AllowedSources::new(plan),
+            ..Self::of(&plan.dns, plan.address.addr().into(), addresses)
+        }
     }
 
     pub(super) fn of(dns: &DnsPlan, address: IpAddr, addresses: Addresses) -> Self {
@@ -144,7 +147,7 @@ impl Zones {
             pointers,
             of_nodes,
             subnets: dns.reverse.clone(),
-            near: Near::of(dns.reverse.iter().copied()),
+            allowed_sources: AllowedSources::of(dns.reverse.iter().copied()),
             addresses,
             upstream: dns.upstream.clone(),
         }
@@ -157,13 +160,13 @@ impl Zones {
 
     /// Tells whether an answer over UDP may go to where a question came from.
     pub(super) fn may_answer(&self, to: SocketAddr) -> bool {
-        message::may_answer(to) && self.near.has(to.ip())
+        message::may_answer(to) && self.allowed_sources.has(to.ip())
     }
 
     /// Answers a question.
     pub(super) fn answer(&self, name: &Name, class: DNSClass, record: RecordType) -> Answer {
         if class != DNSClass::IN || matches!(record, RecordType::AXFR | RecordType::IXFR) {
-            return Answer::Lab(Box::new(Own::bare(ResponseCode::Refused, Rule::Protocol)));
+            return Answer::Lab(Box::new(OwnAnswer::bare(ResponseCode::Refused, Rule::Protocol)));
         }
         match name.parse_arpa_name() {
             Ok(net) => self.reverse(name, net, record),
@@ -195,7 +198,7 @@ impl Zones {
                 name = target.clone();
                 if aliases.len() == FOLLOWED {
                     // Validation refuses circles; one that comes about by a wildcard ends here.
-                    return Answer::Lab(Box::new(Own::bare(ResponseCode::ServFail, Rule::Zone)));
+                    return Answer::Lab(Box::new(OwnAnswer::bare(ResponseCode::ServFail, Rule::Zone)));
                 }
                 continue;
             }
@@ -204,7 +207,7 @@ impl Zones {
                 data.extend(self.addresses_of(of));
             }
             let waits = found.entry.is_some_and(|entry| !entry.nodes.is_empty()) && data.is_empty();
-            let question = Asked { name: &name, lower: &lower, apex: apex.unwrap_or(&lower), record };
+            let question = ZoneQuery { name: &name, lower: &lower, apex: apex.unwrap_or(&lower), record };
             let mut own = self.own(question, data, found.exists, rule.unwrap_or(Rule::Zone));
             if waits {
                 // It may be given an address at any moment.
@@ -256,12 +259,12 @@ impl Zones {
         };
         let exists = !data.is_empty() || net.prefix_len() < net.max_prefix_len();
         let rule = if data.is_empty() { Rule::Zone } else { Rule::Reverse };
-        let question = Asked { name: asked, lower: &lower, apex: &apex, record };
+        let question = ZoneQuery { name: asked, lower: &lower, apex: &apex, record };
         Answer::Lab(Box::new(self.own(question, data, exists, rule)))
     }
 
-    fn own(&self, asked: Asked<'_>, mut data: Vec<(u32, RData)>, exists: bool, rule: Rule) -> Own {
-        let Asked { name, lower, apex, record } = asked;
+    fn own(&self, asked: ZoneQuery<'_>, mut data: Vec<(u32, RData)>, exists: bool, rule: Rule) -> OwnAnswer {
+        let ZoneQuery { name, lower, apex, record } = asked;
         if lower == apex {
             data.push((TTL, RData::SOA(self.soa(apex))));
             data.push((TTL, RData::NS(NS(self.server.clone()))));
@@ -281,22 +284,22 @@ impl Zones {
             true => vec![Record::from_rdata(apex.clone(), TTL, RData::SOA(self.soa(apex)))],
             false => Vec::new(),
         };
-        Own { code, authoritative: true, authentic: false, answers, authorities, rule }
+        OwnAnswer { code, authoritative: true, authentic: false, answers, authorities, rule }
     }
 
     fn elsewhere(&self, name: Name, record: RecordType, aliases: Vec<Record>) -> Answer {
         if self.upstream.is_empty() {
             let code = if aliases.is_empty() { ResponseCode::NXDomain } else { ResponseCode::NoError };
-            let own = Own { answers: aliases, ..Own::bare(code, Rule::NoUpstream) };
+            let own = OwnAnswer { answers: aliases, ..OwnAnswer::bare(code, Rule::NoUpstream) };
             return Answer::Lab(Box::new(own));
         }
         if record == RecordType::ANY {
             // Nobody is asked for everything (RFC 8482, section 4.2).
             let nothing = RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new()));
             let answers = vec![Record::from_rdata(name, TTL, nothing)];
-            return Answer::Lab(Box::new(Own {
+            return Answer::Lab(Box::new(OwnAnswer {
                 answers,
-                ..Own::bare(ResponseCode::NoError, Rule::Protocol)
+                ..OwnAnswer::bare(ResponseCode::NoError, Rule::Protocol)
             }));
         }
         Answer::Upstream { name, aliases }

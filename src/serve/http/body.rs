@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::disk::Ahead;
 use super::reply::Piece;
-use super::telling::Telling;
+use super::response_event::ResponseEvent;
 use super::wire::Pipe;
 
 /// How much of a file is read at a time where it has to be read: large enough for speed, small enough for many clients.
@@ -33,37 +33,38 @@ pub(super) struct Outgoing {
     way: Way,
     /// How far the file that is being read is in memory.
     ahead: Ahead,
-    telling: Arc<Telling>,
+    response_event: Arc<ResponseEvent>,
 }
 
 impl Outgoing {
     /// Makes a body of pieces.
-    pub(super) fn new(pieces: Vec<Piece>, way: Way, telling: Telling) -> Self {
+    pub(super) fn new(pieces: Vec<Piece>, way: Way, response_event: ResponseEvent) -> Self {
         let pieces: VecDeque<Piece> = pieces.into_iter().filter(|piece| piece.length() > 0).collect();
         let left = pieces.iter().map(Piece::length).sum();
-        Self { pieces, left, way, ahead: Ahead::default(), telling: Arc::new(telling) }
+        Self { pieces, left, way, ahead: Ahead::default(), response_event: Arc::new(response_event) }
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(Ok(None)) };
         let bytes = match (piece, &self.way) {
             (Piece::Bytes(bytes), _) => {
-                self.telling.add(bytes.len() as u64);
+                self.response_event.add(bytes.len() as u64);
                 std::mem::take(bytes)
             }
             (Piece::File { file, at, left }, Way::Pipe(pipe)) => {
-                let hole = pipe.stand_in(file, *at, *left, &self.telling);
+                let hole = pipe.stand_in(file, *at, *left, &self.response_event);
                 *at += hole.len() as u64;
                 *left -= hole.len() as u64;
                 hole
             }
             (Piece::File { file, at, left }, Way::Memory) => {
-                let near = ready!(self.ahead.poll(cx, file, *at, *left));
-                let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(near).unwrap_or(CHUNK)));
+                let allowed_sources = ready!(self.ahead.poll(cx, file, *at, *left));
+                let mut chunk =
+                    BytesMut::zeroed(CHUNK.min(usize::try_from(allowed_sources).unwrap_or(CHUNK)));
                 file.read_exact_at(&mut chunk, *at)?;
                 *at += chunk.len() as u64;
                 *left -= chunk.len() as u64;
-                self.telling.add(chunk.len() as u64);
+                self.response_event.add(chunk.len() as u64);
                 chunk.freeze()
             }
         };

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::JoinHandle;
 
-use crate::host::read_cached;
+use crate::system::read_cached;
 
 /// How much of a file is fetched at a time: much for a disk, little for a client that leaves.
 const AHEAD: u64 = 1 << 20;
@@ -37,7 +37,7 @@ impl Ahead {
         if at >= self.until {
             let length = left.min(AHEAD);
             self.until = at + length;
-            if !is_near(file, at, length) {
+            if !is_allowed(file, at, length) {
                 let file = Arc::clone(file);
                 let mut coming = tokio::task::spawn_blocking(move || fetch(&file, at, length));
                 if Pin::new(&mut coming).poll(cx).is_pending() {
@@ -53,7 +53,7 @@ impl Ahead {
 /// Tells whether a part of a file is in memory, by its ends: the kernel reads ahead what lies between.
 ///
 /// Where a file system cannot tell, it counts as if it were.
-fn is_near(file: &File, at: u64, length: u64) -> bool {
+fn is_allowed(file: &File, at: u64, length: u64) -> bool {
     let waits = |at| match read_cached(file.as_fd(), &mut [0], at) {
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         Ok(_) => false,
@@ -93,11 +93,11 @@ mod tests {
         file.sync_all().unwrap();
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
         let file = Arc::new(file);
-        assert!(!is_near(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
+        assert!(!is_allowed(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
         let (mut ahead, mut at, mut steps) = (Ahead::default(), 0, Vec::new());
         while at < length {
             let ready = poll_fn(|cx| ahead.poll(cx, &file, at, length - at)).await;
-            assert!(is_near(&file, at, ready));
+            assert!(is_allowed(&file, at, ready));
             steps.push(ready);
             at += ready;
         }

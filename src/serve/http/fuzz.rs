@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::super::shelf::{Content, Item, Missing};
+use super::super::content::{Content, Item, Missing};
 use super::range::{Wanted, wanted};
 use super::reply::{Piece, reply};
 use crate::fuzz::Script;

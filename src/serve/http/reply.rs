@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::super::matchbox::{Answer, Body as Asked};
-use super::super::shelf::{Content, Item, Missing};
+use super::super::content::{Content, Item, Missing};
+use super::super::matchbox::{Answer, Body as MatchboxBody};
 use super::condition::{Follows, Version, follows, same_file};
 use super::range::{Wanted, wanted};
 
@@ -58,7 +58,7 @@ pub(super) struct Reply {
 
 /// Content with all that a head says of it.
 struct Page {
-    manners: Manners,
+    manners: HttpDialect,
     kind: &'static str,
     version: Version,
     body: Body,
@@ -66,7 +66,7 @@ struct Page {
 
 /// Whose manners an answer has, where the protocol leaves it open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manners {
+enum HttpDialect {
     /// Ours.
     Own,
     /// Those of Go's `http.ServeContent`.
@@ -132,12 +132,14 @@ pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Repl
     let page = |body| {
         // Go tells versions apart by their time alone; no client can name this tag.
         let version = Version { tag: "\0".to_owned(), modified };
-        Page { manners: Manners::Go, kind, version, body }
+        Page { manners: HttpDialect::Go, kind, version, body }
     };
     let mut reply = match body {
-        Asked::Text(bytes) => answer(method, headers, &page(Body::Bytes(bytes.into()))),
-        Asked::File(file, data) => answer(method, headers, &page(Body::File(Arc::new(file), data.len()))),
-        Asked::Whole(bytes) => {
+        MatchboxBody::Text(bytes) => answer(method, headers, &page(Body::Bytes(bytes.into()))),
+        MatchboxBody::File(file, data) => {
+            answer(method, headers, &page(Body::File(Arc::new(file), data.len())))
+        }
+        MatchboxBody::Whole(bytes) => {
             let whole = page(Body::Bytes(bytes.into()));
             match modified.map_or(Follows::Answer, |_| follows(headers, &whole.version)) {
                 Follows::NotModified => answer(method, headers, &whole),
@@ -193,7 +195,7 @@ fn fill(reply: &mut Reply, body: Vec<Piece>) {
 fn page(path: &str, item: Item) -> Page {
     match item.content {
         Content::File(file, metadata) => Page {
-            manners: Manners::Own,
+            manners: HttpDialect::Own,
             kind: media_type(path, &item.role),
             version: Version { tag: file_tag(&metadata), modified: metadata.modified().ok() },
             body: Body::File(Arc::new(file), metadata.len()),
@@ -206,7 +208,7 @@ fn page(path: &str, item: Item) -> Page {
 fn text_page(kind: &'static str, text: String) -> Page {
     let digest = hex(&Sha256::digest(text.as_bytes())[..8]);
     let version = Version { tag: format!("\"{digest}\""), modified: None };
-    Page { manners: Manners::Own, kind, version, body: Body::Bytes(text.into()) }
+    Page { manners: HttpDialect::Own, kind, version, body: Body::Bytes(text.into()) }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -221,7 +223,7 @@ fn file_tag(metadata: &Metadata) -> String {
 
 fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
     match follows(headers, &page.version) {
-        Follows::Failed if page.manners == Manners::Go => {
+        Follows::Failed if page.manners == HttpDialect::Go => {
             let mut reply = bare(StatusCode::PRECONDITION_FAILED);
             fill(&mut reply, Vec::new());
             return reply;
@@ -230,7 +232,7 @@ fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
         Follows::NotModified => {
             let mut reply = bare(StatusCode::NOT_MODIFIED);
             describe(&mut reply, page);
-            if page.manners == Manners::Go {
+            if page.manners == HttpDialect::Go {
                 reply.headers.remove(header::CONTENT_TYPE);
                 reply.headers.remove(header::ACCEPT_RANGES);
             }
@@ -241,20 +243,20 @@ fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
     let length = page.body.length();
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
     // Go does not ask for the method.
-    let may = *method == Method::GET || page.manners == Manners::Go;
+    let may = *method == Method::GET || page.manners == HttpDialect::Go;
     let range = range.filter(|_| may && same_file(headers, &page.version));
     let mut reply = bare(StatusCode::OK);
     match (range.map_or(Wanted::Whole, |range| wanted(range, length)), page.manners) {
-        (Wanted::Nonsense, Manners::Go) => {
+        (Wanted::Nonsense, HttpDialect::Go) => {
             reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "invalid range\n");
             reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         }
-        (Wanted::Beyond, Manners::Go) if length > 0 => {
+        (Wanted::Beyond, HttpDialect::Go) if length > 0 => {
             reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "invalid range: failed to overlap\n");
             reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
             set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{length}"));
         }
-        (Wanted::Whole, _) | (Wanted::Nonsense, Manners::Own) | (Wanted::Beyond, Manners::Go) => {
+        (Wanted::Whole, _) | (Wanted::Nonsense, HttpDialect::Own) | (Wanted::Beyond, HttpDialect::Go) => {
             describe(&mut reply, page);
             fill(&mut reply, vec![page.body.piece(0, length)]);
         }
@@ -263,7 +265,7 @@ fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
             describe(&mut reply, page);
             send_pieces(&mut reply, page, &pieces);
         }
-        (Wanted::Beyond, Manners::Own) => {
+        (Wanted::Beyond, HttpDialect::Own) => {
             reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter\n");
             set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{length}"));
         }
@@ -281,7 +283,7 @@ fn set(reply: &mut Reply, name: HeaderName, value: &str) {
 fn describe(reply: &mut Reply, page: &Page) {
     reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(page.kind));
     reply.headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if page.manners == Manners::Own {
+    if page.manners == HttpDialect::Own {
         set(reply, header::ETAG, &page.version.tag);
     }
     if let Some(modified) = page.version.modified {

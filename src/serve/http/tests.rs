@@ -4,14 +4,14 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use super::super::example::{Log, plan, shelf_of};
+use super::super::example::{Log, content_of, plan};
 use super::*;
 use crate::plan::RootPlan;
 
 const KERNEL: &[u8] = b"0123456789";
 
 struct Bench {
-    desk: Desk,
+    handler: HttpHandler,
     log: Log,
     folder: tempfile::TempDir,
 }
@@ -30,16 +30,16 @@ fn bench_with(listing: bool) -> Bench {
     let mut plan = plan();
     plan.root = Some(RootPlan { folder: root, listing });
     let log = Log::default();
-    let desk = Desk {
+    let handler = HttpHandler {
         matchbox: None,
         places: PLACES,
         ending: CancellationToken::new(),
-        shelf: shelf_of(&plan, folder.path()),
+        content: content_of(&plan, folder.path()),
         clients: Clients::new(&plan),
         events: log.emitter(),
         patience: PATIENCE,
     };
-    Bench { desk, log, folder }
+    Bench { handler, log, folder }
 }
 
 fn request(line: &str) -> Request<()> {
@@ -58,7 +58,7 @@ fn request(line: &str) -> Request<()> {
 
 impl Bench {
     fn ask(&self, line: &str) -> Response<Outgoing> {
-        self.desk.answer("10.0.0.11:1234".parse().unwrap(), &request(line), Way::Memory, None)
+        self.handler.answer("10.0.0.11:1234".parse().unwrap(), &request(line), Way::Memory, None)
     }
 
     async fn bytes(response: Response<Outgoing>) -> Bytes {
@@ -342,13 +342,13 @@ const SHORT: Duration = Duration::from_millis(300);
 
 fn serve() -> Served {
     let mut bench = bench();
-    bench.desk.patience = SHORT;
-    bench.desk.events = bench.log.ticking();
+    bench.handler.patience = SHORT;
+    bench.handler.events = bench.log.ticking();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let at = listener.local_addr().unwrap();
     let mut connections = JoinSet::new();
-    connections.spawn(run(listener, bench.desk.clone(), None));
+    connections.spawn(run(listener, bench.handler.clone(), None));
     Served { at, bench, _connections: connections }
 }
 

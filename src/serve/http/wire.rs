@@ -4,7 +4,7 @@
 //! slices of a *hole*: memory that nobody ever writes or reads, of the length
 //! of what is to be sent. hyper frames it, counts it and hands it down to be
 //! written, and here, where it would be written, the hole is known by its
-//! address, and `sendfile` sends what it stands for: the next [`Stretch`] of
+//! address, and `sendfile` sends what it stands for: the next [`FileRange`] of
 //! the [`Pipe`] that body and connection share. Both are in the order of the
 //! protocol, because HTTP/1.1 has one answer after the other.
 //!
@@ -30,8 +30,8 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::disk::Ahead;
-use super::telling::Telling;
-use crate::host::unacknowledged;
+use super::response_event::ResponseEvent;
+use crate::system::unacknowledged;
 
 /// The most that a single slice of the hole stands for, and by that the most that one call sends.
 const LARGEST: usize = 4 << 20;
@@ -44,29 +44,35 @@ fn is_hole(slice: &[u8]) -> bool {
 }
 
 /// Bytes of a file that a slice of the hole stands for.
-struct Stretch {
+struct FileRange {
     file: Arc<File>,
     at: u64,
     left: u64,
     ahead: Ahead,
-    telling: Arc<Telling>,
+    response_event: Arc<ResponseEvent>,
 }
 
 /// What the slices of the hole stand for that one connection still has to send, in order.
 #[derive(Clone, Default)]
-pub(super) struct Pipe(Arc<Mutex<VecDeque<Stretch>>>);
+pub(super) struct Pipe(Arc<Mutex<VecDeque<FileRange>>>);
 
 impl Pipe {
     /// Returns a slice of the hole for as many of the next bytes of a file as it holds.
-    pub(super) fn stand_in(&self, file: &Arc<File>, at: u64, left: u64, telling: &Arc<Telling>) -> Bytes {
+    pub(super) fn stand_in(
+        &self,
+        file: &Arc<File>,
+        at: u64,
+        left: u64,
+        response_event: &Arc<ResponseEvent>,
+    ) -> Bytes {
         let length = left.min(LARGEST as u64);
-        let (file, telling) = (Arc::clone(file), Arc::clone(telling));
-        let stretch = Stretch { file, at, left: length, ahead: Ahead::default(), telling };
+        let (file, response_event) = (Arc::clone(file), Arc::clone(response_event));
+        let stretch = FileRange { file, at, left: length, ahead: Ahead::default(), response_event };
         self.lock().push_back(stretch);
         Bytes::from_static(&HOLE[..length as usize])
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Stretch>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<FileRange>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +83,7 @@ const LEAST: u64 = 64 << 10;
 /// A TCP connection that is given up when its client takes next to nothing for so long.
 ///
 /// What it takes is told by its acknowledgements: the kernel takes megabytes from us that the client has yet to take.
-pub(super) struct Patient {
+pub(super) struct StallGuard {
     stream: TcpStream,
     patience: Duration,
     written: u64,
@@ -91,7 +97,7 @@ struct Waiting {
     taken: u64,
 }
 
-impl Patient {
+impl StallGuard {
     /// Watches over a connection.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
         Self { stream, patience, written: 0, waiting: None }
@@ -131,7 +137,12 @@ impl Patient {
     }
 
     /// Sends as much of a stretch as the socket takes.
-    fn poll_send(&mut self, cx: &mut Context<'_>, stretch: &Stretch, most: usize) -> Poll<io::Result<usize>> {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        stretch: &FileRange,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let mut at = i64::try_from(stretch.at).map_err(io::Error::other)?;
         let sent = loop {
             match self.stream.poll_write_ready(cx) {
@@ -172,7 +183,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for StallGuard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -182,7 +193,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for StallGuard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch(cx, written)
@@ -214,13 +225,13 @@ impl AsyncWrite for Patient {
 
 /// A connection as hyper sees it.
 pub(super) struct Wire {
-    io: TokioIo<Patient>,
+    io: TokioIo<StallGuard>,
     pipe: Pipe,
 }
 
 impl Wire {
     /// Makes a connection whose bodies come through a pipe.
-    pub(super) fn new(stream: Patient, pipe: Pipe) -> Self {
+    pub(super) fn new(stream: StallGuard, pipe: Pipe) -> Self {
         Self { io: TokioIo::new(stream), pipe }
     }
 
@@ -230,12 +241,12 @@ impl Wire {
         let Some(stretch) = stretches.front_mut() else {
             return Poll::Ready(Err(io::Error::other("a hole that stands for nothing")));
         };
-        let near = ready!(stretch.ahead.poll(cx, &stretch.file, stretch.at, stretch.left));
-        let most = most.min(usize::try_from(near).unwrap_or(usize::MAX));
+        let allowed_sources = ready!(stretch.ahead.poll(cx, &stretch.file, stretch.at, stretch.left));
+        let most = most.min(usize::try_from(allowed_sources).unwrap_or(usize::MAX));
         let sent = ready!(self.io.inner_mut().poll_send(cx, stretch, most))?;
         stretch.at += sent as u64;
         stretch.left -= sent as u64;
-        stretch.telling.add(sent as u64);
+        stretch.response_event.add(sent as u64);
         if stretch.left == 0 {
             let done = stretches.pop_front();
             drop(stretches);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Answer, Asked, Body, Matchbox, Others, Store};
+use super::{Answer, Body, Fallback, Matchbox, MatchboxRequest, Store};
 use crate::fuzz::Script;
 use crate::matchbox::ignition::Version;
 use crate::plan::DataEntry;
@@ -48,8 +48,8 @@ pub(crate) fn request(data: &[u8]) {
         }
     }
     let store = Arc::new(Store::open(None, entries, Version::NEWEST));
-    let matchbox = Matchbox::new(store, None, None, Others::None);
-    let asked = Asked { method: "GET", path, query: &query };
+    let matchbox = Matchbox::new(store, None, None, Fallback::None);
+    let asked = MatchboxRequest { method: "GET", path, query: &query };
     let answer = matchbox.answer(asked).expect("there is nobody else");
     check(path, &answer);
     // Nothing is remembered that would change the next answer.

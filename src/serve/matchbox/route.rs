@@ -2,7 +2,7 @@
 
 use crate::matchbox::go::path;
 use crate::matchbox::render::Endpoint;
-use crate::serve::shelf::decode;
+use crate::serve::content::decode;
 
 /// The form of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

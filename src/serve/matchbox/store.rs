@@ -89,7 +89,7 @@ impl Store {
     /// request.
     pub fn take_troubles(&self) -> Vec<Failure> {
         let mut disk = self.disk();
-        let unwatched = disk.watcher.take_trouble().map(|trouble| Failure::of("", trouble));
+        let unwatched = disk.watcher.take_trouble().map(|failure| Failure::of("", failure));
         unwatched.into_iter().chain(std::mem::take(&mut disk.troubles)).collect()
     }
 

@@ -29,7 +29,7 @@ const ENTRIES: &[(&str, &str)] = &[
     ("ignition/i.ign", r#"{"ignition":{"version":"2.2.0"}}"#),
 ];
 
-fn matchbox(newest: Version, others: Others) -> Matchbox {
+fn matchbox(newest: Version, others: Fallback) -> Matchbox {
     let entry = |(path, text): &(&str, &str)| ((*path).to_owned(), DataEntry::Text((*text).to_owned()));
     let entries: BTreeMap<String, DataEntry> = ENTRIES.iter().map(entry).collect();
     Matchbox::new(Arc::new(Store::open(None, entries, newest)), None, None, others)
@@ -37,7 +37,7 @@ fn matchbox(newest: Version, others: Others) -> Matchbox {
 
 fn check(matchbox: &Matchbox, url: &str) -> String {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    let Some(answer) = matchbox.answer(Asked { method: "GET", path, query }) else {
+    let Some(answer) = matchbox.answer(MatchboxRequest { method: "GET", path, query }) else {
         return "left to others".to_owned();
     };
     let body = match answer.body {
@@ -51,7 +51,7 @@ fn check(matchbox: &Matchbox, url: &str) -> String {
 
 #[test]
 fn what_a_lab_file_says_is_served() {
-    let matchbox = matchbox(Version::V3_3, Others::Lab);
+    let matchbox = matchbox(Version::V3_3, Fallback::Lab);
     let node = "MAC=525400aabbcc&Zone=z";
     assert!(check(&matchbox, "/").contains("! groups/broken.json"));
     let (ipxe, none) = (check(&matchbox, &format!("/ipxe?{node}")), check(&matchbox, "/ipxe?os=none"));
@@ -83,7 +83,7 @@ fn what_a_lab_file_says_is_served() {
 
 #[test]
 fn a_script_says_what_files_are_to_a_machine() {
-    let matchbox = matchbox(Version::NEWEST, Others::Lab);
+    let matchbox = matchbox(Version::NEWEST, Fallback::Lab);
     assert_eq!(matchbox.role("/assets/k"), None);
     check(&matchbox, "/ipxe?MAC=525400aabbcc&Zone=z");
     let roles = ["/assets/k", "/a", "/b", "/c"].map(|path| matchbox.role(path));

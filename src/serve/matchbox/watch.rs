@@ -36,7 +36,7 @@ pub(super) struct Watcher {
     inotify: Option<Inotify>,
     folders: Vec<Folder>,
     /// Why some folder cannot be watched although its file system would allow it.
-    trouble: Option<String>,
+    failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -52,17 +52,17 @@ struct Folder {
 impl Watcher {
     /// Watches over folders, known by their place in the list from here on.
     pub(super) fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
-        let (inotify, trouble) = match Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC) {
+        let (inotify, failure) = match Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC) {
             Ok(inotify) => (Some(inotify), None),
             Err(error) => (None, Some(no_watch(error))),
         };
         let folder = |path| Folder { path, is: None, watch: None, lost: true, names: HashSet::new() };
-        Self { inotify, folders: folders.into_iter().map(folder).collect(), trouble }
+        Self { inotify, folders: folders.into_iter().map(folder).collect(), failure }
     }
 
     /// Returns why files are looked at for each request, once.
     pub(super) fn take_trouble(&mut self) -> Option<String> {
-        self.trouble.take()
+        self.failure.take()
     }
 
     /// Tells what has become of a folder since this was asked last.
@@ -91,7 +91,7 @@ impl Watcher {
                 Err(Errno::EAGAIN) => return,
                 // Whatever it is, nothing is known any more.
                 Err(error) => {
-                    self.trouble = Some(no_watch(error));
+                    self.failure = Some(no_watch(error));
                     self.inotify = None;
                     for folder in &mut self.folders {
                         folder.watch = None;
@@ -130,7 +130,7 @@ impl Watcher {
             match inotify.add_watch(&folder.path, what) {
                 Ok(watch) => folder.watch = Some(watch),
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                Err(error) => self.trouble = Some(no_watch(error)),
+                Err(error) => self.failure = Some(no_watch(error)),
             }
             // Another folder may have come there meanwhile.
             if folder.is == identity(&folder.path) {

@@ -3,9 +3,9 @@
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
-use super::{Asked, HOP_LIMIT, Received, Router, SOLICITATION, asked};
+use super::{HOP_LIMIT, Received, Router, SOLICITATION, Solicitation, asked};
 use crate::fuzz::Script;
-use crate::lab::Unknown;
+use crate::lab::UnknownClients;
 use crate::serve::example::{FAST, REAL, STRANGER, plan};
 
 /// Without IPv6, with it, and for nodes only.
@@ -14,7 +14,7 @@ static ROUTERS: LazyLock<[Router; 3]> = LazyLock::new(|| {
     let without = Router::new(&plan);
     plan.ipv6 = Some("fd00:83::1/64".parse().expect("an address"));
     let with = Router::new(&plan);
-    plan.ipv6_unknown = Unknown::Ignore;
+    plan.ipv6_unknown_clients = UnknownClients::Ignore;
     [without, with, Router::new(&plan)]
 });
 
@@ -34,7 +34,7 @@ pub(crate) fn solicitation(data: &[u8]) {
     };
     let hop_limit = if how & 8 == 0 { Some(HOP_LIMIT) } else { Some(i32::from(script.byte())) };
     let packet = script.piece();
-    let Some(Asked { by, node }) = asked(router, Received { packet, from, hop_limit }) else { return };
+    let Some(Solicitation { by, node }) = asked(router, Received { packet, from, hop_limit }) else { return };
     assert!(packet.len() >= 8 && packet[0] == SOLICITATION && hop_limit == Some(HOP_LIMIT));
     assert!(by.is_none_or(|by| by == from && (by.is_unicast_link_local() || by.segments()[0] == 0xfd00)));
     assert!(which != 2 || node.is_some(), "nobody else is told");

@@ -42,7 +42,7 @@ fn a_solicitation_is_answered_to_its_sender() {
     assert_eq!(asked_by.node, Some(NodeName::new("a").unwrap()));
     // A sender that has no address yet hears what all hear.
     let unnamed = asked(&router(1500, true), from(Ipv6Addr::UNSPECIFIED, &packet[..8])).unwrap();
-    assert_eq!(unnamed, Asked { by: None, node: None });
+    assert_eq!(unnamed, Solicitation { by: None, node: None });
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn some_solicitations_are_left_unanswered() {
 
 /// Returns at which seconds everybody is told, if somebody without an address asks at others.
 fn told(router: &Router, asked: &[u64], until: u64) -> Vec<u64> {
-    let mut rounds = Rounds::new(router.ipv6.as_ref(), 0);
+    let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), 0);
     let due = |second: u64| {
         if asked.contains(&second) {
             rounds.hurry(second * SECOND);

@@ -83,36 +83,36 @@ fn long_lines_are_cut() {
 #[test]
 fn a_chatty_node_is_counted_and_keeps_nobody_else_out() {
     let log = Log::default();
-    let desk = Desk { events: log.emitter(), state: Mutex::default(), begun: Notify::new() };
+    let handler = SyslogHandler { events: log.emitter(), state: Mutex::default(), begun: Notify::new() };
     let (chatty, calm) = (NodeName::new("chatty").unwrap(), NodeName::new("calm").unwrap());
     for number in 0..OF_NODE + 50 {
-        desk.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
+        handler.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
     }
-    desk.take(Some(&calm), b"<13>app: hello");
+    handler.take(Some(&calm), b"<13>app: hello");
     let told = log.take();
     assert_eq!(told.len() as u64, OF_NODE + 1);
     assert_eq!(told.last().unwrap().0.as_deref(), Some("calm"));
-    desk.flush();
+    handler.flush();
     let left_out = Known::Omitted { service: "syslog".to_owned(), count: 50 };
     assert_eq!(log.take(), [(Some("chatty".to_owned()), left_out)]);
     // A second later it is heard again; what is counted at the very end is told as well.
     for number in 0..=OF_NODE {
-        desk.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
+        handler.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
     }
-    drop(desk);
+    drop(handler);
     assert_eq!(log.take().len() as u64, OF_NODE + 1);
 }
 
 #[test]
 fn all_nodes_together_are_bounded() {
     let log = Log::default();
-    let desk = Desk { events: log.emitter(), state: Mutex::default(), begun: Notify::new() };
+    let handler = SyslogHandler { events: log.emitter(), state: Mutex::default(), begun: Notify::new() };
     for number in 0..20_000 {
         let node = NodeName::new(&format!("n{}", number % 100)).unwrap();
-        desk.take(Some(&node), b"<13>app: hello");
+        handler.take(Some(&node), b"<13>app: hello");
     }
     assert_eq!(log.take().len() as u64, OF_ALL);
-    drop(desk);
+    drop(handler);
     assert_eq!(log.take().len(), 100, "each node's number");
 }
 

@@ -18,13 +18,13 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Delivery, Desk, Opened};
-use super::machine::{Do, End, Machine, agree};
+use super::handler::{Delivery, Opened, TftpHandler};
+use super::machine::{Action, End, Machine, agree};
 use super::packet::{self, HEAD, Packet, Request};
 use super::source::Source;
 use super::{Listener, refusal};
-use crate::host::sockets::beside;
 use crate::serve::segments::Segments;
+use crate::system::sockets::beside;
 
 /// More transfers than a rack has machines.
 const MOST_TRANSFERS: usize = 4096;
@@ -48,7 +48,11 @@ const STOP: u64 = u64::MAX;
 const LISTENERS: u64 = 1 << 63;
 
 /// Answers requests on these sockets until `stop` is cancelled. Blocks its thread.
-pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToken) -> io::Result<()> {
+pub(super) fn serve(
+    listeners: Vec<Listener>,
+    handler: TftpHandler,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
     epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
@@ -56,7 +60,7 @@ pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToke
         epoll.add(&listener.socket, EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS + index as u64))?;
     }
     let mut waiting = JoinSet::new();
-    let ring = Bell(Arc::clone(&wake));
+    let ring = EngineWaker(Arc::clone(&wake));
     waiting.spawn_on(
         async move {
             stop.cancelled().await;
@@ -64,12 +68,12 @@ pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToke
         },
         &Handle::current(),
     );
-    let workbench = Workbench { content: Vec::new(), segments: Segments::new() };
+    let workbench = Buffers { content: Vec::new(), segments: Segments::new() };
     let transfers = HashMap::new();
     let engine = Engine {
         epoll,
         listeners,
-        desk,
+        handler,
         transfers,
         by_client: HashMap::new(),
         next: 0,
@@ -81,11 +85,11 @@ pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToke
 }
 
 /// Wakes the engine when it is dropped, also by a runtime that ends.
-struct Bell(Arc<EventFd>);
+struct EngineWaker(Arc<EventFd>);
 
-impl Drop for Bell {
+impl Drop for EngineWaker {
     fn drop(&mut self) {
-        // The counter is not near its end, so there is nothing to fail.
+        // The counter is not allowed sources its end, so there is nothing to fail.
         self.0.write(1).ok();
     }
 }
@@ -93,7 +97,7 @@ impl Drop for Bell {
 struct Engine {
     epoll: Epoll,
     listeners: Vec<Listener>,
-    desk: Desk,
+    handler: TftpHandler,
     transfers: HashMap<u64, Outgoing>,
     /// Transfers by the listener and address that they were asked for from.
     by_client: HashMap<(usize, SocketAddr), u64>,
@@ -101,7 +105,7 @@ struct Engine {
     next: u64,
     /// When the first of the transfers may want to be told the time.
     expires: u64,
-    workbench: Workbench,
+    workbench: Buffers,
     /// What wakes us stays open until we sleep no more: the kernel forgets what is closed.
     _wake: Arc<EventFd>,
 }
@@ -119,7 +123,7 @@ struct Outgoing {
 }
 
 /// What all transfers use in turn.
-struct Workbench {
+struct Buffers {
     /// Room for a window, with room before it for the head of its first block.
     content: Vec<u8>,
     segments: Segments,
@@ -129,7 +133,7 @@ impl Engine {
     fn run(mut self) -> io::Result<()> {
         let mut events = vec![EpollEvent::empty(); EVENTS];
         loop {
-            let timeout = match self.expires.checked_sub(self.desk.now()) {
+            let timeout = match self.expires.checked_sub(self.handler.now()) {
                 _ if self.transfers.is_empty() => EpollTimeout::NONE,
                 Some(left) => EpollTimeout::try_from(left.div_ceil(1_000_000)).unwrap_or(EpollTimeout::MAX),
                 None => EpollTimeout::ZERO,
@@ -147,7 +151,7 @@ impl Engine {
                 }
             }
             self.spin();
-            let now = self.desk.now();
+            let now = self.handler.now();
             if now >= self.expires {
                 self.expire(now);
             }
@@ -177,15 +181,15 @@ impl Engine {
             return;
         }
         let names: Vec<u64> = self.transfers.keys().copied().collect();
-        let mut until = self.desk.now() + SPIN;
+        let mut until = self.handler.now() + SPIN;
         for _ in 0..TURN {
             while !names.iter().any(|name| self.receive(*name)) {
                 std::hint::spin_loop();
-                if self.desk.now() >= until {
+                if self.handler.now() >= until {
                     return;
                 }
             }
-            until = self.desk.now() + SPIN;
+            until = self.handler.now() + SPIN;
         }
     }
 
@@ -196,15 +200,15 @@ impl Engine {
             let (length, from) = match self.listeners[listener].socket.recv_from(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => return self.desk.note(&error),
+                Err(error) => return self.handler.note(&error),
             };
-            if !self.desk.may_ask(from) {
+            if !self.handler.may_ask(from) {
                 continue;
             }
             let answer = match packet::parse(&buffer[..length]) {
                 Ok(Packet::Read(request)) => self.read_request(listener, from, request).err(),
                 Ok(Packet::Write(name)) => {
-                    self.desk.refuse_write(from, &name);
+                    self.handler.refuse_write(from, &name);
                     Some(packet::error(packet::ACCESS, "nothing is written here"))
                 }
                 Ok(Packet::Ack(_) | Packet::Stray) => Some(unknown_id()),
@@ -221,7 +225,7 @@ impl Engine {
 
     /// Begins a transfer, or returns the error that the client gets.
     fn read_request(&mut self, listener: usize, from: SocketAddr, request: Request) -> Result<(), Vec<u8>> {
-        let now = self.desk.now();
+        let now = self.handler.now();
         if let Some(name) = self.by_client.get(&(listener, from)).copied() {
             let known = &self.transfers[&name];
             if known.request == request && (!known.machine.confirmed() || now < known.began + ECHO) {
@@ -231,7 +235,7 @@ impl Engine {
             // The client has forgotten what it asked for before.
             self.finish(name, "aborted");
         }
-        let opened = self.desk.open(from, &request.name, request.mode);
+        let opened = self.handler.open(from, &request.name, request.mode);
         let Opened { source, size, mut delivery } = opened.map_err(|missing| refusal(&missing))?;
         if self.transfers.len() >= MOST_TRANSFERS {
             let unsure = self.transfers.iter().filter(|(_, transfer)| !transfer.machine.confirmed());
@@ -246,7 +250,7 @@ impl Engine {
             Ok(socket)
         });
         let socket = socket.map_err(|error| {
-            self.desk.note(&error);
+            self.handler.note(&error);
             packet::error(0, "this server has no room left; ask again later")
         })?;
         delivery.blksize = u32::try_from(terms.block).ok();
@@ -269,18 +273,18 @@ impl Engine {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {
-                self.desk.note(&error);
+                self.handler.note(&error);
                 return false;
             }
         };
         let said = packet::parse(&buffer[..length]);
         if from != transfer.client {
-            if !matches!(said, Ok(Packet::Error { .. })) && self.desk.may_ask(from) {
+            if !matches!(said, Ok(Packet::Error { .. })) && self.handler.may_ask(from) {
                 transfer.socket.send_to(&unknown_id(), from).ok();
             }
             return true;
         }
-        let now = self.desk.now();
+        let now = self.handler.now();
         match said {
             Ok(Packet::Ack(number)) => self.with(name, |transfer| {
                 let follows = transfer.machine.on_ack(number, now);
@@ -297,22 +301,22 @@ impl Engine {
     }
 
     /// Asks a transfer's machine, and carries out what follows.
-    fn with(&mut self, name: u64, ask: impl FnOnce(&mut Outgoing) -> Do) {
+    fn with(&mut self, name: u64, ask: impl FnOnce(&mut Outgoing) -> Action) {
         let Some(transfer) = self.transfers.get_mut(&name) else { return };
         let ended = match ask(transfer) {
-            Do::Nothing => return,
-            Do::Offer => {
+            Action::Nothing => return,
+            Action::Offer => {
                 transfer.offer();
                 self.expires = self.expires.min(transfer.machine.deadline());
                 return;
             }
-            Do::Send { first, most } => match transfer.send(first, most, &mut self.workbench) {
+            Action::Send { first, most } => match transfer.send(first, most, &mut self.workbench) {
                 Ok(()) => {
                     self.expires = self.expires.min(transfer.machine.deadline());
                     return;
                 }
                 Err(error) => {
-                    self.desk.note(&error);
+                    self.handler.note(&error);
                     transfer
                         .socket
                         .send_to(&packet::error(0, "the file cannot be read"), transfer.client)
@@ -320,7 +324,7 @@ impl Engine {
                     "failed"
                 }
             },
-            Do::Finish(end) => match end {
+            Action::Finish(end) => match end {
                 End::Sent => "sent",
                 End::Probed => "probed",
                 End::Aborted => "aborted",
@@ -352,7 +356,7 @@ impl Outgoing {
     }
 
     /// Sends blocks from `first` on. Fails only if they cannot be read.
-    fn send(&mut self, first: u64, most: u16, workbench: &mut Workbench) -> io::Result<()> {
+    fn send(&mut self, first: u64, most: u16, workbench: &mut Buffers) -> io::Result<()> {
         let block = self.machine.terms().block;
         let wanted = block * usize::from(most);
         if workbench.content.len() < HEAD + wanted {
@@ -368,7 +372,7 @@ impl Outgoing {
     }
 }
 
-impl Workbench {
+impl Buffers {
     /// Sends the first `length` bytes of the content as blocks. One that the network does not take is as one that it
     /// loses.
     fn send(

@@ -1,6 +1,6 @@
 //! What anybody may send to the TFTP service.
 
-use super::machine::{Do, End, Machine, agree};
+use super::machine::{Action, End, Machine, agree};
 use super::packet::{self, HEAD, Packet, Request};
 use crate::fuzz::Script;
 
@@ -40,18 +40,18 @@ struct Sender {
 
 impl Sender {
     /// Sends what follows; tells how the transfer ended, if it has.
-    fn carry_out(&mut self, what: Do) -> Option<End> {
+    fn carry_out(&mut self, what: Action) -> Option<End> {
         let terms = self.machine.terms();
         let (block, window) = (terms.block as u64, terms.window);
         let (packets, bytes) = match what {
-            Do::Nothing => return None,
-            Do::Finish(end) => return Some(end),
-            Do::Offer => {
+            Action::Nothing => return None,
+            Action::Finish(end) => return Some(end),
+            Action::Offer => {
                 let offer = packet::options(&terms.answer);
                 assert_eq!(packet::parse(&offer), Ok(Packet::Stray), "nobody answers an answer");
                 (1, offer.len())
             }
-            Do::Send { first, most } => {
+            Action::Send { first, most } => {
                 assert!((1..=window).contains(&most), "{most} blocks in a window of {window}");
                 let last = self.length / block + 1;
                 assert!(first <= last, "block {first} of {last}");
@@ -90,7 +90,7 @@ pub(crate) fn transfer(data: &[u8]) {
         // The loop tells it the time when that has come.
         let mut follows = match sender.now >= sender.machine.deadline() {
             true => sender.machine.on_time(sender.now),
-            false => Do::Nothing,
+            false => Action::Nothing,
         };
         if let Some(end) = sender.carry_out(follows) {
             return ended(&sender, end);
@@ -108,7 +108,7 @@ pub(crate) fn transfer(data: &[u8]) {
             _ => match packet::parse(script.piece()) {
                 Ok(Packet::Ack(number)) => sender.machine.on_ack(number, sender.now),
                 Ok(Packet::Error { .. }) => sender.machine.on_error(),
-                _ => Do::Nothing,
+                _ => Action::Nothing,
             },
         };
         if let Some(end) = sender.carry_out(follows) {

@@ -20,7 +20,7 @@ use futures_util::io::{AsyncRead, Sink};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Delivery, Desk, Opened};
+use super::handler::{Delivery, Opened, TftpHandler};
 use super::packet::Mode;
 use super::source::Source;
 use super::{Listener, Missing};
@@ -33,14 +33,18 @@ const WINDOW: u16 = 64;
 /// Answers requests on these sockets until `stop` is cancelled. Blocks its thread.
 ///
 /// The library has one task for all transfers of a socket and reads files as it sends, so it has this thread for itself.
-pub(super) fn serve(listeners: Vec<Listener>, desk: Desk, stop: CancellationToken) -> io::Result<()> {
-    let ended = try_join_all(listeners.into_iter().map(|listener| answer(listener, desk.clone())));
+pub(super) fn serve(
+    listeners: Vec<Listener>,
+    handler: TftpHandler,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let ended = try_join_all(listeners.into_iter().map(|listener| answer(listener, handler.clone())));
     let ended = async { ended.await.map(drop).map_err(io::Error::other) };
     Handle::current().block_on(stop.run_until_cancelled(ended)).unwrap_or(Ok(()))
 }
 
-async fn answer(listener: Listener, desk: Desk) -> Result<(), async_tftp::Error> {
-    let server = TftpServerBuilder::with_handler(Counter { desk })
+async fn answer(listener: Listener, handler: TftpHandler) -> Result<(), async_tftp::Error> {
+    let server = TftpServerBuilder::with_handler(Counter { handler })
         .std_socket(listener.socket)?
         .timeout(PATIENCE)
         .max_send_retries(RETRIES)
@@ -51,7 +55,7 @@ async fn answer(listener: Listener, desk: Desk) -> Result<(), async_tftp::Error>
 
 /// Opens what clients ask for.
 struct Counter {
-    desk: Desk,
+    handler: TftpHandler,
 }
 
 /// A file or text on its way to a client. Tells how it went when it is dropped.
@@ -100,13 +104,13 @@ impl Handler for Counter {
         client: &SocketAddr,
         path: &Path,
     ) -> Result<(Outgoing, Option<u64>), packet::Error> {
-        if !self.desk.may_ask(*client) {
+        if !self.handler.may_ask(*client) {
             // The library answers in any case; that is shorter than what was asked.
             return Err(packet::Error::PermissionDenied);
         }
-        match self.desk.open(*client, path.as_os_str().as_bytes(), Mode::Octet) {
+        match self.handler.open(*client, path.as_os_str().as_bytes(), Mode::Octet) {
             Ok(Opened { source, size, delivery }) => {
-                let now = self.desk.clock();
+                let now = self.handler.clock();
                 let read = now();
                 Ok((Outgoing { source, delivery, at: 0, size, read, now }, Some(size)))
             }
@@ -121,7 +125,7 @@ impl Handler for Counter {
         path: &Path,
         _size: Option<u64>,
     ) -> Result<Sink, packet::Error> {
-        self.desk.refuse_write(*client, path.as_os_str().as_bytes());
+        self.handler.refuse_write(*client, path.as_os_str().as_bytes());
         Err(packet::Error::PermissionDenied)
     }
 }

@@ -37,7 +37,7 @@ const ECHO: u64 = 5 * MILLISECOND;
 
 /// What client and server agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(super) struct Negotiated {
     /// Bytes in a block.
     pub(super) block: usize,
     /// Blocks between two acknowledgements.
@@ -51,8 +51,9 @@ pub(super) struct Terms {
 }
 
 /// Agrees to a request. `largest` is what fits the path; `size` is that of the file, where it is known beforehand.
-pub(super) fn agree(request: &Request, largest: usize, size: Option<u64>) -> Terms {
-    let mut terms = Terms { block: BLOCK, window: 1, timeout: None, asked_size: false, answer: Vec::new() };
+pub(super) fn agree(request: &Request, largest: usize, size: Option<u64>) -> Negotiated {
+    let mut terms =
+        Negotiated { block: BLOCK, window: 1, timeout: None, asked_size: false, answer: Vec::new() };
     for (name, asked) in &request.options {
         let agreed = match name {
             OptionName::BlockSize if *asked >= *BLOCKS.start() => {
@@ -96,7 +97,7 @@ pub(super) enum End {
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Do {
+pub(super) enum Action {
     /// Nothing.
     Nothing,
     /// Send what was agreed on.
@@ -115,7 +116,7 @@ pub(super) enum Do {
 /// The state of one transfer. Times are nanoseconds of any one clock.
 #[derive(Debug)]
 pub(super) struct Machine {
-    terms: Terms,
+    terms: Negotiated,
     /// Whether our offer waits for its answer.
     offered: bool,
     /// Whether the client has answered at all: before, it may be anybody's forged address.
@@ -148,7 +149,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Begins a transfer.
-    pub(super) fn start(terms: Terms, now: u64) -> (Self, Do) {
+    pub(super) fn start(terms: Negotiated, now: u64) -> (Self, Action) {
         let mut machine = Self {
             offered: !terms.answer.is_empty(),
             terms,
@@ -171,7 +172,7 @@ impl Machine {
     }
 
     /// Returns what was agreed on.
-    pub(super) fn terms(&self) -> &Terms {
+    pub(super) fn terms(&self) -> &Negotiated {
         &self.terms
     }
 
@@ -203,7 +204,7 @@ impl Machine {
         }
     }
 
-    /// Notes which blocks were sent after [`Do::Send`]. `end` is that of the file, if the last of them ends it.
+    /// Notes which blocks were sent after [`Action::Send`]. `end` is that of the file, if the last of them ends it.
     pub(super) fn went(&mut self, first: u64, blocks: u16, end: Option<u64>) {
         let sent = first - 1 + u64::from(blocks);
         let again = (self.highest + 1).saturating_sub(first).min(blocks.into());
@@ -214,10 +215,10 @@ impl Machine {
     }
 
     /// Takes an acknowledgement.
-    pub(super) fn on_ack(&mut self, number: u16, now: u64) -> Do {
+    pub(super) fn on_ack(&mut self, number: u16, now: u64) -> Action {
         if self.offered {
             if number != 0 {
-                return Do::Nothing;
+                return Action::Nothing;
             }
             self.offered = false;
             self.came_on(now);
@@ -226,18 +227,18 @@ impl Machine {
         // Less than a window lies between, so the low bits tell which block it is.
         let further = u64::from(number.wrapping_sub(self.acked as u16));
         if further > self.sent - self.acked {
-            return Do::Nothing;
+            return Action::Nothing;
         }
         if further == 0 {
             // Without windows it is always an echo: whoever answers it becomes the sorcerer's apprentice (RFC 1123).
-            return if self.terms.window == 1 { Do::Nothing } else { self.on_gap(now) };
+            return if self.terms.window == 1 { Action::Nothing } else { self.on_gap(now) };
         }
         self.acked += further;
         let whole = self.acked == self.sent;
         let clean = !self.repeated;
         self.came_on(now);
         if self.last.is_some_and(|(last, _)| last == self.acked) {
-            return Do::Finish(End::Sent);
+            return Action::Finish(End::Sent);
         }
         if whole {
             // What was sent twice is acknowledged twice. Who answers the echo too sends all the rest twice.
@@ -251,41 +252,41 @@ impl Machine {
 
     /// Takes an acknowledgement that is not of the whole window: a block of it got lost, and the client says from where
     /// on it wants them again (RFC 7440). Or it is an echo.
-    fn on_gap(&mut self, now: u64) -> Do {
+    fn on_gap(&mut self, now: u64) -> Action {
         if now < self.echoes_until {
             // The client counts its next window from here, so what that window lacks goes out, and nothing twice.
             self.deadline = self.deadline.min(self.echoes_until);
             let until =
                 self.last.map_or(u64::MAX, |(last, _)| last).min(self.acked + u64::from(self.terms.window));
             return match until.saturating_sub(self.sent) {
-                0 => Do::Nothing,
-                lacking => Do::Send { first: self.sent + 1, most: lacking as u16 },
+                0 => Action::Nothing,
+                lacking => Action::Send { first: self.sent + 1, most: lacking as u16 },
             };
         }
         self.again(now)
     }
 
     /// Takes an error of the client.
-    pub(super) fn on_error(&self) -> Do {
-        Do::Finish(if self.offered && self.terms.asked_size { End::Probed } else { End::Aborted })
+    pub(super) fn on_error(&self) -> Action {
+        Action::Finish(if self.offered && self.terms.asked_size { End::Probed } else { End::Aborted })
     }
 
     /// Takes the passing of time.
-    pub(super) fn on_time(&mut self, now: u64) -> Do {
+    pub(super) fn on_time(&mut self, now: u64) -> Action {
         if now < self.deadline {
-            return Do::Nothing;
+            return Action::Nothing;
         }
         if now >= self.progress_at + self.patience() {
-            return Do::Finish(End::Vanished);
+            return Action::Finish(End::Vanished);
         }
         self.attempts += 1;
         self.again(now)
     }
 
     /// Takes the same request once more: the client has not seen our answer.
-    pub(super) fn on_same_request(&mut self, now: u64) -> Do {
+    pub(super) fn on_same_request(&mut self, now: u64) -> Action {
         // Whoever forges requests gets no more answers than time allows.
-        if self.confirmed || now < self.sent_at + LEAST_WAIT { Do::Nothing } else { self.again(now) }
+        if self.confirmed || now < self.sent_at + LEAST_WAIT { Action::Nothing } else { self.again(now) }
     }
 
     fn came_on(&mut self, now: u64) {
@@ -298,7 +299,7 @@ impl Machine {
         self.progress_at = now;
     }
 
-    fn again(&mut self, now: u64) -> Do {
+    fn again(&mut self, now: u64) -> Action {
         self.repeated = true;
         self.echoes_until = now + self.echo();
         if self.offered {
@@ -307,14 +308,14 @@ impl Machine {
         self.go_on(now)
     }
 
-    fn go_on(&mut self, now: u64) -> Do {
+    fn go_on(&mut self, now: u64) -> Action {
         self.sent_at = now;
         self.deadline = (now + self.wait()).min(self.progress_at + self.patience());
         if self.offered {
-            return Do::Offer;
+            return Action::Offer;
         }
         let left = self.last.map_or(u64::MAX, |(last, _)| last - self.acked);
-        Do::Send { first: self.acked + 1, most: u64::from(self.terms.window).min(left) as u16 }
+        Action::Send { first: self.acked + 1, most: u64::from(self.terms.window).min(left) as u16 }
     }
 
     fn echo(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use super::super::example::{Log, plan, shelf};
+use super::super::example::{Log, content, plan};
 use super::*;
 use crate::event::Known;
 
@@ -33,10 +33,10 @@ impl Server {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_nonblocking(true).unwrap();
         let at = socket.local_addr().unwrap();
-        let (shelf, clients) = (shelf(folder.path()), Clients::new(&plan()));
+        let (content, clients) = (content(folder.path()), Clients::new(&plan()));
         let (events, ends) = (log.ticking(), stop.clone());
         let runtime = Runtime::new().unwrap();
-        runtime.spawn_blocking(move || run(vec![socket], backend, MTU, shelf, clients, events, ends));
+        runtime.spawn_blocking(move || run(vec![socket], backend, MTU, content, clients, events, ends));
         Self { at, log, folder, stop, _runtime: runtime }
     }
 
@@ -180,7 +180,7 @@ impl Client {
 
 #[test]
 fn requests_and_answers() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     let table: &[(&[u8], &str)] = &[
         (b"profile/tiny/kernel", "octet"),
         (b"/profile/tiny/kernel", "octet"),
@@ -232,7 +232,7 @@ fn requests_and_answers() {
 
 #[test]
 fn what_is_agreed_on_is_told() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 5000]);
     let options = [("blksize", "8192".to_owned()), ("tsize", "0".to_owned()), ("windowsize", "2".to_owned())];
     let given = Client::of(&server).fetch(b"profile/tiny/kernel", "octet", &options);
@@ -249,7 +249,7 @@ fn what_is_agreed_on_is_told() {
 
 #[test]
 fn who_only_wants_the_size_is_told_it_and_no_more() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     let client = Client::of(&server);
     client.ask(b"profile/tiny/kernel", "octet", &[("tsize", "0".to_owned()), ("blksize", "1468".to_owned())]);
     let (offer, from) = client.hear();
@@ -265,7 +265,7 @@ fn who_only_wants_the_size_is_told_it_and_no_more() {
 
 #[test]
 fn an_error_of_the_client_ends_its_transfer() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 5000]);
     let client = Client::of(&server);
     client.ask(b"profile/tiny/kernel", "octet", &[]);
@@ -280,7 +280,7 @@ fn an_error_of_the_client_ends_its_transfer() {
 
 #[test]
 fn a_client_that_forgot_asks_again_from_the_same_port() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 5000]);
     let client = Client::of(&server);
     client.ask(b"profile/tiny/kernel", "octet", &[]);
@@ -298,7 +298,7 @@ fn a_client_that_forgot_asks_again_from_the_same_port() {
 
 #[test]
 fn a_request_that_the_network_doubles_starts_one_transfer() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 5000]);
     let client = Client::of(&server);
     for _ in 0..3 {
@@ -317,7 +317,7 @@ fn a_request_that_the_network_doubles_starts_one_transfer() {
 
 #[test]
 fn strangers_are_told_so_and_disturb_nobody() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 5000]);
     let (client, stranger) = (Client::of(&server), Client::of(&server));
     client.ask(b"profile/tiny/kernel", "octet", &[]);
@@ -342,7 +342,7 @@ fn strangers_are_told_so_and_disturb_nobody() {
 
 #[test]
 fn what_is_no_request_is_refused() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     let client = Client::of(&server);
     for (packet, code) in [
         (&b"\0\x02profile/tiny/kernel\0octet\0"[..], 2),
@@ -366,7 +366,7 @@ fn what_is_no_request_is_refused() {
 
 #[test]
 fn a_silent_client_hears_the_same_again_and_is_forgotten() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 5000]);
     let client = Client::of(&server);
     let begin = Instant::now();
@@ -390,7 +390,7 @@ fn a_silent_client_hears_the_same_again_and_is_forgotten() {
 
 #[test]
 fn numbers_begin_anew_in_large_files() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     let content: Vec<u8> = (0..600_001_u32).map(|number| (number ^ number >> 8) as u8).collect();
     server.kernel(&content);
     for window in [1, 64] {
@@ -402,7 +402,7 @@ fn numbers_begin_anew_in_large_files() {
 
 #[test]
 fn a_file_that_shrinks_is_sent_as_it_is() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     server.kernel(&[7; 40_000]);
     let client = Client::of(&server);
     client.ask(b"profile/tiny/kernel", "octet", &[]);
@@ -421,7 +421,7 @@ fn a_file_that_shrinks_is_sent_as_it_is() {
 
 #[test]
 fn ipv6_is_served_too() {
-    for backend in [TftpBackend::Own, TftpBackend::AsyncTftp] {
+    for backend in [TftpBackend::Builtin, TftpBackend::AsyncTftp] {
         let server = Server::at("[::1]:0", backend);
         server.kernel(&[7; 5000]);
         let client = Client::at("[::1]:0", &server);
@@ -436,7 +436,7 @@ fn ipv6_is_served_too() {
 /// cannot parse.
 #[test]
 fn both_backends_give_the_same() {
-    let (own, library) = (Server::start(TftpBackend::Own), Server::start(TftpBackend::AsyncTftp));
+    let (own, library) = (Server::start(TftpBackend::Builtin), Server::start(TftpBackend::AsyncTftp));
     let ask = |server: &Server, path: &str, options: &[(&str, String)]| {
         Client::of(server).fetch(path.as_bytes(), "octet", options)
     };
@@ -488,9 +488,9 @@ fn a_long_transfer_tells_how_far_it_is() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kernel"), "0123456789").unwrap();
     let log = Log::default();
-    let mut desk = Desk::new(shelf(folder.path()), Clients::new(&plan()), log.emitter());
+    let mut handler = TftpHandler::new(content(folder.path()), Clients::new(&plan()), log.emitter());
     let from = "10.0.0.11:1234".parse().unwrap();
-    let mut opened = desk.open(from, b"profile/tiny/kernel", packet::Mode::Octet).unwrap();
+    let mut opened = handler.open(from, b"profile/tiny/kernel", packet::Mode::Octet).unwrap();
     for bytes in [4, 4, 8] {
         log.pass(1);
         opened.delivery.came_to(bytes);
@@ -513,7 +513,7 @@ fn a_long_transfer_tells_how_far_it_is() {
 
 #[test]
 fn a_folder_of_paths_is_not_a_file() {
-    let server = Server::start(TftpBackend::Own);
+    let server = Server::start(TftpBackend::Builtin);
     std::fs::remove_file(server.folder.path().join("kernel")).unwrap();
     std::fs::create_dir(server.folder.path().join("kernel")).unwrap();
     let given = Client::of(&server).fetch(b"profile/tiny/kernel", "octet", &[]);

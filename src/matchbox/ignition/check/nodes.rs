@@ -22,7 +22,7 @@ pub(crate) fn config(scope: &mut Scope<'_>) {
                 let line = node.get("path").map_or(0, |path| path.line);
                 scope.report.add(
                     line,
-                    &scope.place,
+                    &scope.path,
                     format!("storage.{list}[{index}].path: a unit of systemd is written there"),
                 );
             }

@@ -92,7 +92,7 @@ fn packet(reply: Reply) -> Vec<u8> {
 }
 
 /// A server with what it remembers.
-struct Desk {
+struct TestServer {
     server: Server,
     state: State,
     now: u64,
@@ -100,7 +100,7 @@ struct Desk {
     runs_program: bool,
 }
 
-impl Desk {
+impl TestServer {
     fn of(plan: &ServicePlan) -> Self {
         let server = Server::new(plan).unwrap();
         Self { state: server.state(), server, now: 100, arrival: Arrival::Server, runs_program: false }
@@ -161,7 +161,7 @@ impl Desk {
 }
 
 fn check(plan: &ServicePlan, ask: &Ask) -> String {
-    Desk::of(plan).line(ask)
+    TestServer::of(plan).line(ask)
 }
 
 fn firmware(mac: Mac, architecture: u8) -> Ask {
@@ -175,10 +175,10 @@ fn ipxe(mac: Mac) -> Ask {
 
 #[test]
 fn a_reservation_is_offered_whole() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let firmware = firmware(FAST, 0).with(97, &[0; 17]);
-    insta::assert_snapshot!(desk.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe");
-    insta::assert_snapshot!(desk.options(&firmware), @r"
+    insta::assert_snapshot!(handler.line(&firmware), @"offer 10.0.0.11 to the hardware address and 10.0.0.11 [firmware: reserved, program for BIOS by TFTP] ipxe/undionly.kpxe");
+    insta::assert_snapshot!(handler.options(&firmware), @r"
     53 [2]
     54 10.0.0.1
     51 0.0.14.16
@@ -198,7 +198,7 @@ fn a_reservation_is_offered_whole() {
     97 [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     ");
     // Clients that read only the header find server and file there.
-    let packet = desk.answer(&firmware).reply.map(packet).unwrap();
+    let packet = handler.answer(&firmware).reply.map(packet).unwrap();
     assert_eq!(packet[4..8], 0xdead_beef_u32.to_be_bytes(), "the transaction");
     assert_eq!(packet[16..24], [10, 0, 0, 11, 10, 0, 0, 1], "yiaddr, siaddr");
     assert!(packet[44..].starts_with(b"10.0.0.1\0"), "sname");
@@ -262,39 +262,42 @@ fn each_client_is_told_its_boot_file() {
 #[test]
 fn only_ipxe_of_a_fast_node_is_told_not_to_wait() {
     let no_wait = "175 [176, 1, 1]";
-    let mut desk = Desk::of(&plan());
-    assert!(desk.has_option(&ipxe(FAST), no_wait));
-    assert!(desk.has_option(&ipxe(DISK), no_wait), "its iPXE ROM waits too");
+    let mut handler = TestServer::of(&plan());
+    assert!(handler.has_option(&ipxe(FAST), no_wait));
+    assert!(handler.has_option(&ipxe(DISK), no_wait), "its iPXE ROM waits too");
     for (who, ask) in
         [("at real pace", ipxe(REAL)), ("unknown", ipxe(STRANGER)), ("no iPXE", firmware(FAST, 7))]
     {
-        assert!(!desk.options(&ask).contains("175 "), "{who}: {}", desk.options(&ask));
+        assert!(!handler.options(&ask).contains("175 "), "{who}: {}", handler.options(&ask));
     }
     // The boot file is the same at either pace.
-    assert!(desk.has_option(&ipxe(REAL), "67 http://10.0.0.1/boot/real.ipxe"));
+    assert!(handler.has_option(&ipxe(REAL), "67 http://10.0.0.1/boot/real.ipxe"));
 }
 
 #[test]
 fn replies_go_where_the_client_hears_them() {
     let plan = plan();
     let mut deaf = ask(FAST, DISCOVER);
-    assert_eq!(Desk::of(&plan).answer(&deaf).reply.unwrap().to, Destination::Hardware([10, 0, 0, 11].into()));
+    assert_eq!(
+        TestServer::of(&plan).answer(&deaf).reply.unwrap().to,
+        Destination::Hardware([10, 0, 0, 11].into())
+    );
     deaf.broadcast = true;
-    let reply = Desk::of(&plan).answer(&deaf).reply.unwrap();
+    let reply = TestServer::of(&plan).answer(&deaf).reply.unwrap();
     assert_eq!(reply.to, Destination::Broadcast);
     assert_eq!(packet(reply.clone())[10..12], [0x80, 0], "the flag is repeated");
     let using = Ask { ciaddr: [10, 0, 0, 11], broadcast: true, ..ask(FAST, REQUEST) };
-    let reply = Desk::of(&plan).answer(&using).reply.unwrap();
+    let reply = TestServer::of(&plan).answer(&using).reply.unwrap();
     assert_eq!(reply.to, Destination::Address([10, 0, 0, 11].into()), "it has an address already");
     assert_eq!(packet(reply.clone())[12..16], [10, 0, 0, 11], "ciaddr");
 }
 
 #[test]
 fn an_inform_is_told_everything_but_a_lease() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let inform = Ask { ciaddr: [10, 0, 0, 200], ..ask(STRANGER, INFORM) };
-    insta::assert_snapshot!(desk.line(&inform), @"ack 0.0.0.0 to 10.0.0.200 [os: inform]");
-    insta::assert_snapshot!(desk.options(&inform), @r"
+    insta::assert_snapshot!(handler.line(&inform), @"ack 0.0.0.0 to 10.0.0.200 [os: inform]");
+    insta::assert_snapshot!(handler.options(&inform), @r"
     53 [5]
     54 10.0.0.1
     1 255.255.255.0
@@ -304,35 +307,35 @@ fn an_inform_is_told_everything_but_a_lease() {
     15 lab.test
     26 [5, 220]
     ");
-    assert_eq!(desk.line(&ask(STRANGER, INFORM)), "- [os: it names no address]");
+    assert_eq!(handler.line(&ask(STRANGER, INFORM)), "- [os: it names no address]");
 }
 
 #[test]
 fn bootp_needs_a_reservation() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     assert_eq!(
-        desk.line(&bootp(FAST)),
+        handler.line(&bootp(FAST)),
         "bootp 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]"
     );
-    assert!(!desk.options(&bootp(FAST)).contains("53 "), "a BOOTP reply has no message type");
-    assert_eq!(desk.line(&bootp(STRANGER)), "- [os: BOOTP clients need a reservation]");
+    assert!(!handler.options(&bootp(FAST)).contains("53 "), "a BOOTP reply has no message type");
+    assert_eq!(handler.line(&bootp(STRANGER)), "- [os: BOOTP clients need a reservation]");
 }
 
 #[test]
 fn a_proxy_gives_boot_files_and_no_address() {
-    let mut desk = Desk::of(&proxy());
+    let mut handler = TestServer::of(&proxy());
     let request = |mac| firmware(mac, 7).with(53, &[REQUEST]);
     let mut lines = Vec::new();
     let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
-    say("firmware", desk.line(&firmware(FAST, 7)));
-    say("iPXE", desk.line(&ipxe(FAST)));
-    say("operating system", desk.line(&ask(FAST, DISCOVER)));
-    say("not netbooted", desk.line(&firmware(DISK, 7)));
-    say("a stranger", desk.line(&firmware(STRANGER, 7)));
-    say("a request on 67", desk.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])));
-    desk.arrival = Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 200));
-    say("a request on 4011", desk.line(&ask(FAST, REQUEST).with(60, b"PXEClient:Arch:00007")));
-    say("a stranger on 4011", desk.line(&request(STRANGER)));
+    say("firmware", handler.line(&firmware(FAST, 7)));
+    say("iPXE", handler.line(&ipxe(FAST)));
+    say("operating system", handler.line(&ask(FAST, DISCOVER)));
+    say("not netbooted", handler.line(&firmware(DISK, 7)));
+    say("a stranger", handler.line(&firmware(STRANGER, 7)));
+    say("a request on 67", handler.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])));
+    handler.arrival = Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 200));
+    say("a request on 4011", handler.line(&ask(FAST, REQUEST).with(60, b"PXEClient:Arch:00007")));
+    say("a stranger on 4011", handler.line(&request(STRANGER)));
     insta::assert_snapshot!(lines.join("\n"), @"
     firmware             offer 0.0.0.0 to all [firmware: proxy, program for x64 UEFI by TFTP] ipxe/snponly.efi
     iPXE                 offer 0.0.0.0 to all [ipxe: proxy, script for iPXE] http://10.0.0.1/boot/fast.ipxe
@@ -343,16 +346,16 @@ fn a_proxy_gives_boot_files_and_no_address() {
     a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, program for x64 UEFI by TFTP] ipxe/snponly.efi
     a stranger on 4011   - [firmware: no boot file for this client: not netbooted]
     ");
-    desk.arrival = Arrival::Server;
+    handler.arrival = Arrival::Server;
     for ask in [firmware(FAST, 7), ipxe(FAST)] {
-        let packet = desk.answer(&ask).reply.map(packet).unwrap();
+        let packet = handler.answer(&ask).reply.map(packet).unwrap();
         assert_eq!(
             packet[20..24],
             SERVER.octets(),
             "iPXE wants a next server, also where the boot file is a URL"
         );
     }
-    insta::assert_snapshot!(desk.options(&firmware(FAST, 7)), @r"
+    insta::assert_snapshot!(handler.options(&firmware(FAST, 7)), @r"
     53 [2]
     54 10.0.0.1
     60 PXEClient
@@ -365,7 +368,7 @@ fn a_proxy_gives_boot_files_and_no_address() {
 #[test]
 fn the_address_of_a_client_is_known_whoever_gave_it() {
     let uses =
-        |plan: &ServicePlan, ask: &Ask| Desk::of(plan).answer(ask).uses.map(|address| address.octets());
+        |plan: &ServicePlan, ask: &Ask| TestServer::of(plan).answer(ask).uses.map(|address| address.octets());
     let other = Ipv4Addr::new(10, 0, 0, 2);
     assert_eq!(uses(&plan(), &ask(FAST, DISCOVER)), Some([10, 0, 0, 11]));
     assert_eq!(uses(&plan(), &ask(STRANGER, REQUEST).wanting([10, 0, 0, 33])), Some([10, 0, 0, 33]));
@@ -436,8 +439,8 @@ fn relays_bring_requests_of_our_own_subnet() {
     ");
 
     // The relay gets back what it added, at the end.
-    let mut desk = Desk::of(&plan);
-    let packet = desk.answer(&relayed(ask(FAST, DISCOVER), relay)).reply.map(packet).unwrap();
+    let mut handler = TestServer::of(&plan);
+    let packet = handler.answer(&relayed(ask(FAST, DISCOVER), relay)).reply.map(packet).unwrap();
     assert_eq!(packet[24..28], relay, "giaddr");
     let end = packet.iter().rposition(|byte| *byte == 255).unwrap();
     assert!(packet[..end].ends_with(b"\x52\x06\x01\x04port"), "{packet:?}");
@@ -477,12 +480,12 @@ fn a_client_is_known_by_its_id_and_by_its_uuid() {
     ");
 
     // Its client id is repeated (RFC 6842), and the address belongs to it as long as it is lent.
-    let mut desk = Desk::of(&plan);
-    assert!(desk.has_option(&ask(STRANGER, DISCOVER).with(61, b"rack-7"), "61 rack-7"));
-    assert!(desk.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])).starts_with("ack 10.0.0.11"));
-    insta::assert_snapshot!(desk.line(&uuid(smbios_order)), @"offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the NIC of that node has its address already]");
-    desk.now += 3600;
-    assert!(desk.line(&uuid(smbios_order)).starts_with("offer 10.0.0.11"));
+    let mut handler = TestServer::of(&plan);
+    assert!(handler.has_option(&ask(STRANGER, DISCOVER).with(61, b"rack-7"), "61 rack-7"));
+    assert!(handler.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])).starts_with("ack 10.0.0.11"));
+    insta::assert_snapshot!(handler.line(&uuid(smbios_order)), @"offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the NIC of that node has its address already]");
+    handler.now += 3600;
+    assert!(handler.line(&uuid(smbios_order)).starts_with("offer 10.0.0.11"));
 }
 
 #[test]
@@ -508,8 +511,8 @@ fn nobody_is_hit_by_a_reply_that_it_never_asked_for() {
     renewing                   nak 0.0.0.0 to all [os: 192.0.2.1 is not this client's address, 10.0.0.11 is]
     a relay                    - [os: it came by a relay of another subnet, 192.0.2.1]
     ");
-    let mut desk = Desk { arrival: Arrival::Proxy(victim.into()), ..Desk::of(&plan) };
-    insta::assert_snapshot!(desk.line(&firmware(FAST, 7)), @"- [firmware: 192.0.2.1 is no host of this network]");
+    let mut handler = TestServer { arrival: Arrival::Proxy(victim.into()), ..TestServer::of(&plan) };
+    insta::assert_snapshot!(handler.line(&firmware(FAST, 7)), @"- [firmware: 192.0.2.1 is no host of this network]");
 }
 
 proptest! {
@@ -540,15 +543,15 @@ proptest! {
             let largest = asked.get(57).and_then(|value| value.try_into().ok()).map_or(0, u16::from_be_bytes);
             let mut plan = if server { with_options(&[(224, &long)], &[]) } else { proxy() };
             plan.dhcp.as_mut().unwrap().ipxe_classes.push("x".to_owned());
-            let mut desk = Desk::of(&plan);
+            let mut handler = TestServer::of(&plan);
             for arrival in [Arrival::Server, Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 200))] {
-                let decision = answer(&desk.server, &desk.state, &request, arrival, false, desk.now);
-                desk.state.apply(decision.change);
+                let decision = answer(&handler.server, &handler.state, &request, arrival, false, handler.now);
+                handler.state.apply(decision.change);
                 let Some(reply) = decision.reply else { continue };
                 prop_assert!(request.server.is_none_or(|chosen| chosen == SERVER), "it was for another server");
                 match reply.to {
                     Destination::Address(to) | Destination::Relay(to) => {
-                        prop_assert!(desk.server.address.contains(&to) && to != SERVER);
+                        prop_assert!(handler.server.address.contains(&to) && to != SERVER);
                     }
                     Destination::Broadcast | Destination::Hardware(_) => {}
                     Destination::Source => prop_assert_ne!(arrival, Arrival::Server),

@@ -91,14 +91,14 @@ impl Ask {
 }
 
 /// A server with its leases and a clock.
-struct Desk {
+struct TestServer {
     server: Server,
     state: State,
     now: u64,
     runs_program: bool,
 }
 
-impl Desk {
+impl TestServer {
     fn of(plan: &ServicePlan) -> Self {
         Self { server: Server::new(plan).unwrap(), state: State::default(), now: 0, runs_program: false }
     }
@@ -162,43 +162,43 @@ fn word(option: &DhcpOption) -> Option<String> {
 
 #[test]
 fn who_asks_for_the_time_is_told_where() {
-    let mut desk = Desk::of(&with_ipv6());
+    let mut handler = TestServer::of(&with_ipv6());
     let ask = Ask::new(INFORM, FAST).with(6, &[0, 56]);
-    let reply = desk.decide(&ask).reply.expect("a reply").encode(&[]).unwrap();
+    let reply = handler.decide(&ask).reply.expect("a reply").encode(&[]).unwrap();
     let address = "fd00:83::1".parse::<Ipv6Addr>().unwrap().octets();
     // RFC 5908: an address within the option.
     let wanted = option(56, &option(1, &address));
     assert!(reply.windows(wanted.len()).any(|bytes| bytes == wanted), "{reply:?}");
-    assert!(!desk.line(&Ask::new(INFORM, FAST).with(6, &[0, 23])).contains("ntp="), "who does not is not");
+    assert!(!handler.line(&Ask::new(INFORM, FAST).with(6, &[0, 23])).contains("ntp="), "who does not is not");
 }
 
 #[test]
 fn a_node_is_given_its_reservation() {
-    let mut desk = Desk::of(&with_ipv6());
+    let mut handler = TestServer::of(&with_ipv6());
     let mut lines = Vec::new();
     let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
-    say("solicit", desk.line(&Ask::new(SOLICIT, FAST).address(7, &[])));
-    say("rapid commit", desk.line(&Ask::new(SOLICIT, FAST).address(7, &[]).with(14, &[])));
-    say("request", desk.line(&Ask::new(REQUEST, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("solicit", handler.line(&Ask::new(SOLICIT, FAST).address(7, &[])));
+    say("rapid commit", handler.line(&Ask::new(SOLICIT, FAST).address(7, &[]).with(14, &[])));
+    say("request", handler.line(&Ask::new(REQUEST, FAST).of_us().address(7, &["fd00:83::11"])));
     say(
         "nothing else, please",
-        desk.line(&Ask::new(REQUEST, FAST).of_us().with(6, &[0, 59]).address(7, &[])),
+        handler.line(&Ask::new(REQUEST, FAST).of_us().with(6, &[0, 59]).address(7, &[])),
     );
-    say("renew", desk.line(&Ask::new(RENEW, FAST).of_us().address(7, &["fd00:83::11"])));
-    say("rebind, moved here", desk.line(&Ask::new(REBIND, FAST).address(7, &["fd00:84::5"])));
-    say("two at once", desk.line(&Ask::new(SOLICIT, FAST).address(7, &[]).address(8, &[])));
+    say("renew", handler.line(&Ask::new(RENEW, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("rebind, moved here", handler.line(&Ask::new(REBIND, FAST).address(7, &["fd00:84::5"])));
+    say("two at once", handler.line(&Ask::new(SOLICIT, FAST).address(7, &[]).address(8, &[])));
     let more = Ask::new(SOLICIT, FAST).address(7, &[]).with(4, &[0, 0, 0, 1]).with(25, &[0; 12]);
-    say("and more", desk.line(&more));
-    say("only a prefix", desk.line(&Ask::new(SOLICIT, FAST).with(25, &[0; 12])));
-    say("confirm", desk.line(&Ask::new(CONFIRM, FAST).address(7, &["fd00:83::11"])));
-    say("confirm, moved", desk.line(&Ask::new(CONFIRM, FAST).address(7, &["fd00:83::11", "fd00:84::5"])));
-    say("confirm nothing", desk.line(&Ask::new(CONFIRM, FAST).address(7, &[])));
-    say("release", desk.line(&Ask::new(RELEASE, FAST).of_us().address(7, &["fd00:83::11"])));
-    say("release another's", desk.line(&Ask::new(RELEASE, FAST).of_us().address(7, &["fd00:83::12"])));
-    say("decline", desk.line(&Ask::new(DECLINE, FAST).of_us().address(7, &["fd00:83::11"])));
-    say("inform", desk.line(&Ask::new(INFORM, FAST).with(6, &[0, 23, 0, 24, 0, 32])));
-    say("inform, nameless", desk.line(&Ask { packet: vec![INFORM, 1, 2, 3], ..Ask::new(INFORM, FAST) }));
-    say("inform and address", desk.line(&Ask::new(INFORM, FAST).address(7, &[])));
+    say("and more", handler.line(&more));
+    say("only a prefix", handler.line(&Ask::new(SOLICIT, FAST).with(25, &[0; 12])));
+    say("confirm", handler.line(&Ask::new(CONFIRM, FAST).address(7, &["fd00:83::11"])));
+    say("confirm, moved", handler.line(&Ask::new(CONFIRM, FAST).address(7, &["fd00:83::11", "fd00:84::5"])));
+    say("confirm nothing", handler.line(&Ask::new(CONFIRM, FAST).address(7, &[])));
+    say("release", handler.line(&Ask::new(RELEASE, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("release another's", handler.line(&Ask::new(RELEASE, FAST).of_us().address(7, &["fd00:83::12"])));
+    say("decline", handler.line(&Ask::new(DECLINE, FAST).of_us().address(7, &["fd00:83::11"])));
+    say("inform", handler.line(&Ask::new(INFORM, FAST).with(6, &[0, 23, 0, 24, 0, 32])));
+    say("inform, nameless", handler.line(&Ask { packet: vec![INFORM, 1, 2, 3], ..Ask::new(INFORM, FAST) }));
+    say("inform and address", handler.line(&Ask::new(INFORM, FAST).address(7, &[])));
     insta::assert_snapshot!(lines.join("\n"), @r"
     solicit              advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
     rapid commit         reply 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} rapid [os: reserved]
@@ -223,36 +223,37 @@ fn a_node_is_given_its_reservation() {
 
 #[test]
 fn strangers_are_given_addresses_where_there_are_some_for_them() {
-    let mut desk = Desk::of(&with_ipv6());
+    let mut handler = TestServer::of(&with_ipv6());
     let mut lines = Vec::new();
     let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
-    say("solicit", desk.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
-    let Decision { address, .. } = desk.decide(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[]));
+    say("solicit", handler.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
+    let Decision { address, .. } = handler.decide(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[]));
     let address = address.unwrap().to_string();
     let has = [address.as_str()];
-    say("renew", desk.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
-    say("for another use", desk.line(&Ask::new(REQUEST, STRANGER).of_us().address(8, &[])));
-    say("decline", desk.line(&Ask::new(DECLINE, STRANGER).of_us().address(7, &has)));
-    let Decision { address: second, .. } = desk.decide(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[]));
+    say("renew", handler.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
+    say("for another use", handler.line(&Ask::new(REQUEST, STRANGER).of_us().address(8, &[])));
+    say("decline", handler.line(&Ask::new(DECLINE, STRANGER).of_us().address(7, &has)));
+    let Decision { address: second, .. } =
+        handler.decide(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[]));
     assert_ne!(second.unwrap().to_string(), address);
     say(
         "release",
-        desk.line(&Ask::new(RELEASE, STRANGER).of_us().address(7, &[&second.unwrap().to_string()])),
+        handler.line(&Ask::new(RELEASE, STRANGER).of_us().address(7, &[&second.unwrap().to_string()])),
     );
-    say("release again", desk.line(&Ask::new(RELEASE, STRANGER).of_us().address(7, &has)));
+    say("release again", handler.line(&Ask::new(RELEASE, STRANGER).of_us().address(7, &has)));
 
     let mut plan = with_ipv6();
     plan.dhcp6.as_mut().unwrap().pool = None;
-    let mut desk = Desk::of(&plan);
-    say("not here: solicit", desk.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
-    say("not here: request", desk.line(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[])));
-    say("not here: renew", desk.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
-    say("not here: rebind", desk.line(&Ask::new(REBIND, STRANGER).address(7, &has)));
-    plan.ipv6_unknown = Unknown::Ignore;
-    let mut desk = Desk::of(&plan);
-    say("left alone: solicit", desk.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
-    say("left alone: inform", desk.line(&Ask::new(INFORM, STRANGER)));
-    say("a node: inform", desk.line(&Ask::new(INFORM, FAST)));
+    let mut handler = TestServer::of(&plan);
+    say("not here: solicit", handler.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
+    say("not here: request", handler.line(&Ask::new(REQUEST, STRANGER).of_us().address(7, &[])));
+    say("not here: renew", handler.line(&Ask::new(RENEW, STRANGER).of_us().address(7, &has)));
+    say("not here: rebind", handler.line(&Ask::new(REBIND, STRANGER).address(7, &has)));
+    plan.ipv6_unknown_clients = UnknownClients::Ignore;
+    let mut handler = TestServer::of(&plan);
+    say("left alone: solicit", handler.line(&Ask::new(SOLICIT, STRANGER).address(7, &[])));
+    say("left alone: inform", handler.line(&Ask::new(INFORM, STRANGER)));
+    say("a node: inform", handler.line(&Ask::new(INFORM, FAST)));
     insta::assert_snapshot!(lines.join("\n"), @r#"
     solicit              advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: pool]
     renew                reply 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
@@ -272,26 +273,26 @@ fn strangers_are_given_addresses_where_there_are_some_for_them() {
 
 #[test]
 fn firmware_is_told_what_to_load() {
-    let mut desk = Desk::of(&with_ipv6());
+    let mut handler = TestServer::of(&with_ipv6());
     let mut lines = Vec::new();
     let mut say = |what: &str, line: String| lines.push(format!("{what:20} {line}"));
     let ask = |mac: Mac| Ask::new(SOLICIT, mac).address(7, &[]);
     let user = |ask: Ask, class: &[u8]| ask.with(15, class);
     let x64 = "PXEClient:Arch:00007:UNDI:003000";
-    say("PXE, x64", desk.line(&ask(FAST).firmware(x64, 7)));
-    say("PXE, x64 as 9", desk.line(&ask(FAST).firmware("PXEClient", 9)));
-    say("PXE, Arm", desk.line(&ask(FAST).firmware("PXEClient", 11)));
-    say("PXE, no option 61", desk.line(&ask(FAST).with(16, b"\0\0\x01\x57\0\x14PXEClient:Arch:00007")));
-    say("HTTP, x64", desk.line(&ask(FAST).firmware("HTTPClient:Arch:00016:UNDI:003000", 16)));
-    say("iPXE", desk.line(&user(ask(FAST), b"\0\x04iPXE").firmware(x64, 7)));
-    say("iPXE, plain", desk.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
-    say("iPXE by our word", desk.line(&user(ask(FAST), b"\0\x07gateway").firmware(x64, 7)));
-    say("disk boots", desk.line(&ask(DISK).firmware(x64, 7)));
-    say("a stranger", desk.line(&ask(STRANGER).firmware(x64, 7)));
-    say("operating system", desk.line(&ask(FAST).with(6, &[0, 59])));
-    say("inform", desk.line(&Ask::new(INFORM, FAST).firmware(x64, 7)));
-    desk.runs_program = true;
-    say("its program asks", desk.line(&ask(FAST).firmware(x64, 7)));
+    say("PXE, x64", handler.line(&ask(FAST).firmware(x64, 7)));
+    say("PXE, x64 as 9", handler.line(&ask(FAST).firmware("PXEClient", 9)));
+    say("PXE, Arm", handler.line(&ask(FAST).firmware("PXEClient", 11)));
+    say("PXE, no option 61", handler.line(&ask(FAST).with(16, b"\0\0\x01\x57\0\x14PXEClient:Arch:00007")));
+    say("HTTP, x64", handler.line(&ask(FAST).firmware("HTTPClient:Arch:00016:UNDI:003000", 16)));
+    say("iPXE", handler.line(&user(ask(FAST), b"\0\x04iPXE").firmware(x64, 7)));
+    say("iPXE, plain", handler.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
+    say("iPXE by our word", handler.line(&user(ask(FAST), b"\0\x07gateway").firmware(x64, 7)));
+    say("disk boots", handler.line(&ask(DISK).firmware(x64, 7)));
+    say("a stranger", handler.line(&ask(STRANGER).firmware(x64, 7)));
+    say("operating system", handler.line(&ask(FAST).with(6, &[0, 59])));
+    say("inform", handler.line(&Ask::new(INFORM, FAST).firmware(x64, 7)));
+    handler.runs_program = true;
+    say("its program asks", handler.line(&ask(FAST).firmware(x64, 7)));
 
     let mut plan = with_ipv6();
     for host in &mut plan.hosts {
@@ -300,10 +301,10 @@ fn firmware_is_told_what_to_load() {
             boot.rom_chains = true;
         }
     }
-    let mut desk = Desk::of(&plan);
-    say("HTTP only: PXE", desk.line(&ask(FAST).firmware(x64, 7)));
-    say("HTTP only: HTTP", desk.line(&ask(FAST).firmware("HTTPClient", 16)));
-    say("a ROM that chains", desk.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
+    let mut handler = TestServer::of(&plan);
+    say("HTTP only: PXE", handler.line(&ask(FAST).firmware(x64, 7)));
+    say("HTTP only: HTTP", handler.line(&ask(FAST).firmware("HTTPClient", 16)));
+    say("a ROM that chains", handler.line(&user(ask(FAST), b"iPXE").firmware(x64, 7)));
     insta::assert_snapshot!(lines.join("\n"), @r#"
     PXE, x64             advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
     PXE, x64 as 9        advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [firmware: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
@@ -326,9 +327,9 @@ fn firmware_is_told_what_to_load() {
 
 #[test]
 fn what_no_client_of_ours_sends_is_left_unanswered() {
-    let mut desk = Desk::of(&with_ipv6());
+    let mut handler = TestServer::of(&with_ipv6());
     let mut lines = Vec::new();
-    let mut say = |what: &str, ask: Ask| lines.push(format!("{what:22} {}", desk.line(&ask)));
+    let mut say = |what: &str, ask: Ask| lines.push(format!("{what:22} {}", handler.line(&ask)));
     let another = duid(STRANGER);
     let ours = |kind: u8| Ask::new(kind, FAST).address(7, &["fd00:83::11"]);
     for (name, kind) in [("request", REQUEST), ("renew", RENEW), ("release", RELEASE), ("decline", DECLINE)] {
@@ -392,7 +393,7 @@ fn relayed(ask: &Ask, link: &str, hardware: Option<Mac>) -> Ask {
 
 #[test]
 fn who_asks_is_known_by_card_whatever_it_calls_itself() {
-    let desk = Desk::of(&with_ipv6());
+    let handler = TestServer::of(&with_ipv6());
     let private: Ipv6Addr = "fe80::1234:5678:9abc:def0".parse().unwrap();
     let uuid = [&[0, 4][..], &[7; 16]].concat();
     let named = |name: &[u8], from: Ipv6Addr| {
@@ -415,16 +416,16 @@ fn who_asks_is_known_by_card_whatever_it_calls_itself() {
         ("the relay", relayed(&named(&uuid, private), "fd00:83::7", Some(FAST)), FAST),
         ("the relay's peer", relayed(&named(&uuid, FAST.link_local()), "::", None), FAST),
     ] {
-        assert_eq!(desk.server.identify(&ask.request(), ask.from), mac, "{what}");
+        assert_eq!(handler.server.identify(&ask.request(), ask.from), mac, "{what}");
     }
 }
 
 #[test]
 fn a_relay_of_this_link_is_answered() {
-    let mut desk = Desk::of(&with_ipv6());
+    let mut handler = TestServer::of(&with_ipv6());
     let solicit = Ask::new(SOLICIT, FAST).address(7, &[]);
     let mut lines = Vec::new();
-    let mut say = |what: &str, ask: Ask| lines.push(format!("{what:18} {}", desk.line(&ask)));
+    let mut say = |what: &str, ask: Ask| lines.push(format!("{what:18} {}", handler.line(&ask)));
     say("of this link", relayed(&solicit, "fd00:83::7", None));
     say("twice", relayed(&relayed(&solicit, "::", None), "fd00:83::7", None));
     say("of another link", relayed(&solicit, "fd00:84::7", None));
@@ -440,8 +441,8 @@ fn a_relay_of_this_link_is_answered() {
 
 #[test]
 fn a_reply_names_both_sides() {
-    let mut desk = Desk::of(&with_ipv6());
-    let reply = desk.decide(&Ask::new(SOLICIT, FAST).address(7, &[])).reply.unwrap();
+    let mut handler = TestServer::of(&with_ipv6());
+    let reply = handler.decide(&Ask::new(SOLICIT, FAST).address(7, &[])).reply.unwrap();
     let bytes = reply.encode(&[]).unwrap();
     assert_eq!(bytes[..4], [2, 1, 2, 3]);
     let names = [option(2, &duid(plan().mac)), option(1, &duid(FAST))].concat();
@@ -482,9 +483,9 @@ proptest! {
         if !pool {
             plan.dhcp6.as_mut().unwrap().pool = None;
         }
-        let mut desk = Desk::of(&plan);
+        let mut handler = TestServer::of(&plan);
         if let Some(request) = Request::decode(&packet) {
-            let decision = desk.decide(&Ask { packet: packet.clone(), from, multicast });
+            let decision = handler.decide(&Ask { packet: packet.clone(), from, multicast });
             if let Some(reply) = decision.reply {
                 let sent = reply.encode(&request.relays).unwrap();
                 prop_assert!(from.is_unicast_link_local() || plan.ipv6.unwrap().contains(&from));
@@ -505,9 +506,9 @@ proptest! {
 
     #[test]
     fn no_noise_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut desk = Desk::of(&with_ipv6());
+        let mut handler = TestServer::of(&with_ipv6());
         if Request::decode(&packet).is_some() {
-            let _decision = desk.decide(&Ask { packet, from: FAST.link_local(), multicast: true });
+            let _decision = handler.decide(&Ask { packet, from: FAST.link_local(), multicast: true });
         }
     }
 }

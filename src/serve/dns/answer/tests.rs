@@ -144,7 +144,7 @@ fn other_names_are_asked_for_if_the_client_wants_it() {
         (ask.question.name.to_string().as_str(), ask.question.record),
         ("example.com.", RecordType::AAAA)
     );
-    let reply = ask.finish(Own::bare(ResponseCode::NXDomain, Rule::Cache), 0);
+    let reply = ask.finish(OwnAnswer::bare(ResponseCode::NXDomain, Rule::Cache), 0);
     let reply = Message::from_vec(&reply.bytes).unwrap();
     assert!(reply.metadata.recursion_available && !reply.metadata.authoritative);
     assert_eq!(reply.queries, packet.queries, "letters are as they were asked");
@@ -211,7 +211,7 @@ proptest! {
             }
             Outcome::Ask(ask) => {
                 prop_assert!(!response);
-                let reply = ask.finish(Own::bare(ResponseCode::ServFail, Rule::Silence), 0);
+                let reply = ask.finish(OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence), 0);
                 prop_assert!(reply.bytes.len() <= packet.len() + 64, "a refusal is no longer than a question");
             }
         }

@@ -99,7 +99,7 @@ fn upstream(servers: &[&Other]) -> Upstream {
     Upstream::new(&addresses, Log::default().emitter()).unwrap()
 }
 
-fn shown(own: &Own) -> String {
+fn shown(own: &OwnAnswer) -> String {
     let data: Vec<String> = own.answers.iter().map(|record| record.data.to_string()).collect();
     format!("{} {}", own.code, data.join(" "))
 }
@@ -176,13 +176,13 @@ async fn who_is_broken_off_leaves_nothing_open() {
 
 #[test]
 fn a_silent_server_rests_and_is_tried_beside_another() {
-    let turns = |order: &[usize], beside| Turns { order: order.to_vec(), beside };
+    let turns = |order: &[usize], beside| ServerOrder { order: order.to_vec(), beside };
     let mut health = Health::new(3);
     assert_eq!(health.turns(0), turns(&[0, 1, 2], None));
     health.silent(0, 0);
     health.answered(1);
     assert_eq!(health.turns(SECOND), turns(&[1, 2, 0], None));
-    // Told again while it rests, it rests no longer.
+    // AnswerSummary again while it rests, it rests no longer.
     health.silent(0, SECOND);
     assert_eq!(health.turns(5 * SECOND), turns(&[1, 2, 0], Some(0)));
     assert_eq!(health.turns(6 * SECOND), turns(&[1, 2, 0], None), "one question finds out");

@@ -47,22 +47,22 @@ fn zones(upstream: bool) -> Zones {
 
 fn check(zones: &Zones, question: &str) -> String {
     let (name, record) = question.split_once(' ').unwrap();
-    let told = |answers: &[Record]| {
-        let told = |record: &Record| match record.data.to_string() {
+    let summary = |answers: &[Record]| {
+        let summary = |record: &Record| match record.data.to_string() {
             long if long.len() > 80 => format!("{} characters", long.len()),
             short => short,
         };
-        answers.iter().map(told).collect::<Vec<_>>().join(" ")
+        answers.iter().map(summary).collect::<Vec<_>>().join(" ")
     };
     match zones.answer(&Name::from_ascii(name).unwrap(), DNSClass::IN, record.parse().unwrap()) {
-        Answer::Upstream { name, aliases } => format!("{} upstream {name}", told(&aliases)),
+        Answer::Upstream { name, aliases } => format!("{} upstream {name}", summary(&aliases)),
         Answer::Lab(own) => {
-            let Own { code, authoritative, authentic: _, answers, authorities, rule } = *own;
+            let OwnAnswer { code, authoritative, authentic: _, answers, authorities, rule } = *own;
             let code = super::super::message::code_name(code);
             let apex =
                 authorities.iter().map(|soa| format!("soa {} {}", soa.name, soa.ttl)).collect::<String>();
             let authoritative = if authoritative { "aa" } else { "--" };
-            format!("{code} {authoritative} {}{apex} ({rule})", told(&answers))
+            format!("{code} {authoritative} {}{apex} ({rule})", summary(&answers))
         }
     }
 }
@@ -240,7 +240,7 @@ fn a_lent_address_is_known_at_once() {
 fn transfers_and_other_classes_are_refused() {
     let name = Name::from_ascii("lab.test.").unwrap();
     for (class, record) in [(DNSClass::IN, RecordType::AXFR), (DNSClass::CH, RecordType::TXT)] {
-        let refused = Own::bare(ResponseCode::Refused, Rule::Protocol);
+        let refused = OwnAnswer::bare(ResponseCode::Refused, Rule::Protocol);
         assert_eq!(zones(true).answer(&name, class, record), Answer::Lab(Box::new(refused)));
     }
 }

@@ -9,7 +9,7 @@ fn request(options: &[(OptionName, u64)]) -> Request {
     Request { name: b"a".to_vec(), mode: Mode::Octet, options: options.to_vec() }
 }
 
-fn windows(block: usize, window: u16) -> Terms {
+fn windows(block: usize, window: u16) -> Negotiated {
     agree(&request(&[(OptionName::BlockSize, block as u64), (OptionName::Window, window.into())]), 1468, None)
 }
 
@@ -21,7 +21,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn start(terms: Terms, length: u64) -> (Self, Vec<u64>) {
+    fn start(terms: Negotiated, length: u64) -> (Self, Vec<u64>) {
         let (machine, first) = Machine::start(terms, 0);
         let mut sender = Self { machine, length, now: 0 };
         let blocks = sender.carry_out(first);
@@ -29,9 +29,9 @@ impl Sender {
     }
 
     /// Sends as the loop does; returns the numbers of the blocks, 0 for the offer.
-    fn carry_out(&mut self, what: Do) -> Vec<u64> {
-        let Do::Send { first, most } = what else {
-            return if what == Do::Offer { vec![0] } else { Vec::new() };
+    fn carry_out(&mut self, what: Action) -> Vec<u64> {
+        let Action::Send { first, most } = what else {
+            return if what == Action::Offer { vec![0] } else { Vec::new() };
         };
         let block = self.machine.terms().block as u64;
         let last = self.length / block + 1;
@@ -48,7 +48,7 @@ impl Sender {
     }
 
     /// Lets time pass until the machine does something; returns after how many milliseconds it did what.
-    fn silence(&mut self) -> (u64, Do) {
+    fn silence(&mut self) -> (u64, Action) {
         let before = self.now;
         self.now = self.machine.deadline();
         let follows = self.machine.on_time(self.now);
@@ -60,7 +60,7 @@ impl Sender {
 #[test]
 fn options_are_agreed_on() {
     let check = |options: &[(OptionName, u64)]| {
-        let Terms { block, window, timeout, asked_size: _, answer } =
+        let Negotiated { block, window, timeout, asked_size: _, answer } =
             agree(&request(options), 1468, Some(7_000));
         format!("{options:?}\n  {block} {window} {timeout:?} {answer:?}")
     };
@@ -112,7 +112,7 @@ fn without_options_each_block_is_acknowledged() {
     assert_eq!(sender.ack(1), [0; 0], "an echo");
     assert_eq!(sender.ack(2), [3], "a multiple of the block size ends with an empty block");
     assert_eq!(sender.ack(7), [0; 0], "this block was never sent");
-    assert_eq!(sender.machine.on_ack(3, sender.now), Do::Finish(End::Sent));
+    assert_eq!(sender.machine.on_ack(3, sender.now), Action::Finish(End::Sent));
     assert_eq!((sender.machine.bytes(), sender.machine.retransmits()), (1024, 0));
 }
 
@@ -122,7 +122,7 @@ fn numbers_begin_anew_after_65535() {
     for block in 0..=70_000 {
         assert_eq!(sender.ack(block), [block + 1]);
     }
-    assert_eq!(sender.machine.on_ack(70_001_u64 as u16, sender.now), Do::Finish(End::Sent));
+    assert_eq!(sender.machine.on_ack(70_001_u64 as u16, sender.now), Action::Finish(End::Sent));
     assert_eq!(sender.machine.bytes(), 560_003);
 }
 
@@ -160,7 +160,7 @@ fn a_silent_client_is_waited_for_and_forgotten() {
         loop {
             let (ms, follows) = sender.silence();
             said.push(ms.to_string());
-            if let Do::Finish(end) = follows {
+            if let Action::Finish(end) = follows {
                 return format!("{end:?} after {} ms", said.join(" + "));
             }
             assert!(said.len() < 50);
@@ -199,10 +199,10 @@ fn who_only_wants_the_size_is_no_failure() {
         }
         sender.machine.on_error()
     };
-    assert_eq!(end(&[(Size, 0), (BlockSize, 1468)], &[]), Do::Finish(End::Probed));
-    assert_eq!(end(&[(Size, 0), (BlockSize, 1468)], &[0]), Do::Finish(End::Aborted));
-    assert_eq!(end(&[(BlockSize, 1468)], &[]), Do::Finish(End::Aborted));
-    assert_eq!(end(&[], &[]), Do::Finish(End::Aborted));
+    assert_eq!(end(&[(Size, 0), (BlockSize, 1468)], &[]), Action::Finish(End::Probed));
+    assert_eq!(end(&[(Size, 0), (BlockSize, 1468)], &[0]), Action::Finish(End::Aborted));
+    assert_eq!(end(&[(BlockSize, 1468)], &[]), Action::Finish(End::Aborted));
+    assert_eq!(end(&[], &[]), Action::Finish(End::Aborted));
 }
 
 #[test]
@@ -215,11 +215,11 @@ fn a_forged_address_gets_one_packet_and_few_repetitions() {
             // The forger asks again all the time.
             sender.now += 10 * MILLISECOND;
             let follows = match sender.machine.on_same_request(sender.now) {
-                Do::Nothing => sender.machine.on_time(sender.now),
+                Action::Nothing => sender.machine.on_time(sender.now),
                 follows => follows,
             };
             packets += sender.carry_out(follows).len();
-            if let Do::Finish(end) = follows {
+            if let Action::Finish(end) = follows {
                 assert_eq!(end, End::Vanished);
                 assert!(sender.now <= PATIENCE + 20 * MILLISECOND);
                 assert!(packets <= 41, "{packets} packets");
@@ -312,7 +312,7 @@ impl Air<'_> {
 }
 
 /// Lets a file go over a network. Returns how it ended, how many blocks were sent, and what the client has.
-fn transfer(terms: Terms, length: u64, fates: &[Fate], nags: bool) -> (End, u64, Receiver) {
+fn transfer(terms: Negotiated, length: u64, fates: &[Fate], nags: bool) -> (End, u64, Receiver) {
     let (block, window) = (terms.block as u64, terms.window);
     let (mut sender, mut blocks) = Sender::start(terms, length);
     let mut client = Receiver {
@@ -362,7 +362,7 @@ fn transfer(terms: Terms, length: u64, fates: &[Fate], nags: bool) -> (End, u64,
             sender.now = sender.now.max(sender.machine.deadline());
             sender.machine.on_time(sender.now)
         };
-        if let Do::Finish(end) = follows {
+        if let Action::Finish(end) = follows {
             return (end, sent, client);
         }
         blocks = sender.carry_out(follows);
@@ -441,7 +441,7 @@ proptest! {
             let Machine { acked, sent, highest, .. } = sender.machine;
             prop_assert!(acked <= sent && sent <= highest && sent - acked <= window as u64);
             prop_assert!(sender.machine.bytes() <= length);
-            if let Do::Finish(_) = follows {
+            if let Action::Finish(_) = follows {
                 break;
             }
         }

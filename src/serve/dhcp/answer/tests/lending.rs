@@ -4,23 +4,23 @@ use super::*;
 
 #[test]
 fn the_pool_lends_what_is_free() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let mac = |last| Mac([2, 0, 0, 0, 0, last]);
     let mut lines = Vec::new();
     let mut say = |what: &str, line: String| lines.push(format!("{what:24} {line}"));
-    say("the lowest", desk.line(&ask(mac(1), DISCOVER)));
-    say("the same again", desk.line(&ask(mac(1), DISCOVER)));
-    say("taken", desk.line(&ask(mac(1), REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)));
-    say("not a reserved one", desk.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 31])));
-    say("as it wishes", desk.line(&ask(mac(3), DISCOVER).wanting([10, 0, 0, 33])));
-    say("a wish outside the pool", desk.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 99])));
-    say("used up", desk.line(&ask(mac(4), DISCOVER)));
-    desk.now += OFFER;
-    say("an offer that ran out", desk.line(&ask(mac(4), DISCOVER)));
-    say("whose it was gets others", desk.line(&ask(mac(2), DISCOVER)));
-    say("lent ones stay", desk.line(&ask(mac(5), DISCOVER)));
-    desk.now += 3600;
-    say("a lease that ran out", desk.line(&ask(mac(5), DISCOVER)));
+    say("the lowest", handler.line(&ask(mac(1), DISCOVER)));
+    say("the same again", handler.line(&ask(mac(1), DISCOVER)));
+    say("taken", handler.line(&ask(mac(1), REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)));
+    say("not a reserved one", handler.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 31])));
+    say("as it wishes", handler.line(&ask(mac(3), DISCOVER).wanting([10, 0, 0, 33])));
+    say("a wish outside the pool", handler.line(&ask(mac(2), DISCOVER).wanting([10, 0, 0, 99])));
+    say("used up", handler.line(&ask(mac(4), DISCOVER)));
+    handler.now += OFFER;
+    say("an offer that ran out", handler.line(&ask(mac(4), DISCOVER)));
+    say("whose it was gets others", handler.line(&ask(mac(2), DISCOVER)));
+    say("lent ones stay", handler.line(&ask(mac(5), DISCOVER)));
+    handler.now += 3600;
+    say("a lease that ran out", handler.line(&ask(mac(5), DISCOVER)));
     insta::assert_snapshot!(lines.join("\n"), @"
     the lowest               offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
     the same again           offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
@@ -95,68 +95,68 @@ fn strangers_get_nothing_without_a_pool() {
 
 #[test]
 fn no_is_said_to_all_and_alone() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let wrong = ask(FAST, REQUEST).wanting([192, 168, 1, 5]);
-    let reply = desk.answer(&wrong).reply.unwrap();
+    let reply = handler.answer(&wrong).reply.unwrap();
     assert!(reply.flags.broadcast());
-    assert_eq!(desk.options(&wrong), "53 [6]\n54 10.0.0.1");
+    assert_eq!(handler.options(&wrong), "53 [6]\n54 10.0.0.1");
 }
 
 #[test]
 fn an_address_comes_back() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let lent = Ipv4Addr::new(10, 0, 0, 30);
-    let take = |desk: &mut Desk, mac| {
-        let line = desk.line(&ask(mac, REQUEST).wanting(lent.octets()).choosing(SERVER));
+    let take = |handler: &mut TestServer, mac| {
+        let line = handler.line(&ask(mac, REQUEST).wanting(lent.octets()).choosing(SERVER));
         assert!(line.starts_with("ack 10.0.0.30"), "{line}");
     };
-    take(&mut desk, STRANGER);
+    take(&mut handler, STRANGER);
     let release = Ask { ciaddr: lent.octets(), ..ask(STRANGER, RELEASE) };
-    assert_eq!(desk.line(&release), "- [os: released]");
-    assert_eq!(desk.line(&release), "- [os: nothing to release]");
-    take(&mut desk, REAL);
+    assert_eq!(handler.line(&release), "- [os: released]");
+    assert_eq!(handler.line(&release), "- [os: nothing to release]");
+    take(&mut handler, REAL);
 
     let decline = |mac| ask(mac, DECLINE).wanting(lent.octets()).choosing(SERVER);
-    let line = desk.line(&decline(STRANGER));
+    let line = handler.line(&decline(STRANGER));
     assert_eq!(line, "- [os: it declines an address that it was not given]");
-    assert_eq!(desk.state.of(REAL), Some(lent), "nobody takes an address from another");
-    let line = desk.line(&decline(REAL));
+    assert_eq!(handler.state.of(REAL), Some(lent), "nobody takes an address from another");
+    let line = handler.line(&decline(REAL));
     assert_eq!(line, "- [os: the address is in use by somebody else and set aside]");
-    assert!(desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
+    assert!(handler.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
     let wish = ask(STRANGER, DISCOVER).wanting(lent.octets());
-    assert!(desk.line(&wish).starts_with("offer 10.0.0.33"));
-    desk.now += SET_ASIDE;
-    assert!(desk.line(&wish).starts_with("offer 10.0.0.30"));
+    assert!(handler.line(&wish).starts_with("offer 10.0.0.33"));
+    handler.now += SET_ASIDE;
+    assert!(handler.line(&wish).starts_with("offer 10.0.0.30"));
 
     // Who takes another server's offer frees ours.
     let other = Ipv4Addr::new(10, 0, 0, 2);
-    let line = desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
+    let line = handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
     assert_eq!(line, "- [os: the client chose another server]");
-    assert_eq!(desk.state.of(STRANGER), None);
+    assert_eq!(handler.state.of(STRANGER), None);
 }
 
 #[test]
 fn a_lease_survives_a_new_discover() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let request = ask(STRANGER, REQUEST).wanting([10, 0, 0, 33]).choosing(SERVER);
-    assert!(desk.line(&request).starts_with("ack 10.0.0.33"));
+    assert!(handler.line(&request).starts_with("ack 10.0.0.33"));
     // It restarts, is offered the same, and never takes it: the lease runs on.
-    assert!(desk.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.33"));
-    desk.now += OFFER;
-    assert!(!desk.state.is_free_for([10, 0, 0, 33].into(), REAL, desk.now));
+    assert!(handler.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.33"));
+    handler.now += OFFER;
+    assert!(!handler.state.is_free_for([10, 0, 0, 33].into(), REAL, handler.now));
 }
 
 #[test]
 fn reservations_hold_without_a_node() {
     let mut plan = plan();
     plan.dhcp.as_mut().unwrap().reserve = [(STRANGER, [10, 0, 0, 33].into())].into();
-    let mut desk = Desk::of(&plan);
-    insta::assert_snapshot!(desk.line(&ask(STRANGER, DISCOVER)), @"offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
-    insta::assert_snapshot!(desk.line(&bootp(STRANGER)), @"bootp 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
+    let mut handler = TestServer::of(&plan);
+    insta::assert_snapshot!(handler.line(&ask(STRANGER, DISCOVER)), @"offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
+    insta::assert_snapshot!(handler.line(&bootp(STRANGER)), @"bootp 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
     // Nobody else gets it, however much it is wished for.
     let mac = |last| Mac([2, 0, 0, 0, 1, last]);
     let wish = |last| ask(mac(last), DISCOVER).wanting([10, 0, 0, 33]);
-    let lines: Vec<String> = (0..3).map(|last| desk.line(&wish(last))).collect();
+    let lines: Vec<String> = (0..3).map(|last| handler.line(&wish(last))).collect();
     insta::assert_snapshot!(lines.join("\n"), @"
     offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
     offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
@@ -168,7 +168,7 @@ fn reservations_hold_without_a_node() {
 fn strangers_are_left_to_others_where_the_lab_says_so() {
     let mut plan = plan();
     let dhcp = plan.dhcp.as_mut().unwrap();
-    (dhcp.unknown, dhcp.authoritative) = (Unknown::Ignore, false);
+    (dhcp.unknown_clients, dhcp.authoritative) = (UnknownClients::Ignore, false);
     dhcp.reserve = [(Mac([2, 0, 0, 0, 0, 7]), [10, 0, 0, 40].into())].into();
     let table = [
         ("a stranger", ask(STRANGER, DISCOVER)),
@@ -221,16 +221,16 @@ fn only_the_authority_says_no_to_clients_of_others() {
     a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     ");
     // What it gave itself it knows.
-    let mut desk = Desk::of(&plan);
-    desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER));
-    assert!(desk.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])).starts_with("ack 10.0.0.30"));
+    let mut handler = TestServer::of(&plan);
+    handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER));
+    assert!(handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])).starts_with("ack 10.0.0.30"));
 }
 
 #[test]
 fn an_address_is_lent_for_as_long_as_is_asked_and_allowed() {
     let lease = |seconds: u32| {
         let ask = ask(FAST, DISCOVER).with(51, &seconds.to_be_bytes());
-        let options = Desk::of(&plan()).options(&ask);
+        let options = TestServer::of(&plan()).options(&ask);
         options
             .lines()
             .filter(|line| ["51 ", "58 ", "59 "].iter().any(|code| line.starts_with(code)))
@@ -247,39 +247,41 @@ fn an_address_is_lent_for_as_long_as_is_asked_and_allowed() {
 
 #[test]
 fn nodes_boot_however_many_strangers_came_first() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     for stranger in 0..100 {
-        desk.answer(&ask(Mac([2, 0, 0, 0, 9, stranger]), DISCOVER));
+        handler.answer(&ask(Mac([2, 0, 0, 0, 9, stranger]), DISCOVER));
     }
-    assert_eq!(desk.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
-    assert!(desk.line(&ask(FAST, DISCOVER)).starts_with("offer 10.0.0.11"), "a reservation");
+    assert_eq!(handler.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+    assert!(handler.line(&ask(FAST, DISCOVER)).starts_with("offer 10.0.0.11"), "a reservation");
     assert!(
-        desk.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.30"),
+        handler.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.30"),
         "an offer that waited for a stranger"
     );
     assert!(
-        desk.line(&ask(REAL, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER)).starts_with("ack 10.0.0.30")
+        handler
+            .line(&ask(REAL, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER))
+            .starts_with("ack 10.0.0.30")
     );
     // What was lent stays lent.
     for (stranger, address) in [(1, 32), (2, 33)] {
         let request =
             ask(Mac([2, 0, 0, 0, 9, stranger]), REQUEST).wanting([10, 0, 0, address]).choosing(SERVER);
-        assert!(desk.line(&request).starts_with("ack"));
+        assert!(handler.line(&request).starts_with("ack"));
     }
-    desk.now += OFFER;
-    assert_eq!(desk.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+    handler.now += OFFER;
+    assert_eq!(handler.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
 }
 
 #[test]
 fn a_reserved_address_in_use_is_set_aside_too() {
-    let mut desk = Desk::of(&plan());
+    let mut handler = TestServer::of(&plan());
     let mut lines = Vec::new();
     let request = ask(FAST, REQUEST).wanting([10, 0, 0, 11]).choosing(SERVER);
-    lines.push(desk.line(&request));
-    lines.push(desk.line(&ask(FAST, DECLINE).wanting([10, 0, 0, 11]).choosing(SERVER)));
-    lines.push(desk.line(&ask(FAST, DISCOVER)));
-    desk.now += SET_ASIDE;
-    lines.push(desk.line(&ask(FAST, DISCOVER)));
+    lines.push(handler.line(&request));
+    lines.push(handler.line(&ask(FAST, DECLINE).wanting([10, 0, 0, 11]).choosing(SERVER)));
+    lines.push(handler.line(&ask(FAST, DISCOVER)));
+    handler.now += SET_ASIDE;
+    lines.push(handler.line(&ask(FAST, DISCOVER)));
     insta::assert_snapshot!(lines.join("\n"), @"
     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     - [os: the address is in use by somebody else and set aside]

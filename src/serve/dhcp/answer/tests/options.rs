@@ -37,8 +37,8 @@ fn options_of_the_lab_file_count_and_those_of_a_node_most() {
         &[(26, &[5, 0]), (42, &[10, 0, 0, 2]), (58, &[0, 0, 0, 5]), (67, b"net.efi"), (150, &[10, 0, 0, 3])],
         &[(42, &[10, 0, 0, 9]), (12, b"other"), (224, b"")],
     );
-    let mut desk = Desk::of(&plan);
-    insta::assert_snapshot!(desk.options(&firmware(FAST, 7)), @"
+    let mut handler = TestServer::of(&plan);
+    insta::assert_snapshot!(handler.options(&firmware(FAST, 7)), @"
     53 [2]
     54 10.0.0.1
     51 0.0.14.16
@@ -59,7 +59,7 @@ fn options_of_the_lab_file_count_and_those_of_a_node_most() {
     43 6.1.8.255
     66 10.0.0.1
     ");
-    insta::assert_snapshot!(desk.options(&ask(STRANGER, DISCOVER)), @"
+    insta::assert_snapshot!(handler.options(&ask(STRANGER, DISCOVER)), @"
     53 [2]
     54 10.0.0.1
     51 0.0.14.16
@@ -75,18 +75,18 @@ fn options_of_the_lab_file_count_and_those_of_a_node_most() {
     67 net.efi
     150 10.0.0.3
     ");
-    let packet = desk.answer(&firmware(FAST, 7)).reply.map(packet).unwrap();
+    let packet = handler.answer(&firmware(FAST, 7)).reply.map(packet).unwrap();
     assert!(packet[108..].starts_with(b"net.efi\0"), "the header says the same");
     let inform = Ask { ciaddr: [10, 0, 0, 99], ..ask(STRANGER, INFORM) };
-    assert!(!desk.options(&inform).contains("58 "), "no times without a lease");
+    assert!(!handler.options(&inform).contains("58 "), "no times without a lease");
 }
 
 #[test]
 fn long_options_are_sent_in_pieces() {
     let value: Vec<u8> = (0..=255).chain(0..=255).collect();
-    let mut desk = Desk::of(&with_options(&[(224, &value)], &[]));
+    let mut handler = TestServer::of(&with_options(&[(224, &value)], &[]));
     let large = ask(STRANGER, DISCOVER).with(57, &1500_u16.to_be_bytes());
-    let packet = desk.answer(&large).reply.map(packet).unwrap();
+    let packet = handler.answer(&large).reply.map(packet).unwrap();
     let read = Options::split(&packet);
     assert_eq!(read.get(224), Some(&value[..]));
     let pieces = packet.windows(2).filter(|window| [[224, 255], [224, 2]].contains(&[window[0], window[1]]));
@@ -99,7 +99,7 @@ fn replies_fit_what_the_client_takes() {
     let many: Vec<(u8, &[u8])> = (200..210).map(|code| (code, &value[..])).collect();
     let plan = with_options(&many, &[]);
     let size = |ask: &Ask| {
-        let reply = Desk::of(&plan).answer(ask).reply.unwrap();
+        let reply = TestServer::of(&plan).answer(ask).reply.unwrap();
         let mut packet = Vec::new();
         let left = reply.encode(&mut packet).unwrap();
         (packet.len(), left.len())
@@ -178,7 +178,7 @@ fn replies_fit_what_the_client_takes() {
     ]
     "#);
     // What is wanted goes first.
-    let decision = Desk::of(&plan).answer(&os().with(55, &[209, 208]));
+    let decision = TestServer::of(&plan).answer(&os().with(55, &[209, 208]));
     let packet = packet(decision.reply.unwrap());
     let read = Options::split(&packet);
     assert!([208, 209, 54, 51, 1].iter().all(|code| read.get(*code).is_some()));
@@ -190,7 +190,7 @@ fn header_fields_hold_options_only_for_operating_systems() {
     let value = [7; 60];
     let many: Vec<(u8, &[u8])> = (200..208).map(|code| (code, &value[..])).collect();
     let plan = with_options(&many, &[]);
-    let reply = |ask: &Ask| Desk::of(&plan).answer(ask).reply.map(packet).unwrap();
+    let reply = |ask: &Ask| TestServer::of(&plan).answer(ask).reply.map(packet).unwrap();
     let os = reply(&ask(STRANGER, DISCOVER));
     let read = Options::split(&os);
     assert_eq!(read.get(52), Some(&[3][..]), "both of them");
@@ -208,8 +208,8 @@ proptest! {
     #[test]
     fn options_survive_a_round_trip(values in proptest::collection::btree_map(160..240_u8, proptest::collection::vec(any::<u8>(), 0..400), 0..6)) {
         let options: Vec<(u8, &[u8])> = values.iter().map(|(code, value)| (*code, &value[..])).collect();
-        let mut desk = Desk::of(&with_options(&options, &[]));
-        let reply = desk.answer(&ask(STRANGER, DISCOVER).with(57, &1500_u16.to_be_bytes())).reply.unwrap();
+        let mut handler = TestServer::of(&with_options(&options, &[]));
+        let reply = handler.answer(&ask(STRANGER, DISCOVER).with(57, &1500_u16.to_be_bytes())).reply.unwrap();
         let mut packet = Vec::new();
         let left = reply.encode(&mut packet).unwrap();
         let read = Options::split(&packet);
@@ -225,8 +225,8 @@ proptest! {
 fn a_reply_without_room_is_still_a_reply() {
     let plan = with_options(&[(67, &[b'x'; 255])], &[]);
     let ask = firmware(FAST, 0).with(97, &[0; 17]).with(55, &[67, 66, 60, 43, 97]);
-    let mut desk = Desk::of(&plan);
+    let mut handler = TestServer::of(&plan);
     for line in ["54 10.0.0.1", "51 0.0.14.16", "1 255.255.255.0"] {
-        assert!(desk.has_option(&ask, line), "{line} is not in\n{}", desk.options(&ask));
+        assert!(handler.has_option(&ask, line), "{line} is not in\n{}", handler.options(&ask));
     }
 }

@@ -197,13 +197,13 @@ const QUIRKS: &[Quirk] = &[
 
 /// Tells what becomes of a quirky client.
 fn outcome(quirk: &Quirk, plan: &ServicePlan) -> Option<(String, String)> {
-    let mut desk = Desk { runs_program: quirk.runs_program, ..Desk::of(plan) };
-    let offer = packet(desk.answer(&(quirk.asks)()).reply?);
+    let mut handler = TestServer { runs_program: quirk.runs_program, ..TestServer::of(plan) };
+    let offer = packet(handler.answer(&(quirk.asks)()).reply?);
     let asks_again = || {
         let arrival = Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 11));
-        let mut desk = Desk { arrival, runs_program: quirk.runs_program, ..Desk::of(plan) };
+        let mut handler = TestServer { arrival, runs_program: quirk.runs_program, ..TestServer::of(plan) };
         let again = Ask { ciaddr: [10, 0, 0, 11], ..(quirk.asks)() };
-        Some(packet(desk.answer(&again).reply?))
+        Some(packet(handler.answer(&again).reply?))
     };
     (quirk.reads)(&Reading { packet: &offer, options: Options::split(&offer), again: &asks_again })
 }

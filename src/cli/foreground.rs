@@ -1,0 +1,185 @@
+//! Lives with a run until it ends, or leaves it to itself.
+
+use std::path::Path;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::output::Stop;
+use super::progress::RunProgress;
+use crate::event::{Event, Kind, Known};
+use crate::report::{Report, RunError, Whose, exit};
+use crate::run::client::{Client, Events};
+use crate::run::{Launched, store};
+
+/// When the command leaves a run to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detach {
+    /// Never: the run ends with the command.
+    Never,
+    /// As soon as every step took effect.
+    WhenUp,
+    /// When an expectation was missed.
+    WhenMissed,
+}
+
+/// How the attendance ended.
+#[derive(Debug)]
+pub(super) enum ForegroundEnd {
+    /// The run has ended.
+    Ended(Box<Ended>),
+    /// It goes on alone.
+    Left,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// The exit code.
+    pub(super) code: u8,
+    /// How it turned out; `None` if it did not come to a report.
+    pub(super) report: Option<Report>,
+}
+
+/// What happens while a run is attended.
+enum Input {
+    Event(Option<Box<Event>>),
+    Interrupt(&'static str),
+}
+
+/// SIGINT, SIGTERM and SIGHUP.
+struct Interrupts([(Signal, &'static str); 3]);
+
+impl Interrupts {
+    fn listen() -> Result<Self, Stop> {
+        let listen = |kind, name| {
+            let signal = signal(kind).map_err(|error| Stop::host(&error, None::<String>))?;
+            Ok::<_, Stop>((signal, name))
+        };
+        Ok(Self([
+            listen(SignalKind::interrupt(), "Ctrl-C")?,
+            listen(SignalKind::terminate(), "SIGTERM")?,
+            listen(SignalKind::hangup(), "the terminal was closed")?,
+        ]))
+    }
+
+    async fn next(&mut self) -> &'static str {
+        let waits = self.0.iter_mut().map(|(signal, name)| {
+            Box::pin(async {
+                signal.recv().await;
+                *name
+            })
+        });
+        futures_util::future::select_all(waits).await.0
+    }
+}
+
+/// Attends a run and shows what happens.
+pub(super) async fn foreground(
+    mut launched: Launched,
+    leave: Detach,
+    progress: &mut RunProgress,
+) -> Result<ForegroundEnd, Stop> {
+    let mut interrupts = Interrupts::listen()?;
+    let client = Client::new(&launched.socket);
+    let mut asked = false;
+    // A supervisor that failed at once answers nobody; its report says why.
+    let mut events = client.events(None).await.ok();
+    while let Some(following) = &mut events {
+        match next(following, &mut interrupts).await {
+            Input::Event(None) => break,
+            Input::Event(Some(event)) => {
+                progress.see(&event);
+                if leaves(leave, &event) {
+                    launched.place.untie().map_err(|error| Stop::host(&error, None::<String>))?;
+                    return Ok(ForegroundEnd::Left);
+                }
+            }
+            Input::Interrupt(why) if !asked => {
+                asked = true;
+                progress.say(&format!("{why}: tearing down; once more to kill it"));
+                if client.down(why, true).await.is_err() {
+                    launched.place.terminate();
+                }
+            }
+            Input::Interrupt(_) => {
+                launched.place.kill();
+                break;
+            }
+        }
+    }
+    let code = loop {
+        if let Some(code) = end_or_interrupt(&mut launched, &mut interrupts).await {
+            break code;
+        }
+        asked = true;
+        launched.place.kill();
+    };
+    progress.end();
+    Ok(ForegroundEnd::Ended(Box::new(Ended::of(&launched.run_dir, code, asked))))
+}
+
+/// Waits for the end of a place; `None` if somebody does not want to wait for it.
+async fn end_or_interrupt(launched: &mut Launched, interrupts: &mut Interrupts) -> Option<u8> {
+    let wait = std::pin::pin!(launched.place.wait());
+    let interrupt = std::pin::pin!(interrupts.next());
+    match futures_util::future::select(wait, interrupt).await {
+        futures_util::future::Either::Left((code, _)) => Some(code.unwrap_or(exit::BUG)),
+        futures_util::future::Either::Right(_) => None,
+    }
+}
+
+async fn next(events: &mut Events, interrupts: &mut Interrupts) -> Input {
+    let event = std::pin::pin!(events.next());
+    let interrupt = std::pin::pin!(interrupts.next());
+    match futures_util::future::select(event, interrupt).await {
+        futures_util::future::Either::Left((event, _)) => Input::Event(event.map(Box::new)),
+        futures_util::future::Either::Right((why, _)) => Input::Interrupt(why),
+    }
+}
+
+fn leaves(leave: Detach, event: &Event) -> bool {
+    match (leave, &event.kind) {
+        (Detach::WhenUp, Kind::Known(Known::LabUp {})) => true,
+        (Detach::WhenMissed, Kind::Known(Known::Judged { met })) => !met,
+        _ => false,
+    }
+}
+
+impl Ended {
+    /// Reads how a run ended whose place ended with a code; `asked` tells whether our user wanted that.
+    fn of(run_dir: &Path, code: u8, asked: bool) -> Self {
+        let report = store::report(run_dir).ok();
+        let code = match &report {
+            Some(report) => report.exit,
+            None if asked => exit::INTERRUPTED,
+            // By the kernel, short of memory, or by somebody else: not by us.
+            None if code > 128 => exit::UNFIT,
+            None => code,
+        };
+        Self { code, report }
+    }
+
+    /// Returns what is to be said of a run that did not come to a report.
+    pub(super) fn silence(&self, run_dir: &Path) -> Option<RunError> {
+        if self.report.is_some() || self.code == exit::INTERRUPTED {
+            return None;
+        }
+        let log = run_dir.join("supervisor.log").display().to_string();
+        Some(match self.code {
+            exit::UNFIT => RunError {
+                whose: Whose::Host,
+                what: "the supervisor of the lab was killed".to_owned(),
+                causes: Vec::new(),
+                hint: Some(format!(
+                    "if `dmesg` says that memory ran out, give the nodes less; its last words are in {log}"
+                )),
+            },
+            _ => RunError {
+                whose: Whose::Ours,
+                what: "the run ended without a report".to_owned(),
+                causes: Vec::new(),
+                hint: Some(format!("its last words are in {log}")),
+            },
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! The alternatives that a lab file names by one word, the same from the file to the plan.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a lab's network lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "isolation")]
+pub enum Isolation {
+    /// In namespaces of its own; needs no root.
+    #[default]
+    Private,
+    /// In the host's network namespace; needs root.
+    None,
+}
+
+/// What executes the machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "accel")]
+pub enum AccelChoice {
+    /// KVM where it passes the self-test, else TCG.
+    #[default]
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// Who speaks TFTP on a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "tftp")]
+pub enum TftpBackend {
+    /// The engine of Dryrack.
+    #[default]
+    Builtin,
+    /// The library async-tftp.
+    AsyncTftp,
+    /// None.
+    Off,
+}
+
+/// What becomes of DHCP clients that are no node of the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "unknown-clients")]
+pub enum UnknownClients {
+    /// They are given addresses of the pool.
+    Answer,
+    /// They are left to others.
+    Ignore,
+}
+
+/// The program that fetches and starts a kernel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "loader")]
+pub enum Loader {
+    /// iPXE: the one in the NIC's ROM where there is one, else one that is fetched.
+    #[default]
+    Ipxe,
+    /// iPXE, fetched by the firmware also where a ROM has it: undionly.kpxe or snponly.efi.
+    Chainload,
+    /// PXELINUX; for BIOS.
+    Pxelinux,
+    /// GRUB.
+    Grub,
+    /// shim and GRUB, both signed, for Secure Boot; for UEFI.
+    Shim,
+    /// None: the firmware starts the kernel itself, a unified kernel image or another EFI program; for UEFI.
+    Kernel,
+}
+
+/// How a firmware fetches a boot program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "via")]
+pub enum Via {
+    /// PXE over IPv4: DHCP and TFTP.
+    Pxe,
+    /// UEFI HTTP Boot over IPv4.
+    Http,
+    /// PXE over IPv6: DHCPv6 and TFTP.
+    Pxe6,
+    /// UEFI HTTP Boot over IPv6.
+    Http6,
+    /// UEFI HTTP Boot over IPv4 by HTTPS, from a network with `https`.
+    Https,
+}
+
+impl Via {
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pxe => "pxe",
+            Self::Http => "http",
+            Self::Pxe6 => "pxe6",
+            Self::Http6 => "http6",
+            Self::Https => "https",
+        }
+    }
+
+    /// Tells whether it is over IPv6.
+    pub fn is_ipv6(self) -> bool {
+        matches!(self, Self::Pxe6 | Self::Http6)
+    }
+}
+
+/// The firmware of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "firmware")]
+pub enum Firmware {
+    /// SeaBIOS.
+    #[default]
+    Bios,
+    /// OVMF.
+    Uefi,
+    /// OVMF with Secure Boot on and the usual keys enrolled.
+    UefiSecure,
+}
+
+/// The chip set of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "machine")]
+pub enum Chipset {
+    /// ICH9 with PCI Express.
+    #[default]
+    Q35,
+    /// i440FX with PCI.
+    Pc,
+}
+
+/// Whether the waits of a firmware are shortened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "firmware-delays")]
+pub enum FirmwareDelays {
+    /// They are shortened.
+    #[default]
+    Skip,
+    /// They stay, as on a physical machine.
+    Keep,
+}
+
+/// The model of a NIC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "nic-model")]
+pub enum NicModel {
+    /// virtio-net-pci.
+    #[default]
+    Virtio,
+    /// Intel 82540EM.
+    E1000,
+    /// Intel 82574L.
+    E1000e,
+    /// Realtek 8139.
+    Rtl8139,
+    /// VMware vmxnet3.
+    Vmxnet3,
+}
+
+/// How a disk is attached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "bus")]
+pub enum Bus {
+    /// virtio-blk.
+    #[default]
+    Virtio,
+    /// AHCI.
+    Sata,
+    /// virtio-scsi.
+    Scsi,
+    /// NVMe.
+    Nvme,
+}
+
+/// The kind of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "table")]
+pub enum TableKind {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record, with up to four partitions.
+    Mbr,
+}
+
+impl TableKind {
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpt => "gpt",
+            Self::Mbr => "mbr",
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What is counted: boots, and what was fetched; compared with what is expected of it.
+
+use crate::event::{BootedFrom, Known};
+use crate::lab::{Boots, Count, Fetched};
+
+/// How something that is counted stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CountStatus {
+    /// It is as expected, and what shows it.
+    So(String),
+    /// It is not, and may still be.
+    NotYet,
+    /// It is not, and cannot be any more, and why.
+    NeverAgain(String),
+}
+
+/// Compares the boots of a node with what is expected of them.
+pub(super) fn boots(wanted: &Boots, so_far: &[BootedFrom]) -> CountStatus {
+    if let Some(order) = &wanted.order {
+        return match order.as_slice() {
+            order if order == so_far => CountStatus::So(boots_so_far(so_far)),
+            order if order.starts_with(so_far) => CountStatus::NotYet,
+            _ => CountStatus::NeverAgain(boots_so_far(so_far)),
+        };
+    }
+    let from = |source| so_far.iter().filter(|from| **from == source).count();
+    let counts = [
+        (wanted.times, so_far.len()),
+        (wanted.network, from(BootedFrom::Network)),
+        (wanted.disk, from(BootedFrom::Disk)),
+    ];
+    let mut counts = counts.into_iter().filter_map(|(wanted, is)| Some((wanted? as usize, is)));
+    if counts.clone().any(|(wanted, is)| is > wanted) {
+        CountStatus::NeverAgain(boots_so_far(so_far))
+    } else if counts.all(|(wanted, is)| is == wanted) {
+        CountStatus::So(boots_so_far(so_far))
+    } else {
+        CountStatus::NotYet
+    }
+}
+
+/// Returns what a node booted from: `it booted from network, disk`.
+pub(super) fn boots_so_far(boots: &[BootedFrom]) -> String {
+    match boots {
+        [] => "no kernel came up".to_owned(),
+        boots => format!("it booted from {}", listed(boots)),
+    }
+}
+
+/// Returns what is expected of boots: `boots from network, disk`, `3 boots, 1 from the network`.
+pub(super) fn boots_wanted(wanted: &Boots) -> String {
+    let Boots { order, times, network, disk } = wanted;
+    if let Some(order) = order {
+        return format!("boots from {}", listed(order));
+    }
+    let times = times.map(times_of("boot"));
+    let from = |count: &Option<u32>, whence| count.map(|count| format!("{count} from {whence}"));
+    let parts = [times, from(network, "the network"), from(disk, "disk")];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let text = parts.join(", ");
+    if text.contains("boot") { text } else { format!("boots: {text}") }
+}
+
+fn listed(boots: &[BootedFrom]) -> String {
+    boots.iter().map(|from| from.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn times_of(what: &'static str) -> impl Fn(u32) -> String {
+    move |count| format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Tells whether an event is what a fetch has to be like.
+pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
+    match known {
+        Known::HttpServed { method, path, status, complete, .. } => {
+            let status = match wanted.status {
+                Some(wanted) => wanted == *status,
+                None => (200..300).contains(status),
+            };
+            // What a client broke off it did not fetch.
+            status
+                && *complete
+                && method == wanted.method.as_deref().unwrap_or("GET")
+                && wanted.path.is_match(path)
+        }
+        Known::TftpServed { path, outcome, .. } => {
+            wanted.method.is_none()
+                && wanted.status.is_none()
+                && outcome == "sent"
+                && wanted.path.is_match(path)
+        }
+        _ => false,
+    }
+}
+
+/// Compares how often something was fetched with what is expected.
+pub(super) fn fetched(wanted: &Fetched, count: u32) -> CountStatus {
+    match wanted.often {
+        Count::Exactly(wanted) if count > wanted => CountStatus::NeverAgain(fetched_so_far(count)),
+        Count::Exactly(wanted) | Count::AtLeast(wanted) if count >= wanted => {
+            CountStatus::So(fetched_so_far(count))
+        }
+        Count::Exactly(_) | Count::AtLeast(_) => CountStatus::NotYet,
+    }
+}
+
+/// Returns how often something was fetched.
+pub(super) fn fetched_so_far(count: u32) -> String {
+    match count {
+        0 => "it was not fetched".to_owned(),
+        1 => "it was fetched once".to_owned(),
+        count => format!("it was fetched {count} times"),
+    }
+}
+
+/// Returns what is expected to be fetched: `fetched /initrd/ once`.
+pub(super) fn fetched_wanted(wanted: &Fetched) -> String {
+    let Fetched { path, often, method, status } = wanted;
+    let method = method.as_ref().map(|method| format!("{method} ")).unwrap_or_default();
+    let status = status.map(|status| format!(" with {status}")).unwrap_or_default();
+    let often = match often {
+        Count::AtLeast(1) => String::new(),
+        Count::Exactly(1) => " once".to_owned(),
+        Count::Exactly(count) => format!(" {count} times"),
+        Count::AtLeast(count) => format!(" at least {count} times"),
+    };
+    format!("fetched {method}/{path}/{status}{often}")
+}

@@ -1,0 +1,321 @@
+//! Boots the machines of the self-test and watches how far they come.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, select};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use tokio::net::UnixDatagram;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
+
+use super::{Outcome, Part, TrialFailure, kernel};
+use crate::config::Source;
+use crate::event::{self, Emitter, Kind, Known};
+use crate::lab::{self, Lab, LabEnvironment};
+use crate::name::Bytes;
+use crate::node::qemu::Machine;
+use crate::plan::{self, Accel, HostFacts, MachinePlan, Step};
+use crate::system::process::Spawner;
+
+/// How long QEMU may take to end once it is killed.
+const END: Duration = Duration::from_secs(5);
+
+/// Our end of a machine's cable, and QEMU's.
+const OUR_END: &str = "cable.sock";
+const QEMU_END: &str = "nic.sock";
+
+/// Returns the parts that can be tried on this host.
+pub(super) fn parts(facts: &HostFacts, linux: Option<&Path>) -> Vec<Part> {
+    let uefi = machine_plan(Part::Uefi, facts, Accel::Kvm).is_ok();
+    [Some(Part::Bios), uefi.then_some(Part::Uefi), Some(Part::Kernel), linux.is_some().then_some(Part::Linux)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Boots the machines of the parts at once, until one has failed or all have passed.
+pub(super) async fn run(
+    facts: &HostFacts,
+    accel: Accel,
+    parts: &[Part],
+    linux: Option<&Path>,
+    folder: &Path,
+) -> io::Result<Vec<Outcome>> {
+    let spawner = Spawner::start()?;
+    let mut trials = JoinSet::new();
+    let (give_up, _) = tokio::sync::watch::channel(false);
+    for part in parts.iter().copied() {
+        let mut plan = machine_plan(part, facts, accel).map_err(io::Error::other)?;
+        give_kernel(&mut plan, part, linux);
+        let folder = folder.join(format!("{part:?}").to_lowercase());
+        // A trial before this one may have left its sockets.
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => fs::create_dir(&folder)?,
+        }
+        let spawner = spawner.clone();
+        let mut given_up = give_up.subscribe();
+        #[expect(clippy::disallowed_methods, reason = "no run exists yet whose clock could be used")]
+        let begin = Instant::now();
+        trials.spawn(async move {
+            let stop = async move {
+                // An error means that nobody can give up any more.
+                if given_up.wait_for(|up| *up).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let end = boot(part, accel, &plan, &folder, &spawner, stop).await;
+            end.map(|end| Outcome { part, end: end.map(|()| begin.elapsed()) })
+        });
+    }
+    let mut outcomes = Vec::new();
+    while let Some(ended) = trials.join_next().await {
+        // A trial that was given up has no outcome.
+        if let Some(outcome) = ended.map_err(io::Error::other)? {
+            if outcome.end.is_err() {
+                give_up.send_replace(true);
+            }
+            outcomes.push(outcome);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Plans the machine of a part as every machine is planned, and plugs its NICs into a socket.
+pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, String> {
+    let mut lab = the_lab()?;
+    let node = match part {
+        Part::Bios => "bios",
+        Part::Uefi => "uefi",
+        Part::Kernel | Part::Linux => "kernel",
+    };
+    lab.nodes.retain(|name, _| name.as_str() == node);
+    if matches!(part, Part::Kernel | Part::Linux) {
+        // No lab may ask for a BIOS without a ROM to boot from; this one is handed its kernel.
+        lab.nodes.values_mut().flat_map(|node| &mut node.nics).for_each(|nic| nic.rom = false);
+    }
+    // What is free for a lab matters to a lab; these machines live for seconds and touch little of theirs.
+    let facts = HostFacts { accel, free_memory: Bytes(u64::MAX), ..facts.clone() };
+    let planned = plan::plan(&lab, &facts).map_err(|refusal| refusal.why)?;
+    let machine = planned.steps.into_iter().find_map(|step| match step {
+        Step::Machine(machine) => Some(*machine),
+        _ => None,
+    });
+    let mut machine = machine.ok_or("the self-test's lab has no such machine")?;
+    for argument in &mut machine.argv {
+        if let Some(id) = argument.strip_prefix("tap,id=").and_then(|rest| rest.split(',').next()) {
+            *argument = format!(
+                "dgram,id={id},local.type=unix,local.path={QEMU_END},remote.type=unix,remote.path={OUR_END}"
+            );
+        }
+    }
+    if part == Part::Uefi {
+        let template = facts.firmware.iter().find(|file| uses(&machine, &file.code));
+        let template = template.ok_or("the plan uses firmware that the host does not have")?;
+        let variables = fs::read(&template.variables).map_err(|error| error.to_string())?;
+        machine.files.insert("vars.fd".to_owned(), variables);
+    }
+    Ok(machine)
+}
+
+fn uses(machine: &MachinePlan, code: &Path) -> bool {
+    let end = format!("filename={}", code.display());
+    machine.argv.iter().any(|argument| argument.ends_with(&end))
+}
+
+fn the_lab() -> Result<Lab, String> {
+    let around = LabEnvironment {
+        file: "/accel/lab.toml".into(),
+        folder: "/accel".into(),
+        images: BTreeMap::<_, BTreeSet<String>>::new(),
+        existing: &|_| false,
+        free_memory: None,
+    };
+    let outcome = lab::resolve(&Source::new("lab.toml", include_str!("lab.toml")), &[], &[], &around);
+    let problems = outcome.diagnostics.iter().map(|diagnostic| diagnostic.message.clone());
+    outcome.lab.ok_or_else(|| problems.collect::<Vec<_>>().join("; "))
+}
+
+fn give_kernel(plan: &mut MachinePlan, part: Part, linux: Option<&Path>) {
+    let linux = linux.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let (file, arguments) = match part {
+        Part::Bios | Part::Uefi => return,
+        Part::Kernel => {
+            plan.files.insert("payload".to_owned(), kernel::PAYLOAD.to_vec());
+            ("payload".to_owned(), "")
+        }
+        Part::Linux => (linux, kernel::LINUX_ARGUMENTS),
+    };
+    plan.argv.extend(["-kernel".to_owned(), file, "-append".to_owned(), arguments.to_owned()]);
+}
+
+/// How long a part may take. Where hardware takes longer than this, emulation is no loss.
+fn patience(part: Part, accel: Accel) -> Duration {
+    Duration::from_secs(match (accel, part) {
+        (Accel::Kvm, Part::Bios | Part::Kernel | Part::Linux) => 10,
+        (Accel::Kvm, Part::Uefi) => 20,
+        (Accel::Tcg, _) => 60,
+    })
+}
+
+/// Something that a machine of the test showed.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// An event of it.
+    Happened(Known),
+    /// A frame that its NIC sent.
+    Sent(Vec<u8>),
+}
+
+/// Boots one machine until its part is decided; `None` if it was given up before.
+async fn boot(
+    part: Part,
+    accel: Accel,
+    plan: &MachinePlan,
+    folder: &Path,
+    spawner: &Spawner,
+    given_up: impl Future<Output = ()>,
+) -> Option<Result<(), TrialFailure>> {
+    let (seen, mut inbox) = mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    match cable(folder) {
+        Ok(cable) => tasks.spawn(listen(cable, seen.clone())),
+        Err(error) => return Some(Err(unclear(format!("no cable for its NIC: {error}")))),
+    };
+    let limit = patience(part, accel);
+    // Not given up half-way: only a machine that was started can be stopped and seen to be gone.
+    let machine = match tokio::time::timeout(limit, start(plan, folder, spawner, seen)).await {
+        Ok(Ok(machine)) => machine,
+        Ok(Err(why)) => return Some(Err(unclear(why))),
+        Err(_) => return Some(Err(unclear(format!("QEMU did not start within {} s", limit.as_secs())))),
+    };
+    let end = {
+        let way = std::pin::pin!(async {
+            machine.power_on().await.map_err(|error| unclear(chain(&error)))?;
+            let decided = tokio::time::timeout(limit, decide(part, &mut inbox)).await;
+            let late = || unclear(format!("{} within {} s", lacking(part), limit.as_secs()));
+            decided.unwrap_or_else(|_| Err(late()))
+        });
+        match select(way, std::pin::pin!(given_up)).await {
+            Either::Left((end, _)) => Some(end),
+            Either::Right(((), _)) => None,
+        }
+    };
+    // One that cannot even be killed must not keep the user waiting.
+    tokio::time::timeout(END, machine.stop()).await.ok();
+    end
+}
+
+async fn start(
+    plan: &MachinePlan,
+    folder: &Path,
+    spawner: &Spawner,
+    seen: UnboundedSender<Seen>,
+) -> Result<Machine, String> {
+    // What is waited for here does not depend on when it happened.
+    let clock = || event::Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+    let events = Emitter::new(clock, move |event| {
+        if let Kind::Known(known) = event.kind {
+            // Nobody listens any more once the part is decided.
+            seen.send(Seen::Happened(known)).ok();
+        }
+    });
+    Machine::start(plan, folder.to_owned(), spawner, events).await.map_err(|error| chain(&error))
+}
+
+/// Writes an error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let text: Vec<String> = causes.map(|cause| cause.to_string().replace('\n', " ")).collect();
+    text.join(": ")
+}
+
+async fn decide(part: Part, inbox: &mut UnboundedReceiver<Seen>) -> Result<(), TrialFailure> {
+    while let Some(seen) = inbox.recv().await {
+        if let Some(decided) = judge(part, &seen) {
+            return decided;
+        }
+    }
+    Err(unclear("QEMU ended without a word".to_owned()))
+}
+
+/// Says what was waited for in vain.
+fn lacking(part: Part) -> &'static str {
+    match part {
+        Part::Bios | Part::Uefi => "it did not ask for an address",
+        Part::Kernel | Part::Linux => "it did not say its first line",
+    }
+}
+
+/// Judges what a machine showed: `None` as long as nothing is decided.
+pub(super) fn judge(part: Part, seen: &Seen) -> Option<Result<(), TrialFailure>> {
+    let line = match part {
+        Part::Bios | Part::Uefi => None,
+        Part::Kernel => Some(kernel::PAYLOAD_LINE),
+        Part::Linux => Some(kernel::LINUX_LINE),
+    };
+    match seen {
+        Seen::Sent(frame) => (line.is_none() && asks_for_address(frame)).then_some(Ok(())),
+        Seen::Happened(Known::ConsoleLine { text }) => {
+            line.is_some_and(|line| text.contains(line)).then_some(Ok(()))
+        }
+        Seen::Happened(Known::MachineStopped { state, detail }) => {
+            let word = telling(detail.lines()).map(|line| format!(", {line}")).unwrap_or_default();
+            let why = format!("QEMU stopped it with {state}{word}");
+            // Emulation knows no such state.
+            Some(Err(TrialFailure { why, of_accelerator: state == "internal-error" }))
+        }
+        Seen::Happened(Known::MachineDied { status, stderr }) => {
+            let word = telling(stderr.iter().map(String::as_str))
+                .map(|line| format!(", {line}"))
+                .unwrap_or_default();
+            Some(Err(unclear(format!("QEMU died, {status}{word}"))))
+        }
+        Seen::Happened(Known::PoweredOff { why }) => Some(Err(unclear(format!("it went off ({why})")))),
+        Seen::Happened(_) => None,
+    }
+}
+
+fn unclear(why: String) -> TrialFailure {
+    TrialFailure { why, of_accelerator: false }
+}
+
+/// Picks the line that says most: the first one that speaks of KVM or of an error, else the first.
+fn telling<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let mut said = lines.map(str::trim).filter(|line| !line.is_empty());
+    let matters = |line: &&str| ["KVM", "error", "failed"].iter().any(|word| line.contains(word));
+    said.clone().find(matters).or_else(|| said.next())
+}
+
+/// Tells whether an Ethernet frame is a question of a DHCP client.
+fn asks_for_address(frame: &[u8]) -> bool {
+    let Ok(packet) = etherparse::SlicedPacket::from_ethernet(frame) else { return false };
+    match packet.transport {
+        Some(etherparse::TransportSlice::Udp(udp)) => {
+            udp.destination_port() == 67 && udp.payload().first() == Some(&1)
+        }
+        _ => false,
+    }
+}
+
+/// Makes our end of a machine's cable, in a folder whose path may be longer than a socket's may be.
+fn cable(folder: &Path) -> io::Result<UnixDatagram> {
+    let folder =
+        nix::fcntl::open(folder, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    UnixDatagram::bind(format!("/proc/self/fd/{}/{OUR_END}", folder.as_raw_fd()))
+}
+
+async fn listen(cable: UnixDatagram, seen: UnboundedSender<Seen>) {
+    let mut frame = vec![0; 1 << 16];
+    while let Ok(length) = cable.recv(&mut frame).await {
+        if seen.send(Seen::Sent(frame[..length].to_vec())).is_err() {
+            return;
+        }
+    }
+}

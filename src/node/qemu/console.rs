@@ -1,0 +1,188 @@
+//! A machine's serial console: one reader, a log, lines, and whoever is attached.
+//!
+//! The console outlives the QEMUs of its machine, so that a client stays attached
+//! over power cycles. A client that reads too slowly loses its place and is
+//! dropped; it never holds up the machine.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{broadcast, mpsc};
+
+use super::terminal::LineAssembler;
+use crate::event::{Emitter, Known};
+use crate::name::NodeName;
+
+/// Bytes that a client is shown of what was before it came.
+const REPLAY: usize = 16 << 10;
+
+/// Pieces of output that a client may lag behind.
+const LAG: usize = 1024;
+
+/// Pieces of input that wait for a machine which does not read.
+const INPUT: usize = 64;
+
+/// A line that stands unfinished for so long is a prompt.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// What iPXE shows while a key press would cut its wait short, in its ROM as well as later.
+const BANNER: &str = "Press Ctrl-B";
+
+/// What a client gets that attaches to a console.
+#[derive(Debug)]
+pub struct Attachment {
+    /// The last few kilobytes that were written.
+    pub replay: Vec<u8>,
+    /// What is written from then on, without a gap. A receiver that lags is to give up.
+    pub output: broadcast::Receiver<Bytes>,
+    /// What the machine reads. Lost while it is off.
+    pub input: mpsc::Sender<Bytes>,
+}
+
+/// The serial console of one machine.
+pub struct Console {
+    node: NodeName,
+    log: PathBuf,
+    events: Emitter,
+    replay: Mutex<VecDeque<u8>>,
+    output: broadcast::Sender<Bytes>,
+    input: mpsc::Sender<Bytes>,
+    typed: tokio::sync::Mutex<mpsc::Receiver<Bytes>>,
+}
+
+impl Console {
+    /// Makes the console of a machine that is off. Its log is opened when it is switched on.
+    pub fn new(node: NodeName, log: PathBuf, events: Emitter) -> Self {
+        let (output, _) = broadcast::channel(LAG);
+        let (input, typed) = mpsc::channel(INPUT);
+        let typed = tokio::sync::Mutex::new(typed);
+        Self { node, log, events, replay: Mutex::default(), output, input, typed }
+    }
+
+    /// Attaches a client.
+    pub fn attach(&self) -> Attachment {
+        // Both under the lock that `publish` takes, so that nothing is missed or seen twice.
+        let replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
+        let output = self.output.subscribe();
+        Attachment { replay: replay.iter().copied().collect(), output, input: self.input.clone() }
+    }
+
+    /// Moves bytes between a QEMU and the console until that QEMU ends.
+    ///
+    /// `banner` is called when iPXE shows its banner, once each time.
+    pub async fn pump(&self, stream: UnixStream, banner: impl FnMut()) {
+        let (reader, writer) = stream.into_split();
+        let read = std::pin::pin!(self.read(reader, banner));
+        let write = std::pin::pin!(self.write(writer));
+        match select(read, write).await {
+            Either::Left(((), _)) => {}
+            // Nothing can be typed any more; what it still says counts.
+            Either::Right(((), read)) => read.await,
+        }
+    }
+
+    async fn read(&self, mut reader: OwnedReadHalf, mut banner: impl FnMut()) {
+        let mut log = Log::open(&self.log);
+        let mut assembler = LineAssembler::default();
+        let mut banner_stands = false;
+        let mut buffer = vec![0; 16 << 10];
+        let mut idle = false;
+        loop {
+            let read = reader.read(&mut buffer);
+            let count = if idle {
+                read.await
+            } else {
+                match tokio::time::timeout(IDLE, read).await {
+                    Ok(count) => count,
+                    Err(_) => {
+                        idle = true;
+                        self.emit(assembler.flush());
+                        continue;
+                    }
+                }
+            };
+            let count = match count {
+                Ok(0) | Err(_) => break,
+                Ok(count) => count,
+            };
+            idle = false;
+            let bytes = &buffer[..count];
+            log.append(bytes);
+            self.publish(bytes);
+            self.emit(assembler.feed(bytes));
+            let stands = assembler.present().contains(BANNER);
+            if stands && !banner_stands {
+                banner();
+            }
+            banner_stands = stands;
+        }
+        self.emit(assembler.finish());
+    }
+
+    async fn write(&self, mut writer: OwnedWriteHalf) {
+        let mut typed = self.typed.lock().await;
+        // What was typed while the machine was off is not meant for it now.
+        while typed.try_recv().is_ok() {}
+        while let Some(bytes) = typed.recv().await {
+            if writer.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn publish(&self, bytes: &[u8]) {
+        let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
+        replay.extend(bytes);
+        let excess = replay.len().saturating_sub(REPLAY);
+        replay.drain(..excess);
+        // Nobody may be attached.
+        self.output.send(Bytes::copy_from_slice(bytes)).ok();
+    }
+
+    fn emit(&self, lines: impl IntoIterator<Item = String>) {
+        for text in lines {
+            self.events.emit_of(&self.node, Known::ConsoleLine { text });
+        }
+    }
+}
+
+/// The log of a console: raw bytes, appended over power cycles.
+struct Log {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Log {
+    fn open(path: &std::path::Path) -> Self {
+        let mut log = Self { path: path.to_owned(), file: None };
+        match File::options().create(true).append(true).open(path) {
+            Ok(file) => log.file = Some(file),
+            Err(error) => log.give_up(&error),
+        }
+        log
+    }
+
+    /// Writes to the page cache, which is no slower than handing the bytes to another thread.
+    fn append(&mut self, bytes: &[u8]) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(bytes)
+        {
+            self.give_up(&error);
+        }
+    }
+
+    /// A log that cannot be written (a full disk) must not hold up the machine.
+    fn give_up(&mut self, error: &io::Error) {
+        tracing::warn!(path = %self.path.display(), %error, "the console is no longer logged");
+        self.file = None;
+    }
+}

@@ -1,0 +1,100 @@
+//! Disks of a node: qcow2 files, blank or laid over an image.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::plan::DiskPlan;
+use crate::system::MAKE_ROOM;
+use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
+
+/// Why a disk could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// There is no `qemu-img`.
+    #[error("this host has no `qemu-img`")]
+    NoProgram,
+    /// `qemu-img` could not be started.
+    #[error(transparent)]
+    Spawn(SpawnError),
+    /// `qemu-img` could not be waited for.
+    #[error("cannot wait for `qemu-img`")]
+    Wait(#[source] io::Error),
+    /// What lies below the disk is not there.
+    #[error("`{name}`, which disk `{disk}` of `{node}` starts from, does not exist")]
+    NoBacking {
+        /// The file, as the plan names it.
+        name: String,
+        /// The disk.
+        disk: String,
+        /// The node.
+        node: String,
+    },
+    /// `qemu-img` refused.
+    #[error("cannot make disk `{disk}` of `{node}`: {words}")]
+    Refused {
+        /// The disk.
+        disk: String,
+        /// The node.
+        node: String,
+        /// What `qemu-img` said.
+        words: String,
+    },
+}
+
+impl DiskError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoProgram => Some(
+                "install it (Debian, Ubuntu: `qemu-utils`, with `qemu-system-x86` in one command; \
+                 Fedora, Arch: `qemu-img`; openSUSE: `qemu-tools`)",
+            ),
+            Self::Spawn(error) => error.hint(),
+            Self::Refused { words, .. } if words.contains("No space left") => Some(MAKE_ROOM),
+            Self::Refused { words, .. } if words.contains("smaller than") => {
+                Some("give the disk at least the size of what it starts from")
+            }
+            Self::NoBacking { .. } => Some("build the image again: `dryrack image build NAME`"),
+            Self::Wait(_) | Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// Makes a disk in the run folder. `backing` is the file below it, already found.
+pub async fn create(
+    plan: &DiskPlan,
+    run_dir: &Path,
+    backing: Option<PathBuf>,
+    spawner: &Spawner,
+) -> Result<(), DiskError> {
+    let program = find_program("qemu-img").ok_or(DiskError::NoProgram)?;
+    let mut args: Vec<std::ffi::OsString> = ["create", "-q", "-f", "qcow2"].map(Into::into).into();
+    if let Some(named) = &plan.backing {
+        let Some(path) = backing else {
+            return Err(DiskError::NoBacking {
+                name: named.to_string(),
+                disk: plan.disk.to_string(),
+                node: plan.node.to_string(),
+            });
+        };
+        args.extend(["-b".into(), path.as_os_str().to_owned(), "-F".into(), format_of(&path).into()]);
+    }
+    args.extend([run_dir.join(&plan.path).into_os_string(), plan.size.0.to_string().into()]);
+    let mut child = spawner.spawn(SpawnSpec::new(program).args(args)).await.map_err(DiskError::Spawn)?;
+    let status = child.wait().await.map_err(DiskError::Wait)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(DiskError::Refused {
+        disk: plan.disk.to_string(),
+        node: plan.node.to_string(),
+        words: child.stderr().lines().join("; "),
+    })
+}
+
+/// Returns the format of a disk image: by its magic, because a raw image may start with anything else.
+fn format_of(path: &Path) -> &'static str {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut magic));
+    if read.is_ok() && &magic == b"QFI\xfb" { "qcow2" } else { "raw" }
+}

@@ -1,0 +1,390 @@
+//! One QEMU from its start to its end.
+//!
+//! ```text
+//! start ── paused ── cont ── running ⇄ stopped (io-error, internal-error)
+//!              └────────────────┴── ended: guest, power, down, or died
+//! ```
+//!
+//! Everything that QEMU says of itself becomes an event here. Why it ended is
+//! decided once, when its process is gone and its last words are read.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::StartError;
+use super::console::Console;
+use super::qmp::{self, Qmp, RawEvent};
+use crate::event::{Emitter, Known};
+use crate::name::{Bytes, NodeName};
+use crate::plan::MachinePlan;
+use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
+
+/// How long QEMU may take to come up. It takes a tenth of a second unless the host is very busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a QEMU that closed its control socket may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Who wants a machine off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// Nobody.
+    None,
+    /// A power control.
+    Power,
+    /// The lab is torn down.
+    Down,
+}
+
+/// What was asked of a QEMU; with this its end is judged.
+#[derive(Debug, Clone, Copy)]
+struct Requested {
+    intent: Intent,
+    /// Whether its guest was ever let run.
+    powered: bool,
+}
+
+/// A QEMU that was started. Dropping it kills it.
+pub(super) struct Session {
+    pub(super) qmp: Qmp,
+    asked: Arc<Mutex<Requested>>,
+    kill: Arc<Notify>,
+    ended: watch::Receiver<bool>,
+    // Holds the task that owns the process.
+    _task: JoinSet<()>,
+}
+
+/// What a session needs of its machine.
+pub(super) struct SessionContext<'a> {
+    pub(super) plan: &'a MachinePlan,
+    pub(super) folder: &'a Path,
+    pub(super) spawner: &'a Spawner,
+    pub(super) console: &'a Arc<Console>,
+    pub(super) events: &'a Emitter,
+}
+
+impl Session {
+    /// Starts QEMU, paused, and attaches to it.
+    pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
+        let SessionContext { plan, folder, spawner, console, events } = around;
+        let node = &plan.node;
+        let prepare = |what: &str| {
+            let what = what.to_owned();
+            move |source| StartError::Prepare { node: node.clone(), what, source }
+        };
+        for (name, content) in &plan.files {
+            tokio::fs::write(folder.join(name), content).await.map_err(prepare(name))?;
+        }
+        let qmp_listener = listen(folder, "qmp.sock").map_err(prepare("qmp.sock"))?;
+        let console_listener = listen(folder, "console.sock").map_err(prepare("console.sock"))?;
+
+        let mut spec = SpawnSpec::new(&plan.program).args(&plan.argv).cwd(folder);
+        spec.stderr_log = Some(folder.join("qemu.log"));
+        let mut child = spawner.spawn(spec).await.map_err(StartError::Spawn)?;
+        let up = {
+            let connect =
+                std::pin::pin!(tokio::time::timeout(PATIENCE, accept(qmp_listener, console_listener)));
+            let end = std::pin::pin!(child.wait());
+            match select(connect, end).await {
+                Either::Left((up, _)) => Ok(up),
+                Either::Right((status, _)) => Err(status),
+            }
+        };
+        let ended = |status, child: &Child| StartError::Ended {
+            node: node.clone(),
+            status: describe(status),
+            stderr: child.stderr().lines(),
+        };
+        let (qmp_stream, console_stream) = match up {
+            Ok(Ok(streams)) => streams.map_err(prepare("the sockets of QEMU"))?,
+            Ok(Err(_)) => return Err(StartError::Silent { node: node.clone() }),
+            Err(status) => return Err(ended(status, &child)),
+        };
+        let (reader, writer) = qmp_stream.into_split();
+        let (qmp, driver) = match qmp::attach(reader, writer).await {
+            Ok(attached) => attached,
+            // It spoke no QMP because it was ending: its own words say why.
+            Err(source) => match tokio::time::timeout(LAST_WORDS, child.wait()).await {
+                Ok(status) => return Err(ended(status, &child)),
+                Err(_) => return Err(StartError::Qmp { node: node.clone(), source }),
+            },
+        };
+
+        let asked = Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false }));
+        let kill = Arc::new(Notify::new());
+        let (over, ended) = watch::channel(false);
+        let life = SessionTask {
+            node: node.clone(),
+            folder: folder.to_owned(),
+            events: events.clone(),
+            console: Arc::clone(console),
+            skip_banner: plan.skip_banner,
+            qmp: qmp.clone(),
+            tail: child.stderr(),
+            asked: Arc::clone(&asked),
+            kill: Arc::clone(&kill),
+        };
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            life.run(driver, console_stream, child).await;
+            over.send_replace(true);
+        });
+        Ok(Self { qmp, asked, kill, ended, _task: task })
+    }
+
+    /// Tells whether QEMU has ended and everything was said about it.
+    pub(super) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// Returns what becomes true when QEMU has ended.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    /// Notes who wants the machine off, which decides what its end means.
+    pub(super) fn intend(&self, intent: Intent) {
+        self.asked().intent = intent;
+    }
+
+    /// Notes that its guest is let run; tells whether it was before.
+    pub(super) fn power(&self) -> bool {
+        std::mem::replace(&mut self.asked().powered, true)
+    }
+
+    /// Tells whether its guest was ever let run.
+    pub(super) fn is_powered(&self) -> bool {
+        self.asked().powered
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Requested> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills QEMU.
+    pub(super) fn kill(&self) {
+        self.kill.notify_one();
+    }
+}
+
+async fn accept(qmp: UnixListener, console: UnixListener) -> io::Result<(UnixStream, UnixStream)> {
+    let (qmp, _) = qmp.accept().await?;
+    let (console, _) = console.accept().await?;
+    Ok((qmp, console))
+}
+
+/// Listens on a socket in a folder whose path may be longer than the 108 bytes that a socket's may have.
+fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
+    match std::fs::remove_file(folder.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let folder = nix::fcntl::open(folder, flags, Mode::empty())?;
+    let listener =
+        std::os::unix::net::UnixListener::bind(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Says how a process ended.
+fn describe(status: io::Result<ExitStatus>) -> String {
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return format!("its status is unknown: {error}"),
+    };
+    match status.signal() {
+        Some(number) => {
+            let name = Signal::try_from(number).map_or("unknown", Signal::as_str);
+            format!("killed by signal {number} ({name})")
+        }
+        None => format!("exit code {}", status.code().unwrap_or_default()),
+    }
+}
+
+/// What concerns a running QEMU.
+enum Input {
+    Qmp(RawEvent),
+    Banner,
+}
+
+/// What the task of a session holds.
+struct SessionTask {
+    node: NodeName,
+    folder: PathBuf,
+    events: Emitter,
+    console: Arc<Console>,
+    skip_banner: bool,
+    qmp: Qmp,
+    tail: Tail,
+    asked: Arc<Mutex<Requested>>,
+    kill: Arc<Notify>,
+}
+
+impl SessionTask {
+    /// Runs until QEMU has ended, and says why it did.
+    async fn run(self, driver: qmp::Driver, console: UnixStream, mut child: Child) {
+        let (inputs, inbox) = mpsc::unbounded_channel();
+        let banners = inputs.clone();
+        // The receiver lives as long as its senders: both end with QEMU.
+        let talk = driver.run(move |event| drop(inputs.send(Input::Qmp(event))));
+        let console = self.console.pump(console, move || drop(banners.send(Input::Banner)));
+        let (_, (), shutdown, (status, killed)) =
+            tokio::join!(talk, console, self.react(inbox), end(&mut child, &self.kill));
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = verdict(asked, shutdown.as_deref(), killed, describe(status), self.tail.lines()) {
+            self.emit(end);
+        }
+    }
+
+    /// Turns what QEMU says into events; returns the reason that it gave for ending.
+    async fn react(&self, mut inbox: mpsc::UnboundedReceiver<Input>) -> Option<String> {
+        let mut shutdown = None;
+        let mut io_error = None;
+        while let Some(input) = inbox.recv().await {
+            let event = match input {
+                Input::Banner => {
+                    self.skip_banner().await;
+                    continue;
+                }
+                Input::Qmp(event) => event,
+            };
+            match event.name.as_str() {
+                "SHUTDOWN" => shutdown = event.text("reason").map(str::to_owned),
+                "RESET" => {
+                    let why = if event.flag("guest") { "guest" } else { "power" };
+                    self.emit(Known::Reset { why: why.to_owned() });
+                }
+                "GUEST_PANICKED" => self.emit(Known::GuestPanicked {}),
+                "BLOCK_IO_ERROR" => io_error = Some(event),
+                "STOP" => self.stopped(io_error.take()).await,
+                _ => tracing::debug!(node = %self.node, event = event.name, "QMP event"),
+            }
+        }
+        shutdown
+    }
+
+    fn emit(&self, kind: Known) {
+        self.events.emit_of(&self.node, kind);
+    }
+
+    async fn skip_banner(&self) {
+        if !self.skip_banner {
+            return;
+        }
+        match self.qmp.press_enter().await {
+            Ok(()) => self.emit(Known::BannerSkipped {}),
+            Err(error) => tracing::warn!(node = %self.node, %error, "the banner stands for its full time"),
+        }
+    }
+
+    /// Says why QEMU stopped the machine, if it was for a reason of its own.
+    async fn stopped(&self, io_error: Option<RawEvent>) {
+        let Ok(state) = self.qmp.status().await else {
+            // It has ended since, and that is said elsewhere.
+            return;
+        };
+        let detail = match state.as_str() {
+            "running" | "paused" | "shutdown" => return,
+            "io-error" => self.io_error(io_error).await,
+            _ => self.tail.lines().join("\n"),
+        };
+        self.emit(Known::MachineStopped { state, detail });
+    }
+
+    async fn io_error(&self, event: Option<RawEvent>) -> String {
+        let Some(event) = event else {
+            return "a disk could not be read or written".to_owned();
+        };
+        let blocks = self.qmp.blocks().await.unwrap_or_default();
+        let node = event.text("node-name").unwrap_or_default();
+        let device = blocks.iter().find(|block| block.node == node).map(|block| block.device.as_str());
+        let disk = device.map_or(node, |device| device.strip_prefix("disk-").unwrap_or(device));
+        let operation = event.text("operation").unwrap_or("access");
+        let why = event.text("reason").unwrap_or("no reason given");
+        let detail = format!("disk `{disk}`: {operation} failed: {why}");
+        if event.flag("nospace")
+            && let Ok(system) = nix::sys::statvfs::statvfs(&self.folder)
+        {
+            let free = Bytes(system.blocks_available() * system.fragment_size());
+            return format!("{detail}; the host has {free} free in {}", self.folder.display());
+        }
+        detail
+    }
+}
+
+/// Waits for the end of a process, or brings it about; tells which.
+async fn end(child: &mut Child, kill: &Notify) -> (io::Result<ExitStatus>, bool) {
+    {
+        let wait = std::pin::pin!(child.wait());
+        let kill = std::pin::pin!(kill.notified());
+        if let Either::Left((status, _)) = select(wait, kill).await {
+            return (status, false);
+        }
+    }
+    child.kill();
+    (child.wait().await, true)
+}
+
+/// Decides what the end of QEMU means. Nothing, if a machine that never ran was put away.
+fn verdict(
+    asked: Requested,
+    shutdown: Option<&str>,
+    killed: bool,
+    status: String,
+    stderr: Vec<String>,
+) -> Option<Known> {
+    let off = |why: &str| asked.powered.then(|| Known::PoweredOff { why: why.to_owned() });
+    match (asked.intent, shutdown) {
+        (Intent::Down, _) => off("down"),
+        (Intent::Power, Some(_)) => off("power"),
+        (Intent::Power, None) if killed => off("power"),
+        (Intent::None, Some("guest-shutdown")) => off("guest"),
+        (Intent::None | Intent::Power, _) => Some(Known::MachineDied { status, stderr }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(intent: Intent, shutdown: Option<&str>, killed: bool) -> String {
+        let asked = Requested { intent, powered: true };
+        match verdict(asked, shutdown, killed, "exit code 1".to_owned(), Vec::new()) {
+            Some(Known::PoweredOff { why }) => why,
+            Some(Known::MachineDied { .. }) => "died".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_end_of_qemu_is_judged_by_what_was_asked() {
+        assert_eq!(check(Intent::None, Some("guest-shutdown"), false), "guest");
+        assert_eq!(check(Intent::Power, Some("guest-shutdown"), false), "power");
+        assert_eq!(check(Intent::Power, Some("host-qmp-quit"), false), "power");
+        assert_eq!(check(Intent::Power, None, true), "power");
+        assert_eq!(check(Intent::Power, None, false), "died");
+        assert_eq!(check(Intent::Down, None, true), "down");
+        assert_eq!(check(Intent::None, None, false), "died");
+        assert_eq!(check(Intent::None, Some("host-signal"), false), "died");
+    }
+
+    #[test]
+    fn a_machine_that_never_ran_is_put_away_in_silence() {
+        let asked = Requested { intent: Intent::Down, powered: false };
+        assert_eq!(verdict(asked, None, true, String::new(), Vec::new()), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a request is refused: a code of gRPC and matchbox's own words.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use tonic::{Code, Status};
+
+/// A request that is not met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcError {
+    code: Code,
+    message: String,
+}
+
+impl RpcError {
+    /// Nothing has these labels.
+    pub(super) fn not_found(what: &str) -> Self {
+        Self { code: Code::NotFound, message: format!("matchbox: No matching {what}") }
+    }
+
+    /// The request makes no sense, and matchbox would crash, or do what nobody wants.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self { code: Code::InvalidArgument, message: message.into() }
+    }
+
+    /// What the request is about is not ours to change.
+    pub(super) fn not_ours(message: impl Into<String>) -> Self {
+        Self { code: Code::FailedPrecondition, message: message.into() }
+    }
+
+    /// Anything else: matchbox has one code for all of it.
+    pub(super) fn unknown(message: impl Into<String>) -> Self {
+        Self { code: Code::Unknown, message: message.into() }
+    }
+
+    /// A file, in Go's words: `open /var/lib/matchbox/groups/x.json: no such file or directory`.
+    pub(super) fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
+        let reason = match error.raw_os_error() {
+            Some(number) => decapitalised(nix::errno::Errno::from_raw(number).desc()),
+            None => error.to_string(),
+        };
+        Self::unknown(format!("{verb} {}: {reason}", path.display()))
+    }
+}
+
+/// Go has the words of the C library, each beginning with a small letter.
+fn decapitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+impl From<RpcError> for Status {
+    fn from(error: RpcError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Returns the name of a code as gRPC's documents have it, such as `NOT_FOUND`.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

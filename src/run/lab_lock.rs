@@ -1,0 +1,200 @@
+//! Which lab is up: a lock for each, held by every process of it.
+//!
+//! A lab's identity is the user (whose runtime folder this is) and the canonical
+//! path of its file. The lock is inherited by the supervisor and by all that it
+//! starts, so it is free again when the last of them is gone, however that came.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Locations;
+use crate::name::{LabName, digest};
+use crate::system::process::inheritable;
+
+/// How long a lab that is ending may take before it counts as up.
+const ENDING: Duration = Duration::from_secs(8);
+
+/// A lab that is up, or was when its supervisor was last heard of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredLab {
+    /// Its name.
+    pub lab: LabName,
+    /// The canonical path of its file.
+    pub file: PathBuf,
+    /// Its run folder.
+    pub run_dir: PathBuf,
+    /// Its control socket.
+    pub socket: PathBuf,
+}
+
+/// The right to bring a lab up.
+#[derive(Debug)]
+pub struct LabLock {
+    // The lock lives as long as any copy of this descriptor.
+    lock: File,
+    record: PathBuf,
+    socket: PathBuf,
+}
+
+/// Why a lab cannot be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum LabLockError {
+    /// It is up.
+    #[error("lab `{}` is up already", .0.lab)]
+    Up(RegisteredLab),
+    /// Somebody holds it and does not say who.
+    #[error("lab {} is being brought up or taken down by another command", file.display())]
+    Busy {
+        /// The canonical path of its file.
+        file: PathBuf,
+    },
+    /// The runtime folder belongs to somebody else.
+    #[error("{} belongs to another user", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file system said no.
+    #[error("cannot {verb} {}", path.display())]
+    Files {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl LabLockError {
+    /// Returns what would help.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Up(RegisteredLab { lab, file, .. }) => {
+                let lab_path = file.parent().filter(|_| file.ends_with("lab.toml")).unwrap_or(file);
+                format!(
+                    "`dryrack status {0}` shows it, `dryrack down {0}` takes {lab} down",
+                    lab_path.display()
+                )
+            }
+            Self::Busy { .. } => "wait a moment and try again".to_owned(),
+            Self::Foreign { .. } | Self::Files { .. } => {
+                "set DRYRACK_RUNTIME to a folder of your own, with a short path".to_owned()
+            }
+        }
+    }
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabLockError {
+    let path = path.to_owned();
+    move |source| LabLockError::Files { verb, path, source }
+}
+
+/// Claims a lab; one that is being taken down is waited for a little.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process's lock: the kernel tells nobody when it is free"
+)]
+pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockError> {
+    make_runtime(&locations.runtime)?;
+    let base = locations.runtime.join(identity(file));
+    let path = base.with_extension("lock");
+    let lock = File::options().create(true).append(true).open(&path).map_err(failed("open", &path))?;
+    let record = base.with_extension("json");
+    let deadline = Instant::now() + ENDING;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(LabLock { lock, record, socket: base.with_extension("sock") }),
+            Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let holder = read(&record);
+        if let Some(up) = holder.clone().filter(|up| super::client::answers(&up.socket)) {
+            return Err(LabLockError::Up(up));
+        }
+        if Instant::now() > deadline {
+            return Err(match holder {
+                Some(up) => LabLockError::Up(up),
+                None => LabLockError::Busy { file: file.to_owned() },
+            });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Tries to lab lock a lab that nobody should have, without waiting.
+pub(super) fn try_lab_lock(locations: &Locations, file: &Path) -> Option<LabLock> {
+    let base = locations.runtime.join(identity(file));
+    let lock = File::options().create(true).append(true).open(base.with_extension("lock")).ok()?;
+    lock.try_lock().ok()?;
+    Some(LabLock { lock, record: base.with_extension("json"), socket: base.with_extension("sock") })
+}
+
+/// Lists the labs that are up.
+pub fn registered(locations: &Locations) -> Vec<RegisteredLab> {
+    let entries = fs::read_dir(&locations.runtime).into_iter().flatten().flatten();
+    let records =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let mut up: Vec<RegisteredLab> =
+        records.filter_map(|path| read(&path)).filter(|up| super::client::answers(&up.socket)).collect();
+    up.sort_by(|a, b| a.file.cmp(&b.file));
+    up
+}
+
+impl LabLock {
+    /// Returns where the control socket of the lab lies.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Says which run it is. While what is returned lives, processes that are started share the lock.
+    pub(super) fn register(
+        &self,
+        lab: &LabName,
+        file: &Path,
+        run_dir: &Path,
+    ) -> Result<OwnedFd, LabLockError> {
+        let registered = RegisteredLab {
+            lab: lab.clone(),
+            file: file.to_owned(),
+            run_dir: run_dir.to_owned(),
+            socket: self.socket.clone(),
+        };
+        let draft = self.record.with_extension("json.new");
+        let text = serde_json::to_vec(&registered).map_err(io::Error::from);
+        text.and_then(|text| fs::write(&draft, text))
+            .and_then(|()| fs::rename(&draft, &self.record))
+            .map_err(failed("write", &self.record))?;
+        inheritable(&self.lock).map_err(failed("hand on the lock of", &self.record))
+    }
+}
+
+fn read(record: &Path) -> Option<RegisteredLab> {
+    serde_json::from_slice(&fs::read(record).ok()?).ok()
+}
+
+/// Returns the name of a lab's files in the runtime and state folders: short, because a socket's path ends at 107 bytes.
+pub(super) fn identity(file: &Path) -> String {
+    let digest = digest("lab", &[&file.to_string_lossy()]);
+    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the runtime folder, for nobody else's eyes.
+fn make_runtime(path: &Path) -> Result<(), LabLockError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(failed("create", path))?;
+    // In `/tmp` somebody else could have made it first, and would then own our locks and sockets.
+    let metadata = fs::symlink_metadata(path).map_err(failed("look at", path))?;
+    if metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw() {
+        Ok(())
+    } else {
+        Err(LabLockError::Foreign { path: path.to_owned() })
+    }
+}

@@ -1,0 +1,134 @@
+//! The texts of a lab as they were when its run began.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Source;
+use crate::image::Library;
+use crate::lab::{self, LabEnvironment};
+use crate::name::Bytes;
+
+/// The largest lab file that is read; the format itself refuses far smaller ones.
+const MOST: u64 = 64 << 20;
+
+/// The texts of a lab, with everything that decides what they mean but the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabSources {
+    /// The canonical path of the lab file: with the user, the lab's identity.
+    pub file: PathBuf,
+    /// The lab file.
+    lab: Text,
+    /// The files laid over it.
+    overlays: Vec<Text>,
+    /// Single keys.
+    sets: Vec<String>,
+    /// Folders of recipes, the first one first.
+    pub recipes: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Text {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// Why the texts of a lab could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}", path.display())]
+pub struct LabSourcesError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl LabSourcesError {
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => {
+                Some("name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one".to_owned())
+            }
+            io::ErrorKind::FileTooLarge => Some("a lab file is a page or two of text".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl LabSources {
+    /// Reads a lab (a file, or a folder with `lab.toml`) and the files laid over it.
+    ///
+    /// `recipes` are folders named by the user; the folder `images` beside the lab comes after them.
+    pub fn read(
+        lab: &Path,
+        overlays: &[PathBuf],
+        sets: Vec<String>,
+        mut recipes: Vec<PathBuf>,
+    ) -> Result<Self, LabSourcesError> {
+        let path = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LabSourcesError { path, source }
+        };
+        let file = fs::canonicalize(&path).map_err(failed(&path))?;
+        let text = read(&path).map_err(failed(&path))?;
+        let overlays = overlays.iter().map(|path| read(path).map_err(failed(path)));
+        let overlays = overlays.collect::<Result<_, _>>()?;
+        let beside = file.parent().unwrap_or(Path::new("/")).join("images");
+        for folder in &mut recipes {
+            *folder = fs::canonicalize(&*folder).map_err(failed(folder))?;
+        }
+        if beside.is_dir() {
+            recipes.push(beside);
+        }
+        Ok(Self { file, lab: text, overlays, sets, recipes })
+    }
+
+    /// Returns the recipes and images that the lab can use.
+    pub fn library(&self, cache: &Path) -> Library {
+        Library::new(cache.to_owned(), self.recipes.clone())
+    }
+
+    /// Makes sense of the texts. Memory is not checked where `free_memory` is left out.
+    pub fn resolve(&self, library: &Library, free_memory: Option<Bytes>) -> lab::Outcome {
+        self.resolve_among(library, free_memory, &|path| path.exists())
+    }
+
+    /// Makes sense of the texts as if every file that they name were there already.
+    pub fn resolve_ahead(&self, library: &Library) -> lab::Outcome {
+        self.resolve_among(library, None, &|_| true)
+    }
+
+    fn resolve_among(
+        &self,
+        library: &Library,
+        free_memory: Option<Bytes>,
+        existing: &dyn Fn(&Path) -> bool,
+    ) -> lab::Outcome {
+        let images = library.recipes().filter_map(|(name, recipe)| {
+            let files: BTreeSet<String> = recipe.ok()?.files.into_keys().collect();
+            Some((name, files))
+        });
+        let around = LabEnvironment {
+            file: self.file.clone(),
+            folder: self.file.parent().unwrap_or(Path::new("/")).to_owned(),
+            images: images.collect(),
+            existing,
+            free_memory,
+        };
+        let source = |text: &Text| Source::new(text.name.clone(), text.bytes.clone());
+        let overlays: Vec<Source> = self.overlays.iter().map(source).collect();
+        lab::resolve(&source(&self.lab), &overlays, &self.sets, &around)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Text> {
+    let size = fs::metadata(path)?.len();
+    if size > MOST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has {size} bytes")));
+    }
+    Ok(Text { name: path.display().to_string(), bytes: fs::read(path)? })
+}

@@ -1,0 +1,97 @@
+//! Replays the journals of runs that died: what even a guardian could not undo.
+
+use std::path::Path;
+
+use super::executor::{self, Failure, Host};
+use super::journal::{self, Journal};
+use super::lab_lock::try_lab_lock;
+use super::rack::reverse;
+use super::request::Request;
+use super::store;
+use super::{Locations, chain};
+use crate::lab::Isolation;
+use crate::plan::{Step, Undo};
+use crate::report::Leak;
+use crate::system::namespace::NamespaceIds;
+use crate::system::netlink::Netlink;
+
+/// Undoes what runs left behind that did not end in order. Returns what could not be undone.
+///
+/// Only runs that nobody has any more are touched: their lock is free and their place is gone.
+pub fn recover(locations: &Locations) -> Vec<Leak> {
+    let Ok(runs) = store::list(locations) else { return Vec::new() };
+    let dead = runs.into_iter().filter(|run| !run.up && is_open(&run.path));
+    dead.flat_map(|run| {
+        let Ok(request) = Request::read(&run.path) else { return Vec::new() };
+        // A guardian at work holds the lock.
+        match try_lab_lock(locations, &request.texts.file) {
+            Some(_lab_lock) => replay(&run.path),
+            None => Vec::new(),
+        }
+    })
+    .collect()
+}
+
+/// Tells whether a run folder has a journal with something left to undo.
+pub(super) fn is_open(run_dir: &Path) -> bool {
+    journal::path(run_dir).is_file() && Journal::open(run_dir).is_ok_and(|journal| !journal.is_closed())
+}
+
+/// Undoes what one dead run left behind, in this network namespace.
+pub(super) fn replay(run_dir: &Path) -> Vec<Leak> {
+    let failed =
+        |why: String| vec![Leak { what: format!("replay the journal of {}", run_dir.display()), why }];
+    let place = NamespaceIds::read(run_dir).map(|ids| ids.place);
+    // A run that never had a place had no effect outside its folder.
+    let place = place.unwrap_or(Isolation::Private);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error.to_string()),
+    };
+    runtime.block_on(async {
+        let mut journal = match Journal::open(run_dir) {
+            Ok(journal) => journal,
+            Err(error) => return failed(error.to_string()),
+        };
+        if journal.is_closed() {
+            return Vec::new();
+        }
+        match Netlink::open() {
+            Ok(netlink) => executor::down(&Leftovers { run_dir, place, netlink }, &mut journal).await,
+            Err(error) => failed(chain(&error)),
+        }
+    })
+}
+
+/// What is left of a rack whose supervisor is gone.
+struct Leftovers<'a> {
+    run_dir: &'a Path,
+    place: Isolation,
+    netlink: Netlink,
+}
+
+impl Host for Leftovers<'_> {
+    async fn apply(&self, _: &Step) -> Result<(), Failure> {
+        // Nothing is built on remains.
+        Ok(())
+    }
+
+    async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
+        match (self.place, undo) {
+            // The kernel took these with the namespaces; here the same names may be somebody else's.
+            (
+                Isolation::Private,
+                Undo::DeleteLink(_)
+                | Undo::Unplug { .. }
+                | Undo::SetForwarding(_)
+                | Undo::DeleteTable(_)
+                | Undo::DeleteForeignRule(_)
+                | Undo::EndMachine(_)
+                | Undo::EndProcess(_),
+            ) => Ok(()),
+            (Isolation::None, _) | (Isolation::Private, Undo::DeleteFile(_)) => {
+                reverse(undo, self.run_dir, &self.netlink).await
+            }
+        }
+    }
+}

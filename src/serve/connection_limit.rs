@@ -1,0 +1,128 @@
+//! TCP connections of clients: so many and no more, in all and of one client.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionLimits {
+    /// In all.
+    pub(super) all: usize,
+    /// Of one client.
+    pub(super) each: usize,
+}
+
+/// The connections of a service. They end when this is dropped.
+#[derive(Debug)]
+pub(super) struct ConnectionLimit {
+    places: ConnectionLimits,
+    connections: JoinSet<IpAddr>,
+    // Invariant: counts what is in `connections`, by client.
+    of_client: HashMap<IpAddr, usize>,
+}
+
+impl ConnectionLimit {
+    /// Begins with nobody.
+    pub(super) fn new(places: ConnectionLimits) -> Self {
+        Self { places, connections: JoinSet::new(), of_client: HashMap::new() }
+    }
+
+    /// Waits until there is a place.
+    pub(super) async fn room(&mut self) {
+        self.reap();
+        if self.connections.len() >= self.places.all
+            && let Some(ended) = self.connections.join_next().await
+        {
+            self.forget(ended);
+        }
+    }
+
+    /// Talks to a client, or hangs up where it or all together have too many connections. Tells which.
+    pub(super) fn take_in(
+        &mut self,
+        client: IpAddr,
+        talk: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
+        self.reap();
+        let own = self.of_client.get(&client).copied().unwrap_or(0);
+        if own >= self.places.each || self.connections.len() >= self.places.all {
+            return false;
+        }
+        self.of_client.insert(client, own + 1);
+        self.connections.spawn(async move {
+            talk.await;
+            client
+        });
+        true
+    }
+
+    /// Waits for everybody to leave, but not for longer than this.
+    pub(super) async fn leave(&mut self, most: Duration) {
+        let all = async { while self.connections.join_next().await.is_some() {} };
+        tokio::time::timeout(most, all).await.ok();
+    }
+
+    /// Takes what has ended off its client's account.
+    fn reap(&mut self) {
+        while let Some(ended) = self.connections.try_join_next() {
+            self.forget(ended);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<IpAddr, JoinError>) {
+        let Ok(client) = ended else {
+            // Which one has panicked is not told: the client's account stays higher by one, the others' are right.
+            return;
+        };
+        if let Some(own) = self.of_client.get_mut(&client) {
+            *own -= 1;
+            if *own == 0 {
+                self.of_client.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn client(last: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, last).into()
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_all_places() {
+        let mut connections = ConnectionLimit::new(ConnectionLimits { all: 5, each: 3 });
+        let mut open = Vec::new();
+        let mut come = |connections: &mut ConnectionLimit, last| {
+            let (end, ended) = oneshot::channel::<()>();
+            open.push(end);
+            connections.take_in(client(last), async move { drop(ended.await) })
+        };
+        let taken: Vec<bool> =
+            [1, 1, 1, 1, 2, 2, 2].iter().map(|last| come(&mut connections, *last)).collect();
+        assert_eq!(taken, [true, true, true, false, true, true, false]);
+        assert_eq!(connections.of_client, HashMap::from([(client(1), 3), (client(2), 2)]));
+        // Whoever leaves makes room, for himself too.
+        open.remove(0).send(()).unwrap();
+        connections.room().await;
+        assert_eq!(connections.of_client[&client(1)], 2);
+        let (_end, ended) = oneshot::channel::<()>();
+        assert!(connections.take_in(client(1), async move { drop(ended.await) }));
+        drop(open);
+        for _ in 0..4 {
+            let ended = connections.connections.join_next().await.unwrap();
+            connections.forget(ended);
+        }
+        assert_eq!(connections.of_client, HashMap::from([(client(1), 1)]), "only the last one is left");
+    }
+}

@@ -1,0 +1,53 @@
+//! What anybody may ask for by TFTP and HTTP.
+
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use super::{Content, ContentStore, Item, Missing};
+use crate::plan::RootPlan;
+use crate::serve::example::{content_of, plan};
+
+/// A folder that is there wherever this runs.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/path");
+
+/// Shelves whose kernel is nowhere, with that folder below the plan's names and without.
+static SHELVES: LazyLock<[ContentStore; 2]> = LazyLock::new(|| {
+    let mut plan = plan();
+    let without = content_of(&plan, Path::new("/nowhere"));
+    plan.root = Some(RootPlan { folder: ROOT.into(), listing: true });
+    [without, content_of(&plan, Path::new("/nowhere"))]
+});
+
+/// Looks for one path, as a name of TFTP and as the path of a URL. Only what the plan names and what lies in the served
+/// folder is found, however it is written.
+pub(crate) fn path(data: &[u8]) {
+    for (content, has_root) in SHELVES.iter().zip([false, true]) {
+        check(content.find(data), has_root);
+        if let Ok(path) = std::str::from_utf8(data) {
+            check(content.find_url(path), has_root);
+        }
+    }
+}
+
+fn check(found: Result<Item, Missing>, has_root: bool) {
+    match found {
+        Ok(Item { content: Content::Text(_), role, rule: "text" | "default" }) => {
+            assert!(["script", "seed"].contains(&role.as_str()));
+        }
+        Ok(Item { content: Content::File(file, _), rule: "root", .. }) if has_root => {
+            let is = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let is = std::fs::read_link(is).expect("it is open");
+            assert!(is.starts_with(ROOT), "{}", is.display());
+        }
+        Ok(Item { content: Content::Folder(names), rule: "root", .. }) if has_root => {
+            // There is one folder, and this is it.
+            assert!(names.contains(&"00".to_owned()) && !names.iter().any(|name| name.contains('/')));
+        }
+        Ok(item) => panic!("{item:?}"),
+        Err(Missing::Gone(source)) => {
+            assert!(["image:tiny/kernel", "image:tiny/initrd"].contains(&source.as_str()), "{source}");
+        }
+        Err(Missing::Unknown | Missing::Refused(_)) => {}
+    }
+}

@@ -1,0 +1,79 @@
+//! Clients that are no node: each is told of, as long as they are few.
+
+/// Events in a second; beyond, they are counted.
+const MOST: u64 = 1000;
+const SECOND: u64 = 1_000_000_000;
+
+/// Counts what clients that are no node asked, second by second.
+#[derive(Debug, Default)]
+pub(super) struct UnknownClients {
+    /// When the second began, in nanoseconds on the run's clock.
+    began: u64,
+    told: u64,
+    more: Counts,
+}
+
+/// Requests that were counted only.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) replied: u64,
+    pub(super) ignored: u64,
+}
+
+impl UnknownClients {
+    /// Tells whether one more request has an event of its own; if not, it is counted.
+    pub(super) fn admits(&mut self, now: u64, replied: bool) -> bool {
+        if self.more == Counts::default() && now.saturating_sub(self.began) >= SECOND {
+            *self = Self { began: now, ..Self::default() };
+        }
+        if self.told < MOST {
+            self.told += 1;
+            return true;
+        }
+        match replied {
+            true => self.more.replied += 1,
+            false => self.more.ignored += 1,
+        }
+        false
+    }
+
+    /// Returns when the counts are to be told, if there are any.
+    pub(super) fn due(&self) -> Option<u64> {
+        (self.more != Counts::default()).then(|| self.began.saturating_add(SECOND))
+    }
+
+    /// Returns the counts, if they are to be told by now, and begins the next second.
+    pub(super) fn take(&mut self, now: u64) -> Option<Counts> {
+        self.due().filter(|due| *due <= now)?;
+        let more = self.more;
+        *self = Self { began: now, ..Self::default() };
+        Some(more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_told_each_and_many_are_counted() {
+        let mut unknown_clients = UnknownClients::default();
+        let now = 5 * SECOND;
+        let told = (0..3000).filter(|number| unknown_clients.admits(now + number, number % 3 == 0)).count();
+        assert_eq!(told, 1000);
+        assert_eq!(unknown_clients.take(now + SECOND - 1), None, "the second is not over");
+        assert_eq!(unknown_clients.due(), Some(now + SECOND));
+        let counts = unknown_clients.take(now + SECOND).unwrap();
+        assert_eq!(counts, Counts { replied: 666, ignored: 1334 });
+        assert!(unknown_clients.admits(now + SECOND, true), "a new second");
+        assert_eq!((unknown_clients.due(), unknown_clients.take(now + 9 * SECOND)), (None, None));
+    }
+
+    #[test]
+    fn counts_wait_until_they_are_told() {
+        let mut unknown_clients = UnknownClients::default();
+        assert_eq!((0..=1000).filter(|_| unknown_clients.admits(0, false)).count(), 1000);
+        assert!(!unknown_clients.admits(7 * SECOND, false), "what was counted before is told first");
+        assert_eq!(unknown_clients.take(7 * SECOND), Some(Counts { replied: 0, ignored: 2 }));
+    }
+}

@@ -1,0 +1,100 @@
+//! What is summary of an answer.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
+
+use hickory_proto::op::{Query, ResponseCode};
+use hickory_proto::rr::Record;
+
+use super::message::{OwnAnswer, code_name};
+use crate::event::Known;
+use crate::serve::rate_limit::Fact;
+
+/// How many records of an answer are summary, and how many characters of each.
+const RECORDS: usize = 8;
+const CHARACTERS: usize = 120;
+
+/// What is summary of an answer. Cheap to copy, since most answers are given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AnswerSummary(Arc<Words>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Words {
+    name: String,
+    record: String,
+    code: String,
+    answer: Vec<String>,
+    bytes: u64,
+    rule: String,
+    key: u64,
+}
+
+impl AnswerSummary {
+    /// Tells of an answer that has so many bytes, or was cut off.
+    pub(super) fn new(query: &Query, own: &OwnAnswer, bytes: usize, cut: bool) -> Self {
+        let (name, record) = (query.name().to_string(), query.query_type().to_string());
+        let mut answer: Vec<String> =
+            own.answers.iter().take(if cut { 0 } else { RECORDS }).map(data).collect();
+        if own.answers.len() > RECORDS && !cut {
+            answer.push(format!("{} more", own.answers.len() - RECORDS));
+        }
+        let rule = if cut { format!("{}, cut off", own.rule) } else { own.rule.to_string() };
+        Self::of(name, record, own.code, answer, rule, bytes)
+    }
+
+    /// Tells of something that was no question.
+    pub(super) fn refused(code: ResponseCode, bytes: usize) -> Self {
+        Self::of(
+            String::new(),
+            String::new(),
+            code,
+            Vec::new(),
+            super::rule::Rule::Protocol.to_string(),
+            bytes,
+        )
+    }
+
+    fn of(
+        name: String,
+        record: String,
+        code: ResponseCode,
+        answer: Vec<String>,
+        rule: String,
+        bytes: usize,
+    ) -> Self {
+        // Clients choose the names, so they must not be able to choose the numbers.
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let code = code_name(code);
+        let key = HASHER.hash_one((&name, &record, &code, rule.ends_with("cut off")));
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        Self(Arc::new(Words { name, record, code, answer, bytes, rule, key }))
+    }
+}
+
+impl Fact for AnswerSummary {
+    fn key(&self) -> u64 {
+        self.0.key
+    }
+
+    fn known(&self, us: u64, count: Option<u64>) -> Known {
+        let Words { name, record, code, answer, bytes, rule, key: _ } = &*self.0;
+        Known::DnsAnswered {
+            name: name.clone(),
+            record: record.clone(),
+            code: code.clone(),
+            rule: rule.clone(),
+            answer: answer.clone(),
+            bytes: *bytes,
+            us,
+            count,
+        }
+    }
+}
+
+fn data(record: &Record) -> String {
+    let text = record.data.to_string();
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,200 @@
+//! What is opened for whom, and what is told of it; knows nothing of packets.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Weak};
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+use super::super::clients::Clients;
+use super::super::content::{Content, ContentStore, Item, Missing};
+use super::super::failure::failed;
+use super::super::transfer::Transfer;
+use super::packet::Mode;
+use super::source::Source;
+use crate::event::{Emitter, Known};
+
+/// Opens what clients ask for.
+#[derive(Clone)]
+pub(super) struct TftpHandler {
+    content: ContentStore,
+    clients: Clients,
+    events: Emitter,
+    /// Files that are open, by device and inode: a thousand clients of one file take one descriptor.
+    open: HashMap<(u64, u64), Weak<File>>,
+    /// The last error of our own, told once.
+    failure: String,
+}
+
+/// A file or text for a client.
+pub(super) struct Opened {
+    /// Its bytes.
+    pub(super) source: Source,
+    /// How many, as they lie there.
+    pub(super) size: u64,
+    /// What is told of it.
+    pub(super) delivery: Delivery,
+}
+
+impl TftpHandler {
+    /// Opens what is on a content, for clients that are known or not.
+    pub(super) fn new(content: ContentStore, clients: Clients, events: Emitter) -> Self {
+        Self { content, clients, events, open: HashMap::new(), failure: String::new() }
+    }
+
+    /// Returns nanoseconds on the run's clock.
+    pub(super) fn now(&self) -> u64 {
+        self.events.now().at
+    }
+
+    /// Tells whether a datagram from an address may be answered.
+    pub(super) fn may_ask(&self, from: SocketAddr) -> bool {
+        self.clients.may_ask(from.ip())
+    }
+
+    /// Opens a path for a client. A failure is told at once, a success when the delivery ends.
+    pub(super) fn open(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
+        let mut delivery = self.delivery(from, path, mode);
+        match self.take(path, mode) {
+            Ok((source, size, role, rule)) => {
+                delivery.role = role;
+                delivery.rule = rule.to_owned();
+                delivery.transfer.total = Some(size);
+                Ok(Opened { source, size, delivery })
+            }
+            Err(missing) => {
+                if let Missing::Gone(_) = &missing {
+                    failed(&self.events, "tftp", &format!("{}: {missing}", delivery.transfer.path));
+                }
+                delivery.rule = missing.to_string();
+                let refused = matches!(missing, Missing::Refused(_));
+                delivery.tell(if refused { "refused" } else { "not-found" });
+                Err(missing)
+            }
+        }
+    }
+
+    /// Returns what tells nanoseconds on the run's clock.
+    pub(super) fn clock(&self) -> Box<dyn Fn() -> u64 + Send> {
+        let events = self.events.clone();
+        Box::new(move || events.now().at)
+    }
+
+    /// Tells of somebody who wants to write.
+    pub(super) fn refuse_write(&self, from: SocketAddr, path: &[u8]) {
+        let mut delivery = self.delivery(from, path, Mode::Octet);
+        delivery.rule = "nothing is written".to_owned();
+        delivery.tell("refused");
+    }
+
+    /// Tells of an error of our own, not of the same one twice in a row.
+    pub(super) fn note(&mut self, error: &io::Error) {
+        let error = error.to_string();
+        if error != self.failure {
+            failed(&self.events, "tftp", &error);
+            self.failure = error;
+        }
+    }
+
+    fn delivery(&self, from: SocketAddr, path: &[u8], mode: Mode) -> Delivery {
+        let path = String::from_utf8_lossy(path).into_owned();
+        let transfer = Transfer::new(&self.events, self.clients.node(from.ip()), path, None);
+        Delivery {
+            transfer,
+            clients: self.clients.clone(),
+            role: String::new(),
+            rule: String::new(),
+            mode,
+            blksize: None,
+            windowsize: None,
+            retransmits: 0,
+            told: false,
+        }
+    }
+
+    fn take(&mut self, path: &[u8], mode: Mode) -> Result<(Source, u64, String, &'static str), Missing> {
+        let Item { content, role, rule } = self.content.find(path)?;
+        match content {
+            Content::Text(body) => {
+                let size = body.len() as u64;
+                Ok((Source::text(body, mode), size, role, rule))
+            }
+            Content::File(file, metadata) => {
+                let file = self.share((metadata.dev(), metadata.ino()), file);
+                Ok((Source::file(file, mode), metadata.len(), role, rule))
+            }
+            Content::Folder(_) => Err(Missing::Unknown),
+        }
+    }
+
+    fn share(&mut self, identity: (u64, u64), file: File) -> Arc<File> {
+        if let Some(file) = self.open.get(&identity).and_then(Weak::upgrade) {
+            return file;
+        }
+        self.open.retain(|_, file| file.strong_count() > 0);
+        // From a disk that is slow, the kernel may well read on before we ask.
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL).ok();
+        let file = Arc::new(file);
+        self.open.insert(identity, Arc::downgrade(&file));
+        file
+    }
+}
+
+/// What is told of a request once it is over; one that is dropped was cut off.
+pub(super) struct Delivery {
+    transfer: Transfer,
+    clients: Clients,
+    role: String,
+    rule: String,
+    mode: Mode,
+    /// Bytes in a block, once that is agreed on.
+    pub(super) blksize: Option<u32>,
+    /// Blocks between two acknowledgements.
+    pub(super) windowsize: Option<u16>,
+    /// Packets that were sent again.
+    pub(super) retransmits: u32,
+    told: bool,
+}
+
+impl Delivery {
+    /// Notes how many bytes the client has by now.
+    pub(super) fn came_to(&mut self, bytes: u64) {
+        let more = bytes.saturating_sub(self.transfer.sent);
+        if more > 0 {
+            self.transfer.add(more);
+        }
+    }
+
+    /// Tells how it ended.
+    pub(super) fn tell(&mut self, outcome: &str) {
+        self.told = true;
+        let Self { transfer, clients, role, rule, mode, blksize, windowsize, retransmits, told: _ } = self;
+        if let (Some(node), "sent") = (&transfer.node, outcome) {
+            clients.fetched(node, role);
+        }
+        let served = Known::TftpServed {
+            path: transfer.path.clone(),
+            outcome: outcome.to_owned(),
+            bytes: transfer.sent,
+            ms: transfer.ms(),
+            role: role.clone(),
+            rule: rule.clone(),
+            mode: mode.as_str().to_owned(),
+            blksize: *blksize,
+            windowsize: *windowsize,
+            retransmits: *retransmits,
+        };
+        transfer.events.emit_maybe(transfer.node.as_ref(), served);
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell("aborted");
+        }
+    }
+}

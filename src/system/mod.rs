@@ -1,0 +1,20 @@
+//! The kernel: facts, namespaces, netlink, nftables, sockets, child processes.
+//!
+//! Does what a plan says and decides nothing. Everything acts in the network
+//! namespace of the calling thread and does not know which one that is.
+
+mod sys;
+
+pub(crate) use self::sys::{read_cached, unacknowledged};
+
+pub mod doctor;
+pub mod facts;
+pub mod namespace;
+pub mod netlink;
+pub mod nft;
+pub mod process;
+pub mod sockets;
+pub mod sysctl;
+
+/// What helps when a disk of the host is full.
+pub(crate) const MAKE_ROOM: &str = "make room on the disk, or set DRYRACK_STATE to a folder on another one";

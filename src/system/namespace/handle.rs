@@ -1,0 +1,122 @@
+//! The command's hold on a place that it started.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::{NamespaceError, NamespaceIds, ProcessId, failed};
+use crate::system::sys;
+
+/// A place that this process started. Dropping it lets go of the lifeline and of nothing else.
+#[derive(Debug)]
+pub struct NamespaceHandle {
+    root: ProcessId,
+    pidfd: OwnedFd,
+    // Invariant: `Some` until the place is untied.
+    lifeline: Option<OwnedFd>,
+    // Invariant: `Some` in every handle that leaves this module's parent.
+    pub(super) ids: Option<NamespaceIds>,
+    status: Option<u8>,
+}
+
+impl NamespaceHandle {
+    pub(super) fn adopt(child: Pid, lifeline: OwnedFd) -> Result<Self, NamespaceError> {
+        let what = "cannot watch over the place";
+        let root = ProcessId::of(child.as_raw()).map_err(failed(what))?;
+        let pidfd = sys::pidfd_open(child).map_err(failed(what))?;
+        Ok(Self { root, pidfd, lifeline: Some(lifeline), ids: None, status: None })
+    }
+
+    /// Returns the process whose end ends the place: the outer half, or the supervisor of a place on the host.
+    pub fn root(&self) -> ProcessId {
+        self.root
+    }
+
+    /// Returns the processes of the place, as `place.json` names them.
+    pub fn ids(&self) -> Option<&NamespaceIds> {
+        self.ids.as_ref()
+    }
+
+    /// Waits until the place has ended and returns the supervisor's exit code (128 + n for a signal n).
+    ///
+    /// May be cancelled and called again.
+    pub async fn wait(&mut self) -> io::Result<u8> {
+        let pidfd = sys::watch(self.pidfd.try_clone()?)?;
+        loop {
+            let mut ready = pidfd.readable().await?;
+            if let Some(code) = reap(self.root.pid, &mut self.status, WaitPidFlag::WNOHANG)? {
+                return Ok(code);
+            }
+            ready.clear_ready();
+        }
+    }
+
+    /// Lets the place live on when this process ends.
+    pub fn untie(&mut self) -> io::Result<()> {
+        match self.lifeline.take() {
+            // A byte where end-of-file would mean the end.
+            Some(lifeline) => File::from(lifeline).write_all(b"!"),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the place to tear itself down (SIGTERM). One that has ended is left alone.
+    pub fn terminate(&self) {
+        sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGTERM).ok();
+    }
+
+    /// Kills the place; the kernel ends everything in a private one. One that has ended is left alone.
+    pub fn kill(&self) {
+        sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGKILL).ok();
+    }
+
+    /// Kills the place, waits for its end and says how it ended.
+    pub(super) fn end(&mut self) -> EndedWith {
+        // It may have ended by itself a moment ago, which then is what is said.
+        if let Ok(Some(code)) = reap(self.root.pid, &mut self.status, WaitPidFlag::WNOHANG) {
+            return EndedWith(Some(code));
+        }
+        self.kill();
+        EndedWith(reap(self.root.pid, &mut self.status, WaitPidFlag::empty()).ok().flatten())
+    }
+}
+
+/// How a place ended.
+pub(super) struct EndedWith(Option<u8>);
+
+impl fmt::Display for EndedWith {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(code @ 129..) => write!(f, "signal {}", code - 128),
+            Some(code) => write!(f, "exit code {code}"),
+            None => f.write_str("an unknown status"),
+        }
+    }
+}
+
+fn reap(pid: i32, status: &mut Option<u8>, flags: WaitPidFlag) -> io::Result<Option<u8>> {
+    while status.is_none() {
+        match waitpid(Pid::from_raw(pid), Some(flags)) {
+            Ok(WaitStatus::StillAlive) => return Ok(None),
+            Ok(ended) => *status = exit_code(ended),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(*status)
+}
+
+/// Turns the end of a process into an exit code, as shells do.
+pub(super) fn exit_code(status: WaitStatus) -> Option<u8> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(u8::try_from(code).unwrap_or(u8::MAX)),
+        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as u8),
+        _ => None,
+    }
+}

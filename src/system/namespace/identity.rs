@@ -1,0 +1,125 @@
+//! Which process is meant: its number and the instant it was started, because numbers are reused.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::{NamespaceError, failed};
+use crate::lab::Isolation;
+use crate::system::sys;
+
+/// A process that cannot be mistaken for a later one of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number, as the host counts.
+    pub pid: i32,
+    /// When it was started, in clock ticks since the host booted.
+    pub started: u64,
+}
+
+impl ProcessId {
+    /// Identifies a running process.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        let (started, _) = stat(Path::new("/proc"), pid)?;
+        Ok(Self { pid, started })
+    }
+
+    /// Identifies a process in another `/proc` than the one mounted at `/proc`.
+    pub(super) fn in_proc(proc: &Path, pid: i32) -> io::Result<Self> {
+        Ok(Self { pid, started: stat(proc, pid)?.0 })
+    }
+
+    /// Tells whether it still runs (a zombie does not).
+    pub fn is_alive(self) -> bool {
+        matches!(stat(Path::new("/proc"), self.pid), Ok((started, state)) if started == self.started && !matches!(state, 'Z' | 'X'))
+    }
+
+    /// Opens a descriptor that stands for it, if it still runs.
+    pub(super) fn open(self) -> io::Result<OwnedFd> {
+        let pidfd = sys::pidfd_open(Pid::from_raw(self.pid))?;
+        // Looked at after the descriptor exists, so that it stands for the process that was looked at.
+        if self.is_alive() { Ok(pidfd) } else { Err(io::Error::from_raw_os_error(nix::libc::ESRCH)) }
+    }
+
+    /// Kills it; one that has ended is left alone.
+    pub fn kill(self) -> io::Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    /// Asks it to end; one that has ended is left alone.
+    pub fn terminate(self) -> io::Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    fn signal(self, signal: Signal) -> io::Result<()> {
+        let done = self.open().and_then(|pidfd| sys::pidfd_kill(pidfd.as_fd(), signal));
+        match done {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// Reads start time and state of a process.
+fn stat(proc: &Path, pid: i32) -> io::Result<(u64, char)> {
+    let text = fs::read_to_string(proc.join(format!("{pid}/stat")))?;
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/PID/stat");
+    // The name in parentheses may itself hold blanks and parentheses.
+    let (_, rest) = text.rsplit_once(") ").ok_or_else(malformed)?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let state = fields.first().and_then(|field| field.chars().next()).ok_or_else(malformed)?;
+    // Field 22 of proc(5), counted from 1; `rest` begins with field 3.
+    let started = fields.get(19).and_then(|field| field.parse().ok()).ok_or_else(malformed)?;
+    Ok((started, state))
+}
+
+/// The processes of a place, as `place.json` in the run folder names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceIds {
+    /// Where the lab lives.
+    pub place: Isolation,
+    /// The outer half of a private place.
+    pub outer: Option<ProcessId>,
+    /// The supervisor; of a private place: the inner half.
+    pub supervisor: ProcessId,
+}
+
+impl NamespaceIds {
+    /// Returns where a run folder keeps them.
+    pub fn path(run_dir: &Path) -> PathBuf {
+        run_dir.join("place.json")
+    }
+
+    /// Reads them from a run folder.
+    pub fn read(run_dir: &Path) -> Result<Self, NamespaceError> {
+        let path = Self::path(run_dir);
+        let what = || format!("cannot read {}", path.display());
+        let text = fs::read(&path).map_err(failed(what()))?;
+        serde_json::from_slice(&text).map_err(|e| NamespaceError::new(what(), e.into()))
+    }
+
+    /// Writes them into a run folder, whole or not at all.
+    pub(super) fn write(&self, run_dir: &Path) -> Result<(), NamespaceError> {
+        let path = Self::path(run_dir);
+        let draft = path.with_extension("json.new");
+        let text = serde_json::to_vec(self).map_err(io::Error::from);
+        text.and_then(|text| fs::write(&draft, text))
+            .and_then(|()| fs::rename(&draft, &path))
+            .map_err(failed(format!("cannot write {}", path.display())))
+    }
+
+    /// Returns the process whose end ends the place.
+    pub fn root(&self) -> ProcessId {
+        self.outer.unwrap_or(self.supervisor)
+    }
+
+    /// Tells whether the place still stands.
+    pub fn is_alive(&self) -> bool {
+        self.root().is_alive()
+    }
+}

@@ -1,0 +1,189 @@
+//! Runs a program inside a place that stands, as the user who asks for it.
+//!
+//! `run_inside` starts this program again as `@join`, because only a process with
+//! one thread may enter a user namespace. That one enters the place, forks (a PID
+//! namespace is only for children), and the child becomes the program.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Gid, Pid, Uid};
+
+use super::handle::exit_code;
+use super::handover::{Report, pipe};
+use super::start::{OURSELVES, no_namespaces};
+use super::{NamespaceError, NamespaceIds, ProcessId, failed};
+use crate::lab::Isolation;
+use crate::system::process::command;
+use crate::system::sys::{self, ChildSetup, OneThread};
+
+/// Where `@join` says why it could not.
+const REPORT: RawFd = 3;
+/// Exit code of a program that cannot be executed, and of one that is not found, as in env(1).
+const CANNOT_EXECUTE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// Runs a program in the place of a run and returns how it ended.
+///
+/// It has our terminal, environment and folder, and dies with the lab and with this process. Blocks until it has
+/// ended; meanwhile the terminal's interrupts are the program's alone.
+pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
+    let ids = NamespaceIds::read(run_dir)?;
+    if !ids.is_alive() {
+        return Err(NamespaceError::plain("the lab is not up").with_hint("bring it up with `dryrack up`"));
+    }
+    let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program was named")) };
+    sys::ignore_interrupts();
+    if ids.place == Isolation::None {
+        let mut child = command(program);
+        child.args(args);
+        sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
+            .map_err(failed("cannot prepare the program"))?;
+        return child.status().map_err(failed(format!("cannot run `{}`", program.display())));
+    }
+    let (told, report) = pipe()?;
+    let what = "cannot start `dryrack @join`";
+    let mut join = command(OURSELVES);
+    join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?).args(argv);
+    let setup = ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
+    let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
+    let mut child = started.map_err(failed(what))?;
+    drop(join);
+    // The report ends without a word when nothing stood in the program's way.
+    let failure = Report::receive(&mut BufReader::new(File::from(told)));
+    let status = child.wait().map_err(failed(what))?;
+    match failure {
+        Ok(Some(Report::Failed(told))) => Err(told.into()),
+        _ => Ok(status),
+    }
+}
+
+/// Runs `@join RUN_DIR PROGRAM ARGS…` to its end and returns the program's exit code.
+///
+/// To be called first thing in the process.
+pub fn join_main() -> u8 {
+    prctl::set_name(c"dryrack-join").ok();
+    let Ok(report) = sys::inherited_fd(REPORT).map(File::from) else { return super::outer::HOST_UNFIT };
+    let mut args = std::env::args_os().skip(2);
+    let run_dir = args.next().map(PathBuf::from);
+    let argv: Vec<OsString> = args.collect();
+    let joined = match (run_dir, argv.is_empty()) {
+        (Some(run_dir), false) => join(&run_dir, &argv, &report),
+        _ => Err(NamespaceError::plain("`@join` is started by dryrack itself, not by hand")),
+    };
+    joined.unwrap_or_else(|error| {
+        Report::Failed(error.told()).send(&report);
+        super::outer::HOST_UNFIT
+    })
+}
+
+fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, NamespaceError> {
+    let folder = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let what = "cannot fork into the place";
+    let one_thread = OneThread::prove().map_err(failed(what))?;
+    enter(&NamespaceIds::read(run_dir)?)?;
+    let (ready, go) = pipe()?;
+    match sys::fork(one_thread).map_err(failed(what))? {
+        ForkResult::Child => {
+            drop(go);
+            let error = become_program(argv, &folder, (uid, gid), ready);
+            let code = match error.source.as_ref().map(io::Error::kind) {
+                Some(io::ErrorKind::NotFound) => NOT_FOUND,
+                _ => CANNOT_EXECUTE,
+            };
+            Report::Failed(error.told()).send(report);
+            Ok(code)
+        }
+        ForkResult::Parent { child } => {
+            drop(ready);
+            File::from(go).write_all(b"!").map_err(failed(what))?;
+            wait(child).map_err(failed("cannot wait for the program"))
+        }
+    }
+}
+
+/// Enters every namespace of the place; the PID namespace is for children only.
+fn enter(ids: &NamespaceIds) -> Result<(), NamespaceError> {
+    let gone = |source| NamespaceError::new("the lab is not up any more", source);
+    let outer = ids.outer.ok_or_else(|| NamespaceError::plain("the place has no outer half"))?;
+    let namespaces = |of: ProcessId| of.open().map_err(gone);
+    let (outer, inner) = (namespaces(outer)?, namespaces(ids.supervisor)?);
+    // Outer before inner: the PID namespace belongs to the outer user namespace, and whoever has entered the inner
+    // one has no say there any more. The user namespace comes first each time, because it gives the right to the rest.
+    for (half, kind, name) in [
+        (&outer, CloneFlags::CLONE_NEWUSER, "user"),
+        (&outer, CloneFlags::CLONE_NEWPID, "PID"),
+        (&inner, CloneFlags::CLONE_NEWUSER, "user"),
+        (&inner, CloneFlags::CLONE_NEWNET, "network"),
+        (&inner, CloneFlags::CLONE_NEWNS, "mount"),
+    ] {
+        setns(half, kind).map_err(|e| {
+            NamespaceError::new(format!("cannot enter the lab's {name} namespace"), e.into())
+                .with_hint("a lab is entered by the user who started it")
+        })?;
+    }
+    Ok(())
+}
+
+/// Becomes the program; returns only if that fails.
+fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: OwnedFd) -> NamespaceError {
+    let prepare = || -> Result<(), NamespaceError> {
+        let what = "cannot tie the program to this command";
+        prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| NamespaceError::new(what, e.into()))?;
+        // Our parent lives in another PID namespace, where `getppid` does not see it: its word shows that it lived on.
+        File::from(ready).read_exact(&mut [0]).map_err(failed(what))?;
+        look_like(caller)?;
+        std::env::set_current_dir(folder)
+            .or_else(|_| std::env::set_current_dir("/"))
+            .map_err(failed("cannot change folder"))
+    };
+    if let Err(error) = prepare() {
+        return error;
+    }
+    let program = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let mut command = command(program);
+    command.args(&argv[1..]);
+    let setup = ChildSetup { interruptible: true, ..ChildSetup::default() };
+    if let Err(source) = sys::set_up_child(&mut command, setup) {
+        return NamespaceError::new("cannot prepare the program", source);
+    }
+    let source = command.exec();
+    NamespaceError::new(format!("cannot run `{}`", program.display()), source)
+}
+
+/// Makes the caller look like itself again: inside, everybody is 0, and ssh for one would look for root's keys.
+fn look_like((uid, gid): (Uid, Gid)) -> Result<(), NamespaceError> {
+    if uid.is_root() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|e| no_namespaces(e.into()))?;
+    let write = |file: &str, text: &str| fs::write(format!("/proc/self/{file}"), text).map_err(no_namespaces);
+    write("setgroups", "deny")?;
+    write("uid_map", &format!("{uid} 0 1"))?;
+    write("gid_map", &format!("{gid} 0 1"))
+}
+
+fn wait(child: Pid) -> io::Result<u8> {
+    loop {
+        match waitpid(child, None) {
+            Ok(status) => {
+                if let Some(code) = exit_code(status) {
+                    return Ok(code);
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

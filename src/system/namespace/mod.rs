@@ -1,0 +1,111 @@
+//! Where a lab lives: in namespaces of its own, or in the host's.
+//!
+//! A private place is three processes, each inside the one before:
+//!
+//! ```text
+//! command      the user's terminal; holds the lifeline: the lab dies with it, unless untied
+//!   └ outer    PID 1 of a user, PID and mount namespace; still in the host's network; starts pasta
+//!       └ inner    supervisor; user, network and mount namespaces below that
+//! ```
+//!
+//! What must be reachable from the host (the control socket, published ports) is
+//! bound before the first namespace is made and handed inwards. However the outer
+//! half ends, the kernel ends everything below it.
+//!
+//! Each role is this program again, with a first argument that no user types
+//! (`@outer`, `@inner`, `@supervisor`, `@join`); [`main`](crate) hands over to
+//! [`outer_main`], [`inner_enter`], [`supervisor_enter`] and [`join_main`] before
+//! any thread or runtime exists.
+
+mod handle;
+mod handover;
+mod identity;
+mod inner;
+mod join;
+mod listen;
+mod names;
+mod outer;
+mod start;
+
+pub use handle::NamespaceHandle;
+pub use identity::{NamespaceIds, ProcessId};
+pub use inner::{Inherited, inner_enter, supervisor_enter};
+pub use join::{join_main, run_inside};
+pub use names::name_files;
+pub use outer::outer_main;
+pub use start::{NamespaceRequest, spawn_hidden, start_host, start_private};
+pub(super) use start::{OURSELVES, map_ids};
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+use serde::{Deserialize, Serialize};
+
+/// A place that could not be made or entered.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct NamespaceError {
+    /// What failed, on what.
+    what: String,
+    hint: Option<String>,
+    /// Why.
+    #[source]
+    source: Option<io::Error>,
+}
+
+impl NamespaceError {
+    /// Describes a failure, never repeating its source.
+    pub(crate) fn new(what: impl Into<String>, source: io::Error) -> Self {
+        Self { what: what.into(), hint: None, source: Some(source) }
+    }
+
+    fn plain(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None, source: None }
+    }
+
+    fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Puts the error into a form that another process of ours can read.
+    fn told(&self) -> ErrorMessage {
+        let mut causes = Vec::new();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        ErrorMessage { what: self.what.clone(), because: causes.join(": "), hint: self.hint.clone() }
+    }
+}
+
+/// A [`NamespaceError`] on its way to another process.
+#[derive(Debug, Serialize, Deserialize)]
+struct ErrorMessage {
+    what: String,
+    because: String,
+    hint: Option<String>,
+}
+
+impl From<ErrorMessage> for NamespaceError {
+    fn from(told: ErrorMessage) -> Self {
+        let source = (!told.because.is_empty()).then(|| io::Error::other(told.because));
+        Self { what: told.what, hint: told.hint, source }
+    }
+}
+
+/// Takes over a descriptor that this process was started with, as a hidden role is.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    super::sys::inherited_fd(number)
+}
+
+/// Describes a failure for `map_err`.
+fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> NamespaceError {
+    move |source| NamespaceError::new(what, source)
+}

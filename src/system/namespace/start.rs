@@ -1,0 +1,256 @@
+//! The command's side: starts a place and waits until its supervisor is where it belongs.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+
+use super::handover::{Handover, Report, pipe, slot};
+use super::{NamespaceError, NamespaceHandle, NamespaceIds, failed, listen};
+use crate::plan::WayOut;
+use crate::system::process::{command, find_program, open_log};
+use crate::system::sys::{self, ChildSetup, Exec};
+
+/// How long a place may take to stand; making one takes some 50 ms.
+const DEADLINE_MS: u16 = 20_000;
+/// This program, whatever happened to its file since it was started.
+pub(in crate::system) const OURSELVES: &str = "/proc/self/exe";
+
+/// What a place is to be.
+#[derive(Debug, Clone)]
+pub struct NamespaceRequest {
+    /// The run folder, which exists; `supervisor.log` and `place.json` are written there.
+    pub run_dir: PathBuf,
+    /// Ports of the host to listen on.
+    pub publish: Vec<SocketAddr>,
+    /// Where the control socket is to lie; its folder exists.
+    pub control_socket: PathBuf,
+    /// The way out, if the lab has one (private places only).
+    pub way_out: Option<WayOut>,
+}
+
+/// Makes a private place and returns once its supervisor stands in it.
+///
+/// Blocks for some 50 ms. The process may have any number of threads.
+pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, NamespaceError> {
+    let Prepared { fds, log, told, lifeline, run_dir, log_start } = Prepared::new(request)?;
+    let nowhere = null()?;
+    let standard = [nowhere.as_fd(), log.as_fd(), log.as_fd()];
+    let all: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
+    let args = [OsStr::new("dryrack"), OsStr::new("@outer"), run_dir.as_os_str()];
+    let exec =
+        Exec::new(OsStr::new(OURSELVES), &args, &all).map_err(failed("cannot prepare the outer half"))?;
+    drop(fds);
+
+    let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    let exec = exec.in_new_session();
+    let child = sys::clone_exec(flags, &exec).map_err(no_namespaces)?;
+    // Our copies of the descriptors would keep the report from ending when the outer half dies.
+    drop(exec);
+    let outer = NamespaceHandle::adopt(child.pid, lifeline)?;
+    map_ids(child.pid)?;
+    child.open().map_err(failed("cannot let the outer half go"))?;
+    await_report(outer, told, &run_dir, log_start)
+}
+
+/// Starts a supervisor in the host's own namespaces and returns once it runs.
+pub fn start_host(request: &NamespaceRequest) -> Result<NamespaceHandle, NamespaceError> {
+    let Prepared { fds, log, told, lifeline, run_dir, log_start } = Prepared::new(request)?;
+    let what = "cannot start the supervisor";
+    let mut supervisor = command(OURSELVES);
+    supervisor.arg0("dryrack").arg("@supervisor").arg(&run_dir);
+    supervisor.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed(what))?).stderr(log);
+    let setup =
+        ChildSetup { session: true, fds: (slot::ORDERS..).zip(fds).collect(), ..ChildSetup::default() };
+    let started = sys::set_up_child(&mut supervisor, setup).and_then(|()| supervisor.spawn());
+    let child = started.map_err(failed(what))?;
+    // Its copies of the descriptors would keep the report from ending when the supervisor dies.
+    drop(supervisor);
+    let pid = i32::try_from(child.id()).map_err(|e| NamespaceError::new(what, io::Error::other(e)))?;
+    let supervisor = NamespaceHandle::adopt(Pid::from_raw(pid), lifeline)?;
+    await_report(supervisor, told, &run_dir, log_start)
+}
+
+/// Starts this program again in a hidden role, with descriptors at the numbers given (from 3 on).
+///
+/// With `session` it outlives this process and the terminal; its standard input is empty.
+pub fn spawn_hidden(
+    role: &str,
+    args: &[OsString],
+    fds: Vec<(RawFd, OwnedFd)>,
+    session: bool,
+) -> Result<std::process::Child, NamespaceError> {
+    let mut child = command(OURSELVES);
+    child.arg0("dryrack").arg(role).args(args).stdin(Stdio::null());
+    sys::set_up_child(&mut child, ChildSetup { session, fds, ..ChildSetup::default() })
+        .and_then(|()| child.spawn())
+        .map_err(failed(format!("cannot start `dryrack {role}`")))
+}
+
+/// Everything that a place of either kind is started with.
+struct Prepared {
+    /// In the order of [`slot`], from [`slot::ORDERS`] on.
+    fds: Vec<OwnedFd>,
+    log: File,
+    told: OwnedFd,
+    lifeline: OwnedFd,
+    run_dir: PathBuf,
+    log_start: u64,
+}
+
+impl Prepared {
+    fn new(request: &NamespaceRequest) -> Result<Self, NamespaceError> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(failed(format!("cannot find {}", path.display())))
+        };
+        let run_dir = absolute(&request.run_dir)?;
+        let control_socket = absolute(&request.control_socket)?;
+        let way_out = match &request.way_out {
+            None => None,
+            Some(way_out) => Some((pasta()?, way_out.clone())),
+        };
+        let published = listen::published(&request.publish)?;
+        let control = listen::control(&control_socket)?;
+        let log_path = run_dir.join("supervisor.log");
+        let what = || format!("cannot write {}", log_path.display());
+        let log = open_log(&log_path).map_err(failed(what()))?;
+        let log_start = log.metadata().map_err(failed(what()))?.len();
+
+        let handover =
+            Handover { run_dir: run_dir.clone(), control_socket, published: published.len(), way_out };
+        let (told, report) = pipe()?;
+        let (parent, held) = pipe()?;
+        let lifeline = held;
+        let mut fds = vec![handover.into_pipe()?, report, parent, control];
+        fds.extend(published.into_iter().map(OwnedFd::from));
+        Ok(Self { fds, log, told, lifeline, run_dir, log_start })
+    }
+}
+
+fn pasta() -> Result<PathBuf, NamespaceError> {
+    find_program("pasta").ok_or_else(|| {
+        NamespaceError::plain("`nat = true` needs the program `pasta`, which is not installed").with_hint(
+            "install it (Debian, Ubuntu, Fedora, Arch, openSUSE, Alpine: package `passt`), or set `nat = false`",
+        )
+    })
+}
+
+pub(super) fn null() -> Result<OwnedFd, NamespaceError> {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    null.map(OwnedFd::from).map_err(failed("cannot open /dev/null"))
+}
+
+/// Writes the id maps of a child's new user namespace.
+///
+/// Root hands on every id that it has; anybody else becomes 0 there and is the only user.
+pub(in crate::system) fn map_ids(child: Pid) -> Result<(), NamespaceError> {
+    let write =
+        |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text).map_err(no_namespaces);
+    if nix::unistd::geteuid().is_root() {
+        for file in ["uid_map", "gid_map"] {
+            let ours = fs::read_to_string(format!("/proc/self/{file}")).map_err(no_namespaces)?;
+            write(file, &same_ids(&ours))?;
+        }
+        return Ok(());
+    }
+    write("setgroups", "deny")?;
+    write("uid_map", &format!("0 {} 1", nix::unistd::geteuid()))?;
+    write("gid_map", &format!("0 {} 1", nix::unistd::getegid()))
+}
+
+/// Turns our own id map into one that gives a child the same ids: each range onto itself.
+fn same_ids(ours: &str) -> String {
+    let mut map = String::new();
+    for line in ours.lines() {
+        if let [first, _, count] = line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
+            map.extend([first, " ", first, " ", count, "\n"]);
+        }
+    }
+    map
+}
+
+/// Explains why namespaces cannot be made.
+pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
+    let hint = match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::EACCES) => {
+            "user namespaces are switched off here (by a sysctl, AppArmor or the container's seccomp filter): \
+             `dryrack doctor` says which and how to allow them"
+        }
+        Some(Errno::ENOSPC) => "the limit on namespaces is reached: raise `sysctl user.max_user_namespaces`",
+        Some(Errno::EINVAL | Errno::ENOSYS) => {
+            "this kernel was built without user, PID or network namespaces"
+        }
+        _ => "`dryrack doctor` tries namespaces step by step",
+    };
+    NamespaceError::new("cannot make namespaces for a private place", source).with_hint(hint)
+}
+
+fn await_report(
+    mut handle: NamespaceHandle,
+    told: OwnedFd,
+    run_dir: &Path,
+    log_start: u64,
+) -> Result<NamespaceHandle, NamespaceError> {
+    match receive(told) {
+        Ok(Some(Report::Ready)) => {
+            handle.ids = Some(NamespaceIds::read(run_dir)?);
+            Ok(handle)
+        }
+        Ok(Some(Report::Failed(told))) => {
+            handle.end();
+            Err(told.into())
+        }
+        Ok(None) => {
+            let status = handle.end();
+            let words = log_since(&run_dir.join("supervisor.log"), log_start);
+            let source = io::Error::other(format!("it ended with {status}, saying: {words}"));
+            Err(NamespaceError::new("the place did not come up", source))
+        }
+        Err(source) => {
+            handle.end();
+            Err(NamespaceError::new("the place did not come up", source))
+        }
+    }
+}
+
+fn receive(told: OwnedFd) -> io::Result<Option<Report>> {
+    let mut waiting = [PollFd::new(told.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut waiting, PollTimeout::from(DEADLINE_MS))? == 0 {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no word of it for {DEADLINE_MS} ms")));
+    }
+    Report::receive(&mut BufReader::new(File::from(told)))
+}
+
+/// Reads what was added to a log since it had `start` bytes; at most its last 2000 bytes.
+pub(super) fn log_since(path: &Path, start: u64) -> String {
+    let read = || -> io::Result<String> {
+        let file = File::open(path)?;
+        let end = file.metadata()?.len();
+        let start = start.max(end.saturating_sub(2000));
+        let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, start)?;
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    };
+    read().ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "nothing".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_mapped_onto_themselves() {
+        assert_eq!(same_ids("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(same_ids("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
+    }
+}

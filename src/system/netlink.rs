@@ -1,0 +1,349 @@
+//! Bridges, TAPs, addresses and neighbours in the network namespace it was opened in.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use nix::errno::Errno;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage, State,
+};
+use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use tokio::task::JoinSet;
+
+use super::{sys, sysctl};
+use crate::name::{IfName, Mac};
+use crate::plan::{BridgePlan, PortPlan, TapPlan};
+
+/// How often is looked whether a cable carries something.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A change of the network that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} `{on}`")]
+pub struct NetlinkError {
+    what: &'static str,
+    on: String,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+impl NetlinkError {
+    fn new(what: &'static str, on: impl fmt::Display, source: io::Error) -> Self {
+        Self { what, on: on.to_string(), source }
+    }
+
+    /// Returns what would help, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        let code = self.source.raw_os_error().map(Errno::from_raw);
+        match code {
+            Some(Errno::EBUSY) if self.what == "plug in" => Some(
+                "it is a port of another bridge or bond: take it out of there, or name another interface",
+            ),
+            Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ELOOP) if self.what == "plug in" => Some(
+                "loopback, bridges and most wireless interfaces cannot be ports of a bridge: name another",
+            ),
+            Some(Errno::EEXIST | Errno::EBUSY) => Some("an earlier run left it behind: run `dryrack down`"),
+            Some(Errno::EPERM | Errno::EACCES) if self.what == "make TAP" => Some(
+                "check that you may read and write /dev/net/tun (`dryrack doctor`); with `isolation = \"none\"` this needs root",
+            ),
+            Some(Errno::EPERM | Errno::EACCES) => Some(
+                "with `isolation = \"none\"` this needs root (CAP_NET_ADMIN); in a private place some distributions \
+                 (Ubuntu 24.04) need an AppArmor profile: `dryrack doctor` prints it",
+            ),
+            Some(Errno::EROFS) => Some("in a container, start it with a writable /proc/sys"),
+            Some(Errno::EAFNOSUPPORT) => Some(
+                "the kernel has no IPv6: boot it without `ipv6.disable=1`, or leave the network's `ipv6` out",
+            ),
+            Some(Errno::ENOENT | Errno::ENODEV) if self.what == "make TAP" => {
+                Some("the kernel has no TUN/TAP driver: `modprobe tun`")
+            }
+            Some(Errno::EOPNOTSUPP) if self.what == "make bridge" => {
+                Some("the kernel has no bridge driver: `modprobe bridge`")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its alias.
+    pub alias: Option<String>,
+    /// Its hardware address.
+    pub mac: Option<Mac>,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// Whether something is at the other end, and frames go through.
+    pub carries: bool,
+    /// The number of the bridge it belongs to.
+    pub bridge: Option<u32>,
+}
+
+/// A netlink socket. It belongs to the namespace of the thread that opened it, wherever it is used.
+pub struct Netlink {
+    handle: Handle,
+    // Ends the connection's task with this value.
+    _connection: JoinSet<()>,
+}
+
+impl fmt::Debug for Netlink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Netlink")
+    }
+}
+
+impl Netlink {
+    /// Opens a socket in the network namespace of this thread. To be called inside a tokio runtime.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let (connection, handle, _) = rtnetlink::new_connection()
+            .map_err(|source| NetlinkError::new("open a netlink socket in", "this namespace", source))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        Ok(Self { handle, _connection: tasks })
+    }
+
+    /// Makes a bridge that forwards from its first instant, gives it its addresses and brings it up.
+    pub async fn bridge(&self, plan: &BridgePlan) -> Result<(), NetlinkError> {
+        let name = plan.interface.as_str();
+        let make = LinkBridge::new(name)
+            .stp_state(BridgeStpState::Disabled)
+            .forward_delay(0)
+            .mcast_snooping(false)
+            .address(plan.mac.0.to_vec())
+            .mtu(plan.mtu.into())
+            .alias(plan.alias.as_str())
+            .build();
+        self.handle.link().add(make).execute().await.map_err(failed("make bridge", name))?;
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        let has_ipv6 = self.no_automatic_address(index, name).await?;
+
+        let ipv4 = plan.address;
+        let message =
+            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ipv4.addr(), ipv4.prefix_len());
+        self.address(message.build(), name).await?;
+        if plan.ipv6.is_some() {
+            if !has_ipv6 {
+                return Err(NetlinkError::new("give an IPv6 address to", name, Errno::EAFNOSUPPORT.into()));
+            }
+            sysctl::ignore_routers(&plan.interface)
+                .map_err(|error| NetlinkError::new("switch off routers of others on", name, error.source))?;
+        }
+        for ipv6 in [Some(plan.link_local), plan.ipv6].into_iter().flatten().filter(|_| has_ipv6) {
+            let message =
+                AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(ipv6.addr(), ipv6.prefix_len());
+            let mut message = message.build();
+            // The address is used at once; nobody else can have it on a bridge of ours.
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            self.address(message, name).await?;
+        }
+        self.set(LinkUnspec::new_with_index(index).up().build(), "bring up", name).await
+    }
+
+    /// Makes a TAP, puts it on its bridge and brings it up. QEMU attaches to it later.
+    pub async fn tap(&self, plan: &TapPlan) -> Result<(), NetlinkError> {
+        let name = plan.interface.as_str();
+        let bridge = self
+            .index(plan.bridge.as_str())
+            .await?
+            .ok_or_else(|| NetlinkError::new("put a TAP on", &plan.bridge, Errno::ENODEV.into()))?;
+        sys::make_tap(&plan.interface).map_err(|source| NetlinkError::new("make TAP", name, source))?;
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        let dress = LinkUnspec::new_with_index(index).alias(plan.alias.as_str()).mtu(plan.mtu.into()).build();
+        self.set(dress, "set MTU and alias of", name).await?;
+        self.no_automatic_address(index, name).await?;
+        let join = LinkUnspec::new_with_index(index).controller(bridge).up().build();
+        self.set(join, "put on its bridge", name).await
+    }
+
+    /// Plugs an interface of the host into a bridge and brings it up, if nobody else uses it.
+    pub async fn plug(&self, plan: &PortPlan) -> Result<(), NetlinkError> {
+        let (name, what) = (plan.interface.as_str(), "plug in");
+        let link = self.link(name).await?.ok_or_else(|| vanished(name))?;
+        // The kernel would take it out of there without a word.
+        if link.bridge.is_some() {
+            return Err(NetlinkError::new(what, name, Errno::EBUSY.into()));
+        }
+        let bridge = self.index(plan.bridge.as_str()).await?.ok_or_else(|| vanished(plan.bridge.as_str()))?;
+        self.set(LinkUnspec::new_with_index(link.index).controller(bridge).up().build(), what, name).await
+    }
+
+    /// Waits until an interface carries something, as a cable does some seconds after it was plugged in. One without a
+    /// cable never does.
+    pub async fn carries(&self, interface: &IfName, patience: Duration) -> Result<bool, NetlinkError> {
+        let name = interface.as_str();
+        let mut look = tokio::time::interval(LOOK);
+        let carries = async {
+            loop {
+                look.tick().await;
+                match self.link(name).await? {
+                    Some(link) if !link.carries => {}
+                    found => return Ok(found.is_some()),
+                }
+            }
+        };
+        tokio::time::timeout(patience, carries).await.unwrap_or(Ok(false))
+    }
+
+    /// Unplugs an interface from a bridge, and brings it down if it was before. One that is not plugged in there stays
+    /// as it is.
+    pub async fn unplug(&self, interface: &IfName, bridge: &IfName, up: bool) -> Result<(), NetlinkError> {
+        let name = interface.as_str();
+        let (Some(link), Some(bridge)) = (self.link(name).await?, self.index(bridge.as_str()).await?) else {
+            return Ok(());
+        };
+        if link.bridge != Some(bridge) {
+            return Ok(());
+        }
+        let leave = LinkUnspec::new_with_index(link.index).nocontroller();
+        let leave = if up { leave } else { leave.down() };
+        self.set(leave.build(), "unplug", name).await
+    }
+
+    /// Deletes an interface; one that is gone already counts as deleted.
+    pub async fn delete(&self, interface: &IfName) -> Result<(), NetlinkError> {
+        let name = interface.as_str();
+        let Some(index) = self.index(name).await? else { return Ok(()) };
+        match self.handle.link().del(index).execute().await {
+            Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(()),
+            done => done.map_err(failed("delete", name)),
+        }
+    }
+
+    /// Tells whether an interface of this name exists.
+    pub async fn exists(&self, interface: &IfName) -> Result<bool, NetlinkError> {
+        Ok(self.index(interface.as_str()).await?.is_some())
+    }
+
+    /// Brings the loopback interface up.
+    pub async fn loopback_up(&self) -> Result<(), NetlinkError> {
+        self.set(LinkUnspec::new_with_name("lo").up().build(), "bring up", "lo").await
+    }
+
+    /// Says at which hardware address a neighbour is, so that the kernel need not ask it.
+    ///
+    /// A DHCP client that has no address yet cannot answer ARP.
+    pub async fn neighbour_replace(
+        &self,
+        interface: &IfName,
+        address: IpAddr,
+        mac: Mac,
+    ) -> Result<(), NetlinkError> {
+        let what = "set a neighbour on";
+        let index = self
+            .index(interface.as_str())
+            .await?
+            .ok_or_else(|| NetlinkError::new(what, interface, Errno::ENODEV.into()))?;
+        let request = self.handle.neighbours().add(index, address).link_layer_address(&mac.0);
+        // Not for ever: the client may come back with another card at the same address.
+        let request = request.state(rtnetlink::packet_route::neighbour::NeighbourState::Reachable);
+        request.replace().execute().await.map_err(failed(what, interface.as_str()))
+    }
+
+    /// Lists the interfaces of the namespace.
+    pub async fn links(&self) -> Result<Vec<Link>, NetlinkError> {
+        let messages: Vec<LinkMessage> = self
+            .handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(failed("list the interfaces of", "this namespace"))?;
+        Ok(messages.iter().map(link).collect())
+    }
+
+    /// Keeps the kernel from giving the interface an IPv6 address by itself. Returns `false` where there is no IPv6.
+    async fn no_automatic_address(&self, index: u32, name: &str) -> Result<bool, NetlinkError> {
+        let none = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let message = LinkUnspec::new_with_index(index)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![none]))
+            .build();
+        match self.handle.link().set(message).execute().await {
+            // A host booted with ipv6.disable=1, or an MTU below IPv6's 1280.
+            Err(error) if errno(&error) == Some(Errno::EAFNOSUPPORT) => Ok(false),
+            done => {
+                done.map_err(failed("switch off automatic addresses of", name))?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn address(&self, message: AddressMessage, name: &str) -> Result<(), NetlinkError> {
+        let mut request = self.handle.address().add(0, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32);
+        *request.message_mut() = message;
+        request.execute().await.map_err(failed("give an address to", name))
+    }
+
+    async fn set(&self, message: LinkMessage, what: &'static str, name: &str) -> Result<(), NetlinkError> {
+        self.handle.link().set(message).execute().await.map_err(failed(what, name))
+    }
+
+    async fn index(&self, name: &str) -> Result<Option<u32>, NetlinkError> {
+        Ok(self.link(name).await?.map(|link| link.index))
+    }
+
+    async fn link(&self, name: &str) -> Result<Option<Link>, NetlinkError> {
+        let mut found = self.handle.link().get().match_name(name).execute();
+        match found.try_next().await {
+            Ok(message) => Ok(message.as_ref().map(link)),
+            Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(None),
+            Err(error) => Err(failed("look up", name)(error)),
+        }
+    }
+}
+
+fn link(message: &LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        alias: None,
+        mac: None,
+        mtu: 0,
+        up: message.header.flags.contains(LinkFlags::Up),
+        carries: false,
+        bridge: None,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
+            LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(Mac),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::OperState(state) => link.carries = matches!(state, State::Up | State::Unknown),
+            LinkAttribute::Controller(index) => link.bridge = Some(*index),
+            _ => {}
+        }
+    }
+    link
+}
+
+fn vanished(name: &str) -> NetlinkError {
+    NetlinkError::new("look up", name, Errno::ENODEV.into())
+}
+
+fn failed(what: &'static str, on: &str) -> impl FnOnce(rtnetlink::Error) -> NetlinkError {
+    move |error| {
+        let source = errno(&error).map_or_else(|| io::Error::other(error.to_string()), io::Error::from);
+        NetlinkError::new(what, on, source)
+    }
+}
+
+fn errno(error: &rtnetlink::Error) -> Option<Errno> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| Errno::from_raw(-code.get())),
+        _ => None,
+    }
+}

@@ -1,0 +1,420 @@
+//! The sockets of a network's boot services, bound where the caller stands.
+//!
+//! They are bound before any service runs, so that a port that somebody else
+//! holds is an error of the plan's step and not of a service. Nothing here reads
+//! or answers a packet.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use nix::ifaddrs::getifaddrs;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::lab::TftpBackend;
+use crate::name::IfName;
+use crate::plan::ServicePlan;
+
+const DHCP: u16 = 67;
+const PROXY_DHCP: u16 = 4011;
+const TFTP: u16 = 69;
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+const DNS: u16 = 53;
+const DHCP6: u16 = 547;
+const NTP: u16 = 123;
+const SYSLOG: u16 = 514;
+
+/// "All routers" on the link (RFC 4291, section 2.7.1): where router solicitations go.
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+/// "All DHCP servers" on the link (RFC 8415, section 7.1).
+const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+const BACKLOG: i32 = 1024;
+/// EtherTypes: none of them, and IPv4.
+const NOTHING: u16 = 0;
+const IPV4: u16 = 0x0800;
+/// Bytes of requests that may wait, with the kernel's own for each.
+const STORM: usize = 8 << 20;
+
+/// The sockets of one network's boot services, bound and non-blocking.
+#[derive(Debug)]
+pub struct Sockets {
+    /// DHCP; `None` when the network has none.
+    pub dhcp: Option<DhcpSockets>,
+    /// DHCPv6; `None` when the network has none.
+    pub dhcp6: Option<LinkSocket>,
+    /// TFTP requests, one socket for each address of the bridge, none when others speak TFTP. So are the next four.
+    pub tftp: Vec<UdpSocket>,
+    /// HTTP.
+    pub http: Vec<TcpListener>,
+    /// HTTPS; none where the network has none.
+    pub https: Vec<TcpListener>,
+    /// matchbox's gRPC; none where the network has none.
+    pub rpc: Vec<TcpListener>,
+    /// HTTP of matchbox, where it has a port of its own.
+    pub matchbox: Vec<TcpListener>,
+    /// DNS over UDP.
+    pub dns: Vec<UdpSocket>,
+    /// DNS over TCP.
+    pub dns_tcp: Vec<TcpListener>,
+    /// Router solicitations; `None` when the kernel has no IPv6.
+    pub solicitations: Option<LinkSocket>,
+    /// NTP; none where a daemon of the host has the port.
+    pub ntp: Vec<UdpSocket>,
+    /// Syslog; none where a daemon of the host has the port.
+    pub syslog: Vec<UdpSocket>,
+    /// What is left out although the lab would have it: no machine needs it to boot.
+    pub missing: Vec<BindError>,
+}
+
+/// The sockets of a DHCP server.
+#[derive(Debug)]
+pub struct DhcpSockets {
+    /// Port 67 on the network's bridge.
+    pub server: UdpSocket,
+    /// Port 4011, where firmware asks for boot files alone.
+    pub proxy: UdpSocket,
+    /// Whole Ethernet frames, for clients that have no address yet.
+    pub frames: Socket,
+    /// Whole Ethernet frames both ways, where another server is looked for first.
+    pub probe: Option<Socket>,
+}
+
+/// A socket on one link: for ICMPv6 or for DHCPv6.
+#[derive(Debug)]
+pub struct LinkSocket {
+    /// The socket. The standard library has no type for raw ones; a datagram socket does the same.
+    pub socket: UdpSocket,
+    /// Index of the interface that it is bound to, the scope of link-local addresses.
+    pub interface: u32,
+}
+
+/// A socket of a boot service could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {port} for {service} on {interface}")]
+pub struct BindError {
+    service: &'static str,
+    port: Port,
+    interface: IfName,
+    /// Who holds the port, if that can be found out.
+    holder: Option<String>,
+    #[source]
+    source: io::Error,
+}
+
+impl BindError {
+    /// Returns the service that goes without.
+    pub fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Returns what failed, why, and who is in the way, in one line.
+    pub fn in_full(&self) -> String {
+        let holder = self.holder.as_ref().map(|holder| format!(", {holder} holds it")).unwrap_or_default();
+        format!("{self}: {}{holder}", self.source)
+    }
+
+    /// Says what may help.
+    pub fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                let holder = self.holder.as_deref().unwrap_or("another program");
+                Some(format!("{holder} holds it: stop it, or leave out `isolation = \"none\"`"))
+            }
+            io::ErrorKind::PermissionDenied => Some(
+                "run as root, or leave out `isolation = \"none\"`: a private place needs no root".to_owned(),
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                Some("the network's bridge does not have its address".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a service listens on.
+#[derive(Debug, Clone, Copy)]
+enum Port {
+    Udp(u16),
+    Tcp(u16),
+    Frames,
+    Icmp6,
+}
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Udp(port) => write!(f, "UDP port {port}"),
+            Self::Tcp(port) => write!(f, "TCP port {port}"),
+            Self::Frames => f.write_str("a packet socket"),
+            Self::Icmp6 => f.write_str("an ICMPv6 socket"),
+        }
+    }
+}
+
+/// Opens a further UDP socket on the address and device of another one, on a port of its own.
+pub fn beside(socket: &UdpSocket) -> io::Result<UdpSocket> {
+    let known = SockRef::from(socket);
+    let mut address = socket.local_addr()?;
+    address.set_port(0);
+    let beside = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if let Some(device) = known.device()? {
+        beside.bind_device(Some(&device))?;
+    }
+    beside.bind(&address.into())?;
+    beside.set_nonblocking(true)?;
+    Ok(beside.into())
+}
+
+/// Lets this process have as many descriptors as it may: each transfer and connection takes one.
+fn make_room() -> io::Result<()> {
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if now < most {
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    }
+    Ok(())
+}
+
+/// Binds every socket of a network's boot services in the caller's network namespace.
+pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
+    // With fewer, less is served at once; nothing fails.
+    make_room().ok();
+    let addresses = [Some(plan.address.addr().into()), plan.ipv6.map(|net| net.addr().into())];
+    let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
+    let failed = |service, port| {
+        move |source: io::Error| BindError {
+            service,
+            port,
+            interface: plan.interface.clone(),
+            holder: (source.kind() == io::ErrorKind::AddrInUse).then(|| holder(port)).flatten(),
+            source,
+        }
+    };
+    let udp = |service, port| {
+        let sockets = addresses.iter().map(|address| udp(*address, port));
+        sockets.collect::<io::Result<_>>().map_err(failed(service, Port::Udp(port)))
+    };
+    let tcp = |service, port| {
+        let sockets = addresses.iter().map(|address| tcp(*address, port));
+        sockets.collect::<io::Result<_>>().map_err(failed(service, Port::Tcp(port)))
+    };
+    let on_device =
+        |service, port| on_device(&plan.interface, port).map_err(failed(service, Port::Udp(port)));
+
+    let dhcp = match &plan.dhcp {
+        None => None,
+        Some(dhcp) => Some(DhcpSockets {
+            server: on_device("DHCP", DHCP)?,
+            proxy: on_device("ProxyDHCP", PROXY_DHCP)?,
+            frames: frames(&plan.interface, NOTHING).map_err(failed("DHCP", Port::Frames))?,
+            probe: match dhcp.probe {
+                true => Some(frames(&plan.interface, IPV4).map_err(failed("DHCP", Port::Frames))?),
+                false => None,
+            },
+        }),
+    };
+    let mut missing = Vec::new();
+    let mut optional = |service, port| {
+        let sockets: io::Result<Vec<_>> = addresses.iter().map(|address| shared(*address, port)).collect();
+        sockets.map_err(failed(service, Port::Udp(port))).unwrap_or_else(|error| {
+            missing.push(error);
+            Vec::new()
+        })
+    };
+    let (ntp, syslog) = (optional("NTP", NTP), optional("syslog", SYSLOG));
+
+    let dhcp6 = plan.dhcp6.as_ref().map(|_| dhcp6(&plan.interface)).transpose();
+    Ok(Sockets {
+        dhcp,
+        dhcp6: dhcp6.map_err(failed("DHCPv6", Port::Udp(DHCP6)))?,
+        tftp: match plan.tftp {
+            TftpBackend::Off => Vec::new(),
+            TftpBackend::Builtin | TftpBackend::AsyncTftp => udp("TFTP", TFTP)?,
+        },
+        http: tcp("HTTP", HTTP)?,
+        https: match plan.https {
+            Some(_) => tcp("HTTPS", HTTPS)?,
+            None => Vec::new(),
+        },
+        rpc: match plan.matchbox.as_ref().and_then(|matchbox| matchbox.rpc.as_ref()) {
+            Some(rpc) => tcp("gRPC", rpc.port)?,
+            None => Vec::new(),
+        },
+        matchbox: match &plan.matchbox {
+            Some(matchbox) if matchbox.port != HTTP => tcp("matchbox", matchbox.port)?,
+            _ => Vec::new(),
+        },
+        dns: udp("DNS", DNS)?,
+        dns_tcp: tcp("DNS", DNS)?,
+        solicitations: match solicitations(&plan.interface) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => None,
+            other => Some(other.map_err(failed("router advertisements", Port::Icmp6))?),
+        },
+        ntp,
+        syslog,
+        missing,
+    })
+}
+
+fn udp(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind(&SocketAddr::from((address, port)).into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A UDP socket beside one that holds the port for every address, if that one lets it: what is sent to our address comes
+/// to us. Daemons of the host that are no servers on our bridge do.
+fn shared(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    room_for_a_storm(&socket)?;
+    socket.bind(&SocketAddr::from((address, port)).into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Listens on a TCP address, also on that of every IPv4 and IPv6 address at once, with room for many connections.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    // With fewer, less is served at once; nothing fails.
+    make_room().ok();
+    tcp(address.ip(), address.port())
+}
+
+fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address((address, port).into()), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier run may still linger in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((address, port)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A UDP socket that hears broadcasts of one interface only.
+fn on_device(interface: &IfName, port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    // Before the address, so that two networks may hold the same port.
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    socket.set_broadcast(true)?;
+    room_for_a_storm(&socket)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Lets requests wait that come all at once, as when a whole rack is switched on.
+fn room_for_a_storm(socket: &Socket) -> io::Result<()> {
+    // Beyond what the host allows everybody, where we may: we may in a network namespace of our own.
+    if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &STORM).is_err() {
+        socket.set_recv_buffer_size(STORM)?;
+    }
+    Ok(())
+}
+
+/// A packet socket that sends on one interface, and receives frames of a protocol there.
+fn frames(interface: &IfName, protocol: u16) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(protocol.to_be()));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
+    let link = getifaddrs()?
+        .filter(|entry| entry.interface_name == interface.as_str())
+        .find_map(|entry| entry.address?.as_link_addr().copied())
+        .ok_or(io::ErrorKind::NotFound)?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &link)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn solicitations(interface: &IfName) -> io::Result<LinkSocket> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    let index = nix::net::if_::if_nametoindex(interface.as_str())?;
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    // Neighbour discovery is only believed from the link itself (RFC 4861, section 6.1.2).
+    socket.set_unicast_hops_v6(255)?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_recv_hoplimit_v6(true)?;
+    socket.set_multicast_if_v6(index)?;
+    socket.join_multicast_v6(&ALL_ROUTERS, index)?;
+    socket.set_nonblocking(true)?;
+    Ok(LinkSocket { socket: socket.into(), interface: index })
+}
+
+/// A UDP socket that hears requests to all servers of one link, and tells those apart that were sent to it alone.
+fn dhcp6(interface: &IfName) -> io::Result<LinkSocket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    let index = nix::net::if_::if_nametoindex(interface.as_str())?;
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    socket.set_only_v6(true)?;
+    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, DHCP6)).into())?;
+    socket.join_multicast_v6(&ALL_SERVERS, index)?;
+    socket.set_nonblocking(true)?;
+    Ok(LinkSocket { socket: socket.into(), interface: index })
+}
+
+/// Finds out which process holds a port, as far as `/proc` lets us see.
+fn holder(port: Port) -> Option<String> {
+    let (tables, port) = match port {
+        Port::Udp(port) => (["/proc/net/udp", "/proc/net/udp6"], port),
+        Port::Tcp(port) => (["/proc/net/tcp", "/proc/net/tcp6"], port),
+        Port::Frames | Port::Icmp6 => return None,
+    };
+    let inodes: BTreeSet<String> = tables
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| holding(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    for process in processes.filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit()) {
+        let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        let mut targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        if targets.any(|target| inodes.contains(&*target.to_string_lossy())) {
+            let name = fs::read_to_string(process.path().join("comm")).ok()?;
+            return Some(format!("`{}` (pid {})", name.trim(), process.file_name().display()));
+        }
+    }
+    None
+}
+
+/// Returns the inodes of the sockets of a table of `/proc/net` that are bound to a port.
+fn holding(table: &str, port: u16) -> Vec<String> {
+    let wanted = format!(":{port:04X}");
+    let inode = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let local = fields.nth(1)?;
+        local.ends_with(&wanted).then(|| fields.nth(7).map(str::to_owned)).flatten()
+    };
+    table.lines().skip(1).filter_map(inode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_a_port_are_found_in_the_kernels_tables() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  408: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 1193 2 0000000000000000 0
+  424: 00000000:0045 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 2204 2 0000000000000000 0
+";
+        assert_eq!(holding(table, 69), ["2204"]);
+        assert_eq!(holding(table, 53), ["1193"]);
+        assert!(holding(table, 67).is_empty());
+    }
+
+    #[test]
+    fn the_holder_of_a_port_is_named() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let error = super::udp(Ipv4Addr::LOCALHOST.into(), port).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let holder = holder(Port::Udp(port)).unwrap();
+        assert!(holder.contains(&format!("pid {}", std::process::id())), "{holder}");
+    }
+}
