@@ -375,7 +375,7 @@ const OWN: &[(u8, &str, &str)] = &[
     (0, "it is padding", "leave it out"),
     (1, "it follows from the network's `address`", "change the prefix length there"),
     (50, "clients send it", "leave it out"),
-    (51, "it is how long an address is lent", "set `dhcp.server.lease` of the network"),
+    (51, "it is how long an address is lent", "set `dhcp.server.lease-time` of the network"),
     (52, "it says how a packet is laid out", "leave it out"),
     (53, "it says what a message is", "leave it out"),
     (54, "it names the server, by which clients choose it", "leave it out"),

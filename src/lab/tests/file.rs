@@ -109,7 +109,7 @@ c = [1, 2
     2 | a = { b = 1
       | ^
       |
-      = help: the keys here are `dryrack`, `name`, `place`, `accel`, `parallel-boots`, `clock`, `network`, `profile` and 6 more
+      = help: the keys here are `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `clock`, `network`, `profile` and 6 more
 
     error[L001]: missing comma between key-value pairs, expected `,`
      --> lab.toml:3:1

@@ -129,13 +129,13 @@ fn top_level_key_below_a_table() {
       |
       = help: `dryrack` belongs to the top of the file, above the first [table]
 
-    error[L007]: there is no key `place` here
+    error[L007]: there is no key `isolation` here
      --> lab.toml:4:1
       |
     4 | isolation = "none"
-      | ^^^^^
+      | ^^^^^^^^^
       |
-      = help: `place` belongs to the top of the file, above the first [table]
+      = help: `isolation` belongs to the top of the file, above the first [table]
 
     3 errors; for more, run `dryrack explain L006`
     "#);
@@ -753,5 +753,63 @@ fn renamed_keys_and_values() {
     assert_snapshot!(check_more(
         "place = \"host\"\nnode.a.pace = \"real\"\nnetwork.lan.tftp = \"own\"\nnode.a.start = \"lab\"\nisolation = \"host\"\n\
          network.lan.dhcp.server = { lease = \"1h\", unknown = \"ignore\" }\n"
-    ), @"");
+    ), @r#"
+    error[L007]: there is no key `place` here
+     --> lab.toml:5:1
+      |
+    5 | place = "host"
+      | ^^^^^
+      |
+      = help: `place` is called `isolation` now
+
+    error[L007]: there is no key `pace` here
+     --> lab.toml:6:8
+      |
+    6 | node.a.pace = "real"
+      |        ^^^^
+      |
+      = help: `pace` is called `firmware-delays` now
+
+    error[L010]: `tftp` cannot be `own`
+     --> lab.toml:7:20
+      |
+    7 | network.lan.tftp = "own"
+      |                    ^^^^^
+      |
+      = help: `own` is called `builtin` now
+
+    error[L010]: `start` cannot be `lab`
+     --> lab.toml:8:16
+      |
+    8 | node.a.start = "lab"
+      |                ^^^^^
+      |
+      = help: `lab` is called `auto` now
+
+    error[L010]: `isolation` cannot be `host`
+     --> lab.toml:9:13
+      |
+    9 | isolation = "host"
+      |             ^^^^^^
+      |
+      = help: `host` is called `none` now
+
+    error[L007]: there is no key `lease` here
+      --> lab.toml:10:29
+       |
+    10 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
+       |                             ^^^^^
+       |
+       = help: `lease` is called `lease-time` now
+
+    error[L007]: there is no key `unknown` here
+      --> lab.toml:10:43
+       |
+    10 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
+       |                                           ^^^^^^^
+       |
+       = help: `unknown` is called `unknown-clients` now
+
+    7 errors; for more, run `dryrack explain L007`
+    "#);
 }

@@ -221,10 +221,10 @@ disk.data = { size = "1GiB", serial = "a\tb" }
       = help: leave it out: one follows from the names, the same in every run
 
     error[L206]: this asset tag has characters other than printable ASCII
-     --> lab.toml:9:9
+     --> lab.toml:9:13
       |
     9 | asset-tag = "Regal α"
-      |         ^^^^^^^^^
+      |             ^^^^^^^^^
       |
       = help: leave it out: one follows from the names, the same in every run
 

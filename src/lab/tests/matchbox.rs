@@ -152,10 +152,10 @@ fn folders_and_files_have_to_be_there() {
 fn ports_are_not_taken_twice() {
     assert_snapshot!(check_served("network.lan.matchbox.port = 53\n"), @"
     error[L143]: DNS listens on port 53 already
-     --> lab.toml:4:31
+     --> lab.toml:4:29
       |
     4 | network.lan.matchbox.port = 53
-      |                               ^^
+      |                             ^^
       |
       = help: leave it out for port 80
 

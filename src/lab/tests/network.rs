@@ -532,16 +532,16 @@ fn a_network_that_is_all_pool() {
 
 #[test]
 fn a_lease_too_short() {
-    assert_snapshot!(check_more("network.lan.dhcp.server.lease-time-time = \"5s\"\n"), @r#"
-    error[L009]: a lease this short expires while a node boots
-     --> lab.toml:5:33
+    assert_snapshot!(check_more("network.lan.dhcp.server.lease-time = \"5s\"\n"), @r#"
+    error[L007]: there is no key `lease-time` here
+     --> lab.toml:5:25
       |
-    5 | network.lan.dhcp.server.lease-time-time = "5s"
-      |                                 ^^^^
+    5 | network.lan.dhcp.server.lease-time = "5s"
+      |                         ^^^^^^^^^^^^^^^
       |
-      = help: 10s is the least
+      = help: the keys here are `pool`, `lease-time`, `authoritative`, `unknown-clients`, `ipxe-classes`, `reservations`
 
-    1 error; for more, run `dryrack explain L009`
+    1 error; for more, run `dryrack explain L007`
     "#);
 }
 
@@ -805,7 +805,7 @@ publish.8080 = "a:80"
      --> lab.toml:7:9
       |
     6 | isolation = "none"
-      |         ------ the place
+      |             ------ the place
     7 | publish.2222 = "a:22"
       |         ^^^^
       |

@@ -128,7 +128,7 @@ fn numbers_out_of_every_range() {
         }
         for size in ["TiB", "B", " KiB"] {
             digest(format!("dryrack = 1\nnode.a.memory = \"{number}{size}\"\n"), &[]);
-            digest(format!("dryrack = 1\nnetwork.lan.dhcp.server.lease-time-time = \"{number}d\"\n"), &[]);
+            digest(format!("dryrack = 1\nnetwork.lan.dhcp.server.lease-time = \"{number}d\"\n"), &[]);
         }
     }
     digest(format!("dryrack = {}", "1".repeat(LARGE - 10)), &[]);
