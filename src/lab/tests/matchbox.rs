@@ -163,10 +163,10 @@ fn ports_are_not_taken_twice() {
     ");
     assert_snapshot!(check_served("network.lan.matchbox.port = 0\n"), @"
     error[L143]: nothing can listen on port 0
-     --> lab.toml:4:31
+     --> lab.toml:4:29
       |
     4 | network.lan.matchbox.port = 0
-      |                               ^
+      |                             ^
       |
       = help: leave it out for port 80
 
@@ -174,10 +174,10 @@ fn ports_are_not_taken_twice() {
     ");
     assert_snapshot!(check_served("network.lan.https = true\nnetwork.lan.matchbox.port = 443\n"), @"
     error[L143]: HTTPS listens on port 443 already
-     --> lab.toml:5:31
+     --> lab.toml:5:29
       |
     5 | network.lan.matchbox.port = 443
-      |                               ^^^
+      |                             ^^^
       |
       = help: leave it out for port 80
 
@@ -185,10 +185,10 @@ fn ports_are_not_taken_twice() {
     ");
     assert_snapshot!(check_served("network.lan.matchbox.rpc = { tls = \"files/tls\", port = 80 }\n"), @r#"
     error[L143]: HTTP listens on port 80 already
-     --> lab.toml:4:58
+     --> lab.toml:4:56
       |
     4 | network.lan.matchbox.rpc = { tls = "files/tls", port = 80 }
-      |                                                          ^^
+      |                                                        ^^
       |
       = help: give each a port of its own
 

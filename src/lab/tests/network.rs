@@ -533,15 +533,15 @@ fn a_network_that_is_all_pool() {
 #[test]
 fn a_lease_too_short() {
     assert_snapshot!(check_more("network.lan.dhcp.server.lease-time = \"5s\"\n"), @r#"
-    error[L007]: there is no key `lease-time` here
-     --> lab.toml:5:25
+    error[L009]: a lease this short expires while a node boots
+     --> lab.toml:5:38
       |
     5 | network.lan.dhcp.server.lease-time = "5s"
-      |                         ^^^^^^^^^^^^^^^
+      |                                      ^^^^
       |
-      = help: the keys here are `pool`, `lease-time`, `authoritative`, `unknown-clients`, `ipxe-classes`, `reservations`
+      = help: 10s is the least
 
-    1 error; for more, run `dryrack explain L007`
+    1 error; for more, run `dryrack explain L009`
     "#);
 }
 
