@@ -18,7 +18,7 @@ mod format {
     pub(crate) mod schema;
 }
 
-use format::outcome::{Tally, lab_files, try_texts};
+use format::outcome::{Counts, lab_files, try_texts};
 use format::{random, schema};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/labs/lab.schema.json");
@@ -76,7 +76,7 @@ fn every_key_takes_every_type() {
     let whole =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lab/tests/everything.toml"))
             .expect("a lab with every key");
-    let mut tally = Tally::default();
+    let mut counts = Counts::default();
     for path in schema::paths(&config::schema()) {
         for value in [
             "0",
@@ -92,53 +92,53 @@ fn every_key_takes_every_type() {
             "{ x = {} }",
             "1979-05-27",
         ] {
-            tally += try_texts(whole.as_bytes(), &[], &[format!("{path}={value}")]);
+            counts += try_texts(whole.as_bytes(), &[], &[format!("{path}={value}")]);
         }
     }
-    assert!(tally.tried > 1000 && tally.refused > tally.tried / 2 && tally.labs > 0, "{tally:?}");
+    assert!(counts.tried > 1000 && counts.refused > counts.tried / 2 && counts.labs > 0, "{counts:?}");
 }
 
 /// Tries many texts, and makes sure that they were worth trying.
-fn try_many(cases: u32, texts: impl Fn(&mut random::Dice) -> (Vec<u8>, Vec<String>, Vec<String>)) -> Tally {
-    let tally = std::cell::RefCell::new(Tally::default());
+fn try_many(cases: u32, texts: impl Fn(&mut random::Dice) -> (Vec<u8>, Vec<String>, Vec<String>)) -> Counts {
+    let counts = std::cell::RefCell::new(Counts::default());
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let tried = runner.run(&random::dice(), |rolls| {
         let (lab, overlays, sets) = texts(&mut random::Dice::new(rolls));
-        *tally.borrow_mut() += try_texts(&lab, &overlays, &sets);
+        *counts.borrow_mut() += try_texts(&lab, &overlays, &sets);
         Ok(())
     });
     if let Err(failed) = tried {
         panic!("{failed}");
     }
-    tally.into_inner()
+    counts.into_inner()
 }
 
 #[test]
 fn generated_labs_never_panic() {
     let schema = config::schema();
-    let tally = try_many(400, |dice| (random::lab(&schema, dice).into(), Vec::new(), Vec::new()));
-    assert!(tally.refused > 0, "{tally:?}");
+    let counts = try_many(400, |dice| (random::lab(&schema, dice).into(), Vec::new(), Vec::new()));
+    assert!(counts.refused > 0, "{counts:?}");
 }
 
 #[test]
 fn generated_overlays_never_panic() {
     let schema = config::schema();
     let labs = lab_files();
-    let tally = try_many(400, |dice| {
+    let counts = try_many(400, |dice| {
         let (_, lab) = dice.pick(&labs);
         let overlays = (0..dice.roll(3)).map(|_| random::overlay(&schema, dice)).collect();
         let sets = (0..dice.roll(3)).map(|_| random::set(&schema, dice)).collect();
         (lab.clone().into(), overlays, sets)
     });
-    assert!(tally.labs > 0 && tally.plans > 0 && tally.refused > 0, "{tally:?}");
+    assert!(counts.labs > 0 && counts.plans > 0 && counts.refused > 0, "{counts:?}");
 }
 
 #[test]
 fn mutated_labs_never_panic() {
     let labs = lab_files();
-    let tally = try_many(600, |dice| {
+    let counts = try_many(600, |dice| {
         let (_, lab) = dice.pick(&labs);
         (random::mutated(lab.as_bytes(), dice), Vec::new(), Vec::new())
     });
-    assert!(tally.labs > 0 && tally.plans > 0 && tally.refused > 0, "{tally:?}");
+    assert!(counts.labs > 0 && counts.plans > 0 && counts.refused > 0, "{counts:?}");
 }

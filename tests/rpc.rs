@@ -106,7 +106,7 @@ impl Setting {
 }
 
 /// Returns what the server shows and believes.
-fn papers(folder: &Path) -> Certificates {
+fn certificates(folder: &Path) -> Certificates {
     let file = |name: &str| folder.join("tls").join(name);
     Certificates { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
 }
@@ -134,7 +134,7 @@ impl Server {
         let sink = move |event| seen.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         setting.port = listener.local_addr().expect("a port").port();
-        let tls = Tls::read(&papers(setting.folder.path())).expect("certificates");
+        let tls = Tls::read(&certificates(setting.folder.path())).expect("certificates");
         fs::create_dir_all(setting.path("data/groups")).expect("a folder");
         let store = Store::open(&setting.path("data"), BTreeMap::new()).expect("a data directory");
         let store = Arc::new(store);
@@ -367,7 +367,7 @@ fn start_apart(setting: &Setting) -> Child {
 /// Serves until somebody kills us.
 fn serve_for_good(folder: &Path, port: u16) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a port");
-    let tls = Tls::read(&papers(folder)).expect("certificates");
+    let tls = Tls::read(&certificates(folder)).expect("certificates");
     let store = Store::open(&folder.join("data"), BTreeMap::new()).expect("a data directory");
     let began = Instant::now();
     let clock = move || event::Instant { at: began.elapsed().as_secs(), wall: jiff::Timestamp::now() };

@@ -47,12 +47,12 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
     let client = Client::new(&up.socket);
     let ended = block_on(async {
-        let console = client.console(&args.node).await.map_err(Trouble::Client)?;
-        attach(console, &args.node).await.map_err(Trouble::Terminal)
+        let console = client.console(&args.node).await.map_err(ConsoleError::Client)?;
+        attach(console, &args.node).await.map_err(ConsoleError::Terminal)
     })?;
     let ended = ended.map_err(|failure| match failure {
-        Trouble::Client(error) => Stop::host(&error, error.hint()),
-        Trouble::Terminal(error) => {
+        ConsoleError::Client(error) => Stop::host(&error, error.hint()),
+        ConsoleError::Terminal(error) => {
             Stop::new(exit::UNFIT, format!("cannot use this terminal: {error}"), None::<String>)
         }
     })?;
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-enum Trouble {
+enum ConsoleError {
     Client(ClientError),
     Terminal(io::Error),
 }

@@ -212,7 +212,7 @@ impl HttpHandler {
         let query = uri.query().unwrap_or_default();
         let asked = MatchboxRequest { method: request.method().as_str(), path: uri.path(), query };
         let mut answer = self.matchbox.as_ref()?.answer(asked)?;
-        matchbox::tell(&self.events, None, "", std::mem::take(&mut answer.troubles));
+        matchbox::tell(&self.events, None, "", std::mem::take(&mut answer.warnings));
         let failures = std::mem::take(&mut answer.failures);
         matchbox::tell(&self.events, transfer.node.as_ref(), &transfer.path, failures);
         Some(reply::as_go(request.method(), request.headers(), answer))

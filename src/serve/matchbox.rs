@@ -88,7 +88,7 @@ pub(super) struct Answer {
     /// What the user should know of this answer.
     pub(super) failures: Vec<Failure>,
     /// What the user should know beside it.
-    pub(super) troubles: Vec<Failure>,
+    pub(super) warnings: Vec<Failure>,
 }
 
 /// A body.
@@ -113,7 +113,7 @@ impl Answer {
             role: "",
             rule: String::new(),
             failures: Vec::new(),
-            troubles: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -187,7 +187,7 @@ impl Matchbox {
                 Answer { role: role.unwrap_or("file"), ..assets::find(folder, &path, asked.query) }
             }
         };
-        answer.troubles = self.0.store.take_troubles();
+        answer.warnings = self.0.store.take_warnings();
         Some(answer)
     }
 

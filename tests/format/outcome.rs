@@ -15,14 +15,14 @@ use super::schema;
 
 /// How many texts were tried, and what became of them.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     pub(crate) tried: u32,
     pub(crate) refused: u32,
     pub(crate) labs: u32,
     pub(crate) plans: u32,
 }
 
-impl AddAssign for Tally {
+impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.tried += other.tried;
         self.refused += other.refused;
@@ -46,7 +46,7 @@ pub(crate) fn lab_files() -> Vec<(String, String)> {
 }
 
 /// Takes texts through everything that needs no host.
-pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Tally {
+pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Counts {
     let image = |name: &str, files: &[&str]| {
         let files = files.iter().map(|file| (*file).to_owned()).collect();
         (ImageName::new(name).expect("a name"), files)
@@ -70,12 +70,12 @@ pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Tal
     let wrong = outcome.diagnostics.iter().any(Diagnostic::is_error);
     assert_eq!(outcome.lab.is_none(), wrong, "there is a lab if, and only if, nothing is wrong:\n{drawn}");
     assert_eq!(drawn.is_empty(), outcome.diagnostics.is_empty());
-    let mut tally = Tally { tried: 1, ..Tally::default() };
+    let mut counts = Counts { tried: 1, ..Counts::default() };
     let Some(resolved) = outcome.lab else {
-        tally.refused = 1;
-        return tally;
+        counts.refused = 1;
+        return counts;
     };
-    tally.labs = 1;
+    counts.labs = 1;
     if overlays.is_empty() && sets.is_empty() {
         // An editor must not underline what is right.
         let lab = std::str::from_utf8(lab).expect("a lab is a text");
@@ -83,7 +83,7 @@ pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Tal
         assert_eq!(schema::misfits(&config::schema(), &json), [""; 0], "{lab}");
     }
     if let Ok(planned) = plan(&resolved, &facts()) {
-        tally.plans = 1;
+        counts.plans = 1;
         let json = serde_json::to_string(&planned).expect("JSON");
         assert_eq!(
             json,
@@ -93,7 +93,7 @@ pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Tal
         assert!(planned.to_string().lines().count() > planned.steps.len());
         assert!(planned.steps.iter().flat_map(Step::undo).all(|undo| !undo.to_string().is_empty()));
     }
-    tally
+    counts
 }
 
 fn facts() -> HostFacts {

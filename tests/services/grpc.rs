@@ -12,7 +12,7 @@ use crate::{LAB, kernel};
 
 const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
 
-fn with_papers(folder: &Path) {
+fn with_certificates(folder: &Path) {
     kernel(folder);
     let addresses = vec![IpAddr::from(Ipv4Addr::new(10, 0, 0, 1))];
     let server = HttpsPlan { addresses, names: Vec::new() };
@@ -31,7 +31,7 @@ fn groups_are_written_beside_those_of_the_lab_file() {
         let lab =
             LAB.replace("mtu = 1400", "mtu = 1400\nmatchbox = { data = \".\", rpc = { tls = \"tls\" } }");
         let lab = lab + "\n[group.rack]\nprofile = \"install\"\nselector = { zone = \"z1\" }\n";
-        let rack = Rack::of(&lab, with_papers).await;
+        let rack = Rack::of(&lab, with_certificates).await;
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
         let run = |arguments: &[&str]| {
             let to = ["--endpoint", "10.0.0.1:8081", "--tls", "tls"];

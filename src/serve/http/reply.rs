@@ -127,7 +127,7 @@ pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Res
 /// Answers as Go's server does, whatever the method.
 pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Reply {
     let is_error = asked.is_error();
-    let Answer { status, media_type, location, modified, body, role, rule, failures: _, troubles: _ } = asked;
+    let Answer { status, media_type, location, modified, body, role, rule, failures: _, warnings: _ } = asked;
     let kind = media_type.unwrap_or_default();
     let page = |body| {
         // Go tells versions apart by their time alone; no client can name this tag.

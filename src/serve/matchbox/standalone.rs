@@ -67,7 +67,7 @@ pub fn serve_standalone(
     let Standalone { listener, secure, store, assets, key_ring, rpc } = standalone;
     let acceptor = secure.map(|secure| tls::acceptor_of_pem(&secure.certificates, &secure.key)).transpose();
     let acceptor = acceptor.map_err(StandaloneError::Certificate)?;
-    super::tell(events, None, "", store.take_troubles());
+    super::tell(events, None, "", store.take_warnings());
     let handler = HttpHandler {
         content: ContentStore::empty(),
         clients: Clients::nobody(),

@@ -46,7 +46,7 @@ struct Disk {
     elsewhere: BTreeSet<String>,
     profiles: HashMap<String, Known<Arc<Profile>>>,
     contents: [HashMap<String, Known<Arc<Content>>>; 3],
-    troubles: Vec<Failure>,
+    warnings: Vec<Failure>,
 }
 
 /// What was made of a file.
@@ -78,7 +78,7 @@ impl Store {
             elsewhere: BTreeSet::new(),
             profiles: HashMap::new(),
             contents: Default::default(),
-            troubles: Vec::new(),
+            warnings: Vec::new(),
         };
         disk.load_laid_groups();
         disk.refresh_groups();
@@ -87,10 +87,10 @@ impl Store {
 
     /// Returns the groups that could not be read since this was asked last, and whatever else went wrong with nobody's
     /// request.
-    pub fn take_troubles(&self) -> Vec<Failure> {
+    pub fn take_warnings(&self) -> Vec<Failure> {
         let mut disk = self.disk();
-        let unwatched = disk.watcher.take_trouble().map(|failure| Failure::of("", failure));
-        unwatched.into_iter().chain(std::mem::take(&mut disk.troubles)).collect()
+        let unwatched = disk.watcher.take_warning().map(|failure| Failure::of("", failure));
+        unwatched.into_iter().chain(std::mem::take(&mut disk.warnings)).collect()
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -321,7 +321,7 @@ impl Disk {
                 let told =
                     self.group_files.get(name).is_some_and(|known| known.made.as_ref() == Err(&failure));
                 if !told {
-                    self.troubles.push(failure.clone());
+                    self.warnings.push(failure.clone());
                 }
                 Err(failure)
             }

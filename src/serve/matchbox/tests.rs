@@ -45,7 +45,7 @@ fn check(matchbox: &Matchbox, url: &str) -> String {
         Body::File(..) => "a file".to_owned(),
     };
     let told: Vec<String> =
-        answer.failures.iter().chain(&answer.troubles).map(|failure| format!("\n! {failure}")).collect();
+        answer.failures.iter().chain(&answer.warnings).map(|failure| format!("\n! {failure}")).collect();
     format!("{} [{}; {}]\n{body}{}", answer.status, answer.role, answer.rule, told.concat())
 }
 

@@ -61,7 +61,7 @@ impl Watcher {
     }
 
     /// Returns why files are looked at for each request, once.
-    pub(super) fn take_trouble(&mut self) -> Option<String> {
+    pub(super) fn take_warning(&mut self) -> Option<String> {
         self.failure.take()
     }
 

@@ -40,7 +40,7 @@ struct Sender {
 
 impl Sender {
     /// Sends what follows; tells how the transfer ended, if it has.
-    fn carry_out(&mut self, what: Action) -> Option<End> {
+    fn perform(&mut self, what: Action) -> Option<End> {
         let terms = self.machine.terms();
         let (block, window) = (terms.block as u64, terms.window);
         let (packets, bytes) = match what {
@@ -83,7 +83,7 @@ pub(crate) fn transfer(data: &[u8]) {
     assert!(packet::options(&terms.answer).len() <= asked.len() + 4 * 20);
     let (machine, first) = Machine::start(terms, 0);
     let mut sender = Sender { machine, length, now: 0, unasked: (0, 0) };
-    assert_eq!(sender.carry_out(first), None);
+    assert_eq!(sender.perform(first), None);
     while !script.is_over() {
         let what = script.byte();
         sender.now += u64::from(script.number()) * if what & 0x80 == 0 { 10_000 } else { 1_000_000 };
@@ -92,7 +92,7 @@ pub(crate) fn transfer(data: &[u8]) {
             true => sender.machine.on_time(sender.now),
             false => Action::Nothing,
         };
-        if let Some(end) = sender.carry_out(follows) {
+        if let Some(end) = sender.perform(follows) {
             return ended(&sender, end);
         }
         follows = match what & 7 {
@@ -111,7 +111,7 @@ pub(crate) fn transfer(data: &[u8]) {
                 _ => Action::Nothing,
             },
         };
-        if let Some(end) = sender.carry_out(follows) {
+        if let Some(end) = sender.perform(follows) {
             return ended(&sender, end);
         }
         assert!(sender.machine.bytes() <= length);
@@ -128,7 +128,7 @@ pub(crate) fn transfer(data: &[u8]) {
     for _ in 0..10_000 {
         sender.now = sender.machine.deadline().max(sender.now);
         let follows = sender.machine.on_time(sender.now);
-        if let Some(end) = sender.carry_out(follows) {
+        if let Some(end) = sender.perform(follows) {
             assert_eq!(end, End::Vanished);
             assert!(sender.now <= silent + LONGEST, "{} s", (sender.now - silent) / SECOND);
             return;

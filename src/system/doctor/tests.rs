@@ -58,7 +58,7 @@ fn check(found: &Found, facts: &HostFacts, accel: Accel, why: &str) -> String {
 }
 
 /// Shows what is not as it should be.
-fn troubles(found: &Found, facts: &HostFacts) -> String {
+fn failures(found: &Found, facts: &HostFacts) -> String {
     let text = check(found, facts, Accel::Kvm, "KVM boots firmware and kernels here");
     let mut kept = String::new();
     let mut keep = false;
@@ -130,7 +130,7 @@ fn a_host_that_has_nothing() {
         Warn ssh: there is no client: `dryrack ssh` and ssh expectations cannot be used
             sudo apt-get install openssh-client
         "#);
-    insta::assert_snapshot!(troubles(&Found { os_release: "ID=arch".into(), ..found }, &nothing), @r#"
+    insta::assert_snapshot!(failures(&Found { os_release: "ID=arch".into(), ..found }, &nothing), @r#"
         Fail QEMU: there is no `qemu-system-x86_64`
             sudo pacman -S qemu-system-x86 qemu-img
         Fail qemu-img: it is missing, and disks are made with it
@@ -157,7 +157,7 @@ fn a_host_that_has_nothing() {
 #[test]
 fn an_old_qemu() {
     let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
-    insta::assert_snapshot!(troubles(&found(), &HostFacts { qemu: Some(old), ..facts() }), @"
+    insta::assert_snapshot!(failures(&found(), &HostFacts { qemu: Some(old), ..facts() }), @"
         Fail QEMU: /usr/bin/qemu-system-x86_64, version 6.2.0, is older than 7.2
             sudo apt-get install qemu-system-x86 qemu-utils
         ");
@@ -191,7 +191,7 @@ fn namespaces_that_are_refused() {
         apparmor_restricts: true,
         ..found()
     };
-    insta::assert_snapshot!(troubles(&ubuntu, &facts()), @r#"
+    insta::assert_snapshot!(failures(&ubuntu, &facts()), @r#"
         Fail private places: cannot make bridge `trial0`: Operation not permitted (os error 1)
             AppArmor takes the say in its own namespaces from a program without a profile; write this one to /etc/apparmor.d/dryrack and load it:
             
@@ -212,20 +212,20 @@ fn namespaces_that_are_refused() {
         Warn /dev/net/tun: not tried, because no private place could be made
         Warn nftables: not tried, because no private place could be made
         "#);
-    insta::assert_snapshot!(troubles(&Found { trial: none.clone(), users_forbidden: true, ..found() }, &facts()), @"
+    insta::assert_snapshot!(failures(&Found { trial: none.clone(), users_forbidden: true, ..found() }, &facts()), @"
         Fail private places: cannot make namespaces: Operation not permitted (os error 1)
             sudo sysctl -w kernel.unprivileged_userns_clone=1
         Warn /dev/net/tun: not tried, because no private place could be made
         Warn nftables: not tried, because no private place could be made
         ");
-    insta::assert_snapshot!(troubles(&Found { trial: full, none_allowed: true, ..found() }, &facts()), @"
+    insta::assert_snapshot!(failures(&Found { trial: full, none_allowed: true, ..found() }, &facts()), @"
         Fail private places: cannot make namespaces: No space left on device (os error 28)
             sudo sysctl -w user.max_user_namespaces=15000
         Warn /dev/net/tun: not tried, because no private place could be made
         Warn nftables: not tried, because no private place could be made
         ");
     let docker = Found { trial: none, container: Some("docker".into()), drops: None, ..found() };
-    insta::assert_snapshot!(troubles(&docker, &HostFacts { root: true, ..facts() }), @r#"
+    insta::assert_snapshot!(failures(&docker, &HostFacts { root: true, ..facts() }), @r#"
         Fail private places: cannot make namespaces: Operation not permitted (os error 1)
             the container forbids it: start it with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`
         Warn /dev/net/tun: not tried, because no private place could be made
@@ -233,7 +233,7 @@ fn namespaces_that_are_refused() {
         Warn container: this runs in one (docker): namespaces, /dev/net/tun and /dev/kvm are there only as far as it was given them, and `isolation = "none"` means its network
             start it with `--device /dev/net/tun`, where there is KVM `--device /dev/kvm`, and if namespaces are refused above, with `--privileged`
         "#);
-    insta::assert_snapshot!(troubles(&Found { trial: no_bridge, ..found() }, &facts()), @r#"
+    insta::assert_snapshot!(failures(&Found { trial: no_bridge, ..found() }, &facts()), @r#"
         Fail private places: cannot make bridge `trial0`: Operation not permitted (os error 1)
             set `isolation = "none"` in the lab and run as root
         Warn /dev/net/tun: not tried, because no private place could be made
@@ -244,16 +244,16 @@ fn namespaces_that_are_refused() {
 #[test]
 fn a_tap_or_a_table_that_is_refused() {
     let tap = |errno| Trial::Stands { tap: Err(refused("cannot make TAP `trial1`", errno)), nft: Ok(()) };
-    insta::assert_snapshot!(troubles(&Found { trial: tap(Errno::EACCES), ..found() }, &facts()), @"
+    insta::assert_snapshot!(failures(&Found { trial: tap(Errno::EACCES), ..found() }, &facts()), @"
         Fail /dev/net/tun: cannot make TAP `trial1`: Permission denied (os error 13)
             sudo chmod 666 /dev/net/tun (as most distributions have it)
         ");
-    insta::assert_snapshot!(troubles(&Found { trial: tap(Errno::ENOENT), ..found() }, &facts()), @"
+    insta::assert_snapshot!(failures(&Found { trial: tap(Errno::ENOENT), ..found() }, &facts()), @"
         Fail /dev/net/tun: cannot make TAP `trial1`: No such file or directory (os error 2)
             sudo modprobe tun
         ");
     let nft = Refused { why: "cannot load nftables table `ip dryrack_trial`: nft: no".into(), errno: None };
-    insta::assert_snapshot!(troubles(&Found { trial: Trial::Stands { tap: Ok(()), nft: Err(nft) }, ..found() }, &facts()), @"
+    insta::assert_snapshot!(failures(&Found { trial: Trial::Stands { tap: Ok(()), nft: Err(nft) }, ..found() }, &facts()), @"
         Warn nftables: cannot load nftables table `ip dryrack_trial`: nft: no: `nat = true` cannot be used
             sudo modprobe -a nf_tables nft_masq nft_chain_nat nft_ct
         ");
@@ -270,31 +270,31 @@ fn firewalls_that_drop() {
     };
     let with = |drops, bridges_filtered| Found { drops: Some(drops), bridges_filtered, ..found() };
     let root = HostFacts { root: true, ..facts() };
-    insta::assert_snapshot!(troubles(&with(vec![drop("docker", Some("DOCKER-USER"))], true), &root), @r#"
+    insta::assert_snapshot!(failures(&with(vec![drop("docker", Some("DOCKER-USER"))], true), &root), @r#"
         Warn firewall: docker (`ip filter FORWARD`): it drops what is forwarded, also between the nodes of one bridge (br_netfilter); private places are not touched by it
             nothing for private places; a lab with `isolation = "none"` adds its own rule to `DOCKER-USER` and takes it away again
         "#);
-    insta::assert_snapshot!(troubles(&with(vec![drop("firewalld", None)], true), &root), @r#"
+    insta::assert_snapshot!(failures(&with(vec![drop("firewalld", None)], true), &root), @r#"
         Warn firewall: firewalld (`ip filter FORWARD`): it drops what is forwarded, also between the nodes of one bridge (br_netfilter); private places are not touched by it
             nothing for private places; for `isolation = "none"`: sysctl -w net.bridge.bridge-nf-call-iptables=0, or let firewalld accept the lab's bridges
         "#);
-    insta::assert_snapshot!(troubles(&with(vec![drop("mine", None)], false), &root), @r#"
+    insta::assert_snapshot!(failures(&with(vec![drop("mine", None)], false), &root), @r#"
         Warn firewall: mine (`ip filter FORWARD`): it drops what is forwarded, also what a lab's NAT forwards; private places are not touched by it
             nothing for private places; for `isolation = "none"`: let mine accept the lab's bridges
         "#);
-    assert_eq!(troubles(&with(Vec::new(), true), &root), "");
+    assert_eq!(failures(&with(Vec::new(), true), &root), "");
 }
 
 #[test]
 fn what_the_debian_image_needs_depends_on_who_builds_it() {
     let found = Found { has_subids: false, ..found() };
-    insta::assert_snapshot!(troubles(&found, &facts()), @"
+    insta::assert_snapshot!(failures(&found, &facts()), @"
         Warn image `debian`: to build it without root, ann needs subordinate ids and has none
             sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
         ");
-    assert_eq!(troubles(&found, &HostFacts { root: true, ..facts() }), "");
+    assert_eq!(failures(&found, &HostFacts { root: true, ..facts() }), "");
     let without = Found { programs: BTreeSet::from(["apt-get", "dpkg-deb", "mmdebstrap", "ssh"]), ..found };
-    insta::assert_snapshot!(troubles(&without, &facts()), @"
+    insta::assert_snapshot!(failures(&without, &facts()), @"
         Warn image `debian`: to build it without root, `newuidmap` and `newgidmap` are missing
             sudo apt-get install uidmap
         ");

@@ -24,12 +24,12 @@ impl Sender {
     fn start(terms: Negotiated, length: u64) -> (Self, Vec<u64>) {
         let (machine, first) = Machine::start(terms, 0);
         let mut sender = Self { machine, length, now: 0 };
-        let blocks = sender.carry_out(first);
+        let blocks = sender.perform(first);
         (sender, blocks)
     }
 
     /// Sends as the loop does; returns the numbers of the blocks, 0 for the offer.
-    fn carry_out(&mut self, what: Action) -> Vec<u64> {
+    fn perform(&mut self, what: Action) -> Vec<u64> {
         let Action::Send { first, most } = what else {
             return if what == Action::Offer { vec![0] } else { Vec::new() };
         };
@@ -44,7 +44,7 @@ impl Sender {
     fn ack(&mut self, number: u64) -> Vec<u64> {
         self.now += MILLISECOND;
         let follows = self.machine.on_ack(number as u16, self.now);
-        self.carry_out(follows)
+        self.perform(follows)
     }
 
     /// Lets time pass until the machine does something; returns after how many milliseconds it did what.
@@ -52,7 +52,7 @@ impl Sender {
         let before = self.now;
         self.now = self.machine.deadline();
         let follows = self.machine.on_time(self.now);
-        self.carry_out(follows);
+        self.perform(follows);
         ((self.now - before) / MILLISECOND, follows)
     }
 }
@@ -218,7 +218,7 @@ fn a_forged_address_gets_one_packet_and_few_repetitions() {
                 Action::Nothing => sender.machine.on_time(sender.now),
                 follows => follows,
             };
-            packets += sender.carry_out(follows).len();
+            packets += sender.perform(follows).len();
             if let Action::Finish(end) = follows {
                 assert_eq!(end, End::Vanished);
                 assert!(sender.now <= PATIENCE + 20 * MILLISECOND);
@@ -365,7 +365,7 @@ fn transfer(terms: Negotiated, length: u64, fates: &[Fate], nags: bool) -> (End,
         if let Action::Finish(end) = follows {
             return (end, sent, client);
         }
-        blocks = sender.carry_out(follows);
+        blocks = sender.perform(follows);
     }
 }
 
@@ -436,7 +436,7 @@ proptest! {
                 2 => sender.machine.on_same_request(sender.now),
                 _ => sender.machine.on_time(sender.now),
             };
-            let blocks = sender.carry_out(follows);
+            let blocks = sender.perform(follows);
             prop_assert!(blocks.len() <= window);
             let Machine { acked, sent, highest, .. } = sender.machine;
             prop_assert!(acked <= sent && sent <= highest && sent - acked <= window as u64);
