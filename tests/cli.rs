@@ -409,7 +409,7 @@ fn no_file_is_too_odd_to_be_checked() {
 fn codes_are_explained() {
     let home = Home::new();
     let page = check(&home, &["explain", "l105"]);
-    assert!(page.starts_with("L105: two NICs have one address\n\n"), "{page}");
+    assert!(page.starts_with("L105: two NICs have the same address\n\n"), "{page}");
     assert!(page.contains("```toml"), "{page}");
     assert_snapshot!(check(&home, &["explain", "L999"]), @r"
     --- stderr
