@@ -6,6 +6,8 @@
 
 pub mod diag;
 pub mod event;
+#[cfg(not(fuzzing))]
+pub mod guide;
 pub mod matchbox;
 pub mod name;
 

@@ -150,6 +150,7 @@ fn the_help_names_every_verb() {
       ignition     Show, create or delete the Ignition configs and Butane templates of a matchbox
       generic      Show, create or delete the generic templates of a matchbox
       schema       Print the JSON Schema of the lab file, with every key and its default
+      guide        Print a guide, as in `dryrack guide networks`, or list the topics
       explain      Explain a diagnostic by its code, as in `dryrack explain L105`
       completions  Print what a shell needs to complete `dryrack`
       man          Print the manual page, or write the pages of all verbs into a folder
@@ -401,6 +402,36 @@ fn no_file_is_too_odd_to_be_checked() {
      = help: a lab file is TOML, a text in UTF-8; is this the right file?
 
     1 error; for more, run `dryrack explain L002`
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn guides_are_listed_and_printed() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["guide"]), @"
+    lab-file         The lab file
+    networks         Networks and boot services
+    images           Images
+    installs         Installs
+    boot-paths       Boot paths
+    matchbox         matchbox
+    processes        Processes
+    expectations     Expectations
+    ci               Continuous integration
+    without-root     Without root
+    troubleshooting  Troubleshooting
+    ");
+    let page = check(&home, &["guide", "boot-paths"]);
+    assert!(page.starts_with("# Boot paths\n\n") && !page.contains("<!--"), "{page}");
+    assert_snapshot!(check(&home, &["guide", "labs"]), @r"
+    --- stderr
+    error: invalid value 'labs' for '[TOPIC]'
+      [possible values: lab-file, networks, images, installs, boot-paths, matchbox, processes, expectations, ci, without-root, troubleshooting]
+
+      tip: a similar value exists: 'lab-file'
+
+    For more information, try '--help'.
     --- exit code 2
     ");
 }

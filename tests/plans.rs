@@ -64,11 +64,11 @@ fn plan_of(folder: &Path) -> Plan {
 }
 
 #[test]
-fn the_readme_shows_every_boot_path() {
+fn the_guide_shows_every_boot_path() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lab = lab_of(&top.join("labs/paths"));
-    let readme = fs::read_to_string(top.join("README.md")).unwrap();
-    let table = readme.split("<!-- paths: ").nth(1).unwrap().split("<!-- end of paths -->").next().unwrap();
+    let guide = fs::read_to_string(top.join("src/guide/boot-paths.md")).unwrap();
+    let table = guide.split("<!-- paths: ").nth(1).unwrap().split("<!-- end of paths -->").next().unwrap();
     let shown: Vec<Vec<&str>> = table
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| node |"))

@@ -14,6 +14,7 @@ mod explain;
 mod foreground;
 mod generic;
 mod group;
+mod guide;
 mod ignition;
 mod image;
 mod init;
@@ -119,9 +120,15 @@ enum Verb {
     Ignition(ignition::Args),
     Generic(generic::Args),
     Schema(schema::Args),
+    Guide(guide::Args),
     Explain(explain::Args),
     Completions(completions::Args),
     Man(man::Args),
+}
+
+/// Returns the definition of the command line.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program and returns its exit code.
@@ -184,8 +191,9 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Ignition(args) => ignition::run(&args, locations),
         Verb::Generic(args) => generic::run(&args, locations),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Guide(args) => guide::run(&args),
         Verb::Explain(args) => explain::run(&args),
-        Verb::Completions(args) => completions::run(&args, Cli::command()),
-        Verb::Man(args) => man::run(&args, Cli::command()),
+        Verb::Completions(args) => completions::run(&args, command()),
+        Verb::Man(args) => man::run(&args, command()),
     }
 }

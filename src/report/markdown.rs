@@ -14,7 +14,7 @@ pub fn markdown(reports: &[Report]) -> String {
 fn one(report: &Report) -> String {
     let mut text = format!("**{}**: {}\n", report.lab, summary_line(report));
     if !report.nodes.is_empty() {
-        text += "\n| node | way | boots | how far it came |\n|---|---|---|---|\n";
+        text += "\n| node | way | boots | stages reached |\n|---|---|---|---|\n";
         for (name, node) in &report.nodes {
             let way = node.way.as_deref().unwrap_or_default();
             let row = [name.to_string(), way.to_owned(), node.boots.to_string(), way_up(node)];
@@ -67,14 +67,14 @@ mod tests {
         insta::assert_snapshot!(markdown(&[examples::met(), examples::missed(), examples::broken()]), @r"
         **etcd**: all 3 expectations met; 9.8s under tcg (run 20261121-093403-etcd, exit code 0)
 
-        | node | way | boots | how far it came |
+        | node | way | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
 
         **etcd**: 3 of 6 expectations met, 1 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
 
-        | node | way | boots | how far it came |
+        | node | way | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
@@ -86,7 +86,7 @@ mod tests {
 
         **etcd**: no expectations; 9.8s under tcg (run 20261121-093403-etcd, exit code 4)
 
-        | node | way | boots | how far it came |
+        | node | way | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 9.5s |
         | node2 | BIOS, iPXE in the NIC's ROM | 0 | never powered on |

@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
 /// Siblings in the shell do not know each other: what `node` and `serve` share is what to be (`plan`)
 /// and what happened (`event`). A place, a child process and a socket come from `system`; a disk from `image`.
 const SHELL: &[(&str, &[&str])] = &[
+    ("guide", &[]),
     ("system", &["name", "event", "config", "lab", "plan"]),
     ("image", &["name", "event", "config", "lab", "plan", "system"]),
     ("node", &["name", "event", "config", "lab", "plan", "system", "image"]),
@@ -29,7 +30,7 @@ const SHELL: &[(&str, &[&str])] = &[
         "cli",
         &[
             "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
-            "report", "system", "image", "node", "rpc", "serve", "run", "web",
+            "report", "guide", "system", "image", "node", "rpc", "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),
