@@ -60,6 +60,7 @@ pub struct Report {
     /// How each node fared.
     pub nodes: BTreeMap<NodeName, NodeReport>,
     /// What went wrong with the run itself.
+    #[serde(rename = "errors", alias = "faults")]
     pub run_errors: Vec<RunError>,
     /// What was left behind.
     pub leaks: Vec<Leak>,
