@@ -674,7 +674,7 @@ const REPORT: &str = r#"{
     "booted": [],
     "last": { "at": 900000000, "what": "print `Linux version 6.1`" }
   } },
-  "faults": [], "leaks": [], "parts": { "qemu": "7.2.22" }
+  "errors": [], "leaks": [], "parts": { "qemu": "7.2.22" }
 }"#;
 
 #[test]

@@ -12,7 +12,7 @@ pub(super) struct Args {
     /// The runs: by name, by folder, or a lab's name for its latest; the latest of all where left out
     #[arg(value_name = "RUN")]
     runs: Vec<String>,
-    /// Print the report as JSON: `schema`, `lab`, `run`, `exit`, `verdicts`, `nodes`, `run_errors`, `leaks`, `parts` and
+    /// Print the report as JSON: `schema`, `lab`, `run`, `exit`, `verdicts`, `nodes`, `errors`, `leaks`, `parts` and
     /// more; of several runs, a list
     #[arg(long)]
     json: bool,

@@ -248,4 +248,11 @@ mod tests {
     fn the_json_form_is_stable() {
         insta::assert_snapshot!(examples::missed().to_json());
     }
+
+    #[test]
+    fn earlier_reports_called_errors_faults() {
+        let report = examples::missed();
+        let earlier = report.to_json().replace("\"errors\"", "\"faults\"");
+        assert_eq!(Report::from_json(earlier.as_bytes()).unwrap(), report);
+    }
 }
