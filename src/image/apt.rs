@@ -115,15 +115,25 @@ impl Apt {
         }
         names.sort();
         names.dedup();
-        names.into_iter().map(|name| self.show(name)).collect()
+        self.show(&names)
     }
 
-    /// Downloads a package unless it is there, and returns its file.
-    pub(super) fn download(&self, package: &Package) -> Result<PathBuf, BuildError> {
-        let kept = self.packages.join(format!("{}.deb", package.sha256));
-        if kept.exists() {
-            return Ok(kept);
+    /// Downloads the packages that are not there, and returns the files of all.
+    pub(super) fn download(&self, packages: &[Package]) -> Result<Vec<PathBuf>, BuildError> {
+        let missing: Vec<&Package> =
+            packages.iter().filter(|package| !self.file_of(package).exists()).collect();
+        if !missing.is_empty() {
+            self.fetch(&missing)?;
         }
+        Ok(packages.iter().map(|package| self.file_of(package)).collect())
+    }
+
+    fn file_of(&self, package: &Package) -> PathBuf {
+        self.packages.join(format!("{}.deb", package.sha256))
+    }
+
+    /// Downloads packages by one call of apt, whose start takes longer than a small package.
+    fn fetch(&self, packages: &[&Package]) -> Result<(), BuildError> {
         let folder = self.root.join("download");
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -131,32 +141,43 @@ impl Apt {
             }
             _ => fs::create_dir_all(&folder).doing("create", &folder)?,
         }
-        let wanted = format!("{}:{}={}", package.name, package.architecture, package.version);
-        let wanted = if package.architecture == "all" {
-            format!("{}={}", package.name, package.version)
-        } else {
-            wanted
-        };
+        let wanted = packages.iter().map(|package| match package.architecture.as_str() {
+            "all" => format!("{}={}", package.name, package.version),
+            architecture => format!("{}:{architecture}={}", package.name, package.version),
+        });
         let mut command = self.apt("apt-get");
-        output("download a package", command.args(["-q", "download", &wanted]).current_dir(&folder))?;
-        let mut files = fs::read_dir(&folder).doing("read", &folder)?.filter_map(Result::ok);
-        let file =
-            files.next().ok_or_else(|| BuildError::NoPackage { package: package.name.clone() })?.path();
-        let (_, found) = digest::of_file(&file).doing("read", &file)?;
-        if found != package.sha256 {
-            let what = format!("package {}", package.name);
-            return Err(BuildError::Digest { what, expected: package.sha256.clone(), found });
+        output("download packages", command.args(["-q", "download"]).args(wanted).current_dir(&folder))?;
+        let files: Vec<PathBuf> = fs::read_dir(&folder)
+            .doing("read", &folder)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
+        for package in packages {
+            let head = format!("{}_", package.name);
+            let file = files
+                .iter()
+                .find(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&head)));
+            let file = file.ok_or_else(|| BuildError::NoPackage { package: package.name.clone() })?;
+            let (_, found) = digest::of_file(file).doing("read", file)?;
+            if found != package.sha256 {
+                let what = format!("package {}", package.name);
+                return Err(BuildError::Digest { what, expected: package.sha256.clone(), found });
+            }
+            fs::rename(file, self.file_of(package)).doing("move", file)?;
         }
-        fs::rename(&file, &kept).doing("move", &file)?;
-        Ok(kept)
+        Ok(())
     }
 
-    fn show(&self, name: String) -> Result<Package, BuildError> {
-        let unknown = || BuildError::NoPackage { package: name.clone() };
+    /// Returns the packages of these names, by one call of apt.
+    fn show(&self, names: &[String]) -> Result<Vec<Package>, BuildError> {
+        let unknown = |name: &String| BuildError::NoPackage { package: name.clone() };
         let mut command = self.apt("apt-cache");
-        let text = output("look a package up", command.args(["show", "--no-all-versions", &name]))
-            .map_err(|_| unknown())?;
-        package(&text).ok_or_else(unknown)
+        command.args(["show", "--no-all-versions"]).args(names);
+        // It fails where it knows none of them.
+        let text =
+            output("look packages up", &mut command).map_err(|error| names.first().map_or(error, unknown))?;
+        let found: Vec<Package> = text.split("\n\n").filter_map(package).collect();
+        let named = |name: &String| found.iter().find(|package| package.name == *name).cloned();
+        names.iter().map(|name| named(name).ok_or_else(|| unknown(name))).collect()
     }
 
     fn apt(&self, program: &str) -> Command {
@@ -167,6 +188,9 @@ impl Apt {
             at("State::lists", "lists"),
             at("State::status", "status"),
             at("Cache", "cache"),
+            // What apt has read of the lists. Images for containers switch it off, and then each call reads them anew.
+            "Dir::Cache::pkgcache=pkgcache.bin".to_owned(),
+            "Dir::Cache::srcpkgcache=srcpkgcache.bin".to_owned(),
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::Retries=3".to_owned(),
@@ -192,8 +216,7 @@ fn name_in_uri(line: &str) -> Option<String> {
 /// Takes the package out of a stanza of apt-cache show.
 fn package(text: &str) -> Option<Package> {
     let field = |key: &str| {
-        let mut lines = text.lines().take_while(|line| !line.is_empty());
-        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).map(str::to_owned)
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).map(str::to_owned)
     };
     Some(Package {
         name: field("Package")?,
@@ -212,7 +235,7 @@ mod tests {
 
     #[test]
     fn apt_is_understood() {
-        let text = "Package: busybox\nSource: x\nVersion: 1:2\nArchitecture: amd64\nSize: 12\nSHA256: ab\n\nPackage: other\n";
+        let text = "Package: busybox\nSource: x\nVersion: 1:2\nArchitecture: amd64\nSize: 12\nSHA256: ab\n";
         assert_snapshot!(format!("{:?}", package(text)), @r#"Some(Package { name: "busybox", version: "1:2", architecture: "amd64", sha256: "ab", size: 12 })"#);
         assert_snapshot!(format!("{:?}", package("N: Unable to locate package x\n")), @"None");
         assert_snapshot!(format!("{:?}", name_in_uri("'http://d/p/libc6_2.36-9%2bdeb12u1_amd64.deb' libc6_2.36-9+deb12u1_amd64.deb 12 SHA256:ab")), @r#"Some("libc6")"#);

@@ -111,15 +111,9 @@ fn packages(
     let apt = Apt::open(cache, progress)?;
     apt.update(progress)?;
     let packages = apt.resolve(&packages, &meta, source.recipe.depends)?;
-    let total: u64 = packages.iter().map(|package| package.size).sum();
-    let mut done = 0;
-    let mut archives = Vec::new();
-    for package in &packages {
-        progress(Progress::Step(format!("package {} {}", package.name, package.version)));
-        archives.push(apt.download(package)?);
-        done += package.size;
-        progress(Progress::Percent(u8::try_from(done * 100 / total.max(1)).unwrap_or(100)));
-    }
+    let names = packages.iter().map(|package| package.name.as_str()).collect::<Vec<_>>().join(", ");
+    progress(Progress::Step(format!("packages {names}")));
+    let archives = apt.download(&packages)?;
     Ok((packages, archives))
 }
 
