@@ -106,10 +106,11 @@ impl Dhcp6 {
                 self.socket.send_to(&packet, to).await.map(drop)
             }
         };
+        let node = host.map(|host| &host.node);
         if let (true, Some(pretence), true) = (decision.hurries, &self.pretence, sent.is_ok()) {
             pretence.tell(arrival.from).await?;
+            self.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
         }
-        let node = host.map(|host| &host.node);
         let us = self.events.now().at.saturating_sub(received) / 1000;
         self.events.emit_maybe(node, self.event(request, decision, bytes, us));
         sent
