@@ -134,7 +134,7 @@ dns = { domain = "lab.test" }
 [profile.https]
 kernel = "image:tiny/kernel"
 initrd = ["image:tiny/initrd", "lab:ca.cpio"]
-args = ["console=ttyS0", "quiet", "rdinit=/bin/busybox", "--", "cat", "/etc/ssl/certs/lab-ca.pem"]
+args = ["console=ttyS0", "quiet", "rdinit=/bin/busybox", "--", "cat", "/etc/ssl/certs/lab-ca.pem", "-"]
 loader = "chainload"
 via = "https"
 
@@ -178,7 +178,7 @@ fn uefi_boots_by_https_and_what_it_boots_knows_the_authority() {
             let line = line.to_owned();
             move |known: &Known| matches!(known, Known::ConsoleLine { text } if *text == line)
         };
-        rack.log.until("the certificate", 90, line("-----END CERTIFICATE-----")).await;
+        rack.log.until("the certificate", 480, line("-----END CERTIFICATE-----")).await;
         machine.stop().await;
         let expected = [
             format!("HEAD /ipxe/snponly.efi {OVMF}"),
@@ -203,7 +203,7 @@ fn uefi_boots_a_kernel_by_https_alone() {
         let rack = Rack::of(NETBOOT, |_| ()).await;
         let machine = rack.boot("unified").await;
         let up = |known: &Known| matches!(known, Known::ConsoleLine { text } if text.starts_with("DRYRACK "));
-        rack.log.until("the system", 90, up).await;
+        rack.log.until("the system", 480, up).await;
         machine.stop().await;
         let path = "/profile/unified/kernel.efi";
         assert_eq!(fetched(&rack), [format!("HEAD {path} {OVMF}"), format!("GET {path} {OVMF}")]);
@@ -221,7 +221,7 @@ fn uefi_that_knows_another_authority_boots_nothing() {
         other.lay_out(folder).unwrap();
         let machine = rack.boot("https").await;
         let refused = |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("seen the certificate"));
-        rack.log.until("the firmware's refusal", 90, refused).await;
+        rack.log.until("the firmware's refusal", 480, refused).await;
         machine.stop().await;
         assert_eq!(fetched(&rack), [""; 0], "{}", rack.log.text());
         rack.end().await;

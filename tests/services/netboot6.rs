@@ -1,8 +1,6 @@
 //! Whole boots of real firmware over IPv6, under emulation.
 
-use std::time::Duration;
-
-use dryrack::event::Known;
+use dryrack::event::{Kind, Known};
 
 use super::netboot::netboot;
 use crate::rack::{Rack, alone_with};
@@ -61,17 +59,19 @@ async fn check(node: &str, expected: &[&str]) {
         if client == "ipxe" && address.is_ipv4())
     };
     assert!(!rack.log.has(over_ipv4), "{text}");
-    // EDK2 waits ten seconds for a route unless it is told of one.
-    let time = |what: &dyn Fn(&Known) -> bool| rack.log.time(what).expect("it happened");
-    let leased = time(&|known| {
-        matches!(known, Known::DhcpReplied { reply, client, .. }
-        if reply == "reply" && client == "firmware")
-    });
-    let fetched = time(&|known| match known {
+    // EDK2 waits ten seconds for a route unless it is told of one before it fetches anything.
+    let position = |is_it: &dyn Fn(&Known) -> bool| {
+        let events = rack.log.events();
+        events.iter().position(|event| {
+            event.node.is_some() && matches!(&event.kind, Kind::Known(known) if is_it(known))
+        })
+    };
+    let routed = position(&|known| matches!(known, Known::RouterAdvertised { .. }));
+    let fetched = position(&|known| match known {
         Known::TftpServed { path, .. } | Known::HttpServed { path, .. } => path.ends_with("snponly.efi"),
         _ => false,
     });
-    assert!(fetched - leased < Duration::from_secs(9), "{text}");
+    assert!(routed.is_some() && routed < fetched, "{text}");
     rack.end().await;
 }
 
