@@ -73,6 +73,7 @@ fn ipxe_is_a_program_for_each_firmware() {
 }
 
 #[test]
+#[ignore = "takes minutes: ci/nightly slow/debian_is_a_disk_that_firmware_can_start"]
 fn debian_is_a_disk_that_firmware_can_start() {
     let built = build("debian");
     let disk = fs::read(&built.files["disk"].path).expect("a disk");

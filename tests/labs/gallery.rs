@@ -1,0 +1,122 @@
+//! The project's own labs, one test for each.
+//!
+//! What takes minutes without KVM is ignored here and run by `ci/nightly labs`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use crate::common::{Home, labs, run, stderr, stdout};
+use crate::{GRACE, path};
+
+/// Makes a test for each lab, and a list of their folders.
+macro_rules! gallery {
+    ($($(#[$attribute:meta])* $test:ident $folder:literal)*) => {
+        const LABS: &[&str] = &[$($folder),*];
+        $(
+            #[test]
+            $(#[$attribute])*
+            fn $test() {
+                passes($folder);
+            }
+        )*
+    };
+}
+
+gallery! {
+    quickstart "quickstart"
+    etcd "etcd"
+    https "https"
+    #[ignore = "takes minutes: ci/nightly labs/cloud-init"]
+    cloud_init "cloud-init"
+    #[ignore = "takes minutes: ci/nightly labs/disk"]
+    disk "disk"
+    #[ignore = "takes minutes: ci/nightly labs/grub"]
+    grub "grub"
+    #[ignore = "takes minutes: ci/nightly labs/image"]
+    image "image"
+    #[ignore = "takes minutes: ci/nightly labs/paths"]
+    paths "paths"
+    #[ignore = "takes minutes: ci/nightly labs/preseed"]
+    preseed "preseed"
+    #[ignore = "takes minutes: ci/nightly labs/typhoon"]
+    typhoon "typhoon"
+}
+
+/// Runs a lab, which builds its images first, and checks its verdict and everything that is kept of it.
+fn passes(name: &str) {
+    let home = Home::new();
+    let junit = home.path().join("out.xml");
+    let artifacts = home.path().join("artifacts");
+    let mut command = home.dryrack(["test", "--junit"]);
+    let tried = run(command.arg(&junit).arg("--artifacts").arg(&artifacts).arg(labs().join(name)));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, name);
+
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/junit.xsd");
+    let valid = run(Command::new("xmllint").args(["--noout", "--schema", schema, path(&junit)]));
+    assert!(valid.status.success(), "{}", stderr(&valid));
+    let xml = fs::read_to_string(&junit).expect("JUnit");
+    assert!(xml.contains(&format!("<testsuite name=\"{name}\"")), "{name} is missing in {xml}");
+    let kept: Vec<_> =
+        fs::read_dir(&artifacts).expect("artifacts").flatten().map(|entry| entry.path()).collect();
+    let [run_dir] = &kept[..] else { panic!("one run, not {kept:?}") };
+    assert!(run_dir.join("events.jsonl").is_file() && run_dir.join("report.json").is_file());
+    assert!(!run_dir.join("ssh").exists(), "private keys are not kept");
+}
+
+#[test]
+fn every_lab_has_a_test() {
+    let folders = fs::read_dir(labs()).expect("labs").flatten().map(|entry| entry.path());
+    let names = folders.filter(|folder| folder.join("lab.toml").is_file());
+    let names: BTreeSet<_> =
+        names.map(|folder| folder.file_name().expect("a name").to_string_lossy().into_owned()).collect();
+    assert_eq!(names, LABS.iter().map(ToString::to_string).collect());
+}
+
+/// Runs a lab with some of its nodes and with the expectations that concern these.
+fn passes_with(name: &str, nodes: &[&str]) {
+    let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
+    let mut lab: toml::Table = text.parse().expect("TOML");
+    let all = lab["node"].as_table_mut().expect("nodes");
+    all.retain(|node, _| nodes.contains(&node));
+    assert_eq!(all.len(), nodes.len(), "the lab has other nodes: {all:?}");
+    let expectations = lab["expect"].as_table_mut().expect("expectations");
+    for expectation in expectations.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
+        if let Some(of) = expectation.get_mut("nodes").and_then(toml::Value::as_array_mut) {
+            of.retain(|node| nodes.iter().any(|kept| node.as_str() == Some(kept)));
+        }
+    }
+    let nobody =
+        |value: &toml::Value| value.get("nodes").is_some_and(|of| of.as_array().is_some_and(Vec::is_empty));
+    expectations.retain(|_, value| !nobody(value));
+    let left: Vec<String> = expectations.keys().cloned().collect();
+    expectations.retain(|_, value| {
+        value.get("after").is_none_or(|after| left.iter().any(|name| after.as_str() == Some(name)))
+    });
+    let home = Home::new();
+    let lab = home.lab(name, &lab.to_string());
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, name);
+}
+
+/// What the netboots of tests/services do not take; the rest of labs/paths is for `ci/nightly`.
+#[test]
+fn every_loader_boots() {
+    let nodes = [
+        "bios-undionly",
+        "bios-pxelinux",
+        "bios-grub",
+        "uefi-grub",
+        "uefi-unified",
+        "secure-shim",
+        "secure-unsigned",
+    ];
+    passes_with("paths", &nodes);
+}
+
+#[test]
+fn a_blank_disk_is_installed_and_starts() {
+    passes_with("image", &["raw", "gz"]);
+}
