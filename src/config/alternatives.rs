@@ -1,9 +1,9 @@
-//! The alternatives that a lab file names by one word, the same from the file to the plan.
+//! Enumerated values of the lab file, the same types from the file to the plan.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where a lab's network lives.
+/// Network isolation of a lab.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "isolation")]
 pub enum Isolation {
@@ -14,39 +14,39 @@ pub enum Isolation {
     None,
 }
 
-/// What executes the machines.
+/// The accelerator of the machines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "accel")]
 pub enum AccelChoice {
-    /// KVM where it passes the self-test, else TCG.
+    /// KVM if it passes the self-test, else TCG.
     #[default]
     Auto,
-    /// KVM or nothing.
+    /// KVM only.
     Kvm,
-    /// Emulation.
+    /// Emulation (TCG).
     Tcg,
 }
 
-/// Who speaks TFTP on a network.
+/// The TFTP server of a network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "tftp")]
 pub enum TftpBackend {
-    /// The engine of Dryrack.
+    /// The built-in server.
     #[default]
     Builtin,
     /// The library async-tftp.
     AsyncTftp,
-    /// None.
+    /// Off.
     Off,
 }
 
-/// What becomes of DHCP clients that are no node of the lab.
+/// How unknown DHCP clients, which are not nodes of the lab, are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "unknown-clients")]
 pub enum UnknownClients {
-    /// They are given addresses of the pool.
+    /// They get addresses from the pool.
     Answer,
-    /// They are left to others.
+    /// They are ignored.
     Ignore,
 }
 
@@ -54,10 +54,10 @@ pub enum UnknownClients {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "loader")]
 pub enum Loader {
-    /// iPXE: the one in the NIC's ROM where there is one, else one that is fetched.
+    /// iPXE from the NIC's ROM if there is one, else fetched by the firmware.
     #[default]
     Ipxe,
-    /// iPXE, fetched by the firmware also where a ROM has it: undionly.kpxe or snponly.efi.
+    /// iPXE, fetched by the firmware even if the NIC's ROM has it: undionly.kpxe or snponly.efi.
     Chainload,
     /// PXELINUX; for BIOS.
     Pxelinux,
@@ -65,7 +65,7 @@ pub enum Loader {
     Grub,
     /// shim and GRUB, both signed, for Secure Boot; for UEFI.
     Shim,
-    /// None: the firmware starts the kernel itself, a unified kernel image or another EFI program; for UEFI.
+    /// No loader: the firmware starts the kernel itself, a unified kernel image or another EFI program; for UEFI.
     Kernel,
 }
 
@@ -81,7 +81,7 @@ pub enum Via {
     Pxe6,
     /// UEFI HTTP Boot over IPv6.
     Http6,
-    /// UEFI HTTP Boot over IPv4 by HTTPS, from a network with `https`.
+    /// UEFI HTTP Boot over IPv4 with HTTPS; the network needs `https = true`.
     Https,
 }
 
@@ -97,7 +97,7 @@ impl Via {
         }
     }
 
-    /// Tells whether it is over IPv6.
+    /// Returns whether it uses IPv6.
     pub fn is_ipv6(self) -> bool {
         matches!(self, Self::Pxe6 | Self::Http6)
     }
@@ -112,7 +112,7 @@ pub enum Firmware {
     Bios,
     /// OVMF.
     Uefi,
-    /// OVMF with Secure Boot on and the usual keys enrolled.
+    /// OVMF with Secure Boot enabled and the usual keys enrolled.
     UefiSecure,
 }
 
@@ -127,14 +127,14 @@ pub enum Chipset {
     Pc,
 }
 
-/// Whether the waits of a firmware are shortened.
+/// Whether the delays of a firmware are skipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "firmware-delays")]
 pub enum FirmwareDelays {
-    /// They are shortened.
+    /// They are skipped.
     #[default]
     Skip,
-    /// They stay, as on a physical machine.
+    /// They are kept, as on a physical machine.
     Keep,
 }
 

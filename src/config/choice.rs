@@ -1,4 +1,4 @@
-//! Fields that are a word or something larger, which no derive can read or describe.
+//! Fields that are a keyword or something larger, which no derive can read or describe.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for RawOption {
             type Value = RawOption;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a whole number, true or false, or a list of them")
+                f.write_str("a string, an integer, a boolean, or a list of them")
             }
 
             fn visit_bool<E>(self, truth: bool) -> Result<RawOption, E> {
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for RawScalar {
             type Value = RawScalar;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a whole number, or true or false")
+                f.write_str("a string, an integer or a boolean")
             }
 
             fn visit_bool<E>(self, truth: bool) -> Result<RawScalar, E> {
@@ -188,9 +188,9 @@ impl JsonSchema for RawDhcp {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let server = generator.subschema_for::<RawDhcpServer>();
         let choices = [
-            ("server", "We give addresses and boot files."),
-            ("proxy", "Another server gives addresses, we give boot files."),
-            ("off", "We do not answer."),
+            ("server", "Addresses and boot files."),
+            ("proxy", "Only boot files, beside another server that assigns addresses (ProxyDHCP)."),
+            ("off", "No DHCP server."),
         ];
         words_or(&choices, "server", &server)
     }
@@ -203,7 +203,7 @@ impl JsonSchema for RawSeed {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let content = generator.subschema_for::<RawNoCloud>();
-        let choices = [("none", "Not at all."), ("nocloud", "By a volume labelled CIDATA, and by HTTP.")];
+        let choices = [("none", "No seed."), ("nocloud", "NoCloud: a volume labelled CIDATA, and HTTP.")];
         words_or(&choices, "nocloud", &content)
     }
 }
@@ -237,7 +237,7 @@ impl JsonSchema for RawBoot {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut choices = words(&[("nvram", "What a UEFI node's own variables say.")]);
+        let mut choices = words(&[("nvram", "The boot order in a UEFI node's own variables.")]);
         choices.push(json!({
             "type": "array",
             "items": { "type": "string", "pattern": "^(disk|network|disk\\..+|nic\\..+)$" },
@@ -253,7 +253,7 @@ pub(super) fn bare_checks(schema: &mut Schema) {
             ("http", "An HTTP GET of / on port 80 answers 200."),
             ("dns", "The node's own name resolves at the lab's DNS server."),
             ("etcd", "The nodes form one healthy etcd cluster with one leader."),
-            ("installed", "The node's first disk holds a system that its firmware can start."),
+            ("installed", "The node's first disk holds a system that its firmware can boot."),
         ]));
     }
 }

@@ -1,4 +1,4 @@
-//! Expectations exactly as written.
+//! Expectations as written in the lab file.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,28 +8,28 @@ use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text};
 use super::word::Span;
 use crate::event::{BootedFrom, Stage};
 
-/// What must (`that`) or must never (`never`) happen.
+/// A check that must (`that`) or must never (`never`) succeed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "expect")]
 pub struct RawExpect {
-    /// The nodes it holds for; each must meet it. Default: all nodes.
+    /// The nodes that it applies to; each must meet it. Default: all nodes.
     #[serde(default)]
     pub nodes: List<String>,
-    /// Another expectation, after which the time of this one begins. Default: the lab's start.
+    /// The expectation after which the timeout of this one starts. Default: none; it starts with the lab.
     #[serde(default)]
     pub after: Field<String>,
-    /// The time it has. Default: 5m; for `never`, to the end of the run.
+    /// Timeout. Default: 5m; for `never`, the end of the run.
     #[serde(default)]
     #[schemars(extend("default" = "5m"))]
     pub within: Field<Text<Span>>,
-    /// How long it must stay true. Default: 0s.
+    /// How long the check must keep succeeding. Default: 0s.
     #[serde(default)]
     #[schemars(extend("default" = "0s"))]
     pub holds: Field<Text<Span>>,
-    /// What must happen; exactly one of this and `never`.
+    /// The check that must succeed; exactly one of `that` and `never`.
     #[serde(default)]
     pub that: Field<RawCheck>,
-    /// What must never happen; exactly one of this and `that`.
+    /// The check that must never succeed; exactly one of `that` and `never`.
     #[serde(default)]
     pub never: Field<RawCheck>,
 }
@@ -41,27 +41,27 @@ pub struct RawExpect {
 pub enum RawCheck {
     /// A line of the serial console matches this regular expression.
     Console(Located<String>),
-    /// The node has come at least this far.
+    /// The node has reached at least this stage.
     Stage(Stage),
     /// A TCP port accepts connections: `tcp = 22`.
     Tcp(Short<RawTcp>),
-    /// An HTTP GET answers.
+    /// An HTTP GET succeeds.
     Http(Field<RawHttp>),
     /// A name resolves at the lab's DNS server.
     Dns(Field<RawDnsCheck>),
-    /// A login over ssh works, and a command with it.
+    /// An ssh login succeeds, and so does a command if one is given.
     Ssh(RawSsh),
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd(Field<RawEtcd>),
-    /// How often the node booted, and from what: `boots = ["network", "disk"]` is all its boots, in order.
+    /// How often and from what the node booted: `boots = ["network", "disk"]` lists all its boots, in order.
     Boots(Short<RawBoots>),
     /// The node fetched a path by HTTP or TFTP: `fetched = "/assets/.*"`.
     Fetched(Short<RawFetched>),
-    /// A disk of the node holds a system that its firmware can start, seen from outside.
+    /// A disk of the node holds a system that its firmware can boot, as seen from outside the node.
     Installed(Field<RawInstalled>),
-    /// A command in the lab's place does what it should: `command = "sh text"`.
+    /// A command in the lab's network namespace has the expected result: `command = "test -e done"`.
     Command(Short<RawCommand>),
-    /// A process of the lab has ended as it should: `process = "terraform"`.
+    /// A process of the lab has exited as expected: `process = "terraform"`.
     Process(Short<RawEnded>),
 }
 
@@ -95,10 +95,10 @@ pub struct RawHttp {
     #[serde(default)]
     #[schemars(extend("default" = 200), range(min = 100, max = 599))]
     pub status: Field<u16>,
-    /// A regular expression that the body matches. Default: any.
+    /// A regular expression that the body must match. Default: any.
     #[serde(default)]
     pub body: Field<String>,
-    /// Regular expressions that headers match, by name. Default: any.
+    /// Regular expressions that headers must match, by name. Default: any.
     #[serde(default)]
     pub header: Keyed<Located<String>>,
 }
@@ -110,7 +110,7 @@ pub struct RawDnsCheck {
     /// The name. Default: the node's own.
     #[serde(default)]
     pub name: Field<String>,
-    /// The addresses, as a set. Default: any.
+    /// The expected addresses, in any order. Default: any.
     #[serde(default)]
     pub answer: Many<Text<std::net::IpAddr>>,
 }
@@ -125,26 +125,26 @@ pub struct RawSsh {
     #[serde(default)]
     #[schemars(extend("default" = 22), range(min = 1))]
     pub port: Field<u16>,
-    /// The private key. Default: the run's own, which a seed hands to the node.
+    /// The private key. Default: the run's own, which the cloud-init seed authorizes.
     #[serde(default)]
     pub key: Field<RawSecret>,
-    /// A command. Default: only the login.
+    /// The command to run. Default: none, only the login is checked.
     #[serde(default)]
     pub run: Field<String>,
     /// The exit code. Default: 0.
     #[serde(default)]
     #[schemars(extend("default" = 0))]
     pub exit: Field<i32>,
-    /// A regular expression that standard output matches. Default: any.
+    /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
 }
 
-/// Where a secret is to be found; never the secret itself.
+/// Where to find a secret; never the secret itself.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "secret")]
 pub enum RawSecret {
-    /// In a variable of the environment.
+    /// In an environment variable.
     Env(Located<String>),
     /// In a file, a path relative to the lab's folder.
     File(Located<String>),
@@ -170,21 +170,21 @@ pub struct RawEtcd {
     pub members: Field<u16>,
 }
 
-/// The boots of a node in which a kernel came up. A boot is `network` where the node fetched its kernel, else `disk`.
+/// The boots of a node that reached a kernel. A boot is `network` if the node fetched its kernel, else `disk`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "boots")]
 pub struct RawBoots {
-    /// What the node booted from, all its boots in order. Default: any.
+    /// What the node booted from: all its boots, in order. Default: any.
     #[serde(default)]
     pub order: List<BootedFrom>,
-    /// How many boots there were. Default: any.
+    /// Total number of boots. Default: any.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub times: Field<u32>,
-    /// How many of them from the network. Default: any.
+    /// Number of boots from the network. Default: any.
     #[serde(default)]
     pub network: Field<u32>,
-    /// How many of them from disk. Default: any.
+    /// Number of boots from disk. Default: any.
     #[serde(default)]
     pub disk: Field<u32>,
 }
@@ -194,11 +194,11 @@ impl Shorthand for RawBoots {
     type Value = Vec<BootedFrom>;
 }
 
-/// What a node fetched from the lab's services since the run's start.
+/// What a node has fetched from the lab's services since the run started.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "fetched", rename_all = "kebab-case")]
 pub struct RawFetched {
-    /// A regular expression that path and query match.
+    /// A regular expression that path and query must match.
     pub path: Field<String>,
     /// Exactly how often. Default: see `at-least`.
     #[serde(default)]
@@ -208,10 +208,10 @@ pub struct RawFetched {
     #[serde(default)]
     #[schemars(extend("default" = 1), range(min = 1))]
     pub at_least: Field<u32>,
-    /// The method of HTTP, such as HEAD. Default: GET; by TFTP there is none.
+    /// The HTTP method, such as HEAD. Default: GET; not used for TFTP.
     #[serde(default)]
     pub method: Field<String>,
-    /// The status of HTTP. Default: any from 200 to 299, and sent to the end.
+    /// The HTTP status. Default: 200 to 299, with the body sent completely.
     #[serde(default)]
     #[schemars(range(min = 100, max = 599))]
     pub status: Field<u16>,
@@ -226,19 +226,19 @@ impl Shorthand for RawFetched {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "installed")]
 pub struct RawInstalled {
-    /// The disk. Default: the first of the node's.
+    /// The disk. Default: the node's first.
     #[serde(default)]
     pub disk: Field<String>,
     /// The kind of its partition table. Default: either.
     #[serde(default)]
     pub table: Field<TableKind>,
-    /// How many partitions it has. Default: at least one.
+    /// Number of partitions. Default: at least one.
     #[serde(default)]
     #[schemars(range(min = 1, max = 128))]
     pub partitions: Field<u32>,
 }
 
-/// A command in the lab's place.
+/// A command in the lab's network namespace.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "command")]
 pub struct RawCommand {
@@ -248,7 +248,7 @@ pub struct RawCommand {
     #[serde(default)]
     #[schemars(extend("default" = 0))]
     pub exit: Field<i32>,
-    /// A regular expression that standard output matches. Default: any.
+    /// A regular expression that standard output must match. Default: any.
     #[serde(default)]
     pub output: Field<String>,
 }

@@ -1,4 +1,4 @@
-//! What serde's complaints become: words of TOML instead of Rust.
+//! Serde's errors in the terms of TOML instead of Rust.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use serde::de::{self, Unexpected};
 
 use crate::diag::Code;
 
-/// What serde hands back up: the problem is in the sink, or will be.
+/// The error that serde propagates: the problem is in the sink, or will be.
 #[derive(Debug)]
 pub(super) enum Rejection {
     /// It is in the sink.
     Reported,
-    /// It has yet to learn its place.
+    /// It has no position yet.
     New { code: Code, what: String },
 }
 
@@ -42,14 +42,12 @@ impl de::Error for Rejection {
     }
 }
 
-/// Says in the words of TOML what serde's own visitors expect.
+/// Says in the terms of TOML what serde's own visitors expect.
 fn wanted(expected: &dyn de::Expected) -> String {
     match expected.to_string().as_str() {
-        "u8" => "a whole number from 0 to 255".into(),
-        "u16" => "a whole number from 0 to 65535".into(),
-        "a string" => "a text".into(),
-        "a boolean" => "true or false".into(),
-        "i32" | "i64" | "u32" | "u64" | "usize" => "a whole number".into(),
+        "u8" => "an integer from 0 to 255".into(),
+        "u16" => "an integer from 0 to 65535".into(),
+        "i32" | "i64" | "u32" | "u64" | "usize" => "an integer".into(),
         other => other.strip_prefix("struct ").map_or(other.to_owned(), |_| "a table".into()),
     }
 }
@@ -60,8 +58,8 @@ fn given(unexpected: &Unexpected<'_>) -> String {
         Unexpected::Unsigned(number) => format!("the number {number}"),
         Unexpected::Signed(number) => format!("the number {number}"),
         Unexpected::Float(number) => format!("the number {number}"),
-        Unexpected::Str(text) if text.chars().count() > 40 => "this text".into(),
-        Unexpected::Str(text) => format!("the text \"{text}\""),
+        Unexpected::Str(text) if text.chars().count() > 40 => "this string".into(),
+        Unexpected::Str(text) => format!("the string \"{text}\""),
         Unexpected::Seq => "a list".into(),
         Unexpected::Map => "a table".into(),
         other => other.to_string(),

@@ -1,4 +1,4 @@
-//! The lab file exactly as written: TOML, its overlays, the place of every value.
+//! The lab file as written: TOML, its overlays, the position of every value.
 //!
 //! Must never decide what a value means beyond its own type; that is the task of
 //! [`crate::lab`]. Reports every problem it finds and goes on.
@@ -37,16 +37,16 @@ pub use word::{Offset, RawAddress, Server, Service, Span as Lasting};
 /// The lab file that `dryrack init` writes.
 pub const INIT: &str = include_str!("init.toml");
 
-/// The version of the format that this crate reads.
+/// The format version that this crate reads.
 pub const FORMAT: i64 = 1;
 
-/// The most nodes that a lab can have: more than any one host carries.
+/// The maximum number of nodes in a lab: more than one host can run.
 pub(crate) const MOST_NODES: usize = 1000;
 
 /// One file as it was found, text or not.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The name by which people know it.
+    /// The name shown in messages.
     pub name: String,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -59,16 +59,16 @@ impl Source {
     }
 }
 
-/// What became of the texts of a lab.
+/// The result of reading the files of a lab.
 #[derive(Debug)]
 pub struct Reading {
-    /// What was written; `None` if nothing of it can be used.
+    /// The lab as written; `None` if nothing of it can be used.
     pub raw: Option<RawLab>,
-    /// Whether every text was TOML, so that what is missing was indeed left out.
+    /// Whether every file was valid TOML, so that a missing key was really left out.
     pub whole: bool,
-    /// What is wrong.
+    /// The problems found.
     pub diagnostics: Vec<Diagnostic>,
-    /// The texts, for the diagnostics.
+    /// The sources, for the diagnostics.
     pub sources: Sources,
 }
 
@@ -111,8 +111,7 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
     found.append(&mut fitting);
     match raw.as_ref().map(|raw| &raw.dryrack) {
         Some(Field::Given(version)) if version.value != FORMAT => {
-            let what =
-                format!("this is version {} of the format; only version {FORMAT} is known", version.value);
+            let what = format!("format version {} is not supported, only version {FORMAT} is", version.value);
             let unknown = version_problem(Some(version.span.clone()), what);
             // A file of another version may be right in every other respect.
             let diagnostics = if whole { vec![unknown] } else { found };
@@ -120,14 +119,14 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
         }
         Some(Field::Missing) if whole => {
             let beginning = Span::new(0, 0..0);
-            found.push(version_problem(Some(beginning), "the version of the format is missing".into()));
+            found.push(version_problem(Some(beginning), "the format version is missing".into()));
         }
         _ => {}
     }
     Reading { raw, whole, diagnostics: found, sources }
 }
 
-/// Returns the line on which a place begins, with the line break.
+/// Returns the line on which a span begins, with the line break.
 fn line(sources: &Sources, span: &Span) -> Span {
     let text = sources.text(span.file);
     let at = text.floor_char_boundary(span.start);
@@ -141,13 +140,13 @@ fn version_problem(span: Option<Span>, what: String) -> Diagnostic {
 }
 
 fn empty(name: &str) -> Diagnostic {
-    Diagnostic::new(Code::Empty, None, format!("there is nothing in `{name}`"))
-        .help("`dryrack init` writes a small lab to start from")
+    Diagnostic::new(Code::Empty, None, format!("`{name}` is empty"))
+        .help("run `dryrack init` to write a small lab to start from")
 }
 
 /// Returns the JSON Schema of the lab file.
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(RawLab);
-    schema.insert("title".into(), "A lab of Dryrack".into());
+    schema.insert("title".into(), "Dryrack lab".into());
     schema.to_value()
 }

@@ -1,7 +1,7 @@
-//! Lays files and `--set` arguments over each other, and expands `count`.
+//! Merges overlays and `--set` arguments, and expands `count`.
 //!
 //! Tables merge; values, lists and tagged values (`that`, `dhcp`, …) replace.
-//! Each layer is expanded before it is laid down, so that every later layer may
+//! Each layer is expanded before it is merged, so that every later layer may
 //! refine one node of a group, or the group as a whole.
 
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use super::set::Path;
 use super::tree::{Entry, Table, Tree, Value};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 
-/// The most nodes that one `count` makes.
+/// The maximum of one `count`.
 const MOST: i64 = 250;
 
-/// The most nodes that all counts together make.
+/// The maximum of all counts together.
 const MOST_OF_ALL: i64 = super::MOST_NODES as i64;
 
-/// One text on its way into the merged tree.
+/// One source to be merged.
 pub(super) struct Layer {
     pub(super) tree: Tree,
     pub(super) kind: Kind,
@@ -52,7 +52,7 @@ struct Group {
     /// The entry, merged over all layers so far.
     pattern: Entry,
     count: i64,
-    /// Where the count stands.
+    /// Position of the count.
     span: Span,
 }
 
@@ -60,7 +60,7 @@ struct Merger<'f> {
     groups: BTreeMap<String, Group>,
     /// The nodes of all groups.
     total: i64,
-    /// Whether it was reported that these are too many.
+    /// Whether it was reported that there are too many.
     full: bool,
     found: &'f mut Vec<Diagnostic>,
 }
@@ -97,14 +97,14 @@ impl Merger<'_> {
         }
     }
 
-    /// Lays one entry over every node of a group, making and dropping nodes as its count says.
+    /// Merges one entry into every node of a group, and creates or drops nodes according to its count.
     fn expand(&mut self, home: &mut Table, name: &str, mut entry: Entry, kind: Kind) {
         let count = entry.tree.table_mut().and_then(|table| table.remove("count"));
         if let (Some(count), Some(group)) = (&count, self.group_of(home, name)) {
-            let what = format!("`{name}` is one of the nodes of `{group}` and cannot be a group itself");
+            let what = format!("`{name}` is a node of group `{group}` and cannot be a group itself");
             self.found.push(
                 Diagnostic::new(Code::BadCount, count.key.clone(), what)
-                    .help(format!("count `{group}` instead, or give this group another name")),
+                    .help(format!("set the count of `{group}` instead, or rename this group")),
             );
             merge_entry(home, name.into(), entry, kind, &mut vec!["node".into(), name.into()]);
             return;
@@ -121,7 +121,7 @@ impl Merger<'_> {
             }
             (Some(Entry { key, tree: Tree { span, value } }), _) => {
                 if !matches!(value, Value::Broken) {
-                    let what = format!("`count` must be a whole number, not {}", value.kind());
+                    let what = format!("`count` must be an integer, not {}", value.kind());
                     let help = format!("a group has 1 to {MOST} nodes");
                     self.found.push(Diagnostic::new(Code::WrongType, span, what).help(help));
                 }
@@ -163,7 +163,7 @@ impl Merger<'_> {
         (member && home.contains_key(name)).then(|| stem.to_owned())
     }
 
-    /// Takes a count if a group, and all groups together, can have so many nodes.
+    /// Accepts a count if a group, and all groups together, may have that many nodes.
     fn in_range(&mut self, count: i64, before: i64, span: &Span) -> i64 {
         let others = self.total - before;
         if !(1..=MOST).contains(&count) {
@@ -174,7 +174,7 @@ impl Merger<'_> {
         } else if others + count > MOST_OF_ALL && !self.full {
             // Once is enough.
             self.full = true;
-            let what = format!("the groups have {} nodes together, so far", others + count);
+            let what = format!("the groups have {} nodes in total up to here", others + count);
             self.found.push(
                 Diagnostic::new(Code::BadCount, span.clone(), what)
                     .help(format!("a lab has at most {MOST_OF_ALL} nodes")),
@@ -183,7 +183,7 @@ impl Merger<'_> {
         count.clamp(1, MOST).min(MOST_OF_ALL - others).max(0)
     }
 
-    /// Takes out what a layer's `remove` names.
+    /// Removes the entries that a layer's `remove` names.
     fn remove(&mut self, into: &mut Tree, layer: &mut Layer) {
         let Some(table) = layer.tree.table_mut() else { return };
         if layer.kind == Kind::Base {
@@ -192,9 +192,9 @@ impl Merger<'_> {
                     Diagnostic::new(
                         Code::RemovesNothing,
                         entry.key,
-                        "`remove` has no meaning in the lab file itself",
+                        "`remove` is not allowed in the lab file itself",
                     )
-                    .help("it takes entries of the lab file out, in a file that is laid over it by `--on`"),
+                    .help("use it in an overlay (`--on`) to remove entries of the lab file"),
                 );
             }
             return;
@@ -204,7 +204,7 @@ impl Merger<'_> {
             Diagnostic::new(
                 Code::WrongType,
                 span.clone(),
-                format!("`remove` must be a list of texts, not {what}"),
+                format!("`remove` must be a list of strings, not {what}"),
             )
             .help("write the paths of entries, such as [\"expect.kubelet\"]")
         };
@@ -225,7 +225,7 @@ impl Merger<'_> {
 
     fn take_out(&mut self, into: &mut Tree, text: &str, span: &Span) {
         let nothing = || {
-            let what = format!("there is no `{text}` to remove");
+            let what = format!("`{text}` does not exist, so it cannot be removed");
             Diagnostic::new(Code::RemovesNothing, span.clone(), what)
         };
         let Some(path) = Path::parse(text) else {
@@ -273,7 +273,7 @@ impl Merger<'_> {
         }
     }
 
-    /// Warns of `[node.worker-5]` where `node.worker` has a count of two.
+    /// Warns about `[node.worker-5]` if `node.worker` has a count of two.
     fn strays(&mut self, into: &Tree) {
         let Some(nodes) = into.table().and_then(|table| table.get("node")) else { return };
         let Some(nodes) = nodes.tree.table() else { return };
@@ -288,7 +288,7 @@ impl Merger<'_> {
                         format!("`{name}` is not one of the {} nodes of `{stem}`", group.count),
                     )
                     .related(group.span.clone(), "the group's count")
-                    .help("raise the count, or give this node another name"),
+                    .help("raise the count, or rename this node"),
                 );
             }
         }
@@ -332,7 +332,7 @@ fn merge_value(old: &mut Entry, new: Entry, kind: Kind, path: &mut Vec<String>) 
     }
 }
 
-/// Tells whether a path leads to a choice, of which only one can be made.
+/// Returns whether a path leads to a value with alternatives, of which only one can be chosen.
 fn is_tagged(path: &[String]) -> bool {
     let path: Vec<_> = path.iter().map(String::as_str).collect();
     matches!(
@@ -341,7 +341,7 @@ fn is_tagged(path: &[String]) -> bool {
     )
 }
 
-/// Tells whether a `--set` goes on inside the choice that was made.
+/// Returns whether a `--set` continues inside the alternative that was chosen.
 fn same_tag(into: &Table, from: &Table, kind: Kind) -> bool {
     kind == Kind::Set && from.keys().all(|tag| into.contains_key(tag))
 }

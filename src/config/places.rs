@@ -1,14 +1,14 @@
-//! Where in a lab file a key belongs, for those who wrote it elsewhere.
+//! The tables in which a key is allowed, for hints about misplaced keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// Nobody reads a longer list.
+/// A longer list would not be read.
 const MOST: usize = 4;
 
-/// Paths of tables by the key that they know, from the schema.
+/// Paths of tables by the key that they allow, from the schema.
 static PLACES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
     let schema = super::schema();
     let mut places = BTreeMap::new();
@@ -16,7 +16,7 @@ static PLACES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
     places
 });
 
-/// Returns the paths of the tables that know a key, `""` for the top of the file; none if they are many.
+/// Returns the paths of the tables that allow a key, `""` for the top of the file; none if there are many.
 pub(super) fn of(key: &str) -> Vec<&'static str> {
     match PLACES.get(key) {
         Some(places) if places.len() <= MOST => places.iter().map(String::as_str).collect(),

@@ -1,9 +1,9 @@
-//! Reads a tree into the types of the lab file, reports what does not fit, and goes on.
+//! Reads a tree into the types of the lab file, and reports every value that does not fit.
 //!
 //! A serde deserializer with three habits of its own: a problem is reported
 //! where it is found and the field that holds it becomes
-//! [`Field::Bad`](super::value::Field::Bad); unknown keys are reported and passed over; a
-//! [`Located`](super::value::Located) value learns its place.
+//! [`Field::Bad`](super::value::Field::Bad); unknown keys are reported and skipped; a
+//! [`Located`](super::value::Located) value gets its position.
 
 use std::cell::RefCell;
 
@@ -24,12 +24,12 @@ pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Ve
     read.ok()
 }
 
-/// Reports a value that does not read as what it should be.
+/// Reports a value that cannot be parsed.
 pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
     Diagnostic::new(Code::Malformed, span, message)
 }
 
-/// Stands for the value of a key that was misspelt, which was reported.
+/// The value of a misspelt key, which was reported.
 static MISSPELT: Entry = {
     const NOWHERE: Span = Span { file: 0, start: 0, end: 0 };
     Entry { key: NOWHERE, tree: Tree { span: NOWHERE, value: Value::Broken } }
@@ -37,17 +37,17 @@ static MISSPELT: Entry = {
 
 type Sink = RefCell<Vec<Diagnostic>>;
 
-/// One value on its way into a type.
+/// One value to be deserialized.
 #[derive(Clone, Copy)]
 struct Reader<'de, 's> {
     tree: &'de Tree,
-    /// The key it stands under, for messages.
+    /// Its key, for messages.
     key: Option<&'de str>,
     sink: &'s Sink,
 }
 
 impl<'de> Reader<'de, '_> {
-    /// Puts a fault into the sink, at this value, if it is not there yet.
+    /// Reports an error at this value, unless it was reported already.
     fn at_home<T>(self, result: Result<T, Rejection>) -> Result<T, Rejection> {
         if let Err(Rejection::New { code, what }) = result {
             let subject = match self.key {
@@ -71,25 +71,27 @@ impl<'de> Reader<'de, '_> {
         Rejection::Reported
     }
 
-    /// What is to be done about a value whose type is wrong, where that can be seen from the value.
+    /// Returns the fix for a value of the wrong type, if the value shows it.
     fn retype(self, what: &str) -> Option<&'static str> {
-        let text = what.contains("be a text") || what.contains(" like \"");
+        let text = what.contains("be a string") || what.contains(" like \"");
         match &self.tree.value {
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime if text => {
-                Some("put it in quotes")
+                Some("add quotes")
             }
-            Value::String(number) if what.contains("number") && number.parse::<i64>().is_ok() => {
-                Some("leave the quotes out")
+            Value::String(number)
+                if (what.contains("number") || what.contains("integer")) && number.parse::<i64>().is_ok() =>
+            {
+                Some("remove the quotes")
             }
-            Value::String(truth) if what.contains("true or false") => {
+            Value::String(truth) if what.contains("boolean") => {
                 Some(match truth.to_ascii_lowercase().as_str() {
                     "yes" | "on" | "true" => "write true, without quotes",
                     "no" | "off" | "false" => "write false, without quotes",
                     _ => return None,
                 })
             }
-            Value::Array(items) if text && items.len() == 1 => Some("leave the brackets out"),
-            Value::String(_) if what.contains("be a list") => Some("put brackets around it: [\"…\"]"),
+            Value::Array(items) if text && items.len() == 1 => Some("remove the brackets"),
+            Value::String(_) if what.contains("be a list") => Some("add brackets: [\"…\"]"),
             _ => None,
         }
     }
@@ -115,19 +117,19 @@ impl<'de> Reader<'de, '_> {
         }
     }
 
-    /// Reports the keys that a table must not have, and returns those that were probably meant.
+    /// Reports unknown keys of a table, and returns the ones probably meant.
     fn unknown_keys(self, table: &'de Table, fields: &'static [&'static str]) -> Vec<&'static str> {
         let mut misspelt: Vec<&'static str> = Vec::new();
         for (key, entry) in table.iter().filter(|(key, _)| !fields.contains(&key.as_str())) {
             let diagnostic =
-                Diagnostic::new(Code::UnknownKey, entry.key.clone(), format!("there is no key `{key}` here"));
+                Diagnostic::new(Code::UnknownKey, entry.key.clone(), format!("unknown key `{key}`"));
             if self.sink.borrow().len() > HELPED {
                 self.sink.borrow_mut().push(diagnostic.help("is this the right file?"));
                 continue;
             }
             if let Some(now) = renamed::key(key, fields) {
                 misspelt.push(now);
-                self.sink.borrow_mut().push(diagnostic.help(format!("`{key}` is called `{now}` now")));
+                self.sink.borrow_mut().push(diagnostic.help(format!("`{key}` was renamed to `{now}`")));
                 continue;
             }
             let elsewhere = places::of(key);
@@ -141,11 +143,11 @@ impl<'de> Reader<'de, '_> {
                     misspelt.extend(fields.iter().filter(|field| **field == meant));
                     format!("did you mean `{meant}`?")
                 }
-                (None, []) => format!("the keys here are {}", enumerate(fields.iter().copied())),
-                (None, [""]) => format!("`{key}` belongs to the top of the file, above the first [table]"),
+                (None, []) => format!("expected one of {}", enumerate(fields.iter().copied())),
+                (None, [""]) => format!("`{key}` belongs at the top of the file, above the first [table]"),
                 (None, places) => {
                     let name = |place: &&'static str| if place.is_empty() { "the top" } else { place };
-                    format!("`{key}` belongs to {}", enumerate(places.iter().map(name)))
+                    format!("`{key}` belongs in {}", enumerate(places.iter().map(name)))
                 }
             };
             self.sink.borrow_mut().push(diagnostic.help(help));
@@ -156,7 +158,7 @@ impl<'de> Reader<'de, '_> {
         misspelt
     }
 
-    /// Makes sure that a secret is named, not written, before anything could quote it.
+    /// Checks that a secret is named, not written out, before any message could quote it.
     fn names_a_secret(self, variants: &'static [&'static str]) -> Result<(), Rejection> {
         let named = self.tree.table().and_then(one).is_some_and(|(word, entry)| {
             variants.contains(&word.as_str()) && matches!(entry.tree.value, Value::String(_) | Value::Broken)
@@ -164,10 +166,10 @@ impl<'de> Reader<'de, '_> {
         if named || matches!(self.tree.value, Value::Broken) {
             return Ok(());
         }
-        let what = format!("`{}` does not say where the secret is", self.key.unwrap_or("this"));
+        let what = format!("`{}` does not name a secret", self.key.unwrap_or("this"));
         Err(self.report(
             Diagnostic::new(Code::WrongType, self.tree.span.clone(), what)
-                .help("a secret is never written, but named: { env = \"VARIABLE\" } or { file = \"PATH\" }")
+                .help("a lab file names secrets and never holds them: { env = \"VARIABLE\" } or { file = \"PATH\" }")
                 .secret(),
         ))
     }
@@ -175,13 +177,13 @@ impl<'de> Reader<'de, '_> {
     fn unknown_word(self, word: &str, span: Span, variants: &'static [&'static str]) -> Rejection {
         let what = match self.key {
             Some(key) => format!("`{key}` cannot be `{word}`"),
-            None => format!("this cannot be `{word}`"),
+            None => format!("`{word}` is not allowed here"),
         };
         let now = self.key.and_then(|key| renamed::value(key, word));
         let help = match (now, nearest(word, variants.iter().copied())) {
-            (Some(now), _) => format!("`{word}` is called `{now}` now"),
+            (Some(now), _) => format!("`{word}` was renamed to `{now}`"),
             (None, Some(meant)) => format!("did you mean `{meant}`?"),
-            (None, None) => format!("the choices are {}", enumerate(variants.iter().copied())),
+            (None, None) => format!("expected one of {}", enumerate(variants.iter().copied())),
         };
         self.report(Diagnostic::new(Code::UnknownWord, span, what).help(help))
     }
@@ -371,7 +373,7 @@ impl<'de> Deserializer<'de> for Key<'de> {
     }
 }
 
-/// A place and what stands there, as the sequence that a `Located` reads.
+/// A span and its value, as the sequence that a `Located` reads.
 struct SpannedAccess<D> {
     numbers: std::array::IntoIter<usize, 3>,
     value: Option<D>,
@@ -394,7 +396,7 @@ impl<'de, D: Deserializer<'de, Error = Rejection>> de::SeqAccess<'de> for Spanne
     }
 }
 
-/// A bare value that stands for a table with one key: `tcp = 22` for `tcp = { port = 22 }`.
+/// A bare value that is short for a table with one key: `tcp = 22` for `tcp = { port = 22 }`.
 struct Shorthand<'de, 's> {
     key: &'static str,
     of: Reader<'de, 's>,
@@ -424,7 +426,7 @@ impl<'de, 's> IntoDeserializer<'de, Rejection> for Whole<'de, 's> {
     }
 }
 
-/// One of several alternatives: a word, or a table with the word as its only key.
+/// One of several alternatives: a keyword, or a table with the keyword as its only key.
 struct Variant<'de, 's> {
     word: &'de str,
     content: Option<&'de Tree>,
@@ -483,7 +485,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'de, '_> {
     }
 }
 
-/// What a word brings along when it stands alone: nothing, which is fine where everything has a default.
+/// The settings of a bare keyword: none, which is allowed if every setting has a default.
 struct Bare<'de, 's>(Variant<'de, 's>);
 
 impl<'de> Deserializer<'de> for Bare<'de, '_> {
@@ -492,7 +494,7 @@ impl<'de> Deserializer<'de> for Bare<'de, '_> {
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Rejection> {
         let Variant { word, of, .. } = self.0;
         let diagnostic =
-            Diagnostic::new(Code::WrongType, of.tree.span.clone(), format!("`{word}` needs settings"));
+            Diagnostic::new(Code::WrongType, of.tree.span.clone(), format!("`{word}` requires settings"));
         Err(of.report(diagnostic.help(format!("write {{ {word} = … }}"))))
     }
 

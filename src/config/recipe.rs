@@ -1,6 +1,6 @@
-//! The recipe of an image, exactly as written in `images/NAME/recipe.toml`.
+//! The recipe of an image, as written in `images/NAME/recipe.toml`.
 //!
-//! Must never look at the files that a recipe names; that is `image`'s business.
+//! Must never open the files that a recipe names; `image` does that.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::name::ImageName;
 
-/// What makes an image: where its parts come from and which boot files it offers.
+/// The recipe of an image: where its parts come from and which boot files it has.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -19,15 +19,15 @@ pub struct Recipe {
     /// Debian packages that are downloaded and unpacked, never installed.
     #[serde(default)]
     pub packages: Vec<String>,
-    /// Meta packages; each stands for the packages that it directly depends on.
+    /// Meta packages; each is replaced by the packages that it directly depends on.
     #[serde(default)]
     pub meta: Vec<String>,
-    /// Whether everything that the packages depend on is unpacked too.
+    /// Whether all dependencies of the packages are unpacked as well.
     #[serde(default)]
     pub depends: bool,
-    /// The script that makes the files that have neither `path` nor `url`.
+    /// The script that builds the files that have neither `path` nor `url`.
     pub build: Option<String>,
-    /// The boot files that the image offers, `image:NAME/FILE`.
+    /// The boot files of the image, `image:NAME/FILE`.
     pub files: BTreeMap<String, RecipeFile>,
     /// Programs of the host that the script needs, each with the Debian package that holds it.
     #[serde(default)]
@@ -45,11 +45,11 @@ pub struct RecipeFile {
     pub path: Option<String>,
     /// Where the file is downloaded from.
     pub url: Option<String>,
-    /// The digest of the download; without it nothing says that it is the right file.
+    /// The digest of the download, which proves that it is the right file.
     pub sha256: Option<String>,
 }
 
-/// Why a text is not a recipe.
+/// Why a recipe is invalid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{line}:{column}: {message}")]
 pub struct RecipeError {
@@ -58,7 +58,7 @@ pub struct RecipeError {
     message: String,
 }
 
-/// Takes a recipe from its text.
+/// Parses a recipe.
 pub fn parse(text: &str) -> Result<Recipe, RecipeError> {
     let recipe: Recipe = toml::from_str(text).map_err(|error| {
         let before = &text[..error.span().map_or(0, |span| span.start).min(text.len())];
@@ -77,16 +77,18 @@ pub fn parse(text: &str) -> Result<Recipe, RecipeError> {
 
 fn problem(recipe: &Recipe) -> Option<String> {
     if recipe.files.is_empty() {
-        return Some("a recipe offers at least one file: add `[files.NAME]`".to_owned());
+        return Some("the recipe has no files: add `[files.NAME]`".to_owned());
     }
     for (name, file) in &recipe.files {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) || name == "image.json" {
-            return Some(format!("`{name}` is no name for a file: letters, digits, `-`, `_` and inner dots"));
+            return Some(format!(
+                "`{name}` is not a valid file name: use letters, digits, `-`, `_` and inner dots"
+            ));
         }
         match (&file.path, &file.url, &file.sha256) {
             (Some(_), Some(_), _) => {
-                return Some(format!("file `{name}` has both `path` and `url`: keep one"));
+                return Some(format!("file `{name}` has both `path` and `url`: remove one"));
             }
             (_, Some(_), None) => return Some(format!("file `{name}` has a `url` but no `sha256`")),
             (_, None, Some(_)) => return Some(format!("file `{name}` has a `sha256` but no `url`")),
@@ -97,7 +99,7 @@ fn problem(recipe: &Recipe) -> Option<String> {
             }
             (None, None, None) if recipe.build.is_none() => {
                 return Some(format!(
-                    "nothing makes file `{name}`: give it `path`, or `url` and `sha256`, or the recipe a `build`"
+                    "file `{name}` has no source: set `path`, or `url` and `sha256`, or add a `build` script to the recipe"
                 ));
             }
             (None, None, None) | (Some(_), None, None) | (None, Some(_), Some(_)) => {}
@@ -108,7 +110,7 @@ fn problem(recipe: &Recipe) -> Option<String> {
     let mut packages = recipe.packages.iter().chain(&recipe.meta);
     let bad = packages
         .find(|name| !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(package))?;
-    Some(format!("`{bad}` is no name of a Debian package"))
+    Some(format!("`{bad}` is not a valid Debian package name"))
 }
 
 fn is_digest(text: &str) -> bool {
@@ -133,7 +135,7 @@ mod tests {
     fn problems_name_their_place() {
         assert_snapshot!(check("about = 'a'\nfile.kernel = {}\n"), @"2:1: unknown field `file`, expected one of `about`, `extends`, `packages`, `meta`, `depends`, `build`, `files`, `tools`");
         assert_snapshot!(check("about = 3\n"), @"1:9: invalid type: integer `3`, expected a string");
-        assert_snapshot!(check("about = 'a'\nfiles = {}\n"), @"1:1: a recipe offers at least one file: add `[files.NAME]`");
+        assert_snapshot!(check("about = 'a'\nfiles = {}\n"), @"1:1: the recipe has no files: add `[files.NAME]`");
         assert_snapshot!(check("about = 'a'\nfiles.kernel = {}\n"), @"1:1: nothing makes file `kernel`: give it `path`, or `url` and `sha256`, or the recipe a `build`");
         assert_snapshot!(check("about = 'a'\nfiles.kernel = { url = 'http://a/' }\n"), @"1:1: file `kernel` has a `url` but no `sha256`");
         assert_snapshot!(check("about = 'a'\nfiles.'../k' = { path = 'k' }\n"), @"1:1: `../k` is no name for a file: letters, digits, `-`, `_` and inner dots");

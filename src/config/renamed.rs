@@ -1,6 +1,6 @@
-//! Keys and values that earlier versions of the format knew by another name.
+//! Keys and values that were renamed since an earlier version of the format.
 
-/// Keys: the old one, the new one.
+/// Keys: old name, new name.
 const KEYS: &[(&str, &str)] = &[
     ("asset", "asset-tag"),
     ("at-once", "parallel-boots"),
@@ -12,7 +12,7 @@ const KEYS: &[(&str, &str)] = &[
     ("unknown", "unknown-clients"),
 ];
 
-/// Values: the key by its present name, the old value, the new one.
+/// Values: current name of the key, old value, new value.
 const VALUES: &[(&str, &str, &str)] = &[
     ("firmware-delays", "fast", "skip"),
     ("firmware-delays", "real", "keep"),
@@ -21,12 +21,12 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("tftp", "own", "builtin"),
 ];
 
-/// Returns what a key is called now, if it was renamed and the table that it stands in has the new one.
+/// Returns the new name of a renamed key, if its table has a key of that name.
 pub(super) fn key(old: &str, fields: &[&'static str]) -> Option<&'static str> {
     KEYS.iter().find(|(was, is)| *was == old && fields.contains(is)).map(|(_, is)| *is)
 }
 
-/// Returns what a value of a key is called now, if it was renamed.
+/// Returns the new name of a renamed value of a key.
 pub(super) fn value(key: &str, old: &str) -> Option<&'static str> {
     VALUES.iter().find(|(of, was, _)| *of == key && *was == old).map(|(_, _, is)| *is)
 }

@@ -6,7 +6,7 @@ use super::Source;
 use super::tree::{Entry, Table, Tree, Value, parse};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
-/// The name under which people see a `--set`.
+/// The name of a `--set` in messages.
 const NAME: &str = "--set";
 
 /// A path through tables: `node.a.memory`.
@@ -34,7 +34,7 @@ impl Path {
         }
     }
 
-    /// Returns the names on the way.
+    /// Returns the names of the path.
     pub(super) fn names(self) -> Vec<String> {
         self.0.into_iter().map(|(name, _)| name).collect()
     }
@@ -49,7 +49,7 @@ pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagno
         let file = sources.add(NAME, argument);
         found.push(
             Diagnostic::new(Code::BadSet, Span::new(file, 0..argument.len()), "this is not KEY=VALUE")
-                .help("write a path and a value, such as node.a.memory=2GiB"),
+                .help("expected a path and a value, such as node.a.memory=2GiB"),
         );
         return None;
     };
@@ -64,7 +64,7 @@ pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagno
     Some(tree)
 }
 
-/// Reads the value: as TOML where it is TOML, else as the text that it is.
+/// Reads the value: as TOML if it is valid TOML, else as a string.
 fn value(argument: &str, from: usize, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
     let text = argument[from..].trim();
     // Blanks in place of the key keep every offset.

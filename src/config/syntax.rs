@@ -1,12 +1,12 @@
-//! What the TOML parser complains of, in words for people who write labs, not parsers.
+//! TOML syntax errors, in terms of lab files.
 
 use super::Source;
 use crate::diag::{Code, Diagnostic, Span};
 
-/// More syntax errors than that come from a file that is something else.
+/// A file with more syntax errors is probably not a lab file.
 const SHOWN: usize = 10;
 
-/// Takes a file as a text, or says why it is none.
+/// Decodes a file as text, or reports why it cannot.
 pub(super) fn text(source: &Source) -> Result<&str, Diagnostic> {
     let name = &source.name;
     let refused = |what: String, help: &str| Diagnostic::new(Code::NotText, None, what).help(help);
@@ -24,12 +24,12 @@ pub(super) fn text(source: &Source) -> Result<&str, Diagnostic> {
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     let in_line = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
     Err(refused(
-        format!("`{name}` is not a text: line {line} has {what} (byte {in_line} of the line)"),
-        "a lab file is TOML, a text in UTF-8; is this the right file?",
+        format!("`{name}` is not text: line {line} has {what} (byte {in_line} of the line)"),
+        "a lab file is TOML in UTF-8; is this the right file?",
     ))
 }
 
-/// Reports syntax errors: of each line the first, because the parser stumbles on over the rest of it.
+/// Reports the first syntax error of each line; the others are usually consequences.
 pub(super) fn report(file: usize, text: &str, errors: &[toml::de::Error], found: &mut Vec<Diagnostic>) {
     let mut shown = 0;
     let mut end_of_line = None;
@@ -47,12 +47,8 @@ pub(super) fn report(file: usize, text: &str, errors: &[toml::de::Error], found:
         if shown == SHOWN {
             let more = all - index;
             found.push(
-                Diagnostic::new(
-                    Code::Syntax,
-                    span,
-                    format!("from here on, {more} more errors are not shown"),
-                )
-                .help("is this the right file?"),
+                Diagnostic::new(Code::Syntax, span, format!("{more} more errors from here on are not shown"))
+                    .help("is this the right file?"),
             );
             return;
         }
@@ -64,7 +60,7 @@ pub(super) fn report(file: usize, text: &str, errors: &[toml::de::Error], found:
 /// Reports tables or arrays nested too deep.
 pub(super) fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::new(Code::TooDeep, span, "tables or arrays are nested too deep here")
-        .help("nothing in a lab file needs more than ten levels")
+        .help("a lab file needs at most ten levels")
 }
 
 fn one(file: usize, text: &str, start: usize, span: Span, said: &str) -> Diagnostic {
@@ -73,8 +69,8 @@ fn one(file: usize, text: &str, start: usize, span: Span, said: &str) -> Diagnos
     }
     if said.contains("duplicate key") {
         let name = text.get(span.range()).unwrap_or_default();
-        return Diagnostic::new(Code::Syntax, span, format!("`{name}` is written twice")).help(
-            "every key and every table is written once, and one written as { … } is complete: merge the two",
+        return Diagnostic::new(Code::Syntax, span, format!("`{name}` is defined twice")).help(
+            "a key or table can be defined only once, and an inline table { … } cannot be extended: merge the two",
         );
     }
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -87,9 +83,9 @@ fn one(file: usize, text: &str, start: usize, span: Span, said: &str) -> Diagnos
         return Diagnostic::new(
             Code::Syntax,
             place,
-            format!("`{value}` is neither a number nor a quoted text"),
+            format!("`{value}` is neither a number nor a quoted string"),
         )
-        .help(format!("texts are quoted: {key} = \"{value}\""));
+        .help(format!("strings are quoted: {key} = \"{value}\""));
     }
     // The parser gives what it found and what it expected on lines of their own.
     let said: Vec<_> = said.lines().collect();
@@ -100,7 +96,7 @@ fn one(file: usize, text: &str, start: usize, span: Span, said: &str) -> Diagnos
     }
 }
 
-/// Takes a line apart that has a value without quotes.
+/// Splits a line that has a value without quotes.
 fn unquoted(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once('=')?;
     let value = value.split('#').next()?.trim();
@@ -109,7 +105,7 @@ fn unquoted(line: &str) -> Option<(&str, &str)> {
     is_text.then(|| (key.trim(), value))
 }
 
-/// What people who know YAML, or forgot half of a pair, meant.
+/// Returns the fix for YAML syntax, and for brackets and quotes that are not closed.
 fn help(line: &str, said: &[&str]) -> Option<String> {
     if let Some((key, value)) = line.split_once(':')
         && key.trim().chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
@@ -127,14 +123,14 @@ fn help(line: &str, said: &[&str]) -> Option<String> {
     }
     let said = said.first()?;
     let help = match *said {
-        said if said.contains("unclosed table") => "the name of a table ends with `]` on the same line",
+        said if said.contains("unclosed table") => "a table header ends with `]` on the same line",
         said if said.contains("unclosed array") => "a list ends with `]`",
-        said if said.contains("unclosed inline table") => "a table in a line ends with `}`",
+        said if said.contains("unclosed inline table") => "an inline table ends with `}`",
         said if said.contains("basic string") || said.contains("literal string") => {
-            "a text ends with the quote that it begins with, on the same line; \"\"\" begins one of several lines"
+            "a string ends on the same line with the quote that it begins with; \"\"\" begins a multi-line string"
         }
         said if said.contains("missing comma") => {
-            "a comma is missing, or the list or table that began above does not end"
+            "a comma is missing, or the list or table above is not closed"
         }
         said if said.contains("key with no value") => "a key is followed by `=` and its value",
         _ => "a lab file is TOML: lines like key = \"value\" below [table] lines",

@@ -1,6 +1,6 @@
-//! A TOML document as a tree in which every key and value knows its place.
+//! A TOML document as a tree in which every key and value has its position.
 //!
-//! The nesting is limited, so that everything after may recurse.
+//! The nesting is limited, so that later code may recurse.
 
 use toml::de::{DeTable, DeValue};
 use toml::map::Map;
@@ -8,13 +8,13 @@ use toml::map::Map;
 use super::{Source, syntax};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
-/// A lab is written by hand; a megabyte of it is an accident.
+/// A lab is written by hand; a megabyte is a mistake.
 pub(super) const LARGEST: usize = 1 << 20;
 
-/// The deepest place of the format is half of this.
+/// The format itself needs half of this.
 const DEEPEST: usize = 24;
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     pub(super) span: Span,
@@ -36,10 +36,10 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Returns what kind of value it is, for people.
+    /// Returns the kind of the value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::String(_) => "a text",
+            Self::String(_) => "a string",
             Self::Integer(_) | Self::Float(_) => "a number",
             Self::Boolean(_) => "a boolean",
             Self::Datetime => "a date",
@@ -56,7 +56,7 @@ pub(super) type Table = Map<String, Entry>;
 /// One entry of a table.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Place of the key.
+    /// Position of the key.
     pub(super) key: Span,
     pub(super) tree: Tree,
 }
@@ -78,20 +78,20 @@ impl Tree {
         }
     }
 
-    /// Returns an empty table at a place.
+    /// Returns an empty table at a span.
     pub(super) fn empty(span: Span) -> Self {
         Self { span, value: Value::Table(Table::new()) }
     }
 }
 
-/// What became of one text.
+/// The result of reading one file.
 pub(super) struct Parsed {
     pub(super) root: Tree,
-    /// Whether the tree is all there.
+    /// Whether the tree is complete.
     pub(super) sound: bool,
 }
 
-/// Reads one file into a tree. Whatever can be read is returned, whatever cannot is reported.
+/// Reads one file into a tree. Returns what can be read, and reports what cannot.
 pub(super) fn parse(text: &Source, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Parsed {
     let nothing = |file: usize| Parsed { root: Tree::empty(Span::new(file, 0..0)), sound: false };
     if text.bytes.len() > LARGEST {
@@ -128,7 +128,7 @@ pub(super) fn parse(text: &Source, sources: &mut Sources, found: &mut Vec<Diagno
 struct Builder<'f, 'i> {
     file: usize,
     found: &'f mut Vec<Diagnostic>,
-    /// What lies too deep, to be taken apart without recursion.
+    /// Values nested too deep, to be dropped without recursion.
     trash: Vec<DeValue<'i>>,
     too_deep: bool,
 }
@@ -163,7 +163,7 @@ impl<'i> Builder<'_, 'i> {
                     let message = format!("the number {number} is too large");
                     self.found.push(
                         super::read::malformed(span.clone(), message)
-                            .help("whole numbers lie between -9223372036854775808 and 9223372036854775807"),
+                            .help("integers range from -9223372036854775808 to 9223372036854775807"),
                     );
                     Value::Broken
                 }
@@ -179,7 +179,7 @@ impl<'i> Builder<'_, 'i> {
         Tree { span, value }
     }
 
-    /// Takes apart what lies too deep: dropping it as it is would recurse as deep as it is.
+    /// Drops values nested too deep level by level: a plain drop would recurse as deep as they are nested.
     fn discard(mut self) {
         while let Some(value) = self.trash.pop() {
             match value {

@@ -1,4 +1,4 @@
-//! What the fields of the lab file are made of: values that know their place.
+//! Building blocks of the lab file's fields: values with their positions.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,21 +11,21 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::diag::Span;
 
-/// The name under which [`Located`] asks for its place.
+/// The name under which [`Located`] asks for its span.
 pub(super) const LOCATED: &str = "$located";
 /// The name under which [`Many`] takes one value for a list of one.
 pub(super) const MANY: &str = "$many";
-/// The name of the type that says where a secret is.
+/// The name of the type that names a secret.
 pub(super) const SECRET: &str = "secret";
-/// What the name begins with under which [`Short`] takes a bare value.
+/// Prefix of the name under which [`Short`] takes a bare value.
 pub(super) const SHORT: &str = "$short:";
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
-    /// Its place.
+    /// Its position.
     pub span: Span,
 }
 
@@ -36,11 +36,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
             type Value = Located<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value and its place")
+                f.write_str("a value and its span")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Located<T>, A::Error> {
-                let short = || de::Error::custom("a place is three numbers");
+                let short = || de::Error::custom("a span is three numbers");
                 let file = seq.next_element()?.ok_or_else(short)?;
                 let start = seq.next_element()?.ok_or_else(short)?;
                 let end = seq.next_element()?.ok_or_else(short)?;
@@ -71,7 +71,7 @@ impl<T: JsonSchema> JsonSchema for Located<T> {
 pub enum Field<T> {
     /// It was left out.
     Missing,
-    /// It holds something that was reported already.
+    /// It is invalid, which was reported.
     Bad,
     /// It was given.
     Given(Located<T>),
@@ -86,7 +86,7 @@ impl<T> Default for Field<T> {
 }
 
 impl<T> Field<T> {
-    /// Returns the value with its place.
+    /// Returns the value with its position.
     pub fn given(&self) -> Option<&Located<T>> {
         match self {
             Self::Given(located) => Some(located),
@@ -99,12 +99,12 @@ impl<T> Field<T> {
         self.given().map(|located| &located.value)
     }
 
-    /// Returns the place of the value.
+    /// Returns the position of the value.
     pub fn span(&self) -> Option<&Span> {
         self.given().map(|located| &located.span)
     }
 
-    /// Tells whether it was left out, rather than given or reported.
+    /// Returns whether it was left out, rather than given or reported.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing)
     }
@@ -154,9 +154,9 @@ impl<T: JsonSchema> JsonSchema for Field<T> {
 /// A table keyed by name, in the order of the file.
 #[derive(Debug, Clone)]
 pub struct Keyed<T> {
-    /// The entries; `None` for one that was reported already.
+    /// The entries; `None` for an invalid one, which was reported.
     pub entries: Vec<(Located<String>, Option<T>)>,
-    /// Whether the whole was reported already.
+    /// Whether the whole table is invalid, which was reported.
     pub bad: bool,
     /// Where in `entries` a name is.
     // Invariant: knows each of them.
@@ -175,12 +175,12 @@ impl<T> Keyed<T> {
         Self { index: names.collect(), entries, bad: false }
     }
 
-    /// Returns the entry of a name, also a bad one.
+    /// Returns the entry with a name, including an invalid one.
     pub fn get(&self, name: &str) -> Option<&(Located<String>, Option<T>)> {
         self.index.get(name).and_then(|at| self.entries.get(*at))
     }
 
-    /// Returns the names, those of bad entries too.
+    /// Returns the names, including those of invalid entries.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(name, _)| name.value.as_str())
     }
@@ -239,11 +239,11 @@ impl<T: JsonSchema> JsonSchema for Keyed<T> {
 /// A list.
 #[derive(Debug, Clone)]
 pub struct List<T> {
-    /// Its items, without those that were reported already.
+    /// Its valid items.
     pub items: Vec<Located<T>>,
-    /// Whether it, or one of its items, was reported already.
+    /// Whether it, or one of its items, is invalid, which was reported.
     pub bad: bool,
-    /// Its place, if it was given.
+    /// Its position, if it was given.
     pub span: Option<Span>,
 }
 
@@ -264,7 +264,7 @@ impl<T> List<T> {
         }
     }
 
-    /// Reads the items of a list that is part of a larger choice, whose place is the choice's.
+    /// Reads the items of a list that is part of a larger choice, whose position is the choice's.
     pub(super) fn from_items<'de, D>(from: D) -> Result<Self, D::Error>
     where
         T: Deserialize<'de>,
@@ -274,7 +274,7 @@ impl<T> List<T> {
         Ok(Self { items, bad, span: None })
     }
 
-    /// Tells whether it was left out, rather than given or reported.
+    /// Returns whether it was left out, rather than given or reported.
     pub fn is_missing(&self) -> bool {
         self.span.is_none() && !self.bad
     }
@@ -395,7 +395,7 @@ impl<T: JsonSchema> JsonSchema for Many<T> {
     }
 }
 
-/// A table that may be written as the value of its most important key.
+/// A table that may be shortened to the value of its main key.
 pub trait Shorthand {
     /// `$short:` and the key.
     const NAME: &'static str;
@@ -403,7 +403,7 @@ pub trait Shorthand {
     type Value: JsonSchema;
 }
 
-/// A table that may be written as the value of its most important key: `tcp = 22`.
+/// A table that may be shortened to the value of its main key: `tcp = 22`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Short<T>(pub T);
 
@@ -441,17 +441,17 @@ impl<T: JsonSchema + Shorthand> JsonSchema for Short<T> {
     }
 }
 
-/// What a text of the lab file stands for.
+/// A type that is written as a string in the lab file.
 pub trait Word: Sized + FromStr<Err: fmt::Display> {
-    /// What people are told to write, with an example.
+    /// What is expected, with an example.
     const WANTED: &'static str;
-    /// A regular expression for editors.
+    /// A regular expression for the schema.
     const PATTERN: &'static str;
-    /// Examples for editors.
+    /// Examples for the schema.
     const EXAMPLES: &'static [&'static str];
 }
 
-/// A text that stands for something.
+/// A string that is parsed into a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Text<T>(pub T);
 

@@ -1,4 +1,4 @@
-//! What texts of the lab file stand for: sizes, durations, addresses.
+//! Strings of the lab file with a meaning: sizes, durations, addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,7 +24,7 @@ impl Word for Mac {
 }
 
 impl Word for IfName {
-    const WANTED: &'static str = "the name of a network interface like \"eth1\"";
+    const WANTED: &'static str = "a network interface name like \"eth1\"";
     const PATTERN: &'static str = "^[^/\\s]{1,15}$";
     const EXAMPLES: &'static [&'static str] = &["eth1"];
 }
@@ -66,16 +66,16 @@ impl Word for uuid::Uuid {
 }
 
 impl Word for ignition::Version {
-    const WANTED: &'static str = "a version of Ignition configs from \"3.0.0\" to \"3.4.0\"";
+    const WANTED: &'static str = "an Ignition config version from \"3.0.0\" to \"3.4.0\"";
     const PATTERN: &'static str = "^3\\.[0-4]\\.0$";
     const EXAMPLES: &'static [&'static str] = &["3.3.0"];
 }
 
-/// A length of time, written `90s`, `10m` or `1h30m`.
+/// A duration, written `90s`, `10m` or `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// The longest time a lab can ask for: thirty days.
+/// The longest duration in a lab: thirty days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const TIMES: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -84,7 +84,7 @@ impl FromStr for Span {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed = || Malformed(format!("`{text}` is not a time like 90s, 10m or 1h30m, up to 30d"));
+        let malformed = || Malformed(format!("`{text}` is not a duration like 90s, 10m or 1h30m, up to 30d"));
         let mut rest = text;
         let mut sum: u64 = 0;
         while !rest.is_empty() || text.is_empty() {
@@ -103,12 +103,12 @@ impl FromStr for Span {
 }
 
 impl Word for Span {
-    const WANTED: &'static str = "a time like \"90s\", \"10m\" or \"1h30m\"";
+    const WANTED: &'static str = "a duration like \"90s\", \"10m\" or \"1h30m\"";
     const PATTERN: &'static str = "^([0-9]+(ms|s|m|h|d))+$";
     const EXAMPLES: &'static [&'static str] = &["90s", "10m", "1h30m"];
 }
 
-/// How far a clock is ahead of another one, or behind: `-2h`, `+30m`, `1d`, `-10y`.
+/// The offset of a clock from another one: `-2h`, `+30m`, `1d`, `-10y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offset {
     /// Milliseconds; below zero behind.
@@ -209,12 +209,12 @@ impl Word for Server {
     const EXAMPLES: &'static [&'static str] = &["8.8.8.8", "10.0.2.3:5353"];
 }
 
-/// Where a service is: an SRV record (RFC 2782).
+/// A service: an SRV record (RFC 2782).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// The lower, the earlier it is tried.
+    /// Lower values are tried first.
     pub priority: u16,
-    /// Its share among those of one priority.
+    /// Its share among the services of the same priority.
     pub weight: u16,
     /// Its port.
     pub port: u16,
