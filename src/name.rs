@@ -1,7 +1,7 @@
-//! Names, MAC addresses, interface names and sizes: right by construction.
+//! Names, MAC addresses, interface names and sizes, valid by construction.
 //!
-//! Nothing here touches the host. What a lab file leaves out (MACs, UUIDs,
-//! interface names) is derived here from names alone, so that it is the same on
+//! Nothing here accesses the host. Values that a lab file leaves out (MACs, UUIDs,
+//! interface names) are derived here from names alone, so they are the same on
 //! every host and in every run.
 
 use std::fmt;
@@ -12,13 +12,13 @@ use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// Why a text is not a name, an address or a size.
+/// Why a string is not a valid name, address or size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub String);
 
 fn check_name(text: &str) -> Result<(), Malformed> {
-    let refused = |why: &str| Err(Malformed(format!("`{text}` is not a name: {why}")));
+    let refused = |why: &str| Err(Malformed(format!("`{text}` is not a valid name: {why}")));
     if text.is_empty() {
         return refused("it is empty");
     }
@@ -44,7 +44,7 @@ macro_rules! names {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the text if it is a DNS label.
+            /// Parses a DNS label.
             pub fn new(text: &str) -> Result<Self, Malformed> {
                 check_name(text)?;
                 Ok(Self(text.to_owned()))
@@ -91,9 +91,9 @@ names! {
     DiskName,
     /// The name of a profile.
     ProfileName,
-    /// The name of a group of matchbox.
+    /// The name of a matchbox group.
     GroupName,
-    /// The name of a process beside the nodes.
+    /// The name of a process.
     ProcessName,
     /// The name of an expectation.
     ExpectName,
@@ -113,18 +113,18 @@ impl Mac {
         Self([0x52, 0x54, 0x00, digest[0], digest[1], digest[2]])
     }
 
-    /// Tells whether the address belongs to a group (multicast or broadcast) and so to no NIC.
+    /// Returns whether the address is a group address (multicast or broadcast).
     pub fn is_group(self) -> bool {
         self.0[0] & 1 == 1
     }
 
-    /// Returns the link-local IPv6 address that follows from the MAC (RFC 4291, appendix A).
+    /// Returns the link-local IPv6 address derived from the MAC (RFC 4291, appendix A).
     pub fn link_local(self) -> Ipv6Addr {
         let [a, b, c, d, e, f] = self.0;
         Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
     }
 
-    /// Returns the IPv6 address that a host with this MAC gives itself within a prefix of 64 bits.
+    /// Returns the SLAAC address of a host with this MAC in a 64-bit prefix.
     pub fn within(self, net: Ipv6Net) -> Ipv6Addr {
         let prefix = net.network().to_bits() >> 64 << 64;
         Ipv6Addr::from_bits(prefix | (self.link_local().to_bits() & u128::from(u64::MAX)))
@@ -178,18 +178,18 @@ impl<'de> Deserialize<'de> for Mac {
 pub struct IfName(String);
 
 impl IfName {
-    /// Derives the name of an interface of ours: `dr`, one letter for its kind, eight hex digits of what it stands for.
+    /// Derives the name of an interface that Dryrack creates: `dr`, a letter for its kind, eight hex digits of a hash.
     pub fn derive(kind: char, of: &[&str]) -> Self {
         let d = digest("interface", of);
         Self(format!("dr{kind}{:02x}{:02x}{:02x}{:02x}", d[0], d[1], d[2], d[3]))
     }
 
-    /// Takes the name of an interface that exists already.
+    /// Parses the name of an existing interface.
     pub fn new(text: &str) -> Result<Self, Malformed> {
         let fits = !text.is_empty() && text.len() <= 15 && text != "." && text != "..";
         if !fits || text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
             return Err(Malformed(format!(
-                "`{text}` cannot be the name of a network interface (1 to 15 bytes, no `/`, no blanks)"
+                "`{text}` is not a valid interface name (1 to 15 bytes, no `/`, no spaces)"
             )));
         }
         Ok(Self(text.to_owned()))
@@ -261,7 +261,8 @@ impl FromStr for Bytes {
     }
 }
 
-/// Hashes names into bytes that are the same on every host: each part is length-prefixed, so `["a","bc"]` is not `["ab","c"]`.
+/// Hashes names into bytes that are the same on every host: each part is length-prefixed, so `["a","bc"]` is not
+/// `["ab","c"]`.
 pub fn digest(domain: &str, of: &[&str]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for part in std::iter::once(&domain).chain(of) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub enum Severity {
     /// It cannot.
     Error,
-    /// It can, but somebody should look.
+    /// It can, but should be reviewed.
     Warning,
 }
 
@@ -23,7 +23,7 @@ impl Severity {
 
 macro_rules! codes {
     ($($(#[$section:meta])* $name:ident = $number:literal: $title:literal,)+) => {
-        /// What kind of thing is wrong.
+        /// The kind of a problem.
         ///
         /// `L0xx` is about the file, `L1xx` about networks, `L2xx` about machines,
         /// `L3xx` about booting, `L4xx` about expectations.
@@ -36,7 +36,7 @@ macro_rules! codes {
             /// Every code, in order.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// Returns the number that people see: `L021`.
+            /// Returns its number: `L021`.
             pub fn number(self) -> &'static str {
                 match self { $(Self::$name => $number,)+ }
             }
@@ -162,7 +162,7 @@ impl Code {
         }
     }
 
-    /// Tells whether only `dryrack check` looks for it, because a lab comes up all the same.
+    /// Returns whether only `dryrack check` reports it, because the lab starts anyway.
     pub fn is_lint(self) -> bool {
         (Self::NotRendered..=Self::DeadUrl).contains(&self)
     }

@@ -1,4 +1,4 @@
-//! Diagnostics as people and programs read them.
+//! Diagnostics as text and as JSON.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Diagnostic, MOST, Severity, Sources, Span};
 
-/// More than that nobody reads; the count of the rest is given.
+/// Maximum number of diagnostics shown; the rest is only counted.
 const SHOWN: usize = 100;
 
 /// Longest excerpt of one line, so that a file without line breaks stays readable.

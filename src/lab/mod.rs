@@ -1,7 +1,7 @@
-//! The lab once it makes sense: who is where, who gets which address.
+//! The checked lab: its types, and the checks that lead to them.
 //!
-//! Must never look at the host: what it needs to know of files, images and
-//! memory comes in as [`LabEnvironment`].
+//! Must never access the host: facts about files, images and memory come in as
+//! [`LabEnvironment`].
 
 mod environment;
 mod model;

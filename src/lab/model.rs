@@ -1,4 +1,4 @@
-//! The types of a lab that makes sense: everything is decided but the host.
+//! The types of a checked lab: everything is decided except what depends on the host.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,36 +21,36 @@ use crate::name::{
     ProcessName, ProfileName,
 };
 
-/// What one lab file (and its overlays) describes, checked as a whole.
+/// A lab: one lab file with its overlays, checked as a whole.
 #[derive(Debug, Clone)]
 pub struct Lab {
     /// Its name.
     pub name: LabName,
     /// The canonical path of its file: with the user, the lab's identity.
     pub file: PathBuf,
-    /// The folder that relative paths start from.
+    /// The folder that relative paths are relative to.
     pub folder: PathBuf,
-    /// Where its network lives.
+    /// Its network isolation.
     pub isolation: Isolation,
-    /// Which accelerator its machines want.
+    /// The accelerator of its machines.
     pub accel: AccelChoice,
-    /// How many nodes may be on their way up at once; all if `None`.
+    /// How many nodes may boot in parallel; all if `None`.
     pub parallel_boots: Option<usize>,
-    /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
+    /// Offset of the NTP time from the host's clock, in milliseconds.
     pub clock: i64,
     /// Its networks.
     pub networks: BTreeMap<NetworkName, Network>,
-    /// What nodes are handed.
+    /// What nodes netboot.
     pub profiles: BTreeMap<ProfileName, Profile>,
-    /// Which machines matchbox hands which profile.
+    /// Matchbox groups: which machines get which profile.
     pub groups: BTreeMap<GroupName, Group>,
     /// Its machines.
     pub nodes: BTreeMap<NodeName, Node>,
-    /// Commands that run in its place while it is up.
+    /// Commands that run in its network namespace while it is up.
     pub processes: BTreeMap<ProcessName, Process>,
-    /// Ports of the host's loopback that lead to a node.
+    /// Ports on the host's loopback address that are forwarded to a node.
     pub publish: Vec<Publish>,
-    /// What must, or must never, happen.
+    /// Expectations.
     pub expectations: BTreeMap<ExpectName, Expectation>,
 }
 
@@ -59,13 +59,13 @@ pub struct Lab {
 pub struct Network {
     /// Its name.
     pub name: NetworkName,
-    /// The bridge's address, where the boot services answer, with the prefix length.
+    /// The bridge's address with its prefix length; the boot services listen on it.
     pub address: Ipv4Net,
     /// The bridge's IPv6 address, with the prefix length; `None` if the network has no IPv6 beyond the link.
     pub ipv6: Option<Ipv6Net>,
     /// The bridge's MAC address.
     pub mac: Mac,
-    /// An interface of the host that is plugged into it.
+    /// An interface of the host that is attached to the bridge.
     pub interface: Option<IfName>,
     /// Largest frame payload in bytes.
     pub mtu: u16,
@@ -73,44 +73,44 @@ pub struct Network {
     pub nat: bool,
     /// How DHCP works on it.
     pub dhcp: Dhcp,
-    /// Who speaks TFTP on it.
+    /// Its TFTP server.
     pub tftp: TftpBackend,
-    /// Further options for its clients.
+    /// Further DHCP options for its clients.
     pub options: DhcpOptions,
-    /// A folder that TFTP and HTTP hand out.
+    /// A folder served by TFTP and HTTP.
     pub root: Option<PathBuf>,
-    /// Single files that TFTP and HTTP hand out, by path.
+    /// Single files served by TFTP and HTTP, by path.
     pub files: BTreeMap<String, FileRef>,
-    /// Whether HTTP lists what is in it.
+    /// Whether HTTP lists its contents.
     pub listing: bool,
-    /// Whether HTTPS answers beside HTTP.
+    /// Whether HTTPS is served in addition to HTTP.
     pub https: bool,
-    /// What matchbox answers on it.
+    /// Matchbox on it.
     pub matchbox: Option<Matchbox>,
-    /// Names.
+    /// Its DNS.
     pub dns: Dns,
 }
 
-/// What matchbox answers on a network.
+/// Matchbox on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matchbox {
     /// The data directory.
     pub data: Option<PathBuf>,
-    /// The folder behind `/assets/`.
+    /// The folder served at `/assets/`.
     pub assets: Option<PathBuf>,
-    /// The TCP port of its HTTP.
+    /// TCP port of its HTTP server.
     pub port: u16,
     /// The OpenPGP key ring that signs.
     pub key_ring: Option<PathBuf>,
-    /// What unlocks it.
+    /// The passphrase of the key ring.
     pub passphrase: Option<Secret>,
-    /// The newest version of Ignition configs that is handed out.
+    /// The newest Ignition config version that is served.
     pub newest: Version,
-    /// Its gRPC.
+    /// Its gRPC API.
     pub rpc: Option<Rpc>,
 }
 
-/// The gRPC of matchbox.
+/// The gRPC API of matchbox.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rpc {
     /// The TCP port.
@@ -119,49 +119,49 @@ pub struct Rpc {
     pub tls: PathBuf,
 }
 
-/// Which machines matchbox hands which profile.
+/// Matchbox groups: which machines get which profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// Its name.
     pub name: GroupName,
-    /// The network on which it counts; every one with matchbox if `None`.
+    /// The network it applies to; every one with matchbox if `None`.
     pub network: Option<NetworkName>,
     /// The profile: of the lab, or of a data directory.
     pub profile: String,
-    /// What a machine has to say of itself.
+    /// Labels that a machine's request must have.
     pub selector: BTreeMap<String, String>,
-    /// What templates are filled with.
+    /// Variables for the templates.
     pub metadata: Metadata,
 }
 
-/// What templates are filled with, by name.
+/// Variables for templates, by name.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 /// How DHCP works on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dhcp {
-    /// We give addresses and boot files.
+    /// Addresses and boot files.
     Server(DhcpServer),
-    /// Somebody else gives addresses, we give boot files.
+    /// Only boot files, beside another server that assigns addresses (ProxyDHCP).
     Proxy,
-    /// We do not answer.
+    /// No DHCP server.
     Off,
 }
 
-/// A DHCP server of ours.
+/// The built-in DHCP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DhcpServer {
     /// First and last address for clients without a reservation.
     pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// How long an address is lent.
+    /// Lease time.
     pub lease_time: Duration,
-    /// Whether there is no other server: clients with addresses that we did not give are told no.
+    /// Whether this is the only server: it refuses (NAK) addresses that it did not assign.
     pub authoritative: bool,
-    /// What becomes of clients that are no node of the lab.
+    /// How unknown clients, which are not nodes of the lab, are treated.
     pub unknown_clients: UnknownClients,
-    /// User classes that count as iPXE.
+    /// User classes that are treated as iPXE.
     pub ipxe_classes: Vec<String>,
-    /// Reserved addresses of clients that are no node of the lab.
+    /// Reserved addresses of clients that are not nodes of the lab.
     pub reservations: BTreeMap<Mac, Ipv4Addr>,
 }
 
@@ -173,35 +173,35 @@ pub type DhcpOptions = BTreeMap<u8, Octets>;
 pub struct Dns {
     /// The domain of its nodes, without a trailing dot.
     pub domain: String,
-    /// Further names, absolute, without a trailing dot; the first label may be `*`.
+    /// Address records by absolute name, without a trailing dot; the first label may be `*`.
     pub records: BTreeMap<String, Vec<IpAddr>>,
-    /// Names of names, all absolute, without a trailing dot.
+    /// Aliases (CNAME records): absolute names without a trailing dot.
     pub aliases: BTreeMap<String, String>,
-    /// Services by absolute name.
+    /// SRV records by absolute name.
     pub services: BTreeMap<String, Vec<Service>>,
-    /// Texts by absolute name.
+    /// TXT records by absolute name.
     pub texts: BTreeMap<String, Vec<String>>,
-    /// Where other names are asked for.
+    /// Forwarders for other names.
     pub upstream: Upstream,
 }
 
-/// Where a service is (RFC 2782).
+/// The location of a service (RFC 2782).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Service {
-    /// The lower, the earlier it is tried.
+    /// Lower values are tried first.
     pub priority: u16,
-    /// Its share among those of one priority.
+    /// Its share among the services of the same priority.
     pub weight: u16,
     /// Its port.
     pub port: u16,
-    /// The host, an absolute name without a trailing dot; empty where there decidedly is no such service.
+    /// The host, an absolute name without a trailing dot; empty if the service is declared not available.
     pub target: String,
 }
 
-/// Where names are looked up that the lab does not know.
+/// Forwarders for names that the lab does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Upstream {
-    /// Nowhere: they do not exist.
+    /// None: such names do not exist.
     #[default]
     None,
     /// The host's own resolver.
@@ -210,12 +210,12 @@ pub enum Upstream {
     Servers(Vec<SocketAddr>),
 }
 
-/// What a netbooting node is handed.
+/// What a netbooting node boots.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// Its name.
     pub name: ProfileName,
-    /// The kernel. Without one the loader asks matchbox what to boot.
+    /// The kernel. Without one the loader asks matchbox.
     pub kernel: Option<FileRef>,
     /// Initial RAM disks, in order.
     pub initrd: Vec<FileRef>,
@@ -223,22 +223,22 @@ pub struct Profile {
     pub args: Vec<String>,
     /// The program that fetches and starts the kernel.
     pub loader: Loader,
-    /// How the firmware fetches the loader; in any way that it has if `None`.
+    /// How the firmware fetches the loader; the firmware's choice if `None`.
     pub via: Option<Via>,
-    /// Boot programs in place of the loader's, by architecture (option 93, RFC 4578).
+    /// Boot programs to use instead of the loader's, by architecture (option 93, RFC 4578).
     pub programs: BTreeMap<u16, FileRef>,
-    /// What matchbox answers at /ignition.
+    /// What matchbox serves at /ignition.
     pub ignition: Option<PathBuf>,
-    /// The template of what it answers at /cloud.
+    /// The template that it serves at /cloud.
     pub cloud: Option<PathBuf>,
-    /// The template of what it answers at /generic.
+    /// The template that it serves at /generic.
     pub generic: Option<PathBuf>,
-    /// What these templates are filled with.
+    /// Variables for these templates.
     pub metadata: Metadata,
 }
 
 impl Profile {
-    /// Returns what a node without a profile is handed on a network with matchbox: iPXE, which asks that.
+    /// Returns the profile of a node without one on a network with matchbox: iPXE, which asks matchbox.
     pub fn asking() -> Self {
         Self {
             name: ProfileName::new("matchbox").expect("`matchbox` is a DNS label"),
@@ -269,19 +269,19 @@ pub enum FileRef {
     },
     /// A file on the host, absolute.
     Path(PathBuf),
-    /// A file that the lab makes itself: `lab:ca.pem`.
+    /// A file that the lab generates: `lab:ca.pem`.
     Lab(LabFile),
 }
 
-/// The certificate of the lab's authority, in one of its forms.
+/// The lab's CA certificate, in one of its formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabFile {
-    /// As text.
+    /// PEM.
     CaPem,
-    /// As bytes.
+    /// DER.
     CaDer,
-    /// As an initial RAM disk with the text in it.
+    /// An initial RAM disk that contains the PEM file.
     CaCpio,
 }
 
@@ -326,13 +326,13 @@ pub struct Node {
     pub nics: Vec<Nic>,
     /// Its disks, in the order of the lab file.
     pub disks: Vec<Disk>,
-    /// What the firmware tries, in order.
+    /// The boot order.
     pub boot: Boot,
-    /// What it is handed when it netboots.
+    /// The profile that it netboots.
     pub profile: Option<ProfileName>,
     /// When it is powered on.
     pub start: Start,
-    /// Whether firmware waits are cut short.
+    /// Whether firmware delays are skipped.
     pub firmware_delays: FirmwareDelays,
     /// SMBIOS system UUID.
     pub uuid: uuid::Uuid,
@@ -342,7 +342,7 @@ pub struct Node {
     pub asset_tag: String,
     /// How cloud-init is seeded.
     pub seed: Seed,
-    /// DHCP options for it; where the network has the same, these count.
+    /// DHCP options for it; they override those of the network.
     pub options: DhcpOptions,
 }
 
@@ -351,21 +351,21 @@ pub struct Node {
 pub struct Nic {
     /// Its name.
     pub name: NicName,
-    /// The network it is plugged into.
+    /// The network it is connected to.
     pub network: NetworkName,
     /// Its hardware address.
     pub mac: Mac,
-    /// What its DHCP clients call themselves (option 61), where they are known by that.
+    /// DHCP client identifier (option 61), if its clients are known by that.
     pub client_id: Option<Octets>,
     /// Its reserved address; `None` takes one from the pool.
     pub address: Option<Ipv4Addr>,
     /// Its reserved IPv6 address, where the network has IPv6.
     pub ipv6: Option<Ipv6Addr>,
-    /// What the guest sees.
+    /// NIC model.
     pub model: NicModel,
-    /// Whether QEMU's iPXE ROM sits on it; without, UEFI boots by its own PXE.
+    /// Whether it has QEMU's iPXE ROM; without it, UEFI uses its own PXE.
     pub rom: bool,
-    /// Whether the cable is plugged in at power-on.
+    /// Link state at power-on.
     pub link_up: bool,
 }
 
@@ -380,20 +380,20 @@ pub struct Disk {
     pub bus: Bus,
     /// Its serial number (at most 20 bytes, the limit of virtio-blk and ATA).
     pub serial: String,
-    /// What is on it at first; blank if `None`.
+    /// Initial contents; blank if `None`.
     pub source: Option<FileRef>,
 }
 
-/// What the firmware tries.
+/// Boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
-    /// These, given to the firmware at every start.
+    /// These entries, given to the firmware at every start.
     Order(Vec<BootDevice>),
-    /// What a UEFI node's own variables say.
+    /// The boot order in a UEFI node's own variables.
     Nvram,
 }
 
-/// One thing a firmware can boot from.
+/// One entry of a boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootDevice {
     /// Every disk, in order.
@@ -420,25 +420,25 @@ pub enum Start {
 /// How cloud-init on a node is seeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seed {
-    /// Not at all.
+    /// No seed.
     None,
     /// By a volume labelled CIDATA, and by HTTP at `/nocloud/NODE/`.
     NoCloud {
-        /// A user-data file instead of the one that hands over the run's ssh key.
+        /// A user-data file, instead of the one that authorizes the run's ssh key.
         user_data: Option<PathBuf>,
-        /// Users that get the run's ssh key.
+        /// Users that accept the run's ssh key.
         users: Vec<String>,
-        /// Whether there is a volume with it, or only what HTTP answers.
+        /// Whether there is a seed volume, or the seed is only served by HTTP.
         volume: bool,
     },
 }
 
-/// A port of the host's loopback that leads to a node, or to the boot services of a network.
+/// A port on the host's loopback address that is forwarded to a node or to the boot services of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Port on 127.0.0.1.
     pub port: u16,
-    /// The node; `None` if it leads to the boot services of a network.
+    /// The node; `None` for the boot services of a network.
     pub node: Option<NodeName>,
     /// The address.
     pub address: Ipv4Addr,
@@ -446,33 +446,33 @@ pub struct Publish {
     pub to: u16,
 }
 
-/// A command that runs in the lab's place while it is up.
+/// A command that runs in the lab's network namespace while the lab is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Its name.
     pub name: ProcessName,
     /// The command, run by `sh -c` in the lab's folder.
     pub run: String,
-    /// The network that its environment tells of.
+    /// The network that its environment describes.
     pub network: Option<NetworkName>,
     /// The expectation after which it is started; with the lab if `None`.
     pub after: Option<ExpectName>,
 }
 
-/// What must, or must never, happen.
+/// Expectations.
 #[derive(Debug, Clone)]
 pub struct Expectation {
     /// Its name.
     pub name: ExpectName,
-    /// The nodes it holds for; each must meet it. Empty for a check of the lab as a whole (`command`).
+    /// The nodes that it applies to; each must meet it. Empty for a check of the lab as a whole (`command`).
     pub nodes: Vec<NodeName>,
-    /// The expectation after which its time begins; the lab's start if `None`.
+    /// The expectation after which its timeout starts; the lab's start if `None`.
     pub after: Option<ExpectName>,
-    /// The time it has. For `never`: how long it is watched (`None`: to the end of the run).
+    /// Timeout. For `never`: how long it is watched (`None`: to the end of the run).
     pub within: Option<Duration>,
-    /// How long it must stay true.
+    /// How long the check must keep succeeding.
     pub holds: Duration,
-    /// Whether it must or must never happen.
+    /// Whether the check must or must never succeed.
     pub sense: Polarity,
     /// What is checked.
     pub check: Check,
@@ -492,14 +492,14 @@ pub enum Polarity {
 pub enum Check {
     /// A line of the serial console matches.
     Console(Regex),
-    /// The node came at least this far.
+    /// The node has reached at least this stage.
     Stage(Stage),
-    /// A TCP port accepts.
+    /// A TCP port accepts connections.
     Tcp {
         /// The port.
         port: u16,
     },
-    /// An HTTP GET answers.
+    /// An HTTP GET succeeds.
     Http {
         /// The port.
         port: u16,
@@ -512,11 +512,11 @@ pub enum Check {
         /// Headers that must match, by lower-case name.
         headers: BTreeMap<String, Regex>,
     },
-    /// A name resolves. With a node: at the lab's DNS server, from the place.
+    /// A name resolves. With a node: at the lab's DNS server, from the lab's network namespace.
     Dns {
-        /// The name; the node's own where left out.
+        /// The name; the node's own if left out.
         name: Option<String>,
-        /// The addresses expected (as a set); any where left out.
+        /// The expected addresses, in any order; any if left out.
         answer: Option<Vec<IpAddr>>,
     },
     /// A command run over ssh.
@@ -525,9 +525,9 @@ pub enum Check {
         user: String,
         /// The port.
         port: u16,
-        /// The private key; the run's own key where left out.
+        /// The private key; the run's own key if left out.
         key: Option<Secret>,
-        /// The command; only the login where left out.
+        /// The command; only the login is checked if left out.
         run: Option<String>,
         /// The exit code expected.
         exit: i32,
@@ -538,23 +538,23 @@ pub enum Check {
     Etcd {
         /// Client port.
         port: u16,
-        /// Number of members; the number of nodes where left out.
+        /// Number of members; the number of nodes if left out.
         members: usize,
     },
     /// The boots of the node.
     Boots(Boots),
     /// What the node fetched.
     Fetched(Fetched),
-    /// A disk that the node's firmware can start a system from.
+    /// A disk that the node's firmware can boot from.
     Installed(Installed),
-    /// A process of the lab has ended.
+    /// A process of the lab has exited.
     Process {
         /// The process.
         process: ProcessName,
         /// The exit code expected.
         exit: i32,
     },
-    /// A command run in the lab's place by `sh -c`.
+    /// A command run in the lab's network namespace by `sh -c`.
     Command {
         /// The command.
         run: String,
@@ -565,10 +565,10 @@ pub enum Check {
     },
 }
 
-/// The boots of a node in which a kernel came up.
+/// The boots of a node that reached a kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Boots {
-    /// All of them, in order; any where left out.
+    /// All of them, in order; any if left out.
     pub order: Option<Vec<BootedFrom>>,
     /// How many; any where left out.
     pub times: Option<u32>,
@@ -605,8 +605,8 @@ pub enum Count {
 pub struct Installed {
     /// The disk of each node.
     pub disks: BTreeMap<NodeName, DiskName>,
-    /// The kind of its partition table; either where left out.
+    /// The kind of its partition table; either if left out.
     pub table: Option<TableKind>,
-    /// How many partitions it has; at least one where left out.
+    /// Number of partitions; at least one if left out.
     pub partitions: Option<u32>,
 }

@@ -1,6 +1,6 @@
-//! DHCP options by name: what their values look like in a lab file, and as bytes.
+//! DHCP options by name: their values in a lab file, and as bytes.
 //!
-//! Must never guess: a value either reads as what its option holds, or says why not.
+//! Must never guess: a value either parses as the type of its option, or is an error.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::Malformed;
 
-/// Bytes as they stand in a packet, written in hexadecimal.
+/// Raw bytes of a packet, written in hexadecimal.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Octets(pub Vec<u8>);
 
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Octets {
     }
 }
 
-/// What an option holds.
+/// The type of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionType {
     /// One IPv4 address.
@@ -69,7 +69,7 @@ pub enum OptionType {
     Addresses,
     /// IPv4 addresses in pairs.
     Pairs,
-    /// True or false.
+    /// A boolean.
     Flag,
     /// A number of 8 bits.
     Number8,
@@ -81,7 +81,7 @@ pub enum OptionType {
     Number32,
     /// A number of 32 bits with a sign.
     Signed32,
-    /// A text.
+    /// A string.
     Text,
     /// One domain name, as labels.
     Domain,
@@ -89,34 +89,34 @@ pub enum OptionType {
     Domains,
     /// Routes: `10.1.0.0/16 via 10.0.0.2`.
     Routes,
-    /// Bytes of a format that is not ours.
+    /// Bytes of an unknown format.
     Bytes,
 }
 
 impl OptionType {
-    /// Says what is to be written, with an example.
+    /// Returns what is expected, with an example.
     pub fn wanted(self) -> &'static str {
         match self {
             Self::Address => "an IPv4 address like \"10.0.0.2\"",
             Self::Addresses => "one or more IPv4 addresses like [\"10.0.0.2\", \"10.0.0.3\"]",
             Self::Pairs => "pairs of IPv4 addresses like [\"10.1.0.0\", \"10.0.0.2\"]",
-            Self::Flag => "true or false",
+            Self::Flag => "a boolean",
             Self::Number8 => "a number from 0 to 255",
             Self::Number16 => "a number from 0 to 65535",
             Self::Numbers16 => "one or more numbers from 0 to 65535",
             Self::Number32 => "a number from 0 to 4294967295",
             Self::Signed32 => "a number from -2147483648 to 2147483647",
-            Self::Text => "a text without NUL",
+            Self::Text => "a string without NUL",
             Self::Domain => "a domain name like \"lab.test\"",
             Self::Domains => "one or more domain names like [\"lab.test\", \"test\"]",
             Self::Routes => "one or more routes like \"10.1.0.0/16 via 10.0.0.2\"",
-            Self::Bytes => "bytes like \"hex:0a0b\", or a text",
+            Self::Bytes => "bytes like \"hex:0a0b\", or a string",
         }
     }
 
-    /// Turns what was written into the bytes of the option, if that is what it holds.
+    /// Encodes a value as the bytes of the option, if it has the right type.
     ///
-    /// `hex:` says what the bytes are, whatever the option holds.
+    /// `hex:` gives the raw bytes, whatever the option's type.
     pub fn encode(self, values: &[Written<'_>]) -> Option<Vec<u8>> {
         if let [Written::Text(text)] = values
             && let Some(hex) = text.strip_prefix("hex:")
@@ -161,7 +161,7 @@ pub enum Written<'a> {
     Flag(bool),
     /// A whole number.
     Number(i64),
-    /// A text.
+    /// A string.
     Text(&'a str),
 }
 
@@ -187,7 +187,7 @@ fn address(value: Written<'_>) -> Option<Vec<u8>> {
     Some(text(value)?.parse::<Ipv4Addr>().ok()?.octets().to_vec())
 }
 
-/// Writes a domain name as labels (RFC 1035, section 3.1), which need no compression to be understood.
+/// Encodes a domain name as labels (RFC 1035, section 3.1), without compression.
 fn domain(value: Written<'_>) -> Option<Vec<u8>> {
     let name = text(value)?.trim_end_matches('.');
     let mut bytes = Vec::new();
@@ -203,7 +203,7 @@ fn domain(value: Written<'_>) -> Option<Vec<u8>> {
     (bytes.len() <= 255).then_some(bytes)
 }
 
-/// Writes a route as option 121 has it (RFC 3442): of the destination only what counts.
+/// Encodes a route for option 121 (RFC 3442): only the significant bytes of the destination.
 fn route(value: Written<'_>) -> Option<Vec<u8>> {
     let (to, by) = text(value)?.split_once(" via ")?;
     let to: Ipv4Net = if to.trim() == "default" { Ipv4Net::default() } else { to.trim().parse().ok()? };
@@ -215,7 +215,7 @@ fn route(value: Written<'_>) -> Option<Vec<u8>> {
     Some([&[to.prefix_len()], &to.addr().octets()[..counts], &by.octets()].concat())
 }
 
-/// Tells whether the routes of option 121 say where everything else goes.
+/// Returns whether the routes of option 121 include a default route.
 pub fn has_default_route(mut routes: &[u8]) -> bool {
     while let Some((&length, rest)) = routes.split_first() {
         if length == 0 {
@@ -231,9 +231,9 @@ pub fn has_default_route(mut routes: &[u8]) -> bool {
 pub struct Known {
     /// Its code.
     pub code: u8,
-    /// What it holds.
+    /// The type of its value.
     pub holds: OptionType,
-    /// Its names, the one to be preferred first; the others are those of Kea, ISC dhcpd or dnsmasq.
+    /// Its names, the preferred one first; the others are those of Kea, ISC dhcpd or dnsmasq.
     pub names: &'static [&'static str],
 }
 
@@ -249,7 +249,7 @@ pub const MS_CLASSLESS_ROUTES: u8 = 249;
 pub const LOG_SERVERS: u8 = 7;
 /// NTP servers.
 pub const NTP_SERVERS: u8 = 42;
-/// Domains in which names are searched.
+/// Domain search list.
 pub const DOMAIN_SEARCH: u8 = 119;
 
 /// The options with a name (RFC 2132 and IANA's registry).
@@ -370,32 +370,32 @@ pub const OPTIONS: &[Known] = {
     ]
 };
 
-/// Options that no lab file sets: why, and what sets them.
+/// Options that a lab file cannot set: why, and what to do instead.
 const OWN: &[(u8, &str, &str)] = &[
     (0, "it is padding", "leave it out"),
     (1, "it follows from the network's `address`", "change the prefix length there"),
     (50, "clients send it", "leave it out"),
-    (51, "it is how long an address is lent", "set `dhcp.server.lease-time` of the network"),
-    (52, "it says how a packet is laid out", "leave it out"),
-    (53, "it says what a message is", "leave it out"),
-    (54, "it names the server, by which clients choose it", "leave it out"),
+    (51, "it is the lease time", "set `dhcp.server.lease-time` of the network"),
+    (52, "it describes the packet format", "leave it out"),
+    (53, "it is the message type", "leave it out"),
+    (54, "it identifies the server", "leave it out"),
     (55, "clients send it", "leave it out"),
-    (56, "it says why a client is refused", "leave it out"),
+    (56, "it is the reason of a refusal", "leave it out"),
     (57, "clients send it", "leave it out"),
-    (60, "it repeats what kind of firmware asked", "leave it out"),
-    (61, "clients send it", "leave it out; `client-id` of a NIC says whose it is"),
+    (60, "it repeats the client's vendor class", "leave it out"),
+    (61, "clients send it", "leave it out; set `client-id` of a NIC instead"),
     (77, "clients send it", "leave it out"),
-    (80, "it says how an address is given", "leave it out"),
-    (82, "relays add it, and get it back", "leave it out"),
+    (80, "it describes how the address is assigned", "leave it out"),
+    (82, "relay agents add it, and get it back", "leave it out"),
     (90, "it is computed for each packet", "leave it out"),
     (93, "clients send it", "leave it out"),
     (94, "clients send it", "leave it out"),
-    (97, "it repeats the client's own UUID", "leave it out; `uuid` of a node says whose it is"),
-    (118, "relays and clients send it", "leave it out"),
+    (97, "it repeats the client's own UUID", "leave it out; set `uuid` of a node instead"),
+    (118, "relay agents and clients send it", "leave it out"),
     (255, "it ends a packet", "leave it out"),
 ];
 
-/// Names of options that no lab file sets.
+/// Names of options that a lab file cannot set.
 const OWN_NAMES: &[(&str, u8)] = &[
     ("subnet-mask", 1),
     ("netmask", 1),
@@ -425,12 +425,12 @@ const OWN_NAMES: &[(&str, u8)] = &[
     ("subnet-selection", 118),
 ];
 
-/// Why a key stands for no option that a lab file sets.
+/// Why a key is not an option that a lab file can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoOption {
-    /// Nobody knows it.
+    /// There is no such option.
     Unknown,
-    /// The server decides it.
+    /// The server sets it.
     Own {
         /// Its code.
         code: u8,
@@ -441,7 +441,7 @@ pub enum NoOption {
     },
 }
 
-/// Finds an option by its name or number. One that only has a number holds bytes.
+/// Finds an option by its name or number. An option without a name holds bytes.
 pub fn find(key: &str) -> Result<Known, NoOption> {
     let number = key.bytes().all(|digit| digit.is_ascii_digit()).then(|| key.parse::<u8>().ok()).flatten();
     let own_name = || OWN_NAMES.iter().find(|(name, _)| *name == key).map(|(_, code)| *code);

@@ -1,21 +1,21 @@
-//! From texts to a lab, in one call.
+//! Reads and checks a lab in one call.
 
 use super::{Lab, LabEnvironment, validate};
 use crate::config::{self, Source};
 use crate::diag::{Diagnostic, MOST, Related, Sources};
 
-/// What became of the texts of a lab.
+/// The result of reading and checking a lab.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The lab, if nothing is wrong but what is a warning.
+    /// The lab, if there are no errors; there may be warnings.
     pub lab: Option<Lab>,
-    /// What is wrong, in the order of the files.
+    /// The diagnostics, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
-    /// The texts, for drawing the diagnostics.
+    /// The sources, for drawing the diagnostics.
     pub sources: Sources,
 }
 
-/// Reads a lab file, the files laid over it (`--on`) and single keys (`--set`), and checks the whole.
+/// Reads a lab file, its overlays (`--on`) and single keys (`--set`), and checks the whole.
 pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabEnvironment<'_>) -> Outcome {
     let reading = config::read(lab, overlays, sets);
     let mut diagnostics = reading.diagnostics;
@@ -46,7 +46,7 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabE
     Outcome { lab, diagnostics, sources }
 }
 
-/// Makes one diagnostic of those that say the same of one place, as they do for each node of a group.
+/// Merges equal diagnostics for one position, which each node of a group repeats.
 fn unite(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut united: Vec<Diagnostic> = Vec::new();
     for diagnostic in all {

@@ -1,20 +1,20 @@
-//! Where a secret is to be found; never the secret itself.
+//! Where to find a secret; never the secret itself.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where a secret is to be found.
+/// Where to find a secret.
 ///
-/// It has no `Display` and no `Serialize`, and its `Debug` says nothing, so that
-/// no event, plan or report can hold even a secret that somebody wrote by
-/// mistake where its place should stand.
+/// It has no `Display` and no `Serialize`, and its `Debug` prints nothing, so that
+/// no event, plan or report can hold a secret that somebody wrote by mistake in
+/// place of a variable or file name.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// In a variable of the caller's environment.
+    /// In an environment variable of the caller.
     Env(String),
-    /// In a file, absolute.
+    /// In a file, an absolute path.
     File(PathBuf),
 }
 
@@ -44,11 +44,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret in the open. It cannot be printed, serialised or cloned by accident.
+/// The value of a secret. It cannot be printed, serialised or cloned by accident.
 pub struct Revealed(Vec<u8>);
 
 impl Revealed {
-    /// Returns the bytes, for the one place that needs them.
+    /// Returns the bytes, for the one caller that needs them.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -57,8 +57,8 @@ impl Revealed {
 /// Why a secret could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The environment lacks the variable.
-    #[error("the environment has no variable `{name}`")]
+    /// The environment variable is not set.
+    #[error("the environment variable `{name}` is not set")]
     NoVariable {
         /// Its name.
         name: String,

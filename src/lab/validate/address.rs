@@ -1,4 +1,4 @@
-//! Who gets which MAC and IP address.
+//! MAC and IPv4 addresses of NICs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -14,10 +14,10 @@ use crate::lab::{Dhcp, DhcpServer, Network};
 use crate::name::{Mac, NetworkName};
 
 /// Derived addresses begin at this host of a network that is large enough, so that
-/// the low ones stay free for what people write by hand.
+/// the low ones stay free for addresses written by hand.
 const FIRST: u32 = 10;
 
-/// A claim of an address, for whoever claims it again.
+/// The first use of an address, for the message about a second one.
 pub(super) struct AddressUse<'a> {
     pub(super) span: &'a Span,
     pub(super) draft: &'a Draft<'a>,
@@ -25,7 +25,7 @@ pub(super) struct AddressUse<'a> {
 }
 
 impl AddressUse<'_> {
-    /// Says whose it is, to somebody of that node.
+    /// Describes the owner, relative to that node.
     pub(super) fn whose(&self, asking: &Draft<'_>) -> String {
         match self.draft.key == asking.key {
             true => format!("NIC `{}` of the same node", self.nic.name),
@@ -33,12 +33,12 @@ impl AddressUse<'_> {
         }
     }
 
-    /// Points a diagnostic at the first claim, and says what to do about both.
+    /// Adds the first use and the fix to a diagnostic.
     pub(super) fn settle(&self, again: Diagnostic, key: &str, help: &str) -> Diagnostic {
         match again.span.as_ref() == Some(self.span) {
             // The nodes of a group share the line.
             true => again.help(format!(
-                "the nodes of a group cannot share one `{key}`: leave it out, or write one for each, as in [node.NAME-2]"
+                "the nodes of a group cannot share one `{key}`: remove it, or set one for each node, as in [node.NAME-2]"
             )),
             false => again.related(self.span.clone(), "first used here").help(help),
         }
@@ -46,7 +46,7 @@ impl AddressUse<'_> {
 }
 
 impl Check<'_> {
-    /// Checks the MAC addresses that were written, then derives one for every other NIC.
+    /// Checks the MAC addresses of the lab file, then derives one for every other NIC.
     pub(super) fn macs(&mut self, drafts: &mut [Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
         let mut taken: BTreeSet<Mac> = networks.values().map(|network| network.mac).collect();
         for network in networks.values() {
@@ -68,13 +68,13 @@ impl Check<'_> {
         }
     }
 
-    /// Reports MAC addresses that no NIC can have, or two have, and returns those that were written.
+    /// Reports invalid and duplicate MAC addresses, and returns those of the lab file.
     fn written_macs(
         &mut self,
         drafts: &[Draft<'_>],
         networks: &BTreeMap<NetworkName, Network>,
     ) -> BTreeSet<Mac> {
-        const HELP: &str = "leave `mac` out: each NIC then gets one of its own, the same in every run";
+        const HELP: &str = "remove `mac`: each NIC then gets its own, the same in every run";
         let mut seen: BTreeMap<Mac, AddressUse<'_>> = BTreeMap::new();
         let others = networks.values().flat_map(|network| self.reserved_for_others(network));
         let others: BTreeMap<Mac, Span> = others.map(|(mac, _, place)| (mac, place.clone())).collect();
@@ -87,23 +87,23 @@ impl Check<'_> {
                 Diagnostic::new(Code::MacTaken, span.clone(), what)
             };
             if *mac == Mac([0; 6]) {
-                let what = format!("{mac} is the address of nothing");
+                let what = format!("{mac} is not a valid address");
                 self.report(Diagnostic::new(Code::MacGroup, span.clone(), what).help(HELP));
             } else if mac.is_group() {
                 self.report(
                     Diagnostic::new(
                         Code::MacGroup,
                         span.clone(),
-                        format!("{mac} is the address of a group, not of a NIC"),
+                        format!("{mac} is a multicast address, not the address of a NIC"),
                     )
                     .help("the first byte of a NIC's address is even, as in 52:54:00:12:34:56"),
                 );
             } else if let Some(first) = seen.get(mac) {
                 self.report(first.settle(taken(&first.whose(draft)), "mac", HELP));
             } else if let Some(place) = others.get(mac) {
-                let other = taken("a client that an address is reserved for");
+                let other = taken("a client with a reserved address");
                 let other = other.related(place.clone(), "the reservation");
-                self.report(other.help("give the NIC that address itself, and take the reservation out"));
+                self.report(other.help("set `address` of the NIC, and remove the reservation"));
             } else if let Some(network) = networks.values().find(|network| network.mac == *mac) {
                 self.report(taken(&format!("the bridge of network `{}`", network.name)).help(HELP));
             } else {
@@ -113,7 +113,7 @@ impl Check<'_> {
         seen.into_keys().collect()
     }
 
-    /// Checks the addresses that were written, then gives one to every NIC that wants one.
+    /// Checks the addresses of the lab file, then assigns one to every NIC that needs one.
     pub(super) fn addresses(&mut self, drafts: &mut [Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
         let mut taken: BTreeMap<NetworkName, BTreeSet<Ipv4Addr>> = BTreeMap::new();
         self.reservations(drafts, networks, &mut taken);
@@ -146,10 +146,11 @@ impl Check<'_> {
         for (name, homeless) in full {
             let home = self.raw.network.get(name.as_str());
             let nics = if homeless == 1 { "one NIC".to_owned() } else { format!("{homeless} NICs") };
-            let what = format!("network `{name}` has no address left for {nics}");
+            let what = format!("network `{name}` has no free address for {nics}");
             self.report(
-                Diagnostic::new(Code::NetworkFull, home.map(|(key, _)| key.span.clone()), what)
-                    .help("give it a shorter prefix, a smaller pool, or let nodes take theirs from the pool"),
+                Diagnostic::new(Code::NetworkFull, home.map(|(key, _)| key.span.clone()), what).help(
+                    "use a shorter prefix or a smaller pool, or let nodes get their addresses from the pool",
+                ),
             );
         }
     }
@@ -173,12 +174,12 @@ impl Check<'_> {
                 if let Some(first) = seen.get(&address) {
                     let what = format!("{address} is already the address of {}", first.whose(draft));
                     let again = Diagnostic::new(Code::AddressTaken, span.clone(), what);
-                    let help = "give each NIC its own address, or leave `address` out";
+                    let help = "give each NIC its own address, or remove `address`";
                     self.report(first.settle(again, "address", help));
                 } else if let Some(other) = others.get(&address) {
                     let what = format!("{address} is already reserved for another client");
                     let again = Diagnostic::new(Code::AddressTaken, span.clone(), what);
-                    let help = "give the node another address, or leave `address` out";
+                    let help = "give the node another address, or remove `address`";
                     self.report(again.related(other.clone(), "first used here").help(help));
                 }
                 if let Dhcp::Server(DhcpServer { pool: Some((first, last)), .. }) = network.dhcp
@@ -199,7 +200,7 @@ impl Check<'_> {
         }
     }
 
-    /// Checks the addresses that are reserved for clients that are no node, and returns them with their places.
+    /// Checks the reservations of clients that are not nodes, and returns them with their positions.
     fn reservations_of_others(
         &mut self,
         networks: &BTreeMap<NetworkName, Network>,
@@ -232,7 +233,7 @@ impl Check<'_> {
     fn no_pool(&mut self, network: &Network, span: &Span) {
         let what = format!("network `{}` has no pool to take an address from", network.name);
         let help = match network.dhcp {
-            Dhcp::Proxy | Dhcp::Off => "its addresses come from elsewhere: leave `address` out".into(),
+            Dhcp::Proxy | Dhcp::Off => "its addresses come from another server: remove `address`".into(),
             Dhcp::Server(_) => {
                 let (low, high) = bounds(network.address);
                 let (low, high) = (u32::from(low), u32::from(high));
@@ -247,7 +248,7 @@ impl Check<'_> {
     fn fits(&mut self, address: Ipv4Addr, span: &Span, network: &Network) -> bool {
         let net = network.address;
         let (low, high) = bounds(net);
-        let hosts = format!("hosts of this network are {low} to {high}");
+        let hosts = format!("its host addresses are {low} to {high}");
         let (code, what) = if !net.contains(&address) {
             (
                 Code::AddressOutside,
@@ -261,7 +262,7 @@ impl Check<'_> {
         } else if address == net.network() || address == net.broadcast() {
             (
                 Code::AddressReserved,
-                format!("{address} is the first or last of {}, which no host has", net.trunc()),
+                format!("{address} is the network or broadcast address of {}", net.trunc()),
             )
         } else {
             return true;
@@ -286,7 +287,7 @@ impl Check<'_> {
     }
 }
 
-/// What a NIC's `address` says.
+/// The value of a NIC's `address`.
 pub(super) fn written(address: Option<&RawAddress>) -> (Option<Ipv4Addr>, bool) {
     match address {
         Some(RawAddress::Fixed(address)) => (Some(*address), false),
@@ -295,11 +296,11 @@ pub(super) fn written(address: Option<&RawAddress>) -> (Option<Ipv4Addr>, bool) 
     }
 }
 
-/// Gives out the free addresses of a network: the lowest from the tenth on, then the lowest of all.
+/// Assigns the free addresses of a network: the lowest from the tenth on, then the lowest of all.
 struct Free {
     net: Ipv4Net,
     pool: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// What is left to look at, as numbers: from, to, in this order.
+    /// The ranges still to be searched, as numbers: from, to, in this order.
     left: [(u32, u32); 2],
 }
 

@@ -1,4 +1,4 @@
-//! What the firmware of a node tries, and whether anything comes of it.
+//! The boot order of a node, and whether the node can boot.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +22,9 @@ impl Check<'_> {
                         Diagnostic::new(
                             Code::NvramNeedsUefi,
                             span.clone(),
-                            format!("`{}` has a BIOS, which keeps no boot order", key.value),
+                            format!("`{}` has a BIOS, which stores no boot order", key.value),
                         )
-                        .help("add firmware = \"uefi\", or write an order such as [\"disk\", \"network\"]"),
+                        .help("add firmware = \"uefi\", or set an order such as [\"disk\", \"network\"]"),
                     );
                 }
                 Boot::Nvram
@@ -69,13 +69,13 @@ impl Check<'_> {
                     let names: Vec<_> = known.iter().map(|name| format!("{kind}.{name}")).collect();
                     format!("it has {}", enumerate(names.iter().map(String::as_str)))
                 }
-                None => format!("the choices are {}", enumerate(all)),
+                None => format!("expected one of {}", enumerate(all)),
             };
             self.report(
                 Diagnostic::new(
                     Code::UnknownBootDevice,
                     word.span.clone(),
-                    format!("`{node}` has nothing called `{}` to boot from", word.value),
+                    format!("`{node}` has no `{}` to boot from", word.value),
                 )
                 .help(help),
             );
@@ -83,7 +83,7 @@ impl Check<'_> {
         None
     }
 
-    /// Reports a profile whose loader, or whose way to it, a node's firmware does not have.
+    /// Reports a profile with a loader, or a way to fetch it, that a node's firmware does not support.
     pub(super) fn loader_runs(&mut self, raw: &RawNode, profile: &Profile) {
         let Some(place) = raw.profile.span() else { return };
         if matches!(raw.firmware, Field::Bad) {
@@ -91,10 +91,10 @@ impl Check<'_> {
         }
         let bios = firmware(raw) == Firmware::Bios;
         let what = match (profile.loader, profile.via, bios) {
-            (Loader::Shim | Loader::Kernel, _, true) => "a BIOS starts no EFI programs",
-            (_, Some(Via::Http | Via::Http6 | Via::Https), true) => "a BIOS has no HTTP Boot",
-            (_, Some(Via::Pxe6), true) => "a BIOS does not netboot over IPv6",
-            (Loader::Pxelinux, _, false) => "PXELINUX is a program for BIOS",
+            (Loader::Shim | Loader::Kernel, _, true) => "a BIOS cannot run EFI programs",
+            (_, Some(Via::Http | Via::Http6 | Via::Https), true) => "a BIOS does not support HTTP Boot",
+            (_, Some(Via::Pxe6), true) => "a BIOS does not support netboot over IPv6",
+            (Loader::Pxelinux, _, false) => "PXELINUX runs on BIOS only",
             _ => return,
         };
         let help = match bios {
@@ -106,7 +106,7 @@ impl Check<'_> {
         self.report(Diagnostic::new(Code::LoaderFirmware, place.clone(), what).help(help));
     }
 
-    /// Reports nodes that are to netboot by HTTPS on networks without.
+    /// Reports nodes that netboot over HTTPS on networks without it.
     pub(super) fn https_boots(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
         for Draft { key, raw, nics, profile, .. } in drafts {
             let profile = profile.as_ref().and_then(|name| self.raw.profile.get(name.as_str())?.1.as_ref());
@@ -119,14 +119,14 @@ impl Check<'_> {
             // A network that is none was reported where it stands.
             let Some([first, ..]) = on.as_deref() else { continue };
             if !on.iter().flatten().any(|network| network.https) {
-                let what = format!("`{key}` netboots by HTTPS, and no network of it answers that");
-                let help = format!("let it: network.{}.https = true", first.name);
+                let what = format!("`{key}` netboots over HTTPS, but none of its networks has HTTPS");
+                let help = format!("add network.{}.https = true", first.name);
                 self.report(Diagnostic::new(Code::NoHttps, span.clone(), what).help(help));
             }
         }
     }
 
-    /// Reports nodes that certainly cannot boot.
+    /// Reports nodes that cannot boot.
     pub(super) fn can_boot(&mut self, draft: &Draft<'_>, networks: &BTreeMap<NetworkName, Network>) {
         let Boot::Order(order) = &draft.boot else { return };
         let raw = draft.raw;
@@ -158,12 +158,14 @@ impl Check<'_> {
         if !(disks && has_disk || network && has_nic && has_rom) {
             let what = format!("`{}` has nothing to boot from", draft.key);
             let help = match (disks, network, has_nic) {
-                (false, false, _) => "name something, such as [\"disk\", \"network\"]",
+                (false, false, _) => "set a boot order, such as [\"disk\", \"network\"]",
                 (true, false, _) => {
-                    "it boots from disk and has none: add disk.root = { size = \"10GiB\", source = \"…\" }"
+                    "it boots from disk but has none: add disk.root = { size = \"10GiB\", source = \"…\" }"
                 }
-                (_, true, true) => "a BIOS boots from the network by the ROM of a NIC: leave rom = false out",
-                (_, true, false) => "it boots from the network and the lab has none: add [network.lan]",
+                (_, true, true) => {
+                    "a BIOS needs the ROM of a NIC to boot from the network: remove rom = false"
+                }
+                (_, true, false) => "it boots from the network but the lab has none: add [network.lan]",
             };
             self.report(Diagnostic::new(Code::NothingToBoot, span.clone(), what).help(help));
             return;
@@ -179,7 +181,7 @@ impl Check<'_> {
                     Diagnostic::new(
                         Code::NoProfile,
                         span.clone(),
-                        format!("`{}` boots from the network and nothing is there for it", draft.key),
+                        format!("`{}` boots from the network but has no profile", draft.key),
                     )
                     .help(match self.raw.profile.names().next() {
                         Some(name) => {
@@ -193,9 +195,9 @@ impl Check<'_> {
             let diagnostic = Diagnostic::new(
                 Code::ProfileUnused,
                 profile.span.clone(),
-                format!("`{}` never boots from the network, so it is never handed this", draft.key),
+                format!("`{}` never boots from the network, so its profile is never used", draft.key),
             )
-            .help("add \"network\" to its boot order, or take the profile away");
+            .help("add \"network\" to its boot order, or remove the profile");
             self.report(match raw.boot.span() {
                 Some(place) => diagnostic.related(place.clone(), "its boot order"),
                 None => diagnostic,
@@ -204,7 +206,7 @@ impl Check<'_> {
     }
 }
 
-/// Tells whether a ROM may sit on a NIC, of which nothing is known if it was reported.
+/// Returns whether a NIC may have a ROM; an invalid value counts as unknown.
 fn rom(nic: Option<&RawNic>) -> bool {
     nic.is_none_or(|nic| nic.rom.value() != Some(&false))
 }

@@ -1,4 +1,4 @@
-//! DHCP: what our server is told, options, identities.
+//! DHCP: server settings, options, client identifiers.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -18,13 +18,13 @@ use crate::name::{Mac, NetworkName};
 
 const LEASE: Duration = Duration::from_hours(1);
 
-/// Below that, clients renew faster than they boot.
+/// With a shorter lease time, clients renew faster than they boot.
 const SHORTEST_LEASE: Duration = Duration::from_secs(10);
 
-/// More do not fit into a lab file.
+/// More than a lab file has room for.
 const MOST_RESERVED: usize = 25_000;
 
-/// The longest value that any reply has room for.
+/// The longest value that fits into a reply.
 const LONGEST: usize = 1024;
 
 impl Check<'_> {
@@ -55,11 +55,7 @@ impl Check<'_> {
     fn lease_time(&mut self, raw: &RawDhcpServer) -> Duration {
         match raw.lease_time.given() {
             Some(Located { value: Text(lease), span }) if lease.0 < SHORTEST_LEASE => {
-                self.malformed(
-                    span,
-                    "a lease this short expires while a node boots".into(),
-                    "10s is the least",
-                );
+                self.malformed(span, "this lease time is shorter than a boot".into(), "use 10s or more");
                 LEASE
             }
             Some(lease) => lease.value.0.0,
@@ -70,14 +66,14 @@ impl Check<'_> {
     fn classes(&mut self, raw: &List<String>) -> Vec<String> {
         for class in &raw.items {
             if class.value.is_empty() || class.value.len() > 254 {
-                let what = format!("{:?} cannot be a user class", class.value);
+                let what = format!("{:?} is not a valid user class", class.value);
                 self.malformed(&class.span, what, "a user class has 1 to 254 bytes, as in \"pixiecore\"");
             }
         }
         raw.values().cloned().collect()
     }
 
-    /// Takes the reservations of clients that are no node. Whether their addresses are free is seen with those of nodes.
+    /// Checks the reservations of clients that are not nodes. Their addresses are checked together with those of nodes.
     fn reserved_addresses(&mut self, raw: &Keyed<Located<Text<Ipv4Addr>>>) -> BTreeMap<Mac, Ipv4Addr> {
         let mut reserve = BTreeMap::new();
         if self.too_many("the network", raw, MOST_RESERVED, "reservations") {
@@ -95,10 +91,10 @@ impl Check<'_> {
                 }
                 Ok(mac) => {
                     if reserve.insert(mac, *address).is_some() {
-                        let what = format!("{mac} is already the MAC address of another reservation");
+                        let what = format!("{mac} already has a reservation");
                         self.report(
                             Diagnostic::new(Code::MacTaken, key.span.clone(), what)
-                                .help("reserve one address for it"),
+                                .help("keep one of the reservations"),
                         );
                     }
                 }
@@ -110,22 +106,22 @@ impl Check<'_> {
         reserve
     }
 
-    /// Takes the options of a network, and reports those that nobody would be told.
+    /// Checks the options of a network, and reports those that have no effect.
     pub(super) fn network_options(&mut self, raw: &RawNetwork, dhcp: &Dhcp) -> DhcpOptions {
         if let (Dhcp::Proxy | Dhcp::Off, Some((key, _))) = (dhcp, raw.options.entries.first()) {
             self.report(
                 Diagnostic::new(
                     Code::OptionUnused,
                     key.span.clone(),
-                    "nobody is told this option: addresses and options come from elsewhere here",
+                    "this option has no effect: another server assigns addresses and options here",
                 )
-                .help("leave `options` out, or `dhcp`, so that the server is ours"),
+                .help("remove `options`, or remove `dhcp` to use the built-in server"),
             );
         }
         self.options(&raw.options)
     }
 
-    /// Takes DHCP options, and reports what they cannot be.
+    /// Checks DHCP options, and reports invalid ones.
     pub(super) fn options(&mut self, raw: &Keyed<RawOption>) -> DhcpOptions {
         let mut found: BTreeMap<u8, (Octets, &Span)> = BTreeMap::new();
         for (key, value) in &raw.entries {
@@ -151,16 +147,16 @@ impl Check<'_> {
                     true => format!("option {code}"),
                     false => format!("`{}` (option {code})", key.value),
                 };
-                let what = format!("{name} is the server's own: {why}");
+                let what = format!("{name} is set by the server: {why}");
                 Diagnostic::new(Code::OwnOption, key.span.clone(), what).help(help)
             }
             Err(NoOption::Unknown) => {
                 let names = OPTIONS.iter().flat_map(|option| option.names.iter().copied());
                 let help = match nearest(&key.value, names) {
                     Some(name) => format!("did you mean `{name}`?"),
-                    None => "an option without a name here goes by its number, 1 to 254".to_owned(),
+                    None => "use the number for options without a name, 1 to 254".to_owned(),
                 };
-                let what = format!("there is no DHCP option `{}`", key.value);
+                let what = format!("unknown DHCP option `{}`", key.value);
                 Diagnostic::new(Code::UnknownOption, key.span.clone(), what).help(help)
             }
         };
@@ -177,18 +173,18 @@ impl Check<'_> {
         let diagnostic = |what: String| Diagnostic::new(Code::BadOption, key.span.clone(), what);
         let Some(bytes) = option.holds.encode(&values) else {
             let what = format!("`{}` holds {}", key.value, option.holds.wanted());
-            self.report(diagnostic(what).help("write that, or the bytes as they are: \"hex:0a000002\""));
+            self.report(diagnostic(what).help("use such a value, or raw bytes: \"hex:0a000002\""));
             return None;
         };
         if bytes.len() > LONGEST {
-            let what = format!("`{}` has {} bytes, which no reply has room for", key.value, bytes.len());
-            self.report(diagnostic(what).help(format!("{LONGEST} bytes are the most")));
+            let what = format!("`{}` has {} bytes, which do not fit into a reply", key.value, bytes.len());
+            self.report(diagnostic(what).help(format!("the maximum is {LONGEST} bytes")));
             return None;
         }
         Some(Octets(bytes))
     }
 
-    /// Takes the name that a NIC's DHCP clients give themselves.
+    /// Checks the DHCP client identifier of a NIC.
     pub(super) fn client_id(&mut self, raw: &Field<String>) -> Option<Octets> {
         let Located { value, span } = raw.given()?;
         let octets = match value.contains(':').then(|| value.parse::<Octets>()) {
@@ -199,14 +195,14 @@ impl Check<'_> {
             self.malformed(
                 span,
                 "a client id has 1 to 255 bytes".into(),
-                "write \"01:52:54:00:12:34:56\" or a text",
+                "use bytes like \"01:52:54:00:12:34:56\" or a string",
             );
             return None;
         }
         Some(octets)
     }
 
-    /// Reports client ids that two NICs of a network share.
+    /// Reports duplicate client ids on a network.
     pub(super) fn client_ids(&mut self, drafts: &[Draft<'_>]) {
         let mut seen: BTreeMap<(&NetworkName, &str), &Span> = BTreeMap::new();
         for nic in drafts.iter().flat_map(|draft| &draft.nics) {
@@ -221,12 +217,12 @@ impl Check<'_> {
                 let again = Diagnostic::new(Code::ClientIdTaken, span.clone(), what);
                 let again =
                     if first == span { again } else { again.related(first.clone(), "first used here") };
-                self.report(again.help("give each NIC a client id of its own, or none"));
+                self.report(again.help("give each NIC its own client id, or none"));
             }
         }
     }
 
-    /// Returns the addresses of a network that are reserved for clients that are no node, with their places.
+    /// Returns the reserved addresses of clients that are not nodes, with their positions.
     pub(super) fn reserved_for_others(&self, network: &Network) -> Vec<(Mac, Ipv4Addr, &Span)> {
         let raw = self.raw.network.get(network.name.as_str()).and_then(|(_, raw)| raw.as_ref());
         let settings = match raw.and_then(|raw| raw.dhcp.value()) {

@@ -1,4 +1,4 @@
-//! Expectations: what is checked, of whom, after what.
+//! Expectations: checks, nodes, order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::name::{DiskName, ExpectName, NodeName};
 
 const WITHIN: Duration = Duration::from_mins(5);
 
-/// More than anybody writes by hand.
+/// More than a hand-written file needs.
 const MOST_EXPECTATIONS: usize = 1000;
 
 const BOOTS_HELP: &str =
-    "say what it booted from, as in [\"network\", \"disk\"], or how often, as in { network = 1 }";
+    "set what it booted from, as in [\"network\", \"disk\"], or how often, as in { network = 1 }";
 
-/// A larger one is an accident, and takes long to build.
+/// A larger one is a mistake, and slow to compile.
 const LARGEST_REGEX: usize = 1 << 20;
 
 impl Check<'_> {
@@ -56,7 +56,7 @@ impl Check<'_> {
                 (Polarity::Must, None)
             }
             (Field::Missing, Field::Missing) => {
-                self.that_or_never(home, "this expectation says neither `that` nor `never`");
+                self.that_or_never(home, "this expectation has neither `that` nor `never`");
                 (Polarity::Must, None)
             }
         };
@@ -69,8 +69,8 @@ impl Check<'_> {
         let checked = check.and_then(|check| self.checked(&check.value, &check.span, &nodes));
         if let (Polarity::Never, Some(Located { value: RawCheck::Stage(Stage::Off), span })) = (sense, check)
         {
-            let what = "every node has come at least to `off`, so this happens at once";
-            self.bad_check(span, what, "name the stage that a node must not reach, such as \"os\"");
+            let what = "every node has reached at least stage `off`, so this fails immediately";
+            self.bad_check(span, what, "set the stage that a node must not reach, such as \"os\"");
         }
         Some(Expectation { name: name?, nodes, after, within, holds, sense, check: checked? })
     }
@@ -78,7 +78,7 @@ impl Check<'_> {
     fn that_or_never(&mut self, span: &Span, what: &str) {
         self.report(
             Diagnostic::new(Code::ThatOrNever, span.clone(), what)
-                .help("say one of them, such as that = { stage = \"os\" }"),
+                .help("set one of them, such as that = { stage = \"os\" }"),
         );
     }
 
@@ -86,7 +86,7 @@ impl Check<'_> {
         let all = &self.raw.node;
         let list = &raw.nodes;
         if let (true, Some(span)) = (of_lab, &list.span) {
-            self.idle(span, "this is checked once for the whole lab, not for nodes", "leave `nodes` out");
+            self.idle(span, "this is checked once for the whole lab, not for nodes", "remove `nodes`");
             return Vec::new();
         }
         if of_lab || list.bad {
@@ -116,8 +116,9 @@ impl Check<'_> {
             && !all.bad
         {
             self.report(
-                Diagnostic::new(Code::NoNodes, span.clone(), "this expectation is about no node")
-                    .help("name nodes in `nodes`, or leave it out for all nodes of a lab that has some"),
+                Diagnostic::new(Code::NoNodes, span.clone(), "this expectation applies to no node").help(
+                    "list nodes in `nodes`, or remove it to apply to all nodes (the lab needs at least one)",
+                ),
             );
         }
         nodes
@@ -134,16 +135,16 @@ impl Check<'_> {
                 Diagnostic::new(
                     Code::AfterNever,
                     word.span.clone(),
-                    format!("`{name}` says what must never happen, so there is no moment after it"),
+                    format!("`{name}` has `never`, so nothing can come after it"),
                 )
-                .related(never.span.clone(), "what never happens")
-                .help("name an expectation with `that`"),
+                .related(never.span.clone(), "it has `never`")
+                .help("use an expectation with `that`"),
             );
         }
         Some(name)
     }
 
-    /// Returns the expectation after which a node is powered on, or reports that it can never be met before.
+    /// Returns the expectation after which a node is powered on, or reports that it needs the node itself.
     pub(super) fn starts_after(
         &mut self,
         node: &NodeName,
@@ -162,7 +163,7 @@ impl Check<'_> {
                         word.span.clone(),
                         format!("`{node}` is powered on after `{name}`, which waits for `{node}`"),
                     )
-                    .help("name an expectation about other nodes, or take this one out of its `nodes`"),
+                    .help("use an expectation of other nodes, or remove this node from its `nodes`"),
                 );
                 return None;
             }
@@ -176,7 +177,7 @@ impl Check<'_> {
             return Duration::ZERO;
         };
         if sense == Polarity::Never {
-            self.idle(span, "what must never happen need not hold", "leave `holds` out");
+            self.idle(span, "`holds` has no effect with `never`", "remove `holds`");
         }
         *holds
     }
@@ -185,7 +186,7 @@ impl Check<'_> {
         let default = (sense == Polarity::Must).then_some(WITHIN);
         let Some(Located { value: Text(Lasting(within)), span }) = raw.within.given() else { return default };
         if within.is_zero() {
-            self.bad_check(span, "nothing can happen within no time", "give it some, such as \"90s\"");
+            self.bad_check(span, "this timeout is zero", "set a timeout such as \"90s\"");
         }
         Some(*within)
     }
@@ -198,7 +199,7 @@ impl Check<'_> {
         self.report(Diagnostic::new(Code::BadCheck, span.clone(), what).help(help));
     }
 
-    /// Reports expectations that wait for each other, once for each circle.
+    /// Reports expectations that wait for each other, once for each cycle.
     fn cycles(&mut self) {
         let after: BTreeMap<&str, &Located<String>> = self
             .raw
@@ -237,7 +238,7 @@ impl Check<'_> {
                 [] => continue,
             };
             let mut diagnostic =
-                Diagnostic::new(Code::AfterCycle, places[0].clone(), what).help("take one `after` away");
+                Diagnostic::new(Code::AfterCycle, places[0].clone(), what).help("remove one `after`");
             for (place, name) in places.into_iter().zip(&circle).skip(1) {
                 diagnostic = diagnostic.related(place, format!("`{name}` waits"));
             }
@@ -292,8 +293,8 @@ impl Check<'_> {
             None => Some("/".into()),
         };
         if let Some(status) = raw.status.given().filter(|status| !(100..=599).contains(&status.value)) {
-            let what = format!("no server answers with status {}", status.value);
-            self.bad_check(&status.span, what, "a status lies between 100 and 599");
+            let what = format!("{} is not an HTTP status", status.value);
+            self.bad_check(&status.span, what, "use a status from 100 to 599");
         }
         let status = raw.status.value().copied().unwrap_or(200);
         let body = self.maybe_regex(&raw.body);
@@ -306,11 +307,7 @@ impl Check<'_> {
             path.value.starts_with('/') && path.value.chars().all(|c| c.is_ascii_graphic() && c != '#');
         if !good {
             let what = format!("`{}` is not the path of a URL", path.value);
-            self.bad_check(
-                &path.span,
-                what,
-                "it begins with a slash and holds no blanks: \"/health?full=1\"",
-            );
+            self.bad_check(&path.span, what, "it begins with a slash and has no spaces: \"/health?full=1\"");
         }
         good.then(|| path.value.clone())
     }
@@ -340,14 +337,14 @@ impl Check<'_> {
         Some(Checked::Dns { name, answer })
     }
 
-    /// Takes the place of a secret.
+    /// Checks the source of a secret.
     pub(super) fn secret(&mut self, raw: &RawSecret) -> Option<Secret> {
         match raw {
             RawSecret::Env(name) => self.variable(name).map(Secret::Env),
             // A key that was pasted in place of its path.
             RawSecret::File(path) if path.value.contains('\n') => {
                 let what = "this is not the path of a file";
-                let help = "name the file that holds the secret, such as { file = \"id_ed25519\" }";
+                let help = "set the file that contains the secret, such as { file = \"id_ed25519\" }";
                 self.report(crate::config::malformed(path.span.clone(), what).help(help).secret());
                 None
             }
@@ -364,7 +361,7 @@ impl Check<'_> {
         let key = raw.key.value().and_then(|place| self.secret(place));
         let run = raw.run.value().cloned();
         if run.is_none() && (raw.exit.given().is_some() || raw.output.given().is_some()) {
-            let what = "without `run`, there is no exit code and no output";
+            let what = "without `run` there is no exit code and no output";
             let span = raw.exit.span().or(raw.output.span()).unwrap_or(span);
             self.idle(span, what, "add run = \"…\"");
         }
@@ -381,7 +378,7 @@ impl Check<'_> {
             let what = "this is not the name of an environment variable";
             self.report(
                 crate::config::malformed(name.span.clone(), what)
-                    .help("name the variable that holds the secret, such as { env = \"RACK1\" }")
+                    .help("set the variable that contains the secret, such as { env = \"RACK1\" }")
                     .secret(),
             );
         }
@@ -395,7 +392,7 @@ impl Check<'_> {
                 self.bad_check(
                     span,
                     "a cluster has at least one member",
-                    "leave it out for one on each node",
+                    "remove it to expect one on each node",
                 );
                 return None;
             }
@@ -411,27 +408,27 @@ impl Check<'_> {
         }
         let counts = [times, network, disk].map(|count| count.given());
         if let (Some(_), Some(count)) = (&order.span, counts.iter().flatten().next()) {
-            self.idle(&count.span, "the list says how many boots there are", "leave the number out");
+            self.idle(&count.span, "the list already gives the number of boots", "remove the number");
         }
         let empty = order.span.is_some() && order.items.is_empty();
         if let Some(count) = times.given().filter(|count| count.value == 0) {
-            self.bad_check(&count.span, "no node comes up without a boot", BOOTS_HELP);
+            self.bad_check(&count.span, "a node cannot start without a boot", BOOTS_HELP);
         } else if empty || (order.span.is_none() && counts.iter().flatten().next().is_none()) {
-            self.bad_check(span, "this says nothing of the boots", BOOTS_HELP);
+            self.bad_check(span, "this check has no condition", BOOTS_HELP);
         } else if counts[1..].iter().flatten().all(|count| count.value == 0)
             && counts[1..].iter().flatten().next().is_some()
             && counts[0].is_none()
         {
-            let help = "say how often all in all, as in { times = 2, network = 0 }, or use `never`";
-            self.bad_check(span, "this is so before the first boot", help);
+            let help = "add the total, as in { times = 2, network = 0 }, or use `never`";
+            self.bad_check(span, "this is already true before the first boot", help);
         } else if let [Some(times), Some(network), Some(disk)] = counts
             && network.value.saturating_add(disk.value) != times.value
         {
             let what = format!(
-                "{} boots from the network and {} from disk are not {}",
+                "{} boots from the network plus {} from disk are not {}",
                 network.value, disk.value, times.value
             );
-            self.bad_check(&times.span, what, "leave one of the three out");
+            self.bad_check(&times.span, what, "remove one of the three");
         }
         let count = |count: &Field<u32>| count.value().copied();
         let order = order.span.as_ref().map(|_| order.values().copied().collect());
@@ -443,27 +440,27 @@ impl Check<'_> {
         let path = self.regex(path);
         for count in [&raw.times, &raw.at_least].into_iter().filter_map(Field::given) {
             if count.value == 0 {
-                let help = "say `never = { fetched = … }` for what must not be fetched";
-                self.bad_check(&count.span, "this is so before anything was fetched", help);
+                let help = "use `never = { fetched = … }` for a path that must not be fetched";
+                self.bad_check(&count.span, "this is already true before anything is fetched", help);
             }
         }
         if let (Some(_), Some(least)) = (raw.times.given(), raw.at_least.given()) {
-            self.idle(&least.span, "`times` says exactly how often", "leave `at-least` out");
+            self.idle(&least.span, "`times` is already an exact number", "remove `at-least`");
         }
         let method = match raw.method.given() {
             Some(method) if method.value.bytes().all(|c| c.is_ascii_alphabetic()) => {
                 Some(method.value.to_ascii_uppercase())
             }
             Some(method) => {
-                let what = format!("`{}` is not a method of HTTP", method.value);
+                let what = format!("`{}` is not an HTTP method", method.value);
                 self.bad_check(&method.span, what, "methods are GET, HEAD, POST, …");
                 return None;
             }
             None => None,
         };
         if let Some(status) = raw.status.given().filter(|status| !(100..=599).contains(&status.value)) {
-            let what = format!("no server answers with status {}", status.value);
-            self.bad_check(&status.span, what, "a status lies between 100 and 599");
+            let what = format!("{} is not an HTTP status", status.value);
+            self.bad_check(&status.span, what, "use a status from 100 to 599");
         }
         let often = match raw.times.value() {
             Some(times) => Count::Exactly(*times),
@@ -487,19 +484,19 @@ impl Check<'_> {
             } else if !of.disk.bad && !matches!(raw.disk, Field::Bad) {
                 let what = match named {
                     Some(named) => format!("`{node}` has no disk `{}`", named.value),
-                    None => format!("`{node}` has no disk that anything could be installed on"),
+                    None => format!("`{node}` has no disk to install to"),
                 };
                 let at = named.map_or(span, |named| &named.span);
                 self.bad_check(
                     at,
                     what,
-                    "give it one, such as disk.root = { size = \"10GiB\" }, or name `nodes` that have it",
+                    "add one, such as disk.root = { size = \"10GiB\" }, or list only `nodes` that have one",
                 );
             }
         }
         if let Some(count) = raw.partitions.given().filter(|count| !(1..=128).contains(&count.value)) {
-            let what = format!("no disk that starts a system has {} partitions", count.value);
-            self.bad_check(&count.span, what, "a number between 1 and 128");
+            let what = format!("no bootable disk has {} partitions", count.value);
+            self.bad_check(&count.span, what, "use 1 to 128");
         }
         let table = raw.table.value().map(|table| match table {
             TableKind::Gpt => TableKind::Gpt,
@@ -525,12 +522,12 @@ impl Check<'_> {
 
     fn port(&mut self, port: &Located<u16>) -> Option<u16> {
         if port.value == 0 {
-            self.bad_check(&port.span, "nothing listens on port 0", "a port lies between 1 and 65535");
+            self.bad_check(&port.span, "0 is not a valid port", "use a port from 1 to 65535");
         }
         (port.value != 0).then_some(port.value)
     }
 
-    /// `None` if there is a pattern and it is bad.
+    /// `None` if the pattern is invalid.
     fn maybe_regex(&mut self, pattern: &Field<String>) -> Option<Option<Regex>> {
         match pattern {
             Field::Given(pattern) => self.regex(pattern).map(Some),
@@ -548,19 +545,19 @@ impl Check<'_> {
                     regex::Error::Syntax(drawn) => {
                         drawn.lines().last().unwrap_or("").replacen("error: ", "", 1)
                     }
-                    _ => "it would be too large".into(),
+                    _ => "it is too large".into(),
                 };
                 let what = format!("this is not a regular expression: {why}");
                 let help = match pattern.value.as_str() {
                     _ if why.contains("too large") => {
-                        "repeat less: each `{1000}` makes it a thousand times larger"
+                        "use fewer repetitions: each `{1000}` makes it a thousand times larger"
                     }
-                    _ if why.contains("look-around") => "match what is there, instead of what is not",
+                    _ if why.contains("look-around") => "look-around is not supported: match the text itself",
                     _ if why.contains("Unicode") => "Unicode classes are written \\p{Greek}, \\pL or \\d",
                     text if text.starts_with(['*', '+', '?']) => {
                         "a regular expression matches anywhere in a line: no leading `*` is needed"
                     }
-                    _ => "put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes",
+                    _ => "escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes",
                 };
                 self.report(Diagnostic::new(Code::BadRegex, pattern.span.clone(), what).help(help));
                 None

@@ -10,12 +10,12 @@ use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
 
-/// Architectures that programs can be given for, by their number in option 93. HTTP Boot has numbers of its own, and the
-/// same programs.
+/// Architectures of boot programs, by their number in option 93. HTTP Boot has separate numbers for the same
+/// programs.
 const ARCHITECTURES: [(&str, u16); 5] =
     [("bios", 0), ("uefi-x86", 6), ("uefi-x64", 7), ("uefi-arm32", 10), ("uefi-arm64", 11)];
 
-/// More than anybody writes by hand.
+/// More than a hand-written file needs.
 const MOST_PROFILES: usize = 1000;
 
 impl Check<'_> {
@@ -73,9 +73,9 @@ impl Check<'_> {
                 let words = ARCHITECTURES.iter().map(|(word, _)| *word);
                 let help = match nearest(&key.value, words.clone()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("the choices are {}", enumerate(words)),
+                    None => format!("expected one of {}", enumerate(words)),
                 };
-                let what = format!("`{}` is no architecture of a booting firmware", key.value);
+                let what = format!("unknown firmware architecture `{}`", key.value);
                 self.malformed(&key.span, what, &help);
                 continue;
             };
@@ -86,27 +86,27 @@ impl Check<'_> {
         programs
     }
 
-    /// Reports a loader that cannot do what its profile asks of it.
+    /// Reports a loader that does not support what its profile needs.
     fn loads(&mut self, raw: &RawProfile, loader: Loader, via: Option<Via>, initrd: Option<&Span>) {
         let span = raw.loader.span().or(raw.via.span()).cloned();
         let no_https = match (loader, via) {
             _ if !raw.programs.entries.is_empty() => None,
-            (Loader::Ipxe, Some(Via::Https)) => Some("the iPXE of a NIC's ROM speaks no HTTPS"),
-            (Loader::Grub, Some(Via::Https)) => Some("GRUB speaks no HTTPS"),
+            (Loader::Ipxe, Some(Via::Https)) => Some("the iPXE in a NIC's ROM does not support HTTPS"),
+            (Loader::Grub, Some(Via::Https)) => Some("GRUB does not support HTTPS"),
             _ => None,
         };
         if let Some(what) = no_https {
             self.report(Diagnostic::new(Code::LoaderCannot, raw.via.span().cloned().or(span), what).help(
-                "write loader = \"chainload\", which the firmware fetches by HTTPS, or loader = \"kernel\"",
+                "use loader = \"chainload\", which the firmware fetches over HTTPS, or loader = \"kernel\"",
             ));
         } else if loader == Loader::Shim && matches!(via, Some(Via::Http | Via::Http6 | Via::Https)) {
             self.report(
                 Diagnostic::new(
                     Code::LoaderCannot,
                     raw.via.span().cloned().or(span),
-                    "Debian's signed GRUB, which shim starts, speaks TFTP only",
+                    "Debian's signed GRUB, which shim starts, supports TFTP only",
                 )
-                .help("write via = \"pxe\", or loader = \"kernel\" with a signed unified kernel image"),
+                .help("use via = \"pxe\", or loader = \"kernel\" with a signed unified kernel image"),
             );
         } else if loader == Loader::Kernel
             && let Some(place) = initrd.or(raw.args.items.first().map(|arg| &arg.span))
@@ -115,24 +115,24 @@ impl Check<'_> {
                 Diagnostic::new(
                     Code::LoaderCannot,
                     place.clone(),
-                    "a kernel that the firmware starts itself is handed neither initrd nor arguments",
+                    "a kernel started by the firmware itself gets neither initrd nor arguments",
                 )
-                .help("build them into a unified kernel image, or leave `loader` out"),
+                .help("build them into a unified kernel image, or remove `loader`"),
             );
         }
     }
 
-    /// Follows `image:NAME/FILE` or a path, to something that a machine starts from.
+    /// Resolves `image:NAME/FILE` or a path to a bootable file.
     pub(super) fn file(&mut self, word: &Located<String>) -> Option<FileRef> {
         if word.value.starts_with("lab:") {
-            let what = format!("`{}` is a certificate, and no machine starts from one", word.value);
-            self.malformed(&word.span, what, "hand it on by the `initrd` of a profile");
+            let what = format!("`{}` is a certificate, which cannot be booted", word.value);
+            self.malformed(&word.span, what, "add it to the `initrd` of a profile");
             return None;
         }
         self.handed(word)
     }
 
-    /// Follows `image:NAME/FILE`, `lab:FILE` or a path, to something that a machine is handed.
+    /// Resolves `image:NAME/FILE`, `lab:FILE` or a path to a file.
     fn handed(&mut self, word: &Located<String>) -> Option<FileRef> {
         if let Some(rest) = word.value.strip_prefix("image:") {
             self.file_of_image(rest, &word.span)
@@ -143,14 +143,14 @@ impl Check<'_> {
         }
     }
 
-    /// Follows the name of a file that the lab makes itself.
+    /// Resolves the name of a file that the lab generates.
     fn file_of_lab(&mut self, name: &str, span: &Span) -> Option<FileRef> {
         let names = LabFile::ALL.map(LabFile::as_str);
         let Some(file) = LabFile::ALL.into_iter().find(|file| file.as_str() == name) else {
             let help = match nearest(name, names) {
                 Some(meant) => format!("did you mean `lab:{meant}`?"),
                 None => format!(
-                    "there are {}",
+                    "the lab's files are {}",
                     enumerate(
                         names
                             .iter()
@@ -161,7 +161,7 @@ impl Check<'_> {
                     )
                 ),
             };
-            let what = format!("no lab makes a file `{name}`");
+            let what = format!("there is no file `lab:{name}`");
             self.report(Diagnostic::new(Code::NoSuchFile, span.clone(), what).help(help));
             return None;
         };
@@ -169,7 +169,7 @@ impl Check<'_> {
         let answers =
             |raw: &RawNetwork| !matches!(raw.https, Field::Missing) && raw.https.value() != Some(&false);
         if !network.bad && !network.entries.iter().any(|(_, raw)| raw.as_ref().is_none_or(answers)) {
-            let what = "no network of this lab answers HTTPS, so it has no certificate";
+            let what = "no network of this lab has HTTPS, so there is no certificate";
             let help = match network.names().next() {
                 Some(name) => format!("add network.{name}.https = true"),
                 None => "add a network with https = true".to_owned(),
@@ -180,19 +180,19 @@ impl Check<'_> {
         Some(FileRef::Lab(file))
     }
 
-    /// Follows a path that begins at the lab's folder.
+    /// Resolves a path relative to the lab's folder.
     pub(super) fn path(&mut self, word: &Located<String>) -> Option<PathBuf> {
         if word.value.is_empty() || word.value.contains('\0') {
             self.malformed(
                 &word.span,
                 "this is not the path of a file".into(),
-                "name a file of the lab's folder",
+                "use a file in the lab's folder",
             );
             return None;
         }
         let path = self.around.folder.join(&word.value);
         if !(self.around.existing)(&path) {
-            let help = format!("paths begin at `{}`", self.around.folder.display());
+            let help = format!("paths are relative to `{}`", self.around.folder.display());
             self.report(
                 Diagnostic::new(
                     Code::NoSuchFile,
@@ -210,7 +210,9 @@ impl Check<'_> {
         let (image, file) = rest.split_once('/').unwrap_or((rest, ""));
         if image.is_empty() {
             let help = "write image:NAME/FILE, such as \"image:tiny/kernel\"";
-            self.report(Diagnostic::new(Code::UnknownImage, span.clone(), "this names no image").help(help));
+            self.report(
+                Diagnostic::new(Code::UnknownImage, span.clone(), "the image name is missing").help(help),
+            );
             return None;
         }
         let name = self.name::<ImageName>(&Located { value: image.into(), span: span.clone() })?;
@@ -219,26 +221,22 @@ impl Check<'_> {
             let help = match nearest(image, images.keys().map(ImageName::as_str)) {
                 Some(meant) => format!("did you mean `image:{meant}/{file}`?"),
                 None if images.is_empty() => {
-                    "there are no recipes; your own go into images/NAME beside the lab file".into()
+                    "there are no recipes; put your own into images/NAME beside the lab file".into()
                 }
                 None => format!(
-                    "there are recipes for {}; your own go into images/NAME beside the lab file",
+                    "the recipes are {}; put your own into images/NAME beside the lab file",
                     enumerate(images.keys().map(ImageName::as_str))
                 ),
             };
             self.report(
-                Diagnostic::new(
-                    Code::UnknownImage,
-                    span.clone(),
-                    format!("no recipe makes an image `{image}`"),
-                )
-                .help(help),
+                Diagnostic::new(Code::UnknownImage, span.clone(), format!("there is no image `{image}`"))
+                    .help(help),
             );
             return None;
         };
         if !files.contains(file) {
             let what = match file {
-                "" => format!("this names no file of image `{image}`"),
+                "" => format!("the file name is missing after image `{image}`"),
                 file => format!("image `{image}` has no file `{file}`"),
             };
             let help = match nearest(file, files.iter().map(String::as_str)) {
@@ -252,7 +250,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns the place of a profile's first initrd.
+/// Returns the position of a profile's first initrd.
 fn initrd_given(raw: &RawProfile) -> Option<&Span> {
     raw.initrd.0.items.first().map(|initrd| &initrd.span)
 }

@@ -1,12 +1,12 @@
-//! IPv6: the addresses of bridges, and who gets which.
+//! IPv6 addresses of bridges and NICs.
 //!
-//! A network's prefix has 64 bits, so 64 are left to tell its hosts apart. What is
-//! given out keeps to its own part of them, and people have the rest:
+//! A network's prefix has 64 bits, which leaves 64 bits for hosts. Derived and leased
+//! addresses use these parts of them; the rest is free for addresses in the lab file:
 //!
 //! ```text
 //! 0:0:1:x      derived, x = what the NIC's IPv4 address is within its network
 //! 0:2:x:x      derived from the MAC address of a NIC without IPv4 reservation
-//! 0:d:x:x      lent by DHCPv6 to clients without reservation (`plan::network`)
+//! 0:d:x:x      leased by DHCPv6 to clients without reservation (`plan::network`)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,13 +23,14 @@ use crate::lab::Via;
 use crate::lab::{Dhcp, Firmware, Network};
 use crate::name::{Mac, NetworkName};
 
-/// What a host that takes its prefix from a router advertisement needs (RFC 4862, section 5.5.3; RFC 4291, section 2.5.1).
+/// What a host that takes its prefix from a router advertisement needs (RFC 4862, section 5.5.3; RFC 4291, section
+/// 2.5.1).
 const PREFIX: u8 = 64;
 const FROM_IPV4: u64 = 0x1_0000;
 const FROM_MAC: u64 = 2 << 32;
 
 impl Check<'_> {
-    /// Takes the IPv6 address of a bridge if hosts of its prefix can be given addresses.
+    /// Accepts the IPv6 address of a bridge if hosts of its prefix can get addresses.
     pub(super) fn bridge_ipv6(&mut self, address: &Located<Text<Ipv6Net>>) -> Option<Ipv6Net> {
         let Text(net) = address.value;
         let host = net.addr();
@@ -37,14 +38,14 @@ impl Check<'_> {
         let unicast = host.is_unique_local() || host.segments()[0] & 0xe000 == 0x2000;
         let (why, help) = if !unicast {
             let why = format!("{host} cannot be the address of a bridge");
-            (why, "take a prefix for private use, such as \"fd00:2::1/64\"".to_owned())
+            (why, "use a private prefix, such as \"fd00:2::1/64\"".to_owned())
         } else if net.prefix_len() != PREFIX {
-            let why = format!("with a prefix length of {} nodes get no address", net.prefix_len());
-            (why, format!("a network of hosts has 64: \"{host}/64\""))
+            let why = format!("nodes cannot get addresses with a prefix length of {}", net.prefix_len());
+            (why, format!("use 64: \"{host}/64\""))
         } else if host == net.network() {
-            let why = format!("{host} is the subnet itself, not an address in it");
+            let why = format!("{host} is the network address, not a host address");
             let first = at(net, 1);
-            (why, format!("the bridge has an address of its own, such as \"{first}/64\""))
+            (why, format!("use a host address, such as \"{first}/64\""))
         } else {
             return Some(net);
         };
@@ -52,7 +53,7 @@ impl Check<'_> {
         None
     }
 
-    /// Checks the IPv6 addresses that were written, then gives one to every NIC that we have to give one.
+    /// Checks the IPv6 addresses of the lab file, then assigns one to every NIC that needs one.
     pub(super) fn ipv6_addresses(
         &mut self,
         drafts: &mut [Draft<'_>],
@@ -83,7 +84,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports nodes that are to netboot over IPv6 on networks without.
+    /// Reports nodes that netboot over IPv6 on networks without it.
     pub(super) fn ipv6_boots(&mut self, drafts: &[Draft<'_>], networks: &BTreeMap<NetworkName, Network>) {
         for Draft { key, raw, nics, profile, .. } in drafts {
             let profile = profile.as_ref().and_then(|name| self.raw.profile.get(name.as_str())?.1.as_ref());
@@ -98,11 +99,11 @@ impl Check<'_> {
                 |network: &&Network| network.ipv6.is_some() && matches!(network.dhcp, Dhcp::Server { .. });
             if !on.iter().flatten().any(gives) {
                 let what =
-                    format!("`{key}` netboots over IPv6, and no network of it gives addresses of IPv6");
+                    format!("`{key}` netboots over IPv6, but none of its networks assigns IPv6 addresses");
                 let help = match first.ipv6 {
-                    None => format!("give it some: network.{}.ipv6 = \"fd00:2::1/64\"", first.name),
+                    None => format!("add network.{}.ipv6 = \"fd00:2::1/64\"", first.name),
                     Some(_) => {
-                        format!("let our server give them: network.{}.dhcp = {{ server = {{}} }}", first.name)
+                        format!("use the built-in server: network.{}.dhcp = {{ server = {{}} }}", first.name)
                     }
                 };
                 self.report(Diagnostic::new(Code::ViaNeedsIpv6, span.clone(), what).help(help));
@@ -110,7 +111,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports IPv6 addresses that a NIC cannot have, or two have, and returns those that are somebody's.
+    /// Reports invalid and duplicate IPv6 addresses, and returns those in use.
     fn written_ipv6(
         &mut self,
         drafts: &[Draft<'_>],
@@ -128,11 +129,7 @@ impl Check<'_> {
             {
                 let what = format!("{address} is already the address of {}", first.whose(draft));
                 let again = Diagnostic::new(Code::AddressTaken, span.clone(), what);
-                self.report(first.settle(
-                    again,
-                    "ipv6",
-                    "give each NIC its own address, or leave `ipv6` out",
-                ));
+                self.report(first.settle(again, "ipv6", "give each NIC its own address, or remove `ipv6`"));
             }
             seen.entry(*address).or_insert(AddressUse { span, draft, nic });
         }
@@ -145,10 +142,10 @@ impl Check<'_> {
         let Some(net) = network.ipv6 else {
             // A network whose own address was reported has none either.
             if home.is_some_and(|raw| raw.ipv6.is_missing()) {
-                let what = format!("{address} belongs to no network: `{name}` has no IPv6");
+                let what = format!("{address} is not in network `{name}`, which has no IPv6");
                 let bridge = Ipv6Net::new(address, PREFIX).map_or(address, |net| at(net, 1));
                 let help =
-                    format!("give the network an address of its own: network.{name}.ipv6 = \"{bridge}/64\"");
+                    format!("add an IPv6 address to the network: network.{name}.ipv6 = \"{bridge}/64\"");
                 self.report(Diagnostic::new(Code::AddressOutside, span.clone(), what).help(help));
             }
             return false;
@@ -161,13 +158,13 @@ impl Check<'_> {
             // RFC 4291, section 2.6.1.
             (
                 Code::AddressReserved,
-                format!("{address} stands for any router of {}, and is no host's", net.trunc()),
+                format!("{address} is the subnet-router anycast address of {}", net.trunc()),
             )
         } else {
             return true;
         };
         let place = home.and_then(|raw| raw.ipv6.span().cloned());
-        let help = format!("take another, such as {}", at(net, 16));
+        let help = format!("use another address, such as {}", at(net, 16));
         let diagnostic = Diagnostic::new(code, span.clone(), what).help(help);
         self.report(match place {
             Some(place) => diagnostic.related(place, "the network"),

@@ -1,4 +1,4 @@
-//! What a machine can be: memory, CPUs, disks, the texts of its SMBIOS tables.
+//! Machine properties: memory, CPUs, disks, SMBIOS strings.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::lab::Chipset;
 use crate::lab::{Firmware, Node, Start};
 use crate::name::{Bytes, LabName, NodeName};
 
-/// SeaBIOS and iPXE need a few megabytes; a kernel with an initramfs unpacks in no less than this.
+/// SeaBIOS and iPXE need a few megabytes; a kernel needs this much to unpack its initramfs.
 const LEAST_BIOS: Bytes = Bytes::mebi(64);
 
 /// OVMF reserves most of 128 MiB for itself.
@@ -51,17 +51,17 @@ impl Check<'_> {
         if let Some(machine) = raw.machine.given().filter(|machine| machine.value == Chipset::Pc)
             && firmware == Firmware::UefiSecure
         {
-            let what = format!("`{node}` has Secure Boot, which the pc machine cannot protect");
+            let what = format!("`{node}` has Secure Boot, which the pc machine type does not support");
             let diagnostic = Diagnostic::new(Code::SecureNeedsQ35, machine.span.clone(), what)
-                .help("leave `machine` out, which is q35");
+                .help("remove `machine`; the default is q35");
             self.report(match raw.firmware.span() {
-                Some(place) => diagnostic.related(place.clone(), "asked for here"),
+                Some(place) => diagnostic.related(place.clone(), "set here"),
                 None => diagnostic,
             });
         }
     }
 
-    /// Reports nodes that together need more memory than there is.
+    /// Reports nodes that together need more memory than the host has free.
     pub(super) fn memory_of_all(&mut self, nodes: &BTreeMap<NodeName, Node>) {
         let Some(free) = self.around.free_memory else { return };
         let running = || nodes.values().filter(|node| node.start != Start::Manual);
@@ -84,10 +84,10 @@ impl Check<'_> {
             [one] => format!("`{one}` needs"),
             more => format!("the {} nodes that start with the lab need", more.len()),
         };
-        let what = format!("{who} {}, and the host has {} free", mebibytes(sum), mebibytes(free.0));
+        let what = format!("{who} {} of memory, but the host has {} free", mebibytes(sum), mebibytes(free.0));
         self.report(
             Diagnostic::new(Code::MemoryTooMuch, largest, what)
-                .help("give nodes less `memory`, or start some by hand with `start = \"manual\"`"),
+                .help("reduce the `memory` of nodes, or set `start = \"manual\"` for some"),
         );
     }
 
@@ -95,17 +95,17 @@ impl Check<'_> {
         if size < Bytes::mebi(1) {
             self.report(
                 Diagnostic::new(Code::DiskTooSmall, span.clone(), format!("a disk of {size} is too small"))
-                    .help("1MiB is the least"),
+                    .help("the minimum is 1MiB"),
             );
         }
     }
 
     /// Checks the serial number of a disk.
     pub(super) fn disk_serial(&mut self, serial: &Located<String>) {
-        self.serial(serial, "serial number", 20, "virtio and ATA disks have room for");
+        self.serial(serial, "serial number", 20, "virtio and ATA disks allow");
     }
 
-    /// Checks a text of the SMBIOS tables and returns it.
+    /// Checks a string of the SMBIOS tables and returns it.
     pub(super) fn smbios(&mut self, text: &Located<String>, of: &str) -> String {
         self.serial(text, of, 64, "firmware shows at most");
         text.value.clone()
@@ -122,7 +122,7 @@ impl Check<'_> {
         };
         self.report(
             Diagnostic::new(Code::BadSerial, text.span.clone(), what)
-                .help("leave it out: one follows from the names, the same in every run"),
+                .help("remove it: the default is derived from the names, the same in every run"),
         );
     }
 
@@ -136,9 +136,8 @@ impl Check<'_> {
                 // Nodes of a group share the line on which the serial number stands.
                 if let Some((first, whose)) = seen.get(serial.value.as_str()) {
                     let what = format!("\"{}\" is already the serial number of {whose}", serial.value);
-                    let diagnostic = Diagnostic::new(Code::SerialTaken, serial.span.clone(), what).help(
-                        "leave `serial` out: each disk then gets one of its own, the same in every run",
-                    );
+                    let diagnostic = Diagnostic::new(Code::SerialTaken, serial.span.clone(), what)
+                        .help("remove `serial`: each disk then gets its own, the same in every run");
                     self.report(if *first == &serial.span {
                         diagnostic
                     } else {
@@ -165,7 +164,7 @@ impl Check<'_> {
                     written.clone(),
                     format!("{uuid} is already the UUID of `{whose}`"),
                 )
-                .help("leave `uuid` out: each node then gets one of its own, the same in every run");
+                .help("remove `uuid`: each node then gets its own, the same in every run");
                 self.report(if *first == written {
                     diagnostic
                 } else {
@@ -178,7 +177,7 @@ impl Check<'_> {
     }
 }
 
-/// Writes a size for people, rounded to mebibytes.
+/// Formats a size for messages, rounded to mebibytes.
 fn mebibytes(bytes: u64) -> Bytes {
     Bytes(bytes >> 20 << 20)
 }

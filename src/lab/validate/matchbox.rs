@@ -1,4 +1,4 @@
-//! What matchbox answers: its data, its groups, what its profiles hand out.
+//! Matchbox: its data directory, groups and profiles.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ const HTTPS: u16 = 443;
 const DNS: u16 = 53;
 const RPC: u16 = 8081;
 
-/// More than anybody writes by hand; a data directory holds any number.
+/// More than a hand-written file needs; a data directory may have any number.
 const MOST_GROUPS: usize = 1000;
 
 impl Check<'_> {
-    /// Takes what a network says of matchbox.
+    /// Checks the matchbox settings of a network.
     pub(super) fn matchbox(&mut self, raw: &RawMatchbox, span: &Span, https: bool) -> Matchbox {
         let data = self.folder(&raw.data);
         let assets = match raw.assets.is_missing() {
@@ -31,10 +31,8 @@ impl Check<'_> {
             let listen = self.port_of_ours(&rpc.value.port, RPC, https);
             if listen == port || listen == HTTP {
                 let place = rpc.value.port.span().unwrap_or(&rpc.span).clone();
-                let what = format!("HTTP listens on port {listen} already");
-                self.report(
-                    Diagnostic::new(Code::PortTaken, place, what).help("give each a port of its own"),
-                );
+                let what = format!("port {listen} is used by HTTP");
+                self.report(Diagnostic::new(Code::PortTaken, place, what).help("give each its own port"));
             }
             let tls = self.needed(&rpc.value.tls, "tls = \"tls\"", &rpc.span)?;
             let tls = self.folder(&Field::Given(tls.clone()))?;
@@ -43,7 +41,7 @@ impl Check<'_> {
                     let what = format!("there is no `{file}` in this folder");
                     let place = rpc.value.tls.span().cloned();
                     self.report(Diagnostic::new(Code::NoSuchFile, place, what).help(
-                        "`dryrack tls init` makes an authority and the certificates of server and clients",
+                        "run `dryrack tls init` to create a CA and the certificates of server and clients",
                     ));
                     break;
                 }
@@ -51,16 +49,16 @@ impl Check<'_> {
             Some(Rpc { port: listen, tls })
         });
         if let (Some(place), true) = (raw.passphrase.span(), raw.key_ring.is_missing()) {
-            let what = "there is no `key-ring` here to unlock";
+            let what = "`passphrase` has no effect without `key-ring`";
             let diagnostic = Diagnostic::new(Code::IdleMatchbox, place.clone(), what);
-            self.report(diagnostic.help("name the key ring, or leave `passphrase` out"));
+            self.report(diagnostic.help("add `key-ring`, or remove `passphrase`"));
         }
         let groups = &self.raw.group;
         let idle = data.is_none() && raw.data.is_missing() && raw.rpc.is_missing() && raw.assets.is_missing();
         if idle && groups.entries.is_empty() && !groups.bad && self.raw.profile.entries.is_empty() {
-            let what = "there is nothing for matchbox to answer: no data directory, no group, no profile";
+            let what = "matchbox has nothing to serve: no data directory, no group, no profile";
             let diagnostic = Diagnostic::new(Code::IdleMatchbox, span.clone(), what);
-            self.report(diagnostic.help("name a data directory, such as data = \"matchbox\""));
+            self.report(diagnostic.help("set a data directory, such as data = \"matchbox\""));
         }
         Matchbox {
             data,
@@ -73,37 +71,37 @@ impl Check<'_> {
         }
     }
 
-    /// Takes a folder that has to be there.
+    /// Checks that a folder exists.
     fn folder(&mut self, field: &Field<String>) -> Option<PathBuf> {
         let word = field.given()?;
         let path = self.path(word)?;
         if self.is_folder(&path) {
             return Some(path);
         }
-        let what = format!("`{}` is no folder", word.value);
+        let what = format!("`{}` is not a folder", word.value);
         self.report(
             Diagnostic::new(Code::NoFolder, word.span.clone(), what)
-                .help("name the folder that the files are in"),
+                .help("set the folder that contains the files"),
         );
         None
     }
 
-    /// Takes a port on which nothing of the lab's own listens.
+    /// Checks a port and that no other service of the lab uses it.
     fn port_of_ours(&mut self, field: &Field<u16>, default: u16, https: bool) -> u16 {
         let port = field.value().copied().unwrap_or(default);
         if port == 0 || port == DNS || https && port == HTTPS {
             let what = match port {
-                0 => "nothing can listen on port 0".to_owned(),
-                DNS => "DNS listens on port 53 already".to_owned(),
-                _ => format!("HTTPS listens on port {port} already"),
+                0 => "0 is not a valid port".to_owned(),
+                DNS => "port 53 is used by DNS".to_owned(),
+                _ => format!("port {port} is used by HTTPS"),
             };
             let diagnostic = Diagnostic::new(Code::PortTaken, field.span().cloned(), what);
-            self.report(diagnostic.help(format!("leave it out for port {default}")));
+            self.report(diagnostic.help(format!("remove it to use port {default}")));
         }
         port
     }
 
-    /// Takes the groups of the lab file.
+    /// Checks the groups of the lab file.
     pub(super) fn groups(&mut self, networks: &BTreeMap<NetworkName, Network>) -> BTreeMap<GroupName, Group> {
         let raw = self.raw;
         let mut groups = BTreeMap::new();
@@ -143,9 +141,9 @@ impl Check<'_> {
         if !answered {
             let what = match &network {
                 Some(network) => {
-                    format!("there is no matchbox on network `{network}` that this group could count for")
+                    format!("network `{network}` has no matchbox, so this group has no effect")
                 }
-                None => "there is no matchbox in this lab that this group could count for".to_owned(),
+                None => "no network of this lab has matchbox, so this group has no effect".to_owned(),
             };
             let network = network.as_ref().map(NetworkName::as_str).or(self.raw.network.names().next());
             let help = format!("add [network.{}.matchbox]", network.unwrap_or("lan"));
@@ -178,7 +176,7 @@ impl Check<'_> {
         })
     }
 
-    /// Tells whether a profile without a kernel means something: it is matchbox then that says what to boot.
+    /// Returns whether a profile may have no kernel, because matchbox selects what to boot.
     pub(super) fn asks_matchbox(&self, raw: &RawProfile) -> bool {
         let networks = &self.raw.network.entries;
         let answers = networks
@@ -188,7 +186,7 @@ impl Check<'_> {
         answers && asks
     }
 
-    /// Takes the files behind /ignition, /cloud and /generic.
+    /// Checks the files served at /ignition, /cloud and /generic.
     pub(super) fn contents(
         &mut self,
         raw: &RawProfile,
@@ -199,7 +197,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns what templates are filled with.
+/// Returns the variables for templates.
 pub(super) fn metadata(raw: &Keyed<RawJson>) -> Metadata {
     let entries = raw.entries.iter();
     entries.filter_map(|(key, value)| Some((key.value.clone(), value.as_ref()?.0.clone()))).collect()

@@ -1,8 +1,7 @@
-//! Turns what was written into a lab that makes sense, or says everything that is wrong with it.
+//! Checks a lab as written, and reports all errors.
 //!
-//! Must never stop at the first problem, and must never report what follows only
-//! from another problem: a reference to an entry that is itself bad is passed
-//! over in silence.
+//! Must never stop at the first problem, and must never report consequences of
+//! another problem: a reference to an entry that is itself invalid is ignored.
 
 mod address;
 mod boot;
@@ -34,7 +33,7 @@ pub fn validate(raw: &RawLab, around: &LabEnvironment<'_>) -> (Option<Lab>, Vec<
     (lab, check.found)
 }
 
-/// What every check needs: what was written, what is around, and where problems go.
+/// The context of every check: the lab as written, the facts about the host, and the diagnostics.
 struct Check<'a> {
     raw: &'a RawLab,
     around: &'a LabEnvironment<'a>,
@@ -100,11 +99,11 @@ impl Check<'_> {
         match usize::try_from(given.value) {
             Ok(number @ 1..=1000) => Some(number),
             _ => {
-                let what = format!("{} nodes cannot be on their way up at once", given.value);
+                let what = format!("{} is not a valid number of parallel boots", given.value);
                 self.malformed(
                     &given.span,
                     what,
-                    "1 to 1000, or leave it out to power all of them on together",
+                    "use 1 to 1000, or remove it to boot all nodes in parallel",
                 );
                 None
             }
@@ -115,7 +114,7 @@ impl Check<'_> {
         self.found.push(diagnostic);
     }
 
-    /// Reports a value that cannot mean anything, whatever else the file says.
+    /// Reports an invalid value.
     fn malformed(&mut self, span: &Span, message: String, help: &str) {
         self.report(crate::config::malformed(span.clone(), message).help(help));
     }

@@ -1,4 +1,4 @@
-//! Names, and references to what has one.
+//! Names, and references to named entries.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, Process
 /// The longest DNS label.
 const LONGEST: usize = 63;
 
-/// The longest name of DNS, in characters and without a trailing dot.
+/// The longest DNS name, in characters and without a trailing dot.
 const LONGEST_DOMAIN: usize = 253;
 
 impl Check<'_> {
-    /// Takes a name, or reports why it is none.
+    /// Parses a name, or reports why it is invalid.
     pub(super) fn name<T: FromStr<Err = Malformed>>(&mut self, word: &Located<String>) -> Option<T> {
         match word.value.parse() {
             Ok(name) => Some(name),
@@ -23,10 +23,12 @@ impl Check<'_> {
                 let slug = slug(&word.value);
                 let help = match slug.as_str() {
                     _ if word.value.len() > LONGEST => {
-                        format!("at most {LONGEST} characters; the number of a node in its group counts, too")
+                        format!(
+                            "use at most {LONGEST} characters, including the number of a node in its group"
+                        )
                     }
-                    "" => "names are made of lower-case letters, digits and dashes".into(),
-                    slug => format!("how about `{slug}`?"),
+                    "" => "use lower-case letters, digits and dashes".into(),
+                    slug => format!("try `{slug}`"),
                 };
                 self.report(Diagnostic::new(Code::BadName, word.span.clone(), why).help(help));
                 None
@@ -34,38 +36,38 @@ impl Check<'_> {
         }
     }
 
-    /// Follows a reference to a network.
+    /// Resolves a reference to a network.
     pub(super) fn network_named(&mut self, name: &str, span: &Span) -> Option<NetworkName> {
         self.follow(Code::UnknownNetwork, "network", name, span, &self.raw.network)
     }
 
-    /// Follows a reference to a profile.
+    /// Resolves a reference to a profile.
     pub(super) fn profile_named(&mut self, name: &str, span: &Span) -> Option<ProfileName> {
         self.follow(Code::UnknownProfile, "profile", name, span, &self.raw.profile)
     }
 
-    /// Follows a reference to a node.
+    /// Resolves a reference to a node.
     pub(super) fn node_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
         self.follow(Code::UnknownNode, "node", name, span, &self.raw.node)
     }
 
-    /// Follows a reference to a process.
+    /// Resolves a reference to a process.
     pub(super) fn process_named(&mut self, name: &str, span: &Span) -> Option<ProcessName> {
         self.follow(Code::UnknownProcess, "process", name, span, &self.raw.process)
     }
 
-    /// Follows a reference to an expectation.
+    /// Resolves a reference to an expectation.
     pub(super) fn expect_named(&mut self, name: &str, span: &Span) -> Option<ExpectName> {
         self.follow(Code::UnknownExpect, "expectation", name, span, &self.raw.expect)
     }
 
-    /// Reports more entries than any one host carries; tells whether there are.
+    /// Reports more entries than the maximum; returns whether there are.
     pub(super) fn too_many<V>(&mut self, whose: &str, all: &Keyed<V>, most: usize, what: &str) -> bool {
         if let Some((key, _)) = all.entries.get(most) {
             let count = all.entries.len();
             self.report(
                 Diagnostic::new(Code::BadCount, key.span.clone(), format!("{whose} has {count} {what}"))
-                    .help(format!("at most {most} are possible")),
+                    .help(format!("the maximum is {most}")),
             );
         }
         all.entries.len() > most
@@ -91,14 +93,14 @@ impl Check<'_> {
                     .is_some_and(|rest| rest.starts_with('-') && rest[1..].parse::<u8>().is_ok())
             };
             let help = if self.found.len() > HELPED {
-                format!("the lab has {} of that kind", known.entries.len())
+                format!("the lab has {} of them", known.entries.len())
             } else {
                 let members: Vec<_> = known.names().filter(group).collect();
                 match (nearest(name, known.names()), known.names().next()) {
-                    _ if !members.is_empty() => format!("name each of {}", enumerate(members)),
+                    _ if !members.is_empty() => format!("list {} separately", enumerate(members)),
                     (Some(meant), _) => format!("did you mean `{meant}`?"),
                     (None, Some(_)) => format!("the lab has {}", enumerate(known.names())),
-                    (None, None) => format!("the lab has no {what} at all"),
+                    (None, None) => format!("the lab has no {what}"),
                 }
             };
             self.report(diagnostic.help(help));
@@ -107,14 +109,14 @@ impl Check<'_> {
     }
 }
 
-/// Makes the name of a lab from the folder that it lives in.
+/// Derives the name of a lab from its folder.
 pub(super) fn of_folder(folder: &Path) -> LabName {
     let name = folder.file_name().map(|name| slug(&name.to_string_lossy()));
     name.and_then(|name| LabName::new(&name).ok())
         .unwrap_or_else(|| LabName::new("lab").expect("`lab` is a DNS label"))
 }
 
-/// Makes a DNS label that resembles a text; empty if there is none.
+/// Returns a DNS label similar to a string; empty if there is none.
 fn slug(text: &str) -> String {
     let mapped: String = text
         .chars()
@@ -124,7 +126,7 @@ fn slug(text: &str) -> String {
     mapped.trim_matches('-').to_owned()
 }
 
-/// Takes a domain name of lower-case labels, without a trailing dot.
+/// Parses a domain name of lower-case labels, without a trailing dot.
 pub(super) fn domain(text: &str) -> Option<String> {
     let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     // An underscore is no part of a host name, but names with one are looked up all the same.
@@ -135,9 +137,9 @@ pub(super) fn domain(text: &str) -> Option<String> {
     (text.len() <= LONGEST_DOMAIN && text.split('.').all(is_label)).then_some(text)
 }
 
-/// Takes the name of a host, within a domain unless it is whole, or says why it is none.
+/// Parses the name of a host, relative to a domain unless it is absolute, or returns why it is invalid.
 ///
-/// Whole is a name with a dot inside or at its end; labels in front that begin with an underscore do not count.
+/// A name with an inner or trailing dot is absolute; leading labels that begin with an underscore are not counted.
 pub(super) fn host(text: &str, home: &str) -> Result<String, String> {
     let name = domain(text).ok_or_else(|| format!("`{text}` is not a domain name"))?;
     let labels = name.split('.').skip_while(|label| label.starts_with('_')).count();
@@ -148,7 +150,7 @@ pub(super) fn host(text: &str, home: &str) -> Result<String, String> {
     }
 }
 
-/// Takes the name of a record: as [`host`], and its first label may be `*`.
+/// Parses the name of a record: as [`host`], and its first label may be `*`.
 pub(super) fn owner(text: &str, home: &str) -> Result<String, String> {
     match text.strip_prefix('*') {
         Some("") => Ok(format!("*.{home}")),

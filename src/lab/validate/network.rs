@@ -12,7 +12,7 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Dns, FileRef, Isolation, Network, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
-/// More than any one host carries.
+/// More than one host can run.
 const MOST_NETWORKS: usize = 250;
 
 const MTU: i64 = 1500;
@@ -49,18 +49,20 @@ impl Check<'_> {
         networks
     }
 
-    /// Reports an interface that cannot be plugged in, for `before` of the same lab too.
+    /// Reports an interface that cannot be attached; `before` is an earlier use in the same lab.
     fn interface(&mut self, interface: &IfName, span: &Span, place: Isolation, before: Option<&Span>) {
         if place == Isolation::Private {
-            let what = format!("{interface} belongs to the host, and this lab lives in a private place");
+            let what = format!(
+                "{interface} is an interface of the host, but this lab has its own network namespace (isolation = \"private\")"
+            );
             let diagnostic = Diagnostic::new(Code::InterfaceInPrivate, span.clone(), what);
-            self.report(diagnostic.help("add `isolation = \"none\"`, or leave `interface` out"));
+            self.report(diagnostic.help("set `isolation = \"none\"`, or remove `interface`"));
         }
         if let Some(before) = before {
-            let what = format!("{interface} is plugged into another network already");
+            let what = format!("{interface} is already attached to another network");
             let diagnostic = Diagnostic::new(Code::InterfaceTaken, span.clone(), what);
             let diagnostic = diagnostic.related(before.clone(), "first used here");
-            self.report(diagnostic.help("give each network an interface of its own"));
+            self.report(diagnostic.help("give each network its own interface"));
         }
     }
 
@@ -74,7 +76,7 @@ impl Check<'_> {
             clash.iter().map(|(other, _, name)| format!("{other} of network `{name}`")).collect();
         let what = format!("{subnet} overlaps with {}", others.join(" and "));
         let mut diagnostic = Diagnostic::new(Code::NetworksOverlap, span.clone(), what)
-            .help("give each network a subnet of its own");
+            .help("give each network its own subnet");
         for (_, place, name) in clash {
             diagnostic = diagnostic.related((*place).clone(), format!("`{name}` is here"));
         }
@@ -122,7 +124,7 @@ impl Check<'_> {
         })
     }
 
-    /// Takes the folder that a network serves, and whether it is listed.
+    /// Checks the folder that a network serves, and whether it is listed.
     fn root(&mut self, raw: &RawNetwork) -> (Option<PathBuf>, bool) {
         let listing = raw.listing.value().copied().unwrap_or(false);
         let root = raw.root.given().and_then(|word| {
@@ -131,21 +133,25 @@ impl Check<'_> {
                 return Some(path);
             }
             self.report(
-                Diagnostic::new(Code::NoFolder, word.span.clone(), format!("`{}` is no folder", word.value))
-                    .help("name the folder that the file is in"),
+                Diagnostic::new(
+                    Code::NoFolder,
+                    word.span.clone(),
+                    format!("`{}` is not a folder", word.value),
+                )
+                .help("use the folder that contains the file"),
             );
             None
         });
         if let (true, true, Some(span)) = (listing, raw.root.is_missing(), raw.listing.span()) {
             self.report(
-                Diagnostic::new(Code::ListsNothing, span.clone(), "there is no `root` here to list")
-                    .help("name a folder, such as root = \"www\", or leave `listing` out"),
+                Diagnostic::new(Code::ListsNothing, span.clone(), "`listing` has no effect without `root`")
+                    .help("set a folder, such as root = \"www\", or remove `listing`"),
             );
         }
         (root, listing)
     }
 
-    /// Takes single files by the path under which they are served.
+    /// Checks single files, by the path under which they are served.
     fn served(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, FileRef> {
         let mut files = BTreeMap::new();
         for (key, source) in &raw.entries {
@@ -156,7 +162,7 @@ impl Check<'_> {
                 let what = format!("`{}` is not the path of a file", key.value);
                 self.report(
                     crate::config::malformed(key.span.clone(), what)
-                        .help("name it as a client does, such as \"assets/disk.raw\""),
+                        .help("use the path that clients request, such as \"assets/disk.raw\""),
                 );
             }
             if let Some(source) = source.as_ref().and_then(|source| self.file(source)) {
@@ -166,13 +172,13 @@ impl Check<'_> {
         files
     }
 
-    /// Tells whether there is a folder.
+    /// Returns whether a folder exists.
     pub(super) fn is_folder(&self, path: &Path) -> bool {
         // With a slash at its end, only a folder has this path.
         (self.around.existing)(&path.join(""))
     }
 
-    /// Takes the address of a bridge if it can be the address of a host.
+    /// Accepts the address of a bridge if it is a valid host address.
     fn bridge(&mut self, address: &Located<Text<Ipv4Net>>) -> Option<Ipv4Net> {
         let Text(net) = address.value;
         let host = net.addr();
@@ -183,9 +189,9 @@ impl Check<'_> {
         {
             format!("{host} cannot be the address of a bridge")
         } else if !(8..=30).contains(&net.prefix_len()) {
-            format!("a prefix length of {} leaves no sensible network; 8 to 30 does", net.prefix_len())
+            format!("the prefix length {} is out of range (8 to 30)", net.prefix_len())
         } else if host == net.network() {
-            format!("{host} is the subnet itself, not an address in it")
+            format!("{host} is the network address, not a host address")
         } else if host == net.broadcast() {
             format!("{host} is the broadcast address of its subnet")
         } else {
@@ -194,9 +200,9 @@ impl Check<'_> {
         let first = net.hosts().next().unwrap_or(host);
         let help = match net.prefix_len() {
             8..=30 if first != host && !first.is_loopback() && !first.is_unspecified() => {
-                format!("the bridge has an address of its own, such as \"{first}/{}\"", net.prefix_len())
+                format!("use a host address, such as \"{first}/{}\"", net.prefix_len())
             }
-            _ => "take a subnet for private use, such as \"10.0.2.1/24\"".into(),
+            _ => "use a private subnet, such as \"10.0.2.1/24\"".into(),
         };
         self.report(Diagnostic::new(Code::BridgeAddress, address.span.clone(), why).help(help));
         None
@@ -208,8 +214,12 @@ impl Check<'_> {
             Ok(value) if value >= 1280 => value,
             _ => {
                 self.report(
-                    Diagnostic::new(Code::MtuRange, mtu.span().cloned(), format!("an MTU cannot be {value}"))
-                        .help("an MTU lies between 1280, which IPv6 needs, and 65535"),
+                    Diagnostic::new(
+                        Code::MtuRange,
+                        mtu.span().cloned(),
+                        format!("the MTU {value} is out of range"),
+                    )
+                    .help("use 1280 (the IPv6 minimum) to 65535"),
                 );
                 1500
             }
@@ -228,7 +238,7 @@ impl Check<'_> {
         let ends: Vec<_> = raw.pool.values().map(|end| end.0).collect();
         let &[first, last] = ends.as_slice() else {
             let help = "write [\"10.0.2.100\", \"10.0.2.199\"]";
-            self.malformed(&span, "a pool is its first and its last address".into(), help);
+            self.malformed(&span, "a pool is a list of its first and last address".into(), help);
             return None;
         };
         if first > last {
@@ -251,9 +261,9 @@ impl Check<'_> {
                     Diagnostic::new(
                         Code::PoolOutside,
                         end.span.clone(),
-                        format!("{at} is no host of {}", net.trunc()),
+                        format!("{at} is not a host address of {}", net.trunc()),
                     )
-                    .help(format!("hosts of this network are {low} to {high}")),
+                    .help(format!("its host addresses are {low} to {high}")),
                 );
                 return None;
             }
@@ -264,14 +274,14 @@ impl Check<'_> {
         Some((first, last))
     }
 
-    /// Reports an address that the pool could give to somebody else.
+    /// Reports an address in the pool that is already taken.
     pub(super) fn pool_holds(&mut self, address: Ipv4Addr, at: &Span, whose: &str, pool: Option<&Span>) {
         let diagnostic = Diagnostic::new(
             Code::PoolHoldsAddress,
             at.clone(),
-            format!("the pool holds {address}, which is {whose}"),
+            format!("the pool contains {address}, which is {whose}"),
         )
-        .help("keep the pool apart from every other address");
+        .help("exclude every other address from the pool");
         self.report(match pool {
             Some(pool) => diagnostic.related(pool.clone(), "the pool"),
             None => diagnostic,
@@ -297,7 +307,7 @@ impl Check<'_> {
         dns
     }
 
-    /// Takes a domain name, or reports that it is none.
+    /// Parses a domain name, or reports that it is invalid.
     pub(super) fn domain(&mut self, word: &Located<String>) -> Option<String> {
         let domain = names::domain(&word.value);
         if domain.is_none() {
@@ -307,7 +317,7 @@ impl Check<'_> {
                     word.span.clone(),
                     format!("`{}` is not a domain name", word.value),
                 )
-                .help("labels of letters, digits and inner dashes, with dots between them"),
+                .help("use labels of letters, digits and inner dashes, separated by dots"),
             );
         }
         domain

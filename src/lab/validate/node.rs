@@ -12,17 +12,17 @@ use crate::lab::{
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
-/// More do not fit on the bus of any machine.
+/// More do not fit on the bus of a machine.
 const MOST_NICS: usize = 32;
 
-/// A SCSI bus holds that many; other buses hold less.
+/// A SCSI bus has room for this many; other buses for fewer.
 const MOST_DISKS: usize = 250;
 
-/// A node whose addresses are yet to be given out.
+/// A node whose addresses are not assigned yet.
 pub(super) struct Draft<'a> {
     /// The name as written, for messages.
     pub(super) key: &'a str,
-    /// The place of the name.
+    /// The position of the name.
     pub(super) home: &'a Span,
     pub(super) name: NodeName,
     pub(super) raw: &'a RawNode,
@@ -32,7 +32,7 @@ pub(super) struct Draft<'a> {
     pub(super) profile: Option<ProfileName>,
 }
 
-/// A NIC whose address is yet to be given out.
+/// A NIC whose address is not assigned yet.
 pub(super) struct NicDraft<'a> {
     pub(super) name: NicName,
     pub(super) home: &'a Span,
@@ -40,7 +40,7 @@ pub(super) struct NicDraft<'a> {
     pub(super) network: Option<NetworkName>,
     pub(super) mac: Option<Mac>,
     pub(super) address: Option<Ipv4Addr>,
-    /// Whether an address was written that could not be used.
+    /// Whether the lab file has an invalid address for it.
     pub(super) written: bool,
     pub(super) from_pool: bool,
     pub(super) ipv6: Option<Ipv6Addr>,
@@ -115,7 +115,7 @@ impl<'a> Check<'a> {
         nics
     }
 
-    /// Plugs a node without `nic` into the only network.
+    /// Connects a node without `nic` to the only network.
     fn default_nic(&mut self, key: &'a Located<String>) -> Option<NicDraft<'a>> {
         let networks = &self.raw.network;
         let (network, _) = match networks.entries.as_slice() {
@@ -129,7 +129,7 @@ impl<'a> Check<'a> {
                         key.span.clone(),
                         format!("`{}` has no `nic`, and the lab has several networks", key.value),
                     )
-                    .help(format!("say on which of {names} it is: nic.{} = {{}}", first.0.value)),
+                    .help(format!("choose one of {names}: nic.{} = {{}}", first.0.value)),
                 );
                 return None;
             }
@@ -177,7 +177,7 @@ impl<'a> Check<'a> {
         disks
     }
 
-    /// Turns a draft into a node, now that its addresses and expectations are known.
+    /// Turns a draft into a node, once its addresses and expectations are known.
     pub(super) fn finish(
         &mut self,
         draft: Draft<'_>,
@@ -285,21 +285,21 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Tells whether a user can have this name, and reports it otherwise.
+    /// Returns whether a user name is valid, and reports it otherwise.
     pub(super) fn user(&mut self, word: &Located<String>) -> bool {
         let name = &word.value;
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let good = (1..=32).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('-');
         if !good {
-            let what = format!("`{name}` is not the name of a user");
-            self.malformed(&word.span, what, "letters, digits, dots, dashes and underscores, at most 32");
+            let what = format!("`{name}` is not a valid user name");
+            self.malformed(&word.span, what, "use at most 32 letters, digits, dots, dashes and underscores");
         }
         good
     }
 }
 
-/// Tells whether a NIC has a ROM unless the lab says otherwise. The iPXE in it would boot before the firmware's own ways,
-/// which some profiles ask for. A BIOS has no other way.
+/// Returns whether a NIC has a ROM by default. Its iPXE would boot before the firmware's own PXE and HTTP Boot, which
+/// some profiles need. A BIOS always needs the ROM.
 fn rom_by_default(firmware: Firmware, profile: Option<&Profile>) -> bool {
     firmware == Firmware::Bios
         || profile.is_none_or(|profile| {
@@ -316,7 +316,7 @@ pub(super) fn memory(raw: &RawNode) -> Bytes {
 }
 
 pub(super) fn uuid(raw: &RawNode, names: &[&str]) -> uuid::Uuid {
-    /// `dryrack.node` in the space of object names; fixed for ever, or every node changes its identity.
+    /// The UUID namespace of `dryrack.node`. It must never change, or every node would get a new identity.
     const SPACE: uuid::Uuid = uuid::uuid!("0d8e4c52-6f6b-5c0e-8a53-6d1f0b8f3a11");
     raw.uuid
         .value()
@@ -329,7 +329,7 @@ fn derive_serial(lab: &LabName, of: &[&str]) -> String {
     derive_text(&names)
 }
 
-/// Derives a serial number that looks like one, short enough for every kind of disk.
+/// Derives a serial number that is short enough for every kind of disk.
 fn derive_text(of: &[&str]) -> String {
     let digest = crate::name::digest("serial", of);
     let hex: String = digest[..6].iter().map(|byte| format!("{byte:02X}")).collect();

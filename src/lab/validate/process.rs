@@ -1,4 +1,4 @@
-//! Commands that run in the lab's place.
+//! Commands that run in the lab's network namespace.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Check as Checked, Expectation, Network, Process};
 use crate::name::{ExpectName, NetworkName, ProcessName};
 
-/// More than anybody writes by hand.
+/// More than a hand-written file needs.
 const MOST_PROCESSES: usize = 100;
 
 impl Check<'_> {
-    /// Takes the processes of the lab.
+    /// Checks the processes of the lab.
     pub(super) fn processes(
         &mut self,
         networks: &BTreeMap<NetworkName, Network>,
@@ -45,7 +45,7 @@ impl Check<'_> {
         let run = run.filter(|run| {
             let empty = run.value.trim().is_empty() || run.value.contains('\0');
             if empty {
-                self.malformed(&run.span, "this is no command".into(), "write what a shell should run");
+                self.malformed(&run.span, "the command is empty".into(), "set a shell command");
             }
             !empty
         });
@@ -62,7 +62,7 @@ impl Check<'_> {
         Some(Process { name, run: run?.value.clone(), network, after })
     }
 
-    /// Takes what a process waits for, unless that waits for the process.
+    /// Resolves the expectation that a process waits for, unless that one waits for the process.
     fn process_after(
         &mut self,
         process: &ProcessName,
@@ -76,9 +76,9 @@ impl Check<'_> {
         for _ in 0..expectations.len() {
             let Some(expectation) = at else { break };
             if matches!(&expectation.check, Checked::Process { process: other, .. } if other == process) {
-                let what = format!("`{process}` is started after `{name}`, which waits for its end");
+                let what = format!("`{process}` is started after `{name}`, which waits for it to exit");
                 let diagnostic = Diagnostic::new(Code::AfterCycle, span.clone(), what);
-                self.report(diagnostic.help("name another expectation"));
+                self.report(diagnostic.help("use another expectation"));
                 return None;
             }
             at = expectation.after.as_ref().and_then(|name| expectations.get(name));

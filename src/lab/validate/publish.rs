@@ -1,4 +1,4 @@
-//! Ports of the host that lead to a node, or to the boot services of a network.
+//! Published ports: ports of the host that are forwarded to a node or to the boot services of a network.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ impl Check<'_> {
             let diagnostic = Diagnostic::new(
                 Code::PublishInHost,
                 key.span.clone(),
-                "nodes of a lab in the host's own network need no published ports",
+                "ports cannot be published with isolation = \"none\"",
             )
-            .help("the host reaches their addresses directly: leave [publish] out, or `place`");
+            .help("the host reaches the nodes directly: remove [publish], or remove `isolation`");
             self.report(match raw.isolation.span() {
                 Some(place) => diagnostic.related(place.clone(), "the place"),
                 None => diagnostic,
@@ -38,10 +38,10 @@ impl Check<'_> {
                         Diagnostic::new(
                             Code::PublishTwice,
                             key.span.clone(),
-                            format!("port {port} of the host is published already"),
+                            format!("port {port} of the host is already published"),
                         )
                         .related((*first).clone(), "first here")
-                        .help("choose another port"),
+                        .help("use another port"),
                     );
                 }
                 seen.entry(port).or_insert(&key.span);
@@ -65,10 +65,10 @@ impl Check<'_> {
                     Diagnostic::new(
                         Code::PublishNowhere,
                         target.span.clone(),
-                        format!("`{name}` has no fixed address, so nothing can lead to its port"),
+                        format!("`{name}` has no fixed address, so its port cannot be published"),
                     )
                     .help(match node.nics.first() {
-                        Some(nic) => format!("give it one: node.{name}.nic.{}.address = \"…\"", nic.name),
+                        Some(nic) => format!("add one: node.{name}.nic.{}.address = \"…\"", nic.name),
                         None => "give it a NIC with an `address`".into(),
                     }),
                 );
@@ -94,7 +94,7 @@ impl Check<'_> {
     fn bad_publish(&mut self, span: &Span, what: String) {
         self.report(
             Diagnostic::new(Code::BadPublish, span.clone(), what)
-                .help("write the port of the host and what it leads to: \"2222\" = \"node1:22\""),
+                .help("use the form \"2222\" = \"node1:22\": the port of the host, then node and port"),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Names of networks: what each has, and whether aliases and services lead anywhere.
+//! DNS zones: the records of each name, and the targets of aliases and services.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use crate::diag::{Code, Diagnostic, Span, nearest};
 use crate::lab::{Dns, Network, Service};
 use crate::name::{NetworkName, NodeName};
 
-/// The longest text: with its name it fits into every packet over TCP, and nobody writes it by mistake.
+/// The longest TXT record: with its name it fits into every packet over TCP.
 const LONGEST_TEXT: usize = 4096;
 
-/// What stands beside an alias of the same name.
+/// Other data of the same name as an alias.
 const AGAIN: &str = "another alias";
 
-/// Every name of a lab.
+/// All names of a lab.
 #[derive(Default)]
 struct Names<'a> {
-    /// What has data of its own: what that is, and where it is written.
+    /// Names with data of their own: the kind of data, and its position.
     own: BTreeMap<String, (&'static str, Option<&'a Span>)>,
     aliases: BTreeMap<String, Alias<'a>>,
     /// Names without data that have names below them.
@@ -30,7 +30,7 @@ struct Alias<'a> {
     at: &'a Span,
 }
 
-/// What a name leads to.
+/// The target of a name.
 enum Found<'n> {
     Data,
     Alias(&'n str),
@@ -50,13 +50,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Finishes the collection.
+    /// Completes the collection.
     fn complete(&mut self) {
         let all = self.own.keys().chain(self.aliases.keys());
         self.between = all.flat_map(|name| parents(name)).map(str::to_owned).collect();
     }
 
-    /// Looks a name up, as the name server will.
+    /// Looks a name up as the name server does.
     fn find(&self, name: &str) -> Found<'_> {
         if let Some(found) = self.at(name) {
             return found;
@@ -83,7 +83,7 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
 }
 
 impl<'a> Check<'a> {
-    /// Fills in the names that are written.
+    /// Adds the names of the lab file.
     pub(super) fn names(&mut self, dns: &mut Dns, raw: &RawDns) {
         let domain = dns.domain.clone();
         for (key, addresses) in &raw.records.entries {
@@ -91,7 +91,7 @@ impl<'a> Check<'a> {
             let (Some(name), Some(Many(addresses))) = (name, addresses) else { continue };
             if addresses.items.is_empty() && !addresses.bad {
                 let what = format!("`{name}` has no address");
-                self.malformed(&key.span, what, "give it one or more addresses");
+                self.malformed(&key.span, what, "add one or more addresses");
             }
             dns.records.entry(name).or_default().extend(addresses.values().map(|address| address.0));
         }
@@ -117,8 +117,8 @@ impl<'a> Check<'a> {
             let name = self.taken(names::owner(&key.value, &domain), &key.span);
             for text in texts.iter().flat_map(|many| &many.0.items) {
                 if text.value.len() > LONGEST_TEXT {
-                    let what = format!("this text has {} bytes", text.value.len());
-                    self.malformed(&text.span, what, "a text of DNS has at most 4096 here");
+                    let what = format!("this TXT record has {} bytes", text.value.len());
+                    self.malformed(&text.span, what, "the maximum is 4096");
                 }
                 if let Some(name) = &name {
                     dns.texts.entry(name.clone()).or_default().push(text.value.clone());
@@ -127,18 +127,18 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Takes a name, or reports why it is none.
+    /// Accepts a name, or reports why it is invalid.
     fn taken(&mut self, name: Result<String, String>, span: &Span) -> Option<String> {
         name.map_err(|why| {
             self.report(
                 Diagnostic::new(Code::BadDomain, span.clone(), why)
-                    .help("labels of letters, digits and inner dashes, with dots between them"),
+                    .help("use labels of letters, digits and inner dashes, separated by dots"),
             );
         })
         .ok()
     }
 
-    /// Checks that an alias has nothing beside it, and that every alias and every service leads somewhere.
+    /// Checks that aliases have no other data, and that the targets of aliases and services exist.
     pub(super) fn zones(&mut self, networks: &BTreeMap<NetworkName, Network>, drafts: &[Draft<'a>]) {
         let mut zones = Vec::new();
         for (key, raw) in &self.raw.network.entries {
@@ -165,7 +165,7 @@ impl<'a> Check<'a> {
         for (domain, dns) in &written {
             names.owners(&dns.records, domain, "an address");
             names.owners(&dns.srv, domain, "a service");
-            names.owners(&dns.txt, domain, "a text");
+            names.owners(&dns.txt, domain, "a TXT record");
         }
         for (domain, dns) in &written {
             self.aliases(&mut names, dns, domain);
@@ -194,14 +194,15 @@ impl<'a> Check<'a> {
                 if let Found::Alias(alias) = names.find(&full) {
                     let what = format!("`{full}` is an alias of `{alias}`");
                     self.report(
-                        Diagnostic::new(Code::AliasedTarget, span.clone(), what).help("name the host itself"),
+                        Diagnostic::new(Code::AliasedTarget, span.clone(), what)
+                            .help("use the name of the host itself"),
                     );
                 }
             }
         }
     }
 
-    /// Collects the aliases of a network, and reports those that have something beside them.
+    /// Collects the aliases of a network, and reports those with other data of the same name.
     fn aliases(&mut self, names: &mut Names<'a>, dns: &'a RawDns, domain: &str) {
         for (key, value) in &dns.cname.entries {
             let Ok(name) = names::owner(&key.value, domain) else { continue };
@@ -212,11 +213,11 @@ impl<'a> Check<'a> {
             };
             if let Some((what, at)) = beside {
                 let message = match what {
-                    AGAIN => format!("`{name}` is an alias twice"),
-                    _ => format!("`{name}` is an alias and {what} at once"),
+                    AGAIN => format!("`{name}` is defined as an alias twice"),
+                    _ => format!("`{name}` is both an alias and {what}"),
                 };
                 let mut diagnostic = Diagnostic::new(Code::AliasBeside, key.span.clone(), message)
-                    .help("an alias has nothing of its own: leave one of them out");
+                    .help("a name with an alias can have no other records: remove one of them");
                 if let Some(at) = at {
                     diagnostic = diagnostic.related(at.clone(), format!("{what} is here"));
                 }
@@ -227,7 +228,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Reports each circle of aliases once.
+    /// Reports each loop of aliases once.
     fn circles(&mut self, names: &Names<'a>) {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         for (first, alias) in &names.aliases {
@@ -244,10 +245,10 @@ impl<'a> Check<'a> {
             seen.extend(way.iter().copied());
             if let Some(begin) = begin {
                 way.push(next);
-                let what = format!("these aliases lead in a circle: {}", way[begin..].join(", "));
+                let what = format!("these aliases form a loop: {}", way[begin..].join(", "));
                 self.report(
                     Diagnostic::new(Code::AliasLoop, alias.at.clone(), what)
-                        .help("let the last one lead to a node or to a name with an address"),
+                        .help("point the last one to a node or to a name with an address"),
                 );
             }
         }
@@ -262,14 +263,14 @@ impl<'a> Check<'a> {
         let known = names.own.keys().chain(names.aliases.keys()).map(String::as_str);
         let help = match nearest(target, known) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "a name outside of the lab is written with a dot at its end".to_owned(),
+            None => "write a name outside the lab with a trailing dot".to_owned(),
         };
-        let what = format!("the lab has no `{target}`");
+        let what = format!("the lab has no name `{target}`");
         self.report(Diagnostic::new(Code::UnknownTarget, span.clone(), what).help(help));
     }
 }
 
-/// Returns the host of a service; empty where there decidedly is no such service.
+/// Returns the host of a service; empty if the service is declared not available.
 fn target(service: &config::Service, domain: &str) -> Result<String, String> {
     match service.target.as_str() {
         "." => Ok(String::new()),
