@@ -1,4 +1,4 @@
-//! Debian packages, by an apt state of our own: any user may use it, and it installs nothing.
+//! Debian packages, with a private apt state: works for any user, and installs nothing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(super) struct Apt {
     _lock: nix::fcntl::Flock<File>,
 }
 
-/// Tells whether the host has apt.
+/// Returns whether the host has apt.
 pub(super) fn available() -> bool {
     has("apt-get") && has("dpkg-deb")
 }
@@ -68,13 +68,11 @@ impl Apt {
         if age.is_some_and(|age| age < LISTS_STAY_FRESH) {
             return Ok(());
         }
-        progress(Progress::Step("fetching the package lists".to_owned()));
+        progress(Progress::Step("fetching package lists".to_owned()));
         // By itself apt calls it a success when it has reached no source at all.
         let mut update = self.apt("apt-get");
-        let updated = output(
-            "fetch the package lists",
-            update.args(["-q", "-o", "APT::Update::Error-Mode=any", "update"]),
-        );
+        let updated =
+            output("fetch package lists", update.args(["-q", "-o", "APT::Update::Error-Mode=any", "update"]));
         // One dead source among several, or a hook of the host that needs root, must not stop
         // what the other sources have; a package that is missing then says so.
         let any = fs::read_dir(self.root.join("lists")).doing("read", &self.root)?.filter_map(Result::ok);
@@ -86,7 +84,7 @@ impl Apt {
         }
     }
 
-    /// Chooses the versions of packages, of what meta packages stand for, and of what they need.
+    /// Resolves packages, meta packages and their dependencies to versions.
     pub(super) fn resolve(
         &self,
         packages: &[String],
@@ -96,7 +94,7 @@ impl Apt {
         let mut names = packages.to_vec();
         for name in meta {
             let mut command = self.apt("apt-cache");
-            let text = output("look a meta package up", command.args(["depends", "--important", name]))
+            let text = output("look up a meta package", command.args(["depends", "--important", name]))
                 .map_err(|_| BuildError::NoPackage { package: name.clone() })?;
             let below = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
             let before = names.len();
@@ -108,7 +106,7 @@ impl Apt {
         if depends {
             let mut command = self.apt("apt-get");
             command.args(["-qq", "--print-uris", "--no-install-recommends", "install"]).args(&names);
-            names = output("find what the packages depend on", &mut command)?
+            names = output("resolve the dependencies of the packages", &mut command)?
                 .lines()
                 .filter_map(name_in_uri)
                 .collect();
@@ -202,18 +200,18 @@ impl Apt {
     }
 }
 
-/// Unpacks a package below a folder; nothing of it is run.
+/// Unpacks a package into a folder, without running its scripts.
 pub(super) fn unpack(file: &Path, to: &Path) -> Result<(), BuildError> {
     output("unpack a package", command("dpkg-deb").arg("-x").arg(file).arg(to)).map(drop)
 }
 
-/// Takes the name out of a line like `'http://…/x.deb' name_1.0_amd64.deb 1000 SHA256:…`.
+/// Parses the name from a line like `'http://…/x.deb' name_1.0_amd64.deb 1000 SHA256:…`.
 fn name_in_uri(line: &str) -> Option<String> {
     let file = line.strip_prefix('\'')?.split_once("' ")?.1;
     Some(file.split_once('_')?.0.to_owned())
 }
 
-/// Takes the package out of a stanza of apt-cache show.
+/// Parses the package from a stanza of apt-cache show.
 fn package(text: &str) -> Option<Package> {
     let field = |key: &str| {
         text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).map(str::to_owned)

@@ -17,7 +17,7 @@ use super::recipes::Source;
 use super::{Freshness, Progress, fetch};
 use crate::name::ImageName;
 
-/// Lines `name version architecture` of what a script installed by itself, for the record.
+/// Lines `name version architecture` of packages that a script installed itself, for the record.
 const INSTALLED: &str = "packages.txt";
 
 #[expect(clippy::disallowed_methods, reason = "the record of an image says when it was built")]
@@ -77,7 +77,7 @@ pub(super) fn build(
         .ok_or_else(|| BuildError::NoFile { image: image.clone(), file: "image.json".to_owned() })
 }
 
-/// Returns the key of an image: what all its bytes follow from.
+/// Returns the key of an image: a hash of everything that determines its contents.
 fn key(source: &Source, packages: &[Package]) -> String {
     let mut all = Sha256::new();
     all.update(source.digest());
@@ -117,7 +117,7 @@ fn packages(
     Ok((packages, archives))
 }
 
-/// Where one image is being made.
+/// The build of one image.
 struct BuildFolder<'a> {
     cache: &'a Path,
     image: &'a ImageName,
@@ -146,7 +146,7 @@ impl BuildFolder<'_> {
             self.run(script, &out, archives, progress)?;
         }
 
-        progress(Progress::Step("taking the digests".to_owned()));
+        progress(Progress::Step("computing digests".to_owned()));
         let mut files = BTreeMap::new();
         for name in self.source.recipe.files.keys() {
             let no_file = |_| BuildError::NoFile { image: self.image.clone(), file: name.clone() };

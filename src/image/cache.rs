@@ -1,4 +1,4 @@
-//! The cache of built images: whole images under their keys, pointers from recipes to keys.
+//! The cache of built images: complete images under their keys, pointers from recipes to keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::name::ImageName;
 pub struct Built {
     /// The folder of its files.
     pub dir: PathBuf,
-    /// What the image was made of, as 16 hexadecimal digits.
+    /// The key: a hash of everything the image was built from, as 16 hexadecimal digits.
     pub key: String,
     /// Its boot files.
     pub files: BTreeMap<String, BuiltFile>,
@@ -27,9 +27,9 @@ pub struct Built {
 /// One boot file of a built image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltFile {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// Its bytes.
+    /// Its size in bytes.
     pub size: u64,
     /// Its digest.
     pub sha256: String,
@@ -40,7 +40,7 @@ pub struct BuiltFile {
 pub struct Listed {
     /// The image.
     pub image: ImageName,
-    /// What its recipe says of it.
+    /// The description in its recipe.
     pub about: String,
     /// Whether it is built.
     pub state: State,
@@ -60,18 +60,18 @@ pub enum State {
 /// What a prune removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PruneRule {
-    /// What no present recipe leads to, and what broken-off builds left.
+    /// Images that no current recipe produces, and leftovers of interrupted builds.
     Stale,
     /// Everything, downloads and package lists included.
     All,
 }
 
-/// Something that a prune removed.
+/// An entry that a prune removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
-    /// Where it was.
+    /// Its path.
     pub path: PathBuf,
-    /// The bytes that are free now.
+    /// The bytes freed.
     pub size: u64,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Record {
     pub(super) built: String,
     pub(super) seconds: f64,
     pub(super) packages: Vec<Package>,
-    /// What a build script installed by itself: lines `name version architecture`.
+    /// Packages that the build script installed itself: lines `name version architecture`.
     pub(super) installed: Vec<String>,
     pub(super) files: BTreeMap<String, RecordFile>,
 }
@@ -107,7 +107,7 @@ impl ImageFolder {
         Self { dir: cache.join("images").join(image.as_str()) }
     }
 
-    /// Waits for the only place from which the image is built or pruned.
+    /// Waits for the lock under which the image is built or pruned.
     pub(super) fn lock(&self, waiting: &mut dyn FnMut()) -> Result<Flock<File>, BuildError> {
         fs::create_dir_all(&self.dir).doing("create", &self.dir)?;
         lock(&self.dir.join(".lock"), waiting)
@@ -117,7 +117,7 @@ impl ImageFolder {
         self.dir.join("build.log")
     }
 
-    /// Returns the whole image under a key.
+    /// Returns the complete image under a key.
     pub(super) fn by_key(&self, key: &str) -> Option<Built> {
         let dir = self.dir.join(key);
         let record: Record = serde_json::from_slice(&fs::read(dir.join("image.json")).ok()?).ok()?;
@@ -131,12 +131,12 @@ impl ImageFolder {
         Some(Built { key: key.to_owned(), files, dir })
     }
 
-    /// Returns the image that a recipe led to.
+    /// Returns the image that was built from a recipe.
     pub(super) fn by_recipe(&self, digest: &str) -> Option<Built> {
         self.by_key(&self.key_of(digest)?)
     }
 
-    /// Remembers the key that a recipe led to.
+    /// Stores the key of the image built from a recipe.
     pub(super) fn point(&self, digest: &str, key: &str) -> Result<(), BuildError> {
         let folder = self.dir.join("recipes");
         fs::create_dir_all(&folder).doing("create", &folder)?;
@@ -145,9 +145,9 @@ impl ImageFolder {
         fs::rename(&temporary, folder.join(digest)).doing("move", &temporary)
     }
 
-    /// Removes what builds left that did not end, and makes a fresh folder to build in.
+    /// Removes leftovers of interrupted builds, and creates a new build folder.
     ///
-    /// Only for who holds the lock: then no such build runs.
+    /// Only for the holder of the lock: then no such build is running.
     pub(super) fn scratch(&self) -> Result<PathBuf, BuildError> {
         for left in self.leftovers()? {
             fs::remove_dir_all(&left).doing("remove", &left)?;
@@ -157,7 +157,7 @@ impl ImageFolder {
         Ok(scratch)
     }
 
-    /// Puts a finished folder under its key, in place of what may be there.
+    /// Moves a finished folder to its key, and replaces an existing one.
     pub(super) fn publish(&self, finished: &Path, key: &str) -> Result<(), BuildError> {
         let place = self.dir.join(key);
         let old = self.dir.join(format!(".build-old-{key}"));
@@ -178,7 +178,7 @@ impl ImageFolder {
     }
 }
 
-/// Removes what the rule names; `recipe` gives the digest of an image's recipe, where it has one.
+/// Removes what the rule names; `recipe` returns the digest of an image's recipe, if it has one.
 pub(super) fn prune(
     cache: &Path,
     rule: PruneRule,
@@ -261,7 +261,7 @@ fn size(path: &Path) -> u64 {
     }
 }
 
-/// Returns what a folder holds, in order; nothing where there is no folder.
+/// Returns the entries of a folder, in order; none if there is no folder.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let found = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

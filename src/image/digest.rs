@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{BuildError, Doing};
 
-/// Writes bytes as lower-case hexadecimal digits.
+/// Formats bytes as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -31,7 +31,7 @@ pub(crate) fn of_file(path: &Path) -> io::Result<(u64, String)> {
     }
 }
 
-/// Waits until nobody else holds the lock file, and holds it.
+/// Waits for an exclusive lock on a file.
 pub(super) fn lock(path: &Path, waiting: &mut dyn FnMut()) -> Result<Flock<File>, BuildError> {
     let open = || OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
     let file = open().doing("open", path)?;

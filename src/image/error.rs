@@ -10,19 +10,19 @@ use crate::name::ImageName;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// No folder and no embedded recipe has the name.
-    #[error("no recipe makes an image `{image}`")]
+    #[error("there is no image `{image}`")]
     NoRecipe {
-        /// The name that was asked for.
+        /// The requested name.
         image: ImageName,
-        /// The names that there are.
+        /// The existing names.
         known: Vec<ImageName>,
     },
-    /// The recipe is not one.
+    /// The recipe is invalid.
     #[error("cannot read the recipe {}", path.display())]
     Recipe {
         /// The recipe file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// The problem.
         source: RecipeError,
     },
     /// A recipe extends itself, directly or through others.
@@ -38,19 +38,19 @@ pub enum BuildError {
         image: ImageName,
         /// The missing program.
         tool: String,
-        /// The Debian package that holds it.
+        /// The Debian package that contains it.
         package: String,
     },
     /// The recipe names Debian packages and there is no apt.
-    #[error("image `{image}` is made of Debian packages and this host has no apt-get")]
+    #[error("image `{image}` is built from Debian packages, but this host has no apt-get")]
     NoApt {
         /// The image.
         image: ImageName,
         /// The files to provide instead.
         files: Vec<String>,
     },
-    /// Apt does not know a package.
-    #[error("apt knows no package `{package}`")]
+    /// Apt has no such package.
+    #[error("apt has no package `{package}`")]
     NoPackage {
         /// The package.
         package: String,
@@ -58,21 +58,21 @@ pub enum BuildError {
     /// A child process failed.
     #[error("cannot {doing} ({status}):\n{output}")]
     Child {
-        /// What it was started for.
+        /// Its purpose.
         doing: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// Its last lines.
         output: String,
     },
-    /// What was downloaded is not what was promised.
-    #[error("{what} has the wrong digest: {found} in place of {expected}")]
+    /// A download has the wrong digest.
+    #[error("{what} has the wrong digest: expected {expected}, found {found}")]
     Digest {
         /// A URL or a package.
         what: String,
-        /// The digest that the recipe or the package index names.
+        /// The digest in the recipe or the package index.
         expected: String,
-        /// The digest of what came.
+        /// The digest of the download.
         found: String,
     },
     /// A download failed.
@@ -83,28 +83,28 @@ pub enum BuildError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The build script ended well and left a file out.
-    #[error("the build of image `{image}` made no file `{file}`")]
+    /// The build script succeeded but did not create a file.
+    #[error("the build of image `{image}` did not create the file `{file}`")]
     NoFile {
         /// The image.
         image: ImageName,
         /// The missing file.
         file: String,
     },
-    /// The file system refused something.
+    /// A file operation failed.
     #[error("cannot {doing} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl BuildError {
-    /// Says what to do next, where that is known.
+    /// Returns the next step, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoRecipe { image, known } => {
@@ -114,14 +114,14 @@ impl BuildError {
                 });
                 let near = near.filter(|near| strsim::jaro(near, image.as_str()) > 0.7);
                 Some(near.map_or_else(
-                    || format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
+                    || format!("the images are {}", known.collect::<Vec<_>>().join(", ")),
                     |near| format!("did you mean `{near}`?"),
                 ))
             }
             Self::NoTool { image: _, tool: _, package } => Some(format!("install it: apt install {package}")),
             Self::NoApt { image, files } => {
                 let mut hint = format!(
-                    "provide the files: write images/{image}/recipe.toml beside the lab\n  about = \"my own {image}\""
+                    "provide the files: write images/{image}/recipe.toml beside the lab file\n  about = \"my own {image}\""
                 );
                 for file in files {
                     hint.extend(["\n  files.", file, ".path = \"/path/to/", file, "\""]);
@@ -129,26 +129,26 @@ impl BuildError {
                 Some(hint)
             }
             Self::NoPackage { package: _ } => {
-                Some("the packages come from the sources of this host's apt: is one of its release's main archives in them?".to_owned())
+                Some("packages come from the apt sources of this host: do they include the main archive of its release?".to_owned())
             }
             Self::Digest { what: _, expected: _, found: _ } => {
-                Some("nothing was kept; if the file has changed on purpose, correct the recipe's sha256".to_owned())
+                Some("the download was discarded; if the file has changed on purpose, update the sha256 in the recipe".to_owned())
             }
-            Self::Download { url: _, source: _ } => Some("what came so far is kept: try again to go on from there".to_owned()),
+            Self::Download { url: _, source: _ } => Some("the partial download is kept: try again to resume it".to_owned()),
             Self::Io { doing: _, path: _, source } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space: `dryrack image prune` removes what no recipe asks for".to_owned())
+                Some("free some space: `dryrack image prune` removes images that no recipe produces".to_owned())
             }
             Self::Io { doing: _, path: _, source }
                 if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
             {
-                Some("set DRYRACK_CACHE to a folder that you may write to".to_owned())
+                Some("set DRYRACK_CACHE to a writable folder".to_owned())
             }
             Self::Recipe { .. } | Self::Circle { .. } | Self::Child { .. } | Self::NoFile { .. } | Self::Io { .. } => None,
         }
     }
 }
 
-/// Makes an `io::Error` say what was tried on what.
+/// Adds operation and path to an `io::Error`.
 pub(super) trait Doing<T> {
     fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, BuildError>;
 }

@@ -1,4 +1,4 @@
-//! Downloads by URL and digest: resumed where they broke off, kept only when they are right.
+//! Downloads by URL and digest: resumed after an interruption, kept only if the digest matches.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -9,10 +9,10 @@ use super::Progress;
 use super::digest::{self, lock};
 use super::error::{BuildError, Doing};
 
-/// How often a transfer that broke off is taken up again before the user is asked.
+/// How often an interrupted transfer is resumed before it fails.
 const ATTEMPTS: u32 = 4;
 
-/// Downloads a file unless the cache has it, and returns its place.
+/// Downloads a file unless the cache has it, and returns its path.
 pub(super) fn fetch(
     url: &str,
     sha256: &str,
@@ -106,7 +106,7 @@ fn transfer(
     Ok(())
 }
 
-/// Tells a transfer that broke off from one that was refused.
+/// Distinguishes an interrupted transfer from a refused one.
 fn broken_off(error: &(dyn std::error::Error + 'static)) -> bool {
     match error.downcast_ref::<ureq::Error>() {
         Some(ureq::Error::Io(_) | ureq::Error::Timeout(_)) => true,
@@ -130,7 +130,8 @@ mod tests {
 
     const FILE: &[u8] = b"0123456789abcdefghij";
 
-    /// Serves FILE; the first answers break off after `cut` bytes. Returns the URL; the thread returns the ranges asked for.
+    /// Serves FILE; the first answers break off after `cut` bytes. Returns the URL; the thread returns the ranges
+    /// asked for.
     fn server(answers: usize, cut: usize) -> (String, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/file", listener.local_addr().expect("bound"));

@@ -1,7 +1,7 @@
 //! Images: recipes built or downloaded into a cache of boot files.
 //!
-//! Must never install anything on the host, need root, or leave half an image behind:
-//! what is in the cache under its key is whole.
+//! Must never install anything on the host, need root, or leave an incomplete image:
+//! an image in the cache under its key is complete.
 //!
 //! ```text
 //! CACHE/images/NAME/KEY/{FILE..., image.json}    built
@@ -30,28 +30,28 @@ use crate::config::recipe::Recipe;
 use crate::name::ImageName;
 use recipes::Source;
 
-/// All recipes that there are, and the cache that holds what came of them.
+/// All recipes, and the cache of images built from them.
 #[derive(Debug, Clone)]
 pub struct Library {
     cache: PathBuf,
     folders: Vec<PathBuf>,
 }
 
-/// What a build says while it runs.
+/// The progress of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// A new step began.
     Step(String),
-    /// The step is this far.
+    /// Progress of the step.
     Percent(u8),
     /// The build script printed a line.
     Line(String),
 }
 
-/// Whether a build takes what is there.
+/// Whether a build uses an existing image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// An image that was built from the same recipe is taken as it is, without a look at the network.
+    /// An image built from the same recipe is used as is, without network access.
     Reuse,
     /// The packages are resolved again, and an image of the newest ones is built.
     Renew,
@@ -82,7 +82,7 @@ impl Library {
         self.folder(image).by_recipe(source.digest())
     }
 
-    /// Builds an image, or waits for somebody else's build of it.
+    /// Builds an image, or waits for a build of it by another process.
     pub fn build(
         &self,
         image: &ImageName,
@@ -107,7 +107,7 @@ impl Library {
         listed.collect()
     }
 
-    /// Removes images from the cache, with what only they were made of.
+    /// Removes images from the cache, with the downloads that only they use.
     pub fn prune(&self, rule: PruneRule) -> Result<Vec<Pruned>, BuildError> {
         cache::prune(&self.cache, rule, |image| {
             self.source(image).ok().map(|source| source.digest().to_owned())

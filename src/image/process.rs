@@ -1,4 +1,4 @@
-//! Child processes of a build: run to their end here, and only here.
+//! Runs the child processes of a build; no other module of `image` does.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -9,12 +9,12 @@ use crate::system::process::find_program;
 
 pub(super) use crate::system::process::command;
 
-/// Tells whether the host has a program, also where a user's PATH leaves sbin out.
+/// Returns whether the host has a program; also searches sbin, which a user's PATH may not include.
 pub(super) fn has(program: &str) -> bool {
     find_program(program).is_some()
 }
 
-/// Runs a child to its end and returns what it printed.
+/// Runs a child to its exit and returns its output.
 pub(super) fn output(doing: &str, command: &mut Command) -> Result<String, BuildError> {
     let failed = |status: String, output: &str| BuildError::Child {
         doing: doing.to_owned(),
@@ -29,10 +29,10 @@ pub(super) fn output(doing: &str, command: &mut Command) -> Result<String, Build
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a child to its end, hands on each line that it prints, and keeps them in `log`.
+/// Runs a child to its exit, forwards each line of its output, and writes them to `log`.
 ///
-/// The child's standard input is `held`: a lock on it lasts until the last process of the build is
-/// gone, even where a kill -9 took the builder itself.
+/// The child's standard input is `held`: a lock on it lasts until the last process of the build has
+/// exited, even if the builder itself was killed.
 pub(super) fn watch(
     doing: &str,
     command: &mut Command,

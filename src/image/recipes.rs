@@ -1,4 +1,4 @@
-//! Where recipes come from: folders of the user's, then those embedded in the binary.
+//! Recipes: from the user's folders first, then those embedded in the binary.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::name::ImageName;
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/images");
 
-/// A recipe with everything that its result follows from, packages aside.
+/// A recipe with all inputs of its result except packages.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) recipe: Recipe,
@@ -87,7 +87,7 @@ impl Source {
         &self.digest
     }
 
-    /// Returns the packages of the recipe and of what it extends.
+    /// Returns the packages of the recipe and of the one that it extends.
     pub(super) fn packages(&self) -> (Vec<String>, Vec<String>) {
         let (mut packages, mut meta) = self.base.as_ref().map(|base| base.packages()).unwrap_or_default();
         packages.extend(self.recipe.packages.iter().cloned());
@@ -95,14 +95,14 @@ impl Source {
         (packages, meta)
     }
 
-    /// Returns the place of a file that the user provides.
+    /// Returns the path of a file that the user provides.
     pub(super) fn provided(&self, path: &str) -> PathBuf {
         self.folder.as_deref().unwrap_or(Path::new("/")).join(path)
     }
 
     /// Writes the folder of the recipe to `to`, where the build script finds it.
     ///
-    /// Files that the user provides are left out: they are handed over as they are.
+    /// Files that the user provides are left out: they are used in place.
     pub(super) fn extract(&self, to: &Path) -> Result<(), BuildError> {
         for (name, content) in &self.contents {
             if self.recipe.files.values().any(|file| file.path.as_ref() == Some(name)) {

@@ -1,4 +1,4 @@
-//! What a netbooting node is told and handed: boot programs, scripts, seeds.
+//! What a netbooting node gets: boot programs, scripts, seeds.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use crate::name::Mac;
 
 const USER_DATA: &str = "user-data";
 
-/// Stands in seeds and texts for the run's public ssh key, which no plan holds.
+/// Placeholder in seeds and texts for the run's public ssh key, which no plan contains.
 pub const SSH_KEY: &str = "{{ssh-key}}";
 
-/// Tells whether a node's firmware tries the network.
+/// Returns whether a node's firmware boots from the network.
 pub(super) fn netboots(node: &Node) -> bool {
     match &node.boot {
         Boot::Nvram => node.profile.is_some(),
@@ -25,7 +25,7 @@ pub(super) fn netboots(node: &Node) -> bool {
     }
 }
 
-/// Returns the profile that a node is handed over the network; without one it asks matchbox, where there is that.
+/// Returns the profile that a node netboots; without one it asks matchbox, if the network has it.
 pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<Cow<'a, Profile>> {
     let asks = || {
         let mut networks = node.nics.iter().filter_map(|nic| lab.networks.get(&nic.network));
@@ -38,12 +38,12 @@ pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<Cow<'a, Profile>>
     }
 }
 
-/// Tells whether a node's firmware fetches a loader, rather than run the iPXE of its ROM.
+/// Returns whether a node's firmware fetches a loader, instead of running the iPXE in its ROM.
 fn fetches_loader(node: &Node, profile: &Profile) -> bool {
     profile.loader != Loader::Ipxe || !profile.programs.is_empty() || node.nics.iter().any(|nic| !nic.rom)
 }
 
-/// Returns what a node's firmware is told, if it is handed a profile.
+/// Returns the boot settings for a node's firmware, if the node has a profile.
 pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<BootPlan> {
     let profile = &*profile(lab, node)?;
     let server = network.address.addr();
@@ -66,7 +66,7 @@ pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<Boo
     })
 }
 
-/// Returns how a node's firmware comes to a kernel over the network, as people read it; `None` if it does not.
+/// Describes how a node's firmware gets a kernel over the network; `None` if it does not.
 pub fn way(lab: &Lab, node: &Node) -> Option<String> {
     let profile = &*profile(lab, node)?;
     let bios = node.firmware == Firmware::Bios;
@@ -81,17 +81,17 @@ pub fn way(lab: &Lab, node: &Node) -> Option<String> {
         Some(Via::Http) => "HTTP Boot",
         Some(Via::Pxe6) => "PXE over IPv6",
         Some(Via::Http6) => "HTTP Boot over IPv6",
-        Some(Via::Https) => "HTTP Boot by HTTPS",
+        Some(Via::Https) => "HTTP Boot over HTTPS",
     };
     let loads = match profile.loader {
         _ if !fetches_loader(node, profile) => "",
-        _ if loader::own_program(profile, bios).is_some() => ", a program of its own",
+        _ if loader::own_program(profile, bios).is_some() => ", custom program",
         Loader::Ipxe | Loader::Chainload if bios => ", undionly.kpxe",
         Loader::Ipxe | Loader::Chainload => ", snponly.efi",
         Loader::Pxelinux => ", PXELINUX",
         Loader::Grub => ", GRUB",
         Loader::Shim => ", shim and GRUB, signed",
-        Loader::Kernel => ", the kernel itself",
+        Loader::Kernel => ", no loader",
     };
     let beside = node.nics.iter().all(|nic| lab.networks[&nic.network].dhcp == Dhcp::Proxy);
     let beside = if beside { ", beside another DHCP server" } else { "" };
@@ -99,7 +99,7 @@ pub fn way(lab: &Lab, node: &Node) -> Option<String> {
 }
 
 /// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed; with
-/// HTTPS also whom to believe.
+/// HTTPS also the CA certificate.
 pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
     let mut files = BTreeMap::new();
     if network.https {
@@ -142,7 +142,7 @@ fn handed(profile: &Profile) -> Vec<(String, ServedFile)> {
     kernel.chain(initrds).collect()
 }
 
-/// Returns the texts that a network serves: what loaders read, cloud-init seeds.
+/// Returns the texts that a network serves: loader configuration, cloud-init seeds.
 pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &Network) -> BTreeMap<String, ServedText> {
     let mut texts = BTreeMap::new();
     for node in nodes {
@@ -172,7 +172,7 @@ pub(super) fn seed(node: &Node) -> Option<SeedPlan> {
     Some(SeedPlan { node: node.name.clone(), path, files: seed_texts(node), copies })
 }
 
-/// Returns the NoCloud files of a node that we write ourselves, by name.
+/// Returns the generated NoCloud files of a node, by name.
 fn seed_texts(node: &Node) -> BTreeMap<String, String> {
     let Seed::NoCloud { user_data, users, volume: _ } = &node.seed else {
         return BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What DHCP says on a network.
+//! The DHCP configuration of a network.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use crate::lab::options::{
 };
 use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, UnknownClients};
 
-/// Returns DHCP of a network; `None` where it is off.
+/// Returns the DHCP configuration of a network; `None` if it is off.
 pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
     let plan = DhcpPlan {
         role: DhcpRole::Proxy,
@@ -54,7 +54,7 @@ fn router(network: &Network) -> Option<Ipv4Addr> {
     network.nat.then(|| network.address.addr())
 }
 
-/// Returns the options of a network: what its own services are good for, unless the lab says otherwise.
+/// Returns the options of a network: defaults for its own services, overridden by the lab.
 fn network_options(network: &Network) -> DhcpOptions {
     let here = Octets(network.address.addr().octets().to_vec());
     let mut options = DhcpOptions::from([(LOG_SERVERS, here.clone()), (NTP_SERVERS, here)]);
@@ -64,8 +64,8 @@ fn network_options(network: &Network) -> DhcpOptions {
     options
 }
 
-/// Returns options as the lab has them, but for what would cut a node off: who is told classless routes does not look
-/// at the router any more (RFC 3442), so the default route is among them.
+/// Returns the options of the lab, with the default route added to classless routes: a client that gets them ignores
+/// the router option (RFC 3442).
 pub(super) fn own_options(network: &Network, options: &DhcpOptions) -> DhcpOptions {
     let mut options = options.clone();
     for code in [CLASSLESS_ROUTES, MS_CLASSLESS_ROUTES] {

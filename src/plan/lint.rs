@@ -1,7 +1,7 @@
-//! What would go wrong with matchbox: every group at every endpoint rendered ahead of time, and what is known to kill
+//! Checks of matchbox content: renders every group at every endpoint, and looks for known causes of failed
 //! installs.
 //!
-//! Reads the groups, profiles and configs that it is given, and nothing else.
+//! Reads only the groups, profiles and configs passed to it.
 
 mod disk;
 mod url;
@@ -16,34 +16,34 @@ use crate::matchbox::model::{NetBoot, Profile};
 use crate::matchbox::render::{Endpoint, Failure, Source, render};
 use crate::matchbox::select::Named;
 
-/// Something that would go wrong.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lint {
-    /// What kind of thing it is.
+    /// Its code.
     pub code: Code,
     /// The file, by its path in the data directory.
     pub file: String,
-    /// The line in it, where that is known.
+    /// The line in it, if known.
     pub line: Option<usize>,
-    /// What stands there, where no line is known.
+    /// The text in question, if no line is known.
     pub what: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do about it.
+    /// The fix.
     pub help: String,
 }
 
-/// What there is to look at.
+/// The content to check.
 pub struct LintContext<'a> {
     /// Groups, profiles and configs.
     pub source: &'a dyn Source,
     /// Returns the text of a file of the data directory.
     pub text: &'a dyn Fn(&str) -> Option<String>,
-    /// Tells whether a file exists.
+    /// Returns whether a file exists.
     pub existing: &'a dyn Fn(&Path) -> bool,
 }
 
-/// Returns everything that would go wrong with matchbox on a network, each once.
+/// Returns all findings for matchbox on a network, each once.
 pub fn lint(lab: &Lab, network: &Network, look: &LintContext<'_>) -> Vec<Lint> {
     let mut found = Vec::new();
     let mut groups = look.source.groups();
@@ -71,15 +71,15 @@ pub fn lint(lab: &Lab, network: &Network, look: &LintContext<'_>) -> Vec<Lint> {
     once
 }
 
-/// One group, and the nodes that it is for.
+/// One group, and the nodes that it selects.
 struct GroupCase<'a> {
     lab: &'a Lab,
     network: &'a Network,
     look: &'a LintContext<'a>,
     named: &'a Named,
-    /// What a machine says of itself that the group is for.
+    /// The labels of a machine that the group selects.
     labels: Labels,
-    /// The nodes that ask matchbox and are given this group.
+    /// The nodes that ask matchbox and get this group.
     nodes: Vec<&'a Node>,
 }
 
@@ -111,13 +111,13 @@ impl<'a> GroupCase<'a> {
         format!("profiles/{}.json", self.named.group.profile)
     }
 
-    /// Renders the group at every endpoint for which its profile has something.
+    /// Renders the group at every endpoint for which its profile has a config.
     fn rendered(&self) -> Vec<Lint> {
         let group = &self.named.group;
         let profile = match self.look.source.profile(&group.profile) {
             Ok(profile) => profile,
             Err(failure) => {
-                let help = "write the profile, or let the group name another";
+                let help = "create the profile, or set another one in the group";
                 return vec![self.failed(&failure, "at every endpoint but /metadata", help)];
             }
         };
@@ -135,7 +135,7 @@ impl<'a> GroupCase<'a> {
                 Err(failure) => Some(failure),
             };
             let Some(failure) = failure.filter(|failure| !self.may_be_asked(failure)) else { continue };
-            let help = "the client would get what the real server sends then: 404, or an empty config";
+            let help = "the client would get the response of the real server: 404, or an empty config";
             lints.push(self.failed(&failure, &format!("at {}", endpoint.path()), help));
         }
         lints
@@ -152,7 +152,7 @@ impl<'a> GroupCase<'a> {
         }
     }
 
-    /// Tells whether a template only misses what a machine may yet say in its query.
+    /// Returns whether a template only misses values that a machine may still send in its query.
     fn may_be_asked(&self, failure: &Failure) -> bool {
         let Some(key) =
             failure.reason.split("no entry for key \"").nth(1).and_then(|rest| rest.split('"').next())
@@ -163,12 +163,12 @@ impl<'a> GroupCase<'a> {
         text.contains(&format!("request.query.{key}"))
     }
 
-    /// Returns the group that a machine is given which says what this one wants.
+    /// Returns the group that a machine with this group's labels gets.
     fn chosen(&self) -> Option<String> {
         self.look.source.select(&self.named.group.selector).map(|chosen| chosen.name.clone())
     }
 
-    /// Reports a group before which another one with the same selectors always comes.
+    /// Reports a group that is always preceded by another one with the same selectors.
     fn never_chosen(&self) -> Option<Lint> {
         let chosen = self.look.source.select(&self.named.group.selector)?;
         if chosen.name == self.named.name || chosen.group.selector != self.named.group.selector {
@@ -182,16 +182,17 @@ impl<'a> GroupCase<'a> {
             line: None,
             what: Some("selector".to_owned()),
             message: format!(
-                "group `{}` is never chosen: `{}` selects {selector} too, and comes before it",
+                "group `{}` is never selected: `{}` selects {selector} too, and comes first",
                 self.named.name, chosen.name
             ),
-            help: "add what tells them apart, such as \"os\": \"installed\" for the stage after the install"
-                .to_owned(),
+            help:
+                "add a selector that differs, such as \"os\": \"installed\" for the stage after the install"
+                    .to_owned(),
         })
     }
 
-    /// Reports a MAC address in upper case or with dashes: it is found, but gRPC gives it back otherwise, which Terraform
-    /// takes for a change each time.
+    /// Reports a MAC address in upper case or with dashes: it matches, but gRPC returns the normalized form, which
+    /// Terraform shows as a change each time.
     fn upper_case(&self) -> Option<Lint> {
         let text = (self.look.text)(&self.group_file())?;
         let addresses = self.named.group.selector.iter().filter(|(key, _)| key.eq_ignore_ascii_case("mac"));
@@ -206,8 +207,8 @@ impl<'a> GroupCase<'a> {
             file: self.group_file(),
             line: None,
             what: Some(written.clone()),
-            message: format!("`{written}` is read as `{mac}`"),
-            help: "write it like that: Terraform sees a change in every plan otherwise".to_owned(),
+            message: format!("`{written}` is normalized to `{mac}`"),
+            help: "write it in this form, or Terraform shows a change in every plan".to_owned(),
         })
     }
 
@@ -219,7 +220,7 @@ impl<'a> GroupCase<'a> {
         self.nodes.iter().any(|node| fits(&node))
     }
 
-    /// Reports initrds that a kernel started by UEFI does not find: iPXE hands them over as files, by name.
+    /// Reports initrds that a kernel started by UEFI does not find: iPXE passes them as files, by name.
     fn initrd(&self, boot: &NetBoot) -> Option<Lint> {
         const IPXE: &[Loader] = &[Loader::Ipxe, Loader::Chainload];
         // Nobody knows what machines are that are no nodes.
@@ -231,10 +232,10 @@ impl<'a> GroupCase<'a> {
         let missing = names.iter().find(|name| !told.contains(name))?;
         let message = match told.first() {
             None => {
-                format!("the kernel is not told by `initrd={missing}` what to load, and panics under UEFI")
+                format!("the kernel has no argument `initrd={missing}`, and panics under UEFI")
             }
             Some(other) => {
-                format!("the kernel is told `initrd={other}`, but what is loaded is called `{missing}`")
+                format!("the kernel has the argument `initrd={other}`, but the initrd is named `{missing}`")
             }
         };
         Some(Lint {
@@ -243,7 +244,7 @@ impl<'a> GroupCase<'a> {
             line: None,
             what: Some("args".to_owned()),
             message,
-            help: format!("add \"initrd={missing}\" to `args`; a BIOS does not mind"),
+            help: format!("add \"initrd={missing}\" to `args`; a BIOS ignores it"),
         })
     }
 
@@ -264,16 +265,16 @@ impl<'a> GroupCase<'a> {
                 "${net",
                 "${next-server}",
             ])?;
-            let message = format!("GRUB has no variable `{mark}`: that is iPXE's");
+            let message = format!("GRUB has no variable `{mark}`; iPXE has");
             (
                 word,
                 message,
-                "write $net_default_mac, or $net_efinet0_dhcp_mac where only one firmware reads it",
+                "use $net_default_mac, or $net_efinet0_dhcp_mac if only one kind of firmware reads it",
             )
         } else if self.by(any, &[Loader::Ipxe, Loader::Chainload]) {
             let (word, mark) = foreign(&["$net_default_", "$net_efinet", "$net_pxe"])?;
-            let message = format!("iPXE has no variable `{mark}…`: that is GRUB's");
-            (word, message, "write ${mac:hexhyp}, ${uuid} and the like")
+            let message = format!("iPXE has no variable `{mark}…`; GRUB has");
+            (word, message, "use ${mac:hexhyp}, ${uuid} and similar variables")
         } else {
             return None;
         };
@@ -287,7 +288,7 @@ impl<'a> GroupCase<'a> {
         })
     }
 
-    /// Reports an install that never ends, and one onto a disk that is not there.
+    /// Reports an install that loops, and one to a disk that does not exist.
     fn installs(&self, boot: &NetBoot) -> Vec<Lint> {
         let config = render(Endpoint::Ignition, &self.labels, "", self.look.source).ok();
         let config = config.map(|rendered| unescaped(&rendered.body)).unwrap_or_default();
@@ -303,9 +304,8 @@ impl<'a> GroupCase<'a> {
                     file: self.group_file(),
                     line: None,
                     what: Some("selector".to_owned()),
-                    message:
-                        "the installer asks with os=installed for what it installs, and gets itself again"
-                            .to_owned(),
+                    message: "the installed system asks with os=installed, but gets the installer again"
+                        .to_owned(),
                     help: "add a group that selects \"os\": \"installed\" as well".to_owned(),
                 });
             }
@@ -318,10 +318,10 @@ impl<'a> GroupCase<'a> {
                     line: None,
                     what: Some("profile".to_owned()),
                     message: format!(
-                        "`{}` boots from the network first, so it is handed the installer again after each install",
+                        "`{}` boots from the network first, so it gets the installer again after each install",
                         node.name
                     ),
-                    help: format!("write node.{}.boot = [\"disk\", \"network\"]", node.name),
+                    help: format!("set node.{}.boot = [\"disk\", \"network\"]", node.name),
                 });
             }
             lints.extend(disk::missing(node, boot, &config).map(|(device, there)| Lint {
@@ -331,15 +331,15 @@ impl<'a> GroupCase<'a> {
                 what: Some(device.clone()),
                 message: format!("`{}` has no {device} to install to", node.name),
                 help: match there.as_str() {
-                    "" => format!("give it a disk: node.{}.disk.root = {{ size = \"10GiB\" }}", node.name),
-                    there => format!("it has {there}; another `bus` has other names"),
+                    "" => format!("add a disk: node.{}.disk.root = {{ size = \"10GiB\" }}", node.name),
+                    there => format!("it has {there}; the names depend on `bus`"),
                 },
             }));
         }
         lints
     }
 
-    /// Reports URLs that lead nowhere.
+    /// Reports URLs that cannot be reached.
     fn urls(&self, boot: &NetBoot) -> Vec<Lint> {
         let words = words_of(boot);
         let dead = words.filter_map(|word| {
@@ -357,7 +357,7 @@ impl<'a> GroupCase<'a> {
     }
 }
 
-/// Returns what a node says of itself on a network, as iPXE asks.
+/// Returns the labels that a node sends on a network, as iPXE does.
 fn labels_of(node: &Node, network: &Network) -> Labels {
     let nic = node.nics.iter().find(|nic| nic.network == network.name);
     let arch = if node.firmware == Firmware::Bios { "i386" } else { "x86_64" };
@@ -372,7 +372,7 @@ fn labels_of(node: &Node, network: &Network) -> Labels {
     labels
 }
 
-/// Tells whether a profile has something for an endpoint.
+/// Returns whether a profile has a config for an endpoint.
 fn has(profile: &Profile, endpoint: Endpoint) -> bool {
     match endpoint {
         Endpoint::Ipxe | Endpoint::Grub => profile.boot.as_ref().is_some_and(|boot| !boot.kernel.is_empty()),
@@ -383,7 +383,7 @@ fn has(profile: &Profile, endpoint: Endpoint) -> bool {
     }
 }
 
-/// Returns everything that a loader reads of a profile.
+/// Returns all strings of a profile that a loader reads.
 fn words_of(boot: &NetBoot) -> impl Iterator<Item = &str> {
     arguments(boot).chain([boot.kernel.as_str()]).chain(boot.initrd.iter().map(String::as_str))
 }
@@ -393,7 +393,7 @@ fn arguments(boot: &NetBoot) -> impl Iterator<Item = &str> {
     boot.args.iter().flat_map(|argument| argument.split_whitespace())
 }
 
-/// Returns the name under which iPXE hands over an initrd: the one given, else the last part of the path.
+/// Returns the name under which iPXE passes an initrd: the one given, else the last part of the path.
 fn initrd_name(initrd: &str) -> &str {
     let mut words = initrd.split_whitespace();
     while let Some(word) = words.next() {
@@ -410,7 +410,7 @@ fn initrd_name(initrd: &str) -> &str {
     ""
 }
 
-/// Returns a config with percent signs and escapes of JSON undone, as far as one looks for words in it.
+/// Returns a config with percent-encoding and JSON escapes decoded, as far as the word search needs.
 fn unescaped(config: &[u8]) -> String {
     let mut plain = Vec::with_capacity(config.len());
     let mut rest = config;
@@ -430,7 +430,7 @@ fn unescaped(config: &[u8]) -> String {
     String::from_utf8_lossy(&plain).replace("\\u0026", "&").replace("\\u003c", "<").replace("\\u003e", ">")
 }
 
-/// Tells whether a node's firmware tries the network before its disks.
+/// Returns whether a node's firmware tries the network before its disks.
 fn network_first(node: &Node) -> bool {
     let Boot::Order(order) = &node.boot else { return false };
     let network = |device: &BootDevice| matches!(device, BootDevice::Network | BootDevice::OneNic(_));

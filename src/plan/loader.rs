@@ -1,4 +1,4 @@
-//! What each loader reads: the files that it is made of, and the texts that tell it what to start.
+//! Loaders: their program files and their configuration.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,7 +8,7 @@ use super::{ServedFile, ServedText};
 use crate::lab::{FileRef, Loader, Network, Profile};
 use crate::name::{ImageName, Mac, NodeName, ProfileName};
 
-/// Architectures of clients (RFC 4578, section 2.1) that programs are made for. Others stand for the same program.
+/// Client architectures (RFC 4578, section 2.1) of boot programs. Other numbers map to the same programs.
 const BIOS: u16 = 0;
 const UEFI_X64: u16 = 7;
 
@@ -23,7 +23,7 @@ const fn part(image: &'static str, file: &'static str, path: &'static str) -> Pa
     Part { image, file, path }
 }
 
-/// The parts of a loader for one firmware; the first is what the firmware is handed.
+/// The files of a loader for one firmware; the firmware fetches the first.
 fn parts(loader: Loader, architecture: u16) -> &'static [Part] {
     const UNDIONLY: &[Part] = &[part("ipxe", "undionly.kpxe", "ipxe/undionly.kpxe")];
     const SNPONLY: &[Part] = &[part("ipxe", "snponly.efi", "ipxe/snponly.efi")];
@@ -61,12 +61,13 @@ pub(super) fn programs(profile: &Profile) -> BTreeMap<u16, String> {
     of_loader.chain(own).collect()
 }
 
-/// Returns the program that a profile itself names for a node's firmware.
+/// Returns the program in a profile's `programs` for a node's firmware.
 pub(super) fn own_program(profile: &Profile, bios: bool) -> Option<&FileRef> {
     profile.programs.get(if bios { &BIOS } else { &UEFI_X64 })
 }
 
-/// Returns the path of a program that the profile itself names. Its file name stays, by which firmware knows its kind.
+/// Returns the path of a program in a profile's `programs`. It keeps its file name, from which firmware infers its
+/// type.
 fn program_path(profile: &Profile, architecture: u16, file: &FileRef) -> String {
     let name = match file {
         FileRef::Image { image: _, file } => Path::new(file).file_name(),
@@ -77,7 +78,7 @@ fn program_path(profile: &Profile, architecture: u16, file: &FileRef) -> String 
     format!("profile/{}/program-{architecture}/{name}", profile.name)
 }
 
-/// Returns the path under which a profile's kernel is served. UEFI's HTTP Boot takes a program for one by its name.
+/// Returns the path under which a profile's kernel is served. UEFI HTTP Boot recognizes a program by its file name.
 pub(super) fn kernel_path(profile: &Profile) -> String {
     let suffix = if profile.loader == Loader::Kernel { ".efi" } else { "" };
     format!("profile/{}/kernel{suffix}", profile.name)
@@ -88,7 +89,7 @@ pub(super) fn initrd_path(profile: &ProfileName, index: usize) -> String {
     format!("profile/{profile}/initrd{index}")
 }
 
-/// Returns the files that a profile's loader is made of, by path.
+/// Returns the files of a profile's loader, by path.
 pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFile)> {
     let served = |source| ServedFile { source, role: "loader".to_owned() };
     // A program of the profile's own comes with what it needs.
@@ -104,7 +105,7 @@ pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFi
     of_loader.chain(own)
 }
 
-/// Returns the texts that a loader reads for a node, by path.
+/// Returns the configuration files of a loader for a node, by path.
 ///
 /// `macs` are the hardware addresses of the node's NICs on the network.
 pub(super) fn texts(node: &NodeName, profile: &Profile, macs: &[Mac]) -> Vec<(String, ServedText)> {
@@ -123,7 +124,7 @@ pub(super) fn texts(node: &NodeName, profile: &Profile, macs: &[Mac]) -> Vec<(St
     }
 }
 
-/// Returns the texts by which a loader asks matchbox what to boot, by path. iPXE needs none: matchbox has its script.
+/// Returns the files that make a loader ask matchbox, by path. iPXE needs none: matchbox serves its script.
 pub(super) fn asking_texts(profile: &Profile, macs: &[Mac], network: &Network) -> Vec<(String, ServedText)> {
     let (Loader::Grub, Some(matchbox)) = (profile.loader, &network.matchbox) else { return Vec::new() };
     let server = network.address.addr();
@@ -146,9 +147,9 @@ pub(super) fn script_path(node: &NodeName) -> String {
 
 /// Returns the iPXE script of a profile.
 ///
-/// Its paths are of the server that it came from, so that it is the same over IPv4 and IPv6.
+/// Its paths are relative to the server it was fetched from, so it is the same over IPv4 and IPv6.
 /// Every initrd is named on the kernel's command line: a kernel started as an EFI
-/// stub finds it by that name only, and one started by BIOS does not mind.
+/// stub finds it by that name only; one started by BIOS ignores it.
 fn ipxe(profile: &Profile) -> String {
     let names: Vec<String> = (0..profile.initrd.len()).map(|index| format!("initrd{index}")).collect();
     let mut script = format!("#!ipxe\nkernel /{}", kernel_path(profile));
@@ -180,10 +181,10 @@ fn pxelinux(profile: &Profile) -> String {
     text
 }
 
-/// What every GRUB reads first: a node's own configuration is under the MAC address of the NIC that it booted from.
+/// The first configuration of GRUB: it loads the node's own, found by the MAC address of the NIC that it booted from.
 const GRUB: &str = "configfile /grub/$net_default_mac.cfg\n";
 
-/// Returns the GRUB configuration of a profile. GRUB itself tells a kernel where its initrds are.
+/// Returns the GRUB configuration of a profile. GRUB itself passes the initrds to the kernel.
 fn grub(profile: &Profile) -> String {
     let mut text = format!("linux /{}", kernel_path(profile));
     for argument in &profile.args {

@@ -1,4 +1,4 @@
-//! What matchbox answers: the lab file's profiles and groups as entries of a data directory.
+//! Matchbox content: the lab file's profiles and groups as entries of a data directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{DataEntry, MatchboxPlan, boot, loader};
 use crate::lab::{Group, Lab, Loader, Metadata, Network, Node, Profile};
 
-/// Returns what matchbox answers on a network of a lab, if it does.
+/// Returns the matchbox settings of a network, if it has matchbox.
 pub fn matchbox(lab: &Lab, network: &Network) -> Option<MatchboxPlan> {
     let matchbox = network.matchbox.as_ref()?;
     let mut entries = BTreeMap::new();
@@ -34,7 +34,7 @@ pub fn matchbox(lab: &Lab, network: &Network) -> Option<MatchboxPlan> {
     })
 }
 
-/// Returns where matchbox answers, as the beginning of a URL.
+/// Returns the base URL of matchbox.
 pub(super) fn url(network: &Network) -> Option<String> {
     let server = network.address.addr();
     network.matchbox.as_ref().map(|matchbox| match matchbox.port {
@@ -43,7 +43,7 @@ pub(super) fn url(network: &Network) -> Option<String> {
     })
 }
 
-/// Returns a profile as matchbox has it, with the files that it names.
+/// Returns a profile in matchbox's form, with the files that it names.
 fn of_profile(profile: &Profile) -> Vec<(String, DataEntry)> {
     let contents =
         [("ignition", &profile.ignition), ("cloud", &profile.cloud), ("generic", &profile.generic)];
@@ -62,7 +62,7 @@ fn of_profile(profile: &Profile) -> Vec<(String, DataEntry)> {
     entries
 }
 
-/// Returns what a profile boots, as matchbox has it: empty where nothing is booted.
+/// Returns what a profile boots, in matchbox's form: empty if it boots nothing.
 fn net_boot(profile: &Profile) -> Map<String, Value> {
     if profile.kernel.is_none() {
         return Map::new();
@@ -92,8 +92,8 @@ fn of_group(lab: &Lab, group: &Group) -> (String, DataEntry) {
     group_entry(id, &group.profile, &json!(group.selector), metadata)
 }
 
-/// Returns the groups of a node that the lab file hands a profile: one for each of its NICs. A profile without a kernel
-/// leaves it to other groups.
+/// Returns the groups of a node with a profile: one for each of its NICs. A profile without a kernel has none, so that
+/// other groups apply.
 fn of_node(lab: &Lab, node: &Node, network: &Network) -> Vec<(String, DataEntry)> {
     let profile = node.profile.as_ref().and_then(|name| lab.profiles.get(name));
     let Some(profile) = profile.filter(|profile| profile.kernel.is_some()) else {

@@ -1,7 +1,7 @@
-//! Every effect in order, its undo, the QEMU command lines, the boot decisions.
+//! Plans a lab: every effect in order, its undo, QEMU command lines, boot decisions.
 //!
 //! Pure: the same lab and host facts give the same plan, byte for byte. A plan
-//! leaves nothing to decide while it is carried out.
+//! leaves nothing to decide during its execution.
 
 mod boot;
 mod dhcp;
@@ -30,7 +30,7 @@ use crate::lab::{self, AccelChoice, Firmware, Lab, Node, Start};
 use crate::name::{Bytes, ImageName};
 use network::Wiring;
 
-/// Decides every effect that the lab needs on this host, in order, or says why this host cannot carry it.
+/// Decides every effect that the lab needs on this host, in order, or returns why this host cannot run it.
 pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let wiring = Wiring::new(lab, facts)?;
     let accel = accel(lab.accel, facts.accel)?;
@@ -87,7 +87,7 @@ fn accel(choice: AccelChoice, tested: Accel) -> Result<Accel, Refusal> {
         (AccelChoice::Auto, tested) => Ok(tested),
         (AccelChoice::Kvm, Accel::Kvm) => Ok(Accel::Kvm),
         (AccelChoice::Kvm, Accel::Tcg) => Err(Refusal::new(
-            "the lab asks for `accel = \"kvm\"`, but KVM does not boot a machine on this host",
+            "the lab requires `accel = \"kvm\"`, but KVM cannot boot a machine on this host",
             "run `dryrack doctor` to see why, or set `accel = \"auto\"`",
         )),
     }
@@ -99,8 +99,12 @@ fn check_memory(lab: &Lab, free: Bytes) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        format!("the nodes take {} of memory, this host has {} free", mebibytes(wanted), mebibytes(free.0)),
-        "give the nodes less memory, start some of them by hand (`start = \"manual\"`), or stop other labs",
+        format!(
+            "the nodes need {} of memory, but this host has {} free",
+            mebibytes(wanted),
+            mebibytes(free.0)
+        ),
+        "reduce the memory of nodes, set `start = \"manual\"` for some, or stop other labs",
     ))
 }
 
@@ -140,7 +144,7 @@ fn machine_steps(
 }
 
 impl Plan {
-    /// Returns the images that the steps read from, each once, in order of name.
+    /// Returns the images that the steps need, each once, in order of name.
     pub fn images(&self) -> BTreeSet<ImageName> {
         let of = |file: &lab::FileRef| match file {
             lab::FileRef::Image { image, file: _ } => Some(image.clone()),

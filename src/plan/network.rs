@@ -1,4 +1,4 @@
-//! Bridges, TAPs, forwarding, names and the services of each network.
+//! Bridges, TAPs, forwarding, DNS and the services of each network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ use super::{
 use crate::lab::{self, FirmwareDelays, Isolation, Lab, Network, Nic, Node, UnknownClients, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
 
-/// Where a private place may put its way out, by preference: documentation and benchmark ranges that nobody routes
+/// Subnets for the uplink of a private lab, by preference: documentation and benchmark ranges, which are not routed
 /// (RFC 5737, RFC 2544).
 const WAYS_OUT: [Ipv4Addr; 4] = [
     Ipv4Addr::new(192, 0, 2, 0),
@@ -23,7 +23,7 @@ const WAYS_OUT: [Ipv4Addr; 4] = [
 ];
 const DNS_PORT: u16 = 53;
 
-/// The networks of a lab on this host: what every part of the plan asks them for.
+/// The networks of a lab on this host, as used by every part of the plan.
 pub(super) struct Wiring<'a> {
     lab: &'a Lab,
     facts: &'a HostFacts,
@@ -31,7 +31,7 @@ pub(super) struct Wiring<'a> {
 }
 
 impl<'a> Wiring<'a> {
-    /// Decides how the lab's networks are wired, or says why they cannot be.
+    /// Decides how the lab's networks are connected, or returns why they cannot be.
     pub(super) fn new(lab: &'a Lab, facts: &'a HostFacts) -> Result<Self, Refusal> {
         let mut wiring = Self { lab, facts, way_out: None };
         let private = lab.isolation == Isolation::Private;
@@ -51,7 +51,7 @@ impl<'a> Wiring<'a> {
         Ok(wiring)
     }
 
-    /// Returns the way out of a private place.
+    /// Returns the uplink of a private lab.
     pub(super) fn way_out(&self) -> Option<WayOut> {
         self.way_out.clone()
     }
@@ -59,7 +59,7 @@ impl<'a> Wiring<'a> {
     fn choose_way_out(&self) -> Result<WayOut, Refusal> {
         if self.facts.pasta.is_none() {
             return Err(Refusal::new(
-                "`nat = true` in a private place needs the program `pasta`, which this host does not have",
+                "`nat = true` with `isolation = \"private\"` needs the program `pasta`, which this host does not have",
                 "install the package `passt`, or set `nat = false`",
             ));
         }
@@ -74,7 +74,7 @@ impl<'a> Wiring<'a> {
             .find(free)
             .ok_or_else(|| {
                 Refusal::new(
-                    "every subnet that the way out could take is in use by the lab or the host",
+                    "every subnet for the uplink is in use by the lab or the host",
                     "free one of 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 198.18.0.0/24",
                 )
             })?;
@@ -97,7 +97,7 @@ impl<'a> Wiring<'a> {
                 if let Some(net) = clash {
                     return Err(Refusal::new(
                         format!("network {} ({own}) overlaps with {net}, which this host uses", network.name),
-                        "give the network another address, or leave out `isolation = \"none\"`",
+                        "give the network another address, or remove `isolation = \"none\"`",
                     ));
                 }
             }
@@ -110,23 +110,26 @@ impl<'a> Wiring<'a> {
             let Some(interface) = &network.interface else { continue };
             let Some(link) = self.link(interface) else {
                 return Err(Refusal::new(
-                    format!("network {} plugs in {interface}, which this host does not have", network.name),
-                    "name one that `ip link` lists, or leave `interface` out",
+                    format!(
+                        "network {} uses the interface {interface}, which this host does not have",
+                        network.name
+                    ),
+                    "use one listed by `ip link`, or remove `interface`",
                 ));
             };
             if let Some(master) = &link.master {
                 return Err(Refusal::new(
                     format!(
-                        "network {} plugs in {interface}, which is a port of {master} already",
+                        "network {} uses the interface {interface}, which is already a port of {master}",
                         network.name
                     ),
-                    format!("take it out of there (`ip link set {interface} nomaster`), or name another"),
+                    format!("detach it (`ip link set {interface} nomaster`), or use another"),
                 ));
             }
             if let Some(address) = link.addresses.first() {
                 return Err(Refusal::new(
                     format!(
-                        "network {} plugs in {interface}, at whose address {address} this host would be deaf then",
+                        "network {} uses the interface {interface}, so this host would lose its address {address}",
                         network.name
                     ),
                     format!(
@@ -138,7 +141,7 @@ impl<'a> Wiring<'a> {
             if link.mtu < u32::from(network.mtu) {
                 return Err(Refusal::new(
                     format!(
-                        "network {} has packets of up to {} bytes, and {interface} carries no more than {}",
+                        "network {} has an MTU of {}, but {interface} has an MTU of {}",
                         network.name, network.mtu, link.mtu
                     ),
                     format!(
@@ -155,8 +158,8 @@ impl<'a> Wiring<'a> {
         self.facts.links.iter().find(|link| link.name == *interface)
     }
 
-    /// What interface names are derived from. In the host's own namespace two labs of one name may meet, so there the
-    /// lab's file counts too.
+    /// What interface names are derived from. Two labs of the same name may share the host's namespace, so there the
+    /// path of the lab file is included.
     fn identity(&self) -> Vec<&str> {
         match self.lab.isolation {
             Isolation::Private => vec![self.lab.name.as_str()],
@@ -172,7 +175,7 @@ impl<'a> Wiring<'a> {
         self.interface('b', &[network.as_str()])
     }
 
-    /// Returns the step that names the place's hosts (private places only).
+    /// Returns the step that writes `hosts` and `resolv.conf` (private labs only).
     pub(super) fn name_files(&self) -> Step {
         let mut hosts: Vec<(IpAddr, String)> = vec![(Ipv4Addr::LOCALHOST.into(), "localhost".to_owned())];
         for NodeRecord { name, addresses, network: _, node: _ } in self.node_records() {
@@ -206,7 +209,7 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// Returns how an interface of the host is plugged into a network, if one is.
+    /// Returns the interface of the host that is attached to a network, if there is one.
     pub(super) fn port(&self, network: &Network) -> Option<PortPlan> {
         let interface = network.interface.clone()?;
         Some(PortPlan {
@@ -230,7 +233,7 @@ impl<'a> Wiring<'a> {
         node.nics.iter().map(tap).collect()
     }
 
-    /// Returns the steps by which nodes reach the world, if a network has `nat`.
+    /// Returns the steps for internet access, if a network has `nat`.
     pub(super) fn nat(&self) -> Vec<Step> {
         let networks: Vec<&Network> = self.lab.networks.values().filter(|network| network.nat).collect();
         if networks.is_empty() {
@@ -338,7 +341,7 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// Every node's name on every network that it is on.
+    /// The name of every node on each of its networks.
     fn node_records(&self) -> Vec<NodeRecord> {
         let mut records = Vec::new();
         for network in self.lab.networks.values() {
@@ -357,7 +360,7 @@ impl<'a> Wiring<'a> {
         records
     }
 
-    /// What all networks have under each name.
+    /// The addresses of each name on all networks.
     fn merged<T: Clone>(
         &self,
         of: impl Fn(&lab::Dns) -> &BTreeMap<String, Vec<T>>,
@@ -372,17 +375,17 @@ impl<'a> Wiring<'a> {
     }
 }
 
-/// What a NIC's name stands for from the first.
+/// The addresses that the name of a NIC has from the start.
 ///
-/// DHCPv6 gives an address to who asks for it, and many systems do not: whoever tried it first would wait for nobody.
-/// So where it is at work an address has its name once it is lent.
+/// A DHCPv6 address is used only if the system asks for it, and many do not: connecting to it would then time out.
+/// So with DHCPv6 an address gets its name once it is leased.
 fn fixed_addresses(network: &Network, nic: &Nic) -> impl Iterator<Item = IpAddr> {
     let lent = matches!(network.dhcp, lab::Dhcp::Server(_));
     let ipv6 = nic.ipv6.filter(|_| !lent);
     nic.address.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
 }
 
-/// The part of a prefix that DHCPv6 lends addresses from; `lab::validate` gives reservations elsewhere.
+/// The part of a prefix that DHCPv6 leases addresses from; `lab::validate` puts reservations elsewhere.
 fn ipv6_pool(net: Ipv6Net) -> Ipv6Net {
     let first = (net.network().to_bits() >> 64 << 64) | 0xd << 32;
     Ipv6Net::new(Ipv6Addr::from_bits(first), 96).expect("96 is a prefix length")
@@ -400,7 +403,7 @@ fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
     })
 }
 
-/// Who is not of the lab is left alone on a wire that is not the lab's, also where nobody said so about DHCP.
+/// Unknown clients are ignored on a network with an interface of the host, also if no DHCP setting says so.
 fn ipv6_unknown_clients(network: &Network) -> UnknownClients {
     match (&network.dhcp, &network.interface) {
         (lab::Dhcp::Server(server), _) => server.unknown_clients,
@@ -409,7 +412,7 @@ fn ipv6_unknown_clients(network: &Network) -> UnknownClients {
     }
 }
 
-/// Returns whom a certificate of a network is for: every address and every name by which its bridge is asked.
+/// Returns the subject names of a network's certificate: every address and every name of its bridge.
 pub fn bearer(lab: &Lab, network: &Network) -> HttpsPlan {
     let mut addresses: Vec<IpAddr> = vec![network.address.addr().into()];
     addresses.extend(network.ipv6.map(|net| IpAddr::from(net.addr())));

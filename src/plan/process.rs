@@ -1,4 +1,4 @@
-//! Processes beside the nodes, and what their environment tells them.
+//! Processes of the lab, and their environment.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
     })
 }
 
-/// Returns what every process is told: the lab, and the reserved addresses of its nodes.
+/// Returns the environment of every process: the lab, and the reserved addresses of its nodes.
 fn environment(lab: &Lab) -> BTreeMap<String, String> {
     let address = lab.nodes.values().filter_map(|node| {
         let address = node.nics.iter().find_map(|nic| nic.address)?;

@@ -1,4 +1,4 @@
-//! One machine as the arguments of QEMU 7.2 or later.
+//! The QEMU arguments of one machine, for QEMU 7.2 or later.
 //!
 //! QEMU runs in the folder of its node, so that sockets and disks are named
 //! without a path. Guests see the same devices in the same slots on every host
@@ -29,10 +29,10 @@ const SLOTS: usize = 26;
 /// Bytes of COM1's port number (0x3f8, little-endian): SeaBIOS mirrors its screen to it.
 const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
-/// What QEMU may not do: it needs no new privileges, no children and no other scheduling.
+/// QEMU's sandbox: it needs no new privileges, no children and no scheduling changes.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// Decides the arguments of a node's machine, or says what this host lacks for it.
+/// Decides the arguments of a node's machine, or returns what this host lacks for it.
 ///
 /// `taps` are those of the node.
 pub(super) fn machine_plan(
@@ -66,10 +66,10 @@ pub(super) fn machine_plan(
     if machine.slots > SLOTS {
         return Err(Refusal::new(
             format!(
-                "node `{}` has {} PCI devices, its root bus has room for {SLOTS}",
+                "node `{}` has {} PCI devices, but its root bus has room for {SLOTS}",
                 node.name, machine.slots
             ),
-            "put disks on `bus = \"scsi\"`, which take one slot together, or give the node fewer NICs",
+            "put disks on `bus = \"scsi\"`, which share one slot, or give the node fewer NICs",
         ));
     }
     Ok(MachinePlan {
@@ -107,7 +107,7 @@ pub(super) fn firmware<'a>(node: &Node, facts: &'a HostFacts) -> Result<&'a Firm
                 "install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)"
             }
         };
-        Refusal::new(format!("node `{}` needs UEFI firmware {kind} for {machine}, this host has none", node.name), hint)
+        Refusal::new(format!("node `{}` needs UEFI firmware {kind} for {machine}, which this host does not have", node.name), hint)
     })
 }
 
@@ -130,7 +130,8 @@ fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
     };
     if qemu.version < OLDEST {
         let (major, minor, micro) = qemu.version;
-        let why = format!("{} is QEMU {major}.{minor}.{micro}, older than 7.2", qemu.program.display());
+        let why =
+            format!("{} is QEMU {major}.{minor}.{micro}; 7.2 or later is required", qemu.program.display());
         return Err(Refusal::new(why, install));
     }
     Ok(qemu)
@@ -145,7 +146,7 @@ fn versioned(chipset: Chipset, qemu: &Qemu) -> String {
     }
 }
 
-/// Tells whether a machine type matches a pattern of a firmware descriptor, whose only wildcard is `*`.
+/// Returns whether a machine type matches a pattern of a firmware descriptor, whose only wildcard is `*`.
 fn matches(pattern: &str, machine: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == machine,
@@ -173,7 +174,7 @@ fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [&'static str] {
     }
 }
 
-/// Tells whether UEFI's own PXE would boot a node only where iPXE's ROM has failed to.
+/// Returns whether UEFI's own PXE would boot a node only where iPXE's ROM has failed to.
 ///
 /// Not so under Secure Boot, which refuses the ROM; and who keeps boot entries in variables is to find them all.
 fn boots_by_ipxe_alone(node: &Node) -> bool {

@@ -1,15 +1,15 @@
-//! Why a host cannot carry a lab.
+//! Why a host cannot run a lab.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Why this host cannot carry a lab, and what would help.
+/// Why this host cannot run a lab, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// What is missing, on what.
+    /// What is missing, and for what.
     pub why: String,
-    /// What to do next.
+    /// How to fix it.
     pub hint: String,
 }
 

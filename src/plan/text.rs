@@ -1,4 +1,4 @@
-//! Steps as people read them, one line each.
+//! The text of steps, one line each.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,13 +10,13 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuildImage { image } => write!(f, "build image {image}"),
-            Self::MakeNamespaces { way_out: None } => write!(f, "make a private place without a way out"),
+            Self::MakeNamespaces { way_out: None } => write!(f, "create namespaces, without uplink"),
             Self::MakeNamespaces { way_out: Some(way) } => {
-                write!(f, "make a private place; way out by pasta: {} {}", way.interface, way.address)
+                write!(f, "create namespaces, with uplink {} {} (pasta)", way.interface, way.address)
             }
             Self::Publish { listen, node, to } => {
                 let what = node.as_ref().map_or("boot services", NodeName::as_str);
-                write!(f, "publish {what} at {listen}, to {to}")
+                write!(f, "publish {what}: {listen} to {to}")
             }
             Self::NameFiles { nameserver, .. } => match nameserver {
                 Some(server) => write!(f, "write hosts and resolv.conf, name server {server}"),
@@ -24,7 +24,7 @@ impl fmt::Display for Step {
             },
             Self::Bridge(bridge) => write!(
                 f,
-                "make bridge {} for network {}: {}{}, {}, mtu {}",
+                "create bridge {} for network {}: {}{}, {}, mtu {}",
                 bridge.interface,
                 bridge.network,
                 bridge.address,
@@ -35,7 +35,7 @@ impl fmt::Display for Step {
             Self::Port(port) => {
                 write!(
                     f,
-                    "plug {} of this host into network {}, on {}",
+                    "attach host interface {} to network {}, bridge {}",
                     port.interface, port.network, port.bridge
                 )
             }
@@ -78,9 +78,9 @@ impl fmt::Display for Step {
             }
             Self::Disk(disk) => match &disk.backing {
                 Some(backing) => {
-                    write!(f, "make disk {} of {}: {} over {backing}", disk.disk, disk.node, disk.size)
+                    write!(f, "create disk {} of {}: {} over {backing}", disk.disk, disk.node, disk.size)
                 }
-                None => write!(f, "make disk {} of {}: {}, blank", disk.disk, disk.node, disk.size),
+                None => write!(f, "create disk {} of {}: {}, blank", disk.disk, disk.node, disk.size),
             },
             Self::Variables { node, template, .. } => {
                 write!(f, "copy firmware variables of {node} from {}", template.display())
@@ -92,7 +92,7 @@ impl fmt::Display for Step {
                 write!(f, "write cloud-init seed of {}: {}", seed.node, files.join(", "))
             }
             Self::Tap(tap) => {
-                write!(f, "make tap {} for {}'s {} on {}", tap.interface, tap.node, tap.nic, tap.bridge)
+                write!(f, "create tap {} for {}'s {} on {}", tap.interface, tap.node, tap.nic, tap.bridge)
             }
             Self::Machine(machine) => {
                 writeln!(f, "start machine {}, paused:", machine.node)?;

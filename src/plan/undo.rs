@@ -1,4 +1,4 @@
-//! The reverse of each step, written down before the step is tried.
+//! The undo of each step, recorded before the step is executed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,37 +8,37 @@ use serde::{Deserialize, Serialize};
 use super::{ForeignAccept, Step};
 use crate::name::{IfName, NodeName, ProcessName};
 
-/// The reverse of one effect. What is already gone counts as undone.
+/// The undo of one effect. What no longer exists counts as undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Undo {
-    /// Deletes a network interface of ours.
+    /// Deletes a network interface that Dryrack created.
     DeleteLink(IfName),
-    /// Unplugs an interface of the host from a bridge of ours.
+    /// Detaches an interface of the host from a bridge that Dryrack created.
     Unplug {
         /// The interface.
         interface: IfName,
-        /// The bridge. Plugged in elsewhere, the interface stays there.
+        /// The bridge. An interface attached to another one meanwhile stays there.
         bridge: IfName,
         /// Whether it was up before.
         up: bool,
     },
-    /// Sets whether IPv4 is forwarded.
+    /// Restores IPv4 forwarding.
     SetForwarding(bool),
-    /// Deletes an nftables table of ours.
+    /// Deletes an nftables table that Dryrack created.
     DeleteTable(String),
-    /// Deletes our rule from somebody else's chain.
+    /// Deletes the rule that Dryrack added to a foreign chain.
     DeleteForeignRule(ForeignAccept),
-    /// Ends the machine of a node.
+    /// Stops the machine of a node.
     EndMachine(NodeName),
-    /// Ends a process beside the nodes, with what it has started.
+    /// Stops a process and its children.
     EndProcess(ProcessName),
     /// Deletes a file of the run folder.
     DeleteFile(PathBuf),
 }
 
 impl Step {
-    /// Returns what reverses the step; empty where its effect ends with the processes of the lab.
+    /// Returns the undo of the step; empty if its effect ends with the processes of the lab.
     pub fn undo(&self) -> Vec<Undo> {
         match self {
             Self::BuildImage { .. }
@@ -71,15 +71,19 @@ impl fmt::Display for Undo {
         match self {
             Self::DeleteLink(interface) => write!(f, "delete link {interface}"),
             Self::Unplug { interface, bridge, up } => {
-                write!(f, "unplug {interface} from {bridge}{}", if *up { "" } else { ", and bring it down" })
+                write!(f, "detach {interface} from {bridge}{}", if *up { "" } else { ", set it down" })
             }
             Self::SetForwarding(on) => write!(f, "set IPv4 forwarding {}", if *on { "on" } else { "off" }),
             Self::DeleteTable(table) => write!(f, "delete nftables table ip {table}"),
             Self::DeleteForeignRule(rule) => {
-                write!(f, "delete our rule from nftables chain {} {} {}", rule.family, rule.table, rule.chain)
+                write!(
+                    f,
+                    "delete the rule of the lab from nftables chain {} {} {}",
+                    rule.family, rule.table, rule.chain
+                )
             }
-            Self::EndMachine(node) => write!(f, "end the machine of {node}"),
-            Self::EndProcess(process) => write!(f, "end process {process}"),
+            Self::EndMachine(node) => write!(f, "stop machine {node}"),
+            Self::EndProcess(process) => write!(f, "stop process {process}"),
             Self::DeleteFile(path) => write!(f, "delete {}", path.display()),
         }
     }

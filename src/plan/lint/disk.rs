@@ -1,4 +1,4 @@
-//! What an installer writes to, and which disks a node has.
+//! The target disks of installers, compared with the disks of nodes.
 
 use std::sync::LazyLock;
 
@@ -8,27 +8,27 @@ use super::arguments;
 use crate::lab::{Bus, Node};
 use crate::matchbox::model::NetBoot;
 
-/// Arguments by which a kernel starts an installer.
+/// Kernel arguments that start an installer.
 const INSTALLER_ARGUMENTS: [&str; 6] =
     ["coreos.inst", "preseed/url=", "url=", "auto=true", "autoinstall", "inst.ks="];
 
-/// Programs that write a disk, as configs name them.
+/// Programs that write a disk, as named in configs.
 const INSTALLER_PROGRAMS: [&str; 4] =
     ["flatcar-install", "coreos-installer", "coreos-install", "/opt/installer"];
 
-/// Where a config says to which disk it installs.
+/// Patterns that name the target disk in a config.
 static TARGET: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"(?:install_dev=|-install -d |-install --device |installer install |of=|-d )(/dev/(?:sd[a-z]|vd[a-z]|hd[a-z]|nvme[0-9]+n[0-9]+))\b";
     Regex::new(pattern).expect("it is a regular expression")
 });
 
-/// Tells whether what is booted installs something.
+/// Returns whether a boot config starts an installer.
 pub(super) fn installs(boot: &NetBoot, config: &str) -> bool {
     let by_argument = |word: &str| INSTALLER_ARGUMENTS.iter().any(|start| word.starts_with(start));
     arguments(boot).any(by_argument) || INSTALLER_PROGRAMS.iter().any(|program| config.contains(program))
 }
 
-/// Returns each disk that something is installed to and that a node does not have, with those that it has.
+/// Returns each target disk that a node does not have, with the disks that it has.
 pub(super) fn missing<'a>(
     node: &Node,
     boot: &'a NetBoot,

@@ -1,4 +1,4 @@
-//! Where a URL leads, as far as the lab alone can tell.
+//! Checks that URLs can be reached, as far as the lab alone can tell.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,8 +6,7 @@ use std::path::Path;
 
 use crate::lab::{Lab, Network, Upstream};
 
-/// Returns what is wrong with the URL in an argument, and what to do about it; `None` if it leads somewhere, or if nobody
-/// can tell.
+/// Returns the problem of the URL in an argument, and its fix; `None` if it can be reached, or if that is unknown.
 pub(super) fn dead(
     word: &str,
     lab: &Lab,
@@ -42,15 +41,15 @@ pub(super) fn dead(
             || network.https && port == 443
             || matchbox.rpc.as_ref().is_some_and(|rpc| rpc.port == port);
         if !listens {
-            let what = format!("nothing of the lab listens on port {port} of {host}");
-            return Some((what, format!("matchbox answers on port {}", matchbox.port)));
+            let what = format!("no service of the lab listens on port {port} of {host}");
+            return Some((what, format!("matchbox listens on port {}", matchbox.port)));
         }
         let asset = path.split(['?', '#']).next().and_then(|path| path.strip_prefix("assets/"));
         return asset.and_then(|path| missing(path, network, matchbox.assets.as_deref(), existing));
     }
     let asked = !matches!(network.dns.upstream, Upstream::None);
     if addresses.is_empty() && host.parse::<IpAddr>().is_err() && !asked {
-        let what = format!("`{host}` is no name of the lab's DNS, and nobody else is asked");
+        let what = format!("`{host}` does not resolve: the lab's DNS does not have it and has no forwarder");
         let help = format!("add it: network.{}.dns.records.\"{host}\" = \"{server}\"", network.name);
         return Some((what, help));
     }
@@ -61,13 +60,13 @@ pub(super) fn dead(
         })
     };
     if !network.nat && !addresses.is_empty() && !addresses.iter().any(ours) {
-        let what = format!("{host} is outside of the lab, and nothing leads there");
+        let what = format!("{host} is outside the lab, and the network has no NAT");
         return Some((what, format!("add network.{}.nat = true", network.name)));
     }
     None
 }
 
-/// Reports an asset that is not there. Variables of loaders are filled in later.
+/// Reports an asset that does not exist. Variables of loaders are filled in later.
 fn missing(
     path: &str,
     network: &Network,
@@ -80,8 +79,8 @@ fn missing(
         return None;
     }
     let Some(assets) = assets else {
-        let what = "there is no folder of assets on this network".to_owned();
-        return Some((what, "name it: matchbox.assets, or make `assets` in the data directory".to_owned()));
+        let what = "this network has no assets folder".to_owned();
+        return Some((what, "set matchbox.assets, or create `assets` in the data directory".to_owned()));
     };
     let file = assets.join(path);
     if existing(&file) {
