@@ -230,9 +230,9 @@ fn everything_that_is_wrong_is_said_at_its_place() {
     12 | nic.lan = { address = "10.0.1.7" }
        |                       ^^^^^^^^^^
        |
-       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+       = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
-    error[L007]: there is no key `memroy` here
+    error[L007]: unknown key `memroy`
       --> wrong.toml:13:1
        |
     13 | memroy = "1GiB"
@@ -262,9 +262,9 @@ fn everything_that_is_wrong_is_said_at_its_place() {
     12 | nic.lan = { address = "10.0.1.7" }
        |                       ^^^^^^^^^^
        |
-       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+       = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
-    error[L007]: there is no key `memroy` here
+    error[L007]: unknown key `memroy`
       --> wrong.toml:13:1
        |
     13 | memroy = "1GiB"
@@ -286,7 +286,7 @@ fn everything_that_is_wrong_is_said_at_its_place() {
     1 | node.b.memory=12
       |               ^^
       |
-      = help: put it in quotes
+      = help: add quotes
 
     4 errors; for more, run `dryrack explain L103`
     --- exit code 2
@@ -311,7 +311,7 @@ fn programs_read_what_is_wrong_as_json() {
       "end_line": 12,
       "end_column": 33,
       "message": "10.0.1.7 lies outside network `lan`, 10.0.0.0/24",
-      "help": "hosts of this network are 10.0.0.1 to 10.0.0.254",
+      "help": "its host addresses are 10.0.0.1 to 10.0.0.254",
       "related": [
         {
           "file": "wrong.toml",
@@ -397,9 +397,9 @@ fn no_file_is_too_odd_to_be_checked() {
     ");
     assert_snapshot!(check(&home, &["plan", "binary"]), @r"
     --- stderr
-    error[L002]: `binary` is not a text: line 1 has a byte that is not UTF-8 (byte 8 of the line)
+    error[L002]: `binary` is not text: line 1 has a byte that is not UTF-8 (byte 8 of the line)
      |
-     = help: a lab file is TOML, a text in UTF-8; is this the right file?
+     = help: a lab file is TOML in UTF-8; is this the right file?
 
     1 error; for more, run `dryrack explain L002`
     --- exit code 2
@@ -489,8 +489,8 @@ fn a_lab_that_this_host_cannot_run_is_refused() {
     check(&home, &["init", "new"]);
     let refused =
         check(&home, &["plan", "new", "--set", "node.old.memory=\"4096GiB\"", "--set", "accel=\"tcg\""]);
-    assert!(refused.contains("error: the nodes take 4194816MiB of memory, this host has "), "{refused}");
-    assert!(refused.contains("\n\nhint: give the nodes less memory"), "{refused}");
+    assert!(refused.contains("error: the nodes need 4194816MiB of memory, but this host has "), "{refused}");
+    assert!(refused.contains("\n\nhint: reduce the memory of nodes"), "{refused}");
     assert!(refused.ends_with("--- exit code 3\n"), "{refused}");
 }
 
@@ -599,7 +599,7 @@ fn images_are_listed_and_misspelt_ones_named() {
     assert!(list[0]["state"] == "built" || list[0]["state"] == "unbuilt", "{list}");
     assert_snapshot!(check(&home, &["image", "build", "tinny"]), @r"
     --- stderr
-    error: no recipe makes an image `tinny`
+    error: there is no image `tinny`
 
     hint: did you mean `tiny`?
     --- exit code 2

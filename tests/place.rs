@@ -277,13 +277,13 @@ fn nothing_on_the_hosts_loopback_is_reachable() {
 
     let lab = world.up(&file);
     let plan: Value = serde_json::from_slice(&fs::read(lab.run_dir.join("plan.json")).unwrap()).unwrap();
-    let way_out = plan["steps"][0]["make-place"]["way_out"].clone();
-    let way_out = |key: &str| way_out[key].as_str().unwrap().split('/').next().unwrap().to_owned();
+    let uplink = plan["steps"][0]["make-namespaces"]["uplink"].clone();
+    let uplink = |key: &str| uplink[key].as_str().unwrap().split('/').next().unwrap().to_owned();
     let mut targets: Vec<String> =
         ["127.0.0.1", "127.0.0.53", "::1", "::ffff:127.0.0.1", "0.0.0.0", "10.66.0.1"]
             .map(str::to_owned)
             .into();
-    targets.extend(["address", "gateway", "resolver"].map(way_out));
+    targets.extend(["address", "gateway", "resolver"].map(uplink));
     // The host's own addresses, at which what listens on its loopback only must not answer either.
     targets.extend(stdout(&world.home.host("hostname", &["-I"])).split_whitespace().map(str::to_owned));
     let targets = targets.join(" ");
@@ -411,11 +411,11 @@ fn serve_names(socket: UdpSocket) {
 }
 
 #[test]
-fn a_node_reaches_the_internet_through_the_way_out() {
+fn a_node_reaches_the_internet_through_the_uplink() {
     let world = World::new();
     if world.internet.is_none() {
         // Only root can make an internet to be reached; the user's path is the same from here on.
-        return the_lab_of_a_user_has_a_way_out(&world);
+        return the_lab_of_a_user_has_a_uplink(&world);
     }
     common::build(&["tiny"]);
     let web = world.far_away(|| TcpListener::bind((FAR_END, 8080)).unwrap());
@@ -504,7 +504,7 @@ fn type_on_console(lab: &Lab<'_>, log: &Path, lines: &[(&str, &str)]) {
     assert!(wait(&mut console, Duration::from_secs(5)).is_some_and(|status| status.success()));
 }
 
-fn the_lab_of_a_user_has_a_way_out(world: &World) {
+fn the_lab_of_a_user_has_a_uplink(world: &World) {
     let file = world.home.lab("out", &text("out", "manual", ""));
     let lab = world.up(&file);
     let route = lab.json("ip -j route show default");

@@ -38,7 +38,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
 
     let mut steps = Vec::new();
     if lab.isolation == crate::lab::Isolation::Private {
-        steps.push(Step::MakeNamespaces { way_out: wiring.way_out() });
+        steps.push(Step::MakeNamespaces { uplink: wiring.uplink() });
         steps.push(wiring.name_files());
     }
     steps.extend(lab.publish.iter().map(|publish| Step::Publish {

@@ -66,7 +66,7 @@ pub enum Step {
     /// Makes the namespaces that the rest lives in. Carried out before the supervisor runs.
     MakeNamespaces {
         /// The way out, if a network has `nat`.
-        way_out: Option<WayOut>,
+        uplink: Option<Uplink>,
     },
     /// Listens on a port of the host's loopback and leads it to a node.
     Publish {
@@ -132,7 +132,7 @@ pub enum Step {
 
 /// How a private place reaches the world: pasta, with addresses of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WayOut {
+pub struct Uplink {
     /// The interface inside the place.
     pub interface: IfName,
     /// Its address.
@@ -360,7 +360,7 @@ pub struct HostPlan {
     pub options: DhcpOptions,
     /// Whether waits of its firmware are cut short: iPXE is told not to wait for ProxyDHCP offers (175.176), and its
     /// router solicitations are answered although the network has no IPv6.
-    pub cut_waits: bool,
+    pub skip_delays: bool,
 }
 
 /// What a booting firmware is told.

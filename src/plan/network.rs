@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, HttpsPlan,
-    Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, WayOut, boot, dhcp,
+    Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, Uplink, boot, dhcp,
     matchbox,
 };
 use crate::lab::{self, FirmwareDelays, Isolation, Lab, Network, Nic, Node, UnknownClients, Upstream};
@@ -27,16 +27,16 @@ const DNS_PORT: u16 = 53;
 pub(super) struct Wiring<'a> {
     lab: &'a Lab,
     facts: &'a HostFacts,
-    way_out: Option<WayOut>,
+    uplink: Option<Uplink>,
 }
 
 impl<'a> Wiring<'a> {
     /// Decides how the lab's networks are connected, or returns why they cannot be.
     pub(super) fn new(lab: &'a Lab, facts: &'a HostFacts) -> Result<Self, Refusal> {
-        let mut wiring = Self { lab, facts, way_out: None };
+        let mut wiring = Self { lab, facts, uplink: None };
         let private = lab.isolation == Isolation::Private;
         if private && lab.networks.values().any(|network| network.nat) {
-            wiring.way_out = Some(wiring.choose_way_out()?);
+            wiring.uplink = Some(wiring.choose_uplink()?);
         }
         if !private {
             wiring.check_host_subnets()?;
@@ -52,11 +52,11 @@ impl<'a> Wiring<'a> {
     }
 
     /// Returns the uplink of a private lab.
-    pub(super) fn way_out(&self) -> Option<WayOut> {
-        self.way_out.clone()
+    pub(super) fn uplink(&self) -> Option<Uplink> {
+        self.uplink.clone()
     }
 
-    fn choose_way_out(&self) -> Result<WayOut, Refusal> {
+    fn choose_uplink(&self) -> Result<Uplink, Refusal> {
         if self.facts.pasta.is_none() {
             return Err(Refusal::new(
                 "`nat = true` with `isolation = \"private\"` needs the program `pasta`, which this host does not have",
@@ -82,7 +82,7 @@ impl<'a> Wiring<'a> {
             let [a, b, c, _] = net.network().octets();
             Ipv4Addr::new(a, b, c, last)
         };
-        Ok(WayOut {
+        Ok(Uplink {
             interface: IfName::new("wan").expect("`wan` is an interface name"),
             address: Ipv4Net::new(at(2), 24).expect("24 is a prefix length"),
             gateway: at(1),
@@ -280,7 +280,7 @@ impl<'a> Wiring<'a> {
             client_id: nic.client_id.clone(),
             uuid: node.uuid,
             options: dhcp::own_options(network, &node.options),
-            cut_waits: node.firmware_delays == FirmwareDelays::Skip,
+            skip_delays: node.firmware_delays == FirmwareDelays::Skip,
         };
         let hosts = nodes
             .iter()
@@ -317,7 +317,7 @@ impl<'a> Wiring<'a> {
         let upstream = match &network.dns.upstream {
             Upstream::None => Vec::new(),
             Upstream::Servers(servers) => servers.clone(),
-            Upstream::Host => match &self.way_out {
+            Upstream::Host => match &self.uplink {
                 Some(way) => vec![SocketAddr::from((way.resolver, DNS_PORT))],
                 None => self
                     .facts

@@ -407,11 +407,11 @@ fn what_is_built_is_not_built_again() {
 }
 
 #[test]
-fn a_way_out_is_put_where_nobody_is() {
+fn the_uplink_gets_an_unused_subnet() {
     let way = |facts: &HostFacts| {
         let plan = plan(&lab(PRIVATE), facts)?;
         Ok::<_, Refusal>(plan.steps.into_iter().find_map(|step| match step {
-            Step::MakeNamespaces { way_out } => way_out.map(|way| way.address.to_string()),
+            Step::MakeNamespaces { uplink } => uplink.map(|way| way.address.to_string()),
             _ => None,
         }))
     };
@@ -589,7 +589,7 @@ fn kvm_that_does_not_work() {
 }
 
 #[test]
-fn a_network_with_ipv6_has_names_for_it_and_no_way_out() {
+fn a_network_with_ipv6_has_names_for_it_and_no_uplink() {
     let plan =
         plan(&lab(&PRIVATE.replace("nat = true", "nat = true\nipv6 = \"fd00:83::1/64\"")), &facts()).unwrap();
     let mut text = String::new();

@@ -10,8 +10,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuildImage { image } => write!(f, "build image {image}"),
-            Self::MakeNamespaces { way_out: None } => write!(f, "create namespaces, without uplink"),
-            Self::MakeNamespaces { way_out: Some(way) } => {
+            Self::MakeNamespaces { uplink: None } => write!(f, "create namespaces, without uplink"),
+            Self::MakeNamespaces { uplink: Some(way) } => {
                 write!(f, "create namespaces, with uplink {} {} (pasta)", way.interface, way.address)
             }
             Self::Publish { listen, node, to } => {

@@ -13,7 +13,7 @@ use super::lab_sources::LabSources;
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
 use crate::lab::Isolation;
-use crate::plan::{HostFacts, Plan, Step, WayOut};
+use crate::plan::{HostFacts, Plan, Step, Uplink};
 use crate::system::MAKE_ROOM;
 use crate::system::namespace::{self, NamespaceError, NamespaceHandle, NamespaceRequest};
 
@@ -100,12 +100,12 @@ fn start(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<NamespaceHandle, 
         _ => None,
     });
     let publish: Vec<SocketAddr> = publish.collect();
-    let way_out: Option<WayOut> = plan.steps.iter().find_map(|step| match step {
-        Step::MakeNamespaces { way_out } => way_out.clone(),
+    let uplink: Option<Uplink> = plan.steps.iter().find_map(|step| match step {
+        Step::MakeNamespaces { uplink } => uplink.clone(),
         _ => None,
     });
     let request =
-        NamespaceRequest { run_dir: run_dir.to_owned(), publish, control_socket: socket.to_owned(), way_out };
+        NamespaceRequest { run_dir: run_dir.to_owned(), publish, control_socket: socket.to_owned(), uplink };
     match plan.isolation {
         Isolation::Private => namespace::start_private(&request),
         Isolation::None => namespace::start_host(&request),

@@ -213,7 +213,7 @@ impl Host for Rack {
         let Self { parts, netlink, .. } = self;
         match step {
             // Both were executed out before there was a supervisor.
-            Step::BuildImage { image: _ } | Step::MakeNamespaces { way_out: _ } => Ok(()),
+            Step::BuildImage { image: _ } | Step::MakeNamespaces { uplink: _ } => Ok(()),
             Step::NameFiles { hosts, nameserver, search } => {
                 namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(|error| {
                     let hint = error.hint().map(str::to_owned);

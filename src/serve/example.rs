@@ -27,7 +27,7 @@ pub(super) const STRANGER: Mac = Mac([0x02, 0, 0, 0, 0, 9]);
 
 /// Three nodes, a pool of four addresses, a kernel that exists and an initrd that does not.
 pub(super) fn plan() -> ServicePlan {
-    let host = |name: &str, mac: Mac, address: Option<[u8; 4]>, netboots: bool, cut_waits: bool| HostPlan {
+    let host = |name: &str, mac: Mac, address: Option<[u8; 4]>, netboots: bool, skip_delays: bool| HostPlan {
         node: NodeName::new(name).unwrap(),
         mac,
         address: address.map(Ipv4Addr::from),
@@ -44,7 +44,7 @@ pub(super) fn plan() -> ServicePlan {
         client_id: None,
         uuid: uuid::Uuid::from_u128(u128::from(mac.0[5])),
         options: DhcpOptions::new(),
-        cut_waits,
+        skip_delays,
     };
     let file = |file: &str| {
         let source = FileRef::Image { image: ImageName::new("tiny").unwrap(), file: file.to_owned() };

@@ -93,7 +93,7 @@ struct Ipv6 {
 struct Host {
     node: NodeName,
     mac: Mac,
-    cut_waits: bool,
+    skip_delays: bool,
 }
 
 impl Router {
@@ -102,7 +102,7 @@ impl Router {
         let host = |host: &crate::plan::HostPlan| Host {
             node: host.node.clone(),
             mac: host.mac,
-            cut_waits: host.cut_waits,
+            skip_delays: host.skip_delays,
         };
         Self {
             network: plan.network.clone(),
@@ -214,7 +214,7 @@ fn asked(router: &Router, received: Received<'_>) -> Option<Solicitation> {
     if router.ipv6.as_ref().is_some_and(|ipv6| !ipv6.to_all) && (host.is_none() || by.is_none()) {
         return None;
     }
-    let waits = |host: &Host| !host.cut_waits && router.ipv6.is_none();
+    let waits = |host: &Host| !host.skip_delays && router.ipv6.is_none();
     // A sender without address might be any of them, and all would hear the answer.
     let may_wait = by.is_none() && router.hosts.iter().any(waits);
     if host.is_some_and(waits) || may_wait {

@@ -88,7 +88,7 @@ fn plan() -> Plan {
         backing: Some(FileRef::Path("/x".into())),
     });
     let steps = vec![
-        Step::MakeNamespaces { way_out: None },
+        Step::MakeNamespaces { uplink: None },
         Step::Forward { was: false },
         disk,
         tap("t0"),

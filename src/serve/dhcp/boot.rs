@@ -141,7 +141,7 @@ pub(super) fn tell(
     runs_program: bool,
 ) -> BootReply {
     let mut options = Vec::new();
-    if client == Client::Ipxe && host.is_some_and(|host| host.cut_waits) {
+    if client == Client::Ipxe && host.is_some_and(|host| host.skip_delays) {
         options.push(Tlv::new(code::IPXE, &NO_PROXY_WAIT));
     }
     let (file, rule) = boot_file(client, host, request, server, runs_program);
@@ -189,7 +189,7 @@ fn boot_file(
         }
         (Client::Firmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Pxe => otherwise(*via),
         (Client::HttpFirmware(_), BootPlan { via: Some(Via::Http6), .. })
-            if host.is_some_and(|host| host.cut_waits) =>
+            if host.is_some_and(|host| host.skip_delays) =>
         {
             // Left without an offer it asks for a minute before it tries IPv6.
             (Some(BootFile::Http(format!("http://{server}/"))), "sent on to IPv6".into())

@@ -400,7 +400,8 @@ impl Case<'_> {
         let rule = first.map_or("it asks for no address", |(_, rule)| rule);
         let address = first.map(|(address, _)| address);
         let firmware = matches!(self.client, Client::Firmware(_) | Client::HttpFirmware(_));
-        let hurries = firmware && kind == MessageType::Reply && self.host.is_some_and(|host| host.cut_waits);
+        let hurries =
+            firmware && kind == MessageType::Reply && self.host.is_some_and(|host| host.skip_delays);
         let decision = Decision { changes, address, hurries, ..self.reply(kind, options, rule) };
         self.with_boot(decision)
     }

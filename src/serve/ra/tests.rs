@@ -5,13 +5,13 @@ use super::*;
 const NODE: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
 const STRANGER: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
-fn router(mtu: u16, cut_waits: bool) -> Router {
+fn router(mtu: u16, skip_delays: bool) -> Router {
     Router {
         network: NetworkName::new("lan").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu,
         ipv6: None,
-        hosts: vec![Host { node: NodeName::new("a").unwrap(), mac: NODE, cut_waits }],
+        hosts: vec![Host { node: NodeName::new("a").unwrap(), mac: NODE, skip_delays }],
     }
 }
 

@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use super::{ErrorMessage, NamespaceError, failed};
-use crate::plan::WayOut;
+use crate::plan::Uplink;
 use crate::system::sys;
 
 /// Everything a half is told that is no descriptor.
@@ -22,7 +22,7 @@ pub(super) struct Handover {
     /// How many published listeners follow.
     pub(super) published: usize,
     /// The way out, with the `pasta` that makes it.
-    pub(super) way_out: Option<(PathBuf, WayOut)>,
+    pub(super) uplink: Option<(PathBuf, Uplink)>,
 }
 
 /// Descriptors by number: the first three are standard, published listeners come after the last one.

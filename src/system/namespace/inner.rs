@@ -19,7 +19,7 @@ use super::handover::{Handover, InheritedFds, Report};
 use super::outer::note;
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
 use crate::lab::Isolation;
-use crate::plan::WayOut;
+use crate::plan::Uplink;
 use crate::system::netlink::Netlink;
 
 /// How long pasta may take; it needs some 20 ms.
@@ -57,8 +57,8 @@ pub fn inner_enter() -> Result<Inherited, NamespaceError> {
                 hint.map_or_else(|| NamespaceError::plain(what), |hint| error.with_hint(hint))
             })
         })?;
-        if let Some((_, way_out)) = &handover.way_out {
-            await_way_out(way_out)?;
+        if let Some((_, uplink)) = &handover.uplink {
+            await_uplink(uplink)?;
         }
         Ok((Isolation::Private, parent))
     })
@@ -109,8 +109,8 @@ fn enter(
     clippy::disallowed_methods,
     reason = "the deadline of a wait for the kernel's own notices, before any director"
 )]
-fn await_way_out(way_out: &WayOut) -> Result<(), NamespaceError> {
-    let what = format!("cannot wait for the way out `{}`", way_out.interface);
+fn await_uplink(uplink: &Uplink) -> Result<(), NamespaceError> {
+    let what = format!("cannot wait for the way out `{}`", uplink.interface);
     let fails = |e: Errno| NamespaceError::new(what.clone(), e.into());
     let notices =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
@@ -120,7 +120,7 @@ fn await_way_out(way_out: &WayOut) -> Result<(), NamespaceError> {
     bind(notices.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(fails)?;
     let deadline = Instant::now() + PASTA_DEADLINE;
     // Looked at after subscribing, so that no change falls between.
-    while !has_default_route(way_out.interface.as_str()) {
+    while !has_default_route(uplink.interface.as_str()) {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut fds = [PollFd::new(notices.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
@@ -128,7 +128,7 @@ fn await_way_out(way_out: &WayOut) -> Result<(), NamespaceError> {
             Ok(0) => {
                 return Err(NamespaceError::plain(format!(
                     "pasta has not configured the way out `{}` within {} s",
-                    way_out.interface,
+                    uplink.interface,
                     PASTA_DEADLINE.as_secs()
                 ))
                 .with_hint("its messages are in supervisor.log of the run folder"));

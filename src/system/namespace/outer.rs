@@ -27,7 +27,7 @@ use super::handover::{Handover, InheritedFds, Report, pipe};
 use super::start::{OURSELVES, log_since, map_ids, no_namespaces, null};
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
 use crate::lab::Isolation;
-use crate::plan::WayOut;
+use crate::plan::Uplink;
 use crate::system::process::command;
 use crate::system::sys::{self, ChildSetup, Exec};
 
@@ -109,9 +109,9 @@ impl Outer {
         map_ids(Pid::from_raw(shown))?;
         proc.identify(inner)?.write(&handover.run_dir)?;
         child.open().map_err(failed("cannot let the inner half go"))?;
-        let pasta = match &handover.way_out {
+        let pasta = match &handover.uplink {
             None => None,
-            Some((program, way_out)) => Some(start_pasta(program, way_out, shown)?),
+            Some((program, uplink)) => Some(start_pasta(program, uplink, shown)?),
         };
         Ok(Self {
             signals,
@@ -219,7 +219,7 @@ impl Outer {
                 note(&error);
                 // While somebody still waits for the place to stand, it cannot: the inner half waits for pasta.
                 if let (true, Some(command)) = (self.reports.is_some(), self.command.take()) {
-                    Report::Failed(no_way_out(&log_since(&self.log.0, self.log.1)).told()).send(command);
+                    Report::Failed(no_uplink(&log_since(&self.log.0, self.log.1)).told()).send(command);
                     return Some(HOST_UNFIT);
                 }
             }
@@ -233,7 +233,7 @@ struct Woken {
     lost: bool,
 }
 
-fn no_way_out(words: &str) -> NamespaceError {
+fn no_uplink(words: &str) -> NamespaceError {
     let source = io::Error::other(format!("pasta ended, saying: {words}"));
     NamespaceError::new("the private place has no way out", source).with_hint(
         "check that this host has an IPv4 default route and may use /dev/net/tun, or set `nat = false`",
@@ -318,9 +318,9 @@ impl Proc {
 }
 
 /// Starts pasta between our network and that of the inner half.
-fn start_pasta(program: &Path, way_out: &WayOut, inner: i32) -> Result<Pid, NamespaceError> {
+fn start_pasta(program: &Path, uplink: &Uplink, inner: i32) -> Result<Pid, NamespaceError> {
     let mut pasta = command(program);
-    pasta.args(pasta_args(way_out, nix::unistd::geteuid().is_root() && maps_every_id()));
+    pasta.args(pasta_args(uplink, nix::unistd::geteuid().is_root() && maps_every_id()));
     pasta.arg(inner.to_string());
     sys::set_up_child(&mut pasta, ChildSetup::default())
         .and_then(|()| pasta.spawn())
@@ -339,8 +339,8 @@ fn maps_every_id() -> bool {
 
 /// Switches off what pasta does by default and a lab must not have: ports forwarded either way by themselves, the
 /// host's own loopback behind the gateway, the host's addresses inside.
-fn pasta_args(way_out: &WayOut, as_root: bool) -> Vec<String> {
-    let WayOut { interface, address, gateway, resolver } = way_out;
+fn pasta_args(uplink: &Uplink, as_root: bool) -> Vec<String> {
+    let Uplink { interface, address, gateway, resolver } = uplink;
     let fixed = "--foreground --quiet --config-net --no-map-gw -t none -u none -T none -U none --ipv4-only";
     let mut args: Vec<String> = fixed.split(' ').map(str::to_owned).collect();
     for (option, value) in [

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use super::handover::{Handover, Report, pipe, slot};
 use super::{NamespaceError, NamespaceHandle, NamespaceIds, failed, listen};
-use crate::plan::WayOut;
+use crate::plan::Uplink;
 use crate::system::process::{command, find_program, open_log};
 use crate::system::sys::{self, ChildSetup, Exec};
 
@@ -36,7 +36,7 @@ pub struct NamespaceRequest {
     /// Where the control socket is to lie; its folder exists.
     pub control_socket: PathBuf,
     /// The way out, if the lab has one (private places only).
-    pub way_out: Option<WayOut>,
+    pub uplink: Option<Uplink>,
 }
 
 /// Makes a private place and returns once its supervisor stands in it.
@@ -115,9 +115,9 @@ impl Prepared {
         };
         let run_dir = absolute(&request.run_dir)?;
         let control_socket = absolute(&request.control_socket)?;
-        let way_out = match &request.way_out {
+        let uplink = match &request.uplink {
             None => None,
-            Some(way_out) => Some((pasta()?, way_out.clone())),
+            Some(uplink) => Some((pasta()?, uplink.clone())),
         };
         let published = listen::published(&request.publish)?;
         let control = listen::control(&control_socket)?;
@@ -127,7 +127,7 @@ impl Prepared {
         let log_start = log.metadata().map_err(failed(what()))?.len();
 
         let handover =
-            Handover { run_dir: run_dir.clone(), control_socket, published: published.len(), way_out };
+            Handover { run_dir: run_dir.clone(), control_socket, published: published.len(), uplink };
         let (told, report) = pipe()?;
         let (parent, held) = pipe()?;
         let lifeline = held;
