@@ -23,18 +23,18 @@ use crate::name::{
 pub struct Plan {
     /// Name of the lab.
     pub lab: LabName,
-    /// Where its network lives.
+    /// Its network isolation.
     pub isolation: Isolation,
     /// The accelerator of its machines.
     pub accel: Accel,
-    /// How many nodes may be on their way up at once; all if `None`.
+    /// How many nodes may boot in parallel; all if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel_boots: Option<usize>,
     /// The effects, in order.
     pub steps: Vec<Step>,
 }
 
-/// What executes guest code.
+/// The accelerator that executes guest code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Accel {
@@ -58,50 +58,50 @@ impl Accel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Builds an image into the cache. Carried out before the place is made.
+    /// Builds an image into the cache. Executed before the namespaces are created.
     BuildImage {
         /// The image.
         image: ImageName,
     },
-    /// Makes the namespaces that the rest lives in. Carried out before the supervisor runs.
+    /// Creates the lab's namespaces. Executed before the supervisor runs.
     MakeNamespaces {
-        /// The way out, if a network has `nat`.
+        /// The uplink, if a network has `nat`.
         uplink: Option<Uplink>,
     },
-    /// Listens on a port of the host's loopback and leads it to a node.
+    /// Listens on a port of the host's loopback address and forwards connections to a node.
     Publish {
         /// Where the host listens.
         listen: SocketAddr,
-        /// The node it leads to; `None` if it leads to the boot services of a network.
+        /// The node; `None` for the boot services of a network.
         node: Option<NodeName>,
-        /// Where connections go.
+        /// The target of connections.
         to: SocketAddr,
     },
-    /// Writes `hosts` and `resolv.conf` of the place (private places only).
+    /// Writes `hosts` and `resolv.conf` of the lab (private labs only).
     NameFiles {
         /// Lines of `/etc/hosts`.
         hosts: Vec<(IpAddr, String)>,
-        /// Name server of the place.
+        /// Name server.
         nameserver: Option<Ipv4Addr>,
-        /// Search domain of the place.
+        /// Search domain.
         search: Vec<String>,
     },
-    /// Makes a bridge and brings it up.
+    /// Creates a bridge and sets it up.
     Bridge(BridgePlan),
-    /// Plugs an interface of the host into a bridge.
+    /// Attaches an interface of the host to a bridge.
     Port(PortPlan),
-    /// Lets the place forward IPv4.
+    /// Enables IPv4 forwarding in the lab's network namespace.
     Forward {
-        /// The value before, to which undo returns.
+        /// The previous value, which undo restores.
         was: bool,
     },
-    /// Loads a table of our own into nftables.
+    /// Loads the lab's nftables table.
     Firewall(FirewallPlan),
-    /// Adds one rule to a chain of somebody else that drops forwarded traffic.
+    /// Adds one rule to a foreign chain that drops forwarded traffic.
     ForeignAccept(ForeignAccept),
     /// Starts the boot services of a network.
     Serve(Box<ServicePlan>),
-    /// Makes a disk of a node.
+    /// Creates a disk of a node.
     Disk(DiskPlan),
     /// Copies the template of a UEFI node's variables.
     Variables {
@@ -114,26 +114,26 @@ pub enum Step {
     },
     /// Writes the cloud-init seed of a node.
     Seed(SeedPlan),
-    /// Makes a TAP and puts it on its bridge.
+    /// Creates a TAP and attaches it to its bridge.
     Tap(TapPlan),
     /// Starts a machine, paused.
     Machine(Box<MachinePlan>),
-    /// Starts a process beside the nodes.
+    /// Starts a process.
     Process(ProcessPlan),
     /// Lets a machine run.
     PowerOn {
         /// The node.
         node: NodeName,
-        /// The expectation that has to be met before.
+        /// The expectation that must be met before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<ExpectName>,
     },
 }
 
-/// How a private place reaches the world: pasta, with addresses of our own.
+/// The internet access of a private lab: pasta, with addresses chosen by Dryrack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uplink {
-    /// The interface inside the place.
+    /// The interface inside the lab's namespace.
     pub interface: IfName,
     /// Its address.
     pub address: Ipv4Net,
@@ -167,13 +167,13 @@ pub struct BridgePlan {
 /// An interface of the host that becomes a port of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortPlan {
-    /// The network it is plugged into.
+    /// The network it is attached to.
     pub network: NetworkName,
     /// The interface.
     pub interface: IfName,
     /// The bridge.
     pub bridge: IfName,
-    /// Whether it was up before, to which undo returns.
+    /// Whether it was up before, which undo restores.
     pub was_up: bool,
 }
 
@@ -194,7 +194,7 @@ pub struct TapPlan {
     pub mtu: u16,
 }
 
-/// A table of our own in nftables (family `ip`).
+/// The lab's nftables table (family `ip`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallPlan {
     /// Name of the table.
@@ -212,7 +212,7 @@ pub struct Masquerade {
     pub subnet: Ipv4Net,
 }
 
-/// One rule in a chain of somebody else.
+/// One rule in a foreign chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForeignAccept {
     /// nftables family.
@@ -221,7 +221,7 @@ pub struct ForeignAccept {
     pub table: String,
     /// Chain.
     pub chain: String,
-    /// Whose it is, for people.
+    /// Its owner, for messages.
     pub owner: String,
     /// The bridge whose traffic is accepted.
     pub bridge: IfName,
@@ -250,21 +250,21 @@ pub struct ServicePlan {
     pub hosts: Vec<HostPlan>,
     /// DHCP; `None` when off.
     pub dhcp: Option<DhcpPlan>,
-    /// What becomes of those who ask for IPv6 and are no node of the lab.
+    /// How unknown IPv6 clients, which are not nodes of the lab, are treated.
     pub ipv6_unknown_clients: UnknownClients,
-    /// DHCPv6; `None` where there is no IPv6, or where it is not ours to give addresses.
+    /// DHCPv6; `None` without IPv6, or if another server assigns addresses.
     pub dhcp6: Option<Dhcp6Plan>,
-    /// Who speaks TFTP.
+    /// The TFTP server.
     pub tftp: TftpBackend,
-    /// Names.
+    /// DNS.
     pub dns: DnsPlan,
-    /// Whom the certificate of HTTPS is for; `None` without HTTPS.
+    /// Subject names of the HTTPS certificate; `None` without HTTPS.
     pub https: Option<HttpsPlan>,
-    /// What matchbox answers, beside these names.
+    /// Matchbox on this network.
     pub matchbox: Option<MatchboxPlan>,
-    /// A folder that TFTP and HTTP hand out below these names.
+    /// A folder served by TFTP and HTTP; the files and texts of the plan take precedence.
     pub root: Option<RootPlan>,
-    /// Milliseconds that NTP is ahead of the host's clock; below zero behind.
+    /// Offset of the NTP time from the host's clock, in milliseconds.
     pub clock: i64,
     /// Files by path, for TFTP and HTTP alike; paths have no leading slash.
     pub files: BTreeMap<String, ServedFile>,
@@ -272,24 +272,24 @@ pub struct ServicePlan {
     pub texts: BTreeMap<String, ServedText>,
 }
 
-/// What matchbox answers on a network.
+/// Matchbox on a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchboxPlan {
-    /// The data directory. With `rpc` and without one it is the folder `matchbox` among what the network keeps in the run
+    /// The data directory. With `rpc` and no directory it is the folder `matchbox` of the network in the run
     /// folder.
     pub data: Option<PathBuf>,
-    /// The folder behind `/assets/`.
+    /// The folder served at `/assets/`.
     pub assets: Option<PathBuf>,
-    /// The TCP port of its HTTP; on 80 it shares the listener with the lab's own names.
+    /// The TCP port of its HTTP; port 80 is shared with the lab's own files.
     pub port: u16,
-    /// The OpenPGP key ring that signs. What unlocks it is in no plan.
+    /// The OpenPGP key ring that signs. No plan contains its passphrase.
     pub key_ring: Option<PathBuf>,
-    /// The newest version of Ignition configs that is handed out.
+    /// The newest Ignition config version that is served.
     pub newest: Version,
-    /// Its gRPC.
+    /// Its gRPC API.
     pub rpc: Option<Rpc>,
-    /// What the lab file adds to the data directory, by path in it (`groups/ID.json`, `ignition/NAME`); where the
-    /// directory has the same, this counts.
+    /// What the lab file adds to the data directory, by path in it (`groups/ID.json`, `ignition/NAME`); they
+    /// override files of the directory.
     pub entries: BTreeMap<String, DataEntry>,
 }
 
@@ -303,7 +303,7 @@ pub enum DataEntry {
     File(PathBuf),
 }
 
-/// Whom the certificate of a network's HTTPS is for.
+/// The subject names of a network's HTTPS certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpsPlan {
     /// The addresses of the bridge.
@@ -312,16 +312,16 @@ pub struct HttpsPlan {
     pub names: Vec<String>,
 }
 
-/// A folder that a network's services hand out.
+/// A folder that a network's services serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootPlan {
     /// Where it is.
     pub folder: PathBuf,
-    /// Whether HTTP lists what is in it.
+    /// Whether HTTP lists its contents.
     pub listing: bool,
 }
 
-/// A file that a service hands out.
+/// A file that a service serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedFile {
     /// Where it is.
@@ -330,16 +330,16 @@ pub struct ServedFile {
     pub role: String,
 }
 
-/// A text that a service hands out.
+/// A text that a service serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedText {
-    /// The text. `{{ssh-key}}` stands for the run's public key, which no plan holds.
+    /// The text. `{{ssh-key}}` stands for the run's public key, which no plan contains.
     pub body: String,
     /// `script` or `seed`.
     pub role: String,
 }
 
-/// One NIC as the boot services know it.
+/// One NIC, as a client of the boot services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPlan {
     /// The node.
@@ -350,28 +350,28 @@ pub struct HostPlan {
     pub address: Option<Ipv4Addr>,
     /// The reserved IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// What a booting firmware is told; `None` if the node is not netbooted.
+    /// Boot settings for the firmware; `None` if the node does not netboot.
     pub boot: Option<BootPlan>,
-    /// What its DHCP clients call themselves (option 61), where they are known by that.
+    /// DHCP client identifier (option 61), if its clients are known by that.
     pub client_id: Option<Octets>,
     /// The node's UUID, by which they are known too (option 97).
     pub uuid: uuid::Uuid,
-    /// DHCP options for it; where the network has the same, these count.
+    /// DHCP options for it; they override those of the network.
     pub options: DhcpOptions,
-    /// Whether waits of its firmware are cut short: iPXE is told not to wait for ProxyDHCP offers (175.176), and its
-    /// router solicitations are answered although the network has no IPv6.
+    /// Whether firmware delays are skipped: iPXE is told not to wait for ProxyDHCP offers (175.176), and its router
+    /// solicitations are answered although the network has no IPv6.
     pub skip_delays: bool,
 }
 
-/// What a booting firmware is told.
+/// Boot settings for a firmware.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootPlan {
     /// URL of the script for iPXE; `None` if iPXE is not what loads the kernel.
     pub script: Option<String>,
-    /// Whether an iPXE in the firmware's ROM is handed the program like any other firmware, so that only the iPXE that
-    /// it fetched is told the script.
+    /// Whether an iPXE in the NIC's ROM gets the program like any other firmware, so that only the iPXE that it fetched
+    /// gets the script.
     pub rom_chains: bool,
-    /// How the firmware is to fetch its program; in any way if `None`.
+    /// How the firmware fetches its program; the firmware's choice if `None`.
     pub via: Option<Via>,
     /// Boot programs by architecture (option 93, RFC 4578), as paths that TFTP and HTTP serve.
     pub programs: BTreeMap<u16, String>,
@@ -380,17 +380,17 @@ pub struct BootPlan {
 /// DHCP on one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DhcpPlan {
-    /// What is given.
+    /// What the server assigns.
     pub role: DhcpRole,
-    /// Whether there is no other server: clients with addresses that we did not give are told no.
+    /// Whether this is the only server: it refuses (NAK) addresses that it did not assign.
     pub authoritative: bool,
-    /// Whether it looks for another server before it answers anybody, and gives up if there is one.
+    /// Whether it probes for another server before it answers, and stops if there is one.
     pub probe: bool,
-    /// What becomes of clients that are no node of the lab.
+    /// How unknown clients, which are not nodes of the lab, are treated.
     pub unknown_clients: UnknownClients,
     /// Addresses for clients without a reservation.
     pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// Seconds that an address is lent.
+    /// Lease time in seconds.
     pub lease_seconds: u32,
     /// Default route (option 3).
     pub router: Option<Ipv4Addr>,
@@ -400,13 +400,13 @@ pub struct DhcpPlan {
     pub domain: String,
     /// Further options.
     pub options: DhcpOptions,
-    /// User classes that count as iPXE.
+    /// User classes that are treated as iPXE.
     pub ipxe_classes: Vec<String>,
-    /// Reserved addresses of clients that are no node of the lab.
+    /// Reserved addresses of clients that are not nodes of the lab.
     pub reserve: BTreeMap<Mac, Ipv4Addr>,
 }
 
-/// What our DHCP gives.
+/// What the DHCP server assigns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DhcpRole {
@@ -419,15 +419,15 @@ pub enum DhcpRole {
 /// DHCPv6 on one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dhcp6Plan {
-    /// Addresses for clients without a reservation, the last 32 bits of them; `None`: such clients are left out.
+    /// Addresses for clients without a reservation, the last 32 bits of them; `None`: such clients are ignored.
     pub pool: Option<Ipv6Net>,
-    /// Seconds that an address is lent.
+    /// Lease time in seconds.
     pub lease_seconds: u32,
     /// Name server (option 23).
     pub nameserver: Ipv6Addr,
     /// Domain (option 24).
     pub domain: String,
-    /// User classes (option 15) that count as iPXE.
+    /// User classes (option 15) that are treated as iPXE.
     pub ipxe_classes: Vec<String>,
 }
 
@@ -436,21 +436,21 @@ pub struct Dhcp6Plan {
 pub struct DnsPlan {
     /// The zone of the network's nodes.
     pub domain: String,
-    /// The zones of all networks of the lab, for which nobody else is asked.
+    /// The zones of all networks of the lab, which are never forwarded.
     pub domains: Vec<String>,
     /// Names of nodes, also those whose address comes from a pool.
     pub nodes: Vec<NodeRecord>,
-    /// Further names with their addresses; the first label may be `*`.
+    /// Address records; the first label may be `*`.
     pub records: BTreeMap<String, Vec<IpAddr>>,
-    /// Names of names.
+    /// Aliases (CNAME records).
     pub aliases: BTreeMap<String, String>,
-    /// Services.
+    /// SRV records.
     pub services: BTreeMap<String, Vec<Service>>,
-    /// Texts.
+    /// TXT records.
     pub texts: BTreeMap<String, Vec<String>>,
-    /// Reverse zones that we answer for, as subnets.
+    /// Authoritative reverse zones, as subnets.
     pub reverse: Vec<IpNet>,
-    /// Servers for everything else; empty: such names do not exist.
+    /// Forwarders for everything else; empty: such names do not exist.
     pub upstream: Vec<SocketAddr>,
 }
 
@@ -478,7 +478,7 @@ pub struct DiskPlan {
     pub path: PathBuf,
     /// Virtual size.
     pub size: Bytes,
-    /// What lies below it.
+    /// Its backing file.
     pub backing: Option<FileRef>,
 }
 
@@ -489,7 +489,7 @@ pub struct SeedPlan {
     pub node: NodeName,
     /// The volume, relative to the run folder.
     pub path: PathBuf,
-    /// Its files by name. `{{ssh-key}}` stands for the run's public key, which no plan holds.
+    /// Its files by name. `{{ssh-key}}` stands for the run's public key, which no plan contains.
     pub files: BTreeMap<String, String>,
     /// Files that are copied as they are from the host, by name.
     pub copies: BTreeMap<String, PathBuf>,
@@ -506,15 +506,15 @@ pub struct MachinePlan {
     pub argv: Vec<String>,
     /// Small files that it reads, by path relative to `node/NAME`.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Whether a key is pressed while iPXE's banner stands.
+    /// Whether a key is pressed to skip iPXE's banner.
     pub skip_banner: bool,
     /// Its NICs: QEMU device id by name.
     pub nics: Vec<MachineNic>,
-    /// Memory that it takes.
+    /// Its memory.
     pub memory: Bytes,
 }
 
-/// A process beside the nodes, in the network of the place.
+/// A process, in the network namespace of the lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessPlan {
     /// Its name.
@@ -539,18 +539,18 @@ pub struct MachineNic {
     pub id: String,
     /// The TAP.
     pub interface: IfName,
-    /// Whether the cable is plugged in at power-on.
+    /// Link state at power-on.
     pub link_up: bool,
 }
 
-/// What a plan needs to know of the host. Gathered by `host::facts`, given as an argument.
+/// The facts about the host that planning needs, passed as an argument.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostFacts {
-    /// Whether we are root.
+    /// Whether the user is root.
     pub root: bool,
     /// Logical CPUs.
     pub cpus: u32,
-    /// Memory that is free for machines.
+    /// Free memory.
     pub free_memory: Bytes,
     /// QEMU, if there is one.
     pub qemu: Option<Qemu>,
@@ -564,18 +564,18 @@ pub struct HostFacts {
     pub nft: Option<PathBuf>,
     /// Path of `qemu-img`, if there is one.
     pub qemu_img: Option<PathBuf>,
-    /// Whether the host forwards IPv4 already.
+    /// Whether the host already forwards IPv4.
     pub ip_forward: bool,
     /// Subnets that the host has routes to, of IPv4 and IPv6.
     pub subnets: Vec<IpNet>,
-    /// The host's interfaces (looked at for [`Isolation::None`] only).
+    /// The host's interfaces (only for [`Isolation::None`]).
     #[serde(default)]
     pub links: Vec<HostLink>,
     /// Name servers of the host, without those on its loopback.
     pub resolvers: Vec<IpAddr>,
-    /// Chains of others that drop forwarded traffic.
+    /// Foreign chains that drop forwarded traffic.
     pub forward_drops: Vec<ForwardDrop>,
-    /// Images that are built already.
+    /// Images that are already built.
     pub built: Vec<ImageName>,
 }
 
@@ -588,16 +588,16 @@ pub struct HostLink {
     pub up: bool,
     /// Its MTU.
     pub mtu: u32,
-    /// Whose port it is, if it is one.
+    /// The bridge or bond that it is a port of, if any.
     pub master: Option<IfName>,
-    /// Its addresses, without those of IPv6 that belong to the link itself.
+    /// Its addresses, without link-local IPv6 addresses.
     pub addresses: Vec<IpAddr>,
 }
 
-/// A chain of somebody else that drops forwarded traffic.
+/// A foreign chain that drops forwarded traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardDrop {
-    /// Who keeps it: `docker`, `ufw`, `firewalld`, or the table's name.
+    /// Its owner: `docker`, `ufw`, `firewalld`, or the table's name.
     pub owner: String,
     /// nftables family.
     pub family: String,
@@ -605,11 +605,11 @@ pub struct ForwardDrop {
     pub table: String,
     /// The chain with the drop.
     pub chain: String,
-    /// The chain in which the owner wants rules of others (`DOCKER-USER`), if it has one.
+    /// The chain that the owner provides for foreign rules (`DOCKER-USER`), if it has one.
     pub user_chain: Option<String>,
 }
 
-/// A QEMU.
+/// A QEMU installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Qemu {
     /// Path of `qemu-system-x86_64`.
