@@ -97,7 +97,7 @@ fn a_slip_of_the_command_line_is_said_with_a_hint() {
     ");
     assert_snapshot!(check(&home, &["console", "No-Node"]), @r"
     --- stderr
-    error: invalid value 'No-Node' for '<NODE>': `No-Node` is not a name: `N` is not a lower-case letter, a digit or a dash
+    error: invalid value 'No-Node' for '<NODE>': `No-Node` is not a valid name: `N` is not a lower-case letter, a digit or a dash
 
     For more information, try '--help'.
     --- exit code 2
@@ -461,7 +461,7 @@ fn codes_are_explained() {
 fn the_schema_knows_the_keys_of_a_lab() {
     let home = Home::new();
     let schema = json(&home, &["schema"]);
-    assert_eq!(schema["title"], "A lab of Dryrack");
+    assert_eq!(schema["title"], "Dryrack lab");
     for key in ["dryrack", "name", "network", "profile", "node", "publish", "expect", "remove"] {
         assert!(schema["properties"].get(key).is_some(), "{key}");
     }

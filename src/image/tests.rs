@@ -194,7 +194,7 @@ fn a_recipe_builds_on_another() {
 fn errors_say_what_to_do() {
     let place = Isolation::new();
     assert_snapshot!(place.check("tony"), @"
-    error: no recipe makes an image `tony`
+    error: there is no image `tony`
     hint: did you mean `tiny`?
     ");
     place.write("own/recipe.toml", "about = 'a'\nfile.k = {}\n");
@@ -208,12 +208,12 @@ fn errors_say_what_to_do() {
     ");
     place.write("own/recipe.toml", COUNTED);
     place.write("own/build", "true");
-    assert_snapshot!(place.check("own"), @"error: the build of image `own` made no file `k`");
+    assert_snapshot!(place.check("own"), @"error: the build of image `own` did not create the file `k`");
     let error =
         BuildError::NoApt { image: name("tiny"), files: vec!["initrd".to_owned(), "kernel".to_owned()] };
     assert_snapshot!(format!("error: {error}\nhint: {}", error.hint().expect("a hint")), @r#"
-    error: image `tiny` is made of Debian packages and this host has no apt-get
-    hint: provide the files: write images/tiny/recipe.toml beside the lab
+    error: image `tiny` is built from Debian packages, but this host has no apt-get
+    hint: provide the files: write images/tiny/recipe.toml beside the lab file
       about = "my own tiny"
       files.initrd.path = "/path/to/initrd"
       files.kernel.path = "/path/to/kernel"

@@ -170,15 +170,15 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: nothing
     build image tiny
         undo: nothing
-    make a private place; way out by pasta: wan 192.0.2.2/24
+    create namespaces, with uplink wan 192.0.2.2/24 (pasta)
         undo: nothing
     write hosts and resolv.conf, name server 10.0.2.1
         undo: nothing
-    publish c at 127.0.0.1:2222, to 10.0.2.5:22
+    publish c: 127.0.0.1:2222 to 10.0.2.5:22
         undo: nothing
-    make bridge drbb8d05f36 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
+    create bridge drbb8d05f36 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
         undo: delete link drbb8d05f36
-    make bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+    create bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
         undo: delete link drb7a2e9e50
     forward IPv4
         undo: set IPv4 forwarding off
@@ -188,32 +188,32 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: nothing
     serve network storage at 10.0.3.1: tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
         undo: nothing
-    make disk root of a: 1GiB, blank
+    create disk root of a: 1GiB, blank
         undo: delete node/a/root.qcow2
-    make tap drtdf201528 for a's lan on drbb8d05f36
+    create tap drtdf201528 for a's lan on drbb8d05f36
         undo: delete link drtdf201528
-    make tap drtd2f95d3e for a's storage on drb7a2e9e50
+    create tap drtd2f95d3e for a's storage on drb7a2e9e50
         undo: delete link drtd2f95d3e
     start machine a, paused
-        undo: end the machine of a
+        undo: stop machine a
     copy firmware variables of b from /usr/share/OVMF/OVMF_VARS_4M.fd
         undo: delete node/b/vars.fd
-    make tap drt5121e257 for b's lan on drbb8d05f36
+    create tap drt5121e257 for b's lan on drbb8d05f36
         undo: delete link drt5121e257
     start machine b, paused
-        undo: end the machine of b
-    make disk root of c: 4GiB over image:debian/disk
+        undo: stop machine b
+    create disk root of c: 4GiB over image:debian/disk
         undo: delete node/c/root.qcow2
     copy firmware variables of c from /usr/share/OVMF/OVMF_VARS_4M.ms.fd
         undo: delete node/c/vars.fd
     write cloud-init seed of c: meta-data, user-data
         undo: delete node/c/seed.img
-    make tap drta155eb92 for c's lan on drbb8d05f36
+    create tap drta155eb92 for c's lan on drbb8d05f36
         undo: delete link drta155eb92
     start machine c, paused
-        undo: end the machine of c
+        undo: stop machine c
     start process apply: terraform apply
-        undo: end process apply
+        undo: stop process apply
     power on a
         undo: nothing
     power on c
@@ -230,50 +230,50 @@ fn every_step_in_the_hosts_network_has_its_undo() {
         undo: nothing
     build image tiny
         undo: nothing
-    make bridge drb35e0fe84 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
+    create bridge drb35e0fe84 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
         undo: delete link drb35e0fe84
-    make bridge drbc432bc5e for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 1500
+    create bridge drbc432bc5e for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 1500
         undo: delete link drbc432bc5e
-    plug eth1 of this host into network storage, on drbc432bc5e
-        undo: unplug eth1 from drbc432bc5e, and bring it down
+    attach host interface eth1 to network storage, bridge drbc432bc5e
+        undo: detach eth1 from drbc432bc5e, set it down
     forward IPv4
         undo: set IPv4 forwarding off
     load nftables table ip dryrack_01bb8843: masquerade 10.0.2.0/24
         undo: delete nftables table ip dryrack_01bb8843
     accept traffic of drb35e0fe84 in docker's nftables chain ip filter DOCKER-USER
-        undo: delete our rule from nftables chain ip filter DOCKER-USER
+        undo: delete the rule of the lab from nftables chain ip filter DOCKER-USER
     accept traffic of drb35e0fe84 in fence's nftables chain ip fence forward
-        undo: delete our rule from nftables chain ip fence forward
+        undo: delete the rule of the lab from nftables chain ip fence forward
     serve network lan at 10.0.2.1: dhcp, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
         undo: nothing
     serve network storage at 10.0.3.1: tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
         undo: nothing
-    make disk root of a: 1GiB, blank
+    create disk root of a: 1GiB, blank
         undo: delete node/a/root.qcow2
-    make tap drtdf851e1e for a's lan on drb35e0fe84
+    create tap drtdf851e1e for a's lan on drb35e0fe84
         undo: delete link drtdf851e1e
-    make tap drtd4981464 for a's storage on drbc432bc5e
+    create tap drtd4981464 for a's storage on drbc432bc5e
         undo: delete link drtd4981464
     start machine a, paused
-        undo: end the machine of a
+        undo: stop machine a
     copy firmware variables of b from /usr/share/OVMF/OVMF_VARS_4M.fd
         undo: delete node/b/vars.fd
-    make tap drt498a4527 for b's lan on drb35e0fe84
+    create tap drt498a4527 for b's lan on drb35e0fe84
         undo: delete link drt498a4527
     start machine b, paused
-        undo: end the machine of b
-    make disk root of c: 4GiB over image:debian/disk
+        undo: stop machine b
+    create disk root of c: 4GiB over image:debian/disk
         undo: delete node/c/root.qcow2
     copy firmware variables of c from /usr/share/OVMF/OVMF_VARS_4M.ms.fd
         undo: delete node/c/vars.fd
     write cloud-init seed of c: meta-data, user-data
         undo: delete node/c/seed.img
-    make tap drte05ad932 for c's lan on drb35e0fe84
+    create tap drte05ad932 for c's lan on drb35e0fe84
         undo: delete link drte05ad932
     start machine c, paused
-        undo: end the machine of c
+        undo: stop machine c
     start process apply: terraform apply
-        undo: end process apply
+        undo: stop process apply
     power on a
         undo: nothing
     power on c
@@ -423,7 +423,7 @@ fn the_uplink_gets_an_unused_subnet() {
     assert_eq!(way(&taken(&["192.0.2.128/25"])).unwrap().unwrap(), "198.51.100.2/24");
     let everywhere = taken(&["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"]);
     assert_snapshot!(way(&everywhere).unwrap_err(), @"
-    every subnet that the way out could take is in use by the lab or the host
+    every subnet for the uplink is in use by the lab or the host
 
     hint: free one of 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 198.18.0.0/24
     ");
@@ -450,22 +450,22 @@ fn an_interface_that_cannot_be_plugged_in() {
         refused(&in_host(), &facts)
     };
     assert_snapshot!(with(|link| link.name = IfName::new("gone").unwrap()), @"
-    network storage plugs in eth1, which this host does not have
+    network storage uses the interface eth1, which this host does not have
 
-    hint: name one that `ip link` lists, or leave `interface` out
+    hint: use one listed by `ip link`, or remove `interface`
     ");
     assert_snapshot!(with(|link| link.addresses.push("192.168.7.2".parse().unwrap())), @"
-    network storage plugs in eth1, at whose address 192.168.7.2 this host would be deaf then
+    network storage uses the interface eth1, so this host would lose its address 192.168.7.2
 
     hint: take its addresses away (`ip address flush dev eth1`), or name an interface that this host does not need
     ");
     assert_snapshot!(with(|link| link.master = Some(IfName::new("br0").unwrap())), @"
-    network storage plugs in eth1, which is a port of br0 already
+    network storage uses the interface eth1, which is already a port of br0
 
-    hint: take it out of there (`ip link set eth1 nomaster`), or name another
+    hint: detach it (`ip link set eth1 nomaster`), or use another
     ");
     assert_snapshot!(with(|link| link.mtu = 1400), @"
-    network storage has packets of up to 1500 bytes, and eth1 carries no more than 1400
+    network storage has an MTU of 1500, but eth1 has an MTU of 1400
 
     hint: raise it (`ip link set eth1 mtu 1500`), or lower the network's `mtu`
     ");
@@ -484,7 +484,7 @@ fn no_qemu() {
 fn an_old_qemu() {
     let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
     assert_snapshot!(refused(PRIVATE, &HostFacts { qemu: Some(old), ..facts() }), @"
-    /usr/bin/qemu-system-x86_64 is QEMU 6.2.0, older than 7.2
+    /usr/bin/qemu-system-x86_64 is QEMU 6.2.0; 7.2 or later is required
 
     hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
     ");
@@ -493,7 +493,7 @@ fn an_old_qemu() {
 #[test]
 fn no_uefi_firmware() {
     assert_snapshot!(refused(PRIVATE, &HostFacts { firmware: Vec::new(), ..facts() }), @"
-    node `b` needs UEFI firmware without enrolled keys for pc-q35-7.2, this host has none
+    node `b` needs UEFI firmware without enrolled keys for pc-q35-7.2, which this host does not have
 
     hint: install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)
     ");
@@ -502,7 +502,7 @@ fn no_uefi_firmware() {
 #[test]
 fn no_firmware_with_secure_boot() {
     assert_snapshot!(refused(PRIVATE, &HostFacts { firmware: vec![ovmf("", false)], ..facts() }), @"
-    node `c` needs UEFI firmware with Secure Boot and enrolled keys for pc-q35-7.2, this host has none
+    node `c` needs UEFI firmware with Secure Boot and enrolled keys for pc-q35-7.2, which this host does not have
 
     hint: install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)
     ");
@@ -511,7 +511,7 @@ fn no_firmware_with_secure_boot() {
 #[test]
 fn no_pasta_for_nat() {
     assert_snapshot!(refused(PRIVATE, &HostFacts { pasta: None, ..facts() }), @"
-    `nat = true` in a private place needs the program `pasta`, which this host does not have
+    `nat = true` with `isolation = "private"` needs the program `pasta`, which this host does not have
 
     hint: install the package `passt`, or set `nat = false`
     ");
@@ -538,7 +538,7 @@ fn a_subnet_of_the_host() {
     assert_snapshot!(refused(&in_host(), &facts), @r#"
     network lan (10.0.2.1/24) overlaps with 10.0.0.0/16, which this host uses
 
-    hint: give the network another address, or leave out `isolation = "none"`
+    hint: give the network another address, or remove `isolation = "none"`
     "#);
     plan(&lab(PRIVATE), &facts).unwrap();
 }
@@ -551,7 +551,7 @@ fn a_prefix_of_the_host() {
     assert_snapshot!(refused(&with_ipv6(&in_host()), &facts), @r#"
     network lan (fd00:83:0:7::1/64) overlaps with fd00:83::/48, which this host uses
 
-    hint: give the network another address, or leave out `isolation = "none"`
+    hint: give the network another address, or remove `isolation = "none"`
     "#);
     plan(&lab(&in_host()), &facts).unwrap();
     plan(&lab(&with_ipv6(PRIVATE)), &facts).unwrap();
@@ -560,9 +560,9 @@ fn a_prefix_of_the_host() {
 #[test]
 fn too_little_memory() {
     assert_snapshot!(refused(PRIVATE, &HostFacts { free_memory: Bytes::mebi(600), ..facts() }), @r#"
-    the nodes take 1GiB of memory, this host has 600MiB free
+    the nodes need 1GiB of memory, but this host has 600MiB free
 
-    hint: give the nodes less memory, start some of them by hand (`start = "manual"`), or stop other labs
+    hint: reduce the memory of nodes, set `start = "manual"` for some, or stop other labs
     "#);
 }
 
@@ -575,7 +575,7 @@ fn what_starts_by_hand_needs_no_memory_yet() {
 fn kvm_that_does_not_work() {
     let wants = |accel: &str| PRIVATE.replace("dryrack = 1", &format!("dryrack = 1\naccel = \"{accel}\""));
     assert_snapshot!(refused(&wants("kvm"), &facts()), @r#"
-    the lab asks for `accel = "kvm"`, but KVM does not boot a machine on this host
+    the lab requires `accel = "kvm"`, but KVM cannot boot a machine on this host
 
     hint: run `dryrack doctor` to see why, or set `accel = "auto"`
     "#);
@@ -615,8 +615,8 @@ fn a_network_with_ipv6_has_names_for_it_and_no_uplink() {
     }
     assert_snapshot!(text, @"
     hosts: localhost 127.0.0.1, a.lab 10.0.2.10, b.lab 10.0.2.11, c.lab 10.0.2.5, registry.example 10.0.2.1, registry.example fd00::1
-    make bridge drbb8d05f36 for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
-    make bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+    create bridge drbb8d05f36 for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
+    create bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
     masquerade: 10.0.2.0/24
     serve network lan at 10.0.2.1 and fd00:83::1: dhcp, dhcpv6, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
       addresses: fd00:83::1:a, fd00:83::1:b, fd00:83::1:5
@@ -826,14 +826,14 @@ fn a_loader_brings_everything_that_it_reads() {
     configfile /grub/$net_default_mac.cfg
     "#);
     insta::assert_snapshot!(handed("firmware = \"uefi\"", "loader = \"kernel\"\nvia = \"http6\""), @"
-    UEFI, HTTP Boot over IPv6, the kernel itself
+    UEFI, HTTP Boot over IPv6, no loader
     a ROM chains
     program 7 profile/p/kernel.efi
     profile/p/kernel.efi is /labs/typhoon/files/linux (kernel)
     ");
     let own = "programs = { uefi-x64 = \"files/my boot.efi\", uefi-arm64 = \"image:tiny/kernel\" }";
     insta::assert_snapshot!(handed("firmware = \"uefi\"", own), @"
-    UEFI, PXE, a program of its own
+    UEFI, PXE, custom program
     script http://10.0.2.1/boot/n.ipxe
     program 0 ipxe/undionly.kpxe
     program 7 profile/p/program-7/my_boot.efi

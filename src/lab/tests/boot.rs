@@ -7,7 +7,7 @@ use super::{check, check_more};
 #[test]
 fn netboot_without_a_profile() {
     assert_snapshot!(check_more("[node.b]\nmemory = \"1GiB\"\n"), @r#"
-    error[L301]: `b` boots from the network and nothing is there for it
+    error[L301]: `b` boots from the network but has no profile
      --> lab.toml:5:7
       |
     5 | [node.b]
@@ -22,7 +22,7 @@ fn netboot_without_a_profile() {
 #[test]
 fn netboot_without_a_profile_by_its_own_order() {
     assert_snapshot!(check_more("[node.b]\nboot = [\"nic.lan\"]\n"), @r#"
-    error[L301]: `b` boots from the network and nothing is there for it
+    error[L301]: `b` boots from the network but has no profile
      --> lab.toml:6:8
       |
     6 | boot = ["nic.lan"]
@@ -48,7 +48,7 @@ profile = "tiny"
 disk.root = { size = "1GiB" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L302]: `b` never boots from the network, so it is never handed this
+    error[L302]: `b` never boots from the network, so its profile is never used
      --> lab.toml:8:11
       |
     7 | boot = ["disk"]
@@ -56,7 +56,7 @@ disk.root = { size = "1GiB" }
     8 | profile = "tiny"
       |           ^^^^^^
       |
-      = help: add "network" to its boot order, or take the profile away
+      = help: add "network" to its boot order, or remove the profile
 
     1 error; for more, run `dryrack explain L302`
     "#);
@@ -65,13 +65,13 @@ disk.root = { size = "1GiB" }
 #[test]
 fn a_bios_without_variables() {
     assert_snapshot!(check_more("node.a.boot = \"nvram\"\n"), @r#"
-    error[L303]: `a` has a BIOS, which keeps no boot order
+    error[L303]: `a` has a BIOS, which stores no boot order
      --> lab.toml:5:15
       |
     5 | node.a.boot = "nvram"
       |               ^^^^^^^
       |
-      = help: add firmware = "uefi", or write an order such as ["disk", "network"]
+      = help: add firmware = "uefi", or set an order such as ["disk", "network"]
 
     1 error; for more, run `dryrack explain L303`
     "#);
@@ -122,7 +122,7 @@ fn no_profile_at_all() {
     3 | node.a.profile = "tiny"
       |                  ^^^^^^
       |
-      = help: the lab has no profile at all
+      = help: the lab has no profile
 
     1 error; for more, run `dryrack explain L304`
     "#);
@@ -135,15 +135,15 @@ node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
 node.a.disk.root = { size = "1GiB" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L305]: `a` has nothing called `cdrom` to boot from
+    error[L305]: `a` has no `cdrom` to boot from
      --> lab.toml:6:16
       |
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
       |                ^^^^^^^
       |
-      = help: the choices are `disk`, `network`, `disk.root`, `nic.lan`
+      = help: expected one of `disk`, `network`, `disk.root`, `nic.lan`
 
-    error[L305]: `a` has nothing called `disk.rot` to boot from
+    error[L305]: `a` has no `disk.rot` to boot from
      --> lab.toml:6:25
       |
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
@@ -151,7 +151,7 @@ node.a.disk.root = { size = "1GiB" }
       |
       = help: did you mean "disk.root"?
 
-    error[L305]: `a` has nothing called `nic.wan` to boot from
+    error[L305]: `a` has no `nic.wan` to boot from
      --> lab.toml:6:37
       |
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
@@ -159,7 +159,7 @@ node.a.disk.root = { size = "1GiB" }
       |
       = help: did you mean "nic.lan"?
 
-    error[L305]: `a` has nothing called `net` to boot from
+    error[L305]: `a` has no `net` to boot from
      --> lab.toml:6:48
       |
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
@@ -185,7 +185,7 @@ fn an_empty_boot_order() {
     5 | node.b.boot = []
       |               ^^
       |
-      = help: name something, such as ["disk", "network"]
+      = help: set a boot order, such as ["disk", "network"]
 
     1 error; for more, run `dryrack explain L306`
     "#);
@@ -200,7 +200,7 @@ fn no_disk_to_boot_from() {
     5 | node.b.boot = ["disk"]
       |               ^^^^^^^^
       |
-      = help: it boots from disk and has none: add disk.root = { size = "10GiB", source = "…" }
+      = help: it boots from disk but has none: add disk.root = { size = "10GiB", source = "…" }
 
     1 error; for more, run `dryrack explain L306`
     "#);
@@ -215,7 +215,7 @@ fn no_network_to_boot_from() {
     2 | node.a = {}
       |      ^
       |
-      = help: it boots from the network and the lab has none: add [network.lan]
+      = help: it boots from the network but the lab has none: add [network.lan]
 
     1 error; for more, run `dryrack explain L306`
     ");
@@ -234,7 +234,7 @@ node.b = { profile = "tiny", firmware = "uefi", nic.lan = { rom = false } }
     4 | node.a.profile = "tiny"
       |      ^
       |
-      = help: a BIOS boots from the network by the ROM of a NIC: leave rom = false out
+      = help: a BIOS needs the ROM of a NIC to boot from the network: remove rom = false
 
     1 error; for more, run `dryrack explain L306`
     "#);
@@ -255,7 +255,7 @@ node.e = { firmware = "uefi-secure", profile = "signed" }
 node.f = { firmware = "bios", profile = "menu" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L307]: a BIOS starts no EFI programs
+    error[L307]: a BIOS cannot run EFI programs
       --> lab.toml:10:41
        |
     10 | node.x = { firmware = "bios", profile = "signed" }
@@ -263,7 +263,7 @@ node.f = { firmware = "bios", profile = "menu" }
        |
        = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
 
-    error[L307]: PXELINUX is a program for BIOS
+    error[L307]: PXELINUX runs on BIOS only
       --> lab.toml:11:41
        |
     11 | node.b = { firmware = "uefi", profile = "menu" }
@@ -271,7 +271,7 @@ node.f = { firmware = "bios", profile = "menu" }
        |
        = help: give the node a profile with loader = "ipxe", "grub" or "shim"
 
-    error[L307]: a BIOS has no HTTP Boot
+    error[L307]: a BIOS does not support HTTP Boot
       --> lab.toml:12:41
        |
     12 | node.c = { firmware = "bios", profile = "web" }
@@ -279,7 +279,7 @@ node.f = { firmware = "bios", profile = "menu" }
        |
        = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
 
-    error[L307]: a BIOS does not netboot over IPv6
+    error[L307]: a BIOS does not support netboot over IPv6
       --> lab.toml:13:41
        |
     13 | node.d = { firmware = "bios", profile = "six" }
@@ -299,29 +299,29 @@ profile.bare = { kernel = "image:tiny/kernel", initrd = "image:tiny/initrd", loa
 profile.told = { kernel = "image:tiny/kernel", args = ["quiet"], loader = "kernel" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L308]: Debian's signed GRUB, which shim starts, speaks TFTP only
+    error[L308]: Debian's signed GRUB, which shim starts, supports TFTP only
      --> lab.toml:6:70
       |
     6 | profile.web = { kernel = "image:tiny/kernel", loader = "shim", via = "http6" }
       |                                                                      ^^^^^^^
       |
-      = help: write via = "pxe", or loader = "kernel" with a signed unified kernel image
+      = help: use via = "pxe", or loader = "kernel" with a signed unified kernel image
 
-    error[L308]: a kernel that the firmware starts itself is handed neither initrd nor arguments
+    error[L308]: a kernel started by the firmware itself gets neither initrd nor arguments
      --> lab.toml:7:57
       |
     7 | profile.bare = { kernel = "image:tiny/kernel", initrd = "image:tiny/initrd", loader = "kernel" }
       |                                                         ^^^^^^^^^^^^^^^^^^^
       |
-      = help: build them into a unified kernel image, or leave `loader` out
+      = help: build them into a unified kernel image, or remove `loader`
 
-    error[L308]: a kernel that the firmware starts itself is handed neither initrd nor arguments
+    error[L308]: a kernel started by the firmware itself gets neither initrd nor arguments
      --> lab.toml:8:56
       |
     8 | profile.told = { kernel = "image:tiny/kernel", args = ["quiet"], loader = "kernel" }
       |                                                        ^^^^^^^
       |
-      = help: build them into a unified kernel image, or leave `loader` out
+      = help: build them into a unified kernel image, or remove `loader`
 
     3 errors; for more, run `dryrack explain L308`
     "#);
@@ -338,7 +338,7 @@ uefi-x46 = "image:tiny/kernel"
 kernel = "image:tiny/kernel"
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L009]: `uefi-x46` is no architecture of a booting firmware
+    error[L009]: unknown firmware architecture `uefi-x46`
      --> lab.toml:8:1
       |
     8 | uefi-x46 = "image:tiny/kernel"
@@ -381,31 +381,31 @@ profile = "good"
 profile = "good"
 disk.root = { size = "1GiB", source = "lab:ca.cpio" }
 "#), @r#"
-    error[L308]: the iPXE of a NIC's ROM speaks no HTTPS
+    error[L308]: the iPXE in a NIC's ROM does not support HTTPS
      --> lab.toml:6:7
       |
     6 | via = "https"
       |       ^^^^^^^
       |
-      = help: write loader = "chainload", which the firmware fetches by HTTPS, or loader = "kernel"
+      = help: use loader = "chainload", which the firmware fetches over HTTPS, or loader = "kernel"
 
-    error[L308]: GRUB speaks no HTTPS
+    error[L308]: GRUB does not support HTTPS
       --> lab.toml:10:7
        |
     10 | via = "https"
        |       ^^^^^^^
        |
-       = help: write loader = "chainload", which the firmware fetches by HTTPS, or loader = "kernel"
+       = help: use loader = "chainload", which the firmware fetches over HTTPS, or loader = "kernel"
 
-    error[L308]: Debian's signed GRUB, which shim starts, speaks TFTP only
+    error[L308]: Debian's signed GRUB, which shim starts, supports TFTP only
       --> lab.toml:14:7
        |
     14 | via = "https"
        |       ^^^^^^^
        |
-       = help: write via = "pxe", or loader = "kernel" with a signed unified kernel image
+       = help: use via = "pxe", or loader = "kernel" with a signed unified kernel image
 
-    error[L142]: no network of this lab answers HTTPS, so it has no certificate
+    error[L142]: no network of this lab has HTTPS, so there is no certificate
       --> lab.toml:17:11
        |
     17 | initrd = ["lab:ca.cpio", "lab:ca.pom"]
@@ -413,7 +413,7 @@ disk.root = { size = "1GiB", source = "lab:ca.cpio" }
        |
        = help: add network.lan.https = true
 
-    error[L017]: no lab makes a file `ca.pom`
+    error[L017]: there is no file `lab:ca.pom`
       --> lab.toml:17:26
        |
     17 | initrd = ["lab:ca.cpio", "lab:ca.pom"]
@@ -421,31 +421,31 @@ disk.root = { size = "1GiB", source = "lab:ca.cpio" }
        |
        = help: did you mean `lab:ca.pem`?
 
-    error[L009]: `lab:ca.pem` is a certificate, and no machine starts from one
+    error[L009]: `lab:ca.pem` is a certificate, which cannot be booted
       --> lab.toml:21:10
        |
     21 | kernel = "lab:ca.pem"
        |          ^^^^^^^^^^^^
        |
-       = help: hand it on by the `initrd` of a profile
+       = help: add it to the `initrd` of a profile
 
-    error[L009]: `lab:ca.der` is a certificate, and no machine starts from one
+    error[L009]: `lab:ca.der` is a certificate, which cannot be booted
       --> lab.toml:22:21
        |
     22 | programs = { bios = "lab:ca.der" }
        |                     ^^^^^^^^^^^^
        |
-       = help: hand it on by the `initrd` of a profile
+       = help: add it to the `initrd` of a profile
 
-    error[L142]: `a` netboots by HTTPS, and no network of it answers that
+    error[L142]: `a` netboots over HTTPS, but none of its networks has HTTPS
       --> lab.toml:25:11
        |
     25 | profile = "good"
        |           ^^^^^^
        |
-       = help: let it: network.lan.https = true
+       = help: add network.lan.https = true
 
-    error[L307]: a BIOS has no HTTP Boot
+    error[L307]: a BIOS does not support HTTP Boot
       --> lab.toml:27:11
        |
     27 | profile = "good"
@@ -453,13 +453,13 @@ disk.root = { size = "1GiB", source = "lab:ca.cpio" }
        |
        = help: give the node firmware = "uefi", or a profile with loader = "ipxe", "grub" or "pxelinux"
 
-    error[L009]: `lab:ca.cpio` is a certificate, and no machine starts from one
+    error[L009]: `lab:ca.cpio` is a certificate, which cannot be booted
       --> lab.toml:28:39
        |
     28 | disk.root = { size = "1GiB", source = "lab:ca.cpio" }
        |                                       ^^^^^^^^^^^^^
        |
-       = help: hand it on by the `initrd` of a profile
+       = help: add it to the `initrd` of a profile
 
     10 errors; for more, run `dryrack explain L308`
     "#);

@@ -85,7 +85,7 @@ root-path = ""
     8 | ntp-servers = "ntp.lab"
       | ^^^^^^^^^^^
       |
-      = help: write that, or the bytes as they are: "hex:0a000002"
+      = help: use such a value, or raw bytes: "hex:0a000002"
 
     error[L133]: option 42 is set twice
      --> lab.toml:9:1
@@ -98,7 +98,7 @@ root-path = ""
       |
       = help: set it once, by name or by number
 
-    error[L132]: there is no DHCP option `log-srvers`
+    error[L132]: unknown DHCP option `log-srvers`
       --> lab.toml:10:1
        |
     10 | log-srvers = ["10.0.0.2"]
@@ -106,7 +106,7 @@ root-path = ""
        |
        = help: did you mean `log-servers`?
 
-    error[L134]: `lease-time` (option 51) is the server's own: it is how long an address is lent
+    error[L134]: `lease-time` (option 51) is set by the server: it is the lease time
       --> lab.toml:11:1
        |
     11 | lease-time = 600
@@ -114,7 +114,7 @@ root-path = ""
        |
        = help: set `dhcp.server.lease-time` of the network
 
-    error[L134]: option 53 is the server's own: it says what a message is
+    error[L134]: option 53 is set by the server: it is the message type
       --> lab.toml:12:1
        |
     12 | "53" = 5
@@ -122,13 +122,13 @@ root-path = ""
        |
        = help: leave it out
 
-    error[L132]: there is no DHCP option `300`
+    error[L132]: unknown DHCP option `300`
       --> lab.toml:13:1
        |
     13 | "300" = "x"
        | ^^^^^
        |
-       = help: an option without a name here goes by its number, 1 to 254
+       = help: use the number for options without a name, 1 to 254
 
     error[L133]: `mtu` holds a number from 0 to 65535
       --> lab.toml:14:1
@@ -136,7 +136,7 @@ root-path = ""
     14 | mtu = 70000
        | ^^^
        |
-       = help: write that, or the bytes as they are: "hex:0a000002"
+       = help: use such a value, or raw bytes: "hex:0a000002"
 
     error[L133]: `classless-routes` holds one or more routes like "10.1.0.0/16 via 10.0.0.2"
       --> lab.toml:15:1
@@ -144,31 +144,31 @@ root-path = ""
     15 | classless-routes = ["10.1.0.5/16 via 10.0.0.2"]
        | ^^^^^^^^^^^^^^^^
        |
-       = help: write that, or the bytes as they are: "hex:0a000002"
+       = help: use such a value, or raw bytes: "hex:0a000002"
 
-    error[L133]: `domain-name` holds a text without NUL
+    error[L133]: `domain-name` holds a string without NUL
       --> lab.toml:16:1
        |
     16 | domain-name = ["a", "b"]
        | ^^^^^^^^^^^
        |
-       = help: write that, or the bytes as they are: "hex:0a000002"
+       = help: use such a value, or raw bytes: "hex:0a000002"
 
-    error[L133]: `nis-domain` holds a text without NUL
+    error[L133]: `nis-domain` holds a string without NUL
       --> lab.toml:17:1
        |
     17 | nis-domain = 5
        | ^^^^^^^^^^
        |
-       = help: write that, or the bytes as they are: "hex:0a000002"
+       = help: use such a value, or raw bytes: "hex:0a000002"
 
-    error[L133]: `root-path` holds a text without NUL
+    error[L133]: `root-path` holds a string without NUL
       --> lab.toml:18:1
        |
     18 | root-path = ""
        | ^^^^^^^^^
        |
-       = help: write that, or the bytes as they are: "hex:0a000002"
+       = help: use such a value, or raw bytes: "hex:0a000002"
 
     11 errors; for more, run `dryrack explain L133`
     "#);
@@ -182,13 +182,13 @@ fn options_that_nobody_is_told() {
         )
     };
     assert_snapshot!(check(&lab("proxy")), @r#"
-    error[L135]: nobody is told this option: addresses and options come from elsewhere here
+    error[L135]: this option has no effect: another server assigns addresses and options here
      --> lab.toml:2:66
       |
     2 | network.lan = { address = "10.0.0.1/24", dhcp = "proxy", options.mtu = 1400 }
       |                                                                  ^^^
       |
-      = help: leave `options` out, or `dhcp`, so that the server is ours
+      = help: remove `options`, or remove `dhcp` to use the built-in server
 
     1 error; for more, run `dryrack explain L135`
     "#);
@@ -241,7 +241,7 @@ nic.lan.mac = "52:54:00:00:00:08"
        |
        = help: reserve another address
 
-    error[L110]: the pool holds 10.0.0.150, which is reserved for 52:54:00:00:00:03
+    error[L110]: the pool contains 10.0.0.150, which is reserved for 52:54:00:00:00:03
       --> lab.toml:11:23
        |
      6 | pool = ["10.0.0.100", "10.0.0.199"]
@@ -250,7 +250,7 @@ nic.lan.mac = "52:54:00:00:00:08"
     11 | "52:54:00:00:00:03" = "10.0.0.150"
        |                       ^^^^^^^^^^^^
        |
-       = help: keep the pool apart from every other address
+       = help: exclude every other address from the pool
 
     error[L103]: 10.0.1.5 lies outside network `lan`, 10.0.0.0/24
       --> lab.toml:12:23
@@ -261,15 +261,15 @@ nic.lan.mac = "52:54:00:00:00:08"
     12 | "52:54:00:00:00:04" = "10.0.1.5"
        |                       ^^^^^^^^^^
        |
-       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+       = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
-    error[L106]: 52:54:00:00:00:01 is already the MAC address of another reservation
+    error[L106]: 52:54:00:00:00:01 already has a reservation
       --> lab.toml:13:1
        |
     13 | "52-54-00-00-00-01" = "10.0.0.11"
        | ^^^^^^^^^^^^^^^^^^^
        |
-       = help: reserve one address for it
+       = help: keep one of the reservations
 
     error[L107]: 53:54:00:00:00:05 is not the address of a NIC
       --> lab.toml:14:1
@@ -296,7 +296,7 @@ nic.lan.mac = "52:54:00:00:00:08"
     16 | "52:54:00:00:00:06" = "10.0.0.1"
        |                       ^^^^^^^^^^
        |
-       = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+       = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     error[L105]: 10.0.0.20 is already reserved for another client
       --> lab.toml:21:19
@@ -307,9 +307,9 @@ nic.lan.mac = "52:54:00:00:00:08"
     21 | nic.lan.address = "10.0.0.20"
        |                   ^^^^^^^^^^^
        |
-       = help: give the node another address, or leave `address` out
+       = help: give the node another address, or remove `address`
 
-    error[L106]: 52:54:00:00:00:08 is already the MAC address of a client that an address is reserved for
+    error[L106]: 52:54:00:00:00:08 is already the MAC address of a client with a reserved address
       --> lab.toml:24:15
        |
     18 | "52:54:00:00:00:08" = "10.0.0.21"
@@ -318,7 +318,7 @@ nic.lan.mac = "52:54:00:00:00:08"
     24 | nic.lan.mac = "52:54:00:00:00:08"
        |               ^^^^^^^^^^^^^^^^^^^
        |
-       = help: give the NIC that address itself, and take the reservation out
+       = help: set `address` of the NIC, and remove the reservation
 
     10 errors; for more, run `dryrack explain L009`
     "#);
@@ -376,7 +376,7 @@ node.d = { profile = "tiny", nic.lan.client-id = "" }
     7 | node.c = { profile = "tiny", nic.lan.client-id = "rack-7" }
       |                                                  ^^^^^^^^
       |
-      = help: give each NIC a client id of its own, or none
+      = help: give each NIC its own client id, or none
 
     error[L009]: a client id has 1 to 255 bytes
      --> lab.toml:8:50
@@ -384,7 +384,7 @@ node.d = { profile = "tiny", nic.lan.client-id = "" }
     8 | node.d = { profile = "tiny", nic.lan.client-id = "" }
       |                                                  ^^
       |
-      = help: write "01:52:54:00:12:34:56" or a text
+      = help: use bytes like "01:52:54:00:12:34:56" or a string
 
     2 errors; for more, run `dryrack explain L136`
     "#);

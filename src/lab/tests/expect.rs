@@ -7,13 +7,13 @@ use super::{check, check_more};
 #[test]
 fn neither_that_nor_never() {
     assert_snapshot!(check_more("[expect.up]\nwithin = \"5m\"\n"), @r#"
-    error[L401]: this expectation says neither `that` nor `never`
+    error[L401]: this expectation has neither `that` nor `never`
      --> lab.toml:5:9
       |
     5 | [expect.up]
       |         ^^
       |
-      = help: say one of them, such as that = { stage = "os" }
+      = help: set one of them, such as that = { stage = "os" }
 
     1 error; for more, run `dryrack explain L401`
     "#);
@@ -33,7 +33,7 @@ never = { console = "Kernel panic" }
     8 | never = { console = "Kernel panic" }
       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: say one of them, such as that = { stage = "os" }
+      = help: set one of them, such as that = { stage = "os" }
 
     1 error; for more, run `dryrack explain L401`
     "#);
@@ -50,7 +50,7 @@ expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
 expect.f.that.console = '\w{1000}{1000}'
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L402]: this is not a regular expression: repetition operator missing expression
+    error[L402]: a regular expression is invalid: repetition operator missing expression
      --> lab.toml:6:25
       |
     6 | expect.a.that.console = "*login:"
@@ -58,31 +58,31 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: a regular expression matches anywhere in a line: no leading `*` is needed
 
-    error[L402]: this is not a regular expression: unclosed group
+    error[L402]: a regular expression is invalid: unclosed group
      --> lab.toml:7:25
       |
     7 | expect.b.that.console = "(debian"
       |                         ^^^^^^^^^
       |
-      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+      = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
 
-    error[L402]: this is not a regular expression: unclosed character class
+    error[L402]: a regular expression is invalid: unclosed character class
      --> lab.toml:8:31
       |
     8 | expect.c.that.http = { body = "[", header = { Server = "{" } }
       |                               ^^^
       |
-      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+      = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
 
-    error[L402]: this is not a regular expression: repetition operator missing expression
+    error[L402]: a regular expression is invalid: repetition operator missing expression
      --> lab.toml:8:56
       |
     8 | expect.c.that.http = { body = "[", header = { Server = "{" } }
       |                                                        ^^^
       |
-      = help: put a backslash before ( ) [ ] { } . * + ? that are meant as such, in '…' quotes
+      = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
 
-    error[L402]: this is not a regular expression: Unicode property not found
+    error[L402]: a regular expression is invalid: Unicode property not found
      --> lab.toml:9:50
       |
     9 | expect.d.that.command = { run = "true", output = '\p{nothing}' }
@@ -90,21 +90,21 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: Unicode classes are written \p{Greek}, \pL or \d
 
-    error[L402]: this is not a regular expression: look-around, including look-ahead and look-behind, is not supported
+    error[L402]: a regular expression is invalid: look-around, including look-ahead and look-behind, is not supported
       --> lab.toml:10:61
        |
     10 | expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
        |                                                             ^^^^^^^^^
        |
-       = help: match what is there, instead of what is not
+       = help: look-around is not supported: match the text itself
 
-    error[L402]: this is not a regular expression: it would be too large
+    error[L402]: a regular expression is invalid: it is too large
       --> lab.toml:11:25
        |
     11 | expect.f.that.console = '\w{1000}{1000}'
        |                         ^^^^^^^^^^^^^^^^
        |
-       = help: repeat less: each `{1000}` makes it a thousand times larger
+       = help: use fewer repetitions: each `{1000}` makes it a thousand times larger
 
     7 errors; for more, run `dryrack explain L402`
     "#);
@@ -158,7 +158,7 @@ expect.e = { after = "e", that.stage = "os" }
     8 | expect.c = { after = "a", that.stage = "os" }
       |                      --- `c` waits
       |
-      = help: take one `after` away
+      = help: remove one `after`
 
     error[L404]: `e` waits for itself
       --> lab.toml:10:22
@@ -166,7 +166,7 @@ expect.e = { after = "e", that.stage = "os" }
     10 | expect.e = { after = "e", that.stage = "os" }
        |                      ^^^
        |
-       = help: take one `after` away
+       = help: remove one `after`
 
     2 errors; for more, run `dryrack explain L404`
     "#);
@@ -179,15 +179,15 @@ expect.no-panic.never.console = "Kernel panic"
 expect.up = { after = "no-panic", that.stage = "os" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L405]: `no-panic` says what must never happen, so there is no moment after it
+    error[L405]: `no-panic` has `never`, so nothing can come after it
      --> lab.toml:7:23
       |
     6 | expect.no-panic.never.console = "Kernel panic"
-      |                 ----- what never happens
+      |                 ----- it has `never`
     7 | expect.up = { after = "no-panic", that.stage = "os" }
       |                       ^^^^^^^^^^
       |
-      = help: name an expectation with `that`
+      = help: use an expectation with `that`
 
     1 error; for more, run `dryrack explain L405`
     "#);
@@ -196,13 +196,13 @@ expect.up = { after = "no-panic", that.stage = "os" }
 #[test]
 fn about_no_node() {
     assert_snapshot!(check_more("expect.up = { nodes = [], that.stage = \"os\" }\n"), @r#"
-    error[L406]: this expectation is about no node
+    error[L406]: this expectation applies to no node
      --> lab.toml:5:23
       |
     5 | expect.up = { nodes = [], that.stage = "os" }
       |                       ^^
       |
-      = help: name nodes in `nodes`, or leave it out for all nodes of a lab that has some
+      = help: list nodes in `nodes`, or remove it to apply to all nodes (the lab needs at least one)
 
     1 error; for more, run `dryrack explain L406`
     "#);
@@ -212,13 +212,13 @@ fn about_no_node() {
 fn about_all_nodes_of_none() {
     let lab = "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/24\"\nexpect.up.that.stage = \"os\"\n";
     assert_snapshot!(check(lab), @r#"
-    error[L406]: this expectation is about no node
+    error[L406]: this expectation applies to no node
      --> lab.toml:3:8
       |
     3 | expect.up.that.stage = "os"
       |        ^^
       |
-      = help: name nodes in `nodes`, or leave it out for all nodes of a lab that has some
+      = help: list nodes in `nodes`, or remove it to apply to all nodes (the lab needs at least one)
 
     1 error; for more, run `dryrack explain L406`
     "#);
@@ -236,29 +236,29 @@ expect.f.never.stage = "off"
 expect.g.that.tcp = 70000
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L407]: nothing can happen within no time
+    error[L407]: this timeout is zero
      --> lab.toml:6:23
       |
     6 | expect.a = { within = "0s", that.stage = "os" }
       |                       ^^^^
       |
-      = help: give it some, such as "90s"
+      = help: set a timeout such as "90s"
 
-    error[L407]: nothing listens on port 0
+    error[L407]: 0 is not a valid port
      --> lab.toml:7:21
       |
     7 | expect.b.that.tcp = 0
       |                     ^
       |
-      = help: a port lies between 1 and 65535
+      = help: use a port from 1 to 65535
 
-    error[L407]: nothing listens on port 0
+    error[L407]: 0 is not a valid port
      --> lab.toml:8:31
       |
     8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
       |                               ^
       |
-      = help: a port lies between 1 and 65535
+      = help: use a port from 1 to 65535
 
     error[L407]: `health` is not the path of a URL
      --> lab.toml:8:41
@@ -266,15 +266,15 @@ expect.g.that.tcp = 70000
     8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
       |                                         ^^^^^^^^
       |
-      = help: it begins with a slash and holds no blanks: "/health?full=1"
+      = help: it begins with a slash and has no spaces: "/health?full=1"
 
-    error[L407]: no server answers with status 99
+    error[L407]: 99 is not an HTTP status
      --> lab.toml:8:60
       |
     8 | expect.c.that.http = { port = 0, path = "health", status = 99 }
       |                                                            ^^
       |
-      = help: a status lies between 100 and 599
+      = help: use a status from 100 to 599
 
     error[L407]: `/a b` is not the path of a URL
      --> lab.toml:9:31
@@ -282,7 +282,7 @@ expect.g.that.tcp = 70000
     9 | expect.d.that.http = { path = "/a b", header = { "Content Type" = "text" } }
       |                               ^^^^^^
       |
-      = help: it begins with a slash and holds no blanks: "/health?full=1"
+      = help: it begins with a slash and has no spaces: "/health?full=1"
 
     error[L407]: `Content Type` is not the name of a header
      --> lab.toml:9:50
@@ -298,17 +298,17 @@ expect.g.that.tcp = 70000
     10 | expect.e.that.etcd = { members = 0 }
        |                                  ^
        |
-       = help: leave it out for one on each node
+       = help: remove it to expect one on each node
 
-    error[L407]: every node has come at least to `off`, so this happens at once
+    error[L407]: every node has reached at least stage `off`, so this fails immediately
       --> lab.toml:11:10
        |
     11 | expect.f.never.stage = "off"
        |          ^^^^^
        |
-       = help: name the stage that a node must not reach, such as "os"
+       = help: set the stage that a node must not reach, such as "os"
 
-    error[L009]: `tcp` must be a whole number from 0 to 65535, not the number 70000
+    error[L009]: `tcp` must be an integer from 0 to 65535, not the number 70000
       --> lab.toml:12:21
        |
     12 | expect.g.that.tcp = 70000
@@ -326,13 +326,13 @@ expect.b = { nodes = ["a"], that.command = "true" }
 expect.c.that.ssh = { user = "root", exit = 1 }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L408]: what must never happen need not hold
+    error[L408]: `holds` has no effect with `never`
      --> lab.toml:6:22
       |
     6 | expect.a = { holds = "5s", never.console = "panic" }
       |                      ^^^^
       |
-      = help: leave `holds` out
+      = help: remove `holds`
 
     error[L408]: this is checked once for the whole lab, not for nodes
      --> lab.toml:7:22
@@ -340,9 +340,9 @@ expect.c.that.ssh = { user = "root", exit = 1 }
     7 | expect.b = { nodes = ["a"], that.command = "true" }
       |                      ^^^^^
       |
-      = help: leave `nodes` out
+      = help: remove `nodes`
 
-    error[L408]: without `run`, there is no exit code and no output
+    error[L408]: without `run` there is no exit code and no output
      --> lab.toml:8:45
       |
     8 | expect.c.that.ssh = { user = "root", exit = 1 }
@@ -375,31 +375,31 @@ hunter2
     6 | expect.a.that.ssh = { user = "root", key = { env = ************************ } }
       |                                                    ^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: name the variable that holds the secret, such as { env = "RACK1" }
+      = help: set the variable that contains the secret, such as { env = "RACK1" }
 
-    error[L008]: `key` does not say where the secret is
+    error[L008]: `key` does not name a secret
      --> lab.toml:7:44
       |
     7 | expect.b.that.ssh = { user = "root", key = ********* }
       |                                            ^^^^^^^^^
       |
-      = help: a secret is never written, but named: { env = "VARIABLE" } or { file = "PATH" }
+      = help: a lab file names secrets and never holds them: { env = "VARIABLE" } or { file = "PATH" }
 
-    error[L008]: `key` does not say where the secret is
+    error[L008]: `key` does not name a secret
      --> lab.toml:8:44
       |
     8 | expect.c.that.ssh = { user = "root", key = ************************ }
       |                                            ^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: a secret is never written, but named: { env = "VARIABLE" } or { file = "PATH" }
+      = help: a lab file names secrets and never holds them: { env = "VARIABLE" } or { file = "PATH" }
 
-    error[L008]: `key` does not say where the secret is
+    error[L008]: `key` does not name a secret
      --> lab.toml:9:44
       |
     9 | expect.d.that.ssh = { user = "root", key = ********************* }
       |                                            ^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: a secret is never written, but named: { env = "VARIABLE" } or { file = "PATH" }
+      = help: a lab file names secrets and never holds them: { env = "VARIABLE" } or { file = "PATH" }
 
     error[L009]: this is not the path of a file
       --> lab.toml:10:53
@@ -407,7 +407,7 @@ hunter2
     10 | expect.e.that.ssh = { user = "root", key = { file = ****************************** } }
        |                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
-       = help: name the file that holds the secret, such as { file = "id_ed25519" }
+       = help: set the file that contains the secret, such as { file = "id_ed25519" }
 
     error[L009]: this is not the path of a file
       --> lab.toml:11:53
@@ -415,7 +415,7 @@ hunter2
     11 | expect.f.that.ssh = { user = "root", key = { file = ***
        |                                                     ^^^
        |
-       = help: name the file that holds the secret, such as { file = "id_ed25519" }
+       = help: set the file that contains the secret, such as { file = "id_ed25519" }
 
     6 errors; for more, run `dryrack explain L009`
     "#);
@@ -428,21 +428,21 @@ expect.a.that.ssh = { user = "-oProxyCommand=evil" }
 node.b = { profile = "tiny", seed.nocloud.users = ["root:x"] }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L009]: `-oProxyCommand=evil` is not the name of a user
+    error[L009]: `-oProxyCommand=evil` is not a valid user name
      --> lab.toml:6:30
       |
     6 | expect.a.that.ssh = { user = "-oProxyCommand=evil" }
       |                              ^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: letters, digits, dots, dashes and underscores, at most 32
+      = help: use at most 32 letters, digits, dots, dashes and underscores
 
-    error[L009]: `root:x` is not the name of a user
+    error[L009]: `root:x` is not a valid user name
      --> lab.toml:7:52
       |
     7 | node.b = { profile = "tiny", seed.nocloud.users = ["root:x"] }
       |                                                    ^^^^^^^^
       |
-      = help: letters, digits, dots, dashes and underscores, at most 32
+      = help: use at most 32 letters, digits, dots, dashes and underscores
 
     2 errors; for more, run `dryrack explain L009`
     "#);
@@ -475,7 +475,7 @@ that = { stage = "os" }
     8 | start = { after = "late" }
       |                   ^^^^^^
       |
-      = help: name an expectation about other nodes, or take this one out of its `nodes`
+      = help: use an expectation of other nodes, or remove this node from its `nodes`
 
     error[L403]: there is no expectation `nothing`
       --> lab.toml:12:19
@@ -505,63 +505,63 @@ expect.i.that = "installed"
 expect.j.that.installed = { disk = "data", partitions = 0 }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L407]: this says nothing of the boots
+    error[L407]: this check has no condition
      --> lab.toml:7:10
       |
     7 | expect.a.that.boots = []
       |          ^^^^
       |
-      = help: say what it booted from, as in ["network", "disk"], or how often, as in { network = 1 }
+      = help: set what it booted from, as in ["network", "disk"], or how often, as in { network = 1 }
 
-    error[L407]: no node comes up without a boot
+    error[L407]: a node cannot start without a boot
      --> lab.toml:8:33
       |
     8 | expect.b.that.boots = { times = 0 }
       |                                 ^
       |
-      = help: say what it booted from, as in ["network", "disk"], or how often, as in { network = 1 }
+      = help: set what it booted from, as in ["network", "disk"], or how often, as in { network = 1 }
 
-    error[L407]: this is so before the first boot
+    error[L407]: this is already true before the first boot
      --> lab.toml:9:10
       |
     9 | expect.c.that.boots = { network = 0 }
       |          ^^^^
       |
-      = help: say how often all in all, as in { times = 2, network = 0 }, or use `never`
+      = help: add the total, as in { times = 2, network = 0 }, or use `never`
 
-    error[L407]: 1 boots from the network and 1 from disk are not 3
+    error[L407]: 1 boots from the network plus 1 from disk are not 3
       --> lab.toml:10:33
        |
     10 | expect.d.that.boots = { times = 3, network = 1, disk = 1 }
        |                                 ^
        |
-       = help: leave one of the three out
+       = help: remove one of the three
 
-    error[L408]: the list says how many boots there are
+    error[L408]: the list already gives the number of boots
       --> lab.toml:11:51
        |
     11 | expect.e.that.boots = { order = ["disk"], times = 1 }
        |                                                   ^
        |
-       = help: leave the number out
+       = help: remove the number
 
-    error[L407]: this is so before anything was fetched
+    error[L407]: this is already true before anything is fetched
       --> lab.toml:12:47
        |
     12 | expect.f.that.fetched = { path = "x", times = 0 }
        |                                               ^
        |
-       = help: say `never = { fetched = … }` for what must not be fetched
+       = help: use `never = { fetched = … }` for a path that must not be fetched
 
-    error[L408]: `times` says exactly how often
+    error[L408]: `times` is already an exact number
       --> lab.toml:13:61
        |
     13 | expect.g.that.fetched = { path = "x", times = 1, at-least = 1, method = "GET /", status = 99 }
        |                                                             ^
        |
-       = help: leave `at-least` out
+       = help: remove `at-least`
 
-    error[L407]: `GET /` is not a method of HTTP
+    error[L407]: `GET /` is not an HTTP method
       --> lab.toml:13:73
        |
     13 | expect.g.that.fetched = { path = "x", times = 1, at-least = 1, method = "GET /", status = 99 }
@@ -577,13 +577,13 @@ expect.j.that.installed = { disk = "data", partitions = 0 }
        |
        = help: it has no default: add path = "/assets/.*"
 
-    error[L407]: `a` has no disk that anything could be installed on
+    error[L407]: `a` has no disk to install to
       --> lab.toml:15:17
        |
     15 | expect.i.that = "installed"
        |                 ^^^^^^^^^^^
        |
-       = help: give it one, such as disk.root = { size = "10GiB" }, or name `nodes` that have it
+       = help: add one, such as disk.root = { size = "10GiB" }, or list only `nodes` that have one
 
     error[L407]: `a` has no disk `data`
       --> lab.toml:16:36
@@ -591,15 +591,15 @@ expect.j.that.installed = { disk = "data", partitions = 0 }
     16 | expect.j.that.installed = { disk = "data", partitions = 0 }
        |                                    ^^^^^^
        |
-       = help: give it one, such as disk.root = { size = "10GiB" }, or name `nodes` that have it
+       = help: add one, such as disk.root = { size = "10GiB" }, or list only `nodes` that have one
 
-    error[L407]: no disk that starts a system has 0 partitions
+    error[L407]: no bootable disk has 0 partitions
       --> lab.toml:16:57
        |
     16 | expect.j.that.installed = { disk = "data", partitions = 0 }
        |                                                         ^
        |
-       = help: a number between 1 and 128
+       = help: use 1 to 128
 
     12 errors; for more, run `dryrack explain L407`
     "#);

@@ -7,13 +7,13 @@ use super::{check, check_bytes, check_more};
 #[test]
 fn not_toml() {
     assert_snapshot!(check("dryrack = 1\nname = quickstart\n"), @r#"
-    error[L001]: `quickstart` is neither a number nor a quoted text
+    error[L001]: `quickstart` is neither a number nor a quoted string
      --> lab.toml:2:8
       |
     2 | name = quickstart
       |        ^^^^^^^^^^
       |
-      = help: texts are quoted: name = "quickstart"
+      = help: strings are quoted: name = "quickstart"
 
     1 error; for more, run `dryrack explain L001`
     "#);
@@ -28,13 +28,13 @@ memory = \"1GiB\"
 profile: tiny
 ";
     assert_snapshot!(check(lab), @r#"
-    error[L001]: `10.0.0.1/24` is neither a number nor a quoted text
+    error[L001]: `10.0.0.1/24` is neither a number nor a quoted string
      --> lab.toml:2:23
       |
     2 | network.lan.address = 10.0.0.1/24
       |                       ^^^^^^^^^^^
       |
-      = help: texts are quoted: network.lan.address = "10.0.0.1/24"
+      = help: strings are quoted: network.lan.address = "10.0.0.1/24"
 
     error[L001]: unclosed table, expected `]`
      --> lab.toml:3:8
@@ -42,7 +42,7 @@ profile: tiny
     3 | [node.a
       |        ^
       |
-      = help: the name of a table ends with `]` on the same line
+      = help: a table header ends with `]` on the same line
 
     error[L001]: invalid unquoted key, expected letters, numbers, `-`, `_`
      --> lab.toml:5:8
@@ -103,13 +103,13 @@ c = [1, 2
 [d]
 "#;
     assert_snapshot!(check(lab), @"
-    error[L007]: there is no key `a` here
+    error[L007]: unknown key `a`
      --> lab.toml:2:1
       |
     2 | a = { b = 1
       | ^
       |
-      = help: the keys here are `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `clock`, `network`, `profile` and 6 more
+      = help: expected one of `dryrack`, `name`, `isolation`, `accel`, `parallel-boots`, `clock`, `network`, `profile` and 6 more
 
     error[L001]: missing comma between key-value pairs, expected `,`
      --> lab.toml:3:1
@@ -117,7 +117,7 @@ c = [1, 2
     3 | c = [1, 2
       | ^
       |
-      = help: a comma is missing, or the list or table that began above does not end
+      = help: a comma is missing, or the list or table above is not closed
 
     error[L001]: missing comma between array elements, expected `,`
      --> lab.toml:4:1
@@ -125,7 +125,7 @@ c = [1, 2
     4 | [d]
       | ^
       |
-      = help: a comma is missing, or the list or table that began above does not end
+      = help: a comma is missing, or the list or table above is not closed
 
     3 errors; for more, run `dryrack explain L007`
     ");
@@ -134,13 +134,13 @@ c = [1, 2
 #[test]
 fn a_table_twice() {
     assert_snapshot!(check_more("[network.lan]\nmtu = 9000\n"), @"
-    error[L001]: `lan` is written twice
+    error[L001]: `lan` is defined twice
      --> lab.toml:5:10
       |
     5 | [network.lan]
       |          ^^^
       |
-      = help: every key and every table is written once, and one written as { … } is complete: merge the two
+      = help: a key or table can be defined only once, and an inline table { … } cannot be extended: merge the two
 
     1 error; for more, run `dryrack explain L001`
     ");
@@ -149,13 +149,13 @@ fn a_table_twice() {
 #[test]
 fn a_key_twice() {
     assert_snapshot!(check("dryrack = 1\nname = \"a\"\nname = \"b\"\n"), @r#"
-    error[L001]: `name` is written twice
+    error[L001]: `name` is defined twice
      --> lab.toml:3:1
       |
     3 | name = "b"
       | ^^^^
       |
-      = help: every key and every table is written once, and one written as { … } is complete: merge the two
+      = help: a key or table can be defined only once, and an inline table { … } cannot be extended: merge the two
 
     1 error; for more, run `dryrack explain L001`
     "#);
@@ -170,7 +170,7 @@ fn a_quote_too_few() {
     2 | name = "quickstart
       |                   ^
       |
-      = help: a text ends with the quote that it begins with, on the same line; """ begins one of several lines
+      = help: a string ends on the same line with the quote that it begins with; """ begins a multi-line string
 
     1 error; for more, run `dryrack explain L001`
     "#);
@@ -260,7 +260,7 @@ fn something_else_entirely() {
        |
        = help: a key is followed by `=` and its value
 
-    error[L001]: from here on, 30 more errors are not shown
+    error[L001]: 30 more errors from here on are not shown
       --> lab.toml:11:9
        |
     11 | <p>line 10</p>
@@ -275,9 +275,9 @@ fn something_else_entirely() {
 #[test]
 fn zero_bytes() {
     assert_snapshot!(check("dryrack = 1\nname = \"a\0b\"\n"), @"
-    error[L002]: `lab.toml` is not a text: line 2 has a zero byte (byte 10 of the line)
+    error[L002]: `lab.toml` is not text: line 2 has a zero byte (byte 10 of the line)
      |
-     = help: a lab file is TOML, a text in UTF-8; is this the right file?
+     = help: a lab file is TOML in UTF-8; is this the right file?
 
     1 error; for more, run `dryrack explain L002`
     ");
@@ -286,9 +286,9 @@ fn zero_bytes() {
 #[test]
 fn not_utf_8() {
     assert_snapshot!(check_bytes(b"dryrack = 1\n# caf\xe9\n"), @"
-    error[L002]: `lab.toml` is not a text: line 2 has a byte that is not UTF-8 (byte 6 of the line)
+    error[L002]: `lab.toml` is not text: line 2 has a byte that is not UTF-8 (byte 6 of the line)
      |
-     = help: a lab file is TOML, a text in UTF-8; is this the right file?
+     = help: a lab file is TOML in UTF-8; is this the right file?
 
     1 error; for more, run `dryrack explain L002`
     ");
@@ -309,9 +309,9 @@ fn utf_16() {
 #[test]
 fn nothing_at_all() {
     assert_snapshot!(check(""), @"
-    error[L003]: there is nothing in `lab.toml`
+    error[L003]: `lab.toml` is empty
      |
-     = help: `dryrack init` writes a small lab to start from
+     = help: run `dryrack init` to write a small lab to start from
 
     1 error; for more, run `dryrack explain L003`
     ");
@@ -320,9 +320,9 @@ fn nothing_at_all() {
 #[test]
 fn nothing_but_comments() {
     assert_snapshot!(check("# dryrack = 1\n\n"), @"
-    error[L003]: there is nothing in `lab.toml`
+    error[L003]: `lab.toml` is empty
      |
-     = help: `dryrack init` writes a small lab to start from
+     = help: run `dryrack init` to write a small lab to start from
 
     1 error; for more, run `dryrack explain L003`
     ");
@@ -348,7 +348,7 @@ fn too_deep() {
     2 | name = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]
       |                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: nothing in a lab file needs more than ten levels
+      = help: a lab file needs at most ten levels
 
     1 error; for more, run `dryrack explain L005`
     ");
@@ -363,7 +363,7 @@ fn far_too_deep() {
     2 | [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[...
       |                                                   ^
       |
-      = help: nothing in a lab file needs more than ten levels
+      = help: a lab file needs at most ten levels
 
     1 error; for more, run `dryrack explain L005`
     ");

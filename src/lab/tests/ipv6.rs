@@ -76,7 +76,7 @@ network.g = { address = "10.0.6.1/24", ipv6 = "::ffff:10.0.6.1/64" }
     2 | network.a = { address = "10.0.0.1/24", ipv6 = "fe80::1/64" }
       |                                               ^^^^^^^^^^^^
       |
-      = help: take a prefix for private use, such as "fd00:2::1/64"
+      = help: use a private prefix, such as "fd00:2::1/64"
 
     error[L101]: ff02::1 cannot be the address of a bridge
      --> lab.toml:3:47
@@ -84,23 +84,23 @@ network.g = { address = "10.0.6.1/24", ipv6 = "::ffff:10.0.6.1/64" }
     3 | network.b = { address = "10.0.1.1/24", ipv6 = "ff02::1/64" }
       |                                               ^^^^^^^^^^^^
       |
-      = help: take a prefix for private use, such as "fd00:2::1/64"
+      = help: use a private prefix, such as "fd00:2::1/64"
 
-    error[L101]: with a prefix length of 56 nodes get no address
+    error[L101]: nodes cannot get addresses with a prefix length of 56
      --> lab.toml:4:47
       |
     4 | network.c = { address = "10.0.2.1/24", ipv6 = "fd00:83::1/56" }
       |                                               ^^^^^^^^^^^^^^^
       |
-      = help: a network of hosts has 64: "fd00:83::1/64"
+      = help: use 64: "fd00:83::1/64"
 
-    error[L101]: fd00:83:: is the subnet itself, not an address in it
+    error[L101]: fd00:83:: is the network address, not a host address
      --> lab.toml:5:47
       |
     5 | network.d = { address = "10.0.3.1/24", ipv6 = "fd00:83::/64" }
       |                                               ^^^^^^^^^^^^^^
       |
-      = help: the bridge has an address of its own, such as "fd00:83::1/64"
+      = help: use a host address, such as "fd00:83::1/64"
 
     error[L101]: ::1 cannot be the address of a bridge
      --> lab.toml:6:47
@@ -108,9 +108,9 @@ network.g = { address = "10.0.6.1/24", ipv6 = "::ffff:10.0.6.1/64" }
     6 | network.e = { address = "10.0.4.1/24", ipv6 = "::1/64" }
       |                                               ^^^^^^^^
       |
-      = help: take a prefix for private use, such as "fd00:2::1/64"
+      = help: use a private prefix, such as "fd00:2::1/64"
 
-    error[L009]: `ipv6` must be an IPv6 address with its prefix length like "fd00:2::1/64", not the text "fd00:83::1"
+    error[L009]: `ipv6` must be an IPv6 address with its prefix length like "fd00:2::1/64", not the string "fd00:83::1"
      --> lab.toml:7:47
       |
     7 | network.f = { address = "10.0.5.1/24", ipv6 = "fd00:83::1" }
@@ -122,7 +122,7 @@ network.g = { address = "10.0.6.1/24", ipv6 = "::ffff:10.0.6.1/64" }
     8 | network.g = { address = "10.0.6.1/24", ipv6 = "::ffff:10.0.6.1/64" }
       |                                               ^^^^^^^^^^^^^^^^^^^^
       |
-      = help: take a prefix for private use, such as "fd00:2::1/64"
+      = help: use a private prefix, such as "fd00:2::1/64"
 
     7 errors; for more, run `dryrack explain L101`
     "#);
@@ -144,7 +144,7 @@ network.c = { address = "10.0.2.1/24", ipv6 = "fd00:84::1/64" }
     3 | network.b = { address = "10.0.1.1/24", ipv6 = "fd00:83::2/64" }
       |                                               ^^^^^^^^^^^^^^^
       |
-      = help: give each network a subnet of its own
+      = help: give each network its own subnet
 
     1 error; for more, run `dryrack explain L102`
     "#);
@@ -170,7 +170,7 @@ node.a.nic.lan = {}
     7 | node.b = { profile = "tiny", nic.six = { ipv6 = "fd00:84::5" } }
       |                                                 ^^^^^^^^^^^^
       |
-      = help: take another, such as fd00:83::10
+      = help: use another address, such as fd00:83::10
 
     error[L104]: fd00:83::1 is the bridge's own address on network `six`
      --> lab.toml:8:49
@@ -181,9 +181,9 @@ node.a.nic.lan = {}
     8 | node.c = { profile = "tiny", nic.six = { ipv6 = "fd00:83::1" } }
       |                                                 ^^^^^^^^^^^^
       |
-      = help: take another, such as fd00:83::10
+      = help: use another address, such as fd00:83::10
 
-    error[L104]: fd00:83:: stands for any router of fd00:83::/64, and is no host's
+    error[L104]: fd00:83:: is the subnet-router anycast address of fd00:83::/64
      --> lab.toml:9:49
       |
     6 | network.six = { address = "10.6.0.1/24", ipv6 = "fd00:83::1/64" }
@@ -192,17 +192,17 @@ node.a.nic.lan = {}
     9 | node.d = { profile = "tiny", nic.six = { ipv6 = "fd00:83::" } }
       |                                                 ^^^^^^^^^^^
       |
-      = help: take another, such as fd00:83::10
+      = help: use another address, such as fd00:83::10
 
-    error[L103]: fd00:85::5 belongs to no network: `lan` has no IPv6
+    error[L103]: fd00:85::5 is not in network `lan`, which has no IPv6
       --> lab.toml:10:49
        |
     10 | node.e = { profile = "tiny", nic.lan = { ipv6 = "fd00:85::5" } }
        |                                                 ^^^^^^^^^^^^
        |
-       = help: give the network an address of its own: network.lan.ipv6 = "fd00:85::1/64"
+       = help: add an IPv6 address to the network: network.lan.ipv6 = "fd00:85::1/64"
 
-    error[L009]: `ipv6` must be an IPv6 address like "fd00:2::15", not the text "10.6.0.5"
+    error[L009]: `ipv6` must be an IPv6 address like "fd00:2::15", not the string "10.6.0.5"
       --> lab.toml:11:49
        |
     11 | node.f = { profile = "tiny", nic.six = { ipv6 = "10.6.0.5" } }
@@ -230,7 +230,7 @@ node.d = { count = 2, profile = "tiny", nic.six = { ipv6 = "fd00:83::6" } }
     9 | node.c = { profile = "tiny", nic.six = { ipv6 = "fd00:83::5" } }
       |                                                 ^^^^^^^^^^^^
       |
-      = help: give each NIC its own address, or leave `ipv6` out
+      = help: give each NIC its own address, or remove `ipv6`
 
     error[L105]: fd00:83::6 is already the address of `d-1`
       --> lab.toml:10:60
@@ -238,7 +238,7 @@ node.d = { count = 2, profile = "tiny", nic.six = { ipv6 = "fd00:83::6" } }
     10 | node.d = { count = 2, profile = "tiny", nic.six = { ipv6 = "fd00:83::6" } }
        |                                                            ^^^^^^^^^^^^
        |
-       = help: the nodes of a group cannot share one `ipv6`: leave it out, or write one for each, as in [node.NAME-2]
+       = help: the nodes of a group cannot share one `ipv6`: remove it, or set one for each node, as in [node.NAME-2]
 
     2 errors; for more, run `dryrack explain L105`
     "#);
@@ -256,7 +256,7 @@ fn an_ipv4_address_below_its_network_breaks_nothing_here() {
     6 | node.a.nic.lan.address = "1.2.3.4"
       |                          ^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     1 error; for more, run `dryrack explain L103`
     "#);
@@ -274,21 +274,21 @@ node.c = { firmware = "uefi", profile = "six", nic.quiet = {} }
 node.d = { firmware = "uefi", profile = "six", nic = { lan = {}, six = {} } }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L309]: `b` netboots over IPv6, and no network of it gives addresses of IPv6
+    error[L309]: `b` netboots over IPv6, but none of its networks assigns IPv6 addresses
       --> lab.toml:10:41
        |
     10 | node.b = { firmware = "uefi", profile = "six", nic.lan = {} }
        |                                         ^^^^^
        |
-       = help: give it some: network.lan.ipv6 = "fd00:2::1/64"
+       = help: add network.lan.ipv6 = "fd00:2::1/64"
 
-    error[L309]: `c` netboots over IPv6, and no network of it gives addresses of IPv6
+    error[L309]: `c` netboots over IPv6, but none of its networks assigns IPv6 addresses
       --> lab.toml:11:41
        |
     11 | node.c = { firmware = "uefi", profile = "six", nic.quiet = {} }
        |                                         ^^^^^
        |
-       = help: let our server give them: network.quiet.dhcp = { server = {} }
+       = help: use the built-in server: network.quiet.dhcp = { server = {} }
 
     2 errors; for more, run `dryrack explain L309`
     "#);

@@ -7,7 +7,7 @@ use super::{check, check_more};
 #[test]
 fn version_missing() {
     assert_snapshot!(check("name = \"a\"\nnetwork.lan.address = \"10.0.0.1/24\"\n"), @r#"
-    error[L006]: the version of the format is missing
+    error[L006]: the format version is missing
      --> lab.toml:1:1
       |
     1 | name = "a"
@@ -22,7 +22,7 @@ fn version_missing() {
 #[test]
 fn version_unknown() {
     assert_snapshot!(check("dryrack = 2\nfuture = true\n"), @"
-    error[L006]: this is version 2 of the format; only version 1 is known
+    error[L006]: format version 2 is not supported, only version 1 is
      --> lab.toml:1:11
       |
     1 | dryrack = 2
@@ -37,13 +37,13 @@ fn version_unknown() {
 #[test]
 fn version_of_another_type() {
     assert_snapshot!(check("dryrack = \"1\"\n"), @r#"
-    error[L008]: `dryrack` must be a whole number, not the text "1"
+    error[L008]: `dryrack` must be an integer, not the string "1"
      --> lab.toml:1:11
       |
     1 | dryrack = "1"
       |           ^^^
       |
-      = help: leave the quotes out
+      = help: remove the quotes
 
     1 error; for more, run `dryrack explain L008`
     "#);
@@ -52,7 +52,7 @@ fn version_of_another_type() {
 #[test]
 fn unknown_key_near_a_known_one() {
     assert_snapshot!(check_more("node.a.memroy = \"1GiB\"\n"), @r#"
-    error[L007]: there is no key `memroy` here
+    error[L007]: unknown key `memroy`
      --> lab.toml:5:8
       |
     5 | node.a.memroy = "1GiB"
@@ -67,13 +67,13 @@ fn unknown_key_near_a_known_one() {
 #[test]
 fn unknown_key_near_no_other() {
     assert_snapshot!(check_more("network.lan.bandwidth = \"1Gbit\"\n"), @r#"
-    error[L007]: there is no key `bandwidth` here
+    error[L007]: unknown key `bandwidth`
      --> lab.toml:5:13
       |
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: the keys here are `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options` and 6 more
+      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options` and 6 more
 
     1 error; for more, run `dryrack explain L007`
     "#);
@@ -82,7 +82,7 @@ fn unknown_key_near_no_other() {
 #[test]
 fn unknown_table() {
     assert_snapshot!(check_more("[nodes.b]\nprofile = \"tiny\"\n"), @"
-    error[L007]: there is no key `nodes` here
+    error[L007]: unknown key `nodes`
      --> lab.toml:5:2
       |
     5 | [nodes.b]
@@ -97,13 +97,13 @@ fn unknown_table() {
 #[test]
 fn known_key_in_the_wrong_table() {
     assert_snapshot!(check_more("node.a.mac = \"52:54:00:12:34:56\"\n"), @r#"
-    error[L007]: there is no key `mac` here
+    error[L007]: unknown key `mac`
      --> lab.toml:5:8
       |
     5 | node.a.mac = "52:54:00:12:34:56"
       |        ^^^
       |
-      = help: `mac` belongs to `node.NAME.nic.NAME`
+      = help: `mac` belongs in `node.NAME.nic.NAME`
 
     1 error; for more, run `dryrack explain L007`
     "#);
@@ -113,7 +113,7 @@ fn known_key_in_the_wrong_table() {
 fn top_level_key_below_a_table() {
     let lab = "[network.lan]\naddress = \"10.0.0.1/24\"\ndryrack = 1\nisolation = \"none\"\n";
     assert_snapshot!(check(lab), @r#"
-    error[L006]: the version of the format is missing
+    error[L006]: the format version is missing
      --> lab.toml:1:1
       |
     1 | [network.lan]
@@ -121,21 +121,21 @@ fn top_level_key_below_a_table() {
       |
       = help: begin the file with `dryrack = 1`
 
-    error[L007]: there is no key `dryrack` here
+    error[L007]: unknown key `dryrack`
      --> lab.toml:3:1
       |
     3 | dryrack = 1
       | ^^^^^^^
       |
-      = help: `dryrack` belongs to the top of the file, above the first [table]
+      = help: `dryrack` belongs at the top of the file, above the first [table]
 
-    error[L007]: there is no key `isolation` here
+    error[L007]: unknown key `isolation`
      --> lab.toml:4:1
       |
     4 | isolation = "none"
       | ^^^^^^^^^
       |
-      = help: `isolation` belongs to the top of the file, above the first [table]
+      = help: `isolation` belongs at the top of the file, above the first [table]
 
     3 errors; for more, run `dryrack explain L006`
     "#);
@@ -161,41 +161,41 @@ name = 2026-11-21
     6 | node.a.memory = 512
       |                 ^^^
       |
-      = help: put it in quotes
+      = help: add quotes
 
-    error[L008]: `cpus` must be a whole number, not the text "2"
+    error[L008]: `cpus` must be an integer, not the string "2"
      --> lab.toml:7:15
       |
     7 | node.a.cpus = "2"
       |               ^^^
       |
-      = help: leave the quotes out
+      = help: remove the quotes
 
-    error[L008]: `profile` must be a text, not a list
+    error[L008]: `profile` must be a string, not a list
      --> lab.toml:8:18
       |
     8 | node.c.profile = ["tiny"]
       |                  ^^^^^^^^
       |
-      = help: leave the brackets out
+      = help: remove the brackets
 
-    error[L008]: `nodes` must be a list, not the text "a"
+    error[L008]: `nodes` must be a list, not the string "a"
      --> lab.toml:9:23
       |
     9 | expect.up = { nodes = "a", that.tcp = "22" }
       |                       ^^^
       |
-      = help: put brackets around it: ["…"]
+      = help: add brackets: ["…"]
 
-    error[L008]: `tcp` must be a whole number from 0 to 65535, not the text "22"
+    error[L008]: `tcp` must be an integer from 0 to 65535, not the string "22"
      --> lab.toml:9:39
       |
     9 | expect.up = { nodes = "a", that.tcp = "22" }
       |                                       ^^^^
       |
-      = help: leave the quotes out
+      = help: remove the quotes
 
-    error[L008]: `nat` must be true or false, not the text "yes"
+    error[L008]: `nat` must be a boolean, not the string "yes"
       --> lab.toml:10:19
        |
     10 | network.lan.nat = "yes"
@@ -209,27 +209,27 @@ name = 2026-11-21
     11 | publish = 5
        |           ^
 
-    error[L008]: `b` must be a table, not the text "tiny"
+    error[L008]: `b` must be a table, not the string "tiny"
       --> lab.toml:12:10
        |
     12 | node.b = "tiny"
        |          ^^^^^^
 
-    error[L008]: `kernel` must be a text, not a list
+    error[L008]: `kernel` must be a string, not a list
       --> lab.toml:13:20
        |
     13 | profile.p.kernel = ["image:tiny/kernel"]
        |                    ^^^^^^^^^^^^^^^^^^^^^
        |
-       = help: leave the brackets out
+       = help: remove the brackets
 
-    error[L008]: `name` must be a text, not a date
+    error[L008]: `name` must be a string, not a date
       --> lab.toml:14:8
        |
     14 | name = 2026-11-21
        |        ^^^^^^^^^^
        |
-       = help: put it in quotes
+       = help: add quotes
 
     10 errors; for more, run `dryrack explain L008`
     "#);
@@ -252,7 +252,7 @@ expect.c.that = {}
       |
       = help: write "proxy"
 
-    error[L008]: `tcp` needs settings
+    error[L008]: `tcp` requires settings
      --> lab.toml:7:17
       |
     7 | expect.a.that = "tcp"
@@ -292,49 +292,49 @@ node.b = { profile = "tiny", boot = "disk" }
 node.c = { profile = "tiny", cpus = 99999999999999999999 }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L009]: `memory` must be a size like "512MiB" or "4GiB", not the text "512 megabytes"
+    error[L009]: `memory` must be a size like "512MiB" or "4GiB", not the string "512 megabytes"
      --> lab.toml:6:17
       |
     6 | node.a.memory = "512 megabytes"
       |                 ^^^^^^^^^^^^^^^
 
-    error[L009]: `mac` must be a MAC address like "52:54:00:12:34:56", not the text "52:54:00"
+    error[L009]: `mac` must be a MAC address like "52:54:00:12:34:56", not the string "52:54:00"
      --> lab.toml:7:26
       |
     7 | node.a.nic.lan = { mac = "52:54:00", address = "10.0.0.300" }
       |                          ^^^^^^^^^^
 
-    error[L009]: `address` must be an IPv4 address like "10.0.2.15", or "pool", not the text "10.0.0.300"
+    error[L009]: `address` must be an IPv4 address like "10.0.2.15", or "pool", not the string "10.0.0.300"
      --> lab.toml:7:48
       |
     7 | node.a.nic.lan = { mac = "52:54:00", address = "10.0.0.300" }
       |                                                ^^^^^^^^^^^^
 
-    error[L009]: `uuid` must be a UUID like "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab", not the text "1234"
+    error[L009]: `uuid` must be a UUID like "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab", not the string "1234"
      --> lab.toml:8:15
       |
     8 | node.a.uuid = "1234"
       |               ^^^^^^
 
-    error[L009]: `upstream` must be "host", "none" or a list of servers, not the text "8.8.8.8"
+    error[L009]: `upstream` must be "host", "none" or a list of servers, not the string "8.8.8.8"
      --> lab.toml:9:32
       |
     9 | network.lan.dns = { upstream = "8.8.8.8", records = { ntp = "here" } }
       |                                ^^^^^^^^^
 
-    error[L009]: `ntp` must be an IP address like "10.0.2.15", not the text "here"
+    error[L009]: `ntp` must be an IP address like "10.0.2.15", not the string "here"
      --> lab.toml:9:61
       |
     9 | network.lan.dns = { upstream = "8.8.8.8", records = { ntp = "here" } }
       |                                                             ^^^^^^
 
-    error[L009]: `within` must be a time like "90s", "10m" or "1h30m", not the text "5 minutes"
+    error[L009]: `within` must be a duration like "90s", "10m" or "1h30m", not the string "5 minutes"
       --> lab.toml:10:24
        |
     10 | expect.up = { within = "5 minutes", that.stage = "os" }
        |                        ^^^^^^^^^^^
 
-    error[L009]: `boot` must be a list like ["disk", "network"], or "nvram", not the text "disk"
+    error[L009]: `boot` must be a list like ["disk", "network"], or "nvram", not the string "disk"
       --> lab.toml:11:37
        |
     11 | node.b = { profile = "tiny", boot = "disk" }
@@ -346,7 +346,7 @@ node.c = { profile = "tiny", cpus = 99999999999999999999 }
     12 | node.c = { profile = "tiny", cpus = 99999999999999999999 }
        |                                     ^^^^^^^^^^^^^^^^^^^^
        |
-       = help: whole numbers lie between -9223372036854775808 and 9223372036854775807
+       = help: integers range from -9223372036854775808 to 9223372036854775807
 
     9 errors; for more, run `dryrack explain L009`
     "#);
@@ -376,7 +376,7 @@ expect.ping.that = { ping = 5 }
     7 | node.a.machine = "microvm"
       |                  ^^^^^^^^^
       |
-      = help: the choices are `q35`, `pc`
+      = help: expected one of `q35`, `pc`
 
     error[L010]: `dhcp` cannot be `on`
      --> lab.toml:8:20
@@ -384,7 +384,7 @@ expect.ping.that = { ping = 5 }
     8 | network.lan.dhcp = "on"
       |                    ^^^^
       |
-      = help: the choices are `server`, `proxy`, `off`
+      = help: expected one of `server`, `proxy`, `off`
 
     error[L010]: `stage` cannot be `login`
      --> lab.toml:9:24
@@ -392,7 +392,7 @@ expect.ping.that = { ping = 5 }
     9 | expect.up.that.stage = "login"
       |                        ^^^^^^^
       |
-      = help: the choices are `off`, `firmware`, `dhcp`, `nbp`, `loader`, `kernel`, `os`
+      = help: expected one of `off`, `firmware`, `dhcp`, `nbp`, `loader`, `kernel`, `os`
 
     error[L010]: `that` cannot be `ping`
       --> lab.toml:10:22
@@ -400,7 +400,7 @@ expect.ping.that = { ping = 5 }
     10 | expect.ping.that = { ping = 5 }
        |                      ^^^^
        |
-       = help: the choices are `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots` and 4 more
+       = help: expected one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots` and 4 more
 
     5 errors; for more, run `dryrack explain L010`
     "#);
@@ -478,37 +478,37 @@ profile = "tiny"
 that.stage = "os"
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L012]: `My Lab` is not a name: `M` is not a lower-case letter, a digit or a dash
+    error[L012]: `My Lab` is not a valid name: `M` is not a lower-case letter, a digit or a dash
      --> lab.toml:6:8
       |
     6 | name = "My Lab"
       |        ^^^^^^^^
       |
-      = help: how about `my-lab`?
+      = help: try `my-lab`
 
-    error[L012]: `rack 1/α` is not a name: ` ` is not a lower-case letter, a digit or a dash
+    error[L012]: `rack 1/α` is not a valid name: ` ` is not a lower-case letter, a digit or a dash
      --> lab.toml:7:7
       |
     7 | [node."rack 1/α"]
       |       ^^^^^^^^^^
       |
-      = help: how about `rack-1`?
+      = help: try `rack-1`
 
-    error[L012]: `…` is not a name: `…` is not a lower-case letter, a digit or a dash
+    error[L012]: `…` is not a valid name: `…` is not a lower-case letter, a digit or a dash
      --> lab.toml:9:7
       |
     9 | [node."…"]
       |       ^^^
       |
-      = help: names are made of lower-case letters, digits and dashes
+      = help: use lower-case letters, digits and dashes
 
-    error[L012]: `-x` is not a name: it begins or ends with a dash
+    error[L012]: `-x` is not a valid name: it begins or ends with a dash
       --> lab.toml:11:9
        |
     11 | [expect.-x]
        |         ^^
        |
-       = help: how about `x`?
+       = help: try `x`
 
     4 errors; for more, run `dryrack explain L012`
     "#);
@@ -517,13 +517,13 @@ that.stage = "os"
 #[test]
 fn a_name_too_long() {
     assert_snapshot!(check_more(&format!("node.{}.profile = \"tiny\"\n", "n".repeat(64))), @r#"
-    error[L012]: `nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn` is not a name: it has more than 63 characters (RFC 1035, section 2.3.4)
+    error[L012]: `nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn` is not a valid name: it has more than 63 characters (RFC 1035, section 2.3.4)
      --> lab.toml:5:6
       |
     5 | node.nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn.profile = "tiny"
       |      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: at most 63 characters; the number of a node in its group counts, too
+      = help: use at most 63 characters, including the number of a node in its group
 
     1 error; for more, run `dryrack explain L012`
     "#);
@@ -532,13 +532,13 @@ fn a_name_too_long() {
 #[test]
 fn a_name_too_long_only_when_counted() {
     assert_snapshot!(check_more(&format!("node.{} = {{ count = 12, profile = \"tiny\" }}\n", "n".repeat(61))), @r#"
-    error[L012]: `nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn-10` is not a name: it has more than 63 characters (RFC 1035, section 2.3.4)
+    error[L012]: `nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn-10` is not a valid name: it has more than 63 characters (RFC 1035, section 2.3.4)
      --> lab.toml:5:6
       |
     5 | node.nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn = { count = 12, profile = "tiny" }
       |      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: at most 63 characters; the number of a node in its group counts, too
+      = help: use at most 63 characters, including the number of a node in its group
 
     1 error; for more, run `dryrack explain L012`
     "#);
@@ -557,7 +557,7 @@ expect.in = { that.ssh = { user = "root", key = { file = "id_ed25519" } } }
     6 | profile.own = { kernel = "files/vmlinuz", initrd = ["initrd.img", "../other/initrd.img"] }
       |                                                     ^^^^^^^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     error[L017]: there is no file `../other/initrd.img`
      --> lab.toml:6:67
@@ -565,7 +565,7 @@ expect.in = { that.ssh = { user = "root", key = { file = "id_ed25519" } } }
     6 | profile.own = { kernel = "files/vmlinuz", initrd = ["initrd.img", "../other/initrd.img"] }
       |                                                                   ^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     error[L017]: there is no file `id_ed25519`
      --> lab.toml:7:58
@@ -573,7 +573,7 @@ expect.in = { that.ssh = { user = "root", key = { file = "id_ed25519" } } }
     7 | expect.in = { that.ssh = { user = "root", key = { file = "id_ed25519" } } }
       |                                                          ^^^^^^^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     3 errors; for more, run `dryrack explain L017`
     "#);
@@ -588,7 +588,7 @@ fn a_path_that_is_none() {
     5 | profile.own.kernel = ""
       |                      ^^
       |
-      = help: name a file of the lab's folder
+      = help: use a file in the lab's folder
 
     1 error; for more, run `dryrack explain L009`
     "#);
@@ -602,7 +602,7 @@ profile.q = { kernel = "image:flatcar/kernel" }
 profile.r = { kernel = "image:/kernel" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L018]: no recipe makes an image `tinny`
+    error[L018]: there is no image `tinny`
      --> lab.toml:6:24
       |
     6 | profile.p = { kernel = "image:tinny/kernel" }
@@ -610,15 +610,15 @@ profile.r = { kernel = "image:/kernel" }
       |
       = help: did you mean `image:tiny/kernel`?
 
-    error[L018]: no recipe makes an image `flatcar`
+    error[L018]: there is no image `flatcar`
      --> lab.toml:7:24
       |
     7 | profile.q = { kernel = "image:flatcar/kernel" }
       |                        ^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: there are recipes for `debian`, `etcd`, `tiny`; your own go into images/NAME beside the lab file
+      = help: the lab's files are recipes for `debian`, `etcd`, `tiny`; your own go into images/NAME beside the lab file
 
-    error[L018]: this names no image
+    error[L018]: the image name is missing
      --> lab.toml:8:24
       |
     8 | profile.r = { kernel = "image:/kernel" }
@@ -654,7 +654,7 @@ profile.r = { kernel = "image:tiny" }
       |
       = help: it has `disk`
 
-    error[L019]: this names no file of image `tiny`
+    error[L019]: the file name is missing after image `tiny`
      --> lab.toml:8:24
       |
     8 | profile.r = { kernel = "image:tiny" }
@@ -688,7 +688,7 @@ publish.2222 = "controller:22"
     7 | expect.up = { nodes = ["b", "worker", "worker-3"], that.stage = "os" }
       |                             ^^^^^^^^
       |
-      = help: name each of `worker-1`, `worker-2`
+      = help: list `worker-1 separately`, `worker-2`
 
     error[L020]: there is no node `worker-3`
      --> lab.toml:7:39
@@ -713,7 +713,7 @@ publish.2222 = "controller:22"
 #[test]
 fn a_misspelt_key_is_not_missing() {
     assert_snapshot!(check_more("node.b.profil = \"tiny\"\nprofile.p.kernl = \"x\"\n"), @r#"
-    error[L007]: there is no key `profil` here
+    error[L007]: unknown key `profil`
      --> lab.toml:5:8
       |
     5 | node.b.profil = "tiny"
@@ -721,7 +721,7 @@ fn a_misspelt_key_is_not_missing() {
       |
       = help: did you mean `profile`?
 
-    error[L007]: there is no key `kernl` here
+    error[L007]: unknown key `kernl`
      --> lab.toml:6:11
       |
     6 | profile.p.kernl = "x"
@@ -736,7 +736,7 @@ fn a_misspelt_key_is_not_missing() {
 #[test]
 fn windows_line_ends_and_a_byte_order_mark_do_no_harm() {
     assert_snapshot!(check("\u{feff}dryrack = 1\r\n\r\nnetwork.lan = { adress = \"10.0.0.1/24\" }\r\n"), @r#"
-    error[L007]: there is no key `adress` here
+    error[L007]: unknown key `adress`
      --> lab.toml:3:17
       |
     3 | network.lan = { adress = "10.0.0.1/24" }
@@ -754,21 +754,21 @@ fn renamed_keys_and_values() {
         "place = \"host\"\nnode.a.pace = \"real\"\nnetwork.lan.tftp = \"own\"\nnode.a.start = \"lab\"\nisolation = \"host\"\n\
          network.lan.dhcp.server = { lease = \"1h\", unknown = \"ignore\" }\n"
     ), @r#"
-    error[L007]: there is no key `place` here
+    error[L007]: unknown key `place`
      --> lab.toml:5:1
       |
     5 | place = "host"
       | ^^^^^
       |
-      = help: `place` is called `isolation` now
+      = help: `place` was renamed to `isolation`
 
-    error[L007]: there is no key `pace` here
+    error[L007]: unknown key `pace`
      --> lab.toml:6:8
       |
     6 | node.a.pace = "real"
       |        ^^^^
       |
-      = help: `pace` is called `firmware-delays` now
+      = help: `pace` was renamed to `firmware-delays`
 
     error[L010]: `tftp` cannot be `own`
      --> lab.toml:7:20
@@ -776,7 +776,7 @@ fn renamed_keys_and_values() {
     7 | network.lan.tftp = "own"
       |                    ^^^^^
       |
-      = help: `own` is called `builtin` now
+      = help: `own` was renamed to `builtin`
 
     error[L010]: `start` cannot be `lab`
      --> lab.toml:8:16
@@ -784,7 +784,7 @@ fn renamed_keys_and_values() {
     8 | node.a.start = "lab"
       |                ^^^^^
       |
-      = help: `lab` is called `auto` now
+      = help: `lab` was renamed to `auto`
 
     error[L010]: `isolation` cannot be `host`
      --> lab.toml:9:13
@@ -792,23 +792,23 @@ fn renamed_keys_and_values() {
     9 | isolation = "host"
       |             ^^^^^^
       |
-      = help: `host` is called `none` now
+      = help: `host` was renamed to `none`
 
-    error[L007]: there is no key `lease` here
+    error[L007]: unknown key `lease`
       --> lab.toml:10:29
        |
     10 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
        |                             ^^^^^
        |
-       = help: `lease` is called `lease-time` now
+       = help: `lease` was renamed to `lease-time`
 
-    error[L007]: there is no key `unknown` here
+    error[L007]: unknown key `unknown`
       --> lab.toml:10:43
        |
     10 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
        |                                           ^^^^^^^
        |
-       = help: `unknown` is called `unknown-clients` now
+       = help: `unknown` was renamed to `unknown-clients`
 
     7 errors; for more, run `dryrack explain L007`
     "#);

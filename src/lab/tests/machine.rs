@@ -58,13 +58,13 @@ node.c = { profile = "tiny", memory = "4GiB" }
 node.d = { profile = "tiny", memory = "100GiB", start = "manual" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L202]: the 3 nodes that start with the lab need 16896MiB, and the host has 16GiB free
+    error[L202]: the 3 nodes that start with the lab need 16896MiB of memory, but the host has 16GiB free
      --> lab.toml:7:39
       |
     7 | node.b = { profile = "tiny", memory = "12GiB" }
       |                                       ^^^^^^^
       |
-      = help: give nodes less `memory`, or start some by hand with `start = "manual"`
+      = help: reduce the `memory` of nodes, or set `start = "manual"` for some
 
     1 error; for more, run `dryrack explain L202`
     "#);
@@ -73,13 +73,13 @@ node.d = { profile = "tiny", memory = "100GiB", start = "manual" }
 #[test]
 fn a_group_with_more_memory_than_the_host_has_free() {
     assert_snapshot!(check_more("node.worker = { count = 40, profile = \"tiny\" }\n"), @r#"
-    error[L202]: the 41 nodes that start with the lab need 20992MiB, and the host has 16GiB free
+    error[L202]: the 41 nodes that start with the lab need 20992MiB of memory, but the host has 16GiB free
      --> lab.toml:5:6
       |
     5 | node.worker = { count = 40, profile = "tiny" }
       |      ^^^^^^
       |
-      = help: give nodes less `memory`, or start some by hand with `start = "manual"`
+      = help: reduce the `memory` of nodes, or set `start = "manual"` for some
 
     1 error; for more, run `dryrack explain L202`
     "#);
@@ -88,13 +88,13 @@ fn a_group_with_more_memory_than_the_host_has_free() {
 #[test]
 fn one_node_with_more_memory_than_the_host_has() {
     assert_snapshot!(check_more("node.a.memory = \"17179869183GiB\"\n"), @r#"
-    error[L202]: `a` needs 17179869183GiB, and the host has 16GiB free
+    error[L202]: `a` needs 17179869183GiB of memory, but the host has 16GiB free
      --> lab.toml:5:17
       |
     5 | node.a.memory = "17179869183GiB"
       |                 ^^^^^^^^^^^^^^^^
       |
-      = help: give nodes less `memory`, or start some by hand with `start = "manual"`
+      = help: reduce the `memory` of nodes, or set `start = "manual"` for some
 
     1 error; for more, run `dryrack explain L202`
     "#);
@@ -139,15 +139,15 @@ node.c = { profile = "tiny", cpus = -1 }
 #[test]
 fn secure_boot_on_an_old_machine() {
     assert_snapshot!(check_more("node.b = { profile = \"tiny\", firmware = \"uefi-secure\", machine = \"pc\" }\n"), @r#"
-    error[L204]: `b` has Secure Boot, which the pc machine cannot protect
+    error[L204]: `b` has Secure Boot, which the pc machine type does not support
      --> lab.toml:5:66
       |
     5 | node.b = { profile = "tiny", firmware = "uefi-secure", machine = "pc" }
       |                                         -------------            ^^^^
       |                                         |
-      |                                         asked for here
+      |                                         set here
       |
-      = help: leave `machine` out, which is q35
+      = help: remove `machine`; the default is q35
 
     1 error; for more, run `dryrack explain L204`
     "#);
@@ -164,15 +164,15 @@ firmware = "uefi-secure"
 machine = "pc"
 "#;
     assert_snapshot!(check(lab), @r#"
-    error[L204]: `a` has Secure Boot, which the pc machine cannot protect
+    error[L204]: `a` has Secure Boot, which the pc machine type does not support
      --> lab.toml:7:11
       |
     6 | firmware = "uefi-secure"
-      |            ------------- asked for here
+      |            ------------- set here
     7 | machine = "pc"
       |           ^^^^
       |
-      = help: leave `machine` out, which is q35
+      = help: remove `machine`; the default is q35
 
     1 error; for more, run `dryrack explain L204`
     "#);
@@ -187,7 +187,7 @@ fn a_disk_too_small() {
     5 | node.a.disk = { root = { size = "0B" }, data = { size = "512KiB" } }
       |                                 ^^^^
       |
-      = help: 1MiB is the least
+      = help: the minimum is 1MiB
 
     error[L205]: a disk of 512KiB is too small
      --> lab.toml:5:57
@@ -195,7 +195,7 @@ fn a_disk_too_small() {
     5 | node.a.disk = { root = { size = "0B" }, data = { size = "512KiB" } }
       |                                                         ^^^^^^^^
       |
-      = help: 1MiB is the least
+      = help: the minimum is 1MiB
 
     2 errors; for more, run `dryrack explain L205`
     "#);
@@ -218,7 +218,7 @@ disk.data = { size = "1GiB", serial = "a\tb" }
     8 | serial = ""
       |          ^^
       |
-      = help: leave it out: one follows from the names, the same in every run
+      = help: remove it: the default is derived from the names, the same in every run
 
     error[L206]: this asset tag has characters other than printable ASCII
      --> lab.toml:9:13
@@ -226,15 +226,15 @@ disk.data = { size = "1GiB", serial = "a\tb" }
     9 | asset-tag = "Regal α"
       |             ^^^^^^^^^
       |
-      = help: leave it out: one follows from the names, the same in every run
+      = help: remove it: the default is derived from the names, the same in every run
 
-    error[L206]: this serial number has 29 characters, and virtio and ATA disks have room for 20
+    error[L206]: this serial number has 29 characters, and virtio and ATA disks allow 20
       --> lab.toml:10:39
        |
     10 | disk.root = { size = "1GiB", serial = "longer-than-twenty-characters" }
        |                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
-       = help: leave it out: one follows from the names, the same in every run
+       = help: remove it: the default is derived from the names, the same in every run
 
     error[L206]: this serial number has characters other than printable ASCII
       --> lab.toml:11:39
@@ -242,7 +242,7 @@ disk.data = { size = "1GiB", serial = "a\tb" }
     11 | disk.data = { size = "1GiB", serial = "a\tb" }
        |                                       ^^^^^^
        |
-       = help: leave it out: one follows from the names, the same in every run
+       = help: remove it: the default is derived from the names, the same in every run
 
     4 errors; for more, run `dryrack explain L206`
     "#);
@@ -263,7 +263,7 @@ node.b = { profile = "tiny", disk.data = { size = "1GiB", serial = "S1" } }
     7 | node.b = { profile = "tiny", disk.data = { size = "1GiB", serial = "S1" } }
       |                                                                    ^^^^
       |
-      = help: leave `serial` out: each disk then gets one of its own, the same in every run
+      = help: remove `serial`: each disk then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L207`
     "#);
@@ -284,7 +284,7 @@ disk.root = { size = "1GiB", serial = "S1" }
     9 | disk.root = { size = "1GiB", serial = "S1" }
       |                                       ^^^^
       |
-      = help: leave `serial` out: each disk then gets one of its own, the same in every run
+      = help: remove `serial`: each disk then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L207`
     "#);
@@ -305,7 +305,7 @@ node.b = { profile = "tiny", uuid = "6E4F0D2C-8F4D-5A0E-9B1C-0123456789AB" }
     7 | node.b = { profile = "tiny", uuid = "6E4F0D2C-8F4D-5A0E-9B1C-0123456789AB" }
       |                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: leave `uuid` out: each node then gets one of its own, the same in every run
+      = help: remove `uuid`: each node then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L208`
     "#);
@@ -323,7 +323,7 @@ node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-012
     6 | node.worker = { count = 3, profile = "tiny", uuid = "6e4f0d2c-8f4d-5a0e-9b1c-0123456789ab" }
       |                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: leave `uuid` out: each node then gets one of its own, the same in every run
+      = help: remove `uuid`: each node then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L208`
     "#);
@@ -368,7 +368,7 @@ node.many = { count = 1000, profile = "tiny", memory = "64MiB", start = "manual"
 #[test]
 fn a_count_that_is_none() {
     assert_snapshot!(check_more("node.worker = { count = \"two\", profile = \"tiny\" }\n"), @r#"
-    error[L008]: `count` must be a whole number, not the text "two"
+    error[L008]: `count` must be an integer, not the string "two"
      --> lab.toml:5:25
       |
     5 | node.worker = { count = "two", profile = "tiny" }
@@ -398,7 +398,7 @@ profile = "tiny"
     10 | [node.worker-3]
        |       ^^^^^^^^
        |
-       = help: raise the count, or give this node another name
+       = help: raise the count, or rename this node
 
     1 warning; for more, run `dryrack explain L016`
     ");
@@ -411,13 +411,13 @@ node.worker = { count = 2, profile = "tiny" }
 node.worker-1.count = 2
 "#;
     assert_snapshot!(check_more(more), @"
-    error[L013]: `worker-1` is one of the nodes of `worker` and cannot be a group itself
+    error[L013]: `worker-1` is a node of group `worker` and cannot be a group itself
      --> lab.toml:7:15
       |
     7 | node.worker-1.count = 2
       |               ^^^^^
       |
-      = help: count `worker` instead, or give this group another name
+      = help: set the count of `worker` instead, or rename this group
 
     1 error; for more, run `dryrack explain L013`
     ");
@@ -432,7 +432,7 @@ fn too_many_nodes() {
         "dryrack = 1\nnetwork.lan.address = \"10.0.0.1/8\"\nprofile.tiny.kernel = \"image:tiny/kernel\"\n{groups}"
     );
     assert_snapshot!(check(&lab), @r#"
-    error[L013]: the groups have 1250 nodes together, so far
+    error[L013]: the groups have 1250 nodes in total up to here
      --> lab.toml:8:21
       |
     8 | node.g4 = { count = 250, profile = "tiny", start = "manual" }

@@ -17,7 +17,7 @@ fn check_served(more: &str) -> String {
 fn a_node_without_a_profile_asks_matchbox() {
     assert_snapshot!(check_served("node.a = {}\n"), @"");
     assert_snapshot!(check("dryrack = 1\nnetwork.lan.address = \"10.0.0.1/24\"\nnode.a = {}\n"), @"
-    error[L301]: `a` boots from the network and nothing is there for it
+    error[L301]: `a` boots from the network but has no profile
      --> lab.toml:3:6
       |
     3 | node.a = {}
@@ -77,15 +77,15 @@ fn folders_and_files_have_to_be_there() {
     5 | network.lan.matchbox = { data = "matchbox", assets = "files/a.b", key-ring = "ring" }
       |                                 ^^^^^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
-    error[L140]: `files/a.b` is no folder
+    error[L140]: `files/a.b` is not a folder
      --> lab.toml:5:54
       |
     5 | network.lan.matchbox = { data = "matchbox", assets = "files/a.b", key-ring = "ring" }
       |                                                      ^^^^^^^^^^^
       |
-      = help: name the folder that the files are in
+      = help: set the folder that contains the files
 
     error[L017]: there is no file `ring`
      --> lab.toml:5:78
@@ -93,18 +93,18 @@ fn folders_and_files_have_to_be_there() {
     5 | network.lan.matchbox = { data = "matchbox", assets = "files/a.b", key-ring = "ring" }
       |                                                                              ^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     3 errors; for more, run `dryrack explain L017`
     "#);
     assert_snapshot!(check_served("network.lan.matchbox.rpc = { tls = \"files/a.b\" }\n"), @r#"
-    error[L140]: `files/a.b` is no folder
+    error[L140]: `files/a.b` is not a folder
      --> lab.toml:4:36
       |
     4 | network.lan.matchbox.rpc = { tls = "files/a.b" }
       |                                    ^^^^^^^^^^^
       |
-      = help: name the folder that the files are in
+      = help: set the folder that contains the files
 
     1 error; for more, run `dryrack explain L140`
     "#);
@@ -126,7 +126,7 @@ fn folders_and_files_have_to_be_there() {
     4 | profile.a = { ignition = "a.ign", cloud = "a.yaml", generic = "" }
       |                          ^^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     error[L017]: there is no file `a.yaml`
      --> lab.toml:4:43
@@ -134,7 +134,7 @@ fn folders_and_files_have_to_be_there() {
     4 | profile.a = { ignition = "a.ign", cloud = "a.yaml", generic = "" }
       |                                           ^^^^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     error[L009]: this is not the path of a file
      --> lab.toml:4:63
@@ -142,7 +142,7 @@ fn folders_and_files_have_to_be_there() {
     4 | profile.a = { ignition = "a.ign", cloud = "a.yaml", generic = "" }
       |                                                               ^^
       |
-      = help: name a file of the lab's folder
+      = help: use a file in the lab's folder
 
     3 errors; for more, run `dryrack explain L017`
     "#);
@@ -151,57 +151,57 @@ fn folders_and_files_have_to_be_there() {
 #[test]
 fn ports_are_not_taken_twice() {
     assert_snapshot!(check_served("network.lan.matchbox.port = 53\n"), @"
-    error[L143]: DNS listens on port 53 already
+    error[L143]: port 53 is used by DNS
      --> lab.toml:4:29
       |
     4 | network.lan.matchbox.port = 53
       |                             ^^
       |
-      = help: leave it out for port 80
+      = help: remove it to use port 80
 
     1 error; for more, run `dryrack explain L143`
     ");
     assert_snapshot!(check_served("network.lan.matchbox.port = 0\n"), @"
-    error[L143]: nothing can listen on port 0
+    error[L143]: 0 is not a valid port
      --> lab.toml:4:29
       |
     4 | network.lan.matchbox.port = 0
       |                             ^
       |
-      = help: leave it out for port 80
+      = help: remove it to use port 80
 
     1 error; for more, run `dryrack explain L143`
     ");
     assert_snapshot!(check_served("network.lan.https = true\nnetwork.lan.matchbox.port = 443\n"), @"
-    error[L143]: HTTPS listens on port 443 already
+    error[L143]: port 443 is used by HTTPS
      --> lab.toml:5:29
       |
     5 | network.lan.matchbox.port = 443
       |                             ^^^
       |
-      = help: leave it out for port 80
+      = help: remove it to use port 80
 
     1 error; for more, run `dryrack explain L143`
     ");
     assert_snapshot!(check_served("network.lan.matchbox.rpc = { tls = \"files/tls\", port = 80 }\n"), @r#"
-    error[L143]: HTTP listens on port 80 already
+    error[L143]: port 80 is used by HTTP
      --> lab.toml:4:56
       |
     4 | network.lan.matchbox.rpc = { tls = "files/tls", port = 80 }
       |                                                        ^^
       |
-      = help: give each a port of its own
+      = help: give each its own port
 
     1 error; for more, run `dryrack explain L143`
     "#);
     assert_snapshot!(check_served("network.lan.matchbox.port = 8081\nnetwork.lan.matchbox.rpc.tls = \"files/tls\"\n"), @r#"
-    error[L143]: HTTP listens on port 8081 already
+    error[L143]: port 8081 is used by HTTP
      --> lab.toml:5:22
       |
     5 | network.lan.matchbox.rpc.tls = "files/tls"
       |                      ^^^
       |
-      = help: give each a port of its own
+      = help: give each its own port
 
     1 error; for more, run `dryrack explain L143`
     "#);
@@ -248,7 +248,7 @@ fn a_group_names_a_profile_that_may_be_elsewhere() {
 #[test]
 fn what_has_no_effect_is_told() {
     assert_snapshot!(check_more("group.all.profile = \"tiny\"\n"), @r#"
-    error[L144]: there is no matchbox in this lab that this group could count for
+    error[L144]: no network of this lab has matchbox, so this group has no effect
      --> lab.toml:5:7
       |
     5 | group.all.profile = "tiny"
@@ -259,7 +259,7 @@ fn what_has_no_effect_is_told() {
     1 error; for more, run `dryrack explain L144`
     "#);
     assert_snapshot!(check_served("network.wan.address = \"10.1.0.1/24\"\ngroup.all = { profile = \"x\", network = \"wan\" }\n"), @r#"
-    error[L144]: there is no matchbox on network `wan` that this group could count for
+    error[L144]: network `wan` has no matchbox, so this group has no effect
      --> lab.toml:5:40
       |
     5 | group.all = { profile = "x", network = "wan" }
@@ -270,24 +270,24 @@ fn what_has_no_effect_is_told() {
     1 error; for more, run `dryrack explain L144`
     "#);
     assert_snapshot!(check_served("network.lan.matchbox.passphrase.env = \"RING\"\n"), @r#"
-    error[L144]: there is no `key-ring` here to unlock
+    error[L144]: `passphrase` has no effect without `key-ring`
      --> lab.toml:4:22
       |
     4 | network.lan.matchbox.passphrase.env = "RING"
       |                      ^^^^^^^^^^
       |
-      = help: name the key ring, or leave `passphrase` out
+      = help: add `key-ring`, or remove `passphrase`
 
     1 error; for more, run `dryrack explain L144`
     "#);
     assert_snapshot!(check("dryrack = 1\nnetwork.lan = { address = \"10.0.0.1/24\", matchbox = {} }\n"), @r#"
-    error[L144]: there is nothing for matchbox to answer: no data directory, no group, no profile
+    error[L144]: matchbox has nothing to serve: no data directory, no group, no profile
      --> lab.toml:2:53
       |
     2 | network.lan = { address = "10.0.0.1/24", matchbox = {} }
       |                                                     ^^
       |
-      = help: name a data directory, such as data = "matchbox"
+      = help: set a data directory, such as data = "matchbox"
 
     1 error; for more, run `dryrack explain L144`
     "#);
@@ -305,15 +305,15 @@ fn metadata_may_be_anything_but_a_date() {
     1 error; for more, run `dryrack explain L008`
     "#);
     assert_snapshot!(check_served("group.all = { profile = \"x\", selector = { mac = 1 }, metadata = \"a\" }\n"), @r#"
-    error[L008]: `mac` must be a text, not the number 1
+    error[L008]: `mac` must be a string, not the number 1
      --> lab.toml:4:49
       |
     4 | group.all = { profile = "x", selector = { mac = 1 }, metadata = "a" }
       |                                                 ^
       |
-      = help: put it in quotes
+      = help: add quotes
 
-    error[L008]: `metadata` must be a table, not the text "a"
+    error[L008]: `metadata` must be a table, not the string "a"
      --> lab.toml:4:65
       |
     4 | group.all = { profile = "x", selector = { mac = 1 }, metadata = "a" }
@@ -322,7 +322,7 @@ fn metadata_may_be_anything_but_a_date() {
     2 errors; for more, run `dryrack explain L008`
     "#);
     assert_snapshot!(check_served("network.lan.matchbox.ignition = \"3.5.0\"\n"), @r#"
-    error[L009]: `ignition` must be a version of Ignition configs from "3.0.0" to "3.4.0", not the text "3.5.0"
+    error[L009]: `ignition` must be an Ignition config version from "3.0.0" to "3.4.0", not the string "3.5.0"
      --> lab.toml:4:33
       |
     4 | network.lan.matchbox.ignition = "3.5.0"

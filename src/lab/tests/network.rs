@@ -7,13 +7,13 @@ use super::{check, check_more};
 #[test]
 fn what_is_served_is_a_folder() {
     assert_snapshot!(check_more("network.lan.root = \"files/kernel.efi\"\n"), @r#"
-    error[L140]: `files/kernel.efi` is no folder
+    error[L140]: `files/kernel.efi` is not a folder
      --> lab.toml:5:20
       |
     5 | network.lan.root = "files/kernel.efi"
       |                    ^^^^^^^^^^^^^^^^^^
       |
-      = help: name the folder that the file is in
+      = help: use the folder that contains the file
 
     1 error; for more, run `dryrack explain L140`
     "#);
@@ -24,18 +24,18 @@ fn what_is_served_is_a_folder() {
     5 | network.lan.root = "www"
       |                    ^^^^^
       |
-      = help: paths begin at `/labs/my-lab`
+      = help: paths are relative to `/labs/my-lab`
 
     1 error; for more, run `dryrack explain L017`
     "#);
     assert_snapshot!(check_more("network.lan.listing = true\n"), @r#"
-    error[L141]: there is no `root` here to list
+    error[L141]: `listing` has no effect without `root`
      --> lab.toml:5:23
       |
     5 | network.lan.listing = true
       |                       ^^^^
       |
-      = help: name a folder, such as root = "www", or leave `listing` out
+      = help: set a folder, such as root = "www", or remove `listing`
 
     1 error; for more, run `dryrack explain L141`
     "#);
@@ -52,13 +52,13 @@ network.e.address = "224.0.0.1/24"
 network.f.address = "0.0.0.0/0"
 "#;
     assert_snapshot!(check(lab), @r#"
-    error[L101]: 10.0.0.0 is the subnet itself, not an address in it
+    error[L101]: 10.0.0.0 is the network address, not a host address
      --> lab.toml:2:21
       |
     2 | network.a.address = "10.0.0.0/24"
       |                     ^^^^^^^^^^^^^
       |
-      = help: the bridge has an address of its own, such as "10.0.0.1/24"
+      = help: use a host address, such as "10.0.0.1/24"
 
     error[L101]: 10.0.1.255 is the broadcast address of its subnet
      --> lab.toml:3:21
@@ -66,15 +66,15 @@ network.f.address = "0.0.0.0/0"
     3 | network.b.address = "10.0.1.255/24"
       |                     ^^^^^^^^^^^^^^^
       |
-      = help: the bridge has an address of its own, such as "10.0.1.1/24"
+      = help: use a host address, such as "10.0.1.1/24"
 
-    error[L101]: a prefix length of 32 leaves no sensible network; 8 to 30 does
+    error[L101]: the prefix length 32 is out of range
      --> lab.toml:4:21
       |
     4 | network.c.address = "10.0.2.1/32"
       |                     ^^^^^^^^^^^^^
       |
-      = help: take a subnet for private use, such as "10.0.2.1/24"
+      = help: use a private subnet, such as "10.0.2.1/24"
 
     error[L101]: 127.0.0.1 cannot be the address of a bridge
      --> lab.toml:5:21
@@ -82,7 +82,7 @@ network.f.address = "0.0.0.0/0"
     5 | network.d.address = "127.0.0.1/8"
       |                     ^^^^^^^^^^^^^
       |
-      = help: take a subnet for private use, such as "10.0.2.1/24"
+      = help: use a private subnet, such as "10.0.2.1/24"
 
     error[L101]: 224.0.0.1 cannot be the address of a bridge
      --> lab.toml:6:21
@@ -90,7 +90,7 @@ network.f.address = "0.0.0.0/0"
     6 | network.e.address = "224.0.0.1/24"
       |                     ^^^^^^^^^^^^^^
       |
-      = help: take a subnet for private use, such as "10.0.2.1/24"
+      = help: use a private subnet, such as "10.0.2.1/24"
 
     error[L101]: 0.0.0.0 cannot be the address of a bridge
      --> lab.toml:7:21
@@ -98,7 +98,7 @@ network.f.address = "0.0.0.0/0"
     7 | network.f.address = "0.0.0.0/0"
       |                     ^^^^^^^^^^^
       |
-      = help: take a subnet for private use, such as "10.0.2.1/24"
+      = help: use a private subnet, such as "10.0.2.1/24"
 
     6 errors; for more, run `dryrack explain L101`
     "#);
@@ -121,7 +121,7 @@ network.d.address = "192.168.0.1/24"
     3 | network.b.address = "10.0.0.129/25"
       |                     ^^^^^^^^^^^^^^^
       |
-      = help: give each network a subnet of its own
+      = help: give each network its own subnet
 
     error[L102]: 10.0.0.0/8 overlaps with 10.0.0.0/24 of network `a` and 10.0.0.128/25 of network `b`
      --> lab.toml:4:21
@@ -133,7 +133,7 @@ network.d.address = "192.168.0.1/24"
     4 | network.c.address = "10.1.0.1/8"
       |                     ^^^^^^^^^^^^
       |
-      = help: give each network a subnet of its own
+      = help: give each network its own subnet
 
     2 errors; for more, run `dryrack explain L102`
     "#);
@@ -151,7 +151,7 @@ fn an_address_outside_its_network() {
     5 | node.a.nic.lan = { address = "10.0.1.5" }
       |                              ^^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     1 error; for more, run `dryrack explain L103`
     "#);
@@ -174,9 +174,9 @@ node.c = { profile = "tiny", nic.lan = { address = "10.0.0.255" } }
     6 | node.a.nic.lan = { address = "10.0.0.1" }
       |                              ^^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
-    error[L104]: 10.0.0.0 is the first or last of 10.0.0.0/24, which no host has
+    error[L104]: 10.0.0.0 is the network or broadcast address of 10.0.0.0/24
      --> lab.toml:7:52
       |
     2 | network.lan.address = "10.0.0.1/24"
@@ -185,9 +185,9 @@ node.c = { profile = "tiny", nic.lan = { address = "10.0.0.255" } }
     7 | node.b = { profile = "tiny", nic.lan = { address = "10.0.0.0" } }
       |                                                    ^^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
-    error[L104]: 10.0.0.255 is the first or last of 10.0.0.0/24, which no host has
+    error[L104]: 10.0.0.255 is the network or broadcast address of 10.0.0.0/24
      --> lab.toml:8:52
       |
     2 | network.lan.address = "10.0.0.1/24"
@@ -196,7 +196,7 @@ node.c = { profile = "tiny", nic.lan = { address = "10.0.0.255" } }
     8 | node.c = { profile = "tiny", nic.lan = { address = "10.0.0.255" } }
       |                                                    ^^^^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     3 errors; for more, run `dryrack explain L104`
     "#);
@@ -218,7 +218,7 @@ node.c = { profile = "tiny", nic.lan = { address = "10.0.0.5" } }
     7 | node.b = { profile = "tiny", nic.lan = { address = "10.0.0.5" } }
       |                                                    ^^^^^^^^^^
       |
-      = help: give each NIC its own address, or leave `address` out
+      = help: give each NIC its own address, or remove `address`
 
     error[L105]: 10.0.0.5 is already the address of `a`
      --> lab.toml:8:52
@@ -229,7 +229,7 @@ node.c = { profile = "tiny", nic.lan = { address = "10.0.0.5" } }
     8 | node.c = { profile = "tiny", nic.lan = { address = "10.0.0.5" } }
       |                                                    ^^^^^^^^^^
       |
-      = help: give each NIC its own address, or leave `address` out
+      = help: give each NIC its own address, or remove `address`
 
     2 errors; for more, run `dryrack explain L105`
     "#);
@@ -247,7 +247,7 @@ node.worker = { count = 3, profile = "tiny", nic.lan = { address = "10.0.0.5" } 
     6 | node.worker = { count = 3, profile = "tiny", nic.lan = { address = "10.0.0.5" } }
       |                                                                    ^^^^^^^^^^
       |
-      = help: the nodes of a group cannot share one `address`: leave it out, or write one for each, as in [node.NAME-2]
+      = help: the nodes of a group cannot share one `address`: remove it, or set one for each node, as in [node.NAME-2]
 
     1 error; for more, run `dryrack explain L105`
     "#);
@@ -268,7 +268,7 @@ node.a.nic.y = { network = "lan", address = "10.0.0.5" }
     7 | node.a.nic.y = { network = "lan", address = "10.0.0.5" }
       |                                             ^^^^^^^^^^
       |
-      = help: give each NIC its own address, or leave `address` out
+      = help: give each NIC its own address, or remove `address`
 
     1 error; for more, run `dryrack explain L105`
     "#);
@@ -289,7 +289,7 @@ node.b = { profile = "tiny", nic.lan = { mac = "52-54-00-12-34-56" } }
     7 | node.b = { profile = "tiny", nic.lan = { mac = "52-54-00-12-34-56" } }
       |                                                ^^^^^^^^^^^^^^^^^^^
       |
-      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
+      = help: remove `mac`: each NIC then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L106`
     "#);
@@ -307,7 +307,7 @@ node.worker = { count = 3, profile = "tiny", nic.lan = { mac = "52:54:00:12:34:5
     6 | node.worker = { count = 3, profile = "tiny", nic.lan = { mac = "52:54:00:12:34:56" } }
       |                                                                ^^^^^^^^^^^^^^^^^^^
       |
-      = help: the nodes of a group cannot share one `mac`: leave it out, or write one for each, as in [node.NAME-2]
+      = help: the nodes of a group cannot share one `mac`: remove it, or set one for each node, as in [node.NAME-2]
 
     1 error; for more, run `dryrack explain L106`
     "#);
@@ -328,7 +328,7 @@ node.a.nic.y = { network = "lan", mac = "52:54:00:12:34:56" }
     7 | node.a.nic.y = { network = "lan", mac = "52:54:00:12:34:56" }
       |                                         ^^^^^^^^^^^^^^^^^^^
       |
-      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
+      = help: remove `mac`: each NIC then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L106`
     "#);
@@ -342,7 +342,7 @@ node.b = { profile = "tiny", nic.lan = { mac = "00:00:00:00:00:00" } }
 node.c = { profile = "tiny", nic.lan = { mac = "ff:ff:ff:ff:ff:ff" } }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L107]: 01:00:5e:00:00:01 is the address of a group, not of a NIC
+    error[L107]: 01:00:5e:00:00:01 is a multicast address, not the address of a NIC
      --> lab.toml:6:26
       |
     6 | node.a.nic.lan = { mac = "01:00:5e:00:00:01" }
@@ -350,15 +350,15 @@ node.c = { profile = "tiny", nic.lan = { mac = "ff:ff:ff:ff:ff:ff" } }
       |
       = help: the first byte of a NIC's address is even, as in 52:54:00:12:34:56
 
-    error[L107]: 00:00:00:00:00:00 is the address of nothing
+    error[L107]: 00:00:00:00:00:00 is not a valid address
      --> lab.toml:7:48
       |
     7 | node.b = { profile = "tiny", nic.lan = { mac = "00:00:00:00:00:00" } }
       |                                                ^^^^^^^^^^^^^^^^^^^
       |
-      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
+      = help: remove `mac`: each NIC then gets its own, the same in every run
 
-    error[L107]: ff:ff:ff:ff:ff:ff is the address of a group, not of a NIC
+    error[L107]: ff:ff:ff:ff:ff:ff is a multicast address, not the address of a NIC
      --> lab.toml:8:48
       |
     8 | node.c = { profile = "tiny", nic.lan = { mac = "ff:ff:ff:ff:ff:ff" } }
@@ -373,13 +373,13 @@ node.c = { profile = "tiny", nic.lan = { mac = "ff:ff:ff:ff:ff:ff" } }
 #[test]
 fn a_pool_outside_its_network() {
     assert_snapshot!(check_more("network.lan.dhcp.server.pool = [\"10.0.0.100\", \"10.0.1.20\"]\n"), @r#"
-    error[L108]: 10.0.1.20 is no host of 10.0.0.0/24
+    error[L108]: 10.0.1.20 is not a host address of 10.0.0.0/24
      --> lab.toml:5:47
       |
     5 | network.lan.dhcp.server.pool = ["10.0.0.100", "10.0.1.20"]
       |                                               ^^^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     1 error; for more, run `dryrack explain L108`
     "#);
@@ -388,13 +388,13 @@ fn a_pool_outside_its_network() {
 #[test]
 fn a_pool_with_the_broadcast_address() {
     assert_snapshot!(check_more("network.lan.dhcp.server.pool = [\"10.0.0.100\", \"10.0.0.255\"]\n"), @r#"
-    error[L108]: 10.0.0.255 is no host of 10.0.0.0/24
+    error[L108]: 10.0.0.255 is not a host address of 10.0.0.0/24
      --> lab.toml:5:47
       |
     5 | network.lan.dhcp.server.pool = ["10.0.0.100", "10.0.0.255"]
       |                                               ^^^^^^^^^^^^
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     1 error; for more, run `dryrack explain L108`
     "#);
@@ -419,7 +419,7 @@ fn a_pool_backwards() {
 fn a_pool_with_three_ends() {
     let more = "network.lan.dhcp.server = { pool = [\"10.0.0.100\", \"10.0.0.120\", \"10.0.0.140\"] }\n";
     assert_snapshot!(check_more(more), @r#"
-    error[L009]: a pool is its first and its last address
+    error[L009]: a pool is a list of its first and last address
      --> lab.toml:5:36
       |
     5 | network.lan.dhcp.server = { pool = ["10.0.0.100", "10.0.0.120", "10.0.0.140"] }
@@ -438,7 +438,7 @@ network.lan.dhcp.server.pool = ["10.0.0.2", "10.0.0.50"]
 node.a.nic.lan = { address = "10.0.0.20" }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L110]: the pool holds 10.0.0.20, which is the address of `a`
+    error[L110]: the pool contains 10.0.0.20, which is the address of `a`
      --> lab.toml:7:30
       |
     6 | network.lan.dhcp.server.pool = ["10.0.0.2", "10.0.0.50"]
@@ -446,7 +446,7 @@ node.a.nic.lan = { address = "10.0.0.20" }
     7 | node.a.nic.lan = { address = "10.0.0.20" }
       |                              ^^^^^^^^^^^
       |
-      = help: keep the pool apart from every other address
+      = help: exclude every other address from the pool
 
     1 error; for more, run `dryrack explain L110`
     "#);
@@ -455,13 +455,13 @@ node.a.nic.lan = { address = "10.0.0.20" }
 #[test]
 fn a_pool_that_holds_the_bridge() {
     assert_snapshot!(check_more("network.lan.dhcp.server.pool = [\"10.0.0.1\", \"10.0.0.50\"]\n"), @r#"
-    error[L110]: the pool holds 10.0.0.1, which is the network's own address
+    error[L110]: the pool contains 10.0.0.1, which is the network's own address
      --> lab.toml:5:32
       |
     5 | network.lan.dhcp.server.pool = ["10.0.0.1", "10.0.0.50"]
       |                                ^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: keep the pool apart from every other address
+      = help: exclude every other address from the pool
 
     1 error; for more, run `dryrack explain L110`
     "#);
@@ -489,7 +489,7 @@ network.other = { address = "10.0.1.1/24", dhcp = "proxy" }
     7 | node.b = { profile = "tiny", nic.other = { address = "pool" } }
       |                                                      ^^^^^^
       |
-      = help: its addresses come from elsewhere: leave `address` out
+      = help: its addresses come from another server: remove `address`
 
     2 errors; for more, run `dryrack explain L111`
     "#);
@@ -503,13 +503,13 @@ profile.tiny.kernel = "image:tiny/kernel"
 node.a = { count = 8, profile = "tiny" }
 "#;
     assert_snapshot!(check(lab), @r#"
-    error[L112]: network `lan` has no address left for 3 NICs
+    error[L112]: network `lan` has no free address for 3 NICs
      --> lab.toml:2:9
       |
     2 | network.lan.address = "10.0.0.1/29"
       |         ^^^
       |
-      = help: give it a shorter prefix, a smaller pool, or let nodes take theirs from the pool
+      = help: use a shorter prefix or a smaller pool, or let nodes get their addresses from the pool
 
     1 error; for more, run `dryrack explain L112`
     "#);
@@ -518,13 +518,13 @@ node.a = { count = 8, profile = "tiny" }
 #[test]
 fn a_network_that_is_all_pool() {
     assert_snapshot!(check_more("network.lan.dhcp.server.pool = [\"10.0.0.2\", \"10.0.0.254\"]\n"), @r#"
-    error[L112]: network `lan` has no address left for one NIC
+    error[L112]: network `lan` has no free address for one NIC
      --> lab.toml:2:9
       |
     2 | network.lan.address = "10.0.0.1/24"
       |         ^^^
       |
-      = help: give it a shorter prefix, a smaller pool, or let nodes take theirs from the pool
+      = help: use a shorter prefix or a smaller pool, or let nodes get their addresses from the pool
 
     1 error; for more, run `dryrack explain L112`
     "#);
@@ -533,13 +533,13 @@ fn a_network_that_is_all_pool() {
 #[test]
 fn a_lease_too_short() {
     assert_snapshot!(check_more("network.lan.dhcp.server.lease-time = \"5s\"\n"), @r#"
-    error[L009]: a lease this short expires while a node boots
+    error[L009]: this lease time is shorter than a boot
      --> lab.toml:5:38
       |
     5 | network.lan.dhcp.server.lease-time = "5s"
       |                                      ^^^^
       |
-      = help: 10s is the least
+      = help: use 10s or more
 
     1 error; for more, run `dryrack explain L009`
     "#);
@@ -553,21 +553,21 @@ network.lan.mtu = 1000
 network.jumbo = { address = "10.0.1.1/24", mtu = 100000 }
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L113]: an MTU cannot be 1000
+    error[L113]: the MTU 1000 is out of range
      --> lab.toml:7:19
       |
     7 | network.lan.mtu = 1000
       |                   ^^^^
       |
-      = help: an MTU lies between 1280, which IPv6 needs, and 65535
+      = help: use 1280 (the IPv6 minimum) to 65535
 
-    error[L113]: an MTU cannot be 100000
+    error[L113]: the MTU 100000 is out of range
      --> lab.toml:8:50
       |
     8 | network.jumbo = { address = "10.0.1.1/24", mtu = 100000 }
       |                                                  ^^^^^^
       |
-      = help: an MTU lies between 1280, which IPv6 needs, and 65535
+      = help: use 1280 (the IPv6 minimum) to 65535
 
     2 errors; for more, run `dryrack explain L113`
     "#);
@@ -609,7 +609,7 @@ fn no_network_at_all() {
     2 | node.a = { nic.lan = {}, disk.root.size = "1GiB" }
       |                ^^^
       |
-      = help: the lab has no network at all
+      = help: the lab has no network
 
     1 error; for more, run `dryrack explain L114`
     "#);
@@ -628,7 +628,7 @@ node.b = { profile = "tiny", nic.storage = {} }
     4 | node.a.profile = "tiny"
       |      ^
       |
-      = help: say on which of `lan`, `storage` it is: nic.lan = {}
+      = help: choose one of `lan`, `storage`: nic.lan = {}
 
     1 error; for more, run `dryrack explain L115`
     "#);
@@ -647,7 +647,7 @@ expect.name.that.dns = { name = "-x.lab" }
     6 | network.lan.dns = { domain = "my lab", records = { "a..b" = "10.0.0.2", "ok" = [] } }
       |                              ^^^^^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
     error[L116]: `a..b` is not a domain name
      --> lab.toml:6:52
@@ -655,7 +655,7 @@ expect.name.that.dns = { name = "-x.lab" }
     6 | network.lan.dns = { domain = "my lab", records = { "a..b" = "10.0.0.2", "ok" = [] } }
       |                                                    ^^^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
     error[L009]: `ok.lab` has no address
      --> lab.toml:6:73
@@ -663,7 +663,7 @@ expect.name.that.dns = { name = "-x.lab" }
     6 | network.lan.dns = { domain = "my lab", records = { "a..b" = "10.0.0.2", "ok" = [] } }
       |                                                                         ^^^^
       |
-      = help: give it one or more addresses
+      = help: add one or more addresses
 
     error[L116]: `-x.lab` is not a domain name
      --> lab.toml:7:33
@@ -671,7 +671,7 @@ expect.name.that.dns = { name = "-x.lab" }
     7 | expect.name.that.dns = { name = "-x.lab" }
       |                                 ^^^^^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
     4 errors; for more, run `dryrack explain L116`
     "#);
@@ -697,7 +697,7 @@ ssh = "a:22"
     8 | ssh = "a:22"
       | ^^^
       |
-      = help: write the port of the host and what it leads to: "2222" = "node1:22"
+      = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     error[L117]: `70000` is not a port
      --> lab.toml:9:1
@@ -705,7 +705,7 @@ ssh = "a:22"
     9 | "70000" = "a:22"
       | ^^^^^^^
       |
-      = help: write the port of the host and what it leads to: "2222" = "node1:22"
+      = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     error[L117]: `0` is not a port
       --> lab.toml:10:1
@@ -713,7 +713,7 @@ ssh = "a:22"
     10 | "0" = "a:22"
        | ^^^
        |
-       = help: write the port of the host and what it leads to: "2222" = "node1:22"
+       = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     error[L117]: `+80` is not a port
       --> lab.toml:11:1
@@ -721,7 +721,7 @@ ssh = "a:22"
     11 | "+80" = "a:80"
        | ^^^^^
        |
-       = help: write the port of the host and what it leads to: "2222" = "node1:22"
+       = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     error[L117]: `a` is not NODE:PORT
       --> lab.toml:12:10
@@ -729,7 +729,7 @@ ssh = "a:22"
     12 | "2222" = "a"
        |          ^^^
        |
-       = help: write the port of the host and what it leads to: "2222" = "node1:22"
+       = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     error[L117]: `ssh` is not a port
       --> lab.toml:13:10
@@ -737,7 +737,7 @@ ssh = "a:22"
     13 | "2223" = "a:ssh"
        |          ^^^^^^^
        |
-       = help: write the port of the host and what it leads to: "2222" = "node1:22"
+       = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     error[L117]: `0` is not a port
       --> lab.toml:14:10
@@ -745,7 +745,7 @@ ssh = "a:22"
     14 | "2224" = "a:0"
        |          ^^^^^
        |
-       = help: write the port of the host and what it leads to: "2222" = "node1:22"
+       = help: use the form "2222" = "node1:22": the port of the host, then node and port
 
     7 errors; for more, run `dryrack explain L117`
     "#);
@@ -759,7 +759,7 @@ fn a_port_published_twice() {
 "02222" = "a:80"
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L118]: port 2222 of the host is published already
+    error[L118]: port 2222 of the host is already published
      --> lab.toml:8:1
       |
     7 | "2222" = "a:22"
@@ -767,7 +767,7 @@ fn a_port_published_twice() {
     8 | "02222" = "a:80"
       | ^^^^^^^
       |
-      = help: choose another port
+      = help: use another port
 
     1 error; for more, run `dryrack explain L118`
     "#);
@@ -781,13 +781,13 @@ node.a.nic.lan = { address = "pool" }
 publish.2222 = "a:22"
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L119]: `a` has no fixed address, so nothing can lead to its port
+    error[L119]: `a` has no fixed address, so its port cannot be published
      --> lab.toml:8:16
       |
     8 | publish.2222 = "a:22"
       |                ^^^^^^
       |
-      = help: give it one: node.a.nic.lan.address = "…"
+      = help: add one: node.a.nic.lan.address = "…"
 
     1 error; for more, run `dryrack explain L119`
     "#);
@@ -801,7 +801,7 @@ publish.2222 = "a:22"
 publish.8080 = "a:80"
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L120]: nodes of a lab in the host's own network need no published ports
+    error[L120]: ports cannot be published with isolation = "none"
      --> lab.toml:7:9
       |
     6 | isolation = "none"
@@ -809,7 +809,7 @@ publish.8080 = "a:80"
     7 | publish.2222 = "a:22"
       |         ^^^^
       |
-      = help: the host reaches their addresses directly: leave [publish] out, or `place`
+      = help: the host reaches the nodes directly: remove [publish], or remove `isolation`
 
     1 error; for more, run `dryrack explain L120`
     "#);
@@ -824,7 +824,7 @@ fn the_mac_of_a_bridge() {
     5 | node.a.nic.lan = { mac = "52:54:00:18:10:e9" }
       |                          ^^^^^^^^^^^^^^^^^^^
       |
-      = help: leave `mac` out: each NIC then gets one of its own, the same in every run
+      = help: remove `mac`: each NIC then gets its own, the same in every run
 
     1 error; for more, run `dryrack explain L106`
     "#);
@@ -841,7 +841,7 @@ fn too_many_networks() {
     252 | network.n250.address = "10.1.50.1/24"
         |         ^^^^
         |
-        = help: at most 250 are possible
+        = help: the maximum is 250
 
     1 error; for more, run `dryrack explain L013`
     "#);
@@ -855,23 +855,23 @@ network.b = { address = "10.0.1.1/24", interface = "eth1" }
 network.c = { address = "10.0.2.1/24", interface = "my interface" }
 "#;
     assert_snapshot!(check(lab), @r#"
-    error[L130]: eth1 belongs to the host, and this lab lives in a private place
+    error[L130]: eth1 is an interface of the host, but this lab has its own network namespace (isolation = "private")
      --> lab.toml:2:52
       |
     2 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
       |                                                    ^^^^^^
       |
-      = help: add `isolation = "none"`, or leave `interface` out
+      = help: set `isolation = "none"`, or remove `interface`
 
-    error[L130]: eth1 belongs to the host, and this lab lives in a private place
+    error[L130]: eth1 is an interface of the host, but this lab has its own network namespace (isolation = "private")
      --> lab.toml:3:52
       |
     3 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
       |                                                    ^^^^^^
       |
-      = help: add `isolation = "none"`, or leave `interface` out
+      = help: set `isolation = "none"`, or remove `interface`
 
-    error[L131]: eth1 is plugged into another network already
+    error[L131]: eth1 is already attached to another network
      --> lab.toml:3:52
       |
     2 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
@@ -879,9 +879,9 @@ network.c = { address = "10.0.2.1/24", interface = "my interface" }
     3 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
       |                                                    ^^^^^^
       |
-      = help: give each network an interface of its own
+      = help: give each network its own interface
 
-    error[L009]: `interface` must be the name of a network interface like "eth1", not the text "my interface"
+    error[L009]: `interface` must be a network interface name like "eth1", not the string "my interface"
      --> lab.toml:4:52
       |
     4 | network.c = { address = "10.0.2.1/24", interface = "my interface" }
@@ -892,7 +892,7 @@ network.c = { address = "10.0.2.1/24", interface = "my interface" }
     let host =
         lab.replace("dryrack = 1", "dryrack = 1\nisolation = \"none\"").replace("my interface", "eth2");
     assert_snapshot!(check(&host), @r#"
-    error[L131]: eth1 is plugged into another network already
+    error[L131]: eth1 is already attached to another network
      --> lab.toml:4:52
       |
     3 | network.a = { address = "10.0.0.1/24", interface = "eth1" }
@@ -900,7 +900,7 @@ network.c = { address = "10.0.2.1/24", interface = "my interface" }
     4 | network.b = { address = "10.0.1.1/24", interface = "eth1" }
       |                                                    ^^^^^^
       |
-      = help: give each network an interface of its own
+      = help: give each network its own interface
 
     1 error; for more, run `dryrack explain L131`
     "#);

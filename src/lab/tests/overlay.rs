@@ -141,7 +141,7 @@ fn quoted_keys_in_a_set() {
 fn remove_names_nothing() {
     let overlay = r#"remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]"#;
     assert_snapshot!(check_over(GROUP, &[overlay], &[]), @r#"
-    error[L014]: there is no `expect.no-panik` to remove
+    error[L014]: `expect.no-panik` does not exist, so it cannot be removed
      --> overlay.toml:1:11
       |
     1 | remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]
@@ -149,7 +149,7 @@ fn remove_names_nothing() {
       |
       = help: did you mean "expect.no-panic"?
 
-    error[L014]: there is no `node.worker-9` to remove
+    error[L014]: `node.worker-9` does not exist, so it cannot be removed
      --> overlay.toml:1:30
       |
     1 | remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]
@@ -157,7 +157,7 @@ fn remove_names_nothing() {
       |
       = help: did you mean "node.worker-1"?
 
-    error[L014]: there is no `disk` to remove
+    error[L014]: `disk` does not exist, so it cannot be removed
      --> overlay.toml:1:47
       |
     1 | remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]
@@ -165,7 +165,7 @@ fn remove_names_nothing() {
       |
       = help: there is `dryrack`, `network`, `profile`, `expect`, `node`
 
-    error[L014]: there is no `node..a` to remove
+    error[L014]: `node..a` does not exist, so it cannot be removed
      --> overlay.toml:1:55
       |
     1 | remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]
@@ -173,7 +173,7 @@ fn remove_names_nothing() {
       |
       = help: write the path of an entry, such as "expect.kubelet"
 
-    error[L014]: there is no `network.wan` to remove
+    error[L014]: `network.wan` does not exist, so it cannot be removed
      --> overlay.toml:1:66
       |
     1 | remove = ["expect.no-panik", "node.worker-9", "disk", "node..a", "network.wan"]
@@ -188,13 +188,13 @@ fn remove_names_nothing() {
 #[test]
 fn remove_in_the_lab_itself() {
     assert_snapshot!(check_over(&format!("remove = [\"expect.up\"]\n{GROUP}"), &[], &[]), @r#"
-    error[L014]: `remove` has no meaning in the lab file itself
+    error[L014]: `remove` is not allowed in the lab file itself
      --> lab.toml:1:1
       |
     1 | remove = ["expect.up"]
       | ^^^^^^
       |
-      = help: it takes entries of the lab file out, in a file that is laid over it by `--on`
+      = help: use it in an overlay (`--on`) to remove entries of the lab file
 
     1 error; for more, run `dryrack explain L014`
     "#);
@@ -203,7 +203,7 @@ fn remove_in_the_lab_itself() {
 #[test]
 fn remove_that_is_no_list_of_texts() {
     assert_snapshot!(check_over(GROUP, &["remove = \"expect.up\"", "remove = [1, [\"expect.up\"]]"], &[]), @r#"
-    error[L008]: `remove` must be a list of texts, not a text
+    error[L008]: `remove` must be a list of strings, not a string
      --> overlay.toml:1:10
       |
     1 | remove = "expect.up"
@@ -211,7 +211,7 @@ fn remove_that_is_no_list_of_texts() {
       |
       = help: write the paths of entries, such as ["expect.kubelet"]
 
-    error[L008]: `remove` must be a list of texts, not a list with a number
+    error[L008]: `remove` must be a list of strings, not a list with a number
      --> overlay.toml:1:11
       |
     1 | remove = [1, ["expect.up"]]
@@ -219,7 +219,7 @@ fn remove_that_is_no_list_of_texts() {
       |
       = help: write the paths of entries, such as ["expect.kubelet"]
 
-    error[L008]: `remove` must be a list of texts, not a list with a list
+    error[L008]: `remove` must be a list of strings, not a list with a list
      --> overlay.toml:1:14
       |
     1 | remove = [1, ["expect.up"]]
@@ -242,7 +242,7 @@ fn sets_that_are_none() {
     1 |
       | ^
       |
-      = help: write a path and a value, such as node.a.memory=2GiB
+      = help: expected a path and a value, such as node.a.memory=2GiB
 
     error[L015]: this is not KEY=VALUE
      --> --set:1:1
@@ -250,7 +250,7 @@ fn sets_that_are_none() {
     1 | memory
       | ^^^^^^
       |
-      = help: write a path and a value, such as node.a.memory=2GiB
+      = help: expected a path and a value, such as node.a.memory=2GiB
 
     error[L015]: this is not KEY=VALUE
      --> --set:1:1
@@ -258,7 +258,7 @@ fn sets_that_are_none() {
     1 | =1GiB
       | ^^^^^
       |
-      = help: write a path and a value, such as node.a.memory=2GiB
+      = help: expected a path and a value, such as node.a.memory=2GiB
 
     error[L015]: this is not KEY=VALUE
      --> --set:1:1
@@ -266,9 +266,9 @@ fn sets_that_are_none() {
     1 | node a=1
       | ^^^^^^^^
       |
-      = help: write a path and a value, such as node.a.memory=2GiB
+      = help: expected a path and a value, such as node.a.memory=2GiB
 
-    error[L009]: `memory` must be a size like "512MiB" or "4GiB", not the text ""
+    error[L009]: `memory` must be a size like "512MiB" or "4GiB", not the string ""
      --> --set:1:15
       |
     1 | node.a.memory=
@@ -288,7 +288,7 @@ fn sets_that_are_none() {
     1 | node.a.profile="tiny
       |                     ^
       |
-      = help: a text ends with the quote that it begins with, on the same line; """ begins one of several lines
+      = help: a string ends on the same line with the quote that it begins with; """ begins a multi-line string
 
     7 errors; for more, run `dryrack explain L015`
     "#);
@@ -298,7 +298,7 @@ fn sets_that_are_none() {
 fn diagnostics_name_the_text_they_come_from() {
     let overlay = "[node.a]\nmemroy = \"1GiB\"\nnic.lan = { address = \"10.0.0.1\" }\n";
     assert_snapshot!(check_over(BASE, &[overlay], &["node.a.cpus=0", "node.a.firmwar=uefi"]), @r#"
-    error[L007]: there is no key `memroy` here
+    error[L007]: unknown key `memroy`
      --> overlay.toml:2:1
       |
     2 | memroy = "1GiB"
@@ -317,7 +317,7 @@ fn diagnostics_name_the_text_they_come_from() {
     2 | network.lan.address = "10.0.0.1/24"
       |                       ------------- the network
       |
-      = help: hosts of this network are 10.0.0.1 to 10.0.0.254
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
 
     error[L203]: a node cannot have 0 CPUs
      --> --set:1:13
@@ -327,7 +327,7 @@ fn diagnostics_name_the_text_they_come_from() {
       |
       = help: a node has 1 to 64 CPUs
 
-    error[L007]: there is no key `firmwar` here
+    error[L007]: unknown key `firmwar`
      --> --set:1:8
       |
     1 | node.a.firmwar=uefi
@@ -355,7 +355,7 @@ fn claims_of_two_files() {
     1 | node.a.nic.lan = { address = "10.0.0.5" }
       |                              ---------- first used here
       |
-      = help: give each NIC its own address, or leave `address` out
+      = help: give each NIC its own address, or remove `address`
 
     1 error; for more, run `dryrack explain L105`
     "#);
@@ -370,7 +370,7 @@ fn an_overlay_breaks_what_the_lab_refers_to() {
     4 | node.a.profile = "tiny"
       |                  ^^^^^^
       |
-      = help: the lab has no profile at all
+      = help: the lab has no profile
 
     1 error; for more, run `dryrack explain L304`
     "#);
@@ -385,7 +385,7 @@ fn a_broken_overlay() {
     1 | [node.a
       |        ^
       |
-      = help: the name of a table ends with `]` on the same line
+      = help: a table header ends with `]` on the same line
 
     1 error; for more, run `dryrack explain L001`
     ");
@@ -399,7 +399,7 @@ fn an_empty_overlay_is_none() {
 #[test]
 fn a_set_through_a_value() {
     assert_snapshot!(check_over(BASE, &[], &["node.a.profile.kernel=x", "network=5"]), @"
-    error[L008]: `profile` must be a text, not a table
+    error[L008]: `profile` must be a string, not a table
      --> --set:1:16
       |
     1 | node.a.profile.kernel=x
@@ -418,7 +418,7 @@ fn a_set_through_a_value() {
 #[test]
 fn a_count_laid_over() {
     assert_snapshot!(check_over(GROUP, &["node.worker.count = \"3\""], &["node.worker.count=0"]), @r#"
-    error[L008]: `count` must be a whole number, not a text
+    error[L008]: `count` must be an integer, not a string
      --> overlay.toml:1:21
       |
     1 | node.worker.count = "3"

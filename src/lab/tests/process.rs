@@ -15,13 +15,13 @@ fn a_process_has_a_command_and_waits_for_what_there_is() {
       |
       = help: it has no default: add run = "terraform apply -auto-approve"
 
-    error[L009]: this is no command
+    error[L009]: the command is empty
      --> lab.toml:6:17
       |
     6 | process.b.run = " "
       |                 ^^^
       |
-      = help: write what a shell should run
+      = help: set a shell command
 
     error[L114]: there is no network `wan`
      --> lab.toml:7:39
@@ -41,13 +41,13 @@ fn a_process_does_not_wait_for_its_own_end() {
                  expect.ended.that.process = \"a\"\n\
                  expect.later = { after = \"ended\", that.stage = \"os\" }\n";
     assert_snapshot!(check_more(waits), @r#"
-    error[L404]: `a` is started after `later`, which waits for its end
+    error[L404]: `a` is started after `later`, which waits for it to exit
      --> lab.toml:5:37
       |
     5 | process.a = { run = "true", after = "later" }
       |                                     ^^^^^^^
       |
-      = help: name another expectation
+      = help: use another expectation
 
     1 error; for more, run `dryrack explain L404`
     "#);
@@ -62,7 +62,7 @@ fn the_end_of_a_process_is_expected_of_one_that_there_is() {
     6 | expect.a = { nodes = ["a"], that.process = "aply" }
       |                      ^^^^^
       |
-      = help: leave `nodes` out
+      = help: remove `nodes`
 
     error[L021]: there is no process `aply`
      --> lab.toml:6:44

@@ -52,7 +52,7 @@ txt = { "" = "x", n = 5 }
     6 | records = { "a.*" = "10.0.0.5", "**" = "10.0.0.5", nothing = [] }
       |             ^^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
     error[L116]: `**` is not a domain name
      --> lab.toml:6:33
@@ -60,7 +60,7 @@ txt = { "" = "x", n = 5 }
     6 | records = { "a.*" = "10.0.0.5", "**" = "10.0.0.5", nothing = [] }
       |                                 ^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
     error[L009]: `nothing.lab` has no address
      --> lab.toml:6:52
@@ -68,7 +68,7 @@ txt = { "" = "x", n = 5 }
     6 | records = { "a.*" = "10.0.0.5", "**" = "10.0.0.5", nothing = [] }
       |                                                    ^^^^^^^
       |
-      = help: give it one or more addresses
+      = help: add one or more addresses
 
     error[L116]: `a b` is not a domain name
      --> lab.toml:7:17
@@ -76,7 +76,7 @@ txt = { "" = "x", n = 5 }
     7 | cname = { www = "a b" }
       |                 ^^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
     error[L116]: `-` is not a domain name
      --> lab.toml:8:22
@@ -84,21 +84,21 @@ txt = { "" = "x", n = 5 }
     8 | srv = { "_x._tcp" = ["0 0 80 -", "0 0 a", "0 0 80", "0 0 65536 a"] }
       |                      ^^^^^^^^^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
-    error[L009]: `_x._tcp` must be priority, weight, port and target like "0 0 2380 node1", not the text "0 0 a"
+    error[L009]: `_x._tcp` must be priority, weight, port and target like "0 0 2380 node1", not the string "0 0 a"
      --> lab.toml:8:34
       |
     8 | srv = { "_x._tcp" = ["0 0 80 -", "0 0 a", "0 0 80", "0 0 65536 a"] }
       |                                  ^^^^^^^
 
-    error[L009]: `_x._tcp` must be priority, weight, port and target like "0 0 2380 node1", not the text "0 0 80"
+    error[L009]: `_x._tcp` must be priority, weight, port and target like "0 0 2380 node1", not the string "0 0 80"
      --> lab.toml:8:43
       |
     8 | srv = { "_x._tcp" = ["0 0 80 -", "0 0 a", "0 0 80", "0 0 65536 a"] }
       |                                           ^^^^^^^^
 
-    error[L009]: `_x._tcp` must be priority, weight, port and target like "0 0 2380 node1", not the text "0 0 65536 a"
+    error[L009]: `_x._tcp` must be priority, weight, port and target like "0 0 2380 node1", not the string "0 0 65536 a"
      --> lab.toml:8:53
       |
     8 | srv = { "_x._tcp" = ["0 0 80 -", "0 0 a", "0 0 80", "0 0 65536 a"] }
@@ -110,15 +110,15 @@ txt = { "" = "x", n = 5 }
     9 | txt = { "" = "x", n = 5 }
       |         ^^
       |
-      = help: labels of letters, digits and inner dashes, with dots between them
+      = help: use labels of letters, digits and inner dashes, separated by dots
 
-    error[L008]: `n` must be a text, not the number 5
+    error[L008]: `n` must be a string, not the number 5
      --> lab.toml:9:23
       |
     9 | txt = { "" = "x", n = 5 }
       |                       ^
       |
-      = help: put it in quotes
+      = help: add quotes
 
     10 errors; for more, run `dryrack explain L116`
     "#);
@@ -131,7 +131,7 @@ records = { www = "10.0.0.5" }
 txt = { Web = "x" }
 cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a" }
 "#), @r#"
-    error[L150]: `www.lab` is an alias and an address at once
+    error[L150]: `www.lab` is both an alias and an address
      --> lab.toml:8:11
       |
     6 | records = { www = "10.0.0.5" }
@@ -140,19 +140,19 @@ cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a
     8 | cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a" }
       |           ^^^
       |
-      = help: an alias has nothing of its own: leave one of them out
+      = help: a name with an alias can have no other records: remove one of them
 
-    error[L150]: `web.lab` is an alias and a text at once
+    error[L150]: `web.lab` is both an alias and a TXT record
      --> lab.toml:8:22
       |
     7 | txt = { Web = "x" }
-      |         --- a text is here
+      |         --- a TXT record is here
     8 | cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a" }
       |                      ^^^
       |
-      = help: an alias has nothing of its own: leave one of them out
+      = help: a name with an alias can have no other records: remove one of them
 
-    error[L150]: `a.lab` is an alias and a node at once
+    error[L150]: `a.lab` is both an alias and a node
      --> lab.toml:8:33
       |
     4 | node.a.profile = "tiny"
@@ -161,17 +161,17 @@ cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a
     8 | cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a" }
       |                                 ^
       |
-      = help: an alias has nothing of its own: leave one of them out
+      = help: a name with an alias can have no other records: remove one of them
 
-    error[L150]: `lab` is an alias and the domain itself at once
+    error[L150]: `lab` is both an alias and the domain itself
      --> lab.toml:8:44
       |
     8 | cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a" }
       |                                            ^^^^^^
       |
-      = help: an alias has nothing of its own: leave one of them out
+      = help: a name with an alias can have no other records: remove one of them
 
-    error[L150]: `x.lab` is an alias twice
+    error[L150]: `x.lab` is defined as an alias twice
      --> lab.toml:8:69
       |
     8 | cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a" }
@@ -179,7 +179,7 @@ cname = { www = "a", web = "a", a = "www", "lab." = "a", "x" = "a", "X.lab" = "a
       |                                                          |
       |                                                          another alias is here
       |
-      = help: an alias has nothing of its own: leave one of them out
+      = help: a name with an alias can have no other records: remove one of them
 
     5 errors; for more, run `dryrack explain L150`
     "#);
@@ -190,29 +190,29 @@ fn aliases_lead_in_a_circle() {
     assert_snapshot!(check_more(r#"[network.lan.dns]
 cname = { way = "one", one = "two", two = "three", three = "one", self = "self", "*.wild" = "x.wild.lab" }
 "#), @r#"
-    error[L151]: these aliases lead in a circle: one.lab, two.lab, three.lab, one.lab
+    error[L151]: these aliases form a loop: one.lab, two.lab, three.lab, one.lab
      --> lab.toml:6:24
       |
     6 | cname = { way = "one", one = "two", two = "three", three = "one", self = "self", "*.wild" = "x.wild.lab" }
       |                        ^^^
       |
-      = help: let the last one lead to a node or to a name with an address
+      = help: point the last one to a node or to a name with an address
 
-    error[L151]: these aliases lead in a circle: self.lab, self.lab
+    error[L151]: these aliases form a loop: self.lab, self.lab
      --> lab.toml:6:67
       |
     6 | cname = { way = "one", one = "two", two = "three", three = "one", self = "self", "*.wild" = "x.wild.lab" }
       |                                                                   ^^^^
       |
-      = help: let the last one lead to a node or to a name with an address
+      = help: point the last one to a node or to a name with an address
 
-    error[L151]: these aliases lead in a circle: x.wild.lab, x.wild.lab
+    error[L151]: these aliases form a loop: x.wild.lab, x.wild.lab
      --> lab.toml:6:82
       |
     6 | cname = { way = "one", one = "two", two = "three", three = "one", self = "self", "*.wild" = "x.wild.lab" }
       |                                                                                  ^^^^^^^^
       |
-      = help: let the last one lead to a node or to a name with an address
+      = help: point the last one to a node or to a name with an address
 
     3 errors; for more, run `dryrack explain L151`
     "#);
@@ -225,7 +225,7 @@ records = { "*.apps" = "10.0.0.5" }
 cname = { one = "b", two = "any.apps.lab", three = "apps.lab", four = "b.example", five = "ns", six = "lab.", seven = "one" }
 srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 b."] }
 "#), @r#"
-    error[L152]: the lab has no `b.lab`
+    error[L152]: the lab has no name `b.lab`
      --> lab.toml:7:17
       |
     7 | cname = { one = "b", two = "any.apps.lab", three = "apps.lab", four = "b.example", five = "ns", six = "lab.", seven = "one" }
@@ -233,7 +233,7 @@ srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 
       |
       = help: did you mean `a.lab`?
 
-    error[L152]: the lab has no `apps.lab`
+    error[L152]: the lab has no name `apps.lab`
      --> lab.toml:7:52
       |
     7 | cname = { one = "b", two = "any.apps.lab", three = "apps.lab", four = "b.example", five = "ns", six = "lab.", seven = "one" }
@@ -241,7 +241,7 @@ srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 
       |
       = help: did you mean `*.apps.lab`?
 
-    error[L152]: the lab has no `b.lab`
+    error[L152]: the lab has no name `b.lab`
      --> lab.toml:8:22
       |
     8 | srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 b."] }
@@ -255,7 +255,7 @@ srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 
     8 | srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 b."] }
       |                                              ^^^^^^^^^^^^^^
       |
-      = help: name the host itself
+      = help: use the name of the host itself
 
     4 errors; for more, run `dryrack explain L152`
     "#);
@@ -265,5 +265,5 @@ srv = { "_x._tcp" = ["0 0 80 b", "0 0 80 a", "0 0 80 seven", "0 0 0 .", "0 0 80 
 fn a_text_is_no_file() {
     let text = "x".repeat(5000);
     let said = check_more(&format!("network.lan.dns.txt.a = '{text}'"));
-    assert_snapshot!(said.lines().next().unwrap(), @"error[L009]: this text has 5000 bytes");
+    assert_snapshot!(said.lines().next().unwrap(), @"error[L009]: this TXT record has 5000 bytes");
 }

@@ -158,16 +158,16 @@ fn what_cannot_be_rendered_is_named_by_file_and_line() {
     let check = |text: &str| check(&format!("{SERVED}{text}"), &[]);
     assert_snapshot!(check("profile.p = { generic = \"files/disk.tmpl\", ignition = \"files/bad.ign\" }\ngroup.g.profile = \"p\"\n"), @r#"
     [L310] ignition/p.ign:1: ignition.version: 2.2.0 is of another language; matchbox reads 3.0.0 to 3.4.0, so group `g` is not served at /ignition
-      help: the client would get what the real server sends then: 404, or an empty config
+      help: the client would get the response of the real server: 404, or an empty config
     [L310] generic/p.tmpl:2: map has no entry for key "disk", so group `g` is not served at /generic
-      help: the client would get what the real server sends then: 404, or an empty config
+      help: the client would get the response of the real server: 404, or an empty config
     "#);
     // What a machine may yet say in its query is not missed.
     assert_snapshot!(check("profile.p = { generic = \"files/query.tmpl\" }\ngroup.g.profile = \"p\"\n"), @"");
     // A profile that nobody has written yet.
     assert_snapshot!(super::tests::check("group.g.profile = \"later\"\n", &[("generic/unused", "")]), @"
     [L310] profiles/later.json: there is no such file, so group `g` is not served at every endpoint but /metadata
-      help: write the profile, or let the group name another
+      help: create the profile, or set another one in the group
     ");
 }
 
@@ -175,12 +175,12 @@ fn what_cannot_be_rendered_is_named_by_file_and_line() {
 fn groups_that_are_shadowed_are_named() {
     let group = r#"{ "profile": "tiny", "selector": { "mac": "52:54:00:00:00:01" } }"#;
     assert_snapshot!(check("", &[("groups/install.json", group), ("groups/node1.json", group)]), @r#"
-    [L311] groups/node1.json at selector: group `node1` is never chosen: `install` selects `mac=52:54:00:00:00:01` too, and comes before it
-      help: add what tells them apart, such as "os": "installed" for the stage after the install
+    [L311] groups/node1.json at selector: group `node1` is never selected: `install` selects `mac=52:54:00:00:00:01` too, and comes first
+      help: add a selector that differs, such as "os": "installed" for the stage after the install
     "#);
     assert_snapshot!(check("", &[("groups/a.json", r#"{ "profile": "tiny" }"#), ("groups/b.json", r#"{ "profile": "tiny" }"#)]), @r#"
-    [L311] groups/b.json at selector: group `b` is never chosen: `a` selects nothing too, and comes before it
-      help: add what tells them apart, such as "os": "installed" for the stage after the install
+    [L311] groups/b.json at selector: group `b` is never selected: `a` selects nothing too, and comes first
+      help: add a selector that differs, such as "os": "installed" for the stage after the install
     "#);
 }
 
@@ -199,20 +199,20 @@ fn an_initrd_is_told_by_the_name_that_it_has() {
         )
     };
     assert_snapshot!(check("", r#""http://10.0.0.1/a/i.gz?x=1""#, ""), @r#"
-    [L312] profiles/p.json at args: the kernel is not told by `initrd=i.gz` what to load, and panics under UEFI
-      help: add "initrd=i.gz" to `args`; a BIOS does not mind
+    [L312] profiles/p.json at args: the kernel has no argument `initrd=i.gz`, and panics under UEFI
+      help: add "initrd=i.gz" to `args`; a BIOS ignores it
     "#);
     assert_snapshot!(check("", r#""http://10.0.0.1/a/i.gz?x=1""#, r#""initrd=main""#), @r#"
-    [L312] profiles/p.json at args: the kernel is told `initrd=main`, but what is loaded is called `i.gz`
-      help: add "initrd=i.gz" to `args`; a BIOS does not mind
+    [L312] profiles/p.json at args: the kernel has the argument `initrd=main`, but the initrd is named `i.gz`
+      help: add "initrd=i.gz" to `args`; a BIOS ignores it
     "#);
     assert_snapshot!(check("", r#""--name main http://10.0.0.1/i""#, r#""quiet initrd=main""#), @"");
     // A BIOS does not mind, and GRUB tells the kernel itself.
     assert_snapshot!(check("node.a = {}\n", r#""http://10.0.0.1/i""#, ""), @"");
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a = { firmware = \"uefi\", profile = \"menu\" }\n", r#""http://10.0.0.1/i""#, ""), @"");
     assert_snapshot!(check("node.a.firmware = \"uefi\"\n", r#""http://10.0.0.1/i""#, ""), @r#"
-    [L312] profiles/p.json at args: the kernel is not told by `initrd=i` what to load, and panics under UEFI
-      help: add "initrd=i" to `args`; a BIOS does not mind
+    [L312] profiles/p.json at args: the kernel has no argument `initrd=i`, and panics under UEFI
+      help: add "initrd=i" to `args`; a BIOS ignores it
     "#);
 }
 
@@ -221,12 +221,12 @@ fn variables_are_those_of_the_loader() {
     let profile = r#"{ "id": "p", "boot": { "kernel": "http://10.0.0.1/k", "args": ["a=$net_default_mac", "b=${uuid}"] } }"#;
     let files = [("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)];
     assert_snapshot!(check("node.a = {}\n", &files), @"
-    [L313] profiles/p.json at a=$net_default_mac: iPXE has no variable `$net_default_…`: that is GRUB's
-      help: write ${mac:hexhyp}, ${uuid} and the like
+    [L313] profiles/p.json at a=$net_default_mac: iPXE has no variable `$net_default_…`; GRUB has
+      help: use ${mac:hexhyp}, ${uuid} and similar variables
     ");
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a.profile = \"menu\"\n", &files), @"
-    [L313] profiles/p.json at b=${uuid}: GRUB has no variable `${uuid}`: that is iPXE's
-      help: write $net_default_mac, or $net_efinet0_dhcp_mac where only one firmware reads it
+    [L313] profiles/p.json at b=${uuid}: GRUB has no variable `${uuid}`; iPXE has
+      help: use $net_default_mac, or $net_efinet0_dhcp_mac if only one kind of firmware reads it
     ");
     assert_snapshot!(check("", &files), @"");
 }
@@ -246,12 +246,12 @@ fn an_install_ends_on_a_disk_that_is_there() {
     ];
     let node = "node.a = { boot = [\"network\", \"disk\"], disk.root.size = \"10GiB\", disk.data = { size = \"1GiB\", bus = \"nvme\" } }\n";
     assert_snapshot!(check(node, &files), @r#"
-    [L314] groups/all.json at selector: the installer asks with os=installed for what it installs, and gets itself again
+    [L314] groups/all.json at selector: the installed system asks with os=installed, but gets the installer again
       help: add a group that selects "os": "installed" as well
-    [L314] groups/all.json at profile: `a` boots from the network first, so it is handed the installer again after each install
-      help: write node.a.boot = ["disk", "network"]
+    [L314] groups/all.json at profile: `a` boots from the network first, so it gets the installer again after each install
+      help: set node.a.boot = ["disk", "network"]
     [L315] profiles/p.json at /dev/sda: `a` has no /dev/sda to install to
-      help: it has /dev/vda, /dev/nvme0n1; another `bus` has other names
+      help: it has /dev/vda, /dev/nvme0n1; the names depend on `bus`
     "#);
     let next = [
         files.as_slice(),
@@ -286,13 +286,13 @@ fn urls_lead_somewhere() {
     "#;
     assert_snapshot!(check(names, &["http://m.local:8080/ignition", "http://www.lab/a", "http://a.lab/", "http://x.w.lab/", "http://${next-server}/x", "http://10.0.0.7:99/", "http://m.local:8080/assets/single"]), @"");
     assert_snapshot!(check(names, &["http://m.local:81/", "https://10.0.0.1/", "http://other.test/", "http://192.0.2.1/x", "http://m.local/assets/none", "http://m.local/assets/${x}"]), @r#"
-    [L317] profiles/p.json at x=http://m.local:81/: nothing of the lab listens on port 81 of m.local
-      help: matchbox answers on port 8080
-    [L317] profiles/p.json at x=https://10.0.0.1/: nothing of the lab listens on port 443 of 10.0.0.1
-      help: matchbox answers on port 8080
-    [L317] profiles/p.json at x=http://other.test/: `other.test` is no name of the lab's DNS, and nobody else is asked
+    [L317] profiles/p.json at x=http://m.local:81/: no service of the lab listens on port 81 of m.local
+      help: matchbox listens on port 8080
+    [L317] profiles/p.json at x=https://10.0.0.1/: no service of the lab listens on port 443 of 10.0.0.1
+      help: matchbox listens on port 8080
+    [L317] profiles/p.json at x=http://other.test/: `other.test` does not resolve: the lab's DNS does not have it and has no forwarder
       help: add it: network.lan.dns.records."other.test" = "10.0.0.1"
-    [L317] profiles/p.json at x=http://192.0.2.1/x: 192.0.2.1 is outside of the lab, and nothing leads there
+    [L317] profiles/p.json at x=http://192.0.2.1/x: 192.0.2.1 is outside the lab, and the network has no NAT
       help: add network.lan.nat = true
     [L317] profiles/p.json at x=http://m.local/assets/none: there is no asset `none`
       help: it would be /labs/typhoon/files/assets/none
@@ -305,9 +305,9 @@ fn an_address_in_upper_case_is_told() {
     let group = r#"{ "profile": "tiny", "selector": { "mac": "52-54-00-AA-BB-CC", "os": "x" } }"#;
     let colons = r#"{ "profile": "tiny", "selector": { "MAC": "52:54:00:AA:BB:CC" } }"#;
     assert_snapshot!(check("", &[("groups/a.json", group), ("groups/b.json", colons)]), @"
-    [L316] groups/a.json at 52-54-00-AA-BB-CC: `52-54-00-AA-BB-CC` is read as `52:54:00:aa:bb:cc`
-      help: write it like that: Terraform sees a change in every plan otherwise
-    [L316] groups/b.json at 52:54:00:AA:BB:CC: `52:54:00:AA:BB:CC` is read as `52:54:00:aa:bb:cc`
-      help: write it like that: Terraform sees a change in every plan otherwise
+    [L316] groups/a.json at 52-54-00-AA-BB-CC: `52-54-00-AA-BB-CC` is normalized to `52:54:00:aa:bb:cc`
+      help: write it in this form, or Terraform shows a change in every plan
+    [L316] groups/b.json at 52:54:00:AA:BB:CC: `52:54:00:AA:BB:CC` is normalized to `52:54:00:aa:bb:cc`
+      help: write it in this form, or Terraform shows a change in every plan
     ");
 }

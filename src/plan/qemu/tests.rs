@@ -276,19 +276,19 @@ fn a_host_without_qemu_or_firmware_is_told_what_to_install() {
     ");
     let old = Qemu { program: "/usr/bin/qemu-system-x86_64".into(), version: (6, 2, 0) };
     assert_snapshot!(refused(&node(), &HostFacts { qemu: Some(old), ..facts() }), @"
-    /usr/bin/qemu-system-x86_64 is QEMU 6.2.0, older than 7.2
+    /usr/bin/qemu-system-x86_64 is QEMU 6.2.0; 7.2 or later is required
 
     hint: install QEMU 7.2 or later (Debian, Ubuntu: `qemu-system-x86 qemu-utils`, in one command; Fedora: `qemu-system-x86-core qemu-img`; Arch: `qemu-base`)
     ");
     let uefi = Node { firmware: Firmware::Uefi, ..node() };
     assert_snapshot!(refused(&uefi, &HostFacts { firmware: Vec::new(), ..facts() }), @"
-    node `node1` needs UEFI firmware without enrolled keys for pc-q35-7.2, this host has none
+    node `node1` needs UEFI firmware without enrolled keys for pc-q35-7.2, which this host does not have
 
     hint: install OVMF (Debian, Ubuntu: `ovmf`; Fedora: `edk2-ovmf`; Arch: `edk2-ovmf`; openSUSE: `qemu-ovmf-x86_64`)
     ");
     let secure = Node { firmware: Firmware::UefiSecure, machine: Chipset::Pc, ..node() };
     assert_snapshot!(refused(&secure, &facts()), @r#"
-    node `node1` needs UEFI firmware with Secure Boot and enrolled keys for pc-i440fx-7.2, this host has none
+    node `node1` needs UEFI firmware with Secure Boot and enrolled keys for pc-i440fx-7.2, which this host does not have
 
     hint: Secure Boot needs `machine = "q35"`
     "#);
@@ -298,9 +298,9 @@ fn a_host_without_qemu_or_firmware_is_told_what_to_install() {
 fn too_many_devices_are_refused() {
     let disks = (0..26).map(|index| disk(&format!("d{index}"), Bus::Virtio)).collect();
     assert_snapshot!(refused(&Node { disks, ..node() }, &facts()), @r#"
-    node `node1` has 29 PCI devices, its root bus has room for 26
+    node `node1` has 29 PCI devices, but its root bus has room for 26
 
-    hint: put disks on `bus = "scsi"`, which take one slot together, or give the node fewer NICs
+    hint: put disks on `bus = "scsi"`, which share one slot, or give the node fewer NICs
     "#);
 }
 
