@@ -116,35 +116,34 @@ fn without_a_verb_there_is_help() {
 fn the_help_names_every_verb() {
     let home = Home::new();
     assert_snapshot!(check(&home, &["-h"]), @"
-    Rehearses bare metal: builds a rack of netbooting machines from one TOML file and says whether it
-    became ready
+    Rehearses bare metal: builds a rack of netbooting machines from one TOML file and tests whether it
+    becomes ready
 
     Usage: dryrack <COMMAND>
 
     Commands:
       init         Write a small commented lab to start from
-      check        Say everything that is wrong with a lab file, at its place
-      plan         Show every step that bringing a lab up takes on this host, and change nothing
-      up           Bring a lab up, and take it down again with Ctrl-C
-      down         Take a lab down
-      status       Show how a lab stands
-      test         Bring labs up, judge their expectations, take them down
-      console      Attach to a machine's serial console; Ctrl-] leaves
-      power        Switch machines on and off
-      link         Plug the network cable of a machine in or out
-      screenshot   Take a picture of a machine's screen, as PNG
-      exec         Run a command in the network of a lab that is up
-      ssh          Log in on a node of a lab that is up
-      ssh-config   Print an ssh configuration by which ssh, scp and rsync reach the nodes of a lab that
-                   is up
-      logs         Show what a lab's machines printed on their serial consoles and sent by syslog
+      check        Report all errors in a lab file, with line numbers
+      plan         Show the steps to bring a lab up on this host, without changing anything
+      up           Bring a lab up; Ctrl-C tears it down
+      down         Tear a lab down
+      status       Show the state of labs that are up
+      test         Bring labs up, check their expectations, tear them down
+      console      Attach to a node's serial console; Ctrl-] detaches
+      power        Power nodes on or off, or reset them
+      link         Set the link of a node's NIC up or down
+      screenshot   Save a screenshot of a node as PNG
+      exec         Run a command in the network of a lab
+      ssh          Log in to a node over ssh
+      ssh-config   Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
+      logs         Show serial console output and syslog messages of a lab's nodes
       trace        Show the timeline of a run, from its recorded events alone
-      report       Show how a run turned out
-      runs         List the runs that are kept, or remove old ones
-      matchbox     Serve a data directory in the place of matchbox, by its flags and variables
-      doctor       Say what this host has and lacks to run labs, and how to get it
+      report       Show the report of a run
+      runs         List runs, or remove old ones
+      matchbox     Serve a data directory as a drop-in replacement for matchbox
+      doctor       Check whether this host can run labs, and how to fix what is missing
       image        List, build and prune the images that nodes boot
-      tls          Make certificates for matchbox's gRPC
+      tls          Create certificates for matchbox's gRPC
       profile      List, show, create or delete the profiles of a matchbox
       group        List, show, create or delete the groups of a matchbox
       ignition     Show, create or delete the Ignition configs and Butane templates of a matchbox
@@ -152,8 +151,8 @@ fn the_help_names_every_verb() {
       schema       Print the JSON Schema of the lab file, with every key and its default
       guide        Print a guide, as in `dryrack guide networks`, or list the topics
       explain      Explain a diagnostic by its code, as in `dryrack explain L105`
-      completions  Print what a shell needs to complete `dryrack`
-      man          Print the manual page, or write the pages of all verbs into a folder
+      completions  Print the completion script of a shell
+      man          Print the manual page, or write the pages of all commands into a folder
 
     Options:
       -h, --help     Print help (see more with '--help')
@@ -182,14 +181,14 @@ fn a_new_lab_has_nothing_wrong() {
     ");
     assert_snapshot!(check(&home, &["check", "new"]), @r"
     --- stderr
-    [HOME]/new/lab.toml: nothing is wrong
+    [HOME]/new/lab.toml: no problems found
     ");
     assert_snapshot!(check(&home, &["check", "new/lab.toml", "--json"]), @"[]");
     assert_snapshot!(check(&home, &["init", "new"]), @r"
     --- stderr
     error: cannot write new/lab.toml: File exists (os error 17)
 
-    hint: name another folder, or edit what is there
+    hint: choose another folder, or edit the existing file
     --- exit code 2
     ");
 }
@@ -212,7 +211,7 @@ fn a_lab_is_looked_for_here() {
     ");
     assert_snapshot!(check(&home, &["check"]), @r"
     --- stderr
-    [HOME]/lab.toml: nothing is wrong
+    [HOME]/lab.toml: no problems found
     ");
 }
 
@@ -346,7 +345,7 @@ fn overlays_and_single_keys_are_laid_over_a_lab() {
     "#);
     assert_snapshot!(check(&home, &["check", "new", "--on", "more.toml", "--set", "node.old.memory=256MiB"]), @r"
     --- stderr
-    [HOME]/new/lab.toml: nothing is wrong
+    [HOME]/new/lab.toml: no problems found
     ");
     assert_snapshot!(check(&home, &["check", "new", "--on", "none.toml"]), @r"
     --- stderr
@@ -444,7 +443,7 @@ fn codes_are_explained() {
     assert!(page.contains("```toml"), "{page}");
     assert_snapshot!(check(&home, &["explain", "L999"]), @r"
     --- stderr
-    error: there is no code `L999`
+    error: unknown code `L999`
 
     hint: `dryrack explain` lists every code
     --- exit code 2
@@ -559,7 +558,7 @@ fn verbs_of_a_running_lab_say_that_there_is_none() {
     ] {
         let said = check(&home, args);
         assert!(
-            said.starts_with("--- stderr\nerror: no lab is up\n\nhint: bring it up with `dryrack up LAB`"),
+            said.starts_with("--- stderr\nerror: no lab is up\n\nhint: start it with `dryrack up LAB`"),
             "{said}"
         );
         assert!(said.ends_with("--- exit code 2\n"), "{args:?}: {said}");
@@ -568,7 +567,7 @@ fn verbs_of_a_running_lab_say_that_there_is_none() {
     --- stderr
     error: lab new is not up
 
-    hint: bring it up with `dryrack up LAB`
+    hint: start it with `dryrack up LAB`
     --- exit code 2
     ");
 }
@@ -608,7 +607,7 @@ fn images_are_listed_and_misspelt_ones_named() {
     --- stderr
     error: cannot read none: No such file or directory (os error 2)
 
-    hint: `--images` names a folder of recipes: DIR/NAME/recipe.toml
+    hint: `--images` takes a folder of recipes: DIR/NAME/recipe.toml
     --- exit code 2
     ");
 }
@@ -701,11 +700,11 @@ fn runs_are_kept_and_shown() {
         0.900  a  boot             ▶ booted from its disk: `Linux version 6.1`
         0.950  b  from-the-future  {"x":1}
 
-    the last line is torn: the run was killed while it wrote it
+    the last line is incomplete: the run was killed while writing it
     "#);
     assert_snapshot!(check(&home, &["logs", "--run", "etcd", "a"]), @"    0.900  a         Linux version 6.1");
     assert_snapshot!(check(&home, &["report", "20261121-093403-etcd"]), @r"
-      node  stage     boots  address  way up
+      node  stage     boots  address  stages
       a     kernel        1           firmware 0s, kernel 0.9s
                                       last saw it print `Linux version 6.1`, 1m before the end
 
@@ -720,7 +719,7 @@ fn runs_are_kept_and_shown() {
     --- stderr
     error: run 20261121-100000-quick has no report
 
-    hint: it is still up (`dryrack status`), or it was killed (`dryrack trace` shows how far it came)
+    hint: it is still up (`dryrack status`), or it was killed (`dryrack trace` shows the stages reached)
     --- exit code 2
     ");
     assert_snapshot!(check(&home, &["trace", "nothing"]), @r"

@@ -68,7 +68,7 @@ impl Up {
         let lab = up.home.lab("lab", LAB);
         let said = up.succeed(&["up", "--detach", lab.to_str().expect("a path")]);
         assert!(
-            said.ends_with("the lab is up; `dryrack status` shows it, `dryrack down` takes it down\n"),
+            said.ends_with("the lab is up; `dryrack status` shows its state, `dryrack down` tears it down\n"),
             "{said}"
         );
         up
@@ -268,7 +268,7 @@ fn tells_ssh_the_way(up: &Up) {
         answer.starts_with("HTTP/1.").then_some(())
     });
     let stranger = up.fail(2, &["ssh", "root@three"]);
-    assert_eq!(stranger, "error: there is no node `three`\n\nhint: there are: `one`, `two`\n");
+    assert_eq!(stranger, "error: unknown node `three`\n\nhint: nodes of the lab: `one`, `two`\n");
 }
 
 fn prints_logs(up: &Up) {
@@ -302,7 +302,10 @@ fn goes_down(up: &Up) {
     assert_eq!(up.succeed(&["down"]), "lab verbs is down\n");
     // Whoever was attached is told, and ends.
     let output = attached.wait_with_output().expect("an end");
-    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), "the console of one has ended\n"));
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(0), "the console of one was closed\n")
+    );
     assert_eq!(wait(&mut follow, SOON).expect("an end").code(), Some(0));
     up.home.assert_clean(Duration::from_secs(2), "after `dryrack down`");
     assert_eq!(up.succeed(&["status"]), "no lab is up\n");

@@ -1,10 +1,10 @@
-//! What is kept of a run outside its folder: all that tells of it, nothing that is bulky or secret.
+//! Copies the artifacts of a run: everything that documents it, nothing large or secret.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Copies a run into a folder: everything but disks, variables, sockets and keys.
+/// Copies a run into a folder, without disks, UEFI variables, sockets and keys.
 pub(super) fn keep(run_dir: &Path, folder: &Path) -> io::Result<()> {
     copy(run_dir, &folder.join(run_dir.file_name().unwrap_or_default()))
 }

@@ -1,4 +1,4 @@
-//! `dryrack check`: says everything that is wrong with a lab file, at its place.
+//! `dryrack check`: reports all errors in a lab file, with line numbers.
 
 mod matchbox;
 
@@ -10,10 +10,10 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::system::facts;
 
-/// Say everything that is wrong with a lab file, at its place
+/// Report all errors in a lab file, with line numbers
 ///
-/// With matchbox, every group is rendered at every endpoint, and what is known to kill installs is looked for.
-/// Exit code 0 if the lab can be used, 2 if it cannot.
+/// With matchbox, every group is rendered at every endpoint and checked for mistakes that are known to break installs.
+/// Exit code 0 if the lab is valid, 2 if it is not.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     } else {
         output::data(&diag::render(&outcome.diagnostics, &outcome.sources, true));
         if outcome.diagnostics.is_empty() {
-            output::note(&format!("{}: nothing is wrong", texts.file.display()));
+            output::note(&format!("{}: no problems found", texts.file.display()));
         }
     }
     let usable = !outcome.diagnostics.iter().any(Diagnostic::is_error);

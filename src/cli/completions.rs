@@ -1,14 +1,14 @@
-//! `dryrack completions`: what a shell needs to complete the command line.
+//! `dryrack completions`: shell completions.
 
 use clap_complete::Shell;
 
 use super::output::{self, Stop};
 use crate::report::exit;
 
-/// Print what a shell needs to complete `dryrack`
+/// Print the completion script of a shell
 ///
-/// For bash: `dryrack completions bash > ~/.local/share/bash-completion/completions/dryrack`.
-/// For zsh: into a folder of `$fpath`, as `_dryrack`. For fish: `~/.config/fish/completions/dryrack.fish`.
+/// bash: `dryrack completions bash > ~/.local/share/bash-completion/completions/dryrack`.
+/// zsh: save it as `_dryrack` in a folder of `$fpath`. fish: `~/.config/fish/completions/dryrack.fish`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell

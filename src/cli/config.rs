@@ -8,28 +8,28 @@ use crate::report::exit;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Print one as it is
+    /// Print one unchanged
     Describe {
-        /// Its name
+        /// Name
         name: String,
     },
-    /// Create one of the file's name, or replace it
+    /// Create or replace one, named after the file
     Create {
-        /// The file
+        /// File to upload
         #[arg(long, short, alias = "filename", value_name = "FILE")]
         file: PathBuf,
     },
     /// Delete one
     Delete {
-        /// Its name
+        /// Name
         name: String,
     },
 }
 
-/// Reads what is to be created, and its name.
+/// Reads the file to upload, and derives its name.
 pub(super) fn load(file: &Path) -> Result<(String, Vec<u8>), Stop> {
     let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        Stop::new(exit::WRONG, format!("{} has no name that can be sent", file.display()), None::<String>)
+        Stop::new(exit::WRONG, format!("the file name of {} cannot be used", file.display()), None::<String>)
     })?;
     Ok((name.to_owned(), rpc::read(file)?))
 }
@@ -40,8 +40,8 @@ pub(super) fn show(server: &ServerArgs, name: &str, config: Vec<u8>) -> Result<u
         false => output::bytes(&config),
         true => {
             let text = String::from_utf8(config).map_err(|_| {
-                let hint = Some("leave out `--json` to get it as it is");
-                Stop::new(exit::WRONG, format!("{name} is no text, so JSON cannot hold it"), hint)
+                let hint = Some("without `--json` it is printed unchanged");
+                Stop::new(exit::WRONG, format!("{name} is not UTF-8 and cannot be printed as JSON"), hint)
             })?;
             output::json(&serde_json::json!({ "name": name, "config": text }))?;
         }

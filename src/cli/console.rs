@@ -1,4 +1,4 @@
-//! `dryrack console`: a machine's serial console, both ways.
+//! `dryrack console`: attaches to a node's serial console.
 
 use std::io;
 use std::io::IsTerminal;
@@ -16,16 +16,16 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::run::client::{Client, ClientError, Console};
 
-/// The byte of Ctrl-], which leaves.
+/// The byte of Ctrl-], which detaches.
 const LEAVE: u8 = 0x1d;
 
-/// Attach to a machine's serial console; Ctrl-] leaves
+/// Attach to a node's serial console; Ctrl-] detaches
 ///
-/// Begins with the last lines that were printed. Everything that is typed goes to the machine, Ctrl-C too. Stays
-/// attached while the machine restarts. Where standard input is no terminal, its end does not end the attachment.
+/// Starts with the last lines of output. All input goes to the node, including Ctrl-C. Stays attached while the node
+/// restarts. If standard input is not a terminal, end of file does not detach.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The node
+    /// Node
     node: NodeName,
     #[command(flatten)]
     lab: UpArgs,
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     })?;
     match ended {
         End::Left => output::note(&format!("left {}", args.node)),
-        End::Gone => output::note(&format!("the console of {} has ended", args.node)),
+        End::Gone => output::note(&format!("the console of {} was closed", args.node)),
         End::Interrupted => return Ok(exit::INTERRUPTED),
     }
     Ok(exit::MET)
@@ -72,7 +72,7 @@ enum ConsoleError {
 async fn attach(console: Console, node: &NodeName) -> io::Result<End> {
     let terminal = io::stdin().is_terminal();
     if terminal {
-        output::note(&format!("attached to {node}; Ctrl-] leaves"));
+        output::note(&format!("attached to {node}; Ctrl-] detaches"));
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -1,4 +1,4 @@
-//! `dryrack doctor`: what this host has and lacks, and how to get it.
+//! `dryrack doctor`: checks this host, and says how to fix what is missing.
 
 use super::output::{self, Stop};
 use crate::lab::Isolation;
@@ -8,12 +8,12 @@ use crate::run::Locations;
 use crate::system::doctor::{self, Check, State};
 use crate::system::facts;
 
-/// Say what this host has and lacks to run labs, and how to get it
+/// Check whether this host can run labs, and how to fix what is missing
 ///
-/// Exit code 0 if labs run here, 3 if something that they need is missing.
+/// Exit code 0 if this host can run labs, 3 if something required is missing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Test again whether KVM boots machines, although that was tested since the host booted
+    /// Repeat the KVM self-test, even if its result is known since the host booted
     #[arg(long)]
     fresh: bool,
     /// Print a JSON list of objects with `name`, `state` (ok, warn, fail), `detail` and `remedy`

@@ -1,4 +1,4 @@
-//! `dryrack down`: takes a lab down.
+//! `dryrack down`: tears a lab down.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::run::client::Client;
 use crate::run::{Locations, recover, store};
 use crate::system::namespace::NamespaceIds;
 
-/// How long a lab may take to come down before it is killed.
+/// How long the teardown of a lab may take before it is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Take a lab down
+/// Tear a lab down
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lab file, its folder or its name; the one that is up where left out
+    /// Lab file, its folder or its name [default: the only lab that is up]
     lab: Option<PathBuf>,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let deadline = Instant::now() + PATIENCE;
     while ids.is_alive() {
         if Instant::now() > deadline {
-            output::note("the lab does not come down by itself; it is killed");
+            output::note("the teardown timed out; killing the lab");
             ids.root().kill().map_err(|error| Stop::host(&error, None::<String>))?;
             break;
         }
@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         leaks.extend(report.leaks);
     }
     for leak in &leaks {
-        output::error(&format!("something is left behind: {leak}"), None);
+        output::error(&format!("cleanup incomplete: {leak}"), None);
     }
     output::note(&format!("lab {} is down", up.lab));
     Ok(if leaks.is_empty() { exit::MET } else { exit::LEFT })

@@ -1,4 +1,4 @@
-//! `dryrack exec`: runs a command in a lab's place.
+//! `dryrack exec`: runs a command in a lab's network.
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -8,12 +8,12 @@ use super::output::Stop;
 use crate::run::Locations;
 use crate::system::namespace::run_inside;
 
-/// Run a command in the network of a lab that is up
+/// Run a command in the network of a lab
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     lab: UpArgs,
-    /// The command and its arguments
+    /// Command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -24,7 +24,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     inside(&up.run_dir, &args.command)
 }
 
-/// Runs a command in the place of a run and returns its exit code, 128 + n for a signal n.
+/// Runs a command in the namespaces of a run and returns its exit code, 128 + n for a signal n.
 pub(super) fn inside(run_dir: &std::path::Path, command: &[OsString]) -> Result<u8, Stop> {
     let status = run_inside(run_dir, command).map_err(|error| Stop::host(&error, error.hint()))?;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `dryrack explain`: the page of a diagnostic.
+//! `dryrack explain`: explains a diagnostic.
 
 use super::output::{self, Stop};
 use crate::diag::{self, Code};
@@ -7,7 +7,7 @@ use crate::report::exit;
 /// Explain a diagnostic by its code, as in `dryrack explain L105`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The code; all codes are listed where it is left out
+    /// Code of the diagnostic [default: list all codes]
     #[arg(value_name = "CODE")]
     code: Option<String>,
 }
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     };
     let Some(page) = diag::explain(number) else {
         let hint = Some("`dryrack explain` lists every code");
-        return Err(Stop::new(exit::WRONG, format!("there is no code `{number}`"), hint));
+        return Err(Stop::new(exit::WRONG, format!("unknown code `{number}`"), hint));
     };
     output::data(&page);
     Ok(exit::MET)

@@ -1,4 +1,4 @@
-//! Lives with a run until it ends, or leaves it to itself.
+//! Follows a run in the foreground until it ends or is detached.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::report::{Report, RunError, Whose, exit};
 use crate::run::client::{Client, Events};
 use crate::run::{Launched, store};
 
-/// When the command leaves a run to itself.
+/// When the command detaches from a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detach {
     /// Never: the run ends with the command.
@@ -22,12 +22,12 @@ pub(super) enum Detach {
     WhenMissed,
 }
 
-/// How the attendance ended.
+/// How following a run ended.
 #[derive(Debug)]
 pub(super) enum ForegroundEnd {
     /// The run has ended.
     Ended(Box<Ended>),
-    /// It goes on alone.
+    /// The command detached; the run goes on.
     Left,
 }
 
@@ -36,11 +36,11 @@ pub(super) enum ForegroundEnd {
 pub(super) struct Ended {
     /// The exit code.
     pub(super) code: u8,
-    /// How it turned out; `None` if it did not come to a report.
+    /// Its report; `None` if it wrote none.
     pub(super) report: Option<Report>,
 }
 
-/// What happens while a run is attended.
+/// What happens while a run is followed.
 enum Input {
     Event(Option<Box<Event>>),
     Interrupt(&'static str),
@@ -73,7 +73,7 @@ impl Interrupts {
     }
 }
 
-/// Attends a run and shows what happens.
+/// Follows a run and shows its progress.
 pub(super) async fn foreground(
     mut launched: Launched,
     leave: Detach,
@@ -96,7 +96,7 @@ pub(super) async fn foreground(
             }
             Input::Interrupt(why) if !asked => {
                 asked = true;
-                progress.say(&format!("{why}: tearing down; once more to kill it"));
+                progress.say(&format!("{why}: tearing down; repeat to kill the lab"));
                 if client.down(why, true).await.is_err() {
                     launched.place.terminate();
                 }
@@ -118,7 +118,7 @@ pub(super) async fn foreground(
     Ok(ForegroundEnd::Ended(Box::new(Ended::of(&launched.run_dir, code, asked))))
 }
 
-/// Waits for the end of a place; `None` if somebody does not want to wait for it.
+/// Waits until the supervisor has ended; `None` if the wait was interrupted.
 async fn end_or_interrupt(launched: &mut Launched, interrupts: &mut Interrupts) -> Option<u8> {
     let wait = std::pin::pin!(launched.place.wait());
     let interrupt = std::pin::pin!(interrupts.next());
@@ -171,14 +171,14 @@ impl Ended {
                 what: "the supervisor of the lab was killed".to_owned(),
                 causes: Vec::new(),
                 hint: Some(format!(
-                    "if `dmesg` says that memory ran out, give the nodes less; its last words are in {log}"
+                    "if `dmesg` shows that the host ran out of memory, give the nodes less; its last messages are in {log}"
                 )),
             },
             _ => RunError {
                 whose: Whose::Ours,
                 what: "the run ended without a report".to_owned(),
                 causes: Vec::new(),
-                hint: Some(format!("its last words are in {log}")),
+                hint: Some(format!("its last messages are in {log}")),
             },
         })
     }

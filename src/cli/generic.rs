@@ -1,4 +1,4 @@
-//! `dryrack generic`: the generic templates of a matchbox, by its gRPC, which cannot list them.
+//! `dryrack generic`: the generic templates of a matchbox, over gRPC, which cannot list them.
 
 use super::config::{self, Verb};
 use super::output::Stop;

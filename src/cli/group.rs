@@ -1,4 +1,4 @@
-//! `dryrack group`: the groups of a matchbox, by its gRPC.
+//! `dryrack group`: the groups of a matchbox, over gRPC.
 
 use serde_json::{Value, json};
 

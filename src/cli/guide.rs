@@ -9,7 +9,7 @@ use crate::report::exit;
 /// Print a guide, as in `dryrack guide networks`, or list the topics
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The topic; without it, all topics are listed
+    /// Topic [default: list all topics]
     #[arg(value_name = "TOPIC", value_parser = topics())]
     topic: Option<String>,
 }

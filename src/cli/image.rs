@@ -1,4 +1,4 @@
-//! `dryrack image`: what nodes boot, built and kept.
+//! `dryrack image`: builds and caches the images that nodes boot.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::run::Locations;
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// LintContext for recipes here first (repeatable)
+    /// Search this folder for recipes first (repeatable)
     #[arg(long = "images", value_name = "DIR", global = true)]
     images: Vec<PathBuf>,
     /// Print a JSON list of objects: `image`, `about`, `state`, `key`, `dir` and `files` of images, `path` and `size`
@@ -31,16 +31,16 @@ pub(super) struct Args {
 enum Verb {
     /// List every image, and whether it is built
     List,
-    /// Build images; one that is built already stays as it is
+    /// Build images; images that are already built are kept
     Build {
-        /// The images
+        /// Images
         #[arg(required = true, value_name = "NAME")]
         names: Vec<ImageName>,
-        /// LintContext for newer packages, and build again if there are any
+        /// Check for newer packages, and rebuild if there are any
         #[arg(long)]
         renew: bool,
     },
-    /// Remove images that no recipe leads to, with what only they were made of
+    /// Remove images that no recipe refers to, with the downloads that only they used
     Prune {
         /// Remove everything, downloads included
         #[arg(long)]
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let folders = args.images.iter().map(|folder| {
         std::fs::canonicalize(folder).map_err(|error| {
             let what = format!("cannot read {}: {error}", folder.display());
-            Stop::new(exit::WRONG, what, Some("`--images` names a folder of recipes: DIR/NAME/recipe.toml"))
+            Stop::new(exit::WRONG, what, Some("`--images` takes a folder of recipes: DIR/NAME/recipe.toml"))
         })
     });
     let library = Library::new(locations.cache.clone(), folders.collect::<Result<_, _>>()?);
@@ -102,7 +102,7 @@ fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: boo
             return Err(Stop::wrong(&error, error.hint()));
         }
         match library.built(name).filter(|_| freshness == Freshness::Reuse) {
-            Some(_) => output::note(&format!("image {name} is built already")),
+            Some(_) => output::note(&format!("image {name} is already built")),
             None => prepare::build_image(library, name, freshness)?,
         }
         done.extend(library.built(name).map(|built| (name, built)));
@@ -136,7 +136,7 @@ fn prune(library: &Library, rule: PruneRule, json: bool) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-/// Returns an image as an object: `image`, `about`, `state`, and what belongs to the state.
+/// Returns an image as an object: `image`, `about`, `state`, and the details of that state.
 fn describe(listed: &Listed) -> Value {
     let Listed { image, about, state } = listed;
     let (word, more) = match state {

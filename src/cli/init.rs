@@ -10,10 +10,10 @@ use crate::report::exit;
 
 /// Write a small commented lab to start from
 ///
-/// Writes `lab.toml` into the folder, which is made if there is none. A file that is there already stays as it is.
+/// Writes `lab.toml` into the folder, and creates the folder if needed. Never overwrites a file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder
+    /// Folder
     #[arg(default_value = ".", value_name = "DIR")]
     folder: PathBuf,
 }
@@ -23,8 +23,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let path = args.folder.join("lab.toml");
     write(&path).map_err(|error| {
         let (code, hint) = match error.kind() {
-            io::ErrorKind::AlreadyExists => (exit::WRONG, "name another folder, or edit what is there"),
-            _ => (exit::UNFIT, "name a folder that you may write to"),
+            io::ErrorKind::AlreadyExists => (exit::WRONG, "choose another folder, or edit the existing file"),
+            _ => (exit::UNFIT, "choose a writable folder"),
         };
         Stop::new(code, format!("cannot write {}: {error}", path.display()), Some(hint))
     })?;

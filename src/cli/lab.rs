@@ -1,4 +1,4 @@
-//! Which lab is meant: one to be read, or one that is up.
+//! Finds the lab of a command: a lab file to read, or a lab that is up.
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +12,21 @@ use crate::report::exit;
 use crate::run::client::Client;
 use crate::run::{LabSources, Locations, RegisteredLab, registered};
 
-/// What decides what a lab is, the lab itself apart.
+/// Overrides of a lab file.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Layers {
-    /// Lay another file of the same format over the lab (repeatable)
+    /// Merge another file of the same format over the lab file (repeatable)
     #[arg(long = "on", value_name = "FILE")]
     on: Vec<PathBuf>,
     /// Set one key, as in `node.node1.memory=2GiB` (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// LintContext for recipes of images here first (repeatable)
+    /// Search this folder for image recipes first (repeatable)
     #[arg(long = "images", value_name = "DIR")]
     images: Vec<PathBuf>,
 }
 
-/// One lab, with what is laid over it.
+/// One lab with its overrides.
 #[derive(Debug, clap::Args)]
 pub(super) struct LabArgs {
     /// Lab file, or folder with a `lab.toml`
@@ -36,7 +36,7 @@ pub(super) struct LabArgs {
     layers: Layers,
 }
 
-/// A lab that makes sense.
+/// A valid lab.
 pub(super) struct ValidLab {
     pub(super) texts: LabSources,
     pub(super) lab: Lab,
@@ -58,7 +58,7 @@ impl Layers {
     }
 }
 
-/// Makes sense of a lab, or shows everything that is wrong with it.
+/// Validates a lab, or prints all its errors.
 pub(super) fn valid(texts: LabSources, locations: &Locations, free: Option<Bytes>) -> Result<ValidLab, Stop> {
     let library = texts.library(&locations.cache);
     let outcome = texts.resolve(&library, free);
@@ -69,7 +69,7 @@ pub(super) fn valid(texts: LabSources, locations: &Locations, free: Option<Bytes
     }
 }
 
-/// Makes sense of a lab as if every file that it names were there already, or shows what else is wrong with it.
+/// Validates a lab as if every file that it names existed, or prints all other errors.
 pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, Stop> {
     let outcome = texts.resolve_ahead(&texts.library(&locations.cache));
     output::diagnostics(&outcome.diagnostics, &outcome.sources);
@@ -79,7 +79,7 @@ pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, St
 /// A lab that is up.
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
-    /// Lab file, or its folder; the one that is up where left out
+    /// Lab file, or its folder [default: the only lab that is up]
     #[arg(long = "lab", short = 'l', value_name = "LAB")]
     lab: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ impl UpArgs {
         find(locations, self.lab.as_deref())
     }
 
-    /// Finds the lab, and asks it whether it has such nodes: a wrong name is a slip of the command line.
+    /// Finds the lab, and checks that it has these nodes: a wrong name is a command line error.
     pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<RegisteredLab, Stop> {
         let up = self.find(locations)?;
         let status = block_on(async { Client::new(&up.socket).status().await })?;
@@ -101,7 +101,7 @@ impl UpArgs {
             Some(stranger) => {
                 let hint = match nearest(stranger.as_str(), names()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("there are: {}", enumerate(names())),
+                    None => format!("nodes of the lab: {}", enumerate(names())),
                 };
                 Err(Stop::new(exit::WRONG, format!("lab {} has no node `{stranger}`", up.lab), Some(hint)))
             }
@@ -109,10 +109,10 @@ impl UpArgs {
     }
 }
 
-/// Finds a lab that is up: by its file, its folder or its name; or the only one.
+/// Finds a lab that is up: by its file, folder or name, or the only one.
 pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<RegisteredLab, Stop> {
     let mut up = registered(locations);
-    let down = |what: String| Stop::new(exit::WRONG, what, Some("bring it up with `dryrack up LAB`"));
+    let down = |what: String| Stop::new(exit::WRONG, what, Some("start it with `dryrack up LAB`"));
     let Some(lab) = lab else {
         return match up.len() {
             0 => Err(down("no lab is up".to_owned())),
@@ -120,7 +120,7 @@ pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Register
             _ => {
                 let labs: Vec<String> = up.iter().map(|up| up.file.display().to_string()).collect();
                 let what = format!("{} labs are up: {}", up.len(), labs.join(", "));
-                Err(Stop::new(exit::WRONG, what, Some("say which one")))
+                Err(Stop::new(exit::WRONG, what, Some("name the lab")))
             }
         };
     };

@@ -1,4 +1,4 @@
-//! `dryrack link`: the network cables of machines.
+//! `dryrack link`: the network links of nodes.
 
 use clap::ValueEnum;
 
@@ -11,14 +11,14 @@ use crate::report::exit;
 use crate::run::client::Client;
 use crate::run::{Locations, RegisteredLab, Request};
 
-/// Plug the network cable of a machine in or out
+/// Set the link of a node's NIC up or down
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Whether the link is up
+    /// Link state
     state: State,
-    /// The node
+    /// Node
     node: NodeName,
-    /// The NIC; may be left out of a node that has one
+    /// NIC [default: the only NIC of the node]
     nic: Option<NicName>,
     #[command(flatten)]
     lab: UpArgs,
@@ -26,9 +26,9 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
-    /// The cable is plugged in
+    /// Connect the cable
     Up,
-    /// The cable is not plugged in
+    /// Disconnect the cable
     Down,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-/// Returns the NIC of a node that has one.
+/// Returns the only NIC of a node.
 fn only_nic(up: &RegisteredLab, node: &NodeName) -> Result<NicName, Stop> {
     let request = Request::read(&up.run_dir).map_err(|error| {
         let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
@@ -60,14 +60,14 @@ fn only_nic(up: &RegisteredLab, node: &NodeName) -> Result<NicName, Stop> {
     });
     let Some(machine) = machine else {
         let hint = Some("`dryrack status` lists the nodes");
-        return Err(Stop::new(exit::WRONG, format!("there is no node `{node}`"), hint));
+        return Err(Stop::new(exit::WRONG, format!("unknown node `{node}`"), hint));
     };
     match &machine.nics[..] {
         [nic] => Ok(nic.nic.clone()),
         nics => {
             let names: Vec<&str> = nics.iter().map(|nic| nic.nic.as_str()).collect();
             let what = format!("node `{node}` has {} NICs: {}", nics.len(), names.join(", "));
-            Err(Stop::new(exit::WRONG, what, Some("say which one")))
+            Err(Stop::new(exit::WRONG, what, Some("name the NIC")))
         }
     }
 }

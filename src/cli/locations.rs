@@ -1,4 +1,4 @@
-//! Where runs, images and sockets lie: XDG folders, or what the environment says.
+//! Where runs, images and sockets are kept: XDG folders, or as the environment says.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use super::output::Stop;
 use crate::report::exit;
 use crate::run::Locations;
 
-/// Places that tests and careful users move.
+/// Folders that tests and users may move.
 ///
-/// As global arguments they share one space of ids with those of every verb, hence the long ids.
+/// Global arguments share their ids with those of every command, hence the long ids.
 #[derive(Debug, clap::Args)]
 pub(super) struct LocationArgs {
     /// Where runs are kept [default: the XDG state folder]
@@ -46,21 +46,21 @@ pub(super) struct LocationArgs {
     runtime: Option<OsString>,
 }
 
-/// Returns the folder that was named; an empty name is none, as XDG has it.
+/// Returns the given folder; an empty value counts as unset, as in the XDG specification.
 fn named(given: &Option<OsString>) -> Option<PathBuf> {
     given.as_ref().filter(|name| !name.is_empty()).map(PathBuf::from)
 }
 
 impl LocationArgs {
-    /// Decides where everything lies.
+    /// Decides where everything is kept.
     pub(super) fn locations(&self) -> Result<Locations, Stop> {
         let xdg = etcetera::choose_base_strategy().ok();
         let of = |given: &Option<OsString>, usual: Option<PathBuf>, variable: &str| {
             let found = named(given).or(usual.map(|folder| folder.join("dryrack")));
             let found = found.and_then(|path| std::path::absolute(path).ok());
             found.ok_or_else(|| {
-                let hint = format!("set {variable} to a folder that you may write to");
-                Stop::new(exit::UNFIT, "you have no home folder to keep things in", Some(hint))
+                let hint = format!("set {variable} to a writable folder");
+                Stop::new(exit::UNFIT, "no home folder", Some(hint))
             })
         };
         let temporary = || PathBuf::from(format!("/tmp/dryrack-{}", nix::unistd::geteuid()));

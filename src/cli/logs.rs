@@ -1,4 +1,4 @@
-//! `dryrack logs`: what the machines of a lab printed and sent by syslog, and what else happened.
+//! `dryrack logs`: console output, syslog and events of a lab.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,24 +14,24 @@ use crate::report::exit;
 use crate::run::client::Client;
 use crate::run::{Locations, store};
 
-/// Show what a lab's machines printed on their serial consoles and sent by syslog
+/// Show serial console output and syslog messages of a lab's nodes
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only of these nodes
+    /// Show only these nodes
     #[arg(value_name = "NODE")]
     nodes: Vec<NodeName>,
-    /// Go on with what is printed from now on, until the lab is taken down
+    /// Follow new output until the lab is torn down
     #[arg(long, short)]
     follow: bool,
-    /// Show everything that happened, not only what was printed or sent
+    /// Show all events, not only console output and syslog
     #[arg(long, short)]
     events: bool,
-    /// Of a run that has ended: its name, its folder, or a lab's name for its latest
+    /// Show a run that has ended: run name, run folder, or lab name for its latest run
     #[arg(long, value_name = "RUN", conflicts_with_all = ["follow", "lab"])]
     run: Option<String>,
     #[command(flatten)]
     lab: UpArgs,
-    /// Print the events as JSON, one a line
+    /// Print the events as JSON, one per line
     #[arg(long)]
     json: bool,
 }
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         return replay(args, &folder);
     }
     let up = args.lab.find(locations).map_err(|stop| {
-        let hint = "`dryrack logs --run RUN` shows those of a run that has ended".to_owned();
+        let hint = "`dryrack logs --run RUN` shows a run that has ended".to_owned();
         Stop { hint: stop.hint.map(|first| format!("{first}; {hint}")), ..stop }
     })?;
     if !args.follow {
@@ -70,8 +70,8 @@ fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
     let there: BTreeSet<&NodeName> = recorded.events.iter().filter_map(|event| event.node.as_ref()).collect();
     if let Some(stranger) = args.nodes.iter().find(|node| !there.contains(node)) {
         let there: Vec<&str> = there.into_iter().map(NodeName::as_str).collect();
-        let hint = format!("there is something of: {}", there.join(", "));
-        return Err(Stop::new(exit::WRONG, format!("nothing was seen of a node `{stranger}`"), Some(hint)));
+        let hint = format!("nodes with events: {}", there.join(", "));
+        return Err(Stop::new(exit::WRONG, format!("no events of node `{stranger}`"), Some(hint)));
     }
     recorded.events.iter().try_for_each(|event| show(args, event))?;
     Ok(exit::MET)

@@ -8,10 +8,10 @@ use clap_mangen::Man;
 use super::output::{self, Stop};
 use crate::report::exit;
 
-/// Print the manual page, or write the pages of all verbs into a folder
+/// Print the manual page, or write the pages of all commands into a folder
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Write `dryrack.1` and a page for each verb into this folder, which is made if there is none
+    /// Write `dryrack.1` and a page for each command into this folder, created if needed
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
 }
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
         Some(folder) => {
             let written = write(&command, folder).map_err(|error| {
                 let what = format!("cannot write manual pages into {}: {error}", folder.display());
-                Stop::new(exit::UNFIT, what, Some("name a folder that you may write to"))
+                Stop::new(exit::UNFIT, what, Some("choose a writable folder"))
             })?;
             output::note(&format!("wrote {written} pages into {}", folder.display()));
         }

@@ -1,4 +1,4 @@
-//! `dryrack matchbox`: serves a data directory in the place of matchbox, with its flags and variables.
+//! `dryrack matchbox`: serves a data directory as matchbox does, with its flags and environment variables.
 
 mod flags;
 mod log;
@@ -21,22 +21,22 @@ use crate::rpc::{self, Certificates, Tls};
 use crate::serve::{KeyRing, Secure, Standalone, Store, serve_standalone};
 use crate::system::sockets;
 
-/// What unlocks the key ring. Only a variable may have it.
+/// The passphrase of the key ring. It is only read from the environment.
 const PASSPHRASE: &str = "MATCHBOX_PASSPHRASE";
 
-/// Serve a data directory in the place of matchbox, by its flags and variables
+/// Serve a data directory as a drop-in replacement for matchbox
 ///
-/// Flags are written as matchbox has them (`-address 0.0.0.0:8080`, with one dash or two, with `=` or without), and each
-/// may be a variable (`MATCHBOX_ADDRESS`). `dryrack matchbox -help` lists them.
+/// Takes the flags of matchbox (`-address 0.0.0.0:8080`, with one dash or two, with `=` or without) and its environment
+/// variables (`MATCHBOX_ADDRESS`). `dryrack matchbox -help` lists them.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct Args {
-    /// matchbox's flags
+    /// Flags of matchbox
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAG")]
     flags: Vec<OsString>,
 }
 
-/// Why matchbox does not start, in its own words.
+/// Why matchbox does not start, in the words of the real server.
 struct Fatal(String);
 
 /// Runs the verb. Exit codes are those of matchbox: 1 where it cannot start, 2 for a wrong command line.
@@ -108,7 +108,7 @@ fn serve(flags: &Flags, passphrase: Option<String>) -> Result<(), Fatal> {
     serve_standalone(alone, &emitter(level), &stop).map_err(|error| Fatal(error.to_string()))
 }
 
-/// Makes ready what gRPC takes.
+/// Prepares the gRPC server.
 fn rpc(flags: &Flags, listener: TcpListener) -> Result<(TcpListener, Tls, rpc::Store), Fatal> {
     let certificates = Certificates {
         certificate: PathBuf::from(&flags.cert_file),
@@ -121,7 +121,7 @@ fn rpc(flags: &Flags, listener: TcpListener) -> Result<(TcpListener, Tls, rpc::S
     Ok((listener, tls, store))
 }
 
-/// Returns an address as it was written. Whoever lets the kernel choose a port wants to know which.
+/// Returns an address as it was written, with the port that the kernel chose for port 0.
 fn shown(written: &str, listener: &TcpListener) -> String {
     match listener.local_addr() {
         Ok(address) if written.ends_with(":0") => address.to_string(),
@@ -129,7 +129,7 @@ fn shown(written: &str, listener: &TcpListener) -> String {
     }
 }
 
-/// Looks for what is missing before anything starts. The words are those of the real server.
+/// Checks the flags before anything starts. The messages are those of the real server.
 fn check(flags: &Flags) -> Result<(), String> {
     let is_dir = |path: &str| fs::metadata(path).is_ok_and(|data| data.is_dir());
     let there = |path: &str, what: &str| match fs::metadata(path) {
@@ -187,7 +187,7 @@ fn listen(address: &str) -> std::io::Result<TcpListener> {
     Err(failed)
 }
 
-/// Has SIGTERM and SIGINT end the service, also where this is the first process of a container.
+/// Ends the service on SIGTERM and SIGINT, also as PID 1 of a container.
 fn stop_on_signals(stop: &CancellationToken) -> nix::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);

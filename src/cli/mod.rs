@@ -54,26 +54,26 @@ use output::Stop;
 use crate::report::exit;
 use crate::run::Locations;
 
-/// What stands under the help and in the manual.
+/// Shown after the long help and in the manual.
 const MORE: &str = "\
 Exit codes:
   0    every expectation was met
-  1    an expectation was missed, or a machine died on the way
+  1    an expectation was missed, or a machine died
   2    the lab file or the command line is wrong
   3    this host cannot run it
-  4    something was left behind
-  70   a bug of ours
+  4    cleanup incomplete
+  70   internal error
   130  interrupted
-Where several hold, the first of 70, 2, 3, 4, 1.
+If several apply, the first of 70, 2, 3, 4, 1 wins.
 
 Environment:
   DRYRACK_STATE    where runs are kept (default: the XDG state folder)
   DRYRACK_CACHE    where images are kept (default: the XDG cache folder)
   DRYRACK_RUNTIME  where locks and sockets are (default: the XDG runtime folder)
-  DRYRACK_LOG      what developers want to read, as in `debug` or `dryrack::serve=trace`
+  DRYRACK_LOG      log level for developers, such as `debug` or `dryrack::serve=trace`
   NO_COLOR         no colour, also on a terminal";
 
-/// Rehearses bare metal: builds a rack of netbooting machines from one TOML file and says whether it became ready.
+/// Rehearses bare metal: builds a rack of netbooting machines from one TOML file and tests whether it becomes ready.
 #[derive(Debug, Parser)]
 #[command(
     name = "dryrack",
@@ -90,7 +90,7 @@ struct Cli {
     verb: Verb,
 }
 
-/// What can be done. In the order in which a newcomer meets it.
+/// The commands, in the order in which a new user needs them.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
@@ -135,7 +135,10 @@ pub fn command() -> clap::Command {
 pub fn main() -> u8 {
     // The hook has said where and why already.
     std::panic::catch_unwind(play).unwrap_or_else(|_| {
-        output::error("this is a bug in dryrack", Some("report it with the words above"));
+        output::error(
+            "internal error",
+            Some("this is a bug in dryrack: please report it with the message above"),
+        );
         exit::BUG
     })
 }

@@ -1,6 +1,6 @@
 //! The only place that prints: data to standard output, everything else to standard error.
 //!
-//! Colour and weight are only for terminals ([`anstream`] sees to that), and never executor a meaning alone.
+//! Colour and weight are only for terminals ([`anstream`] sees to that), and never carry a meaning alone.
 
 use std::error::Error;
 use std::io::Write;
@@ -15,47 +15,47 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
 const BOLD: Style = Style::new().bold();
 
-/// Why a verb ends early: what is said, and the exit code.
+/// Why a command ends early: its message and exit code.
 #[derive(Debug)]
 pub(super) struct Stop {
     /// The exit code.
     pub(super) code: u8,
-    /// What went wrong; `None` if that was said already.
+    /// What went wrong; `None` if that was printed already.
     pub(super) what: Option<String>,
     /// What to do next.
     pub(super) hint: Option<String>,
 }
 
 impl Stop {
-    /// Makes a stop of a text.
+    /// Makes a stop with a message.
     pub(super) fn new(code: u8, what: impl Into<String>, hint: Option<impl Into<String>>) -> Self {
         Self { code, what: Some(what.into()), hint: hint.map(Into::into) }
     }
 
-    /// Makes a stop of an error with its causes: this host's problem.
+    /// Makes a stop from an error and its causes: a problem of the host.
     pub(super) fn host(error: &(dyn Error + 'static), hint: Option<impl Into<String>>) -> Self {
         Self::new(exit::UNFIT, crate::run::chain(error), hint)
     }
 
-    /// Makes a stop of an error with its causes: the command line's or the lab's problem.
+    /// Makes a stop from an error and its causes: a problem of the command line or the lab.
     pub(super) fn wrong(error: &(dyn Error + 'static), hint: Option<impl Into<String>>) -> Self {
         Self::new(exit::WRONG, crate::run::chain(error), hint)
     }
 
-    /// Ends with a code when everything was said already.
+    /// Ends with a code when everything was printed already.
     pub(super) fn silent(code: u8) -> Self {
         Self { code, what: None, hint: None }
     }
 }
 
-/// Says why a verb ended early.
+/// Prints why a command ended early.
 pub(super) fn stop(stop: &Stop) {
     if let Some(what) = &stop.what {
         error(what, stop.hint.as_deref());
     }
 }
 
-/// Says what is wrong and what would help.
+/// Prints an error with its hint.
 pub(super) fn error(what: &str, hint: Option<&str>) {
     say(&format!("{BAD}error{BAD:#}{BOLD}:{BOLD:#} {what}\n"));
     if let Some(hint) = hint {
@@ -63,7 +63,7 @@ pub(super) fn error(what: &str, hint: Option<&str>) {
     }
 }
 
-/// Says something that is worth knowing, outside any progress display.
+/// Prints a note, outside any progress display.
 pub(super) fn note(text: &str) {
     say(&format!("{text}\n"));
 }
@@ -80,12 +80,12 @@ pub(super) fn data(text: &str) {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
 }
 
-/// Writes how a run turned out.
+/// Writes the report of a run.
 pub(super) fn report(report: &Report) {
     data(&painted(&report::text(report)));
 }
 
-/// Marks the words of a text that tell good from bad, where they begin a line.
+/// Colours the outcome at the start of a line.
 pub(super) fn painted(text: &str) -> String {
     let words = [
         ("  met ", GOOD),
@@ -94,7 +94,7 @@ pub(super) fn painted(text: &str) -> String {
         ("  pending ", DOUBTFUL),
         ("error:", BAD),
         ("hint:", BOLD),
-        ("left behind:", BAD),
+        ("cleanup incomplete:", BAD),
         ("ok ", GOOD),
         ("warn ", DOUBTFUL),
         ("fail ", BAD),
@@ -135,19 +135,19 @@ fn no_json(error: serde_json::Error) -> Stop {
     Stop::new(exit::BUG, format!("cannot write JSON: {error}"), None::<String>)
 }
 
-/// Draws what is wrong in a lab.
+/// Prints the diagnostics of a lab.
 pub(super) fn diagnostics(diagnostics: &[Diagnostic], sources: &Sources) {
     say(&diag::render(diagnostics, sources, true));
 }
 
-/// Shows clap's own words (help, version, what is wrong with the command line) and returns the exit code.
+/// Prints clap's output (help, version, command line errors) and returns the exit code.
 pub(super) fn usage(error: &clap::Error) -> u8 {
     // Whoever closed the pipe has seen enough.
     error.print().ok();
     if error.use_stderr() { exit::WRONG } else { exit::MET }
 }
 
-/// Has what developers log go to standard error, as `DRYRACK_LOG` asks.
+/// Sends developer logs to standard error, as `DRYRACK_LOG` asks.
 pub(super) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYRACK_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));

@@ -1,4 +1,4 @@
-//! `dryrack plan`: shows every step that bringing a lab up would take.
+//! `dryrack plan`: shows the steps to bring a lab up.
 
 use super::lab::{LabArgs, valid};
 use super::output::{self, Stop};
@@ -6,12 +6,12 @@ use super::prepare::{self, Loudness};
 use crate::report::exit;
 use crate::run::Locations;
 
-/// Show every step that bringing a lab up takes on this host, and change nothing
+/// Show the steps to bring a lab up on this host, without changing anything
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     lab: LabArgs,
-    /// Print the plan as JSON, as it lies in the run folder of a run
+    /// Print the plan as JSON, as in the run folder of a run
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `dryrack power`: the power buttons of machines.
+//! `dryrack power`: the power of nodes.
 
 use clap::ValueEnum;
 
@@ -10,15 +10,15 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::run::client::{Client, Power};
 
-/// Switch machines on and off
+/// Power nodes on or off, or reset them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What to do
+    /// Action
     action: Action,
-    /// The nodes
+    /// Nodes
     #[arg(required = true, value_name = "NODE")]
     nodes: Vec<NodeName>,
-    /// Pull the power cord instead of pressing the button (with `off`)
+    /// Hard power-off instead of a shutdown (with `off`)
     #[arg(long, short)]
     force: bool,
     #[command(flatten)]
@@ -27,13 +27,13 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Action {
-    /// Let it run
+    /// Power on
     On,
-    /// Press the power button, and wait until its system has shut down
+    /// Press the power button, and wait for the system to shut down
     Off,
-    /// Reset it
+    /// Reset
     Reset,
-    /// Raise a non-maskable interrupt
+    /// Send a non-maskable interrupt (NMI)
     Nmi,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         (Action::Off, true) => Power::ForceOff,
         (Action::Off, false) => Power::Off,
         (_, true) => {
-            let what = "`--force` goes with `off` only";
+            let what = "`--force` is only for `off`";
             return Err(Stop::new(exit::WRONG, what, None::<String>));
         }
         (Action::On, false) => Power::On,

@@ -14,16 +14,16 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::system::facts;
 
-/// Whether falling back to emulation is worth a word.
+/// Whether to report a fall-back to emulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loudness {
-    /// Say it once.
+    /// Print it once.
     Loud,
     /// The output is data for programs.
     Quiet,
 }
 
-/// Gathers what the plan of a lab needs to know of this host.
+/// Gathers the host facts that the plan of a lab needs.
 pub(super) fn facts(lab: &Lab, library: &Library, locations: &Locations, loudness: Loudness) -> HostFacts {
     let mut facts = facts::gather(lab.isolation);
     if lab.accel != lab::AccelChoice::Tcg {
@@ -54,7 +54,7 @@ pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Builds one image and shows how far it is.
+/// Builds one image and shows the progress.
 pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Freshness) -> Result<(), Stop> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(
@@ -81,6 +81,6 @@ pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Fresh
     bar.finish_and_clear();
     done.map_err(|error| Stop::host(&error, error.hint()))?;
     let took = Ago(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-    output::note(&format!("image {image} is built, in {took}"));
+    output::note(&format!("image {image} built in {took}"));
     Ok(())
 }

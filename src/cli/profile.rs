@@ -1,4 +1,4 @@
-//! `dryrack profile`: the profiles of a matchbox, by its gRPC.
+//! `dryrack profile`: the profiles of a matchbox, over gRPC.
 
 use serde_json::{Value, json};
 

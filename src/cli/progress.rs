@@ -1,4 +1,4 @@
-//! A run as it goes on: a live line per node on a terminal, plain lines elsewhere.
+//! The progress of a run: a live line per node on a terminal, plain lines elsewhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::observe::{NodeView, Snapshot};
 /// Shows a run.
 pub(super) struct RunProgress {
     snapshot: Snapshot,
-    /// MemberReport before every line where several labs run at once.
+    /// Prefix of every line if several labs run at once.
     prefix: String,
     live: Option<Live>,
 }
@@ -24,7 +24,7 @@ struct Live {
 }
 
 impl RunProgress {
-    /// Begins to show a run. `lab` is said where several labs run at once.
+    /// Starts to show a run. `lab` is shown if several labs run at once.
     pub(super) fn new(nodes: impl IntoIterator<Item = NodeName>, lab: Option<&str>) -> Self {
         let nodes: Vec<NodeName> = nodes.into_iter().collect();
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -48,7 +48,7 @@ impl RunProgress {
         }
     }
 
-    /// Says something above the live lines.
+    /// Prints a line above the live lines.
     pub(super) fn say(&self, text: &str) {
         match &self.live {
             Some(live) => live.lines.suspend(|| output::note(text)),
@@ -56,7 +56,7 @@ impl RunProgress {
         }
     }
 
-    /// Takes the live lines away.
+    /// Removes the live lines.
     pub(super) fn end(&mut self) {
         if let Some(live) = self.live.take() {
             for bar in live.nodes.values() {
@@ -89,7 +89,7 @@ impl Live {
     }
 }
 
-/// Returns how a node stands, in one line.
+/// Returns the state of a node in one line.
 fn line(view: &NodeView) -> String {
     let stage = format!("{:8}", view.stage.as_str());
     match (&view.fetching, &view.console, &view.last) {

@@ -13,23 +13,23 @@ pub(super) enum Verb {
     List,
     /// Show one
     Describe {
-        /// Its id
+        /// Id
         id: String,
     },
-    /// Create one, or replace the one with its id
+    /// Create or replace one
     Create {
-        /// JSON as in the data directory
+        /// JSON file, as in the data directory
         #[arg(long, short, alias = "filename", value_name = "FILE")]
         file: PathBuf,
     },
     /// Delete one
     Delete {
-        /// Its id
+        /// Id
         id: String,
     },
 }
 
-/// Reads what is to be created by `parse`, and says where it is wrong.
+/// Reads a record with `parse`, and reports where it is wrong.
 pub(super) fn load<T>(file: &Path, parse: impl Fn(&[u8]) -> Result<T, ModelError>) -> Result<T, Stop> {
     parse(&rpc::read(file)?).map_err(|error| {
         let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `dryrack report`: how runs turned out.
+//! `dryrack report`: shows the reports of runs.
 
 use std::io;
 
@@ -6,20 +6,20 @@ use super::output::{self, Stop};
 use crate::report::{self, Report, exit};
 use crate::run::{Locations, store};
 
-/// Show how a run turned out
+/// Show the report of a run
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The runs: by name, by folder, or a lab's name for its latest; the latest of all where left out
+    /// Runs: run name, run folder, or lab name for its latest run [default: the latest run]
     #[arg(value_name = "RUN")]
     runs: Vec<String>,
     /// Print the report as JSON: `schema`, `lab`, `run`, `exit`, `verdicts`, `nodes`, `errors`, `leaks`, `parts` and
-    /// more; of several runs, a list
+    /// more; for several runs, a list
     #[arg(long)]
     json: bool,
-    /// Print JUnit, a suite for each run
+    /// Print JUnit XML, a suite for each run
     #[arg(long, conflicts_with = "json")]
     junit: bool,
-    /// Print Markdown, for the page of a run in a CI system
+    /// Print Markdown, for the summary page of a CI system
     #[arg(long, conflicts_with_all = ["json", "junit"])]
     markdown: bool,
 }
@@ -57,7 +57,7 @@ fn read(locations: &Locations, run: Option<&str>) -> Result<Report, Stop> {
         let run = folder.file_name().unwrap_or(folder.as_os_str()).display();
         match error.kind() {
             io::ErrorKind::NotFound => {
-                let hint = "it is still up (`dryrack status`), or it was killed (`dryrack trace` shows how far it came)";
+                let hint = "it is still up (`dryrack status`), or it was killed (`dryrack trace` shows the stages reached)";
                 Stop::new(exit::WRONG, format!("run {run} has no report"), Some(hint))
             }
             _ => Stop::new(exit::WRONG, format!("cannot read the report of run {run}: {error}"), None::<String>),

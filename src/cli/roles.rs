@@ -1,4 +1,4 @@
-//! Hidden roles: this program again, started by itself.
+//! Hidden roles: processes that this program starts of itself.
 
 use std::net::SocketAddr;
 

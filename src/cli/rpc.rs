@@ -1,4 +1,4 @@
-//! The other end of matchbox's gRPC: where the server is, and what we show it.
+//! The gRPC client of matchbox: server address and client certificate.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use crate::rpc::message::Request;
 use crate::rpc::{CallError, Certificates, Client, ConnectError};
 use crate::run::Locations;
 
-/// Where matchbox listens by convention.
+/// Default address of matchbox.
 const ENDPOINT: &str = "127.0.0.1:8081";
-/// Where matchbox keeps certificates by convention.
+/// Default certificate folder of matchbox.
 const FOLDER: &str = "/etc/matchbox";
 
-/// Which server is asked, and as whom.
+/// Server address and client identity.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
-    /// The server's gRPC [default: 127.0.0.1:8081, or the port that the lab publishes]
+    /// gRPC endpoint of the server [default: 127.0.0.1:8081, or the port that the lab publishes]
     #[arg(
         long,
         alias = "endpoints",
@@ -34,13 +34,13 @@ pub(super) struct ServerArgs {
     /// Take folder and endpoint from a lab: a lab file, or its folder
     #[arg(long, short = 'l', global = true, value_name = "LAB")]
     lab: Option<PathBuf>,
-    /// The authority that the server's certificate is signed by [default: ca.crt in that folder]
+    /// CA certificate of the server [default: ca.crt in that folder]
     #[arg(long, env = "DRYRACK_CA_FILE", hide_env_values = true, global = true, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Our certificate [default: client.crt in that folder]
+    /// Client certificate [default: client.crt in that folder]
     #[arg(long, env = "DRYRACK_CERT_FILE", hide_env_values = true, global = true, value_name = "FILE")]
     cert_file: Option<PathBuf>,
-    /// Its private key [default: client.key in that folder]
+    /// Private key of the client certificate [default: client.key in that folder]
     #[arg(long, env = "DRYRACK_KEY_FILE", hide_env_values = true, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Print JSON
@@ -59,7 +59,7 @@ impl ServerArgs {
         })?
     }
 
-    /// Decides where the server is and what we show it.
+    /// Decides the server address and the client certificate.
     fn meant(&self, locations: &Locations) -> Result<(String, Certificates), Stop> {
         let lab = self.lab.as_deref().map(|lab| of_lab(lab, locations)).transpose()?;
         let (published, kept) = lab.unzip();
@@ -114,12 +114,11 @@ fn unreachable(error: &ConnectError) -> Stop {
 fn refused(error: &CallError) -> Stop {
     match error.code {
         "UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
-            let hint =
-                "our certificate has to be signed by the authority that the server has in its `-ca-file`";
-            Stop::host(error, error.message.contains("hung up").then_some(hint))
+            let hint = "the client certificate must be signed by the CA in the server's `-ca-file`";
+            Stop::host(error, error.message.contains("connection closed by the server").then_some(hint))
         }
         _ => {
-            Stop::new(exit::WRONG, format!("the server refuses it ({}): {error}", error.code), None::<String>)
+            Stop::new(exit::WRONG, format!("refused by the server ({}): {error}", error.code), None::<String>)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `dryrack runs`: which runs are kept.
+//! `dryrack runs`: lists and prunes runs.
 
 use super::output::{self, Stop};
 use super::table::Table;
@@ -7,7 +7,7 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::run::store::{self, Run, StoreError};
 
-/// List the runs that are kept, or remove old ones
+/// List runs, or remove old ones
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -19,11 +19,11 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// List the runs that are kept, oldest first
+    /// List runs, oldest first
     List,
-    /// Remove all but the newest runs; those that are up stay
+    /// Remove all but the newest runs; runs that are up are kept
     Prune {
-        /// How many are kept
+        /// Number of runs to keep
         #[arg(long, default_value_t = 10, value_name = "COUNT")]
         keep: usize,
     },

@@ -6,7 +6,7 @@ use crate::report::exit;
 
 /// Print the JSON Schema of the lab file, with every key and its default
 ///
-/// Editors complete and check lab files by it, for instance taplo: begin the lab file with `#:schema lab.schema.json`.
+/// Editors use it to complete and check lab files. With taplo, start the lab file with `#:schema lab.schema.json`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

@@ -1,4 +1,4 @@
-//! `dryrack screenshot`: what a machine's screen shows.
+//! `dryrack screenshot`: a picture of a node's screen.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::run::client::Client;
 
-/// Take a picture of a machine's screen, as PNG
+/// Save a screenshot of a node as PNG
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The node
+    /// Node
     node: NodeName,
-    /// Where the picture goes, `-` for standard output [default: NODE.png]
+    /// Output file, `-` for standard output [default: NODE.png]
     file: Option<PathBuf>,
     #[command(flatten)]
     lab: UpArgs,
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     }
     std::fs::write(&file, picture).map_err(|error| {
         let what = format!("cannot write {}: {error}", file.display());
-        Stop::new(exit::UNFIT, what, Some("name a file that you may write, or `-`"))
+        Stop::new(exit::UNFIT, what, Some("choose a writable file, or `-`"))
     })?;
     output::note(&format!("wrote {}", file.display()));
     Ok(exit::MET)

@@ -1,4 +1,4 @@
-//! `dryrack ssh` and `dryrack ssh-config`: logins on nodes, from outside a lab's place.
+//! `dryrack ssh` and `dryrack ssh-config`: ssh to nodes from the host.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -17,24 +17,24 @@ use crate::report::exit;
 use crate::run::client::{Client, Status};
 use crate::run::{Locations, RegisteredLab, Request, ssh};
 
-/// Log in on a node of a lab that is up
+/// Log in to a node over ssh
 ///
-/// The run's own key is used where it has one; the host keys of its nodes are kept apart from yours.
+/// Uses the key of the run if it has one. Host keys of nodes are kept apart from yours.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The node, and who logs in [default: who the lab file names]
+    /// Node, optionally with a user [default user: as in the lab file]
     #[arg(value_name = "[USER@]NODE")]
     whom: String,
-    /// Options of ssh, then a command to run instead of a shell
+    /// Options for ssh, then a command to run instead of a shell
     #[arg(last = true, value_name = "ARG")]
     rest: Vec<OsString>,
     #[command(flatten)]
     lab: UpArgs,
 }
 
-/// Print an ssh configuration by which ssh, scp and rsync reach the nodes of a lab that is up
+/// Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
 ///
-/// As in `dryrack ssh-config > lab.ssh; scp -F lab.ssh file node1:`.
+/// Example: `dryrack ssh-config > lab.ssh; scp -F lab.ssh file node1:`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArgs {
     #[command(flatten)]
@@ -98,7 +98,7 @@ fn block(
     text
 }
 
-/// Returns the command that connects ssh with a node from outside its place.
+/// Returns the command that connects ssh on the host with a node.
 fn proxy(program: &Path, runtime: &Path, file: &Path) -> String {
     let [program, runtime, file] = [program, runtime, file].map(quoted);
     format!("{program} --runtime {runtime} exec --lab {file} -- {program} @pipe %h:%p")
@@ -124,18 +124,18 @@ fn lab(up: &RegisteredLab) -> Option<Lab> {
 fn address<'a>(status: &'a Status, node: &str) -> Result<(&'a NodeName, IpAddr), Stop> {
     let found = status.addresses.iter().find(|(name, _)| name.as_str() == node);
     let Some((node, addresses)) = found else {
-        let hint = format!("there are: {}", enumerate(status.addresses.keys().map(NodeName::as_str)));
-        return Err(Stop::new(exit::WRONG, format!("there is no node `{node}`"), Some(hint)));
+        let hint = format!("nodes of the lab: {}", enumerate(status.addresses.keys().map(NodeName::as_str)));
+        return Err(Stop::new(exit::WRONG, format!("unknown node `{node}`"), Some(hint)));
     };
     let first = addresses.first().copied();
     let first = first.ok_or_else(|| {
-        let hint = Some("`dryrack status` shows how far it is; `dryrack console` needs no address");
+        let hint = Some("`dryrack status` shows its stage; `dryrack console` needs no address");
         Stop::new(exit::UNFIT, format!("node `{node}` has no address yet"), hint)
     });
     Ok((node, first?))
 }
 
-/// Returns who logs in on a node: whom its seed gives the run's key, else whom an expectation logs in as.
+/// Returns the login user of a node: the one whose seed has the run's key, else the one of an ssh expectation.
 fn usual_user(lab: &Lab, node: &NodeName) -> Option<String> {
     if let Seed::NoCloud { users, .. } = &lab.nodes.get(node)?.seed
         && let Some(user) = users.first()

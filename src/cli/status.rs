@@ -1,4 +1,4 @@
-//! `dryrack status`: how the labs stand that are up.
+//! `dryrack status`: shows the labs that are up.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use crate::report::{self, exit};
 use crate::run::client::{Client, Published, Status};
 use crate::run::{Locations, registered};
 
-/// Show how a lab stands
+/// Show the state of labs that are up
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lab file, its folder or its name; all that are up where left out
+    /// Lab file, its folder or its name [default: all labs that are up]
     lab: Option<PathBuf>,
     /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `addresses`, `published`, `snapshot`
-    /// (the nodes: stage, power, boots, timeline, what was last seen) and `verdicts`
+    /// (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
     #[arg(long)]
     json: bool,
 }
@@ -55,9 +55,9 @@ fn text(status: &Status) -> String {
     let Status { lab, file, isolation: _, accel, addresses, published, snapshot, verdicts } = status;
     let now = snapshot.now;
     let state = match snapshot.lab {
-        LabState::Starting => "is being brought up",
+        LabState::Starting => "is starting",
         LabState::Up => "is up",
-        LabState::TearingDown => "is being taken down",
+        LabState::TearingDown => "is being torn down",
         LabState::Ended => "has ended",
     };
     let mut table = Table::new(["  node", "stage", "address", "last seen"]);
@@ -79,8 +79,8 @@ fn text(status: &Status) -> String {
         let ports = published.iter().map(|port| {
             let Published { listen, node, to } = port;
             match node {
-                Some(node) => format!("  {listen} leads to {node} ({to})\n"),
-                None => format!("  {listen} leads to the boot services ({to})\n"),
+                Some(node) => format!("  {listen} forwards to {node} ({to})\n"),
+                None => format!("  {listen} forwards to the boot services ({to})\n"),
             }
         });
         parts.push(ports.collect());

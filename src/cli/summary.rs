@@ -1,4 +1,4 @@
-//! Reports of trials that came to none of their own: whoever reads JUnit misses no lab.
+//! Reports for labs whose run wrote none, so that JUnit lists every lab.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::plan::Accel;
 use crate::report::{self, NodeReport, Report, RunError, Whose, exit};
 use crate::run::client::Status;
 
-/// What a report says of a lab, however its trial went.
+/// What a report says of a lab, whatever the result of its run.
 #[derive(Debug, Clone)]
 pub(super) struct LabSummary {
     lab: LabName,
@@ -25,7 +25,7 @@ pub(super) struct LabSummary {
 }
 
 impl LabSummary {
-    /// Opens the summary of a lab whose trial begins.
+    /// Starts the summary of a lab.
     pub(super) fn open(lab: &crate::lab::Lab) -> Self {
         // As far as is known before the host was tried.
         let accel = match lab.accel {
@@ -37,7 +37,7 @@ impl LabSummary {
         Self { lab: lab.name.clone(), file: lab.file.clone(), accel, began }
     }
 
-    /// Makes the report of a trial that no run came of.
+    /// Makes the report of a lab that was never started.
     pub(super) fn of_stop(&self, stop: &Stop) -> Report {
         let whose = match stop.code {
             exit::WRONG => Whose::Lab,
@@ -52,7 +52,7 @@ impl LabSummary {
         )
     }
 
-    /// Makes the report of a run that ended without one.
+    /// Makes the report of a run that wrote none.
     pub(super) fn of_run_error(&self, run_error: RunError, exit: u8, run_dir: Option<&Path>) -> Report {
         Report { exit, run_errors: vec![run_error], ..self.blank(run_dir) }
     }

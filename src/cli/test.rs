@@ -1,4 +1,4 @@
-//! `dryrack test`: brings labs up, judges them, takes them down.
+//! `dryrack test`: runs labs and checks their expectations.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::run::client::Client;
 use crate::run::{Locations, Until};
 use crate::system::facts;
 
-/// Bring labs up, judge their expectations, take them down
+/// Bring labs up, check their expectations, tear them down
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Lab files, or folders with a `lab.toml`
@@ -30,19 +30,19 @@ pub(super) struct Args {
     labs: Vec<PathBuf>,
     #[command(flatten)]
     layers: Layers,
-    /// Write the verdicts as JUnit XML
+    /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Copy the run folders (events, consoles, plans, reports) here
+    /// Copy the run folders (events, consoles, plans, reports) to this folder
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
-    /// Detach a lab up that missed an expectation
+    /// Leave a lab up if it missed an expectation
     #[arg(long, value_name = "WHEN")]
     keep: Option<Keep>,
-    /// Labs at once, as far as memory and cores suffice
+    /// Number of labs to run in parallel, as far as memory and cores suffice
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Print the reports as a JSON list, each as it lies in its run folder
+    /// Print the reports as a JSON list, each as in its run folder
     #[arg(long)]
     json: bool,
 }
@@ -50,11 +50,11 @@ pub(super) struct Args {
 /// When a lab is left up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Keep {
-    /// When it missed an expectation
+    /// If it missed an expectation
     OnFailure,
 }
 
-/// A lab that waits for its trial.
+/// A lab that waits to be run.
 struct Trial {
     valid: ValidLab,
     /// How it is named on the command line.
@@ -62,7 +62,7 @@ struct Trial {
     needs: Needs,
 }
 
-/// What a lab takes of its host.
+/// Resources that a lab needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Needs {
     /// Bytes of memory.
@@ -93,13 +93,13 @@ impl Needs {
     }
 }
 
-/// How a trial ended.
+/// The result of running a lab.
 struct Tried {
     name: String,
     needs: Needs,
     code: u8,
     report: Option<Report>,
-    /// Whether standard error has told already what the report says.
+    /// Whether the report was already printed to standard error.
     told: bool,
     run_dir: Option<PathBuf>,
 }
@@ -212,7 +212,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
             // Nothing more is known of it if it went meanwhile.
             let report = client.status().await.ok().map(|status| summary.of_status(status, &run_dir));
             output::note(&format!(
-                "{lab} missed an expectation and is left up: `dryrack status {lab}` shows it, `dryrack down {lab}` takes it down"
+                "{lab} missed an expectation and is left up: `dryrack status {lab}` shows its state, `dryrack down {lab}` tears it down"
             ));
             ended(exit::MISSED, report, Some(run_dir))
         }

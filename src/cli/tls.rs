@@ -1,4 +1,4 @@
-//! `dryrack tls`: what gRPC's two sides show each other.
+//! `dryrack tls`: certificates for matchbox's gRPC.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::report::exit;
 use crate::run::Locations;
 use crate::run::authority::certificates::{self, CertificatesError, Existing};
 
-/// Make certificates for matchbox's gRPC
+/// Create certificates for matchbox's gRPC
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -19,36 +19,36 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Make an authority, and a certificate each for server and client
+    /// Create a CA, a server certificate and a client certificate
     ///
     /// Writes `ca.crt`, `ca.key`, `server.crt`, `server.key`, `client.crt` and `client.key` (PEM, keys P-256). The
-    /// server's certificate is for the addresses and names of the lab's networks with matchbox (of all networks where none
-    /// has it), for localhost, and for what `--name` and `--address` add.
+    /// server certificate is valid for the addresses and names of the lab's networks with matchbox (of all networks if
+    /// none has it), for localhost, and for what `--name` and `--address` add.
     Init(Init),
 }
 
 #[derive(Debug, clap::Args)]
 struct Init {
-    /// Lab file, or folder with a `lab.toml`; none is needed
+    /// Lab file, or folder with a `lab.toml` (optional)
     lab: Option<PathBuf>,
     #[command(flatten)]
     layers: Layers,
-    /// The folder that is written into [default: `tls` beside the lab file, or here]
+    /// Output folder [default: `tls` beside the lab file, or in the current folder]
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
-    /// A further DNS name of the server (repeatable)
+    /// Additional DNS name of the server (repeatable)
     #[arg(long = "name", value_name = "NAME", value_parser = dns_name)]
     names: Vec<String>,
-    /// A further address of the server (repeatable)
+    /// Additional address of the server (repeatable)
     #[arg(long = "address", value_name = "IP")]
     addresses: Vec<IpAddr>,
-    /// For how many days the certificates are valid
+    /// Validity of the certificates in days
     #[arg(long, default_value_t = 3650, value_name = "COUNT")]
     days: u32,
-    /// Write over certificates that are there
+    /// Overwrite existing certificates
     #[arg(long)]
     force: bool,
-    /// Print a JSON list of the files that were written
+    /// Print the written files as a JSON list
     #[arg(long)]
     json: bool,
 }
@@ -107,7 +107,7 @@ fn dns_name(text: &str) -> Result<String, &'static str> {
     let labels = name.strip_prefix("*.").unwrap_or(name);
     match labels.split('.').all(plain) && name.len() <= 253 {
         true => Ok(name.to_ascii_lowercase()),
-        false => Err("this is no DNS name"),
+        false => Err("not a DNS name"),
     }
 }
 

@@ -11,9 +11,9 @@ use crate::run::{Locations, store};
 /// Show the timeline of a run, from its recorded events alone
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The run: its name, its folder, its `events.jsonl`, or a lab's name for its latest; the latest where left out
+    /// Run name, run folder, `events.jsonl`, or lab name for its latest run [default: the latest run]
     run: Option<String>,
-    /// Print JSON, one event a line (`at` in nanoseconds, `wall`, `node`, `kind`, `fields`), after a header
+    /// Print JSON, one event per line (`at` in nanoseconds, `wall`, `node`, `kind`, `fields`), after a header
     #[arg(long)]
     json: bool,
 }

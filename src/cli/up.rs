@@ -8,12 +8,12 @@ use super::progress::RunProgress;
 use crate::report::exit;
 use crate::run::{LabLockError, Launched, Locations, Until, lab_lock, launch, recover};
 
-/// Bring a lab up, and take it down again with Ctrl-C
+/// Bring a lab up; Ctrl-C tears it down
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     lab: LabArgs,
-    /// Detach the lab running as soon as it is up
+    /// Detach as soon as the lab is up, and leave it running
     #[arg(long, short)]
     detach: bool,
 }
@@ -30,7 +30,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     progress.end();
     let ended = match attended {
         ForegroundEnd::Left => {
-            output::note("the lab is up; `dryrack status` shows it, `dryrack down` takes it down");
+            output::note("the lab is up; `dryrack status` shows its state, `dryrack down` tears it down");
             return Ok(exit::MET);
         }
         ForegroundEnd::Ended(ended) => ended,
@@ -52,7 +52,7 @@ pub(super) fn start(valid: ValidLab, locations: &Locations, until: Until) -> Res
         }
     })?;
     for leak in recover(locations) {
-        output::note(&format!("an earlier run left something behind: {leak}"));
+        output::note(&format!("incomplete cleanup of an earlier run: {leak}"));
     }
     let facts = prepare::facts(&valid.lab, &valid.library, locations, Loudness::Loud);
     let plan = prepare::decide(&valid, &facts)?;

@@ -1,4 +1,4 @@
-//! What would go wrong with matchbox, at its place in the data directory.
+//! Checks what matchbox would serve, and reports problems with file and line.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::plan::lint::{Lint, LintContext, lint};
 use crate::plan::{self, DataEntry, MatchboxPlan};
 use crate::serve::Store;
 
-/// Looks at what matchbox would answer on each network of a lab.
+/// Checks what matchbox would answer on each network of a lab.
 pub(super) fn look(lab: &Lab, sources: &mut Sources) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for network in lab.networks.values() {
@@ -24,7 +24,7 @@ pub(super) fn look(lab: &Lab, sources: &mut Sources) -> Vec<Diagnostic> {
     found
 }
 
-/// Returns the text of a file of the data directory, or of the lab file in its place.
+/// Returns the text of a file of the data directory, or of the lab file that replaces it.
 fn text(plan: &MatchboxPlan, file: &str) -> Option<String> {
     let read = |path: &Path| Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned());
     match plan.entries.get(file) {
@@ -34,7 +34,7 @@ fn text(plan: &MatchboxPlan, file: &str) -> Option<String> {
     }
 }
 
-/// Puts what would go wrong at its place, if it has one in a file of somebody's.
+/// Attaches file and line to a problem, if it comes from a file of the user.
 fn diagnostic(
     lint: Lint,
     plan: &MatchboxPlan,
@@ -60,7 +60,7 @@ fn diagnostic(
     Diagnostic::new(lint.code, span, message).help(lint.help)
 }
 
-/// Returns the place of what is wrong in its file: the line, or what stands there, or the first line.
+/// Returns the span of a problem in its file: the line, the text at fault, or the first line.
 fn place(lint: &Lint, file: usize, text: &str) -> Option<Span> {
     let found = lint.what.as_ref().and_then(|what| {
         // As it stands there, or as JSON writes it.

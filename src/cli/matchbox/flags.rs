@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// What matchbox is told.
+/// The options of matchbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Flags {
     pub(super) address: String,
@@ -44,7 +44,7 @@ impl Default for Flags {
     }
 }
 
-/// What is wrong with a command line or a variable.
+/// An error in a command line or environment variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FlagError {
     /// There is no such flag.
@@ -53,23 +53,23 @@ pub(super) enum FlagError {
     /// `-=x`, `---x`.
     #[error("bad flag syntax: {0}")]
     Syntax(String),
-    /// Nothing follows a flag that wants something.
+    /// A flag lacks its argument.
     #[error("flag needs an argument: -{0}")]
     Needs(String),
-    /// What follows is neither true nor false.
+    /// The value is not a boolean.
     #[error("invalid boolean value \"{value}\" for -{flag}: parse error")]
     Bool {
         /// The flag.
         flag: String,
-        /// What it was given.
+        /// Its value.
         value: String,
     },
-    /// A variable is neither true nor false.
+    /// The value of a variable is not a boolean.
     #[error("invalid value \"{value}\" for {variable}: parse error")]
     Variable {
         /// The variable.
         variable: String,
-        /// What it is.
+        /// Its value.
         value: String,
     },
 }

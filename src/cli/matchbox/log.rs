@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::event::{Emitter, Event, Instant, Kind, Known};
 
-/// How much is logged.
+/// The log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Fatal,
