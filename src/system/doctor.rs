@@ -1,7 +1,7 @@
-//! What this host has and lacks, with the package or the setting that helps.
+//! Checks this host, and names the package or setting that fixes each problem.
 //!
-//! First everything is looked at and tried, then it is judged: the judgement is
-//! pure, so that every host that there is can be a test.
+//! Facts are gathered first and judged second. The judgement is pure, so any host
+//! can be described in a test.
 
 mod packages;
 mod trial;
@@ -22,28 +22,28 @@ use trial::{Refused, Trial};
 
 pub use trial::trial_main;
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// The thing.
+    /// The subject of the check.
     pub name: &'static str,
-    /// How it is.
+    /// The result.
     pub state: State,
     /// What was found.
     pub detail: String,
-    /// What would help; several lines where there is a choice.
+    /// The remedy; several lines if there is a choice.
     pub remedy: Option<String>,
 }
 
-/// How a thing is.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Some labs do without, others cannot be run, or run slowly.
+    /// Some labs cannot run, or run slowly.
     Warn,
-    /// Hardly any lab can be run.
+    /// Most labs cannot run.
     Fail,
 }
 
@@ -61,9 +61,9 @@ impl Check {
     }
 }
 
-/// Examines this host: what it has, and what can be done on it when it is tried.
+/// Examines this host: looks at what it has, and tries what it allows.
 ///
-/// `accel` and `why` are the answer of the accelerator self-test. Makes a place in namespaces, which is gone again
+/// `accel` and `why` are the answer of the accelerator self-test. Creates namespaces, which are gone
 /// when this returns, and changes nothing else.
 pub fn examine(facts: &HostFacts, accel: Accel, why: &str) -> Vec<Check> {
     judge(&Found::here(facts), facts, accel, why)
@@ -80,17 +80,17 @@ struct Found {
     /// The iPXE ROM of a virtio NIC.
     rom: Option<PathBuf>,
     trial: Trial,
-    /// Whether AppArmor takes the say in their own namespaces from programs without a profile.
+    /// Whether AppArmor restricts user namespaces for programs without a profile.
     apparmor_restricts: bool,
-    /// Whether a sysctl of Debian's keeps users from making namespaces.
+    /// Whether Debian's sysctl forbids user namespaces for users.
     users_forbidden: bool,
-    /// Whether no user namespaces are allowed at all.
+    /// Whether user namespaces are forbidden altogether.
     none_allowed: bool,
-    /// The kind of container that we are in.
+    /// The kind of container that this process runs in.
     container: Option<String>,
     /// Whether the host's firewall sees what its bridges forward.
     bridges_filtered: bool,
-    /// The chains of others that drop forwarded traffic; `None` if we may not look.
+    /// The chains of other programs that drop forwarded traffic; `None` without permission to list them.
     drops: Option<Vec<ForwardDrop>>,
     /// The programs that were found, of those that were looked for.
     programs: BTreeSet<&'static str>,
@@ -144,7 +144,7 @@ fn rom(facts: &HostFacts) -> Option<PathBuf> {
     roms.filter_map(|rom| rom.canonicalize().ok()).next()
 }
 
-/// Tells in what kind of container we are, by the marks that container engines leave.
+/// Returns the kind of container that this process runs in, from the marks that container engines leave.
 fn container() -> Option<String> {
     // The kernel numbers its first namespaces the same since 3.8. A virtual machine that was made from a container's
     // file system has the marks, too.
@@ -220,7 +220,7 @@ impl Examined<'_> {
     fn qemu(&self) -> Check {
         let name = "QEMU";
         let Some(qemu) = &self.facts.qemu else {
-            return Check::fail(name, "there is no `qemu-system-x86_64`", self.install(Need::Qemu));
+            return Check::fail(name, "`qemu-system-x86_64` is not installed", self.install(Need::Qemu));
         };
         let (major, minor, micro) = qemu.version;
         let detail = format!("{}, version {major}.{minor}.{micro}", qemu.program.display());
@@ -233,9 +233,11 @@ impl Examined<'_> {
     fn qemu_img(&self) -> Check {
         match &self.facts.qemu_img {
             Some(program) => Check::ok("qemu-img", program.display().to_string()),
-            None => {
-                Check::fail("qemu-img", "it is missing, and disks are made with it", self.install(Need::Qemu))
-            }
+            None => Check::fail(
+                "qemu-img",
+                "`qemu-img` is not installed; it is needed to create disks",
+                self.install(Need::Qemu),
+            ),
         }
     }
 
@@ -247,7 +249,7 @@ impl Examined<'_> {
             Some(file) => Check::ok(name, file.code.display().to_string()),
             None => Check::fail(
                 name,
-                "QEMU's firmware descriptors name none without enrolled keys: `firmware = \"uefi\"` cannot be used",
+                "no UEFI firmware without enrolled keys found: `firmware = \"uefi\"` is not available",
                 self.install(Need::Ovmf),
             ),
         }
@@ -259,7 +261,7 @@ impl Examined<'_> {
             Some(file) => Check::ok(name, file.code.display().to_string()),
             None => Check::warn(
                 name,
-                "there is no firmware with enrolled keys: `firmware = \"uefi-secure\"` cannot be used",
+                "no UEFI firmware with enrolled keys found: `firmware = \"uefi-secure\"` is not available",
                 self.install(Need::Ovmf),
             ),
         }
@@ -270,7 +272,7 @@ impl Examined<'_> {
             Some(rom) => Check::ok("NIC ROMs", rom.display().to_string()),
             None => Check::fail(
                 "NIC ROMs",
-                "QEMU finds no `efi-virtio.rom`, and starts no machine with a NIC without it",
+                "QEMU cannot find `efi-virtio.rom`, which every machine with a NIC needs",
                 self.install(if self.facts.qemu.is_some() { Need::Roms } else { Need::Qemu }),
             ),
         }
@@ -282,7 +284,7 @@ impl Examined<'_> {
             Accel::Tcg => Check {
                 name: "KVM",
                 state: State::Warn,
-                detail: format!("{why}; machines are emulated, several times slower"),
+                detail: format!("{why}; machines are emulated, which is several times slower"),
                 remedy: why.contains("permission denied").then(|| {
                     format!("{}usermod -aG kvm {}, then log in again", self.sudo(), self.found.user)
                 }),
@@ -291,12 +293,12 @@ impl Examined<'_> {
     }
 
     fn namespaces(&self) -> Check {
-        let name = "private places";
+        let name = "user namespaces";
         let refused = match &self.found.trial {
             Trial::Stands { .. } => {
                 return Check::ok(
                     name,
-                    format!("{} can make namespaces and a bridge in them", self.found.user),
+                    format!("{} can create namespaces with a bridge inside", self.found.user),
                 );
             }
             Trial::NoNamespaces(refused) | Trial::NoBridge(refused) => refused,
@@ -309,12 +311,12 @@ impl Examined<'_> {
             let profile = include_str!("doctor/apparmor.profile");
             let profile = profile.replace("@PROGRAM@", &self.found.program.display().to_string());
             format!(
-                "AppArmor takes the say in its own namespaces from a program without a profile; \
-                 write this one to /etc/apparmor.d/dryrack and load it:\n\n{}",
+                "AppArmor restricts user namespaces for programs without a profile; \
+                 write this profile to /etc/apparmor.d/dryrack and load it:\n\n{}",
                 profile.trim_end()
             )
         } else if self.found.container.is_some() {
-            "the container forbids it: start it with `--privileged`, or with `--security-opt seccomp=unconfined \
+            "the container does not allow it: start the container with `--privileged`, or with `--security-opt seccomp=unconfined \
              --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`"
                 .to_owned()
         } else {
@@ -334,22 +336,22 @@ impl Examined<'_> {
         let name = "/dev/net/tun";
         let refused = match &self.found.trial {
             Trial::Stands { tap: Ok(()), nft: _ } => {
-                return Check::ok(name, "a TAP could be made in a private place");
+                return Check::ok(name, "a TAP device can be created in a user namespace");
             }
             Trial::Stands { tap: Err(refused), nft: _ } => refused,
             Trial::NoNamespaces(_) | Trial::NoBridge(_) => return untried(name),
         };
         let remedy = match (refused.errno.map(Errno::from_raw), &self.found.container) {
             (Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO), Some(_)) => {
-                "hand the device to the container: `--device /dev/net/tun`".to_owned()
+                "start the container with `--device /dev/net/tun`".to_owned()
             }
             (Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO), None) => {
                 format!("{}modprobe tun", self.sudo())
             }
             (Some(Errno::EACCES | Errno::EPERM), _) => {
-                format!("{}chmod 666 /dev/net/tun (as most distributions have it)", self.sudo())
+                format!("{}chmod 666 /dev/net/tun (the default of most distributions)", self.sudo())
             }
-            _ => "check that the kernel has CONFIG_TUN".to_owned(),
+            _ => "use a kernel with CONFIG_TUN".to_owned(),
         };
         Check::fail(name, refused.why.clone(), remedy)
     }
@@ -359,18 +361,17 @@ impl Examined<'_> {
         let Some(program) = &self.facts.nft else {
             return Check::warn(
                 name,
-                "there is no `nft`: `nat = true` cannot be used",
+                "`nft` is not installed: `nat = true` is not available",
                 self.install(Need::Nft),
             );
         };
         match &self.found.trial {
-            Trial::Stands { nft: Ok(()), tap: _ } => Check::ok(
-                name,
-                format!("{}, and a table could be loaded in a private place", program.display()),
-            ),
+            Trial::Stands { nft: Ok(()), tap: _ } => {
+                Check::ok(name, format!("{}; a table can be loaded in a user namespace", program.display()))
+            }
             Trial::Stands { nft: Err(Refused { why, errno: _ }), tap: _ } => Check::warn(
                 name,
-                format!("{why}: `nat = true` cannot be used"),
+                format!("{why}: `nat = true` is not available"),
                 format!("{}modprobe -a nf_tables nft_masq nft_chain_nat nft_ct", self.sudo()),
             ),
             Trial::NoNamespaces(_) | Trial::NoBridge(_) => untried(name),
@@ -382,7 +383,7 @@ impl Examined<'_> {
             Some(program) => Check::ok("pasta", program.display().to_string()),
             None => Check::warn(
                 "pasta",
-                "there is none: `nat = true` cannot be used in a private place",
+                "not installed: `nat = true` is not available in user namespaces",
                 self.install(Need::Pasta),
             ),
         }
@@ -391,15 +392,15 @@ impl Examined<'_> {
     fn container(&self) -> Check {
         let name = "container";
         match &self.found.container {
-            None => Check::ok(name, "this is none"),
+            None => Check::ok(name, "not running in a container"),
             Some(kind) => Check::warn(
                 name,
                 format!(
-                    "this runs in one ({kind}): namespaces, /dev/net/tun and /dev/kvm are there only as far as it was \
-                     given them, and `isolation = \"none\"` means its network"
+                    "running in a container ({kind}): namespaces, /dev/net/tun and /dev/kvm must be granted to it, and \
+                     `isolation = \"none\"` uses the container's network"
                 ),
-                "start it with `--device /dev/net/tun`, where there is KVM `--device /dev/kvm`, and if namespaces are \
-                 refused above, with `--privileged`",
+                "start the container with `--device /dev/net/tun`, with `--device /dev/kvm` if the host has KVM, and with \
+                 `--privileged` if user namespaces are refused above",
             ),
         }
     }
@@ -407,38 +408,34 @@ impl Examined<'_> {
     fn firewall(&self) -> Check {
         let name = "firewall";
         let Some(drops) = &self.found.drops else {
-            let detail =
-                "only root may look; it matters only to labs with `isolation = \"none\"`, which need root";
+            let detail = "not checked: needs root, and matters only to labs with `isolation = \"none\"`";
             return Check::ok(name, detail);
         };
         let filtered = self.found.bridges_filtered;
         let Some(first) = drops.first() else {
-            return Check::ok(name, "nobody drops forwarded traffic");
+            return Check::ok(name, "no rule drops forwarded traffic");
         };
         let chains: Vec<String> = drops
             .iter()
             .map(|drop| format!("{} (`{} {} {}`)", drop.owner, drop.family, drop.table, drop.chain))
             .collect();
         let what = match filtered {
-            true => "it drops what is forwarded, also between the nodes of one bridge (br_netfilter)",
-            false => "it drops what is forwarded, also what a lab's NAT forwards",
+            true => "drops forwarded traffic, also between nodes on one bridge (br_netfilter)",
+            false => "drops forwarded traffic, including the NAT traffic of labs",
         };
-        let detail = format!("{}: {what}; private places are not touched by it", chains.join(", "));
+        let detail = format!("{}: {what}; labs in user namespaces are not affected", chains.join(", "));
         let remedy = match (filtered, &first.user_chain) {
             (_, Some(chain)) => format!(
-                "nothing for private places; a lab with `isolation = \"none\"` adds its own rule to `{chain}` and takes it away again"
+                "no action needed; a lab with `isolation = \"none\"` adds an accept rule to `{chain}` and removes it afterwards"
             ),
             (true, None) => format!(
-                "nothing for private places; for `isolation = \"none\"`: {}sysctl -w net.bridge.bridge-nf-call-iptables=0, \
-                 or let {} accept the lab's bridges",
+                "only for `isolation = \"none\"`: {}sysctl -w net.bridge.bridge-nf-call-iptables=0, \
+                 or allow the lab's bridges in {}",
                 self.sudo(),
                 first.owner
             ),
             (false, None) => {
-                format!(
-                    "nothing for private places; for `isolation = \"none\"`: let {} accept the lab's bridges",
-                    first.owner
-                )
+                format!("only for `isolation = \"none\"`: allow the lab's bridges in {}", first.owner)
             }
         };
         Check::warn(name, detail, remedy)
@@ -448,16 +445,16 @@ impl Examined<'_> {
         if self.found.has("apt-get") && self.found.has("dpkg-deb") {
             return Check::ok(
                 "apt",
-                "images are made of Debian packages, downloaded by it and not installed",
+                "apt downloads the Debian packages that images are built from; it installs nothing",
             );
         }
         Check::warn(
             "apt",
-            "there is none, and the images that come with Dryrack are made of Debian packages",
+            "not installed; the built-in images are built from Debian packages",
             match self.os.family {
                 Some(packages::Family::Debian | packages::Family::Fedora) => self.install(Need::Apt),
                 _ => {
-                    "name files of your own: `dryrack image build NAME` says which (images/NAME/recipe.toml)"
+                    "provide your own files: `dryrack image build NAME` lists them (images/NAME/recipe.toml)"
                         .to_owned()
                 }
             },
@@ -469,35 +466,35 @@ impl Examined<'_> {
         if !self.found.has("mmdebstrap") {
             return Check::warn(
                 name,
-                "it is built by `mmdebstrap`, which is missing",
+                "`mmdebstrap` is not installed; it builds this image",
                 self.install(Need::Mmdebstrap),
             );
         }
         if self.facts.root {
-            return Check::ok(name, "mmdebstrap is there, and root needs nothing else");
+            return Check::ok(name, "mmdebstrap is installed");
         }
         if !self.found.has("newuidmap") {
-            let detail = "to build it without root, `newuidmap` and `newgidmap` are missing";
+            let detail = "`newuidmap` and `newgidmap` are not installed; a build without root needs them";
             return Check::warn(name, detail, self.install(Need::Uidmap));
         }
         if !self.found.has_subids {
             let user = &self.found.user;
-            let detail = format!("to build it without root, {user} needs subordinate ids and has none");
+            let detail = format!("{user} has no subordinate ids; a build without root needs them");
             let remedy = format!(
                 "{}usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
                 self.sudo()
             );
             return Check::warn(name, detail, remedy);
         }
-        Check::ok(name, "mmdebstrap, newuidmap and subordinate ids are there")
+        Check::ok(name, "mmdebstrap, newuidmap and subordinate ids are available")
     }
 
     fn ssh(&self) -> Check {
         match self.found.has("ssh") {
-            true => Check::ok("ssh", "the client is there"),
+            true => Check::ok("ssh", "the client is installed"),
             false => Check::warn(
                 "ssh",
-                "there is no client: `dryrack ssh` and ssh expectations cannot be used",
+                "no client installed: `dryrack ssh` and ssh expectations are not available",
                 self.install(Need::Ssh),
             ),
         }
@@ -505,7 +502,7 @@ impl Examined<'_> {
 }
 
 fn untried(name: &'static str) -> Check {
-    let detail = "not tried, because no private place could be made";
+    let detail = "not tested, because user namespaces are not available";
     Check { name, state: State::Warn, detail: detail.to_owned(), remedy: None }
 }
 

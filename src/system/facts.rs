@@ -1,7 +1,7 @@
 //! What this host has: programs, firmware, memory, addresses, resolvers.
 //!
-//! Only looks and changes nothing. A thing that cannot be read counts as one that
-//! is not there: a plan that needs it then says so.
+//! Read-only. A thing that cannot be read counts as missing: a plan that needs it
+//! then says so.
 
 mod firmware;
 mod links;

@@ -16,5 +16,5 @@ pub mod process;
 pub mod sockets;
 pub mod sysctl;
 
-/// What helps when a disk of the host is full.
-pub(crate) const MAKE_ROOM: &str = "make room on the disk, or set DRYRACK_STATE to a folder on another one";
+/// The hint for a full disk.
+pub(crate) const MAKE_ROOM: &str = "free some disk space, or set DRYRACK_STATE to a folder on another disk";

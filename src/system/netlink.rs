@@ -42,23 +42,23 @@ impl NetlinkError {
     pub fn hint(&self) -> Option<&'static str> {
         let code = self.source.raw_os_error().map(Errno::from_raw);
         match code {
-            Some(Errno::EBUSY) if self.what == "plug in" => Some(
-                "it is a port of another bridge or bond: take it out of there, or name another interface",
-            ),
+            Some(Errno::EBUSY) if self.what == "plug in" => {
+                Some("it is a port of another bridge or bond: remove it there, or use another interface")
+            }
             Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ELOOP) if self.what == "plug in" => Some(
-                "loopback, bridges and most wireless interfaces cannot be ports of a bridge: name another",
+                "loopback, bridges and most wireless interfaces cannot be bridge ports: use another interface",
             ),
-            Some(Errno::EEXIST | Errno::EBUSY) => Some("an earlier run left it behind: run `dryrack down`"),
+            Some(Errno::EEXIST | Errno::EBUSY) => Some("it remains from an earlier run: run `dryrack down`"),
             Some(Errno::EPERM | Errno::EACCES) if self.what == "make TAP" => Some(
                 "check that you may read and write /dev/net/tun (`dryrack doctor`); with `isolation = \"none\"` this needs root",
             ),
             Some(Errno::EPERM | Errno::EACCES) => Some(
-                "with `isolation = \"none\"` this needs root (CAP_NET_ADMIN); in a private place some distributions \
-                 (Ubuntu 24.04) need an AppArmor profile: `dryrack doctor` prints it",
+                "with `isolation = \"none\"` this needs root (CAP_NET_ADMIN); in user namespaces some distributions \
+                 (Ubuntu 24.04) require an AppArmor profile: `dryrack doctor` prints it",
             ),
-            Some(Errno::EROFS) => Some("in a container, start it with a writable /proc/sys"),
+            Some(Errno::EROFS) => Some("if this is a container, start it with a writable /proc/sys"),
             Some(Errno::EAFNOSUPPORT) => Some(
-                "the kernel has no IPv6: boot it without `ipv6.disable=1`, or leave the network's `ipv6` out",
+                "the kernel has no IPv6: boot it without `ipv6.disable=1`, or remove `ipv6` from the network",
             ),
             Some(Errno::ENOENT | Errno::ENODEV) if self.what == "make TAP" => {
                 Some("the kernel has no TUN/TAP driver: `modprobe tun`")

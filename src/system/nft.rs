@@ -1,7 +1,7 @@
 //! nftables, through the JSON interface of the `nft` program.
 //!
-//! Works on tables of our own, with two exceptions that a plan spells out: one
-//! accept rule in a chain of somebody else, and its removal.
+//! Works on tables of our own, with two exceptions that a plan lists: one accept
+//! rule in a chain of another program, and its removal.
 
 mod drops;
 
@@ -30,7 +30,7 @@ impl NftError {
         match self.source.kind() {
             io::ErrorKind::NotFound => Some("install nftables: `dryrack doctor` names the package"),
             io::ErrorKind::PermissionDenied => Some(
-                "with `isolation = \"none\"` this needs CAP_NET_ADMIN: run as root, or use a private place",
+                "with `isolation = \"none\"` this needs CAP_NET_ADMIN: run as root, or use `isolation = \"private\"`",
             ),
             _ => None,
         }
@@ -53,7 +53,7 @@ pub async fn remove(table: &str) -> Result<(), NftError> {
     run(&["-j", "-f", "-"], &batch.to_string()).await.map(drop).map_err(failed(what))
 }
 
-/// Adds one accept rule at the head of somebody else's chain.
+/// Adds one accept rule at the head of another program's chain.
 pub async fn foreign_accept(accept: &ForeignAccept) -> Result<(), NftError> {
     // The rule may be there from a run whose undo never ran.
     remove_foreign_accept(accept).await?;
@@ -70,7 +70,7 @@ pub async fn foreign_accept(accept: &ForeignAccept) -> Result<(), NftError> {
     run(&["-j", "-f", "-"], &batch.to_string()).await.map(drop).map_err(failed(what))
 }
 
-/// Removes our rules from somebody else's chain; none there counts as removed.
+/// Removes our rules from another program's chain; a missing rule counts as removed.
 pub async fn remove_foreign_accept(accept: &ForeignAccept) -> Result<(), NftError> {
     let what = || format!("remove our rule from {}'s firewall", accept.owner);
     let listed = match run(&["-j", "-a", "list", "ruleset"], "").await {
@@ -190,7 +190,7 @@ fn text(output: Output) -> io::Result<String> {
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
     // nft draws the place of the error on the lines after the first.
-    let first = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    let first = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("no error message");
     let kind = if first.contains("Operation not permitted") {
         io::ErrorKind::PermissionDenied
     } else {

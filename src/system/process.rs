@@ -1,6 +1,6 @@
 //! Starts programs; the only place that does.
 //!
-//! What must not outlive us is started by the [`Spawner`]: the kernel's
+//! Children that must not outlive this process are started by the [`Spawner`]: the kernel's
 //! parent-death signal follows the *thread* that spawned, so that one lives as
 //! long as the process does.
 
@@ -73,10 +73,8 @@ impl SpawnError {
     /// Returns what would help, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self.source.kind() {
-            io::ErrorKind::NotFound => {
-                Some("it is not installed or was moved: `dryrack doctor` names the package")
-            }
-            io::ErrorKind::PermissionDenied => Some("check that you may execute it"),
+            io::ErrorKind::NotFound => Some("it is not installed: `dryrack doctor` names the package"),
+            io::ErrorKind::PermissionDenied => Some("check that the file is executable"),
             _ => None,
         }
     }

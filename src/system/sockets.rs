@@ -1,4 +1,4 @@
-//! The sockets of a network's boot services, bound where the caller stands.
+//! The sockets of a network's boot services, bound in the caller's namespace.
 //!
 //! They are bound before any service runs, so that a port that somebody else
 //! holds is an error of the plan's step and not of a service. Nothing here reads
@@ -100,7 +100,7 @@ pub struct BindError {
     service: &'static str,
     port: Port,
     interface: IfName,
-    /// Who holds the port, if that can be found out.
+    /// The process that uses the port, if known.
     holder: Option<String>,
     #[source]
     source: io::Error,
@@ -112,22 +112,22 @@ impl BindError {
         self.service
     }
 
-    /// Returns what failed, why, and who is in the way, in one line.
+    /// Returns what failed, why, and which process uses the port, in one line.
     pub fn in_full(&self) -> String {
-        let holder = self.holder.as_ref().map(|holder| format!(", {holder} holds it")).unwrap_or_default();
+        let holder = self.holder.as_ref().map(|holder| format!(", used by {holder}")).unwrap_or_default();
         format!("{self}: {}{holder}", self.source)
     }
 
-    /// Says what may help.
+    /// Returns what may help.
     pub fn hint(&self) -> Option<String> {
         match self.source.kind() {
             io::ErrorKind::AddrInUse => {
                 let holder = self.holder.as_deref().unwrap_or("another program");
-                Some(format!("{holder} holds it: stop it, or leave out `isolation = \"none\"`"))
+                Some(format!("stop {holder}, or use `isolation = \"private\"`"))
             }
-            io::ErrorKind::PermissionDenied => Some(
-                "run as root, or leave out `isolation = \"none\"`: a private place needs no root".to_owned(),
-            ),
+            io::ErrorKind::PermissionDenied => {
+                Some("run as root, or use `isolation = \"private\"`, which needs no root".to_owned())
+            }
             io::ErrorKind::AddrNotAvailable => {
                 Some("the network's bridge does not have its address".to_owned())
             }

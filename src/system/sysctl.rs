@@ -22,7 +22,7 @@ impl SysctlError {
     pub fn hint(&self) -> Option<&'static str> {
         match self.source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
-                "in the host's namespace this needs root; in a container, one that was started with a writable /proc/sys",
+                "with `isolation = \"none\"` this needs root; in a container it needs a writable /proc/sys",
             ),
             _ => None,
         }

@@ -1,5 +1,5 @@
-# Lets Dryrack make namespaces in which it has a say (Ubuntu 23.10 and later take that away by default).
-# Dryrack is otherwise as free as without a profile.
+# Allows Dryrack to create user namespaces (Ubuntu 23.10 and later restrict them by default).
+# Restricts nothing else.
 #
 #   sudo install -m 644 FILE /etc/apparmor.d/dryrack
 #   sudo apparmor_parser -r /etc/apparmor.d/dryrack

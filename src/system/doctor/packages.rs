@@ -76,7 +76,7 @@ impl Distribution {
     /// Says how to install what is needed: the one line that fits here, or all of them.
     pub(super) fn install(self, need: Need, root: bool) -> String {
         if self.enterprise && need == Need::Qemu {
-            return "RHEL and its rebuilds have no `qemu-system-x86_64` (their `qemu-kvm` is another program): \
+            return "RHEL and its rebuilds do not package `qemu-system-x86_64` (`qemu-kvm` is a different program): \
                     build QEMU 7.2 or later from source"
                 .to_owned();
         }
@@ -93,7 +93,7 @@ impl Distribution {
 
 fn command(family: Family, need: Need, root: bool) -> String {
     let Some(packages) = packages(family, need) else {
-        return format!("{} has no package of it", family.name());
+        return format!("{} has no package for it", family.name());
     };
     let sudo = if root { "" } else { "sudo " };
     match family {
@@ -169,8 +169,8 @@ mod tests {
         assert_eq!(install("ID=debian", Need::Qemu, true), "apt-get install qemu-system-x86 qemu-utils");
         assert_eq!(install("ID=fedora", Need::Roms, false), "sudo dnf install ipxe-roms-qemu");
         assert_eq!(install("ID=nixos", Need::Pasta, false), "add `passt` to environment.systemPackages");
-        assert_eq!(install("ID=arch", Need::Apt, false), "Arch has no package of it");
-        insta::assert_snapshot!(install("ID=centos", Need::Qemu, false), @"RHEL and its rebuilds have no `qemu-system-x86_64` (their `qemu-kvm` is another program): build QEMU 7.2 or later from source");
+        assert_eq!(install("ID=arch", Need::Apt, false), "Arch has no package for it");
+        insta::assert_snapshot!(install("ID=centos", Need::Qemu, false), @"RHEL and its rebuilds do not package `qemu-system-x86_64` (`qemu-kvm` is a different program): build QEMU 7.2 or later from source");
         insta::assert_snapshot!(install("ID=plan9", Need::Ovmf, false), @"
             Debian, Ubuntu: sudo apt-get install ovmf
             Fedora, RHEL: sudo dnf install edk2-ovmf

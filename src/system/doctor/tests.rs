@@ -86,15 +86,15 @@ fn a_host_that_has_everything() {
         Ok Secure Boot: /usr/share/OVMF/OVMF_CODE_4M.ms.fd
         Ok NIC ROMs: /usr/lib/ipxe/qemu/efi-virtio.rom
         Ok KVM: KVM boots firmware and kernels here
-        Ok private places: ann can make namespaces and a bridge in them
-        Ok /dev/net/tun: a TAP could be made in a private place
-        Ok nftables: /usr/sbin/nft, and a table could be loaded in a private place
+        Ok user namespaces: ann can create namespaces with a bridge inside
+        Ok /dev/net/tun: a TAP device can be created in a user namespace
+        Ok nftables: /usr/sbin/nft; a table can be loaded in a user namespace
         Ok pasta: /usr/bin/pasta
-        Ok container: this is none
-        Ok firewall: nobody drops forwarded traffic
-        Ok apt: images are made of Debian packages, downloaded by it and not installed
-        Ok image `debian`: mmdebstrap, newuidmap and subordinate ids are there
-        Ok ssh: the client is there
+        Ok container: not running in a container
+        Ok firewall: no rule drops forwarded traffic
+        Ok apt: apt downloads the Debian packages that images are built from; it installs nothing
+        Ok image `debian`: mmdebstrap, newuidmap and subordinate ids are available
+        Ok ssh: the client is installed
         ");
 }
 
@@ -104,52 +104,52 @@ fn a_host_that_has_nothing() {
         HostFacts { qemu: None, qemu_img: None, firmware: Vec::new(), pasta: None, nft: None, ..facts() };
     let found = Found { rom: None, programs: BTreeSet::new(), has_subids: false, ..found() };
     insta::assert_snapshot!(check(&found, &nothing, Accel::Tcg, "there is no QEMU to test KVM with"), @r#"
-        Fail QEMU: there is no `qemu-system-x86_64`
+        Fail QEMU: `qemu-system-x86_64` is not installed
             sudo apt-get install qemu-system-x86 qemu-utils
-        Fail qemu-img: it is missing, and disks are made with it
+        Fail qemu-img: `qemu-img` is not installed; it is needed to create disks
             sudo apt-get install qemu-system-x86 qemu-utils
-        Fail UEFI firmware: QEMU's firmware descriptors name none without enrolled keys: `firmware = "uefi"` cannot be used
+        Fail UEFI firmware: no UEFI firmware without enrolled keys found: `firmware = "uefi"` is not available
             sudo apt-get install ovmf
-        Warn Secure Boot: there is no firmware with enrolled keys: `firmware = "uefi-secure"` cannot be used
+        Warn Secure Boot: no UEFI firmware with enrolled keys found: `firmware = "uefi-secure"` is not available
             sudo apt-get install ovmf
-        Fail NIC ROMs: QEMU finds no `efi-virtio.rom`, and starts no machine with a NIC without it
+        Fail NIC ROMs: QEMU cannot find `efi-virtio.rom`, which every machine with a NIC needs
             sudo apt-get install qemu-system-x86 qemu-utils
-        Warn KVM: there is no QEMU to test KVM with; machines are emulated, several times slower
-        Ok private places: ann can make namespaces and a bridge in them
-        Ok /dev/net/tun: a TAP could be made in a private place
-        Warn nftables: there is no `nft`: `nat = true` cannot be used
+        Warn KVM: there is no QEMU to test KVM with; machines are emulated, which is several times slower
+        Ok user namespaces: ann can create namespaces with a bridge inside
+        Ok /dev/net/tun: a TAP device can be created in a user namespace
+        Warn nftables: `nft` is not installed: `nat = true` is not available
             sudo apt-get install nftables
-        Warn pasta: there is none: `nat = true` cannot be used in a private place
+        Warn pasta: not installed: `nat = true` is not available in user namespaces
             sudo apt-get install passt
-        Ok container: this is none
-        Ok firewall: nobody drops forwarded traffic
-        Warn apt: there is none, and the images that come with Dryrack are made of Debian packages
+        Ok container: not running in a container
+        Ok firewall: no rule drops forwarded traffic
+        Warn apt: not installed; the built-in images are built from Debian packages
             sudo apt-get install apt dpkg
-        Warn image `debian`: it is built by `mmdebstrap`, which is missing
+        Warn image `debian`: `mmdebstrap` is not installed; it builds this image
             sudo apt-get install mmdebstrap
-        Warn ssh: there is no client: `dryrack ssh` and ssh expectations cannot be used
+        Warn ssh: no client installed: `dryrack ssh` and ssh expectations are not available
             sudo apt-get install openssh-client
         "#);
     insta::assert_snapshot!(failures(&Found { os_release: "ID=arch".into(), ..found }, &nothing), @r#"
-        Fail QEMU: there is no `qemu-system-x86_64`
+        Fail QEMU: `qemu-system-x86_64` is not installed
             sudo pacman -S qemu-system-x86 qemu-img
-        Fail qemu-img: it is missing, and disks are made with it
+        Fail qemu-img: `qemu-img` is not installed; it is needed to create disks
             sudo pacman -S qemu-system-x86 qemu-img
-        Fail UEFI firmware: QEMU's firmware descriptors name none without enrolled keys: `firmware = "uefi"` cannot be used
+        Fail UEFI firmware: no UEFI firmware without enrolled keys found: `firmware = "uefi"` is not available
             sudo pacman -S edk2-ovmf
-        Warn Secure Boot: there is no firmware with enrolled keys: `firmware = "uefi-secure"` cannot be used
+        Warn Secure Boot: no UEFI firmware with enrolled keys found: `firmware = "uefi-secure"` is not available
             sudo pacman -S edk2-ovmf
-        Fail NIC ROMs: QEMU finds no `efi-virtio.rom`, and starts no machine with a NIC without it
+        Fail NIC ROMs: QEMU cannot find `efi-virtio.rom`, which every machine with a NIC needs
             sudo pacman -S qemu-system-x86 qemu-img
-        Warn nftables: there is no `nft`: `nat = true` cannot be used
+        Warn nftables: `nft` is not installed: `nat = true` is not available
             sudo pacman -S nftables
-        Warn pasta: there is none: `nat = true` cannot be used in a private place
+        Warn pasta: not installed: `nat = true` is not available in user namespaces
             sudo pacman -S passt
-        Warn apt: there is none, and the images that come with Dryrack are made of Debian packages
-            name files of your own: `dryrack image build NAME` says which (images/NAME/recipe.toml)
-        Warn image `debian`: it is built by `mmdebstrap`, which is missing
-            Arch has no package of it
-        Warn ssh: there is no client: `dryrack ssh` and ssh expectations cannot be used
+        Warn apt: not installed; the built-in images are built from Debian packages
+            provide your own files: `dryrack image build NAME` lists them (images/NAME/recipe.toml)
+        Warn image `debian`: `mmdebstrap` is not installed; it builds this image
+            Arch has no package for it
+        Warn ssh: no client installed: `dryrack ssh` and ssh expectations are not available
             sudo pacman -S openssh
         "#);
 }
@@ -171,11 +171,11 @@ fn emulation_says_why_and_how_to_get_at_kvm() {
         format!("{:?}: {}\n{:?}", kvm.state, kvm.detail, kvm.remedy)
     };
     insta::assert_snapshot!(kvm("/dev/kvm: permission denied; join group `kvm` and log in again"), @r#"
-        Warn: /dev/kvm: permission denied; join group `kvm` and log in again; machines are emulated, several times slower
+        Warn: /dev/kvm: permission denied; join group `kvm` and log in again; machines are emulated, which is several times slower
         Some("sudo usermod -aG kvm ann, then log in again")
         "#);
     insta::assert_snapshot!(kvm("/dev/kvm opens, but Linux does not boot with it"), @"
-        Warn: /dev/kvm opens, but Linux does not boot with it; machines are emulated, several times slower
+        Warn: /dev/kvm opens, but Linux does not boot with it; machines are emulated, which is several times slower
         None
         ");
 }
@@ -183,8 +183,8 @@ fn emulation_says_why_and_how_to_get_at_kvm() {
 #[test]
 fn namespaces_that_are_refused() {
     let no_bridge = Trial::NoBridge(refused("cannot make bridge `trial0`", Errno::EPERM));
-    let none = Trial::NoNamespaces(refused("cannot make namespaces", Errno::EPERM));
-    let full = Trial::NoNamespaces(refused("cannot make namespaces", Errno::ENOSPC));
+    let none = Trial::NoNamespaces(refused("cannot create namespaces", Errno::EPERM));
+    let full = Trial::NoNamespaces(refused("cannot create namespaces", Errno::ENOSPC));
     let ubuntu = Found {
         os_release: "ID=ubuntu\nID_LIKE=debian\n".into(),
         trial: no_bridge.clone(),
@@ -192,11 +192,11 @@ fn namespaces_that_are_refused() {
         ..found()
     };
     insta::assert_snapshot!(failures(&ubuntu, &facts()), @r#"
-        Fail private places: cannot make bridge `trial0`: Operation not permitted (os error 1)
-            AppArmor takes the say in its own namespaces from a program without a profile; write this one to /etc/apparmor.d/dryrack and load it:
+        Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
+            AppArmor restricts user namespaces for programs without a profile; write this profile to /etc/apparmor.d/dryrack and load it:
             
-            # Lets Dryrack make namespaces in which it has a say (Ubuntu 23.10 and later take that away by default).
-            # Dryrack is otherwise as free as without a profile.
+            # Allows Dryrack to create user namespaces (Ubuntu 23.10 and later restrict them by default).
+            # Restricts nothing else.
             #
             #   sudo install -m 644 FILE /etc/apparmor.d/dryrack
             #   sudo apparmor_parser -r /etc/apparmor.d/dryrack
@@ -209,35 +209,35 @@ fn namespaces_that_are_refused() {
             
               include if exists <local/dryrack>
             }
-        Warn /dev/net/tun: not tried, because no private place could be made
-        Warn nftables: not tried, because no private place could be made
+        Warn /dev/net/tun: not tested, because user namespaces are not available
+        Warn nftables: not tested, because user namespaces are not available
         "#);
     insta::assert_snapshot!(failures(&Found { trial: none.clone(), users_forbidden: true, ..found() }, &facts()), @"
-        Fail private places: cannot make namespaces: Operation not permitted (os error 1)
+        Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
             sudo sysctl -w kernel.unprivileged_userns_clone=1
-        Warn /dev/net/tun: not tried, because no private place could be made
-        Warn nftables: not tried, because no private place could be made
+        Warn /dev/net/tun: not tested, because user namespaces are not available
+        Warn nftables: not tested, because user namespaces are not available
         ");
     insta::assert_snapshot!(failures(&Found { trial: full, none_allowed: true, ..found() }, &facts()), @"
-        Fail private places: cannot make namespaces: No space left on device (os error 28)
+        Fail user namespaces: cannot create namespaces: No space left on device (os error 28)
             sudo sysctl -w user.max_user_namespaces=15000
-        Warn /dev/net/tun: not tried, because no private place could be made
-        Warn nftables: not tried, because no private place could be made
+        Warn /dev/net/tun: not tested, because user namespaces are not available
+        Warn nftables: not tested, because user namespaces are not available
         ");
     let docker = Found { trial: none, container: Some("docker".into()), drops: None, ..found() };
     insta::assert_snapshot!(failures(&docker, &HostFacts { root: true, ..facts() }), @r#"
-        Fail private places: cannot make namespaces: Operation not permitted (os error 1)
-            the container forbids it: start it with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`
-        Warn /dev/net/tun: not tried, because no private place could be made
-        Warn nftables: not tried, because no private place could be made
-        Warn container: this runs in one (docker): namespaces, /dev/net/tun and /dev/kvm are there only as far as it was given them, and `isolation = "none"` means its network
-            start it with `--device /dev/net/tun`, where there is KVM `--device /dev/kvm`, and if namespaces are refused above, with `--privileged`
+        Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
+            the container does not allow it: start the container with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`
+        Warn /dev/net/tun: not tested, because user namespaces are not available
+        Warn nftables: not tested, because user namespaces are not available
+        Warn container: running in a container (docker): namespaces, /dev/net/tun and /dev/kvm must be granted to it, and `isolation = "none"` uses the container's network
+            start the container with `--device /dev/net/tun`, with `--device /dev/kvm` if the host has KVM, and with `--privileged` if user namespaces are refused above
         "#);
     insta::assert_snapshot!(failures(&Found { trial: no_bridge, ..found() }, &facts()), @r#"
-        Fail private places: cannot make bridge `trial0`: Operation not permitted (os error 1)
+        Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
             set `isolation = "none"` in the lab and run as root
-        Warn /dev/net/tun: not tried, because no private place could be made
-        Warn nftables: not tried, because no private place could be made
+        Warn /dev/net/tun: not tested, because user namespaces are not available
+        Warn nftables: not tested, because user namespaces are not available
         "#);
 }
 
@@ -246,7 +246,7 @@ fn a_tap_or_a_table_that_is_refused() {
     let tap = |errno| Trial::Stands { tap: Err(refused("cannot make TAP `trial1`", errno)), nft: Ok(()) };
     insta::assert_snapshot!(failures(&Found { trial: tap(Errno::EACCES), ..found() }, &facts()), @"
         Fail /dev/net/tun: cannot make TAP `trial1`: Permission denied (os error 13)
-            sudo chmod 666 /dev/net/tun (as most distributions have it)
+            sudo chmod 666 /dev/net/tun (the default of most distributions)
         ");
     insta::assert_snapshot!(failures(&Found { trial: tap(Errno::ENOENT), ..found() }, &facts()), @"
         Fail /dev/net/tun: cannot make TAP `trial1`: No such file or directory (os error 2)
@@ -254,7 +254,7 @@ fn a_tap_or_a_table_that_is_refused() {
         ");
     let nft = Refused { why: "cannot load nftables table `ip dryrack_trial`: nft: no".into(), errno: None };
     insta::assert_snapshot!(failures(&Found { trial: Trial::Stands { tap: Ok(()), nft: Err(nft) }, ..found() }, &facts()), @"
-        Warn nftables: cannot load nftables table `ip dryrack_trial`: nft: no: `nat = true` cannot be used
+        Warn nftables: cannot load nftables table `ip dryrack_trial`: nft: no: `nat = true` is not available
             sudo modprobe -a nf_tables nft_masq nft_chain_nat nft_ct
         ");
 }
@@ -271,16 +271,16 @@ fn firewalls_that_drop() {
     let with = |drops, bridges_filtered| Found { drops: Some(drops), bridges_filtered, ..found() };
     let root = HostFacts { root: true, ..facts() };
     insta::assert_snapshot!(failures(&with(vec![drop("docker", Some("DOCKER-USER"))], true), &root), @r#"
-        Warn firewall: docker (`ip filter FORWARD`): it drops what is forwarded, also between the nodes of one bridge (br_netfilter); private places are not touched by it
-            nothing for private places; a lab with `isolation = "none"` adds its own rule to `DOCKER-USER` and takes it away again
+        Warn firewall: docker (`ip filter FORWARD`): drops forwarded traffic, also between nodes on one bridge (br_netfilter); labs in user namespaces are not affected
+            no action needed; a lab with `isolation = "none"` adds an accept rule to `DOCKER-USER` and removes it afterwards
         "#);
     insta::assert_snapshot!(failures(&with(vec![drop("firewalld", None)], true), &root), @r#"
-        Warn firewall: firewalld (`ip filter FORWARD`): it drops what is forwarded, also between the nodes of one bridge (br_netfilter); private places are not touched by it
-            nothing for private places; for `isolation = "none"`: sysctl -w net.bridge.bridge-nf-call-iptables=0, or let firewalld accept the lab's bridges
+        Warn firewall: firewalld (`ip filter FORWARD`): drops forwarded traffic, also between nodes on one bridge (br_netfilter); labs in user namespaces are not affected
+            only for `isolation = "none"`: sysctl -w net.bridge.bridge-nf-call-iptables=0, or allow the lab's bridges in firewalld
         "#);
     insta::assert_snapshot!(failures(&with(vec![drop("mine", None)], false), &root), @r#"
-        Warn firewall: mine (`ip filter FORWARD`): it drops what is forwarded, also what a lab's NAT forwards; private places are not touched by it
-            nothing for private places; for `isolation = "none"`: let mine accept the lab's bridges
+        Warn firewall: mine (`ip filter FORWARD`): drops forwarded traffic, including the NAT traffic of labs; labs in user namespaces are not affected
+            only for `isolation = "none"`: allow the lab's bridges in mine
         "#);
     assert_eq!(failures(&with(Vec::new(), true), &root), "");
 }
@@ -289,13 +289,13 @@ fn firewalls_that_drop() {
 fn what_the_debian_image_needs_depends_on_who_builds_it() {
     let found = Found { has_subids: false, ..found() };
     insta::assert_snapshot!(failures(&found, &facts()), @"
-        Warn image `debian`: to build it without root, ann needs subordinate ids and has none
+        Warn image `debian`: ann has no subordinate ids; a build without root needs them
             sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
         ");
     assert_eq!(failures(&found, &HostFacts { root: true, ..facts() }), "");
     let without = Found { programs: BTreeSet::from(["apt-get", "dpkg-deb", "mmdebstrap", "ssh"]), ..found };
     insta::assert_snapshot!(failures(&without, &facts()), @"
-        Warn image `debian`: to build it without root, `newuidmap` and `newgidmap` are missing
+        Warn image `debian`: `newuidmap` and `newgidmap` are not installed; a build without root needs them
             sudo apt-get install uidmap
         ");
 }

@@ -1,8 +1,8 @@
-//! Tries to make a private place as `up` does: namespaces in namespaces, then a bridge, a TAP and a table inside.
+//! Tries to create namespaces as `up` does: nested namespaces, then a bridge, a TAP and a table inside.
 //!
-//! Some kernels let a user make namespaces and then refuse everything inside
-//! them (Ubuntu since 23.10), so nothing less tells. The trial is this program
-//! again in a hidden role, because such rules go by the path of the program.
+//! Some kernels let a user create namespaces and then refuse everything inside
+//! them (Ubuntu since 23.10), so every step is tried. The trial runs this program
+//! again in a hidden role, because such rules depend on the path of the program.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -62,7 +62,7 @@ pub(super) enum Trial {
     },
 }
 
-/// Makes a place, looks what is possible in it, and lets it vanish.
+/// Creates the namespaces, tests what they allow, and lets them vanish.
 pub(super) fn attempt() -> Trial {
     match first_namespaces() {
         Ok(trial) => trial,
@@ -124,7 +124,7 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
     let exec = Exec::new(OsStr::new(OURSELVES), &args, &[null.as_fd(), tell.as_fd(), null.as_fd()])
         .map_err(failed(what))?;
     drop(tell);
-    let child = sys::clone_exec(flags, &exec).map_err(failed("cannot make namespaces"))?;
+    let child = sys::clone_exec(flags, &exec).map_err(failed("cannot create namespaces"))?;
     // Its copy of the writing end would keep ours from ever ending.
     drop(exec);
     let pid = child.pid;
@@ -137,8 +137,8 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
     });
     // A child that is not let go ends.
     let told = gone.and_then(|()| {
-        child.open().map_err(failed("cannot let the trial go"))?;
-        listen(File::from(told)).map_err(failed("the trial did not report"))
+        child.open().map_err(failed("cannot start the trial"))?;
+        listen(File::from(told)).map_err(failed("the trial timed out"))
     });
     kill(pid, Signal::SIGKILL).ok();
     waitpid(pid, None).ok();

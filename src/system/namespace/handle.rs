@@ -1,4 +1,4 @@
-//! The command's hold on a place that it started.
+//! The command's handle to a lab's namespaces.
 
 use std::fmt;
 use std::fs::File;
@@ -27,7 +27,7 @@ pub struct NamespaceHandle {
 
 impl NamespaceHandle {
     pub(super) fn adopt(child: Pid, lifeline: OwnedFd) -> Result<Self, NamespaceError> {
-        let what = "cannot watch over the place";
+        let what = "cannot watch the supervisor";
         let root = ProcessId::of(child.as_raw()).map_err(failed(what))?;
         let pidfd = sys::pidfd_open(child).map_err(failed(what))?;
         Ok(Self { root, pidfd, lifeline: Some(lifeline), ids: None, status: None })
@@ -95,7 +95,7 @@ impl fmt::Display for EndedWith {
         match self.0 {
             Some(code @ 129..) => write!(f, "signal {}", code - 128),
             Some(code) => write!(f, "exit code {code}"),
-            None => f.write_str("an unknown status"),
+            None => f.write_str("unknown status"),
         }
     }
 }

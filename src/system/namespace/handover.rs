@@ -1,4 +1,4 @@
-//! What each half of a place is told, and the descriptors it is handed.
+//! The data and descriptors that the outer and inner process receive.
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};
@@ -73,7 +73,7 @@ impl Handover {
         let text = serde_json::to_vec(&self).map_err(io::Error::from);
         // A handful of paths fits into a pipe's 64 KiB, so this does not wait for a reader.
         text.and_then(|text| File::from(writer).write_all(&text))
-            .map_err(failed("cannot hand on the handover"))?;
+            .map_err(failed("cannot write the handover"))?;
         Ok(reader)
     }
 
@@ -83,7 +83,7 @@ impl Handover {
         let handover = text.and_then(|text| serde_json::from_str(&text).map_err(io::Error::from));
         handover.map_err(|source| {
             NamespaceError::new("cannot read the handover of this role", source)
-                .with_hint("roles that begin with `@` are started by dryrack itself, not by hand")
+                .with_hint("dryrack starts roles with `@` itself; do not start them by hand")
         })
     }
 }
@@ -100,7 +100,8 @@ pub(super) struct InheritedFds {
 impl InheritedFds {
     /// Takes them over.
     pub(super) fn inherited(handover: &Handover) -> Result<Self, NamespaceError> {
-        let take = |number| sys::inherited_fd(number).map_err(failed("cannot take over what was handed on"));
+        let take =
+            |number| sys::inherited_fd(number).map_err(failed("cannot take over the inherited descriptors"));
         Ok(Self {
             report: File::from(take(slot::REPORT)?),
             parent: take(slot::PARENT)?,
@@ -112,5 +113,5 @@ impl InheritedFds {
 
 /// Makes a pipe that no program inherits by accident.
 pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), NamespaceError> {
-    nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| NamespaceError::new("cannot make a pipe", e.into()))
+    nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| NamespaceError::new("cannot create a pipe", e.into()))
 }

@@ -1,4 +1,4 @@
-//! Which process is meant: its number and the instant it was started, because numbers are reused.
+//! Identifies processes by PID and start time, because PIDs are reused.
 
 use std::fs;
 use std::io;

@@ -49,7 +49,7 @@ pub fn inner_enter() -> Result<Inherited, NamespaceError> {
         let tools = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let tools = tools.map_err(failed("cannot start a runtime"))?;
         tools.block_on(async {
-            let what = "cannot bring up the loopback of the private place";
+            let what = "cannot bring up the loopback interface of the lab";
             let netlink = Netlink::open().map_err(|e| NamespaceError::new(what, io::Error::other(e)))?;
             netlink.loopback_up().await.map_err(|e| {
                 let hint = e.hint();
@@ -110,7 +110,7 @@ fn enter(
     reason = "the deadline of a wait for the kernel's own notices, before any director"
 )]
 fn await_uplink(uplink: &Uplink) -> Result<(), NamespaceError> {
-    let what = format!("cannot wait for the way out `{}`", uplink.interface);
+    let what = format!("cannot wait for the uplink `{}`", uplink.interface);
     let fails = |e: Errno| NamespaceError::new(what.clone(), e.into());
     let notices =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
@@ -127,7 +127,7 @@ fn await_uplink(uplink: &Uplink) -> Result<(), NamespaceError> {
         match poll(&mut fds, timeout) {
             Ok(0) => {
                 return Err(NamespaceError::plain(format!(
-                    "pasta has not configured the way out `{}` within {} s",
+                    "pasta did not configure the uplink `{}` within {} s",
                     uplink.interface,
                     PASTA_DEADLINE.as_secs()
                 ))

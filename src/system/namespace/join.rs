@@ -1,4 +1,4 @@
-//! Runs a program inside a place that stands, as the user who asks for it.
+//! Runs a program inside the namespaces of a lab, as the calling user.
 //!
 //! `run_inside` starts this program again as `@join`, because only a process with
 //! one thread may enter a user namespace. That one enters the place, forks (a PID
@@ -40,9 +40,9 @@ const NOT_FOUND: u8 = 127;
 pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
     let ids = NamespaceIds::read(run_dir)?;
     if !ids.is_alive() {
-        return Err(NamespaceError::plain("the lab is not up").with_hint("bring it up with `dryrack up`"));
+        return Err(NamespaceError::plain("the lab is not up").with_hint("start it with `dryrack up`"));
     }
-    let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program was named")) };
+    let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
     sys::ignore_interrupts();
     if ids.place == Isolation::None {
         let mut child = command(program);
@@ -79,7 +79,7 @@ pub fn join_main() -> u8 {
     let argv: Vec<OsString> = args.collect();
     let joined = match (run_dir, argv.is_empty()) {
         (Some(run_dir), false) => join(&run_dir, &argv, &report),
-        _ => Err(NamespaceError::plain("`@join` is started by dryrack itself, not by hand")),
+        _ => Err(NamespaceError::plain("dryrack starts `@join` itself; do not start it by hand")),
     };
     joined.unwrap_or_else(|error| {
         Report::Failed(error.told()).send(&report);
@@ -90,7 +90,7 @@ pub fn join_main() -> u8 {
 fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, NamespaceError> {
     let folder = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-    let what = "cannot fork into the place";
+    let what = "cannot fork into the namespaces";
     let one_thread = OneThread::prove().map_err(failed(what))?;
     enter(&NamespaceIds::read(run_dir)?)?;
     let (ready, go) = pipe()?;
@@ -115,8 +115,8 @@ fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, Namespac
 
 /// Enters every namespace of the place; the PID namespace is for children only.
 fn enter(ids: &NamespaceIds) -> Result<(), NamespaceError> {
-    let gone = |source| NamespaceError::new("the lab is not up any more", source);
-    let outer = ids.outer.ok_or_else(|| NamespaceError::plain("the place has no outer half"))?;
+    let gone = |source| NamespaceError::new("the lab is no longer up", source);
+    let outer = ids.outer.ok_or_else(|| NamespaceError::plain("the outer process is missing"))?;
     let namespaces = |of: ProcessId| of.open().map_err(gone);
     let (outer, inner) = (namespaces(outer)?, namespaces(ids.supervisor)?);
     // Outer before inner: the PID namespace belongs to the outer user namespace, and whoever has entered the inner
@@ -130,7 +130,7 @@ fn enter(ids: &NamespaceIds) -> Result<(), NamespaceError> {
     ] {
         setns(half, kind).map_err(|e| {
             NamespaceError::new(format!("cannot enter the lab's {name} namespace"), e.into())
-                .with_hint("a lab is entered by the user who started it")
+                .with_hint("only the user who started a lab can enter it")
         })?;
     }
     Ok(())

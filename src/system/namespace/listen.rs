@@ -1,4 +1,4 @@
-//! Binds what a lab offers to its host, before the place is made: whoever starts a lab hears at once of a port in use.
+//! Binds published ports on the host before the namespaces exist, so that a port in use is reported at once.
 
 use std::fs;
 use std::io;
@@ -22,11 +22,12 @@ pub(super) fn published(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Na
 fn publish(address: SocketAddr) -> Result<TcpListener, NamespaceError> {
     TcpListener::bind(address).map_err(|source| {
         let hint = match source.kind() {
-            io::ErrorKind::AddrInUse => {
-                Some(format!("`ss -ltnp sport = :{}` shows who has it; publish another port", address.port()))
-            }
+            io::ErrorKind::AddrInUse => Some(format!(
+                "`ss -ltnp sport = :{}` shows which process uses it; publish another port",
+                address.port()
+            )),
             io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 are for root; publish one above".to_owned())
+                Some("ports below 1024 need root; publish a higher port".to_owned())
             }
             _ => None,
         };
@@ -46,14 +47,12 @@ pub(super) fn control(path: &Path) -> Result<OwnedFd, NamespaceError> {
     let what = format!("cannot listen on the control socket {}", path.display());
     let address = UnixAddr::new(path).map_err(|e| {
         NamespaceError::new(what.clone(), e.into()).with_hint(
-            "a socket's path ends at 107 bytes; set DRYRACK_RUNTIME or XDG_RUNTIME_DIR to a shorter folder",
+            "the path of a socket is limited to 107 bytes; set DRYRACK_RUNTIME or XDG_RUNTIME_DIR to a shorter folder",
         )
     })?;
     match UnixStream::connect(path) {
         Ok(_) => {
-            return Err(
-                NamespaceError::plain(what).with_hint("the lab is up already: `dryrack status` shows it")
-            );
+            return Err(NamespaceError::plain(what).with_hint("the lab is already up: see `dryrack status`"));
         }
         // A socket that nobody listens on was left behind by a supervisor that was killed.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

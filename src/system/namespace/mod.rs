@@ -1,6 +1,6 @@
-//! Where a lab lives: in namespaces of its own, or in the host's.
+//! The namespaces of a lab: its own, or the host's.
 //!
-//! A private place is three processes, each inside the one before:
+//! With `isolation = "private"` there are three processes, each inside the one before:
 //!
 //! ```text
 //! command      the user's terminal; holds the lifeline: the lab dies with it, unless untied
@@ -41,7 +41,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use serde::{Deserialize, Serialize};
 
-/// A place that could not be made or entered.
+/// Namespaces that could not be created or entered.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct NamespaceError {

@@ -1,4 +1,4 @@
-//! The place's own `/etc/hosts` and `resolv.conf`.
+//! The lab's own `/etc/hosts` and `resolv.conf`.
 
 use std::fmt::Write;
 use std::fs;
@@ -34,7 +34,7 @@ pub fn name_files(
     let nscd = Path::new("/run/nscd");
     if nscd.is_dir() {
         mount(Some("tmpfs"), nscd, Some("tmpfs"), MsFlags::MS_NOSUID, None::<&str>)
-            .map_err(|e| NamespaceError::new("cannot hide nscd from the place", e.into()))?;
+            .map_err(|e| NamespaceError::new("cannot hide nscd from the lab", e.into()))?;
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ fn lay_over(run_dir: &Path, name: &str, text: &str, over: &Path) -> Result<(), N
     // The kernel follows a symbolic link to its target, where a bind mount belongs.
     mount(Some(&own), over, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(|e| {
         let error =
-            NamespaceError::new(format!("cannot lay the place's own file over {}", over.display()), e.into());
+            NamespaceError::new(format!("cannot mount the lab's own file over {}", over.display()), e.into());
         if e == nix::errno::Errno::ENOENT {
             error.with_hint(format!("{0} is missing on this host: `sudo touch {0}`", over.display()))
         } else {

@@ -1,7 +1,7 @@
-//! The outer half: PID 1 of the private place, in the host's network.
+//! The outer process: PID 1 of the lab's PID namespace, in the host's network.
 //!
 //! Single-threaded and without a runtime. It never touches the network of the
-//! host beyond starting `pasta`; its death, however it comes, ends the place.
+//! host beyond starting `pasta`; when it ends, for any reason, the lab ends.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -33,7 +33,7 @@ use crate::system::sys::{self, ChildSetup, Exec};
 
 /// How long the supervisor may take to tear down when the command is gone.
 const GRACE: Duration = Duration::from_millis(1200);
-/// Exit code when the place could not be made: the host's fault.
+/// Exit code when the namespaces could not be created: a problem of the host.
 pub(super) const HOST_UNFIT: u8 = 3;
 /// Exit code when the supervisor had to be killed.
 const INTERRUPTED: u8 = 130;
@@ -99,7 +99,7 @@ impl Outer {
         fds.extend(published);
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let args = [OsStr::new("dryrack"), OsStr::new("@inner"), handover.run_dir.as_os_str()];
-        let what = "cannot prepare the inner half";
+        let what = "cannot prepare the inner process";
         let exec = Exec::new(OsStr::new(OURSELVES), &args, &fds).map_err(failed(what))?;
 
         let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
@@ -108,7 +108,7 @@ impl Outer {
         let shown = proc.number_here(inner)?;
         map_ids(Pid::from_raw(shown))?;
         proc.identify(inner)?.write(&handover.run_dir)?;
-        child.open().map_err(failed("cannot let the inner half go"))?;
+        child.open().map_err(failed("cannot start the inner process"))?;
         let pasta = match &handover.uplink {
             None => None,
             Some((program, uplink)) => Some(start_pasta(program, uplink, shown)?),
@@ -134,10 +134,7 @@ impl Outer {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                note(&format_args!(
-                    "the supervisor did not end within {} ms; it is killed",
-                    GRACE.as_millis()
-                ));
+                note(&format_args!("the supervisor did not end within {} ms; killing it", GRACE.as_millis()));
                 return INTERRUPTED;
             }
             let Woken { report, signal, lost } = self.wait(left);
@@ -153,7 +150,7 @@ impl Outer {
                 return code;
             }
             if asked && deadline.is_none() {
-                note(&if lost { "the command is gone: tearing down" } else { "asked to end: tearing down" });
+                note(&if lost { "the command has ended: tearing down" } else { "terminated: tearing down" });
                 self.lifeline = None;
                 kill(self.inner, Signal::SIGTERM).ok();
                 deadline = Some(Instant::now() + GRACE);
@@ -200,7 +197,7 @@ impl Outer {
         }
     }
 
-    /// Buries whoever has ended; returns the place's exit code when the inner half has.
+    /// Reaps children; returns the exit code of the lab when the inner process has ended.
     fn reap(&mut self) -> Option<u8> {
         loop {
             let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -215,7 +212,7 @@ impl Outer {
             }
             if Some(pid) == self.pasta {
                 self.pasta = None;
-                let error = NamespaceError::plain("the lab has no way out any more: pasta ended");
+                let error = NamespaceError::plain("the lab has lost its uplink: pasta ended");
                 note(&error);
                 // While somebody still waits for the place to stand, it cannot: the inner half waits for pasta.
                 if let (true, Some(command)) = (self.reports.is_some(), self.command.take()) {
@@ -234,8 +231,8 @@ struct Woken {
 }
 
 fn no_uplink(words: &str) -> NamespaceError {
-    let source = io::Error::other(format!("pasta ended, saying: {words}"));
-    NamespaceError::new("the private place has no way out", source).with_hint(
+    let source = io::Error::other(format!("pasta ended: {words}"));
+    NamespaceError::new("the lab has no uplink", source).with_hint(
         "check that this host has an IPv4 default route and may use /dev/net/tun, or set `nat = false`",
     )
 }
@@ -273,9 +270,7 @@ impl Proc {
             Ok(()) => true,
             // Containers cover parts of /proc, and then the kernel shows nobody a whole one.
             Err(error) => {
-                note(&format_args!(
-                    "cannot mount a /proc of the lab's own, the host's stays visible: {error}"
-                ));
+                note(&format_args!("cannot mount a separate /proc, the host's /proc stays visible: {error}"));
                 false
             }
         };
@@ -296,12 +291,12 @@ impl Proc {
             let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
             pid.and_then(|pid| pid.trim().parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
         };
-        read().map_err(failed("cannot learn the number of the inner half on the host"))
+        read().map_err(failed("cannot determine the host PID of the inner process"))
     }
 
     /// Names both halves as the host knows them.
     fn identify(&self, inner: Pid) -> Result<NamespaceIds, NamespaceError> {
-        let what = "cannot identify the halves of the place";
+        let what = "cannot identify the processes of the lab";
         let ourselves = readlinkat(&self.host, "self").map_err(|e| NamespaceError::new(what, e.into()))?;
         let ourselves = ourselves.to_string_lossy().parse().map_err(|e| failed(what)(io::Error::other(e)))?;
         let id = |pid| ProcessId::in_proc(&self.host_path(), pid).map_err(failed(what));

@@ -1,4 +1,4 @@
-//! The command's side: starts a place and waits until its supervisor is where it belongs.
+//! The command's side: creates the namespaces and waits until the supervisor runs inside.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ use crate::plan::Uplink;
 use crate::system::process::{command, find_program, open_log};
 use crate::system::sys::{self, ChildSetup, Exec};
 
-/// How long a place may take to stand; making one takes some 50 ms.
+/// The timeout for creating the namespaces; it takes some 50 ms.
 const DEADLINE_MS: u16 = 20_000;
 /// This program, whatever happened to its file since it was started.
 pub(in crate::system) const OURSELVES: &str = "/proc/self/exe";
@@ -39,7 +39,7 @@ pub struct NamespaceRequest {
     pub uplink: Option<Uplink>,
 }
 
-/// Makes a private place and returns once its supervisor stands in it.
+/// Creates the namespaces of a lab and returns once its supervisor runs in them.
 ///
 /// Blocks for some 50 ms. The process may have any number of threads.
 pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, NamespaceError> {
@@ -49,7 +49,7 @@ pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, Name
     let all: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
     let args = [OsStr::new("dryrack"), OsStr::new("@outer"), run_dir.as_os_str()];
     let exec =
-        Exec::new(OsStr::new(OURSELVES), &args, &all).map_err(failed("cannot prepare the outer half"))?;
+        Exec::new(OsStr::new(OURSELVES), &args, &all).map_err(failed("cannot prepare the outer process"))?;
     drop(fds);
 
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
@@ -59,7 +59,7 @@ pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, Name
     drop(exec);
     let outer = NamespaceHandle::adopt(child.pid, lifeline)?;
     map_ids(child.pid)?;
-    child.open().map_err(failed("cannot let the outer half go"))?;
+    child.open().map_err(failed("cannot start the outer process"))?;
     await_report(outer, told, &run_dir, log_start)
 }
 
@@ -183,16 +183,18 @@ fn same_ids(ours: &str) -> String {
 pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
     let hint = match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => {
-            "user namespaces are switched off here (by a sysctl, AppArmor or the container's seccomp filter): \
-             `dryrack doctor` says which and how to allow them"
+            "user namespaces are disabled (by a sysctl, AppArmor or the container's seccomp filter): \
+             `dryrack doctor` shows which, and how to enable them"
         }
-        Some(Errno::ENOSPC) => "the limit on namespaces is reached: raise `sysctl user.max_user_namespaces`",
+        Some(Errno::ENOSPC) => {
+            "the limit on namespaces is reached: raise the sysctl `user.max_user_namespaces`"
+        }
         Some(Errno::EINVAL | Errno::ENOSYS) => {
             "this kernel was built without user, PID or network namespaces"
         }
-        _ => "`dryrack doctor` tries namespaces step by step",
+        _ => "`dryrack doctor` tests namespaces step by step",
     };
-    NamespaceError::new("cannot make namespaces for a private place", source).with_hint(hint)
+    NamespaceError::new("cannot create namespaces for the lab", source).with_hint(hint)
 }
 
 fn await_report(
@@ -213,12 +215,12 @@ fn await_report(
         Ok(None) => {
             let status = handle.end();
             let words = log_since(&run_dir.join("supervisor.log"), log_start);
-            let source = io::Error::other(format!("it ended with {status}, saying: {words}"));
-            Err(NamespaceError::new("the place did not come up", source))
+            let source = io::Error::other(format!("it ended with {status}: {words}"));
+            Err(NamespaceError::new("the supervisor did not start", source))
         }
         Err(source) => {
             handle.end();
-            Err(NamespaceError::new("the place did not come up", source))
+            Err(NamespaceError::new("the supervisor did not start", source))
         }
     }
 }
@@ -226,7 +228,7 @@ fn await_report(
 fn receive(told: OwnedFd) -> io::Result<Option<Report>> {
     let mut waiting = [PollFd::new(told.as_fd(), PollFlags::POLLIN)];
     if poll(&mut waiting, PollTimeout::from(DEADLINE_MS))? == 0 {
-        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no word of it for {DEADLINE_MS} ms")));
+        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("timed out after {DEADLINE_MS} ms")));
     }
     Report::receive(&mut BufReader::new(File::from(told)))
 }

@@ -1,4 +1,4 @@
-//! Finds the chains of others that drop forwarded traffic, in what `nft -j list ruleset` prints.
+//! Finds the chains of other programs that drop forwarded traffic, in what `nft -j list ruleset` prints.
 //!
 //! An accept in our own table does not override a drop in somebody else's: every
 //! base chain of a hook is asked, and one drop is enough.
