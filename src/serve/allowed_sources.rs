@@ -1,4 +1,4 @@
-//! Who is allowed sources enough to be answered without having shown that an address is its own.
+//! Source addresses that get replies before the client has proved that an address is its own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::plan::ServicePlan;
 
 /// The subnets of a lab.
 ///
-/// Whoever sends a datagram may write any address into it. An answer to one of another network would leave the lab, for
-/// somebody who never asked.
+/// The source of a datagram can be spoofed. Replies go only to addresses of the lab, so spoofed sources get no
+/// reflected traffic.
 #[derive(Debug, Clone)]
 pub(super) struct AllowedSources(Arc<[IpNet]>);
 
 impl AllowedSources {
-    /// Takes from a plan which subnets there are: the network's own, and those of the others in the lab.
+    /// Takes the subnets from a plan: the network's own, and those of the lab's other networks.
     pub(super) fn new(plan: &ServicePlan) -> Self {
         let own = [Some(plan.address.into()), plan.ipv6.map(IpNet::from)];
         Self::of(own.into_iter().flatten().chain(plan.dns.reverse.iter().copied()))
@@ -26,7 +26,7 @@ impl AllowedSources {
         Self(subnets.into_iter().collect())
     }
 
-    /// Tells whether an address is that of somebody in the lab, of the link itself, or of this host.
+    /// Tells whether an address belongs to the lab, is link-local, or belongs to this host.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         let linked = match address {
             IpAddr::V4(_) => false,
@@ -37,7 +37,7 @@ impl AllowedSources {
     }
 }
 
-/// Tells whether an address of a subnet is nobody's but everybody's.
+/// Tells whether an address of a subnet is its network or broadcast address.
 fn is_for_all(subnet: &IpNet, address: IpAddr) -> bool {
     // A link between two has no such (RFC 3021), and IPv6 has none at all.
     let has_such = address.is_ipv4() && subnet.max_prefix_len() - subnet.prefix_len() > 1;

@@ -1,4 +1,4 @@
-//! Whose address it is that a request came from, and which addresses a node has.
+//! Maps addresses to nodes, and nodes to addresses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::boots::Boots;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
-/// Who has which address, on every network of a lab.
+/// The addresses of nodes on every network of a lab.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses(Arc<AddressTable>);
 
@@ -20,7 +20,7 @@ struct AddressTable {
     changes: AtomicU64,
 }
 
-/// Who has which address on one network.
+/// The addresses of nodes on one network.
 #[derive(Debug, Default)]
 struct Network {
     nodes: HashMap<IpAddr, NodeName>,
@@ -63,7 +63,7 @@ impl Addresses {
         addresses
     }
 
-    /// Tells whether an address was given to a node, rather than only be one that it may have.
+    /// Tells whether an address was assigned to a node, and is not only one that it may use.
     fn is_given(&self, network: &NetworkName, address: IpAddr, node: &NodeName) -> bool {
         let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
         networks.get(network).is_some_and(|network| network.nodes.get(&address) == Some(node))
@@ -89,13 +89,13 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Starts with what the plan of a lone network knows.
+    /// Starts with the addresses in the plan of a single network.
     #[cfg(test)]
     pub(super) fn new(plan: &ServicePlan) -> Self {
         Self::among(plan, Addresses::default(), Boots::default())
     }
 
-    /// Knows nobody.
+    /// Starts empty.
     pub(super) fn nobody() -> Self {
         Self {
             all: Addresses::default(),
@@ -106,7 +106,7 @@ impl Clients {
         }
     }
 
-    /// Starts with what the plan knows of a network beside others.
+    /// Starts with the addresses in the plan of one network among others.
     pub(super) fn among(plan: &ServicePlan, all: Addresses, boots: Boots) -> Self {
         all.change(&plan.network, |network| {
             for host in &plan.hosts {
@@ -136,7 +136,7 @@ impl Clients {
         self.allowed_sources.has(address)
     }
 
-    /// Notes that an address was given to a node.
+    /// Records that an address was assigned to a node.
     pub(super) fn learn(&self, address: impl Into<IpAddr>, node: &NodeName) {
         let address = address.into();
         if self.all.is_given(&self.network, address, node) {
@@ -153,7 +153,7 @@ impl Clients {
         });
     }
 
-    /// Notes that nobody has an address any more.
+    /// Records that an address is free again.
     pub(super) fn forget(&self, address: IpAddr) {
         if self.node(address).is_some() {
             self.all.change(&self.network, |network| {
@@ -165,7 +165,7 @@ impl Clients {
         }
     }
 
-    /// Notes what a node has fetched to the end.
+    /// Records a file that a node has fetched completely.
     pub(super) fn fetched(&self, node: &NodeName, role: &str) {
         match role {
             "loader" => drop(self.loaded().insert(node.clone(), self.boots.of(node))),

@@ -1,4 +1,4 @@
-//! TCP connections of clients: so many and no more, in all and of one client.
+//! Limits TCP connections, in total and per client.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 
-/// How many connections there may be.
+/// The limits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionLimits {
-    /// In all.
+    /// In total.
     pub(super) all: usize,
-    /// Of one client.
+    /// Per client.
     pub(super) each: usize,
 }
 
@@ -26,12 +26,12 @@ pub(super) struct ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    /// Begins with nobody.
+    /// Starts without connections.
     pub(super) fn new(places: ConnectionLimits) -> Self {
         Self { places, connections: JoinSet::new(), of_client: HashMap::new() }
     }
 
-    /// Waits until there is a place.
+    /// Waits until a connection may be accepted.
     pub(super) async fn room(&mut self) {
         self.reap();
         if self.connections.len() >= self.places.all
@@ -41,7 +41,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// Talks to a client, or hangs up where it or all together have too many connections. Tells which.
+    /// Serves a connection, or closes it if a limit is exceeded. Returns which of the two.
     pub(super) fn take_in(
         &mut self,
         client: IpAddr,
@@ -60,13 +60,13 @@ impl ConnectionLimit {
         true
     }
 
-    /// Waits for everybody to leave, but not for longer than this.
+    /// Waits for all connections to end, up to this time.
     pub(super) async fn leave(&mut self, most: Duration) {
         let all = async { while self.connections.join_next().await.is_some() {} };
         tokio::time::timeout(most, all).await.ok();
     }
 
-    /// Takes what has ended off its client's account.
+    /// Stops counting a connection that has ended.
     fn reap(&mut self) {
         while let Some(ended) = self.connections.try_join_next() {
             self.forget(ended);

@@ -1,6 +1,6 @@
-//! What a network's services hand out, by path. Nothing else on the host can be named.
+//! The files that a network's services serve, by path. No other file of the host can be reached.
 //!
-//! The plan's own names come first; below them lies the folder that a lab serves, if it does.
+//! Paths of the plan come first, then the folder that the lab serves, if any.
 
 mod folder;
 mod path;
@@ -27,14 +27,14 @@ struct Inner {
     resources: Resources,
 }
 
-/// Something that is handed out.
+/// A file or text to serve.
 #[derive(Debug)]
 pub(super) struct Item {
     /// What it is made of.
     pub(super) content: Content,
     /// What it is to the node.
     pub(super) role: String,
-    /// What decided that this is handed out: `plan`, `text`, `root`, `default`.
+    /// The rule that decided: `plan`, `text`, `root`, `default`.
     pub(super) rule: &'static str,
 }
 
@@ -49,16 +49,16 @@ pub(super) enum Content {
     Folder(Vec<String>),
 }
 
-/// Why nothing is handed out.
+/// Why nothing is served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Missing {
     /// There is no such path.
-    #[error("nothing is served under this path")]
+    #[error("not found")]
     Unknown,
-    /// The path leads out of what is served, or is none.
+    /// The path leaves the served folder, or is invalid.
     #[error("refused: {0}")]
     Refused(&'static str),
-    /// The plan names it, but it is not there.
+    /// The plan names the file, but it does not exist.
     #[error("`{0}` does not exist")]
     Gone(String),
 }
@@ -136,7 +136,7 @@ impl ContentStore {
                     Missing::Unknown
                 }
                 io::ErrorKind::PermissionDenied => {
-                    Missing::Refused("it leads out of the served folder, or may not be read")
+                    Missing::Refused("outside the served folder, or not readable")
                 }
                 _ => Missing::Gone(asked.path.clone()),
             }),

@@ -1,14 +1,14 @@
-//! Errors of a service become events, each once, and never end it.
+//! Errors of a service become events, without repetition, and never end it.
 
 use std::io;
 use std::time::Duration;
 
 use crate::event::{Emitter, Known};
 
-/// How long a service rests after an error that might come again at once.
+/// How long a service pauses after an error that could repeat at once.
 const REST: Duration = Duration::from_millis(100);
 
-/// Tells of a service's errors, not of the same one twice in a row.
+/// Emits errors of a service, never the same one twice in a row.
 pub(super) struct FailureLog<'a> {
     service: &'static str,
     events: &'a Emitter,
@@ -21,7 +21,7 @@ impl<'a> FailureLog<'a> {
         Self { service, events, last: String::new() }
     }
 
-    /// Tells of a failed receive, and rests.
+    /// Emits a failed receive, and pauses.
     #[expect(
         clippy::disallowed_methods,
         reason = "a socket that keeps failing would otherwise keep a core busy"
@@ -31,7 +31,7 @@ impl<'a> FailureLog<'a> {
         tokio::time::sleep(REST).await;
     }
 
-    /// Tells of a failure if there is one; a success makes the next one news.
+    /// Emits a failure if there is one; after a success the same failure is emitted again.
     pub(super) fn note(&mut self, result: io::Result<()>) {
         match result {
             Ok(()) => self.last.clear(),
@@ -48,7 +48,7 @@ impl<'a> FailureLog<'a> {
     }
 }
 
-/// Tells of an error of a service.
+/// Emits an error of a service.
 pub(super) fn failed(events: &Emitter, service: &str, error: &str) {
     events.emit(Known::ServiceFailed { service: service.to_owned(), error: error.to_owned() });
 }

@@ -1,8 +1,8 @@
 //! HTTP: scripts, seeds, kernels, a lab's own folder and whatever else the plan names. GET and HEAD only.
 //!
-//! What is answered is decided in [`mod@reply`], which sends nothing; [`wire`] sends
-//! files without copying them; hyper does the rest of the protocol. By HTTPS files
-//! are read piece by piece, because somebody has to encrypt them.
+//! [`mod@reply`] decides the response and sends nothing; [`wire`] sends files
+//! without copying them; hyper does the rest of the protocol. With HTTPS, files
+//! are read in pieces, because they have to be encrypted.
 
 mod body;
 mod condition;
@@ -115,17 +115,17 @@ async fn converse(stream: TcpStream, from: SocketAddr, handler: HttpHandler, tls
     let stream = match tokio::time::timeout(handler.patience, tls.accept(stream).into_fallible()).await {
         Ok(Ok(stream)) => stream,
         Ok(Err((error, stream))) => return handler.tell_disagreement(from, disagreement(&error, &stream)),
-        Err(_) => return handler.tell_disagreement(from, "the client says nothing".to_owned()),
+        Err(_) => return handler.tell_disagreement(from, "timed out waiting for the client".to_owned()),
     };
     let agreed = Arc::from(tls::agreed(&stream));
     speak(TokioIo::new(stream), from, &handler, Some(agreed), || Way::Memory).await;
 }
 
-/// Says why a client and we did not agree on HTTPS. OVMF does not, when it does not believe a certificate.
+/// Returns why a TLS handshake failed. OVMF gives no reason if it does not trust the certificate.
 fn disagreement(error: &io::Error, stream: &StallGuard) -> String {
     let broke_off = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof);
     match broke_off && stream.has_written() {
-        true => "the client broke off when it had seen the certificate".to_owned(),
+        true => "client closed the connection after receiving the certificate".to_owned(),
         false => error.to_string(),
     }
 }
@@ -165,7 +165,7 @@ async fn speak<I: Read + Write + Unpin>(
 }
 
 impl HttpHandler {
-    /// Answers one request; what became of the answer is told when it has been sent.
+    /// Answers one request; its event is emitted when the response has been sent.
     fn answer<B>(
         &self,
         from: SocketAddr,
@@ -218,7 +218,7 @@ impl HttpHandler {
         Some(reply::as_go(request.method(), request.headers(), answer))
     }
 
-    /// Tells of a request that nobody can read. hyper has answered it.
+    /// Emits a malformed request, which hyper has answered.
     fn tell_nonsense(&self, from: SocketAddr, agreed: Option<Arc<str>>) {
         let served = Known::HttpServed {
             method: "?".to_owned(),
@@ -228,14 +228,14 @@ impl HttpHandler {
             complete: true,
             ms: 0,
             role: String::new(),
-            rule: "refused: the request cannot be read".to_owned(),
+            rule: "refused: malformed request".to_owned(),
             range: None,
             tls: agreed.map(|agreed| agreed.to_string()),
         };
         self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), served);
     }
 
-    /// Tells of a client that wanted HTTPS and did not get it.
+    /// Emits a failed TLS handshake.
     fn tell_disagreement(&self, from: SocketAddr, error: String) {
         self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), Known::HttpsFailed { error });
     }

@@ -1,4 +1,4 @@
-//! What a booting machine asks for: DHCP and DHCPv6, TFTP, HTTP, DNS, router advertisements.
+//! The services for booting machines: DHCP, DHCPv6, TFTP, HTTP, DNS, router advertisements.
 //!
 //! Each service is a pure answer and a thin loop around it that receives, answers,
 //! sends and emits. Sockets come in bound, so no service knows in which namespace
@@ -59,7 +59,7 @@ use crate::system::sockets::Sockets;
 /// Finds the file on this host that a plan names; `None` if there is none.
 pub type Resolve = Arc<dyn Fn(&FileRef) -> Option<PathBuf> + Send + Sync>;
 
-/// What services need and no plan holds.
+/// What services need beyond the plan.
 #[derive(Clone)]
 pub struct Resources {
     /// Finds the files that the plan names.
@@ -84,7 +84,7 @@ impl std::fmt::Debug for Resources {
     }
 }
 
-/// Makes sure that nobody else gives addresses on a network, where the plan says so.
+/// Checks that no other DHCP server is active on a network, if the plan says so.
 pub async fn look_for_others(sockets: &mut Sockets, plan: &ServicePlan) -> Result<(), LookError> {
     match sockets.dhcp.as_mut().and_then(|dhcp| dhcp.probe.take()) {
         Some(probe) => dhcp::look_for_others(probe, plan).await,

@@ -1,4 +1,4 @@
-//! NTP: what time it is on the host, or how wrong the lab wants it to be (SNTP as in RFC 5905).
+//! NTP: serves the host's time, plus the offset that the lab sets (SNTP as in RFC 5905).
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,13 +20,13 @@ const NANOS: i128 = 1_000_000_000;
 
 const CLIENT: u8 = 3;
 const SERVER: u8 = 4;
-/// Far enough from a real clock that nobody prefers us to one, allowed sources enough to be believed.
+/// The stratum: low enough to be accepted, high enough that clients prefer real servers.
 const STRATUM: u8 = 3;
 /// Two to that power is how exact the clock is, in seconds: a microsecond.
 const PRECISION: i8 = -20;
 /// A millisecond in units of 2^-16 s: how far off the clock may be.
 const DISPERSION: u32 = 66;
-/// A clock that nobody corrects.
+/// The reference identifier: an uncorrected local clock.
 const REFERENCE: [u8; 4] = *b"LOCL";
 
 /// Clients ask from the port of the service, or from one that programs get.

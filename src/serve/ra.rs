@@ -1,4 +1,4 @@
-//! Router advertisements: which prefix the link has, who gives addresses, who knows names; never a way out.
+//! Router advertisements: the prefix of the link, DHCPv6 flags and name servers; never a default route.
 //!
 //! On a network without IPv6 they say: there is no router here, and no IPv6 beyond
 //! this link. iPXE configures IPv4 and IPv6 together and waits 13 s for an
@@ -296,7 +296,7 @@ impl Advertiser {
     /// Makes the service, or says why there is none.
     pub(super) fn new(socket: Option<LinkSocket>, router: Router) -> Result<Self, String> {
         let Some(LinkSocket { socket, interface }) = socket else {
-            return Err("this kernel has no IPv6: iPXE will wait for router advertisements".to_owned());
+            return Err("the kernel has no IPv6: iPXE will wait for router advertisements".to_owned());
         };
         let socket = UdpSocket::from_std(socket).map_err(|error| error.to_string())?;
         Ok(Self { router, socket: Arc::new(socket), interface })

@@ -1,8 +1,8 @@
-//! Answers told as events: each at once, and its repeats within a second as a number.
+//! Rate limit for events of answers: each is emitted at once, repeats within a second are counted.
 //!
-//! A service that answers a hundred thousand questions a second would drown
-//! whoever reads its events. So what is told again within a second is counted,
-//! and where there is too much that is different, only its number is told.
+//! A service that answers a hundred thousand queries a second would flood the
+//! events. So repeats within a second are counted, and if there are too many
+//! different answers, only their number is emitted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

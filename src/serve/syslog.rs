@@ -1,6 +1,6 @@
-//! Syslog: what nodes say over UDP becomes events of theirs (RFC 3164 and RFC 5424, and whatever else comes).
+//! Syslog: messages of nodes over UDP become events (RFC 3164, RFC 5424, and free text).
 //!
-//! Nothing is ever answered. What cannot be taken apart is text as a whole.
+//! Never replies. A message that cannot be parsed is kept as text.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;

@@ -1,4 +1,4 @@
-//! TFTP, read-only: loaders for firmware that knows nothing better.
+//! TFTP, read-only: boot loaders for firmware.
 //!
 //! A [`Backend`] speaks the protocol. Our own [`engine`] serves network boots;
 //! [`library`] (async-tftp) is the other one. Both open what clients ask for at

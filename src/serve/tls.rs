@@ -1,4 +1,4 @@
-//! TLS for HTTPS: who we are, and what we agree on with clients.
+//! TLS for HTTPS: certificates and cipher suites.
 //!
 //! rustls speaks the protocol and ring does the sums, but for the key exchange
 //! that old firmware needs ([`dhe`]).
@@ -52,8 +52,9 @@ fn accept(
 pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Acceptor, String> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
         .collect::<Result<_, _>>()
-        .map_err(|error| format!("no certificate can be read: {error:?}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("no key can be read: {error:?}"))?;
+        .map_err(|error| format!("cannot read a certificate: {error:?}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| format!("cannot read a private key: {error:?}"))?;
     accept(chain, key).map_err(|error| error.to_string())
 }
 

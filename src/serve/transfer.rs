@@ -1,4 +1,4 @@
-//! How much of a file or text has gone out, told while and after it goes.
+//! The progress of a transfer, emitted while it runs and when it ends.
 
 use crate::event::{Emitter, Known};
 use crate::name::NodeName;

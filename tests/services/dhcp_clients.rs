@@ -244,7 +244,7 @@ fn a_flood_leaves_room_for_nodes() {
             .until(
                 "the pool to be used up",
                 20,
-                |known| matches!(known, Known::DhcpIgnored { rule, .. } if rule == "the pool is used up"),
+                |known| matches!(known, Known::DhcpIgnored { rule, .. } if rule == "pool exhausted"),
             )
             .await;
         rack.log.until("a crowd to be counted", 20, |known| matches!(known, Known::DhcpCrowded { .. })).await;

@@ -73,7 +73,7 @@ fn another_server_is_found_before_anybody_is_answered() {
         let up = dryrack(folder.path(), &["up"]);
         assert_eq!(up.status.code(), Some(3), "{}", said(&up));
         for words in [
-            "another DHCP server gives addresses on network `lan`: 192.168.77.1",
+            "another DHCP server is active on network `lan`: 192.168.77.1",
             "network.lan.dhcp = \"proxy\"",
             "network.lan.dhcp.server.authoritative = true",
         ] {

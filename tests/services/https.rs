@@ -220,7 +220,7 @@ fn uefi_that_knows_another_authority_boots_nothing() {
         let other = Authority::open(&folder.join("other"), &folder.join("lab.toml"), &spawner).await.unwrap();
         other.lay_out(folder).unwrap();
         let machine = rack.boot("https").await;
-        let refused = |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("seen the certificate"));
+        let refused = |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("after receiving the certificate"));
         rack.log.until("the firmware's refusal", 480, refused).await;
         machine.stop().await;
         assert_eq!(fetched(&rack), [""; 0], "{}", rack.log.text());

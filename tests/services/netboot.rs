@@ -170,7 +170,7 @@ async fn check_proxy(node: &str, first: &[&str]) {
     check_netboot(rack, node, first, &last, &["node=localhost"]).await;
 }
 
-const ELSEWHERE: &str = "ignored request: the client chose another server";
+const ELSEWHERE: &str = "ignored request: client chose another server";
 
 #[test]
 fn bios_boots_beside_another_dhcp_server() {

@@ -1,4 +1,4 @@
-//! Opening a file below a folder, and nothing outside of it, whatever links lie in there.
+//! Opens files below a folder, never outside of it, whatever symbolic links the folder has.
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -1,4 +1,4 @@
-//! What a client asks for, taken apart: pure, and deaf to every spelling that leads elsewhere.
+//! Parses requested paths: pure, and rejects every spelling that leaves the served folder.
 
 /// A path below what is served, in its simplest form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub(super) struct RequestPath {
 /// decoded once and still hides a dot or a slash is refused: no honest client sends it, and somebody behind us might
 /// decode it again.
 pub(super) fn simplify(asked: &[u8]) -> Result<RequestPath, &'static str> {
-    let text = std::str::from_utf8(asked).map_err(|_| "it is not UTF-8")?;
+    let text = std::str::from_utf8(asked).map_err(|_| "the path is not UTF-8")?;
     if text.chars().any(char::is_control) {
-        return Err("it has control characters");
+        return Err("the path has control characters");
     }
     if hides(text) {
-        return Err("it is encoded twice");
+        return Err("the path is percent-encoded twice");
     }
     let mut parts = Vec::new();
     let mut folder = true;
@@ -30,11 +30,11 @@ pub(super) fn simplify(asked: &[u8]) -> Result<RequestPath, &'static str> {
             continue;
         }
         if climbs(part) {
-            return Err("it leads elsewhere");
+            return Err("the path leaves the served folder");
         }
         // A drive, or the scheme of a URL: `C:`, `file:`.
         if parts.is_empty() && part.ends_with(':') {
-            return Err("it names another place");
+            return Err("the path has a scheme or drive");
         }
         parts.push(part);
     }
@@ -67,7 +67,7 @@ pub(in crate::serve) fn decode(path: &str) -> Result<Vec<u8>, &'static str> {
     for piece in pieces {
         let digits = piece.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(byte.ok_or("it is not percent-encoded as URLs are")?);
+        decoded.push(byte.ok_or("invalid percent-encoding")?);
         decoded.extend_from_slice(&piece.as_bytes()[2..]);
     }
     Ok(decoded)
@@ -139,31 +139,31 @@ mod tests {
         /a%2fb                   a/b
         /..a/b..c/d...           ..a/b..c/d...
         /a/...hidden             a/...hidden
-        /a/..                    refused: it leads elsewhere
-        /../a                    refused: it leads elsewhere
-        /%2e%2e/a                refused: it leads elsewhere
-        /.%2e/a                  refused: it leads elsewhere
-        /..%2fa                  refused: it leads elsewhere
-        /..%5ca                  refused: it leads elsewhere
-        /..\a                    refused: it leads elsewhere
-        /a/..;/b                 refused: it leads elsewhere
-        /a/.. /b                 refused: it leads elsewhere
-        /a/.../b                 refused: it leads elsewhere
-        /%252e%252e/a            refused: it is encoded twice
-        /..%252fa                refused: it is encoded twice
-        /%25252e/a               refused: it is encoded twice
-        /%u002e%u002e/a          refused: it is not percent-encoded as URLs are
-        /%c0%ae%c0%ae/a          refused: it is not UTF-8
-        /%e0%80%ae/a             refused: it is not UTF-8
-        /%fe%ff                  refused: it is not UTF-8
-        /a%00.efi                refused: it has control characters
-        /a%0d%0ab                refused: it has control characters
-        /a%                      refused: it is not percent-encoded as URLs are
-        /a%2                     refused: it is not percent-encoded as URLs are
-        /a%zz                    refused: it is not percent-encoded as URLs are
-        /a%+1                    refused: it is not percent-encoded as URLs are
-        /C:/windows              refused: it names another place
-        /file:///etc/passwd      refused: it names another place
+        /a/..                    refused: the path leaves the served folder
+        /../a                    refused: the path leaves the served folder
+        /%2e%2e/a                refused: the path leaves the served folder
+        /.%2e/a                  refused: the path leaves the served folder
+        /..%2fa                  refused: the path leaves the served folder
+        /..%5ca                  refused: the path leaves the served folder
+        /..\a                    refused: the path leaves the served folder
+        /a/..;/b                 refused: the path leaves the served folder
+        /a/.. /b                 refused: the path leaves the served folder
+        /a/.../b                 refused: the path leaves the served folder
+        /%252e%252e/a            refused: the path is percent-encoded twice
+        /..%252fa                refused: the path is percent-encoded twice
+        /%25252e/a               refused: the path is percent-encoded twice
+        /%u002e%u002e/a          refused: invalid percent-encoding
+        /%c0%ae%c0%ae/a          refused: the path is not UTF-8
+        /%e0%80%ae/a             refused: the path is not UTF-8
+        /%fe%ff                  refused: the path is not UTF-8
+        /a%00.efi                refused: the path has control characters
+        /a%0d%0ab                refused: the path has control characters
+        /a%                      refused: invalid percent-encoding
+        /a%2                     refused: invalid percent-encoding
+        /a%zz                    refused: invalid percent-encoding
+        /a%+1                    refused: invalid percent-encoding
+        /C:/windows              refused: the path has a scheme or drive
+        /file:///etc/passwd      refused: the path has a scheme or drive
         ");
     }
 

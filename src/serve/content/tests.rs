@@ -91,20 +91,20 @@ fn only_what_the_plan_names_is_found() {
     "/boot/fast.ipxe"              script: "#!ipxe\nboot\n" [text]
     "/nocloud/fast/user-data"      seed: "key: ssh-ed25519 KEY\n" [text]
     "/nocloud/fast/vendor-data"    seed: "" [default]
-    "/nocloud/fast/passwd"         nothing is served under this path
-    "/boot/Fast.ipxe"              nothing is served under this path
-    "/"                            nothing is served under this path
-    ""                             nothing is served under this path
-    "/profile/tiny"                nothing is served under this path
-    "/profile/tiny/kernel/"        nothing is served under this path
-    "/profile/tiny/secret"         nothing is served under this path
-    "/etc/passwd"                  nothing is served under this path
-    "/profile/tiny/../tiny/secret" refused: it leads elsewhere
-    "..\\..\\etc\\passwd"          refused: it leads elsewhere
-    "/profile/tiny/.."             refused: it leads elsewhere
-    "/profile/tiny/kernel.."       nothing is served under this path
-    "/profile/tiny/kernel\0.txt"   refused: it has control characters
-    "/profile/tiny/%2e%2e/secret"  refused: it is encoded twice
+    "/nocloud/fast/passwd"         not found
+    "/boot/Fast.ipxe"              not found
+    "/"                            not found
+    ""                             not found
+    "/profile/tiny"                not found
+    "/profile/tiny/kernel/"        not found
+    "/profile/tiny/secret"         not found
+    "/etc/passwd"                  not found
+    "/profile/tiny/../tiny/secret" refused: the path leaves the served folder
+    "..\\..\\etc\\passwd"          refused: the path leaves the served folder
+    "/profile/tiny/.."             refused: the path leaves the served folder
+    "/profile/tiny/kernel.."       not found
+    "/profile/tiny/kernel\0.txt"   refused: the path has control characters
+    "/profile/tiny/%2e%2e/secret"  refused: the path is percent-encoded twice
     "##);
 }
 
@@ -131,16 +131,16 @@ fn below_the_plans_names_lies_the_labs_folder() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     /profile/tiny/kernel           kernel: file "MZ" [plan]
     /profile/tiny/more             file: file "more" [root]
-    /profile/tiny/more/            nothing is served under this path
-    /profile/tiny/more/x           nothing is served under this path
+    /profile/tiny/more/            not found
+    /profile/tiny/more/x           not found
     /profile/tiny/initrd0          `image:tiny/initrd` does not exist
-    /profile/tiny                  nothing is served under this path
-    /                              nothing is served under this path
+    /profile/tiny                  not found
+    /                              not found
     /nocloud/fast/vendor-data      file: file "vendor" [root]
     /nocloud/fast/network-config   seed: "" [default]
-    /nothing                       nothing is served under this path
-    /out                           refused: it leads out of the served folder, or may not be read
-    /../secret                     refused: it leads elsewhere
+    /nothing                       not found
+    /out                           refused: outside the served folder, or not readable
+    /../secret                     refused: the path leaves the served folder
     "#);
 }
 
@@ -155,8 +155,8 @@ fn folders_are_listed_where_the_lab_says_so() {
     /                  listing: ["nocloud/", "out", "profile/"] [root]
     /profile           listing: ["tiny/"] [root]
     /profile/tiny/     listing: ["kernel", "more"] [root]
-    /out               refused: it leads out of the served folder, or may not be read
-    /nothing/          nothing is served under this path
+    /out               refused: outside the served folder, or not readable
+    /nothing/          not found
     "#);
 }
 

@@ -1,4 +1,4 @@
-//! All of DHCP's decisions: a request, the leases and the time in, a reply out.
+//! All decisions of DHCP: a request, the leases and the time go in, a reply comes out.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -14,9 +14,9 @@ use crate::plan::DhcpRole;
 
 /// Seconds for which an address is kept for a client that was offered it.
 const OFFER: u64 = 60;
-/// Seconds for which an address that somebody else uses is not lent.
+/// Seconds for which an address in conflict is not leased.
 const SET_ASIDE: u64 = 600;
-/// Seconds below which no lease is worth its renewals.
+/// The shortest lease time in seconds.
 const SHORTEST: u32 = 10;
 
 /// The port that a request came to.
@@ -28,15 +28,15 @@ pub(in crate::serve) enum Arrival {
     Proxy(Ipv4Addr),
 }
 
-/// What is done about a request.
+/// The decision about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Decision {
-    /// `None`: it is left without an answer.
+    /// `None`: the request is ignored.
     pub(in crate::serve) reply: Option<Reply>,
     pub(in crate::serve) change: Change,
     /// Who asked.
     pub(in crate::serve) client: &'static str,
-    /// The address that the client is about to use, whoever gives it.
+    /// The address that the client is about to use, from whichever server.
     pub(in crate::serve) uses: Option<Ipv4Addr>,
     /// Boot file that the reply names.
     pub(in crate::serve) boot_file: Option<String>,
@@ -44,7 +44,7 @@ pub(in crate::serve) struct Decision {
     pub(in crate::serve) rule: Cow<'static, str>,
 }
 
-/// Decides what is done about a request. `runs_program`: the client has fetched its boot program, and that is what asks.
+/// Decides about a request. `runs_program`: the client has fetched its boot program, which now sends the request.
 /// `now` is in seconds since 1970.
 pub(in crate::serve) fn answer(
     server: &Server,
@@ -61,11 +61,10 @@ pub(in crate::serve) fn answer(
     if let Some(link) = request.link()
         && !server.address.contains(&link)
     {
-        return case.ignore(format!("it came by a relay of another subnet, {link}"));
+        return case.ignore(format!("relayed from another subnet, {link}"));
     }
     if !request.giaddr.is_unspecified() && !case.is_host_here(request.giaddr) {
-        return case
-            .ignore(format!("it came by a relay at {}, which is no host of this network", request.giaddr));
+        return case.ignore(format!("relay {} is not a host of this network", request.giaddr));
     }
     if request.server.is_some_and(|chosen| chosen != server.address.addr()) {
         return case.chose_another();
@@ -73,14 +72,14 @@ pub(in crate::serve) fn answer(
     if let Arrival::Proxy(from) = arrival {
         return match case.is_host_here(from) {
             true => case.beside_another_server(Arrival::Proxy(from)),
-            false => case.ignore(format!("{from} is no host of this network")),
+            false => case.ignore(format!("{from} is not a host of this network")),
         };
     }
     if server.role == DhcpRole::Proxy {
         return case.beside_another_server(arrival);
     }
     if server.unknown_clients == UnknownClients::Ignore && !case.is_known() {
-        return case.ignore("it is no node of the lab, and `unknown` is \"ignore\"");
+        return case.ignore("unknown client, and `unknown-clients` is \"ignore\"");
     }
     match request.kind {
         Some(MessageType::Discover) => case.discover(),
@@ -89,7 +88,7 @@ pub(in crate::serve) fn answer(
         Some(MessageType::Release) => case.release(),
         Some(MessageType::Inform) => case.inform(),
         None => case.bootp(),
-        Some(_) => case.ignore("servers do not get this message"),
+        Some(_) => case.ignore("unexpected message type"),
     }
 }
 
@@ -120,7 +119,7 @@ impl Case<'_> {
     fn request(self) -> Decision {
         let using = Some(self.request.ciaddr).filter(|address| !address.is_unspecified());
         let Some(wanted) = self.request.requested.or(using) else {
-            return self.ignore("it names no address");
+            return self.ignore("no address requested");
         };
         let chose_us = self.request.server.is_some();
         let ours = chose_us || self.server.authoritative || self.is_known() || self.holds(wanted);
@@ -132,7 +131,7 @@ impl Case<'_> {
             Ok((address, _)) if ours => {
                 self.refuse(format!("{wanted} is not this client's address, {address} is"))
             }
-            Ok(_) => self.ignore("its address is not of our giving, and another server may know it"),
+            Ok(_) => self.ignore("the address was not leased by this server"),
             // Somebody else's client, as far as we know: silence, so that another server may answer.
             Err(rule) if !chose_us => self.ignore(rule),
             Err(rule) => self.refuse(rule),
@@ -141,14 +140,14 @@ impl Case<'_> {
 
     fn decline(self) -> Decision {
         let Some(address) = self.request.requested else {
-            return self.ignore("it names no address");
+            return self.ignore("no address requested");
         };
         if !self.holds(address) {
-            return self.ignore("it declines an address that it was not given");
+            return self.ignore("declined an address that it was not offered");
         }
         let until = self.now.saturating_add(SET_ASIDE);
         let change = Change::Hold(Lease { address, holder: Holder::InUse, until });
-        Decision { change, ..self.ignore("the address is in use by somebody else and set aside") }
+        Decision { change, ..self.ignore("address conflict, address set aside") }
     }
 
     fn release(self) -> Decision {
@@ -161,10 +160,10 @@ impl Case<'_> {
 
     fn inform(self) -> Decision {
         match self.request.ciaddr {
-            address if address.is_unspecified() => self.ignore("it names no address"),
+            address if address.is_unspecified() => self.ignore("no address requested"),
             // Whoever this is, a reply to it would hit somebody who never asked.
             address if !self.is_host_here(address) => {
-                self.ignore(format!("{address} is no host of this network"))
+                self.ignore(format!("{address} is not a host of this network"))
             }
             _ => self.give(MessageType::Inform, Ipv4Addr::UNSPECIFIED, Change::None, "inform"),
         }
@@ -188,17 +187,17 @@ impl Case<'_> {
             self.state.of(self.request.mac).filter(|_| self.request.kind == Some(MessageType::Request));
         let change = offered.map_or(Change::None, Change::Free);
         let uses = self.request.requested;
-        Decision { change, uses, ..self.ignore("the client chose another server") }
+        Decision { change, uses, ..self.ignore("client chose another server") }
     }
 
-    /// ProxyDHCP: boot files for our nodes, addresses for nobody.
+    /// ProxyDHCP: boot files for nodes of the lab, no addresses.
     fn beside_another_server(self, arrival: Arrival) -> Decision {
         let kind = match (arrival, self.request.kind) {
             (Arrival::Server, Some(MessageType::Discover)) => MessageType::Offer,
             (Arrival::Proxy(_), Some(MessageType::Request | MessageType::Discover | MessageType::Inform)) => {
                 MessageType::Ack
             }
-            _ => return self.ignore("another server gives addresses here"),
+            _ => return self.ignore("another server assigns addresses"),
         };
         if self.told.file.is_none() {
             let why = match self.told.rule.as_ref() {
@@ -226,7 +225,7 @@ impl Case<'_> {
         decision
     }
 
-    /// Returns the address that the client is given, and the rule that decided.
+    /// Returns the address for the client, and the rule that decided.
     fn address(&self, wanted: Option<Ipv4Addr>) -> Result<(Ipv4Addr, &'static str), &'static str> {
         let Self { server, state, request, now, host, known_by, .. } = *self;
         let set_aside = |address| {
@@ -241,9 +240,9 @@ impl Case<'_> {
         let mut instead = None;
         if let Some((host, address)) = host.and_then(|host| Some((host, host.plan.address?))) {
             if set_aside(address) {
-                instead = Some("the reserved address is in use by somebody else");
+                instead = Some("address conflict on the reserved address");
             } else if taken(host, address) {
-                instead = Some("the NIC of that node has its address already");
+                instead = Some("another client uses the address of this NIC");
             } else {
                 let rule = match known_by {
                     KnownBy::Mac => "reserved",
@@ -257,8 +256,8 @@ impl Case<'_> {
         }
         if !server.has_pool() {
             return Err(instead.unwrap_or(match host {
-                Some(_) => "the node has no address here and the network no pool",
-                None => "the MAC address is nobody's and the network has no pool",
+                Some(_) => "no address for this node, and no pool",
+                None => "unknown MAC address, and no pool",
             }));
         }
         let usable = |address: &Ipv4Addr| state.is_free_for(*address, request.mac, now);
@@ -268,7 +267,7 @@ impl Case<'_> {
         let before_strangers =
             || host.and_then(|_| state.oldest_offer(|mac| !server.is_of_a_node(mac) && mac != request.mac));
         let address = held.or_else(asked).or_else(|| state.next_free(now)).or_else(before_strangers);
-        address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("the pool is used up")
+        address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("pool exhausted")
     }
 
     /// Tells whether the client holds an address.
@@ -304,7 +303,7 @@ impl Case<'_> {
         Change::Hold(Lease { address, holder: Holder::Lent(self.request.mac), until })
     }
 
-    /// Returns the seconds for which an address is lent: as long as the client wants, within what the lab allows.
+    /// Returns the lease time in seconds: as requested, within the limits of the lab.
     fn lease(&self) -> u32 {
         let most = self.server.lease_seconds;
         self.request.lease.unwrap_or(most).clamp(SHORTEST.min(most), most)

@@ -1,4 +1,4 @@
-//! Who asks, and which boot file that client is told.
+//! Classifies clients, and chooses their boot file.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -100,7 +100,7 @@ fn by_http(boot: &BootPlan, architecture: u16, server: Ipv4Addr) -> (Option<Boot
     }
 }
 
-/// What a client is told about booting.
+/// The boot options for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootReply {
     /// Boot file, and whether it comes from us by TFTP (so that the server is named too).
@@ -175,7 +175,7 @@ fn boot_file(
     let Some(boot) = host.and_then(|host| host.boot.as_ref()) else {
         return (None, if client == Client::Os { "".into() } else { "not netbooted".into() });
     };
-    let otherwise = |via: Via| (None, format!("its profile says via = \"{}\"", via.as_str()).into());
+    let otherwise = |via: Via| (None, format!("profile with via = \"{}\"", via.as_str()).into());
     match (client, boot) {
         (Client::Os, _) => (None, "".into()),
         (Client::Ipxe | Client::Firmware(_), BootPlan { via: Some(via), .. }) if via.is_ipv6() => {
@@ -185,14 +185,14 @@ fn boot_file(
             (Some(BootFile::Url(script.clone())), "script for iPXE".into())
         }
         (Client::Firmware(_), BootPlan { script: Some(script), .. }) if runs_program => {
-            (Some(BootFile::Url(script.clone())), "script for the program that it has fetched".into())
+            (Some(BootFile::Url(script.clone())), "script for the fetched boot program".into())
         }
         (Client::Firmware(_), BootPlan { via: Some(via), .. }) if *via != Via::Pxe => otherwise(*via),
         (Client::HttpFirmware(_), BootPlan { via: Some(Via::Http6), .. })
             if host.is_some_and(|host| host.skip_delays) =>
         {
             // Left without an offer it asks for a minute before it tries IPv6.
-            (Some(BootFile::Http(format!("http://{server}/"))), "sent on to IPv6".into())
+            (Some(BootFile::Http(format!("http://{server}/"))), "redirected to IPv6".into())
         }
         (Client::HttpFirmware(_), BootPlan { via: Some(via), .. })
             if !matches!(via, Via::Http | Via::Https) =>

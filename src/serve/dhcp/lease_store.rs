@@ -1,8 +1,8 @@
-//! Leases on disk: `leases.jsonl`, which outlives whoever wrote it.
+//! Leases on disk: `leases.jsonl`, which survives the supervisor.
 //!
-//! A lease is written before the client hears of it; written, not synced, so that
-//! it survives `kill -9`. One line says all that is known of an address, and the
-//! last line of an address counts. A torn line counts for nothing.
+//! A lease is written before the client gets the reply; written but not synced, so
+//! it survives `kill -9`. Each line holds the whole state of an address, and the
+//! last line of an address counts. An incomplete line is ignored.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

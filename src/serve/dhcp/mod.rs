@@ -49,7 +49,7 @@ const HOPS: u8 = 64;
 const PACKET: usize = 1500;
 /// Requests that are answered in one go. The first of them waits for the last.
 const BATCH: usize = 64;
-/// How long the service rests after an error that might come again at once.
+/// How long the service pauses after an error that could repeat at once.
 const REST: Duration = Duration::from_millis(100);
 const SECOND: u64 = 1_000_000_000;
 
@@ -60,7 +60,7 @@ pub(super) struct Dhcp {
     address: Ipv4Addr,
     server: Server,
     state: State,
-    /// `None` beside another server, which knows who has what.
+    /// `None` beside another server, which keeps the leases.
     lease_store: Option<LeaseStore>,
     sockets: DhcpSockets,
     clients: Clients,
@@ -230,7 +230,7 @@ impl Dhcp {
         Answered { request, node, decision, port, from, received }
     }
 
-    /// Writes down what replies promise. Without that, the promise is not made.
+    /// Records the leases of the replies. Without a record, the reply is not sent.
     fn settle(&mut self, batch: &mut [Answered]) {
         let Some(lease_store) = self.lease_store.as_mut().filter(|lease_store| lease_store.is_behind())
         else {
@@ -241,11 +241,11 @@ impl Dhcp {
         failed(&self.events, "dhcp", &format!("cannot write leases: {error}"));
         for answered in batch.iter_mut().filter(|answered| answered.decision.change != Change::None) {
             answered.decision.reply = None;
-            answered.decision.rule = "its lease cannot be written down".into();
+            answered.decision.rule = "cannot record the lease".into();
         }
     }
 
-    /// Sends what was decided, and tells of it.
+    /// Sends the replies, and emits their events.
     fn reply(&mut self, batch: &mut Vec<Answered>, failure: &mut FailureLog<'_>) {
         let (mut packet, mut frame) = (Vec::with_capacity(PACKET), Vec::with_capacity(PACKET));
         for mut answered in batch.drain(..) {

@@ -1,4 +1,4 @@
-//! Looks for another DHCP server before ours answers anybody.
+//! Probes for another DHCP server before ours starts to answer.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,16 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is asked: a cable may forward nothing yet in the first second.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Another DHCP server gives addresses on a network.
+/// Another DHCP server is active on a network.
 #[derive(Debug, thiserror::Error)]
-#[error("another DHCP server gives addresses on network `{network}`: {server}")]
+#[error("another DHCP server is active on network `{network}`: {server}")]
 pub struct OtherServer {
     network: NetworkName,
     server: Ipv4Addr,
 }
 
 impl OtherServer {
-    /// Says what may help.
+    /// Returns what may help.
     pub fn hint(&self) -> String {
         format!(
             "leave the addresses to it (network.{0}.dhcp = \"proxy\"), or, where there may be two, say so \
@@ -40,19 +40,19 @@ impl OtherServer {
     }
 }
 
-/// Why it is not known that there is no other server.
+/// Why the probe did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
-    /// There is one.
+    /// Another server answered.
     #[error(transparent)]
     Other(OtherServer),
-    /// Nobody could be asked.
-    #[error("cannot look for other DHCP servers")]
+    /// The probe could not be sent.
+    #[error("cannot probe for other DHCP servers")]
     Io(#[source] io::Error),
 }
 
 impl LookError {
-    /// Says what may help.
+    /// Returns what may help.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Other(other) => Some(other.hint()),
@@ -61,7 +61,7 @@ impl LookError {
     }
 }
 
-/// Asks for an address as somebody whom nobody knows, and fails if one is offered.
+/// Asks for an address as an unknown client, and fails if one is offered.
 pub(in crate::serve) async fn look_for_others(socket: Socket, plan: &ServicePlan) -> Result<(), LookError> {
     let random = uuid::Uuid::new_v4().into_bytes();
     let found = tokio::time::timeout(PATIENCE, ask(socket, Probe::new(random))).await;

@@ -1,10 +1,10 @@
-//! Clients that are no node: each is told of, as long as they are few.
+//! Unknown clients: each request is an event, up to a limit per second.
 
-/// Events in a second; beyond, they are counted.
+/// Events per second; further requests are only counted.
 const MOST: u64 = 1000;
 const SECOND: u64 = 1_000_000_000;
 
-/// Counts what clients that are no node asked, second by second.
+/// Counts the requests of unknown clients per second.
 #[derive(Debug, Default)]
 pub(super) struct UnknownClients {
     /// When the second began, in nanoseconds on the run's clock.
@@ -21,7 +21,7 @@ pub(super) struct Counts {
 }
 
 impl UnknownClients {
-    /// Tells whether one more request has an event of its own; if not, it is counted.
+    /// Tells whether a request gets its own event; if not, it is counted.
     pub(super) fn admits(&mut self, now: u64, replied: bool) -> bool {
         if self.more == Counts::default() && now.saturating_sub(self.began) >= SECOND {
             *self = Self { began: now, ..Self::default() };
@@ -37,12 +37,12 @@ impl UnknownClients {
         false
     }
 
-    /// Returns when the counts are to be told, if there are any.
+    /// Returns when the counts are due, if there are any.
     pub(super) fn due(&self) -> Option<u64> {
         (self.more != Counts::default()).then(|| self.began.saturating_add(SECOND))
     }
 
-    /// Returns the counts, if they are to be told by now, and begins the next second.
+    /// Returns the counts if they are due, and starts the next second.
     pub(super) fn take(&mut self, now: u64) -> Option<Counts> {
         self.due().filter(|due| *due <= now)?;
         let more = self.more;

@@ -1,4 +1,4 @@
-//! All of DHCPv6's decisions: a request, the leases and the time in, a reply out (RFC 8415, section 18.3).
+//! All decisions of DHCPv6: a request, the leases and the time go in, a reply comes out (RFC 8415, section 18.3).
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
@@ -17,7 +17,7 @@ use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
 use crate::serve::labels;
 
-/// Seconds for which an address that somebody else uses is not lent.
+/// Seconds for which an address in conflict is not leased.
 const SET_ASIDE: u64 = 600;
 /// "Wait for nobody else's advertisement" (RFC 8415, section 18.2.1).
 const PREFERENCE: u8 = 255;
@@ -46,10 +46,10 @@ pub(in crate::serve) struct Arrival {
     pub(in crate::serve) multicast: bool,
 }
 
-/// What is done about a request.
+/// The decision about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Decision {
-    /// `None`: it is left without an answer.
+    /// `None`: the request is ignored.
     pub(in crate::serve) reply: Option<Reply>,
     pub(in crate::serve) changes: Vec<Change>,
     /// Addresses that the client has no longer.
@@ -133,7 +133,7 @@ fn mac_of_address(address: Ipv6Addr) -> Option<Mac> {
     Some(mac).filter(|mac| !mac.is_group())
 }
 
-/// Decides what is done about a request. `runs_program`: the client has fetched its boot program, and that is what asks.
+/// Decides about a request. `runs_program`: the client has fetched its boot program, which now sends the request.
 /// `now` is in seconds on the run's clock.
 pub(in crate::serve) fn answer(
     server: &Server,
@@ -151,7 +151,7 @@ pub(in crate::serve) fn answer(
     match case.refusal(arrival) {
         Some(Dhcp6Refusal::Silence(rule)) => case.ignore(rule),
         Some(Dhcp6Refusal::UseMulticast) => {
-            case.reply(MessageType::Reply, vec![status(Status::UseMulticast)], "it was sent to us alone")
+            case.reply(MessageType::Reply, vec![status(Status::UseMulticast)], "sent by unicast")
         }
         None => match request.kind {
             MessageType::Solicit => case.solicit(),
@@ -161,12 +161,12 @@ pub(in crate::serve) fn answer(
             MessageType::Release => case.release(),
             MessageType::Decline => case.decline(),
             MessageType::InformationRequest => case.inform(),
-            _ => case.ignore("servers do not get this message"),
+            _ => case.ignore("unexpected message type"),
         },
     }
 }
 
-/// Why a request is not looked at any further.
+/// Why a request is ignored.
 enum Dhcp6Refusal {
     Silence(&'static str),
     UseMulticast,
@@ -206,25 +206,25 @@ impl Case<'_> {
             _ => (false, false),
         };
         if !on_link(arrival.from) {
-            Some(Dhcp6Refusal::Silence("it did not come from this link"))
+            Some(Dhcp6Refusal::Silence("not from this link"))
         } else if relays.iter().any(|relay| !of_link(relay.link)) {
-            Some(Dhcp6Refusal::Silence("it came by a relay of another link"))
+            Some(Dhcp6Refusal::Silence("relayed from another link"))
         } else if client.is_none() && *kind != MessageType::InformationRequest {
-            Some(Dhcp6Refusal::Silence("the client does not name itself"))
+            Some(Dhcp6Refusal::Silence("no client identifier"))
         } else if to_one && server.is_none() {
-            Some(Dhcp6Refusal::Silence("it names no server"))
+            Some(Dhcp6Refusal::Silence("no server identifier"))
         } else if to_all && server.is_some() {
-            Some(Dhcp6Refusal::Silence("it names a server, and is for all"))
+            Some(Dhcp6Refusal::Silence("unexpected server identifier"))
         } else if server.as_ref().is_some_and(|server| *server != self.server.duid) {
-            Some(Dhcp6Refusal::Silence("the client chose another server"))
+            Some(Dhcp6Refusal::Silence("client chose another server"))
         } else if relays.is_empty() && !arrival.multicast {
             Some(if to_one {
                 Dhcp6Refusal::UseMulticast
             } else {
-                Dhcp6Refusal::Silence("it is for all, and was sent to us alone")
+                Dhcp6Refusal::Silence("sent by unicast, but must be multicast")
             })
         } else if self.server.unknown_clients == UnknownClients::Ignore && self.host.is_none() {
-            Some(Dhcp6Refusal::Silence("it is no node of the lab, and `unknown` is \"ignore\""))
+            Some(Dhcp6Refusal::Silence("unknown client, and `unknown-clients` is \"ignore\""))
         } else {
             None
         }
@@ -272,11 +272,11 @@ impl Case<'_> {
         let mut addresses =
             self.request.addresses.iter().flat_map(|association| &association.addresses).peekable();
         if addresses.peek().is_none() {
-            return self.ignore("it names no address");
+            return self.ignore("no address requested");
         }
         let (code, rule) = match addresses.all(|address| self.server.net.contains(address)) {
-            true => (Status::Success, "its addresses are of this link"),
-            false => (Status::NotOnLink, "its addresses are of another link"),
+            true => (Status::Success, "addresses are on this link"),
+            false => (Status::NotOnLink, "addresses are on another link"),
         };
         self.reply(MessageType::Reply, vec![status(code)], rule)
     }
@@ -293,8 +293,8 @@ impl Case<'_> {
         let mut changes = Vec::new();
         let options = self.bindings(|address| changes.push(Change::SetAside { address, until }));
         let rule = match changes.is_empty() {
-            true => "a reserved address is in use by somebody else",
-            false => "the address is in use by somebody else and set aside",
+            true => "address conflict on a reserved address",
+            false => "address conflict, address set aside",
         };
         let given_up = self.given_up();
         Decision { changes, given_up, ..self.reply(MessageType::Reply, options, rule) }
@@ -329,7 +329,7 @@ impl Case<'_> {
         let Request { addresses, temporary, prefixes, .. } = self.request;
         if !(addresses.is_empty() && temporary.is_empty() && prefixes.is_empty()) {
             // RFC 8415, section 16.12.
-            return self.ignore("it asks for addresses");
+            return self.ignore("addresses requested");
         }
         let mut options = Vec::new();
         if self.request.wants(OptionCode::InformationRefreshTime) {
@@ -342,9 +342,9 @@ impl Case<'_> {
 
     fn stranger(&self) -> &'static str {
         match self.server.dhcp.pool {
-            None => "it is no node of the lab",
-            Some(_) if self.request.addresses.is_empty() => "it asks for no address",
-            Some(_) => "too many clients have addresses",
+            None => "unknown client",
+            Some(_) if self.request.addresses.is_empty() => "no address requested",
+            Some(_) => "too many leases",
         }
     }
 
@@ -397,7 +397,7 @@ impl Case<'_> {
             options.push(DhcpOption::IAPD(IAPD { id: *id, t1: 0, t2: 0, opts }));
         }
         options.extend(self.configuration());
-        let rule = first.map_or("it asks for no address", |(_, rule)| rule);
+        let rule = first.map_or("no address requested", |(_, rule)| rule);
         let address = first.map(|(address, _)| address);
         let firmware = matches!(self.client, Client::Firmware(_) | Client::HttpFirmware(_));
         let hurries =

@@ -1,4 +1,4 @@
-//! Who asks, and which boot file that client is told (RFC 5970).
+//! Classifies clients, and chooses their boot file (RFC 5970).
 //!
 //! The table of programs is the one of DHCPv4; what differs is how a client says
 //! what it is, and that every boot file is a whole URL.
@@ -68,7 +68,7 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
     request.architectures.first().copied().or_else(in_classes).unwrap_or(0)
 }
 
-/// What a client is told about booting.
+/// The boot options for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootReply {
     /// The boot file, a whole URL.
@@ -102,19 +102,19 @@ pub(super) fn tell(
             (None, "not netbooted".to_owned())
         }
         (Client::Ipxe(_) | Client::Firmware(_), Some(BootPlan { via: Some(via), .. })) if !via.is_ipv6() => {
-            (None, format!("its profile says via = \"{}\"", via.as_str()))
+            (None, format!("profile with via = \"{}\"", via.as_str()))
         }
         (Client::Ipxe(_), Some(boot)) if boot.script.is_some() && (runs_program || !boot.rom_chains) => {
             (script(boot), "script for iPXE".to_owned())
         }
         (Client::Firmware(_), Some(boot)) if boot.script.is_some() && runs_program => {
-            (script(boot), "script for the program that it has fetched".to_owned())
+            (script(boot), "script for the fetched boot program".to_owned())
         }
         (Client::Firmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Pxe6 => {
-            (None, format!("its profile says via = \"{}\"", via.as_str()))
+            (None, format!("profile with via = \"{}\"", via.as_str()))
         }
         (Client::HttpFirmware(_), Some(BootPlan { via: Some(via), .. })) if *via != Via::Http6 => {
-            (None, format!("its profile says via = \"{}\"", via.as_str()))
+            (None, format!("profile with via = \"{}\"", via.as_str()))
         }
         (Client::Firmware(number) | Client::Ipxe(number), Some(boot)) => program(boot, number, "tftp"),
         (Client::HttpFirmware(number), Some(boot)) => program(boot, number, "http"),

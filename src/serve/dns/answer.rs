@@ -1,4 +1,4 @@
-//! From the bytes of a question to the bytes of an answer, or to what others have to be asked.
+//! Turns a query into a reply, or into a query for upstream servers.
 
 use std::net::SocketAddr;
 

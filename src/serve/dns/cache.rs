@@ -1,4 +1,4 @@
-//! What others answered, for as long as they said that it holds.
+//! Caches upstream answers for their time to live.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! DNS: the lab's own names, forward and reverse; everything else asked of others or denied.
+//! DNS: the lab's own names, forward and reverse; other names are forwarded or refused.
 //!
 //! ```text
 //! packet ─▶ wire cache ─────────────────────────────────▶ reply ─▶ rate limit ─▶ events

@@ -1,4 +1,4 @@
-//! What is summary of an answer.
+//! The summary of an answer.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -10,11 +10,11 @@ use super::message::{OwnAnswer, code_name};
 use crate::event::Known;
 use crate::serve::rate_limit::Fact;
 
-/// How many records of an answer are summary, and how many characters of each.
+/// How many records of an answer are in a summary, and how many characters of each.
 const RECORDS: usize = 8;
 const CHARACTERS: usize = 120;
 
-/// What is summary of an answer. Cheap to copy, since most answers are given again.
+/// The summary of an answer. Cheap to copy, since most answers are given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AnswerSummary(Arc<Words>);
 

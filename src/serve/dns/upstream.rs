@@ -1,8 +1,8 @@
-//! Other name servers: who is asked first, who next, and what they say.
+//! Upstream name servers: in which order they are asked, and what they answer.
 //!
-//! A server that keeps silent must not cost every question its time. So who has
+//! A server that does not answer must not delay every query. So the server that
 //! answered last is asked first, the next one is asked as well after a moment,
-//! and who was silent is tried again beside somebody who answers.
+//! and a silent server is retried in parallel with one that answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -233,7 +233,7 @@ impl Health {
     }
 }
 
-/// Tells whether a server has answered a question, rather than to have failure with it.
+/// Tells whether a server has answered a question, rather than failed.
 fn is_answer(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
 }

@@ -32,7 +32,7 @@ struct WireEntry {
 }
 
 impl WireCache {
-    /// Writes the answer to a question into `reply`, and returns what is summary of it.
+    /// Writes the answer to a question into `reply`, and returns its summary.
     pub(super) fn get(
         &self,
         question: &[u8],

@@ -1,4 +1,4 @@
-//! What the lab itself answers for: its names, its addresses, nothing else.
+//! The zones of the lab: its names and addresses, nothing else.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What is answered to a request: status, head and the pieces of the body. Sends nothing.
+//! The response to a request: status, head and the pieces of the body. Sends nothing.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -64,7 +64,7 @@ struct Page {
     body: Body,
 }
 
-/// Whose manners an answer has, where the protocol leaves it open.
+/// The behaviour where the protocol leaves a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HttpDialect {
     /// Ours.
@@ -100,7 +100,7 @@ pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Res
     let mut reply = if !matches!(*method, Method::GET | Method::HEAD) {
         let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         reply.headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        reply.rule = "nothing is written".to_owned();
+        reply.rule = "read-only".to_owned();
         reply
     } else {
         match found {

@@ -1,4 +1,4 @@
-//! What is told of an answer, once all of it went out or was given up.
+//! The event of a response, emitted when it was sent or aborted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use super::super::clients::Clients;
 use super::super::transfer::Transfer;
 use crate::event::Known;
 
-/// An answer on its way. Whoever has a part of it to send holds on to this; when the last lets go, it is told.
+/// A response being sent. Every part of the body holds a reference; dropping the last one emits the event.
 pub(super) struct ResponseEvent {
     pub(super) transfer: Mutex<Transfer>,
     pub(super) clients: Clients,
@@ -15,7 +15,7 @@ pub(super) struct ResponseEvent {
     pub(super) role: String,
     pub(super) rule: String,
     pub(super) range: Option<String>,
-    /// What was agreed on by HTTPS.
+    /// The TLS version and cipher suite.
     pub(super) tls: Option<Arc<str>>,
     /// Bytes of the body that are to be sent.
     pub(super) expected: u64,

@@ -142,27 +142,27 @@ async fn requests_and_answers() {
     GET /nocloud/fast/user-data
       200 21 text/plain; charset=utf-8 "key: ssh-ed25519 KEY\n" seed/21/whole [text]
     GET /any.efi
-      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [nothing is served under this path]
+      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [not found]
     GET /ANY.EFI
       200 2 application/efi "MZ" file/2/whole [root]
     GET /sub/a%20%3Cb%3e.txt
       200 4 text/plain; charset=utf-8 "text" file/4/whole [root]
     GET /sub
-      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [nothing is served under this path]
+      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [not found]
     GET /sub/
-      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [nothing is served under this path]
+      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [not found]
     GET /profile/tiny/nothing
-      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [nothing is served under this path]
+      404 10 text/plain; charset=utf-8 "not found\n" /10/whole [not found]
     HEAD /profile/tiny/nothing
-      404 10 text/plain; charset=utf-8 "" /0/whole [nothing is served under this path]
+      404 10 text/plain; charset=utf-8 "" /0/whole [not found]
     GET /../../etc/passwd
-      403 8 text/plain; charset=utf-8 "refused\n" /8/whole [refused: it leads elsewhere]
+      403 8 text/plain; charset=utf-8 "refused\n" /8/whole [refused: the path leaves the served folder]
     GET /%2e%2e/%2e%2e/etc/passwd
-      403 8 text/plain; charset=utf-8 "refused\n" /8/whole [refused: it leads elsewhere]
+      403 8 text/plain; charset=utf-8 "refused\n" /8/whole [refused: the path leaves the served folder]
     POST /profile/tiny/kernel
-      405 18 text/plain; charset=utf-8 GET, HEAD "only GET and HEAD\n" /18/whole [nothing is written]
+      405 18 text/plain; charset=utf-8 GET, HEAD "only GET and HEAD\n" /18/whole [read-only]
     OPTIONS *
-      405 18 text/plain; charset=utf-8 GET, HEAD "only GET and HEAD\n" /18/whole [nothing is written]
+      405 18 text/plain; charset=utf-8 GET, HEAD "only GET and HEAD\n" /18/whole [read-only]
     "##);
 }
 

@@ -8,7 +8,7 @@
 //! the [`Pipe`] that body and connection share. Both are in the order of the
 //! protocol, because HTTP/1.1 has one answer after the other.
 //!
-//! A client that takes next to nothing for a while is given up here as well.
+//! Stalled connections are closed here as well.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -80,7 +80,7 @@ impl Pipe {
 /// What a client has to take while it is waited for, or it is given up: less than any modem did in a minute.
 const LEAST: u64 = 64 << 10;
 
-/// A TCP connection that is given up when its client takes next to nothing for so long.
+/// A TCP connection that is closed when its client stalls for too long.
 ///
 /// What it takes is told by its acknowledgements: the kernel takes megabytes from us that the client has yet to take.
 pub(super) struct StallGuard {
@@ -117,10 +117,7 @@ impl StallGuard {
                 .get_or_insert_with(|| Waiting { end: Box::pin(tokio::time::sleep(patience)), taken });
             ready!(waiting.end.as_mut().poll(cx));
             if taken < waiting.taken + LEAST {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client takes next to nothing",
-                )));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "client stalled")));
             }
             self.waiting = None;
         }
@@ -156,7 +153,10 @@ impl StallGuard {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What was announced cannot be sent any more.
                 Ok(0) => {
-                    break Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank")));
+                    break Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "file truncated while sending",
+                    )));
                 }
                 other => break Poll::Ready(other),
             }

@@ -10,13 +10,13 @@ use std::path::Path;
 use super::{Answer, Body, HTML};
 use crate::matchbox::go::{html_escape, path, sniff};
 
-/// What a folder shows if it has it.
+/// The index page of a folder.
 const INDEX: &str = "index.html";
 
 /// Finds what a path below `/assets/` names, its escapes undone.
 pub(super) fn find(folder: &Path, below: &[u8], query: &str) -> Answer {
     let found = look(folder, below, query);
-    let rule = |answer: &Answer| if answer.status < 400 { "assets" } else { "there is no such asset" };
+    let rule = |answer: &Answer| if answer.status < 400 { "assets" } else { "asset not found" };
     match found {
         Ok(answer) => Answer { rule: rule(&answer).to_owned(), ..answer },
         Err(error) => failure(&error),
@@ -27,7 +27,7 @@ pub(super) fn find(folder: &Path, below: &[u8], query: &str) -> Answer {
 fn failure(error: &io::Error) -> Answer {
     let rule = error.to_string();
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Answer::not_found("there is no such asset"),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Answer::not_found("asset not found"),
         io::ErrorKind::PermissionDenied => Answer { rule, ..Answer::error(403, "403 Forbidden") },
         _ => Answer { rule, ..Answer::error(500, "500 Internal Server Error") },
     }

@@ -37,7 +37,7 @@ pub enum KeyRingError {
         source: io::Error,
     },
     /// It is no key ring with a secret key in it.
-    #[error("{} is no key ring with a private key: {why}", path.display())]
+    #[error("{} is not a key ring with a private key: {why}", path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum KeyRingError {
         why: String,
     },
     /// The passphrase is another one.
-    #[error("the key ring {} is locked: MATCHBOX_PASSPHRASE does not unlock it: {why}", path.display())]
+    #[error("cannot unlock the key ring {} with MATCHBOX_PASSPHRASE: {why}", path.display())]
     Locked {
         /// The file.
         path: PathBuf,

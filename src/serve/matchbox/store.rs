@@ -142,8 +142,8 @@ fn unreadable(file: &str, error: ModelError) -> Failure {
 /// Says why a file cannot be read, without its path, which is said anyway.
 fn unopened(file: &str, error: &io::Error) -> Failure {
     let reason = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "there is no such file".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "not found".to_owned(),
+        io::ErrorKind::IsADirectory => "is a folder".to_owned(),
         _ => error.to_string(),
     };
     Failure::of(file, reason)
@@ -168,7 +168,7 @@ impl Files<'_> {
         let file = format!("{}/{name}", FOLDERS[self.at]);
         // The real server follows a name out of its folder into the others; nobody means that.
         if name.contains('\0') || name.split('/').any(|part| part == "..") {
-            return Err(Failure::of(file, "it is no name of a file in this folder"));
+            return Err(Failure::of(file, "invalid file name"));
         }
         let laid = self.entries.get(&file);
         let mut each = false;

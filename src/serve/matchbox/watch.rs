@@ -167,7 +167,7 @@ fn note(folders: &mut [Folder], event: InotifyEvent) {
 }
 
 fn no_watch(error: Errno) -> String {
-    format!("files cannot be watched ({}), so they are looked at for each request", error.desc())
+    format!("cannot watch files ({}); checking them for each request", error.desc())
 }
 
 /// Returns what tells one folder from another.

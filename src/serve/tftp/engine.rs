@@ -209,7 +209,7 @@ impl Engine {
                 Ok(Packet::Read(request)) => self.read_request(listener, from, request).err(),
                 Ok(Packet::Write(name)) => {
                     self.handler.refuse_write(from, &name);
-                    Some(packet::error(packet::ACCESS, "nothing is written here"))
+                    Some(packet::error(packet::ACCESS, "read-only server"))
                 }
                 Ok(Packet::Ack(_) | Packet::Stray) => Some(unknown_id()),
                 // Two servers that answer errors with errors would never end.
@@ -241,7 +241,7 @@ impl Engine {
             let unsure = self.transfers.iter().filter(|(_, transfer)| !transfer.machine.confirmed());
             // Who has not answered may be a forged address; who waits longest for that most likely is.
             let oldest = unsure.min_by_key(|(_, transfer)| transfer.began).map(|(name, _)| *name);
-            let busy = || packet::error(0, "too many transfers at once; ask again later");
+            let busy = || packet::error(0, "too many transfers; try again later");
             self.finish(oldest.ok_or_else(busy)?, "vanished");
         }
         let terms = agree(&request, self.listeners[listener].largest, Some(size));
@@ -251,7 +251,7 @@ impl Engine {
         });
         let socket = socket.map_err(|error| {
             self.handler.note(&error);
-            packet::error(0, "this server has no room left; ask again later")
+            packet::error(0, "server is out of resources; try again later")
         })?;
         delivery.blksize = u32::try_from(terms.block).ok();
         delivery.windowsize = Some(terms.window);
@@ -317,10 +317,7 @@ impl Engine {
                 }
                 Err(error) => {
                     self.handler.note(&error);
-                    transfer
-                        .socket
-                        .send_to(&packet::error(0, "the file cannot be read"), transfer.client)
-                        .ok();
+                    transfer.socket.send_to(&packet::error(0, "cannot read the file"), transfer.client).ok();
                     "failed"
                 }
             },
@@ -414,5 +411,5 @@ impl Buffers {
 }
 
 fn unknown_id() -> Vec<u8> {
-    packet::error(packet::UNKNOWN_ID, "no transfer with you is under way")
+    packet::error(packet::UNKNOWN_ID, "unknown transfer ID")
 }

@@ -1,4 +1,4 @@
-//! What is opened for whom, and what is told of it; knows nothing of packets.
+//! Opens files for clients, and emits the events of transfers; knows nothing of packets.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -86,7 +86,7 @@ impl TftpHandler {
     /// Tells of somebody who wants to write.
     pub(super) fn refuse_write(&self, from: SocketAddr, path: &[u8]) {
         let mut delivery = self.delivery(from, path, Mode::Octet);
-        delivery.rule = "nothing is written".to_owned();
+        delivery.rule = "read-only".to_owned();
         delivery.tell("refused");
     }
 

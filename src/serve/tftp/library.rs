@@ -1,4 +1,4 @@
-//! async-tftp behind the same seam: the other opinion.
+//! The async-tftp backend, behind the same interface.
 //!
 //! It does not hear that a client gives up, waits out a whole timeout where the
 //! first block of a window got lost, and does not say what was agreed on, which

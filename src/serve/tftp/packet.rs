@@ -1,4 +1,4 @@
-//! TFTP packets: what comes in is taken apart without trust, what goes out is put together.
+//! Parses and writes TFTP packets.
 
 use std::borrow::Cow;
 
@@ -104,13 +104,13 @@ pub(super) enum Malformed {
     #[error("too short")]
     Short,
     /// Nobody knows the operation.
-    #[error("unknown operation {0}")]
+    #[error("unknown opcode {0}")]
     Operation(u16),
     /// A request without an end.
-    #[error("the request has no name or no mode")]
+    #[error("missing file name or mode")]
     Request,
     /// A mode that nobody uses.
-    #[error("the mode is neither octet nor netascii")]
+    #[error("unsupported mode")]
     Mode,
 }
 
@@ -261,11 +261,11 @@ mod tests {
         read "a" octet
         read "a" octet
         read "a" octet
-        malformed: the request has no name or no mode
-        malformed: the request has no name or no mode
-        malformed: the request has no name or no mode
-        malformed: the request has no name or no mode
-        malformed: the mode is neither octet nor netascii
+        malformed: missing file name or mode
+        malformed: missing file name or mode
+        malformed: missing file name or mode
+        malformed: missing file name or mode
+        malformed: unsupported mode
         write "file"
         Stray
         Ack(4660)
@@ -273,7 +273,7 @@ mod tests {
         Error { code: 8, text: "User aborted the transfer" }
         Error { code: 0, text: "" }
         Stray
-        malformed: unknown operation 7
+        malformed: unknown opcode 7
         malformed: too short
         malformed: too short
         "#);

@@ -222,11 +222,11 @@ fn requests_and_answers() {
       tftp failed: profile/tiny/initrd0: `image:tiny/initrd` does not exist
     not-found profile/tiny/initrd0: 0 bytes as octet [`image:tiny/initrd` does not exist]
     error 1
-      not-found revocations_sku.efi: 0 bytes as octet [nothing is served under this path]
+      not-found revocations_sku.efi: 0 bytes as octet [not found]
     error 2
-      refused ../../etc/passwd: 0 bytes as octet [refused: it leads elsewhere]
+      refused ../../etc/passwd: 0 bytes as octet [refused: the path leaves the served folder]
     error 1
-      not-found /etc/passwd: 0 bytes as octet [nothing is served under this path]
+      not-found /etc/passwd: 0 bytes as octet [not found]
     "##);
 }
 
@@ -357,7 +357,7 @@ fn what_is_no_request_is_refused() {
         client.say(packet, server.at);
         assert_eq!(client.hear().0[..4], [0, 5, 0, code], "{packet:?}");
     }
-    insta::assert_snapshot!(server.told(), @"refused profile/tiny/kernel: 0 bytes as octet [nothing is written]");
+    insta::assert_snapshot!(server.told(), @"refused profile/tiny/kernel: 0 bytes as octet [read-only]");
     for packet in [&b"\0\x05\0\0go away\0"[..], b"\0", b""] {
         client.say(packet, server.at);
     }

@@ -307,7 +307,7 @@ fn an_inform_is_told_everything_but_a_lease() {
     15 lab.test
     26 [5, 220]
     ");
-    assert_eq!(handler.line(&ask(STRANGER, INFORM)), "- [os: it names no address]");
+    assert_eq!(handler.line(&ask(STRANGER, INFORM)), "- [os: no address requested]");
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_proxy_gives_boot_files_and_no_address() {
     operating system     - [os: no boot file for this client]
     not netbooted        - [firmware: no boot file for this client: not netbooted]
     a stranger           - [firmware: no boot file for this client: not netbooted]
-    a request on 67      - [os: another server gives addresses here]
+    a request on 67      - [os: another server assigns addresses]
     a request on 4011    ack 0.0.0.0 to the sender [firmware: proxy, program for x64 UEFI by TFTP] ipxe/snponly.efi
     a stranger on 4011   - [firmware: no boot file for this client: not netbooted]
     ");
@@ -432,10 +432,10 @@ fn relays_bring_requests_of_our_own_subnet() {
     from the pool              offer 10.0.0.30 to the relay 10.0.0.200 [os: pool]
     selecting                  ack 10.0.0.30 to the relay 10.0.0.200 [os: pool]
     a wrong address            nak 0.0.0.0 to the relay 10.0.0.200 [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
-    a relay of another subnet  - [os: it came by a relay of another subnet, 10.9.0.1]
-    a link of another subnet   - [os: it came by a relay of another subnet, 10.9.0.0]
-    we are no relay            - [os: it came by a relay at 10.0.0.1, which is no host of this network]
-    nor is everybody           - [os: it came by a relay at 10.0.0.255, which is no host of this network]
+    a relay of another subnet  - [os: relayed from another subnet, 10.9.0.1]
+    a link of another subnet   - [os: relayed from another subnet, 10.9.0.0]
+    we are no relay            - [os: relay 10.0.0.1 is not a host of this network]
+    nor is everybody           - [os: relay 10.0.0.255 is not a host of this network]
     ");
 
     // The relay gets back what it added, at the end.
@@ -483,7 +483,7 @@ fn a_client_is_known_by_its_id_and_by_its_uuid() {
     let mut handler = TestServer::of(&plan);
     assert!(handler.has_option(&ask(STRANGER, DISCOVER).with(61, b"rack-7"), "61 rack-7"));
     assert!(handler.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])).starts_with("ack 10.0.0.11"));
-    insta::assert_snapshot!(handler.line(&uuid(smbios_order)), @"offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the NIC of that node has its address already]");
+    insta::assert_snapshot!(handler.line(&uuid(smbios_order)), @"offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: another client uses the address of this NIC]");
     handler.now += 3600;
     assert!(handler.line(&uuid(smbios_order)).starts_with("offer 10.0.0.11"));
 }
@@ -505,14 +505,14 @@ fn nobody_is_hit_by_a_reply_that_it_never_asked_for() {
     let lines: Vec<String> =
         table.iter().map(|(name, ask)| format!("{name:26} {}", check(&plan, ask))).collect();
     insta::assert_snapshot!(lines.join("\n"), @"
-    inform                     - [os: 192.0.2.1 is no host of this network]
-    inform from us             - [os: 10.0.0.1 is no host of this network]
+    inform                     - [os: 192.0.2.1 is not a host of this network]
+    inform from us             - [os: 10.0.0.1 is not a host of this network]
     selecting with an address  ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     renewing                   nak 0.0.0.0 to all [os: 192.0.2.1 is not this client's address, 10.0.0.11 is]
-    a relay                    - [os: it came by a relay of another subnet, 192.0.2.1]
+    a relay                    - [os: relayed from another subnet, 192.0.2.1]
     ");
     let mut handler = TestServer { arrival: Arrival::Proxy(victim.into()), ..TestServer::of(&plan) };
-    insta::assert_snapshot!(handler.line(&firmware(FAST, 7)), @"- [firmware: 192.0.2.1 is no host of this network]");
+    insta::assert_snapshot!(handler.line(&firmware(FAST, 7)), @"- [firmware: 192.0.2.1 is not a host of this network]");
 }
 
 proptest! {

@@ -208,16 +208,16 @@ fn a_node_is_given_its_reservation() {
     rebind, moved here   reply 7(1800 2880: fd00:83::11/3600 fd00:84::5/0) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: reserved]
     two at once          advertise 7(1800 2880: fd00:83::11/3600) 8(0 0: NoAddrsAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
     and more             advertise 7(1800 2880: fd00:83::11/3600) temporary 1(NoAddrsAvail) prefix 0(NoPrefixAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
-    only a prefix        advertise prefix 0(NoPrefixAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: it asks for no address]
-    confirm              reply Success [os: its addresses are of this link]
-    confirm, moved       reply NotOnLink [os: its addresses are of another link]
-    confirm nothing      - [os: it names no address]
+    only a prefix        advertise prefix 0(NoPrefixAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: no address requested]
+    confirm              reply Success [os: addresses are on this link]
+    confirm, moved       reply NotOnLink [os: addresses are on another link]
+    confirm nothing      - [os: no address requested]
     release              reply Success [os: released]
     release another's    reply Success 7(0 0: NoBinding) [os: released]
-    decline              reply Success [os: a reserved address is in use by somebody else]
+    decline              reply Success [os: address conflict on a reserved address]
     inform               reply refresh=3600 dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: inform]
     inform, nameless     reply dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: inform]
-    inform and address   - [os: it asks for addresses]
+    inform and address   - [os: addresses requested]
     ");
 }
 
@@ -258,15 +258,15 @@ fn strangers_are_given_addresses_where_there_are_some_for_them() {
     solicit              advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: pool]
     renew                reply 7(1800 2880: fd00:83::d:b87:4d8e/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
     for another use      reply 8(1800 2880: fd00:83::d:1e1e:3c50/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: pool]
-    decline              reply Success [os: the address is in use by somebody else and set aside]
+    decline              reply Success [os: address conflict, address set aside]
     release              reply Success [os: released]
     release again        reply Success 7(0 0: NoBinding) [os: released]
-    not here: solicit    - [os: it is no node of the lab]
-    not here: request    reply 7(0 0: NoAddrsAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: it asks for no address]
-    not here: renew      reply 7(0 0: NoBinding) [os: it is no node of the lab]
-    not here: rebind     - [os: it is no node of the lab]
-    left alone: solicit  - [os: it is no node of the lab, and `unknown` is "ignore"]
-    left alone: inform   - [os: it is no node of the lab, and `unknown` is "ignore"]
+    not here: solicit    - [os: unknown client]
+    not here: request    reply 7(0 0: NoAddrsAvail) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: no address requested]
+    not here: renew      reply 7(0 0: NoBinding) [os: unknown client]
+    not here: rebind     - [os: unknown client]
+    left alone: solicit  - [os: unknown client, and `unknown-clients` is "ignore"]
+    left alone: inform   - [os: unknown client, and `unknown-clients` is "ignore"]
     a node: inform       reply dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} [os: inform]
     "#);
 }
@@ -318,8 +318,8 @@ fn firmware_is_told_what_to_load() {
     a stranger           advertise 7(1800 2880: fd00:83::d:b87:4d8e/3600) preference=255 [firmware: pool, not netbooted]
     operating system     advertise 7(1800 2880: fd00:83::11/3600) preference=255 [os: reserved]
     inform               reply 59=tftp://[fd00:83::1]/ipxe/snponly.efi [firmware: inform, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
-    its program asks     advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [firmware: reserved, script for the program that it has fetched] http://[fd00:83::1]/boot/fast.ipxe
-    HTTP only: PXE       advertise 7(1800 2880: fd00:83::11/3600) preference=255 [firmware: reserved, its profile says via = "http6"]
+    its program asks     advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/boot/fast.ipxe preference=255 [firmware: reserved, script for the fetched boot program] http://[fd00:83::1]/boot/fast.ipxe
+    HTTP only: PXE       advertise 7(1800 2880: fd00:83::11/3600) preference=255 [firmware: reserved, profile with via = "http6"]
     HTTP only: HTTP      advertise 7(1800 2880: fd00:83::11/3600) 59=http://[fd00:83::1]/ipxe/snponly.efi 16=\u{0}\u{0}\u{1}W\u{0}\nHTTPClient preference=255 [firmware: reserved, program by HTTP] http://[fd00:83::1]/ipxe/snponly.efi
     a ROM that chains    advertise 7(1800 2880: fd00:83::11/3600) 59=tftp://[fd00:83::1]/ipxe/snponly.efi preference=255 [ipxe: reserved, program by TFTP] tftp://[fd00:83::1]/ipxe/snponly.efi
     "#);
@@ -349,32 +349,32 @@ fn what_no_client_of_ours_sends_is_left_unanswered() {
         say(&format!("from {from}"), Ask { from: from.parse().unwrap(), ..ours(SOLICIT) });
     }
     insta::assert_snapshot!(lines.join("\n"), @r"
-    request of nobody      - [os: it names no server]
-    request of another     - [os: the client chose another server]
-    request to us alone    reply UseMulticast [os: it was sent to us alone]
-    renew of nobody        - [os: it names no server]
-    renew of another       - [os: the client chose another server]
-    renew to us alone      reply UseMulticast [os: it was sent to us alone]
-    release of nobody      - [os: it names no server]
-    release of another     - [os: the client chose another server]
-    release to us alone    reply UseMulticast [os: it was sent to us alone]
-    decline of nobody      - [os: it names no server]
-    decline of another     - [os: the client chose another server]
-    decline to us alone    reply UseMulticast [os: it was sent to us alone]
-    solicit of us          - [os: it names a server, and is for all]
-    solicit to us alone    - [os: it is for all, and was sent to us alone]
-    confirm of us          - [os: it names a server, and is for all]
-    confirm to us alone    - [os: it is for all, and was sent to us alone]
-    rebind of us           - [os: it names a server, and is for all]
-    rebind to us alone     - [os: it is for all, and was sent to us alone]
-    inform of another      - [os: the client chose another server]
-    inform to us alone     - [os: it is for all, and was sent to us alone]
-    without a name         - [os: the client does not name itself]
+    request of nobody      - [os: no server identifier]
+    request of another     - [os: client chose another server]
+    request to us alone    reply UseMulticast [os: sent by unicast]
+    renew of nobody        - [os: no server identifier]
+    renew of another       - [os: client chose another server]
+    renew to us alone      reply UseMulticast [os: sent by unicast]
+    release of nobody      - [os: no server identifier]
+    release of another     - [os: client chose another server]
+    release to us alone    reply UseMulticast [os: sent by unicast]
+    decline of nobody      - [os: no server identifier]
+    decline of another     - [os: client chose another server]
+    decline to us alone    reply UseMulticast [os: sent by unicast]
+    solicit of us          - [os: unexpected server identifier]
+    solicit to us alone    - [os: sent by unicast, but must be multicast]
+    confirm of us          - [os: unexpected server identifier]
+    confirm to us alone    - [os: sent by unicast, but must be multicast]
+    rebind of us           - [os: unexpected server identifier]
+    rebind to us alone     - [os: sent by unicast, but must be multicast]
+    inform of another      - [os: client chose another server]
+    inform to us alone     - [os: sent by unicast, but must be multicast]
+    without a name         - [os: no client identifier]
     from fd00:83::99       advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
-    from 2001:db8::1       - [os: it did not come from this link]
-    from ::                - [os: it did not come from this link]
-    from ::1               - [os: it did not come from this link]
-    from ff02::1           - [os: it did not come from this link]
+    from 2001:db8::1       - [os: not from this link]
+    from ::                - [os: not from this link]
+    from ::1               - [os: not from this link]
+    from ff02::1           - [os: not from this link]
     ");
 }
 
@@ -434,8 +434,8 @@ fn a_relay_of_this_link_is_answered() {
     insta::assert_snapshot!(lines.join("\n"), @r"
     of this link       advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
     twice              advertise 7(1800 2880: fd00:83::11/3600) dns=[fd00:83::1] 24=\u{3}lab\u{4}test\u{0} preference=255 [os: reserved]
-    of another link    - [os: it came by a relay of another link]
-    from elsewhere     - [os: it did not come from this link]
+    of another link    - [os: relayed from another link]
+    from elsewhere     - [os: not from this link]
     ");
 }
 

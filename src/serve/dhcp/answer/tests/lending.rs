@@ -28,10 +28,10 @@ fn the_pool_lends_what_is_free() {
     not a reserved one       offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
     as it wishes             offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
     a wish outside the pool  offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
-    used up                  - [os: the pool is used up]
+    used up                  - [os: pool exhausted]
     an offer that ran out    offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
     whose it was gets others offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
-    lent ones stay           - [os: the pool is used up]
+    lent ones stay           - [os: pool exhausted]
     a lease that ran out     offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
     ");
 }
@@ -62,12 +62,12 @@ fn a_request_is_for_one_address() {
     renewing                   ack 10.0.0.11 to 10.0.0.11 [os: reserved]
     the address of before      nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
     renewing a wrong one       nak 0.0.0.0 to all [os: 10.0.0.77 is not this client's address, 10.0.0.11 is]
-    no address                 - [os: it names no address]
-    another server             - [os: the client chose another server]
+    no address                 - [os: no address requested]
+    another server             - [os: client chose another server]
     a stranger, from the pool  ack 10.0.0.33 to the hardware address and 10.0.0.33 [os: pool]
     a stranger, reserved       nak 0.0.0.0 to all [os: 10.0.0.31 is not this client's address, 10.0.0.30 is]
     the server's own           nak 0.0.0.0 to all [os: 10.0.0.1 is not this client's address, 10.0.0.30 is]
-    a server's message         - [os: servers do not get this message]
+    a server's message         - [os: unexpected message type]
     ");
 }
 
@@ -85,10 +85,10 @@ fn strangers_get_nothing_without_a_pool() {
     let lines: Vec<String> =
         table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    discover               - [os: the MAC address is nobody's and the network has no pool]
-    a node without address - [os: the node has no address here and the network no pool]
-    somebody else's client - [os: the MAC address is nobody's and the network has no pool]
-    it chose us            nak 0.0.0.0 to all [os: the MAC address is nobody's and the network has no pool]
+    discover               - [os: unknown MAC address, and no pool]
+    a node without address - [os: no address for this node, and no pool]
+    somebody else's client - [os: unknown MAC address, and no pool]
+    it chose us            nak 0.0.0.0 to all [os: unknown MAC address, and no pool]
     reserved all the same  offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     ");
 }
@@ -118,10 +118,10 @@ fn an_address_comes_back() {
 
     let decline = |mac| ask(mac, DECLINE).wanting(lent.octets()).choosing(SERVER);
     let line = handler.line(&decline(STRANGER));
-    assert_eq!(line, "- [os: it declines an address that it was not given]");
+    assert_eq!(line, "- [os: declined an address that it was not offered]");
     assert_eq!(handler.state.of(REAL), Some(lent), "nobody takes an address from another");
     let line = handler.line(&decline(REAL));
-    assert_eq!(line, "- [os: the address is in use by somebody else and set aside]");
+    assert_eq!(line, "- [os: address conflict, address set aside]");
     assert!(handler.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
     let wish = ask(STRANGER, DISCOVER).wanting(lent.octets());
     assert!(handler.line(&wish).starts_with("offer 10.0.0.33"));
@@ -131,7 +131,7 @@ fn an_address_comes_back() {
     // Who takes another server's offer frees ours.
     let other = Ipv4Addr::new(10, 0, 0, 2);
     let line = handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
-    assert_eq!(line, "- [os: the client chose another server]");
+    assert_eq!(line, "- [os: client chose another server]");
     assert_eq!(handler.state.of(STRANGER), None);
 }
 
@@ -160,7 +160,7 @@ fn reservations_hold_without_a_node() {
     insta::assert_snapshot!(lines.join("\n"), @"
     offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
     offer 10.0.0.32 to the hardware address and 10.0.0.32 [os: pool]
-    - [os: the pool is used up]
+    - [os: pool exhausted]
     ");
 }
 
@@ -181,9 +181,9 @@ fn strangers_are_left_to_others_where_the_lab_says_so() {
     let lines: Vec<String> =
         table.iter().map(|(name, ask)| format!("{name:22} {}", check(&plan, ask))).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    a stranger             - [os: it is no node of the lab, and `unknown` is "ignore"]
-    its request            - [os: it is no node of the lab, and `unknown` is "ignore"]
-    its question           - [os: it is no node of the lab, and `unknown` is "ignore"]
+    a stranger             - [os: unknown client, and `unknown-clients` is "ignore"]
+    its request            - [os: unknown client, and `unknown-clients` is "ignore"]
+    its question           - [os: unknown client, and `unknown-clients` is "ignore"]
     a node                 offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     a node without address offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
     a reservation          offer 10.0.0.40 to the hardware address and 10.0.0.40 [os: reserved]
@@ -214,8 +214,8 @@ fn only_the_authority_says_no_to_clients_of_others() {
     ");
     plan.dhcp.as_mut().unwrap().authoritative = false;
     insta::assert_snapshot!(lines(&plan), @"
-    a stranger elsewhere - [os: its address is not of our giving, and another server may know it]
-    a stranger from here - [os: its address is not of our giving, and another server may know it]
+    a stranger elsewhere - [os: the address was not leased by this server]
+    a stranger from here - [os: the address was not leased by this server]
     it chose us          nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.30 is]
     a node elsewhere     nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
     a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
@@ -251,7 +251,7 @@ fn nodes_boot_however_many_strangers_came_first() {
     for stranger in 0..100 {
         handler.answer(&ask(Mac([2, 0, 0, 0, 9, stranger]), DISCOVER));
     }
-    assert_eq!(handler.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+    assert_eq!(handler.line(&ask(STRANGER, DISCOVER)), "- [os: pool exhausted]");
     assert!(handler.line(&ask(FAST, DISCOVER)).starts_with("offer 10.0.0.11"), "a reservation");
     assert!(
         handler.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.30"),
@@ -269,7 +269,7 @@ fn nodes_boot_however_many_strangers_came_first() {
         assert!(handler.line(&request).starts_with("ack"));
     }
     handler.now += OFFER;
-    assert_eq!(handler.line(&ask(STRANGER, DISCOVER)), "- [os: the pool is used up]");
+    assert_eq!(handler.line(&ask(STRANGER, DISCOVER)), "- [os: pool exhausted]");
 }
 
 #[test]
@@ -284,8 +284,8 @@ fn a_reserved_address_in_use_is_set_aside_too() {
     lines.push(handler.line(&ask(FAST, DISCOVER)));
     insta::assert_snapshot!(lines.join("\n"), @"
     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
-    - [os: the address is in use by somebody else and set aside]
-    offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: the reserved address is in use by somebody else]
+    - [os: address conflict, address set aside]
+    offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: address conflict on the reserved address]
     offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     ");
 }
