@@ -601,7 +601,7 @@ fn our_own_verbs_are_another_client() {
     error: /HERE/files/broken.json:2: unexpected end of JSON input
     [2]
     $ dryrack group describe
-    error: the server refuses it (UNKNOWN): open /HERE/data/groups/none.json: no such file or directory
+    error: refused by the server (UNKNOWN): open /HERE/data/groups/none.json: no such file or directory
     [2]
     $ dryrack group delete
     deleted group g
@@ -624,7 +624,7 @@ fn our_own_verbs_are_another_client() {
     deleted ignition a.ign
     [0]
     $ dryrack generic describe
-    error: the server refuses it (INVALID_ARGUMENT): `../x` leads out of generic/
+    error: refused by the server (INVALID_ARGUMENT): `../x` leads out of generic/
     [2]
     "#);
     assert_eq!(
@@ -659,39 +659,39 @@ fn what_keeps_a_client_from_a_server_is_said() {
     ];
     insta::assert_snapshot!(seen.concat(), @"
     $ --tls tls --endpoint 127.0.0.1
-    error: `127.0.0.1` is no endpoint
+    error: invalid endpoint `127.0.0.1`
 
     hint: write it as HOST:PORT, as in 127.0.0.1:8081
     [2]
     $ --tls tls --endpoints 127.0.0.1:1
     error: cannot connect to 127.0.0.1:1: Connection refused (os error 111)
 
-    hint: is it running, with `-rpc-address` or, in a lab, `rpc`?
+    hint: check that the server runs with `-rpc-address` or, in a lab, with `rpc`
     [3]
     $ --tls none --endpoint 127.0.0.1:PORT
     error: cannot read none/client.crt: No such file or directory (os error 2)
 
-    hint: `dryrack tls init` makes an authority and certificates for both sides
+    hint: `dryrack tls init` creates a CA and certificates for both sides
     [3]
     $ --tls other --endpoint 127.0.0.1:PORT
-    error: 127.0.0.1:PORT and we do not trust each other: invalid peer certificate: UnknownIssuer
+    error: untrusted certificate in the connection to 127.0.0.1:PORT: invalid peer certificate: UnknownIssuer
 
-    hint: both certificates have to be signed by the authority in `--ca-file`, and the server's has to hold the name or address in `--endpoint`
+    hint: both certificates must be signed by the CA in `--ca-file`, and the server certificate must contain the name or address in `--endpoint`
     [3]
     $ --tls tls --cert-file other/client.crt --endpoint 127.0.0.1:PORT
     error: cannot use other/client.crt with tls/client.key: keys may not be consistent: KeyMismatch
 
-    hint: the key has to be the one that the certificate was made for
+    hint: the key must match the certificate
     [3]
     $ --tls tls --key-file tls/client.crt --endpoint 127.0.0.1:PORT
-    error: tls/client.crt holds no private key in PEM: no items found
+    error: tls/client.crt contains no private key in PEM format: no items found
     [3]
     ");
-    // By TLS 1.3 the server looks at our certificate when we have begun to speak already.
+    // By TLS 1.3 the server looks at our certificate after the handshake.
     let unknown = verb(&["--tls", "other", "--ca-file", "tls/ca.crt", "--endpoint", &here]);
-    assert!(unknown.contains("error: the server hung up: "), "{unknown}");
+    assert!(unknown.contains("error: connection closed by the server: "), "{unknown}");
     assert!(
-        unknown.contains("hint: our certificate has to be signed by") && unknown.ends_with("[3]\n"),
+        unknown.contains("hint: the client certificate must be signed by") && unknown.ends_with("[3]\n"),
         "{unknown}"
     );
 }
@@ -755,7 +755,7 @@ fn certificates_are_made_for_a_lab() {
     ]
     [0]
     $ dryrack tls init --into odd --name no name
-    error: invalid value 'no name' for '--name <NAME>': this is no DNS name
+    error: invalid value 'no name' for '--name <NAME>': not a DNS name
 
     For more information, try '--help'.
     [2]

@@ -28,16 +28,16 @@ const LARGEST: usize = 256 << 20;
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The endpoint is not one.
-    #[error("`{endpoint}` is no endpoint")]
+    /// The endpoint is malformed.
+    #[error("invalid endpoint `{endpoint}`")]
     Endpoint {
         /// What was given.
         endpoint: String,
     },
-    /// What we would show and believe is no good.
+    /// The certificates of the client cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
-    /// Nobody answers there, or not as we do.
+    /// No answer, or no gRPC.
     #[error("cannot connect to {endpoint}")]
     Connect {
         /// Where to.
@@ -46,8 +46,8 @@ pub enum ConnectError {
         #[source]
         source: io::Error,
     },
-    /// Server and client did not agree on TLS.
-    #[error("{endpoint} and we do not trust each other")]
+    /// The TLS handshake failed.
+    #[error("untrusted certificate in the connection to {endpoint}")]
     Handshake {
         /// Where to.
         endpoint: String,
@@ -63,9 +63,11 @@ impl ConnectError {
         match self {
             Self::Endpoint { .. } => Some("write it as HOST:PORT, as in 127.0.0.1:8081"),
             Self::Certificates(error) => error.hint(),
-            Self::Connect { .. } => Some("is it running, with `-rpc-address` or, in a lab, `rpc`?"),
+            Self::Connect { .. } => {
+                Some("check that the server runs with `-rpc-address` or, in a lab, with `rpc`")
+            }
             Self::Handshake { .. } => Some(
-                "both certificates have to be signed by the authority in `--ca-file`, and the server's has to hold the name or address in `--endpoint`",
+                "both certificates must be signed by the CA in `--ca-file`, and the server certificate must contain the name or address in `--endpoint`",
             ),
         }
     }
@@ -115,7 +117,7 @@ impl Client {
         let name = tls::server_name(host).map_err(|_| wrong())?;
         let connector = tls::connector(certificates)?;
 
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out");
         let failed = |source| ConnectError::Connect { endpoint: endpoint.to_owned(), source };
         let connecting = tokio::time::timeout(PATIENCE, TcpStream::connect((host, port))).await;
         let stream = connecting.map_err(|_| failed(late()))?.map_err(failed)?;
@@ -163,7 +165,7 @@ impl Client {
         }
         Some(CallError {
             code: code_name(Code::Unavailable),
-            message: format!("the server hung up: {cause}"),
+            message: format!("connection closed by the server: {cause}"),
         })
     }
 }

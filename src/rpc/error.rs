@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tonic::{Code, Status};
 
-/// A request that is not met.
+/// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcError {
     code: Code,
@@ -24,7 +24,7 @@ impl RpcError {
         Self { code: Code::InvalidArgument, message: message.into() }
     }
 
-    /// What the request is about is not ours to change.
+    /// The object may not be changed by a request.
     pub(super) fn not_ours(message: impl Into<String>) -> Self {
         Self { code: Code::FailedPrecondition, message: message.into() }
     }

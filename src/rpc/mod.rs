@@ -1,4 +1,4 @@
-//! The gRPC side of matchbox: what Terraform writes groups, profiles and configs with.
+//! The gRPC API of matchbox, which Terraform uses to write groups, profiles and configs.
 //!
 //! ```text
 //! proto/       what goes over the wire, for those who generate clients
@@ -7,8 +7,8 @@
 //! client.rs    the other end                files.rs   the data directory; draft.rs: never half a file
 //! ```
 //!
-//! It knows the data directory and no other service: whoever serves the files by
-//! HTTP sees by itself that they have changed.
+//! It knows the data directory and no other service: the HTTP service notices
+//! changed files by itself.
 
 mod client;
 mod draft;

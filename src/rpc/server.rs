@@ -30,7 +30,7 @@ use super::store::{Answer, Store};
 use super::tls::Tls;
 use crate::event::{Emitter, Instant, Known};
 
-/// How long a client may take to shake hands.
+/// The timeout of the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// After how long a silent client is asked whether it lives, and how long it may take to say so.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(20));
@@ -86,13 +86,13 @@ async fn rest() {
     tokio::time::sleep(REST).await;
 }
 
-/// Shakes hands with a client and answers what it asks.
+/// Does the TLS handshake with a client and answers its requests.
 async fn converse(stream: TcpStream, tls: Tls, mut handler: RpcHandler) {
     // Without it what is small waits for more.
     drop(stream.set_nodelay(true));
     let shaken = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(shaken) => shaken.map_err(|error| error.to_string()),
-        Err(_) => Err("the client says nothing".to_owned()),
+        Err(_) => Err("timed out waiting for the client".to_owned()),
     };
     let (stream, client) = match shaken {
         Ok(shaken) => shaken,

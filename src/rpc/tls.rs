@@ -1,7 +1,7 @@
 //! TLS as matchbox has it: both sides show a certificate, and one authority has signed both.
 //!
-//! Files are read once, at the start. Any certificate of the authority may do
-//! everything: nobody looks at the names in it.
+//! Files are read once, at the start. A client with any certificate of the
+//! authority has full access: the names in it are not checked.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub struct Certificates {
     pub authority: PathBuf,
 }
 
-/// Why files are no good for TLS.
+/// Why files cannot be used for TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificatesError {
     /// One cannot be read.
@@ -49,7 +49,7 @@ pub enum CertificatesError {
         source: io::Error,
     },
     /// One is not what it should be.
-    #[error("{} holds no {what} in PEM", path.display())]
+    #[error("{} contains no {what} in PEM format", path.display())]
     Nothing {
         /// Which.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum CertificatesError {
         source: rustls::Error,
     },
     /// The authority cannot be used.
-    #[error("cannot use {} as an authority", path.display())]
+    #[error("cannot use {} as a CA certificate", path.display())]
     NoAuthority {
         /// Which.
         path: PathBuf,
@@ -94,9 +94,9 @@ impl CertificatesError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("`dryrack tls init` makes an authority and certificates for both sides")
+                Some("`dryrack tls init` creates a CA and certificates for both sides")
             }
-            Self::Misfit { .. } => Some("the key has to be the one that the certificate was made for"),
+            Self::Misfit { .. } => Some("the key must match the certificate"),
             Self::Unreadable { .. } | Self::Nothing { .. } | Self::NoAuthority { .. } => None,
         }
     }
