@@ -1,4 +1,4 @@
-//! The present: events folded into what a lab and its nodes are like now.
+//! The current state of a lab and its nodes, folded from events.
 //!
 //! The fold reads causes (power, boot services, consoles) and never recorded
 //! [`Known::StageReached`] events, which are its own conclusions: so replaying a
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Ago, BootedFrom, Event, Kind, Known, Size, Stage};
 use crate::name::NodeName;
 
-/// Where the lab as a whole stands.
+/// The state of the lab as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabState {
@@ -33,7 +33,7 @@ pub enum LabState {
     Up,
     /// It is being torn down.
     TearingDown,
-    /// It is gone.
+    /// It has ended.
     Ended,
 }
 
@@ -45,9 +45,9 @@ pub enum Power {
     Off,
     /// It runs.
     On,
-    /// QEMU stopped it for a reason of its own.
+    /// QEMU paused it, for example because a disk was full.
     Stopped,
-    /// It died without being asked to.
+    /// It died unexpectedly.
     Died,
 }
 
@@ -105,7 +105,7 @@ pub struct Booted {
 /// What followed from an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Concluded {
-    /// The stage that its node came to.
+    /// The stage that its node reached.
     pub stage: Option<Stage>,
     /// What its node booted from, and what shows it.
     pub booted: Option<(BootedFrom, String)>,
@@ -122,9 +122,9 @@ impl Concluded {
 /// One node as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// How far it has come since it was last powered on or reset.
+    /// The stage reached since it was last powered on or reset.
     pub stage: Stage,
-    /// When it came there.
+    /// When it reached that stage.
     pub since: u64,
     /// Whether it has power.
     pub power: Power,
@@ -138,7 +138,7 @@ pub struct NodeView {
     pub fetching: Option<Fetch>,
     /// What was last seen of it.
     pub last: Option<Sighting>,
-    /// Every stage it came to, in order, over all its boots.
+    /// Every stage it reached, in order, over all its boots.
     pub timeline: Vec<(Stage, u64)>,
     /// All its boots, in order.
     #[serde(default)]
@@ -208,7 +208,7 @@ impl NodeView {
     }
 }
 
-/// What a lab and its nodes are like now.
+/// The current state of a lab and its nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Where the lab stands.
@@ -265,7 +265,7 @@ impl Snapshot {
         Concluded { stage: Some(stage), booted }
     }
 
-    /// Returns a node's stage; a node that nobody has heard of is off.
+    /// Returns a node's stage; an unknown node is off.
     pub fn stage(&self, node: &NodeName) -> Stage {
         self.nodes.get(node).map_or(Stage::Off, |view| view.stage)
     }

@@ -1,4 +1,4 @@
-//! Expectations in words.
+//! Descriptions of expectations.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::count;
 use crate::event::Ago;
 use crate::lab::{Check, Expectation, Installed, Polarity};
 
-/// Returns what an expectation asks for: `stage os within 15m`, `never console /Kernel panic/`.
+/// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
 pub fn describe(expectation: &Expectation) -> String {
     let check = match expectation.sense {
         Polarity::Must => check(&expectation.check),
@@ -30,7 +30,7 @@ fn check(check: &Check) -> String {
         }
         Check::Dns { name, answer: _ } => match name {
             Some(name) => format!("dns {name}"),
-            None => "dns of its name".to_owned(),
+            None => "dns for its own name".to_owned(),
         },
         Check::Ssh { user, run, .. } => match run {
             Some(run) => format!("ssh {user}: {run}"),
@@ -49,7 +49,7 @@ fn check(check: &Check) -> String {
     }
 }
 
-/// Returns a duration of the lab file as people read it.
+/// Returns a duration of the lab file in words.
 pub(super) fn span(duration: Duration) -> Ago {
     Ago(nanos(duration))
 }

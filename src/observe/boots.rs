@@ -1,4 +1,4 @@
-//! What each boot of a node came from, told from what it fetched and from what a kernel printed.
+//! The boot source of each boot of a node, derived from fetched files and kernel output.
 //!
 //! ```text
 //!                         ┌─ a kernel was fetched ──────────────────────▶ network
@@ -12,7 +12,7 @@ use super::stage::Clue;
 use super::{Booted, NodeView, Power};
 use crate::event::{BootedFrom, Known};
 
-/// From which size on a file that the plan knows nothing of may be a kernel.
+/// The minimum size of a kernel among files that the plan does not know.
 const KERNEL: u64 = 1 << 20;
 /// What a system printed before a reset may arrive after it; no system comes to its login prompt in this time.
 const LATE: u64 = 1_000_000_000;
@@ -79,7 +79,7 @@ mod tests {
     use crate::event::Known;
     use crate::event::examples::{console, event, http, lease, tftp};
 
-    /// Returns what a node booted from each time, `?` where nothing came up.
+    /// Returns the boot source of each boot, `?` if no kernel started.
     fn check(kinds: impl IntoIterator<Item = Known>) -> String {
         let mut snapshot = Snapshot::new([]);
         for (second, kind) in kinds.into_iter().enumerate() {

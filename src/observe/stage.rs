@@ -1,8 +1,8 @@
-//! The state machine of a boot: what is a clue, and what follows from it.
+//! The state machine of a boot: which events are clues, and which stage follows.
 
 use crate::event::{Known, Stage};
 
-/// What an event tells of how far a node has come.
+/// What an event tells about the stage of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clue {
     /// It was powered on.
@@ -13,17 +13,17 @@ pub(super) enum Clue {
     Reset,
     /// Its firmware, or iPXE, was given an address.
     FirmwareLeased,
-    /// It took a network boot program.
+    /// It fetched a network boot program.
     LoaderTaken,
-    /// It took our script.
+    /// It fetched our script.
     ScriptTaken,
-    /// It took a kernel to the end.
+    /// It fetched a whole kernel.
     KernelTaken,
-    /// A kernel spoke on its console.
+    /// A kernel printed to its console.
     KernelSpoke,
     /// Its operating system was given an address.
     SystemLeased,
-    /// Its operating system spoke on its console.
+    /// Its operating system printed to its console.
     SystemSpoke,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
 }
 
 impl Clue {
-    /// Returns what an event tells of its node's way up, if anything.
+    /// Returns what an event tells about the stage of its node, if anything.
     pub(super) fn from_event(known: &Known) -> Option<Self> {
         match known {
             Known::PoweredOn {} => Some(Self::PoweredOn),

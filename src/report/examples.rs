@@ -168,7 +168,7 @@ pub(crate) fn broken() -> Report {
                 "qemu-system-x86_64 ended with exit status 1:\n  could not open '/run/x': No space left on device"
                     .to_owned(),
             ],
-            hint: Some("make room on the disk, or set DRYRACK_STATE to a folder on another one".to_owned()),
+            hint: Some("free some disk space, or set DRYRACK_STATE to a folder on another disk".to_owned()),
         },
         RunError { whose: Whose::Ours, what: "a service ended".to_owned(), causes: Vec::new(), hint: None },
     ];

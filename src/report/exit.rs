@@ -2,23 +2,23 @@
 
 /// Every expectation was met.
 pub const MET: u8 = 0;
-/// An expectation was missed, also because a machine died on the way.
+/// An expectation was missed, or a machine died.
 pub const MISSED: u8 = 1;
 /// The lab file or the command line is wrong.
 pub const WRONG: u8 = 2;
 /// This host cannot run the lab.
 pub const UNFIT: u8 = 3;
-/// Something was left behind.
+/// The cleanup is incomplete.
 pub const LEFT: u8 = 4;
-/// A bug of ours.
+/// Internal error.
 pub const BUG: u8 = 70;
-/// Somebody interrupted it.
+/// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
-/// From the one that matters most.
+/// Most severe first.
 const ORDER: [u8; 6] = [BUG, WRONG, UNFIT, LEFT, MISSED, INTERRUPTED];
 
-/// Returns the code that matters most; [`MET`] if there is none. A code that is none of ours counts as a bug.
+/// Returns the most severe code; [`MET`] if there is none. An unknown code counts as an internal error.
 pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
     let rank = |code: &u8| match ORDER.iter().position(|known| known == code) {
         Some(at) => at,

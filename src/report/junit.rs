@@ -64,7 +64,7 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
     let status = match outcome {
         Outcome::Met { .. } => TestCaseStatus::success(),
         Outcome::Missed { why, .. } => missed("missed", why),
-        Outcome::Pending { .. } => missed("pending", "the run ended before it was decided"),
+        Outcome::Pending { .. } => missed("pending", "the run ended before the result was known"),
         // The one that was missed fails; this one was never put to the test.
         Outcome::NotReached { why, .. } => {
             let mut skipped = TestCaseStatus::skipped();

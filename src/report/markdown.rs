@@ -1,4 +1,4 @@
-//! A report as Markdown: what CI systems show on the page of a run, and what READMEs are made of.
+//! A report as Markdown: for the summary page of a CI system and for READMEs.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::Report;
 use super::text::{summary_line, way_up};
 use crate::expect::Outcome;
 
-/// Returns reports as Markdown: for each run its outcome, a table of its nodes, and what was not met.
+/// Returns reports as Markdown: for each run the outcome, a table of nodes, and the unmet expectations.
 pub fn markdown(reports: &[Report]) -> String {
     reports.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -14,7 +14,7 @@ pub fn markdown(reports: &[Report]) -> String {
 fn one(report: &Report) -> String {
     let mut text = format!("**{}**: {}\n", report.lab, summary_line(report));
     if !report.nodes.is_empty() {
-        text += "\n| node | way | boots | stages reached |\n|---|---|---|---|\n";
+        text += "\n| node | boot path | boots | stages reached |\n|---|---|---|---|\n";
         for (name, node) in &report.nodes {
             let way = node.way.as_deref().unwrap_or_default();
             let row = [name.to_string(), way.to_owned(), node.boots.to_string(), way_up(node)];
@@ -35,7 +35,7 @@ fn one(report: &Report) -> String {
         ("pending", format!("{}{on}: {}", verdict.expect, verdict.what))
     });
     let run_errors = report.run_errors.iter().map(|run_error| ("error", run_error.to_string()));
-    let leaks = report.leaks.iter().map(|leak| ("left behind", leak.to_string()));
+    let leaks = report.leaks.iter().map(|leak| ("cleanup incomplete", leak.to_string()));
     let lines: Vec<String> = open
         .chain(run_errors)
         .chain(leaks)
@@ -44,7 +44,7 @@ fn one(report: &Report) -> String {
     if lines.is_empty() { text } else { text + "\n" + &lines.concat() }
 }
 
-/// Keeps a text in one cell: what a guest printed must not become markup.
+/// Escapes a text for one cell: guest output must not become markup.
 fn cell_of(text: &str) -> String {
     let mut cell = String::new();
     for c in text.chars() {
@@ -67,14 +67,14 @@ mod tests {
         insta::assert_snapshot!(markdown(&[examples::met(), examples::missed(), examples::broken()]), @r"
         **etcd**: all 3 expectations met; 9.8s under tcg (run 20261121-093403-etcd, exit code 0)
 
-        | node | way | boots | stages reached |
+        | node | boot path | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
 
         **etcd**: 3 of 6 expectations met, 1 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
 
-        | node | way | boots | stages reached |
+        | node | boot path | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
@@ -86,14 +86,14 @@ mod tests {
 
         **etcd**: no expectations; 9.8s under tcg (run 20261121-093403-etcd, exit code 4)
 
-        | node | way | boots | stages reached |
+        | node | boot path | boots | stages reached |
         |---|---|---|---|
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | firmware 0.5s, dhcp 9.5s |
         | node2 | BIOS, iPXE in the NIC's ROM | 0 | never powered on |
 
         * error: cannot start machine \`node1\`: qemu-system-x86\_64 ended with exit status 1:   could not open '/run/x': No space left on device
         * error: a service ended
-        * left behind: cannot delete link drt1f0c7d2a: Device or resource busy (os error 16)
+        * cleanup incomplete: cannot delete link drt1f0c7d2a: Device or resource busy (os error 16)
         ");
     }
 }

@@ -1,7 +1,7 @@
-//! How a run turned out: the report, and its forms for people and programs.
+//! The report of a run, and its output formats.
 //!
-//! Must never look anything up: a report is made of what a run has seen, and every
-//! form of it is made of the report alone.
+//! Must never look anything up: a report is made from the events of a run, and every
+//! format is made from the report alone.
 
 #[cfg(test)]
 mod examples;
@@ -34,7 +34,7 @@ use crate::plan::Accel;
 /// The version of the format of `report.json`.
 pub const SCHEMA: u32 = 1;
 
-/// How a run turned out: `report.json` in the run's folder.
+/// The report of a run: `report.json` in the run's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`] of the writer.
@@ -55,32 +55,32 @@ pub struct Report {
     pub ended: u64,
     /// Its exit code, one of [`exit`].
     pub exit: u8,
-    /// How each expectation turned out.
+    /// The result of each expectation.
     pub verdicts: Vec<Verdict>,
-    /// How each node fared.
+    /// The result of each node.
     pub nodes: BTreeMap<NodeName, NodeReport>,
     /// What went wrong with the run itself.
     #[serde(rename = "errors", alias = "faults")]
     pub run_errors: Vec<RunError>,
-    /// What was left behind.
+    /// What the cleanup could not remove.
     pub leaks: Vec<Leak>,
     /// Versions and digests of everything that took part.
     pub parts: BTreeMap<String, String>,
 }
 
-/// How a node fared.
+/// The result of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
-    /// How its firmware comes to a kernel over the network, as people read it; `None` if it does not.
+    /// Its network boot path in words; `None` if it does not boot from the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<String>,
-    /// How far it had come when the lab was taken down.
+    /// The stage reached when the lab was torn down.
     pub stage: Stage,
     /// How often its firmware began.
     pub boots: u32,
     /// The address that it was last leased by us.
     pub address: Option<IpAddr>,
-    /// Every stage it came to and when, in nanoseconds since the run's start.
+    /// Every stage it reached and when, in nanoseconds since the run's start.
     pub timeline: Vec<(Stage, u64)>,
     /// What each of its boots came from.
     #[serde(default)]
@@ -114,7 +114,7 @@ pub enum Whose {
     Machine,
     /// The host's: it lacks something, or refused something.
     Host,
-    /// Ours: a bug.
+    /// Ours: an internal error.
     Ours,
 }
 
@@ -168,7 +168,7 @@ impl fmt::Display for RunError {
     }
 }
 
-/// Something that was left behind.
+/// Something that the cleanup could not remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leak {
     /// What could not be done about it, as an order: `delete link drb5d68a62a`.
@@ -187,10 +187,10 @@ impl fmt::Display for Leak {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It is not JSON, or not a report.
-    #[error("this is not a report")]
+    #[error("not a report")]
     NoReport(#[source] serde_json::Error),
     /// It was written in another format.
-    #[error("the report is in format {found}, this version of dryrack reads format {SCHEMA}")]
+    #[error("the report has format {found}, but this version of dryrack reads format {SCHEMA}")]
     OtherSchema {
         /// The format of the text.
         found: u32,
@@ -239,9 +239,9 @@ mod tests {
     #[test]
     fn another_format_is_refused() {
         let error = |text: &str| Report::from_json(text.as_bytes()).unwrap_err().to_string();
-        let later = "the report is in format 2, this version of dryrack reads format 1";
+        let later = "the report has format 2, but this version of dryrack reads format 1";
         assert_eq!(error(r#"{"schema": 2}"#), later);
-        assert_eq!(error("[]"), "this is not a report");
+        assert_eq!(error("[]"), "not a report");
     }
 
     #[test]

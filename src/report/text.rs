@@ -1,4 +1,4 @@
-//! A report as people read it, in 96 columns; what matters most stands last, where a terminal shows it.
+//! The report as text in 96 columns; the most important part comes last, where a terminal shows it.
 
 use std::fmt::Display;
 
@@ -13,7 +13,7 @@ const WIDTH: usize = 96;
 /// Returns the report as text: the nodes, the verdicts, what went wrong, and the outcome in one line.
 pub fn text(report: &Report) -> String {
     let run_errors = report.run_errors.iter().map(run_error);
-    let leaks = report.leaks.iter().map(|leak| paragraph("left behind: ", "  ", leak));
+    let leaks = report.leaks.iter().map(|leak| paragraph("cleanup incomplete: ", "  ", leak));
     let parts =
         [nodes(report), verdicts(&report.verdicts, report.ended)].into_iter().chain(run_errors).chain(leaks);
     let parts: Vec<String> = parts.chain([summary(report)]).filter(|part| !part.is_empty()).collect();
@@ -31,7 +31,7 @@ pub(super) fn summary_line(report: &Report) -> String {
     let all = report.verdicts.len();
     let judged = match (all, count("met")) {
         (0, _) => "no expectations".to_owned(),
-        (1, 1) => "its expectation was met".to_owned(),
+        (1, 1) => "the expectation was met".to_owned(),
         (_, met) if met == all => format!("all {all} expectations met"),
         (_, met) => {
             let rest = ["missed", "not reached", "pending"].map(|word| (count(word), word));
@@ -67,7 +67,7 @@ pub fn verdicts(verdicts: &[Verdict], now: u64) -> String {
     tame(&lines)
 }
 
-/// A guest or a program that failed may have said anything; it must not steer a terminal.
+/// Replaces control characters, so that output of guests and programs cannot control the terminal.
 fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
@@ -83,7 +83,7 @@ fn nodes(report: &Report) -> String {
     if report.nodes.is_empty() {
         return String::new();
     }
-    let mut lines = row(&"node", &"stage", &"boots", "address") + "way up\n";
+    let mut lines = row(&"node", &"stage", &"boots", "address") + "stages\n";
     for (name, node) in &report.nodes {
         let head = row(name, &node.stage, &node.boots, &address(node));
         let indent = " ".repeat(head.chars().count());
@@ -106,7 +106,7 @@ fn nodes(report: &Report) -> String {
     lines
 }
 
-/// Returns the stages of a node after each other, a new boot apart from the one before.
+/// Returns the stages of a node in order, separated by boot.
 pub(super) fn way_up(node: &NodeReport) -> String {
     boots(node).join("; then ")
 }

@@ -42,7 +42,7 @@ pub fn trace(recorded: &Recorded) -> String {
         }
     }
     if *torn {
-        text.push_str("\nthe last line is torn: the run was killed while it wrote it\n");
+        text.push_str("\nthe last line is incomplete: the run was killed while writing it\n");
     }
     text
 }
