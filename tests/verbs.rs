@@ -219,7 +219,7 @@ fn powers(up: &Up) {
     assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
     assert_eq!(up.status()["snapshot"]["nodes"]["one"]["boots"], 4);
     let force = up.fail(2, &["power", "on", "--force", "one"]);
-    assert_eq!(force, "error: `--force` goes with `off` only\n");
+    assert_eq!(force, "error: `--force` is only for `off`\n");
     up.fail(2, &["power", "on", "one", "three"]);
     up.wait_for_stage("one", "os");
 }
@@ -228,7 +228,7 @@ fn plugs(up: &Up) {
     assert_eq!(up.succeed(&["link", "down", "one"]), "lan of one is down\n");
     assert_eq!(up.succeed(&["link", "up", "one", "lan"]), "lan of one is up\n");
     let which = up.fail(2, &["link", "down", "two"]);
-    assert_eq!(which, "error: node `two` has 2 NICs: lan, far\n\nhint: say which one\n");
+    assert_eq!(which, "error: node `two` has 2 NICs: lan, far\n\nhint: name the NIC\n");
 }
 
 fn takes_pictures(up: &Up) {
