@@ -820,3 +820,49 @@ fn the_version_is_that_of_the_package() {
     let home = Home::new();
     assert_eq!(check(&home, &["--version"]), format!("dryrack {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_plan_that_is_handed_back_is_checked_first() {
+    let home = Home::new();
+    let lab = "dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.0.0.1/24\"\n\
+               profile.tiny.kernel = \"image:tiny/kernel\"\nnode.a = { profile = \"tiny\", memory = \"64MiB\" }\n";
+    home.lab("planned", lab);
+    let mut plan = json(&home, &["plan", "planned.toml", "--json"]);
+    let write = |plan: &Value| fs::write(home.path().join("p"), plan.to_string()).expect("a file");
+    write(&plan);
+    for further in
+        [&["planned.toml"][..], &["--on", "x.toml"], &["--set", "clock.offset=1s"], &["--images", "x"]]
+    {
+        for verb in ["up", "test"] {
+            let said = check(&home, &[&[verb, "--plan", "p"], further].concat());
+            assert!(said.contains("cannot be used with") && said.ends_with("--- exit code 2\n"), "{said}");
+        }
+    }
+    plan["host"]["qemu"]["version"] = Value::from(vec![1, 2, 3]);
+    write(&plan);
+    for verb in ["up", "test"] {
+        let said = check(&home, &[verb, "--plan", "p"]);
+        assert!(
+            said.contains("error: this host is not as it was when the plan was made: QEMU is "),
+            "{said}"
+        );
+        assert!(said.contains("(1.2.3)") && said.ends_with("--- exit code 3\n"), "{said}");
+    }
+    plan["dryrack_plan"] = 7.into();
+    write(&plan);
+    assert_snapshot!(check(&home, &["test", "--plan", "p"]), @"
+    --- stderr
+    error: p: the plan has schema 7; this version of Dryrack reads schema 1
+
+    hint: make it again with this version: `dryrack plan LAB --json > FILE`
+    --- exit code 2
+    ");
+    assert_snapshot!(check(&home, &["up", "--plan", "planned.toml"]), @"
+    --- stderr
+    error: planned.toml: this is not a plan of Dryrack: expected value at line 1 column 1
+
+    hint: `dryrack plan LAB --json > FILE` writes a plan
+    --- exit code 2
+    ");
+    assert!(check(&home, &["up", "--plan", "nowhere"]).contains("error: cannot read the plan nowhere: "));
+}

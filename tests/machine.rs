@@ -89,6 +89,7 @@ fn lab(node: Node) -> Lab {
         processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),
+        origins: dryrack::lab::Origins::default(),
     }
 }
 

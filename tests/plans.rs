@@ -8,7 +8,7 @@ use dryrack::config::Source;
 use dryrack::image::Library;
 use dryrack::lab::{Lab, LabEnvironment, resolve};
 use dryrack::name::Bytes;
-use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, plan, way};
+use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, check_host, plan, read, way};
 
 /// A host with everything, so that a plan depends on its lab alone.
 fn facts() -> HostFacts {
@@ -96,9 +96,16 @@ fn every_lab_of_the_gallery_is_planned() {
 }
 
 #[test]
-fn a_plan_as_json_is_the_same_plan() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("labs/etcd");
-    let json = serde_json::to_string_pretty(&plan_of(&folder)).unwrap();
-    assert_eq!(json, serde_json::to_string_pretty(&plan_of(&folder)).unwrap());
-    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan_of(&folder));
+fn every_plan_as_json_is_the_same_plan() {
+    let gallery = Path::new(env!("CARGO_MANIFEST_DIR")).join("labs");
+    let folders = fs::read_dir(gallery).unwrap().map(|entry| entry.unwrap().path());
+    for folder in folders.filter(|folder| folder.is_dir()) {
+        let made = plan_of(&folder);
+        let json = serde_json::to_string_pretty(&made).unwrap();
+        assert_eq!(json, serde_json::to_string_pretty(&plan_of(&folder)).unwrap());
+        let again = read(json.as_bytes()).unwrap();
+        assert_eq!(again, made);
+        assert_eq!(serde_json::to_string_pretty(&again).unwrap(), json);
+        check_host(&again, &facts()).unwrap();
+    }
 }

@@ -103,7 +103,7 @@ fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: boo
         }
         match library.built(name).filter(|_| freshness == Freshness::Reuse) {
             Some(_) => output::note(&format!("image {name} is already built")),
-            None => prepare::build_image(library, name, freshness)?,
+            None => drop(prepare::build_image(library, name, freshness)?),
         }
         done.extend(library.built(name).map(|built| (name, built)));
     }

@@ -31,9 +31,9 @@ pub(super) struct Layers {
 pub(super) struct LabArgs {
     /// Lab file, or folder with a `lab.toml`
     #[arg(default_value = ".")]
-    lab: PathBuf,
+    pub(super) lab: PathBuf,
     #[command(flatten)]
-    layers: Layers,
+    pub(super) layers: Layers,
 }
 
 /// A valid lab.

@@ -3,6 +3,7 @@
 //! Must never decide anything: it parses, asks the library, prints.
 
 mod artifacts;
+mod blueprint;
 mod check;
 mod completions;
 mod config;

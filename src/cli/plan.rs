@@ -11,7 +11,7 @@ use crate::run::Locations;
 pub(super) struct Args {
     #[command(flatten)]
     lab: LabArgs,
-    /// Print the plan as JSON, as in the run folder of a run
+    /// Print the plan as JSON, for `dryrack up --plan` and `dryrack test --plan`
     #[arg(long)]
     json: bool,
 }
@@ -20,8 +20,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let valid = valid(args.lab.read()?, locations, None)?;
     let loudness = if args.json { Loudness::Quiet } else { Loudness::Loud };
-    let facts = prepare::facts(&valid.lab, &valid.library, locations, loudness);
-    let plan = prepare::decide(&valid, &facts)?;
+    let plan = prepare::decide(&valid, locations, loudness)?;
     match args.json {
         true => output::json(&plan)?,
         false => output::data(&plan.to_string()),

@@ -1,15 +1,17 @@
 //! From a lab to a plan whose images are built: what `up`, `test` and `plan` share.
 
+use std::collections::BTreeMap;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::lab::ValidLab;
 use super::output::{self, Stop};
 use crate::event::Ago;
-use crate::image::{Freshness, Library, Progress};
-use crate::lab::{self, Lab};
+use crate::image::{Built, Freshness, Library, Progress};
+use crate::lab::{AccelChoice, Isolation};
 use crate::name::ImageName;
 use crate::node::qemu::accel;
-use crate::plan::{HostFacts, Plan, plan};
+use crate::plan::{Accel, HostFacts, Plan, Refusal, check_host, plan};
 use crate::report::exit;
 use crate::run::Locations;
 use crate::system::facts;
@@ -23,10 +25,16 @@ pub(super) enum Loudness {
     Quiet,
 }
 
-/// Gathers the host facts that the plan of a lab needs.
-pub(super) fn facts(lab: &Lab, library: &Library, locations: &Locations, loudness: Loudness) -> HostFacts {
-    let mut facts = facts::gather(lab.isolation);
-    if lab.accel != lab::AccelChoice::Tcg {
+/// Gathers what a plan needs to know of this host. Whether KVM works is tried if `accel` is asked for.
+fn facts(
+    isolation: Isolation,
+    tries_kvm: bool,
+    library: &Library,
+    locations: &Locations,
+    loudness: Loudness,
+) -> HostFacts {
+    let mut facts = facts::gather(isolation);
+    if tries_kvm {
         let verdict = accel::answer(&facts, &locations.cache, accel::Freshness::Cached);
         facts.accel = verdict.accel;
         // Once for each boot of the host: then the answer is fresh.
@@ -39,23 +47,38 @@ pub(super) fn facts(lab: &Lab, library: &Library, locations: &Locations, loudnes
     facts
 }
 
-/// Decides what a lab needs on this host.
-pub(super) fn decide(valid: &ValidLab, facts: &HostFacts) -> Result<Plan, Stop> {
-    plan(&valid.lab, facts).map_err(|refusal| Stop::new(exit::UNFIT, refusal.why, Some(refusal.hint)))
+fn unfit(refusal: Refusal) -> Stop {
+    Stop::new(exit::UNFIT, refusal.why, Some(refusal.hint))
 }
 
-/// Builds the images that a plan lacks.
-pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<(), Stop> {
-    for image in plan.images() {
-        if library.built(&image).is_none() {
-            build_image(library, &image, Freshness::Reuse)?;
-        }
-    }
-    Ok(())
+/// Decides what a lab needs on this host.
+pub(super) fn decide(valid: &ValidLab, locations: &Locations, loudness: Loudness) -> Result<Plan, Stop> {
+    let ValidLab { lab, library, texts } = valid;
+    let facts = facts(lab.isolation, lab.accel != AccelChoice::Tcg, library, locations, loudness);
+    let plan = plan(lab, &facts).map_err(unfit)?;
+    Ok(Plan { recipes: texts.recipes.clone(), ..plan })
+}
+
+/// Checks that this host is still the one that a plan was made for.
+pub(super) fn check_again(plan: &Plan, library: &Library, locations: &Locations) -> Result<(), Stop> {
+    let facts = facts(plan.isolation, plan.accel == Accel::Kvm, library, locations, Loudness::Loud);
+    check_host(plan, &facts).map_err(unfit)
+}
+
+/// Builds the images that a plan lacks, and returns all that it reads from.
+pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<BTreeMap<ImageName, Built>, Stop> {
+    let image = |image: ImageName| {
+        let built = match library.built(&image) {
+            Some(built) => built,
+            None => build_image(library, &image, Freshness::Reuse)?,
+        };
+        Ok((image, built))
+    };
+    plan.images().into_iter().map(image).collect()
 }
 
 /// Builds one image and shows the progress.
-pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Freshness) -> Result<(), Stop> {
+pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Freshness) -> Result<Built, Stop> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -79,8 +102,8 @@ pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Fresh
     let done = library.build(image, freshness, &mut show);
     let took = bar.elapsed();
     bar.finish_and_clear();
-    done.map_err(|error| Stop::host(&error, error.hint()))?;
+    let built = done.map_err(|error| Stop::host(&error, error.hint()))?;
     let took = Ago(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     output::note(&format!("image {image} built in {took}"));
-    Ok(())
+    Ok(built)
 }

@@ -11,8 +11,8 @@ use super::output::{self, Stop};
 use super::up::block_on;
 use crate::diag::enumerate;
 use crate::lab::Isolation;
-use crate::lab::{Check, Lab, Seed};
 use crate::name::NodeName;
+use crate::plan::Plan;
 use crate::report::exit;
 use crate::run::client::{Client, Status};
 use crate::run::{Locations, RegisteredLab, Request, ssh};
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     };
     let status = status(&up)?;
     let (node, address) = address(&status, node)?;
-    let user = user.or_else(|| lab(&up).and_then(|lab| usual_user(&lab, node)));
+    let user = user.or_else(|| plan(&up).and_then(|plan| usual_user(&plan, node)));
     let mut command: Vec<OsString> = vec!["ssh".into()];
     for (key, value) in ssh::options(&up.run_dir, node.as_str(), address) {
         command.extend(["-o".into(), format!("{key}={value}").into()]);
@@ -68,14 +68,14 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find(locations)?;
     let status = status(&up)?;
-    let lab = lab(&up);
+    let plan = plan(&up);
     let program = std::env::current_exe().map_err(|error| Stop::host(&error, None::<String>))?;
     let proxy =
         (status.isolation == Isolation::Private).then(|| proxy(&program, &locations.runtime, &up.file));
     let mut text = String::new();
     for (node, addresses) in &status.addresses {
         let Some(address) = addresses.first() else { continue };
-        let user = lab.as_ref().and_then(|lab| usual_user(lab, node));
+        let user = plan.as_ref().and_then(|plan| usual_user(plan, node));
         text += &block(&up.run_dir, node, *address, user.as_deref(), proxy.as_deref());
     }
     output::data(&text);
@@ -114,11 +114,9 @@ fn status(up: &RegisteredLab) -> Result<Status, Stop> {
     status.map_err(|error| Stop::host(&error, error.hint()))
 }
 
-/// Returns the lab as it was when its run began.
-fn lab(up: &RegisteredLab) -> Option<Lab> {
-    let request = Request::read(&up.run_dir).ok()?;
-    let library = request.texts.library(&request.cache);
-    request.texts.resolve(&library, None).lab
+/// Returns the plan of a run.
+fn plan(up: &RegisteredLab) -> Option<Plan> {
+    Some(Request::read(&up.run_dir).ok()?.plan)
 }
 
 fn address<'a>(status: &'a Status, node: &str) -> Result<(&'a NodeName, IpAddr), Stop> {
@@ -135,15 +133,7 @@ fn address<'a>(status: &'a Status, node: &str) -> Result<(&'a NodeName, IpAddr),
     Ok((node, first?))
 }
 
-/// Returns the login user of a node: the one whose seed has the run's key, else the one of an ssh expectation.
-fn usual_user(lab: &Lab, node: &NodeName) -> Option<String> {
-    if let Seed::NoCloud { users, .. } = &lab.nodes.get(node)?.seed
-        && let Some(user) = users.first()
-    {
-        return Some(user.clone());
-    }
-    lab.expectations.values().find_map(|expectation| match &expectation.check {
-        Check::Ssh { user, .. } if expectation.nodes.contains(node) => Some(user.clone()),
-        _ => None,
-    })
+/// Returns the login user of a node.
+fn usual_user(plan: &Plan, node: &NodeName) -> Option<String> {
+    plan.nodes.get(node)?.user.clone()
 }

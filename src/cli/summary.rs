@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::blueprint::Blueprint;
 use super::output::Stop;
 use crate::event;
-use crate::lab::AccelChoice;
 use crate::name::LabName;
 use crate::plan::Accel;
 use crate::report::{self, NodeReport, Report, RunError, Whose, exit};
@@ -26,15 +26,10 @@ pub(super) struct LabSummary {
 
 impl LabSummary {
     /// Starts the summary of a lab.
-    pub(super) fn open(lab: &crate::lab::Lab) -> Self {
-        // As far as is known before the host was tried.
-        let accel = match lab.accel {
-            AccelChoice::Kvm => Accel::Kvm,
-            AccelChoice::Auto | AccelChoice::Tcg => Accel::Tcg,
-        };
+    pub(super) fn open(blueprint: &Blueprint) -> Self {
         #[expect(clippy::disallowed_methods, reason = "there is no run yet whose clock could be used")]
         let began = Timestamp::now();
-        Self { lab: lab.name.clone(), file: lab.file.clone(), accel, began }
+        Self { lab: blueprint.lab().clone(), file: blueprint.file().clone(), accel: blueprint.accel(), began }
     }
 
     /// Makes the report of a lab that was never started.

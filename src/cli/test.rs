@@ -9,14 +9,14 @@ use clap::ValueEnum;
 use tokio::task::JoinSet;
 
 use super::artifacts;
+use super::blueprint::{Blueprint, Needs};
 use super::foreground::{Detach, ForegroundEnd, foreground};
-use super::lab::{Layers, ValidLab, valid};
+use super::lab::Layers;
 use super::output::{self, Stop};
 use super::progress::RunProgress;
 use super::summary::LabSummary;
 use super::up::{block_on, start};
 use crate::lab::Isolation;
-use crate::lab::{Lab, Start};
 use crate::report::{self, Report, exit};
 use crate::run::client::Client;
 use crate::run::{Locations, Until};
@@ -30,6 +30,9 @@ pub(super) struct Args {
     labs: Vec<PathBuf>,
     #[command(flatten)]
     layers: Layers,
+    /// Run a plan printed by `dryrack plan --json` instead of a lab file; its commands run as you (repeatable)
+    #[arg(long = "plan", value_name = "FILE", conflicts_with_all = ["labs", "on", "set", "images"])]
+    plans: Vec<PathBuf>,
     /// Write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -56,30 +59,13 @@ enum Keep {
 
 /// A lab that waits to be run.
 struct Trial {
-    valid: ValidLab,
+    blueprint: Blueprint,
     /// How it is named on the command line.
     name: String,
     needs: Needs,
 }
 
-/// Resources that a lab needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Needs {
-    /// Bytes of memory.
-    memory: u64,
-    /// Virtual CPUs.
-    cpus: u32,
-}
-
 impl Needs {
-    fn of(lab: &Lab) -> Self {
-        let nodes = || lab.nodes.values().filter(|node| node.start != Start::Manual);
-        Self {
-            memory: nodes().map(|node| node.memory.0).sum(),
-            cpus: nodes().map(|node| u32::from(node.cpus)).sum(),
-        }
-    }
-
     fn plus(self, other: Self) -> Self {
         Self { memory: self.memory + other.memory, cpus: self.cpus + other.cpus }
     }
@@ -107,13 +93,16 @@ struct Tried {
 /// Runs the verb.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     // What is wrong with any of them is said before the first one is built.
-    let sounds: Vec<_> = args
-        .labs
+    let from_plans = !args.plans.is_empty();
+    let sounds: Vec<_> = if from_plans { &args.plans } else { &args.labs }
         .iter()
-        .map(|lab| {
-            let valid = valid(args.layers.read(lab)?, locations, None)?;
-            let needs = Needs::of(&valid.lab);
-            Ok(Trial { valid, name: lab.display().to_string(), needs })
+        .map(|file| {
+            let blueprint = match from_plans {
+                true => Blueprint::of_plan(file)?,
+                false => Blueprint::of_lab(file, &args.layers, locations)?,
+            };
+            let needs = blueprint.needs();
+            Ok(Trial { blueprint, name: file.display().to_string(), needs })
         })
         .map(|trial: Result<Trial, Stop>| trial.inspect_err(output::stop))
         .collect();
@@ -178,17 +167,17 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool) -> Tried {
-    let Trial { valid, name, needs } = trial;
-    let nodes: Vec<_> = valid.lab.nodes.keys().cloned().collect();
-    let lab = valid.lab.name.to_string();
+    let Trial { blueprint, name, needs } = trial;
+    let nodes = blueprint.nodes();
+    let lab = blueprint.lab().to_string();
     let (until, leave) = if keep { (Until::Met, Detach::WhenMissed) } else { (Until::Judged, Detach::Never) };
-    let summary = LabSummary::open(&valid.lab);
+    let summary = LabSummary::open(&blueprint);
     let ended =
         |code, report, run_dir| Tried { name: name.clone(), needs, code, report, told: false, run_dir };
     let told = |code, report, run_dir| Tried { told: true, ..ended(code, Some(report), run_dir) };
     let locations = locations.clone();
     // It may test the accelerator and build images, which takes its time.
-    let started = tokio::task::spawn_blocking(move || start(valid, &locations, until)).await;
+    let started = tokio::task::spawn_blocking(move || start(blueprint, &locations, until)).await;
     let bug = |error| Stop::new(exit::BUG, format!("cannot start the lab: {error}"), None::<String>);
     let launched = match started.map_err(bug).flatten() {
         Ok(launched) => launched,

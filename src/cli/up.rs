@@ -1,9 +1,12 @@
 //! `dryrack up`: brings a lab up and stays with it, or leaves it running.
 
+use std::path::PathBuf;
+
+use super::blueprint::Blueprint;
 use super::foreground::{Detach, ForegroundEnd, foreground};
-use super::lab::{LabArgs, ValidLab, valid};
+use super::lab::LabArgs;
 use super::output::{self, Stop};
-use super::prepare::{self, Loudness};
+use super::prepare;
 use super::progress::RunProgress;
 use crate::report::exit;
 use crate::run::{LabLockError, Launched, Locations, Until, lab_lock, launch, recover};
@@ -13,6 +16,9 @@ use crate::run::{LabLockError, Launched, Locations, Until, lab_lock, launch, rec
 pub(super) struct Args {
     #[command(flatten)]
     lab: LabArgs,
+    /// Run a plan printed by `dryrack plan --json` instead of a lab file; its commands run as you
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["lab", "on", "set", "images"])]
+    plan: Option<PathBuf>,
     /// Detach as soon as the lab is up, and leave it running
     #[arg(long, short)]
     detach: bool,
@@ -20,9 +26,12 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
-    let valid = valid(args.lab.read()?, locations, None)?;
-    let nodes: Vec<_> = valid.lab.nodes.keys().cloned().collect();
-    let launched = start(valid, locations, Until::Told)?;
+    let blueprint = match &args.plan {
+        Some(file) => Blueprint::of_plan(file)?,
+        None => Blueprint::of_lab(&args.lab.lab, &args.lab.layers, locations)?,
+    };
+    let nodes = blueprint.nodes();
+    let launched = start(blueprint, locations, Until::Told)?;
     let run_dir = launched.run_dir.clone();
     let leave = if args.detach { Detach::WhenUp } else { Detach::Never };
     let mut progress = RunProgress::new(nodes, None);
@@ -43,9 +52,9 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     Ok(ended.code)
 }
 
-/// Plans a lab, builds what it needs and starts its run.
-pub(super) fn start(valid: ValidLab, locations: &Locations, until: Until) -> Result<Launched, Stop> {
-    let lab_lock = lab_lock(locations, &valid.texts.file).map_err(|error| match error {
+/// Plans a lab, or checks its plan, builds what it needs and starts its run.
+pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -> Result<Launched, Stop> {
+    let lab_lock = lab_lock(locations, blueprint.file()).map_err(|error| match error {
         LabLockError::Up(_) => Stop::wrong(&error, Some(error.hint())),
         LabLockError::Busy { .. } | LabLockError::Foreign { .. } | LabLockError::Files { .. } => {
             Stop::host(&error, Some(error.hint()))
@@ -54,11 +63,9 @@ pub(super) fn start(valid: ValidLab, locations: &Locations, until: Until) -> Res
     for leak in recover(locations) {
         output::note(&format!("incomplete cleanup of an earlier run: {leak}"));
     }
-    let facts = prepare::facts(&valid.lab, &valid.library, locations, Loudness::Loud);
-    let plan = prepare::decide(&valid, &facts)?;
-    prepare::build_images(&plan, &valid.library)?;
-    launch(locations, lab_lock, valid.texts, plan, facts, until)
-        .map_err(|error| Stop::host(&error, error.hint()))
+    let (plan, library) = blueprint.decide(locations)?;
+    let images = prepare::build_images(&plan, &library)?;
+    launch(locations, lab_lock, plan, images, until).map_err(|error| Stop::host(&error, error.hint()))
 }
 
 /// Runs the asynchronous part of a verb.

@@ -70,6 +70,9 @@ pub struct Reading {
     pub diagnostics: Vec<Diagnostic>,
     /// The sources, for the diagnostics.
     pub sources: Sources,
+    /// Where every key was written, by its path in the lab file, nodes of a `count` one by one;
+    /// empty if something is wrong.
+    pub places: Vec<(String, Span)>,
 }
 
 /// Reads a lab file, the files laid over it, and `--set` arguments, in this order.
@@ -115,7 +118,7 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
             let unknown = version_problem(Some(version.span.clone()), what);
             // A file of another version may be right in every other respect.
             let diagnostics = if whole { vec![unknown] } else { found };
-            return Reading { raw: None, whole, diagnostics, sources };
+            return Reading { raw: None, whole, diagnostics, sources, places: Vec::new() };
         }
         Some(Field::Missing) if whole => {
             let beginning = Span::new(0, 0..0);
@@ -123,7 +126,9 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
         }
         _ => {}
     }
-    Reading { raw, whole, diagnostics: found, sources }
+    let wrong = found.iter().any(Diagnostic::is_error);
+    let places = if wrong { Vec::new() } else { merged.places() };
+    Reading { raw, whole, diagnostics: found, sources, places }
 }
 
 /// Returns the line on which a span begins, with the line break.

@@ -14,6 +14,9 @@ pub(super) const LARGEST: usize = 1 << 20;
 /// The format itself needs half of this.
 const DEEPEST: usize = 24;
 
+/// Keys below a longer path have the place of their table: a file of long keys shall not become many long paths.
+const LONGEST_PATH: usize = 255;
+
 /// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
@@ -75,6 +78,37 @@ impl Tree {
         match &mut self.value {
             Value::Table(table) => Some(table),
             _ => None,
+        }
+    }
+
+    /// Returns the place of every key below, by path; items of a list are numbered.
+    pub(super) fn places(&self) -> Vec<(String, Span)> {
+        let mut found = Vec::new();
+        self.collect_places("", &mut found);
+        found
+    }
+
+    fn collect_places(&self, path: &str, found: &mut Vec<(String, Span)>) {
+        if path.len() > LONGEST_PATH {
+            return;
+        }
+        let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        match &self.value {
+            Value::Table(table) => {
+                for (key, entry) in table {
+                    let path = below(key);
+                    entry.tree.collect_places(&path, found);
+                    found.push((path, entry.key.clone()));
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = below(&index.to_string());
+                    item.collect_places(&path, found);
+                    found.push((path, item.span.clone()));
+                }
+            }
+            _ => {}
         }
     }
 

@@ -6,7 +6,7 @@ use super::count;
 use super::subject::{NodeState, Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
 use crate::event::{Event, Kind, Known, Stage};
-use crate::lab::{Check, Expectation, Lab, Polarity};
+use crate::lab::{Check, Expectation, Polarity};
 use crate::name::{ExpectName, NodeName, ProcessName};
 
 /// Judges the expectations of a lab.
@@ -60,16 +60,19 @@ enum Gate {
 }
 
 impl Judge {
-    /// Makes the judge of a lab's expectations.
-    pub fn new(lab: &Lab) -> Self {
-        let position = |name: &ExpectName| lab.expectations.keys().position(|other| other == name);
-        let items = lab.expectations.values().map(|expectation| Item {
+    /// Makes the judge of expectations of these nodes.
+    pub fn new(
+        expectations: &BTreeMap<ExpectName, Expectation>,
+        nodes: impl IntoIterator<Item = NodeName>,
+    ) -> Self {
+        let position = |name: &ExpectName| expectations.keys().position(|other| other == name);
+        let items = expectations.values().map(|expectation| Item {
             gate: expectation.after.as_ref().and_then(position).map_or(Gate::WithLab, Gate::After),
             subjects: subjects(expectation),
             expectation: expectation.clone(),
         });
         let items = items.collect();
-        let nodes = lab.nodes.keys().map(|node| (node.clone(), NodeState::new())).collect();
+        let nodes = nodes.into_iter().map(|node| (node, NodeState::new())).collect();
         Self {
             items,
             nodes,

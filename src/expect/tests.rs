@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
-use regex::Regex;
 
 use super::*;
 use crate::event::examples::{any_event, console, event, http, lease, probed, tftp};
 use crate::event::{BootedFrom, Known, Stage};
-use crate::lab::{AccelChoice, Boots, Check, Count, Expectation, Fetched, Isolation, Lab, Polarity};
-use crate::name::{LabName, ProcessName};
+use crate::lab::{Boots, Check, Count, Expectation, Fetched, Pattern, Polarity};
+use crate::name::ProcessName;
 
 /// An expectation of node `a`.
 fn expect(name: &str, check: Check) -> Expectation {
@@ -32,7 +31,7 @@ fn nodes(names: &[&str]) -> Vec<NodeName> {
 }
 
 fn line(pattern: &str) -> Check {
-    Check::Console(Regex::new(pattern).unwrap())
+    Check::Console(Pattern::new(pattern).unwrap())
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -65,24 +64,9 @@ impl Wording for Expectation {
     }
 }
 
-/// A lab of expectations only: the judge looks at nothing else.
+/// A judge of these expectations, in the order of their names.
 fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
-    Judge::new(&Lab {
-        name: LabName::new("lab").unwrap(),
-        file: "/lab/lab.toml".into(),
-        folder: "/lab".into(),
-        isolation: Isolation::Private,
-        accel: AccelChoice::Auto,
-        clock: 0,
-        parallel_boots: None,
-        networks: BTreeMap::new(),
-        profiles: BTreeMap::new(),
-        groups: BTreeMap::new(),
-        nodes: BTreeMap::new(),
-        processes: BTreeMap::new(),
-        publish: Vec::new(),
-        expectations: expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect(),
-    })
+    Judge::new(&expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect(), [])
 }
 
 /// One thing that a test tells the judge, at a time in seconds.
@@ -112,7 +96,7 @@ fn boots(order: &[BootedFrom]) -> Check {
 }
 
 fn fetched(path: &str, often: Count) -> Check {
-    Check::Fetched(Fetched { path: Regex::new(path).unwrap(), often, method: None, status: None })
+    Check::Fetched(Fetched { path: Pattern::new(path).unwrap(), often, method: None, status: None })
 }
 
 /// Tells the judge of what happened, and writes down what it decided and when.
@@ -585,7 +569,7 @@ fn what_is_expected_of_counts_can_be_read() {
         fetched("^/assets/", Count::AtLeast(1)),
         fetched("disk", Count::Exactly(2)),
         Check::Fetched(Fetched {
-            path: Regex::new("x").unwrap(),
+            path: Pattern::new("x").unwrap(),
             often: Count::AtLeast(2),
             method: Some("HEAD".to_owned()),
             status: Some(404),

@@ -14,7 +14,7 @@ use super::error::{BuildError, Doing};
 use crate::name::ImageName;
 
 /// An image in the cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Built {
     /// The folder of its files.
     pub dir: PathBuf,
@@ -25,7 +25,7 @@ pub struct Built {
 }
 
 /// One boot file of a built image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltFile {
     /// Its path.
     pub path: PathBuf,

@@ -6,12 +6,16 @@
 mod environment;
 mod model;
 pub mod options;
+mod origin;
+mod pattern;
 mod resolve;
 mod secret;
 mod validate;
 
 pub use environment::LabEnvironment;
 pub use model::*;
+pub use origin::{Origin, Origins};
+pub use pattern::Pattern;
 pub use resolve::{Outcome, resolve};
 pub use secret::{Revealed, Secret, SecretError};
 pub use validate::validate;

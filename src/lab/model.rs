@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
     AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Isolation, Loader, NicModel, TableKind, TftpBackend,
     UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
-use crate::lab::Secret;
 use crate::lab::options::Octets;
+use crate::lab::{Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
@@ -52,6 +52,8 @@ pub struct Lab {
     pub publish: Vec<Publish>,
     /// Expectations.
     pub expectations: BTreeMap<ExpectName, Expectation>,
+    /// Where its values were written.
+    pub origins: Origins,
 }
 
 /// One Ethernet segment.
@@ -460,7 +462,7 @@ pub struct Process {
 }
 
 /// Expectations.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// Its name.
     pub name: ExpectName,
@@ -479,7 +481,8 @@ pub struct Expectation {
 }
 
 /// Whether a check must or must never succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Polarity {
     /// `that`.
     Must,
@@ -488,10 +491,11 @@ pub enum Polarity {
 }
 
 /// What an expectation checks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Check {
     /// A line of the serial console matches.
-    Console(Regex),
+    Console(Pattern),
     /// The node has reached at least this stage.
     Stage(Stage),
     /// A TCP port accepts connections.
@@ -508,9 +512,9 @@ pub enum Check {
         /// The status expected.
         status: u16,
         /// The body matches.
-        body: Option<Regex>,
+        body: Option<Pattern>,
         /// Headers that must match, by lower-case name.
-        headers: BTreeMap<String, Regex>,
+        headers: BTreeMap<String, Pattern>,
     },
     /// A name resolves. With a node: at the lab's DNS server, from the lab's network namespace.
     Dns {
@@ -532,7 +536,7 @@ pub enum Check {
         /// The exit code expected.
         exit: i32,
         /// Standard output matches.
-        output: Option<Regex>,
+        output: Option<Pattern>,
     },
     /// The nodes form one healthy etcd cluster with one leader.
     Etcd {
@@ -561,12 +565,12 @@ pub enum Check {
         /// The exit code expected.
         exit: i32,
         /// Standard output matches.
-        output: Option<Regex>,
+        output: Option<Pattern>,
     },
 }
 
 /// The boots of a node that reached a kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boots {
     /// All of them, in order; any if left out.
     pub order: Option<Vec<BootedFrom>>,
@@ -579,10 +583,10 @@ pub struct Boots {
 }
 
 /// What a node fetched from the lab's services.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fetched {
     /// Path and query match.
-    pub path: Regex,
+    pub path: Pattern,
     /// How often.
     pub often: Count,
     /// The method of HTTP; GET, or TFTP, where left out.
@@ -592,7 +596,8 @@ pub struct Fetched {
 }
 
 /// How often something happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Count {
     /// That often, and no more.
     Exactly(u32),
@@ -601,7 +606,7 @@ pub enum Count {
 }
 
 /// A disk that a node can boot from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
     /// The disk of each node.
     pub disks: BTreeMap<NodeName, DiskName>,

@@ -1,8 +1,8 @@
 //! Reads and checks a lab in one call.
 
-use super::{Lab, LabEnvironment, validate};
+use super::{Lab, LabEnvironment, Origin, Origins, validate};
 use crate::config::{self, Source};
-use crate::diag::{Diagnostic, MOST, Related, Sources};
+use crate::diag::{Diagnostic, MOST, Related, Sources, Span};
 
 /// The result of reading and checking a lab.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabE
     });
     let lab = lab.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
     let mut sources = reading.sources;
+    let lab = lab.map(|lab| {
+        let origin = |span: &Span| Origin {
+            file: sources.name(span.file).to_owned(),
+            line: sources.position(span.file, span.start).0,
+        };
+        let origins = reading.places.iter().map(|(path, span)| (path.clone(), origin(span)));
+        Lab { origins: Origins(origins.collect()), ..lab }
+    });
     for span in diagnostics.iter().filter(|diagnostic| diagnostic.secret).filter_map(|d| d.span.as_ref()) {
         sources.mask(span);
     }

@@ -5,12 +5,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// Where to find a secret.
 ///
-/// It has no `Display` and no `Serialize`, and its `Debug` prints nothing, so that
-/// no event, plan or report can hold a secret that somebody wrote by mistake in
-/// place of a variable or file name.
-#[derive(Clone, PartialEq, Eq)]
+/// A plan names the variable or the file. It has no `Display`, and its `Debug`
+/// prints nothing, so that neither is printed by accident. The secret itself is
+/// never serialised.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Secret {
     /// In an environment variable of the caller.
     Env(String),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader, matchbox};
+use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader};
 use crate::lab::{
     Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, LabFile, Loader, Network, Node, Profile, Seed, Via,
 };
@@ -48,7 +48,7 @@ pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<Boo
     let profile = &*profile(lab, node)?;
     let server = network.address.addr();
     // Whoever asks matchbox boots from the networks that have it.
-    let script = match (&profile.kernel, matchbox::url(network)) {
+    let script = match (&profile.kernel, loader::matchbox_url(network)) {
         (Some(_), _) => format!("http://{server}/{}", loader::script_path(&node.name)),
         (None, url) => format!("{}/boot.ipxe", url?),
     };

@@ -12,6 +12,15 @@ use crate::name::{ImageName, Mac, NodeName, ProfileName};
 const BIOS: u16 = 0;
 const UEFI_X64: u16 = 7;
 
+/// Returns where matchbox answers, as the beginning of a URL.
+pub(super) fn matchbox_url(network: &Network) -> Option<String> {
+    let server = network.address.addr();
+    network.matchbox.as_ref().map(|matchbox| match matchbox.port {
+        80 => format!("http://{server}"),
+        port => format!("http://{server}:{port}"),
+    })
+}
+
 /// A file of an image, and the path under which it is served.
 struct Part {
     image: &'static str,

@@ -34,15 +34,6 @@ pub fn matchbox(lab: &Lab, network: &Network) -> Option<MatchboxPlan> {
     })
 }
 
-/// Returns the base URL of matchbox.
-pub(super) fn url(network: &Network) -> Option<String> {
-    let server = network.address.addr();
-    network.matchbox.as_ref().map(|matchbox| match matchbox.port {
-        80 => format!("http://{server}"),
-        port => format!("http://{server}:{port}"),
-    })
-}
-
 /// Returns a profile in matchbox's form, with the files that it names.
 fn of_profile(profile: &Profile) -> Vec<(String, DataEntry)> {
     let contents =

@@ -5,13 +5,16 @@
 
 mod boot;
 mod dhcp;
+mod host;
 pub mod lint;
 mod loader;
 mod matchbox;
 mod model;
 mod network;
+mod node;
 mod process;
 pub mod qemu;
+mod read;
 mod refusal;
 mod text;
 mod undo;
@@ -20,9 +23,11 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub use boot::{SSH_KEY, way};
+pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
+pub use read::{PlanError, read};
 pub use refusal::Refusal;
 pub use undo::Undo;
 
@@ -34,7 +39,9 @@ use network::Wiring;
 pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let wiring = Wiring::new(lab, facts)?;
     let accel = accel(lab.accel, facts.accel)?;
-    check_memory(lab, facts.free_memory)?;
+    let wanted =
+        lab.nodes.values().filter(|node| node.start != Start::Manual).map(|node| node.memory.0).sum();
+    host::check_memory(wanted, facts.free_memory)?;
 
     let mut steps = Vec::new();
     if lab.isolation == crate::lab::Isolation::Private {
@@ -69,11 +76,25 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     steps.extend(at_start.into_iter().chain(later));
 
     let mut plan = Plan {
+        dryrack_plan: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         lab: lab.name.clone(),
+        file: lab.file.clone(),
+        recipes: Vec::new(),
         isolation: lab.isolation,
         accel,
         parallel_boots: lab.parallel_boots,
+        networks: lab
+            .networks
+            .values()
+            .map(|network| (network.name.clone(), node::network(network)))
+            .collect(),
+        nodes: lab.nodes.values().map(|node| (node.name.clone(), node::node(lab, node))).collect(),
+        processes: lab.processes.keys().cloned().collect(),
+        expectations: lab.expectations.clone(),
         steps,
+        origins: lab.origins.clone(),
+        host: facts.clone(),
     };
     let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
     let build: Vec<Step> = unbuilt.map(|image| Step::BuildImage { image }).collect();
@@ -91,21 +112,6 @@ fn accel(choice: AccelChoice, tested: Accel) -> Result<Accel, Refusal> {
             "run `dryrack doctor` to see why, or set `accel = \"auto\"`",
         )),
     }
-}
-
-fn check_memory(lab: &Lab, free: Bytes) -> Result<(), Refusal> {
-    let wanted: u64 = lab.nodes.values().filter(|n| n.start != Start::Manual).map(|n| n.memory.0).sum();
-    if wanted <= free.0 {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        format!(
-            "the nodes need {} of memory, but this host has {} free",
-            mebibytes(wanted),
-            mebibytes(free.0)
-        ),
-        "reduce the memory of nodes, set `start = \"manual\"` for some, or stop other labs",
-    ))
 }
 
 fn mebibytes(bytes: u64) -> Bytes {
@@ -179,4 +185,4 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

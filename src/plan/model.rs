@@ -1,6 +1,6 @@
 //! The types of a plan: every effect that a lab needs on this host, fully decided, in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -8,21 +8,38 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::options::Octets;
-use crate::lab::{DhcpOptions, FileRef, Isolation, Rpc, Service, TftpBackend, UnknownClients, Via};
+use crate::lab::{
+    DhcpOptions, Expectation, FileRef, Firmware, Isolation, Origins, Rpc, Secret, Service, TftpBackend,
+    UnknownClients, Via,
+};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProcessName,
 };
 
-/// Every effect that a lab needs on this host, fully decided, in order.
+/// The number of the format of a plan as JSON.
+pub const SCHEMA: u32 = 1;
+
+/// Every effect that a lab needs on this host, fully decided, in order, and everything else that a supervisor needs.
+///
+/// A plan is code: it names programs and commands, and whoever carries it out runs them as the user that they are.
 ///
 /// Paths that begin with `node/` are relative to the run folder; QEMU is started
 /// in `node/NAME` and its arguments name files there (which also keeps socket
 /// paths below 108 bytes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// The number of its format, [`SCHEMA`].
+    pub dryrack_plan: u32,
+    /// The version of Dryrack that made it.
+    pub version: String,
     /// Name of the lab.
     pub lab: LabName,
+    /// The canonical path of the lab file: with the user, the lab's identity. Nothing reads it any more.
+    pub file: PathBuf,
+    /// Folders of recipes that its images are built from, the first one first; those in the binary come last. Whoever
+    /// names the folders adds them.
+    pub recipes: Vec<PathBuf>,
     /// Its network isolation.
     pub isolation: Isolation,
     /// The accelerator of its machines.
@@ -30,8 +47,53 @@ pub struct Plan {
     /// How many nodes may boot in parallel; all if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel_boots: Option<usize>,
+    /// Its networks.
+    pub networks: BTreeMap<NetworkName, NetworkPlan>,
+    /// Its nodes.
+    pub nodes: BTreeMap<NodeName, NodePlan>,
+    /// Names of its processes.
+    pub processes: BTreeSet<ProcessName>,
+    /// What must, or must never, happen.
+    pub expectations: BTreeMap<ExpectName, Expectation>,
     /// The effects, in order.
     pub steps: Vec<Step>,
+    /// Where the values of the lab were written.
+    pub origins: Origins,
+    /// The host that it was made for.
+    pub host: HostFacts,
+}
+
+/// A network, beside its bridge and services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// Where its DNS server answers.
+    pub server: Ipv4Addr,
+    /// The domain that a name without a dot is completed with.
+    pub domain: String,
+    /// Where the passphrase of matchbox's key ring is to be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<Secret>,
+}
+
+/// A node, beside its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// Number of virtual CPUs.
+    pub cpus: u8,
+    /// Memory.
+    pub memory: Bytes,
+    /// Whether the lab powers it on.
+    pub starts: bool,
+    /// Its first reserved address.
+    pub address: Option<Ipv4Addr>,
+    /// The network of its first NIC.
+    pub network: Option<NetworkName>,
+    /// How its firmware comes to a kernel over the network, for people; `None` if it does not.
+    pub way: Option<String>,
+    /// The user that has the run's ssh key, or whom an expectation logs in as.
+    pub user: Option<String>,
 }
 
 /// The accelerator that executes guest code.

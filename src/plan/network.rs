@@ -443,7 +443,7 @@ fn link_local(mac: Mac) -> Ipv6Net {
     Ipv6Net::new(mac.link_local(), 64).expect("64 is a prefix length")
 }
 
-fn overlap(one: IpNet, other: IpNet) -> bool {
+pub(super) fn overlap(one: IpNet, other: IpNet) -> bool {
     let (one, other) = (one.trunc(), other.trunc());
     one.contains(&other) || other.contains(&one)
 }

@@ -6,15 +6,15 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 
 use super::{
-    Accel, BootPlan, FirmwareFile, ForwardDrop, HostFacts, HostLink, Plan, Qemu, Refusal, Step, Undo, plan,
-    way,
+    Accel, BootPlan, FirmwareFile, ForwardDrop, HostFacts, HostLink, Plan, PlanError, Qemu, Refusal, Step,
+    Undo, check_host, plan, read, way,
 };
 use crate::config::Source;
-use crate::lab::{Lab, LabEnvironment, resolve};
+use crate::lab::{Lab, LabEnvironment, Origins, resolve};
 use crate::name::{Bytes, IfName, ImageName, NodeName};
 
 /// A host with everything.
-pub(super) fn facts() -> HostFacts {
+pub(crate) fn facts() -> HostFacts {
     HostFacts {
         root: false,
         cpus: 2,
@@ -367,12 +367,14 @@ fn nothing_is_used_before_it_is_made() {
 #[test]
 fn the_same_lab_on_the_same_host_gives_the_same_plan_to_the_byte() {
     for text in [PRIVATE.to_owned(), in_host()] {
-        let json = |text: &str| serde_json::to_string(&plan(&lab(text), &guarded()).unwrap()).unwrap();
-        assert_eq!(json(&text), json(&text));
+        let made = |text: &str| plan(&lab(text), &guarded()).unwrap();
+        let json = |plan: Plan| serde_json::to_string(&plan).unwrap();
+        assert_eq!(json(made(&text)), json(made(&text)));
         // The order of tables in the file does not matter either.
         let mut tables: Vec<&str> = text.split("\n[").collect();
         tables[1..].reverse();
-        assert_eq!(json(&text), json(&tables.join("\n[")));
+        let apart_from_lines = |text: &str| json(Plan { origins: Origins::default(), ..made(text) });
+        assert_eq!(apart_from_lines(&text), apart_from_lines(&tables.join("\n[")));
     }
 }
 
@@ -385,14 +387,136 @@ fn a_plan_survives_json() {
 }
 
 #[test]
-fn no_secret_and_no_place_of_one_is_in_a_plan() {
+fn a_plan_as_json_names_where_a_secret_is_and_nothing_else_does() {
     let lab = lab(PRIVATE);
     let plan = plan(&lab, &facts()).unwrap();
-    let written =
-        [format!("{lab:?}"), format!("{plan:?}"), plan.to_string(), serde_json::to_string(&plan).unwrap()];
-    for text in written {
+    for text in [format!("{lab:?}"), format!("{plan:?}"), plan.to_string()] {
         assert!(!text.contains("TYPHOON_KEY") && !text.contains("rack.key"), "{text}");
     }
+    let json = serde_json::to_value(&plan).unwrap();
+    let key = |expect: &str| json["expectations"][expect]["check"]["ssh"]["key"].to_string();
+    assert_eq!(key("in"), r#"{"env":"TYPHOON_KEY"}"#);
+    assert_eq!(key("in-too"), r#"{"file":"/labs/typhoon/files/rack.key"}"#);
+}
+
+#[test]
+fn a_plan_says_where_each_value_was_written() {
+    let overlay = Source::new("more.toml", "[node.a]\nmemory = \"1GiB\"\n");
+    let around = LabEnvironment {
+        file: "/labs/origin/lab.toml".into(),
+        folder: "/labs/origin".into(),
+        images: BTreeMap::new(),
+        existing: &|_| true,
+        free_memory: None,
+    };
+    let text = "dryrack = 1\nnetwork.lan.address = \"10.0.2.1/24\"\nprofile.p.kernel = \"k\"\n[node.a]\nprofile = \"p\"\n\
+                [node.w]\ncount = 2\nprofile = \"p\"\n[expect.up]\nnodes = [\"a\", \"w-1\"]\nthat = { stage = \"os\" }\n";
+    let sets = ["node.w-2.cpus=2".to_owned()];
+    let outcome = resolve(&Source::new("lab.toml", text), &[overlay], &sets, &around);
+    assert_eq!(outcome.diagnostics, []);
+    let origins = plan(&outcome.lab.unwrap(), &facts()).unwrap().origins;
+    let paths = [
+        "network.lan.address",
+        "profile.p.kernel",
+        "node.a.memory",
+        "node.a.profile",
+        "node.w-1.profile",
+        "node.w-2.cpus",
+        "expect.up.nodes.1",
+        "expect.up.that.stage",
+        "expect.up.within",
+    ];
+    let found = paths.map(|path| format!("{path} {}", origins.get(path).unwrap()));
+    assert_snapshot!(found.join("\n"), @"
+    network.lan.address lab.toml:2
+    profile.p.kernel lab.toml:3
+    node.a.memory more.toml:2
+    node.a.profile lab.toml:5
+    node.w-1.profile lab.toml:8
+    node.w-2.cpus --set:1
+    expect.up.nodes.1 lab.toml:10
+    expect.up.that.stage lab.toml:11
+    expect.up.within lab.toml:9
+    ");
+}
+
+#[test]
+fn a_plan_of_another_format_or_version_is_refused() {
+    let plan = plan(&lab(PRIVATE), &facts()).unwrap();
+    let mut json = serde_json::to_value(&plan).unwrap();
+    let read = |json: &serde_json::Value| read(json.to_string().as_bytes());
+    assert_eq!(read(&json).unwrap(), plan);
+    json["version"] = "0.0.1".into();
+    assert!(matches!(read(&json), Err(PlanError::Version { found }) if found == "0.0.1"));
+    // Whatever else such a plan holds.
+    let future = serde_json::json!({ "dryrack_plan": 2, "version": "9.0.0", "steps": "none" });
+    assert_eq!(
+        read(&future).unwrap_err().to_string(),
+        "the plan has schema 2; this version of Dryrack reads schema 1"
+    );
+    json["version"] = env!("CARGO_PKG_VERSION").into();
+    json["expectations"]["in"]["check"] = serde_json::json!({ "console": "(" });
+    assert!(matches!(read(&json), Err(PlanError::Malformed(_))));
+    assert!(matches!(read(&serde_json::json!({ "lab": "x" })), Err(PlanError::Malformed(_))));
+}
+
+#[test]
+fn a_plan_is_refused_where_the_host_has_changed() {
+    let refused = |text: &str, then: &HostFacts, now: &HostFacts| {
+        let plan = plan(&lab(text), then).unwrap();
+        check_host(&plan, then).unwrap();
+        let why = check_host(&plan, now).unwrap_err().why;
+        why.strip_prefix("this host is not as it was when the plan was made: ").unwrap_or(&why).to_owned()
+    };
+    let kvm = HostFacts { accel: Accel::Kvm, ..facts() };
+    let other = |change: fn(&mut HostFacts)| {
+        let mut now = guarded();
+        change(&mut now);
+        now
+    };
+    let private = |change: fn(&mut HostFacts)| refused(PRIVATE, &guarded(), &other(change));
+    let in_host = |change: fn(&mut HostFacts)| refused(&in_host(), &guarded(), &other(change));
+    let all = [
+        refused(PRIVATE, &kvm, &facts()),
+        private(|now| now.qemu = None),
+        private(|now| now.qemu.as_mut().unwrap().version = (9, 0, 0)),
+        private(|now| (now.pasta, now.nft, now.qemu_img) = (None, None, None)),
+        private(|now| now.firmware.clear()),
+        private(|now| now.free_memory = Bytes::mebi(1)),
+        private(|now| now.subnets.push("192.0.2.0/25".parse().unwrap())),
+        in_host(|now| now.links.retain(|link| link.name.as_str() != "eth1")),
+        in_host(|now| now.links[1].up = true),
+        in_host(|now| now.links[1].master = Some(IfName::new("br0").unwrap())),
+        in_host(|now| now.links[1].addresses = vec!["10.9.0.1".parse().unwrap()]),
+        in_host(|now| now.links[1].mtu = 1400),
+        in_host(|now| now.subnets.push("10.0.3.0/25".parse().unwrap())),
+        in_host(|now| now.ip_forward = true),
+        in_host(|now| now.forward_drops.clear()),
+    ];
+    assert_snapshot!(all.join("\n"), @"
+    KVM does not boot a machine on this host
+    QEMU is not installed
+    QEMU is /usr/bin/qemu-system-x86_64 (9.0.0), it was /usr/bin/qemu-system-x86_64 (7.2.22)
+    the program `pasta` is not installed; the program `nft` is not installed; the program `qemu-img` is not installed
+    the UEFI firmware with /usr/share/OVMF/OVMF_VARS_4M.fd is not as it was; the UEFI firmware with /usr/share/OVMF/OVMF_VARS_4M.ms.fd is not as it was
+    the nodes need 1GiB of memory, but this host has 1MiB free
+    this host uses 192.0.2.0/25, which the lab uses too
+    interface eth1 does not exist
+    interface eth1 is up
+    interface eth1 is a port of br0
+    interface eth1 has the address 10.9.0.1
+    interface eth1 has MTU 1400, it was 1500
+    this host uses 10.0.3.0/25, which the lab uses too
+    IPv4 forwarding is on
+    other firewall chains drop forwarded traffic
+    ");
+    // What a private lab does not touch may change, and an image that is not built is built.
+    let plan = plan(&lab(PRIVATE), &guarded()).unwrap();
+    check_host(
+        &plan,
+        &HostFacts { links: Vec::new(), forward_drops: Vec::new(), built: Vec::new(), ..guarded() },
+    )
+    .unwrap();
 }
 
 #[test]
@@ -510,11 +634,11 @@ fn no_firmware_with_secure_boot() {
 
 #[test]
 fn no_pasta_for_nat() {
-    assert_snapshot!(refused(PRIVATE, &HostFacts { pasta: None, ..facts() }), @"
+    assert_snapshot!(refused(PRIVATE, &HostFacts { pasta: None, ..facts() }), @r#"
     `nat = true` with `isolation = "private"` needs the program `pasta`, which this host does not have
 
     hint: install the package `passt`, or set `nat = false`
-    ");
+    "#);
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Status {
         }
         Self {
             lab: plan.lab.clone(),
-            file: request.texts.file.clone(),
+            file: request.plan.file.clone(),
             isolation: plan.isolation,
             accel: plan.accel,
             addresses,

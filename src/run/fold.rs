@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::executor::Progress;
 use crate::event::{Event, Instant, Kind, Known, Stage};
 use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
-use crate::lab::{Check, Lab};
+use crate::lab::Check;
 use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, Snapshot};
+use crate::plan::Plan;
 
 /// Folds the events of a run into the present and into what was decided.
 #[derive(Debug)]
@@ -24,15 +25,15 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// Begins with a lab of which nothing has happened yet.
-    pub(super) fn new(lab: &Lab) -> Self {
-        let snapshot = Snapshot::new(lab.nodes.keys().cloned());
+    /// Begins with the plan of a lab in which nothing has happened yet.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let snapshot = Snapshot::new(plan.nodes.keys().cloned());
         Self {
             snapshot,
-            judge: Judge::new(lab),
+            judge: Judge::new(&plan.expectations, plan.nodes.keys().cloned()),
             judged: false,
             died: Vec::new(),
-            unwatched: unwatched(lab),
+            unwatched: unwatched(plan),
             failed: Vec::new(),
             settled: BTreeSet::new(),
             progress: Progress::default(),
@@ -165,13 +166,13 @@ impl Fold {
 }
 
 /// Returns the processes of whose end nothing is expected.
-fn unwatched(lab: &Lab) -> BTreeSet<ProcessName> {
+fn unwatched(plan: &Plan) -> BTreeSet<ProcessName> {
     let watched = |name: &ProcessName| {
-        lab.expectations.values().any(
+        plan.expectations.values().any(
             |expectation| matches!(&expectation.check, Check::Process { process, .. } if process == name),
         )
     };
-    lab.processes.keys().filter(|name| !watched(name)).cloned().collect()
+    plan.processes.iter().filter(|name| !watched(name)).cloned().collect()
 }
 
 #[cfg(test)]

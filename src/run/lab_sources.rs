@@ -1,11 +1,9 @@
-//! The texts of a lab as they were when its run began.
+//! The texts of a lab: read once, for a check or a plan.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
 
 use crate::config::Source;
 use crate::image::Library;
@@ -16,7 +14,7 @@ use crate::name::Bytes;
 const MOST: u64 = 64 << 20;
 
 /// The texts of a lab, with everything that decides what they mean but the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabSources {
     /// The canonical path of the lab file: with the user, the lab's identity.
     pub file: PathBuf,
@@ -30,7 +28,7 @@ pub struct LabSources {
     pub recipes: Vec<PathBuf>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Text {
     name: String,
     bytes: Vec<u8>,

@@ -1,5 +1,6 @@
 //! Starts a run: the command's last deed before it only watches.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,12 @@ use jiff::Timestamp;
 
 use super::Locations;
 use super::lab_lock::{self, LabLock, LabLockError};
-use super::lab_sources::LabSources;
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
+use crate::image::Built;
 use crate::lab::Isolation;
-use crate::plan::{HostFacts, Plan, Step, Uplink};
+use crate::name::ImageName;
+use crate::plan::{Plan, Step, Uplink};
 use crate::system::MAKE_ROOM;
 use crate::system::namespace::{self, NamespaceError, NamespaceHandle, NamespaceRequest};
 
@@ -66,7 +68,7 @@ impl LaunchError {
     }
 }
 
-/// Starts a run of a plan whose images are built. Returns once its supervisor stands in its place.
+/// Starts a run of a plan with its images. Returns once its supervisor stands in its place.
 ///
 /// The run ends with this process unless [`NamespaceHandle::untie`] lets it live on.
 /// The lab lock is the run's own from then on.
@@ -74,17 +76,15 @@ impl LaunchError {
 pub fn launch(
     locations: &Locations,
     lab_lock: LabLock,
-    texts: LabSources,
     plan: Plan,
-    facts: HostFacts,
+    images: BTreeMap<ImageName, Built>,
     until: Until,
 ) -> Result<Launched, LaunchError> {
     let run_dir = store::create(locations, &plan.lab, Timestamp::now()).map_err(LaunchError::Store)?;
-    let file = texts.file.clone();
+    let file = plan.file.clone();
     let socket = lab_lock.socket().to_owned();
-    let cache = locations.cache.clone();
     let kept = locations.state.join("labs").join(lab_lock::identity(&file));
-    let request = Request { texts, plan, facts, cache, kept, socket: socket.clone(), until };
+    let request = Request { plan, images, kept, socket: socket.clone(), until };
     request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
     // One at a time: what is started between the next line and the lab lock's end inherits its lock.
     static STARTING: Mutex<()> = Mutex::new(());

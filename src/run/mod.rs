@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! command                            supervisor (in the lab's place)
-//! texts ─ resolve ─ plan ─ lab lock
+//! texts ─ resolve ─ plan (or a file with one) ─ lab lock
 //!   └ launch ───── request.json ───▶ supervise
 //!                                      executor::up ── journal ──▶ rack (bridges, services, machines)
 //!   client ◀──── control socket ────── director ◀── events ──── rack

@@ -28,9 +28,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use self::program::KeyFile;
 use crate::event::{Emitter, Event, Kind, Known};
 use crate::expect::WantedProbe;
-use crate::lab::{Check, Expectation, Firmware, Installed, Lab};
+use crate::lab::{Check, Expectation, Firmware, Installed};
 use crate::name::{ExpectName, LabName, NodeName};
 use crate::node::qemu::Machine;
+use crate::plan::{NetworkPlan, Plan};
 use crate::system::process::Spawner;
 
 /// Time between the beginnings of two attempts, unless one takes longer.
@@ -110,29 +111,29 @@ pub struct Dns {
 }
 
 impl ProbeContext {
-    /// Reads what probes need to know from a lab.
+    /// Reads what probes need to know from a plan.
     pub fn new(
-        lab: &Lab,
+        plan: &Plan,
         machines: Machines,
         ssh_key: PathBuf,
         known_hosts: PathBuf,
         spawner: Spawner,
         emitter: Emitter,
     ) -> Self {
-        let dns = |network: &crate::lab::Network| Dns {
-            server: SocketAddr::from((network.address.addr(), 53)),
-            domain: network.dns.domain.clone(),
+        let dns = |network: &NetworkPlan| Dns {
+            server: SocketAddr::from((network.server, 53)),
+            domain: network.domain.clone(),
         };
-        let nodes = lab.nodes.iter().map(|(name, node)| {
-            let address = node.nics.iter().find_map(|nic| nic.address).map(IpAddr::from);
-            let network = node.nics.first().and_then(|nic| lab.networks.get(&nic.network));
+        let nodes = plan.nodes.iter().map(|(name, node)| {
+            let network = node.network.as_ref().and_then(|network| plan.networks.get(network));
+            let address = node.address.map(IpAddr::from);
             (name.clone(), Target { address, firmware: node.firmware, dns: network.map(dns) })
         });
         Self {
-            lab: lab.name.clone(),
-            expectations: lab.expectations.clone(),
+            lab: plan.lab.clone(),
+            expectations: plan.expectations.clone(),
             nodes: nodes.collect(),
-            dns: lab.networks.values().next().map(dns),
+            dns: plan.networks.values().next().map(dns),
             machines,
             ssh_key,
             known_hosts,
@@ -283,7 +284,7 @@ impl Shared {
         let target = node.and_then(|node| self.context.nodes.get(node));
         match &of.check {
             Check::Command { run, exit, output } => {
-                let wanted = program::Expected { exit: *exit, output: output.as_ref() };
+                let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
             Check::Dns { name, answer } => {
@@ -329,7 +330,7 @@ impl Shared {
                 Err(why) => Answer::no(format!("port {port} {why}")),
             },
             Check::Http { port, path, status, body, headers } => {
-                let wanted = http::Expected { status: *status, body: body.as_ref(), headers };
+                let wanted = http::Expected { status: *status, body: body.as_deref(), headers };
                 http::probe(SocketAddr::new(address, *port), path, wanted).await
             }
             Check::Ssh { user, port, key, run, exit, output } => {
@@ -352,7 +353,7 @@ impl Shared {
                     known_hosts: &self.context.known_hosts,
                     alias: node.as_str(),
                 };
-                let wanted = program::Expected { exit: *exit, output: output.as_ref() };
+                let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
             Check::Console(_)

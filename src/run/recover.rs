@@ -24,7 +24,7 @@ pub fn recover(locations: &Locations) -> Vec<Leak> {
     dead.flat_map(|run| {
         let Ok(request) = Request::read(&run.path) else { return Vec::new() };
         // A guardian at work holds the lock.
-        match try_lab_lock(locations, &request.texts.file) {
+        match try_lab_lock(locations, &request.plan.file) {
             Some(_lab_lock) => replay(&run.path),
             None => Vec::new(),
         }

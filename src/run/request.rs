@@ -1,12 +1,14 @@
 //! What a supervisor is told: everything that it cannot find out by itself.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::lab_sources::LabSources;
-use crate::plan::{HostFacts, Plan};
+use crate::image::Built;
+use crate::name::ImageName;
+use crate::plan::Plan;
 
 /// When a lab is taken down by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +25,10 @@ pub enum Until {
 /// What a supervisor is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// The texts of the lab.
-    pub texts: LabSources,
-    /// The plan that was made of them.
+    /// The plan to carry out.
     pub plan: Plan,
-    /// What the plan was made for.
-    pub facts: HostFacts,
-    /// Where images are.
-    pub cache: PathBuf,
+    /// The images that it reads from, as they were built when the run began.
+    pub images: BTreeMap<ImageName, Built>,
     /// What the lab keeps between its runs is below it.
     pub kept: PathBuf,
     /// The control socket.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::lab::{Check, Lab};
+use crate::lab::Check;
 use crate::plan::{Plan, SSH_KEY, Step};
 use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
 
@@ -66,15 +66,15 @@ pub fn known_hosts(run_dir: &Path) -> PathBuf {
     folder(run_dir).join("known_hosts")
 }
 
-/// Tells whether a lab has any use for a key: something is handed it, or logs in with it.
-pub(super) fn is_needed(lab: &Lab, plan: &Plan) -> bool {
+/// Tells whether a plan has any use for a key: something is handed it, or logs in with it.
+pub(super) fn is_needed(plan: &Plan) -> bool {
     let logs_in = |check: &Check| matches!(check, Check::Ssh { key: None, .. });
     let handed = |step: &Step| match step {
         Step::Seed(seed) => seed.files.values().any(|text| text.contains(SSH_KEY)),
         Step::Serve(service) => service.texts.values().any(|text| text.body.contains(SSH_KEY)),
         _ => false,
     };
-    plan.steps.iter().any(handed) || lab.expectations.values().any(|expectation| logs_in(&expectation.check))
+    plan.steps.iter().any(handed) || plan.expectations.values().any(|expectation| logs_in(&expectation.check))
 }
 
 /// Makes the key pair of a run.

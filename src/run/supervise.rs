@@ -24,11 +24,11 @@ use super::record::Recorder;
 use super::request::Request;
 use super::{chain, ssh, store};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
-use crate::image::{Built, Library, of_file};
+use crate::image::{Built, of_file};
 use crate::lab::Isolation;
-use crate::lab::{FileRef, Lab, Network, Secret};
+use crate::lab::{FileRef, Secret};
 use crate::name::{ImageName, NetworkName, NodeName};
-use crate::plan::{Step, way};
+use crate::plan::{Plan, Step};
 use crate::report::{self, NodeReport, Report, RunError, Whose};
 use crate::serve::Resolve;
 use crate::system::namespace::Inherited;
@@ -75,7 +75,7 @@ pub fn supervise(inherited: Inherited) -> u8 {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     run: run_id(&run_dir),
                     lab: request.plan.lab,
-                    file: request.texts.file,
+                    file: request.plan.file,
                     accel: request.plan.accel,
                     started,
                     ended: 0,
@@ -97,29 +97,16 @@ pub fn supervise(inherited: Inherited) -> u8 {
 
 fn begin(inherited: Inherited, started: Timestamp) -> Result<u8, BeginError> {
     let request = Request::read(&inherited.run_dir).map_err(failed("read the request of the run"))?;
-    let library = request.texts.library(&request.cache);
-    let outcome = request.texts.resolve(&library, None);
-    let lab = outcome.lab.ok_or_else(|| BeginError {
-        what: "make sense of the lab: a file that it names was changed since".to_owned(),
-        hint: Some("run it again: `dryrack check` shows what is wrong".to_owned()),
-        source: None,
-    })?;
     // Two threads: the machines need the others.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(failed("start a runtime"))?;
-    let code = runtime.block_on(run(inherited, &request, &lab, &library, started));
+    let code = runtime.block_on(run(inherited, &request, started));
     // Blocking threads may be in the middle of a file; nothing of theirs is wanted any more.
     runtime.shutdown_background();
     code
 }
 
-async fn run(
-    inherited: Inherited,
-    request: &Request,
-    lab: &Lab,
-    library: &Library,
-    started: Timestamp,
-) -> Result<u8, BeginError> {
+async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Result<u8, BeginError> {
     let run_dir = inherited.run_dir.clone();
     let (sender, events) = mpsc::unbounded_channel();
     let emitter = emitter(started, move |event| drop(sender.send(event)));
@@ -132,8 +119,8 @@ async fn run(
     let journal = Journal::open(&run_dir).map_err(failed("begin the journal"))?;
     let spawner = Spawner::start().map_err(failed("start the thread that starts programs"))?;
 
-    let key = if ssh::is_needed(lab, &request.plan) {
-        let made = ssh::make_key(&run_dir, lab.name.as_str(), &spawner).await;
+    let key = if ssh::is_needed(&request.plan) {
+        let made = ssh::make_key(&run_dir, request.plan.lab.as_str(), &spawner).await;
         Some(made.map_err(|error| {
             let hint = error.hint().map(str::to_owned);
             BeginError { hint, ..BeginError::new("prepare logins", error) }
@@ -142,7 +129,7 @@ async fn run(
         None
     };
     let authority = if authority::is_needed(&request.plan) {
-        let authority = Authority::open(&request.kept, &request.texts.file, &spawner).await;
+        let authority = Authority::open(&request.kept, &request.plan.file, &spawner).await;
         let laid_out = authority.and_then(|authority| authority.lay_out(&run_dir).map(|()| authority));
         Some(laid_out.map_err(|error| {
             let hint = error.hint().map(str::to_owned);
@@ -151,15 +138,14 @@ async fn run(
     } else {
         None
     };
-    let built = built(request, library);
     let rack = Rack::new(RackParts {
         run_dir: run_dir.clone(),
         spawner: spawner.clone(),
         events: emitter.clone(),
-        resolve: resolver(built.clone(), run_dir.clone()),
+        resolve: resolver(request.images.clone(), run_dir.clone()),
         ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
         authority,
-        passphrases: passphrases(lab),
+        passphrases: passphrases(&request.plan),
         published: inherited.published,
     });
     let rack = Arc::new(rack.map_err(|failure| BeginError {
@@ -170,8 +156,14 @@ async fn run(
     let private_key = ssh::private_key(&run_dir);
     let seen = Arc::clone(&rack);
     let machines = Machines::new(move |node| seen.machine(node));
-    let context =
-        ProbeContext::new(lab, machines, private_key, ssh::known_hosts(&run_dir), spawner, emitter.clone());
+    let context = ProbeContext::new(
+        &request.plan,
+        machines,
+        private_key,
+        ssh::known_hosts(&run_dir),
+        spawner,
+        emitter.clone(),
+    );
 
     let (orders_sender, orders) = mpsc::channel(16);
     let handler = ControlHandler {
@@ -190,12 +182,12 @@ async fn run(
     let parent = Some(parent.map_err(failed("watch over the command"))?);
 
     let mut parts = JoinSet::new();
-    let (asked, images) = (request.clone(), built);
-    parts.spawn_blocking(move || describe_parts(&asked, &images));
+    let asked = request.clone();
+    parts.spawn_blocking(move || describe_parts(&asked));
 
     let director = Director {
         request,
-        fold: Fold::new(lab),
+        fold: Fold::new(&request.plan),
         recorder,
         prober: Prober::new(context),
         rack,
@@ -209,7 +201,7 @@ async fn run(
         // A large file is still being read; the report does not wait for it.
         _ => BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
     };
-    let report = finish(request, lab, &run_dir, started, ending, parts);
+    let report = finish(request, &run_dir, started, ending, parts);
     let written = store::write_report(&run_dir, &report);
     if inherited.place == Isolation::None {
         // In a private place the outer half does it.
@@ -236,21 +228,15 @@ fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync 
 }
 
 /// Returns where the passphrases of matchbox's key rings are to be found.
-fn passphrases(lab: &Lab) -> BTreeMap<NetworkName, Secret> {
-    let of = |network: &Network| Some((network.name.clone(), network.matchbox.as_ref()?.passphrase.clone()?));
-    lab.networks.values().filter_map(of).collect()
+fn passphrases(plan: &Plan) -> BTreeMap<NetworkName, Secret> {
+    let networks = plan.networks.iter();
+    networks.filter_map(|(name, network)| Some((name.clone(), network.passphrase.clone()?))).collect()
 }
 
 fn nonblocking(fd: std::os::fd::OwnedFd) -> io::Result<std::os::fd::OwnedFd> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(fd)
-}
-
-/// Returns the images of a plan as they are built now.
-fn built(request: &Request, library: &Library) -> BTreeMap<ImageName, Built> {
-    let images = request.plan.images().into_iter();
-    images.filter_map(|image| library.built(&image).map(|built| (image, built))).collect()
 }
 
 fn resolver(built: BTreeMap<ImageName, Built>, run_dir: PathBuf) -> Resolve {
@@ -264,22 +250,22 @@ fn resolver(built: BTreeMap<ImageName, Built>, run_dir: PathBuf) -> Resolve {
 }
 
 /// Names everything that took part, with its version or digest.
-fn describe_parts(request: &Request, built: &BTreeMap<ImageName, Built>) -> BTreeMap<String, String> {
+fn describe_parts(request: &Request) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     if let Ok(uname) = nix::sys::utsname::uname() {
         parts.insert("kernel".to_owned(), uname.release().to_string_lossy().into_owned());
     }
-    if let Some(qemu) = &request.facts.qemu {
+    if let Some(qemu) = &request.plan.host.qemu {
         let (major, minor, micro) = qemu.version;
         parts.insert("qemu".to_owned(), format!("{major}.{minor}.{micro}"));
     }
-    for (image, built) in built {
+    for (image, built) in &request.images {
         parts.insert(format!("image {image}"), built.key.clone());
         for (name, file) in &built.files {
             parts.insert(format!("image:{image}/{name}"), format!("sha256:{}", file.sha256));
         }
     }
-    let mut files = vec![request.texts.file.clone()];
+    let mut files = vec![request.plan.file.clone()];
     for step in &request.plan.steps {
         match step {
             Step::Serve(service) => {
@@ -288,7 +274,7 @@ fn describe_parts(request: &Request, built: &BTreeMap<ImageName, Built>) -> BTre
             Step::Disk(disk) => files.extend(disk.backing.as_ref().and_then(path)),
             Step::Variables { template, .. } => {
                 files.push(template.clone());
-                let firmware = request.facts.firmware.iter().find(|file| file.variables == *template);
+                let firmware = request.plan.host.firmware.iter().find(|file| file.variables == *template);
                 files.extend(firmware.map(|file| file.code.clone()));
             }
             _ => {}
@@ -311,7 +297,6 @@ fn path(file: &FileRef) -> Option<PathBuf> {
 
 fn finish(
     request: &Request,
-    lab: &Lab,
     run_dir: &Path,
     started: Timestamp,
     ending: Ending,
@@ -334,14 +319,14 @@ fn finish(
         hint: Some("`dryrack trace` shows what it printed".to_owned()),
     }));
     let nodes = fold.snapshot().nodes.iter();
-    let way = |node: &NodeName| lab.nodes.get(node).and_then(|node| way(lab, node));
+    let way = |node: &NodeName| request.plan.nodes.get(node).and_then(|node| node.way.clone());
     let nodes = nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, way(node)))).collect();
     Report {
         schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run: run_id(run_dir),
         lab: request.plan.lab.clone(),
-        file: request.texts.file.clone(),
+        file: request.plan.file.clone(),
         accel: request.plan.accel,
         started,
         ended,

@@ -184,6 +184,7 @@ fn everything_has_a_default() {
         processes: {},
         publish: [],
         expectations: {},
+        origins: Origins(10),
     }
     "#);
 }

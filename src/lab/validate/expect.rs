@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use regex::{Regex, RegexBuilder};
-
 use super::{Check, Span};
 use crate::config::{
     Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect,
@@ -13,7 +11,7 @@ use crate::config::{
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
 use crate::lab::{
-    Boots, Check as Checked, Count, Expectation, Fetched, Installed, Polarity, Secret, TableKind,
+    Boots, Check as Checked, Count, Expectation, Fetched, Installed, Pattern, Polarity, Secret, TableKind,
 };
 use crate::name::{DiskName, ExpectName, NodeName};
 
@@ -24,9 +22,6 @@ const MOST_EXPECTATIONS: usize = 1000;
 
 const BOOTS_HELP: &str =
     "set what it booted from, as in [\"network\", \"disk\"], or how often, as in { network = 1 }";
-
-/// A larger one is a mistake, and slow to compile.
-const LARGEST_REGEX: usize = 1 << 20;
 
 impl Check<'_> {
     pub(super) fn expectations(&mut self) -> BTreeMap<ExpectName, Expectation> {
@@ -312,7 +307,7 @@ impl Check<'_> {
         good.then(|| path.value.clone())
     }
 
-    fn headers(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, Regex> {
+    fn headers(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, Pattern> {
         let mut headers = BTreeMap::new();
         for (name, pattern) in &raw.entries {
             let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
@@ -528,7 +523,7 @@ impl Check<'_> {
     }
 
     /// `None` if the pattern is invalid.
-    fn maybe_regex(&mut self, pattern: &Field<String>) -> Option<Option<Regex>> {
+    fn maybe_regex(&mut self, pattern: &Field<String>) -> Option<Option<Pattern>> {
         match pattern {
             Field::Given(pattern) => self.regex(pattern).map(Some),
             Field::Missing => Some(None),
@@ -536,8 +531,8 @@ impl Check<'_> {
         }
     }
 
-    fn regex(&mut self, pattern: &Located<String>) -> Option<Regex> {
-        match RegexBuilder::new(&pattern.value).size_limit(LARGEST_REGEX).build() {
+    fn regex(&mut self, pattern: &Located<String>) -> Option<Pattern> {
+        match Pattern::new(&pattern.value) {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let why = match &error {

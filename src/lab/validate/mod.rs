@@ -20,7 +20,7 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-use super::{Check as Checked, Lab, LabEnvironment};
+use super::{Check as Checked, Lab, LabEnvironment, Origins};
 use crate::config::{Field, Located, RawLab};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::LabName;
@@ -91,6 +91,8 @@ impl Check<'_> {
             processes,
             publish,
             expectations,
+            // `resolve` knows the texts.
+            origins: Origins::default(),
         })
     }
 

@@ -24,6 +24,7 @@ fn lab() -> Lab {
         processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),
+        origins: crate::lab::Origins::default(),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Mutex;
 
@@ -96,11 +96,21 @@ fn plan() -> Plan {
         Step::PowerOn { node: node.clone(), after: None },
     ];
     Plan {
+        dryrack_plan: crate::plan::SCHEMA,
+        version: "0".to_owned(),
         lab: LabName::new("test").unwrap(),
+        file: "/lab.toml".into(),
+        recipes: Vec::new(),
         isolation: Isolation::Private,
         accel: Accel::Tcg,
         parallel_boots: None,
+        networks: BTreeMap::new(),
+        nodes: BTreeMap::new(),
+        processes: BTreeSet::new(),
+        expectations: BTreeMap::new(),
         steps,
+        origins: crate::lab::Origins::default(),
+        host: crate::plan::tests::facts(),
     }
 }
 

@@ -6,6 +6,8 @@ use super::*;
 use crate::config::Source;
 use crate::event::examples::{console, event, lease};
 use crate::lab::{LabEnvironment, resolve};
+use crate::plan::plan;
+use crate::plan::tests::facts;
 
 /// A lab of two nodes with an expectation of each kind.
 const LAB: &str = r#"
@@ -38,7 +40,7 @@ fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -
     };
     let outcome = resolve(&Source::new("lab.toml", LAB), &[], &[], &around);
     let lab = outcome.lab.unwrap_or_else(|| panic!("{:#?}", outcome.diagnostics));
-    let mut fold = Fold::new(&lab);
+    let mut fold = Fold::new(&plan(&lab, &facts()).unwrap());
     let mut lines = Vec::new();
     for (ms, node, known) in events {
         let now = event(ms, node, known);

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Answer, connect};
 use crate::event::Size;
+use crate::lab::Pattern;
 
 /// How much of a body is looked at.
 const BODY_LIMIT: usize = 1 << 20;
@@ -22,7 +23,7 @@ const BODY_LIMIT: usize = 1 << 20;
 pub(super) struct Expected<'a> {
     pub(super) status: u16,
     pub(super) body: Option<&'a Regex>,
-    pub(super) headers: &'a BTreeMap<String, Regex>,
+    pub(super) headers: &'a BTreeMap<String, Pattern>,
 }
 
 /// An answer: status, headers, the first mebibyte of the body.

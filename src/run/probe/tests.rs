@@ -10,11 +10,10 @@ use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record, RecordType};
 use insta::assert_snapshot;
 use jiff::Timestamp;
-use regex::Regex;
 
 use super::*;
 use crate::event::Instant;
-use crate::lab::{Firmware, Polarity};
+use crate::lab::{Firmware, Pattern, Polarity};
 
 /// A lab of node `a` at the loopback, with one expectation, and what its probes say.
 fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
@@ -96,9 +95,9 @@ async fn http_compares_status_headers_and_body() {
         port,
         path: "/facts?x=1".to_owned(),
         status,
-        body: body.map(|body| Regex::new(body).unwrap()),
+        body: body.map(|body| Pattern::new(body).unwrap()),
         headers: header
-            .map(|(name, value)| (name.to_owned(), Regex::new(value).unwrap()))
+            .map(|(name, value)| (name.to_owned(), Pattern::new(value).unwrap()))
             .into_iter()
             .collect(),
     };
@@ -159,7 +158,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
     let check = |run: &str, exit, output: Option<&str>| Check::Command {
         run: run.to_owned(),
         exit,
-        output: output.map(|output| Regex::new(output).unwrap()),
+        output: output.map(|output| Pattern::new(output).unwrap()),
     };
     assert_snapshot!(once(check("echo $DRYRACK_LAB $DRYRACK_ADDRESS_A", 0, Some("^lab 127.0.0.1$")), false, None).await, @"true: exit code 0");
     assert_snapshot!(once(check("echo no quorum >&2; exit 3", 0, None), false, None).await, @"false: exit code 3, `no quorum`");
