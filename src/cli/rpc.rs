@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::lab::{self, Layers};
 use super::output::{self, Stop};
 use super::up::block_on;
+use crate::event::RpcCode;
 use crate::report::exit;
 use crate::rpc::message::Request;
 use crate::rpc::{CallError, Certificates, Client, ConnectError};
@@ -112,12 +113,28 @@ fn unreachable(error: &ConnectError) -> Stop {
 }
 
 fn refused(error: &CallError) -> Stop {
-    match error.code {
-        "UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
-            let hint = "the client certificate must be signed by the CA in the server's `-ca-file`";
+    match &error.code {
+        RpcCode::Unavailable | RpcCode::DeadlineExceeded => {
+            let hint =
+                "the client certificate must be signed by the CA in the server's `-ca-file`";
             Stop::host(error, error.message.contains("connection closed by the server").then_some(hint))
         }
-        _ => {
+        RpcCode::Ok
+        | RpcCode::Cancelled
+        | RpcCode::Unknown
+        | RpcCode::InvalidArgument
+        | RpcCode::NotFound
+        | RpcCode::AlreadyExists
+        | RpcCode::PermissionDenied
+        | RpcCode::ResourceExhausted
+        | RpcCode::FailedPrecondition
+        | RpcCode::Aborted
+        | RpcCode::OutOfRange
+        | RpcCode::Unimplemented
+        | RpcCode::Internal
+        | RpcCode::DataLoss
+        | RpcCode::Unauthenticated
+        | RpcCode::Other(_) => {
             Stop::new(exit::WRONG, format!("refused by the server ({}): {error}", error.code), None::<String>)
         }
     }
