@@ -115,8 +115,7 @@ fn unreachable(error: &ConnectError) -> Stop {
 fn refused(error: &CallError) -> Stop {
     match &error.code {
         RpcCode::Unavailable | RpcCode::DeadlineExceeded => {
-            let hint =
-                "the client certificate must be signed by the CA in the server's `-ca-file`";
+            let hint = "the client certificate must be signed by the CA in the server's `-ca-file`";
             Stop::host(error, error.message.contains("connection closed by the server").then_some(hint))
         }
         RpcCode::Ok

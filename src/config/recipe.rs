@@ -136,9 +136,9 @@ mod tests {
         assert_snapshot!(check("about = 'a'\nfile.kernel = {}\n"), @"2:1: unknown field `file`, expected one of `about`, `extends`, `packages`, `meta`, `depends`, `build`, `files`, `tools`");
         assert_snapshot!(check("about = 3\n"), @"1:9: invalid type: integer `3`, expected a string");
         assert_snapshot!(check("about = 'a'\nfiles = {}\n"), @"1:1: the recipe has no files: add `[files.NAME]`");
-        assert_snapshot!(check("about = 'a'\nfiles.kernel = {}\n"), @"1:1: nothing makes file `kernel`: give it `path`, or `url` and `sha256`, or the recipe a `build`");
+        assert_snapshot!(check("about = 'a'\nfiles.kernel = {}\n"), @"1:1: file `kernel` has no source: set `path`, or `url` and `sha256`, or add a `build` script to the recipe");
         assert_snapshot!(check("about = 'a'\nfiles.kernel = { url = 'http://a/' }\n"), @"1:1: file `kernel` has a `url` but no `sha256`");
-        assert_snapshot!(check("about = 'a'\nfiles.'../k' = { path = 'k' }\n"), @"1:1: `../k` is no name for a file: letters, digits, `-`, `_` and inner dots");
-        assert_snapshot!(check("about = 'a'\npackages = ['--x']\nfiles.k = { path = 'k' }\n"), @"1:1: `--x` is no name of a Debian package");
+        assert_snapshot!(check("about = 'a'\nfiles.'../k' = { path = 'k' }\n"), @"1:1: `../k` is not a valid file name: use letters, digits, `-`, `_` and inner dots");
+        assert_snapshot!(check("about = 'a'\npackages = ['--x']\nfiles.k = { path = 'k' }\n"), @"1:1: `--x` is not a valid Debian package name");
     }
 }

@@ -184,7 +184,7 @@ mod tests {
         let (url, server) = server(1, 0);
         let error =
             fetch(&url, &"0".repeat(64), folder.path(), &mut |_| {}).expect_err("a wrong file").to_string();
-        assert_snapshot!(error.replace(&url, "URL"), @"URL has the wrong digest: 6bc14bdc4517a7a682c6910de2e2946eb8e1ecd04090728fef6d092a7ceb62c5 in place of 0000000000000000000000000000000000000000000000000000000000000000");
+        assert_snapshot!(error.replace(&url, "URL"), @"URL has the wrong digest: expected 0000000000000000000000000000000000000000000000000000000000000000, found 6bc14bdc4517a7a682c6910de2e2946eb8e1ecd04090728fef6d092a7ceb62c5");
         server.join().expect("served");
         let left: Vec<_> = fs::read_dir(folder.path())
             .expect("a folder")

@@ -46,7 +46,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("regex", EVERYWHERE),
     ("rtnetlink", &["system/netlink.rs"]),
     ("rustls", &["rpc/tls.rs", "serve/tls"]),
-    ("schemars", &["config/", "event.rs"]),
+    ("schemars", &["config/", "event"]),
     ("serde", EVERYWHERE),
     ("serde_json", EVERYWHERE),
     ("serde-saphyr", &["matchbox/"]),

@@ -223,7 +223,7 @@ profile = "tiny"
 nic.lan.mac = "52:54:00:00:00:08"
 "#;
     assert_snapshot!(check(lab), @r#"
-    error[L009]: "" cannot be a user class
+    error[L009]: "" is not a valid user class
      --> lab.toml:7:30
       |
     7 | ipxe-classes = ["pixiecore", ""]

@@ -50,7 +50,7 @@ expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
 expect.f.that.console = '\w{1000}{1000}'
 "#;
     assert_snapshot!(check_more(more), @r#"
-    error[L402]: a regular expression is invalid: repetition operator missing expression
+    error[L402]: invalid regular expression: repetition operator missing expression
      --> lab.toml:6:25
       |
     6 | expect.a.that.console = "*login:"
@@ -58,7 +58,7 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: a regular expression matches anywhere in a line: no leading `*` is needed
 
-    error[L402]: a regular expression is invalid: unclosed group
+    error[L402]: invalid regular expression: unclosed group
      --> lab.toml:7:25
       |
     7 | expect.b.that.console = "(debian"
@@ -66,7 +66,7 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
 
-    error[L402]: a regular expression is invalid: unclosed character class
+    error[L402]: invalid regular expression: unclosed character class
      --> lab.toml:8:31
       |
     8 | expect.c.that.http = { body = "[", header = { Server = "{" } }
@@ -74,7 +74,7 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
 
-    error[L402]: a regular expression is invalid: repetition operator missing expression
+    error[L402]: invalid regular expression: repetition operator missing expression
      --> lab.toml:8:56
       |
     8 | expect.c.that.http = { body = "[", header = { Server = "{" } }
@@ -82,7 +82,7 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
 
-    error[L402]: a regular expression is invalid: Unicode property not found
+    error[L402]: invalid regular expression: Unicode property not found
      --> lab.toml:9:50
       |
     9 | expect.d.that.command = { run = "true", output = '\p{nothing}' }
@@ -90,7 +90,7 @@ expect.f.that.console = '\w{1000}{1000}'
       |
       = help: Unicode classes are written \p{Greek}, \pL or \d
 
-    error[L402]: a regular expression is invalid: look-around, including look-ahead and look-behind, is not supported
+    error[L402]: invalid regular expression: look-around, including look-ahead and look-behind, is not supported
       --> lab.toml:10:61
        |
     10 | expect.e.that.ssh = { user = "root", run = "true", output = "(?<!x)y" }
@@ -98,7 +98,7 @@ expect.f.that.console = '\w{1000}{1000}'
        |
        = help: look-around is not supported: match the text itself
 
-    error[L402]: a regular expression is invalid: it is too large
+    error[L402]: invalid regular expression: it is too large
       --> lab.toml:11:25
        |
     11 | expect.f.that.console = '\w{1000}{1000}'

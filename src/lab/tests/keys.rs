@@ -616,7 +616,7 @@ profile.r = { kernel = "image:/kernel" }
     7 | profile.q = { kernel = "image:flatcar/kernel" }
       |                        ^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: the lab's files are recipes for `debian`, `etcd`, `tiny`; your own go into images/NAME beside the lab file
+      = help: the recipes are `debian`, `etcd`, `tiny`; put your own into images/NAME beside the lab file
 
     error[L018]: the image name is missing
      --> lab.toml:8:24
@@ -688,7 +688,7 @@ publish.2222 = "controller:22"
     7 | expect.up = { nodes = ["b", "worker", "worker-3"], that.stage = "os" }
       |                             ^^^^^^^^
       |
-      = help: list `worker-1 separately`, `worker-2`
+      = help: list `worker-1`, `worker-2` separately
 
     error[L020]: there is no node `worker-3`
      --> lab.toml:7:39

@@ -143,9 +143,7 @@ fn secure_boot_on_an_old_machine() {
      --> lab.toml:5:66
       |
     5 | node.b = { profile = "tiny", firmware = "uefi-secure", machine = "pc" }
-      |                                         -------------            ^^^^
-      |                                         |
-      |                                         set here
+      |                                         ------------- set here   ^^^^
       |
       = help: remove `machine`; the default is q35
 

@@ -68,7 +68,7 @@ network.f.address = "0.0.0.0/0"
       |
       = help: use a host address, such as "10.0.1.1/24"
 
-    error[L101]: the prefix length 32 is out of range
+    error[L101]: the prefix length 32 is out of range (8 to 30)
      --> lab.toml:4:21
       |
     4 | network.c.address = "10.0.2.1/32"
@@ -805,7 +805,7 @@ publish.8080 = "a:80"
      --> lab.toml:7:9
       |
     6 | isolation = "none"
-      |             ------ the place
+      |             ------ `isolation` is set here
     7 | publish.2222 = "a:22"
       |         ^^^^
       |

@@ -542,7 +542,7 @@ impl Check<'_> {
                     }
                     _ => "it is too large".into(),
                 };
-                let what = format!("this is not a regular expression: {why}");
+                let what = format!("invalid regular expression: {why}");
                 let help = match pattern.value.as_str() {
                     _ if why.contains("too large") => {
                         "use fewer repetitions: each `{1000}` makes it a thousand times larger"
