@@ -2,12 +2,12 @@
 //!
 //! Colour and weight are only for terminals ([`anstream`] sees to that), and never executor a meaning alone.
 
-use std::error::Error;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
 use crate::diag::{self, Diagnostic, Sources};
+use crate::hint::{Hint, chain};
 use crate::report::{self, Report, exit};
 
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -33,13 +33,13 @@ impl Stop {
     }
 
     /// Makes a stop of an error with its causes: this host's problem.
-    pub(super) fn host(error: &(dyn Error + 'static), hint: Option<impl Into<String>>) -> Self {
-        Self::new(exit::UNFIT, crate::run::chain(error), hint)
+    pub(super) fn host(error: &dyn Hint) -> Self {
+        Self::new(exit::UNFIT, chain(error), error.hint())
     }
 
     /// Makes a stop of an error with its causes: the command line's or the lab's problem.
-    pub(super) fn wrong(error: &(dyn Error + 'static), hint: Option<impl Into<String>>) -> Self {
-        Self::new(exit::WRONG, crate::run::chain(error), hint)
+    pub(super) fn wrong(error: &dyn Hint) -> Self {
+        Self::new(exit::WRONG, chain(error), error.hint())
     }
 
     /// Ends with a code when everything was said already.

@@ -104,20 +104,16 @@ fn of_lab(lab: &Path, locations: &Locations) -> Result<(Option<String>, PathBuf)
 
 fn unreachable(error: &ConnectError) -> Stop {
     match error {
-        ConnectError::Endpoint { .. } => Stop::wrong(error, error.hint()),
+        ConnectError::Endpoint { .. } => Stop::wrong(error),
         ConnectError::Certificates(_) | ConnectError::Connect { .. } | ConnectError::Handshake { .. } => {
-            Stop::host(error, error.hint())
+            Stop::host(error)
         }
     }
 }
 
 fn refused(error: &CallError) -> Stop {
     match error.code {
-        "UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
-            let hint =
-                "our certificate has to be signed by the authority that the server has in its `-ca-file`";
-            Stop::host(error, error.message.contains("hung up").then_some(hint))
-        }
+        "UNAVAILABLE" | "DEADLINE_EXCEEDED" => Stop::host(error),
         _ => {
             Stop::new(exit::WRONG, format!("the server refuses it ({}): {error}", error.code), None::<String>)
         }

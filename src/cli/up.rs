@@ -46,9 +46,9 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 /// Plans a lab, builds what it needs and starts its run.
 pub(super) fn start(valid: ValidLab, locations: &Locations, until: Until) -> Result<Launched, Stop> {
     let lab_lock = lab_lock(locations, &valid.texts.file).map_err(|error| match error {
-        LabLockError::Up(_) => Stop::wrong(&error, Some(error.hint())),
+        LabLockError::Up(_) => Stop::wrong(&error),
         LabLockError::Busy { .. } | LabLockError::Foreign { .. } | LabLockError::Files { .. } => {
-            Stop::host(&error, Some(error.hint()))
+            Stop::host(&error)
         }
     })?;
     for leak in recover(locations) {
@@ -57,14 +57,13 @@ pub(super) fn start(valid: ValidLab, locations: &Locations, until: Until) -> Res
     let facts = prepare::facts(&valid.lab, &valid.library, locations, Loudness::Loud);
     let plan = prepare::decide(&valid, &facts)?;
     prepare::build_images(&plan, &valid.library)?;
-    launch(locations, lab_lock, valid.texts, plan, facts, until)
-        .map_err(|error| Stop::host(&error, error.hint()))
+    launch(locations, lab_lock, valid.texts, plan, facts, until).map_err(|error| Stop::host(&error))
 }
 
 /// Runs the asynchronous part of a verb.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Stop::host(&error, None::<String>))?;
+    let runtime = runtime.map_err(|error| Stop::host(&error))?;
     let done = runtime.block_on(work);
     // Standard input may be read by a thread that cannot be stopped.
     runtime.shutdown_background();

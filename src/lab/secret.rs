@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::hint::Hint;
+
 /// Where a secret is to be found.
 ///
 /// It has no `Display` and no `Serialize`, and its `Debug` says nothing, so that
@@ -73,6 +75,8 @@ pub enum SecretError {
         source: io::Error,
     },
 }
+
+impl Hint for SecretError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Calls methods of a server, ours or the real one.
 
+use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tonic_prost::ProstCodec;
 use super::error::code_name;
 use super::message::Request;
 use super::tls::{self, Certificates, CertificatesError, ClientStream};
+use crate::hint::Hint;
 
 /// How long a server may take to take a connection, and to answer.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -57,19 +59,22 @@ pub enum ConnectError {
     },
 }
 
-impl ConnectError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for ConnectError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Endpoint { .. } => Some("write it as HOST:PORT, as in 127.0.0.1:8081"),
-            Self::Certificates(error) => error.hint(),
+            Self::Certificates(error) => return error.hint(),
             Self::Connect { .. } => Some("is it running, with `-rpc-address` or, in a lab, `rpc`?"),
             Self::Handshake { .. } => Some(
                 "both certificates have to be signed by the authority in `--ca-file`, and the server's has to hold the name or address in `--endpoint`",
             ),
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
+
+/// How a message begins of a connection that the server closed.
+const HUNG_UP: &str = "the server hung up";
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,13 @@ pub struct CallError {
     pub code: &'static str,
     /// What the server says, or what broke.
     pub message: String,
+}
+
+impl Hint for CallError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = "our certificate has to be signed by the authority that the server has in its `-ca-file`";
+        self.message.starts_with(HUNG_UP).then_some(hint.into())
+    }
 }
 
 impl From<Status> for CallError {
@@ -161,10 +173,7 @@ impl Client {
         while let Some(next) = cause.source() {
             cause = next;
         }
-        Some(CallError {
-            code: code_name(Code::Unavailable),
-            message: format!("the server hung up: {cause}"),
-        })
+        Some(CallError { code: code_name(Code::Unavailable), message: format!("{HUNG_UP}: {cause}") })
     }
 }
 
