@@ -1,0 +1,204 @@
+//! Answers told as events: each at once, and its repeats within a second as a number.
+//!
+//! A service that answers a hundred thousand questions a second would drown
+//! whoever reads its events. So what is told again within a second is counted,
+//! and where there is too much that is different, only its number is told.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::clients::Clients;
+use super::rate_limit::{RateLimit, Windows};
+use crate::event::{Emitter, Known};
+
+/// How many different answers are told at once where there were few before: what a rack asks that boots as a whole.
+const BURST: u64 = 2_000;
+/// How many different answers are told each second for as long as it goes on.
+const STEADY: u64 = 100;
+
+/// Something that is told.
+pub(super) trait Fact {
+    /// Returns a number that is the same for what counts as a repeat.
+    fn key(&self) -> u64;
+
+    /// Makes the event of one answer that took so many microseconds, or of so many more of them.
+    fn known(&self, us: u64, count: Option<u64>) -> Known;
+}
+
+/// Tells what one service answers. What is counted when it is dropped is told as well.
+pub(super) struct Repeats<F: Fact> {
+    service: &'static str,
+    clients: Clients,
+    events: Emitter,
+    state: Mutex<State<F>>,
+    windows: Windows,
+}
+
+/// What was told and counted since the last window began.
+struct State<F> {
+    seen: HashMap<(IpAddr, u64), Seen<F>>,
+    /// How much different may still be told.
+    limit: RateLimit<()>,
+}
+
+/// One answer to one client within a window.
+struct Seen<F> {
+    fact: F,
+    count: u64,
+    slowest: u64,
+}
+
+impl<F: Fact + Clone> Repeats<F> {
+    /// Begins with nothing.
+    pub(super) fn new(service: &'static str, clients: Clients, events: Emitter) -> Self {
+        let state = State { seen: HashMap::new(), limit: RateLimit::new(BURST, STEADY) };
+        Self { service, clients, events, state: Mutex::new(state), windows: Windows::default() }
+    }
+
+    /// Tells of answers, each with the client and the microseconds that it took.
+    pub(super) fn note<'a>(&self, answers: impl IntoIterator<Item = (IpAddr, &'a F, u64)>)
+    where
+        F: 'a,
+    {
+        let mut state = self.lock();
+        let idle = !state.is_busy();
+        for (client, fact, us) in answers {
+            match state.take(client, fact, us) {
+                Took::New => self.events.emit_maybe(self.clients.node(client).as_ref(), fact.known(us, None)),
+                Took::Again | Took::TooMuch => {}
+            }
+        }
+        if idle && state.is_busy() {
+            self.windows.begin();
+        }
+    }
+
+    /// Tells what is counted whenever its second is over, for as long as it is polled.
+    pub(super) async fn run(&self) {
+        self.windows.run(|| self.lock().is_busy(), || self.flush()).await;
+    }
+}
+
+impl<F: Fact> Repeats<F> {
+    fn flush(&self) {
+        let mut state = self.lock();
+        for ((client, _), Seen { fact, count, slowest }) in std::mem::take(&mut state.seen) {
+            if count > 0 {
+                let known = fact.known(slowest, Some(count));
+                self.events.emit_maybe(self.clients.node(client).as_ref(), known);
+            }
+        }
+        for ((), count) in state.limit.next_window() {
+            self.events.emit(Known::Omitted { service: self.service.to_owned(), count });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<F>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Fact> Drop for Repeats<F> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// What becomes of an answer.
+enum Took {
+    New,
+    Again,
+    TooMuch,
+}
+
+impl<F> State<F> {
+    /// Tells whether there is something to count down: repeats, or what was told too fast.
+    fn is_busy(&self) -> bool {
+        !self.seen.is_empty() || !self.limit.is_idle()
+    }
+}
+
+impl<F: Fact + Clone> State<F> {
+    fn take(&mut self, client: IpAddr, fact: &F, us: u64) -> Took {
+        let key = (client, fact.key());
+        if let Some(seen) = self.seen.get_mut(&key) {
+            seen.count += 1;
+            seen.slowest = seen.slowest.max(us);
+            return Took::Again;
+        }
+        if !self.limit.admit(()) {
+            return Took::TooMuch;
+        }
+        self.seen.insert(key, Seen { fact: fact.clone(), count: 0, slowest: 0 });
+        Took::New
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::example::{Log, plan};
+
+    #[derive(Clone)]
+    struct Number(u64);
+
+    impl Fact for Number {
+        fn key(&self) -> u64 {
+            self.0
+        }
+
+        fn known(&self, us: u64, count: Option<u64>) -> Known {
+            let text =
+                format!("{} in {us} us{}", self.0, count.map(|n| format!(", {n} more")).unwrap_or_default());
+            Known::ConsoleLine { text }
+        }
+    }
+
+    fn repeats(log: &Log) -> Repeats<Number> {
+        Repeats::new("dns", Clients::new(&plan()), log.emitter())
+    }
+
+    fn told(log: &Log) -> Vec<String> {
+        let line = |(node, known): (Option<String>, Known)| format!("{} {known}", node.unwrap_or_default());
+        log.take().into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn repeats_are_told_as_a_number() {
+        let log = Log::default();
+        let repeats = repeats(&log);
+        let (fast, other) = (IpAddr::from([10, 0, 0, 11]), IpAddr::from([10, 0, 0, 99]));
+        repeats.note([
+            (fast, &Number(1), 5),
+            (fast, &Number(1), 9),
+            (other, &Number(1), 7),
+            (fast, &Number(1), 3),
+        ]);
+        assert_eq!(told(&log), ["fast 1 in 5 us", " 1 in 7 us"]);
+        repeats.flush();
+        assert_eq!(told(&log), ["fast 1 in 9 us, 2 more"]);
+        repeats.flush();
+        assert_eq!(told(&log), [""; 0]);
+        // What is counted at the very end is told as well.
+        repeats.note([(fast, &Number(1), 5), (fast, &Number(1), 5)]);
+        drop(repeats);
+        assert_eq!(told(&log), ["fast 1 in 5 us", "fast 1 in 5 us, 1 more"]);
+    }
+
+    #[test]
+    fn a_flood_of_different_answers_is_told_as_a_number() {
+        let log = Log::default();
+        let repeats = repeats(&log);
+        let client = IpAddr::from([10, 0, 0, 99]);
+        let flood: Vec<Number> = (0..10_000).map(Number).collect();
+        repeats.note(flood.iter().map(|number| (client, number, 1)));
+        repeats.flush();
+        let first = told(&log);
+        assert_eq!(first.len() as u64, BURST + 1);
+        assert_eq!(first.last().unwrap(), " left out 8000 more of dns: too many to tell each");
+        repeats.note(flood.iter().map(|number| (client, number, 1)));
+        assert_eq!(told(&log).len() as u64, STEADY);
+        assert!(repeats.lock().is_busy());
+    }
+}
