@@ -35,6 +35,7 @@ mod report;
 mod roles;
 mod rpc;
 mod runs;
+mod runtime;
 mod schema;
 mod screenshot;
 mod ssh;

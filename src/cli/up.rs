@@ -5,6 +5,7 @@ use super::lab::{LabArgs, ValidLab, valid};
 use super::output::{self, Stop};
 use super::prepare::{self, Loudness};
 use super::progress::RunProgress;
+use super::runtime::block_on;
 use crate::report::exit;
 use crate::run::{LabLockError, Launched, Locations, Until, lab_lock, launch, recover};
 
@@ -58,14 +59,4 @@ pub(super) fn start(valid: ValidLab, locations: &Locations, until: Until) -> Res
     let plan = prepare::decide(&valid, &facts)?;
     prepare::build_images(&plan, &valid.library)?;
     launch(locations, lab_lock, valid.texts, plan, facts, until).map_err(|error| Stop::host(&error))
-}
-
-/// Runs the asynchronous part of a verb.
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Stop::host(&error))?;
-    let done = runtime.block_on(work);
-    // Standard input may be read by a thread that cannot be stopped.
-    runtime.shutdown_background();
-    Ok(done)
 }

@@ -26,8 +26,6 @@ mod word;
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use overlay::{Kind, Layer};
 
-pub(crate) use read::malformed;
-
 pub use alternatives::*;
 pub use expect::*;
 pub use raw::*;
@@ -42,6 +40,11 @@ pub const FORMAT: i64 = 1;
 
 /// The most nodes that a lab can have: more than any one host carries.
 pub(crate) const MOST_NODES: usize = 1000;
+
+/// Reports a value that does not read as what it should be.
+pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::Malformed, span, message)
+}
 
 /// One file as it was found, text or not.
 #[derive(Debug, Clone)]

@@ -24,11 +24,6 @@ pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Ve
     read.ok()
 }
 
-/// Reports a value that does not read as what it should be.
-pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
-    Diagnostic::new(Code::Malformed, span, message)
-}
-
 /// Stands for the value of a key that was misspelt, which was reported.
 static MISSPELT: Entry = {
     const NOWHERE: Span = Span { file: 0, start: 0, end: 0 };

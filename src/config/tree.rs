@@ -5,7 +5,7 @@
 use toml::de::{DeTable, DeValue};
 use toml::map::Map;
 
-use super::{Source, syntax};
+use super::{Source, malformed, syntax};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
 /// A lab is written by hand; a megabyte of it is an accident.
@@ -162,7 +162,7 @@ impl<'i> Builder<'_, 'i> {
                 Err(_) => {
                     let message = format!("the number {number} is too large");
                     self.found.push(
-                        super::read::malformed(span.clone(), message)
+                        malformed(span.clone(), message)
                             .help("whole numbers lie between -9223372036854775808 and 9223372036854775807"),
                     );
                     Value::Broken
