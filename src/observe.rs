@@ -20,7 +20,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Ago, BootedFrom, Event, Kind, Known, Size, Stage};
+use crate::event::{Ago, BootedFrom, DhcpMessage, Event, Kind, Known, PowerCause, Size, Stage};
 use crate::name::NodeName;
 
 /// Where the lab as a whole stands.
@@ -188,11 +188,11 @@ impl NodeView {
             Known::ConsoleLine { text } if !text.trim().is_empty() => {
                 self.console = Some(ConsoleLine { at, text: text.clone() });
             }
-            Known::DhcpReplied { address: Some(address), reply, .. } if reply == "ack" => {
+            Known::DhcpReplied { address: Some(address), reply: DhcpMessage::Ack, .. } => {
                 self.address = Some(*address);
             }
             // By IPv4 a node is reached for sure: a firmware's IPv6 ends with it.
-            Known::DhcpReplied { address: Some(address), reply, .. } if reply == "reply" => {
+            Known::DhcpReplied { address: Some(address), reply: DhcpMessage::Reply, .. } => {
                 self.address.get_or_insert(*address);
             }
             Known::Fetching { path, bytes, total } => {
@@ -203,7 +203,40 @@ impl NodeView {
             {
                 self.fetching = None;
             }
-            _ => {}
+            Known::RunStarted { .. }
+            | Known::StepDone { .. }
+            | Known::StepFailed { .. }
+            | Known::LabUp {}
+            | Known::TearDownStarted { .. }
+            | Known::RunEnded { .. }
+            | Known::GuestPanicked {}
+            | Known::ConsoleLine { .. }
+            | Known::BannerSkipped {}
+            | Known::LinkSet { .. }
+            | Known::DhcpReplied { .. }
+            | Known::DhcpIgnored { .. }
+            | Known::DhcpCrowded { .. }
+            | Known::RouterAdvertised { .. }
+            | Known::TftpServed { .. }
+            | Known::HttpServed { .. }
+            | Known::MatchboxFailed { .. }
+            | Known::HttpsFailed { .. }
+            | Known::RpcServed { .. }
+            | Known::RpcRefused { .. }
+            | Known::DnsAnswered { .. }
+            | Known::NtpAnswered { .. }
+            | Known::SyslogLine { .. }
+            | Known::Omitted { .. }
+            | Known::ServiceFailed { .. }
+            | Known::ProcessStarted { .. }
+            | Known::ProcessPrinted { .. }
+            | Known::ProcessEnded { .. }
+            | Known::StageReached { .. }
+            | Known::Booted { .. }
+            | Known::Probed { .. }
+            | Known::ExpectationDecided { .. }
+            | Known::Judged { .. }
+            | Known::Commanded { .. } => {}
         }
     }
 }
@@ -241,7 +274,7 @@ impl Snapshot {
         }
         let Some(node) = &event.node else { return nothing };
         let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
-        if matches!(known, Known::PoweredOff { why } if why == "down") {
+        if let Known::PoweredOff { why: PowerCause::Down } = known {
             // Of a lab that is gone one asks how far its nodes had come, and what was last seen of them.
             view.see(event.at, known);
             return nothing;
@@ -277,7 +310,7 @@ const ECHO: u64 = 500_000_000;
 /// Tells whether a reset only completes the one before: SeaBIOS finds that it ran already and resets the machine
 /// again, up to twice, before it begins anew.
 fn is_echo(view: &NodeView, at: u64, known: &Known) -> bool {
-    matches!(known, Known::Reset { why } if why == "guest")
+    matches!(known, Known::Reset { why: PowerCause::Guest })
         && view.boots > 1
         && view.stage == Stage::Firmware
         && at.saturating_sub(view.since) < ECHO

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dryrack::event::{Emitter, Event, Kind, Known};
+use dryrack::event::{Emitter, Event, Kind, Known, PowerCause};
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays, Isolation, Lab,
     Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
@@ -197,7 +197,7 @@ impl Bench {
         let name = |known: &Known| match known {
             // How far the firmware comes is a matter of luck: its banner, and a reset that an interrupt causes.
             Known::ConsoleLine { .. } | Known::BannerSkipped {} => None,
-            Known::Reset { why } if why == "guest" => None,
+            Known::Reset { why } if *why == PowerCause::Guest => None,
             known => Some(serde_json::to_value(known).unwrap()["kind"].as_str().unwrap().to_owned()),
         };
         self.happened().iter().filter_map(name).collect()
@@ -255,7 +255,9 @@ async fn a_machine_lives() {
     assert_eq!(machine.blocks().await.unwrap(), []);
 
     machine.reset().await.unwrap();
-    bench.until("the reset", |known| matches!(known, Known::Reset { why } if why == "power")).await;
+    bench
+        .until("the reset", |known| matches!(known, Known::Reset { why } if *why == PowerCause::Power))
+        .await;
 
     machine.power_off(PowerOff::Hard).await.unwrap();
     assert_eq!(machine.state().await, State::Off);
@@ -266,7 +268,10 @@ async fn a_machine_lives() {
 
     machine.power_on().await.unwrap();
     bench
-        .until("the second life", |known| matches!(known, Known::PoweredOff { why } if why == "power"))
+        .until(
+            "the second life",
+            |known| matches!(known, Known::PoweredOff { why } if *why == PowerCause::Power),
+        )
         .await;
     assert_eq!(machine.state().await, State::Running);
     machine.stop().await;

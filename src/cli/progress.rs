@@ -117,7 +117,36 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::Booted { .. }
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
-        _ => false,
+        Known::RunStarted { .. }
+        | Known::StepDone { .. }
+        | Known::RunEnded { .. }
+        | Known::PoweredOn {}
+        | Known::PoweredOff { .. }
+        | Known::Reset { .. }
+        | Known::ConsoleLine { .. }
+        | Known::BannerSkipped {}
+        | Known::LinkSet { .. }
+        | Known::DhcpReplied { .. }
+        | Known::DhcpIgnored { .. }
+        | Known::DhcpCrowded { .. }
+        | Known::RouterAdvertised { .. }
+        | Known::TftpServed { .. }
+        | Known::Fetching { .. }
+        | Known::HttpServed { .. }
+        | Known::MatchboxFailed { .. }
+        | Known::HttpsFailed { .. }
+        | Known::RpcServed { .. }
+        | Known::RpcRefused { .. }
+        | Known::DnsAnswered { .. }
+        | Known::NtpAnswered { .. }
+        | Known::SyslogLine { .. }
+        | Known::Omitted { .. }
+        | Known::ProcessStarted { .. }
+        | Known::ProcessPrinted { .. }
+        | Known::ProcessEnded { .. }
+        | Known::Probed { .. }
+        | Known::Judged { .. }
+        | Known::Commanded { .. } => false,
     }
 }
 

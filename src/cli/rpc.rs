@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::lab::{self, Layers};
 use super::output::{self, Stop};
 use super::up::block_on;
+use crate::event::RpcCode;
 use crate::report::exit;
 use crate::rpc::message::Request;
 use crate::rpc::{CallError, Certificates, Client, ConnectError};
@@ -112,13 +113,28 @@ fn unreachable(error: &ConnectError) -> Stop {
 }
 
 fn refused(error: &CallError) -> Stop {
-    match error.code {
-        "UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
+    match &error.code {
+        RpcCode::Unavailable | RpcCode::DeadlineExceeded => {
             let hint =
                 "our certificate has to be signed by the authority that the server has in its `-ca-file`";
             Stop::host(error, error.message.contains("hung up").then_some(hint))
         }
-        _ => {
+        RpcCode::Ok
+        | RpcCode::Cancelled
+        | RpcCode::Unknown
+        | RpcCode::InvalidArgument
+        | RpcCode::NotFound
+        | RpcCode::AlreadyExists
+        | RpcCode::PermissionDenied
+        | RpcCode::ResourceExhausted
+        | RpcCode::FailedPrecondition
+        | RpcCode::Aborted
+        | RpcCode::OutOfRange
+        | RpcCode::Unimplemented
+        | RpcCode::Internal
+        | RpcCode::DataLoss
+        | RpcCode::Unauthenticated
+        | RpcCode::Other(_) => {
             Stop::new(exit::WRONG, format!("the server refuses it ({}): {error}", error.code), None::<String>)
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{BootedFrom, Event, Kind, Known, Stage};
+use super::{BootedFrom, Event, FileRole, Kind, Known, RpcCode, Stage, TftpMode};
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// Makes an event at a time in milliseconds.
@@ -22,11 +22,11 @@ pub(crate) fn lease(client: &str, reply: &str) -> Known {
     Known::DhcpReplied {
         network: NetworkName::new("lan").unwrap(),
         mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
-        request: if reply == "offer" { "discover" } else { "request" }.to_owned(),
-        reply: reply.to_owned(),
+        request: if reply == "offer" { "discover" } else { "request" }.into(),
+        reply: reply.into(),
         address: Some([10, 0, 0, 10].into()),
         boot_file: None,
-        client: client.to_owned(),
+        client: client.into(),
         rule: "reservation".to_owned(),
         bytes: 342,
         us: 120,
@@ -37,12 +37,12 @@ pub(crate) fn lease(client: &str, reply: &str) -> Known {
 pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
     Known::TftpServed {
         path: path.to_owned(),
-        outcome: outcome.to_owned(),
+        outcome: outcome.into(),
         bytes: 1_000_000,
         ms: 30,
-        role: "loader".to_owned(),
+        role: Some(FileRole::Loader),
         rule: "plan".to_owned(),
-        mode: "octet".to_owned(),
+        mode: TftpMode::Octet,
         blksize: Some(1468),
         windowsize: Some(4),
         retransmits: 0,
@@ -58,7 +58,7 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
         bytes: 6_100_000,
         complete,
         ms: 40,
-        role: role.to_owned(),
+        role: Some(role.into()),
         rule: "plan".to_owned(),
         range: None,
         tls: None,
@@ -90,10 +90,10 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
             match which {
                 0 => Known::LabUp {},
                 1 => Known::PoweredOn {},
-                2 => Known::PoweredOff { why: one },
-                3 => Known::Reset { why: one },
+                2 => Known::PoweredOff { why: one.as_str().into() },
+                3 => Known::Reset { why: one.as_str().into() },
                 4 => Known::MachineDied { status: one, stderr: vec![two, String::new()] },
-                5 => Known::MachineStopped { state: one, detail: two },
+                5 => Known::MachineStopped { state: one.as_str().into(), detail: two, nospace: flag },
                 6 => Known::GuestPanicked {},
                 7..=9 => Known::ConsoleLine { text: one },
                 10 => Known::LinkSet { nic: one, up: flag },
@@ -141,7 +141,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 27 => Known::HttpsFailed { error: one },
                 32 => Known::RpcServed {
                     method: "rpcpb.Groups/GroupPut".to_owned(),
-                    code: "UNKNOWN".to_owned(),
+                    code: RpcCode::Unknown,
                     message: one,
                     client: two,
                     from: std::net::Ipv4Addr::LOCALHOST.into(),
@@ -154,7 +154,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     line: flag.then_some(stage),
                     reason: one,
                 },
-                26 => Known::Omitted { service: one, count: number },
+                26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
                 17..=19 => Known::Probed { expect, ok: flag, seen: one },
                 20 => Known::ExpectationDecided { expect, met: flag, seen: one },

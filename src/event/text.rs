@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::words::{DhcpMessage, PowerCause, TftpOutcome};
 use super::{Kind, Known};
 
 /// A span of time in nanoseconds, as people say it: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
@@ -206,13 +207,13 @@ impl Known {
                     None => format!("died: {status}"),
                 }
             }
-            Self::MachineStopped { state, detail } if detail.is_empty() => {
+            Self::MachineStopped { state, detail, .. } if detail.is_empty() => {
                 format!("stopped by QEMU: {state}")
             }
-            Self::MachineStopped { state, detail } => format!("stopped by QEMU: {state}: {detail}"),
+            Self::MachineStopped { state, detail, .. } => format!("stopped by QEMU: {state}: {detail}"),
             Self::GuestPanicked {} => "panicked".to_owned(),
             Self::ConsoleLine { text } => text.trim_end().to_owned(),
-            Self::BannerSkipped {} => "hurried past its firmware's banner".to_owned(),
+            Self::BannerSkipped {} => "skipped the firmware banner".to_owned(),
             Self::LinkSet { nic, up: true } => format!("plugged in at {nic}"),
             Self::LinkSet { nic, up: false } => format!("unplugged at {nic}"),
             Self::DhcpReplied { mac, request, reply, address, boot_file, client, rule, .. } => {
@@ -230,16 +231,21 @@ impl Known {
                 "on {network}, {replied} more answered and {ignored} more ignored of clients that are no node"
             ),
             Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
-            Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome.as_str() {
-                "sent" if *retransmits > 0 => {
+            Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome {
+                TftpOutcome::Sent if *retransmits > 0 => {
                     format!("served {path} ({} in {ms} ms, {retransmits} packets again)", Size(*bytes))
                 }
-                "sent" => format!("served {path} ({} in {ms} ms)", Size(*bytes)),
-                "probed" => format!("told the size of {path}"),
-                "not-found" => format!("refused {path}: there is no such file"),
-                "refused" if rule.is_empty() => format!("refused {path}"),
-                "refused" => format!("refused {path}: {}", reason(rule)),
-                outcome => format!("cut off from {path} after {} ({outcome})", Size(*bytes)),
+                TftpOutcome::Sent => format!("served {path} ({} in {ms} ms)", Size(*bytes)),
+                TftpOutcome::Probed => format!("told the size of {path}"),
+                TftpOutcome::NotFound => format!("refused {path}: there is no such file"),
+                TftpOutcome::Refused if rule.is_empty() => format!("refused {path}"),
+                TftpOutcome::Refused => format!("refused {path}: {}", reason(rule)),
+                TftpOutcome::Aborted
+                | TftpOutcome::Vanished
+                | TftpOutcome::Failed
+                | TftpOutcome::Other(_) => {
+                    format!("cut off from {path} after {} ({outcome})", Size(*bytes))
+                }
             },
             Self::Fetching { path, bytes, total } => match total {
                 Some(total) if *total > 0 => {
@@ -326,21 +332,33 @@ fn reason(rule: &str) -> &str {
 }
 
 /// Returns what a reply of DHCP does with the address in it.
-fn leased(reply: &str) -> String {
+fn leased(reply: &DhcpMessage) -> String {
     match reply {
-        "ack" | "reply" => "leased".to_owned(),
-        "offer" | "advertise" => "offered".to_owned(),
-        other => format!("sent {other}"),
+        DhcpMessage::Ack | DhcpMessage::Reply => "leased".to_owned(),
+        DhcpMessage::Offer | DhcpMessage::Advertise => "offered".to_owned(),
+        DhcpMessage::Bootp
+        | DhcpMessage::Discover
+        | DhcpMessage::Request
+        | DhcpMessage::Decline
+        | DhcpMessage::Nak
+        | DhcpMessage::Release
+        | DhcpMessage::Inform
+        | DhcpMessage::Solicit
+        | DhcpMessage::Confirm
+        | DhcpMessage::Renew
+        | DhcpMessage::Rebind
+        | DhcpMessage::InformationRequest
+        | DhcpMessage::Other(_) => format!("sent {reply}"),
     }
 }
 
 /// Returns who it was, from an event's `why`.
-fn by(why: &str) -> &str {
+fn by(why: &PowerCause) -> &str {
     match why {
-        "guest" => "by itself",
-        "power" => "by us",
-        "down" => "with the lab",
-        other => other,
+        PowerCause::Guest => "by itself",
+        PowerCause::Power => "by us",
+        PowerCause::Down => "with the lab",
+        PowerCause::Other(other) => other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is counted: boots, and what was fetched; compared with what is expected of it.
 
-use crate::event::{BootedFrom, Known};
+use crate::event::{BootedFrom, Delivery, Known, Protocol};
 use crate::lab::{Boots, Count, Fetched};
 
 /// How something that is counted stands.
@@ -71,26 +71,16 @@ fn times_of(what: &'static str) -> impl Fn(u32) -> String {
 
 /// Tells whether an event is what a fetch has to be like.
 pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
-    match known {
-        Known::HttpServed { method, path, status, complete, .. } => {
-            let status = match wanted.status {
-                Some(wanted) => wanted == *status,
-                None => (200..300).contains(status),
-            };
-            // What a client broke off it did not fetch.
-            status
-                && *complete
+    // What a client broke off it did not fetch.
+    let Some(Delivery { path, by, role: _, bytes: _ }) = known.delivery() else { return false };
+    let is_wanted = match by {
+        Protocol::Tftp => wanted.method.is_none() && wanted.status.is_none(),
+        Protocol::Http { method, status } => {
+            wanted.status.map_or((200..300).contains(&status), |wanted| wanted == status)
                 && method == wanted.method.as_deref().unwrap_or("GET")
-                && wanted.path.is_match(path)
         }
-        Known::TftpServed { path, outcome, .. } => {
-            wanted.method.is_none()
-                && wanted.status.is_none()
-                && outcome == "sent"
-                && wanted.path.is_match(path)
-        }
-        _ => false,
-    }
+    };
+    is_wanted && wanted.path.is_match(path)
 }
 
 /// Compares how often something was fetched with what is expected.

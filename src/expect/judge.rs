@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::count;
 use super::subject::{NodeState, Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
-use crate::event::{Event, Kind, Known, Stage};
+use crate::event::{Event, Kind, Known, Stage, StopState};
 use crate::lab::{Check, Expectation, Lab, Polarity};
 use crate::name::{ExpectName, NodeName, ProcessName};
 
@@ -113,7 +113,38 @@ impl Judge {
                 self.ended.insert(process.clone(), Ended { exit: *exit, status: status.clone(), words });
             }
             Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen),
-            _ => {}
+            Known::RunStarted { .. }
+            | Known::StepDone { .. }
+            | Known::StepFailed { .. }
+            | Known::RunEnded { .. }
+            | Known::PoweredOn {}
+            | Known::PoweredOff { .. }
+            | Known::Reset { .. }
+            | Known::MachineDied { .. }
+            | Known::MachineStopped { .. }
+            | Known::GuestPanicked {}
+            | Known::BannerSkipped {}
+            | Known::LinkSet { .. }
+            | Known::DhcpReplied { .. }
+            | Known::DhcpIgnored { .. }
+            | Known::DhcpCrowded { .. }
+            | Known::RouterAdvertised { .. }
+            | Known::Fetching { .. }
+            | Known::MatchboxFailed { .. }
+            | Known::HttpsFailed { .. }
+            | Known::RpcServed { .. }
+            | Known::RpcRefused { .. }
+            | Known::DnsAnswered { .. }
+            | Known::NtpAnswered { .. }
+            | Known::SyslogLine { .. }
+            | Known::Omitted { .. }
+            | Known::ServiceFailed { .. }
+            | Known::ProcessPrinted { .. }
+            | Known::StageReached { .. }
+            | Known::Booted { .. }
+            | Known::ExpectationDecided { .. }
+            | Known::Judged { .. }
+            | Known::Commanded { .. } => {}
         }
         self.settle(event.at);
     }
@@ -218,10 +249,45 @@ impl Judge {
             Known::Booted { from, .. } => state.boots.push(*from),
             Known::MachineDied { .. } => state.dead = Some(format!("the machine {known}")),
             // QEMU never goes on from an internal error; from a full disk it may.
-            Known::MachineStopped { state: why, .. } if why == "internal-error" => {
+            Known::MachineStopped { state: StopState::InternalError, .. } => {
                 state.dead = Some(format!("the machine was {known}"));
             }
-            _ => {}
+            Known::RunStarted { .. }
+            | Known::StepDone { .. }
+            | Known::StepFailed { .. }
+            | Known::LabUp {}
+            | Known::TearDownStarted { .. }
+            | Known::RunEnded { .. }
+            | Known::PoweredOff { .. }
+            | Known::Reset { .. }
+            | Known::MachineStopped { .. }
+            | Known::GuestPanicked {}
+            | Known::ConsoleLine { .. }
+            | Known::BannerSkipped {}
+            | Known::LinkSet { .. }
+            | Known::DhcpReplied { .. }
+            | Known::DhcpIgnored { .. }
+            | Known::DhcpCrowded { .. }
+            | Known::RouterAdvertised { .. }
+            | Known::TftpServed { .. }
+            | Known::Fetching { .. }
+            | Known::HttpServed { .. }
+            | Known::MatchboxFailed { .. }
+            | Known::HttpsFailed { .. }
+            | Known::RpcServed { .. }
+            | Known::RpcRefused { .. }
+            | Known::DnsAnswered { .. }
+            | Known::NtpAnswered { .. }
+            | Known::SyslogLine { .. }
+            | Known::Omitted { .. }
+            | Known::ServiceFailed { .. }
+            | Known::ProcessStarted { .. }
+            | Known::ProcessPrinted { .. }
+            | Known::ProcessEnded { .. }
+            | Known::Probed { .. }
+            | Known::ExpectationDecided { .. }
+            | Known::Judged { .. }
+            | Known::Commanded { .. } => {}
         }
     }
 

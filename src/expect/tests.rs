@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::*;
 use crate::event::examples::{any_event, console, event, http, lease, probed, tftp};
-use crate::event::{BootedFrom, Known, Stage};
+use crate::event::{BootedFrom, Known, PowerCause, Stage, StopState};
 use crate::lab::{AccelChoice, Boots, Check, Count, Expectation, Fetched, Isolation, Lab, Polarity};
 use crate::name::{LabName, ProcessName};
 
@@ -301,14 +301,17 @@ fn a_machine_that_died_meets_nothing_any_more() {
 
 #[test]
 fn an_internal_error_of_qemu_is_a_death() {
-    let stopped =
-        Known::MachineStopped { state: "internal-error".to_owned(), detail: "Suberror: 1".to_owned() };
+    let stopped = Known::MachineStopped {
+        state: StopState::InternalError,
+        detail: "Suberror: 1".to_owned(),
+        nospace: false,
+    };
     assert_snapshot!(check([expect("os", Check::Stage(Stage::Os))], [(0, up()), (5, Of("a", stopped))]), @"5s os of a missed: the machine was stopped by QEMU: internal-error: Suberror: 1");
 }
 
 #[test]
 fn a_machine_that_switches_itself_off_may_come_back() {
-    let off = Known::PoweredOff { why: "guest".to_owned() };
+    let off = Known::PoweredOff { why: PowerCause::Guest };
     let told =
         [(0, up()), (5, Of("a", off)), (6, Of("a", stage(Stage::Off))), (30, Of("a", stage(Stage::Os)))];
     assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(60)], told), @"30s os of a met: stage os");

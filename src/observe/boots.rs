@@ -10,7 +10,7 @@
 
 use super::stage::Clue;
 use super::{Booted, NodeView, Power};
-use crate::event::{BootedFrom, Known};
+use crate::event::{BootedFrom, Delivery, FileRole, Known, Protocol};
 
 /// From which size on a file that the plan knows nothing of may be a kernel.
 const KERNEL: u64 = 1 << 20;
@@ -38,25 +38,27 @@ impl NodeView {
 
 /// Returns the kernel that was fetched to its end.
 fn kernel_fetched(known: &Known) -> Option<String> {
-    let (path, role, bytes, by) = match known {
-        Known::TftpServed { path, outcome, role, bytes, .. } if outcome == "sent" => {
-            (path, role, *bytes, "TFTP")
-        }
-        Known::HttpServed { method, path, status: 200 | 206, complete: true, role, bytes, .. }
-            if method == "GET" =>
-        {
-            (path, role, *bytes, "HTTP")
-        }
-        _ => return None,
-    };
-    let is_kernel = match role.as_str() {
-        "kernel" => true,
-        "loader" | "script" | "initrd" | "seed" | "certificate" => false,
+    let Delivery { path, role, bytes, by } = known.delivery().filter(Delivery::is_fetch)?;
+    let is_kernel = match role {
+        Some(FileRole::Kernel) => true,
+        Some(
+            FileRole::Loader
+            | FileRole::Script
+            | FileRole::Initrd
+            | FileRole::Seed
+            | FileRole::Certificate
+            | FileRole::Listing
+            | FileRole::Signature,
+        ) => false,
         // A file of the lab's own folder: its size tells it from menus, its name from boot programs.
-        _ => {
+        None | Some(FileRole::File | FileRole::Other(_)) => {
             let name = path.split('?').next().unwrap_or(path).to_ascii_lowercase();
             bytes >= KERNEL && !PROGRAMS.iter().any(|end| name.ends_with(end))
         }
+    };
+    let by = match by {
+        Protocol::Tftp => "TFTP",
+        Protocol::Http { .. } => "HTTP",
     };
     is_kernel.then(|| format!("`{path}` by {by}"))
 }
@@ -76,8 +78,8 @@ fn kernel_spoke(age: u64, known: &Known) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::Snapshot;
-    use crate::event::Known;
     use crate::event::examples::{console, event, http, lease, tftp};
+    use crate::event::{FileRole, Known, PowerCause};
 
     /// Returns what a node booted from each time, `?` where nothing came up.
     fn check(kinds: impl IntoIterator<Item = Known>) -> String {
@@ -91,7 +93,7 @@ mod tests {
     }
 
     fn reset() -> Known {
-        Known::Reset { why: "guest".to_owned() }
+        Known::Reset { why: PowerCause::Guest }
     }
 
     fn file(path: &str, bytes: u64) -> Known {
@@ -100,7 +102,7 @@ mod tests {
         else {
             unreachable!("it is one")
         };
-        let (path, role) = (path.to_owned(), "file".to_owned());
+        let (path, role) = (path.to_owned(), Some(FileRole::File));
         Known::HttpServed { method, path, status, bytes, complete, ms, role, rule, range, tls }
     }
 
@@ -110,6 +112,12 @@ mod tests {
         assert_eq!(check([Known::PoweredOn {}, lease("ipxe", "ack"), http("kernel", 200, true)]), "network");
         // By whatever name, from the lab's own folder.
         assert_eq!(check([Known::PoweredOn {}, file("/assets/vmlinuz", 6 << 20), linux()]), "network");
+        // Also in pieces.
+        assert_eq!(check([Known::PoweredOn {}, http("kernel", 206, true)]), "network");
+        // What is large and no kernel.
+        for role in ["listing", "signature", "seed"] {
+            assert_eq!(check([Known::PoweredOn {}, http(role, 200, true), linux()]), "disk", "{role}");
+        }
         // A download that broke off is none.
         assert_eq!(check([Known::PoweredOn {}, http("kernel", 200, false)]), "?");
     }
@@ -134,7 +142,7 @@ mod tests {
         let disk = || [reset(), console("GRUB"), console("a login:")];
         assert_eq!(check(install.into_iter().chain(disk()).chain(disk())), "network disk disk");
         // What was printed before the power went is no boot.
-        let off = Known::PoweredOff { why: "guest".to_owned() };
+        let off = Known::PoweredOff { why: PowerCause::Guest };
         assert_eq!(check([Known::PoweredOn {}, off, console("a login:"), Known::PoweredOn {}]), "? ?");
     }
 

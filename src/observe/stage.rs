@@ -1,6 +1,6 @@
 //! The state machine of a boot: what is a clue, and what follows from it.
 
-use crate::event::{Known, Stage};
+use crate::event::{Delivery, DhcpClient, FileRole, Known, Protocol, Stage};
 
 /// What an event tells of how far a node has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,32 +55,71 @@ impl Clue {
             Known::Reset { .. } => Some(Self::Reset),
             Known::ConsoleLine { text } => Self::from_console(text),
             // An offer is no lease: a firmware may take another server's.
-            Known::DhcpReplied { reply, address: Some(_), client, .. }
-                if reply == "ack" || reply == "reply" =>
-            {
-                match client.as_str() {
-                    "firmware" | "ipxe" => Some(Self::FirmwareLeased),
-                    "os" => Some(Self::SystemLeased),
-                    _ => None,
+            Known::DhcpReplied { reply, address: Some(_), client, .. } if reply.gives_address() => {
+                match client {
+                    DhcpClient::Firmware | DhcpClient::Ipxe => Some(Self::FirmwareLeased),
+                    DhcpClient::Os => Some(Self::SystemLeased),
+                    DhcpClient::Other(_) => None,
                 }
             }
-            // EDK2 first asks for a file's size and breaks off, so only what was sent counts.
-            Known::TftpServed { outcome, role, .. } if outcome == "sent" => {
-                Some(Self::from_role(role).unwrap_or(Self::LoaderTaken))
+            Known::TftpServed { .. } | Known::HttpServed { .. } => {
+                known.delivery().filter(Delivery::is_fetch).and_then(Self::from_delivery)
             }
-            Known::HttpServed { method, status: 200, complete: true, role, .. } if method == "GET" => {
-                Self::from_role(role)
-            }
-            _ => None,
+            Known::RunStarted { .. }
+            | Known::StepDone { .. }
+            | Known::StepFailed { .. }
+            | Known::LabUp {}
+            | Known::TearDownStarted { .. }
+            | Known::RunEnded { .. }
+            | Known::MachineStopped { .. }
+            | Known::GuestPanicked {}
+            | Known::BannerSkipped {}
+            | Known::LinkSet { .. }
+            | Known::DhcpReplied { .. }
+            | Known::DhcpIgnored { .. }
+            | Known::DhcpCrowded { .. }
+            | Known::RouterAdvertised { .. }
+            | Known::Fetching { .. }
+            | Known::MatchboxFailed { .. }
+            | Known::HttpsFailed { .. }
+            | Known::RpcServed { .. }
+            | Known::RpcRefused { .. }
+            | Known::DnsAnswered { .. }
+            | Known::NtpAnswered { .. }
+            | Known::SyslogLine { .. }
+            | Known::Omitted { .. }
+            | Known::ServiceFailed { .. }
+            | Known::ProcessStarted { .. }
+            | Known::ProcessPrinted { .. }
+            | Known::ProcessEnded { .. }
+            | Known::StageReached { .. }
+            | Known::Booted { .. }
+            | Known::Probed { .. }
+            | Known::ExpectationDecided { .. }
+            | Known::Judged { .. }
+            | Known::Commanded { .. } => None,
         }
     }
 
-    fn from_role(role: &str) -> Option<Self> {
-        match role {
-            "loader" => Some(Self::LoaderTaken),
-            "script" => Some(Self::ScriptTaken),
-            "kernel" => Some(Self::KernelTaken),
-            _ => None,
+    fn from_delivery(delivery: Delivery<'_>) -> Option<Self> {
+        match delivery.role {
+            Some(FileRole::Loader) => Some(Self::LoaderTaken),
+            Some(FileRole::Script) => Some(Self::ScriptTaken),
+            Some(FileRole::Kernel) => Some(Self::KernelTaken),
+            None
+            | Some(
+                FileRole::Initrd
+                | FileRole::Seed
+                | FileRole::Certificate
+                | FileRole::Listing
+                | FileRole::Signature
+                | FileRole::File
+                | FileRole::Other(_),
+            ) => match delivery.by {
+                // Whatever it is, a firmware that fetches it by TFTP runs it.
+                Protocol::Tftp => Some(Self::LoaderTaken),
+                Protocol::Http { .. } => None,
+            },
         }
     }
 

@@ -48,10 +48,10 @@ fn a_boot_from_disk_is_told_by_its_console() {
         console("Debian GNU/Linux 12 a ttyS0"),
         console("a login:"),
         console("reboot: Restarting system"),
-        Known::Reset { why: "guest".to_owned() },
-        Known::Reset { why: "power".to_owned() },
+        Known::Reset { why: PowerCause::Guest },
+        Known::Reset { why: PowerCause::Power },
         console("DRYRACK mac=52:54:00:00:00:01"),
-        Known::PoweredOff { why: "guest".to_owned() },
+        Known::PoweredOff { why: PowerCause::Guest },
         console("reboot: Power down, Linux version late"),
         Known::PoweredOn {},
         Known::MachineDied { status: "signal 9".to_owned(), stderr: vec![] },
@@ -88,7 +88,7 @@ fn the_present_says_what_was_last_seen() {
 fn a_lab_that_is_taken_down_leaves_its_nodes_where_they_were() {
     use examples::*;
     let mut snapshot = Snapshot::new([]);
-    let down = Known::PoweredOff { why: "down".to_owned() };
+    let down = Known::PoweredOff { why: PowerCause::Down };
     for (at, kind) in [(0, Known::PoweredOn {}), (2000, lease("ipxe", "ack")), (9000, down)] {
         snapshot.apply(&event(at, Some("a"), kind));
     }
@@ -99,7 +99,7 @@ fn a_lab_that_is_taken_down_leaves_its_nodes_where_they_were() {
 #[test]
 fn a_reset_that_the_firmware_completes_is_one_boot() {
     let mut snapshot = Snapshot::new([]);
-    let reset = |why: &str| Known::Reset { why: why.to_owned() };
+    let reset = |why: &str| Known::Reset { why: why.into() };
     let kinds = [
         (0, Known::PoweredOn {}),
         (5000, reset("power")),
@@ -128,7 +128,7 @@ fn a_download_shows_until_it_is_over() {
         snapshot.nodes.values().next().unwrap().fetching.as_ref().map(ToString::to_string).unwrap_or_default()
     };
     assert_snapshot!(shown(&snapshot), @"kernel 2.0 MB of 8.0 MB");
-    snapshot.apply(&event(1, Some("a"), http("kernel", 200, true)));
+    snapshot.apply(&event(1, Some("a"), examples::http("kernel", 200, true)));
     assert_eq!(shown(&snapshot), "");
 }
 
@@ -163,4 +163,13 @@ proptest! {
         }
         drop(snapshot.to_string());
     }
+}
+
+#[test]
+fn a_kernel_in_pieces_is_a_stage_as_it_is_a_boot() {
+    let mut snapshot = Snapshot::new([]);
+    snapshot.apply(&event(0, Some("a"), Known::PoweredOn {}));
+    let concluded = snapshot.apply(&event(1, Some("a"), examples::http("kernel", 206, true)));
+    assert_eq!(concluded.stage, Some(Stage::Kernel));
+    assert_eq!(concluded.booted.map(|(from, _)| from), Some(BootedFrom::Network));
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader, matchbox};
+use crate::event::FileRole;
 use crate::lab::{
     Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, LabFile, Loader, Network, Node, Profile, Seed, Via,
 };
@@ -104,7 +105,7 @@ pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<S
     let mut files = BTreeMap::new();
     if network.https {
         for file in [LabFile::CaPem, LabFile::CaDer] {
-            let served = ServedFile { source: FileRef::Lab(file), role: "certificate".to_owned() };
+            let served = ServedFile { source: FileRef::Lab(file), role: FileRole::Certificate };
             files.insert(file.as_str().to_owned(), served);
         }
     }
@@ -120,12 +121,12 @@ pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<S
             }
         }
         if let Seed::NoCloud { user_data: Some(path), .. } = &node.seed {
-            let served = ServedFile { source: FileRef::Path(path.clone()), role: "seed".to_owned() };
+            let served = ServedFile { source: FileRef::Path(path.clone()), role: FileRole::Seed };
             files.insert(format!("nocloud/{}/{USER_DATA}", node.name), served);
         }
     }
     for (path, source) in &network.files {
-        let served = ServedFile { source: source.clone(), role: "file".to_owned() };
+        let served = ServedFile { source: source.clone(), role: FileRole::File };
         // What a lab makes of itself comes first.
         files.entry(path.clone()).or_insert(served);
     }
@@ -134,11 +135,12 @@ pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<S
 
 /// Returns what a profile boots, by path.
 fn handed(profile: &Profile) -> Vec<(String, ServedFile)> {
-    let served = |source: &FileRef, role: &str| ServedFile { source: source.clone(), role: role.to_owned() };
-    let kernel = profile.kernel.iter().map(|kernel| (loader::kernel_path(profile), served(kernel, "kernel")));
+    let served = |source: &FileRef, role| ServedFile { source: source.clone(), role };
+    let kernel =
+        profile.kernel.iter().map(|kernel| (loader::kernel_path(profile), served(kernel, FileRole::Kernel)));
     let initrds = profile.initrd.iter().enumerate();
-    let initrds =
-        initrds.map(|(index, initrd)| (loader::initrd_path(&profile.name, index), served(initrd, "initrd")));
+    let initrds = initrds
+        .map(|(index, initrd)| (loader::initrd_path(&profile.name, index), served(initrd, FileRole::Initrd)));
     kernel.chain(initrds).collect()
 }
 
@@ -156,7 +158,7 @@ pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &Network) -> BTreeMap<S
         }
         for (file, body) in seed_texts(node) {
             let path = format!("nocloud/{}/{file}", node.name);
-            texts.insert(path, ServedText { body, role: "seed".to_owned() });
+            texts.insert(path, ServedText { body, role: FileRole::Seed });
         }
     }
     texts

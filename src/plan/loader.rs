@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{ServedFile, ServedText};
+use crate::event::FileRole;
 use crate::lab::{FileRef, Loader, Network, Profile};
 use crate::name::{ImageName, Mac, NodeName, ProfileName};
 
@@ -90,7 +91,7 @@ pub(super) fn initrd_path(profile: &ProfileName, index: usize) -> String {
 
 /// Returns the files that a profile's loader is made of, by path.
 pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFile)> {
-    let served = |source| ServedFile { source, role: "loader".to_owned() };
+    let served = |source| ServedFile { source, role: FileRole::Loader };
     // A program of the profile's own comes with what it needs.
     let wanted = [BIOS, UEFI_X64].into_iter().filter(|number| !profile.programs.contains_key(number));
     let of_loader = wanted.flat_map(|number| parts(profile.loader, number)).map(move |part| {
@@ -108,7 +109,7 @@ pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFi
 ///
 /// `macs` are the hardware addresses of the node's NICs on the network.
 pub(super) fn texts(node: &NodeName, profile: &Profile, macs: &[Mac]) -> Vec<(String, ServedText)> {
-    let script = |path: String, body: String| (path, ServedText { body, role: "script".to_owned() });
+    let script = |path: String, body: String| (path, ServedText { body, role: FileRole::Script });
     match profile.loader {
         Loader::Ipxe | Loader::Chainload => vec![script(script_path(node), ipxe(profile))],
         Loader::Pxelinux => {
@@ -136,7 +137,7 @@ pub(super) fn asking_texts(profile: &Profile, macs: &[Mac], network: &Network) -
     let menu = format!("insmod http\n{name}set root={device}\nconfigfile /grub?mac=$net_default_mac\n");
     let of_mac = macs.iter().map(|mac| (format!("grub/{mac}.cfg"), menu.clone()));
     let all = std::iter::once(("grub/grub.cfg".to_owned(), GRUB.to_owned())).chain(of_mac);
-    all.map(|(path, body)| (path, ServedText { body, role: "script".to_owned() })).collect()
+    all.map(|(path, body)| (path, ServedText { body, role: FileRole::Script })).collect()
 }
 
 /// Returns the path of a node's script for iPXE.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{DhcpOptions, FileRef, Isolation, Rpc, Service, TftpBackend, UnknownClients, Via};
 use crate::matchbox::ignition::Version;
@@ -326,8 +327,8 @@ pub struct RootPlan {
 pub struct ServedFile {
     /// Where it is.
     pub source: FileRef,
-    /// `kernel`, `initrd`, `loader` or `file`.
-    pub role: String,
+    /// What it is to the node.
+    pub role: FileRole,
 }
 
 /// A text that a service hands out.
@@ -335,8 +336,8 @@ pub struct ServedFile {
 pub struct ServedText {
     /// The text. `{{ssh-key}}` stands for the run's public key, which no plan holds.
     pub body: String,
-    /// `script` or `seed`.
-    pub role: String,
+    /// What it is to the node.
+    pub role: FileRole,
 }
 
 /// One NIC as the boot services know it.

@@ -19,6 +19,7 @@ use tonic_prost::ProstCodec;
 use super::error::code_name;
 use super::message::Request;
 use super::tls::{self, Certificates, CertificatesError, ClientStream};
+use crate::event::RpcCode;
 
 /// How long a server may take to take a connection, and to answer.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -76,7 +77,7 @@ impl ConnectError {
 #[error("{message}")]
 pub struct CallError {
     /// Its code, as in `NOT_FOUND`.
-    pub code: &'static str,
+    pub code: RpcCode,
     /// What the server says, or what broke.
     pub message: String,
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use tonic::{Code, Status};
 
+use crate::event::RpcCode;
+
 /// A request that is not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcError {
@@ -63,24 +65,24 @@ impl fmt::Display for RpcError {
 }
 
 /// Returns the name of a code as gRPC's documents have it, such as `NOT_FOUND`.
-pub(super) fn code_name(code: Code) -> &'static str {
+pub(super) fn code_name(code: Code) -> RpcCode {
     match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::Ok => RpcCode::Ok,
+        Code::Cancelled => RpcCode::Cancelled,
+        Code::Unknown => RpcCode::Unknown,
+        Code::InvalidArgument => RpcCode::InvalidArgument,
+        Code::DeadlineExceeded => RpcCode::DeadlineExceeded,
+        Code::NotFound => RpcCode::NotFound,
+        Code::AlreadyExists => RpcCode::AlreadyExists,
+        Code::PermissionDenied => RpcCode::PermissionDenied,
+        Code::ResourceExhausted => RpcCode::ResourceExhausted,
+        Code::FailedPrecondition => RpcCode::FailedPrecondition,
+        Code::Aborted => RpcCode::Aborted,
+        Code::OutOfRange => RpcCode::OutOfRange,
+        Code::Unimplemented => RpcCode::Unimplemented,
+        Code::Internal => RpcCode::Internal,
+        Code::Unavailable => RpcCode::Unavailable,
+        Code::DataLoss => RpcCode::DataLoss,
+        Code::Unauthenticated => RpcCode::Unauthenticated,
     }
 }

@@ -28,7 +28,7 @@ use super::message::{
 };
 use super::store::{Answer, Store};
 use super::tls::Tls;
-use crate::event::{Emitter, Instant, Known};
+use crate::event::{Emitter, Instant, Known, Service};
 
 /// How long a client may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ const REST: Duration = Duration::from_millis(100);
 /// Answers requests for as long as it is polled.
 pub async fn serve(listener: TcpListener, tls: Tls, store: Arc<Store>, events: Emitter) {
     let failed = |error: &std::io::Error| {
-        events.emit(Known::ServiceFailed { service: "grpc".to_owned(), error: error.to_string() });
+        events.emit(Known::ServiceFailed { service: Service::Grpc, error: error.to_string() });
     };
     let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
     let listener = match listener {
@@ -192,7 +192,7 @@ impl RpcHandler {
     fn tell(&self, path: &str, began: Instant, code: Code, message: &str) {
         self.events.emit(Known::RpcServed {
             method: path.trim_start_matches('/').to_owned(),
-            code: code_name(code).to_owned(),
+            code: code_name(code),
             message: message.to_owned(),
             client: self.client.to_string(),
             from: self.from.ip(),

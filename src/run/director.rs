@@ -24,7 +24,7 @@ use super::probe::Prober;
 use super::rack::Rack;
 use super::record::Recorder;
 use super::request::{Request, Until};
-use crate::event::{Emitter, Event, Kind, Known};
+use crate::event::{Emitter, Event, Kind, Known, StopState};
 use crate::plan::Plan;
 use crate::report::{Leak, RunError, Whose, exit};
 use crate::system::MAKE_ROOM;
@@ -187,7 +187,7 @@ impl Director<'_> {
     fn handle(&mut self, input: Input) -> Next {
         match input {
             Input::Event(event) => {
-                let failure = self.host_failure(&event);
+                let failure = host_failure(&event);
                 self.take(event);
                 if let Some(run_error) = failure {
                     let why = run_error.what.clone();
@@ -281,19 +281,6 @@ impl Director<'_> {
         }
     }
 
-    /// Returns what an event says against the host: a disk of a machine that the host has no room for.
-    fn host_failure(&self, event: &Event) -> Option<RunError> {
-        let Kind::Known(Known::MachineStopped { state, detail }) = &event.kind else { return None };
-        let full = state == "io-error" && (detail.contains("No space") || detail.contains("ENOSPC"));
-        let node = event.node.as_ref().filter(|_| full)?;
-        Some(RunError {
-            whose: Whose::Host,
-            what: format!("the host's disk is full, and the machine of `{node}` was stopped"),
-            causes: vec![detail.clone()],
-            hint: Some(MAKE_ROOM.to_owned()),
-        })
-    }
-
     fn exit(&self, interrupted: bool, leaks: &[Leak]) -> u8 {
         let missed = self.fold.verdicts().iter().any(|verdict| !verdict.outcome.is_met());
         let codes = self.run_errors.iter().map(|run_error| run_error.whose.exit());
@@ -304,6 +291,21 @@ impl Director<'_> {
         let codes = codes.chain(missed.then_some(exit::MISSED));
         exit::worst(codes.chain(interrupted.then_some(exit::INTERRUPTED)))
     }
+}
+
+/// Returns what an event says against the host: a disk of a machine that the host has no room for.
+fn host_failure(event: &Event) -> Option<RunError> {
+    let Kind::Known(Known::MachineStopped { state: StopState::IoError, detail, nospace: true }) = &event.kind
+    else {
+        return None;
+    };
+    let node = event.node.as_ref()?;
+    Some(RunError {
+        whose: Whose::Host,
+        what: format!("the host's disk is full, and the machine of `{node}` was stopped"),
+        causes: vec![detail.clone()],
+        hint: Some(MAKE_ROOM.to_owned()),
+    })
 }
 
 const RECORD_FAILED: &str = "cannot write what happens";
@@ -336,4 +338,24 @@ async fn lost(parent: &mut Option<AsyncFd<OwnedFd>>) {
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::examples::event;
+
+    fn stopped(state: StopState, detail: &str, nospace: bool) -> Option<RunError> {
+        let stopped = Known::MachineStopped { state, detail: detail.to_owned(), nospace };
+        host_failure(&event(0, Some("a"), stopped))
+    }
+
+    #[test]
+    fn a_full_disk_of_the_host_is_told_by_qmp_and_not_by_words() {
+        let failed = stopped(StopState::IoError, "disk `root`: write failed: Kein Platz", true).unwrap();
+        assert_eq!(failed.what, "the host's disk is full, and the machine of `a` was stopped");
+        assert_eq!(failed.causes, ["disk `root`: write failed: Kein Platz"]);
+        assert_eq!(stopped(StopState::IoError, "disk `No space`: read failed: EIO", false), None);
+        assert_eq!(stopped(StopState::InternalError, "No space", true), None);
+    }
 }

@@ -80,7 +80,42 @@ impl Fold {
                     }
                     true
                 }
-                _ => false,
+                Known::RunStarted { .. }
+                | Known::StepDone { .. }
+                | Known::StepFailed { .. }
+                | Known::LabUp {}
+                | Known::TearDownStarted { .. }
+                | Known::RunEnded { .. }
+                | Known::PoweredOn {}
+                | Known::Reset { .. }
+                | Known::MachineStopped { .. }
+                | Known::GuestPanicked {}
+                | Known::ConsoleLine { .. }
+                | Known::BannerSkipped {}
+                | Known::LinkSet { .. }
+                | Known::DhcpReplied { .. }
+                | Known::DhcpIgnored { .. }
+                | Known::DhcpCrowded { .. }
+                | Known::RouterAdvertised { .. }
+                | Known::TftpServed { .. }
+                | Known::Fetching { .. }
+                | Known::HttpServed { .. }
+                | Known::MatchboxFailed { .. }
+                | Known::HttpsFailed { .. }
+                | Known::RpcServed { .. }
+                | Known::RpcRefused { .. }
+                | Known::DnsAnswered { .. }
+                | Known::NtpAnswered { .. }
+                | Known::SyslogLine { .. }
+                | Known::Omitted { .. }
+                | Known::ServiceFailed { .. }
+                | Known::ProcessStarted { .. }
+                | Known::ProcessPrinted { .. }
+                | Known::ProcessEnded { .. }
+                | Known::Booted { .. }
+                | Known::Probed { .. }
+                | Known::Judged { .. }
+                | Known::Commanded { .. } => false,
             };
             if let Some(node) = event.node.as_ref().filter(|_| ends_way) {
                 self.settled.insert(node.clone());

@@ -26,7 +26,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::program::KeyFile;
-use crate::event::{Emitter, Event, Kind, Known};
+use crate::event::{Emitter, Event, Kind, Known, Service};
 use crate::expect::WantedProbe;
 use crate::lab::{Check, Expectation, Firmware, Installed, Lab};
 use crate::name::{ExpectName, LabName, NodeName};
@@ -193,7 +193,8 @@ impl Prober {
     pub fn learn(&self, event: &Event) {
         if let Kind::Known(Known::DhcpReplied { reply, address: Some(address), .. }) = &event.kind
             && let Some(node) = &event.node
-            && reply == "ack"
+            && reply.gives_address()
+            && address.is_ipv4()
         {
             let mut leased = self.shared.leased.lock().unwrap_or_else(PoisonError::into_inner);
             leased.insert(node.clone(), *address);
@@ -208,7 +209,7 @@ impl Prober {
             if let Err(error) = ended
                 && error.is_panic()
             {
-                let failed = Known::ServiceFailed { service: "a probe".to_owned(), error: error.to_string() };
+                let failed = Known::ServiceFailed { service: Service::Probe, error: error.to_string() };
                 self.shared.context.emitter.emit(failed);
             }
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::authority::Authority;
 use super::executor::{Failure, Host};
 use super::process::{self, Running};
-use crate::event::{Emitter, Kind, Known};
+use crate::event::{Emitter, Kind, Known, Service};
 use crate::lab::Secret;
 use crate::name::{NetworkName, NodeName, ProcessName};
 use crate::node::qemu::{Machine, disk, seed};
@@ -182,8 +182,8 @@ async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emit
             Ok((from, _)) => from,
             Err(error) => {
                 // Out of descriptors, say: whoever waits in the backlog is served when connections have ended.
-                let service = format!("published port to {to}");
-                events.emit(Known::ServiceFailed { service, error: error.to_string() });
+                let error = format!("to {to}: {error}");
+                events.emit(Known::ServiceFailed { service: Service::Port, error });
                 connections.join_next().await;
                 continue;
             }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::allowed_sources::AllowedSources;
 use super::boots::Boots;
+use crate::event::FileRole;
 use crate::name::{NetworkName, NodeName};
 use crate::plan::ServicePlan;
 
@@ -166,11 +167,18 @@ impl Clients {
     }
 
     /// Notes what a node has fetched to the end.
-    pub(super) fn fetched(&self, node: &NodeName, role: &str) {
+    pub(super) fn fetched(&self, node: &NodeName, role: &FileRole) {
         match role {
-            "loader" => drop(self.loaded().insert(node.clone(), self.boots.of(node))),
-            "script" => drop(self.loaded().remove(node)),
-            _ => {}
+            FileRole::Loader => drop(self.loaded().insert(node.clone(), self.boots.of(node))),
+            FileRole::Script => drop(self.loaded().remove(node)),
+            FileRole::Kernel
+            | FileRole::Initrd
+            | FileRole::Seed
+            | FileRole::Certificate
+            | FileRole::Listing
+            | FileRole::Signature
+            | FileRole::File
+            | FileRole::Other(_) => {}
         }
     }
 
@@ -243,8 +251,8 @@ mod tests {
         let boots = Boots::default();
         let clients = Clients::among(&example::plan(), Addresses::default(), boots.clone());
         let node = NodeName::new("fast").unwrap();
-        let fetched = |role| {
-            clients.fetched(&node, role);
+        let fetched = |role: &str| {
+            clients.fetched(&node, &role.into());
             clients.runs_program(&node)
         };
         assert!(!fetched("kernel"));

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub(super) use self::path::decode;
 use super::Resources;
+use crate::event::FileRole;
 use crate::plan::{SSH_KEY, ServedFile, ServedText, ServicePlan};
 
 /// The files and texts of a network.
@@ -33,7 +34,7 @@ pub(super) struct Item {
     /// What it is made of.
     pub(super) content: Content,
     /// What it is to the node.
-    pub(super) role: String,
+    pub(super) role: FileRole,
     /// What decided that this is handed out: `plan`, `text`, `root`, `default`.
     pub(super) rule: &'static str,
 }
@@ -112,7 +113,7 @@ impl ContentStore {
                 if asked.path.starts_with("nocloud/")
                     && (asked.path.ends_with("/vendor-data") || asked.path.ends_with("/network-config")) =>
             {
-                Ok(Item { content: Content::Text(String::new()), role: "seed".to_owned(), rule: "default" })
+                Ok(Item { content: Content::Text(String::new()), role: FileRole::Seed, rule: "default" })
             }
             found => found,
         }
@@ -125,10 +126,10 @@ impl ContentStore {
                 let names =
                     if self.0.listing { folder::names(folder) } else { return Err(Missing::Unknown) };
                 let names = names.map_err(|_| Missing::Gone(asked.path.clone()))?;
-                Ok(Item { content: Content::Folder(names), role: "listing".to_owned(), rule: "root" })
+                Ok(Item { content: Content::Folder(names), role: FileRole::Listing, rule: "root" })
             }
             Ok((file, metadata)) if !asked.folder => {
-                Ok(Item { content: Content::File(file, metadata), role: "file".to_owned(), rule: "root" })
+                Ok(Item { content: Content::File(file, metadata), role: FileRole::File, rule: "root" })
             }
             Ok(_) => Err(Missing::Unknown),
             Err(error) => Err(match error.kind() {

@@ -48,9 +48,9 @@ pub(super) fn plan() -> ServicePlan {
     };
     let file = |file: &str| {
         let source = FileRef::Image { image: ImageName::new("tiny").unwrap(), file: file.to_owned() };
-        ServedFile { source, role: file.to_owned() }
+        ServedFile { source, role: file.into() }
     };
-    let text = |body: &str, role: &str| ServedText { body: body.to_owned(), role: role.to_owned() };
+    let text = |body: &str, role: &str| ServedText { body: body.to_owned(), role: role.into() };
     ServicePlan {
         network: NetworkName::new("lan").unwrap(),
         interface: IfName::new("br0").unwrap(),

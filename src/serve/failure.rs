@@ -3,21 +3,21 @@
 use std::io;
 use std::time::Duration;
 
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 
 /// How long a service rests after an error that might come again at once.
 const REST: Duration = Duration::from_millis(100);
 
 /// Tells of a service's errors, not of the same one twice in a row.
 pub(super) struct FailureLog<'a> {
-    service: &'static str,
+    service: Service,
     events: &'a Emitter,
     last: String,
 }
 
 impl<'a> FailureLog<'a> {
     /// Starts without failure.
-    pub(super) fn new(service: &'static str, events: &'a Emitter) -> Self {
+    pub(super) fn new(service: Service, events: &'a Emitter) -> Self {
         Self { service, events, last: String::new() }
     }
 
@@ -42,13 +42,13 @@ impl<'a> FailureLog<'a> {
     fn tell(&mut self, error: &io::Error) {
         let error = error.to_string();
         if error != self.last {
-            failed(self.events, self.service, &error);
+            failed(self.events, self.service.clone(), &error);
             self.last = error;
         }
     }
 }
 
 /// Tells of an error of a service.
-pub(super) fn failed(events: &Emitter, service: &str, error: &str) {
-    events.emit(Known::ServiceFailed { service: service.to_owned(), error: error.to_owned() });
+pub(super) fn failed(events: &Emitter, service: Service, error: &str) {
+    events.emit(Known::ServiceFailed { service, error: error.to_owned() });
 }

@@ -43,7 +43,7 @@ use super::failure::{FailureLog, failed};
 use super::matchbox::{self, Matchbox, MatchboxRequest};
 use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 
 /// How long a client may take for the head of a request, may keep an idle connection, may take next to nothing of what
 /// it is sent, and may acknowledge nothing at all.
@@ -78,9 +78,9 @@ pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option
     let events = handler.events.clone();
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return failed(&events, "http", &error.to_string()),
+        Err(error) => return failed(&events, Service::Http, &error.to_string()),
     };
-    let mut failure = FailureLog::new("http", &events);
+    let mut failure = FailureLog::new(Service::Http, &events);
     let mut connections = ConnectionLimit::new(handler.places);
     loop {
         let Some(accepted) = handler.ending.run_until_cancelled(listener.accept()).await else {
@@ -182,7 +182,7 @@ impl HttpHandler {
                 let found = self.content.find_url(uri.path());
                 if let Err(Missing::Gone(_)) = &found {
                     let error = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                    failed(&self.events, "http", &format!("{}: {error}", transfer.path));
+                    failed(&self.events, Service::Http, &format!("{}: {error}", transfer.path));
                 }
                 reply(request.method(), uri.path(), request.headers(), found)
             }
@@ -227,7 +227,7 @@ impl HttpHandler {
             bytes: 0,
             complete: true,
             ms: 0,
-            role: String::new(),
+            role: None,
             rule: "refused: the request cannot be read".to_owned(),
             range: None,
             tls: agreed.map(|agreed| agreed.to_string()),

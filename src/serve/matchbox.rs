@@ -21,7 +21,7 @@ use self::route::{Armour, Route, route};
 pub use self::sign::{KeyRing, KeyRingError};
 pub use self::standalone::{Secure, Standalone, StandaloneError, serve_standalone};
 pub use self::store::Store;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, FileRole, Known};
 use crate::matchbox::go::{html_escape, path, sniff};
 use crate::matchbox::labels::labels;
 use crate::matchbox::render::{BOOT_SCRIPT, Endpoint, Failure, Rendered, Source, render};
@@ -45,7 +45,7 @@ struct Inner {
     key_ring: Option<Arc<KeyRing>>,
     others: Fallback,
     /// What paths are to a machine, from the scripts that named them.
-    roles: Mutex<HashMap<String, &'static str>>,
+    roles: Mutex<HashMap<String, FileRole>>,
 }
 
 /// Whether there is somebody else to ask for what matchbox does not have.
@@ -82,7 +82,7 @@ pub(super) struct Answer {
     /// The body.
     pub(super) body: Body,
     /// What it is to a machine.
-    pub(super) role: &'static str,
+    pub(super) role: Option<FileRole>,
     /// What decided: the group and the profile, or why nothing is served.
     pub(super) rule: String,
     /// What the user should know of this answer.
@@ -110,7 +110,7 @@ impl Answer {
             location: None,
             modified: None,
             body,
-            role: "",
+            role: None,
             rule: String::new(),
             failures: Vec::new(),
             warnings: Vec::new(),
@@ -137,7 +137,7 @@ impl Answer {
 
     /// Tells whether a client is to believe the media type: Go says so of errors, and no more of their signatures.
     pub(super) fn is_error(&self) -> bool {
-        self.status >= 400 && self.media_type == Some(PLAIN) && self.role != "signature"
+        self.status >= 400 && self.media_type == Some(PLAIN) && self.role != Some(FileRole::Signature)
     }
 }
 
@@ -174,7 +174,8 @@ impl Matchbox {
             }
             Route::Boot(armour) => {
                 let script = Answer::new(200, PLAIN, Body::Whole(BOOT_SCRIPT.as_bytes().to_vec()));
-                let script = Answer { role: "script", rule: "boot script".to_owned(), ..script };
+                let script =
+                    Answer { role: Some(FileRole::Script), rule: "boot script".to_owned(), ..script };
                 self.signed(script, armour)
             }
             Route::Render(endpoint, armour) => {
@@ -184,7 +185,10 @@ impl Matchbox {
             Route::Asset(path) => {
                 let folder = assets.as_deref()?;
                 let role = self.role(asked.path);
-                Answer { role: role.unwrap_or("file"), ..assets::find(folder, &path, asked.query) }
+                Answer {
+                    role: Some(role.unwrap_or(FileRole::File)),
+                    ..assets::find(folder, &path, asked.query)
+                }
             }
         };
         answer.warnings = self.0.store.take_warnings();
@@ -203,9 +207,9 @@ impl Matchbox {
         let role = match endpoint {
             Endpoint::Ipxe | Endpoint::Grub => {
                 self.learn_roles(profile.as_deref().unwrap_or_default());
-                "script"
+                FileRole::Script
             }
-            Endpoint::Ignition | Endpoint::Cloud | Endpoint::Generic | Endpoint::Metadata => "seed",
+            Endpoint::Ignition | Endpoint::Cloud | Endpoint::Generic | Endpoint::Metadata => FileRole::Seed,
         };
         let body = match endpoint {
             Endpoint::Cloud | Endpoint::Generic => Body::Text(body),
@@ -214,7 +218,7 @@ impl Matchbox {
         let profile = profile.map(|profile| format!(", profile {profile}")).unwrap_or_default();
         let rule = format!("group {group}{profile}");
         let failures = problem.into_iter().collect();
-        Answer { role, rule, failures, ..Answer::new(200, media_type, body) }
+        Answer { role: Some(role), rule, failures, ..Answer::new(200, media_type, body) }
     }
 
     /// Notes what a profile's files are to a machine that is told to fetch them from here.
@@ -222,8 +226,8 @@ impl Matchbox {
         let Ok(profile) = self.0.store.profile(profile) else { return };
         let Some(boot) = &profile.boot else { return };
         let mut roles = self.0.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        let files =
-            [(&boot.kernel, "kernel")].into_iter().chain(boot.initrd.iter().map(|file| (file, "initrd")));
+        let initrds = boot.initrd.iter().map(|file| (file, FileRole::Initrd));
+        let files = [(&boot.kernel, FileRole::Kernel)].into_iter().chain(initrds);
         for (file, role) in files {
             let Some(path) = path_here(file) else { continue };
             if roles.get(&path) != Some(&role) && roles.len() < MOST_ROLES {
@@ -233,8 +237,8 @@ impl Matchbox {
     }
 
     /// Returns what a path is to a machine, if a script has named it.
-    pub(super) fn role(&self, path: &str) -> Option<&'static str> {
-        self.0.roles.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied()
+    pub(super) fn role(&self, path: &str) -> Option<FileRole> {
+        self.0.roles.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }
 
     /// Puts a signature of an answer in its place.
@@ -248,7 +252,7 @@ impl Matchbox {
             Ok(signature) => {
                 let media_type = sniff::media_type(&signature[..signature.len().min(512)]);
                 let (media_type, body) = (Some(media_type), Body::Whole(signature));
-                Answer { media_type, body, role: "signature", ..answer }
+                Answer { media_type, body, role: Some(FileRole::Signature), ..answer }
             }
             Err(error) => {
                 let failures = vec![Failure::of("", format!("cannot sign: {error}"))];

@@ -51,7 +51,7 @@ pub use self::matchbox::{
     KeyRing, KeyRingError, Secure, Standalone, StandaloneError, Store, serve_standalone,
 };
 pub use self::tls::Identity;
-use crate::event::Emitter;
+use crate::event::{Emitter, Service};
 use crate::lab::FileRef;
 use crate::plan::ServicePlan;
 use crate::system::sockets::Sockets;
@@ -127,7 +127,7 @@ pub async fn serve(
     let dhcp = match Dhcp::new(dhcp, &plan, &folder, clients.clone(), events.clone()) {
         Ok(dhcp) => dhcp,
         Err(error) => {
-            failed(&events, "dhcp", &error.to_string());
+            failed(&events, Service::Dhcp, &error.to_string());
             None
         }
     };
@@ -142,12 +142,12 @@ pub async fn serve(
             pretence = Some(advertiser.pretence());
             services.spawn(ra::run(advertiser, events.clone()));
         }
-        Err(error) => failed(&events, "ra", &error),
+        Err(error) => failed(&events, Service::Ra, &error),
     }
     match Dhcp6::new(dhcp6, &plan, clients.clone(), pretence, events.clone()) {
         Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),
         Ok(None) => {}
-        Err(error) => failed(&events, "dhcpv6", &error.to_string()),
+        Err(error) => failed(&events, Service::Dhcpv6, &error.to_string()),
     }
     // One of each for every address of the bridge.
     let handler = http::HttpHandler {
@@ -165,7 +165,7 @@ pub async fn serve(
         false => http::HttpHandler { matchbox: None, ..handler.clone() },
     };
     let acceptor = identity.map(tls::acceptor).transpose().unwrap_or_else(|error| {
-        failed(&events, "https", &error.to_string());
+        failed(&events, Service::Https, &error.to_string());
         None
     });
     let http = http.into_iter().map(|listener| (listener, plain.clone(), None));
@@ -175,7 +175,7 @@ pub async fn serve(
     let listeners: Vec<_> = http.chain(matchbox).chain(https).collect();
     let (told, ended) = (events.clone(), stop.clone());
     services.spawn_blocking(move || {
-        apart(&told, &ended, "http", Threads::Several, || async move {
+        apart(&told, &ended, Service::Http, Threads::Several, || async move {
             let of = |(listener, handler, tls)| http::run(listener, handler, tls);
             let mut running: JoinSet<()> = listeners.into_iter().map(of).collect();
             while running.join_next().await.is_some() {}
@@ -186,20 +186,22 @@ pub async fn serve(
         Ok(Some(methods)) => {
             let (told, ended) = (events.clone(), stop.clone());
             services.spawn_blocking(move || {
-                apart(&told, &ended, "grpc", Threads::One, || methods.answer(rpc, told.clone()));
+                apart(&told, &ended, Service::Grpc, Threads::One, || methods.answer(rpc, told.clone()));
             });
         }
-        Err(error) => failed(&events, "grpc", &error),
+        Err(error) => failed(&events, Service::Grpc, &error),
     }
     let zones = dns::Zones::new(&plan, addresses);
     let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());
     services.spawn_blocking(move || {
-        apart(&told, &ended, "dns", Threads::One, || dns::run(dns, dns_tcp, zones, of_names, told.clone()));
+        apart(&told, &ended, Service::Dns, Threads::One, || {
+            dns::run(dns, dns_tcp, zones, of_names, told.clone())
+        });
     });
     services.spawn(ntp::run(ntp, plan.clock, clients.clone(), events.clone()));
     services.spawn(syslog::run(syslog, clients.clone(), events.clone()));
     for error in missing {
-        failed(&events, &error.service().to_lowercase(), &error.in_full());
+        failed(&events, error.service().to_lowercase().as_str().into(), &error.in_full());
     }
     let (backend, mtu, ends) = (plan.tftp, plan.mtu, stop.clone());
     services.spawn_blocking(move || tftp::run(tftp, backend, mtu, content, clients, events, ends));
@@ -222,7 +224,7 @@ enum Threads {
 fn apart<F: Future<Output = ()>>(
     events: &Emitter,
     stop: &CancellationToken,
-    service: &str,
+    service: Service,
     threads: Threads,
     run: impl FnOnce() -> F,
 ) {

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
 use super::rate_limit::{Fact, RateLimit};
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 
 /// Bytes of a packet without extensions. An answer has as many as the least question, so it amplifies nothing.
 const PACKET: usize = 48;
@@ -53,7 +53,7 @@ impl Fact for NtpReply {
 
 /// Answers questions for as long as it is polled. `offset` is in milliseconds.
 pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, clients: Clients, events: Emitter) {
-    let rate_limit = RateLimit::new("ntp", clients.clone(), events.clone());
+    let rate_limit = RateLimit::new(Service::Ntp, clients.clone(), events.clone());
     let listen =
         join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &rate_limit, &events)));
     tokio::join!(listen, rate_limit.run());
@@ -68,9 +68,9 @@ async fn listen(
 ) {
     let socket = match tokio::net::UdpSocket::from_std(socket) {
         Ok(socket) => socket,
-        Err(error) => return failed(events, "ntp", &error.to_string()),
+        Err(error) => return failed(events, Service::Ntp, &error.to_string()),
     };
-    let mut failure = FailureLog::new("ntp", events);
+    let mut failure = FailureLog::new(Service::Ntp, events);
     let mut packet = [0; LONGEST];
     loop {
         let (length, from) = match socket.recv_from(&mut packet).await {

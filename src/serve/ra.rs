@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::failure::FailureLog;
 use super::labels;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 use crate::lab::UnknownClients;
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::ServicePlan;
@@ -313,7 +313,7 @@ impl Advertiser {
 pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
     let Advertiser { router, socket, interface } = advertiser;
     let packet = router.advertisement();
-    let mut failure = FailureLog::new("ra", &events);
+    let mut failure = FailureLog::new(Service::Ra, &events);
     let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), events.now().at);
     let mut buffer = [0; 1500];
     loop {

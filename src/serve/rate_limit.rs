@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::clients::Clients;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 
 /// How long repeats are counted before their number is told.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) trait Fact {
 
 /// Tells what one service answers. What is counted when it is dropped is told as well.
 pub(super) struct RateLimit<F: Fact> {
-    service: &'static str,
+    service: Service,
     clients: Clients,
     events: Emitter,
     state: Mutex<State<F>>,
@@ -56,7 +56,7 @@ struct Seen<F> {
 
 impl<F: Fact + Clone> RateLimit<F> {
     /// Begins with nothing.
-    pub(super) fn new(service: &'static str, clients: Clients, events: Emitter) -> Self {
+    pub(super) fn new(service: Service, clients: Clients, events: Emitter) -> Self {
         let state = State { seen: HashMap::new(), left: BURST, omitted: 0 };
         Self { service, clients, events, state: Mutex::new(state), begun: Notify::new() }
     }
@@ -109,7 +109,7 @@ impl<F: Fact> RateLimit<F> {
         }
         if state.omitted > 0 {
             let count = std::mem::take(&mut state.omitted);
-            self.events.emit(Known::Omitted { service: self.service.to_owned(), count });
+            self.events.emit(Known::Omitted { service: self.service.clone(), count });
         }
         state.left = BURST.min(state.left + STEADY);
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn rate_limit(log: &Log) -> RateLimit<Number> {
-        RateLimit::new("dns", Clients::new(&plan()), log.emitter())
+        RateLimit::new(Service::Dns, Clients::new(&plan()), log.emitter())
     }
 
     fn told(log: &Log) -> Vec<String> {

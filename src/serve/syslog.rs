@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Facility, Known, Service, Severity};
 use crate::name::NodeName;
 
 /// The longest text that is told, in bytes.
@@ -28,12 +28,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// What a line without a priority has (RFC 3164, section 4.3.3): user, notice.
 const PRIORITY: u8 = 13;
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-    "local7",
-];
-const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /// Behind the version, RFC 5424 has this many words before its structured data: time, host, program, process, kind.
@@ -87,9 +81,9 @@ impl SyslogHandler {
     async fn listen(&self, socket: UdpSocket, clients: &Clients) {
         let socket = match tokio::net::UdpSocket::from_std(socket) {
             Ok(socket) => socket,
-            Err(error) => return failed(&self.events, "syslog", &error.to_string()),
+            Err(error) => return failed(&self.events, Service::Syslog, &error.to_string()),
         };
-        let mut failure = FailureLog::new("syslog", &self.events);
+        let mut failure = FailureLog::new(Service::Syslog, &self.events);
         let mut datagram = [0; DATAGRAM];
         loop {
             match socket.recv_from(&mut datagram).await {
@@ -128,7 +122,7 @@ impl SyslogHandler {
         let State { told: _, nodes } = std::mem::take(&mut *self.lock());
         for (node, Count { told: _, omitted }) in nodes {
             if omitted > 0 {
-                let left_out = Known::Omitted { service: "syslog".to_owned(), count: omitted };
+                let left_out = Known::Omitted { service: Service::Syslog, count: omitted };
                 self.events.emit_maybe(node.as_ref(), left_out);
             }
         }
@@ -151,11 +145,9 @@ fn read(datagram: &[u8]) -> Option<Known> {
     let (priority, rest) = priority(&whole);
     let (app, text) = modern(rest).unwrap_or_else(|| traditional(rest));
     let (app, text) = (plain(app, APP), plain(text, TEXT));
-    let word =
-        |words: &[&str], index: u8| words.get(usize::from(index)).copied().unwrap_or("user").to_owned();
     (!text.is_empty() || !app.is_empty()).then(|| Known::SyslogLine {
-        facility: word(&FACILITIES, priority >> 3),
-        severity: word(&SEVERITIES, priority & 7),
+        facility: Facility::of_number(priority >> 3).unwrap_or(Facility::User),
+        severity: Severity::of_priority(priority),
         app,
         text,
     })
@@ -167,7 +159,7 @@ fn priority(line: &str) -> (u8, &str) {
     let read = number.and_then(|(digits, rest)| {
         let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         let number: u8 = Some(digits).filter(|_| plain)?.parse().ok()?;
-        (usize::from(number >> 3) < FACILITIES.len()).then_some((number, rest))
+        Facility::of_number(number >> 3).map(|_| (number, rest))
     });
     read.unwrap_or((PRIORITY, line))
 }

@@ -22,7 +22,7 @@ use self::handler::TftpHandler;
 use super::clients::Clients;
 use super::content::{ContentStore, Missing};
 use super::failure::failed;
-use crate::event::Emitter;
+use crate::event::{Emitter, Service};
 use crate::lab::TftpBackend;
 
 /// An implementation of the protocol: answers requests on sockets until it is told to stop, and blocks its thread.
@@ -56,7 +56,7 @@ pub(super) fn run(
         .collect::<io::Result<Vec<_>>>()
         .and_then(|listeners| serve(listeners, TftpHandler::new(content, clients, events.clone()), stop));
     if let Err(error) = ended {
-        failed(&events, "tftp", &error.to_string());
+        failed(&events, Service::Tftp, &error.to_string());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Child;
 
-use dryrack::event::Known;
+use dryrack::event::{DhcpClient, DhcpMessage, Known};
 use dryrack::name::Mac;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -78,7 +78,7 @@ fn udhcpc_is_given_an_address() {
         let lease = Lease::ask(&rack, &stranger, &["-B"]).expect("a lease");
         assert_eq!((lease.get("ip"), lease.get("hostname")), ("10.0.0.30", "-"));
         assert!(rack.log.has(|known| matches!(known, Known::DhcpReplied { mac, request, reply, client, .. }
-            if *mac == STRANGER && request == "request" && reply == "ack" && client == "os")));
+            if *mac == STRANGER && *request == DhcpMessage::Request && *reply == DhcpMessage::Ack && *client == DhcpClient::Os)));
     });
 }
 
@@ -133,12 +133,12 @@ fn udhcpc_renews_declines_and_releases() {
         rack.log
             .until("a decline", 20, |known| {
                 matches!(known, Known::DhcpIgnored { request, rule, .. }
-            if request == "decline" && rule.contains("set aside"))
+            if *request == DhcpMessage::Decline && rule.contains("set aside"))
             })
             .await;
         let is_ack = |known: &Known, wanted: &str| {
             matches!(known, Known::DhcpReplied { reply, address, .. }
-            if reply == "ack" && address.is_some_and(|address| address.to_string() == wanted))
+            if *reply == DhcpMessage::Ack && address.is_some_and(|address| address.to_string() == wanted))
         };
         rack.log.until("another address", 20, |known| is_ack(known, "10.0.0.31")).await;
 
@@ -152,7 +152,7 @@ fn udhcpc_renews_declines_and_releases() {
         rack.log
             .until("a release", 10, |known| {
                 matches!(known, Known::DhcpIgnored { request, rule, .. }
-            if request == "release" && rule == "released")
+            if *request == DhcpMessage::Release && rule == "released")
             })
             .await;
     });

@@ -68,7 +68,7 @@ impl Drop for Running {
 /// Waits until a request was answered, and returns the address that the reply gave.
 async fn answered(rack: &Rack, wanted: &str, with: &str) -> String {
     let what = format!("a {with} to a {wanted}");
-    let is_it = |known: &Known| matches!(known, Known::DhcpReplied { request, reply, .. } if request == wanted && reply == with);
+    let is_it = |known: &Known| matches!(known, Known::DhcpReplied { request, reply, .. } if request.as_str() == wanted && reply.as_str() == with);
     match rack.log.until(&what, 20, is_it).await {
         Known::DhcpReplied { address, .. } => address.map(|address| address.to_string()).unwrap_or_default(),
         other => panic!("{other:?}"),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dryrack::event::Known;
+use dryrack::event::{DhcpClient, DhcpMessage, Known};
 use dryrack::name::Mac;
 
 use super::dhcp::{Lease, Running};
@@ -129,7 +129,7 @@ fn dhclient_is_given_an_address_renews_and_gives_it_back() {
         two.client.run("dhclient", &words(&dhclient(&two, &["-r"])));
         rack.log
             .until("a release", 10, |known| {
-                matches!(known, Known::DhcpIgnored { request, rule, .. } if request == "release" && rule == "released")
+                matches!(known, Known::DhcpIgnored { request, rule, .. } if *request == DhcpMessage::Release && rule == "released")
             })
             .await;
     });
@@ -178,7 +178,7 @@ fn dhcpcd_is_given_an_address() {
         ]);
         let duid = |known: &Known| {
             matches!(known, Known::DhcpReplied { reply, client, rule, bytes, us, .. }
-            if reply == "ack" && client == "os" && rule == "reserved" && *bytes >= 300 && *us < 10_000_000)
+            if *reply == DhcpMessage::Ack && *client == DhcpClient::Os && rule == "reserved" && *bytes >= 300 && *us < 10_000_000)
         };
         rack.log.until("an ack with its size and time", 10, duid).await;
     });
@@ -224,7 +224,8 @@ fn perfdhcp_is_answered_every_time_by_a_relay_and_without() {
         let relay = rack.client(STRANGER).with_address("10.0.0.99/24");
         let (exchanges, drops) = perfdhcp(&relay, &["-4", "-r", "200", "-n", "400", "-R", "100", "10.0.0.1"]);
         assert!(exchanges >= 400 && drops == 0, "{exchanges} exchanges, {drops} drops");
-        let by_relay = |known: &Known| matches!(known, Known::DhcpReplied { reply, .. } if reply == "ack");
+        let by_relay =
+            |known: &Known| matches!(known, Known::DhcpReplied { reply, .. } if *reply == DhcpMessage::Ack);
         assert!(rack.log.count(by_relay) >= 400);
     });
 }

@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use dryrack::event::Known;
+use dryrack::event::{DnsCode, Known};
 
 use super::dhcp::Lease;
 use crate::rack::{Client, Rack, alone};
@@ -228,7 +228,7 @@ fn other_names_are_asked_of_others() {
         assert_eq!(dig(&one, "Example.com A"), "NOERROR -- ra 192.0.2.7");
         assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, .. } if rule == "cache")));
         assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, code, .. }
-            if rule == "upstream 10.0.0.200:53" && code == "NOERROR")));
+            if rule == "upstream 10.0.0.200:53" && *code == DnsCode::NoError)));
     });
 }
 

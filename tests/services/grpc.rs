@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use dryrack::event::Known;
+use dryrack::event::{Known, RpcCode};
 use dryrack::plan::HttpsPlan;
 use dryrack::run::authority::certificates::{self, Existing};
 
@@ -49,7 +49,7 @@ fn groups_are_written_beside_those_of_the_lab_file() {
         let (code, refused) = run(&["group", "delete", "rack"]);
         let expected = "FAILED_PRECONDITION): groups/rack.json is defined in the lab file: change it there";
         assert!(code == 2 && refused.contains(expected), "{refused}");
-        let told = |known: &Known| matches!(known, Known::RpcServed { method, code, client, .. } if method == "rpcpb.Groups/GroupPut" && code == "OK" && client == "CN=client");
+        let told = |known: &Known| matches!(known, Known::RpcServed { method, code, client, .. } if method == "rpcpb.Groups/GroupPut" && *code == RpcCode::Ok && client == "CN=client");
         rack.log.until("what was put", 5, told).await;
     });
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-use dryrack::event::Known;
+use dryrack::event::{FileRole, Known};
 use dryrack::name::Mac;
 
 use super::dhcp::Lease;
@@ -270,7 +270,7 @@ fn connections_that_nobody_uses_are_closed() {
             let after = waiting.join().unwrap().as_secs();
             assert!(bound.contains(&after), "who {what} at port {port} is hung up on after {after} s");
         }
-        let given_up = |known: &Known| matches!(known, Known::HttpServed { complete: false, role, .. } if role == "kernel");
+        let given_up = |known: &Known| matches!(known, Known::HttpServed { complete: false, role, .. } if *role == Some(FileRole::Kernel));
         rack.log.until("the one who reads nothing to be given up", 20, given_up).await;
         let after = rack.log.time(given_up).unwrap();
         assert!((55..=80).contains(&after.as_secs()), "{after:?}");

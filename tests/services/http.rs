@@ -5,7 +5,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dryrack::event::Known;
+use dryrack::event::{FileRole, Known, TftpOutcome};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBuf;
 
@@ -80,7 +80,7 @@ fn curl_fetches_whole_in_pieces_and_on() {
         assert!(!output.status.success());
         rack.log
             .until("the broken download", 5, |known| {
-                matches!(known, Known::HttpServed { status: 200, complete: false, role, .. } if role == "kernel")
+                matches!(known, Known::HttpServed { status: 200, complete: false, role, .. } if *role == Some(FileRole::Kernel))
             })
             .await;
         assert_eq!(curl(&["-r", "0-3", KERNEL]), all[..4]);
@@ -227,7 +227,7 @@ fn no_spelling_leads_out_of_what_is_served() {
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
         let refused = |known: &Known| match known {
             Known::HttpServed { rule, .. } => rule.starts_with("refused"),
-            Known::TftpServed { outcome, .. } => outcome == "refused",
+            Known::TftpServed { outcome, .. } => *outcome == TftpOutcome::Refused,
             _ => false,
         };
         let refusals = || rack.log.count(refused);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dryrack::event::Known;
+use dryrack::event::{FileRole, Known};
 use dryrack::run::authority::Authority;
 use dryrack::system::process::Spawner;
 
@@ -52,7 +52,7 @@ fn curl_and_wget_believe_the_labs_authority() {
         }
         let modern = |known: &Known| match known {
             Known::HttpServed { tls: Some(tls), complete: true, role, .. } => {
-                role == "kernel" && tls.starts_with("TLSv1_3 TLS13_")
+                *role == Some(FileRole::Kernel) && tls.starts_with("TLSv1_3 TLS13_")
             }
             _ => false,
         };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dryrack::event::Known;
+use dryrack::event::{FileRole, Known};
 
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, kernel, numbers};
@@ -69,10 +69,10 @@ fn matchbox_is_asked_first_and_the_labs_own_names_after_it() {
         rack.log.until("what is wrong with the template", 5, failed).await;
         let decided = |known: &Known| {
             matches!(known, Known::HttpServed { path, rule, role, .. }
-                if path == "/ipxe?rack=r1" && rule == "group rack, profile menu" && role == "script")
+                if path == "/ipxe?rack=r1" && rule == "group rack, profile menu" && *role == Some(FileRole::Script))
         };
         rack.log.until("who decided", 5, decided).await;
-        let kernel = |known: &Known| matches!(known, Known::HttpServed { path, role, .. } if path == "/assets/k" && role == "kernel");
+        let kernel = |known: &Known| matches!(known, Known::HttpServed { path, role, .. } if path == "/assets/k" && *role == Some(FileRole::Kernel));
         rack.log.until("what the asset is to a machine", 5, kernel).await;
     });
 }

@@ -200,7 +200,7 @@ fn a_node_at_real_pace_waits() {
         let rack = Rack::of(NETBOOT, |_| ()).await;
         let machine = rack.boot("real").await;
         let line = |known: &Known, wanted: &str| matches!(known, Known::ConsoleLine { text } if text.contains(wanted));
-        let reply = |known: &Known, wanted: &str| matches!(known, Known::DhcpReplied { reply, .. } if reply == wanted);
+        let reply = |known: &Known, wanted: &str| matches!(known, Known::DhcpReplied { reply, .. } if reply.as_str() == wanted);
         rack.log.until("its lease", 480, |known| reply(known, "ack")).await;
         // A dot a second.
         rack.log

@@ -1,6 +1,6 @@
 //! Whole boots of real firmware over IPv6, under emulation.
 
-use dryrack::event::{Kind, Known};
+use dryrack::event::{DhcpClient, Kind, Known};
 
 use super::netboot::netboot;
 use crate::rack::{Rack, alone_with};
@@ -51,12 +51,12 @@ async fn check(node: &str, expected: &[&str]) {
     let script = format!("http://[fd00:83::1]/boot/{node}.ipxe");
     let told = |known: &Known| {
         matches!(known, Known::DhcpReplied { client, boot_file: Some(file), .. }
-        if client == "ipxe" && *file == script)
+        if *client == DhcpClient::Ipxe && *file == script)
     };
     assert!(rack.log.has(told), "{text}");
     let over_ipv4 = |known: &Known| {
         matches!(known, Known::DhcpReplied { client, address: Some(address), boot_file: Some(_), .. }
-        if client == "ipxe" && address.is_ipv4())
+        if *client == DhcpClient::Ipxe && address.is_ipv4())
     };
     assert!(!rack.log.has(over_ipv4), "{text}");
     // EDK2 waits ten seconds for a route unless it is told of one before it fetches anything.

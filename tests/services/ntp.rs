@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use dryrack::event::Known;
+use dryrack::event::{Known, Service};
 use socket2::{Domain, Socket, Type};
 
 use crate::rack::{Client, Rack, alone, program};
@@ -86,7 +86,7 @@ fn a_daemon_of_the_host_on_the_port_is_no_reason_to_fail() {
             .until(
                 "word of it",
                 5,
-                |known| matches!(known, Known::ServiceFailed { service, .. } if service == "ntp"),
+                |known| matches!(known, Known::ServiceFailed { service, .. } if *service == Service::Ntp),
             )
             .await;
         assert!(failed.to_string().contains("cannot open UDP port 123 for NTP"), "{failed}");

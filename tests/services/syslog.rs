@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use dryrack::event::Known;
+use dryrack::event::{Facility, Known, Service, Severity};
 
 use crate::rack::{Rack, alone};
 use crate::{LAB, STRANGER, kernel};
@@ -25,7 +25,11 @@ fn what_nodes_say_becomes_events_of_theirs() {
         };
         for words in ["hello by --rfc3164", "hello by --rfc5424", "hello from outside"] {
             let Known::SyslogLine { facility, severity, app, .. } = said(words).await else { unreachable!() };
-            assert_eq!((&*facility, &*severity, &*app), ("daemon", "warning", "worker"), "{words}");
+            assert_eq!(
+                (facility, severity, &*app),
+                (Facility::Daemon, Severity::Warning, "worker"),
+                "{words}"
+            );
         }
         let nodes: Vec<_> =
             rack.log.events().into_iter().filter(|event| event.kind.topic() == "syslog").collect();
@@ -73,7 +77,7 @@ fn a_flood_of_lines_is_told_as_a_number() {
             .until(
                 "the number",
                 5,
-                |known| matches!(known, Known::Omitted { service, .. } if service == "syslog"),
+                |known| matches!(known, Known::Omitted { service, .. } if *service == Service::Syslog),
             )
             .await;
         let log = rack.end().await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use dryrack::event::Known;
+use dryrack::event::{FileRole, Known, TftpOutcome};
 
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, kernel, numbers};
@@ -53,7 +53,7 @@ fn tftp_clients_fetch() {
             .until_now("four transfers in the log", || {
                 rack.log.count(|known| {
                     matches!(known, Known::TftpServed { outcome, role, .. }
-                if outcome == "sent" && role == "kernel")
+                if *outcome == TftpOutcome::Sent && *role == Some(FileRole::Kernel))
                 }) == 4
             })
             .await;
@@ -68,7 +68,7 @@ fn tftp_clients_fetch() {
             rack.log
                 .until(outcome, 5, |known| {
                     matches!(known, Known::TftpServed { path: asked, outcome: told, .. }
-                if asked == path && told == outcome)
+                if asked == path && told.as_str() == outcome)
                 })
                 .await;
         }
@@ -106,7 +106,7 @@ fn a_client_that_only_wants_the_size_gets_it() {
         socket.send_to(b"\0\x05\0\x08User aborted the transfer\0", from).unwrap();
         let probed = |known: &Known| {
             matches!(known, Known::TftpServed { outcome, bytes: 0, blksize: Some(1368), windowsize: Some(4), .. }
-                if outcome == "probed")
+                if *outcome == TftpOutcome::Probed)
         };
         rack.log.until("the end of it", 5, probed).await;
 
@@ -159,7 +159,7 @@ fn a_thousand_clients_are_served_at_once() {
                 }
             }
         });
-        let sent = |known: &Known| matches!(known, Known::TftpServed { outcome, .. } if outcome == "sent");
+        let sent = |known: &Known| matches!(known, Known::TftpServed { outcome, .. } if *outcome == TftpOutcome::Sent);
         rack.log.until_now("all of them in the log", || rack.log.count(sent) == CLIENTS).await;
         assert!(!rack.log.has(|known| matches!(known, Known::ServiceFailed { .. })), "{}", rack.log.text());
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
@@ -181,7 +181,7 @@ fn vanished_clients_are_forgotten() {
         drop(gone);
         let folder = tempfile::tempdir().unwrap();
         assert!(tftp(&one, folder.path(), "atftp").status.success());
-        let vanished = |known: &Known| matches!(known, Known::TftpServed { outcome, retransmits: 1.., .. } if outcome == "vanished");
+        let vanished = |known: &Known| matches!(known, Known::TftpServed { outcome, retransmits: 1.., .. } if *outcome == TftpOutcome::Vanished);
         rack.log.until("the one that left", 12, vanished).await;
         assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
     });

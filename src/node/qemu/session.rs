@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use super::StartError;
 use super::console::Console;
 use super::qmp::{self, Qmp, RawEvent};
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, NodeName};
 use crate::plan::MachinePlan;
 use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
@@ -265,8 +265,8 @@ impl SessionTask {
             match event.name.as_str() {
                 "SHUTDOWN" => shutdown = event.text("reason").map(str::to_owned),
                 "RESET" => {
-                    let why = if event.flag("guest") { "guest" } else { "power" };
-                    self.emit(Known::Reset { why: why.to_owned() });
+                    let why = if event.flag("guest") { PowerCause::Guest } else { PowerCause::Power };
+                    self.emit(Known::Reset { why });
                 }
                 "GUEST_PANICKED" => self.emit(Known::GuestPanicked {}),
                 "BLOCK_IO_ERROR" => io_error = Some(event),
@@ -297,12 +297,19 @@ impl SessionTask {
             // It has ended since, and that is said elsewhere.
             return;
         };
-        let detail = match state.as_str() {
-            "running" | "paused" | "shutdown" => return,
-            "io-error" => self.io_error(io_error).await,
-            _ => self.tail.lines().join("\n"),
+        if matches!(state.as_str(), "running" | "paused" | "shutdown") {
+            return;
+        }
+        let state = StopState::from(state.as_str());
+        let nospace = io_error.as_ref().is_some_and(|event| event.flag("nospace"));
+        let detail = match state {
+            StopState::IoError => self.io_error(io_error).await,
+            StopState::InternalError
+            | StopState::GuestPanicked
+            | StopState::Watchdog
+            | StopState::Other(_) => self.tail.lines().join("\n"),
         };
-        self.emit(Known::MachineStopped { state, detail });
+        self.emit(Known::MachineStopped { state, detail, nospace });
     }
 
     async fn io_error(&self, event: Option<RawEvent>) -> String {
@@ -347,12 +354,12 @@ fn verdict(
     status: String,
     stderr: Vec<String>,
 ) -> Option<Known> {
-    let off = |why: &str| asked.powered.then(|| Known::PoweredOff { why: why.to_owned() });
+    let off = |why| asked.powered.then_some(Known::PoweredOff { why });
     match (asked.intent, shutdown) {
-        (Intent::Down, _) => off("down"),
-        (Intent::Power, Some(_)) => off("power"),
-        (Intent::Power, None) if killed => off("power"),
-        (Intent::None, Some("guest-shutdown")) => off("guest"),
+        (Intent::Down, _) => off(PowerCause::Down),
+        (Intent::Power, Some(_)) => off(PowerCause::Power),
+        (Intent::Power, None) if killed => off(PowerCause::Power),
+        (Intent::None, Some("guest-shutdown")) => off(PowerCause::Guest),
         (Intent::None | Intent::Power, _) => Some(Known::MachineDied { status, stderr }),
     }
 }
@@ -364,7 +371,7 @@ mod tests {
     fn check(intent: Intent, shutdown: Option<&str>, killed: bool) -> String {
         let asked = Requested { intent, powered: true };
         match verdict(asked, shutdown, killed, "exit code 1".to_owned(), Vec::new()) {
-            Some(Known::PoweredOff { why }) => why,
+            Some(Known::PoweredOff { why }) => why.to_string(),
             Some(Known::MachineDied { .. }) => "died".to_owned(),
             other => panic!("{other:?}"),
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use super::{Content, ContentStore, Item, Missing};
+use crate::event::FileRole;
 use crate::plan::RootPlan;
 use crate::serve::example::{content_of, plan};
 
@@ -33,7 +34,7 @@ pub(crate) fn path(data: &[u8]) {
 fn check(found: Result<Item, Missing>, has_root: bool) {
     match found {
         Ok(Item { content: Content::Text(_), role, rule: "text" | "default" }) => {
-            assert!(["script", "seed"].contains(&role.as_str()));
+            assert!(matches!(role, FileRole::Script | FileRole::Seed));
         }
         Ok(Item { content: Content::File(file, _), rule: "root", .. }) if has_root => {
             let is = format!("/proc/self/fd/{}", file.as_raw_fd());

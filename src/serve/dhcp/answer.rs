@@ -9,6 +9,7 @@ use super::boot::{self, BootFile, BootReply, Client};
 use super::server::{Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, State};
 use super::wire::{Destination, Reply, Request, Tlv, code};
+use crate::event::DhcpClient;
 use crate::lab::UnknownClients;
 use crate::plan::DhcpRole;
 
@@ -35,7 +36,7 @@ pub(in crate::serve) struct Decision {
     pub(in crate::serve) reply: Option<Reply>,
     pub(in crate::serve) change: Change,
     /// Who asked.
-    pub(in crate::serve) client: &'static str,
+    pub(in crate::serve) client: DhcpClient,
     /// The address that the client is about to use, whoever gives it.
     pub(in crate::serve) uses: Option<Ipv4Addr>,
     /// Boot file that the reply names.
@@ -314,7 +315,7 @@ impl Case<'_> {
         Decision {
             reply: None,
             change: Change::None,
-            client: self.client.as_str(),
+            client: self.client.word(),
             uses: None,
             boot_file: None,
             rule: rule.into(),
@@ -365,7 +366,7 @@ impl Case<'_> {
             told => format!("{rule}, {told}").into(),
         };
         let uses = [address, request.ciaddr].into_iter().find(|address| !address.is_unspecified());
-        Decision { reply: Some(reply), change, client: self.client.as_str(), uses, boot_file: file, rule }
+        Decision { reply: Some(reply), change, client: self.client.word(), uses, boot_file: file, rule }
     }
 
     /// An empty reply to the request.

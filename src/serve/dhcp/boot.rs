@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::super::arch;
 use super::wire::{Request, Tlv, code};
+use crate::event::DhcpClient;
 use crate::lab::Via;
 use crate::plan::{BootPlan, HostPlan};
 
@@ -48,11 +49,11 @@ impl Client {
     }
 
     /// Returns the word of the event.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(super) fn word(self) -> DhcpClient {
         match self {
-            Self::Firmware(_) | Self::HttpFirmware(_) => "firmware",
-            Self::Ipxe => "ipxe",
-            Self::Os => "os",
+            Self::Firmware(_) | Self::HttpFirmware(_) => DhcpClient::Firmware,
+            Self::Ipxe => DhcpClient::Ipxe,
+            Self::Os => DhcpClient::Os,
         }
     }
 }

@@ -34,10 +34,10 @@ pub use self::probe::{LookError, OtherServer};
 use self::server::Server;
 use self::state::{Change, State};
 use self::unknown_clients::UnknownClients;
-use self::wire::{Destination, Reply, Request, kind_name};
+use self::wire::{Destination, Reply, Request, message};
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
@@ -141,7 +141,7 @@ impl Dhcp {
     /// Answers requests until it is stopped. To be called on a thread of its own.
     pub(super) fn run(mut self) {
         let events = self.events.clone();
-        let mut failure = FailureLog::new("dhcp", &events);
+        let mut failure = FailureLog::new(Service::Dhcp, &events);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let due = self.unknown_clients.due().map(|due| due.saturating_sub(self.events.now().at));
@@ -238,7 +238,7 @@ impl Dhcp {
         };
         let written = lease_store.flush().and_then(|()| lease_store.compact(&self.state));
         let Err(error) = written else { return };
-        failed(&self.events, "dhcp", &format!("cannot write leases: {error}"));
+        failed(&self.events, Service::Dhcp, &format!("cannot write leases: {error}"));
         for answered in batch.iter_mut().filter(|answered| answered.decision.change != Change::None) {
             answered.decision.reply = None;
             answered.decision.rule = "its lease cannot be written down".into();
@@ -276,17 +276,17 @@ impl Dhcp {
     fn event(&self, answered: Answered, bytes: u64, us: u64) -> Known {
         let Answered { request, decision, .. } = answered;
         let Decision { reply, change: _, client, uses: _, boot_file, rule } = decision;
-        let (network, mac, asked) = (self.network.clone(), request.mac, request.kind_name().into_owned());
+        let (network, mac, asked) = (self.network.clone(), request.mac, request.message());
         match reply {
             None => Known::DhcpIgnored { network, mac, request: asked, rule: rule.into_owned(), us },
             Some(reply) => Known::DhcpReplied {
                 network,
                 mac,
                 request: asked,
-                reply: kind_name(reply.kind).into_owned(),
+                reply: message(reply.kind),
                 address: Some(reply.yiaddr.into()).filter(|_| !reply.yiaddr.is_unspecified()),
                 boot_file,
-                client: client.to_owned(),
+                client,
                 rule: rule.into_owned(),
                 bytes,
                 us,

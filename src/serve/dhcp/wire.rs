@@ -11,6 +11,7 @@ use std::sync::Arc;
 use dhcproto::v4::{self, DhcpOption, Message, MessageType, Opcode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 
+use crate::event::DhcpMessage;
 use crate::name::Mac;
 
 /// The fixed part of a packet, up to and with the magic cookie.
@@ -160,8 +161,8 @@ impl Request {
     }
 
     /// Names the message type for people.
-    pub(super) fn kind_name(&self) -> Cow<'static, str> {
-        kind_name(self.kind)
+    pub(super) fn message(&self) -> DhcpMessage {
+        message(self.kind)
     }
 }
 
@@ -169,21 +170,20 @@ fn address(value: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
 }
 
-/// Names a message type for people.
-pub(super) fn kind_name(kind: Option<MessageType>) -> Cow<'static, str> {
-    let name = match kind {
-        None => "bootp",
-        Some(MessageType::Discover) => "discover",
-        Some(MessageType::Offer) => "offer",
-        Some(MessageType::Request) => "request",
-        Some(MessageType::Decline) => "decline",
-        Some(MessageType::Ack) => "ack",
-        Some(MessageType::Nak) => "nak",
-        Some(MessageType::Release) => "release",
-        Some(MessageType::Inform) => "inform",
-        Some(other) => return format!("type {}", u8::from(other)).into(),
-    };
-    name.into()
+/// Names a message type.
+pub(super) fn message(kind: Option<MessageType>) -> DhcpMessage {
+    match kind {
+        None => DhcpMessage::Bootp,
+        Some(MessageType::Discover) => DhcpMessage::Discover,
+        Some(MessageType::Offer) => DhcpMessage::Offer,
+        Some(MessageType::Request) => DhcpMessage::Request,
+        Some(MessageType::Decline) => DhcpMessage::Decline,
+        Some(MessageType::Ack) => DhcpMessage::Ack,
+        Some(MessageType::Nak) => DhcpMessage::Nak,
+        Some(MessageType::Release) => DhcpMessage::Release,
+        Some(MessageType::Inform) => DhcpMessage::Inform,
+        Some(other) => DhcpMessage::Other(format!("type {}", u8::from(other))),
+    }
 }
 
 /// The options of a packet, in its order, long ones joined.

@@ -12,6 +12,7 @@ use ipnet::Ipv6Net;
 use super::boot::{self, BootReply, Client};
 use super::state::{Change, Identity, State};
 use super::wire::{Association, Reply, Request};
+use crate::event::DhcpClient;
 use crate::lab::UnknownClients;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
@@ -59,7 +60,7 @@ pub(in crate::serve) struct Decision {
     /// The hardware address of who asked, as far as it can be told.
     pub(in crate::serve) mac: Mac,
     /// Who asked.
-    pub(in crate::serve) client: &'static str,
+    pub(in crate::serve) client: DhcpClient,
     /// The address that the reply gives.
     pub(in crate::serve) address: Option<Ipv6Addr>,
     /// Boot file that the reply names.
@@ -443,7 +444,7 @@ impl Case<'_> {
             given_up: Vec::new(),
             hurries: false,
             mac: self.mac,
-            client: self.client.as_str(),
+            client: self.client.word(),
             address: None,
             boot_file: None,
             rule: rule.to_owned(),

@@ -9,6 +9,7 @@ use dhcproto::v6::{DhcpOption, OptionCode, UnknownOption};
 
 use super::super::arch;
 use super::wire::Request;
+use crate::event::DhcpClient;
 use crate::lab::Via;
 use crate::plan::{BootPlan, HostPlan};
 
@@ -49,11 +50,11 @@ impl Client {
     }
 
     /// Returns the word of the event.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(super) fn word(self) -> DhcpClient {
         match self {
-            Self::Firmware(_) | Self::HttpFirmware(_) => "firmware",
-            Self::Ipxe(_) => "ipxe",
-            Self::Os => "os",
+            Self::Firmware(_) | Self::HttpFirmware(_) => DhcpClient::Firmware,
+            Self::Ipxe(_) => DhcpClient::Ipxe,
+            Self::Os => DhcpClient::Os,
         }
     }
 }

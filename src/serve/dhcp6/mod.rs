@@ -17,11 +17,11 @@ use tokio::net::UdpSocket;
 
 use self::answer::{Arrival, Decision, Server, answer};
 use self::state::State;
-use self::wire::{Request, kind_name};
+use self::wire::{Request, message};
 use super::clients::Clients;
 use super::failure::FailureLog;
 use super::ra::TransientRoute;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Service};
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
 use crate::system::sockets::LinkSocket;
@@ -64,7 +64,7 @@ impl Dhcp6 {
     /// Answers requests for as long as it is polled.
     pub(super) async fn run(mut self) {
         let events = self.events.clone();
-        let mut failure = FailureLog::new("dhcpv6", &events);
+        let mut failure = FailureLog::new(Service::Dhcpv6, &events);
         let mut packet = [0; PACKET];
         loop {
             let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut packet));
@@ -119,17 +119,17 @@ impl Dhcp6 {
     fn event(&self, request: &Request, decision: Decision, bytes: u64, us: u64) -> Known {
         let Decision { reply, changes: _, given_up: _, hurries: _, mac, client, address, boot_file, rule } =
             decision;
-        let (network, request) = (self.network.clone(), request.kind_name().to_owned());
+        let (network, request) = (self.network.clone(), request.message());
         match reply {
             None => Known::DhcpIgnored { network, mac, request, rule, us },
             Some(reply) => Known::DhcpReplied {
                 network,
                 mac,
                 request,
-                reply: kind_name(reply.kind).to_owned(),
+                reply: message(reply.kind),
                 address: address.map(Into::into),
                 boot_file,
-                client: client.to_owned(),
+                client,
                 rule,
                 bytes,
                 us,

@@ -9,6 +9,7 @@ use std::net::Ipv6Addr;
 use dhcproto::v6::{DhcpOption, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Encodable, Encoder};
 
+use crate::event::DhcpMessage;
 use crate::name::Mac;
 
 /// How many relays a request may have come by (RFC 8415, section 7.6: HOP_COUNT_LIMIT).
@@ -136,8 +137,8 @@ impl Request {
     }
 
     /// Names the message type for people.
-    pub(super) fn kind_name(&self) -> &'static str {
-        kind_name(self.kind)
+    pub(super) fn message(&self) -> DhcpMessage {
+        message(self.kind)
     }
 
     /// Tells whether the client would like to be told an option.
@@ -146,20 +147,20 @@ impl Request {
     }
 }
 
-/// Names a message type for people.
-pub(super) fn kind_name(kind: MessageType) -> &'static str {
+/// Names a message type.
+pub(super) fn message(kind: MessageType) -> DhcpMessage {
     match kind {
-        MessageType::Solicit => "solicit",
-        MessageType::Advertise => "advertise",
-        MessageType::Request => "request",
-        MessageType::Confirm => "confirm",
-        MessageType::Renew => "renew",
-        MessageType::Rebind => "rebind",
-        MessageType::Reply => "reply",
-        MessageType::Release => "release",
-        MessageType::Decline => "decline",
-        MessageType::InformationRequest => "information-request",
-        _ => "other",
+        MessageType::Solicit => DhcpMessage::Solicit,
+        MessageType::Advertise => DhcpMessage::Advertise,
+        MessageType::Request => DhcpMessage::Request,
+        MessageType::Confirm => DhcpMessage::Confirm,
+        MessageType::Renew => DhcpMessage::Renew,
+        MessageType::Rebind => DhcpMessage::Rebind,
+        MessageType::Reply => DhcpMessage::Reply,
+        MessageType::Release => DhcpMessage::Release,
+        MessageType::Decline => DhcpMessage::Decline,
+        MessageType::InformationRequest => DhcpMessage::InformationRequest,
+        _ => DhcpMessage::Other("other".to_owned()),
     }
 }
 

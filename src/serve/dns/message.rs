@@ -6,6 +6,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::Record;
 
 use super::rule::Rule;
+use crate::event::DnsCode;
 
 /// The largest answer over UDP that no link fragments.
 pub(super) const PAYLOAD: u16 = 1232;
@@ -184,16 +185,16 @@ fn refuse(header: &[u8; HEADER], code: ResponseCode) -> DnsError {
 }
 
 /// Names a response code as `dig` does.
-pub(super) fn code_name(code: ResponseCode) -> String {
+pub(super) fn code_name(code: ResponseCode) -> DnsCode {
     match code {
-        ResponseCode::NoError => "NOERROR".to_owned(),
-        ResponseCode::FormErr => "FORMERR".to_owned(),
-        ResponseCode::ServFail => "SERVFAIL".to_owned(),
-        ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
-        ResponseCode::NotImp => "NOTIMP".to_owned(),
-        ResponseCode::Refused => "REFUSED".to_owned(),
+        ResponseCode::NoError => DnsCode::NoError,
+        ResponseCode::FormErr => DnsCode::FormErr,
+        ResponseCode::ServFail => DnsCode::ServFail,
+        ResponseCode::NXDomain => DnsCode::NxDomain,
+        ResponseCode::NotImp => DnsCode::NotImp,
+        ResponseCode::Refused => DnsCode::Refused,
         // One number, and nobody signs questions here.
-        ResponseCode::BADVERS | ResponseCode::BADSIG => "BADVERS".to_owned(),
-        other => format!("RCODE{}", u16::from(other)),
+        ResponseCode::BADVERS | ResponseCode::BADSIG => DnsCode::BadVers,
+        other => DnsCode::Other(format!("RCODE{}", u16::from(other))),
     }
 }

@@ -41,7 +41,7 @@ use super::clients::Clients;
 use super::connection_limit::{ConnectionLimit, ConnectionLimits};
 use super::failure::{FailureLog, failed};
 use super::rate_limit::RateLimit;
-use crate::event::Emitter;
+use crate::event::{Emitter, Service};
 
 /// How long a TCP connection may be idle, or an answer be on its way.
 const IDLE: Duration = Duration::from_secs(10);
@@ -71,13 +71,13 @@ pub(super) async fn run(
     let tcp: io::Result<Vec<_>> = tcp.into_iter().map(tokio::net::TcpListener::from_std).collect();
     let (udp, tcp) = match (udp, tcp) {
         (Ok(udp), Ok(tcp)) => (udp, tcp),
-        (Err(error), _) | (_, Err(error)) => return failed(&events, "dns", &error.to_string()),
+        (Err(error), _) | (_, Err(error)) => return failed(&events, Service::Dns, &error.to_string()),
     };
     let names = Arc::new(Names {
         upstream: Upstream::new(&zones.upstream, events.clone()),
         zones,
         wire_cache: Mutex::default(),
-        rate_limit: RateLimit::new("dns", clients, events.clone()),
+        rate_limit: RateLimit::new(Service::Dns, clients, events.clone()),
         events,
     });
     let datagrams = join_all(udp.into_iter().map(|socket| names.datagrams(Arc::new(socket))));
@@ -88,7 +88,7 @@ pub(super) async fn run(
 impl Names {
     /// Answers what comes by UDP.
     async fn datagrams(self: &Arc<Self>, socket: Arc<tokio::net::UdpSocket>) {
-        let mut failure = FailureLog::new("dns", &self.events);
+        let mut failure = FailureLog::new(Service::Dns, &self.events);
         let mut batch = Batch::new();
         let mut pending = JoinSet::new();
         let mut summary: Vec<(IpAddr, AnswerSummary)> = Vec::new();
@@ -167,7 +167,7 @@ impl Names {
 
     /// Answers what comes by TCP.
     async fn connections(self: &Arc<Self>, listener: &tokio::net::TcpListener) {
-        let mut failure = FailureLog::new("dns", &self.events);
+        let mut failure = FailureLog::new(Service::Dns, &self.events);
         let mut connections = ConnectionLimit::new(PLACES);
         loop {
             let (stream, from) = match listener.accept().await {

@@ -7,7 +7,7 @@ use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::Record;
 
 use super::message::{OwnAnswer, code_name};
-use crate::event::Known;
+use crate::event::{DnsCode, Known};
 use crate::serve::rate_limit::Fact;
 
 /// How many records of an answer are summary, and how many characters of each.
@@ -22,7 +22,7 @@ pub(super) struct AnswerSummary(Arc<Words>);
 struct Words {
     name: String,
     record: String,
-    code: String,
+    code: DnsCode,
     answer: Vec<String>,
     bytes: u64,
     rule: String,

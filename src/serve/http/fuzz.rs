@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use super::super::content::{Content, Item, Missing};
 use super::range::{Wanted, wanted};
 use super::reply::{Piece, reply};
+use crate::event::FileRole;
 use crate::fuzz::Script;
 
 const NAMES: [HeaderName; 6] = [
@@ -26,7 +27,7 @@ pub(crate) fn request(data: &[u8]) {
     let method = [Method::GET, Method::HEAD, Method::PUT][method].clone();
     let length = script.number();
     let text: String = (0..length).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
-    let content = |content| Item { content, role: "kernel".to_owned(), rule: "plan" };
+    let content = |content| Item { content, role: FileRole::Kernel, rule: "plan" };
     let found = match script.byte() & 15 {
         0 => Err(Missing::Unknown),
         1 => Err(Missing::Refused("it leads elsewhere")),

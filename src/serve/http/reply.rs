@@ -12,6 +12,7 @@ use super::super::content::{Content, Item, Missing};
 use super::super::matchbox::{Answer, Body as MatchboxBody};
 use super::condition::{Follows, Version, follows, same_file};
 use super::range::{Wanted, wanted};
+use crate::event::FileRole;
 
 /// A piece of a body.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub(super) struct Reply {
     /// The body; a HEAD has none, whatever its head announces.
     pub(super) body: Vec<Piece>,
     /// What it is to the node.
-    pub(super) role: String,
+    pub(super) role: Option<FileRole>,
     /// The rule that decided.
     pub(super) rule: String,
     /// The pieces that were asked for and are sent.
@@ -105,7 +106,7 @@ pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Res
     } else {
         match found {
             Ok(item) => {
-                let (role, rule) = (item.role.clone(), item.rule.to_owned());
+                let (role, rule) = (Some(item.role.clone()), item.rule.to_owned());
                 let page = page(path, item);
                 Reply { role, rule, ..answer(method, headers, &page) }
             }
@@ -159,7 +160,7 @@ pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Repl
     if *method == Method::HEAD {
         reply.body.clear();
     }
-    Reply { role: role.to_owned(), rule, ..reply }
+    Reply { role, rule, ..reply }
 }
 
 /// Sends a page as it is.
@@ -181,8 +182,8 @@ fn plain(status: StatusCode, text: &'static str) -> Reply {
 }
 
 fn bare(status: StatusCode) -> Reply {
-    let (role, rule) = (String::new(), String::new());
-    Reply { status, headers: HeaderMap::new(), body: Vec::new(), role, rule, range: None }
+    let (headers, body) = (HeaderMap::new(), Vec::new());
+    Reply { status, headers, body, role: None, rule: String::new(), range: None }
 }
 
 /// Gives a reply its body, and says how long it is: firmware does not take one without.
@@ -319,7 +320,7 @@ fn send_pieces(reply: &mut Reply, page: &Page, pieces: &[(u64, u64)]) {
 }
 
 /// Returns the media type of a path. UEFI's HTTP boot looks at it to tell a program from a disk.
-pub(super) fn media_type(path: &str, role: &str) -> &'static str {
+pub(super) fn media_type(path: &str, role: &FileRole) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or_default();
     match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
         Some("efi") => "application/efi",
@@ -333,7 +334,7 @@ pub(super) fn media_type(path: &str, role: &str) -> &'static str {
             "text/plain; charset=utf-8"
         }
         Some("html" | "htm") => "text/html; charset=utf-8",
-        _ if role == "loader" => "application/efi",
+        _ if *role == FileRole::Loader => "application/efi",
         _ => "application/octet-stream",
     }
 }

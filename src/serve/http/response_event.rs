@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::clients::Clients;
 use super::super::transfer::Transfer;
-use crate::event::Known;
+use crate::event::{FileRole, Known};
 
 /// An answer on its way. Whoever has a part of it to send holds on to this; when the last lets go, it is told.
 pub(super) struct ResponseEvent {
@@ -12,7 +12,7 @@ pub(super) struct ResponseEvent {
     pub(super) clients: Clients,
     pub(super) method: String,
     pub(super) status: u16,
-    pub(super) role: String,
+    pub(super) role: Option<FileRole>,
     pub(super) rule: String,
     pub(super) range: Option<String>,
     /// What was agreed on by HTTPS.
@@ -32,9 +32,10 @@ impl Drop for ResponseEvent {
     fn drop(&mut self) {
         let transfer = self.transfer.get_mut().unwrap_or_else(PoisonError::into_inner);
         let complete = transfer.sent == self.expected;
-        if let (Some(node), true, 200, "GET") = (&transfer.node, complete, self.status, self.method.as_str())
+        if let (Some(node), true, 200 | 206, "GET", Some(role)) =
+            (&transfer.node, complete, self.status, self.method.as_str(), &self.role)
         {
-            self.clients.fetched(node, &self.role);
+            self.clients.fetched(node, role);
         }
         let served = Known::HttpServed {
             method: std::mem::take(&mut self.method),
@@ -43,7 +44,7 @@ impl Drop for ResponseEvent {
             bytes: transfer.sent,
             complete,
             ms: transfer.ms(),
-            role: std::mem::take(&mut self.role),
+            role: self.role.take(),
             rule: std::mem::take(&mut self.rule),
             range: self.range.take(),
             tls: self.tls.take().map(|tls| tls.to_string()),

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::super::example::{Log, content_of, plan};
 use super::*;
+use crate::event::{FileRole, Service};
 use crate::plan::RootPlan;
 
 const KERNEL: &[u8] = b"0123456789";
@@ -83,6 +84,7 @@ impl Bench {
                 assert_eq!(*told, status);
                 assert_eq!(node.as_deref(), Some("fast"));
                 let range = range.as_ref().map(|range| format!("/{range}")).unwrap_or_default();
+                let role = role.as_ref().map_or("", FileRole::as_str);
                 format!("{role}/{bytes}/{}{range} [{rule}]", if *complete { "whole" } else { "broken" })
             }
             other => panic!("{other:?}"),
@@ -304,7 +306,7 @@ async fn a_file_that_is_gone_is_an_error_of_ours() {
     else {
         panic!("{events:?}")
     };
-    assert_eq!(service, "http");
+    assert_eq!(*service, Service::Http);
     assert_eq!(error, "/profile/tiny/initrd0: `image:tiny/initrd` does not exist");
 }
 
@@ -323,12 +325,12 @@ async fn a_client_that_leaves_breaks_the_body() {
 
 #[test]
 fn uefi_can_tell_a_program_from_a_disk() {
-    let of = |path| reply::media_type(path, "file");
+    let of = |path| reply::media_type(path, &FileRole::File);
     assert_eq!(of("/a/BOOTX64.EFI"), "application/efi");
     assert_eq!(of("/a/x.iso"), "application/vnd.efi-iso");
     assert_eq!(of("/a.efi/kernel"), "application/octet-stream");
-    assert_eq!(reply::media_type("/shim/shimx64", "loader"), "application/efi");
-    assert_eq!(reply::media_type("/ipxe/undionly.kpxe", "loader"), "application/octet-stream");
+    assert_eq!(reply::media_type("/shim/shimx64", &FileRole::Loader), "application/efi");
+    assert_eq!(reply::media_type("/ipxe/undionly.kpxe", &FileRole::Loader), "application/octet-stream");
 }
 
 /// A server on the loopback, with little patience.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Fallback, KeyRing, Matchbox, Store};
-use crate::event::Emitter;
+use crate::event::{Emitter, Service};
 use crate::rpc;
 use crate::serve::clients::Clients;
 use crate::serve::connection_limit::ConnectionLimits;
@@ -79,7 +79,7 @@ pub fn serve_standalone(
     };
     // HTTP ends by itself when everybody was served who is served when it is to end.
     let never = CancellationToken::new();
-    apart(events, &never, "matchbox", Threads::Several, || async move {
+    apart(events, &never, Service::Matchbox, Threads::Several, || async move {
         let mut beside = JoinSet::new();
         if let Some((listener, tls, store)) = rpc {
             beside.spawn(rpc::serve(listener, tls, Arc::new(store), handler.events.clone()));

@@ -46,7 +46,8 @@ fn check(matchbox: &Matchbox, url: &str) -> String {
     };
     let told: Vec<String> =
         answer.failures.iter().chain(&answer.warnings).map(|failure| format!("\n! {failure}")).collect();
-    format!("{} [{}; {}]\n{body}{}", answer.status, answer.role, answer.rule, told.concat())
+    let role = answer.role.as_ref().map_or("", FileRole::as_str);
+    format!("{} [{role}; {}]\n{body}{}", answer.status, answer.rule, told.concat())
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn a_script_says_what_files_are_to_a_machine() {
     assert_eq!(matchbox.role("/assets/k"), None);
     check(&matchbox, "/ipxe?MAC=525400aabbcc&Zone=z");
     let roles = ["/assets/k", "/a", "/b", "/c"].map(|path| matchbox.role(path));
-    assert_eq!(roles, [Some("kernel"), Some("initrd"), Some("initrd"), None]);
+    assert_eq!(roles, [Some(FileRole::Kernel), Some(FileRole::Initrd), Some(FileRole::Initrd), None]);
 }
 
 #[test]

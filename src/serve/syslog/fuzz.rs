@@ -1,12 +1,12 @@
 //! What anybody may send to the syslog receiver.
 
-use super::{APP, FACILITIES, SEVERITIES, TEXT, read};
-use crate::event::Known;
+use super::{APP, TEXT, read};
+use crate::event::{Facility, Known, Severity};
 
 /// Takes one datagram apart. What is told of it is short, and can be shown on any terminal.
 pub(crate) fn line(data: &[u8]) {
     let Some(Known::SyslogLine { facility, severity, app, text }) = read(data) else { return };
-    assert!(FACILITIES.contains(&&*facility) && SEVERITIES.contains(&&*severity));
+    assert!(Facility::ALL.contains(&facility) && Severity::ALL.contains(&severity));
     assert!(app.len() <= APP && text.len() <= TEXT, "{} and {} bytes", app.len(), text.len());
     assert!(!app.is_empty() || !text.is_empty());
     assert!(!(app + &text).chars().any(|letter| letter.is_control()), "it controls terminals");

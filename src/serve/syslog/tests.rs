@@ -93,7 +93,7 @@ fn a_chatty_node_is_counted_and_keeps_nobody_else_out() {
     assert_eq!(told.len() as u64, OF_NODE + 1);
     assert_eq!(told.last().unwrap().0.as_deref(), Some("calm"));
     handler.flush();
-    let left_out = Known::Omitted { service: "syslog".to_owned(), count: 50 };
+    let left_out = Known::Omitted { service: Service::Syslog, count: 50 };
     assert_eq!(log.take(), [(Some("chatty".to_owned()), left_out)]);
     // A second later it is heard again; what is counted at the very end is told as well.
     for number in 0..=OF_NODE {
@@ -121,7 +121,7 @@ proptest! {
     fn no_bytes_do_harm(datagram in prop::collection::vec(any::<u8>(), 0..300), head in "(<[0-9]{0,4}>)?(1 )?(- ){0,6}(\\[)?") {
         let datagram = [head.as_bytes(), &datagram].concat();
         if let Some(Known::SyslogLine { facility, severity, app, text }) = read(&datagram) {
-            prop_assert!(FACILITIES.contains(&&*facility) && SEVERITIES.contains(&&*severity));
+            prop_assert!(Facility::ALL.contains(&facility) && Severity::ALL.contains(&severity));
             prop_assert!(app.len() <= APP && text.len() <= TEXT);
             prop_assert!(!app.chars().chain(text.chars()).any(char::is_control));
         }

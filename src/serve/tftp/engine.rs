@@ -23,6 +23,7 @@ use super::machine::{Action, End, Machine, agree};
 use super::packet::{self, HEAD, Packet, Request};
 use super::source::Source;
 use super::{Listener, refusal};
+use crate::event::TftpOutcome;
 use crate::serve::segments::Segments;
 use crate::system::sockets::beside;
 
@@ -233,7 +234,7 @@ impl Engine {
                 return Ok(());
             }
             // The client has forgotten what it asked for before.
-            self.finish(name, "aborted");
+            self.finish(name, TftpOutcome::Aborted);
         }
         let opened = self.handler.open(from, &request.name, request.mode);
         let Opened { source, size, mut delivery } = opened.map_err(|missing| refusal(&missing))?;
@@ -242,7 +243,7 @@ impl Engine {
             // Who has not answered may be a forged address; who waits longest for that most likely is.
             let oldest = unsure.min_by_key(|(_, transfer)| transfer.began).map(|(name, _)| *name);
             let busy = || packet::error(0, "too many transfers at once; ask again later");
-            self.finish(oldest.ok_or_else(busy)?, "vanished");
+            self.finish(oldest.ok_or_else(busy)?, TftpOutcome::Vanished);
         }
         let terms = agree(&request, self.listeners[listener].largest, Some(size));
         let socket = beside(&self.listeners[listener].socket).and_then(|socket| {
@@ -321,20 +322,20 @@ impl Engine {
                         .socket
                         .send_to(&packet::error(0, "the file cannot be read"), transfer.client)
                         .ok();
-                    "failed"
+                    TftpOutcome::Failed
                 }
             },
             Action::Finish(end) => match end {
-                End::Sent => "sent",
-                End::Probed => "probed",
-                End::Aborted => "aborted",
-                End::Vanished => "vanished",
+                End::Sent => TftpOutcome::Sent,
+                End::Probed => TftpOutcome::Probed,
+                End::Aborted => TftpOutcome::Aborted,
+                End::Vanished => TftpOutcome::Vanished,
             },
         };
         self.finish(name, ended);
     }
 
-    fn finish(&mut self, name: u64, outcome: &str) {
+    fn finish(&mut self, name: u64, outcome: TftpOutcome) {
         if let Some(mut transfer) = self.transfers.remove(&name) {
             self.by_client.remove(&(transfer.listener, transfer.client));
             transfer.delivery.retransmits = transfer.machine.retransmits();

@@ -15,7 +15,7 @@ use super::super::failure::failed;
 use super::super::transfer::Transfer;
 use super::packet::Mode;
 use super::source::Source;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, FileRole, Known, Service, TftpOutcome};
 
 /// Opens what clients ask for.
 #[derive(Clone)]
@@ -60,18 +60,20 @@ impl TftpHandler {
         let mut delivery = self.delivery(from, path, mode);
         match self.take(path, mode) {
             Ok((source, size, role, rule)) => {
-                delivery.role = role;
+                delivery.role = Some(role);
                 delivery.rule = rule.to_owned();
                 delivery.transfer.total = Some(size);
                 Ok(Opened { source, size, delivery })
             }
             Err(missing) => {
                 if let Missing::Gone(_) = &missing {
-                    failed(&self.events, "tftp", &format!("{}: {missing}", delivery.transfer.path));
+                    failed(&self.events, Service::Tftp, &format!("{}: {missing}", delivery.transfer.path));
                 }
                 delivery.rule = missing.to_string();
-                let refused = matches!(missing, Missing::Refused(_));
-                delivery.tell(if refused { "refused" } else { "not-found" });
+                delivery.tell(match &missing {
+                    Missing::Refused(_) => TftpOutcome::Refused,
+                    Missing::Unknown | Missing::Gone(_) => TftpOutcome::NotFound,
+                });
                 Err(missing)
             }
         }
@@ -87,14 +89,14 @@ impl TftpHandler {
     pub(super) fn refuse_write(&self, from: SocketAddr, path: &[u8]) {
         let mut delivery = self.delivery(from, path, Mode::Octet);
         delivery.rule = "nothing is written".to_owned();
-        delivery.tell("refused");
+        delivery.tell(TftpOutcome::Refused);
     }
 
     /// Tells of an error of our own, not of the same one twice in a row.
     pub(super) fn note(&mut self, error: &io::Error) {
         let error = error.to_string();
         if error != self.failure {
-            failed(&self.events, "tftp", &error);
+            failed(&self.events, Service::Tftp, &error);
             self.failure = error;
         }
     }
@@ -105,7 +107,7 @@ impl TftpHandler {
         Delivery {
             transfer,
             clients: self.clients.clone(),
-            role: String::new(),
+            role: None,
             rule: String::new(),
             mode,
             blksize: None,
@@ -115,7 +117,7 @@ impl TftpHandler {
         }
     }
 
-    fn take(&mut self, path: &[u8], mode: Mode) -> Result<(Source, u64, String, &'static str), Missing> {
+    fn take(&mut self, path: &[u8], mode: Mode) -> Result<(Source, u64, FileRole, &'static str), Missing> {
         let Item { content, role, rule } = self.content.find(path)?;
         match content {
             Content::Text(body) => {
@@ -147,7 +149,7 @@ impl TftpHandler {
 pub(super) struct Delivery {
     transfer: Transfer,
     clients: Clients,
-    role: String,
+    role: Option<FileRole>,
     rule: String,
     mode: Mode,
     /// Bytes in a block, once that is agreed on.
@@ -169,20 +171,20 @@ impl Delivery {
     }
 
     /// Tells how it ended.
-    pub(super) fn tell(&mut self, outcome: &str) {
+    pub(super) fn tell(&mut self, outcome: TftpOutcome) {
         self.told = true;
         let Self { transfer, clients, role, rule, mode, blksize, windowsize, retransmits, told: _ } = self;
-        if let (Some(node), "sent") = (&transfer.node, outcome) {
+        if let (Some(node), TftpOutcome::Sent, Some(role)) = (&transfer.node, &outcome, &*role) {
             clients.fetched(node, role);
         }
         let served = Known::TftpServed {
             path: transfer.path.clone(),
-            outcome: outcome.to_owned(),
+            outcome,
             bytes: transfer.sent,
             ms: transfer.ms(),
             role: role.clone(),
             rule: rule.clone(),
-            mode: mode.as_str().to_owned(),
+            mode: mode.word(),
             blksize: *blksize,
             windowsize: *windowsize,
             retransmits: *retransmits,
@@ -194,7 +196,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if !self.told {
-            self.tell("aborted");
+            self.tell(TftpOutcome::Aborted);
         }
     }
 }

@@ -24,6 +24,7 @@ use super::handler::{Delivery, Opened, TftpHandler};
 use super::packet::Mode;
 use super::source::Source;
 use super::{Listener, Missing};
+use crate::event::TftpOutcome;
 
 /// How long an acknowledgement is waited for before the same is sent again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -74,7 +75,7 @@ impl Drop for Outgoing {
         // The library drops what was acknowledged at once, and what was not after all its retries.
         let waited = Duration::from_nanos((self.now)().saturating_sub(self.read));
         let sent = self.at == self.size && waited < PATIENCE * RETRIES;
-        self.delivery.tell(if sent { "sent" } else { "aborted" });
+        self.delivery.tell(if sent { TftpOutcome::Sent } else { TftpOutcome::Aborted });
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::event::TftpMode;
+
 /// "The file was not found."
 pub(super) const NOT_FOUND: u16 = 1;
 /// "You may not."
@@ -31,11 +33,11 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// Returns the word of the protocol.
-    pub(super) fn as_str(self) -> &'static str {
+    /// Returns the word of the event.
+    pub(super) fn word(self) -> TftpMode {
         match self {
-            Self::Octet => "octet",
-            Self::Netascii => "netascii",
+            Self::Octet => TftpMode::Octet,
+            Self::Netascii => TftpMode::Netascii,
         }
     }
 }
@@ -212,7 +214,7 @@ mod tests {
                 let name = String::from_utf8_lossy(&name);
                 let options: Vec<String> =
                     options.iter().map(|(name, value)| format!(" {}={value}", name.as_str())).collect();
-                format!("read {name:?} {}{}", mode.as_str(), options.concat())
+                format!("read {name:?} {}{}", mode.word(), options.concat())
             }
             Ok(Packet::Write(name)) => format!("write {:?}", String::from_utf8_lossy(&name)),
             Ok(other) => format!("{other:?}"),

@@ -68,11 +68,8 @@ fn line(known: &Known) -> String {
     match known {
         Known::TftpServed { path, outcome, bytes, role, rule, mode, blksize, windowsize, .. } => {
             let terms = blksize.map(|size| format!(" in blocks of {size} × {}", windowsize.unwrap_or(0)));
-            let of = if role.is_empty() { "" } else { " of " };
-            format!(
-                "{outcome} {path}: {bytes} bytes{of}{role} as {mode}{} [{rule}]",
-                terms.unwrap_or_default()
-            )
+            let role = role.as_ref().map(|role| format!(" of {role}")).unwrap_or_default();
+            format!("{outcome} {path}: {bytes} bytes{role} as {mode}{} [{rule}]", terms.unwrap_or_default())
         }
         Known::ServiceFailed { service, error } => format!("{service} failed: {error}"),
         other => panic!("{other:?}"),

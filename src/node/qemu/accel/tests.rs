@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::trial::{Seen, judge};
 use super::*;
-use crate::event::Known;
+use crate::event::{Known, StopState};
 use crate::name::Bytes;
 use crate::plan::Qemu;
 
@@ -125,7 +125,8 @@ fn discover() -> Vec<u8> {
 fn what_machines_show_is_judged() {
     let say = |text: &str| Seen::Happened(Known::ConsoleLine { text: text.to_owned() });
     let stopped = Seen::Happened(Known::MachineStopped {
-        state: "internal-error".into(),
+        state: StopState::InternalError,
+        nospace: false,
         detail: "\nKVM internal error. Suberror: 1\nextra data[0]: 0x1".into(),
     });
     let died = Seen::Happened(Known::MachineDied {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::{Outcome, Part, TrialFailure, kernel};
 use crate::config::Source;
-use crate::event::{self, Emitter, Kind, Known};
+use crate::event::{self, Emitter, Kind, Known, StopState};
 use crate::lab::{self, Lab, LabEnvironment};
 use crate::name::Bytes;
 use crate::node::qemu::Machine;
@@ -265,11 +265,11 @@ pub(super) fn judge(part: Part, seen: &Seen) -> Option<Result<(), TrialFailure>>
         Seen::Happened(Known::ConsoleLine { text }) => {
             line.is_some_and(|line| text.contains(line)).then_some(Ok(()))
         }
-        Seen::Happened(Known::MachineStopped { state, detail }) => {
+        Seen::Happened(Known::MachineStopped { state, detail, .. }) => {
             let word = telling(detail.lines()).map(|line| format!(", {line}")).unwrap_or_default();
             let why = format!("QEMU stopped it with {state}{word}");
             // Emulation knows no such state.
-            Some(Err(TrialFailure { why, of_accelerator: state == "internal-error" }))
+            Some(Err(TrialFailure { why, of_accelerator: *state == StopState::InternalError }))
         }
         Seen::Happened(Known::MachineDied { status, stderr }) => {
             let word = telling(stderr.iter().map(String::as_str))

@@ -127,7 +127,7 @@ impl TestServer {
             Destination::Relay(address) => format!("the relay {address}"),
             Destination::Source => "the sender".to_owned(),
         };
-        let kind = super::super::wire::kind_name(reply.kind);
+        let kind = super::super::wire::message(reply.kind);
         let file = decision.boot_file.map(|file| format!(" {file}")).unwrap_or_default();
         format!("{kind} {} to {to} {rule}{file}", reply.yiaddr)
     }

@@ -1,0 +1,79 @@
+//! Stamps what happened, and hands it on.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Event, Kind};
+use crate::name::NodeName;
+
+/// The instant of an event, read from both clocks at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instant {
+    /// Nanoseconds since the run's start.
+    pub at: u64,
+    /// Wall-clock time.
+    pub wall: Timestamp,
+}
+
+/// Stamps what happened with the run's clock and hands it on.
+///
+/// The clock and the sink come from outside, so that services and machines read
+/// no clock of their own and tests decide what time it is.
+#[derive(Clone)]
+pub struct Emitter {
+    clock: Arc<dyn Fn() -> Instant + Send + Sync>,
+    sink: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Emitter {
+    /// Makes an emitter from a clock and a sink.
+    pub fn new(
+        clock: impl Fn() -> Instant + Send + Sync + 'static,
+        sink: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Self {
+        Self { clock: Arc::new(clock), sink: Arc::new(sink) }
+    }
+
+    /// Returns an emitter of which each event is shown to somebody before it is handed on.
+    pub fn tap(&self, look: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        let sink = Arc::clone(&self.sink);
+        let sink = move |event: Event| {
+            look(&event);
+            sink(event);
+        };
+        Self { clock: Arc::clone(&self.clock), sink: Arc::new(sink) }
+    }
+
+    /// Emits an event of the lab.
+    pub fn emit(&self, kind: impl Into<Kind>) {
+        self.send(None, kind.into());
+    }
+
+    /// Emits an event of one node.
+    pub fn emit_of(&self, node: &NodeName, kind: impl Into<Kind>) {
+        self.send(Some(node.clone()), kind.into());
+    }
+
+    /// Emits an event of a node if it is known which.
+    pub fn emit_maybe(&self, node: Option<&NodeName>, kind: impl Into<Kind>) {
+        self.send(node.cloned(), kind.into());
+    }
+
+    /// Returns the present instant on the run's clock.
+    pub fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    fn send(&self, node: Option<NodeName>, kind: Kind) {
+        let Instant { at, wall } = (self.clock)();
+        (self.sink)(Event { at, wall, node, kind });
+    }
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Emitter")
+    }
+}

@@ -1,0 +1,88 @@
+//! How far a node has come, and what it booted from.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How far a node has come on its way up.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Not running.
+    Off,
+    /// Powered on; the firmware has not yet asked for anything.
+    Firmware,
+    /// The firmware has an address.
+    Dhcp,
+    /// The firmware fetches or runs a network boot program.
+    Nbp,
+    /// A boot loader (iPXE with our script, GRUB, …) is at work.
+    Loader,
+    /// A kernel was handed over or has printed its first line.
+    Kernel,
+    /// The operating system is up: a login prompt, or its own DHCP client was answered.
+    Os,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 7] =
+        [Self::Off, Self::Firmware, Self::Dhcp, Self::Nbp, Self::Loader, Self::Kernel, Self::Os];
+
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Firmware => "firmware",
+            Self::Dhcp => "dhcp",
+            Self::Nbp => "nbp",
+            Self::Loader => "loader",
+            Self::Kernel => "kernel",
+            Self::Os => "os",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a machine booted from.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase", rename = "booted-from")]
+pub enum BootedFrom {
+    /// It fetched its kernel.
+    Network,
+    /// A kernel came up that it had not fetched.
+    Disk,
+}
+
+impl BootedFrom {
+    /// Returns the word of the lab file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// Returns it as it reads after "from".
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Network => "the network",
+            Self::Disk => "its disk",
+        }
+    }
+}
+
+impl fmt::Display for BootedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

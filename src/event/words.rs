@@ -1,0 +1,402 @@
+//! The words of events: what the parties of a boot are, do and answer.
+//!
+//! Each is an enum that the compiler matches. A word that this version does not know
+//! (of the outside world, or of another version) is kept as it came, in `Other`.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Makes an enum of words that is written as those words.
+macro_rules! words {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ })+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)+
+            /// A word that this version does not know.
+            Other(String),
+        }
+
+        impl $name {
+            /// Returns the word.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $word,)+
+                    Self::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(word: &str) -> Self {
+                match word {
+                    $($word => Self::$variant,)+
+                    other => Self::Other(other.to_owned()),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                Ok(Self::from(String::deserialize(from)?.as_str()))
+            }
+        }
+
+        impl $name {
+            /// Every word that this version knows.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
+    )+};
+}
+
+words! {
+    /// Who switched a machine off, or reset it.
+    PowerCause {
+        /// The machine itself.
+        Guest = "guest",
+        /// A user, by a power command.
+        Power = "power",
+        /// The teardown of the lab.
+        Down = "down",
+    }
+
+    /// The state in which QEMU stopped a machine (QMP `RunState`).
+    StopState {
+        /// A disk could not be read or written.
+        IoError = "io-error",
+        /// QEMU or the accelerator cannot go on.
+        InternalError = "internal-error",
+        /// The guest reported a panic.
+        GuestPanicked = "guest-panicked",
+        /// The guest's watchdog expired.
+        Watchdog = "watchdog",
+    }
+
+    /// A message type of DHCP (RFC 2132, option 53) or DHCPv6 (RFC 8415, section 7.3).
+    DhcpMessage {
+        /// No message type: BOOTP.
+        Bootp = "bootp",
+        /// DHCPDISCOVER.
+        Discover = "discover",
+        /// DHCPOFFER.
+        Offer = "offer",
+        /// DHCPREQUEST, and REQUEST of DHCPv6.
+        Request = "request",
+        /// DHCPDECLINE, and DECLINE of DHCPv6.
+        Decline = "decline",
+        /// DHCPACK.
+        Ack = "ack",
+        /// DHCPNAK.
+        Nak = "nak",
+        /// DHCPRELEASE, and RELEASE of DHCPv6.
+        Release = "release",
+        /// DHCPINFORM.
+        Inform = "inform",
+        /// SOLICIT.
+        Solicit = "solicit",
+        /// ADVERTISE.
+        Advertise = "advertise",
+        /// CONFIRM.
+        Confirm = "confirm",
+        /// RENEW.
+        Renew = "renew",
+        /// REBIND.
+        Rebind = "rebind",
+        /// REPLY.
+        Reply = "reply",
+        /// INFORMATION-REQUEST.
+        InformationRequest = "information-request",
+    }
+
+    /// The kind of DHCP client, from its vendor and user classes.
+    DhcpClient {
+        /// A network boot firmware that is not iPXE.
+        Firmware = "firmware",
+        /// iPXE, as ROM or as a loaded program.
+        Ipxe = "ipxe",
+        /// Anything else: an operating system.
+        Os = "os",
+    }
+
+    /// How a TFTP transfer ended.
+    TftpOutcome {
+        /// The client has the whole file.
+        Sent = "sent",
+        /// The client only asked for the size.
+        Probed = "probed",
+        /// The client aborted the transfer.
+        Aborted = "aborted",
+        /// The client stopped answering.
+        Vanished = "vanished",
+        /// The file could not be read to its end.
+        Failed = "failed",
+        /// There is no such file.
+        NotFound = "not-found",
+        /// The request is not allowed.
+        Refused = "refused",
+    }
+
+    /// The transfer mode of TFTP (RFC 1350).
+    TftpMode {
+        /// Byte by byte.
+        Octet = "octet",
+        /// As text.
+        Netascii = "netascii",
+    }
+
+    /// What a file is to the node that fetches it.
+    FileRole {
+        /// A boot script or menu.
+        Script = "script",
+        /// A kernel.
+        Kernel = "kernel",
+        /// An initrd.
+        Initrd = "initrd",
+        /// A network boot program, or a part of one.
+        Loader = "loader",
+        /// A configuration: cloud-init, Ignition, metadata.
+        Seed = "seed",
+        /// A certificate.
+        Certificate = "certificate",
+        /// The list of a folder's files.
+        Listing = "listing",
+        /// A signature of one of the others.
+        Signature = "signature",
+        /// A file that the lab says nothing more of.
+        File = "file",
+    }
+
+    /// A response code of DNS, as `dig` names it.
+    DnsCode {
+        /// An answer, or an empty one.
+        NoError = "NOERROR",
+        /// The question could not be read.
+        FormErr = "FORMERR",
+        /// No server could answer.
+        ServFail = "SERVFAIL",
+        /// There is no such name.
+        NxDomain = "NXDOMAIN",
+        /// The kind of question is not implemented.
+        NotImp = "NOTIMP",
+        /// The question is not allowed.
+        Refused = "REFUSED",
+        /// Another version of EDNS was asked for.
+        BadVers = "BADVERS",
+    }
+
+    /// A status code of gRPC.
+    RpcCode {
+        /// Success.
+        Ok = "OK",
+        /// The caller cancelled.
+        Cancelled = "CANCELLED",
+        /// An error without a code of its own.
+        Unknown = "UNKNOWN",
+        /// An argument is wrong.
+        InvalidArgument = "INVALID_ARGUMENT",
+        /// Out of time.
+        DeadlineExceeded = "DEADLINE_EXCEEDED",
+        /// There is no such thing.
+        NotFound = "NOT_FOUND",
+        /// It exists already.
+        AlreadyExists = "ALREADY_EXISTS",
+        /// Not allowed.
+        PermissionDenied = "PERMISSION_DENIED",
+        /// Too much was asked for.
+        ResourceExhausted = "RESOURCE_EXHAUSTED",
+        /// The state does not allow it.
+        FailedPrecondition = "FAILED_PRECONDITION",
+        /// Aborted.
+        Aborted = "ABORTED",
+        /// Out of range.
+        OutOfRange = "OUT_OF_RANGE",
+        /// There is no such method.
+        Unimplemented = "UNIMPLEMENTED",
+        /// An internal error.
+        Internal = "INTERNAL",
+        /// Not available.
+        Unavailable = "UNAVAILABLE",
+        /// Data was lost.
+        DataLoss = "DATA_LOSS",
+        /// The caller is not known.
+        Unauthenticated = "UNAUTHENTICATED",
+    }
+
+    /// A part of the run that serves or watches.
+    Service {
+        /// DHCP for IPv4.
+        Dhcp = "dhcp",
+        /// DHCPv6.
+        Dhcpv6 = "dhcpv6",
+        /// Router advertisements.
+        Ra = "ra",
+        /// TFTP.
+        Tftp = "tftp",
+        /// HTTP.
+        Http = "http",
+        /// HTTPS.
+        Https = "https",
+        /// DNS.
+        Dns = "dns",
+        /// NTP.
+        Ntp = "ntp",
+        /// syslog.
+        Syslog = "syslog",
+        /// matchbox's gRPC.
+        Grpc = "grpc",
+        /// matchbox by itself.
+        Matchbox = "matchbox",
+        /// A probe of an expectation.
+        Probe = "probe",
+        /// A published port.
+        Port = "published port",
+    }
+
+    /// The facility of a syslog line (RFC 5424).
+    Facility {
+        /// 0.
+        Kern = "kern",
+        /// 1.
+        User = "user",
+        /// 2.
+        Mail = "mail",
+        /// 3.
+        Daemon = "daemon",
+        /// 4.
+        Auth = "auth",
+        /// 5.
+        Syslog = "syslog",
+        /// 6.
+        Lpr = "lpr",
+        /// 7.
+        News = "news",
+        /// 8.
+        Uucp = "uucp",
+        /// 9.
+        Cron = "cron",
+        /// 10.
+        Authpriv = "authpriv",
+        /// 11.
+        Ftp = "ftp",
+        /// 12.
+        Ntp = "ntp",
+        /// 13.
+        Audit = "audit",
+        /// 14.
+        Alert = "alert",
+        /// 15.
+        Clock = "clock",
+        /// 16.
+        Local0 = "local0",
+        /// 17.
+        Local1 = "local1",
+        /// 18.
+        Local2 = "local2",
+        /// 19.
+        Local3 = "local3",
+        /// 20.
+        Local4 = "local4",
+        /// 21.
+        Local5 = "local5",
+        /// 22.
+        Local6 = "local6",
+        /// 23.
+        Local7 = "local7",
+    }
+
+    /// The severity of a syslog line (RFC 5424).
+    Severity {
+        /// 0.
+        Emerg = "emerg",
+        /// 1.
+        Alert = "alert",
+        /// 2.
+        Crit = "crit",
+        /// 3.
+        Err = "err",
+        /// 4.
+        Warning = "warning",
+        /// 5.
+        Notice = "notice",
+        /// 6.
+        Info = "info",
+        /// 7.
+        Debug = "debug",
+    }
+}
+
+impl Facility {
+    /// Returns the facility of a number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).cloned()
+    }
+}
+
+impl Severity {
+    /// Returns the severity in the lowest three bits of a priority.
+    pub fn of_priority(priority: u8) -> Self {
+        Self::ALL[usize::from(priority & 7)].clone()
+    }
+}
+
+impl DhcpMessage {
+    /// Tells whether a reply of this type gives the client its address.
+    pub fn gives_address(&self) -> bool {
+        match self {
+            Self::Ack | Self::Reply => true,
+            Self::Bootp
+            | Self::Discover
+            | Self::Offer
+            | Self::Request
+            | Self::Decline
+            | Self::Nak
+            | Self::Release
+            | Self::Inform
+            | Self::Solicit
+            | Self::Advertise
+            | Self::Confirm
+            | Self::Renew
+            | Self::Rebind
+            | Self::InformationRequest
+            | Self::Other(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_written_as_they_are_and_others_are_kept() {
+        for role in FileRole::ALL {
+            assert_eq!(FileRole::from(role.as_str()), *role);
+            let json = serde_json::to_string(role).unwrap();
+            assert_eq!(json, format!("\"{role}\""));
+            assert_eq!(serde_json::from_str::<FileRole>(&json).unwrap(), *role);
+        }
+        let other = serde_json::from_str::<TftpOutcome>("\"eaten\"").unwrap();
+        assert_eq!(other, TftpOutcome::Other("eaten".to_owned()));
+        assert_eq!(serde_json::to_string(&other).unwrap(), "\"eaten\"");
+    }
+
+    #[test]
+    fn facilities_and_severities_have_their_numbers() {
+        assert!((0..24).all(|n| Facility::of_number(n).as_ref() == Facility::ALL.get(usize::from(n))));
+        assert_eq!(Facility::of_number(24), None);
+        assert!((0..=255).all(|n| Severity::of_priority(n) == Severity::ALL[usize::from(n & 7)]));
+    }
+}
