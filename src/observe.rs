@@ -56,7 +56,7 @@ pub enum Power {
 pub struct Sighting {
     /// Nanoseconds since the run's start.
     pub at: u64,
-    /// What, as it reads after "last saw it".
+    /// What, as it reads after "last seen:".
     pub what: String,
 }
 
@@ -161,11 +161,11 @@ impl NodeView {
         }
     }
 
-    /// Returns what was last seen of the node and how long before `now`: `last saw it leased 10.0.0.10, 41s ago`.
+    /// Returns what was last seen of the node and how long before `now`: `last seen: leased 10.0.0.10, 41s ago`.
     pub fn last_seen(&self, now: u64) -> String {
         match &self.last {
             Some(Sighting { at, what }) => {
-                format!("last saw it {what}, {} ago", Ago(now.saturating_sub(*at)))
+                format!("last seen: {what}, {} ago", Ago(now.saturating_sub(*at)))
             }
             None => "never saw anything of it".to_owned(),
         }

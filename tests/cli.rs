@@ -666,12 +666,12 @@ const REPORT: &str = r#"{
   "verdicts": [{
     "expect": "up", "node": "a", "what": "stage os within 1m", "since": 1000000000, "outcome": "missed",
     "at": 61000000000, "why": "os was not reached within 1m (it is at kernel)",
-    "seen": [{ "of": "last saw it", "what": "print `Linux version 6.1`", "at": 900000000 }]
+    "seen": [{ "of": "last seen:", "what": "console line `Linux version 6.1`", "at": 900000000 }]
   }],
   "nodes": { "a": {
     "stage": "kernel", "boots": 1, "address": null, "timeline": [["firmware", 2000000], ["kernel", 900000000]],
     "booted": [],
-    "last": { "at": 900000000, "what": "print `Linux version 6.1`" }
+    "last": { "at": 900000000, "what": "console line `Linux version 6.1`" }
   } },
   "errors": [], "leaks": [], "parts": { "qemu": "7.2.22" }
 }"#;
@@ -703,14 +703,14 @@ fn runs_are_kept_and_shown() {
     the last line is incomplete: the run was killed while writing it
     "#);
     assert_snapshot!(check(&home, &["logs", "--run", "etcd", "a"]), @"    0.900  a         Linux version 6.1");
-    assert_snapshot!(check(&home, &["report", "20261121-093403-etcd"]), @r"
+    assert_snapshot!(check(&home, &["report", "20261121-093403-etcd"]), @"
       node  stage     boots  address  stages
       a     kernel        1           firmware 0s, kernel 0.9s
-                                      last saw it print `Linux version 6.1`, 1m before the end
+                                      last seen: console line `Linux version 6.1`, 1m before the end
 
       missed       1m 01s  up on a: stage os within 1m
-                           os was not reached within 1m (it is at kernel); last saw it print `Linux
-                           version 6.1`, 1m ago
+                           os was not reached within 1m (it is at kernel); last seen: console line
+                           `Linux version 6.1`, 1m ago
 
     etcd: 0 of 1 expectations met, 1 missed; 1m 01s under tcg (run 20261121-093403-etcd, exit code
       1)

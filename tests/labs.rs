@@ -391,7 +391,7 @@ fn a_full_disk_is_named_with_its_remedy() {
         "cp {0} /tmp/dr-full-$$.toml; {full}; cp /tmp/dr-full-$$.toml {0}; rm /tmp/dr-full-$$.toml",
         path(&lab)
     );
-    check_unfit(&home, &lab, &lab_elsewhere, &["disk is full", "hint: make room"]);
+    check_unfit(&home, &lab, &lab_elsewhere, &["disk is full", "hint: free some disk space"]);
 }
 
 #[test]

@@ -329,7 +329,8 @@ fn the_host_sees_the_published_ports_and_no_others() {
     common::build(&["tiny"]);
     let world = World::new();
     let port = free_port(&world);
-    let file = world.home.lab("ports", &text("ports", "lab", &format!("[publish]\n\"{port}\" = \"one:80\"")));
+    let file =
+        world.home.lab("ports", &text("ports", "auto", &format!("[publish]\n\"{port}\" = \"one:80\"")));
     let before = listening(&world);
     let lab = world.up(&file);
     // Something more that listens in the lab, on every address.
@@ -420,7 +421,7 @@ fn a_node_reaches_the_internet_through_the_uplink() {
     common::build(&["tiny"]);
     let web = world.far_away(|| TcpListener::bind((FAR_END, 8080)).unwrap());
     let clients = serve_a_word(web, "far-and-wide");
-    let file = world.home.lab("out", &text("out", "lab", ""));
+    let file = world.home.lab("out", &text("out", "auto", ""));
     let lab = world.up(&file);
 
     // The lab itself, and names of the world by the host's resolver.
@@ -477,7 +478,7 @@ fn a_lab_on_the_host_gets_through_a_firewall_that_drops_and_leaves_it_as_it_was(
     let before = state();
     assert!(before.ends_with("0\n"), "{before}");
 
-    let lab = world.up(&world.home.lab("onhost", &on_host("lab")));
+    let lab = world.up(&world.home.lab("onhost", &on_host("auto")));
     let during = state();
     assert!(during.contains("accept comment \"dryrack_") && during.ends_with("1\n"), "{during}");
     let log = lab.run_dir.join("node/one/console.log");

@@ -267,7 +267,7 @@ fn only_who_shows_a_certificate_of_the_authority_is_let_in() {
     assert_eq!(seen, ["answered\n", "UNAVAILABLE\n", "UNAVAILABLE\n"]);
     let said = server.said();
     for expected in ["peer sent no certificates", "invalid peer certificate: UnknownIssuer"] {
-        let expected = format!("could not agree on TLS with 127.0.0.1: {expected}");
+        let expected = format!("TLS handshake with 127.0.0.1 failed: {expected}");
         assert!(said.contains(&expected), "{expected} is not in {said:?}");
     }
 }
@@ -742,7 +742,7 @@ fn certificates_are_made_for_a_lab() {
     $ dryrack tls init 
     error: tls/ca.crt is there already
 
-    hint: `--force` writes over what is there, and who has the old ones is a stranger then
+    hint: `--force` overwrites them; clients with the old certificates are rejected from then on
     [2]
     $ dryrack tls init lab.toml --force --json --name more.example --address 192.0.2.1
     [

@@ -125,7 +125,7 @@ pub enum Known {
         #[serde(default)]
         us: u64,
     },
-    /// A DHCP request was left without an answer.
+    /// A DHCP request was ignored.
     DhcpIgnored {
         /// The network it came from.
         network: NetworkName,
@@ -139,7 +139,7 @@ pub enum Known {
         #[serde(default)]
         us: u64,
     },
-    /// More DHCP requests came from clients that are no node than are told of one by one.
+    /// Unknown clients sent more DHCP requests than are reported one by one.
     DhcpCrowded {
         /// The network that they came from.
         network: NetworkName,
@@ -282,7 +282,7 @@ pub enum Known {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u64>,
     },
-    /// A client was told the time. Repeats within a second are one further event, with their number.
+    /// An NTP request was answered. Repeats within a second are one further event, with their number.
     NtpAnswered {
         /// Version of NTP.
         version: u8,

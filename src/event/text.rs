@@ -1,7 +1,7 @@
 //! Every kind of event as one line for people: the one place for these words.
 //!
 //! The texts are participles, so that they read well alone (`leased 10.0.0.10`)
-//! and after "last saw it".
+//! and after "last seen:".
 
 use std::borrow::Cow;
 use std::fmt;
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// Returns the event as it reads after "last saw it", if it tells how a node fares.
+    /// Returns the event as it reads after "last seen:", if it tells how a node fares.
     ///
     /// What we concluded ourselves (stages, probes, verdicts) is no sighting.
     pub fn sighting(&self) -> Option<String> {
@@ -134,9 +134,9 @@ impl Known {
     fn sighting(&self) -> Option<String> {
         match self {
             Self::ConsoleLine { text } if text.trim().is_empty() => None,
-            Self::ConsoleLine { text } => Some(format!("print `{}`", brief(&tame(text)))),
+            Self::ConsoleLine { text } => Some(format!("console line `{}`", brief(&tame(text)))),
             Self::SyslogLine { app, text, .. } => {
-                Some(format!("log `{}`", brief(&tame(&format!("{app}: {text}")))))
+                Some(format!("syslog line `{}`", brief(&tame(&format!("{app}: {text}")))))
             }
             Self::DhcpReplied { reply, address: Some(address), client, .. } => {
                 Some(format!("{} {address} ({client})", leased(reply)))
@@ -214,8 +214,8 @@ impl Known {
             Self::GuestPanicked {} => "panicked".to_owned(),
             Self::ConsoleLine { text } => text.trim_end().to_owned(),
             Self::BannerSkipped {} => "skipped the firmware banner".to_owned(),
-            Self::LinkSet { nic, up: true } => format!("plugged in at {nic}"),
-            Self::LinkSet { nic, up: false } => format!("unplugged at {nic}"),
+            Self::LinkSet { nic, up: true } => format!("link {nic} is up"),
+            Self::LinkSet { nic, up: false } => format!("link {nic} is down"),
             Self::DhcpReplied { mac, request, reply, address, boot_file, client, rule, .. } => {
                 let verb = match address {
                     Some(address) => format!("{} {address}", leased(reply)),
@@ -225,10 +225,10 @@ impl Known {
                 format!("{verb} to {client} {mac}{boot} ({request}, {rule})")
             }
             Self::DhcpIgnored { mac, request, rule, .. } => {
-                format!("left without an answer to {request} from {mac}: {rule}")
+                format!("ignored {request} from {mac}: {rule}")
             }
             Self::DhcpCrowded { network, replied, ignored } => format!(
-                "on {network}, {replied} more answered and {ignored} more ignored of clients that are no node"
+                "unknown clients on {network}: {replied} more requests answered, {ignored} more ignored"
             ),
             Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
             Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome {
@@ -236,15 +236,15 @@ impl Known {
                     format!("served {path} ({} in {ms} ms, {retransmits} packets again)", Size(*bytes))
                 }
                 TftpOutcome::Sent => format!("served {path} ({} in {ms} ms)", Size(*bytes)),
-                TftpOutcome::Probed => format!("told the size of {path}"),
-                TftpOutcome::NotFound => format!("refused {path}: there is no such file"),
+                TftpOutcome::Probed => format!("sent the size of {path}"),
+                TftpOutcome::NotFound => format!("refused {path}: not found"),
                 TftpOutcome::Refused if rule.is_empty() => format!("refused {path}"),
                 TftpOutcome::Refused => format!("refused {path}: {}", reason(rule)),
                 TftpOutcome::Aborted
                 | TftpOutcome::Vanished
                 | TftpOutcome::Failed
                 | TftpOutcome::Other(_) => {
-                    format!("cut off from {path} after {} ({outcome})", Size(*bytes))
+                    format!("transfer of {path} stopped after {} ({outcome})", Size(*bytes))
                 }
             },
             Self::Fetching { path, bytes, total } => match total {
@@ -260,7 +260,7 @@ impl Known {
                     (200..=399, true) => {
                         format!("served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
                     }
-                    (200..=399, false) => format!("cut off from {method} {path} after {}", Size(*bytes)),
+                    (200..=399, false) => format!("client aborted {method} {path} after {}", Size(*bytes)),
                     _ if rule.is_empty() => format!("refused {method} {path} ({status})"),
                     _ => format!("refused {method} {path} ({status}, {})", reason(rule)),
                 }
@@ -270,10 +270,10 @@ impl Known {
                 let place = if file.is_empty() { String::new() } else { format!("{file}{line}: ") };
                 match path.as_str() {
                     "" => format!("cannot use {place}{reason}"),
-                    path => format!("not served {path} as meant: {place}{reason}"),
+                    path => format!("cannot answer {path}: {place}{reason}"),
                 }
             }
-            Self::HttpsFailed { error } => format!("could not agree on HTTPS: {error}"),
+            Self::HttpsFailed { error } => format!("HTTPS handshake failed: {error}"),
             Self::RpcServed { method, code, message, client, from, us: _ } => {
                 let who = if client.is_empty() { from.to_string() } else { format!("{client} at {from}") };
                 match message.as_str() {
@@ -281,13 +281,13 @@ impl Known {
                     message => format!("refused {method} of {who} ({code}): {message}"),
                 }
             }
-            Self::RpcRefused { from, error } => format!("could not agree on TLS with {from}: {error}"),
+            Self::RpcRefused { from, error } => format!("TLS handshake with {from} failed: {error}"),
             Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
                 let answer = answer.join(", ");
                 let told = match (answer.as_str(), name.as_str()) {
-                    (_, "") => format!("told {code} for what is no question of DNS"),
-                    ("", _) => format!("told {code} for {name} {record}"),
-                    _ => format!("told {code} for {name} {record}: {}", brief(&answer)),
+                    (_, "") => format!("answered {code} to a malformed DNS query"),
+                    ("", _) => format!("answered {code} for {name} {record}"),
+                    _ => format!("answered {code} for {name} {record}: {}", brief(&answer)),
                 };
                 let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
                 format!("{told} ({rule}){more}")
@@ -300,14 +300,14 @@ impl Known {
                     _ => format!(", {span} behind the host"),
                 };
                 let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
-                format!("told the time (NTP version {version}{beside}){more}")
+                format!("sent the time (NTP version {version}{beside}){more}")
             }
             Self::SyslogLine { facility, severity, app, text } => match app.as_str() {
                 "" => format!("{facility}.{severity} {text}"),
                 _ => format!("{facility}.{severity} {app}: {text}"),
             },
             Self::Omitted { service, count } => {
-                format!("left out {count} more of {service}: too many to tell each")
+                format!("omitted {count} more events of {service} (rate limit)")
             }
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
             Self::ProcessStarted { process } => format!("started {process}"),
@@ -400,6 +400,9 @@ mod tests {
         let seen = |known: Known| Kind::from(known).sighting();
         assert_eq!(seen(Known::ConsoleLine { text: "  ".to_owned() }), None);
         assert_eq!(seen(Known::StageReached { stage: crate::event::Stage::Os }), None);
-        assert_eq!(seen(Known::ConsoleLine { text: "hello ".to_owned() }).as_deref(), Some("print `hello`"));
+        assert_eq!(
+            seen(Known::ConsoleLine { text: "hello ".to_owned() }).as_deref(),
+            Some("console line `hello`")
+        );
     }
 }

@@ -150,7 +150,7 @@ impl Outcome {
 /// Something that was seen while an expectation waited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// How it is introduced: `last probe saw`, `last saw it`.
+    /// How it is introduced: `last probe saw`, `last seen:`.
     pub of: String,
     /// What was seen.
     pub what: String,

@@ -221,7 +221,7 @@ impl Subject {
             }
             Check::Fetched(_) => format!("{} {when}", count::fetched_so_far(self.count)),
             _ if self.broken => format!("it did not stay true for {} {when}", span(of.holds)),
-            _ => format!("it did not come true {when}"),
+            _ => format!("not met {when}"),
         }
     }
 
@@ -231,7 +231,7 @@ impl Subject {
             Some(Evidence { of: of.to_owned(), what, at })
         };
         let probe = if is_probed(&of.check) { evidence("last probe saw", &self.probe) } else { None };
-        probe.into_iter().chain(node.and_then(|node| evidence("last saw it", &node.last))).collect()
+        probe.into_iter().chain(node.and_then(|node| evidence("last seen:", &node.last))).collect()
     }
 }
 

@@ -148,7 +148,7 @@ fn a_line_before_the_lab_is_up_counts() {
 #[test]
 fn time_runs_out_and_says_what_was_seen() {
     let told = [(1, up()), (20, Of("a", lease("ipxe", "ack"))), (60, Clock), (61, Clock)];
-    assert_snapshot!(check([expect("up", line("ready")).within(60)], told), @"61s up of a missed: no line matched /ready/ within 1m; last saw it leased 10.0.0.10 (ipxe), 41s ago");
+    assert_snapshot!(check([expect("up", line("ready")).within(60)], told), @"61s up of a missed: no line matched /ready/ within 1m; last seen: leased 10.0.0.10 (ipxe), 41s ago");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_stage_that_was_not_reached_names_the_one_that_was() {
         (15, Of("a", console("Could not boot"))),
         (90, Clock),
     ];
-    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(90)], told), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last saw it print `Could not boot`, 1m 15s ago");
+    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(90)], told), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last seen: console line `Could not boot`, 1m 15s ago");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn the_next_begins_when_all_nodes_met_the_one_before() {
     assert_snapshot!(check(list(), told), @r"
     1s up of a met: console line `ready`
     50s up of b met: console line `ready`
-    60s z of a missed: no line matched /joined/ within 10s; last saw it print `ready`, 59s ago
+    60s z of a missed: no line matched /joined/ within 10s; last seen: console line `ready`, 59s ago
     ");
 }
 
@@ -343,7 +343,7 @@ fn a_missed_probe_says_what_it_saw() {
         (4, Of("a", probed("ssh", false, "connection refused"))),
         (10, Clock),
     ];
-    assert_snapshot!(check([expect("ssh", Check::Tcp { port: 22 }).within(10)], told), @"10s ssh of a missed: it did not come true within 10s; last probe saw connection refused, 6s ago; last saw it print `hello`, 9s ago");
+    assert_snapshot!(check([expect("ssh", Check::Tcp { port: 22 }).within(10)], told), @"10s ssh of a missed: not met within 10s; last probe saw connection refused, 6s ago; last seen: console line `hello`, 9s ago");
 }
 
 #[test]
@@ -427,8 +427,8 @@ fn verdicts_survive_a_round_trip() {
         "outcome": "pending",
         "seen": [
           {
-            "of": "last saw it",
-            "what": "print `hello`",
+            "of": "last seen:",
+            "what": "console line `hello`",
             "at": 6000000000
           }
         ]
@@ -514,7 +514,7 @@ fn boots_are_counted_also_before_their_time() {
     assert_snapshot!(check(list(), first().into_iter().chain(bad)), @"
     6s up of a met: console line `ready`
     60s no-loop of a missed: it happened: it booted from network, network
-    60s once of a missed: it booted from network, network; last saw it print `ready`, 54s ago
+    60s once of a missed: it booted from network, network; last seen: console line `ready`, 54s ago
     waiting, next at 1m 06s
     ");
 }
@@ -551,7 +551,7 @@ fn what_was_fetched_is_counted_to_the_end() {
     let again = [(7, http("kernel")), (8, http("script")), (9, http("initrd"))];
     assert_snapshot!(check(list(), told().into_iter().chain(again)), @"
     2s loader of a met: it was fetched once
-    8s once of a missed: it was fetched 2 times; last saw it served GET /boot/script (200, 6.1 MB in 40 ms), 0s ago
+    8s once of a missed: it was fetched 2 times; last seen: served GET /boot/script (200, 6.1 MB in 40 ms), 0s ago
     8s script of a met: it was fetched 2 times
     9s never of a missed: it happened: it was fetched once
     ");
@@ -608,7 +608,7 @@ fn a_process_is_judged_by_its_end() {
     assert_snapshot!(check(expected(), [(1, up()), (2, printed("Apply complete!")), (3, ended(Some(0)))]), @"3s applied met: `apply` ended: exit code 0, `Apply complete!`");
     assert_snapshot!(check(expected(), [(1, up()), (2, printed("Error: x")), (2, printed(" ")), (3, ended(Some(1)))]), @"3s applied missed: `apply` ended: exit code 1, `Error: x`");
     assert_snapshot!(check(expected(), [(1, up()), (3, ended(None))]), @"3s applied missed: `apply` ended: killed by signal 9");
-    assert_snapshot!(check([expect("applied", process(0)).of(&[]).within(60)], [(1, up()), (61, Clock)]), @"61s applied missed: it did not come true within 1m");
+    assert_snapshot!(check([expect("applied", process(0)).of(&[]).within(60)], [(1, up()), (61, Clock)]), @"61s applied missed: not met within 1m");
     // Its end may come before anybody waits for it.
     assert_snapshot!(check([expect("up", line("ready")), expect("applied", process(0)).of(&[]).after("up")], [(1, up()), (2, ended(Some(0))), (3, Of("a", console("ready")))]), @"
     3s applied met: `apply` ended: exit code 0

@@ -80,7 +80,7 @@ fn the_present_says_what_was_last_seen() {
         snapshot.apply(&event(at, Some("a"), kind));
     }
     snapshot.apply(&event(43_000, None, Known::TearDownStarted { why: "test".to_owned() }));
-    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last saw it leased 10.0.0.10 (ipxe), 41s ago; b: off, never saw anything of it");
+    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last seen: leased 10.0.0.10 (ipxe), 41s ago; b: off, never saw anything of it");
     assert_eq!(snapshot.lab, LabState::TearingDown);
 }
 
@@ -92,7 +92,7 @@ fn a_lab_that_is_taken_down_leaves_its_nodes_where_they_were() {
     for (at, kind) in [(0, Known::PoweredOn {}), (2000, lease("ipxe", "ack")), (9000, down)] {
         snapshot.apply(&event(at, Some("a"), kind));
     }
-    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last saw it leased 10.0.0.10 (ipxe), 7s ago");
+    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last seen: leased 10.0.0.10 (ipxe), 7s ago");
     assert_eq!(snapshot.nodes.values().next().unwrap().power, Power::Off);
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn met() -> Report {
     let way =
         [(Stage::Firmware, 5), (Stage::Dhcp, 17), (Stage::Loader, 18), (Stage::Kernel, 21), (Stage::Os, 64)];
     let nodes = ["node1", "node2"].into_iter().zip([11, 12]).map(|(name, ip)| {
-        (NodeName::new(name).unwrap(), node("print `node login:`", &way, Some([10, 0, 0, ip])))
+        (NodeName::new(name).unwrap(), node("console line `node login:`", &way, Some([10, 0, 0, ip])))
     });
     let os = "stage os within 2m";
     Report {
@@ -103,8 +103,8 @@ pub(crate) fn missed() -> Report {
             at: seconds(1800),
         },
         Evidence {
-            of: "node3: last saw it".to_owned(),
-            what: "print `etcd: cannot resolve \u{1b}[31mnode4.lan\u{1b}[0m & <retry>`".to_owned(),
+            of: "node3: last seen:".to_owned(),
+            what: "console line `etcd: cannot resolve \u{1b}[31mnode4.lan\u{1b}[0m & <retry>`".to_owned(),
             at: seconds(120),
         },
     ];
@@ -114,11 +114,7 @@ pub(crate) fn missed() -> Report {
             "healthy",
             None,
             "etcd with 3 healthy members and one leader within 3m",
-            Outcome::Missed {
-                at: seconds(1864),
-                why: "it did not come true within 3m".to_owned(),
-                seen: seen.clone(),
-            },
+            Outcome::Missed { at: seconds(1864), why: "not met within 3m".to_owned(), seen: seen.clone() },
         ),
         verdict(
             "stays",
@@ -140,7 +136,7 @@ pub(crate) fn missed() -> Report {
     ];
     report.nodes.insert(
         NodeName::new("node3").unwrap(),
-        node("print `etcd: cannot resolve node4.lan`", &restarted, Some([10, 0, 0, 13])),
+        node("console line `etcd: cannot resolve node4.lan`", &restarted, Some([10, 0, 0, 13])),
     );
     report.ended = seconds(1870);
     report.exit = exit::MISSED;

@@ -80,7 +80,7 @@ mod tests {
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node3 | BIOS, iPXE in the NIC's ROM | 2 | network: firmware 0.5s, dhcp 1.7s, nbp 1.8s, loader 2.1s, kernel 2.5s; then disk: firmware 20s, kernel 21s, os 1m 30s |
 
-        * missed: healthy: etcd with 3 healthy members and one leader within 3m: it did not come true within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last saw it print \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
+        * missed: healthy: etcd with 3 healthy members and one leader within 3m: not met within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last seen: console line \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
         * not reached: stays: command etcdctl endpoint health for 10s: \`healthy\` was missed
         * pending: later: tcp 22
 

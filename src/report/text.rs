@@ -99,7 +99,7 @@ fn nodes(report: &Report) -> String {
             && let Some(Sighting { at, what }) = &node.last
         {
             let before = Ago(report.ended.saturating_sub(*at));
-            let seen = format!("last saw it {what}, {before} before the end");
+            let seen = format!("last seen: {what}, {before} before the end");
             lines += &paragraph(&indent, &indent, &seen);
         }
     }

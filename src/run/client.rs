@@ -46,7 +46,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// It broke off.
-    #[error("the lab broke off its answer")]
+    #[error("the lab closed the connection before the end of its answer")]
     Broken(#[source] hyper::Error),
     /// It answered what we do not understand.
     #[error("the lab answered what this version of dryrack does not understand")]

@@ -211,8 +211,8 @@ impl Director<'_> {
                 self.run_errors.push(step_error(text, failure));
                 return Next::End(Reason::new(why));
             }
-            Input::Signal => return Next::End(Reason::interrupted("asked to end by a signal")),
-            Input::Lost => return Next::End(Reason::interrupted("the command that it lived for is gone")),
+            Input::Signal => return Next::End(Reason::interrupted("stopped by a signal")),
+            Input::Lost => return Next::End(Reason::interrupted("the parent command has ended")),
             Input::Due => {
                 let decided = self.fold.at(self.events.now());
                 self.write(decided);
@@ -308,7 +308,7 @@ fn host_failure(event: &Event) -> Option<RunError> {
     })
 }
 
-const RECORD_FAILED: &str = "cannot write what happens";
+const RECORD_FAILED: &str = "cannot write the event log";
 
 fn record_error(error: &io::Error) -> RunError {
     let full = error.kind() == io::ErrorKind::StorageFull;

@@ -433,7 +433,7 @@ async fn connect(to: SocketAddr) -> Result<TcpStream, &'static str> {
         timeout(Duration::from_secs(3), TcpStream::connect(to)).await.map_err(|_| "does not answer")?;
     stream.map_err(|error| match error.kind() {
         ErrorKind::ConnectionRefused => "refuses connections",
-        ErrorKind::HostUnreachable => "cannot be reached: nobody has the address",
+        ErrorKind::HostUnreachable => "unreachable: no host has the address",
         ErrorKind::NetworkUnreachable => "cannot be reached: there is no route",
         ErrorKind::TimedOut => "does not answer",
         _ => "cannot be connected to",

@@ -120,7 +120,7 @@ impl Rack {
             }
             None => String::new(),
         };
-        let hint = "name in `passphrase` where that is which unlocks it";
+        let hint = "set `passphrase` to the secret that unlocks it";
         KeyRing::read(path, &passphrase).map(Some).map_err(|error| Failure::new(error, Some(hint)))
     }
 

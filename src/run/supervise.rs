@@ -308,7 +308,7 @@ fn finish(
         what: format!("the machine of `{node}` died"),
         causes: vec![words.clone()],
         hint: Some(format!(
-            "its own words are in {}",
+            "see its messages in {}",
             run_dir.join("node").join(node.as_str()).join("qemu.log").display()
         )),
     }));

@@ -211,7 +211,7 @@ mod tests {
         rate_limit.flush();
         let first = told(&log);
         assert_eq!(first.len() as u64, BURST + 1);
-        assert_eq!(first.last().unwrap(), " left out 8000 more of dns: too many to tell each");
+        assert_eq!(first.last().unwrap(), " omitted 8000 more events of dns (rate limit)");
         rate_limit.note(flood.iter().map(|number| (client, number, 1)));
         assert_eq!(told(&log).len() as u64, STEADY);
         assert!(rate_limit.busy());

@@ -102,7 +102,7 @@ fn it_does_so_where_nothing_can_be_watched() {
         assert_eq!(server.get("/ipxe?a=1"), booted("first"));
         change_everything(&server, folder.path());
         let (ended, log) = server.end(Signal::SIGTERM);
-        assert!(ended.success() && log.contains("files cannot be watched"), "{limit}: {log}");
+        assert!(ended.success() && log.contains("cannot use file notifications"), "{limit}: {log}");
     }
 }
 

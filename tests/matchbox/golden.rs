@@ -96,16 +96,16 @@ fn the_user_learns_why_a_client_gets_nothing() {
         log.lines().filter_map(|line| line.split_once("level=warning msg=\"")?.1.strip_suffix('"')).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
     cannot use groups/badmac.json: address nonsense: invalid MAC address
-    not served /ipxe as meant: groups: no group takes a machine without labels
-    not served /ipxe?zone=z1 as meant: profiles/noboot.json: it has no `boot`
-    not served /ipxe?sel=nop as meant: profiles/doesnotexist.json: not found
-    not served /ipxe?sel=noid as meant: profiles/noid.json: Id is required
-    not served /ipxe?sel=badjson as meant: profiles/badjson.json:2: unexpected end of JSON input
-    not served /generic?zone=z1 as meant: generic/bad.tmpl:1: map has no entry for key \"nope\"
-    not served /generic?rack=r1 as meant: generic/missing: not found
-    not served /ignition?zone=z1 as meant: ignition/bad.ign:1: invalid character 'o' in literal null (expecting 'u')
-    not served /ignition?rack=r1 as meant: ignition/p2.yaml:5: map has no entry for key \"user\"
-    not served /cloud?rack=r1 as meant: profiles/p2.json: it has no `cloud_id`
+    cannot answer /ipxe: groups: no group takes a machine without labels
+    cannot answer /ipxe?zone=z1: profiles/noboot.json: it has no `boot`
+    cannot answer /ipxe?sel=nop: profiles/doesnotexist.json: not found
+    cannot answer /ipxe?sel=noid: profiles/noid.json: Id is required
+    cannot answer /ipxe?sel=badjson: profiles/badjson.json:2: unexpected end of JSON input
+    cannot answer /generic?zone=z1: generic/bad.tmpl:1: map has no entry for key \"nope\"
+    cannot answer /generic?rack=r1: generic/missing: not found
+    cannot answer /ignition?zone=z1: ignition/bad.ign:1: invalid character 'o' in literal null (expecting 'u')
+    cannot answer /ignition?rack=r1: ignition/p2.yaml:5: map has no entry for key \"user\"
+    cannot answer /cloud?rack=r1: profiles/p2.json: it has no `cloud_id`
     "#);
 }
 

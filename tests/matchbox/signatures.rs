@@ -86,7 +86,7 @@ fn a_passphrase_unlocks_the_key_ring_and_a_subkey_signs() {
     let server = start(&ring, "secret words");
     let (plain, signed) = (server.ask(&[], "/boot.ipxe"), server.ask(&[], "/boot.ipxe.asc"));
     gpg.verify(&signed.body, &plain.body);
-    for (passphrase, words) in [("wrong", "does not unlock it"), ("", "does not unlock it")] {
+    for (passphrase, words) in [("wrong", "does not unlock"), ("", "does not unlock")] {
         let mut command = Command::new(DRYRACK);
         command.args(["matchbox", "-assets-path=", "-key-ring-path"]).arg(&ring).arg("-data-path");
         command.arg(fixtures().join("data")).env("MATCHBOX_PASSPHRASE", passphrase);

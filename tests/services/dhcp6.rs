@@ -78,7 +78,7 @@ async fn answered(rack: &Rack, wanted: &str, with: &str) -> String {
 #[test]
 fn dhclient_is_given_an_address() {
     alone(async || {
-        let lab = lab_with_ipv6().replace("lease = \"1h\"", "lease = \"10s\"");
+        let lab = lab_with_ipv6().replace("lease-time = \"1h\"", "lease-time = \"10s\"");
         let rack = Rack::of(&lab, kernel).await;
         let one = rack.client(rack.mac("one"));
         configured(&rack, &one).await;

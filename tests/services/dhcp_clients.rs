@@ -11,7 +11,7 @@ use crate::{LAB, STRANGER, kernel};
 
 /// A lab that says more about its network, and lends for so short that a client renews while it is watched.
 fn lab() -> String {
-    let lab = LAB.replace("lease = \"1h\"", "lease = \"10s\"");
+    let lab = LAB.replace("lease-time = \"1h\"", "lease-time = \"10s\"");
     lab.replace("[profile.install]", &format!("{OPTIONS}[profile.install]"))
 }
 

@@ -122,8 +122,8 @@ fn forged_dhcp_requests_are_not_answered() {
         );
         relay.set_read_timeout(Some(MOMENT)).unwrap();
         for (socket, port, packet, rule) in [
-            (&elsewhere, 67, request(one, 1, &[(GIADDR, foreign.octets())]), "a relay of another subnet"),
-            (&relay, 67, request(one, 1, &[(GIADDR, foreign.octets())]), "a relay of another subnet"),
+            (&elsewhere, 67, request(one, 1, &[(GIADDR, foreign.octets())]), "relayed from another subnet"),
+            (&relay, 67, request(one, 1, &[(GIADDR, foreign.octets())]), "relayed from another subnet"),
             (&relay, 67, request(one, 1, &[(GIADDR, SERVER.octets())]), "is not a host of this network"),
             (&elsewhere, 67, request(one, 8, &[(CIADDR, foreign.octets())]), "is not a host of this network"),
             (&proxy, 4011, request(one, 3, &[(CIADDR, foreign.octets())]), "is not a host of this network"),

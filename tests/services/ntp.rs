@@ -45,7 +45,7 @@ fn clients_hear_what_time_it_is() {
         let told = rack.log.until("an answer", 5, |known| matches!(known, Known::NtpAnswered { .. })).await;
         assert!(matches!(told, Known::NtpAnswered { version: 4, offset: 0, .. }), "{told:?}");
         let node =
-            rack.log.events().into_iter().find(|event| event.kind.to_string().contains("told the time"));
+            rack.log.events().into_iter().find(|event| event.kind.to_string().contains("sent the time"));
         assert_eq!(node.unwrap().node.unwrap().as_str(), "one");
     });
 }
@@ -90,7 +90,7 @@ fn a_daemon_of_the_host_on_the_port_is_no_reason_to_fail() {
             )
             .await;
         assert!(failed.to_string().contains("cannot open UDP port 123 for NTP"), "{failed}");
-        assert!(failed.to_string().contains("holds it"), "{failed}");
+        assert!(failed.to_string().contains("used by"), "{failed}");
         drop(daemon);
     });
 }

@@ -76,7 +76,7 @@ impl CertificatesError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Existing { .. } => {
-                Some("`--force` writes over what is there, and who has the old ones is a stranger then")
+                Some("`--force` overwrites them; clients with the old certificates are rejected from then on")
             }
             Self::Certificate(_) => Some("names are DNS names, such as matchbox.example.com"),
             Self::Days { .. } => Some("`--days 3650` is ten years"),

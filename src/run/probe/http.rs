@@ -56,14 +56,14 @@ pub(super) async fn probe(to: SocketAddr, path: &str, wanted: Expected<'_>) -> A
             return Answer::no(format!("status {status} without a header {name}"));
         }
         if !values.any(|value| pattern.is_match(&value)) {
-            return Answer::no(format!("status {status}, but header {name} is not like /{pattern}/"));
+            return Answer::no(format!("status {status}, but header {name} does not match /{pattern}/"));
         }
     }
     if let Some(pattern) = wanted.body
         && !pattern.is_match(&String::from_utf8_lossy(&answered.body))
     {
         return Answer::no(format!(
-            "status {status}, but {} of body are not like /{pattern}/",
+            "status {status}, but {} of body do not match /{pattern}/",
             Size(answered.body.len() as u64)
         ));
     }

@@ -178,11 +178,11 @@ fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
         Some(line) if line.contains("Connection refused") => format!("port {port} refuses connections"),
         Some(line) if line.contains("timed out") => format!("port {port} does not answer"),
         Some(line) if line.contains("No route to host") => {
-            format!("port {port} cannot be reached: nobody has the address")
+            format!("port {port} unreachable: no host has the address")
         }
-        Some(line) if line.contains("Permission denied") => format!("user {user} is not let in by the key"),
+        Some(line) if line.contains("Permission denied") => format!("public key rejected for user {user}"),
         Some(line) => format!("ssh failed: {line}"),
-        None => "ssh failed without a word".to_owned(),
+        None => "ssh failed without a message".to_owned(),
     }
 }
 
@@ -219,7 +219,7 @@ fn compare(finished: &Finished, wanted: Expected<'_>) -> Answer {
     }
     match wanted.output {
         Some(pattern) if !pattern.is_match(&finished.output) => {
-            Answer::no(format!("{ended}, but the output is not like /{pattern}/{said}"))
+            Answer::no(format!("{ended}, but the output does not match /{pattern}/{said}"))
         }
         _ => Answer::yes(ended),
     }

@@ -103,8 +103,8 @@ async fn http_compares_status_headers_and_body() {
     };
     assert_snapshot!(once(check(200, Some("ready$"), Some(("server", "^tiny"))), true, None).await, @"true: status 200");
     assert_snapshot!(once(check(204, None, None), true, None).await, @"false: status 200");
-    assert_snapshot!(once(check(200, Some("joined"), None), true, None).await, @"false: status 200, but 12 B of body are not like /joined/");
-    assert_snapshot!(once(check(200, None, Some(("server", "nginx"))), true, None).await, @"false: status 200, but header server is not like /nginx/");
+    assert_snapshot!(once(check(200, Some("joined"), None), true, None).await, @"false: status 200, but 12 B of body do not match /joined/");
+    assert_snapshot!(once(check(200, None, Some(("server", "nginx"))), true, None).await, @"false: status 200, but header server does not match /nginx/");
     assert_snapshot!(once(check(200, None, Some(("etag", "."))), true, None).await, @"false: status 200 without a header etag");
 }
 
@@ -163,7 +163,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
     assert_snapshot!(once(check("echo $DRYRACK_LAB $DRYRACK_ADDRESS_A", 0, Some("^lab 127.0.0.1$")), false, None).await, @"true: exit code 0");
     assert_snapshot!(once(check("echo no quorum >&2; exit 3", 0, None), false, None).await, @"false: exit code 3, `no quorum`");
     assert_snapshot!(once(check("exit 3", 3, None), false, None).await, @"true: exit code 3");
-    assert_snapshot!(once(check("echo inactive", 0, Some("^active")), false, None).await, @"false: exit code 0, but the output is not like /^active/, `inactive`");
+    assert_snapshot!(once(check("echo inactive", 0, Some("^active")), false, None).await, @"false: exit code 0, but the output does not match /^active/, `inactive`");
     assert_snapshot!(once(check("kill -9 $$", 0, None), false, None).await, @"false: signal: 9 (SIGKILL)");
     // Standard input is closed, and a program that prints without end does not hang us.
     assert_snapshot!(once(check("cat; yes", 0, None), false, None).await, @"false: exit code 141, `y`");

@@ -45,7 +45,7 @@ pub enum KeyRingError {
         why: String,
     },
     /// The passphrase is another one.
-    #[error("cannot unlock the key ring {} with MATCHBOX_PASSPHRASE: {why}", path.display())]
+    #[error("the passphrase does not unlock the key ring {}: {why}", path.display())]
     Locked {
         /// The file.
         path: PathBuf,

@@ -167,7 +167,7 @@ fn note(folders: &mut [Folder], event: InotifyEvent) {
 }
 
 fn no_watch(error: Errno) -> String {
-    format!("cannot watch files ({}); checking them for each request", error.desc())
+    format!("file notifications ({}): files are checked for each request", error.desc())
 }
 
 /// Returns what tells one folder from another.
