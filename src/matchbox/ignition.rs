@@ -169,7 +169,7 @@ impl Config {
     }
 }
 
-/// Returns what matchbox sends in path of a config that it cannot read: one that says nothing, not even a version.
+/// Returns what matchbox sends in place of a config that it cannot read: an empty one, without a version.
 pub fn skeleton() -> String {
     write::write(&Record::new(&schema::CONFIG), Version::NEWEST.minor())
 }

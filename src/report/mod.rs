@@ -119,7 +119,7 @@ pub enum Whose {
 }
 
 impl Whose {
-    /// Returns the exit code of a run that such a run error ended.
+    /// Returns the exit code of a run that such an error ended.
     pub fn exit(self) -> u8 {
         match self {
             Self::Lab => exit::WRONG,
@@ -144,7 +144,7 @@ pub struct RunError {
 }
 
 impl RunError {
-    /// Makes a run error of an error and all that caused it.
+    /// Makes a run error from an error and its causes.
     pub fn new(whose: Whose, error: &dyn Error, hint: Option<String>) -> Self {
         let what = error.to_string();
         let mut causes: Vec<String> = Vec::new();

@@ -94,7 +94,7 @@ pub(super) struct Ending {
     pub(super) fold: Fold,
 }
 
-/// OptionType everything that the loop decides with.
+/// Holds everything that the loop decides with.
 pub(super) struct Director<'a> {
     pub(super) request: &'a Request,
     pub(super) fold: Fold,

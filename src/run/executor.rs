@@ -52,7 +52,7 @@ pub struct Progress {
     pub met: BTreeSet<ExpectName>,
 }
 
-/// Why not every step was executed out.
+/// Why not every step was executed.
 #[derive(Debug)]
 pub enum UpError {
     /// A step failed.
@@ -125,7 +125,7 @@ pub async fn up(
     Ok(())
 }
 
-/// Tells whether a step may be executed out by now. `room` tells whether another node may be on its way up.
+/// Tells whether a step may be executed now. `room` tells whether another node may boot.
 fn may(step: &Step, progress: &Progress, room: bool) -> bool {
     let met = |after: &Option<ExpectName>| after.as_ref().is_none_or(|expect| progress.met.contains(expect));
     match step {

@@ -129,7 +129,7 @@ pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockEr
     }
 }
 
-/// Tries to lab lock a lab that nobody should have, without waiting.
+/// Tries to take the lock of a lab that should be free, without waiting.
 pub(super) fn try_lab_lock(locations: &Locations, file: &Path) -> Option<LabLock> {
     let base = locations.runtime.join(identity(file));
     let lock = File::options().create(true).append(true).open(base.with_extension("lock")).ok()?;

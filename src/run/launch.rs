@@ -71,7 +71,7 @@ impl LaunchError {
 /// Starts a run of a plan with its images. Returns once its supervisor stands in its place.
 ///
 /// The run ends with this process unless [`NamespaceHandle::untie`] lets it live on.
-/// The lab lock is the run's own from then on.
+/// The run owns the lab lock from then on.
 #[expect(clippy::disallowed_methods, reason = "a run is named by the time when it was started")]
 pub fn launch(
     locations: &Locations,
@@ -86,7 +86,7 @@ pub fn launch(
     let kept = locations.state.join("labs").join(lab_lock::identity(&file));
     let request = Request { plan, images, kept, socket: socket.clone(), until };
     request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
-    // One at a time: what is started between the next line and the lab lock's end inherits its lock.
+    // One at a time: what is started before the lock is released inherits it.
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let _shared = lab_lock.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::LabLock)?;

@@ -212,7 +212,7 @@ impl Host for Rack {
     async fn apply(&self, step: &Step) -> Result<(), Failure> {
         let Self { parts, netlink, .. } = self;
         match step {
-            // Both were executed out before there was a supervisor.
+            // Both were done before there was a supervisor.
             Step::BuildImage { image: _ } | Step::MakeNamespaces { uplink: _ } => Ok(()),
             Step::NameFiles { hosts, nameserver, search } => {
                 namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(|error| {

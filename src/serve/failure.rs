@@ -16,7 +16,7 @@ pub(super) struct FailureLog<'a> {
 }
 
 impl<'a> FailureLog<'a> {
-    /// Starts without failure.
+    /// Starts with no error reported yet.
     pub(super) fn new(service: Service, events: &'a Emitter) -> Self {
         Self { service, events, last: String::new() }
     }

@@ -60,7 +60,7 @@ pub(super) const PLACES: ConnectionLimits = ConnectionLimits { all: 1024, each: 
 pub(super) struct HttpHandler {
     pub(super) content: ContentStore,
     pub(super) clients: Clients,
-    /// What is asked before the content.
+    /// What is asked before the content store.
     pub(super) matchbox: Option<Matchbox>,
     pub(super) events: Emitter,
     /// Once it is cancelled, connections end after the answers that they are at.

@@ -98,7 +98,7 @@ async fn show(
     let blocks = qmp.blocks().await?;
     let block = blocks.into_iter().find(|block| block.device == device);
     let block = block.ok_or_else(|| InspectError::NoDisk(disk.clone()))?;
-    // What an earlier inspect that was given up left behind.
+    // What an earlier inspection left when it was given up.
     qmp.end_exports().await.ok();
     remove(folder)?;
     qmp.export(SOCKET, &block.node, "inspect").await?;

@@ -9,7 +9,7 @@ use crate::lab::Isolation;
 use crate::name::{IfName, LabName, NodeName};
 use crate::plan::Accel;
 
-/// When a run error strikes.
+/// When an injected error strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RunError {
     None,

@@ -274,7 +274,7 @@ fn write<'a>(
     options: impl IntoIterator<Item = &'a DhcpOption>,
 ) -> Result<(), dhcproto::error::EncodeError> {
     for option in options {
-        // Standalone: the encoder begins where its bytes begin.
+        // Alone: the encoder begins where its bytes begin.
         let mut bytes = Vec::new();
         option.encode(&mut Encoder::new(&mut bytes))?;
         packet.extend(bytes);

@@ -1,7 +1,7 @@
 //! DNS: the lab's own names, forward and reverse; other names are forwarded or refused.
 //!
 //! ```text
-//! packet ─▶ wire cache ─────────────────────────────────▶ reply ─▶ rate limit ─▶ events
+//! packet ─▶ wire cache ──────────────────────────▶ reply ─▶ rate limit ─▶ events
 //!            └▶ answer ── zones ──────────────────▶│
 //!                  └▶ ask ── cache, upstream ──────┘
 //! ```

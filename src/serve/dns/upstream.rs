@@ -276,7 +276,7 @@ pub(super) fn write(question: &Question) -> Message {
     let mut packet = Message::query();
     packet.metadata.recursion_desired = true;
     packet.metadata.checking_disabled = question.checking_disabled;
-    // Without DO it asks to be summary whether signatures were checked (RFC 6840, section 5.7).
+    // Without DO it asks whether signatures were checked (RFC 6840, section 5.7).
     packet.metadata.authentic_data = true;
     let mut query = Query::query(question.name.clone(), question.record);
     query.set_query_class(question.class);

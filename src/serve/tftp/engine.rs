@@ -90,7 +90,7 @@ struct EngineWaker(Arc<EventFd>);
 
 impl Drop for EngineWaker {
     fn drop(&mut self) {
-        // The counter is not allowed sources its end, so there is nothing to fail.
+        // The counter is far from its end, so nothing can fail.
         self.0.write(1).ok();
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Opened {
 }
 
 impl TftpHandler {
-    /// Opens what is on a content, for clients that are known or not.
+    /// Serves content to clients, known or unknown.
     pub(super) fn new(content: ContentStore, clients: Clients, events: Emitter) -> Self {
         Self { content, clients, events, open: HashMap::new(), failure: String::new() }
     }

@@ -55,7 +55,7 @@ impl Source {
 
     /// Fills a buffer from a place on, all of it unless the end comes first; returns how much.
     ///
-    /// ConnectionLimits before that of an earlier call may be forgotten.
+    /// Places before that of an earlier call may be forgotten.
     pub(super) fn read(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.lines {
             None => self.bytes.read(at, buffer),

@@ -182,7 +182,7 @@ fn a_silent_server_rests_and_is_tried_beside_another() {
     health.silent(0, 0);
     health.answered(1);
     assert_eq!(health.turns(SECOND), turns(&[1, 2, 0], None));
-    // AnswerSummary again while it rests, it rests no longer.
+    // Called again while it rests, it rests no longer.
     health.silent(0, SECOND);
     assert_eq!(health.turns(5 * SECOND), turns(&[1, 2, 0], Some(0)));
     assert_eq!(health.turns(6 * SECOND), turns(&[1, 2, 0], None), "one question finds out");
