@@ -286,7 +286,7 @@ fn prints_logs(up: &Up) {
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     assert!(lines.next().expect("a line").expect("text").ends_with("started lab verbs under tcg"));
     up.succeed(&["link", "down", "two", "far"]);
-    assert!(lines.any(|line| line.expect("text").ends_with("unplugged at far")));
+    assert!(lines.any(|line| line.expect("text").ends_with("link far is down")));
     child.kill().expect("a child");
     assert!(wait(&mut child, SOON).is_some());
 }
