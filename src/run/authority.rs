@@ -8,31 +8,32 @@
 //! ```
 //!
 //! Keys are RSA, because firmware without elliptic curves has nothing else, and
-//! `ssh-keygen` makes them, because ring makes none. Certificates are valid
+//! the crate `rsa` makes them, because ring makes none. Certificates are valid
 //! whatever the time is: a machine without a clock that runs shall get so far as
 //! to be told the time.
 
 pub mod certificates;
 mod forms;
 
-use std::ffi::OsString;
-use std::fs::DirBuilder;
-use std::io;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{EncodePrivateKey, LineEnding};
+use rsa::rand_core::OsRng;
 
 use crate::lab::LabFile;
 use crate::name::digest;
 use crate::plan::qemu::CACERTS;
 use crate::plan::{HttpsPlan, Plan, Step};
 use crate::serve::Identity;
-use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
 
 /// Who signs the certificates of a lab.
 pub struct Authority {
@@ -51,18 +52,9 @@ impl std::fmt::Debug for Authority {
 /// Why a lab has no authority, or gets no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// There is no `ssh-keygen`.
-    #[error("HTTPS needs keys, and this host has no `ssh-keygen` to make them")]
-    NoProgram,
-    /// It could not be started.
-    #[error(transparent)]
-    Spawn(SpawnError),
-    /// It failed.
-    #[error("cannot make a key for HTTPS: {words}")]
-    Refused {
-        /// What it said.
-        words: String,
-    },
+    /// There is no key.
+    #[error("cannot make a key for HTTPS")]
+    Key(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The file system said no.
     #[error("cannot {verb} {}", path.display())]
     Files {
@@ -89,12 +81,8 @@ impl AuthorityError {
     /// Returns what would help, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoProgram => Some(
-                "install it (Debian, Ubuntu: `openssh-client`; Fedora: `openssh`; Arch, Alpine: `openssh`; openSUSE: `openssh-clients`)",
-            ),
-            Self::Spawn(error) => error.hint(),
             Self::Certificate { .. } => Some("delete that folder; the next run makes another authority"),
-            Self::Refused { .. } | Self::Files { .. } => None,
+            Self::Key(_) | Self::Files { .. } => None,
         }
     }
 }
@@ -116,13 +104,15 @@ pub fn path(run_dir: &Path, file: LabFile) -> PathBuf {
 
 const CA_KEY: &str = "ca.key";
 const SERVER_KEY: &str = "server.key";
+/// Bits of an RSA key.
+const BITS: usize = 2048;
 
 impl Authority {
     /// Takes the authority of a lab from where the lab keeps it, or makes one. `file` is the lab's.
-    pub async fn open(kept: &Path, file: &Path, spawner: &Spawner) -> Result<Self, AuthorityError> {
+    pub fn open(kept: &Path, file: &Path) -> Result<Self, AuthorityError> {
         let folder = kept.join("authority");
         if !folder.is_dir() {
-            make(kept, &folder, file, spawner).await?;
+            make(kept, &folder, file)?;
         }
         let read = |name: &str| {
             let path = folder.join(name);
@@ -170,7 +160,7 @@ impl Authority {
 }
 
 /// Makes an authority. Its folder is there once it is whole.
-async fn make(kept: &Path, folder: &Path, file: &Path, spawner: &Spawner) -> Result<(), AuthorityError> {
+fn make(kept: &Path, folder: &Path, file: &Path) -> Result<(), AuthorityError> {
     let fresh = kept.join("authority.new");
     match std::fs::remove_dir_all(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &fresh)(error)),
@@ -179,7 +169,7 @@ async fn make(kept: &Path, folder: &Path, file: &Path, spawner: &Spawner) -> Res
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&fresh);
     made.map_err(failed("create", &fresh))?;
     for name in [CA_KEY, SERVER_KEY] {
-        make_key(&fresh.join(name), spawner).await?;
+        make_key(&fresh.join(name))?;
     }
     let key_file = fresh.join(CA_KEY);
     let key = std::fs::read_to_string(&key_file).map_err(failed("read", &key_file))?;
@@ -193,21 +183,12 @@ async fn make(kept: &Path, folder: &Path, file: &Path, spawner: &Spawner) -> Res
     std::fs::rename(&fresh, folder).map_err(failed("create", folder))
 }
 
-/// Makes an RSA key.
-async fn make_key(path: &Path, spawner: &Spawner) -> Result<(), AuthorityError> {
-    let program = find_program("ssh-keygen").ok_or(AuthorityError::NoProgram)?;
-    let mut args: Vec<OsString> =
-        ["-q", "-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "", "-C", "", "-f"].map(Into::into).into();
-    args.push(path.into());
-    let spawned = spawner.spawn(SpawnSpec::new(program).args(args)).await;
-    let mut child = spawned.map_err(AuthorityError::Spawn)?;
-    let status = child.wait().await.map_err(failed("make", path))?;
-    if !status.success() {
-        return Err(AuthorityError::Refused { words: child.stderr().lines().join("; ") });
-    }
-    // For ssh, which has no use for it.
-    let public = path.with_extension("key.pub");
-    std::fs::remove_file(&public).map_err(failed("remove", &public))
+/// Writes a new RSA key into a file of its owner alone.
+fn make_key(path: &Path) -> Result<(), AuthorityError> {
+    let key = RsaPrivateKey::new(&mut OsRng, BITS).map_err(|error| AuthorityError::Key(error.into()))?;
+    let text = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| AuthorityError::Key(error.into()))?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed("write", path))
 }
 
 /// Returns what is the same in every certificate: a time that no wrong clock leaves easily, before the year in which
@@ -269,13 +250,12 @@ mod tests {
         HttpsPlan { addresses: vec!["10.0.0.1".parse().unwrap()], names: vec!["lab.test".to_owned()] }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_lab_has_one_authority_for_good() {
+    #[test]
+    fn a_lab_has_one_authority_for_good() {
         let state = tempfile::tempdir().unwrap();
         let (kept, file) = (state.path().join("0123"), Path::new("/labs/my-lab/lab.toml"));
-        let spawner = Spawner::start().unwrap();
-        let first = Authority::open(&kept, file, &spawner).await.unwrap();
-        let again = Authority::open(&kept, file, &spawner).await.unwrap();
+        let first = Authority::open(&kept, file).unwrap();
+        let again = Authority::open(&kept, file).unwrap();
         assert_eq!(first.der, again.der);
         let [one, other] = [&first, &again].map(|authority| authority.issue(&plan()).unwrap());
         assert_eq!(one.certificate, other.certificate);
@@ -288,21 +268,20 @@ mod tests {
         };
         assert_eq!((mode(""), mode(CA_KEY), mode(SERVER_KEY)), (0o700, 0o600, 0o600));
 
-        let elsewhere = Authority::open(&state.path().join("4567"), file, &spawner).await.unwrap();
+        let elsewhere = Authority::open(&state.path().join("4567"), file).unwrap();
         assert_ne!(elsewhere.der, first.der);
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn one_that_was_being_made_is_made_anew_and_one_that_is_broken_is_named() {
+    #[test]
+    fn one_that_was_being_made_is_made_anew_and_one_that_is_broken_is_named() {
         let state = tempfile::tempdir().unwrap();
         let kept = state.path().join("0123");
         std::fs::create_dir_all(kept.join("authority.new")).unwrap();
         std::fs::write(kept.join("authority.new").join(CA_KEY), "half a k").unwrap();
-        let spawner = Spawner::start().unwrap();
-        Authority::open(&kept, Path::new("/lab.toml"), &spawner).await.unwrap();
+        Authority::open(&kept, Path::new("/lab.toml")).unwrap();
         assert!(!kept.join("authority.new").exists());
         std::fs::write(kept.join("authority").join(CA_KEY), "half a k").unwrap();
-        let error = Authority::open(&kept, Path::new("/lab.toml"), &spawner).await.unwrap_err();
+        let error = Authority::open(&kept, Path::new("/lab.toml")).unwrap_err();
         let folder = kept.join("authority");
         assert_eq!(
             error.to_string(),

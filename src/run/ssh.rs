@@ -1,13 +1,16 @@
 //! The run's own ssh key, and how nodes are logged in to with it.
 
-use std::ffi::OsString;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use ssh_key::rand_core::OsRng;
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
 use crate::lab::Check;
 use crate::plan::{Plan, SSH_KEY, Step};
-use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
 
 /// The key pair of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,34 +24,12 @@ pub struct KeyPair {
 /// Why a run has no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is no `ssh-keygen`.
-    #[error("the lab needs an ssh key of its own, and this host has no `ssh-keygen`")]
-    NoProgram,
-    /// It could not be started.
-    #[error(transparent)]
-    Spawn(SpawnError),
-    /// It failed.
-    #[error("cannot make the run's ssh key: {words}")]
-    Refused {
-        /// What it said.
-        words: String,
-    },
-    /// The key could not be read or its folder not be made.
+    /// It cannot be made.
+    #[error("cannot make the run's ssh key")]
+    Make(#[source] ssh_key::Error),
+    /// It cannot be written or its folder not be made.
     #[error("cannot keep the run's ssh key")]
     Files(#[source] io::Error),
-}
-
-impl KeyError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NoProgram => Some(
-                "install it (Debian, Ubuntu: `openssh-client`; Fedora: `openssh`; Arch, Alpine: `openssh`; openSUSE: `openssh-clients`)",
-            ),
-            Self::Spawn(error) => error.hint(),
-            Self::Refused { .. } | Self::Files(_) => None,
-        }
-    }
 }
 
 /// Returns the folder of a run's key and of the host keys that its nodes showed.
@@ -78,21 +59,18 @@ pub(super) fn is_needed(plan: &Plan) -> bool {
 }
 
 /// Makes the key pair of a run.
-pub(super) async fn make_key(run_dir: &Path, lab: &str, spawner: &Spawner) -> Result<KeyPair, KeyError> {
-    let program = find_program("ssh-keygen").ok_or(KeyError::NoProgram)?;
+pub(super) fn make_key(run_dir: &Path, lab: &str) -> Result<KeyPair, KeyError> {
     std::fs::create_dir_all(folder(run_dir)).map_err(KeyError::Files)?;
-    let private = private_key(run_dir);
-    let comment = format!("dryrack-{lab}");
-    let mut args: Vec<OsString> =
-        ["-q", "-t", "ed25519", "-N", "", "-C", &comment, "-f"].map(Into::into).into();
-    args.push(private.clone().into());
-    let mut child = spawner.spawn(SpawnSpec::new(program).args(args)).await.map_err(KeyError::Spawn)?;
-    let status = child.wait().await.map_err(KeyError::Files)?;
-    if !status.success() {
-        return Err(KeyError::Refused { words: child.stderr().lines().join("; ") });
-    }
-    let public = std::fs::read_to_string(private.with_extension("pub")).map_err(KeyError::Files)?;
-    Ok(KeyPair { private, public: public.trim_end().to_owned() })
+    let path = private_key(run_dir);
+    let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(KeyError::Make)?;
+    key.set_comment(format!("dryrack-{lab}"));
+    let public = key.public_key().to_openssh().map_err(KeyError::Make)?;
+    let private = key.to_openssh(LineEnding::LF).map_err(KeyError::Make)?;
+    // `ssh` refuses a private key that others can read.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    file.and_then(|mut file| file.write_all(private.as_bytes())).map_err(KeyError::Files)?;
+    std::fs::write(path.with_extension("pub"), format!("{public}\n")).map_err(KeyError::Files)?;
+    Ok(KeyPair { private: path, public })
 }
 
 /// Options of `ssh` for a node of a run, as `KEY VALUE` lines of ssh_config(5).
@@ -114,4 +92,26 @@ pub fn options(run_dir: &Path, node: &str, address: IpAddr) -> Vec<(&'static str
         options.push(("IdentitiesOnly", "yes".to_owned()));
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_run_has_a_key_pair_as_openssh_reads_it() {
+        let run_dir = tempfile::tempdir().unwrap();
+        let KeyPair { private, public } = make_key(run_dir.path(), "etcd").unwrap();
+        assert_eq!(std::fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+        let line = std::fs::read_to_string(private.with_extension("pub")).unwrap();
+        assert_eq!(line, format!("{public}\n"));
+        assert!(public.starts_with("ssh-ed25519 ") && public.ends_with(" dryrack-etcd"), "{public}");
+        let text = std::fs::read_to_string(&private).unwrap();
+        assert!(text.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n"));
+        let read = PrivateKey::from_openssh(&text).unwrap();
+        assert_eq!(read.public_key().to_openssh().unwrap(), public);
+        assert!(make_key(run_dir.path(), "etcd").is_err(), "a key is never overwritten");
+    }
 }

@@ -120,16 +120,12 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let spawner = Spawner::start().map_err(failed("start the thread that starts programs"))?;
 
     let key = if ssh::is_needed(&request.plan) {
-        let made = ssh::make_key(&run_dir, request.plan.lab.as_str(), &spawner).await;
-        Some(made.map_err(|error| {
-            let hint = error.hint().map(str::to_owned);
-            BeginError { hint, ..BeginError::new("prepare logins", error) }
-        })?)
+        Some(ssh::make_key(&run_dir, request.plan.lab.as_str()).map_err(failed("prepare logins"))?)
     } else {
         None
     };
     let authority = if authority::is_needed(&request.plan) {
-        let authority = Authority::open(&request.kept, &request.plan.file, &spawner).await;
+        let authority = Authority::open(&request.kept, &request.plan.file);
         let laid_out = authority.and_then(|authority| authority.lay_out(&run_dir).map(|()| authority));
         Some(laid_out.map_err(|error| {
             let hint = error.hint().map(str::to_owned);

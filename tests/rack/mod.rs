@@ -190,7 +190,7 @@ impl Rack {
         let mut identity = None;
         if let Some(https) = &plan.https {
             let lab = run_dir.join("lab.toml");
-            let authority = Authority::open(&run_dir.join("kept"), &lab, &self.spawner).await.unwrap();
+            let authority = Authority::open(&run_dir.join("kept"), &lab).unwrap();
             authority.lay_out(&run_dir).unwrap();
             identity = Some(authority.issue(https).unwrap());
         }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use dryrack::event::{FileRole, Known};
 use dryrack::run::authority::Authority;
-use dryrack::system::process::Spawner;
 
 use crate::rack::{Client, Rack, alone, alone_with};
 use crate::{LAB, kernel, numbers};
@@ -216,8 +215,8 @@ fn uefi_boots_a_kernel_by_https_alone() {
 fn uefi_that_knows_another_authority_boots_nothing() {
     alone_with(&["ipxe"], async || {
         let rack = Rack::of(NETBOOT, |_| ()).await;
-        let (folder, spawner) = (rack.folder.path(), Spawner::start().unwrap());
-        let other = Authority::open(&folder.join("other"), &folder.join("lab.toml"), &spawner).await.unwrap();
+        let folder = rack.folder.path();
+        let other = Authority::open(&folder.join("other"), &folder.join("lab.toml")).unwrap();
         other.lay_out(folder).unwrap();
         let machine = rack.boot("https").await;
         let refused = |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("after receiving the certificate"));

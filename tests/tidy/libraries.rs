@@ -28,6 +28,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("fatfs", &["node/qemu/seed.rs"]),
     ("flate2", &["matchbox/butane/sugar.rs"]),
     ("futures-util", SHELL),
+    ("gpt", &["node/qemu/partition_table.rs"]),
     ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
     ("http-body-util", &["serve/http.rs", "run/", "web/"]),
     ("httpdate", &["serve/http/"]),
@@ -44,6 +45,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("quick-junit", &["report/junit.rs"]),
     ("rcgen", &["run/authority"]),
     ("regex", EVERYWHERE),
+    ("rsa", &["run/authority.rs"]),
     ("rtnetlink", &["system/netlink.rs"]),
     ("rustls", &["rpc/tls.rs", "serve/tls"]),
     ("schemars", &["config/", "event"]),
@@ -52,6 +54,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("serde-saphyr", &["matchbox/"]),
     ("sha2", EVERYWHERE),
     ("socket2", &["system/sockets.rs", "serve/dhcp/"]),
+    ("ssh-key", &["run/ssh.rs"]),
     ("strsim", EVERYWHERE),
     ("thiserror", EVERYWHERE),
     ("tokio", SHELL),
@@ -64,6 +67,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("tracing-subscriber", &["cli/"]),
     ("ureq", &["image/fetch.rs"]),
     ("uuid", EVERYWHERE),
+    ("x509-parser", &["rpc/subject.rs"]),
 ];
 
 /// What the project was founded on; everything else is argued for in Cargo.toml.

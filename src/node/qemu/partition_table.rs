@@ -2,6 +2,13 @@
 //!
 //! Pure: bytes come in, words go out.
 
+use std::io::Cursor;
+
+use gpt::disk::LogicalBlockSize;
+use gpt::header::{HeaderError, read_header_from_arbitrary_device};
+use gpt::partition::file_read_partitions;
+use gpt::partition_types;
+
 use crate::lab::{Firmware, TableKind};
 
 /// Bytes of a sector.
@@ -9,11 +16,8 @@ pub const SECTOR: u64 = 512;
 /// How much of a disk's beginning holds its partition tables: MBR, GPT header, 128 entries.
 pub const HEAD: u32 = 34 * 512;
 
-/// `C12A7328-F81F-11D2-BA4B-00A0C93EC93B`, as it lies on a disk.
-const ESP: [u8; 16] =
-    [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
-/// `21686148-6449-6E6F-744E-656564454649`, as it lies on a disk.
-const BIOS_BOOT: [u8; 16] = *b"Hah!IdontNeedEFI";
+/// Bytes of an entry of a GPT; no program writes any other size.
+const ENTRY: u32 = 128;
 /// Of an MBR: a GPT follows.
 const PROTECTIVE: u8 = 0xee;
 /// Of an MBR: an EFI system partition.
@@ -83,35 +87,32 @@ pub fn layout(head: &[u8], size: u64) -> Result<Layout, String> {
 
 fn gpt(head: &[u8], sectors: u64) -> Result<Vec<Partition>, String> {
     let broken = |what: &str| format!("broken GPT: {what}");
-    let header = head.get(512..1024).filter(|header| header.starts_with(b"EFI PART"));
-    let header = header.ok_or_else(|| broken("a protective MBR, but no header"))?;
-    let length = le32(header, 12) as usize;
-    if !(92..=512).contains(&length) {
-        return Err(broken("its header has an odd length"));
+    let mut head = Cursor::new(head);
+    let header = read_header_from_arbitrary_device(&mut head, LogicalBlockSize::Lb512);
+    let header = header.map_err(|error| match error {
+        HeaderError::InvalidGptSignature => broken("a protective MBR, but no header"),
+        HeaderError::InvalidCRC32Checksum => broken("the checksum of its header is wrong"),
+        other => broken(&other.to_string()),
+    })?;
+    let entries = u64::from(header.num_parts) * u64::from(ENTRY);
+    let end = header.part_start.checked_mul(SECTOR).and_then(|start| start.checked_add(entries));
+    // The library trusts what the header says of the size and number of entries.
+    if header.part_size != ENTRY || end.is_none_or(|end| end > head.get_ref().len() as u64) {
+        return Err(broken("its entries lie elsewhere"));
     }
-    let mut zeroed = header[..length].to_vec();
-    zeroed[16..20].fill(0);
-    if crc32(&zeroed) != le32(header, 16) {
-        return Err(broken("the checksum of its header is wrong"));
-    }
-    let (first, count, each) = (le64(header, 72), le32(header, 80) as usize, le32(header, 84) as usize);
-    let start = usize::try_from(first.saturating_mul(SECTOR)).unwrap_or(usize::MAX);
-    let entries = count.checked_mul(each).and_then(|length| head.get(start..start.checked_add(length)?));
-    let entries = entries.filter(|_| each >= 128).ok_or_else(|| broken("its entries lie elsewhere"))?;
-    if crc32(entries) != le32(header, 88) {
-        return Err(broken("the checksum of its entries is wrong"));
-    }
-    if le64(header, 32) >= sectors {
+    let partitions = file_read_partitions(&mut head, &header, LogicalBlockSize::Lb512)
+        .map_err(|_| broken("the checksum of its entries is wrong"))?;
+    if header.backup_lba >= sectors {
         return Err(broken("its copy lies behind the end of the disk"));
     }
-    let used = entries.chunks_exact(each).filter(|entry| entry[..16] != [0; 16]);
-    let partitions = used.map(|entry| {
-        let role = match &entry[..16] {
-            kind if *kind == ESP => Role::Esp,
-            kind if *kind == BIOS_BOOT => Role::BiosBoot,
+    let used = partitions.into_values().filter(gpt::partition::Partition::is_used);
+    let partitions = used.map(|partition| {
+        let role = match partition.part_type_guid {
+            partition_types::EFI => Role::Esp,
+            partition_types::BIOS => Role::BiosBoot,
             _ => Role::Other,
         };
-        Partition { first: le64(entry, 32), last: le64(entry, 40), role }
+        Partition { first: partition.first_lba, last: partition.last_lba, role }
     });
     Ok(partitions.collect())
 }
@@ -179,27 +180,36 @@ fn le32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
-fn le64(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
-}
-
-/// Returns the checksum that a GPT uses: CRC-32 as of Ethernet.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SIZE: u64 = 1 << 30;
+    /// `C12A7328-F81F-11D2-BA4B-00A0C93EC93B`, as it lies on a disk.
+    const ESP: [u8; 16] =
+        [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+    /// `21686148-6449-6E6F-744E-656564454649`, as it lies on a disk.
+    const BIOS_BOOT: [u8; 16] = *b"Hah!IdontNeedEFI";
+
+    /// The checksum that a GPT uses: CRC-32 as of Ethernet.
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = u32::MAX;
+        for byte in bytes {
+            crc ^= u32::from(*byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            }
+        }
+        !crc
+    }
+
+    /// Writes the checksum of a header anew.
+    fn sum_header(head: &mut [u8]) {
+        let header = &mut head[512..512 + 92];
+        header[16..20].fill(0);
+        let sum = crc32(header);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
+    }
 
     /// A disk with a protective MBR and a GPT of these kinds of partitions, each of 2048 sectors.
     fn disk(kinds: &[[u8; 16]]) -> Vec<u8> {
@@ -222,8 +232,7 @@ mod tests {
         header[80..84].copy_from_slice(&128_u32.to_le_bytes());
         header[84..88].copy_from_slice(&128_u32.to_le_bytes());
         header[88..92].copy_from_slice(&entries.to_le_bytes());
-        let sum = crc32(&header[..92]);
-        header[16..20].copy_from_slice(&sum.to_le_bytes());
+        sum_header(&mut head);
         head
     }
 
@@ -286,6 +295,22 @@ mod tests {
         no: broken GPT: the checksum of its entries is wrong
         broken GPT: its copy lies behind the end of the disk
         ");
+    }
+
+    #[test]
+    fn a_header_that_claims_absurd_entries_is_refused() {
+        for (field, value) in
+            [(72, u32::MAX), (76, u32::MAX), (80, u32::MAX), (80, 129), (84, 0), (84, 256), (84, u32::MAX)]
+        {
+            let mut head = disk(&[ESP]);
+            head[512 + field..512 + field + 4].copy_from_slice(&value.to_le_bytes());
+            sum_header(&mut head);
+            assert_eq!(
+                layout(&head, SIZE),
+                Err("broken GPT: its entries lie elsewhere".to_owned()),
+                "{field}"
+            );
+        }
     }
 
     #[test]
