@@ -8,6 +8,7 @@ pub mod diag;
 pub mod event;
 #[cfg(not(fuzzing))]
 pub mod guide;
+pub mod hint;
 pub mod matchbox;
 pub mod name;
 

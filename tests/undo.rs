@@ -70,7 +70,7 @@ struct Faulty {
 impl Host for Faulty {
     async fn apply(&self, step: &Step) -> Result<(), Failure> {
         let index = self.plan.steps.iter().position(|other| other == step);
-        let broken = || Failure::new(io::Error::other("a fault"), None::<String>);
+        let broken = || Failure::new(io::Error::other("a fault"));
         if index.map(Fault::Before) == Some(self.fault) {
             return Err(broken());
         }

@@ -51,7 +51,7 @@ impl Blueprint {
         }
         let json = std::fs::read(file).map_err(|error| failed(&error))?;
         let plan = plan::read(&json).map_err(|error| {
-            let what = format!("{}: {}", file.display(), crate::run::chain(&error));
+            let what = format!("{}: {}", file.display(), crate::hint::chain(&error));
             Stop::new(exit::WRONG, what, Some(error.hint()))
         })?;
         Ok(Self::Plan(Box::new(plan)))

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         attach(console, &args.node).await.map_err(ConsoleError::Terminal)
     })?;
     let ended = ended.map_err(|failure| match failure {
-        ConsoleError::Client(error) => Stop::host(&error, error.hint()),
+        ConsoleError::Client(error) => Stop::host(&error),
         ConsoleError::Terminal(error) => {
             Stop::new(exit::UNFIT, format!("cannot use this terminal: {error}"), None::<String>)
         }

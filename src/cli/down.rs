@@ -25,7 +25,7 @@ pub(super) struct Args {
 #[expect(clippy::disallowed_methods, reason = "a place is not our child: its end is seen by looking")]
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let up = find(locations, args.lab.as_deref())?;
-    let ids = NamespaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error, error.hint()))?;
+    let ids = NamespaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error))?;
     let client = Client::new(&up.socket);
     let asked = block_on(async {
         client.down("dryrack down", false).await?;
@@ -37,13 +37,13 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         Ok::<_, crate::run::client::ClientError>(())
     })?;
     if asked.is_err() {
-        ids.root().terminate().map_err(|error| Stop::host(&error, None::<String>))?;
+        ids.root().terminate().map_err(|error| Stop::host(&error))?;
     }
     let deadline = Instant::now() + PATIENCE;
     while ids.is_alive() {
         if Instant::now() > deadline {
             output::note("the teardown timed out; killing the lab");
-            ids.root().kill().map_err(|error| Stop::host(&error, None::<String>))?;
+            ids.root().kill().map_err(|error| Stop::host(&error))?;
             break;
         }
         std::thread::sleep(Duration::from_millis(10));

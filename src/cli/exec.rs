@@ -26,7 +26,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 
 /// Runs a command in the namespaces of a run and returns its exit code, 128 + n for a signal n.
 pub(super) fn inside(run_dir: &std::path::Path, command: &[OsString]) -> Result<u8, Stop> {
-    let status = run_inside(run_dir, command).map_err(|error| Stop::host(&error, error.hint()))?;
+    let status = run_inside(run_dir, command).map_err(|error| Stop::host(&error))?;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or_default();
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -52,7 +52,7 @@ struct Interrupts([(Signal, &'static str); 3]);
 impl Interrupts {
     fn listen() -> Result<Self, Stop> {
         let listen = |kind, name| {
-            let signal = signal(kind).map_err(|error| Stop::host(&error, None::<String>))?;
+            let signal = signal(kind).map_err(|error| Stop::host(&error))?;
             Ok::<_, Stop>((signal, name))
         };
         Ok(Self([
@@ -90,7 +90,7 @@ pub(super) async fn foreground(
             Input::Event(Some(event)) => {
                 progress.see(&event);
                 if leaves(leave, &event) {
-                    launched.place.untie().map_err(|error| Stop::host(&error, None::<String>))?;
+                    launched.place.untie().map_err(|error| Stop::host(&error))?;
                     return Ok(ForegroundEnd::Left);
                 }
             }

@@ -88,7 +88,7 @@ fn list(library: &Library, json: bool) -> Result<u8, Stop> {
     output::data(&table.to_string());
     for listed in &listed {
         if let State::Broken(error) = &listed.state {
-            output::error(&crate::run::chain(error), error.hint().as_deref());
+            output::stop(&Stop::host(error));
         }
     }
     Ok(exit::MET)
@@ -99,7 +99,7 @@ fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: boo
     for name in names {
         // A name that no recipe has is a slip of the command line, whatever else fails is the host's.
         if let Err(error @ BuildError::NoRecipe { .. }) = library.recipe(name) {
-            return Err(Stop::wrong(&error, error.hint()));
+            return Err(Stop::wrong(&error));
         }
         match library.built(name).filter(|_| freshness == Freshness::Reuse) {
             Some(_) => output::note(&format!("image {name} is already built")),
@@ -125,7 +125,7 @@ fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: boo
 }
 
 fn prune(library: &Library, rule: PruneRule, json: bool) -> Result<u8, Stop> {
-    let gone = library.prune(rule).map_err(|error| Stop::host(&error, error.hint()))?;
+    let gone = library.prune(rule).map_err(|error| Stop::host(&error))?;
     if json {
         let gone = gone.iter().map(|gone| json!({ "path": gone.path, "size": gone.size }));
         output::json(&gone.collect::<Vec<_>>())?;
@@ -142,7 +142,7 @@ fn describe(listed: &Listed) -> Value {
     let (word, more) = match state {
         State::Built(built) => ("built", describe_built(built)),
         State::Unbuilt => ("unbuilt", json!({})),
-        State::Broken(error) => ("broken", json!({ "error": crate::run::chain(error) })),
+        State::Broken(error) => ("broken", json!({ "error": crate::hint::chain(error) })),
     };
     let mut fields = json!({ "image": image, "about": about, "state": word });
     merge(&mut fields, more);

@@ -54,7 +54,7 @@ impl Layers {
     /// Reads a lab with these layers.
     pub(super) fn read(&self, lab: &Path) -> Result<LabSources, Stop> {
         LabSources::read(lab, &self.on, self.set.clone(), self.images.clone())
-            .map_err(|error| Stop::wrong(&error, error.hint()))
+            .map_err(|error| Stop::wrong(&error))
     }
 }
 
@@ -94,7 +94,7 @@ impl UpArgs {
     pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<RegisteredLab, Stop> {
         let up = self.find(locations)?;
         let status = block_on(async { Client::new(&up.socket).status().await })?;
-        let status = status.map_err(|error| Stop::host(&error, error.hint()))?;
+        let status = status.map_err(|error| Stop::host(&error))?;
         let names = || status.snapshot.nodes.keys().map(NodeName::as_str);
         match nodes.iter().find(|node| !status.snapshot.nodes.contains_key(*node)) {
             None => Ok(up),

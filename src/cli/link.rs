@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let client = Client::new(&up.socket);
     let plugged = args.state == State::Up;
     let done = block_on(client.link(&args.node, &nic, plugged))?;
-    done.map_err(|error| Stop::host(&error, error.hint()))?;
+    done.map_err(|error| Stop::host(&error))?;
     let state = if plugged { "up" } else { "down" };
     output::note(&format!("{nic} of {} is {state}", args.node));
     Ok(exit::MET)

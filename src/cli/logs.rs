@@ -9,6 +9,7 @@ use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::up::block_on;
 use crate::event::{self, Event, Kind, Known};
+use crate::hint::{Hint, chain};
 use crate::name::NodeName;
 use crate::report::exit;
 use crate::run::client::Client;
@@ -39,7 +40,7 @@ pub(super) struct Args {
 /// Runs the verb.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     if let Some(run) = &args.run {
-        let folder = store::find(locations, Some(run)).map_err(|error| Stop::wrong(&error, error.hint()))?;
+        let folder = store::find(locations, Some(run)).map_err(|error| Stop::wrong(&error))?;
         return replay(args, &folder);
     }
     let up = args.lab.find(locations).map_err(|stop| {
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     }
     let client = Client::new(&up.socket);
     block_on(async {
-        let mut events = client.events(None).await.map_err(|error| Stop::host(&error, error.hint()))?;
+        let mut events = client.events(None).await.map_err(|error| Stop::host(&error))?;
         while let Some(event) = events.next().await {
             show(args, &event)?;
         }
@@ -62,8 +63,8 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 /// Shows what was recorded so far.
 fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
     let path = run_dir.join("events.jsonl");
-    let failed = |error: &(dyn std::error::Error + 'static)| {
-        Stop::new(exit::WRONG, format!("{}: {}", path.display(), crate::run::chain(error)), None::<String>)
+    let failed = |error: &dyn Hint| {
+        Stop::new(exit::WRONG, format!("{}: {}", path.display(), chain(error)), error.hint())
     };
     let file = File::open(&path).map_err(|error| failed(&error))?;
     let recorded = event::read(BufReader::new(file)).map_err(|error| failed(&error))?;

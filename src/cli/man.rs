@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
     match &args.into {
         None => {
             let mut page = Vec::new();
-            Man::new(command).render(&mut page).map_err(|error| Stop::host(&error, None::<String>))?;
+            Man::new(command).render(&mut page).map_err(|error| Stop::host(&error))?;
             output::bytes(&page);
         }
         Some(folder) => {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::flags::{FlagError, Flags};
 use self::log::{Level, emitter, log};
 use super::output;
+use crate::hint::chain;
 use crate::matchbox::ignition::Version;
 use crate::report::exit;
 use crate::rpc::{self, Certificates, Tls};
@@ -115,7 +116,7 @@ fn rpc(flags: &Flags, listener: TcpListener) -> Result<(TcpListener, Tls, rpc::S
         key: PathBuf::from(&flags.key_file),
         authority: PathBuf::from(&flags.ca_file),
     };
-    let tls = Tls::read(&certificates).map_err(|error| Fatal(error.in_full()))?;
+    let tls = Tls::read(&certificates).map_err(|error| Fatal(chain(&error)))?;
     let store = rpc::Store::open(Path::new(&flags.data_path), BTreeMap::new());
     let store = store.map_err(|error| Fatal(format!("{}: {error}", flags.data_path)))?;
     Ok((listener, tls, store))

@@ -2,12 +2,12 @@
 //!
 //! Colour and weight are only for terminals ([`anstream`] sees to that), and never carry a meaning alone.
 
-use std::error::Error;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
 use crate::diag::{self, Diagnostic, Sources};
+use crate::hint::{Hint, chain};
 use crate::report::{self, Report, exit};
 
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -33,13 +33,13 @@ impl Stop {
     }
 
     /// Makes a stop from an error and its causes: a problem of the host.
-    pub(super) fn host(error: &(dyn Error + 'static), hint: Option<impl Into<String>>) -> Self {
-        Self::new(exit::UNFIT, crate::run::chain(error), hint)
+    pub(super) fn host(error: &dyn Hint) -> Self {
+        Self::new(exit::UNFIT, chain(error), error.hint())
     }
 
     /// Makes a stop from an error and its causes: a problem of the command line or the lab.
-    pub(super) fn wrong(error: &(dyn Error + 'static), hint: Option<impl Into<String>>) -> Self {
-        Self::new(exit::WRONG, crate::run::chain(error), hint)
+    pub(super) fn wrong(error: &dyn Hint) -> Self {
+        Self::new(exit::WRONG, chain(error), error.hint())
     }
 
     /// Ends with a code when everything was printed already.

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         match block_on(client.power(node, power))? {
             Ok(()) => output::note(&format!("{node} {said}")),
             Err(error) => {
-                let stop = Stop::host(&error, error.hint());
+                let stop = Stop::host(&error);
                 code = stop.code;
                 if let Some(before) = refused.replace(stop) {
                     output::stop(&before);

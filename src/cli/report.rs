@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 fn read(locations: &Locations, run: Option<&str>) -> Result<Report, Stop> {
-    let folder = store::find(locations, run).map_err(|error| Stop::wrong(&error, error.hint()))?;
+    let folder = store::find(locations, run).map_err(|error| Stop::wrong(&error))?;
     store::report(&folder).map_err(|error| {
         let run = folder.file_name().unwrap_or(folder.as_os_str()).display();
         match error.kind() {

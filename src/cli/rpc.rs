@@ -105,19 +105,16 @@ fn of_lab(lab: &Path, locations: &Locations) -> Result<(Option<String>, PathBuf)
 
 fn unreachable(error: &ConnectError) -> Stop {
     match error {
-        ConnectError::Endpoint { .. } => Stop::wrong(error, error.hint()),
+        ConnectError::Endpoint { .. } => Stop::wrong(error),
         ConnectError::Certificates(_) | ConnectError::Connect { .. } | ConnectError::Handshake { .. } => {
-            Stop::host(error, error.hint())
+            Stop::host(error)
         }
     }
 }
 
 fn refused(error: &CallError) -> Stop {
     match &error.code {
-        RpcCode::Unavailable | RpcCode::DeadlineExceeded => {
-            let hint = "the client certificate must be signed by the CA in the server's `-ca-file`";
-            Stop::host(error, error.message.contains("connection closed by the server").then_some(hint))
-        }
+        RpcCode::Unavailable | RpcCode::DeadlineExceeded => Stop::host(error),
         RpcCode::Ok
         | RpcCode::Cancelled
         | RpcCode::Unknown

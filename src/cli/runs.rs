@@ -31,7 +31,7 @@ enum Verb {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    let failed = |error: StoreError| Stop::host(&error, error.hint());
+    let failed = |error: StoreError| Stop::host(&error);
     match args.verb {
         None | Some(Verb::List) => {
             let runs = store::list(locations).map_err(failed)?;

@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
     let client = Client::new(&up.socket);
     let picture = block_on(client.screenshot(&args.node))?;
-    let picture = picture.map_err(|error| Stop::host(&error, error.hint()))?;
+    let picture = picture.map_err(|error| Stop::host(&error))?;
     let file = args.file.clone().unwrap_or_else(|| format!("{}.png", args.node).into());
     if file == Path::new("-") {
         output::bytes(&picture);

@@ -69,7 +69,7 @@ pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Sto
     let up = args.lab.find(locations)?;
     let status = status(&up)?;
     let plan = plan(&up);
-    let program = std::env::current_exe().map_err(|error| Stop::host(&error, None::<String>))?;
+    let program = std::env::current_exe().map_err(|error| Stop::host(&error))?;
     let proxy =
         (status.isolation == Isolation::Private).then(|| proxy(&program, &locations.runtime, &up.file));
     let mut text = String::new();
@@ -111,7 +111,7 @@ fn quoted(path: &Path) -> String {
 
 fn status(up: &RegisteredLab) -> Result<Status, Stop> {
     let status = block_on(async { Client::new(&up.socket).status().await })?;
-    status.map_err(|error| Stop::host(&error, error.hint()))
+    status.map_err(|error| Stop::host(&error))
 }
 
 /// Returns the plan of a run.

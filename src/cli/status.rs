@@ -36,7 +36,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         }
         statuses.into_iter().collect::<Result<Vec<Status>, _>>()
     })?;
-    let statuses = statuses.map_err(|error| Stop::host(&error, error.hint()))?;
+    let statuses = statuses.map_err(|error| Stop::host(&error))?;
     if args.json {
         output::json(&statuses)?;
         return Ok(exit::MET);

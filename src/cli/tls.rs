@@ -78,10 +78,10 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let existing = if init.force { Existing::Replaced } else { Existing::Stay };
     let written =
         certificates::make(&folder, &server, today(), init.days, existing).map_err(|error| match error {
-            CertificatesError::Files { .. } => Stop::host(&error, error.hint()),
+            CertificatesError::Files { .. } => Stop::host(&error),
             CertificatesError::Existing { .. }
             | CertificatesError::Certificate(_)
-            | CertificatesError::Days { .. } => Stop::wrong(&error, error.hint()),
+            | CertificatesError::Days { .. } => Stop::wrong(&error),
         })?;
     if init.json {
         output::json(&written)?;

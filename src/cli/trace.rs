@@ -5,6 +5,7 @@ use std::io::BufReader;
 
 use super::output::{self, Stop};
 use crate::event::{self, Recorded};
+use crate::hint::{Hint, chain};
 use crate::report::{self, exit};
 use crate::run::{Locations, store};
 
@@ -20,14 +21,13 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    let folder =
-        store::find(locations, args.run.as_deref()).map_err(|error| Stop::wrong(&error, error.hint()))?;
+    let folder = store::find(locations, args.run.as_deref()).map_err(|error| Stop::wrong(&error))?;
     let path = folder.join("events.jsonl");
-    let of_path = |error: &(dyn std::error::Error + 'static), hint: Option<String>| {
-        Stop::new(exit::WRONG, format!("{}: {}", path.display(), crate::run::chain(error)), hint)
+    let of_path = |error: &dyn Hint| {
+        Stop::new(exit::WRONG, format!("{}: {}", path.display(), chain(error)), error.hint())
     };
-    let file = File::open(&path).map_err(|error| of_path(&error, None))?;
-    let recorded = event::read(BufReader::new(file)).map_err(|error| of_path(&error, error.hint()))?;
+    let file = File::open(&path).map_err(|error| of_path(&error))?;
+    let recorded = event::read(BufReader::new(file)).map_err(|error| of_path(&error))?;
     match args.json {
         true => output::data(&lines(&recorded)?),
         false => output::data(&report::trace(&recorded)),

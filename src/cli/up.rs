@@ -55,9 +55,9 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 /// Plans a lab, or checks its plan, builds what it needs and starts its run.
 pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -> Result<Launched, Stop> {
     let lab_lock = lab_lock(locations, blueprint.file()).map_err(|error| match error {
-        LabLockError::Up(_) => Stop::wrong(&error, Some(error.hint())),
+        LabLockError::Up(_) => Stop::wrong(&error),
         LabLockError::Busy { .. } | LabLockError::Foreign { .. } | LabLockError::Files { .. } => {
-            Stop::host(&error, Some(error.hint()))
+            Stop::host(&error)
         }
     })?;
     for leak in recover(locations) {
@@ -65,13 +65,13 @@ pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -
     }
     let (plan, library) = blueprint.decide(locations)?;
     let images = prepare::build_images(&plan, &library)?;
-    launch(locations, lab_lock, plan, images, until).map_err(|error| Stop::host(&error, error.hint()))
+    launch(locations, lab_lock, plan, images, until).map_err(|error| Stop::host(&error))
 }
 
 /// Runs the asynchronous part of a verb.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Stop::host(&error, None::<String>))?;
+    let runtime = runtime.map_err(|error| Stop::host(&error))?;
     let done = runtime.block_on(work);
     // Standard input may be read by a thread that cannot be stopped.
     runtime.shutdown_background();

@@ -1,10 +1,12 @@
 //! Reads a recorded run back from `events.jsonl`.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
 use super::{Event, Header, SCHEMA};
+use crate::hint::Hint;
 
 /// A recorded run.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,14 +47,13 @@ pub enum ReadError {
     },
 }
 
-impl ReadError {
-    /// Returns what can be done about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ReadError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::OtherSchema { version, .. } => {
-                Some(format!("it was written by dryrack {version}: use that version"))
+                Some(format!("it was written by dryrack {version}: use that version").into())
             }
-            Self::NoHeader(_) => Some("name a run folder, or its `events.jsonl`".to_owned()),
+            Self::NoHeader(_) => Some("name a run folder, or its `events.jsonl`".into()),
             Self::Read(_) | Self::Damaged { .. } => None,
         }
     }

@@ -1,9 +1,11 @@
 //! Why an image cannot be found, built or pruned.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
 use crate::config::recipe::RecipeError;
+use crate::hint::Hint;
 use crate::name::ImageName;
 
 /// Why an image was not built.
@@ -103,9 +105,8 @@ pub enum BuildError {
     },
 }
 
-impl BuildError {
-    /// Returns the next step, if known.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for BuildError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::NoRecipe { image, known } => {
                 let known = known.iter().map(ImageName::as_str);
@@ -113,12 +114,13 @@ impl BuildError {
                     strsim::jaro(a, image.as_str()).total_cmp(&strsim::jaro(b, image.as_str()))
                 });
                 let near = near.filter(|near| strsim::jaro(near, image.as_str()) > 0.7);
-                Some(near.map_or_else(
+                let hint = near.map_or_else(
                     || format!("the images are {}", known.collect::<Vec<_>>().join(", ")),
                     |near| format!("did you mean `{near}`?"),
-                ))
+                );
+                Some(hint.into())
             }
-            Self::NoTool { image: _, tool: _, package } => Some(format!("install it: apt install {package}")),
+            Self::NoTool { image: _, tool: _, package } => Some(format!("install it: apt install {package}").into()),
             Self::NoApt { image, files } => {
                 let mut hint = format!(
                     "provide the files: write images/{image}/recipe.toml beside the lab file\n  about = \"my own {image}\""
@@ -126,22 +128,22 @@ impl BuildError {
                 for file in files {
                     hint.extend(["\n  files.", file, ".path = \"/path/to/", file, "\""]);
                 }
-                Some(hint)
+                Some(hint.into())
             }
             Self::NoPackage { package: _ } => {
-                Some("packages come from the apt sources of this host: do they include the main archive of its release?".to_owned())
+                Some("packages come from the apt sources of this host: do they include the main archive of its release?".into())
             }
             Self::Digest { what: _, expected: _, found: _ } => {
-                Some("the download was discarded; if the file has changed on purpose, update the sha256 in the recipe".to_owned())
+                Some("the download was discarded; if the file has changed on purpose, update the sha256 in the recipe".into())
             }
-            Self::Download { url: _, source: _ } => Some("the partial download is kept: try again to resume it".to_owned()),
+            Self::Download { url: _, source: _ } => Some("the partial download is kept: try again to resume it".into()),
             Self::Io { doing: _, path: _, source } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space: `dryrack image prune` removes images that no recipe produces".to_owned())
+                Some("free some space: `dryrack image prune` removes images that no recipe produces".into())
             }
             Self::Io { doing: _, path: _, source }
                 if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
             {
-                Some("set DRYRACK_CACHE to a writable folder".to_owned())
+                Some("set DRYRACK_CACHE to a writable folder".into())
             }
             Self::Recipe { .. } | Self::Circle { .. } | Self::Child { .. } | Self::NoFile { .. } | Self::Io { .. } => None,
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 use insta::assert_snapshot;
 
 use super::*;
+use crate::hint::Hint;
 
 /// A cache and a folder of recipes that are gone with the test.
 struct Isolation {

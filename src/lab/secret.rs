@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::hint::Hint;
+
 /// Where to find a secret.
 ///
 /// A plan names the variable or the file. It has no `Display`, and its `Debug`
@@ -76,6 +78,8 @@ pub enum SecretError {
         source: io::Error,
     },
 }
+
+impl Hint for SecretError {}
 
 #[cfg(test)]
 mod tests {

@@ -16,8 +16,8 @@ pub use markdown::markdown;
 pub use text::{text, verdicts};
 pub use trace::trace;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Stage;
 use crate::expect::Verdict;
+use crate::hint::{Hint, causes};
 use crate::name::{LabName, NodeName};
 use crate::observe::{Booted, NodeView, Sighting};
 use crate::plan::Accel;
@@ -144,20 +145,10 @@ pub struct RunError {
 }
 
 impl RunError {
-    /// Makes a run error from an error and its causes.
-    pub fn new(whose: Whose, error: &dyn Error, hint: Option<String>) -> Self {
-        let what = error.to_string();
-        let mut causes: Vec<String> = Vec::new();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let words = cause.to_string();
-            // A transparent error repeats its source.
-            if causes.last().unwrap_or(&what) != &words {
-                causes.push(words);
-            }
-            next = cause.source();
-        }
-        Self { whose, what, causes, hint }
+    /// Makes a run error from an error, its causes and its hint.
+    pub fn new(whose: Whose, error: &dyn Hint) -> Self {
+        let hint = error.hint().map(Cow::into_owned);
+        Self { whose, what: error.to_string(), causes: causes(error), hint }
     }
 }
 

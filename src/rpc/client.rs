@@ -1,5 +1,6 @@
 //! Calls methods of a server, ours or the real one.
 
+use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::error::code_name;
 use super::message::Request;
 use super::tls::{self, Certificates, CertificatesError, ClientStream};
 use crate::event::RpcCode;
+use crate::hint::Hint;
 
 /// How long a server may take to take a connection, and to answer.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -58,19 +60,19 @@ pub enum ConnectError {
     },
 }
 
-impl ConnectError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for ConnectError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Endpoint { .. } => Some("write it as HOST:PORT, as in 127.0.0.1:8081"),
-            Self::Certificates(error) => error.hint(),
+            Self::Certificates(error) => return error.hint(),
             Self::Connect { .. } => {
                 Some("check that the server runs with `-rpc-address` or, in a lab, with `rpc`")
             }
             Self::Handshake { .. } => Some(
                 "both certificates must be signed by the CA in `--ca-file`, and the server certificate must contain the name or address in `--endpoint`",
             ),
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 
@@ -82,6 +84,15 @@ pub struct CallError {
     pub code: RpcCode,
     /// What the server says, or what broke.
     pub message: String,
+    /// Whether the server closed the connection instead of answering.
+    pub closed: bool,
+}
+
+impl Hint for CallError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = "the client certificate must be signed by the CA in the server's `-ca-file`";
+        self.closed.then_some(hint.into())
+    }
 }
 
 impl From<Status> for CallError {
@@ -90,7 +101,7 @@ impl From<Status> for CallError {
             "" => status.code().description().to_owned(),
             message => message.to_owned(),
         };
-        Self { code: code_name(status.code()), message }
+        Self { code: code_name(status.code()), message, closed: false }
     }
 }
 
@@ -167,6 +178,7 @@ impl Client {
         Some(CallError {
             code: code_name(Code::Unavailable),
             message: format!("connection closed by the server: {cause}"),
+            closed: true,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Files are read once, at the start. A client with any certificate of the
 //! authority has full access: the names in it are not checked.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 pub(super) use tokio_rustls::{client::TlsStream as ClientStream, server::TlsStream as ServerStream};
 
 use super::subject::subject;
+use crate::hint::Hint;
 
 /// HTTP/2, which gRPC goes over.
 const ALPN: &[u8] = b"h2";
@@ -81,24 +83,16 @@ pub enum CertificatesError {
     },
 }
 
-impl CertificatesError {
-    /// Returns what is wrong and why, in one line.
-    pub fn in_full(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
-    }
-
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for CertificatesError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("`dryrack tls init` creates a CA and certificates for both sides")
             }
             Self::Misfit { .. } => Some("the key must match the certificate"),
             Self::Unreadable { .. } | Self::Nothing { .. } | Self::NoAuthority { .. } => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -15,6 +15,7 @@
 pub mod certificates;
 mod forms;
 
+use std::borrow::Cow;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey, LineEnding};
 use rsa::rand_core::OsRng;
 
+use crate::hint::Hint;
 use crate::lab::LabFile;
 use crate::name::digest;
 use crate::plan::qemu::CACERTS;
@@ -77,13 +79,13 @@ pub enum AuthorityError {
     },
 }
 
-impl AuthorityError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for AuthorityError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Certificate { .. } => Some("delete that folder; the next run makes another authority"),
             Self::Key(_) | Self::Files { .. } => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 
@@ -287,7 +289,7 @@ mod tests {
             error.to_string(),
             format!("cannot make a certificate with what is in {}", folder.display())
         );
-        assert_eq!(error.hint(), Some("delete that folder; the next run makes another authority"));
+        assert_eq!(error.hint().as_deref(), Some("delete that folder; the next run makes another authority"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Asks a run through its control socket.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::control::{DownRequest, Refused};
 use crate::event::Event;
+use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
 use crate::node::qemu::{Block, Device};
 
@@ -61,14 +63,13 @@ pub enum ClientError {
     },
 }
 
-impl ClientError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ClientError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Silent { .. } => Some("`dryrack status` lists the labs that are up".to_owned()),
-            Self::Broken(_) => Some("it was perhaps just taken down: `dryrack runs` tells".to_owned()),
-            Self::Strange(_) => Some("take it down with the version that brought it up".to_owned()),
-            Self::Refused { hint, .. } => hint.clone(),
+            Self::Silent { .. } => Some("`dryrack status` lists the labs that are up".into()),
+            Self::Broken(_) => Some("it was perhaps just taken down: `dryrack runs` tells".into()),
+            Self::Strange(_) => Some("take it down with the version that brought it up".into()),
+            Self::Refused { hint, .. } => hint.clone().map(Cow::Owned),
         }
     }
 }

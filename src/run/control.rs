@@ -32,6 +32,7 @@ use super::record;
 use super::request::Request;
 use crate::event::{Emitter, Known};
 use crate::expect::Verdict;
+use crate::hint::{Hint, chain};
 use crate::lab::Isolation;
 use crate::name::{LabName, NicName, NodeName};
 use crate::node::qemu::{Attachment, Machine, PowerError, PowerOff};
@@ -320,7 +321,7 @@ fn machine(handler: &ControlHandler, node: &str) -> Result<Machine, Response> {
 }
 
 fn failed(error: &PowerError) -> Response {
-    refuse(StatusCode::CONFLICT, super::chain(error), error.hint())
+    refuse(StatusCode::CONFLICT, chain(error), error.hint().as_deref())
 }
 
 async fn power(

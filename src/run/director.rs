@@ -321,8 +321,7 @@ fn record_error(error: &io::Error) -> RunError {
 }
 
 fn step_error(text: String, failure: executor::Failure) -> RunError {
-    let RunError { whose, what, mut causes, hint } =
-        RunError::new(Whose::Host, failure.error.as_ref(), failure.hint);
+    let RunError { whose, what, mut causes, hint } = RunError::new(Whose::Host, &*failure.error);
     causes.insert(0, what);
     RunError { whose, what: format!("cannot {text}"), causes, hint }
 }

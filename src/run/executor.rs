@@ -3,16 +3,16 @@
 //! Every effect has its undo in the journal before it is tried. Undo runs in
 //! reverse, takes what is already gone for success and never stops half way.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::future::Future;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::chain;
 use super::journal::Journal;
 use crate::event::{Emitter, Known};
+use crate::hint::{Hint, chain};
 use crate::name::ExpectName;
 use crate::plan::{Plan, Step, Undo};
 use crate::report::Leak;
@@ -21,16 +21,14 @@ use crate::system::MAKE_ROOM;
 /// Why an effect did not happen.
 #[derive(Debug)]
 pub struct Failure {
-    /// What, with its causes.
-    pub error: Box<dyn Error + Send + Sync>,
-    /// What would help, where that is known.
-    pub hint: Option<String>,
+    /// What, with its causes and what would help.
+    pub error: Box<dyn Hint + Send + Sync>,
 }
 
 impl Failure {
-    /// Makes a failure of an error and what would help.
-    pub fn new(error: impl Error + Send + Sync + 'static, hint: Option<impl Into<String>>) -> Self {
-        Self { error: Box::new(error), hint: hint.map(Into::into) }
+    /// Makes a failure of an error.
+    pub fn new(error: impl Hint + Send + Sync + 'static) -> Self {
+        Self { error: Box::new(error) }
     }
 }
 
@@ -107,7 +105,7 @@ pub async fn up(
         powered_on += usize::from(matches!(step, Step::PowerOn { .. }));
         let text = step.title();
         if let Err(error) = journal.intend(index, step.undo()) {
-            return Err(failed(events, index, text, journal_failure(error)));
+            return Err(failed(events, index, text, Failure::new(JournalError(error))));
         }
         let done = if may_be_broken_off(step) {
             stop.run_until_cancelled(host.apply(step)).await.ok_or(UpError::Stopped)?
@@ -136,7 +134,7 @@ fn may(step: &Step, progress: &Progress, room: bool) -> bool {
 }
 
 fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpError {
-    let error = chain(failure.error.as_ref());
+    let error = chain(&*failure.error);
     events.emit(Known::StepFailed { step, text: text.clone(), error });
     UpError::Step { text, failure }
 }
@@ -160,7 +158,7 @@ pub async fn down(host: &impl Host, journal: &mut Journal) -> Vec<Leak> {
     let mut leaks = Vec::new();
     for undo in journal.undos() {
         if let Err(failure) = host.undo(&undo).await {
-            leaks.push(Leak { what: undo.to_string(), why: chain(failure.error.as_ref()) });
+            leaks.push(Leak { what: undo.to_string(), why: chain(&*failure.error) });
         }
     }
     // With a leak the journal stays open, so that the next command tries again.
@@ -172,13 +170,14 @@ pub async fn down(host: &impl Host, journal: &mut Journal) -> Vec<Leak> {
     leaks
 }
 
-fn journal_failure(error: std::io::Error) -> Failure {
-    #[derive(Debug, thiserror::Error)]
-    #[error("cannot write the journal of the run")]
-    struct JournalError(#[source] std::io::Error);
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
-    let hint = full.then_some(MAKE_ROOM);
-    Failure::new(JournalError(error), hint)
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the journal of the run")]
+struct JournalError(#[source] std::io::Error);
+
+impl Hint for JournalError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        (self.0.kind() == std::io::ErrorKind::StorageFull).then_some(MAKE_ROOM.into())
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! path of its file. The lock is inherited by the supervisor and by all that it
 //! starts, so it is free again when the last of them is gone, however that came.
 
+use std::borrow::Cow;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Locations;
+use crate::hint::Hint;
 use crate::name::{LabName, digest};
 use crate::system::process::inheritable;
 
@@ -73,10 +75,9 @@ pub enum LabLockError {
     },
 }
 
-impl LabLockError {
-    /// Returns what would help.
-    pub fn hint(&self) -> String {
-        match self {
+impl Hint for LabLockError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Up(RegisteredLab { lab, file, .. }) => {
                 let lab_path = file.parent().filter(|_| file.ends_with("lab.toml")).unwrap_or(file);
                 format!(
@@ -88,7 +89,8 @@ impl LabLockError {
             Self::Foreign { .. } | Self::Files { .. } => {
                 "set DRYRACK_RUNTIME to a folder of your own, with a short path".to_owned()
             }
-        }
+        };
+        Some(hint.into())
     }
 }
 

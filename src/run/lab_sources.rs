@@ -1,11 +1,13 @@
 //! The texts of a lab: read once, for a check or a plan.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Source;
+use crate::hint::Hint;
 use crate::image::Library;
 use crate::lab::{self, LabEnvironment};
 use crate::name::Bytes;
@@ -43,14 +45,13 @@ pub struct LabSourcesError {
     source: io::Error,
 }
 
-impl LabSourcesError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for LabSourcesError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self.source.kind() {
             io::ErrorKind::NotFound => {
-                Some("name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one".to_owned())
+                Some("name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one".into())
             }
-            io::ErrorKind::FileTooLarge => Some("a lab file is a page or two of text".to_owned()),
+            io::ErrorKind::FileTooLarge => Some("a lab file is a page or two of text".into()),
             _ => None,
         }
     }

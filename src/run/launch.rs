@@ -1,5 +1,6 @@
 //! Starts a run: the command's last deed before it only watches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use super::Locations;
 use super::lab_lock::{self, LabLock, LabLockError};
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
+use crate::hint::Hint;
 use crate::image::Built;
 use crate::lab::Isolation;
 use crate::name::ImageName;
@@ -53,17 +55,16 @@ pub enum LaunchError {
     Isolation(NamespaceError),
 }
 
-impl LaunchError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for LaunchError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Store(error) => error.hint().map(str::to_owned),
-            Self::LabLock(error) => Some(error.hint()),
+            Self::Store(error) => error.hint(),
+            Self::LabLock(error) => error.hint(),
             Self::Request { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some(MAKE_ROOM.to_owned())
+                Some(MAKE_ROOM.into())
             }
             Self::Request { .. } => None,
-            Self::Isolation(error) => error.hint().map(str::to_owned),
+            Self::Isolation(error) => error.hint(),
         }
     }
 }

@@ -57,18 +57,3 @@ pub struct Locations {
     /// Locks and control sockets; a short path, because a socket's ends at 107 bytes.
     pub runtime: PathBuf,
 }
-
-/// Writes an error with its causes, as people read it: `what: why: why that`.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        // A transparent error repeats its source.
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
-    }
-    text
-}

@@ -28,6 +28,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use self::program::KeyFile;
 use crate::event::{Emitter, Event, Kind, Known, Service};
 use crate::expect::WantedProbe;
+use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed};
 use crate::name::{ExpectName, LabName, NodeName};
 use crate::node::qemu::Machine;
@@ -378,7 +379,7 @@ impl Shared {
         let found = match machine.inspect(disk, firmware).await {
             Ok(Ok(found)) => found,
             Ok(Err(why)) => return Answer::no(format!("disk {disk}: {why}")),
-            Err(error) => return Answer::no(in_words(&error)),
+            Err(error) => return Answer::no(chain(&error)),
         };
         let words = match found.bootable {
             Ok(words) => words,
@@ -418,12 +419,6 @@ impl Shared {
         }
         variables
     }
-}
-
-/// Returns an error with what caused it.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
 
 /// Connects by TCP, or says in words why not.

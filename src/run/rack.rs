@@ -1,5 +1,6 @@
 //! The rack: what the steps of a plan have brought about, in the network namespace of this process.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,6 +16,7 @@ use super::authority::Authority;
 use super::executor::{Failure, Host};
 use super::process::{self, Running};
 use crate::event::{Emitter, Kind, Known, Service};
+use crate::hint::Hint;
 use crate::lab::Secret;
 use crate::name::{NetworkName, NodeName, ProcessName};
 use crate::node::qemu::{Machine, disk, seed};
@@ -67,10 +69,7 @@ pub struct Rack {
 impl Rack {
     /// Makes an empty rack in the network namespace of this thread. To be called inside a tokio runtime.
     pub fn new(mut parts: RackParts) -> Result<Self, Failure> {
-        let netlink = Netlink::open().map_err(|error| {
-            let hint = error.hint();
-            Failure::new(error, hint)
-        })?;
+        let netlink = Netlink::open().map_err(Failure::new)?;
         let published = Mutex::new(std::mem::take(&mut parts.published).into());
         Ok(Self {
             parts,
@@ -115,13 +114,12 @@ impl Rack {
         let passphrase = match self.parts.passphrases.get(&plan.network) {
             Some(secret) => {
                 let fetched = secret.fetch(|name| std::env::var_os(name), |path| std::fs::read(path));
-                let revealed = fetched.map_err(|error| Failure::new(error, None::<String>))?;
+                let revealed = fetched.map_err(Failure::new)?;
                 String::from_utf8_lossy(revealed.expose()).trim_end_matches('\n').to_owned()
             }
             None => String::new(),
         };
-        let hint = "set `passphrase` to the secret that unlocks it";
-        KeyRing::read(path, &passphrase).map(Some).map_err(|error| Failure::new(error, Some(hint)))
+        KeyRing::read(path, &passphrase).map(Some).map_err(Failure::new)
     }
 
     async fn start_machine(&self, plan: &MachinePlan) -> Result<(), Failure> {
@@ -133,10 +131,7 @@ impl Rack {
             }
         });
         let started = Machine::start(plan, self.folder(&plan.node), &self.parts.spawner, events);
-        let machine = started.await.map_err(|error| {
-            let hint = error.hint();
-            Failure::new(error, hint)
-        })?;
+        let machine = started.await.map_err(Failure::new)?;
         lock(&self.machines).insert(plan.node.clone(), machine);
         Ok(())
     }
@@ -144,10 +139,7 @@ impl Rack {
     async fn start_process(&self, plan: &ProcessPlan) -> Result<(), Failure> {
         let RackParts { run_dir, spawner, events, .. } = &self.parts;
         let running = process::start(plan, run_dir, spawner, events.clone()).await;
-        let running = running.map_err(|error| {
-            let hint = error.hint();
-            Failure::new(error, hint)
-        })?;
+        let running = running.map_err(Failure::new)?;
         lock(&self.processes).insert(plan.process.clone(), running);
         Ok(())
     }
@@ -160,7 +152,7 @@ impl Rack {
             listener.set_nonblocking(true)?;
             tokio::net::TcpListener::from_std(listener)
         });
-        let listener = listener.map_err(|error| Failure::new(error, None::<String>))?;
+        let listener = listener.map_err(Failure::new)?;
         let (events, stop) = (self.parts.events.clone(), self.stop.clone());
         lock(&self.services).spawn(async move {
             stop.run_until_cancelled(forward(listener, to, events)).await;
@@ -198,16 +190,6 @@ async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emit
     }
 }
 
-/// Turns an error with a `hint` of its own into a failure.
-macro_rules! hinted {
-    () => {
-        |error| {
-            let hint = error.hint();
-            Failure::new(error, hint)
-        }
-    };
-}
-
 impl Host for Rack {
     async fn apply(&self, step: &Step) -> Result<(), Failure> {
         let Self { parts, netlink, .. } = self;
@@ -215,26 +197,23 @@ impl Host for Rack {
             // Both were done before there was a supervisor.
             Step::BuildImage { image: _ } | Step::MakeNamespaces { uplink: _ } => Ok(()),
             Step::NameFiles { hosts, nameserver, search } => {
-                namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(|error| {
-                    let hint = error.hint().map(str::to_owned);
-                    Failure::new(error, hint)
-                })
+                namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(Failure::new)
             }
             Step::Publish { listen: _, node: _, to } => self.publish(*to),
-            Step::Bridge(plan) => netlink.bridge(plan).await.map_err(hinted!()),
+            Step::Bridge(plan) => netlink.bridge(plan).await.map_err(Failure::new),
             Step::Port(plan) => {
-                netlink.plug(plan).await.map_err(hinted!())?;
+                netlink.plug(plan).await.map_err(Failure::new)?;
                 // Without a cable the lab comes up all the same: it may be plugged in later.
-                netlink.carries(&plan.interface, CABLE).await.map(drop).map_err(hinted!())
+                netlink.carries(&plan.interface, CABLE).await.map(drop).map_err(Failure::new)
             }
-            Step::Forward { was: _ } => sysctl::set_ip_forward(true).map_err(hinted!()),
-            Step::Firewall(plan) => nft::load(plan).await.map_err(hinted!()),
-            Step::ForeignAccept(rule) => nft::foreign_accept(rule).await.map_err(hinted!()),
+            Step::Forward { was: _ } => sysctl::set_ip_forward(true).map_err(Failure::new),
+            Step::Firewall(plan) => nft::load(plan).await.map_err(Failure::new),
+            Step::ForeignAccept(rule) => nft::foreign_accept(rule).await.map_err(Failure::new),
             Step::Serve(plan) => {
-                let mut sockets = sockets::bind(plan).map_err(hinted!())?;
-                serve::look_for_others(&mut sockets, plan).await.map_err(hinted!())?;
+                let mut sockets = sockets::bind(plan).map_err(Failure::new)?;
+                serve::look_for_others(&mut sockets, plan).await.map_err(Failure::new)?;
                 let identity = match (&parts.authority, &plan.https) {
-                    (Some(authority), Some(https)) => Some(authority.issue(https).map_err(hinted!())?),
+                    (Some(authority), Some(https)) => Some(authority.issue(https).map_err(Failure::new)?),
                     _ => None,
                 };
                 let key_ring = self.key_ring(plan)?.map(Arc::new);
@@ -254,7 +233,7 @@ impl Host for Rack {
             Step::Disk(plan) => {
                 self.make_folder(&plan.node)?;
                 let backing = plan.backing.as_ref().and_then(|file| (parts.resolve)(file));
-                disk::create(plan, &parts.run_dir, backing, &parts.spawner).await.map_err(hinted!())
+                disk::create(plan, &parts.run_dir, backing, &parts.spawner).await.map_err(Failure::new)
             }
             Step::Variables { node, template, path } => {
                 self.make_folder(node)?;
@@ -266,17 +245,16 @@ impl Host for Rack {
             }
             Step::Seed(plan) => {
                 self.make_folder(&plan.node)?;
-                seed::write(plan, &parts.run_dir, &parts.ssh_public_key)
-                    .map_err(|error| Failure::new(error, None::<String>))
+                seed::write(plan, &parts.run_dir, &parts.ssh_public_key).map_err(Failure::new)
             }
-            Step::Tap(plan) => netlink.tap(plan).await.map_err(hinted!()),
+            Step::Tap(plan) => netlink.tap(plan).await.map_err(Failure::new),
             Step::Machine(plan) => self.start_machine(plan).await,
             Step::Process(plan) => self.start_process(plan).await,
             Step::PowerOn { node, after: _ } => match self.machine(node) {
-                Some(machine) => machine.power_on().await.map_err(hinted!()),
+                Some(machine) => machine.power_on().await.map_err(Failure::new),
                 None => {
                     let error = io::Error::other(format!("the machine of `{node}` was not started"));
-                    Err(Failure::new(error, None::<String>))
+                    Err(Failure::new(error))
                 }
             },
         }
@@ -301,13 +279,13 @@ impl Host for Rack {
 /// Reverses an effect on the kernel or in the run folder, whoever had it.
 pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> Result<(), Failure> {
     match undo {
-        Undo::DeleteLink(interface) => netlink.delete(interface).await.map_err(hinted!()),
+        Undo::DeleteLink(interface) => netlink.delete(interface).await.map_err(Failure::new),
         Undo::Unplug { interface, bridge, up } => {
-            netlink.unplug(interface, bridge, *up).await.map_err(hinted!())
+            netlink.unplug(interface, bridge, *up).await.map_err(Failure::new)
         }
-        Undo::SetForwarding(on) => sysctl::set_ip_forward(*on).map_err(hinted!()),
-        Undo::DeleteTable(table) => nft::remove(table).await.map_err(hinted!()),
-        Undo::DeleteForeignRule(rule) => nft::remove_foreign_accept(rule).await.map_err(hinted!()),
+        Undo::SetForwarding(on) => sysctl::set_ip_forward(*on).map_err(Failure::new),
+        Undo::DeleteTable(table) => nft::remove(table).await.map_err(Failure::new),
+        Undo::DeleteForeignRule(rule) => nft::remove_foreign_accept(rule).await.map_err(Failure::new),
         Undo::EndMachine(node) => {
             let folder = run_dir.join("node").join(node.as_str());
             end_strays(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == folder))
@@ -359,7 +337,7 @@ fn end_strays_once(is_ours: impl Fn(&Path) -> bool) -> Result<usize, Failure> {
     if left.is_empty() {
         return Ok(killed);
     }
-    Err(Failure::new(io::Error::other(left.join("; ")), None::<String>))
+    Err(Failure::new(io::Error::other(left.join("; "))))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -371,8 +349,12 @@ struct FileError {
     source: io::Error,
 }
 
+impl Hint for FileError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        (self.source.kind() == io::ErrorKind::StorageFull).then_some(MAKE_ROOM.into())
+    }
+}
+
 fn file_failure(verb: &'static str, path: &Path, source: io::Error) -> Failure {
-    let full = source.kind() == io::ErrorKind::StorageFull;
-    let hint = full.then_some(MAKE_ROOM);
-    Failure::new(FileError { verb, path: path.to_owned(), source }, hint)
+    Failure::new(FileError { verb, path: path.to_owned(), source })
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::Locations;
 use super::executor::{self, Failure, Host};
 use super::journal::{self, Journal};
 use super::lab_lock::try_lab_lock;
 use super::rack::reverse;
 use super::request::Request;
 use super::store;
-use super::{Locations, chain};
+use crate::hint::chain;
 use crate::lab::Isolation;
 use crate::plan::{Step, Undo};
 use crate::report::Leak;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
+use crate::hint::Hint;
 use crate::lab::Check;
 use crate::plan::{Plan, SSH_KEY, Step};
 
@@ -31,6 +32,8 @@ pub enum KeyError {
     #[error("cannot keep the run's ssh key")]
     Files(#[source] io::Error),
 }
+
+impl Hint for KeyError {}
 
 /// Returns the folder of a run's key and of the host keys that its nodes showed.
 fn folder(run_dir: &Path) -> PathBuf {

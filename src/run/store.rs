@@ -10,6 +10,7 @@
 //!   report.json                   how it ended
 //! ```
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Locations;
+use crate::hint::Hint;
 use crate::name::LabName;
 use crate::report::Report;
 use crate::system::MAKE_ROOM;
@@ -73,17 +75,17 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for StoreError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::NoSuchRun { .. } => Some("`dryrack runs` lists them"),
             Self::NoRun { .. } => {
                 Some("`dryrack test LAB` makes one; DRYRACK_STATE says where they are kept")
             }
             Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(MAKE_ROOM),
             Self::Files { .. } => Some("set DRYRACK_STATE to a folder that you may write to"),
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

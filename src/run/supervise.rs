@@ -1,5 +1,6 @@
 //! The supervisor: a run from the inside, from its request to its report.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::Request;
-use super::{chain, ssh, store};
+use super::{ssh, store};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
+use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
 use crate::lab::Isolation;
 use crate::lab::{FileRef, Secret};
@@ -42,19 +44,19 @@ const FAREWELL: Duration = Duration::from_millis(300);
 #[error("cannot {what}")]
 struct BeginError {
     what: String,
-    hint: Option<String>,
+    hint: Option<Cow<'static, str>>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl BeginError {
-    fn new(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { what: what.to_owned(), hint: None, source: Some(Box::new(source)) }
+impl Hint for BeginError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        self.hint.clone()
     }
 }
 
-fn failed<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnOnce(E) -> BeginError {
-    move |source| BeginError::new(what, source)
+fn failed<E: Hint + Send + Sync + 'static>(what: &str) -> impl FnOnce(E) -> BeginError {
+    move |source| BeginError { what: what.to_owned(), hint: source.hint(), source: Some(Box::new(source)) }
 }
 
 /// Runs a lab from its request to its report, and returns its exit code.
@@ -67,7 +69,7 @@ pub fn supervise(inherited: Inherited) -> u8 {
     match begin(inherited, started) {
         Ok(code) => code,
         Err(error) => {
-            let run_error = RunError::new(Whose::Host, &error, error.hint.clone());
+            let run_error = RunError::new(Whose::Host, &error);
             let code = run_error.whose.exit();
             if let Ok(request) = Request::read(&run_dir) {
                 let report = Report {
@@ -127,10 +129,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let authority = if authority::is_needed(&request.plan) {
         let authority = Authority::open(&request.kept, &request.plan.file);
         let laid_out = authority.and_then(|authority| authority.lay_out(&run_dir).map(|()| authority));
-        Some(laid_out.map_err(|error| {
-            let hint = error.hint().map(str::to_owned);
-            BeginError { hint, ..BeginError::new("prepare HTTPS", error) }
-        })?)
+        Some(laid_out.map_err(failed("prepare HTTPS"))?)
     } else {
         None
     };
@@ -146,7 +145,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     });
     let rack = Arc::new(rack.map_err(|failure| BeginError {
         what: "speak to the kernel".to_owned(),
-        hint: failure.hint,
+        hint: failure.error.hint(),
         source: Some(failure.error),
     })?);
     let private_key = ssh::private_key(&run_dir);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::event::Emitter;
+use crate::hint::chain;
 use crate::plan::MatchboxPlan;
 use crate::rpc::{Certificates, Store, Tls, serve};
 
@@ -26,7 +27,7 @@ pub(super) fn methods(plan: &MatchboxPlan, folder: &Path) -> Option<Result<Metho
     let certificates =
         Certificates { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") };
     let data = plan.data.clone().unwrap_or_else(|| folder.join(DATA));
-    let methods = Tls::read(&certificates).map_err(|error| error.in_full()).and_then(|tls| {
+    let methods = Tls::read(&certificates).map_err(|error| chain(&error)).and_then(|tls| {
         let store = Store::open(&data, plan.entries.clone());
         let store = store.map_err(|error| format!("{}: {error}", data.display()))?;
         Ok(Methods { tls, store: Arc::new(store) })

@@ -1,5 +1,6 @@
 //! Bridges, TAPs, addresses and neighbours in the network namespace it was opened in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::task::JoinSet;
 
 use super::{sys, sysctl};
+use crate::hint::Hint;
 use crate::name::{IfName, Mac};
 use crate::plan::{BridgePlan, PortPlan, TapPlan};
 
@@ -37,11 +39,12 @@ impl NetlinkError {
     fn new(what: &'static str, on: impl fmt::Display, source: io::Error) -> Self {
         Self { what, on: on.to_string(), source }
     }
+}
 
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for NetlinkError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         let code = self.source.raw_os_error().map(Errno::from_raw);
-        match code {
+        let hint = match code {
             Some(Errno::EBUSY) if self.what == "plug in" => {
                 Some("it is a port of another bridge or bond: remove it there, or use another interface")
             }
@@ -67,7 +70,8 @@ impl NetlinkError {
                 Some("the kernel has no bridge driver: `modprobe bridge`")
             }
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

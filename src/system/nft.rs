@@ -5,6 +5,7 @@
 
 mod drops;
 
+use std::borrow::Cow;
 use std::io;
 use std::process::{Output, Stdio};
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::process::{command, find_program};
+use crate::hint::Hint;
 use crate::plan::{FirewallPlan, ForeignAccept, ForwardDrop};
 
 /// A change of the firewall that did not happen.
@@ -24,16 +26,16 @@ pub struct NftError {
     pub source: io::Error,
 }
 
-impl NftError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.source.kind() {
+impl Hint for NftError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self.source.kind() {
             io::ErrorKind::NotFound => Some("install nftables: `dryrack doctor` names the package"),
             io::ErrorKind::PermissionDenied => Some(
                 "with `isolation = \"none\"` this needs CAP_NET_ADMIN: run as root, or use `isolation = \"private\"`",
             ),
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -4,6 +4,7 @@
 //! parent-death signal follows the *thread* that spawned, so that one lives as
 //! long as the process does.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::sys::{self, ChildSetup};
+use crate::hint::Hint;
 
 /// Lines of standard error that are kept of each child.
 const TAIL_LINES: usize = 40;
@@ -69,14 +71,14 @@ pub struct SpawnError {
     pub source: io::Error,
 }
 
-impl SpawnError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.source.kind() {
+impl Hint for SpawnError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self.source.kind() {
             io::ErrorKind::NotFound => Some("it is not installed: `dryrack doctor` names the package"),
             io::ErrorKind::PermissionDenied => Some("check that the file is executable"),
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -4,6 +4,7 @@
 //! holds is an error of the plan's step and not of a service. Nothing here reads
 //! or answers a packet.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::hint::Hint;
 use crate::lab::TftpBackend;
 use crate::name::IfName;
 use crate::plan::ServicePlan;
@@ -117,20 +119,19 @@ impl BindError {
         let holder = self.holder.as_ref().map(|holder| format!(", used by {holder}")).unwrap_or_default();
         format!("{self}: {}{holder}", self.source)
     }
+}
 
-    /// Returns what may help.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for BindError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self.source.kind() {
             io::ErrorKind::AddrInUse => {
                 let holder = self.holder.as_deref().unwrap_or("another program");
-                Some(format!("stop {holder}, or use `isolation = \"private\"`"))
+                Some(format!("stop {holder}, or use `isolation = \"private\"`").into())
             }
             io::ErrorKind::PermissionDenied => {
-                Some("run as root, or use `isolation = \"private\"`, which needs no root".to_owned())
+                Some("run as root, or use `isolation = \"private\"`, which needs no root".into())
             }
-            io::ErrorKind::AddrNotAvailable => {
-                Some("the network's bridge does not have its address".to_owned())
-            }
+            io::ErrorKind::AddrNotAvailable => Some("the network's bridge does not have its address".into()),
             _ => None,
         }
     }

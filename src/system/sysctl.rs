@@ -1,7 +1,9 @@
 //! Kernel settings of the network namespace that the calling thread is in.
 
+use std::borrow::Cow;
 use std::io;
 
+use crate::hint::Hint;
 use crate::name::IfName;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -17,15 +19,15 @@ pub struct SysctlError {
     pub source: io::Error,
 }
 
-impl SysctlError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.source.kind() {
+impl Hint for SysctlError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self.source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
                 "with `isolation = \"none\"` this needs root; in a container it needs a writable /proc/sys",
             ),
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Child;
 
 use dryrack::event::{DhcpClient, DhcpMessage, Known};
+use dryrack::hint::Hint;
 use dryrack::name::Mac;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

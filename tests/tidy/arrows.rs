@@ -4,7 +4,8 @@ use crate::tidy::source::{Source, Tree};
 
 /// The pure core, each knowing only those before it.
 const PURE: &[&str] = &[
-    "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose", "report",
+    "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
+    "report",
 ];
 
 /// The shell and the faces: the modules that each may know beside itself.
@@ -13,24 +14,28 @@ const PURE: &[&str] = &[
 /// and what happened (`event`). A place, a child process and a socket come from `system`; a disk from `image`.
 const SHELL: &[(&str, &[&str])] = &[
     ("guide", &[]),
-    ("system", &["name", "event", "config", "lab", "plan"]),
-    ("image", &["name", "event", "config", "lab", "plan", "system"]),
-    ("node", &["name", "event", "config", "lab", "plan", "system", "image"]),
-    ("rpc", &["name", "matchbox", "event", "config", "lab", "plan", "system"]),
-    ("serve", &["name", "matchbox", "event", "config", "lab", "plan", "system", "rpc"]),
+    ("system", &["name", "hint", "event", "config", "lab", "plan"]),
+    ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
+    ("node", &["name", "hint", "event", "config", "lab", "plan", "system", "image"]),
+    ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
+    ("serve", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system", "rpc"]),
     (
         "run",
         &[
-            "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
-            "report", "system", "image", "node", "rpc", "serve",
+            "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
+            "observe", "diagnose", "report", "system", "image", "node", "rpc", "serve",
         ],
     ),
-    ("web", &["name", "diag", "event", "lab", "plan", "expect", "observe", "diagnose", "report", "run"]),
+    (
+        "web",
+        &["name", "hint", "diag", "event", "lab", "plan", "expect", "observe", "diagnose", "report", "run"],
+    ),
     (
         "cli",
         &[
-            "name", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
-            "report", "guide", "system", "image", "node", "rpc", "serve", "run", "web",
+            "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
+            "observe", "diagnose", "report", "guide", "system", "image", "node", "rpc", "serve", "run",
+            "web",
         ],
     ),
     ("main", &["cli"]),

@@ -1,8 +1,10 @@
 //! Disks of a node: qcow2 files, blank or laid over an image.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::hint::Hint;
 use crate::plan::DiskPlan;
 use crate::system::MAKE_ROOM;
 use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
@@ -41,22 +43,22 @@ pub enum DiskError {
     },
 }
 
-impl DiskError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for DiskError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::NoProgram => Some(
                 "install it (Debian, Ubuntu: `qemu-utils`, with `qemu-system-x86` in one command; \
                  Fedora, Arch: `qemu-img`; openSUSE: `qemu-tools`)",
             ),
-            Self::Spawn(error) => error.hint(),
+            Self::Spawn(error) => return error.hint(),
             Self::Refused { words, .. } if words.contains("No space left") => Some(MAKE_ROOM),
             Self::Refused { words, .. } if words.contains("smaller than") => {
                 Some("give the disk at least the size of what it starts from")
             }
             Self::NoBacking { .. } => Some("build the image again: `dryrack image build NAME`"),
             Self::Wait(_) | Self::Refused { .. } => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

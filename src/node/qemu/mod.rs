@@ -15,6 +15,7 @@ pub mod seed;
 mod session;
 pub mod terminal;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use inspect::{DiskContents, InspectError};
 pub use qmp::{Block, Device, QmpError};
 
 use crate::event::{Emitter, Known};
+use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
 use crate::plan::{MachineNic, MachinePlan};
 use crate::system::MAKE_ROOM;
@@ -357,11 +359,10 @@ fn last_words(stderr: &[String]) -> String {
     stderr.iter().map(|line| format!("\n  {line}")).collect()
 }
 
-impl StartError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Spawn(error) => error.hint(),
+impl Hint for StartError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Spawn(error) => return error.hint(),
             Self::Prepare { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(MAKE_ROOM),
             Self::Prepare { .. } | Self::Qmp { .. } => None,
             Self::Silent { .. } => Some("the host may be too busy: stop other labs and try again"),
@@ -369,7 +370,8 @@ impl StartError {
                 .iter()
                 .find(|(words, _)| stderr.iter().any(|line| line.contains(words)))
                 .map(|(_, hint)| *hint),
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 
@@ -441,14 +443,14 @@ pub enum PowerError {
     },
 }
 
-impl PowerError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for PowerError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Off { .. } => Some("power it on first"),
             Self::StillOn { .. } => Some("its guest ignores the power button: switch it off hard"),
-            Self::Start { source } => source.hint(),
+            Self::Start { source } => return source.hint(),
             Self::Qmp { .. } | Self::Screenshot { .. } | Self::NoSuchNic { .. } => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }

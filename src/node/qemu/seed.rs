@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::hint::Hint;
 use crate::plan::{SSH_KEY, SeedPlan};
 
 /// Room for names, tables and whatever grows a little.
@@ -18,6 +19,8 @@ pub struct SeedError {
     #[source]
     source: io::Error,
 }
+
+impl Hint for SeedError {}
 
 /// Writes the seed of a node into the run folder, the run's public ssh key filled in.
 ///

@@ -7,6 +7,7 @@
 //! Keys are P-256, in PKCS#8. Everything is made anew each time: nobody has to
 //! keep the key of an authority that has signed all it ever will.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,6 +21,7 @@ use rcgen::{
 };
 
 use super::{named, signing, sought_as};
+use crate::hint::Hint;
 use crate::name::digest;
 use crate::plan::HttpsPlan;
 
@@ -71,17 +73,17 @@ pub enum CertificatesError {
     },
 }
 
-impl CertificatesError {
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for CertificatesError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Existing { .. } => {
                 Some("`--force` overwrites them; clients with the old certificates are rejected from then on")
             }
             Self::Certificate(_) => Some("names are DNS names, such as matchbox.example.com"),
             Self::Days { .. } => Some("`--days 3650` is ten years"),
             Self::Files { .. } => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 }
 

@@ -38,7 +38,7 @@ impl Pretence {
 }
 
 fn broken() -> Failure {
-    Failure::new(io::Error::other("a failure"), None::<String>)
+    Failure::new(io::Error::other("a failure"))
 }
 
 fn next(counter: &Mutex<usize>) -> usize {

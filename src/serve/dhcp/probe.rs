@@ -1,5 +1,6 @@
 //! Probes for another DHCP server before ours starts to answer.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -12,6 +13,7 @@ use socket2::Socket;
 
 use super::wire::{Options, Tlv, code};
 use super::{CLIENT_PORT, HOPS, PACKET, SERVER_PORT};
+use crate::hint::Hint;
 use crate::name::{Mac, NetworkName};
 use crate::plan::ServicePlan;
 use crate::system::process::watch;
@@ -29,14 +31,14 @@ pub struct OtherServer {
     server: Ipv4Addr,
 }
 
-impl OtherServer {
-    /// Returns what may help.
-    pub fn hint(&self) -> String {
-        format!(
+impl Hint for OtherServer {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = format!(
             "leave the addresses to it (network.{0}.dhcp = \"proxy\"), or, where there may be two, say so \
              (network.{0}.dhcp.server.authoritative = true)",
             self.network
-        )
+        );
+        Some(hint.into())
     }
 }
 
@@ -51,11 +53,10 @@ pub enum LookError {
     Io(#[source] io::Error),
 }
 
-impl LookError {
-    /// Returns what may help.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for LookError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Other(other) => Some(other.hint()),
+            Self::Other(other) => other.hint(),
             Self::Io(_) => None,
         }
     }

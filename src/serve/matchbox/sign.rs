@@ -1,5 +1,6 @@
 //! Detached OpenPGP signatures, as the real server makes them: of canonical text, with SHA-256.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use pgp::ser::Serialize;
 use pgp::types::{KeyDetails, Password, SigningKey, Timestamp};
 
 use super::route::Armour;
+use crate::hint::Hint;
 
 /// The first key of a key ring, unlocked.
 pub struct KeyRing {
@@ -55,6 +57,15 @@ pub enum KeyRingError {
     /// A signature cannot be made.
     #[error("the key cannot sign: {0}")]
     Unsigned(String),
+}
+
+impl Hint for KeyRingError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Locked { .. } => Some("in a lab, set `passphrase` to the secret that unlocks it".into()),
+            Self::Unread { .. } | Self::NoKey { .. } | Self::Unsigned(_) => None,
+        }
+    }
 }
 
 impl KeyRing {

@@ -18,6 +18,7 @@ use nix::sys::socket::{
 use super::handover::{Handover, InheritedFds, Report};
 use super::outer::note;
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
+use crate::hint::Hint;
 use crate::lab::Isolation;
 use crate::plan::Uplink;
 use crate::system::netlink::Netlink;

@@ -36,10 +36,13 @@ pub use outer::outer_main;
 pub use start::{NamespaceRequest, spawn_hidden, start_host, start_private};
 pub(super) use start::{OURSELVES, map_ids};
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
 use serde::{Deserialize, Serialize};
+
+use crate::hint::{Hint, causes};
 
 /// Namespaces that could not be created or entered.
 #[derive(Debug, thiserror::Error)]
@@ -68,20 +71,15 @@ impl NamespaceError {
         self
     }
 
-    /// Returns what would help, where that is known.
-    pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
-    }
-
     /// Puts the error into a form that another process of ours can read.
     fn told(&self) -> ErrorMessage {
-        let mut causes = Vec::new();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            causes.push(cause.to_string());
-            next = cause.source();
-        }
-        ErrorMessage { what: self.what.clone(), because: causes.join(": "), hint: self.hint.clone() }
+        ErrorMessage { what: self.what.clone(), because: causes(self).join(": "), hint: self.hint.clone() }
+    }
+}
+
+impl Hint for NamespaceError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        self.hint.clone().map(Cow::Owned)
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::{Outcome, Part, TrialFailure, kernel};
 use crate::config::Source;
 use crate::event::{self, Emitter, Kind, Known, StopState};
+use crate::hint::chain;
 use crate::lab::{self, Lab, LabEnvironment};
 use crate::name::Bytes;
 use crate::node::qemu::Machine;
@@ -197,7 +198,7 @@ async fn boot(
     };
     let end = {
         let way = std::pin::pin!(async {
-            machine.power_on().await.map_err(|error| unclear(chain(&error)))?;
+            machine.power_on().await.map_err(|error| unclear(one_line(&error)))?;
             let decided = tokio::time::timeout(limit, decide(part, &mut inbox)).await;
             let late = || unclear(format!("{} within {} s", lacking(part), limit.as_secs()));
             decided.unwrap_or_else(|_| Err(late()))
@@ -226,14 +227,12 @@ async fn start(
             seen.send(Seen::Happened(known)).ok();
         }
     });
-    Machine::start(plan, folder.to_owned(), spawner, events).await.map_err(|error| chain(&error))
+    Machine::start(plan, folder.to_owned(), spawner, events).await.map_err(|error| one_line(&error))
 }
 
 /// Writes an error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let text: Vec<String> = causes.map(|cause| cause.to_string().replace('\n', " ")).collect();
-    text.join(": ")
+fn one_line(error: &dyn std::error::Error) -> String {
+    chain(error).replace('\n', " ")
 }
 
 async fn decide(part: Part, inbox: &mut UnboundedReceiver<Seen>) -> Result<(), TrialFailure> {
