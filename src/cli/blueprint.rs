@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::lab::{Layers, ValidLab, valid};
 use super::output::Stop;
 use super::prepare::{self, Loudness};
+use crate::hint::{Hint, chain};
 use crate::image::Library;
 use crate::lab::{AccelChoice, Start};
 use crate::name::{LabName, NodeName};
@@ -51,8 +52,8 @@ impl Blueprint {
         }
         let json = std::fs::read(file).map_err(|error| failed(&error))?;
         let plan = plan::read(&json).map_err(|error| {
-            let what = format!("{}: {}", file.display(), crate::hint::chain(&error));
-            Stop::new(exit::WRONG, what, Some(error.hint()))
+            let what = format!("{}: {}", file.display(), chain(&error));
+            Stop::new(exit::WRONG, what, error.hint())
         })?;
         Ok(Self::Plan(Box::new(plan)))
     }

@@ -1,8 +1,11 @@
 //! A plan that was printed as JSON and is handed back.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use super::{Plan, SCHEMA};
+use crate::hint::Hint;
 
 /// Why a text is no plan that can be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +27,14 @@ pub enum PlanError {
     },
 }
 
-impl PlanError {
-    /// Returns what to do next.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "`dryrack plan LAB --json > FILE` writes a plan",
+impl Hint for PlanError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Malformed(_) => "`dryrack plan LAB --json > FILE` writes a plan".into(),
             Self::Schema { .. } | Self::Version { .. } => {
-                "make it again with this version: `dryrack plan LAB --json > FILE`"
+                "make it again with this version: `dryrack plan LAB --json > FILE`".into()
             }
-        }
+        })
     }
 }
 

@@ -26,6 +26,7 @@ mod matchbox;
 mod ntp;
 mod ra;
 mod rate_limit;
+mod repeats;
 mod segments;
 mod syslog;
 mod tftp;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
-use super::rate_limit::{Fact, RateLimit};
+use super::repeats::{Fact, Repeats};
 use crate::event::{Emitter, Known, Service};
 
 /// Bytes of a packet without extensions. An answer has as many as the least question, so it amplifies nothing.
@@ -53,17 +53,17 @@ impl Fact for NtpReply {
 
 /// Answers questions for as long as it is polled. `offset` is in milliseconds.
 pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, clients: Clients, events: Emitter) {
-    let rate_limit = RateLimit::new(Service::Ntp, clients.clone(), events.clone());
+    let repeats = Repeats::new(Service::Ntp, clients.clone(), events.clone());
     let listen =
-        join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &rate_limit, &events)));
-    tokio::join!(listen, rate_limit.run());
+        join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &repeats, &events)));
+    tokio::join!(listen, repeats.run());
 }
 
 async fn listen(
     socket: UdpSocket,
     offset: i64,
     clients: &Clients,
-    rate_limit: &RateLimit<NtpReply>,
+    repeats: &Repeats<NtpReply>,
     events: &Emitter,
 ) {
     let socket = match tokio::net::UdpSocket::from_std(socket) {
@@ -88,7 +88,7 @@ async fn listen(
         failure.note(socket.send_to(&reply, from).await.map(drop));
         let us = events.now().at.saturating_sub(begun) / 1_000;
         let client: IpAddr = from.ip();
-        rate_limit.note([(client, &NtpReply { version, offset }, us)]);
+        repeats.note([(client, &NtpReply { version, offset }, us)]);
     }
 }
 

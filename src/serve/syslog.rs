@@ -2,16 +2,14 @@
 //!
 //! Never replies. A message that cannot be parsed is kept as text.
 
-use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
 
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
+use super::rate_limit::{RateLimit, Windows};
 use crate::event::{Emitter, Facility, Known, Service, Severity};
 use crate::name::NodeName;
 
@@ -24,7 +22,6 @@ const DATAGRAM: usize = 8192;
 /// How many lines a second are told of one node, and of all.
 const OF_NODE: u64 = 200;
 const OF_ALL: u64 = 1_000;
-const WINDOW: Duration = Duration::from_secs(1);
 
 /// What a line without a priority has (RFC 3164, section 4.3.3): user, notice.
 const PRIORITY: u8 = 13;
@@ -36,48 +33,25 @@ const PROGRAM: usize = 2;
 
 /// Takes lines for as long as it is polled.
 pub(super) async fn run(sockets: Vec<UdpSocket>, clients: Clients, events: Emitter) {
-    let handler = SyslogHandler { events, state: Mutex::default(), begun: Notify::new() };
+    let handler = SyslogHandler::new(events);
     let listen = join_all(sockets.into_iter().map(|socket| handler.listen(socket, &clients)));
-    tokio::join!(listen, handler.count());
+    tokio::join!(listen, handler.windows.run(|| !handler.lock().is_idle(), || handler.flush()));
 }
 
 /// Tells lines, and the number of those that are too many. What is counted when it is dropped is told as well.
 struct SyslogHandler {
     events: Emitter,
-    state: Mutex<State>,
-    begun: Notify,
-}
-
-/// What was told and left out within a second.
-#[derive(Debug, Default)]
-struct State {
-    told: u64,
-    /// Of each node; of everybody else together. So there are never more than a lab has nodes.
-    nodes: BTreeMap<Option<NodeName>, Count>,
-}
-
-#[derive(Debug, Default)]
-struct Count {
-    told: u64,
-    omitted: u64,
-}
-
-impl State {
-    /// Tells whether a line of a node may be told, and counts it.
-    fn admit(&mut self, node: Option<&NodeName>) -> bool {
-        let count = self.nodes.entry(node.cloned()).or_default();
-        let admitted = count.told < OF_NODE && self.told < OF_ALL;
-        if admitted {
-            count.told += 1;
-            self.told += 1;
-        } else {
-            count.omitted += 1;
-        }
-        admitted
-    }
+    /// Of each node; of everybody else together. So there are never more keys than a lab has nodes.
+    limit: Mutex<RateLimit<Option<NodeName>>>,
+    windows: Windows,
 }
 
 impl SyslogHandler {
+    fn new(events: Emitter) -> Self {
+        let limit = RateLimit::new(OF_ALL, OF_ALL).of_each(OF_NODE);
+        Self { events, limit: Mutex::new(limit), windows: Windows::default() }
+    }
+
     async fn listen(&self, socket: UdpSocket, clients: &Clients) {
         let socket = match tokio::net::UdpSocket::from_std(socket) {
             Ok(socket) => socket,
@@ -97,39 +71,25 @@ impl SyslogHandler {
     fn take(&self, node: Option<&NodeName>, datagram: &[u8]) {
         let Some(line) = read(datagram) else { return };
         let (first, admitted) = {
-            let mut state = self.lock();
-            (state.nodes.is_empty(), state.admit(node))
+            let mut limit = self.lock();
+            (limit.is_idle(), limit.admit(node.cloned()))
         };
         if first {
-            self.begun.notify_one();
+            self.windows.begin();
         }
         if admitted {
             self.events.emit_maybe(node, line);
         }
     }
 
-    /// Tells how many were left out whenever a second is over, for as long as it is polled.
-    #[expect(clippy::disallowed_methods, reason = "a second that nobody else counts")]
-    async fn count(&self) {
-        loop {
-            self.begun.notified().await;
-            tokio::time::sleep(WINDOW).await;
-            self.flush();
-        }
-    }
-
     fn flush(&self) {
-        let State { told: _, nodes } = std::mem::take(&mut *self.lock());
-        for (node, Count { told: _, omitted }) in nodes {
-            if omitted > 0 {
-                let left_out = Known::Omitted { service: Service::Syslog, count: omitted };
-                self.events.emit_maybe(node.as_ref(), left_out);
-            }
+        for (node, count) in self.lock().next_window() {
+            self.events.emit_maybe(node.as_ref(), Known::Omitted { service: Service::Syslog, count });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RateLimit<Option<NodeName>>> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

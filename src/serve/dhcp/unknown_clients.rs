@@ -1,16 +1,18 @@
 //! Unknown clients: each request is an event, up to a limit per second.
 
+use crate::serve::rate_limit::RateLimit;
+
 /// Events per second; further requests are only counted.
 const MOST: u64 = 1000;
 const SECOND: u64 = 1_000_000_000;
 
 /// Counts the requests of unknown clients per second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct UnknownClients {
     /// When the second began, in nanoseconds on the run's clock.
     began: u64,
-    told: u64,
-    more: Counts,
+    /// By whether they were answered.
+    limit: RateLimit<bool>,
 }
 
 /// Requests that were counted only.
@@ -20,34 +22,39 @@ pub(super) struct Counts {
     pub(super) ignored: u64,
 }
 
+impl Default for UnknownClients {
+    fn default() -> Self {
+        Self { began: 0, limit: RateLimit::new(MOST, MOST) }
+    }
+}
+
 impl UnknownClients {
     /// Tells whether a request gets its own event; if not, it is counted.
     pub(super) fn admits(&mut self, now: u64, replied: bool) -> bool {
-        if self.more == Counts::default() && now.saturating_sub(self.began) >= SECOND {
-            *self = Self { began: now, ..Self::default() };
+        if !self.limit.has_omitted() && now.saturating_sub(self.began) >= SECOND {
+            self.next_window(now);
         }
-        if self.told < MOST {
-            self.told += 1;
-            return true;
-        }
-        match replied {
-            true => self.more.replied += 1,
-            false => self.more.ignored += 1,
-        }
-        false
+        self.limit.admit(replied)
     }
 
     /// Returns when the counts are due, if there are any.
     pub(super) fn due(&self) -> Option<u64> {
-        (self.more != Counts::default()).then(|| self.began.saturating_add(SECOND))
+        self.limit.has_omitted().then(|| self.began.saturating_add(SECOND))
     }
 
     /// Returns the counts if they are due, and starts the next second.
     pub(super) fn take(&mut self, now: u64) -> Option<Counts> {
         self.due().filter(|due| *due <= now)?;
-        let more = self.more;
-        *self = Self { began: now, ..Self::default() };
-        Some(more)
+        Some(self.next_window(now))
+    }
+
+    fn next_window(&mut self, now: u64) -> Counts {
+        self.began = now;
+        let mut counts = Counts::default();
+        for (replied, count) in self.limit.next_window() {
+            *if replied { &mut counts.replied } else { &mut counts.ignored } = count;
+        }
+        counts
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) use self::zones::Zones;
 use super::clients::Clients;
 use super::connection_limit::{ConnectionLimit, ConnectionLimits};
 use super::failure::{FailureLog, failed};
-use super::rate_limit::RateLimit;
+use super::repeats::Repeats;
 use crate::event::{Emitter, Service};
 
 /// How long a TCP connection may be idle, or an answer be on its way.
@@ -55,7 +55,7 @@ struct Names {
     zones: Zones,
     upstream: Option<Upstream>,
     wire_cache: Mutex<WireCache>,
-    rate_limit: RateLimit<AnswerSummary>,
+    repeats: Repeats<AnswerSummary>,
     events: Emitter,
 }
 
@@ -77,12 +77,12 @@ pub(super) async fn run(
         upstream: Upstream::new(&zones.upstream, events.clone()),
         zones,
         wire_cache: Mutex::default(),
-        rate_limit: RateLimit::new(Service::Dns, clients, events.clone()),
+        repeats: Repeats::new(Service::Dns, clients, events.clone()),
         events,
     });
     let datagrams = join_all(udp.into_iter().map(|socket| names.datagrams(Arc::new(socket))));
     let connections = join_all(tcp.iter().map(|listener| names.connections(listener)));
-    tokio::join!(datagrams, connections, names.rate_limit.run());
+    tokio::join!(datagrams, connections, names.repeats.run());
 }
 
 impl Names {
@@ -129,7 +129,7 @@ impl Names {
             }
             failure.note(batch.send(fd));
             let us = self.events.now().at.saturating_sub(begun) / 1_000;
-            self.rate_limit.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
+            self.repeats.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
             summary.clear();
             // A flood leaves the others on this thread their time, and others on this processor: what comes meanwhile
             // is taken at once, and costs less.
@@ -232,7 +232,7 @@ impl Names {
 
     fn tell(&self, client: IpAddr, summary: &AnswerSummary, begun: u64) {
         let us = self.events.now().at.saturating_sub(begun) / 1_000;
-        self.rate_limit.note([(client, summary, us)]);
+        self.repeats.note([(client, summary, us)]);
     }
 }
 

@@ -8,7 +8,7 @@ use hickory_proto::rr::Record;
 
 use super::message::{OwnAnswer, code_name};
 use crate::event::{DnsCode, Known};
-use crate::serve::rate_limit::Fact;
+use crate::serve::repeats::Fact;
 
 /// How many records of an answer are in a summary, and how many characters of each.
 const RECORDS: usize = 8;

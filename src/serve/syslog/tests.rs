@@ -83,7 +83,7 @@ fn long_lines_are_cut() {
 #[test]
 fn a_chatty_node_is_counted_and_keeps_nobody_else_out() {
     let log = Log::default();
-    let handler = SyslogHandler { events: log.emitter(), state: Mutex::default(), begun: Notify::new() };
+    let handler = SyslogHandler::new(log.emitter());
     let (chatty, calm) = (NodeName::new("chatty").unwrap(), NodeName::new("calm").unwrap());
     for number in 0..OF_NODE + 50 {
         handler.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
@@ -106,7 +106,7 @@ fn a_chatty_node_is_counted_and_keeps_nobody_else_out() {
 #[test]
 fn all_nodes_together_are_bounded() {
     let log = Log::default();
-    let handler = SyslogHandler { events: log.emitter(), state: Mutex::default(), begun: Notify::new() };
+    let handler = SyslogHandler::new(log.emitter());
     for number in 0..20_000 {
         let node = NodeName::new(&format!("n{}", number % 100)).unwrap();
         handler.take(Some(&node), b"<13>app: hello");
