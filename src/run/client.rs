@@ -22,7 +22,8 @@ use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
 use crate::node::qemu::{Block, Device};
 
-pub use super::control::{Power, Published, Status};
+pub use super::control::Power;
+pub use super::status::{Published, Status};
 
 /// Tells whether somebody listens on a control socket.
 pub(super) fn answers(socket: &Path) -> bool {

@@ -1,13 +1,10 @@
-//! The control socket: what every other command asks a run, as HTTP and JSON under `/v1`.
+//! The control API: what every other command asks a run, as HTTP and JSON under `/v1`.
 //!
-//! Only its owner may connect (the socket's mode and folder see to that), so
+//! A router that knows no listener: whoever serves it decides who may connect, so
 //! nothing here asks who it is. `exec` is not offered: it joins namespaces instead.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,98 +19,17 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use super::director::RunCommand;
-use super::fold::Fold;
+use super::command::RunCommand;
 use super::rack::Rack;
 use super::record;
-use super::request::Request;
 use crate::event::{Emitter, Known};
-use crate::expect::Verdict;
 use crate::hint::{Hint, chain};
-use crate::lab::Isolation;
-use crate::name::{LabName, NicName, NodeName};
+use crate::name::{NicName, NodeName};
 use crate::node::qemu::{Attachment, Machine, PowerError, PowerOff};
-use crate::observe::Snapshot;
-use crate::plan::{Accel, Step};
 
 /// How long a guest has to shut down when its power button is pressed.
 const SHUTDOWN: Duration = Duration::from_secs(60);
-
-/// How a run stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The lab's name.
-    pub lab: LabName,
-    /// The canonical path of its file.
-    pub file: PathBuf,
-    /// Where its network lives.
-    pub isolation: Isolation,
-    /// What its machines run under.
-    pub accel: Accel,
-    /// The addresses of its nodes: reserved, or else leased.
-    pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
-    /// Its published ports.
-    pub published: Vec<Published>,
-    /// How its nodes stand.
-    pub snapshot: Snapshot,
-    /// How its expectations stand.
-    pub verdicts: Vec<Verdict>,
-}
-
-/// A published port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Published {
-    /// Where the host listens.
-    pub listen: SocketAddr,
-    /// The node it leads to; `None` if it leads to the boot services of a network.
-    pub node: Option<NodeName>,
-    /// Where connections go.
-    pub to: SocketAddr,
-}
-
-impl Status {
-    /// Tells how a run stands at an instant, which may be long after its latest event.
-    pub(super) fn new(request: &Request, fold: &Fold, now: u64) -> Self {
-        let plan = &request.plan;
-        let mut addresses: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
-        let mut published = Vec::new();
-        for step in &plan.steps {
-            match step {
-                Step::Serve(service) => {
-                    for host in &service.hosts {
-                        addresses
-                            .entry(host.node.clone())
-                            .or_default()
-                            .extend(host.address.map(IpAddr::from));
-                    }
-                }
-                Step::Publish { listen, node, to } => {
-                    published.push(Published { listen: *listen, node: node.clone(), to: *to });
-                }
-                _ => {}
-            }
-        }
-        let mut snapshot = fold.snapshot().clone();
-        snapshot.now = snapshot.now.max(now);
-        for (node, view) in &snapshot.nodes {
-            let known = addresses.entry(node.clone()).or_default();
-            known.extend(view.address.filter(|address| !known.contains(address)));
-        }
-        Self {
-            lab: plan.lab.clone(),
-            file: request.plan.file.clone(),
-            isolation: plan.isolation,
-            accel: plan.accel,
-            addresses,
-            published,
-            snapshot,
-            verdicts: fold.verdicts(),
-        }
-    }
-}
 
 /// What can be done with the power of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,15 +86,9 @@ pub(super) struct ControlHandler {
 
 type Answer = Result<Response, Response>;
 
-/// Answers until `stop` is cancelled, and then finishes the answers that were begun.
-pub(super) async fn serve(
-    listener: UnixListener,
-    handler: ControlHandler,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::UnixListener::from_std(listener)?;
-    let router = Router::new()
+/// Returns what the API answers, whoever listens.
+pub(super) fn router(handler: ControlHandler) -> Router {
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/down", post(down))
@@ -188,26 +98,7 @@ pub(super) async fn serve(
         .route("/v1/node/{node}/devices", get(devices))
         .route("/v1/node/{node}/blocks", get(blocks))
         .route("/v1/node/{node}/console", get(console))
-        .with_state(handler);
-    let mut connections = JoinSet::new();
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let (stream, _) = accepted?;
-        while connections.try_join_next().is_some() {}
-        let service = hyper_util::service::TowerToHyperService::new(router.clone());
-        let stop = stop.clone();
-        connections.spawn(async move {
-            let http = hyper::server::conn::http1::Builder::new();
-            let mut connection =
-                std::pin::pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-            // Whoever broke it off has gone, and nobody else is concerned.
-            if stop.run_until_cancelled(connection.as_mut()).await.is_none() {
-                connection.as_mut().graceful_shutdown();
-                connection.await.ok();
-            }
-        });
-    }
-    while connections.join_next().await.is_some() {}
-    Ok(())
+        .with_state(handler)
 }
 
 fn refuse(status: StatusCode, error: impl Into<String>, hint: Option<&str>) -> Response {
@@ -432,3 +323,6 @@ async fn talk(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, attachm
     let _: futures_util::future::Either<(Option<()>, _), (Option<()>, _)> =
         futures_util::future::select(say, listen).await;
 }
+
+#[cfg(test)]
+mod tests;

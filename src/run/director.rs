@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::control::Status;
+use super::command::RunCommand;
 use super::executor::{self, Progress, UpError};
 use super::fold::Fold;
 use super::journal::Journal;
@@ -24,24 +24,11 @@ use super::probe::Prober;
 use super::rack::Rack;
 use super::record::Recorder;
 use super::request::{Request, Until};
+use super::status::Status;
 use crate::event::{Emitter, Event, Kind, Known, StopState};
 use crate::plan::Plan;
 use crate::report::{Leak, RunError, Whose, exit};
 use crate::system::MAKE_ROOM;
-
-/// What somebody wants of the run as a whole.
-#[derive(Debug)]
-pub(super) enum RunCommand {
-    /// To know how it stands.
-    Status(oneshot::Sender<Status>),
-    /// That it ends.
-    Down {
-        /// Who or what asks for it.
-        why: String,
-        /// Whether it is a Ctrl-C and not the regular end.
-        interrupted: bool,
-    },
-}
 
 /// Where inputs come from.
 pub(super) struct Inputs {

@@ -16,7 +16,9 @@
 
 pub mod authority;
 pub mod client;
+mod command;
 mod control;
+mod control_socket;
 mod director;
 pub mod executor;
 mod fold;
@@ -32,6 +34,7 @@ mod record;
 mod recover;
 mod request;
 pub mod ssh;
+mod status;
 pub mod store;
 mod supervise;
 

@@ -23,7 +23,7 @@ use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::Request;
-use super::{ssh, store};
+use super::{control_socket, ssh, store};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
@@ -169,7 +169,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         progress: recorder.progress(),
     };
     let (mut answering, farewell) = (JoinSet::new(), CancellationToken::new());
-    answering.spawn(control::serve(inherited.control, handler, farewell.clone()));
+    answering.spawn(control_socket::serve(inherited.control, control::router(handler), farewell.clone()));
     let listen = |kind| signal(kind).map_err(failed("listen to signals"));
     let signals =
         [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];

@@ -15,7 +15,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("anstream", &["cli/"]),
     ("anstyle", &["diag/draw.rs", "cli/"]),
     ("async-tftp", &["serve/tftp/library.rs"]),
-    ("axum", &["serve/http", "run/control.rs", "web/"]),
+    ("axum", &["serve/http", "run/control.rs", "run/control_socket.rs", "web/"]),
     ("base64", &["matchbox/ignition/data.rs"]),
     ("bytes", SHELL),
     ("clap", &["cli/"]),

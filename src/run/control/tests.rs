@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use super::*;
+use crate::event::Instant;
+use crate::run::rack::RackParts;
+use crate::system::process::Spawner;
+
+/// Answers a request without any socket: the status and the body.
+async fn ask(router: &Router, method: &str, path: &str, body: &str) -> String {
+    let request = HttpRequest::builder().method(method).uri(path).header("content-type", "application/json");
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    format!("{status} {}", String::from_utf8_lossy(&body)).trim_end().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_router_answers_whoever_listens() {
+    let run_dir = tempfile::tempdir().unwrap();
+    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| ());
+    let rack = Rack::new(RackParts {
+        run_dir: run_dir.path().to_owned(),
+        spawner: Spawner::start().unwrap(),
+        events: events.clone(),
+        resolve: Arc::new(|_| None),
+        ssh_public_key: String::new(),
+        authority: None,
+        passphrases: BTreeMap::new(),
+        published: Vec::new(),
+    });
+    let (orders, mut commands) = mpsc::channel(1);
+    let (_progress, progress) = watch::channel(0);
+    let rack = Arc::new(rack.unwrap());
+    let router =
+        router(ControlHandler { orders, rack, events, run_dir: run_dir.path().to_owned(), progress });
+    let down = ask(&router, "POST", "/v1/down", r#"{"why": "enough", "interrupted": false}"#).await;
+    let told = commands.try_recv().unwrap();
+    assert!(matches!(told, RunCommand::Down { why, interrupted: false } if why == "enough"));
+    drop(commands);
+    let seen = [
+        down,
+        ask(&router, "POST", "/v1/node/a/power/on", "").await,
+        ask(&router, "GET", "/v1/status", "").await,
+        ask(&router, "GET", "/v2", "").await,
+    ];
+    insta::assert_snapshot!(seen.join("\n"), @r#"
+    202 Accepted
+    404 Not Found {"error":"there is no machine `a`","hint":"`dryrack status` lists the nodes"}
+    503 Service Unavailable {"error":"the lab is being taken down","hint":null}
+    404 Not Found
+    "#);
+}
