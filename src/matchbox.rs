@@ -6,6 +6,7 @@
 
 pub mod butane;
 pub mod content;
+pub mod failure;
 pub mod go;
 pub mod ignition;
 pub mod labels;

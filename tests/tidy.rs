@@ -65,6 +65,11 @@ fn arrows_point_the_right_way() {
 }
 
 #[test]
+fn no_files_know_each_other_in_a_circle() {
+    nothing_wrong(&arrows::circles(&TREE));
+}
+
+#[test]
 fn the_core_is_pure() {
     nothing_wrong(&arrows::impure(&TREE));
 }

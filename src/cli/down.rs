@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lab::find;
 use super::output::{self, Stop};
-use super::up::block_on;
+use super::runtime::block_on;
 use crate::report::exit;
 use crate::run::client::Client;
 use crate::run::{Locations, recover, store};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output::{self, Stop};
-use super::up::block_on;
+use super::runtime::block_on;
 use crate::diag::{enumerate, nearest};
 use crate::image::Library;
 use crate::lab::Lab;

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use super::lab::UpArgs;
 use super::output::{self, Stop};
-use super::up::block_on;
+use super::runtime::block_on;
 use crate::name::{NicName, NodeName};
 use crate::plan::Step;
 use crate::report::exit;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::lab::UpArgs;
 use super::output::{self, Stop};
-use super::up::block_on;
+use super::runtime::block_on;
 use crate::event::{self, Event, Kind, Known};
 use crate::hint::{Hint, chain};
 use crate::name::NodeName;

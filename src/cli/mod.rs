@@ -36,6 +36,7 @@ mod report;
 mod roles;
 mod rpc;
 mod runs;
+mod runtime;
 mod schema;
 mod screenshot;
 mod ssh;

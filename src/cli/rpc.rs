@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::lab::{self, Layers};
 use super::output::{self, Stop};
-use super::up::block_on;
+use super::runtime::block_on;
 use crate::event::RpcCode;
 use crate::report::exit;
 use crate::rpc::message::Request;

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::exec::inside;
 use super::lab::UpArgs;
 use super::output::{self, Stop};
-use super::up::block_on;
+use super::runtime::block_on;
 use crate::diag::enumerate;
 use crate::lab::Isolation;
 use crate::name::NodeName;

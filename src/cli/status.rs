@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::lab::find;
 use super::output::{self, Stop};
+use super::runtime::block_on;
 use super::table::Table;
-use super::up::block_on;
 use crate::event::Ago;
 use crate::observe::{LabState, NodeView, Power, Sighting};
 use crate::report::{self, exit};

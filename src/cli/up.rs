@@ -8,6 +8,7 @@ use super::lab::LabArgs;
 use super::output::{self, Stop};
 use super::prepare;
 use super::progress::RunProgress;
+use super::runtime::block_on;
 use crate::report::exit;
 use crate::run::{LabLockError, Launched, Locations, Until, lab_lock, launch, recover};
 
@@ -66,14 +67,4 @@ pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -
     let (plan, library) = blueprint.decide(locations)?;
     let images = prepare::build_images(&plan, &library)?;
     launch(locations, lab_lock, plan, images, until).map_err(|error| Stop::host(&error))
-}
-
-/// Runs the asynchronous part of a verb.
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Stop::host(&error))?;
-    let done = runtime.block_on(work);
-    // Standard input may be read by a thread that cannot be stopped.
-    runtime.shutdown_background();
-    Ok(done)
 }

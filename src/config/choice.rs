@@ -12,7 +12,7 @@ use super::raw::{
     RawBoot, RawDhcp, RawDhcpServer, RawJson, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart,
     RawUpstream,
 };
-use super::value::{List, Text};
+use super::value::{List, Text, words};
 use super::word::Server;
 
 impl<'de> Deserialize<'de> for RawUpstream {
@@ -163,11 +163,6 @@ impl JsonSchema for RawJson {
     }
 }
 
-/// Describes words with what they mean.
-fn words(words: &[(&str, &str)]) -> Vec<serde_json::Value> {
-    words.iter().map(|(word, meaning)| json!({ "const": word, "description": meaning })).collect()
-}
-
 /// Describes words with what they mean, or a table with one of them as its key.
 fn words_or(choices: &[(&str, &str)], tag: &str, content: &Schema) -> Schema {
     let mut choices = words(choices);
@@ -243,17 +238,5 @@ impl JsonSchema for RawBoot {
             "items": { "type": "string", "pattern": "^(disk|network|disk\\..+|nic\\..+)$" },
         }));
         json_schema!({ "anyOf": choices })
-    }
-}
-
-/// Adds the checks of which every setting has a default, and which may therefore be written as a word.
-pub(super) fn bare_checks(schema: &mut Schema) {
-    if let Some(choices) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
-        choices.extend(words(&[
-            ("http", "An HTTP GET of / on port 80 answers 200."),
-            ("dns", "The node's own name resolves at the lab's DNS server."),
-            ("etcd", "The nodes form one healthy etcd cluster with one leader."),
-            ("installed", "The node's first disk holds a system that its firmware can boot."),
-        ]));
     }
 }

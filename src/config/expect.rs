@@ -1,10 +1,10 @@
 //! Expectations as written in the lab file.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::alternatives::TableKind;
-use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text};
+use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, words};
 use super::word::Span;
 use crate::event::{BootedFrom, Stage};
 
@@ -37,7 +37,7 @@ pub struct RawExpect {
 /// What an expectation checks.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "check")]
-#[schemars(transform = super::choice::bare_checks)]
+#[schemars(transform = bare_checks)]
 pub enum RawCheck {
     /// A line of the serial console matches this regular expression.
     Console(Located<String>),
@@ -273,4 +273,16 @@ impl Shorthand for RawEnded {
 impl Shorthand for RawCommand {
     const NAME: &'static str = "$short:run";
     type Value = String;
+}
+
+/// Adds the checks of which every setting has a default, and which may therefore be written as a word.
+fn bare_checks(schema: &mut Schema) {
+    if let Some(choices) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+        choices.extend(words(&[
+            ("http", "An HTTP GET of / on port 80 answers 200."),
+            ("dns", "The node's own name resolves at the lab's DNS server."),
+            ("etcd", "The nodes form one healthy etcd cluster with one leader."),
+            ("installed", "The node's first disk holds a system that its firmware can boot."),
+        ]));
+    }
 }

@@ -26,8 +26,6 @@ mod word;
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use overlay::{Kind, Layer};
 
-pub(crate) use read::malformed;
-
 pub use alternatives::*;
 pub use expect::*;
 pub use raw::*;
@@ -42,6 +40,11 @@ pub const FORMAT: i64 = 1;
 
 /// The maximum number of nodes in a lab: more than one host can run.
 pub(crate) const MOST_NODES: usize = 1000;
+
+/// Reports a value that does not read as what it should be.
+pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::Malformed, span, message)
+}
 
 /// One file as it was found, text or not.
 #[derive(Debug, Clone)]

@@ -24,11 +24,6 @@ pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Ve
     read.ok()
 }
 
-/// Reports a value that cannot be parsed.
-pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
-    Diagnostic::new(Code::Malformed, span, message)
-}
-
 /// The value of a misspelt key, which was reported.
 static MISSPELT: Entry = {
     const NOWHERE: Span = Span { file: 0, start: 0, end: 0 };

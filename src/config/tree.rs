@@ -5,7 +5,7 @@
 use toml::de::{DeTable, DeValue};
 use toml::map::Map;
 
-use super::{Source, syntax};
+use super::{Source, malformed, syntax};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
 /// A lab is written by hand; a megabyte is a mistake.
@@ -196,7 +196,7 @@ impl<'i> Builder<'_, 'i> {
                 Err(_) => {
                     let message = format!("the number {number} is too large");
                     self.found.push(
-                        super::read::malformed(span.clone(), message)
+                        malformed(span.clone(), message)
                             .help("integers range from -9223372036854775808 to 9223372036854775807"),
                     );
                     Value::Broken

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::json;
 
 use crate::diag::Span;
 
@@ -485,4 +486,9 @@ impl<T: Word> JsonSchema for Text<T> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": T::PATTERN, "examples": T::EXAMPLES })
     }
+}
+
+/// Describes words with what they mean.
+pub(super) fn words(words: &[(&str, &str)]) -> Vec<serde_json::Value> {
+    words.iter().map(|(word, meaning)| json!({ "const": word, "description": meaning })).collect()
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde_json::Value;
 
 use super::butane::{self, Translated};
+use super::failure::Failure;
 use super::ignition::{self, Config, Problem, Version};
-use super::render::Failure;
 use super::template::{Template, TemplateError};
 
 /// What a file is for, and by that the folder that it is in.

@@ -7,12 +7,12 @@ mod cloud;
 mod env;
 mod script;
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::content::{Content, Kind};
+pub use super::failure::Failure;
 use super::go::sniff;
 use super::ignition::Version;
 use super::labels::{Labels, words};
@@ -92,34 +92,6 @@ pub struct Rendered {
     pub profile: Option<String>,
     /// Why it is not what was meant, where it is not.
     pub problem: Option<Failure>,
-}
-
-/// Why something is not served as it was meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The file, as `generic/g1.tmpl`.
-    pub file: String,
-    /// The line in it, where it is known.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub reason: String,
-}
-
-impl Failure {
-    /// Makes one of a file as a whole.
-    pub fn of(file: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, reason } = self;
-        match line {
-            Some(line) => write!(f, "{file}:{line}: {reason}"),
-            None => write!(f, "{file}: {reason}"),
-        }
-    }
 }
 
 /// Renders what a machine with some labels gets at an endpoint.

@@ -13,6 +13,7 @@ mod call;
 mod compare;
 mod eval;
 mod format;
+mod function;
 mod lex;
 mod node;
 mod number;

@@ -86,8 +86,13 @@ impl Journal {
     }
 }
 
+/// Tells whether a run folder has a journal with something left to undo.
+pub(super) fn is_open(run_dir: &Path) -> bool {
+    path(run_dir).is_file() && Journal::open(run_dir).is_ok_and(|journal| !journal.is_closed())
+}
+
 /// Returns where a run folder keeps its journal.
-pub(super) fn path(run_dir: &Path) -> PathBuf {
+fn path(run_dir: &Path) -> PathBuf {
     run_dir.join("journal.jsonl")
 }
 

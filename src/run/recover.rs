@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Locations;
 use super::executor::{self, Failure, Host};
-use super::journal::{self, Journal};
+use super::journal::{Journal, is_open};
 use super::lab_lock::try_lab_lock;
 use super::rack::reverse;
 use super::request::Request;
@@ -31,11 +31,6 @@ pub fn recover(locations: &Locations) -> Vec<Leak> {
         }
     })
     .collect()
-}
-
-/// Tells whether a run folder has a journal with something left to undo.
-pub(super) fn is_open(run_dir: &Path) -> bool {
-    journal::path(run_dir).is_file() && Journal::open(run_dir).is_ok_and(|journal| !journal.is_closed())
 }
 
 /// Undoes what one dead run left behind, in this network namespace.

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Locations;
+use super::journal::is_open;
 use crate::hint::Hint;
 use crate::name::LabName;
 use crate::report::Report;
@@ -157,7 +158,7 @@ pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError>
     let mut runs = list(locations)?;
     runs.truncate(runs.len().saturating_sub(keep));
     // One with an open journal has something to undo yet.
-    runs.retain(|run| !run.up && !super::recover::is_open(&run.path));
+    runs.retain(|run| !run.up && !is_open(&run.path));
     for run in &runs {
         fs::remove_dir_all(&run.path).map_err(failed("remove", &run.path))?;
     }

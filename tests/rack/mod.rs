@@ -178,14 +178,14 @@ impl Rack {
         for step in rack.plan.steps.clone() {
             match step {
                 Step::Bridge(bridge) => rack.netlink.bridge(&bridge).await.unwrap(),
-                Step::Serve(plan) => rack.serve(*plan).await,
+                Step::Serve(plan) => rack.serve(*plan),
                 _ => {}
             }
         }
         rack
     }
 
-    async fn serve(&mut self, plan: ServicePlan) {
+    fn serve(&mut self, plan: ServicePlan) {
         let run_dir = self.folder.path().to_owned();
         let mut identity = None;
         if let Some(https) = &plan.https {

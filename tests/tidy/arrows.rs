@@ -1,5 +1,7 @@
 //! Which module may know which.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::tidy::source::{Source, Tree};
 
 /// The pure core, each knowing only those before it.
@@ -129,6 +131,61 @@ pub(crate) fn wrong_arrows(tree: &Tree) -> Vec<String> {
     wrong
 }
 
+/// Names every circle between files. A module and those below it may know each other: they are one thing.
+pub(crate) fn circles(tree: &Tree) -> Vec<String> {
+    let modules = tree.sources.iter().map(|source| (source.module(), source.file.as_str())).collect();
+    let arrows: BTreeMap<&str, BTreeSet<&str>> = tree
+        .sources
+        .iter()
+        .map(|source| {
+            let named = source.paths.iter().filter_map(|path| sibling(&modules, source, &path.segments));
+            (source.file.as_str(), named.collect())
+        })
+        .collect();
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        arrows.keys().map(|file| (*file, reachable(&arrows, file))).collect();
+    let mut circles: BTreeSet<Vec<&str>> = BTreeSet::new();
+    for (file, others) in &reached {
+        if others.contains(file) {
+            circles.insert(others.iter().copied().filter(|other| reached[other].contains(file)).collect());
+        }
+    }
+    circles.iter().map(|circle| format!("src/: a circle between {}", circle.join(", "))).collect()
+}
+
+/// Returns the file that a path leads to, if it is neither above nor below the one that names it.
+fn sibling<'a>(
+    modules: &BTreeMap<Vec<&str>, &'a str>,
+    source: &Source,
+    segments: &[String],
+) -> Option<&'a str> {
+    let own = source.module();
+    let up = segments.iter().take_while(|segment| *segment == "super").count();
+    let (from, skipped) = match segments[0].as_str() {
+        "crate" => (0, 1),
+        "super" => (own.len().checked_sub(up)?, up),
+        _ => return None,
+    };
+    let mut path: Vec<&str> = own[..from].to_vec();
+    path.extend(segments[skipped..].iter().map(String::as_str));
+    while !path.is_empty() && !modules.contains_key(&path) {
+        path.pop();
+    }
+    let family = own.starts_with(&path) || path.starts_with(&own);
+    modules.get(&path).copied().filter(|_| !family)
+}
+
+fn reachable<'a>(arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &str) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut queue: Vec<&str> = arrows[from].iter().copied().collect();
+    while let Some(file) = queue.pop() {
+        if reached.insert(file) {
+            queue.extend(&arrows[file]);
+        }
+    }
+    reached
+}
+
 /// Names everything in the pure core that can fail for reasons outside of it.
 pub(crate) fn impure(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -194,6 +251,34 @@ mod tests {
         ] {
             assert_eq!(arrows(file, text), [wrong], "{file} {text}");
         }
+    }
+
+    /// A tree of three files below `lab`.
+    fn files(a: &str, b: &str, c: &str) -> Tree {
+        let files = [
+            ("lib.rs", "mod lab;"),
+            ("lab.rs", "mod a; mod b; mod c; pub use a::A;"),
+            ("lab/a.rs", a),
+            ("lab/b.rs", b),
+            ("lab/c.rs", c),
+        ];
+        Tree::new(files.map(|(file, text)| (file.to_owned(), text.to_owned())).into())
+    }
+
+    #[test]
+    fn circles_between_files_are_found() {
+        let two = files("use super::b::B;", "fn f() { crate::lab::a::g() }", "use super::a;");
+        assert_eq!(circles(&two), ["src/: a circle between lab/a.rs, lab/b.rs"]);
+        let three = files("use super::b;", "use super::c::{C, D};", "use crate::lab::a::A;");
+        assert_eq!(circles(&three), ["src/: a circle between lab/a.rs, lab/b.rs, lab/c.rs"]);
+    }
+
+    #[test]
+    fn a_file_may_know_those_above_and_below_it() {
+        let fine = files("use super::{A, b};", "use super::c;", "use crate::lab::A;");
+        assert_eq!(circles(&fine), [""; 0]);
+        let tested = files("use super::b;", "#[cfg(test)] mod tests { use crate::lab::a; }", "");
+        assert_eq!(circles(&tested), [""; 0]);
     }
 
     #[test]

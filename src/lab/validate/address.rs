@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::network::bounds;
 use super::node::{Draft, NicDraft};
 use super::{Check, Span};
-use crate::config::{Located, RawAddress, Text};
+use crate::config::{Located, Text};
 use crate::diag::{Code, Diagnostic};
 use crate::lab::{Dhcp, DhcpServer, Network};
 use crate::name::{Mac, NetworkName};
@@ -284,15 +284,6 @@ impl Check<'_> {
             RawDhcp::Server(server) => server.value()?.pool.span.as_ref(),
             RawDhcp::Proxy | RawDhcp::Off => None,
         }
-    }
-}
-
-/// The value of a NIC's `address`.
-pub(super) fn written(address: Option<&RawAddress>) -> (Option<Ipv4Addr>, bool) {
-    match address {
-        Some(RawAddress::Fixed(address)) => (Some(*address), false),
-        Some(RawAddress::Pool) => (None, true),
-        None => (None, false),
     }
 }
 

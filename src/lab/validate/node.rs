@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::address::written;
 use super::{Check, Span};
-use crate::config::{Field, Located, MOST_NODES, RawLink, RawNic, RawNode, RawSeed, RawStart, Text};
+use crate::config::{
+    Field, Located, MOST_NODES, RawAddress, RawLink, RawNic, RawNode, RawSeed, RawStart, Text,
+};
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
     Boot, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node, Profile, Seed, Start,
@@ -334,4 +335,13 @@ fn derive_text(of: &[&str]) -> String {
     let digest = crate::name::digest("serial", of);
     let hex: String = digest[..6].iter().map(|byte| format!("{byte:02X}")).collect();
     format!("DR{hex}")
+}
+
+/// What a NIC's `address` says.
+fn written(address: Option<&RawAddress>) -> (Option<Ipv4Addr>, bool) {
+    match address {
+        Some(RawAddress::Fixed(address)) => (Some(*address), false),
+        Some(RawAddress::Pool) => (None, true),
+        None => (None, false),
+    }
 }

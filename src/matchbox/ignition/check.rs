@@ -9,17 +9,14 @@ mod nodes;
 
 use std::collections::HashSet;
 
-pub(crate) use disks::{disk, filesystem, luks, partition, raid};
-pub(crate) use nodes::{config, directory, file, node, owner, storage};
+use disks::{disk, filesystem, luks, partition, raid};
+use nodes::{config, directory, file, node, owner, storage};
 
 use super::report::{JsonPath, Report};
-use super::schema::{Field, Repeats, Side, Type};
+use super::schema::{Field, Repeats, Rule, Side, Type};
 use super::value::{Content, Record, Value};
 use super::{json, unit as units, url};
 use crate::matchbox::go::path::clean;
-
-/// What must hold in one record.
-pub(crate) type Rule = fn(&mut Scope<'_>);
 
 /// A record under a rule.
 #[derive(Debug)]
@@ -80,7 +77,7 @@ pub(crate) fn whole(config: &Record, minor: u8, report: &mut Report) {
 }
 
 fn check(record: &Record, minor: u8, line: usize, path: JsonPath<'_>, report: &mut Report) {
-    (record.kind.rule)(&mut Scope { record, minor, line, path, report });
+    apply(record.kind.rule, &mut Scope { record, minor, line, path, report });
     let mut together = HashSet::new();
     for (field, value) in record.fields() {
         if field.side == Side::Butane || field.since > minor {
@@ -108,8 +105,34 @@ fn check(record: &Record, minor: u8, line: usize, path: JsonPath<'_>, report: &m
     }
 }
 
-/// Holds always.
-pub(crate) fn nothing(_: &mut Scope<'_>) {}
+fn apply(rule: Rule, scope: &mut Scope<'_>) {
+    match rule {
+        Rule::Authority => authority(scope),
+        Rule::Config => config(scope),
+        Rule::Custom => custom(scope),
+        Rule::Directory => directory(scope),
+        Rule::Disk => disk(scope),
+        Rule::Dropin => dropin(scope),
+        Rule::File => file(scope),
+        Rule::Filesystem => filesystem(scope),
+        Rule::Header => header(scope),
+        Rule::IgnitionConfig => ignition_config(scope),
+        Rule::Luks => luks(scope),
+        Rule::Node => node(scope),
+        Rule::Nothing => {}
+        Rule::Owner => owner(scope),
+        Rule::Partition => partition(scope),
+        Rule::Proxy => proxy(scope),
+        Rule::Raid => raid(scope),
+        Rule::Reference => reference(scope),
+        Rule::Resource => resource(scope),
+        Rule::Storage => storage(scope),
+        Rule::Tang => tang(scope),
+        Rule::Tls => tls(scope),
+        Rule::Unit => unit(scope),
+        Rule::Verification => verification(scope),
+    }
+}
 
 /// Says why a path is none that Ignition takes, if it is not.
 fn bad_path(path: &str) -> Option<&'static str> {
@@ -131,14 +154,14 @@ fn extension(name: &str) -> &str {
 }
 
 /// Other configs must have a source since they can have more than one.
-pub(crate) fn ignition_config(scope: &mut Scope<'_>) {
+fn ignition_config(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         required_sources(scope, "merge");
     }
 }
 
 /// Certificates must have a source; before 3.1 [`authority`] says so.
-pub(crate) fn tls(scope: &mut Scope<'_>) {
+fn tls(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         required_sources(scope, "certificateAuthorities");
     }
@@ -153,7 +176,7 @@ fn required_sources(scope: &mut Scope<'_>, list: &str) {
 }
 
 /// Proxies speak HTTP.
-pub(crate) fn proxy(scope: &mut Scope<'_>) {
+fn proxy(scope: &mut Scope<'_>) {
     for name in ["httpProxy", "httpsProxy"] {
         let Some(text) = scope.record.text(name) else { continue };
         match url::scheme(text).as_deref() {
@@ -165,7 +188,7 @@ pub(crate) fn proxy(scope: &mut Scope<'_>) {
 }
 
 /// A source must be one that can be fetched, as it is fetched.
-pub(crate) fn resource(scope: &mut Scope<'_>) {
+fn resource(scope: &mut Scope<'_>) {
     let record = scope.record;
     if let Some(other) = record.filled("compression")
         && other != "gzip"
@@ -190,7 +213,7 @@ pub(crate) fn resource(scope: &mut Scope<'_>) {
 }
 
 /// A source must be one that can be fetched.
-pub(crate) fn reference(scope: &mut Scope<'_>) {
+fn reference(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         resource(scope);
     } else if let Some(why) =
@@ -201,7 +224,7 @@ pub(crate) fn reference(scope: &mut Scope<'_>) {
 }
 
 /// A source must be one that can be fetched, and there must be one.
-pub(crate) fn authority(scope: &mut Scope<'_>) {
+fn authority(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         resource(scope);
     } else if let Some(why) = url::unusable(scope.record.text("source").unwrap_or_default(), scope.minor) {
@@ -210,7 +233,7 @@ pub(crate) fn authority(scope: &mut Scope<'_>) {
 }
 
 /// A header has a name, and a value that is not empty.
-pub(crate) fn header(scope: &mut Scope<'_>) {
+fn header(scope: &mut Scope<'_>) {
     if scope.record.filled("name").is_none() {
         scope.wrong_field("name", "a header must have a name");
     }
@@ -220,7 +243,7 @@ pub(crate) fn header(scope: &mut Scope<'_>) {
 }
 
 /// A hash names its function and has its length.
-pub(crate) fn verification(scope: &mut Scope<'_>) {
+fn verification(scope: &mut Scope<'_>) {
     let Some(hash) = scope.record.text("hash") else { return };
     let digits = match hash.split_once('-') {
         None => return scope.wrong_field("hash", "a hash is a function, `-` and digits"),
@@ -237,7 +260,7 @@ pub(crate) fn verification(scope: &mut Scope<'_>) {
 }
 
 /// A pin of Clevis comes with its config.
-pub(crate) fn custom(scope: &mut Scope<'_>) {
+fn custom(scope: &mut Scope<'_>) {
     let record = scope.record;
     let (pin, config) = (record.filled("pin"), record.filled("config"));
     let network = scope.minor >= 3 && record.flag("needsNetwork") == Some(true);
@@ -255,7 +278,7 @@ pub(crate) fn custom(scope: &mut Scope<'_>) {
 }
 
 /// A Tang server has a URL and a thumbprint.
-pub(crate) fn tang(scope: &mut Scope<'_>) {
+fn tang(scope: &mut Scope<'_>) {
     let record = scope.record;
     match url::scheme(record.text("url").unwrap_or_default()).as_deref() {
         Some("http" | "https") => {}
@@ -285,7 +308,7 @@ const UNITS: &[&str] = &[
 ];
 
 /// A unit has a name that says its kind, and contents that systemd reads.
-pub(crate) fn unit(scope: &mut Scope<'_>) {
+fn unit(scope: &mut Scope<'_>) {
     let name = scope.record.text("name").unwrap_or_default();
     if !UNITS.contains(&extension(name)) {
         scope.wrong_field("name", format!("`{name}` does not end like a unit of systemd"));
@@ -294,7 +317,7 @@ pub(crate) fn unit(scope: &mut Scope<'_>) {
 }
 
 /// A drop-in has a name, and contents that systemd reads.
-pub(crate) fn dropin(scope: &mut Scope<'_>) {
+fn dropin(scope: &mut Scope<'_>) {
     let name = scope.record.text("name").unwrap_or_default();
     if extension(name) != ".conf" {
         scope.wrong_field("name", format!("`{name}` does not end in `.conf`"));

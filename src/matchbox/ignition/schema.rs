@@ -4,8 +4,6 @@
 //! which they are written. A Butane config has the same fields by other names,
 //! and a few of its own that become others ([`Side::Butane`]).
 
-use super::check;
-
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -145,6 +143,35 @@ pub(crate) enum Key {
     Partition,
 }
 
+/// What must hold in a record beyond the kinds of its fields; `check` has the rules themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Authority,
+    Config,
+    Custom,
+    Directory,
+    Disk,
+    Dropin,
+    File,
+    Filesystem,
+    Header,
+    IgnitionConfig,
+    Luks,
+    Node,
+    Nothing,
+    Owner,
+    Partition,
+    Proxy,
+    Raid,
+    Reference,
+    Resource,
+    Storage,
+    Tang,
+    Tls,
+    Unit,
+    Verification,
+}
+
 /// A record's fields, and what must hold among them.
 #[derive(Debug)]
 pub(crate) struct Type {
@@ -153,7 +180,7 @@ pub(crate) struct Type {
     /// What tells such records apart.
     pub(crate) key: Key,
     /// What must hold.
-    pub(crate) rule: check::Rule,
+    pub(crate) rule: Rule,
 }
 
 const fn text(name: &'static str, yaml: &'static str) -> Field {
@@ -199,7 +226,7 @@ pub(crate) static CONFIG: Type = Type {
         record("systemd", "systemd", &SYSTEMD),
     ],
     key: Key::None,
-    rule: check::config,
+    rule: Rule::Config,
 };
 
 /// The section about Ignition itself.
@@ -212,13 +239,13 @@ pub(crate) static IGNITION: Type = Type {
         text("version", "version").nil(Nil::Written).before(4, Nil::Empty).side(Side::Ignition),
     ],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 static IGNITION_CONFIG: Type = Type {
     fields: &[records("merge", "merge", &REFERENCE), record("replace", "replace", &REFERENCE)],
     key: Key::None,
-    rule: check::ignition_config,
+    rule: Rule::IgnitionConfig,
 };
 
 static PROXY: Type = Type {
@@ -228,21 +255,21 @@ static PROXY: Type = Type {
         texts("noProxy", "no_proxy"),
     ],
     key: Key::None,
-    rule: check::proxy,
+    rule: Rule::Proxy,
 };
 
-static SECURITY: Type = Type { fields: &[record("tls", "tls", &TLS)], key: Key::None, rule: check::nothing };
+static SECURITY: Type = Type { fields: &[record("tls", "tls", &TLS)], key: Key::None, rule: Rule::Nothing };
 
 static TLS: Type = Type {
     fields: &[records("certificateAuthorities", "certificate_authorities", &AUTHORITY)],
     key: Key::None,
-    rule: check::tls,
+    rule: Rule::Tls,
 };
 
 static TIMEOUTS: Type = Type {
     fields: &[number("httpResponseHeaders", "http_response_headers"), number("httpTotal", "http_total")],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 /// What a file or key holds.
@@ -256,7 +283,7 @@ pub(crate) static RESOURCE: Type = Type {
         VERIFICATION_FIELD,
     ],
     key: Key::Field("source"),
-    rule: check::resource,
+    rule: Rule::Resource,
 };
 
 /// Another config: less than a [`RESOURCE`] at first.
@@ -270,7 +297,7 @@ static REFERENCE: Type = Type {
         VERIFICATION_FIELD,
     ],
     key: Key::Field("source"),
-    rule: check::reference,
+    rule: Rule::Reference,
 };
 
 /// Certificates: less than a [`RESOURCE`] at first.
@@ -284,14 +311,14 @@ static AUTHORITY: Type = Type {
         VERIFICATION_FIELD,
     ],
     key: Key::Field("source"),
-    rule: check::authority,
+    rule: Rule::Authority,
 };
 
 static HEADER: Type =
-    Type { fields: &[NAME, text("value", "value")], key: Key::Field("name"), rule: check::header };
+    Type { fields: &[NAME, text("value", "value")], key: Key::Field("name"), rule: Rule::Header };
 
 static VERIFICATION: Type =
-    Type { fields: &[text("hash", "hash")], key: Key::None, rule: check::verification };
+    Type { fields: &[text("hash", "hash")], key: Key::None, rule: Rule::Verification };
 
 static KERNEL_ARGUMENTS: Type = Type {
     fields: &[
@@ -299,13 +326,13 @@ static KERNEL_ARGUMENTS: Type = Type {
         texts("shouldNotExist", "should_not_exist").repeats(Repeats::RefusedTogether),
     ],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 static PASSWD: Type = Type {
     fields: &[records("groups", "groups", &GROUP), records("users", "users", &USER)],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 static GROUP: Type = Type {
@@ -317,7 +344,7 @@ static GROUP: Type = Type {
         flag("system", "system"),
     ],
     key: Key::Field("name"),
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 static USER: Type = Type {
@@ -339,7 +366,7 @@ static USER: Type = Type {
         number("uid", "uid"),
     ],
     key: Key::Field("name"),
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 /// The section of disks and files.
@@ -355,7 +382,7 @@ pub(crate) static STORAGE: Type = Type {
         records("trees", "trees", &TREE).side(Side::Butane).since(1).repeats(Repeats::Allowed),
     ],
     key: Key::None,
-    rule: check::storage,
+    rule: Rule::Storage,
 };
 
 const GROUP_FIELD: Field = record("group", "group", &OWNER);
@@ -365,12 +392,12 @@ const USER_FIELD: Field = record("user", "user", &OWNER);
 const MODE: Field = number("mode", "mode");
 
 static OWNER: Type =
-    Type { fields: &[number("id", "id"), text("name", "name")], key: Key::None, rule: check::owner };
+    Type { fields: &[number("id", "id"), text("name", "name")], key: Key::None, rule: Rule::Owner };
 
 static DIRECTORY: Type = Type {
     fields: &[GROUP_FIELD, OVERWRITE, PATH, USER_FIELD, MODE],
     key: Key::Field("path"),
-    rule: check::directory,
+    rule: Rule::Directory,
 };
 
 /// A file.
@@ -385,7 +412,7 @@ pub(crate) static FILE: Type = Type {
         MODE,
     ],
     key: Key::Field("path"),
-    rule: check::file,
+    rule: Rule::File,
 };
 
 static LINK: Type = Type {
@@ -398,7 +425,7 @@ static LINK: Type = Type {
         text("target", "target").before(3, Nil::Written),
     ],
     key: Key::Field("path"),
-    rule: check::node,
+    rule: Rule::Node,
 };
 
 /// A disk.
@@ -409,7 +436,7 @@ pub(crate) static DISK: Type = Type {
         flag("wipeTable", "wipe_table"),
     ],
     key: Key::Field("device"),
-    rule: check::disk,
+    rule: Rule::Disk,
 };
 
 /// A partition.
@@ -426,7 +453,7 @@ pub(crate) static PARTITION: Type = Type {
         flag("wipePartitionEntry", "wipe_partition_entry"),
     ],
     key: Key::Partition,
-    rule: check::partition,
+    rule: Rule::Partition,
 };
 
 /// A filesystem.
@@ -443,7 +470,7 @@ pub(crate) static FILESYSTEM: Type = Type {
         flag("withMountUnit", "with_mount_unit").side(Side::Butane).since(1),
     ],
     key: Key::Field("device"),
-    rule: check::filesystem,
+    rule: Rule::Filesystem,
 };
 
 /// An encrypted device.
@@ -461,7 +488,7 @@ pub(crate) static LUKS: Type = Type {
         flag("wipeVolume", "wipe_volume"),
     ],
     key: Key::Field("name"),
-    rule: check::luks,
+    rule: Rule::Luks,
 };
 
 /// What unlocks an encrypted device.
@@ -473,7 +500,7 @@ pub(crate) static CLEVIS: Type = Type {
         flag("tpm2", "tpm2"),
     ],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 static CUSTOM: Type = Type {
@@ -483,7 +510,7 @@ static CUSTOM: Type = Type {
         text("pin", "pin").before(3, Nil::Written),
     ],
     key: Key::None,
-    rule: check::custom,
+    rule: Rule::Custom,
 };
 
 /// A Tang server.
@@ -494,7 +521,7 @@ pub(crate) static TANG: Type = Type {
         text("url", "url").nil(Nil::Empty),
     ],
     key: Key::Field("url"),
-    rule: check::tang,
+    rule: Rule::Tang,
 };
 
 /// An array of disks.
@@ -507,15 +534,15 @@ pub(crate) static RAID: Type = Type {
         number("spares", "spares"),
     ],
     key: Key::Field("name"),
-    rule: check::raid,
+    rule: Rule::Raid,
 };
 
 static TREE: Type =
-    Type { fields: &[text("local", "local"), text("path", "path")], key: Key::None, rule: check::nothing };
+    Type { fields: &[text("local", "local"), text("path", "path")], key: Key::None, rule: Rule::Nothing };
 
 /// The section of units.
 pub(crate) static SYSTEMD: Type =
-    Type { fields: &[records("units", "units", &UNIT)], key: Key::None, rule: check::nothing };
+    Type { fields: &[records("units", "units", &UNIT)], key: Key::None, rule: Rule::Nothing };
 
 const CONTENTS_LOCAL: Field = text("contentsLocal", "contents_local").side(Side::Butane).since(4);
 
@@ -530,17 +557,17 @@ pub(crate) static UNIT: Type = Type {
         NAME,
     ],
     key: Key::Field("name"),
-    rule: check::unit,
+    rule: Rule::Unit,
 };
 
 static DROPIN: Type = Type {
     fields: &[text("contents", "contents"), CONTENTS_LOCAL, NAME],
     key: Key::Field("name"),
-    rule: check::dropin,
+    rule: Rule::Dropin,
 };
 
 /// A Butane config of any variant.
-pub(crate) static BUTANE: Type = Type { fields: &BUTANE_FIELDS, key: Key::None, rule: check::nothing };
+pub(crate) static BUTANE: Type = Type { fields: &BUTANE_FIELDS, key: Key::None, rule: Rule::Nothing };
 
 /// A Butane config of Fedora CoreOS, which also knows the disk that it boots from.
 pub(crate) static BUTANE_FCOS: Type = Type {
@@ -554,7 +581,7 @@ pub(crate) static BUTANE_FCOS: Type = Type {
         record("grub", "grub", &GRUB).side(Side::Butane).since(4),
     ],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 const BUTANE_FIELDS: [Field; 5] = [
@@ -572,7 +599,7 @@ static BOOT_DEVICE: Type = Type {
         record("mirror", "mirror", &MIRROR),
     ],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
 static BOOT_LUKS: Type = Type {
@@ -583,16 +610,16 @@ static BOOT_LUKS: Type = Type {
         flag("tpm2", "tpm2"),
     ],
     key: Key::None,
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };
 
-static MIRROR: Type = Type { fields: &[texts("devices", "devices")], key: Key::None, rule: check::nothing };
+static MIRROR: Type = Type { fields: &[texts("devices", "devices")], key: Key::None, rule: Rule::Nothing };
 
 static GRUB: Type =
-    Type { fields: &[records("users", "users", &GRUB_USER)], key: Key::None, rule: check::nothing };
+    Type { fields: &[records("users", "users", &GRUB_USER)], key: Key::None, rule: Rule::Nothing };
 
 static GRUB_USER: Type = Type {
     fields: &[NAME, text("passwordHash", "password_hash")],
     key: Key::Field("name"),
-    rule: check::nothing,
+    rule: Rule::Nothing,
 };

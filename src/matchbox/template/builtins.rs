@@ -1,90 +1,11 @@
-//! The functions that every template has.
+//! What the functions that every template has make of their arguments.
 
 use crate::matchbox::go::{query, quote};
 use crate::matchbox::template::eval::{Outcome, Rendering};
 use crate::matchbox::template::format::Buffer;
+use crate::matchbox::template::function::Builtin;
 use crate::matchbox::template::value::{Text, Thing, Value};
 use crate::matchbox::template::{compare, print};
-
-/// A function by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Builtin {
-    And,
-    Call,
-    Eq,
-    Ge,
-    Gt,
-    Html,
-    Index,
-    Js,
-    Le,
-    Len,
-    Lt,
-    Ne,
-    Not,
-    Or,
-    Print,
-    Printf,
-    Println,
-    Slice,
-    UrlQuery,
-}
-
-/// The type of a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// `reflect.Value` or `interface{}`, which take whatever there is.
-    Value,
-    /// `string`.
-    Text,
-}
-
-const NAMES: &[(&str, Builtin)] = &[
-    ("and", Builtin::And),
-    ("call", Builtin::Call),
-    ("eq", Builtin::Eq),
-    ("ge", Builtin::Ge),
-    ("gt", Builtin::Gt),
-    ("html", Builtin::Html),
-    ("index", Builtin::Index),
-    ("js", Builtin::Js),
-    ("le", Builtin::Le),
-    ("len", Builtin::Len),
-    ("lt", Builtin::Lt),
-    ("ne", Builtin::Ne),
-    ("not", Builtin::Not),
-    ("or", Builtin::Or),
-    ("print", Builtin::Print),
-    ("printf", Builtin::Printf),
-    ("println", Builtin::Println),
-    ("slice", Builtin::Slice),
-    ("urlquery", Builtin::UrlQuery),
-];
-
-impl Builtin {
-    /// Returns the function of a name.
-    pub(super) fn named(name: &[u8]) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, builtin)| *builtin)
-    }
-
-    /// Returns its name.
-    pub(super) fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
-    }
-
-    /// Returns the types of the parameters that must be there, and of any more that may.
-    pub(super) fn parameters(self) -> (&'static [Kind], Option<Kind>) {
-        match self {
-            Self::And | Self::Call | Self::Eq | Self::Index | Self::Or | Self::Slice => {
-                (&[Kind::Value], Some(Kind::Value))
-            }
-            Self::Ge | Self::Gt | Self::Le | Self::Lt | Self::Ne => (&[Kind::Value, Kind::Value], None),
-            Self::Html | Self::Js | Self::Print | Self::Println | Self::UrlQuery => (&[], Some(Kind::Value)),
-            Self::Len | Self::Not => (&[Kind::Value], None),
-            Self::Printf => (&[Kind::Text], Some(Kind::Value)),
-        }
-    }
-}
 
 impl<'a> Rendering<'a> {
     /// Returns what a function makes of arguments that it takes.

@@ -1,8 +1,8 @@
 //! Commands: fields of values, and functions with their arguments.
 
 use crate::matchbox::go::quote::{self, Keep};
-use crate::matchbox::template::builtins::{Builtin, Kind};
 use crate::matchbox::template::eval::{Outcome, Rendering};
+use crate::matchbox::template::function::{Builtin, Kind};
 use crate::matchbox::template::node::{Command, Operand, Position, Term};
 use crate::matchbox::template::number::Number;
 use crate::matchbox::template::value::{Text, Thing, Value};

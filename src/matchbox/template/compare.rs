@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::matchbox::template::builtins::Builtin;
+use crate::matchbox::template::function::Builtin;
 use crate::matchbox::template::print;
 use crate::matchbox::template::value::{Data, Thing, Value};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::matchbox::template::builtins::Builtin;
+use crate::matchbox::template::function::Builtin;
 use crate::matchbox::template::number::Number;
 
 /// A byte of a template's text.

@@ -7,7 +7,7 @@ use crate::matchbox::ignition::url;
 use crate::matchbox::ignition::value::Record;
 
 /// Partitions must not get in each other's way.
-pub(crate) fn disk(scope: &mut Scope<'_>) {
+pub(super) fn disk(scope: &mut Scope<'_>) {
     let record = scope.record;
     let Some(device) = record.filled("device") else {
         return scope.wrong_field("device", "a device must be said");
@@ -81,7 +81,7 @@ fn overlap(partitions: &[&Record]) -> Option<usize> {
 }
 
 /// A partition is told apart by its number or label.
-pub(crate) fn partition(scope: &mut Scope<'_>) {
+pub(super) fn partition(scope: &mut Scope<'_>) {
     let record = scope.record;
     let (number, label) = (record.number("number").unwrap_or(0), record.text("label"));
     let guids = ["guid", "typeGuid"];
@@ -119,7 +119,7 @@ fn is_guid(text: &str) -> bool {
 }
 
 /// A filesystem is of a format that Ignition makes, with a label that fits.
-pub(crate) fn filesystem(scope: &mut Scope<'_>) {
+pub(super) fn filesystem(scope: &mut Scope<'_>) {
     let record = scope.record;
     if let Some(why) = record.filled("path").and_then(bad_path) {
         scope.wrong_field("path", why);
@@ -155,7 +155,7 @@ pub(crate) fn filesystem(scope: &mut Scope<'_>) {
 }
 
 /// An encrypted device is on another, and unlocked in one way.
-pub(crate) fn luks(scope: &mut Scope<'_>) {
+pub(super) fn luks(scope: &mut Scope<'_>) {
     let record = scope.record;
     if record.text("name").is_some_and(|name| name.contains('/')) {
         scope.wrong_field("name", "must have no `/`");
@@ -192,7 +192,7 @@ pub(crate) fn luks(scope: &mut Scope<'_>) {
 }
 
 /// An array has a level and devices.
-pub(crate) fn raid(scope: &mut Scope<'_>) {
+pub(super) fn raid(scope: &mut Scope<'_>) {
     let record = scope.record;
     match record.filled("level") {
         None => scope.wrong_field("level", "a level must be said"),

@@ -9,7 +9,7 @@ use crate::matchbox::ignition::value::Record;
 const NODES: [&str; 3] = ["files", "directories", "links"];
 
 /// Nothing else may be where systemd's units are written.
-pub(crate) fn config(scope: &mut Scope<'_>) {
+pub(super) fn config(scope: &mut Scope<'_>) {
     let record = scope.record;
     let Some(storage) = record.record("storage") else { return };
     let units = record.record("systemd").map(written).unwrap_or_default();
@@ -46,7 +46,7 @@ fn written(systemd: &Record) -> HashSet<String> {
 }
 
 /// Nothing may stand below a link, and a hard link cannot lead to a directory.
-pub(crate) fn storage(scope: &mut Scope<'_>) {
+pub(super) fn storage(scope: &mut Scope<'_>) {
     let record = scope.record;
     fn path(node: &Record) -> &str {
         node.text("path").unwrap_or_default()
@@ -81,7 +81,7 @@ pub(crate) fn storage(scope: &mut Scope<'_>) {
 }
 
 /// A path is absolute and simple.
-pub(crate) fn node(scope: &mut Scope<'_>) {
+pub(super) fn node(scope: &mut Scope<'_>) {
     if let Some(why) = bad_path(scope.record.text("path").unwrap_or_default()) {
         scope.wrong_field("path", why);
     }
@@ -94,13 +94,13 @@ fn mode(scope: &mut Scope<'_>) {
 }
 
 /// What holds for a node, and a mode that is one.
-pub(crate) fn directory(scope: &mut Scope<'_>) {
+pub(super) fn directory(scope: &mut Scope<'_>) {
     node(scope);
     mode(scope);
 }
 
 /// What holds for a node, a mode that is one, and contents where there were others.
-pub(crate) fn file(scope: &mut Scope<'_>) {
+pub(super) fn file(scope: &mut Scope<'_>) {
     node(scope);
     mode(scope);
     let contents = scope.record.record("contents");
@@ -112,7 +112,7 @@ pub(crate) fn file(scope: &mut Scope<'_>) {
 }
 
 /// An owner is a name or a number.
-pub(crate) fn owner(scope: &mut Scope<'_>) {
+pub(super) fn owner(scope: &mut Scope<'_>) {
     if scope.record.get("id").is_some() && scope.record.filled("name").is_some() {
         scope.wrong("either `id` or `name`, not both");
     }

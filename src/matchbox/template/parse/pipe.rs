@@ -1,7 +1,7 @@
 //! Pipelines, commands and operands.
 
 use crate::matchbox::go::quote::{self, Keep};
-use crate::matchbox::template::builtins::Builtin;
+use crate::matchbox::template::function::Builtin;
 use crate::matchbox::template::lex::{Item, Kind};
 use crate::matchbox::template::node::{Command, Operand, Pipe, Term};
 use crate::matchbox::template::number;
