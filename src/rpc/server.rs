@@ -107,6 +107,8 @@ async fn converse(stream: TcpStream, tls: Tls, mut handler: RpcHandler) {
     protocol.max_concurrent_streams(STREAMS);
     // Whoever gives up what it has asked at once is no attacker: it has shown a certificate.
     protocol.max_pending_accept_reset_streams(CANCELLED);
+    // The same applies to requests beyond `STREAMS`, which h2 refuses and counts as long as the connection lasts.
+    protocol.max_local_error_reset_streams(None);
     protocol.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
     let service = service_fn(|request| {
         let handler = handler.clone();
