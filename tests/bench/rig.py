@@ -181,7 +181,7 @@ class Rig:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         file = folder / "lab.toml"
-        file.write_text(f'dryrack = 1\nname = "bench"\nplace = "host"\naccel = "tcg"\n{lab}')
+        file.write_text(f'dryrack = 1\nname = "bench"\nisolation = "none"\naccel = "tcg"\n{lab}')
         state, runtime = folder / "state", folder / "run"
         for entry in (state, runtime):
             entry.mkdir(mode=0o700, exist_ok=True)
