@@ -15,7 +15,7 @@ use dryrack::lab::{
 };
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
 use dryrack::node::qemu::{Machine, PowerError, PowerOff, StartError, State};
-use dryrack::plan::{Accel, FirmwareFile, HostFacts, MachinePlan, Qemu, Step, plan};
+use dryrack::plan::{Accel, FirmwareFile, HostFacts, LinkPlan, NodeKind, NodePlan, Qemu, plan};
 use dryrack::system::process::Spawner;
 
 fn node() -> Node {
@@ -121,19 +121,13 @@ fn facts() -> HostFacts {
     }
 }
 
-/// Plans one machine, its NICs plugged into nothing, so that no TAP is needed.
-fn machine_plan(node: Node) -> MachinePlan {
-    let steps = plan(&lab(node), &facts()).unwrap().steps;
-    let machine = steps.into_iter().find_map(|step| match step {
-        Step::Machine(machine) => Some(*machine),
-        _ => None,
-    });
-    let mut machine = machine.expect("the lab has one node");
-    for argument in &mut machine.argv {
-        if let Some(rest) = argument.strip_prefix("tap,id=") {
-            let id = rest.split(',').next().unwrap();
-            *argument = format!("hubport,id={id},hubid=0");
-        }
+/// Plans one machine whose NICs send to sockets that nobody reads, so that no TAP is needed.
+fn machine_plan(node: Node) -> NodePlan {
+    let nodes = plan(&lab(node), &facts()).unwrap().nodes;
+    let mut machine = nodes.into_values().next().expect("the lab has one node");
+    for nic in &mut machine.nics {
+        let end = |end: &str| format!("{}-{end}.sock", nic.nic).into();
+        nic.link = LinkPlan::Datagram { local: end("local"), remote: end("remote") };
     }
     machine
 }
@@ -165,7 +159,7 @@ impl Bench {
         self.folder.path()
     }
 
-    async fn start(&self, plan: &MachinePlan) -> Result<Machine, StartError> {
+    async fn start(&self, plan: &NodePlan) -> Result<Machine, StartError> {
         Machine::start(plan, self.path().to_owned(), &self.spawner, self.emitter()).await
     }
 
@@ -310,7 +304,8 @@ async fn a_machine_that_cannot_start_says_why() {
     assert!(text.contains("root.qcow2"), "{text}");
     assert_eq!(qemu_in(bench.path()), None);
 
-    plan.program = "/no/qemu".into();
+    let NodeKind::Qemu(qemu) = &mut plan.kind;
+    qemu.program = "/no/qemu".into();
     let error = bench.start(&plan).await.err().expect("there is no such program");
     assert_eq!(error.to_string(), "cannot start `/no/qemu`");
     assert_eq!(bench.names(), [""; 0]);

@@ -173,6 +173,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             ssh_public_key: "ssh-ed25519 AAAA".to_owned(),
             authority: None,
             passphrases: std::collections::BTreeMap::new(),
+            nodes: plan.nodes.clone(),
             published: Vec::new(),
         });
         let rack = rack.unwrap_or_else(|failure| panic!("{}", failure.error));

@@ -99,7 +99,7 @@ impl Blueprint {
                 nodes.map(|node| (node.memory.0, node.cpus)).collect()
             }
             Self::Plan(plan) => {
-                let nodes = plan.nodes.values().filter(|node| node.starts);
+                let nodes = plan.nodes.values().filter(|node| node.starts());
                 nodes.map(|node| (node.memory.0, node.cpus)).collect()
             }
         };

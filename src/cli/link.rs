@@ -6,7 +6,6 @@ use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::{NicName, NodeName};
-use crate::plan::Step;
 use crate::report::exit;
 use crate::run::client::Client;
 use crate::run::{Locations, RegisteredLab, Request};
@@ -54,15 +53,11 @@ fn only_nic(up: &RegisteredLab, node: &NodeName) -> Result<NicName, Stop> {
         let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
         Stop::new(exit::UNFIT, what, Some("name the NIC"))
     })?;
-    let machine = request.plan.steps.iter().find_map(|step| match step {
-        Step::Machine(machine) if machine.node == *node => Some(machine),
-        _ => None,
-    });
-    let Some(machine) = machine else {
+    let Some(plan) = request.plan.nodes.get(node) else {
         let hint = Some("`dryrack status` lists the nodes");
         return Err(Stop::new(exit::WRONG, format!("unknown node `{node}`"), hint));
     };
-    match &machine.nics[..] {
+    match &plan.nics[..] {
         [nic] => Ok(nic.nic.clone()),
         nics => {
             let names: Vec<&str> = nics.iter().map(|nic| nic.nic.as_str()).collect();

@@ -409,7 +409,8 @@ pub enum BootDevice {
 }
 
 /// When a node is powered on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// Once an expectation is met.
     After(ExpectName),

@@ -29,7 +29,7 @@ pub fn check_host(plan: &Plan, now: &HostFacts) -> Result<(), Refusal> {
             "make the plan again: `dryrack plan LAB --json > FILE`",
         ));
     }
-    let wanted = plan.nodes.values().filter(|node| node.starts).map(|node| node.memory.0).sum();
+    let wanted = plan.nodes.values().filter(|node| node.starts()).map(|node| node.memory.0).sum();
     check_memory(wanted, now.free_memory)
 }
 
@@ -52,7 +52,7 @@ fn programs(plan: &Plan, now: &HostFacts) -> Vec<String> {
     let then = &plan.host;
     let uses = |wanted: fn(&Step) -> bool| plan.steps.iter().any(wanted);
     let mut changes = Vec::new();
-    if uses(|step| matches!(step, Step::Machine(_))) && then.qemu != now.qemu {
+    if uses(|step| matches!(step, Step::Machine { .. })) && then.qemu != now.qemu {
         let version = |facts: &HostFacts| {
             facts.qemu.as_ref().map(|qemu| {
                 let (major, minor, micro) = qemu.version;

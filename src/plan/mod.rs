@@ -19,7 +19,7 @@ mod refusal;
 mod text;
 mod undo;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub use boot::{SSH_KEY, way};
@@ -27,13 +27,16 @@ pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
+pub use node::{BootTarget, LinkPlan, NicPlan, NodeDisk, NodeKind, NodePlan, StartOptions};
+pub use qemu::QemuPlan;
 pub use read::{PlanError, read};
 pub use refusal::Refusal;
 pub use undo::Undo;
 
-use crate::lab::{self, AccelChoice, Firmware, Lab, Node, Start};
+use crate::lab::{self, AccelChoice, Lab, Node, Start};
 use crate::name::{Bytes, ImageName};
 use network::Wiring;
+use qemu::QemuFirmware;
 
 /// Decides every effect that the lab needs on this host, in order, or returns why this host cannot run it.
 pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
@@ -57,8 +60,12 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     steps.extend(lab.networks.values().filter_map(|network| wiring.port(network)).map(Step::Port));
     steps.extend(wiring.nat());
     steps.extend(lab.networks.values().map(|network| Step::Serve(Box::new(wiring.services(network)))));
+    let mut nodes = BTreeMap::new();
     for node in lab.nodes.values() {
-        steps.extend(machine_steps(lab, node, facts, accel, &wiring)?);
+        let taps = wiring.taps(node);
+        let plan = qemu::machine_plan(lab, node, facts, accel, &taps)?;
+        steps.extend(machine_steps(node, &plan, taps));
+        nodes.insert(node.name.clone(), plan);
     }
     let (mut at_start, mut later) = (Vec::new(), Vec::new());
     for process in process::processes(lab) {
@@ -89,7 +96,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
             .values()
             .map(|network| (network.name.clone(), node::network(network)))
             .collect(),
-        nodes: lab.nodes.values().map(|node| (node.name.clone(), node::node(lab, node))).collect(),
+        nodes,
         processes: lab.processes.keys().cloned().collect(),
         expectations: lab.expectations.clone(),
         steps,
@@ -118,13 +125,7 @@ fn mebibytes(bytes: u64) -> Bytes {
     Bytes(bytes >> 20 << 20)
 }
 
-fn machine_steps(
-    lab: &Lab,
-    node: &Node,
-    facts: &HostFacts,
-    accel: Accel,
-    wiring: &Wiring<'_>,
-) -> Result<Vec<Step>, Refusal> {
+fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> {
     let folder = format!("node/{}", node.name);
     let mut steps: Vec<Step> = Vec::new();
     for disk in &node.disks {
@@ -136,17 +137,18 @@ fn machine_steps(
             backing: disk.source.clone(),
         }));
     }
-    if node.firmware != Firmware::Bios {
-        let template = qemu::firmware(node, facts)?.variables.clone();
-        let path = format!("{folder}/vars.fd").into();
-        steps.push(Step::Variables { node: node.name.clone(), template, path });
+    let NodeKind::Qemu(qemu) = &plan.kind;
+    match &qemu.firmware {
+        QemuFirmware::Uefi { file, .. } => {
+            let (template, path) = (file.variables.clone(), format!("{folder}/vars.fd").into());
+            steps.push(Step::Variables { node: node.name.clone(), template, path });
+        }
+        QemuFirmware::Bios => {}
     }
     steps.extend(boot::seed(node).map(Step::Seed));
-    let taps = wiring.taps(node);
-    let machine = qemu::machine_plan(lab, node, facts, accel, &taps)?;
     steps.extend(taps.into_iter().map(Step::Tap));
-    steps.push(Step::Machine(Box::new(machine)));
-    Ok(steps)
+    steps.push(Step::Machine { node: node.name.clone() });
+    steps
 }
 
 impl Plan {
@@ -175,7 +177,7 @@ impl Plan {
                 | Step::Variables { .. }
                 | Step::Seed(_)
                 | Step::Tap(_)
-                | Step::Machine(_)
+                | Step::Machine { .. }
                 | Step::Process(_)
                 | Step::PowerOn { .. } => {}
             }

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    DhcpOptions, Expectation, FileRef, Firmware, Isolation, Origins, Rpc, Secret, Service, TftpBackend,
-    UnknownClients, Via,
+    DhcpOptions, Expectation, FileRef, Isolation, Origins, Rpc, Secret, Service, TftpBackend, UnknownClients,
+    Via,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
@@ -74,27 +75,6 @@ pub struct NetworkPlan {
     /// Where the passphrase of matchbox's key ring is to be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<Secret>,
-}
-
-/// A node, beside its machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodePlan {
-    /// Its firmware.
-    pub firmware: Firmware,
-    /// Number of virtual CPUs.
-    pub cpus: u8,
-    /// Memory.
-    pub memory: Bytes,
-    /// Whether the lab powers it on.
-    pub starts: bool,
-    /// Its first reserved address.
-    pub address: Option<Ipv4Addr>,
-    /// The network of its first NIC.
-    pub network: Option<NetworkName>,
-    /// How its firmware comes to a kernel over the network, for people; `None` if it does not.
-    pub way: Option<String>,
-    /// The user that has the run's ssh key, or whom an expectation logs in as.
-    pub user: Option<String>,
 }
 
 /// The accelerator that executes guest code.
@@ -179,8 +159,11 @@ pub enum Step {
     Seed(SeedPlan),
     /// Creates a TAP and attaches it to its bridge.
     Tap(TapPlan),
-    /// Starts a machine, paused.
-    Machine(Box<MachinePlan>),
+    /// Starts the machine of a node, paused.
+    Machine {
+        /// The node.
+        node: NodeName,
+    },
     /// Starts a process.
     Process(ProcessPlan),
     /// Lets a machine run.
@@ -558,25 +541,6 @@ pub struct SeedPlan {
     pub copies: BTreeMap<String, PathBuf>,
 }
 
-/// One machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MachinePlan {
-    /// The node.
-    pub node: NodeName,
-    /// The QEMU program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub argv: Vec<String>,
-    /// Small files that it reads, by path relative to `node/NAME`.
-    pub files: BTreeMap<String, Vec<u8>>,
-    /// Whether a key is pressed to skip iPXE's banner.
-    pub skip_banner: bool,
-    /// Its NICs: QEMU device id by name.
-    pub nics: Vec<MachineNic>,
-    /// Its memory.
-    pub memory: Bytes,
-}
-
 /// A process, in the network namespace of the lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessPlan {
@@ -591,19 +555,6 @@ pub struct ProcessPlan {
     /// The expectation after which it is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ExpectName>,
-}
-
-/// A NIC of a running machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MachineNic {
-    /// The NIC.
-    pub nic: NicName,
-    /// QEMU's device id, for `set_link`.
-    pub id: String,
-    /// The TAP.
-    pub interface: IfName,
-    /// Link state at power-on.
-    pub link_up: bool,
 }
 
 /// The facts about the host that planning needs, passed as an argument.

@@ -1,8 +1,132 @@
-//! What a supervisor has to know of networks and nodes beside the steps that make them.
+//! Networks and nodes, beside the steps that make them: what a supervisor has to know of them.
 
-use super::{NetworkPlan, NodePlan, boot};
-use crate::lab::{Check, Lab, Network, Node, Seed, Start};
-use crate::name::NodeName;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{NetworkPlan, QemuPlan, TapPlan, boot};
+use crate::lab::{Check, Firmware, Lab, Network, Node, Seed, Start};
+use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
+
+/// A node: what it has, and what it is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// Its name.
+    pub node: NodeName,
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// Number of CPUs.
+    pub cpus: u8,
+    /// Memory.
+    pub memory: Bytes,
+    /// When it is powered on.
+    pub power: Start,
+    /// Its NICs, in the order in which its firmware finds them.
+    pub nics: Vec<NicPlan>,
+    /// Its disks, in the order in which its firmware finds them.
+    pub disks: Vec<NodeDisk>,
+    /// What it is made of.
+    pub kind: NodeKind,
+    /// Its first reserved address.
+    pub address: Option<Ipv4Addr>,
+    /// The network of its first NIC.
+    pub network: Option<NetworkName>,
+    /// How its firmware gets a kernel over the network, for people; `None` if it does not.
+    pub way: Option<String>,
+    /// The user that has the run's ssh key, or whom an expectation logs in as.
+    pub user: Option<String>,
+}
+
+impl NodePlan {
+    /// Returns whether the lab powers it on.
+    pub fn starts(&self) -> bool {
+        self.power != Start::Manual
+    }
+}
+
+/// What a node is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeKind {
+    /// A virtual machine.
+    Qemu(Box<QemuPlan>),
+}
+
+/// A NIC of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicPlan {
+    /// The NIC.
+    pub nic: NicName,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// What it is connected to.
+    pub link: LinkPlan,
+    /// Link state at power-on.
+    pub link_up: bool,
+}
+
+/// What a NIC is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkPlan {
+    /// A TAP on the bridge of a network.
+    Tap {
+        /// The TAP.
+        interface: IfName,
+    },
+    /// A pair of Unix datagram sockets, one frame in each datagram.
+    Datagram {
+        /// The socket of the NIC, relative to `node/NAME`.
+        local: PathBuf,
+        /// The socket at the other end, relative to `node/NAME`.
+        remote: PathBuf,
+    },
+}
+
+/// A disk of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDisk {
+    /// The disk.
+    pub disk: DiskName,
+    /// Its serial number.
+    pub serial: String,
+}
+
+/// What a firmware boots from when it does not follow its own boot order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootTarget {
+    /// Its NICs.
+    Network,
+    /// Its disks.
+    Disk,
+    /// The CD drive.
+    Cd,
+    /// The setup menu of the firmware.
+    Setup,
+}
+
+impl BootTarget {
+    /// Returns the word for it, as in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Disk => "disk",
+            Self::Cd => "cd",
+            Self::Setup => "setup",
+        }
+    }
+}
+
+/// What may differ from one start of a node to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// What its firmware boots from; its own boot order if `None`.
+    pub boot: Option<BootTarget>,
+    /// The image in its CD drive.
+    pub medium: Option<PathBuf>,
+}
 
 /// Returns what a supervisor has to know of a network.
 pub(super) fn network(network: &Network) -> NetworkPlan {
@@ -13,13 +137,25 @@ pub(super) fn network(network: &Network) -> NetworkPlan {
     }
 }
 
-/// Returns what a supervisor has to know of a node.
-pub(super) fn node(lab: &Lab, node: &Node) -> NodePlan {
+/// Returns the plan of a node. `taps` are those of its NICs, in their order.
+pub(super) fn node(lab: &Lab, node: &Node, kind: NodeKind, taps: &[TapPlan]) -> NodePlan {
+    let nics = node.nics.iter().zip(taps).map(|(nic, tap)| NicPlan {
+        nic: nic.name.clone(),
+        mac: nic.mac,
+        link: LinkPlan::Tap { interface: tap.interface.clone() },
+        link_up: nic.link_up,
+    });
+    let disks =
+        node.disks.iter().map(|disk| NodeDisk { disk: disk.name.clone(), serial: disk.serial.clone() });
     NodePlan {
+        node: node.name.clone(),
         firmware: node.firmware,
         cpus: node.cpus,
         memory: node.memory,
-        starts: node.start != Start::Manual,
+        power: node.start.clone(),
+        nics: nics.collect(),
+        disks: disks.collect(),
+        kind,
         address: node.nics.iter().find_map(|nic| nic.address),
         network: node.nics.first().map(|nic| nic.network.clone()),
         way: boot::way(lab, node),

@@ -1,24 +1,27 @@
-//! The QEMU arguments of one machine, for QEMU 7.2 or later.
+//! The QEMU machine of a node, for QEMU 7.2 or later.
 //!
-//! QEMU runs in the folder of its node, so that sockets and disks are named
-//! without a path. Guests see the same devices in the same slots on every host
-//! and in every run: the screen first, then the NICs in the order of the lab
-//! file, then all the rest.
+//! A plan says what the machine has; its arguments are rendered last, at each start,
+//! because what the firmware boots from and the CD in the drive may change from start to start.
+
+mod render;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
-use super::{Accel, FirmwareFile, HostFacts, MachineNic, MachinePlan, Qemu, Refusal, TapPlan, boot};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Accel, FirmwareFile, HostFacts, NodeKind, NodePlan, Qemu, Refusal, TapPlan, boot, node::node as plan_node,
+};
 use crate::lab::{
     Boot, BootDevice, Bus, Chipset, Disk, Firmware, FirmwareDelays, Lab, Nic, NicModel, Node, Seed, Via,
 };
-use crate::name::{DiskName, NicName};
+use crate::name::{DiskName, LabName, NicName};
 
-/// The oldest QEMU whose options these are.
+pub use render::{CD, disk_id, nic_id, processor};
+
+/// The oldest QEMU whose options are rendered.
 pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
-
-/// Ports of ICH9's AHCI controller.
-const SATA_PORTS: usize = 6;
 
 /// Where the certificate of the lab's authority lies in the run folder, as EDK2 reads it.
 pub const CACERTS: &str = "authority/cacerts";
@@ -29,10 +32,121 @@ const SLOTS: usize = 26;
 /// Bytes of COM1's port number (0x3f8, little-endian): SeaBIOS mirrors its screen to it.
 const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
-/// QEMU's sandbox: it needs no new privileges, no children and no scheduling changes.
-const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+/// The socket in `node/NAME` on which QEMU serves the screen while it runs.
+pub const SCREEN_SOCKET: &str = "qemu-vnc.sock";
 
-/// Decides the arguments of a node's machine, or returns what this host lacks for it.
+/// A QEMU machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QemuPlan {
+    /// The QEMU program.
+    pub program: PathBuf,
+    /// What executes guest code.
+    pub accel: Accel,
+    /// Its chip set.
+    pub chipset: Chipset,
+    /// What it says of itself in SMBIOS tables.
+    pub identity: Identity,
+    /// Its firmware.
+    pub firmware: QemuFirmware,
+    /// Who decides what is booted.
+    pub boot_order: BootOrder,
+    /// The devices behind its NICs.
+    pub nics: BTreeMap<NicName, NicDevice>,
+    /// The devices behind its disks.
+    pub disks: BTreeMap<DiskName, DiskDevice>,
+    /// Whether it has the volume with the cloud-init seed.
+    pub seed: bool,
+    /// The kernel that it boots directly, without a boot loader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<DirectKernel>,
+    /// Small files that it reads, by path relative to `node/NAME`.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Whether a key is pressed to skip iPXE's banner.
+    pub skip_banner: bool,
+}
+
+/// What a machine says of itself in SMBIOS tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The product: the name of the lab.
+    pub product: LabName,
+    /// The UUID.
+    pub uuid: uuid::Uuid,
+    /// The serial number.
+    pub serial: String,
+    /// The asset tag.
+    pub asset_tag: String,
+}
+
+/// The firmware of a QEMU machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QemuFirmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF.
+    Uefi {
+        /// The code, the format of the variable store and what it requires.
+        file: Box<FirmwareFile>,
+        /// IP versions over which it offers no PXE of its own.
+        hidden_pxe: Vec<IpVersion>,
+        /// Whether it trusts the certificate authority of the lab for HTTPS Boot.
+        trusts_lab: bool,
+    },
+}
+
+/// A version of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IpVersion {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// Who decides what is booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootOrder {
+    /// QEMU tells the firmware at each start, by the boot indices of the devices.
+    Devices,
+    /// The firmware keeps it in its variables.
+    Variables,
+}
+
+/// The device behind a NIC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicDevice {
+    /// Its model.
+    pub model: NicModel,
+    /// Whether it has an option ROM with iPXE.
+    pub rom: bool,
+    /// When the firmware tries it, counted from 1 over disks and NICs alike; never if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_index: Option<usize>,
+}
+
+/// The device behind a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskDevice {
+    /// How it is attached.
+    pub bus: Bus,
+    /// When the firmware tries it, counted from 1 over disks and NICs alike; never if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_index: Option<usize>,
+}
+
+/// A kernel that a machine boots without a boot loader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectKernel {
+    /// The file; a relative path starts in `node/NAME`.
+    pub file: PathBuf,
+    /// Its command line.
+    pub arguments: String,
+}
+
+/// Plans a node that is a QEMU machine, or returns what this host lacks for it.
 ///
 /// `taps` are those of the node.
 pub(super) fn machine_plan(
@@ -41,46 +155,63 @@ pub(super) fn machine_plan(
     facts: &HostFacts,
     accel: Accel,
     taps: &[TapPlan],
-) -> Result<MachinePlan, Refusal> {
-    let qemu = qemu(facts)?;
-    let mut machine = Arguments::default();
-    machine.base(lab, node, accel);
-    match node.firmware {
-        Firmware::Bios => machine.bios(node),
-        Firmware::Uefi | Firmware::UefiSecure => machine.uefi(lab, node, firmware(node, facts)?),
-    }
-    machine.channels();
-    let order = BootOrder::of(node);
-    machine.slot("VGA,id=screen".to_owned());
-    let mut nics = Vec::new();
-    for (nic, tap) in node.nics.iter().zip(taps) {
-        nics.push(machine.nic(nic, tap, order.nic(&nic.name)));
-    }
-    machine.disks(node, &order);
-    if matches!(node.seed, Seed::NoCloud { volume: true, .. }) {
-        machine.seed();
-    }
-    machine.option("-object", "rng-builtin,id=rng0");
-    machine.slot("virtio-rng-pci,rng=rng0".to_owned());
-    machine.option("-device", "pvpanic");
-    if machine.slots > SLOTS {
+) -> Result<NodePlan, Refusal> {
+    let program = qemu(facts)?.program.clone();
+    let (order, boot_order) = match &node.boot {
+        Boot::Order(devices) => (BootIndices::of(node, devices), BootOrder::Devices),
+        Boot::Nvram => (BootIndices::default(), BootOrder::Variables),
+    };
+    let nic = |nic: &Nic| {
+        let boot_index = order.nics.get(&nic.name).copied();
+        (nic.name.clone(), NicDevice { model: nic.model, rom: nic.rom, boot_index })
+    };
+    let disk = |disk: &Disk| {
+        let boot_index = order.disks.get(&disk.name).copied();
+        (disk.name.clone(), DiskDevice { bus: disk.bus, boot_index })
+    };
+    let (firmware, files) = match node.firmware {
+        Firmware::Bios => {
+            (QemuFirmware::Bios, BTreeMap::from([(render::SERCON_FILE.to_owned(), SERCON_PORT.to_vec())]))
+        }
+        Firmware::Uefi | Firmware::UefiSecure => {
+            let https = |nic: &Nic| lab.networks.get(&nic.network).is_some_and(|net| net.https);
+            let firmware = QemuFirmware::Uefi {
+                file: Box::new(firmware(node, facts)?.clone()),
+                hidden_pxe: hidden_pxe(lab, node).to_vec(),
+                trusts_lab: node.nics.iter().any(https),
+            };
+            (firmware, BTreeMap::new())
+        }
+    };
+    let qemu = QemuPlan {
+        program,
+        accel,
+        chipset: node.machine,
+        identity: Identity {
+            product: lab.name.clone(),
+            uuid: node.uuid,
+            serial: node.serial.clone(),
+            asset_tag: node.asset_tag.clone(),
+        },
+        firmware,
+        boot_order,
+        nics: node.nics.iter().map(nic).collect(),
+        disks: node.disks.iter().map(disk).collect(),
+        seed: matches!(node.seed, Seed::NoCloud { volume: true, .. }),
+        kernel: None,
+        files,
+        skip_banner: node.firmware_delays == FirmwareDelays::Skip && boot::netboots(node),
+    };
+    let plan = plan_node(lab, node, NodeKind::Qemu(Box::new(qemu)), taps);
+    let NodeKind::Qemu(qemu) = &plan.kind;
+    let slots = qemu.slots(&plan);
+    if slots > SLOTS {
         return Err(Refusal::new(
-            format!(
-                "node `{}` has {} PCI devices, but its root bus has room for {SLOTS}",
-                node.name, machine.slots
-            ),
+            format!("node `{}` has {slots} PCI devices, but its root bus has room for {SLOTS}", node.name),
             "put disks on `bus = \"scsi\"`, which share one slot, or give the node fewer NICs",
         ));
     }
-    Ok(MachinePlan {
-        node: node.name.clone(),
-        program: qemu.program.clone(),
-        argv: machine.argv,
-        files: machine.files,
-        skip_banner: node.firmware_delays == FirmwareDelays::Skip && boot::netboots(node),
-        nics,
-        memory: node.memory,
-    })
+    Ok(plan)
 }
 
 /// Returns the UEFI firmware for a node, if this host has it.
@@ -109,17 +240,6 @@ pub(super) fn firmware<'a>(node: &Node, facts: &'a HostFacts) -> Result<&'a Firm
         };
         Refusal::new(format!("node `{}` needs UEFI firmware {kind} for {machine}, which this host does not have", node.name), hint)
     })
-}
-
-/// Returns QEMU's `-accel` and `-cpu` values: what a machine runs on, and what the self-test therefore tests.
-pub fn processor(accel: Accel) -> (&'static str, &'static str) {
-    match accel {
-        Accel::Kvm => ("kvm", "host"),
-        // Everything that the emulator can do, less five-level paging, whose longer walks cost boot time, and less fast
-        // `rep movsb`, which it does byte by byte: without it kernels copy and clear eight bytes at a time. The
-        // translation cache is bounded, because three machines with the default of 1 GiB each would not leave much.
-        Accel::Tcg => ("tcg,thread=multi,tb-size=256", "max,la57=off,erms=off,fsrm=off"),
-    }
 }
 
 fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
@@ -160,17 +280,17 @@ fn matches(pattern: &str, machine: &str) -> bool {
 ///
 /// HTTP Boot comes after PXE in OVMF's order and cannot be hidden, so a way is chosen by hiding those before it.
 /// Where iPXE's ROM boots it is half a second of work under emulation, for entries that come after those of the ROM.
-fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [&'static str] {
+fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [IpVersion] {
     if boots_by_ipxe_alone(node) {
-        return &["IPv4", "IPv6"];
+        return &[IpVersion::Ipv4, IpVersion::Ipv6];
     }
     let via = boot::profile(lab, node).and_then(|profile| profile.via);
     match (&node.boot, via) {
         // Who keeps boot entries in variables is to find them all.
         (Boot::Nvram, _) | (Boot::Order(_), None) => &[],
-        (Boot::Order(_), Some(Via::Pxe)) => &["IPv6"],
-        (Boot::Order(_), Some(Via::Pxe6)) => &["IPv4"],
-        (Boot::Order(_), Some(Via::Http | Via::Http6 | Via::Https)) => &["IPv4", "IPv6"],
+        (Boot::Order(_), Some(Via::Pxe)) => &[IpVersion::Ipv6],
+        (Boot::Order(_), Some(Via::Pxe6)) => &[IpVersion::Ipv4],
+        (Boot::Order(_), Some(Via::Http | Via::Http6 | Via::Https)) => &[IpVersion::Ipv4, IpVersion::Ipv6],
     }
 }
 
@@ -184,27 +304,16 @@ fn boots_by_ipxe_alone(node: &Node) -> bool {
         && node.nics.iter().all(|nic| nic.rom)
 }
 
-/// Writes a value inside a list of `key=value`, where a comma ends it and two stand for one.
-fn value(text: &str) -> String {
-    text.replace(',', ",,")
-}
-
-fn path(path: &Path) -> String {
-    value(&path.to_string_lossy())
-}
-
-/// Which device the firmware tries when; counted from 1 over disks and NICs alike.
-struct BootOrder {
+/// When the firmware tries which device; counted from 1 over disks and NICs alike.
+#[derive(Default)]
+struct BootIndices {
     disks: BTreeMap<DiskName, usize>,
     nics: BTreeMap<NicName, usize>,
 }
 
-impl BootOrder {
-    fn of(node: &Node) -> Self {
-        let mut order = Self { disks: BTreeMap::new(), nics: BTreeMap::new() };
-        let Boot::Order(devices) = &node.boot else {
-            return order;
-        };
+impl BootIndices {
+    fn of(node: &Node, devices: &[BootDevice]) -> Self {
+        let mut order = Self::default();
         let mut next = 1..;
         let mut index = || next.next().expect("a counter without end");
         for device in devices {
@@ -222,217 +331,6 @@ impl BootOrder {
             }
         }
         order
-    }
-
-    fn disk(&self, name: &DiskName) -> String {
-        Self::property(self.disks.get(name))
-    }
-
-    fn nic(&self, name: &NicName) -> String {
-        Self::property(self.nics.get(name))
-    }
-
-    fn property(index: Option<&usize>) -> String {
-        index.map(|index| format!(",bootindex={index}")).unwrap_or_default()
-    }
-}
-
-#[derive(Default)]
-struct Arguments {
-    argv: Vec<String>,
-    files: BTreeMap<String, Vec<u8>>,
-    /// Devices on the root bus.
-    slots: usize,
-}
-
-impl Arguments {
-    fn flag(&mut self, flag: &str) {
-        self.argv.push(flag.to_owned());
-    }
-
-    fn option(&mut self, option: &str, value: impl Into<String>) {
-        self.argv.push(option.to_owned());
-        self.argv.push(value.into());
-    }
-
-    /// Adds a device on the root bus; it takes the next slot.
-    fn slot(&mut self, device: String) {
-        self.slots += 1;
-        self.option("-device", device);
-    }
-
-    fn base(&mut self, lab: &Lab, node: &Node, accel: Accel) {
-        let (accel, cpu) = processor(accel);
-        self.option("-name", format!("guest={}", node.name));
-        self.flag("-nodefaults");
-        self.flag("-no-user-config");
-        self.option("-sandbox", SANDBOX);
-        self.flag("-S");
-        self.option("-accel", accel);
-        self.option("-cpu", cpu);
-        self.option("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", node.cpus));
-        self.option("-m", format!("{}M", node.memory.0.div_ceil(1 << 20)));
-        self.option("-uuid", node.uuid.to_string());
-        let serial = value(&node.serial);
-        self.option("-smbios", format!("type=1,manufacturer=Dryrack,product={},serial={serial}", lab.name));
-        self.option(
-            "-smbios",
-            format!("type=3,manufacturer=Dryrack,serial={serial},asset={}", value(&node.asset_tag)),
-        );
-        self.option("-rtc", "base=utc");
-        // A guest that panics stays there, as a machine of metal does; the panic is an event.
-        self.option("-action", "panic=none");
-    }
-
-    fn machine(&mut self, node: &Node, properties: &str) {
-        let chipset = match node.machine {
-            Chipset::Q35 => "q35",
-            Chipset::Pc => "pc",
-        };
-        self.option("-machine", format!("{chipset},vmport=off,dump-guest-core=off{properties}"));
-    }
-
-    fn bios(&mut self, node: &Node) {
-        // SeaBIOS uses system management mode for nothing that a guest sees.
-        self.machine(node, ",smm=off");
-        self.option("-boot", "strict=on,menu=off");
-        self.files.insert("sercon-port".to_owned(), SERCON_PORT.to_vec());
-        self.option("-fw_cfg", "name=etc/sercon-port,file=sercon-port");
-    }
-
-    fn uefi(&mut self, lab: &Lab, node: &Node, firmware: &FirmwareFile) {
-        let smm = if firmware.requires_smm { "on" } else { "off" };
-        self.machine(node, &format!(",smm={smm},pflash0=code,pflash1=variables"));
-        let format = |path: &Path| match path.extension().is_some_and(|extension| extension == "qcow2") {
-            true => "qcow2",
-            false => "raw",
-        };
-        self.option(
-            "-blockdev",
-            format!(
-                "driver={},node-name=code,read-only=on,file.driver=file,file.filename={}",
-                format(&firmware.code),
-                path(&firmware.code)
-            ),
-        );
-        self.option(
-            "-blockdev",
-            format!(
-                "driver={},node-name=variables,file.driver=file,file.filename=vars.fd",
-                format(&firmware.variables)
-            ),
-        );
-        if firmware.requires_smm {
-            self.option("-global", "driver=cfi.pflash01,property=secure,value=on");
-        }
-        // No server sleeps, and the firmware prepares for it at every boot.
-        let power = match node.machine {
-            Chipset::Q35 => "ICH9-LPC",
-            Chipset::Pc => "PIIX4_PM",
-        };
-        self.option("-global", format!("{power}.disable_s3=1"));
-        match node.boot {
-            Boot::Order(_) => self.option("-boot", "strict=on,menu=off"),
-            Boot::Nvram => self.option("-boot", "menu=off"),
-        }
-        for version in hidden_pxe(lab, node) {
-            self.option("-fw_cfg", format!("name=opt/org.tianocore/{version}PXESupport,string=no"));
-        }
-        // Whom HTTPS Boot believes. OVMF reads it anew at each start.
-        if node.nics.iter().any(|nic| lab.networks.get(&nic.network).is_some_and(|network| network.https)) {
-            self.option("-fw_cfg", format!("name=etc/edk2/https/cacerts,file=../../{CACERTS}"));
-        }
-    }
-
-    /// Adds what we talk to the machine through: QMP, the serial console, the screen.
-    ///
-    /// QEMU calls us for the first two, so that nobody has to look again and again whether it is there yet.
-    fn channels(&mut self) {
-        self.option("-chardev", "socket,id=qmp,path=qmp.sock,server=off");
-        self.option("-mon", "chardev=qmp,mode=control");
-        self.option("-chardev", "socket,id=console,path=console.sock,server=off");
-        self.option("-serial", "chardev:console");
-        self.option("-display", "none");
-        self.option("-vnc", "unix:vnc.sock");
-    }
-
-    fn nic(&mut self, nic: &Nic, tap: &TapPlan, bootindex: String) -> MachineNic {
-        let model = match nic.model {
-            NicModel::Virtio => "virtio-net-pci",
-            NicModel::E1000 => "e1000",
-            NicModel::E1000e => "e1000e",
-            NicModel::Rtl8139 => "rtl8139",
-            NicModel::Vmxnet3 => "vmxnet3",
-        };
-        let id = format!("nic-{}", nic.name);
-        let net = format!("net-{}", nic.name);
-        let interface = value(tap.interface.as_str());
-        self.option("-netdev", format!("tap,id={net},ifname={interface},script=no,downscript=no,vhost=off"));
-        let rom = if nic.rom { "" } else { ",romfile=" };
-        self.slot(format!("{model},netdev={net},id={id},mac={}{bootindex}{rom}", nic.mac));
-        MachineNic { nic: nic.name.clone(), id, interface: tap.interface.clone(), link_up: nic.link_up }
-    }
-
-    fn disks(&mut self, node: &Node, order: &BootOrder) {
-        let (mut sata, mut scsi) = (0, 0);
-        for (index, disk) in node.disks.iter().enumerate() {
-            // Names of block nodes end at 31 bytes, names of disks do not.
-            let drive = format!("disk{index}");
-            // A rehearsal's disks are thrown away, so nothing is flushed; what the guest frees, the host gets back.
-            self.option(
-                "-blockdev",
-                format!(
-                    "driver=qcow2,node-name={drive},discard=unmap,detect-zeroes=unmap,cache.no-flush=on,\
-                     file.driver=file,file.filename={}.qcow2",
-                    disk.name
-                ),
-            );
-            let bootindex = order.disk(&disk.name);
-            let common = |disk: &Disk| {
-                format!("drive={drive},id=disk-{},serial={}{bootindex}", disk.name, value(&disk.serial))
-            };
-            // An error of the host (a full disk above all) stops the machine instead of looking like a broken disk.
-            let stop = "werror=stop,rerror=stop";
-            match disk.bus {
-                Bus::Virtio => self.slot(format!("virtio-blk-pci,{},{stop}", common(disk))),
-                Bus::Nvme => self.slot(format!("nvme,{}", common(disk))),
-                Bus::Scsi => {
-                    if scsi == 0 {
-                        self.slot("virtio-scsi-pci,id=scsi0".to_owned());
-                    }
-                    self.option(
-                        "-device",
-                        format!("scsi-hd,bus=scsi0.0,scsi-id={scsi},lun=0,{},{stop}", common(disk)),
-                    );
-                    scsi += 1;
-                }
-                Bus::Sata => {
-                    let bus = self.sata_port(node.machine, sata);
-                    self.option("-device", format!("ide-hd,bus={bus},{},{stop}", common(disk)));
-                    sata += 1;
-                }
-            }
-        }
-    }
-
-    /// Returns the bus of the next SATA port, with a controller where the chip set's own has none left.
-    fn sata_port(&mut self, chipset: Chipset, disk: usize) -> String {
-        let (controller, port) = (disk / SATA_PORTS, disk % SATA_PORTS);
-        if chipset == Chipset::Q35 && controller == 0 {
-            return format!("ide.{port}");
-        }
-        if port == 0 {
-            self.slot(format!("ich9-ahci,id=ahci{controller}"));
-        }
-        format!("ahci{controller}.{port}")
-    }
-
-    fn seed(&mut self) {
-        self.option(
-            "-blockdev",
-            "driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=seed.img",
-        );
-        self.slot("virtio-blk-pci,drive=seed,id=seed,serial=cidata".to_owned());
     }
 }
 

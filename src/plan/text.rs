@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DhcpRole, Plan, Step};
+use super::{DhcpRole, NodeKind, NodePlan, Plan, StartOptions, Step};
 use crate::name::NodeName;
 
 impl fmt::Display for Step {
@@ -94,18 +94,7 @@ impl fmt::Display for Step {
             Self::Tap(tap) => {
                 write!(f, "create tap {} for {}'s {} on {}", tap.interface, tap.node, tap.nic, tap.bridge)
             }
-            Self::Machine(machine) => {
-                writeln!(f, "start machine {}, paused:", machine.node)?;
-                write!(f, "{}", machine.program.display())?;
-                for argument in &machine.argv {
-                    // One option with its value a line, as people read QEMU command lines.
-                    match argument.strip_prefix('-') {
-                        Some(_) => write!(f, "\n  {argument}")?,
-                        None => write!(f, " {argument}")?,
-                    }
-                }
-                Ok(())
-            }
+            Self::Machine { node } => write!(f, "start machine {node}, paused"),
             Self::Process(process) => match &process.after {
                 None => write!(f, "start process {}: {}", process.process, process.run.trim()),
                 Some(after) => {
@@ -127,11 +116,27 @@ fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Writes the command that starts a node, one option with its value a line.
+fn command(node: &NodePlan) -> String {
+    let NodeKind::Qemu(qemu) = &node.kind;
+    let mut text = format!(":\n{}", qemu.program.display());
+    for argument in qemu.arguments(node, &StartOptions::default()) {
+        text += if argument.starts_with('-') { "\n  " } else { " " };
+        text += &argument;
+    }
+    text
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "lab {}, {} steps, machines under {}", self.lab, self.steps.len(), self.accel.as_str())?;
         for (index, step) in self.steps.iter().enumerate() {
-            let text = step.to_string();
+            let mut text = step.to_string();
+            if let Step::Machine { node } = step
+                && let Some(plan) = self.nodes.get(node)
+            {
+                text.push_str(&command(plan));
+            }
             for (line, part) in text.lines().enumerate() {
                 match line {
                     0 => writeln!(f, "{:>4}  {part}", index + 1)?,
@@ -147,6 +152,6 @@ impl Step {
     /// Returns the first line of the step's text, for events and progress.
     pub fn title(&self) -> String {
         let text = self.to_string();
-        text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
+        text.lines().next().unwrap_or_default().to_owned()
     }
 }

@@ -61,7 +61,7 @@ impl Step {
             Self::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
             Self::Tap(tap) => vec![Undo::DeleteLink(tap.interface.clone())],
             Self::Process(process) => vec![Undo::EndProcess(process.process.clone())],
-            Self::Machine(machine) => vec![Undo::EndMachine(machine.node.clone())],
+            Self::Machine { node } => vec![Undo::EndMachine(node.clone())],
         }
     }
 }

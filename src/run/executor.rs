@@ -144,7 +144,7 @@ fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpEr
 /// Others are brief, and some have a program at work that nobody could call back.
 fn may_be_broken_off(step: &Step) -> bool {
     match step {
-        Step::Machine(_) | Step::Disk(_) => true,
+        Step::Machine { .. } | Step::Disk(_) => true,
         // It waits for a cable, when all else is done.
         Step::Port(_) => true,
         // It may first look for another DHCP server, and has begun nothing before.

@@ -20,7 +20,7 @@ use crate::hint::Hint;
 use crate::lab::Secret;
 use crate::name::{NetworkName, NodeName, ProcessName};
 use crate::node::qemu::{Machine, disk, seed};
-use crate::plan::{MachinePlan, ProcessPlan, ServicePlan, Step, Undo};
+use crate::plan::{NodePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
 use crate::system::netlink::Netlink;
@@ -49,6 +49,8 @@ pub struct RackParts {
     pub authority: Option<Authority>,
     /// What unlocks the key rings of matchbox.
     pub passphrases: BTreeMap<NetworkName, Secret>,
+    /// The nodes of the plan.
+    pub nodes: BTreeMap<NodeName, NodePlan>,
     /// Listeners of published ports, in the order of the plan.
     pub published: Vec<TcpListener>,
 }
@@ -122,8 +124,13 @@ impl Rack {
         KeyRing::read(path, &passphrase).map(Some).map_err(Failure::new)
     }
 
-    async fn start_machine(&self, plan: &MachinePlan) -> Result<(), Failure> {
-        self.make_folder(&plan.node)?;
+    async fn start_machine(&self, node: &NodeName) -> Result<(), Failure> {
+        let plan = self
+            .parts
+            .nodes
+            .get(node)
+            .ok_or_else(|| Failure::new(io::Error::other(format!("the plan has no node `{node}`"))))?;
+        self.make_folder(node)?;
         let (boots, node) = (self.boots.clone(), plan.node.clone());
         let events = self.parts.events.tap(move |event| {
             if let Kind::Known(Known::PoweredOn {} | Known::Reset { .. }) = &event.kind {
@@ -248,7 +255,7 @@ impl Host for Rack {
                 seed::write(plan, &parts.run_dir, &parts.ssh_public_key).map_err(Failure::new)
             }
             Step::Tap(plan) => netlink.tap(plan).await.map_err(Failure::new),
-            Step::Machine(plan) => self.start_machine(plan).await,
+            Step::Machine { node } => self.start_machine(node).await,
             Step::Process(plan) => self.start_process(plan).await,
             Step::PowerOn { node, after: _ } => match self.machine(node) {
                 Some(machine) => machine.power_on().await.map_err(Failure::new),

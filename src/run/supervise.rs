@@ -141,6 +141,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
         authority,
         passphrases: passphrases(&request.plan),
+        nodes: request.plan.nodes.clone(),
         published: inherited.published,
     });
     let rack = Arc::new(rack.map_err(|failure| BeginError {

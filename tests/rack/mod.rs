@@ -261,7 +261,8 @@ impl Rack {
                     std::fs::write(self.folder.path().join(path), std::fs::read(template).unwrap()).unwrap();
                 }
                 Step::Tap(tap) if tap.node == node => self.netlink.tap(tap).await.unwrap(),
-                Step::Machine(machine) if machine.node == node => {
+                Step::Machine { node: of } if *of == node => {
+                    let machine = &self.plan.nodes[&node];
                     let machine = Machine::start(machine, folder, &self.spawner, self.log.emitter()).await;
                     let machine = machine.unwrap();
                     machine.power_on().await.unwrap();

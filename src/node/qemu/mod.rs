@@ -32,7 +32,8 @@ pub use qmp::{Block, Device, QmpError};
 use crate::event::{Emitter, Known};
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
-use crate::plan::{MachineNic, MachinePlan};
+use crate::plan::qemu::nic_id;
+use crate::plan::{NicPlan, NodePlan, StartOptions};
 use crate::system::MAKE_ROOM;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
@@ -49,7 +50,7 @@ pub struct Machine {
 }
 
 struct Body {
-    plan: MachinePlan,
+    plan: NodePlan,
     folder: PathBuf,
     spawner: Spawner,
     events: Emitter,
@@ -93,7 +94,7 @@ impl Machine {
     ///
     /// `folder` is its folder in the run folder, with its disks in it.
     pub async fn start(
-        plan: &MachinePlan,
+        plan: &NodePlan,
         folder: PathBuf,
         spawner: &Spawner,
         events: Emitter,
@@ -209,7 +210,7 @@ impl Machine {
             .ok_or_else(|| PowerError::NoSuchNic { node: body.plan.node.clone(), nic: nic.clone() })?;
         body.links.lock().unwrap_or_else(PoisonError::into_inner).insert(nic.clone(), up);
         if let Ok(qmp) = body.running().await {
-            qmp.set_link(&device.id, up).await.map_err(|source| body.failed("set a link of", source))?;
+            qmp.set_link(&nic_id(device), up).await.map_err(|source| body.failed("set a link of", source))?;
         }
         body.events.emit_of(&body.plan.node, Known::LinkSet { nic: nic.to_string(), up });
         Ok(())
@@ -275,6 +276,7 @@ impl Body {
     async fn start(&self) -> Result<Session, StartError> {
         let session = Session::start(SessionContext {
             plan: &self.plan,
+            start: &StartOptions::default(),
             folder: &self.folder,
             spawner: &self.spawner,
             console: &self.console,
@@ -284,14 +286,14 @@ impl Body {
         for nic in self.unplugged() {
             session
                 .qmp
-                .set_link(&nic.id, false)
+                .set_link(&nic_id(nic), false)
                 .await
                 .map_err(|source| StartError::Qmp { node: self.plan.node.clone(), source })?;
         }
         Ok(session)
     }
 
-    fn unplugged(&self) -> Vec<&MachineNic> {
+    fn unplugged(&self) -> Vec<&NicPlan> {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         self.plan.nics.iter().filter(|nic| links.get(&nic.nic) == Some(&false)).collect()
     }

@@ -29,7 +29,7 @@ use super::console::Console;
 use super::qmp::{self, Qmp, RawEvent};
 use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, NodeName};
-use crate::plan::MachinePlan;
+use crate::plan::{NodeKind, NodePlan, StartOptions};
 use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
 
 /// How long QEMU may take to come up. It takes a tenth of a second unless the host is very busy.
@@ -69,7 +69,8 @@ pub(super) struct Session {
 
 /// What a session needs of its machine.
 pub(super) struct SessionContext<'a> {
-    pub(super) plan: &'a MachinePlan,
+    pub(super) plan: &'a NodePlan,
+    pub(super) start: &'a StartOptions,
     pub(super) folder: &'a Path,
     pub(super) spawner: &'a Spawner,
     pub(super) console: &'a Arc<Console>,
@@ -79,19 +80,20 @@ pub(super) struct SessionContext<'a> {
 impl Session {
     /// Starts QEMU, paused, and attaches to it.
     pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
-        let SessionContext { plan, folder, spawner, console, events } = around;
+        let SessionContext { plan, start, folder, spawner, console, events } = around;
         let node = &plan.node;
+        let NodeKind::Qemu(qemu) = &plan.kind;
         let prepare = |what: &str| {
             let what = what.to_owned();
             move |source| StartError::Prepare { node: node.clone(), what, source }
         };
-        for (name, content) in &plan.files {
+        for (name, content) in &qemu.files {
             tokio::fs::write(folder.join(name), content).await.map_err(prepare(name))?;
         }
         let qmp_listener = listen(folder, "qmp.sock").map_err(prepare("qmp.sock"))?;
         let console_listener = listen(folder, "console.sock").map_err(prepare("console.sock"))?;
 
-        let mut spec = SpawnSpec::new(&plan.program).args(&plan.argv).cwd(folder);
+        let mut spec = SpawnSpec::new(&qemu.program).args(qemu.arguments(plan, start)).cwd(folder);
         spec.stderr_log = Some(folder.join("qemu.log"));
         let mut child = spawner.spawn(spec).await.map_err(StartError::Spawn)?;
         let up = {
@@ -131,7 +133,7 @@ impl Session {
             folder: folder.to_owned(),
             events: events.clone(),
             console: Arc::clone(console),
-            skip_banner: plan.skip_banner,
+            skip_banner: qemu.skip_banner,
             qmp: qmp.clone(),
             tail: child.stderr(),
             asked: Arc::clone(&asked),

@@ -7,6 +7,7 @@ use super::*;
 use crate::lab::{AccelChoice, Isolation, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
+use crate::plan::{BootTarget, LinkPlan, StartOptions};
 
 fn lab() -> Lab {
     Lab {
@@ -61,7 +62,7 @@ fn disk(name: &str, bus: Bus) -> Disk {
     Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None }
 }
 
-fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, Refusal> {
+fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<NodePlan, Refusal> {
     let tap = |nic: &Nic| TapPlan {
         node: node.name.clone(),
         nic: nic.name.clone(),
@@ -79,9 +80,19 @@ fn check(node: &Node) -> String {
     show(&plan(node, &facts(), Accel::Tcg).unwrap())
 }
 
-fn show(plan: &MachinePlan) -> String {
+fn qemu_of(plan: &NodePlan) -> &QemuPlan {
+    let NodeKind::Qemu(qemu) = &plan.kind;
+    qemu
+}
+
+fn show(plan: &NodePlan) -> String {
+    show_start(plan, &StartOptions::default())
+}
+
+/// Writes the options of one start a line each.
+fn show_start(plan: &NodePlan, start: &StartOptions) -> String {
     let line = |argument: &String| if argument.starts_with('-') { "\n" } else { " " }.to_owned() + argument;
-    plan.argv.iter().map(line).collect::<String>().trim_start().to_owned()
+    qemu_of(plan).arguments(plan, start).iter().map(line).collect::<String>().trim_start().to_owned()
 }
 
 /// Returns only the lines that a plain BIOS machine does not have.
@@ -123,7 +134,7 @@ fn a_bios_machine_in_full() {
     -chardev socket,id=console,path=console.sock,server=off
     -serial chardev:console
     -display none
-    -vnc unix:vnc.sock
+    -vnc unix:qemu-vnc.sock
     -device VGA,id=screen
     -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
     -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=1
@@ -131,9 +142,9 @@ fn a_bios_machine_in_full() {
     -device virtio-rng-pci,rng=rng0
     -device pvpanic
     ");
-    assert_eq!(plan.files["sercon-port"], [0xf8, 0x03]);
-    assert!(plan.skip_banner);
-    assert_eq!((plan.nics[0].id.as_str(), plan.nics[0].link_up), ("nic-lan", true));
+    assert_eq!(qemu_of(&plan).files["sercon-port"], [0xf8, 0x03]);
+    assert!(qemu_of(&plan).skip_banner);
+    assert_eq!((nic_id(&plan.nics[0]).as_str(), plan.nics[0].link_up), ("nic-lan", true));
 }
 
 #[test]
@@ -265,7 +276,7 @@ fn nics_of_every_model() {
 #[test]
 fn a_real_pace_leaves_the_banner_standing() {
     let node = Node { firmware_delays: FirmwareDelays::Keep, ..node() };
-    assert!(!plan(&node, &facts(), Accel::Tcg).unwrap().skip_banner);
+    assert!(!qemu_of(&plan(&node, &facts(), Accel::Tcg).unwrap()).skip_banner);
 }
 
 #[test]
@@ -335,4 +346,79 @@ fn uefi_offers_its_own_pxe_where_it_may_be_needed() {
     assert!(!hidden(Node { boot: Boot::Nvram, ..uefi() }));
     assert!(!hidden(Node { firmware: Firmware::UefiSecure, ..uefi() }), "it refuses the ROM");
     assert!(!hidden(node()));
+}
+
+/// Returns the lines of a start that one without options does not have.
+fn check_start(node: &Node, start: &StartOptions) -> String {
+    let plan = plan(node, &facts(), Accel::Tcg).unwrap();
+    let (plain, all) = (show(&plan), show_start(&plan, start));
+    let lines: Vec<&str> = all.lines().filter(|line| !plain.lines().any(|other| other == *line)).collect();
+    lines.join("\n")
+}
+
+fn boots(target: BootTarget) -> StartOptions {
+    StartOptions { boot: Some(target), medium: None }
+}
+
+#[test]
+fn what_is_booted_may_change_at_a_start() {
+    let disks = vec![disk("root", Bus::Virtio), disk("data", Bus::Sata)];
+    let boot = Boot::Order(vec![BootDevice::OneDisk(DiskName::new("data").unwrap()), BootDevice::Network]);
+    let node = Node { disks, boot, ..node() };
+    assert_snapshot!(check_start(&node, &boots(BootTarget::Network)), @"
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=1
+    -device ide-hd,bus=ide.0,drive=disk1,id=disk-data,serial=S-data,bootindex=2,werror=stop,rerror=stop
+    ");
+    assert_snapshot!(check_start(&node, &boots(BootTarget::Disk)), @"
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=3
+    -device virtio-blk-pci,drive=disk0,id=disk-root,serial=S-root,bootindex=2,werror=stop,rerror=stop
+    ");
+    assert_snapshot!(check_start(&node, &boots(BootTarget::Cd)), @"
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=3
+    -device ide-hd,bus=ide.0,drive=disk1,id=disk-data,serial=S-data,bootindex=2,werror=stop,rerror=stop
+    -device ide-cd,bus=ide.1,id=cd,bootindex=1
+    ");
+    let plan = plan(&node, &facts(), Accel::Tcg).unwrap();
+    let overridden = |target| format!("{:?}", qemu_of(&plan).overridden(&plan, target));
+    assert_eq!(overridden(BootTarget::Network), r#"[("nic-lan", Some(2)), ("disk-data", Some(1))]"#);
+    assert_eq!(overridden(BootTarget::Disk), r#"[("nic-lan", Some(2)), ("disk-root", None)]"#);
+    assert_eq!(overridden(BootTarget::Cd), r#"[("nic-lan", Some(2)), ("disk-data", Some(1)), ("cd", None)]"#);
+}
+
+#[test]
+fn a_medium_is_in_a_drive_that_takes_no_slot() {
+    let medium = StartOptions { boot: None, medium: Some("/isos/a,b.iso".into()) };
+    assert_snapshot!(check_start(&node(), &medium), @"
+    -blockdev driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
+    -device ide-cd,bus=ide.0,id=cd,drive=medium
+    ");
+    let old = Node { machine: Chipset::Pc, ..node() };
+    assert_snapshot!(check_start(&old, &medium), @"
+    -blockdev driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
+    -device ide-cd,bus=ide.1,id=cd,drive=medium
+    ");
+    let full = Node { disks: (0..6).map(|index| disk(&format!("d{index}"), Bus::Sata)).collect(), ..node() };
+    assert_snapshot!(check_start(&full, &medium), @"
+    -device ich9-ahci,id=ahci1
+    -blockdev driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
+    -device ide-cd,bus=ahci1.0,id=cd,drive=medium
+    ");
+}
+
+#[test]
+fn a_nic_may_be_connected_to_a_socket_and_a_kernel_booted_directly() {
+    let mut plan = plan(&node(), &facts(), Accel::Tcg).unwrap();
+    plan.nics[0].link = LinkPlan::Datagram { local: "nic.sock".into(), remote: "cable.sock".into() };
+    let NodeKind::Qemu(qemu) = &mut plan.kind;
+    qemu.kernel = Some(DirectKernel { file: "/boot/vmlinuz".into(), arguments: "console=ttyS0".to_owned() });
+    let shown = show(&plan);
+    let lines: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.contains("dgram") || line.contains("vmlinuz") || line.contains("-append"))
+        .collect();
+    assert_snapshot!(lines.join("\n"), @"
+    -netdev dgram,id=net-lan,local.type=unix,local.path=nic.sock,remote.type=unix,remote.path=cable.sock
+    -kernel /boot/vmlinuz
+    -append console=ttyS0
+    ");
 }

@@ -31,6 +31,7 @@ async fn the_router_answers_whoever_listens() {
         ssh_public_key: String::new(),
         authority: None,
         passphrases: BTreeMap::new(),
+        nodes: BTreeMap::new(),
         published: Vec::new(),
     });
     let (orders, mut commands) = mpsc::channel(1);

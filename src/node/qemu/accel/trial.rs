@@ -21,7 +21,8 @@ use crate::hint::chain;
 use crate::lab::{self, Lab, LabEnvironment};
 use crate::name::Bytes;
 use crate::node::qemu::Machine;
-use crate::plan::{self, Accel, HostFacts, MachinePlan, Step};
+use crate::plan::qemu::{DirectKernel, QemuFirmware};
+use crate::plan::{self, Accel, HostFacts, LinkPlan, NodeKind, NodePlan};
 use crate::system::process::Spawner;
 
 /// How long QEMU may take to end once it is killed.
@@ -89,7 +90,7 @@ pub(super) async fn run(
 }
 
 /// Plans the machine of a part as every machine is planned, and plugs its NICs into a socket.
-pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<MachinePlan, String> {
+pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<NodePlan, String> {
     let mut lab = the_lab()?;
     let node = match part {
         Part::Bios => "bios",
@@ -104,30 +105,16 @@ pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Resul
     // What is free for a lab matters to a lab; these machines live for seconds and touch little of theirs.
     let facts = HostFacts { accel, free_memory: Bytes(u64::MAX), ..facts.clone() };
     let planned = plan::plan(&lab, &facts).map_err(|refusal| refusal.why)?;
-    let machine = planned.steps.into_iter().find_map(|step| match step {
-        Step::Machine(machine) => Some(*machine),
-        _ => None,
-    });
-    let mut machine = machine.ok_or("the self-test's lab has no such machine")?;
-    for argument in &mut machine.argv {
-        if let Some(id) = argument.strip_prefix("tap,id=").and_then(|rest| rest.split(',').next()) {
-            *argument = format!(
-                "dgram,id={id},local.type=unix,local.path={QEMU_END},remote.type=unix,remote.path={OUR_END}"
-            );
-        }
+    let mut machine = planned.nodes.into_values().next().ok_or("the self-test's lab has no such machine")?;
+    for nic in &mut machine.nics {
+        nic.link = LinkPlan::Datagram { local: QEMU_END.into(), remote: OUR_END.into() };
     }
-    if part == Part::Uefi {
-        let template = facts.firmware.iter().find(|file| uses(&machine, &file.code));
-        let template = template.ok_or("the plan uses firmware that the host does not have")?;
-        let variables = fs::read(&template.variables).map_err(|error| error.to_string())?;
-        machine.files.insert("vars.fd".to_owned(), variables);
+    let NodeKind::Qemu(qemu) = &mut machine.kind;
+    if let QemuFirmware::Uefi { file, .. } = &qemu.firmware {
+        let variables = fs::read(&file.variables).map_err(|error| error.to_string())?;
+        qemu.files.insert("vars.fd".to_owned(), variables);
     }
     Ok(machine)
-}
-
-fn uses(machine: &MachinePlan, code: &Path) -> bool {
-    let end = format!("filename={}", code.display());
-    machine.argv.iter().any(|argument| argument.ends_with(&end))
 }
 
 fn the_lab() -> Result<Lab, String> {
@@ -143,17 +130,17 @@ fn the_lab() -> Result<Lab, String> {
     outcome.lab.ok_or_else(|| problems.collect::<Vec<_>>().join("; "))
 }
 
-fn give_kernel(plan: &mut MachinePlan, part: Part, linux: Option<&Path>) {
-    let linux = linux.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-    let (file, arguments) = match part {
-        Part::Bios | Part::Uefi => return,
-        Part::Kernel => {
-            plan.files.insert("payload".to_owned(), kernel::PAYLOAD.to_vec());
-            ("payload".to_owned(), "")
+fn give_kernel(plan: &mut NodePlan, part: Part, linux: Option<&Path>) {
+    let NodeKind::Qemu(qemu) = &mut plan.kind;
+    let (file, arguments) = match (part, linux) {
+        (Part::Bios | Part::Uefi, _) | (Part::Linux, None) => return,
+        (Part::Kernel, _) => {
+            qemu.files.insert("payload".to_owned(), kernel::PAYLOAD.to_vec());
+            (Path::new("payload"), "")
         }
-        Part::Linux => (linux, kernel::LINUX_ARGUMENTS),
+        (Part::Linux, Some(linux)) => (linux, kernel::LINUX_ARGUMENTS),
     };
-    plan.argv.extend(["-kernel".to_owned(), file, "-append".to_owned(), arguments.to_owned()]);
+    qemu.kernel = Some(DirectKernel { file: file.to_owned(), arguments: arguments.to_owned() });
 }
 
 /// How long a part may take. Where hardware takes longer than this, emulation is no loss.
@@ -178,7 +165,7 @@ pub(super) enum Seen {
 async fn boot(
     part: Part,
     accel: Accel,
-    plan: &MachinePlan,
+    plan: &NodePlan,
     folder: &Path,
     spawner: &Spawner,
     given_up: impl Future<Output = ()>,
@@ -214,7 +201,7 @@ async fn boot(
 }
 
 async fn start(
-    plan: &MachinePlan,
+    plan: &NodePlan,
     folder: &Path,
     spawner: &Spawner,
     seen: UnboundedSender<Seen>,

@@ -1,0 +1,135 @@
+//! Subnets, uplinks, IPv6 and certificates of networks.
+
+use super::*;
+
+#[test]
+fn the_uplink_gets_an_unused_subnet() {
+    let way = |facts: &HostFacts| {
+        let plan = plan(&lab(PRIVATE), facts)?;
+        Ok::<_, Refusal>(plan.steps.into_iter().find_map(|step| match step {
+            Step::MakeNamespaces { uplink } => uplink.map(|way| way.address.to_string()),
+            _ => None,
+        }))
+    };
+    let taken = |nets: &[&str]| HostFacts {
+        subnets: nets.iter().map(|net| net.parse().unwrap()).collect(),
+        ..facts()
+    };
+    assert_eq!(way(&facts()).unwrap().unwrap(), "192.0.2.2/24");
+    assert_eq!(way(&taken(&["192.0.2.128/25"])).unwrap().unwrap(), "198.51.100.2/24");
+    let everywhere = taken(&["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"]);
+    assert_snapshot!(way(&everywhere).unwrap_err(), @"
+    every subnet for the uplink is in use by the lab or the host
+
+    hint: free one of 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 and 198.18.0.0/24
+    ");
+}
+
+#[test]
+fn a_subnet_of_the_host() {
+    let facts = HostFacts { subnets: vec!["10.0.0.0/16".parse().unwrap()], ..facts() };
+    assert_snapshot!(refused(&in_host(), &facts), @r#"
+    network lan (10.0.2.1/24) overlaps with 10.0.0.0/16, which this host uses
+
+    hint: give the network another address, or remove `isolation = "none"`
+    "#);
+    plan(&lab(PRIVATE), &facts).unwrap();
+}
+
+#[test]
+fn a_prefix_of_the_host() {
+    let facts = HostFacts { subnets: vec!["fd00:83::/48".parse().unwrap()], ..facts() };
+    let with_ipv6 =
+        |lab: &str| lab.replacen("[network.lan]", "[network.lan]\nipv6 = \"fd00:83:0:7::1/64\"", 1);
+    assert_snapshot!(refused(&with_ipv6(&in_host()), &facts), @r#"
+    network lan (fd00:83:0:7::1/64) overlaps with fd00:83::/48, which this host uses
+
+    hint: give the network another address, or remove `isolation = "none"`
+    "#);
+    plan(&lab(&in_host()), &facts).unwrap();
+    plan(&lab(&with_ipv6(PRIVATE)), &facts).unwrap();
+}
+
+#[test]
+fn a_network_with_ipv6_has_names_for_it_and_no_uplink() {
+    let plan =
+        plan(&lab(&PRIVATE.replace("nat = true", "nat = true\nipv6 = \"fd00:83::1/64\"")), &facts()).unwrap();
+    let mut text = String::new();
+    for step in &plan.steps {
+        match step {
+            Step::Bridge(_) => writeln!(text, "{}", step.title()).unwrap(),
+            Step::NameFiles { hosts, .. } => {
+                let hosts: Vec<String> =
+                    hosts.iter().map(|(address, name)| format!("{name} {address}")).collect();
+                writeln!(text, "hosts: {}", hosts.join(", ")).unwrap();
+            }
+            Step::Firewall(firewall) => {
+                writeln!(text, "masquerade: {:?}", firewall.masquerade[0].subnet).unwrap()
+            }
+            Step::Serve(service) => {
+                let addresses = service.hosts.iter().filter_map(|host| host.ipv6);
+                let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+                writeln!(text, "{}\n  addresses: {}", step.title(), addresses.join(", ")).unwrap();
+                writeln!(text, "  reverse: {:?}", service.dns.reverse).unwrap();
+            }
+            _ => {}
+        }
+    }
+    assert_snapshot!(text, @"
+    hosts: localhost 127.0.0.1, a.lab 10.0.2.10, b.lab 10.0.2.11, c.lab 10.0.2.5, registry.example 10.0.2.1, registry.example fd00::1
+    create bridge drbb8d05f36 for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
+    create bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+    masquerade: 10.0.2.0/24
+    serve network lan at 10.0.2.1 and fd00:83::1: dhcp, dhcpv6, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
+      addresses: fd00:83::1:a, fd00:83::1:b, fd00:83::1:5
+      reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
+    serve network storage at 10.0.3.1: tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
+      addresses: 
+      reverse: [10.0.2.0/24, fd00:83::/64, 10.0.3.0/24]
+    ");
+}
+
+#[test]
+fn a_certificate_is_for_every_name_of_the_server() {
+    let lab = lab(r#"dryrack = 1
+name = "names"
+[network.lan]
+address = "10.0.2.1/24"
+ipv6 = "fd00:2::1/64"
+https = true
+dns.domain = "lan.lab"
+dns.records = { "matchbox.local" = "10.0.2.1", "*.apps" = ["10.0.2.9", "fd00:2::1"], other = "10.0.2.7" }
+dns.cname = { www = "web", web = "matchbox.local", elsewhere = "other" }
+[network.plain]
+address = "10.0.3.1/24"
+dns.domain = "plain.lab"
+dns.cname = { far = "ns.lan.lab" }
+[profile.p]
+kernel = "files/linux"
+loader = "chainload"
+via = "https"
+[node.n]
+firmware = "uefi"
+profile = "p"
+nic.lan = {}
+nic.plain = {}
+"#);
+    let plan = plan(&lab, &facts()).unwrap();
+    let services = plan.steps.iter().filter_map(|step| match step {
+        Step::Serve(service) => Some(service),
+        _ => None,
+    });
+    let lines: Vec<String> = services
+        .map(|service| {
+            let boot = service.hosts[0].boot.as_ref().unwrap();
+            let files: Vec<&String> = service.files.keys().filter(|path| path.starts_with("ca.")).collect();
+            format!("{}: {:?}\n{files:?} {:?}", service.network, service.https, boot.programs)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    lan: Some(HttpsPlan { addresses: [10.0.2.1, fd00:2::1], names: ["*.apps.lan.lab", "far.plain.lab", "lan.lab", "matchbox.local", "ns.lan.lab", "web.lan.lab", "www.lan.lab"] })
+    ["ca.der", "ca.pem"] {0: "ipxe/undionly.kpxe", 7: "ipxe/snponly.efi"}
+    plain: None
+    [] {}
+    "#);
+}
