@@ -14,8 +14,9 @@ use dryrack::lab::{
     Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
 };
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
-use dryrack::node::qemu::{Machine, PowerError, PowerOff, StartError, State};
-use dryrack::plan::{Accel, FirmwareFile, HostFacts, LinkPlan, NodeKind, NodePlan, Qemu, plan};
+use dryrack::node::qemu::{Machine, PowerOff, StartError, State};
+use dryrack::node::{BootOverride, Effect, NodeError};
+use dryrack::plan::{Accel, BootTarget, FirmwareFile, HostFacts, LinkPlan, NodeKind, NodePlan, Qemu, plan};
 use dryrack::system::process::Spawner;
 
 fn node() -> Node {
@@ -224,7 +225,7 @@ async fn a_machine_lives() {
     let machine = bench.start(&machine_plan(node())).await.unwrap();
     assert_eq!(machine.state().await, State::Ready);
     assert_eq!(bench.names(), [""; 0]);
-    let mut console = machine.console();
+    let mut console = machine.attach();
 
     machine.power_on().await.unwrap();
     bench.until_line("SeaBIOS (version").await;
@@ -243,7 +244,7 @@ async fn a_machine_lives() {
     machine.set_link(&lan, true).await.unwrap();
     machine.set_link(&lan, false).await.unwrap();
     let wan = NicName::new("wan").unwrap();
-    assert!(matches!(machine.set_link(&wan, true).await, Err(PowerError::NoSuchNic { .. })));
+    assert!(matches!(machine.set_link(&wan, true).await, Err(NodeError::NoSuchNic { .. })));
     machine.nmi().await.unwrap();
     let devices = machine.devices().await.unwrap();
     assert!(devices.iter().any(|device| device.id == "nic-lan" && device.vendor == 0x1af4), "{devices:?}");
@@ -258,8 +259,8 @@ async fn a_machine_lives() {
     assert_eq!(machine.state().await, State::Off);
     assert_eq!(qemu_in(bench.path()), None);
     machine.power_off(PowerOff::Hard).await.unwrap();
-    assert!(matches!(machine.reset().await, Err(PowerError::Off { .. })));
-    assert!(matches!(machine.screenshot().await, Err(PowerError::Off { .. })));
+    assert!(matches!(machine.reset().await, Err(NodeError::Off { .. })));
+    assert!(matches!(machine.screenshot().await, Err(NodeError::Off { .. })));
 
     machine.power_on().await.unwrap();
     bench
@@ -363,5 +364,66 @@ async fn every_kind_of_machine_starts() {
         }
         machine.stop().await;
         assert_eq!(bench.names(), [""; 0]);
+    }
+}
+
+/// The lines of the console from the latest power-on or reset on.
+fn latest_boot(bench: &Bench) -> Vec<String> {
+    let mut lines = Vec::new();
+    for known in bench.happened() {
+        match known {
+            Known::ConsoleLine { text } => lines.push(text),
+            Known::PoweredOn {} | Known::Reset { why: PowerCause::Power } => lines.clear(),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// Waits until a line of the latest boot contains a text.
+async fn until_boot_says(bench: &Bench, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !latest_boot(bench).iter().any(|line| line.contains(text)) {
+        assert!(Instant::now() < deadline, "waited 60 s for {text}, saw {:#?}", latest_boot(bench));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_boot_override_is_for_one_start() {
+    for (firmware, cd) in [(Firmware::Bios, "Booting from DVD/CD"), (Firmware::Uefi, "UEFI QEMU DVD-ROM")] {
+        let bench = Bench::new();
+        std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", bench.path().join("vars.fd")).unwrap();
+        let image = bench.path().join("blank.iso");
+        std::fs::write(&image, vec![0; 1 << 16]).unwrap();
+        let machine = bench.start(&machine_plan(Node { firmware, ..node() })).await.unwrap();
+        // It was started, paused, before it was told.
+        assert_eq!(machine.set_boot(BootOverride::Once(BootTarget::Cd)).await, Effect::NextStart);
+        assert_eq!(machine.insert(image.clone()).await.unwrap(), Effect::NextStart);
+        machine.power_on().await.unwrap();
+        until_boot_says(&bench, cd).await;
+        // A medium that is not bootable is no end: the boot order follows.
+        until_boot_says(&bench, "iPXE").await;
+
+        machine.eject().await.unwrap();
+        assert!(!machine.blocks().await.unwrap().iter().any(|block| block.device == "cd"));
+        assert_eq!(machine.insert(image.clone()).await.unwrap(), Effect::Now);
+        assert!(machine.blocks().await.unwrap().iter().any(|block| block.device == "cd" && block.read_only));
+
+        machine.reset().await.unwrap();
+        until_boot_says(&bench, "iPXE").await;
+        let lines = latest_boot(&bench);
+        assert!(!lines.iter().any(|line| line.contains(cd)), "{firmware:?}: {lines:#?}");
+
+        // With a new override a reset is a new start.
+        assert_eq!(machine.set_boot(BootOverride::Always(BootTarget::Cd)).await, Effect::NextStart);
+        machine.reset().await.unwrap();
+        until_boot_says(&bench, cd).await;
+        machine.reset().await.unwrap();
+        until_boot_says(&bench, cd).await;
+        machine.stop().await;
+        let names = bench.names();
+        let started = ["powered-on", "reset", "powered-off", "powered-on", "reset", "powered-off"];
+        assert_eq!(names, started, "{firmware:?}: {:#?}", bench.happened());
     }
 }

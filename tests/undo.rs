@@ -18,7 +18,7 @@ use dryrack::image::Library;
 use dryrack::lab::FileRef;
 use dryrack::lab::Isolation;
 use dryrack::plan::{HostFacts, Plan, Step, Undo, plan};
-use dryrack::run::executor::{self, Failure, Host, UpError};
+use dryrack::run::executor::{self, Failure, Host, Site, UpError};
 use dryrack::run::{Journal, LabSources, Rack, RackParts};
 use dryrack::system::facts;
 use dryrack::system::process::Spawner;

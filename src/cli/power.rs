@@ -6,11 +6,12 @@ use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::NodeName;
+use crate::node::Power;
 use crate::report::exit;
 use crate::run::Locations;
-use crate::run::client::{Client, Power};
+use crate::run::client::Client;
 
-/// Power nodes on or off, or reset them
+/// Power nodes on or off, cycle or reset them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Action
@@ -29,8 +30,10 @@ pub(super) struct Args {
 enum Action {
     /// Power on
     On,
-    /// Press the power button, and wait for the system to shut down
+    /// Press the power button (soft off, ACPI), and wait up to 60 s for the system to shut down
     Off,
+    /// Power off at once and on again
+    Cycle,
     /// Reset
     Reset,
     /// Send a non-maskable interrupt (NMI)
@@ -47,6 +50,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             return Err(Stop::new(exit::WRONG, what, None::<String>));
         }
         (Action::On, false) => Power::On,
+        (Action::Cycle, false) => Power::Cycle,
         (Action::Reset, false) => Power::Reset,
         (Action::Nmi, false) => Power::Nmi,
     };
@@ -55,6 +59,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let said = match power {
         Power::On => "is on",
         Power::Off | Power::ForceOff => "is off",
+        Power::Cycle => "was power-cycled",
         Power::Reset => "was reset",
         Power::Nmi => "was interrupted",
     };

@@ -52,7 +52,8 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 fn text(status: &Status) -> String {
-    let Status { lab, file, isolation: _, accel, addresses, published, snapshot, verdicts } = status;
+    let Status { lab, file, isolation: _, accel, addresses, published, capabilities: _, snapshot, verdicts } =
+        status;
     let now = snapshot.now;
     let state = match snapshot.lab {
         LabState::Starting => "is starting",

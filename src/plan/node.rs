@@ -128,6 +128,15 @@ pub struct StartOptions {
     pub medium: Option<PathBuf>,
 }
 
+impl StartOptions {
+    /// Returns whether the node is started with a CD drive.
+    ///
+    /// An idle drive would cost time at each boot, so there is one only with a medium, or to boot from it.
+    pub fn has_drive(&self) -> bool {
+        self.medium.is_some() || self.boot == Some(BootTarget::Cd)
+    }
+}
+
 /// Returns what a supervisor has to know of a network.
 pub(super) fn network(network: &Network) -> NetworkPlan {
     NetworkPlan {

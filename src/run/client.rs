@@ -20,9 +20,8 @@ use super::control::{DownRequest, Refused};
 use crate::event::Event;
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
-use crate::node::qemu::{Block, Device};
+use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
-pub use super::control::Power;
 pub use super::status::{Published, Status};
 
 /// Tells whether somebody listens on a control socket.
@@ -111,6 +110,16 @@ impl Client {
         self.post(&format!("/v1/node/{node}/power/{}", action.as_str())).await
     }
 
+    /// Overrides what a node boots from.
+    pub async fn boot(&self, node: &NodeName, boot: BootOverride) -> Result<Effect, ClientError> {
+        self.submit(&format!("/v1/node/{node}/boot"), &boot).await
+    }
+
+    /// Inserts or ejects a medium of a node.
+    pub async fn media(&self, node: &NodeName, media: &MediaCommand) -> Result<Effect, ClientError> {
+        self.submit(&format!("/v1/node/{node}/media"), media).await
+    }
+
     /// Plugs the cable of a NIC in or out.
     pub async fn link(&self, node: &NodeName, nic: &NicName, up: bool) -> Result<(), ClientError> {
         self.post(&format!("/v1/node/{node}/link/{nic}/{}", if up { "up" } else { "down" })).await
@@ -158,6 +167,16 @@ impl Client {
 
     async fn post(&self, path: &str) -> Result<(), ClientError> {
         self.ask(Method::POST, path, Vec::new()).await.map(drop)
+    }
+
+    async fn submit<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::Strange)?;
+        let answer = self.ask(Method::POST, path, body).await?;
+        serde_json::from_slice(&collect(answer).await?).map_err(ClientError::Strange)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, ClientError> {

@@ -1,14 +1,28 @@
-//! What somebody wants of a run as a whole.
+//! What somebody wants of a run.
 
 use tokio::sync::oneshot;
 
 use super::status::Status;
+use crate::name::NodeName;
+use crate::node::{Effect, NodeCommand, NodeError};
 
-/// What somebody wants of the run as a whole.
+/// The answer to a command to a node.
+pub(super) type NodeReply = oneshot::Sender<Result<Effect, NodeError>>;
+
+/// What somebody wants of a run.
 #[derive(Debug)]
 pub(super) enum RunCommand {
     /// To know how it stands.
     Status(oneshot::Sender<Status>),
+    /// That a node does something.
+    Node {
+        /// The node.
+        node: NodeName,
+        /// What it is to do.
+        command: NodeCommand,
+        /// Takes how it turned out.
+        reply: NodeReply,
+    },
     /// That it ends.
     Down {
         /// Who or what asks for it.

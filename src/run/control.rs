@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request as HttpRequest, State};
@@ -21,44 +20,13 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::command::RunCommand;
+use super::executor::Site;
 use super::rack::Rack;
 use super::record;
 use crate::event::{Emitter, Known};
 use crate::hint::{Hint, chain};
 use crate::name::{NicName, NodeName};
-use crate::node::qemu::{Attachment, Machine, PowerError, PowerOff};
-
-/// How long a guest has to shut down when its power button is pressed.
-const SHUTDOWN: Duration = Duration::from_secs(60);
-
-/// What can be done with the power of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Power {
-    /// Let it run.
-    On,
-    /// Press the power button and wait until its guest has shut down.
-    Off,
-    /// Pull the power cord.
-    ForceOff,
-    /// Reset it.
-    Reset,
-    /// Raise a non-maskable interrupt.
-    Nmi,
-}
-
-impl Power {
-    /// Returns the word for it, as in the path of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-            Self::ForceOff => "force-off",
-            Self::Reset => "reset",
-            Self::Nmi => "nmi",
-        }
-    }
-}
+use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
 
 /// What a run refuses, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +61,8 @@ pub(super) fn router(handler: ControlHandler) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/down", post(down))
         .route("/v1/node/{node}/power/{action}", post(power))
+        .route("/v1/node/{node}/boot", post(boot))
+        .route("/v1/node/{node}/media", post(media))
         .route("/v1/node/{node}/link/{nic}/{state}", post(link))
         .route("/v1/node/{node}/screenshot", get(screenshot))
         .route("/v1/node/{node}/devices", get(devices))
@@ -203,44 +173,72 @@ impl Follower {
 }
 
 #[expect(clippy::result_large_err, reason = "what failed is the answer, and axum wants it whole")]
-fn machine(handler: &ControlHandler, node: &str) -> Result<Machine, Response> {
-    let machine = NodeName::new(node).ok().and_then(|node| handler.rack.machine(&node));
-    machine.ok_or_else(|| {
+fn node_name(node: &str) -> Result<NodeName, Response> {
+    NodeName::new(node).map_err(|_| {
         let hint = "`dryrack status` lists the nodes";
         refuse(StatusCode::NOT_FOUND, format!("there is no machine `{node}`"), Some(hint))
     })
 }
 
-fn failed(error: &PowerError) -> Response {
-    refuse(StatusCode::CONFLICT, chain(error), error.hint().as_deref())
+#[expect(clippy::result_large_err, reason = "what failed is the answer, and axum wants it whole")]
+fn machine(handler: &ControlHandler, node: &str) -> Result<Arc<dyn Node>, Response> {
+    let node = node_name(node)?;
+    handler.rack.node(&node).ok_or_else(|| failed(&NodeError::Unknown { node }))
+}
+
+fn failed(error: &NodeError) -> Response {
+    let status = match error {
+        NodeError::Unknown { .. } => StatusCode::NOT_FOUND,
+        NodeError::Unsupported { .. }
+        | NodeError::Off { .. }
+        | NodeError::StillOn { .. }
+        | NodeError::NoSuchNic { .. }
+        | NodeError::Failed { .. } => StatusCode::CONFLICT,
+    };
+    refuse(status, chain(error), error.hint().as_deref())
+}
+
+/// Has a node carry out a command, and answers when that is done.
+async fn command(handler: ControlHandler, node: &str, command: NodeCommand) -> Result<Effect, Response> {
+    let node = node_name(node)?;
+    let (reply, answer) = oneshot::channel();
+    handler.orders.send(RunCommand::Node { node, command, reply }).await.map_err(|_| ending())?;
+    answer.await.map_err(|_| ending())?.map_err(|error| failed(&error))
 }
 
 async fn power(
     State(handler): State<ControlHandler>,
     Path((node, action)): Path<(String, String)>,
 ) -> Answer {
-    let machine = machine(&handler, &node)?;
     let action: Power = serde_json::from_value(action.clone().into()).map_err(|_| {
-        let hint = "on, off, force-off, reset and nmi are known";
-        refuse(StatusCode::NOT_FOUND, format!("there is no power action `{action}`"), Some(hint))
+        let known: Vec<&str> = Power::ALL.iter().map(|power| power.as_str()).collect();
+        let hint = format!("known actions: {}", known.join(", "));
+        refuse(StatusCode::NOT_FOUND, format!("there is no power action `{action}`"), Some(&hint))
     })?;
-    handler.events.emit_of(machine.node(), Known::Commanded { what: format!("power {}", action.as_str()) });
-    let done = match action {
-        Power::On => machine.power_on().await,
-        Power::Off => machine.power_off(PowerOff::Graceful { timeout: SHUTDOWN }).await,
-        Power::ForceOff => machine.power_off(PowerOff::Hard).await,
-        Power::Reset => machine.reset().await,
-        Power::Nmi => machine.nmi().await,
-    };
-    done.map_err(|error| failed(&error))?;
+    command(handler, &node, NodeCommand::Power(action)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn boot(
+    State(handler): State<ControlHandler>,
+    Path(node): Path<String>,
+    Json(boot): Json<BootOverride>,
+) -> Answer {
+    Ok(Json(command(handler, &node, NodeCommand::Boot(boot)).await?).into_response())
+}
+
+async fn media(
+    State(handler): State<ControlHandler>,
+    Path(node): Path<String>,
+    Json(media): Json<MediaCommand>,
+) -> Answer {
+    Ok(Json(command(handler, &node, NodeCommand::Media(media)).await?).into_response())
 }
 
 async fn link(
     State(handler): State<ControlHandler>,
     Path((node, nic, state)): Path<(String, String, String)>,
 ) -> Answer {
-    let machine = machine(&handler, &node)?;
     let up = match state.as_str() {
         "up" => true,
         "down" => false,
@@ -254,7 +252,7 @@ async fn link(
     };
     let nic = NicName::new(&nic)
         .map_err(|error| refuse(StatusCode::NOT_FOUND, format!("there is no NIC: {error}"), None))?;
-    machine.set_link(&nic, up).await.map_err(|error| failed(&error))?;
+    command(handler, &node, NodeCommand::Link { nic, up }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -281,7 +279,7 @@ async fn console(
 ) -> Answer {
     let machine = machine(&handler, &node)?;
     let upgrade = hyper::upgrade::on(request);
-    let attachment = machine.console();
+    let attachment = machine.console().map_err(|error| failed(&error))?;
     // Ends with the connection, which holds it, or with the process.
     #[expect(
         clippy::disallowed_methods,

@@ -14,18 +14,20 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::command::RunCommand;
-use super::executor::{self, Progress, UpError};
+use super::command::{NodeReply, RunCommand};
+use super::executor::{self, Progress, Site, UpError};
 use super::fold::Fold;
 use super::journal::Journal;
 use super::probe::Prober;
-use super::rack::Rack;
 use super::record::Recorder;
 use super::request::{Request, Until};
 use super::status::Status;
 use crate::event::{Emitter, Event, Kind, Known, StopState};
+use crate::name::NodeName;
+use crate::node::{Effect, NodeCommand, NodeError};
 use crate::plan::Plan;
 use crate::report::{Leak, RunError, Whose, exit};
 use crate::system::MAKE_ROOM;
@@ -45,9 +47,16 @@ enum Input {
     Event(Event),
     RunCommand(RunCommand),
     Executed(Result<(), UpError>),
+    NodeDone(Result<NodeDone, JoinError>),
     Signal,
     Lost,
     Due,
+}
+
+/// A command to a node that was carried out, or was not.
+pub(super) struct NodeDone {
+    result: Result<Effect, NodeError>,
+    reply: NodeReply,
 }
 
 /// What becomes of the run.
@@ -82,19 +91,21 @@ pub(super) struct Ending {
 }
 
 /// Holds everything that the loop decides with.
-pub(super) struct Director<'a> {
+pub(super) struct Director<'a, S> {
     pub(super) request: &'a Request,
     pub(super) fold: Fold,
     pub(super) recorder: Recorder,
     pub(super) prober: Prober,
-    pub(super) rack: Arc<Rack>,
+    pub(super) site: Arc<S>,
+    /// Commands that nodes are carrying out.
+    pub(super) work: JoinSet<NodeDone>,
     pub(super) events: Emitter,
     pub(super) run_errors: Vec<RunError>,
     /// What power-ons may wait for.
     pub(super) progress: watch::Sender<Progress>,
 }
 
-impl Director<'_> {
+impl<S: Site> Director<'_, S> {
     /// Carries the plan out, lives through the run, takes everything down again.
     pub(super) async fn run(mut self, mut inputs: Inputs, mut journal: Journal) -> Ending {
         let plan = &self.request.plan;
@@ -104,10 +115,12 @@ impl Director<'_> {
         let Reason { why, interrupted } = reason;
         self.emit(Known::TearDownStarted { why });
         self.prober.set_wanted(Vec::new());
-        let rack = Arc::clone(&self.rack);
+        // Whoever waits for one is told that the lab is being taken down.
+        self.work.shutdown().await;
+        let site = Arc::clone(&self.site);
         let down = async {
-            rack.end_services().await;
-            executor::down(&*rack, &mut journal).await
+            site.end_services().await;
+            executor::down(&*site, &mut journal).await
         };
         let leaks = self.while_listening(&mut inputs, down).await;
         while let Ok(event) = inputs.events.try_recv() {
@@ -123,9 +136,9 @@ impl Director<'_> {
     /// Brings the lab up and watches over it until there is a reason to end.
     async fn live(&mut self, plan: &Plan, inputs: &mut Inputs, journal: &mut Journal) -> Reason {
         let stop = CancellationToken::new();
-        let (rack, events) = (Arc::clone(&self.rack), self.events.clone());
+        let (site, events) = (Arc::clone(&self.site), self.events.clone());
         let mut progress = self.progress.subscribe();
-        let mut executor = std::pin::pin!(executor::up(&*rack, plan, journal, &events, &mut progress, &stop));
+        let mut executor = std::pin::pin!(executor::up(&*site, plan, journal, &events, &mut progress, &stop));
         let mut executed = false;
         let reason = loop {
             let input = self.next(inputs, executor.as_mut(), executed).await;
@@ -147,7 +160,7 @@ impl Director<'_> {
     /// Waits for the next input.
     #[expect(clippy::disallowed_methods, reason = "this is the director")]
     async fn next(
-        &self,
+        &mut self,
         inputs: &mut Inputs,
         executor: Pin<&mut impl Future<Output = Result<(), UpError>>>,
         executed: bool,
@@ -165,6 +178,7 @@ impl Director<'_> {
             _ = interrupt.recv() => Input::Signal,
             _ = hang_up.recv() => Input::Signal,
             () = lost(parent) => Input::Lost,
+            Some(done) = self.work.join_next() => Input::NodeDone(done),
             done = executor, if !executed => Input::Executed(done),
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Input::Due,
         }
@@ -189,6 +203,10 @@ impl Director<'_> {
                 // Whoever asked may have gone meanwhile.
                 reply.send(self.status()).ok();
             }
+            Input::RunCommand(RunCommand::Node { node, command, reply }) => {
+                self.command(&node, command, reply)
+            }
+            Input::NodeDone(done) => told(done),
             Input::RunCommand(RunCommand::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
             }
@@ -229,16 +247,38 @@ impl Director<'_> {
                 Some(event) = inputs.events.recv() => self.take(event),
                 Some(order) = inputs.orders.recv() => match order {
                     RunCommand::Status(reply) => drop(reply.send(self.status())),
-                    // It is on its way down already.
-                    RunCommand::Down { .. } => {}
+                    // It is on its way down already; a reply that is dropped says so.
+                    RunCommand::Down { .. } | RunCommand::Node { .. } => {}
                 },
+                Some(done) = self.work.join_next() => told(done),
                 done = &mut work => return done,
             }
         }
     }
 
+    /// Lets a node carry out a command, which may take long: its end is an input of its own.
+    fn command(&mut self, name: &NodeName, command: NodeCommand, reply: NodeReply) {
+        let Some(node) = self.site.node(name) else {
+            return NodeDone { result: Err(NodeError::Unknown { node: name.clone() }), reply }.tell();
+        };
+        match &command {
+            NodeCommand::Power(_) | NodeCommand::Boot(_) | NodeCommand::Media(_) => {
+                self.events.emit_of(name, Known::Commanded { what: command.to_string() });
+            }
+            // Its effect is an event of its own.
+            NodeCommand::Link { .. } => {}
+        }
+        if let Err(error) = node.capabilities().check(name, &command) {
+            return NodeDone { result: Err(error), reply }.tell();
+        }
+        self.work.spawn(async move { NodeDone { result: node.carry_out(command).await, reply } });
+    }
+
     fn status(&self) -> Status {
-        Status::new(self.request, &self.fold, self.events.now().at)
+        let nodes = self.request.plan.nodes.keys();
+        let capabilities =
+            nodes.filter_map(|name| Some((name.clone(), self.site.node(name)?.capabilities()))).collect();
+        Status::new(self.request, &self.fold, capabilities, self.events.now().at)
     }
 
     /// Stamps something that the run itself says, and takes it in.
@@ -295,6 +335,20 @@ fn host_failure(event: &Event) -> Option<RunError> {
     })
 }
 
+impl NodeDone {
+    fn tell(self) {
+        // Whoever asked may have gone meanwhile.
+        self.reply.send(self.result).ok();
+    }
+}
+
+fn told(done: Result<NodeDone, JoinError>) {
+    match done {
+        Ok(done) => done.tell(),
+        Err(error) => tracing::error!(%error, "a command to a node broke off"),
+    }
+}
+
 const RECORD_FAILED: &str = "cannot write the event log";
 
 fn record_error(error: &io::Error) -> RunError {
@@ -327,21 +381,4 @@ async fn lost(parent: &mut Option<AsyncFd<OwnedFd>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::examples::event;
-
-    fn stopped(state: StopState, detail: &str, nospace: bool) -> Option<RunError> {
-        let stopped = Known::MachineStopped { state, detail: detail.to_owned(), nospace };
-        host_failure(&event(0, Some("a"), stopped))
-    }
-
-    #[test]
-    fn a_full_disk_of_the_host_is_told_by_qmp_and_not_by_words() {
-        let failed = stopped(StopState::IoError, "disk `root`: write failed: Kein Platz", true).unwrap();
-        assert_eq!(failed.what, "the host's disk is full, and the machine of `a` was stopped");
-        assert_eq!(failed.causes, ["disk `root`: write failed: Kein Platz"]);
-        assert_eq!(stopped(StopState::IoError, "disk `No space`: read failed: EIO", false), None);
-        assert_eq!(stopped(StopState::InternalError, "No space", true), None);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::journal::Journal;
 use crate::event::{Emitter, Known};
 use crate::hint::{Hint, chain};
-use crate::name::ExpectName;
+use crate::name::{ExpectName, NodeName};
+use crate::node::Node;
 use crate::plan::{Plan, Step, Undo};
 use crate::report::Leak;
 use crate::system::MAKE_ROOM;
@@ -39,6 +41,15 @@ pub trait Host: Sync {
 
     /// Reverses an effect; one that is already gone is a success.
     fn undo(&self, undo: &Undo) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A host with what a run has on it beside the effects of steps: nodes and services.
+pub trait Site: Host + Send {
+    /// Returns a node that was started.
+    fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>>;
+
+    /// Ends the boot services, before what they stand on is taken away.
+    fn end_services(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// What the power-on of a node may wait for.

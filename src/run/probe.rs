@@ -31,7 +31,7 @@ use crate::expect::WantedProbe;
 use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed};
 use crate::name::{ExpectName, LabName, NodeName};
-use crate::node::qemu::Machine;
+use crate::node::Node;
 use crate::plan::{NetworkPlan, Plan};
 use crate::system::process::Spawner;
 
@@ -83,7 +83,7 @@ pub struct Target {
 }
 
 /// A function that finds the machine of a node.
-type Find = dyn Fn(&NodeName) -> Option<Machine> + Send + Sync;
+type Find = dyn Fn(&NodeName) -> Option<Arc<dyn Node>> + Send + Sync;
 
 /// Finds the machine of a node that was started.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ pub struct Machines(Arc<Find>);
 
 impl Machines {
     /// Makes it of a function.
-    pub fn new(find: impl Fn(&NodeName) -> Option<Machine> + Send + Sync + 'static) -> Self {
+    pub fn new(find: impl Fn(&NodeName) -> Option<Arc<dyn Node>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
 }
@@ -376,7 +376,7 @@ impl Shared {
         let Some(machine) = (self.context.machines.0)(node) else {
             return Answer::no("the machine was not started yet");
         };
-        let found = match machine.inspect(disk, firmware).await {
+        let found = match machine.inspect(disk.clone(), firmware).await {
             Ok(Ok(found)) => found,
             Ok(Err(why)) => return Answer::no(format!("disk {disk}: {why}")),
             Err(error) => return Answer::no(chain(&error)),

@@ -13,13 +13,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
-use super::executor::{Failure, Host};
+use super::executor::{Failure, Host, Site};
 use super::process::{self, Running};
 use crate::event::{Emitter, Kind, Known, Service};
 use crate::hint::Hint;
 use crate::lab::Secret;
 use crate::name::{NetworkName, NodeName, ProcessName};
 use crate::node::qemu::{Machine, disk, seed};
+use crate::node::{Node, NodeCommand, Power};
 use crate::plan::{NodePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
@@ -63,7 +64,7 @@ pub struct Rack {
     addresses: Addresses,
     services: Mutex<JoinSet<()>>,
     stop: CancellationToken,
-    machines: Mutex<BTreeMap<NodeName, Machine>>,
+    nodes: Mutex<BTreeMap<NodeName, Arc<dyn Node>>>,
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
 }
@@ -80,22 +81,10 @@ impl Rack {
             addresses: Addresses::default(),
             services: Mutex::default(),
             stop: CancellationToken::new(),
-            machines: Mutex::default(),
+            nodes: Mutex::default(),
             boots: Boots::default(),
             processes: Mutex::default(),
         })
-    }
-
-    /// Returns the machine of a node, once it was started.
-    pub fn machine(&self, node: &NodeName) -> Option<Machine> {
-        lock(&self.machines).get(node).cloned()
-    }
-
-    /// Ends the boot services, before what they stand on is taken away.
-    pub async fn end_services(&self) {
-        self.stop.cancel();
-        let mut services = std::mem::take(&mut *lock(&self.services));
-        while services.join_next().await.is_some() {}
     }
 
     fn folder(&self, node: &NodeName) -> PathBuf {
@@ -139,7 +128,7 @@ impl Rack {
         });
         let started = Machine::start(plan, self.folder(&plan.node), &self.parts.spawner, events);
         let machine = started.await.map_err(Failure::new)?;
-        lock(&self.machines).insert(plan.node.clone(), machine);
+        lock(&self.nodes).insert(plan.node.clone(), Arc::new(machine));
         Ok(())
     }
 
@@ -257,8 +246,10 @@ impl Host for Rack {
             Step::Tap(plan) => netlink.tap(plan).await.map_err(Failure::new),
             Step::Machine { node } => self.start_machine(node).await,
             Step::Process(plan) => self.start_process(plan).await,
-            Step::PowerOn { node, after: _ } => match self.machine(node) {
-                Some(machine) => machine.power_on().await.map_err(Failure::new),
+            Step::PowerOn { node, after: _ } => match self.node(node) {
+                Some(node) => {
+                    node.carry_out(NodeCommand::Power(Power::On)).await.map(drop).map_err(Failure::new)
+                }
                 None => {
                     let error = io::Error::other(format!("the machine of `{node}` was not started"));
                     Err(Failure::new(error))
@@ -273,13 +264,25 @@ impl Host for Rack {
             lock(&self.processes).remove(process);
         }
         if let Undo::EndMachine(node) = undo {
-            let machine = lock(&self.machines).remove(node);
-            if let Some(machine) = machine {
-                machine.stop().await;
+            let node = lock(&self.nodes).remove(node);
+            if let Some(node) = node {
+                node.end().await;
             }
             return Ok(());
         }
         reverse(undo, &self.parts.run_dir, &self.netlink).await
+    }
+}
+
+impl Site for Rack {
+    fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>> {
+        lock(&self.nodes).get(node).cloned()
+    }
+
+    async fn end_services(&self) {
+        self.stop.cancel();
+        let mut services = std::mem::take(&mut *lock(&self.services));
+        while services.join_next().await.is_some() {}
     }
 }
 

@@ -11,6 +11,7 @@ use super::request::Request;
 use crate::expect::Verdict;
 use crate::lab::Isolation;
 use crate::name::{LabName, NodeName};
+use crate::node::Capabilities;
 use crate::observe::Snapshot;
 use crate::plan::{Accel, Step};
 
@@ -29,6 +30,8 @@ pub struct Status {
     pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
     /// Its published ports.
     pub published: Vec<Published>,
+    /// What can be done to its nodes, as far as they were started.
+    pub capabilities: BTreeMap<NodeName, Capabilities>,
     /// How its nodes stand.
     pub snapshot: Snapshot,
     /// How its expectations stand.
@@ -48,7 +51,12 @@ pub struct Published {
 
 impl Status {
     /// Tells how a run stands at an instant, which may be long after its latest event.
-    pub(super) fn new(request: &Request, fold: &Fold, now: u64) -> Self {
+    pub(super) fn new(
+        request: &Request,
+        fold: &Fold,
+        capabilities: BTreeMap<NodeName, Capabilities>,
+        now: u64,
+    ) -> Self {
         let plan = &request.plan;
         let mut addresses: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
         let mut published = Vec::new();
@@ -81,6 +89,7 @@ impl Status {
             accel: plan.accel,
             addresses,
             published,
+            capabilities,
             snapshot,
             verdicts: fold.verdicts(),
         }

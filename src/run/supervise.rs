@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::authority::{self, Authority};
 use super::control::{self, ControlHandler};
 use super::director::{Director, Ending, Inputs};
+use super::executor::Site;
 use super::fold::Fold;
 use super::guardian;
 use super::journal::Journal;
@@ -151,7 +152,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     })?);
     let private_key = ssh::private_key(&run_dir);
     let seen = Arc::clone(&rack);
-    let machines = Machines::new(move |node| seen.machine(node));
+    let machines = Machines::new(move |node| seen.node(node));
     let context = ProbeContext::new(
         &request.plan,
         machines,
@@ -186,7 +187,8 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         fold: Fold::new(&request.plan),
         recorder,
         prober: Prober::new(context),
-        rack,
+        site: rack,
+        work: JoinSet::new(),
         events: emitter,
         run_errors: Vec::new(),
         progress: watch::Sender::default(),

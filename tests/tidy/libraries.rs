@@ -28,7 +28,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("fatfs", &["node/qemu/seed.rs"]),
     ("flate2", &["matchbox/butane/sugar.rs"]),
     ("futures-util", SHELL),
-    ("gpt", &["node/qemu/partition_table.rs"]),
+    ("gpt", &["node/partition_table.rs"]),
     ("hickory-proto", &["serve/dns/", "run/probe/dns.rs"]),
     ("http-body-util", &["serve/http.rs", "run/", "web/"]),
     ("httpdate", &["serve/http/"]),

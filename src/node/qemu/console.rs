@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::terminal::LineAssembler;
 use crate::event::{Emitter, Known};
 use crate::name::NodeName;
+use crate::node::Attachment;
 
 /// Bytes that a client is shown of what was before it came.
 const REPLAY: usize = 16 << 10;
@@ -36,17 +37,6 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// What iPXE shows while a key press would cut its wait short, in its ROM as well as later.
 const BANNER: &str = "Press Ctrl-B";
-
-/// What a client gets that attaches to a console.
-#[derive(Debug)]
-pub struct Attachment {
-    /// The last few kilobytes that were written.
-    pub replay: Vec<u8>,
-    /// What is written from then on, without a gap. A receiver that lags is to give up.
-    pub output: broadcast::Receiver<Bytes>,
-    /// What the machine reads. Lost while it is off.
-    pub input: mpsc::Sender<Bytes>,
-}
 
 /// The serial console of one machine.
 pub struct Console {

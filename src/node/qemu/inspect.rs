@@ -6,45 +6,17 @@ use std::time::Duration;
 
 use super::Machine;
 use super::nbd::Export;
-use super::partition_table::{HEAD, Layout, SECTOR, layout};
 use super::qmp::{Qmp, QmpError};
 use crate::lab::Firmware;
 use crate::name::DiskName;
+use crate::node::partition_table::{HEAD, SECTOR, layout};
+use crate::node::{DiskContents, InspectError};
 use crate::system::process::{Child, SpawnSpec, find_program};
 
 /// The socket of an export, in the machine's folder.
 const SOCKET: &str = "inspect.sock";
 /// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why a disk cannot be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum InspectError {
-    /// QEMU does not export it.
-    #[error("QEMU does not show the disk")]
-    Qmp(#[from] QmpError),
-    /// The machine has no such disk.
-    #[error("the machine has no disk `{0}`")]
-    NoDisk(DiskName),
-    /// It cannot be read.
-    #[error("cannot read the disk")]
-    Read(#[source] io::Error),
-    /// There is no `qemu-nbd`.
-    #[error("this host has no `qemu-nbd`, which shows disks of machines that are off: install qemu-utils")]
-    NoProgram,
-    /// It cannot be started.
-    #[error("cannot start `qemu-nbd`")]
-    Spawn(#[source] crate::system::process::SpawnError),
-}
-
-/// What was found on a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskContents {
-    /// Its partition table.
-    pub layout: Layout,
-    /// What the firmware finds there, or in words what it misses.
-    pub bootable: Result<String, String>,
-}
 
 impl Machine {
     /// Looks at what a disk holds; the inner error says in words why there is no partition table.
@@ -55,7 +27,7 @@ impl Machine {
     ) -> Result<Result<DiskContents, String>, InspectError> {
         let body = &self.body;
         let _one_at_a_time = body.looking.lock().await;
-        match body.running().await {
+        match body.process().await {
             Ok(qmp) => {
                 let shown = show(&qmp, &body.folder, disk, firmware).await;
                 // Also where it could not be read; a refusal means that QEMU does not export anything.
@@ -95,15 +67,19 @@ async fn show(
     firmware: Firmware,
 ) -> Result<Result<DiskContents, String>, InspectError> {
     let device = format!("disk-{disk}");
-    let blocks = qmp.blocks().await?;
+    let blocks = qmp.blocks().await.map_err(hidden)?;
     let block = blocks.into_iter().find(|block| block.device == device);
     let block = block.ok_or_else(|| InspectError::NoDisk(disk.clone()))?;
     // What an earlier inspection left when it was given up.
     qmp.end_exports().await.ok();
     remove(folder)?;
-    qmp.export(SOCKET, &block.node, "inspect").await?;
+    qmp.export(SOCKET, &block.node, "inspect").await.map_err(hidden)?;
     let export = Export::open(folder, SOCKET, "inspect").await.map_err(InspectError::Read)?;
     read(export, firmware).await.map_err(InspectError::Read)
+}
+
+fn hidden(error: QmpError) -> InspectError {
+    InspectError::Hidden(Box::new(error))
 }
 
 fn remove(folder: &Path) -> Result<(), InspectError> {

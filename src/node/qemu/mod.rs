@@ -1,16 +1,18 @@
 //! One VM: QMP, console, firmware variables, disks.
 //!
-//! A [`Machine`] is what a node is to the rest of the house: it can be powered
-//! on and off, reset, looked at and typed to. That QEMU is behind it shows only
-//! in its plan. What happens to it are events; nothing is to be asked in a loop.
+//! A [`Machine`] is a [`Node`](super::Node): it can be powered on and off, reset, inspected and typed to.
+//! That QEMU is behind it shows only in its plan. What happens to it are events; nothing is to be polled.
+//! Off means that its QEMU has ended; the console and the endpoint of the screen belong to the machine and stay.
 
 pub mod accel;
 pub mod console;
 pub mod disk;
+mod folder_socket;
 mod inspect;
 mod nbd;
-pub mod partition_table;
+mod operate;
 pub mod qmp;
+mod screen;
 pub mod seed;
 mod session;
 pub mod terminal;
@@ -20,20 +22,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-pub use console::Attachment;
-pub use inspect::{DiskContents, InspectError};
-pub use qmp::{Block, Device, QmpError};
+pub use qmp::QmpError;
 
 use crate::event::{Emitter, Known};
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
+use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
 use crate::plan::qemu::nic_id;
-use crate::plan::{NicPlan, NodePlan, StartOptions};
+use crate::plan::{NicPlan, NodeKind, NodePlan, StartOptions};
 use crate::system::MAKE_ROOM;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
@@ -55,24 +57,46 @@ struct Body {
     spawner: Spawner,
     events: Emitter,
     console: Arc<Console>,
-    /// Which cables are plugged in. They stay so over power cycles.
+    /// The link states of its NICs. They stay over power cycles.
     links: Mutex<BTreeMap<NicName, bool>>,
+    /// What the next start is to be like.
+    wanted: Mutex<Wanted>,
     /// The QEMU of the moment, also when it has ended. Locked while one is started, so that two never are.
     session: tokio::sync::Mutex<Option<Session>>,
     screenshots: AtomicU32,
     /// Held while a disk is looked at: QEMU has one export server.
     looking: tokio::sync::Mutex<()>,
+    // Holds the task that answers at the endpoint of the screen.
+    _screen: JoinSet<()>,
+}
+
+/// What the next start of a machine is to be like.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    boot: BootOverride,
+    medium: Option<PathBuf>,
+}
+
+impl Wanted {
+    fn options(&self) -> StartOptions {
+        StartOptions { boot: self.boot.target(), medium: self.medium.clone() }
+    }
+
+    /// Returns whether a machine that runs would have to be started again for it.
+    fn is_pending(&self, session: &Session) -> bool {
+        self.boot.target() != session.started.boot || (self.medium.is_some() && !session.has_drive)
+    }
 }
 
 /// How a machine is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerOff {
-    /// The power button: the guest shuts down, if it does so in time.
+    /// The power button is pressed: the guest shuts down, if it does so in time.
     Graceful {
         /// The time it has.
         timeout: Duration,
     },
-    /// The power cord.
+    /// At once.
     Hard,
 }
 
@@ -101,6 +125,11 @@ impl Machine {
     ) -> Result<Self, StartError> {
         let console = Console::new(plan.node.clone(), folder.join("console.log"), events.clone());
         let links = plan.nics.iter().map(|nic| (nic.nic.clone(), nic.link_up)).collect();
+        let screen = screen::serve(&folder, plan.node.clone()).map_err(|source| StartError::Prepare {
+            node: plan.node.clone(),
+            what: "the endpoint of the screen".to_owned(),
+            source,
+        })?;
         let machine = Self {
             body: Arc::new(Body {
                 plan: plan.clone(),
@@ -109,12 +138,14 @@ impl Machine {
                 events,
                 console: Arc::new(console),
                 links: Mutex::new(links),
+                wanted: Mutex::default(),
                 session: tokio::sync::Mutex::new(None),
                 screenshots: AtomicU32::new(0),
                 looking: tokio::sync::Mutex::new(()),
+                _screen: screen,
             }),
         };
-        let session = machine.body.start().await?;
+        let session = machine.body.start(&StartOptions::default()).await?;
         *machine.body.session.lock().await = Some(session);
         Ok(machine)
     }
@@ -125,28 +156,49 @@ impl Machine {
     }
 
     /// Lets the machine run: for the first time, after it was off, or after QEMU stopped it.
-    pub async fn power_on(&self) -> Result<(), PowerError> {
+    pub async fn power_on(&self) -> Result<(), NodeError> {
         let body = &self.body;
         let mut session = body.session.lock().await;
-        if session.as_ref().is_none_or(Session::has_ended) {
-            let started =
-                body.start().await.map_err(|source| PowerError::Start { source: Box::new(source) })?;
-            *session = Some(started);
+        let wanted = body.wanted().clone();
+        // One that was started before it was told what to boot, and never ran.
+        if let Some(waiting) =
+            session.as_ref().filter(|session| !session.has_ended() && !session.is_powered())
+            && waiting.started != wanted.options()
+        {
+            let mut ended = waiting.ended();
+            waiting.intend(Intent::Down);
+            waiting.kill();
+            // An error means that its task is gone, and the process with it.
+            ended.wait_for(|ended| *ended).await.ok();
         }
-        let session = session.as_ref().ok_or_else(|| body.off())?;
+        if session.as_ref().is_none_or(Session::has_ended) {
+            let started = body.start(&wanted.options()).await;
+            *session = Some(started.map_err(|error| NodeError::failed("start", &body.plan.node, error))?);
+        }
+        let session = session.as_mut().ok_or_else(|| body.off())?;
+        let failed = |source| body.failed("power on", source);
+        if let BootOverride::Once(target) = wanted.boot
+            && !session.is_powered()
+        {
+            // Its firmware has the override already; the next reset rebuilds the order from these indices.
+            let NodeKind::Qemu(qemu) = &body.plan.kind;
+            session.qmp.set_boot_indices(&qemu.overridden(&body.plan, target)).await.map_err(failed)?;
+            session.started.boot = None;
+            body.wanted().boot = BootOverride::Default;
+        }
         if !session.power() {
             // Before it runs, or its first line would be there first.
             body.events.emit_of(&body.plan.node, Known::PoweredOn {});
         }
-        session.qmp.cont().await.map_err(|source| body.failed("power on", source))
+        session.qmp.cont().await.map_err(failed)
     }
 
     /// Switches the machine off. One that is off stays so.
-    pub async fn power_off(&self, how: PowerOff) -> Result<(), PowerError> {
+    pub async fn power_off(&self, how: PowerOff) -> Result<(), NodeError> {
         let body = &self.body;
         let (qmp, mut ended) = {
             let session = body.session.lock().await;
-            let Some(session) = session.as_ref().filter(|session| !session.has_ended()) else {
+            let Some(session) = session.as_ref().filter(|session| session.is_on()) else {
                 return Ok(());
             };
             session.intend(Intent::Power);
@@ -162,7 +214,7 @@ impl Machine {
                 if let Some(session) = body.session.lock().await.as_ref() {
                     session.intend(Intent::None);
                 }
-                Err(PowerError::StillOn { node: body.plan.node.clone(), waited: timeout })
+                Err(NodeError::StillOn { node: body.plan.node.clone(), waited: timeout })
             }
             PowerOff::Hard => {
                 // Disks keep what the guest wrote only if QEMU can write its tables, so it is asked first.
@@ -176,40 +228,56 @@ impl Machine {
     }
 
     /// Resets the machine, and lets it run if QEMU had stopped it.
-    pub async fn reset(&self) -> Result<(), PowerError> {
-        let qmp = self.body.running().await?;
+    ///
+    /// What a start alone can change, such as a boot override, takes effect too: then it is a power cycle.
+    pub async fn reset(&self) -> Result<(), NodeError> {
+        let qmp = {
+            let session = self.body.session.lock().await;
+            let session =
+                session.as_ref().filter(|session| session.is_on()).ok_or_else(|| self.body.off())?;
+            (!self.body.wanted().is_pending(session)).then(|| session.qmp.clone())
+        };
+        let Some(qmp) = qmp else { return self.cycle().await };
         let failed = |source| self.body.failed("reset", source);
         qmp.reset().await.map_err(failed)?;
         qmp.cont().await.map_err(failed)
     }
 
+    /// Switches a machine that is on off and on again.
+    pub async fn cycle(&self) -> Result<(), NodeError> {
+        self.body.running().await?;
+        self.power_off(PowerOff::Hard).await?;
+        self.power_on().await
+    }
+
     /// Raises a non-maskable interrupt.
-    pub async fn nmi(&self) -> Result<(), PowerError> {
+    pub async fn nmi(&self) -> Result<(), NodeError> {
         let qmp = self.body.running().await?;
         qmp.nmi().await.map_err(|source| self.body.failed("interrupt", source))
     }
 
     /// Returns the screen as PNG.
-    pub async fn screenshot(&self) -> Result<Vec<u8>, PowerError> {
+    pub async fn screenshot(&self) -> Result<Vec<u8>, NodeError> {
         let body = &self.body;
-        let qmp = body.running().await?;
+        let qmp = body.process().await?;
         let name = format!("screen-{}.png", body.screenshots.fetch_add(1, Ordering::Relaxed));
         qmp.screendump(&name).await.map_err(|source| body.failed("take the screen of", source))?;
         let path = body.folder.join(name);
         let bytes = tokio::fs::read(&path).await;
         // Whether it could be read or not, it has served.
         tokio::fs::remove_file(&path).await.ok();
-        bytes.map_err(|source| PowerError::Screenshot { node: body.plan.node.clone(), path, source })
+        bytes
+            .map_err(|source| NodeError::failed("read the picture of the screen of", &body.plan.node, source))
     }
 
     /// Plugs the cable of a NIC in or out. It stays so when the machine is switched off and on.
-    pub async fn set_link(&self, nic: &NicName, up: bool) -> Result<(), PowerError> {
+    pub async fn set_link(&self, nic: &NicName, up: bool) -> Result<(), NodeError> {
         let body = &self.body;
         let planned = body.plan.nics.iter().find(|planned| planned.nic == *nic);
-        let device = planned
-            .ok_or_else(|| PowerError::NoSuchNic { node: body.plan.node.clone(), nic: nic.clone() })?;
+        let device =
+            planned.ok_or_else(|| NodeError::NoSuchNic { node: body.plan.node.clone(), nic: nic.clone() })?;
         body.links.lock().unwrap_or_else(PoisonError::into_inner).insert(nic.clone(), up);
-        if let Ok(qmp) = body.running().await {
+        if let Ok(qmp) = body.process().await {
             qmp.set_link(&nic_id(device), up).await.map_err(|source| body.failed("set a link of", source))?;
         }
         body.events.emit_of(&body.plan.node, Known::LinkSet { nic: nic.to_string(), up });
@@ -217,14 +285,14 @@ impl Machine {
     }
 
     /// Returns its PCI devices.
-    pub async fn devices(&self) -> Result<Vec<Device>, PowerError> {
-        let qmp = self.body.running().await?;
+    pub async fn devices(&self) -> Result<Vec<Device>, NodeError> {
+        let qmp = self.body.process().await?;
         qmp.devices().await.map_err(|source| self.body.failed("list the devices of", source))
     }
 
     /// Returns its disks.
-    pub async fn blocks(&self) -> Result<Vec<Block>, PowerError> {
-        let qmp = self.body.running().await?;
+    pub async fn blocks(&self) -> Result<Vec<Block>, NodeError> {
+        let qmp = self.body.process().await?;
         qmp.blocks().await.map_err(|source| self.body.failed("list the disks of", source))
     }
 
@@ -243,7 +311,7 @@ impl Machine {
     }
 
     /// Attaches to its serial console.
-    pub fn console(&self) -> Attachment {
+    pub fn attach(&self) -> Attachment {
         self.body.console.attach()
     }
 
@@ -273,10 +341,10 @@ async fn wait(ended: &mut watch::Receiver<bool>, timeout: Duration) -> bool {
 }
 
 impl Body {
-    async fn start(&self) -> Result<Session, StartError> {
+    async fn start(&self, start: &StartOptions) -> Result<Session, StartError> {
         let session = Session::start(SessionContext {
             plan: &self.plan,
-            start: &StartOptions::default(),
+            start,
             folder: &self.folder,
             spawner: &self.spawner,
             console: &self.console,
@@ -298,18 +366,32 @@ impl Body {
         self.plan.nics.iter().filter(|nic| links.get(&nic.nic) == Some(&false)).collect()
     }
 
-    async fn running(&self) -> Result<Qmp, PowerError> {
+    /// Returns the QMP of a machine that is on.
+    async fn running(&self) -> Result<Qmp, NodeError> {
+        self.qmp_if(Session::is_on).await
+    }
+
+    /// Returns the QMP of a machine that has a QEMU, be it one that was never powered on.
+    async fn process(&self) -> Result<Qmp, NodeError> {
+        self.qmp_if(|session| !session.has_ended()).await
+    }
+
+    async fn qmp_if(&self, condition: impl Fn(&Session) -> bool) -> Result<Qmp, NodeError> {
         let session = self.session.lock().await;
-        let session = session.as_ref().filter(|session| !session.has_ended());
+        let session = session.as_ref().filter(|session| condition(session));
         session.map(|session| session.qmp.clone()).ok_or_else(|| self.off())
     }
 
-    fn off(&self) -> PowerError {
-        PowerError::Off { node: self.plan.node.clone() }
+    fn off(&self) -> NodeError {
+        NodeError::Off { node: self.plan.node.clone() }
     }
 
-    fn failed(&self, what: &'static str, source: QmpError) -> PowerError {
-        PowerError::Qmp { what, node: self.plan.node.clone(), source }
+    fn failed(&self, what: &'static str, source: QmpError) -> NodeError {
+        NodeError::failed(what, &self.plan.node, source)
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -389,70 +471,3 @@ const HINTS: &[(&str, &str)] = &[
     ("get \"write\" lock", "another QEMU uses the same disk: run `dryrack down`"),
     ("No space left on device", MAKE_ROOM),
 ];
-
-/// Why a machine did not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum PowerError {
-    /// It is off.
-    #[error("`{node}` is off")]
-    Off {
-        /// The node.
-        node: NodeName,
-    },
-    /// It could not be started again.
-    #[error(transparent)]
-    Start {
-        /// Why.
-        source: Box<StartError>,
-    },
-    /// Its guest did not shut down.
-    #[error("`{node}` is still on {} s after its power button was pressed", waited.as_secs())]
-    StillOn {
-        /// The node.
-        node: NodeName,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// QEMU did not do it.
-    #[error("cannot {what} `{node}`")]
-    Qmp {
-        /// What was asked.
-        what: &'static str,
-        /// The node.
-        node: NodeName,
-        /// Why.
-        #[source]
-        source: QmpError,
-    },
-    /// The picture of its screen could not be read.
-    #[error("cannot read {}, the screen of `{node}`", path.display())]
-    Screenshot {
-        /// The node.
-        node: NodeName,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It has no such NIC.
-    #[error("`{node}` has no NIC `{nic}`")]
-    NoSuchNic {
-        /// The node.
-        node: NodeName,
-        /// The NIC.
-        nic: NicName,
-    },
-}
-
-impl Hint for PowerError {
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        let hint = match self {
-            Self::Off { .. } => Some("power it on first"),
-            Self::StillOn { .. } => Some("its guest ignores the power button: switch it off hard"),
-            Self::Start { source } => return source.hint(),
-            Self::Qmp { .. } | Self::Screenshot { .. } | Self::NoSuchNic { .. } => None,
-        };
-        hint.map(Cow::Borrowed)
-    }
-}

@@ -3,13 +3,12 @@
 //! A disk is read as the guest sees it, whatever lies below, and never written.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+
+use super::folder_socket::connect;
 
 /// `NBDMAGIC`, with which a server greets.
 const GREETING: u64 = 0x4e42_444d_4147_4943;
@@ -31,12 +30,9 @@ pub(super) struct Export {
 }
 
 impl Export {
-    /// Connects to a socket in a folder, whose path may be longer than that of a socket may be.
+    /// Connects to a socket in a folder.
     pub(super) async fn open(folder: &Path, socket: &str, name: &str) -> io::Result<Self> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let folder = nix::fcntl::open(folder, flags, Mode::empty())?;
-        let stream = UnixStream::connect(format!("/proc/self/fd/{}/{socket}", folder.as_raw_fd())).await?;
-        Self::shake_hands(stream, name).await
+        Self::shake_hands(connect(folder, socket).await?, name).await
     }
 
     async fn shake_hands(mut stream: UnixStream, name: &str) -> io::Result<Self> {

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use qapi::qmp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::hint::Hint;
+use crate::node::{Block, Device};
 
 /// How long QEMU may take for one command. Its main loop answers in under a millisecond unless it is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,6 +61,8 @@ pub enum QmpError {
     #[error("no QMP greeting on the control socket of QEMU")]
     Greeting(#[source] io::Error),
 }
+
+impl Hint for QmpError {}
 
 /// An event as QEMU sent it, whether a schema knows it or not.
 #[derive(Debug, Clone, PartialEq)]
@@ -290,6 +294,46 @@ impl Qmp {
         self.execute(command).await.map(drop)
     }
 
+    /// Sets the boot indices of devices; `None`: never booted. They count from the next reset on.
+    pub async fn set_boot_indices(&self, devices: &[(String, Option<usize>)]) -> Result<(), QmpError> {
+        // No index may be taken twice, not even for a moment.
+        for (id, _) in devices {
+            self.set_boot_index(id, -1).await?;
+        }
+        for (id, index) in devices.iter().filter_map(|(id, index)| Some((id, (*index)?))) {
+            self.set_boot_index(id, i64::try_from(index).unwrap_or(i64::MAX)).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_boot_index(&self, id: &str, index: i64) -> Result<(), QmpError> {
+        let path = format!("/machine/peripheral/{id}");
+        self.execute(qmp::qom_set { path, property: "bootindex".to_owned(), value: index.into() })
+            .await
+            .map(drop)
+    }
+
+    /// Puts an image into a drive, instead of one that is in it. A guest that has locked the drive is overruled.
+    #[expect(deprecated, reason = "the type has a field that QEMU takes no more")]
+    pub async fn insert(&self, drive: &str, file: &str) -> Result<(), QmpError> {
+        let command = qmp::blockdev_change_medium {
+            device: None,
+            force: Some(true),
+            format: Some("raw".to_owned()),
+            id: Some(drive.to_owned()),
+            read_only_mode: Some(qmp::BlockdevChangeReadOnlyMode::read_only),
+            filename: file.to_owned(),
+        };
+        self.execute(command).await.map(drop)
+    }
+
+    /// Takes the image out of a drive. A guest that has locked the drive is overruled.
+    #[expect(deprecated, reason = "the type has a field that QEMU takes no more")]
+    pub async fn eject(&self, drive: &str) -> Result<(), QmpError> {
+        let command = qmp::eject { device: None, force: Some(true), id: Some(drive.to_owned()) };
+        self.execute(command).await.map(drop)
+    }
+
     /// Returns QEMU's word for the state of the machine, e.g. `running` or `io-error`.
     pub async fn status(&self) -> Result<String, QmpError> {
         match self.execute(qmp::query_status {}).await {
@@ -377,38 +421,6 @@ fn collect(device: qmp::PciDeviceInfo, devices: &mut Vec<Device>) {
     for behind in device.pci_bridge.and_then(|bridge| bridge.devices).unwrap_or_default() {
         collect(behind, devices);
     }
-}
-
-/// A PCI device of a running machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// Bus, slot and function.
-    pub address: String,
-    /// QEMU's id; empty for devices of the chip set.
-    pub id: String,
-    /// PCI vendor.
-    pub vendor: u16,
-    /// PCI device.
-    pub device: u16,
-    /// What it is.
-    pub class: String,
-}
-
-/// A disk of a running machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    /// QEMU's id of the device.
-    pub device: String,
-    /// QEMU's name of the block node.
-    pub node: String,
-    /// The file behind it.
-    pub file: String,
-    /// Size that the guest sees, in bytes.
-    pub size: u64,
-    /// Whether the guest may only read.
-    pub read_only: bool,
-    /// `ok`, `failed` or `nospace`, where the device knows.
-    pub status: Option<String>,
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@
 //! decided once, when its process is gone and its last words are read.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -17,15 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::StartError;
 use super::console::Console;
+use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
 use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, NodeName};
@@ -60,6 +58,10 @@ struct Requested {
 /// A QEMU that was started. Dropping it kills it.
 pub(super) struct Session {
     pub(super) qmp: Qmp,
+    /// What it was started with, less what was taken back since.
+    pub(super) started: StartOptions,
+    /// Whether it has a CD drive.
+    pub(super) has_drive: bool,
     asked: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
     ended: watch::Receiver<bool>,
@@ -144,7 +146,15 @@ impl Session {
             life.run(driver, console_stream, child).await;
             over.send_replace(true);
         });
-        Ok(Self { qmp, asked, kill, ended, _task: task })
+        Ok(Self {
+            qmp,
+            started: start.clone(),
+            has_drive: start.has_drive(),
+            asked,
+            kill,
+            ended,
+            _task: task,
+        })
     }
 
     /// Tells whether QEMU has ended and everything was said about it.
@@ -172,6 +182,11 @@ impl Session {
         self.asked().powered
     }
 
+    /// Tells whether its guest was let run and has not ended.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_powered() && !self.has_ended()
+    }
+
     fn asked(&self) -> MutexGuard<'_, Requested> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,20 +201,6 @@ async fn accept(qmp: UnixListener, console: UnixListener) -> io::Result<(UnixStr
     let (qmp, _) = qmp.accept().await?;
     let (console, _) = console.accept().await?;
     Ok((qmp, console))
-}
-
-/// Listens on a socket in a folder whose path may be longer than the 108 bytes that a socket's may have.
-fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
-    match std::fs::remove_file(folder.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let folder = nix::fcntl::open(folder, flags, Mode::empty())?;
-    let listener =
-        std::os::unix::net::UnixListener::bind(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
 }
 
 /// Says how a process ended.

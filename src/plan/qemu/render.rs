@@ -80,8 +80,7 @@ impl QemuPlan {
         machine.option("-object", "rng-builtin,id=rng0");
         machine.slot("virtio-rng-pci,rng=rng0".to_owned());
         machine.option("-device", "pvpanic");
-        // An idle drive would cost time at each boot, so there is one only with a medium or to boot from it.
-        if start.medium.is_some() || start.boot == Some(BootTarget::Cd) {
+        if start.has_drive() {
             let bus = match self.chipset {
                 Chipset::Q35 => machine.sata_port(self.chipset, &mut sata),
                 // Its IDE controller is part of the chip set, and the disks are on others.

@@ -59,7 +59,7 @@ pub(super) fn ovmf(code: &str, secure: bool) -> FirmwareFile {
 }
 
 /// The one place that knows how a lab is made from a text.
-pub(super) fn lab(text: &str) -> Lab {
+pub(crate) fn lab(text: &str) -> Lab {
     let image = |name: &str, files: &[&str]| {
         let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
         (ImageName::new(name).unwrap(), files)

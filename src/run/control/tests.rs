@@ -45,13 +45,19 @@ async fn the_router_answers_whoever_listens() {
     drop(commands);
     let seen = [
         down,
+        ask(&router, "GET", "/v1/node/a/screenshot", "").await,
         ask(&router, "POST", "/v1/node/a/power/on", "").await,
+        ask(&router, "POST", "/v1/node/a/power/off-and-on", "").await,
+        ask(&router, "POST", "/v1/node/a/boot", r#"{"once": "tape"}"#).await,
         ask(&router, "GET", "/v1/status", "").await,
         ask(&router, "GET", "/v2", "").await,
     ];
     insta::assert_snapshot!(seen.join("\n"), @r#"
     202 Accepted
     404 Not Found {"error":"there is no machine `a`","hint":"`dryrack status` lists the nodes"}
+    503 Service Unavailable {"error":"the lab is being taken down","hint":null}
+    404 Not Found {"error":"there is no power action `off-and-on`","hint":"known actions: on, off, force-off, cycle, reset, nmi"}
+    422 Unprocessable Entity Failed to deserialize the JSON body into the target type: once: unknown variant `tape`, expected one of `network`, `disk`, `cd`, `setup` at line 1 column 15
     503 Service Unavailable {"error":"the lab is being taken down","hint":null}
     404 Not Found
     "#);

@@ -1,0 +1,123 @@
+//! Commands to a node.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::NicName;
+use crate::plan::BootTarget;
+
+/// A command to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeCommand {
+    /// Changes its power state.
+    Power(Power),
+    /// Overrides what its firmware boots from.
+    Boot(BootOverride),
+    /// Inserts or ejects a medium.
+    Media(MediaCommand),
+    /// Sets the link state of a NIC.
+    Link {
+        /// The NIC.
+        nic: NicName,
+        /// Whether the link is up.
+        up: bool,
+    },
+}
+
+impl fmt::Display for NodeCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Power(power) => write!(f, "power {}", power.as_str()),
+            Self::Boot(BootOverride::Default) => write!(f, "boot default"),
+            Self::Boot(BootOverride::Once(target)) => write!(f, "boot {} once", target.as_str()),
+            Self::Boot(BootOverride::Always(target)) => write!(f, "boot {} always", target.as_str()),
+            Self::Media(MediaCommand::Insert(file)) => write!(f, "insert {}", file.display()),
+            Self::Media(MediaCommand::Eject) => write!(f, "eject"),
+            Self::Link { nic, up } => write!(f, "link {nic} {}", if *up { "up" } else { "down" }),
+        }
+    }
+}
+
+/// What can be done with the power of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Power on.
+    On,
+    /// Press the power button and wait until the guest has shut down (soft off, ACPI).
+    Off,
+    /// Power off at once.
+    ForceOff,
+    /// Power off at once and on again.
+    Cycle,
+    /// Reset.
+    Reset,
+    /// Raise a non-maskable interrupt.
+    Nmi,
+}
+
+impl Power {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [Self::On, Self::Off, Self::ForceOff, Self::Cycle, Self::Reset, Self::Nmi];
+
+    /// How long a guest has to shut down after its power button was pressed.
+    pub const SHUTDOWN: Duration = Duration::from_secs(60);
+
+    /// Returns the word for it, as in the path of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::ForceOff => "force-off",
+            Self::Cycle => "cycle",
+            Self::Reset => "reset",
+            Self::Nmi => "nmi",
+        }
+    }
+}
+
+/// What a firmware boots from instead of following its boot order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootOverride {
+    /// There is no override.
+    #[default]
+    Default,
+    /// The next start only.
+    Once(BootTarget),
+    /// Every start until the override is changed.
+    Always(BootTarget),
+}
+
+impl BootOverride {
+    /// Returns what the next start boots from; `None`: what the boot order says.
+    pub fn target(self) -> Option<BootTarget> {
+        match self {
+            Self::Default => None,
+            Self::Once(target) | Self::Always(target) => Some(target),
+        }
+    }
+}
+
+/// A command to the drive of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediaCommand {
+    /// Inserts an image, instead of one that is in the drive.
+    Insert(PathBuf),
+    /// Ejects the image, if there is one.
+    Eject,
+}
+
+/// When a command takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It has taken effect.
+    Now,
+    /// When the node is next powered on, cycled or reset by a command.
+    NextStart,
+}

@@ -1,0 +1,33 @@
+//! Unix sockets in a folder whose path may be longer than the 108 bytes that the address of a socket may have.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use tokio::net::{UnixListener, UnixStream};
+
+fn open(folder: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::open(folder, flags, Mode::empty())?)
+}
+
+/// Listens on a socket in a folder, instead of whoever did so before.
+pub(super) fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
+    match std::fs::remove_file(folder.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let folder = open(folder)?;
+    let listener =
+        std::os::unix::net::UnixListener::bind(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Connects to a socket in a folder.
+pub(super) async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    let folder = open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())).await
+}

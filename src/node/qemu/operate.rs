@@ -1,0 +1,168 @@
+//! A QEMU machine as a node: what it can do, and how it carries out commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+
+use super::{Machine, PowerOff};
+use crate::lab::Firmware;
+use crate::name::{DiskName, NodeName};
+use crate::node::{
+    Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
+    Node, NodeCommand, NodeError, Power, Work,
+};
+use crate::plan::qemu::{BootOrder, CD, QemuFirmware};
+use crate::plan::{BootTarget, NodeKind, NodePlan};
+
+impl Node for Machine {
+    fn name(&self) -> &NodeName {
+        self.node()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities(&self.body.plan)
+    }
+
+    fn carry_out(&self, command: NodeCommand) -> Work<'_, Effect> {
+        Box::pin(async move {
+            match command {
+                NodeCommand::Power(power) => self.power(power).await.map(|()| Effect::Now),
+                NodeCommand::Boot(boot) => Ok(self.set_boot(boot).await),
+                NodeCommand::Media(MediaCommand::Insert(file)) => self.insert(file).await,
+                NodeCommand::Media(MediaCommand::Eject) => self.eject().await.map(|()| Effect::Now),
+                NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
+            }
+        })
+    }
+
+    fn console(&self) -> Result<Attachment, NodeError> {
+        Ok(self.attach())
+    }
+
+    fn screenshot(&self) -> Work<'_, Vec<u8>> {
+        Box::pin(self.screenshot())
+    }
+
+    fn devices(&self) -> Work<'_, Vec<Device>> {
+        Box::pin(self.devices())
+    }
+
+    fn blocks(&self) -> Work<'_, Vec<Block>> {
+        Box::pin(self.blocks())
+    }
+
+    fn inspect(
+        &self,
+        disk: DiskName,
+        firmware: Firmware,
+    ) -> Work<'_, Result<DiskContents, String>, InspectError> {
+        Box::pin(async move { self.inspect(&disk, firmware).await })
+    }
+
+    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.stop())
+    }
+}
+
+/// Returns what a QEMU machine can do.
+fn capabilities(plan: &NodePlan) -> Capabilities {
+    let NodeKind::Qemu(qemu) = &plan.kind;
+    let mut boot_refused = BTreeMap::new();
+    let mut refuse = |target, why: &str| boot_refused.insert(target, why.to_owned());
+    refuse(
+        BootTarget::Setup,
+        match qemu.firmware {
+            QemuFirmware::Bios => "its firmware, SeaBIOS, has no setup menu",
+            QemuFirmware::Uefi { .. } => "QEMU cannot tell its firmware to open the setup menu",
+        },
+    );
+    if plan.nics.is_empty() {
+        refuse(BootTarget::Network, "it has no NIC");
+    }
+    if plan.disks.is_empty() {
+        refuse(BootTarget::Disk, "it has no disk");
+    }
+    if qemu.boot_order == BootOrder::Variables {
+        for target in [BootTarget::Network, BootTarget::Disk, BootTarget::Cd] {
+            refuse(
+                target,
+                "with `boot = \"nvram\"` the boot order is in its UEFI variables, and an override would rewrite it",
+            );
+        }
+    }
+    let all = [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Setup];
+    Capabilities {
+        power: BTreeSet::from(Power::ALL),
+        boot: all.into_iter().filter(|target| !boot_refused.contains_key(target)).collect(),
+        boot_refused,
+        media: true,
+        links: true,
+        console: true,
+        screen: true,
+        inspection: true,
+    }
+}
+
+impl Machine {
+    async fn power(&self, power: Power) -> Result<(), NodeError> {
+        match power {
+            Power::On => self.power_on().await,
+            Power::Off => self.power_off(PowerOff::Graceful { timeout: Power::SHUTDOWN }).await,
+            Power::ForceOff => self.power_off(PowerOff::Hard).await,
+            Power::Cycle => self.cycle().await,
+            Power::Reset => self.reset().await,
+            Power::Nmi => self.nmi().await,
+        }
+    }
+
+    /// Overrides what the firmware boots from, from the next start by a command on.
+    pub async fn set_boot(&self, boot: BootOverride) -> Effect {
+        let session = self.body.session.lock().await;
+        let now = session.as_ref().filter(|session| session.is_on()).and_then(|session| session.started.boot);
+        self.body.wanted().boot = boot;
+        if boot.target() == now { Effect::Now } else { Effect::NextStart }
+    }
+
+    /// Puts an image into the drive; a machine that runs without a drive gets one at its next start.
+    pub async fn insert(&self, file: PathBuf) -> Result<Effect, NodeError> {
+        let body = &self.body;
+        readable(&file).await.map_err(|source| NodeError::Failed {
+            what: "insert an image into the drive of",
+            node: body.plan.node.clone(),
+            hint: Some(format!("{} must be a file that the user of the lab may read", file.display())),
+            source: Box::new(source),
+        })?;
+        let session = body.session.lock().await;
+        let has_drive = session.as_ref().filter(|session| session.is_on() && session.has_drive);
+        let effect = match has_drive {
+            Some(session) => {
+                let inserted = session.qmp.insert(CD, &file.to_string_lossy()).await;
+                inserted.map_err(|source| body.failed("insert an image into the drive of", source))?;
+                Effect::Now
+            }
+            None => Effect::NextStart,
+        };
+        body.wanted().medium = Some(file);
+        Ok(effect)
+    }
+
+    /// Takes the image out of the drive.
+    pub async fn eject(&self) -> Result<(), NodeError> {
+        let body = &self.body;
+        let session = body.session.lock().await;
+        if let Some(session) = session.as_ref().filter(|session| session.is_on() && session.has_drive) {
+            let ejected = session.qmp.eject(CD).await;
+            ejected.map_err(|source| body.failed("eject the image from the drive of", source))?;
+        }
+        body.wanted().medium = None;
+        Ok(())
+    }
+}
+
+async fn readable(file: &Path) -> io::Result<()> {
+    match tokio::fs::File::open(file).await?.metadata().await?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{} is not a regular file", file.display()))),
+    }
+}
