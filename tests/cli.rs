@@ -87,10 +87,10 @@ fn a_slip_of_the_command_line_is_said_with_a_hint() {
     For more information, try '--help'.
     --- exit code 2
     ");
-    assert_snapshot!(check(&home, &["power", "explode", "a"]), @r"
+    assert_snapshot!(check(&home, &["power", "explode", "a"]), @"
     --- stderr
     error: invalid value 'explode' for '<ACTION>'
-      [possible values: on, off, reset, nmi]
+      [possible values: on, off, cycle, reset, nmi]
 
     For more information, try '--help'.
     --- exit code 2
@@ -130,7 +130,9 @@ fn the_help_names_every_verb() {
       status       Show the state of labs that are up
       test         Bring labs up, check their expectations, tear them down
       console      Attach to a node's serial console; Ctrl-] detaches
-      power        Power nodes on or off, or reset them
+      power        Power nodes on or off, cycle or reset them
+      boot         Override what nodes boot from, once or at every start
+      media        Insert an image into the CD drive of a node, or eject it
       link         Set the link of a node's NIC up or down
       screenshot   Save a screenshot of a node as PNG
       exec         Run a command in the network of a lab

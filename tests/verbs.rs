@@ -7,7 +7,8 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ fn a_lab_that_is_up_can_be_looked_at_and_handled() {
     shows_itself(&up);
     consoles(&up);
     powers(&up);
+    refuses(&up);
+    boots_a_cd(&up);
     plugs(&up);
     takes_pictures(&up);
     runs_commands(&up);
@@ -215,13 +218,111 @@ fn powers(up: &Up) {
     assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
     up.wait_for_stage("one", "kernel");
     assert_eq!(up.succeed(&["power", "reset", "one"]), "one was reset\n");
+    assert_eq!(up.succeed(&["power", "cycle", "one"]), "one was power-cycled\n");
+    assert_eq!(up.succeed(&["power", "nmi", "one"]), "one was interrupted\n");
     assert_eq!(up.succeed(&["power", "off", "--force", "one", "two"]), "one is off\ntwo is off\n");
+    let off = up.fail(3, &["power", "cycle", "one"]);
+    assert_eq!(off, "error: `one` is off\n\nhint: power it on first\n");
     assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
-    assert_eq!(up.status()["snapshot"]["nodes"]["one"]["boots"], 4);
+    assert_eq!(up.status()["snapshot"]["nodes"]["one"]["boots"], 5);
     let force = up.fail(2, &["power", "on", "--force", "one"]);
     assert_eq!(force, "error: `--force` is only for `off`\n");
     up.fail(2, &["power", "on", "one", "three"]);
     up.wait_for_stage("one", "os");
+}
+
+fn refuses(up: &Up) {
+    let setup = up.fail(3, &["boot", "setup", "one"]);
+    let why = "its firmware, SeaBIOS, has no setup menu";
+    assert_eq!(setup, format!("error: `one` does not support `boot setup once`\n\nhint: {why}\n"));
+    let disk = up.fail(3, &["boot", "disk", "one"]);
+    assert_eq!(disk, "error: `one` does not support `boot disk once`\n\nhint: it has no disk\n");
+    let missing = up.fail(2, &["media", "insert", "one", "no.iso"]);
+    assert_eq!(missing, "error: cannot find no.iso: No such file or directory (os error 2)\n");
+    up.fail(2, &["boot", "default", "--always", "one"]);
+    let capabilities = &up.status()["capabilities"]["one"];
+    assert_eq!(capabilities["boot"], serde_json::json!(["network", "cd"]));
+}
+
+/// Makes the image of a CD whose boot sector prints a line on the first serial port and stops.
+fn bootable_cd(line: &str) -> Vec<u8> {
+    let sector = |at: usize| at * 2048;
+    let mut image = vec![0; 1 << 20];
+    let mut write = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    write(sector(16), b"\x01CD001\x01");
+    // El Torito: where the catalog is, and in it the one entry, without emulation of a floppy.
+    write(sector(17), b"\x00CD001\x01EL TORITO SPECIFICATION");
+    write(sector(17) + 0x47, &19_u32.to_le_bytes());
+    write(sector(18), b"\xffCD001\x01");
+    write(sector(19), &[1]);
+    write(sector(19) + 28, &[0xaa, 0x55, 0x55, 0xaa]);
+    write(sector(19) + 32, &[0x88, 0, 0, 0, 0, 0, 4, 0, 20, 0, 0, 0]);
+    // call next; next: pop si; add si, 21; push cs; pop ds; cld; loop: lodsb; test al, al; jz halt;
+    // mov dx, 0x3f8; out dx, al; jmp loop; halt: hlt; jmp halt
+    let code = [
+        0xe8, 0, 0, 0x5e, 0x83, 0xc6, 21, 0x0e, 0x1f, 0xfc, 0xac, 0x84, 0xc0, 0x74, 6, 0xba, 0xf8, 3, 0xee,
+        0xeb, 0xf5, 0xf4, 0xeb, 0xfd,
+    ];
+    write(sector(20), &code);
+    write(sector(20) + code.len(), format!("{line}\r\n\0").as_bytes());
+    image
+}
+
+/// One console client sees what a node boots over power cycles: a CD once, then the network again.
+fn boots_a_cd(up: &Up) {
+    let image = up.home.path().join("rescue.iso");
+    fs::write(&image, bootable_cd("the CD was booted")).expect("a file");
+    let path = image.canonicalize().expect("a file");
+    let path = path.to_str().expect("text");
+    let mut held = console(up, "one");
+    let mut shown = BufReader::new(held.stdout.take().expect("a pipe"));
+    let mut until = |text: &str| {
+        let mut line = Vec::new();
+        while !String::from_utf8_lossy(&line).contains(text) {
+            line.clear();
+            assert_ne!(
+                shown.read_until(b'\n', &mut line).expect("a line"),
+                0,
+                "the console ended before {text}"
+            );
+        }
+    };
+    let inserted = up.succeed(&["media", "insert", "one", "rescue.iso"]);
+    assert_eq!(inserted, format!("{path} is in the drive of one from its next start on\n"));
+    assert_eq!(up.succeed(&["boot", "cd", "one"]), "one boots from cd at its next start\n");
+    assert_eq!(up.succeed(&["power", "off", "--force", "one"]), "one is off\n");
+    up.wait_for_stage("one", "off");
+    screen_is_off(up);
+    assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
+    until("the CD was booted");
+    // The drive is there now.
+    assert_eq!(up.succeed(&["media", "eject", "one"]), "the drive of one is empty\n");
+    assert_eq!(
+        up.succeed(&["media", "insert", "one", "rescue.iso"]),
+        format!("{path} is in the drive of one\n")
+    );
+    assert_eq!(up.succeed(&["power", "reset", "one"]), "one was reset\n");
+    until("Linux version");
+    up.wait_for_stage("one", "os");
+    held.kill().expect("a child");
+    held.wait().expect("a child");
+    assert_eq!(
+        up.succeed(&["boot", "network", "--always", "one"]),
+        "one boots from network from its next start on\n"
+    );
+    assert_eq!(up.succeed(&["boot", "default", "one"]), "one boots from its boot order\n");
+}
+
+/// A VNC viewer is told that the node is off.
+fn screen_is_off(up: &Up) {
+    // The path of a run may be longer than that of a socket may be.
+    let folder = File::open(up.home.run_dir().join("node/one")).expect("a folder");
+    let mut viewer = UnixStream::connect(format!("/proc/self/fd/{}/vnc.sock", folder.as_raw_fd()))
+        .expect("the endpoint of the screen");
+    viewer.write_all(b"RFB 003.008\n").expect("a reader");
+    let mut said = Vec::new();
+    viewer.read_to_end(&mut said).expect("an answer");
+    assert_eq!(said, b"RFB 003.008\n\0\0\0\0\x0aone is off");
 }
 
 fn plugs(up: &Up) {
@@ -311,7 +412,7 @@ fn goes_down(up: &Up) {
     assert_eq!(up.succeed(&["status"]), "no lab is up\n");
     up.fail(2, &["down"]);
     let report = up.succeed(&["report"]);
-    assert!(report.contains("\n  one   os            4  10.71.0.10  network: firmware "), "{report}");
+    assert!(report.contains("\n  one   os            7  10.71.0.10  network: firmware "), "{report}");
     assert!(report.contains("\n  two   off           0  "), "{report}");
     assert!(report.contains("verbs: all 2 expectations met; "), "{report}");
     assert!(up.succeed(&["runs"]).contains("  verbs  exit code 0  "));

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod blueprint;
+mod boot;
 mod check;
 mod completions;
 mod config;
@@ -25,6 +26,7 @@ mod locations;
 mod logs;
 mod man;
 mod matchbox;
+mod media;
 mod output;
 mod plan;
 mod power;
@@ -104,6 +106,8 @@ enum Verb {
     Test(test::Args),
     Console(console::Args),
     Power(power::Args),
+    Boot(boot::Args),
+    Media(media::Args),
     Link(link::Args),
     Screenshot(screenshot::Args),
     Exec(exec::Args),
@@ -178,6 +182,8 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Test(args) => test::run(args, locations),
         Verb::Console(args) => console::run(&args, locations),
         Verb::Power(args) => power::run(&args, locations),
+        Verb::Boot(args) => boot::run(&args, locations),
+        Verb::Media(args) => media::run(&args, locations),
         Verb::Link(args) => link::run(&args, locations),
         Verb::Screenshot(args) => screenshot::run(&args, locations),
         Verb::Exec(args) => exec::run(args, locations),

@@ -1,0 +1,84 @@
+//! `dryrack boot`: what nodes boot from.
+
+use clap::ValueEnum;
+
+use super::lab::UpArgs;
+use super::output::{self, Stop};
+use super::runtime::block_on;
+use crate::name::NodeName;
+use crate::node::{BootOverride, Effect};
+use crate::plan::BootTarget;
+use crate::report::exit;
+use crate::run::Locations;
+use crate::run::client::Client;
+
+/// Override what nodes boot from, once or at every start
+///
+/// The override takes effect when a node is powered on, cycled or reset with `dryrack power`, not when its system
+/// reboots. If the device cannot be booted, the firmware continues with its boot order.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Boot device
+    target: Target,
+    /// Nodes
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<NodeName>,
+    /// For the next start only (the default)
+    #[arg(long, conflicts_with = "always")]
+    once: bool,
+    /// For every start, until it is changed
+    #[arg(long)]
+    always: bool,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// NICs
+    Network,
+    /// Disks
+    Disk,
+    /// CD drive
+    Cd,
+    /// Setup menu of the firmware
+    Setup,
+    /// No override: the boot order of the node
+    Default,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let target = match args.target {
+        Target::Network => Some(BootTarget::Network),
+        Target::Disk => Some(BootTarget::Disk),
+        Target::Cd => Some(BootTarget::Cd),
+        Target::Setup => Some(BootTarget::Setup),
+        Target::Default => None,
+    };
+    let boot = match (target, args.always) {
+        (None, true) => {
+            let what = "`--always` needs a boot device";
+            return Err(Stop::new(exit::WRONG, what, None::<String>));
+        }
+        (None, false) => BootOverride::Default,
+        (Some(target), false) => BootOverride::Once(target),
+        (Some(target), true) => BootOverride::Always(target),
+    };
+    let up = args.lab.find_with(&args.nodes, locations)?;
+    let client = Client::new(&up.socket);
+    for node in &args.nodes {
+        let effect = block_on(client.boot(node, boot))?.map_err(|error| Stop::host(&error))?;
+        let from = target.map_or("its boot order", BootTarget::as_str);
+        output::note(&match (effect, boot) {
+            (Effect::Now, _) => format!("{node} boots from {from}"),
+            (Effect::NextStart, BootOverride::Once(_)) => {
+                format!("{node} boots from {from} at its next start")
+            }
+            (Effect::NextStart, BootOverride::Always(_) | BootOverride::Default) => {
+                format!("{node} boots from {from} from its next start on")
+            }
+        });
+    }
+    Ok(exit::MET)
+}
