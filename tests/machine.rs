@@ -427,3 +427,19 @@ async fn a_boot_override_is_for_one_start() {
         assert_eq!(names, started, "{firmware:?}: {:#?}", bench.happened());
     }
 }
+
+#[tokio::test]
+async fn a_uefi_machine_opens_its_setup_menu_once() {
+    let bench = Bench::new();
+    std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", bench.path().join("vars.fd")).unwrap();
+    // With its own boot order: this needs no boot index.
+    let machine = Node { firmware: Firmware::Uefi, boot: Boot::Nvram, ..node() };
+    let machine = bench.start(&machine_plan(machine)).await.unwrap();
+    machine.set_boot(BootOverride::Once(BootTarget::Setup)).await;
+    machine.power_on().await.unwrap();
+    until_boot_says(&bench, "Boot Maintenance Manager").await;
+    machine.reset().await.unwrap();
+    until_boot_says(&bench, "iPXE").await;
+    assert!(!latest_boot(&bench).iter().any(|line| line.contains("Boot Maintenance Manager")));
+    machine.stop().await;
+}

@@ -65,6 +65,11 @@ fn arrows_point_the_right_way() {
 }
 
 #[test]
+fn only_the_rack_knows_what_a_node_is_made_of() {
+    nothing_wrong(&arrows::behind_the_seam(&TREE));
+}
+
+#[test]
 fn no_files_know_each_other_in_a_circle() {
     nothing_wrong(&arrows::circles(&TREE));
 }

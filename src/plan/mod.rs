@@ -36,7 +36,7 @@ pub use undo::Undo;
 use crate::lab::{self, AccelChoice, Lab, Node, Start};
 use crate::name::{Bytes, ImageName};
 use network::Wiring;
-use qemu::QemuFirmware;
+use qemu::{QemuFirmware, VARIABLES};
 
 /// Decides every effect that the lab needs on this host, in order, or returns why this host cannot run it.
 pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
@@ -140,7 +140,7 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
     let NodeKind::Qemu(qemu) = &plan.kind;
     match &qemu.firmware {
         QemuFirmware::Uefi { file, .. } => {
-            let (template, path) = (file.variables.clone(), format!("{folder}/vars.fd").into());
+            let (template, path) = (file.variables.clone(), format!("{folder}/{VARIABLES}").into());
             steps.push(Step::Variables { node: node.name.clone(), template, path });
         }
         QemuFirmware::Bios => {}

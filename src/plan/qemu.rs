@@ -18,7 +18,7 @@ use crate::lab::{
 };
 use crate::name::{DiskName, LabName, NicName};
 
-pub use render::{CD, disk_id, nic_id, processor};
+pub use render::{CD, disk_id, flash_format, nic_id, processor};
 
 /// The oldest QEMU whose options are rendered.
 pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
@@ -31,6 +31,9 @@ const SLOTS: usize = 26;
 
 /// Bytes of COM1's port number (0x3f8, little-endian): SeaBIOS mirrors its screen to it.
 const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
+
+/// The file in `node/NAME` with the variables of a UEFI firmware.
+pub const VARIABLES: &str = "vars.fd";
 
 /// The socket in `node/NAME` on which QEMU serves the screen while it runs.
 pub const SCREEN_SOCKET: &str = "qemu-vnc.sock";

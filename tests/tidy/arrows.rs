@@ -131,6 +131,25 @@ pub(crate) fn wrong_arrows(tree: &Tree) -> Vec<String> {
     wrong
 }
 
+/// Where it may be known that a node is a QEMU: where nodes are made.
+const MAKES_NODES: &[&str] = &["run/rack.rs"];
+
+/// Names every place outside of `node` that knows what a node is made of. The self-test of the accelerator is no node.
+pub(crate) fn behind_the_seam(tree: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in &tree.sources {
+        if source.top() == "node" || MAKES_NODES.contains(&source.file.as_str()) {
+            continue;
+        }
+        for path in &source.paths {
+            if path.begins("crate::node::qemu") && !path.begins("crate::node::qemu::accel") {
+                wrong.push(source.at(path.line, "only `run/rack.rs` may know that a node is a QEMU"));
+            }
+        }
+    }
+    wrong
+}
+
 /// Names every circle between files. A module and those below it may know each other: they are one thing.
 pub(crate) fn circles(tree: &Tree) -> Vec<String> {
     let modules = tree.sources.iter().map(|source| (source.module(), source.file.as_str())).collect();
@@ -231,6 +250,16 @@ mod tests {
         ] {
             assert_eq!(arrows(file, text), [""; 0], "{file} {text}");
         }
+    }
+
+    #[test]
+    fn whoever_looks_behind_the_seam_is_found() {
+        let seam = |file: &str, text: &str| behind_the_seam(&Tree::of(file, text));
+        let wrong = "src/run/director.rs:1: only `run/rack.rs` may know that a node is a QEMU";
+        assert_eq!(seam("run/director.rs", "use crate::node::{Node, qemu::Machine};"), [wrong]);
+        assert_eq!(seam("run/rack.rs", "use crate::node::qemu::Machine;"), [""; 0]);
+        assert_eq!(seam("cli/doctor.rs", "use crate::node::qemu::accel;"), [""; 0]);
+        assert_eq!(seam("run/director.rs", "use crate::node::Node;"), [""; 0]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod screen;
 pub mod seed;
 mod session;
 pub mod terminal;
+mod uefi_variables;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,8 +35,8 @@ use crate::event::{Emitter, Known};
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
 use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
-use crate::plan::qemu::nic_id;
-use crate::plan::{NicPlan, NodeKind, NodePlan, StartOptions};
+use crate::plan::qemu::{QemuFirmware, VARIABLES, nic_id};
+use crate::plan::{BootTarget, NicPlan, NodeKind, NodePlan, StartOptions};
 use crate::system::MAKE_ROOM;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
@@ -84,7 +85,11 @@ impl Wanted {
 
     /// Returns whether a machine that runs would have to be started again for it.
     fn is_pending(&self, session: &Session) -> bool {
-        self.boot.target() != session.started.boot || (self.medium.is_some() && !session.has_drive)
+        let boot = self.boot.target();
+        // The request for the setup menu is gone once the firmware has seen it.
+        boot != session.started.boot
+            || boot == Some(BootTarget::Setup)
+            || (self.medium.is_some() && !session.has_drive)
     }
 }
 
@@ -342,6 +347,14 @@ async fn wait(ended: &mut watch::Receiver<bool>, timeout: Duration) -> bool {
 
 impl Body {
     async fn start(&self, start: &StartOptions) -> Result<Session, StartError> {
+        let NodeKind::Qemu(qemu) = &self.plan.kind;
+        if start.boot == Some(BootTarget::Setup) && qemu.firmware != QemuFirmware::Bios {
+            self.request_setup().await.map_err(|source| StartError::Prepare {
+                node: self.plan.node.clone(),
+                what: VARIABLES.to_owned(),
+                source,
+            })?;
+        }
         let session = Session::start(SessionContext {
             plan: &self.plan,
             start,
@@ -359,6 +372,17 @@ impl Body {
                 .map_err(|source| StartError::Qmp { node: self.plan.node.clone(), source })?;
         }
         Ok(session)
+    }
+
+    /// Asks the firmware to open its setup menu at the next start, as an operating system would.
+    async fn request_setup(&self) -> io::Result<()> {
+        let path = self.folder.join(VARIABLES);
+        let mut flash = tokio::fs::read(&path).await?;
+        let request = uefi_variables::BOOT_TO_SETUP.to_le_bytes();
+        let set =
+            uefi_variables::set(&mut flash, uefi_variables::GLOBAL, uefi_variables::OS_INDICATIONS, &request);
+        set.map_err(io::Error::other)?;
+        tokio::fs::write(&path, flash).await
     }
 
     fn unplugged(&self) -> Vec<&NicPlan> {

@@ -12,7 +12,7 @@ use crate::node::{
     Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
     Node, NodeCommand, NodeError, Power, Work,
 };
-use crate::plan::qemu::{BootOrder, CD, QemuFirmware};
+use crate::plan::qemu::{BootOrder, CD, QemuFirmware, flash_format};
 use crate::plan::{BootTarget, NodeKind, NodePlan};
 
 impl Node for Machine {
@@ -70,13 +70,18 @@ fn capabilities(plan: &NodePlan) -> Capabilities {
     let NodeKind::Qemu(qemu) = &plan.kind;
     let mut boot_refused = BTreeMap::new();
     let mut refuse = |target, why: &str| boot_refused.insert(target, why.to_owned());
-    refuse(
-        BootTarget::Setup,
-        match qemu.firmware {
-            QemuFirmware::Bios => "its firmware, SeaBIOS, has no setup menu",
-            QemuFirmware::Uefi { .. } => "QEMU cannot tell its firmware to open the setup menu",
-        },
-    );
+    match &qemu.firmware {
+        QemuFirmware::Bios => {
+            refuse(BootTarget::Setup, "its firmware, SeaBIOS, has no setup menu");
+        }
+        QemuFirmware::Uefi { file, .. } if flash_format(&file.variables) != "raw" => {
+            refuse(
+                BootTarget::Setup,
+                "its UEFI variables, which would ask for the setup menu, are not a raw image",
+            );
+        }
+        QemuFirmware::Uefi { .. } => {}
+    }
     if plan.nics.is_empty() {
         refuse(BootTarget::Network, "it has no NIC");
     }

@@ -7,7 +7,9 @@
 
 use std::path::Path;
 
-use super::{BootOrder, CACERTS, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET};
+use super::{
+    BootOrder, CACERTS, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET, VARIABLES,
+};
 use crate::lab::{Bus, Chipset, NicModel};
 use crate::plan::{Accel, BootTarget, FirmwareFile, LinkPlan, NicPlan, NodeDisk, NodePlan, StartOptions};
 
@@ -117,6 +119,14 @@ pub fn disk_id(disk: &NodeDisk) -> String {
 /// Writes a value inside a list of `key=value`, where a comma ends it and two stand for one.
 fn value(text: &str) -> String {
     text.replace(',', ",,")
+}
+
+/// Returns the format of a firmware's file.
+pub fn flash_format(path: &Path) -> &'static str {
+    match path.extension().is_some_and(|extension| extension == "qcow2") {
+        true => "qcow2",
+        false => "raw",
+    }
 }
 
 fn path(path: &Path) -> String {
@@ -242,23 +252,19 @@ impl Arguments {
     fn uefi(&mut self, qemu: &QemuPlan, firmware: &FirmwareFile, hidden_pxe: &[IpVersion], trusts_lab: bool) {
         let smm = if firmware.requires_smm { "on" } else { "off" };
         self.machine(qemu.chipset, &format!(",smm={smm},pflash0=code,pflash1=variables"));
-        let format = |path: &Path| match path.extension().is_some_and(|extension| extension == "qcow2") {
-            true => "qcow2",
-            false => "raw",
-        };
         self.option(
             "-blockdev",
             format!(
                 "driver={},node-name=code,read-only=on,file.driver=file,file.filename={}",
-                format(&firmware.code),
+                flash_format(&firmware.code),
                 path(&firmware.code)
             ),
         );
         self.option(
             "-blockdev",
             format!(
-                "driver={},node-name=variables,file.driver=file,file.filename=vars.fd",
-                format(&firmware.variables)
+                "driver={},node-name=variables,file.driver=file,file.filename={VARIABLES}",
+                flash_format(&firmware.variables)
             ),
         );
         if firmware.requires_smm {

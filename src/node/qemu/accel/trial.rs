@@ -21,7 +21,7 @@ use crate::hint::chain;
 use crate::lab::{self, Lab, LabEnvironment};
 use crate::name::Bytes;
 use crate::node::qemu::Machine;
-use crate::plan::qemu::{DirectKernel, QemuFirmware};
+use crate::plan::qemu::{DirectKernel, QemuFirmware, VARIABLES};
 use crate::plan::{self, Accel, HostFacts, LinkPlan, NodeKind, NodePlan};
 use crate::system::process::Spawner;
 
@@ -112,7 +112,7 @@ pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Resul
     let NodeKind::Qemu(qemu) = &mut machine.kind;
     if let QemuFirmware::Uefi { file, .. } = &qemu.firmware {
         let variables = fs::read(&file.variables).map_err(|error| error.to_string())?;
-        qemu.files.insert("vars.fd".to_owned(), variables);
+        qemu.files.insert(VARIABLES.to_owned(), variables);
     }
     Ok(machine)
 }
