@@ -8,7 +8,7 @@ use dryrack::config::Source;
 use dryrack::image::Library;
 use dryrack::lab::{Lab, LabEnvironment, resolve};
 use dryrack::name::Bytes;
-use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, check_host, plan, read, way};
+use dryrack::plan::{Accel, FirmwareFile, HostFacts, Netboots, Plan, Qemu, check_host, plan, read};
 
 /// A host with everything, so that a plan depends on its lab alone.
 fn facts() -> HostFacts {
@@ -75,7 +75,8 @@ fn the_guide_shows_every_boot_path() {
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
     let first_two = shown.iter().map(|row| (row[0].to_owned(), row[1].to_owned()));
-    let of_lab = lab.nodes.values().map(|node| (node.name.to_string(), way(&lab, node).unwrap()));
+    let netboots = Netboots::new(&lab);
+    let of_lab = lab.nodes.values().map(|node| (node.name.to_string(), netboots.way(node).unwrap()));
     assert_eq!(first_two.collect::<Vec<_>>(), of_lab.collect::<Vec<_>>(), "run ci/paths");
     for row in &shown {
         let [name, _, _, stages] = row.as_slice() else { panic!("{row:?} has four columns") };

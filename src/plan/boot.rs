@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::{BootPlan, SeedPlan, ServedFile, ServedText, loader};
+use super::loader::{self, ServedProfile};
+use super::{BootPlan, SeedPlan, ServedFile, ServedText};
 use crate::event::FileRole;
 use crate::lab::{
     Boot, BootDevice, Dhcp, FileRef, Firmware, Lab, LabFile, Loader, Network, Node, Profile, Seed, Via,
 };
-use crate::name::Mac;
+use crate::name::{Mac, NodeName, ProfileName};
 
 const USER_DATA: &str = "user-data";
 
@@ -16,7 +18,7 @@ const USER_DATA: &str = "user-data";
 pub const SSH_KEY: &str = "{{ssh-key}}";
 
 /// Returns whether a node's firmware boots from the network.
-pub(super) fn netboots(node: &Node) -> bool {
+pub(super) fn boots_from_network(node: &Node) -> bool {
     match &node.boot {
         Boot::Nvram => node.profile.is_some(),
         Boot::Order(devices) => devices.iter().any(|device| match device {
@@ -26,142 +28,159 @@ pub(super) fn netboots(node: &Node) -> bool {
     }
 }
 
-/// Returns the profile that a node netboots; without one it asks matchbox, if the network has it.
-pub(super) fn profile<'a>(lab: &'a Lab, node: &Node) -> Option<Cow<'a, Profile>> {
-    let asks = || {
-        let mut networks = node.nics.iter().filter_map(|nic| lab.networks.get(&nic.network));
-        networks.any(|network| network.matchbox.is_some())
-    };
-    match &node.profile {
-        _ if !netboots(node) => None,
-        Some(name) => Some(Cow::Borrowed(&lab.profiles[name])),
-        None => asks().then(|| Cow::Owned(Profile::asking())),
-    }
+/// What the nodes of a lab boot from the network, resolved once.
+#[derive(Debug)]
+pub struct Netboots<'a> {
+    pub(super) lab: &'a Lab,
+    /// Every profile of the lab.
+    pub(super) profiles: BTreeMap<&'a ProfileName, Rc<ServedProfile<'a>>>,
+    /// The nodes that boot from the network.
+    nodes: BTreeMap<&'a NodeName, Netboot<'a>>,
 }
 
-/// Returns whether a node's firmware fetches a loader, instead of running the iPXE in its ROM.
-fn fetches_loader(node: &Node, profile: &Profile) -> bool {
-    profile.loader != Loader::Ipxe || !profile.programs.is_empty() || node.nics.iter().any(|nic| !nic.rom)
+/// What a node boots from the network.
+#[derive(Debug)]
+struct Netboot<'a> {
+    /// The node's profile, or one that asks matchbox.
+    served: Rc<ServedProfile<'a>>,
+    /// Whether the firmware fetches a loader, instead of running the iPXE in its ROM.
+    fetches_loader: bool,
 }
 
-/// Returns the boot settings for a node's firmware, if the node has a profile.
-pub(super) fn boot_plan(lab: &Lab, node: &Node, network: &Network) -> Option<BootPlan> {
-    let profile = &*profile(lab, node)?;
-    let server = network.address.addr();
-    // Whoever asks matchbox boots from the networks that have it.
-    let script = match (&profile.kernel, loader::matchbox_url(network)) {
-        (Some(_), _) => format!("http://{server}/{}", loader::script_path(&node.name)),
-        (None, url) => format!("{}/boot.ipxe", url?),
-    };
-    // Of a node's networks one may do without HTTPS: it does not boot from that one.
-    let told = fetches_loader(node, profile) && (profile.via != Some(Via::Https) || network.https);
-    let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
-    Some(BootPlan {
-        script: by_ipxe.then_some(script),
-        rom_chains: profile.loader != Loader::Ipxe,
-        via: profile.via,
-        programs: match told {
-            true => loader::programs(profile),
-            false => BTreeMap::new(),
-        },
-    })
-}
-
-/// Describes how a node's firmware gets a kernel over the network; `None` if it does not.
-pub fn way(lab: &Lab, node: &Node) -> Option<String> {
-    let profile = &*profile(lab, node)?;
-    let bios = node.firmware == Firmware::Bios;
-    let firmware = match node.firmware {
-        Firmware::Bios => "BIOS",
-        Firmware::Uefi => "UEFI",
-        Firmware::UefiSecure => "UEFI with Secure Boot",
-    };
-    let asks = match profile.via {
-        _ if !fetches_loader(node, profile) => "iPXE in the NIC's ROM",
-        None | Some(Via::Pxe) => "PXE",
-        Some(Via::Http) => "HTTP Boot",
-        Some(Via::Pxe6) => "PXE over IPv6",
-        Some(Via::Http6) => "HTTP Boot over IPv6",
-        Some(Via::Https) => "HTTP Boot over HTTPS",
-    };
-    let loads = match profile.loader {
-        _ if !fetches_loader(node, profile) => "",
-        _ if loader::own_program(profile, bios).is_some() => ", custom program",
-        Loader::Ipxe | Loader::Chainload if bios => ", undionly.kpxe",
-        Loader::Ipxe | Loader::Chainload => ", snponly.efi",
-        Loader::Pxelinux => ", PXELINUX",
-        Loader::Grub => ", GRUB",
-        Loader::Shim => ", shim and GRUB, signed",
-        Loader::Kernel => ", no loader",
-    };
-    let beside = node.nics.iter().all(|nic| lab.networks[&nic.network].dhcp == Dhcp::Proxy);
-    let beside = if beside { ", beside another DHCP server" } else { "" };
-    Some(format!("{firmware}, {asks}{loads}{beside}"))
-}
-
-/// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed; with
-/// HTTPS also the CA certificate.
-pub(super) fn files(lab: &Lab, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
-    let mut files = BTreeMap::new();
-    if network.https {
-        for file in [LabFile::CaPem, LabFile::CaDer] {
-            let served = ServedFile { source: FileRef::Lab(file), role: FileRole::Certificate };
-            files.insert(file.as_str().to_owned(), served);
+impl<'a> Netboots<'a> {
+    /// Resolves what each node of a lab boots: its profile, or what matchbox answers if a network of the node has it.
+    pub fn new(lab: &'a Lab) -> Self {
+        let served = |profile| Rc::new(ServedProfile::new(profile));
+        let profiles: BTreeMap<_, _> =
+            lab.profiles.iter().map(|(name, profile)| (name, served(Cow::Borrowed(profile)))).collect();
+        let asking = served(Cow::Owned(Profile::asking()));
+        let mut nodes = BTreeMap::new();
+        for node in lab.nodes.values().filter(|node| boots_from_network(node)) {
+            let mut networks = node.nics.iter().filter_map(|nic| lab.networks.get(&nic.network));
+            let served = match &node.profile {
+                Some(name) => &profiles[name],
+                None if networks.any(|network| network.matchbox.is_some()) => &asking,
+                None => continue,
+            };
+            let fetches_loader = served.profile.loader != Loader::Ipxe
+                || !served.profile.programs.is_empty()
+                || node.nics.iter().any(|nic| !nic.rom);
+            nodes.insert(&node.name, Netboot { served: Rc::clone(served), fetches_loader });
         }
+        Self { lab, profiles, nodes }
     }
-    // A group of matchbox may hand any profile to any machine.
-    if network.matchbox.is_some() {
-        files.extend(lab.profiles.values().flat_map(handed));
+
+    /// Returns the profile that a node boots: its own, or one without a kernel that asks matchbox.
+    pub(super) fn profile(&self, node: &NodeName) -> Option<&Profile> {
+        Some(&self.nodes.get(node)?.served.profile)
     }
-    for node in nodes {
-        if let Some(profile) = profile(lab, node).as_deref() {
-            files.extend(handed(profile));
-            if fetches_loader(node, profile) {
-                files.extend(loader::files(profile));
+
+    /// Returns the boot settings for a node's firmware on a network, if the node boots from it.
+    pub(super) fn plan(&self, node: &NodeName, network: &Network) -> Option<BootPlan> {
+        let Netboot { served, fetches_loader } = self.nodes.get(node)?;
+        let profile = &served.profile;
+        let server = network.address.addr();
+        // A node that asks matchbox boots from the networks that have it.
+        let script = match (&profile.kernel, loader::matchbox_url(network)) {
+            (Some(_), _) => format!("http://{server}/{}", loader::script_path(node)),
+            (None, url) => format!("{}/boot.ipxe", url?),
+        };
+        // A node with HTTPS boot may have a network without HTTPS: it does not boot from that one.
+        let offers = *fetches_loader && (profile.via != Some(Via::Https) || network.https);
+        let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
+        Some(BootPlan {
+            script: by_ipxe.then_some(script),
+            rom_chains: profile.loader != Loader::Ipxe,
+            via: profile.via,
+            programs: match offers {
+                true => served.programs(),
+                false => BTreeMap::new(),
+            },
+        })
+    }
+
+    /// Describes how a node's firmware gets a kernel over the network; `None` if it does not.
+    pub fn way(&self, node: &Node) -> Option<String> {
+        let Netboot { served, fetches_loader } = self.nodes.get(&node.name)?;
+        let bios = node.firmware == Firmware::Bios;
+        let firmware = match node.firmware {
+            Firmware::Bios => "BIOS",
+            Firmware::Uefi => "UEFI",
+            Firmware::UefiSecure => "UEFI with Secure Boot",
+        };
+        let asks = match served.profile.via {
+            _ if !fetches_loader => "iPXE in the NIC's ROM",
+            None | Some(Via::Pxe) => "PXE",
+            Some(Via::Http) => "HTTP Boot",
+            Some(Via::Pxe6) => "PXE over IPv6",
+            Some(Via::Http6) => "HTTP Boot over IPv6",
+            Some(Via::Https) => "HTTP Boot over HTTPS",
+        };
+        let loads = match served.profile.loader {
+            _ if !fetches_loader => "",
+            _ if served.has_own_program(bios) => ", custom program",
+            Loader::Ipxe | Loader::Chainload if bios => ", undionly.kpxe",
+            Loader::Ipxe | Loader::Chainload => ", snponly.efi",
+            Loader::Pxelinux => ", PXELINUX",
+            Loader::Grub => ", GRUB",
+            Loader::Shim => ", shim and GRUB, signed",
+            Loader::Kernel => ", no loader",
+        };
+        let beside = node.nics.iter().all(|nic| self.lab.networks[&nic.network].dhcp == Dhcp::Proxy);
+        let beside = if beside { ", beside another DHCP server" } else { "" };
+        Some(format!("{firmware}, {asks}{loads}{beside}"))
+    }
+
+    /// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed;
+    /// with HTTPS also the CA certificate.
+    pub(super) fn files(&self, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
+        let mut files = BTreeMap::new();
+        if network.https {
+            for file in [LabFile::CaPem, LabFile::CaDer] {
+                let served = ServedFile { source: FileRef::Lab(file), role: FileRole::Certificate };
+                files.insert(file.as_str().to_owned(), served);
             }
         }
-        if let Seed::NoCloud { user_data: Some(path), .. } = &node.seed {
-            let served = ServedFile { source: FileRef::Path(path.clone()), role: FileRole::Seed };
-            files.insert(format!("nocloud/{}/{USER_DATA}", node.name), served);
+        // A group of matchbox may assign any profile to any machine.
+        if network.matchbox.is_some() {
+            files.extend(self.profiles.values().flat_map(|served| served.boot_files()));
         }
+        for node in nodes {
+            if let Some(Netboot { served, fetches_loader }) = self.nodes.get(&node.name) {
+                files.extend(served.boot_files());
+                if *fetches_loader {
+                    files.extend(served.loader_files());
+                }
+            }
+            if let Seed::NoCloud { user_data: Some(path), .. } = &node.seed {
+                let served = ServedFile { source: FileRef::Path(path.clone()), role: FileRole::Seed };
+                files.insert(format!("nocloud/{}/{USER_DATA}", node.name), served);
+            }
+        }
+        for (path, source) in &network.files {
+            let served = ServedFile { source: source.clone(), role: FileRole::File };
+            // Generated files take precedence.
+            files.entry(path.clone()).or_insert(served);
+        }
+        files
     }
-    for (path, source) in &network.files {
-        let served = ServedFile { source: source.clone(), role: FileRole::File };
-        // What a lab makes of itself comes first.
-        files.entry(path.clone()).or_insert(served);
-    }
-    files
-}
 
-/// Returns what a profile boots, by path.
-fn handed(profile: &Profile) -> Vec<(String, ServedFile)> {
-    let served = |source: &FileRef, role| ServedFile { source: source.clone(), role };
-    let kernel =
-        profile.kernel.iter().map(|kernel| (loader::kernel_path(profile), served(kernel, FileRole::Kernel)));
-    let initrds = profile.initrd.iter().enumerate();
-    let initrds = initrds
-        .map(|(index, initrd)| (loader::initrd_path(&profile.name, index), served(initrd, FileRole::Initrd)));
-    kernel.chain(initrds).collect()
-}
-
-/// Returns the texts that a network serves: loader configuration, cloud-init seeds.
-pub(super) fn texts(lab: &Lab, nodes: &[&Node], network: &Network) -> BTreeMap<String, ServedText> {
-    let mut texts = BTreeMap::new();
-    for node in nodes {
-        if let Some(profile) = profile(lab, node) {
-            let here = node.nics.iter().filter(|nic| nic.network == network.name);
-            let macs: Vec<Mac> = here.map(|nic| nic.mac).collect();
-            texts.extend(match profile.kernel {
-                Some(_) => loader::texts(&node.name, &profile, &macs),
-                None => loader::asking_texts(&profile, &macs, network),
-            });
+    /// Returns the texts that a network serves: loader configuration, cloud-init seeds.
+    pub(super) fn texts(&self, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedText> {
+        let mut texts = BTreeMap::new();
+        for node in nodes {
+            if let Some(Netboot { served, .. }) = self.nodes.get(&node.name) {
+                let here = node.nics.iter().filter(|nic| nic.network == network.name);
+                let macs: Vec<Mac> = here.map(|nic| nic.mac).collect();
+                texts.extend(served.texts(&node.name, &macs, network));
+            }
+            for (file, body) in seed_texts(node) {
+                let path = format!("nocloud/{}/{file}", node.name);
+                texts.insert(path, ServedText { body, role: FileRole::Seed });
+            }
         }
-        for (file, body) in seed_texts(node) {
-            let path = format!("nocloud/{}/{file}", node.name);
-            texts.insert(path, ServedText { body, role: FileRole::Seed });
-        }
+        texts
     }
-    texts
 }
 
 /// Returns the seed volume of a node that boots with cloud-init from a disk.

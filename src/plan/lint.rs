@@ -8,7 +8,7 @@ mod url;
 
 use std::path::Path;
 
-use super::boot;
+use super::boot::Netboots;
 use crate::diag::Code;
 use crate::lab::{Boot, BootDevice, Firmware, Lab, Loader, Network, Node};
 use crate::matchbox::labels::{Labels, words};
@@ -44,12 +44,12 @@ pub struct LintContext<'a> {
 }
 
 /// Returns all findings for matchbox on a network, each once.
-pub fn lint(lab: &Lab, network: &Network, look: &LintContext<'_>) -> Vec<Lint> {
+pub fn lint(netboots: &Netboots<'_>, network: &Network, look: &LintContext<'_>) -> Vec<Lint> {
     let mut found = Vec::new();
     let mut groups = look.source.groups();
     groups.sort_by(|a, b| a.name.cmp(&b.name));
     for named in &groups {
-        let case = GroupCase::new(lab, network, look, named);
+        let case = GroupCase::new(netboots, network, look, named);
         found.extend(case.rendered());
         found.extend(case.never_chosen());
         found.extend(case.upper_case());
@@ -73,6 +73,7 @@ pub fn lint(lab: &Lab, network: &Network, look: &LintContext<'_>) -> Vec<Lint> {
 
 /// One group, and the nodes that it selects.
 struct GroupCase<'a> {
+    netboots: &'a Netboots<'a>,
     lab: &'a Lab,
     network: &'a Network,
     look: &'a LintContext<'a>,
@@ -84,8 +85,15 @@ struct GroupCase<'a> {
 }
 
 impl<'a> GroupCase<'a> {
-    fn new(lab: &'a Lab, network: &'a Network, look: &'a LintContext<'a>, named: &'a Named) -> Self {
-        let asks = |node: &&Node| boot::profile(lab, node).is_some_and(|profile| profile.kernel.is_none());
+    fn new(
+        netboots: &'a Netboots<'a>,
+        network: &'a Network,
+        look: &'a LintContext<'a>,
+        named: &'a Named,
+    ) -> Self {
+        let lab = netboots.lab;
+        let asks =
+            |node: &&Node| netboots.profile(&node.name).is_some_and(|profile| profile.kernel.is_none());
         let is_given = |node: &&Node| {
             let group = look.source.select(&labels_of(node, network));
             group.is_some_and(|group| group.name == named.name)
@@ -100,7 +108,7 @@ impl<'a> GroupCase<'a> {
         let of_node = of_node.iter().find(is_of).copied().or(nodes.first().copied());
         let mut labels = of_node.map(|node| labels_of(node, network)).unwrap_or_default();
         labels.extend(named.group.selector.clone());
-        Self { lab, network, look, named, labels, nodes }
+        Self { netboots, lab, network, look, named, labels, nodes }
     }
 
     fn group_file(&self) -> String {
@@ -214,7 +222,7 @@ impl<'a> GroupCase<'a> {
 
     fn by(&self, firmware: impl Fn(Firmware) -> bool, loaders: &[Loader]) -> bool {
         let fits = |node: &&&Node| {
-            let loader = boot::profile(self.lab, node).map_or(Loader::Ipxe, |profile| profile.loader);
+            let loader = self.netboots.profile(&node.name).map_or(Loader::Ipxe, |profile| profile.loader);
             firmware(node.firmware) && loaders.contains(&loader)
         };
         self.nodes.iter().any(|node| fits(&node))

@@ -1,5 +1,6 @@
 //! Loaders: their program files and their configuration.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use super::{ServedFile, ServedText};
 use crate::event::FileRole;
 use crate::lab::{FileRef, Loader, Network, Profile};
-use crate::name::{ImageName, Mac, NodeName, ProfileName};
+use crate::name::{ImageName, Mac, NodeName};
 
 /// Client architectures (RFC 4578, section 2.1) of boot programs. Other numbers map to the same programs.
 const BIOS: u16 = 0;
@@ -58,153 +59,180 @@ fn parts(loader: Loader, architecture: u16) -> &'static [Part] {
     }
 }
 
-/// Returns the programs of a profile by architecture, as paths.
-pub(super) fn programs(profile: &Profile) -> BTreeMap<u16, String> {
-    let of_loader = [BIOS, UEFI_X64].into_iter().filter_map(|architecture| {
-        let path = match (profile.loader, architecture) {
-            (Loader::Kernel, UEFI_X64) => kernel_path(profile),
-            (loader, architecture) => parts(loader, architecture).first()?.path.to_owned(),
+/// A profile with the paths under which its files are served.
+#[derive(Debug, Clone)]
+pub(super) struct ServedProfile<'a> {
+    pub(super) profile: Cow<'a, Profile>,
+    /// Path of the kernel. UEFI HTTP Boot recognizes a program by its file name.
+    pub(super) kernel: String,
+    /// Paths of the initrds, in order.
+    pub(super) initrds: Vec<String>,
+    /// Paths of the profile's own programs, by architecture.
+    own_programs: BTreeMap<u16, String>,
+}
+
+impl<'a> ServedProfile<'a> {
+    pub(super) fn new(profile: Cow<'a, Profile>) -> Self {
+        let name = &profile.name;
+        let suffix = if profile.loader == Loader::Kernel { ".efi" } else { "" };
+        let kernel = format!("profile/{name}/kernel{suffix}");
+        let initrds =
+            (0..profile.initrd.len()).map(|index| format!("profile/{name}/initrd{index}")).collect();
+        let own = profile.programs.iter();
+        let own_programs = own
+            // A program keeps its file name, from which firmware infers its type.
+            .map(|(number, file)| (*number, format!("profile/{name}/program-{number}/{}", file_name(file))))
+            .collect();
+        Self { profile, kernel, initrds, own_programs }
+    }
+
+    /// Returns the paths of the programs that firmware fetches, by architecture.
+    pub(super) fn programs(&self) -> BTreeMap<u16, String> {
+        let of_loader = [BIOS, UEFI_X64].into_iter().filter_map(|architecture| {
+            let path = match (self.profile.loader, architecture) {
+                (Loader::Kernel, UEFI_X64) => self.kernel.clone(),
+                (loader, architecture) => parts(loader, architecture).first()?.path.to_owned(),
+            };
+            Some((architecture, path))
+        });
+        of_loader.chain(self.own_programs.clone()).collect()
+    }
+
+    /// Returns whether the profile has its own program for a firmware.
+    pub(super) fn has_own_program(&self, bios: bool) -> bool {
+        self.own_programs.contains_key(if bios { &BIOS } else { &UEFI_X64 })
+    }
+
+    /// Returns the kernel and the initrds, by path.
+    pub(super) fn boot_files(&self) -> impl Iterator<Item = (String, ServedFile)> {
+        let served = |path: &String, source: &FileRef, role| {
+            (path.clone(), ServedFile { source: source.clone(), role })
         };
-        Some((architecture, path))
-    });
-    let own = profile.programs.iter().map(|(number, file)| (*number, program_path(profile, *number, file)));
-    of_loader.chain(own).collect()
+        let kernel =
+            self.profile.kernel.iter().map(move |kernel| served(&self.kernel, kernel, FileRole::Kernel));
+        let initrds = self.initrds.iter().zip(&self.profile.initrd);
+        kernel.chain(initrds.map(move |(path, initrd)| served(path, initrd, FileRole::Initrd)))
+    }
+
+    /// Returns the files of the loader, by path.
+    pub(super) fn loader_files(&self) -> impl Iterator<Item = (String, ServedFile)> {
+        let served = |source| ServedFile { source, role: FileRole::Loader };
+        // A program of the profile's own comes with what it needs.
+        let wanted = [BIOS, UEFI_X64].into_iter().filter(|number| !self.own_programs.contains_key(number));
+        let of_loader = wanted.flat_map(|number| parts(self.profile.loader, number)).map(move |part| {
+            let image = ImageName::new(part.image).expect("the images of loaders have names");
+            (part.path.to_owned(), served(FileRef::Image { image, file: part.file.to_owned() }))
+        });
+        let own = self.own_programs.values().zip(self.profile.programs.values());
+        of_loader.chain(own.map(move |(path, file)| (path.clone(), served(file.clone()))))
+    }
+
+    /// Returns the configuration files of the loader for a node, by path.
+    ///
+    /// `macs` are the hardware addresses of the node's NICs on the network.
+    pub(super) fn texts(
+        &self,
+        node: &NodeName,
+        macs: &[Mac],
+        network: &Network,
+    ) -> Vec<(String, ServedText)> {
+        let script = |path: String, body: String| (path, ServedText { body, role: FileRole::Script });
+        let grub = |menu: String| {
+            let of_mac = macs.iter().map(move |mac| script(format!("grub/{mac}.cfg"), menu.clone()));
+            std::iter::once(script("grub/grub.cfg".to_owned(), GRUB.to_owned())).chain(of_mac).collect()
+        };
+        match (self.profile.loader, &self.profile.kernel) {
+            (Loader::Ipxe | Loader::Chainload, Some(_)) => vec![script(script_path(node), self.ipxe())],
+            (Loader::Pxelinux, Some(_)) => {
+                let path =
+                    |mac: &Mac| format!("pxelinux/pxelinux.cfg/01-{}", mac.to_string().replace(':', "-"));
+                macs.iter().map(|mac| script(path(mac), self.pxelinux())).collect()
+            }
+            (Loader::Grub | Loader::Shim, Some(_)) => grub(self.grub()),
+            (Loader::Grub, None) => asking_menu(network).map(grub).unwrap_or_default(),
+            // matchbox serves iPXE's script; the others need none.
+            (Loader::Kernel, Some(_))
+            | (Loader::Ipxe | Loader::Chainload | Loader::Pxelinux | Loader::Shim | Loader::Kernel, None) => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// Returns the iPXE script.
+    ///
+    /// Its paths are relative to the server it was fetched from, so it is the same over IPv4 and IPv6.
+    /// Every initrd is named on the kernel's command line: a kernel started as an EFI
+    /// stub finds it by that name only; one started by BIOS ignores it.
+    fn ipxe(&self) -> String {
+        let names: Vec<String> = (0..self.initrds.len()).map(|index| format!("initrd{index}")).collect();
+        let mut script = format!("#!ipxe\nkernel /{}", self.kernel);
+        for name in &names {
+            script.extend([" initrd=", name]);
+        }
+        for argument in &self.profile.args {
+            script.extend([" ", argument]);
+        }
+        for (path, name) in self.initrds.iter().zip(&names) {
+            script.extend(["\ninitrd --name ", name, " /", path]);
+        }
+        script + "\nboot\n"
+    }
+
+    /// Returns the PXELINUX configuration. `::` stands for the root of the server.
+    fn pxelinux(&self) -> String {
+        let Self { profile, kernel, .. } = self;
+        let mut text = format!("DEFAULT {0}\nPROMPT 0\nLABEL {0}\n  KERNEL ::{kernel}\n", profile.name);
+        let initrds: Vec<String> = self.initrds.iter().map(|path| format!("::{path}")).collect();
+        if !initrds.is_empty() {
+            text.extend(["  INITRD ", &initrds.join(","), "\n"]);
+        }
+        if !profile.args.is_empty() {
+            text.extend(["  APPEND ", &profile.args.join(" "), "\n"]);
+        }
+        text
+    }
+
+    /// Returns the GRUB configuration. GRUB itself passes the initrds to the kernel.
+    fn grub(&self) -> String {
+        let mut text = format!("linux /{}", self.kernel);
+        for argument in &self.profile.args {
+            text.extend([" \"", &argument.replace('\\', "\\\\").replace('"', "\\\""), "\""]);
+        }
+        if !self.initrds.is_empty() {
+            text.push_str("\ninitrd");
+            for path in &self.initrds {
+                text.extend([" /", path]);
+            }
+        }
+        text + "\nboot\n"
+    }
 }
 
-/// Returns the program in a profile's `programs` for a node's firmware.
-pub(super) fn own_program(profile: &Profile, bios: bool) -> Option<&FileRef> {
-    profile.programs.get(if bios { &BIOS } else { &UEFI_X64 })
-}
-
-/// Returns the path of a program in a profile's `programs`. It keeps its file name, from which firmware infers its
-/// type.
-fn program_path(profile: &Profile, architecture: u16, file: &FileRef) -> String {
+fn file_name(file: &FileRef) -> String {
     let name = match file {
         FileRef::Image { image: _, file } => Path::new(file).file_name(),
         FileRef::Path(path) => path.file_name(),
         FileRef::Lab(file) => Some(OsStr::new(file.as_str())),
     };
-    let name = name.unwrap_or_default().to_string_lossy().replace(' ', "_");
-    format!("profile/{}/program-{architecture}/{name}", profile.name)
-}
-
-/// Returns the path under which a profile's kernel is served. UEFI HTTP Boot recognizes a program by its file name.
-pub(super) fn kernel_path(profile: &Profile) -> String {
-    let suffix = if profile.loader == Loader::Kernel { ".efi" } else { "" };
-    format!("profile/{}/kernel{suffix}", profile.name)
-}
-
-/// Returns the path under which an initrd of a profile is served.
-pub(super) fn initrd_path(profile: &ProfileName, index: usize) -> String {
-    format!("profile/{profile}/initrd{index}")
-}
-
-/// Returns the files of a profile's loader, by path.
-pub(super) fn files(profile: &Profile) -> impl Iterator<Item = (String, ServedFile)> {
-    let served = |source| ServedFile { source, role: FileRole::Loader };
-    // A program of the profile's own comes with what it needs.
-    let wanted = [BIOS, UEFI_X64].into_iter().filter(|number| !profile.programs.contains_key(number));
-    let of_loader = wanted.flat_map(|number| parts(profile.loader, number)).map(move |part| {
-        let image = ImageName::new(part.image).expect("the images of loaders have names");
-        (part.path.to_owned(), served(FileRef::Image { image, file: part.file.to_owned() }))
-    });
-    let own = profile
-        .programs
-        .iter()
-        .map(move |(number, file)| (program_path(profile, *number, file), served(file.clone())));
-    of_loader.chain(own)
-}
-
-/// Returns the configuration files of a loader for a node, by path.
-///
-/// `macs` are the hardware addresses of the node's NICs on the network.
-pub(super) fn texts(node: &NodeName, profile: &Profile, macs: &[Mac]) -> Vec<(String, ServedText)> {
-    let script = |path: String, body: String| (path, ServedText { body, role: FileRole::Script });
-    match profile.loader {
-        Loader::Ipxe | Loader::Chainload => vec![script(script_path(node), ipxe(profile))],
-        Loader::Pxelinux => {
-            let path = |mac: &Mac| format!("pxelinux/pxelinux.cfg/01-{}", mac.to_string().replace(':', "-"));
-            macs.iter().map(|mac| script(path(mac), pxelinux(profile))).collect()
-        }
-        Loader::Grub | Loader::Shim => {
-            let of_mac = macs.iter().map(|mac| script(format!("grub/{mac}.cfg"), grub(profile)));
-            std::iter::once(script("grub/grub.cfg".to_owned(), GRUB.to_owned())).chain(of_mac).collect()
-        }
-        Loader::Kernel => Vec::new(),
-    }
-}
-
-/// Returns the files that make a loader ask matchbox, by path. iPXE needs none: matchbox serves its script.
-pub(super) fn asking_texts(profile: &Profile, macs: &[Mac], network: &Network) -> Vec<(String, ServedText)> {
-    let (Loader::Grub, Some(matchbox)) = (profile.loader, &network.matchbox) else { return Vec::new() };
-    let server = network.address.addr();
-    let device = match matchbox.port {
-        80 => format!("http,{server}"),
-        port => format!("http,{server}:{port}"),
-    };
-    // GRUB itself has this name only after `net_bootp`; menus written for matchbox and UEFI count on it.
-    let name = "set net_efinet0_dhcp_mac=$net_default_mac\nexport net_efinet0_dhcp_mac\n";
-    let menu = format!("insmod http\n{name}set root={device}\nconfigfile /grub?mac=$net_default_mac\n");
-    let of_mac = macs.iter().map(|mac| (format!("grub/{mac}.cfg"), menu.clone()));
-    let all = std::iter::once(("grub/grub.cfg".to_owned(), GRUB.to_owned())).chain(of_mac);
-    all.map(|(path, body)| (path, ServedText { body, role: FileRole::Script })).collect()
-}
-
-/// Returns the path of a node's script for iPXE.
-pub(super) fn script_path(node: &NodeName) -> String {
-    format!("boot/{node}.ipxe")
-}
-
-/// Returns the iPXE script of a profile.
-///
-/// Its paths are relative to the server it was fetched from, so it is the same over IPv4 and IPv6.
-/// Every initrd is named on the kernel's command line: a kernel started as an EFI
-/// stub finds it by that name only; one started by BIOS ignores it.
-fn ipxe(profile: &Profile) -> String {
-    let names: Vec<String> = (0..profile.initrd.len()).map(|index| format!("initrd{index}")).collect();
-    let mut script = format!("#!ipxe\nkernel /{}", kernel_path(profile));
-    for name in &names {
-        script.extend([" initrd=", name]);
-    }
-    for argument in &profile.args {
-        script.extend([" ", argument]);
-    }
-    for (index, name) in names.iter().enumerate() {
-        let url = format!("/{}", initrd_path(&profile.name, index));
-        script.extend(["\ninitrd --name ", name, " ", &url]);
-    }
-    script + "\nboot\n"
-}
-
-/// Returns the PXELINUX configuration of a profile. `::` stands for the root of the server.
-fn pxelinux(profile: &Profile) -> String {
-    let mut text =
-        format!("DEFAULT {0}\nPROMPT 0\nLABEL {0}\n  KERNEL ::{1}\n", profile.name, kernel_path(profile));
-    let initrds: Vec<String> =
-        (0..profile.initrd.len()).map(|index| format!("::{}", initrd_path(&profile.name, index))).collect();
-    if !initrds.is_empty() {
-        text.extend(["  INITRD ", &initrds.join(","), "\n"]);
-    }
-    if !profile.args.is_empty() {
-        text.extend(["  APPEND ", &profile.args.join(" "), "\n"]);
-    }
-    text
+    name.unwrap_or_default().to_string_lossy().replace(' ', "_")
 }
 
 /// The first configuration of GRUB: it loads the node's own, found by the MAC address of the NIC that it booted from.
 const GRUB: &str = "configfile /grub/$net_default_mac.cfg\n";
 
-/// Returns the GRUB configuration of a profile. GRUB itself passes the initrds to the kernel.
-fn grub(profile: &Profile) -> String {
-    let mut text = format!("linux /{}", kernel_path(profile));
-    for argument in &profile.args {
-        text.extend([" \"", &argument.replace('\\', "\\\\").replace('"', "\\\""), "\""]);
-    }
-    if !profile.initrd.is_empty() {
-        text.push_str("\ninitrd");
-        for index in 0..profile.initrd.len() {
-            text.extend([" /", &initrd_path(&profile.name, index)]);
-        }
-    }
-    text + "\nboot\n"
+/// Returns the GRUB configuration that asks matchbox, if the network has it.
+fn asking_menu(network: &Network) -> Option<String> {
+    let server = network.address.addr();
+    let device = match network.matchbox.as_ref()?.port {
+        80 => format!("http,{server}"),
+        port => format!("http,{server}:{port}"),
+    };
+    // GRUB itself has this name only after `net_bootp`; menus written for matchbox and UEFI count on it.
+    let name = "set net_efinet0_dhcp_mac=$net_default_mac\nexport net_efinet0_dhcp_mac\n";
+    Some(format!("insmod http\n{name}set root={device}\nconfigfile /grub?mac=$net_default_mac\n"))
+}
+
+/// Returns the path of a node's script for iPXE.
+pub(super) fn script_path(node: &NodeName) -> String {
+    format!("boot/{node}.ipxe")
 }

@@ -5,15 +5,18 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{DataEntry, MatchboxPlan, boot, loader};
-use crate::lab::{Group, Lab, Loader, Metadata, Network, Node, Profile};
+use super::boot::{Netboots, boots_from_network};
+use super::loader::ServedProfile;
+use super::{DataEntry, MatchboxPlan};
+use crate::lab::{Group, Lab, Loader, Metadata, Network, Node};
 
 /// Returns the matchbox settings of a network, if it has matchbox.
-pub fn matchbox(lab: &Lab, network: &Network) -> Option<MatchboxPlan> {
+pub fn matchbox(netboots: &Netboots<'_>, network: &Network) -> Option<MatchboxPlan> {
+    let lab = netboots.lab;
     let matchbox = network.matchbox.as_ref()?;
     let mut entries = BTreeMap::new();
-    for profile in lab.profiles.values() {
-        entries.extend(of_profile(profile));
+    for served in netboots.profiles.values() {
+        entries.extend(of_profile(served));
     }
     for group in lab.groups.values() {
         if group.network.as_ref().is_none_or(|only| *only == network.name) {
@@ -35,11 +38,12 @@ pub fn matchbox(lab: &Lab, network: &Network) -> Option<MatchboxPlan> {
 }
 
 /// Returns a profile in matchbox's form, with the files that it names.
-fn of_profile(profile: &Profile) -> Vec<(String, DataEntry)> {
+fn of_profile(served: &ServedProfile<'_>) -> Vec<(String, DataEntry)> {
+    let profile = &served.profile;
     let contents =
         [("ignition", &profile.ignition), ("cloud", &profile.cloud), ("generic", &profile.generic)];
     let mut document = Map::from_iter([("id".to_owned(), json!(profile.name))]);
-    document.insert("boot".to_owned(), Value::Object(net_boot(profile)));
+    document.insert("boot".to_owned(), Value::Object(net_boot(served)));
     let mut entries = Vec::new();
     for (kind, path) in contents {
         let Some(path) = path else { continue };
@@ -54,23 +58,22 @@ fn of_profile(profile: &Profile) -> Vec<(String, DataEntry)> {
 }
 
 /// Returns what a profile boots, in matchbox's form: empty if it boots nothing.
-fn net_boot(profile: &Profile) -> Map<String, Value> {
+fn net_boot(served: &ServedProfile<'_>) -> Map<String, Value> {
+    let ServedProfile { profile, kernel, initrds, .. } = served;
     if profile.kernel.is_none() {
         return Map::new();
     }
-    let paths: Vec<String> =
-        (0..profile.initrd.len()).map(|index| loader::initrd_path(&profile.name, index)).collect();
     // A kernel started by UEFI finds its initrds by name; GRUB tells it where they are.
     let names = match profile.loader {
         Loader::Grub | Loader::Shim => &[],
-        Loader::Ipxe | Loader::Chainload | Loader::Pxelinux | Loader::Kernel => paths.as_slice(),
+        Loader::Ipxe | Loader::Chainload | Loader::Pxelinux | Loader::Kernel => initrds.as_slice(),
     };
     let named =
         names.iter().filter_map(|path| Some(format!("initrd={}", Path::new(path).file_name()?.display())));
     let args: Vec<String> = named.chain(profile.args.iter().cloned()).collect();
     Map::from_iter([
-        ("kernel".to_owned(), json!(format!("/{}", loader::kernel_path(profile)))),
-        ("initrd".to_owned(), paths.iter().map(|path| json!(format!("/{path}"))).collect()),
+        ("kernel".to_owned(), json!(format!("/{kernel}"))),
+        ("initrd".to_owned(), initrds.iter().map(|path| json!(format!("/{path}"))).collect()),
         ("args".to_owned(), json!(args)),
     ])
 }
@@ -90,7 +93,7 @@ fn of_node(lab: &Lab, node: &Node, network: &Network) -> Vec<(String, DataEntry)
     let Some(profile) = profile.filter(|profile| profile.kernel.is_some()) else {
         return Vec::new();
     };
-    let here = node.nics.iter().filter(|nic| nic.network == network.name && boot::netboots(node));
+    let here = node.nics.iter().filter(|nic| nic.network == network.name && boots_from_network(node));
     here.map(|nic| {
         // No group of the file has a dot in its name.
         let id = format!("{}.{}", node.name, nic.name);

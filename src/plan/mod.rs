@@ -22,7 +22,7 @@ mod undo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
-pub use boot::{SSH_KEY, way};
+pub use boot::{Netboots, SSH_KEY};
 pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
@@ -40,7 +40,8 @@ use qemu::{QemuFirmware, VARIABLES};
 
 /// Decides every effect that the lab needs on this host, in order, or returns why this host cannot run it.
 pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
-    let wiring = Wiring::new(lab, facts)?;
+    let netboots = Netboots::new(lab);
+    let wiring = Wiring::new(&netboots, facts)?;
     let accel = accel(lab.accel, facts.accel)?;
     let wanted =
         lab.nodes.values().filter(|node| node.start != Start::Manual).map(|node| node.memory.0).sum();
@@ -63,7 +64,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let mut nodes = BTreeMap::new();
     for node in lab.nodes.values() {
         let taps = wiring.taps(node);
-        let plan = qemu::machine_plan(lab, node, facts, accel, &taps)?;
+        let plan = qemu::machine_plan(&netboots, node, facts, accel, &taps)?;
         steps.extend(machine_steps(node, &plan, taps));
         nodes.insert(node.name.clone(), plan);
     }

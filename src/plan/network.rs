@@ -7,8 +7,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, HttpsPlan,
-    Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, Uplink, boot, dhcp,
-    matchbox,
+    Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, Uplink, boot::Netboots,
+    dhcp, matchbox,
 };
 use crate::lab::{self, FirmwareDelays, Isolation, Lab, Network, Nic, Node, UnknownClients, Upstream};
 use crate::name::{IfName, Mac, NetworkName};
@@ -26,14 +26,16 @@ const DNS_PORT: u16 = 53;
 /// The networks of a lab on this host, as used by every part of the plan.
 pub(super) struct Wiring<'a> {
     lab: &'a Lab,
+    netboots: &'a Netboots<'a>,
     facts: &'a HostFacts,
     uplink: Option<Uplink>,
 }
 
 impl<'a> Wiring<'a> {
     /// Decides how the lab's networks are connected, or returns why they cannot be.
-    pub(super) fn new(lab: &'a Lab, facts: &'a HostFacts) -> Result<Self, Refusal> {
-        let mut wiring = Self { lab, facts, uplink: None };
+    pub(super) fn new(netboots: &'a Netboots<'a>, facts: &'a HostFacts) -> Result<Self, Refusal> {
+        let lab = netboots.lab;
+        let mut wiring = Self { lab, netboots, facts, uplink: None };
         let private = lab.isolation == Isolation::Private;
         if private && lab.networks.values().any(|network| network.nat) {
             wiring.uplink = Some(wiring.choose_uplink()?);
@@ -276,7 +278,7 @@ impl<'a> Wiring<'a> {
             mac: nic.mac,
             address: nic.address,
             ipv6: nic.ipv6,
-            boot: boot::boot_plan(self.lab, node, network),
+            boot: self.netboots.plan(&node.name, network),
             client_id: nic.client_id.clone(),
             uuid: node.uuid,
             options: dhcp::own_options(network, &node.options),
@@ -302,14 +304,14 @@ impl<'a> Wiring<'a> {
             tftp: network.tftp,
             dns: self.dns(network),
             https: network.https.then(|| bearer(self.lab, network)),
-            matchbox: matchbox::matchbox(self.lab, network),
+            matchbox: matchbox::matchbox(self.netboots, network),
             root: network
                 .root
                 .as_ref()
                 .map(|folder| RootPlan { folder: folder.clone(), listing: network.listing }),
             clock: self.lab.clock,
-            files: boot::files(self.lab, network, &nodes),
-            texts: boot::texts(self.lab, &nodes, network),
+            files: self.netboots.files(network, &nodes),
+            texts: self.netboots.texts(network, &nodes),
         }
     }
 

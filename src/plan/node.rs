@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NetworkPlan, QemuPlan, TapPlan, boot};
+use super::boot::Netboots;
+use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::lab::{Check, Firmware, Lab, Network, Node, Seed, Start};
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
@@ -147,7 +148,7 @@ pub(super) fn network(network: &Network) -> NetworkPlan {
 }
 
 /// Returns the plan of a node. `taps` are those of its NICs, in their order.
-pub(super) fn node(lab: &Lab, node: &Node, kind: NodeKind, taps: &[TapPlan]) -> NodePlan {
+pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &[TapPlan]) -> NodePlan {
     let nics = node.nics.iter().zip(taps).map(|(nic, tap)| NicPlan {
         nic: nic.name.clone(),
         mac: nic.mac,
@@ -167,8 +168,8 @@ pub(super) fn node(lab: &Lab, node: &Node, kind: NodeKind, taps: &[TapPlan]) -> 
         kind,
         address: node.nics.iter().find_map(|nic| nic.address),
         network: node.nics.first().map(|nic| nic.network.clone()),
-        way: boot::way(lab, node),
-        user: seeded_user(node).or_else(|| expected_user(lab, &node.name)),
+        way: netboots.way(node),
+        user: seeded_user(node).or_else(|| expected_user(netboots.lab, &node.name)),
     }
 }
 

@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Accel, FirmwareFile, HostFacts, NodeKind, NodePlan, Qemu, Refusal, TapPlan, boot, node::node as plan_node,
+    Accel, FirmwareFile, HostFacts, NodeKind, NodePlan, Qemu, Refusal, TapPlan,
+    boot::{Netboots, boots_from_network},
+    node::node as plan_node,
 };
 use crate::lab::{
-    Boot, BootDevice, Bus, Chipset, Disk, Firmware, FirmwareDelays, Lab, Nic, NicModel, Node, Seed, Via,
+    Boot, BootDevice, Bus, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Via,
 };
 use crate::name::{DiskName, LabName, NicName};
 
@@ -153,12 +155,13 @@ pub struct DirectKernel {
 ///
 /// `taps` are those of the node.
 pub(super) fn machine_plan(
-    lab: &Lab,
+    netboots: &Netboots<'_>,
     node: &Node,
     facts: &HostFacts,
     accel: Accel,
     taps: &[TapPlan],
 ) -> Result<NodePlan, Refusal> {
+    let lab = netboots.lab;
     let program = qemu(facts)?.program.clone();
     let (order, boot_order) = match &node.boot {
         Boot::Order(devices) => (BootIndices::of(node, devices), BootOrder::Devices),
@@ -180,7 +183,7 @@ pub(super) fn machine_plan(
             let https = |nic: &Nic| lab.networks.get(&nic.network).is_some_and(|net| net.https);
             let firmware = QemuFirmware::Uefi {
                 file: Box::new(firmware(node, facts)?.clone()),
-                hidden_pxe: hidden_pxe(lab, node).to_vec(),
+                hidden_pxe: hidden_pxe(netboots, node).to_vec(),
                 trusts_lab: node.nics.iter().any(https),
             };
             (firmware, BTreeMap::new())
@@ -203,9 +206,9 @@ pub(super) fn machine_plan(
         seed: matches!(node.seed, Seed::NoCloud { volume: true, .. }),
         kernel: None,
         files,
-        skip_banner: node.firmware_delays == FirmwareDelays::Skip && boot::netboots(node),
+        skip_banner: node.firmware_delays == FirmwareDelays::Skip && boots_from_network(node),
     };
-    let plan = plan_node(lab, node, NodeKind::Qemu(Box::new(qemu)), taps);
+    let plan = plan_node(netboots, node, NodeKind::Qemu(Box::new(qemu)), taps);
     let NodeKind::Qemu(qemu) = &plan.kind;
     let slots = qemu.slots(&plan);
     if slots > SLOTS {
@@ -283,11 +286,11 @@ fn matches(pattern: &str, machine: &str) -> bool {
 ///
 /// HTTP Boot comes after PXE in OVMF's order and cannot be hidden, so a way is chosen by hiding those before it.
 /// Where iPXE's ROM boots it is half a second of work under emulation, for entries that come after those of the ROM.
-fn hidden_pxe(lab: &Lab, node: &Node) -> &'static [IpVersion] {
+fn hidden_pxe(netboots: &Netboots<'_>, node: &Node) -> &'static [IpVersion] {
     if boots_by_ipxe_alone(node) {
         return &[IpVersion::Ipv4, IpVersion::Ipv6];
     }
-    let via = boot::profile(lab, node).and_then(|profile| profile.via);
+    let via = netboots.profile(&node.name).and_then(|profile| profile.via);
     match (&node.boot, via) {
         // Who keeps boot entries in variables is to find them all.
         (Boot::Nvram, _) | (Boot::Order(_), None) => &[],

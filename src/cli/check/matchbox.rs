@@ -6,18 +6,19 @@ use std::path::Path;
 use crate::diag::{Diagnostic, Sources, Span};
 use crate::lab::Lab;
 use crate::plan::lint::{Lint, LintContext, lint};
-use crate::plan::{self, DataEntry, MatchboxPlan};
+use crate::plan::{self, DataEntry, MatchboxPlan, Netboots};
 use crate::serve::Store;
 
 /// Checks what matchbox would answer on each network of a lab.
 pub(super) fn look(lab: &Lab, sources: &mut Sources) -> Vec<Diagnostic> {
+    let netboots = Netboots::new(lab);
     let mut found = Vec::new();
     for network in lab.networks.values() {
-        let Some(plan) = plan::matchbox(lab, network) else { continue };
+        let Some(plan) = plan::matchbox(&netboots, network) else { continue };
         let store = Store::open(plan.data.clone(), plan.entries.clone(), plan.newest);
         let text = |file: &str| text(&plan, file);
         let look = LintContext { source: &store, text: &text, existing: &Path::exists };
-        let lints = lint(lab, network, &look);
+        let lints = lint(&netboots, network, &look);
         let mut known = BTreeMap::new();
         found.extend(lints.into_iter().map(|lint| diagnostic(lint, &plan, lab, sources, &mut known)));
     }

@@ -83,7 +83,8 @@ fn look(text: &str, files: &[(&str, &str)]) -> Vec<Lint> {
         text.replace("network.lan = {", "network.lan = { address = \"10.0.0.1/24\",")
     ));
     let network = lab.networks.values().next().unwrap();
-    let plan = crate::plan::matchbox(&lab, network).unwrap();
+    let netboots = crate::plan::Netboots::new(&lab);
+    let plan = crate::plan::matchbox(&netboots, network).unwrap();
     let mut texts: BTreeMap<String, String> =
         files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     for (path, entry) in plan.entries {
@@ -96,7 +97,7 @@ fn look(text: &str, files: &[(&str, &str)]) -> Vec<Lint> {
     let memory = Memory::new(texts);
     let text = |path: &str| memory.texts.get(path).cloned();
     let existing = |path: &Path| path.ends_with("assets/linux") || path.ends_with("assets/initrd.img");
-    lint(&lab, network, &LintContext { source: &memory, text: &text, existing: &existing })
+    lint(&netboots, network, &LintContext { source: &memory, text: &text, existing: &existing })
 }
 
 /// What the files of the lab's own profiles hold.

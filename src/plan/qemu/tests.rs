@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::lab::{AccelChoice, Isolation, Start};
+use crate::lab::{AccelChoice, Isolation, Lab, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
 use crate::plan::{BootTarget, LinkPlan, StartOptions};
@@ -72,7 +72,7 @@ fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<NodePlan, Refusa
         mtu: 1500,
     };
     let taps: Vec<TapPlan> = node.nics.iter().map(tap).collect();
-    machine_plan(&lab(), node, facts, accel, &taps)
+    machine_plan(&Netboots::new(&lab()), node, facts, accel, &taps)
 }
 
 /// Writes the options a line each.

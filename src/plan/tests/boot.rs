@@ -102,7 +102,7 @@ fn handed(node: &str, profile: &str) -> String {
     });
     let service = service.unwrap();
     let BootPlan { script, rom_chains, via: _, programs } = service.hosts[0].boot.clone().unwrap();
-    let mut lines = vec![way(&lab, &lab.nodes[&NodeName::new("n").unwrap()]).unwrap()];
+    let mut lines = vec![Netboots::new(&lab).way(&lab.nodes[&NodeName::new("n").unwrap()]).unwrap()];
     lines.extend(script.map(|script| format!("script {script}")));
     lines.extend(rom_chains.then(|| "a ROM chains".to_owned()));
     lines.extend(programs.iter().map(|(number, path)| format!("program {number} {path}")));
