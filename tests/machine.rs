@@ -1,4 +1,4 @@
-//! Real QEMUs under emulation: what a [`Machine`] promises of them.
+//! [`Machine`] with real QEMUs under emulation.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -121,7 +121,7 @@ fn facts() -> HostFacts {
     }
 }
 
-/// Plans one machine, its NICs plugged into nothing, so that no TAP is needed.
+/// Plans one machine with unconnected NICs, so that no TAP is needed.
 fn machine_plan(node: Node) -> MachinePlan {
     let steps = plan(&lab(node), &facts()).unwrap().steps;
     let machine = steps.into_iter().find_map(|step| match step {
@@ -138,7 +138,7 @@ fn machine_plan(node: Node) -> MachinePlan {
     machine
 }
 
-/// A machine in a folder of its own, with everything that happened to it.
+/// A machine with its own folder, and its events.
 struct Bench {
     folder: tempfile::TempDir,
     spawner: Spawner,
@@ -177,7 +177,7 @@ impl Bench {
         self.events.lock().unwrap().iter().filter_map(known).collect()
     }
 
-    /// Waits until something happened, and returns it.
+    /// Waits for an event and returns it.
     async fn until(&self, what: &str, matches: impl Fn(&Known) -> bool) -> Known {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -196,7 +196,7 @@ impl Bench {
 
     fn names(&self) -> Vec<String> {
         let name = |known: &Known| match known {
-            // How far the firmware comes is a matter of luck: its banner, and a reset that an interrupt causes.
+            // Depends on timing: the firmware's banner, and a reset that an interrupt causes.
             Known::ConsoleLine { .. } | Known::BannerSkipped {} => None,
             Known::Reset { why } if *why == PowerCause::Guest => None,
             known => Some(serde_json::to_value(known).unwrap()["kind"].as_str().unwrap().to_owned()),
@@ -205,7 +205,7 @@ impl Bench {
     }
 }
 
-/// Returns the QEMU that runs in a folder.
+/// Returns the QEMU process of a folder.
 fn qemu_in(folder: &Path) -> Option<i32> {
     std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
