@@ -128,14 +128,11 @@ fn head(node: &Node) -> Result<Head, Problem> {
     };
     let ((name, line_of_name), (version, line)) = (text("variant")?, text("version")?);
     if name.is_empty() {
-        return Err(Problem::new(line_of_name, "variant: must be said, such as `variant: flatcar`"));
+        return Err(Problem::new(line_of_name, "variant: required, such as `variant: flatcar`"));
     }
     let Some((major, minor, rest)) = semver(&version) else {
-        let wrong = if version.is_empty() {
-            "must be said".to_owned()
-        } else {
-            format!("`{version}` is not like 1.0.0")
-        };
+        let wrong =
+            if version.is_empty() { "required".to_owned() } else { format!("`{version}` is not like 1.0.0") };
         return Err(Problem::new(line, format!("version: {wrong}")));
     };
     let plain = format!("{major}.{minor}.{rest}");
@@ -264,14 +261,14 @@ fn machine_config(node: &Node, report: &mut Report) {
     let metadata = get(Some(node), "metadata");
     let line = metadata.as_ref().map_or(node.line, |metadata| metadata.line);
     if get(metadata.as_ref(), "name").is_none() {
-        report.add(line, &JsonPath::root(), "metadata.name: must be said");
+        report.add(line, &JsonPath::root(), "metadata.name: required");
     }
     let labels = get(metadata.as_ref(), "labels");
     if get(labels.as_ref(), "machineconfiguration.openshift.io/role").is_none() {
         report.add(
             line,
             &JsonPath::root(),
-            "metadata.labels: `machineconfiguration.openshift.io/role` must be said",
+            "metadata.labels: `machineconfiguration.openshift.io/role` is required",
         );
     }
 }

@@ -126,7 +126,7 @@ fn version(node: &Node) -> Result<Version, Problem> {
         Err(malformed) => malformed,
     };
     Err(match (&node.what, text) {
-        (What::Map(_), "") => Problem::new(line, "ignition.version: a version must be said"),
+        (What::Map(_), "") => Problem::new(line, "ignition.version: a version is required"),
         (What::Map(_), text) if text.starts_with("2.") => Problem::new(
             line,
             format!("ignition.version: {text} is of another language; matchbox reads 3.0.0 to 3.4.0"),

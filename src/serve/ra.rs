@@ -64,7 +64,7 @@ const INTERVAL: u64 = 200 * SECOND;
 const FIRST_INTERVAL: u64 = 16 * SECOND;
 const FIRST: u8 = 3;
 /// Router lifetime of a transient default route, in seconds.
-const PRETENCE: u16 = 30;
+const TRANSIENT: u16 = 30;
 /// The minimum time between multicast advertisements.
 const REST: u64 = 3 * SECOND;
 
@@ -303,8 +303,8 @@ impl Advertiser {
     }
 
     /// Returns the transient route for firmware.
-    pub(super) fn pretence(&self) -> TransientRoute {
-        let packet = self.router.advertisement_for(PRETENCE);
+    pub(super) fn transient_route(&self) -> TransientRoute {
+        let packet = self.router.advertisement_for(TRANSIENT);
         TransientRoute { socket: Arc::clone(&self.socket), interface: self.interface, packet }
     }
 }

@@ -272,7 +272,7 @@ fn udp(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
 fn shared(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
-    room_for_a_storm(&socket)?;
+    enlarge_receive_buffer(&socket)?;
     socket.bind(&SocketAddr::from((address, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -301,14 +301,14 @@ fn on_device(interface: &IfName, port: u16) -> io::Result<UdpSocket> {
     // Before the address, so that two networks can use the same port.
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
     socket.set_broadcast(true)?;
-    room_for_a_storm(&socket)?;
+    enlarge_receive_buffer(&socket)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
 /// Enlarges the receive buffer for bursts, as when a whole rack is switched on.
-fn room_for_a_storm(socket: &Socket) -> io::Result<()> {
+fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
     // Beyond the host's limit where permitted, as it is in our own network namespace.
     if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &STORM).is_err() {
         socket.set_recv_buffer_size(STORM)?;

@@ -57,11 +57,11 @@ fn inside(record: &Record, line: usize, minor: u8, path: &JsonPath<'_>, report: 
     if knows("withMountUnit") && record.flag("withMountUnit") == Some(true) {
         let format = record.filled("format");
         if format.is_none() {
-            report.add(line, path, "a format must be said where `with_mount_unit` is true");
+            report.add(line, path, "a format is required where `with_mount_unit` is true");
         }
         let swap = minor >= 3 && format == Some("swap");
         if record.filled("path").is_none() && !swap && (minor < 3 || format.is_some()) {
-            report.add(line, path, "a path must be said where `with_mount_unit` is true");
+            report.add(line, path, "a path is required where `with_mount_unit` is true");
         }
     }
     below(record, minor, path, report);

@@ -93,7 +93,7 @@ fn check(record: &Record, minor: u8, line: usize, path: JsonPath<'_>, report: &m
                 let seen = if field.repeats == Repeats::RefusedTogether { &mut together } else { &mut alone };
                 for (index, item) in items.iter().enumerate() {
                     if field.repeats != Repeats::Allowed && !seen.insert(item.key()) {
-                        report.add(item.line, &path.item(index), "is said twice");
+                        report.add(item.line, &path.item(index), "is a duplicate");
                     }
                     if let Some(record) = item.as_record() {
                         check(record, minor, item.line, path.item(index), report);
@@ -137,7 +137,7 @@ fn apply(rule: Rule, scope: &mut Scope<'_>) {
 /// Returns why Ignition rejects a path, if it does.
 fn bad_path(path: &str) -> Option<&'static str> {
     if path.is_empty() {
-        Some("a path must be said")
+        Some("a path is required")
     } else if !path.starts_with('/') {
         Some("a path must begin with `/`")
     } else if clean(path) != path {
@@ -170,7 +170,7 @@ fn tls(scope: &mut Scope<'_>) {
 fn required_sources(scope: &mut Scope<'_>, list: &str) {
     for (index, item) in scope.record.list(list).iter().enumerate() {
         if item.as_record().and_then(|record| record.filled("source")).is_none() {
-            scope.wrong_item(list, index, None, "a source must be said");
+            scope.wrong_item(list, index, None, "a source is required");
         }
     }
 }
@@ -270,7 +270,7 @@ fn custom(scope: &mut Scope<'_>) {
     match pin {
         Some("tpm2" | "tang" | "sss") => {}
         Some(other) => scope.wrong_field("pin", format!("`{other}` is not one of `tpm2`, `tang` and `sss`")),
-        None => scope.wrong_field("pin", "a pin must be said"),
+        None => scope.wrong_field("pin", "a pin is required"),
     }
     if config.is_none() {
         scope.wrong_field("config", "a pin must have a config");
@@ -285,7 +285,7 @@ fn tang(scope: &mut Scope<'_>) {
         _ => scope.wrong_field("url", "must begin with `http://` or `https://`"),
     }
     if record.filled("thumbprint").is_none() {
-        scope.wrong_field("thumbprint", "a thumbprint must be said");
+        scope.wrong_field("thumbprint", "a thumbprint is required");
     }
     if record.filled("advertisement").is_some_and(|text| json::read(text.as_bytes()).is_err()) {
         scope.wrong_field("advertisement", "is not JSON");

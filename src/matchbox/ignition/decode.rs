@@ -28,7 +28,7 @@ impl Decoder {
                     if report.language == Language::Yaml
                         && pairs[..index].iter().any(|(other, _)| other == key)
                     {
-                        report.add(node.line, path, format!("`{key}` is said twice"));
+                        report.add(node.line, path, format!("`{key}` is a duplicate key"));
                     }
                     let Some((index, field)) = self.field(kind, key, report.language) else { continue };
                     self.value(node, field, record.slot(index), &path.field(field), report);

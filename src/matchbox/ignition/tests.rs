@@ -81,7 +81,7 @@ fn problems_name_the_line_and_the_field() {
     assert_snapshot!(check("{\n\n\"ignition\": }"), @"line 3: invalid character '}' looking for beginning of value");
     assert_snapshot!(check(""), @"the config is empty");
     assert_snapshot!(check("[]"), @"line 1: a config is an object, not a list");
-    assert_snapshot!(check("{}"), @"line 1: ignition.version: a version must be said");
+    assert_snapshot!(check("{}"), @"line 1: ignition.version: a version is required");
     assert_snapshot!(check("{\"ignition\":\n{\"version\": \"2.3.0\"}}"), @"line 2: ignition.version: 2.3.0 is of another language; matchbox reads 3.0.0 to 3.4.0");
     assert_snapshot!(check("{\"ignition\":\n{\"version\": \"3.5.0\"}}"), @"line 2: ignition.version: `3.5.0` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0");
 }

@@ -13,7 +13,7 @@ use crate::serve::example::{content_of, plan};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/path");
 
 /// Content with a missing kernel, with and without that folder as root.
-static SHELVES: LazyLock<[ContentStore; 2]> = LazyLock::new(|| {
+static CONTENTS: LazyLock<[ContentStore; 2]> = LazyLock::new(|| {
     let mut plan = plan();
     let without = content_of(&plan, Path::new("/nowhere"));
     plan.root = Some(RootPlan { folder: ROOT.into(), listing: true });
@@ -23,7 +23,7 @@ static SHELVES: LazyLock<[ContentStore; 2]> = LazyLock::new(|| {
 /// Looks up one path, as a TFTP file name and as a URL path. Only content of the plan and of the served folder is
 /// found, however the path is written.
 pub(crate) fn path(data: &[u8]) {
-    for (content, has_root) in SHELVES.iter().zip([false, true]) {
+    for (content, has_root) in CONTENTS.iter().zip([false, true]) {
         check(content.find(data), has_root);
         if let Ok(path) = std::str::from_utf8(data) {
             check(content.find_url(path), has_root);

@@ -189,7 +189,7 @@ struct Case<'a> {
 struct Assignment {
     address: Ipv6Addr,
     /// `None`: it is reserved.
-    lent_to: Option<Identity>,
+    leased_to: Option<Identity>,
 }
 
 impl Case<'_> {
@@ -358,13 +358,13 @@ impl Case<'_> {
     fn address_of(&self, index: usize) -> Option<Assignment> {
         if let Some(address) = self.host.and_then(|host| host.ipv6) {
             // A NIC has one reservation.
-            return (index == 0).then_some(Assignment { address, lent_to: None });
+            return (index == 0).then_some(Assignment { address, leased_to: None });
         }
         let association = self.request.addresses.get(index)?;
         let (pool, identity) = (self.server.dhcp.pool?, self.identity(association.id)?);
         let Server { reserved, .. } = self.server;
         let address = self.state.address_for(&identity, pool.network(), reserved, self.now)?;
-        Some(Assignment { address, lent_to: Some(identity) })
+        Some(Assignment { address, leased_to: Some(identity) })
     }
 
     /// Assigns an address to each association, as far as addresses are available.
@@ -374,13 +374,13 @@ impl Case<'_> {
         let mut lent = HashSet::new();
         for (index, association) in self.request.addresses.iter().enumerate() {
             let given = self.address_of(index).filter(|given| lent.insert(given.address));
-            let Some(Assignment { address, lent_to }) = given else {
+            let Some(Assignment { address, leased_to }) = given else {
                 let none = vec![status(Status::NoAddrsAvail)];
                 options.push(in_association(association.id, None, none));
                 continue;
             };
-            first.get_or_insert((address, if lent_to.is_some() { "pool" } else { "reserved" }));
-            changes.extend(lent_to.map(|to| Change::Lend { address, to, until }));
+            first.get_or_insert((address, if leased_to.is_some() { "pool" } else { "reserved" }));
+            changes.extend(leased_to.map(|to| Change::Lend { address, to, until }));
             let seconds = self.server.dhcp.lease_seconds;
             let given = std::iter::once(lifetime(address, seconds));
             // Lifetime 0 for its other addresses, and for those of another link.

@@ -52,7 +52,7 @@ impl Outgoing {
                 std::mem::take(bytes)
             }
             (Piece::File { file, at, left }, Way::Pipe(pipe)) => {
-                let hole = pipe.stand_in(file, *at, *left, &self.response_event);
+                let hole = pipe.placeholder(file, *at, *left, &self.response_event);
                 *at += hole.len() as u64;
                 *left -= hole.len() as u64;
                 hole

@@ -37,7 +37,7 @@ impl Ahead {
         if at >= self.until {
             let length = left.min(AHEAD);
             self.until = at + length;
-            if !is_allowed(file, at, length) {
+            if !is_cached(file, at, length) {
                 let file = Arc::clone(file);
                 let mut coming = tokio::task::spawn_blocking(move || fetch(&file, at, length));
                 if Pin::new(&mut coming).poll(cx).is_pending() {
@@ -54,7 +54,7 @@ impl Ahead {
 /// between.
 ///
 /// If a file system cannot tell, it counts as cached.
-fn is_allowed(file: &File, at: u64, length: u64) -> bool {
+fn is_cached(file: &File, at: u64, length: u64) -> bool {
     let waits = |at| match read_cached(file.as_fd(), &mut [0], at) {
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         Ok(_) => false,
@@ -94,11 +94,11 @@ mod tests {
         file.sync_all().unwrap();
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
         let file = Arc::new(file);
-        assert!(!is_allowed(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
+        assert!(!is_cached(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
         let (mut ahead, mut at, mut steps) = (Ahead::default(), 0, Vec::new());
         while at < length {
             let ready = poll_fn(|cx| ahead.poll(cx, &file, at, length - at)).await;
-            assert!(is_allowed(&file, at, ready));
+            assert!(is_cached(&file, at, ready));
             steps.push(ready);
             at += ready;
         }

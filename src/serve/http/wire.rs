@@ -58,7 +58,7 @@ pub(super) struct Pipe(Arc<Mutex<VecDeque<FileRange>>>);
 
 impl Pipe {
     /// Returns a slice of the hole for the next bytes of a file, as many as fit.
-    pub(super) fn stand_in(
+    pub(super) fn placeholder(
         &self,
         file: &Arc<File>,
         at: u64,

@@ -10,7 +10,7 @@ use crate::matchbox::ignition::value::Record;
 pub(super) fn disk(scope: &mut Scope<'_>) {
     let record = scope.record;
     let Some(device) = record.filled("device") else {
-        return scope.wrong_field("device", "a device must be said");
+        return scope.wrong_field("device", "a device is required");
     };
     if let Some(why) = bad_path(device) {
         scope.wrong_field("device", why);
@@ -164,7 +164,7 @@ pub(super) fn luks(scope: &mut Scope<'_>) {
         scope.wrong_field("label", "must not be longer than 47 bytes");
     }
     match record.filled("device") {
-        None => scope.wrong_field("device", "a device must be said"),
+        None => scope.wrong_field("device", "a device is required"),
         Some(device) => {
             if let Some(why) = bad_path(device) {
                 scope.wrong_field("device", why);
@@ -195,7 +195,7 @@ pub(super) fn luks(scope: &mut Scope<'_>) {
 pub(super) fn raid(scope: &mut Scope<'_>) {
     let record = scope.record;
     match record.filled("level") {
-        None => scope.wrong_field("level", "a level must be said"),
+        None => scope.wrong_field("level", "a level is required"),
         Some("linear" | "raid0" | "0" | "stripe") => {
             if record.number("spares").is_some_and(|spares| spares != 0) {
                 scope.wrong_field("spares", "this level has no spares");
