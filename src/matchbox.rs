@@ -1,8 +1,8 @@
-//! What [matchbox](https://matchbox.psdn.io) answers, decided without files or sockets.
+//! The answers of [matchbox](https://matchbox.psdn.io), without files or sockets.
 //!
 //! A request's query becomes labels, labels select a group, the group names a
-//! profile, and the profile says what is rendered. Where the real server is
-//! written in Go and its answers show it, it is followed to the byte.
+//! profile, and the profile says what is rendered. Where the answers of the real
+//! server depend on Go, they are reproduced byte by byte.
 
 pub mod butane;
 pub mod content;

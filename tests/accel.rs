@@ -1,7 +1,7 @@
 //! The accelerator self-test with real machines.
 //!
-//! What it must not do is say "no" always, or "yes" always, or hang. So the very same machines are booted under
-//! emulation, where every part must pass; and the answer for this host, whatever it is, comes and gives a reason.
+//! It must not always answer "no" or always "yes", and must not hang. So the same machines are booted under
+//! emulation, where every part must pass; and for this host there must be an answer with a reason.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -15,7 +15,7 @@ use dryrack::node::qemu::accel::{self, Freshness, Part};
 use dryrack::plan::{Accel, HostFacts};
 use dryrack::system::facts;
 
-/// Returns the kernel of `tiny`, built if need be, in the cache that tests share.
+/// Returns the kernel of `tiny` in the cache that tests share; builds it if needed.
 fn linux() -> PathBuf {
     let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
     let cache = shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache"));
@@ -32,7 +32,7 @@ fn facts() -> HostFacts {
     facts
 }
 
-/// Returns the QEMUs that have their working folder somewhere below.
+/// Returns the QEMU processes whose working directory is below a folder.
 fn qemus_below(folder: &Path) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes

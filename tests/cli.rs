@@ -1,4 +1,4 @@
-//! The command line as people see it: transcripts of verbs that need no machine.
+//! The command line: transcripts of commands that need no machine.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -13,7 +13,7 @@ use common::{Home, labs, run, stderr, stdout};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-/// Runs `dryrack` in the home's folder and returns what it said on both outputs, and its exit code.
+/// Runs `dryrack` in the home's folder; returns both outputs and the exit code.
 fn check(home: &Home, args: &[&str]) -> String {
     let mut command = home.dryrack(args.iter().copied());
     let output = run(command.current_dir(home.path()).env_remove("COLUMNS"));
@@ -34,7 +34,7 @@ fn json(home: &Home, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
 }
 
-/// Returns the verbs that the help shows.
+/// Returns the subcommands in the help.
 fn verbs(home: &Home) -> Vec<String> {
     let help = check(home, &["--help"]);
     let (_, verbs) = help.split_once("Commands:\n").expect("a list of verbs");
@@ -43,7 +43,7 @@ fn verbs(home: &Home) -> Vec<String> {
     verbs.map(|line| line.trim().split(' ').next().expect("a verb").to_owned()).collect()
 }
 
-/// A lab with three mistakes.
+/// A lab with three errors.
 const WRONG: &str = r#"dryrack = 1
 name = "wrong"
 
@@ -162,7 +162,7 @@ fn the_help_names_every_verb() {
     ");
     for verb in verbs(&home) {
         let help = check(&home, &[&verb, "--help"]);
-        // It has the flags of another program, and its help.
+        // It has the flags and help of another program.
         if verb == "matchbox" {
             assert!(help.contains("Usage of dryrack matchbox:\n  -address string"), "{help}");
             continue;
@@ -361,7 +361,7 @@ fn overlays_and_single_keys_are_laid_over_a_lab() {
 #[test]
 fn the_labs_of_the_house_have_nothing_wrong() {
     let home = Home::new();
-    // Beside the labs lies their schema.
+    // The schema is in the same folder.
     let labs = fs::read_dir(labs()).expect("labs").flatten().filter(|entry| entry.path().is_dir());
     for lab in labs {
         let path = lab.path().display().to_string();
@@ -504,7 +504,7 @@ fn shells_complete_every_verb() {
             assert!(script.contains(&verb), "{shell} does not know {verb}");
         }
         assert!(!script.contains("@outer"), "{shell} shows what is hidden");
-        // Where a shell is there, it must read its script.
+        // If the shell is installed, it must parse its script.
         let path = home.path().join(shell);
         fs::write(&path, &script).expect("a file");
         if shell == "bash" {
@@ -532,7 +532,7 @@ fn there_is_a_manual_page_for_each_verb() {
     }
     let main = check(&home, &["man"]);
     assert!(main.contains("Exit codes:") && main.contains("DRYRACK_STATE"), "{main}");
-    // groff says what is wrong with a page.
+    // groff reports errors in a page.
     let pages = fs::read_dir(home.path().join("man")).expect("pages").flatten().map(|entry| entry.path());
     let groff = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).args(pages));
     assert!(groff.status.success() && groff.stderr.is_empty(), "{}", stderr(&groff));
@@ -645,7 +645,7 @@ fn an_image_of_files_is_built_and_pruned() {
     assert!(!Path::new(built.trim()).exists());
 }
 
-/// Writes the folder of a run that has ended.
+/// Writes the run folder of a run that has ended.
 fn record(home: &Home, id: &str, events: &str, report: Option<&str>) {
     let folder = home.path().join("runs").join(id);
     fs::create_dir_all(&folder).expect("a folder");
@@ -780,7 +780,7 @@ fn whoever_closes_the_pipe_has_seen_enough() {
     drop(schema.stdout.take());
     let output = schema.wait_with_output().expect("an end");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    // Nobody hears the error either, and the exit code is still the right one.
+    // The error cannot be printed either, but the exit code is still the right one.
     let mut check = home.dryrack(["check", "none"]).stderr(Stdio::piped()).spawn().expect("a child");
     drop(check.stderr.take());
     assert_eq!(check.wait().expect("an end").code(), Some(2));

@@ -1,10 +1,10 @@
-//! README and guides: their labs pass `dryrack check`, their commands are commands, their output is the output.
+//! README and guides: labs pass `dryrack check`, commands are valid, and the printed output is the real one.
 //!
-//! What stands after a fence says what a block is:
+//! The info string of a fenced block says what it is:
 //!
-//! * `toml`: a whole lab. `toml fragment`: an overlay over the lab of the README. `toml recipe`: the recipe of an image.
-//! * `sh`, `console`: commands. A `console` block that shows output is run, and the output compared.
-//! * `text`: nothing that is run.
+//! * `toml`: a complete lab. `toml fragment`: an overlay over the lab of the README. `toml recipe`: an image recipe.
+//! * `sh`, `console`: commands. A `console` block with output is run, and the output compared.
+//! * `text`: not checked.
 
 #![expect(clippy::disallowed_methods, reason = "runs the program as a reader would")]
 
@@ -34,7 +34,7 @@ struct Page {
 /// A fenced block of a page.
 #[derive(Debug)]
 struct Block<'a> {
-    /// The page and the line of its fence.
+    /// The page, and the line of its fence.
     at: String,
     kind: &'a str,
     text: String,
@@ -73,7 +73,7 @@ fn prose(page: &Page) -> String {
     parts.into_iter().step_by(2).collect::<Vec<_>>().join("\n")
 }
 
-/// Checks a lab and what is laid over it, as if every file that they name was there. Returns what is wrong with them.
+/// Checks a lab and an overlay as if all their files existed. Returns the errors.
 fn problems(lab: &str, overlay: Option<&str>) -> String {
     let library = Library::new("/cache".into(), Vec::new());
     let images =
@@ -90,7 +90,7 @@ fn problems(lab: &str, overlay: Option<&str>) -> String {
     diag::render(&outcome.diagnostics, &outcome.sources, false)
 }
 
-/// Returns the commands of a block: of `console` what stands after a prompt, of `sh` every line.
+/// Returns the commands of a block: in `console` the text after prompts, in `sh` every line.
 fn commands(block: &Block<'_>) -> Vec<String> {
     let line = |line: &str| match block.kind {
         "console" => line.strip_prefix("$ ").map(str::to_owned),
@@ -99,7 +99,7 @@ fn commands(block: &Block<'_>) -> Vec<String> {
     block.text.lines().filter_map(line).filter(|line| !line.is_empty()).collect()
 }
 
-/// Splits a command line into words as a shell does, as far as a comment, a pipe or a redirection.
+/// Splits a command line into words as a shell does, up to a comment, pipe or redirection.
 fn words(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -121,7 +121,7 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// Reads a command of ours as the program does. Returns what is wrong with it.
+/// Parses a `dryrack` command line as the program does. Returns the error.
 fn misread(command: &str) -> Option<String> {
     let words = words(command);
     match words.first()?.as_str() {
@@ -198,7 +198,7 @@ fn commands_are_read_by_the_program() {
                 tried += 1;
             }
         }
-        // In a sentence, what is in capitals stands for something.
+        // In prose, words in capitals are placeholders.
         let prose = prose(&page);
         let inline = prose
             .split('`')
@@ -207,7 +207,7 @@ fn commands_are_read_by_the_program() {
             .filter(|code| code.starts_with("dryrack ") && *code != "dryrack = 1");
         let placeholder = |word: &str| word.chars().any(char::is_uppercase) && !word.starts_with('-');
         for command in inline.filter(|code| !code.split([' ', '=']).any(placeholder)) {
-            // `dryrack power on` names the command; which node, is left out.
+            // `dryrack power on` refers to the command; its arguments are omitted.
             let kind =
                 cli::command().try_get_matches_from(words(command)).map_err(|error| error.kind()).err();
             let named = kind.is_none_or(|kind| {

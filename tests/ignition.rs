@@ -1,4 +1,5 @@
-//! Beside the real Ignition: Debian's `ignition-validate` (2.14, which reads up to 3.3.0) says what we say.
+//! Comparison with the real Ignition: Debian's `ignition-validate` (2.14, which supports up to 3.3.0) gives the same
+//! verdicts.
 
 #![expect(clippy::disallowed_methods, reason = "runs the real Ignition")]
 
@@ -9,10 +10,10 @@ use dryrack::matchbox::butane::{self, Translated};
 use dryrack::matchbox::ignition::{self, Problem, Version};
 use serde_json::Value;
 
-/// What fails where the program is missing.
+/// The error if the program is missing.
 const MISSING: &str = "`ignition-validate` is in Debian's package `ignition`: run ci/setup test";
 
-/// Asks the real one; returns what it complains of.
+/// Runs the real validator; returns its error.
 fn validate(config: &str) -> Result<(), String> {
     let mut child = Command::new("ignition-validate")
         .arg("-")
@@ -38,12 +39,12 @@ fn text(row: &Value, field: &str) -> String {
     row[field].as_str().expect("it is a text").to_owned()
 }
 
-/// What newer Ignitions refuse, matchbox's among them, and Debian's does not yet.
+/// Whether newer Ignitions, such as matchbox's, reject it, but Debian's does not.
 fn is_newer(problems: &[Problem]) -> bool {
     problems.iter().all(|problem| problem.message.ends_with("a unit of systemd is written there"))
 }
 
-/// Holds our verdict on a config of up to 3.3.0 against the real one's; returns whether it is taken.
+/// Compares our verdict on a config of up to 3.3.0 with the real one; returns whether it is accepted.
 fn agree(name: &str, config: &str) -> bool {
     let real = validate(config);
     match ignition::read(config.as_bytes()) {
@@ -96,7 +97,7 @@ fn what_butane_becomes_the_real_one_takes() {
     assert!(taken > 40, "{taken}");
 }
 
-/// Numbers that look like chance and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Chance(u64);
 
 impl Chance {
@@ -106,7 +107,7 @@ impl Chance {
     }
 }
 
-/// Lays one config over another: objects are joined, and lists one behind the other.
+/// Merges two configs: objects are merged, lists are concatenated.
 fn join(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {
@@ -122,7 +123,7 @@ fn join(under: &mut Value, over: &Value) {
     }
 }
 
-/// Changes one value somewhere.
+/// Changes one random value.
 fn change(value: &mut Value, chance: &mut Chance) {
     let others =
         ["null", "true", "0", "-1", "4096", "\"\"", "\"/a\"", "\"a\"", "[]", "{}", "[\"a\",\"a\"]", "1.5"];

@@ -1,7 +1,7 @@
-//! Builds the images that need nothing but packages, as a user of this host would.
+//! Builds the images that need only packages, as a normal user of this host would.
 //!
-//! `DRYRACK_CACHE` names a cache to share; without it one below the target folder is used,
-//! so that packages are downloaded once.
+//! `DRYRACK_CACHE` names a shared cache; without it, one below the target folder is used,
+//! so that packages are downloaded only once.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -52,7 +52,7 @@ fn tiny_is_a_kernel_and_an_initramfs() {
         assert!(names.iter().any(|found| found == name), "{name} is missing in {names:?}");
     }
 
-    // Once built, nothing is asked of the network: the same image comes back at once.
+    // After a build the network is not needed: the same image is returned at once.
     assert_eq!(library().built(&ImageName::new("tiny").expect("a name")), Some(built));
 }
 
@@ -121,7 +121,7 @@ fn debian_installer_is_signed_and_complete() {
     assert!(built.files["linux"].size > 5 << 20);
 }
 
-/// Every loader of a profile, and what its files begin with: firmware runs nothing else.
+/// Every loader of a profile, and the magic bytes of its files, without which no firmware runs it.
 #[test]
 fn loaders_are_programs_of_their_firmware() {
     let starts = |image: &str, file: &str, mark: &[u8]| {
@@ -134,7 +134,7 @@ fn loaders_are_programs_of_their_firmware() {
     {
         starts(image, file, b"MZ");
     }
-    // Programs for BIOS begin with code; what they must not be is an EFI program.
+    // Programs for BIOS begin with code; they must not be EFI programs.
     for (image, file) in [("pxelinux", "pxelinux.0"), ("grub", "core.0")] {
         let program = starts(image, file, b"");
         assert!(!program.starts_with(b"MZ") && program.len() < 500 << 10, "{image} fits below 640 KiB");

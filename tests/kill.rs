@@ -1,4 +1,4 @@
-//! Nothing is left of a lab whose processes are killed, at whatever instant, and the next one comes up.
+//! After a kill at any instant, nothing is left of the lab, and the next one starts.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
@@ -10,14 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use common::{Home, stderr, wait, wait_for};
 use nix::sys::signal::Signal;
 
-/// Kills of each kind, unless `DRYRACK_KILLS` says how many.
+/// Number of kills of each kind, unless `DRYRACK_KILLS` is set.
 const KILLS: u32 = 10;
-/// Latest instant of a kill after its victim is there; a lab is up after some 200 ms.
+/// Maximum delay of a kill after its victim was found; a lab is up after some 200 ms.
 const SPREAD: u64 = 450;
-/// After which nothing may be left.
+/// Time after which nothing may be left.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A lab with everything that leaves traces: a bridge, NAT, a way out, a disk, firmware variables, a process, a running machine.
+/// A lab with everything that leaves traces: bridge, NAT, uplink, disk, UEFI variables, process, running machine.
 fn lab(isolation: &str) -> String {
     format!(
         r#"
@@ -52,7 +52,7 @@ fn lab(isolation: &str) -> String {
     )
 }
 
-/// Whom a kill hits.
+/// The victim of a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Command,
@@ -87,12 +87,12 @@ fn check(isolation: &str, victim: Victim) {
     let (kills, seed) = (number("DRYRACK_KILLS").unwrap_or(KILLS), number("DRYRACK_SEED"));
     let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").subsec_nanos();
     let seed = seed.unwrap_or_else(fresh);
-    // Not by a macro: those are captured where a test passes.
+    // Not with a macro: that output is captured if the test passes.
     let seeded = format!("{victim:?}, isolation {isolation}: DRYRACK_KILLS={kills} DRYRACK_SEED={seed}\n");
     std::io::stderr().write_all(seeded.as_bytes()).expect("stderr");
     let mut random = u64::from(seed);
     for kill in 0..kills {
-        // Knuth's MMIX generator: the instants only have to differ.
+        // Knuth's MMIX generator: the instants only need to differ.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let delay = Duration::from_millis((random >> 33) % SPREAD);
         let why = format!("isolation {isolation}, {victim:?}, kill {kill} after {delay:?} (seed {seed})");

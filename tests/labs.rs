@@ -1,4 +1,4 @@
-//! The project's own labs, and what a run owes its user when things go wrong, with the real program and real machines.
+//! The project's own labs, and error handling of runs, with the real program and real machines.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
 mod common;
@@ -15,12 +15,12 @@ use std::time::Duration;
 use common::{Home, build, labs, run, stderr, stdout, wait, wait_for};
 use nix::sys::signal::Signal;
 
-/// After which nothing may be left of a lab.
+/// Time after which nothing may be left of a lab.
 const GRACE: Duration = Duration::from_secs(2);
-/// After which a machine under emulation on a busy host has long booted.
+/// Timeout for the boot of an emulated machine on a busy host.
 const BOOT: Duration = Duration::from_secs(120);
 
-/// One small machine that netboots, and what else the test wants.
+/// A lab with one small machine that netboots, and additions of the test.
 fn small(name: &str, rest: &str) -> String {
     format!(
         r#"
@@ -49,7 +49,7 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// Runs a lab of processes without nodes, and returns the exit code with what the user reads.
+/// Runs a lab of processes without nodes; returns the exit code and the output.
 fn processes(name: &str, rest: &str) -> (Option<i32>, String) {
     let home = Home::new();
     let text = format!("dryrack = 1\nname = \"{name}\"\nnetwork.lan.address = \"10.68.0.1/24\"\n{rest}");
@@ -162,7 +162,7 @@ fn a_process_that_fails_is_a_missed_expectation() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("`apply` ended: exit code 4, `no such provider`"), "{said}");
     assert!(said.contains("`applied` was missed"), "what comes after is not waited for: {said}");
-    // Also where nobody expects anything of it.
+    // Also without an expectation about the process.
     let waits = "expect.later = { within = \"1m\", that.command = \"sleep 1\" }\n";
     let (code, said) = processes("fails-too", &format!("{failing}{waits}"));
     assert_eq!(code, Some(1), "{said}");
@@ -200,7 +200,7 @@ fn a_normal_user_gets_the_same() {
     home.assert_clean(GRACE, "after a normal user's lab");
 }
 
-/// Prepares to run the program as a user without any rights, with images that it builds by itself.
+/// Creates a command for an unprivileged user, with images that it builds itself.
 fn run_as_nobody(home: &Home, program: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(program);
     let own = home.path().join("nobody");
@@ -214,7 +214,7 @@ fn run_as_nobody(home: &Home, program: &Path) -> std::process::Command {
     }
     command.env("HOME", &own).env("DRYRACK_STATE", home.path()).env("DRYRACK_CACHE", own.join("c"));
     command.env("DRYRACK_RUNTIME", own.join("r")).current_dir("/");
-    // Runs lie in their own folder, the mark by which the test knows its processes stays the home's.
+    // Runs are in a folder of that user; the test still finds its processes by the home's path.
     fs::create_dir(home.path().join("runs")).expect("a folder");
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::chown(home.path().join("runs"), Some(65_534), Some(65_534)).expect("root may");
@@ -261,7 +261,7 @@ fn two_labs_with_one_subnet_run_at_once() {
     let status = stdout(&run(home.dryrack(["status", path(&one)])));
     assert!(status.contains("one is up"), "{status}");
 
-    // Up is up: a second command says so and how to reach it.
+    // A second `up` reports that the lab is up and how to use it.
     let again = run(home.dryrack(["up", path(&one)]));
     assert_eq!(again.status.code(), Some(2));
     assert!(stderr(&again).contains("is up already") && stderr(&again).contains("dryrack status"));
@@ -319,7 +319,7 @@ fn a_machine_that_crashes_says_its_last_words() {
     wait_for("the machine to run", BOOT, || home.said().contains("reached dhcp").then_some(()));
     let qemu = home.process("qemu-system-x86").expect("a machine");
     common::signal(qemu, Signal::SIGSEGV);
-    // What can no longer be met is not waited for.
+    // Expectations that can no longer be met are not awaited.
     let status = wait(&mut tried, Duration::from_secs(15)).expect("it ends at once");
     let said = home.said();
     assert_eq!(status.code(), Some(1), "{said}");
@@ -328,11 +328,11 @@ fn a_machine_that_crashes_says_its_last_words() {
     home.assert_clean(GRACE, "after the crash");
 }
 
-/// Runs `dryrack test` where a shell script has taken something away from the host, and expects exit code 3.
+/// Runs `dryrack test` on a host from which a shell script has removed something; expects exit code 3.
 fn check_unfit(home: &Home, lab: &Path, take_away: &str, words: &[&str]) {
     let script = format!("{take_away}\nexec \"$0\" test --junit \"$2\" \"$1\"");
     let mut command = home.command("unshare");
-    // Outside the home, over which a script may have mounted something.
+    // Outside the home, over which a script may mount something.
     let reports = tempfile::tempdir().expect("a folder");
     let junit = reports.path().join("out.xml");
     let tried =
@@ -385,7 +385,7 @@ fn a_full_disk_is_named_with_its_remedy() {
         that = { console = "no such line" }
     "#;
     let lab = home.lab("full", lab);
-    // Room for the run, not for what the installer writes.
+    // Room for the run, but not for the installation.
     let full = format!("mount -t tmpfs -o size=3m none {}", home.path().display());
     let lab_elsewhere = format!(
         "cp {0} /tmp/dr-full-$$.toml; {full}; cp /tmp/dr-full-$$.toml {0}; rm /tmp/dr-full-$$.toml",

@@ -1,4 +1,4 @@
-//! Real QEMUs under emulation: what a [`Machine`] promises of them.
+//! [`Machine`] with real QEMUs under emulation.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -133,7 +133,7 @@ fn machine_plan(node: Node) -> NodePlan {
     machine
 }
 
-/// A machine in a folder of its own, with everything that happened to it.
+/// A machine with its own folder, and its events.
 struct Bench {
     folder: tempfile::TempDir,
     spawner: Spawner,
@@ -172,7 +172,7 @@ impl Bench {
         self.events.lock().unwrap().iter().filter_map(known).collect()
     }
 
-    /// Waits until something happened, and returns it.
+    /// Waits for an event and returns it.
     async fn until(&self, what: &str, matches: impl Fn(&Known) -> bool) -> Known {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -191,7 +191,7 @@ impl Bench {
 
     fn names(&self) -> Vec<String> {
         let name = |known: &Known| match known {
-            // How far the firmware comes is a matter of luck: its banner, and a reset that an interrupt causes.
+            // Depends on timing: the firmware's banner, and a reset that an interrupt causes.
             Known::ConsoleLine { .. } | Known::BannerSkipped {} => None,
             Known::Reset { why } if *why == PowerCause::Guest => None,
             known => Some(serde_json::to_value(known).unwrap()["kind"].as_str().unwrap().to_owned()),
@@ -200,7 +200,7 @@ impl Bench {
     }
 }
 
-/// Returns the QEMU that runs in a folder.
+/// Returns the QEMU process of a folder.
 fn qemu_in(folder: &Path) -> Option<i32> {
     std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;

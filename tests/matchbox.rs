@@ -1,4 +1,4 @@
-//! `dryrack matchbox` in the place of the real server, asked by curl what the real one was asked.
+//! `dryrack matchbox` in place of the real server, with the recorded requests of curl.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 

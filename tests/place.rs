@@ -1,7 +1,7 @@
-//! A private place keeps its promises: what it reaches, what the host sees of it, what its network is like.
+//! Private isolation: what a lab can reach, what the host sees of it, and its network.
 //!
-//! Root gets a host of the test's own: a network namespace with a wire to another one that plays the internet, so
-//! that what leaves the lab can be seen to arrive. Anybody else uses the host as it is, without the internet.
+//! As root, tests have a host of their own: a network namespace connected to another one that stands in for the
+//! internet, so that outgoing traffic can be observed. Other users test on the real host, without the internet.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
@@ -22,22 +22,22 @@ use common::{Home, run, stderr, stdout, wait, wait_for};
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
-/// Addresses of the wire to the internet: the host's end and the other one.
+/// Addresses of the link to the internet: the host's end and the other one.
 const HOST_END: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const FAR_END: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-/// What the far end's resolver says that every name is.
+/// The address that the far resolver returns for every name.
 const FAR_NAME: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 
-/// A host with an internet, or the real one without.
+/// A host with a simulated internet, or the real one without it.
 struct World {
     home: Home,
     internet: Option<Internet>,
 }
 
-/// A network namespace at the other end of a wire.
+/// The network namespace of the simulated internet.
 struct Internet {
     name: String,
-    /// What `ip netns exec` lays over the host's `resolv.conf`.
+    /// The file that `ip netns exec` mounts over the host's `resolv.conf`.
     resolv: PathBuf,
 }
 
@@ -78,7 +78,7 @@ impl World {
         world
     }
 
-    /// Does something where the host is.
+    /// Runs a closure in the host's network namespace.
     fn on_host<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         match &self.internet {
             None => what(),
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// Does something on the internet.
+    /// Runs a closure in the simulated internet.
     fn far_away<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         inside(&self.internet.as_ref().expect("root has an internet").name, what)
     }
@@ -98,7 +98,7 @@ impl World {
     }
 }
 
-/// Does something in a network namespace.
+/// Runs a closure in a network namespace.
 fn inside<T: Send>(netns: &str, what: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -110,7 +110,7 @@ fn inside<T: Send>(netns: &str, what: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// A lab that is up; taken down with this value.
+/// A lab that is up; torn down on drop.
 struct Lab<'a> {
     world: &'a World,
     file: String,
@@ -122,7 +122,7 @@ impl Lab<'_> {
         run(&mut self.command(&["sh", "-c", script]))
     }
 
-    /// Returns what a script says that must succeed.
+    /// Returns the output of a script that must succeed.
     fn says(&self, script: &str) -> String {
         let done = self.exec(script);
         assert!(done.status.success(), "{script}: {}{}", stdout(&done), stderr(&done));
@@ -180,7 +180,7 @@ fn text(name: &str, start: &str, more: &str) -> String {
     )
 }
 
-/// Listens on the host and writes down whoever comes.
+/// Listeners on the host that record every connection.
 struct Trap {
     tcp: SocketAddr,
     udp: SocketAddr,
@@ -214,7 +214,7 @@ impl Trap {
     }
 }
 
-/// Calls every address at every port, by TCP and UDP, at once.
+/// Connects to every address and port by TCP and UDP at once.
 const CALL: &str = r#"
 import socket, sys, threading
 hosts, tcp, udp, name = [argument.split() for argument in sys.argv[1:]]
@@ -265,7 +265,7 @@ fn nothing_on_the_hosts_loopback_is_reachable() {
     let (tcp, udp) = (ports(|trap| trap.tcp), ports(|trap| trap.udp));
     let caught = || traps.iter().flat_map(Trap::take).collect::<Vec<_>>();
 
-    // From the host itself every one of them is heard, or this test would show nothing.
+    // From the host itself all of them must be received, or this test would prove nothing.
     let called = world.home.host("python3", &["-c", CALL, "127.0.0.1 127.0.0.53 ::1", &tcp, &udp, &name]);
     assert!(called.status.success(), "{}", stderr(&called));
     wait_for("all traps to be heard", Duration::from_secs(5), || {
@@ -284,7 +284,7 @@ fn nothing_on_the_hosts_loopback_is_reachable() {
             .map(str::to_owned)
             .into();
     targets.extend(["address", "gateway", "resolver"].map(uplink));
-    // The host's own addresses, at which what listens on its loopback only must not answer either.
+    // The host's own addresses, at which services on its loopback interface must not answer either.
     targets.extend(stdout(&world.home.host("hostname", &["-I"])).split_whitespace().map(str::to_owned));
     let targets = targets.join(" ");
     let called = run(&mut lab.command(&["python3", "-c", CALL, &targets, &tcp, &udp, &name]));
@@ -292,7 +292,7 @@ fn nothing_on_the_hosts_loopback_is_reachable() {
     let said = stdout(&called);
     assert!(said.contains("shut 127.0.0.1"), "{said}");
     assert!(said.contains(&format!("shut {name}")), "an abstract socket of the host is reachable: {said}");
-    // Whatever pasta still holds back is through by then.
+    // Time for packets that pasta still holds back.
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(caught(), Vec::<String>::new(), "{said}");
     assert!(unix.recv(&mut [0; 100]).is_err());
@@ -301,7 +301,7 @@ fn nothing_on_the_hosts_loopback_is_reachable() {
     }
 }
 
-/// Lists what listens on the host, without the queues.
+/// Lists the listening sockets of the host, without the queues.
 fn listening(world: &World) -> BTreeSet<String> {
     let listed = world.home.host("ss", &["-ltnuH"]);
     let columns = |line: &str| {
@@ -333,7 +333,7 @@ fn the_host_sees_the_published_ports_and_no_others() {
         world.home.lab("ports", &text("ports", "auto", &format!("[publish]\n\"{port}\" = \"one:80\"")));
     let before = listening(&world);
     let lab = world.up(&file);
-    // Something more that listens in the lab, on every address.
+    // Another server in the lab, on all addresses.
     let mut server = lab
         .command(&["python3", "-m", "http.server", "8000"])
         .stdout(Stdio::null())
@@ -351,18 +351,18 @@ fn the_host_sees_the_published_ports_and_no_others() {
             .filter(|page| !page.is_empty())
     });
     assert!(page.contains("node=one"), "{page}");
-    // Looked at now, when there was time enough for anybody to have noticed what the lab listens on.
+    // Checked now, after there was enough time to forward the lab's ports.
     let published = format!("tcp 127.0.0.1:{port}");
     let new: BTreeSet<String> = listening(&world).difference(&before).cloned().collect();
     if world.internet.is_some() {
         assert_eq!(new, BTreeSet::from([published]));
     } else {
-        // Others may listen on a real host meanwhile, but not on what the lab listens on.
+        // Other programs may start to listen on a real host meanwhile, but not on the lab's ports.
         assert!(new.contains(&published), "{new:?}");
         let ours = [":53", ":67", ":69", ":80", ":4011", ":8000"];
         assert!(!new.iter().any(|line| ours.iter().any(|port| line.ends_with(port))), "{new:?}");
     }
-    // The node's own address is nobody's on the host.
+    // Neither the node nor the bridge is reachable from the host.
     if world.internet.is_some() {
         let direct = world.on_host(|| get(([10, 66, 0, 10], 80).into(), Duration::from_secs(1)));
         assert!(direct.is_err(), "{direct:?}");
@@ -376,7 +376,7 @@ fn the_host_sees_the_published_ports_and_no_others() {
     assert!(world.on_host(|| TcpListener::bind(("127.0.0.1", port))).is_ok());
 }
 
-/// Answers every HTTP request with a word, and notes where it came from.
+/// Answers every HTTP request with a word, and records the source addresses.
 fn serve_a_word(listener: TcpListener, word: &'static str) -> Arc<Mutex<Vec<IpAddr>>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let clients = Arc::clone(&seen);
@@ -393,12 +393,12 @@ fn serve_a_word(listener: TcpListener, word: &'static str) -> Arc<Mutex<Vec<IpAd
     seen
 }
 
-/// Answers every DNS question with one address.
+/// Answers every DNS query with one address.
 fn serve_names(socket: UdpSocket) {
     std::thread::spawn(move || {
         let mut bytes = [0; 1500];
         while let Ok((length, from)) = socket.recv_from(&mut bytes) {
-            // Header, then the question's name, type and class; what may follow (EDNS) is left out.
+            // Header, then the question's name, type and class; any EDNS record is dropped.
             let name = bytes[12..length].iter().position(|byte| *byte == 0).unwrap_or(0);
             let question = bytes[12..12 + name + 5].to_vec();
             let mut answer = bytes[..2].to_vec();
@@ -415,7 +415,7 @@ fn serve_names(socket: UdpSocket) {
 fn a_node_reaches_the_internet_through_the_uplink() {
     let world = World::new();
     if world.internet.is_none() {
-        // Only root can make an internet to be reached; the user's path is the same from here on.
+        // Only root can create an internet; for other users the path is the same up to here.
         return the_lab_of_a_user_has_a_uplink(&world);
     }
     common::build(&["tiny"]);
@@ -424,7 +424,7 @@ fn a_node_reaches_the_internet_through_the_uplink() {
     let file = world.home.lab("out", &text("out", "auto", ""));
     let lab = world.up(&file);
 
-    // The lab itself, and names of the world by the host's resolver.
+    // The lab itself, and external names through the host's resolver.
     assert_eq!(lab.says(&format!("curl -sS -m 5 http://{FAR_END}:8080/")), "far-and-wide");
     assert_eq!(lab.says("dig +short +time=2 +tries=2 @10.66.0.1 outside.example A"), FAR_NAME.to_string());
     assert_eq!(
@@ -433,7 +433,7 @@ fn a_node_reaches_the_internet_through_the_uplink() {
     );
     clients.lock().unwrap().clear();
 
-    // A node behind the bridge, by its console.
+    // A node behind the bridge, through its console.
     type_on_console(
         &lab,
         &lab.run_dir.join("node/one/console.log"),
@@ -442,7 +442,7 @@ fn a_node_reaches_the_internet_through_the_uplink() {
             ("nslookup outside.example", "203.0.113.77"),
         ],
     );
-    // The world sees the host and nobody behind it.
+    // The internet sees only the host's address.
     assert_eq!(*clients.lock().unwrap(), [IpAddr::from(HOST_END)]);
 }
 
@@ -461,7 +461,7 @@ fn a_lab_on_the_host_gets_through_a_firewall_that_drops_and_leaves_it_as_it_was(
     common::build(&["tiny"]);
     let web = world.far_away(|| TcpListener::bind((FAR_END, 8080)).unwrap());
     let clients = serve_a_word(web, "far-and-wide");
-    // As Docker leaves it: a policy that drops, and a chain for the rules of others.
+    // As with Docker: a policy that drops, and a chain for rules of others.
     for rule in [
         "add table ip filter",
         "add chain ip filter DOCKER-USER",
@@ -488,7 +488,7 @@ fn a_lab_on_the_host_gets_through_a_firewall_that_drops_and_leaves_it_as_it_was(
     assert_eq!(state(), before);
 }
 
-/// Types lines on a node's console, each as soon as what the one before it makes the node say is there.
+/// Types lines on a node's console, each after the expected output of the one before it.
 fn type_on_console(lab: &Lab<'_>, log: &Path, lines: &[(&str, &str)]) {
     let shows = |word: &str| fs::read_to_string(log).unwrap_or_default().contains(word);
     wait_for("the prompt of the node", Duration::from_secs(60), || shows("type help").then_some(()));
@@ -500,7 +500,7 @@ fn type_on_console(lab: &Lab<'_>, log: &Path, lines: &[(&str, &str)]) {
         writeln!(typed, "{line}").unwrap();
         wait_for(answer, Duration::from_secs(20), || shows(answer).then_some(()));
     }
-    // Ctrl-] leaves.
+    // Ctrl-] detaches.
     typed.write_all(b"\x1d").unwrap();
     assert!(wait(&mut console, Duration::from_secs(5)).is_some_and(|status| status.success()));
 }
@@ -525,7 +525,7 @@ fn names_of_the_lab_are_known_in_it() {
     assert_eq!(dig("@10.66.0.1 -x 10.66.0.10"), "one.names.test.");
     assert_eq!(dig("@10.66.0.1 door.elsewhere.test"), "10.66.0.99");
     assert_eq!(dig("@10.66.0.1 nobody.names.test"), "");
-    // Without being told whom to ask, by the place's own resolv.conf and by its hosts file.
+    // Without an explicit server: through the namespace's own resolv.conf and hosts file.
     assert_eq!(dig("one.names.test"), "10.66.0.10");
     assert_eq!(dig("+search one"), "10.66.0.10");
     assert_eq!(lab.says("getent ahostsv4 one.names.test | head -n 1 | cut -d' ' -f1"), "10.66.0.10");
@@ -538,7 +538,7 @@ fn the_bridge_forwards_from_its_first_instant() {
     let world = World::new();
     let file = world.home.lab("bridge", &text("bridge", "manual", ""));
     let lab = world.up(&file);
-    // Looked at once, in one go: an address that is tentative is so for a second.
+    // Checked at once: addresses would be tentative for a second.
     let addresses = lab.json("ip -j addr");
     let links = lab.json("ip -d -j link");
     let ports = lab.json("bridge -j link");
@@ -579,7 +579,7 @@ fn the_bridge_forwards_from_its_first_instant() {
     assert_eq!(ours.len(), 2, "{ours:?}");
     assert_eq!(ours[0], "10.66.0.1/24 global");
     assert!(ours[1].starts_with("fe80::") && ours[1].ends_with("/64 link"), "{ours:?}");
-    // The node's TAP has no address of its own by which the host's side would talk on the segment.
+    // The node's TAP must have no address through which the host could send on the segment.
     let tap = addresses.as_array().unwrap().iter().find(|link| link["ifname"] == tap["ifname"]).unwrap();
     assert_eq!(tap["addr_info"].as_array().unwrap().len(), 0, "{tap}");
 }
@@ -594,13 +594,13 @@ fn two_labs_use_one_subnet_at_once() {
     for (lab, ours, theirs) in [(&first, "first", "second"), (&second, "second", "first")] {
         let dig = |name: &str| lab.says(&format!("dig +short +time=2 +tries=1 @10.66.0.1 one.{name}.test"));
         assert_eq!(dig(ours), "10.66.0.10");
-        // Whatever the host's resolver makes of it, the other lab's node it is not.
+        // Whatever the host's resolver answers, it is not the node of the other lab.
         let foreign = lab.exec(&format!("dig +short +time=1 +tries=1 @10.66.0.1 one.{theirs}.test"));
         assert_ne!(stdout(&foreign).trim(), "10.66.0.10");
         assert_eq!(lab.json("ip -j link show type bridge").as_array().unwrap().len(), 1);
     }
     first.down();
-    // One's end is nothing to the other.
+    // The end of one lab does not affect the other.
     assert_eq!(second.says("dig +short +time=2 +tries=1 @10.66.0.1 one.second.test"), "10.66.0.10");
 }
 
@@ -622,7 +622,7 @@ fn exec_looks_like_the_caller_and_dies_with_the_lab() {
         at_home("echo $(id -u) $(id -g); pwd -P; echo $HOME $MARK"),
         format!("{ids}\n{}\n/where/i/live kept", here.display())
     );
-    // What it writes belongs to the caller.
+    // Files that it writes belong to the caller.
     at_home("echo hello > written");
     let written = fs::metadata(here.join("written")).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&written), nix::unistd::geteuid().as_raw());
@@ -643,7 +643,7 @@ fn exec_looks_like_the_caller_and_dies_with_the_lab() {
     world_is_clean(&world);
 }
 
-/// Nothing that the lab made is left; the wire to the internet is the test's own.
+/// Checks that nothing of the lab is left; the link to the internet belongs to the test.
 fn world_is_clean(world: &World) {
     wait_for("a clean host", Duration::from_secs(2), || {
         let traces: Vec<String> =

@@ -1,4 +1,4 @@
-//! The plan of every lab in `labs/`, as people read it, on a host that is always the same.
+//! The plan of every lab in `labs/` as text, on a host that is always the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use dryrack::lab::{Lab, LabEnvironment, resolve};
 use dryrack::name::Bytes;
 use dryrack::plan::{Accel, FirmwareFile, HostFacts, Netboots, Plan, Qemu, check_host, plan, read};
 
-/// A host with everything, so that a plan depends on its lab alone.
+/// A host with everything, so that a plan depends only on its lab.
 fn facts() -> HostFacts {
     let ovmf = |code: &str, variables: &str, secure: bool| FirmwareFile {
         code: format!("/usr/share/OVMF/OVMF_CODE_4M{code}.fd").into(),
@@ -39,7 +39,7 @@ fn facts() -> HostFacts {
     }
 }
 
-/// Reads a lab of the gallery; its path on this host is no part of it.
+/// Reads a lab of the gallery; its absolute path is masked.
 fn lab_of(folder: &Path) -> Lab {
     let name = folder.file_name().unwrap().to_string_lossy();
     let library = Library::new("/cache".into(), Vec::new());
@@ -80,7 +80,7 @@ fn the_guide_shows_every_boot_path() {
     assert_eq!(first_two.collect::<Vec<_>>(), of_lab.collect::<Vec<_>>(), "run ci/paths");
     for row in &shown {
         let [name, _, _, stages] = row.as_slice() else { panic!("{row:?} has four columns") };
-        // It is a table of what was seen: every node got there, but the one that is refused.
+        // The table lists recorded runs: every node reached the operating system, except the one that is refused.
         assert_eq!(stages.contains(", os "), *name != "secure-unsigned", "{name}: {stages}");
     }
 }

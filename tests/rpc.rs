@@ -1,4 +1,4 @@
-//! matchbox's gRPC, asked by clients that know of it only what is in `src/rpc/proto`, and by whoever else speaks TLS.
+//! matchbox's gRPC API with generated clients, which know only `src/rpc/proto`, and with other TLS clients.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
@@ -19,11 +19,11 @@ use dryrack::rpc::{self, Certificates, Store, Tls};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Debian's own, which sees Debian's own grpcio.
+/// Debian's Python, which finds Debian's grpcio.
 const PYTHON: &str = "/usr/bin/python3";
 /// How often a server is killed while it writes.
 const KILLS: usize = 60;
-/// Tell a process that it is the server that will be killed: with which folder, and where.
+/// Set in the process of the server that will be killed: its folder and port.
 const SERVING: &str = "DRYRACK_TEST_SERVING";
 const PORT: &str = "DRYRACK_TEST_PORT";
 
@@ -37,7 +37,7 @@ fn succeeds(output: &Output) -> String {
     stdout(output)
 }
 
-/// Everything that a client needs to know: generated code, certificates, and where the server is.
+/// What a client needs: generated code, certificates, and the server's address.
 struct Setting {
     folder: tempfile::TempDir,
     port: u16,
@@ -65,7 +65,7 @@ impl Setting {
         self.folder.path().join(name)
     }
 
-    /// Makes an authority with certificates.
+    /// Creates a CA with certificates.
     fn init(&self, name: &str) {
         let into = self.path(name);
         succeeds(&run(Command::new(DRYRACK)
@@ -74,17 +74,17 @@ impl Setting {
             .arg(into)));
     }
 
-    /// Prepares to run the client in Python.
+    /// Creates a command for the Python client.
     fn python(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PYTHON);
         command.arg(in_project("tests/rpc/client.py"));
         command.arg(self.path("stubs")).arg(self.path("tls")).arg(self.port.to_string()).args(arguments);
-        // What cannot be helped is said by it in many words.
+        // gRPC logs expected errors at length.
         command.env("GRPC_VERBOSITY", "NONE");
         command
     }
 
-    /// Prepares to run one of our own verbs as a client.
+    /// Creates a command for our own client.
     fn verb(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(DRYRACK);
         command.args(arguments).arg("--tls").arg(self.path("tls"));
@@ -92,7 +92,7 @@ impl Setting {
         command
     }
 
-    /// Shakes hands as OpenSSL does, and says nothing more.
+    /// Performs a TLS handshake with OpenSSL, and sends nothing more.
     fn openssl(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("openssl");
         command.current_dir(self.path("tls")).args([
@@ -105,7 +105,7 @@ impl Setting {
     }
 }
 
-/// Returns what the server shows and believes.
+/// Returns the server's certificate files.
 fn certificates(folder: &Path) -> Certificates {
     let file = |name: &str| folder.join("tls").join(name);
     Certificates { certificate: file("server.crt"), key: file("server.key"), authority: file("ca.crt") }
@@ -147,7 +147,7 @@ impl Server {
         succeeds(&run(&mut self.setting.python(arguments)))
     }
 
-    /// Returns what happened, as people read it.
+    /// Returns the events as text.
     fn said(&self) -> Vec<String> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |event: &Event| match &event.kind {
@@ -169,11 +169,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What was noted of the real server, but for two answers that are better not given.
+/// The recorded answers of the real server, except two that are replaced.
 fn golden() -> String {
     let golden = fs::read_to_string(in_project("tests/matchbox/golden/grpc-head.txt")).expect("a fixture");
     let rows = golden.lines().map(|row| {
-        // It reads any file of the data directory by such an id.
+        // Path traversal: it reads any file of the data directory with such an ID.
         if row.starts_with("/rpcpb.Groups/GroupGet OK") && row.contains("id: \"p1\"") {
             return "/rpcpb.Groups/GroupGet StatusCode.INVALID_ARGUMENT '`../profiles/p1` leads out of groups/'";
         }
@@ -306,12 +306,12 @@ fn tls_is_what_matchbox_has() {
     -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA -alpn h2 -> New, (NONE), Cipher is (NONE) | No ALPN negotiated | refused
     -tls1_1 -cipher DEFAULT@SECLEVEL=0 -alpn h2 -> New, (NONE), Cipher is (NONE) | No ALPN negotiated | refused
     ");
-    // Clients with several certificates are told which one to show.
+    // The server tells clients its CA, so that they can choose a certificate.
     let told = stdout(&server.setting.openssl(&[&client[..], &["-tls1_2"]].concat()));
     assert!(told.contains("Acceptable client certificate CA names\nCN = Dryrack authority "), "{told}");
     let nobody = server.setting.openssl(&["-tls1_2"]);
     assert!(!nobody.status.success(), "{}", stdout(&nobody));
-    // It is HTTP, and nothing for browsers.
+    // It speaks HTTP, but does not serve browsers.
     let mut curl = Command::new("curl");
     curl.current_dir(server.setting.path("tls")).args(["-sS", "--http2", "--cacert", "ca.crt"]);
     curl.args([
@@ -331,7 +331,7 @@ fn tls_is_what_matchbox_has() {
 #[test]
 fn an_authority_of_somebody_elses_will_do() {
     let setting = Setting::new();
-    // As Terraform's resources and matchbox's own script make them: RSA, and keys in PKCS#1.
+    // As created by Terraform's resources and matchbox's own script: RSA, and keys in PKCS#1.
     let script = r#"
         set -e
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=fake-ca' -keyout ca.pem -out ca.crt
@@ -351,7 +351,7 @@ fn an_authority_of_somebody_elses_will_do() {
     assert_eq!(said, ["answered rpcpb.Groups/GroupList of CN=client,O=Example at 127.0.0.1 (OK)"]);
 }
 
-/// A server in a process of its own, which can be killed: this test again, told to serve.
+/// A server in its own process, which can be killed: this test again, in server mode.
 fn start_apart(setting: &Setting) -> Child {
     let mut command = Command::new(env::current_exe().expect("a test is a program"));
     command.args(["--exact", "a_server_that_is_killed_leaves_no_half_of_a_file"]);
@@ -364,7 +364,7 @@ fn start_apart(setting: &Setting) -> Child {
     child
 }
 
-/// Serves until somebody kills us.
+/// Serves until it is killed.
 fn serve_for_good(folder: &Path, port: u16) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a port");
     let tls = Tls::read(&certificates(folder)).expect("certificates");
@@ -375,14 +375,14 @@ fn serve_for_good(folder: &Path, port: u16) {
     runtime.block_on(rpc::serve(listener, tls, Arc::new(store), Emitter::new(clock, drop)));
 }
 
-/// The drafts that a killed server has left.
+/// Counts the drafts that a killed server has left.
 fn drafts(data: &Path) -> usize {
     let folders = ["groups", "profiles", "ignition", "generic"].map(|folder| fs::read_dir(data.join(folder)));
     let names = folders.into_iter().flatten().flatten().flatten().map(|entry| entry.file_name());
     names.filter(|name| name.to_string_lossy().starts_with(".dryrack-")).count()
 }
 
-/// Reads an Ignition config of the client's `writer` and returns in which turn it was written, if it is whole.
+/// Parses an Ignition config of the client's `writer`; returns the turn in which it was written, if it is complete.
 fn turn_of_config(bytes: &[u8]) -> Option<u64> {
     let (body, digest) = bytes.split_at_checked(bytes.len().checked_sub(64)?)?;
     let sum: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -390,7 +390,7 @@ fn turn_of_config(bytes: &[u8]) -> Option<u64> {
     (sum.as_bytes() == digest).then(|| head.split(' ').nth(1)?.parse().ok())?
 }
 
-/// Reads a group or profile of the client's `writer` and returns in which turn it was written, if it is whole.
+/// Parses a group or profile of the client's `writer`; returns the turn in which it was written, if it is complete.
 fn turn_of_json(who: usize, bytes: &[u8]) -> Option<u64> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     let turn: u64 = match value.get("metadata") {
@@ -424,7 +424,7 @@ fn a_server_that_is_killed_leaves_no_half_of_a_file() {
     let mut server = start_apart(&setting);
     let mut writer = setting.python(&["writer", &WRITERS.to_string()]);
     let mut writer = writer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python");
-    // What each writer was answered last.
+    // The last acknowledged turn of each writer.
     let answered = Arc::new(Mutex::new(HashMap::<usize, u64>::new()));
     let lines = BufReader::new(writer.stdout.take().expect("a pipe")).lines();
     let heard = Arc::clone(&answered);
@@ -687,7 +687,7 @@ fn what_keeps_a_client_from_a_server_is_said() {
     error: tls/client.crt contains no private key in PEM format: no items found
     [3]
     ");
-    // By TLS 1.3 the server looks at our certificate after the handshake.
+    // In TLS 1.3, the server checks our certificate after the handshake.
     let unknown = verb(&["--tls", "other", "--ca-file", "tls/ca.crt", "--endpoint", &here]);
     assert!(unknown.contains("error: connection closed by the server: "), "{unknown}");
     assert!(
@@ -776,7 +776,7 @@ fn certificates_are_made_for_a_lab() {
         "subjectAltName,extendedKeyUsage",
     ]));
     let shown = succeeds(&shown);
-    // Each authority has a name of its own.
+    // Each CA has a unique name.
     let (name, rest) =
         shown.split_once("authority ").and_then(|(_, name)| name.split_at_checked(8)).expect("a name");
     assert!(name.bytes().all(|byte| byte.is_ascii_hexdigit()) && rest.starts_with('\n'), "{shown}");

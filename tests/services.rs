@@ -1,4 +1,4 @@
-//! The boot services as real clients meet them: each test in namespaces of its own, nothing simulated.
+//! The boot services with real clients: each test has its own namespaces, nothing is simulated.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -30,10 +30,11 @@ use std::path::Path;
 
 use dryrack::name::Mac;
 
-/// Nobody of the lab.
+/// Not a node of the lab.
 const STRANGER: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
-/// Two nodes and a pool of three addresses. The kernel is a mebibyte of numbers, so that what arrives can be checked.
+/// Two nodes and a pool of three addresses. The kernel is a mebibyte of numbers, so that the received bytes can be
+/// checked.
 const LAB: &str = r#"
 [network.lan]
 address = "10.0.0.1/24"
@@ -59,7 +60,7 @@ fn kernel(folder: &Path) {
     std::fs::write(folder.join("kernel"), numbers(1 << 20)).unwrap();
 }
 
-/// Bytes that are nowhere alike, so that a piece at a wrong place shows.
+/// Bytes without repetition, so that misplaced data is detected.
 fn numbers(length: usize) -> Vec<u8> {
     (0_u32..).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).take(length).collect()
 }

@@ -1,6 +1,6 @@
-//! What no compiler checks: the plan of the house, its libraries, its dependencies, and that nothing is forgotten.
+//! Rules that no compiler checks: module layout, libraries, dependencies, and unused files.
 //!
-//! Each check is a function of texts that returns what is wrong, with tests of its own that it can fail.
+//! Each check is a function of texts that returns the violations, with tests that it can fail.
 
 #![expect(clippy::disallowed_methods, reason = "asks cargo, and where it is")]
 
@@ -33,7 +33,7 @@ fn nothing_wrong(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n  {}\n", wrong.join("\n  "));
 }
 
-/// Reads the text files that git would commit from these folders.
+/// Reads the text files in these folders that git would commit.
 fn project() -> Vec<File> {
     let mut files = Vec::new();
     for folder in ["labs", "images", "src", "tests"] {
@@ -46,7 +46,7 @@ fn project() -> Vec<File> {
     files
 }
 
-/// Asks cargo what we depend on; offline, because whoever runs this has built it.
+/// Gets the dependencies from cargo; offline, because they have been built already.
 fn metadata() -> Value {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -117,7 +117,7 @@ fn only_main_exits() {
 fn every_code_is_written_once_and_shown() {
     let tree = &*TREE;
     let tests = tree.tests.iter().map(|(_, text)| text.clone());
-    // Inline snapshots may stand below the code that they are about.
+    // Inline snapshots may be in the tests below the code.
     let sources = tree.sources.iter().filter_map(|source| source.text.split_once("#[cfg(test)]"));
     let files =
         project().into_iter().filter(|(name, _)| name.starts_with("tests/") || name.ends_with(".snap"));

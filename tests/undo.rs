@@ -1,6 +1,7 @@
-//! Every step of a plan × {fault before its effect, fault after it}, on a real kernel with real programs: nothing is left.
+//! Every step of a plan × {fault before its effect, fault after it}, on a real kernel with real programs: nothing is
+//! left.
 //!
-//! The test runs itself again in namespaces of its own, whose `ip`, `nft` and `/proc` then show everything there is.
+//! The test runs itself again in new namespaces, in which `ip`, `nft` and `/proc` show everything that exists.
 #![expect(clippy::disallowed_methods, reason = "a test starts programs and has a clock of its own")]
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
@@ -24,10 +25,10 @@ use dryrack::system::facts;
 use dryrack::system::process::Spawner;
 use tokio_util::sync::CancellationToken;
 
-/// Says that we are inside.
+/// Set inside the namespaces.
 const INSIDE: &str = "DRYRACK_TEST_INSIDE";
 
-/// A lab whose plan has every kind of step that a host can undo.
+/// A lab whose plan has every kind of step with an undo on the host.
 const LAB: &str = r#"
     dryrack = 1
     name = "undo"
@@ -53,14 +54,14 @@ const LAB: &str = r#"
     profile = "tiny"
 "#;
 
-/// When a fault strikes: before or after the effect of the step of that index.
+/// The fault: before or after the effect of the step with this index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Before(usize),
     After(usize),
 }
 
-/// A rack with a fault.
+/// A rack that fails at one step.
 struct Faulty {
     rack: Rack,
     plan: Plan,
@@ -83,7 +84,7 @@ impl Host for Faulty {
     }
 }
 
-/// Runs one of the tests below in user, network and mount namespaces of its own.
+/// Runs one of the tests below in new user, network and mount namespaces.
 fn run_inside(test: &str) {
     build(&["tiny"]);
     let ourselves = std::env::current_exe().expect("our own path");
@@ -110,7 +111,7 @@ fn nft(words: &str) -> String {
     stdout(&done)
 }
 
-/// What there is, by the words of other people's programs.
+/// The state of the host, as other programs report it.
 fn state(run_dir: &Path) -> String {
     let strays = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
         let cwd = fs::read_link(entry.path().join("cwd")).ok()?;
@@ -147,7 +148,7 @@ fn decide(dir: &Path, lab: &str, change: impl Fn(&mut HostFacts)) -> (Plan, Libr
     (plan(&lab, &facts).expect("a plan"), library)
 }
 
-/// Carries the plan out with a fault, takes it down, and returns the state of the host before, between and after.
+/// Executes the plan with a fault, takes it down, and returns the state of the host before, between and after.
 fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
     let dir = tempfile::tempdir_in("/tmp").expect("a folder");
     let run_dir = dir.path().to_owned();
@@ -196,7 +197,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         between
     });
     drop(runtime);
-    // Name files end with the place's mount namespace; the next try has the same one.
+    // The mounts over these files end with the mount namespace, which the next attempt shares.
     for file in ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"] {
         run(Command::new("umount").args(["-q", file]));
     }
@@ -212,7 +213,7 @@ fn check(plan: &Plan, library: &Library) {
             assert_eq!(after, before, "{fault:?}, {}", step.title());
         }
     }
-    // Most faults strike when something is there already, or this test would prove nothing.
+    // Most faults occur when something was created already, or this test would prove nothing.
     assert!(changed > plan.steps.len(), "{changed} of {} faults", 2 * plan.steps.len());
 }
 
@@ -248,16 +249,17 @@ fn a_fault_on_the_host_leaves_nothing() {
         return run_inside("a_fault_on_the_host_leaves_nothing");
     }
     ip("link set lo up");
-    // Somebody's firewall that drops what is forwarded.
+    // Another program's firewall that drops forwarded traffic.
     nft("add table inet filter");
     nft("add chain inet filter forward { type filter hook forward priority 0 ; policy drop ; }");
     let dir = tempfile::tempdir_in("/tmp").expect("a folder");
     let drops = dryrack::system::nft::forward_drops().expect("nft");
     assert_eq!(drops.len(), 1, "{drops:?}");
-    // A cable to somewhere, not in use yet.
+    // An unused interface.
     ip("link add eth9 type veth peer name far");
     ip("link set far up");
-    // Whoever says that the segment is theirs looks for no other server there, for five seconds at each of many faults.
+    // With `authoritative`, no other DHCP server is probed for, which would take five seconds for each of many
+    // faults.
     let plugged = "nat = true\ninterface = \"eth9\"\ndhcp.server.authoritative = true";
     let lab = format!("isolation = \"none\"\n{LAB}").replace("nat = true", plugged);
     let (plan, library) = decide(dir.path(), &lab, |facts| {

@@ -1,4 +1,4 @@
-//! The verbs over a lab that is up: one lab, one real machine, everything that can be asked of it.
+//! Commands on a lab that is up: one lab, one real machine, every command.
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
@@ -18,9 +18,9 @@ use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::Value;
 
-/// After which a machine under emulation on a busy host has long booted.
+/// Timeout for the boot of an emulated machine on a busy host.
 const BOOT: Duration = Duration::from_secs(120);
-/// After which a verb has long answered.
+/// Timeout of a command.
 const SOON: Duration = Duration::from_secs(20);
 
 const LAB: &str = r#"
@@ -57,7 +57,7 @@ nodes = ["one"]
 never = { console = "Kernel panic" }
 "#;
 
-/// A lab that is up, and is taken down whatever a test comes to.
+/// A lab that is up; torn down whatever the result of the test is.
 struct Up {
     home: Home,
 }
@@ -75,14 +75,14 @@ impl Up {
         up
     }
 
-    /// Runs a verb that must succeed, and returns what it said on both outputs.
+    /// Runs a command that must succeed; returns both outputs.
     fn succeed(&self, args: &[&str]) -> String {
         let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}{}", stdout(&output), stderr(&output));
         stdout(&output) + &stderr(&output)
     }
 
-    /// Runs a verb that must fail with an exit code, and returns what it said.
+    /// Runs a command that must fail with an exit code; returns its output.
     fn fail(&self, code: i32, args: &[&str]) -> String {
         let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}{}", stdout(&output), stderr(&output));
@@ -94,7 +94,7 @@ impl Up {
         list[0].clone()
     }
 
-    /// Waits until a node has come to a stage.
+    /// Waits until a node has reached a stage.
     fn wait_for_stage(&self, node: &str, stage: &str) {
         wait_for(&format!("{node} to reach {stage}"), BOOT, || {
             (self.status()["snapshot"]["nodes"][node]["stage"] == stage).then_some(())
@@ -104,7 +104,7 @@ impl Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
-        // Already down where the test came to its end.
+        // Already down if the test has passed.
         run(&mut self.home.dryrack(["down"]));
     }
 }
@@ -150,7 +150,7 @@ fn shows_itself(up: &Up) {
     assert!(text.contains("  up on one: stage os within 3m\n"), "{text}");
 }
 
-/// Starts `dryrack console` with a pipe for a keyboard.
+/// Starts `dryrack console` with a pipe as standard input.
 fn console(up: &Up, node: &str) -> Child {
     let mut command = up.home.dryrack(["console", node]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child")
@@ -159,7 +159,7 @@ fn console(up: &Up, node: &str) -> Child {
 fn consoles(up: &Up) {
     let mut child = console(up, "one");
     let mut typed = child.stdin.take().expect("a pipe");
-    // The machine reads its console at its own pace.
+    // The node reads its console slowly.
     typed.write_all(b"echo $((20 + 3))x\r").expect("a reader");
     let mut shown = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = Vec::new();
@@ -180,7 +180,7 @@ fn consoles(up: &Up) {
     assert_eq!(stranger, "error: lab verbs has no node `on`\n\nhint: did you mean `one`?\n");
 }
 
-/// Attaches with a terminal for a keyboard, and leaves.
+/// Attaches with a terminal as standard input, and detaches.
 fn terminal(up: &Up, leave: &str) {
     let pty = openpty(None, None).expect("a terminal");
     let flags = |fd: &OwnedFd| tcgetattr(fd.as_fd()).expect("a terminal").local_flags;
@@ -351,7 +351,7 @@ fn runs_commands(up: &Up) {
 fn tells_ssh_the_way(up: &Up) {
     let config = up.home.path().join("ssh.config");
     fs::write(&config, up.succeed(&["ssh-config"])).expect("a file");
-    // What ssh makes of it, word for word.
+    // The exact ssh options, as ssh parses them.
     let mut ssh = up.home.command("ssh");
     let read = stdout(&run(ssh.arg("-G").arg("-F").arg(&config).arg("one")));
     assert!(read.contains("\nhostname 10.71.0.10\n") && read.contains("\nhostkeyalias one\n"), "{read}");
@@ -401,7 +401,7 @@ fn goes_down(up: &Up) {
         attached.stdout.as_mut().expect("a pipe").read(&mut first).ok()
     });
     assert_eq!(up.succeed(&["down"]), "lab verbs is down\n");
-    // Whoever was attached is told, and ends.
+    // The attached command is notified, and exits.
     let output = attached.wait_with_output().expect("an end");
     assert_eq!(
         (output.status.code(), stderr(&output).as_str()),

@@ -1,4 +1,4 @@
-//! Copies the artifacts of a run: everything that documents it, nothing large or secret.
+//! Copies the artifacts of a run: all records, nothing large or secret.
 
 use std::fs;
 use std::io;

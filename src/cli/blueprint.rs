@@ -1,4 +1,4 @@
-//! What a lab is brought up from: its file, or a plan that was made of it before.
+//! The input of a run: a lab file, or a plan that was made from one.
 
 use std::path::{Path, PathBuf};
 
@@ -13,28 +13,28 @@ use crate::plan::{self, Accel, Plan};
 use crate::report::exit;
 use crate::run::Locations;
 
-/// The largest plan that is read; one of 250 nodes takes a few megabytes.
+/// The maximum size of a plan file; a plan with 250 nodes takes a few megabytes.
 const LARGEST_PLAN: u64 = 256 << 20;
 
-/// What a lab is brought up from.
+/// The input of a run.
 pub(super) enum Blueprint {
-    /// A lab file, to be planned for this host.
+    /// A lab file, still to be planned for this host.
     Lab(Box<ValidLab>),
-    /// A plan that was handed back.
+    /// A plan given with `--plan`.
     Plan(Box<Plan>),
 }
 
-/// What a lab takes of its host.
+/// The resources that a lab needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Needs {
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub(super) memory: u64,
     /// Virtual CPUs.
     pub(super) cpus: u32,
 }
 
 impl Blueprint {
-    /// Reads a lab and makes sense of it.
+    /// Reads and validates a lab.
     pub(super) fn of_lab(lab: &Path, layers: &Layers, locations: &Locations) -> Result<Self, Stop> {
         Ok(Self::Lab(Box::new(valid(layers.read(lab)?, locations, None)?)))
     }
@@ -66,7 +66,7 @@ impl Blueprint {
         }
     }
 
-    /// Returns the path of the lab file, by which the lab is known.
+    /// Returns the path of the lab file, which identifies the lab.
     pub(super) fn file(&self) -> &PathBuf {
         match self {
             Self::Lab(valid) => &valid.lab.file,
@@ -82,7 +82,7 @@ impl Blueprint {
         }
     }
 
-    /// Returns the accelerator, as far as it is known before the host was tried.
+    /// Returns the accelerator, as far as it is known before the self-test.
     pub(super) fn accel(&self) -> Accel {
         match self {
             Self::Lab(valid) if valid.lab.accel == AccelChoice::Kvm => Accel::Kvm,
@@ -91,7 +91,7 @@ impl Blueprint {
         }
     }
 
-    /// Returns what the nodes that the lab starts take.
+    /// Returns the resources of all nodes that start with the lab.
     pub(super) fn needs(&self) -> Needs {
         let of: Vec<(u64, u8)> = match self {
             Self::Lab(valid) => {
@@ -109,7 +109,7 @@ impl Blueprint {
         }
     }
 
-    /// Plans the lab for this host, or checks that this host is still the one that its plan was made for.
+    /// Plans the lab for this host, or checks that this host still satisfies its plan.
     pub(super) fn decide(self, locations: &Locations) -> Result<(Plan, Library), Stop> {
         match self {
             Self::Lab(valid) => {

@@ -24,10 +24,10 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let texts = args.lab.read()?;
-    // Only memory matters here, which is the same in both places.
+    // Only memory matters here, which does not depend on isolation.
     let free = facts::gather(Isolation::Private).free_memory;
     let mut outcome = texts.resolve(&texts.library(&locations.cache), Some(free));
     if let Some(lab) = &outcome.lab {

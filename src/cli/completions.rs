@@ -15,7 +15,7 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "dryrack", &mut script);

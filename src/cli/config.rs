@@ -1,4 +1,4 @@
-//! What `dryrack ignition` and `dryrack generic` have in common: a name and bytes.
+//! Shared by `dryrack ignition` and `dryrack generic`: a name and bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub(super) fn load(file: &Path) -> Result<(String, Vec<u8>), Stop> {
     Ok((name.to_owned(), rpc::read(file)?))
 }
 
-/// Shows one.
+/// Prints one.
 pub(super) fn show(server: &ServerArgs, name: &str, config: Vec<u8>) -> Result<u8, Stop> {
     match server.json {
         false => output::bytes(&config),

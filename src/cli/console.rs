@@ -31,18 +31,18 @@ pub(super) struct Args {
     lab: UpArgs,
 }
 
-/// Why an attachment ended.
+/// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The user left.
+    /// The user detached.
     Left,
     /// The lab ended.
     Gone,
-    /// A signal came.
+    /// A signal was received.
     Interrupted,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
     let client = Client::new(&up.socket);
@@ -76,7 +76,7 @@ async fn attach(console: Console, node: &NodeName) -> io::Result<End> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    // Restored when this function is left, however that comes about.
+    // The guard restores the terminal on every return.
     let raw = terminal.then(Raw::enter).transpose()?;
     let talk = std::pin::pin!(talk(console.stream, tokio::io::stdin(), tokio::io::stdout()));
     let signals = std::pin::pin!(async {
@@ -87,13 +87,13 @@ async fn attach(console: Console, node: &NodeName) -> io::Result<End> {
     let end = futures_util::future::select(talk, signals).await.factor_first().0;
     if raw.is_some() {
         drop(raw);
-        // The machine's last line may not have ended.
+        // The node's last line may be incomplete.
         output::note("");
     }
     Ok(end)
 }
 
-/// Moves bytes both ways until the other side ends or Ctrl-] is typed.
+/// Forwards bytes in both directions until the other side closes or Ctrl-] is typed.
 async fn talk(
     stream: impl AsyncRead + AsyncWrite,
     mut typed: impl AsyncRead + Unpin,
@@ -117,7 +117,7 @@ async fn talk(
         let mut buffer = [0; 1024];
         loop {
             let Ok(count @ 1..) = typed.read(&mut buffer).await else {
-                // What a pipe held was sent; the answer is still to come.
+                // A pipe's input was sent; keep showing output.
                 return std::future::pending().await;
             };
             let typed = &buffer[..count];
@@ -133,7 +133,7 @@ async fn talk(
     futures_util::future::select(show, send).await.factor_first().0
 }
 
-/// A terminal that hands over every byte as it is typed.
+/// A terminal in raw mode.
 struct Raw {
     before: Termios,
 }
@@ -151,7 +151,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // A terminal that is gone need not be restored.
         tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.before).ok();
     }
 }
@@ -160,7 +160,7 @@ impl Drop for Raw {
 mod tests {
     use super::*;
 
-    /// Talks for as long as it takes, and returns why it ended, what the machine got and what was shown.
+    /// Runs a session; returns why it ended, what the node received and what was shown.
     async fn check(said: &[u8], typed: &[u8], ends: bool) -> (End, Vec<u8>, Vec<u8>) {
         let (ours, mut machine) = tokio::io::duplex(4096);
         machine.write_all(said).await.unwrap();

@@ -21,9 +21,9 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    // What would stand in the way of a lab in the host's own network is of interest, too.
+    // Problems of labs without isolation are checked, too.
     let mut facts = facts::gather(Isolation::None);
     let freshness = if args.fresh { accel::Freshness::Fresh } else { accel::Freshness::Cached };
     let verdict = accel::answer(&facts, &locations.cache, freshness);

@@ -11,7 +11,7 @@ use crate::run::client::Client;
 use crate::run::{Locations, recover, store};
 use crate::system::namespace::NamespaceIds;
 
-/// How long the teardown of a lab may take before it is killed.
+/// Timeout of a teardown, after which the lab is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tear a lab down
@@ -21,7 +21,7 @@ pub(super) struct Args {
     lab: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 #[expect(clippy::disallowed_methods, reason = "a place is not our child: its end is seen by looking")]
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let up = find(locations, args.lab.as_deref())?;
@@ -29,7 +29,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let client = Client::new(&up.socket);
     let asked = block_on(async {
         client.down("dryrack down", false).await?;
-        // The stream ends with the run.
+        // The stream ends when the run has ended.
         if let Ok(mut events) = client.events(None).await {
             let all = async { while events.next().await.is_some() {} };
             tokio::time::timeout(PATIENCE, all).await.ok();

@@ -18,7 +18,7 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-/// Runs the verb: the exit code is the command's.
+/// Runs the command. The exit code is that of the user's command.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find(locations)?;
     inside(&up.run_dir, &args.command)

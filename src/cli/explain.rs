@@ -12,7 +12,7 @@ pub(super) struct Args {
     code: Option<String>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let Some(number) = &args.code else {
         let lines = Code::ALL.iter().map(|code| format!("{}  {}\n", code.number(), code.title()));

@@ -16,7 +16,7 @@ use crate::run::{Launched, store};
 pub(super) enum Detach {
     /// Never: the run ends with the command.
     Never,
-    /// As soon as every step took effect.
+    /// As soon as all steps are done.
     WhenUp,
     /// When an expectation was missed.
     WhenMissed,
@@ -27,7 +27,7 @@ pub(super) enum Detach {
 pub(super) enum ForegroundEnd {
     /// The run has ended.
     Ended(Box<Ended>),
-    /// The command detached; the run goes on.
+    /// The command detached; the run continues.
     Left,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Ended {
     pub(super) report: Option<Report>,
 }
 
-/// What happens while a run is followed.
+/// Inputs of the loop.
 enum Input {
     Event(Option<Box<Event>>),
     Interrupt(&'static str),
@@ -82,7 +82,7 @@ pub(super) async fn foreground(
     let mut interrupts = Interrupts::listen()?;
     let client = Client::new(&launched.socket);
     let mut asked = false;
-    // A supervisor that failed at once answers nobody; its report says why.
+    // If the supervisor failed at once, nothing answers; its report has the reason.
     let mut events = client.events(None).await.ok();
     while let Some(following) = &mut events {
         match next(following, &mut interrupts).await {
@@ -146,20 +146,20 @@ fn leaves(leave: Detach, event: &Event) -> bool {
 }
 
 impl Ended {
-    /// Reads how a run ended whose place ended with a code; `asked` tells whether our user wanted that.
+    /// Reads the result of a run whose supervisor exited with a code; `asked` tells whether our user stopped it.
     fn of(run_dir: &Path, code: u8, asked: bool) -> Self {
         let report = store::report(run_dir).ok();
         let code = match &report {
             Some(report) => report.exit,
             None if asked => exit::INTERRUPTED,
-            // By the kernel, short of memory, or by somebody else: not by us.
+            // Killed by the kernel (out of memory) or by another process, not by us.
             None if code > 128 => exit::UNFIT,
             None => code,
         };
         Self { code, report }
     }
 
-    /// Returns what is to be said of a run that did not come to a report.
+    /// Returns the error of a run without a report.
     pub(super) fn silence(&self, run_dir: &Path) -> Option<RunError> {
         if self.report.is_some() || self.code == exit::INTERRUPTED {
             return None;

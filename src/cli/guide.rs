@@ -18,7 +18,7 @@ fn topics() -> PossibleValuesParser {
     GUIDES.iter().map(|guide| PossibleValue::new(guide.topic).help(guide.title())).collect::<Vec<_>>().into()
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     match args.topic.as_deref().and_then(Guide::find) {
         Some(guide) => output::data(&guide.text()),

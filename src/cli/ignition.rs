@@ -15,7 +15,7 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let Args { server, verb } = args;
     match verb {

@@ -48,7 +48,7 @@ enum Verb {
     },
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let folders = args.images.iter().map(|folder| {
         std::fs::canonicalize(folder).map_err(|error| {
@@ -97,7 +97,7 @@ fn list(library: &Library, json: bool) -> Result<u8, Stop> {
 fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: bool) -> Result<u8, Stop> {
     let mut done = Vec::new();
     for name in names {
-        // A name that no recipe has is a slip of the command line, whatever else fails is the host's.
+        // An unknown name is a command line error, any other failure is one of the host.
         if let Err(error @ BuildError::NoRecipe { .. }) = library.recipe(name) {
             return Err(Stop::wrong(&error));
         }

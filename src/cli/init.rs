@@ -18,7 +18,7 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let path = args.folder.join("lab.toml");
     write(&path).map_err(|error| {

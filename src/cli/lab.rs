@@ -44,14 +44,14 @@ pub(super) struct ValidLab {
 }
 
 impl LabArgs {
-    /// Reads the lab.
+    /// Reads the lab file with its overrides.
     pub(super) fn read(&self) -> Result<LabSources, Stop> {
         self.layers.read(&self.lab)
     }
 }
 
 impl Layers {
-    /// Reads a lab with these layers.
+    /// Reads a lab file with these overrides.
     pub(super) fn read(&self, lab: &Path) -> Result<LabSources, Stop> {
         LabSources::read(lab, &self.on, self.set.clone(), self.images.clone())
             .map_err(|error| Stop::wrong(&error))
@@ -69,7 +69,7 @@ pub(super) fn valid(texts: LabSources, locations: &Locations, free: Option<Bytes
     }
 }
 
-/// Validates a lab as if every file that it names existed, or prints all other errors.
+/// Validates a lab as if all its files existed, or prints all other errors.
 pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, Stop> {
     let outcome = texts.resolve_ahead(&texts.library(&locations.cache));
     output::diagnostics(&outcome.diagnostics, &outcome.sources);

@@ -31,7 +31,7 @@ enum State {
     Down,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
     let nic = match &args.nic {

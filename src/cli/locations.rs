@@ -1,4 +1,4 @@
-//! Where runs, images and sockets are kept: XDG folders, or as the environment says.
+//! The folders of runs, images and sockets: XDG folders, unless the environment or options override them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ fn named(given: &Option<OsString>) -> Option<PathBuf> {
 }
 
 impl LocationArgs {
-    /// Decides where everything is kept.
+    /// Determines all folders.
     pub(super) fn locations(&self) -> Result<Locations, Stop> {
         let xdg = etcetera::choose_base_strategy().ok();
         let of = |given: &Option<OsString>, usual: Option<PathBuf>, variable: &str| {

@@ -37,7 +37,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     if let Some(run) = &args.run {
         let folder = store::find(locations, Some(run)).map_err(|error| Stop::wrong(&error))?;
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     })?
 }
 
-/// Shows what was recorded so far.
+/// Prints the recorded events.
 fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
     let path = run_dir.join("events.jsonl");
     let failed = |error: &dyn Hint| {

@@ -16,7 +16,7 @@ pub(super) struct Args {
     into: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
     command.build();
     match &args.into {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-/// Writes the page of a command and those of its visible verbs, and returns how many.
+/// Writes the page of a command and those of its visible subcommands; returns their number.
 fn write(command: &clap::Command, folder: &Path) -> io::Result<usize> {
     std::fs::create_dir_all(folder)?;
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();

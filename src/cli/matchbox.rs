@@ -22,7 +22,7 @@ use crate::rpc::{self, Certificates, Tls};
 use crate::serve::{KeyRing, Secure, Standalone, Store, serve_standalone};
 use crate::system::sockets;
 
-/// The passphrase of the key ring. It is only read from the environment.
+/// The variable of the key ring's passphrase, which has no flag.
 const PASSPHRASE: &str = "MATCHBOX_PASSPHRASE";
 
 /// Serve a data directory as a drop-in replacement for matchbox
@@ -37,10 +37,10 @@ pub(super) struct Args {
     flags: Vec<OsString>,
 }
 
-/// Why matchbox does not start, in the words of the real server.
+/// Why matchbox does not start, in the real server's words.
 struct Fatal(String);
 
-/// Runs the verb. Exit codes are those of matchbox: 1 where it cannot start, 2 for a wrong command line.
+/// Runs the command. Exit codes are those of matchbox: 1 if it cannot start, 2 for a wrong command line.
 #[expect(clippy::disallowed_methods, reason = "matchbox is told by its environment as well")]
 pub(super) fn run(args: &Args) -> u8 {
     let variable = |name: &str| std::env::var(name).ok();
@@ -122,7 +122,7 @@ fn rpc(flags: &Flags, listener: TcpListener) -> Result<(TcpListener, Tls, rpc::S
     Ok((listener, tls, store))
 }
 
-/// Returns an address as it was written, with the port that the kernel chose for port 0.
+/// Returns an address as written, with the port that the kernel assigned for port 0.
 fn shown(written: &str, listener: &TcpListener) -> String {
     match listener.local_addr() {
         Ok(address) if written.ends_with(":0") => address.to_string(),
@@ -130,7 +130,7 @@ fn shown(written: &str, listener: &TcpListener) -> String {
     }
 }
 
-/// Checks the flags before anything starts. The messages are those of the real server.
+/// Checks the flags before anything is started. The messages are those of the real server.
 fn check(flags: &Flags) -> Result<(), String> {
     let is_dir = |path: &str| fs::metadata(path).is_ok_and(|data| data.is_dir());
     let there = |path: &str, what: &str| match fs::metadata(path) {
@@ -164,7 +164,7 @@ fn check(flags: &Flags) -> Result<(), String> {
     Ok(())
 }
 
-/// Listens on an address as Go writes it: `:8080` is every address of this host.
+/// Listens on an address in Go's format: `:8080` means all addresses of this host.
 fn listen(address: &str) -> std::io::Result<TcpListener> {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, "80"));
     let port = match port {
@@ -188,12 +188,12 @@ fn listen(address: &str) -> std::io::Result<TcpListener> {
     Err(failed)
 }
 
-/// Ends the service on SIGTERM and SIGINT, also as PID 1 of a container.
+/// Stops the service on SIGTERM and SIGINT, also as PID 1 of a container.
 fn stop_on_signals(stop: &CancellationToken) -> nix::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
-    // Threads that are started from here on have it too, so that the one below gets them.
+    // Threads started from here on inherit the mask, so that only the thread below gets the signals.
     signals.thread_block()?;
     let stop = stop.clone();
     std::thread::spawn(move || {

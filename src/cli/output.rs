@@ -1,6 +1,6 @@
-//! The only place that prints: data to standard output, everything else to standard error.
+//! The only module that prints: data to standard output, everything else to standard error.
 //!
-//! Colour and weight are only for terminals ([`anstream`] sees to that), and never carry a meaning alone.
+//! Colour and weight are only for terminals ([`anstream`] strips them elsewhere), and never carry meaning alone.
 
 use std::io::Write;
 
@@ -15,40 +15,40 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
 const BOLD: Style = Style::new().bold();
 
-/// Why a command ends early: its message and exit code.
+/// Ends a command early: its message and exit code.
 #[derive(Debug)]
 pub(super) struct Stop {
     /// The exit code.
     pub(super) code: u8,
-    /// What went wrong; `None` if that was printed already.
+    /// The error message; `None` if it was already printed.
     pub(super) what: Option<String>,
-    /// What to do next.
+    /// The hint.
     pub(super) hint: Option<String>,
 }
 
 impl Stop {
-    /// Makes a stop with a message.
+    /// Creates a stop with a message.
     pub(super) fn new(code: u8, what: impl Into<String>, hint: Option<impl Into<String>>) -> Self {
         Self { code, what: Some(what.into()), hint: hint.map(Into::into) }
     }
 
-    /// Makes a stop from an error and its causes: a problem of the host.
+    /// Creates a stop from an error and its causes: a problem of the host.
     pub(super) fn host(error: &dyn Hint) -> Self {
         Self::new(exit::UNFIT, chain(error), error.hint())
     }
 
-    /// Makes a stop from an error and its causes: a problem of the command line or the lab.
+    /// Creates a stop from an error and its causes: a problem of the command line or the lab.
     pub(super) fn wrong(error: &dyn Hint) -> Self {
         Self::new(exit::WRONG, chain(error), error.hint())
     }
 
-    /// Ends with a code when everything was printed already.
+    /// Ends with an exit code after everything was printed.
     pub(super) fn silent(code: u8) -> Self {
         Self { code, what: None, hint: None }
     }
 }
 
-/// Prints why a command ended early.
+/// Prints the error that ended a command.
 pub(super) fn stop(stop: &Stop) {
     if let Some(what) = &stop.what {
         error(what, stop.hint.as_deref());
@@ -69,14 +69,14 @@ pub(super) fn note(text: &str) {
 }
 
 fn say(text: &str) {
-    // Whoever closed the pipe has seen enough, and that is no reason to end a lab.
+    // A closed pipe is not an error and must not end a lab.
     anstream::stderr().lock().write_all(text.as_bytes()).ok();
 }
 
 /// Writes data.
 pub(super) fn data(text: &str) {
     let mut out = anstream::stdout().lock();
-    // Whoever closed the pipe has seen enough.
+    // A closed pipe is not an error.
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
 }
 
@@ -112,10 +112,10 @@ pub(super) fn painted(text: &str) -> String {
     painted
 }
 
-/// Writes bytes as they are.
+/// Writes bytes unchanged.
 pub(super) fn bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    // Whoever closed the pipe has seen enough.
+    // A closed pipe is not an error.
     out.write_all(bytes).and_then(|()| out.flush()).ok();
 }
 
@@ -142,16 +142,16 @@ pub(super) fn diagnostics(diagnostics: &[Diagnostic], sources: &Sources) {
 
 /// Prints clap's output (help, version, command line errors) and returns the exit code.
 pub(super) fn usage(error: &clap::Error) -> u8 {
-    // Whoever closed the pipe has seen enough.
+    // A closed pipe is not an error.
     error.print().ok();
     if error.use_stderr() { exit::WRONG } else { exit::MET }
 }
 
-/// Sends developer logs to standard error, as `DRYRACK_LOG` asks.
+/// Writes developer logs to standard error, filtered by `DRYRACK_LOG`.
 pub(super) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYRACK_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    // A second call finds the first one's, which does.
+    // It is an error if a logger is already set; that one stays.
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let valid = valid(args.lab.read()?, locations, None)?;
     let loudness = if args.json { Loudness::Quiet } else { Loudness::Loud };

@@ -1,4 +1,4 @@
-//! From a lab to a plan whose images are built: what `up`, `test` and `plan` share.
+//! From a lab to a plan with built images: shared by `up`, `test` and `plan`.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) enum Loudness {
     Quiet,
 }
 
-/// Gathers what a plan needs to know of this host. Whether KVM works is tried if `accel` is asked for.
+/// Gathers the facts that a plan needs. Tests KVM if `accel` requires it.
 fn facts(
     isolation: Isolation,
     tries_kvm: bool,
@@ -37,7 +37,7 @@ fn facts(
     if tries_kvm {
         let verdict = accel::answer(&facts, &locations.cache, accel::Freshness::Cached);
         facts.accel = verdict.accel;
-        // Once for each boot of the host: then the answer is fresh.
+        // Only after a new self-test, that is, once per boot of the host.
         if verdict.fresh && loudness == Loudness::Loud && !verdict.why.is_empty() {
             output::note(&format!("machines run under {}: {}", verdict.accel.as_str(), verdict.why));
         }
@@ -51,7 +51,7 @@ fn unfit(refusal: Refusal) -> Stop {
     Stop::new(exit::UNFIT, refusal.why, Some(refusal.hint))
 }
 
-/// Decides what a lab needs on this host.
+/// Plans a lab for this host.
 pub(super) fn decide(valid: &ValidLab, locations: &Locations, loudness: Loudness) -> Result<Plan, Stop> {
     let ValidLab { lab, library, texts } = valid;
     let facts = facts(lab.isolation, lab.accel != AccelChoice::Tcg, library, locations, loudness);
@@ -59,13 +59,13 @@ pub(super) fn decide(valid: &ValidLab, locations: &Locations, loudness: Loudness
     Ok(Plan { recipes: texts.recipes.clone(), ..plan })
 }
 
-/// Checks that this host is still the one that a plan was made for.
+/// Checks that this host still satisfies a plan.
 pub(super) fn check_again(plan: &Plan, library: &Library, locations: &Locations) -> Result<(), Stop> {
     let facts = facts(plan.isolation, plan.accel == Accel::Kvm, library, locations, Loudness::Loud);
     check_host(plan, &facts).map_err(unfit)
 }
 
-/// Builds the images that a plan lacks, and returns all that it reads from.
+/// Builds the images that a plan lacks, and returns all images that it uses.
 pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<BTreeMap<ImageName, Built>, Stop> {
     let image = |image: ImageName| {
         let built = match library.built(&image) {

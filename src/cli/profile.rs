@@ -22,7 +22,7 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let Args { server, verb } = args;
     match verb {
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             let profile = record::load(file, model::Profile::read)?;
             let boots = profile.boot.is_some();
             let mut profile = Profile::from(profile);
-            // A file without `boot` says that nothing is to be booted, and shall go on saying so.
+            // A file without `boot` means that nothing is booted; keep it that way.
             profile.boot = profile.boot.filter(|_| boots);
             let id = profile.id.clone();
             server.call(ProfilePutRequest { profile: Some(profile) }, locations)?;

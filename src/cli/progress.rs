@@ -28,13 +28,13 @@ impl RunProgress {
     pub(super) fn new(nodes: impl IntoIterator<Item = NodeName>, lab: Option<&str>) -> Self {
         let nodes: Vec<NodeName> = nodes.into_iter().collect();
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        // Lines of several labs would push each other about.
+        // Live lines of several labs would overwrite each other.
         let live = (!lines.is_hidden() && lab.is_none()).then(|| Live::new(lines, &nodes));
         let prefix = lab.map(|lab| format!("{lab}: ")).unwrap_or_default();
         Self { snapshot: Snapshot::new(nodes), prefix, live }
     }
 
-    /// Shows what an event changes.
+    /// Shows an event.
     pub(super) fn see(&mut self, event: &Event) {
         self.snapshot.apply(event);
         if let (Some(live), Some(node)) = (&self.live, &event.node)
@@ -94,7 +94,7 @@ fn line(view: &NodeView) -> String {
     let stage = format!("{:8}", view.stage.as_str());
     match (&view.fetching, &view.console, &view.last) {
         (Some(fetch), _, _) => format!("{stage}  fetching {fetch}"),
-        // What it just printed speaks for itself.
+        // Its latest console line shows its state.
         (None, Some(console), Some(last)) if console.at >= last.at => {
             format!("{stage}  {}", Known::ConsoleLine { text: console.text.clone() })
         }
@@ -103,7 +103,7 @@ fn line(view: &NodeView) -> String {
     }
 }
 
-/// Tells whether an event is worth a line of its own.
+/// Tells whether an event gets its own line.
 fn is_worth_a_line(event: &Event, live: bool) -> bool {
     let Kind::Known(known) = &event.kind else { return false };
     match known {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::event::examples::{console, event, http, lease};
 
-    /// Shows a node of a lab after some events, and the lines that they were worth where there is no terminal.
+    /// The line of a node after some events, and the plain lines that are printed without a terminal.
     fn check(kinds: impl IntoIterator<Item = Known>) -> String {
         let mut snapshot = Snapshot::new([]);
         let mut lines = Vec::new();

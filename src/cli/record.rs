@@ -1,4 +1,4 @@
-//! What `dryrack group` and `dryrack profile` have in common: an id, and a file of JSON.
+//! Shared by `dryrack group` and `dryrack profile`: an ID, and a JSON file.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(super) enum Verb {
     },
 }
 
-/// Reads a record with `parse`, and reports where it is wrong.
+/// Parses a JSON file; errors have its position.
 pub(super) fn load<T>(file: &Path, parse: impl Fn(&[u8]) -> Result<T, ModelError>) -> Result<T, Stop> {
     parse(&rpc::read(file)?).map_err(|error| {
         let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();

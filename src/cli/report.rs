@@ -24,7 +24,7 @@ pub(super) struct Args {
     markdown: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let reports = if args.runs.is_empty() {
         vec![read(locations, None)?]

@@ -1,4 +1,4 @@
-//! Hidden roles: processes that this program starts of itself.
+//! Hidden roles: processes for which this program starts itself again.
 
 use std::net::SocketAddr;
 
@@ -7,9 +7,9 @@ use crate::run::{guardian_main, supervise};
 use crate::system::namespace::Inherited;
 use crate::system::namespace::{NamespaceError, inner_enter, join_main, outer_main, supervisor_enter};
 
-/// Plays the role that the first argument names, if it names one, and returns the exit code.
+/// Runs the role named by the first argument, if any, and returns the exit code.
 ///
-/// To be called first thing in the process: a role enters namespaces, which only a process with one thread may do.
+/// Must be called first in the process: a role enters namespaces, which requires a single thread.
 pub(super) fn play() -> Option<u8> {
     let role = std::env::args_os().nth(1)?;
     let code = match role.to_str()? {
@@ -26,9 +26,9 @@ pub(super) fn play() -> Option<u8> {
 }
 
 fn supervisor(enter: fn() -> Result<Inherited, NamespaceError>) -> u8 {
-    // What fails here was told to the command already.
+    // The error was already reported to the command.
     let Ok(inherited) = enter() else { return exit::UNFIT };
-    // Developers read it in the run folder's supervisor.log.
+    // Goes to supervisor.log in the run folder.
     super::output::log_to_stderr();
     supervise(inherited)
 }
@@ -52,7 +52,7 @@ fn pipe() -> u8 {
         tokio::io::copy_bidirectional(&mut ours, &mut node).await.ok();
         exit::MET
     });
-    // Standard input is read by a thread that cannot be stopped.
+    // The thread that reads standard input cannot be stopped.
     runtime.shutdown_background();
     code
 }

@@ -60,7 +60,7 @@ impl ServerArgs {
         })?
     }
 
-    /// Decides the server address and the client certificate.
+    /// Determines the server address and the client certificate.
     fn meant(&self, locations: &Locations) -> Result<(String, Certificates), Stop> {
         let lab = self.lab.as_deref().map(|lab| of_lab(lab, locations)).transpose()?;
         let (published, kept) = lab.unzip();
@@ -75,7 +75,7 @@ impl ServerArgs {
         Ok((endpoint, certificates))
     }
 
-    /// Says that something was done.
+    /// Reports success.
     pub(super) fn done(&self, what: &str, kind: &str, id: &str) -> Result<u8, Stop> {
         match self.json {
             true => output::json(&serde_json::json!({ what: { kind: id } }))?,

@@ -29,7 +29,7 @@ enum Verb {
     },
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let failed = |error: StoreError| Stop::host(&error);
     match args.verb {

@@ -10,7 +10,7 @@ use crate::report::exit;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(Args {}: &Args) -> Result<u8, Stop> {
     output::json(&config::schema())?;
     Ok(exit::MET)

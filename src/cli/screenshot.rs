@@ -21,7 +21,7 @@ pub(super) struct Args {
     lab: UpArgs,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(&args.node), locations)?;
     let client = Client::new(&up.socket);

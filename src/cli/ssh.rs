@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     if let Some(user) = user {
         command.extend(["-l".into(), user.into()]);
     }
-    // ssh takes options behind the node, too, as long as they stand before the command.
+    // ssh accepts options after the node, too, as long as they precede the command.
     command.push(node.as_str().into());
     command.extend_from_slice(&args.rest);
     inside(&up.run_dir, &command)
@@ -98,13 +98,13 @@ fn block(
     text
 }
 
-/// Returns the command that connects ssh on the host with a node.
+/// Returns the ProxyCommand that connects ssh on the host to a node.
 fn proxy(program: &Path, runtime: &Path, file: &Path) -> String {
     let [program, runtime, file] = [program, runtime, file].map(quoted);
     format!("{program} --runtime {runtime} exec --lab {file} -- {program} @pipe %h:%p")
 }
 
-/// Quotes a path for the shell that ssh hands a command to, and for ssh itself.
+/// Quotes a path for the shell that runs the ProxyCommand, and for ssh itself.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('%', "%%").replace('\'', r"'\''"))
 }

@@ -15,7 +15,7 @@ use crate::plan::Accel;
 use crate::report::{self, NodeReport, Report, RunError, Whose, exit};
 use crate::run::client::Status;
 
-/// What a report says of a lab, whatever the result of its run.
+/// The contents of a report that do not depend on the result of the run.
 #[derive(Debug, Clone)]
 pub(super) struct LabSummary {
     lab: LabName,
@@ -32,7 +32,7 @@ impl LabSummary {
         Self { lab: blueprint.lab().clone(), file: blueprint.file().clone(), accel: blueprint.accel(), began }
     }
 
-    /// Makes the report of a lab that was never started.
+    /// Creates the report of a lab that was never started.
     pub(super) fn of_stop(&self, stop: &Stop) -> Report {
         let whose = match stop.code {
             exit::WRONG => Whose::Lab,
@@ -47,12 +47,12 @@ impl LabSummary {
         )
     }
 
-    /// Makes the report of a run that wrote none.
+    /// Creates the report of a run that wrote none.
     pub(super) fn of_run_error(&self, run_error: RunError, exit: u8, run_dir: Option<&Path>) -> Report {
         Report { exit, run_errors: vec![run_error], ..self.blank(run_dir) }
     }
 
-    /// Makes the report of a lab that was left up.
+    /// Creates the report of a lab that was left up.
     pub(super) fn of_status(&self, status: Status, run_dir: &Path) -> Report {
         let nodes = status.snapshot.nodes.iter();
         Report {
@@ -85,7 +85,7 @@ impl LabSummary {
     }
 }
 
-/// Returns when a run began, as its record says.
+/// Returns the start time of a run from its record.
 fn started(run_dir: &Path) -> Option<Timestamp> {
     let file = File::open(run_dir.join("events.jsonl")).ok()?;
     Some(event::read(BufReader::new(file)).ok()?.header.started)

@@ -9,7 +9,7 @@ pub(super) struct Table<const N: usize> {
 }
 
 impl<const N: usize> Table<N> {
-    /// Begins a table with its heading.
+    /// Starts a table with its heading.
     pub(super) fn new(heading: [&str; N]) -> Self {
         Self { rows: vec![heading.map(str::to_owned)] }
     }

@@ -58,10 +58,10 @@ enum Keep {
     OnFailure,
 }
 
-/// A lab that waits to be run.
+/// A lab that is queued.
 struct Trial {
     blueprint: Blueprint,
-    /// How it is named on the command line.
+    /// Its name on the command line.
     name: String,
     needs: Needs,
 }
@@ -91,9 +91,9 @@ struct Tried {
     run_dir: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
-    // What is wrong with any of them is said before the first one is built.
+    // Errors in any of them are reported before the first one is built.
     let from_plans = !args.plans.is_empty();
     let sounds: Vec<_> = if from_plans { &args.plans } else { &args.labs }
         .iter()
@@ -123,7 +123,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         let (mut taken, mut tried) = (Needs::default(), Vec::new());
         while !waiting.is_empty() || !running.is_empty() {
             let next = waiting.front().map(|trial| taken.plus(trial.needs));
-            // One that alone is too large gets its own error of the plan.
+            // A lab that is too large by itself is started anyway: its plan reports the error.
             let room =
                 running.is_empty() || (running.len() < jobs && next.is_some_and(|next| next.fits(most)));
             if let Some(trial) = waiting.pop_front_if(|_| room) {
@@ -134,7 +134,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
                 continue;
             }
             if let Some(joined) = running.join_next().await {
-                // A trial that panicked is a bug like any other.
+                // A panic is an internal error.
                 let ended: Tried =
                     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 taken = taken.minus(ended.needs);
@@ -144,7 +144,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
                 }
                 tried.push(ended);
                 if interrupted {
-                    // Whoever pressed Ctrl-C wants none of the others.
+                    // After Ctrl-C, no further lab is started.
                     waiting.clear();
                 }
             }
@@ -177,7 +177,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
         |code, report, run_dir| Tried { name: name.clone(), needs, code, report, told: false, run_dir };
     let told = |code, report, run_dir| Tried { told: true, ..ended(code, Some(report), run_dir) };
     let locations = locations.clone();
-    // It may test the accelerator and build images, which takes its time.
+    // On a blocking thread: it may test the accelerator and build images.
     let started = tokio::task::spawn_blocking(move || start(blueprint, &locations, until)).await;
     let bug = |error| Stop::new(exit::BUG, format!("cannot start the lab: {error}"), None::<String>);
     let launched = match started.map_err(bug).flatten() {
@@ -199,7 +199,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
         }
         Ok(ForegroundEnd::Left) => {
             progress.end();
-            // Nothing more is known of it if it went meanwhile.
+            // Without an answer the run has ended meanwhile; nothing more is known.
             let report = client.status().await.ok().map(|status| summary.of_status(status, &run_dir));
             output::note(&format!(
                 "{lab} missed an expectation and is left up: `dryrack status {lab}` shows its state, `dryrack down {lab}` tears it down"

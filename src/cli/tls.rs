@@ -53,7 +53,7 @@ struct Init {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let Verb::Init(init) = &args.verb;
     let here = Path::new("lab.toml").exists().then(|| PathBuf::from("."));
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-/// Takes what can be a name of a server: letters, digits, `-` and `_` between dots; the first label may be `*`.
+/// Accepts a valid server name: letters, digits, `-` and `_` between dots; the first label may be `*`.
 fn dns_name(text: &str) -> Result<String, &'static str> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let plain = |label: &str| {

@@ -19,7 +19,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let folder = store::find(locations, args.run.as_deref()).map_err(|error| Stop::wrong(&error))?;
     let path = folder.join("events.jsonl");

@@ -1,4 +1,4 @@
-//! `dryrack up`: brings a lab up and stays with it, or leaves it running.
+//! `dryrack up`: brings a lab up and follows it, or leaves it running.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(super) struct Args {
     detach: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let blueprint = match &args.plan {
         Some(file) => Blueprint::of_plan(file)?,
@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     Ok(ended.code)
 }
 
-/// Plans a lab, or checks its plan, builds what it needs and starts its run.
+/// Plans a lab, or checks its plan, builds missing images and starts its run.
 pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -> Result<Launched, Stop> {
     let lab_lock = lab_lock(locations, blueprint.file()).map_err(|error| match error {
         LabLockError::Up(_) => Stop::wrong(&error),

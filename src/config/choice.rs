@@ -1,4 +1,4 @@
-//! Fields that are a keyword or something larger, which no derive can read or describe.
+//! Fields that accept a keyword or a larger value, which no derive can deserialize or describe.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -163,7 +163,7 @@ impl JsonSchema for RawJson {
     }
 }
 
-/// Describes words with what they mean, or a table with one of them as its key.
+/// Describes keywords, or a table with one of them as its key.
 fn words_or(choices: &[(&str, &str)], tag: &str, content: &Schema) -> Schema {
     let mut choices = words(choices);
     choices.push(json!({

@@ -42,7 +42,7 @@ impl de::Error for Rejection {
     }
 }
 
-/// Says in the terms of TOML what serde's own visitors expect.
+/// Describes in the terms of TOML what serde's own visitors expect.
 fn wanted(expected: &dyn de::Expected) -> String {
     match expected.to_string().as_str() {
         "u8" => "an integer from 0 to 255".into(),

@@ -41,12 +41,12 @@ pub const FORMAT: i64 = 1;
 /// The maximum number of nodes in a lab: more than one host can run.
 pub(crate) const MOST_NODES: usize = 1000;
 
-/// Reports a value that does not read as what it should be.
+/// Returns the diagnostic for a malformed value.
 pub(crate) fn malformed(span: Span, message: impl Into<String>) -> Diagnostic {
     Diagnostic::new(Code::Malformed, span, message)
 }
 
-/// One file as it was found, text or not.
+/// One source file, valid UTF-8 or not.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The name shown in messages.
@@ -56,7 +56,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Makes a source.
+    /// Creates a source.
     pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         Self { name: name.into(), bytes: bytes.into() }
     }
@@ -67,14 +67,14 @@ impl Source {
 pub struct Reading {
     /// The lab as written; `None` if nothing of it can be used.
     pub raw: Option<RawLab>,
-    /// Whether every file was valid TOML, so that a missing key was really left out.
+    /// Whether every file was valid TOML, so that a missing key was really omitted.
     pub whole: bool,
     /// The problems found.
     pub diagnostics: Vec<Diagnostic>,
     /// The sources, for the diagnostics.
     pub sources: Sources,
-    /// Where every key was written, by its path in the lab file, nodes of a `count` one by one;
-    /// empty if something is wrong.
+    /// The position of every key by its path in the lab file, with the nodes of a `count` one by one; empty if there
+    /// are errors.
     pub places: Vec<(String, Span)>,
 }
 
@@ -108,7 +108,7 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
     let merged = overlay::merge(layers, &mut found);
     let mut fitting = Vec::new();
     let raw = read::read::<RawLab>(&merged, &mut fitting);
-    // What the parser made of a line that it could not read is no news.
+    // Errors on a line with a syntax error are consequences of it.
     fitting.retain(|new| {
         new.span.as_ref().is_none_or(|new| {
             !broken.iter().any(|line| line.file == new.file && line.range().contains(&new.start))
@@ -119,7 +119,7 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
         Some(Field::Given(version)) if version.value != FORMAT => {
             let what = format!("format version {} is not supported, only version {FORMAT} is", version.value);
             let unknown = version_problem(Some(version.span.clone()), what);
-            // A file of another version may be right in every other respect.
+            // A file of another version may be valid otherwise.
             let diagnostics = if whole { vec![unknown] } else { found };
             return Reading { raw: None, whole, diagnostics, sources, places: Vec::new() };
         }

@@ -82,7 +82,7 @@ impl Merger<'_> {
             .entry("node")
             .or_insert_with(|| Entry { key: nodes.key, tree: Tree::empty(nodes.tree.span) });
         let Some(home) = home.tree.table_mut() else { return };
-        // Groups before single nodes, so that `[node.worker-2]` refines wherever it stands.
+        // Groups before single nodes, so that `[node.worker-2]` applies regardless of the order in the file.
         let (groups, single): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(name, entry)| {
             self.groups.contains_key(name)
                 || entry.tree.table().is_some_and(|table| {
@@ -110,7 +110,7 @@ impl Merger<'_> {
             return;
         }
         let known = self.groups.remove(name).or_else(|| {
-            // A single node of a layer below becomes the pattern of the group.
+            // A single node of an earlier layer becomes the pattern of the group.
             let pattern = home.remove(name)?;
             Some(Group { span: pattern.key.clone(), pattern, count: 0 })
         });
@@ -172,7 +172,7 @@ impl Merger<'_> {
                     .help(format!("a group has 1 to {MOST} nodes")),
             );
         } else if others + count > MOST_OF_ALL && !self.full {
-            // Once is enough.
+            // Report it only once.
             self.full = true;
             let what = format!("the groups have {} nodes in total up to here", others + count);
             self.found.push(
@@ -296,7 +296,7 @@ impl Merger<'_> {
 }
 
 fn merge_table(into: &mut Table, from: Table, kind: Kind, path: &mut Vec<String>) {
-    // `that` and `never` are two ways to say one thing: the later one wins.
+    // `that` and `never` are alternatives: the later one wins.
     if matches!(path.as_slice(), [top, _] if top == "expect") {
         let other = match (from.contains_key("that"), from.contains_key("never")) {
             (true, false) => Some("never"),

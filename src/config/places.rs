@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// A longer list would not be read.
+/// Longer lists are not shown.
 const MOST: usize = 4;
 
 /// Paths of tables by the key that they allow, from the schema.
@@ -31,7 +31,7 @@ fn walk(
     depth: usize,
     places: &mut BTreeMap<String, BTreeSet<String>>,
 ) {
-    // The format is not recursive, and if it ever becomes so, this still ends.
+    // The format is not recursive; the limit holds even if it becomes so.
     if depth > 32 {
         return;
     }

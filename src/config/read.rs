@@ -1,6 +1,6 @@
 //! Reads a tree into the types of the lab file, and reports every value that does not fit.
 //!
-//! A serde deserializer with three habits of its own: a problem is reported
+//! A serde deserializer with three special features: a problem is reported
 //! where it is found and the field that holds it becomes
 //! [`Field::Bad`](super::value::Field::Bad); unknown keys are reported and skipped; a
 //! [`Located`](super::value::Located) value gets its position.
@@ -128,7 +128,7 @@ impl<'de> Reader<'de, '_> {
                 continue;
             }
             let elsewhere = places::of(key);
-            // What is known elsewhere is no abbreviation of what is known here, but it may be a typo of it.
+            // A key that is allowed elsewhere is not an abbreviation of one here, but it may be a typo.
             let meant = match elsewhere.is_empty() {
                 true => nearest(key, fields.iter().copied()),
                 false => typo(key, fields.iter().copied()),
@@ -204,7 +204,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         self.at_home(result)
     }
 
-    /// A broken value reads as unit, which [`super::Field`] tells from one that is missing.
+    /// An invalid value reads as unit, which [`super::Field`] distinguishes from a missing one.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Rejection> {
         match self.tree.value {
             Value::Broken => visitor.visit_unit(),
@@ -247,7 +247,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Rejection> {
         let table = self.table()?;
-        // A key that was misspelt is not missing: its field is bad.
+        // A misspelt key is not missing: its field is bad.
         let misspelt = self.unknown_keys(table, fields).into_iter().map(|key| (key, &MISSPELT));
         let known = entries(table).filter(|(key, _)| fields.contains(key));
         let known: Vec<_> = known.chain(misspelt).collect();

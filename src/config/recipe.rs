@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::name::ImageName;
 
-/// The recipe of an image: where its parts come from and which boot files it has.
+/// The recipe of an image: its inputs and its boot files.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -43,9 +43,9 @@ pub struct RecipeFile {
     pub about: String,
     /// A file in the recipe's folder, or an absolute path, that the user provides.
     pub path: Option<String>,
-    /// Where the file is downloaded from.
+    /// The URL from which the file is downloaded.
     pub url: Option<String>,
-    /// The digest of the download, which proves that it is the right file.
+    /// The digest of the download.
     pub sha256: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub fn parse(text: &str) -> Result<Recipe, RecipeError> {
     })?;
     match problem(&recipe) {
         None => Ok(recipe),
-        // A contradiction between keys has no place of its own but the file.
+        // Contradictory keys have no position of their own.
         Some(message) => Err(RecipeError { line: 1, column: 1, message }),
     }
 }

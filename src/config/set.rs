@@ -18,7 +18,7 @@ impl Path {
         if text.contains(['\n', '\r', '#', '=']) {
             return None;
         }
-        // The value tells whether the text was one key and nothing else.
+        // The value makes sure that the text is one key and nothing else.
         let document = format!("{text}=true");
         let mut names = Vec::new();
         let mut table = DeTable::parse(&document).ok()?.into_inner();
@@ -43,7 +43,7 @@ impl Path {
 /// Reads one `--set` into a tree with one leaf; `None` if it was reported.
 pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
     let mut split = argument.char_indices().filter(|(_, c)| *c == '=').map(|(at, _)| at);
-    // A quoted key may hold an equals sign, so the first that leaves a key to its left counts.
+    // A quoted key may contain an equals sign, so the first one with a valid key on its left counts.
     let path = split.find_map(|at| Path::parse(&argument[..at]).map(|path| (path, at)));
     let Some((Path(names), at)) = path else {
         let file = sources.add(NAME, argument);
@@ -67,7 +67,7 @@ pub(super) fn read(argument: &str, sources: &mut Sources, found: &mut Vec<Diagno
 /// Reads the value: as TOML if it is valid TOML, else as a string.
 fn value(argument: &str, from: usize, sources: &mut Sources, found: &mut Vec<Diagnostic>) -> Option<Tree> {
     let text = argument[from..].trim();
-    // Blanks in place of the key keep every offset.
+    // Blanks in place of the key preserve all offsets.
     let document = format!("{}v={}", " ".repeat(from - 2), &argument[from..]);
     let written_as_toml = text.starts_with(['[', '{', '"', '\'']);
     let source = Source { name: NAME.into(), bytes: document.into_bytes() };

@@ -33,7 +33,7 @@ pub(super) fn text(source: &Source) -> Result<&str, Diagnostic> {
 pub(super) fn report(file: usize, text: &str, errors: &[toml::de::Error], found: &mut Vec<Diagnostic>) {
     let mut shown = 0;
     let mut end_of_line = None;
-    // The parser looks at values when it is through with lines.
+    // The parser reports errors of values after those of lines.
     let mut errors: Vec<_> = errors.iter().map(|error| (error.span().unwrap_or(0..0), error)).collect();
     errors.sort_by_key(|(range, _)| range.start);
     let all = errors.len();
@@ -87,7 +87,7 @@ fn one(file: usize, text: &str, start: usize, span: Span, said: &str) -> Diagnos
         )
         .help(format!("strings are quoted: {key} = \"{value}\""));
     }
-    // The parser gives what it found and what it expected on lines of their own.
+    // The parser reports what it found and what it expected on separate lines.
     let said: Vec<_> = said.lines().collect();
     let diagnostic = Diagnostic::new(Code::Syntax, span, said.join(", "));
     match help(line, &said) {

@@ -8,13 +8,13 @@ use toml::map::Map;
 use super::{Source, malformed, syntax};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 
-/// A lab is written by hand; a megabyte is a mistake.
+/// A lab file is written by hand; a larger one is a mistake.
 pub(super) const LARGEST: usize = 1 << 20;
 
 /// The format itself needs half of this.
 const DEEPEST: usize = 24;
 
-/// Keys below a longer path have the place of their table: a file of long keys shall not become many long paths.
+/// Keys below a longer path get the position of their table, which limits the size of the index.
 const LONGEST_PATH: usize = 255;
 
 /// A value and its position.
@@ -81,7 +81,7 @@ impl Tree {
         }
     }
 
-    /// Returns the place of every key below, by path; items of a list are numbered.
+    /// Returns the position of every key below, by path; items of a list are numbered.
     pub(super) fn places(&self) -> Vec<(String, Span)> {
         let mut found = Vec::new();
         self.collect_places("", &mut found);
@@ -146,7 +146,7 @@ pub(super) fn parse(text: &Source, sources: &mut Sources, found: &mut Vec<Diagno
         }
     };
     let file = sources.add(&text.name, content);
-    // Parsers differ on whether a byte order mark counts; ours sees none, at the same offsets.
+    // Parsers differ on whether a byte order mark counts; ours sees spaces instead, at the same offsets.
     let visible = content.replacen('\u{feff}', "   ", usize::from(content.starts_with('\u{feff}')));
     let (document, errors) = DeTable::parse_recoverable(&visible);
     let sound = errors.is_empty();
@@ -213,7 +213,7 @@ impl<'i> Builder<'_, 'i> {
         Tree { span, value }
     }
 
-    /// Drops values nested too deep level by level: a plain drop would recurse as deep as they are nested.
+    /// Drops values nested too deep level by level: a plain drop would recurse.
     fn discard(mut self) {
         while let Some(value) = self.trash.pop() {
             match value {

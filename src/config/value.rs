@@ -78,7 +78,7 @@ pub enum Field<T> {
     Given(Located<T>),
 }
 
-// A derived `Default` would ask for `T: Default`.
+// A derived `Default` would require `T: Default`.
 #[expect(clippy::derivable_impls, reason = "the derived one asks for `T: Default`")]
 impl<T> Default for Field<T> {
     fn default() -> Self {
@@ -130,7 +130,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
             }
 
             fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Field<T>, D::Error> {
-                // The problem is in the reader's sink by now: here is where reading goes on.
+                // The problem has been reported to the sink; deserialization continues here.
                 Ok(Located::deserialize(from).map_or(Field::Bad, Field::Given))
             }
         }
@@ -160,7 +160,7 @@ pub struct Keyed<T> {
     /// Whether the whole table is invalid, which was reported.
     pub bad: bool,
     /// Where in `entries` a name is.
-    // Invariant: knows each of them.
+    // Invariant: contains all of them.
     index: BTreeMap<String, usize>,
 }
 

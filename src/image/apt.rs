@@ -25,7 +25,7 @@ pub struct Package {
     pub architecture: String,
     /// The digest of its file.
     pub sha256: String,
-    /// The bytes of its file.
+    /// The size of its file in bytes.
     pub size: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct Package {
 pub(super) struct Apt {
     root: PathBuf,
     packages: PathBuf,
-    // Invariant: held as long as the state is used; apt's own locks are switched off.
+    // Invariant: held while the state is used; apt's own locks are disabled.
     _lock: nix::fcntl::Flock<File>,
 }
 
@@ -62,19 +62,19 @@ impl Apt {
     /// Fetches the package lists unless they are fresh.
     pub(super) fn update(&self, progress: &mut dyn FnMut(Progress)) -> Result<(), BuildError> {
         let stamp = self.root.join("updated");
-        // A clock that was set back makes the lists old, not fresh for ever.
+        // If the clock was set back, the lists count as old.
         let age =
             fs::metadata(&stamp).and_then(|stamp| stamp.modified()).ok().and_then(|then| then.elapsed().ok());
         if age.is_some_and(|age| age < LISTS_STAY_FRESH) {
             return Ok(());
         }
         progress(Progress::Step("fetching package lists".to_owned()));
-        // By itself apt calls it a success when it has reached no source at all.
+        // By default apt succeeds even if it has reached no source.
         let mut update = self.apt("apt-get");
         let updated =
             output("fetch package lists", update.args(["-q", "-o", "APT::Update::Error-Mode=any", "update"]));
-        // One dead source among several, or a hook of the host that needs root, must not stop
-        // what the other sources have; a package that is missing then says so.
+        // One unreachable source, or a hook of the host that needs root, must not prevent the use of other sources; a
+        // missing package is reported later.
         let any = fs::read_dir(self.root.join("lists")).doing("read", &self.root)?.filter_map(Result::ok);
         let any = any.filter(|entry| entry.file_name().to_string_lossy().contains("_Packages")).count() > 0;
         match updated {
@@ -116,7 +116,7 @@ impl Apt {
         self.show(&names)
     }
 
-    /// Downloads the packages that are not there, and returns the files of all.
+    /// Downloads missing packages, and returns the files of all.
     pub(super) fn download(&self, packages: &[Package]) -> Result<Vec<PathBuf>, BuildError> {
         let missing: Vec<&Package> =
             packages.iter().filter(|package| !self.file_of(package).exists()).collect();
@@ -130,7 +130,7 @@ impl Apt {
         self.packages.join(format!("{}.deb", package.sha256))
     }
 
-    /// Downloads packages by one call of apt, whose start takes longer than a small package.
+    /// Downloads packages with one call of apt, whose start takes longer than a small download.
     fn fetch(&self, packages: &[&Package]) -> Result<(), BuildError> {
         let folder = self.root.join("download");
         match fs::remove_dir_all(&folder) {
@@ -165,12 +165,12 @@ impl Apt {
         Ok(())
     }
 
-    /// Returns the packages of these names, by one call of apt.
+    /// Returns the packages of these names, with one call of apt.
     fn show(&self, names: &[String]) -> Result<Vec<Package>, BuildError> {
         let unknown = |name: &String| BuildError::NoPackage { package: name.clone() };
         let mut command = self.apt("apt-cache");
         command.args(["show", "--no-all-versions"]).args(names);
-        // It fails where it knows none of them.
+        // It fails if it knows none of them.
         let text =
             output("look packages up", &mut command).map_err(|error| names.first().map_or(error, unknown))?;
         let found: Vec<Package> = text.split("\n\n").filter_map(package).collect();
@@ -186,7 +186,7 @@ impl Apt {
             at("State::lists", "lists"),
             at("State::status", "status"),
             at("Cache", "cache"),
-            // What apt has read of the lists. Images for containers switch it off, and then each call reads them anew.
+            // apt's parsed lists. Images for containers disable this cache, and then each call parses them again.
             "Dir::Cache::pkgcache=pkgcache.bin".to_owned(),
             "Dir::Cache::srcpkgcache=srcpkgcache.bin".to_owned(),
             "APT::Sandbox::User=root".to_owned(),

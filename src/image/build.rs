@@ -1,4 +1,4 @@
-//! One build: resolve, download, unpack, run the script, put the result under its key.
+//! One build: resolve, download, unpack, run the script, store the result under its key.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -35,7 +35,7 @@ pub(super) fn build(
     }
     let lock =
         folder.lock(&mut || progress(Progress::Step(format!("waiting for another build of {image}"))))?;
-    // Whoever held the lock may have built it meanwhile.
+    // Another process may have built it while we waited for the lock.
     if let Some(built) = reuse() {
         return Ok(built);
     }
@@ -183,7 +183,7 @@ impl BuildFolder<'_> {
         progress(Progress::Step(format!("building {}", self.image)));
         let mut log = File::create(self.log).doing("create", self.log)?;
         let mut child = command("sh");
-        // A user's PATH may leave out where tools for disks are.
+        // A user's PATH may lack the folder of disk tools.
         child
             .args(["-c", "PATH=$PATH:/usr/sbin:/sbin; export PATH; umask 022; exec sh \"$0\""])
             .arg(recipe.join(script));

@@ -1,4 +1,4 @@
-//! The cache of built images: complete images under their keys, pointers from recipes to keys.
+//! The cache of built images: complete images by key, and keys by recipe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -57,7 +57,7 @@ pub enum State {
     Broken(BuildError),
 }
 
-/// What a prune removes.
+/// Which entries a prune removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PruneRule {
     /// Images that no current recipe produces, and leftovers of interrupted builds.
@@ -123,7 +123,7 @@ impl ImageFolder {
         let record: Record = serde_json::from_slice(&fs::read(dir.join("image.json")).ok()?).ok()?;
         let files = record.files.into_iter().map(|(name, file)| {
             let path = dir.join(&name);
-            // Somebody tidied by hand: an image with a hole is no image.
+            // Files may have been deleted by hand: an incomplete image does not count.
             let whole = fs::metadata(&path).is_ok_and(|found| found.len() == file.size);
             whole.then_some((name, BuiltFile { path, size: file.size, sha256: file.sha256 }))
         });
@@ -178,7 +178,7 @@ impl ImageFolder {
     }
 }
 
-/// Removes what the rule names; `recipe` returns the digest of an image's recipe, if it has one.
+/// Removes the entries of a rule; `recipe` returns the digest of an image's recipe, if it has one.
 pub(super) fn prune(
     cache: &Path,
     rule: PruneRule,
@@ -224,7 +224,7 @@ pub(super) fn prune(
         }
     }
     for path in entries(&cache.join("downloads"))? {
-        // A download is copied into its image; a part of one may still be wanted.
+        // A finished download was copied into its image; a partial one may be resumed.
         let part = file_name(&path).ends_with(".part");
         if file_name(&path) != "lock" && (rule == PruneRule::All || !part) {
             take(path, &mut gone)?;

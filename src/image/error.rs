@@ -80,9 +80,9 @@ pub enum BuildError {
     /// A download failed.
     #[error("cannot download {url}")]
     Download {
-        /// The address.
+        /// The URL.
         url: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The build script succeeded but did not create a file.

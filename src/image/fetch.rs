@@ -66,7 +66,7 @@ fn transfer(
         request = request.header("Range", format!("bytes={have}-"));
     }
     let response = match request.call() {
-        // The part is as long as the file, or longer: the digest decides, or the whole comes anew.
+        // The partial file is complete or too long: verify its digest, or start again.
         Err(ureq::Error::StatusCode(416)) => {
             file.set_len(0)?;
             have = 0;
@@ -130,8 +130,8 @@ mod tests {
 
     const FILE: &[u8] = b"0123456789abcdefghij";
 
-    /// Serves FILE; the first answers break off after `cut` bytes. Returns the URL; the thread returns the ranges
-    /// asked for.
+    /// Serves FILE; the first answers are cut after `cut` bytes. Returns the URL; the thread returns the requested
+    /// ranges.
     fn server(answers: usize, cut: usize) -> (String, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/file", listener.local_addr().expect("bound"));
@@ -174,7 +174,7 @@ mod tests {
         let file = fetch(&url, &digest, folder.path(), &mut |_| {}).expect("the file");
         assert_eq!(fs::read(file).expect("readable"), FILE);
         assert_snapshot!(server.join().expect("served").join(" "), @"all 7- 14-");
-        // What is there is not asked for again: the server is gone.
+        // A complete file is not requested again: the server is gone.
         fetch(&url, &digest, folder.path(), &mut |_| {}).expect("the kept file");
     }
 

@@ -4,10 +4,10 @@
 //! an image in the cache under its key is complete.
 //!
 //! ```text
-//! CACHE/images/NAME/KEY/{FILE..., image.json}    built
-//! CACHE/images/NAME/recipes/DIGEST               the key that a recipe led to
-//! CACHE/images/NAME/.build-*                     being built, or left by a kill -9
-//! CACHE/{apt, packages, downloads}               what images are made of
+//! CACHE/images/NAME/KEY/{FILE..., image.json}    a built image
+//! CACHE/images/NAME/recipes/DIGEST               the key for a recipe
+//! CACHE/images/NAME/.build-*                     a running build, or the leftover of a kill -9
+//! CACHE/{apt, packages, downloads}               the inputs of images
 //! ```
 
 mod apt;
@@ -58,7 +58,7 @@ pub enum Freshness {
 }
 
 impl Library {
-    /// Makes a library; earlier folders win over later ones, all of them over the binary.
+    /// Creates a library; earlier folders take precedence over later ones, all of them over the binary.
     pub fn new(cache: PathBuf, folders: Vec<PathBuf>) -> Self {
         Self { cache, folders }
     }
@@ -76,7 +76,7 @@ impl Library {
         self.source(image).map(|source| source.recipe)
     }
 
-    /// Returns an image that was built from the recipe as it is now.
+    /// Returns the image that was built from the current recipe.
     pub fn built(&self, image: &ImageName) -> Option<Built> {
         let source = self.source(image).ok()?;
         self.folder(image).by_recipe(source.digest())

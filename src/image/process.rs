@@ -9,7 +9,7 @@ use crate::system::process::find_program;
 
 pub(super) use crate::system::process::command;
 
-/// Returns whether the host has a program; also searches sbin, which a user's PATH may not include.
+/// Returns whether the host has a program; also searches sbin, which a user's PATH may lack.
 pub(super) fn has(program: &str) -> bool {
     find_program(program).is_some()
 }
@@ -44,7 +44,7 @@ pub(super) fn watch(
     let status = (|| {
         let (reader, writer) = std::io::pipe()?;
         let mut child = command.stdin(held).stdout(writer.try_clone()?).stderr(writer).spawn()?;
-        // The builder's own ends of the pipe go, or the end of the child would not be seen.
+        // The builder's own ends of the pipe must be closed, or the child's end would go unnoticed.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         for text in BufReader::new(reader).split(b'\n') {
             let text = String::from_utf8_lossy(&text?).trim_end().to_owned();

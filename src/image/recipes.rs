@@ -41,7 +41,7 @@ pub(super) fn names(folders: &[PathBuf]) -> Vec<ImageName> {
 }
 
 impl Source {
-    /// Reads a recipe: the first folder that has it wins over the binary.
+    /// Reads a recipe: the first folder that has it takes precedence.
     pub(super) fn load(image: &ImageName, folders: &[PathBuf]) -> Result<Self, BuildError> {
         Self::load_below(image, folders, &mut Vec::new())
     }
@@ -128,7 +128,7 @@ impl Source {
             };
             all.update(format!("{name}\0{digest}\n"));
         }
-        // What is provided from outside the folder counts as well.
+        // Files from outside the folder count as well.
         for path in self.recipe.files.values().filter_map(|file| file.path.as_ref()) {
             if !self.contents.contains_key(path) {
                 let path = self.provided(path);

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::hint::Hint;
 
-/// A cache and a folder of recipes that are gone with the test.
+/// A cache and a folder of recipes, removed after the test.
 struct Isolation {
     dir: tempfile::TempDir,
 }
@@ -31,7 +31,7 @@ impl Isolation {
         fs::write(path, text).expect("a file");
     }
 
-    /// Builds and says how it went, with the error's causes and hint.
+    /// Builds an image; returns the result, or the error with causes and hint.
     fn check(&self, image: &str) -> String {
         match self.build(image, Freshness::Reuse) {
             Ok(built) => {
@@ -57,7 +57,7 @@ impl Isolation {
         self.library().build(&name(image), freshness, &mut |_| {})
     }
 
-    /// Returns every path in the cache, keys and digests blotted out.
+    /// Returns every path in the cache, with keys and digests masked.
     fn cache(&self) -> String {
         fn walk(dir: &Path, root: &Path, into: &mut Vec<String>) {
             for entry in fs::read_dir(dir).expect("a folder").filter_map(Result::ok) {
@@ -137,7 +137,7 @@ fn a_build_that_broke_off_leaves_nothing_that_counts() {
     error: cannot build image `own` (exit status: 3):
       reason
     ");
-    // What a kill -9 leaves, the next build clears.
+    // The next build removes the leftovers of a kill -9.
     fs::create_dir_all(place.path("cache/images/own/.build-1/out")).expect("a folder");
     fs::write(place.path("cache/images/own/.build-1/out/k"), "half").expect("a file");
     assert_eq!(place.library().built(&name("own")), None);
@@ -184,7 +184,7 @@ fn a_recipe_builds_on_another() {
     place.write("high/recipe.toml", &format!("extends = 'low'\n{COUNTED}"));
     place.write("high/build", "GREETING=high sh $BASE/build");
     assert_snapshot!(place.check("high"), @"k = high");
-    // A change below is a change above.
+    // A change of the base changes the derived image.
     place.write("low/build", "echo \"$GREETING, twice\" > $OUT/k");
     assert_snapshot!(place.check("high"), @"k = high, twice");
     place.write("low/recipe.toml", &format!("extends = 'high'\n{COUNTED}"));

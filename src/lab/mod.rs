@@ -1,4 +1,4 @@
-//! The checked lab: its types, and the checks that lead to them.
+//! The checked lab: its types, and the checks that produce them.
 //!
 //! Must never access the host: facts about files, images and memory come in as
 //! [`LabEnvironment`].

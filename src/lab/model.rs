@@ -240,7 +240,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Returns the profile of a node without one on a network with matchbox: iPXE, which asks matchbox.
+    /// Returns the profile of a node without one on a network with matchbox: iPXE, which fetches matchbox's script.
     pub fn asking() -> Self {
         Self {
             name: ProfileName::new("matchbox").expect("`matchbox` is a DNS label"),
@@ -600,9 +600,9 @@ pub struct Fetched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Count {
-    /// That often, and no more.
+    /// Exactly this many times.
     Exactly(u32),
-    /// That often, or more.
+    /// At least this many times.
     AtLeast(u32),
 }
 

@@ -1,4 +1,4 @@
-//! DHCP options by name: their values in a lab file, and as bytes.
+//! DHCP options: names, values in a lab file, encoding.
 //!
 //! Must never guess: a value either parses as the type of its option, or is an error.
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::Malformed;
 
-/// Raw bytes of a packet, written in hexadecimal.
+/// Raw bytes, written in hexadecimal.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Octets(pub Vec<u8>);
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Octets {
 impl FromStr for Octets {
     type Err = Malformed;
 
-    /// Reads pairs of digits, with or without colons between them.
+    /// Parses pairs of digits, with or without colons between them.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let malformed = || Malformed(format!("`{text}` is not hexadecimal, such as 0a0b or 0a:0b"));
         let plain: String = match text.contains(':') {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a value was written: in the lab file, in a file laid over it, or in a `--set`.
+/// The origin of a value: the lab file, an overlay, or a `--set`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The file, as it was named on the command line; `--set` for a single key.
+    /// The file as named on the command line; `--set` for a single key.
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
@@ -20,15 +20,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The origins of all values that a lab file, its overlays and `--set` gave, by path in the lab file:
-/// `node.a.nic.lan.mac`, `expect.up.that.stage`. Nodes that come from a `count` have an entry each; items of a list are
-/// numbered from 0. It holds no values.
+/// The origins of all values of a lab file, its overlays and `--set`, by path in the lab file: `node.a.nic.lan.mac`,
+/// `expect.up.that.stage`. Nodes of a `count` have an entry each; items of a list are numbered from 0. It holds no
+/// values.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Origins(pub BTreeMap<String, Origin>);
 
 impl Origins {
-    /// Returns the origin of a value, or of the nearest table around it that was written down.
+    /// Returns the origin of a value, or of the nearest enclosing table that was written.
     pub fn get(&self, path: &str) -> Option<&Origin> {
         let mut path = path;
         loop {

@@ -1,4 +1,4 @@
-//! A regular expression of the lab file: its text and what was compiled from it.
+//! A regular expression of the lab file: its text and the compiled form.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,10 +6,10 @@ use std::ops::Deref;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A larger one is an accident, and takes long to build.
+/// A larger one is a mistake, and takes long to compile.
 const LARGEST: usize = 1 << 20;
 
-/// A regular expression that is written to a plan as its text and compiled once when it is read.
+/// A regular expression that is serialised as text and compiled when it is read.
 #[derive(Clone)]
 pub struct Pattern(Regex);
 

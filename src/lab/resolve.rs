@@ -19,7 +19,7 @@ pub struct Outcome {
 pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabEnvironment<'_>) -> Outcome {
     let reading = config::read(lab, overlays, sets);
     let mut diagnostics = reading.diagnostics;
-    // What a text that is not TOML leaves out was perhaps not left out.
+    // Keys after a syntax error may not really be missing.
     let lab = match reading.raw {
         Some(raw) if reading.whole => {
             let (lab, mut found) = validate(&raw, around);
@@ -47,7 +47,7 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabE
     }
     let mut diagnostics = unite(diagnostics);
     if diagnostics.len() > MOST {
-        // What is left out must not be the reason why there is no lab.
+        // Errors come first: diagnostics that are left out must not include the errors.
         diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error());
         diagnostics.truncate(MOST);
     }
@@ -58,7 +58,7 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabE
 fn unite(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut united: Vec<Diagnostic> = Vec::new();
     for diagnostic in all {
-        // They are sorted, so those of one place are neighbours.
+        // They are sorted, so those of one position are neighbours.
         let place = |other: &&mut Diagnostic| other.span.is_some() && other.span == diagnostic.span;
         let same = |other: &&mut Diagnostic| other.code == diagnostic.code;
         match united.iter_mut().rev().take_while(place).find(same) {

@@ -24,7 +24,7 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// Fetches the secret. The caller brings the environment and the file system.
+    /// Fetches the secret. The environment and the file system are arguments.
     pub fn fetch(
         &self,
         env: impl FnOnce(&str) -> Option<OsString>,
@@ -73,7 +73,7 @@ pub enum SecretError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },

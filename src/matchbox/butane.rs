@@ -1,9 +1,9 @@
-//! Butane configs, made into Ignition as matchbox does it.
+//! Translates Butane configs to Ignition as matchbox does.
 //!
-//! A Butane config is YAML with the fields of Ignition by other names, and
-//! `sugar`. A variant and its version say which version of Ignition it becomes
-//! and what it may say. matchbox then reads the result as 3.4.0 or older, so
-//! what becomes anything newer is nothing to its clients.
+//! A Butane config is YAML with the fields of Ignition under other names, and
+//! `sugar`. Its variant and version determine the Ignition version and the allowed
+//! fields. matchbox then parses the result as 3.4.0 or older, so its clients get an
+//! empty config for anything newer.
 
 mod boot;
 mod mount;
@@ -16,30 +16,30 @@ use crate::matchbox::ignition::schema::{self, Type};
 use crate::matchbox::ignition::value::{Content, Record, Value, merge};
 use crate::matchbox::ignition::{Config, Problem, Version, decode};
 
-/// What a Butane config becomes.
+/// The translation of a Butane config.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Translated {
-    /// A config that clients can have.
+    /// A config for clients.
     Ignition(Config),
-    /// Something that the real server makes and then cannot read, with why: its clients get
-    /// [a config that says nothing](crate::matchbox::ignition::skeleton).
+    /// Something that the real server creates and then cannot parse, with the reasons: its clients get [an empty
+    /// config](crate::matchbox::ignition::skeleton).
     Newer(Vec<Problem>),
 }
 
-/// Which system a config is for.
+/// The target system of a config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
-    /// Fedora CoreOS, which knows its boot device or does not yet.
+    /// Fedora CoreOS, with or without `boot_device`.
     Fcos { boot: bool },
     /// Flatcar, which has no Clevis.
     Flatcar,
-    /// RHEL for Edge and Fedora IoT, whose disks are laid out before Ignition runs.
+    /// RHEL for Edge and Fedora IoT, which are partitioned before Ignition runs.
     Edge,
-    /// OpenShift, which wants its configs inside of a resource of Kubernetes.
+    /// OpenShift, which embeds configs in a Kubernetes resource.
     OpenShift,
 }
 
-/// Every variant and version that becomes Ignition 3.4.0 or older.
+/// Every variant and version that translates to Ignition 3.4.0 or older.
 const SPECS: &[(&str, &str, Variant, Version)] = &[
     ("fcos", "1.0.0", Variant::Fcos { boot: false }, Version::V3_0),
     ("fcos", "1.1.0", Variant::Fcos { boot: false }, Version::V3_1),
@@ -54,7 +54,7 @@ const SPECS: &[(&str, &str, Variant, Version)] = &[
     ("fiot", "1.0.0", Variant::Edge, Version::V3_4),
 ];
 
-/// The first minor version of each variant that becomes something newer, or nothing of Ignition.
+/// The first minor version of each variant that translates to something newer, or not to Ignition.
 const NEWER: &[(&str, u64, u64, Variant)] = &[
     ("fcos", 1, 6, Variant::Fcos { boot: true }),
     ("flatcar", 1, 2, Variant::Flatcar),
@@ -63,7 +63,7 @@ const NEWER: &[(&str, u64, u64, Variant)] = &[
     ("openshift", 4, 8, Variant::OpenShift),
 ];
 
-/// Makes Ignition of a Butane config, or says everything that is wrong with it.
+/// Translates a Butane config to Ignition, or returns all its problems.
 pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
     let node = yaml::read(text).map_err(|problem| vec![problem])?;
     let head = head(&node).map_err(|problem| vec![problem])?;
@@ -92,7 +92,7 @@ pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
     Config::checked(root, version, Report::new(Language::Yaml)).map(Translated::Ignition)
 }
 
-/// What a config is, which it says first of all.
+/// Variant and version.
 struct Head {
     variant: Variant,
     name: String,
@@ -128,14 +128,11 @@ fn head(node: &Node) -> Result<Head, Problem> {
     };
     let ((name, line_of_name), (version, line)) = (text("variant")?, text("version")?);
     if name.is_empty() {
-        return Err(Problem::new(line_of_name, "variant: must be said, such as `variant: flatcar`"));
+        return Err(Problem::new(line_of_name, "variant: required, such as `variant: flatcar`"));
     }
     let Some((major, minor, rest)) = semver(&version) else {
-        let wrong = if version.is_empty() {
-            "must be said".to_owned()
-        } else {
-            format!("`{version}` is not like 1.0.0")
-        };
+        let wrong =
+            if version.is_empty() { "required".to_owned() } else { format!("`{version}` is not like 1.0.0") };
         return Err(Problem::new(line, format!("version: {wrong}")));
     };
     let plain = format!("{major}.{minor}.{rest}");
@@ -158,7 +155,7 @@ fn head(node: &Node) -> Result<Head, Problem> {
     }
 }
 
-/// Returns the parts of a version: two numbers, and the third with what follows.
+/// Returns the parts of a version: two numbers, and the third with its suffix.
 fn semver(text: &str) -> Option<(u64, u64, String)> {
     let (text, build) = text.split_once('+').map_or((text, ""), |(text, build)| (text, build));
     let (text, suffix) = text.split_once('-').map_or((text, ""), |(text, suffix)| (text, suffix));
@@ -177,7 +174,7 @@ fn semver(text: &str) -> Option<(u64, u64, String)> {
     Some((major, minor, rest))
 }
 
-/// Makes an Ignition config of the sections, and of what they stand for.
+/// Creates an Ignition config from the sections and their shorthands.
 fn ignition(config: &mut Record, minor: u8) -> Record {
     let boot = config.kind.fields.iter().any(|field| field.name == "bootDevice");
     let (device, grub) = if boot { (config.take("bootDevice"), config.take("grub")) } else { (None, None) };
@@ -189,7 +186,7 @@ fn ignition(config: &mut Record, minor: u8) -> Record {
             root.set(name, section);
         }
     }
-    // What a config says itself counts more than what is made for it, but stands behind it.
+    // The config's own units take precedence over generated ones, but come after them.
     if !units.is_empty() {
         let line = units[0].line;
         let systemd = Record::new(&schema::SYSTEMD).with("units", units).at(line);
@@ -214,7 +211,7 @@ fn section(name: &str, line: usize, record: Record) -> Record {
     root
 }
 
-/// Reports what a variant does not have.
+/// Reports fields that a variant does not have.
 fn forbidden(root: &Record, variant: Variant, report: &mut Report) {
     let field = |record: &Record, name: &str| record.kind.fields.iter().find(|field| field.name == name);
     let path = JsonPath::root();
@@ -255,7 +252,7 @@ fn arguments(root: &Record, variant: Variant, report: &mut Report) {
     }
 }
 
-/// Reports what a MachineConfig lacks.
+/// Reports missing fields of a MachineConfig.
 fn machine_config(node: &Node, report: &mut Report) {
     let get = |node: Option<&Node>, name: &str| match node.map(|node| &node.what) {
         Some(What::Map(pairs)) => pairs.iter().find(|(key, _)| key == name).map(|(_, node)| node.clone()),
@@ -264,14 +261,14 @@ fn machine_config(node: &Node, report: &mut Report) {
     let metadata = get(Some(node), "metadata");
     let line = metadata.as_ref().map_or(node.line, |metadata| metadata.line);
     if get(metadata.as_ref(), "name").is_none() {
-        report.add(line, &JsonPath::root(), "metadata.name: must be said");
+        report.add(line, &JsonPath::root(), "metadata.name: required");
     }
     let labels = get(metadata.as_ref(), "labels");
     if get(labels.as_ref(), "machineconfiguration.openshift.io/role").is_none() {
         report.add(
             line,
             &JsonPath::root(),
-            "metadata.labels: `machineconfiguration.openshift.io/role` must be said",
+            "metadata.labels: `machineconfiguration.openshift.io/role` is required",
         );
     }
 }

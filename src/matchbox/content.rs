@@ -1,4 +1,4 @@
-//! A config or template with what was made of it, so that it is made once for as long as its file is unchanged.
+//! A config or template with its parsed forms, which are cached while the file is unchanged.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,14 +10,14 @@ use super::failure::Failure;
 use super::ignition::{self, Config, Problem, Version};
 use super::template::{Template, TemplateError};
 
-/// What a file is for, and by that the folder that it is in.
+/// The purpose of a file, which determines its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Ignition and Butane configs.
     Ignition,
     /// Cloud-configs and scripts.
     Cloud,
-    /// Whatever else somebody wants.
+    /// Generic templates.
     Generic,
 }
 
@@ -35,22 +35,22 @@ impl Kind {
     }
 }
 
-/// How much rendered Butane is remembered with what it was translated to, in bytes of both.
+/// The maximum size of cached Butane translations, in bytes of input and output.
 const MOST_REMEMBERED: usize = 8 << 20;
 
-/// An Ignition config on its way to a machine.
+/// An Ignition config for a machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
     /// What is sent.
     pub text: String,
-    /// Why it is not what was meant, where it is not.
+    /// Why it is not the intended config, if it is not.
     pub problem: Option<Failure>,
 }
 
 /// A config or template.
 #[derive(Debug)]
 pub struct Content {
-    /// The name under which its user knows it.
+    /// The file name for messages.
     file: String,
     bytes: Vec<u8>,
     template: OnceLock<Result<Template, TemplateError>>,
@@ -58,7 +58,7 @@ pub struct Content {
     translated: Mutex<Translations>,
 }
 
-/// What rendered Butane was translated to.
+/// Cached translations of rendered Butane.
 #[derive(Debug, Default)]
 struct Translations {
     made: HashMap<Vec<u8>, Result<Arc<Made>, Failure>>,
@@ -67,7 +67,7 @@ struct Translations {
 }
 
 impl Content {
-    /// Takes the bytes of a file. Nothing is made of them before somebody asks for it.
+    /// Wraps the bytes of a file. They are parsed on first use.
     pub fn new(file: impl Into<String>, bytes: Vec<u8>) -> Self {
         Self {
             file: file.into(),
@@ -78,17 +78,17 @@ impl Content {
         }
     }
 
-    /// Returns the bytes as they are.
+    /// Returns the bytes unchanged.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Returns the name under which its user knows it.
+    /// Returns the file name for messages.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Fills in the template.
+    /// Renders the template.
     pub fn render(&self, data: &Value) -> Result<Vec<u8>, Failure> {
         let name = self.file.rsplit('/').next().unwrap_or_default();
         let template = self.template.get_or_init(|| Template::parse(name, &self.bytes)).as_ref();
@@ -96,7 +96,7 @@ impl Content {
         rendered.map_err(|TemplateError { line, message }| self.failure(Some(line), message))
     }
 
-    /// Returns the Ignition config that it is, as the newest version that is wanted.
+    /// Returns it as an Ignition config, in a version up to `newest` if possible.
     pub fn ignition(&self, newest: Version) -> Arc<Made> {
         let read = || match ignition::read(&self.bytes) {
             Ok(config) => self.write(&config, newest),
@@ -105,14 +105,14 @@ impl Content {
         Arc::clone(self.raw.get_or_init(|| Arc::new(read())))
     }
 
-    /// Returns the Ignition config that the template becomes by way of Butane.
+    /// Renders the template, and translates the result from Butane to Ignition.
     pub fn butane(&self, data: &Value, newest: Version) -> Result<Arc<Made>, Failure> {
         let text = self.render(data)?;
         if let Some(made) = self.translations().made.get(&text) {
             return made.clone();
         }
         let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
-        // A template may render to more lines or fewer than it has.
+        // The rendered text may have another number of lines than the template.
         let same_lines = lines(&text) == lines(&self.bytes);
         let place = |line| same_lines.then_some(line);
         let made = match butane::translate(&text) {
@@ -134,7 +134,7 @@ impl Content {
     fn write(&self, config: &Config, newest: Version) -> Made {
         match config.write_as(newest) {
             Ok(text) => Made { text, problem: None },
-            // Better too new for the machine than something else than was meant.
+            // A config that is too new for the machine is better than a wrong one.
             Err(Problem { line, message }) => {
                 Made { text: config.write(), problem: Some(self.failure(line, message)) }
             }
@@ -145,7 +145,7 @@ impl Content {
         Made { text: ignition::skeleton(), problem: Some(self.problems(problems, place)) }
     }
 
-    /// Puts problems into one, at the place of the first that has one.
+    /// Joins problems into one, with the position of the first that has one.
     fn problems(&self, problems: &[Problem], place: impl Fn(usize) -> Option<usize>) -> Failure {
         let line = problems.iter().find_map(|problem| problem.line);
         let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
@@ -159,7 +159,7 @@ impl Content {
         }
     }
 
-    /// Says what is wrong with it.
+    /// Returns a failure of this file.
     pub fn failure(&self, line: Option<usize>, reason: impl Into<String>) -> Failure {
         Failure { file: self.file.clone(), line, reason: reason.into() }
     }

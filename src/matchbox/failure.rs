@@ -1,20 +1,20 @@
-//! Why something is not served as it was meant, with its file and line.
+//! Why something is not served as intended, with file and line.
 
 use std::fmt;
 
-/// Why something is not served as it was meant.
+/// Why something is not served as intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The file, as `generic/g1.tmpl`.
     pub file: String,
-    /// The line in it, where it is known.
+    /// The line, if known.
     pub line: Option<usize>,
     /// What is wrong.
     pub reason: String,
 }
 
 impl Failure {
-    /// Makes one of a file as a whole.
+    /// Creates a failure of a whole file.
     pub fn of(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { file: file.into(), line: None, reason: reason.into() }
     }

@@ -1,13 +1,13 @@
-//! Templates and JSON, which come from whoever may write to a data directory or to gRPC.
+//! Fuzzes templates and JSON, which come from data directories and gRPC clients.
 
 use serde_json::Value;
 
 use crate::matchbox::go::json::{read, write};
 use crate::matchbox::template::Template;
 
-/// Renders a template with data: they are behind the first zero byte, where there is one.
+/// Renders a template with the data behind the first zero byte, if there is one.
 ///
-/// Each time the outcome is the same, and errors name a line of the template.
+/// The result is the same each time, and errors name a line of the template.
 pub(crate) fn template(bytes: &[u8]) {
     let (text, data) = match bytes.iter().position(|&byte| byte == 0) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
@@ -29,7 +29,7 @@ pub(crate) fn template(bytes: &[u8]) {
     }
 }
 
-/// Reads JSON: whatever is read is written so that it is read again, and what is JSON to another library is read.
+/// Parses JSON: the parsed value can be written and parsed again, and whatever another library accepts is accepted.
 pub(crate) fn json(bytes: &[u8]) {
     let outcome = read(bytes);
     match &outcome {
@@ -39,7 +39,7 @@ pub(crate) fn json(bytes: &[u8]) {
         }
         Err(error) => assert!(error.line >= 1 && !error.message.is_empty()),
     }
-    // It refuses more than Go does, and may read the last bit of a number as another.
+    // serde_json rejects more than Go does, and may round the last bit of a number differently.
     if let Ok(mut known) = serde_json::from_slice::<Value>(bytes) {
         let mut value = outcome.expect("what is JSON is read");
         forget_numbers(&mut known);

@@ -1,9 +1,9 @@
-//! How Go reads and writes what matchbox gets from its clients and its files.
+//! Formats of Go: how matchbox parses what clients and files contain, and how it writes answers.
 //!
-//! Clients see Go's own choices in the real server's answers: which MAC address
-//! is one, how a number is written, what a query with an error in it says. They
-//! are made here once, as the version that the real server was captured with
-//! makes them (1.27), and tested with vectors that Go itself has made.
+//! Clients see Go's behaviour in the real server's answers: which MAC addresses are
+//! valid, how a number is formatted, how an invalid query is treated. It is
+//! reproduced here as in Go 1.27, with which the real server was recorded, and
+//! tested with vectors that Go itself has created.
 
 pub mod float;
 pub mod json;
@@ -13,7 +13,7 @@ pub mod query;
 pub mod quote;
 pub mod sniff;
 
-/// Returns a text as `html.EscapeString` and the listing of a folder write it.
+/// Escapes a text as `html.EscapeString` and folder listings do.
 pub fn html_escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -29,9 +29,9 @@ pub fn html_escape(text: &str) -> String {
     escaped
 }
 
-/// Appends bytes to a text as Go reads them: each byte that is no part of a character is U+FFFD.
+/// Appends bytes to a text as Go decodes them: each invalid byte is U+FFFD.
 ///
-/// [`String::from_utf8_lossy`] takes the bytes of a broken character together.
+/// [`String::from_utf8_lossy`] replaces a truncated character as a whole.
 pub fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

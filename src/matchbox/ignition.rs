@@ -1,10 +1,10 @@
-//! Ignition configs, read and written as matchbox does it: 3.0.0 to 3.4.0 in, 3.4.0 out.
+//! Ignition configs, parsed and written as by matchbox: input 3.0.0 to 3.4.0, output 3.4.0.
 //!
-//! One `schema` describes every field of every version, its kind, its
-//! name in Butane and how Go leaves it out; what must hold beyond that is in
-//! `check`. A text becomes a tree of lines (`json`), the tree a config
-//! (`decode`), the config is held against the rules of its own version and
-//! then taken for one of the newest, and is written again (`write`).
+//! `schema` describes every field of every version, its type, its name in Butane
+//! and how Go omits it; further rules are in `check`. A text becomes a tree with
+//! line numbers (`json`), the tree becomes a config (`decode`), which is checked
+//! against the rules of its version, upgraded to the newest version, and written
+//! (`write`).
 
 pub(crate) mod check;
 pub(crate) mod data;
@@ -28,7 +28,7 @@ use value::{Content, Record, Value};
 use crate::matchbox::go;
 use crate::name::Malformed;
 
-/// A version of the language that Ignition speaks, of which the newest that matchbox knows is the last.
+/// A version of the Ignition config format; the last one is the newest that matchbox supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Version {
     /// 3.0.0.
@@ -40,7 +40,7 @@ pub enum Version {
     /// 3.2.0.
     #[serde(rename = "3.2.0")]
     V3_2,
-    /// 3.3.0, the newest that Debian 12's Ignition reads.
+    /// 3.3.0, the newest that Debian 12's Ignition supports.
     #[serde(rename = "3.3.0")]
     V3_3,
     /// 3.4.0.
@@ -63,7 +63,7 @@ impl Version {
 impl std::str::FromStr for Version {
     type Err = Malformed;
 
-    /// Reads a version as Go's semver does: an empty suffix is none, and zeros in front count nothing.
+    /// Parses a version as Go's semver does: an empty suffix and leading zeros are ignored.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let malformed = || Malformed(format!("`{text}` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0"));
         let (plain, build) = text.split_once('+').unwrap_or((text, ""));
@@ -86,14 +86,14 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// A config that every rule of its version holds for.
+/// A config that satisfies all rules of its version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     // Invariant: a `schema::CONFIG` that names the newest version.
     root: Record,
 }
 
-/// Reads a config, or says everything that is wrong with it.
+/// Parses a config, or returns all its problems.
 pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
     if text.is_empty() {
         return Err(vec![Problem::new(0, "the config is empty")]);
@@ -106,7 +106,7 @@ pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
     Config::checked(root, version, Report::new(Language::Json))
 }
 
-/// Says why a text is no JSON, in the words of Go where it has some.
+/// Describes a syntax error, with Go's message if there is one.
 fn not_json(text: &[u8], error: &json::JsonError) -> Problem {
     match go::json::read(text) {
         Err(go) => Problem::new(go.line, go.message),
@@ -114,7 +114,7 @@ fn not_json(text: &[u8], error: &json::JsonError) -> Problem {
     }
 }
 
-/// Returns the version that a config names.
+/// Returns the version in a config.
 fn version(node: &Node) -> Result<Version, Problem> {
     let mut report = Report::new(Language::Json);
     let root = decode::record(node, &schema::CONFIG, Version::NEWEST.minor(), &mut report);
@@ -126,7 +126,7 @@ fn version(node: &Node) -> Result<Version, Problem> {
         Err(malformed) => malformed,
     };
     Err(match (&node.what, text) {
-        (What::Map(_), "") => Problem::new(line, "ignition.version: a version must be said"),
+        (What::Map(_), "") => Problem::new(line, "ignition.version: a version is required"),
         (What::Map(_), text) if text.starts_with("2.") => Problem::new(
             line,
             format!("ignition.version: {text} is of another language; matchbox reads 3.0.0 to 3.4.0"),
@@ -137,7 +137,7 @@ fn version(node: &Node) -> Result<Version, Problem> {
 }
 
 impl Config {
-    /// Holds a config against the rules of its version, and takes it for one of the newest.
+    /// Checks a config against the rules of its version, and upgrades it to the newest.
     pub(crate) fn checked(
         mut root: Record,
         version: Version,
@@ -158,18 +158,19 @@ impl Config {
         Ok(Self { root })
     }
 
-    /// Returns the config as matchbox sends it: version 3.4.0, to the byte.
+    /// Writes the config as matchbox does: version 3.4.0, byte by byte.
     pub fn write(&self) -> String {
         write::write(&self.root, Version::NEWEST.minor())
     }
 
-    /// Returns the config for an Ignition that reads nothing newer than `newest`, or what needs more than that.
+    /// Writes the config for an Ignition that supports nothing newer than `newest`, or returns what needs a newer
+    /// version.
     pub fn write_as(&self, newest: Version) -> Result<String, Problem> {
         older::write(&self.root, newest)
     }
 }
 
-/// Returns what matchbox sends in place of a config that it cannot read: an empty one, without a version.
+/// Returns matchbox's replacement for a config that it cannot parse: an empty one, without a version.
 pub fn skeleton() -> String {
     write::write(&Record::new(&schema::CONFIG), Version::NEWEST.minor())
 }

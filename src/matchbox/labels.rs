@@ -1,16 +1,16 @@
-//! What a request's query says of a machine.
+//! Labels of a machine, from the query of its request.
 
 use std::collections::BTreeMap;
 
 use super::go::{mac, query};
 
-/// What is known of a machine, by key.
+/// The labels of a machine.
 pub type Labels = BTreeMap<String, String>;
 
-/// Reads labels from a query: the first value of each key, MAC addresses in lower case with colons.
+/// Parses labels from a query: the first value of each key, MAC addresses in lower case with colons.
 ///
-/// Whatever the case of its key is, an address that is none is no label; the key stays as it is spelt, so that `?MAC=`
-/// is not what a selector `mac` wants.
+/// Keys keep their case, so that `?MAC=` does not match a selector `mac`, but an invalid address is dropped whatever
+/// the case of its key.
 pub fn labels(raw_query: &str) -> Labels {
     let normal = |(key, value): (String, String)| {
         if !key.eq_ignore_ascii_case("mac") {
@@ -22,7 +22,7 @@ pub fn labels(raw_query: &str) -> Labels {
     query::parse(raw_query).into_iter().filter_map(normal).collect()
 }
 
-/// Writes labels as people read them: `mac=52:54:00:aa:bb:cc os=installed`.
+/// Formats labels for messages: `mac=52:54:00:aa:bb:cc os=installed`.
 pub fn words(labels: &Labels) -> String {
     let words: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     words.join(" ")

@@ -1,8 +1,8 @@
-//! Groups and profiles: read as the real server reads them, written as it writes them.
+//! Groups and profiles, parsed and written as by the real server.
 //!
-//! The real server decodes JSON into Go structs: unknown keys are passed over, keys match without regard to case, `null`
-//! is as good as nothing, and what has another type than it should is an error. It writes with tabs, the keys in the
-//! order of its structs, without what is empty and without a newline at the end.
+//! The real server decodes JSON into Go structs: unknown keys are ignored, keys are case-insensitive, `null` counts
+//! as absent, and a wrong type is an error. It writes with tabs, keys in the order of its structs, without empty
+//! fields and without a final newline.
 
 mod indent;
 
@@ -15,39 +15,39 @@ use self::indent::indent;
 use super::go::json::{self, JsonError, Record};
 use super::go::mac;
 
-/// Machines that have something in common, and the profile that they get.
+/// Machines with common labels, and their profile.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Group {
-    /// Its id as written in it. On disk the name of its file counts.
+    /// The ID in the file. On disk, the file name counts.
     pub id: String,
-    /// Its name, for people.
+    /// Its display name.
     pub name: String,
-    /// The id of its profile.
+    /// The ID of its profile.
     pub profile: String,
-    /// What the labels of a machine have to be.
+    /// The labels that a machine must have.
     pub selector: BTreeMap<String, String>,
-    /// What templates get; `None` where it has none, which is not the same as an empty one over gRPC.
+    /// Variables for templates; `None` if absent, which over gRPC differs from an empty map.
     pub metadata: Option<Map<String, Value>>,
 }
 
 /// What machines boot and how they are configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// Its id as written in it; a profile without one is none.
+    /// The ID in the file; a profile without one is invalid.
     pub id: String,
-    /// Its name, for people.
+    /// Its display name.
     pub name: String,
     /// The name of its Ignition or Butane config.
     pub ignition_id: String,
     /// The name of its cloud-config.
     pub cloud_id: String,
-    /// What is booted; `None` and an empty one are not the same.
+    /// What is booted; `None` differs from an empty one.
     pub boot: Option<NetBoot>,
     /// The name of its generic template.
     pub generic_id: String,
 }
 
-/// A kernel with what belongs to it.
+/// A kernel with its initrds and arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetBoot {
     /// The kernel.
@@ -58,10 +58,10 @@ pub struct NetBoot {
     pub args: Vec<String>,
 }
 
-/// Why a group or profile cannot be read, in Go's own words.
+/// Why a group or profile cannot be parsed, with Go's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelError {
-    /// The line of the file, where it is known.
+    /// The line, if known.
     pub line: Option<usize>,
     /// What is wrong.
     pub message: String,
@@ -80,20 +80,20 @@ impl ModelError {
         Self { line: None, message: message.into() }
     }
 
-    /// Says where a text is no JSON.
+    /// Wraps a JSON syntax error, which has a line.
     fn of(JsonError { line, message }: JsonError) -> Self {
         Self { line: Some(line), message }
     }
 
-    /// Says what a text has that is not what it should be. Go does not say where.
+    /// Wraps a type error. Go does not report its line.
     fn whole(JsonError { line: _, message }: JsonError) -> Self {
         Self { line: None, message }
     }
 }
 
 impl Group {
-    /// Reads a group as the real server does each time: its MAC addresses are normalised, and one that is none makes the
-    /// whole group unreadable.
+    /// Parses a group as the real server does: its MAC addresses are normalised, and an invalid one makes the whole
+    /// group invalid.
     pub fn read(text: &[u8]) -> Result<Self, ModelError> {
         let value = json::read(text).map_err(ModelError::of)?;
         let mut group = Self::of(&value).map_err(ModelError::whole)?;
@@ -112,7 +112,7 @@ impl Group {
         })
     }
 
-    /// Brings the MAC addresses that it selects by into the form that labels have.
+    /// Normalises the MAC addresses of its selectors, as in labels.
     pub fn normalise(&mut self) -> Result<(), ModelError> {
         for (key, value) in &mut self.selector {
             if key.eq_ignore_ascii_case("mac") {
@@ -123,7 +123,7 @@ impl Group {
         Ok(())
     }
 
-    /// Tells what the real server misses in a group before it takes it.
+    /// Returns the real server's error for missing fields.
     pub fn check(&self) -> Result<(), ModelError> {
         if self.id.is_empty() {
             return Err(ModelError::new("Id is required"));
@@ -134,7 +134,7 @@ impl Group {
         Ok(())
     }
 
-    /// Writes it as the real server does.
+    /// Writes the group as the real server does.
     pub fn write(&self) -> String {
         let selector: Map<String, Value> =
             self.selector.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
@@ -149,7 +149,7 @@ impl Group {
 }
 
 impl Profile {
-    /// Reads a profile. One without an id is none.
+    /// Parses a profile. One without an ID is invalid.
     pub fn read(text: &[u8]) -> Result<Self, ModelError> {
         let value = json::read(text).map_err(ModelError::of)?;
         let profile = Self::of(&value).map_err(ModelError::whole)?;
@@ -176,12 +176,12 @@ impl Profile {
         })
     }
 
-    /// Tells what the real server misses in a profile before it takes it, and when it reads it.
+    /// Returns the real server's error for missing fields; it is checked on reading and on writing.
     pub fn check(&self) -> Result<(), ModelError> {
         if self.id.is_empty() { Err(ModelError::new("Id is required")) } else { Ok(()) }
     }
 
-    /// Writes it as the real server does.
+    /// Writes the profile as the real server does.
     pub fn write(&self) -> String {
         let mut object = Object::default();
         object.text("id", &self.id);
@@ -200,7 +200,7 @@ impl Profile {
     }
 }
 
-/// An object on its way into JSON, without what is empty (`omitempty`).
+/// A JSON object without empty fields (`omitempty`).
 #[derive(Default)]
 struct Object(String);
 

@@ -1,7 +1,7 @@
-//! What is answered to a machine: its labels select a group, the group names a profile, the profile what is rendered.
+//! Renders the answer for a machine: its labels select a group, the group names a profile, the profile says what is
+//! rendered.
 //!
-//! Whatever goes wrong on the way, the client gets 404, or an empty Ignition config, and nothing more; the [`Failure`] is
-//! for the user.
+//! On any error, the client gets 404, or an empty Ignition config, and nothing more; the [`Failure`] is for the user.
 
 mod cloud;
 mod env;
@@ -19,16 +19,16 @@ use super::labels::{Labels, words};
 use super::model::{Group, Profile};
 use super::select::Named;
 
-/// What `/boot.ipxe` sends: a script that has iPXE ask again, and say who it is.
+/// The script at `/boot.ipxe`: iPXE fetches another script and sends its labels.
 pub const BOOT_SCRIPT: &str = "#!ipxe\n\
     chain ipxe?uuid=${uuid}&mac=${mac:hexhyp}&domain=${domain}&hostname=${hostname}&serial=${serial}&arch=${buildarch:uristring}\n";
 
-/// What can be asked for.
+/// The endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
-    /// A script for iPXE.
+    /// An iPXE script.
     Ipxe,
-    /// A menu for GRUB.
+    /// A GRUB menu.
     Grub,
     /// An Ignition config.
     Ignition,
@@ -36,7 +36,7 @@ pub enum Endpoint {
     Cloud,
     /// A rendered template.
     Generic,
-    /// What templates get, as lines for a shell.
+    /// Template variables in a format for shells.
     Metadata,
 }
 
@@ -57,13 +57,13 @@ impl Endpoint {
         }
     }
 
-    /// Returns the one that a path names.
+    /// Returns the endpoint of a path.
     pub fn at(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
     }
 }
 
-/// Where groups, profiles and configs come from.
+/// A source of groups, profiles and configs.
 pub trait Source {
     /// Returns the group of a machine.
     fn select(&self, labels: &Labels) -> Option<Arc<Named>>;
@@ -73,28 +73,28 @@ pub trait Source {
     fn profile(&self, id: &str) -> Result<Arc<Profile>, Failure>;
     /// Returns a config or template.
     fn content(&self, kind: Kind, name: &str) -> Result<Arc<Content>, Failure>;
-    /// Returns the newest version of Ignition configs that the machines read.
+    /// Returns the newest version of Ignition configs that the machines support.
     fn newest_ignition(&self) -> Version {
         Version::NEWEST
     }
 }
 
-/// What is sent to a machine.
+/// The answer for a machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     /// Its media type.
     pub media_type: &'static str,
-    /// What it is.
+    /// Its content.
     pub body: Vec<u8>,
-    /// The name of the group that decided.
+    /// The name of the selected group.
     pub group: String,
-    /// The profile that decided, where one was asked.
+    /// The profile, if one was used.
     pub profile: Option<String>,
-    /// Why it is not what was meant, where it is not.
+    /// Why it is not the intended answer, if it is not.
     pub problem: Option<Failure>,
 }
 
-/// Renders what a machine with some labels gets at an endpoint.
+/// Renders the answer for a machine at an endpoint.
 pub fn render(
     endpoint: Endpoint,
     labels: &Labels,
@@ -159,12 +159,12 @@ pub fn render(
     Ok(rendered(media_type, body, Some(&profile), problem))
 }
 
-/// Says what type a body is, as the real server guesses it.
+/// Determines the media type of a body as the real server does.
 fn sniffed(body: Vec<u8>) -> (&'static str, Vec<u8>, Option<Failure>) {
     (sniff::media_type(&body[..body.len().min(512)]), body, None)
 }
 
-/// Returns what templates get: the metadata of a group, its selectors over it, and the request over both.
+/// Returns the template variables: the metadata of a group, overridden by its selectors and then by the request.
 pub fn data(group: &Group, labels: &Labels, raw_query: &str) -> Value {
     let mut data = group.metadata.clone().unwrap_or_default();
     for (key, value) in &group.selector {

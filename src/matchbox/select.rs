@@ -1,7 +1,7 @@
-//! Which group a machine is of: the one with the most selectors, of those the last by its selectors as a text.
+//! Selects the group of a machine: the one with the most selectors; among those, the last by its selectors as text.
 //!
-//! There may be tens of thousands of groups, and most want one value of one label that no other wants. So each is kept
-//! under one pair of its selector, and a machine is only compared with what is kept under the pairs that it has.
+//! There may be tens of thousands of groups, and most select one value of one label. So each group is indexed by one
+//! pair of its selector, and a machine is only compared with the groups under its own pairs.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -10,19 +10,19 @@ use std::sync::Arc;
 use super::labels::Labels;
 use super::model::Group;
 
-/// A group with the name that it has on disk or in the lab file.
+/// A group with its name on disk or in the lab file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Named {
-    /// The name. On disk that of its file without `.json`, whatever id is in there.
+    /// The name; on disk, the file name without `.json`, whatever the ID in the file.
     pub name: String,
     /// The group.
     pub group: Group,
-    // Invariant: `selector` of the group as the real server writes it to compare groups.
+    // Invariant: the selector as the real server formats it to compare groups.
     rank: String,
 }
 
 impl Named {
-    /// Names a group.
+    /// Creates a named group.
     pub fn new(name: impl Into<String>, group: Group) -> Self {
         let mut pairs: Vec<String> =
             group.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -30,7 +30,7 @@ impl Named {
         Self { name: name.into(), rank: pairs.join(","), group }
     }
 
-    /// Orders groups: the first that matches wins. Where the real server leaves it to chance, the first name wins.
+    /// Orders groups: the first that matches wins. Where the order of the real server is random, the first name wins.
     fn order(&self, other: &Self) -> Ordering {
         let pairs = |named: &Self| named.group.selector.len();
         pairs(other)
@@ -39,33 +39,34 @@ impl Named {
             .then_with(|| self.name.cmp(&other.name))
     }
 
-    /// Tells whether a machine has what the group wants. An empty value is as good as none.
+    /// Tells whether a machine has all labels of the selector. An empty value counts as absent.
     pub fn matches(&self, labels: &Labels) -> bool {
         let has = |(key, value): (&String, &String)| labels.get(key).map_or("", String::as_str) == value;
         self.group.selector.iter().all(has)
     }
 }
 
-/// Groups in the order in which the first wins.
+/// Groups by descending priority.
 type GroupList = Vec<Arc<Named>>;
 
-/// All groups, so kept that the right one is found at once.
+/// All groups, indexed for selection.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
     by_name: BTreeMap<String, Arc<Named>>,
-    // Invariant: each group is either under one pair of its selector whose value is not empty, or apart if it has none.
+    // Invariant: each group is either under one pair of its selector whose value is not empty, or separate if it has
+    // none.
     by_pair: HashMap<String, HashMap<String, GroupList>>,
     apart: GroupList,
 }
 
 impl Groups {
-    /// Puts a group in the place of the one by its name.
+    /// Inserts a group, replacing one of the same name.
     pub fn insert(&mut self, named: Named) {
         self.remove(&named.name);
         let named = Arc::new(named);
         self.by_name.insert(named.name.clone(), Arc::clone(&named));
         let pairs = named.group.selector.iter().filter(|(_, value)| !value.is_empty());
-        // The pair that the fewest others are kept under.
+        // The pair with the fewest other groups.
         let list = match pairs.min_by_key(|(key, value)| self.under(key, value).map_or(0, Vec::len)) {
             Some((key, value)) => {
                 self.by_pair.entry(key.clone()).or_default().entry(value.clone()).or_default()
@@ -76,7 +77,7 @@ impl Groups {
         list.insert(at, named);
     }
 
-    /// Takes a group away, if it is there.
+    /// Removes a group, if it exists.
     pub fn remove(&mut self, name: &str) {
         let Some(named) = self.by_name.remove(name) else { return };
         let is_other = |other: &Arc<Named>| !Arc::ptr_eq(other, &named);
@@ -152,7 +153,7 @@ mod tests {
             &[("mac", "a"), ("uuid", "x")],
             &[("mac", "a"), ("os", "installed")],
             &[("mac", "b"), ("os", "installed"), ("uuid", "x")],
-            // Ties go to the largest selector as a text.
+            // On ties, the largest selector as text wins.
             &[("zone", "z1"), ("rack", "r1")],
             &[("mac", "a"), ("rack", "r1"), ("uuid", "1")],
             &[("twin", "1"), ("uuid", "1")],

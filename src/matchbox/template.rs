@@ -1,12 +1,11 @@
 //! Templates of Go's `text/template`, as matchbox renders them.
 //!
-//! Data are JSON: maps, lists, strings, booleans, null, and numbers that are all `float64`. A map has
-//! each key that a template asks for, or rendering fails (`missingkey=error`). There are Go's own
-//! functions and no others. What the types of Go's reflection decide (that a number is not equal to a
-//! constant without a point, which nil is printed how) is decided the same way.
+//! Data are JSON: maps, lists, strings, booleans, null, and numbers that are all `float64`. A missing key
+//! is an error (`missingkey=error`). Only Go's own functions are available. Results that depend on Go's
+//! reflection (a number is not equal to a constant without a point, how each nil is printed) are the same.
 //!
-//! The one difference that is meant: whatever a template does, it ends. Go lets it nest, repeat and
-//! print until there is no memory left.
+//! The one intended difference: every template terminates. Go lets it nest, repeat and print until memory
+//! is exhausted.
 
 mod builtins;
 mod call;
@@ -27,60 +26,60 @@ use serde_json::Value;
 
 use node::Node;
 
-/// A text with actions in it, ready to be rendered as often as it takes.
+/// A parsed template, which can be rendered any number of times.
 #[derive(Debug)]
 pub struct Template {
     source: Vec<u8>,
-    /// What the text and its `define` actions define. The text itself has the empty name.
+    /// The text and its `define` blocks by name. The text itself has the empty name.
     trees: HashMap<String, Vec<Node>>,
 }
 
-/// Why a text is no template, or cannot be rendered with some data.
+/// Why a text is not a valid template, or cannot be rendered with some data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct TemplateError {
-    /// The line of the template, counted from one.
+    /// The line of the template, counted from 1.
     pub line: usize,
-    /// What Go says, without the place that it says it of.
+    /// Go's message, without its position.
     pub message: String,
 }
 
-/// The most bytes that rendering writes, and the most that functions make on the way.
+/// The maximum number of bytes that rendering writes, and that functions create.
 const MOST_BYTES: usize = if cfg!(fuzzing) { 1 << 20 } else { 64 << 20 };
 
-/// The most steps that rendering takes: actions, texts, and repetitions of `range`.
+/// The maximum number of steps of a rendering: actions, texts, and iterations of `range`.
 const MOST_STEPS: usize = if cfg!(fuzzing) { 20_000 } else { 1_000_000 };
 
-/// How deep actions and parentheses may be in one another.
+/// The maximum nesting depth of actions and parentheses.
 const MOST_NESTING: usize = 100;
 
-/// How deep a template may be within others, counted with the actions and parentheses that are open in each.
+/// The maximum depth of nested templates, including the open actions and parentheses of each.
 const MOST_DEPTH: usize = 400;
 
 impl Template {
-    /// Reads a template. The name is for errors that speak of two places in it.
+    /// Parses a template. The name is used in errors with two positions.
     ///
     /// # Errors
     ///
-    /// The text is no template.
+    /// The text is not a valid template.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self, TemplateError> {
         let trees = parse::trees(name, text)?;
         Ok(Self { source: text.to_vec(), trees })
     }
 
-    /// Returns what a template makes of some data.
+    /// Renders the template with some data.
     ///
-    /// The map at `request.query` is a `map[string]string` to Go: a key that it lacks is an empty string to
-    /// `index`. Every other map holds whatever JSON does.
+    /// The map at `request.query` is a `map[string]string` in Go: for `index`, a missing key is an empty
+    /// string. All other maps hold arbitrary JSON.
     ///
     /// # Errors
     ///
-    /// An action cannot be done with the data. Nothing that came before it is left.
+    /// An action fails with the data. Output before it is discarded.
     pub fn render(&self, data: &Value) -> Result<Vec<u8>, TemplateError> {
         eval::render(self, data)
     }
 
-    /// Returns the line of a place, counted from one.
+    /// Returns the line of a position, counted from 1.
     fn line(&self, place: node::Position) -> usize {
         1 + self.source.iter().take(place).filter(|&&byte| byte == b'\n').count()
     }

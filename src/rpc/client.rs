@@ -23,9 +23,9 @@ use super::tls::{self, Certificates, CertificatesError, ClientStream};
 use crate::event::RpcCode;
 use crate::hint::Hint;
 
-/// How long a server may take to take a connection, and to answer.
+/// Timeout for connecting, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// Bytes of the largest answer that is taken: a list of many groups is long.
+/// The maximum size of an answer in bytes: a list of many groups is long.
 const LARGEST: usize = 256 << 20;
 
 /// Why there is no connection.
@@ -34,27 +34,27 @@ pub enum ConnectError {
     /// The endpoint is malformed.
     #[error("invalid endpoint `{endpoint}`")]
     Endpoint {
-        /// What was given.
+        /// The given endpoint.
         endpoint: String,
     },
     /// The certificates of the client cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
-    /// No answer, or no gRPC.
+    /// The server does not answer or does not serve gRPC.
     #[error("cannot connect to {endpoint}")]
     Connect {
-        /// Where to.
+        /// The endpoint.
         endpoint: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: io::Error,
     },
     /// The TLS handshake failed.
     #[error("untrusted certificate in the connection to {endpoint}")]
     Handshake {
-        /// Where to.
+        /// The endpoint.
         endpoint: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -76,13 +76,13 @@ impl Hint for ConnectError {
     }
 }
 
-/// Why a call failed.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// Its code, as in `NOT_FOUND`.
+    /// The code, such as `NOT_FOUND`.
     pub code: RpcCode,
-    /// What the server says, or what broke.
+    /// The message of the server, or the cause of a broken connection.
     pub message: String,
     /// Whether the server closed the connection instead of answering.
     pub closed: bool,
@@ -109,7 +109,7 @@ impl From<Status> for CallError {
 pub struct Client {
     sender: SendRequest<Body>,
     origin: Uri,
-    // Moves what goes to and fro, until it breaks; ends with us.
+    // Drives the connection until it breaks; ends when this is dropped.
     connection: JoinSet<hyper::Result<()>>,
 }
 
@@ -145,7 +145,7 @@ impl Client {
         Ok(Self { sender, origin: origin.map_err(|_| wrong())?, connection: moving })
     }
 
-    /// Calls the method that a request belongs to.
+    /// Calls the method of a request.
     pub async fn call<R: Request>(&mut self, request: R) -> Result<R::Answer, CallError> {
         let wire = Wire(self.sender.clone());
         let mut grpc = tonic::client::Grpc::with_origin(wire, self.origin.clone());
@@ -164,7 +164,8 @@ impl Client {
         }
     }
 
-    /// Says why the connection is broken, if it is. By TLS 1.3 we hear only now what the server thinks of our certificate.
+    /// Returns why the connection is broken, if it is. With TLS 1.3, the server rejects our certificate only after
+    /// the handshake.
     async fn broken(&mut self) -> Option<CallError> {
         if !self.sender.is_closed() {
             return None;
@@ -183,7 +184,7 @@ impl Client {
     }
 }
 
-/// A connection, to tonic.
+/// Adapts the connection to tonic.
 struct Wire(SendRequest<Body>);
 
 impl Service<http::Request<Body>> for Wire {

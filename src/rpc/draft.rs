@@ -1,4 +1,4 @@
-//! Files that are whole or not there, whenever somebody looks and whenever we are killed.
+//! Writes files atomically: at every instant, also after a kill, a file is complete or missing.
 //!
 //! ```text
 //! FOLDER/.dryrack-7f3c…   the draft: written, synced, locked for as long as its writer lives
@@ -12,29 +12,29 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// What the name of each draft begins with. Nobody may name a file so, and nobody is shown one.
+/// Prefix of the name of each draft. Clients cannot use such names and do not see them.
 const PREFIX: &str = ".dryrack-";
 
-/// How often a draft is written that somebody else takes for a leftover.
+/// How often a draft is rewritten if another process removes it as a leftover.
 const ATTEMPTS: usize = 3;
 
-/// Tells whether a name is one of a draft.
+/// Tells whether a name is that of a draft.
 pub(super) fn is_draft(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// What of a write failed, as Go names it.
+/// A failed write, with the name that Go has for the operation.
 #[derive(Debug)]
 pub(super) struct Failed {
     /// `open` or `mkdir`.
     pub(super) verb: &'static str,
-    /// On what.
+    /// The path.
     pub(super) path: PathBuf,
-    /// Why.
+    /// The cause.
     pub(super) source: io::Error,
 }
 
-/// Writes a file as a whole, and makes the folders that it is in.
+/// Writes a file atomically and creates its parent folders.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
@@ -58,11 +58,11 @@ fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = fill(&draft, path, bytes).and_then(|file| {
         fs::rename(&draft, path)?;
         drop(file);
-        // The name has to outlive a power cut as well as the bytes do.
+        // The name must survive a power failure as well.
         File::open(folder)?.sync_all()
     });
     if written.is_err() {
-        // What hinders the writing may hinder this too; the next start tries again.
+        // This may fail for the same reason as the write; the next start tries again.
         fs::remove_file(&draft).ok();
     }
     written
@@ -73,7 +73,7 @@ fn fill(draft: &Path, path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(draft)?;
     file.lock()?;
     if let Ok(metadata) = fs::metadata(path) {
-        // As if the old file had been written to.
+        // Keep the permissions of the old file.
         file.set_permissions(metadata.permissions())?;
     }
     file.write_all(bytes)?;
@@ -81,7 +81,7 @@ fn fill(draft: &Path, path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes the drafts that a killed process has left below a folder, and leaves those of one that lives.
+/// Removes drafts that a killed process has left below a folder, but not those of a running process.
 pub(super) fn sweep(folder: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -102,7 +102,7 @@ pub(super) fn sweep(folder: &Path) -> io::Result<()> {
 fn remove_if_dead(draft: &Path) -> io::Result<()> {
     let lives = match File::open(draft) {
         Ok(file) => file.try_lock().is_err(),
-        // It has just got its own name.
+        // It was renamed to its final name meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };

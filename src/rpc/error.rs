@@ -1,4 +1,4 @@
-//! Why a request is refused: a code of gRPC and matchbox's own words.
+//! Errors of requests: a gRPC code and matchbox's message.
 
 use std::fmt;
 use std::io;
@@ -21,22 +21,22 @@ impl RpcError {
         Self { code: Code::NotFound, message: format!("matchbox: No matching {what}") }
     }
 
-    /// The request makes no sense, and matchbox would crash, or do what nobody wants.
+    /// The request is invalid; matchbox would crash or misbehave.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self { code: Code::InvalidArgument, message: message.into() }
     }
 
-    /// The object may not be changed by a request.
+    /// The object cannot be changed by a request.
     pub(super) fn not_ours(message: impl Into<String>) -> Self {
         Self { code: Code::FailedPrecondition, message: message.into() }
     }
 
-    /// Anything else: matchbox has one code for all of it.
+    /// Any other error; matchbox has one code for all of them.
     pub(super) fn unknown(message: impl Into<String>) -> Self {
         Self { code: Code::Unknown, message: message.into() }
     }
 
-    /// A file, in Go's words: `open /var/lib/matchbox/groups/x.json: no such file or directory`.
+    /// A file error as Go formats it: `open /var/lib/matchbox/groups/x.json: no such file or directory`.
     pub(super) fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
         let reason = match error.raw_os_error() {
             Some(number) => decapitalised(nix::errno::Errno::from_raw(number).desc()),
@@ -46,7 +46,7 @@ impl RpcError {
     }
 }
 
-/// Go has the words of the C library, each beginning with a small letter.
+/// Go has the error texts of the C library, but in lower case.
 fn decapitalised(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
@@ -64,7 +64,7 @@ impl fmt::Display for RpcError {
     }
 }
 
-/// Returns the name of a code as gRPC's documents have it, such as `NOT_FOUND`.
+/// Returns the name of a code as the gRPC documentation has it, such as `NOT_FOUND`.
 pub(super) fn code_name(code: Code) -> RpcCode {
     match code {
         Code::Ok => RpcCode::Ok,

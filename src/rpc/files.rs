@@ -1,4 +1,4 @@
-//! The files of a data directory and of the lab file: where each is, and how it is read, written and removed.
+//! The files of a data directory and of the lab file: their paths, and how they are read, written and removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::draft;
 use super::error::RpcError;
 use crate::plan::DataEntry;
 
-/// What is kept: one folder of the data directory for each.
+/// A kind of object; each has a folder in the data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Collection {
     /// `groups/ID.json`.
@@ -22,7 +22,7 @@ pub(super) enum Collection {
 }
 
 impl Collection {
-    /// Every folder that is written to.
+    /// Every folder that can be written.
     pub(super) const ALL: [Self; 4] = [Self::Groups, Self::Profiles, Self::Ignition, Self::Generic];
 
     fn folder(self) -> &'static str {
@@ -41,9 +41,9 @@ impl Collection {
         }
     }
 
-    /// Returns where a name's file is, below the data directory.
+    /// Returns the path of an object, relative to the data directory.
     ///
-    /// A name may lead into folders below its own, as matchbox has it, but never out of it.
+    /// As in matchbox, a name may have slashes for subfolders, but it cannot leave its folder.
     pub(super) fn place(self, name: &str) -> Result<String, RpcError> {
         if name.contains('\0') {
             return Err(RpcError::unknown("invalid character in file path"));
@@ -70,16 +70,16 @@ impl Collection {
     }
 }
 
-/// A data directory, and what the lab file adds to it.
+/// A data directory with the lab file's entries.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
-    /// By path below the data directory. Where that has the same, this counts.
+    /// By path relative to the data directory. These take precedence.
     added: BTreeMap<String, DataEntry>,
 }
 
 impl Files {
-    /// Takes a data directory over: what a killed process has left half-written is removed.
+    /// Opens a data directory and removes files that a killed process left incomplete.
     pub(super) fn open(root: &Path, added: BTreeMap<String, DataEntry>) -> io::Result<Self> {
         for collection in Collection::ALL {
             draft::sweep(&root.join(collection.folder()))?;
@@ -96,13 +96,13 @@ impl Files {
             None => self.root.join(place),
         };
         fs::read(&path).map_err(|error| match error.kind() {
-            // Go opens a folder like a file, and fails when it reads.
+            // Go can open a folder like a file, but not read it.
             io::ErrorKind::IsADirectory => RpcError::file("read", &path, &error),
             _ => RpcError::file("open", &path, &error),
         })
     }
 
-    /// Returns where a file is that may be changed by what Go calls `verb`.
+    /// Returns the path of a file that may be changed by the operation that Go calls `verb`.
     fn changeable(&self, verb: &str, collection: Collection, name: &str) -> Result<PathBuf, RpcError> {
         let place = collection.place(name)?;
         if self.added.contains_key(&place) {
@@ -110,13 +110,13 @@ impl Files {
         }
         let path = self.root.join(&place);
         match place == collection.folder() {
-            // Also where the folder is not there yet.
+            // Also if the folder does not exist yet.
             true => Err(RpcError::file(verb, &path, &io::Error::from_raw_os_error(nix::libc::EISDIR))),
             false => Ok(path),
         }
     }
 
-    /// Writes a file, as a whole or not at all.
+    /// Writes a file atomically.
     pub(super) fn write(&self, collection: Collection, name: &str, bytes: &[u8]) -> Result<(), RpcError> {
         let path = self.changeable("open", collection, name)?;
         draft::write(&path, bytes).map_err(|failed| RpcError::file(failed.verb, &failed.path, &failed.source))
@@ -128,13 +128,13 @@ impl Files {
         fs::remove_file(&path).map_err(|error| RpcError::file("remove", &path, &error))
     }
 
-    /// Returns the names in a folder, sorted, as matchbox takes them: without whatever stands after the last dot.
+    /// Returns the names in a folder, sorted, without their extensions, as in matchbox.
     pub(super) fn names(&self, collection: Collection) -> Result<Vec<String>, RpcError> {
         let within = format!("{}/", collection.folder());
         let added = self.added.keys().filter_map(|place| place.strip_prefix(&within));
         let mut names: BTreeSet<String> = added.map(str::to_owned).collect();
         match self.on_disk(collection) {
-            // There need not be a folder for what the lab file adds.
+            // The folder may be missing if the lab file adds entries.
             Err(_) if !names.is_empty() => {}
             on_disk => names.extend(on_disk?),
         }

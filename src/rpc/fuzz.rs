@@ -1,4 +1,4 @@
-//! What anybody with a certificate may send.
+//! Fuzzes the gRPC API with arbitrary messages of an authenticated client.
 
 use prost::Message;
 
@@ -11,8 +11,8 @@ use super::subject::subject;
 use crate::fuzz::Script;
 use crate::matchbox::model::{Group, Profile};
 
-/// Reads a request, of whichever method the first byte says, as far as it can be answered without a disk: what can be
-/// read can be written again, a name stays in its folder, and what would be stored can be read back.
+/// Parses a request of the method that the first byte selects, and handles it as far as no disk is needed: it can be
+/// encoded again, its name stays in its folder, and what would be stored can be read back.
 pub(crate) fn message(data: &[u8]) {
     let mut script = Script::new(data);
     let which = script.byte();
@@ -52,7 +52,7 @@ fn group(sent: message::Group) {
     let stored = group.write();
     match Group::read(stored.as_bytes()) {
         Ok(back) => {
-            // MAC addresses are brought into one form, and what is empty is not written.
+            // MAC addresses are normalised, and empty fields are not written.
             assert_eq!((&back.id, &back.name, &back.profile), (&group.id, &group.name, &group.profile));
             assert!(back.selector.keys().eq(group.selector.keys()));
             assert_eq!(back.metadata.unwrap_or_default().len(), group.metadata.unwrap_or_default().len());

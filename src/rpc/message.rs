@@ -1,31 +1,30 @@
-//! What goes over the wire: the messages of `proto/`, and which answer belongs to which request.
+//! The messages of `proto/`, and the answer of each request.
 //!
-//! Written by hand, because there are few and no generator has to be run for
-//! them. That both say the same is shown by clients that are generated from
-//! `proto/` in the tests.
+//! Written by hand, because there are few and this needs no code generator. Tests with
+//! clients generated from `proto/` show that both are equivalent.
 
 use std::collections::BTreeMap;
 
 use prost::Message;
 
-/// A request: how its method is called and what answers it.
+/// A request with its method and answer.
 pub trait Request: Message + Default + 'static {
     /// `/PACKAGE.SERVICE/METHOD`.
     const PATH: &'static str;
-    /// What answers it.
+    /// The answer.
     type Answer: Message + Default + 'static;
 }
 
-/// Machines of which every label of the selector holds get the profile.
+/// Machines that match every label of the selector get the profile.
 #[derive(Clone, PartialEq, Message)]
 pub struct Group {
     /// Its name, and that of its file.
     #[prost(string, tag = "1")]
     pub id: String,
-    /// A name for people.
+    /// A display name.
     #[prost(string, tag = "2")]
     pub name: String,
-    /// The id of the profile.
+    /// The ID of the profile.
     #[prost(string, tag = "3")]
     pub profile: String,
     /// The labels that a machine must have.
@@ -36,13 +35,13 @@ pub struct Group {
     pub metadata: Vec<u8>,
 }
 
-/// What machines boot, and which configs they are handed.
+/// What machines boot, and their configs.
 #[derive(Clone, PartialEq, Message)]
 pub struct Profile {
     /// Its name, and that of its file.
     #[prost(string, tag = "1")]
     pub id: String,
-    /// A name for people.
+    /// A display name.
     #[prost(string, tag = "2")]
     pub name: String,
     /// The name of an Ignition or Butane config.
@@ -51,7 +50,7 @@ pub struct Profile {
     /// The name of a cloud-config.
     #[prost(string, tag = "4")]
     pub cloud_id: String,
-    /// What a machine boots. In answers it is always there: the Terraform provider counts on it.
+    /// What a machine boots. Always set in answers: the Terraform provider requires it.
     #[prost(message, optional, tag = "5")]
     pub boot: Option<NetBoot>,
     /// The name of a template of any kind.
@@ -59,7 +58,7 @@ pub struct Profile {
     pub generic_id: String,
 }
 
-/// A kernel with all that it needs.
+/// A kernel with its initrds and arguments.
 #[derive(Clone, PartialEq, Message)]
 pub struct NetBoot {
     /// URL of the kernel.
@@ -68,12 +67,12 @@ pub struct NetBoot {
     /// URLs of initial RAM disks.
     #[prost(string, repeated, tag = "2")]
     pub initrd: Vec<String>,
-    /// Arguments of the kernel.
+    /// Kernel arguments.
     #[prost(string, repeated, tag = "4")]
     pub args: Vec<String>,
 }
 
-/// Puts a group, in place of one with its id if there is one.
+/// Creates or replaces a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupPutRequest {
     /// The group.
@@ -81,15 +80,15 @@ pub struct GroupPutRequest {
     pub group: Option<Group>,
 }
 
-/// Asks for a group.
+/// Requests a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupGetRequest {
-    /// Its id.
+    /// Its ID.
     #[prost(string, tag = "1")]
     pub id: String,
 }
 
-/// Answers with a group.
+/// The answer with a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupGetResponse {
     /// The group.
@@ -100,16 +99,16 @@ pub struct GroupGetResponse {
 /// Deletes a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupDeleteRequest {
-    /// Its id.
+    /// Its ID.
     #[prost(string, tag = "1")]
     pub id: String,
 }
 
-/// Asks for every group.
+/// Requests all groups.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupListRequest {}
 
-/// Answers with every group that can be read.
+/// The answer with every group that can be read.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupListResponse {
     /// The groups.
@@ -117,7 +116,7 @@ pub struct GroupListResponse {
     pub groups: Vec<Group>,
 }
 
-/// Puts a profile, in place of one with its id if there is one.
+/// Creates or replaces a profile.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProfilePutRequest {
     /// The profile.
@@ -125,15 +124,15 @@ pub struct ProfilePutRequest {
     pub profile: Option<Profile>,
 }
 
-/// Asks for a profile.
+/// Requests a profile.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProfileGetRequest {
-    /// Its id.
+    /// Its ID.
     #[prost(string, tag = "1")]
     pub id: String,
 }
 
-/// Answers with a profile.
+/// The answer with a profile.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProfileGetResponse {
     /// The profile.
@@ -144,16 +143,16 @@ pub struct ProfileGetResponse {
 /// Deletes a profile.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProfileDeleteRequest {
-    /// Its id.
+    /// Its ID.
     #[prost(string, tag = "1")]
     pub id: String,
 }
 
-/// Asks for every profile.
+/// Requests all profiles.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProfileListRequest {}
 
-/// Answers with every profile that can be read.
+/// The answer with every profile that can be read.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProfileListResponse {
     /// The profiles.
@@ -161,18 +160,18 @@ pub struct ProfileListResponse {
     pub profiles: Vec<Profile>,
 }
 
-/// Puts an Ignition config.
+/// Creates or replaces an Ignition config.
 #[derive(Clone, PartialEq, Message)]
 pub struct IgnitionPutRequest {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Its bytes, kept as they are.
+    /// Its bytes, stored unchanged.
     #[prost(bytes = "vec", tag = "2")]
     pub config: Vec<u8>,
 }
 
-/// Asks for an Ignition config.
+/// Requests an Ignition config.
 #[derive(Clone, PartialEq, Message)]
 pub struct IgnitionGetRequest {
     /// Its name.
@@ -188,18 +187,18 @@ pub struct IgnitionDeleteRequest {
     pub name: String,
 }
 
-/// Puts a template.
+/// Creates or replaces a template.
 #[derive(Clone, PartialEq, Message)]
 pub struct GenericPutRequest {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Its bytes, kept as they are.
+    /// Its bytes, stored unchanged.
     #[prost(bytes = "vec", tag = "2")]
     pub config: Vec<u8>,
 }
 
-/// Asks for a template.
+/// Requests a template.
 #[derive(Clone, PartialEq, Message)]
 pub struct GenericGetRequest {
     /// Its name.
@@ -215,19 +214,19 @@ pub struct GenericDeleteRequest {
     pub name: String,
 }
 
-/// Answers with a config or a template: `IgnitionGetResponse` and `GenericGetResponse`.
+/// The answer with a config or a template: `IgnitionGetResponse` and `GenericGetResponse`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ConfigResponse {
-    /// Its bytes, as they were put.
+    /// Its bytes, as stored.
     #[prost(bytes = "vec", tag = "1")]
     pub config: Vec<u8>,
 }
 
-/// Says that it is done: the response to every request that puts or deletes.
+/// The empty answer to every request that creates, replaces or deletes.
 #[derive(Clone, PartialEq, Message)]
 pub struct Done {}
 
-/// Asks for the group of a machine.
+/// Requests the group of a machine.
 #[derive(Clone, PartialEq, Message)]
 pub struct SelectGroupRequest {
     /// Its labels.
@@ -235,7 +234,7 @@ pub struct SelectGroupRequest {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Asks for the profile of a machine's group.
+/// Requests the profile of a machine's group.
 #[derive(Clone, PartialEq, Message)]
 pub struct SelectProfileRequest {
     /// Its labels.

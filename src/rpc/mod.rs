@@ -1,13 +1,13 @@
 //! The gRPC API of matchbox, which Terraform uses to write groups, profiles and configs.
 //!
 //! ```text
-//! proto/       what goes over the wire, for those who generate clients
-//! message.rs   the same, by hand            tls.rs     both sides show a certificate
-//! server.rs    connections and methods      store.rs   what each method does
-//! client.rs    the other end                files.rs   the data directory; draft.rs: never half a file
+//! proto/       the protocol, to generate clients from
+//! message.rs   its messages, by hand            tls.rs     mutual TLS
+//! server.rs    connections and methods          store.rs   what each method does
+//! client.rs    the client                       files.rs   the data directory; draft.rs: atomic writes
 //! ```
 //!
-//! It knows the data directory and no other service: the HTTP service notices
+//! It uses the data directory and no other service: the HTTP service notices
 //! changed files by itself.
 
 mod client;

@@ -1,4 +1,4 @@
-//! Connections, and what comes over them: gRPC over HTTP/2 over TLS.
+//! Serves gRPC over HTTP/2 over TLS.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -32,19 +32,19 @@ use crate::event::{Emitter, Instant, Known, Service};
 
 /// The timeout of the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(20);
-/// After how long a silent client is asked whether it lives, and how long it may take to say so.
+/// Interval and timeout of HTTP/2 keep-alive pings.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(20));
-/// Connections at once. Terraform has one.
+/// Maximum number of connections. Terraform uses one.
 const CONNECTIONS: usize = 1024;
-/// Requests at once on each of them.
+/// Maximum number of concurrent requests per connection.
 const STREAMS: u32 = 1024;
-/// Requests that are given up before anybody looks at them, at once.
+/// Maximum number of requests that are cancelled before they are handled.
 const CANCELLED: usize = 4096;
-/// Bytes that a client may send before it hears from us.
+/// Flow-control window in bytes.
 const WINDOW: u32 = 1 << 20;
-/// Bytes of the largest message, as in Go.
+/// The maximum size of a message in bytes, as in Go.
 const LARGEST: usize = 4 << 20;
-/// How long to rest after a connection could not be had: what was wrong might be wrong again at once.
+/// Pause after a failed accept, which may fail again at once.
 const REST: Duration = Duration::from_millis(100);
 
 /// Answers requests for as long as it is polled.
@@ -88,7 +88,7 @@ async fn rest() {
 
 /// Does the TLS handshake with a client and answers its requests.
 async fn converse(stream: TcpStream, tls: Tls, mut handler: RpcHandler) {
-    // Without it what is small waits for more.
+    // Without it, small messages are delayed.
     drop(stream.set_nodelay(true));
     let shaken = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(shaken) => shaken.map_err(|error| error.to_string()),
@@ -105,7 +105,7 @@ async fn converse(stream: TcpStream, tls: Tls, mut handler: RpcHandler) {
     protocol.timer(TokioTimer::new());
     protocol.keep_alive_interval(KEEP_ALIVE.0).keep_alive_timeout(KEEP_ALIVE.1);
     protocol.max_concurrent_streams(STREAMS);
-    // Whoever gives up what it has asked at once is no attacker: it has shown a certificate.
+    // A client that cancels many requests is not an attacker: it has been authenticated.
     protocol.max_pending_accept_reset_streams(CANCELLED);
     // The same applies to requests beyond `STREAMS`, which h2 refuses and counts as long as the connection lasts.
     protocol.max_local_error_reset_streams(None);
@@ -131,7 +131,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     }
 }
 
-/// What answers the requests of one connection.
+/// Handles the requests of one connection.
 #[derive(Clone)]
 struct RpcHandler {
     store: Arc<Store>,
@@ -180,7 +180,7 @@ impl RpcHandler {
         let told = Arc::clone(&call.told);
         let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(LARGEST);
         let mut response = grpc.unary(Unary::<R>(call, std::marker::PhantomData), request).await;
-        // What could not be read never came so far as to be told.
+        // A request that could not be parsed has not been emitted yet.
         if !told.load(Ordering::Acquire)
             && let Some(status) = Status::from_header_map(response.headers())
         {
@@ -203,14 +203,14 @@ impl RpcHandler {
     }
 }
 
-/// One request that is being answered.
+/// A request in progress.
 struct Call {
     handler: RpcHandler,
     began: Instant,
     told: Arc<AtomicBool>,
 }
 
-/// A method, to tonic.
+/// Adapts a method to tonic.
 struct Unary<R>(Call, std::marker::PhantomData<fn(R)>);
 
 impl<R: Answer> UnaryService<R> for Unary<R> {
@@ -221,7 +221,7 @@ impl<R: Answer> UnaryService<R> for Unary<R> {
         let Call { handler, began, told } = &self.0;
         let (handler, began, told) = (handler.clone(), *began, Arc::clone(told));
         Box::pin(async move {
-            // On a thread that may wait for disks. A client that goes away meanwhile does not stop it half-way.
+            // On a blocking thread, for disk I/O. It runs to the end even if the client disconnects.
             let answering = tokio::task::spawn_blocking(move || {
                 let answer = request.into_inner().answer(&handler.store);
                 let answer: Result<_, Status> = answer.map_err(RpcError::into);
@@ -238,7 +238,7 @@ impl<R: Answer> UnaryService<R> for Unary<R> {
     }
 }
 
-/// Tells whether a request is one of gRPC, or else how Go refuses it.
+/// Checks that a request is gRPC; otherwise returns the status that Go has for it.
 fn is_grpc<B>(request: &http::Request<B>) -> Result<(), StatusCode> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
@@ -250,7 +250,7 @@ fn is_grpc<B>(request: &http::Request<B>) -> Result<(), StatusCode> {
     }
 }
 
-/// Says what of a path is unknown, in the words of Go's gRPC.
+/// Returns Go's message for an unknown path.
 fn unknown(path: &str) -> String {
     let path = path.strip_prefix('/').unwrap_or(path);
     let Some((service, method)) = path.rsplit_once('/') else {
@@ -264,7 +264,7 @@ fn unknown(path: &str) -> String {
     }
 }
 
-/// Says of a message that is too large what Go says.
+/// Replaces the message for a request that is too large by Go's.
 fn as_in_go(status: Status) -> Status {
     match (status.code(), status.message().split_once("found ")) {
         (Code::OutOfRange, Some((_, size))) => {

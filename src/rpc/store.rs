@@ -21,16 +21,16 @@ use crate::matchbox::model::{self, Group, ModelError, Profile};
 use crate::matchbox::select::{Groups, Named};
 use crate::plan::DataEntry;
 
-/// A data directory, and what the lab file adds to it.
+/// A data directory with the lab file's entries.
 #[derive(Debug)]
 pub struct Store {
     files: Files,
 }
 
 impl Store {
-    /// Takes a data directory over, which need not be there yet. What a killed process has left half-written is removed.
+    /// Opens a data directory, which may be missing, and removes files that a killed process left incomplete.
     ///
-    /// What the lab file adds is seen beside it, and only the lab file changes it.
+    /// Entries of the lab file are visible beside it, but cannot be changed by requests.
     pub fn open(data: &Path, added: BTreeMap<String, DataEntry>) -> io::Result<Self> {
         Ok(Self { files: Files::open(data, added)? })
     }
@@ -43,7 +43,7 @@ impl Store {
         Ok(Profile::read(&self.files.read(Collection::Profiles, id)?)?)
     }
 
-    /// Returns every group that can be read, with its name. The others are left out, as matchbox leaves them out.
+    /// Returns every group that can be read, with its name. Others are omitted, as in matchbox.
     fn groups(&self) -> Result<Vec<(String, Group)>, RpcError> {
         let names = self.files.names(Collection::Groups)?.into_iter();
         Ok(names.filter_map(|name| self.group(&name).ok().map(|group| (name, group))).collect())
@@ -59,7 +59,7 @@ impl Store {
 
 /// A request that a store can answer.
 pub(super) trait Answer: Request {
-    /// Answers it. May wait for a disk.
+    /// Answers it. May block on a disk.
     fn answer(self, store: &Store) -> Result<<Self as Request>::Answer, RpcError>;
 }
 
@@ -161,7 +161,7 @@ impl Answer for GenericDeleteRequest {
     }
 }
 
-/// Labels are taken as they are: who asks writes MAC addresses in lower case with colons.
+/// Labels are compared as they are: clients must send MAC addresses in lower case with colons.
 impl Answer for SelectGroupRequest {
     fn answer(self, store: &Store) -> Result<GroupGetResponse, RpcError> {
         Ok(GroupGetResponse { group: Some(store.select(&self.labels)?.into()) })
@@ -176,7 +176,7 @@ impl Answer for SelectProfileRequest {
     }
 }
 
-/// Reads metadata as Go does: an object, or nothing.
+/// Parses metadata as Go does: an object, or nothing.
 fn read_metadata(metadata: &[u8]) -> Result<Option<Map<String, Value>>, RpcError> {
     if metadata.is_empty() {
         return Ok(None);
@@ -233,7 +233,7 @@ impl From<Group> for message::Group {
 
 impl From<Profile> for message::Profile {
     fn from(Profile { id, name, ignition_id, cloud_id, boot, generic_id }: Profile) -> Self {
-        // Never without: the Terraform provider reads it in any case.
+        // Always set: the Terraform provider reads it unconditionally.
         let model::NetBoot { kernel, initrd, args } = boot.unwrap_or_default();
         Self { id, name, ignition_id, cloud_id, boot: Some(NetBoot { kernel, initrd, args }), generic_id }
     }

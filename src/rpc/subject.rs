@@ -1,4 +1,4 @@
-//! The subject of a certificate, as people write it: `CN=terraform,O=Example`.
+//! The subject of a certificate as text: `CN=terraform,O=Example`.
 
 use x509_parser::oid_registry::{
     OID_X509_COMMON_NAME, OID_X509_COUNTRY_NAME, OID_X509_LOCALITY_NAME, OID_X509_ORGANIZATION_NAME,
@@ -19,7 +19,7 @@ const NAMES: &[(Oid<'static>, &str)] = &[
     (OID_X509_ORGANIZATIONAL_UNIT, "OU"),
 ];
 
-/// Returns the subject of a certificate in DER, its last attribute first (RFC 4514); empty where it has none.
+/// Returns the subject of a DER certificate, its last attribute first (RFC 4514); empty if it has none.
 pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     let (_, certificate) = parse_x509_certificate(certificate).ok()?;
     let mut attributes: Vec<String> = certificate

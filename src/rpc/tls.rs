@@ -1,7 +1,7 @@
-//! TLS as matchbox has it: both sides show a certificate, and one authority has signed both.
+//! Mutual TLS as in matchbox: one CA signs the certificates of both sides.
 //!
 //! Files are read once, at the start. A client with any certificate of the
-//! authority has full access: the names in it are not checked.
+//! CA has full access: the names in it are not checked.
 
 use std::borrow::Cow;
 use std::io;
@@ -22,62 +22,62 @@ pub(super) use tokio_rustls::{client::TlsStream as ClientStream, server::TlsStre
 use super::subject::subject;
 use crate::hint::Hint;
 
-/// HTTP/2, which gRPC goes over.
+/// HTTP/2, as gRPC requires.
 const ALPN: &[u8] = b"h2";
-/// How long a client that is refused has to take the reason.
+/// How long a refused client may take to read the alert.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// The files that one side of a connection shows and believes, all of them PEM.
+/// The PEM files of one side of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificates {
-    /// The certificate, with those between it and the authority.
+    /// The certificate, followed by intermediate certificates.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The certificate of the authority that the other side's is signed by.
+    /// The CA certificate of the other side.
     pub authority: PathBuf,
 }
 
 /// Why files cannot be used for TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificatesError {
-    /// One cannot be read.
+    /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// One is not what it should be.
+    /// A file has no such PEM block.
     #[error("{} contains no {what} in PEM format", path.display())]
     Nothing {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// `certificate` or `private key`.
         what: &'static str,
-        /// What is wrong with what it holds.
+        /// The parse error.
         #[source]
         source: pem::Error,
     },
-    /// They do not fit together, or cannot be used.
+    /// Certificate and key do not match, or cannot be used.
     #[error("cannot use {} with {}", certificate.display(), key.display())]
-    Misfit {
+    KeyMismatch {
         /// The certificate.
         certificate: PathBuf,
         /// The key.
         key: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: rustls::Error,
     },
-    /// The authority cannot be used.
+    /// The CA certificate cannot be used.
     #[error("cannot use {} as a CA certificate", path.display())]
     NoAuthority {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -89,7 +89,7 @@ impl Hint for CertificatesError {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("`dryrack tls init` creates a CA and certificates for both sides")
             }
-            Self::Misfit { .. } => Some("the key must match the certificate"),
+            Self::KeyMismatch { .. } => Some("the key must match the certificate"),
             Self::Unreadable { .. } | Self::Nothing { .. } | Self::NoAuthority { .. } => None,
         };
         hint.map(Cow::Borrowed)
@@ -120,8 +120,12 @@ impl Certificates {
         CertificatesError::NoAuthority { path: self.authority.clone(), source: Box::new(source) }
     }
 
-    fn misfit(&self, source: rustls::Error) -> CertificatesError {
-        CertificatesError::Misfit { certificate: self.certificate.clone(), key: self.key.clone(), source }
+    fn key_mismatch(&self, source: rustls::Error) -> CertificatesError {
+        CertificatesError::KeyMismatch {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            source,
+        }
     }
 }
 
@@ -139,7 +143,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certificate
     }
 }
 
-/// What is agreed on: TLS 1.3, or 1.2 with the four suites that matchbox takes.
+/// Returns the supported versions and suites: TLS 1.3, or 1.2 with the four suites of matchbox.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.retain(|suite| {
@@ -152,7 +156,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// What a server accepts connections by.
+/// The TLS configuration of a server.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -165,21 +169,21 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads what a server shows and believes.
+    /// Reads the files of a server.
     pub fn read(certificates: &Certificates) -> Result<Self, CertificatesError> {
         let Contents { chain, key, roots } = certificates.read()?;
         let provider = provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
         let verifier = verifier.map_err(|source| certificates.no_authority(source))?;
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|source| certificates.misfit(source))?;
+        let config = config.map_err(|source| certificates.key_mismatch(source))?;
         let config = config.with_client_cert_verifier(verifier).with_single_cert(chain, key);
-        let mut config = config.map_err(|source| certificates.misfit(source))?;
+        let mut config = config.map_err(|source| certificates.key_mismatch(source))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Shakes hands with a client; returns the subject of its certificate too.
+    /// Performs the handshake with a client; returns the subject of its certificate too.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<(ServerStream<TcpStream>, String)> {
         let stream = match self.acceptor.accept(stream).into_fallible().await {
             Ok(stream) => stream,
@@ -194,28 +198,29 @@ impl Tls {
     }
 }
 
-/// Hangs up so that the client hears why: what it still sends would make the kernel forget what we have sent.
+/// Closes a connection so that the client can read the alert: unread input would make the kernel reset the
+/// connection.
 async fn part(mut stream: TcpStream) {
     let leave = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
-    // Whoever does not take it does not hear it.
+    // The client may not read it; that does not matter.
     drop(tokio::time::timeout(PARTING, leave).await);
 }
 
-/// What a client connects by.
+/// Returns the TLS configuration of a client.
 pub(super) fn connector(certificates: &Certificates) -> Result<TlsConnector, CertificatesError> {
     let Contents { chain, key, roots } = certificates.read()?;
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let config = config.map_err(|source| certificates.misfit(source))?;
+    let config = config.map_err(|source| certificates.key_mismatch(source))?;
     let config = config.with_root_certificates(roots).with_client_auth_cert(chain, key);
-    let mut config = config.map_err(|source| certificates.misfit(source))?;
+    let mut config = config.map_err(|source| certificates.key_mismatch(source))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Returns the name that a server's certificate has to hold.
+/// Returns the name that a server's certificate must contain.
 pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
     ServerName::try_from(host.to_owned())
 }

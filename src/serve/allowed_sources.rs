@@ -1,4 +1,4 @@
-//! Source addresses that get replies before the client has proved that an address is its own.
+//! Source addresses that get replies before the client has proved that it owns the address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl AllowedSources {
         Self::of(own.into_iter().flatten().chain(plan.dns.reverse.iter().copied()))
     }
 
-    /// Makes it of subnets.
+    /// Creates it from subnets.
     pub(super) fn of(subnets: impl IntoIterator<Item = IpNet>) -> Self {
         Self(subnets.into_iter().collect())
     }
@@ -39,7 +39,7 @@ impl AllowedSources {
 
 /// Tells whether an address of a subnet is its network or broadcast address.
 fn is_for_all(subnet: &IpNet, address: IpAddr) -> bool {
-    // A link between two has no such (RFC 3021), and IPv6 has none at all.
+    // A point-to-point subnet has none (RFC 3021), nor has IPv6.
     let has_such = address.is_ipv4() && subnet.max_prefix_len() - subnet.prefix_len() > 1;
     has_such && (address == subnet.broadcast() || address == subnet.network())
 }

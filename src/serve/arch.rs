@@ -1,15 +1,15 @@
-//! Architectures of booting firmware, the same numbers in option 93 of DHCPv4 and 61 of DHCPv6.
+//! Architectures of firmware; option 93 of DHCPv4 and option 61 of DHCPv6 use the same numbers.
 //!
 //! The table is data (IANA's "Processor Architecture Types", RFC 4578 and RFC 5970):
-//! what each is called, and whose program it can run where it has none of its own.
+//! the name of each, and whose boot program it can run if it has none of its own.
 
 use std::collections::BTreeMap;
 
-/// An architecture as the table knows it.
+/// A row of the table.
 struct Row {
     number: u16,
     name: &'static str,
-    /// The architecture whose programs this one runs too.
+    /// The architecture whose programs this one can run too.
     same_as: Option<u16>,
 }
 
@@ -48,12 +48,12 @@ fn known(number: u16) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.number == number)
 }
 
-/// Names an architecture for people.
+/// Returns the display name of an architecture.
 pub(super) fn name(number: u16) -> String {
     known(number).map_or_else(|| format!("architecture {number}"), |row| row.name.to_owned())
 }
 
-/// Returns the program for an architecture: its own, else one of another that it runs too.
+/// Returns the program for an architecture: its own, or a compatible one.
 pub(super) fn program(programs: &BTreeMap<u16, String>, number: u16) -> Option<&str> {
     let other = |number: &u16| known(*number)?.same_as;
     std::iter::successors(Some(number), other).find_map(|number| programs.get(&number)).map(String::as_str)

@@ -21,7 +21,7 @@ pub(super) struct ConnectionLimits {
 pub(super) struct ConnectionLimit {
     places: ConnectionLimits,
     connections: JoinSet<IpAddr>,
-    // Invariant: counts what is in `connections`, by client.
+    // Invariant: the number of `connections` by client.
     of_client: HashMap<IpAddr, usize>,
 }
 
@@ -75,7 +75,8 @@ impl ConnectionLimit {
 
     fn forget(&mut self, ended: Result<IpAddr, JoinError>) {
         let Ok(client) = ended else {
-            // Which one has panicked is not told: the client's account stays higher by one, the others' are right.
+            // A panic does not say whose connection it was: that client's count stays too high by one, the others'
+            // are correct.
             return;
         };
         if let Some(own) = self.of_client.get_mut(&client) {
@@ -112,7 +113,7 @@ mod tests {
             [1, 1, 1, 1, 2, 2, 2].iter().map(|last| come(&mut connections, *last)).collect();
         assert_eq!(taken, [true, true, true, false, true, true, false]);
         assert_eq!(connections.of_client, HashMap::from([(client(1), 3), (client(2), 2)]));
-        // Whoever leaves makes room, for himself too.
+        // A closed connection makes room, also for the same client.
         open.remove(0).send(()).unwrap();
         connections.room().await;
         assert_eq!(connections.of_client[&client(1)], 2);

@@ -31,22 +31,22 @@ struct Inner {
 /// A file or text to serve.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// What it is made of.
+    /// Its content.
     pub(super) content: Content,
-    /// What it is to the node.
+    /// Its role for the node.
     pub(super) role: FileRole,
     /// The rule that decided: `plan`, `text`, `root`, `default`.
     pub(super) rule: &'static str,
 }
 
-/// What an item is made of.
+/// The content of an item.
 #[derive(Debug)]
 pub(super) enum Content {
-    /// A file on the host, open.
+    /// An open file of the host.
     File(File, Metadata),
-    /// A text of the plan, filled in.
+    /// A text of the plan after substitution.
     Text(String),
-    /// The names in a folder, where a lab lists them.
+    /// The names in a folder, if the lab enables listings.
     Folder(Vec<String>),
 }
 
@@ -65,14 +65,14 @@ pub(super) enum Missing {
 }
 
 impl ContentStore {
-    /// Takes from a plan what it serves.
+    /// Creates the content of a plan.
     pub(super) fn new(plan: &ServicePlan, resources: Resources) -> Self {
         let ServicePlan { files, texts, root, .. } = plan.clone();
         let (root, listing) = root.map_or((None, false), |root| (Some(root.folder), root.listing));
         Self(Arc::new(Inner { files, texts, root, listing, resources }))
     }
 
-    /// Makes one that has nothing.
+    /// Creates an empty store.
     pub(super) fn empty() -> Self {
         let resources = Resources {
             resolve: Arc::new(|_| None),
@@ -87,12 +87,13 @@ impl ContentStore {
         Self(Arc::new(Inner { files, texts, root: None, listing: false, resources }))
     }
 
-    /// Finds what the path of a URL names.
+    /// Finds the item of a URL path.
     pub(super) fn find_url(&self, path: &str) -> Result<Item, Missing> {
         self.find(&path::decode(path).map_err(Missing::Refused)?)
     }
 
-    /// Finds what a client asks for. A path may have any number of leading slashes, or backslashes for slashes.
+    /// Finds the item that a client requests. A path may have any number of leading slashes, or backslashes instead
+    /// of slashes.
     pub(super) fn find(&self, asked: &[u8]) -> Result<Item, Missing> {
         let asked = path::simplify(asked).map_err(Missing::Refused)?;
         let Inner { files, texts, resources, .. } = &*self.0;
@@ -108,7 +109,7 @@ impl ContentStore {
             return Ok(Item { content: Content::File(file, metadata), role: role.clone(), rule: "plan" });
         }
         match self.find_below_root(&asked) {
-            // cloud-init asks for these in vain once a second, ten times, unless they are there.
+            // If these are missing, cloud-init retries ten times, once a second.
             Err(Missing::Unknown)
                 if asked.path.starts_with("nocloud/")
                     && (asked.path.ends_with("/vendor-data") || asked.path.ends_with("/network-config")) =>

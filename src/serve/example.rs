@@ -1,4 +1,4 @@
-//! One network for the tests of every service.
+//! The example network for the tests of all services.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,13 +16,13 @@ use crate::plan::{
 };
 
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-/// Netboots, has the address 10.0.0.11.
+/// Netboots with address 10.0.0.11.
 pub(super) const FAST: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
-/// Netboots with the waits of metal, has no address of its own.
+/// Netboots with the delays of real firmware, without a reservation.
 pub(super) const REAL: Mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
-/// Boots from its disk, has an address within the pool.
+/// Boots from disk, with an address within the pool.
 pub(super) const DISK: Mac = Mac([0x52, 0x54, 0, 0, 0, 3]);
-/// Nobody of the lab.
+/// Not a node of the lab.
 pub(super) const STRANGER: Mac = Mac([0x02, 0, 0, 0, 0, 9]);
 
 /// Three nodes, a pool of four addresses, a kernel that exists and an initrd that does not.
@@ -97,12 +97,12 @@ pub(super) fn plan() -> ServicePlan {
     }
 }
 
-/// What the plan serves, its images' files in a folder.
+/// The content of the example plan, with image files in a folder.
 pub(super) fn content(folder: &Path) -> ContentStore {
     content_of(&plan(), folder)
 }
 
-/// What a plan serves, its images' files in a folder.
+/// The content of a plan, with image files in a folder.
 pub(super) fn content_of(plan: &ServicePlan, folder: &Path) -> ContentStore {
     let images = folder.to_owned();
     let resolve = Arc::new(move |file: &FileRef| match file {
@@ -119,7 +119,7 @@ pub(super) fn content_of(plan: &ServicePlan, folder: &Path) -> ContentStore {
     )
 }
 
-/// Events as they come, with a clock that a test sets.
+/// Records events, with a clock that a test sets.
 #[derive(Clone, Default)]
 pub(super) struct Log {
     events: Arc<Mutex<Vec<Event>>>,
@@ -133,7 +133,7 @@ impl Log {
         Emitter::new(clock, move |event| events.lock().unwrap().push(event))
     }
 
-    /// Like [`Log::emitter`], with a clock that goes by itself.
+    /// Like [`Log::emitter`], with a clock that advances by itself.
     pub(super) fn ticking(&self) -> Emitter {
         let events = Arc::clone(&self.events);
         let begin = std::time::Instant::now();
@@ -152,7 +152,7 @@ impl Log {
         self.now.fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
     }
 
-    /// Returns what happened since it was asked last, each with its node.
+    /// Returns the events since the last call, each with its node.
     pub(super) fn take(&self) -> Vec<(Option<String>, Known)> {
         let taken = std::mem::take(&mut *self.events.lock().unwrap());
         let known = |event: Event| match event.kind {

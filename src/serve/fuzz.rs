@@ -1,4 +1,4 @@
-//! The ways in to services, each tried beside its own code.
+//! The fuzz targets of the services; each is defined beside its code.
 
 pub(crate) use super::content::fuzz::path;
 pub(crate) use super::dhcp::fuzz::{packet as dhcp_packet, proxy as dhcp_proxy, server as dhcp};

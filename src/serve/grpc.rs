@@ -1,4 +1,4 @@
-//! matchbox's gRPC on a network: [`crate::rpc`] with what the plan says.
+//! matchbox's gRPC API on a network: [`crate::rpc`], configured by the plan.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -11,16 +11,16 @@ use crate::hint::chain;
 use crate::plan::MatchboxPlan;
 use crate::rpc::{Certificates, Store, Tls, serve};
 
-/// Where the data directory is, among what a network keeps, when the plan names none.
+/// The default name of the data directory in the network's folder.
 pub(super) const DATA: &str = "matchbox";
 
-/// The methods of a network's matchbox, ready to answer.
+/// The gRPC API of a network's matchbox, ready to serve.
 pub(super) struct Methods {
     tls: Tls,
     store: Arc<Store>,
 }
 
-/// Makes ready what a plan has of gRPC, if it has it. `folder` is what the network keeps.
+/// Prepares the gRPC API if the plan has one. `folder` is the network's folder.
 pub(super) fn methods(plan: &MatchboxPlan, folder: &Path) -> Option<Result<Methods, String>> {
     let rpc = plan.rpc.as_ref()?;
     let file = |name: &str| rpc.tls.join(name);

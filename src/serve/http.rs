@@ -1,8 +1,8 @@
-//! HTTP: scripts, seeds, kernels, a lab's own folder and whatever else the plan names. GET and HEAD only.
+//! HTTP: scripts, seeds, kernels, a lab's own folder and other content of the plan. GET and HEAD only.
 //!
 //! [`mod@reply`] decides the response and sends nothing; [`wire`] sends files
-//! without copying them; hyper does the rest of the protocol. With HTTPS, files
-//! are read in pieces, because they have to be encrypted.
+//! without copying them; hyper implements the rest of the protocol. With HTTPS, files
+//! are read in chunks, because they must be encrypted.
 
 mod body;
 mod condition;
@@ -45,14 +45,14 @@ use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
 use crate::event::{Emitter, Known, Service};
 
-/// How long a client may take for the head of a request, may keep an idle connection, may take next to nothing of what
-/// it is sent, and may acknowledge nothing at all.
+/// Timeout for the head of a request, for an idle connection, and for a client that reads next to nothing or
+/// acknowledges nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long those may take who are served when the service ends.
+/// Grace period for running responses when the service ends.
 const LEAVE: Duration = Duration::from_secs(8);
 
-/// More connections than a rack with all its loaders opens at once.
+/// More connections than a rack with all its boot loaders opens at once.
 pub(super) const PLACES: ConnectionLimits = ConnectionLimits { all: 1024, each: 256 };
 
 /// What every connection needs.
@@ -60,12 +60,12 @@ pub(super) const PLACES: ConnectionLimits = ConnectionLimits { all: 1024, each: 
 pub(super) struct HttpHandler {
     pub(super) content: ContentStore,
     pub(super) clients: Clients,
-    /// What is asked before the content store.
+    /// Is consulted before the content store.
     pub(super) matchbox: Option<Matchbox>,
     pub(super) events: Emitter,
-    /// Once it is cancelled, connections end after the answers that they are at.
+    /// Once it is cancelled, connections close after their current responses.
     pub(super) ending: CancellationToken,
-    /// How many connections there may be.
+    /// The limits of connections.
     pub(super) places: ConnectionLimits,
     /// [`PATIENCE`], or less in tests.
     pub(super) patience: Duration,
@@ -73,7 +73,7 @@ pub(super) struct HttpHandler {
 
 /// Answers requests for as long as it is polled.
 ///
-/// With `tls` it speaks HTTPS, by what that accepts.
+/// With `tls` it serves HTTPS.
 pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option<Acceptor>) {
     let events = handler.events.clone();
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -93,7 +93,7 @@ pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option
                 continue;
             }
         };
-        // Who has too many hears that at once: the connection is closed.
+        // Beyond the limit, the connection is closed at once.
         connections.take_in(from.ip(), converse(stream, from, handler.clone(), tls.clone()));
     }
     drop(listener);
@@ -101,9 +101,9 @@ pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option
 }
 
 async fn converse(stream: TcpStream, from: SocketAddr, handler: HttpHandler, tls: Option<Acceptor>) {
-    // Without it what is small waits for more; what is large does not care.
+    // Without it, small responses are delayed; large ones are not affected.
     drop(stream.set_nodelay(true));
-    // Who vanished is forgotten by the kernel too, which else goes on for a quarter of an hour.
+    // The kernel drops vanished clients as well; by default it retries for a quarter of an hour.
     let patience = u32::try_from(handler.patience.as_millis()).unwrap_or(u32::MAX);
     setsockopt(&stream, TcpUserTimeout, &patience).ok();
     let stream = StallGuard::new(stream, handler.patience);
@@ -140,15 +140,15 @@ async fn speak<I: Read + Write + Unpin>(
 ) {
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(handler.patience);
-    // GRUB looks for `Content-Length: ` letter by letter, and takes the file for empty without it.
+    // GRUB searches for `Content-Length: ` case-sensitively, and takes the file for empty without it.
     protocol.title_case_headers(true);
-    // A hole has to arrive at the wire as it is, and not be copied together with other bytes.
+    // The placeholder must reach the wire as its own slice, and not be copied together with other bytes.
     protocol.writev(true);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let response = handler.answer(from, &request, way(), agreed.clone());
         async { Ok::<_, Infallible>(response) }
     });
-    // What breaks a connection shows in the event of the answer that it broke.
+    // A broken connection shows in the event of the response that it interrupted.
     let connection = pin!(protocol.serve_connection(io, service));
     let ended = match select(connection, pin!(handler.ending.cancelled())).await {
         Either::Left((ended, _)) => ended,
@@ -165,7 +165,7 @@ async fn speak<I: Read + Write + Unpin>(
 }
 
 impl HttpHandler {
-    /// Answers one request; its event is emitted when the response has been sent.
+    /// Answers a request; its event is emitted when the response has been sent.
     fn answer<B>(
         &self,
         from: SocketAddr,
@@ -206,7 +206,7 @@ impl HttpHandler {
         response
     }
 
-    /// Answers one request as matchbox, where there is one and the path is its.
+    /// Answers a request as matchbox, if there is one and the path belongs to it.
     fn ask_matchbox<B>(&self, request: &Request<B>, transfer: &Transfer) -> Option<Reply> {
         let uri = request.uri();
         let query = uri.query().unwrap_or_default();
@@ -218,7 +218,7 @@ impl HttpHandler {
         Some(reply::as_go(request.method(), request.headers(), answer))
     }
 
-    /// Emits a malformed request, which hyper has answered.
+    /// Emits the event of a malformed request, which hyper has answered.
     fn tell_nonsense(&self, from: SocketAddr, agreed: Option<Arc<str>>) {
         let served = Known::HttpServed {
             method: "?".to_owned(),
@@ -235,7 +235,7 @@ impl HttpHandler {
         self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), served);
     }
 
-    /// Emits a failed TLS handshake.
+    /// Emits the event of a failed TLS handshake.
     fn tell_disagreement(&self, from: SocketAddr, error: String) {
         self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), Known::HttpsFailed { error });
     }

@@ -1,6 +1,6 @@
-//! Domain names as packets carry them: labels with their lengths (RFC 1035, section 3.1), never compressed.
+//! Domain names in wire format: labels with their lengths (RFC 1035, section 3.1), never compressed.
 
-/// Writes a domain name. One that no DNS could carry comes out empty, which is the root.
+/// Encodes a domain name. An invalid one is encoded as the root.
 pub(super) fn encode(domain: &str) -> Vec<u8> {
     let labels = || domain.trim_end_matches('.').split('.');
     let mut bytes = Vec::with_capacity(domain.len() + 2);

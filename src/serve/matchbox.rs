@@ -1,6 +1,6 @@
-//! matchbox's side of HTTP: its routes, its assets and its signatures. What is rendered is decided in [`crate::matchbox`].
+//! matchbox over HTTP: its routes, assets and signatures. What is rendered is decided in [`crate::matchbox`].
 //!
-//! Nothing here sends: an [`Answer`] is handed to the HTTP service, which knows how files leave.
+//! Nothing is sent here: an [`Answer`] is passed to the HTTP service.
 
 mod assets;
 #[cfg(any(test, fuzzing))]
@@ -31,7 +31,7 @@ use crate::plan::MatchboxPlan;
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// How many files it is remembered of what they are to a machine.
+/// Maximum number of files whose role is stored.
 const MOST_ROLES: usize = 4096;
 
 /// What every request needs.
@@ -44,50 +44,50 @@ struct Inner {
     assets: Option<PathBuf>,
     key_ring: Option<Arc<KeyRing>>,
     others: Fallback,
-    /// What paths are to a machine, from the scripts that named them.
+    /// The roles of paths, from the scripts that named them.
     roles: Mutex<HashMap<String, FileRole>>,
 }
 
-/// Whether there is somebody else to ask for what matchbox does not have.
+/// What serves paths that matchbox does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fallback {
-    /// Nobody: matchbox says that there is no such thing.
+    /// Nothing: matchbox answers 404.
     None,
-    /// A lab's own names.
+    /// The lab's own content.
     Lab,
 }
 
-/// A request, as far as it matters here.
+/// The parts of a request that matter here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MatchboxRequest<'a> {
-    /// The method. Each is served.
+    /// The method. Every method is served.
     pub(super) method: &'a str,
-    /// The path as it came.
+    /// The path, still escaped.
     pub(super) path: &'a str,
-    /// The query as it came; empty where there is none.
+    /// The query, still escaped; empty if there is none.
     pub(super) query: &'a str,
 }
 
-/// What is answered.
+/// A response.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The status.
     pub(super) status: u16,
-    /// Its media type; `None` where Go names none.
+    /// Its media type; `None` if Go sends none.
     pub(super) media_type: Option<&'static str>,
-    /// Where the client should go instead.
+    /// The target of a redirect.
     pub(super) location: Option<String>,
-    /// When it was changed last.
+    /// When it was last modified.
     pub(super) modified: Option<SystemTime>,
     /// The body.
     pub(super) body: Body,
-    /// What it is to a machine.
+    /// Its role for a machine.
     pub(super) role: Option<FileRole>,
-    /// What decided: the group and the profile, or why nothing is served.
+    /// The rule that decided: the group and the profile, or why nothing is served.
     pub(super) rule: String,
-    /// What the user should know of this answer.
+    /// Errors of this response that are reported to the user.
     pub(super) failures: Vec<Failure>,
-    /// What the user should know beside it.
+    /// Other problems that are reported to the user.
     pub(super) warnings: Vec<Failure>,
 }
 
@@ -96,9 +96,9 @@ pub(super) struct Answer {
 pub(super) enum Body {
     /// Sent as a whole.
     Whole(Vec<u8>),
-    /// Sent in the pieces that a client wants, as `http.ServeContent` does.
+    /// Sent with range support, as `http.ServeContent` does.
     Text(Vec<u8>),
-    /// A file, in the pieces that a client wants.
+    /// A file, sent with range support.
     File(File, Metadata),
 }
 
@@ -117,7 +117,7 @@ impl Answer {
         }
     }
 
-    /// Says what went wrong as `http.Error` does: with a newline, and so that nobody guesses another type.
+    /// Returns an error as `http.Error` does: with a newline and a fixed media type.
     fn error(status: u16, text: &str) -> Self {
         Self::new(status, PLAIN, Body::Whole(format!("{text}\n").into_bytes()))
     }
@@ -126,7 +126,7 @@ impl Answer {
         Self { rule: rule.into(), ..Self::error(404, "404 page not found") }
     }
 
-    /// Sends a client elsewhere as `http.Redirect` does.
+    /// Redirects a client as `http.Redirect` does.
     fn redirect(method: &str, to: String) -> Self {
         let page = format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", html_escape(&to));
         let body = if method == "GET" { page.into_bytes() } else { Vec::new() };
@@ -135,14 +135,14 @@ impl Answer {
         Self { location: Some(to), rule: "redirect".to_owned(), ..answer }
     }
 
-    /// Tells whether a client is to believe the media type: Go says so of errors, and no more of their signatures.
+    /// Tells whether to send `nosniff`: Go does so for errors, but not for their signatures.
     pub(super) fn is_error(&self) -> bool {
         self.status >= 400 && self.media_type == Some(PLAIN) && self.role != Some(FileRole::Signature)
     }
 }
 
 impl Matchbox {
-    /// Makes it of a store and what else there is.
+    /// Creates it from a store, assets and a key ring.
     pub(super) fn new(
         store: Arc<Store>,
         assets: Option<PathBuf>,
@@ -152,7 +152,7 @@ impl Matchbox {
         Self(Arc::new(Inner { store, assets, key_ring, others, roles: Mutex::default() }))
     }
 
-    /// Makes it as a plan has it, beside a lab's own names. `folder` is where the network keeps what is its own.
+    /// Creates it from a plan, for a lab with other content. `folder` is the network's folder.
     pub(super) fn of(plan: &MatchboxPlan, folder: &Path, key_ring: Option<Arc<KeyRing>>) -> Self {
         let MatchboxPlan { data, assets, newest, rpc, entries, .. } = plan;
         let own = || rpc.as_ref().map(|_| folder.join(super::grpc::DATA));
@@ -160,7 +160,7 @@ impl Matchbox {
         Self::new(Arc::new(store), assets.clone(), key_ring, Fallback::Lab)
     }
 
-    /// Answers a request; `None` if it is for somebody else.
+    /// Answers a request; `None` if the path is not matchbox's.
     pub(super) fn answer(&self, asked: MatchboxRequest<'_>) -> Option<Answer> {
         let Inner { assets, key_ring, others, .. } = &*self.0;
         let mut answer = match route(asked.path, assets.is_some(), key_ring.is_some()) {
@@ -221,7 +221,7 @@ impl Matchbox {
         Answer { role: Some(role), rule, failures, ..Answer::new(200, media_type, body) }
     }
 
-    /// Notes what a profile's files are to a machine that is told to fetch them from here.
+    /// Records the roles of a profile's files that are fetched from this server.
     fn learn_roles(&self, profile: &str) {
         let Ok(profile) = self.0.store.profile(profile) else { return };
         let Some(boot) = &profile.boot else { return };
@@ -236,12 +236,12 @@ impl Matchbox {
         }
     }
 
-    /// Returns what a path is to a machine, if a script has named it.
+    /// Returns the role of a path, if a script has named it.
     pub(super) fn role(&self, path: &str) -> Option<FileRole> {
         self.0.roles.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }
 
-    /// Puts a signature of an answer in its place.
+    /// Replaces an answer by its signature.
     fn signed(&self, answer: Answer, armour: Option<Armour>) -> Answer {
         let (Some(armour), Some(key_ring)) = (armour, &self.0.key_ring) else { return answer };
         let body = match &answer.body {
@@ -262,7 +262,7 @@ impl Matchbox {
     }
 }
 
-/// Tells the user what a client does not hear. Without a path it is about no request.
+/// Emits problems that a client is not told. Without a path, they belong to no request.
 pub(super) fn tell(events: &Emitter, node: Option<&NodeName>, path: &str, failures: Vec<Failure>) {
     for Failure { file, line, reason } in failures {
         let failed = Known::MatchboxFailed { path: path.to_owned(), file, line, reason };
@@ -270,9 +270,9 @@ pub(super) fn tell(events: &Emitter, node: Option<&NodeName>, path: &str, failur
     }
 }
 
-/// Returns the path that a kernel or initrd has on this server, whatever the server is called.
+/// Returns the path of a kernel or initrd on this server, whatever the host name is.
 ///
-/// iPXE's `--name main http://…` names it last.
+/// iPXE's `--name main http://…` has the URL last.
 fn path_here(file: &str) -> Option<String> {
     let url = file.split_whitespace().next_back()?;
     let url = url.split(['?', '#']).next()?;

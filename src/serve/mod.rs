@@ -137,15 +137,15 @@ pub async fn serve(
         services.spawn_blocking(move || dhcp.run());
         stopper
     });
-    let mut pretence = None;
+    let mut transient_route = None;
     match ra::Advertiser::new(solicitations, ra::Router::new(&plan)) {
         Ok(advertiser) => {
-            pretence = Some(advertiser.pretence());
+            transient_route = Some(advertiser.transient_route());
             services.spawn(ra::run(advertiser, events.clone()));
         }
         Err(error) => failed(&events, Service::Ra, &error),
     }
-    match Dhcp6::new(dhcp6, &plan, clients.clone(), pretence, events.clone()) {
+    match Dhcp6::new(dhcp6, &plan, clients.clone(), transient_route, events.clone()) {
         Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),
         Ok(None) => {}
         Err(error) => failed(&events, Service::Dhcpv6, &error.to_string()),

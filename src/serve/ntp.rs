@@ -10,11 +10,11 @@ use super::failure::{FailureLog, failed};
 use super::repeats::{Fact, Repeats};
 use crate::event::{Emitter, Known, Service};
 
-/// Bytes of a packet without extensions. An answer has as many as the least question, so it amplifies nothing.
+/// Length of a packet without extensions. A reply is no longer than the shortest request, so nothing is amplified.
 const PACKET: usize = 48;
-/// Longer than any question; what comes behind the first [`PACKET`] bytes is not read.
+/// Longer than any request; only the first [`PACKET`] bytes are parsed.
 const LONGEST: usize = 1024;
-/// Seconds from 1900, where NTP begins, to 1970.
+/// Seconds from 1900, the epoch of NTP, to 1970.
 const EPOCH: i128 = 2_208_988_800;
 const NANOS: i128 = 1_000_000_000;
 
@@ -22,22 +22,22 @@ const CLIENT: u8 = 3;
 const SERVER: u8 = 4;
 /// The stratum: low enough to be accepted, high enough that clients prefer real servers.
 const STRATUM: u8 = 3;
-/// Two to that power is how exact the clock is, in seconds: a microsecond.
+/// The precision as a power of two, in seconds: a microsecond.
 const PRECISION: i8 = -20;
-/// A millisecond in units of 2^-16 s: how far off the clock may be.
+/// The root dispersion in units of 2^-16 s: a millisecond.
 const DISPERSION: u32 = 66;
 /// The reference identifier: an uncorrected local clock.
 const REFERENCE: [u8; 4] = *b"LOCL";
 
-/// Clients ask from the port of the service, or from one that programs get.
+/// Clients send from this port or from an unprivileged one.
 const PORT: u16 = 123;
 const FIRST_CLIENT_PORT: u16 = 1024;
 
-/// What a client was told.
+/// A reply, for its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NtpReply {
     version: u8,
-    /// Milliseconds that the answer was ahead of the host's clock.
+    /// Offset from the host's clock in milliseconds.
     offset: i64,
 }
 
@@ -51,7 +51,7 @@ impl Fact for NtpReply {
     }
 }
 
-/// Answers questions for as long as it is polled. `offset` is in milliseconds.
+/// Answers requests for as long as it is polled. `offset` is in milliseconds.
 pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, clients: Clients, events: Emitter) {
     let repeats = Repeats::new(Service::Ntp, clients.clone(), events.clone());
     let listen =
@@ -92,36 +92,36 @@ async fn listen(
     }
 }
 
-/// Answers a packet with the time, a timestamp of NTP; `None` for what is no question of a client.
+/// Returns the reply to a packet; `None` if it is not a client's request. `now` is an NTP timestamp.
 fn answer(packet: &[u8], from: SocketAddr, now: u64) -> Option<(u8, [u8; PACKET])> {
     if from.port() != PORT && from.port() < FIRST_CLIENT_PORT {
-        // What listens there would answer the answer.
+        // A service on such a port would answer the reply.
         return None;
     }
     let asked = packet.first_chunk::<PACKET>()?;
     let (version, mode) = (asked[0] >> 3 & 7, asked[0] & 7);
-    // The first version knew no modes, and left them zero.
+    // Version 1 has no modes and leaves them zero.
     if !(1..=4).contains(&version) || !(mode == CLIENT || version == 1 && mode == 0) {
         return None;
     }
     let mut reply = [0; PACKET];
-    // No leap second is to come.
+    // No leap second is announced.
     reply[0] = version << 3 | SERVER;
     reply[1] = STRATUM;
     reply[2] = asked[2];
     reply[3] = PRECISION.to_be_bytes()[0];
     reply[8..12].copy_from_slice(&DISPERSION.to_be_bytes());
     reply[12..16].copy_from_slice(&REFERENCE);
-    // The clock was right at the last whole second.
+    // Reference timestamp: the last whole second.
     reply[16..24].copy_from_slice(&(now & !u64::from(u32::MAX)).to_be_bytes());
-    // By this the client knows its own question.
+    // Origin timestamp: the client matches replies by it.
     reply[24..32].copy_from_slice(&asked[40..48]);
     reply[32..40].copy_from_slice(&now.to_be_bytes());
     reply[40..48].copy_from_slice(&now.to_be_bytes());
     Some((version, reply))
 }
 
-/// Returns nanoseconds since 1970 on the host's clock, which is what this service is about.
+/// Returns the host's clock in nanoseconds since 1970.
 #[expect(
     clippy::disallowed_methods,
     reason = "the host's clock is what NTP tells; the run's clock is not set again"
@@ -134,7 +134,7 @@ fn host_clock() -> i128 {
     }
 }
 
-/// Makes a timestamp of NTP: seconds since 1900 and 2^-32 parts of one. It begins anew every 136 years.
+/// Returns an NTP timestamp: seconds since 1900 and fractions of 2^-32 s. It wraps every 136 years.
 fn timestamp(clock: i128, offset: i64) -> u64 {
     let nanos = clock + i128::from(offset) * 1_000_000 + EPOCH * NANOS;
     let (seconds, rest) = (nanos.div_euclid(NANOS), nanos.rem_euclid(NANOS));
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn only_clients_are_answered() {
-        // Symmetric, server, broadcast, control and private: the last two are what amplifies elsewhere.
+        // Symmetric, server, broadcast, control and private: the last two are used for amplification attacks.
         for mode in [0, 1, 2, 4, 5, 6, 7] {
             assert_eq!(check(&question(4 << 3 | mode), FROM), None, "mode {mode}");
         }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(timestamp(NANOS / 2, 0) & 0xffff_ffff, 1 << 31);
         assert_eq!(second(0, -7_200_000), 2_208_988_800 - 7200);
         assert_eq!(timestamp(0, -500) & 0xffff_ffff, 1 << 31);
-        // The next era begins in 2036.
+        // Era 1 begins in 2036.
         let wrap = (1_i128 << 32) - EPOCH;
         assert_eq!(second((wrap - 1) * NANOS, 0), u64::from(u32::MAX));
         assert_eq!(second(wrap * NANOS, 0), 0);

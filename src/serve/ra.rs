@@ -1,13 +1,13 @@
 //! Router advertisements: the prefix of the link, DHCPv6 flags and name servers; never a default route.
 //!
-//! On a network without IPv6 they say: there is no router here, and no IPv6 beyond
-//! this link. iPXE configures IPv4 and IPv6 together and waits 13 s for an
-//! advertisement that never comes. One with lifetime 0 and no prefix (RFC 4861,
-//! section 4.2) ends that wait and gives nobody an address.
+//! On a network without IPv6, they announce that there is no router and no prefix.
+//! iPXE configures IPv4 and IPv6 together and waits 13 s for an advertisement. One
+//! with lifetime 0 and no prefix (RFC 4861, section 4.2) ends that wait, and no host
+//! configures an address.
 //!
-//! On a network with IPv6 they also hold its prefix, the flags that send firmware to
-//! DHCPv6, the name server (RFC 8106) and the MTU, and come by themselves too. The
-//! lifetime stays 0: nobody is to send through us what is not for this link.
+//! On a network with IPv6, they also hold its prefix, the flags that select DHCPv6,
+//! the name server (RFC 8106) and the MTU, and are sent periodically. The lifetime
+//! stays 0: no host may use the lab as its default router.
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
@@ -32,13 +32,13 @@ use crate::system::sockets::LinkSocket;
 const SOLICITATION: u8 = 133;
 const ADVERTISEMENT: u8 = 134;
 const USUAL_MTU: u16 = 1500;
-/// What a packet has that crossed no router (RFC 4861, section 6.1.1).
+/// The hop limit of a packet that crossed no router (RFC 4861, section 6.1.1).
 const HOP_LIMIT: i32 = 255;
-/// What hosts are told to send with.
+/// The hop limit for hosts.
 const HOPS: u8 = 64;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// Names of the options that are read and written here (RFC 4861, RFC 8106).
+/// Codes of the options that are read and written here (RFC 4861, RFC 8106).
 mod code {
     pub(super) const SOURCE_ADDRESS: u8 = 1;
     pub(super) const PREFIX: u8 = 3;
@@ -47,28 +47,28 @@ mod code {
     pub(super) const SEARCH_LIST: u8 = 31;
 }
 
-/// "Ask DHCPv6 for an address" and "ask it for everything else": without them no firmware does.
+/// The flags M and O: without them, no firmware uses DHCPv6.
 const MANAGED: u8 = 0x80 | 0x40;
-/// "On this link" and "give yourself an address".
+/// The flags L (on-link) and A (autonomous address configuration).
 const PREFIX_FLAGS: u8 = 0x80 | 0x40;
-/// Seconds for which a prefix is valid and preferred (RFC 4861, section 6.2.1).
+/// Valid and preferred lifetime of the prefix in seconds (RFC 4861, section 6.2.1).
 const VALID: u32 = 2_592_000;
 const PREFERRED: u32 = 604_800;
-/// Seconds for which the name server is known: three times [`INTERVAL`] (RFC 8106, section 5.1).
+/// Lifetime of the name server in seconds: three times [`INTERVAL`] (RFC 8106, section 5.1).
 const NAMES: u32 = 600;
 
 const SECOND: u64 = 1_000_000_000;
-/// How often everybody is told, in nanoseconds like the next three: the least of RFC 4861's defaults.
+/// Interval of unsolicited advertisements in nanoseconds: the least of RFC 4861's defaults.
 const INTERVAL: u64 = 200 * SECOND;
-/// The first ones come faster (RFC 4861, section 10).
+/// Interval of the initial advertisements (RFC 4861, section 10).
 const FIRST_INTERVAL: u64 = 16 * SECOND;
 const FIRST: u8 = 3;
-/// Seconds for which a firmware is told of a router.
-const PRETENCE: u16 = 30;
-/// Everybody is told no more often than that.
+/// Router lifetime of a transient default route, in seconds.
+const TRANSIENT: u16 = 30;
+/// The minimum time between multicast advertisements.
 const REST: u64 = 3 * SECOND;
 
-/// What advertisements are made of.
+/// The parameters of advertisements.
 #[derive(Debug, Clone)]
 pub(super) struct Router {
     network: NetworkName,
@@ -78,14 +78,14 @@ pub(super) struct Router {
     hosts: Vec<Host>,
 }
 
-/// What a network with IPv6 tells of itself.
+/// What a network with IPv6 advertises.
 #[derive(Debug, Clone)]
 struct Ipv6 {
     address: Ipv6Net,
-    /// Whether DHCPv6 gives addresses.
+    /// Whether DHCPv6 assigns addresses.
     managed: bool,
     domain: String,
-    /// Whether it is told to everybody, or to nodes of the lab only.
+    /// Whether it is multicast to all hosts, or sent to nodes of the lab only.
     to_all: bool,
 }
 
@@ -97,7 +97,7 @@ struct Host {
 }
 
 impl Router {
-    /// Takes from a plan what advertisements need.
+    /// Takes the parameters from a plan.
     pub(super) fn new(plan: &ServicePlan) -> Self {
         let host = |host: &crate::plan::HostPlan| Host {
             node: host.node.clone(),
@@ -118,19 +118,19 @@ impl Router {
         }
     }
 
-    /// Returns the advertisement, its checksum left to the kernel.
+    /// Returns the advertisement; the kernel fills in its checksum.
     fn advertisement(&self) -> Vec<u8> {
         self.advertisement_for(0)
     }
 
-    /// Returns an advertisement of a router that is there for some seconds.
+    /// Returns an advertisement with a router lifetime in seconds.
     fn advertisement_for(&self, seconds: u16) -> Vec<u8> {
         let (hops, flags) = match &self.ipv6 {
             None => (0, 0),
             Some(ipv6) => (HOPS, if ipv6.managed { MANAGED } else { 0 }),
         };
         let [high, low] = seconds.to_be_bytes();
-        // Type, code, checksum, hop limit, flags, lifetime, no reachable and retransmission times.
+        // Type, code, checksum, hop limit, flags, lifetime, unspecified reachable and retransmission times.
         let mut packet = vec![ADVERTISEMENT, 0, 0, 0, hops, flags, high, low, 0, 0, 0, 0, 0, 0, 0, 0];
         option(&mut packet, code::SOURCE_ADDRESS, &[&self.mac.0]);
         if self.mtu != USUAL_MTU || self.ipv6.is_some() {
@@ -153,10 +153,10 @@ impl Router {
     }
 }
 
-/// Tells a firmware of a router, although there is none.
+/// Advertises a router to one firmware, although there is none.
 ///
-/// EDK2 waits ten seconds for a route to anywhere before it goes on with an address that it has. So who is not to wait
-/// is told of one that it never needs, for as long as it takes to find it.
+/// EDK2 waits ten seconds for a default route before it uses an address. An advertisement with a short lifetime ends
+/// that wait.
 #[derive(Debug, Clone)]
 pub(super) struct TransientRoute {
     socket: Arc<UdpSocket>,
@@ -165,13 +165,13 @@ pub(super) struct TransientRoute {
 }
 
 impl TransientRoute {
-    /// Tells the firmware at an address of the link.
+    /// Sends it to the firmware at a link-local address.
     pub(super) async fn tell(&self, to: Ipv6Addr) -> io::Result<()> {
         send(&self.socket, &self.packet, to, self.interface).await
     }
 }
 
-/// Adds an option, filled up to whole units of eight bytes.
+/// Appends an option, padded to a multiple of eight bytes.
 fn option(packet: &mut Vec<u8>, code: u8, parts: &[&[u8]]) {
     let body = parts.concat();
     let units = (body.len() + 2).div_ceil(8);
@@ -181,7 +181,7 @@ fn option(packet: &mut Vec<u8>, code: u8, parts: &[&[u8]]) {
     packet.resize(end, 0);
 }
 
-/// A packet as it came.
+/// A received packet.
 #[derive(Debug, Clone, Copy)]
 struct Received<'a> {
     packet: &'a [u8],
@@ -189,15 +189,15 @@ struct Received<'a> {
     hop_limit: Option<i32>,
 }
 
-/// Who asked, if it is to be answered.
+/// A solicitation that is to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Solicitation {
-    /// `None`: somebody without an address, who hears only what all hear.
+    /// `None`: the sender has no address, so the answer is multicast.
     by: Option<Ipv6Addr>,
     node: Option<NodeName>,
 }
 
-/// Reads a packet, and tells whether it is a solicitation that is to be answered (RFC 4861, section 6.1.1).
+/// Parses a packet; returns a solicitation that is to be answered (RFC 4861, section 6.1.1).
 fn asked(router: &Router, received: Received<'_>) -> Option<Solicitation> {
     let Received { packet, from, hop_limit } = received;
     let solicitation = packet.len() >= 8 && packet[0] == SOLICITATION && packet[1] == 0;
@@ -215,7 +215,7 @@ fn asked(router: &Router, received: Received<'_>) -> Option<Solicitation> {
         return None;
     }
     let waits = |host: &Host| !host.skip_delays && router.ipv6.is_none();
-    // A sender without address might be any of them, and all would hear the answer.
+    // A sender without an address might be any of them, and the answer would reach all hosts.
     let may_wait = by.is_none() && router.hosts.iter().any(waits);
     if host.is_some_and(waits) || may_wait {
         return None;
@@ -240,38 +240,38 @@ fn source_address(mut options: &[u8]) -> Option<Option<Mac>> {
     Some(found)
 }
 
-/// When everybody is told next (RFC 4861, section 6.2.4 and 6.2.6). Times are nanoseconds on the run's clock.
+/// When to multicast next (RFC 4861, sections 6.2.4 and 6.2.6). Times are nanoseconds on the run's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct AdvertisementTimer {
-    /// `None`: only who asks is told.
+    /// `None`: only solicitations are answered.
     next: Option<u64>,
-    /// When everybody was told last.
+    /// The time of the last multicast.
     last: Option<u64>,
-    /// How many of the first ones are left.
+    /// How many initial advertisements are left.
     first: u8,
-    /// Whether anything is told that nobody asked for.
+    /// Whether unsolicited advertisements are sent.
     unasked: bool,
 }
 
 impl AdvertisementTimer {
-    /// Begins with everybody being told at once, if everybody is to be told at all.
+    /// Schedules the first multicast at once, if there are any.
     fn new(ipv6: Option<&Ipv6>, now: u64) -> Self {
         let to_all = ipv6.is_none_or(|ipv6| ipv6.to_all);
         Self { next: to_all.then_some(now), last: None, first: FIRST, unasked: ipv6.is_some() }
     }
 
-    /// Returns how long until everybody is told.
+    /// Returns the time until the next multicast.
     fn wait(&self, now: u64) -> Duration {
         Duration::from_nanos(self.next.unwrap_or(u64::MAX).saturating_sub(now))
     }
 
-    /// Notes that somebody asked who hears only what all hear.
-    fn hurry(&mut self, now: u64) {
+    /// Records a solicitation that is answered by multicast.
+    fn send_soon(&mut self, now: u64) {
         let soon = self.last.map_or(now, |last| now.max(last.saturating_add(REST)));
         self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
-    /// Tells whether it is time to tell everybody, and if so takes that for done.
+    /// Tells whether a multicast is due; if so, schedules the next one.
     fn due(&mut self, now: u64) -> bool {
         if self.next.is_none_or(|next| next > now) {
             return false;
@@ -284,7 +284,7 @@ impl AdvertisementTimer {
     }
 }
 
-/// A router with its socket.
+/// A router and its socket.
 #[derive(Debug)]
 pub(super) struct Advertiser {
     router: Router,
@@ -293,7 +293,7 @@ pub(super) struct Advertiser {
 }
 
 impl Advertiser {
-    /// Makes the service, or says why there is none.
+    /// Creates the service, or says why it is not available.
     pub(super) fn new(socket: Option<LinkSocket>, router: Router) -> Result<Self, String> {
         let Some(LinkSocket { socket, interface }) = socket else {
             return Err("the kernel has no IPv6: iPXE will wait for router advertisements".to_owned());
@@ -302,14 +302,14 @@ impl Advertiser {
         Ok(Self { router, socket: Arc::new(socket), interface })
     }
 
-    /// Returns what a firmware that is not to wait is told.
-    pub(super) fn pretence(&self) -> TransientRoute {
-        let packet = self.router.advertisement_for(PRETENCE);
+    /// Returns the transient route for firmware.
+    pub(super) fn transient_route(&self) -> TransientRoute {
+        let packet = self.router.advertisement_for(TRANSIENT);
         TransientRoute { socket: Arc::clone(&self.socket), interface: self.interface, packet }
     }
 }
 
-/// Advertises at once, when somebody asks, and from time to time, for as long as it is polled.
+/// Advertises at start, on solicitation and periodically, for as long as it is polled.
 pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
     let Advertiser { router, socket, interface } = advertiser;
     let packet = router.advertisement();
@@ -333,7 +333,7 @@ pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
         let Some(Solicitation { by, node }) = asked(&router, received) else { continue };
         match by {
             Some(address) => failure.note(send(&socket, &packet, address, interface).await),
-            None => rounds.hurry(events.now().at),
+            None => rounds.send_soon(events.now().at),
         }
         events.emit_maybe(node.as_ref(), Known::RouterAdvertised { network: router.network.clone() });
     }

@@ -1,4 +1,4 @@
-//! Events of answers: each is emitted at once, repeats within a second are counted.
+//! Events of answers: the first is emitted at once, repeats within a second are counted.
 //!
 //! A service that answers a hundred thousand queries a second would flood the
 //! events. So repeats within a second are counted, and if there are too many
@@ -19,10 +19,10 @@ const STEADY: u64 = 100;
 
 /// An answer that becomes an event.
 pub(super) trait Fact {
-    /// Returns a number that repeats share.
+    /// Returns a hash that is equal for repeats.
     fn key(&self) -> u64;
 
-    /// Makes the event of one answer that took so many microseconds, or of so many more of them.
+    /// Creates the event of one answer, or of `count` repeats, with the time taken in microseconds.
     fn known(&self, us: u64, count: Option<u64>) -> Known;
 }
 
@@ -105,7 +105,7 @@ impl<F: Fact> Drop for Repeats<F> {
     }
 }
 
-/// What is done with an answer.
+/// What happened to a recorded answer.
 enum Took {
     New,
     Again,
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(told(&log), ["fast 1 in 9 us, 2 more"]);
         repeats.flush();
         assert_eq!(told(&log), [""; 0]);
-        // What is counted at the very end is told as well.
+        // The last counts are emitted on drop.
         repeats.note([(fast, &Number(1), 5), (fast, &Number(1), 5)]);
         drop(repeats);
         assert_eq!(told(&log), ["fast 1 in 5 us", "fast 1 in 5 us, 1 more"]);

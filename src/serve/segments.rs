@@ -1,4 +1,4 @@
-//! Packets of one size to one receiver with one call: the kernel cuts them apart (`UDP_SEGMENT`, udp(7)).
+//! Sends packets of one size to one receiver with one system call; the kernel segments them (`UDP_SEGMENT`, udp(7)).
 
 use std::io::IoSlice;
 use std::os::fd::RawFd;
@@ -6,29 +6,29 @@ use std::os::fd::RawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 
-/// The most that one call may send in segments: the largest IP packet, and what every kernel takes.
+/// The maximum of segments per call: the largest IP packet, and a limit that all kernels support.
 const SEGMENTS: usize = 64;
 const SEGMENTED: usize = 65_000;
 
-/// Sends in segments for as long as the kernel can.
+/// Sends in segments for as long as the kernel supports it.
 #[derive(Debug)]
 pub(super) struct Segments {
     work: bool,
 }
 
 impl Segments {
-    /// Believes that the kernel can, until it says otherwise.
+    /// Assumes support until the kernel reports an error.
     pub(super) fn new() -> Self {
         Self { work: true }
     }
 
-    /// Returns how many packets of so many bytes may go at once.
+    /// Returns how many packets of `size` bytes may be sent at once.
     pub(super) fn most(size: usize) -> usize {
         SEGMENTS.min(SEGMENTED / size.max(1)).max(1)
     }
 
-    /// Sends packets of `size` bytes, of which the last may be shorter. False if they have to be sent one by one; what
-    /// the network does not take is as what it loses.
+    /// Sends packets of `size` bytes, of which the last may be shorter. Returns false if they must be sent one by
+    /// one; other send errors count as packet loss.
     pub(super) fn send(
         &mut self,
         socket: RawFd,
@@ -39,7 +39,7 @@ impl Segments {
         let Some(size) = u16::try_from(size).ok().filter(|_| self.work) else { return false };
         let segments = [ControlMessage::UdpGsoSegments(&size)];
         match sendmsg(socket, pieces, &segments, MsgFlags::MSG_DONTWAIT, Some(to)) {
-            // This kernel or device cannot, or not so many: never again.
+            // This kernel or device does not support it, or not as many: do not try again.
             Err(Errno::EIO | Errno::EINVAL | Errno::EMSGSIZE | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP) => {
                 self.work = false;
                 false

@@ -13,35 +13,35 @@ use super::rate_limit::{RateLimit, Windows};
 use crate::event::{Emitter, Facility, Known, Service, Severity};
 use crate::name::NodeName;
 
-/// The longest text that is told, in bytes.
+/// The maximum length of a message in an event, in bytes.
 const TEXT: usize = 2048;
-/// The longest name of a program that is told, in bytes.
+/// The maximum length of a program name in an event, in bytes.
 const APP: usize = 64;
-/// The longest datagram that is read; its rest is cut off.
+/// The maximum length of a datagram; longer ones are truncated.
 const DATAGRAM: usize = 8192;
-/// How many lines a second are told of one node, and of all.
+/// Maximum number of events per second, per node and in total.
 const OF_NODE: u64 = 200;
 const OF_ALL: u64 = 1_000;
 
-/// What a line without a priority has (RFC 3164, section 4.3.3): user, notice.
+/// The default priority (RFC 3164, section 4.3.3): user, notice.
 const PRIORITY: u8 = 13;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-/// Behind the version, RFC 5424 has this many words before its structured data: time, host, program, process, kind.
+/// Number of fields between the version and the structured data (RFC 5424): time, host, program, process, message ID.
 const WORDS: usize = 5;
 const PROGRAM: usize = 2;
 
-/// Takes lines for as long as it is polled.
+/// Receives messages for as long as it is polled.
 pub(super) async fn run(sockets: Vec<UdpSocket>, clients: Clients, events: Emitter) {
     let handler = SyslogHandler::new(events);
     let listen = join_all(sockets.into_iter().map(|socket| handler.listen(socket, &clients)));
     tokio::join!(listen, handler.windows.run(|| !handler.lock().is_idle(), || handler.flush()));
 }
 
-/// Tells lines, and the number of those that are too many. What is counted when it is dropped is told as well.
+/// Emits messages, and the number of omitted ones. The remaining counts are emitted on drop.
 struct SyslogHandler {
     events: Emitter,
-    /// Of each node; of everybody else together. So there are never more keys than a lab has nodes.
+    /// By node; `None` for all other senders together. So there are never more keys than nodes.
     limit: Mutex<RateLimit<Option<NodeName>>>,
     windows: Windows,
 }
@@ -67,7 +67,7 @@ impl SyslogHandler {
         }
     }
 
-    /// Tells a line, unless it is one too many.
+    /// Emits a message, unless the limit is exceeded.
     fn take(&self, node: Option<&NodeName>, datagram: &[u8]) {
         let Some(line) = read(datagram) else { return };
         let (first, admitted) = {
@@ -99,7 +99,7 @@ impl Drop for SyslogHandler {
     }
 }
 
-/// Takes a datagram apart; `None` if it says nothing.
+/// Parses a datagram; `None` if it is empty.
 fn read(datagram: &[u8]) -> Option<Known> {
     let whole = String::from_utf8_lossy(datagram);
     let (priority, rest) = priority(&whole);
@@ -113,7 +113,7 @@ fn read(datagram: &[u8]) -> Option<Known> {
     })
 }
 
-/// Takes the priority off the front of a line: `<13>`.
+/// Parses the priority of a message: `<13>`.
 fn priority(line: &str) -> (u8, &str) {
     let number = line.strip_prefix('<').and_then(|rest| rest.split_once('>'));
     let read = number.and_then(|(digits, rest)| {
@@ -124,7 +124,7 @@ fn priority(line: &str) -> (u8, &str) {
     read.unwrap_or((PRIORITY, line))
 }
 
-/// Reads what follows a priority by RFC 5424: `1 TIME HOST APP PROCID MSGID [DATA] TEXT`.
+/// Parses the rest of an RFC 5424 message: `1 TIME HOST APP PROCID MSGID [DATA] TEXT`.
 fn modern(line: &str) -> Option<(&str, &str)> {
     let mut rest = line.strip_prefix("1 ")?;
     let mut app = "";
@@ -143,7 +143,7 @@ fn modern(line: &str) -> Option<(&str, &str)> {
     Some((if app == "-" { "" } else { app }, text.trim_start_matches('\u{feff}')))
 }
 
-/// Returns what stands behind structured data: `[id name="value with \"]\" in it"][id]`.
+/// Returns the text after structured data: `[id name="value with \"]\" in it"][id]`.
 fn behind_data(text: &str) -> Option<&str> {
     let (mut inside, mut quoted, mut escaped) = (false, false, false);
     for (at, c) in text.char_indices() {
@@ -160,17 +160,17 @@ fn behind_data(text: &str) -> Option<&str> {
     (!inside && !text.is_empty()).then_some("")
 }
 
-/// Reads what follows a priority by RFC 3164: `Mmm dd hh:mm:ss HOST APP[PID]: TEXT`, of which much may be missing.
+/// Parses the rest of an RFC 3164 message: `Mmm dd hh:mm:ss HOST APP[PID]: TEXT`, of which many parts may be missing.
 fn traditional(line: &str) -> (&str, &str) {
     let Some(rest) = behind_time(line) else {
         return tagged(line).unwrap_or(("", line));
     };
-    // A host stands in between, or is left out as programs do on their own machine.
+    // Programs omit the host in messages to their own machine.
     let behind_host = rest.split_once(' ').and_then(|(_, rest)| tagged(rest));
     tagged(rest).or(behind_host).unwrap_or(("", rest))
 }
 
-/// Takes the time off the front of a line: `Nov 21 15:04:05 `, or as RFC 3339 writes it.
+/// Strips the timestamp: `Nov 21 15:04:05 `, or RFC 3339.
 fn behind_time(line: &str) -> Option<&str> {
     let month = MONTHS.iter().any(|month| line.starts_with(month));
     let (time, rest) = match line.split_at_checked(16) {
@@ -191,7 +191,7 @@ fn behind_time(line: &str) -> Option<&str> {
     time.bytes().enumerate().all(shape).then_some(rest)
 }
 
-/// Splits a line that begins with the name of a program: `sshd[12]: text`.
+/// Splits a message that begins with a program name: `sshd[12]: text`.
 fn tagged(line: &str) -> Option<(&str, &str)> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '(' | ')');
     let end = line.find(|c| !is_name(c)).filter(|end| (1..=APP).contains(end))?;
@@ -200,12 +200,12 @@ fn tagged(line: &str) -> Option<(&str, &str)> {
         Some(process) => process.split_once(']')?.1,
         None => rest,
     };
-    // Without the space it may as well be the address of a host.
+    // Without a space after the colon it might be an IPv6 address.
     let text = rest.strip_prefix(':')?;
     (text.is_empty() || text.starts_with(' ')).then_some((app, text))
 }
 
-/// Returns a text without what steers a terminal, cut to so many bytes.
+/// Returns a text without terminal control characters, truncated to a number of bytes.
 fn plain(text: &str, bytes: usize) -> String {
     let mut plain = String::new();
     for c in text.trim_matches(|c: char| c.is_whitespace() || c.is_control()).chars() {

@@ -1,8 +1,8 @@
 //! TFTP, read-only: boot loaders for firmware.
 //!
-//! A [`Backend`] speaks the protocol. Our own [`engine`] serves network boots;
-//! [`library`] (async-tftp) is the other one. Both open what clients ask for at
-//! the same [`handler`], which knows of files and events and of no packet.
+//! A [`Backend`] implements the protocol. Our own [`engine`] serves network boots;
+//! [`library`] (async-tftp) is the alternative. Both open files through the same
+//! [`handler`], which handles files and events but no packets.
 
 mod engine;
 #[cfg(any(test, fuzzing))]
@@ -25,17 +25,17 @@ use super::failure::failed;
 use crate::event::{Emitter, Service};
 use crate::lab::TftpBackend;
 
-/// An implementation of the protocol: answers requests on sockets until it is told to stop, and blocks its thread.
+/// An implementation of the protocol. It answers requests until the token is cancelled, and blocks its thread.
 type Backend = fn(Vec<Listener>, TftpHandler, CancellationToken) -> io::Result<()>;
 
-/// Where requests come in.
+/// A socket that receives requests.
 struct Listener {
     socket: UdpSocket,
-    /// The largest block that fits the network in one packet.
+    /// The largest block size that fits the MTU.
     largest: usize,
 }
 
-/// Answers requests until `stop` is cancelled. Blocks its thread, which has to be one of a runtime.
+/// Answers requests until `stop` is cancelled. Blocks its thread, which must be a thread of a runtime.
 pub(super) fn run(
     sockets: Vec<UdpSocket>,
     backend: TftpBackend,
@@ -60,7 +60,7 @@ pub(super) fn run(
     }
 }
 
-/// Returns the largest block that a packet of the network holds, beside the headers of IP, UDP and TFTP.
+/// Returns the largest block size that fits the MTU after the headers of IP, UDP and TFTP.
 fn largest(socket: &UdpSocket, mtu: u16) -> io::Result<usize> {
     let ip = match socket.local_addr()?.ip() {
         IpAddr::V4(_) => 20,
@@ -69,7 +69,7 @@ fn largest(socket: &UdpSocket, mtu: u16) -> io::Result<usize> {
     Ok(usize::from(mtu) - ip - 8 - packet::HEAD)
 }
 
-/// Returns the packet that tells a client why it gets nothing.
+/// Returns the ERROR packet for a path that is not served.
 fn refusal(missing: &Missing) -> Vec<u8> {
     match missing {
         Missing::Refused(_) => packet::error(packet::ACCESS, "access violation"),

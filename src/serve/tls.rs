@@ -1,7 +1,7 @@
 //! TLS for HTTPS: certificates and cipher suites.
 //!
-//! rustls speaks the protocol and ring does the sums, but for the key exchange
-//! that old firmware needs ([`dhe`]).
+//! rustls implements the protocol and ring the cryptography, except for the key
+//! exchange that old firmware needs ([`dhe`]).
 
 mod dhe;
 
@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) use tokio_rustls::TlsAcceptor as Acceptor;
 pub(super) use tokio_rustls::server::TlsStream;
 
-/// A certificate and its key. Neither is ever shown.
+/// A certificate and its key. Neither is ever printed.
 #[derive(Clone)]
 pub struct Identity {
-    /// The certificate, in DER. Clients have the authority that signed it.
+    /// The certificate in DER. Clients have its CA certificate.
     pub certificate: Vec<u8>,
-    /// Its private key, in PKCS#8.
+    /// Its private key in PKCS#8.
     pub key: Vec<u8>,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// Makes what accepts TLS connections as somebody.
+/// Creates an acceptor for a certificate.
 pub(super) fn acceptor(identity: Identity) -> Result<Acceptor, rustls::Error> {
     let chain = vec![CertificateDer::from(identity.certificate)];
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key));
@@ -48,7 +48,7 @@ fn accept(
     Ok(Acceptor::from(Arc::new(config)))
 }
 
-/// Makes what accepts TLS connections with a certificate and key of files. The error says what is wrong with them.
+/// Creates an acceptor from PEM files. The error says which is invalid.
 pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Acceptor, String> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates)
         .collect::<Result<_, _>>()
@@ -58,7 +58,7 @@ pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Accepto
     accept(chain, key).map_err(|error| error.to_string())
 }
 
-/// Returns what was agreed on, such as `TLSv1_2 TLS_DHE_RSA_WITH_AES_128_GCM_SHA256`.
+/// Returns the negotiated version and suite, such as `TLSv1_2 TLS_DHE_RSA_WITH_AES_128_GCM_SHA256`.
 pub(super) fn agreed<S: AsyncRead + AsyncWrite>(stream: &TlsStream<S>) -> String {
     let (_, connection) = stream.get_ref();
     let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));

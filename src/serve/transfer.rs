@@ -11,9 +11,9 @@ const REPORT: u64 = 1_000_000_000;
 pub(super) struct Transfer {
     pub(super) events: Emitter,
     pub(super) node: Option<NodeName>,
-    /// What was asked for.
+    /// The requested path.
     pub(super) path: String,
-    /// Bytes of the whole, where known.
+    /// Total size in bytes, if known.
     pub(super) total: Option<u64>,
     pub(super) sent: u64,
     started: u64,
@@ -21,13 +21,13 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// Begins a transfer now.
+    /// Starts a transfer.
     pub(super) fn new(events: &Emitter, node: Option<NodeName>, path: String, total: Option<u64>) -> Self {
         let now = events.now().at;
         Self { events: events.clone(), node, path, total, sent: 0, started: now, reported: now }
     }
 
-    /// Counts bytes that were handed over.
+    /// Counts bytes that were sent.
     pub(super) fn add(&mut self, bytes: u64) {
         self.sent += bytes;
         let now = self.events.now().at;
@@ -38,7 +38,7 @@ impl Transfer {
         }
     }
 
-    /// Returns how long it has taken so far.
+    /// Returns the elapsed time in milliseconds.
     pub(super) fn ms(&self) -> u64 {
         self.events.now().at.saturating_sub(self.started) / 1_000_000
     }

@@ -61,15 +61,15 @@ impl Check {
     }
 }
 
-/// Examines this host: looks at what it has, and tries what it allows.
+/// Examines this host: reads its state, and tries what it permits.
 ///
-/// `accel` and `why` are the answer of the accelerator self-test. Creates namespaces, which are gone
-/// when this returns, and changes nothing else.
+/// `accel` and `why` are the result of the accelerator self-test. Creates temporary namespaces, and changes nothing
+/// else.
 pub fn examine(facts: &HostFacts, accel: Accel, why: &str) -> Vec<Check> {
     judge(&Found::here(facts), facts, accel, why)
 }
 
-/// What was found beyond the facts that plans need.
+/// What was found beyond the facts of plans.
 #[derive(Debug, Clone)]
 struct Found {
     /// `/etc/os-release`.
@@ -84,17 +84,17 @@ struct Found {
     apparmor_restricts: bool,
     /// Whether Debian's sysctl forbids user namespaces for users.
     users_forbidden: bool,
-    /// Whether user namespaces are forbidden altogether.
+    /// Whether user namespaces are disabled completely.
     none_allowed: bool,
     /// The kind of container that this process runs in.
     container: Option<String>,
-    /// Whether the host's firewall sees what its bridges forward.
+    /// Whether the host's firewall filters bridged frames.
     bridges_filtered: bool,
     /// The chains of other programs that drop forwarded traffic; `None` without permission to list them.
     drops: Option<Vec<ForwardDrop>>,
-    /// The programs that were found, of those that were looked for.
+    /// The programs that were found.
     programs: BTreeSet<&'static str>,
-    /// Whether the user has subordinate ids.
+    /// Whether the user has subordinate IDs.
     has_subids: bool,
 }
 
@@ -135,7 +135,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Looks for the ROM where QEMU itself looks for it.
+/// Finds the ROM where QEMU itself looks for it.
 fn rom(facts: &HostFacts) -> Option<PathBuf> {
     let mut qemu = command(&facts.qemu.as_ref()?.program);
     let output = qemu.args(["-L", "help"]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
@@ -144,10 +144,10 @@ fn rom(facts: &HostFacts) -> Option<PathBuf> {
     roms.filter_map(|rom| rom.canonicalize().ok()).next()
 }
 
-/// Returns the kind of container that this process runs in, from the marks that container engines leave.
+/// Returns the kind of container that this process runs in, from the marker files of container engines.
 fn container() -> Option<String> {
-    // The kernel numbers its first namespaces the same since 3.8. A virtual machine that was made from a container's
-    // file system has the marks, too.
+    // The inodes of the kernel's initial namespaces are constant since 3.8. A virtual machine that was made from a
+    // container's file system has the marker files, too.
     let first = [("pid", 0xeffffffc_u32), ("uts", 0xeffffffe)].iter().all(|(kind, number)| {
         let ours = fs::read_link(format!("/proc/self/ns/{kind}"));
         ours.is_ok_and(|ours| ours.as_os_str() == format!("{kind}:[{number}]").as_str())
@@ -244,7 +244,7 @@ impl Examined<'_> {
     fn ovmf(&self) -> Check {
         let name = "UEFI firmware";
         let mut open = self.facts.firmware.iter().filter(|file| !file.enrolled_keys);
-        // As a plan prefers it.
+        // In the plan's order of preference.
         match open.clone().find(|file| !file.secure_boot).or_else(|| open.next()) {
             Some(file) => Check::ok(name, file.code.display().to_string()),
             None => Check::fail(

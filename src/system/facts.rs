@@ -1,7 +1,7 @@
-//! What this host has: programs, firmware, memory, addresses, resolvers.
+//! Facts about this host: programs, firmware, memory, addresses, resolvers.
 //!
-//! Read-only. A thing that cannot be read counts as missing: a plan that needs it
-//! then says so.
+//! Read-only. Anything that cannot be read counts as missing: a plan that needs it
+//! reports that.
 
 mod firmware;
 mod links;
@@ -18,19 +18,19 @@ use super::{nft, sysctl};
 use crate::lab::Isolation;
 use crate::plan::{Accel, HostFacts, Qemu};
 
-/// Where systemd-resolved and NetworkManager keep the servers that they ask, when `resolv.conf` names only themselves.
+/// Where systemd-resolved and NetworkManager write the upstream servers if `resolv.conf` names only the local stub.
 const REAL_RESOLVERS: [&str; 2] =
     ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"];
 
-/// Gathers what a plan needs to know of this host, in some 20 ms.
+/// Gathers the facts that a plan needs, in some 20 ms.
 ///
-/// Two facts are not found here, because they take longer or belong to others: `accel` is [`Accel::Tcg`] until the
-/// caller puts the answer of `machine::accel` there, and `built` is empty until it lists the images of its cache.
-/// Somebody else's firewall and the host's interfaces are only looked at for [`Isolation::None`], the only one that they
-/// concern.
+/// Two facts are not gathered here, because they take longer or belong to other modules: `accel` is [`Accel::Tcg`]
+/// until the caller sets the result of `node::qemu::accel`, and `built` is empty until it lists the images of its
+/// cache. Foreign firewalls and the host's interfaces are gathered only for [`Isolation::None`], which alone needs
+/// them.
 pub fn gather(place: Isolation) -> HostFacts {
     let qemu = find_program("qemu-system-x86_64");
-    // QEMU needs most of the time, so it answers while the rest is read.
+    // QEMU takes most of the time, so the rest is read in parallel.
     let (version, mut facts) = thread::scope(|scope| {
         let asked = scope.spawn(|| qemu.as_deref().and_then(qemu_version));
         let facts = HostFacts {
@@ -73,7 +73,7 @@ fn qemu_version(program: &Path) -> Option<(u32, u32, u32)> {
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Reads the version in `QEMU emulator version 7.2.22 (Debian …)`; what is left out counts as zero.
+/// Parses the version in `QEMU emulator version 7.2.22 (Debian …)`; missing parts count as zero.
 fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     let (_, rest) = text.split_once("version ")?;
     let number = rest.split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;
@@ -83,10 +83,10 @@ fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     Some((major, next(), next()))
 }
 
-/// Reads the name servers that a lab can ask: those that are not on the host's loopback.
+/// Parses the name servers that a lab can reach: those that are not on the host's loopback interface.
 ///
-/// A local stub resolver is out of a lab's reach, so where there is nothing else, the servers that it asks itself are
-/// taken, from the first file that names some.
+/// A lab cannot reach a local stub resolver. If there is nothing else, its upstream servers are returned, from the
+/// first file that names any.
 fn resolvers(conf: &str, behind: &[String]) -> Vec<IpAddr> {
     [conf]
         .into_iter()
@@ -105,7 +105,7 @@ fn nameservers(conf: &str) -> Vec<IpAddr> {
     conf.lines().filter_map(address).collect()
 }
 
-/// Returns the folder that the installed program's own files are in (`/usr` for `/usr/bin/qemu-system-x86_64`).
+/// Returns the installation prefix of a program (`/usr` for `/usr/bin/qemu-system-x86_64`).
 fn prefix(program: &Path) -> Option<PathBuf> {
     let program = fs::canonicalize(program).ok()?;
     Some(program.parent()?.parent()?.to_owned())

@@ -1,7 +1,7 @@
 //! The kernel: facts, namespaces, netlink, nftables, sockets, child processes.
 //!
 //! Does what a plan says and decides nothing. Everything acts in the network
-//! namespace of the calling thread and does not know which one that is.
+//! namespace of the calling thread, whichever it is.
 
 mod sys;
 

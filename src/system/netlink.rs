@@ -1,4 +1,4 @@
-//! Bridges, TAPs, addresses and neighbours in the network namespace it was opened in.
+//! Bridges, TAPs, addresses and neighbours in the network namespace in which the socket was opened.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::hint::Hint;
 use crate::name::{IfName, Mac};
 use crate::plan::{BridgePlan, PortPlan, TapPlan};
 
-/// How often is looked whether a cable carries something.
+/// How often the carrier is polled.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A change of the network that the kernel refused.
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct NetlinkError {
     what: &'static str,
     on: String,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: io::Error,
 }
@@ -78,7 +78,7 @@ impl Hint for NetlinkError {
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Its number.
+    /// Its index.
     pub index: u32,
     /// Its name.
     pub name: String,
@@ -90,16 +90,16 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is administratively up.
     pub up: bool,
-    /// Whether something is at the other end, and frames go through.
+    /// Whether it has a carrier, so that frames pass.
     pub carries: bool,
-    /// The number of the bridge it belongs to.
+    /// The index of its bridge.
     pub bridge: Option<u32>,
 }
 
 /// A netlink socket. It belongs to the namespace of the thread that opened it, wherever it is used.
 pub struct Netlink {
     handle: Handle,
-    // Ends the connection's task with this value.
+    // The connection's task ends with this value.
     _connection: JoinSet<()>,
 }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for Netlink {
 }
 
 impl Netlink {
-    /// Opens a socket in the network namespace of this thread. To be called inside a tokio runtime.
+    /// Opens a socket in the network namespace of this thread. Must be called inside a tokio runtime.
     pub fn open() -> Result<Self, NetlinkError> {
         let (connection, handle, _) = rtnetlink::new_connection()
             .map_err(|source| NetlinkError::new("open a netlink socket in", "this namespace", source))?;
@@ -119,7 +119,7 @@ impl Netlink {
         Ok(Self { handle, _connection: tasks })
     }
 
-    /// Makes a bridge that forwards from its first instant, gives it its addresses and brings it up.
+    /// Creates a bridge without forwarding delay, adds its addresses and brings it up.
     pub async fn bridge(&self, plan: &BridgePlan) -> Result<(), NetlinkError> {
         let name = plan.interface.as_str();
         let make = LinkBridge::new(name)
@@ -149,14 +149,14 @@ impl Netlink {
             let message =
                 AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(ipv6.addr(), ipv6.prefix_len());
             let mut message = message.build();
-            // The address is used at once; nobody else can have it on a bridge of ours.
+            // Skip duplicate address detection: the address is needed at once and is unique on our own bridge.
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
             self.address(message, name).await?;
         }
         self.set(LinkUnspec::new_with_index(index).up().build(), "bring up", name).await
     }
 
-    /// Makes a TAP, puts it on its bridge and brings it up. QEMU attaches to it later.
+    /// Creates a TAP, attaches it to its bridge and brings it up. QEMU opens it later.
     pub async fn tap(&self, plan: &TapPlan) -> Result<(), NetlinkError> {
         let name = plan.interface.as_str();
         let bridge = self
@@ -172,11 +172,11 @@ impl Netlink {
         self.set(join, "put on its bridge", name).await
     }
 
-    /// Plugs an interface of the host into a bridge and brings it up, if nobody else uses it.
+    /// Attaches an interface of the host to a bridge and brings it up, unless it is used otherwise.
     pub async fn plug(&self, plan: &PortPlan) -> Result<(), NetlinkError> {
         let (name, what) = (plan.interface.as_str(), "plug in");
         let link = self.link(name).await?.ok_or_else(|| vanished(name))?;
-        // The kernel would take it out of there without a word.
+        // The kernel would silently detach it from the other bridge.
         if link.bridge.is_some() {
             return Err(NetlinkError::new(what, name, Errno::EBUSY.into()));
         }
@@ -184,8 +184,8 @@ impl Netlink {
         self.set(LinkUnspec::new_with_index(link.index).controller(bridge).up().build(), what, name).await
     }
 
-    /// Waits until an interface carries something, as a cable does some seconds after it was plugged in. One without a
-    /// cable never does.
+    /// Waits until an interface has a carrier, which takes some seconds after a cable was plugged in. Returns false
+    /// after `patience`.
     pub async fn carries(&self, interface: &IfName, patience: Duration) -> Result<bool, NetlinkError> {
         let name = interface.as_str();
         let mut look = tokio::time::interval(LOOK);
@@ -201,8 +201,8 @@ impl Netlink {
         tokio::time::timeout(patience, carries).await.unwrap_or(Ok(false))
     }
 
-    /// Unplugs an interface from a bridge, and brings it down if it was before. One that is not plugged in there stays
-    /// as it is.
+    /// Detaches an interface from a bridge, and brings it down unless `up`. Does nothing if it is not attached to
+    /// that bridge.
     pub async fn unplug(&self, interface: &IfName, bridge: &IfName, up: bool) -> Result<(), NetlinkError> {
         let name = interface.as_str();
         let (Some(link), Some(bridge)) = (self.link(name).await?, self.index(bridge.as_str()).await?) else {
@@ -216,7 +216,7 @@ impl Netlink {
         self.set(leave.build(), "unplug", name).await
     }
 
-    /// Deletes an interface; one that is gone already counts as deleted.
+    /// Deletes an interface; succeeds if it does not exist.
     pub async fn delete(&self, interface: &IfName) -> Result<(), NetlinkError> {
         let name = interface.as_str();
         let Some(index) = self.index(name).await? else { return Ok(()) };
@@ -231,12 +231,12 @@ impl Netlink {
         Ok(self.index(interface.as_str()).await?.is_some())
     }
 
-    /// Brings the loopback interface up.
+    /// Brings up the loopback interface.
     pub async fn loopback_up(&self) -> Result<(), NetlinkError> {
         self.set(LinkUnspec::new_with_name("lo").up().build(), "bring up", "lo").await
     }
 
-    /// Says at which hardware address a neighbour is, so that the kernel need not ask it.
+    /// Sets the hardware address of a neighbour, so that the kernel does not need to resolve it.
     ///
     /// A DHCP client that has no address yet cannot answer ARP.
     pub async fn neighbour_replace(
@@ -251,7 +251,7 @@ impl Netlink {
             .await?
             .ok_or_else(|| NetlinkError::new(what, interface, Errno::ENODEV.into()))?;
         let request = self.handle.neighbours().add(index, address).link_layer_address(&mac.0);
-        // Not for ever: the client may come back with another card at the same address.
+        // Not permanent: the client may return with another card at the same address.
         let request = request.state(rtnetlink::packet_route::neighbour::NeighbourState::Reachable);
         request.replace().execute().await.map_err(failed(what, interface.as_str()))
     }
@@ -269,14 +269,14 @@ impl Netlink {
         Ok(messages.iter().map(link).collect())
     }
 
-    /// Keeps the kernel from giving the interface an IPv6 address by itself. Returns `false` where there is no IPv6.
+    /// Disables automatic IPv6 addresses on an interface. Returns `false` if there is no IPv6.
     async fn no_automatic_address(&self, index: u32, name: &str) -> Result<bool, NetlinkError> {
         let none = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let message = LinkUnspec::new_with_index(index)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![none]))
             .build();
         match self.handle.link().set(message).execute().await {
-            // A host booted with ipv6.disable=1, or an MTU below IPv6's 1280.
+            // The host was booted with ipv6.disable=1, or the MTU is below IPv6's 1280.
             Err(error) if errno(&error) == Some(Errno::EAFNOSUPPORT) => Ok(false),
             done => {
                 done.map_err(failed("switch off automatic addresses of", name))?;

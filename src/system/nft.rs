@@ -1,6 +1,6 @@
 //! nftables, through the JSON interface of the `nft` program.
 //!
-//! Works on tables of our own, with two exceptions that a plan lists: one accept
+//! Changes tables of our own, with two exceptions that a plan lists: one accept
 //! rule in a chain of another program, and its removal.
 
 mod drops;
@@ -16,12 +16,12 @@ use super::process::{command, find_program};
 use crate::hint::Hint;
 use crate::plan::{FirewallPlan, ForeignAccept, ForwardDrop};
 
-/// A change of the firewall that did not happen.
+/// A failed change of the firewall.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what}")]
 pub struct NftError {
     what: String,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: io::Error,
 }
@@ -39,15 +39,15 @@ impl Hint for NftError {
     }
 }
 
-/// Loads a table of ours, in place of what it held before.
+/// Loads one of our tables, replacing its previous content.
 pub async fn load(plan: &FirewallPlan) -> Result<(), NftError> {
     let what = || format!("load nftables table `ip {}`", plan.table);
     run(&["-j", "-f", "-"], &ruleset(plan).to_string()).await.map(drop).map_err(failed(what))
 }
 
-/// Removes a table of ours; one that is gone already counts as removed.
+/// Removes one of our tables; succeeds if it does not exist.
 pub async fn remove(table: &str) -> Result<(), NftError> {
-    // Adding first makes the deletion succeed whether or not the table exists.
+    // Adding first makes the deletion succeed even if the table does not exist.
     let table = json!({"table": {"family": "ip", "name": table}});
     let batch = json!({"nftables": [{"add": table}, {"delete": table}]});
     let what =
@@ -55,12 +55,12 @@ pub async fn remove(table: &str) -> Result<(), NftError> {
     run(&["-j", "-f", "-"], &batch.to_string()).await.map(drop).map_err(failed(what))
 }
 
-/// Adds one accept rule at the head of another program's chain.
+/// Inserts one accept rule at the head of another program's chain.
 pub async fn foreign_accept(accept: &ForeignAccept) -> Result<(), NftError> {
-    // The rule may be there from a run whose undo never ran.
+    // The rule may be left from a run whose undo was never executed.
     remove_foreign_accept(accept).await?;
-    // Only the interface is matched: `iptables` refuses a whole table once it holds an expression that it does not
-    // know (connection states are one), and then Docker and ufw would stop working.
+    // Only the interface is matched: `iptables` rejects a whole table with an expression that it does not know (such
+    // as connection states), and then Docker and ufw would stop working.
     let rule = |direction: &str| {
         json!({"insert": {"rule": {
             "family": accept.family, "table": accept.table, "chain": accept.chain, "comment": accept.comment,
@@ -76,7 +76,7 @@ pub async fn foreign_accept(accept: &ForeignAccept) -> Result<(), NftError> {
 pub async fn remove_foreign_accept(accept: &ForeignAccept) -> Result<(), NftError> {
     let what = || format!("remove our rule from {}'s firewall", accept.owner);
     let listed = match run(&["-j", "-a", "list", "ruleset"], "").await {
-        // Without nft there is no rule of ours either.
+        // Without nft there is no rule either.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed.map_err(failed(what))?,
     };
@@ -102,7 +102,7 @@ pub async fn remove_foreign_accept(accept: &ForeignAccept) -> Result<(), NftErro
     run(&["-j", "-f", "-"], &batch.to_string()).await.map(drop).map_err(failed(what))
 }
 
-/// Lists the chains of others that drop forwarded traffic, in this network namespace.
+/// Lists the chains of other programs that drop forwarded traffic, in this network namespace.
 ///
 /// Needs CAP_NET_ADMIN and blocks while `nft` runs.
 pub fn forward_drops() -> Result<Vec<ForwardDrop>, NftError> {
@@ -137,7 +137,7 @@ fn ruleset(plan: &FirewallPlan) -> Value {
     for Masqueraded { bridge, network, length } in plan.masquerade.iter().map(Masqueraded::from) {
         let from = json!({"payload": {"protocol": "ip", "field": "saddr"}});
         let subnet = json!({"prefix": {"addr": network, "len": length}});
-        // What the host says to itself keeps its sender: by that our services know whom they answer.
+        // Traffic to the host itself keeps its source: our services identify clients by it.
         let leaves = |not_by: &str| interface("oifname", "!=", not_by);
         batch.push(rule(
             "masquerade",
@@ -180,7 +180,7 @@ async fn run(args: &[&str], input: &str) -> io::Result<String> {
     nft.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = tokio::process::Command::from(nft).kill_on_drop(true).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that stops reading says why on its standard error.
+        // If nft stops reading, its standard error says why.
         stdin.write_all(input.as_bytes()).await.ok();
     }
     text(child.wait_with_output().await?)
@@ -191,7 +191,7 @@ fn text(output: Output) -> io::Result<String> {
         return String::from_utf8(output.stdout).map_err(io::Error::other);
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // nft draws the place of the error on the lines after the first.
+    // nft prints the location of the error on the lines after the first.
     let first = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("no error message");
     let kind = if first.contains("Operation not permitted") {
         io::ErrorKind::PermissionDenied

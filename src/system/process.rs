@@ -1,8 +1,8 @@
-//! Starts programs; the only place that does.
+//! Starts programs; the only module that does.
 //!
 //! Children that must not outlive this process are started by the [`Spawner`]: the kernel's
-//! parent-death signal follows the *thread* that spawned, so that one lives as
-//! long as the process does.
+//! parent-death signal is bound to the *thread* that spawned, so its thread lives as
+//! long as the process.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -25,18 +25,18 @@ use tokio::task::JoinSet;
 use super::sys::{self, ChildSetup};
 use crate::hint::Hint;
 
-/// Lines of standard error that are kept of each child.
+/// Number of lines of standard error kept for each child.
 const TAIL_LINES: usize = 40;
-/// Bytes of one such line that are kept.
+/// Maximum length of such a line in bytes.
 const TAIL_LINE_BYTES: usize = 2000;
 
-/// Prepares to run a program.
+/// Creates a command to run a program.
 #[expect(clippy::disallowed_methods, reason = "this is the place that the others are sent to")]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
-/// Looks a program up as a shell would, and in the places that a normal user's `PATH` often lacks.
+/// Finds a program in `PATH`, and in folders that a normal user's `PATH` often lacks.
 #[expect(clippy::disallowed_methods, reason = "looked up as a shell would, which is where PATH leads")]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -50,12 +50,12 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(usable)
 }
 
-/// Copies a descriptor so that every program inherits it that is started while the copy lives.
+/// Duplicates a descriptor so that every program started while the duplicate exists inherits it.
 pub(crate) fn inheritable(fd: impl AsFd) -> io::Result<OwnedFd> {
     sys::inheritable(fd.as_fd())
 }
 
-/// Has tokio tell when a descriptor becomes readable.
+/// Registers a descriptor with tokio for readability.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     sys::watch(fd)
 }
@@ -66,7 +66,7 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 pub struct SpawnError {
     /// The program.
     pub program: PathBuf,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: io::Error,
 }
@@ -89,13 +89,13 @@ pub struct SpawnSpec {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// The folder it runs in; ours if `None`.
+    /// Its working directory; ours if `None`.
     pub cwd: Option<PathBuf>,
-    /// Variables added to our environment.
+    /// Variables added to the environment.
     pub envs: Vec<(OsString, OsString)>,
-    /// Its standard input; nothing by default.
+    /// Its standard input; empty by default.
     pub stdin: Stdio,
-    /// Its standard output; nowhere by default.
+    /// Its standard output; discarded by default.
     pub stdout: Stdio,
     /// A file to which its standard error is appended, besides the [`Tail`] that is always kept.
     pub stderr_log: Option<PathBuf>,
@@ -104,7 +104,7 @@ pub struct SpawnSpec {
 }
 
 impl SpawnSpec {
-    /// Describes a program without arguments, input and output.
+    /// Creates a specification without arguments, input and output.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -124,7 +124,7 @@ impl SpawnSpec {
         self
     }
 
-    /// Sets the folder it runs in.
+    /// Sets its working directory.
     pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cwd = Some(folder.into());
         self
@@ -151,27 +151,27 @@ impl SpawnSpec {
 
 enum Job {
     Spawn(Box<SpawnSpec>, oneshot::Sender<Result<StdChild, SpawnError>>),
-    /// A killed child that nobody waits for any more.
+    /// Wait for a killed child.
     Reap(StdChild),
 }
 
-/// One long-lived thread that spawns children, so that they die with this process and not before.
+/// A long-lived thread that spawns children, so that they die with this process and not before.
 #[derive(Debug, Clone)]
 pub struct Spawner {
     jobs: mpsc::Sender<Job>,
 }
 
 impl Spawner {
-    /// Starts the thread. Keep the spawner as long as children are to live: they die with its last clone.
+    /// Starts the thread. Children die with the last clone of the spawner.
     pub fn start() -> io::Result<Self> {
         let (jobs, inbox) = mpsc::channel();
         std::thread::Builder::new().name("spawner".into()).spawn(move || serve(&inbox))?;
         Ok(Self { jobs })
     }
 
-    /// Starts a child in a process group of its own, killed when this process ends.
+    /// Starts a child in its own process group; it is killed when this process ends.
     ///
-    /// To be called inside a tokio runtime, which then collects the child's standard error.
+    /// Must be called inside a tokio runtime, which collects the child's standard error.
     pub async fn spawn(&self, spec: SpawnSpec) -> Result<Child, SpawnError> {
         let program = spec.program.clone();
         let failed = |source| SpawnError { program: program.clone(), source };
@@ -202,7 +202,7 @@ fn serve(inbox: &mpsc::Receiver<Job>) {
         };
         match job {
             Ok(Job::Spawn(spec, reply)) => {
-                // Whoever asked may have stopped waiting; the child is then nobody's.
+                // If the caller was cancelled, the child has no owner.
                 if let Err(Ok(mut orphan)) = reply.send(spec.spawn()) {
                     orphan.kill().ok();
                     killed.push(orphan);
@@ -238,7 +238,7 @@ impl Tail {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        // A line that was half written is no reason to lose the others.
+        // A panic in the middle of a line must not lose the other lines.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -247,7 +247,7 @@ impl Tail {
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
-    // Invariant: `None` once its exit status was read, so that a reused number is never signalled.
+    // Invariant: `None` after its exit status was read, so that a reused PID is never signalled.
     child: Option<StdChild>,
     status: Option<ExitStatus>,
     pidfd: AsyncFd<OwnedFd>,
@@ -270,27 +270,27 @@ impl Child {
         Ok(Self { pid, child: Some(child), status: None, pidfd, tail, reader, reaper })
     }
 
-    /// Returns its process id in our PID namespace.
+    /// Returns its PID in our PID namespace.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
     }
 
-    /// Returns the handle to its last lines of standard error, which outlives it.
+    /// Returns the last lines of its standard error; the handle outlives it.
     pub fn stderr(&self) -> Tail {
         self.tail.clone()
     }
 
-    /// Takes the writing end of its standard input, if that is a pipe.
+    /// Takes the pipe of its standard input, if there is one.
     pub fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.as_mut()?.stdin.take()
     }
 
-    /// Takes the reading end of its standard output, if that is a pipe.
+    /// Takes the pipe of its standard output, if there is one.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.as_mut()?.stdout.take()
     }
 
-    /// Waits until it has ended and its last words were read. May be cancelled and called again.
+    /// Waits until it has exited and its standard error was read. Cancel-safe; may be called again.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         while self.status.is_none() {
             let mut ready = self.pidfd.readable().await?;
@@ -302,12 +302,12 @@ impl Child {
             }
         }
         self.child = None;
-        // A grandchild may hold the pipe open; its words are not worth waiting for.
+        // A grandchild may hold the pipe open; its output is not waited for.
         tokio::time::timeout(Duration::from_millis(200), self.reader.join_next()).await.ok();
         self.status.ok_or_else(|| io::Error::other("the loop above ends with a status"))
     }
 
-    /// Tells whether it has ended already.
+    /// Tells whether it has exited.
     pub fn has_ended(&mut self) -> bool {
         if let (None, Some(child)) = (self.status, &mut self.child) {
             self.status = child.try_wait().unwrap_or(None);
@@ -315,13 +315,13 @@ impl Child {
         self.status.is_some()
     }
 
-    /// Kills it and its process group. What has ended is left alone.
+    /// Kills it and its process group, unless it has exited.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
     }
 
     fn signal(&mut self, signal: Signal) {
-        // Its number is ours as long as the zombie was not waited for.
+        // The PID is not reused until the zombie is waited for.
         if !self.has_ended() {
             killpg(self.pid, signal).ok();
             sys::pidfd_kill(self.pidfd.get_ref().as_fd(), signal).ok();
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(child.wait().await.unwrap().code(), Some(7));
         let lines = child.stderr().lines();
         assert_eq!((lines.len(), lines.last().unwrap().as_str()), (TAIL_LINES, "line 50"));
-        // A second wait answers again instead of hanging.
+        // A second wait returns the same result instead of blocking.
         assert_eq!(child.wait().await.unwrap().code(), Some(7));
     }
 

@@ -1,8 +1,7 @@
 //! The sockets of a network's boot services, bound in the caller's namespace.
 //!
-//! They are bound before any service runs, so that a port that somebody else
-//! holds is an error of the plan's step and not of a service. Nothing here reads
-//! or answers a packet.
+//! They are bound before any service runs, so that a port in use is an error of the
+//! plan's step and not of a service. Nothing here parses or answers a packet.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -31,15 +30,15 @@ const DHCP6: u16 = 547;
 const NTP: u16 = 123;
 const SYSLOG: u16 = 514;
 
-/// "All routers" on the link (RFC 4291, section 2.7.1): where router solicitations go.
+/// The multicast address of all routers on the link (RFC 4291, section 2.7.1), for router solicitations.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
-/// "All DHCP servers" on the link (RFC 8415, section 7.1).
+/// The multicast address of all DHCP servers on the link (RFC 8415, section 7.1).
 const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 const BACKLOG: i32 = 1024;
 /// EtherTypes: none of them, and IPv4.
 const NOTHING: u16 = 0;
 const IPV4: u16 = 0x0800;
-/// Bytes of requests that may wait, with the kernel's own for each.
+/// Receive buffer for requests in bytes, including the kernel's overhead.
 const STORM: usize = 8 << 20;
 
 /// The sockets of one network's boot services, bound and non-blocking.
@@ -49,27 +48,27 @@ pub struct Sockets {
     pub dhcp: Option<DhcpSockets>,
     /// DHCPv6; `None` when the network has none.
     pub dhcp6: Option<LinkSocket>,
-    /// TFTP requests, one socket for each address of the bridge, none when others speak TFTP. So are the next four.
+    /// TFTP, one socket for each address of the bridge; empty if another server has the port. So are the next four.
     pub tftp: Vec<UdpSocket>,
     /// HTTP.
     pub http: Vec<TcpListener>,
-    /// HTTPS; none where the network has none.
+    /// HTTPS; empty if the network has none.
     pub https: Vec<TcpListener>,
-    /// matchbox's gRPC; none where the network has none.
+    /// matchbox's gRPC; empty if the network has none.
     pub rpc: Vec<TcpListener>,
-    /// HTTP of matchbox, where it has a port of its own.
+    /// HTTP of matchbox, if it has its own port.
     pub matchbox: Vec<TcpListener>,
     /// DNS over UDP.
     pub dns: Vec<UdpSocket>,
     /// DNS over TCP.
     pub dns_tcp: Vec<TcpListener>,
-    /// Router solicitations; `None` when the kernel has no IPv6.
+    /// Router solicitations; `None` if the kernel has no IPv6.
     pub solicitations: Option<LinkSocket>,
-    /// NTP; none where a daemon of the host has the port.
+    /// NTP; empty if a daemon of the host uses the port.
     pub ntp: Vec<UdpSocket>,
-    /// Syslog; none where a daemon of the host has the port.
+    /// Syslog; empty if a daemon of the host uses the port.
     pub syslog: Vec<UdpSocket>,
-    /// What is left out although the lab would have it: no machine needs it to boot.
+    /// Services that are omitted because of an error: no machine needs them to boot.
     pub missing: Vec<BindError>,
 }
 
@@ -78,11 +77,11 @@ pub struct Sockets {
 pub struct DhcpSockets {
     /// Port 67 on the network's bridge.
     pub server: UdpSocket,
-    /// Port 4011, where firmware asks for boot files alone.
+    /// Port 4011, where firmware requests boot files only.
     pub proxy: UdpSocket,
     /// Whole Ethernet frames, for clients that have no address yet.
     pub frames: Socket,
-    /// Whole Ethernet frames both ways, where another server is looked for first.
+    /// Whole Ethernet frames in both directions, to probe for another server.
     pub probe: Option<Socket>,
 }
 
@@ -91,11 +90,11 @@ pub struct DhcpSockets {
 pub struct LinkSocket {
     /// The socket. The standard library has no type for raw ones; a datagram socket does the same.
     pub socket: UdpSocket,
-    /// Index of the interface that it is bound to, the scope of link-local addresses.
+    /// Index of its interface, the scope of link-local addresses.
     pub interface: u32,
 }
 
-/// A socket of a boot service could not be had.
+/// A socket of a boot service could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open {port} for {service} on {interface}")]
 pub struct BindError {
@@ -109,7 +108,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// Returns the service that goes without.
+    /// Returns the service without a socket.
     pub fn service(&self) -> &'static str {
         self.service
     }
@@ -137,7 +136,7 @@ impl Hint for BindError {
     }
 }
 
-/// What a service listens on.
+/// The protocol of a port.
 #[derive(Debug, Clone, Copy)]
 enum Port {
     Udp(u16),
@@ -157,7 +156,7 @@ impl std::fmt::Display for Port {
     }
 }
 
-/// Opens a further UDP socket on the address and device of another one, on a port of its own.
+/// Opens another UDP socket on the address and device of a socket, with a new port.
 pub fn beside(socket: &UdpSocket) -> io::Result<UdpSocket> {
     let known = SockRef::from(socket);
     let mut address = socket.local_addr()?;
@@ -171,7 +170,7 @@ pub fn beside(socket: &UdpSocket) -> io::Result<UdpSocket> {
     Ok(beside.into())
 }
 
-/// Lets this process have as many descriptors as it may: each transfer and connection takes one.
+/// Raises the limit of open files to its maximum: each transfer and connection takes one.
 fn make_room() -> io::Result<()> {
     let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if now < most {
@@ -182,7 +181,7 @@ fn make_room() -> io::Result<()> {
 
 /// Binds every socket of a network's boot services in the caller's network namespace.
 pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
-    // With fewer, less is served at once; nothing fails.
+    // With a lower limit fewer clients are served at once; nothing fails.
     make_room().ok();
     let addresses = [Some(plan.address.addr().into()), plan.ipv6.map(|net| net.addr().into())];
     let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
@@ -268,20 +267,20 @@ fn udp(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A UDP socket beside one that holds the port for every address, if that one lets it: what is sent to our address comes
-/// to us. Daemons of the host that are no servers on our bridge do.
+/// A UDP socket that shares a port with a wildcard socket, if that one permits it: packets to our address come to us.
+/// Daemons of the host that do not serve our bridge permit it.
 fn shared(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address((address, port).into()), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
-    room_for_a_storm(&socket)?;
+    enlarge_receive_buffer(&socket)?;
     socket.bind(&SocketAddr::from((address, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Listens on a TCP address, also on that of every IPv4 and IPv6 address at once, with room for many connections.
+/// Listens on a TCP address, also on the wildcard address for IPv4 and IPv6, with a large backlog.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    // With fewer, less is served at once; nothing fails.
+    // With a lower limit fewer clients are served at once; nothing fails.
     make_room().ok();
     tcp(address.ip(), address.port())
 }
@@ -296,28 +295,28 @@ fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A UDP socket that hears broadcasts of one interface only.
+/// A UDP socket that receives broadcasts of one interface only.
 fn on_device(interface: &IfName, port: u16) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    // Before the address, so that two networks may hold the same port.
+    // Before the address, so that two networks can use the same port.
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
     socket.set_broadcast(true)?;
-    room_for_a_storm(&socket)?;
+    enlarge_receive_buffer(&socket)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Lets requests wait that come all at once, as when a whole rack is switched on.
-fn room_for_a_storm(socket: &Socket) -> io::Result<()> {
-    // Beyond what the host allows everybody, where we may: we may in a network namespace of our own.
+/// Enlarges the receive buffer for bursts, as when a whole rack is switched on.
+fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
+    // Beyond the host's limit where permitted, as it is in our own network namespace.
     if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &STORM).is_err() {
         socket.set_recv_buffer_size(STORM)?;
     }
     Ok(())
 }
 
-/// A packet socket that sends on one interface, and receives frames of a protocol there.
+/// A packet socket that sends on one interface and receives frames of a protocol there.
 fn frames(interface: &IfName, protocol: u16) -> io::Result<Socket> {
     let protocol = Protocol::from(i32::from(protocol.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
@@ -334,7 +333,7 @@ fn solicitations(interface: &IfName) -> io::Result<LinkSocket> {
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
     let index = nix::net::if_::if_nametoindex(interface.as_str())?;
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
-    // Neighbour discovery is only believed from the link itself (RFC 4861, section 6.1.2).
+    // Neighbour discovery is valid only from the link itself (RFC 4861, section 6.1.2).
     socket.set_unicast_hops_v6(255)?;
     socket.set_multicast_hops_v6(255)?;
     socket.set_multicast_loop_v6(false)?;
@@ -345,7 +344,7 @@ fn solicitations(interface: &IfName) -> io::Result<LinkSocket> {
     Ok(LinkSocket { socket: socket.into(), interface: index })
 }
 
-/// A UDP socket that hears requests to all servers of one link, and tells those apart that were sent to it alone.
+/// A UDP socket that receives multicast and unicast requests of one link and can tell them apart.
 fn dhcp6(interface: &IfName) -> io::Result<LinkSocket> {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
     let index = nix::net::if_::if_nametoindex(interface.as_str())?;
@@ -358,7 +357,7 @@ fn dhcp6(interface: &IfName) -> io::Result<LinkSocket> {
     Ok(LinkSocket { socket: socket.into(), interface: index })
 }
 
-/// Finds out which process holds a port, as far as `/proc` lets us see.
+/// Finds the process that uses a port, as far as `/proc` is readable.
 fn holder(port: Port) -> Option<String> {
     let (tables, port) = match port {
         Port::Udp(port) => (["/proc/net/udp", "/proc/net/udp6"], port),
@@ -383,7 +382,7 @@ fn holder(port: Port) -> Option<String> {
     None
 }
 
-/// Returns the inodes of the sockets of a table of `/proc/net` that are bound to a port.
+/// Returns the inodes of sockets in a table of `/proc/net` that are bound to a port.
 fn holding(table: &str, port: u16) -> Vec<String> {
     let wanted = format!(":{port:04X}");
     let inode = |line: &str| {

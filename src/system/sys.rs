@@ -1,7 +1,7 @@
-//! The raw system calls that no safe wrapper offers; the only module with unsafe code.
+//! Raw system calls without a safe wrapper; the only module with unsafe code.
 //!
 //! Every function here is small, does one thing and says why it is sound. What
-//! `nix` offers safely is taken from there instead.
+//! `nix` offers safely is used from there.
 #![expect(
     unsafe_code,
     reason = "clone, ioctl and pre_exec have no safe wrapper; each block below gives its proof"
@@ -27,15 +27,15 @@ use tokio::io::unix::AsyncFd;
 
 use crate::name::IfName;
 
-/// The lowest number that descriptors are kept at before they are handed to a child at 0, 1, 2, …
+/// The lowest number for descriptors that a child is to get as 0, 1, 2, …
 ///
-/// It keeps the sources clear of the targets, so that `dup2` never overwrites one that is still to be copied.
+/// It keeps sources and targets apart, so that `dup2` never overwrites a descriptor that is yet to be copied.
 const PARKED: RawFd = 100;
 
-/// A program with everything it is started with, made before the child exists.
+/// A program with its arguments, environment and descriptors, prepared before the fork.
 ///
-/// The child of a multi-threaded process may only do what is async-signal-safe,
-/// and allocating is not, so all of it is prepared here.
+/// The child of a multi-threaded process may only call async-signal-safe functions,
+/// and allocation is not one, so everything is prepared here.
 #[derive(Debug)]
 pub(crate) struct Exec {
     program: CString,
@@ -49,7 +49,7 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    /// Prepares a program that gets `fds` as its descriptors 0, 1, 2, … and the environment of this process.
+    /// Prepares a program that gets `fds` as its descriptors 0, 1, 2, … and our environment.
     #[expect(
         clippy::disallowed_methods,
         reason = "a program inherits the environment whole; nothing is read from it"
@@ -69,51 +69,52 @@ impl Exec {
         Ok(Self { program: text(program)?, argv, envp, _texts: texts, fds, session: false })
     }
 
-    /// Puts the program into a session of its own, out of reach of the terminal.
+    /// Starts the program in a new session, detached from the terminal.
     pub(crate) fn in_new_session(mut self) -> Self {
         self.session = true;
         self
     }
 }
 
-/// Copies a descriptor to a number clear of those that children expect theirs at.
+/// Duplicates a descriptor to a number that no child uses as a target.
 fn park(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let parked = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(PARKED))?;
-    // SAFETY: F_DUPFD_CLOEXEC has just made this descriptor, and nobody else knows it.
+    // SAFETY: F_DUPFD_CLOEXEC has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(parked) })
 }
 
-/// Copies a descriptor so that every program started from now on inherits it, at a number that none expects its own at.
+/// Duplicates a descriptor so that every program started from now on inherits it, at a number that none uses as a
+/// target.
 pub(crate) fn inheritable(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let parked = park(fd)?;
     fcntl(&parked, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(parked)
 }
 
-/// A child that was made in new namespaces and waits to be let go.
+/// A child in new namespaces that waits for its gate.
 #[derive(Debug)]
 pub(crate) struct Gated {
-    /// The child, as this process numbers it.
+    /// Its PID in our PID namespace.
     pub(crate) pid: Pid,
     gate: File,
 }
 
 impl Gated {
-    /// Lets the child execute its program. A child that is dropped instead ends.
+    /// Lets the child execute its program. If dropped instead, the child exits.
     pub(crate) fn open(mut self) -> io::Result<()> {
         io::Write::write_all(&mut self.gate, b"!")
     }
 }
 
-/// Makes a child in the namespaces that `flags` name; it executes `exec` once its gate is opened.
+/// Creates a child in new namespaces given by `flags`; it executes `exec` once its gate is opened.
 ///
-/// The gate gives the parent time to write the id maps of a new user namespace.
-/// If the parent dies first, the child ends.
+/// The gate gives the parent time to write the ID maps of a new user namespace.
+/// If the parent dies first, the child exits.
 pub(crate) fn clone_exec(flags: CloneFlags, exec: &Exec) -> io::Result<Gated> {
     let (wait, gate) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let flags = flags.bits() as libc::c_long | libc::c_long::from(libc::SIGCHLD);
-    // SAFETY: without CLONE_VM and with a null stack this is `fork` with namespaces: the child has a copy of
-    // the memory and runs on in this frame. All remaining arguments are ignored for these flags.
+    // SAFETY: without CLONE_VM and with a null stack this is `fork` with namespaces: the child has a copy of the
+    // memory and continues in this frame. All remaining arguments are ignored for these flags.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
@@ -127,11 +128,11 @@ pub(crate) fn clone_exec(flags: CloneFlags, exec: &Exec) -> io::Result<Gated> {
 ///
 /// # Safety
 ///
-/// To be called only in a forked child: it closes and replaces descriptors that others own.
+/// Must be called only in a forked child: it closes and replaces descriptors that others own.
 unsafe fn run_child(exec: &Exec, wait: RawFd, gate: RawFd) -> ! {
     // SAFETY: only async-signal-safe calls (signal-safety(7)); every pointer comes from `exec`, which outlives them.
     unsafe {
-        // Our copy of the writing end would keep the gate from ever reading end-of-file.
+        // Our copy of the writing end would prevent end-of-file at the gate.
         libc::close(gate);
         let mut byte = 0_u8;
         while libc::read(wait, (&raw mut byte).cast(), 1) != 1 {
@@ -154,14 +155,14 @@ unsafe fn run_child(exec: &Exec, wait: RawFd, gate: RawFd) -> ! {
     }
 }
 
-/// Gives a child the signal dispositions that programs expect: nothing blocked, SIGPIPE deadly.
+/// Sets the signal dispositions that programs expect: nothing blocked, SIGPIPE fatal.
 fn clear_signals() {
     SigSet::empty().thread_set_mask().ok();
-    // SAFETY: SIG_DFL is no function, so no code of ours can run in signal context.
+    // SAFETY: SIG_DFL is not a function, so no code of ours can run in signal context.
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.ok();
 }
 
-/// Leaves the terminal's interrupts to a child that has the terminal.
+/// Ignores the terminal's interrupts while a child owns the terminal.
 pub(crate) fn ignore_interrupts() {
     set_interrupts(SigHandler::SigIgn);
 }
@@ -173,20 +174,20 @@ fn set_interrupts(to: SigHandler) {
     }
 }
 
-/// What a child does between `fork` and `exec`, beyond what `Command` offers.
+/// What a child does between `fork` and `exec`, in addition to `Command`.
 #[derive(Debug, Default)]
 pub(crate) struct ChildSetup {
     /// The child is killed when the thread that spawned it ends.
     pub(crate) dies_with_thread: bool,
-    /// The child leads a session of its own.
+    /// The child leads a new session.
     pub(crate) session: bool,
-    /// The terminal's interrupts reach it although we ignore them.
+    /// The child handles the terminal's interrupts although we ignore them.
     pub(crate) interruptible: bool,
-    /// Descriptors that it gets, with their numbers.
+    /// Descriptors for the child with their numbers.
     pub(crate) fds: Vec<(RawFd, OwnedFd)>,
 }
 
-/// Has the children of `command` set themselves up as `setup` says.
+/// Applies `setup` to the children of `command`.
 pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) -> io::Result<()> {
     let fds = setup
         .fds
@@ -224,22 +225,22 @@ pub(crate) fn set_up_child(command: &mut Command, setup: ChildSetup) -> io::Resu
     Ok(())
 }
 
-/// Takes over a descriptor that this process was started with.
+/// Takes ownership of an inherited descriptor.
 pub(crate) fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: the number is only looked at; `fcntl` fails with EBADF if it is not open.
+    // SAFETY: the number is only tested; `fcntl` fails with EBADF if it is not open.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    // SAFETY: the descriptor is open (checked above), and the roles that call this own their numbers from 3 on:
-    // their parent put them there for them, and each is taken once, before anything else opens files.
+    // SAFETY: the descriptor is open (checked above), and the roles that call this own their numbers from 3 on: their
+    // parent passed them, and each is taken once, before anything else opens files.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// The proof that this process has one thread only, as long as its holder starts none.
+/// Proof that this process has one thread, as long as its owner starts none.
 #[derive(Debug)]
 pub(crate) struct OneThread(());
 
 impl OneThread {
-    /// Counts the threads. To be called before another `/proc` is entered, which does not know this process.
+    /// Counts the threads. Must be called before another `/proc` is entered, which does not list this process.
     pub(crate) fn prove() -> io::Result<Self> {
         match fs::read_dir("/proc/self/task")?.count() {
             1 => Ok(Self(())),
@@ -250,23 +251,23 @@ impl OneThread {
 
 /// Forks this process.
 pub(crate) fn fork(_: OneThread) -> io::Result<ForkResult> {
-    // SAFETY: there is one thread (proved above, and the only caller starts none in between), so no lock can be left
-    // held by another one in the child.
+    // SAFETY: there is one thread (proved above, and the only caller starts none in between), so no other thread can
+    // hold a lock in the child.
     Ok(unsafe { nix::unistd::fork() }?)
 }
 
-/// Opens a descriptor that stands for a process and becomes readable when it ends.
+/// Opens a pidfd, which becomes readable when the process exits.
 pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Sends a signal to the process that a pidfd stands for; its number cannot have been reused.
+/// Sends a signal to the process of a pidfd; its PID cannot have been reused.
 pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     let info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: a null `siginfo` asks the kernel to fill in what `kill` would.
@@ -275,20 +276,20 @@ pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Has tokio tell when a descriptor becomes readable.
+/// Registers a descriptor with tokio for readability.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` names the same open descriptor from now until the registration, which owns it, is dropped.
+    // SAFETY: the registration owns the `OwnedFd`, which names the same open descriptor until it is dropped.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(|error| error.into_parts().1)
 }
 
 nix::ioctl_write_ptr_bad!(tun_set_iff, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_write_int_bad!(tun_set_persist, libc::TUNSETPERSIST);
 
-/// Makes a TAP that stays when the descriptor is closed, in the network namespace of this thread.
+/// Creates a persistent TAP in the network namespace of this thread.
 pub(crate) fn make_tap(name: &IfName) -> io::Result<()> {
     let tun = File::options().read(true).write(true).open("/dev/net/tun")?;
     let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
-    // SAFETY: `ifreq` is plain old data, for which all zeros is a value.
+    // SAFETY: `ifreq` is plain old data, for which all zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // An `IfName` has at most 15 bytes, so the NUL that `zeroed` left at the end stays.
@@ -302,18 +303,18 @@ pub(crate) fn make_tap(name: &IfName) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads from a place in a file what is in memory already; `WouldBlock` if the disk would have to be asked.
+/// Reads from an offset of a file what is in the page cache; `WouldBlock` if a disk read is needed.
 pub(crate) fn read_cached(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let at = libc::off_t::try_from(at).map_err(io::Error::other)?;
-    // SAFETY: the one part is `buffer`, which is ours to write and lives until the call returns.
+    // SAFETY: the only part is `buffer`, which is borrowed mutably until the call returns.
     let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, at, libc::RWF_NOWAIT) };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
 nix::ioctl_read_bad!(out_queue, libc::TIOCOUTQ, libc::c_int);
 
-/// Returns how many of the bytes that were written to a TCP socket the other side has not acknowledged.
+/// Returns how many bytes written to a TCP socket the peer has not acknowledged.
 pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: SIOCOUTQ, which has the number of TIOCOUTQ, writes one integer.

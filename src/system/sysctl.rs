@@ -1,4 +1,4 @@
-//! Kernel settings of the network namespace that the calling thread is in.
+//! Kernel settings of the network namespace of the calling thread.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,7 +14,7 @@ const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 pub struct SysctlError {
     verb: &'static str,
     path: String,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: io::Error,
 }
@@ -43,7 +43,8 @@ pub fn set_ip_forward(on: bool) -> Result<(), SysctlError> {
     write(IP_FORWARD.to_owned(), if on { "1" } else { "0" })
 }
 
-/// Keeps router advertisements on an interface from changing addresses and routes of this network namespace.
+/// Makes an interface ignore router advertisements, which would change addresses and routes of this network
+/// namespace.
 pub fn ignore_routers(interface: &IfName) -> Result<(), SysctlError> {
     write(format!("/proc/sys/net/ipv6/conf/{interface}/accept_ra"), "0")
 }

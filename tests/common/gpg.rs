@@ -1,20 +1,20 @@
-//! GnuPG as a client that believes signatures or does not.
+//! GnuPG as a client that verifies signatures.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What locks keys that are locked.
+/// The passphrase of locked keys.
 pub(crate) const PASSPHRASE: &str = "secret words";
 
-/// A home of gpg with one key in it.
+/// A GnuPG home with one key.
 pub(crate) struct Gpg {
     home: tempfile::TempDir,
 }
 
 impl Gpg {
-    /// Makes a key, as GnuPG's parameters describe it; it is locked where they name a passphrase.
+    /// Creates a key with GnuPG's parameters; it is locked if they have a passphrase.
     pub(crate) fn make(parameters: &str) -> Self {
         let gpg = Self { home: tempfile::tempdir().expect("a folder") };
         fs::set_permissions(gpg.home.path(), fs::Permissions::from_mode(0o700)).expect("it is ours");
@@ -38,7 +38,7 @@ impl Gpg {
         (said, output.stdout)
     }
 
-    /// Writes the secret key as a key ring.
+    /// Exports the secret key as a key ring.
     pub(crate) fn key_ring(&self) -> PathBuf {
         let (_, bytes) = self.run(&["--export-secret-keys".as_ref()]);
         let file = self.path("ring.gpg");
@@ -46,7 +46,7 @@ impl Gpg {
         file
     }
 
-    /// Has gpg judge a signature of a text, which it must believe.
+    /// Verifies a signature with gpg, which must succeed.
     pub(crate) fn verify(&self, signature: &[u8], text: &[u8]) -> String {
         let (of, file) = (self.path("signature"), self.path("text"));
         fs::write(&of, signature).expect("a file");
@@ -59,7 +59,7 @@ impl Gpg {
 
 impl Drop for Gpg {
     fn drop(&mut self) {
-        // Its agent would stay.
+        // Otherwise its agent keeps running.
         Command::new("gpgconf").env("GNUPGHOME", self.home.path()).args(["--kill", "all"]).output().ok();
     }
 }

@@ -1,6 +1,6 @@
-//! What tests of the whole program share: a home of their own, labs in it, and eyes on the host.
+//! Shared by tests of the whole program: a separate home, labs in it, and views of the host.
 //!
-//! The eyes are `ip`, `nft` and `/proc`, never the program's own bookkeeping.
+//! The views are `ip`, `nft` and `/proc`, never the program's own records.
 
 use std::borrow::BorrowMut;
 use std::fs;
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub(crate) const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
 
-/// Folders of a test's own for runs and sockets; images are shared by all tests.
+/// Separate folders for runs and sockets; images are shared by all tests.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
     host: Option<PlayedHost>,
 }
 
-/// A network namespace that plays the host, so that tests see nothing of each other.
+/// A network namespace in place of the host's, so that tests do not affect each other.
 enum PlayedHost {
-    /// Root's, by its name for `ip netns`.
+    /// If root: its name for `ip netns`.
     Named(String),
-    /// Anybody else's, in a user namespace in which they are root; the child holds both open.
+    /// Otherwise: one in a user namespace; the child keeps both open.
     Held(Child),
 }
 
@@ -51,7 +51,7 @@ impl PlayedHost {
         Self::Held(holder)
     }
 
-    /// Prepares to run a program in it, in a mount namespace of its own.
+    /// Creates a command inside it, in a new mount namespace.
     fn command(&self, program: &str) -> Command {
         match self {
             Self::Named(name) => {
@@ -84,19 +84,19 @@ impl Drop for PlayedHost {
 }
 
 impl Home {
-    /// Makes a home.
+    /// Creates a home.
     pub(crate) fn new() -> Self {
-        // Short, because a socket's path ends at 107 bytes.
+        // Short, because socket paths are limited to 107 bytes.
         let dir = tempfile::Builder::new().prefix("dr").tempdir_in("/tmp").expect("a temporary folder");
         Self { dir, host: None }
     }
 
-    /// Makes a home in which everything runs in a network namespace that plays the host's.
+    /// Creates a home in which everything runs in a network namespace in place of the host's.
     pub(crate) fn with_host() -> Self {
         let mut home = Self::new();
         let name = format!("{}-host", home.path().file_name().expect("a name").to_string_lossy());
         home.host = Some(PlayedHost::make(name));
-        // A way out that leads nowhere: pasta wants a default route.
+        // An uplink without a peer: pasta requires a default route.
         for line in [
             "link set lo up",
             "link add up0 type veth peer name up1",
@@ -123,7 +123,7 @@ impl Home {
         path
     }
 
-    /// Prepares to run a program where the host is.
+    /// Creates a command in the host's network namespace.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match &self.host {
             None => Command::new(program),
@@ -137,31 +137,31 @@ impl Home {
         command
     }
 
-    /// Prepares to run `dryrack`.
+    /// Creates a command that runs `dryrack`.
     pub(crate) fn dryrack<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = self.command(DRYRACK);
         command.args(args);
         command
     }
 
-    /// Runs a program where the host is.
+    /// Runs a program in the host's network namespace.
     pub(crate) fn host(&self, program: &str, args: &[&str]) -> Output {
         run(self.command(program).args(args))
     }
 
-    /// Starts `dryrack` without waiting for it; what it says goes to a file.
+    /// Starts `dryrack` in the background with its output in a file.
     pub(crate) fn start<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Child {
         let log = fs::File::create(self.path().join("output")).expect("a file");
         let errors = log.try_clone().expect("a descriptor");
         self.dryrack(args).stdout(log).stderr(errors).spawn().expect("dryrack starts")
     }
 
-    /// Returns what the last started `dryrack` said.
+    /// Returns the output of the last started `dryrack`.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.path().join("output")).unwrap_or_default()
     }
 
-    /// Returns the processes of this home's labs and commands that still run, by name.
+    /// Returns the running processes of this home's labs and commands, by name.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("DRYRACK_STATE={}\0", self.path().display());
         let processes = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
@@ -169,7 +169,7 @@ impl Home {
             let environment = fs::read(entry.path().join("environ")).ok()?;
             let ours = environment.windows(mark.len()).any(|window| window == mark.as_bytes());
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // Zombies are dead.
+            // Zombies do not count.
             let alive = !stat.rsplit(") ").next()?.starts_with(['Z', 'X']);
             let name = fs::read_to_string(entry.path().join("comm")).ok()?.trim().to_owned();
             (ours && alive).then_some((pid, name))
@@ -182,7 +182,7 @@ impl Home {
         self.processes().into_iter().find(|(_, found)| found == name).map(|(pid, _)| pid)
     }
 
-    /// Returns everything on the host that a lab of this home has made and that is still there.
+    /// Returns everything that labs of this home have created on the host and that still exists.
     pub(crate) fn traces(&self) -> Vec<String> {
         let mut traces: Vec<String> =
             self.processes().into_iter().map(|(pid, name)| format!("process {pid} {name}")).collect();
@@ -228,13 +228,13 @@ impl Home {
     }
 }
 
-/// Returns where tests keep images: `DRYRACK_CACHE`, else a folder below the target folder.
+/// Returns the image cache of tests: `DRYRACK_CACHE`, otherwise a folder below the target folder.
 pub(crate) fn cache() -> PathBuf {
     let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
     shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache"))
 }
 
-/// Builds images, where the host's network is there for it.
+/// Builds images while the host's network is available.
 pub(crate) fn build(images: &[&str]) {
     for image in images {
         let built = run(Command::new(DRYRACK).args(["image", "build", image]).env("DRYRACK_CACHE", cache()));
@@ -247,7 +247,7 @@ pub(crate) fn labs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("labs")
 }
 
-/// Runs a program to its end.
+/// Runs a program until it exits.
 pub(crate) fn run(mut command: impl BorrowMut<Command>) -> Output {
     let command = command.borrow_mut();
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
@@ -263,7 +263,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Waits for the end of a child; kills it when it takes too long.
+/// Waits for a child to exit; kills it after a timeout.
 pub(crate) fn wait(child: &mut Child, within: Duration) -> Option<std::process::ExitStatus> {
     let deadline = Instant::now() + within;
     while Instant::now() < deadline {
@@ -277,7 +277,7 @@ pub(crate) fn wait(child: &mut Child, within: Duration) -> Option<std::process::
     None
 }
 
-/// Waits until something is there.
+/// Waits until `look` returns a value.
 pub(crate) fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
     loop {
@@ -291,6 +291,6 @@ pub(crate) fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -
 
 /// Sends a signal to a process.
 pub(crate) fn signal(pid: i32, signal: nix::sys::signal::Signal) {
-    // One that ended meanwhile is what was wanted.
+    // It may have exited meanwhile.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).ok();
 }

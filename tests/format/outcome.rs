@@ -1,4 +1,4 @@
-//! What becomes of texts, and what holds whatever they are.
+//! The results for arbitrary texts, and their invariants.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use dryrack::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, Step, plan};
 
 use super::schema;
 
-/// How many texts were tried, and what became of them.
+/// The number of texts and their results.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) tried: u32,
@@ -31,7 +31,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// Returns every lab that is shipped, the one that `dryrack init` writes, and one with every key, by name.
+/// Returns every lab in `labs/`, that of `dryrack init`, and one with every key, by name.
 pub(crate) fn lab_files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = fs::read_dir(root.join("labs")).expect("labs").flatten().map(|entry| entry.path());
@@ -45,7 +45,7 @@ pub(crate) fn lab_files() -> Vec<(String, String)> {
     labs
 }
 
-/// Takes texts through everything that needs no host.
+/// Runs texts through everything that needs no host.
 pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Counts {
     let image = |name: &str, files: &[&str]| {
         let files = files.iter().map(|file| (*file).to_owned()).collect();
@@ -77,7 +77,7 @@ pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Cou
     };
     counts.labs = 1;
     if overlays.is_empty() && sets.is_empty() {
-        // An editor must not underline what is right.
+        // An editor must not mark a valid file.
         let lab = std::str::from_utf8(lab).expect("a lab is a text");
         let json = toml::from_str(lab.trim_start_matches('\u{feff}')).expect("a lab is TOML");
         assert_eq!(schema::misfits(&config::schema(), &json), [""; 0], "{lab}");

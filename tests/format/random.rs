@@ -1,14 +1,14 @@
-//! Labs that nobody wrote.
+//! Random labs.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::schema::{choices, follow};
 
-/// Names that refer to each other often enough.
+/// Few names, so that references often match.
 const NAMES: [&str; 8] = ["a", "lan", "p", "up", "boot", "worker", "worker-1", "worker-2"];
 
-/// Texts that mean something somewhere.
+/// Texts that are valid for some key.
 const TEXTS: &[&str] = &[
     "",
     " ",
@@ -77,12 +77,12 @@ const TEXTS: &[&str] = &[
 
 const NUMBERS: [i64; 14] = [0, 1, 2, 3, 22, 80, 250, 1280, 1500, 65535, 65536, -1, i64::MAX, i64::MIN];
 
-/// Returns the rolls of a dice.
+/// Returns a strategy for dice rolls.
 pub(crate) fn dice() -> impl Strategy<Value = Vec<u16>> {
     prop::collection::vec(any::<u16>(), 0..400)
 }
 
-/// A dice whose rolls are decided; after them it shows zero, which chooses what is simplest.
+/// Predetermined dice rolls; after the last one it returns zero, which selects the simplest choice.
 pub(crate) struct Dice(std::vec::IntoIter<u16>);
 
 impl Dice {
@@ -95,7 +95,7 @@ impl Dice {
         usize::from(self.0.next().unwrap_or(0)) % sides.max(1)
     }
 
-    /// Tells whether something happens that does so once in `times`.
+    /// Returns true once in `times` on average.
     fn once_in(&mut self, times: usize) -> bool {
         self.roll(times) == times - 1
     }
@@ -105,19 +105,19 @@ impl Dice {
     }
 }
 
-/// Makes a whole lab.
+/// Generates a lab.
 pub(crate) fn lab(schema: &Value, dice: &mut Dice) -> String {
     let mut lab = object(schema, schema, dice, 4);
     lab.entry("dryrack").or_insert(json!(1));
     file(&lab)
 }
 
-/// Makes something to lay over a lab.
+/// Generates an overlay.
 pub(crate) fn overlay(schema: &Value, dice: &mut Dice) -> String {
     file(&object(schema, schema, dice, 8))
 }
 
-/// Makes an argument of `--set`.
+/// Generates an argument of `--set`.
 pub(crate) fn set(schema: &Value, dice: &mut Dice) -> String {
     let mut at = Value::Object(object(schema, schema, dice, 3));
     let mut path = Vec::new();
@@ -177,7 +177,7 @@ fn text(schema: &Value, key: &str, dice: &mut Dice) -> String {
     .to_owned()
 }
 
-/// Makes a table, of whose keys one in `sparse` is there, and those that must be.
+/// Generates a table with the required keys and one in `sparse` of the others.
 fn object(root: &Value, schema: &Value, dice: &mut Dice, sparse: usize) -> Map<String, Value> {
     let mut table = Map::new();
     let required = schema["required"].as_array().cloned().unwrap_or_default();
@@ -220,7 +220,7 @@ fn file(table: &Map<String, Value>) -> String {
     table.iter().map(|(key, value)| format!("{} = {}\n", key_of(key), inline(value))).collect()
 }
 
-/// Writes a value in one line of TOML, whose texts are those of JSON.
+/// Formats a value as one line of TOML with JSON strings.
 fn inline(value: &Value) -> String {
     match value {
         Value::Object(table) => {
@@ -237,7 +237,7 @@ fn key_of(key: &str) -> String {
     Value::from(key).to_string()
 }
 
-/// Breaks a text in a few places.
+/// Corrupts a text in a few positions.
 pub(crate) fn mutated(text: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = text.to_vec();
     for _ in 0..=dice.roll(5) {
@@ -276,7 +276,7 @@ pub(crate) fn mutated(text: &[u8], dice: &mut Dice) -> Vec<u8> {
                 replace_value(&mut bytes, at, &other);
             }
             6 => {
-                // A line goes somewhere else.
+                // Move a line.
                 let start = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 let end = bytes[start..]
                     .iter()
@@ -296,7 +296,7 @@ pub(crate) fn mutated(text: &[u8], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// Writes another value behind the next equals sign.
+/// Replaces the value after the next equals sign.
 fn replace_value(bytes: &mut Vec<u8>, at: usize, value: &str) {
     let Some(equals) = bytes[at..].iter().position(|byte| *byte == b'=') else { return };
     let start = at + equals + 1;

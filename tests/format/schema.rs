@@ -1,9 +1,9 @@
-//! As much of JSON Schema as the schema of the lab file uses.
+//! The subset of JSON Schema that the schema of the lab file uses.
 
 use regex::Regex;
 use serde_json::Value;
 
-/// Follows a reference to another part of the schema.
+/// Resolves a reference within the schema.
 pub(crate) fn follow<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(link) => {
@@ -20,7 +20,7 @@ pub(crate) fn choices(schema: &Value) -> Vec<&Value> {
     choices.map_or(vec![schema], |choices| choices.iter().collect())
 }
 
-/// Says of every part of a value that does not fit where it is, and why.
+/// Returns the location and reason of everything in a value that does not match.
 pub(crate) fn misfits(root: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check(root, root, value, "", &mut found);
@@ -137,7 +137,7 @@ fn is_type(value: &Value, kind: &str) -> bool {
     }
 }
 
-/// Returns the path of every key, with a name in each place of one.
+/// Returns the path of every key, with a name for each placeholder.
 pub(crate) fn paths(root: &Value) -> Vec<String> {
     let mut paths = Vec::new();
     walk(root, root, "", &mut |path, _| paths.push(path.to_owned()));
@@ -163,12 +163,12 @@ fn walk(root: &Value, schema: &Value, path: &str, seen: &mut impl FnMut(&str, &V
         let tagged = !std::ptr::eq(choice, schema);
         let choice = follow(root, choice);
         for (key, inner) in choice["properties"].as_object().into_iter().flatten() {
-            // What a choice means stands at the choice.
+            // The description of a choice is at the choice.
             seen(&below(key), if tagged && choice["description"].is_string() { choice } else { inner });
             walk(root, inner, &below(key), seen);
         }
         if choice["additionalProperties"].is_object() {
-            // Names that the lab with every key has.
+            // Names in the lab with every key.
             let name = match path {
                 "network" => "boot",
                 "profile" => "linux",

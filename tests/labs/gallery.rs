@@ -1,6 +1,6 @@
 //! The project's own labs, one test for each.
 //!
-//! What takes minutes without KVM is ignored here and run by `ci/nightly labs`.
+//! Labs that take minutes without KVM are ignored here and run by `ci/nightly labs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::common::{Home, labs, run, stderr, stdout};
 use crate::{GRACE, path};
 
-/// Makes a test for each lab, and a list of their folders.
+/// Defines a test for each lab, and a list of their folders.
 macro_rules! gallery {
     ($($(#[$attribute:meta])* $test:ident $folder:literal)*) => {
         const LABS: &[&str] = &[$($folder),*];
@@ -43,7 +43,7 @@ gallery! {
     typhoon "typhoon"
 }
 
-/// Runs a lab, which builds its images first, and checks its verdict and everything that is kept of it.
+/// Runs a lab, which builds its images first, and checks its verdict and artifacts.
 fn passes(name: &str) {
     let home = Home::new();
     let junit = home.path().join("out.xml");
@@ -74,7 +74,7 @@ fn every_lab_has_a_test() {
     assert_eq!(names, LABS.iter().map(ToString::to_string).collect());
 }
 
-/// Runs a lab with some of its nodes and with the expectations that concern these.
+/// Runs a lab with some of its nodes and the expectations for these.
 fn passes_with(name: &str, nodes: &[&str]) {
     let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
     let mut lab: toml::Table = text.parse().expect("TOML");
@@ -101,7 +101,7 @@ fn passes_with(name: &str, nodes: &[&str]) {
     home.assert_clean(GRACE, name);
 }
 
-/// What the netboots of tests/services do not take; the rest of labs/paths is for `ci/nightly`.
+/// Boot paths that the netboots of tests/services do not cover; the rest of labs/paths is run by `ci/nightly`.
 #[test]
 fn every_loader_boots() {
     let nodes = [

@@ -1,4 +1,4 @@
-//! A file that has changed counts from the next request on, however it was changed.
+//! A changed file takes effect with the next request, however it was changed.
 
 use std::fs;
 use std::io::Write;
@@ -25,7 +25,7 @@ fn booted(kernel: &str) -> String {
 
 const NOTHING: &str = "404 404 page not found\n";
 
-/// Makes a data directory with one group and one profile.
+/// Creates a data directory with one group and one profile.
 fn fill(folder: &Path, kernel: &str) {
     for kind in ["groups", "profiles", "generic", "ignition"] {
         fs::create_dir_all(folder.join(kind)).expect("a folder");
@@ -36,25 +36,25 @@ fn fill(folder: &Path, kernel: &str) {
     fs::write(folder.join("ignition/i.ign"), r#"{"ignition":{"version":"3.0.0"}}"#).expect("a config");
 }
 
-/// Writes into a file where it is.
+/// Overwrites a file in place.
 fn write_in_place(path: &Path, text: &str) {
     let mut file = fs::File::options().write(true).truncate(true).open(path).expect("a file");
     file.write_all(text.as_bytes()).expect("it can be written");
 }
 
-/// Puts another file in the place of one.
+/// Replaces a file by renaming another.
 fn rename_over(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).expect("a file");
     fs::rename(beside, path).expect("a rename");
 }
 
-/// Changes everything in every way, again and again, and asks after each.
+/// Changes everything in every way, repeatedly, with a request after each change.
 fn change_everything(server: &Server, folder: &Path) {
     let file = |path: &str| folder.join(path);
     for round in 0..20 {
         let kernel = format!("k{round}");
-        // As long as before and in the same moment.
+        // Same length, same timestamp.
         write_in_place(&file("profiles/p.json"), &profile(&kernel));
         assert_eq!(server.get("/ipxe?a=1"), booted(&kernel), "written in place, round {round}");
         rename_over(&file("profiles/p.json"), &profile("renamed"));
@@ -90,7 +90,7 @@ fn a_changed_file_counts_from_the_next_request_on() {
 
 #[test]
 fn it_does_so_where_nothing_can_be_watched() {
-    // No queue of events at all; a queue, and no folder that may be added to it.
+    // First no inotify instance; then an instance without watches.
     for limit in ["max_inotify_instances", "max_inotify_watches"] {
         let folder = tempfile::tempdir().expect("a folder");
         fill(folder.path(), "first");
@@ -138,13 +138,13 @@ fn another_folder_in_the_place_of_one_counts_too() {
     assert_eq!(server.get("/ipxe?a=1"), booted("second"));
     write_in_place(&at("data/profiles/p.json"), &profile("third"));
     assert_eq!(server.get("/ipxe?a=1"), booted("third"), "the new one is watched");
-    // All of it.
+    // The whole directory.
     fill(&at("whole"), "fourth");
     fs::write(at("whole/groups/h.json"), group("p", r#""h":"1""#)).expect("a group");
     fs::rename(at("data"), at("gone")).expect("a rename");
     fs::rename(at("whole"), at("data")).expect("a rename");
     assert_eq!(server.get("/ipxe?h=1"), booted("fourth"));
-    // Deleted and made again.
+    // Deleted and recreated.
     fs::remove_dir_all(at("data/groups")).expect("a folder");
     assert_eq!(server.get("/ipxe?a=1"), NOTHING);
     fs::create_dir(at("data/groups")).expect("a folder");
@@ -156,7 +156,7 @@ fn another_folder_in_the_place_of_one_counts_too() {
 fn links_are_followed_as_a_config_map_moves_them() {
     let around = tempfile::tempdir().expect("a folder");
     let at = |name: &str| around.path().join(name);
-    // As Kubernetes mounts a ConfigMap: each file is a link to `..data/FILE`, and `..data` moves.
+    // As Kubernetes mounts a ConfigMap: each file is a link to `..data/FILE`, and `..data` is replaced.
     for (version, kernel) in [("..1", "first"), ("..2", "second")] {
         fill(&at(version), kernel);
     }
@@ -183,7 +183,7 @@ fn links_are_followed_as_a_config_map_moves_them() {
         }
         write_in_place(&at(version).join("groups/g.json"), &group("p", r#""a":"1""#));
     }
-    // A file with a second name is changed by that one.
+    // A file is changed through another hard link.
     fs::hard_link(at("..1/profiles/p.json"), at("elsewhere")).expect("a link");
     rename_over(&at("..2/groups/g.json"), &group("p", r#""a":"1""#));
     let server = Server::start(&at("..1"), &["-assets-path="]);

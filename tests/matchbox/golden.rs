@@ -1,11 +1,11 @@
-//! Every request that the real server was asked, answered as it answered.
+//! Every recorded request to the real server gets the recorded answer.
 
 use std::fs;
 use std::process::Command;
 
 use super::server::{Reply, Server, copy, fixtures};
 
-/// One request of a capture: curl's options, the path, and the answer.
+/// A recorded request: curl's options, the path, and the answer.
 struct Capture {
     request: String,
     options: Vec<String>,
@@ -13,7 +13,7 @@ struct Capture {
     reply: Vec<u8>,
 }
 
-/// Reads a capture: `=== OPTIONS PATH`, the head with `<CR>` at the ends of its lines, and the body up to `<EOF>`.
+/// Parses a recording: `=== OPTIONS PATH`, the head with `<CR>` at the ends of its lines, and the body up to `<EOF>`.
 fn captures(file: &str) -> Vec<Capture> {
     let text = fs::read_to_string(fixtures().join("golden").join(file)).expect("a capture");
     let text = format!("\n{text}");
@@ -34,7 +34,7 @@ fn captures(file: &str) -> Vec<Capture> {
     text.split("\n=== ").skip(1).map(of).collect()
 }
 
-/// Returns an answer without what differs each time: dates, and the order of lines that has none.
+/// Removes what differs each time: dates, and random orders of lines.
 fn settled(mut reply: Reply, path: &str) -> Reply {
     for (name, value) in &mut reply.headers {
         if matches!(name.as_str(), "date" | "last-modified") {

@@ -11,32 +11,32 @@ use nix::unistd::Pid;
 
 pub(crate) const DRYRACK: &str = env!("CARGO_BIN_EXE_dryrack");
 
-/// What the real server was captured with.
+/// The data with which the real server was recorded.
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/matchbox")
 }
 
-/// A running server. It is told to end when this is dropped.
+/// A running server. It is terminated when this is dropped.
 pub(crate) struct Server {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
-    /// What it had logged when it listened.
+    /// Its log until it was listening.
     before: String,
-    /// Where it listens.
+    /// Its address.
     pub(crate) at: String,
-    /// Where it listens for gRPC.
+    /// Its gRPC address.
     pub(crate) rpc: Option<String>,
 }
 
 impl Server {
-    /// Starts it on a free port of the loopback with a data directory.
+    /// Starts it with a data directory on a free port of the loopback interface.
     pub(crate) fn start<A: AsRef<OsStr>>(data: &Path, flags: &[A]) -> Self {
         let mut command = Command::new(DRYRACK);
         command.args(["matchbox", "-address", "127.0.0.1:0", "-data-path"]).arg(data).args(flags);
         Self::of(&mut command)
     }
 
-    /// Starts it as a command says, and waits until it listens.
+    /// Starts it with a command, and waits until it listens.
     pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -57,7 +57,7 @@ impl Server {
         }
     }
 
-    /// Sends a signal and returns how it ended, with what it had logged.
+    /// Sends a signal; returns the exit status and the log.
     pub(crate) fn end(&mut self, signal: Signal) -> (ExitStatus, String) {
         kill(self.pid(), signal).expect("it runs");
         let mut log = std::mem::take(&mut self.before);
@@ -69,12 +69,12 @@ impl Server {
         Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
     }
 
-    /// Asks for a path, with curl's options before it.
+    /// Requests a path with curl and its options.
     pub(crate) fn ask(&self, options: &[&str], path: &str) -> Reply {
         ask(&format!("http://{}{path}", self.at), options)
     }
 
-    /// Asks for a path and returns the status and body in one text.
+    /// Requests a path; returns the status and body as one text.
     pub(crate) fn get(&self, path: &str) -> String {
         let reply = self.ask(&[], path);
         format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body))
@@ -90,17 +90,17 @@ impl Drop for Server {
     }
 }
 
-/// What curl heard.
+/// A response as curl received it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// Names in lower case, sorted.
+    /// With names in lower case, sorted.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    /// Reads a head and a body.
+    /// Parses head and body.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an end of the head");
         let head = str::from_utf8(&bytes[..end]).expect("a head of text");

@@ -1,4 +1,4 @@
-//! Signatures, believed by gpg.
+//! Signatures, verified by gpg.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn start(ring: &Path, passphrase: &str) -> Server {
     Server::of(command.env("MATCHBOX_PASSPHRASE", passphrase))
 }
 
-/// Tells what a signature consists of.
+/// Returns the packets of a signature.
 fn packets(gpg: &Gpg, signature: &[u8]) -> String {
     let file = gpg.path("signature");
     fs::write(&file, signature).expect("a file");

@@ -1,4 +1,4 @@
-//! How it starts, and how it ends.
+//! Start and termination.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -61,12 +61,12 @@ fn the_first_process_of_a_container_ends_when_it_is_told() {
     let children = format!("/proc/{0}/task/{0}/children", server.pid());
     let child: i32 = fs::read_to_string(children).expect("its children").trim().parse().expect("one");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), Signal::SIGTERM).expect("it runs");
-    // `unshare` ends as its child does.
+    // `unshare` exits like its child.
     let status = nix::sys::wait::waitpid(server.pid(), None).expect("it ends");
     assert_eq!(status, nix::sys::wait::WaitStatus::Exited(server.pid(), 0));
 }
 
-/// Runs it where it cannot start, and returns its exit code and what it says.
+/// Runs it where it cannot start; returns exit code and output.
 fn refused(args: &[&str]) -> String {
     let mut command = Command::new(DRYRACK);
     let output = command.arg("matchbox").args(args).env_clear().current_dir("/").output().expect("it starts");

@@ -17,7 +17,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Plugs a new client into a bridge.
+    /// Connects a new client to a bridge.
     pub(crate) fn plug(bridge: &IfName, mtu: u16, mac: Mac) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let port = format!("c{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -26,7 +26,7 @@ impl Client {
         client
     }
 
-    /// Lays a cable to a new client. Its end here is not up yet.
+    /// Connects a new client by a veth pair. Our end is not up yet.
     pub(crate) fn across(port: &str, mtu: u16, mac: Mac) -> Self {
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
@@ -47,7 +47,7 @@ impl Client {
         format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd())
     }
 
-    /// Gives the client an address, without asking anybody.
+    /// Sets a static address.
     pub(crate) fn with_address(self, address: &str) -> Self {
         self.run("ip", &["address", "add", address, "dev", "eth0"]);
         self
@@ -65,7 +65,7 @@ impl Client {
         self.command(name, arguments).output().unwrap()
     }
 
-    /// Runs a program of the client, which succeeds, and returns what it prints.
+    /// Runs a program of the client that must succeed, and returns its output.
     pub(crate) fn run(&self, name: &str, arguments: &[&str]) -> String {
         let output = self.try_run(name, arguments);
         let complaints = String::from_utf8_lossy(&output.stderr);
@@ -78,12 +78,12 @@ impl Client {
         self.command(name, arguments).current_dir(folder).output().unwrap()
     }
 
-    /// Starts a program of the client and lets it run.
+    /// Starts a program of the client in the background.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Child {
         self.command(name, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Runs code of the test in the client's place.
+    /// Runs a closure in the client's namespace.
     pub(crate) fn within<T: Send>(&self, code: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {

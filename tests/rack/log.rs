@@ -1,4 +1,4 @@
-//! Everything that happened, and waiting for what is to happen.
+//! Records all events, and waits for further ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use dryrack::event::{Emitter, Event, Kind, Known};
 use tokio::sync::watch;
 
-/// How long is waited for what takes a moment.
+/// Timeout for short operations.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Everything that happened, on one clock.
+/// All events, on one clock.
 #[derive(Clone)]
 pub(crate) struct Log {
     begin: Instant,
@@ -23,7 +23,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Returns what services and machines emit to.
+    /// Returns the emitter for services and machines.
     pub(crate) fn emitter(&self) -> Emitter {
         let begin = self.begin;
         let clock = move || dryrack::event::Instant {
@@ -34,12 +34,12 @@ impl Log {
         Emitter::new(clock, move |event| events.send_modify(|events| events.push(event)))
     }
 
-    /// Returns what happened so far.
+    /// Returns the events so far.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events.borrow().clone()
     }
 
-    /// Returns what happened so far, as `dryrack trace` shows it.
+    /// Returns the events so far, as `dryrack trace` shows them.
     pub(crate) fn text(&self) -> String {
         let line = |event: &Event| {
             let node = event.node.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -48,7 +48,7 @@ impl Log {
         self.events().iter().map(line).collect()
     }
 
-    /// Waits until something happened, and returns it.
+    /// Waits for an event and returns it.
     pub(crate) async fn until(&self, what: &str, seconds: u64, is_it: impl Fn(&Known) -> bool) -> Known {
         let find = |events: &Vec<Event>| {
             events.iter().find_map(|event| match &event.kind {
@@ -64,24 +64,24 @@ impl Log {
         }
     }
 
-    /// Tells whether something happened.
+    /// Tells whether an event has occurred.
     pub(crate) fn has(&self, is_it: impl Fn(&Known) -> bool) -> bool {
         self.count(is_it) > 0
     }
 
-    /// Counts how often something happened.
+    /// Counts matching events.
     pub(crate) fn count(&self, is_it: impl Fn(&Known) -> bool) -> usize {
         let is_it = |event: &&Event| matches!(&event.kind, Kind::Known(known) if is_it(known));
         self.events().iter().filter(is_it).count()
     }
 
-    /// Returns when something happened first.
+    /// Returns the time of the first matching event.
     pub(crate) fn time(&self, is_it: impl Fn(&Known) -> bool) -> Option<Duration> {
         let is_it = |event: &&Event| matches!(&event.kind, Kind::Known(known) if is_it(known));
         self.events().iter().find(is_it).map(|event| Duration::from_nanos(event.at))
     }
 
-    /// Waits until something is so that no event tells.
+    /// Waits for a condition that no event reports.
     pub(crate) async fn until_now(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
         while !is_so() {

@@ -1,8 +1,7 @@
 //! A rack for one test: our services and machines in a network namespace, real clients in others.
 //!
-//! The test runs in a process of its own, in namespaces of its own, with or
-//! without root: whatever it starts or makes dies with it, and nothing of it is
-//! seen outside.
+//! The test runs in its own process and namespaces, with or without root: all that
+//! it starts or creates ends with it, and is invisible from outside.
 
 mod client;
 mod log;
@@ -32,13 +31,13 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use client::Client;
 pub(crate) use log::Log;
 
-/// Tells the process of a test that it is in its namespaces.
+/// Set in the process of a test inside its namespaces.
 const INSIDE: &str = "DRYRACK_TEST_INSIDE";
 
-/// How long a test may take on a busy machine.
+/// Timeout of a test on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// Programs that tests run, with Debian's packages.
+/// Programs that tests need, with their Debian packages.
 const PACKAGES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -64,7 +63,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
 ];
 
-/// Returns a program of the host, or fails with what is to be installed.
+/// Returns the path of a program, or fails with the package to install.
 pub(crate) fn program(name: &str) -> PathBuf {
     find_program(name).unwrap_or_else(|| {
         let package = PACKAGES.iter().find(|(program, _)| *program == name).map(|(_, package)| *package);
@@ -72,12 +71,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
     })
 }
 
-/// Runs a test in a process and namespaces of its own. To be called with a closure, by the test function itself.
+/// Runs a test in its own process and namespaces. Must be called by the test function itself with a closure.
 pub(crate) fn alone<F: AsyncFnOnce()>(test: F) {
     run(&[], test);
 }
 
-/// Runs a test that boots a machine from images. They are built before, where there still is a network.
+/// Runs a test that boots machines from images. They are built first, while the network is available.
 pub(crate) fn alone_with<F: AsyncFnOnce()>(images: &[&str], test: F) {
     run(images, test);
 }
@@ -87,7 +86,7 @@ fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
         shelter();
         let ip = Command::new(program("ip")).args(["link", "set", "lo", "up"]).status();
         assert!(ip.unwrap().success());
-        // A test that hangs says so, and ends.
+        // A test that hangs reports it and exits.
         std::thread::spawn(|| {
             std::thread::sleep(DEADLINE);
             let words = format!("the test took longer than {} s\n", DEADLINE.as_secs());
@@ -102,10 +101,11 @@ fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
         let built = library().build(&image, Freshness::Reuse, &mut |_| {});
         built.unwrap_or_else(|error| panic!("{error}: {error:#?}"));
     }
-    // `services::services::dns::dig_is_answered::{{closure}}`: nothing else knows which test this is.
+    // `services::services::dns::dig_is_answered::{{closure}}`: the only way to get the name of the test.
     let closure = std::any::type_name::<F>();
     let name = closure.strip_suffix("::{{closure}}").and_then(|path| path.split_once("::")).unwrap().1;
-    // Whoever kills the test kills all of it: `unshare` would not mind, and what it started would live on.
+    // If the test is killed, all its processes must end: without the death signal, `unshare` and its children would
+    // survive.
     let mut command = Command::new(program("setpriv"));
     command.args(["--pdeathsig", "KILL", "--"]).arg(program("unshare"));
     if !nix::unistd::geteuid().is_root() {
@@ -124,7 +124,7 @@ fn run<F: AsyncFnOnce()>(images: &[&str], test: F) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}\n{complaints}");
 }
 
-/// Keeps the host's own files from clients that believe it is theirs to configure: dhcpcd writes `resolv.conf`.
+/// Protects the host's own files from clients that write them: dhcpcd writes `resolv.conf`.
 fn shelter() {
     use nix::mount::{MsFlags, mount};
     let none = None::<&str>;
@@ -138,18 +138,18 @@ fn shelter() {
     }
 }
 
-/// The images, in the cache that other tests use too.
+/// The images, in the cache that tests share.
 fn library() -> Library {
     let shared = std::env::var_os("DRYRACK_CACHE").map(PathBuf::from);
     let cache = shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     Library::new(cache, Vec::new())
 }
 
-/// A lab whose bridges and services are up. Its machines start when they are booted.
+/// A lab with its bridges and services up. Machines are started by `boot`.
 pub(crate) struct Rack {
     pub(crate) plan: Plan,
     pub(crate) log: Log,
-    /// Where relative paths of the lab file start, and machines have their files.
+    /// The folder of the lab, where machines have their files.
     pub(crate) folder: tempfile::TempDir,
     netlink: Netlink,
     spawner: Spawner,
@@ -159,7 +159,7 @@ pub(crate) struct Rack {
 }
 
 impl Rack {
-    /// Brings up a lab. `prepare` puts files into its folder before it is checked.
+    /// Brings up a lab. `prepare` creates files in its folder first.
     pub(crate) async fn of(text: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
@@ -216,12 +216,12 @@ impl Rack {
         self.services.spawn(serve(sockets, plan, resources, self.log.emitter(), self.stop.clone()));
     }
 
-    /// Plugs a client into the network `lan`: a namespace with one NIC, up, without address.
+    /// Connects a client to the network `lan`: a namespace with one NIC, up, without an address.
     pub(crate) fn client(&self, mac: Mac) -> Client {
         self.client_on("lan", mac)
     }
 
-    /// Plugs a client into a network.
+    /// Connects a client to a network.
     pub(crate) fn client_on(&self, network: &str, mac: Mac) -> Client {
         let bridge = self.plan.steps.iter().find_map(|step| match step {
             Step::Bridge(bridge) if bridge.network.as_str() == network => Some(bridge),
@@ -274,7 +274,7 @@ impl Rack {
         panic!("the plan has no machine for `{node}`")
     }
 
-    /// Ends the services, and leaves everything else as it is.
+    /// Stops the services, and keeps everything else.
     pub(crate) async fn without_services(mut self) -> Self {
         self.stop.cancel();
         while let Some(ended) = self.services.join_next().await {
@@ -283,7 +283,7 @@ impl Rack {
         self
     }
 
-    /// Ends the services as a run does, and waits until they are gone.
+    /// Stops the services as a run does, and waits for their end.
     pub(crate) async fn end(mut self) -> Log {
         self.stop.cancel();
         while let Some(ended) = self.services.join_next().await {
@@ -295,7 +295,7 @@ impl Rack {
 
 impl Drop for Rack {
     fn drop(&mut self) {
-        // The TFTP service has a thread, for which the runtime waits.
+        // The TFTP service has a blocking thread, for which the runtime waits.
         self.stop.cancel();
     }
 }

@@ -1,4 +1,4 @@
-//! DHCP, asked by udhcpc.
+//! DHCP with udhcpc.
 
 use std::path::Path;
 use std::process::Child;
@@ -12,10 +12,10 @@ use nix::unistd::Pid;
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, STRANGER, kernel};
 
-/// What udhcpc told its script about a lease, by name.
+/// The variables of a lease in udhcpc's script.
 pub(crate) struct Lease(Vec<(String, String)>);
 
-/// A script for udhcpc that uses the address and prints what it was told.
+/// A script for udhcpc that sets the address and prints its variables.
 fn script(folder: &Path) -> String {
     let script = folder.join("udhcpc.sh");
     let text = "#!/bin/sh\ncase $1 in bound | renew) ;; *) exit 0 ;; esac\n\
@@ -26,12 +26,12 @@ fn script(folder: &Path) -> String {
 }
 
 impl Lease {
-    /// Asks for an address with udhcpc and takes it.
+    /// Requests an address with udhcpc and sets it.
     pub(crate) fn ask(rack: &Rack, client: &Client, options: &[&str]) -> Option<Self> {
         Self::ask_in(rack.folder.path(), client, options)
     }
 
-    /// The same, with a folder for the script that udhcpc runs.
+    /// The same, with a folder for udhcpc's script.
     pub(crate) fn ask_in(folder: &Path, client: &Client, options: &[&str]) -> Option<Self> {
         let script = script(folder);
         let always = ["-i", "eth0", "-f", "-n", "-q", "-t", "2", "-T", "1", "-s", &script];
@@ -71,7 +71,7 @@ fn udhcpc_is_given_an_address() {
             assert_eq!(lease.get(name), value, "{name}");
         }
         one.run("busybox", &["ping", "-c", "1", "-W", "2", "10.0.0.1"]);
-        // Asks for an address of before, which it may not have here, and is told so.
+        // Requests an address of another network, and gets a DHCPNAK.
         let lease = Lease::ask(&rack, &one, &["-r", "192.168.1.5"]).expect("a lease");
         assert_eq!(lease.get("ip"), "10.0.0.11");
 
@@ -86,7 +86,7 @@ fn udhcpc_is_given_an_address() {
 #[test]
 fn firmware_is_told_what_to_load() {
     alone(async || {
-        // Without a ROM it has to fetch its boot program.
+        // Without a ROM it must fetch its boot program.
         let bare = "address = \"10.0.0.11\", rom = false }\nfirmware = \"uefi\"";
         let rack = Rack::of(&LAB.replace("address = \"10.0.0.11\" }", bare), kernel).await;
         let one = rack.client(rack.mac("one"));
@@ -104,7 +104,7 @@ fn firmware_is_told_what_to_load() {
     });
 }
 
-/// A udhcpc that goes on running.
+/// A udhcpc that keeps running.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -124,7 +124,7 @@ impl Drop for Running {
 fn udhcpc_renews_declines_and_releases() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
-        // Somebody took the pool's first address without asking.
+        // Another host uses the pool's first address without a lease.
         let _squatter = rack.client(Mac([2, 0, 0, 0, 0, 8])).with_address("10.0.0.30/24");
         let client = rack.client(STRANGER);
         let script = script(rack.folder.path());
@@ -177,7 +177,7 @@ dns = { domain = "store.test" }
         assert_eq!((lease.get("ip"), lease.get("domain")), ("10.0.0.30", "lab.test"));
         let lease = Lease::ask(&rack, &there, &[]).expect("a lease");
         assert_eq!((lease.get("ip"), lease.get("domain")), ("10.7.0.50", "store.test"));
-        // A node of one network is a stranger in the other.
+        // A node of one network is an unknown client in the other.
         let astray = rack.client_on("store", rack.mac("one"));
         assert_eq!(Lease::ask(&rack, &astray, &[]).expect("a lease").get("ip"), "10.7.0.51");
     });

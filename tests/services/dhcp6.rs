@@ -1,4 +1,4 @@
-//! DHCPv6, asked by the clients that systems run.
+//! DHCPv6 with the clients of common systems.
 
 use std::path::PathBuf;
 use std::process::Child;
@@ -24,7 +24,7 @@ impl Dhclient<'_> {
         self.rack.folder.path().join(format!("{}.{suffix}", self.name)).to_str().unwrap().to_owned()
     }
 
-    /// Starts it, with a script that writes down what it is told and takes the address.
+    /// Starts it, with a script that records its variables and sets the address.
     fn start(&self, options: &[&str], config: &str) -> Running {
         let script = PathBuf::from(self.file("sh"));
         let told = self.file("told");
@@ -41,7 +41,7 @@ impl Dhclient<'_> {
         Running(self.client.start("dhclient", &[&always, options, &["eth0"]].concat()))
     }
 
-    /// Returns what it was told under a name, last.
+    /// Returns the last value of a variable.
     fn told(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.file("told")).unwrap_or_default();
         let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
@@ -49,7 +49,7 @@ impl Dhclient<'_> {
     }
 }
 
-/// A client that goes on running.
+/// A client that keeps running.
 struct Running(Child);
 
 impl Running {
@@ -65,7 +65,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits until a request was answered, and returns the address that the reply gave.
+/// Waits for an answered request, and returns the address in the reply.
 async fn answered(rack: &Rack, wanted: &str, with: &str) -> String {
     let what = format!("a {with} to a {wanted}");
     let is_it = |known: &Known| matches!(known, Known::DhcpReplied { request, reply, .. } if request.as_str() == wanted && reply.as_str() == with);
@@ -102,7 +102,7 @@ fn dhclient_is_given_an_address() {
                 assert_eq!(dhclient.told(name), value, "{name}");
             }
         }
-        // From now on its name has the address too.
+        // From now on its name resolves to the address too.
         let dig = |question: &str| {
             let words = ["@fd00:83::1", "+short", "+tries=1"];
             one.run("dig", &words.into_iter().chain(question.split(' ')).collect::<Vec<_>>())
@@ -112,7 +112,7 @@ fn dhclient_is_given_an_address() {
         assert_eq!(answered(&rack, "renew", "reply").await, "fd00:83::1:b");
         running.stop();
         drop(running);
-        // It comes back, and asks whether its address is still one of this link.
+        // It restarts, and confirms that its address is still valid on this link.
         let running = dhclient.start(&[], "");
         answered(&rack, "confirm", "reply").await;
         drop(running);
@@ -179,7 +179,7 @@ fn perfdhcp_is_answered_every_time() {
         let rack = Rack::of(&lab_with_ipv6(), kernel).await;
         let stranger = rack.client(STRANGER);
         configured(&rack, &stranger).await;
-        // The same once more by a relay. It may make some more than it is told to.
+        // The same through a relay. perfdhcp may send some more exchanges than specified.
         let many = ["-6", "-l", "eth0", "-r", "100", "-n", "200", "-R", "50"];
         for options in [&[][..], &["-A", "1"]] {
             let (exchanges, drops) = perfdhcp(&stranger, &[&many, options, &["all"]].concat());

@@ -1,4 +1,4 @@
-//! DHCP, asked by the clients that systems run, and by many of them at once.
+//! DHCP with the clients of common systems, and with many clients at once.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::dhcp::{Lease, Running};
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, STRANGER, kernel};
 
-/// A lab that says more about its network, and lends for so short that a client renews while it is watched.
+/// A lab with more settings of its network, and leases so short that a client renews during the test.
 fn lab() -> String {
     let lab = LAB.replace("lease-time = \"1h\"", "lease-time = \"10s\"");
     lab.replace("[profile.install]", &format!("{OPTIONS}[profile.install]"))
@@ -27,7 +27,7 @@ ntp-servers = ["10.0.0.5", "10.0.0.6"]
 root-path = "/srv/two"
 "#;
 
-/// A client that writes down what it is told.
+/// A client that records its variables.
 struct Told<'a> {
     rack: &'a Rack,
     client: Client,
@@ -43,7 +43,7 @@ impl<'a> Told<'a> {
         self.rack.folder.path().join(format!("{}.{suffix}", self.name)).to_str().unwrap().to_owned()
     }
 
-    /// Writes the script that a client runs each time that it is told something. It takes the address.
+    /// Writes the script that the client runs on each event. It sets the address.
     fn script(&self) -> String {
         let script = PathBuf::from(self.file("sh"));
         let text = format!(
@@ -135,7 +135,7 @@ fn dhclient_is_given_an_address_renews_and_gives_it_back() {
     });
 }
 
-/// Without its options, a network is told what its own services are good for.
+/// Without options in the lab file, clients get those of the lab's own services.
 #[test]
 fn dhclient_hears_of_the_services_of_its_network() {
     alone(async || {
@@ -158,7 +158,7 @@ fn dhcpcd_is_given_an_address() {
     alone(async || {
         let rack = Rack::of(&lab(), kernel).await;
         let one = Told::new(&rack, rack.client(rack.mac("one")), "one");
-        // It calls itself by a DUID, as systems do that were cloned; the NIC counts.
+        // It identifies itself by a DUID, as cloned systems do; the NIC decides.
         let config = "duid\noption domain_name_servers, domain_name, domain_search, host_name, interface_mtu, \
                       ntp_servers, classless_static_routes\nnoipv4ll\n";
         std::fs::write(one.file("conf"), config).unwrap();
@@ -191,7 +191,7 @@ fn udhcpc_is_known_by_its_client_id_and_by_its_uuid() {
             .replace("address = \"10.0.0.11\" }", "address = \"10.0.0.11\", client-id = \"rack-7\" }")
             .replace("[node.two]", "[node.two]\nuuid = \"00112233-4455-6677-8899-aabbccddeeff\"");
         let rack = Rack::of(&lab, kernel).await;
-        // `rack-7`, and the UUID as SMBIOS has it.
+        // `rack-7`, and the UUID as in SMBIOS.
         for (option, address) in [
             ("0x3d:7261636b2d37", "10.0.0.11"),
             ("0x61:00332211005544776688 99aabbccddeeff", "10.0.0.12"),
@@ -205,7 +205,7 @@ fn udhcpc_is_known_by_its_client_id_and_by_its_uuid() {
     });
 }
 
-/// Runs perfdhcp, and returns how many exchanges it made and how many requests went without an answer.
+/// Runs perfdhcp; returns the number of exchanges and of unanswered requests.
 pub(super) fn perfdhcp(client: &Client, options: &[&str]) -> (usize, usize) {
     let output = client.try_run("perfdhcp", &[&["-W", "500000"], options].concat());
     let text = String::from_utf8_lossy(&output.stdout);
@@ -220,7 +220,7 @@ fn perfdhcp_is_answered_every_time_by_a_relay_and_without() {
     alone(async || {
         let lab = LAB.replace("[\"10.0.0.30\", \"10.0.0.32\"]", "[\"10.0.0.100\", \"10.0.0.250\"]");
         let rack = Rack::of(&lab, kernel).await;
-        // A relay has an address, and asks for others.
+        // A relay has an address, and requests addresses for others.
         let relay = rack.client(STRANGER).with_address("10.0.0.99/24");
         let (exchanges, drops) = perfdhcp(&relay, &["-4", "-r", "200", "-n", "400", "-R", "100", "10.0.0.1"]);
         assert!(exchanges >= 400 && drops == 0, "{exchanges} exchanges, {drops} drops");
@@ -230,14 +230,14 @@ fn perfdhcp_is_answered_every_time_by_a_relay_and_without() {
     });
 }
 
-/// A flood of clients that nobody knows: the pool runs out, and nodes boot.
+/// A flood of unknown clients: the pool is exhausted, and nodes boot nevertheless.
 #[test]
 fn a_flood_leaves_room_for_nodes() {
     alone(async || {
         let lab = LAB.replace(", address = \"10.0.0.12\" }", ", address = \"pool\" }");
         let rack = Rack::of(&lab, kernel).await;
         let flood = rack.client(Mac([2, 0, 0, 0, 9, 9])).with_address("10.0.0.99/24");
-        // Only asks, and never takes what it is offered.
+        // Only sends DHCPDISCOVER, and never requests the offer.
         let flood = Running(
             flood.start("perfdhcp", &["-4", "-i", "-r", "8000", "-R", "50000", "-p", "20", "10.0.0.1"]),
         );
@@ -249,14 +249,14 @@ fn a_flood_leaves_room_for_nodes() {
             )
             .await;
         rack.log.until("a crowd to be counted", 20, |known| matches!(known, Known::DhcpCrowded { .. })).await;
-        // In the middle of it: one has a reservation, two needs an address of the pool.
+        // During the flood: `one` has a reservation, `two` needs an address of the pool.
         let one = rack.client(rack.mac("one"));
         assert_eq!(Lease::ask(&rack, &one, &["-t", "5"]).expect("a lease").get("ip"), "10.0.0.11");
         let two = rack.client(rack.mac("two"));
         let lease = Lease::ask(&rack, &two, &["-t", "5"]).expect("a lease");
         assert!(["10.0.0.30", "10.0.0.31", "10.0.0.32"].contains(&lease.get("ip")), "{}", lease.get("ip"));
         drop(flood);
-        // Every second of it, a thousand events and one.
+        // Per second, a thousand events and one summary.
         let seconds = rack.log.events().last().unwrap().at / 1_000_000_000 + 2;
         let told =
             rack.log.count(|known| matches!(known, Known::DhcpIgnored { .. } | Known::DhcpReplied { .. }));

@@ -1,4 +1,4 @@
-//! Leases outlive whoever gave them.
+//! Leases survive the server.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use super::dhcp::Lease;
 use crate::rack::{Log, Rack, alone};
 use crate::{LAB, kernel};
 
-/// Names the folder of the server that a process of the test is.
+/// Set in a process of the test that is a server: its folder.
 const SERVER: &str = "DRYRACK_TEST_SERVER";
 
-/// The services of a network in a process of their own, that can be killed.
+/// The services of a network in their own process, which can be killed.
 pub(crate) struct Server(Child);
 
 impl Server {
-    /// Serves the plan that lies in a folder.
+    /// Serves the plan in a folder.
     pub(crate) fn start(folder: &Path) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "services::dhcp_leases::leases_survive_every_kill", "--nocapture"])
@@ -39,7 +39,7 @@ impl Server {
         self.0.id()
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills it with SIGKILL.
     fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -89,20 +89,20 @@ fn leases_survive_every_kill() {
         let mut server = Server::start(folder.path());
         for number in 0..12 {
             let client = rack.client(mac(number));
-            // Comes while the server still starts, and asks again.
+            // The client starts before the server is ready, and retries.
             let lease = Lease::ask(&rack, &client, &["-t", "30", "-T", "1"]).expect("a lease");
-            // The next free one, so none of those before was forgotten.
+            // The next free address: no earlier lease was forgotten.
             assert_eq!(lease.get("ip"), format!("10.0.0.{}", 30 + number), "client {number}");
             server.kill();
             let text = std::fs::read_to_string(&leases).unwrap();
             let line = format!("\"mac\":\"{}\"", mac(number));
             assert!(text.contains(&line), "{line} was promised and is not in\n{text}");
-            // It may also die half way through a line.
+            // It may also be killed in the middle of a line.
             let mut file = std::fs::File::options().append(true).open(&leases).unwrap();
             write!(file, "{{\"address\":\"10.0.0.{}\",\"unt", 40 + number).unwrap();
             server = Server::start(folder.path());
         }
-        // Who had one has it still.
+        // Existing leases are kept.
         let client = rack.client(mac(5));
         let lease = Lease::ask(&rack, &client, &["-t", "30", "-T", "1"]).expect("a lease");
         assert_eq!(lease.get("ip"), "10.0.0.35");

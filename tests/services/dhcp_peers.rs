@@ -1,4 +1,4 @@
-//! The same firmware beside stock dnsmasq and beside us: both lead it to the same boot.
+//! The same firmware with stock dnsmasq and with our server: both lead to the same boot.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use super::firmware::{Boots, Firmware, Reply};
 use crate::rack::{Client, Rack, alone, program};
 use crate::{LAB, kernel};
 
-/// Their server, on a segment of its own.
+/// The address of dnsmasq on its own segment.
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 5, 0, 1);
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
@@ -36,7 +36,7 @@ pxe-service=tag:ipxe,x86PC,\"script\",http://10.5.0.1/boot/one.ipxe
 pxe-service=tag:!ipxe,X86-64_EFI,\"snponly\",ipxe/snponly.efi
 ";
 
-/// Starts dnsmasq on a segment of its own, and returns it with a client there.
+/// Starts dnsmasq on its own segment; returns it with a client.
 fn dnsmasq(rack: &Rack, config: &str, own: Ipv4Addr) -> (Running, Client) {
     for words in ["link add peer0 type bridge forward_delay 0", "link set peer0 up"] {
         let status = std::process::Command::new(program("ip")).args(words.split(' ')).status();
@@ -56,12 +56,12 @@ fn dnsmasq(rack: &Rack, config: &str, own: Ipv4Addr) -> (Running, Client) {
     (Running(child), client.with_address(&format!("{own}/24")))
 }
 
-/// Waits until dnsmasq answers, as a firmware would.
+/// Retries until dnsmasq answers, as firmware does.
 fn patiently(firmware: Firmware, client: &Client, rack: &Rack, own: Ipv4Addr) -> Option<Boots> {
     (0..5).find_map(|_| firmware.boots(client, rack.mac("one"), own))
 }
 
-/// Says the same of our server as of theirs.
+/// Replaces the addresses of dnsmasq by ours.
 fn as_ours(boots: Boots) -> Boots {
     match boots {
         Boots::Tftp { server: PEER, file } => Boots::Tftp { server: OURS, file },
@@ -70,7 +70,7 @@ fn as_ours(boots: Boots) -> Boots {
     }
 }
 
-/// Node `one`, which has to fetch its boot program.
+/// A lab in which node `one` must fetch its boot program.
 fn lab() -> String {
     LAB.replace("address = \"10.0.0.11\" }", "address = \"10.0.0.11\", rom = false }\nfirmware = \"uefi\"")
 }
@@ -120,13 +120,13 @@ fn firmware_boots_the_same_beside_another_server() {
                 assert_eq!(boots, Some(wanted(firmware)), "{firmware:?} by dnsmasq");
             }
         }
-        // Who is no node is left alone.
+        // An unknown client gets no answer.
         let stranger = rack.client(crate::STRANGER);
         assert_eq!(Firmware::Uefi.boots(&stranger, crate::STRANGER, here), None);
     });
 }
 
-/// A reply of somebody else's server to a firmware, as it was captured.
+/// A recorded reply of another server to a firmware.
 struct Captured {
     of: &'static str,
     firmware: Firmware,
@@ -140,7 +140,7 @@ const SERVER: [u8; 4] = [192, 0, 2, 1];
 const LEASED: [u8; 4] = [192, 0, 2, 21];
 const NONE: [u8; 4] = [0; 4];
 
-/// Replies of dnsmasq 2.90, pixiecore and Tinkerbell, to a node and in the words of their administrators.
+/// Replies of dnsmasq 2.90, pixiecore and Tinkerbell to a node, with the file names of their configurations.
 const CAPTURED: &[Captured] = &[
     Captured {
         of: "dnsmasq, BIOS",
@@ -221,7 +221,7 @@ fn firmware_boots_the_same_as_by_servers_that_were_captured() {
             let reply = Reply::captured(*yiaddr, *siaddr, file, options);
             let theirs = firmware.boots_from(&client, rack.mac("one"), own, &reply).expect(of);
             let ours = firmware.boots(&client, rack.mac("one"), own).expect(of);
-            // The names of files are their administrators'; what is alike is the way.
+            // File names depend on the configuration; only the method must be the same.
             match (&theirs, &ours) {
                 (Boots::Tftp { server, file }, Boots::Tftp { server: own, file: ours }) => {
                     assert_eq!((server.octets(), *own), (SERVER, OURS), "{of}");

@@ -1,4 +1,4 @@
-//! A lab on a cable of the host: who else is there counts.
+//! A lab attached to an interface of the host, with other hosts on its segment.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -8,10 +8,10 @@ use crate::STRANGER;
 use crate::rack::{Client, alone, program};
 use dryrack::name::Mac;
 
-/// A machine of metal, so to say.
+/// A simulated physical machine.
 const METAL: Mac = Mac([0x52, 0x54, 0, 0, 7, 7]);
 
-/// The cable `eth1` of this host leads to it.
+/// Interface `eth1` of this host is connected to it.
 const LAB: &str = r#"
 dryrack = 1
 name = "segment"
@@ -27,7 +27,7 @@ pool = ["192.168.77.210", "192.168.77.220"]
 reservations = { "52:54:00:00:07:07" = "192.168.77.7" }
 "#;
 
-/// Runs a verb over the lab of a folder.
+/// Runs a command on the lab of a folder.
 fn dryrack(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dryrack"));
     command.env("DRYRACK_STATE", folder.join("state")).env("DRYRACK_RUNTIME", folder.join("run"));
@@ -42,7 +42,7 @@ fn prepare(folder: &Path) {
     std::fs::write(folder.join("lab.toml"), LAB).unwrap();
 }
 
-/// How the cable is plugged in and whether it is up.
+/// Returns the bridge and the state of the interface.
 fn cable() -> String {
     let output = Command::new(program("ip")).args(["-o", "link", "show", "dev", "eth1"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -57,7 +57,7 @@ fn another_server_is_found_before_anybody_is_answered() {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         let there = Client::across("eth1", 1500, Mac([2, 0, 0, 0, 7, 1])).with_address("192.168.77.1/24");
-        // As it comes: it sees for some seconds whether the address is in use before it offers one.
+        // With its defaults: it checks for some seconds whether the address is in use before it offers it.
         let dnsmasq = [
             "--no-daemon",
             "--conf-file=/dev/null",
@@ -81,7 +81,7 @@ fn another_server_is_found_before_anybody_is_answered() {
         }
         assert_eq!(cable(), "down, nobody's", "everything is as it was");
 
-        // Told so, it serves beside it, or leaves the addresses to it.
+        // If configured, our server runs in parallel, or leaves addresses to it.
         for set in ["network.lan.dhcp.server.authoritative=true", "network.lan.dhcp=\"proxy\""] {
             let up = dryrack(folder.path(), &["up", "--detach", "--set", set]);
             assert!(up.status.success(), "{set}: {}", said(&up));

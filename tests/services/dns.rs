@@ -1,4 +1,4 @@
-//! DNS, asked by dig.
+//! DNS with dig.
 
 use std::net::UdpSocket;
 
@@ -8,7 +8,7 @@ use super::dhcp::Lease;
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, STRANGER, kernel};
 
-/// Asks with dig and returns status, flags of note and data in one line.
+/// Queries with dig; returns status, relevant flags and data in one line.
 pub(crate) fn dig(client: &Client, question: &str) -> String {
     let always = ["@10.0.0.1", "+tries=1", "+time=5", "+noall", "+comments", "+answer"];
     let words: Vec<&str> = always.into_iter().chain(question.split(' ')).collect();
@@ -185,7 +185,7 @@ fn who_connects_and_keeps_silent_keeps_nobody_out() {
     });
 }
 
-/// A name server that knows one thing: everything is at 192.0.2.7.
+/// A name server that answers everything with 192.0.2.7.
 fn upstream(socket: &UdpSocket) {
     let mut packet = [0; 1500];
     loop {
@@ -209,7 +209,7 @@ fn other_names_are_asked_of_others() {
         let lab = LAB.replace("domain = \"lab.test\"", "domain = \"lab.test\", upstream = [\"10.0.0.200\"]");
         let rack = Rack::of(&lab, kernel).await;
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
-        // Nobody is there yet: the answer comes before the client has given up.
+        // There is no upstream server yet: the answer arrives before the client's timeout.
         assert_eq!(dig(&one, "example.com A"), "SERVFAIL -- ra");
 
         let other = rack.client(STRANGER).with_address("10.0.0.200/24");
@@ -223,7 +223,7 @@ fn other_names_are_asked_of_others() {
             "NXDOMAIN aa ra",
             "our own zone is never asked for elsewhere"
         );
-        // Once the answer is known nobody is asked again: the other one is gone.
+        // Cached answers need no upstream server: it is gone.
         drop(other);
         assert_eq!(dig(&one, "Example.com A"), "NOERROR -- ra 192.0.2.7");
         assert!(rack.log.has(|known| matches!(known, Known::DnsAnswered { rule, .. } if rule == "cache")));
@@ -238,7 +238,7 @@ fn a_dead_server_does_not_cost_every_question_its_time() {
         let upstream_of = "domain = \"lab.test\", upstream = [\"10.0.0.201\", \"10.0.0.200\"]";
         let rack = Rack::of(&LAB.replace("domain = \"lab.test\"", upstream_of), kernel).await;
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
-        // The first server is on the segment and drops what comes.
+        // The first server is on the segment and drops all queries.
         let dead = rack.client(rack.mac("two")).with_address("10.0.0.201/24");
         let silent = dead.within(|| UdpSocket::bind("10.0.0.201:53").unwrap());
         let other = rack.client(STRANGER).with_address("10.0.0.200/24");

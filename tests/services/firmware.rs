@@ -1,4 +1,4 @@
-//! What firmware makes of the replies of DHCP servers, by the rules of the PXE specification, EDK2 and iPXE.
+//! How firmware interprets DHCP replies, by the rules of the PXE specification, EDK2 and iPXE.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -14,7 +14,7 @@ use crate::rack::Client;
 const XID: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
 const UUID: [u8; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
-/// A machine on its way up.
+/// A booting machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Firmware {
     Bios,
@@ -24,7 +24,7 @@ pub(crate) enum Firmware {
     Http,
 }
 
-/// From where a firmware boots what.
+/// The source and file of a boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Boots {
     Tftp { server: Ipv4Addr, file: String },
@@ -54,18 +54,17 @@ impl Firmware {
         options
     }
 
-    /// Asks whoever is on the network, as the firmware of a machine with an address that it had before, and says what
-    /// it boots.
+    /// Broadcasts as the firmware of a machine with a previous address; returns what it boots.
     pub(crate) fn boots(self, client: &Client, mac: Mac, own: Ipv4Addr) -> Option<Boots> {
         let discover = packet(mac, 1, Ipv4Addr::UNSPECIFIED, &self.options());
         let offers: Vec<Reply> = client.within(|| broadcast(mac, &discover));
-        // An offer of boot files counts for more than one of an address, whoever comes first.
+        // A ProxyDHCP offer takes precedence over one with an address, whichever arrives first.
         let of_address = offers.iter().filter(|offer| !offer.yiaddr().is_unspecified());
         let of_files = offers.iter().filter(|offer| offer.yiaddr().is_unspecified());
         of_files.chain(of_address).find_map(|offer| self.boots_from(client, mac, own, offer))
     }
 
-    /// Says what the firmware boots after an offer.
+    /// Returns what the firmware boots after an offer.
     pub(crate) fn boots_from(self, client: &Client, mac: Mac, own: Ipv4Addr, offer: &Reply) -> Option<Boots> {
         let class = offer.text(60).unwrap_or_default();
         if self == Self::Http {
@@ -79,9 +78,9 @@ impl Firmware {
         };
         match (class.starts_with("PXEClient"), offer.option(43).map(vendor_options)) {
             (false, _) => offer.boots(),
-            // BINL: boot files are had at port 4011.
+            // BINL: boot files are offered at port 4011.
             (true, None) => match (self, offer.boots()) {
-                // iPXE boots what it is told and asks nobody else.
+                // iPXE boots what it is told and sends no further request.
                 (Self::Ipxe, told @ Some(_)) => told,
                 _ => ask_again(offer.server()?, None),
             },
@@ -92,7 +91,7 @@ impl Firmware {
                 if control & 8 != 0 {
                     return offer.boots();
                 }
-                // The first item of the menu, at the first server that has it.
+                // The first item of the menu, from the first server that has it.
                 let menu = vendor(9)?;
                 let servers = vendor(8)?;
                 let (item, server) = (&menu[..2], &servers[3..7]);
@@ -122,7 +121,7 @@ fn vendor_options(mut field: &[u8]) -> Vec<(u8, Vec<u8>)> {
 pub(crate) struct Reply(pub(crate) Vec<u8>);
 
 impl Reply {
-    /// Makes one of what was captured.
+    /// Creates a recorded reply.
     pub(crate) fn captured(yiaddr: [u8; 4], siaddr: [u8; 4], file: &[u8], options: &[(u8, &[u8])]) -> Self {
         let options: Vec<(u8, Vec<u8>)> =
             options.iter().map(|(code, value)| (*code, value.to_vec())).collect();
@@ -165,14 +164,14 @@ impl Reply {
         Some(text.trim_end_matches('\0').to_owned())
     }
 
-    /// The next server: that of the header, else option 66, else the server itself.
+    /// The next server: from the header, otherwise from option 66, otherwise the server itself.
     fn server(&self) -> Option<Ipv4Addr> {
         let header = Some(self.address(20)).filter(|server| !server.is_unspecified());
         let itself = || Some(Ipv4Addr::from(<[u8; 4]>::try_from(self.option(54)?).ok()?));
         header.or_else(|| self.text(66)?.parse().ok()).or_else(itself)
     }
 
-    /// The boot file: option 67 counts for more than the header.
+    /// The boot file: option 67 takes precedence over the header.
     fn boots(&self) -> Option<Boots> {
         let header = || {
             let field = &self.0[108..236];
@@ -204,7 +203,7 @@ fn packet(mac: Mac, kind: u8, ciaddr: Ipv4Addr, options: &[(u8, Vec<u8>)]) -> Ve
     packet
 }
 
-/// Asks everybody on the link, and returns what comes back before it is quiet.
+/// Broadcasts a packet; returns the replies until no more arrive.
 fn broadcast(mac: Mac, packet: &[u8]) -> Vec<Reply> {
     const IPV4: i32 = 0x0008;
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(IPV4))).unwrap();
@@ -219,7 +218,7 @@ fn broadcast(mac: Mac, packet: &[u8]) -> Vec<Reply> {
     let begin = Instant::now();
     let mut replies = Vec::new();
     let mut buffer = [0; 2000];
-    // Until somebody has answered and nobody else does.
+    // Until there was a reply and no further ones arrive.
     while begin.elapsed() < Duration::from_secs(5) {
         match std::io::Read::read(&mut &socket, &mut buffer) {
             Ok(length) => replies.extend(reply(&buffer[..length])),
@@ -240,7 +239,7 @@ fn reply(frame: &[u8]) -> Option<Reply> {
     ours.then(|| Reply(payload.to_vec()))
 }
 
-/// Asks one server at port 4011.
+/// Sends a request to port 4011 of one server.
 fn unicast(own: Ipv4Addr, server: Ipv4Addr, packet: &[u8]) -> Option<Reply> {
     let socket = UdpSocket::bind(SocketAddr::from((own, 68))).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();

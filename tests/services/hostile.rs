@@ -1,4 +1,5 @@
-//! Who wants to do harm: forged senders, floods, connections that are held open. Each bound is one that can be missed.
+//! Attacks: spoofed sources, floods, connections that are held open. Each limit is tested such that the test can
+//! fail.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -16,27 +17,27 @@ use crate::rack::{Client, Rack, alone};
 use crate::{LAB, STRANGER, kernel};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-/// An address of nobody's network here.
+/// An address outside of all networks here.
 const FOREIGN: &str = "203.0.113.9";
-/// How long is waited for an answer that does not come. One that comes takes less than a tenth of it.
+/// How long to wait for an answer that must not arrive. A real answer takes less than a tenth of it.
 const MOMENT: Duration = Duration::from_millis(500);
-/// How long is waited for an answer that there must be, on a busy host.
+/// Timeout for an answer that must arrive, on a busy host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Binds a socket of a client.
+/// Binds a socket in a client's namespace.
 fn socket(client: &Client, address: &str) -> UdpSocket {
     let socket = client.within(|| UdpSocket::bind(address).unwrap());
     socket.set_read_timeout(Some(MOMENT)).unwrap();
     socket
 }
 
-/// Sends a packet to a port of the server, and returns how many bytes come back.
+/// Sends a packet to a port of the server; returns the length of the answer.
 fn ask(socket: &UdpSocket, port: u16, packet: &[u8]) -> Option<usize> {
     socket.send_to(packet, (SERVER, port)).unwrap();
     socket.recv_from(&mut [0; 65_535]).ok().map(|(length, _)| length)
 }
 
-/// A question for addresses, by EDNS if the client takes so many bytes.
+/// An A query, with EDNS if there is a payload size.
 fn question(name: &str, payload: Option<u16>) -> Vec<u8> {
     let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(payload.is_some())];
     for label in name.split('.') {
@@ -52,7 +53,7 @@ fn question(name: &str, payload: Option<u16>) -> Vec<u8> {
     packet
 }
 
-/// A DHCP request of a kind, with further bytes of its header as (place, bytes).
+/// A DHCP request of a type, with changes of its header as (offset, bytes).
 fn request(mac: Mac, kind: u8, header: &[(usize, [u8; 4])]) -> Vec<u8> {
     let mut packet = vec![0; 240];
     packet[..3].copy_from_slice(&[1, 1, 6]);
@@ -68,12 +69,12 @@ fn request(mac: Mac, kind: u8, header: &[(usize, [u8; 4])]) -> Vec<u8> {
 const CIADDR: usize = 12;
 const GIADDR: usize = 24;
 
-/// Who writes an address of another network into a datagram gets that network no answer, by any service.
+/// A spoofed source address of another network gets no answer from any service.
 #[test]
 fn nobody_of_another_network_is_answered() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
-        // There is a way back, so that it is not the kernel who keeps silent.
+        // There is a route back, so that it is not the kernel that drops the answer.
         let bridge = rack.service().interface.to_string();
         let route = ["route", "add", "203.0.113.0/24", "dev", &bridge];
         let ip = std::process::Command::new(crate::rack::program("ip")).args(route).status();
@@ -96,14 +97,14 @@ fn nobody_of_another_network_is_answered() {
             assert!(ask(&here, *port, packet).is_some(), "{what} of the network to port {port}");
             assert_eq!(ask(&there, *port, packet), None, "{what} of another network to port {port}");
         }
-        // No file was opened for it, and nobody waits for its acknowledgements.
+        // No file was opened, and no acknowledgement is awaited.
         let served = |known: &Known| matches!(known, Known::TftpServed { .. });
         rack.log.until_now("what the neighbour asked", || rack.log.count(served) >= 2).await;
         assert_eq!(rack.log.count(served), 2, "{}", rack.log.text());
     });
 }
 
-/// Relays that nobody knows, clients that claim to be elsewhere, and what is not for us.
+/// Unknown relays, clients that claim to be elsewhere, and packets that are not for us.
 #[test]
 fn forged_dhcp_requests_are_not_answered() {
     alone(async || {
@@ -135,14 +136,14 @@ fn forged_dhcp_requests_are_not_answered() {
             assert_eq!(ask(socket, port, &packet), None, "{rule}");
             rack.log.until_now(rule, || rack.log.count(ignored) == before + 1).await;
         }
-        // A reply of a server is no request at all.
+        // A server's reply is not a request.
         let mut reply = request(one, 1, &[(GIADDR, neighbour)]);
         reply[0] = 2;
         assert_eq!(ask(&relay, 67, &reply), None);
     });
 }
 
-/// Whatever is asked for, an answer over UDP is no larger than the client says that it takes, and never fragmented.
+/// For any query, a UDP answer does not exceed the client's payload size, and is never fragmented.
 #[test]
 fn dns_amplifies_no_more_than_it_has_to() {
     alone(async || {
@@ -164,7 +165,7 @@ fn dns_amplifies_no_more_than_it_has_to() {
             let question = question("many.lab.test", payload);
             let length = ask(&socket, 53, &question).expect("an answer");
             assert!(length <= most, "{length} bytes to who takes {payload:?}");
-            // 200 addresses take 3.2 kB: nothing of them is sent by a way on which the sender may be forged.
+            // 200 addresses take 3.2 kB: none of them may be sent over UDP, where the source may be spoofed.
             assert!(length <= question.len() + 11, "{length} bytes for {}", question.len());
         }
         let whole = dig(&client, "many.lab.test A +tcp");
@@ -172,7 +173,7 @@ fn dns_amplifies_no_more_than_it_has_to() {
     });
 }
 
-/// Forged answers to what we ask of others: from another address, another port, with another number, to another question.
+/// Spoofed answers to upstream queries: from another address, another port, with another ID, to another question.
 #[test]
 fn only_the_server_that_was_asked_is_believed() {
     alone(async || {
@@ -210,12 +211,12 @@ fn only_the_server_that_was_asked_is_believed() {
         });
         assert_eq!(dig(&one, "www.example.com A"), "NOERROR -- ra 192.0.2.7");
         upstream.join().unwrap();
-        // What was forged is not remembered either.
+        // Spoofed answers are not cached either.
         assert_eq!(dig(&one, "www.example.com A"), "NOERROR -- ra 192.0.2.7");
     });
 }
 
-/// Waits until the server closes a connection, and returns after how long it did.
+/// Waits until the server closes a connection; returns the elapsed time.
 fn closed_after(mut stream: TcpStream, begin: Instant) -> Duration {
     stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
     let mut heard = [0; 4096];
@@ -229,7 +230,7 @@ fn closed_after(mut stream: TcpStream, begin: Instant) -> Duration {
     }
 }
 
-/// Connections that are opened and left: DNS gives them ten seconds, HTTP a minute.
+/// Idle connections: DNS closes them after ten seconds, HTTP after a minute.
 #[test]
 fn connections_that_nobody_uses_are_closed() {
     alone(async || {
@@ -262,7 +263,7 @@ fn connections_that_nobody_uses_are_closed() {
                 std::thread::spawn(move || closed_after(stream, begin))
             })
             .collect();
-        // One who reads nothing of a file that no buffer holds.
+        // A client that does not read a file that exceeds all buffers.
         let mut slow = client.within(|| TcpStream::connect((SERVER, 80)).unwrap());
         let get = "GET /profile/install/kernel HTTP/1.1\r\nHost: x\r\n\r\n";
         slow.write_all(get.as_bytes()).unwrap();
@@ -278,7 +279,7 @@ fn connections_that_nobody_uses_are_closed() {
     });
 }
 
-/// One client may hold so many connections and no more; the others do not notice.
+/// The number of connections per client is limited; other clients are not affected.
 #[test]
 fn one_client_does_not_take_all_connections() {
     alone(async || {
@@ -306,7 +307,7 @@ fn one_client_does_not_take_all_connections() {
     });
 }
 
-/// Returns how many bytes wait at the DHCP port of a process, and how many packets were lost there.
+/// Returns the bytes queued at the DHCP port of a process, and the number of dropped packets.
 fn backlog(process: u32) -> (u64, u64) {
     let table = std::fs::read_to_string(format!("/proc/{process}/net/udp")).unwrap();
     let line = table.lines().find(|line| line.contains(" 00000000:0043 ")).expect("port 67 is open");
@@ -315,7 +316,7 @@ fn backlog(process: u32) -> (u64, u64) {
     (waiting.unwrap(), fields.last().unwrap().parse().unwrap())
 }
 
-/// Returns how many datagrams the services of a process have taken in.
+/// Returns the number of datagrams that the services of a process have received.
 fn taken_in(process: u32) -> u64 {
     let table = std::fs::read_to_string(format!("/proc/{process}/net/snmp")).unwrap();
     let line = table.lines().filter(|line| line.starts_with("Udp: ")).nth(1).unwrap();
@@ -328,8 +329,8 @@ fn resident_kib(process: u32) -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse().unwrap()
 }
 
-/// 50,000 clients that nobody knows, as fast as they are taken in: each is heard, none costs memory for good, and in the
-/// middle of it nodes have their addresses.
+/// 50,000 unknown clients as fast as they can be received: all are processed, memory does not grow permanently, and
+/// nodes get their addresses meanwhile.
 #[test]
 fn fifty_thousand_strangers_leave_no_trace() {
     const STRANGERS: u32 = 50_000;
@@ -343,7 +344,7 @@ fn fifty_thousand_strangers_leave_no_trace() {
         let server = Server::start(folder.path());
         let process = server.process();
         let flood = rack.client(Mac([2, 0, 0, 0, 9, 9])).with_address("10.0.0.99/24");
-        // Whoever has an address shows that the server is there, and what it takes at rest.
+        // A first lease shows that the server is ready; its memory is then measured.
         let first = rack.client(STRANGER);
         assert_eq!(Lease::ask(&rack, &first, &["-t", "30"]).expect("a lease").get("ip"), "10.0.0.30");
         let (before, heard) = (resident_kib(process), taken_in(process));
@@ -358,7 +359,7 @@ fn fifty_thousand_strangers_leave_no_trace() {
                 }
             };
             let mut sent = 0;
-            // It goes on until the nodes have what they asked for.
+            // The flood continues until the nodes have their addresses.
             while sent < STRANGERS || still.try_recv() == Err(TryRecvError::Empty) {
                 let number = sent;
                 sent += 1;
@@ -381,11 +382,11 @@ fn fifty_thousand_strangers_leave_no_trace() {
         assert_eq!(backlog(process), (0, 0), "nothing waits, nothing was lost");
         let heard = taken_in(process) - heard;
         assert!(sent >= STRANGERS && heard >= sent.into(), "{heard} of {sent} were heard");
-        // Told are a thousand in a second, and the test keeps each.
+        // A thousand events per second are emitted, and the test stores all of them.
         let allowed = 4096 + 1024 * (took.as_secs() + 1);
         let grown = most.saturating_sub(before);
         assert!(grown <= allowed, "{sent} in {took:?}: {before} KiB before, {most} KiB at most");
-        // Who had an address has it still, though all others are taken.
+        // An existing lease is kept although all other addresses are taken.
         assert_eq!(Lease::ask(&rack, &first, &["-t", "5"]).expect("a lease").get("ip"), "10.0.0.30");
     });
 }

@@ -1,4 +1,4 @@
-//! HTTP, asked by curl.
+//! HTTP with curl.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -30,7 +30,7 @@ fn curl_fetches_whole_in_pieces_and_on() {
 
         curl(&["-o", "out", KERNEL]);
         assert_eq!(std::fs::read(&file).unwrap(), all);
-        // Letter by letter: GRUB knows no other spelling.
+        // Exactly this spelling: GRUB accepts no other.
         let head = String::from_utf8(curl(&["-I", KERNEL])).unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert!(
@@ -48,7 +48,7 @@ fn curl_fetches_whole_in_pieces_and_on() {
         std::fs::copy(rack.folder.path().join("kernel"), folder.path().join("kernel")).unwrap();
         assert_eq!(curl(&newer), b"304");
 
-        // A download that broke off goes on where it ended.
+        // An interrupted download is resumed.
         std::fs::write(&file, &all[..300_000]).unwrap();
         curl(&["-C", "-", "-o", "out", KERNEL]);
         assert_eq!(std::fs::read(&file).unwrap(), all);
@@ -57,7 +57,7 @@ fn curl_fetches_whole_in_pieces_and_on() {
         };
         rack.log.until("the rest in the log", 5, resumed).await;
 
-        // Two on one connection, as firmware does.
+        // Two requests on one connection, as firmware does.
         let script = "http://10.0.0.1/boot/one.ipxe";
         let both = String::from_utf8(curl(&[script, script, "-w", "%{num_connects}\n"])).unwrap();
         assert!(both.starts_with("#!ipxe\nkernel /profile/install/kernel"), "{both}");
@@ -69,7 +69,7 @@ fn curl_fetches_whole_in_pieces_and_on() {
         }
         assert_eq!(curl(&["-X", "PUT", "-d", "x", "-o", "/dev/null", "-w", "%{http_code}", KERNEL]), b"405");
 
-        // One that leaves in the middle is told as such, and nobody else notices. Socket buffers take megabytes.
+        // An aborted download is reported as such, and others are not affected. Socket buffers hold megabytes.
         let big = std::fs::File::options().write(true).open(rack.folder.path().join("kernel")).unwrap();
         big.set_len(64 << 20).unwrap();
         let output = one.run_in(
@@ -108,7 +108,7 @@ fn wget_fetches_and_goes_on() {
     });
 }
 
-/// A lab with a folder of its own, and a secret beside it that a link in there leads to.
+/// A lab with a served folder, and a secret beside it that a link in the folder points to.
 fn with_folder(folder: &Path) {
     kernel(folder);
     std::fs::write(folder.join("secret"), "secret").unwrap();
@@ -155,7 +155,7 @@ fn a_labs_folder_is_served_by_http_and_tftp() {
     });
 }
 
-/// Spellings of paths that lead out of what is served, for URLs; TFTP has them without the encoding.
+/// Spellings of paths that leave the served folder, percent-encoded for URLs; decoded for TFTP.
 const ESCAPES: &[&str] = &[
     "/../secret",
     "/grub/../../secret",
@@ -199,7 +199,7 @@ const ESCAPES: &[&str] = &[
     "/grub/%2e%2e/%2e%2e/secret",
 ];
 
-/// The same, as bytes that no URL can hold.
+/// The same as raw bytes that are not valid in URLs.
 const RAW_ESCAPES: &[&[u8]] = &[
     b"../secret",
     b"/../secret",
@@ -262,7 +262,7 @@ fn no_spelling_leads_out_of_what_is_served() {
         }
         let socket = one.within(|| UdpSocket::bind("10.0.0.11:0").unwrap());
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        // A NUL ends a name, so it cannot be part of one.
+        // A NUL terminates a name, so it cannot be part of one.
         let encoded = ESCAPES.iter().map(|path| path.as_bytes());
         let paths = encoded.filter(|path| *path != b"/out%00.txt").chain(RAW_ESCAPES.iter().copied());
         for path in paths {
@@ -274,7 +274,7 @@ fn no_spelling_leads_out_of_what_is_served() {
             expected += 1;
             rack.log.until_now(&name, || refusals() == expected).await;
         }
-        // What is not there is not there; nothing above was taken for it.
+        // Missing paths are not found; nothing above was confused with them.
         for path in ["/etc/passwd", "/secret"] {
             assert!(by_http(&request(path.as_bytes())).starts_with("HTTP/1.1 40"), "{path}");
         }
@@ -282,7 +282,7 @@ fn no_spelling_leads_out_of_what_is_served() {
     });
 }
 
-/// Connections that the server still has, by ss.
+/// Open connections of the server, from ss.
 fn connections() -> String {
     let ports = ["-Htn", "sport = :80 or sport = :443"];
     let output = std::process::Command::new(program("ss")).args(ports).output().unwrap();
@@ -290,7 +290,7 @@ fn connections() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The server has a minute's patience, and nobody who tries it is there much longer.
+/// The server closes stalled connections after a minute, and not much later.
 #[test]
 fn clients_that_hang_or_vanish_are_dropped_within_a_bound() {
     alone(async || {
@@ -302,7 +302,7 @@ fn clients_that_hang_or_vanish_are_dropped_within_a_bound() {
         let say = |client: &Client, port: u16, words: &str| {
             client.within(|| {
                 let mut stream = TcpStream::connect(("10.0.0.1", port)).unwrap();
-                // Or the client's kernel takes what the client does not.
+                // Otherwise the client's kernel would buffer the data.
                 setsockopt(&stream, RcvBuf, &8192).unwrap();
                 stream.write_all(words.as_bytes()).unwrap();
                 stream
@@ -310,7 +310,7 @@ fn clients_that_hang_or_vanish_are_dropped_within_a_bound() {
         };
         const GET: &str = "GET /profile/install/kernel HTTP/1.1\r\nHost: x\r\n\r\n";
         let begin = Instant::now();
-        // An honest one, which is slow, and is done when the others are gone.
+        // A legitimate slow client, which finishes after the others are gone.
         let part = "Range: bytes=0-4194303\r\nConnection: close\r\n\r\n";
         let mut honest = say(&one, 80, &GET.replace("\r\n\r\n", &format!("\r\n{part}")));
         let eating_well = std::thread::spawn(move || {
@@ -327,26 +327,26 @@ fn clients_that_hang_or_vanish_are_dropped_within_a_bound() {
             say(&one, 443, ""),
             say(&one, 80, "GET /profile/inst"),
             say(&one, 443, "\x16\x03\x01\x02\0\x01"),
-            // What it said is answered, and then it says no more.
+            // One request is answered, then the connection is idle.
             say(&one, 80, "GET /boot/one.ipxe HTTP/1.1\r\nHost: x\r\n\r\n"),
-            // It takes nothing of what it asked for.
+            // It reads nothing of the response.
             say(&one, 80, GET),
         ];
-        // One that takes a crumb now and then.
+        // It reads a few bytes now and then.
         let mut crumbs = say(&one, 80, GET);
         let eating = std::thread::spawn(move || {
             while crumbs.read_exact(&mut [0; 1024]).is_ok() {
                 std::thread::sleep(Duration::from_secs(2));
             }
         });
-        // Two that vanish: one idle, one in the middle of a file.
+        // Two that vanish: one idle, one during a transfer.
         let vanished = [say(&two, 80, ""), say(&two, 80, GET)];
         two.run("ip", &["link", "set", "eth0", "down"]);
         rack.log.until_now("all of them", || connections().lines().count() == 10).await;
 
         let heard = tokio::task::spawn_blocking(|| eating_well.join().unwrap()).await.unwrap();
         assert!(heard > 4 << 20, "{heard}\n{}", rack.log.text());
-        // What is closed is the kernel's to bury.
+        // Closed sockets are left to the kernel.
         let gone = || !connections().contains("ESTAB");
         rack.log.until_now("the end of every connection", gone).await;
         let took = begin.elapsed();

@@ -1,4 +1,4 @@
-//! HTTPS, asked by curl, wget and real firmware.
+//! HTTPS with curl, wget and real firmware.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ async fn rack() -> (Rack, Client) {
     (rack, one)
 }
 
-/// Runs a client in a folder that has the lab's certificate, and returns how it ended and what it said.
+/// Runs a client in a folder with the lab's certificate; returns exit code and output.
 fn run(client: &Client, folder: &Path, program: &str, arguments: &[&str]) -> (i32, Vec<u8>) {
     let output = client.run_in(folder, program, arguments);
     (output.status.code().unwrap(), output.stdout)
@@ -42,7 +42,7 @@ fn curl_and_wget_believe_the_labs_authority() {
         let ca = ["--cacert", "ca.pem"];
         assert_eq!(curl(&[&ca[..], &[KERNEL]].concat()), all);
         assert_eq!(curl(&[&ca[..], &["-r", "1000-1999", KERNEL]].concat()), all[1000..2000]);
-        // By each name that the lab gives the server: its own, one of the lab file, and an alias of that.
+        // By each name of the server: its own, a record of the lab file, and an alias of that.
         for name in ["lab.test", "ns.lab.test", "matchbox.local", "mirror.lab.test"] {
             let resolve = format!("{name}:443:10.0.0.1");
             let url = format!("https://{name}/boot/one.ipxe");
@@ -57,7 +57,7 @@ fn curl_and_wget_believe_the_labs_authority() {
         };
         rack.log.until("what was agreed on", 5, modern).await;
 
-        // As old firmware does: no elliptic curves, and no finite fields by name either.
+        // As old firmware: no elliptic curves, and no named finite-field groups either.
         for (suite, name) in [
             ("DHE-RSA-AES128-GCM-SHA256", "TLSv1_2 TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"),
             ("DHE-RSA-AES256-GCM-SHA384", "TLSv1_2 TLS_DHE_RSA_WITH_AES_256_GCM_SHA384"),
@@ -71,7 +71,7 @@ fn curl_and_wget_believe_the_labs_authority() {
             rack.log.until(suite, 5, told).await;
         }
 
-        // wget goes on where it left off.
+        // wget resumes the download.
         let file = folder.path().join("kernel");
         std::fs::write(&file, &all[..300_000]).unwrap();
         let wget = |options: &[&str]| {
@@ -80,13 +80,13 @@ fn curl_and_wget_believe_the_labs_authority() {
         assert_eq!(wget(&["--ca-certificate=ca.pem", "-c", KERNEL]), 0);
         assert!(std::fs::read(&file).unwrap() == all);
 
-        // Who does not know the authority believes nobody, and we are told so.
+        // A client without the CA certificate rejects ours, and we get an event.
         let (code, _) = run(&one, folder.path(), "curl", &["-sS", "-m", "20", "-o", "out", KERNEL]);
         assert_eq!((code, wget(&["-O", "out", KERNEL])), (60, 5));
         let unknown =
             |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("UnknownCA"));
         rack.log.until("a client that does not know us", 5, unknown).await;
-        // Neither do they come to terms who speak HTTP where HTTPS is spoken.
+        // HTTP at the HTTPS port fails, too.
         let (code, _) = run(&one, folder.path(), "curl", &["-sS", "-m", "20", "http://10.0.0.1:443/"]);
         assert_ne!(code, 0);
         rack.log
@@ -123,7 +123,7 @@ fn large_files_pass_through_little_memory() {
     });
 }
 
-/// One node that its firmware boots by HTTPS, as far as that goes: iPXE goes on by HTTP.
+/// One node whose firmware boots by HTTPS; iPXE continues by HTTP.
 const NETBOOT: &str = r#"
 [network.lan]
 address = "10.0.0.1/24"
@@ -153,7 +153,7 @@ memory = "768MiB"
 profile = "unified"
 "#;
 
-/// Returns what a node fetched, and by what.
+/// Returns what a node fetched, and by which protocol.
 fn fetched(rack: &Rack) -> Vec<String> {
     let events = rack.log.events();
     let served = events.iter().filter_map(|event| match &event.kind {
@@ -165,7 +165,7 @@ fn fetched(rack: &Rack) -> Vec<String> {
     served.collect()
 }
 
-/// What Debian's OVMF and we agree on.
+/// The version and suite that Debian's OVMF negotiates.
 const OVMF: &str = "TLSv1_2 TLS_DHE_RSA_WITH_AES_256_GCM_SHA384";
 
 #[test]
@@ -210,7 +210,7 @@ fn uefi_boots_a_kernel_by_https_alone() {
     });
 }
 
-/// The control: firmware believes only whom it was told to.
+/// The control: firmware accepts only trusted certificates.
 #[test]
 fn uefi_that_knows_another_authority_boots_nothing() {
     alone_with(&["ipxe"], async || {

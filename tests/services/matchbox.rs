@@ -1,4 +1,4 @@
-//! matchbox in a lab, beside its own names, asked by curl.
+//! matchbox in a lab with other content, with curl.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use dryrack::event::{FileRole, Known};
 use crate::rack::{Client, Rack, alone};
 use crate::{LAB, kernel, numbers};
 
-/// Makes a data directory beside the lab.
+/// Creates a data directory beside the lab.
 fn data(folder: &Path) {
     kernel(folder);
     for kind in ["groups", "profiles", "generic", "assets"] {
@@ -20,7 +20,7 @@ fn data(folder: &Path) {
     write("assets/k", "KERNEL\n");
 }
 
-/// The lab of the other tests with matchbox, on a port if one is named, and by HTTPS too.
+/// The lab of the other tests with matchbox, on a separate port if one is given, and with HTTPS.
 async fn rack(listen: &str) -> (Rack, Client) {
     let matchbox = format!("mtu = 1400\nhttps = true\nmatchbox = {{ data = \"matchbox\"{listen} }}");
     let group = "\n[group.installed]\nprofile = \"install\"\nselector = { os = \"installed\" }\nmetadata = { n = 3 }\n";
@@ -48,14 +48,14 @@ fn matchbox_is_asked_first_and_the_labs_own_names_after_it() {
             assert_eq!(get("/"), "matchbox\n200");
             assert!(get("/boot.ipxe").starts_with("#!ipxe\nchain ipxe?uuid="));
             assert_eq!(get("/ipxe?rack=r1"), "#!ipxe\nkernel /assets/k\nboot\n200");
-            // A group of the lab file, and a node that boots a profile of it.
+            // A group of the lab file, and a node that boots its profile.
             assert!(get("/ipxe?os=installed").contains("kernel /profile/install/kernel"));
             assert!(get("/ipxe?mac=52-54-00-00-00-01").contains("kernel /profile/install/kernel"));
             assert!(get("/metadata?os=installed").starts_with("N=3\nOS=installed\n"));
             assert_eq!(get("/assets/k"), "KERNEL\n200");
             assert_eq!(get("/generic?rack=r1"), NOTHING);
             assert_eq!(get("/ipxe?rack=r2"), NOTHING);
-            // Its own names, however they are spelt.
+            // The lab's own paths, in any spelling.
             assert!(get("/boot/one.ipxe").starts_with("#!ipxe\n"));
             assert!(get("//boot/one.ipxe").starts_with("#!ipxe\n"));
             assert_eq!(get("/nothing"), "not found\n404");
@@ -106,7 +106,7 @@ fn clients_of_an_older_ignition_get_what_they_know() {
         data(folder);
         let config = r#"{"ignition":{"version":"3.1.0"},"storage":{"files":[{"path":"/etc/x"}]}}"#;
         std::fs::write(folder.join("old.ign"), config).unwrap();
-        // What only 3.4.0 can say.
+        // A config that needs 3.4.0.
         let config = r#"{"ignition":{"version":"3.4.0"},"storage":{"luks":[{"name":"a","device":"/dev/a","discard":true}]}}"#;
         std::fs::write(folder.join("new.ign"), config).unwrap();
     };

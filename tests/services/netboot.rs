@@ -1,4 +1,4 @@
-//! Whole boots of real firmware, under emulation.
+//! Complete boots of real firmware, under emulation.
 
 use dryrack::event::{Kind, Known};
 use dryrack::name::Mac;
@@ -6,7 +6,7 @@ use dryrack::name::Mac;
 use super::dhcp::Running;
 use crate::rack::{Client, Rack, alone_with};
 
-/// One node of each kind of firmware; they boot tiny, which says what it found and powers off.
+/// One node for each kind of firmware; they boot tiny, which prints what it found and powers off.
 const NETBOOT: &str = r#"
 [network.lan]
 address = "10.0.0.1/24"
@@ -41,7 +41,7 @@ nic.lan = { address = "10.0.0.14" }
 firmware-delays = "keep"
 "#;
 
-/// Boots a node until it has powered itself off, and returns what happened in the order of a boot, each thing once.
+/// Boots a node until it powers off; returns the events of the boot in order, each once.
 pub(crate) async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     let machine = rack.boot(node).await;
     rack.log
@@ -54,7 +54,7 @@ pub(crate) async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     for event in rack.log.events() {
         let Kind::Known(known) = event.kind else { continue };
         let step = match known {
-            // A client in a namespace of ours asks for routers too.
+            // A client in one of our namespaces solicits routers too.
             Known::RouterAdvertised { .. } if event.node.is_none() => continue,
             Known::DhcpReplied { request, reply, client, .. } => format!("{client} {request} {reply}"),
             Known::RouterAdvertised { .. } => "router".to_owned(),
@@ -77,18 +77,18 @@ pub(crate) async fn netboot(rack: &Rack, node: &str) -> Vec<String> {
     steps
 }
 
-/// What every netboot ends with, once iPXE knows where its script is.
+/// The end of every netboot, once iPXE has the URL of its script.
 const FROM_SCRIPT: [&str; 3] = [
     "http /boot/NODE.ipxe 200 true",
     "http /profile/tiny/kernel 200 true",
     "http /profile/tiny/initrd0 200 true",
 ];
 
-/// Boots a node and compares what happened: `first`, then what iPXE fetches, then `last`, then what the system found.
+/// Boots a node and compares the events: `first`, then what iPXE fetches, then `last`, then what the system found.
 async fn check_netboot(rack: Rack, node: &str, first: &[&str], last: &[&str], found: &[&str]) {
     let mut steps = netboot(&rack, node).await;
     let text = rack.log.text();
-    // iPXE asks for routers while it asks for an address: which is answered first is chance.
+    // iPXE solicits routers while it requests an address; which is answered first is random.
     let router = steps.iter().position(|step| step == "router").expect("a router advertisement");
     steps.remove(router);
     let off = steps.pop().unwrap();
@@ -143,7 +143,7 @@ fn uefi_boots_by_itself() {
     });
 }
 
-/// A DHCP server of somebody else, busybox's udhcpd, which knows nothing of boot files.
+/// Another DHCP server, busybox's udhcpd, without boot files.
 fn other_dhcp_server(rack: &Rack) -> (Client, Running) {
     let client = rack.client(Mac([2, 0, 0, 0, 0, 7])).with_address("10.0.0.200/24");
     let config = rack.folder.path().join("udhcpd.conf");
@@ -160,13 +160,13 @@ fn other_dhcp_server(rack: &Rack) -> (Client, Running) {
     (client, Running(server))
 }
 
-/// Boots a node whose address comes from another server and whose boot files come from us.
+/// Boots a node with an address from another server and boot files from ours.
 async fn check_proxy(node: &str, first: &[&str]) {
     let proxied = "address = \"10.0.0.1/24\"\ndhcp = \"proxy\"";
     let rack = Rack::of(&NETBOOT.replace("address = \"10.0.0.1/24\"", proxied), |_| ()).await;
     let _other = other_dhcp_server(&rack);
     let last = ["ignored discover: no boot file for this client"];
-    // The other server does not know its name.
+    // The other server does not know the node's name.
     check_netboot(rack, node, first, &last, &["node=localhost"]).await;
 }
 
@@ -193,7 +193,7 @@ fn uefi_boots_beside_another_dhcp_server() {
     });
 }
 
-/// iPXE as on metal: it shows its banner, waits for ProxyDHCP offers, and waits for routers that there are not.
+/// iPXE with the delays of real hardware: its banner, ProxyDHCP offers, and router advertisements that never arrive.
 #[test]
 fn a_node_at_real_pace_waits() {
     alone_with(&["tiny"], async || {
@@ -202,7 +202,7 @@ fn a_node_at_real_pace_waits() {
         let line = |known: &Known, wanted: &str| matches!(known, Known::ConsoleLine { text } if text.contains(wanted));
         let reply = |known: &Known, wanted: &str| matches!(known, Known::DhcpReplied { reply, .. } if reply.as_str() == wanted);
         rack.log.until("its lease", 480, |known| reply(known, "ack")).await;
-        // A dot a second.
+        // One dot per second.
         rack.log
             .until("it to wait for routers", 480, |known| {
                 line(known, "Configuring (net0") && line(known, "........")
@@ -210,7 +210,7 @@ fn a_node_at_real_pace_waits() {
             .await;
         machine.stop().await;
 
-        // It has asked again while it waited for another server's offer, which one in a hurry does not.
+        // It has sent another request while it waited for other offers, which is skipped without delays.
         let offers = rack.log.count(|known| reply(known, "offer"));
         assert!(offers > 1, "{}", rack.log.text());
         assert!(rack.log.has(|known| line(known, "Press Ctrl-B")), "{}", rack.log.text());

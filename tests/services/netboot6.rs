@@ -1,11 +1,11 @@
-//! Whole boots of real firmware over IPv6, under emulation.
+//! Complete boots of real firmware over IPv6, under emulation.
 
 use dryrack::event::{DhcpClient, Kind, Known};
 
 use super::netboot::netboot;
 use crate::rack::{Rack, alone_with};
 
-/// One node for each way to netboot over IPv6; they boot tiny, which says what it found and powers off.
+/// One node for each IPv6 netboot method; they boot tiny, which prints what it found and powers off.
 const NETBOOT: &str = r#"
 [network.lan]
 address = "10.0.0.1/24"
@@ -37,7 +37,7 @@ memory = "512MiB"
 profile = "http6"
 "#;
 
-/// Boots a node, compares what it asked for on its way, and checks that not a byte came over IPv4.
+/// Boots a node, compares its requests, and checks that nothing was fetched over IPv4.
 async fn check(node: &str, expected: &[&str]) {
     let rack = Rack::of(NETBOOT, |_| ()).await;
     let steps = netboot(&rack, node).await;
@@ -59,7 +59,7 @@ async fn check(node: &str, expected: &[&str]) {
         if *client == DhcpClient::Ipxe && address.is_ipv4())
     };
     assert!(!rack.log.has(over_ipv4), "{text}");
-    // EDK2 waits ten seconds for a route unless it is told of one before it fetches anything.
+    // EDK2 waits ten seconds for a route unless it gets an advertisement before it fetches anything.
     let position = |is_it: &dyn Fn(&Known) -> bool| {
         let events = rack.log.events();
         events.iter().position(|event| {
@@ -95,7 +95,7 @@ fn uefi_boots_by_pxe() {
 fn uefi_boots_by_http() {
     alone_with(&["tiny", "ipxe"], async || {
         let steps = [
-            // HTTP Boot tries IPv4 first, and is turned away at once.
+            // HTTP Boot tries IPv4 first, and is redirected at once.
             "firmware discover offer",
             "firmware request ack",
             "http / 404 true",

@@ -1,4 +1,4 @@
-//! Packets that nobody should send: no service minds them.
+//! Malformed packets do not affect any service.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
@@ -14,7 +14,7 @@ use super::tftp::tftp;
 use crate::rack::{Rack, alone};
 use crate::{LAB, STRANGER, kernel};
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Noise(u64);
 
 impl Noise {
@@ -51,7 +51,7 @@ fn noise_ends_no_service() {
             let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
             let heads = [
                 (67, dhcp_head(STRANGER)),
-                // A discover whose next option is one on which the decoder asserts.
+                // A DHCPDISCOVER with an option on which the decoder asserts.
                 (67, [dhcp_head(STRANGER), vec![53, 1, 1, 94, 1, 0, 80, 1, 1, 81, 1, 0]].concat()),
                 (53, vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
                 (53, vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1]),
@@ -72,7 +72,7 @@ fn noise_ends_no_service() {
                     let mut stream = TcpStream::connect((Ipv4Addr::new(10, 0, 0, 1), port)).unwrap();
                     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
                     stream.write_all(&noise.packet(head)).unwrap();
-                    // Whatever it says, and whether it hangs up.
+                    // Whatever it answers, and whether it closes the connection.
                     stream.read_to_end(&mut Vec::new()).ok();
                 }
             }
@@ -90,12 +90,12 @@ fn noise_ends_no_service() {
         assert!(tftp(&one, folder.path(), "busybox").status.success());
         rack.log.until_now("an advertisement", || advertised() > before).await;
         assert!(!rack.log.has(|known| matches!(known, Known::ServiceFailed { .. })), "{}", rack.log.text());
-        // None has ended by itself, and all end when they are told to.
+        // No service has stopped, and all stop on request.
         rack.end().await;
     });
 }
 
-/// Sends solicitations of noise.
+/// Sends random router solicitations.
 fn solicit(noise: &mut Noise) {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)).unwrap();
@@ -106,7 +106,7 @@ fn solicit(noise: &mut Noise) {
     let begin = Instant::now();
     for round in 0..300 {
         let head: &[u8] = if round % 2 == 0 { &[133, 0, 0, 0, 0, 0, 0, 0] } else { &[133] };
-        // Its own address has to be settled first.
+        // Until its own address is no longer tentative.
         while let Err(error) = socket.send_to(&noise.packet(head), &routers.into()) {
             assert!(begin.elapsed() < Duration::from_secs(10), "{error}");
             std::thread::sleep(Duration::from_millis(50));

@@ -1,4 +1,4 @@
-//! NTP, asked by rdate and by ntpdig.
+//! NTP with rdate and ntpdig.
 
 use std::net::UdpSocket;
 
@@ -10,13 +10,13 @@ use crate::{LAB, kernel};
 
 const HOUR: f64 = 3600.0;
 
-/// Seconds until NTP begins to count anew; neither of the clients knows of it.
+/// Length of an NTP era in seconds; neither client handles eras.
 const ERA: f64 = 4_294_967_296.0;
 
-/// Asks with rdate, and returns by how many seconds it would set the clock.
+/// Runs rdate; returns by how many seconds it would set the clock.
 ///
-/// On a busy host rdate may hear an answer too late, take it for one to its next question, and so on until it gives up;
-/// a person would start it again.
+/// On a busy host rdate may receive an answer too late, take it for the answer to its next request, and finally give
+/// up; then it is started again.
 fn rdate(client: &Client) -> f64 {
     let ask = || {
         let output = client.try_run("rdate", &["-n", "-p", "-v", "10.0.0.1"]);
@@ -28,7 +28,7 @@ fn rdate(client: &Client) -> f64 {
     wrong.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Asks with ntpdig, and returns the line that it prints.
+/// Runs ntpdig; returns its output line.
 fn ntpdig(client: &Client) -> String {
     client.run("ntpdig", &["-t", "10", "10.0.0.1"])
 }
@@ -63,7 +63,7 @@ fn a_lab_may_have_a_wrong_clock() {
             let told: f64 = line.split(' ').nth(3).unwrap().parse().unwrap();
             assert!(wrong(told).abs() < 1.0, "{offset}: {line}");
             rack.end().await;
-            // The bridge makes way for the next lab's.
+            // Remove the bridge, which the next lab needs.
             let links = std::process::Command::new(program("ip"))
                 .args(["-br", "link", "show", "type", "bridge"])
                 .output();

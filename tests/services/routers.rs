@@ -1,4 +1,4 @@
-//! Router advertisements, asked for by Linux and by rdisc6; what listens at an address of IPv6.
+//! Router advertisements with Linux and rdisc6; services at IPv6 addresses.
 
 use dryrack::event::Known;
 
@@ -10,13 +10,13 @@ pub(crate) fn lab_with_ipv6() -> String {
     LAB.replace("address = \"10.0.0.1/24\"", "address = \"10.0.0.1/24\"\nipv6 = \"fd00:83::1/64\"")
 }
 
-/// Returns the lines of a program that hold a word, without what stands around them.
+/// Returns the lines that contain a word, trimmed.
 fn lines(text: &str, word: &str) -> Vec<String> {
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text.lines().filter(|line| line.contains(word)).map(squeezed).collect()
 }
 
-/// Waits until the kernel of a client has given itself an address of the prefix, and may use it.
+/// Waits until the kernel of a client has configured an address of the prefix that is no longer tentative.
 pub(crate) async fn configured(rack: &Rack, client: &Client) -> String {
     let addresses =
         || client.run("ip", &["-6", "address", "show", "dev", "eth0", "scope", "global", "-tentative"]);
@@ -28,7 +28,7 @@ pub(crate) async fn configured(rack: &Rack, client: &Client) -> String {
 fn linux_hears_that_there_is_no_router() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
-        // The kernel of a client with a link asks for routers by itself.
+        // The kernel of a client solicits routers by itself.
         let one = rack.client(rack.mac("one"));
         rack.log.until("an advertisement", 15, |known| matches!(known, Known::RouterAdvertised { .. })).await;
         let event =
@@ -49,7 +49,7 @@ fn linux_configures_itself_where_there_is_ipv6() {
         assert_eq!(one.run("ip", &["-6", "route", "show", "default"]), "", "nobody leads out");
         assert_eq!(lines(&one.run("ip", &["-6", "route"]), "fd00:83::/64").len(), 1);
         one.run("busybox", &["ping", "-6", "-c", "1", "-W", "2", "fd00:83::1"]);
-        // The place itself takes nothing from routers of others.
+        // The lab's namespace ignores advertisements of other routers.
         let bridge = &rack.service().interface;
         let setting = format!("/proc/sys/net/ipv6/conf/{bridge}/accept_ra");
         assert_eq!(std::fs::read_to_string(setting).unwrap().trim(), "0");
@@ -111,7 +111,7 @@ fn services_answer_over_ipv6() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             assert!(std::fs::read(folder.path().join(arguments[2])).unwrap() == expected, "{program}");
         }
-        // Both know which node it was.
+        // Both are attributed to the node.
         for event in rack.log.events() {
             if event.kind.to_string().contains("kernel") {
                 assert_eq!(event.node.as_ref().map(ToString::to_string).as_deref(), Some("one"), "{event:?}");

@@ -1,4 +1,4 @@
-//! Syslog, sent by util-linux' logger and forwarded by busybox' syslogd.
+//! Syslog with util-linux' logger and busybox' syslogd.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn busybox_forwards_what_programs_log() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
         let one = rack.client(rack.mac("one")).with_address("10.0.0.11/24");
-        // A /dev of its own: syslogd makes /dev/log, which must not be the host's.
+        // A separate /dev: syslogd creates /dev/log, which must not be the host's.
         let script = "cd $(mktemp -d) && mkdir dev && touch dev/null && mount --bind /dev/null dev/null && mount --rbind dev /dev && \
             busybox syslogd -R 10.0.0.1 && \
             until [ -S /dev/log ]; do sleep 0.1; done && \
@@ -68,7 +68,7 @@ fn a_flood_of_lines_is_told_as_a_number() {
             for number in 0..2_000 {
                 socket.send_to(format!("<13>app: line {number}").as_bytes(), "10.0.0.1:514").unwrap();
                 if number % 50 == 0 {
-                    // Where the host grants no larger buffer, the kernel has room for some hundred.
+                    // If the host does not permit a larger buffer, the kernel holds some hundred.
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }
@@ -91,7 +91,7 @@ fn a_flood_of_lines_is_told_as_a_number() {
             })
             .sum();
         assert!(told <= 400, "{told} lines were told");
-        // The kernel may have lost some of a flood, the service none.
+        // The kernel may have dropped some of a flood, the service none.
         assert!((1_000..=2_000).contains(&(told as u64 + counted)), "{told} told, {counted} counted");
     });
 }

@@ -1,4 +1,4 @@
-//! TFTP, asked by four clients, and by one that behaves as UEFI does.
+//! TFTP with four clients, and with one that behaves like UEFI.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(crate) fn tftp(client: &Client, folder: &Path, name: &str) -> Output {
         "busybox" => {
             client.run_in(folder, name, &["tftp", "-g", "-b", "1400", "-r", path, "-l", "out", "10.0.0.1"])
         }
-        // More than 65535 blocks: their numbers begin anew.
+        // More than 65535 blocks: block numbers wrap.
         "curl" => client.run_in(folder, name, &["-sS", "-m", "60", "--tftp-blksize", "8", "-o", "out", url]),
         other => panic!("{other} is no TFTP client"),
     }
@@ -38,7 +38,7 @@ fn tftp_clients_fetch() {
         let all = numbers(1 << 20);
         for (name, length) in [("tftp", 1 << 20), ("atftp", 1 << 20), ("busybox", 1 << 20), ("curl", 600_000)]
         {
-            // A multiple of the block size ends with an empty block, anything else with a short one.
+            // A multiple of the block size ends with an empty block, any other length with a short one.
             std::fs::write(rack.folder.path().join("kernel"), &all[..length]).unwrap();
             let folder = tempfile::tempdir().unwrap();
             let output = tftp(&one, folder.path(), name);
@@ -83,13 +83,13 @@ fn tftp_clients_fetch() {
     });
 }
 
-/// A request for the kernel with options, as UEFI sends it.
+/// A read request for the kernel with options, as UEFI sends it.
 fn read_request(options: &str) -> Vec<u8> {
     [&[0, 1], "profile/install/kernel\0octet\0".as_bytes(), options.replace(' ', "\0").as_bytes(), &[0]]
         .concat()
 }
 
-/// UEFI asks for the size, breaks off, and asks again, from the same port.
+/// UEFI requests the size, aborts, and sends another request from the same port.
 #[test]
 fn a_client_that_only_wants_the_size_gets_it() {
     alone(async || {
@@ -135,7 +135,7 @@ fn a_thousand_clients_are_served_at_once() {
                 socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 socket
             };
-            // Every one of them has begun before the first goes on.
+            // All of them have started before the first continues.
             let sockets: Vec<UdpSocket> = (0..CLIENTS).map(open).collect();
             let mut packet = [0; 1500];
             for batch in sockets.chunks(100) {
@@ -166,7 +166,7 @@ fn a_thousand_clients_are_served_at_once() {
     });
 }
 
-/// What a client is sent that leaves in the middle goes on for some seconds, and nobody else notices.
+/// After a client vanishes, its transfer continues for some seconds; other clients are not affected.
 #[test]
 fn vanished_clients_are_forgotten() {
     alone(async || {

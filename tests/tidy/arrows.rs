@@ -1,19 +1,19 @@
-//! Which module may know which.
+//! Which module may use which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tidy::source::{Source, Tree};
 
-/// The pure core, each knowing only those before it.
+/// The pure core; each module may use only those before it.
 const PURE: &[&str] = &[
     "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
     "report",
 ];
 
-/// The shell and the faces: the modules that each may know beside itself.
+/// The shell and the interfaces: the modules that each may use in addition to itself.
 ///
-/// Siblings in the shell do not know each other: what `node` and `serve` share is what to be (`plan`)
-/// and what happened (`event`). A place, a child process and a socket come from `system`; a disk from `image`.
+/// Siblings in the shell do not use each other: `node` and `serve` share the plan (`plan`) and the events (`event`).
+/// Namespaces, child processes and sockets come from `system`, disk images from `image`.
 const SHELL: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
@@ -43,7 +43,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
-/// What the pure core may not do: it cannot fail for reasons outside of it.
+/// Not allowed in the pure core: anything that can fail for external reasons.
 const IMPURE: &[(&str, &str)] = &[
     ("std::fs", "touches files"),
     ("std::process", "starts processes"),
@@ -68,7 +68,7 @@ const IMPURE: &[(&str, &str)] = &[
     ("rand", "is random"),
 ];
 
-/// Methods of `std::path::Path` that look at the file system.
+/// Methods of `std::path::Path` that access the file system.
 const LOOKS: &[&str] = &[
     "canonicalize",
     "exists",
@@ -81,7 +81,7 @@ const LOOKS: &[&str] = &[
     "try_exists",
 ];
 
-/// Returns the modules that a module may know, or `None` if it is not in the plan of the house.
+/// Returns the modules that a module may use, or `None` if it is unknown.
 fn knows(module: &str) -> Option<&'static [&'static str]> {
     if let Some(at) = PURE.iter().position(|name| *name == module) {
         return Some(&PURE[..at]);
@@ -89,7 +89,7 @@ fn knows(module: &str) -> Option<&'static [&'static str]> {
     SHELL.iter().find(|(name, _)| *name == module).map(|(_, knows)| *knows)
 }
 
-/// Returns the top module that a path leads to, if it leads into our own crate.
+/// Returns the top-level module of a path within our own crate.
 fn target<'a>(source: &'a Source, segments: &'a [String]) -> Option<&'a str> {
     match segments[0].as_str() {
         "crate" => Some(&segments[1]),
@@ -100,7 +100,7 @@ fn target<'a>(source: &'a Source, segments: &'a [String]) -> Option<&'a str> {
             match source.module().len().cmp(&up) {
                 std::cmp::Ordering::Equal => Some(rest),
                 std::cmp::Ordering::Greater => None,
-                // An inline module; its own file is as far as it can be told from tokens.
+                // An inline module; tokens only tell its file.
                 std::cmp::Ordering::Less => None,
             }
         }
@@ -108,7 +108,7 @@ fn target<'a>(source: &'a Source, segments: &'a [String]) -> Option<&'a str> {
     }
 }
 
-/// Names every arrow that points the wrong way.
+/// Returns every use that is not allowed.
 pub(crate) fn wrong_arrows(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in &tree.sources {
@@ -150,7 +150,7 @@ pub(crate) fn behind_the_seam(tree: &Tree) -> Vec<String> {
     wrong
 }
 
-/// Names every circle between files. A module and those below it may know each other: they are one thing.
+/// Returns every cycle between files. A module and its submodules may use each other: they count as one.
 pub(crate) fn circles(tree: &Tree) -> Vec<String> {
     let modules = tree.sources.iter().map(|source| (source.module(), source.file.as_str())).collect();
     let arrows: BTreeMap<&str, BTreeSet<&str>> = tree
@@ -172,7 +172,7 @@ pub(crate) fn circles(tree: &Tree) -> Vec<String> {
     circles.iter().map(|circle| format!("src/: a circle between {}", circle.join(", "))).collect()
 }
 
-/// Returns the file that a path leads to, if it is neither above nor below the one that names it.
+/// Returns the file of a path, if it is neither a parent nor a child of the file with the path.
 fn sibling<'a>(
     modules: &BTreeMap<Vec<&str>, &'a str>,
     source: &Source,
@@ -205,7 +205,7 @@ fn reachable<'a>(arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &str) -> B
     reached
 }
 
-/// Names everything in the pure core that can fail for reasons outside of it.
+/// Returns everything in the pure core that can fail for external reasons.
 pub(crate) fn impure(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in tree.sources.iter().filter(|source| PURE.contains(&source.top())) {

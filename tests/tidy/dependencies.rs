@@ -1,10 +1,10 @@
-//! Licences, sources and duplicates of everything that Cargo.lock names.
+//! Licences, sources and duplicates of all packages in Cargo.lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Licences of which each alone is enough.
+/// Accepted licences.
 const LICENCES: &[(&str, &str)] = &[
     ("MIT", "asks for a notice"),
     ("Apache-2.0", "asks for a notice"),
@@ -19,7 +19,7 @@ const LICENCES: &[(&str, &str)] = &[
     ("CDLA-Permissive-2.0", "Mozilla's root certificates in webpki-roots: data, asks for its text"),
 ];
 
-/// What may not come in by any way, and why.
+/// Packages that must not be in the tree, and why.
 const BANNED: &[(&str, &str)] = &[
     ("aws-lc-rs", "needs cmake and a C++ compiler; rustls runs on ring"),
     ("aws-lc-sys", "needs cmake and a C++ compiler; rustls runs on ring"),
@@ -28,7 +28,7 @@ const BANNED: &[(&str, &str)] = &[
     ("openssl-sys", "ties the binary to the host's OpenSSL; rustls runs on ring"),
 ];
 
-/// Packages that are there in several versions, and who keeps the old one.
+/// Packages with several versions, and what requires the old one.
 const DUPLICATES: &[(&str, &str)] = &[
     ("base64", "qapi-spec 0.3 keeps 0.22, ureq has 0.23"),
     ("bit-vec", "yasna 0.6 has 0.9 for a feature that nobody takes, so it is not built"),
@@ -51,12 +51,12 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("thiserror-impl", "comes with thiserror"),
 ];
 
-/// Where packages come from.
+/// The only allowed source of packages.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Judges an SPDX expression; `Err` names what is not on the list.
+/// Checks an SPDX expression; `Err` has the licence that is not accepted.
 ///
-/// An expression with `OR` is fine when one side is, one with `AND` when both are.
+/// For `OR`, one side is enough; for `AND`, both are required.
 fn licence(expression: &str) -> Result<(), String> {
     let expression = expression.replace(" / ", " OR ").replace('/', " OR ");
     let spaced = expression.replace('(', " ( ").replace(')', " ) ");
@@ -103,7 +103,7 @@ fn one(words: &mut Words<'_>) -> Result<(), String> {
     }
 }
 
-/// Names everything that is wrong with the packages that `cargo metadata` lists.
+/// Returns everything that is wrong with the packages in `cargo metadata`.
 pub(crate) fn unwelcome(metadata: &Value) -> Vec<String> {
     unwelcome_beside(metadata, DUPLICATES)
 }

@@ -1,13 +1,13 @@
-//! Labs, images, tests and snapshots that nothing looks at.
+//! Finds labs, images, tests and snapshots that nothing uses.
 
 use std::path::Path;
 
 use crate::tidy::source::stream;
 
-/// A file of the project by its name, with its text where it has any.
+/// The name of a project file, with its text if it is text.
 pub(crate) type File = (String, String);
 
-/// Tells whether a source file holds a token: a literal, or a name.
+/// Tells whether a source file contains a token: a literal or an identifier.
 fn says(source: &str, file: &str, wanted: &str) -> bool {
     fn any(tokens: proc_macro2::TokenStream, wanted: &str) -> bool {
         tokens.into_iter().any(|tree| match tree {
@@ -18,7 +18,7 @@ fn says(source: &str, file: &str, wanted: &str) -> bool {
     any(stream(source, file), wanted)
 }
 
-/// Tells whether a test file names a member of a folder, or goes through the whole folder.
+/// Tells whether a test file names a member of a folder, or iterates over the folder.
 fn covers(files: &[File], test: &str, member: &str) -> bool {
     let says = |source: &str| says(source, test, &format!("\"{member}\"")) || says(source, test, "read_dir");
     text(files, test).is_some_and(says)
@@ -36,7 +36,7 @@ fn members<'a>(files: &'a [File], folder: &str, file: &str) -> Vec<&'a str> {
     files.iter().filter_map(inner).filter(|name| !name.contains('/')).collect()
 }
 
-/// Names every lab and image that no test boots or plans, and everything that was left lying around.
+/// Returns every lab and image that no test boots or plans, and every leftover file.
 pub(crate) fn forgotten(files: &[File]) -> Vec<String> {
     let mut wrong = Vec::new();
     let labs = members(files, "labs", "lab.toml");
@@ -69,7 +69,7 @@ pub(crate) fn forgotten(files: &[File]) -> Vec<String> {
                 wrong.push(format!("{name}: the test that it belongs to is gone"));
             }
         }
-        // What does not run proves nothing, and says so to nobody.
+        // A test that does not run proves nothing, silently.
         if Path::new(name).extension().is_some_and(|extension| extension == "rs") && ignores(text, name) {
             wrong.push(format!("{name}: a test is ignored that ci/nightly does not run"));
         }
@@ -77,7 +77,7 @@ pub(crate) fn forgotten(files: &[File]) -> Vec<String> {
     wrong
 }
 
-/// Tells whether a test is ignored somewhere for another reason than that `ci/nightly` runs it.
+/// Tells whether a test is ignored for another reason than that `ci/nightly` runs it.
 fn ignores(text: &str, file: &str) -> bool {
     fn any(tokens: proc_macro2::TokenStream) -> bool {
         let trees: Vec<_> = tokens.into_iter().collect();

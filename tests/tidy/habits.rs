@@ -1,17 +1,17 @@
-//! Who prints, who exits, and other habits that a lint cannot see.
+//! Printing, exiting, and other rules that no lint can check.
 
 use crate::tidy::source::Tree;
 
 const PRINTS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
 
-/// Processes of our own whose standard streams nobody but us reads: the supervisor's log, an answer.
+/// Processes of our own whose standard streams only we read: the supervisor's log, an answer.
 const TALK_TO_US: &[&str] = &["system/namespace/outer.rs", "system/doctor/trial.rs"];
 
-/// What ends the process without going through `main`, and where a child after `fork` must.
+/// Functions that end the process without returning from `main`, as a child after `fork` must.
 const ENDS: &[&str] = &["exit", "_exit", "abort", "quick_exit"];
 const AFTER_FORK: &str = "system/sys.rs";
 
-/// Names every place outside of `cli` that prints.
+/// Returns every location outside of `cli` that prints.
 pub(crate) fn prints(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in tree.sources.iter().filter(|source| source.top() != "cli") {
@@ -37,7 +37,7 @@ pub(crate) fn prints(tree: &Tree) -> Vec<String> {
     wrong
 }
 
-/// Names every place outside of `main` that ends the process.
+/// Returns every location outside of `main` that ends the process.
 pub(crate) fn exits(tree: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in tree.sources.iter().filter(|source| !matches!(source.file.as_str(), "main.rs" | AFTER_FORK))
@@ -55,7 +55,7 @@ pub(crate) fn exits(tree: &Tree) -> Vec<String> {
     wrong
 }
 
-/// Names every number of a diagnostic that is not in exactly one place, and every one that no snapshot shows.
+/// Returns every diagnostic code that is not used in exactly one location, and every one that no snapshot shows.
 ///
 /// `shown` is the text of all tests and snapshots.
 pub(crate) fn codes(tree: &Tree, shown: &str) -> Vec<String> {

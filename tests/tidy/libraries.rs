@@ -1,15 +1,15 @@
-//! One module for each foreign library, so that replacing one is a change in one place.
+//! Each foreign library is used by one module, so that it can be replaced in one place.
 
 use crate::tidy::source::Tree;
 
-/// Where a library may be named: files and folders below `src/`, or everywhere.
+/// Where a library may be used: files and folders below `src/`, or everywhere.
 type Homes = &'static [&'static str];
 
 const EVERYWHERE: Homes = &[""];
-/// Whatever talks to the kernel, a file or a socket.
+/// Modules that access the kernel, files or sockets.
 const SHELL: Homes = &["system/", "image/", "node/", "rpc/", "serve/", "run/", "web/", "cli/"];
 
-/// Every dependency with its home. The names of packages are written as in Cargo.toml.
+/// Every dependency with its homes. Package names are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
     ("annotate-snippets", &["diag/draw.rs"]),
     ("anstream", &["cli/"]),
@@ -70,11 +70,11 @@ const HOMES: &[(&str, Homes)] = &[
     ("x509-parser", &["rpc/subject.rs"]),
 ];
 
-/// What the project was founded on; everything else is argued for in Cargo.toml.
+/// The initial dependencies; all others need a reason in Cargo.toml.
 const FOUNDED_ON: &[&str] =
     &["async-tftp", "axum", "dhcproto", "insta", "nix", "qapi", "rtnetlink", "serde", "tokio", "toml"];
 
-/// Names every dependency that Cargo.toml gives no reason for, in a line of comment above it.
+/// Returns every dependency without a comment with its reason in Cargo.toml.
 pub(crate) fn unargued(manifest: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut before = "";
@@ -93,7 +93,7 @@ pub(crate) fn unargued(manifest: &str) -> Vec<String> {
     wrong
 }
 
-/// Names every use of a library outside of its home, every library without one, and every one that is not used.
+/// Returns every use of a library outside of its homes, every library without homes, and every unused one.
 ///
 /// `dependencies` are the names in Cargo.toml.
 pub(crate) fn strangers(tree: &Tree, dependencies: &[String]) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Source files as paths and tokens, without comments and without what only tests compile.
+//! Source files as paths and tokens, without comments and test code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(crate) struct Token {
     pub(crate) line: usize,
 }
 
-/// A path as the compiler reads it, `use` groups taken apart: `use a::{b, c::d}` is `a::b` and `a::c::d`.
+/// A path as the compiler resolves it, with `use` groups expanded: `use a::{b, c::d}` is `a::b` and `a::c::d`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) segments: Vec<String>,
@@ -21,13 +21,13 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// Tells whether it begins with these segments: `std::fs` begins `std::fs::read`.
+    /// Tells whether it begins with these segments: `std::fs` is a prefix of `std::fs::read`.
     pub(crate) fn begins(&self, path: &str) -> bool {
         let wanted: Vec<_> = path.split("::").collect();
         self.segments.len() >= wanted.len() && self.segments.iter().zip(wanted).all(|(a, b)| a == b)
     }
 
-    /// Tells whether it ends with these segments: `Timestamp::now` ends `jiff::Timestamp::now`.
+    /// Tells whether it ends with these segments: `Timestamp::now` is a suffix of `jiff::Timestamp::now`.
     pub(crate) fn ends(&self, path: &str) -> bool {
         let wanted: Vec<_> = path.split("::").collect();
         let start = self.segments.len().checked_sub(wanted.len());
@@ -40,28 +40,28 @@ impl Named {
 pub(crate) struct Source {
     /// Its name below `src/`: `plan/mod.rs`.
     pub(crate) file: String,
-    /// Everything that is written in it.
+    /// Its text.
     pub(crate) text: String,
-    /// What is compiled into the program.
+    /// The tokens that are compiled into the program.
     pub(crate) tokens: Vec<Token>,
     /// The paths among these.
     pub(crate) paths: Vec<Named>,
 }
 
 impl Source {
-    /// Returns the module that it is: `plan/qemu.rs` is `["plan", "qemu"]`.
+    /// Returns its module path: `plan/qemu.rs` is `["plan", "qemu"]`.
     pub(crate) fn module(&self) -> Vec<&str> {
         let name = self.file.strip_suffix(".rs").unwrap_or(&self.file);
         let name = name.strip_suffix("/mod").unwrap_or(name);
         if matches!(name, "lib" | "main") { Vec::new() } else { name.split('/').collect() }
     }
 
-    /// Returns its top module: `plan`; `main` and `lib` for themselves.
+    /// Returns its top-level module: `plan`; `main` and `lib` for themselves.
     pub(crate) fn top(&self) -> &str {
         self.file.split(['/', '.']).next().unwrap_or_default()
     }
 
-    /// Says that something is wrong in one of its lines.
+    /// Formats a violation in one of its lines.
     pub(crate) fn at(&self, line: usize, what: &str) -> String {
         format!("src/{}:{line}: {what}", self.file)
     }
@@ -70,16 +70,16 @@ impl Source {
 /// All files below `src/`.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// What is compiled into the program, by name.
+    /// Files that are compiled into the program, by name.
     pub(crate) sources: Vec<Source>,
     /// Files that only tests compile.
     pub(crate) tests: Vec<(String, String)>,
-    /// Files that no `mod` line leads to: never compiled, never tested.
+    /// Files without a `mod` line: never compiled, never tested.
     pub(crate) orphans: Vec<String>,
 }
 
 impl Tree {
-    /// Reads the project's.
+    /// Reads the project's files.
     pub(crate) fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut files = Vec::new();
@@ -93,7 +93,7 @@ impl Tree {
         Self::new(files)
     }
 
-    /// Makes one of names below `src/` and texts.
+    /// Creates a tree from names below `src/` and texts.
     pub(crate) fn new(files: Vec<(String, String)>) -> Self {
         let mut compiled = BTreeSet::new();
         let mut testing = BTreeSet::new();
@@ -134,7 +134,7 @@ impl Tree {
         tree
     }
 
-    /// Makes one of a single file, with a `lib.rs` that leads there, for the tests of the checks.
+    /// Creates a tree with a single file and a `lib.rs`, for the tests of the checks.
     pub(crate) fn of(file: &str, text: &str) -> Self {
         let mut files = vec![(file.to_owned(), text.to_owned())];
         let mut name = file.strip_suffix(".rs").unwrap_or(file);
@@ -150,7 +150,7 @@ impl Tree {
     }
 }
 
-/// Hands every file below a folder to `found`.
+/// Calls `found` for every file below a folder.
 pub(crate) fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) -> io::Result<()> {
     let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::path);
@@ -164,12 +164,12 @@ pub(crate) fn walk(folder: &Path, found: &mut dyn FnMut(&Path)) -> io::Result<()
     Ok(())
 }
 
-/// Returns the tokens of a text that may hold a shebang or inner attributes.
+/// Parses a text, which may have a shebang or inner attributes, to tokens.
 pub(crate) fn stream(text: &str, file: &str) -> TokenStream {
     text.parse().unwrap_or_else(|error| panic!("{file} does not lex: {error}"))
 }
 
-/// Returns the modules that lie in files of their own, and whether only tests compile them.
+/// Returns the modules with their own files, and whether only tests compile them.
 fn modules(stream: TokenStream, test: bool) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     let trees: Vec<TokenTree> = stream.into_iter().collect();
@@ -196,7 +196,7 @@ fn modules(stream: TokenStream, test: bool) -> Vec<(String, bool)> {
     found
 }
 
-/// What is compiled for tests, and for those that libFuzzer runs.
+/// The attributes of test and fuzzing code.
 const CFG_TEST: &[&str] = &["[cfg(test)]", "[cfg(any(test,fuzzing))]"];
 
 /// Tells whether the tree at `index` is the `[cfg(test)]` of an attribute.
@@ -208,7 +208,7 @@ fn is_cfg_test(trees: &[TokenTree], index: usize) -> bool {
     hash && CFG_TEST.contains(&group.to_string().replace(' ', "").as_str())
 }
 
-/// Leaves out every item under `#[cfg(test)]`.
+/// Removes every item with `#[cfg(test)]`.
 fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
     let trees: Vec<TokenTree> = stream.into_iter().collect();
     let mut kept = Vec::new();
@@ -271,7 +271,7 @@ fn paths(tokens: &[Token]) -> Vec<Named> {
     found
 }
 
-/// Reads one path or one entry of a `use` group; returns where it ends.
+/// Parses a path or an entry of a `use` group; returns its end.
 fn path(tokens: &[Token], mut index: usize, before: &[String], found: &mut Vec<Named>) -> usize {
     let text = |index: usize| tokens.get(index).map_or("", |token: &Token| token.text.as_str());
     let line = tokens[index].line;
@@ -300,7 +300,7 @@ fn path(tokens: &[Token], mut index: usize, before: &[String], found: &mut Vec<N
         }
     }
     found.push(Named { segments, line });
-    // `use a::{b as c}`: the new name is no path.
+    // `use a::{b as c}`: the new name is not a path.
     if text(index) == "as" && !before.is_empty() { index + 2 } else { index }
 }
 

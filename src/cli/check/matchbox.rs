@@ -9,7 +9,7 @@ use crate::plan::lint::{Lint, LintContext, lint};
 use crate::plan::{self, DataEntry, MatchboxPlan, Netboots};
 use crate::serve::Store;
 
-/// Checks what matchbox would answer on each network of a lab.
+/// Checks matchbox's answers on each network of a lab.
 pub(super) fn look(lab: &Lab, sources: &mut Sources) -> Vec<Diagnostic> {
     let netboots = Netboots::new(lab);
     let mut found = Vec::new();
@@ -45,7 +45,7 @@ fn diagnostic(
 ) -> Diagnostic {
     let index = *known.entry(lint.file.clone()).or_insert_with(|| {
         let path = match plan.entries.get(&lint.file) {
-            // It is written in the lab file, which has no such text.
+            // A text within the lab file, at an unknown line.
             Some(DataEntry::Text(_)) => return None,
             Some(DataEntry::File(path)) => path.clone(),
             None => plan.data.as_ref()?.join(&lint.file),
@@ -64,7 +64,7 @@ fn diagnostic(
 /// Returns the span of a problem in its file: the line, the text at fault, or the first line.
 fn place(lint: &Lint, file: usize, text: &str) -> Option<Span> {
     let found = lint.what.as_ref().and_then(|what| {
-        // As it stands there, or as JSON writes it.
+        // As a literal, or as a JSON string.
         let quoted = serde_json::Value::from(what.as_str()).to_string();
         let forms = [what.as_str(), quoted.trim_matches('"')];
         forms.into_iter().find_map(|form| Some((text.find(form)?, form.len())))

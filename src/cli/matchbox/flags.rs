@@ -1,4 +1,4 @@
-//! matchbox's own flags and variables, as Go's package `flag` reads them: pure.
+//! matchbox's own flags and environment variables, parsed as by Go's package `flag`: pure.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -74,14 +74,14 @@ pub(super) enum FlagError {
     },
 }
 
-/// Where the value of a flag goes.
+/// The target of a flag.
 enum Slot<'a> {
     Text(&'a mut String),
     Bool(&'a mut bool),
 }
 
 impl Flags {
-    /// Every flag with what it is for, in the order of the alphabet, as Go prints them.
+    /// All flags with their help texts, in alphabetical order, as Go prints them.
     pub(super) const ALL: [(&'static str, &'static str); 14] = [
         ("address", "HTTP listen address"),
         ("assets-path", "Path to static assets"),
@@ -99,8 +99,8 @@ impl Flags {
         ("web-ssl", "True to enable HTTPS"),
     ];
 
-    /// Reads a command line, and what it does not say from variables. What comes after the flags is passed over, as the
-    /// real server does.
+    /// Parses a command line, with variables for the flags that are not given. Arguments after the flags are ignored,
+    /// as by the real server.
     pub(super) fn read<A: AsRef<OsStr>>(
         args: impl IntoIterator<Item = A>,
         variable: impl Fn(&str) -> Option<String>,
@@ -122,7 +122,7 @@ impl Flags {
                 None => (flag.to_owned(), None),
             };
             match (flags.slot(&name), value) {
-                // Go's own `-h` is what `-help` is.
+                // Go treats `-h` like `-help`.
                 (None, _) if name == "h" => flags.help = true,
                 (None, _) => return Err(FlagError::Unknown(name)),
                 (Some(Slot::Bool(slot)), None) => *slot = true,
@@ -171,7 +171,7 @@ impl Flags {
         })
     }
 
-    /// Returns what `-help` shows.
+    /// Returns the text of `-help`.
     pub(super) fn usage() -> String {
         let mut usage = "Usage of dryrack matchbox:\n".to_owned();
         let mut defaults = Self::default();
@@ -189,7 +189,7 @@ impl Flags {
     }
 }
 
-/// Reads a boolean as `strconv.ParseBool` does.
+/// Parses a boolean as `strconv.ParseBool` does.
 fn bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

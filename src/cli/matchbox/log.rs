@@ -15,7 +15,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// Reads a level, in any case.
+    /// Parses a level, case-insensitively.
     pub(super) fn read(text: &str) -> Option<Self> {
         Some(match text.to_ascii_lowercase().as_str() {
             "panic" | "fatal" => Self::Fatal,
@@ -50,7 +50,7 @@ pub(super) fn log(most: Level, level: Level, message: &str) {
 }
 
 fn write(now: jiff::Timestamp, level: Level, message: &str) {
-    // Whoever closed the pipe has seen enough.
+    // A closed pipe is not an error.
     std::io::stderr().lock().write_all(line(now, level, message).as_bytes()).ok();
 }
 
@@ -59,7 +59,7 @@ fn line(now: jiff::Timestamp, level: Level, message: &str) -> String {
     format!("time=\"{seconds}\" level={} msg={message:?}\n", level.as_str())
 }
 
-/// Returns an emitter that logs what people want to know.
+/// Returns an emitter that logs events of interest to users.
 #[expect(
     clippy::disallowed_methods,
     reason = "a log has the time of the wall, and there is no run that has another"

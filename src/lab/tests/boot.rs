@@ -1,4 +1,4 @@
-//! What can be wrong with how a node boots.
+//! Errors in boot orders and profiles.
 
 use insta::assert_snapshot;
 

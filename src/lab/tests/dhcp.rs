@@ -1,4 +1,4 @@
-//! What can be wrong with DHCP: options, reservations, identities.
+//! Errors in DHCP: options, reservations, identities.
 
 use insta::assert_snapshot;
 
@@ -334,7 +334,7 @@ address = "10.0.0.1/24"
 dhcp.server.reservations = { "52:54:00:2f:d3:42" = "10.0.0.10" }
 "#);
     let nic = &lab.nodes.values().next().unwrap().nics[0];
-    // Neither the address nor the MAC address that it would have otherwise.
+    // Not even with the address and the MAC address that it would have anyway.
     assert_eq!(
         (nic.address.unwrap().to_string(), nic.mac.to_string()),
         ("10.0.0.11".into(), "52:54:00:c8:2d:8c".into())

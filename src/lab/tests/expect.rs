@@ -1,4 +1,4 @@
-//! What can be wrong with expectations.
+//! Errors in expectations.
 
 use insta::assert_snapshot;
 

@@ -1,21 +1,21 @@
-//! The pages of `dryrack explain`: every example fails as its page says, and every fix works.
+//! The pages of `dryrack explain`: every example fails as documented, and every fix works.
 
 use super::{Outcome, drawn, outcome};
 use crate::config::Source;
 use crate::diag::Code;
 
-/// What the examples are parts of.
+/// Context that examples need.
 const AROUND: [&str; 3] =
     ["dryrack = 1", "network.lan.address = \"10.0.0.1/24\"", "profile.tiny.kernel = \"image:tiny/kernel\""];
 
-/// Makes a lab of a part: adds the keys that it does not say itself.
+/// Completes an example to a lab: adds the keys that it lacks.
 fn completed(part: &str) -> Source {
     let key = |line: &&&str| line.split(" = ").next().is_some_and(|key| !part.contains(&format!("{key} = ")));
     let around: String = AROUND.iter().filter(key).map(|line| format!("{line}\n")).collect();
     Source::new("lab.toml", around + part)
 }
 
-/// The fenced blocks of a page: what stands after the fence, and the text.
+/// The fenced blocks of a page: info string and text.
 fn blocks(page: &str) -> Vec<(&str, &str)> {
     let fenced = page.split("```").skip(1).step_by(2);
     fenced.map(|block| block.split_once('\n').expect("a fence has a line of its own")).collect()
@@ -47,7 +47,7 @@ fn run(code: Code, (kind, text): (&str, &str)) -> Outcome {
 
 #[test]
 fn every_example_fails_as_its_page_says() {
-    // The others are looked for in what matchbox answers, where they are tried too.
+    // Lints are tested with matchbox's answers.
     for code in Code::ALL.iter().copied().filter(|code| !code.is_lint()) {
         let blocks = blocks(code.page());
         let (example, fixes) =
@@ -60,7 +60,7 @@ fn every_example_fails_as_its_page_says() {
             code.number(),
             drawn(&failed)
         );
-        // An example is read for one thing only.
+        // An example shows one error only.
         let others: Vec<_> = failed.diagnostics.iter().filter(|d| d.code != code).collect();
         assert!(others.is_empty(), "the example of {} also gives:\n{}", code.number(), drawn(&failed));
         for fix in fixes {

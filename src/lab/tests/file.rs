@@ -1,4 +1,4 @@
-//! What can be wrong with the file itself: it is no text, or no TOML, or too much.
+//! Errors in the file itself: not text, not TOML, too large.
 
 use insta::assert_snapshot;
 

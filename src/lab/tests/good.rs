@@ -1,4 +1,4 @@
-//! Labs that make sense, and what is decided for them.
+//! Valid labs, and their defaults.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use insta::{assert_debug_snapshot, assert_snapshot};
 use super::{BASE, lab};
 use crate::lab::{Boot, BootDevice, Check, Dhcp, DhcpServer, Lab, Seed, Upstream};
 
-/// Who got which address.
+/// The addresses of all NICs.
 fn addresses(lab: &Lab) -> String {
     let mut text = String::new();
     for node in lab.nodes.values() {

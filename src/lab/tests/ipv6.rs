@@ -1,4 +1,4 @@
-//! IPv6: what a network and its nodes are given, and what they cannot have.
+//! IPv6: the addresses of networks and nodes, and their errors.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with keys and values: those that are none, names, what they refer to.
+//! Errors in keys and values: unknown keys, names, references.
 
 use insta::assert_snapshot;
 

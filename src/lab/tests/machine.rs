@@ -1,4 +1,4 @@
-//! What can be wrong with machines: memory, CPUs, disks, serial numbers.
+//! Errors in machines: memory, CPUs, disks, serial numbers.
 
 use insta::assert_snapshot;
 

@@ -1,4 +1,4 @@
-//! What a lab file says of matchbox.
+//! matchbox in lab files.
 
 use insta::assert_snapshot;
 

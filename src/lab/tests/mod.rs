@@ -1,4 +1,4 @@
-//! Labs that make sense, and everything that a lab file can get wrong.
+//! Valid labs, and all errors of lab files.
 
 mod boot;
 mod dhcp;
@@ -24,7 +24,7 @@ use crate::config::Source;
 use crate::diag::{Diagnostic, render};
 use crate::name::{Bytes, ImageName};
 
-/// The one place that knows how a lab is made from texts.
+/// The only function that knows how a lab is made from texts.
 fn outcome(lab: &Source, overlays: &[Source], sets: &[&str]) -> Outcome {
     let image = |name: &str, files: &[&str]| {
         let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
@@ -39,7 +39,7 @@ fn outcome(lab: &Source, overlays: &[Source], sets: &[&str]) -> Outcome {
         file: "/labs/my-lab/lab.toml".into(),
         folder: "/labs/my-lab".into(),
         images,
-        // Only a folder exists with a slash at its end, and files are what has a dot in its name.
+        // Folders exist with a slash at their end, files with a dot in their name.
         existing: &|path: &Path| {
             let folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
             path.starts_with("/labs/my-lab/files") && !(folder && path.extension().is_some())
@@ -56,34 +56,34 @@ profile.tiny.kernel = "image:tiny/kernel"
 node.a.profile = "tiny"
 "#;
 
-/// What people read about a lab.
+/// The diagnostics of a lab.
 fn check(lab: &str) -> String {
     check_over(lab, &[], &[])
 }
 
-/// What people read about [`BASE`] with more of it.
+/// The diagnostics of [`BASE`] with additions.
 fn check_more(more: &str) -> String {
     check(&format!("{BASE}{more}"))
 }
 
-/// What people read about a lab under overlays and `--set` arguments.
+/// The diagnostics of a lab with overlays and `--set` arguments.
 fn check_over(lab: &str, overlays: &[&str], sets: &[&str]) -> String {
     let overlays: Vec<_> = overlays.iter().map(|text| Source::new("overlay.toml", *text)).collect();
     drawn(&outcome(&Source::new("lab.toml", lab), &overlays, sets))
 }
 
-/// What people read about a file that need not be a text.
+/// The diagnostics of a file that may not be text.
 fn check_bytes(lab: &[u8]) -> String {
     drawn(&outcome(&Source::new("lab.toml", lab), &[], &[]))
 }
 
 fn drawn(outcome: &Outcome) -> String {
-    // Every test is one of this, too.
+    // An invariant that every test checks.
     assert_eq!(outcome.lab.is_none(), outcome.diagnostics.iter().any(Diagnostic::is_error));
     render(&outcome.diagnostics, &outcome.sources, false)
 }
 
-/// A lab without a single problem.
+/// A lab without diagnostics.
 fn lab(text: &str) -> Lab {
     lab_with(text, &[], &[])
 }

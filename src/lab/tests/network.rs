@@ -1,4 +1,4 @@
-//! What can be wrong with networks: addresses, pools, names, published ports.
+//! Errors in networks: addresses, pools, names, published ports.
 
 use insta::assert_snapshot;
 

@@ -1,4 +1,4 @@
-//! Odd input: whatever a file holds, people get diagnostics, soon, and never a panic.
+//! Odd input: for any content of a file there are diagnostics, quickly, and never a panic.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -7,14 +7,14 @@ use super::{drawn, outcome};
 use crate::config::Source;
 use crate::diag::to_json;
 
-/// The most that a file can have.
+/// The maximum size of a file.
 const LARGE: usize = 1 << 20;
 
-/// What is not worth a comparison, in milliseconds of this thread.
+/// CPU time in milliseconds that is always acceptable.
 const MOMENT: i64 = 500;
 
-/// Returns what a file may cost, in milliseconds of this thread: four times what a good one as large as can be would
-/// cost by its bytes. That is measured now, so that neither a slow nor a busy host makes a difference.
+/// Returns the CPU budget of a file in milliseconds: four times that of a valid file of maximum size, per byte. It is
+/// measured now, so that a slow or busy host makes no difference.
 fn budget() -> i64 {
     const ROUNDS: usize = 20;
     let good = super::good::EVERYTHING;
@@ -26,13 +26,13 @@ fn budget() -> i64 {
     4 * share * (milliseconds() - before)
 }
 
-/// Time that this thread has run, which is no longer where other tests run beside it.
+/// CPU time of this thread in milliseconds, which does not depend on other tests.
 fn milliseconds() -> i64 {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
     (usage.user_time() + usage.system_time()).num_milliseconds()
 }
 
-/// Checks a file, draws what is wrong with it in both ways, and returns that.
+/// Checks a file, formats its diagnostics in both ways, and returns them.
 fn digest(bytes: impl Into<Vec<u8>>, sets: &[&str]) -> String {
     let before = milliseconds();
     let outcome = outcome(&Source::new("lab.toml", bytes), &[], sets);
@@ -47,7 +47,7 @@ fn digest(bytes: impl Into<Vec<u8>>, sets: &[&str]) -> String {
     text
 }
 
-/// Writes a file as large as can be.
+/// Writes a file of maximum size.
 fn fill(head: &str, line: impl Fn(usize) -> String) -> String {
     let mut text = head.to_owned();
     for line in (0..).map(line) {
@@ -90,7 +90,7 @@ fn no_text() {
 fn torn_texts() {
     let whole = super::good::EVERYTHING;
     for end in 0..whole.len() {
-        // A torn lab may be whole: what is missing is only at its end.
+        // A truncated lab may be valid if only its end is missing.
         let bytes = whole.as_bytes()[..end].to_vec();
         drawn(&outcome(&Source::new("lab.toml", bytes), &[], &[]));
     }
@@ -228,7 +228,7 @@ fn large_and_nearly_right() {
 
 #[test]
 fn as_large_as_can_be() {
-    // A whole /8 with a thousand nodes on many networks, each with all the NICs that it can have.
+    // A whole /8 with a thousand nodes on many networks, each with the maximum of NICs.
     let networks: String =
         (0..32).map(|n| format!("network.n{n}.address = \"{}.0.0.1/8\"\n", n + 1)).collect();
     let nics: String = (0..32).map(|n| format!("nic.n{n} = {{}}\n")).collect();

@@ -86,7 +86,7 @@ fn a_group_grows_and_shrinks() {
     let names = |lab: &Lab| lab.nodes.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     assert_eq!(names(&lab_with(GROUP, &[], &["node.worker.count=4"])), "worker-1 worker-2 worker-3 worker-4");
     assert_eq!(names(&lab_with(GROUP, &[], &["node.worker.count=1"])), "worker-1");
-    // What a new member is like was said for the group, in whichever layer.
+    // A new member gets the settings of the group, from any layer.
     let grown = lab_with(GROUP, &["node.worker.memory = \"768MiB\""], &["node.worker.count=3"]);
     assert_eq!(memory(&grown, "worker-3"), "768MiB");
 }

@@ -1,4 +1,4 @@
-//! Processes beside the nodes.
+//! Processes of a lab.
 
 use insta::assert_snapshot;
 

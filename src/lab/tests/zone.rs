@@ -1,4 +1,4 @@
-//! What can be wrong with records of DNS.
+//! Errors in DNS records.
 
 use insta::assert_snapshot;
 

@@ -36,7 +36,7 @@ impl AddressUse<'_> {
     /// Adds the first use and the fix to a diagnostic.
     pub(super) fn settle(&self, again: Diagnostic, key: &str, help: &str) -> Diagnostic {
         match again.span.as_ref() == Some(self.span) {
-            // The nodes of a group share the line.
+            // Nodes of a group share the line.
             true => again.help(format!(
                 "the nodes of a group cannot share one `{key}`: remove it, or set one for each node, as in [node.NAME-2]"
             )),
@@ -61,7 +61,7 @@ impl Check<'_> {
             let Draft { name, nics, .. } = &mut drafts[draft];
             for nic in nics.iter_mut().filter(|nic| nic.mac.is_none()) {
                 let names = [lab.as_str(), name.as_str(), nic.name.as_str()];
-                // Three bytes of a hash are few where there are many nodes, so the first free one counts.
+                // Three bytes of a hash collide if there are many nodes; take the first free one.
                 let again = (2u32..).map(|round| Mac::derive(&[&names[..], &[&round.to_string()]].concat()));
                 nic.mac = std::iter::once(Mac::derive(&names)).chain(again).find(|mac| taken.insert(*mac));
             }
@@ -127,7 +127,7 @@ impl Check<'_> {
                 let Some(network) = nic.network.as_ref().and_then(|name| networks.get(name)) else {
                     continue;
                 };
-                // Another server, or nobody, gives addresses there: we know only what was written.
+                // Without our DHCP server, only the addresses of the lab file are known.
                 let Dhcp::Server(DhcpServer { pool, .. }) = network.dhcp else { continue };
                 if nic.address.is_some() || nic.written || nic.from_pool {
                     continue;
@@ -237,7 +237,7 @@ impl Check<'_> {
             Dhcp::Server(_) => {
                 let (low, high) = bounds(network.address);
                 let (low, high) = (u32::from(low), u32::from(high));
-                // The upper half, which derived addresses reach last.
+                // The upper half, which is used last for derived addresses.
                 let (first, last) = (Ipv4Addr::from(low + (high - low) / 2 + 1), Ipv4Addr::from(high));
                 format!("add one: network.{}.dhcp.server.pool = [\"{first}\", \"{last}\"]", network.name)
             }

@@ -45,7 +45,7 @@ impl Check<'_> {
             Some(("nic", name)) if raw.nic.names().any(|known| known == name) => {
                 return NicName::new(name).ok().map(BootDevice::OneNic);
             }
-            // The NIC that a node has by default can be named as well.
+            // The default NIC can be named as well.
             Some(("nic", name)) if raw.nic.entries.is_empty() && self.raw.network.names().eq([name]) => {
                 return NicName::new(name).ok().map(BootDevice::OneNic);
             }
@@ -116,7 +116,7 @@ impl Check<'_> {
             };
             let on: Option<Vec<&Network>> =
                 nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
-            // A network that is none was reported where it stands.
+            // An invalid network is reported elsewhere.
             let Some([first, ..]) = on.as_deref() else { continue };
             if !on.iter().flatten().any(|network| network.https) {
                 let what = format!("`{key}` netboots over HTTPS, but none of its networks has HTTPS");
@@ -130,7 +130,7 @@ impl Check<'_> {
     pub(super) fn can_boot(&mut self, draft: &Draft<'_>, networks: &BTreeMap<NetworkName, Network>) {
         let Boot::Order(order) = &draft.boot else { return };
         let raw = draft.raw;
-        // Where something was reported already, nothing is certain.
+        // After other errors, nothing is certain.
         let complete = match raw.boot.given() {
             Some(Located { value: RawBoot::Order(list), .. }) => !list.bad && list.items.len() == order.len(),
             _ => raw.boot.is_missing(),
@@ -144,7 +144,7 @@ impl Check<'_> {
         let network = order.iter().any(from_net);
         let has_nic = !raw.nic.entries.is_empty() || !self.raw.network.entries.is_empty();
         let has_disk = !raw.disk.entries.is_empty();
-        // SeaBIOS knows no network: what boots from it is the ROM on a NIC.
+        // SeaBIOS has no network boot of its own: the ROM on a NIC does it.
         let has_rom = firmware(raw) != Firmware::Bios
             || matches!(raw.firmware, Field::Bad)
             || raw.nic.entries.is_empty()

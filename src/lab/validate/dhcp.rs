@@ -21,7 +21,7 @@ const LEASE: Duration = Duration::from_hours(1);
 /// With a shorter lease time, clients renew faster than they boot.
 const SHORTEST_LEASE: Duration = Duration::from_secs(10);
 
-/// More than a lab file has room for.
+/// More than fits in a lab file.
 const MOST_RESERVED: usize = 25_000;
 
 /// The longest value that fits into a reply.
@@ -35,7 +35,7 @@ impl Check<'_> {
             Some(RawDhcp::Server(settings)) => settings.value(),
             None => None,
         };
-        // Beyond an interface of the host there may be others, and clients of theirs.
+        // Other clients may be connected to an interface of the host.
         let alone = raw.interface.is_missing();
         let unknown_clients = settings.and_then(|settings| settings.unknown_clients.value().copied());
         let otherwise = if alone { UnknownClients::Answer } else { UnknownClients::Ignore };

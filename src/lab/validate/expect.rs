@@ -148,7 +148,7 @@ impl Check<'_> {
     ) -> Option<ExpectName> {
         let name = self.after(word)?;
         let mut at = expectations.get(&name);
-        // Circles among expectations are reported elsewhere; here they must only not be followed for ever.
+        // Cycles of expectations are reported elsewhere; the loop must only terminate.
         for _ in 0..expectations.len() {
             let Some(expectation) = at else { break };
             if expectation.nodes.contains(node) {
@@ -203,7 +203,7 @@ impl Check<'_> {
             .iter()
             .filter_map(|(key, raw)| Some((key.value.as_str(), raw.as_ref()?.after.given()?)))
             .collect();
-        // Each has at most one predecessor: walk back until the way ends, or meets itself.
+        // Each has at most one predecessor: walk back until there is none, or the walk meets itself.
         let mut done: BTreeSet<&str> = BTreeSet::new();
         let mut circles = Vec::new();
         for start in after.keys() {
@@ -336,7 +336,7 @@ impl Check<'_> {
     pub(super) fn secret(&mut self, raw: &RawSecret) -> Option<Secret> {
         match raw {
             RawSecret::Env(name) => self.variable(name).map(Secret::Env),
-            // A key that was pasted in place of its path.
+            // A key was given instead of its path.
             RawSecret::File(path) if path.value.contains('\n') => {
                 let what = "this is not the path of a file";
                 let help = "set the file that contains the secret, such as { file = \"id_ed25519\" }";
@@ -369,7 +369,7 @@ impl Check<'_> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let good = name.value.chars().all(plain) && !name.value.is_empty();
         if !good {
-            // What stands here may be the secret itself, and so is not repeated.
+            // The value may be the secret itself, so it is not printed.
             let what = "this is not the name of an environment variable";
             self.report(
                 crate::config::malformed(name.span.clone(), what)
@@ -536,7 +536,7 @@ impl Check<'_> {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let why = match &error {
-                    // Drawn over several lines with a caret of its own; the last line says what is wrong.
+                    // regex formats such errors over several lines with a caret; the last line has the message.
                     regex::Error::Syntax(drawn) => {
                         drawn.lines().last().unwrap_or("").replacen("error: ", "", 1)
                     }

@@ -35,7 +35,7 @@ impl Check<'_> {
     }
 
     fn profile(&mut self, name: Option<ProfileName>, raw: &RawProfile, home: &Span) -> Option<Profile> {
-        // Where matchbox says what to boot, a profile may do without.
+        // A profile may omit the kernel if matchbox selects what to boot.
         let kernel = match raw.kernel.is_missing() && self.asks_matchbox(raw) {
             true => Some(None),
             false => self

@@ -23,8 +23,7 @@ use crate::lab::Via;
 use crate::lab::{Dhcp, Firmware, Network};
 use crate::name::{Mac, NetworkName};
 
-/// What a host that takes its prefix from a router advertisement needs (RFC 4862, section 5.5.3; RFC 4291, section
-/// 2.5.1).
+/// The prefix length that stateless address configuration needs (RFC 4862, section 5.5.3; RFC 4291, section 2.5.1).
 const PREFIX: u8 = 64;
 const FROM_IPV4: u64 = 0x1_0000;
 const FROM_MAC: u64 = 2 << 32;
@@ -71,7 +70,7 @@ impl Check<'_> {
                     && missing
                 {
                     let first = match (nic.address, nic.mac) {
-                        // One that is not of the network was reported where it stands.
+                        // An address outside of the network was reported elsewhere.
                         (Some(ipv4), _) => {
                             FROM_IPV4 + u64::from(ipv4.to_bits() & address.hostmask().to_bits())
                         }
@@ -93,7 +92,7 @@ impl Check<'_> {
             let (true, Some(span)) = (over_ipv6, raw.profile.span()) else { continue };
             let on: Option<Vec<&Network>> =
                 nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
-            // A network that is none was reported where it stands.
+            // An invalid network is reported elsewhere.
             let Some([first, ..]) = on.as_deref() else { continue };
             let gives =
                 |network: &&Network| network.ipv6.is_some() && matches!(network.dhcp, Dhcp::Server { .. });
@@ -140,7 +139,7 @@ impl Check<'_> {
         let name = &network.name;
         let home = self.raw.network.get(name.as_str()).and_then(|(_, raw)| raw.as_ref());
         let Some(net) = network.ipv6 else {
-            // A network whose own address was reported has none either.
+            // If the network's own address is invalid, there is nothing to compare with.
             if home.is_some_and(|raw| raw.ipv6.is_missing()) {
                 let what = format!("{address} is not in network `{name}`, which has no IPv6");
                 let bridge = Ipv6Net::new(address, PREFIX).map_or(address, |net| at(net, 1));

@@ -69,7 +69,7 @@ impl Check<'_> {
         if sum <= free.0 {
             return;
         }
-        // The nodes of a group share a line, so lines are compared, not nodes.
+        // Nodes of a group share a line, so lines are compared, not nodes.
         let mut places: BTreeMap<&Span, u64> = BTreeMap::new();
         for (key, node) in &self.raw.node.entries {
             if let Some(node) =
@@ -133,7 +133,7 @@ impl Check<'_> {
             for (key, disk) in &draft.raw.disk.entries {
                 let Some(serial) = disk.as_ref().and_then(|disk| disk.serial.given()) else { continue };
                 let name = format!("disk.{} of `{}`", key.value, draft.key);
-                // Nodes of a group share the line on which the serial number stands.
+                // Nodes of a group share the line of the serial number.
                 if let Some((first, whose)) = seen.get(serial.value.as_str()) {
                     let what = format!("\"{}\" is already the serial number of {whose}", serial.value);
                     let diagnostic = Diagnostic::new(Code::SerialTaken, serial.span.clone(), what)

@@ -151,7 +151,7 @@ impl Check<'_> {
             self.report(Diagnostic::new(Code::IdleMatchbox, place, what).help(help));
         }
         let profile = self.needed(&raw.profile, "profile = \"install\"", home)?;
-        // A data directory may have it, also one that is written later.
+        // A data directory may have it, or get it later.
         let elsewhere = |(_, network): &(Located<String>, Option<crate::config::RawNetwork>)| {
             network.as_ref().is_none_or(|network| match &network.matchbox {
                 Field::Given(matchbox) => {

@@ -67,7 +67,7 @@ impl Check<'_> {
             .collect();
         self.memory_of_all(&nodes);
         let processes = self.processes(&networks, &expectations);
-        // The end of a process is not waited for before its start.
+        // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {
             if let Checked::Process { process, .. } = &expectation.check
                 && let Some(process) = processes.get(process)
@@ -91,7 +91,7 @@ impl Check<'_> {
             processes,
             publish,
             expectations,
-            // `resolve` knows the texts.
+            // Set by `resolve`, which has the sources.
             origins: Origins::default(),
         })
     }

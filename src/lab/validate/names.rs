@@ -82,7 +82,7 @@ impl Check<'_> {
         known: &Keyed<V>,
     ) -> Option<T> {
         if known.get(name).is_some() {
-            // A name that is known but malformed is reported where it is defined.
+            // A known but malformed name is reported where it is defined.
             return name.parse().ok();
         }
         if !known.bad {
@@ -129,7 +129,7 @@ fn slug(text: &str) -> String {
 /// Parses a domain name of lower-case labels, without a trailing dot.
 pub(super) fn domain(text: &str) -> Option<String> {
     let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    // An underscore is no part of a host name, but names with one are looked up all the same.
+    // An underscore is not allowed in a host name, but DNS names may have it.
     let is_label = |label: &str| {
         let plain = label.replace('_', "a");
         label == plain && NodeName::new(label).is_ok() || label.len() <= 63 && NodeName::new(&plain).is_ok()

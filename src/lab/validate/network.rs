@@ -174,7 +174,7 @@ impl Check<'_> {
 
     /// Returns whether a folder exists.
     pub(super) fn is_folder(&self, path: &Path) -> bool {
-        // With a slash at its end, only a folder has this path.
+        // With a trailing slash, the path exists only for a folder.
         (self.around.existing)(&path.join(""))
     }
 

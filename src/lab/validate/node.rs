@@ -13,10 +13,10 @@ use crate::lab::{
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
-/// More do not fit on the bus of a machine.
+/// The maximum of NICs on a machine's bus.
 const MOST_NICS: usize = 32;
 
-/// A SCSI bus has room for this many; other buses for fewer.
+/// The maximum of disks on a SCSI bus; other buses have fewer.
 const MOST_DISKS: usize = 250;
 
 /// A node whose addresses are not assigned yet.
@@ -62,7 +62,7 @@ impl<'a> Check<'a> {
             let disks = self.disks(name.as_ref(), node, &key.value);
             let profile = node.profile.given().and_then(|word| self.profile_named(&word.value, &word.span));
             let boot = self.boot(node, key);
-            // A stand-in keeps a node with a bad name in the checks that follow.
+            // A placeholder keeps a node with an invalid name in the checks that follow.
             let name = name.unwrap_or_else(|| NodeName::new("bad").expect("`bad` is a DNS label"));
             let draft =
                 Draft { key: &key.value, home: &key.span, name, raw: node, nics, disks, boot, profile };
@@ -135,7 +135,7 @@ impl<'a> Check<'a> {
                 return None;
             }
         };
-        // A malformed name of the network is reported there.
+        // An invalid name is reported where the network is defined.
         let name = NicName::new(&network.value).ok()?;
         Some(NicDraft {
             mac: None,
@@ -171,7 +171,7 @@ impl<'a> Check<'a> {
                 None => derive_serial(lab, &[node.map_or(node_key, NodeName::as_str), name.as_str()]),
             };
             let bus = disk.bus.value().copied().unwrap_or_default();
-            // A size that is missing was reported, and so there will be no lab.
+            // A missing size was reported, so the lab is invalid anyway.
             let size = size.map_or(Bytes(0), |(size, _)| size);
             disks.push(Disk { name, size, bus, serial, source: source.flatten() });
         }
@@ -337,7 +337,7 @@ fn derive_text(of: &[&str]) -> String {
     format!("DR{hex}")
 }
 
-/// What a NIC's `address` says.
+/// Returns the address of a NIC as written.
 fn written(address: Option<&RawAddress>) -> (Option<Ipv4Addr>, bool) {
     match address {
         Some(RawAddress::Fixed(address)) => (Some(*address), false),

@@ -72,7 +72,7 @@ impl Check<'_> {
     ) -> Option<ExpectName> {
         let name = self.expect_named(word, span)?;
         let mut at = expectations.get(&name);
-        // Circles among expectations are reported elsewhere; here they must only not be followed for ever.
+        // Cycles of expectations are reported elsewhere; the loop must only terminate.
         for _ in 0..expectations.len() {
             let Some(expectation) = at else { break };
             if matches!(&expectation.check, Checked::Process { process: other, .. } if other == process) {

@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic, Span, nearest};
 use crate::lab::{Dns, Network, Service};
 use crate::name::{NetworkName, NodeName};
 
-/// The longest TXT record: with its name it fits into every packet over TCP.
+/// The longest TXT record that fits a packet over TCP with its name.
 const LONGEST_TEXT: usize = 4096;
 
 /// Other data of the same name as an alias.
@@ -173,7 +173,7 @@ impl<'a> Check<'a> {
         names.complete();
         self.circles(&names);
 
-        // What was reported may be the very name that is missing.
+        // A reported record may be the missing one.
         let bad = |dns: &RawDns| dns.records.bad || dns.cname.bad || dns.srv.bad || dns.txt.bad;
         let nodes = &self.raw.node;
         if nodes.bad

@@ -1,4 +1,4 @@
-//! The disk that Fedora CoreOS boots from: mirrored, encrypted, and GRUB's users.
+//! The boot disk of Fedora CoreOS (mirrored, encrypted), and GRUB's users.
 
 use super::sugar;
 use crate::matchbox::ignition::report::{JsonPath, Report};
@@ -10,7 +10,7 @@ const PREP: &str = "9E1A2D38-C612-4316-AA26-8B49521E5A8B";
 const ESP: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 const RESERVED: &str = "8DA63339-0007-60C0-C436-083AC8230908";
 
-/// Reports what Butane refuses in the sections `boot_device` and `grub`.
+/// Reports errors in the sections `boot_device` and `grub`.
 pub(crate) fn check(config: &Record, report: &mut Report) {
     let at = |name: &str| config.get(name).zip(config.kind.fields.iter().find(|field| field.name == name));
     let root = JsonPath::root();
@@ -63,7 +63,7 @@ fn filesystem(device: &str, format: &str, label: &str) -> Record {
     filesystem.with("label", label).with("wipeFilesystem", true)
 }
 
-/// Returns the storage that a boot device asks for, if it asks for anything.
+/// Returns the storage section for a boot device, if there is one.
 pub(crate) fn storage(boot: &Record, line: usize) -> Option<Record> {
     let luks = boot.record("luks");
     let luks = luks.filter(|luks| luks.flag("tpm2") == Some(true) || !luks.list("tang").is_empty());
@@ -84,7 +84,7 @@ pub(crate) fn storage(boot: &Record, line: usize) -> Option<Record> {
             let label = format!("esp-{number}");
             filesystems.push(filesystem(&format!("/dev/disk/by-partlabel/{label}"), "vfat", &label));
         }
-        // With its superblock at the end, GRUB for a BIOS needs to know nothing about RAID.
+        // With the superblock at the end, GRUB for BIOS needs no RAID support.
         let boot = raid("boot", mirrored.len()).with("options", vec![Value::new(0, "--metadata=1.0")]);
         storage = storage.with("raid", list([boot, raid("root", mirrored.len())]));
         filesystems.push(filesystem("/dev/md/md-boot", "ext4", "boot"));
@@ -125,7 +125,7 @@ fn encrypted(luks: &Record, device: &str) -> Record {
     encrypted.with("label", "luks-root").with("name", "root").with("wipeVolume", true)
 }
 
-/// Returns the storage that GRUB's users ask for, if there are any.
+/// Returns the storage section for GRUB's users, if there are any.
 pub(crate) fn grub(grub: &Record, line: usize, minor: u8) -> Option<Record> {
     let users: Vec<(&str, &str)> = grub
         .records("users")

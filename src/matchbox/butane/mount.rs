@@ -1,11 +1,11 @@
-//! Units that mount filesystems and use swap, made of `with_mount_unit`.
+//! systemd units for filesystems and swap with `with_mount_unit`.
 
 use std::fmt::Write as _;
 
 use crate::matchbox::ignition::schema;
 use crate::matchbox::ignition::value::{Record, Value};
 
-/// Returns the units that filesystems ask for. `swap` says whether those of swap are swap units.
+/// Returns the units for filesystems. `swap` says whether swap gets swap units.
 pub(crate) fn units(storage: &Record, swap: bool) -> Vec<Value> {
     let wanted = |filesystem: &&Record| filesystem.flag("withMountUnit") == Some(true);
     let unit = |filesystem: &Record| {
@@ -15,7 +15,7 @@ pub(crate) fn units(storage: &Record, swap: bool) -> Vec<Value> {
     storage.records("filesystems").filter(wanted).map(unit).collect()
 }
 
-/// Whether a filesystem is on a device that only opens with the network's help.
+/// Whether a filesystem is on a device that is unlocked over the network.
 fn remote(storage: &Record, filesystem: &Record) -> bool {
     let device = filesystem.text("device").unwrap_or_default();
     let name =
@@ -57,7 +57,7 @@ fn unit(filesystem: &Record, remote: bool, swap: bool) -> Record {
     Record::new(&schema::UNIT).with("contents", unit).with("enabled", true).with("name", name)
 }
 
-/// Returns the name that systemd gives to a path, as `systemd-escape --path`.
+/// Returns the unit name of a path, as `systemd-escape --path`.
 fn escape(path: &str) -> String {
     let mut name = String::new();
     for part in path.split('/').filter(|part| !part.is_empty()) {

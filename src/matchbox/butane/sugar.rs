@@ -1,4 +1,4 @@
-//! What is shorter to say in Butane, and what it must not say.
+//! Shorthands of Butane, and their errors.
 
 use std::cell::RefCell;
 
@@ -9,10 +9,10 @@ use crate::matchbox::ignition::report::{JsonPath, Report};
 use crate::matchbox::ignition::schema::Side;
 use crate::matchbox::ignition::value::{Content, Record, Value};
 
-/// Where the files would be that a config names by `local`. matchbox has no such folder.
+/// The message for contents with `local`: matchbox has no such folder.
 const NO_FILES: &str = "matchbox has no folder of local files: write it with `inline`, or as a URL";
 
-/// Reports what Butane refuses before it makes Ignition of it.
+/// Reports what Butane rejects before the translation.
 pub(crate) fn check(config: &Record, minor: u8, report: &mut Report) {
     below(config, minor, &JsonPath::root(), report);
 }
@@ -57,17 +57,17 @@ fn inside(record: &Record, line: usize, minor: u8, path: &JsonPath<'_>, report: 
     if knows("withMountUnit") && record.flag("withMountUnit") == Some(true) {
         let format = record.filled("format");
         if format.is_none() {
-            report.add(line, path, "a format must be said where `with_mount_unit` is true");
+            report.add(line, path, "a format is required where `with_mount_unit` is true");
         }
         let swap = minor >= 3 && format == Some("swap");
         if record.filled("path").is_none() && !swap && (minor < 3 || format.is_some()) {
-            report.add(line, path, "a path must be said where `with_mount_unit` is true");
+            report.add(line, path, "a path is required where `with_mount_unit` is true");
         }
     }
     below(record, minor, path, report);
 }
 
-/// Makes data URLs of what a config holds itself, everywhere in it, and forgets the rest that only Butane knows.
+/// Converts all inline contents to data URLs, and removes the other fields of Butane.
 pub(crate) fn resolve(config: &mut Record, minor: u8) {
     config.each(&mut |record| {
         if record.kind.fields.iter().any(|field| field.name == "inline")
@@ -83,18 +83,18 @@ pub(crate) fn resolve(config: &mut Record, minor: u8) {
     });
 }
 
-/// Gives a resource its contents, in the shortest of three ways.
+/// Sets the contents of a resource, in the shortest of three encodings.
 pub(crate) fn source(resource: &mut Record, contents: &[u8], line: usize, minor: u8) {
     let escaped = format!(",{}", data::escape(contents));
     if minor == 0 {
-        // The first version knew only this.
+        // Version 1 has only this encoding.
         resource.set("source", Value::new(line, format!("data:{escaped}")));
         return;
     }
     let encoded = format!(";base64,{}", data::base64(contents));
     let mut shortest = if encoded.len() < escaped.len() { encoded } else { escaped };
     if resource.filled("compression").is_none() {
-        // Said even where there is none, so that no other config's counts that this one is merged into.
+        // Set even if empty, so that it overrides the value of a parent config when they are merged.
         let mut compression = "";
         let zipped = format!(";base64,{}", data::base64(&gzip(contents)));
         if zipped.len() + "gzip".len() < shortest.len() {
@@ -105,17 +105,16 @@ pub(crate) fn source(resource: &mut Record, contents: &[u8], line: usize, minor:
     resource.set("source", Value::new(line, format!("data:{shortest}")));
 }
 
-/// Compresses as well as it goes.
+/// Compresses at the highest level.
 ///
-/// Go's compressor makes other bytes of the same contents, and not always as
-/// many: what is unpacked is the same.
+/// The bytes differ from those of Go's compressor; the contents are the same.
 fn gzip(contents: &[u8]) -> Vec<u8> {
     thread_local! {
-        // Making one takes longer than compressing what a config holds, and it can be used again.
+        // Reused, because creating one takes longer than compressing a config.
         static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::best(), false));
     }
     let mut zipped = Vec::with_capacity(contents.len() / 2 + 64);
-    // No name, no time, as small as it goes, of no system in particular.
+    // No name, no timestamp, best compression, unknown system.
     zipped.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff]);
     DEFLATE.with_borrow_mut(|deflate| {
         deflate.reset();

@@ -1,8 +1,8 @@
-//! Butane configs with what becomes of them.
+//! Butane configs with their results.
 //!
-//! `tests/matchbox/butane/table.jsonl` holds one in each line: Butane's published examples and what its own tests
-//! ask of it, with the Ignition that it becomes or what is wrong. Contents that are compressed are compared
-//! unpacked, because every compressor makes other bytes.
+//! `tests/matchbox/butane/table.jsonl` has one per line: Butane's published examples and the cases of its own tests,
+//! with the resulting Ignition config or the errors. Compressed contents are compared uncompressed, because
+//! compressors differ.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -23,7 +23,7 @@ fn lines(problems: &[Problem]) -> Json {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// Replaces every data URL that is compressed by what it holds.
+/// Replaces every compressed data URL by its contents.
 fn unpacked(json: &Json) -> Json {
     match json {
         Json::Object(map) => {

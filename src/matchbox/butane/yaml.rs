@@ -1,7 +1,7 @@
-//! YAML with lines, read as Go's yaml.v3 reads it.
+//! YAML with line numbers, parsed as by Go's yaml.v3.
 //!
-//! What a scalar without quotes is shows only where it is wanted, as there: a
-//! string, a number in octal, a boolean in the words of YAML 1.1.
+//! As there, an unquoted scalar is resolved only where it is used: as a string, an
+//! octal number, or a boolean in the words of YAML 1.1.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::matchbox::ignition::Problem;
 use crate::matchbox::ignition::data::unbase64;
 use crate::matchbox::ignition::node::{Node, What};
 
-/// How much aliases may make of a text: nodes, and bytes of strings in units of 64.
+/// The maximum size of a tree with its aliases expanded: nodes, and string bytes in units of 64.
 const MOST: usize = 100_000;
-/// How deep nodes may stand in each other. No config needs ten.
+/// The maximum nesting depth. No config needs ten.
 const DEEPEST: usize = 100;
 
-/// Returns the tree of a text's first document.
+/// Parses the first document of a text.
 pub(crate) fn read(text: &[u8]) -> Result<Node, Problem> {
     let text = std::str::from_utf8(text).map_err(|error| {
         let line = text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -61,7 +61,7 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Builder<I> {
         }
     }
 
-    /// Takes from what may be made.
+    /// Spends a part of the limit.
     fn spend(&mut self, much: usize, span: Span) -> Result<(), Problem> {
         self.left = self
             .left
@@ -123,7 +123,7 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Builder<I> {
             match key.what {
                 What::Plain(key) if key == "<<" => merged = Some(value),
                 What::Plain(key) | What::Text(key) => pairs.push((key, value)),
-                // A key that is null is the empty string, where a string is wanted.
+                // A null key is the empty string.
                 What::Null => pairs.push((String::new(), value)),
                 _ => return Err(Problem::new(line(span), "a key must be a scalar")),
             }
@@ -166,7 +166,7 @@ fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Re
     })
 }
 
-/// Returns how much memory a node is, in the units of [`MOST`].
+/// Returns the size of a node in the units of [`MOST`].
 fn weight(node: &Node) -> usize {
     1 + match &node.what {
         What::Null | What::Flag(_) => 0,

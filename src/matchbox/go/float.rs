@@ -1,10 +1,10 @@
-//! Floating-point numbers as `strconv.FormatFloat` writes them.
+//! Floating-point numbers as `strconv.FormatFloat` formats them.
 
 use std::fmt::Write as _;
 
-/// Returns a number in one of Go's formats: `e`, `E`, `f`, `g`, `G`, `b`, `x` or `X`.
+/// Formats a number in one of Go's formats: `e`, `E`, `f`, `g`, `G`, `b`, `x` or `X`.
 ///
-/// Without a precision as many digits are written as it takes to read the same number again.
+/// Without a precision, the shortest representation that parses to the same number is used.
 pub fn format(value: f64, verb: char, precision: Option<usize>) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -29,7 +29,7 @@ pub fn format(value: f64, verb: char, precision: Option<usize>) -> String {
     text
 }
 
-/// Returns a number as `json.Marshal` writes it, which does as ECMAScript does.
+/// Formats a number as `json.Marshal` does, which follows ECMAScript.
 pub fn json(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-6..1e21).contains(&size) {
@@ -39,7 +39,7 @@ pub fn json(value: f64) -> String {
     text.replace("e-0", "e-")
 }
 
-/// No number has more digits than these before and behind its point, and Rust takes no more than 65,535.
+/// No number has more digits than this before or after its point, and Rust accepts no more than 65,535.
 const MOST_DIGITS: usize = 1_100;
 
 fn push_fixed(text: &mut String, value: f64, precision: Option<usize>) {
@@ -56,16 +56,16 @@ fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("a String takes everything");
 }
 
-/// The digits of a number that is not negative, without zeros at the end.
+/// The digits of a non-negative number, without trailing zeros.
 struct Digits {
-    /// No digit at all for zero.
+    /// Empty for zero.
     digits: String,
     /// The power of ten of the first digit.
     exponent: i32,
 }
 
 impl Digits {
-    /// Returns so many digits, or as many as it takes to read the same number again.
+    /// Returns `many` digits, or the shortest representation.
     fn new(value: f64, many: Option<usize>) -> Self {
         let text = match many {
             Some(many) => format!("{value:.*e}", many.saturating_sub(1).min(MOST_DIGITS)),
@@ -115,7 +115,7 @@ fn push_general(text: &mut String, value: f64, precision: Option<usize>, verb: c
     push_plain(text, &digits.digits, point, fraction);
 }
 
-/// Writes digits with the point after so many of them.
+/// Writes digits with the point at a position.
 fn push_plain(text: &mut String, digits: &str, point: i64, fraction: usize) {
     let whole = usize::try_from(point).unwrap_or(0);
     if whole == 0 {
@@ -137,7 +137,7 @@ fn push_plain(text: &mut String, digits: &str, point: i64, fraction: usize) {
     }
 }
 
-/// The fraction of a number as a whole one, and the power of two that the two are apart.
+/// Returns the mantissa as an integer, and its power of two.
 fn parts(value: f64) -> (u64, i32) {
     let bits = value.to_bits();
     let fraction = bits & ((1 << 52) - 1);

@@ -1,4 +1,4 @@
-//! JSON as package `encoding/json` reads and writes it.
+//! JSON as package `encoding/json` parses and writes it.
 
 mod read;
 mod record;
@@ -10,26 +10,26 @@ pub use record::{Record, member};
 
 use crate::matchbox::go::float;
 
-/// Why a text is no JSON, or not what was asked for, in Go's words.
+/// Why a text is not valid JSON, or has the wrong type; the message is Go's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct JsonError {
-    /// The line that it is about, counted from one.
+    /// The line, counted from 1.
     ///
-    /// It is the first where a [`Record`] has a member of another type.
+    /// It is 1 if a [`Record`] has a member of the wrong type.
     pub line: usize,
-    /// What Go says.
+    /// Go's message.
     pub message: String,
 }
 
-/// Returns a value as `json.Marshal` writes it: compact, with sorted keys, safe inside HTML.
+/// Writes a value as `json.Marshal` does: compact, with sorted keys, HTML characters escaped.
 pub fn write(value: &Value) -> String {
     let mut text = String::new();
     push(&mut text, value);
     text
 }
 
-/// Returns a JSON string as Go writes it.
+/// Writes a JSON string as Go does.
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     push_quoted(&mut quoted, text);

@@ -1,18 +1,18 @@
-//! MAC addresses as `net.ParseMAC` reads them and `net.HardwareAddr` writes them.
+//! MAC addresses as `net.ParseMAC` parses them and `net.HardwareAddr` formats them.
 
 use std::fmt::Write as _;
 
-/// A text that is no MAC address, in Go's words.
+/// An invalid MAC address, with Go's message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}invalid MAC address", if .0.is_empty() { String::new() } else { format!("address {}: ", .0) })]
 pub struct MacError(pub String);
 
-/// Returns the 6, 8 or 20 bytes that a text stands for.
+/// Parses an address of 6, 8 or 20 bytes.
 ///
 /// # Errors
 ///
-/// The text is none of `00:00:5e:00:53:01`, `00-00-5e-00-53-01`, `0000.5e00.5301` (each with as many
-/// bytes) and `00005e005301`, which Go knows since 1.27.
+/// The text is none of `00:00:5e:00:53:01`, `00-00-5e-00-53-01`, `0000.5e00.5301` (each also with 8 or 20
+/// bytes) and `00005e005301`, which Go accepts since 1.27.
 pub fn parse(text: &str) -> Result<Vec<u8>, MacError> {
     bytes(text.as_bytes()).ok_or_else(|| MacError(text.to_owned()))
 }
@@ -43,7 +43,7 @@ fn bytes(text: &[u8]) -> Option<Vec<u8>> {
     digits.chunks(2).map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect()
 }
 
-/// Returns the digits of groups of so many.
+/// Returns the digits of groups of `length` digits.
 fn groups(text: &[u8], separator: u8, length: usize) -> Option<Vec<u8>> {
     let groups: Vec<&[u8]> = text.split(|&byte| byte == separator).collect();
     groups.iter().all(|group| group.len() == length).then(|| groups.concat())

@@ -1,8 +1,8 @@
-//! Paths as package `path` and `http.ServeMux` clean them, and as `url.URL` writes them.
+//! Paths as package `path` and `http.ServeMux` clean them, and as `url.URL` escapes them.
 
 use crate::matchbox::go::query::{is_unreserved, push_escape};
 
-/// Returns the shortest path that is the same one by its text alone, as `path.Clean`.
+/// Returns the shortest equivalent path, as `path.Clean`.
 pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut kept: Vec<&str> = Vec::new();
@@ -23,10 +23,10 @@ pub fn clean(path: &str) -> String {
     }
 }
 
-/// Returns where `http.ServeMux` sends a client whose path is not clean.
+/// Returns the path to which `http.ServeMux` redirects a client whose path is not clean.
 ///
-/// The path comes as the request has it, with its escapes, and without its query. Go escapes it once
-/// more, so that `//a%20b` is sent to `/a%2520b`.
+/// `raw_path` is still escaped and has no query. Go escapes it once more, so that `//a%20b` is redirected to
+/// `/a%2520b`.
 pub fn redirect(raw_path: &str) -> Option<String> {
     let cleaned = clean_request(raw_path);
     (cleaned != raw_path).then(|| href(&cleaned))
@@ -41,13 +41,13 @@ fn clean_request(path: &str) -> String {
     cleaned
 }
 
-/// Returns a path as a link to it has it, as `url.URL{Path: path}.String()`.
+/// Escapes a path for a link, as `url.URL{Path: path}.String()`.
 pub fn href(path: &str) -> String {
     if path == "*" {
         return "*".to_owned();
     }
     let mut escaped = String::with_capacity(path.len());
-    // A colon in the first part would make it a scheme (RFC 3986, section 4.2).
+    // A colon in the first segment would make it a scheme (RFC 3986, section 4.2).
     if path.split('/').next().is_some_and(|first| first.contains(':')) {
         escaped.push_str("./");
     }

@@ -1,14 +1,14 @@
-//! Queries as `url.ParseQuery` reads them, and the escapes of `net/url`.
+//! Queries as `url.ParseQuery` parses them, and the escapes of `net/url`.
 
 use crate::matchbox::go::push_lossy;
 
-/// How many pairs Go reads. A query with more of them says nothing at all.
+/// The maximum number of pairs in Go. A query with more is ignored.
 const MOST_PAIRS: usize = 10_000;
 
 /// Returns the first value of each key, in order of appearance.
 ///
-/// A pair that holds `;` or an escape that is none is left out, and so are the
-/// values after a key's first: that is all that a server gets that asks for `Get`.
+/// A pair with `;` or an invalid escape is ignored, as are further values of a key:
+/// a Go server that calls `Get` sees nothing else.
 pub fn parse(raw: &str) -> Vec<(String, String)> {
     if raw.matches('&').count() >= MOST_PAIRS {
         return Vec::new();
@@ -24,7 +24,7 @@ pub fn parse(raw: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Returns what a part of a query stands for, as `url.QueryUnescape`, where each of its escapes is one.
+/// Decodes a part of a query as `url.QueryUnescape`; `None` for an invalid escape.
 fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -43,7 +43,7 @@ fn unescape(text: &str) -> Option<String> {
     Some(unescaped)
 }
 
-/// Returns bytes as `url.QueryEscape` writes them.
+/// Escapes bytes as `url.QueryEscape` does.
 pub fn escape(bytes: &[u8]) -> String {
     let mut escaped = String::with_capacity(bytes.len());
     for &byte in bytes {

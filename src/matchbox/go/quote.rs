@@ -1,17 +1,17 @@
-//! Go's quoted texts and characters: package `strconv` writing and reading them.
+//! Quoted strings and characters of Go: quoting and unquoting as in package `strconv`.
 
 use std::fmt::Write as _;
 
-/// What is not escaped in a quoted text.
+/// Which characters are not escaped in a quoted string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Whatever can be printed, as `strconv.Quote`.
+    /// Printable characters, as in `strconv.Quote`.
     Printable,
-    /// What is ASCII and can be printed, as `strconv.QuoteToASCII`.
+    /// Printable ASCII characters, as in `strconv.QuoteToASCII`.
     Ascii,
 }
 
-/// Returns a text in double quotes, as `strconv.Quote`.
+/// Quotes a string in double quotes, as `strconv.Quote`.
 pub fn text(text: &[u8], keep: Keep) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -27,7 +27,7 @@ pub fn text(text: &[u8], keep: Keep) -> String {
     quoted
 }
 
-/// Returns a character in single quotes, as `strconv.QuoteRune`.
+/// Quotes a character in single quotes, as `strconv.QuoteRune`.
 pub fn rune(char: char, keep: Keep) -> String {
     let mut quoted = "'".to_owned();
     push_escaped(&mut quoted, char, '\'', keep);
@@ -35,19 +35,19 @@ pub fn rune(char: char, keep: Keep) -> String {
     quoted
 }
 
-/// Tells whether a text can be written in backquotes.
+/// Tells whether a string can be written in backquotes.
 pub fn can_backquote(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| {
         text.chars().all(|char| char == '\t' || !matches!(char, '\0'..='\x1f' | '`' | '\x7f' | '\u{feff}'))
     })
 }
 
-/// Tells whether a character can be printed, as `unicode.IsPrint`: it is no control, gap or unknown one.
+/// Tells whether a character is printable, as `unicode.IsPrint`.
 pub fn is_printable(char: char) -> bool {
     if char.is_ascii() {
         return matches!(char, ' '..='~');
     }
-    // After another one, `escape_debug` escapes exactly what Unicode says cannot be printed.
+    // After another character, `escape_debug` escapes exactly the characters that are not printable.
     let mut buffer = [0; 5];
     buffer[0] = b'a';
     let length = 1 + char.encode_utf8(&mut buffer[1..]).len();
@@ -79,9 +79,9 @@ fn push_escaped(quoted: &mut String, char: char, quote: char, keep: Keep) {
     written.expect("a String takes everything");
 }
 
-/// Returns what a text in double quotes or backquotes stands for, as `strconv.Unquote`, where it is one.
+/// Unquotes a string in double quotes or backquotes, as `strconv.Unquote`; `None` if it is invalid.
 ///
-/// A text may stand for bytes that are no UTF-8.
+/// The result may be invalid UTF-8.
 pub fn unquote(quoted: &[u8]) -> Option<Vec<u8>> {
     let (quote, inner) = quoted.split_first()?;
     let inner = inner.strip_suffix(&[*quote])?;
@@ -104,16 +104,16 @@ pub fn unquote(quoted: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// What one character of a quoted text, or one escape, stands for.
+/// The value of one character or escape in a quoted string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A character.
     Char(char),
-    /// A byte, which may be none of UTF-8.
+    /// A byte, which may be invalid UTF-8.
     Byte(u8),
 }
 
-/// Returns what a quoted text begins with and what follows, as `strconv.UnquoteChar`.
+/// Returns the first value of a quoted string and the rest, as `strconv.UnquoteChar`.
 pub fn unquote_unit(text: &[u8], quote: u8) -> Option<(Unit, &[u8])> {
     let (first, width) = decode(text)?;
     let rest = &text[width..];
@@ -159,9 +159,9 @@ fn digits(text: &[u8], many: usize, base: u32) -> Option<(u32, &[u8])> {
     Some((code, rest))
 }
 
-/// Returns the first character of a text and how many bytes it takes, as `utf8.DecodeRune`.
+/// Returns the first character of a string and its length in bytes, as `utf8.DecodeRune`.
 ///
-/// A byte that is no part of a character is U+FFFD.
+/// An invalid byte is U+FFFD.
 pub fn decode(text: &[u8]) -> Option<(char, usize)> {
     let first = *text.first()?;
     if first.is_ascii() {

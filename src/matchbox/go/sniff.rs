@@ -1,9 +1,9 @@
-//! The media type of content that nobody named, as `http.DetectContentType` guesses it.
+//! The media type of content by its first bytes, as `http.DetectContentType` determines it.
 
-/// How many bytes are looked at.
+/// Number of bytes that are examined.
 const LOOKED_AT: usize = 512;
 
-/// Returns the media type of content that begins with some bytes.
+/// Returns the media type of content that begins with these bytes.
 pub fn media_type(first_512: &[u8]) -> &'static str {
     let data = &first_512[..first_512.len().min(LOOKED_AT)];
     let blank = data.iter().take_while(|&&byte| matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | b' ')).count();
@@ -29,7 +29,7 @@ pub fn media_type(first_512: &[u8]) -> &'static str {
     "text/plain; charset=utf-8"
 }
 
-/// What HTML begins with: each is followed by a space or `>`.
+/// Prefixes of HTML; each is followed by a space or `>`.
 const TAGS: &[&[u8]] = &[
     b"<!DOCTYPE HTML",
     b"<HTML",
@@ -50,10 +50,10 @@ const TAGS: &[&[u8]] = &[
     b"<!--",
 ];
 
-/// One byte of a signature: itself, or any.
+/// A signature; `None` matches any byte.
 type Pattern = &'static [Option<u8>];
 
-/// Makes a pattern of pieces: `_` with a number stands for so many bytes of any kind.
+/// Builds a pattern: `_` with a number means so many arbitrary bytes.
 macro_rules! pattern {
     ($text:literal) => {{
         const TEXT: &[u8] = $text;
@@ -89,7 +89,7 @@ macro_rules! pattern {
     }};
 }
 
-/// What is compared before the box of an MP4 file is. Byte order marks want two or one byte more.
+/// Signatures that are tested before that of MP4. Byte order marks need one or two further bytes.
 const FIRST_SIGNATURES: &[(Pattern, &str)] = &[
     (pattern!(b"%PDF-"), "application/pdf"),
     (pattern!(b"%!PS-Adobe-"), "application/postscript"),
@@ -112,7 +112,7 @@ const FIRST_SIGNATURES: &[(Pattern, &str)] = &[
     (pattern!(b"RIFF", 4, b"WAVE"), "audio/wave"),
 ];
 
-/// What is compared after the box of an MP4 file is.
+/// Signatures that are tested after that of MP4.
 const LAST_SIGNATURES: &[(Pattern, &str)] = &[
     (pattern!(b"\x1A\x45\xDF\xA3"), "video/webm"),
     (pattern!(b"", 34, b"LP"), "application/vnd.ms-fontobject"),
@@ -134,20 +134,20 @@ fn matches(data: &[u8], pattern: Pattern) -> bool {
 }
 
 fn begins_with_tag(text: &[u8], tag: &[u8]) -> bool {
-    // Go clears a bit of what it compares with a capital letter, so that only letters match.
+    // For letters, Go clears the bit of lower case before it compares.
     let same =
         |(want, have): (&u8, &u8)| *want == if want.is_ascii_uppercase() { have & 0xDF } else { *have };
     tag.len() < text.len() && tag.iter().zip(text).all(same) && matches!(text[tag.len()], b' ' | b'>')
 }
 
-/// Tells whether data begin with a box of an MP4 file that names a brand of it.
+/// Tells whether data begin with the `ftyp` box of an MP4 file.
 fn is_mp4(data: &[u8]) -> bool {
     let Some((size, kind)) = data.split_first_chunk::<4>() else { return false };
     let Ok(size) = usize::try_from(u32::from_be_bytes(*size)) else { return false };
     if data.len() < 12 || data.len() < size || size % 4 != 0 || !kind.starts_with(b"ftyp") {
         return false;
     }
-    // The four bytes at 12 are the version of the first brand.
+    // The four bytes at offset 12 are the minor version.
     (8..size).step_by(4).any(|at| at != 12 && data[at..].starts_with(b"mp4"))
 }
 

@@ -1,10 +1,10 @@
-//! What Go itself answered, row by row: `tests/matchbox/oracle` has made the files.
+//! Comparisons with Go's own results, row by row; `tests/matchbox/oracle` has created the files.
 
 use serde_json::{Value, json};
 
 use super::{float, json as go_json, mac, path, query, quote, sniff};
 
-/// Compares what a function answers with what Go did. Each row of a file has `in`, and `out` or `err`.
+/// Compares the results of a function with Go's. Each row of a file has `in`, and `out` or `err`.
 #[track_caller]
 fn check(rows: &str, answer: impl Fn(&Value) -> Result<Value, String>) {
     let mut different = Vec::new();
@@ -35,7 +35,7 @@ fn text(input: &Value) -> &str {
     input.as_str().expect("the input is a text")
 }
 
-/// Returns bytes that a row has as the characters of the same numbers.
+/// Returns bytes, which a row has as characters of the same numbers.
 fn bytes(input: &Value) -> Vec<u8> {
     text(input).chars().map(|char| u8::try_from(u32::from(char)).expect("a byte")).collect()
 }
@@ -150,7 +150,7 @@ fn json_too_deep_is_refused_before_it_exhausts_a_stack() {
     assert_eq!(error.to_string(), "invalid character '[' exceeded max depth");
 }
 
-/// What fills a struct of the real server's, or what Go says.
+/// Decodes a struct of the real server, or returns Go's error.
 fn fill<T>(
     text: &str,
     field: impl FnOnce(&go_json::Record<'_>) -> Result<T, go_json::JsonError>,

@@ -1,8 +1,8 @@
-//! What must hold in a config beyond its kinds: the rules of each version of Ignition.
+//! The rules of each Ignition version in addition to types.
 //!
-//! Only what is fatal there is a problem here. Each record of the
-//! [schema](super::schema) names its rule; what lists may not repeat is said
-//! there too.
+//! Only errors that are fatal in Ignition are reported. Each record of the
+//! [schema](super::schema) names its rule; the schema also says which lists may
+//! have duplicates.
 
 mod disks;
 mod nodes;
@@ -18,12 +18,12 @@ use super::value::{Content, Record, Value};
 use super::{json, unit as units, url};
 use crate::matchbox::go::path::clean;
 
-/// A record under a rule.
+/// A record that is checked.
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     /// The record.
     pub(crate) record: &'a Record,
-    /// The minor version whose rules count.
+    /// The minor version whose rules apply.
     pub(crate) minor: u8,
     line: usize,
     path: JsonPath<'a>,
@@ -31,19 +31,19 @@ pub(crate) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Reports what is wrong with the record as a whole.
+    /// Reports a problem of the whole record.
     pub(crate) fn wrong(&mut self, message: impl AsRef<str>) {
         self.report.add(self.line, &self.path, message);
     }
 
-    /// Reports what is wrong with a field.
+    /// Reports a problem of a field.
     pub(crate) fn wrong_field(&mut self, name: &str, message: impl AsRef<str>) {
         let Some(field) = field(self.record.kind, name) else { return self.wrong(message) };
         let line = self.record.get(name).map_or(self.line, |value| value.line);
         self.report.add(line, &self.path.field(field), message);
     }
 
-    /// Reports what is wrong with an item of a list, or with a field of it.
+    /// Reports a problem of an item of a list, or of a field of it.
     pub(crate) fn wrong_item(
         &mut self,
         list: &str,
@@ -71,7 +71,7 @@ fn field(kind: &'static Type, name: &str) -> Option<&'static Field> {
     kind.fields.iter().find(|field| field.name == name)
 }
 
-/// Holds a config against the rules of a minor version.
+/// Checks a config against the rules of a minor version.
 pub(crate) fn whole(config: &Record, minor: u8, report: &mut Report) {
     check(config, minor, 1, JsonPath::root(), report);
 }
@@ -93,7 +93,7 @@ fn check(record: &Record, minor: u8, line: usize, path: JsonPath<'_>, report: &m
                 let seen = if field.repeats == Repeats::RefusedTogether { &mut together } else { &mut alone };
                 for (index, item) in items.iter().enumerate() {
                     if field.repeats != Repeats::Allowed && !seen.insert(item.key()) {
-                        report.add(item.line, &path.item(index), "is said twice");
+                        report.add(item.line, &path.item(index), "is a duplicate");
                     }
                     if let Some(record) = item.as_record() {
                         check(record, minor, item.line, path.item(index), report);
@@ -134,10 +134,10 @@ fn apply(rule: Rule, scope: &mut Scope<'_>) {
     }
 }
 
-/// Says why a path is none that Ignition takes, if it is not.
+/// Returns why Ignition rejects a path, if it does.
 fn bad_path(path: &str) -> Option<&'static str> {
     if path.is_empty() {
-        Some("a path must be said")
+        Some("a path is required")
     } else if !path.starts_with('/') {
         Some("a path must begin with `/`")
     } else if clean(path) != path {
@@ -147,20 +147,20 @@ fn bad_path(path: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns what stands behind the last dot of the last part of a name, with the dot.
+/// Returns the extension of a file name, with the dot.
 fn extension(name: &str) -> &str {
     let last = name.rsplit('/').next().unwrap_or_default();
     last.rfind('.').map_or("", |dot| &last[dot..])
 }
 
-/// Other configs must have a source since they can have more than one.
+/// Merged configs must have a source.
 fn ignition_config(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         required_sources(scope, "merge");
     }
 }
 
-/// Certificates must have a source; before 3.1 [`authority`] says so.
+/// CA certificates must have a source; before 3.1, [`authority`] checks it.
 fn tls(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         required_sources(scope, "certificateAuthorities");
@@ -170,12 +170,12 @@ fn tls(scope: &mut Scope<'_>) {
 fn required_sources(scope: &mut Scope<'_>, list: &str) {
     for (index, item) in scope.record.list(list).iter().enumerate() {
         if item.as_record().and_then(|record| record.filled("source")).is_none() {
-            scope.wrong_item(list, index, None, "a source must be said");
+            scope.wrong_item(list, index, None, "a source is required");
         }
     }
 }
 
-/// Proxies speak HTTP.
+/// Proxies must have an HTTP or HTTPS URL.
 fn proxy(scope: &mut Scope<'_>) {
     for name in ["httpProxy", "httpsProxy"] {
         let Some(text) = scope.record.text(name) else { continue };
@@ -187,7 +187,7 @@ fn proxy(scope: &mut Scope<'_>) {
     }
 }
 
-/// A source must be one that can be fetched, as it is fetched.
+/// A source must be a supported URL, with valid settings to fetch it.
 fn resource(scope: &mut Scope<'_>) {
     let record = scope.record;
     if let Some(other) = record.filled("compression")
@@ -212,7 +212,7 @@ fn resource(scope: &mut Scope<'_>) {
     }
 }
 
-/// A source must be one that can be fetched.
+/// A source must be a supported URL.
 fn reference(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         resource(scope);
@@ -223,7 +223,7 @@ fn reference(scope: &mut Scope<'_>) {
     }
 }
 
-/// A source must be one that can be fetched, and there must be one.
+/// A source is required, and must be a supported URL.
 fn authority(scope: &mut Scope<'_>) {
     if scope.minor >= 1 {
         resource(scope);
@@ -232,7 +232,7 @@ fn authority(scope: &mut Scope<'_>) {
     }
 }
 
-/// A header has a name, and a value that is not empty.
+/// A header needs a name and a value.
 fn header(scope: &mut Scope<'_>) {
     if scope.record.filled("name").is_none() {
         scope.wrong_field("name", "a header must have a name");
@@ -242,7 +242,7 @@ fn header(scope: &mut Scope<'_>) {
     }
 }
 
-/// A hash names its function and has its length.
+/// A hash must name its function and have the right length.
 fn verification(scope: &mut Scope<'_>) {
     let Some(hash) = scope.record.text("hash") else { return };
     let digits = match hash.split_once('-') {
@@ -259,7 +259,7 @@ fn verification(scope: &mut Scope<'_>) {
     }
 }
 
-/// A pin of Clevis comes with its config.
+/// A custom Clevis pin needs a config.
 fn custom(scope: &mut Scope<'_>) {
     let record = scope.record;
     let (pin, config) = (record.filled("pin"), record.filled("config"));
@@ -270,14 +270,14 @@ fn custom(scope: &mut Scope<'_>) {
     match pin {
         Some("tpm2" | "tang" | "sss") => {}
         Some(other) => scope.wrong_field("pin", format!("`{other}` is not one of `tpm2`, `tang` and `sss`")),
-        None => scope.wrong_field("pin", "a pin must be said"),
+        None => scope.wrong_field("pin", "a pin is required"),
     }
     if config.is_none() {
         scope.wrong_field("config", "a pin must have a config");
     }
 }
 
-/// A Tang server has a URL and a thumbprint.
+/// A Tang server needs a URL and a thumbprint.
 fn tang(scope: &mut Scope<'_>) {
     let record = scope.record;
     match url::scheme(record.text("url").unwrap_or_default()).as_deref() {
@@ -285,7 +285,7 @@ fn tang(scope: &mut Scope<'_>) {
         _ => scope.wrong_field("url", "must begin with `http://` or `https://`"),
     }
     if record.filled("thumbprint").is_none() {
-        scope.wrong_field("thumbprint", "a thumbprint must be said");
+        scope.wrong_field("thumbprint", "a thumbprint is required");
     }
     if record.filled("advertisement").is_some_and(|text| json::read(text.as_bytes()).is_err()) {
         scope.wrong_field("advertisement", "is not JSON");
@@ -307,7 +307,7 @@ const UNITS: &[&str] = &[
     ".scope",
 ];
 
-/// A unit has a name that says its kind, and contents that systemd reads.
+/// A unit needs a name with a known extension, and valid contents.
 fn unit(scope: &mut Scope<'_>) {
     let name = scope.record.text("name").unwrap_or_default();
     if !UNITS.contains(&extension(name)) {
@@ -316,7 +316,7 @@ fn unit(scope: &mut Scope<'_>) {
     contents(scope);
 }
 
-/// A drop-in has a name, and contents that systemd reads.
+/// A drop-in needs a name, and valid contents.
 fn dropin(scope: &mut Scope<'_>) {
     let name = scope.record.text("name").unwrap_or_default();
     if extension(name) != ".conf" {

@@ -1,4 +1,4 @@
-//! Data URLs, as Ignition reads and Butane writes them.
+//! Data URLs, as Ignition parses and Butane writes them.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::matchbox::go::quote::unquote;
 
-/// Go minds padding, but not what is left in the last bits.
+/// Go checks the padding, but not the unused trailing bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -14,30 +14,30 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-/// Says why a text that begins with `data:` cannot be decoded, if it cannot.
+/// Returns why a text that begins with `data:` cannot be decoded, if it cannot.
 pub(crate) fn unreadable(text: &str) -> Option<&'static str> {
     decode(text).err()
 }
 
-/// Returns what a data URL holds.
+/// Returns the contents of a data URL.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
     let head = text.strip_prefix("data:").ok_or("it does not begin with `data:`")?;
     let (base64, data) = media_type(head)?;
     if base64 { BASE64.decode(data).map_err(|_| "it is no base64") } else { unescape(data) }
 }
 
-/// Returns base64.
+/// Encodes base64.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Returns what base64 holds, line breaks aside.
+/// Decodes base64, ignoring line breaks.
 pub(crate) fn unbase64(text: &str) -> Option<Vec<u8>> {
     let compact: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
     BASE64.decode(compact).ok()
 }
 
-/// Returns bytes with all but the unreserved escaped.
+/// Escapes all bytes except the unreserved ones.
 pub(crate) fn escape(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -59,7 +59,7 @@ fn token(letter: char) -> bool {
 
 const NO_COMMA: &str = "it has no comma before its data";
 
-/// Takes the media type and its parameters; returns whether base64 follows, and the data.
+/// Parses the media type and its parameters; returns whether base64 follows, and the data.
 fn media_type(text: &str) -> Result<(bool, &str), &'static str> {
     let mut rest = text;
     if !rest.starts_with([';', ',']) {
@@ -99,7 +99,7 @@ fn media_type(text: &str) -> Result<(bool, &str), &'static str> {
     }
 }
 
-/// Takes the value of a parameter; returns what follows.
+/// Parses the value of a parameter; returns the rest.
 fn value(text: &str) -> Result<&str, &'static str> {
     const BAD: &str = "a parameter of its media type has no value";
     if let Some(quoted) = text.strip_prefix('"') {

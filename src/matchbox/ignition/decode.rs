@@ -1,11 +1,11 @@
-//! From a tree to a config: names, kinds and what Go makes of what does not fit.
+//! Decodes a tree to a config: names, types and Go's behaviour for wrong types.
 
 use super::node::{Node, What};
 use super::report::{JsonPath, Language, Report};
 use super::schema::{Field, Kind, Nil, Side, Type};
 use super::value::{Content, Record, Value};
 
-/// Reads a record of a minor version. What does not fit is reported; unknown keys are not, as Go ignores them.
+/// Decodes a record of a minor version. Wrong types are reported; unknown keys are not, as Go ignores them.
 pub(crate) fn record(node: &Node, kind: &'static Type, minor: u8, report: &mut Report) -> Record {
     let mut record = Record::new(kind);
     let decoder = Decoder { minor };
@@ -21,14 +21,14 @@ impl Decoder {
     fn record(&self, node: &Node, record: &mut Record, path: &JsonPath<'_>, report: &mut Report) {
         let kind = record.kind;
         match &node.what {
-            // What is null says nothing.
+            // Null counts as absent.
             What::Null => {}
             What::Map(pairs) => {
                 for (index, (key, node)) in pairs.iter().enumerate() {
                     if report.language == Language::Yaml
                         && pairs[..index].iter().any(|(other, _)| other == key)
                     {
-                        report.add(node.line, path, format!("`{key}` is said twice"));
+                        report.add(node.line, path, format!("`{key}` is a duplicate key"));
                     }
                     let Some((index, field)) = self.field(kind, key, report.language) else { continue };
                     self.value(node, field, record.slot(index), &path.field(field), report);
@@ -37,7 +37,7 @@ impl Decoder {
             other => unfit(node.line, other, "an object", path, report),
         }
         for (index, field) in kind.fields.iter().enumerate() {
-            // In Go these are there, said or not.
+            // In Go these are always present.
             if field.nil_in(self.minor) == Nil::Written
                 && field.since <= self.minor
                 && matches!(field.kind, Kind::Text)
@@ -73,14 +73,14 @@ impl Decoder {
         report: &mut Report,
     ) {
         if let What::Null = node.what {
-            // Go sets pointers to nil and leaves everything else as it is.
+            // Go sets pointers to nil and leaves other values unchanged.
             let pointer = field.nil_in(self.minor) == Nil::Omitted || field.nil_in(self.minor) == Nil::Null;
             if pointer && !matches!(field.kind, Kind::Record(_)) {
                 *slot = None;
             }
             return;
         }
-        // A record that is said twice is decoded over itself.
+        // A repeated record is decoded into the existing one.
         let before = match slot.take() {
             Some(Value { content: Content::Record(record), .. }) => Some(record),
             _ => None,
@@ -131,7 +131,7 @@ impl Decoder {
             (Kind::Flag, What::Plain(plain)) if let Some(flag) = yaml_flag(plain) => {
                 Some(Content::Flag(flag))
             }
-            // Words of YAML 1.1 count where a boolean is wanted, quoted or not.
+            // For booleans, the words of YAML 1.1 count, quoted or not.
             (Kind::Flag, What::Text(text))
                 if report.language == Language::Yaml
                     && let Some(flag) = old_flag(text) =>
@@ -151,7 +151,7 @@ impl Decoder {
         let items = nodes.iter().enumerate().filter_map(|(index, node)| {
             let path = path.item(index);
             let content = match (&node.what, kind) {
-                // A null in a list is the zero of what is listed in JSON, and nothing in YAML.
+                // A null in a list is the zero value in JSON, and nothing in YAML.
                 (What::Null, _) if report.language == Language::Yaml => None,
                 (What::Null, Kind::Text) => Some(Content::from("")),
                 _ => self.content(node, kind, None, &path, report),
@@ -170,8 +170,8 @@ fn unfit(line: usize, what: &What, wanted: &str, path: &JsonPath<'_>, report: &m
     report.add(line, path, format!("must be {wanted}, not {is}"));
 }
 
-/// Whether Go's encoding/json takes a key for a field: letters of either case, and the two
-/// letters outside of ASCII that fold to one within.
+/// Whether Go's encoding/json accepts a key for a field: case-insensitively, including the two
+/// letters outside of ASCII that fold to ASCII.
 fn folds(name: &str, key: &str) -> bool {
     let fold = |letter: char| match letter {
         '\u{212a}' => 'k',
@@ -181,8 +181,8 @@ fn folds(name: &str, key: &str) -> bool {
     name.chars().map(fold).eq(key.chars().map(fold))
 }
 
-/// Returns the whole number that YAML sees: decimal, `0644`, `0o644`, `0x1a4`, `0b1`, with underscores; and
-/// the whole part of one that is not whole.
+/// Parses an integer of YAML: decimal, `0644`, `0o644`, `0x1a4`, `0b1`, with underscores; and the integer part of a
+/// float.
 fn yaml_number(plain: &str) -> Option<i64> {
     let plain = plain.replace('_', "");
     let (sign, digits) = match plain.as_bytes().first()? {
@@ -207,7 +207,7 @@ fn yaml_number(plain: &str) -> Option<i64> {
     }
     let float = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
     let float: f64 = digits.parse().ok().filter(|_| float)?;
-    // Far below what an f64 cannot hold to the unit; nothing in a config is that large.
+    // Far below the precision limit of an f64; no number in a config is that large.
     if float < 9e15 { i64::try_from(sign * float as i128).ok() } else { None }
 }
 

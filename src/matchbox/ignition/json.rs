@@ -1,25 +1,24 @@
-//! JSON with lines, read as Go's encoding/json reads it.
+//! JSON with line numbers, parsed as by Go's encoding/json.
 //!
-//! Unlike a tree of values it keeps repeated keys, which Go decodes one over
-//! the other, and numbers as they are written, because Go takes `1.0` for no
-//! whole number.
+//! Unlike a tree of values it keeps repeated keys, which Go decodes one into the
+//! other, and numbers as written, because for Go `1.0` is not an integer.
 
 use super::node::{Node, What};
 use crate::matchbox::go::push_lossy;
 
-/// Where and why a text is no JSON.
+/// The position and reason of a syntax error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JsonError {
     /// The line, from 1.
     pub(crate) line: usize,
-    /// Why.
+    /// The reason.
     pub(crate) message: String,
 }
 
-/// How deep values may stand in each other. No config needs ten.
+/// The maximum nesting depth. No config needs ten.
 const DEEPEST: usize = 200;
 
-/// Returns the tree of a text that is one JSON value.
+/// Parses a text as one JSON value.
 pub(crate) fn read(text: &[u8]) -> Result<Node, JsonError> {
     let mut reader = Reader { text, at: 0, line: 1 };
     let node = reader.value(0)?;

@@ -1,35 +1,35 @@
-//! A text as a tree in which everything knows its line: what JSON and YAML have in common.
+//! A tree with line numbers, for JSON and YAML.
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     /// Its line, from 1.
     pub(crate) line: usize,
-    /// What it is.
+    /// Its value.
     pub(crate) what: What,
 }
 
-/// What a node may be.
+/// The types of nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum What {
-    /// Nothing.
+    /// Null.
     Null,
-    /// True or false, in JSON.
+    /// A boolean of JSON.
     Flag(bool),
-    /// A number of JSON, as it is written.
+    /// A number of JSON, as written.
     Number(String),
     /// A string.
     Text(String),
-    /// What YAML writes without quotes, and may be anything.
+    /// An unquoted scalar of YAML, whose type is not resolved yet.
     Plain(String),
     /// A list.
     List(Vec<Node>),
-    /// Pairs in order, of which a key may be repeated in JSON.
+    /// Pairs in order; in JSON, keys may be repeated.
     Map(Vec<(String, Node)>),
 }
 
 impl What {
-    /// Returns what it is, for whoever wanted something else.
+    /// Returns the name of its type, for errors.
     pub(crate) fn called(&self) -> &'static str {
         match self {
             Self::Null => "nothing",

@@ -1,4 +1,4 @@
-//! What older versions of Ignition lack.
+//! Differences of older versions of Ignition.
 
 use super::Version;
 use super::check;
@@ -7,12 +7,12 @@ use super::schema::Side;
 use super::value::{Content, Record, Value};
 use super::write;
 
-/// The bits of a mode that count only since 3.4.
+/// The special bits of a mode, which count only since 3.4.
 const SPECIAL: i64 = 0o7000;
 
-/// Makes of a config of an older version one of the newest that means the same.
+/// Upgrades a config of an older version to an equivalent one of the newest.
 ///
-/// Special bits of modes meant nothing, so they go; everything else kept its meaning.
+/// Special bits of modes had no effect, so they are cleared; everything else kept its meaning.
 pub(crate) fn renew(root: &mut Record) {
     root.each(&mut |record| {
         if has_mode(record)
@@ -28,14 +28,14 @@ fn has_mode(record: &Record) -> bool {
     record.kind.fields.iter().any(|field| field.name == "mode")
 }
 
-/// Writes a config as one of an older version, or says what that cannot express.
+/// Writes a config in an older version, or returns what that cannot express.
 pub(crate) fn write(root: &Record, version: Version) -> Result<String, Problem> {
     let minor = version.minor();
     let mut report = Report::new(Language::Json);
     newer(root, version, &JsonPath::root(), &mut report);
     let mut root = root.clone();
     if minor < 3 {
-        // What was a plain string there is one here, and a pin that is none was no pin.
+        // Values that are plain strings in the older version, and an empty pin, which meant no pin.
         root.each(&mut older_shape);
     }
     check::whole(&root, minor, &mut report);
@@ -57,7 +57,7 @@ fn older_shape(record: &mut Record) {
     }
 }
 
-/// Reports each field that is set and that the version does not have.
+/// Reports each field that is set but missing in the version.
 fn newer(record: &Record, version: Version, path: &JsonPath<'_>, report: &mut Report) {
     for (field, value) in record.fields() {
         let Some(value) = value else { continue };

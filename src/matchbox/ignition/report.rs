@@ -1,18 +1,18 @@
-//! What is wrong with a config, and where in it.
+//! Problems of a config with their positions.
 
 use super::schema::Field;
 
-/// One thing that is wrong.
+/// A problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The line of the text, from 1, where one can be named.
+    /// The line of the text, from 1, if known.
     pub line: Option<usize>,
-    /// What is wrong, beginning with the field.
+    /// The message, beginning with the field.
     pub message: String,
 }
 
 impl Problem {
-    /// Makes a problem; line 0 is none.
+    /// Creates a problem; line 0 means none.
     pub(crate) fn new(line: usize, message: impl Into<String>) -> Self {
         Self { line: (line > 0).then_some(line), message: message.into() }
     }
@@ -27,7 +27,7 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// In which language a text is, which decides what its fields are called.
+/// The language of a text, which determines the names of fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     /// Ignition.
@@ -36,21 +36,21 @@ pub(crate) enum Language {
     Yaml,
 }
 
-/// Everything that is wrong, in the words of one language.
+/// All problems of a text in one language.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Which.
+    /// The language.
     pub(crate) language: Language,
     problems: Vec<Problem>,
 }
 
 impl Report {
-    /// Makes one that has nothing to say.
+    /// Creates an empty report.
     pub(crate) fn new(language: Language) -> Self {
         Self { language, problems: Vec::new() }
     }
 
-    /// Adds what is wrong at a path.
+    /// Adds a problem at a path.
     pub(crate) fn add(&mut self, line: usize, path: &JsonPath<'_>, message: impl AsRef<str>) {
         let path = path.written(self.language);
         let message = message.as_ref();

@@ -1,65 +1,65 @@
-//! What an Ignition config may say: every field of every version, one table.
+//! The schema of Ignition configs: every field of every version, in one table.
 //!
 //! The order of fields is that of the Go structs, because it is the order in
-//! which they are written. A Butane config has the same fields by other names,
-//! and a few of its own that become others ([`Side::Butane`]).
+//! which they are written. A Butane config has the same fields under other names,
+//! and some of its own that are translated ([`Side::Butane`]).
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     /// A string.
     Text,
-    /// A whole number.
+    /// An integer.
     Number,
-    /// True or false.
+    /// A boolean.
     Flag,
-    /// Fields of its own.
+    /// A record.
     Record(&'static Type),
-    /// Strings.
+    /// A list of strings.
     Texts,
-    /// Records of one kind.
+    /// A list of records.
     Records(&'static Type),
 }
 
 impl Kind {
-    /// Whether it is any number of something.
+    /// Whether it is a list.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self, Self::Texts | Self::Records(_))
     }
 }
 
-/// How Go holds a field, which shows where nothing is set.
+/// How Go represents a field, which determines the output if it is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nil {
-    /// A pointer or slice that is left out when nil; structs, which never are.
+    /// A pointer or slice that is omitted when nil; structs, which never are.
     Omitted,
-    /// A value that is always written, empty as it may be.
+    /// A value that is always written, even if empty.
     Written,
-    /// A value that is left out when it is empty or zero.
+    /// A value that is omitted when it is empty or zero.
     Empty,
     /// A pointer that is written as `null` when nil.
     Null,
 }
 
-/// In which of the two languages a field exists.
+/// The languages that have a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     /// In both.
     Both,
-    /// In Ignition alone.
+    /// Ignition only.
     Ignition,
-    /// In Butane alone: sugar that becomes something else.
+    /// Butane only: a shorthand that is translated.
     Butane,
 }
 
-/// Whether a list may say the same thing twice.
+/// Whether a list may have duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeats {
-    /// It may: options.
+    /// Allowed: options.
     Allowed,
-    /// It may not.
+    /// Not allowed.
     Refused,
-    /// Neither it nor all such lists of the record together may.
+    /// Not allowed, not even across all such lists of the record.
     RefusedTogether,
 }
 
@@ -70,17 +70,17 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     /// Its name in Butane.
     pub(crate) yaml: &'static str,
-    /// What it holds.
+    /// Its type.
     pub(crate) kind: Kind,
-    /// The minor version of Ignition that brought it.
+    /// The minor version of Ignition that introduced it.
     pub(crate) since: u8,
-    /// How Go holds it.
+    /// How Go represents it.
     pub(crate) nil: Nil,
-    /// How Go held it before a minor version.
+    /// How Go represented it before a minor version.
     pub(crate) formerly: Option<(u8, Nil)>,
-    /// Where it exists.
+    /// The languages that have it.
     pub(crate) side: Side,
-    /// What a list may repeat.
+    /// Whether a list may have duplicates.
     pub(crate) repeats: Repeats,
 }
 
@@ -123,7 +123,7 @@ impl Field {
         self
     }
 
-    /// Returns how Go holds the field in a minor version.
+    /// Returns how Go represents the field in a minor version.
     pub(crate) fn nil_in(&self, minor: u8) -> Nil {
         match self.formerly {
             Some((until, nil)) if minor < until => nil,
@@ -132,18 +132,18 @@ impl Field {
     }
 }
 
-/// What tells the records of a list apart.
+/// The key that identifies a record in a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key {
-    /// Nothing: they are never listed.
+    /// None: it is never in a list.
     None,
     /// A field.
     Field(&'static str),
-    /// The number, or else the label.
+    /// The number, otherwise the label.
     Partition,
 }
 
-/// What must hold in a record beyond the kinds of its fields; `check` has the rules themselves.
+/// The rule for a record in addition to the types of its fields; the rules are in `check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     Authority,
@@ -172,14 +172,14 @@ pub(crate) enum Rule {
     Verification,
 }
 
-/// A record's fields, and what must hold among them.
+/// The type of a record: its fields and its rule.
 #[derive(Debug)]
 pub(crate) struct Type {
     /// The fields, in the order of writing.
     pub(crate) fields: &'static [Field],
-    /// What tells such records apart.
+    /// The key of such records.
     pub(crate) key: Key,
-    /// What must hold.
+    /// Its rule.
     pub(crate) rule: Rule,
 }
 
@@ -207,11 +207,11 @@ const fn records(name: &'static str, yaml: &'static str, kind: &'static Type) ->
     Field::new(name, yaml, Kind::Records(kind))
 }
 
-/// The name that every user, unit and the like must have.
+/// The required name of users, units and so on.
 const NAME: Field = text("name", "name").nil(Nil::Written);
 /// Contents in the Butane config itself.
 const INLINE: Field = text("inline", "inline").side(Side::Butane);
-/// Contents beside the Butane config.
+/// Contents in a file beside the Butane config.
 const LOCAL: Field = text("local", "local").side(Side::Butane).since(1);
 const VERIFICATION_FIELD: Field = record("verification", "verification", &VERIFICATION);
 const HEADERS: Field = records("httpHeaders", "http_headers", &HEADER).since(1);
@@ -272,7 +272,7 @@ static TIMEOUTS: Type = Type {
     rule: Rule::Nothing,
 };
 
-/// What a file or key holds.
+/// The contents of a file or key.
 pub(crate) static RESOURCE: Type = Type {
     fields: &[
         text("compression", "compression"),
@@ -286,7 +286,7 @@ pub(crate) static RESOURCE: Type = Type {
     rule: Rule::Resource,
 };
 
-/// Another config: less than a [`RESOURCE`] at first.
+/// A reference to another config; in older versions with fewer fields than a [`RESOURCE`].
 static REFERENCE: Type = Type {
     fields: &[
         text("compression", "compression").since(1),
@@ -300,7 +300,7 @@ static REFERENCE: Type = Type {
     rule: Rule::Reference,
 };
 
-/// Certificates: less than a [`RESOURCE`] at first.
+/// A CA certificate; in older versions with fewer fields than a [`RESOURCE`].
 static AUTHORITY: Type = Type {
     fields: &[
         text("compression", "compression").since(1),
@@ -491,7 +491,7 @@ pub(crate) static LUKS: Type = Type {
     rule: Rule::Luks,
 };
 
-/// What unlocks an encrypted device.
+/// The Clevis settings of an encrypted device.
 pub(crate) static CLEVIS: Type = Type {
     fields: &[
         record("custom", "custom", &CUSTOM).before(3, Nil::Empty),
@@ -524,7 +524,7 @@ pub(crate) static TANG: Type = Type {
     rule: Rule::Tang,
 };
 
-/// An array of disks.
+/// A RAID array.
 pub(crate) static RAID: Type = Type {
     fields: &[
         texts("devices", "devices"),
@@ -546,7 +546,7 @@ pub(crate) static SYSTEMD: Type =
 
 const CONTENTS_LOCAL: Field = text("contentsLocal", "contents_local").side(Side::Butane).since(4);
 
-/// A unit of systemd.
+/// A systemd unit.
 pub(crate) static UNIT: Type = Type {
     fields: &[
         text("contents", "contents"),
@@ -569,7 +569,7 @@ static DROPIN: Type = Type {
 /// A Butane config of any variant.
 pub(crate) static BUTANE: Type = Type { fields: &BUTANE_FIELDS, key: Key::None, rule: Rule::Nothing };
 
-/// A Butane config of Fedora CoreOS, which also knows the disk that it boots from.
+/// A Butane config of Fedora CoreOS, which also has `boot_device`.
 pub(crate) static BUTANE_FCOS: Type = Type {
     fields: &[
         BUTANE_FIELDS[0],

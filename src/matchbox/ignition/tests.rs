@@ -1,7 +1,7 @@
-//! Configs with what the real Ignition says of them and makes of them.
+//! Configs with the results of the real Ignition.
 //!
-//! `tests/matchbox/ignition/table.jsonl` holds one in each line: what Debian's `ignition-validate` (2.14, which
-//! reads up to 3.3.0) says, and the bytes that `v3_4.ParseCompatibleVersion` and `json.Marshal` of Go make.
+//! `tests/matchbox/ignition/table.jsonl` has one per line: the messages of Debian's `ignition-validate` (2.14, up to
+//! version 3.3.0), and the bytes that `v3_4.ParseCompatibleVersion` and `json.Marshal` of Go write.
 
 use insta::assert_snapshot;
 use serde_json::Value as Json;
@@ -14,7 +14,7 @@ fn rows() -> impl Iterator<Item = Json> {
     TABLE.lines().map(|row| serde_json::from_str(row).expect("each line is JSON"))
 }
 
-/// Returns what is written, or the problems.
+/// Returns the written config, or the problems.
 fn check(text: &str) -> String {
     match read(text.as_bytes()) {
         Ok(config) => config.write(),
@@ -40,7 +40,7 @@ fn the_table_is_read_and_written_as_go_does() {
     }
 }
 
-/// What 2.14 lets pass, matchbox's newer one does not.
+/// Configs that 2.14 accepts, but matchbox's newer version rejects.
 #[test]
 fn what_debian_refuses_is_refused_and_what_it_accepts_is_accepted() {
     for row in rows().filter(|row| !row["config"].as_str().is_some_and(|text| text.contains("\"3.4.0"))) {
@@ -81,7 +81,7 @@ fn problems_name_the_line_and_the_field() {
     assert_snapshot!(check("{\n\n\"ignition\": }"), @"line 3: invalid character '}' looking for beginning of value");
     assert_snapshot!(check(""), @"the config is empty");
     assert_snapshot!(check("[]"), @"line 1: a config is an object, not a list");
-    assert_snapshot!(check("{}"), @"line 1: ignition.version: a version must be said");
+    assert_snapshot!(check("{}"), @"line 1: ignition.version: a version is required");
     assert_snapshot!(check("{\"ignition\":\n{\"version\": \"2.3.0\"}}"), @"line 2: ignition.version: 2.3.0 is of another language; matchbox reads 3.0.0 to 3.4.0");
     assert_snapshot!(check("{\"ignition\":\n{\"version\": \"3.5.0\"}}"), @"line 2: ignition.version: `3.5.0` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0");
 }

@@ -1,11 +1,11 @@
-//! Files of units as go-systemd reads them: Ignition refuses those that it cannot.
+//! Unit files as parsed by go-systemd: Ignition rejects those that it cannot parse.
 
-/// How many bytes a line may have, where all of it is seen at once.
+/// The maximum length of a line that is completely in the buffer.
 const LINE: usize = 2048;
-/// How many bytes are seen at once.
+/// The size of the buffer.
 const SEEN: usize = 4096;
 
-/// Says why the contents of a unit cannot be read, if they cannot.
+/// Returns why the contents of a unit cannot be parsed, if they cannot.
 pub(crate) fn unreadable(text: &str) -> Option<&'static str> {
     Lexer { text, at: 0, seen: 0 }.run().err()
 }
@@ -19,8 +19,8 @@ enum Step {
     OptionValue,
 }
 
-/// Reads byte for byte what a reader with a buffer of [`SEEN`] bytes reads, because a line
-/// that is too long is only noticed where the buffer holds it.
+/// Reproduces a reader with a buffer of [`SEEN`] bytes, because a line that is too
+/// long is only detected if the buffer contains it.
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -104,7 +104,7 @@ impl Lexer<'_> {
         Some(letter)
     }
 
-    /// Goes behind the next such byte; returns whether there was one.
+    /// Moves behind the next such byte; returns whether there was one.
     fn until(&mut self, byte: u8) -> bool {
         let found = self.text.as_bytes()[self.at..].iter().position(|other| *other == byte);
         let end = found.map_or(self.text.len(), |found| self.at + found + 1);

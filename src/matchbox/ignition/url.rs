@@ -1,22 +1,22 @@
-//! URLs as Go's net/url reads them, as far as Ignition minds: is it one, and of which scheme.
+//! URLs as parsed by Go's net/url, as far as Ignition checks them: validity and scheme.
 
 use super::data;
 
-/// What a text is as a URL.
+/// A parsed URL.
 struct Parsed<'a> {
-    /// In lower case; empty where there is none.
+    /// In lower case; empty if there is none.
     scheme: String,
-    /// What follows the scheme where that is not a path.
+    /// What follows the scheme if that is not a path.
     opaque: &'a str,
     query: &'a str,
 }
 
-/// Returns the scheme of a URL, empty where it has none; `None` where Go does not take it for a URL.
+/// Returns the scheme of a URL, empty if it has none; `None` if Go rejects the URL.
 pub(crate) fn scheme(text: &str) -> Option<String> {
     parse(text).map(|url| url.scheme)
 }
 
-/// Says why Ignition of a minor version cannot fetch from a URL, if it cannot.
+/// Returns why Ignition of a minor version cannot fetch from a URL, if it cannot.
 pub(crate) fn unusable(text: &str, minor: u8) -> Option<String> {
     let Some(url) = parse(text) else { return Some(format!("`{text}` is not a URL")) };
     match url.scheme.as_str() {
@@ -34,7 +34,7 @@ pub(crate) fn unusable(text: &str, minor: u8) -> Option<String> {
     }
 }
 
-/// A version of an object that is asked for must be said.
+/// Checks that the version of an S3 object is not empty.
 fn unversioned(query: &str) -> Option<String> {
     let first = query.split('&').filter(|pair| !pair.contains(';')).find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -69,7 +69,7 @@ fn parse(text: &str) -> Option<Parsed<'_>> {
             parsed.opaque = rest;
             return Some(parsed);
         }
-        // What stands before a colon there would be a scheme.
+        // Before a colon, the first segment would be a scheme.
         if rest.split('/').next().is_some_and(|segment| segment.contains(':')) {
             return None;
         }
@@ -85,7 +85,7 @@ fn parse(text: &str) -> Option<Parsed<'_>> {
     Some(parsed)
 }
 
-/// Returns the scheme and what follows it; `None` where a colon stands alone.
+/// Splits off the scheme; `None` if there is only a colon.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     for (index, byte) in text.bytes().enumerate() {
         match byte {
@@ -121,7 +121,7 @@ fn authority(text: &str) -> Option<()> {
     let name = match host.split_once(':') {
         None => host,
         Some((name, _)) => {
-            // Since Go 1.26 a second colon is none of a port.
+            // Since Go 1.26, a second colon is not part of a port.
             port_of(&host[name.len()..])?;
             name
         }
@@ -130,7 +130,7 @@ fn authority(text: &str) -> Option<()> {
     Some(())
 }
 
-/// Takes nothing, or a colon and digits.
+/// Accepts nothing, or a colon and digits.
 fn port_of(text: &str) -> Option<()> {
     let digits = if text.is_empty() { text } else { text.strip_prefix(':')? };
     digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(())
@@ -143,7 +143,7 @@ enum Part {
     Query,
 }
 
-/// Decodes `%` escapes; `None` where one is none, or stands where it may not.
+/// Decodes `%` escapes; `None` if one is invalid or not allowed there.
 fn percent(text: &str, part: Part) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
@@ -152,7 +152,7 @@ fn percent(text: &str, part: Part) -> Option<Vec<u8>> {
             b'%' => {
                 let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
                 let value = u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).ok()?;
-                // A name of a host may only escape what is not ASCII.
+                // A host name may only escape non-ASCII characters.
                 if part == Part::Host && value < 0x80 && value != b'%' {
                     return None;
                 }

@@ -1,35 +1,35 @@
-//! A config whose fields have the kinds of the [schema](super::schema), each with the line it came from.
+//! A config whose fields have the types of the [schema](super::schema), each with its line.
 
 use super::schema::{Field, Key, Nil, Repeats, Side, Type};
 
-/// What a field was set to, and in which line of the text.
+/// The value of a field, and its line in the text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Value {
-    /// The line, from 1; 0 for what no text said.
+    /// The line, from 1; 0 for a generated value.
     pub(crate) line: usize,
-    /// What.
+    /// The value.
     pub(crate) content: Content,
 }
 
-/// What a field may be set to.
+/// The types of values.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Content {
     /// A string.
     Text(String),
-    /// A whole number.
+    /// An integer.
     Number(i64),
-    /// True or false.
+    /// A boolean.
     Flag(bool),
-    /// Any number of one kind.
+    /// A list of one type.
     List(Vec<Value>),
-    /// Fields of its own.
+    /// A record.
     Record(Record),
 }
 
-/// Fields, each set or not.
+/// The fields of a record, each set or not.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
-    /// Which fields there are.
+    /// Its type.
     pub(crate) kind: &'static Type,
     // Invariant: as many as `kind` has, in the same order.
     fields: Vec<Option<Value>>,
@@ -78,12 +78,12 @@ impl From<Vec<Value>> for Content {
 }
 
 impl Value {
-    /// Makes a value.
+    /// Creates a value.
     pub(crate) fn new(line: usize, content: impl Into<Content>) -> Self {
         Self { line, content: content.into() }
     }
 
-    /// Returns the text, if it is one.
+    /// Returns the string, if it is one.
     pub(crate) fn as_text(&self) -> Option<&str> {
         if let Content::Text(text) = &self.content { Some(text) } else { None }
     }
@@ -93,7 +93,7 @@ impl Value {
         if let Content::Record(record) = &self.content { Some(record) } else { None }
     }
 
-    /// Whether Go would call it the zero of its kind; a pointer to zero is none.
+    /// Whether it is the zero value in Go; a pointer to zero is not.
     fn is_zero(&self) -> bool {
         match &self.content {
             Content::List(list) => list.is_empty(),
@@ -102,7 +102,7 @@ impl Value {
         }
     }
 
-    /// Returns what tells it apart in its list.
+    /// Returns the key that identifies it in its list.
     pub(crate) fn key(&self) -> String {
         match &self.content {
             Content::Text(text) => text.clone(),
@@ -113,18 +113,18 @@ impl Value {
 }
 
 impl Record {
-    /// Makes a record in which nothing is set.
+    /// Creates a record without values.
     pub(crate) fn new(kind: &'static Type) -> Self {
         Self { kind, fields: vec![None; kind.fields.len()] }
     }
 
-    /// Sets a field, for what is made rather than read.
+    /// Sets a field of a generated record.
     pub(crate) fn with(mut self, name: &str, content: impl Into<Content>) -> Self {
         self.set(name, Value::new(0, content));
         self
     }
 
-    /// Gives all values without a line this one.
+    /// Sets the line of all values that have none.
     pub(crate) fn at(mut self, line: usize) -> Self {
         for value in self.fields.iter_mut().flatten() {
             stamp(value, line);
@@ -138,7 +138,7 @@ impl Record {
         index
     }
 
-    /// Returns the fields with what they are set to.
+    /// Returns the fields with their values.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static Field, Option<&Value>)> {
         self.kind.fields.iter().zip(self.fields.iter().map(Option::as_ref))
     }
@@ -148,18 +148,18 @@ impl Record {
         &mut self.fields[index]
     }
 
-    /// Returns what a field is set to.
+    /// Returns the value of a field.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.fields[self.index(name)?].as_ref()
     }
 
-    /// Returns what a field is set to, to change it.
+    /// Returns the value of a field mutably.
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         let index = self.index(name)?;
         self.fields[index].as_mut()
     }
 
-    /// Unsets a field and returns what it was set to.
+    /// Unsets a field and returns its value.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         let index = self.index(name)?;
         self.fields[index].take()
@@ -172,12 +172,12 @@ impl Record {
         }
     }
 
-    /// Returns a text that is set, be it empty.
+    /// Returns a string that is set, even if empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_text()
     }
 
-    /// Returns a text that is set and not empty.
+    /// Returns a string that is set and not empty.
     pub(crate) fn filled(&self, name: &str) -> Option<&str> {
         self.text(name).filter(|text| !text.is_empty())
     }
@@ -192,7 +192,7 @@ impl Record {
         if let Content::Flag(flag) = self.get(name)?.content { Some(flag) } else { None }
     }
 
-    /// Returns a list, empty where it is not set.
+    /// Returns a list, empty if not set.
     pub(crate) fn list(&self, name: &str) -> &[Value] {
         match self.get(name).map(|value| &value.content) {
             Some(Content::List(list)) => list,
@@ -210,7 +210,7 @@ impl Record {
         self.get(name)?.as_record()
     }
 
-    /// Whether nothing is set that Ignition knows.
+    /// Whether no field of Ignition is set.
     pub(crate) fn is_zero(&self) -> bool {
         self.fields().all(|(field, value)| match value {
             None => true,
@@ -223,7 +223,7 @@ impl Record {
         })
     }
 
-    /// Returns what tells it apart in its list.
+    /// Returns the key that identifies it in its list.
     pub(crate) fn key(&self) -> String {
         match self.kind.key {
             Key::None => String::new(),
@@ -236,7 +236,7 @@ impl Record {
         }
     }
 
-    /// Calls `change` on this record and every one below.
+    /// Calls `change` on this record and every nested one.
     pub(crate) fn each(&mut self, change: &mut impl FnMut(&mut Record)) {
         change(self);
         for value in self.fields.iter_mut().flatten() {
@@ -264,10 +264,10 @@ fn stamp(value: &mut Value, line: usize) {
     }
 }
 
-/// Returns what a config becomes when `child` is laid over `parent`, as Ignition merges.
+/// Merges `child` into `parent`, as Ignition does.
 ///
-/// What both say is the child's, lists are joined by what tells their members
-/// apart, and what the parent says comes first.
+/// Values of the child take precedence, lists are joined by the keys of their
+/// items, and the parent's items come first.
 pub(crate) fn merge(parent: Record, mut child: Record) -> Record {
     let mut merged = Record::new(parent.kind);
     let together: Vec<String> = nodes(&child).collect();
@@ -283,7 +283,7 @@ pub(crate) fn merge(parent: Record, mut child: Record) -> Record {
     merged
 }
 
-/// Returns the keys of lists that may not repeat each other.
+/// Returns the keys of lists that must not share items.
 fn nodes(record: &Record) -> impl Iterator<Item = String> {
     let lists = record.fields().filter(|(field, _)| field.repeats == Repeats::RefusedTogether);
     lists.flat_map(|(field, _)| record.list(field.name).iter().map(Value::key))
@@ -314,7 +314,7 @@ fn join(field: &Field, old: Option<Value>, new: Value, together: &[String]) -> O
     let mut joined = Vec::new();
     for parent in parents {
         let key = parent.key();
-        // Of children with one key the last counts, as in a map of Go.
+        // Among children with one key the last counts, as in a Go map.
         let same = children.iter().rposition(|child| child.key() == key);
         match same {
             Some(index) => {
@@ -328,7 +328,7 @@ fn join(field: &Field, old: Option<Value>, new: Value, together: &[String]) -> O
                     (_, child) => child,
                 });
             }
-            // A path that the child makes something else of.
+            // A path that the child uses for something else.
             None if field.repeats == Repeats::RefusedTogether && together.contains(&key) => {}
             None => joined.push(parent),
         }

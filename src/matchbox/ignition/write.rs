@@ -1,4 +1,4 @@
-//! A config as Ignition of some version writes it.
+//! Writes a config in a version of Ignition.
 
 use super::schema::{Field, Kind, Nil, Side, Type};
 use super::value::{Content, Record, Value};
@@ -37,7 +37,7 @@ fn record(kind: &'static Type, record: Option<&Record>, minor: u8, out: &mut Str
 fn omitted(field: &Field, value: Option<&Value>, minor: u8) -> bool {
     let content = value.map(|value| &value.content);
     match (field.nil_in(minor), field.kind, content) {
-        // Structs are never left out, but pointers to them are.
+        // Structs are never omitted, but pointers to them are.
         (Nil::Empty, Kind::Record(_), Some(Content::Record(record))) => record.is_zero(),
         (Nil::Empty, Kind::Record(_), _) => true,
         (_, Kind::Record(_), _) | (Nil::Written | Nil::Null, _, _) => false,

@@ -1,12 +1,12 @@
-//! JSON on many lines, as `json.MarshalIndent(value, "", "\t")` writes it.
+//! Indented JSON, as `json.MarshalIndent(value, "", "\t")` writes it.
 
-/// Indents compact JSON by tabs.
+/// Indents compact JSON with tabs.
 pub(super) fn indent(compact: &str) -> String {
     let mut text = String::with_capacity(compact.len() * 2);
     let mut depth = 0;
     let mut quoted = false;
     let mut escaped = false;
-    // Whether the last letter opened a list or object, which may turn out to be empty.
+    // Whether the last character opened a list or object, which may be empty.
     let mut opened = false;
     let newline = |text: &mut String, depth: usize| {
         text.push('\n');

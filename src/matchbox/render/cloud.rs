@@ -1,15 +1,15 @@
-//! Whether a text is what coreos-cloudinit takes: a cloud-config that is YAML, or a script.
+//! Checks that a text is valid for coreos-cloudinit: a cloud-config in YAML, or a script.
 
 use serde::de::IgnoredAny;
 use serde_saphyr::DuplicateKeyPolicy;
 
-/// Tells what is wrong with a text, and in which line.
+/// Returns the error in a text, with its line.
 pub(super) fn check(text: &[u8]) -> Result<(), (Option<usize>, String)> {
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let first = String::from_utf8_lossy(first);
     if first.trim_end() == "#cloud-config" {
         let text = str::from_utf8(text).map_err(|_| (None, "it is not UTF-8".to_owned()))?;
-        // The real server's parser has the last of several keys win.
+        // In the real server's parser, the last of duplicate keys wins.
         let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
         let parsed: Result<IgnoredAny, _> = serde_saphyr::from_str_with_options(text, options);
         return parsed.map(drop).map_err(|error| {

@@ -1,10 +1,10 @@
-//! What templates get, as lines that a shell can read: `KEY=value`.
+//! Template variables in a format for shells: `KEY=value`.
 
 use serde_json::{Map, Value};
 
 use super::super::go::float;
 
-/// Writes data, in order of keys. The real server has no order.
+/// Writes data, sorted by key. The real server's order is random.
 pub(super) fn write(data: &Value) -> String {
     let mut text = String::new();
     if let Value::Object(members) = data {
@@ -26,14 +26,14 @@ fn write_below(prefix: &str, members: &Map<String, Value>, text: &mut String) {
             Value::String(value) => value.clone(),
             Value::Bool(value) => value.to_string(),
             Value::Number(value) => float::format(value.as_f64().unwrap_or_default(), 'g', None),
-            // The real server leaves them out.
+            // The real server omits them.
             Value::Null | Value::Array(_) => continue,
         };
         text.extend([mapped(&name, char::to_uppercase).as_str(), "=", &value, "\n"]);
     }
 }
 
-/// Maps each letter to its other case as Go does, which knows of no letter that becomes two.
+/// Maps each letter to its other case as Go does, where one letter never becomes two.
 pub(super) fn mapped<I: Iterator<Item = char>>(text: &str, case: impl Fn(char) -> I) -> String {
     let one = |letter| {
         let mut mapped = case(letter);

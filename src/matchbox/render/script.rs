@@ -1,8 +1,8 @@
-//! Scripts for boot loaders. Nothing is quoted or escaped: whoever writes a profile knows what its loader reads.
+//! Scripts for boot loaders. Nothing is quoted or escaped: profiles are written for their loader.
 
 use super::super::model::NetBoot;
 
-/// Writes a script for iPXE.
+/// Writes an iPXE script.
 pub(super) fn ipxe(boot: &NetBoot) -> String {
     let NetBoot { kernel, initrd, args } = boot;
     let mut text = format!("#!ipxe\nkernel {kernel}");
@@ -15,7 +15,7 @@ pub(super) fn ipxe(boot: &NetBoot) -> String {
     text + "\nboot\n"
 }
 
-/// Writes a menu for GRUB, first for UEFI, then for BIOS.
+/// Writes a GRUB menu, first for UEFI, then for BIOS.
 pub(super) fn grub(boot: &NetBoot) -> String {
     let mut text = "default=0\nfallback=1\ntimeout=1\n".to_owned();
     for (title, suffix) in [("EFI", "efi"), ("BIOS", "")] {

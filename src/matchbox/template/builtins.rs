@@ -1,4 +1,4 @@
-//! What the functions that every template has make of their arguments.
+//! Evaluates the built-in functions.
 
 use crate::matchbox::go::{query, quote};
 use crate::matchbox::template::eval::{Outcome, Rendering};
@@ -8,7 +8,7 @@ use crate::matchbox::template::value::{Text, Thing, Value};
 use crate::matchbox::template::{compare, print};
 
 impl<'a> Rendering<'a> {
-    /// Returns what a function makes of arguments that it takes.
+    /// Calls a function with valid arguments.
     pub(super) fn apply(
         &mut self,
         builtin: Builtin,
@@ -20,7 +20,7 @@ impl<'a> Rendering<'a> {
             None => (Value::NONE, &[][..]),
         };
         match builtin {
-            // The two are done where their arguments are: they need not all be looked at.
+            // These two are evaluated with their arguments, of which some may be skipped.
             Builtin::And | Builtin::Or => Ok(first),
             Builtin::Call => Err(match (&first.thing, callee) {
                 (Thing::Nil, _) => "call of nil".to_owned(),
@@ -62,7 +62,7 @@ impl<'a> Rendering<'a> {
         }
     }
 
-    /// Returns the text of arguments that are escaped together.
+    /// Joins the arguments of an escaping function to a text.
     fn text_of(&mut self, values: Vec<Value<'a>>) -> Outcome<Text<'a>> {
         if let [Value { thing: Thing::Text(text), .. }] = values.as_slice() {
             return Ok(text.clone());
@@ -84,7 +84,7 @@ impl<'a> Rendering<'a> {
         if item.thing.is_nil() {
             return Err("index of untyped nil".to_owned());
         }
-        // What is indexed comes without its `interface{}`, what is found with it.
+        // The indexed value loses its `interface{}`, the result keeps it.
         let mut item = item.unboxed();
         for index in indexes {
             item = match &item.thing {
@@ -126,7 +126,7 @@ impl<'a> Rendering<'a> {
         };
         let mut ends = [0, length, length];
         for (end, index) in ends.iter_mut().zip(indexes) {
-            // Unlike `index`, it does not look into an `interface{}`.
+            // Unlike `index`, it does not unwrap an `interface{}`.
             if index.boxed {
                 return Err("cannot index slice/array with type interface {}".to_owned());
             }
@@ -155,7 +155,7 @@ impl<'a> Rendering<'a> {
 fn length<'a>(item: &Value<'a>) -> Outcome<Value<'a>> {
     let length = match &item.thing {
         Thing::Nil if item.boxed => return Err("len of nil pointer".to_owned()),
-        // Go asks a value that is none for its type.
+        // Go asks an invalid value for its type.
         Thing::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
         Thing::Text(text) => text.bytes().len(),
         Thing::List(items) => items.len(),
@@ -165,7 +165,7 @@ fn length<'a>(item: &Value<'a>) -> Outcome<Value<'a>> {
     Ok(Thing::Int(i64::try_from(length).unwrap_or(i64::MAX)).into())
 }
 
-/// Returns an index into something so long. One behind its end is none that Go refuses here.
+/// Returns an index for a length. Go allows the index behind the end here.
 fn index_within(index: &Thing<'_>, length: usize) -> Outcome<usize> {
     let index = match index {
         Thing::Int(index) => *index,
@@ -177,17 +177,17 @@ fn index_within(index: &Thing<'_>, length: usize) -> Outcome<usize> {
     within.ok_or_else(|| format!("index out of range: {index}"))
 }
 
-/// Returns the key of a map.
+/// Returns a key for a map.
 fn key<'k>(index: &'k Thing<'_>) -> Outcome<&'k str> {
     match index {
-        // No key of the data has bytes that are no UTF-8.
+        // No key of the data is invalid UTF-8.
         Thing::Text(text) => Ok(std::str::from_utf8(text.bytes()).unwrap_or("\u{fffd}\0\u{fffd}")),
         Thing::Nil => Err("value is nil; should be of type string".to_owned()),
         other => Err(format!("value has type {}; should be string", other.type_name())),
     }
 }
 
-/// Returns how many steps it takes to look at a value.
+/// Returns the number of steps for processing a value.
 fn effort(value: &Value<'_>) -> usize {
     match &value.thing {
         Thing::Text(text) => text.bytes().len() / 256,

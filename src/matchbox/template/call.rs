@@ -1,4 +1,4 @@
-//! Commands: fields of values, and functions with their arguments.
+//! Evaluates commands: fields of values, and functions with their arguments.
 
 use crate::matchbox::go::quote::{self, Keep};
 use crate::matchbox::template::eval::{Outcome, Rendering};
@@ -8,7 +8,7 @@ use crate::matchbox::template::number::Number;
 use crate::matchbox::template::value::{Text, Thing, Value};
 
 impl<'a> Rendering<'a> {
-    /// Returns the value of a command, which may get that of the one before it.
+    /// Evaluates a command, which may get the value of the previous one.
     pub(super) fn command(
         &mut self,
         dot: &Value<'a>,
@@ -53,7 +53,7 @@ impl<'a> Rendering<'a> {
         }
     }
 
-    /// Returns the value of what needs no evaluation.
+    /// Returns the value of a constant operand.
     fn constant(&mut self, dot: &Value<'a>, operand: &'a Operand) -> Outcome<Value<'a>> {
         Ok(match &operand.term {
             Term::Bool(value) => Thing::Bool(*value).into(),
@@ -87,7 +87,7 @@ impl<'a> Rendering<'a> {
         self.fields(value, fields, has_arguments)
     }
 
-    /// Returns the field of a field of a value.
+    /// Evaluates a chain of fields of a value.
     fn fields(&mut self, value: Value<'a>, fields: &'a [String], has_arguments: bool) -> Outcome<Value<'a>> {
         let last = fields.len().saturating_sub(1);
         let mut value = value;
@@ -114,7 +114,7 @@ impl<'a> Rendering<'a> {
         Ok(Value { boxed: matches!(value.thing, Thing::Map(_)), thing: self.data.thing(member) })
     }
 
-    /// Calls a function. The last argument may be the value of the command before.
+    /// Calls a function. The last argument may be the value of the previous command.
     fn call(
         &mut self,
         dot: &Value<'a>,
@@ -177,7 +177,7 @@ impl<'a> Rendering<'a> {
         Ok(last.unwrap_or(value))
     }
 
-    /// Returns the value of an argument for a parameter of some type, or of none.
+    /// Evaluates an argument for a parameter type, if there is one.
     fn argument(&mut self, dot: &Value<'a>, kind: Option<Kind>, operand: &'a Operand) -> Outcome<Value<'a>> {
         self.place = operand.place;
         let value = match &operand.term {
@@ -203,7 +203,7 @@ impl<'a> Rendering<'a> {
         fit(value, kind)
     }
 
-    /// Returns what `reflect.Value.String` says of a value.
+    /// Returns the result of Go's `reflect.Value.String`.
     fn name_of(&self, value: &Value<'a>) -> String {
         match &value.thing {
             Thing::Text(text) => String::from_utf8_lossy(text.bytes()).into_owned(),
@@ -213,7 +213,7 @@ impl<'a> Rendering<'a> {
     }
 }
 
-/// Returns a value as a parameter of some type takes it.
+/// Converts a value to a parameter type.
 fn fit(value: Value<'_>, kind: Option<Kind>) -> Outcome<Value<'_>> {
     if kind != Some(Kind::Text) {
         return Ok(value);
@@ -226,7 +226,7 @@ fn fit(value: Value<'_>, kind: Option<Kind>) -> Outcome<Value<'_>> {
     }
 }
 
-/// Returns what errors call an operand: parentheses around it are left out.
+/// Formats an operand for errors, without parentheses around it.
 fn describe(operand: &Operand) -> String {
     match &operand.term {
         Term::Pipe(pipe) => pipe.to_string(),

@@ -1,4 +1,4 @@
-//! Comparisons, which Go refuses where two types are not of one kind.
+//! Comparisons; Go rejects those of different kinds.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::matchbox::template::value::{Data, Thing, Value};
 
 const BAD_TYPE: &str = "invalid type for comparison";
 
-/// Returns what a comparison of the first with the others says.
+/// Compares the first value with the others.
 pub(super) fn compare(
     builtin: Builtin,
     data: Data<'_>,
@@ -46,7 +46,7 @@ fn equal(data: Data<'_>, first: &Thing<'_>, second: &Thing<'_>) -> Result<bool, 
         (Thing::Text(first), Thing::Text(second)) => first.bytes() == second.bytes(),
         (Thing::Nil, Thing::Nil) => true,
         (Thing::Nil, _) | (_, Thing::Nil) => false,
-        // Neither is of a kind that can be compared, and both are of the same.
+        // Both have the same kind, which cannot be compared.
         (Thing::List(_), Thing::List(_))
         | (Thing::Map(_) | Thing::Labels(_), Thing::Map(_) | Thing::Labels(_)) => {
             let shown = print::shown_as_text(data, second);
@@ -86,7 +86,7 @@ fn less(first: &Thing<'_>, second: &Thing<'_>) -> Result<bool, String> {
     })
 }
 
-/// Returns a whole number, with a sign or without: they are compared with one another.
+/// Returns an integer, signed or unsigned; both can be compared with each other.
 fn whole(thing: &Thing<'_>) -> Option<i64> {
     match thing {
         Thing::Int(value) => Some(*value),

@@ -1,4 +1,4 @@
-//! Rendering: each node in its turn, with a dot, variables, and a limit to everything.
+//! Renders templates: evaluates each node with dot and variables, within limits.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::matchbox::template::print;
 use crate::matchbox::template::value::{Data, Text, Thing, Value, sorted};
 use crate::matchbox::template::{MOST_BYTES, MOST_DEPTH, MOST_STEPS, Template, TemplateError};
 
-/// Returns what a template makes of some data.
+/// Renders a template with some data.
 pub(super) fn render(template: &Template, data: &Json) -> Result<Vec<u8>, TemplateError> {
     let data = Data::new(data);
     let dot = Value::from(data.thing(data.root));
@@ -33,10 +33,10 @@ pub(super) fn render(template: &Template, data: &Json) -> Result<Vec<u8>, Templa
     }
 }
 
-/// A value, or what is wrong at the place that the rendering has come to.
+/// A value, or an error at the current position.
 pub(super) type Outcome<T> = Result<T, String>;
 
-/// What follows a node.
+/// The control flow after a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Next,
@@ -44,16 +44,16 @@ enum Flow {
     Continue,
 }
 
-/// A rendering that is under way.
+/// The state of a rendering.
 pub(super) struct Rendering<'a> {
     template: &'a Template,
     pub(super) data: Data<'a>,
     output: Buffer,
-    /// What errors are about.
+    /// The position for errors.
     pub(super) place: Position,
-    /// Every variable that is known, the last declared last.
+    /// All visible variables, the latest last.
     variables: Vec<(&'a str, Value<'a>)>,
-    /// The first variable of the template that is being rendered: it sees no others.
+    /// Index of the first variable of the current template, which sees no others.
     frame: usize,
     depth: usize,
     steps_left: usize,
@@ -110,14 +110,14 @@ impl<'a> Rendering<'a> {
         self.spend_steps(1)
     }
 
-    /// Counts what takes as long as so many steps.
+    /// Spends a number of steps.
     pub(super) fn spend_steps(&mut self, steps: usize) -> Outcome<()> {
         let left = self.steps_left.checked_sub(steps);
         self.steps_left = left.ok_or_else(|| format!("rendering takes more than {MOST_STEPS} steps"))?;
         Ok(())
     }
 
-    /// Does what may be inside of itself, so often as there is room for on the stack.
+    /// Runs a recursive evaluation, within the depth limit.
     pub(super) fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         if self.depth == MOST_DEPTH {
             return Err(format!("exceeded maximum template depth ({MOST_DEPTH})"));
@@ -128,12 +128,12 @@ impl<'a> Rendering<'a> {
         Ok(outcome)
     }
 
-    /// Returns a buffer for what a function makes.
+    /// Returns a buffer for the result of a function.
     pub(super) fn buffer(&self) -> Buffer {
         Buffer::new(self.bytes_left)
     }
 
-    /// Returns what a function has made, where it is not too much.
+    /// Returns the result of a function, if it is within the limit.
     pub(super) fn made(&mut self, buffer: Buffer) -> Outcome<Value<'a>> {
         if buffer.is_full() {
             return Err(format!("functions make more than {MOST_BYTES} bytes"));
@@ -222,7 +222,7 @@ impl<'a> Rendering<'a> {
         self.repeat_for(over, numbers.map(|number| (Value::NONE, thing(number).into())))
     }
 
-    /// Does the same for each of several, and tells whether there was any.
+    /// Runs the body for each item; returns whether there was any.
     fn repeat_for(
         &mut self,
         over: &Over<'a>,
@@ -272,14 +272,14 @@ impl<'a> Rendering<'a> {
         let known = self.variables.len();
         let outer = std::mem::replace(&mut self.frame, known);
         self.variables.push(("$", dot.clone()));
-        // Neither `break` nor `continue` leaves a template.
+        // `break` and `continue` do not leave a template.
         self.walk(&dot, nodes)?;
         self.variables.truncate(known);
         self.frame = outer;
         Ok(())
     }
 
-    /// Returns the value of a pipeline, which its variables get too.
+    /// Evaluates a pipeline and sets its variables.
     pub(super) fn pipeline(&mut self, dot: &Value<'a>, pipe: &'a Pipe) -> Outcome<Value<'a>> {
         self.place = pipe.place;
         let mut value = None;
@@ -310,10 +310,10 @@ impl<'a> Rendering<'a> {
     }
 }
 
-/// What a `range` repeats.
+/// The items of a `range`.
 struct Over<'a> {
     pipe: &'a Pipe,
     nodes: &'a [Node],
-    /// How many variables are known when a repetition begins.
+    /// Number of variables at the start of an iteration.
     known: usize,
 }

@@ -1,9 +1,9 @@
-//! Single values with the flags, the width and the precision of a verb, as in Go's package `fmt`.
+//! Formats single values with flags, width and precision, as Go's package `fmt`.
 
 use crate::matchbox::go::float;
 use crate::matchbox::go::quote::{self, Keep};
 
-/// Bytes up to a limit. What would be more is dropped, and remembered.
+/// A buffer with a limit. Bytes beyond it are dropped, which is recorded.
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ impl Buffer {
         self.push(char.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
-    /// Tells whether something was dropped.
+    /// Tells whether bytes were dropped.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
@@ -46,7 +46,7 @@ impl Buffer {
     }
 }
 
-/// What stands between the percent sign and the verb.
+/// The flags, width and precision of a verb.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Flags {
     pub(super) width: Option<usize>,
@@ -56,18 +56,18 @@ pub(super) struct Flags {
     pub(super) sharp: bool,
     pub(super) space: bool,
     pub(super) zero: bool,
-    /// `%+v`, which means another thing than a sign.
+    /// `%+v`, where the plus is not about signs.
     pub(super) plus_v: bool,
-    /// `%#v`: Go's own syntax.
+    /// `%#v`: Go syntax.
     pub(super) sharp_v: bool,
 }
 
-/// The base of a whole number, and how its digits look.
+/// The base and digits of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     Binary,
     Octal,
-    /// Octal with a prefix in any case.
+    /// Octal with the prefix `0o`.
     PrefixedOctal,
     Decimal,
     LowerHex,
@@ -79,11 +79,11 @@ const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 impl Flags {
     fn push_padding(self, buffer: &mut Buffer, times: usize) {
-        // Zeros are written to the left only.
+        // Zeros are padded on the left only.
         buffer.push_times(if self.zero && !self.minus { b'0' } else { b' ' }, times);
     }
 
-    /// Writes a text, padded to the width.
+    /// Writes a text padded to the width.
     pub(super) fn pad(self, buffer: &mut Buffer, text: &[u8]) {
         let missing = self.width.map_or(0, |width| width.saturating_sub(count_runes(text)));
         if !self.minus {
@@ -99,7 +99,7 @@ impl Flags {
         Self { zero: false, ..self }.pad(buffer, text);
     }
 
-    /// Returns as many characters of a text as the precision allows.
+    /// Truncates a text to the precision in characters.
     fn truncate(self, text: &[u8]) -> &[u8] {
         let Some(most) = self.precision else { return text };
         let mut end = 0;
@@ -128,7 +128,7 @@ impl Flags {
         if self.plus { Keep::Ascii } else { Keep::Printable }
     }
 
-    /// Writes the bytes of a text as hexadecimal digits.
+    /// Writes the bytes of a text in hexadecimal.
     pub(super) fn push_hex_text(self, buffer: &mut Buffer, text: &[u8], upper: bool) {
         let text = &text[..self.precision.map_or(text.len(), |most| most.min(text.len()))];
         let prefix = if upper { "0X" } else { "0x" };
@@ -146,7 +146,7 @@ impl Flags {
         self.pad(buffer, digits.as_bytes());
     }
 
-    /// Writes a whole number, given by its size and whether it is below zero.
+    /// Writes an integer, given by its absolute value and sign.
     pub(super) fn push_integer(self, buffer: &mut Buffer, size: u64, negative: bool, base: Base) {
         if self.precision == Some(0) && size == 0 {
             return Self { minus: false, ..self }.pad_with_spaces(buffer, b"");
@@ -190,17 +190,17 @@ impl Flags {
         self.pad_with_spaces(buffer, number.as_bytes());
     }
 
-    /// Writes the character of a number.
+    /// Writes the character of a code point.
     pub(super) fn push_rune(self, buffer: &mut Buffer, code: u64) {
         self.pad(buffer, rune(code).encode_utf8(&mut [0; 4]).as_bytes());
     }
 
-    /// Writes the character of a number in single quotes.
+    /// Writes the character of a code point in single quotes.
     pub(super) fn push_quoted_rune(self, buffer: &mut Buffer, code: u64) {
         self.pad(buffer, quote::rune(rune(code), self.keep()).as_bytes());
     }
 
-    /// Writes a number as Unicode writes characters, and the character too where `#` asks for it.
+    /// Writes a code point as `U+0040`, followed by the character with `#`.
     pub(super) fn push_unicode(self, buffer: &mut Buffer, code: u64) {
         let digits = format!("{code:X}");
         let zeros = self.precision.unwrap_or(0).max(4).saturating_sub(digits.len());
@@ -214,7 +214,7 @@ impl Flags {
         self.pad_with_spaces(buffer, text.as_bytes());
     }
 
-    /// Writes a floating-point number with a precision that the verb has by itself.
+    /// Writes a floating-point number; `precision` is the default of the verb.
     pub(super) fn push_float(self, buffer: &mut Buffer, value: f64, verb: char, precision: Option<usize>) {
         let precision = self.precision.or(precision);
         let number = float::format(value, verb, precision);
@@ -231,7 +231,7 @@ impl Flags {
             } else {
                 signed(digits)
             };
-            // Go keeps the plus of an infinity that nobody asked for a sign of.
+            // Go keeps the plus of an infinity even without the flag.
             let shown = if value.is_nan() || !shown.starts_with(b"I") { shown } else { signed(digits) };
             return self.pad_with_spaces(buffer, &shown);
         }
@@ -252,7 +252,7 @@ impl Flags {
     }
 }
 
-/// Returns a number with the point, and the zeros behind it, that `#` asks for.
+/// Adds the decimal point and the trailing zeros that `#` requires.
 fn with_point(digits: &str, verb: char, precision: Option<usize>) -> String {
     let hex = matches!(verb, 'x' | 'X');
     let tail =
@@ -275,7 +275,7 @@ fn with_point(digits: &str, verb: char, precision: Option<usize>) -> String {
     number
 }
 
-/// Returns the character of a number, U+FFFD where there is none.
+/// Returns the character of a code point, U+FFFD if there is none.
 fn rune(code: u64) -> char {
     u32::try_from(code).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
@@ -284,7 +284,7 @@ fn count_runes(text: &[u8]) -> usize {
     text.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum()
 }
 
-/// Returns a character as errors name it: `U+0040 '@'`.
+/// Formats a character for errors: `U+0040 '@'`.
 pub(super) fn unicode(code: u32) -> String {
     let mut buffer = Buffer::new(64);
     Flags { sharp: true, ..Flags::default() }.push_unicode(&mut buffer, u64::from(code));

@@ -1,6 +1,6 @@
-//! The functions that every template has: their names and parameters.
+//! The built-in functions: names and parameters.
 
-/// A function by its name.
+/// A built-in function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Builtin {
     And,
@@ -27,7 +27,7 @@ pub(super) enum Builtin {
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `reflect.Value` or `interface{}`, which take whatever there is.
+    /// `reflect.Value` or `interface{}`, which accept any value.
     Value,
     /// `string`.
     Text,
@@ -56,7 +56,7 @@ const NAMES: &[(&str, Builtin)] = &[
 ];
 
 impl Builtin {
-    /// Returns the function of a name.
+    /// Returns the function with a name.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         NAMES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, builtin)| *builtin)
     }
@@ -66,7 +66,7 @@ impl Builtin {
         NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
-    /// Returns the types of the parameters that must be there, and of any more that may.
+    /// Returns the types of the required parameters, and of variadic ones.
     pub(super) fn parameters(self) -> (&'static [Kind], Option<Kind>) {
         match self {
             Self::And | Self::Call | Self::Eq | Self::Index | Self::Or | Self::Slice => {

@@ -1,4 +1,4 @@
-//! A template's text, cut into texts and the words of actions.
+//! The lexer of templates.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -8,12 +8,12 @@ use regex::Regex;
 use crate::matchbox::go::quote::{self, Keep, decode};
 use crate::matchbox::template::format::unicode;
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Error,
     Bool,
-    /// A printable ASCII character that has no other meaning.
+    /// A printable ASCII character without another meaning.
     Char,
     CharConstant,
     Complex,
@@ -38,7 +38,7 @@ pub(super) enum Kind {
     Keyword(Keyword),
 }
 
-/// A word that begins an action, or ends one.
+/// A keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keyword {
     Block,
@@ -53,18 +53,18 @@ pub(super) enum Keyword {
     With,
 }
 
-/// A piece of a template.
+/// A token of a template.
 #[derive(Debug, Clone)]
 pub(super) struct Item<'t> {
     pub(super) kind: Kind,
     pub(super) place: usize,
     pub(super) line: usize,
-    /// The piece itself, or what is wrong.
+    /// Its text, or the error message.
     pub(super) text: Cow<'t, [u8]>,
 }
 
 impl Item<'_> {
-    /// Returns what errors call it.
+    /// Returns its description in errors.
     pub(super) fn describe(&self) -> String {
         match self.kind {
             Kind::End => "EOF".to_owned(),
@@ -78,7 +78,7 @@ impl Item<'_> {
     }
 }
 
-/// Returns the first so many characters of a text.
+/// Returns the first characters of a text.
 fn first_runes(text: &[u8], many: usize) -> &[u8] {
     let mut end = 0;
     for _ in 0..many {
@@ -94,17 +94,17 @@ const RIGHT_COMMENT: &[u8] = b"*/";
 /// The minus and the space after or before it.
 const TRIM_MARKER: usize = 2;
 
-/// Reads a template from its first byte to its last.
+/// Splits a template into items.
 pub(super) struct Lexer<'t> {
     input: &'t [u8],
     at: usize,
-    /// Where the item that is being read began.
+    /// Start of the current item.
     start: usize,
     inside_action: bool,
     open_parens: usize,
-    /// A place whose line is known, and that line.
+    /// A position whose line is known, and the line.
     counted: (usize, usize),
-    /// Something was wrong, and nothing follows.
+    /// An error was found; nothing follows.
     broken: bool,
 }
 
@@ -113,7 +113,7 @@ impl<'t> Lexer<'t> {
         Self { input, at: 0, start: 0, inside_action: false, open_parens: 0, counted: (0, 1), broken: false }
     }
 
-    /// Returns the next item. After the last there are only ends.
+    /// Returns the next item. After the last one, it returns the end item repeatedly.
     pub(super) fn next_item(&mut self) -> Item<'t> {
         self.start = self.at;
         match (self.broken, self.inside_action) {
@@ -140,7 +140,7 @@ impl<'t> Lexer<'t> {
         Item { kind: Kind::Error, place: start, line, text: Cow::Owned(message.into_bytes()) }
     }
 
-    /// Returns the line of a place that is not before one that was asked for.
+    /// Returns the line of a position, which must not be before that of an earlier call.
     fn line(&mut self, place: usize) -> usize {
         let (known, line) = self.counted;
         let line = line + self.input[known..place].iter().filter(|&&byte| byte == b'\n').count();
@@ -194,7 +194,7 @@ impl<'t> Lexer<'t> {
         Ok(())
     }
 
-    /// Tells whether an action ends here, and whether that trims the text behind.
+    /// Tells whether an action ends here, and whether that trims the following text.
     fn right_delim(&self) -> Option<bool> {
         let rest = self.rest();
         if has_right_trim_marker(rest) && rest[TRIM_MARKER..].starts_with(RIGHT_DELIM) {
@@ -298,7 +298,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Reads the spaces of which the first was read. One may belong to the end of the action.
+    /// Scans spaces after the first one. The last one may belong to the end of the action.
     fn space(&mut self) -> Item<'t> {
         self.accept_run(|char| matches!(char, ' ' | '\t' | '\r' | '\n'));
         self.at -= 1;
@@ -323,7 +323,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Reads what follows a dot or a dollar.
+    /// Scans the name after a dot or a dollar.
     fn name(&mut self, kind: Kind) -> Item<'t> {
         if self.at_terminator() {
             return self.item(if kind == Kind::Field { Kind::Dot } else { kind });
@@ -378,7 +378,7 @@ impl<'t> Lexer<'t> {
         self.error(format!("bad number syntax: {syntax}"))
     }
 
-    /// Reads what looks like a number. Whether it is one is seen when its value is asked for.
+    /// Scans what looks like a number. It is validated when it is parsed.
     fn scan_number(&mut self) -> bool {
         let decimal = |char| matches!(char, '0'..='9' | '_');
         let sign = |char| matches!(char, '+' | '-');
@@ -409,7 +409,7 @@ impl<'t> Lexer<'t> {
             self.accept_run(decimal);
         }
         self.accept(|char| char == 'i');
-        // Nothing that a word has may follow.
+        // A letter or digit must not follow.
         !self.accept(is_alphanumeric)
     }
 }
@@ -421,7 +421,7 @@ fn is_alphanumeric(char: char) -> bool {
     match char {
         '_' => true,
         _ if char.is_ascii() => char.is_ascii_alphanumeric(),
-        // Most of what is neither is told apart at once.
+        // Quickly excludes most other characters.
         _ => char.is_alphanumeric() && LETTER_OR_DIGIT.is_match(char.encode_utf8(&mut [0; 4])),
     }
 }
@@ -442,7 +442,7 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// Trimming of the four characters that are spaces to a template.
+/// Trims the four characters that count as spaces in a template.
 trait TrimSpaces {
     fn trim_prefix_spaces(&self) -> &Self;
     fn trim_suffix_spaces(&self) -> &Self;

@@ -1,22 +1,22 @@
-//! What a template is made of once it is read.
+//! The syntax tree of a template.
 
 use std::fmt;
 
 use crate::matchbox::template::function::Builtin;
 use crate::matchbox::template::number::Number;
 
-/// A byte of a template's text.
+/// A byte offset in a template's text.
 pub(super) type Position = usize;
 
-/// A piece of a template that makes some output, or decides what does.
+/// A node that writes output or controls it.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// Text that is written as it is.
+    /// Text that is written unchanged.
     Text(Vec<u8>),
-    /// A pipeline whose value is written where it declares nothing.
+    /// A pipeline; its value is written unless it declares variables.
     Action(Pipe),
     Branch(Branch),
-    /// Another template, rendered with another dot.
+    /// A call of another template with another dot.
     Template {
         place: Position,
         name: String,
@@ -30,9 +30,9 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct Branch {
     pub(super) control: Control,
-    /// What is asked, one after the other, and what is done where it is so. A `range` asks once.
+    /// Conditions with their bodies, in order. A `range` has one.
     pub(super) arms: Vec<(Pipe, Vec<Node>)>,
-    /// What is done where nothing is so.
+    /// The body of the final `else`.
     pub(super) otherwise: Vec<Node>,
 }
 
@@ -53,18 +53,18 @@ impl Control {
     }
 }
 
-/// Commands, each of which gets the value of the one before as its last argument.
+/// Commands; each gets the value of the previous one as its last argument.
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) place: Position,
-    /// Whether variables are assigned to that are known already.
+    /// Whether it assigns to existing variables.
     pub(super) assigns: bool,
     /// The variables that get the value.
     pub(super) variables: Vec<String>,
     pub(super) commands: Vec<Command>,
 }
 
-/// An operand, with arguments where it is a function.
+/// An operand, with arguments if it is a function.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) place: Position,
@@ -72,7 +72,7 @@ pub(super) struct Command {
     pub(super) arguments: Vec<Operand>,
 }
 
-/// A value, or a way to one.
+/// A value or an expression for one.
 #[derive(Debug)]
 pub(super) struct Operand {
     pub(super) place: Position,
@@ -82,7 +82,7 @@ pub(super) struct Operand {
 #[derive(Debug)]
 pub(super) enum Term {
     Bool(bool),
-    /// A term that is neither a field nor a variable, and fields of it.
+    /// A term that is neither a field nor a variable, with fields.
     Chain(Box<Operand>, Vec<String>),
     Dot,
     /// Fields of dot.
@@ -98,12 +98,12 @@ pub(super) enum Term {
         quoted: String,
         text: Vec<u8>,
     },
-    /// A variable and fields of it.
+    /// A variable with fields.
     Variable(String, Vec<String>),
 }
 
 impl Term {
-    /// Tells whether it may stand only at the beginning of a pipeline.
+    /// Tells whether it may only be the first command of a pipeline.
     pub(super) fn is_constant(&self) -> bool {
         match self {
             Self::Bool(_) | Self::Dot | Self::Nil | Self::Number { .. } | Self::Text { .. } => true,

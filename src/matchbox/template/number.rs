@@ -2,13 +2,13 @@
 
 use crate::matchbox::go::quote::{self, Keep, Unit};
 
-/// What a constant is worth where nothing asks for a type of its own.
+/// The value of an untyped constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Int(i64),
     Float(f64),
     Complex(f64, f64),
-    /// It fits into 64 bits without a sign, and into no `int`.
+    /// It fits a `uint64`, but not an `int`.
     TooLarge,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn character(text: &[u8]) -> Result<Number, String> {
     }))
 }
 
-/// Returns the value of two numbers of which the second is imaginary.
+/// Parses a complex number.
 pub(super) fn complex(text: &str) -> Result<Number, String> {
     const ERROR: &str = "syntax error scanning complex number";
     let (real, rest) = split_float(text);
@@ -40,7 +40,7 @@ pub(super) fn complex(text: &str) -> Result<Number, String> {
     Ok(Number::Complex(value(real)?, value(imaginary)?))
 }
 
-/// Returns what a text begins with that could be a floating-point number.
+/// Splits off a prefix that may be a floating-point number.
 fn split_float(text: &str) -> (&str, &str) {
     let bytes = text.as_bytes();
     let run = |at: usize, wanted: &dyn Fn(u8) -> bool| {
@@ -49,7 +49,7 @@ fn split_float(text: &str) -> (&str, &str) {
     let one =
         |at: usize, wanted: &[u8]| at + usize::from(bytes.get(at).is_some_and(|byte| wanted.contains(byte)));
     let mut at = one(0, b"+-");
-    // Go looks for `Inf` first, and an `i` that it has taken is gone.
+    // Go tries `Inf` first and does not give back the `i`.
     at = one(at, b"iI");
     let hex = bytes.get(at) == Some(&b'0') && matches!(bytes.get(at + 1), Some(b'x' | b'X'));
     if hex {
@@ -66,7 +66,7 @@ fn split_float(text: &str) -> (&str, &str) {
     text.split_at(at)
 }
 
-/// Returns the value of a number.
+/// Parses a number.
 pub(super) fn number(text: &str) -> Result<Number, String> {
     if let Some(Ok(imaginary)) = text.strip_suffix('i').map(float) {
         return Ok(Number::Complex(0.0, imaginary));
@@ -76,7 +76,7 @@ pub(super) fn number(text: &str) -> Result<Number, String> {
         text.len() > 2 && (text.starts_with("0x") || text.starts_with("0X")) && !text.contains(['p', 'P']);
     let illegal = || format!("illegal number syntax: {}", quote::text(text.as_bytes(), Keep::Printable));
     match integer(text) {
-        // Go looks at the digits again: `-0x1e` has an `e`, and no `0x` at its beginning.
+        // Go looks at the digits again: `-0x1e` has an `e`, and does not begin with `0x`.
         Some(value) if has_point && !hex => Ok(Number::Float(value as f64)),
         Some(value) => Ok(i64::try_from(value).map_or(Number::TooLarge, Number::Int)),
         None => match float(text) {
@@ -87,7 +87,7 @@ pub(super) fn number(text: &str) -> Result<Number, String> {
     }
 }
 
-/// Returns the value of a whole number that fits into 64 bits, with a sign or without.
+/// Parses an integer of 64 bits, signed or unsigned.
 fn integer(text: &str) -> Option<i128> {
     let (negative, signed, digits) = match text.as_bytes().first()? {
         b'-' => (true, true, &text[1..]),
@@ -116,7 +116,7 @@ fn integer(text: &str) -> Option<i128> {
     (!signed || i64::try_from(value).is_ok()).then_some(value)
 }
 
-/// Tells whether each underscore stands between digits, or between a prefix and a digit.
+/// Tells whether each underscore is between digits, or between a prefix and a digit.
 fn are_underscores_right(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);
     let prefix = text.get(..2).map(str::to_ascii_lowercase);
@@ -135,7 +135,7 @@ fn are_underscores_right(text: &str) -> bool {
     !last_was_underscore
 }
 
-/// Returns the value of a floating-point number as `strconv.ParseFloat` does.
+/// Parses a floating-point number as `strconv.ParseFloat` does.
 fn float(text: &str) -> Result<f64, &'static str> {
     const SYNTAX: &str = "invalid syntax";
     if text.contains('_') && !are_underscores_right(text) {
@@ -154,7 +154,7 @@ fn float(text: &str) -> Result<f64, &'static str> {
     if value.is_infinite() { Err("value out of range") } else { Ok(value) }
 }
 
-/// Returns the value of hexadecimal digits with an exponent of two.
+/// Parses hexadecimal digits with a binary exponent.
 fn hexadecimal(text: &str) -> Option<f64> {
     let (digits, exponent) = text.split_once(['p', 'P'])?;
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -165,7 +165,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
     if exponent_digits.is_empty() || !exponent_digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    // More digits than these make no difference: the number is infinite or zero.
+    // More digits make no difference: the number is infinite or zero.
     let size: i64 = if exponent_digits.len() > 9 { 1_000_000_000 } else { exponent_digits.parse().ok()? };
     let mut exponent = if exponent.starts_with('-') { -size } else { size };
     let mut value: u128 = 0;
@@ -173,7 +173,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
         for digit in digits.chars() {
             let digit = u128::from(digit.to_digit(16)?);
             let full = value >> 120 != 0;
-            // What no longer fits only decides how the last bit is rounded.
+            // Further digits only affect the rounding of the last bit.
             value = if full { value | u128::from(digit != 0) } else { value << 4 | digit };
             exponent += match (full, fraction) {
                 (true, false) => 4,
@@ -185,7 +185,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
     Some(scale(value, exponent))
 }
 
-/// Returns a number times a power of two, rounded once to the nearest, or the even one of two.
+/// Multiplies a number by a power of two, rounded once, half to even.
 fn scale(value: u128, exponent: i64) -> f64 {
     if value == 0 {
         return 0.0;
@@ -194,7 +194,7 @@ fn scale(value: u128, exponent: i64) -> f64 {
     if top > 1023 {
         return f64::INFINITY;
     }
-    // The power of two of the last bit that is kept.
+    // The exponent of the last bit that is kept.
     let last = (top - 52).max(-1074);
     let dropped = last - exponent;
     let kept = if dropped <= 0 {
@@ -207,7 +207,7 @@ fn scale(value: u128, exponent: i64) -> f64 {
         let kept = value >> dropped;
         kept + u128::from(rest > half || (rest == half && kept & 1 == 1))
     };
-    // Both factors are exact, and so is their product: at most 53 bits, and a power in two steps.
+    // Both factors and their product are exact: at most 53 bits, and a power in two steps.
     let (first, second) = (last / 2, last - last / 2);
     let power = |exponent: i64| 2f64.powi(i32::try_from(exponent).unwrap_or(0));
     kept as f64 * power(first) * power(second)

@@ -1,4 +1,4 @@
-//! Reading a template: the same words, in the same order, with the same errors as Go's parser.
+//! Parses templates, with the same syntax and the same errors as Go's parser.
 
 mod pipe;
 
@@ -9,7 +9,7 @@ use crate::matchbox::template::lex::{Item, Keyword, Kind, Lexer};
 use crate::matchbox::template::node::{Branch, Control, Node};
 use crate::matchbox::template::{MOST_NESTING, TemplateError};
 
-/// Returns what a text and its definitions hold, by their names.
+/// Parses a text; returns it and its definitions by name.
 pub(super) fn trees(name: &str, text: &[u8]) -> Result<HashMap<String, Vec<Node>>, TemplateError> {
     let mut parser = Parser {
         name,
@@ -24,13 +24,13 @@ pub(super) fn trees(name: &str, text: &[u8]) -> Result<HashMap<String, Vec<Node>
     Ok(parser.trees)
 }
 
-/// What belongs to one template of those in a text.
+/// The state for one template of a text.
 #[derive(Default)]
 struct Scope {
     variables: Vec<String>,
-    /// The line of the item that was read last, which is what errors say.
+    /// The line of the last item, for errors.
     line: usize,
-    /// The line where the action began that is being read, zero outside of actions.
+    /// The line of the current action's start; 0 outside of actions.
     action_line: usize,
     open_ranges: usize,
 }
@@ -38,7 +38,7 @@ struct Scope {
 struct Parser<'t> {
     name: &'t str,
     lexer: Lexer<'t>,
-    /// Items that were read and given back, the next one last.
+    /// Items that were put back, the next one last.
     tokens: Vec<Item<'t>>,
     scope: Scope,
     /// How many actions and parentheses are open.
@@ -48,7 +48,7 @@ struct Parser<'t> {
 
 type Parsed<T> = Result<T, TemplateError>;
 
-/// What a list of nodes ends with.
+/// The end of a list of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     End,
@@ -126,7 +126,7 @@ impl<'t> Parser<'t> {
         if item.kind == kind { Ok(item) } else { self.unexpected(&item, context) }
     }
 
-    /// Keeps a template by its name. One that is blank gives way to another.
+    /// Adds a template by name. A blank one is replaced.
     fn add(&mut self, name: String, nodes: Vec<Node>) -> Parsed<()> {
         let known = self.trees.get(&name);
         if known.is_none_or(|known| is_blank(known)) {
@@ -165,7 +165,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads a `define` after the word.
+    /// Parses a `define` after the keyword.
     fn definition(&mut self) -> Parsed<()> {
         const CONTEXT: &str = "define clause";
         let outer = std::mem::replace(&mut self.scope, new_scope());
@@ -191,7 +191,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads up to the end of a branch or of a template.
+    /// Parses nodes up to the end of a branch or template.
     fn list(&mut self) -> Parsed<(Vec<Node>, Stop)> {
         self.enter()?;
         let mut nodes = Vec::new();
@@ -229,7 +229,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads an action after its first delimiter.
+    /// Parses an action after its left delimiter.
     fn action(&mut self) -> Parsed<Step> {
         let item = self.next_non_space();
         let Kind::Keyword(keyword) = item.kind else {
@@ -262,7 +262,7 @@ impl<'t> Parser<'t> {
         Ok(if keyword == Keyword::Break { Node::Break(place) } else { Node::Continue(place) })
     }
 
-    /// Reads an `else` after the word. What it asks is left to the branch.
+    /// Parses an `else` after the keyword. Its condition is left to the branch.
     fn otherwise(&mut self) -> Parsed<Step> {
         let asks = Kind::Keyword(Keyword::If) == self.peek_non_space().kind
             || Kind::Keyword(Keyword::With) == self.peek_non_space().kind;
@@ -303,7 +303,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads a `block` after the word: a definition, and the template that it defines.
+    /// Parses a `block` after the keyword: a definition, and a call of it.
     fn block(&mut self) -> Parsed<Node> {
         const CONTEXT: &str = "block clause";
         let item = self.next_non_space();
@@ -339,7 +339,7 @@ fn new_scope() -> Scope {
     Scope { variables: vec!["$".to_owned()], ..Scope::default() }
 }
 
-/// Tells whether a template holds nothing but space.
+/// Tells whether a template contains only spaces.
 fn is_blank(nodes: &[Node]) -> bool {
     nodes.iter().all(|node| match node {
         Node::Text(text) => std::str::from_utf8(text).is_ok_and(|text| text.trim().is_empty()),

@@ -4,10 +4,10 @@ use crate::matchbox::go::quote;
 use crate::matchbox::template::format::{Base, Buffer, Flags};
 use crate::matchbox::template::value::{Data, Thing, sorted};
 
-/// The largest width and precision that are taken.
+/// The largest width and precision.
 const MOST_WIDTH: i64 = 1_000_000;
 
-/// Writes values one after the other, with a space between two that are no texts.
+/// Writes values; two that are not strings are separated by a space.
 pub(super) fn print(buffer: &mut Buffer, data: Data<'_>, things: &[Thing<'_>]) {
     let mut printer = Printer::new(buffer, data);
     let mut after_text = true;
@@ -21,7 +21,7 @@ pub(super) fn print(buffer: &mut Buffer, data: Data<'_>, things: &[Thing<'_>]) {
     }
 }
 
-/// Writes values with a space between them and a line feed behind.
+/// Writes values separated by spaces, with a newline at the end.
 pub(super) fn println(buffer: &mut Buffer, data: Data<'_>, things: &[Thing<'_>]) {
     let mut printer = Printer::new(buffer, data);
     for (index, thing) in things.iter().enumerate() {
@@ -33,18 +33,18 @@ pub(super) fn println(buffer: &mut Buffer, data: Data<'_>, things: &[Thing<'_>])
     printer.buffer.push(b"\n");
 }
 
-/// Writes values as a format says.
+/// Formats values.
 pub(super) fn printf(buffer: &mut Buffer, data: Data<'_>, format: &[u8], things: &[Thing<'_>]) {
     let mut printer = Printer::new(buffer, data);
     Format { text: format, at: 0, argument: 0, things, reordered: false, good: true }.run(&mut printer);
 }
 
-/// Returns a value as `%v` shows it in an error.
+/// Formats a value with `%v` for an error.
 pub(super) fn shown(data: Data<'_>, thing: &Thing<'_>) -> String {
     shown_with(data, thing, 'v')
 }
 
-/// Returns a value as `%s` shows it in an error.
+/// Formats a value with `%s` for an error.
 pub(super) fn shown_as_text(data: Data<'_>, thing: &Thing<'_>) -> String {
     shown_with(data, thing, 's')
 }
@@ -55,7 +55,7 @@ fn shown_with(data: Data<'_>, thing: &Thing<'_>, verb: char) -> String {
     String::from_utf8_lossy(&buffer.into_bytes()).into_owned()
 }
 
-/// Writes values, each with a verb.
+/// Formats values by verbs.
 struct Printer<'b, 'd> {
     buffer: &'b mut Buffer,
     data: Data<'d>,
@@ -67,12 +67,12 @@ impl<'b, 'd> Printer<'b, 'd> {
         Self { buffer, data, flags: Flags::default() }
     }
 
-    /// Writes a value that a function was given.
+    /// Writes an argument of a function.
     fn argument(&mut self, thing: &Thing<'_>, verb: char) {
         match (thing, verb) {
             (Thing::Nil, 'T' | 'v') => self.flags.pad(self.buffer, b"<nil>"),
             (_, 'T') => self.flags.push_text(self.buffer, thing.type_name().as_bytes()),
-            // Addresses are not the same twice: here they are.
+            // Addresses vary in Go; here they are constant.
             (Thing::List(_) | Thing::Map(_) | Thing::Labels(_), 'p') => {
                 let flags = Flags { sharp: !self.flags.sharp, ..self.flags };
                 flags.push_integer(self.buffer, 0xc0_0000_0000, false, Base::LowerHex);
@@ -144,7 +144,7 @@ impl<'b, 'd> Printer<'b, 'd> {
         }
     }
 
-    /// Writes a value that is in another one.
+    /// Writes an item of another value.
     fn item(&mut self, thing: &Thing<'_>, verb: char, boxed: bool) {
         match thing {
             Thing::Nil if boxed && self.flags.sharp_v => self.buffer.push(b"interface {}(nil)"),
@@ -194,7 +194,7 @@ impl<'b, 'd> Printer<'b, 'd> {
         self.flags.push_integer(self.buffer, size, negative, base);
     }
 
-    /// Writes that a verb is none for a type.
+    /// Writes Go's error for a verb that does not fit the type.
     fn bad_verb(&mut self, thing: &Thing<'_>, verb: char) {
         self.buffer.push(b"%!");
         self.buffer.push_char(verb);
@@ -210,7 +210,7 @@ impl<'b, 'd> Printer<'b, 'd> {
     }
 }
 
-/// How a verb writes floating-point numbers.
+/// The format of floating-point numbers for a verb.
 struct Float {
     verb: char,
     precision: Option<usize>,
@@ -229,16 +229,16 @@ impl Float {
     }
 }
 
-/// A format that is being followed.
+/// A format string that is being processed.
 struct Format<'f, 'v> {
     text: &'f [u8],
     at: usize,
-    /// The value that the next verb takes.
+    /// Index of the next argument.
     argument: usize,
     things: &'f [Thing<'v>],
-    /// Whether values were taken by their number.
+    /// Whether arguments were selected by index.
     reordered: bool,
-    /// Whether the numbers of this verb are right.
+    /// Whether the index of this verb is valid.
     good: bool,
 }
 
@@ -267,7 +267,7 @@ impl Format<'_, '_> {
         self.text.get(self.at).copied()
     }
 
-    /// Follows one verb. Tells whether there was one.
+    /// Processes one verb; returns whether there was one.
     fn verb(&mut self, printer: &mut Printer<'_, '_>) -> bool {
         self.flags(&mut printer.flags);
         let after_index = self.index();
@@ -319,7 +319,7 @@ impl Format<'_, '_> {
         }
     }
 
-    /// Reads the number of a value in brackets. Tells whether there was one.
+    /// Parses an argument index in brackets; returns whether there was one.
     fn index(&mut self) -> bool {
         if self.peek() != Some(b'[') {
             return false;
@@ -390,7 +390,7 @@ impl Format<'_, '_> {
         after_index
     }
 
-    /// Takes the next value as a width or a precision, where it is a number that can be one.
+    /// Takes the next argument as a width or precision, if it is a valid number.
     fn integer(&mut self) -> Option<i64> {
         let number = match self.things.get(self.argument)? {
             Thing::Int(value) => Some(*value),
@@ -401,7 +401,7 @@ impl Format<'_, '_> {
         number.filter(|number| (-MOST_WIDTH..=MOST_WIDTH).contains(number))
     }
 
-    /// Writes the values that no verb took.
+    /// Writes Go's error for unused arguments.
     fn extra(&self, printer: &mut Printer<'_, '_>) {
         printer.flags = Flags::default();
         printer.buffer.push(b"%!(EXTRA ");
@@ -419,7 +419,7 @@ impl Format<'_, '_> {
     }
 }
 
-/// Reads a number from a place to another at most, and returns where it ends. One too large ends there.
+/// Parses a number within a range of the text, and returns its end. A number that is too large ends there.
 fn number(text: &[u8], from: usize, to: usize) -> (Option<i64>, usize) {
     let mut value = None;
     let mut at = from;

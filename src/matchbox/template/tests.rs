@@ -1,16 +1,16 @@
-//! What Go renders, and what rendering may cost.
+//! Comparisons with Go, and the limits of rendering.
 
 use serde_json::{Value, json};
 
 use super::{Template, TemplateError};
 
-/// Renders a template, as text.
+/// Renders a template to text.
 fn render(template: &str, data: &Value) -> Result<String, TemplateError> {
     let rendered = Template::parse("", template.as_bytes())?.render(data)?;
     Ok(String::from_utf8_lossy(&rendered).into_owned())
 }
 
-/// Returns what is wrong with a template, and its line.
+/// Returns the error of a template, and its line.
 #[track_caller]
 fn refused(template: &str, data: &Value) -> String {
     match render(template, data) {
@@ -25,7 +25,7 @@ macro_rules! fixture {
     };
 }
 
-/// Rows that real Go has answered. Where Go after 1.19 says something else, a row has both.
+/// Rows with the results of real Go. If Go after 1.19 differs, a row has both.
 #[test]
 fn every_row_is_rendered_as_go_renders_it() {
     let data: Value = serde_json::from_str(fixture!("template/data.json")).expect("the data are JSON");
@@ -48,7 +48,7 @@ fn every_row_is_rendered_as_go_renders_it() {
     assert!(different.is_empty(), "{} of {compared} differ:\n{}", different.len(), different.join("\n"));
 }
 
-/// What the real matchbox answered to a group whose metadata are these.
+/// The real matchbox's answers for a group with this metadata.
 #[test]
 fn every_template_that_the_real_server_was_asked_for_is_rendered_the_same() {
     let data = json!({
@@ -66,7 +66,7 @@ fn every_template_that_the_real_server_was_asked_for_is_rendered_the_same() {
     for (template, answer) in rows.lines().filter_map(|row| row.split_once(" => ")) {
         let rendered = match render(template.trim_end(), &data) {
             Ok(text) => format!("{text}|200"),
-            // The status is in the next line.
+            // The status is on the next line.
             Err(_) => "404 page not found".to_owned(),
         };
         assert_eq!(rendered, answer, "{template}");
@@ -138,7 +138,7 @@ fn a_chain_of_else_if_may_be_long() {
     assert_eq!(render(&template, &json!({"no": false, "a": "4999"})), Ok("4999".to_owned()));
 }
 
-/// Runs something on a stack as small as a worker of the server has.
+/// Runs a test on a stack of the size that the server's workers have.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(test);
     thread.expect("a thread starts").join().expect("the stack is large enough");

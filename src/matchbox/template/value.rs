@@ -1,24 +1,24 @@
-//! The values of a template, with as much of Go's types as shows.
+//! The values of a template, with their Go types as far as they are visible.
 
 use std::rc::Rc;
 
 use serde_json::{Map, Value as Json};
 
-/// A value, and whether Go holds it in an `interface{}`, as it does whatever is in a list or a map.
+/// A value, and whether Go holds it in an `interface{}`, as it does for items of lists and maps.
 #[derive(Debug, Clone)]
 pub(super) struct Value<'a> {
     pub(super) boxed: bool,
     pub(super) thing: Thing<'a>,
 }
 
-/// A value by itself.
+/// A value without its `interface{}`.
 #[derive(Debug, Clone)]
 pub(super) enum Thing<'a> {
-    /// No value at all, or an `interface{}` with none in it.
+    /// No value, or a nil `interface{}`.
     Nil,
     Bool(bool),
     Int(i64),
-    /// A `uint8`: what an index finds in a text.
+    /// A `uint8`, the result of indexing a string.
     Byte(u8),
     Float(f64),
     Complex(f64, f64),
@@ -29,7 +29,7 @@ pub(super) enum Thing<'a> {
     Labels(&'a Map<String, Json>),
 }
 
-/// A text, which need not be UTF-8. However large it is, a copy of it is small.
+/// A string, possibly invalid UTF-8. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Text<'a> {
     Lasting(&'a [u8]),
@@ -45,7 +45,7 @@ impl Text<'_> {
     }
 }
 
-/// The data of a rendering: what they hold, and which map of them is one of strings.
+/// The data of a rendering: the JSON, and which of its maps is a `map[string]string`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Data<'a> {
     pub(super) root: &'a Json,
@@ -58,7 +58,7 @@ impl<'a> Data<'a> {
         Self { root, labels }
     }
 
-    /// Returns what a value of the data is by itself.
+    /// Returns a JSON value without an `interface{}`.
     pub(super) fn thing(&self, json: &'a Json) -> Thing<'a> {
         match json {
             Json::Null => Thing::Nil,
@@ -73,13 +73,13 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Returns a value as a list or a map holds it.
+    /// Returns a JSON value as an item of a list or map.
     pub(super) fn boxed(&self, json: &'a Json) -> Value<'a> {
         Value { boxed: true, thing: self.thing(json) }
     }
 }
 
-/// The members of a map in the order in which Go prints and repeats them.
+/// The members of a map in the order in which Go prints and iterates them.
 pub(super) fn sorted(map: &Map<String, Json>) -> Vec<(&String, &Json)> {
     let mut members: Vec<_> = map.iter().collect();
     members.sort_unstable_by_key(|(key, _)| *key);
@@ -93,7 +93,7 @@ impl<'a> From<Thing<'a>> for Value<'a> {
 }
 
 impl Value<'_> {
-    /// No value at all, where Go's would say that it is not valid.
+    /// No value; Go's `reflect.Value` is invalid.
     pub(super) const NONE: Self = Self { boxed: false, thing: Thing::Nil };
 
     /// Returns the name of its type.
@@ -101,7 +101,7 @@ impl Value<'_> {
         if self.boxed { "interface {}" } else { self.thing.type_name() }
     }
 
-    /// Returns the value without the `interface{}` that it may be in.
+    /// Returns the value without its `interface{}`.
     pub(super) fn unboxed(self) -> Self {
         Self { boxed: false, ..self }
     }
@@ -128,7 +128,7 @@ impl Thing<'_> {
         }
     }
 
-    /// Tells whether it is what `if` takes for true: neither zero nor empty.
+    /// Tells whether `if` takes it for true: it is neither zero nor empty.
     pub(super) fn is_true(&self) -> bool {
         match self {
             Self::Nil => false,

@@ -1,4 +1,4 @@
-//! What matchbox answers, row by row, is in tests/rpc.rs; here is what it has no answer to.
+//! Cases in which matchbox gives no answer; its answers are compared row by row in tests/rpc.rs.
 
 use super::*;
 

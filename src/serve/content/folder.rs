@@ -1,4 +1,4 @@
-//! Opens files below a folder, never outside of it, whatever symbolic links the folder has.
+//! Opens files below a folder and never outside of it, even through symbolic links.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,18 +10,18 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
-/// Who looks that a path does not lead out of its folder.
+/// What checks that a path stays inside its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// The kernel, while it opens the file (Linux 5.6 and later, where nothing forbids the call).
+    /// The kernel, when it opens the file (`openat2`, Linux 5.6 or later, unless blocked).
     Kernel,
-    /// We, before we open it.
+    /// Dryrack, before it opens the file.
     Ourselves,
 }
 
-/// Opens what a path below a folder names, if it lies in there. A path has no `..` in it.
+/// Opens a path below a folder, if it stays inside. The path has no `..`.
 ///
-/// An error of kind `PermissionDenied` means that it leads out of the folder, or is no file and no folder.
+/// An error of kind `PermissionDenied` means that it leaves the folder, or is neither a file nor a folder.
 pub(super) fn open(folder: &Path, path: &str) -> io::Result<(File, Metadata)> {
     match open_guarded(folder, path, Guard::Kernel) {
         Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOSYS | nix::libc::EPERM)) => {
@@ -31,7 +31,7 @@ pub(super) fn open(folder: &Path, path: &str) -> io::Result<(File, Metadata)> {
     }
 }
 
-/// Returns the names in a folder, sorted, those of folders with a slash at their end.
+/// Returns the names in a folder, sorted; names of folders end with a slash.
 pub(super) fn names(folder: File) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in Dir::from_fd(folder.into())? {
@@ -47,7 +47,7 @@ pub(super) fn names(folder: File) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// A FIFO without a writer is not waited for.
+/// Does not block on a FIFO without a writer.
 fn flags() -> OFlag {
     OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY
 }
@@ -73,9 +73,9 @@ fn beneath(folder: &Path, path: &str) -> io::Result<OwnedFd> {
     let how = OpenHow::new().flags(flags()).mode(Mode::empty()).resolve(resolve);
     loop {
         return match openat2(&folder, path, how) {
-            // Somebody renames in there at this moment.
+            // A concurrent rename.
             Err(Errno::EAGAIN) => continue,
-            // A link out of it, a link of procfs, or links in a circle; a socket or device without driver.
+            // A link to the outside, a link of procfs, or a loop of links; a socket, or a device without a driver.
             Err(Errno::EXDEV | Errno::ELOOP | Errno::ENXIO) => Err(io::ErrorKind::PermissionDenied.into()),
             other => Ok(other?),
         };
@@ -93,7 +93,7 @@ fn canonical(folder: &Path, path: &str) -> io::Result<OwnedFd> {
     if !found.starts_with(&folder) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    // Nothing is followed any more: what became a link meanwhile is not opened.
+    // `O_NOFOLLOW`: a path that became a link meanwhile is not opened.
     match nix::fcntl::open(&found, flags() | OFlag::O_NOFOLLOW, Mode::empty()) {
         Err(Errno::ELOOP | Errno::ENXIO) => Err(io::ErrorKind::PermissionDenied.into()),
         other => Ok(other?),
@@ -185,7 +185,7 @@ mod tests {
         sub/file/x           not a directory
         ");
         assert_eq!(table(Guard::Kernel), table(Guard::Ourselves));
-        // The one difference: the kernel takes no absolute link at all.
+        // The only difference: the kernel rejects every absolute link.
         assert_eq!(check(&root, "within-absolute", Guard::Kernel), "permission denied");
         assert_eq!(check(&root, "within-absolute", Guard::Ourselves), "file");
     }

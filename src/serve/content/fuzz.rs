@@ -1,4 +1,4 @@
-//! What anybody may ask for by TFTP and HTTP.
+//! Fuzzes the paths that TFTP and HTTP clients request.
 
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -9,21 +9,21 @@ use crate::event::FileRole;
 use crate::plan::RootPlan;
 use crate::serve::example::{content_of, plan};
 
-/// A folder that is there wherever this runs.
+/// A folder that exists wherever this runs.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/path");
 
-/// Shelves whose kernel is nowhere, with that folder below the plan's names and without.
-static SHELVES: LazyLock<[ContentStore; 2]> = LazyLock::new(|| {
+/// Content with a missing kernel, with and without that folder as root.
+static CONTENTS: LazyLock<[ContentStore; 2]> = LazyLock::new(|| {
     let mut plan = plan();
     let without = content_of(&plan, Path::new("/nowhere"));
     plan.root = Some(RootPlan { folder: ROOT.into(), listing: true });
     [without, content_of(&plan, Path::new("/nowhere"))]
 });
 
-/// Looks for one path, as a name of TFTP and as the path of a URL. Only what the plan names and what lies in the served
-/// folder is found, however it is written.
+/// Looks up one path, as a TFTP file name and as a URL path. Only content of the plan and of the served folder is
+/// found, however the path is written.
 pub(crate) fn path(data: &[u8]) {
-    for (content, has_root) in SHELVES.iter().zip([false, true]) {
+    for (content, has_root) in CONTENTS.iter().zip([false, true]) {
         check(content.find(data), has_root);
         if let Ok(path) = std::str::from_utf8(data) {
             check(content.find_url(path), has_root);
@@ -42,7 +42,7 @@ fn check(found: Result<Item, Missing>, has_root: bool) {
             assert!(is.starts_with(ROOT), "{}", is.display());
         }
         Ok(Item { content: Content::Folder(names), rule: "root", .. }) if has_root => {
-            // There is one folder, and this is it.
+            // This is the only folder.
             assert!(names.contains(&"00".to_owned()) && !names.iter().any(|name| name.contains('/')));
         }
         Ok(item) => panic!("{item:?}"),

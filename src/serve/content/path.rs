@@ -1,19 +1,19 @@
 //! Parses requested paths: pure, and rejects every spelling that leaves the served folder.
 
-/// A path below what is served, in its simplest form.
+/// A normalised path below the served folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RequestPath {
-    /// Its parts with single slashes between them, none of them `.` or `..`; empty for the whole.
+    /// Its components with single slashes between them, none of them `.` or `..`; empty for the root.
     pub(super) path: String,
-    /// Whether it ends as the path of a folder does.
+    /// Whether it ends with a slash, as the path of a folder.
     pub(super) folder: bool,
 }
 
-/// Simplifies a path. The error says what is wrong with it.
+/// Normalises a path. The error says what is wrong with it.
 ///
-/// Leading and doubled slashes are passed over, and backslashes stand for slashes, as firmware writes them. What was
-/// decoded once and still hides a dot or a slash is refused: no honest client sends it, and somebody behind us might
-/// decode it again.
+/// Leading and repeated slashes are ignored, and backslashes count as slashes, as firmware writes them. A path that
+/// still has an encoded dot or slash after one decoding is refused: no legitimate client sends it, and a file system
+/// might decode it again.
 pub(super) fn simplify(asked: &[u8]) -> Result<RequestPath, &'static str> {
     let text = std::str::from_utf8(asked).map_err(|_| "the path is not UTF-8")?;
     if text.chars().any(char::is_control) {
@@ -32,7 +32,7 @@ pub(super) fn simplify(asked: &[u8]) -> Result<RequestPath, &'static str> {
         if climbs(part) {
             return Err("the path leaves the served folder");
         }
-        // A drive, or the scheme of a URL: `C:`, `file:`.
+        // A drive letter or URL scheme: `C:`, `file:`.
         if parts.is_empty() && part.ends_with(':') {
             return Err("the path has a scheme or drive");
         }
@@ -41,7 +41,7 @@ pub(super) fn simplify(asked: &[u8]) -> Result<RequestPath, &'static str> {
     Ok(RequestPath { path: parts.join("/"), folder })
 }
 
-/// Tells whether a part of a path is the one above, also for programs that pass over what follows the dots.
+/// Tells whether a component is the parent folder, also for programs that ignore what follows the dots.
 fn climbs(part: &str) -> bool {
     part.strip_prefix("..").is_some_and(|rest| {
         let named = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
@@ -49,8 +49,7 @@ fn climbs(part: &str) -> bool {
     })
 }
 
-/// Tells whether a text holds a dot, a slash, a percent sign or something that is no ASCII letter which somebody could
-/// decode.
+/// Tells whether a text has percent-encoded dots, slashes, percent signs or non-ASCII characters.
 fn hides(text: &str) -> bool {
     text.split('%').skip(1).any(|rest| {
         let digits = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
@@ -59,7 +58,7 @@ fn hides(text: &str) -> bool {
     })
 }
 
-/// Undoes the percent-encoding of a URL's path, once. The error says what is wrong with it.
+/// Decodes the percent-encoding of a URL path once. The error says what is wrong with it.
 pub(in crate::serve) fn decode(path: &str) -> Result<Vec<u8>, &'static str> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut pieces = path.split('%');

@@ -14,7 +14,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Serves a folder below the plan's names.
+/// Content with a folder as root.
 fn with_root(folder: &Path, listing: bool) -> ContentStore {
     let root = folder.join("www");
     std::fs::create_dir_all(root.join("profile/tiny")).unwrap();
@@ -28,7 +28,7 @@ fn with_root(folder: &Path, listing: bool) -> ContentStore {
     content_of(&plan, folder)
 }
 
-/// What a path is: a file's content, a text, or why it is nothing.
+/// The result of a lookup: a file's content, a text, or the error.
 fn check(found: Result<Item, Missing>) -> String {
     match found {
         Ok(Item { content, role, rule }) => {

@@ -1,4 +1,4 @@
-//! All decisions of DHCP: a request, the leases and the time go in, a reply comes out.
+//! All decisions of DHCP: takes a request, the leases and the time, and returns a reply.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use crate::event::DhcpClient;
 use crate::lab::UnknownClients;
 use crate::plan::DhcpRole;
 
-/// Seconds for which an address is kept for a client that was offered it.
+/// Seconds for which an offered address is reserved.
 const OFFER: u64 = 60;
 /// Seconds for which an address in conflict is not leased.
 const SET_ASIDE: u64 = 600;
@@ -35,11 +35,11 @@ pub(in crate::serve) struct Decision {
     /// `None`: the request is ignored.
     pub(in crate::serve) reply: Option<Reply>,
     pub(in crate::serve) change: Change,
-    /// Who asked.
+    /// The kind of client.
     pub(in crate::serve) client: DhcpClient,
-    /// The address that the client is about to use, from whichever server.
+    /// The address that the client will use, from any server.
     pub(in crate::serve) uses: Option<Ipv4Addr>,
-    /// Boot file that the reply names.
+    /// The boot file of the reply.
     pub(in crate::serve) boot_file: Option<String>,
     /// The rule that decided.
     pub(in crate::serve) rule: Cow<'static, str>,
@@ -93,7 +93,7 @@ pub(in crate::serve) fn answer(
     }
 }
 
-/// One request with all that an answer needs.
+/// A request with everything that an answer needs.
 struct Case<'a> {
     server: &'a Server,
     state: &'a State,
@@ -116,7 +116,7 @@ impl Case<'_> {
         }
     }
 
-    /// Selecting, init-reboot, renewing and rebinding: all ask to use one address (RFC 2131, section 4.3.2).
+    /// SELECTING, INIT-REBOOT, RENEWING and REBINDING: all request the use of an address (RFC 2131, section 4.3.2).
     fn request(self) -> Decision {
         let using = Some(self.request.ciaddr).filter(|address| !address.is_unspecified());
         let Some(wanted) = self.request.requested.or(using) else {
@@ -133,7 +133,7 @@ impl Case<'_> {
                 self.refuse(format!("{wanted} is not this client's address, {address} is"))
             }
             Ok(_) => self.ignore("the address was not leased by this server"),
-            // Somebody else's client, as far as we know: silence, so that another server may answer.
+            // Unknown client: stay silent, so that another server can answer.
             Err(rule) if !chose_us => self.ignore(rule),
             Err(rule) => self.refuse(rule),
         }
@@ -162,7 +162,7 @@ impl Case<'_> {
     fn inform(self) -> Decision {
         match self.request.ciaddr {
             address if address.is_unspecified() => self.ignore("no address requested"),
-            // Whoever this is, a reply to it would hit somebody who never asked.
+            // Not a host here: the reply would hit a victim of a spoofed address.
             address if !self.is_host_here(address) => {
                 self.ignore(format!("{address} is not a host of this network"))
             }
@@ -211,11 +211,11 @@ impl Case<'_> {
         if let Some(reply) = &mut decision.reply {
             reply.options = vec![self.server_id()];
             reply.options.extend(self.told.options.iter().cloned());
-            // How a client tells a ProxyDHCP offer from others.
+            // This identifies a ProxyDHCP offer.
             if find(&reply.options, code::VENDOR_CLASS).is_none() {
                 reply.options.push(Tlv::new(code::VENDOR_CLASS, b"PXEClient"));
             }
-            // Without it iPXE asks for the boot file again and again, and believes no answer.
+            // Without it iPXE requests the boot file repeatedly and accepts no answer.
             reply.siaddr = self.server.address.addr();
             reply.to = match arrival {
                 Arrival::Server if reply.giaddr.is_unspecified() => Destination::Broadcast,
@@ -233,7 +233,7 @@ impl Case<'_> {
             let lease = state.lease(address).filter(|lease| lease.until > now);
             lease.is_some_and(|lease| lease.holder == Holder::InUse)
         };
-        // Its own NIC is at work: this is another machine that calls itself the same.
+        // Its own NIC is in use: this is another machine with the same identifier.
         let taken = |host: &Host, address| {
             let lease = state.lease(address).filter(|lease| lease.until > now);
             known_by != KnownBy::Mac && lease.is_some_and(|lease| lease.holder.mac() == Some(host.plan.mac))
@@ -264,14 +264,14 @@ impl Case<'_> {
         let usable = |address: &Ipv4Addr| state.is_free_for(*address, request.mac, now);
         let held = state.of(request.mac).filter(usable);
         let asked = || wanted.filter(usable);
-        // However many strangers came first, a node of the lab boots.
+        // Nodes of the lab boot even if unknown clients have exhausted the pool.
         let before_strangers =
             || host.and_then(|_| state.oldest_offer(|mac| !server.is_of_a_node(mac) && mac != request.mac));
         let address = held.or_else(asked).or_else(|| state.next_free(now)).or_else(before_strangers);
         address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("pool exhausted")
     }
 
-    /// Tells whether the client holds an address.
+    /// Tells whether the client has leased an address.
     fn holds(&self, address: Ipv4Addr) -> bool {
         self.state.of(self.request.mac) == Some(address)
     }
@@ -281,7 +281,7 @@ impl Case<'_> {
         self.host.is_some() || self.server.reserved_for_stranger(self.request.mac).is_some()
     }
 
-    /// Tells whether an address can be that of somebody on this network.
+    /// Tells whether an address can belong to a host on this network.
     fn is_host_here(&self, address: Ipv4Addr) -> bool {
         let net = self.server.address;
         let special = [net.addr(), net.network(), net.broadcast()];
@@ -292,7 +292,7 @@ impl Case<'_> {
         let lease = self.state.lease(address);
         let lent = Holder::Lent(self.request.mac);
         if lease.is_some_and(|lease| lease.holder == lent && lease.until > self.now) {
-            // A client that starts anew keeps its lease until it takes the offer.
+            // A restarting client keeps its lease until it requests the offer.
             return Change::None;
         }
         let holder = Holder::Offered(self.request.mac);
@@ -325,7 +325,7 @@ impl Case<'_> {
         let reply = self.reply(MessageType::Nak);
         let reply = Reply {
             options: vec![self.server_id()],
-            // RFC 2131, section 4.3.2: a client that is told no may not use its address any more.
+            // RFC 2131, section 4.3.2: a client that gets a DHCPNAK must stop using its address.
             to: match reply.giaddr.is_unspecified() {
                 true => Destination::Broadcast,
                 false => Destination::Relay(reply.giaddr),
@@ -336,7 +336,7 @@ impl Case<'_> {
         Decision { reply: Some(reply), ..self.ignore(rule) }
     }
 
-    /// Answers with an address, or without one where it is unspecified. `Inform` stands for an answer without a lease.
+    /// Replies with an address, or without one if it is unspecified. `Inform` means an answer without a lease.
     fn give(&self, kind: MessageType, address: Ipv4Addr, change: Change, rule: &'static str) -> Decision {
         let request = self.request;
         let leases = kind != MessageType::Inform;
@@ -368,7 +368,7 @@ impl Case<'_> {
         Decision { reply: Some(reply), change, client: self.client.word(), uses, boot_file: file, rule }
     }
 
-    /// An empty reply to the request.
+    /// Creates an empty reply to the request.
     fn reply(&self, kind: MessageType) -> Reply {
         let request = self.request;
         let ciaddr = match kind {
@@ -389,7 +389,7 @@ impl Case<'_> {
             relay: request.relay.as_ref().map(|relay| Tlv::new(code::RELAY, relay)),
             wanted: request.wanted.clone(),
             room: request.room,
-            // Boot ROMs do not look for options there.
+            // Boot ROMs do not read options there.
             overload: self.client == Client::Os && request.kind.is_some(),
             to: Destination::Broadcast,
         }
@@ -410,9 +410,9 @@ impl Case<'_> {
             options.extend(times.map(|(code, seconds)| Tlv::new(*code, &seconds.to_be_bytes())));
         }
         let mut told = self.told.options.clone();
-        // Who has several names learns which of them this is for (RFC 6842).
+        // A client with several identifiers learns which one this is for (RFC 6842).
         told.extend(self.request.client_id.as_ref().map(|id| Tlv::new(code::CLIENT_ID, id)));
-        // What the lab file says by hand counts.
+        // Options of the lab file override these.
         written_first(&mut options, always);
         written_first(&mut told, always);
         let of_a_lease = |option: &&Tlv| OF_A_LEASE.contains(&option.code);

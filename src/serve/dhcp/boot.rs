@@ -15,7 +15,7 @@ const IPXE: &[u8] = b"iPXE";
 
 /// PXE vendor options: discovery control 8, "use the boot file as it is, look for no boot server" (PXE 2.1, table 2-1).
 ///
-/// Named a PXE client without this option, EDK2 and others ask again at port 4011.
+/// If the reply names a PXE client without this option, EDK2 and others ask again at port 4011.
 const NO_DISCOVERY: [u8; 4] = [6, 1, 8, 255];
 /// iPXE's encapsulated options: `no-pxedhcp` (176) = 1, "do not wait for ProxyDHCP offers".
 const NO_PROXY_WAIT: [u8; 3] = [176, 1, 1];
@@ -34,7 +34,7 @@ pub(super) enum Client {
 }
 
 impl Client {
-    /// Tells who sent the request. Who is of one of `classes` counts as iPXE.
+    /// Classifies the sender of a request. User classes in `classes` count as iPXE.
     pub(super) fn of(request: &Request, classes: &[String]) -> Self {
         let class = |wanted: &[u8]| has_user_class(&request.user_class, wanted);
         if request.ipxe_options || class(IPXE) || classes.iter().any(|own| class(own.as_bytes())) {
@@ -48,7 +48,7 @@ impl Client {
         }
     }
 
-    /// Returns the word of the event.
+    /// Returns the client as the event has it.
     pub(super) fn word(self) -> DhcpClient {
         match self {
             Self::Firmware(_) | Self::HttpFirmware(_) => DhcpClient::Firmware,
@@ -104,25 +104,25 @@ fn by_http(boot: &BootPlan, architecture: u16, server: Ipv4Addr) -> (Option<Boot
 /// The boot options for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootReply {
-    /// Boot file, and whether it comes from us by TFTP (so that the server is named too).
+    /// The boot file, and whether the lab's TFTP server has it (the server is then named too).
     pub(super) file: Option<BootFile>,
     pub(super) options: Vec<Tlv>,
-    /// The rule that decided, empty where none did.
+    /// The rule that decided; empty if none did.
     pub(super) rule: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BootFile {
-    /// A whole URL.
+    /// A complete URL.
     Url(String),
-    /// A whole URL, for HTTP Boot.
+    /// A complete URL for HTTP Boot.
     Http(String),
-    /// A path on our TFTP server.
+    /// A path on the lab's TFTP server.
     Tftp(String),
 }
 
 impl BootFile {
-    /// Returns the text that the client reads.
+    /// Returns the boot file as it is sent.
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Url(text) | Self::Http(text) | Self::Tftp(text) => text,
@@ -130,10 +130,10 @@ impl BootFile {
     }
 }
 
-/// Decides what a client is told about booting.
+/// Chooses the boot options for a client.
 ///
-/// `runs_program`: the client has fetched its boot program, so that is what asks, also where it does not say that it is
-/// iPXE.
+/// `runs_program`: the client has fetched its boot program, which sends this request, even if it does not identify
+/// itself as iPXE.
 pub(super) fn tell(
     client: Client,
     host: Option<&HostPlan>,
@@ -153,14 +153,14 @@ pub(super) fn tell(
                 Tlv::new(code::VENDOR_OPTIONS, &NO_DISCOVERY),
                 Tlv::new(code::BOOT_SERVER, server.to_string().as_bytes()),
             ]),
-            // By which HTTP Boot knows an offer that is meant for it (UEFI 2.10, section 24.7.3.1).
+            // HTTP Boot accepts only offers with this vendor class (UEFI 2.10, section 24.7.3.1).
             BootFile::Http(_) => options.push(Tlv::new(code::VENDOR_CLASS, HTTP)),
             BootFile::Url(_) => {}
         }
         options.push(Tlv::new(code::BOOT_FILE, file.as_str().as_bytes()));
     }
     if client != Client::Os {
-        // Firmware drops an offer that does not repeat its identity (RFC 4578, section 2.3).
+        // Firmware drops an offer that does not repeat its machine identifier (RFC 4578, section 2.3).
         options.extend(request.machine_id.as_ref().map(|id| Tlv::new(code::MACHINE_ID, id)));
     }
     BootReply { file, options, rule }
@@ -192,7 +192,7 @@ fn boot_file(
         (Client::HttpFirmware(_), BootPlan { via: Some(Via::Http6), .. })
             if host.is_some_and(|host| host.skip_delays) =>
         {
-            // Left without an offer it asks for a minute before it tries IPv6.
+            // Without an offer, it keeps asking for a minute before it tries IPv6.
             (Some(BootFile::Http(format!("http://{server}/"))), "redirected to IPv6".into())
         }
         (Client::HttpFirmware(_), BootPlan { via: Some(via), .. })

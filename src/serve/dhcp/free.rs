@@ -1,18 +1,18 @@
-//! A set of addresses that stays small however large a pool is: its ranges.
+//! A set of addresses as ranges, so that a large pool takes little memory.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Addresses, as ranges that do not touch.
+/// Addresses as ranges that do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::serve) struct Free(
-    /// First to last.
-    // Invariant: a range ends at least two before the next one begins.
+    /// First to last address.
+    /// Invariant: there is a gap of at least one address between two ranges.
     BTreeMap<u32, u32>,
 );
 
 impl Free {
-    /// Returns the addresses from the first to the last.
+    /// Creates the set of the addresses from first to last.
     pub(in crate::serve) fn new(first: Ipv4Addr, last: Ipv4Addr) -> Self {
         let (first, last) = (u32::from(first), u32::from(last));
         Self((first <= last).then_some((first, last)).into_iter().collect())
@@ -28,7 +28,7 @@ impl Free {
         self.range_of(u32::from(address)).is_some()
     }
 
-    /// Takes an address out.
+    /// Removes an address.
     pub(super) fn remove(&mut self, address: Ipv4Addr) {
         let address = u32::from(address);
         let Some((first, last)) = self.range_of(address) else { return };
@@ -41,7 +41,7 @@ impl Free {
         }
     }
 
-    /// Puts an address in.
+    /// Inserts an address.
     pub(super) fn insert(&mut self, address: Ipv4Addr) {
         let address = u32::from(address);
         if self.range_of(address).is_some() {

@@ -1,4 +1,4 @@
-//! What anybody may send to the DHCP service.
+//! Fuzzes the DHCP service with arbitrary packets.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,15 +20,15 @@ use crate::name::Mac;
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
 
-/// The least that a reply is filled up to, and what a header with the smallest options has (RFC 951).
+/// The size that replies are padded to, which is a header with the smallest options (RFC 951).
 const SMALLEST: usize = 300;
-/// What a reply needs beside what it repeats: its kind, where its options are, their end.
+/// What a reply needs beside the options that it repeats: message type, overload, end.
 const OWN_WORDS: usize = 3 + 3 + 1;
 
-/// Takes one packet apart. What is a request is one of an Ethernet client, and no reply of ours is.
+/// Parses one packet. A request is one of an Ethernet client, and none of our replies parses as a request.
 pub(crate) fn packet(data: &[u8]) {
     let data = &data[..data.len().min(PACKET)];
-    // A whole frame comes to who looks for other servers.
+    // The probe for other servers receives whole frames.
     assert_eq!(Probe::new([7; 16]).answered_by(data), Probe::new([7; 16]).answered_by(data));
     let Some(request) = Request::decode(data) else { return };
     assert!(data.len() >= 240 && data[..3] == [1, 1, 6]);
@@ -40,7 +40,7 @@ pub(crate) fn packet(data: &[u8]) {
     assert!(whole <= data.len(), "nothing comes out that did not go in");
 }
 
-/// Servers for whose answers a lab file may ask.
+/// Servers as lab files can configure them.
 static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
     let with = |change: &dyn Fn(&mut ServicePlan)| {
         let mut plan = plan();
@@ -57,7 +57,7 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
         dhcp(|dhcp| dhcp.authoritative = false),
         dhcp(|dhcp| dhcp.unknown_clients = UnknownClients::Ignore),
         dhcp(|dhcp| dhcp.pool = None),
-        // More than fits, with a lease time and a boot file written by hand.
+        // More options than fit, with a lease time and a boot file set explicitly.
         dhcp(|dhcp| {
             let bytes = |length: usize| Octets(vec![7; length]);
             dhcp.options = [(51, bytes(4)), (67, bytes(200)), (121, bytes(300)), (224, bytes(600))]
@@ -79,10 +79,10 @@ static PROXY: LazyLock<Server> = LazyLock::new(|| {
     Server::new(&plan).expect("the example has DHCP")
 });
 
-/// Nobody's node, but with a reservation.
+/// A client with a reservation that is not a node.
 const KNOWN: Mac = Mac([2, 0, 0, 0, 0, 7]);
 
-/// One request of a script, as it comes off the wire.
+/// One request of a script, as received.
 struct Step {
     packet: Vec<u8>,
     arrival: Arrival,
@@ -90,8 +90,8 @@ struct Step {
     now: u64,
 }
 
-/// Reads what comes next: now and then a packet as it is, mostly its options and what is to stand before them, since
-/// noise seldom gets that right.
+/// Reads the next step: sometimes raw bytes, mostly options behind a valid header, since noise seldom gets that
+/// right.
 fn step(script: &mut Script<'_>, now: &mut u64) -> Step {
     let how = script.byte();
     *now += match how & 3 {
@@ -109,7 +109,7 @@ fn step(script: &mut Script<'_>, now: &mut u64) -> Step {
     Step { packet, arrival, runs_program: how & 0x10 != 0, now: *now }
 }
 
-/// Reads who asks, and puts it as a packet begins.
+/// Reads the client and writes the header of a packet.
 fn head(script: &mut Script<'_>) -> Vec<u8> {
     let mac = match script.byte() {
         0 => FAST,
@@ -130,7 +130,7 @@ fn head(script: &mut Script<'_>) -> Vec<u8> {
         }
     }
     head[28..34].copy_from_slice(&mac.0);
-    // Without it there are no options: a client of before DHCP.
+    // Without it there are no options: a BOOTP client.
     if has & 0x10 == 0 {
         head[236..240].copy_from_slice(&[99, 130, 83, 99]);
     }
@@ -145,8 +145,8 @@ fn address(script: &mut Script<'_>) -> Ipv4Addr {
     })
 }
 
-/// Asks a server one request after the other. Every reply can be read, goes to where it belongs, is no larger than its
-/// client takes, and no address is lent twice or outside of what is to be lent.
+/// Sends requests to a server. Every reply can be parsed, has the right destination and is no larger than its client
+/// accepts; no address is leased twice or outside of the pool.
 pub(crate) fn server(data: &[u8]) {
     let mut script = Script::new(data);
     let server = &SERVERS[usize::from(script.byte()) % SERVERS.len()];
@@ -165,7 +165,7 @@ pub(crate) fn server(data: &[u8]) {
     }
 }
 
-/// Asks a server that leaves addresses to another. It lends nothing, and tells only nodes what to boot.
+/// Sends requests to a ProxyDHCP server. It leases nothing, and sends boot options only to nodes.
 pub(crate) fn proxy(data: &[u8]) {
     let mut script = Script::new(data);
     let server = &*PROXY;
@@ -187,11 +187,11 @@ pub(crate) fn proxy(data: &[u8]) {
     }
 }
 
-/// A server with its leases, and beside them who was told that it has which address.
+/// A server with its leases, and a separate record of the addresses that clients were given.
 struct Books<'a> {
     server: &'a Server,
     state: State,
-    /// By address: who has it until when.
+    /// Client and end of the lease by address.
     lent: BTreeMap<Ipv4Addr, (Mac, u64)>,
 }
 
@@ -213,14 +213,14 @@ impl Books<'_> {
         if let Some(reply) = acked.filter(|reply| !reply.yiaddr.is_unspecified()) {
             let seconds = find(&reply.options, code::LEASE_TIME);
             let seconds = seconds.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
-            // One interface has one address; whoever asks for another has left the first.
+            // An interface has one address; a client that requests another has given up the first.
             self.lent.retain(|_, (mac, _)| *mac != request.mac);
             self.lent.insert(reply.yiaddr, (request.mac, step.now + u64::from(seconds)));
         }
         decision
     }
 
-    /// Checks an address that a client is about to be given.
+    /// Checks an address that a client is given.
     fn check_address(&self, request: &Request, address: Ipv4Addr, now: u64) {
         let Self { server, state: _, lent } = self;
         let net = server.address;
@@ -239,14 +239,14 @@ impl Books<'_> {
         if let Some((holder, until)) = lent.get(&address) {
             assert!(*holder == request.mac || *until <= now, "{address} is lent to {holder} until {until}");
         }
-        // Who is known by its card has what is reserved for it, unless somebody else uses that.
+        // A client known by its hardware address gets its reserved address, unless another client uses it.
         if let (Some(own), Some((_, KnownBy::Mac))) = (own, host) {
             assert!(self.state.lease(own).is_some_and(|lease| lease.holder.mac().is_none()));
         }
     }
 }
 
-/// Tells whether a request came from this network to this server, whatever it asks.
+/// Tells whether a request was sent from this network to this server.
 fn is_of_this_network(server: &Server, request: &Request, arrival: Arrival) -> bool {
     let net = server.address;
     let is_host = |address: Ipv4Addr| {
@@ -263,11 +263,11 @@ fn is_of_this_network(server: &Server, request: &Request, arrival: Arrival) -> b
     relay && link && from && answered && request.server.is_none_or(|chosen| chosen == net.addr())
 }
 
-/// Checks what a reply is made of, and what is written of it.
+/// Checks the options of a reply and its encoding.
 fn check_reply(server: &Server, step: &Step, request: &Request, reply: &Reply) {
     let mut packet = Vec::new();
     let left = reply.encode(&mut packet).expect("every reply can be written");
-    // No larger than the client says that it takes, or than what it sent, which relays have repeated.
+    // No larger than the client accepts, or than its request, which relays have forwarded.
     let most = request.room.max(SMALLEST).max(step.packet.len() + OWN_WORDS);
     assert!(packet.len() <= most, "{} bytes where {most} are taken", packet.len());
     assert_eq!(Request::decode(&packet), None, "a reply is no request");
@@ -292,7 +292,7 @@ fn check_reply(server: &Server, step: &Step, request: &Request, reply: &Reply) {
         );
     }
     let relays = request.relay.as_ref().map_or(0, Vec::len);
-    // BOOTP knows no such option.
+    // BOOTP has no such option.
     let is_said = !left.contains(&code::SERVER) || reply.kind.is_none();
     assert!(is_said || relays > 200, "who answers is said, unless relays take all room");
 

@@ -15,16 +15,16 @@ use super::state::{Change, Holder, Lease, State};
 use crate::name::Mac;
 use crate::system::process::open_log;
 
-/// Lines that are not worth a rewrite.
+/// Files with fewer lines are never rewritten.
 const FEW: usize = 1000;
 
-/// What is known of an address.
+/// The state of an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Line {
     address: Ipv4Addr,
     /// Seconds since 1970; 0 for an address that is free again.
     until: u64,
-    /// Who has it; nobody may while somebody outside uses it.
+    /// The client; `None` while a foreign host uses the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mac: Option<Mac>,
 }
@@ -34,18 +34,18 @@ struct Line {
 pub(super) struct LeaseStore {
     path: PathBuf,
     file: File,
-    /// Bytes of whole lines.
+    /// Length of the complete lines.
     length: u64,
     lines: usize,
-    /// So many lines may be worth a rewrite. Looking counts the leases, so it is done seldom.
+    /// From this many lines on, a rewrite may pay. Counting the leases is expensive, so it is done seldom.
     worth_a_look: usize,
-    /// Lines that are to be written.
+    /// Lines to be written.
     waiting: Vec<u8>,
     waiting_lines: usize,
 }
 
 impl LeaseStore {
-    /// Opens the file of a folder, takes over what it says, and leaves out what is no longer so.
+    /// Opens the file in a folder, loads its leases, and drops outdated lines.
     pub(super) fn open(folder: &Path, state: &mut State) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join("leases.jsonl");
@@ -70,19 +70,19 @@ impl LeaseStore {
         })
     }
 
-    /// Takes note of a change; it is on disk after the next [`flush`](Self::flush).
+    /// Records a change; it is on disk after the next [`flush`](Self::flush).
     pub(super) fn note(&mut self, change: Change) {
         let Some(line) = Line::of(change) else { return };
         write_line(&mut self.waiting, &line);
         self.waiting_lines += 1;
     }
 
-    /// Tells whether something was noted that is not on disk.
+    /// Tells whether recorded changes are not on disk yet.
     pub(super) fn is_behind(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Writes what was noted, all of it or nothing.
+    /// Writes the recorded changes, all of them or none.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let (text, lines) = (&self.waiting, self.waiting_lines);
         let written = self.file.write_all(text);
@@ -90,7 +90,7 @@ impl LeaseStore {
         self.waiting.clear();
         self.waiting_lines = 0;
         if let Err(error) = written {
-            // What follows half a line would be lost with it.
+            // A line appended to half a line would be lost with it.
             self.file.set_len(self.length).ok();
             return Err(error);
         }
@@ -99,7 +99,7 @@ impl LeaseStore {
         Ok(())
     }
 
-    /// Leaves out what is no longer so, where that is most of the file.
+    /// Drops outdated lines, if they are most of the file.
     pub(super) fn compact(&mut self, state: &State) -> io::Result<()> {
         if self.lines < self.worth_a_look {
             return Ok(());
@@ -117,7 +117,7 @@ impl Line {
     fn of(change: Change) -> Option<Self> {
         match change {
             Change::Hold(Lease { address, holder, until }) => match holder {
-                // An offer binds nobody: after a restart it is made again.
+                // An offer is not binding: after a restart it is made again.
                 Holder::Offered(_) => None,
                 Holder::Lent(mac) => Some(Self { address, until, mac: Some(mac) }),
                 Holder::InUse => Some(Self { address, until, mac: None }),
@@ -142,7 +142,7 @@ fn write_line(text: &mut Vec<u8>, line: &Line) {
     text.push(b'\n');
 }
 
-/// Writes a file anew beside itself, then puts it in its place: it is whole at every instant.
+/// Replaces a file atomically by a temporary file.
 fn rewrite(path: &Path, state: &State) -> io::Result<(File, u64, usize)> {
     let mut text = Vec::new();
     let lines: Vec<Line> = state.lasting().filter_map(|lease| Line::of(Change::Hold(*lease))).collect();
@@ -189,7 +189,7 @@ mod tests {
         let offer =
             Lease { holder: Holder::Offered(Mac([2; 6])), address: Ipv4Addr::new(10, 0, 0, 4), until: 60 };
         write(&mut lease_store, &mut state, Change::Hold(offer));
-        // Killed while it wrote.
+        // Killed while writing.
         lease_store.file.write_all(br#"{"address":"10.0.0.9","until":9"#).unwrap();
 
         let mut lease_store = LeaseStore::open(folder.path(), &mut again).unwrap();
@@ -200,7 +200,7 @@ mod tests {
         {"address":"10.0.0.2","until":500,"mac":"02:00:00:00:00:02"}
         {"address":"10.0.0.3","until":700}
         "#);
-        // What is written from now on is whole.
+        // Lines written from now on are complete.
         write(&mut lease_store, &mut again, lent(5, 500));
         let mut third = super::tests::state();
         LeaseStore::open(folder.path(), &mut third).unwrap();

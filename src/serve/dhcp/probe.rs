@@ -18,9 +18,9 @@ use crate::name::{Mac, NetworkName};
 use crate::plan::ServicePlan;
 use crate::system::process::watch;
 
-/// How long another server has to answer. dnsmasq first sees for three seconds whether the address is in use.
+/// Timeout for an answer. dnsmasq first checks for three seconds whether the address is in use.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is asked: a cable may forward nothing yet in the first second.
+/// Interval of the probes: a port may not forward in its first second.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Another DHCP server is active on a network.
@@ -102,14 +102,14 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Makes one that nobody has seen before.
+    /// Creates a client with a random identity.
     pub(super) fn new(random: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, ..] = random;
-        // Locally administered, as no card is.
+        // Locally administered, unlike the address of any card.
         Self { mac: Mac([2, a, b, c, d, e]), xid: u32::from_be_bytes([f, g, h, i]) }
     }
 
-    /// Returns the frame by which it asks for an address.
+    /// Returns a frame with its DHCPDISCOVER.
     fn frame(self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let nowhere = Ipv4Addr::UNSPECIFIED;
         let mut header = Message::new_with_id(self.xid, nowhere, nowhere, nowhere, nowhere, &self.mac.0);
@@ -147,7 +147,7 @@ impl Probe {
             && header[28..34] == self.mac.0;
         let options = Options::split(packet);
         let offer = options.get(code::MESSAGE_TYPE) == Some(&[MessageType::Offer.into()]);
-        // Beside a server of addresses there may be one of boot files, which offers none.
+        // A ProxyDHCP server may answer as well; it offers no address.
         let address = header[16..20] != [0; 4];
         let named = options.get(code::SERVER).and_then(|server| <[u8; 4]>::try_from(server).ok());
         (to_us && offer && address).then(|| named.map_or(ip.header().source_addr(), Ipv4Addr::from))
@@ -162,7 +162,7 @@ mod tests {
     use crate::serve::dhcp::wire::Request;
     use crate::serve::example::plan;
 
-    /// What our own server answers to a probe, in a frame.
+    /// The answer of our own server to a probe, as a frame.
     fn offer(probe: Probe, plan: &ServicePlan) -> Vec<u8> {
         let frame = probe.frame().unwrap();
         let request = Request::decode(&frame[42..]).expect("a request");
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(other.answered_by(&offer), None, "somebody else's offer");
         assert_eq!(probe.answered_by(&probe.frame().unwrap()), None, "its own words");
         for end in 0..offer.len() {
-            // A frame that was cut short is no offer, or one without the name of its server.
+            // A truncated frame is not an offer, or an offer without a server identifier.
             probe.answered_by(&offer[..end]);
         }
         let mut of_boot_files = offer.clone();

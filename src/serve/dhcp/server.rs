@@ -1,4 +1,4 @@
-//! What a DHCP server knows that never changes: its plan, in the form that answers need.
+//! The constant part of a DHCP server: its plan in the form that answers need.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use crate::lab::{DhcpOptions, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{DhcpPlan, DhcpRole, HostPlan, ServicePlan};
 
-/// What a server knows that never changes.
+/// The constant part of a DHCP server.
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct Server {
     pub(super) address: Ipv4Net,
@@ -30,14 +30,14 @@ pub(in crate::serve) struct Server {
     strangers: Vec<Tlv>,
 }
 
-/// A NIC with what its clients are told in any case.
+/// A NIC with the options that its clients always get.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) plan: HostPlan,
     pub(super) options: Vec<Tlv>,
 }
 
-/// How a client was known for a node's.
+/// How a client was identified as a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KnownBy {
     Mac,
@@ -46,21 +46,21 @@ pub(super) enum KnownBy {
 }
 
 impl Server {
-    /// Takes from a plan what answers need; `None` when the network has no DHCP.
+    /// Takes from a plan what answers need; `None` if the network has no DHCP.
     pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
         let dhcp = plan.dhcp.as_ref()?;
         let host = |host: &HostPlan| {
             let options = options(plan, dhcp, Some(host));
             (host.mac, Host { plan: host.clone(), options })
         };
-        // Where two share one, as the NICs of a node share its UUID, the first counts.
+        // If two share one, as the NICs of a node share its UUID, the first wins.
         let by_client_id = plan.hosts.iter().rev().flat_map(|host| {
             let id = host.client_id.iter().map(|id| id.0.clone());
-            // Texts come with a type of 0 from some clients, and without one from others (RFC 2132, section 9.14).
+            // Some clients send text with a type of 0, others without a type (RFC 2132, section 9.14).
             id.flat_map(|id| [[&[0], id.as_slice()].concat(), id]).map(|id| (id, host.mac))
         });
         let by_uuid = plan.hosts.iter().rev().flat_map(|host| {
-            // SMBIOS has the first three fields in little-endian order, and not every firmware keeps to it.
+            // SMBIOS has the first three fields in little-endian order, but not all firmware follows it.
             [host.uuid.into_bytes(), host.uuid.to_bytes_le()].map(|uuid| (uuid, host.mac))
         });
         Some(Self {
@@ -79,17 +79,17 @@ impl Server {
         })
     }
 
-    /// Returns the leases of a network on which nothing was given yet.
+    /// Returns the leases of a network before any request.
     pub(in crate::serve) fn state(&self) -> State {
         State::new(self.pool.clone().unwrap_or_default())
     }
 
-    /// Tells whether there is a pool, full or not.
+    /// Tells whether there is a pool, even if exhausted.
     pub(super) fn has_pool(&self) -> bool {
         self.pool.is_some()
     }
 
-    /// Returns the NIC that a client is on: by its hardware address, its client id, or its UUID.
+    /// Returns the NIC of a client: by its hardware address, client ID or UUID.
     pub(super) fn host(&self, request: &Request) -> Option<(&Host, KnownBy)> {
         let by_id = || self.by_client_id.get(request.client_id.as_ref()?);
         let by_uuid = || {
@@ -107,18 +107,18 @@ impl Server {
         self.hosts.contains_key(&mac)
     }
 
-    /// Returns the address that is reserved for a client that is no node.
+    /// Returns the address that is reserved for a client that is not a node.
     pub(super) fn reserved_for_stranger(&self, mac: Mac) -> Option<Ipv4Addr> {
         self.reserve.get(&mac).copied()
     }
 
-    /// Returns what a client is told in any case.
+    /// Returns the options that a client always gets.
     pub(super) fn options<'a>(&'a self, host: Option<&'a Host>) -> &'a [Tlv] {
         host.map_or(&self.strangers, |host| &host.options)
     }
 }
 
-/// Returns the addresses that are lent to whoever comes.
+/// Returns the addresses for clients without a reservation.
 fn pool(plan: &ServicePlan, dhcp: &DhcpPlan) -> Option<Free> {
     let (first, last) = dhcp.pool?;
     let mut pool = Free::new(first, last);
@@ -129,7 +129,7 @@ fn pool(plan: &ServicePlan, dhcp: &DhcpPlan) -> Option<Free> {
     Some(pool)
 }
 
-/// Returns the options that do not depend on a request, in the order in which they are sent.
+/// Returns the options that do not depend on a request, in the order of sending.
 fn options(plan: &ServicePlan, dhcp: &DhcpPlan, host: Option<&HostPlan>) -> Vec<Tlv> {
     let ours = [
         Some(DhcpOption::SubnetMask(plan.address.netmask())),
@@ -148,7 +148,7 @@ fn options(plan: &ServicePlan, dhcp: &DhcpPlan, host: Option<&HostPlan>) -> Vec<
     all
 }
 
-/// Puts options in the place of those of the same code, and others behind them.
+/// Replaces options of the same code and appends the others.
 fn overlay(all: &mut Vec<Tlv>, over: &DhcpOptions) {
     for (code, value) in over {
         let option = Tlv::new(*code, &value.0);
@@ -159,15 +159,15 @@ fn overlay(all: &mut Vec<Tlv>, over: &DhcpOptions) {
     }
 }
 
-/// Puts options that were written by hand in the place of those that an answer would name.
+/// Replaces options of an answer by those that the lab file sets explicitly.
 pub(super) fn written_first(answer: &mut Vec<Tlv>, written: &[Tlv]) {
     answer.retain(|option| !written.iter().any(|written| written.code == option.code));
 }
 
-/// Returns the bytes of an option among others.
+/// Returns the value of an option.
 pub(super) fn find(options: &[Tlv], code: u8) -> Option<&[u8]> {
     options.iter().find(|option| option.code == code).map(|option| &*option.value)
 }
 
-/// Codes of options that only come with a lease.
+/// Codes of options that are sent only with a lease.
 pub(super) const OF_A_LEASE: [u8; 3] = [code::LEASE_TIME, code::RENEWAL_TIME, code::REBINDING_TIME];

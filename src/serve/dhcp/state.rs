@@ -1,7 +1,7 @@
-//! Who holds which address.
+//! The leases of a network by address.
 //!
-//! Leases of reserved addresses are here too, so that what was given is on record,
-//! but only the pool's addresses run out.
+//! Leases of reserved addresses are recorded too, but only addresses of the pool
+//! expire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -13,9 +13,9 @@ use crate::name::Mac;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct State {
     leases: BTreeMap<Ipv4Addr, Lease>,
-    // Invariant: names exactly the leases that are held by somebody.
+    // Invariant: contains exactly the leases with a client.
     addresses: BTreeMap<Mac, Ipv4Addr>,
-    /// The pool's addresses that nobody holds or held.
+    /// The pool's addresses that are not leased and never were.
     free: Free,
     // Invariant: exactly the leases of the pool that are offered, by their end.
     offers: BTreeSet<(u64, Ipv4Addr)>,
@@ -24,7 +24,7 @@ pub(in crate::serve) struct State {
     pool: Free,
 }
 
-/// One address that is not free.
+/// An address that is not free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) struct Lease {
     pub(super) address: Ipv4Addr,
@@ -36,26 +36,26 @@ pub(in crate::serve) struct Lease {
 /// Why an address is not free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) enum Holder {
-    /// Offered to a client that has not taken it yet.
+    /// Offered to a client that has not requested it yet.
     Offered(Mac),
-    /// Lent to a client.
+    /// Leased to a client.
     Lent(Mac),
-    /// A client found it in use by somebody else.
+    /// A client found it in use by another host (DHCPDECLINE).
     InUse,
 }
 
-/// What an answer changes.
+/// A change that an answer makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) enum Change {
     None,
-    /// An address is held from now on.
+    /// Sets a lease.
     Hold(Lease),
-    /// An address is free again.
+    /// Frees an address.
     Free(Ipv4Addr),
 }
 
 impl State {
-    /// Starts with a pool of which nothing is given.
+    /// Starts with a pool without leases.
     pub(in crate::serve) fn new(pool: Free) -> Self {
         Self {
             leases: BTreeMap::new(),
@@ -67,7 +67,7 @@ impl State {
         }
     }
 
-    /// Carries out what an answer decided.
+    /// Applies a change.
     pub(in crate::serve) fn apply(&mut self, change: Change) {
         match change {
             Change::None => {}
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// Forgets offers that were not taken in time, so that a flood of them leaves nothing.
+    /// Removes expired offers, so that a flood of them uses no memory for long.
     pub(in crate::serve) fn expire(&mut self, now: u64) {
         while let Some(&(until, address)) = self.offers.first()
             && until <= now
@@ -120,23 +120,23 @@ impl State {
         }
     }
 
-    /// Returns the address that a client holds or held last.
+    /// Returns the current or last address of a client.
     pub(super) fn of(&self, mac: Mac) -> Option<Ipv4Addr> {
         self.addresses.get(&mac).copied()
     }
 
-    /// Returns what is known of an address.
+    /// Returns the lease of an address.
     pub(super) fn lease(&self, address: Ipv4Addr) -> Option<&Lease> {
         self.leases.get(&address)
     }
 
-    /// Tells whether an address of the pool could be given to a client.
+    /// Tells whether an address of the pool could be leased to a client.
     pub(super) fn is_free_for(&self, address: Ipv4Addr, mac: Mac, now: u64) -> bool {
         self.pool.contains(address)
             && self.lease(address).is_none_or(|lease| lease.until <= now || lease.holder.mac() == Some(mac))
     }
 
-    /// Returns an address of the pool for somebody new: one that nobody had, else the one that ended longest ago.
+    /// Returns a free address of the pool: one that was never leased, else the one whose lease ended longest ago.
     pub(super) fn next_free(&self, now: u64) -> Option<Ipv4Addr> {
         let ended =
             |ends: &BTreeSet<(u64, Ipv4Addr)>| ends.first().copied().filter(|(until, _)| *until <= now);
@@ -144,14 +144,14 @@ impl State {
         self.free.first().or(ended.map(|(_, address)| address))
     }
 
-    /// Returns the address that was offered longest ago to a client of which `may_wait` holds, and was not taken yet.
+    /// Returns the address of the oldest offer that was not accepted yet, among clients for which `may_wait` holds.
     pub(super) fn oldest_offer(&self, may_wait: impl Fn(Mac) -> bool) -> Option<Ipv4Addr> {
         let offered =
             |(_, address): &(u64, Ipv4Addr)| self.leases[address].holder.mac().is_some_and(&may_wait);
         self.offers.iter().find(|offer| offered(offer)).map(|(_, address)| *address)
     }
 
-    /// Returns every lease that outlives a restart: an offer does not.
+    /// Returns every lease that survives a restart: offers do not.
     pub(super) fn lasting(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values().filter(|lease| !matches!(lease.holder, Holder::Offered(_)))
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: each address is held once, free or held, and found by its client.
+        /// After any sequence of changes, each address is either leased once or free, and is found by its client.
         #[test]
         fn the_books_balance(changes in proptest::collection::vec((0..4u8, 1..12u8, 1..6u8, 0..90u64), 0..60)) {
             let mut state = State::new(Free::new(at(1), at(8)));

@@ -9,13 +9,13 @@ const SECOND: u64 = 1_000_000_000;
 /// Counts the requests of unknown clients per second.
 #[derive(Debug)]
 pub(super) struct UnknownClients {
-    /// When the second began, in nanoseconds on the run's clock.
+    /// Start of the current second, in nanoseconds on the run's clock.
     began: u64,
-    /// By whether they were answered.
+    /// Keyed by whether the request was answered.
     limit: RateLimit<bool>,
 }
 
-/// Requests that were counted only.
+/// Requests without an event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) replied: u64,

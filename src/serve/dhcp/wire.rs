@@ -1,8 +1,8 @@
 //! DHCP packets: bytes to [`Request`], [`Reply`] to bytes.
 //!
-//! The codec is dhcproto's, but its decoder stops without a word at the first
-//! option that it dislikes and asserts on some lengths. So options are split here
-//! and read one by one: what is broken costs itself only.
+//! dhcproto encodes, but its decoder silently stops at the first option that it does
+//! not accept and asserts on some lengths. So options are split and parsed one by one
+//! here: a malformed option affects only itself.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -14,23 +14,23 @@ use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use crate::event::DhcpMessage;
 use crate::name::Mac;
 
-/// The fixed part of a packet, up to and with the magic cookie.
+/// Length of the fixed part of a packet, with the magic cookie.
 const HEADER: usize = 240;
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 const PAD: u8 = 0;
 const END: u8 = 255;
 
-/// IP and UDP headers, which the sizes that clients name include.
+/// Length of IP and UDP headers, which are included in a client's maximum message size.
 const AROUND: usize = 28;
-/// What every client takes (RFC 2131, section 2).
+/// The size that every client accepts (RFC 2131, section 2).
 const LEAST: usize = 576 - AROUND;
-/// What an Ethernet frame holds.
+/// The size that fits an Ethernet frame.
 const MOST: usize = 1500 - AROUND;
-/// What a BOOTP client takes (RFC 951): 64 bytes of options.
+/// The size that a BOOTP client accepts (RFC 951): 64 bytes of options.
 const OF_BOOTP: usize = 300;
 
-/// Names of the options that are read or decided here (RFC 2132, 3004, 3046, 4578).
+/// Codes of the options that are read or decided here (RFC 2132, 3004, 3046, 4578).
 pub(super) mod code {
     pub(in crate::serve::dhcp) const SUBNET_MASK: u8 = 1;
     pub(in crate::serve::dhcp) const VENDOR_OPTIONS: u8 = 43;
@@ -52,40 +52,40 @@ pub(super) mod code {
     pub(in crate::serve::dhcp) const ARCHITECTURE: u8 = 93;
     pub(in crate::serve::dhcp) const MACHINE_ID: u8 = 97;
     pub(in crate::serve::dhcp) const IPXE: u8 = 175;
-    /// Of option 82: the subnet whose addresses are wanted, where it is not that of the relay (RFC 3527).
+    /// Sub-option of option 82: the client's subnet, if it is not that of the relay (RFC 3527).
     pub(in crate::serve::dhcp) const RELAY_LINK: u8 = 5;
 }
 
-/// A request as far as it matters to an answer.
+/// The fields of a request that matter to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Request {
     /// Hardware address of the client.
     pub(super) mac: Mac,
-    /// Transaction.
+    /// Transaction ID.
     pub(super) xid: u32,
     pub(super) flags: v4::Flags,
-    /// The address that the client uses already.
+    /// The address that the client already uses.
     pub(super) ciaddr: Ipv4Addr,
-    /// The relay that the request came by.
+    /// The relay that forwarded the request.
     pub(super) giaddr: Ipv4Addr,
     /// `None`: a BOOTP client.
     pub(super) kind: Option<MessageType>,
-    /// The address that the client asks for.
+    /// The address that the client requests.
     pub(super) requested: Option<Ipv4Addr>,
-    /// Seconds for which it wants an address.
+    /// The requested lease time in seconds.
     pub(super) lease: Option<u32>,
     /// The server that the client chose.
     pub(super) server: Option<Ipv4Addr>,
-    /// Codes of the options that it wants.
+    /// Codes of the requested options (parameter request list).
     pub(super) wanted: Vec<u8>,
-    /// Bytes of the largest reply that it takes.
+    /// The largest reply that the client accepts, in bytes.
     pub(super) room: usize,
     pub(super) vendor_class: Vec<u8>,
     pub(super) client_id: Option<Vec<u8>>,
     pub(super) user_class: Vec<u8>,
-    /// What the relay added, to be repeated.
+    /// The relay agent information, returned in the reply.
     pub(super) relay: Option<Vec<u8>>,
-    /// Whether iPXE's own options came with it.
+    /// Whether it has iPXE's own options.
     pub(super) ipxe_options: bool,
     /// Architectures of the client, in its order.
     pub(super) architectures: Vec<u16>,
@@ -93,7 +93,7 @@ pub(in crate::serve) struct Request {
 }
 
 impl Request {
-    /// Reads a packet; `None` if it is no request of an Ethernet client.
+    /// Parses a packet; `None` if it is not a request of an Ethernet client.
     pub(in crate::serve) fn decode(packet: &[u8]) -> Option<Self> {
         let fixed = packet.get(..HEADER)?;
         // dhcproto would slice the hardware address by this length.
@@ -112,7 +112,7 @@ impl Request {
         let bytes = |code| options.get(code).map(<[u8]>::to_vec);
         let address = |code| options.get(code).and_then(address);
         let number = |code| options.get(code)?.try_into().ok().map(u32::from_be_bytes);
-        // Sent twice, the first counts.
+        // If it is present twice, the first one counts.
         let kind = options.get(code::MESSAGE_TYPE).and_then(|value| value.first());
         let kind = kind.map(|kind| MessageType::from(*kind));
         let largest =
@@ -148,8 +148,8 @@ impl Request {
         })
     }
 
-    /// Returns the address whose subnet the client is in: the relay's, or the one that the relay names (RFC 3527).
-    /// `None`: it is on our own link.
+    /// Returns an address in the client's subnet: the relay's, or the one of the link selection sub-option (RFC
+    /// 3527). `None`: the client is on our own link.
     pub(super) fn link(&self) -> Option<Ipv4Addr> {
         let relay = Some(self.giaddr).filter(|relay| !relay.is_unspecified())?;
         let named = || {
@@ -160,7 +160,7 @@ impl Request {
         Some(named().unwrap_or(relay))
     }
 
-    /// Names the message type for people.
+    /// Returns the message type as the event has it.
     pub(super) fn message(&self) -> DhcpMessage {
         message(self.kind)
     }
@@ -170,7 +170,7 @@ fn address(value: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
 }
 
-/// Names a message type.
+/// Converts a message type.
 pub(super) fn message(kind: Option<MessageType>) -> DhcpMessage {
     match kind {
         None => DhcpMessage::Bootp,
@@ -186,12 +186,12 @@ pub(super) fn message(kind: Option<MessageType>) -> DhcpMessage {
     }
 }
 
-/// The options of a packet, in its order, long ones joined.
+/// The options of a packet, in its order; fragments are joined.
 #[derive(Debug, Default)]
 pub(super) struct Options<'a>(Vec<(u8, Cow<'a, [u8]>)>);
 
 impl<'a> Options<'a> {
-    /// Splits the options of a packet, those in overloaded header fields too, and joins long ones (RFC 3396).
+    /// Splits the options of a packet, including overloaded header fields, and joins fragments (RFC 3396).
     pub(super) fn split(packet: &'a [u8]) -> Self {
         let mut options = Self::default();
         if packet.get(HEADER - 4..HEADER) != Some(&v4::MAGIC) {
@@ -208,7 +208,7 @@ impl<'a> Options<'a> {
         options
     }
 
-    /// Adds what a field holds. Sub-options know neither padding nor an end.
+    /// Adds the options of a field. Sub-options have neither padding nor an end.
     fn add(&mut self, mut field: &'a [u8], end: Option<u8>) {
         while let Some((&code, rest)) = field.split_first() {
             field = rest;
@@ -242,16 +242,16 @@ pub(super) struct Tlv {
 }
 
 impl Tlv {
-    /// Makes an option of its bytes.
+    /// Creates an option from its bytes.
     pub(super) fn new(code: u8, value: &[u8]) -> Self {
         Self { code, value: value.into() }
     }
 
-    /// Makes an option of dhcproto's word for it, which knows how its value is written.
+    /// Creates an option from one of dhcproto, which encodes its value.
     pub(super) fn of(option: &DhcpOption) -> Self {
         let mut bytes = Vec::new();
         option.encode(&mut Encoder::new(&mut bytes)).expect("memory takes every option");
-        // A long one comes in pieces already.
+        // Long options are already split.
         let mut joined = Options::default();
         joined.add(&bytes, None);
         match joined.0.pop() {
@@ -260,17 +260,17 @@ impl Tlv {
         }
     }
 
-    /// Bytes that it takes in a packet: those longer than 255 are sent in pieces (RFC 3396).
+    /// Returns its length in a packet: values longer than 255 bytes are split (RFC 3396).
     fn size(&self) -> usize {
         self.value.len() + 2 * self.value.len().div_ceil(255).max(1) + usize::from(self.is_text_of_old())
     }
 
-    /// Tells whether some clients take it for text that ends with NUL, or forget its length.
+    /// Tells whether some clients read it as NUL-terminated text or ignore its length.
     fn is_text_of_old(&self) -> bool {
         matches!(self.code, code::BOOT_SERVER | code::BOOT_FILE)
     }
 
-    /// Tells what the reply is worth without it: 0 for nothing, 1 for no booting, 2 for everything but comfort.
+    /// Ranks the options by need: 0 for a valid lease, 1 for booting, 2 for everything else.
     fn rank(&self) -> u8 {
         use code::{BOOT_FILE, BOOT_SERVER, IPXE, LEASE_TIME, MACHINE_ID, SERVER, SUBNET_MASK};
         use code::{REBINDING_TIME, RENEWAL_TIME, VENDOR_CLASS, VENDOR_OPTIONS};
@@ -281,7 +281,7 @@ impl Tlv {
         }
     }
 
-    /// Writes it as it stands in a packet.
+    /// Encodes the option.
     pub(super) fn write(&self, to: &mut Vec<u8>) {
         let mut pieces = self.value.chunks(255);
         let first: &[u8] = pieces.next().unwrap_or_default();
@@ -290,16 +290,16 @@ impl Tlv {
             to.extend(piece);
         }
         if self.is_text_of_old() {
-            // Read on beyond its length, it ends all the same.
+            // A client that ignores the length stops at this NUL.
             to.push(PAD);
         }
     }
 }
 
-/// A reply, and where it goes.
+/// A reply and its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Reply {
-    /// `None`: to a BOOTP client.
+    /// `None`: the client uses BOOTP.
     pub(super) kind: Option<MessageType>,
     pub(super) xid: u32,
     pub(super) flags: v4::Flags,
@@ -307,52 +307,52 @@ pub(in crate::serve) struct Reply {
     pub(super) ciaddr: Ipv4Addr,
     /// The client's address.
     pub(super) yiaddr: Ipv4Addr,
-    /// The server that the boot file is fetched from.
+    /// The server of the boot file.
     pub(super) siaddr: Ipv4Addr,
-    /// The relay that brings it to the client.
+    /// The relay that forwards it to the client.
     pub(super) giaddr: Ipv4Addr,
-    /// Boot file, for clients that read only the header.
+    /// Boot file for clients that read only the header.
     pub(super) file: Option<String>,
-    /// Further options, in the order in which they are sent.
+    /// Further options in the order of sending.
     pub(super) options: Vec<Tlv>,
-    /// What the relay added to the request.
+    /// The relay agent information of the request.
     pub(super) relay: Option<Tlv>,
-    /// Codes of the options that the client wants most.
+    /// Codes of the options that the client requested.
     pub(super) wanted: Vec<u8>,
-    /// Bytes that it may have.
+    /// Maximum size in bytes.
     pub(super) room: usize,
-    /// Whether options may lie in the header's fields for names (RFC 2131, section 4.1).
+    /// Whether the header fields `sname` and `file` may hold options (RFC 2131, section 4.1).
     pub(super) overload: bool,
     pub(super) to: Destination,
 }
 
-/// Where a reply goes.
+/// The destination of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Destination {
-    /// To everybody on the link.
+    /// Broadcast on the link.
     Broadcast,
-    /// To the client's hardware address and to the address that it does not have yet.
+    /// To the client's hardware address and its new IP address.
     Hardware(Ipv4Addr),
-    /// To an address that the client has.
+    /// To the IP address that the client has.
     Address(Ipv4Addr),
     /// To a relay.
     Relay(Ipv4Addr),
-    /// To where the request came from.
+    /// To the source of the request.
     Source,
 }
 
-/// What lies where in a packet.
+/// The fields of a packet that hold the options.
 #[derive(Debug, Default)]
 struct Layout<'a> {
     options: Vec<&'a Tlv>,
     file: Vec<&'a Tlv>,
     sname: Vec<&'a Tlv>,
-    /// What no room was left for.
+    /// Options that did not fit.
     left: Vec<u8>,
 }
 
 impl Reply {
-    /// Writes the packet, padded to what old BOOTP clients expect. Returns the options that no room was left for.
+    /// Encodes the packet, padded for old BOOTP clients. Returns the codes of the options that did not fit.
     pub(in crate::serve) fn encode(
         &self,
         packet: &mut Vec<u8>,
@@ -369,14 +369,14 @@ impl Reply {
         }
         packet.clear();
         header.encode(&mut Encoder::new(packet))?;
-        // Options are added one by one: as a set they would be sorted by their code.
+        // Options are added one by one: dhcproto would sort a set by code.
         packet.truncate(HEADER);
         let layout = self.layout();
         let kind = self.kind.map(|kind| Tlv::new(code::MESSAGE_TYPE, &[kind.into()]));
         let overload = u8::from(!layout.file.is_empty()) | u8::from(!layout.sname.is_empty()) << 1;
         let overload = (overload != 0).then(|| Tlv::new(code::OVERLOAD, &[overload]));
         let before = kind.iter().chain(&overload);
-        // Relays look for theirs at the end (RFC 3046, section 2.2).
+        // Relays expect their option at the end (RFC 3046, section 2.2).
         for option in before.chain(layout.options.iter().copied()).chain(&self.relay) {
             option.write(packet);
         }
@@ -397,13 +397,13 @@ impl Reply {
         (!self.siaddr.is_unspecified()).then(|| self.siaddr.to_string())
     }
 
-    /// Returns the boot file, if the header has room for it.
+    /// Returns the boot file, if it fits the header.
     fn header_file(&self) -> Option<&String> {
         self.file.as_ref().filter(|file| file.len() < FILE.len())
     }
 
-    /// Finds a place for each option: first what makes it an answer and a lease, then what a client boots by, then what
-    /// it wants, then the rest.
+    /// Assigns each option to a field: first what is needed for a valid lease, then what a client boots from, then
+    /// what it requested, then the rest.
     fn layout(&self) -> Layout<'_> {
         let fixed =
             HEADER + 1 + if self.kind.is_some() { 3 } else { 0 } + self.relay.as_ref().map_or(0, Tlv::size);

@@ -1,4 +1,4 @@
-//! All decisions of DHCPv6: a request, the leases and the time go in, a reply comes out (RFC 8415, section 18.3).
+//! All decisions of DHCPv6: takes a request, the leases and the time, and returns a reply (RFC 8415, section 18.3).
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
@@ -20,12 +20,12 @@ use crate::serve::labels;
 
 /// Seconds for which an address in conflict is not leased.
 const SET_ASIDE: u64 = 600;
-/// "Wait for nobody else's advertisement" (RFC 8415, section 18.2.1).
+/// "Use this server without waiting for others" (RFC 8415, section 18.2.1).
 const PREFERENCE: u8 = 255;
-/// The least that a client may be told (RFC 8415, section 7.6: IRT_MINIMUM).
+/// The minimum information refresh time (RFC 8415, section 7.6: IRT_MINIMUM).
 const REFRESH: u32 = 600;
 
-/// What a server knows that never changes.
+/// The constant part of a server.
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct Server {
     net: Ipv6Net,
@@ -33,17 +33,17 @@ pub(in crate::serve) struct Server {
     dhcp: Dhcp6Plan,
     unknown_clients: UnknownClients,
     hosts: HashMap<Mac, HostPlan>,
-    /// NICs of nodes that have no other here, by what the node calls itself.
+    /// NICs of nodes that have no other NIC here, by the DUIDs of the node.
     by_duid: HashMap<Vec<u8>, Mac>,
     reserved: HashSet<Ipv6Addr>,
 }
 
-/// How a request came.
+/// How a request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) struct Arrival {
-    /// Who sent it: the client, or the relay next to us.
+    /// The sender: the client, or the nearest relay.
     pub(in crate::serve) from: Ipv6Addr,
-    /// Whether it was sent to all servers, not to this one alone.
+    /// Whether it was multicast to all servers.
     pub(in crate::serve) multicast: bool,
 }
 
@@ -53,31 +53,31 @@ pub(in crate::serve) struct Decision {
     /// `None`: the request is ignored.
     pub(in crate::serve) reply: Option<Reply>,
     pub(in crate::serve) changes: Vec<Change>,
-    /// Addresses that the client has no longer.
+    /// Addresses that the client has given up.
     pub(in crate::serve) given_up: Vec<Ipv6Addr>,
     /// Whether it is a firmware whose waits are cut short, and which has its address now.
     pub(in crate::serve) hurries: bool,
-    /// The hardware address of who asked, as far as it can be told.
+    /// The client's hardware address, as far as it is known.
     pub(in crate::serve) mac: Mac,
-    /// Who asked.
+    /// The kind of client.
     pub(in crate::serve) client: DhcpClient,
-    /// The address that the reply gives.
+    /// The address in the reply.
     pub(in crate::serve) address: Option<Ipv6Addr>,
-    /// Boot file that the reply names.
+    /// The boot file of the reply.
     pub(in crate::serve) boot_file: Option<String>,
     /// The rule that decided.
     pub(in crate::serve) rule: String,
 }
 
 impl Server {
-    /// Takes from a plan what answers need; `None` when the network has no DHCPv6.
+    /// Takes from a plan what answers need; `None` if the network has no DHCPv6.
     pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
         let (net, dhcp) = (plan.ipv6?, plan.dhcp6.clone()?);
         let reserved = plan.hosts.iter().filter_map(|host| host.ipv6).chain([net.addr(), net.network()]);
         let mut by_duid = HashMap::new();
         for host in &plan.hosts {
             let alone = plan.hosts.iter().filter(|other| other.uuid == host.uuid).count() == 1;
-            // Firmware takes the bytes as they stand in its tables, where the first three numbers are turned round.
+            // Firmware sends the bytes of its SMBIOS table, in which the first three fields are little-endian.
             let uuids =
                 [host.uuid.as_bytes(), &host.uuid.to_bytes_le()].map(|uuid| [&UUID[..], uuid].concat());
             by_duid.extend(uuids.into_iter().filter(|_| alone).map(|duid| (duid, host.mac)));
@@ -93,13 +93,13 @@ impl Server {
         })
     }
 
-    /// Returns the NIC that a hardware address belongs to.
+    /// Returns the NIC with a hardware address.
     pub(in crate::serve) fn host(&self, mac: Mac) -> Option<&HostPlan> {
         self.hosts.get(&mac)
     }
 
-    /// Finds out whose hardware address a request came from: what a relay says, what the sender's own address says, what
-    /// the client says. A node with several NICs names itself alike on all of them, so that comes last.
+    /// Determines the client's hardware address: from the relay, from the sender's address, from the client
+    /// identifier. A node with several NICs sends the same identifier on all of them, so that comes last.
     pub(in crate::serve) fn identify(&self, request: &Request, from: Ipv6Addr) -> Mac {
         let relay = request.relays.last();
         let peer = relay.map_or(from, |relay| relay.peer);
@@ -115,11 +115,11 @@ impl Server {
     }
 }
 
-/// How a name of a client or server begins that is an Ethernet address: DUID-LL.
+/// Prefix of a DUID-LL of Ethernet.
 const LINK_LAYER: [u8; 4] = [0, 3, 0, 1];
-/// How one begins that is a machine's UUID: DUID-UUID (RFC 6355).
+/// Prefix of a DUID-UUID (RFC 6355).
 const UUID: [u8; 2] = [0, 4];
-/// The same with the time at which it was made: DUID-LLT.
+/// Prefix of a DUID-LLT, which also has a timestamp.
 const LINK_LAYER_TIME: [u8; 4] = [0, 1, 0, 1];
 
 fn mac_of_duid(duid: &[u8]) -> Option<Mac> {
@@ -127,7 +127,7 @@ fn mac_of_duid(duid: &[u8]) -> Option<Mac> {
     duid.strip_prefix(&LINK_LAYER).or_else(timed)?.try_into().ok().map(Mac)
 }
 
-/// Reads the hardware address out of an interface identifier that was made of one (RFC 4291, appendix A).
+/// Extracts the hardware address from an interface identifier in EUI-64 format (RFC 4291, appendix A).
 fn mac_of_address(address: Ipv6Addr) -> Option<Mac> {
     let [.., a, b, c, 0xff, 0xfe, d, e, f] = address.octets() else { return None };
     let mac = Mac([a ^ 2, b, c, d, e, f]);
@@ -173,7 +173,7 @@ enum Dhcp6Refusal {
     UseMulticast,
 }
 
-/// One request with all that an answer needs.
+/// A request with everything that an answer needs.
 struct Case<'a> {
     server: &'a Server,
     state: &'a State,
@@ -185,15 +185,16 @@ struct Case<'a> {
     told: BootReply,
 }
 
-/// What a client is given for one association.
+/// The address for one association.
 struct Assignment {
     address: Ipv6Addr,
     /// `None`: it is reserved.
-    lent_to: Option<Identity>,
+    leased_to: Option<Identity>,
 }
 
 impl Case<'_> {
-    /// What RFC 8415, section 16, has a server not answer: what a client of this link, asking this server, never sends.
+    /// Returns why a server must not answer (RFC 8415, section 16): the request is invalid or meant for another
+    /// server.
     fn refusal(&self, arrival: Arrival) -> Option<Dhcp6Refusal> {
         let Request { kind, client, server, relays, .. } = self.request;
         let on_link =
@@ -246,7 +247,7 @@ impl Case<'_> {
         if let Some(reply) = &mut decision.reply {
             reply.options.push(DhcpOption::Preference(PREFERENCE));
         }
-        // An address follows from who asks: nothing is held for who may never take it.
+        // Addresses are derived from identities: advertisements need no lease.
         decision.changes.clear();
         decision
     }
@@ -255,7 +256,7 @@ impl Case<'_> {
         self.give(MessageType::Reply)
     }
 
-    /// Renew and Rebind. Who is not a client of ours, as far as we know, is told so only if it asks nobody else.
+    /// Renew and Rebind. An unknown client gets an answer only if no other server is asked (Renew).
     fn extend(self) -> Decision {
         if self.address_of(0).is_some() || self.host.is_some() {
             return self.give(MessageType::Reply);
@@ -308,8 +309,8 @@ impl Case<'_> {
         named.filter(|address| Some(**address) == own).copied().collect()
     }
 
-    /// Goes through the addresses that a client gives up: calls back with each that was lent, and returns what the client
-    /// is told.
+    /// Handles the associations that a client gives up: calls `lent` for each leased address, and returns the options
+    /// of the reply.
     fn bindings(&self, mut lent: impl FnMut(Ipv6Addr)) -> Vec<DhcpOption> {
         let mut options = vec![status(Status::Success)];
         for association in &self.request.addresses {
@@ -353,42 +354,42 @@ impl Case<'_> {
         Some(Identity { client: self.request.client.clone()?, association })
     }
 
-    /// Returns what the client is given for its `index`th association.
+    /// Returns the address for the client's `index`th association.
     fn address_of(&self, index: usize) -> Option<Assignment> {
         if let Some(address) = self.host.and_then(|host| host.ipv6) {
-            // One NIC, one reservation.
-            return (index == 0).then_some(Assignment { address, lent_to: None });
+            // A NIC has one reservation.
+            return (index == 0).then_some(Assignment { address, leased_to: None });
         }
         let association = self.request.addresses.get(index)?;
         let (pool, identity) = (self.server.dhcp.pool?, self.identity(association.id)?);
         let Server { reserved, .. } = self.server;
         let address = self.state.address_for(&identity, pool.network(), reserved, self.now)?;
-        Some(Assignment { address, lent_to: Some(identity) })
+        Some(Assignment { address, leased_to: Some(identity) })
     }
 
-    /// Gives an address for each association, as far as there are any.
+    /// Assigns an address to each association, as far as addresses are available.
     fn give(&self, kind: MessageType) -> Decision {
         let (mut options, mut changes, mut first) = (Vec::new(), Vec::new(), None);
         let until = self.now.saturating_add(u64::from(self.server.dhcp.lease_seconds));
         let mut lent = HashSet::new();
         for (index, association) in self.request.addresses.iter().enumerate() {
             let given = self.address_of(index).filter(|given| lent.insert(given.address));
-            let Some(Assignment { address, lent_to }) = given else {
+            let Some(Assignment { address, leased_to }) = given else {
                 let none = vec![status(Status::NoAddrsAvail)];
                 options.push(in_association(association.id, None, none));
                 continue;
             };
-            first.get_or_insert((address, if lent_to.is_some() { "pool" } else { "reserved" }));
-            changes.extend(lent_to.map(|to| Change::Lend { address, to, until }));
+            first.get_or_insert((address, if leased_to.is_some() { "pool" } else { "reserved" }));
+            changes.extend(leased_to.map(|to| Change::Lend { address, to, until }));
             let seconds = self.server.dhcp.lease_seconds;
             let given = std::iter::once(lifetime(address, seconds));
-            // What it has beside, or had on another link, it is to use no longer.
+            // Lifetime 0 for its other addresses, and for those of another link.
             let extends = matches!(self.request.kind, MessageType::Renew | MessageType::Rebind);
             let others = association.addresses.iter().filter(|other| extends && **other != address);
             let addresses = given.chain(others.map(|other| lifetime(*other, 0))).collect();
             options.push(in_association(association.id, Some(seconds), addresses));
         }
-        // Nobody is given temporary addresses or prefixes; a client that asks for both wants to hear so.
+        // There are no temporary addresses or prefixes; a client that requests both expects a status.
         for id in &self.request.temporary {
             let opts = [status(Status::NoAddrsAvail)].into_iter().collect();
             options.push(DhcpOption::IATA(IATA { id: *id, opts }));
@@ -407,10 +408,10 @@ impl Case<'_> {
         self.with_boot(decision)
     }
 
-    /// Returns what else the client would like to be told.
+    /// Returns the other requested options.
     fn configuration(&self) -> Vec<DhcpOption> {
         let Dhcp6Plan { nameserver, domain, .. } = &self.server.dhcp;
-        // A client that wishes nothing in particular is told where names are.
+        // A client without an option request gets the name servers.
         let wants = |code| self.request.wanted.is_empty() || self.request.wants(code);
         let mut options = Vec::new();
         if wants(OptionCode::DomainNameServers) {
@@ -427,7 +428,7 @@ impl Case<'_> {
         options
     }
 
-    /// Adds what the client is told about booting.
+    /// Adds the boot options.
     fn with_boot(&self, mut decision: Decision) -> Decision {
         if let Some(reply) = &mut decision.reply {
             reply.options.extend(self.told.options.iter().cloned());
@@ -465,7 +466,7 @@ fn status(code: Status) -> DhcpOption {
     DhcpOption::StatusCode(StatusCode { status: code, msg: String::new() })
 }
 
-/// An association of a reply; without `seconds` it has nothing that could be renewed.
+/// An association of a reply; without `seconds` it has nothing to renew.
 fn in_association(id: u32, seconds: Option<u32>, options: Vec<DhcpOption>) -> DhcpOption {
     let share =
         |tenths: u64| u32::try_from(u64::from(seconds.unwrap_or(0)) * tenths / 10).unwrap_or(u32::MAX);

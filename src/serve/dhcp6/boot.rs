@@ -1,7 +1,7 @@
 //! Classifies clients, and chooses their boot file (RFC 5970).
 //!
-//! The table of programs is the one of DHCPv4; what differs is how a client says
-//! what it is, and that every boot file is a whole URL.
+//! The table of boot programs is the one of DHCPv4; what differs is how clients
+//! identify themselves, and that every boot file is a complete URL.
 
 use std::net::Ipv6Addr;
 
@@ -17,7 +17,7 @@ const PXE: &[u8] = b"PXEClient";
 const HTTP: &[u8] = b"HTTPClient";
 const IPXE: &[u8] = b"iPXE";
 
-/// Whose vendor class it is that firmware sends, and looks for in an answer: Intel's.
+/// The enterprise number of the vendor class that firmware sends and expects: Intel's.
 const ENTERPRISE: u32 = 343;
 
 /// What kind of program sent a request.
@@ -34,7 +34,7 @@ pub(super) enum Client {
 }
 
 impl Client {
-    /// Tells who sent the request. Who is of one of `classes` counts as iPXE.
+    /// Classifies the sender of a request. User classes in `classes` count as iPXE.
     pub(super) fn of(request: &Request, classes: &[String]) -> Self {
         let class = |class: &[u8]| request.vendor_classes.iter().any(|known| known.starts_with(class));
         let is_ipxe = |known: &Vec<u8>| known == IPXE || classes.iter().any(|own| own.as_bytes() == known);
@@ -49,7 +49,7 @@ impl Client {
         }
     }
 
-    /// Returns the word of the event.
+    /// Returns the client as the event has it.
     pub(super) fn word(self) -> DhcpClient {
         match self {
             Self::Firmware(_) | Self::HttpFirmware(_) => DhcpClient::Firmware,
@@ -72,17 +72,17 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
 /// The boot options for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootReply {
-    /// The boot file, a whole URL.
+    /// The boot file, a complete URL.
     pub(super) file: Option<String>,
     pub(super) options: Vec<DhcpOption>,
-    /// The rule that decided, empty where none did.
+    /// The rule that decided; empty if none did.
     pub(super) rule: String,
 }
 
-/// Decides what a client is told about booting.
+/// Chooses the boot options for a client.
 ///
-/// `runs_program`: the client has fetched its boot program, so that is what asks, also where it does not say that it is
-/// iPXE.
+/// `runs_program`: the client has fetched its boot program, which sends this request, even if it does not identify
+/// itself as iPXE.
 pub(super) fn tell(
     client: Client,
     host: Option<&HostPlan>,
@@ -125,14 +125,14 @@ pub(super) fn tell(
         let url = UnknownOption::new(OptionCode::OptBootfileUrl, file.clone().into_bytes());
         options.push(DhcpOption::Unknown(url));
         if let Client::HttpFirmware(_) = client {
-            // By which HTTP Boot knows an offer that is meant for it (UEFI 2.10, section 24.7.3.1).
+            // HTTP Boot accepts only offers with this vendor class (UEFI 2.10, section 24.7.3.1).
             options.push(vendor_class(HTTP));
         }
     }
     BootReply { file, options, rule }
 }
 
-/// Returns a vendor class, which dhcproto would write with the length of another.
+/// Returns a vendor class; dhcproto writes a wrong length.
 fn vendor_class(class: &[u8]) -> DhcpOption {
     let length = u16::try_from(class.len()).unwrap_or(0);
     let value = [&ENTERPRISE.to_be_bytes()[..], &length.to_be_bytes(), class].concat();

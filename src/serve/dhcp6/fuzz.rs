@@ -1,4 +1,4 @@
-//! What anybody may send to the DHCPv6 service.
+//! Fuzzes the DHCPv6 service with arbitrary packets.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -16,15 +16,15 @@ use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, ServicePlan};
 use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
 
-/// Who we are: DUID-LL of the bridge.
+/// Our DUID-LL, of the bridge.
 const OURS: [u8; 10] = [0, 3, 0, 1, 2, 0, 0, 0, 0, 1];
-/// What a reply has beside what answers the request's own options: who we are, names, where to boot from.
+/// The size of a reply beside the answers to the request's own options: server identifier, names, boot file.
 const OWN_WORDS: usize = 400;
-/// The most that one option of a request, at least four bytes, makes of itself: an association gets an address, and
-/// a message that there is none.
+/// The factor by which one option of a request, at least four bytes, may grow in the reply: an association gets an
+/// address, or the message that there is none.
 const GROWTH: usize = 4;
 
-/// Takes one packet apart.
+/// Parses one packet.
 pub(crate) fn packet(data: &[u8]) {
     let data = &data[..data.len().min(PACKET)];
     let Some(request) = Request::decode(data) else { return };
@@ -54,7 +54,7 @@ fn with_ipv6(change: fn(&mut ServicePlan)) -> Server {
 
 const POOL: &str = "fd00:83::d:0:0/96";
 
-/// Servers for whose answers a lab file may ask, and whether they lend to strangers.
+/// Servers as lab files can configure them, and whether they lease to unknown clients.
 static SERVERS: LazyLock<[Server; 3]> = LazyLock::new(|| {
     [
         with_ipv6(|_| {}),
@@ -63,7 +63,7 @@ static SERVERS: LazyLock<[Server; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// One request of a script, as it comes off the wire.
+/// One request of a script, as received.
 struct Step {
     packet: Vec<u8>,
     arrival: Arrival,
@@ -71,7 +71,7 @@ struct Step {
     now: u64,
 }
 
-/// Reads what comes next. Names of clients and servers, and relays, are put around it where noise seldom has them.
+/// Reads the next step. Client and server identifiers and relay headers are added, since noise seldom has them.
 fn step(script: &mut Script<'_>, now: &mut u64) -> Step {
     let (how, who) = (script.byte(), script.byte());
     *now += match how & 3 {
@@ -118,8 +118,8 @@ fn option(code: u16, value: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), &length.to_be_bytes(), value].concat()
 }
 
-/// Asks a server one request after the other. Every reply can be read, goes back the way that the request came, is not
-/// much larger, and no address is lent twice or outside of what is to be lent.
+/// Sends requests to a server. Every reply can be parsed, returns through the same relays and is not much larger; no
+/// address is leased twice or outside of the pool.
 pub(crate) fn server(data: &[u8]) {
     let mut script = Script::new(data);
     let server = &SERVERS[usize::from(script.byte()) % SERVERS.len()];
@@ -137,7 +137,7 @@ pub(crate) fn server(data: &[u8]) {
     }
 }
 
-/// By address: which association of which client has it until when.
+/// Association, client and end of the lease by address.
 type AddressHolders = BTreeMap<Ipv6Addr, ((Vec<u8>, u32), u64)>;
 
 fn check(server: &Server, step: &Step, request: &Request, decision: &Decision, lent: &mut AddressHolders) {

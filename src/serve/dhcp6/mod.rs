@@ -40,7 +40,7 @@ pub(super) struct Dhcp6 {
     /// The scope of link-local addresses.
     interface: u32,
     clients: Clients,
-    pretence: Option<TransientRoute>,
+    transient_route: Option<TransientRoute>,
     events: Emitter,
 }
 
@@ -50,7 +50,7 @@ impl Dhcp6 {
         socket: Option<LinkSocket>,
         plan: &ServicePlan,
         clients: Clients,
-        pretence: Option<TransientRoute>,
+        transient_route: Option<TransientRoute>,
         events: Emitter,
     ) -> io::Result<Option<Self>> {
         let (Some(LinkSocket { socket, interface }), Some(server)) = (socket, Server::new(plan)) else {
@@ -58,7 +58,7 @@ impl Dhcp6 {
         };
         let (network, socket) = (plan.network.clone(), UdpSocket::from_std(socket)?);
         let state = State::default();
-        Ok(Some(Self { network, server, state, socket, interface, clients, pretence, events }))
+        Ok(Some(Self { network, server, state, socket, interface, clients, transient_route, events }))
     }
 
     /// Answers requests for as long as it is polled.
@@ -107,8 +107,8 @@ impl Dhcp6 {
             }
         };
         let node = host.map(|host| &host.node);
-        if let (true, Some(pretence), true) = (decision.hurries, &self.pretence, sent.is_ok()) {
-            pretence.tell(arrival.from).await?;
+        if let (true, Some(transient_route), true) = (decision.hurries, &self.transient_route, sent.is_ok()) {
+            transient_route.tell(arrival.from).await?;
             self.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
         }
         let us = self.events.now().at.saturating_sub(received) / 1000;

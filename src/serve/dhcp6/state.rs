@@ -1,19 +1,19 @@
-//! Who holds which address that no reservation gives.
+//! Leases of addresses that are not reserved.
 //!
-//! An address follows from who asks, so that the same client has the same one again
-//! in the next run, and an advertised one need not be remembered.
+//! An address is derived from the client's identity, so the same client gets the same
+//! address in the next run, and an advertised address need not be stored.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv6Addr;
 
 use sha2::{Digest, Sha256};
 
-/// How many addresses are lent at once: a flood takes so much memory and no more.
+/// Maximum number of leases, which bounds the memory under a flood.
 const MOST: usize = 4096;
-/// How many addresses are looked at for one client. The part of the prefix that they are from has 2³² of them.
+/// How many addresses are tried for one client. The pool has 2³² of them.
 const TRIES: u32 = 32;
 
-/// Who asks for an address: the client's DUID, and which of its interfaces it is for.
+/// An association: the client's DUID, and the IAID of the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) client: Vec<u8>,
@@ -24,31 +24,31 @@ pub(super) struct Identity {
 #[derive(Debug, Clone, Default)]
 pub(in crate::serve) struct State {
     leases: BTreeMap<Ipv6Addr, Lease>,
-    // Invariant: names exactly the leases that are held by somebody.
+    // Invariant: contains exactly the leases with a client.
     addresses: HashMap<Identity, Ipv6Addr>,
 }
 
 #[derive(Debug, Clone)]
 struct Lease {
-    /// `None`: it was found in use by somebody else.
+    /// `None`: it was found in use by another host.
     holder: Option<Identity>,
     /// Seconds on the run's clock.
     until: u64,
 }
 
-/// What an answer changes.
+/// A change that an answer makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) enum Change {
-    /// An address is lent.
+    /// Lease an address.
     Lend { address: Ipv6Addr, to: Identity, until: u64 },
-    /// An address is in use by somebody else.
+    /// Set aside an address that another host uses.
     SetAside { address: Ipv6Addr, until: u64 },
-    /// An address is free again.
+    /// Free an address.
     Free(Ipv6Addr),
 }
 
 impl State {
-    /// Carries out what an answer decided.
+    /// Applies a change.
     pub(in crate::serve) fn apply(&mut self, change: Change, now: u64) {
         match change {
             Change::Lend { address, to, until } => {
@@ -83,12 +83,12 @@ impl State {
         }
     }
 
-    /// Returns the address that a client holds.
+    /// Returns the address that a client has leased.
     pub(super) fn of(&self, identity: &Identity) -> Option<Ipv6Addr> {
         self.addresses.get(identity).copied()
     }
 
-    /// Returns the address that a client is given; `None` if there are too many clients.
+    /// Returns the address for a client; `None` if there are too many clients.
     pub(super) fn address_for(
         &self,
         identity: &Identity,
@@ -141,7 +141,7 @@ mod tests {
         state.apply(Change::Free(first), 0);
         assert_eq!(state.of(&identity(1)), None);
         assert_eq!(lend(&mut state, 1, 40), Some(first));
-        // In use by somebody else, or reserved: another one.
+        // In use by another host, or reserved: choose another address.
         state.apply(Change::SetAside { address: first, until: 600 }, 50);
         assert_eq!(state.of(&identity(1)), None);
         let second = lend(&mut state, 1, 50).unwrap();

@@ -1,8 +1,8 @@
 //! DHCPv6 packets: bytes to [`Request`], [`Reply`] to bytes.
 //!
-//! Options are written by dhcproto and read here: its decoder ends without a word at
-//! the first option that it dislikes, subtracts from lengths without looking, and
-//! takes what a relay wraps for another relay's. What is broken costs itself only.
+//! dhcproto encodes, but options are parsed here: its decoder silently stops at the
+//! first option that it does not accept, subtracts lengths without checks, and parses
+//! the message inside a relay message wrongly. A malformed option affects only itself.
 
 use std::net::Ipv6Addr;
 
@@ -12,13 +12,13 @@ use dhcproto::{Encodable, Encoder};
 use crate::event::DhcpMessage;
 use crate::name::Mac;
 
-/// How many relays a request may have come by (RFC 8415, section 7.6: HOP_COUNT_LIMIT).
+/// The maximum number of relays (RFC 8415, section 7.6: HOP_COUNT_LIMIT).
 const MOST_RELAYS: usize = 8;
 /// RFC 8415, section 11.1: a type and at most 128 bytes.
 const LONGEST_DUID: usize = 130;
 const ETHERNET: [u8; 2] = [0, 1];
 
-/// Names of the options that are read here (RFC 8415, 5970, 6939).
+/// Codes of the options that are read here (RFC 8415, 5970, 6939).
 mod code {
     pub(super) const CLIENT: u16 = 1;
     pub(super) const SERVER: u16 = 2;
@@ -36,30 +36,30 @@ mod code {
     pub(super) const HARDWARE: u16 = 79;
 }
 
-/// A request as far as it matters to an answer.
+/// The fields of a request that matter to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Request {
     pub(super) kind: MessageType,
-    /// Transaction.
+    /// Transaction ID.
     pub(super) xid: [u8; 3],
-    /// Who asks, as it names itself (DUID).
+    /// The client identifier (DUID).
     pub(super) client: Option<Vec<u8>>,
-    /// The server that is asked.
+    /// The server identifier (DUID).
     pub(super) server: Option<Vec<u8>>,
-    /// What addresses are wanted for (IA_NA), each with those that the client has or would like.
+    /// Associations for addresses (IA_NA), each with the addresses that the client has or prefers.
     pub(super) addresses: Vec<Association>,
-    /// What temporary addresses are wanted for (IA_TA).
+    /// Associations for temporary addresses (IA_TA).
     pub(super) temporary: Vec<u32>,
-    /// What whole prefixes are wanted for (IA_PD).
+    /// Associations for delegated prefixes (IA_PD).
     pub(super) prefixes: Vec<u32>,
-    /// Options that the client would like to be told.
+    /// Requested options.
     pub(super) wanted: Vec<u16>,
     pub(super) rapid_commit: bool,
     pub(super) user_classes: Vec<Vec<u8>>,
     pub(super) vendor_classes: Vec<Vec<u8>>,
     /// Architectures of the client, in its order.
     pub(super) architectures: Vec<u16>,
-    /// The relays that it came by, the one next to us first.
+    /// The relays that forwarded it, the nearest to us first.
     pub(super) relays: Vec<Relay>,
 }
 
@@ -70,22 +70,22 @@ pub(super) struct Association {
     pub(super) addresses: Vec<Ipv6Addr>,
 }
 
-/// What a relay wrote around a request.
+/// The header that a relay added to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Relay {
     hops: u8,
-    /// An address of the link that the client is on.
+    /// The link address: an address of the client's link.
     pub(super) link: Ipv6Addr,
-    /// Where the relay heard the request from.
+    /// The peer address: where the relay received the request from.
     pub(super) peer: Ipv6Addr,
-    /// What the relay knows the link by.
+    /// The interface ID.
     interface: Option<Vec<u8>>,
     /// The client's hardware address.
     pub(super) hardware: Option<Mac>,
 }
 
 impl Request {
-    /// Reads a packet; `None` if it is none of a client or relay.
+    /// Parses a packet; `None` if it was not sent by a client or relay.
     pub(in crate::serve) fn decode(packet: &[u8]) -> Option<Self> {
         let mut relays = Vec::new();
         let mut packet = packet;
@@ -136,18 +136,18 @@ impl Request {
         })
     }
 
-    /// Names the message type for people.
+    /// Returns the message type as the event has it.
     pub(super) fn message(&self) -> DhcpMessage {
         message(self.kind)
     }
 
-    /// Tells whether the client would like to be told an option.
+    /// Tells whether the client requests an option.
     pub(super) fn wants(&self, code: OptionCode) -> bool {
         self.wanted.contains(&u16::from(code))
     }
 }
 
-/// Names a message type.
+/// Converts a message type.
 pub(super) fn message(kind: MessageType) -> DhcpMessage {
     match kind {
         MessageType::Solicit => DhcpMessage::Solicit,
@@ -164,11 +164,11 @@ pub(super) fn message(kind: MessageType) -> DhcpMessage {
     }
 }
 
-/// Options of a message or of another option, in its order.
+/// Options of a message or of another option, in order.
 struct Options<'a>(Vec<(u16, &'a [u8])>);
 
 impl<'a> Options<'a> {
-    /// Splits bytes into options. What comes after one that is cut off is lost.
+    /// Splits bytes into options. Everything after a truncated option is lost.
     fn of(mut bytes: &'a [u8]) -> Self {
         let mut options = Vec::new();
         while let Some((head, rest)) = bytes.split_at_checked(4) {
@@ -189,7 +189,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Splits what a relay wrote from what it was told.
+/// Splits a relay message into its header and the relayed message.
 fn relay(packet: &[u8]) -> Option<(Relay, &[u8])> {
     let (head, options) = packet.split_at_checked(34)?;
     let options = Options::of(options);
@@ -205,7 +205,7 @@ fn relay(packet: &[u8]) -> Option<(Relay, &[u8])> {
 }
 
 fn association(option: &[u8]) -> Option<Association> {
-    // Between its number and its options stand two times, which are the server's to say.
+    // Between the IAID and the options are T1 and T2, which the server sets.
     let options = Options::of(option.get(12..)?);
     let addresses = options.all(code::ADDRESS).filter_map(|option| address(option.get(..16)?)).collect();
     Some(Association { id: number(option)?, addresses })
@@ -246,12 +246,12 @@ fn classes(bytes: &[u8]) -> Vec<Vec<u8>> {
 pub(in crate::serve) struct Reply {
     pub(super) kind: MessageType,
     pub(super) xid: [u8; 3],
-    /// In the order in which they are sent.
+    /// In the order of sending.
     pub(super) options: Vec<DhcpOption>,
 }
 
 impl Reply {
-    /// Writes the packet, wrapped for the relays that the request came by.
+    /// Encodes the packet, wrapped for the relays that forwarded the request.
     pub(in crate::serve) fn encode(&self, relays: &[Relay]) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
         let mut packet = vec![self.kind.into()];
         packet.extend(self.xid);
@@ -274,7 +274,7 @@ fn write<'a>(
     options: impl IntoIterator<Item = &'a DhcpOption>,
 ) -> Result<(), dhcproto::error::EncodeError> {
     for option in options {
-        // Alone: the encoder begins where its bytes begin.
+        // Separately: the encoder's offsets start at its own first byte.
         let mut bytes = Vec::new();
         option.encode(&mut Encoder::new(&mut bytes))?;
         packet.extend(bytes);
@@ -282,7 +282,7 @@ fn write<'a>(
     Ok(())
 }
 
-/// Splits bytes into options; `None` where bytes are left over.
+/// Splits bytes into options; `None` if bytes are left over.
 #[cfg(any(test, fuzzing))]
 pub(super) fn split(bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     let Options(options) = Options::of(bytes);
@@ -290,7 +290,7 @@ pub(super) fn split(bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     (whole == bytes.len()).then_some(options)
 }
 
-/// Takes what so many relays are told off a reply.
+/// Unwraps a reply from this many relay messages.
 #[cfg(any(test, fuzzing))]
 pub(super) fn unwrap(packet: &[u8], relays: usize) -> Option<&[u8]> {
     (0..relays).try_fold(packet, |packet, _| {
@@ -358,7 +358,7 @@ mod tests {
         let reply =
             Reply { kind: MessageType::Reply, xid: request.xid, options: vec![DhcpOption::Preference(255)] };
         let sent = reply.encode(&request.relays).unwrap();
-        // A relay-reply reads like the relay-forward that it answers.
+        // A relay-reply has the same format as the relay-forward that it answers.
         let (outer, inner) = relay(&sent).unwrap();
         let (next, message) = relay(inner).unwrap();
         assert_eq!((sent[0], outer.hops, outer.interface.unwrap().as_slice()), (13, 1, &b"up"[..]));

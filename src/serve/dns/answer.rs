@@ -11,33 +11,33 @@ use super::rule::Rule;
 use super::summary::AnswerSummary;
 use super::zones::{Answer, Zones};
 
-/// What becomes of a packet.
+/// What to do with a packet.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Nothing.
+    /// Drop it.
     Silence,
-    /// It is answered.
+    /// Send a reply.
     Reply(Reply),
-    /// Somebody else has to be asked first.
+    /// Query an upstream server first.
     Ask(Box<Ask>),
 }
 
-/// What is answered.
+/// A reply.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     pub(super) summary: AnswerSummary,
-    /// Until when the same question gets the same answer while the zones are the same, in nanoseconds on the run's
-    /// clock; 0 if it need not.
+    /// How long the same query gets the same answer while the zones do not change, in nanoseconds on the run's clock;
+    /// 0 if it must not be cached.
     pub(super) until: u64,
 }
 
-/// What others are asked for, and for whom.
+/// A query for upstream servers, and the client's query.
 #[derive(Debug)]
 pub(super) struct Ask {
     request: Request,
     pub(super) question: Question,
-    /// The way to there by names of the lab.
+    /// CNAME records of the lab that point to the upstream name.
     aliases: Vec<Record>,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn answer(zones: &Zones, packet: &[u8], from: SocketAddr, transport: 
 }
 
 impl Ask {
-    /// Makes the answer from what others have said, and what they would say until some time.
+    /// Builds the reply from an upstream answer, which is valid until a time.
     pub(super) fn finish(&self, mut own: OwnAnswer, until: u64) -> Reply {
         own.answers.splice(0..0, self.aliases.iter().cloned());
         reply(&self.request, &own, true, until)

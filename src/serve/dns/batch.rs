@@ -1,4 +1,4 @@
-//! Many datagrams with one call of the kernel, in and out.
+//! Receives and sends many datagrams with one system call.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -9,27 +9,27 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmm
 
 use crate::serve::segments::Segments;
 
-/// How many datagrams come and go at once.
+/// Maximum number of datagrams per call.
 const MOST: usize = 64;
-/// How many are asked for where few came before: asking costs for each.
+/// Number of receive buffers if the last batch was small: each buffer costs time.
 const FEW: usize = 8;
-/// The longest question; what is longer is cut off and then no question.
+/// The longest query; anything longer is truncated and therefore rejected.
 const QUESTION: usize = 1500;
 
-/// Datagrams that came together, and the answers to them.
+/// Datagrams that were received together, and the answers to them.
 pub(super) struct Batch {
     headers: MultiHeaders<SockaddrStorage>,
     buffers: Vec<[u8; QUESTION]>,
-    /// How long each is, and who sent it.
+    /// Length and sender of each datagram.
     came: Vec<(usize, SocketAddr)>,
     answers: Vec<(SocketAddr, Vec<u8>)>,
-    /// How many of the answers are for this batch; the others are room for later ones.
+    /// How many of the answers belong to this batch; the others are spare buffers.
     used: usize,
     segments: Segments,
 }
 
 impl Batch {
-    /// Makes an empty batch.
+    /// Creates an empty batch.
     pub(super) fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(MOST, None),
@@ -41,7 +41,7 @@ impl Batch {
         }
     }
 
-    /// Receives what is there, without waiting.
+    /// Receives the datagrams that are available, without waiting.
     pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<()> {
         let most = (2 * self.came.len()).clamp(FEW, MOST);
         self.used = 0;
@@ -49,19 +49,20 @@ impl Batch {
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffers.iter_mut().take(most).map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let came = recvmmsg(socket, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
-        // One without a sender is still one, or those behind it would be taken for their neighbours.
+        // A datagram without a sender keeps its slot, or the indices of those behind it would shift.
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         self.came
             .extend(came.map(|message| (message.bytes, message.address.and_then(plain).unwrap_or(nobody))));
         Ok(())
     }
 
-    /// Returns the number of datagrams that came.
+    /// Returns the number of received datagrams.
     pub(super) fn len(&self) -> usize {
         self.came.len()
     }
 
-    /// Returns a datagram and room for its answer, with who sent it. The answer goes out once it is kept.
+    /// Returns the sender of a datagram, the datagram, and a buffer for its answer. The answer is sent only after
+    /// `keep`.
     pub(super) fn datagram(&mut self, index: usize) -> (SocketAddr, &[u8], &mut Vec<u8>) {
         let (length, from) = self.came[index];
         if self.used == self.answers.len() {
@@ -72,15 +73,15 @@ impl Batch {
         (from, &self.buffers[index][..length], room)
     }
 
-    /// Keeps the answer that was written last.
+    /// Marks the last answer to be sent.
     pub(super) fn keep(&mut self) {
         self.used += 1;
     }
 
-    /// Sends the answers. What the kernel has no room for is lost, as on any network.
+    /// Sends the answers. If the kernel's buffer is full, they are lost, as on any network.
     pub(super) fn send(&mut self, socket: RawFd) -> io::Result<()> {
         let answers = &mut self.answers[..self.used];
-        // A client that asks much gets answers of one length with one call. Their order is nobody's concern.
+        // Answers of one length to one client are sent with one call. Their order does not matter.
         answers.sort_unstable_by_key(|(to, bytes)| (*to, bytes.len()));
         let mut alone: Vec<&(SocketAddr, Vec<u8>)> = Vec::new();
         for alike in answers.chunk_by(|one, next| one.0 == next.0 && one.1.len() == next.1.len()) {
@@ -107,7 +108,7 @@ fn one_by_one(socket: RawFd, answers: &[&(SocketAddr, Vec<u8>)]) -> io::Result<(
             Ok(all) => sent += all.count().max(1),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => break,
-            // Who cannot be reached keeps nobody else waiting.
+            // An unreachable client must not delay the others.
             Err(error) => (sent, result) = (sent + 1, Err(error.into())),
         }
     }

@@ -9,30 +9,30 @@ use super::message::OwnAnswer;
 use super::rule::Rule;
 
 const SECOND: u64 = 1_000_000_000;
-/// The longest that is believed of what there is, and of what there is not (RFC 2308, section 5), in seconds.
+/// The longest TTL of positive and negative answers (RFC 2308, section 5), in seconds.
 const LONGEST: u32 = 86_400;
 const LONGEST_NO: u32 = 3_600;
-/// How many answers are kept, and how many records in all.
+/// The maximum number of cached answers, and of records in total.
 const ANSWERS: usize = 4096;
 const RECORDS: usize = 4 * ANSWERS;
 
-/// What is asked of others.
+/// The key of a cached answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Question {
     /// In lower case.
     pub(super) name: Name,
     pub(super) class: DNSClass,
     pub(super) record: RecordType,
-    /// Whether signatures are wanted (DO), and whether the client checks them (CD).
+    /// Whether signatures are requested (DO), and whether the client validates them itself (CD).
     pub(super) dnssec: bool,
     pub(super) checking_disabled: bool,
 }
 
-/// Answers of others. Time is in nanoseconds.
+/// Answers of upstream servers. Times are nanoseconds.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     answers: HashMap<Question, CacheEntry>,
-    /// The order in which they came, for when there are too many.
+    /// Answers in the order of their arrival, to evict the oldest.
     order: VecDeque<(Question, u64)>,
     // Invariant: the sum over `answers`.
     records: usize,
@@ -52,7 +52,7 @@ impl CacheEntry {
 }
 
 impl Cache {
-    /// Returns an answer that still holds, its times to live reduced by its age, and when they are next.
+    /// Returns an answer that is still valid, with TTLs reduced by its age, and the time of the next reduction.
     pub(super) fn get(&self, question: &Question, now: u64) -> Option<(OwnAnswer, u64)> {
         let CacheEntry { own, since, until } = self.answers.get(question)?;
         if now >= *until {
@@ -68,7 +68,7 @@ impl Cache {
         Some((own, same_until.min(*until)))
     }
 
-    /// Keeps an answer for as long as it holds.
+    /// Caches an answer for its TTL.
     pub(super) fn put(&mut self, question: Question, own: &OwnAnswer, now: u64) {
         let Some(seconds) = lifetime(own).filter(|seconds| *seconds > 0) else { return };
         let kept = CacheEntry { own: own.clone(), since: now, until: now + u64::from(seconds) * SECOND };
@@ -91,7 +91,7 @@ impl Cache {
     }
 }
 
-/// Returns for how many seconds an answer holds; `None` if that was not said.
+/// Returns for how many seconds an answer is valid; `None` if it does not say.
 fn lifetime(own: &OwnAnswer) -> Option<u32> {
     match (own.code, own.answers.iter().map(|record| record.ttl).min()) {
         (ResponseCode::NoError, Some(shortest)) if !is_no(own) => Some(shortest.min(LONGEST)),
@@ -106,7 +106,7 @@ fn lifetime(own: &OwnAnswer) -> Option<u32> {
     }
 }
 
-/// Tells whether aliases lead to nothing.
+/// Tells whether the answer is negative, also at the end of aliases.
 fn is_no(own: &OwnAnswer) -> bool {
     let has_soa = own.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
     has_soa && own.answers.iter().all(|record| record.record_type() == RecordType::CNAME)
@@ -187,7 +187,7 @@ mod tests {
         let ok = own(ResponseCode::NoError, vec![address(60)], vec![]);
         for number in 0..3 * ANSWERS {
             cache.put(name(number), &ok, 0);
-            // Asked again and again, it takes no more room.
+            // Repeated answers to one question take no more room.
             cache.put(name(0), &ok, number as u64);
             assert!(cache.answers.len() <= ANSWERS && cache.order.len() <= 2 * ANSWERS);
             assert!(cache.records <= RECORDS);

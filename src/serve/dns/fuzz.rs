@@ -1,4 +1,4 @@
-//! What anybody may send to the DNS service, and what name servers may answer it.
+//! Fuzzes the DNS service with arbitrary packets from clients and name servers.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,12 +21,12 @@ use crate::serve::clients::Addresses;
 
 const UPSTREAM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53)), 53);
 const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11)), 40_000);
-/// The most over UDP that no link fragments, and the most to who does not say what it takes.
+/// The largest UDP answer that no link fragments, and the default without EDNS.
 const LARGEST: usize = 1232;
 const PLAIN: usize = 512;
 const NOW: u64 = 1_000_000_000;
 
-/// Takes one question apart.
+/// Parses one query.
 pub(crate) fn packet(data: &[u8]) {
     for transport in [Transport::Udp, Transport::Tcp] {
         let Ok(request) = Request::decode(data, transport) else { continue };
@@ -38,7 +38,7 @@ pub(crate) fn packet(data: &[u8]) {
     }
 }
 
-/// Zones with everything that a lab file can write, with and without others to ask.
+/// Zones with everything that a lab file can define, with and without upstream servers.
 static ZONES: LazyLock<[Zones; 2]> = LazyLock::new(|| {
     let name = |name: &str| format!("{name}.lab.test");
     let many = (1..=200).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect();
@@ -67,7 +67,7 @@ static ZONES: LazyLock<[Zones; 2]> = LazyLock::new(|| {
     [alone, zones(&dns)]
 });
 
-/// Asks one question after the other. Every answer can be read, is one to its question, and fits its way.
+/// Sends queries one after another. Every answer can be parsed, matches its query, and fits the transport.
 pub(crate) fn question(data: &[u8]) {
     let mut script = Script::new(data);
     let mut wire_cache = WireCache::default();
@@ -85,7 +85,7 @@ pub(crate) fn question(data: &[u8]) {
             Outcome::Reply(reply) => reply,
             Outcome::Ask(ask) => {
                 assert!(how & 1 == 1, "nobody is there to be asked");
-                // Somebody answers it, with whatever comes next.
+                // The upstream answer is whatever comes next in the input.
                 let to = write(&ask.question);
                 let reply = read(script.piece(), &to);
                 let own = reply.map(|reply| own(reply, UPSTREAM));
@@ -135,8 +135,8 @@ fn check(packet: &[u8], reply: &Reply, from: SocketAddr, transport: Transport) {
     }
 }
 
-/// Answers a question of ours with whatever anybody may send. Only what is an answer to it is believed, and it is kept
-/// for as long as it says and no longer.
+/// Answers an upstream query with arbitrary packets. Only a matching answer is accepted, and it is cached for its TTL
+/// and no longer.
 pub(crate) fn upstream(data: &[u8]) {
     let mut script = Script::new(data);
     let how = script.byte();

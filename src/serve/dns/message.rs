@@ -1,4 +1,4 @@
-//! Questions as they come in and answers as they go out, byte for byte.
+//! Parses queries and writes answers.
 
 use std::net::SocketAddr;
 
@@ -8,92 +8,92 @@ use hickory_proto::rr::Record;
 use super::rule::Rule;
 use crate::event::DnsCode;
 
-/// The largest answer over UDP that no link fragments.
+/// The largest UDP answer that no link fragments.
 pub(super) const PAYLOAD: u16 = 1232;
-/// The largest answer over UDP to who does not say what it takes (RFC 1035, section 4.2.1).
+/// The largest UDP answer to a client without EDNS (RFC 1035, section 4.2.1).
 const PLAIN: u16 = 512;
-/// Bytes of a header.
+/// Length of the header.
 const HEADER: usize = 12;
-/// Below that nobody asks, but for servers that ask each other.
+/// Clients do not use ports below this one, except name servers.
 const FIRST_CLIENT_PORT: u16 = 1024;
 const DNS_PORT: u16 = 53;
 
-/// By what a question came.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
     Udp,
     Tcp,
 }
 
-/// One question.
+/// One query.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Request {
     id: u16,
     pub(super) query: Query,
     pub(super) recursion_desired: bool,
-    /// The client checks signatures itself (CD).
+    /// The client validates signatures itself (CD).
     pub(super) checking_disabled: bool,
-    /// The client understands that we say whether signatures were checked (AD, or DO).
+    /// The client understands the AD flag of answers (AD or DO is set).
     wants_authentic: bool,
     edns: Option<EdnsRequest>,
     transport: Transport,
 }
 
-/// What a client says by EDNS.
+/// The EDNS parameters of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct EdnsRequest {
     payload: u16,
     dnssec: bool,
     version: u8,
-    /// Whether it says more, which makes no two questions of it alike.
+    /// Whether it has EDNS options, which make every query unique.
     options: bool,
 }
 
 /// Why there is nothing to look up.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum DnsError {
-    /// Nobody waits for an answer, or it would go to somebody who did not ask.
+    /// The packet gets no answer: it is itself an answer or too short.
     Silence,
-    /// What is answered, and how that is called.
+    /// An error reply, and its response code.
     Reply(Vec<u8>, ResponseCode),
 }
 
-/// What is answered.
+/// The content of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct OwnAnswer {
     pub(super) code: ResponseCode,
     pub(super) authoritative: bool,
-    /// Whether somebody checked signatures.
+    /// Whether signatures were validated.
     pub(super) authentic: bool,
     pub(super) answers: Vec<Record>,
-    /// Start of authority, which says for how long a "no" is believed.
+    /// Start of authority, which limits how long a negative answer is cached.
     pub(super) authorities: Vec<Record>,
     pub(super) rule: Rule,
 }
 
 impl OwnAnswer {
-    /// An answer without records that nobody has authority for.
+    /// Creates a non-authoritative answer without records.
     pub(super) fn bare(code: ResponseCode, rule: Rule) -> Self {
         let (answers, authorities) = (Vec::new(), Vec::new());
         Self { code, authoritative: false, authentic: false, answers, authorities, rule }
     }
 }
 
-/// Tells whether what is at a port and address asks questions at all.
+/// Tells whether an answer may be sent to this address and port.
 ///
-/// Port 0 is nobody's, and what listens below 1024 (echo, chargen, time) would take the answer for a question and send
-/// one back. Name servers ask from their own port.
+/// Port 0 is never used, and services below 1024 (echo, chargen, time) would take the answer for a request and reply
+/// to it. Name servers send queries from port 53.
 pub(super) fn may_answer(to: SocketAddr) -> bool {
     let port = to.port();
     (port == DNS_PORT || port >= FIRST_CLIENT_PORT) && !to.ip().is_unspecified() && !to.ip().is_multicast()
 }
 
 impl Request {
-    /// Reads a question.
+    /// Parses a query.
     pub(super) fn decode(packet: &[u8], transport: Transport) -> Result<Self, DnsError> {
         let Some(header) = packet.first_chunk::<HEADER>() else { return Err(DnsError::Silence) };
         if header[2] & 0x80 != 0 {
-            // An answer: two servers must not talk to each other for ever.
+            // An answer: two servers must not reply to each other forever.
             return Err(DnsError::Silence);
         }
         if OpCode::from_u8(header[2] >> 3 & 15) != OpCode::Query {
@@ -120,22 +120,22 @@ impl Request {
         })
     }
 
-    /// Tells whether the same bytes may be asked again, and answered the same.
+    /// Tells whether a query of the same bytes gets the same answer.
     pub(super) fn is_plain(&self) -> bool {
         self.edns.is_none_or(|edns| !edns.options)
     }
 
-    /// Tells whether the client wants signatures.
+    /// Tells whether the client asks for signatures (DO).
     pub(super) fn dnssec(&self) -> bool {
         self.edns.is_some_and(|edns| edns.dnssec)
     }
 
-    /// Tells whether the client speaks an EDNS that is not known yet.
+    /// Tells whether the client uses an unknown version of EDNS.
     pub(super) fn is_from_the_future(&self) -> bool {
         self.edns.is_some_and(|edns| edns.version > 0)
     }
 
-    /// Writes an answer, cut off where the client has no room for it, and tells whether it is.
+    /// Encodes an answer, truncated if it exceeds the client's limit; returns whether it was.
     pub(super) fn answer(&self, own: &OwnAnswer, recursion_available: bool) -> (Vec<u8>, bool) {
         let limit = match (self.transport, self.edns) {
             (Transport::Tcp, _) => usize::from(u16::MAX),
@@ -147,7 +147,7 @@ impl Request {
             return (bytes, false);
         }
         let empty = OwnAnswer { answers: Vec::new(), authorities: Vec::new(), ..own.clone() };
-        // The question came by the same way, so it fits.
+        // The query came over the same transport, so it fits.
         (self.write(&empty, recursion_available, true).unwrap_or_default(), true)
     }
 
@@ -174,11 +174,11 @@ impl Request {
     }
 }
 
-/// Refuses what cannot be read, or is no question: a header alone.
+/// Creates an error reply that consists of a header only.
 fn refuse(header: &[u8; HEADER], code: ResponseCode) -> DnsError {
     let mut reply = [0; HEADER];
     reply[..2].copy_from_slice(&header[..2]);
-    // An answer of the same kind, recursion as desired.
+    // A response with the same opcode and the RD flag of the query.
     reply[2] = 0x80 | header[2] & 0x79;
     reply[3] = code.low();
     DnsError::Reply(reply.to_vec(), code)
@@ -193,7 +193,7 @@ pub(super) fn code_name(code: ResponseCode) -> DnsCode {
         ResponseCode::NXDomain => DnsCode::NxDomain,
         ResponseCode::NotImp => DnsCode::NotImp,
         ResponseCode::Refused => DnsCode::Refused,
-        // One number, and nobody signs questions here.
+        // Both have the same number, and there is no TSIG here.
         ResponseCode::BADVERS | ResponseCode::BADSIG => DnsCode::BadVers,
         other => DnsCode::Other(format!("RCODE{}", u16::from(other))),
     }

@@ -43,14 +43,14 @@ use super::failure::{FailureLog, failed};
 use super::repeats::Repeats;
 use crate::event::{Emitter, Service};
 
-/// How long a TCP connection may be idle, or an answer be on its way.
+/// How long a TCP connection may be idle, or sending an answer may take.
 const IDLE: Duration = Duration::from_secs(10);
-/// A client that is well needs one connection.
+/// A well-behaved client needs one connection.
 const PLACES: ConnectionLimits = ConnectionLimits { all: 256, each: 32 };
-/// How many questions of others' names may wait for an answer; more than [`Upstream`] keeps open.
+/// Maximum number of pending upstream queries, more than [`Upstream`] keeps open.
 const PENDING: usize = 4096;
 
-/// What every question needs.
+/// What answering a query needs.
 struct Names {
     zones: Zones,
     upstream: Option<Upstream>,
@@ -59,7 +59,7 @@ struct Names {
     events: Emitter,
 }
 
-/// Answers questions for as long as it is polled.
+/// Answers queries for as long as it is polled.
 pub(super) async fn run(
     udp: Vec<UdpSocket>,
     tcp: Vec<TcpListener>,
@@ -86,7 +86,7 @@ pub(super) async fn run(
 }
 
 impl Names {
-    /// Answers what comes by UDP.
+    /// Answers queries over UDP.
     async fn datagrams(self: &Arc<Self>, socket: Arc<tokio::net::UdpSocket>) {
         let mut failure = FailureLog::new(Service::Dns, &self.events);
         let mut batch = Batch::new();
@@ -94,7 +94,7 @@ impl Names {
         let mut summary: Vec<(IpAddr, AnswerSummary)> = Vec::new();
         loop {
             while pending.try_join_next().is_some() {}
-            // The error of a datagram that came back is the next call's.
+            // The error of an earlier datagram (ICMP) is returned by the next call.
             socket.readable().await.ok();
             let fd = socket.as_raw_fd();
             match socket.try_io(Interest::READABLE, || batch.receive(fd)) {
@@ -118,12 +118,12 @@ impl Names {
                         let (names, socket) = (Arc::clone(self), Arc::clone(&socket));
                         pending.spawn(async move {
                             let Reply { bytes, summary, until: _ } = names.ask(&ask).await;
-                            // A client that has gone is no failure of ours.
+                            // It is not an error of the service if the client is gone.
                             socket.send_to(&bytes, from).await.ok();
                             names.tell(from.ip(), &summary, begun);
                         });
                     }
-                    // It will ask again.
+                    // The client will retry.
                     Taken::Ask(_) => {}
                 }
             }
@@ -131,8 +131,8 @@ impl Names {
             let us = self.events.now().at.saturating_sub(begun) / 1_000;
             self.repeats.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
             summary.clear();
-            // A flood leaves the others on this thread their time, and others on this processor: what comes meanwhile
-            // is taken at once, and costs less.
+            // Under a flood, other tasks and processes still get CPU time: packets that arrive meanwhile form a
+            // larger batch, which costs less.
             tokio::task::yield_now().await;
             if batch.len() > 1 {
                 std::thread::yield_now();
@@ -140,10 +140,10 @@ impl Names {
         }
     }
 
-    /// Writes the answer to a packet that came by UDP into `room`, if the lab has it.
+    /// Writes the answer to a UDP packet into `room`, if the lab has it.
     fn answer_into(&self, packet: &[u8], from: SocketAddr, now: u64, room: &mut Vec<u8>) -> Taken {
         let mut wire_cache = self.wire_cache.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read before the zones are: what changes meanwhile is not kept for long.
+        // Read the version before the zones: an answer that became outdated meanwhile is not cached for long.
         let changes = self.zones.changes();
         if self.zones.may_answer(from)
             && let Some(summary) = wire_cache.get(packet, changes, now, room)
@@ -165,7 +165,7 @@ impl Names {
         Taken::Reply(summary)
     }
 
-    /// Answers what comes by TCP.
+    /// Answers queries over TCP.
     async fn connections(self: &Arc<Self>, listener: &tokio::net::TcpListener) {
         let mut failure = FailureLog::new(Service::Dns, &self.events);
         let mut connections = ConnectionLimit::new(PLACES);
@@ -177,17 +177,17 @@ impl Names {
                     continue;
                 }
             };
-            // None is there for long.
+            // Connections are short-lived.
             connections.room().await;
             let names = Arc::clone(self);
             connections.take_in(from.ip(), async move {
-                // However it breaks off, the client is the one to connect again.
+                // After any error, the client must reconnect.
                 names.converse(stream, from).await.ok();
             });
         }
     }
 
-    /// Answers one question after the other until the client has no more.
+    /// Answers queries of a connection until the client closes it.
     async fn converse(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<()> {
         loop {
             let length = timeout(IDLE, stream.read_u16()).await??;
@@ -210,7 +210,7 @@ impl Names {
         }
     }
 
-    /// Returns the answer to what others have said before.
+    /// Returns the answer from the cache of upstream answers.
     fn known(&self, ask: &Ask) -> Option<Reply> {
         let (own, until) = self.upstream.as_ref()?.known(&ask.question)?;
         Some(ask.finish(own, until))
@@ -219,7 +219,7 @@ impl Names {
     async fn ask(&self, ask: &Ask) -> Reply {
         match &self.upstream {
             Some(upstream) => ask.finish(upstream.ask(&ask.question).await, 0),
-            // `answer` asks for nothing where there is nobody.
+            // `answer` returns no upstream query if there are no upstream servers.
             None => {
                 let nobody = message::OwnAnswer::bare(
                     hickory_proto::op::ResponseCode::ServFail,
@@ -236,10 +236,10 @@ impl Names {
     }
 }
 
-/// What becomes of a datagram.
+/// What to do with a datagram.
 enum Taken {
     Silence,
-    /// Its answer is written.
+    /// The answer was written.
     Reply(AnswerSummary),
     Ask(Box<Ask>),
 }

@@ -12,19 +12,19 @@ pub(super) enum Rule {
     Record,
     /// A wildcard of the lab file.
     Wildcard,
-    /// An address of the lab.
+    /// The reverse name of an address of the lab.
     Reverse,
-    /// A zone of the lab, where there is no such thing.
+    /// A zone of the lab that has no such name or record.
     Zone,
-    /// The name is not of the lab, and nobody is asked for others.
+    /// The name is outside the lab, and there is no upstream server.
     NoUpstream,
-    /// The question itself.
+    /// The query itself is invalid.
     Protocol,
-    /// What others answered before.
+    /// A cached upstream answer.
     Cache,
-    /// The server that was asked.
+    /// An upstream server.
     Upstream(SocketAddr),
-    /// No server answered in time.
+    /// No upstream server answered in time.
     Silence,
 }
 

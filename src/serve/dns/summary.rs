@@ -14,7 +14,7 @@ use crate::serve::repeats::Fact;
 const RECORDS: usize = 8;
 const CHARACTERS: usize = 120;
 
-/// The summary of an answer. Cheap to copy, since most answers are given again.
+/// The summary of an answer. Cheap to clone, since most answers are sent repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AnswerSummary(Arc<Words>);
 
@@ -30,7 +30,7 @@ struct Words {
 }
 
 impl AnswerSummary {
-    /// Tells of an answer that has so many bytes, or was cut off.
+    /// Summarises an answer of `bytes` bytes, which may be truncated.
     pub(super) fn new(query: &Query, own: &OwnAnswer, bytes: usize, cut: bool) -> Self {
         let (name, record) = (query.name().to_string(), query.query_type().to_string());
         let mut answer: Vec<String> =
@@ -42,7 +42,7 @@ impl AnswerSummary {
         Self::of(name, record, own.code, answer, rule, bytes)
     }
 
-    /// Tells of something that was no question.
+    /// Summarises an error reply.
     pub(super) fn refused(code: ResponseCode, bytes: usize) -> Self {
         Self::of(
             String::new(),
@@ -62,7 +62,7 @@ impl AnswerSummary {
         rule: String,
         bytes: usize,
     ) -> Self {
-        // Clients choose the names, so they must not be able to choose the numbers.
+        // Clients choose the names, so they must not be able to predict hashes.
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let code = code_name(code);
         let key = HASHER.hash_one((&name, &record, &code, rule.ends_with("cut off")));

@@ -1,8 +1,8 @@
-//! Upstream name servers: in which order they are asked, and what they answer.
+//! Upstream name servers: the order in which they are queried, and their answers.
 //!
-//! A server that does not answer must not delay every query. So the server that
-//! answered last is asked first, the next one is asked as well after a moment,
-//! and a silent server is retried in parallel with one that answers.
+//! A silent server must not delay every query. So the server that answered last is
+//! queried first, after a moment the next one is queried as well, and a silent server
+//! is retried in parallel with one that answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,20 +23,20 @@ use super::message::{OwnAnswer, PAYLOAD};
 use super::rule::Rule;
 use crate::event::Emitter;
 
-/// After which time without an answer the next server is asked as well.
+/// Time without an answer after which the next server is queried as well.
 const NEXT: Duration = Duration::from_millis(400);
-/// How long all of them together may take. Clients wait 5 s.
+/// Timeout of a query over all servers. Clients wait 5 s.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How often each server is asked within that time.
+/// How often each server is queried within that time.
 const ROUNDS: usize = 3;
-/// How long a silent server is left alone, at first and at most, in nanoseconds.
+/// How long a silent server is skipped at first, in nanoseconds.
 const REST: u64 = 5_000_000_000;
 const LONGEST_REST: u64 = 60_000_000_000;
-/// How many questions may be open at once, and how many clients may wait for answers to them.
+/// Maximum number of open queries, and of clients that wait for them.
 const OPEN: usize = 512;
 const WAITING: usize = 2048;
 
-/// Asks other name servers, and remembers what they said.
+/// Queries upstream servers and caches their answers.
 #[derive(Debug)]
 pub(super) struct Upstream {
     servers: Vec<SocketAddr>,
@@ -48,25 +48,25 @@ pub(super) struct Upstream {
 struct State {
     health: Health,
     cache: Cache,
-    /// Who waits for an answer that somebody else has asked for.
+    /// Clients that wait for an answer that was already requested.
     open: HashMap<Question, Vec<oneshot::Sender<OwnAnswer>>>,
     waiting: usize,
 }
 
 impl Upstream {
-    /// Makes the asker of servers; `None` without any.
+    /// Creates the resolver; `None` without servers.
     pub(super) fn new(servers: &[SocketAddr], events: Emitter) -> Option<Self> {
         let health = Health::new(servers.len());
         let state = State { health, cache: Cache::default(), open: HashMap::new(), waiting: 0 };
         (!servers.is_empty()).then(|| Self { servers: servers.to_owned(), events, state: Mutex::new(state) })
     }
 
-    /// Returns what others answered before, if it still holds, and until when it is the same to the second.
+    /// Returns a cached answer that is still valid, and until when its TTLs stay the same.
     pub(super) fn known(&self, question: &Question) -> Option<(OwnAnswer, u64)> {
         self.lock().cache.get(question, self.events.now().at)
     }
 
-    /// Asks for something that is not known. Who asks for the same meanwhile gets the same answer.
+    /// Queries the servers. Concurrent calls for the same question share one answer.
     pub(super) async fn ask(&self, question: &Question) -> OwnAnswer {
         let wait = {
             let mut state = self.lock();
@@ -94,13 +94,13 @@ impl Upstream {
         let others = closes.others();
         self.lock().cache.put(question.clone(), &own, self.events.now().at);
         for other in others {
-            // Whoever has gone meanwhile needs no answer.
+            // The receiver may be gone.
             other.send(own.clone()).ok();
         }
         own
     }
 
-    /// Asks one server after the other until one has answered, or nobody would wait any longer.
+    /// Queries one server after the other until one has answered or the timeout has passed.
     async fn ask_servers(&self, question: &Question) -> OwnAnswer {
         let silence = OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence);
         timeout(PATIENCE, self.ask_in_turn(question)).await.unwrap_or(silence)
@@ -129,7 +129,7 @@ impl Upstream {
                             self.lock().health.answered(server);
                             return own;
                         }
-                        // Perhaps another one knows more.
+                        // Another server may know the name.
                         Ok(own) => {
                             refused.push(server);
                             last = own;
@@ -156,7 +156,7 @@ impl Upstream {
     }
 }
 
-/// Takes a question off the list of open ones, also where nobody waits for its end.
+/// Removes a question from the open ones when it is dropped, also if the task is cancelled.
 struct OpenQuestion<'a> {
     upstream: &'a Upstream,
     question: &'a Question,
@@ -177,28 +177,28 @@ impl Drop for OpenQuestion<'_> {
     }
 }
 
-/// Who answers and who does not. Time is in nanoseconds.
+/// Which servers answer. Times are nanoseconds.
 #[derive(Debug, Clone)]
 struct Health {
     servers: Vec<Server>,
-    /// Who answered last.
+    /// The server that answered last.
     first: usize,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Server {
-    /// How long it is left alone; 0 as long as it answers.
+    /// How long it is skipped; 0 while it answers.
     rest: u64,
-    /// When it may be tried again.
+    /// When it is retried.
     until: u64,
 }
 
-/// Who is asked for one question.
+/// The servers for one query.
 #[derive(Debug, PartialEq, Eq)]
 struct ServerOrder {
-    /// One after the other.
+    /// Queried one after the other.
     order: Vec<usize>,
-    /// Beside the first one, to see whether it answers again.
+    /// Queried in parallel with the first one, to see whether it answers again.
     beside: Option<usize>,
 }
 
@@ -213,7 +213,7 @@ impl Health {
         let rested = |server: &usize| self.servers[*server].rest > 0 && self.servers[*server].until <= now;
         let beside = order.iter().copied().skip(1).find(rested);
         if let Some(server) = beside {
-            // One question is enough to find out.
+            // One query at a time is enough to find out.
             self.servers[server].until = now + self.servers[server].rest;
         }
         ServerOrder { order, beside }
@@ -233,12 +233,12 @@ impl Health {
     }
 }
 
-/// Tells whether a server has answered a question, rather than failed.
+/// Tells whether a response code is an answer, not a server failure.
 fn is_answer(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
-/// Asks one server, by UDP and, where the answer is too large for that, by TCP.
+/// Queries one server by UDP and, if the answer is truncated, by TCP.
 async fn ask_server(server: SocketAddr, question: &Question) -> io::Result<OwnAnswer> {
     let packet = write(question);
     let bytes = packet.to_vec().map_err(io::Error::other)?;
@@ -246,7 +246,7 @@ async fn ask_server(server: SocketAddr, question: &Question) -> io::Result<OwnAn
         SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
-    // A port of its own for each question, so that nobody can guess where an answer would be believed.
+    // A new source port for each query, so that the port cannot be guessed for spoofed answers.
     let socket = UdpSocket::bind((local, 0)).await?;
     socket.connect(server).await?;
     socket.send(&bytes).await?;
@@ -276,7 +276,7 @@ pub(super) fn write(question: &Question) -> Message {
     let mut packet = Message::query();
     packet.metadata.recursion_desired = true;
     packet.metadata.checking_disabled = question.checking_disabled;
-    // Without DO it asks whether signatures were checked (RFC 6840, section 5.7).
+    // Without DO, AD asks whether signatures were validated (RFC 6840, section 5.7).
     packet.metadata.authentic_data = true;
     let mut query = Query::query(question.name.clone(), question.record);
     query.set_query_class(question.class);
@@ -287,7 +287,7 @@ pub(super) fn write(question: &Question) -> Message {
     packet
 }
 
-/// Reads what is an answer to a question; `None` for everything else.
+/// Parses the answer to a query; `None` for any other packet.
 pub(super) fn read(reply: &[u8], to: &Message) -> Option<Message> {
     let reply = Message::from_vec(reply).ok()?;
     let fits = reply.metadata.message_type == MessageType::Response

@@ -1,26 +1,26 @@
-//! Answers by the bytes of their questions: what is asked again is neither read nor written again.
+//! Caches answers by the bytes of their queries: a repeated query is neither parsed nor encoded again.
 
 use std::collections::HashMap;
 
 use super::summary::AnswerSummary;
 
-/// The longest question that is kept.
+/// The longest query that is cached.
 const QUESTION: usize = 512;
-/// How many bytes of questions and answers are kept.
+/// The size of the cache in bytes.
 const ROOM: usize = 4 << 20;
-/// What one entry costs beside its bytes.
+/// The overhead of an entry in bytes.
 const OVERHEAD: usize = 128;
-/// Bytes of the number that ties an answer to its question; the only ones in which two questions may differ.
+/// Length of the message ID, the only bytes in which two equal queries may differ.
 const ID: usize = 2;
 
 type Bytes = Box<[u8]>;
 
-/// Answers to questions over UDP. Time is in nanoseconds on the run's clock.
+/// Answers to queries over UDP. Times are nanoseconds on the run's clock.
 #[derive(Debug, Default)]
 pub(super) struct WireCache {
     answers: HashMap<Bytes, WireEntry>,
     used: usize,
-    /// The state of the zones that they were made from.
+    /// The version of the zones that the answers were made from.
     changes: u64,
 }
 
@@ -32,7 +32,7 @@ struct WireEntry {
 }
 
 impl WireCache {
-    /// Writes the answer to a question into `reply`, and returns its summary.
+    /// Writes the cached answer to a query into `reply`, and returns its summary.
     pub(super) fn get(
         &self,
         question: &[u8],
@@ -51,7 +51,7 @@ impl WireCache {
         Some(summary)
     }
 
-    /// Keeps the answer to a question for some time.
+    /// Caches the answer to a query until a time.
     pub(super) fn put(
         &mut self,
         question: &[u8],
@@ -66,7 +66,7 @@ impl WireCache {
         }
         let size = rest.len() + answer.len() + OVERHEAD;
         if changes != self.changes || self.used + size > ROOM {
-            // Starting anew is rare, and cheaper than knowing what is oldest.
+            // Clearing the cache is rare, and cheaper than tracking the oldest entry.
             *self = Self { changes, ..Self::default() };
         }
         self.used += size;
@@ -104,7 +104,7 @@ mod tests {
         let mut wire_cache = WireCache::default();
         let summary = AnswerSummary::refused(ResponseCode::NoError, 5);
         for number in 0..100_000_u32 {
-            // Each of them twice.
+            // Each query twice.
             let question = [&[0, 0], &(number / 2).to_be_bytes()[..]].concat();
             wire_cache.put(&question, 0, u64::MAX, &[0; 200], &summary);
             assert!(wire_cache.used <= ROOM && wire_cache.answers.len() <= ROOM / OVERHEAD);

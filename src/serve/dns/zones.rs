@@ -15,13 +15,13 @@ use crate::plan::{DnsPlan, NodeRecord, ServicePlan};
 use crate::serve::allowed_sources::AllowedSources;
 use crate::serve::clients::Addresses;
 
-/// Seconds for which an answer may be kept. Short: labs come and go.
+/// TTL in seconds. Short: labs come and go.
 const TTL: u32 = 30;
-/// The same where the next lease may change it.
+/// TTL of addresses that the next lease may change.
 const LENT: u32 = 1;
-/// How many aliases are followed, one after the other.
+/// The longest chain of aliases that is followed.
 const FOLLOWED: usize = 16;
-/// The most bytes of one string within a text (RFC 1035, section 3.3).
+/// The maximum length of one string within a TXT record (RFC 1035, section 3.3).
 const STRING: usize = 255;
 
 /// The zones of a network.
@@ -29,14 +29,14 @@ const STRING: usize = 255;
 pub(in crate::serve) struct Zones {
     /// The server's own name, `ns` in the domain.
     server: Name,
-    /// The lab's domains, for which nobody else is asked.
+    /// The zones for which the lab is authoritative.
     apexes: Vec<Name>,
     names: HashMap<Name, Entry>,
-    /// Names that have no records but names below them.
+    /// Empty non-terminals: names without records that have names below them.
     between: HashSet<Name>,
-    /// Names by address, of what never changes.
+    /// Names by static address.
     pointers: HashMap<IpAddr, Vec<Name>>,
-    /// Names by node, of those whose address is lent.
+    /// Names of nodes with dynamic addresses.
     of_nodes: HashMap<(NetworkName, NodeName), Name>,
     subnets: Vec<IpNet>,
     allowed_sources: AllowedSources,
@@ -44,41 +44,42 @@ pub(in crate::serve) struct Zones {
     pub(super) upstream: Vec<SocketAddr>,
 }
 
-/// What a name has.
+/// The records of a name.
 #[derive(Debug, Clone, Default)]
 struct Entry {
     data: Vec<RData>,
     nodes: Vec<NodeRecord>,
 }
 
-/// What is answered.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
-    /// By the lab.
+    /// An authoritative answer of the lab.
     Lab(Box<OwnAnswer>),
-    /// By whoever knows, for the name that aliases of the lab lead to; without any it is what was asked for.
+    /// Upstream servers must be queried for `name`, the target of `aliases`; without aliases it is the name of the
+    /// query.
     Upstream { name: Name, aliases: Vec<Record> },
 }
 
-/// What a name was found to have.
+/// The records that were found for a name.
 struct Found<'a> {
     entry: Option<&'a Entry>,
     rule: Rule,
     exists: bool,
 }
 
-/// One question, as [`Zones::own`] needs it.
+/// A query as [`Zones::own`] needs it.
 struct ZoneQuery<'a> {
     name: &'a Name,
     /// The name in lower case.
     lower: &'a Name,
-    /// Where its zone begins.
+    /// The apex of its zone.
     apex: &'a Name,
     record: RecordType,
 }
 
 impl Zones {
-    /// Takes from a plan what it answers for.
+    /// Builds the zones of a plan.
     pub(in crate::serve) fn new(plan: &ServicePlan, addresses: Addresses) -> Self {
         Self {
             allowed_sources: AllowedSources::new(plan),
@@ -153,17 +154,17 @@ impl Zones {
         }
     }
 
-    /// Counts how often the answers have changed: a node was given an address.
+    /// Returns the version of the zones; it changes when a node gets an address.
     pub(super) fn changes(&self) -> u64 {
         self.addresses.changes()
     }
 
-    /// Tells whether an answer over UDP may go to where a question came from.
+    /// Tells whether a query from this address may be answered over UDP.
     pub(super) fn may_answer(&self, to: SocketAddr) -> bool {
         message::may_answer(to) && self.allowed_sources.has(to.ip())
     }
 
-    /// Answers a question.
+    /// Answers a query.
     pub(super) fn answer(&self, name: &Name, class: DNSClass, record: RecordType) -> Answer {
         if class != DNSClass::IN || matches!(record, RecordType::AXFR | RecordType::IXFR) {
             return Answer::Lab(Box::new(OwnAnswer::bare(ResponseCode::Refused, Rule::Protocol)));
@@ -197,7 +198,7 @@ impl Zones {
                 aliases.push(Record::from_rdata(name, TTL, RData::CNAME(CNAME(target.clone()))));
                 name = target.clone();
                 if aliases.len() == FOLLOWED {
-                    // Validation refuses circles; one that comes about by a wildcard ends here.
+                    // Validation rejects loops; a loop through a wildcard ends here.
                     return Answer::Lab(Box::new(OwnAnswer::bare(ResponseCode::ServFail, Rule::Zone)));
                 }
                 continue;
@@ -210,7 +211,7 @@ impl Zones {
             let question = ZoneQuery { name: &name, lower: &lower, apex: apex.unwrap_or(&lower), record };
             let mut own = self.own(question, data, found.exists, rule.unwrap_or(Rule::Zone));
             if waits {
-                // It may be given an address at any moment.
+                // The node may get an address at any moment.
                 own.authorities.iter_mut().for_each(|soa| soa.ttl = LENT);
             }
             own.answers.splice(0..0, aliases);
@@ -218,7 +219,7 @@ impl Zones {
         }
     }
 
-    /// Looks a name up: itself, or the wildcard beside its closest encloser (RFC 4592, section 3.3.1).
+    /// Looks up a name: itself, or the wildcard at its closest encloser (RFC 4592, section 3.3.1).
     fn find(&self, name: &Name) -> Option<Found<'_>> {
         if let Some(entry) = self.names.get(name) {
             let rule = if entry.nodes.is_empty() { Rule::Record } else { Rule::Node };
@@ -233,7 +234,7 @@ impl Zones {
         Some(Found { entry: Some(entry), rule: Rule::Wildcard, exists: true })
     }
 
-    /// Returns what a node has, and for how long that may be kept.
+    /// Returns the addresses of a node with their TTLs.
     fn addresses_of(&self, of: &NodeRecord) -> Vec<(u32, RData)> {
         let reserved = of.addresses.iter().map(|address| (TTL, RData::from(*address)));
         let lent = self.addresses.of(&of.network, &of.node);
@@ -269,7 +270,7 @@ impl Zones {
             data.push((TTL, RData::SOA(self.soa(apex))));
             data.push((TTL, RData::NS(NS(self.server.clone()))));
         }
-        // "Any" gets one kind of record and not all of them (RFC 8482, section 4.1).
+        // ANY gets one kind of record and not all of them (RFC 8482, section 4.1).
         let wanted = match record {
             RecordType::ANY => data.first().map_or(record, |(_, data)| data.record_type()),
             record => record,
@@ -294,7 +295,7 @@ impl Zones {
             return Answer::Lab(Box::new(own));
         }
         if record == RecordType::ANY {
-            // Nobody is asked for everything (RFC 8482, section 4.2).
+            // ANY is never forwarded (RFC 8482, section 4.2).
             let nothing = RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new()));
             let answers = vec![Record::from_rdata(name, TTL, nothing)];
             return Answer::Lab(Box::new(OwnAnswer {
@@ -312,7 +313,7 @@ impl Zones {
     }
 }
 
-/// Returns the names above a name, nearest first, without the root.
+/// Returns the parents of a name, nearest first, without the root.
 fn parents(name: &Name) -> impl Iterator<Item = Name> + use<> {
     let above = std::iter::successors(Some(name.base_name()), |name| Some(name.base_name()));
     above.take_while(|name| !name.is_root())
@@ -332,7 +333,7 @@ fn address_of(data: &RData) -> Option<IpAddr> {
     }
 }
 
-/// Returns the reverse zone of a subnet, cut at a whole octet, or at a whole digit of IPv6.
+/// Returns the reverse zone of a subnet, cut at a whole octet (IPv4) or nibble (IPv6).
 fn apex_of(subnet: IpNet) -> Name {
     let name = match subnet.network() {
         IpAddr::V4(network) => {

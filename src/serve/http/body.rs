@@ -1,4 +1,4 @@
-//! A body made of pieces in memory and of files.
+//! A body of parts in memory and of files.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,29 +15,29 @@ use super::reply::Piece;
 use super::response_event::ResponseEvent;
 use super::wire::Pipe;
 
-/// How much of a file is read at a time where it has to be read: large enough for speed, small enough for many clients.
+/// How much of a file is read at a time with HTTPS: large enough for speed, small enough for many clients.
 const CHUNK: usize = 128 << 10;
 
-/// How the bytes of a file get into the connection.
+/// How the bytes of a file reach the connection.
 pub(super) enum Way {
-    /// The kernel takes them from the file.
+    /// The kernel sends them from the file.
     Pipe(Pipe),
-    /// We read them, to encrypt them.
+    /// They are read into memory, to be encrypted.
     Memory,
 }
 
-/// A body on its way.
+/// A body that is being sent.
 pub(super) struct Outgoing {
     pieces: VecDeque<Piece>,
     left: u64,
     way: Way,
-    /// How far the file that is being read is in memory.
+    /// How much of the current file is in the page cache.
     ahead: Ahead,
     response_event: Arc<ResponseEvent>,
 }
 
 impl Outgoing {
-    /// Makes a body of pieces.
+    /// Creates a body from pieces.
     pub(super) fn new(pieces: Vec<Piece>, way: Way, response_event: ResponseEvent) -> Self {
         let pieces: VecDeque<Piece> = pieces.into_iter().filter(|piece| piece.length() > 0).collect();
         let left = pieces.iter().map(Piece::length).sum();
@@ -52,7 +52,7 @@ impl Outgoing {
                 std::mem::take(bytes)
             }
             (Piece::File { file, at, left }, Way::Pipe(pipe)) => {
-                let hole = pipe.stand_in(file, *at, *left, &self.response_event);
+                let hole = pipe.placeholder(file, *at, *left, &self.response_event);
                 *at += hole.len() as u64;
                 *left -= hole.len() as u64;
                 hole

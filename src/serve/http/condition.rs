@@ -1,30 +1,30 @@
-//! Whether what a client has, or wants, is what there is (RFC 9110, section 13): pure.
+//! Conditional requests (RFC 9110, section 13): pure.
 
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-/// What tells one state of a file from another.
+/// The validators of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
-    /// Its entity tag, with the quotes. It is a strong one.
+    /// Its strong entity tag, with the quotes.
     pub(super) tag: String,
-    /// When it was changed, where that is known.
+    /// When it was last modified, if known.
     pub(super) modified: Option<SystemTime>,
 }
 
-/// What follows from a request's conditions.
+/// The result of a request's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Follows {
     /// Answer as if there were none.
     Answer,
-    /// The client has it already (304).
+    /// The client has this version already (304).
     NotModified,
-    /// It is not what the client wants (412).
+    /// A precondition failed (412).
     Failed,
 }
 
-/// Looks at the conditions of a GET or HEAD, in the order that section 13.2.2 prescribes.
+/// Evaluates the conditions of a GET or HEAD, in the order that section 13.2.2 prescribes.
 pub(super) fn follows(headers: &HeaderMap, version: &Version) -> Follows {
     let tags = |name: HeaderName| headers.contains_key(&name).then(|| headers.get_all(name));
     if let Some(tags) = tags(header::IF_MATCH) {
@@ -39,7 +39,7 @@ pub(super) fn follows(headers: &HeaderMap, version: &Version) -> Follows {
         return Follows::Failed;
     }
     if let Some(tags) = tags(header::IF_NONE_MATCH) {
-        // A weak tag is as good as a strong one here.
+        // Weak comparison (section 8.8.3.2).
         let any = |value: &str| matches(value, |tag| tag.trim_start_matches("W/") == version.tag);
         if tags.iter().filter_map(|value| value.to_str().ok()).any(any) {
             return Follows::NotModified;
@@ -52,7 +52,7 @@ pub(super) fn follows(headers: &HeaderMap, version: &Version) -> Follows {
     Follows::Answer
 }
 
-/// Tells whether the pieces that a client asks for are of the file that it has the others of.
+/// Tells whether `If-Range` matches, so that ranges may be sent.
 pub(super) fn same_file(headers: &HeaderMap, version: &Version) -> bool {
     let Some(value) = headers.get(header::IF_RANGE) else { return true };
     match date(headers, header::IF_RANGE) {
@@ -61,17 +61,17 @@ pub(super) fn same_file(headers: &HeaderMap, version: &Version) -> bool {
     }
 }
 
-/// Tells whether a list of entity tags is `*` or has one of a kind.
+/// Tells whether a list of entity tags is `*` or has a match.
 fn matches(list: &str, is_it: impl Fn(&str) -> bool) -> bool {
     list.trim() == "*" || list.split(',').any(|tag| is_it(tag.trim()))
 }
 
-/// Reads a date, in any of the three forms; one that is none is as if it were not there.
+/// Parses a date in any of the three formats; an invalid one is ignored.
 fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// Returns an instant in whole seconds, as dates of the protocol are.
+/// Returns a time in whole seconds, as HTTP dates have it.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

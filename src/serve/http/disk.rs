@@ -1,4 +1,4 @@
-//! Keeps disks away from the threads that serve: what is not in memory is fetched by one that may wait.
+//! Keeps disk I/O off the threads that serve: uncached pages are read by a blocking thread.
 
 use std::fs::File;
 use std::future::Future;
@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::system::read_cached;
 
-/// How much of a file is fetched at a time: much for a disk, little for a client that leaves.
+/// How much of a file is fetched at a time: much for a disk, little if the client aborts.
 const AHEAD: u64 = 1 << 20;
 
 /// How much is read at a time.
 const CHUNK: usize = 128 << 10;
 
-/// How far a file is in memory, for somebody who reads it from one place on.
+/// How much of a file is in the page cache, for a sequential reader.
 #[derive(Default)]
 pub(super) struct Ahead {
     until: u64,
@@ -30,14 +30,14 @@ impl Ahead {
     /// Returns how many of the next `left` bytes can be read without waiting for a disk; at least one.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, file: &Arc<File>, at: u64, left: u64) -> Poll<u64> {
         if let Some(coming) = &mut self.coming {
-            // Whatever became of it: who reads next sees what is wrong with the file.
+            // The result does not matter: the next read reports the error.
             drop(ready!(Pin::new(coming).poll(cx)));
             self.coming = None;
         }
         if at >= self.until {
             let length = left.min(AHEAD);
             self.until = at + length;
-            if !is_allowed(file, at, length) {
+            if !is_cached(file, at, length) {
                 let file = Arc::clone(file);
                 let mut coming = tokio::task::spawn_blocking(move || fetch(&file, at, length));
                 if Pin::new(&mut coming).poll(cx).is_pending() {
@@ -50,10 +50,11 @@ impl Ahead {
     }
 }
 
-/// Tells whether a part of a file is in memory, by its ends: the kernel reads ahead what lies between.
+/// Tells whether a range of a file is in the page cache, by its first and last byte: the kernel reads ahead what lies
+/// between.
 ///
-/// Where a file system cannot tell, it counts as if it were.
-fn is_allowed(file: &File, at: u64, length: u64) -> bool {
+/// If a file system cannot tell, it counts as cached.
+fn is_cached(file: &File, at: u64, length: u64) -> bool {
     let waits = |at| match read_cached(file.as_fd(), &mut [0], at) {
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         Ok(_) => false,
@@ -61,7 +62,7 @@ fn is_allowed(file: &File, at: u64, length: u64) -> bool {
     !waits(at) && !waits(at + length.saturating_sub(1))
 }
 
-/// Brings a part of a file into memory. An error of the disk shows where it is sent.
+/// Reads a range of a file into the page cache. Disk errors are reported when it is sent.
 fn fetch(file: &File, at: u64, length: u64) {
     let (mut at, end) = (at, at + length);
     let mut chunk = vec![0; CHUNK];
@@ -84,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_only_the_disk_has_is_fetched_first() {
-        // On a disk: `/tmp` may be memory.
+        // On a disk: `/tmp` may be a tmpfs.
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap();
         let mut file =
             File::options().create_new(true).read(true).write(true).open(folder.path().join("a")).unwrap();
@@ -93,11 +94,11 @@ mod tests {
         file.sync_all().unwrap();
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
         let file = Arc::new(file);
-        assert!(!is_allowed(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
+        assert!(!is_cached(&file, 0, AHEAD), "the test needs a file system that forgets and tells");
         let (mut ahead, mut at, mut steps) = (Ahead::default(), 0, Vec::new());
         while at < length {
             let ready = poll_fn(|cx| ahead.poll(cx, &file, at, length - at)).await;
-            assert!(is_allowed(&file, at, ready));
+            assert!(is_cached(&file, at, ready));
             steps.push(ready);
             at += ready;
         }

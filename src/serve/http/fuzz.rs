@@ -1,4 +1,4 @@
-//! What anybody may ask of the HTTP service, below the protocol that hyper reads.
+//! Fuzzes the HTTP service with arbitrary requests, below the protocol that hyper parses.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
@@ -16,11 +16,11 @@ const NAMES: [HeaderName; 6] = [
     header::IF_MODIFIED_SINCE,
     header::IF_UNMODIFIED_SINCE,
 ];
-/// What stands around each of several pieces of a body.
+/// The size of the header and boundary of each part of a multipart body.
 const AROUND: u64 = 400;
 
-/// Answers one request for a text or folder that is there, or not. What the head says is what the body is, nothing is
-/// sent that was not asked for, and never more than there is and the words around it.
+/// Answers one request for a text or folder, which may not exist. The body matches the head, only the requested
+/// ranges are sent, and never more than the content with its part headers.
 pub(crate) fn request(data: &[u8]) {
     let mut script = Script::new(data);
     let method = script.one_of(&[0, 0, 0, 1, 2]);
@@ -77,7 +77,7 @@ pub(crate) fn request(data: &[u8]) {
     }
 }
 
-/// Checks that the bytes of a single piece are those that its head names.
+/// Checks that the bytes of a single range are those that its head names.
 fn check_pieces(headers: &HeaderMap, body: &[Piece], text: &str) {
     let Some(range) = headers.get(header::CONTENT_RANGE) else { return };
     let range = range.to_str().expect("a text").strip_prefix("bytes ").expect("bytes");

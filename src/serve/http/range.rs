@@ -1,22 +1,22 @@
-//! Which bytes of a file a client wants (RFC 9110, section 14): pure.
+//! Range requests (RFC 9110, section 14): pure.
 
-/// More pieces than any client of good will asks for at once.
+/// More ranges than any legitimate client requests at once.
 const MOST: usize = 16;
 
-/// What of a file is sent.
+/// The result of a range request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it: nothing else was asked for, or too much.
+    /// The whole file: no range was requested, or too many.
     Whole,
-    /// Pieces, as first byte and length; at least one, none of them empty.
+    /// Ranges as offset and length; at least one, none of them empty.
     Pieces(Vec<(u64, u64)>),
-    /// Only what lies beyond its end was asked for.
+    /// All ranges are beyond the end (416).
     Beyond,
-    /// What was asked for makes no sense.
+    /// The header is malformed.
     Nonsense,
 }
 
-/// Reads a `Range` header for a file of `size` bytes.
+/// Parses a `Range` header for a file of `size` bytes.
 pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     let Some(specs) = header.split_once('=').filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"))
     else {
@@ -33,7 +33,7 @@ pub(super) fn wanted(header: &str, size: u64) -> Wanted {
             Some(Some(piece)) => pieces.push(piece),
         }
     }
-    // Who asks for more than there is, in many pieces or overlapping ones, gets what there is.
+    // If the ranges add up to more than the file, or are too many, send the file once.
     let total = pieces.iter().fold(0_u64, |total, (_, length)| total.saturating_add(*length));
     match pieces.len() {
         _ if asked == 0 || asked > MOST => Wanted::Whole,
@@ -44,7 +44,7 @@ pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     }
 }
 
-/// Reads `first-last`, `first-` or `-length`. `None` if it is none of them, `Some(None)` if it lies beyond the end.
+/// Parses `first-last`, `first-` or `-length`. `None` if malformed, `Some(None)` if it is beyond the end.
 fn piece(spec: &str, size: u64) -> Option<Option<(u64, u64)>> {
     let (first, last) = spec.split_once('-')?;
     if first.is_empty() {
@@ -59,7 +59,7 @@ fn piece(spec: &str, size: u64) -> Option<Option<(u64, u64)>> {
     Some((first < size).then(|| (first, last.min(size - 1) - first + 1)))
 }
 
-/// Reads a number; one without end is as good as the largest.
+/// Parses a number; one that is too long counts as the largest.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! The response to a request: status, head and the pieces of the body. Sends nothing.
+//! The response to a request: status, headers and the parts of the body. Sends nothing.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use super::condition::{Follows, Version, follows, same_file};
 use super::range::{Wanted, wanted};
 use crate::event::FileRole;
 
-/// A piece of a body.
+/// A part of a body.
 #[derive(Debug, Clone)]
 pub(super) enum Piece {
     /// Bytes in memory.
@@ -23,15 +23,15 @@ pub(super) enum Piece {
     File {
         /// The file.
         file: Arc<File>,
-        /// Where they begin.
+        /// Offset of the first byte.
         at: u64,
-        /// How many there are.
+        /// Number of bytes left.
         left: u64,
     },
 }
 
 impl Piece {
-    /// Returns how many bytes it has.
+    /// Returns its length in bytes.
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -40,24 +40,24 @@ impl Piece {
     }
 }
 
-/// What is answered.
+/// A response.
 #[derive(Debug)]
 pub(super) struct Reply {
     /// The status.
     pub(super) status: StatusCode,
-    /// The head, without what the protocol adds by itself.
+    /// The headers, without those that hyper adds.
     pub(super) headers: HeaderMap,
-    /// The body; a HEAD has none, whatever its head announces.
+    /// The body; empty for HEAD, whatever `Content-Length` says.
     pub(super) body: Vec<Piece>,
-    /// What it is to the node.
+    /// The role of the file for the node.
     pub(super) role: Option<FileRole>,
     /// The rule that decided.
     pub(super) rule: String,
-    /// The pieces that were asked for and are sent.
+    /// The ranges that are sent.
     pub(super) range: Option<String>,
 }
 
-/// Content with all that a head says of it.
+/// Content with its metadata.
 struct Page {
     manners: HttpDialect,
     kind: &'static str,
@@ -68,9 +68,9 @@ struct Page {
 /// The behaviour where the protocol leaves a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HttpDialect {
-    /// Ours.
+    /// Dryrack's own.
     Own,
-    /// Those of Go's `http.ServeContent`.
+    /// That of Go's `http.ServeContent`.
     Go,
 }
 
@@ -87,7 +87,7 @@ impl Body {
         }
     }
 
-    /// Returns so many bytes from a place on.
+    /// Returns a range of bytes.
     fn piece(&self, at: u64, length: u64) -> Piece {
         match self {
             Self::Bytes(bytes) => Piece::Bytes(bytes.slice(at as usize..(at + length) as usize)),
@@ -96,7 +96,7 @@ impl Body {
     }
 }
 
-/// Answers a request for what was found, or not, at a path.
+/// Returns the response for the content of a path, or for its absence.
 pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Result<Item, Missing>) -> Reply {
     let mut reply = if !matches!(*method, Method::GET | Method::HEAD) {
         let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -125,13 +125,13 @@ pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Res
     reply
 }
 
-/// Answers as Go's server does, whatever the method.
+/// Responds as Go's server does, whatever the method.
 pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Reply {
     let is_error = asked.is_error();
     let Answer { status, media_type, location, modified, body, role, rule, failures: _, warnings: _ } = asked;
     let kind = media_type.unwrap_or_default();
     let page = |body| {
-        // Go tells versions apart by their time alone; no client can name this tag.
+        // Go compares versions by time only; no client can send this tag.
         let version = Version { tag: "\0".to_owned(), modified };
         Page { manners: HttpDialect::Go, kind, version, body }
     };
@@ -163,7 +163,7 @@ pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Repl
     Reply { role, rule, ..reply }
 }
 
-/// Sends a page as it is.
+/// Sends a page without conditions and ranges.
 fn whole_as_go(status: u16, page: &Page) -> Reply {
     let mut reply = bare(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     describe(&mut reply, page);
@@ -186,7 +186,7 @@ fn bare(status: StatusCode) -> Reply {
     Reply { status, headers, body, role: None, rule: String::new(), range: None }
 }
 
-/// Gives a reply its body, and says how long it is: firmware does not take one without.
+/// Sets the body and its length: firmware requires `Content-Length`.
 fn fill(reply: &mut Reply, body: Vec<Piece>) {
     let length: u64 = body.iter().map(Piece::length).sum();
     reply.headers.insert(header::CONTENT_LENGTH, length.into());
@@ -216,7 +216,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// A file that is changed has another size or time, one that is replaced another inode.
+/// A modified file has another size or time, a replaced one another inode.
 fn file_tag(metadata: &Metadata) -> String {
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
     format!("\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"", metadata.ino(), metadata.len())
@@ -243,7 +243,7 @@ fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
     }
     let length = page.body.length();
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    // Go does not ask for the method.
+    // Go does not check the method.
     let may = *method == Method::GET || page.manners == HttpDialect::Go;
     let range = range.filter(|_| may && same_file(headers, &page.version));
     let mut reply = bare(StatusCode::OK);
@@ -275,7 +275,7 @@ fn answer(method: &Method, headers: &HeaderMap, page: &Page) -> Reply {
 }
 
 fn set(reply: &mut Reply, name: HeaderName, value: &str) {
-    // Tags, dates, ranges and types of ours have no other characters than a header may have.
+    // Our tags, dates, ranges and types contain only valid header characters.
     if let Ok(value) = HeaderValue::try_from(value) {
         reply.headers.insert(name, value);
     }
@@ -319,7 +319,7 @@ fn send_pieces(reply: &mut Reply, page: &Page, pieces: &[(u64, u64)]) {
     fill(reply, body);
 }
 
-/// Returns the media type of a path. UEFI's HTTP boot looks at it to tell a program from a disk.
+/// Returns the media type of a path. UEFI HTTP Boot uses it to tell a program from a disk image.
 pub(super) fn media_type(path: &str, role: &FileRole) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or_default();
     match name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
@@ -339,7 +339,7 @@ pub(super) fn media_type(path: &str, role: &FileRole) -> &'static str {
     }
 }
 
-/// Writes the page of a folder. Links are whole paths, so that it does not matter how the folder was asked for.
+/// Writes the index page of a folder. Links are absolute paths, so that a trailing slash does not matter.
 fn listing(path: &str, names: &[String]) -> String {
     let folder = path.trim_matches('/');
     let base = if folder.is_empty() { "/".to_owned() } else { format!("/{folder}/") };

@@ -17,12 +17,12 @@ pub(super) struct ResponseEvent {
     pub(super) range: Option<String>,
     /// The TLS version and cipher suite.
     pub(super) tls: Option<Arc<str>>,
-    /// Bytes of the body that are to be sent.
+    /// The length of the body.
     pub(super) expected: u64,
 }
 
 impl ResponseEvent {
-    /// Counts bytes that went out.
+    /// Counts bytes that were sent.
     pub(super) fn add(&self, bytes: u64) {
         self.transfer.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
     }

@@ -66,7 +66,7 @@ impl Bench {
         response.into_body().collect().await.unwrap().to_bytes()
     }
 
-    /// The answer, what of it was read, and the event, as one line.
+    /// The response, how much of it was read, and the event, as one line.
     async fn line(&self, line: &str) -> String {
         let response = self.ask(line);
         let header = |name: HeaderName| {
@@ -333,7 +333,7 @@ fn uefi_can_tell_a_program_from_a_disk() {
     assert_eq!(reply::media_type("/ipxe/undionly.kpxe", &FileRole::Loader), "application/octet-stream");
 }
 
-/// A server on the loopback, with little patience.
+/// A server on the loopback interface with a short timeout.
 struct Served {
     at: SocketAddr,
     bench: Bench,
@@ -355,7 +355,7 @@ fn serve() -> Served {
 }
 
 impl Served {
-    /// Writes to a new connection and returns what comes back until the server closes it, and after how long.
+    /// Writes to a new connection; returns what is received until the server closes it, and after how long.
     async fn talk(&self, said: &[u8]) -> (Vec<u8>, Duration) {
         let begin = std::time::Instant::now();
         let mut stream = TcpStream::connect(self.at).await.unwrap();
@@ -386,7 +386,7 @@ impl Served {
     }
 }
 
-/// Cuts off the head of an answer.
+/// Returns the body of a response.
 fn after_head(answer: &[u8]) -> &[u8] {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
     &answer[end + 4..]
@@ -395,7 +395,7 @@ fn after_head(answer: &[u8]) -> &[u8] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_goes_through_the_hole_as_it_is() {
     let served = serve();
-    // More than one slice of the hole, and no multiple of anything.
+    // More than one placeholder, and not a multiple of any buffer size.
     let content = served.big(11_234_567);
     let get = |more: &str| {
         format!("GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n")
@@ -413,7 +413,7 @@ async fn a_file_goes_through_the_hole_as_it_is() {
     assert!(at(&content[1..2_000_001]) < at(&content[5_000_000..10_000_000]));
     assert!(at(&content[5_000_000..10_000_000]).is_some());
 
-    // Several answers on one connection, files and texts in turn, asked for all at once.
+    // Several responses on one connection, files and texts in turn, all pipelined.
     let mut asked = String::new();
     for _ in 0..3 {
         asked += "GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -438,7 +438,7 @@ async fn a_file_that_shrinks_breaks_the_connection() {
     stream.read_exact(&mut [0; 1000]).await.unwrap();
     served.big(1000);
     let mut rest = Vec::new();
-    // The connection is reset or closed before what was announced.
+    // The connection is reset or closed before the announced length.
     drop(stream.read_to_end(&mut rest).await);
     assert!(rest.len() < 64 << 20);
     let told = served.told().await;
@@ -456,7 +456,7 @@ async fn who_takes_nothing_is_given_up() {
     assert!(matches!(told[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{told:?}");
     assert!((SHORT..20 * SHORT).contains(&begin.elapsed()), "{:?}", begin.elapsed());
 
-    // Neither is one waited for that takes a crumb now and then.
+    // A client that reads a few bytes now and then is dropped too.
     let mut stream = TcpStream::connect(served.at).await.unwrap();
     stream.write_all(b"GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut crumbs = 0;
@@ -471,7 +471,7 @@ async fn who_takes_nothing_is_given_up() {
     let told = served.told().await;
     assert!(matches!(told[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{told:?}");
 
-    // One that is slow and goes on is served to the end.
+    // A slow client that makes progress is served to the end.
     let content = served.big(16 << 20);
     let mut stream = TcpStream::connect(served.at).await.unwrap();
     stream

@@ -1,12 +1,12 @@
-//! Files on their way into a socket without passing through our memory, below a protocol that knows nothing of it.
+//! Sends files with `sendfile`, below hyper, which does not know about it.
 //!
-//! hyper takes bodies as bytes in memory. So a body that is a file hands it
-//! slices of a *hole*: memory that nobody ever writes or reads, of the length
-//! of what is to be sent. hyper frames it, counts it and hands it down to be
-//! written, and here, where it would be written, the hole is known by its
-//! address, and `sendfile` sends what it stands for: the next [`FileRange`] of
-//! the [`Pipe`] that body and connection share. Both are in the order of the
-//! protocol, because HTTP/1.1 has one answer after the other.
+//! hyper takes bodies as bytes in memory. So a body that is a file yields slices
+//! of a *hole*: memory that is never written or read, of the length of the data.
+//! hyper frames it, counts it and writes it; here, where it would be written, the
+//! hole is recognised by its address, and `sendfile` sends the bytes that it
+//! represents: the next [`FileRange`] of the [`Pipe`] that body and connection
+//! share. Both have the same order, because HTTP/1.1 sends one response after
+//! the other.
 //!
 //! Stalled connections are closed here as well.
 
@@ -33,17 +33,17 @@ use super::disk::Ahead;
 use super::response_event::ResponseEvent;
 use crate::system::unacknowledged;
 
-/// The most that a single slice of the hole stands for, and by that the most that one call sends.
+/// The largest slice of the hole, and therefore the most that one call sends.
 const LARGEST: usize = 4 << 20;
 
-/// The hole. The kernel gives memory to it only when somebody touches it, which nobody does.
+/// The hole. It takes no memory, because its pages are never touched.
 static HOLE: LazyLock<&'static [u8]> = LazyLock::new(|| Box::leak(vec![0; LARGEST].into_boxed_slice()));
 
 fn is_hole(slice: &[u8]) -> bool {
     HOLE.as_ptr_range().contains(&slice.as_ptr())
 }
 
-/// Bytes of a file that a slice of the hole stands for.
+/// The bytes of a file that a slice of the hole represents.
 struct FileRange {
     file: Arc<File>,
     at: u64,
@@ -52,13 +52,13 @@ struct FileRange {
     response_event: Arc<ResponseEvent>,
 }
 
-/// What the slices of the hole stand for that one connection still has to send, in order.
+/// The file ranges that one connection still has to send, in order.
 #[derive(Clone, Default)]
 pub(super) struct Pipe(Arc<Mutex<VecDeque<FileRange>>>);
 
 impl Pipe {
-    /// Returns a slice of the hole for as many of the next bytes of a file as it holds.
-    pub(super) fn stand_in(
+    /// Returns a slice of the hole for the next bytes of a file, as many as fit.
+    pub(super) fn placeholder(
         &self,
         file: &Arc<File>,
         at: u64,
@@ -77,33 +77,33 @@ impl Pipe {
     }
 }
 
-/// What a client has to take while it is waited for, or it is given up: less than any modem did in a minute.
+/// What a client must read within the timeout, in bytes; far below the rate of any link.
 const LEAST: u64 = 64 << 10;
 
 /// A TCP connection that is closed when its client stalls for too long.
 ///
-/// What it takes is told by its acknowledgements: the kernel takes megabytes from us that the client has yet to take.
+/// Progress is measured by acknowledgements: the kernel buffers megabytes that the client has yet to receive.
 pub(super) struct StallGuard {
     stream: TcpStream,
     patience: Duration,
     written: u64,
-    /// Runs while the client is waited for.
+    /// Set while a write is pending.
     waiting: Option<Waiting>,
 }
 
 struct Waiting {
     end: Pin<Box<Sleep>>,
-    /// What the client had taken when it began.
+    /// What the client had acknowledged when it started.
     taken: u64,
 }
 
 impl StallGuard {
-    /// Watches over a connection.
+    /// Guards a connection.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
         Self { stream, patience, written: 0, waiting: None }
     }
 
-    /// Passes on what a write came to, unless the client has taken too little for too long.
+    /// Passes on the result of a write, unless the client has acknowledged too little for too long.
     #[expect(clippy::disallowed_methods, reason = "what is waited for is that nothing happens")]
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
@@ -128,12 +128,12 @@ impl StallGuard {
         self.written > 0
     }
 
-    /// Returns how much the client has acknowledged so far.
+    /// Returns how many bytes the client has acknowledged.
     fn taken(&self) -> io::Result<u64> {
         Ok(self.written.saturating_sub(unacknowledged(self.stream.as_fd())?))
     }
 
-    /// Sends as much of a stretch as the socket takes.
+    /// Sends as much of a file range as the socket accepts.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,7 +151,7 @@ impl StallGuard {
             match self.stream.try_io(Interest::WRITABLE, send) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What was announced cannot be sent any more.
+                // The file was truncated: the announced length cannot be sent any more.
                 Ok(0) => {
                     break Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
@@ -164,7 +164,7 @@ impl StallGuard {
         self.watch(cx, sent)
     }
 
-    /// Writes slices that more will follow soon, so that the kernel does not make a packet of them alone.
+    /// Writes slices that will be followed by more, so that the kernel does not send them in a packet of their own.
     fn poll_write_before(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let sent = loop {
             match self.stream.poll_write_ready(cx) {
@@ -213,7 +213,7 @@ impl AsyncWrite for StallGuard {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // There is nothing more to take.
+        // No write is pending.
         self.waiting = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
@@ -230,12 +230,12 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Makes a connection whose bodies come through a pipe.
+    /// Creates a connection whose file bodies come through a pipe.
     pub(super) fn new(stream: StallGuard, pipe: Pipe) -> Self {
         Self { io: TokioIo::new(stream), pipe }
     }
 
-    /// Sends what the first bytes of the hole stand for.
+    /// Sends the file range that the first bytes of the hole represent.
     fn poll_hole(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
         let mut stretches = self.pipe.lock();
         let Some(stretch) = stretches.front_mut() else {

@@ -1,4 +1,5 @@
-//! `/assets/`, as Go's `http.FileServer` hands out a folder. Links are followed wherever they lead, as by the real server.
+//! `/assets/`, as Go's `http.FileServer` serves a folder. Symbolic links are followed anywhere, as by the real
+//! server.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -13,7 +14,7 @@ use crate::matchbox::go::{html_escape, path, sniff};
 /// The index page of a folder.
 const INDEX: &str = "index.html";
 
-/// Finds what a path below `/assets/` names, its escapes undone.
+/// Finds the file of an unescaped path below `/assets/`.
 pub(super) fn find(folder: &Path, below: &[u8], query: &str) -> Answer {
     let found = look(folder, below, query);
     let rule = |answer: &Answer| if answer.status < 400 { "assets" } else { "asset not found" };
@@ -23,7 +24,7 @@ pub(super) fn find(folder: &Path, below: &[u8], query: &str) -> Answer {
     }
 }
 
-/// Answers an error as Go does.
+/// Returns an error as Go does.
 fn failure(error: &io::Error) -> Answer {
     let rule = error.to_string();
     match error.kind() {
@@ -34,7 +35,7 @@ fn failure(error: &io::Error) -> Answer {
 }
 
 fn look(folder: &Path, below: &[u8], query: &str) -> io::Result<Answer> {
-    // Go's server sees the path from here on as its own root.
+    // Go's server sees the rest of the path as an absolute one.
     let url = [b"/", below].concat();
     if url.ends_with(b"/index.html") {
         return Ok(elsewhere("./", query));
@@ -65,7 +66,7 @@ fn look(folder: &Path, below: &[u8], query: &str) -> io::Result<Answer> {
     Ok(Answer { body: Body::File(file, data), ..answer })
 }
 
-/// Opens a file or folder. A FIFO without a writer is not waited for.
+/// Opens a file or folder. Does not block on a FIFO without a writer.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     let data = file.metadata()?;
@@ -75,7 +76,7 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     }
 }
 
-/// Returns a path in its shortest form, below the folder whatever it says.
+/// Returns a normalised path, which never leaves the folder.
 fn clean(url: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in url.split(|byte| *byte == b'/') {
@@ -88,7 +89,7 @@ fn clean(url: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
-/// Sends a client to a path beside its own, with its query.
+/// Redirects a client to a sibling path, with its query.
 fn elsewhere(to: &str, query: &str) -> Answer {
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
     let answer = Answer::new(301, HTML, Body::Whole(Vec::new()));
@@ -115,7 +116,7 @@ fn listing(path: &Path, data: &Metadata) -> io::Result<Answer> {
     Ok(answer)
 }
 
-/// Returns the media type of a file by its extension, or else by its first bytes.
+/// Returns the media type of a file by its extension, otherwise by its first bytes.
 fn media_type(name: &str, file: &File) -> io::Result<&'static str> {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let known = match extension.as_deref() {

@@ -1,4 +1,4 @@
-//! What anybody may ask of matchbox, whatever its user has written.
+//! Fuzzes matchbox with arbitrary requests, groups and templates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const PATHS: [&str; 12] = [
     "/healthz",
 ];
 
-/// What is there whatever else is: a group that takes everybody, and one for a MAC address.
+/// The data that is always present: a default group, and one for a MAC address.
 const TEXTS: [(&str, &str); 3] = [
     ("groups/all.json", r#"{"profile":"p","metadata":{"n":1.5,"l":[1],"m":{"k":"v"}}}"#),
     ("groups/one.json", r#"{"profile":"p","selector":{"mac":"52-54-00-00-00-01"}}"#),
@@ -33,8 +33,8 @@ const TEXTS: [(&str, &str); 3] = [
     ),
 ];
 
-/// Answers one request, of groups and templates that anybody may have written. Whoever asks gets what the real server
-/// has for everybody, or what was rendered, and never a reason.
+/// Answers one request, with arbitrary groups and templates. The client gets what the real server sends, or the
+/// rendered content, but never the reason of an error.
 pub(crate) fn request(data: &[u8]) {
     let mut script = Script::new(data);
     let path = PATHS[usize::from(script.byte()) % PATHS.len()];
@@ -52,7 +52,7 @@ pub(crate) fn request(data: &[u8]) {
     let asked = MatchboxRequest { method: "GET", path, query: &query };
     let answer = matchbox.answer(asked).expect("there is nobody else");
     check(path, &answer);
-    // Nothing is remembered that would change the next answer.
+    // The next answer must not depend on this one.
     let again = matchbox.answer(asked).expect("there is nobody else");
     assert_eq!((again.status, bytes(&again)), (answer.status, bytes(&answer)));
 }
@@ -89,7 +89,7 @@ fn check(path: &str, answer: &Answer) {
         "//ipxe" => assert_eq!(answer.status, 307),
         _ => {}
     }
-    // Whoever hears nothing is told of.
+    // An unanswered request must be reported.
     let asks = ["/ipxe", "/grub", "/ignition", "/cloud", "/generic", "/metadata"].contains(&path);
     assert!(rendered || !asks || !answer.failures.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Which path is whose, as Go's `http.ServeMux` sees it: pure.
+//! Routes paths as Go's `http.ServeMux` does: pure.
 
 use crate::matchbox::go::path;
 use crate::matchbox::render::Endpoint;
@@ -7,35 +7,35 @@ use crate::serve::content::decode;
 /// The form of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Armour {
-    /// `.sig`: as it is.
+    /// `.sig`: binary.
     None,
-    /// `.asc`: as text.
+    /// `.asc`: ASCII-armoured.
     Ascii,
 }
 
-/// What a path is.
+/// The route of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     /// `/`
     Home,
-    /// The script with which everything begins.
+    /// The iPXE script that is fetched first.
     Boot(Option<Armour>),
-    /// Something that is rendered.
+    /// A rendered document.
     Render(Endpoint, Option<Armour>),
-    /// What lies below `/assets/`.
+    /// A file below `/assets/`.
     Asset(Vec<u8>),
-    /// Another path, that the client should take.
+    /// A redirect to another path.
     Redirect {
         /// The path.
         to: String,
-        /// Whether something is there.
+        /// Whether that path has a route.
         known: bool,
     },
-    /// Nothing of ours.
+    /// Not a path of matchbox.
     Nothing,
 }
 
-/// Finds out what a path is, where there are assets or signatures.
+/// Routes a path, with or without assets and signatures.
 pub(super) fn route(raw: &str, assets: bool, signatures: bool) -> Route {
     if assets && path::clean(raw) == "/assets" && !raw.ends_with('/') {
         return Route::Redirect { to: "/assets/".to_owned(), known: true };

@@ -1,4 +1,4 @@
-//! Detached OpenPGP signatures, as the real server makes them: of canonical text, with SHA-256.
+//! Detached OpenPGP signatures, as the real server creates them: of canonical text, with SHA-256.
 
 use std::borrow::Cow;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::hint::Hint;
 /// The first key of a key ring, unlocked.
 pub struct KeyRing {
     key: SignedSecretKey,
-    /// The subkey that is for signatures; the primary key if there is none.
+    /// The signing subkey; the primary key if there is none.
     subkey: Option<usize>,
 }
 
@@ -35,26 +35,26 @@ pub enum KeyRingError {
     Unread {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is no key ring with a secret key in it.
+    /// The file contains no secret key.
     #[error("{} is not a key ring with a private key: {why}", path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// The passphrase is another one.
+    /// The passphrase is wrong.
     #[error("the passphrase does not unlock the key ring {}: {why}", path.display())]
     Locked {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// A signature cannot be made.
+    /// Signing failed.
     #[error("the key cannot sign: {0}")]
     Unsigned(String),
 }
@@ -78,7 +78,7 @@ impl KeyRing {
             .map_err(|error| no_key(error.to_string()))?;
         let first = keys.next().ok_or_else(|| no_key("it is empty".to_owned()))?;
         let mut key = first.map_err(|error| no_key(error.to_string()))?;
-        // Once and for all: unlocking takes longer than signing.
+        // Only once: unlocking takes longer than signing.
         let locked = |error: pgp::errors::Error| KeyRingError::Locked { path: of(), why: error.to_string() };
         let passphrase = Password::from(passphrase);
         key.primary_key.remove_password(&passphrase).map_err(locked)?;
@@ -102,7 +102,7 @@ impl KeyRing {
             Armour::None => signature.to_bytes(),
             Armour::Ascii => {
                 let mut text = signature.to_armored_bytes(ArmorOptions::default())?;
-                // The real server's ends with the line that ends it.
+                // The armour of the real server has no trailing newline.
                 text.truncate(text.trim_ascii_end().len());
                 Ok(text)
             }

@@ -1,4 +1,4 @@
-//! matchbox without a lab: its listener, and nobody else's names.
+//! matchbox without a lab: its own listener, no other content.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use crate::serve::content::ContentStore;
 use crate::serve::http::{self, HttpHandler, PATIENCE};
 use crate::serve::{Threads, apart, tls};
 
-/// The real server has no bounds, and a whole site may come from one address.
+/// The real server has no limits, and a whole site may come from one address.
 const PLACES: ConnectionLimits = ConnectionLimits { all: 16_384, each: 16_384 };
 
-/// Certificate and key of HTTPS, as PEM.
+/// Certificate and key for HTTPS in PEM format.
 pub struct Secure {
-    /// The certificate, and those between it and its authority.
+    /// The certificate, followed by intermediate certificates.
     pub certificates: Vec<u8>,
     /// The private key.
     pub key: Vec<u8>,
@@ -36,29 +36,29 @@ impl std::fmt::Debug for Secure {
 /// Why matchbox cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum StandaloneError {
-    /// The certificate or the key is none, or they do not belong together.
+    /// The certificate or key is invalid, or they do not match.
     #[error("cannot use the certificate: {0}")]
     Certificate(String),
 }
 
-/// What is served without a lab.
+/// The configuration of a standalone server.
 #[derive(Debug)]
 pub struct Standalone {
-    /// Where HTTP is listened for.
+    /// The listener.
     pub listener: TcpListener,
-    /// HTTPS instead of HTTP.
+    /// Serve HTTPS instead of HTTP.
     pub secure: Option<Secure>,
     /// Groups, profiles and configs.
     pub store: Store,
-    /// The folder behind `/assets/`.
+    /// The folder served at `/assets/`.
     pub assets: Option<PathBuf>,
-    /// What signs.
+    /// The key ring that signs.
     pub key_ring: Option<KeyRing>,
-    /// The gRPC that goes with it: where it listens, whom it believes, and what it writes.
+    /// The gRPC API: its listener, certificates and store.
     pub rpc: Option<(TcpListener, rpc::Tls, rpc::Store)>,
 }
 
-/// Serves matchbox until `stop` is cancelled, from this thread. Whoever is being served then is served to the end.
+/// Serves matchbox on this thread until `stop` is cancelled. Running responses are completed.
 pub fn serve_standalone(
     standalone: Standalone,
     events: &Emitter,
@@ -77,7 +77,7 @@ pub fn serve_standalone(
         places: PLACES,
         patience: PATIENCE,
     };
-    // HTTP ends by itself when everybody was served who is served when it is to end.
+    // HTTP stops by itself after its running responses.
     let never = CancellationToken::new();
     apart(events, &never, Service::Matchbox, Threads::Several, || async move {
         let mut beside = JoinSet::new();

@@ -1,4 +1,4 @@
-//! A data directory, and what a lab file lays over it: always as it is now, and read only where it has changed.
+//! A data directory with the lab file's overlay: always current, read only when it has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -15,7 +15,7 @@ use crate::matchbox::render::{Failure, Source};
 use crate::matchbox::select::{Groups, Named};
 use crate::plan::DataEntry;
 
-/// Folders of a data directory, by their place among those that are watched.
+/// Folders of a data directory, by their index in the watch list.
 const FOLDERS: [&str; 5] = ["groups", "profiles", "ignition", "cloud", "generic"];
 const GROUPS: usize = 0;
 const PROFILES: usize = 1;
@@ -28,7 +28,7 @@ fn place(kind: Kind) -> usize {
     }
 }
 
-/// Groups, profiles and configs, as they are at the moment of each question.
+/// Groups, profiles and configs, always current.
 pub struct Store {
     newest: Version,
     disk: Mutex<Disk>,
@@ -36,11 +36,11 @@ pub struct Store {
 
 struct Disk {
     folder: Option<PathBuf>,
-    /// What lies over the folder, by path in it.
+    /// Entries of the lab file by path; they take precedence over the folder.
     entries: BTreeMap<String, DataEntry>,
     watcher: Watcher,
     groups: Groups,
-    /// The files of the groups, by name, those that are none too.
+    /// The files of the groups by name, also invalid ones.
     group_files: HashMap<String, Known<()>>,
     /// Names of those that may change without an event.
     elsewhere: BTreeSet<String>,
@@ -49,13 +49,13 @@ struct Disk {
     warnings: Vec<Failure>,
 }
 
-/// What was made of a file.
+/// The parsed content of a file.
 #[derive(Clone)]
 struct Known<T> {
     made: Result<T, Failure>,
-    /// Its state when it was read; `None` for what is in memory.
+    /// Its state when it was read; `None` for an entry in memory.
     state: Option<State>,
-    /// Whether it has to be looked at each time.
+    /// Whether it must be checked on each request.
     elsewhere: bool,
 }
 
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens a data directory, which may be missing, with what lies over it. Every group is read.
+    /// Opens a data directory, which may be missing, with its overlay. Every group is read.
     pub fn open(folder: Option<PathBuf>, entries: BTreeMap<String, DataEntry>, newest: Version) -> Self {
         let folders = FOLDERS.iter().filter_map(|name| Some(folder.as_ref()?.join(name)));
         let mut disk = Disk {
@@ -85,8 +85,7 @@ impl Store {
         Self { newest, disk: Mutex::new(disk) }
     }
 
-    /// Returns the groups that could not be read since this was asked last, and whatever else went wrong with nobody's
-    /// request.
+    /// Returns the groups that could not be read since the last call, and other problems that belong to no request.
     pub fn take_warnings(&self) -> Vec<Failure> {
         let mut disk = self.disk();
         let unwatched = disk.watcher.take_warning().map(|failure| Failure::of("", failure));
@@ -139,7 +138,7 @@ fn unreadable(file: &str, error: ModelError) -> Failure {
     Failure { file: file.to_owned(), line: error.line, reason: error.message }
 }
 
-/// Says why a file cannot be read, without its path, which is said anyway.
+/// Describes why a file cannot be read, without its path, which is reported anyway.
 fn unopened(file: &str, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "not found".to_owned(),
@@ -157,7 +156,7 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// Returns what a file is, read again if it has changed.
+    /// Returns the parsed file, read again if it has changed.
     fn find<T: Clone>(
         &self,
         watcher: &mut Watcher,
@@ -166,7 +165,7 @@ impl Files<'_> {
         make: impl Fn(&str, &[u8]) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let file = format!("{}/{name}", FOLDERS[self.at]);
-        // The real server follows a name out of its folder into the others; nobody means that.
+        // The real server lets a name point to other folders; that is never intended.
         if name.contains('\0') || name.split('/').any(|part| part == "..") {
             return Err(Failure::of(file, "invalid file name"));
         }
@@ -204,7 +203,7 @@ impl Files<'_> {
             Ok(bytes) => make(&file, &bytes),
             Err(error) => Err(unopened(&file, &error)),
         };
-        // What lies deeper is in a folder that nobody watches.
+        // Subfolders are not watched.
         let elsewhere = elsewhere || laid.is_some() || name.contains('/');
         known.insert(name.to_owned(), Known { made: made.clone(), state: Some(state), elsewhere });
         made
@@ -212,7 +211,7 @@ impl Files<'_> {
 }
 
 impl<T> Known<T> {
-    /// Tells whether the file is still what was read.
+    /// Tells whether the file is unchanged since it was read.
     fn is_good(&self, each: bool, path: &Path) -> bool {
         match &self.state {
             Some(state) if each || self.elsewhere => state.is_still(path),
@@ -222,7 +221,7 @@ impl<T> Known<T> {
 }
 
 impl Disk {
-    /// Reads the groups that lie over the folder.
+    /// Reads the groups of the overlay.
     fn load_laid_groups(&mut self) {
         let prefix = format!("{}/", FOLDERS[GROUPS]);
         let laid: Vec<String> =
@@ -251,7 +250,7 @@ impl Disk {
         }
     }
 
-    /// Brings the groups of the folder in line with what is there.
+    /// Updates the groups from the folder.
     fn list_groups(&mut self, looking: bool) {
         let Some(folder) = &self.folder else { return };
         let mut names: BTreeSet<String> = match fs::read_dir(folder.join(FOLDERS[GROUPS])) {
@@ -276,9 +275,9 @@ impl Disk {
         }
     }
 
-    /// Reads the file of a group. What is no file of one is passed over, as by the real server.
+    /// Reads the file of a group. Other files are ignored, as by the real server.
     fn load_group(&mut self, name: &str) {
-        // The real server takes any extension off a name and reads what is then `.json`, so this finds the same.
+        // The real server strips any extension and then reads `.json`, so this finds the same files.
         let Some(stem) = name.strip_suffix(".json") else { return };
         let file = format!("{}/{name}", FOLDERS[GROUPS]);
         let laid = self.entries.get(&file);
@@ -348,7 +347,7 @@ impl Disk {
         }
     }
 
-    /// Returns the names of what lies over a folder.
+    /// Returns the names of the overlay's entries in a folder.
     fn laid(&self, at: usize) -> impl Iterator<Item = &str> {
         self.entries.keys().filter_map(move |path| path.strip_prefix(FOLDERS[at])?.strip_prefix('/'))
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::matchbox::ignition::Version;
 use crate::plan::DataEntry;
 
-/// What a lab file lays over a data directory that is not there.
+/// Entries of a lab file without a data directory.
 const ENTRIES: &[(&str, &str)] = &[
     (
         "groups/node.json",

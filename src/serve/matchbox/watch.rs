@@ -1,9 +1,8 @@
-//! Which files of some folders have changed since somebody looked last, without looking at them.
+//! Reports which files of some folders have changed, without reading them.
 //!
-//! The kernel queues an event before the call that changed a file returns, so whoever drains the queue first thing in a
-//! request has missed nothing. Two kinds of change give no event: a folder that is put in the place of another one, which
-//! its inode tells, and what happens on file systems where others write too, or to a file that has another name
-//! elsewhere. Those are looked at each time.
+//! The kernel queues an event before the call that changed a file returns, so a request that drains the queue first
+//! has missed nothing. Two kinds of change cause no event: a folder that is replaced by another one, which its inode
+//! shows, and changes on network file systems or through another hard link. Such files are checked on each request.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -17,32 +16,32 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use nix::sys::statfs::{FsType, statfs};
 
-/// What has become of a folder since somebody looked last.
+/// Changes in a folder since the last call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Nothing.
     None,
-    /// Files by these names.
+    /// The files with these names.
     Names(HashSet<OsString>),
-    /// It is another folder, or nobody knows what.
+    /// The folder was replaced, or events were lost.
     All,
-    /// Nobody can say: each file is to be looked at.
+    /// Events are not available: every file must be checked.
     Unknown,
 }
 
-/// Watches over folders, which may be missing.
+/// Watches folders, which may be missing.
 #[derive(Debug)]
 pub(super) struct Watcher {
     inotify: Option<Inotify>,
     folders: Vec<Folder>,
-    /// Why some folder cannot be watched although its file system would allow it.
+    /// Why a folder cannot be watched although its file system would allow it.
     failure: Option<String>,
 }
 
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// Device and inode of what was found there last.
+    /// Device and inode of the folder when it was last found.
     is: Option<(u64, u64)>,
     watch: Option<WatchDescriptor>,
     lost: bool,
@@ -50,7 +49,7 @@ struct Folder {
 }
 
 impl Watcher {
-    /// Watches over folders, known by their place in the list from here on.
+    /// Watches folders, which are identified by their index from here on.
     pub(super) fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         let (inotify, failure) = match Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC) {
             Ok(inotify) => (Some(inotify), None),
@@ -60,12 +59,12 @@ impl Watcher {
         Self { inotify, folders: folders.into_iter().map(folder).collect(), failure }
     }
 
-    /// Returns why files are looked at for each request, once.
+    /// Returns once why files are checked on each request.
     pub(super) fn take_warning(&mut self) -> Option<String> {
         self.failure.take()
     }
 
-    /// Tells what has become of a folder since this was asked last.
+    /// Returns the changes in a folder since the last call.
     pub(super) fn look(&mut self, at: usize) -> Change {
         self.drain();
         let folder = &mut self.folders[at];
@@ -89,7 +88,7 @@ impl Watcher {
                 Ok(events) => events.into_iter().for_each(|event| note(&mut self.folders, event)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
-                // Whatever it is, nothing is known any more.
+                // After any error, events may be lost.
                 Err(error) => {
                     self.failure = Some(no_watch(error));
                     self.inotify = None;
@@ -103,7 +102,7 @@ impl Watcher {
         }
     }
 
-    /// Watches over a folder from now on.
+    /// Starts to watch a folder.
     fn begin(&mut self, at: usize) {
         self.end(at);
         let folder = &mut self.folders[at];
@@ -132,20 +131,20 @@ impl Watcher {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
                 Err(error) => self.failure = Some(no_watch(error)),
             }
-            // Another folder may have come there meanwhile.
+            // The folder may have been replaced meanwhile.
             if folder.is == identity(&folder.path) {
                 return;
             }
         }
     }
 
-    /// Gives up the watch over a folder. One that is there by two names has one watch.
+    /// Removes the watch of a folder. Folders with the same inode share a watch.
     fn end(&mut self, at: usize) {
         let Some(watch) = self.folders[at].watch.take() else { return };
         if let Some(inotify) = &self.inotify
             && !self.folders.iter().any(|folder| folder.watch == Some(watch))
         {
-            // It is gone with a folder that was deleted.
+            // A deleted folder has lost its watch already.
             inotify.rm_watch(watch).ok();
         }
     }
@@ -159,7 +158,7 @@ fn note(folders: &mut [Folder], event: InotifyEvent) {
         } else if folder.watch == Some(event.wd) {
             match &event.name {
                 Some(name) => drop(folder.names.insert(name.clone())),
-                // Of the folder itself: moved away, deleted, unmounted, or other rights.
+                // About the folder itself: moved, deleted, unmounted, or permissions changed.
                 None => folder.lost = true,
             }
         }
@@ -170,12 +169,12 @@ fn no_watch(error: Errno) -> String {
     format!("file notifications ({}): files are checked for each request", error.desc())
 }
 
-/// Returns what tells one folder from another.
+/// Returns device and inode of a folder.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().filter(Metadata::is_dir).map(|data| (data.dev(), data.ino()))
 }
 
-/// File systems on which nobody writes but by this kernel, and by the same inodes.
+/// File systems that are written only by this kernel, under the same inodes.
 const SEEN: &[FsType] = &[
     nix::sys::statfs::EXT4_SUPER_MAGIC,
     nix::sys::statfs::XFS_SUPER_MAGIC,
@@ -190,24 +189,24 @@ const SEEN: &[FsType] = &[
     FsType(0xe0f5_e1e2),
 ];
 
-/// Tells whether the kernel tells of each change in a folder.
+/// Tells whether the kernel reports every change in a folder.
 fn is_seen(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| SEEN.contains(&found.filesystem_type()))
 }
 
-/// How old a file has to be before its time says that it was not written again since.
+/// Minimum age of a file for which an unchanged timestamp proves that it was not written again.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// What tells one state of a file from another.
+/// Distinguishes one version of a file from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     of: Option<(u64, u64, u64, i64, i64, i64, i64)>,
-    /// Whether it was written so lately that its time could be that of the next write.
+    /// Whether the timestamp is old enough to differ from that of the next write.
     settled: bool,
 }
 
 impl State {
-    /// Returns the state of a file that is there no more.
+    /// Returns the state of a missing file.
     fn missing() -> Self {
         Self { of: None, settled: true }
     }
@@ -230,17 +229,17 @@ impl State {
         Self { of: Some(of), settled }
     }
 
-    /// Tells whether a file is still what it was. It is opened, so that a network file system asks its server.
+    /// Tells whether a file is unchanged. It is opened, so that a network file system asks its server.
     pub(super) fn is_still(&self, path: &Path) -> bool {
         let now = open(path).map_or_else(|_| Self::missing(), |(_, data)| Self::of(&data));
         self.settled && self.of == now.of
     }
 }
 
-/// A file as it was read.
+/// A file that was read.
 #[derive(Debug)]
 pub(super) struct Looked {
-    /// What is in it.
+    /// Its content.
     pub(super) bytes: io::Result<Vec<u8>>,
     /// Its state before it was read.
     pub(super) state: State,
@@ -264,7 +263,7 @@ pub(super) fn read(path: &Path) -> Looked {
     Looked { bytes, state: State::of(&data), elsewhere: linked || mounted }
 }
 
-/// Opens a file. A FIFO without a writer is not waited for, and is none.
+/// Opens a file. A FIFO without a writer does not block and counts as missing.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     let data = file.metadata()?;

@@ -1,11 +1,11 @@
-//! What anybody may send to the NTP service.
+//! Fuzzes the NTP service with arbitrary packets.
 
 use std::net::SocketAddr;
 
 use super::{CLIENT, FIRST_CLIENT_PORT, PORT, SERVER, answer};
 use crate::fuzz::Script;
 
-/// Answers one packet. Only questions of clients get an answer, no longer than they are, which nobody answers.
+/// Answers one packet. Only client requests get a reply; it is no longer than the request and gets no reply itself.
 pub(crate) fn question(data: &[u8]) {
     let mut script = Script::new(data);
     let now = u64::from_be_bytes(script.array());

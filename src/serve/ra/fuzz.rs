@@ -1,4 +1,4 @@
-//! What anybody may send to who advertises routers.
+//! Fuzzes the router advertisement service with arbitrary packets.
 
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ static ROUTERS: LazyLock<[Router; 3]> = LazyLock::new(|| {
     [without, with, Router::new(&plan)]
 });
 
-/// Takes one packet. Only what crossed no router, comes from this link and is a solicitation is answered.
+/// Handles one packet. Only a solicitation from this link that crossed no router is answered.
 pub(crate) fn solicitation(data: &[u8]) {
     let mut script = Script::new(data);
     let how = script.byte();
@@ -38,6 +38,6 @@ pub(crate) fn solicitation(data: &[u8]) {
     assert!(packet.len() >= 8 && packet[0] == SOLICITATION && hop_limit == Some(HOP_LIMIT));
     assert!(by.is_none_or(|by| by == from && (by.is_unicast_link_local() || by.segments()[0] == 0xfd00)));
     assert!(which != 2 || node.is_some(), "nobody else is told");
-    // Whoever forges a solicitation gets one packet for it, and that is small.
+    // A spoofed solicitation triggers one small packet.
     assert!(router.advertisement().len() <= 160);
 }

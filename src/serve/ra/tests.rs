@@ -23,7 +23,7 @@ fn with_ipv6(managed: bool) -> Router {
     }
 }
 
-/// The solicitation of iPXE 2019-01 as `virtio-net-pci` ROM.
+/// The solicitation of the `virtio-net-pci` ROM of iPXE 2019-01.
 fn solicitation() -> Vec<u8> {
     let mut packet = vec![SOLICITATION, 0, 0x12, 0x34, 0, 0, 0, 0, code::SOURCE_ADDRESS, 1];
     packet.extend(NODE.0);
@@ -40,7 +40,7 @@ fn a_solicitation_is_answered_to_its_sender() {
     let asked_by = asked(&router(1500, true), from(NODE.link_local(), &packet)).unwrap();
     assert_eq!(asked_by.by, Some(NODE.link_local()));
     assert_eq!(asked_by.node, Some(NodeName::new("a").unwrap()));
-    // A sender that has no address yet hears what all hear.
+    // A sender without an address is answered by multicast.
     let unnamed = asked(&router(1500, true), from(Ipv6Addr::UNSPECIFIED, &packet[..8])).unwrap();
     assert_eq!(unnamed, Solicitation { by: None, node: None });
 }
@@ -74,7 +74,7 @@ fn with_ipv6_the_prefix_and_the_name_server_are_told() {
     1f03000000000258036c6162047465737400000000000000
     ");
     assert_eq!(with_ipv6(true).advertisement_for(30)[..8], [134, 0, 0, 0, 64, 0xc0, 0, 30]);
-    // Where we are not the DHCP server, nobody is sent to one.
+    // Without a DHCP server of the lab, no host is referred to DHCPv6.
     assert_eq!(with_ipv6(false).advertisement()[..8], [134, 0, 0, 0, 64, 0, 0, 0]);
 }
 
@@ -107,12 +107,12 @@ fn some_solicitations_are_left_unanswered() {
     assert_eq!(asked(&router, from(NODE.link_local(), &endless)), None);
 }
 
-/// Returns at which seconds everybody is told, if somebody without an address asks at others.
+/// Returns at which seconds advertisements are multicast, if a host without an address solicits at others.
 fn told(router: &Router, asked: &[u64], until: u64) -> Vec<u64> {
     let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), 0);
     let due = |second: u64| {
         if asked.contains(&second) {
-            rounds.hurry(second * SECOND);
+            rounds.send_soon(second * SECOND);
         }
         rounds.due(second * SECOND).then_some(second)
     };

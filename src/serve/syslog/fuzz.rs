@@ -1,9 +1,9 @@
-//! What anybody may send to the syslog receiver.
+//! Fuzzes the syslog receiver with arbitrary packets.
 
 use super::{APP, TEXT, read};
 use crate::event::{Facility, Known, Severity};
 
-/// Takes one datagram apart. What is told of it is short, and can be shown on any terminal.
+/// Parses one datagram. The event is short and safe to print on a terminal.
 pub(crate) fn line(data: &[u8]) {
     let Some(Known::SyslogLine { facility, severity, app, text }) = read(data) else { return };
     assert!(Facility::ALL.contains(&facility) && Severity::ALL.contains(&severity));

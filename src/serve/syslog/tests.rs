@@ -16,7 +16,7 @@ fn check(datagram: &[u8]) -> String {
 #[test]
 fn lines_of_all_kinds_are_taken_apart() {
     let lines: [&str; 24] = [
-        // As programs write them by RFC 3164, with and without host.
+        // RFC 3164 messages, with and without host.
         "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
         "<13>Nov  1 15:04:05 one root: hello",
         "<30>Nov 21 15:04:05 sshd[812]: Accepted publickey",
@@ -25,14 +25,14 @@ fn lines_of_all_kinds_are_taken_apart() {
         "<6>kernel: eth0: link up",
         "<165>Aug 24 05:34:00 10.1.1.1 no tag at all",
         "<13>2026-11-21T15:04:05.123456+00:00 one app[1]: rsyslog's way",
-        // By RFC 5424.
+        // RFC 5424 messages.
         "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - \u{feff}'su root' failed",
         "<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - - %% It's time to make the do-nuts.",
         r#"<165>1 2003-10-11T22:14:15.003Z host evntslog - ID47 [ex@1 a="b" c="\"]\\"][more x="1"] An event"#,
         r#"<165>1 2003-10-11T22:14:15.003Z host evntslog - ID47 [ex@1 a="b"]"#,
         "<14>1 - - - - - - only text",
         "<14>1 - - - - - -",
-        // What is neither is text.
+        // Anything else is text.
         "<14>1 - - - - -",
         r#"<165>1 - host app - ID47 [ex a="b An event"#,
         "no priority",
@@ -95,7 +95,7 @@ fn a_chatty_node_is_counted_and_keeps_nobody_else_out() {
     handler.flush();
     let left_out = Known::Omitted { service: Service::Syslog, count: 50 };
     assert_eq!(log.take(), [(Some("chatty".to_owned()), left_out)]);
-    // A second later it is heard again; what is counted at the very end is told as well.
+    // A second later messages are emitted again; the remaining counts are emitted on drop.
     for number in 0..=OF_NODE {
         handler.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
     }

@@ -1,8 +1,8 @@
-//! Our own engine: one thread, one socket for each transfer, a [`Machine`] for each that decides.
+//! Our own engine: one thread, one socket for each transfer, one [`Machine`] for each that decides.
 //!
-//! What comes in goes to the machine, what it wants goes out; nothing is decided
-//! here. A transfer's socket is not connected, so that a stranger who sends to it
-//! can be told so, as RFC 1350 has it, and disturbs nobody.
+//! Packets are passed to the machine and its actions are carried out; nothing is
+//! decided here. A transfer's socket is not connected, so that packets from other
+//! addresses can be answered with an error (RFC 1350) without disturbing the transfer.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -27,25 +27,25 @@ use crate::event::TftpOutcome;
 use crate::serve::segments::Segments;
 use crate::system::sockets::beside;
 
-/// More transfers than a rack has machines.
+/// Maximum number of concurrent transfers, more than a rack has machines.
 const MOST_TRANSFERS: usize = 4096;
-/// Largest packet that we take. Requests have at most 512 bytes (RFC 2347).
+/// Largest packet that is accepted. Requests have at most 512 bytes (RFC 2347).
 const LARGEST: usize = 2048;
-/// Packets taken from one socket before others have their turn.
+/// Maximum number of packets read from one socket before the next socket is served.
 const TURN: usize = 64;
-/// Events taken from the kernel at once.
+/// Maximum number of epoll events per call.
 const EVENTS: usize = 256;
 
-/// With so few transfers, waiting for an answer without sleeping costs others nothing.
+/// Up to this many transfers, the engine polls for a reply instead of sleeping.
 const FEW: usize = 2;
-/// How long is waited so. A client that takes longer is slower than the kernel is at waking us.
+/// Maximum time of such polling in nanoseconds. For slower clients, the kernel's wake-up latency does not matter.
 const SPIN: u64 = 50_000;
 
-/// The same request again within this time is the network's echo of the first.
+/// The same request within this time is a duplicate made by the network.
 const ECHO: u64 = 1_000_000_000;
 
 const STOP: u64 = u64::MAX;
-/// Names of listeners begin here, those of transfers at 0.
+/// Tokens of listeners start here, those of transfers at 0.
 const LISTENERS: u64 = 1 << 63;
 
 /// Answers requests on these sockets until `stop` is cancelled. Blocks its thread.
@@ -85,12 +85,12 @@ pub(super) fn serve(
     engine.run()
 }
 
-/// Wakes the engine when it is dropped, also by a runtime that ends.
+/// Wakes the engine when it is dropped, also when the runtime shuts down.
 struct EngineWaker(Arc<EventFd>);
 
 impl Drop for EngineWaker {
     fn drop(&mut self) {
-        // The counter is far from its end, so nothing can fail.
+        // The counter is far from its maximum, so the write cannot fail.
         self.0.write(1).ok();
     }
 }
@@ -100,18 +100,18 @@ struct Engine {
     listeners: Vec<Listener>,
     handler: TftpHandler,
     transfers: HashMap<u64, Outgoing>,
-    /// Transfers by the listener and address that they were asked for from.
+    /// Transfers by the listener and client address of their request.
     by_client: HashMap<(usize, SocketAddr), u64>,
-    /// The name of the next transfer.
+    /// The token of the next transfer.
     next: u64,
-    /// When the first of the transfers may want to be told the time.
+    /// The earliest deadline of all transfers.
     expires: u64,
     workbench: Buffers,
-    /// What wakes us stays open until we sleep no more: the kernel forgets what is closed.
+    /// Keeps the eventfd open: epoll forgets a closed descriptor.
     _wake: Arc<EventFd>,
 }
 
-/// One transfer and what it needs.
+/// One transfer with its socket and source.
 struct Outgoing {
     socket: UdpSocket,
     client: SocketAddr,
@@ -123,9 +123,9 @@ struct Outgoing {
     delivery: Delivery,
 }
 
-/// What all transfers use in turn.
+/// Buffers that all transfers share.
 struct Buffers {
-    /// Room for a window, with room before it for the head of its first block.
+    /// Holds one window, with room before it for the header of its first block.
     content: Vec<u8>,
     segments: Segments,
 }
@@ -159,7 +159,7 @@ impl Engine {
         }
     }
 
-    /// Lets time pass for every transfer, and looks when the next one wants it.
+    /// Handles the deadlines that have passed, and finds the next one.
     fn expire(&mut self, now: u64) {
         let late: Vec<u64> = self
             .transfers
@@ -174,8 +174,8 @@ impl Engine {
         self.expires = deadlines.min().unwrap_or(u64::MAX);
     }
 
-    /// Waits without sleeping while few transfers have quick clients: the kernel takes longer to wake us than they to
-    /// answer.
+    /// Polls without sleeping while few transfers have fast clients: the kernel takes longer to wake this thread than
+    /// they take to answer.
     fn spin(&mut self) {
         let quick = |transfer: &Outgoing| (1..SPIN).contains(&transfer.machine.answers_in());
         if self.transfers.len() > FEW || !self.transfers.values().any(quick) {
@@ -194,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// Takes what came to a listener.
+    /// Reads the packets of a listener.
     fn listen(&mut self, listener: usize) {
         let mut buffer = [0; LARGEST];
         for _ in 0..TURN {
@@ -213,18 +213,18 @@ impl Engine {
                     Some(packet::error(packet::ACCESS, "read-only server"))
                 }
                 Ok(Packet::Ack(_) | Packet::Stray) => Some(unknown_id()),
-                // Two servers that answer errors with errors would never end.
+                // Never answer an error with an error: two servers would do so forever.
                 Ok(Packet::Error { .. }) | Err(packet::Malformed::Short) => None,
                 Err(malformed) => Some(packet::error(packet::ILLEGAL, &malformed.to_string())),
             };
             if let Some(answer) = answer {
-                // One that is lost is asked for again.
+                // If this packet is lost, the client repeats its request.
                 self.listeners[listener].socket.send_to(&answer, from).ok();
             }
         }
     }
 
-    /// Begins a transfer, or returns the error that the client gets.
+    /// Starts a transfer, or returns the error for the client.
     fn read_request(&mut self, listener: usize, from: SocketAddr, request: Request) -> Result<(), Vec<u8>> {
         let now = self.handler.now();
         if let Some(name) = self.by_client.get(&(listener, from)).copied() {
@@ -233,14 +233,14 @@ impl Engine {
                 self.with(name, |transfer| transfer.machine.on_same_request(now));
                 return Ok(());
             }
-            // The client has forgotten what it asked for before.
+            // The client has abandoned its earlier request.
             self.finish(name, TftpOutcome::Aborted);
         }
         let opened = self.handler.open(from, &request.name, request.mode);
         let Opened { source, size, mut delivery } = opened.map_err(|missing| refusal(&missing))?;
         if self.transfers.len() >= MOST_TRANSFERS {
             let unsure = self.transfers.iter().filter(|(_, transfer)| !transfer.machine.confirmed());
-            // Who has not answered may be a forged address; who waits longest for that most likely is.
+            // Drop the oldest transfer without an answer: its source address is the most likely to be spoofed.
             let oldest = unsure.min_by_key(|(_, transfer)| transfer.began).map(|(name, _)| *name);
             let busy = || packet::error(0, "too many transfers; try again later");
             self.finish(oldest.ok_or_else(busy)?, TftpOutcome::Vanished);
@@ -266,7 +266,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes one packet that came to a transfer; tells whether there was one.
+    /// Receives one packet of a transfer; returns whether there was one.
     fn receive(&mut self, name: u64) -> bool {
         let Some(transfer) = self.transfers.get_mut(&name) else { return false };
         let mut buffer = [0; LARGEST];
@@ -293,7 +293,7 @@ impl Engine {
                 follows
             }),
             Ok(Packet::Error { .. }) => self.with(name, |transfer| transfer.machine.on_error()),
-            // Not for a transfer that runs; one that it cannot be, it does not end.
+            // Not valid in a running transfer: answer with an error, but do not end the transfer.
             Ok(Packet::Read(_) | Packet::Write(_) | Packet::Stray) | Err(_) => {
                 transfer.socket.send_to(&unknown_id(), from).ok();
             }
@@ -301,7 +301,7 @@ impl Engine {
         true
     }
 
-    /// Asks a transfer's machine, and carries out what follows.
+    /// Passes an input to a transfer's machine and carries out its action.
     fn with(&mut self, name: u64, ask: impl FnOnce(&mut Outgoing) -> Action) {
         let Some(transfer) = self.transfers.get_mut(&name) else { return };
         let ended = match ask(transfer) {
@@ -349,11 +349,11 @@ impl Drop for Outgoing {
 
 impl Outgoing {
     fn offer(&self) {
-        // What does not arrive is sent again.
+        // A lost packet is sent again.
         self.socket.send_to(&packet::options(&self.machine.terms().answer), self.client).ok();
     }
 
-    /// Sends blocks from `first` on. Fails only if they cannot be read.
+    /// Sends blocks starting with `first`. Fails only if they cannot be read.
     fn send(&mut self, first: u64, most: u16, workbench: &mut Buffers) -> io::Result<()> {
         let block = self.machine.terms().block;
         let wanted = block * usize::from(most);
@@ -371,8 +371,7 @@ impl Outgoing {
 }
 
 impl Buffers {
-    /// Sends the first `length` bytes of the content as blocks. One that the network does not take is as one that it
-    /// loses.
+    /// Sends the first `length` bytes of the content as blocks. A send error counts as a lost packet.
     fn send(
         &mut self,
         socket: &UdpSocket,

@@ -1,16 +1,16 @@
-//! What anybody may send to the TFTP service.
+//! Fuzzes the TFTP service with arbitrary packets.
 
 use super::machine::{Action, End, Machine, agree};
 use super::packet::{self, HEAD, Packet, Request};
 use crate::fuzz::Script;
 
-/// What fits the path of the tests.
+/// The largest block size that fits the path MTU of the tests.
 const LARGEST: usize = 1468;
 const SECOND: u64 = 1_000_000_000;
-/// The longest that a client may be silent: twice the timeout that it may wish for (RFC 2349), and a second.
+/// The longest client timeout: twice the largest `timeout` option (RFC 2349), plus a second.
 const LONGEST: u64 = (2 * 255 + 1) * SECOND;
 
-/// Takes one packet apart.
+/// Parses one packet.
 pub(crate) fn packet(data: &[u8]) {
     match packet::parse(data) {
         Ok(Packet::Read(Request { name, mode: _, options })) => {
@@ -21,7 +21,7 @@ pub(crate) fn packet(data: &[u8]) {
         Ok(Packet::Error { code: _, text }) => assert!(!text.contains('\0')),
         Ok(Packet::Ack(_) | Packet::Stray) => {}
         Err(malformed) => {
-            // What is told of it is no packet that anybody would answer.
+            // The error text must not itself parse as a packet that gets a reply.
             let error = packet::error(packet::ILLEGAL, &malformed.to_string());
             assert!(matches!(packet::parse(&error), Ok(Packet::Error { .. })));
             assert!(error.len() < 64, "{} bytes", error.len());
@@ -29,17 +29,17 @@ pub(crate) fn packet(data: &[u8]) {
     }
 }
 
-/// A file that is sent as the loop sends it, and what has gone out.
+/// A transfer driven as the engine drives it, and what it has sent.
 struct Sender {
     machine: Machine,
     length: u64,
     now: u64,
-    /// Packets and bytes to a client that has not answered yet, which may be anybody's forged address.
+    /// Packets and bytes sent before the client has answered; its address may be spoofed.
     unasked: (usize, usize),
 }
 
 impl Sender {
-    /// Sends what follows; tells how the transfer ended, if it has.
+    /// Performs an action; returns the result if the transfer has ended.
     fn perform(&mut self, what: Action) -> Option<End> {
         let terms = self.machine.terms();
         let (block, window) = (terms.block as u64, terms.window);
@@ -70,8 +70,8 @@ impl Sender {
     }
 }
 
-/// Sends a file to a client that says whatever a script says. Who has never answered gets few packets, nobody gets more
-/// than his window at once, and who falls silent is forgotten.
+/// Sends a file to a client that follows a script. A client that has never answered gets few packets, no client gets
+/// more than its window at once, and a silent client times out.
 pub(crate) fn transfer(data: &[u8]) {
     let mut script = Script::new(data);
     let asked = script.piece();
@@ -79,7 +79,7 @@ pub(crate) fn transfer(data: &[u8]) {
     let length = u64::from(script.number()) << script.one_of(&[0, 4, 10, 26]);
     let terms = agree(&request, LARGEST, Some(length));
     assert!((8..=LARGEST).contains(&terms.block) && (1..=64).contains(&terms.window));
-    // A number of at most twenty digits stands for each that was asked for.
+    // Each option that was asked for is answered with a number of at most 20 digits.
     assert!(packet::options(&terms.answer).len() <= asked.len() + 4 * 20);
     let (machine, first) = Machine::start(terms, 0);
     let mut sender = Sender { machine, length, now: 0, unasked: (0, 0) };
@@ -87,7 +87,7 @@ pub(crate) fn transfer(data: &[u8]) {
     while !script.is_over() {
         let what = script.byte();
         sender.now += u64::from(script.number()) * if what & 0x80 == 0 { 10_000 } else { 1_000_000 };
-        // The loop tells it the time when that has come.
+        // The engine calls `on_time` once the deadline has passed.
         let mut follows = match sender.now >= sender.machine.deadline() {
             true => sender.machine.on_time(sender.now),
             false => Action::Nothing,
@@ -96,7 +96,7 @@ pub(crate) fn transfer(data: &[u8]) {
             return ended(&sender, end);
         }
         follows = match what & 7 {
-            // What came last, which is what clients mostly say.
+            // The latest block, the most common acknowledgement.
             0..=3 => {
                 let ahead = script.byte().into();
                 let number = (sender.machine.bytes() / sender.machine.terms().block as u64) as u16;
@@ -116,14 +116,14 @@ pub(crate) fn transfer(data: &[u8]) {
         }
         assert!(sender.machine.bytes() <= length);
         let (packets, bytes) = sender.unasked;
-        // The first, those of the clock, and one for each quarter of a second in which it is asked for again.
+        // The first packet, those of timeouts, and one for each quarter of a second in which the request is repeated.
         assert!(packets <= 8 + 40, "{packets} packets to who never answered");
         assert!(
             bytes <= packets * (512 + HEAD).max(asked.len() + 4 * 20),
             "{bytes} bytes to who never answered"
         );
     }
-    // From here on the client is silent.
+    // From here on, the client is silent.
     let silent = sender.now;
     for _ in 0..10_000 {
         sender.now = sender.machine.deadline().max(sender.now);

@@ -1,4 +1,4 @@
-//! Opens files for clients, and emits the events of transfers; knows nothing of packets.
+//! Opens files for clients and emits the events of transfers; handles no packets.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,25 +17,25 @@ use super::packet::Mode;
 use super::source::Source;
 use crate::event::{Emitter, FileRole, Known, Service, TftpOutcome};
 
-/// Opens what clients ask for.
+/// Opens files for clients.
 #[derive(Clone)]
 pub(super) struct TftpHandler {
     content: ContentStore,
     clients: Clients,
     events: Emitter,
-    /// Files that are open, by device and inode: a thousand clients of one file take one descriptor.
+    /// Open files by device and inode: a thousand clients of one file share a descriptor.
     open: HashMap<(u64, u64), Weak<File>>,
-    /// The last error of our own, told once.
+    /// The last internal error, reported once.
     failure: String,
 }
 
-/// A file or text for a client.
+/// An opened file or text.
 pub(super) struct Opened {
-    /// Its bytes.
+    /// Its content.
     pub(super) source: Source,
-    /// How many, as they lie there.
+    /// Its size as stored.
     pub(super) size: u64,
-    /// What is told of it.
+    /// Emits the event of the transfer.
     pub(super) delivery: Delivery,
 }
 
@@ -55,7 +55,7 @@ impl TftpHandler {
         self.clients.may_ask(from.ip())
     }
 
-    /// Opens a path for a client. A failure is told at once, a success when the delivery ends.
+    /// Opens a path for a client. A failure is reported at once, a success when the delivery ends.
     pub(super) fn open(&mut self, from: SocketAddr, path: &[u8], mode: Mode) -> Result<Opened, Missing> {
         let mut delivery = self.delivery(from, path, mode);
         match self.take(path, mode) {
@@ -79,20 +79,20 @@ impl TftpHandler {
         }
     }
 
-    /// Returns what tells nanoseconds on the run's clock.
+    /// Returns a function that reads the run's clock in nanoseconds.
     pub(super) fn clock(&self) -> Box<dyn Fn() -> u64 + Send> {
         let events = self.events.clone();
         Box::new(move || events.now().at)
     }
 
-    /// Tells of somebody who wants to write.
+    /// Emits the event of a write request.
     pub(super) fn refuse_write(&self, from: SocketAddr, path: &[u8]) {
         let mut delivery = self.delivery(from, path, Mode::Octet);
         delivery.rule = "read-only".to_owned();
         delivery.tell(TftpOutcome::Refused);
     }
 
-    /// Tells of an error of our own, not of the same one twice in a row.
+    /// Emits an event for an internal error, unless it is the same as the last one.
     pub(super) fn note(&mut self, error: &io::Error) {
         let error = error.to_string();
         if error != self.failure {
@@ -137,7 +137,7 @@ impl TftpHandler {
             return file;
         }
         self.open.retain(|_, file| file.strong_count() > 0);
-        // From a disk that is slow, the kernel may well read on before we ask.
+        // If the disk is slow, the kernel can read ahead.
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL).ok();
         let file = Arc::new(file);
         self.open.insert(identity, Arc::downgrade(&file));
@@ -145,24 +145,24 @@ impl TftpHandler {
     }
 }
 
-/// What is told of a request once it is over; one that is dropped was cut off.
+/// The event of a request, emitted when it ends; if dropped early, the transfer was aborted.
 pub(super) struct Delivery {
     transfer: Transfer,
     clients: Clients,
     role: Option<FileRole>,
     rule: String,
     mode: Mode,
-    /// Bytes in a block, once that is agreed on.
+    /// The negotiated block size.
     pub(super) blksize: Option<u32>,
-    /// Blocks between two acknowledgements.
+    /// The negotiated window size.
     pub(super) windowsize: Option<u16>,
-    /// Packets that were sent again.
+    /// Retransmitted packets.
     pub(super) retransmits: u32,
     told: bool,
 }
 
 impl Delivery {
-    /// Notes how many bytes the client has by now.
+    /// Records how many bytes the client has received.
     pub(super) fn came_to(&mut self, bytes: u64) {
         let more = bytes.saturating_sub(self.transfer.sent);
         if more > 0 {
@@ -170,7 +170,7 @@ impl Delivery {
         }
     }
 
-    /// Tells how it ended.
+    /// Emits the event.
     pub(super) fn tell(&mut self, outcome: TftpOutcome) {
         self.told = true;
         let Self { transfer, clients, role, rule, mode, blksize, windowsize, retransmits, told: _ } = self;

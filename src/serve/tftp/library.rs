@@ -1,9 +1,8 @@
 //! The async-tftp backend, behind the same interface.
 //!
-//! It does not hear that a client gives up, waits out a whole timeout where the
-//! first block of a window got lost, and does not say what was agreed on, which
-//! is why our own [`engine`](super::engine) serves unless a lab asks for this one.
-//! Its answers to everything else are what ours are compared with.
+//! It does not notice that a client aborts, waits for a whole timeout if the first
+//! block of a window is lost, and does not report the negotiated options. That is why
+//! our own [`engine`](super::engine) is the default. Everything else is compared with it in tests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,14 +25,14 @@ use super::source::Source;
 use super::{Listener, Missing};
 use crate::event::TftpOutcome;
 
-/// How long an acknowledgement is waited for before the same is sent again.
+/// The retransmission timeout.
 const PATIENCE: Duration = Duration::from_secs(1);
 const RETRIES: u32 = 5;
 const WINDOW: u16 = 64;
 
 /// Answers requests on these sockets until `stop` is cancelled. Blocks its thread.
 ///
-/// The library has one task for all transfers of a socket and reads files as it sends, so it has this thread for itself.
+/// The library has one task for all transfers of a socket and reads files as it sends, so it has its own thread.
 pub(super) fn serve(
     listeners: Vec<Listener>,
     handler: TftpHandler,
@@ -54,25 +53,25 @@ async fn answer(listener: Listener, handler: TftpHandler) -> Result<(), async_tf
     server.build().await?.serve().await
 }
 
-/// Opens what clients ask for.
+/// Opens files for clients.
 struct Counter {
     handler: TftpHandler,
 }
 
-/// A file or text on its way to a client. Tells how it went when it is dropped.
+/// A file or text that is sent to a client. Emits its event when it is dropped.
 struct Outgoing {
     source: Source,
     delivery: Delivery,
     at: u64,
     size: u64,
-    /// When something was read last.
+    /// When it was last read.
     read: u64,
     now: Box<dyn Fn() -> u64 + Send>,
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        // The library drops what was acknowledged at once, and what was not after all its retries.
+        // The library drops an acknowledged transfer at once, an unacknowledged one after all retries.
         let waited = Duration::from_nanos((self.now)().saturating_sub(self.read));
         let sent = self.at == self.size && waited < PATIENCE * RETRIES;
         self.delivery.tell(if sent { TftpOutcome::Sent } else { TftpOutcome::Aborted });
@@ -106,7 +105,7 @@ impl Handler for Counter {
         path: &Path,
     ) -> Result<(Outgoing, Option<u64>), packet::Error> {
         if !self.handler.may_ask(*client) {
-            // The library answers in any case; that is shorter than what was asked.
+            // The library replies in any case; this reply is shorter than the request.
             return Err(packet::Error::PermissionDenied);
         }
         match self.handler.open(*client, path.as_os_str().as_bytes(), Mode::Octet) {

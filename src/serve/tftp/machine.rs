@@ -1,4 +1,4 @@
-//! One transfer as a machine without sockets, files or clock: what comes in, and what follows from it.
+//! One transfer as a state machine without sockets, files or clock: it takes inputs and returns actions.
 //!
 //! ```text
 //!            options agreed            ACK 0
@@ -8,49 +8,49 @@
 //!        └────────────── no options ───────▶┘
 //! ```
 //!
-//! Blocks have numbers without end in here; only on the wire do they begin anew
-//! after 65,535. The machine does not know how long the file is: whoever sends
-//! blocks says when one was the last.
+//! Block numbers are unbounded in here; only on the wire do they wrap after 65,535.
+//! The machine does not know the file size: the caller that sends blocks reports
+//! which was the last.
 
 use super::packet::{Mode, OptionName, Request};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLISECOND;
 
-/// The size of a block for who does not ask for another.
+/// The default block size.
 const BLOCK: usize = 512;
-/// Bounds of RFC 2348.
+/// Valid block sizes (RFC 2348).
 const BLOCKS: std::ops::RangeInclusive<u64> = 8..=65_464;
-/// What fits a client's socket buffer of ordinary size.
+/// A window that fits a client's socket buffer of ordinary size.
 const MOST_WINDOW: u16 = 64;
 
-/// How long an answer is waited for at first, where nothing is known of the client.
+/// The first retransmission timeout, before the client's round-trip time is known.
 const FIRST_WAIT: u64 = SECOND;
-/// The least that is waited for an answer: firmware may be busy with something else.
+/// The minimum retransmission timeout: firmware may be busy.
 const LEAST_WAIT: u64 = 250 * MILLISECOND;
-/// Waits double up to this.
+/// Timeouts double up to this.
 const MOST_WAIT: u64 = 4 * SECOND;
-/// How long a client may stay silent, or stay where it is.
+/// How long a client may stay silent or make no progress.
 pub(super) const PATIENCE: u64 = 10 * SECOND;
-/// For how long at least an acknowledgement is taken for an echo after we have repeated ourselves.
+/// For at least this long after a retransmission, an acknowledgement may belong to the first transmission.
 const ECHO: u64 = 5 * MILLISECOND;
 
-/// What client and server agreed on.
+/// The negotiated options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Negotiated {
     /// Bytes in a block.
     pub(super) block: usize,
-    /// Blocks between two acknowledgements.
+    /// Blocks per acknowledgement.
     pub(super) window: u16,
-    /// Seconds until we repeat ourselves, if the client has a wish.
+    /// Seconds until a retransmission, if the client asked for a timeout.
     timeout: Option<u8>,
     /// Whether the client asked for the file's size.
     asked_size: bool,
-    /// What the client is told; nothing if it asked for nothing that we know.
+    /// The options of the OACK; empty if the client sent none that are supported.
     pub(super) answer: Vec<(OptionName, u64)>,
 }
 
-/// Agrees to a request. `largest` is what fits the path; `size` is that of the file, where it is known beforehand.
+/// Negotiates options. `largest` is what fits the path MTU; `size` is the file size, if known beforehand.
 pub(super) fn agree(request: &Request, largest: usize, size: Option<u64>) -> Negotiated {
     let mut terms =
         Negotiated { block: BLOCK, window: 1, timeout: None, asked_size: false, answer: Vec::new() };
@@ -69,7 +69,7 @@ pub(super) fn agree(request: &Request, largest: usize, size: Option<u64>) -> Neg
                 terms.timeout = Some(seconds);
                 seconds.into()
             }),
-            // The size of a text is known only when it has been sent.
+            // The size of a text is known only after it was sent.
             OptionName::Size if request.mode == Mode::Octet => {
                 terms.asked_size = true;
                 size
@@ -86,69 +86,69 @@ pub(super) fn agree(request: &Request, largest: usize, size: Option<u64>) -> Neg
 pub(super) enum End {
     /// The client has acknowledged the last block.
     Sent,
-    /// The client wanted to know the size, and no more.
+    /// The client asked only for the size.
     Probed,
-    /// The client gave up.
+    /// The client aborted.
     Aborted,
-    /// The client fell silent.
+    /// The client stopped answering.
     Vanished,
 }
 
-/// What follows.
+/// What the engine must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Action {
     /// Nothing.
     Nothing,
-    /// Send what was agreed on.
+    /// Send the OACK.
     Offer,
-    /// Send blocks from `first` on, at most so many; then say by [`Machine::went`] what went.
+    /// Send blocks starting with `first`, at most `most`; then report them with [`Machine::went`].
     Send {
-        /// The first of them, counted from 1.
+        /// The first block, counted from 1.
         first: u64,
-        /// How many.
+        /// The maximum number of blocks.
         most: u16,
     },
-    /// Forget the transfer.
+    /// End the transfer.
     Finish(End),
 }
 
-/// The state of one transfer. Times are nanoseconds of any one clock.
+/// The state of one transfer. Times are nanoseconds of a monotonic clock.
 #[derive(Debug)]
 pub(super) struct Machine {
     terms: Negotiated,
-    /// Whether our offer waits for its answer.
+    /// Whether the OACK waits for its acknowledgement.
     offered: bool,
-    /// Whether the client has answered at all: before, it may be anybody's forged address.
+    /// Whether the client has answered at all; until then, its address may be spoofed.
     confirmed: bool,
-    /// The last block that the client has.
+    /// The last acknowledged block.
     // Invariant: acked <= sent <= highest, and sent - acked <= window.
     acked: u64,
-    /// The last block on its way.
+    /// The last block in flight.
     sent: u64,
-    /// The highest block that ever was.
+    /// The highest block ever sent.
     highest: u64,
-    /// The last block of all with the end of the file, once it was sent.
+    /// The last block of the file and the size of the file, once sent.
     last: Option<(u64, u64)>,
-    /// Whether something on its way was sent more than once.
+    /// Whether anything in flight was sent more than once.
     repeated: bool,
-    /// Until then, an acknowledgement that is not of the whole window may be an echo.
+    /// Until then, an acknowledgement of less than the whole window may be a duplicate.
     echoes_until: u64,
     /// When the last window or offer was sent.
     sent_at: u64,
-    /// When the client came on last.
+    /// When the client last made progress.
     progress_at: u64,
-    /// When we repeat ourselves or give up.
+    /// When to retransmit or give up.
     deadline: u64,
-    /// How often in a row we have repeated ourselves.
+    /// Number of consecutive retransmissions.
     attempts: u32,
-    /// How long the client takes to answer, smoothed; 0 if unknown.
+    /// Smoothed round-trip time in nanoseconds; 0 if unknown.
     answers_in: u64,
     retransmits: u32,
 }
 
 impl Machine {
-    /// Begins a transfer.
+    /// Starts a transfer.
     pub(super) fn start(terms: Negotiated, now: u64) -> (Self, Action) {
         let mut machine = Self {
             offered: !terms.answer.is_empty(),
@@ -171,12 +171,12 @@ impl Machine {
         (machine, first)
     }
 
-    /// Returns what was agreed on.
+    /// Returns the negotiated options.
     pub(super) fn terms(&self) -> &Negotiated {
         &self.terms
     }
 
-    /// Returns when [`Machine::on_time`] is to be called at the latest.
+    /// Returns when [`Machine::on_time`] must be called at the latest.
     pub(super) fn deadline(&self) -> u64 {
         self.deadline
     }
@@ -186,17 +186,17 @@ impl Machine {
         self.confirmed
     }
 
-    /// Returns how many packets were sent again.
+    /// Returns how many packets were retransmitted.
     pub(super) fn retransmits(&self) -> u32 {
         self.retransmits
     }
 
-    /// Returns how long the client takes to answer, in nanoseconds; 0 if it has not yet.
+    /// Returns the smoothed round-trip time in nanoseconds; 0 if unknown.
     pub(super) fn answers_in(&self) -> u64 {
         self.answers_in
     }
 
-    /// Returns how many bytes the client has.
+    /// Returns how many bytes were acknowledged.
     pub(super) fn bytes(&self) -> u64 {
         match self.last {
             Some((block, end)) if block == self.acked => end,
@@ -204,7 +204,8 @@ impl Machine {
         }
     }
 
-    /// Notes which blocks were sent after [`Action::Send`]. `end` is that of the file, if the last of them ends it.
+    /// Records which blocks were sent for [`Action::Send`]. `end` is the file size, if the last of them ends the
+    /// file.
     pub(super) fn went(&mut self, first: u64, blocks: u16, end: Option<u64>) {
         let sent = first - 1 + u64::from(blocks);
         let again = (self.highest + 1).saturating_sub(first).min(blocks.into());
@@ -214,7 +215,7 @@ impl Machine {
         self.last = end.map(|end| (sent, end)).or(self.last);
     }
 
-    /// Takes an acknowledgement.
+    /// Handles an acknowledgement.
     pub(super) fn on_ack(&mut self, number: u16, now: u64) -> Action {
         if self.offered {
             if number != 0 {
@@ -224,13 +225,14 @@ impl Machine {
             self.came_on(now);
             return self.go_on(now);
         }
-        // Less than a window lies between, so the low bits tell which block it is.
+        // Fewer blocks than a window lie between, so the low 16 bits identify the block.
         let further = u64::from(number.wrapping_sub(self.acked as u16));
         if further > self.sent - self.acked {
             return Action::Nothing;
         }
         if further == 0 {
-            // Without windows it is always an echo: whoever answers it becomes the sorcerer's apprentice (RFC 1123).
+            // Without windows it is always a duplicate; answering it causes the sorcerer's apprentice syndrome (RFC
+            // 1123).
             return if self.terms.window == 1 { Action::Nothing } else { self.on_gap(now) };
         }
         self.acked += further;
@@ -241,7 +243,8 @@ impl Machine {
             return Action::Finish(End::Sent);
         }
         if whole {
-            // What was sent twice is acknowledged twice. Who answers the echo too sends all the rest twice.
+            // What was sent twice is acknowledged twice. Answering the duplicate would send everything after it
+            // twice.
             self.repeated = false;
             self.echoes_until = if clean { 0 } else { now + self.echo() };
             self.go_on(now)
@@ -250,11 +253,11 @@ impl Machine {
         }
     }
 
-    /// Takes an acknowledgement that is not of the whole window: a block of it got lost, and the client says from where
-    /// on it wants them again (RFC 7440). Or it is an echo.
+    /// Handles an acknowledgement of less than the whole window. Either a block was lost, and the client requests
+    /// everything after the acknowledged block (RFC 7440), or it is a duplicate.
     fn on_gap(&mut self, now: u64) -> Action {
         if now < self.echoes_until {
-            // The client counts its next window from here, so what that window lacks goes out, and nothing twice.
+            // The client's next window starts here: send what is missing from it, and nothing twice.
             self.deadline = self.deadline.min(self.echoes_until);
             let until =
                 self.last.map_or(u64::MAX, |(last, _)| last).min(self.acked + u64::from(self.terms.window));
@@ -266,12 +269,12 @@ impl Machine {
         self.again(now)
     }
 
-    /// Takes an error of the client.
+    /// Handles an error from the client.
     pub(super) fn on_error(&self) -> Action {
         Action::Finish(if self.offered && self.terms.asked_size { End::Probed } else { End::Aborted })
     }
 
-    /// Takes the passing of time.
+    /// Handles the passing of time.
     pub(super) fn on_time(&mut self, now: u64) -> Action {
         if now < self.deadline {
             return Action::Nothing;
@@ -283,9 +286,9 @@ impl Machine {
         self.again(now)
     }
 
-    /// Takes the same request once more: the client has not seen our answer.
+    /// Handles the same request again: the client has not received the reply.
     pub(super) fn on_same_request(&mut self, now: u64) -> Action {
-        // Whoever forges requests gets no more answers than time allows.
+        // Spoofed requests trigger no more packets than timeouts do.
         if self.confirmed || now < self.sent_at + LEAST_WAIT { Action::Nothing } else { self.again(now) }
     }
 
@@ -324,7 +327,7 @@ impl Machine {
 
     fn wait(&self) -> u64 {
         match self.terms.timeout {
-            // The client is bound by its wish only once it has seen that we agree.
+            // The requested timeout applies once the client has acknowledged the OACK.
             Some(seconds) if self.confirmed => u64::from(seconds) * SECOND,
             _ => {
                 let first = match self.answers_in {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use crate::event::TftpMode;
 
-/// "The file was not found."
+/// "File not found."
 pub(super) const NOT_FOUND: u16 = 1;
-/// "You may not."
+/// "Access violation."
 pub(super) const ACCESS: u16 = 2;
-/// "This is no operation."
+/// "Illegal TFTP operation."
 pub(super) const ILLEGAL: u16 = 4;
-/// "I do not know you."
+/// "Unknown transfer ID."
 pub(super) const UNKNOWN_ID: u16 = 5;
 
 const READ: u16 = 1;
@@ -20,20 +20,20 @@ const ACK: u16 = 4;
 const ERROR: u16 = 5;
 const OPTIONS: u16 = 6;
 
-/// Bytes before the content of a block.
+/// Length of the header of a DATA packet.
 pub(super) const HEAD: usize = 4;
 
-/// How the content of a file is to be sent.
+/// The transfer mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Byte by byte.
+    /// Binary.
     Octet,
-    /// As text: a line ends with CR LF, a CR that ends none is CR NUL (RFC 764).
+    /// Text: a line ends with CR LF, any other CR is sent as CR NUL (RFC 764).
     Netascii,
 }
 
 impl Mode {
-    /// Returns the word of the event.
+    /// Returns the mode as the event has it.
     pub(super) fn word(self) -> TftpMode {
         match self {
             Self::Octet => TftpMode::Octet,
@@ -42,16 +42,16 @@ impl Mode {
     }
 }
 
-/// An option that we know.
+/// A supported option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OptionName {
     /// Bytes in a block (RFC 2348).
     BlockSize,
-    /// Seconds until we repeat ourselves (RFC 2349).
+    /// Seconds until a retransmission (RFC 2349).
     Timeout,
-    /// Bytes of the file (RFC 2349).
+    /// Size of the file in bytes (RFC 2349).
     Size,
-    /// Blocks between two acknowledgements (RFC 7440).
+    /// Blocks per acknowledgement (RFC 7440).
     Window,
 }
 
@@ -68,55 +68,55 @@ impl OptionName {
     }
 }
 
-/// A request for a file.
+/// A read request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
-    /// The name asked for, without what sloppy firmware leaves at its end.
+    /// The file name, without the trailing bytes that some firmware appends.
     pub(super) name: Vec<u8>,
-    /// How it is to be sent.
+    /// The transfer mode.
     pub(super) mode: Mode,
-    /// The options that we know, in the client's order, each once.
+    /// The supported options, in the client's order, each once.
     pub(super) options: Vec<(OptionName, u64)>,
 }
 
-/// A packet that came in.
+/// A received packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Packet {
-    /// Somebody wants a file.
+    /// A read request.
     Read(Request),
-    /// Somebody wants to write one. The name is all that matters.
+    /// A write request. Only the name matters.
     Write(Vec<u8>),
-    /// A block arrived.
+    /// An acknowledgement of a block.
     Ack(u16),
-    /// The client gives up.
+    /// The client aborts.
     Error {
-        /// The code.
+        /// The error code.
         code: u16,
-        /// What the client says of it.
+        /// The error message of the client.
         text: String,
     },
-    /// What only a server sends.
+    /// A packet that only a server sends.
     Stray,
 }
 
-/// Why a packet is none.
+/// Why a packet cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
-    /// It is too short to say what it is.
+    /// It is too short for an opcode.
     #[error("too short")]
     Short,
-    /// Nobody knows the operation.
+    /// The opcode is unknown.
     #[error("unknown opcode {0}")]
     Operation(u16),
-    /// A request without an end.
+    /// A request without its terminating NUL.
     #[error("missing file name or mode")]
     Request,
-    /// A mode that nobody uses.
+    /// The mode is unknown.
     #[error("unsupported mode")]
     Mode,
 }
 
-/// Takes a packet apart.
+/// Parses a packet.
 pub(super) fn parse(bytes: &[u8]) -> Result<Packet, Malformed> {
     let (operation, rest) = number(bytes).ok_or(Malformed::Short)?;
     match operation {
@@ -138,13 +138,13 @@ fn number(bytes: &[u8]) -> Option<(u16, &[u8])> {
     Some((u16::from_be_bytes(*head), rest))
 }
 
-/// Returns the texts that end with a NUL; what does not is cut off or garbage.
+/// Returns the NUL-terminated strings; an unterminated rest is truncated or garbage.
 fn fields(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ended = bytes.iter().rposition(|byte| *byte == 0).unwrap_or(0);
     bytes[..ended].split(|byte| *byte == 0)
 }
 
-/// Returns a name as it was meant: some ROMs copy option 67 with the 0xFF that ends all options.
+/// Returns the intended name: some ROMs copy option 67 together with the 0xFF that ends all options.
 fn name(field: &[u8]) -> Vec<u8> {
     let end = field.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
     field[..end].to_vec()
@@ -153,7 +153,7 @@ fn name(field: &[u8]) -> Vec<u8> {
 fn request(bytes: &[u8]) -> Result<Request, Malformed> {
     let mut fields = fields(bytes);
     let name = name(fields.next().filter(|name| !name.is_empty()).ok_or(Malformed::Request)?);
-    // A name that was copied with its NUL ends twice.
+    // A name that was copied with its NUL has two of them.
     let mode = fields.by_ref().find(|field| !field.is_empty()).ok_or(Malformed::Request)?;
     let mode = if mode.eq_ignore_ascii_case(b"octet") {
         Mode::Octet
@@ -176,7 +176,7 @@ fn request(bytes: &[u8]) -> Result<Request, Malformed> {
     Ok(Request { name, mode, options })
 }
 
-/// Writes what was agreed on.
+/// Encodes an OACK packet.
 pub(super) fn options(agreed: &[(OptionName, u64)]) -> Vec<u8> {
     let mut packet = OPTIONS.to_be_bytes().to_vec();
     for (name, value) in agreed {
@@ -188,7 +188,7 @@ pub(super) fn options(agreed: &[(OptionName, u64)]) -> Vec<u8> {
     packet
 }
 
-/// Writes an error.
+/// Encodes an ERROR packet.
 pub(super) fn error(code: u16, text: &str) -> Vec<u8> {
     let mut packet = [ERROR.to_be_bytes(), code.to_be_bytes()].concat();
     packet.extend(text.bytes().filter(|byte| *byte != 0));
@@ -196,7 +196,7 @@ pub(super) fn error(code: u16, text: &str) -> Vec<u8> {
     packet
 }
 
-/// Returns what comes before the content of a block. Numbers begin anew with 0 after 65,535.
+/// Returns the header of a DATA packet. Block numbers wrap to 0 after 65,535.
 pub(super) fn head(block: u64) -> [u8; HEAD] {
     let [operation, number] = [DATA, block as u16].map(u16::to_be_bytes);
     [operation[0], operation[1], number[0], number[1]]
@@ -295,7 +295,7 @@ mod tests {
         #[test]
         fn whatever_comes_in_is_taken_apart(packet in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..600),
-            // Requests that are nearly right.
+            // Nearly valid requests.
             "(a|/|\\\\|\0|\u{ff}|octet|netascii|blksize|tsize|windowsize|timeout|[0-9]{1,20}){0,12}"
                 .prop_map(|text| [&[0, 1], text.as_bytes()].concat()),
         ]) {

@@ -1,4 +1,4 @@
-//! What a transfer reads from: bytes at a place, so that a window can be read again.
+//! The content of a transfer, read by offset, so that a window can be read again.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::packet::Mode;
 
-/// How much of a file is turned into text at a time, or read ahead of blocks that are asked for one by one.
+/// How much of a file is converted to text at a time, or read ahead if blocks are requested one by one.
 const CHUNK: usize = 16 << 10;
 
-/// A file or text on its way to a client.
+/// A file or text that is sent to a client.
 #[derive(Debug)]
 pub(super) struct Source {
     bytes: Raw,
@@ -25,37 +25,37 @@ enum Raw {
     File(Arc<File>, Ahead),
 }
 
-/// A part of a file that is read already.
+/// A part of a file that was read already.
 #[derive(Debug, Default)]
 struct Ahead {
     start: u64,
     bytes: Vec<u8>,
 }
 
-/// What of a text was put into the form of the protocol, from the first byte that may still be asked for.
+/// The part of a text in netascii, from the first byte that may still be requested.
 #[derive(Debug, Default)]
 struct Lines {
-    /// Where in the protocol's form `ready` begins.
+    /// Offset of `ready` in the netascii form.
     start: u64,
     ready: Vec<u8>,
-    /// How much of the file was read.
+    /// How many bytes of the file were read.
     read: u64,
 }
 
 impl Source {
-    /// Reads a text of ours.
+    /// Reads generated text.
     pub(super) fn text(text: impl Into<Bytes>, mode: Mode) -> Self {
         Self { bytes: Raw::Text(text.into()), lines: lines(mode) }
     }
 
-    /// Reads a file. It may be shared: nobody's place in it is moved.
+    /// Reads a file. It may be shared: no file offset is changed.
     pub(super) fn file(file: Arc<File>, mode: Mode) -> Self {
         Self { bytes: Raw::File(file, Ahead::default()), lines: lines(mode) }
     }
 
-    /// Fills a buffer from a place on, all of it unless the end comes first; returns how much.
+    /// Fills a buffer from an offset, completely unless the file ends first; returns the number of bytes.
     ///
-    /// Places before that of an earlier call may be forgotten.
+    /// Bytes before the offset of an earlier call may be discarded.
     pub(super) fn read(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.lines {
             None => self.bytes.read(at, buffer),
@@ -99,7 +99,7 @@ impl Raw {
 }
 
 impl Ahead {
-    /// Tells whether all of a part is here, or all of it that the file had when it was read.
+    /// Tells whether a range is buffered, up to the size that the file had when it was read.
     fn holds(&self, at: u64, length: usize) -> bool {
         let end = self.start + self.bytes.len() as u64;
         let ended = (1..CHUNK).contains(&self.bytes.len());
@@ -107,7 +107,7 @@ impl Ahead {
     }
 }
 
-/// Fills a buffer from a place of a file on, all of it unless the end comes first; returns how much.
+/// Fills a buffer from an offset of a file, completely unless the file ends first; returns the number of bytes.
 fn fill(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -158,7 +158,7 @@ mod tests {
         let mut buffer = vec![0; step];
         loop {
             let read = source.read(whole.len() as u64, &mut buffer).unwrap();
-            // A window that got lost is read again.
+            // A lost window is read again.
             assert_eq!(source.read(whole.len() as u64, &mut buffer).unwrap(), read);
             whole.extend_from_slice(&buffer[..read]);
             if read < step {

@@ -9,10 +9,10 @@ use super::super::example::{Log, content, plan};
 use super::*;
 use crate::event::Known;
 
-/// What the network of the tests holds beside headers.
+/// The MTU of the tests' network.
 const MTU: u16 = 1500;
 
-/// A server on the loopback. It ends when it is dropped.
+/// A server on the loopback interface. It stops when it is dropped.
 struct Server {
     at: SocketAddr,
     log: Log,
@@ -44,7 +44,7 @@ impl Server {
         std::fs::write(self.folder.path().join("kernel"), content).unwrap();
     }
 
-    /// Waits until something is told, and returns it.
+    /// Waits for an event and returns it.
     fn told(&self) -> String {
         let begin = Instant::now();
         loop {
@@ -76,13 +76,13 @@ fn line(known: &Known) -> String {
     }
 }
 
-/// A client with a socket of its own.
+/// A client with its own socket.
 struct Client {
     socket: UdpSocket,
     server: SocketAddr,
 }
 
-/// What a client was given.
+/// What a client received.
 #[derive(Debug, PartialEq)]
 struct Given {
     options: BTreeMap<String, String>,
@@ -124,7 +124,7 @@ impl Client {
         self.say(&[[0, 4], (block as u16).to_be_bytes()].concat(), to);
     }
 
-    /// Nothing comes for a while.
+    /// Asserts that nothing is received for a while.
     fn hears_nothing(&self) {
         self.socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let mut packet = [0; 2000];
@@ -134,7 +134,7 @@ impl Client {
         self.socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     }
 
-    /// Fetches a file, as a client does that loses nothing.
+    /// Fetches a file without packet loss.
     fn fetch(&self, path: &[u8], mode: &str, options: &[(&str, String)]) -> Given {
         self.ask(path, mode, options);
         let mut given = Given { options: BTreeMap::new(), content: Vec::new(), error: None };
@@ -253,7 +253,7 @@ fn who_only_wants_the_size_is_told_it_and_no_more() {
     assert_eq!(offer, b"\0\x06tsize\x0010\0blksize\x001468\0");
     client.say(b"\0\x05\0\x08User aborted the transfer\0", from);
     insta::assert_snapshot!(server.told(), @"probed profile/tiny/kernel: 0 bytes of kernel as octet in blocks of 1468 × 1 [plan]");
-    // From the same port, as some firmware does.
+    // From the same source port, as some firmware does.
     let given = client.fetch(b"profile/tiny/kernel", "octet", &[("blksize", "1468".to_owned())]);
     assert_eq!(given.content, b"0123456789");
     assert!(server.told().starts_with("sent "));
@@ -305,7 +305,7 @@ fn a_request_that_the_network_doubles_starts_one_transfer() {
     client.hears_nothing();
     client.ack(1, from);
     assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
-    // The last one was on its way for long.
+    // The last datagram was delayed in the network.
     client.ask(b"profile/tiny/kernel", "octet", &[]);
     client.hears_nothing();
     client.ack(2, from);
@@ -324,13 +324,13 @@ fn strangers_are_told_so_and_disturb_nobody() {
         let (answer, told_by) = stranger.hear();
         assert_eq!((&answer[..4], told_by), (&b"\0\x05\0\x05"[..], from), "{packet:?}");
     }
-    // An error is not answered, and a stranger's does not end it.
+    // An ERROR is not answered, and an ERROR from another address does not end the transfer.
     stranger.say(b"\0\x05\0\0go away\0", from);
     stranger.hears_nothing();
     client.hears_nothing();
     client.ack(1, from);
     assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
-    // What makes no sense from the client itself does not end it either.
+    // A malformed packet from the client does not end the transfer either.
     client.say(b"\0\x09what?", from);
     assert_eq!(client.hear().0[..4], *b"\0\x05\0\x05");
     client.ack(2, from);
@@ -404,7 +404,7 @@ fn a_file_that_shrinks_is_sent_as_it_is() {
     let client = Client::of(&server);
     client.ask(b"profile/tiny/kernel", "octet", &[]);
     let (_, from) = client.hear();
-    // As much as is read ahead.
+    // As much as the read-ahead.
     for block in 1..32 {
         client.ack(block, from);
         assert_eq!(client.hear().0.len(), 4 + 512);
@@ -429,8 +429,8 @@ fn ipv6_is_served_too() {
     }
 }
 
-/// The same requests to both backends, as far as the library is right: it knows no netascii, and passes over what it
-/// cannot parse.
+/// Sends the same requests to both backends, as far as the library conforms: it does not implement netascii and
+/// ignores what it cannot parse.
 #[test]
 fn both_backends_give_the_same() {
     let (own, library) = (Server::start(TftpBackend::Builtin), Server::start(TftpBackend::AsyncTftp));

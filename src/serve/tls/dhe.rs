@@ -1,8 +1,8 @@
-//! Diffie-Hellman over a finite field, for firmware that has no elliptic curves.
+//! Finite-field Diffie-Hellman, for firmware without elliptic curves.
 //!
-//! OVMF as Debian builds it offers RSA and DHE_RSA alone. rustls has the second
-//! of them but no group to do it in, so here is one: ffdhe2048 of RFC 7919.
-//! Clients that have curves are given curves.
+//! OVMF of Debian offers only RSA and DHE_RSA. rustls implements DHE_RSA but provides
+//! no group, so here is one: ffdhe2048 of RFC 7919. Clients that support elliptic
+//! curves use those.
 
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Odd, U256, U2048};
@@ -15,7 +15,7 @@ use rustls::{
     CipherSuite, Error, NamedGroup, PeerMisbehaved, ProtocolVersion, SupportedCipherSuite, Tls12CipherSuite,
 };
 
-/// Returns ring, with what it lacks for old firmware behind all that it has.
+/// Returns ring's provider with the suites for old firmware added at the end.
 pub(super) fn provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     provider.cipher_suites.extend([AES_256, AES_128]);
@@ -35,7 +35,7 @@ static AES_128: SupportedCipherSuite = SupportedCipherSuite::Tls12(&AES_128_SUIT
 static AES_256: SupportedCipherSuite = SupportedCipherSuite::Tls12(&AES_256_SUITE);
 static GROUP: Ffdhe2048 = Ffdhe2048;
 
-/// Returns a suite with another key exchange.
+/// Returns a suite with DHE key exchange.
 const fn with_dhe(suite: &'static SupportedCipherSuite, name: CipherSuite) -> Tls12CipherSuite {
     match suite {
         SupportedCipherSuite::Tls12(suite) => Tls12CipherSuite {
@@ -47,13 +47,13 @@ const fn with_dhe(suite: &'static SupportedCipherSuite, name: CipherSuite) -> Tl
     }
 }
 
-/// Bytes of the prime, and of what is sent.
+/// Length in bytes of the prime and of public keys.
 const LENGTH: usize = 256;
 
 const PRIME: U2048 = U2048::from_be_slice(FFDHE2048.p);
 
 fn params() -> FixedMontyParams<{ U2048::LIMBS }> {
-    // The prime is public, and the same for all.
+    // The prime is public.
     FixedMontyParams::new_vartime(Odd::new(PRIME).expect("a prime of 2048 bits is odd"))
 }
 
@@ -67,7 +67,7 @@ struct Ffdhe2048;
 
 impl SupportedKxGroup for Ffdhe2048 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        // RFC 7919 asks for 225 bits at least; a longer exponent costs time and makes nothing safer.
+        // RFC 7919 requires at least 225 bits; a longer exponent costs time without more security.
         let mut secret = [0; 32];
         ring::default_provider().secure_random.fill(&mut secret)?;
         let secret = U256::from_be_slice(&secret);
@@ -100,7 +100,7 @@ impl ActiveKeyExchange for Exchange {
             return Err(refused);
         }
         let peer = U2048::from_be_slice(&padded(peer));
-        // One and its like would fix the result, whatever our secret is (RFC 7919, section 5.1).
+        // 0, 1 and p - 1 would fix the shared secret (RFC 7919, section 5.1).
         if peer <= U2048::ONE || peer >= PRIME.wrapping_sub(&U2048::ONE) {
             return Err(refused);
         }
@@ -120,7 +120,7 @@ fn bytes(number: &U2048) -> Vec<u8> {
     number.to_be_bytes().as_ref().to_vec()
 }
 
-/// Writes a number with zeros before it; it has no more bytes than the prime.
+/// Pads a number with leading zeros to the length of the prime.
 fn padded(number: &[u8]) -> [u8; LENGTH] {
     let mut padded = [0; LENGTH];
     padded[LENGTH - number.len()..].copy_from_slice(number);
@@ -160,7 +160,7 @@ mod tests {
         let small = |base: u64, exponent: u64| power(&U2048::from_u64(base), &U256::from_u64(exponent));
         assert_eq!(small(3, 5), U2048::from_u64(243));
         assert_eq!(small(2, 0), U2048::ONE);
-        // 2 is a square modulo this prime, so half of p - 1 brings it back to one (RFC 7919, appendix A.1).
+        // 2 is a square modulo this prime, so raising it to (p - 1) / 2 gives 1 (RFC 7919, appendix A.1).
         let half = PRIME.wrapping_sub(&U2048::ONE).shr_vartime(1);
         let all = FixedMontyForm::new(&U2048::from_u64(2), &params()).pow(&half).retrieve();
         assert_eq!(all, U2048::ONE);

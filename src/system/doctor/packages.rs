@@ -1,6 +1,6 @@
-//! Which package holds what, on which distribution.
+//! Package names by distribution.
 
-/// Something that a package holds.
+/// Something that a package provides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Qemu,
@@ -44,14 +44,14 @@ impl Family {
 /// The distribution of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Distribution {
-    /// `None` if it is of no family that is known.
+    /// `None` if it is of no known family.
     pub(super) family: Option<Family>,
-    /// Whether it is RHEL or a rebuild of it, which leaves packages out that Fedora has.
+    /// Whether it is RHEL or a rebuild, which lacks some of Fedora's packages.
     pub(super) enterprise: bool,
 }
 
 impl Distribution {
-    /// Reads `/etc/os-release`.
+    /// Parses `/etc/os-release`.
     pub(super) fn parse(os_release: &str) -> Self {
         let value = |key: &str| {
             let line = os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -73,7 +73,7 @@ impl Distribution {
         Self { family, enterprise }
     }
 
-    /// Says how to install what is needed: the one line that fits here, or all of them.
+    /// Says how to install what is needed: the command for this distribution, or those for all.
     pub(super) fn install(self, need: Need, root: bool) -> String {
         if self.enterprise && need == Need::Qemu {
             return "RHEL and its rebuilds do not package `qemu-system-x86_64` (`qemu-kvm` is a different program): \
@@ -109,13 +109,13 @@ fn command(family: Family, need: Need, root: bool) -> String {
 fn packages(family: Family, need: Need) -> Option<&'static str> {
     use Family::{Alpine, Arch, Debian, Fedora, NixOs, Suse};
     Some(match (need, family) {
-        // In one command: beside a newer qemu-utils from backports, Debian 12's apt would remove one for the other.
+        // In one command: with a newer qemu-utils from backports, Debian 12's apt would remove one for the other.
         (Need::Qemu, Debian) => "qemu-system-x86 qemu-utils",
         (Need::Qemu, Fedora) => "qemu-system-x86-core qemu-img",
         (Need::Qemu, Arch) => "qemu-system-x86 qemu-img",
         (Need::Qemu, Suse) => "qemu-x86 qemu-img",
         (Need::Qemu, Alpine) => "qemu-system-x86_64 qemu-img",
-        // QEMU comes with its own OVMF and ROMs there.
+        // QEMU includes OVMF and ROMs there.
         (Need::Qemu | Need::Ovmf | Need::Roms, NixOs) => "qemu",
         (Need::Ovmf, Debian | Alpine) => "ovmf",
         (Need::Ovmf, Fedora | Arch) => "edk2-ovmf",

@@ -2,7 +2,7 @@ use super::*;
 use crate::name::Bytes;
 use crate::plan::{FirmwareFile, Qemu};
 
-/// A Debian that has everything.
+/// A Debian host on which every check succeeds.
 fn found() -> Found {
     Found {
         os_release: "ID=debian\n".into(),
@@ -57,7 +57,7 @@ fn check(found: &Found, facts: &HostFacts, accel: Accel, why: &str) -> String {
     judge(found, facts, accel, why).iter().map(show).collect()
 }
 
-/// Shows what is not as it should be.
+/// The checks that did not succeed.
 fn failures(found: &Found, facts: &HostFacts) -> String {
     let text = check(found, facts, Accel::Kvm, "KVM boots firmware and kernels here");
     let mut kept = String::new();
@@ -309,7 +309,8 @@ fn marks_of_containers_and_users_are_read() {
     assert!(!has_subids("anna:165536:65536\n", "ann", 1000));
 }
 
-/// The profile is written by hand, and AppArmor's parser is not everywhere: its brackets and commas are checked here.
+/// The profile is written by hand, and AppArmor's parser is not always installed: its brackets and commas are checked
+/// here.
 #[test]
 fn the_profile_names_the_program() {
     let profile = include_str!("apparmor.profile");

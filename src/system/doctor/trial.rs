@@ -1,8 +1,8 @@
 //! Tries to create namespaces as `up` does: nested namespaces, then a bridge, a TAP and a table inside.
 //!
 //! Some kernels let a user create namespaces and then refuse everything inside
-//! them (Ubuntu since 23.10), so every step is tried. The trial runs this program
-//! again in a hidden role, because such rules depend on the path of the program.
+//! them (Ubuntu since 23.10), so every step is tried. The trial executes this program
+//! in a hidden role, because such rules depend on the path of the program.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -24,18 +24,18 @@ use crate::system::netlink::Netlink;
 use crate::system::nft;
 use crate::system::sys::{self, Exec};
 
-/// How long the trial may take; it takes some 50 ms.
+/// Timeout of the trial; it takes some 50 ms.
 const DEADLINE_MS: u16 = 5000;
 
-/// Exit code of the role when it cannot be played; nobody reads it but developers.
+/// Exit code if the role is started in another way; only developers see it.
 const MISUSED: u8 = 70;
 
-/// Why something was refused.
+/// A refused operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Refused {
-    /// What was tried and what the kernel said.
+    /// The operation and the kernel's error.
     pub(super) why: String,
-    /// Its error number, where there is one.
+    /// The error number, if there is one.
     pub(super) errno: Option<i32>,
 }
 
@@ -45,24 +45,24 @@ impl Refused {
     }
 }
 
-/// How far the trial came: each is tried only if the one before it worked.
+/// The result of the trial. Each step is tried only if the one before it succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Trial {
-    /// The namespaces could not be made.
+    /// The namespaces could not be created.
     NoNamespaces(Refused),
-    /// They could, but there was no bridge in them.
+    /// They could, but no bridge inside.
     NoBridge(Refused),
-    /// A place stands.
+    /// Namespaces with a bridge work.
     Stands {
-        /// Whether a TAP could be made and put on the bridge.
+        /// Whether a TAP could be created and attached to the bridge.
         tap: Result<(), Refused>,
-        /// Whether nftables took a table.
+        /// Whether nftables accepted a table.
         nft: Result<(), Refused>,
     },
 }
 
-/// Creates the namespaces, tests what they allow, and lets them vanish.
+/// Creates the namespaces, tries what they permit, and removes them.
 pub(super) fn attempt() -> Trial {
     match first_namespaces() {
         Ok(trial) => trial,
@@ -70,15 +70,15 @@ pub(super) fn attempt() -> Trial {
     }
 }
 
-/// Plays the role `@trial`: the processes inside the namespaces.
+/// Runs the role `@trial`: the processes inside the namespaces.
 ///
-/// To be called first thing in the process.
+/// Must be called first in the process.
 pub fn trial_main() -> u8 {
-    // However long it hangs, it does not outlive whoever asked.
+    // Even if it hangs, it ends with its parent.
     prctl::set_pdeathsig(Signal::SIGKILL).ok();
     let mut args = std::env::args_os().skip(2);
     let (level, left) = (args.next(), args.next());
-    // The network of the host is no place for a trial.
+    // The trial must not run in the host's network namespace.
     let elsewhere = left.is_some_and(|left| network().is_some_and(|here| here != left));
     let trial = match level.as_deref().and_then(OsStr::to_str) {
         Some("outer") => second_namespaces().unwrap_or_else(Trial::NoNamespaces),
@@ -91,7 +91,7 @@ pub fn trial_main() -> u8 {
     }
 }
 
-/// Names the network namespace that this process is in.
+/// Returns the identity of this process's network namespace.
 fn network() -> Option<std::ffi::OsString> {
     fs::read_link("/proc/self/ns/net").ok().map(Into::into)
 }
@@ -101,7 +101,7 @@ fn first_namespaces() -> Result<Trial, Refused> {
 }
 
 fn second_namespaces() -> Result<Trial, Refused> {
-    // What a place does first: it cuts its mounts off.
+    // The first step of a real start: detach the mounts.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>)
         .map_err(|errno| Refused::new("cannot mount in a namespace", &errno.into()))?;
     let network = network().unwrap_or_default();
@@ -125,7 +125,7 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
         .map_err(failed(what))?;
     drop(tell);
     let child = sys::clone_exec(flags, &exec).map_err(failed("cannot create namespaces"))?;
-    // Its copy of the writing end would keep ours from ever ending.
+    // Its copy of the writing end would prevent end-of-file.
     drop(exec);
     let pid = child.pid;
     let gone = map_ids(pid).map_err(|error| {
@@ -135,7 +135,7 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
             |source| Refused::new("cannot map ids into a user namespace", source),
         )
     });
-    // A child that is not let go ends.
+    // A gated child that is dropped exits.
     let told = gone.and_then(|()| {
         child.open().map_err(failed("cannot start the trial"))?;
         listen(File::from(told)).map_err(failed("the trial timed out"))
@@ -146,7 +146,7 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
         .map_err(|error| Refused { why: format!("the trial ended early: {error}"), errno: None })
 }
 
-/// Reads until the other side has closed, or takes too long.
+/// Reads until end-of-file or timeout.
 fn listen(mut from: File) -> io::Result<String> {
     let mut text = Vec::new();
     loop {
@@ -162,7 +162,7 @@ fn listen(mut from: File) -> io::Result<String> {
     }
 }
 
-/// Looks what is possible in the innermost namespaces.
+/// Tries the operations in the innermost namespaces.
 fn inside() -> Trial {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,4 +1,4 @@
-//! UEFI firmware, as QEMU's firmware descriptors describe it (`docs/interop/firmware.json` of QEMU).
+//! UEFI firmware, as found in QEMU's firmware descriptors (`docs/interop/firmware.json` of QEMU).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::plan::FirmwareFile;
 
-/// What is read of a descriptor; everything else in it is for others.
+/// The fields of a descriptor that are used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Descriptor {
@@ -41,9 +41,10 @@ struct Target {
     machines: Vec<String>,
 }
 
-/// Returns the folders that descriptors are in, the weakest first.
+/// Returns the folders of descriptors in ascending priority.
 ///
-/// Those of a QEMU that is installed elsewhere (`/usr/local`, `/nix/store/…`) come before the documented three.
+/// Those of a QEMU that is installed elsewhere (`/usr/local`, `/nix/store/…`) have lower priority than the documented
+/// three.
 #[expect(clippy::disallowed_methods, reason = "QEMU looks for descriptors where these variables say")]
 pub(super) fn folders(qemu: Option<&Path>) -> Vec<PathBuf> {
     let own = qemu.and_then(super::prefix).map(|prefix| prefix.join("share/qemu/firmware"));
@@ -64,9 +65,9 @@ pub(super) fn folders(qemu: Option<&Path>) -> Vec<PathBuf> {
     folders
 }
 
-/// Reads the descriptors of all folders and returns the firmware that machines of ours can use, in order of preference.
+/// Reads the descriptors of all folders and returns the usable firmware in order of preference.
 ///
-/// A file masks those of the same name in folders before its own; if it is empty, that is all it does.
+/// A file masks files of the same name in folders of lower priority; an empty file only does that.
 pub(super) fn find(folders: &[PathBuf]) -> Vec<FirmwareFile> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for entry in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
@@ -83,7 +84,7 @@ fn is_there(firmware: &FirmwareFile) -> bool {
     firmware.code.is_file() && firmware.variables.is_file()
 }
 
-/// Reads one descriptor; `None` if it is no UEFI firmware of a PC in two flash devices, or none at all.
+/// Parses a descriptor; `None` if it is not UEFI firmware for a PC in two flash devices.
 fn parse(text: &str) -> Option<FirmwareFile> {
     let descriptor: Descriptor = serde_json::from_str(text).ok()?;
     let has = |feature: &str| descriptor.features.iter().any(|word| word == feature);

@@ -1,4 +1,4 @@
-//! The interfaces of this host, and who uses them.
+//! The interfaces of this host, and what uses them.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ fn all() -> Vec<Link> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         runtime.block_on(async { Netlink::open().ok()?.links().await.ok() })
     };
-    // On a thread of its own, because the caller may stand in a runtime already.
+    // On its own thread, because the caller may be inside a runtime.
     std::thread::scope(|scope| scope.spawn(ask).join().ok().flatten()).unwrap_or_default()
 }
 
@@ -37,7 +37,7 @@ fn addresses(interface: &IfName) -> Vec<IpAddr> {
         let ipv4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
         ipv4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
     };
-    // The kernel gives these to every interface that is up; nobody is spoken to at them.
+    // Every interface that is up has a link-local address; it does not show that the interface is used.
     let of_the_link = |address: &IpAddr| matches!(address, IpAddr::V6(ipv6) if ipv6.is_unicast_link_local());
     of_interface.filter_map(address).filter(|address| !of_the_link(address)).collect()
 }

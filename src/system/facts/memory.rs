@@ -1,15 +1,15 @@
-//! Memory that is free for machines: what the kernel would give, less what a control group keeps back.
+//! Memory that is available to machines: what the kernel has available, within the limits of control groups.
 
 use std::path::{Path, PathBuf};
 
 use super::read;
 use crate::name::Bytes;
 
-/// How one version of control groups writes down its memory.
+/// The memory files of a cgroup version.
 struct Accounting {
     limit: &'static str,
     usage: &'static str,
-    /// The cached pages that count as used but are given up at once.
+    /// The cached pages that count as used but are reclaimable.
     cache: &'static str,
 }
 
@@ -21,7 +21,7 @@ const VERSION_1: Accounting = Accounting {
 const VERSION_2: Accounting =
     Accounting { limit: "memory.max", usage: "memory.current", cache: "inactive_file" };
 
-/// Returns the memory that is free for machines.
+/// Returns the memory that is available to machines.
 pub(super) fn free() -> Bytes {
     let available = available(&read("/proc/meminfo")).unwrap_or(0);
     let (membership, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo"));
@@ -36,7 +36,7 @@ fn available(meminfo: &str) -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-/// Returns the folders of this process's memory control groups, of the innermost and of all around it.
+/// Returns the memory cgroup of this process and all its ancestors.
 fn groups(membership: &str, mounts: &str) -> Vec<(PathBuf, Accounting)> {
     let mut groups = Vec::new();
     for line in membership.lines() {
@@ -54,7 +54,7 @@ fn groups(membership: &str, mounts: &str) -> Vec<(PathBuf, Accounting)> {
     groups
 }
 
-/// Finds where the hierarchy that accounts for memory is mounted.
+/// Finds the mount point of the memory hierarchy.
 fn mount(mounts: &str, version_2: bool) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;

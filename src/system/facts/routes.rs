@@ -1,16 +1,16 @@
-//! The subnets that this host has routes to, in every routing table.
+//! The subnets to which this host has routes, in all routing tables.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Set in the flags of a route that refuses what would take it.
+/// Flag of a reject route (`RTF_REJECT`).
 const REJECTS: u32 = 0x0200;
 
-/// Reads `/proc/net/fib_trie` and `/proc/net/ipv6_route`, which hold all tables (a VPN often keeps one of its own),
-/// addresses of ours included.
+/// Parses `/proc/net/fib_trie` and `/proc/net/ipv6_route`, which hold all tables (a VPN often has its own) and this
+/// host's addresses.
 ///
-/// What lies within another subnet is left out.
+/// Subnets within another one are omitted.
 pub(super) fn subnets(trie: &str, routes: &str) -> Vec<IpNet> {
     let mut found: Vec<IpNet> = Vec::new();
     let mut address: Option<Ipv4Addr> = None;
@@ -29,8 +29,8 @@ pub(super) fn subnets(trie: &str, routes: &str) -> Vec<IpNet> {
     found.iter().filter(|net| !within(net)).copied().collect()
 }
 
-/// Reads a route of IPv6: where to and how many bits of that count, and, as the last but one, its flags. What every link
-/// has is left out.
+/// Parses an IPv6 route: destination, prefix length and, as the last field but one, flags. Link-local and multicast
+/// routes are omitted.
 fn prefix(line: &str) -> Option<Ipv6Net> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let [to, bits, .., flags, _] = words.as_slice() else { return None };
@@ -41,7 +41,7 @@ fn prefix(line: &str) -> Option<Ipv6Net> {
     (!rejects && !of_every_link).then_some(net)
 }
 
-/// Reads a route of a leaf, as in `24 link UNICAST`.
+/// Parses a route of a leaf, such as `24 link UNICAST`.
 fn subnet(address: Ipv4Addr, route: &str) -> Option<Ipv4Net> {
     let mut words = route.split_ascii_whitespace();
     let net = Ipv4Net::new(address, words.next()?.parse().ok()?).ok()?;

@@ -13,14 +13,14 @@ use nix::unistd::Pid;
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
 use crate::system::sys;
 
-/// A place that this process started. Dropping it lets go of the lifeline and of nothing else.
+/// The namespaces that this process started. Dropping it only closes the lifeline.
 #[derive(Debug)]
 pub struct NamespaceHandle {
     root: ProcessId,
     pidfd: OwnedFd,
-    // Invariant: `Some` until the place is untied.
+    // Invariant: `Some` until detached.
     lifeline: Option<OwnedFd>,
-    // Invariant: `Some` in every handle that leaves this module's parent.
+    // Invariant: `Some` in every handle that is returned to users.
     pub(super) ids: Option<NamespaceIds>,
     status: Option<u8>,
 }
@@ -33,19 +33,19 @@ impl NamespaceHandle {
         Ok(Self { root, pidfd, lifeline: Some(lifeline), ids: None, status: None })
     }
 
-    /// Returns the process whose end ends the place: the outer half, or the supervisor of a place on the host.
+    /// Returns the process that ends the lab when it ends: the outer half, or the supervisor without isolation.
     pub fn root(&self) -> ProcessId {
         self.root
     }
 
-    /// Returns the processes of the place, as `place.json` names them.
+    /// Returns the processes of the lab, as stored in `place.json`.
     pub fn ids(&self) -> Option<&NamespaceIds> {
         self.ids.as_ref()
     }
 
-    /// Waits until the place has ended and returns the supervisor's exit code (128 + n for a signal n).
+    /// Waits until the lab has ended and returns the supervisor's exit code (128 + n for a signal n).
     ///
-    /// May be cancelled and called again.
+    /// Cancel-safe; may be called again.
     pub async fn wait(&mut self) -> io::Result<u8> {
         let pidfd = sys::watch(self.pidfd.try_clone()?)?;
         loop {
@@ -57,28 +57,28 @@ impl NamespaceHandle {
         }
     }
 
-    /// Lets the place live on when this process ends.
+    /// Detaches the lab, so that it survives this process.
     pub fn untie(&mut self) -> io::Result<()> {
         match self.lifeline.take() {
-            // A byte where end-of-file would mean the end.
+            // A byte, because end-of-file would mean the end.
             Some(lifeline) => File::from(lifeline).write_all(b"!"),
             None => Ok(()),
         }
     }
 
-    /// Asks the place to tear itself down (SIGTERM). One that has ended is left alone.
+    /// Asks the supervisor to tear down (SIGTERM), unless it has exited.
     pub fn terminate(&self) {
         sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGTERM).ok();
     }
 
-    /// Kills the place; the kernel ends everything in a private one. One that has ended is left alone.
+    /// Kills the lab, unless it has exited; the kernel kills everything inside its namespaces.
     pub fn kill(&self) {
         sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGKILL).ok();
     }
 
-    /// Kills the place, waits for its end and says how it ended.
+    /// Kills the lab, waits for its end and returns how it ended.
     pub(super) fn end(&mut self) -> EndedWith {
-        // It may have ended by itself a moment ago, which then is what is said.
+        // If it has just ended by itself, that result is returned.
         if let Ok(Some(code)) = reap(self.root.pid, &mut self.status, WaitPidFlag::WNOHANG) {
             return EndedWith(Some(code));
         }
@@ -87,7 +87,7 @@ impl NamespaceHandle {
     }
 }
 
-/// How a place ended.
+/// How a lab ended.
 pub(super) struct EndedWith(Option<u8>);
 
 impl fmt::Display for EndedWith {
@@ -112,7 +112,7 @@ fn reap(pid: i32, status: &mut Option<u8>, flags: WaitPidFlag) -> io::Result<Opt
     Ok(*status)
 }
 
-/// Turns the end of a process into an exit code, as shells do.
+/// Converts an exit status to an exit code, as shells do.
 pub(super) fn exit_code(status: WaitStatus) -> Option<u8> {
     match status {
         WaitStatus::Exited(_, code) => Some(u8::try_from(code).unwrap_or(u8::MAX)),

@@ -12,28 +12,28 @@ use super::{ErrorMessage, NamespaceError, failed};
 use crate::plan::Uplink;
 use crate::system::sys;
 
-/// Everything a half is told that is no descriptor.
+/// All data for a half except descriptors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Handover {
     /// The run folder, absolute.
     pub(super) run_dir: PathBuf,
-    /// Where the control socket lies, absolute.
+    /// The absolute path of the control socket.
     pub(super) control_socket: PathBuf,
-    /// How many published listeners follow.
+    /// The number of published listeners.
     pub(super) published: usize,
-    /// The way out, with the `pasta` that makes it.
+    /// The uplink, with the path of `pasta`.
     pub(super) uplink: Option<(PathBuf, Uplink)>,
 }
 
-/// Descriptors by number: the first three are standard, published listeners come after the last one.
+/// Descriptors by number: the first three are the standard ones, published listeners follow the last one.
 pub(super) mod slot {
     use super::RawFd;
 
-    /// [`super::Handover`] as JSON, to be read to the end.
+    /// [`super::Handover`] as JSON, until end-of-file.
     pub(in super::super) const ORDERS: RawFd = 3;
-    /// Where [`super::Report`]s are written to.
+    /// The pipe for [`super::Report`]s.
     pub(in super::super) const REPORT: RawFd = 4;
-    /// Reads end-of-file when whoever the half lives for is gone.
+    /// End-of-file when the process that owns this half is gone.
     pub(in super::super) const PARENT: RawFd = 5;
     /// The listening control socket.
     pub(in super::super) const CONTROL: RawFd = 6;
@@ -41,24 +41,24 @@ pub(super) mod slot {
     pub(in super::super) const PUBLISHED: RawFd = 7;
 }
 
-/// What a half tells whoever started it; one line of JSON each.
+/// What a half reports to its parent process; one line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The supervisor is where it belongs.
+    /// The supervisor runs in its namespaces.
     Ready,
-    /// It will not be.
+    /// It could not be started.
     Failed(ErrorMessage),
 }
 
 impl Report {
-    /// Sends the report. Whoever waited for it may be gone, which is no failure of ours.
+    /// Sends the report. The reader may be gone; that is not an error.
     pub(super) fn send(&self, mut to: impl Write) {
         if let Ok(line) = serde_json::to_string(self) {
             to.write_all(format!("{line}\n").as_bytes()).ok();
         }
     }
 
-    /// Reads a report; `None` when the other side ended without one.
+    /// Reads a report; `None` if the other side ended without one.
     pub(super) fn receive(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = String::new();
         from.read_line(&mut line)?;
@@ -67,17 +67,17 @@ impl Report {
 }
 
 impl Handover {
-    /// Puts the handover into a pipe and returns its reading end.
+    /// Writes the handover to a pipe and returns its reading end.
     pub(super) fn into_pipe(self) -> Result<OwnedFd, NamespaceError> {
         let (reader, writer) = pipe()?;
         let text = serde_json::to_vec(&self).map_err(io::Error::from);
-        // A handful of paths fits into a pipe's 64 KiB, so this does not wait for a reader.
+        // A few paths fit the pipe buffer of 64 KiB, so this does not block.
         text.and_then(|text| File::from(writer).write_all(&text))
             .map_err(failed("cannot write the handover"))?;
         Ok(reader)
     }
 
-    /// Reads the handover that this process was started with.
+    /// Reads the handover from the inherited descriptor.
     pub(super) fn inherited() -> Result<Self, NamespaceError> {
         let text = sys::inherited_fd(slot::ORDERS).and_then(|fd| io::read_to_string(File::from(fd)));
         let handover = text.and_then(|text| serde_json::from_str(&text).map_err(io::Error::from));
@@ -88,7 +88,7 @@ impl Handover {
     }
 }
 
-/// Takes over the descriptors that this process was started with, the handover apart.
+/// The inherited descriptors, except that of the handover.
 #[derive(Debug)]
 pub(super) struct InheritedFds {
     pub(super) report: File,
@@ -111,7 +111,7 @@ impl InheritedFds {
     }
 }
 
-/// Makes a pipe that no program inherits by accident.
+/// Creates a pipe that is closed on exec.
 pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), NamespaceError> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| NamespaceError::new("cannot create a pipe", e.into()))
 }

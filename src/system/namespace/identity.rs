@@ -13,12 +13,12 @@ use super::{NamespaceError, failed};
 use crate::lab::Isolation;
 use crate::system::sys;
 
-/// A process that cannot be mistaken for a later one of the same number.
+/// A process, never confused with a later one of the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// Its number, as the host counts.
+    /// Its PID on the host.
     pub pid: i32,
-    /// When it was started, in clock ticks since the host booted.
+    /// Its start time in clock ticks since the host booted.
     pub started: u64,
 }
 
@@ -29,7 +29,7 @@ impl ProcessId {
         Ok(Self { pid, started })
     }
 
-    /// Identifies a process in another `/proc` than the one mounted at `/proc`.
+    /// Identifies a process in a `/proc` that is mounted elsewhere.
     pub(super) fn in_proc(proc: &Path, pid: i32) -> io::Result<Self> {
         Ok(Self { pid, started: stat(proc, pid)?.0 })
     }
@@ -39,19 +39,19 @@ impl ProcessId {
         matches!(stat(Path::new("/proc"), self.pid), Ok((started, state)) if started == self.started && !matches!(state, 'Z' | 'X'))
     }
 
-    /// Opens a descriptor that stands for it, if it still runs.
+    /// Opens a pidfd, if it still runs.
     pub(super) fn open(self) -> io::Result<OwnedFd> {
         let pidfd = sys::pidfd_open(Pid::from_raw(self.pid))?;
-        // Looked at after the descriptor exists, so that it stands for the process that was looked at.
+        // Checked after the pidfd was opened, so that both refer to the same process.
         if self.is_alive() { Ok(pidfd) } else { Err(io::Error::from_raw_os_error(nix::libc::ESRCH)) }
     }
 
-    /// Kills it; one that has ended is left alone.
+    /// Kills it, unless it has exited.
     pub fn kill(self) -> io::Result<()> {
         self.signal(Signal::SIGKILL)
     }
 
-    /// Asks it to end; one that has ended is left alone.
+    /// Sends SIGTERM, unless it has exited.
     pub fn terminate(self) -> io::Result<()> {
         self.signal(Signal::SIGTERM)
     }
@@ -69,7 +69,7 @@ impl ProcessId {
 fn stat(proc: &Path, pid: i32) -> io::Result<(u64, char)> {
     let text = fs::read_to_string(proc.join(format!("{pid}/stat")))?;
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed /proc/PID/stat");
-    // The name in parentheses may itself hold blanks and parentheses.
+    // The name in parentheses may itself contain spaces and parentheses.
     let (_, rest) = text.rsplit_once(") ").ok_or_else(malformed)?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let state = fields.first().and_then(|field| field.chars().next()).ok_or_else(malformed)?;
@@ -78,19 +78,19 @@ fn stat(proc: &Path, pid: i32) -> io::Result<(u64, char)> {
     Ok((started, state))
 }
 
-/// The processes of a place, as `place.json` in the run folder names them.
+/// The processes of a lab, as stored in `place.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceIds {
-    /// Where the lab lives.
+    /// The isolation of the lab.
     pub place: Isolation,
-    /// The outer half of a private place.
+    /// The outer half, if isolated.
     pub outer: Option<ProcessId>,
-    /// The supervisor; of a private place: the inner half.
+    /// The supervisor; if isolated, the inner half.
     pub supervisor: ProcessId,
 }
 
 impl NamespaceIds {
-    /// Returns where a run folder keeps them.
+    /// Returns the path of the file in a run folder.
     pub fn path(run_dir: &Path) -> PathBuf {
         run_dir.join("place.json")
     }
@@ -103,7 +103,7 @@ impl NamespaceIds {
         serde_json::from_slice(&text).map_err(|e| NamespaceError::new(what(), e.into()))
     }
 
-    /// Writes them into a run folder, whole or not at all.
+    /// Writes them to a run folder atomically.
     pub(super) fn write(&self, run_dir: &Path) -> Result<(), NamespaceError> {
         let path = Self::path(run_dir);
         let draft = path.with_extension("json.new");
@@ -113,12 +113,12 @@ impl NamespaceIds {
             .map_err(failed(format!("cannot write {}", path.display())))
     }
 
-    /// Returns the process whose end ends the place.
+    /// Returns the process that ends the lab when it ends.
     pub fn root(&self) -> ProcessId {
         self.outer.unwrap_or(self.supervisor)
     }
 
-    /// Tells whether the place still stands.
+    /// Tells whether the lab is running.
     pub fn is_alive(&self) -> bool {
         self.root().is_alive()
     }

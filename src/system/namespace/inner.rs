@@ -1,4 +1,4 @@
-//! The supervisor's side: takes over what it was handed and waits until its network is there.
+//! The supervisor's side: receives the handover and waits for its network.
 
 use std::fs;
 use std::io;
@@ -23,28 +23,27 @@ use crate::lab::Isolation;
 use crate::plan::Uplink;
 use crate::system::netlink::Netlink;
 
-/// How long pasta may take; it needs some 20 ms.
+/// Timeout for pasta; it takes some 20 ms.
 const PASTA_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What a supervisor finds when it starts.
+/// What a supervisor inherits when it starts.
 #[derive(Debug)]
 pub struct Inherited {
-    /// The control socket, listening.
+    /// The listening control socket.
     pub control: UnixListener,
     /// Listeners of published ports, in the order of the request.
     pub published: Vec<TcpListener>,
-    /// Reads end-of-file when the place is lost: its outer half, or on the host the command it lives for, is gone.
+    /// End-of-file when the outer half is gone or, without isolation, the command that owns the lab.
     pub parent: OwnedFd,
     /// The run folder.
     pub run_dir: PathBuf,
-    /// Where we are.
+    /// The isolation of this lab.
     pub place: Isolation,
 }
 
-/// Makes the inner half a supervisor: brings up its loopback and waits for its way out.
+/// Turns the inner half into a supervisor: brings up its loopback interface and waits for its uplink.
 ///
-/// To be called first thing in the process, when its first argument is `@inner`.
-/// What fails here is told to the command, too.
+/// Must be called first in the process, if its first argument is `@inner`. Errors are also reported to the command.
 pub fn inner_enter() -> Result<Inherited, NamespaceError> {
     enter(c"dryrack-inner", |handover, parent| {
         let tools = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -65,9 +64,9 @@ pub fn inner_enter() -> Result<Inherited, NamespaceError> {
     })
 }
 
-/// Makes this process a supervisor in the host's own namespaces.
+/// Turns this process into a supervisor in the host's own namespaces.
 ///
-/// To be called first thing in the process, when its first argument is `@supervisor`.
+/// Must be called first in the process, if its first argument is `@supervisor`.
 pub fn supervisor_enter() -> Result<Inherited, NamespaceError> {
     enter(c"dryrack-host", |handover, parent| {
         let us = i32::try_from(std::process::id()).map_err(io::Error::other).and_then(ProcessId::of);
@@ -105,7 +104,7 @@ fn enter(
     }
 }
 
-/// Waits until pasta has configured the way out, woken by the kernel's own notices.
+/// Waits until pasta has configured the uplink, woken by netlink notifications.
 #[expect(
     clippy::disallowed_methods,
     reason = "the deadline of a wait for the kernel's own notices, before any director"
@@ -120,7 +119,7 @@ fn await_uplink(uplink: &Uplink) -> Result<(), NamespaceError> {
     let groups = 0x1 | 0x10 | 0x40;
     bind(notices.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(fails)?;
     let deadline = Instant::now() + PASTA_DEADLINE;
-    // Looked at after subscribing, so that no change falls between.
+    // Checked after subscribing, so that no change is missed.
     while !has_default_route(uplink.interface.as_str()) {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut fds = [PollFd::new(notices.as_fd(), PollFlags::POLLIN)];
@@ -135,7 +134,7 @@ fn await_uplink(uplink: &Uplink) -> Result<(), NamespaceError> {
                 .with_hint("its messages are in supervisor.log of the run folder"));
             }
             Ok(_) => {
-                // ENOBUFS only says that notices were lost; the route is looked at anyway.
+                // ENOBUFS only means that notifications were lost; the route is checked anyway.
                 recv(notices.as_raw_fd(), &mut [0; 8192], MsgFlags::MSG_DONTWAIT).ok();
             }
             Err(Errno::EINTR) => {}
@@ -145,7 +144,7 @@ fn await_uplink(uplink: &Uplink) -> Result<(), NamespaceError> {
     Ok(())
 }
 
-/// Tells whether IPv4's default route leaves by the interface; pasta sets it last.
+/// Tells whether the IPv4 default route uses the interface; pasta sets it last.
 fn has_default_route(interface: &str) -> bool {
     let routes = fs::read_to_string("/proc/self/net/route").unwrap_or_default();
     routes.lines().skip(1).any(|line| {

@@ -1,7 +1,8 @@
 //! Runs a program inside the namespaces of a lab, as the calling user.
 //!
-//! `run_inside` starts this program again as `@join`, because only a process with
-//! one thread may enter a user namespace. That one enters the place, forks (a PID
+//! `run_inside` starts this program again as `@join`, because only a single-threaded
+//! process may enter a user namespace. `@join` enters the namespaces, forks (a PID
+//! namespace is only for children), and the child executes the program.
 //! namespace is only for children), and the child becomes the program.
 
 use std::ffi::{OsStr, OsString};
@@ -27,16 +28,16 @@ use crate::lab::Isolation;
 use crate::system::process::command;
 use crate::system::sys::{self, ChildSetup, OneThread};
 
-/// Where `@join` says why it could not.
+/// The descriptor to which `@join` reports an error.
 const REPORT: RawFd = 3;
-/// Exit code of a program that cannot be executed, and of one that is not found, as in env(1).
+/// Exit codes for a program that cannot be executed, and for one that is not found, as in env(1).
 const CANNOT_EXECUTE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// Runs a program in the place of a run and returns how it ended.
+/// Runs a program in the namespaces of a run and returns its exit status.
 ///
-/// It has our terminal, environment and folder, and dies with the lab and with this process. Blocks until it has
-/// ended; meanwhile the terminal's interrupts are the program's alone.
+/// It inherits terminal, environment and working directory, and dies with the lab and with this process. Blocks until
+/// it has exited; meanwhile only the program gets the terminal's interrupts.
 pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
     let ids = NamespaceIds::read(run_dir)?;
     if !ids.is_alive() {
@@ -59,7 +60,7 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
     let mut child = started.map_err(failed(what))?;
     drop(join);
-    // The report ends without a word when nothing stood in the program's way.
+    // End-of-file without a report means that the program was executed.
     let failure = Report::receive(&mut BufReader::new(File::from(told)));
     let status = child.wait().map_err(failed(what))?;
     match failure {
@@ -68,9 +69,9 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     }
 }
 
-/// Runs `@join RUN_DIR PROGRAM ARGS…` to its end and returns the program's exit code.
+/// Runs `@join RUN_DIR PROGRAM ARGS…` and returns the program's exit code.
 ///
-/// To be called first thing in the process.
+/// Must be called first in the process.
 pub fn join_main() -> u8 {
     prctl::set_name(c"dryrack-join").ok();
     let Ok(report) = sys::inherited_fd(REPORT).map(File::from) else { return super::outer::HOST_UNFIT };
@@ -113,14 +114,15 @@ fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, Namespac
     }
 }
 
-/// Enters every namespace of the place; the PID namespace is for children only.
+/// Enters all namespaces; the PID namespace applies to children only.
 fn enter(ids: &NamespaceIds) -> Result<(), NamespaceError> {
     let gone = |source| NamespaceError::new("the lab is no longer up", source);
     let outer = ids.outer.ok_or_else(|| NamespaceError::plain("the outer process is missing"))?;
     let namespaces = |of: ProcessId| of.open().map_err(gone);
     let (outer, inner) = (namespaces(outer)?, namespaces(ids.supervisor)?);
-    // Outer before inner: the PID namespace belongs to the outer user namespace, and whoever has entered the inner
-    // one has no say there any more. The user namespace comes first each time, because it gives the right to the rest.
+    // Outer before inner: the PID namespace belongs to the outer user namespace, and a process in the inner one has
+    // no capabilities there. The user namespace comes first each time, because it grants the capabilities for the
+    // rest.
     for (half, kind, name) in [
         (&outer, CloneFlags::CLONE_NEWUSER, "user"),
         (&outer, CloneFlags::CLONE_NEWPID, "PID"),
@@ -136,12 +138,13 @@ fn enter(ids: &NamespaceIds) -> Result<(), NamespaceError> {
     Ok(())
 }
 
-/// Becomes the program; returns only if that fails.
+/// Executes the program; returns only on failure.
 fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: OwnedFd) -> NamespaceError {
     let prepare = || -> Result<(), NamespaceError> {
         let what = "cannot tie the program to this command";
         prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| NamespaceError::new(what, e.into()))?;
-        // Our parent lives in another PID namespace, where `getppid` does not see it: its word shows that it lived on.
+        // `getppid` does not see our parent, which is in another PID namespace: its byte shows that it is still
+        // alive.
         File::from(ready).read_exact(&mut [0]).map_err(failed(what))?;
         look_like(caller)?;
         std::env::set_current_dir(folder)
@@ -162,7 +165,7 @@ fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: O
     NamespaceError::new(format!("cannot run `{}`", program.display()), source)
 }
 
-/// Makes the caller look like itself again: inside, everybody is 0, and ssh for one would look for root's keys.
+/// Restores the caller's IDs: inside, the user is 0, and ssh, for example, would look for root's keys.
 fn look_like((uid, gid): (Uid, Gid)) -> Result<(), NamespaceError> {
     if uid.is_root() {
         return Ok(());

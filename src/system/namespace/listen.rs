@@ -14,7 +14,7 @@ use nix::sys::stat::{Mode, fchmod};
 
 use super::{NamespaceError, failed};
 
-/// Listens on ports of the host.
+/// Listens on TCP ports of the host.
 pub(super) fn published(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NamespaceError> {
     addresses.iter().map(|address| publish(*address)).collect()
 }
@@ -42,7 +42,7 @@ fn publish(address: SocketAddr) -> Result<TcpListener, NamespaceError> {
     })
 }
 
-/// Listens on a Unix socket that only its owner may use.
+/// Listens on a Unix socket that only its owner can access.
 pub(super) fn control(path: &Path) -> Result<OwnedFd, NamespaceError> {
     let what = format!("cannot listen on the control socket {}", path.display());
     let address = UnixAddr::new(path).map_err(|e| {
@@ -54,7 +54,7 @@ pub(super) fn control(path: &Path) -> Result<OwnedFd, NamespaceError> {
         Ok(_) => {
             return Err(NamespaceError::plain(what).with_hint("the lab is already up: see `dryrack status`"));
         }
-        // A socket that nobody listens on was left behind by a supervisor that was killed.
+        // A stale socket of a supervisor that was killed.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(failed(what.clone()))?;
         }

@@ -9,13 +9,12 @@
 //! ```
 //!
 //! What must be reachable from the host (the control socket, published ports) is
-//! bound before the first namespace is made and handed inwards. However the outer
+//! bound before the first namespace is created and passed on. However the outer
 //! half ends, the kernel ends everything below it.
 //!
-//! Each role is this program again, with a first argument that no user types
-//! (`@outer`, `@inner`, `@supervisor`, `@join`); [`main`](crate) hands over to
-//! [`outer_main`], [`inner_enter`], [`supervisor_enter`] and [`join_main`] before
-//! any thread or runtime exists.
+//! Each role is this program with a hidden first argument (`@outer`, `@inner`,
+//! `@supervisor`, `@join`); [`main`](crate) calls [`outer_main`], [`inner_enter`],
+//! [`supervisor_enter`] and [`join_main`] before any thread or runtime exists.
 
 mod handle;
 mod handover;
@@ -48,16 +47,16 @@ use crate::hint::{Hint, causes};
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct NamespaceError {
-    /// What failed, on what.
+    /// The failed operation.
     what: String,
     hint: Option<String>,
-    /// Why.
+    /// The cause.
     #[source]
     source: Option<io::Error>,
 }
 
 impl NamespaceError {
-    /// Describes a failure, never repeating its source.
+    /// Describes a failed operation without its cause.
     pub(crate) fn new(what: impl Into<String>, source: io::Error) -> Self {
         Self { what: what.into(), hint: None, source: Some(source) }
     }
@@ -71,7 +70,7 @@ impl NamespaceError {
         self
     }
 
-    /// Puts the error into a form that another process of ours can read.
+    /// Serialises the error for another process.
     fn told(&self) -> ErrorMessage {
         ErrorMessage { what: self.what.clone(), because: causes(self).join(": "), hint: self.hint.clone() }
     }
@@ -83,7 +82,7 @@ impl Hint for NamespaceError {
     }
 }
 
-/// A [`NamespaceError`] on its way to another process.
+/// A serialised [`NamespaceError`].
 #[derive(Debug, Serialize, Deserialize)]
 struct ErrorMessage {
     what: String,
@@ -98,12 +97,12 @@ impl From<ErrorMessage> for NamespaceError {
     }
 }
 
-/// Takes over a descriptor that this process was started with, as a hidden role is.
+/// Takes ownership of an inherited descriptor.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     super::sys::inherited_fd(number)
 }
 
-/// Describes a failure for `map_err`.
+/// Creates an error for `map_err`.
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> NamespaceError {
     move |source| NamespaceError::new(what, source)
 }

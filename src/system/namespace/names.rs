@@ -10,11 +10,11 @@ use nix::mount::{MsFlags, mount};
 
 use super::{NamespaceError, failed};
 
-/// Lays the place's own name files over those of the host, for every process of this mount namespace.
+/// Mounts the lab's own name files over those of the host, for this mount namespace.
 ///
-/// Besides `hosts` and `resolv.conf`, the resolver's order of sources is set to
-/// "files, then DNS": glibc modules and daemons that ask the host through a Unix
-/// socket (`nss-resolve`, `nscd`) would otherwise answer for the lab.
+/// Besides `hosts` and `resolv.conf`, the order of sources is set to "files, then DNS":
+/// glibc modules and daemons that ask the host through a Unix socket (`nss-resolve`,
+/// `nscd`) would otherwise answer for the lab.
 pub fn name_files(
     run_dir: &Path,
     hosts: &[(IpAddr, String)],
@@ -27,7 +27,7 @@ pub fn name_files(
     let switch = Path::new("/etc/nsswitch.conf");
     match fs::read_to_string(switch) {
         Ok(text) => lay_over(run_dir, "nsswitch.conf", &switch_text(&text), switch)?,
-        // Without the file, glibc's own default is what we want; musl knows no such file.
+        // Without the file, glibc's default is the right one; musl does not use it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(NamespaceError::new("cannot read /etc/nsswitch.conf", error)),
     }
@@ -42,7 +42,7 @@ pub fn name_files(
 fn lay_over(run_dir: &Path, name: &str, text: &str, over: &Path) -> Result<(), NamespaceError> {
     let own = run_dir.join(name);
     fs::write(&own, text).map_err(failed(format!("cannot write {}", own.display())))?;
-    // The kernel follows a symbolic link to its target, where a bind mount belongs.
+    // The kernel follows a symbolic link to its target, which is the right mount point.
     mount(Some(&own), over, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(|e| {
         let error =
             NamespaceError::new(format!("cannot mount the lab's own file over {}", over.display()), e.into());

@@ -1,7 +1,7 @@
 //! The outer process: PID 1 of the lab's PID namespace, in the host's network.
 //!
-//! Single-threaded and without a runtime. It never touches the network of the
-//! host beyond starting `pasta`; when it ends, for any reason, the lab ends.
+//! Single-threaded and without a runtime. It does not touch the host's network,
+//! except to start `pasta`; when it ends, for any reason, the lab ends.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -31,16 +31,16 @@ use crate::plan::Uplink;
 use crate::system::process::command;
 use crate::system::sys::{self, ChildSetup, Exec};
 
-/// How long the supervisor may take to tear down when the command is gone.
+/// How long the supervisor may take to tear down after the command has exited.
 const GRACE: Duration = Duration::from_millis(1200);
-/// Exit code when the namespaces could not be created: a problem of the host.
+/// Exit code if the namespaces could not be created: a problem of the host.
 pub(super) const HOST_UNFIT: u8 = 3;
 /// Exit code when the supervisor had to be killed.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the outer half to its end and returns its exit code.
+/// Runs the outer half and returns its exit code.
 ///
-/// To be called first thing in the process, when its first argument is `@outer`.
+/// Must be called first in the process, if its first argument is `@outer`.
 pub fn outer_main() -> u8 {
     prctl::set_name(c"dryrack-outer").ok();
     let started = Handover::inherited().and_then(|handover| {
@@ -73,13 +73,13 @@ struct Outer {
     signals: SignalFd,
     lifeline: Option<OwnedFd>,
     inner: Pid,
-    /// What the inner half has to say, until it has said it.
+    /// Reports of the inner half, until one was received.
     reports: Option<BufReader<File>>,
-    /// Who waits to hear it.
+    /// The command that waits for the report.
     command: Option<File>,
     pasta: Option<Pid>,
     log: (PathBuf, u64),
-    // The inner half reads end-of-file when this is closed, which only our end does.
+    // The inner half reads end-of-file when this end, the only one, is closed.
     _held: OwnedFd,
 }
 
@@ -158,10 +158,10 @@ impl Outer {
         }
     }
 
-    /// Waits until something happens or the time is up.
+    /// Waits for an event or until the timeout.
     fn wait(&self, left: Option<Duration>) -> Woken {
         let timeout = left.map_or(PollTimeout::NONE, |left| {
-            // Rounded up, so that the deadline is over when this returns.
+            // Rounded up, so that the deadline has passed when this returns.
             PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
         });
         let watched = [
@@ -171,7 +171,7 @@ impl Outer {
         ];
         let mut fds: Vec<PollFd<'_>> =
             watched.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-        // An interrupted wait looks like one in which nothing happened.
+        // An interrupted wait counts as one without an event.
         poll(&mut fds, timeout).ok();
         let mut woken = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let mut happened = watched.map(|fd| fd.is_some() && woken.next().unwrap_or(false)).into_iter();
@@ -179,7 +179,7 @@ impl Outer {
         Woken { signal: next(), report: next(), lost: next() }
     }
 
-    /// Tells whether the command left without taking the place along: it said so on the lifeline.
+    /// Tells whether the command has detached the lab, by a byte on the lifeline.
     fn untied(&mut self) -> bool {
         let said = self.lifeline.as_ref().map(|lifeline| nix::unistd::read(lifeline, &mut [0]));
         let untied = matches!(said, Some(Ok(1)));
@@ -189,7 +189,7 @@ impl Outer {
         untied
     }
 
-    /// Hands what the inner half reported on to the command.
+    /// Forwards the inner half's report to the command.
     fn pass_on(&mut self) {
         let said = self.reports.take().and_then(|mut reports| Report::receive(&mut reports).ok().flatten());
         if let (Some(said), Some(command)) = (said, self.command.take_if(|_| true)) {
@@ -214,7 +214,7 @@ impl Outer {
                 self.pasta = None;
                 let error = NamespaceError::plain("the lab has lost its uplink: pasta ended");
                 note(&error);
-                // While somebody still waits for the place to stand, it cannot: the inner half waits for pasta.
+                // The command still waits for a report that cannot come: the inner half waits for pasta.
                 if let (true, Some(command)) = (self.reports.is_some(), self.command.take()) {
                     Report::Failed(no_uplink(&log_since(&self.log.0, self.log.1)).told()).send(command);
                     return Some(HOST_UNFIT);
@@ -252,14 +252,14 @@ fn copy(fd: std::os::fd::BorrowedFd<'_>) -> Result<OwnedFd, NamespaceError> {
 /// The host's `/proc` and our own.
 struct Proc {
     host: OwnedFd,
-    /// Whether `/proc` counts processes as our PID namespace does.
+    /// Whether `/proc` is for our PID namespace.
     own: bool,
 }
 
 impl Proc {
-    /// Cuts our mounts off from the host's and mounts a `/proc` for our PID namespace.
+    /// Detaches our mounts from the host's and mounts a `/proc` for our PID namespace.
     fn mount() -> Result<Self, NamespaceError> {
-        // Slave, not private: what the host unmounts later must not stay in use here.
+        // Slave, not private: an unmount on the host must also take effect here.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>)
             .map_err(|e| no_namespaces(e.into()))?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -268,7 +268,7 @@ impl Proc {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let own = match mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>) {
             Ok(()) => true,
-            // Containers cover parts of /proc, and then the kernel shows nobody a whole one.
+            // Containers mask parts of /proc; the kernel then refuses to mount a complete one.
             Err(error) => {
                 note(&format_args!("cannot mount a separate /proc, the host's /proc stays visible: {error}"));
                 false
@@ -277,12 +277,12 @@ impl Proc {
         Ok(Self { host, own })
     }
 
-    /// Returns the number that a process has in what is mounted at `/proc`.
+    /// Returns the PID of a process in the mounted `/proc`.
     fn number_here(&self, process: Pid) -> Result<i32, NamespaceError> {
         if self.own { Ok(process.as_raw()) } else { self.number_on_host(process) }
     }
 
-    /// Returns the number that a process has on the host.
+    /// Returns the PID of a process on the host.
     fn number_on_host(&self, process: Pid) -> Result<i32, NamespaceError> {
         let read = || -> io::Result<i32> {
             let pidfd = sys::pidfd_open(process)?;
@@ -294,7 +294,7 @@ impl Proc {
         read().map_err(failed("cannot determine the host PID of the inner process"))
     }
 
-    /// Names both halves as the host knows them.
+    /// Identifies both halves by their PIDs on the host.
     fn identify(&self, inner: Pid) -> Result<NamespaceIds, NamespaceError> {
         let what = "cannot identify the processes of the lab";
         let ourselves = readlinkat(&self.host, "self").map_err(|e| NamespaceError::new(what, e.into()))?;
@@ -312,7 +312,7 @@ impl Proc {
     }
 }
 
-/// Starts pasta between our network and that of the inner half.
+/// Starts pasta between the host's network and that of the inner half.
 fn start_pasta(program: &Path, uplink: &Uplink, inner: i32) -> Result<Pid, NamespaceError> {
     let mut pasta = command(program);
     pasta.args(pasta_args(uplink, nix::unistd::geteuid().is_root() && maps_every_id()));
@@ -327,13 +327,13 @@ fn start_pasta(program: &Path, uplink: &Uplink, inner: i32) -> Result<Pid, Names
         })
 }
 
-/// Tells whether pasta would take us for the host's root, and so become `nobody`, who may not enter the place.
+/// Tells whether pasta would take us for the host's root and drop to `nobody`, who may not enter the namespaces.
 fn maps_every_id() -> bool {
     fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.trim_end().ends_with("4294967295"))
 }
 
-/// Switches off what pasta does by default and a lab must not have: ports forwarded either way by themselves, the
-/// host's own loopback behind the gateway, the host's addresses inside.
+/// Disables defaults of pasta that a lab must not have: automatic port forwarding in both directions, the host's
+/// loopback interface behind the gateway, the host's addresses inside.
 fn pasta_args(uplink: &Uplink, as_root: bool) -> Vec<String> {
     let Uplink { interface, address, gateway, resolver } = uplink;
     let fixed = "--foreground --quiet --config-net --no-map-gw -t none -u none -T none -U none --ipv4-only";
@@ -353,7 +353,7 @@ fn pasta_args(uplink: &Uplink, as_root: bool) -> Vec<String> {
     args
 }
 
-/// Writes a line into the supervisor's log.
+/// Writes a line to the supervisor's log.
 pub(super) fn note(text: &dyn std::fmt::Display) {
     writeln!(io::stderr(), "dryrack: {text}").ok();
 }

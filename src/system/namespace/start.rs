@@ -23,19 +23,19 @@ use crate::system::sys::{self, ChildSetup, Exec};
 
 /// The timeout for creating the namespaces; it takes some 50 ms.
 const DEADLINE_MS: u16 = 20_000;
-/// This program, whatever happened to its file since it was started.
+/// This program, even if its file was replaced or deleted since.
 pub(in crate::system) const OURSELVES: &str = "/proc/self/exe";
 
-/// What a place is to be.
+/// The parameters of new namespaces.
 #[derive(Debug, Clone)]
 pub struct NamespaceRequest {
     /// The run folder, which exists; `supervisor.log` and `place.json` are written there.
     pub run_dir: PathBuf,
     /// Ports of the host to listen on.
     pub publish: Vec<SocketAddr>,
-    /// Where the control socket is to lie; its folder exists.
+    /// The path of the control socket; its folder exists.
     pub control_socket: PathBuf,
-    /// The way out, if the lab has one (private places only).
+    /// The uplink, if the lab has one (private isolation only).
     pub uplink: Option<Uplink>,
 }
 
@@ -55,7 +55,7 @@ pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, Name
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let exec = exec.in_new_session();
     let child = sys::clone_exec(flags, &exec).map_err(no_namespaces)?;
-    // Our copies of the descriptors would keep the report from ending when the outer half dies.
+    // Our copies of the descriptors would prevent end-of-file when the outer half dies.
     drop(exec);
     let outer = NamespaceHandle::adopt(child.pid, lifeline)?;
     map_ids(child.pid)?;
@@ -74,14 +74,14 @@ pub fn start_host(request: &NamespaceRequest) -> Result<NamespaceHandle, Namespa
         ChildSetup { session: true, fds: (slot::ORDERS..).zip(fds).collect(), ..ChildSetup::default() };
     let started = sys::set_up_child(&mut supervisor, setup).and_then(|()| supervisor.spawn());
     let child = started.map_err(failed(what))?;
-    // Its copies of the descriptors would keep the report from ending when the supervisor dies.
+    // Its copies of the descriptors would prevent end-of-file when the supervisor dies.
     drop(supervisor);
     let pid = i32::try_from(child.id()).map_err(|e| NamespaceError::new(what, io::Error::other(e)))?;
     let supervisor = NamespaceHandle::adopt(Pid::from_raw(pid), lifeline)?;
     await_report(supervisor, told, &run_dir, log_start)
 }
 
-/// Starts this program again in a hidden role, with descriptors at the numbers given (from 3 on).
+/// Starts this program in a hidden role, with the given descriptors (numbered from 3).
 ///
 /// With `session` it outlives this process and the terminal; its standard input is empty.
 pub fn spawn_hidden(
@@ -97,7 +97,7 @@ pub fn spawn_hidden(
         .map_err(failed(format!("cannot start `dryrack {role}`")))
 }
 
-/// Everything that a place of either kind is started with.
+/// Everything that is needed to start either kind.
 struct Prepared {
     /// In the order of [`slot`], from [`slot::ORDERS`] on.
     fds: Vec<OwnedFd>,
@@ -150,9 +150,9 @@ pub(super) fn null() -> Result<OwnedFd, NamespaceError> {
     null.map(OwnedFd::from).map_err(failed("cannot open /dev/null"))
 }
 
-/// Writes the id maps of a child's new user namespace.
+/// Writes the ID maps of a child's new user namespace.
 ///
-/// Root hands on every id that it has; anybody else becomes 0 there and is the only user.
+/// Root maps all its IDs; any other user becomes 0 and is the only user there.
 pub(in crate::system) fn map_ids(child: Pid) -> Result<(), NamespaceError> {
     let write =
         |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text).map_err(no_namespaces);
@@ -168,7 +168,7 @@ pub(in crate::system) fn map_ids(child: Pid) -> Result<(), NamespaceError> {
     write("gid_map", &format!("0 {} 1", nix::unistd::getegid()))
 }
 
-/// Turns our own id map into one that gives a child the same ids: each range onto itself.
+/// Returns an ID map that gives a child the same IDs: maps each range to itself.
 fn same_ids(ours: &str) -> String {
     let mut map = String::new();
     for line in ours.lines() {
@@ -179,7 +179,7 @@ fn same_ids(ours: &str) -> String {
     map
 }
 
-/// Explains why namespaces cannot be made.
+/// Explains why namespaces cannot be created.
 pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
     let hint = match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => {
@@ -233,7 +233,7 @@ fn receive(told: OwnedFd) -> io::Result<Option<Report>> {
     Report::receive(&mut BufReader::new(File::from(told)))
 }
 
-/// Reads what was added to a log since it had `start` bytes; at most its last 2000 bytes.
+/// Returns what was appended to a log since it had `start` bytes; at most its last 2000 bytes.
 pub(super) fn log_since(path: &Path, start: u64) -> String {
     let read = || -> io::Result<String> {
         let file = File::open(path)?;

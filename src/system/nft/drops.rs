@@ -1,13 +1,13 @@
-//! Finds the chains of other programs that drop forwarded traffic, in what `nft -j list ruleset` prints.
+//! Finds chains of other programs that drop forwarded traffic in the output of `nft -j list ruleset`.
 //!
-//! An accept in our own table does not override a drop in somebody else's: every
-//! base chain of a hook is asked, and one drop is enough.
+//! An accept in our own table does not override a drop in another one: all base
+//! chains of a hook are evaluated, and one drop is final.
 
 use serde_json::Value;
 
 use crate::plan::ForwardDrop;
 
-/// Lists the base chains of the hook `forward` whose policy or last word is to drop.
+/// Lists the base chains of the hook `forward` whose policy or last rule drops.
 pub(super) fn forward_drops(listed: &Value) -> Vec<ForwardDrop> {
     let chains: Vec<&Value> = super::items(listed).filter_map(|item| item.get("chain")).collect();
     let rules: Vec<&Value> = super::items(listed).filter_map(|item| item.get("rule")).collect();
@@ -36,7 +36,7 @@ pub(super) fn forward_drops(listed: &Value) -> Vec<ForwardDrop> {
         .collect()
 }
 
-/// Tells whose a chain is, and in which chain its owner wants rules of others.
+/// Returns the owner of a chain, and the chain that the owner provides for rules of others.
 fn owner(chain: &Value, beside: impl Fn(&str) -> bool) -> (String, Option<&'static str>) {
     let table = text(chain, "table");
     if beside("DOCKER-USER") {
@@ -48,14 +48,14 @@ fn owner(chain: &Value, beside: impl Fn(&str) -> bool) -> (String, Option<&'stat
     } else if table.starts_with("docker") || beside("DOCKER") || beside("DOCKER-FORWARD") {
         ("docker".into(), None)
     } else if table == "firewalld" {
-        // Its rules are replaced as a whole at every reload, and it has no chain for those of others.
+        // firewalld replaces all its rules at every reload, and has no chain for rules of others.
         ("firewalld".into(), None)
     } else {
         (table, None)
     }
 }
 
-/// Tells whether the last rule of a chain drops or rejects whatever reaches it.
+/// Tells whether the last rule of a chain drops or rejects all packets.
 fn drops_at_the_end(chain: &Value, rules: &[&Value]) -> bool {
     let last = rules.iter().rev().find(|rule| {
         rule["family"] == chain["family"] && rule["table"] == chain["table"] && rule["chain"] == chain["name"]

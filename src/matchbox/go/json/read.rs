@@ -1,4 +1,4 @@
-//! Reading JSON, with the errors that Go's scanner has.
+//! Parses JSON, with the errors of Go's scanner.
 
 use std::mem;
 
@@ -7,33 +7,33 @@ use serde_json::{Map, Number, Value};
 use crate::matchbox::go::json::JsonError;
 use crate::matchbox::go::{push_lossy, quote};
 
-/// How deep values may be in one another.
+/// The maximum nesting depth.
 ///
-/// Go allows 10,000, and grows its stacks. Whatever walks a value here (to write it, to copy it, to give it
-/// back) would exhaust the stack of a thread.
+/// Go allows 10,000, and grows its stacks. Here, recursion over a value (to write, clone or drop it) would exhaust
+/// the stack of a thread.
 pub(super) const MOST_DEPTH: usize = 1_000;
 
-/// Returns the value that a text holds, as `json.Unmarshal` into an `interface{}`: each number is an f64.
+/// Parses JSON as `json.Unmarshal` into an `interface{}`: each number is an f64.
 ///
-/// The last of several members with one key counts. Bytes that are no UTF-8 and
-/// halves of surrogate pairs become U+FFFD.
+/// The last of several members with one key counts. Invalid UTF-8 and lone
+/// surrogates become U+FFFD.
 ///
 /// # Errors
 ///
-/// Go would refuse it, in Go's words.
+/// Go would reject it; the message is Go's.
 pub fn read(text: &[u8]) -> Result<Value, JsonError> {
     let mut reader = Reader { text, at: 0, open: Vec::new(), out_of_range: None };
     let value = reader.document()?;
     reader.out_of_range.map_or(Ok(value), Err)
 }
 
-/// Reads from the first byte to the last, without calling itself.
+/// Parses from the first byte to the last, without recursion.
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    /// The lists and objects that are not complete yet, from the outermost on.
+    /// The incomplete lists and objects, outermost first.
     open: Vec<Open>,
-    /// Go says that a number is too large after it has seen that the text is JSON.
+    /// Go reports a number out of range only after the whole text was valid.
     out_of_range: Option<JsonError>,
 }
 
@@ -46,7 +46,7 @@ impl Reader<'_> {
     fn document(&mut self) -> Result<Value, JsonError> {
         loop {
             let Some(mut value) = self.begin()? else { continue };
-            // What follows a value may end lists and objects, which are values too.
+            // After a value, lists and objects may end, which are values too.
             loop {
                 match self.end(value)? {
                     After::Next => break,
@@ -57,7 +57,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a value that has no others inside, or begins one.
+    /// Parses a scalar, or opens a list or object.
     fn begin(&mut self) -> Result<Option<Value>, JsonError> {
         self.skip_space();
         let begin = self.at;
@@ -96,7 +96,7 @@ impl Reader<'_> {
         Ok(Some(value))
     }
 
-    /// Reads what follows a value.
+    /// Parses what follows a value.
     fn end(&mut self, value: Value) -> Result<After, JsonError> {
         self.skip_space();
         let Some(open) = self.open.last_mut() else {
@@ -142,7 +142,7 @@ impl Reader<'_> {
         if self.open.len() > MOST_DEPTH { Err(self.unexpected("exceeded max depth")) } else { Ok(()) }
     }
 
-    /// Reads the key of a member and the colon.
+    /// Parses the key of a member and the colon.
     fn key(&mut self) -> Result<(), JsonError> {
         if self.required()? != b'"' {
             return Err(self.unexpected("looking for beginning of object key string"));
@@ -158,7 +158,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads a string after its first quote.
+    /// Parses a string after its opening quote.
     fn string(&mut self) -> Result<String, JsonError> {
         let mut string = String::new();
         loop {
@@ -174,7 +174,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads an escape after its backslash.
+    /// Parses an escape after its backslash.
     fn escape(&mut self) -> Result<char, JsonError> {
         Ok(match self.next_or_space() {
             b'b' => '\x08',
@@ -194,7 +194,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads the four digits of an escape.
+    /// Parses the four digits of an escape.
     fn unit(&mut self) -> Result<u32, JsonError> {
         (0..4).try_fold(0, |unit, _| match char::from(self.next_or_space()).to_digit(16) {
             Some(digit) => Ok(unit << 4 | digit),
@@ -202,7 +202,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads the second half of a surrogate pair, where there is one.
+    /// Parses the second half of a surrogate pair, if there is one.
     fn low_surrogate(&mut self, high: u32) -> char {
         let pair = self.text.get(self.at..self.at + 6).and_then(|escape| {
             let digits = std::str::from_utf8(escape.strip_prefix(b"\\u")?).ok()?;
@@ -220,7 +220,7 @@ impl Reader<'_> {
         pair.unwrap_or(char::REPLACEMENT_CHARACTER)
     }
 
-    /// Reads the rest of a word.
+    /// Parses the rest of a literal.
     fn literal(&mut self, word: &str, value: Value) -> Result<Value, JsonError> {
         for expected in word.bytes().skip(1) {
             if self.next_or_space() != expected {
@@ -231,7 +231,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    /// Reads the rest of a number.
+    /// Parses the rest of a number.
     fn number(&mut self, mut first: u8) -> Result<(), JsonError> {
         if first == b'-' {
             first = self.next_or_space();
@@ -264,7 +264,7 @@ impl Reader<'_> {
 
     fn value_of_number(&mut self, begin: usize) -> Value {
         let digits = std::str::from_utf8(&self.text[begin..self.at]).unwrap_or_default();
-        // Rust reads as infinite what Go says is out of range.
+        // Rust parses as infinite what Go reports as out of range.
         let number = digits.parse().ok().and_then(Number::from_f64);
         if number.is_none() && self.out_of_range.is_none() {
             let message = format!("json: cannot unmarshal number {digits} into Go value of type float64");
@@ -292,7 +292,7 @@ impl Reader<'_> {
         next
     }
 
-    /// Returns the next byte, or a space at the end, which is what Go finds there inside of a word.
+    /// Returns the next byte, or a space at the end, as Go's scanner does within a literal.
     fn next_or_space(&mut self) -> u8 {
         self.next().unwrap_or(b' ')
     }
@@ -301,11 +301,11 @@ impl Reader<'_> {
         self.next().ok_or_else(|| self.error(self.text.len(), "unexpected end of JSON input".to_owned()))
     }
 
-    /// Returns what Go says of the byte that was read last.
+    /// Returns Go's error for the last byte.
     fn unexpected(&self, place: &str) -> JsonError {
         let at = self.at.saturating_sub(1);
         let byte = self.text.get(at).copied().unwrap_or(b' ');
-        // Go puts single quotes around a character that it has escaped for double quotes.
+        // Go puts single quotes around a character that is escaped for double quotes.
         let quoted = match byte {
             b'"' => "'\"'".to_owned(),
             _ => quote::rune(char::from(byte), quote::Keep::Printable),
@@ -319,12 +319,12 @@ impl Reader<'_> {
     }
 }
 
-/// What follows a value.
+/// The token after a value.
 enum After {
-    /// Another one.
+    /// A comma: another value follows.
     Next,
-    /// The end of the list or object that it is in.
+    /// The enclosing list or object is complete.
     Closed(Value),
-    /// The end of the text.
+    /// The text is complete.
     Document(Value),
 }

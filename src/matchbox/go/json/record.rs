@@ -1,4 +1,4 @@
-//! Structs out of objects, as Go fills them.
+//! Decodes objects into structs, as Go does.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::matchbox::go::json::JsonError;
 
-/// Returns the member of an object that Go would put into a field of that name.
+/// Returns the member of an object that Go would decode into a field of that name.
 ///
-/// Keys match whether they are written in small or in capital letters. The last that is not null counts.
+/// Keys are case-insensitive. The last one that is not null counts.
 pub fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     object.as_object().and_then(|members| members_named(members, name).last())
 }
@@ -20,9 +20,9 @@ fn members_named<'a>(members: &'a Map<String, Value>, name: &str) -> impl Iterat
         .map(|(_, value)| value)
 }
 
-/// Tells whether a key is a name, where the case of letters does not count.
+/// Compares a key and a name case-insensitively.
 fn same_name(key: &str, name: &str) -> bool {
-    // The two characters outside of ASCII that fold to letters of it.
+    // The two characters outside of ASCII that fold to ASCII letters.
     let fold = |char| match char {
         'ſ' => 's',
         '\u{212a}' => 'k',
@@ -31,24 +31,24 @@ fn same_name(key: &str, name: &str) -> bool {
     key == name || key.chars().map(fold).eq(name.chars().map(fold))
 }
 
-/// An object that fills a struct of Go's, for the errors that Go has where a member is of another type.
+/// An object that is decoded into a Go struct, with Go's errors for members of the wrong type.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
     /// The name of the struct in errors.
     name: &'static str,
-    /// The names of the fields on the way to it, each with a dot behind.
+    /// The path of field names to it, each followed by a dot.
     path: String,
     members: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Record<'a> {
-    /// Returns the object that a text held, for a struct with a name.
+    /// Wraps the value for a struct with a name.
     ///
-    /// Null fills nothing: each field is then as if its member was absent.
+    /// Null counts as an empty object.
     ///
     /// # Errors
     ///
-    /// The value is no object. `package` and `name` are what Go calls the type.
+    /// The value is not an object. `package` and `name` are Go's name of the type.
     pub fn new(package: &str, name: &'static str, value: &'a Value) -> Result<Self, JsonError> {
         match value {
             Value::Object(members) => Ok(Self { name, path: String::new(), members: Some(members) }),
@@ -60,11 +60,11 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Returns a `string`, empty where it is absent.
+    /// Returns a `string`, empty if absent.
     ///
     /// # Errors
     ///
-    /// It is of another type.
+    /// It has another type.
     pub fn string(&self, field: &str) -> Result<String, JsonError> {
         let mut string = String::new();
         for value in self.values(field) {
@@ -73,11 +73,11 @@ impl<'a> Record<'a> {
         Ok(string)
     }
 
-    /// Returns a `map[string]string`, empty where it is absent.
+    /// Returns a `map[string]string`, empty if absent.
     ///
     /// # Errors
     ///
-    /// It is of another type, or one of its members is.
+    /// It, or one of its members, has another type.
     pub fn strings(&self, field: &str) -> Result<BTreeMap<String, String>, JsonError> {
         let mut strings = BTreeMap::new();
         for value in self.values(field) {
@@ -93,11 +93,11 @@ impl<'a> Record<'a> {
         Ok(strings)
     }
 
-    /// Returns a `[]string`, empty where it is absent.
+    /// Returns a `[]string`, empty if absent.
     ///
     /// # Errors
     ///
-    /// It is of another type, or one of its items is.
+    /// It, or one of its items, has another type.
     pub fn list(&self, field: &str) -> Result<Vec<String>, JsonError> {
         let mut list = Vec::new();
         for value in self.values(field) {
@@ -108,11 +108,11 @@ impl<'a> Record<'a> {
         Ok(list)
     }
 
-    /// Returns a `map[string]interface{}`, nothing where it is absent.
+    /// Returns a `map[string]interface{}`; `None` if absent.
     ///
     /// # Errors
     ///
-    /// It is of another type.
+    /// It has another type.
     pub fn object(&self, field: &str) -> Result<Option<Map<String, Value>>, JsonError> {
         let mut object: Option<Map<String, Value>> = None;
         for value in self.values(field) {
@@ -124,11 +124,11 @@ impl<'a> Record<'a> {
         Ok(object)
     }
 
-    /// Returns a pointer to another struct, nothing where it is absent.
+    /// Returns a pointer to another struct; `None` if absent.
     ///
     /// # Errors
     ///
-    /// It is of another type.
+    /// It has another type.
     pub fn record(&self, field: &str, package: &str, name: &'static str) -> Result<Option<Self>, JsonError> {
         let mut record = None;
         for value in self.values(field) {

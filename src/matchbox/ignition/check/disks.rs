@@ -1,4 +1,4 @@
-//! Rules about disks and what is on them.
+//! Rules about disks and their contents.
 
 use std::collections::HashSet;
 
@@ -6,11 +6,11 @@ use super::{Scope, bad_path};
 use crate::matchbox::ignition::url;
 use crate::matchbox::ignition::value::Record;
 
-/// Partitions must not get in each other's way.
+/// Partitions must not overlap, or share numbers or labels.
 pub(super) fn disk(scope: &mut Scope<'_>) {
     let record = scope.record;
     let Some(device) = record.filled("device") else {
-        return scope.wrong_field("device", "a device must be said");
+        return scope.wrong_field("device", "a device is required");
     };
     if let Some(why) = bad_path(device) {
         scope.wrong_field("device", why);
@@ -48,18 +48,18 @@ pub(super) fn disk(scope: &mut Scope<'_>) {
     }
 }
 
-/// Returns the first partition that begins or ends within another.
+/// Returns the first partition that overlaps another one.
 fn overlap(partitions: &[&Record]) -> Option<usize> {
     let extent = |(index, partition): (usize, &&Record)| {
         let start = partition.number("startMiB").filter(|start| *start != 0)?;
         let size = partition.number("sizeMiB")?;
-        // A size of zero is whatever is left.
+        // A size of zero means the remaining space.
         Some((index, start, if size == 0 { start } else { start.wrapping_add(size).wrapping_sub(1) }))
     };
     let mut extents: Vec<(usize, i64, i64)> = partitions.iter().enumerate().filter_map(extent).collect();
     let backwards = extents.iter().any(|(_, start, end)| end < start);
     if !backwards {
-        // Sorted, only neighbours need to be looked at, whoever lists a million.
+        // After sorting, only neighbours need to be compared, however many there are.
         extents.sort_by_key(|(_, start, _)| *start);
         let mut furthest: Option<i64> = None;
         for (index, start, end) in extents {
@@ -70,7 +70,7 @@ fn overlap(partitions: &[&Record]) -> Option<usize> {
         }
         return None;
     }
-    // Negative sizes are compared as Ignition does, which never asks whether they are.
+    // Negative sizes are compared as in Ignition, which does not reject them.
     let meets = |(at, start, end): &(usize, i64, i64)| {
         extents.iter().take(4096).find(|(other, from, to)| {
             other != at
@@ -80,7 +80,7 @@ fn overlap(partitions: &[&Record]) -> Option<usize> {
     extents.iter().take(4096).find_map(meets).map(|(index, _, _)| *index)
 }
 
-/// A partition is told apart by its number or label.
+/// A partition needs a number or label.
 pub(super) fn partition(scope: &mut Scope<'_>) {
     let record = scope.record;
     let (number, label) = (record.number("number").unwrap_or(0), record.text("label"));
@@ -118,7 +118,7 @@ fn is_guid(text: &str) -> bool {
             .all(|(part, length)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// A filesystem is of a format that Ignition makes, with a label that fits.
+/// A filesystem must have a supported format and a label that fits.
 pub(super) fn filesystem(scope: &mut Scope<'_>) {
     let record = scope.record;
     if let Some(why) = record.filled("path").and_then(bad_path) {
@@ -154,7 +154,7 @@ pub(super) fn filesystem(scope: &mut Scope<'_>) {
     }
 }
 
-/// An encrypted device is on another, and unlocked in one way.
+/// An encrypted device needs a device, and one method to unlock it.
 pub(super) fn luks(scope: &mut Scope<'_>) {
     let record = scope.record;
     if record.text("name").is_some_and(|name| name.contains('/')) {
@@ -164,7 +164,7 @@ pub(super) fn luks(scope: &mut Scope<'_>) {
         scope.wrong_field("label", "must not be longer than 47 bytes");
     }
     match record.filled("device") {
-        None => scope.wrong_field("device", "a device must be said"),
+        None => scope.wrong_field("device", "a device is required"),
         Some(device) => {
             if let Some(why) = bad_path(device) {
                 scope.wrong_field("device", why);
@@ -191,11 +191,11 @@ pub(super) fn luks(scope: &mut Scope<'_>) {
     }
 }
 
-/// An array has a level and devices.
+/// An array needs a level and devices.
 pub(super) fn raid(scope: &mut Scope<'_>) {
     let record = scope.record;
     match record.filled("level") {
-        None => scope.wrong_field("level", "a level must be said"),
+        None => scope.wrong_field("level", "a level is required"),
         Some("linear" | "raid0" | "0" | "stripe") => {
             if record.number("spares").is_some_and(|spares| spares != 0) {
                 scope.wrong_field("spares", "this level has no spares");

@@ -8,7 +8,7 @@ use crate::matchbox::ignition::value::Record;
 
 const NODES: [&str; 3] = ["files", "directories", "links"];
 
-/// Nothing else may be where systemd's units are written.
+/// Files, directories and links must not use the paths of systemd units.
 pub(super) fn config(scope: &mut Scope<'_>) {
     let record = scope.record;
     let Some(storage) = record.record("storage") else { return };
@@ -30,7 +30,7 @@ pub(super) fn config(scope: &mut Scope<'_>) {
     }
 }
 
-/// Returns the files that units with contents become.
+/// Returns the paths of units with contents.
 fn written(systemd: &Record) -> HashSet<String> {
     let mut paths = HashSet::new();
     for unit in systemd.records("units") {
@@ -45,7 +45,7 @@ fn written(systemd: &Record) -> HashSet<String> {
     paths
 }
 
-/// Nothing may stand below a link, and a hard link cannot lead to a directory.
+/// No path may be below a link, and the target of a hard link must not be a directory.
 pub(super) fn storage(scope: &mut Scope<'_>) {
     let record = scope.record;
     fn path(node: &Record) -> &str {
@@ -70,7 +70,7 @@ pub(super) fn storage(scope: &mut Scope<'_>) {
             scope.wrong_item("links", index, Some("target"), "a link must have a target");
         } else if link.flag("hard") == Some(true) {
             let cleaned = clean(target);
-            // As Ignition sees it, a relative one begins at the link itself.
+            // In Ignition, a relative target starts at the link itself.
             let target =
                 if cleaned.starts_with('/') { cleaned } else { clean(&format!("{}/{target}", path(link))) };
             if directories.contains(target.as_str()) {
@@ -80,7 +80,7 @@ pub(super) fn storage(scope: &mut Scope<'_>) {
     }
 }
 
-/// A path is absolute and simple.
+/// A path must be absolute and clean.
 pub(super) fn node(scope: &mut Scope<'_>) {
     if let Some(why) = bad_path(scope.record.text("path").unwrap_or_default()) {
         scope.wrong_field("path", why);
@@ -93,13 +93,13 @@ fn mode(scope: &mut Scope<'_>) {
     }
 }
 
-/// What holds for a node, and a mode that is one.
+/// The rules of a node, and a valid mode.
 pub(super) fn directory(scope: &mut Scope<'_>) {
     node(scope);
     mode(scope);
 }
 
-/// What holds for a node, a mode that is one, and contents where there were others.
+/// The rules of a node, a valid mode, and contents if it does not overwrite.
 pub(super) fn file(scope: &mut Scope<'_>) {
     node(scope);
     mode(scope);
@@ -111,7 +111,7 @@ pub(super) fn file(scope: &mut Scope<'_>) {
     }
 }
 
-/// An owner is a name or a number.
+/// An owner is either a name or a number.
 pub(super) fn owner(scope: &mut Scope<'_>) {
     if scope.record.get("id").is_some() && scope.record.filled("name").is_some() {
         scope.wrong("either `id` or `name`, not both");

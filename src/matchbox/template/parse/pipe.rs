@@ -1,4 +1,4 @@
-//! Pipelines, commands and operands.
+//! Parses pipelines, commands and operands.
 
 use crate::matchbox::go::quote::{self, Keep};
 use crate::matchbox::template::function::Builtin;
@@ -8,11 +8,11 @@ use crate::matchbox::template::number;
 
 use super::{Parsed, Parser};
 
-/// The most commands that a pipeline has.
+/// The maximum number of commands in a pipeline.
 const MOST_COMMANDS: usize = 100_000;
 
 impl<'t> Parser<'t> {
-    /// Reads a pipeline and the item after it.
+    /// Parses a pipeline and the item after it.
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
         let place = self.peek_non_space().place;
         let mut pipe = Pipe { place, assigns: false, variables: Vec::new(), commands: Vec::new() };
@@ -52,7 +52,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads the variables that a pipeline declares or assigns to.
+    /// Parses the variables that a pipeline declares or assigns.
     fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Parsed<()> {
         while self.peek_non_space().kind == Kind::Variable {
             let variable = self.next();
@@ -61,7 +61,7 @@ impl<'t> Parser<'t> {
             let comma = next.kind == Kind::Char && *next.text == *b",";
             if !comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
                 self.give_back(next);
-                // Without the space the variable and what follows would be one operand.
+                // Without the space, the variable and the next item would be one operand.
                 if let Some(space) = space {
                     self.give_back(space);
                 }
@@ -85,7 +85,7 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    /// Reads an operand and its arguments, and the bar after them.
+    /// Parses an operand with its arguments, and a following pipe.
     fn command(&mut self) -> Parsed<Command> {
         let place = self.peek_non_space().place;
         let mut operands = Vec::new();
@@ -109,7 +109,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads a term and the fields of it.
+    /// Parses a term with its fields.
     fn operand(&mut self) -> Parsed<Option<Operand>> {
         let Some(operand) = self.term()? else { return Ok(None) };
         if self.peek() != Kind::Field {

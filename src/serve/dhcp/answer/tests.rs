@@ -24,7 +24,7 @@ fn proxy() -> ServicePlan {
     plan
 }
 
-/// The same network with options of its own.
+/// The same network with options of the network and the node.
 fn with_options(network: &[(u8, &[u8])], node: &[(u8, &[u8])]) -> ServicePlan {
     let options = |options: &[(u8, &[u8])]| {
         options.iter().map(|(code, value)| (*code, crate::lab::options::Octets(value.to_vec()))).collect()
@@ -35,14 +35,14 @@ fn with_options(network: &[(u8, &[u8])], node: &[(u8, &[u8])]) -> ServicePlan {
     plan
 }
 
-/// A request as a client writes it.
+/// A request as a client sends it.
 #[derive(Clone)]
 struct Ask {
     mac: Mac,
     broadcast: bool,
     ciaddr: [u8; 4],
     giaddr: [u8; 4],
-    /// Options as they stand in the packet.
+    /// Encoded options.
     options: Vec<u8>,
 }
 
@@ -84,14 +84,14 @@ impl Ask {
     }
 }
 
-/// A reply as it leaves.
+/// Encodes a reply.
 fn packet(reply: Reply) -> Vec<u8> {
     let mut packet = Vec::new();
     reply.encode(&mut packet).unwrap();
     packet
 }
 
-/// A server with what it remembers.
+/// A server with its state.
 struct TestServer {
     server: Server,
     state: State,
@@ -106,7 +106,7 @@ impl TestServer {
         Self { state: server.state(), server, now: 100, arrival: Arrival::Server, runs_program: false }
     }
 
-    /// Answers a request as it comes off the wire, and remembers what the answer changes.
+    /// Answers an encoded request and applies the changes.
     fn answer(&mut self, ask: &Ask) -> Decision {
         let request = Request::decode(&ask.packet()).expect("a request");
         self.state.expire(self.now);
@@ -115,7 +115,7 @@ impl TestServer {
         decision
     }
 
-    /// The answer as one line: reply, address, where to; who asked and why; the boot file.
+    /// The answer as one line: reply, address, destination; client and rule; boot file.
     fn line(&mut self, ask: &Ask) -> String {
         let decision = self.answer(ask);
         let rule = format!("[{}: {}]", decision.client, decision.rule);
@@ -132,7 +132,7 @@ impl TestServer {
         format!("{kind} {} to {to} {rule}{file}", reply.yiaddr)
     }
 
-    /// The options of the answer as they stand in the packet, one a line.
+    /// The encoded options of the answer, one per line.
     fn options(&mut self, ask: &Ask) -> String {
         let packet = packet(self.answer(ask).reply.expect("a reply"));
         let mut lines = Vec::new();
@@ -270,7 +270,7 @@ fn only_ipxe_of_a_fast_node_is_told_not_to_wait() {
     {
         assert!(!handler.options(&ask).contains("175 "), "{who}: {}", handler.options(&ask));
     }
-    // The boot file is the same at either pace.
+    // The boot file is the same with and without delays.
     assert!(handler.has_option(&ipxe(REAL), "67 http://10.0.0.1/boot/real.ipxe"));
 }
 
@@ -399,11 +399,11 @@ fn packets_of_others_are_no_requests() {
     assert_eq!(with(2, 255), None, "dhcproto would slice by this length");
     assert_eq!(with(28, 0x53), None, "a group address");
     assert_eq!(Request::decode(&good[..239]), None, "cut short");
-    // Without the magic cookie nothing after the header is an option.
+    // Without the magic cookie there are no options.
     assert_eq!(with(236, 0).unwrap().kind, None);
 }
 
-/// A request from behind a relay.
+/// A request that was forwarded by a relay.
 fn relayed(ask: Ask, giaddr: [u8; 4]) -> Ask {
     Ask { giaddr, ..ask }.with(82, b"\x01\x04port")
 }
@@ -438,7 +438,7 @@ fn relays_bring_requests_of_our_own_subnet() {
     nor is everybody           - [os: relay 10.0.0.255 is not a host of this network]
     ");
 
-    // The relay gets back what it added, at the end.
+    // The relay gets its information back, at the end.
     let mut handler = TestServer::of(&plan);
     let packet = handler.answer(&relayed(ask(FAST, DISCOVER), relay)).reply.map(packet).unwrap();
     assert_eq!(packet[24..28], relay, "giaddr");
@@ -479,7 +479,7 @@ fn a_client_is_known_by_its_id_and_by_its_uuid() {
     its MAC address counts offer 10.0.0.31 to the hardware address and 10.0.0.31 [os: reserved]
     ");
 
-    // Its client id is repeated (RFC 6842), and the address belongs to it as long as it is lent.
+    // Its client ID is repeated (RFC 6842), and it keeps the address for the lease time.
     let mut handler = TestServer::of(&plan);
     assert!(handler.has_option(&ask(STRANGER, DISCOVER).with(61, b"rack-7"), "61 rack-7"));
     assert!(handler.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])).starts_with("ack 10.0.0.11"));
@@ -518,7 +518,7 @@ fn nobody_is_hit_by_a_reply_that_it_never_asked_for() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever comes in: no panic; no reply to what is no request of ours; none that is larger than it may be.
+    /// For any input: no panic, no reply to foreign packets, and no reply that exceeds its maximum size.
     #[test]
     fn no_packet_ends_the_service(
         options in proptest::collection::vec(any::<u8>(), 0..200),

@@ -14,7 +14,7 @@ const RELEASE: u8 = 8;
 const DECLINE: u8 = 9;
 const INFORM: u8 = 11;
 
-/// The network of the other services with IPv6 and addresses for strangers.
+/// The network of the other tests, with IPv6 and a pool.
 fn with_ipv6() -> ServicePlan {
     let mut plan = plan();
     plan.ipv6 = Some("fd00:83::1/64".parse().unwrap());
@@ -40,7 +40,7 @@ fn duid(mac: Mac) -> Vec<u8> {
     [&LINK_LAYER[..], &mac.0].concat()
 }
 
-/// A packet of a client, option by option.
+/// A client's packet, built option by option.
 #[derive(Clone)]
 struct Ask {
     packet: Vec<u8>,
@@ -49,7 +49,7 @@ struct Ask {
 }
 
 impl Ask {
-    /// A message of a client that names itself by its hardware address.
+    /// A message of a client with a DUID-LL.
     fn new(kind: u8, mac: Mac) -> Self {
         Self { packet: vec![kind, 1, 2, 3], from: mac.link_local(), multicast: true }.with(1, &duid(mac))
     }
@@ -59,12 +59,12 @@ impl Ask {
         self
     }
 
-    /// Asks the server of the example.
+    /// Adds our server identifier.
     fn of_us(self) -> Self {
         self.with(2, &duid(plan().mac))
     }
 
-    /// Asks for an address, naming those that it has.
+    /// Requests an address, listing the current ones.
     fn address(self, id: u32, addresses: &[&str]) -> Self {
         let mut value = [&id.to_be_bytes()[..], &[0; 8]].concat();
         for address in addresses {
@@ -74,7 +74,7 @@ impl Ask {
         self.with(3, &value)
     }
 
-    /// Says that it is a firmware, by PXE or HTTP.
+    /// Identifies as firmware that boots by PXE or HTTP.
     fn firmware(self, class: &str, architecture: u8) -> Self {
         let length = u8::try_from(class.len()).unwrap();
         let value = [&[0, 0, 1, 0x57, 0, length], class.as_bytes()].concat();
@@ -113,7 +113,7 @@ impl TestServer {
         decision
     }
 
-    /// What is done about a request, in one line.
+    /// The decision about a request as one line.
     fn line(&mut self, ask: &Ask) -> String {
         let Decision { reply, client, boot_file, rule, .. } = self.decide(ask);
         let file = boot_file.map(|file| format!(" {file}")).unwrap_or_default();
@@ -128,7 +128,7 @@ impl TestServer {
     }
 }
 
-/// An option in a few words; names of client and server are checked elsewhere.
+/// An option in a few words; client and server identifiers are checked elsewhere.
 fn word(option: &DhcpOption) -> Option<String> {
     Some(match option {
         DhcpOption::ClientId(_) | DhcpOption::ServerId(_) => return None,
@@ -166,7 +166,7 @@ fn who_asks_for_the_time_is_told_where() {
     let ask = Ask::new(INFORM, FAST).with(6, &[0, 56]);
     let reply = handler.decide(&ask).reply.expect("a reply").encode(&[]).unwrap();
     let address = "fd00:83::1".parse::<Ipv6Addr>().unwrap().octets();
-    // RFC 5908: an address within the option.
+    // RFC 5908: the address is a sub-option.
     let wanted = option(56, &option(1, &address));
     assert!(reply.windows(wanted.len()).any(|bytes| bytes == wanted), "{reply:?}");
     assert!(!handler.line(&Ask::new(INFORM, FAST).with(6, &[0, 23])).contains("ntp="), "who does not is not");
@@ -498,7 +498,7 @@ proptest! {
                         rest = &rest[4 + length..];
                     }
                 }
-                // What a client is told beside what it asked for: names, boot file, class.
+                // What is added to the answers: names, boot file, class.
                 prop_assert!(sent.len() <= 3 * packet.len() + 200, "{} bytes for {}", sent.len(), packet.len());
             }
         }

@@ -51,7 +51,7 @@ fn reply_to(packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
     }
 }
 
-/// Answers a message and tells how: code, flags, answers, size.
+/// Answers a message; returns code, flags, answers and size.
 fn check(message: &Message, transport: Transport) -> String {
     let Some(bytes) = reply_to(&bytes(message), transport) else { return "silence".to_owned() };
     let reply = Message::from_vec(&bytes).unwrap();
@@ -160,7 +160,7 @@ fn transports() -> impl Strategy<Value = Transport> {
     prop_oneof![Just(Transport::Udp), Just(Transport::Tcp)]
 }
 
-/// Bytes, and questions of which a few bytes are others.
+/// Random bytes, and valid queries with a few bytes changed.
 fn packets() -> impl Strategy<Value = Vec<u8>> {
     let names = prop::sample::select(vec![
         "a.lab.test.",

@@ -17,19 +17,19 @@ fn question(name: &str) -> Question {
     }
 }
 
-/// How a server of a test behaves.
+/// How a test's name server behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Answers,
     Silent,
     Refuses,
-    /// Has no room in a datagram.
+    /// Truncates its answers over UDP.
     Cuts,
-    /// Sends what is no answer first.
+    /// Sends invalid answers first.
     Lies,
 }
 
-/// A name server of a test, and how often it was asked.
+/// A test's name server with its number of queries.
 struct Other {
     address: SocketAddr,
     asked: Arc<Mutex<usize>>,
@@ -114,7 +114,7 @@ async fn a_dead_server_costs_the_first_question_a_moment_and_no_other_one() {
         assert_eq!(shown(&upstream.ask(&question(&format!("n{number}.example."))).await), GOOD);
     }
     assert_eq!(good.asked(), 20);
-    // On a busy machine an answer may take longer than the moment.
+    // On a busy machine an answer may take longer than that.
     assert!(dead.asked() < 5, "{} of 20 questions went to a server that keeps silent", dead.asked());
 }
 
@@ -124,7 +124,7 @@ async fn who_refuses_is_not_the_last_to_be_asked() {
     let both = upstream(&[&no, &good]);
     assert_eq!(shown(&both.ask(&question("a.example.")).await), GOOD);
     assert_eq!(no.asked(), 1);
-    // Where all refuse, that is the answer, and at once.
+    // If all servers refuse, that is the answer, without delay.
     let alone = upstream(&[&no]);
     assert_eq!(shown(&alone.ask(&question("a.example.")).await).trim(), "Query Refused");
     assert_eq!(no.asked(), 2, "it is not asked the same thing twice");
@@ -182,17 +182,17 @@ fn a_silent_server_rests_and_is_tried_beside_another() {
     health.silent(0, 0);
     health.answered(1);
     assert_eq!(health.turns(SECOND), turns(&[1, 2, 0], None));
-    // Called again while it rests, it rests no longer.
+    // A server that answers again is no longer skipped.
     health.silent(0, SECOND);
     assert_eq!(health.turns(5 * SECOND), turns(&[1, 2, 0], Some(0)));
     assert_eq!(health.turns(6 * SECOND), turns(&[1, 2, 0], None), "one question finds out");
-    // Still silent, it rests twice as long, but never longer than a minute.
+    // While it stays silent, it is skipped twice as long each time, up to a minute.
     health.silent(0, 10 * SECOND);
     assert_eq!(health.turns(19 * SECOND), turns(&[1, 2, 0], None));
     assert_eq!(health.turns(20 * SECOND), turns(&[1, 2, 0], Some(0)));
     health.answered(0);
     assert_eq!(health.turns(21 * SECOND), turns(&[0, 1, 2], None));
-    // Nobody answers: all are asked in turn.
+    // If none answers, all are tried in turn.
     (0..3).for_each(|server| health.silent(server, 30 * SECOND));
     assert_eq!(health.turns(31 * SECOND), turns(&[0, 1, 2], None));
 }

@@ -13,7 +13,7 @@ fn windows(block: usize, window: u16) -> Negotiated {
     agree(&request(&[(OptionName::BlockSize, block as u64), (OptionName::Window, window.into())]), 1468, None)
 }
 
-/// A machine that sends a file of so many bytes, and what it does.
+/// A machine that sends a file of the given size, and what it sent.
 struct Sender {
     machine: Machine,
     length: u64,
@@ -28,7 +28,7 @@ impl Sender {
         (sender, blocks)
     }
 
-    /// Sends as the loop does; returns the numbers of the blocks, 0 for the offer.
+    /// Performs an action as the engine does; returns the block numbers, 0 for the OACK.
     fn perform(&mut self, what: Action) -> Vec<u64> {
         let Action::Send { first, most } = what else {
             return if what == Action::Offer { vec![0] } else { Vec::new() };
@@ -47,7 +47,7 @@ impl Sender {
         self.perform(follows)
     }
 
-    /// Lets time pass until the machine does something; returns after how many milliseconds it did what.
+    /// Advances the clock until the machine acts; returns after how many milliseconds, and the action.
     fn silence(&mut self) -> (u64, Action) {
         let before = self.now;
         self.now = self.machine.deadline();
@@ -212,7 +212,7 @@ fn a_forged_address_gets_one_packet_and_few_repetitions() {
         assert_eq!(first.len(), 1);
         let mut packets = 1;
         while sender.now < 11 * SECOND {
-            // The forger asks again all the time.
+            // The spoofed request is repeated all the time.
             sender.now += 10 * MILLISECOND;
             let follows = match sender.machine.on_same_request(sender.now) {
                 Action::Nothing => sender.machine.on_time(sender.now),
@@ -230,7 +230,7 @@ fn a_forged_address_gets_one_packet_and_few_repetitions() {
     }
 }
 
-/// What becomes of one packet.
+/// What happens to one packet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Arrives,
@@ -239,17 +239,17 @@ enum Fate {
     Late,
 }
 
-/// A client as RFC 7440 has it: it acknowledges whole windows, and gaps.
+/// A client that follows RFC 7440: it acknowledges whole windows, and gaps.
 struct Receiver {
     block: u64,
     window: u16,
-    /// Blocks that it has.
+    /// Number of the last block that it received.
     has: u64,
     since_ack: u16,
     bytes: u64,
     done: bool,
     heard: u64,
-    /// Whether it tells of a gap for each block after it, or once.
+    /// Whether it acknowledges a gap for each block after it, or once.
     nags: bool,
     told_gap: bool,
 }
@@ -278,18 +278,18 @@ impl Receiver {
     }
 }
 
-/// A packet on its way: a block with its number and length, the offer as block 0, or an acknowledgement.
+/// A packet in flight: a block with its number and length, the OACK as block 0, or an acknowledgement.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Flying {
     Block(u64, u64),
     Ack(u16),
 }
 
-/// A network whose first packets have these fates; further ones arrive.
+/// A network in which the first packets have these fates and all others arrive.
 struct Air<'a> {
     fates: std::slice::Iter<'a, Fate>,
     flying: BinaryHeap<Reverse<(u64, u64, Flying)>>,
-    /// How many packets there were.
+    /// How many packets were sent.
     count: u64,
 }
 
@@ -311,7 +311,7 @@ impl Air<'_> {
     }
 }
 
-/// Lets a file go over a network. Returns how it ended, how many blocks were sent, and what the client has.
+/// Transfers a file over such a network. Returns the end, how many blocks were sent, and what the client received.
 fn transfer(terms: Negotiated, length: u64, fates: &[Fate], nags: bool) -> (End, u64, Receiver) {
     let (block, window) = (terms.block as u64, terms.window);
     let (mut sender, mut blocks) = Sender::start(terms, length);
@@ -353,7 +353,7 @@ fn transfer(terms: Negotiated, length: u64, fates: &[Fate], nags: bool) -> (End,
                 Flying::Ack(number) => sender.machine.on_ack(number, at),
             }
         } else if client_waits < sender.machine.deadline() && !client.done {
-            // A client that hears nothing says again what it has.
+            // A client that receives nothing repeats its last acknowledgement.
             client.heard = client_waits;
             client.since_ack = 0;
             air.fly(client_waits, ack, client.has, 0);
@@ -386,11 +386,11 @@ proptest! {
     ) {
         let length = blocks * 8 + rest;
         let (end, sent, client) = transfer(windows(8, window), length, &fates, nags);
-        // The last acknowledgement may get lost, and then nobody repeats it.
+        // The last acknowledgement may get lost, and it is never repeated.
         prop_assert!(end == End::Sent || end == End::Vanished && client.done, "{end:?} at {}", client.has);
         prop_assert_eq!(client.bytes, length);
         let needed = blocks + 2;
-        // Each packet that does not just arrive costs a few windows at most.
+        // Each disturbed packet costs a few windows at most.
         let disturbed = fates.iter().filter(|fate| **fate != Fate::Arrives).count() as u64;
         let most = needed + disturbed * 3 * u64::from(window);
         prop_assert!(sent <= most, "{sent} packets for {needed} blocks, at most {most}");
@@ -405,7 +405,8 @@ proptest! {
         prop_assert_eq!((client.bytes, sent), (length, length / 8 + 2));
     }
 
-    /// The sorcerer's apprentice: every packet of the network doubled may cost twice, not ever more.
+    /// The sorcerer's apprentice: if the network duplicates every packet, the traffic may double but must not grow
+    /// further.
     #[test]
     fn doubled_packets_do_not_multiply(length in 0..20_000_u64, window in 1..=64_u16) {
         let (end, sent, client) = transfer(windows(8, window), length, &[Fate::Twice; 30_000], true);

@@ -1,4 +1,4 @@
-//! Who gets which address, and for how long.
+//! Which client gets which address, and for how long.
 
 use super::*;
 
@@ -128,7 +128,7 @@ fn an_address_comes_back() {
     handler.now += SET_ASIDE;
     assert!(handler.line(&wish).starts_with("offer 10.0.0.30"));
 
-    // Who takes another server's offer frees ours.
+    // A client that requests another server's offer frees ours.
     let other = Ipv4Addr::new(10, 0, 0, 2);
     let line = handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
     assert_eq!(line, "- [os: client chose another server]");
@@ -140,7 +140,7 @@ fn a_lease_survives_a_new_discover() {
     let mut handler = TestServer::of(&plan());
     let request = ask(STRANGER, REQUEST).wanting([10, 0, 0, 33]).choosing(SERVER);
     assert!(handler.line(&request).starts_with("ack 10.0.0.33"));
-    // It restarts, is offered the same, and never takes it: the lease runs on.
+    // It restarts, is offered the same address, and never requests it: the lease continues.
     assert!(handler.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.33"));
     handler.now += OFFER;
     assert!(!handler.state.is_free_for([10, 0, 0, 33].into(), REAL, handler.now));
@@ -153,7 +153,7 @@ fn reservations_hold_without_a_node() {
     let mut handler = TestServer::of(&plan);
     insta::assert_snapshot!(handler.line(&ask(STRANGER, DISCOVER)), @"offer 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
     insta::assert_snapshot!(handler.line(&bootp(STRANGER)), @"bootp 10.0.0.33 to the hardware address and 10.0.0.33 [os: reserved]");
-    // Nobody else gets it, however much it is wished for.
+    // No other client gets it, even on request.
     let mac = |last| Mac([2, 0, 0, 0, 1, last]);
     let wish = |last| ask(mac(last), DISCOVER).wanting([10, 0, 0, 33]);
     let lines: Vec<String> = (0..3).map(|last| handler.line(&wish(last))).collect();
@@ -220,7 +220,7 @@ fn only_the_authority_says_no_to_clients_of_others() {
     a node elsewhere     nak 0.0.0.0 to all [os: 192.168.1.5 is not this client's address, 10.0.0.11 is]
     a node's address     ack 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     ");
-    // What it gave itself it knows.
+    // A server recognises its own leases.
     let mut handler = TestServer::of(&plan);
     handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER));
     assert!(handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 30])).starts_with("ack 10.0.0.30"));
@@ -262,7 +262,7 @@ fn nodes_boot_however_many_strangers_came_first() {
             .line(&ask(REAL, REQUEST).wanting([10, 0, 0, 30]).choosing(SERVER))
             .starts_with("ack 10.0.0.30")
     );
-    // What was lent stays lent.
+    // Existing leases are kept.
     for (stranger, address) in [(1, 32), (2, 33)] {
         let request =
             ask(Mac([2, 0, 0, 0, 9, stranger]), REQUEST).wanting([10, 0, 0, address]).choosing(SERVER);

@@ -1,4 +1,4 @@
-//! Options on their way in and out.
+//! Parsing and encoding of options.
 
 use super::*;
 use crate::serve::dhcp::wire::Options;
@@ -11,12 +11,12 @@ fn options_in_overloaded_fields_count() {
     let request = Request::decode(&packet).unwrap();
     assert_eq!(Client::of(&request, &[]), Client::Ipxe);
     assert_eq!(request.requested, Some(Ipv4Addr::new(10, 0, 0, 33)));
-    // Option 52 itself says which fields: without it they are text.
+    // Option 52 says which fields hold options: without it they are text.
     packet[245] = 0;
     assert_eq!(Client::of(&Request::decode(&packet).unwrap(), &[]), Client::Os);
 }
 
-/// Lengths on which dhcproto's decoder asserts in debug builds, or stops without a word.
+/// Lengths on which dhcproto's decoder asserts in debug builds or stops silently.
 #[test]
 fn an_option_that_is_broken_costs_itself_only() {
     for (code, value) in
@@ -25,7 +25,7 @@ fn an_option_that_is_broken_costs_itself_only() {
         let ask = Ask { options: Vec::new(), ..ask(FAST, DISCOVER) }.with(code, value).with(53, &[DISCOVER]);
         assert!(check(&plan(), &ask).starts_with("offer 10.0.0.11"), "option {code}");
     }
-    // Long options come in pieces (RFC 3396), a type of the wrong length is none.
+    // Long options are split (RFC 3396); a message type of the wrong length is ignored.
     let ask = bootp(FAST).with(77, b"iP").with(77, b"XE").with(53, &[1, 1]);
     let request = Request::decode(&ask.packet()).unwrap();
     assert_eq!(Client::of(&request, &[]), Client::Ipxe);
@@ -106,7 +106,7 @@ fn replies_fit_what_the_client_takes() {
     };
     let taking = |ask: Ask, bytes: u16| ask.with(57, &bytes.to_be_bytes());
     let os = || ask(STRANGER, DISCOVER);
-    // The UDP and IP headers count too; what no room is left for is left out, and 576 is the least that anybody takes.
+    // The UDP and IP headers count too; what does not fit is left out, and 576 is the minimum.
     let table = [
         ("says nothing", size(&os())),
         ("takes little", size(&taking(os(), 100))),
@@ -177,7 +177,7 @@ fn replies_fit_what_the_client_takes() {
         ),
     ]
     "#);
-    // What is wanted goes first.
+    // Requested options come first.
     let decision = TestServer::of(&plan).answer(&os().with(55, &[209, 208]));
     let packet = packet(decision.reply.unwrap());
     let read = Options::split(&packet);
@@ -204,7 +204,7 @@ fn header_fields_hold_options_only_for_operating_systems() {
 }
 
 proptest! {
-    /// Options survive the way through a packet, long ones too, wherever there was room.
+    /// Options survive encoding and parsing, long ones too, wherever they fit.
     #[test]
     fn options_survive_a_round_trip(values in proptest::collection::btree_map(160..240_u8, proptest::collection::vec(any::<u8>(), 0..400), 0..6)) {
         let options: Vec<(u8, &[u8])> = values.iter().map(|(code, value)| (*code, &value[..])).collect();
@@ -220,7 +220,7 @@ proptest! {
     }
 }
 
-/// What a client wants most does not push out what tells it from whom it has which address for how long.
+/// Requested options do not displace server, address and lease time.
 #[test]
 fn a_reply_without_room_is_still_a_reply() {
     let plan = with_options(&[(67, &[b'x'; 255])], &[]);

@@ -1,25 +1,25 @@
-//! Known quirky clients: how each reads a reply, and that it boots all the same.
+//! Known quirky clients: how each reads a reply, and that it boots nevertheless.
 
 use super::*;
 use crate::serve::dhcp::wire::Options;
 
-/// A client as it is out there.
+/// A client with a quirk seen in the field.
 struct Quirk {
     name: &'static str,
     /// What it sends.
     asks: fn() -> Ask,
     /// Whether its program was fetched before.
     runs_program: bool,
-    /// What it makes of a reply: from where it boots what; `None` where it gives up.
+    /// How it reads a reply: from where it boots what; `None` if it gives up.
     reads: fn(&Reading<'_>) -> Option<(String, String)>,
     boots: (&'static str, &'static str),
 }
 
-/// A reply in front of a client.
+/// A reply as a client reads it.
 struct Reading<'a> {
     packet: &'a [u8],
     options: Options<'a>,
-    /// What the client is told when it asks again, at port 4011.
+    /// The reply when it asks again at port 4011.
     again: &'a dyn Fn() -> Option<Vec<u8>>,
 }
 
@@ -39,7 +39,7 @@ impl Reading<'_> {
         Some(String::from_utf8_lossy(&field[..end]).into_owned()).filter(|file| !file.is_empty())
     }
 
-    /// Where the value of an option lies in the packet.
+    /// The range of the value of an option in the packet.
     fn place(&self, code: u8) -> Option<std::ops::Range<usize>> {
         let mut at = 240;
         while self.packet[at] != 255 {
@@ -58,7 +58,7 @@ impl Reading<'_> {
     }
 }
 
-/// Firmware that keeps to the rules otherwise.
+/// Firmware that otherwise follows the RFCs.
 fn rom() -> Ask {
     firmware(FAST, 0).with(97, &[0; 17])
 }
@@ -88,7 +88,7 @@ const QUIRKS: &[Quirk] = &[
         reads: |reply| {
             let place = reply.place(67)?;
             let asked = &reply.packet[place.start..=place.end];
-            // TFTP takes such bytes off again.
+            // TFTP strips such bytes.
             let name = String::from_utf8_lossy(asked).trim_end_matches('\0').to_owned();
             Some((reply.siaddr()?, name))
         },
@@ -145,7 +145,7 @@ const QUIRKS: &[Quirk] = &[
         runs_program: false,
         reads: |reply| {
             let pxe = reply.text(60)?.starts_with("PXEClient");
-            // It says "use the boot file", so nothing is to be asked.
+            // The reply says "use the boot file", so there is no second request.
             let told = reply.options.get(43) == Some(&[6, 1, 8, 255][..]);
             (pxe && told).then(|| Some((reply.siaddr()?, reply.text(67)?)))?
         },
@@ -195,7 +195,7 @@ const QUIRKS: &[Quirk] = &[
     },
 ];
 
-/// Tells what becomes of a quirky client.
+/// Returns what a quirky client boots.
 fn outcome(quirk: &Quirk, plan: &ServicePlan) -> Option<(String, String)> {
     let mut handler = TestServer { runs_program: quirk.runs_program, ..TestServer::of(plan) };
     let offer = packet(handler.answer(&(quirk.asks)()).reply?);
