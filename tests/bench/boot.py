@@ -1,6 +1,6 @@
 """How fast a machine netboots through Dryrack, beside booting without a network and through stock servers.
 
-The same QEMU arguments on every side, those of `dryrack plan`; a machine is timed from the start of its
+The same QEMU arguments on every side, those of a machine that Dryrack has started; a machine is timed from the start of its
 QEMU to its end, which is when tiny has printed its facts and powered off. All sides take turns.
 """
 
@@ -54,6 +54,10 @@ def lab(name, *nodes):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(LAB.format(server=SERVER, arguments=json.dumps(ARGUMENTS.split()), nodes=nodes))
     return file
+
+
+def qemu(plan, node):
+    return plan["nodes"][node]["kind"]["qemu"]
 
 
 def steps(plan, kind):
@@ -138,10 +142,10 @@ class Inside:
         return lifetime
 
 
-def without_us(machine, folder):
-    """Returns the machine's command line for a QEMU that nobody talks to: running at once, its console in a file."""
-    argv = [machine["program"]]
-    arguments = iter(machine["argv"])
+def without_us(command, folder):
+    """Returns a machine's command line for a QEMU that nobody talks to: running at once, its console in a file."""
+    argv = command[:1]
+    arguments = iter(command[1:])
     for argument in arguments:
         if argument == "-S":
             continue
@@ -163,13 +167,15 @@ class Rehearsal:
         self.folder = self.file.parent
         plan = json.loads(dryrack("plan", "--json", self.file))
         (self.folder / "plan.json").write_text(json.dumps(plan))
-        machine = steps(plan, "machine")[0]
+        machine = qemu(plan, firmware)
         self.templates = [step["template"] for step in steps(plan, "variables")]
-        self.argv = without_us(machine, self.folder)
+        self.uuid = machine["identity"]["uuid"]
+        up = Up(self.file, [self.uuid])
+        self.argv = without_us(up.machines[0].arguments(), self.folder)
+        up.wait()
         # Without the NIC's ROM: even where nothing boots from it, SeaBIOS shows its banner for two seconds.
         self.direct = [f"{argument},romfile=" if "netdev=" in argument else argument for argument in self.argv]
         self.direct += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", ARGUMENTS]
-        self.uuid = machine["argv"][machine["argv"].index("-uuid") + 1]
         for name, content in machine["files"].items():
             (self.folder / name).write_bytes(bytes(content))
         www = self.folder / "www"
@@ -225,7 +231,7 @@ def main():
     # The first lab on a host also finds out whether KVM can be used; that answer is kept.
     three = lab("three", ("bios", "bios", 1), ("uefi", "uefi", 2))
     plan = json.loads(dryrack("plan", "--json", three))
-    uuids = [machine["argv"][machine["argv"].index("-uuid") + 1] for machine in steps(plan, "machine")]
+    uuids = [qemu(plan, node)["identity"]["uuid"] for node in plan["nodes"]]
     say("three machines at once")
     _, peak = Up(three, uuids).wait()
 

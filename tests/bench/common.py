@@ -78,6 +78,10 @@ class Process:
         os.close(self.fd)
         return lifetime
 
+    def arguments(self):
+        """Returns its command line."""
+        return Path(f"/proc/{self.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+
     def peak(self):
         """Returns the most memory that it had, in bytes; None if it is gone."""
         try:
