@@ -29,8 +29,9 @@ use serde_json::{Map, Value};
 
 use crate::name::NodeName;
 
-/// The version of the format of `events.jsonl`.
-pub const SCHEMA: u32 = 1;
+/// The version of the format of `events.jsonl`. Format 1 had an empty `role` where there is none, and no `nospace`; it is
+/// still read.
+pub const SCHEMA: u32 = 2;
 
 /// The first line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

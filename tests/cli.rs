@@ -765,7 +765,7 @@ fn a_record_that_is_damaged_is_named() {
     record(&home, "20261121-093403-etcd", &EVENTS.replace("dryrack_events\":1", "dryrack_events\":7"), None);
     assert_snapshot!(check(&home, &["trace"]), @r"
     --- stderr
-    error: [HOME]/runs/20261121-093403-etcd/events.jsonl: the events are in format 7, this version of dryrack reads format 1
+    error: [HOME]/runs/20261121-093403-etcd/events.jsonl: the events are in format 7, this version of dryrack reads formats 1 to 2
 
     hint: it was written by dryrack 0.1.0: use that version
     --- exit code 2

@@ -8,6 +8,9 @@ use serde::Deserialize;
 use super::{Event, Header, SCHEMA};
 use crate::hint::Hint;
 
+/// The oldest format that is read.
+const FIRST: u32 = 1;
+
 /// A recorded run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
@@ -29,7 +32,7 @@ pub enum ReadError {
     #[error("the first line is not the header of a record of events")]
     NoHeader(#[source] Option<serde_json::Error>),
     /// The file was written in another format.
-    #[error("the events are in format {found}, this version of dryrack reads format {SCHEMA}")]
+    #[error("the events are in format {found}, this version of dryrack reads formats {FIRST} to {SCHEMA}")]
     OtherSchema {
         /// The format of the file.
         found: u32,
@@ -80,6 +83,8 @@ pub fn read(mut from: impl BufRead) -> Result<Recorded, ReadError> {
             Err(source) => return Err(ReadError::Damaged { line: number, source }),
         }
     }
+    // What was read is in this format now.
+    let header = Header { dryrack_events: SCHEMA, ..header };
     Ok(Recorded { header, events, torn })
 }
 
@@ -96,7 +101,7 @@ fn header(line: &[u8]) -> Result<Header, ReadError> {
     }
     let Any { dryrack_events: found, version } =
         serde_json::from_slice(line).map_err(|source| ReadError::NoHeader(Some(source)))?;
-    if found != SCHEMA {
+    if !(FIRST..=SCHEMA).contains(&found) {
         return Err(ReadError::OtherSchema { found, version });
     }
     serde_json::from_slice(line).map_err(|source| ReadError::NoHeader(Some(source)))
@@ -109,7 +114,7 @@ mod tests {
     use super::*;
     use crate::event::Kind;
 
-    const HEADER: &str = r#"{"dryrack_events":1,"version":"0.1.0","started":"2026-11-20T00:00:00Z"}"#;
+    const HEADER: &str = r#"{"dryrack_events":2,"version":"0.1.0","started":"2026-11-20T00:00:00Z"}"#;
     const UP: &str = r#"{"at":1,"wall":"2026-11-20T00:00:00Z","kind":"lab-up","fields":{}}"#;
 
     fn check(text: &str) -> String {
@@ -142,8 +147,8 @@ mod tests {
 
     #[test]
     fn another_format_is_refused() {
-        assert_snapshot!(check(&HEADER.replace(":1,", ":9,")), @r"
-        the events are in format 9, this version of dryrack reads format 1
+        assert_snapshot!(check(&HEADER.replace(":2,", ":9,")), @r"
+        the events are in format 9, this version of dryrack reads formats 1 to 2
         it was written by dryrack 0.1.0: use that version
         ");
         assert_snapshot!(check(""), @r"

@@ -100,6 +100,20 @@ mod tests {
         assert_snapshot!(trace(&recorded(Vec::new(), false)), @"started 2026-11-21T09:34:03Z by dryrack 0.1.0");
     }
 
+    /// A run that an earlier version recorded reads as one of this version.
+    #[test]
+    fn a_run_of_format_1_is_read() {
+        let recorded = crate::event::read(&include_bytes!("recorded/schema1.jsonl")[..]).unwrap();
+        assert!(recorded.events.iter().all(|event| matches!(event.kind, Kind::Known(_))), "{recorded:#?}");
+        assert_snapshot!(trace(&recorded));
+        // Written and read again, it is the same.
+        for event in &recorded.events {
+            let json = serde_json::to_string(event).unwrap();
+            assert!(!json.contains(r#""role":"""#), "{json}");
+            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), *event);
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn any_record_has_a_line_for_each_event(events in proptest::collection::vec(any_event(), 0..30)) {

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{broadcast, mpsc};
 
-use super::terminal::LineAssembler;
+use super::terminal::{LineAssembler, Still};
 use crate::event::{Emitter, Known};
 use crate::name::NodeName;
 use crate::node::Attachment;
@@ -34,6 +34,10 @@ const INPUT: usize = 64;
 
 /// A line that stands unfinished for so long is a prompt.
 const IDLE: Duration = Duration::from_millis(250);
+
+/// A line that stands for so much longer shows no progress: iPXE draws a dot or a percentage each second, and its banner
+/// stands for two.
+const STUCK: Duration = Duration::from_millis(1250);
 
 /// What iPXE shows while a key press would cut its wait short, in its ROM as well as later.
 const BANNER: &str = "Press Ctrl-B";
@@ -85,26 +89,29 @@ impl Console {
         let mut assembler = LineAssembler::default();
         let mut banner_stands = false;
         let mut buffer = vec![0; 16 << 10];
-        let mut idle = false;
+        // What comes next while nothing is printed.
+        let mut pause = Some((IDLE, Still::Briefly));
         loop {
             let read = reader.read(&mut buffer);
-            let count = if idle {
-                read.await
-            } else {
-                match tokio::time::timeout(IDLE, read).await {
+            let count = match pause {
+                None => read.await,
+                Some((wait, still)) => match tokio::time::timeout(wait, read).await {
                     Ok(count) => count,
                     Err(_) => {
-                        idle = true;
-                        self.emit(assembler.flush());
+                        pause = match still {
+                            Still::Briefly => Some((STUCK, Still::ForLong)),
+                            Still::ForLong => None,
+                        };
+                        self.emit(assembler.flush(still));
                         continue;
                     }
-                }
+                },
             };
             let count = match count {
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
-            idle = false;
+            pause = Some((IDLE, Still::Briefly));
             let bytes = &buffer[..count];
             log.append(bytes);
             self.publish(bytes);

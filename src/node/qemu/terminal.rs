@@ -4,11 +4,16 @@
 //! overwrites its banner, systemd colours. So one row of a terminal is kept, the
 //! one with the cursor; it is a line once the cursor leaves it for another row.
 
+use std::collections::BTreeMap;
+
 /// Columns of a line that are kept; what is longer becomes several lines.
 const COLUMNS: usize = 1000;
 
 /// Bytes of one control sequence that are kept.
 const SEQUENCE: usize = 64;
+
+/// Rows whose text is remembered, for as long as the screen is not cleared.
+const ROWS: usize = 64;
 
 /// Spaces to the next tabulator stop.
 const TAB: usize = 8;
@@ -26,6 +31,17 @@ pub struct LineAssembler {
     partial: Vec<u8>,
     /// What [`LineAssembler::flush`] gave of the present line.
     flushed: Option<String>,
+    /// What was last drawn in rows that the cursor was placed in.
+    drawn: BTreeMap<usize, String>,
+}
+
+/// For how long the unfinished line has stood still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Still {
+    /// Long enough for a prompt.
+    Briefly,
+    /// Longer than any progress takes from one dot to the next.
+    ForLong,
 }
 
 #[derive(Debug, Default)]
@@ -58,12 +74,16 @@ impl LineAssembler {
         text.trim_end().to_owned()
     }
 
-    /// Returns the unfinished line, if there is something new in it: a prompt, a progress message.
+    /// Returns the unfinished line, if there is something new in it: a prompt, or a message before a machine hangs.
     ///
-    /// The line goes on; if it grows, it comes again as a whole.
-    pub fn flush(&mut self) -> Option<String> {
+    /// The line goes on; if it grows, it comes again as a whole. One that shows progress (iPXE's dots, a percentage) comes
+    /// when it is complete, or when it has stood still for long.
+    pub fn flush(&mut self, still: Still) -> Option<String> {
         let line = self.present();
         if line.is_empty() || self.flushed.as_ref() == Some(&line) {
+            return None;
+        }
+        if still == Still::Briefly && line.ends_with(['.', '%']) {
             return None;
         }
         self.flushed = Some(line.clone());
@@ -86,7 +106,8 @@ impl LineAssembler {
                 b']' | b'P' | b'X' | b'^' | b'_' => self.escape = Escape::Text,
                 b' '..=b'/' => self.escape = Escape::Charset,
                 // Reset, index, next line, reverse index.
-                b'c' | b'D' | b'E' | b'M' => self.complete(lines),
+                b'c' => self.clear_screen(lines),
+                b'D' | b'E' | b'M' => self.complete(lines),
                 _ => {}
             },
             Escape::Charset => {}
@@ -140,6 +161,7 @@ impl LineAssembler {
         match byte {
             b'\n' | 0x0b | 0x0c => {
                 self.complete(lines);
+                self.drawn.remove(&self.row);
                 self.row += 1;
             }
             b'\r' => self.column = 0,
@@ -179,7 +201,7 @@ impl LineAssembler {
                 // they do not say, so a row that we counted may be wrong after it scrolled.
                 let here = row == self.row || (column == self.column && column > 0);
                 if !here {
-                    self.complete(lines);
+                    self.leave(lines);
                 }
                 self.row = row;
                 self.move_to(column);
@@ -208,7 +230,7 @@ impl LineAssembler {
             b'J' => match next(0) {
                 // What is below the cursor was never kept.
                 0 => self.cells.truncate(self.column),
-                _ => self.complete(lines),
+                _ => self.clear_screen(lines),
             },
             b'K' => match next(0) {
                 0 => self.cells.truncate(self.column),
@@ -226,11 +248,23 @@ impl LineAssembler {
         self.column = column.min(COLUMNS);
     }
 
-    /// Ends the line, but stays in its column.
+    /// Ends the line for another row, but stays in its column. A row that is drawn again as it was, but for numbers that
+    /// count, is no line again.
     fn leave(&mut self, lines: &mut Vec<String>) {
-        let column = self.column;
+        let (column, line) = (self.column, self.present());
+        if self.drawn.get(&self.row).is_some_and(|drawn| is_redrawn(drawn, &line)) {
+            self.cells.clear();
+        }
         self.complete(lines);
+        if !line.is_empty() && (self.drawn.len() < ROWS || self.drawn.contains_key(&self.row)) {
+            self.drawn.insert(self.row, line);
+        }
         self.column = column;
+    }
+
+    fn clear_screen(&mut self, lines: &mut Vec<String>) {
+        self.complete(lines);
+        self.drawn.clear();
     }
 
     fn complete(&mut self, lines: &mut Vec<String>) {
@@ -242,6 +276,22 @@ impl LineAssembler {
         self.column = 0;
         self.flushed = None;
     }
+}
+
+/// Tells whether a row says what it said before, but for numbers that count. Digits within a word (`Boot0001`, `eth0`) are
+/// no such numbers.
+fn is_redrawn(before: &str, now: &str) -> bool {
+    words(before) == words(now)
+}
+
+/// Returns a row without its numbers.
+fn words(row: &str) -> String {
+    let mut within = false;
+    let kept = |c: &char| {
+        within = c.is_alphanumeric() && (within || !c.is_ascii_digit());
+        within || !c.is_ascii_digit()
+    };
+    row.chars().filter(kept).collect()
 }
 
 #[cfg(test)]
@@ -311,13 +361,72 @@ mod tests {
     fn a_prompt_is_given_once_and_again_when_it_has_grown() {
         let mut assembler = LineAssembler::default();
         assert_eq!(assembler.feed(b"debian login: "), [""; 0]);
-        assert_eq!(assembler.flush().as_deref(), Some("debian login:"));
-        assert_eq!(assembler.flush(), None);
+        assert_eq!(assembler.flush(Still::Briefly).as_deref(), Some("debian login:"));
+        assert_eq!(assembler.flush(Still::Briefly), None);
         assert_eq!(assembler.feed(b"\r\n"), [""; 0]);
         assembler.feed(b"debian login: ");
-        assert_eq!(assembler.flush().as_deref(), Some("debian login:"));
+        assert_eq!(assembler.flush(Still::Briefly).as_deref(), Some("debian login:"));
         assert_eq!(assembler.feed(b"root\r\n"), ["debian login: root"]);
-        assert_eq!(assembler.flush(), None);
+        assert_eq!(assembler.flush(Still::Briefly), None);
+    }
+
+    #[test]
+    fn a_growing_line_of_dots_is_one_line_when_it_is_complete() {
+        let mut assembler = LineAssembler::default();
+        let mut lines = assembler.feed(b"http://10.0.0.1/boot/kernel");
+        for dots in 1..=30 {
+            lines.extend(assembler.feed(b"."));
+            lines.extend(assembler.flush(Still::Briefly));
+            // Newer iPXE counts behind them.
+            lines.extend(assembler.feed(format!(" {dots:2}%").as_bytes()));
+            lines.extend(assembler.flush(Still::Briefly));
+            lines.extend(assembler.feed(b"\x08\x08\x08\x08    \x08\x08\x08\x08"));
+        }
+        lines.extend(assembler.feed(b" ok\r\n"));
+        assert_eq!(lines, [format!("http://10.0.0.1/boot/kernel{} ok", ".".repeat(30))]);
+    }
+
+    #[test]
+    fn a_line_that_ends_in_dots_is_given_if_nothing_follows() {
+        let mut assembler = LineAssembler::default();
+        assembler.feed(b"Loading kernel...");
+        assert_eq!(assembler.flush(Still::Briefly), None);
+        assert_eq!(assembler.flush(Still::ForLong).as_deref(), Some("Loading kernel..."));
+        assert_eq!(assembler.flush(Still::ForLong), None);
+        assert_eq!(assembler.feed(b"\r\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_row_that_is_drawn_again_is_one_line() {
+        let menu =
+            |seconds: u8| format!("\x1b[5;1H*Debian\x1b[6;1H Shell\x1b[9;1HBooting in {seconds}s\x1b[5;1H");
+        let countdown: String = (1..=5).rev().map(menu).collect();
+        assert_snapshot!(check(countdown.as_bytes()), @r"
+        *Debian
+         Shell
+        Booting in 5s
+        ");
+        // Another screen, and another text.
+        let again = format!("{}\x1b[2J{}\x1b[6;1H*Rescue\x1b[1;1H", menu(2), menu(1));
+        assert_snapshot!(check(again.as_bytes()), @r"
+        *Debian
+         Shell
+        Booting in 2s
+        *Debian
+         Shell
+        Booting in 1s
+        *Rescue
+        ");
+        // Another device is another text.
+        assert_snapshot!(check(b"\x1b[5;1HBoot0001 failed\x1b[6;1H\x1b[5;1HBoot0002 failed\x1b[6;1H"), @r"
+        Boot0001 failed
+        Boot0002 failed
+        ");
+        // What a carriage return draws again.
+        assert_snapshot!(check(b"10%\r20%\r100%\r\n100%\n"), @r"
+        100%
+        100%
+        ");
     }
 
     #[test]
