@@ -11,6 +11,7 @@ mod kinds;
 mod read;
 mod stage;
 mod text;
+mod time;
 mod words;
 
 pub use emitter::{Emitter, Instant};
@@ -18,6 +19,7 @@ pub use kinds::{Delivery, Known, Protocol};
 pub use read::{ReadError, Recorded, read};
 pub use stage::{BootedFrom, Stage};
 pub use text::{Ago, Size};
+pub use time::{RunTime, UnixSeconds};
 pub use words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, PowerCause, RpcCode, Service, Severity, StopState,
     TftpMode, TftpOutcome,
@@ -47,8 +49,8 @@ pub struct Header {
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Nanoseconds since the run's start, monotonic.
-    pub at: u64,
+    /// When, on the run's clock.
+    pub at: RunTime,
     /// The same instant on the wall clock.
     pub wall: Timestamp,
     /// The node that it concerns, if it concerns one.

@@ -17,10 +17,11 @@ mod stage;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Ago, BootedFrom, DhcpMessage, Event, Kind, Known, PowerCause, Size, Stage};
+use crate::event::{Ago, BootedFrom, DhcpMessage, Event, Kind, Known, PowerCause, RunTime, Size, Stage};
 use crate::name::NodeName;
 
 /// The state of the lab as a whole.
@@ -54,8 +55,8 @@ pub enum Power {
 /// Something seen of a node, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// Nanoseconds since the run's start.
-    pub at: u64,
+    /// When.
+    pub at: RunTime,
     /// What, as it reads after "last seen:".
     pub what: String,
 }
@@ -63,8 +64,8 @@ pub struct Sighting {
 /// A line of a serial console, and when it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLine {
-    /// Nanoseconds since the run's start.
-    pub at: u64,
+    /// When.
+    pub at: RunTime,
     /// The line.
     pub text: String,
 }
@@ -94,7 +95,7 @@ impl fmt::Display for Fetch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booted {
     /// When it began.
-    pub began: u64,
+    pub began: RunTime,
     /// What it booted from; `None` as long as no kernel came up.
     pub from: Option<BootedFrom>,
     /// What shows it.
@@ -125,7 +126,7 @@ pub struct NodeView {
     /// The stage reached since it was last powered on or reset.
     pub stage: Stage,
     /// When it reached that stage.
-    pub since: u64,
+    pub since: RunTime,
     /// Whether it has power.
     pub power: Power,
     /// How often its firmware began: power-ons and resets.
@@ -139,7 +140,7 @@ pub struct NodeView {
     /// What was last seen of it.
     pub last: Option<Sighting>,
     /// Every stage it reached, in order, over all its boots.
-    pub timeline: Vec<(Stage, u64)>,
+    pub timeline: Vec<(Stage, RunTime)>,
     /// All its boots, in order.
     #[serde(default)]
     pub booted: Vec<Booted>,
@@ -149,7 +150,7 @@ impl NodeView {
     fn new() -> Self {
         Self {
             stage: Stage::Off,
-            since: 0,
+            since: RunTime::START,
             power: Power::Off,
             boots: 0,
             address: None,
@@ -162,16 +163,16 @@ impl NodeView {
     }
 
     /// Returns what was last seen of the node and how long before `now`: `last seen: leased 10.0.0.10, 41s ago`.
-    pub fn last_seen(&self, now: u64) -> String {
+    pub fn last_seen(&self, now: RunTime) -> String {
         match &self.last {
             Some(Sighting { at, what }) => {
-                format!("last seen: {what}, {} ago", Ago(now.saturating_sub(*at)))
+                format!("last seen: {what}, {} ago", Ago(now.since(*at)))
             }
             None => "never saw anything of it".to_owned(),
         }
     }
 
-    fn see(&mut self, at: u64, known: &Known) {
+    fn see(&mut self, at: RunTime, known: &Known) {
         match known {
             Known::PoweredOn {} => {
                 self.power = Power::On;
@@ -249,7 +250,7 @@ pub struct Snapshot {
     /// The exit code, once the run ended.
     pub exit: Option<u8>,
     /// The instant of the latest event.
-    pub now: u64,
+    pub now: RunTime,
     /// Its nodes.
     pub nodes: BTreeMap<NodeName, NodeView>,
 }
@@ -258,7 +259,7 @@ impl Snapshot {
     /// Makes the snapshot of a lab whose nodes are all off. A node that is not named here appears with its first event.
     pub fn new(nodes: impl IntoIterator<Item = NodeName>) -> Self {
         let nodes = nodes.into_iter().map(|node| (node, NodeView::new())).collect();
-        Self { lab: LabState::Starting, exit: None, now: 0, nodes }
+        Self { lab: LabState::Starting, exit: None, now: RunTime::START, nodes }
     }
 
     /// Takes in one event, and returns what follows from it.
@@ -305,15 +306,15 @@ impl Snapshot {
 }
 
 /// How soon after a reset a firmware resets the machine by itself: 40 ms were measured.
-const ECHO: u64 = 500_000_000;
+const ECHO: Duration = Duration::from_millis(500);
 
 /// Tells whether a reset only completes the one before: SeaBIOS finds that it ran already and resets the machine
 /// again, up to twice, before it begins anew.
-fn is_echo(view: &NodeView, at: u64, known: &Known) -> bool {
+fn is_echo(view: &NodeView, at: RunTime, known: &Known) -> bool {
     matches!(known, Known::Reset { why: PowerCause::Guest })
         && view.boots > 1
         && view.stage == Stage::Firmware
-        && at.saturating_sub(view.since) < ECHO
+        && at.since(view.since) < ECHO
 }
 
 impl fmt::Display for Snapshot {

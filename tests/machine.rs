@@ -149,10 +149,8 @@ impl Bench {
     fn emitter(&self) -> Emitter {
         let events = Arc::clone(&self.events);
         let begin = Instant::now();
-        let clock = move || dryrack::event::Instant {
-            at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
-            wall: jiff::Timestamp::UNIX_EPOCH,
-        };
+        let clock =
+            move || dryrack::event::Instant { at: begin.elapsed().into(), wall: jiff::Timestamp::UNIX_EPOCH };
         Emitter::new(clock, move |event| events.lock().unwrap().push(event))
     }
 

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use common::{build, run, stderr, stdout};
-use dryrack::event::{Emitter, Instant};
+use dryrack::event::{Emitter, Instant, RunTime};
 use dryrack::image::Library;
 use dryrack::lab::FileRef;
 use dryrack::lab::Isolation;
@@ -160,7 +160,8 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         .build()
         .expect("a runtime");
     let between = runtime.block_on(async {
-        let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+        let events =
+            Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
         let resolve = move |file: &FileRef| match file {
             FileRef::Path(path) => Some(path.clone()),
             FileRef::Lab(_) => None,

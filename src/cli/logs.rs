@@ -90,8 +90,8 @@ fn show(args: &Args, event: &Event) -> Result<(), Stop> {
 
 fn line(event: &Event, with_topic: bool) -> String {
     let node = event.node.as_ref().map(NodeName::as_str).unwrap_or_default();
-    let seconds = event.at / 1_000_000_000;
-    let millis = event.at / 1_000_000 % 1000;
+    let elapsed = event.at.elapsed();
+    let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
     let topic = if with_topic { format!("{:8}", event.kind.topic()) } else { String::new() };
     format!("{}\n", format!("{seconds:>5}.{millis:03}  {node:8}  {topic}{}", event.kind).trim_end())
 }

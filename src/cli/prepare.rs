@@ -103,7 +103,7 @@ pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Fresh
     let took = bar.elapsed();
     bar.finish_and_clear();
     let built = done.map_err(|error| Stop::host(&error))?;
-    let took = Ago(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    let took = Ago(took);
     output::note(&format!("image {image} built in {took}"));
     Ok(built)
 }

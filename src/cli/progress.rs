@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
-use crate::event::{Ago, Event, Kind, Known};
+use crate::event::{Event, Kind, Known};
 use crate::name::NodeName;
 use crate::observe::{NodeView, Snapshot};
 
@@ -44,7 +44,7 @@ impl RunProgress {
         }
         if is_worth_a_line(event, self.live.is_some()) {
             let node = event.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
-            self.say(&format!("{:>7}  {}{node}{}", Ago(event.at).to_string(), self.prefix, event.kind));
+            self.say(&format!("{:>7}  {}{node}{}", event.at.to_string(), self.prefix, event.kind));
         }
     }
 

@@ -6,7 +6,7 @@ use super::lab::find;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use super::table::Table;
-use crate::event::Ago;
+use crate::event::{Ago, RunTime};
 use crate::observe::{LabState, NodeView, Power, Sighting};
 use crate::report::{self, exit};
 use crate::run::client::{Client, Published, Status};
@@ -73,7 +73,7 @@ fn text(status: &Status) -> String {
         table.row([format!("  {node}"), stage, addresses.join(" "), last_seen(view, now)]);
     }
     let mut parts = vec![
-        format!("{lab} {state}, for {}, under {}: {}\n", Ago(now), accel.as_str(), file.display()),
+        format!("{lab} {state}, for {}, under {}: {}\n", now, accel.as_str(), file.display()),
         table.to_string(),
     ];
     if !published.is_empty() {
@@ -92,10 +92,10 @@ fn text(status: &Status) -> String {
     parts.join("\n")
 }
 
-fn last_seen(view: &NodeView, now: u64) -> String {
+fn last_seen(view: &NodeView, now: RunTime) -> String {
     match (&view.fetching, &view.last) {
         (Some(fetch), _) => format!("fetching {fetch}"),
-        (None, Some(Sighting { at, what })) => format!("{what}, {} ago", Ago(now.saturating_sub(*at))),
+        (None, Some(Sighting { at, what })) => format!("{what}, {} ago", Ago(now.since(*at))),
         (None, None) => String::new(),
     }
 }

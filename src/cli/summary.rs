@@ -74,7 +74,7 @@ impl LabSummary {
             file: self.file.clone(),
             accel: self.accel,
             started: run_dir.and_then(started).unwrap_or(self.began),
-            ended: 0,
+            ended: event::RunTime::START,
             exit: exit::MET,
             verdicts: Vec::new(),
             nodes: BTreeMap::new(),

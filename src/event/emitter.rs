@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Event, Kind};
+use super::{Event, Kind, RunTime};
 use crate::name::NodeName;
 
 /// The instant of an event, read from both clocks at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instant {
-    /// Nanoseconds since the run's start.
-    pub at: u64,
+    /// On the run's clock.
+    pub at: RunTime,
     /// Wall-clock time.
     pub wall: Timestamp,
 }

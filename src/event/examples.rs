@@ -3,13 +3,18 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{BootedFrom, Event, FileRole, Kind, Known, RpcCode, Stage, TftpMode};
+use super::{BootedFrom, Event, FileRole, Kind, Known, RpcCode, RunTime, Stage, TftpMode};
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// Makes an event at a time in milliseconds.
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
     let wall = Timestamp::from_millisecond(1_795_000_000_000 + ms as i64).unwrap();
-    Event { at: ms * 1_000_000, wall, node: node.map(|name| NodeName::new(name).unwrap()), kind: kind.into() }
+    Event { at: millis(ms), wall, node: node.map(|name| NodeName::new(name).unwrap()), kind: kind.into() }
+}
+
+/// An instant in milliseconds since the run's start.
+pub(crate) fn millis(ms: u64) -> RunTime {
+    std::time::Duration::from_millis(ms).into()
 }
 
 /// A line of a console.
@@ -166,7 +171,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         });
     (0..100_000u64, node, kind).prop_map(|(ms, node, kind)| {
         let mut event = event(ms, node, kind);
-        if event.at.is_multiple_of(17) {
+        if event.at.as_nanos().is_multiple_of(17) {
             event.kind = Kind::Unknown { kind: "odd".to_owned(), fields: serde_json::Map::new() };
         }
         event

@@ -5,20 +5,20 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use super::words::{DhcpMessage, PowerCause, TftpOutcome};
 use super::{Kind, Known};
 
-/// A span of time in nanoseconds, as people say it: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
+/// A span of time, as people say it: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ago(pub u64);
+pub struct Ago(pub Duration);
 
 impl fmt::Display for Ago {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tenths = self.0 / 100_000_000;
-        let seconds = tenths / 10;
+        let (seconds, tenths) = (self.0.as_secs(), self.0.subsec_millis() / 100);
         let text = match seconds {
-            0..10 if !tenths.is_multiple_of(10) => format!("{seconds}.{}s", tenths % 10),
+            0..10 if tenths > 0 => format!("{seconds}.{tenths}s"),
             0..60 => format!("{seconds}s"),
             60..3600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
             60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
@@ -293,7 +293,7 @@ impl Known {
                 format!("{told} ({rule}){more}")
             }
             Self::NtpAnswered { version, offset, us: _, count } => {
-                let span = Ago(offset.unsigned_abs().saturating_mul(1_000_000));
+                let span = Ago(Duration::from_millis(offset.unsigned_abs()));
                 let beside = match offset.signum() {
                     0 => String::new(),
                     1.. => format!(", {span} ahead of the host"),
@@ -379,7 +379,7 @@ mod tests {
             125_000_000_000,
             3_720_000_000_000,
         ]
-        .map(|ns| Ago(ns).to_string());
+        .map(|ns| Ago(Duration::from_nanos(ns)).to_string());
         assert_snapshot!(said.join(" · "), @"0s · 0.4s · 9.9s · 41s · 1m · 2m 05s · 1h 02m");
     }
 

@@ -1,7 +1,5 @@
 //! Descriptions of expectations.
 
-use std::time::Duration;
-
 use super::count;
 use crate::event::Ago;
 use crate::lab::{Check, Expectation, Installed, Polarity};
@@ -12,9 +10,9 @@ pub fn describe(expectation: &Expectation) -> String {
         Polarity::Must => check(&expectation.check),
         Polarity::Never => format!("never {}", check(&expectation.check)),
     };
-    let within = expectation.within.map(|within| format!(" within {}", span(within))).unwrap_or_default();
+    let within = expectation.within.map(|within| format!(" within {}", Ago(within))).unwrap_or_default();
     let holds = Some(expectation.holds).filter(|holds| !holds.is_zero());
-    let holds = holds.map(|holds| format!(" for {}", span(holds))).unwrap_or_default();
+    let holds = holds.map(|holds| format!(" for {}", Ago(holds))).unwrap_or_default();
     format!("{check}{within}{holds}")
 }
 
@@ -47,14 +45,4 @@ fn check(check: &Check) -> String {
         Check::Process { process, exit } => format!("process {process} ended with exit code {exit}"),
         Check::Command { run, .. } => format!("command {run}"),
     }
-}
-
-/// Returns a duration of the lab file in words.
-pub(super) fn span(duration: Duration) -> Ago {
-    Ago(nanos(duration))
-}
-
-/// Returns a duration in nanoseconds; 584 years stand for anything longer.
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

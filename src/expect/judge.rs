@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::count;
 use super::subject::{NodeState, Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
-use crate::event::{Event, Kind, Known, Stage, StopState};
+use crate::event::{Event, Kind, Known, RunTime, Stage, StopState};
 use crate::lab::{Check, Expectation, Polarity};
 use crate::name::{ExpectName, NodeName, ProcessName};
 
@@ -23,9 +23,9 @@ pub struct Judge {
     /// What processes printed last.
     printed: BTreeMap<ProcessName, String>,
     /// When every step of the plan had taken effect.
-    up: Option<u64>,
+    up: Option<RunTime>,
     /// The latest instant that was told of.
-    now: u64,
+    now: RunTime,
     /// Whether the lab is being torn down: what happens now says nothing of it.
     finished: bool,
     decisions: Vec<Decision>,
@@ -56,7 +56,7 @@ enum Gate {
     /// From the run's start; its time counts from when the lab is up.
     WithLab,
     /// Since that instant.
-    Since(u64),
+    Since(RunTime),
 }
 
 impl Judge {
@@ -79,7 +79,7 @@ impl Judge {
             ended: BTreeMap::new(),
             printed: BTreeMap::new(),
             up: None,
-            now: 0,
+            now: RunTime::START,
             finished: false,
             decisions: Vec::new(),
         }
@@ -153,7 +153,7 @@ impl Judge {
     }
 
     /// Lets time pass up to `now`, and returns what was decided since the last call.
-    pub fn at(&mut self, now: u64) -> Vec<Decision> {
+    pub fn at(&mut self, now: RunTime) -> Vec<Decision> {
         self.settle(now);
         std::mem::take(&mut self.decisions)
     }
@@ -178,7 +178,7 @@ impl Judge {
     }
 
     /// Returns the next instant at which time alone may decide something.
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub fn next_deadline(&self) -> Option<RunTime> {
         let open = self.items.iter().filter(|item| !matches!(item.gate, Gate::After(_)));
         let deadlines = open.flat_map(|item| {
             let subjects = item.subjects.iter().filter(|subject| subject.is_open());
@@ -207,7 +207,7 @@ impl Judge {
     }
 
     /// Decides everything that is open, because the run ends at `now`.
-    pub fn finish(&mut self, now: u64) {
+    pub fn finish(&mut self, now: RunTime) {
         self.settle(now);
         if self.finished {
             return;
@@ -333,7 +333,7 @@ impl Judge {
     }
 
     /// Decides everything that is clear at `now`, until nothing follows from anything any more.
-    fn settle(&mut self, now: u64) {
+    fn settle(&mut self, now: RunTime) {
         self.now = self.now.max(now);
         if self.finished {
             return;
@@ -444,7 +444,7 @@ impl Judge {
 
 impl Item {
     /// Returns since when its time has been running, if it has.
-    fn since(&self, up: Option<u64>) -> Option<u64> {
+    fn since(&self, up: Option<RunTime>) -> Option<RunTime> {
         match self.gate {
             Gate::After(_) => None,
             Gate::WithLab => up,

@@ -27,7 +27,7 @@ mod subject;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Ago;
+use crate::event::{Ago, RunTime};
 use crate::name::{ExpectName, NodeName};
 
 pub use describe::describe;
@@ -55,7 +55,7 @@ pub struct WantedProbe {
     pub node: Option<NodeName>,
     /// Where it has to stay true: the instant from which on the first success completes it. A prober that reports only
     /// changes reports that success too.
-    pub confirm_at: Option<u64>,
+    pub confirm_at: Option<RunTime>,
 }
 
 /// How an expectation turned out for one of its nodes, or for the lab.
@@ -68,7 +68,7 @@ pub struct Verdict {
     /// What it asks for, as people read it.
     pub what: String,
     /// When its time began; `None` if it never did.
-    pub since: Option<u64>,
+    pub since: Option<RunTime>,
     /// How it turned out.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -86,14 +86,14 @@ pub enum Outcome {
     /// It was met.
     Met {
         /// When.
-        at: u64,
+        at: RunTime,
         /// What met it.
         why: String,
     },
     /// It was missed.
     Missed {
         /// When.
-        at: u64,
+        at: RunTime,
         /// Why.
         why: String,
         /// What was seen last.
@@ -102,7 +102,7 @@ pub enum Outcome {
     /// Its time never began, because something before it was missed.
     NotReached {
         /// When that was clear.
-        at: u64,
+        at: RunTime,
         /// Why.
         why: String,
     },
@@ -115,7 +115,7 @@ impl Outcome {
     }
 
     /// Returns when it was decided.
-    pub fn at(&self) -> Option<u64> {
+    pub fn at(&self) -> Option<RunTime> {
         match self {
             Self::Met { at, .. } | Self::Missed { at, .. } | Self::NotReached { at, .. } => Some(*at),
             Self::Pending { .. } => None,
@@ -133,14 +133,14 @@ impl Outcome {
     }
 
     /// Returns why, and what was seen last and how long before `now`.
-    pub fn explain(&self, now: u64) -> String {
+    pub fn explain(&self, now: RunTime) -> String {
         let (first, seen) = match self {
             Self::Met { why, .. } | Self::NotReached { why, .. } => return why.clone(),
             Self::Missed { why, seen, .. } => (Some(why.clone()), seen),
             Self::Pending { seen } => (None, seen),
         };
         let seen = seen.iter().map(|evidence| {
-            format!("{} {}, {} ago", evidence.of, evidence.what, Ago(now.saturating_sub(evidence.at)))
+            format!("{} {}, {} ago", evidence.of, evidence.what, Ago(now.since(evidence.at)))
         });
         let parts: Vec<String> = first.into_iter().chain(seen).collect();
         parts.join("; ")
@@ -155,7 +155,7 @@ pub struct Evidence {
     /// What was seen.
     pub what: String,
     /// When.
-    pub at: u64,
+    pub at: RunTime,
 }
 
 #[cfg(test)]

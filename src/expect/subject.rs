@@ -1,9 +1,9 @@
 //! One expectation of one node (or of several together, or of the lab), and how it stands.
 
 use super::count::{self, CountStatus};
-use super::describe::{describe, nanos, span};
+use super::describe::describe;
 use super::{Evidence, Outcome, Verdict};
-use crate::event::{BootedFrom, Stage};
+use crate::event::{Ago, BootedFrom, RunTime, Stage};
 use crate::lab::{Check, Expectation, Polarity};
 use crate::name::NodeName;
 
@@ -19,7 +19,7 @@ pub(super) struct NodeState {
     /// Why it cannot meet anything any more.
     pub(super) dead: Option<String>,
     /// What was last seen of it.
-    pub(super) last: Option<(u64, String)>,
+    pub(super) last: Option<(RunTime, String)>,
 }
 
 impl NodeState {
@@ -42,13 +42,13 @@ pub(super) struct Subject {
     /// The node; `None` for several together, or for the lab.
     pub(super) node: Option<NodeName>,
     /// Since when the check has been true without a break, and what showed it.
-    holding: Option<(u64, String)>,
+    holding: Option<(RunTime, String)>,
     /// Whether it was true once and then no longer.
     broken: bool,
     /// How often what it counts has happened.
     count: u32,
     /// The last answer of its probe.
-    probe: Option<(u64, String)>,
+    probe: Option<(RunTime, String)>,
     /// How it turned out, once it is decided.
     outcome: Option<Outcome>,
     /// Whether the outcome was handed out.
@@ -76,7 +76,7 @@ impl Subject {
     }
 
     /// Takes in that the check is true at an instant. Once it has been so for long enough, [`Subject::on_time`] decides.
-    pub(super) fn on_true(&mut self, at: u64, seen: &str) {
+    pub(super) fn on_true(&mut self, at: RunTime, seen: &str) {
         self.holding.get_or_insert_with(|| (at, seen.to_owned()));
     }
 
@@ -91,7 +91,7 @@ impl Subject {
     }
 
     /// Compares what is known of the node with what is expected, where that is all there is to look at.
-    pub(super) fn compare(&mut self, of: &Expectation, at: u64, node: &NodeState) {
+    pub(super) fn compare(&mut self, of: &Expectation, at: RunTime, node: &NodeState) {
         let standing = match &of.check {
             Check::Stage(stage) if node.is_at(*stage) => CountStatus::So(format!("stage {}", node.stage)),
             Check::Stage(_) => CountStatus::NotYet,
@@ -109,7 +109,7 @@ impl Subject {
     }
 
     /// Takes in what a probe saw.
-    pub(super) fn on_probe(&mut self, of: &Expectation, at: u64, ok: bool, seen: &str) {
+    pub(super) fn on_probe(&mut self, of: &Expectation, at: RunTime, ok: bool, seen: &str) {
         self.probe = Some((at, seen.to_owned()));
         if !ok {
             return self.on_false();
@@ -122,13 +122,13 @@ impl Subject {
     }
 
     /// Returns the instant at which a success completes what has begun to hold.
-    pub(super) fn confirm_at(&self, of: &Expectation) -> Option<u64> {
+    pub(super) fn confirm_at(&self, of: &Expectation) -> Option<RunTime> {
         let (since, _) = self.holding.as_ref()?;
-        Some(since.saturating_add(nanos(of.holds)))
+        Some(*since + of.holds)
     }
 
     /// Returns the next instant at which time alone may decide.
-    pub(super) fn deadline(&self, of: &Expectation, from: Option<u64>) -> Option<u64> {
+    pub(super) fn deadline(&self, of: &Expectation, from: Option<RunTime>) -> Option<RunTime> {
         let held = if is_probed(&of.check) { None } else { self.confirm_at(of) };
         // What holds already has met its time: only the hold can end it.
         let over = match of.sense {
@@ -142,20 +142,20 @@ impl Subject {
     pub(super) fn on_time(
         &mut self,
         of: &Expectation,
-        from: Option<u64>,
-        now: u64,
+        from: Option<RunTime>,
+        now: RunTime,
         node: Option<&NodeState>,
     ) {
         if !is_probed(&of.check)
             && let Some((since, seen)) = self.holding.clone()
         {
-            let held = since.saturating_add(nanos(of.holds));
+            let held = since + of.holds;
             if held <= now {
                 return self.held(of, held, &seen);
             }
         }
         let Some(over) = time_over(of, from).filter(|over| *over <= now) else { return };
-        let within = of.within.map(|within| format!("within {}", span(within))).unwrap_or_default();
+        let within = of.within.map(|within| format!("within {}", Ago(within))).unwrap_or_default();
         match of.sense {
             Polarity::Never => {
                 self.outcome = Some(Outcome::Met { at: over, why: format!("it did not happen {within}") });
@@ -166,12 +166,12 @@ impl Subject {
     }
 
     /// Decides that it was missed.
-    pub(super) fn miss(&mut self, of: &Expectation, at: u64, why: String, node: Option<&NodeState>) {
+    pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeState>) {
         self.outcome = Some(Outcome::Missed { at, why, seen: self.evidence(of, node) });
     }
 
     /// Decides what is open when the run ends.
-    pub(super) fn finish(&mut self, of: &Expectation, at: u64, node: Option<&NodeState>) {
+    pub(super) fn finish(&mut self, of: &Expectation, at: RunTime, node: Option<&NodeState>) {
         match of.sense {
             Polarity::Never => {
                 self.outcome =
@@ -182,11 +182,16 @@ impl Subject {
     }
 
     /// Decides that its time never began.
-    pub(super) fn bar(&mut self, at: u64, why: String) {
+    pub(super) fn bar(&mut self, at: RunTime, why: String) {
         self.outcome = Some(Outcome::NotReached { at, why });
     }
 
-    pub(super) fn verdict(&self, of: &Expectation, since: Option<u64>, node: Option<&NodeState>) -> Verdict {
+    pub(super) fn verdict(
+        &self,
+        of: &Expectation,
+        since: Option<RunTime>,
+        node: Option<&NodeState>,
+    ) -> Verdict {
         Verdict {
             expect: of.name.clone(),
             node: self.node.clone(),
@@ -199,7 +204,7 @@ impl Subject {
         }
     }
 
-    fn held(&mut self, of: &Expectation, at: u64, seen: &str) {
+    fn held(&mut self, of: &Expectation, at: RunTime, seen: &str) {
         self.outcome = Some(match of.sense {
             Polarity::Must => Outcome::Met { at, why: seen.to_owned() },
             Polarity::Never => Outcome::Missed { at, why: format!("it happened: {seen}"), seen: Vec::new() },
@@ -211,7 +216,7 @@ impl Subject {
         let at = node.map(|node| format!(" (it is at {})", node.stage)).unwrap_or_default();
         match &of.check {
             Check::Stage(stage) if self.broken => {
-                format!("{stage} did not last for {} {when}{at}", span(of.holds))
+                format!("{stage} did not last for {} {when}{at}", Ago(of.holds))
             }
             Check::Stage(stage) => format!("{stage} was not reached {when}{at}"),
             Check::Console(regex) => format!("no line matched /{regex}/ {when}"),
@@ -220,13 +225,13 @@ impl Subject {
                 format!("{} {when}", count::boots_so_far(boots))
             }
             Check::Fetched(_) => format!("{} {when}", count::fetched_so_far(self.count)),
-            _ if self.broken => format!("it did not stay true for {} {when}", span(of.holds)),
+            _ if self.broken => format!("it did not stay true for {} {when}", Ago(of.holds)),
             _ => format!("not met {when}"),
         }
     }
 
     fn evidence(&self, of: &Expectation, node: Option<&NodeState>) -> Vec<Evidence> {
-        let evidence = |of: &str, seen: &Option<(u64, String)>| {
+        let evidence = |of: &str, seen: &Option<(RunTime, String)>| {
             let (at, what) = seen.clone()?;
             Some(Evidence { of: of.to_owned(), what, at })
         };
@@ -251,6 +256,6 @@ pub(super) fn is_probed(check: &Check) -> bool {
     }
 }
 
-fn time_over(of: &Expectation, from: Option<u64>) -> Option<u64> {
-    Some(from?.saturating_add(nanos(of.within?)))
+fn time_over(of: &Expectation, from: Option<RunTime>) -> Option<RunTime> {
+    Some(from? + of.within?)
 }

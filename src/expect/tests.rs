@@ -8,8 +8,8 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::examples::{any_event, console, event, http, lease, probed, tftp};
-use crate::event::{BootedFrom, Known, PowerCause, Stage, StopState};
+use crate::event::examples::{any_event, console, event, http, lease, millis, probed, tftp};
+use crate::event::{BootedFrom, Known, PowerCause, RunTime, Stage, StopState};
 use crate::lab::{Boots, Check, Count, Expectation, Fetched, Pattern, Polarity};
 use crate::name::ProcessName;
 
@@ -112,9 +112,9 @@ fn check(
             OfLab(known) => judge.apply(&event(ms, None, known)),
             Of(node, known) => judge.apply(&event(ms, Some(node), known)),
             Clock => {}
-            End => judge.finish(ms * 1_000_000),
+            End => judge.finish(millis(ms)),
         }
-        for Decision { expect, node, met, seen } in judge.at(ms * 1_000_000) {
+        for Decision { expect, node, met, seen } in judge.at(millis(ms)) {
             let node = node.map(|node| format!(" of {node}")).unwrap_or_default();
             let word = if met { "met" } else { "missed" };
             writeln!(said, "{time}s {expect}{node} {word}: {seen}").unwrap();
@@ -123,7 +123,7 @@ fn check(
     if !judge.done() {
         said.push_str("waiting");
         if let Some(next) = judge.next_deadline() {
-            write!(said, ", next at {}", Ago(next)).unwrap();
+            write!(said, ", next at {next}").unwrap();
         }
     }
     said.trim_end().to_owned()
@@ -356,7 +356,7 @@ fn probes_are_wanted_while_they_can_decide() {
     let wanted = |judge: &Judge| {
         let wanted = judge.wanted().into_iter().map(|wanted| {
             let node = wanted.node.map_or("lab".to_owned(), |node| node.to_string());
-            let confirm = wanted.confirm_at.map(|at| format!(" by {}", Ago(at))).unwrap_or_default();
+            let confirm = wanted.confirm_at.map(|at| format!(" by {at}")).unwrap_or_default();
             format!("{} of {node}{confirm}", wanted.expect)
         });
         wanted.collect::<Vec<_>>().join(", ")
@@ -459,7 +459,8 @@ proptest! {
             note(judge.at(event.at));
             drop((judge.wanted(), judge.next_deadline(), judge.done()));
         }
-        judge.finish(end);
+        let end = RunTime::from_nanos(end);
+            judge.finish(end);
         note(judge.at(end));
         let verdicts = judge.verdicts();
         prop_assert!(judge.done());

@@ -8,20 +8,22 @@
 //!
 //! A loader alone says nothing: iPXE and GRUB that came over the network may go on to the disk (`sanboot`, `exit`).
 
+use std::time::Duration;
+
 use super::stage::Clue;
 use super::{Booted, NodeView, Power};
-use crate::event::{BootedFrom, Delivery, FileRole, Known, Protocol};
+use crate::event::{BootedFrom, Delivery, FileRole, Known, Protocol, RunTime};
 
 /// The minimum size of a kernel among files that the plan does not know.
 const KERNEL: u64 = 1 << 20;
 /// What a system printed before a reset may arrive after it; no system comes to its login prompt in this time.
-const LATE: u64 = 1_000_000_000;
+const LATE: Duration = Duration::from_secs(1);
 /// How names of boot programs end, which are no kernels though some are as large.
 const PROGRAMS: [&str; 7] = [".efi", ".0", ".kpxe", ".pxe", ".c32", ".mod", ".img"];
 
 impl NodeView {
     /// Takes in an event, and returns what its present boot came from if that is clear by it.
-    pub(super) fn boot(&mut self, at: u64, known: &Known) -> Option<(BootedFrom, String)> {
+    pub(super) fn boot(&mut self, at: RunTime, known: &Known) -> Option<(BootedFrom, String)> {
         if matches!(known, Known::PoweredOn {} | Known::Reset { .. }) {
             self.booted.push(Booted { began: at, from: None, by: String::new() });
             return None;
@@ -29,7 +31,7 @@ impl NodeView {
         let boot = self.booted.last_mut().filter(|boot| boot.from.is_none() && self.power == Power::On)?;
         let (from, by) = match kernel_fetched(known) {
             Some(by) => (BootedFrom::Network, by),
-            None => (BootedFrom::Disk, kernel_spoke(at.saturating_sub(boot.began), known)?),
+            None => (BootedFrom::Disk, kernel_spoke(at.since(boot.began), known)?),
         };
         (boot.from, boot.by) = (Some(from), by.clone());
         Some((from, by))
@@ -64,7 +66,7 @@ fn kernel_fetched(known: &Known) -> Option<String> {
 }
 
 /// Returns the line that only a running system prints.
-fn kernel_spoke(age: u64, known: &Known) -> Option<String> {
+fn kernel_spoke(age: Duration, known: &Known) -> Option<String> {
     let Known::ConsoleLine { text } = known else { return None };
     let spoke = match Clue::from_event(known)? {
         Clue::KernelSpoke => true,

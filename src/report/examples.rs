@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{Leak, NodeReport, Report, RunError, SCHEMA, Whose, exit};
-use crate::event::{BootedFrom, Stage};
+use crate::event::{BootedFrom, RunTime, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
 use crate::observe::{Booted, Sighting};
 use crate::plan::Accel;
 
-const fn seconds(tenths: u64) -> u64 {
-    tenths * 100_000_000
+const fn seconds(tenths: u64) -> RunTime {
+    RunTime::from_nanos(tenths * 100_000_000)
 }
 
 fn verdict(expect: &str, node: Option<&str>, what: &str, outcome: Outcome) -> Verdict {

@@ -10,7 +10,7 @@ use crate::expect::{Outcome, Verdict};
 /// Returns the reports as one JUnit document that Jenkins, GitLab and their kind read.
 pub fn junit(reports: &[Report]) -> String {
     let mut document = quick_junit::Report::new("dryrack");
-    document.set_time(Duration::from_nanos(reports.iter().map(|report| report.ended).sum()));
+    document.set_time(reports.iter().map(|report| report.ended.elapsed()).sum());
     document.add_test_suites(reports.iter().map(suite));
     let xml = document.to_string().expect("every text of a document is made XML before it is written");
     // The schema by which Jenkins judges knows no such attribute of the root, which stands before all others.
@@ -20,7 +20,7 @@ pub fn junit(reports: &[Report]) -> String {
 fn suite(report: &Report) -> TestSuite {
     let lab = report.lab.as_str();
     let mut suite = TestSuite::new(lab);
-    suite.set_time(Duration::from_nanos(report.ended));
+    suite.set_time(report.ended.elapsed());
     suite.extra.insert("timestamp".into(), timestamp(report).into());
     let mut property = |name: &str, value: &str| {
         suite.add_property(Property::new(name, value));
@@ -77,8 +77,8 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
         None => expect.to_string(),
     };
     let mut case = TestCase::new(name, status);
-    let took = since.map_or(0, |since| decided.saturating_sub(since));
-    case.set_classname(report.lab.as_str()).set_time(Duration::from_nanos(took));
+    let took = since.map_or(Duration::ZERO, |since| decided.since(since));
+    case.set_classname(report.lab.as_str()).set_time(took);
     if outcome.is_met() {
         case.set_system_out(full);
     }

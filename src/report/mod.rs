@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Stage;
+use crate::event::{RunTime, Stage};
 use crate::expect::Verdict;
 use crate::hint::{Hint, causes};
 use crate::name::{LabName, NodeName};
@@ -50,10 +50,10 @@ pub struct Report {
     pub file: PathBuf,
     /// What its machines ran under.
     pub accel: Accel,
-    /// Wall-clock time of nanosecond 0.
+    /// Wall-clock time of its start.
     pub started: Timestamp,
-    /// When it ended, in nanoseconds since its start.
-    pub ended: u64,
+    /// When it ended.
+    pub ended: RunTime,
     /// Its exit code, one of [`exit`].
     pub exit: u8,
     /// The result of each expectation.
@@ -81,8 +81,8 @@ pub struct NodeReport {
     pub boots: u32,
     /// The address that it was last leased by us.
     pub address: Option<IpAddr>,
-    /// Every stage it reached and when, in nanoseconds since the run's start.
-    pub timeline: Vec<(Stage, u64)>,
+    /// Every stage it reached and when.
+    pub timeline: Vec<(Stage, RunTime)>,
     /// What each of its boots came from.
     #[serde(default)]
     pub booted: Vec<Booted>,

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::{NodeReport, Report, RunError, exit};
-use crate::event::{Ago, Stage};
+use crate::event::{Ago, RunTime, Stage};
 use crate::expect::{Outcome, Verdict};
 use crate::observe::Sighting;
 
@@ -41,17 +41,17 @@ pub(super) fn summary_line(report: &Report) -> String {
         }
     };
     let Report { ended, accel, run, exit, .. } = report;
-    format!("{judged}; {} under {} (run {run}, exit code {exit})", Ago(*ended), accel.as_str())
+    format!("{judged}; {} under {} (run {run}, exit code {exit})", ended, accel.as_str())
 }
 
 /// Returns verdicts as a report shows them, with what keeps those open that are not decided `now`.
-pub fn verdicts(verdicts: &[Verdict], now: u64) -> String {
+pub fn verdicts(verdicts: &[Verdict], now: RunTime) -> String {
     let mut lines = String::new();
     for verdict in verdicts {
         let Verdict { expect, node, what, since: _, outcome } = verdict;
         let of = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let at = outcome.at().unwrap_or(now);
-        let when = outcome.at().map(|at| Ago(at).to_string()).unwrap_or_default();
+        let when = outcome.at().map(|at| at.to_string()).unwrap_or_default();
         let head = format!("  {:<11} {when:>7}  ", outcome.word());
         let indent = " ".repeat(head.len());
         lines += &paragraph(&head, &indent, &format!("{expect}{of}: {what}"));
@@ -98,7 +98,7 @@ fn nodes(report: &Report) -> String {
             && node.stage != Stage::Os
             && let Some(Sighting { at, what }) = &node.last
         {
-            let before = Ago(report.ended.saturating_sub(*at));
+            let before = Ago(report.ended.since(*at));
             let seen = format!("last seen: {what}, {before} before the end");
             lines += &paragraph(&indent, &indent, &seen);
         }
@@ -118,11 +118,11 @@ fn boots(node: &NodeReport) -> Vec<String> {
     }
     let begins = |stage: Stage| stage == Stage::Firmware;
     let boots = node.timeline.chunk_by(|_, (next, _)| !begins(*next));
-    let line = |stages: &[(Stage, u64)]| {
+    let line = |stages: &[(Stage, RunTime)]| {
         let began = stages.first().filter(|(stage, _)| begins(*stage)).map(|(_, at)| *at);
         let from = node.booted.iter().find(|boot| Some(boot.began) == began).and_then(|boot| boot.from);
         let from = from.map(|from| format!("{from}: ")).unwrap_or_default();
-        let stages: Vec<_> = stages.iter().map(|(stage, at)| format!("{stage} {}", Ago(*at))).collect();
+        let stages: Vec<_> = stages.iter().map(|(stage, at)| format!("{stage} {at}")).collect();
         from + &stages.join(", ")
     };
     boots.map(line).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::event::{Event, Kind, Known, Recorded};
+use crate::event::{Event, Kind, Known, Recorded, RunTime};
 use crate::name::NodeName;
 use crate::observe::{Concluded, Snapshot};
 
@@ -14,7 +14,7 @@ pub fn trace(recorded: &Recorded) -> String {
     let width = names.map(|name| name.as_str().len()).max().unwrap_or(0);
     let topics = events.iter().map(|event| event.kind.topic().chars().count());
     let topic_width = topics.max().unwrap_or(0).max("stage".len());
-    let mut row = |at: u64, node: Option<&NodeName>, topic: &str, words: &str| {
+    let mut row = |at: RunTime, node: Option<&NodeName>, topic: &str, words: &str| {
         let node = node.map(NodeName::as_str).unwrap_or_default();
         let line = format!("{:>9}  {node:<width$}  {topic:<topic_width$}  {words}", stamp(at));
         text.push_str(line.trim_end());
@@ -48,10 +48,10 @@ pub fn trace(recorded: &Recorded) -> String {
 }
 
 /// Writes an instant in seconds, to the millisecond.
-fn stamp(at: u64) -> String {
+fn stamp(at: RunTime) -> String {
     let mut text = String::new();
-    let (seconds, rest) = (at / 1_000_000_000, at % 1_000_000_000);
-    write!(text, "{seconds}.{:03}", rest / 1_000_000).expect("a string takes everything");
+    let elapsed = at.elapsed();
+    write!(text, "{}.{:03}", elapsed.as_secs(), elapsed.subsec_millis()).expect("a string takes everything");
     text
 }
 

@@ -198,7 +198,7 @@ impl RpcHandler {
             message: message.to_owned(),
             client: self.client.to_string(),
             from: self.from.ip(),
-            us: self.events.now().at.saturating_sub(began.at) / 1000,
+            us: self.events.now().at.micros_since(began.at),
         });
     }
 }

@@ -23,7 +23,7 @@ use super::command::RunCommand;
 use super::executor::Site;
 use super::rack::Rack;
 use super::record;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, RunTime};
 use crate::hint::{Hint, chain};
 use crate::name::{NicName, NodeName};
 use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
@@ -97,8 +97,8 @@ async fn down(State(handler): State<ControlHandler>, Json(request): Json<DownReq
 /// Where a stream of events begins.
 #[derive(Debug, Deserialize)]
 struct From {
-    /// Only events after that instant, in nanoseconds since the run's start.
-    after: Option<u64>,
+    /// Only events after that instant.
+    after: Option<RunTime>,
 }
 
 /// Streams the events from the beginning and then as they happen: the lines of `events.jsonl` after its header.
@@ -120,7 +120,7 @@ struct Follower {
     file: tokio::fs::File,
     at: u64,
     progress: watch::Receiver<u64>,
-    after: Option<u64>,
+    after: Option<RunTime>,
     header: bool,
 }
 
@@ -156,14 +156,15 @@ impl Follower {
         /// What is looked at of an event.
         #[derive(Deserialize)]
         struct At {
-            at: u64,
+            at: RunTime,
         }
         let mut wanted = Vec::new();
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             if std::mem::take(&mut self.header) {
                 continue;
             }
-            let old = |after: u64| serde_json::from_slice::<At>(line).is_ok_and(|event| event.at <= after);
+            let old =
+                |after: RunTime| serde_json::from_slice::<At>(line).is_ok_and(|event| event.at <= after);
             if !self.after.is_some_and(old) {
                 wanted.extend_from_slice(line);
             }

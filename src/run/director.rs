@@ -25,7 +25,7 @@ use super::probe::Prober;
 use super::record::Recorder;
 use super::request::{Request, Until};
 use super::status::Status;
-use crate::event::{Emitter, Event, Kind, Known, StopState};
+use crate::event::{Emitter, Event, Kind, Known, RunTime, StopState};
 use crate::name::NodeName;
 use crate::node::{Effect, NodeCommand, NodeError};
 use crate::plan::Plan;
@@ -86,7 +86,7 @@ pub(super) struct Ending {
     pub(super) exit: u8,
     pub(super) run_errors: Vec<RunError>,
     pub(super) leaks: Vec<Leak>,
-    pub(super) ended: u64,
+    pub(super) ended: RunTime,
     pub(super) fold: Fold,
 }
 
@@ -168,7 +168,7 @@ impl<S: Site> Director<'_, S> {
         let Inputs { events, orders, signals: [terminate, interrupt, hang_up], parent } = inputs;
         let due = self.fold.deadline().map(|at| {
             // A little late, never early: then nothing would be decided and the loop would spin.
-            Duration::from_nanos(at.saturating_sub(self.events.now().at)) + Duration::from_millis(1)
+            at.since(self.events.now().at) + Duration::from_millis(1)
         });
         tokio::select! {
             biased;

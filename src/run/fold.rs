@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::executor::Progress;
-use crate::event::{Event, Instant, Kind, Known, Stage};
+use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
 use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
 use crate::lab::Check;
 use crate::name::{NodeName, ProcessName};
@@ -139,7 +139,7 @@ impl Fold {
     }
 
     /// Returns the instant at which time alone may decide something.
-    pub(super) fn deadline(&self) -> Option<u64> {
+    pub(super) fn deadline(&self) -> Option<RunTime> {
         self.judge.next_deadline()
     }
 

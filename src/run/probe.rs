@@ -26,7 +26,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::program::KeyFile;
-use crate::event::{Emitter, Event, Kind, Known, Service};
+use crate::event::{Emitter, Event, Kind, Known, RunTime, Service};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed};
@@ -42,11 +42,9 @@ const NETWORK_LIMIT: Duration = Duration::from_secs(10);
 /// Time that one attempt with a program may take: some wait by themselves (`cloud-init status --wait`).
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 /// After which time an answer that did not change is reported again.
-const SIGN_OF_LIFE: u64 = 10_000_000_000;
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// How long another text with the same outcome waits, so that one with a clock in it does not flood the record.
-const OTHER_WORDS: u64 = 2_000_000_000;
-/// Stands for "nothing is waited for".
-const NEVER: u64 = u64::MAX;
+const OTHER_WORDS: Duration = Duration::from_secs(2);
 
 /// What probes need to know.
 #[derive(Debug)]
@@ -217,7 +215,7 @@ impl Prober {
         }
         let mut kept = BTreeMap::new();
         for WantedProbe { expect, node, confirm_at } in wanted {
-            let confirm_at = confirm_at.unwrap_or(NEVER);
+            let confirm_at = confirm_at.unwrap_or(RunTime::NEVER);
             let key = (expect, node);
             let running = match self.running.remove(&key) {
                 Some(running) => running,
@@ -226,7 +224,7 @@ impl Prober {
                     None => continue,
                 },
             };
-            running.confirm_at.store(confirm_at, Ordering::Relaxed);
+            running.confirm_at.store(confirm_at.as_nanos(), Ordering::Relaxed);
             kept.insert(key, running);
         }
         for (_, unwanted) in std::mem::replace(&mut self.running, kept) {
@@ -236,7 +234,7 @@ impl Prober {
 
     fn start(&mut self, (expect, node): &(ExpectName, Option<NodeName>)) -> Option<Running> {
         let expectation = self.shared.context.expectations.get(expect)?.clone();
-        let confirm_at = Arc::new(AtomicU64::new(NEVER));
+        let confirm_at = Arc::new(AtomicU64::new(RunTime::NEVER.as_nanos()));
         let (shared, confirm, node) = (Arc::clone(&self.shared), Arc::clone(&confirm_at), node.clone());
         let abort =
             self.tasks.spawn(async move { probe(&shared, &expectation, node.as_ref(), &confirm).await });
@@ -253,7 +251,7 @@ async fn probe(shared: &Shared, of: &Expectation, node: Option<&NodeName>, confi
     };
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reported: Option<(u64, Answer)> = None;
+    let mut reported: Option<(RunTime, Answer)> = None;
     loop {
         pace.tick().await;
         let answer = match timeout(limit, shared.attempt(of, node)).await {
@@ -261,7 +259,8 @@ async fn probe(shared: &Shared, of: &Expectation, node: Option<&NodeName>, confi
             Err(_) => Answer::no(format!("no answer within {}s", limit.as_secs())),
         };
         let now = emitter.now().at;
-        if is_news(reported.as_ref(), &answer, now, confirm_at.load(Ordering::Relaxed)) {
+        let confirm_at = RunTime::from_nanos(confirm_at.load(Ordering::Relaxed));
+        if is_news(reported.as_ref(), &answer, now, confirm_at) {
             let Answer { ok, seen } = answer.clone();
             emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen });
             reported = Some((now, answer));
@@ -270,9 +269,9 @@ async fn probe(shared: &Shared, of: &Expectation, node: Option<&NodeName>, confi
 }
 
 /// Tells whether an answer is worth reporting after the one that was reported last.
-fn is_news(reported: Option<&(u64, Answer)>, answer: &Answer, now: u64, confirm_at: u64) -> bool {
+fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, confirm_at: RunTime) -> bool {
     let Some((at, last)) = reported else { return true };
-    let age = now.saturating_sub(*at);
+    let age = now.since(*at);
     let completes = answer.ok && *at < confirm_at && confirm_at <= now;
     answer.ok != last.ok
         || completes

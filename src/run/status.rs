@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Fold;
 use super::request::Request;
+use crate::event::RunTime;
 use crate::expect::Verdict;
 use crate::lab::Isolation;
 use crate::name::{LabName, NodeName};
@@ -55,7 +56,7 @@ impl Status {
         request: &Request,
         fold: &Fold,
         capabilities: BTreeMap<NodeName, Capabilities>,
-        now: u64,
+        now: RunTime,
     ) -> Self {
         let plan = &request.plan;
         let mut addresses: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();

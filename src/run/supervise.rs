@@ -25,7 +25,7 @@ use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::Request;
 use super::{control_socket, ssh, store};
-use crate::event::{Emitter, Header, Instant, SCHEMA};
+use crate::event::{Emitter, Header, Instant, RunTime, SCHEMA};
 use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
 use crate::lab::Isolation;
@@ -81,7 +81,7 @@ pub fn supervise(inherited: Inherited) -> u8 {
                     file: request.plan.file,
                     accel: request.plan.accel,
                     started,
-                    ended: 0,
+                    ended: RunTime::START,
                     exit: code,
                     verdicts: Vec::new(),
                     nodes: BTreeMap::new(),
@@ -218,9 +218,8 @@ fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync 
     let zero = Clock::now();
     let clock = move || {
         let elapsed = zero.elapsed();
-        let at = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         let wall = started.checked_add(jiff::SignedDuration::try_from(elapsed).unwrap_or_default());
-        Instant { at, wall: wall.unwrap_or(started) }
+        Instant { at: elapsed.into(), wall: wall.unwrap_or(started) }
     };
     Emitter::new(clock, sink)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::content::ContentStore;
 use super::{Addresses, Boots, Resources};
-use crate::event::{Emitter, Event, Instant, Kind, Known};
+use crate::event::{Emitter, Event, Instant, Kind, Known, RunTime};
 use crate::lab::{DhcpOptions, FileRef, TftpBackend, UnknownClients};
 use crate::name::{IfName, ImageName, Mac, NetworkName, NodeName};
 use crate::plan::{
@@ -129,7 +129,10 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn emitter(&self) -> Emitter {
         let (events, now) = (Arc::clone(&self.events), Arc::clone(&self.now));
-        let clock = move || Instant { at: now.load(Ordering::Relaxed), wall: jiff::Timestamp::UNIX_EPOCH };
+        let clock = move || Instant {
+            at: RunTime::from_nanos(now.load(Ordering::Relaxed)),
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
         Emitter::new(clock, move |event| events.lock().unwrap().push(event))
     }
 
@@ -137,10 +140,7 @@ impl Log {
     pub(super) fn ticking(&self) -> Emitter {
         let events = Arc::clone(&self.events);
         let begin = std::time::Instant::now();
-        let clock = move || Instant {
-            at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
-            wall: jiff::Timestamp::UNIX_EPOCH,
-        };
+        let clock = move || Instant { at: begin.elapsed().into(), wall: jiff::Timestamp::UNIX_EPOCH };
         Emitter::new(clock, move |event| events.lock().unwrap().push(event))
     }
 

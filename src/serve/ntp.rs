@@ -86,7 +86,7 @@ async fn listen(
         let (begun, now) = (events.now().at, timestamp(host_clock(), offset));
         let Some((version, reply)) = answer(&packet[..length], from, now) else { continue };
         failure.note(socket.send_to(&reply, from).await.map(drop));
-        let us = events.now().at.saturating_sub(begun) / 1_000;
+        let us = events.now().at.micros_since(begun);
         let client: IpAddr = from.ip();
         repeats.note([(client, &NtpReply { version, offset }, us)]);
     }

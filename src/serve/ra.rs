@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::failure::FailureLog;
 use super::labels;
-use crate::event::{Emitter, Known, Service};
+use crate::event::{Emitter, Known, RunTime, Service};
 use crate::lab::UnknownClients;
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::ServicePlan;
@@ -57,16 +57,15 @@ const PREFERRED: u32 = 604_800;
 /// Lifetime of the name server in seconds: three times [`INTERVAL`] (RFC 8106, section 5.1).
 const NAMES: u32 = 600;
 
-const SECOND: u64 = 1_000_000_000;
-/// Interval of unsolicited advertisements in nanoseconds: the least of RFC 4861's defaults.
-const INTERVAL: u64 = 200 * SECOND;
+/// Interval of unsolicited advertisements: the least of RFC 4861's defaults.
+const INTERVAL: Duration = Duration::from_secs(200);
 /// Interval of the initial advertisements (RFC 4861, section 10).
-const FIRST_INTERVAL: u64 = 16 * SECOND;
+const FIRST_INTERVAL: Duration = Duration::from_secs(16);
 const FIRST: u8 = 3;
 /// Router lifetime of a transient default route, in seconds.
 const TRANSIENT: u16 = 30;
 /// The minimum time between multicast advertisements.
-const REST: u64 = 3 * SECOND;
+const REST: Duration = Duration::from_secs(3);
 
 /// The parameters of advertisements.
 #[derive(Debug, Clone)]
@@ -244,9 +243,9 @@ fn source_address(mut options: &[u8]) -> Option<Option<Mac>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct AdvertisementTimer {
     /// `None`: only solicitations are answered.
-    next: Option<u64>,
+    next: Option<RunTime>,
     /// The time of the last multicast.
-    last: Option<u64>,
+    last: Option<RunTime>,
     /// How many initial advertisements are left.
     first: u8,
     /// Whether unsolicited advertisements are sent.
@@ -255,31 +254,31 @@ struct AdvertisementTimer {
 
 impl AdvertisementTimer {
     /// Schedules the first multicast at once, if there are any.
-    fn new(ipv6: Option<&Ipv6>, now: u64) -> Self {
+    fn new(ipv6: Option<&Ipv6>, now: RunTime) -> Self {
         let to_all = ipv6.is_none_or(|ipv6| ipv6.to_all);
         Self { next: to_all.then_some(now), last: None, first: FIRST, unasked: ipv6.is_some() }
     }
 
     /// Returns the time until the next multicast.
-    fn wait(&self, now: u64) -> Duration {
-        Duration::from_nanos(self.next.unwrap_or(u64::MAX).saturating_sub(now))
+    fn wait(&self, now: RunTime) -> Duration {
+        self.next.unwrap_or(RunTime::NEVER).since(now)
     }
 
     /// Records a solicitation that is answered by multicast.
-    fn send_soon(&mut self, now: u64) {
-        let soon = self.last.map_or(now, |last| now.max(last.saturating_add(REST)));
+    fn send_soon(&mut self, now: RunTime) {
+        let soon = self.last.map_or(now, |last| now.max(last + REST));
         self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
     /// Tells whether a multicast is due; if so, schedules the next one.
-    fn due(&mut self, now: u64) -> bool {
+    fn due(&mut self, now: RunTime) -> bool {
         if self.next.is_none_or(|next| next > now) {
             return false;
         }
         self.last = Some(now);
         self.first = self.first.saturating_sub(1);
         let interval = if self.first > 0 { FIRST_INTERVAL } else { INTERVAL };
-        self.next = self.unasked.then(|| now.saturating_add(interval));
+        self.next = self.unasked.then(|| now + interval);
         true
     }
 }

@@ -1,10 +1,12 @@
 //! The progress of a transfer, emitted while it runs and when it ends.
 
-use crate::event::{Emitter, Known};
+use std::time::Duration;
+
+use crate::event::{Emitter, Known, RunTime};
 use crate::name::NodeName;
 
-/// Nanoseconds between two reports of a transfer's progress.
-const REPORT: u64 = 1_000_000_000;
+/// Time between two reports of a transfer's progress.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// One transfer to a client.
 #[derive(Debug)]
@@ -16,8 +18,8 @@ pub(super) struct Transfer {
     /// Total size in bytes, if known.
     pub(super) total: Option<u64>,
     pub(super) sent: u64,
-    started: u64,
-    reported: u64,
+    started: RunTime,
+    reported: RunTime,
 }
 
 impl Transfer {
@@ -31,7 +33,7 @@ impl Transfer {
     pub(super) fn add(&mut self, bytes: u64) {
         self.sent += bytes;
         let now = self.events.now().at;
-        if now.saturating_sub(self.reported) >= REPORT && self.total != Some(self.sent) {
+        if now.since(self.reported) >= REPORT && self.total != Some(self.sent) {
             self.reported = now;
             let fetching = Known::Fetching { path: self.path.clone(), bytes: self.sent, total: self.total };
             self.events.emit_maybe(self.node.as_ref(), fetching);
@@ -40,6 +42,6 @@ impl Transfer {
 
     /// Returns the elapsed time in milliseconds.
     pub(super) fn ms(&self) -> u64 {
-        self.events.now().at.saturating_sub(self.started) / 1_000_000
+        self.events.now().at.micros_since(self.started) / 1_000
     }
 }

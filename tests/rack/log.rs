@@ -26,10 +26,8 @@ impl Log {
     /// Returns the emitter for services and machines.
     pub(crate) fn emitter(&self) -> Emitter {
         let begin = self.begin;
-        let clock = move || dryrack::event::Instant {
-            at: u64::try_from(begin.elapsed().as_nanos()).unwrap(),
-            wall: jiff::Timestamp::UNIX_EPOCH,
-        };
+        let clock =
+            move || dryrack::event::Instant { at: begin.elapsed().into(), wall: jiff::Timestamp::UNIX_EPOCH };
         let events = Arc::clone(&self.events);
         Emitter::new(clock, move |event| events.send_modify(|events| events.push(event)))
     }
@@ -43,7 +41,7 @@ impl Log {
     pub(crate) fn text(&self) -> String {
         let line = |event: &Event| {
             let node = event.node.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!("{:8.3} {node:6} {}\n", event.at as f64 / 1e9, event.kind)
+            format!("{:8.3} {node:6} {}\n", event.at.elapsed().as_secs_f64(), event.kind)
         };
         self.events().iter().map(line).collect()
     }
@@ -78,7 +76,7 @@ impl Log {
     /// Returns the time of the first matching event.
     pub(crate) fn time(&self, is_it: impl Fn(&Known) -> bool) -> Option<Duration> {
         let is_it = |event: &&Event| matches!(&event.kind, Kind::Known(known) if is_it(known));
-        self.events().iter().find(is_it).map(|event| Duration::from_nanos(event.at))
+        self.events().iter().find(is_it).map(|event| event.at.elapsed())
     }
 
     /// Waits for a condition that no event reports.

@@ -66,10 +66,7 @@ fn line(now: jiff::Timestamp, level: Level, message: &str) -> String {
 )]
 pub(super) fn emitter(most: Level) -> Emitter {
     let begin = std::time::Instant::now();
-    let clock = move || Instant {
-        at: u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        wall: jiff::Timestamp::now(),
-    };
+    let clock = move || Instant { at: begin.elapsed().into(), wall: jiff::Timestamp::now() };
     Emitter::new(clock, move |event: Event| {
         let Kind::Known(known) = &event.kind else { return };
         let (level, message) = words(known);

@@ -22,7 +22,7 @@ async fn ask(router: &Router, method: &str, path: &str, body: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_router_answers_whoever_listens() {
     let run_dir = tempfile::tempdir().unwrap();
-    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| ());
+    let events = Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| ());
     let rack = Rack::new(RackParts {
         run_dir: run_dir.path().to_owned(),
         spawner: Spawner::start().unwrap(),

@@ -229,7 +229,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
     let (sender, events) = mpsc::unbounded_channel();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let clock = || Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+    let clock = || Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH };
     let emitter = Emitter::new(clock, move |event: Event| {
         if let (Some(node), Kind::Known(known)) = (&event.node, &event.kind) {
             log.lock().unwrap().push(format!("{node}: {known}"));

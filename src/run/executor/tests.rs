@@ -3,7 +3,7 @@ use std::io;
 use std::sync::Mutex;
 
 use super::*;
-use crate::event::Instant;
+use crate::event::{Instant, RunTime};
 use crate::lab::FileRef;
 use crate::lab::Isolation;
 use crate::name::{IfName, LabName, NodeName};
@@ -131,7 +131,7 @@ async fn check(run_error: RunError) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
     let host = Pretence::new(run_error);
     let mut journal = Journal::open(dir.path()).unwrap();
-    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+    let events = Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
     let up = up(&host, &plan(), &mut journal, &events, &mut nobody(), &CancellationToken::new()).await;
     let before = host.live();
     let leaks = down(&host, &mut journal).await;
@@ -176,7 +176,7 @@ async fn a_lab_that_nobody_wants_any_more_is_not_built_further() {
     let (host, stop) = (Pretence::new(RunError::None), CancellationToken::new());
     let mut journal = Journal::open(dir.path()).unwrap();
     stop.cancel();
-    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+    let events = Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
     let up = up(&host, &plan(), &mut journal, &events, &mut nobody(), &stop).await;
     assert!(matches!(up, Err(UpError::Stopped)));
     assert_eq!(host.live(), BTreeSet::new());
@@ -193,7 +193,7 @@ async fn only_so_many_nodes_are_on_their_way_up() {
     let said = std::sync::Arc::new(Mutex::new(Vec::new()));
     let sink = std::sync::Arc::clone(&said);
     let events = Emitter::new(
-        || Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH },
+        || Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH },
         move |event| sink.lock().unwrap().push(event.kind.to_string()),
     );
     let (up_to_now, mut progress) = watch::channel(Progress::default());
@@ -219,7 +219,7 @@ async fn a_node_waits_for_an_expectation() {
     let node = |name: &str, after| Step::PowerOn { node: NodeName::new(name).unwrap(), after };
     let plan = Plan { steps: vec![node("a", None), node("b", Some(expect.clone()))], ..plan() };
     let mut journal = Journal::open(dir.path()).unwrap();
-    let events = Emitter::new(|| Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
+    let events = Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
     let (up_to_now, mut progress) = watch::channel(Progress::default());
     let stop = CancellationToken::new();
     let mut executor = std::pin::pin!(up(&host, &plan, &mut journal, &events, &mut progress, &stop));

@@ -48,7 +48,12 @@ fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -
         let instant = Instant { at: now.at, wall: now.wall };
         for event in fold.at(instant).into_iter().chain(fold.take(now)) {
             let node = event.node.map(|node| format!(" {node}")).unwrap_or_default();
-            lines.push(format!("{}{node} {} {}", event.at / 1_000_000, event.kind.topic(), event.kind));
+            lines.push(format!(
+                "{}{node} {} {}",
+                event.at.elapsed().as_millis(),
+                event.kind.topic(),
+                event.kind
+            ));
         }
     }
     lines.push(format!("judged {:?}, died {}", fold.judged(), fold.died().len()));

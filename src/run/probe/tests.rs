@@ -29,7 +29,7 @@ fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event
     };
     let (events, said) = channel();
     let start = tokio::time::Instant::now();
-    let clock = move || Instant { at: start.elapsed().as_nanos() as u64, wall: Timestamp::UNIX_EPOCH };
+    let clock = move || Instant { at: start.elapsed().into(), wall: Timestamp::UNIX_EPOCH };
     let address = Some(IpAddr::from([127, 0, 0, 1]));
     let context = ProbeContext {
         lab: LabName::new("lab").unwrap(),
@@ -192,16 +192,16 @@ async fn a_node_without_an_address_waits_for_its_lease() {
 #[test]
 fn only_news_are_reported() {
     let (yes, no) = (Answer::yes("open"), Answer::no("closed"));
-    let second = 1_000_000_000;
-    let check = |last: &Answer, answer: &Answer, age, confirm| {
-        is_news(Some(&(0, last.clone())), answer, age, confirm)
+    let second = Duration::from_secs(1);
+    let check = |last: &Answer, answer: &Answer, age: Duration, confirm: Duration| {
+        is_news(Some(&(RunTime::START, last.clone())), answer, age.into(), confirm.into())
     };
-    assert!(is_news(None, &no, 0, NEVER));
-    assert!(check(&no, &yes, 1, NEVER), "the outcome changed");
-    assert!(!check(&yes, &yes, second, NEVER), "nothing changed");
-    assert!(check(&yes, &yes, 10 * second, NEVER), "a sign of life");
-    assert!(!check(&yes, &Answer::yes("still open"), second, NEVER), "other words wait");
-    assert!(check(&yes, &Answer::yes("still open"), 2 * second, NEVER), "other words come");
+    assert!(is_news(None, &no, RunTime::START, RunTime::NEVER));
+    assert!(check(&no, &yes, second / 9, Duration::MAX), "the outcome changed");
+    assert!(!check(&yes, &yes, second, Duration::MAX), "nothing changed");
+    assert!(check(&yes, &yes, 10 * second, Duration::MAX), "a sign of life");
+    assert!(!check(&yes, &Answer::yes("still open"), second, Duration::MAX), "other words wait");
+    assert!(check(&yes, &Answer::yes("still open"), 2 * second, Duration::MAX), "other words come");
     assert!(!check(&yes, &yes, 4 * second, 5 * second), "the hold is not over");
     assert!(check(&yes, &yes, 5 * second, 5 * second), "this completes the hold");
     assert!(!check(&no, &no, 5 * second, 5 * second), "a failure completes nothing");
@@ -224,7 +224,7 @@ async fn probes_start_and_stop_as_they_are_wanted() {
             .unwrap()
     };
     let (first, said) = next(said).await;
-    prober.set_wanted(vec![wanted(Some(first.at + 1))]);
+    prober.set_wanted(vec![wanted(Some(first.at + Duration::from_nanos(1)))]);
     let (second, said) = next(said).await;
     assert_eq!(first.kind, second.kind, "the success that completes a hold is told");
     prober.set_wanted(Vec::new());

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use dhcproto::v4::{Flags, MessageType};
 
@@ -9,14 +10,14 @@ use super::boot::{self, BootFile, BootReply, Client};
 use super::server::{Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, State};
 use super::wire::{Destination, Reply, Request, Tlv, code};
-use crate::event::DhcpClient;
+use crate::event::{DhcpClient, UnixSeconds};
 use crate::lab::UnknownClients;
 use crate::plan::DhcpRole;
 
-/// Seconds for which an offered address is reserved.
-const OFFER: u64 = 60;
+/// How long an offered address is reserved.
+const OFFER: Duration = Duration::from_secs(60);
 /// Seconds for which an address in conflict is not leased.
-const SET_ASIDE: u64 = 600;
+const SET_ASIDE: Duration = Duration::from_secs(600);
 /// The shortest lease time in seconds.
 const SHORTEST: u32 = 10;
 
@@ -46,14 +47,13 @@ pub(in crate::serve) struct Decision {
 }
 
 /// Decides about a request. `runs_program`: the client has fetched its boot program, which now sends the request.
-/// `now` is in seconds since 1970.
 pub(in crate::serve) fn answer(
     server: &Server,
     state: &State,
     request: &Request,
     arrival: Arrival,
     runs_program: bool,
-    now: u64,
+    now: UnixSeconds,
 ) -> Decision {
     let client = Client::of(request, &server.ipxe_classes);
     let (host, known_by) = server.host(request).map_or((None, KnownBy::Mac), |(host, by)| (Some(host), by));
@@ -98,7 +98,7 @@ struct Case<'a> {
     server: &'a Server,
     state: &'a State,
     request: &'a Request,
-    now: u64,
+    now: UnixSeconds,
     client: Client,
     host: Option<&'a Host>,
     known_by: KnownBy,
@@ -146,7 +146,7 @@ impl Case<'_> {
         if !self.holds(address) {
             return self.ignore("declined an address that it was not offered");
         }
-        let until = self.now.saturating_add(SET_ASIDE);
+        let until = self.now + SET_ASIDE;
         let change = Change::Hold(Lease { address, holder: Holder::InUse, until });
         Decision { change, ..self.ignore("address conflict, address set aside") }
     }
@@ -296,11 +296,11 @@ impl Case<'_> {
             return Change::None;
         }
         let holder = Holder::Offered(self.request.mac);
-        Change::Hold(Lease { address, holder, until: self.now.saturating_add(OFFER) })
+        Change::Hold(Lease { address, holder, until: self.now + OFFER })
     }
 
     fn lend(&self, address: Ipv4Addr) -> Change {
-        let until = self.now.saturating_add(self.lease().into());
+        let until = self.now + Duration::from_secs(self.lease().into());
         Change::Hold(Lease { address, holder: Holder::Lent(self.request.mac), until })
     }
 

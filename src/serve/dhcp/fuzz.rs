@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use dhcproto::v4::{Message, MessageType, Opcode};
 use dhcproto::{Decodable, Decoder};
@@ -13,6 +14,7 @@ use super::probe::Probe;
 use super::server::{KnownBy, OF_A_LEASE, Server, find};
 use super::state::{Change, State};
 use super::wire::{Destination, Options, Reply, Request, code};
+use crate::event::UnixSeconds;
 use crate::fuzz::Script;
 use crate::lab::UnknownClients;
 use crate::lab::options::Octets;
@@ -87,18 +89,18 @@ struct Step {
     packet: Vec<u8>,
     arrival: Arrival,
     runs_program: bool,
-    now: u64,
+    now: UnixSeconds,
 }
 
 /// Reads the next step: sometimes raw bytes, mostly options behind a valid header, since noise seldom gets that
 /// right.
-fn step(script: &mut Script<'_>, now: &mut u64) -> Step {
+fn step(script: &mut Script<'_>, now: &mut UnixSeconds) -> Step {
     let how = script.byte();
-    *now += match how & 3 {
+    *now += Duration::from_secs(match how & 3 {
         0 | 1 => 0,
-        2 => u64::from(script.byte()),
-        _ => u64::from(script.number()),
-    };
+        2 => script.byte().into(),
+        _ => script.number().into(),
+    });
     let arrival = match how & 0x0c {
         0x0c => Arrival::Proxy(address(script)),
         _ => Arrival::Server,
@@ -151,7 +153,7 @@ pub(crate) fn server(data: &[u8]) {
     let mut script = Script::new(data);
     let server = &SERVERS[usize::from(script.byte()) % SERVERS.len()];
     let mut books = Books { server, state: server.state(), lent: BTreeMap::new() };
-    let mut now = 1_000_000;
+    let mut now = UnixSeconds(1_000_000);
     while !script.is_over() {
         let step = step(&mut script, &mut now);
         let Some(request) = Request::decode(&step.packet) else { continue };
@@ -170,7 +172,7 @@ pub(crate) fn proxy(data: &[u8]) {
     let mut script = Script::new(data);
     let server = &*PROXY;
     let mut books = Books { server, state: server.state(), lent: BTreeMap::new() };
-    let mut now = 1_000_000;
+    let mut now = UnixSeconds(1_000_000);
     while !script.is_over() {
         let step = step(&mut script, &mut now);
         let Some(request) = Request::decode(&step.packet) else { continue };
@@ -192,7 +194,7 @@ struct Books<'a> {
     server: &'a Server,
     state: State,
     /// Client and end of the lease by address.
-    lent: BTreeMap<Ipv4Addr, (Mac, u64)>,
+    lent: BTreeMap<Ipv4Addr, (Mac, UnixSeconds)>,
 }
 
 impl Books<'_> {
@@ -215,13 +217,13 @@ impl Books<'_> {
             let seconds = seconds.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
             // An interface has one address; a client that requests another has given up the first.
             self.lent.retain(|_, (mac, _)| *mac != request.mac);
-            self.lent.insert(reply.yiaddr, (request.mac, step.now + u64::from(seconds)));
+            self.lent.insert(reply.yiaddr, (request.mac, step.now + Duration::from_secs(seconds.into())));
         }
         decision
     }
 
     /// Checks an address that a client is given.
-    fn check_address(&self, request: &Request, address: Ipv4Addr, now: u64) {
+    fn check_address(&self, request: &Request, address: Ipv4Addr, now: UnixSeconds) {
         let Self { server, state: _, lent } = self;
         let net = server.address;
         assert!(net.contains(&address), "{address} is no address of {net}");
@@ -235,9 +237,12 @@ impl Books<'_> {
             return;
         }
         assert!(server.has_pool(), "{address} is lent, and there is no pool");
-        assert!(server.state().is_free_for(address, request.mac, 0), "{address} is not of the pool");
+        assert!(
+            server.state().is_free_for(address, request.mac, UnixSeconds(0)),
+            "{address} is not of the pool"
+        );
         if let Some((holder, until)) = lent.get(&address) {
-            assert!(*holder == request.mac || *until <= now, "{address} is lent to {holder} until {until}");
+            assert!(*holder == request.mac || *until <= now, "{address} is lent to {holder} until {until:?}");
         }
         // A client known by its hardware address gets its reserved address, unless another client uses it.
         if let (Some(own), Some((_, KnownBy::Mac))) = (own, host) {

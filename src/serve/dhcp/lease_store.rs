@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::state::{Change, Holder, Lease, State};
+use crate::event::UnixSeconds;
 use crate::name::Mac;
 use crate::system::process::open_log;
 
@@ -22,8 +23,8 @@ const FEW: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Line {
     address: Ipv4Addr,
-    /// Seconds since 1970; 0 for an address that is free again.
-    until: u64,
+    /// 0 for an address that is free again.
+    until: UnixSeconds,
     /// The client; `None` while a foreign host uses the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mac: Option<Mac>,
@@ -122,7 +123,7 @@ impl Line {
                 Holder::Lent(mac) => Some(Self { address, until, mac: Some(mac) }),
                 Holder::InUse => Some(Self { address, until, mac: None }),
             },
-            Change::Free(address) => Some(Self { address, until: 0, mac: None }),
+            Change::Free(address) => Some(Self { address, until: UnixSeconds(0), mac: None }),
             Change::None => None,
         }
     }
@@ -130,7 +131,7 @@ impl Line {
     fn change(self) -> Change {
         let Self { address, until, mac } = self;
         match (until, mac) {
-            (0, _) => Change::Free(address),
+            (UnixSeconds(0), _) => Change::Free(address),
             (_, Some(mac)) => Change::Hold(Lease { address, holder: Holder::Lent(mac), until }),
             (_, None) => Change::Hold(Lease { address, holder: Holder::InUse, until }),
         }
@@ -167,7 +168,7 @@ mod tests {
     fn lent(number: u32, until: u64) -> Change {
         let [_, a, b, c] = number.to_be_bytes();
         let (address, mac) = (Ipv4Addr::new(10, a, b, c), Mac([2, 0, 0, a, b, c]));
-        Change::Hold(Lease { address, holder: Holder::Lent(mac), until })
+        Change::Hold(Lease { address, holder: Holder::Lent(mac), until: UnixSeconds(until) })
     }
 
     fn write(lease_store: &mut LeaseStore, state: &mut State, change: Change) {
@@ -184,16 +185,20 @@ mod tests {
         write(&mut lease_store, &mut state, lent(1, 500));
         write(&mut lease_store, &mut state, lent(2, 500));
         write(&mut lease_store, &mut state, Change::Free(Ipv4Addr::new(10, 0, 0, 1)));
-        let aside = Lease { address: Ipv4Addr::new(10, 0, 0, 3), holder: Holder::InUse, until: 700 };
+        let aside =
+            Lease { address: Ipv4Addr::new(10, 0, 0, 3), holder: Holder::InUse, until: UnixSeconds(700) };
         write(&mut lease_store, &mut state, Change::Hold(aside));
-        let offer =
-            Lease { holder: Holder::Offered(Mac([2; 6])), address: Ipv4Addr::new(10, 0, 0, 4), until: 60 };
+        let offer = Lease {
+            holder: Holder::Offered(Mac([2; 6])),
+            address: Ipv4Addr::new(10, 0, 0, 4),
+            until: UnixSeconds(60),
+        };
         write(&mut lease_store, &mut state, Change::Hold(offer));
         // Killed while writing.
         lease_store.file.write_all(br#"{"address":"10.0.0.9","until":9"#).unwrap();
 
         let mut lease_store = LeaseStore::open(folder.path(), &mut again).unwrap();
-        state.expire(60);
+        state.expire(UnixSeconds(60));
         assert_eq!(again, state);
         let text = fs::read_to_string(folder.path().join("leases.jsonl")).unwrap();
         insta::assert_snapshot!(text, @r#"

@@ -37,7 +37,7 @@ use self::unknown_clients::UnknownClients;
 use self::wire::{Destination, Reply, Request, message};
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
-use crate::event::{Emitter, Known, Service};
+use crate::event::{Emitter, Known, RunTime, Service, UnixSeconds};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
@@ -51,7 +51,6 @@ const PACKET: usize = 1500;
 const BATCH: usize = 64;
 /// How long the service pauses after an error that could repeat at once.
 const REST: Duration = Duration::from_millis(100);
-const SECOND: u64 = 1_000_000_000;
 
 /// The DHCP service of one network.
 pub(super) struct Dhcp {
@@ -66,8 +65,8 @@ pub(super) struct Dhcp {
     clients: Clients,
     events: Emitter,
     unknown_clients: UnknownClients,
-    /// When the run's clock began, in seconds since 1970.
-    began: u64,
+    /// When the run's clock began.
+    began: UnixSeconds,
     stop: Arc<EventFd>,
 }
 
@@ -88,8 +87,7 @@ struct Answered {
     decision: Decision,
     port: Port,
     from: SocketAddr,
-    /// Nanoseconds on the run's clock.
-    received: u64,
+    received: RunTime,
 }
 
 /// A port that requests come to.
@@ -115,7 +113,6 @@ impl Dhcp {
             DhcpRole::Proxy => None,
         };
         let now = events.now();
-        let wall = u64::try_from(now.wall.as_second()).unwrap_or(0);
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Some(Self {
             network: plan.network.clone(),
@@ -127,7 +124,7 @@ impl Dhcp {
             sockets,
             clients,
             unknown_clients: UnknownClients::default(),
-            began: wall.saturating_sub(now.at / SECOND),
+            began: UnixSeconds::from(now.wall).before(now.at.elapsed()),
             stop: Arc::new(stop),
             events,
         }))
@@ -144,8 +141,8 @@ impl Dhcp {
         let mut failure = FailureLog::new(Service::Dhcp, &events);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let due = self.unknown_clients.due().map(|due| due.saturating_sub(self.events.now().at));
-            let ready = match self.wait(due.map(Duration::from_nanos)) {
+            let due = self.unknown_clients.due().map(|due| due.since(self.events.now().at));
+            let ready = match self.wait(due) {
                 Ok([_, _, true]) => return,
                 Ok([server, proxy, false]) => [(Port::Server, server), (Port::Proxy, proxy)],
                 Err(error) => {
@@ -212,8 +209,8 @@ impl Dhcp {
         Ok(())
     }
 
-    fn decide(&mut self, request: Request, port: Port, from: SocketAddr, received: u64) -> Answered {
-        let now = self.began + received / SECOND;
+    fn decide(&mut self, request: Request, port: Port, from: SocketAddr, received: RunTime) -> Answered {
+        let now = self.began + received.elapsed();
         let arrival = match (port, from.ip()) {
             (Port::Server, _) => Arrival::Server,
             (Port::Proxy, IpAddr::V4(from)) => Arrival::Proxy(from),
@@ -266,7 +263,7 @@ impl Dhcp {
             let now = self.events.now().at;
             let replied = answered.decision.reply.is_some();
             if answered.node.is_some() || self.unknown_clients.admits(now, replied) {
-                let us = now.saturating_sub(answered.received) / 1000;
+                let us = now.micros_since(answered.received);
                 let node = answered.node.take();
                 self.events.emit_maybe(node.as_ref(), self.event(answered, bytes, us));
             }

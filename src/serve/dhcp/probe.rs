@@ -157,6 +157,7 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::UnixSeconds;
     use crate::serve::dhcp::answer::{Arrival, answer};
     use crate::serve::dhcp::server::Server;
     use crate::serve::dhcp::wire::Request;
@@ -167,7 +168,7 @@ mod tests {
         let frame = probe.frame().unwrap();
         let request = Request::decode(&frame[42..]).expect("a request");
         let server = Server::new(plan).unwrap();
-        let decision = answer(&server, &server.state(), &request, Arrival::Server, false, 0);
+        let decision = answer(&server, &server.state(), &request, Arrival::Server, false, UnixSeconds(0));
         let mut packet = Vec::new();
         decision.reply.expect("an offer").encode(&mut packet).unwrap();
         let builder = PacketBuilder::ethernet2([2; 6], [0xff; 6])

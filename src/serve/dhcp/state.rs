@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::free::Free;
+use crate::event::UnixSeconds;
 use crate::name::Mac;
 
 /// The leases of a network.
@@ -18,9 +19,9 @@ pub(in crate::serve) struct State {
     /// The pool's addresses that are not leased and never were.
     free: Free,
     // Invariant: exactly the leases of the pool that are offered, by their end.
-    offers: BTreeSet<(u64, Ipv4Addr)>,
+    offers: BTreeSet<(UnixSeconds, Ipv4Addr)>,
     // Invariant: exactly the other leases of the pool, by their end.
-    taken: BTreeSet<(u64, Ipv4Addr)>,
+    taken: BTreeSet<(UnixSeconds, Ipv4Addr)>,
     pool: Free,
 }
 
@@ -29,8 +30,7 @@ pub(in crate::serve) struct State {
 pub(in crate::serve) struct Lease {
     pub(super) address: Ipv4Addr,
     pub(super) holder: Holder,
-    /// Seconds since 1970.
-    pub(super) until: u64,
+    pub(super) until: UnixSeconds,
 }
 
 /// Why an address is not free.
@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Removes expired offers, so that a flood of them uses no memory for long.
-    pub(in crate::serve) fn expire(&mut self, now: u64) {
+    pub(in crate::serve) fn expire(&mut self, now: UnixSeconds) {
         while let Some(&(until, address)) = self.offers.first()
             && until <= now
         {
@@ -113,7 +113,7 @@ impl State {
         self.ends(lease.holder).remove(&(lease.until, address));
     }
 
-    fn ends(&mut self, holder: Holder) -> &mut BTreeSet<(u64, Ipv4Addr)> {
+    fn ends(&mut self, holder: Holder) -> &mut BTreeSet<(UnixSeconds, Ipv4Addr)> {
         match holder {
             Holder::Offered(_) => &mut self.offers,
             Holder::Lent(_) | Holder::InUse => &mut self.taken,
@@ -131,15 +131,16 @@ impl State {
     }
 
     /// Tells whether an address of the pool could be leased to a client.
-    pub(super) fn is_free_for(&self, address: Ipv4Addr, mac: Mac, now: u64) -> bool {
+    pub(super) fn is_free_for(&self, address: Ipv4Addr, mac: Mac, now: UnixSeconds) -> bool {
         self.pool.contains(address)
             && self.lease(address).is_none_or(|lease| lease.until <= now || lease.holder.mac() == Some(mac))
     }
 
     /// Returns a free address of the pool: one that was never leased, else the one whose lease ended longest ago.
-    pub(super) fn next_free(&self, now: u64) -> Option<Ipv4Addr> {
-        let ended =
-            |ends: &BTreeSet<(u64, Ipv4Addr)>| ends.first().copied().filter(|(until, _)| *until <= now);
+    pub(super) fn next_free(&self, now: UnixSeconds) -> Option<Ipv4Addr> {
+        let ended = |ends: &BTreeSet<(UnixSeconds, Ipv4Addr)>| {
+            ends.first().copied().filter(|(until, _)| *until <= now)
+        };
         let ended = [&self.offers, &self.taken].into_iter().filter_map(ended).min();
         self.free.first().or(ended.map(|(_, address)| address))
     }
@@ -147,7 +148,7 @@ impl State {
     /// Returns the address of the oldest offer that was not accepted yet, among clients for which `may_wait` holds.
     pub(super) fn oldest_offer(&self, may_wait: impl Fn(Mac) -> bool) -> Option<Ipv4Addr> {
         let offered =
-            |(_, address): &(u64, Ipv4Addr)| self.leases[address].holder.mac().is_some_and(&may_wait);
+            |(_, address): &(UnixSeconds, Ipv4Addr)| self.leases[address].holder.mac().is_some_and(&may_wait);
         self.offers.iter().find(|offer| offered(offer)).map(|(_, address)| *address)
     }
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     fn lease(last: u8, holder: Holder, until: u64) -> Change {
-        Change::Hold(Lease { address: at(last), holder, until })
+        Change::Hold(Lease { address: at(last), holder, until: UnixSeconds(until) })
     }
 
     #[test]
@@ -191,16 +192,21 @@ mod tests {
         state.apply(lease(1, Holder::Lent(mac(1)), 60));
         state.apply(lease(4, Holder::Lent(mac(1)), 60));
         assert_eq!(state.of(mac(1)), Some(at(4)));
-        assert!(state.is_free_for(at(1), mac(2), 0), "it was free at once");
-        assert_eq!(state.next_free(0), Some(at(1)));
+        assert!(state.is_free_for(at(1), mac(2), UnixSeconds(0)), "it was free at once");
+        assert_eq!(state.next_free(UnixSeconds(0)), Some(at(1)));
     }
 
     #[test]
     fn an_address_is_set_aside_for_a_while() {
         let mut state = State::new(Free::new(at(1), at(1)));
         state.apply(lease(1, Holder::InUse, 60));
-        assert!(!state.is_free_for(at(1), mac(1), 59) && state.next_free(59).is_none());
-        assert!(state.is_free_for(at(1), mac(1), 60) && state.next_free(60) == Some(at(1)));
+        assert!(
+            !state.is_free_for(at(1), mac(1), UnixSeconds(59)) && state.next_free(UnixSeconds(59)).is_none()
+        );
+        assert!(
+            state.is_free_for(at(1), mac(1), UnixSeconds(60))
+                && state.next_free(UnixSeconds(60)) == Some(at(1))
+        );
     }
 
     #[test]
@@ -208,7 +214,7 @@ mod tests {
         let mut state = State::new(Free::new(at(1), at(3)));
         state.apply(lease(1, Holder::Offered(mac(1)), 60));
         state.apply(lease(2, Holder::Lent(mac(2)), 60));
-        state.expire(60);
+        state.expire(UnixSeconds(60));
         assert_eq!((state.of(mac(1)), state.of(mac(2))), (None, Some(at(2))));
         assert_eq!(state.lasting().count(), 1);
     }
@@ -218,8 +224,8 @@ mod tests {
         let mut state = State::new(Free::new(at(1), at(1)));
         state.apply(lease(9, Holder::Lent(mac(9)), 60));
         state.apply(Change::Free(at(9)));
-        assert!(!state.is_free_for(at(9), mac(9), 99));
-        assert_eq!(state.next_free(99), Some(at(1)));
+        assert!(!state.is_free_for(at(9), mac(9), UnixSeconds(99)));
+        assert_eq!(state.next_free(UnixSeconds(99)), Some(at(1)));
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use dhcproto::v6::{
     DhcpOption, DhcpOptions, IAAddr, IANA, IAPD, IATA, MessageType, NtpSuboption, OptionCode, Status,
@@ -12,14 +13,14 @@ use ipnet::Ipv6Net;
 use super::boot::{self, BootReply, Client};
 use super::state::{Change, Identity, State};
 use super::wire::{Association, Reply, Request};
-use crate::event::DhcpClient;
+use crate::event::{DhcpClient, RunTime};
 use crate::lab::UnknownClients;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
 use crate::serve::labels;
 
 /// Seconds for which an address in conflict is not leased.
-const SET_ASIDE: u64 = 600;
+const SET_ASIDE: Duration = Duration::from_secs(600);
 /// "Use this server without waiting for others" (RFC 8415, section 18.2.1).
 const PREFERENCE: u8 = 255;
 /// The minimum information refresh time (RFC 8415, section 7.6: IRT_MINIMUM).
@@ -135,14 +136,13 @@ fn mac_of_address(address: Ipv6Addr) -> Option<Mac> {
 }
 
 /// Decides about a request. `runs_program`: the client has fetched its boot program, which now sends the request.
-/// `now` is in seconds on the run's clock.
 pub(in crate::serve) fn answer(
     server: &Server,
     state: &State,
     request: &Request,
     arrival: Arrival,
     runs_program: bool,
-    now: u64,
+    now: RunTime,
 ) -> Decision {
     let mac = server.identify(request, arrival.from);
     let host = server.host(mac);
@@ -178,7 +178,7 @@ struct Case<'a> {
     server: &'a Server,
     state: &'a State,
     request: &'a Request,
-    now: u64,
+    now: RunTime,
     mac: Mac,
     host: Option<&'a HostPlan>,
     client: Client,
@@ -291,7 +291,7 @@ impl Case<'_> {
     }
 
     fn decline(self) -> Decision {
-        let until = self.now.saturating_add(SET_ASIDE);
+        let until = self.now + SET_ASIDE;
         let mut changes = Vec::new();
         let options = self.bindings(|address| changes.push(Change::SetAside { address, until }));
         let rule = match changes.is_empty() {
@@ -370,7 +370,7 @@ impl Case<'_> {
     /// Assigns an address to each association, as far as addresses are available.
     fn give(&self, kind: MessageType) -> Decision {
         let (mut options, mut changes, mut first) = (Vec::new(), Vec::new(), None);
-        let until = self.now.saturating_add(u64::from(self.server.dhcp.lease_seconds));
+        let until = self.now + Duration::from_secs(self.server.dhcp.lease_seconds.into());
         let mut lent = HashSet::new();
         for (index, association) in self.request.addresses.iter().enumerate() {
             let given = self.address_of(index).filter(|given| lent.insert(given.address));

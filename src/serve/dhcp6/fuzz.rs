@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use dhcproto::v6::MessageType;
 
@@ -10,6 +11,7 @@ use super::PACKET;
 use super::answer::{Arrival, Decision, Server, answer};
 use super::state::State;
 use super::wire::{Request, split, unwrap};
+use crate::event::RunTime;
 use crate::fuzz::Script;
 use crate::lab::UnknownClients;
 use crate::name::Mac;
@@ -68,17 +70,17 @@ struct Step {
     packet: Vec<u8>,
     arrival: Arrival,
     runs_program: bool,
-    now: u64,
+    now: RunTime,
 }
 
 /// Reads the next step. Client and server identifiers and relay headers are added, since noise seldom has them.
-fn step(script: &mut Script<'_>, now: &mut u64) -> Step {
+fn step(script: &mut Script<'_>, now: &mut RunTime) -> Step {
     let (how, who) = (script.byte(), script.byte());
-    *now += match how & 3 {
+    *now += Duration::from_secs(match how & 3 {
         0 | 1 => 0,
-        2 => u64::from(script.byte()),
-        _ => u64::from(script.number()),
-    };
+        2 => script.byte().into(),
+        _ => script.number().into(),
+    });
     let mac = match who & 7 {
         0 => FAST,
         1 => REAL,
@@ -125,7 +127,7 @@ pub(crate) fn server(data: &[u8]) {
     let server = &SERVERS[usize::from(script.byte()) % SERVERS.len()];
     let mut state = State::default();
     let mut lent = AddressHolders::new();
-    let mut now = 0;
+    let mut now = RunTime::START;
     while !script.is_over() {
         let step = step(&mut script, &mut now);
         let Some(request) = Request::decode(&step.packet) else { continue };
@@ -138,7 +140,7 @@ pub(crate) fn server(data: &[u8]) {
 }
 
 /// Association, client and end of the lease by address.
-type AddressHolders = BTreeMap<Ipv6Addr, ((Vec<u8>, u32), u64)>;
+type AddressHolders = BTreeMap<Ipv6Addr, ((Vec<u8>, u32), RunTime)>;
 
 fn check(server: &Server, step: &Step, request: &Request, decision: &Decision, lent: &mut AddressHolders) {
     let Some(reply) = &decision.reply else { return };
@@ -187,7 +189,7 @@ fn check(server: &Server, step: &Step, request: &Request, decision: &Decision, l
             }
             if reply.kind == MessageType::Reply {
                 lent.retain(|_, (holder, _)| *holder != who);
-                lent.insert(address, (who.clone(), step.now + u64::from(seconds)));
+                lent.insert(address, (who.clone(), step.now + Duration::from_secs(seconds.into())));
             }
         }
     }

@@ -81,12 +81,11 @@ impl Dhcp6 {
 
     async fn handle(&mut self, request: &Request, arrival: Arrival) -> io::Result<()> {
         let received = self.events.now().at;
-        let now = received / 1_000_000_000;
         let host = self.server.host(self.server.identify(request, arrival.from));
         let runs_program = host.is_some_and(|host| self.clients.runs_program(&host.node));
-        let mut decision = answer(&self.server, &self.state, request, arrival, runs_program, now);
+        let mut decision = answer(&self.server, &self.state, request, arrival, runs_program, received);
         for change in std::mem::take(&mut decision.changes) {
-            self.state.apply(change, now);
+            self.state.apply(change, received);
         }
         if let (Some(host), Some(address)) = (host, decision.address) {
             self.clients.learn(address, &host.node);
@@ -111,7 +110,7 @@ impl Dhcp6 {
             transient_route.tell(arrival.from).await?;
             self.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
         }
-        let us = self.events.now().at.saturating_sub(received) / 1000;
+        let us = self.events.now().at.micros_since(received);
         self.events.emit_maybe(node, self.event(request, decision, bytes, us));
         sent
     }

@@ -8,6 +8,8 @@ use std::net::Ipv6Addr;
 
 use sha2::{Digest, Sha256};
 
+use crate::event::RunTime;
+
 /// Maximum number of leases, which bounds the memory under a flood.
 const MOST: usize = 4096;
 /// How many addresses are tried for one client. The pool has 2³² of them.
@@ -32,24 +34,23 @@ pub(in crate::serve) struct State {
 struct Lease {
     /// `None`: it was found in use by another host.
     holder: Option<Identity>,
-    /// Seconds on the run's clock.
-    until: u64,
+    until: RunTime,
 }
 
 /// A change that an answer makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) enum Change {
     /// Lease an address.
-    Lend { address: Ipv6Addr, to: Identity, until: u64 },
+    Lend { address: Ipv6Addr, to: Identity, until: RunTime },
     /// Set aside an address that another host uses.
-    SetAside { address: Ipv6Addr, until: u64 },
+    SetAside { address: Ipv6Addr, until: RunTime },
     /// Free an address.
     Free(Ipv6Addr),
 }
 
 impl State {
     /// Applies a change.
-    pub(in crate::serve) fn apply(&mut self, change: Change, now: u64) {
+    pub(in crate::serve) fn apply(&mut self, change: Change, now: RunTime) {
         match change {
             Change::Lend { address, to, until } => {
                 self.free(address);
@@ -66,7 +67,7 @@ impl State {
         }
     }
 
-    fn hold(&mut self, address: Ipv6Addr, lease: Lease, now: u64) {
+    fn hold(&mut self, address: Ipv6Addr, lease: Lease, now: RunTime) {
         if self.leases.len() >= MOST {
             let ended = self.leases.iter().filter(|(_, lease)| lease.until <= now);
             for address in ended.map(|(address, _)| *address).collect::<Vec<_>>() {
@@ -94,7 +95,7 @@ impl State {
         identity: &Identity,
         pool: Ipv6Addr,
         reserved: &HashSet<Ipv6Addr>,
-        now: u64,
+        now: RunTime,
     ) -> Option<Ipv6Addr> {
         if let Some(held) = self.of(identity) {
             return Some(held);
@@ -118,6 +119,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const POOL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0xd, 0, 0);
@@ -126,9 +129,14 @@ mod tests {
         Identity { client: number.to_be_bytes().to_vec(), association: 1 }
     }
 
-    fn lend(state: &mut State, number: u32, now: u64) -> Option<Ipv6Addr> {
+    fn at(seconds: u64) -> RunTime {
+        Duration::from_secs(seconds).into()
+    }
+
+    fn lend(state: &mut State, number: u32, seconds: u64) -> Option<Ipv6Addr> {
+        let now = at(seconds);
         let address = state.address_for(&identity(number), POOL, &HashSet::new(), now)?;
-        state.apply(Change::Lend { address, to: identity(number), until: now + 60 }, now);
+        state.apply(Change::Lend { address, to: identity(number), until: at(seconds + 60) }, now);
         Some(address)
     }
 
@@ -136,9 +144,9 @@ mod tests {
     fn a_client_has_the_same_address_again() {
         let mut state = State::default();
         let first = lend(&mut state, 1, 0).unwrap();
-        assert_eq!(State::default().address_for(&identity(1), POOL, &HashSet::new(), 0), Some(first));
+        assert_eq!(State::default().address_for(&identity(1), POOL, &HashSet::new(), at(0)), Some(first));
         assert_eq!(lend(&mut state, 1, 30), Some(first));
-        state.apply(Change::Free(first), 0);
+        state.apply(Change::Free(first), at(0));
         assert_eq!(state.of(&identity(1)), None);
         assert_eq!(lend(&mut state, 1, 40), Some(first));
         // In use by another host, or reserved: choose another address.
@@ -146,7 +154,10 @@ mod tests {
         assert_eq!(state.of(&identity(1)), None);
         let second = lend(&mut state, 1, 50).unwrap();
         assert_ne!(first, second);
-        assert_ne!(State::default().address_for(&identity(1), POOL, &HashSet::from([first]), 0), Some(first));
+        assert_ne!(
+            State::default().address_for(&identity(1), POOL, &HashSet::from([first]), at(0)),
+            Some(first)
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ use super::clients::Clients;
 use super::connection_limit::{ConnectionLimit, ConnectionLimits};
 use super::failure::{FailureLog, failed};
 use super::repeats::Repeats;
-use crate::event::{Emitter, Service};
+use crate::event::{Emitter, RunTime, Service};
 
 /// How long a TCP connection may be idle, or sending an answer may take.
 const IDLE: Duration = Duration::from_secs(10);
@@ -108,7 +108,7 @@ impl Names {
             let begun = self.events.now().at;
             for index in 0..batch.len() {
                 let (from, packet, room) = batch.datagram(index);
-                match self.answer_into(packet, from, begun, room) {
+                match self.answer_into(packet, from, begun.as_nanos(), room) {
                     Taken::Silence => {}
                     Taken::Reply(words) => {
                         summary.push((from.ip(), words));
@@ -128,7 +128,7 @@ impl Names {
                 }
             }
             failure.note(batch.send(fd));
-            let us = self.events.now().at.saturating_sub(begun) / 1_000;
+            let us = self.events.now().at.micros_since(begun);
             self.repeats.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
             summary.clear();
             // Under a flood, other tasks and processes still get CPU time: packets that arrive meanwhile form a
@@ -230,8 +230,8 @@ impl Names {
         }
     }
 
-    fn tell(&self, client: IpAddr, summary: &AnswerSummary, begun: u64) {
-        let us = self.events.now().at.saturating_sub(begun) / 1_000;
+    fn tell(&self, client: IpAddr, summary: &AnswerSummary, begun: RunTime) {
+        let us = self.events.now().at.micros_since(begun);
         self.repeats.note([(client, summary, us)]);
     }
 }

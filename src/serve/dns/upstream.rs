@@ -63,7 +63,7 @@ impl Upstream {
 
     /// Returns a cached answer that is still valid, and until when its TTLs stay the same.
     pub(super) fn known(&self, question: &Question) -> Option<(OwnAnswer, u64)> {
-        self.lock().cache.get(question, self.events.now().at)
+        self.lock().cache.get(question, self.events.now().at.as_nanos())
     }
 
     /// Queries the servers. Concurrent calls for the same question share one answer.
@@ -92,7 +92,7 @@ impl Upstream {
         let closes = OpenQuestion { upstream: self, question };
         let own = self.ask_servers(question).await;
         let others = closes.others();
-        self.lock().cache.put(question.clone(), &own, self.events.now().at);
+        self.lock().cache.put(question.clone(), &own, self.events.now().at.as_nanos());
         for other in others {
             // The receiver may be gone.
             other.send(own.clone()).ok();
@@ -109,7 +109,7 @@ impl Upstream {
     async fn ask_in_turn(&self, question: &Question) -> OwnAnswer {
         let attempt =
             |server: usize| async move { (server, ask_server(self.servers[server], question).await) };
-        let ServerOrder { order, beside } = self.lock().health.turns(self.events.now().at);
+        let ServerOrder { order, beside } = self.lock().health.turns(self.events.now().at.as_nanos());
         let mut turns = order.repeat(ROUNDS).into_iter();
         let mut attempts = FuturesUnordered::new();
         let mut open: Vec<usize> = turns.next().into_iter().chain(beside).collect();
@@ -118,7 +118,7 @@ impl Upstream {
         let mut last = OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence);
         loop {
             let came = timeout(NEXT, attempts.next()).await;
-            let now = self.events.now().at;
+            let now = self.events.now().at.as_nanos();
             match came {
                 Ok(Some((server, answer))) => {
                     if let Some(at) = open.iter().position(|other| *other == server) {

@@ -109,12 +109,12 @@ fn some_solicitations_are_left_unanswered() {
 
 /// Returns at which seconds advertisements are multicast, if a host without an address solicits at others.
 fn told(router: &Router, asked: &[u64], until: u64) -> Vec<u64> {
-    let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), 0);
+    let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), RunTime::START);
     let due = |second: u64| {
         if asked.contains(&second) {
-            rounds.send_soon(second * SECOND);
+            rounds.send_soon(Duration::from_secs(second).into());
         }
-        rounds.due(second * SECOND).then_some(second)
+        rounds.due(Duration::from_secs(second).into()).then_some(second)
     };
     (0..=until).filter_map(due).collect()
 }

@@ -47,7 +47,7 @@ impl TftpHandler {
 
     /// Returns nanoseconds on the run's clock.
     pub(super) fn now(&self) -> u64 {
-        self.events.now().at
+        self.events.now().at.as_nanos()
     }
 
     /// Tells whether a datagram from an address may be answered.
@@ -82,7 +82,7 @@ impl TftpHandler {
     /// Returns a function that reads the run's clock in nanoseconds.
     pub(super) fn clock(&self) -> Box<dyn Fn() -> u64 + Send> {
         let events = self.events.clone();
-        Box::new(move || events.now().at)
+        Box::new(move || events.now().at.as_nanos())
     }
 
     /// Emits the event of a write request.

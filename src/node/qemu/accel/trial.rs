@@ -207,7 +207,7 @@ async fn start(
     seen: UnboundedSender<Seen>,
 ) -> Result<Machine, String> {
     // What is waited for here does not depend on when it happened.
-    let clock = || event::Instant { at: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+    let clock = || event::Instant { at: event::RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH };
     let events = Emitter::new(clock, move |event| {
         if let Kind::Known(known) = event.kind {
             // Nobody listens any more once the part is decided.

@@ -95,7 +95,7 @@ fn packet(reply: Reply) -> Vec<u8> {
 struct TestServer {
     server: Server,
     state: State,
-    now: u64,
+    now: UnixSeconds,
     arrival: Arrival,
     runs_program: bool,
 }
@@ -103,7 +103,13 @@ struct TestServer {
 impl TestServer {
     fn of(plan: &ServicePlan) -> Self {
         let server = Server::new(plan).unwrap();
-        Self { state: server.state(), server, now: 100, arrival: Arrival::Server, runs_program: false }
+        Self {
+            state: server.state(),
+            server,
+            now: UnixSeconds(100),
+            arrival: Arrival::Server,
+            runs_program: false,
+        }
     }
 
     /// Answers an encoded request and applies the changes.
@@ -484,7 +490,7 @@ fn a_client_is_known_by_its_id_and_by_its_uuid() {
     assert!(handler.has_option(&ask(STRANGER, DISCOVER).with(61, b"rack-7"), "61 rack-7"));
     assert!(handler.line(&ask(FAST, REQUEST).wanting([10, 0, 0, 11])).starts_with("ack 10.0.0.11"));
     insta::assert_snapshot!(handler.line(&uuid(smbios_order)), @"offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: another client uses the address of this NIC]");
-    handler.now += 3600;
+    handler.now += Duration::from_secs(3600);
     assert!(handler.line(&uuid(smbios_order)).starts_with("offer 10.0.0.11"));
 }
 

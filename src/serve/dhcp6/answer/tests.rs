@@ -94,13 +94,18 @@ impl Ask {
 struct TestServer {
     server: Server,
     state: State,
-    now: u64,
+    now: RunTime,
     runs_program: bool,
 }
 
 impl TestServer {
     fn of(plan: &ServicePlan) -> Self {
-        Self { server: Server::new(plan).unwrap(), state: State::default(), now: 0, runs_program: false }
+        Self {
+            server: Server::new(plan).unwrap(),
+            state: State::default(),
+            now: RunTime::START,
+            runs_program: false,
+        }
     }
 
     fn decide(&mut self, ask: &Ask) -> Decision {

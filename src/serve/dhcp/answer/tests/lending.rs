@@ -19,7 +19,7 @@ fn the_pool_lends_what_is_free() {
     say("an offer that ran out", handler.line(&ask(mac(4), DISCOVER)));
     say("whose it was gets others", handler.line(&ask(mac(2), DISCOVER)));
     say("lent ones stay", handler.line(&ask(mac(5), DISCOVER)));
-    handler.now += 3600;
+    handler.now += Duration::from_secs(3600);
     say("a lease that ran out", handler.line(&ask(mac(5), DISCOVER)));
     insta::assert_snapshot!(lines.join("\n"), @"
     the lowest               offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: pool]
