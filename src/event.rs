@@ -15,14 +15,14 @@ mod time;
 mod words;
 
 pub use emitter::{Emitter, Instant};
-pub use kinds::{Delivery, Known, Protocol};
+pub use kinds::{Delivery, Known, LearnedFrom, Protocol};
 pub use read::{ReadError, Recorded, read};
 pub use stage::{BootedFrom, Stage};
 pub use text::{Ago, Size};
 pub use time::{RunTime, UnixSeconds};
 pub use words::{
-    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, PowerCause, RpcCode, Service, Severity, StopState,
-    TftpMode, TftpOutcome,
+    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
+    StopState, TftpMode, TftpOutcome,
 };
 
 use jiff::Timestamp;

@@ -11,8 +11,11 @@
 //!  └── PoweredOff ────┴────────────────────────── Reset ──────────────────────────────────────────────────┘
 //! ```
 
+mod addresses;
 mod boots;
 mod stage;
+
+pub use self::addresses::AddressBook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Ago, BootedFrom, DhcpMessage, Event, Kind, Known, PowerCause, RunTime, Size, Stage};
+use crate::event::{Ago, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage};
 use crate::name::NodeName;
 
 /// The state of the lab as a whole.
@@ -131,7 +134,7 @@ pub struct NodeView {
     pub power: Power,
     /// How often its firmware began: power-ons and resets.
     pub boots: u32,
-    /// The address that it was last leased by us.
+    /// The address where it is reached, the newest that is known.
     pub address: Option<IpAddr>,
     /// The last line of its serial console that was not blank.
     pub console: Option<ConsoleLine>,
@@ -189,13 +192,6 @@ impl NodeView {
             Known::ConsoleLine { text } if !text.trim().is_empty() => {
                 self.console = Some(ConsoleLine { at, text: text.clone() });
             }
-            Known::DhcpReplied { address: Some(address), reply: DhcpMessage::Ack, .. } => {
-                self.address = Some(*address);
-            }
-            // By IPv4 a node is reached for sure: a firmware's IPv6 ends with it.
-            Known::DhcpReplied { address: Some(address), reply: DhcpMessage::Reply, .. } => {
-                self.address.get_or_insert(*address);
-            }
             Known::Fetching { path, bytes, total } => {
                 self.fetching = Some(Fetch { path: path.clone(), bytes: *bytes, total: *total });
             }
@@ -217,6 +213,7 @@ impl NodeView {
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpCrowded { .. }
+            | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::TftpServed { .. }
             | Known::HttpServed { .. }
@@ -253,13 +250,22 @@ pub struct Snapshot {
     pub now: RunTime,
     /// Its nodes.
     pub nodes: BTreeMap<NodeName, NodeView>,
+    /// The addresses that its nodes are known to have.
+    #[serde(skip)]
+    pub addresses: AddressBook,
 }
 
 impl Snapshot {
     /// Makes the snapshot of a lab whose nodes are all off. A node that is not named here appears with its first event.
     pub fn new(nodes: impl IntoIterator<Item = NodeName>) -> Self {
         let nodes = nodes.into_iter().map(|node| (node, NodeView::new())).collect();
-        Self { lab: LabState::Starting, exit: None, now: RunTime::START, nodes }
+        Self {
+            lab: LabState::Starting,
+            exit: None,
+            now: RunTime::START,
+            nodes,
+            addresses: AddressBook::default(),
+        }
     }
 
     /// Takes in one event, and returns what follows from it.
@@ -287,6 +293,9 @@ impl Snapshot {
             view.last = Some(Sighting { at: event.at, what });
         }
         view.see(event.at, known);
+        if self.addresses.apply(node, known) {
+            view.address = self.addresses.reach(None, node);
+        }
         let booted = view.boot(event.at, known);
         let stage = stage::Clue::from_event(known).map_or(view.stage, |clue| stage::next(view.stage, clue));
         // A reset within the firmware begins a new boot although the stage is the same.

@@ -153,6 +153,36 @@ fn a_process_fills_matchbox_and_powers_on_what_boots_from_it() {
 }
 
 #[test]
+fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
+    build(&["tiny"]);
+    let home = Home::new();
+    // dnsmasq leases the address and names the boot script; the lab only serves files.
+    let text = r#"
+        dryrack = 1
+        name = "lent"
+        network.lan = { address = "10.69.0.1/24", dhcp = "off" }
+        profile.tiny = { kernel = "image:tiny/kernel", initrd = ["image:tiny/initrd"], args = ["console=ttyS0"] }
+        node.one = { memory = "128MiB", profile = "tiny" }
+
+        [process.dnsmasq]
+        run = """
+        exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \\
+            --leasefile-ro --listen-address=$DRYRACK_SERVER --dhcp-range=10.69.0.60,10.69.0.60,1h \\
+            --dhcp-boot=http://$DRYRACK_SERVER/boot/one.ipxe
+        """
+
+        [expect]
+        web = { within = "3m", that.tcp = 80 }
+        facts = { within = "3m", that.http = { path = "/facts", body = "DRYRACK" } }
+        name = { within = "3m", that.dns = { answer = "10.69.0.60" } }
+        "#;
+    let lab = home.lab("lent", text);
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, "lent");
+}
+
+#[test]
 fn a_process_that_fails_is_a_missed_expectation() {
     let failing = "process.apply.run = \"echo out; echo 'no such provider' >&2; exit 4\"\n";
     let expected = "expect.applied.that.process = \"apply\"\n\

@@ -17,6 +17,7 @@ mod services {
     mod http;
     mod https;
     mod matchbox;
+    mod neighbours;
     mod netboot;
     mod netboot6;
     mod noise;

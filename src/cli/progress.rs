@@ -129,6 +129,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::DhcpReplied { .. }
         | Known::DhcpIgnored { .. }
         | Known::DhcpCrowded { .. }
+        | Known::AddressLearned { .. }
         | Known::RouterAdvertised { .. }
         | Known::TftpServed { .. }
         | Known::Fetching { .. }

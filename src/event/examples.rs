@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{BootedFrom, Event, FileRole, Kind, Known, RpcCode, RunTime, Stage, TftpMode};
+use super::{
+    BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RpcCode, RunTime, Stage, TftpMode,
+};
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// Makes an event at a time in milliseconds.
@@ -89,7 +91,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..35u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..36u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -158,6 +160,12 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     file: two,
                     line: flag.then_some(stage),
                     reason: one,
+                },
+                35 => Known::AddressLearned {
+                    network: NetworkName::new("lan").unwrap(),
+                    address: std::net::Ipv4Addr::from(number as u32).into(),
+                    by: if flag { LearnedBy::Arp } else { one.as_str().into() },
+                    from: LearnedFrom::Node,
                 },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stage::{BootedFrom, Stage};
 use super::words::{
-    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, PowerCause, RpcCode, Service, Severity, StopState,
-    TftpMode, TftpOutcome,
+    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
+    StopState, TftpMode, TftpOutcome,
 };
 use crate::name::{ExpectName, Mac, NetworkName, ProcessName};
 
@@ -147,6 +147,17 @@ pub enum Known {
         replied: u64,
         /// Further requests that were not.
         ignored: u64,
+    },
+    /// It became known that a node has an address.
+    AddressLearned {
+        /// The network that it is on.
+        network: NetworkName,
+        /// The address.
+        address: IpAddr,
+        /// By which way.
+        by: LearnedBy,
+        /// From whom.
+        from: LearnedFrom,
     },
     /// A router solicitation was answered.
     RouterAdvertised {
@@ -385,6 +396,18 @@ pub enum Known {
     },
 }
 
+/// From whom it is known that a node has an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LearnedFrom {
+    /// Our own DHCP server gave it.
+    ThisServer,
+    /// Another DHCP server gave it, with its address where that is known.
+    AnotherServer(Option<IpAddr>),
+    /// The node itself, by the packets that it sends.
+    Node,
+}
+
 /// A file or text that went out to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery<'a> {
@@ -433,6 +456,61 @@ impl Known {
             Self::HttpServed { method, path, status, complete: true, role, bytes, .. } => {
                 let by = Protocol::Http { method, status: *status };
                 Some(Delivery { path, role: role.as_ref(), bytes: *bytes, by })
+            }
+            Self::RunStarted { .. }
+            | Self::StepDone { .. }
+            | Self::StepFailed { .. }
+            | Self::LabUp {}
+            | Self::TearDownStarted { .. }
+            | Self::RunEnded { .. }
+            | Self::PoweredOn {}
+            | Self::PoweredOff { .. }
+            | Self::Reset { .. }
+            | Self::MachineDied { .. }
+            | Self::MachineStopped { .. }
+            | Self::GuestPanicked {}
+            | Self::ConsoleLine { .. }
+            | Self::BannerSkipped {}
+            | Self::LinkSet { .. }
+            | Self::DhcpReplied { .. }
+            | Self::DhcpIgnored { .. }
+            | Self::DhcpCrowded { .. }
+            | Self::AddressLearned { .. }
+            | Self::RouterAdvertised { .. }
+            | Self::TftpServed { .. }
+            | Self::Fetching { .. }
+            | Self::HttpServed { .. }
+            | Self::MatchboxFailed { .. }
+            | Self::HttpsFailed { .. }
+            | Self::RpcServed { .. }
+            | Self::RpcRefused { .. }
+            | Self::DnsAnswered { .. }
+            | Self::NtpAnswered { .. }
+            | Self::SyslogLine { .. }
+            | Self::Omitted { .. }
+            | Self::ServiceFailed { .. }
+            | Self::ProcessStarted { .. }
+            | Self::ProcessPrinted { .. }
+            | Self::ProcessEnded { .. }
+            | Self::StageReached { .. }
+            | Self::Booted { .. }
+            | Self::Probed { .. }
+            | Self::ExpectationDecided { .. }
+            | Self::Judged { .. }
+            | Self::Commanded { .. } => None,
+        }
+    }
+
+    /// Returns the address that the event's node is known to have by it, with the network and the way.
+    pub fn learned(&self) -> Option<(&NetworkName, IpAddr, LearnedBy)> {
+        match self {
+            Self::AddressLearned { network, address, by, from: _ } => Some((network, *address, by.clone())),
+            // Records of format 1 tell of leases by nothing else.
+            Self::DhcpReplied { network, reply: DhcpMessage::Ack, address: Some(address), .. } => {
+                Some((network, *address, LearnedBy::Dhcp))
+            }
+            Self::DhcpReplied { network, reply: DhcpMessage::Reply, address: Some(address), .. } => {
+                Some((network, *address, LearnedBy::Dhcpv6))
             }
             Self::RunStarted { .. }
             | Self::StepDone { .. }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::words::{DhcpMessage, PowerCause, TftpOutcome};
-use super::{Kind, Known};
+use super::{Kind, Known, LearnedFrom};
 
 /// A span of time, as people say it: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +110,7 @@ impl Known {
             Self::ConsoleLine { .. } | Self::BannerSkipped {} => "console",
             Self::LinkSet { .. } => "link",
             Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } | Self::DhcpCrowded { .. } => "dhcp",
+            Self::AddressLearned { .. } => "address",
             Self::RouterAdvertised { .. } => "ra",
             Self::TftpServed { .. } => "tftp",
             Self::Fetching { .. } => "fetch",
@@ -141,7 +142,10 @@ impl Known {
             Self::DhcpReplied { reply, address: Some(address), client, .. } => {
                 Some(format!("{} {address} ({client})", leased(reply)))
             }
-            Self::StageReached { .. }
+            Self::AddressLearned { by, .. } if by.is_sighting() => Some(self.to_string()),
+            // The request that it follows from is a sighting by itself.
+            Self::AddressLearned { .. }
+            | Self::StageReached { .. }
             | Self::Booted { .. }
             | Self::Probed { .. }
             | Self::ExpectationDecided { .. }
@@ -230,6 +234,15 @@ impl Known {
             Self::DhcpCrowded { network, replied, ignored } => format!(
                 "unknown clients on {network}: {replied} more requests answered, {ignored} more ignored"
             ),
+            Self::AddressLearned { network, address, by, from } => {
+                let from = match from {
+                    LearnedFrom::ThisServer => ", leased by this server".to_owned(),
+                    LearnedFrom::AnotherServer(Some(server)) => format!(", leased by {server}"),
+                    LearnedFrom::AnotherServer(None) => ", leased by another server".to_owned(),
+                    LearnedFrom::Node => String::new(),
+                };
+                format!("has address {address} on {network} ({by}{from})")
+            }
             Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
             Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome {
                 TftpOutcome::Sent if *retransmits > 0 => {

@@ -131,6 +131,20 @@ words! {
         Os = "os",
     }
 
+    /// By which way it became known that a node has an address.
+    LearnedBy {
+        /// The lab file writes or reserves it.
+        Plan = "plan",
+        /// The node took a lease of DHCP.
+        Dhcp = "dhcp",
+        /// The node took a lease of DHCPv6.
+        Dhcpv6 = "dhcpv6",
+        /// The node sent ARP with it.
+        Arp = "arp",
+        /// The kernel put the node into its neighbour table.
+        Neighbour = "neighbour-table",
+    }
+
     /// How a TFTP transfer ended.
     TftpOutcome {
         /// The client has the whole file.
@@ -259,6 +273,8 @@ words! {
         Grpc = "grpc",
         /// matchbox by itself.
         Matchbox = "matchbox",
+        /// The watch for addresses that nodes show on the wire.
+        Neighbours = "neighbours",
         /// A probe of an expectation.
         Probe = "probe",
         /// A published port.
@@ -349,6 +365,16 @@ impl Severity {
     /// Returns the severity in the lowest three bits of a priority.
     pub fn of_priority(priority: u8) -> Self {
         Self::ALL[usize::from(priority & 7)].clone()
+    }
+}
+
+impl LearnedBy {
+    /// Tells whether the node only showed the address, and nobody gave it to it.
+    pub fn is_sighting(&self) -> bool {
+        match self {
+            Self::Arp | Self::Neighbour => true,
+            Self::Plan | Self::Dhcp | Self::Dhcpv6 | Self::Other(_) => false,
+        }
     }
 }
 

@@ -131,6 +131,7 @@ impl Judge {
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpCrowded { .. }
+            | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::Fetching { .. }
             | Known::MatchboxFailed { .. }
@@ -271,6 +272,7 @@ impl Judge {
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpCrowded { .. }
+            | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::TftpServed { .. }
             | Known::Fetching { .. }

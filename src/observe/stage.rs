@@ -78,6 +78,7 @@ impl Clue {
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpCrowded { .. }
+            | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::Fetching { .. }
             | Known::MatchboxFailed { .. }

@@ -79,7 +79,7 @@ pub struct NodeReport {
     pub stage: Stage,
     /// How often its firmware began.
     pub boots: u32,
-    /// The address that it was last leased by us.
+    /// The address where it is reached, the newest that is known.
     pub address: Option<IpAddr>,
     /// Every stage it reached and when.
     pub timeline: Vec<(Stage, RunTime)>,

@@ -295,7 +295,9 @@ impl<S: Site> Director<'_, S> {
 
     fn write(&mut self, all: Vec<Event>) {
         for event in &all {
-            self.prober.learn(event);
+            if let Some(node) = &event.node {
+                self.prober.learn(&self.fold.snapshot().addresses, node);
+            }
             if let Err(error) = self.recorder.record(event)
                 && !self.run_errors.iter().any(|run_error| run_error.what == RECORD_FAILED)
             {

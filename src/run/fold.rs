@@ -97,6 +97,7 @@ impl Fold {
                 | Known::DhcpReplied { .. }
                 | Known::DhcpIgnored { .. }
                 | Known::DhcpCrowded { .. }
+                | Known::AddressLearned { .. }
                 | Known::RouterAdvertised { .. }
                 | Known::TftpServed { .. }
                 | Known::Fetching { .. }

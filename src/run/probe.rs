@@ -26,12 +26,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::program::KeyFile;
-use crate::event::{Emitter, Event, Kind, Known, RunTime, Service};
+use crate::event::{Emitter, Known, RunTime, Service};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed};
-use crate::name::{ExpectName, LabName, NodeName};
+use crate::name::{ExpectName, LabName, NetworkName, NodeName};
 use crate::node::Node;
+use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan};
 use crate::system::process::Spawner;
 
@@ -72,8 +73,10 @@ pub struct ProbeContext {
 /// How a node is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Its address; `None` until it is leased one from a pool.
+    /// The address that the lab file gives it; where there is none, it is reached where it is seen.
     pub address: Option<IpAddr>,
+    /// Its first network.
+    pub network: Option<NetworkName>,
     /// Its firmware.
     pub firmware: Firmware,
     /// The DNS of its first network.
@@ -126,7 +129,15 @@ impl ProbeContext {
         let nodes = plan.nodes.iter().map(|(name, node)| {
             let network = node.network.as_ref().and_then(|network| plan.networks.get(network));
             let address = node.address.map(IpAddr::from);
-            (name.clone(), Target { address, firmware: node.firmware, dns: network.map(dns) })
+            (
+                name.clone(),
+                Target {
+                    address,
+                    network: node.network.clone(),
+                    firmware: node.firmware,
+                    dns: network.map(dns),
+                },
+            )
         });
         Self {
             lab: plan.lab.clone(),
@@ -171,8 +182,8 @@ pub struct Prober {
 #[derive(Debug)]
 struct Shared {
     context: ProbeContext,
-    /// Addresses that nodes were leased from a pool.
-    leased: Mutex<BTreeMap<NodeName, IpAddr>>,
+    /// Where nodes without an address of their own are reached.
+    reached: Mutex<BTreeMap<NodeName, IpAddr>>,
 }
 
 #[derive(Debug)]
@@ -185,19 +196,16 @@ struct Running {
 impl Prober {
     /// Makes a prober without any probe.
     pub fn new(context: ProbeContext) -> Self {
-        let shared = Shared { context, leased: Mutex::new(BTreeMap::new()) };
+        let shared = Shared { context, reached: Mutex::new(BTreeMap::new()) };
         Self { shared: Arc::new(shared), tasks: JoinSet::new(), running: BTreeMap::new() }
     }
 
-    /// Takes in an event: nodes without an address of their own are reached at the one that they were leased.
-    pub fn learn(&self, event: &Event) {
-        if let Kind::Known(Known::DhcpReplied { reply, address: Some(address), .. }) = &event.kind
-            && let Some(node) = &event.node
-            && reply.gives_address()
-            && address.is_ipv4()
-        {
-            let mut leased = self.shared.leased.lock().unwrap_or_else(PoisonError::into_inner);
-            leased.insert(node.clone(), *address);
+    /// Takes in where a node is reached that has no address of its own.
+    pub fn learn(&self, addresses: &AddressBook, node: &NodeName) {
+        let network = self.shared.context.nodes.get(node).and_then(|target| target.network.as_ref());
+        if let Some(address) = addresses.reach(network, node) {
+            let mut reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner);
+            reached.insert(node.clone(), address);
         }
     }
 
@@ -398,7 +406,7 @@ impl Shared {
 
     fn address(&self, node: &NodeName) -> Option<IpAddr> {
         let fixed = self.context.nodes.get(node).and_then(|target| target.address);
-        fixed.or_else(|| self.leased.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied())
+        fixed.or_else(|| self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied())
     }
 
     /// Returns what a command finds in its environment.

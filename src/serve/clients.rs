@@ -1,37 +1,27 @@
 //! Maps addresses to nodes, and nodes to addresses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::allowed_sources::AllowedSources;
 use super::boots::Boots;
-use crate::event::FileRole;
+use crate::event::{FileRole, Known, LearnedBy, LearnedFrom};
 use crate::name::{NetworkName, NodeName};
+use crate::observe::AddressBook;
 use crate::plan::ServicePlan;
 
 /// The addresses of nodes on every network of a lab.
+///
+/// What services learn is here before they answer with it, and an event: so the fold over events comes to the same.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses(Arc<AddressTable>);
 
 #[derive(Debug, Default)]
 struct AddressTable {
-    networks: RwLock<BTreeMap<NetworkName, Network>>,
+    book: RwLock<AddressBook>,
     changes: AtomicU64,
-}
-
-/// The addresses of nodes on one network.
-#[derive(Debug, Default)]
-struct Network {
-    nodes: HashMap<IpAddr, NodeName>,
-    /// Addresses that do not change.
-    reserved: Vec<IpAddr>,
-    /// What NICs may have without telling: the reservation that a firmware released and goes on to use, and what they give
-    /// themselves from the prefix of a router advertisement (RFC 4862).
-    own: HashMap<IpAddr, NodeName>,
-    /// How many NICs a node has on it.
-    nics: HashMap<NodeName, usize>,
 }
 
 impl Addresses {
@@ -40,40 +30,27 @@ impl Addresses {
         self.0.changes.load(Ordering::Acquire)
     }
 
-    /// Returns the node that has an address on a network.
-    pub(super) fn node(&self, network: &NetworkName, address: IpAddr) -> Option<NodeName> {
-        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
-        let Network { nodes, own, .. } = networks.get(network)?;
-        nodes.get(&address).or_else(|| own.get(&address)).cloned()
-    }
-
     /// Returns the network and the node that have an address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<(NetworkName, NodeName)> {
-        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
-        networks.iter().find_map(|(name, network)| Some((name.clone(), network.nodes.get(&address)?.clone())))
+        self.book().owner(address).map(|(network, node)| (network.clone(), node.clone()))
     }
 
     /// Returns the addresses of a node on a network, in order, without those of the link itself.
     pub(super) fn of(&self, network: &NetworkName, node: &NodeName) -> Vec<IpAddr> {
-        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(network) = networks.get(network) else { return Vec::new() };
-        let linked = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let nodes = network.nodes.iter().filter(|(address, of)| *of == node && !linked(address));
-        let mut addresses: Vec<IpAddr> = nodes.map(|(address, _)| *address).collect();
-        addresses.sort();
-        addresses
+        self.book().of(network, node).collect()
     }
 
-    /// Tells whether an address was assigned to a node, and is not only one that it may use.
-    fn is_given(&self, network: &NetworkName, address: IpAddr, node: &NodeName) -> bool {
-        let networks = self.0.networks.read().unwrap_or_else(PoisonError::into_inner);
-        networks.get(network).is_some_and(|network| network.nodes.get(&address) == Some(node))
+    fn book(&self) -> RwLockReadGuard<'_, AddressBook> {
+        self.0.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, network: &NetworkName, change: impl FnOnce(&mut Network)) {
-        let mut networks = self.0.networks.write().unwrap_or_else(PoisonError::into_inner);
-        change(networks.entry(network.clone()).or_default());
-        self.0.changes.fetch_add(1, Ordering::Release);
+    /// Changes something, and tells whether it was changed.
+    fn change(&self, change: impl FnOnce(&mut AddressBook) -> bool) -> bool {
+        let changed = change(&mut self.0.book.write().unwrap_or_else(PoisonError::into_inner));
+        if changed {
+            self.0.changes.fetch_add(1, Ordering::Release);
+        }
+        changed
     }
 }
 
@@ -109,19 +86,16 @@ impl Clients {
 
     /// Starts with the addresses in the plan of one network among others.
     pub(super) fn among(plan: &ServicePlan, all: Addresses, boots: Boots) -> Self {
-        all.change(&plan.network, |network| {
+        all.change(|book| {
             for host in &plan.hosts {
                 let own = plan.ipv6.map(|net| host.mac.within(net));
                 for address in host.ipv6.into_iter().chain(own) {
-                    network.own.insert(address.into(), host.node.clone());
+                    book.allow(&plan.network, &host.node, address.into());
                 }
                 let addresses = [host.address.map(IpAddr::from), Some(host.mac.link_local().into())];
-                for address in addresses.into_iter().flatten() {
-                    network.nodes.insert(address, host.node.clone());
-                    network.reserved.push(address);
-                }
-                *network.nics.entry(host.node.clone()).or_default() += 1;
+                book.reserve(&plan.network, &host.node, addresses.into_iter().flatten());
             }
+            true
         });
         Self {
             all,
@@ -137,33 +111,29 @@ impl Clients {
         self.allowed_sources.has(address)
     }
 
-    /// Records that an address was assigned to a node.
-    pub(super) fn learn(&self, address: impl Into<IpAddr>, node: &NodeName) {
-        let address = address.into();
-        if self.all.is_given(&self.network, address, node) {
-            return;
-        }
-        self.all.change(&self.network, |network| {
-            if network.nics.get(node) == Some(&1) {
-                // Its only NIC has moved on from what it was lent before.
-                let Network { nodes, reserved, .. } = network;
-                let kin = |old: &IpAddr| old.is_ipv4() == address.is_ipv4();
-                nodes.retain(|old, of| of != node || !kin(old) || reserved.contains(old));
-            }
-            network.nodes.insert(address, node.clone());
-        });
+    /// Records that a node has an address. Returns the event that tells of it, if it is news.
+    pub(super) fn learn(
+        &self,
+        address: impl Into<IpAddr>,
+        node: &NodeName,
+        by: LearnedBy,
+        from: LearnedFrom,
+    ) -> Option<Known> {
+        let (network, address) = (&self.network, address.into());
+        let is_news = |book: &mut AddressBook| book.learn(network, node, address, by.clone());
+        // Mostly it is none, and a lease is renewed while others look something up.
+        let news = !self.knows(address, node, &by) && self.all.change(is_news);
+        news.then(|| Known::AddressLearned { network: network.clone(), address, by, from })
+    }
+
+    /// Tells whether it is no news that a node has an address.
+    pub(super) fn knows(&self, address: IpAddr, node: &NodeName, by: &LearnedBy) -> bool {
+        self.all.book().is_known(&self.network, node, address, by)
     }
 
     /// Records that an address is free again.
     pub(super) fn forget(&self, address: IpAddr) {
-        if self.node(address).is_some() {
-            self.all.change(&self.network, |network| {
-                let Network { nodes, reserved, .. } = network;
-                if !reserved.contains(&address) {
-                    nodes.remove(&address);
-                }
-            });
-        }
+        self.all.change(|book| book.forget(&self.network, address));
     }
 
     /// Records a file that a node has fetched completely.
@@ -194,7 +164,7 @@ impl Clients {
 
     /// Returns the node that has an address.
     pub(super) fn node(&self, address: IpAddr) -> Option<NodeName> {
-        self.all.node(&self.network, address.to_canonical())
+        self.all.book().node(&self.network, address.to_canonical()).cloned()
     }
 }
 
@@ -204,6 +174,10 @@ mod tests {
 
     use super::*;
     use crate::serve::example;
+
+    fn learn(clients: &Clients, address: impl Into<IpAddr>, node: &NodeName) -> Option<Known> {
+        clients.learn(address, node, LearnedBy::Dhcp, LearnedFrom::ThisServer)
+    }
 
     #[test]
     fn a_node_moves_from_one_lent_address_to_the_next() {
@@ -215,14 +189,15 @@ mod tests {
             |node| all.of(&plan.network, node).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         assert_eq!(of(&real), "");
         let before = all.changes();
-        clients.learn(Ipv4Addr::new(10, 0, 0, 32), &real);
-        clients.learn(Ipv4Addr::new(10, 0, 0, 32), &real);
+        let known = learn(&clients, Ipv4Addr::new(10, 0, 0, 32), &real).unwrap();
+        assert_eq!(known.to_string(), "has address 10.0.0.32 on lan (dhcp, leased by this server)");
+        assert_eq!(learn(&clients, Ipv4Addr::new(10, 0, 0, 32), &real), None, "that is no news");
         assert_eq!((of(&real).as_str(), all.changes()), ("10.0.0.32", before + 1));
-        clients.learn(Ipv4Addr::new(10, 0, 0, 33), &real);
+        learn(&clients, Ipv4Addr::new(10, 0, 0, 33), &real);
         assert_eq!(of(&real), "10.0.0.33");
         assert_eq!(clients.node(Ipv4Addr::new(10, 0, 0, 32).into()), None);
         // What is reserved stays, and an address has one owner.
-        clients.learn(Ipv4Addr::new(10, 0, 0, 33), &disk);
+        learn(&clients, Ipv4Addr::new(10, 0, 0, 33), &disk);
         assert_eq!((of(&real), of(&disk)), (String::new(), "10.0.0.31 10.0.0.33".to_owned()));
     }
 
@@ -234,8 +209,8 @@ mod tests {
         let clients = Clients::among(&plan, all.clone(), Boots::default());
         let fast = NodeName::new("fast").unwrap();
         let lent = |last| Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0, 0, last);
-        clients.learn(lent(0x11), &fast);
-        clients.learn(lent(0x12), &fast);
+        learn(&clients, lent(0x11), &fast);
+        learn(&clients, lent(0x12), &fast);
         let of: Vec<String> = all.of(&plan.network, &fast).iter().map(ToString::to_string).collect();
         assert_eq!(of, ["10.0.0.11", "fd00:83::12"]);
         clients.forget(lent(0x12).into());

@@ -23,6 +23,7 @@ mod grpc;
 mod http;
 mod labels;
 mod matchbox;
+mod neighbours;
 mod ntp;
 mod ra;
 mod rate_limit;
@@ -112,6 +113,7 @@ pub async fn serve(
         dns,
         dns_tcp,
         solicitations,
+        neighbours,
         ntp,
         syslog,
         missing,
@@ -199,6 +201,8 @@ pub async fn serve(
             dns::run(dns, dns_tcp, zones, of_names, told.clone())
         });
     });
+    let watch = neighbours::Watch::new(&plan, clients.clone(), events.clone());
+    services.spawn(neighbours::run(neighbours, watch));
     services.spawn(ntp::run(ntp, plan.clock, clients.clone(), events.clone()));
     services.spawn(syslog::run(syslog, clients.clone(), events.clone()));
     for error in missing {

@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use nix::errno::Errno;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage, State,
+};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -252,7 +257,7 @@ impl Netlink {
             .ok_or_else(|| NetlinkError::new(what, interface, Errno::ENODEV.into()))?;
         let request = self.handle.neighbours().add(index, address).link_layer_address(&mac.0);
         // Not permanent: the client may return with another card at the same address.
-        let request = request.state(rtnetlink::packet_route::neighbour::NeighbourState::Reachable);
+        let request = request.state(NeighbourState::Reachable);
         request.replace().execute().await.map_err(failed(what, interface.as_str()))
     }
 
@@ -332,6 +337,49 @@ fn link(message: &LinkMessage) -> Link {
         }
     }
     link
+}
+
+/// An entry of the kernel's neighbour table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The number of the interface that it is on.
+    pub interface: u32,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// Reads what the kernel says of new entries of its neighbour table, without those that nobody answered for.
+pub fn neighbours(datagram: &[u8]) -> impl Iterator<Item = Neighbour> {
+    let mut rest = datagram;
+    let messages = std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(*rest.first_chunk()?) as usize;
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).ok()?;
+        // The next one is aligned.
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(message)
+    });
+    messages.filter_map(|message| match message.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(message)) => neighbour(&message),
+        _ => None,
+    })
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
+    use NeighbourState::{Delay, Permanent, Probe, Reachable, Stale};
+    let is_there = matches!(message.header.state, Reachable | Stale | Delay | Probe | Permanent);
+    let (mut mac, mut address) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.as_slice().try_into().ok().map(Mac),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => address = Some(IpAddr::V4(*v4)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => address = Some(IpAddr::V6(*v6)),
+            _ => {}
+        }
+    }
+    let (mac, address) = (mac.filter(|_| is_there)?, address?);
+    Some(Neighbour { interface: message.header.ifindex, mac, address })
 }
 
 fn vanished(name: &str) -> NetlinkError {

@@ -11,8 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::ifaddrs::getifaddrs;
+use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{NetlinkAddr, setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::hint::Hint;
@@ -34,10 +35,13 @@ const SYSLOG: u16 = 514;
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// The multicast address of all DHCP servers on the link (RFC 8415, section 7.1).
 const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+/// The notifications of the neighbour table (`RTMGRP_NEIGH`).
+const NEIGHBOURS: u32 = 4;
 const BACKLOG: i32 = 1024;
-/// EtherTypes: none of them, and IPv4.
+/// EtherTypes: none of them, IPv4, and ARP.
 const NOTHING: u16 = 0;
 const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
 /// Receive buffer for requests in bytes, including the kernel's overhead.
 const STORM: usize = 8 << 20;
 
@@ -64,6 +68,8 @@ pub struct Sockets {
     pub dns_tcp: Vec<TcpListener>,
     /// Router solicitations; `None` if the kernel has no IPv6.
     pub solicitations: Option<LinkSocket>,
+    /// What shows addresses of nodes that no server of ours gave.
+    pub neighbours: NeighbourSockets,
     /// NTP; empty if a daemon of the host uses the port.
     pub ntp: Vec<UdpSocket>,
     /// Syslog; empty if a daemon of the host uses the port.
@@ -83,6 +89,17 @@ pub struct DhcpSockets {
     pub frames: Socket,
     /// Whole Ethernet frames in both directions, to probe for another server.
     pub probe: Option<Socket>,
+}
+
+/// Sockets that tell who has which address on a network.
+#[derive(Debug)]
+pub struct NeighbourSockets {
+    /// Changes of the kernel's neighbour table, of all interfaces.
+    pub table: Socket,
+    /// ARP on the network's bridge, whole Ethernet frames.
+    pub arp: Socket,
+    /// Index of the bridge.
+    pub interface: u32,
 }
 
 /// A socket on one link: for ICMPv6 or for DHCPv6.
@@ -254,6 +271,7 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => None,
             other => Some(other.map_err(failed("router advertisements", Port::Icmp6))?),
         },
+        neighbours: neighbours(&plan.interface).map_err(failed("addresses of neighbours", Port::Frames))?,
         ntp,
         syslog,
         missing,
@@ -342,6 +360,15 @@ fn solicitations(interface: &IfName) -> io::Result<LinkSocket> {
     socket.join_multicast_v6(&ALL_ROUTERS, index)?;
     socket.set_nonblocking(true)?;
     Ok(LinkSocket { socket: socket.into(), interface: index })
+}
+
+fn neighbours(interface: &IfName) -> io::Result<NeighbourSockets> {
+    let route = Protocol::from(libc::NETLINK_ROUTE);
+    let table = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(route))?;
+    nix::sys::socket::bind(table.as_raw_fd(), &NetlinkAddr::new(0, NEIGHBOURS))?;
+    table.set_nonblocking(true)?;
+    let interface_index = nix::net::if_::if_nametoindex(interface.as_str())?;
+    Ok(NeighbourSockets { table, arp: frames(interface, ARP)?, interface: interface_index })
 }
 
 /// A UDP socket that receives multicast and unicast requests of one link and can tell them apart.

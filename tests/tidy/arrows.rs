@@ -6,7 +6,7 @@ use crate::tidy::source::{Source, Tree};
 
 /// The pure core; each module may use only those before it.
 const PURE: &[&str] = &[
-    "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect", "observe", "diagnose",
+    "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "observe", "expect", "diagnose",
     "report",
 ];
 
@@ -20,7 +20,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
     ("node", &["name", "hint", "event", "config", "lab", "plan", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
-    ("serve", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system", "rpc"]),
+    ("serve", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "observe", "system", "rpc"]),
     (
         "run",
         &[

@@ -12,8 +12,11 @@ use insta::assert_snapshot;
 use jiff::Timestamp;
 
 use super::*;
-use crate::event::Instant;
+use crate::event::examples::{event, lease};
+use crate::event::{Event, Instant, LearnedBy, LearnedFrom};
 use crate::lab::{Firmware, Pattern, Polarity};
+use crate::name::NetworkName;
+use crate::observe::Snapshot;
 
 /// A lab of node `a` at the loopback, with one expectation, and what its probes say.
 fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
@@ -34,7 +37,7 @@ fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event
     let context = ProbeContext {
         lab: LabName::new("lab").unwrap(),
         expectations: [(expectation.name.clone(), expectation)].into(),
-        nodes: [(name, Target { address, firmware: Firmware::Bios, dns: dns.clone() })].into(),
+        nodes: [(name, Target { address, network: None, firmware: Firmware::Bios, dns: dns.clone() })].into(),
         dns,
         machines: Machines::new(|_| None),
         ssh_key: "/nowhere/id".into(),
@@ -185,7 +188,15 @@ async fn a_node_without_an_address_waits_for_its_lease() {
     assert_eq!(prober.shared.address(&node), None);
     let of = prober.shared.context.expectations.values().next().unwrap().clone();
     assert_eq!(prober.shared.attempt(&of, Some(&node)).await, Answer::no("no address yet"));
-    prober.learn(&crate::event::examples::event(0, Some("a"), crate::event::examples::lease("os", "ack")));
+    let mut snapshot = Snapshot::new([]);
+    snapshot.apply(&event(0, Some("a"), lease("os", "offer")));
+    prober.learn(&snapshot.addresses, &node);
+    assert_eq!(prober.shared.address(&node), None);
+    // Another server gave it, and nobody of ours saw that.
+    let (network, address) = (NetworkName::new("lan").unwrap(), [10, 0, 0, 10].into());
+    let (by, from) = (LearnedBy::Neighbour, LearnedFrom::Node);
+    snapshot.apply(&event(1, Some("a"), Known::AddressLearned { network, address, by, from }));
+    prober.learn(&snapshot.addresses, &node);
     assert_eq!(prober.shared.address(&node), Some([10, 0, 0, 10].into()));
 }
 

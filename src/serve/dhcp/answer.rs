@@ -364,7 +364,9 @@ impl Case<'_> {
             "" => Cow::Borrowed(rule),
             told => format!("{rule}, {told}").into(),
         };
-        let uses = [address, request.ciaddr].into_iter().find(|address| !address.is_unspecified());
+        // An offer may be left for another server's.
+        let used = [address, request.ciaddr].into_iter().find(|address| !address.is_unspecified());
+        let uses = used.filter(|_| kind != MessageType::Offer);
         Decision { reply: Some(reply), change, client: self.client.word(), uses, boot_file: file, rule }
     }
 

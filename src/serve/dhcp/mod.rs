@@ -37,7 +37,7 @@ use self::unknown_clients::UnknownClients;
 use self::wire::{Destination, Reply, Request, message};
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
-use crate::event::{Emitter, Known, RunTime, Service, UnixSeconds};
+use crate::event::{Emitter, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
@@ -246,9 +246,12 @@ impl Dhcp {
     fn reply(&mut self, batch: &mut Vec<Answered>, failure: &mut FailureLog<'_>) {
         let (mut packet, mut frame) = (Vec::with_capacity(PACKET), Vec::with_capacity(PACKET));
         for mut answered in batch.drain(..) {
-            if let (Some(node), Some(address)) = (&answered.node, answered.decision.uses) {
-                self.clients.learn(address, node);
-            }
+            let learned = match (&answered.node, answered.decision.uses) {
+                (Some(node), Some(address)) => {
+                    self.clients.learn(address, node, LearnedBy::Dhcp, self.lender(&answered.request))
+                }
+                _ => None,
+            };
             let mut bytes = 0;
             if let Some(reply) = &answered.decision.reply {
                 let sent = reply.encode(&mut packet).map_err(io::Error::other).and_then(|left| {
@@ -266,7 +269,19 @@ impl Dhcp {
                 let us = now.micros_since(answered.received);
                 let node = answered.node.take();
                 self.events.emit_maybe(node.as_ref(), self.event(answered, bytes, us));
+                if let Some(learned) = learned {
+                    self.events.emit_maybe(node.as_ref(), learned);
+                }
             }
+        }
+    }
+
+    /// Returns who gave a client the address that it uses.
+    fn lender(&self, request: &Request) -> LearnedFrom {
+        let other = request.server.filter(|server| *server != self.address).map(IpAddr::from);
+        match (self.server.role, other) {
+            (DhcpRole::Server, None) => LearnedFrom::ThisServer,
+            (DhcpRole::Server | DhcpRole::Proxy, other) => LearnedFrom::AnotherServer(other),
         }
     }
 

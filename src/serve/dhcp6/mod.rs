@@ -11,6 +11,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
+use dhcproto::v6::MessageType;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -21,7 +22,7 @@ use self::wire::{Request, message};
 use super::clients::Clients;
 use super::failure::FailureLog;
 use super::ra::TransientRoute;
-use crate::event::{Emitter, Known, Service};
+use crate::event::{Emitter, Known, LearnedBy, LearnedFrom, Service};
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
 use crate::system::sockets::LinkSocket;
@@ -87,9 +88,13 @@ impl Dhcp6 {
         for change in std::mem::take(&mut decision.changes) {
             self.state.apply(change, received);
         }
-        if let (Some(host), Some(address)) = (host, decision.address) {
-            self.clients.learn(address, &host.node);
-        }
+        let reply = decision.reply.as_ref().filter(|reply| reply.kind == MessageType::Reply);
+        let learned = match (host, decision.address, reply) {
+            (Some(host), Some(address), Some(_)) => {
+                self.clients.learn(address, &host.node, LearnedBy::Dhcpv6, LearnedFrom::ThisServer)
+            }
+            _ => None,
+        };
         for address in &decision.given_up {
             self.clients.forget((*address).into());
         }
@@ -112,6 +117,9 @@ impl Dhcp6 {
         }
         let us = self.events.now().at.micros_since(received);
         self.events.emit_maybe(node, self.event(request, decision, bytes, us));
+        if let Some(learned) = learned {
+            self.events.emit_maybe(node, learned);
+        }
         sent
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::{LearnedBy, LearnedFrom};
 use crate::lab::Service;
 use crate::serve::boots::Boots;
 use crate::serve::clients::Clients;
@@ -226,7 +227,7 @@ fn a_lent_address_is_known_at_once() {
     let plan = ServicePlan { network: NetworkName::new(NETWORK).unwrap(), ..plan };
     let clients = Clients::among(&plan, zones.addresses.clone(), Boots::default());
     let changes = zones.changes();
-    clients.learn([10, 0, 0, 99], &NodeName::new("lent").unwrap());
+    clients.learn([10, 0, 0, 99], &NodeName::new("lent").unwrap(), LearnedBy::Dhcp, LearnedFrom::ThisServer);
     assert!(zones.changes() > changes);
     let after = check_all(&zones, &["lent.lab.test. A", "99.0.0.10.in-addr.arpa. PTR"]);
     insta::assert_snapshot!(format!("{before}\n{after}"), @r"

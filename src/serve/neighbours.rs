@@ -1,0 +1,207 @@
+//! Addresses that nodes show on the wire, for those that no DHCP server of ours gave.
+//!
+//! Beside another DHCP server, or with none, an address is seen in two places. The
+//! kernel notes in its neighbour table who asks for the bridge's address, and whom a
+//! DHCP server in the lab (dnsmasq) answers. ARP that a node broadcasts for others
+//! (its gateway, itself) never gets there, so it is read from the bridge. Nothing is
+//! sent, and only hardware addresses of nodes count.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{io, iter};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use tokio::io::Interest;
+
+use super::clients::Clients;
+use super::failure::FailureLog;
+use super::rate_limit::RateLimit;
+use crate::event::{Emitter, LearnedBy, LearnedFrom, RunTime, Service};
+use crate::name::{Mac, NodeName};
+use crate::plan::ServicePlan;
+use crate::system::netlink::{Neighbour, neighbours};
+use crate::system::process::watch;
+use crate::system::sockets::NeighbourSockets;
+
+/// No notification of the kernel is longer; several may come as one.
+const BUFFER: usize = 16 << 10;
+/// How many new addresses of a node are taken in within [`SPAN`]: whoever shows more makes addresses up.
+const MOST: u64 = 16;
+const SPAN: Duration = Duration::from_secs(10);
+
+/// Takes in addresses of the nodes of one network.
+#[derive(Debug)]
+pub(super) struct Watch {
+    nodes: HashMap<Mac, NodeName>,
+    ipv4: Ipv4Net,
+    ipv6: Option<Ipv6Net>,
+    clients: Clients,
+    events: Emitter,
+    /// Counts new addresses of each node, since an instant.
+    limit: Mutex<(RunTime, RateLimit<NodeName>)>,
+}
+
+impl Watch {
+    /// Begins with what the plan says of the network.
+    pub(super) fn new(plan: &ServicePlan, clients: Clients, events: Emitter) -> Self {
+        let nodes = plan.hosts.iter().map(|host| (host.mac, host.node.clone())).collect();
+        let (ipv4, ipv6) = (plan.address, plan.ipv6);
+        let limit = Mutex::new((RunTime::START, RateLimit::new(u64::MAX, 0).of_each(MOST)));
+        Self { nodes, ipv4, ipv6, clients, events, limit }
+    }
+
+    /// Takes in that a hardware address has an address.
+    fn see(&self, mac: Mac, address: IpAddr, by: LearnedBy) {
+        let Some(node) = self.nodes.get(&mac) else { return };
+        if !self.is_here(address) {
+            return;
+        }
+        if self.clients.knows(address, node, &by) || !self.is_believable(node) {
+            return;
+        }
+        if let Some(learned) = self.clients.learn(address, node, by, LearnedFrom::Node) {
+            self.events.emit_of(node, learned);
+        }
+    }
+
+    /// Tells whether a node can have the address on this network.
+    fn is_here(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => {
+                let special = [self.ipv4.addr(), self.ipv4.network(), self.ipv4.broadcast()];
+                self.ipv4.contains(&v4) && !special.contains(&v4)
+            }
+            IpAddr::V6(v6) => self.ipv6.is_some_and(|net| net.contains(&v6) && net.addr() != v6),
+        }
+    }
+
+    /// Counts a new address of a node.
+    fn is_believable(&self, node: &NodeName) -> bool {
+        let now = self.events.now().at;
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, counts) = &mut *limit;
+        if now.since(*since) >= SPAN {
+            *since = now;
+            // What was made up is not told of.
+            drop(counts.next_window());
+        }
+        counts.admit(node.clone())
+    }
+}
+
+/// Takes in addresses for as long as it is polled.
+pub(super) async fn run(sockets: NeighbourSockets, nodes: Watch) {
+    let NeighbourSockets { table, arp, interface } = sockets;
+    let mut table_failure = FailureLog::new(Service::Neighbours, &nodes.events);
+    let mut arp_failure = FailureLog::new(Service::Neighbours, &nodes.events);
+    let from_table = each_datagram(table.into(), &mut table_failure, |datagram| {
+        for Neighbour { mac, address, .. } in neighbours(datagram).filter(|of| of.interface == interface) {
+            nodes.see(mac, address, LearnedBy::Neighbour);
+        }
+    });
+    let from_arp = each_datagram(arp.into(), &mut arp_failure, |frame| {
+        for (mac, address) in iter::once(frame).filter_map(arp_sender) {
+            nodes.see(mac, address.into(), LearnedBy::Arp);
+        }
+    });
+    tokio::join!(from_table, from_arp);
+}
+
+async fn each_datagram(socket: OwnedFd, failure: &mut FailureLog<'_>, take: impl Fn(&[u8])) {
+    let socket = match watch(socket) {
+        Ok(socket) => socket,
+        Err(error) => return failure.note(Err(error)),
+    };
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let receive = socket.async_io(Interest::READABLE, |socket| {
+            nix::unistd::read(socket, &mut buffer).map_err(io::Error::from)
+        });
+        match receive.await {
+            Ok(length) => {
+                failure.note(Ok(()));
+                take(&buffer[..length]);
+            }
+            Err(error) => failure.pause(&error).await,
+        }
+    }
+}
+
+/// Reads who sent an Ethernet frame with ARP in it, and the address that it says it has (RFC 826).
+fn arp_sender(frame: &[u8]) -> Option<(Mac, Ipv4Addr)> {
+    /// ARP, of Ethernet and IPv4, with addresses of 6 and 4 bytes.
+    const HEAD: [u8; 8] = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4];
+    let (ethernet, arp) = frame.split_at_checked(12)?;
+    let rest = arp.strip_prefix(&HEAD)?.get(2..)?;
+    let (sender, rest) = rest.split_first_chunk::<6>()?;
+    let (address, _) = rest.split_first_chunk::<4>()?;
+    let address = Ipv4Addr::from(*address);
+    // A probe has none yet (RFC 5227), and nobody says for another one where that is.
+    let is_own = ethernet[6..] == sender[..] && !address.is_unspecified();
+    is_own.then_some((Mac(*sender), address))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::serve::boots::Boots;
+    use crate::serve::clients::Addresses;
+    use crate::serve::example::{self, DISK, Log, REAL, STRANGER};
+
+    fn frame(from: Mac, sender: Mac, address: [u8; 4]) -> Vec<u8> {
+        let head = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1];
+        [&[0xff; 6][..], &from.0, &head, &sender.0, &address, &[0; 6], &[10, 0, 0, 9], &[0; 18]].concat()
+    }
+
+    #[test]
+    fn arp_says_who_has_which_address() {
+        let own = frame(REAL, REAL, [10, 0, 0, 50]);
+        assert_eq!(arp_sender(&own), Some((REAL, [10, 0, 0, 50].into())));
+        assert_eq!(arp_sender(&frame(REAL, REAL, [0; 4])), None, "a probe");
+        assert_eq!(arp_sender(&frame(STRANGER, REAL, [10, 0, 0, 50])), None, "in the name of another one");
+        let mut ipv4 = own.clone();
+        ipv4[13] = 0;
+        assert_eq!(arp_sender(&ipv4), None);
+        assert!((0..32).all(|length| arp_sender(&own[..length]).is_none()));
+    }
+
+    #[test]
+    fn addresses_of_nodes_are_learned_and_told_once() {
+        let (plan, log, addresses) = (example::plan(), Log::default(), Addresses::default());
+        let clients = Clients::among(&plan, addresses.clone(), Boots::default());
+        let watch = Watch::new(&plan, clients, log.emitter());
+        let told = || {
+            let told = log.take().into_iter().map(|(node, known)| format!("{}: {known}", node.unwrap()));
+            told.collect::<Vec<_>>().join("\n")
+        };
+        watch.see(REAL, [10, 0, 0, 50].into(), LearnedBy::Neighbour);
+        watch.see(REAL, [10, 0, 0, 50].into(), LearnedBy::Arp);
+        watch.see(STRANGER, [10, 0, 0, 51].into(), LearnedBy::Arp);
+        // Of another network, of the bridge, and beside what the plan gives.
+        watch.see(REAL, [10, 9, 0, 50].into(), LearnedBy::Arp);
+        watch.see(REAL, plan.address.addr().into(), LearnedBy::Arp);
+        watch.see(DISK, [10, 0, 0, 52].into(), LearnedBy::Arp);
+        assert_eq!(told(), "real: has address 10.0.0.50 on lan (neighbour-table)");
+        let real = NodeName::new("real").unwrap();
+        assert_eq!(addresses.of(&plan.network, &real), [IpAddr::from([10, 0, 0, 50])]);
+        // Who makes addresses up is not told of without end.
+        for last in 60..200 {
+            watch.see(REAL, [10, 0, 0, last].into(), LearnedBy::Arp);
+        }
+        assert_eq!(told().lines().count(), 15);
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_does_harm(frame in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Some((mac, _)) = arp_sender(&frame) {
+                prop_assert_eq!(&frame[6..12], &mac.0[..]);
+            }
+        }
+    }
+}
