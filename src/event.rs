@@ -7,6 +7,7 @@
 mod emitter;
 #[cfg(test)]
 pub(crate) mod examples;
+mod exchange;
 mod kinds;
 mod read;
 mod stage;
@@ -15,6 +16,7 @@ mod time;
 mod words;
 
 pub use emitter::{Emitter, Instant};
+pub use exchange::Exchange;
 pub use kinds::{Delivery, Known, LearnedFrom, Protocol};
 pub use read::{ReadError, Recorded, read};
 pub use stage::{BootedFrom, Stage};
@@ -22,7 +24,7 @@ pub use text::{Ago, Size};
 pub use time::{RunTime, UnixSeconds};
 pub use words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
-    StopState, TftpMode, TftpOutcome,
+    Source, StopState, TftpMode, TftpOutcome,
 };
 
 use jiff::Timestamp;
@@ -48,17 +50,55 @@ pub struct Header {
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "RecordedEvent")]
 pub struct Event {
     /// When, on the run's clock.
     pub at: RunTime,
     /// The same instant on the wall clock.
     pub wall: Timestamp,
+    /// Who tells of it.
+    pub source: Source,
     /// The node that it concerns, if it concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeName>,
+    /// The exchange that it is part of, if it is part of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
     /// What happened.
     #[serde(flatten)]
     pub kind: Kind,
+}
+
+/// An event as it is on record, perhaps of an earlier version.
+#[derive(Deserialize)]
+struct RecordedEvent {
+    at: RunTime,
+    wall: Timestamp,
+    source: Option<Source>,
+    node: Option<NodeName>,
+    exchange: Option<Exchange>,
+    #[serde(flatten)]
+    kind: Kind,
+}
+
+impl From<RecordedEvent> for Event {
+    fn from(recorded: RecordedEvent) -> Self {
+        let RecordedEvent { at, wall, source, node, exchange, kind } = recorded;
+        // Format 1 does not say it.
+        let source = source.unwrap_or_else(|| match &kind {
+            Kind::Known(known) => known.usual_source(),
+            Kind::Unknown { .. } => Source::Run,
+        });
+        Self { at, wall, source, node, exchange, kind }
+    }
+}
+
+impl Event {
+    /// Makes an event of the run itself.
+    pub fn of_run(now: Instant, node: Option<NodeName>, known: Known) -> Self {
+        let Instant { at, wall } = now;
+        Self { at, wall, source: Source::Run, node, exchange: None, kind: known.into() }
+    }
 }
 
 /// What happened. Serialised as `"kind": "dhcp-replied", "fields": {…}`.
@@ -118,7 +158,7 @@ mod tests {
     use super::*;
 
     fn line(kind: &str) -> String {
-        format!(r#"{{"at":5,"wall":"2026-11-20T00:00:00Z","node":"a",{kind}}}"#)
+        format!(r#"{{"at":5,"wall":"2026-11-20T00:00:00Z","source":"wire","node":"a",{kind}}}"#)
     }
 
     #[test]
@@ -127,9 +167,24 @@ mod tests {
             line(r#""kind":"console-line","fields":{"text":"hello"}"#),
             line(r#""kind":"lab-up","fields":{}"#),
             line(r#""kind":"from-the-future","fields":{"x":[1,2]}"#),
+            line(r#""exchange":"dhcp 52:54:00:00:00:01 1a2b3c4d","kind":"lab-up","fields":{}"#),
         ] {
             let event: Event = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::to_string(&event).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn an_event_of_format_1_has_the_source_that_tells_of_its_kind() {
+        for (kind, source) in [
+            (r#""kind":"console-line","fields":{"text":"hello"}"#, Source::Console),
+            (r#""kind":"lab-up","fields":{}"#, Source::Run),
+            (r#""kind":"powered-on","fields":{}"#, Source::Qmp),
+            (r#""kind":"router-advertised","fields":{"network":"lan"}"#, Source::Service),
+            (r#""kind":"from-the-past","fields":{}"#, Source::Run),
+        ] {
+            let text = line(kind).replace(r#""source":"wire","#, "");
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap().source, source, "{kind}");
         }
     }
 }

@@ -13,9 +13,11 @@
 
 mod addresses;
 mod boots;
+mod exchanges;
 mod stage;
 
 pub use self::addresses::AddressBook;
+pub use self::exchanges::Telling;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,8 +26,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Ago, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage};
-use crate::name::NodeName;
+use self::exchanges::Exchanges;
+use crate::event::{Ago, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage, StopState};
+use crate::name::{NodeName, ProcessName};
 
 /// The state of the lab as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +116,8 @@ pub struct Concluded {
     pub stage: Option<Stage>,
     /// What its node booted from, and what shows it.
     pub booted: Option<(BootedFrom, String)>,
+    /// Whether it was told before.
+    pub telling: Telling,
 }
 
 impl Concluded {
@@ -147,6 +152,29 @@ pub struct NodeView {
     /// All its boots, in order.
     #[serde(default)]
     pub booted: Vec<Booted>,
+    /// Why it can no longer meet anything: its machine died, or QEMU gave it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead: Option<String>,
+}
+
+/// One process of the lab as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessView {
+    /// The last line that it printed and that was not blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<String>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<ProcessEnd>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEnd {
+    /// Its exit code; `None` if a signal ended it.
+    pub exit: Option<i32>,
+    /// In words, with what it printed last.
+    pub how: String,
 }
 
 impl NodeView {
@@ -162,7 +190,21 @@ impl NodeView {
             last: None,
             timeline: Vec::new(),
             booted: Vec::new(),
+            dead: None,
         }
+    }
+
+    /// Tells whether the node is at least as far as a stage. `off` is only told of one that once was on.
+    pub fn is_at(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Off => self.stage == Stage::Off && self.boots > 0,
+            _ => self.stage >= stage,
+        }
+    }
+
+    /// Returns what the node booted from each time that a kernel came up.
+    pub fn boot_sources(&self) -> Vec<BootedFrom> {
+        self.booted.iter().filter_map(|boot| boot.from).collect()
     }
 
     /// Returns what was last seen of the node and how long before `now`: `last seen: leased 10.0.0.10, 41s ago`.
@@ -178,7 +220,7 @@ impl NodeView {
     fn see(&mut self, at: RunTime, known: &Known) {
         match known {
             Known::PoweredOn {} => {
-                self.power = Power::On;
+                (self.power, self.dead) = (Power::On, None);
                 self.boots = self.boots.saturating_add(1);
                 self.fetching = None;
             }
@@ -187,8 +229,17 @@ impl NodeView {
                 self.fetching = None;
             }
             Known::PoweredOff { .. } => (self.power, self.fetching) = (Power::Off, None),
-            Known::MachineDied { .. } => (self.power, self.fetching) = (Power::Died, None),
-            Known::MachineStopped { .. } => self.power = Power::Stopped,
+            Known::MachineDied { .. } => {
+                (self.power, self.fetching) = (Power::Died, None);
+                self.dead = Some(format!("the machine {known}"));
+            }
+            Known::MachineStopped { state, .. } => {
+                self.power = Power::Stopped;
+                // QEMU never goes on from an internal error; from a full disk it may.
+                if *state == StopState::InternalError {
+                    self.dead = Some(format!("the machine was {known}"));
+                }
+            }
             Known::ConsoleLine { text } if !text.trim().is_empty() => {
                 self.console = Some(ConsoleLine { at, text: text.clone() });
             }
@@ -253,6 +304,14 @@ pub struct Snapshot {
     /// The addresses that its nodes are known to have.
     #[serde(skip)]
     pub addresses: AddressBook,
+    /// When every step of the plan had taken effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up: Option<RunTime>,
+    /// Its processes, once they were started.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub processes: BTreeMap<ProcessName, ProcessView>,
+    #[serde(skip)]
+    exchanges: Exchanges,
 }
 
 impl Snapshot {
@@ -265,20 +324,22 @@ impl Snapshot {
             now: RunTime::START,
             nodes,
             addresses: AddressBook::default(),
+            up: None,
+            processes: BTreeMap::new(),
+            exchanges: Exchanges::default(),
         }
     }
 
     /// Takes in one event, and returns what follows from it.
     pub fn apply(&mut self, event: &Event) -> Concluded {
         self.now = self.now.max(event.at);
-        let nothing = Concluded::default();
+        let telling = self.exchanges.see(event);
+        let nothing = Concluded { telling, ..Concluded::default() };
         let Kind::Known(known) = &event.kind else { return nothing };
-        match known {
-            Known::LabUp {} if self.lab == LabState::Starting => self.lab = LabState::Up,
-            Known::TearDownStarted { .. } if self.lab != LabState::Ended => self.lab = LabState::TearingDown,
-            Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
-            _ => {}
+        if telling == Telling::Again {
+            return nothing;
         }
+        self.see(event.at, known);
         let Some(node) = &event.node else { return nothing };
         let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
         if let Known::PoweredOff { why: PowerCause::Down } = known {
@@ -301,11 +362,77 @@ impl Snapshot {
         // A reset within the firmware begins a new boot although the stage is the same.
         let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
-            return Concluded { stage: None, booted };
+            return Concluded { stage: None, booted, telling };
         }
         (view.stage, view.since) = (stage, event.at);
         view.timeline.push((stage, event.at));
-        Concluded { stage: Some(stage), booted }
+        Concluded { stage: Some(stage), booted, telling }
+    }
+
+    /// Takes in what an event tells of the lab as a whole.
+    fn see(&mut self, at: RunTime, known: &Known) {
+        match known {
+            Known::LabUp {} => {
+                self.up.get_or_insert(at);
+                if self.lab == LabState::Starting {
+                    self.lab = LabState::Up;
+                }
+            }
+            Known::TearDownStarted { .. } => {
+                if self.lab != LabState::Ended {
+                    self.lab = LabState::TearingDown;
+                }
+            }
+            Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
+            Known::ProcessStarted { process } => {
+                self.processes.insert(process.clone(), ProcessView::default());
+            }
+            Known::ProcessPrinted { process, text } if !text.trim().is_empty() => {
+                self.processes.entry(process.clone()).or_default().printed = Some(text.trim().to_owned());
+            }
+            Known::ProcessEnded { process, exit, status } => {
+                let view = self.processes.entry(process.clone()).or_default();
+                let words = view.printed.as_ref().map(|words| format!(", `{words}`")).unwrap_or_default();
+                let how = format!("`{process}` ended: {status}{words}");
+                view.ended = Some(ProcessEnd { exit: *exit, how });
+            }
+            Known::ProcessPrinted { .. }
+            | Known::RunStarted { .. }
+            | Known::StepDone { .. }
+            | Known::StepFailed { .. }
+            | Known::PoweredOn {}
+            | Known::PoweredOff { .. }
+            | Known::Reset { .. }
+            | Known::MachineDied { .. }
+            | Known::MachineStopped { .. }
+            | Known::GuestPanicked {}
+            | Known::ConsoleLine { .. }
+            | Known::BannerSkipped {}
+            | Known::LinkSet { .. }
+            | Known::DhcpReplied { .. }
+            | Known::DhcpIgnored { .. }
+            | Known::DhcpCrowded { .. }
+            | Known::AddressLearned { .. }
+            | Known::RouterAdvertised { .. }
+            | Known::TftpServed { .. }
+            | Known::Fetching { .. }
+            | Known::HttpServed { .. }
+            | Known::MatchboxFailed { .. }
+            | Known::HttpsFailed { .. }
+            | Known::RpcServed { .. }
+            | Known::RpcRefused { .. }
+            | Known::DnsAnswered { .. }
+            | Known::NtpAnswered { .. }
+            | Known::SyslogLine { .. }
+            | Known::Omitted { .. }
+            | Known::ServiceFailed { .. }
+            | Known::StageReached { .. }
+            | Known::Booted { .. }
+            | Known::Probed { .. }
+            | Known::ExpectationDecided { .. }
+            | Known::Judged { .. }
+            | Known::Commanded { .. } => {}
+        }
     }
 
     /// Returns a node's stage; an unknown node is off.

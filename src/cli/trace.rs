@@ -14,7 +14,7 @@ use crate::run::{Locations, store};
 pub(super) struct Args {
     /// Run name, run folder, `events.jsonl`, or lab name for its latest run [default: the latest run]
     run: Option<String>,
-    /// Print JSON, one event per line (`at` in nanoseconds, `wall`, `node`, `kind`, `fields`), after a header
+    /// Print JSON, one event per line (`at` in nanoseconds, `wall`, `source`, `node`, `exchange`, `kind`, `fields`), after a header
     #[arg(long)]
     json: bool,
 }

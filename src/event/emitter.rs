@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Event, Kind, RunTime};
+use super::{Event, Exchange, Kind, RunTime, Source};
 use crate::name::NodeName;
 
 /// The instant of an event, read from both clocks at once.
@@ -20,20 +20,28 @@ pub struct Instant {
 /// Stamps what happened with the run's clock and hands it on.
 ///
 /// The clock and the sink come from outside, so that services and machines read
-/// no clock of their own and tests decide what time it is.
+/// no clock of their own and tests decide what time it is. It also knows who tells of
+/// what it emits: whoever is handed one takes one of its own by [`Emitter::of`].
 #[derive(Clone)]
 pub struct Emitter {
+    source: Source,
     clock: Arc<dyn Fn() -> Instant + Send + Sync>,
     sink: Arc<dyn Fn(Event) + Send + Sync>,
 }
 
 impl Emitter {
-    /// Makes an emitter from a clock and a sink.
+    /// Makes the emitter of the run itself from a clock and a sink.
     pub fn new(
         clock: impl Fn() -> Instant + Send + Sync + 'static,
         sink: impl Fn(Event) + Send + Sync + 'static,
     ) -> Self {
-        Self { clock: Arc::new(clock), sink: Arc::new(sink) }
+        Self { source: Source::Run, clock: Arc::new(clock), sink: Arc::new(sink) }
+    }
+
+    /// Returns an emitter of what another source tells.
+    #[must_use]
+    pub fn of(&self, source: Source) -> Self {
+        Self { source, ..self.clone() }
     }
 
     /// Returns an emitter of which each event is shown to somebody before it is handed on.
@@ -43,22 +51,27 @@ impl Emitter {
             look(&event);
             sink(event);
         };
-        Self { clock: Arc::clone(&self.clock), sink: Arc::new(sink) }
+        Self { source: self.source.clone(), clock: Arc::clone(&self.clock), sink: Arc::new(sink) }
     }
 
     /// Emits an event of the lab.
     pub fn emit(&self, kind: impl Into<Kind>) {
-        self.send(None, kind.into());
+        self.send(None, None, kind.into());
     }
 
     /// Emits an event of one node.
     pub fn emit_of(&self, node: &NodeName, kind: impl Into<Kind>) {
-        self.send(Some(node.clone()), kind.into());
+        self.send(Some(node.clone()), None, kind.into());
     }
 
     /// Emits an event of a node if it is known which.
     pub fn emit_maybe(&self, node: Option<&NodeName>, kind: impl Into<Kind>) {
-        self.send(node.cloned(), kind.into());
+        self.send(node.cloned(), None, kind.into());
+    }
+
+    /// Emits an event of an exchange, and of a node if it is known which.
+    pub fn emit_in(&self, exchange: Exchange, node: Option<&NodeName>, kind: impl Into<Kind>) {
+        self.send(node.cloned(), Some(exchange), kind.into());
     }
 
     /// Returns the present instant on the run's clock.
@@ -66,9 +79,9 @@ impl Emitter {
         (self.clock)()
     }
 
-    fn send(&self, node: Option<NodeName>, kind: Kind) {
+    fn send(&self, node: Option<NodeName>, exchange: Option<Exchange>, kind: Kind) {
         let Instant { at, wall } = (self.clock)();
-        (self.sink)(Event { at, wall, node, kind });
+        (self.sink)(Event { at, wall, source: self.source.clone(), node, exchange, kind });
     }
 }
 

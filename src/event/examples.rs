@@ -11,7 +11,8 @@ use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 /// Makes an event at a time in milliseconds.
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
     let wall = Timestamp::from_millisecond(1_795_000_000_000 + ms as i64).unwrap();
-    Event { at: millis(ms), wall, node: node.map(|name| NodeName::new(name).unwrap()), kind: kind.into() }
+    let (source, node) = (kind.usual_source(), node.map(|name| NodeName::new(name).unwrap()));
+    Event { at: millis(ms), wall, source, node, exchange: None, kind: kind.into() }
 }
 
 /// An instant in milliseconds since the run's start.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::stage::{BootedFrom, Stage};
 use super::words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
-    StopState, TftpMode, TftpOutcome,
+    Source, StopState, TftpMode, TftpOutcome,
 };
 use crate::name::{ExpectName, Mac, NetworkName, ProcessName};
 
@@ -552,6 +552,53 @@ impl Known {
             | Self::ExpectationDecided { .. }
             | Self::Judged { .. }
             | Self::Commanded { .. } => None,
+        }
+    }
+
+    /// Returns who tells of events of this kind, for records of format 1, which do not say it.
+    pub(super) fn usual_source(&self) -> Source {
+        match self {
+            Self::RunStarted { .. }
+            | Self::StepDone { .. }
+            | Self::StepFailed { .. }
+            | Self::LabUp {}
+            | Self::TearDownStarted { .. }
+            | Self::RunEnded { .. }
+            | Self::StageReached { .. }
+            | Self::Booted { .. }
+            | Self::ExpectationDecided { .. }
+            | Self::Judged { .. } => Source::Run,
+            Self::PoweredOn {}
+            | Self::PoweredOff { .. }
+            | Self::Reset { .. }
+            | Self::MachineDied { .. }
+            | Self::MachineStopped { .. }
+            | Self::GuestPanicked {}
+            | Self::BannerSkipped {}
+            | Self::LinkSet { .. } => Source::Qmp,
+            Self::ConsoleLine { .. } => Source::Console,
+            Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
+                Source::Process
+            }
+            Self::Probed { .. } => Source::Probe,
+            Self::Commanded { .. } => Source::User,
+            Self::DhcpReplied { .. }
+            | Self::DhcpIgnored { .. }
+            | Self::DhcpCrowded { .. }
+            | Self::AddressLearned { .. }
+            | Self::RouterAdvertised { .. }
+            | Self::TftpServed { .. }
+            | Self::Fetching { .. }
+            | Self::HttpServed { .. }
+            | Self::MatchboxFailed { .. }
+            | Self::HttpsFailed { .. }
+            | Self::RpcServed { .. }
+            | Self::RpcRefused { .. }
+            | Self::DnsAnswered { .. }
+            | Self::NtpAnswered { .. }
+            | Self::SyslogLine { .. }
+            | Self::Omitted { .. }
+            | Self::ServiceFailed { .. } => Source::Service,
         }
     }
 }

@@ -131,6 +131,26 @@ words! {
         Os = "os",
     }
 
+    /// Who tells of an event.
+    Source {
+        /// The run itself: its steps, and what follows from other events.
+        Run = "run",
+        /// A boot service.
+        Service = "service",
+        /// What was captured on a network.
+        Wire = "wire",
+        /// A machine's serial console.
+        Console = "console",
+        /// QEMU, over QMP, or its process.
+        Qmp = "qmp",
+        /// A probe of an expectation.
+        Probe = "probe",
+        /// A process of the lab.
+        Process = "process",
+        /// A user, by the control socket.
+        User = "user",
+    }
+
     /// By which way it became known that a node has an address.
     LearnedBy {
         /// The lab file writes or reserves it.

@@ -3,41 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::count;
-use super::subject::{NodeState, Subject, is_probed};
+use super::subject::{Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
-use crate::event::{Event, Kind, Known, RunTime, Stage, StopState};
+use crate::event::{Event, Kind, Known, RunTime};
 use crate::lab::{Check, Expectation, Polarity};
-use crate::name::{ExpectName, NodeName, ProcessName};
+use crate::name::{ExpectName, NodeName};
+use crate::observe::{NodeView, Snapshot, Telling};
 
 /// Judges the expectations of a lab.
 ///
-/// Feed it every event, ask [`Judge::at`] for what was decided (also when
+/// It reads the present that `observe` folds and folds nothing of a node again. Feed
+/// it every event, ask [`Judge::at`] for what was decided (also when
 /// [`Judge::next_deadline`] has come without an event), and [`Judge::finish`] it
 /// before the lab is torn down.
 #[derive(Debug, Clone)]
 pub struct Judge {
     items: Vec<Item>,
-    nodes: BTreeMap<NodeName, NodeState>,
-    /// How processes ended.
-    ended: BTreeMap<ProcessName, Ended>,
-    /// What processes printed last.
-    printed: BTreeMap<ProcessName, String>,
-    /// When every step of the plan had taken effect.
-    up: Option<RunTime>,
     /// The latest instant that was told of.
     now: RunTime,
     /// Whether the lab is being torn down: what happens now says nothing of it.
     finished: bool,
     decisions: Vec<Decision>,
-}
-
-/// How a process ended.
-#[derive(Debug, Clone)]
-struct Ended {
-    exit: Option<i32>,
-    status: String,
-    /// The last thing that it printed.
-    words: Option<String>,
 }
 
 /// One expectation.
@@ -60,65 +46,37 @@ enum Gate {
 }
 
 impl Judge {
-    /// Makes the judge of expectations of these nodes.
-    pub fn new(
-        expectations: &BTreeMap<ExpectName, Expectation>,
-        nodes: impl IntoIterator<Item = NodeName>,
-    ) -> Self {
+    /// Makes the judge of expectations.
+    pub fn new(expectations: &BTreeMap<ExpectName, Expectation>) -> Self {
         let position = |name: &ExpectName| expectations.keys().position(|other| other == name);
         let items = expectations.values().map(|expectation| Item {
             gate: expectation.after.as_ref().and_then(position).map_or(Gate::WithLab, Gate::After),
             subjects: subjects(expectation),
             expectation: expectation.clone(),
         });
-        let items = items.collect();
-        let nodes = nodes.into_iter().map(|node| (node, NodeState::new())).collect();
-        Self {
-            items,
-            nodes,
-            ended: BTreeMap::new(),
-            printed: BTreeMap::new(),
-            up: None,
-            now: RunTime::START,
-            finished: false,
-            decisions: Vec::new(),
-        }
+        Self { items: items.collect(), now: RunTime::START, finished: false, decisions: Vec::new() }
     }
 
-    /// Takes in one event.
-    pub fn apply(&mut self, event: &Event) {
-        // What was due before the event is decided before it.
-        self.settle(event.at);
+    /// Takes in one event, and the present that it led to.
+    ///
+    /// What was due before it is to be decided before it, on the present of then: by [`Judge::pass`].
+    pub fn apply(&mut self, event: &Event, telling: Telling, present: &Snapshot) {
+        self.now = self.now.max(event.at);
         let Kind::Known(known) = &event.kind else { return };
         if self.finished {
             return;
         }
-        if let Some(node) = &event.node {
-            self.know(node, event, known);
-        }
         match known {
-            Known::LabUp {} => {
-                let now = self.now;
-                self.up.get_or_insert(now);
-            }
-            Known::TearDownStarted { .. } => self.finish(event.at),
+            Known::TearDownStarted { .. } => self.finish(event.at, present),
             Known::ConsoleLine { text } => self.read(event.node.as_ref(), text),
-            Known::HttpServed { .. } | Known::TftpServed { .. } => self.count(event.node.as_ref(), known),
-            Known::ProcessStarted { process } => {
-                self.ended.remove(process);
-                self.printed.remove(process);
+            Known::HttpServed { .. } | Known::TftpServed { .. } if telling == Telling::News => {
+                self.count(event.node.as_ref(), known);
             }
-            Known::ProcessPrinted { process, text } if !text.trim().is_empty() => {
-                self.printed.insert(process.clone(), text.trim().to_owned());
-            }
-            Known::ProcessEnded { process, exit, status } => {
-                let words = self.printed.get(process).cloned();
-                self.ended.insert(process.clone(), Ended { exit: *exit, status: status.clone(), words });
-            }
-            Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen),
+            Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen, present),
             Known::RunStarted { .. }
             | Known::StepDone { .. }
             | Known::StepFailed { .. }
+            | Known::LabUp {}
             | Known::RunEnded { .. }
             | Known::PoweredOn {}
             | Known::PoweredOff { .. }
@@ -126,147 +84,6 @@ impl Judge {
             | Known::MachineDied { .. }
             | Known::MachineStopped { .. }
             | Known::GuestPanicked {}
-            | Known::BannerSkipped {}
-            | Known::LinkSet { .. }
-            | Known::DhcpReplied { .. }
-            | Known::DhcpIgnored { .. }
-            | Known::DhcpCrowded { .. }
-            | Known::AddressLearned { .. }
-            | Known::RouterAdvertised { .. }
-            | Known::Fetching { .. }
-            | Known::MatchboxFailed { .. }
-            | Known::HttpsFailed { .. }
-            | Known::RpcServed { .. }
-            | Known::RpcRefused { .. }
-            | Known::DnsAnswered { .. }
-            | Known::NtpAnswered { .. }
-            | Known::SyslogLine { .. }
-            | Known::Omitted { .. }
-            | Known::ServiceFailed { .. }
-            | Known::ProcessPrinted { .. }
-            | Known::StageReached { .. }
-            | Known::Booted { .. }
-            | Known::ExpectationDecided { .. }
-            | Known::Judged { .. }
-            | Known::Commanded { .. } => {}
-        }
-        self.settle(event.at);
-    }
-
-    /// Lets time pass up to `now`, and returns what was decided since the last call.
-    pub fn at(&mut self, now: RunTime) -> Vec<Decision> {
-        self.settle(now);
-        std::mem::take(&mut self.decisions)
-    }
-
-    /// Returns the probes that should be running.
-    pub fn wanted(&self) -> Vec<WantedProbe> {
-        if self.finished {
-            return Vec::new();
-        }
-        let running = self
-            .items
-            .iter()
-            .filter(|item| is_probed(&item.expectation.check) && item.since(self.up).is_some());
-        let wanted = running.flat_map(|item| {
-            item.subjects.iter().filter(|subject| subject.is_open()).map(|subject| WantedProbe {
-                expect: item.expectation.name.clone(),
-                node: subject.node.clone(),
-                confirm_at: subject.confirm_at(&item.expectation),
-            })
-        });
-        wanted.collect()
-    }
-
-    /// Returns the next instant at which time alone may decide something.
-    pub fn next_deadline(&self) -> Option<RunTime> {
-        let open = self.items.iter().filter(|item| !matches!(item.gate, Gate::After(_)));
-        let deadlines = open.flat_map(|item| {
-            let subjects = item.subjects.iter().filter(|subject| subject.is_open());
-            subjects.filter_map(|subject| subject.deadline(&item.expectation, item.since(self.up)))
-        });
-        deadlines.min()
-    }
-
-    /// Tells whether waiting longer can decide nothing but what is open to the end of the run anyway.
-    pub fn done(&self) -> bool {
-        self.finished
-            || (0..self.items.len()).all(|index| {
-                self.items[index].subjects.iter().all(|s| !s.is_open()) || self.is_endless(index)
-            })
-    }
-
-    /// Returns how every expectation stands, in the order of their names.
-    pub fn verdicts(&self) -> Vec<Verdict> {
-        let verdicts = self.items.iter().flat_map(|item| {
-            item.subjects.iter().map(|subject| {
-                let node = subject.node.as_ref().and_then(|node| self.nodes.get(node));
-                subject.verdict(&item.expectation, item.since(self.up), node)
-            })
-        });
-        verdicts.collect()
-    }
-
-    /// Decides everything that is open, because the run ends at `now`.
-    pub fn finish(&mut self, now: RunTime) {
-        self.settle(now);
-        if self.finished {
-            return;
-        }
-        self.finished = true;
-        let at = self.now;
-        for index in 0..self.items.len() {
-            let barred = match self.items[index].gate {
-                Gate::After(other) => Some(self.items[other].expectation.name.clone()),
-                Gate::WithLab | Gate::Since(_) => None,
-            };
-            let Self { items, nodes, .. } = self;
-            let Item { expectation, subjects, .. } = &mut items[index];
-            for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
-                match &barred {
-                    Some(other) => subject.bar(at, format!("the run ended before `{other}` was met")),
-                    None => {
-                        let node = subject.node.as_ref().and_then(|node| nodes.get(node));
-                        subject.finish(expectation, at, node);
-                    }
-                }
-            }
-        }
-        self.announce();
-    }
-}
-
-/// The steps of the fold.
-impl Judge {
-    /// Takes in what an event tells of its node.
-    fn know(&mut self, node: &NodeName, event: &Event, known: &Known) {
-        let state = self.nodes.entry(node.clone()).or_insert_with(NodeState::new);
-        if let Some(seen) = event.kind.sighting() {
-            state.last = Some((event.at, seen));
-        }
-        match known {
-            // The stage follows as an event of its own, but in between the node is not off any more.
-            Known::PoweredOn {} => {
-                (state.started, state.dead, state.stage) = (true, None, state.stage.max(Stage::Firmware));
-            }
-            Known::StageReached { stage } => state.stage = *stage,
-            Known::Booted { from, .. } => state.boots.push(*from),
-            Known::MachineDied { .. } => state.dead = Some(format!("the machine {known}")),
-            // QEMU never goes on from an internal error; from a full disk it may.
-            Known::MachineStopped { state: StopState::InternalError, .. } => {
-                state.dead = Some(format!("the machine was {known}"));
-            }
-            Known::RunStarted { .. }
-            | Known::StepDone { .. }
-            | Known::StepFailed { .. }
-            | Known::LabUp {}
-            | Known::TearDownStarted { .. }
-            | Known::RunEnded { .. }
-            | Known::PoweredOff { .. }
-            | Known::Reset { .. }
-            | Known::MachineStopped { .. }
-            | Known::GuestPanicked {}
-            | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
             | Known::DhcpReplied { .. }
@@ -289,13 +106,104 @@ impl Judge {
             | Known::ProcessStarted { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
-            | Known::Probed { .. }
+            | Known::StageReached { .. }
+            | Known::Booted { .. }
             | Known::ExpectationDecided { .. }
             | Known::Judged { .. }
             | Known::Commanded { .. } => {}
         }
+        self.settle(event.at, present);
     }
 
+    /// Lets time pass up to `now`: what is due by then is decided on the present.
+    pub fn pass(&mut self, now: RunTime, present: &Snapshot) {
+        self.settle(now, present);
+    }
+
+    /// Lets time pass up to `now`, and returns what was decided since the last call.
+    pub fn at(&mut self, now: RunTime, present: &Snapshot) -> Vec<Decision> {
+        self.settle(now, present);
+        std::mem::take(&mut self.decisions)
+    }
+
+    /// Returns the probes that should be running.
+    pub fn wanted(&self, present: &Snapshot) -> Vec<WantedProbe> {
+        if self.finished {
+            return Vec::new();
+        }
+        let running = self
+            .items
+            .iter()
+            .filter(|item| is_probed(&item.expectation.check) && item.since(present.up).is_some());
+        let wanted = running.flat_map(|item| {
+            item.subjects.iter().filter(|subject| subject.is_open()).map(|subject| WantedProbe {
+                expect: item.expectation.name.clone(),
+                node: subject.node.clone(),
+                confirm_at: subject.confirm_at(&item.expectation),
+            })
+        });
+        wanted.collect()
+    }
+
+    /// Returns the next instant at which time alone may decide something.
+    pub fn next_deadline(&self, present: &Snapshot) -> Option<RunTime> {
+        let open = self.items.iter().filter(|item| !matches!(item.gate, Gate::After(_)));
+        let deadlines = open.flat_map(|item| {
+            let subjects = item.subjects.iter().filter(|subject| subject.is_open());
+            subjects.filter_map(|subject| subject.deadline(&item.expectation, item.since(present.up)))
+        });
+        deadlines.min()
+    }
+
+    /// Tells whether waiting longer can decide nothing but what is open to the end of the run anyway.
+    pub fn done(&self) -> bool {
+        self.finished
+            || (0..self.items.len()).all(|index| {
+                self.items[index].subjects.iter().all(|s| !s.is_open()) || self.is_endless(index)
+            })
+    }
+
+    /// Returns how every expectation stands, in the order of their names.
+    pub fn verdicts(&self, present: &Snapshot) -> Vec<Verdict> {
+        let verdicts = self.items.iter().flat_map(|item| {
+            item.subjects.iter().map(|subject| {
+                let node = subject.node.as_ref().and_then(|node| present.nodes.get(node));
+                subject.verdict(&item.expectation, item.since(present.up), node)
+            })
+        });
+        verdicts.collect()
+    }
+
+    /// Decides everything that is open, because the run ends at `now`.
+    pub fn finish(&mut self, now: RunTime, present: &Snapshot) {
+        self.settle(now, present);
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        let at = self.now;
+        for index in 0..self.items.len() {
+            let barred = match self.items[index].gate {
+                Gate::After(other) => Some(self.items[other].expectation.name.clone()),
+                Gate::WithLab | Gate::Since(_) => None,
+            };
+            let Item { expectation, subjects, .. } = &mut self.items[index];
+            for subject in subjects.iter_mut().filter(|subject| subject.is_open()) {
+                match &barred {
+                    Some(other) => subject.bar(at, format!("the run ended before `{other}` was met")),
+                    None => {
+                        let node = subject.node.as_ref().and_then(|node| present.nodes.get(node));
+                        subject.finish(expectation, at, node);
+                    }
+                }
+            }
+        }
+        self.announce();
+    }
+}
+
+/// The steps of the fold.
+impl Judge {
     /// Matches a line of a console.
     fn read(&mut self, node: Option<&NodeName>, line: &str) {
         let now = self.now;
@@ -322,8 +230,15 @@ impl Judge {
     }
 
     /// Takes in the answer of a probe.
-    fn hear(&mut self, expect: &ExpectName, node: Option<&NodeName>, ok: bool, seen: &str) {
-        let (now, up) = (self.now, self.up);
+    fn hear(
+        &mut self,
+        expect: &ExpectName,
+        node: Option<&NodeName>,
+        ok: bool,
+        seen: &str,
+        present: &Snapshot,
+    ) {
+        let (now, up) = (self.now, present.up);
         for item in self.items.iter_mut().filter(|item| item.expectation.name == *expect) {
             if item.since(up).is_none() || !is_probed(&item.expectation.check) {
                 continue;
@@ -335,12 +250,12 @@ impl Judge {
     }
 
     /// Decides everything that is clear at `now`, until nothing follows from anything any more.
-    fn settle(&mut self, now: RunTime) {
+    fn settle(&mut self, now: RunTime, present: &Snapshot) {
         self.now = self.now.max(now);
         if self.finished {
             return;
         }
-        while self.open_gates() | self.decide() {}
+        while self.open_gates() | self.decide(present) {}
         self.announce();
     }
 
@@ -368,9 +283,10 @@ impl Judge {
     }
 
     /// Decides what follows from stages, deaths and the time.
-    fn decide(&mut self) -> bool {
+    fn decide(&mut self, present: &Snapshot) -> bool {
         let mut changed = false;
-        let Self { items, nodes, ended, up, now, .. } = self;
+        let Snapshot { nodes, processes, up, .. } = present;
+        let Self { items, now, .. } = self;
         for item in items.iter_mut() {
             let since = item.since(*up);
             let Item { expectation, gate, subjects } = item;
@@ -381,15 +297,12 @@ impl Judge {
                         subject.compare(expectation, *now, node);
                     }
                     if let Check::Process { process, exit } = &expectation.check
-                        && let Some(ended) = ended.get(process)
+                        && let Some(ended) = processes.get(process).and_then(|process| process.ended.as_ref())
                     {
-                        let words =
-                            ended.words.as_ref().map(|words| format!(", `{words}`")).unwrap_or_default();
-                        let how = format!("`{process}` ended: {}{words}", ended.status);
                         match ended.exit == Some(*exit) {
-                            true => subject.on_true(*now, &how),
+                            true => subject.on_true(*now, &ended.how),
                             false if expectation.sense == Polarity::Must => {
-                                subject.miss(expectation, *now, how, None)
+                                subject.miss(expectation, *now, ended.how.clone(), None)
                             }
                             false => {}
                         }
@@ -476,7 +389,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
 }
 
 /// Returns why something can no longer be met, if a machine that it needs is gone.
-fn death(subject: &Subject, of: &Expectation, nodes: &BTreeMap<NodeName, NodeState>) -> Option<String> {
+fn death(subject: &Subject, of: &Expectation, nodes: &BTreeMap<NodeName, NodeView>) -> Option<String> {
     match &subject.node {
         Some(node) => nodes.get(node)?.dead.clone(),
         None => of.nodes.iter().find_map(|node| {

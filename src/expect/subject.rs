@@ -3,38 +3,10 @@
 use super::count::{self, CountStatus};
 use super::describe::describe;
 use super::{Evidence, Outcome, Verdict};
-use crate::event::{Ago, BootedFrom, RunTime, Stage};
+use crate::event::{Ago, RunTime};
 use crate::lab::{Check, Expectation, Polarity};
 use crate::name::NodeName;
-
-/// What the judge knows of a node.
-#[derive(Debug, Clone)]
-pub(super) struct NodeState {
-    /// How far it has come.
-    pub(super) stage: Stage,
-    /// Whether it was ever powered on.
-    pub(super) started: bool,
-    /// What it booted from each time.
-    pub(super) boots: Vec<BootedFrom>,
-    /// Why it cannot meet anything any more.
-    pub(super) dead: Option<String>,
-    /// What was last seen of it.
-    pub(super) last: Option<(RunTime, String)>,
-}
-
-impl NodeState {
-    pub(super) fn new() -> Self {
-        Self { stage: Stage::Off, started: false, boots: Vec::new(), dead: None, last: None }
-    }
-
-    /// Tells whether the node is at least as far as `stage`. `off` is only told of one that once was on.
-    pub(super) fn is_at(&self, stage: Stage) -> bool {
-        match stage {
-            Stage::Off => self.stage == Stage::Off && self.started,
-            _ => self.stage >= stage,
-        }
-    }
-}
+use crate::observe::NodeView;
 
 /// How one expectation of one node stands.
 #[derive(Debug, Clone)]
@@ -91,11 +63,11 @@ impl Subject {
     }
 
     /// Compares what is known of the node with what is expected, where that is all there is to look at.
-    pub(super) fn compare(&mut self, of: &Expectation, at: RunTime, node: &NodeState) {
+    pub(super) fn compare(&mut self, of: &Expectation, at: RunTime, node: &NodeView) {
         let standing = match &of.check {
             Check::Stage(stage) if node.is_at(*stage) => CountStatus::So(format!("stage {}", node.stage)),
             Check::Stage(_) => CountStatus::NotYet,
-            Check::Boots(boots) => count::boots(boots, &node.boots),
+            Check::Boots(boots) => count::boots(boots, &node.boot_sources()),
             Check::Fetched(fetched) => count::fetched(fetched, self.count),
             _ => return,
         };
@@ -144,7 +116,7 @@ impl Subject {
         of: &Expectation,
         from: Option<RunTime>,
         now: RunTime,
-        node: Option<&NodeState>,
+        node: Option<&NodeView>,
     ) {
         if !is_probed(&of.check)
             && let Some((since, seen)) = self.holding.clone()
@@ -166,12 +138,12 @@ impl Subject {
     }
 
     /// Decides that it was missed.
-    pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeState>) {
+    pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeView>) {
         self.outcome = Some(Outcome::Missed { at, why, seen: self.evidence(of, node) });
     }
 
     /// Decides what is open when the run ends.
-    pub(super) fn finish(&mut self, of: &Expectation, at: RunTime, node: Option<&NodeState>) {
+    pub(super) fn finish(&mut self, of: &Expectation, at: RunTime, node: Option<&NodeView>) {
         match of.sense {
             Polarity::Never => {
                 self.outcome =
@@ -190,7 +162,7 @@ impl Subject {
         &self,
         of: &Expectation,
         since: Option<RunTime>,
-        node: Option<&NodeState>,
+        node: Option<&NodeView>,
     ) -> Verdict {
         Verdict {
             expect: of.name.clone(),
@@ -212,7 +184,7 @@ impl Subject {
     }
 
     /// Returns what did not happen by `when`.
-    fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeState>) -> String {
+    fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeView>) -> String {
         let at = node.map(|node| format!(" (it is at {})", node.stage)).unwrap_or_default();
         match &of.check {
             Check::Stage(stage) if self.broken => {
@@ -221,8 +193,8 @@ impl Subject {
             Check::Stage(stage) => format!("{stage} was not reached {when}{at}"),
             Check::Console(regex) => format!("no line matched /{regex}/ {when}"),
             Check::Boots(_) => {
-                let boots = node.map_or(&[][..], |node| &node.boots);
-                format!("{} {when}", count::boots_so_far(boots))
+                let boots = node.map(NodeView::boot_sources).unwrap_or_default();
+                format!("{} {when}", count::boots_so_far(&boots))
             }
             Check::Fetched(_) => format!("{} {when}", count::fetched_so_far(self.count)),
             _ if self.broken => format!("it did not stay true for {} {when}", Ago(of.holds)),
@@ -230,13 +202,13 @@ impl Subject {
         }
     }
 
-    fn evidence(&self, of: &Expectation, node: Option<&NodeState>) -> Vec<Evidence> {
-        let evidence = |of: &str, seen: &Option<(RunTime, String)>| {
-            let (at, what) = seen.clone()?;
-            Some(Evidence { of: of.to_owned(), what, at })
-        };
-        let probe = if is_probed(&of.check) { evidence("last probe saw", &self.probe) } else { None };
-        probe.into_iter().chain(node.and_then(|node| evidence("last seen:", &node.last))).collect()
+    fn evidence(&self, of: &Expectation, node: Option<&NodeView>) -> Vec<Evidence> {
+        let probe = self.probe.as_ref().filter(|_| is_probed(&of.check));
+        let probe = probe.map(|(at, what)| ("last probe saw", *at, what));
+        let last = node.and_then(|node| node.last.as_ref()).map(|last| ("last seen:", last.at, &last.what));
+        let evidence =
+            |(of, at, what): (&str, RunTime, &String)| Evidence { of: of.to_owned(), what: what.clone(), at };
+        probe.into_iter().chain(last).map(evidence).collect()
     }
 }
 

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::examples::{any_event, console, event, http, lease, millis, probed, tftp};
-use crate::event::{BootedFrom, Known, PowerCause, RunTime, Stage, StopState};
+use crate::event::{BootedFrom, Event, Exchange, Kind, Known, PowerCause, RunTime, Source, Stage, StopState};
 use crate::lab::{Boots, Check, Count, Expectation, Fetched, Pattern, Polarity};
 use crate::name::ProcessName;
+use crate::observe::{Booted, Snapshot};
 
 /// An expectation of node `a`.
 fn expect(name: &str, check: Check) -> Expectation {
@@ -64,9 +65,49 @@ impl Wording for Expectation {
     }
 }
 
+/// A judge with the present that it reads.
+struct Trial {
+    judge: Judge,
+    present: Snapshot,
+}
+
 /// A judge of these expectations, in the order of their names.
-fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Judge {
-    Judge::new(&expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect(), [])
+fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Trial {
+    let expectations = expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect();
+    Trial { judge: Judge::new(&expectations), present: Snapshot::new([]) }
+}
+
+impl Trial {
+    /// Takes in an event. A stage or a boot counts as if its causes had been seen.
+    fn apply(&mut self, event: &Event) {
+        let Self { judge, present } = self;
+        judge.pass(event.at, present);
+        let telling = present.apply(event).telling;
+        if let (Kind::Known(known), Some(node)) = (&event.kind, &event.node)
+            && let Some(view) = present.nodes.get_mut(node)
+        {
+            match known {
+                Known::StageReached { stage } => view.stage = *stage,
+                Known::Booted { from, by } => {
+                    view.booted.push(Booted { began: event.at, from: Some(*from), by: by.clone() });
+                }
+                _ => {}
+            }
+        }
+        judge.apply(event, telling, present);
+    }
+
+    fn at(&mut self, now: RunTime) -> Vec<Decision> {
+        self.judge.at(now, &self.present)
+    }
+
+    fn finish(&mut self, now: RunTime) {
+        self.judge.finish(now, &self.present);
+    }
+
+    fn verdicts(&self) -> Vec<Verdict> {
+        self.judge.verdicts(&self.present)
+    }
 }
 
 /// One thing that a test tells the judge, at a time in seconds.
@@ -120,9 +161,9 @@ fn check(
             writeln!(said, "{time}s {expect}{node} {word}: {seen}").unwrap();
         }
     }
-    if !judge.done() {
+    if !judge.judge.done() {
         said.push_str("waiting");
-        if let Some(next) = judge.next_deadline() {
+        if let Some(next) = judge.judge.next_deadline(&judge.present) {
             write!(said, ", next at {next}").unwrap();
         }
     }
@@ -353,8 +394,8 @@ fn probes_are_wanted_while_they_can_decide() {
         expect("two", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("one"),
         expect("three", line("x")),
     ]);
-    let wanted = |judge: &Judge| {
-        let wanted = judge.wanted().into_iter().map(|wanted| {
+    let wanted = |judge: &Trial| {
+        let wanted = judge.judge.wanted(&judge.present).into_iter().map(|wanted| {
             let node = wanted.node.map_or("lab".to_owned(), |node| node.to_string());
             let confirm = wanted.confirm_at.map(|at| format!(" by {at}")).unwrap_or_default();
             format!("{} of {node}{confirm}", wanted.expect)
@@ -457,13 +498,13 @@ proptest! {
         for event in &events {
             judge.apply(event);
             note(judge.at(event.at));
-            drop((judge.wanted(), judge.next_deadline(), judge.done()));
+            drop((judge.judge.wanted(&judge.present), judge.judge.next_deadline(&judge.present), judge.judge.done()));
         }
         let end = RunTime::from_nanos(end);
             judge.finish(end);
         note(judge.at(end));
         let verdicts = judge.verdicts();
-        prop_assert!(judge.done());
+        prop_assert!(judge.judge.done());
         prop_assert_eq!(verdicts.len(), decided.len());
         prop_assert!(verdicts.iter().all(|verdict| verdict.outcome.at().is_some()));
     }
@@ -616,4 +657,37 @@ fn a_process_is_judged_by_its_end() {
     3s up of a met: console line `ready`
     ");
     assert_snapshot!(check([expect("broken", process(1)).of(&[]).never().within(9)], [(1, up()), (2, ended(Some(1)))]), @"2s broken missed: it happened: `apply` ended: exit code 1");
+}
+
+#[test]
+fn a_fetch_that_the_wire_shows_too_is_counted_once() {
+    let fetch = |path: &str, source: Source, second: u64, port: u16| {
+        let exchange = Exchange::http((std::net::Ipv4Addr::new(10, 0, 0, 11), port).into());
+        let event = event(second * 1000, Some("a"), http(path, 200, true));
+        Event { source, exchange: Some(exchange), ..event }
+    };
+    let of = |events: &[Event]| {
+        let mut judge = judge([
+            expect("once", fetched("kernel", Count::Exactly(1))).holds(30),
+            expect("never", fetched("initrd", Count::AtLeast(2))).never().within(30),
+        ]);
+        judge.apply(&event(0, None, Known::LabUp {}));
+        events.iter().for_each(|event| judge.apply(event));
+        let decisions = judge.at(millis(60_000)).into_iter();
+        let decisions =
+            decisions.map(|decision| format!("{} {}: {}", decision.expect, decision.met, decision.seen));
+        decisions.collect::<Vec<_>>().join("\n")
+    };
+    use Source::{Service, Wire};
+    let both = "never true: it did not happen within 30s\nonce true: it was fetched once";
+    for order in [[Service, Wire], [Wire, Service]] {
+        let events = order
+            .clone()
+            .into_iter()
+            .flat_map(|source| ["kernel", "initrd"].map(|path| fetch(path, source.clone(), 5, 40_000)));
+        assert_eq!(of(&events.collect::<Vec<_>>()), both, "{order:?}");
+    }
+    // A second one is a second one, whoever tells of it.
+    let twice = [fetch("kernel", Service, 5, 40_000), fetch("kernel", Wire, 6, 40_001)];
+    assert!(of(&twice).contains("once false: it was fetched 2 times"));
 }

@@ -143,7 +143,11 @@ fn recorded_stages_change_nothing() {
         let event = event(at as u64, Some("a"), kind);
         let concluded = live.apply(&event);
         record.push(event.clone());
-        record.extend(concluded.events().map(|known| Event { kind: known.into(), ..event.clone() }));
+        record.extend(concluded.events().map(|known| Event {
+            source: crate::event::Source::Run,
+            kind: known.into(),
+            ..event.clone()
+        }));
     }
     let mut replayed = Snapshot::new([]);
     for event in &record {

@@ -22,7 +22,7 @@ pub fn trace(recorded: &Recorded) -> String {
     };
     let mut snapshot = Snapshot::new([]);
     for event in events {
-        let Event { at, wall: _, node, kind } = event;
+        let Event { at, wall: _, source: _, node, exchange: _, kind } = event;
         // The fold below comes to the same conclusions, also where the writer was killed before it wrote them down.
         if !matches!(kind, Kind::Known(Known::StageReached { .. } | Known::Booted { .. })) {
             row(*at, node.as_ref(), kind.topic(), &kind.to_string());
@@ -32,7 +32,7 @@ pub fn trace(recorded: &Recorded) -> String {
                 row(*at, node.as_ref(), "stderr", &Known::ConsoleLine { text: line.clone() }.to_string());
             }
         }
-        let Concluded { stage, booted } = snapshot.apply(event);
+        let Concluded { stage, booted, telling: _ } = snapshot.apply(event);
         if let Some(stage) = stage {
             row(*at, node.as_ref(), "stage", &format!("▶ {stage}"));
         }

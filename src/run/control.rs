@@ -23,7 +23,7 @@ use super::command::RunCommand;
 use super::executor::Site;
 use super::rack::Rack;
 use super::record;
-use crate::event::{Emitter, Known, RunTime};
+use crate::event::{Emitter, Known, RunTime, Source};
 use crate::hint::{Hint, chain};
 use crate::name::{NicName, NodeName};
 use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
@@ -89,7 +89,7 @@ async fn status(State(handler): State<ControlHandler>) -> Answer {
 
 async fn down(State(handler): State<ControlHandler>, Json(request): Json<DownRequest>) -> Answer {
     let DownRequest { why, interrupted } = request;
-    handler.events.emit(Known::Commanded { what: format!("down: {why}") });
+    handler.events.of(Source::User).emit(Known::Commanded { what: format!("down: {why}") });
     handler.orders.send(RunCommand::Down { why, interrupted }).await.map_err(|_| ending())?;
     Ok(StatusCode::ACCEPTED.into_response())
 }

@@ -25,7 +25,7 @@ use super::probe::Prober;
 use super::record::Recorder;
 use super::request::{Request, Until};
 use super::status::Status;
-use crate::event::{Emitter, Event, Kind, Known, RunTime, StopState};
+use crate::event::{Emitter, Event, Kind, Known, RunTime, Source, StopState};
 use crate::name::NodeName;
 use crate::node::{Effect, NodeCommand, NodeError};
 use crate::plan::Plan;
@@ -263,7 +263,7 @@ impl<S: Site> Director<'_, S> {
         };
         match &command {
             NodeCommand::Power(_) | NodeCommand::Boot(_) | NodeCommand::Media(_) => {
-                self.events.emit_of(name, Known::Commanded { what: command.to_string() });
+                self.events.of(Source::User).emit_of(name, Known::Commanded { what: command.to_string() });
             }
             // Its effect is an event of its own.
             NodeCommand::Link { .. } => {}
@@ -284,7 +284,7 @@ impl<S: Site> Director<'_, S> {
     /// Stamps something that the run itself says, and takes it in.
     fn emit(&mut self, known: Known) {
         let now = self.events.now();
-        self.take(Event { at: now.at, wall: now.wall, node: None, kind: known.into() });
+        self.take(Event::of_run(now, None, known));
     }
 
     /// Takes in an event with what follows from it.

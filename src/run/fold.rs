@@ -30,7 +30,7 @@ impl Fold {
         let snapshot = Snapshot::new(plan.nodes.keys().cloned());
         Self {
             snapshot,
-            judge: Judge::new(&plan.expectations, plan.nodes.keys().cloned()),
+            judge: Judge::new(&plan.expectations),
             judged: false,
             died: Vec::new(),
             unwatched: unwatched(plan),
@@ -47,6 +47,7 @@ impl Fold {
         if let (Kind::Known(known @ Known::MachineDied { .. }), Some(node)) = (&event.kind, &event.node) {
             self.died.push((node.clone(), known.to_string()));
         }
+        self.judge.pass(event.at, &self.snapshot);
         let concluded = self.snapshot.apply(&event);
         if let Kind::Known(known @ Known::ProcessEnded { process, exit, .. }) = &event.kind
             && *exit != Some(0)
@@ -54,76 +55,17 @@ impl Fold {
         {
             self.failed.push((process.clone(), known.to_string()));
         }
-        self.judge.apply(&event);
+        self.judge.apply(&event, concluded.telling, &self.snapshot);
+        // Up, or off: a node has come as far as it will.
+        if let (Some(Stage::Os | Stage::Off), Some(node)) = (concluded.stage, &event.node) {
+            self.settled.insert(node.clone());
+        }
         let node = event.node.clone();
         all.push(event);
-        for known in concluded.events() {
-            let follows = Event { at: now.at, wall: now.wall, node: node.clone(), kind: known.into() };
-            self.judge.apply(&follows);
-            all.push(follows);
-        }
+        all.extend(concluded.events().map(|known| Event::of_run(now, node.clone(), known)));
         all.extend(self.decided(now));
-        self.settle(&all);
-        all
-    }
-
-    /// Notes what power-ons may wait for.
-    fn settle(&mut self, all: &[Event]) {
-        for event in all {
-            let Kind::Known(known) = &event.kind else { continue };
-            let ends_way = match known {
-                Known::StageReached { stage } => *stage == Stage::Os,
-                Known::PoweredOff { .. } | Known::MachineDied { .. } => true,
-                Known::ExpectationDecided { expect, .. } => {
-                    let of_this = |verdict: &&Verdict| verdict.expect == *expect;
-                    if self.judge.verdicts().iter().filter(of_this).all(|verdict| verdict.outcome.is_met()) {
-                        self.progress.met.insert(expect.clone());
-                    }
-                    true
-                }
-                Known::RunStarted { .. }
-                | Known::StepDone { .. }
-                | Known::StepFailed { .. }
-                | Known::LabUp {}
-                | Known::TearDownStarted { .. }
-                | Known::RunEnded { .. }
-                | Known::PoweredOn {}
-                | Known::Reset { .. }
-                | Known::MachineStopped { .. }
-                | Known::GuestPanicked {}
-                | Known::ConsoleLine { .. }
-                | Known::BannerSkipped {}
-                | Known::LinkSet { .. }
-                | Known::DhcpReplied { .. }
-                | Known::DhcpIgnored { .. }
-                | Known::DhcpCrowded { .. }
-                | Known::AddressLearned { .. }
-                | Known::RouterAdvertised { .. }
-                | Known::TftpServed { .. }
-                | Known::Fetching { .. }
-                | Known::HttpServed { .. }
-                | Known::MatchboxFailed { .. }
-                | Known::HttpsFailed { .. }
-                | Known::RpcServed { .. }
-                | Known::RpcRefused { .. }
-                | Known::DnsAnswered { .. }
-                | Known::NtpAnswered { .. }
-                | Known::SyslogLine { .. }
-                | Known::Omitted { .. }
-                | Known::ServiceFailed { .. }
-                | Known::ProcessStarted { .. }
-                | Known::ProcessPrinted { .. }
-                | Known::ProcessEnded { .. }
-                | Known::Booted { .. }
-                | Known::Probed { .. }
-                | Known::Judged { .. }
-                | Known::Commanded { .. } => false,
-            };
-            if let Some(node) = event.node.as_ref().filter(|_| ends_way) {
-                self.settled.insert(node.clone());
-            }
-        }
         self.progress.settled = self.settled.len();
+        all
     }
 
     /// Returns what power-ons may wait for. A node has come as far as it will once it is up, off, or has one of its
@@ -135,18 +77,18 @@ impl Fold {
     /// Lets time pass, and returns what that decided.
     pub(super) fn at(&mut self, now: Instant) -> Vec<Event> {
         let all = self.decided(now);
-        self.settle(&all);
+        self.progress.settled = self.settled.len();
         all
     }
 
     /// Returns the instant at which time alone may decide something.
     pub(super) fn deadline(&self) -> Option<RunTime> {
-        self.judge.next_deadline()
+        self.judge.next_deadline(&self.snapshot)
     }
 
     /// Returns the probes that should be running.
     pub(super) fn wanted(&self) -> Vec<WantedProbe> {
-        self.judge.wanted()
+        self.judge.wanted(&self.snapshot)
     }
 
     /// Tells how the trial turned out, once everything is decided that time can decide.
@@ -161,7 +103,7 @@ impl Fold {
 
     /// Returns how every expectation stands.
     pub(super) fn verdicts(&self) -> Vec<Verdict> {
-        self.judge.verdicts()
+        self.judge.verdicts(&self.snapshot)
     }
 
     /// Returns the machines that died without being asked to, with their last words.
@@ -179,23 +121,24 @@ impl Fold {
             Outcome::Missed { .. } | Outcome::NotReached { .. } => true,
             Outcome::Met { .. } | Outcome::Pending { .. } => false,
         };
-        !self.judge.verdicts().iter().any(bad)
+        !self.verdicts().iter().any(bad)
     }
 
     fn decided(&mut self, now: Instant) -> Vec<Event> {
-        let event = |node, kind: Known| Event { at: now.at, wall: now.wall, node, kind: kind.into() };
-        let mut all: Vec<Event> = self
-            .judge
-            .at(now.at)
-            .into_iter()
-            .map(|decision| {
-                let (expect, met, seen) = (decision.expect, decision.met, decision.seen);
-                event(decision.node, Known::ExpectationDecided { expect, met, seen })
-            })
-            .collect();
+        let mut all = Vec::new();
+        for decision in self.judge.at(now.at, &self.snapshot) {
+            let (expect, met, seen) = (decision.expect, decision.met, decision.seen);
+            let is_of_it = |verdict: &&Verdict| verdict.expect == expect;
+            if self.verdicts().iter().filter(is_of_it).all(|verdict| verdict.outcome.is_met()) {
+                self.progress.met.insert(expect.clone());
+            }
+            self.settled.extend(decision.node.clone());
+            let known = Known::ExpectationDecided { expect, met, seen };
+            all.push(Event::of_run(now, decision.node, known));
+        }
         if !self.judged && self.snapshot.lab == LabState::Up && self.judge.done() {
             self.judged = true;
-            all.push(event(None, Known::Judged { met: self.met() }));
+            all.push(Event::of_run(now, None, Known::Judged { met: self.met() }));
         }
         all
     }

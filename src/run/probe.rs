@@ -26,7 +26,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::program::KeyFile;
-use crate::event::{Emitter, Known, RunTime, Service};
+use crate::event::{Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed};
@@ -148,7 +148,7 @@ impl ProbeContext {
             ssh_key,
             known_hosts,
             spawner,
-            emitter,
+            emitter: emitter.of(Source::Probe),
         }
     }
 }

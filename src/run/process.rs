@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStdout;
 use tokio::task::JoinSet;
 
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Source};
 use crate::name::ProcessName;
 use crate::plan::ProcessPlan;
 use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner};
@@ -30,6 +30,7 @@ pub(super) async fn start(
     spawner: &Spawner,
     events: Emitter,
 ) -> Result<Running, SpawnError> {
+    let events = events.of(Source::Process);
     // One stream for both, so that lines stay in the order in which they were printed.
     let mut spec = SpawnSpec::new("/bin/sh").args(["-c", &format!("exec 2>&1\n{}", plan.run)]);
     spec.cwd = Some(plan.folder.clone());

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::authority::Authority;
 use super::executor::{Failure, Host, Site};
 use super::process::{self, Running};
-use crate::event::{Emitter, Kind, Known, Service};
+use crate::event::{Emitter, Kind, Known, Service, Source};
 use crate::hint::Hint;
 use crate::lab::Secret;
 use crate::name::{NetworkName, NodeName, ProcessName};
@@ -149,7 +149,7 @@ impl Rack {
             tokio::net::TcpListener::from_std(listener)
         });
         let listener = listener.map_err(Failure::new)?;
-        let (events, stop) = (self.parts.events.clone(), self.stop.clone());
+        let (events, stop) = (self.parts.events.of(Source::Service), self.stop.clone());
         lock(&self.services).spawn(async move {
             stop.run_until_cancelled(forward(listener, to, events)).await;
         });

@@ -43,7 +43,7 @@ use super::failure::{FailureLog, failed};
 use super::matchbox::{self, Matchbox, MatchboxRequest};
 use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
-use crate::event::{Emitter, Known, Service};
+use crate::event::{Emitter, Exchange, Known, Service};
 
 /// Timeout for the head of a request, for an idle connection, and for a client that reads next to nothing or
 /// acknowledges nothing.
@@ -175,7 +175,8 @@ impl HttpHandler {
     ) -> Response<Outgoing> {
         let uri = request.uri();
         let asked = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        let mut transfer = Transfer::new(&self.events, self.clients.node(from.ip()), asked, None);
+        let mut transfer =
+            Transfer::new(&self.events, Exchange::http(from), self.clients.node(from.ip()), asked);
         let reply = match self.ask_matchbox(request, &transfer) {
             Some(reply) => reply,
             None => {
@@ -232,7 +233,7 @@ impl HttpHandler {
             range: None,
             tls: agreed.map(|agreed| agreed.to_string()),
         };
-        self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), served);
+        self.events.emit_in(Exchange::http(from), self.clients.node(from.ip()).as_ref(), served);
     }
 
     /// Emits the event of a failed TLS handshake.

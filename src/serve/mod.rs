@@ -53,7 +53,7 @@ pub use self::matchbox::{
     KeyRing, KeyRingError, Secure, Standalone, StandaloneError, Store, serve_standalone,
 };
 pub use self::tls::Identity;
-use crate::event::{Emitter, Service};
+use crate::event::{Emitter, Service, Source};
 use crate::lab::FileRef;
 use crate::plan::ServicePlan;
 use crate::system::sockets::Sockets;
@@ -118,6 +118,7 @@ pub async fn serve(
         syslog,
         missing,
     } = sockets;
+    let events = events.of(Source::Service);
     let identity = resources.identity.clone();
     let key_ring = resources.key_ring.clone();
     let addresses = resources.addresses.clone();

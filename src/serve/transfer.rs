@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{Emitter, Known, RunTime};
+use crate::event::{Emitter, Exchange, Known, RunTime};
 use crate::name::NodeName;
 
 /// Time between two reports of a transfer's progress.
@@ -12,6 +12,7 @@ const REPORT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Transfer {
     pub(super) events: Emitter,
+    exchange: Exchange,
     pub(super) node: Option<NodeName>,
     /// The requested path.
     pub(super) path: String,
@@ -24,9 +25,18 @@ pub(super) struct Transfer {
 
 impl Transfer {
     /// Starts a transfer.
-    pub(super) fn new(events: &Emitter, node: Option<NodeName>, path: String, total: Option<u64>) -> Self {
+    pub(super) fn new(events: &Emitter, exchange: Exchange, node: Option<NodeName>, path: String) -> Self {
         let now = events.now().at;
-        Self { events: events.clone(), node, path, total, sent: 0, started: now, reported: now }
+        Self {
+            events: events.clone(),
+            exchange,
+            node,
+            path,
+            total: None,
+            sent: 0,
+            started: now,
+            reported: now,
+        }
     }
 
     /// Counts bytes that were sent.
@@ -36,8 +46,13 @@ impl Transfer {
         if now.since(self.reported) >= REPORT && self.total != Some(self.sent) {
             self.reported = now;
             let fetching = Known::Fetching { path: self.path.clone(), bytes: self.sent, total: self.total };
-            self.events.emit_maybe(self.node.as_ref(), fetching);
+            self.emit(fetching);
         }
+    }
+
+    /// Emits an event of the transfer.
+    pub(super) fn emit(&self, known: Known) {
+        self.events.emit_in(self.exchange.clone(), self.node.as_ref(), known);
     }
 
     /// Returns the elapsed time in milliseconds.

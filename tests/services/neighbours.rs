@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use dryrack::event::{Known, LearnedBy, LearnedFrom};
+use dryrack::event::{Kind, Known, LearnedBy, LearnedFrom, Source};
 
 use super::dhcp::{Lease, Running};
 use super::dns::dig;
@@ -64,5 +64,32 @@ fn an_address_that_a_node_gave_itself_is_learned_from_its_arp() {
         assert!(!one.try_run("busybox", &["ping", "-c", "1", "-W", "1", "10.0.0.99"]).status.success());
         let seen = ("10.0.0.77".to_owned(), LearnedBy::Arp, LearnedFrom::Node);
         assert_eq!(learned(&rack.log).await, seen);
+    });
+}
+
+#[test]
+fn what_services_tell_has_its_source_and_its_exchange() {
+    alone(async || {
+        let rack = Rack::of(LAB, kernel).await;
+        let one = rack.client(rack.mac("one"));
+        Lease::ask(&rack, &one, &[]).expect("a lease");
+        let seen = ("10.0.0.11".to_owned(), LearnedBy::Dhcp, LearnedFrom::ThisServer);
+        assert_eq!(learned(&rack.log).await, seen);
+        one.run("curl", &["-sf", "-o", "/dev/null", "http://10.0.0.1/boot/one.ipxe"]);
+        rack.log.until("a file", 20, |known| matches!(known, Known::HttpServed { .. })).await;
+        let events = rack.log.events();
+        assert!(events.iter().all(|event| event.source == Source::Service), "{}", rack.log.text());
+        let exchanges = |is_it: fn(&Known) -> bool| {
+            let of = events.iter().filter(|event| matches!(&event.kind, Kind::Known(known) if is_it(known)));
+            of.map(|event| event.exchange.as_ref().map(ToString::to_string).unwrap_or_default())
+                .collect::<Vec<_>>()
+        };
+        // Offer and acknowledgement are of one transaction.
+        let dhcp = exchanges(|known| matches!(known, Known::DhcpReplied { .. }));
+        assert!(dhcp.len() == 2 && dhcp[0] == dhcp[1], "{dhcp:?}");
+        assert!(dhcp[0].starts_with(&format!("dhcp {} ", rack.mac("one"))), "{dhcp:?}");
+        let http = exchanges(|known| matches!(known, Known::HttpServed { .. }));
+        assert!(http.len() == 1 && http[0].starts_with("http 10.0.0.11:"), "{http:?}");
+        assert_eq!(rack.log.count(|known| matches!(known, Known::AddressLearned { .. })), 1);
     });
 }

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 
 pub use qmp::QmpError;
 
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, Source};
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
 use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
@@ -128,7 +128,8 @@ impl Machine {
         spawner: &Spawner,
         events: Emitter,
     ) -> Result<Self, StartError> {
-        let console = Console::new(plan.node.clone(), folder.join("console.log"), events.clone());
+        let of_console = events.of(Source::Console);
+        let console = Console::new(plan.node.clone(), folder.join("console.log"), of_console);
         let links = plan.nics.iter().map(|nic| (nic.nic.clone(), nic.link_up)).collect();
         let screen = screen::serve(&folder, plan.node.clone()).map_err(|source| StartError::Prepare {
             node: plan.node.clone(),
@@ -140,7 +141,7 @@ impl Machine {
                 plan: plan.clone(),
                 folder,
                 spawner: spawner.clone(),
-                events,
+                events: events.of(Source::Qmp),
                 console: Arc::new(console),
                 links: Mutex::new(links),
                 wanted: Mutex::default(),

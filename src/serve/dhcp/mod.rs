@@ -37,7 +37,7 @@ use self::unknown_clients::UnknownClients;
 use self::wire::{Destination, Reply, Request, message};
 use super::clients::Clients;
 use super::failure::{FailureLog, failed};
-use crate::event::{Emitter, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
+use crate::event::{Emitter, Exchange, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
@@ -268,7 +268,8 @@ impl Dhcp {
             if answered.node.is_some() || self.unknown_clients.admits(now, replied) {
                 let us = now.micros_since(answered.received);
                 let node = answered.node.take();
-                self.events.emit_maybe(node.as_ref(), self.event(answered, bytes, us));
+                let exchange = Exchange::dhcp(answered.request.mac, answered.request.xid);
+                self.events.emit_in(exchange, node.as_ref(), self.event(answered, bytes, us));
                 if let Some(learned) = learned {
                     self.events.emit_maybe(node.as_ref(), learned);
                 }

@@ -22,7 +22,7 @@ use self::wire::{Request, message};
 use super::clients::Clients;
 use super::failure::FailureLog;
 use super::ra::TransientRoute;
-use crate::event::{Emitter, Known, LearnedBy, LearnedFrom, Service};
+use crate::event::{Emitter, Exchange, Known, LearnedBy, LearnedFrom, Service};
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
 use crate::system::sockets::LinkSocket;
@@ -116,7 +116,8 @@ impl Dhcp6 {
             self.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
         }
         let us = self.events.now().at.micros_since(received);
-        self.events.emit_maybe(node, self.event(request, decision, bytes, us));
+        let exchange = Exchange::dhcpv6(arrival.from, request.xid);
+        self.events.emit_in(exchange, node, self.event(request, decision, bytes, us));
         if let Some(learned) = learned {
             self.events.emit_maybe(node, learned);
         }

@@ -49,6 +49,6 @@ impl Drop for ResponseEvent {
             range: self.range.take(),
             tls: self.tls.take().map(|tls| tls.to_string()),
         };
-        transfer.events.emit_maybe(transfer.node.as_ref(), served);
+        transfer.emit(served);
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Fallback, KeyRing, Matchbox, Store};
-use crate::event::{Emitter, Service};
+use crate::event::{Emitter, Service, Source};
 use crate::rpc;
 use crate::serve::clients::Clients;
 use crate::serve::connection_limit::ConnectionLimits;
@@ -64,6 +64,7 @@ pub fn serve_standalone(
     events: &Emitter,
     stop: &CancellationToken,
 ) -> Result<(), StandaloneError> {
+    let events = &events.of(Source::Service);
     let Standalone { listener, secure, store, assets, key_ring, rpc } = standalone;
     let acceptor = secure.map(|secure| tls::acceptor_of_pem(&secure.certificates, &secure.key)).transpose();
     let acceptor = acceptor.map_err(StandaloneError::Certificate)?;

@@ -15,7 +15,7 @@ use super::super::failure::failed;
 use super::super::transfer::Transfer;
 use super::packet::Mode;
 use super::source::Source;
-use crate::event::{Emitter, FileRole, Known, Service, TftpOutcome};
+use crate::event::{Emitter, Exchange, FileRole, Known, Service, TftpOutcome};
 
 /// Opens files for clients.
 #[derive(Clone)]
@@ -103,7 +103,7 @@ impl TftpHandler {
 
     fn delivery(&self, from: SocketAddr, path: &[u8], mode: Mode) -> Delivery {
         let path = String::from_utf8_lossy(path).into_owned();
-        let transfer = Transfer::new(&self.events, self.clients.node(from.ip()), path, None);
+        let transfer = Transfer::new(&self.events, Exchange::tftp(from), self.clients.node(from.ip()), path);
         Delivery {
             transfer,
             clients: self.clients.clone(),
@@ -189,7 +189,7 @@ impl Delivery {
             windowsize: *windowsize,
             retransmits: *retransmits,
         };
-        transfer.events.emit_maybe(transfer.node.as_ref(), served);
+        transfer.emit(served);
     }
 }
 

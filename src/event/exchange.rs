@@ -1,0 +1,95 @@
+//! A request with its answers, however it was seen.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::Known;
+use crate::name::Mac;
+
+/// Names a request with its answers: what our service and the wire tell of it has the same name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Exchange(String);
+
+impl Exchange {
+    /// A dialogue of DHCP: the client, and the transaction that it chose.
+    pub fn dhcp(mac: Mac, xid: u32) -> Self {
+        Self(format!("dhcp {mac} {xid:08x}"))
+    }
+
+    /// A dialogue of DHCPv6: the client, and the transaction that it chose.
+    pub fn dhcpv6(client: Ipv6Addr, xid: [u8; 3]) -> Self {
+        let [a, b, c] = xid;
+        Self(format!("dhcpv6 {client} {a:02x}{b:02x}{c:02x}"))
+    }
+
+    /// A transfer of TFTP: each has a port of the client to itself.
+    pub fn tftp(client: SocketAddr) -> Self {
+        Self(format!("tftp {client}"))
+    }
+
+    /// The requests of one connection of HTTP.
+    pub fn http(client: SocketAddr) -> Self {
+        Self(format!("http {client}"))
+    }
+}
+
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Known {
+    /// Returns what happened within an exchange, in the words that every source has for it; `None` where nobody else tells
+    /// of it.
+    pub fn fact(&self) -> Option<String> {
+        match self {
+            Self::DhcpReplied { request, reply, .. } => Some(format!("{request} {reply}")),
+            Self::DhcpIgnored { request, .. } => Some(request.to_string()),
+            Self::TftpServed { path, outcome, .. } => Some(format!("{outcome} {path}")),
+            Self::HttpServed { method, path, status, complete, .. } => {
+                Some(format!("{method} {path} {status} {complete}"))
+            }
+            Self::RunStarted { .. }
+            | Self::StepDone { .. }
+            | Self::StepFailed { .. }
+            | Self::LabUp {}
+            | Self::TearDownStarted { .. }
+            | Self::RunEnded { .. }
+            | Self::PoweredOn {}
+            | Self::PoweredOff { .. }
+            | Self::Reset { .. }
+            | Self::MachineDied { .. }
+            | Self::MachineStopped { .. }
+            | Self::GuestPanicked {}
+            | Self::ConsoleLine { .. }
+            | Self::BannerSkipped {}
+            | Self::LinkSet { .. }
+            | Self::DhcpCrowded { .. }
+            | Self::AddressLearned { .. }
+            | Self::RouterAdvertised { .. }
+            | Self::Fetching { .. }
+            | Self::MatchboxFailed { .. }
+            | Self::HttpsFailed { .. }
+            | Self::RpcServed { .. }
+            | Self::RpcRefused { .. }
+            | Self::DnsAnswered { .. }
+            | Self::NtpAnswered { .. }
+            | Self::SyslogLine { .. }
+            | Self::Omitted { .. }
+            | Self::ServiceFailed { .. }
+            | Self::ProcessStarted { .. }
+            | Self::ProcessPrinted { .. }
+            | Self::ProcessEnded { .. }
+            | Self::StageReached { .. }
+            | Self::Booted { .. }
+            | Self::Probed { .. }
+            | Self::ExpectationDecided { .. }
+            | Self::Judged { .. }
+            | Self::Commanded { .. } => None,
+        }
+    }
+}

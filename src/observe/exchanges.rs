@@ -1,0 +1,132 @@
+//! Which events tell of something that another source has told already.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::event::{Event, Exchange, Kind, Source};
+
+/// How many facts are remembered. What another source tells of one comes within moments.
+const MOST: usize = 4096;
+
+/// What an event tells, beside what others have told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Telling {
+    /// Something that nobody has told.
+    #[default]
+    News,
+    /// What the wire has told already, with what only its source knows: the rule, the role of a file.
+    Details,
+    /// What a better source has told already.
+    Again,
+}
+
+/// The facts of exchanges, with how often each source has told them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Exchanges {
+    told: BTreeMap<(Exchange, String), Vec<(Source, u64)>>,
+    order: VecDeque<(Exchange, String)>,
+}
+
+impl Exchanges {
+    /// Takes in an event.
+    ///
+    /// A source may tell the same fact several times, as often as it happened: so the fact happened as often as that
+    /// source says that tells of it most often.
+    pub(super) fn see(&mut self, event: &Event) -> Telling {
+        let (Some(exchange), Kind::Known(known)) = (&event.exchange, &event.kind) else {
+            return Telling::News;
+        };
+        let Some(fact) = known.fact() else { return Telling::News };
+        let key = (exchange.clone(), fact);
+        if !self.told.contains_key(&key) {
+            self.order.push_back(key.clone());
+        }
+        let told = self.told.entry(key).or_default();
+        let others = told.iter().filter(|(source, _)| *source != event.source);
+        let most = others.map(|(_, count)| *count).max().unwrap_or(0);
+        let own = match told.iter_mut().find(|(source, _)| *source == event.source) {
+            Some((_, count)) => {
+                *count += 1;
+                *count
+            }
+            None => {
+                told.push((event.source.clone(), 1));
+                1
+            }
+        };
+        while self.order.len() > MOST {
+            let oldest = self.order.pop_front();
+            oldest.and_then(|oldest| self.told.remove(&oldest));
+        }
+        match (own > most, &event.source) {
+            (true, _) => Telling::News,
+            (false, Source::Wire) => Telling::Again,
+            (false, _) => Telling::Details,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::examples::{event, http, lease};
+    use crate::name::Mac;
+
+    /// Tells of events of one exchange, and returns what each tells.
+    fn told(
+        exchanges: &mut Exchanges,
+        exchange: &Exchange,
+        told: &[(Source, crate::event::Known)],
+    ) -> String {
+        let telling = told.iter().map(|(source, known)| {
+            let event = event(0, Some("a"), known.clone());
+            let event = Event { source: source.clone(), exchange: Some(exchange.clone()), ..event };
+            format!("{:?}", exchanges.see(&event))
+        });
+        telling.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_fact_happened_as_often_as_one_source_says() {
+        use Source::{Service, Wire};
+        let exchange = Exchange::http("10.0.0.11:40000".parse().unwrap());
+        let get = || http("kernel", 200, true);
+        let check = |order: &[Source]| {
+            let all: Vec<_> = order.iter().map(|source| (source.clone(), get())).collect();
+            told(&mut Exchanges::default(), &exchange, &all)
+        };
+        assert_eq!(check(&[Service, Wire]), "News Again");
+        assert_eq!(check(&[Wire, Service]), "News Details");
+        assert_eq!(check(&[Service, Service, Wire, Wire]), "News News Again Again");
+        assert_eq!(check(&[Wire, Service, Service, Wire]), "News Details News Again");
+        // Another answer, and another exchange.
+        let mut exchanges = Exchanges::default();
+        let script = (Wire, http("script", 200, true));
+        assert_eq!(told(&mut exchanges, &exchange, &[(Service, get()), script]), "News News");
+        let other = Exchange::http("10.0.0.11:40001".parse().unwrap());
+        assert_eq!(told(&mut exchanges, &other, &[(Wire, get())]), "News");
+    }
+
+    #[test]
+    fn an_offer_and_an_acknowledgement_are_two_facts_of_one_exchange() {
+        use Source::{Service, Wire};
+        let exchange = Exchange::dhcp(Mac([0x52, 0x54, 0, 0, 0, 1]), 0x1a2b);
+        let dialogue = [
+            (Service, lease("os", "offer")),
+            (Wire, lease("os", "offer")),
+            (Service, lease("os", "ack")),
+            (Wire, lease("os", "ack")),
+        ];
+        assert_eq!(told(&mut Exchanges::default(), &exchange, &dialogue), "News Again News Again");
+        assert_eq!(exchange.to_string(), "dhcp 52:54:00:00:00:01 00001a2b");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut exchanges = Exchanges::default();
+        for xid in 0..10_000 {
+            let exchange = Exchange::dhcp(Mac([2; 6]), xid);
+            told(&mut exchanges, &exchange, &[(Source::Service, lease("os", "ack"))]);
+        }
+        assert_eq!((exchanges.told.len(), exchanges.order.len()), (MOST, MOST));
+    }
+}
