@@ -6,7 +6,7 @@ use super::count;
 use super::subject::{Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
 use crate::event::{Event, Kind, Known, RunTime};
-use crate::lab::{Check, Expectation, Polarity};
+use crate::lab::{Check, Expectation, ObservedCheck, Polarity, ProbedCheck};
 use crate::name::{ExpectName, NodeName};
 use crate::observe::{NodeView, Snapshot, Telling};
 
@@ -208,7 +208,7 @@ impl Judge {
     fn read(&mut self, node: Option<&NodeName>, line: &str) {
         let now = self.now;
         for item in &mut self.items {
-            let Check::Console(regex) = &item.expectation.check else { continue };
+            let Check::Observed(ObservedCheck::Console(regex)) = &item.expectation.check else { continue };
             if matches!(item.gate, Gate::After(_)) || !regex.is_match(line) {
                 continue;
             }
@@ -221,7 +221,7 @@ impl Judge {
     /// Counts what a node fetched, whether or not the time of the expectation has begun.
     fn count(&mut self, node: Option<&NodeName>, known: &Known) {
         for item in &mut self.items {
-            let Check::Fetched(fetched) = &item.expectation.check else { continue };
+            let Check::Observed(ObservedCheck::Fetched(fetched)) = &item.expectation.check else { continue };
             if count::counts(fetched, known) {
                 let subjects = item.subjects.iter_mut();
                 subjects.filter(|subject| subject.node.as_ref() == node).for_each(Subject::count);
@@ -296,7 +296,7 @@ impl Judge {
                     if let Some(node) = node {
                         subject.compare(expectation, *now, node);
                     }
-                    if let Check::Process { process, exit } = &expectation.check
+                    if let Check::Observed(ObservedCheck::Process { process, exit }) = &expectation.check
                         && let Some(ended) = processes.get(process).and_then(|process| process.ended.as_ref())
                     {
                         match ended.exit == Some(*exit) {
@@ -371,16 +371,21 @@ impl Item {
 /// Returns what each verdict is about: a node each, or all of them together.
 fn subjects(expectation: &Expectation) -> Vec<Subject> {
     let together = match &expectation.check {
-        Check::Etcd { .. } | Check::Process { .. } => true,
-        Check::Command { .. } | Check::Dns { .. } => expectation.nodes.is_empty(),
-        Check::Console(_)
-        | Check::Stage(_)
-        | Check::Boots(_)
-        | Check::Fetched(_)
-        | Check::Installed(_)
-        | Check::Tcp { .. }
-        | Check::Http { .. }
-        | Check::Ssh { .. } => false,
+        Check::Observed(check) => match check {
+            ObservedCheck::Process { .. } => true,
+            ObservedCheck::Console(_)
+            | ObservedCheck::Stage(_)
+            | ObservedCheck::Boots(_)
+            | ObservedCheck::Fetched(_) => false,
+        },
+        Check::Probed(check) => match check {
+            ProbedCheck::Etcd { .. } => true,
+            ProbedCheck::Command { .. } | ProbedCheck::Dns { .. } => expectation.nodes.is_empty(),
+            ProbedCheck::Installed(_)
+            | ProbedCheck::Tcp { .. }
+            | ProbedCheck::Http { .. }
+            | ProbedCheck::Ssh { .. } => false,
+        },
     };
     if together {
         return vec![Subject::new(None)];

@@ -4,7 +4,7 @@ use super::count::{self, CountStatus};
 use super::describe::describe;
 use super::{Evidence, Outcome, Verdict};
 use crate::event::{Ago, RunTime};
-use crate::lab::{Check, Expectation, Polarity};
+use crate::lab::{Check, Expectation, ObservedCheck, Polarity};
 use crate::name::NodeName;
 use crate::observe::NodeView;
 
@@ -64,12 +64,16 @@ impl Subject {
 
     /// Compares what is known of the node with what is expected, where that is all there is to look at.
     pub(super) fn compare(&mut self, of: &Expectation, at: RunTime, node: &NodeView) {
-        let standing = match &of.check {
-            Check::Stage(stage) if node.is_at(*stage) => CountStatus::So(format!("stage {}", node.stage)),
-            Check::Stage(_) => CountStatus::NotYet,
-            Check::Boots(boots) => count::boots(boots, &node.boot_sources()),
-            Check::Fetched(fetched) => count::fetched(fetched, self.count),
-            _ => return,
+        let Check::Observed(check) = &of.check else { return };
+        let standing = match check {
+            ObservedCheck::Stage(stage) if node.is_at(*stage) => {
+                CountStatus::So(format!("stage {}", node.stage))
+            }
+            ObservedCheck::Stage(_) => CountStatus::NotYet,
+            ObservedCheck::Boots(boots) => count::boots(boots, &node.boot_sources()),
+            ObservedCheck::Fetched(fetched) => count::fetched(fetched, self.count),
+            // These are of an instant: a line, an end.
+            ObservedCheck::Console(_) | ObservedCheck::Process { .. } => return,
         };
         match standing {
             CountStatus::So(seen) => self.on_true(at, &seen),
@@ -187,18 +191,22 @@ impl Subject {
     fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeView>) -> String {
         let at = node.map(|node| format!(" (it is at {})", node.stage)).unwrap_or_default();
         match &of.check {
-            Check::Stage(stage) if self.broken => {
+            Check::Observed(ObservedCheck::Stage(stage)) if self.broken => {
                 format!("{stage} did not last for {} {when}{at}", Ago(of.holds))
             }
-            Check::Stage(stage) => format!("{stage} was not reached {when}{at}"),
-            Check::Console(regex) => format!("no line matched /{regex}/ {when}"),
-            Check::Boots(_) => {
+            Check::Observed(ObservedCheck::Stage(stage)) => format!("{stage} was not reached {when}{at}"),
+            Check::Observed(ObservedCheck::Console(regex)) => format!("no line matched /{regex}/ {when}"),
+            Check::Observed(ObservedCheck::Boots(_)) => {
                 let boots = node.map(NodeView::boot_sources).unwrap_or_default();
                 format!("{} {when}", count::boots_so_far(&boots))
             }
-            Check::Fetched(_) => format!("{} {when}", count::fetched_so_far(self.count)),
-            _ if self.broken => format!("it did not stay true for {} {when}", Ago(of.holds)),
-            _ => format!("not met {when}"),
+            Check::Observed(ObservedCheck::Fetched(_)) => {
+                format!("{} {when}", count::fetched_so_far(self.count))
+            }
+            Check::Observed(ObservedCheck::Process { .. }) | Check::Probed(_) if self.broken => {
+                format!("it did not stay true for {} {when}", Ago(of.holds))
+            }
+            Check::Observed(ObservedCheck::Process { .. }) | Check::Probed(_) => format!("not met {when}"),
         }
     }
 
@@ -215,16 +223,8 @@ impl Subject {
 /// Tells whether a check has to be carried out, rather than read from events.
 pub(super) fn is_probed(check: &Check) -> bool {
     match check {
-        Check::Console(_) | Check::Stage(_) | Check::Boots(_) | Check::Fetched(_) | Check::Process { .. } => {
-            false
-        }
-        Check::Installed(_)
-        | Check::Tcp { .. }
-        | Check::Http { .. }
-        | Check::Dns { .. }
-        | Check::Ssh { .. }
-        | Check::Etcd { .. }
-        | Check::Command { .. } => true,
+        Check::Observed(_) => false,
+        Check::Probed(_) => true,
     }
 }
 

@@ -10,12 +10,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::examples::{any_event, console, event, http, lease, millis, probed, tftp};
 use crate::event::{BootedFrom, Event, Exchange, Kind, Known, PowerCause, RunTime, Source, Stage, StopState};
-use crate::lab::{Boots, Check, Count, Expectation, Fetched, Pattern, Polarity};
+use crate::lab::{Boots, Check, Count, Expectation, Fetched, ObservedCheck, Pattern, Polarity, ProbedCheck};
 use crate::name::ProcessName;
 use crate::observe::{Booted, Snapshot};
 
 /// An expectation of node `a`.
-fn expect(name: &str, check: Check) -> Expectation {
+fn expect(name: &str, check: impl Into<Check>) -> Expectation {
     Expectation {
         name: ExpectName::new(name).unwrap(),
         nodes: nodes(&["a"]),
@@ -23,7 +23,7 @@ fn expect(name: &str, check: Check) -> Expectation {
         within: None,
         holds: Duration::ZERO,
         sense: Polarity::Must,
-        check,
+        check: check.into(),
     }
 }
 
@@ -31,8 +31,8 @@ fn nodes(names: &[&str]) -> Vec<NodeName> {
     names.iter().map(|name| NodeName::new(name).unwrap()).collect()
 }
 
-fn line(pattern: &str) -> Check {
-    Check::Console(Pattern::new(pattern).unwrap())
+fn line(pattern: &str) -> ObservedCheck {
+    ObservedCheck::Console(Pattern::new(pattern).unwrap())
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -132,12 +132,12 @@ fn booted(from: BootedFrom) -> Known {
     Known::Booted { from, by: "`/boot/kernel` by HTTP".to_owned() }
 }
 
-fn boots(order: &[BootedFrom]) -> Check {
-    Check::Boots(Boots { order: Some(order.to_vec()), ..Boots::default() })
+fn boots(order: &[BootedFrom]) -> ObservedCheck {
+    ObservedCheck::Boots(Boots { order: Some(order.to_vec()), ..Boots::default() })
 }
 
-fn fetched(path: &str, often: Count) -> Check {
-    Check::Fetched(Fetched { path: Pattern::new(path).unwrap(), often, method: None, status: None })
+fn fetched(path: &str, often: Count) -> ObservedCheck {
+    ObservedCheck::Fetched(Fetched { path: Pattern::new(path).unwrap(), often, method: None, status: None })
 }
 
 /// Tells the judge of what happened, and writes down what it decided and when.
@@ -206,7 +206,7 @@ fn time_begins_when_the_lab_is_up() {
 #[test]
 fn a_stage_is_met_by_a_later_one() {
     let told = [(1, up()), (2, Of("a", stage(Stage::Kernel))), (3, Of("a", stage(Stage::Os)))];
-    assert_snapshot!(check([expect("dhcp", Check::Stage(Stage::Dhcp)), expect("os", Check::Stage(Stage::Os))], told), @r"
+    assert_snapshot!(check([expect("dhcp", ObservedCheck::Stage(Stage::Dhcp)), expect("os", ObservedCheck::Stage(Stage::Os))], told), @r"
     2s dhcp of a met: stage kernel
     3s os of a met: stage os
     ");
@@ -220,7 +220,7 @@ fn a_stage_that_was_not_reached_names_the_one_that_was() {
         (15, Of("a", console("Could not boot"))),
         (90, Clock),
     ];
-    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(90)], told), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last seen: console line `Could not boot`, 1m 15s ago");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(90)], told), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last seen: console line `Could not boot`, 1m 15s ago");
 }
 
 #[test]
@@ -233,13 +233,13 @@ fn a_stage_has_to_hold() {
         (29, Clock),
         (40, Clock),
     ];
-    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(25).holds(10)], told), @"40s os of a met: stage os");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(25).holds(10)], told), @"40s os of a met: stage os");
 }
 
 #[test]
 fn a_hold_that_breaks_after_the_time_is_over_is_missed() {
     let told = [(0, up()), (20, Of("a", stage(Stage::Os))), (26, Of("a", stage(Stage::Firmware)))];
-    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(25).holds(10)], told), @"26s os of a missed: os did not last for 10s within 25s (it is at firmware)");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(25).holds(10)], told), @"26s os of a missed: os did not last for 10s within 25s (it is at firmware)");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn off_is_a_stage_of_what_was_on() {
         (2, Of("a", stage(Stage::Firmware))),
         (9, Of("a", stage(Stage::Off))),
     ];
-    assert_snapshot!(check([expect("installed", Check::Stage(Stage::Off))], told), @"9s installed of a met: stage off");
+    assert_snapshot!(check([expect("installed", ObservedCheck::Stage(Stage::Off))], told), @"9s installed of a met: stage off");
 }
 
 #[test]
@@ -313,9 +313,9 @@ fn a_machine_that_died_meets_nothing_any_more() {
         stderr: vec!["qemu: assertion failed".to_owned(), String::new()],
     };
     let list = [
-        expect("os", Check::Stage(Stage::Os)).of(&["a", "b"]).within(60),
+        expect("os", ObservedCheck::Stage(Stage::Os)).of(&["a", "b"]).within(60),
         expect("panic", line("panic")).never(),
-        expect("etcd", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("os"),
+        expect("etcd", ProbedCheck::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("os"),
     ];
     assert_snapshot!(check(list, [(0, up()), (5, Of("a", died))]), @r"
     5s etcd missed: a: the machine died: signal 6: qemu: assertion failed
@@ -331,7 +331,7 @@ fn an_internal_error_of_qemu_is_a_death() {
         detail: "Suberror: 1".to_owned(),
         nospace: false,
     };
-    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os))], [(0, up()), (5, Of("a", stopped))]), @"5s os of a missed: the machine was stopped by QEMU: internal-error: Suberror: 1");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os))], [(0, up()), (5, Of("a", stopped))]), @"5s os of a missed: the machine was stopped by QEMU: internal-error: Suberror: 1");
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_machine_that_switches_itself_off_may_come_back() {
     let off = Known::PoweredOff { why: PowerCause::Guest };
     let told =
         [(0, up()), (5, Of("a", off)), (6, Of("a", stage(Stage::Off))), (30, Of("a", stage(Stage::Os)))];
-    assert_snapshot!(check([expect("os", Check::Stage(Stage::Os)).within(60)], told), @"30s os of a met: stage os");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(60)], told), @"30s os of a met: stage os");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn never_has_a_window_or_lasts_to_the_end() {
     let list = || {
         [
             expect("panic", line("Kernel panic")).never(),
-            expect("reset", Check::Stage(Stage::Os)).never().within(30),
+            expect("reset", ObservedCheck::Stage(Stage::Os)).never().within(30),
         ]
     };
     assert_snapshot!(check(list(), [(0, up()), (29, Clock), (30, Clock)]), @"30s reset of a met: it did not happen within 30s");
@@ -373,7 +373,7 @@ fn a_probe_has_to_hold_and_a_success_completes_it() {
         (16, Clock),
         (17, Of("a", probed("ssh", true, "logged in, active"))),
     ];
-    assert_snapshot!(check([expect("ssh", Check::Tcp { port: 22 }).within(10).holds(10)], told), @"17s ssh of a met: logged in, active");
+    assert_snapshot!(check([expect("ssh", ProbedCheck::Tcp { port: 22 }).within(10).holds(10)], told), @"17s ssh of a met: logged in, active");
 }
 
 #[test]
@@ -384,14 +384,14 @@ fn a_missed_probe_says_what_it_saw() {
         (4, Of("a", probed("ssh", false, "connection refused"))),
         (10, Clock),
     ];
-    assert_snapshot!(check([expect("ssh", Check::Tcp { port: 22 }).within(10)], told), @"10s ssh of a missed: not met within 10s; last probe saw connection refused, 6s ago; last seen: console line `hello`, 9s ago");
+    assert_snapshot!(check([expect("ssh", ProbedCheck::Tcp { port: 22 }).within(10)], told), @"10s ssh of a missed: not met within 10s; last probe saw connection refused, 6s ago; last seen: console line `hello`, 9s ago");
 }
 
 #[test]
 fn probes_are_wanted_while_they_can_decide() {
     let mut judge = judge([
-        expect("one", Check::Tcp { port: 22 }).of(&["a", "b"]).holds(5),
-        expect("two", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("one"),
+        expect("one", ProbedCheck::Tcp { port: 22 }).of(&["a", "b"]).holds(5),
+        expect("two", ProbedCheck::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("one"),
         expect("three", line("x")),
     ]);
     let wanted = |judge: &Trial| {
@@ -417,8 +417,8 @@ fn probes_are_wanted_while_they_can_decide() {
 #[test]
 fn the_end_of_the_run_decides_the_rest() {
     let list = [
-        expect("os", Check::Stage(Stage::Os)),
-        expect("ssh", Check::Tcp { port: 22 }).after("os"),
+        expect("os", ObservedCheck::Stage(Stage::Os)),
+        expect("ssh", ProbedCheck::Tcp { port: 22 }).after("os"),
         expect("panic", line("panic")).never(),
     ];
     let told = [
@@ -442,7 +442,7 @@ fn a_ring_of_afters_ends_all_the_same() {
 
 #[test]
 fn verdicts_survive_a_round_trip() {
-    let mut judge = judge([expect("os", Check::Stage(Stage::Os)).within(5), expect("up", line("x"))]);
+    let mut judge = judge([expect("os", ObservedCheck::Stage(Stage::Os)).within(5), expect("up", line("x"))]);
     judge.apply(&event(0, None, Known::LabUp {}));
     judge.apply(&event(6000, Some("a"), console("hello")));
     let verdicts = judge.verdicts();
@@ -483,10 +483,10 @@ proptest! {
     fn no_list_of_events_is_too_odd(events in prop::collection::vec(any_event(), 0..60), end in any::<u64>()) {
         let mut judge = judge([
             expect("one", line("o")).of(&["a", "b"]).holds(7),
-            expect("two", Check::Stage(Stage::Kernel)).of(&["a", "b"]).within(20).after("one"),
-            expect("three", Check::Tcp { port: 22 }).holds(3).within(50),
+            expect("two", ObservedCheck::Stage(Stage::Kernel)).of(&["a", "b"]).within(20).after("one"),
+            expect("three", ProbedCheck::Tcp { port: 22 }).holds(3).within(50),
             expect("four", line("a")).never().of(&["c"]).within(30),
-            expect("five", Check::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("three"),
+            expect("five", ProbedCheck::Etcd { port: 2379, members: 2 }).of(&["a", "b"]).after("three"),
         ]);
         let mut decided = BTreeMap::new();
         let mut note = |decisions: Vec<Decision>| {
@@ -534,9 +534,9 @@ fn boots_are_compared_as_they_come() {
 #[test]
 fn boots_are_counted_also_before_their_time() {
     use BootedFrom::{Disk, Network};
-    let count = |network, disk| Check::Boots(Boots { network, disk, ..Boots::default() });
+    let count = |network, disk| ObservedCheck::Boots(Boots { network, disk, ..Boots::default() });
     let list = || {
-        let three = Check::Boots(Boots { times: Some(3), ..Boots::default() });
+        let three = ObservedCheck::Boots(Boots { times: Some(3), ..Boots::default() });
         [
             expect("up", line("ready")),
             expect("once", count(Some(1), Some(2))).after("up").within(60),
@@ -606,14 +606,14 @@ fn what_was_fetched_is_counted_to_the_end() {
 
 #[test]
 fn what_is_expected_of_counts_can_be_read() {
-    let counts = |times, network, disk| Check::Boots(Boots { order: None, times, network, disk });
+    let counts = |times, network, disk| ObservedCheck::Boots(Boots { order: None, times, network, disk });
     let checks = [
         boots(&[BootedFrom::Network, BootedFrom::Disk]),
         counts(Some(3), None, Some(2)),
         counts(None, Some(1), None),
         fetched("^/assets/", Count::AtLeast(1)),
         fetched("disk", Count::Exactly(2)),
-        Check::Fetched(Fetched {
+        ObservedCheck::Fetched(Fetched {
             path: Pattern::new("x").unwrap(),
             often: Count::AtLeast(2),
             method: Some("HEAD".to_owned()),
@@ -631,8 +631,8 @@ fn what_is_expected_of_counts_can_be_read() {
     ");
 }
 
-fn process(exit: i32) -> Check {
-    Check::Process { process: ProcessName::new("apply").unwrap(), exit }
+fn process(exit: i32) -> ObservedCheck {
+    ObservedCheck::Process { process: ProcessName::new("apply").unwrap(), exit }
 }
 
 fn ended(exit: Option<i32>) -> Told {

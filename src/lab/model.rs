@@ -493,12 +493,51 @@ pub enum Polarity {
 
 /// What an expectation checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(untagged)]
 pub enum Check {
+    /// Something that follows from events.
+    Observed(ObservedCheck),
+    /// Something that has to be tried.
+    Probed(ProbedCheck),
+}
+
+impl From<ObservedCheck> for Check {
+    fn from(check: ObservedCheck) -> Self {
+        Self::Observed(check)
+    }
+}
+
+impl From<ProbedCheck> for Check {
+    fn from(check: ProbedCheck) -> Self {
+        Self::Probed(check)
+    }
+}
+
+/// A check that follows from events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObservedCheck {
     /// A line of the serial console matches.
     Console(Pattern),
     /// The node has reached at least this stage.
     Stage(Stage),
+    /// The boots of the node.
+    Boots(Boots),
+    /// What the node fetched.
+    Fetched(Fetched),
+    /// A process of the lab has exited.
+    Process {
+        /// The process.
+        process: ProcessName,
+        /// The exit code expected.
+        exit: i32,
+    },
+}
+
+/// A check that has to be tried: a connection, a request, a login, a command, a look at a disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbedCheck {
     /// A TCP port accepts connections.
     Tcp {
         /// The port.
@@ -546,19 +585,8 @@ pub enum Check {
         /// Number of members; the number of nodes if left out.
         members: usize,
     },
-    /// The boots of the node.
-    Boots(Boots),
-    /// What the node fetched.
-    Fetched(Fetched),
     /// A disk that the node's firmware can boot from.
     Installed(Installed),
-    /// A process of the lab has exited.
-    Process {
-        /// The process.
-        process: ProcessName,
-        /// The exit code expected.
-        exit: i32,
-    },
     /// A command run in the lab's network namespace by `sh -c`.
     Command {
         /// The command.

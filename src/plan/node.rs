@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
-use crate::lab::{Check, Firmware, Lab, Network, Node, Seed, Start};
+use crate::lab::{Check, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start};
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
 /// A node: what it has, and what it is made of.
@@ -184,7 +184,9 @@ fn seeded_user(node: &Node) -> Option<String> {
 /// Returns whom an expectation logs in as.
 fn expected_user(lab: &Lab, node: &NodeName) -> Option<String> {
     lab.expectations.values().find_map(|expectation| match &expectation.check {
-        Check::Ssh { user, .. } if expectation.nodes.contains(node) => Some(user.clone()),
+        Check::Probed(ProbedCheck::Ssh { user, .. }) if expectation.nodes.contains(node) => {
+            Some(user.clone())
+        }
         _ => None,
     })
 }

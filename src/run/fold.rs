@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::executor::Progress;
 use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
 use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
-use crate::lab::Check;
+use crate::lab::{Check, ObservedCheck};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, Snapshot};
 use crate::plan::Plan;
@@ -148,7 +148,7 @@ impl Fold {
 fn unwatched(plan: &Plan) -> BTreeSet<ProcessName> {
     let watched = |name: &ProcessName| {
         plan.expectations.values().any(
-            |expectation| matches!(&expectation.check, Check::Process { process, .. } if process == name),
+            |expectation| matches!(&expectation.check, Check::Observed(ObservedCheck::Process { process, .. }) if process == name),
         )
     };
     plan.processes.iter().filter(|name| !watched(name)).cloned().collect()

@@ -29,7 +29,7 @@ use self::program::KeyFile;
 use crate::event::{Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
-use crate::lab::{Check, Expectation, Firmware, Installed};
+use crate::lab::{Check, Expectation, Firmware, Installed, ProbedCheck};
 use crate::name::{ExpectName, LabName, NetworkName, NodeName};
 use crate::node::Node;
 use crate::observe::AddressBook;
@@ -183,7 +183,7 @@ pub struct Prober {
 struct Shared {
     context: ProbeContext,
     /// Where nodes without an address of their own are reached.
-    reached: Mutex<BTreeMap<NodeName, IpAddr>>,
+    seen_at: Mutex<BTreeMap<NodeName, IpAddr>>,
 }
 
 #[derive(Debug)]
@@ -196,7 +196,7 @@ struct Running {
 impl Prober {
     /// Makes a prober without any probe.
     pub fn new(context: ProbeContext) -> Self {
-        let shared = Shared { context, reached: Mutex::new(BTreeMap::new()) };
+        let shared = Shared { context, seen_at: Mutex::new(BTreeMap::new()) };
         Self { shared: Arc::new(shared), tasks: JoinSet::new(), running: BTreeMap::new() }
     }
 
@@ -204,8 +204,8 @@ impl Prober {
     pub fn learn(&self, addresses: &AddressBook, node: &NodeName) {
         let network = self.shared.context.nodes.get(node).and_then(|target| target.network.as_ref());
         if let Some(address) = addresses.reach(network, node) {
-            let mut reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner);
-            reached.insert(node.clone(), address);
+            let mut seen_at = self.shared.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
+            seen_at.insert(node.clone(), address);
         }
     }
 
@@ -242,27 +242,39 @@ impl Prober {
 
     fn start(&mut self, (expect, node): &(ExpectName, Option<NodeName>)) -> Option<Running> {
         let expectation = self.shared.context.expectations.get(expect)?.clone();
+        let Check::Probed(check) = expectation.check.clone() else { return None };
         let confirm_at = Arc::new(AtomicU64::new(RunTime::NEVER.as_nanos()));
         let (shared, confirm, node) = (Arc::clone(&self.shared), Arc::clone(&confirm_at), node.clone());
-        let abort =
-            self.tasks.spawn(async move { probe(&shared, &expectation, node.as_ref(), &confirm).await });
+        let abort = self
+            .tasks
+            .spawn(async move { probe(&shared, &expectation, &check, node.as_ref(), &confirm).await });
         Some(Running { abort, confirm_at })
     }
 }
 
 /// Tries for ever, and reports what is worth it.
-async fn probe(shared: &Shared, of: &Expectation, node: Option<&NodeName>, confirm_at: &AtomicU64) {
+async fn probe(
+    shared: &Shared,
+    of: &Expectation,
+    check: &ProbedCheck,
+    node: Option<&NodeName>,
+    confirm_at: &AtomicU64,
+) {
     let emitter = &shared.context.emitter;
-    let limit = match &of.check {
-        Check::Ssh { .. } | Check::Command { .. } => PROGRAM_LIMIT,
-        _ => NETWORK_LIMIT,
+    let limit = match check {
+        ProbedCheck::Ssh { .. } | ProbedCheck::Command { .. } => PROGRAM_LIMIT,
+        ProbedCheck::Tcp { .. }
+        | ProbedCheck::Http { .. }
+        | ProbedCheck::Dns { .. }
+        | ProbedCheck::Etcd { .. }
+        | ProbedCheck::Installed(_) => NETWORK_LIMIT,
     };
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported: Option<(RunTime, Answer)> = None;
     loop {
         pace.tick().await;
-        let answer = match timeout(limit, shared.attempt(of, node)).await {
+        let answer = match timeout(limit, shared.attempt(of, check, node)).await {
             Ok(answer) => answer,
             Err(_) => Answer::no(format!("no answer within {}s", limit.as_secs())),
         };
@@ -289,14 +301,14 @@ fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, 
 
 impl Shared {
     /// Tries once.
-    async fn attempt(&self, of: &Expectation, node: Option<&NodeName>) -> Answer {
+    async fn attempt(&self, of: &Expectation, check: &ProbedCheck, node: Option<&NodeName>) -> Answer {
         let target = node.and_then(|node| self.context.nodes.get(node));
-        match &of.check {
-            Check::Command { run, exit, output } => {
+        match check {
+            ProbedCheck::Command { run, exit, output } => {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
-            Check::Dns { name, answer } => {
+            ProbedCheck::Dns { name, answer } => {
                 let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
                 else {
                     return Answer::no("the lab has no network, so no DNS server");
@@ -306,43 +318,35 @@ impl Shared {
                 };
                 dns::probe(dns, name, answer.as_deref()).await
             }
-            Check::Etcd { port, members } => {
+            ProbedCheck::Etcd { port, members } => {
                 let nodes = of.nodes.iter().map(|node| (node, self.address(node)));
                 etcd::probe(&nodes.collect::<Vec<_>>(), *port, *members).await
             }
-            // The fold reads these from events.
-            Check::Console(_)
-            | Check::Stage(_)
-            | Check::Boots(_)
-            | Check::Fetched(_)
-            | Check::Process { .. } => Answer::no("this is not probed"),
-            Check::Installed(installed) => {
+            ProbedCheck::Installed(installed) => {
                 let (Some(node), Some(target)) = (node, target) else {
                     return Answer::no("there is no node to look at");
                 };
                 self.look(installed, node, target.firmware).await
             }
-            Check::Tcp { .. } | Check::Http { .. } | Check::Ssh { .. } => {
-                let Some(node) = node else { return Answer::no("there is no node to try") };
-                let Some(address) = self.address(node) else {
-                    return Answer::no("no address yet");
-                };
-                self.attempt_at(of, node, address).await
-            }
-        }
-    }
-
-    async fn attempt_at(&self, of: &Expectation, node: &NodeName, address: IpAddr) -> Answer {
-        match &of.check {
-            Check::Tcp { port } => match connect(SocketAddr::new(address, *port)).await {
-                Ok(_) => Answer::yes(format!("port {port} open")),
-                Err(why) => Answer::no(format!("port {port} {why}")),
+            ProbedCheck::Tcp { port } => match self.reached(node) {
+                Err(no) => no,
+                Ok((_, address)) => match connect(SocketAddr::new(address, *port)).await {
+                    Ok(_) => Answer::yes(format!("port {port} open")),
+                    Err(why) => Answer::no(format!("port {port} {why}")),
+                },
             },
-            Check::Http { port, path, status, body, headers } => {
-                let wanted = http::Expected { status: *status, body: body.as_deref(), headers };
-                http::probe(SocketAddr::new(address, *port), path, wanted).await
-            }
-            Check::Ssh { user, port, key, run, exit, output } => {
+            ProbedCheck::Http { port, path, status, body, headers } => match self.reached(node) {
+                Err(no) => no,
+                Ok((_, address)) => {
+                    let wanted = http::Expected { status: *status, body: body.as_deref(), headers };
+                    http::probe(SocketAddr::new(address, *port), path, wanted).await
+                }
+            },
+            ProbedCheck::Ssh { user, port, key, run, exit, output } => {
+                let (node, address) = match self.reached(node) {
+                    Err(no) => return no,
+                    Ok(reached) => reached,
+                };
                 let key = match key {
                     None => Ok(KeyFile::kept(self.context.ssh_key.clone())),
                     Some(secret) => {
@@ -365,16 +369,14 @@ impl Shared {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
-            Check::Console(_)
-            | Check::Process { .. }
-            | Check::Stage(_)
-            | Check::Boots(_)
-            | Check::Fetched(_)
-            | Check::Installed(_)
-            | Check::Dns { .. }
-            | Check::Etcd { .. }
-            | Check::Command { .. } => Answer::no("this needs no address"),
         }
+    }
+
+    /// Returns the node with the address where it is reached.
+    fn reached<'a>(&self, node: Option<&'a NodeName>) -> Result<(&'a NodeName, IpAddr), Answer> {
+        let node = node.ok_or_else(|| Answer::no("there is no node to try"))?;
+        let address = self.address(node).ok_or_else(|| Answer::no("no address yet"))?;
+        Ok((node, address))
     }
 
     /// Looks at the disk of a node.
@@ -406,7 +408,7 @@ impl Shared {
 
     fn address(&self, node: &NodeName) -> Option<IpAddr> {
         let fixed = self.context.nodes.get(node).and_then(|target| target.address);
-        fixed.or_else(|| self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied())
+        fixed.or_else(|| self.seen_at.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied())
     }
 
     /// Returns what a command finds in its environment.

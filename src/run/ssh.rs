@@ -10,7 +10,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
 use crate::hint::Hint;
-use crate::lab::Check;
+use crate::lab::{Check, ProbedCheck};
 use crate::plan::{Plan, SSH_KEY, Step};
 
 /// The key pair of a run.
@@ -52,7 +52,7 @@ pub fn known_hosts(run_dir: &Path) -> PathBuf {
 
 /// Tells whether a plan has any use for a key: something is handed it, or logs in with it.
 pub(super) fn is_needed(plan: &Plan) -> bool {
-    let logs_in = |check: &Check| matches!(check, Check::Ssh { key: None, .. });
+    let logs_in = |check: &Check| matches!(check, Check::Probed(ProbedCheck::Ssh { key: None, .. }));
     let handed = |step: &Step| match step {
         Step::Seed(seed) => seed.files.values().any(|text| text.contains(SSH_KEY)),
         Step::Serve(service) => service.texts.values().any(|text| text.body.contains(SSH_KEY)),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use super::{BASE, lab};
-use crate::lab::{Boot, BootDevice, Check, Dhcp, DhcpServer, Lab, Seed, Upstream};
+use crate::lab::{Boot, BootDevice, Check, Dhcp, DhcpServer, Lab, ProbedCheck, Seed, Upstream};
 
 /// The addresses of all NICs.
 fn addresses(lab: &Lab) -> String {
@@ -312,5 +312,8 @@ fn a_lab_has_the_name_of_its_folder() {
 fn a_command_is_about_no_node() {
     let lab = lab(&format!("{BASE}expect.c.that.command = \"true\""));
     let expectation = lab.expectations.values().next().unwrap();
-    assert!(expectation.nodes.is_empty() && matches!(expectation.check, Check::Command { exit: 0, .. }));
+    assert!(
+        expectation.nodes.is_empty()
+            && matches!(expectation.check, Check::Probed(ProbedCheck::Command { exit: 0, .. }))
+    );
 }

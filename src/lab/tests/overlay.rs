@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{BASE, check_over, lab_with};
-use crate::lab::{Check, Dhcp, Firmware, Lab, Polarity};
+use crate::lab::{Check, Dhcp, Firmware, Lab, Polarity, ProbedCheck};
 use crate::name::NodeName;
 
 fn memory(lab: &Lab, node: &str) -> String {
@@ -53,7 +53,7 @@ fn tagged_values_replace() {
     let lab = lab_with(GROUP, &[overlay], &[]);
     assert_eq!(lab.networks.values().next().unwrap().dhcp, Dhcp::Off);
     let up = lab.expectations.values().find(|expectation| expectation.name.as_str() == "up").unwrap();
-    assert!(matches!(up.check, Check::Tcp { port: 22 }));
+    assert!(matches!(up.check, Check::Probed(ProbedCheck::Tcp { port: 22 })));
     assert_eq!(up.within.unwrap().as_secs(), 300, "what was not replaced stays");
 }
 
@@ -68,7 +68,10 @@ fn a_set_goes_on_inside_a_tagged_value() {
     let base = format!("{BASE}expect.page.that.http = {{ path = \"/x\", port = 8080 }}\n");
     let lab = lab_with(&base, &[], &["expect.page.that.http.port=8081"]);
     let page = lab.expectations.values().next().unwrap();
-    assert!(matches!(&page.check, Check::Http { port: 8081, path, .. } if path == "/x"), "{page:?}");
+    assert!(
+        matches!(&page.check, Check::Probed(ProbedCheck::Http { port: 8081, path, .. }) if path == "/x"),
+        "{page:?}"
+    );
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn remove_and_write_anew_in_one_file() {
     let lab = lab_with(GROUP, &[overlay], &[]);
     let up = lab.expectations.values().find(|expectation| expectation.name.as_str() == "up").unwrap();
     assert_eq!(up.within.unwrap().as_secs(), 300, "the default");
-    assert!(matches!(up.check, Check::Tcp { port: 22 }));
+    assert!(matches!(up.check, Check::Probed(ProbedCheck::Tcp { port: 22 })));
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::config::{
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
 use crate::lab::{
-    Boots, Check as Checked, Count, Expectation, Fetched, Installed, Pattern, Polarity, Secret, TableKind,
+    Boots, Check as Checked, Count, Expectation, Fetched, Installed, ObservedCheck, Pattern, Polarity,
+    ProbedCheck, Secret, TableKind,
 };
 use crate::name::{DiskName, ExpectName, NodeName};
 
@@ -243,11 +244,13 @@ impl Check<'_> {
 
     fn checked(&mut self, raw: &RawCheck, span: &Span, nodes: &[NodeName]) -> Option<Checked> {
         match raw {
-            RawCheck::Console(pattern) => self.regex(pattern).map(Checked::Console),
-            RawCheck::Stage(stage) => Some(Checked::Stage(*stage)),
+            RawCheck::Console(pattern) => {
+                self.regex(pattern).map(|regex| ObservedCheck::Console(regex).into())
+            }
+            RawCheck::Stage(stage) => Some(ObservedCheck::Stage(*stage).into()),
             RawCheck::Tcp(Short(tcp)) => {
                 let port = self.needed(&tcp.port, "port = 22", span)?;
-                self.port(port).map(|port| Checked::Tcp { port })
+                self.port(port).map(|port| ProbedCheck::Tcp { port }.into())
             }
             RawCheck::Http(http) => match http {
                 Field::Given(http) => self.http(&http.value),
@@ -276,7 +279,9 @@ impl Check<'_> {
             RawCheck::Process(Short(ended)) => {
                 let name = self.needed(&ended.name, "name = \"terraform\"", span)?;
                 let process = self.process_named(&name.value, &name.span)?;
-                Some(Checked::Process { process, exit: ended.exit.value().copied().unwrap_or(0) })
+                Some(
+                    ObservedCheck::Process { process, exit: ended.exit.value().copied().unwrap_or(0) }.into(),
+                )
             }
         }
     }
@@ -294,7 +299,7 @@ impl Check<'_> {
         let status = raw.status.value().copied().unwrap_or(200);
         let body = self.maybe_regex(&raw.body);
         let headers = self.headers(&raw.header);
-        Some(Checked::Http { port: port?, path: path?, status, body: body?, headers })
+        Some(ProbedCheck::Http { port: port?, path: path?, status, body: body?, headers }.into())
     }
 
     fn http_path(&mut self, path: &Located<String>) -> Option<String> {
@@ -329,7 +334,7 @@ impl Check<'_> {
         };
         let answer =
             raw.answer.0.span.as_ref().map(|_| raw.answer.0.values().map(|answer| answer.0).collect());
-        Some(Checked::Dns { name, answer })
+        Some(ProbedCheck::Dns { name, answer }.into())
     }
 
     /// Checks the source of a secret.
@@ -362,7 +367,7 @@ impl Check<'_> {
         }
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
-        Some(Checked::Ssh { user: user?, port: port?, key, run, exit, output: output? })
+        Some(ProbedCheck::Ssh { user: user?, port: port?, key, run, exit, output: output? }.into())
     }
 
     fn variable(&mut self, name: &Located<String>) -> Option<String> {
@@ -393,7 +398,7 @@ impl Check<'_> {
             }
             members => members.map_or(nodes, |members| usize::from(members.value)),
         };
-        Some(Checked::Etcd { port: port?, members })
+        Some(ProbedCheck::Etcd { port: port?, members }.into())
     }
 
     fn boots(&mut self, raw: &RawBoots, span: &Span) -> Option<Checked> {
@@ -427,7 +432,15 @@ impl Check<'_> {
         }
         let count = |count: &Field<u32>| count.value().copied();
         let order = order.span.as_ref().map(|_| order.values().copied().collect());
-        Some(Checked::Boots(Boots { order, times: count(times), network: count(network), disk: count(disk) }))
+        Some(
+            ObservedCheck::Boots(Boots {
+                order,
+                times: count(times),
+                network: count(network),
+                disk: count(disk),
+            })
+            .into(),
+        )
     }
 
     fn fetched(&mut self, raw: &RawFetched, span: &Span) -> Option<Checked> {
@@ -461,7 +474,15 @@ impl Check<'_> {
             Some(times) => Count::Exactly(*times),
             None => Count::AtLeast(raw.at_least.value().copied().unwrap_or(1)),
         };
-        Some(Checked::Fetched(Fetched { path: path?, often, method, status: raw.status.value().copied() }))
+        Some(
+            ObservedCheck::Fetched(Fetched {
+                path: path?,
+                often,
+                method,
+                status: raw.status.value().copied(),
+            })
+            .into(),
+        )
     }
 
     fn installed(&mut self, raw: &RawInstalled, span: &Span, nodes: &[NodeName]) -> Option<Checked> {
@@ -497,14 +518,17 @@ impl Check<'_> {
             TableKind::Gpt => TableKind::Gpt,
             TableKind::Mbr => TableKind::Mbr,
         });
-        Some(Checked::Installed(Installed { disks, table, partitions: raw.partitions.value().copied() }))
+        Some(
+            ProbedCheck::Installed(Installed { disks, table, partitions: raw.partitions.value().copied() })
+                .into(),
+        )
     }
 
     fn command(&mut self, raw: &RawCommand, span: &Span) -> Option<Checked> {
         let run = self.needed(&raw.run, "run = \"true\"", span).map(|run| run.value.clone());
         let output = self.maybe_regex(&raw.output);
         let exit = raw.exit.value().copied().unwrap_or(0);
-        Some(Checked::Command { run: run?, exit, output: output? })
+        Some(ProbedCheck::Command { run: run?, exit, output: output? }.into())
     }
 
     fn port_or(&mut self, port: &Field<u16>, default: u16) -> Option<u16> {

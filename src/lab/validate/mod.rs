@@ -20,7 +20,7 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-use super::{Check as Checked, Lab, LabEnvironment, Origins};
+use super::{Check as Checked, Lab, LabEnvironment, ObservedCheck, Origins};
 use crate::config::{Field, Located, RawLab};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::LabName;
@@ -69,7 +69,7 @@ impl Check<'_> {
         let processes = self.processes(&networks, &expectations);
         // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {
-            if let Checked::Process { process, .. } = &expectation.check
+            if let Checked::Observed(ObservedCheck::Process { process, .. }) = &expectation.check
                 && let Some(process) = processes.get(process)
             {
                 expectation.after = expectation.after.take().or_else(|| process.after.clone());

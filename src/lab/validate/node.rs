@@ -9,7 +9,8 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
-    Boot, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node, Profile, Seed, Start,
+    Boot, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node, ProbedCheck, Profile,
+    Seed, Start,
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
@@ -253,7 +254,7 @@ impl<'a> Check<'a> {
         let wanted = || {
             let mut users: Vec<String> = Vec::new();
             for expectation in expectations.values().filter(|expectation| expectation.nodes.contains(node)) {
-                if let Checked::Ssh { user, key: None, .. } = &expectation.check
+                if let Checked::Probed(ProbedCheck::Ssh { user, key: None, .. }) = &expectation.check
                     && !users.contains(user)
                 {
                     users.push(user.clone());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Check;
 use crate::config::{Field, RawProcess};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lab::{Check as Checked, Expectation, Network, Process};
+use crate::lab::{Check as Checked, Expectation, Network, ObservedCheck, Process};
 use crate::name::{ExpectName, NetworkName, ProcessName};
 
 /// More than a hand-written file needs.
@@ -75,7 +75,8 @@ impl Check<'_> {
         // Cycles of expectations are reported elsewhere; the loop must only terminate.
         for _ in 0..expectations.len() {
             let Some(expectation) = at else { break };
-            if matches!(&expectation.check, Checked::Process { process: other, .. } if other == process) {
+            if matches!(&expectation.check, Checked::Observed(ObservedCheck::Process { process: other, .. }) if other == process)
+            {
                 let what = format!("`{process}` is started after `{name}`, which waits for it to exit");
                 let diagnostic = Diagnostic::new(Code::AfterCycle, span.clone(), what);
                 self.report(diagnostic.help("use another expectation"));

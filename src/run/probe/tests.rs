@@ -19,7 +19,7 @@ use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
 /// A lab of node `a` at the loopback, with one expectation, and what its probes say.
-fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
+fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
     let name = NodeName::new("a").unwrap();
     let expectation = Expectation {
         name: ExpectName::new("it").unwrap(),
@@ -28,7 +28,7 @@ fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event
         within: None,
         holds: Duration::ZERO,
         sense: Polarity::Must,
-        check,
+        check: check.into(),
     };
     let (events, said) = channel();
     let start = tokio::time::Instant::now();
@@ -49,10 +49,10 @@ fn prober(check: Check, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event
 }
 
 /// Carries out one attempt of a check of node `a`, or of the lab.
-async fn once(check: Check, node: bool, dns: Option<Dns>) -> String {
-    let (prober, _said) = prober(check, node, dns);
+async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
+    let (prober, _said) = prober(check.clone(), node, dns);
     let of = prober.shared.context.expectations.values().next().unwrap();
-    let Answer { ok, seen } = prober.shared.attempt(of, of.nodes.first()).await;
+    let Answer { ok, seen } = prober.shared.attempt(of, &check, of.nodes.first()).await;
     format!("{ok}: {seen}")
 }
 
@@ -85,16 +85,16 @@ fn without_port(text: &str, port: u16) -> String {
 async fn tcp_says_whether_somebody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    assert_snapshot!(without_port(&once(Check::Tcp { port }, true, None).await, port), @"true: port PORT open");
+    assert_snapshot!(without_port(&once(ProbedCheck::Tcp { port }, true, None).await, port), @"true: port PORT open");
     drop(listener);
     let port = free_port();
-    assert_snapshot!(without_port(&once(Check::Tcp { port }, true, None).await, port), @"false: port PORT refuses connections");
+    assert_snapshot!(without_port(&once(ProbedCheck::Tcp { port }, true, None).await, port), @"false: port PORT refuses connections");
 }
 
 #[tokio::test]
 async fn http_compares_status_headers_and_body() {
     let port = http_server("HTTP/1.1 200 OK\r\nServer: tiny 1.0\r\nContent-Length: 12\r\n\r\nnode-1 ready");
-    let check = |status, body: Option<&str>, header: Option<(&str, &str)>| Check::Http {
+    let check = |status, body: Option<&str>, header: Option<(&str, &str)>| ProbedCheck::Http {
         port,
         path: "/facts?x=1".to_owned(),
         status,
@@ -114,8 +114,13 @@ async fn http_compares_status_headers_and_body() {
 #[tokio::test]
 async fn http_names_a_server_that_speaks_something_else() {
     let port = http_server("SSH-2.0-OpenSSH_9.2\r\n");
-    let check =
-        |port| Check::Http { port, path: "/".into(), status: 200, body: None, headers: BTreeMap::new() };
+    let check = |port| ProbedCheck::Http {
+        port,
+        path: "/".into(),
+        status: 200,
+        body: None,
+        headers: BTreeMap::new(),
+    };
     assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT does not speak HTTP");
     let port = http_server("");
     assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT closes the connection");
@@ -146,7 +151,7 @@ fn dns_server() -> Dns {
 #[tokio::test]
 async fn dns_compares_addresses_as_a_set() {
     let dns = dns_server();
-    let check = |name: Option<&str>, answer: Option<[u8; 4]>| Check::Dns {
+    let check = |name: Option<&str>, answer: Option<[u8; 4]>| ProbedCheck::Dns {
         name: name.map(ToOwned::to_owned),
         answer: answer.map(|address| vec![IpAddr::from(address)]),
     };
@@ -158,7 +163,7 @@ async fn dns_compares_addresses_as_a_set() {
 
 #[tokio::test]
 async fn a_command_is_judged_by_exit_code_and_output() {
-    let check = |run: &str, exit, output: Option<&str>| Check::Command {
+    let check = |run: &str, exit, output: Option<&str>| ProbedCheck::Command {
         run: run.to_owned(),
         exit,
         output: output.map(|output| Pattern::new(output).unwrap()),
@@ -175,19 +180,20 @@ async fn a_command_is_judged_by_exit_code_and_output() {
 #[tokio::test]
 async fn ssh_says_why_it_was_not_let_in() {
     let port = free_port();
-    let check = Check::Ssh { user: "core".into(), port, key: None, run: None, exit: 0, output: None };
+    let check = ProbedCheck::Ssh { user: "core".into(), port, key: None, run: None, exit: 0, output: None };
     assert_snapshot!(without_port(&once(check, true, None).await, port), @"false: port PORT refuses connections");
 }
 
 #[tokio::test]
 async fn a_node_without_an_address_waits_for_its_lease() {
-    let (mut prober, _said) = prober(Check::Tcp { port: 22 }, true, None);
+    let check = ProbedCheck::Tcp { port: 22 };
+    let (mut prober, _said) = prober(check.clone(), true, None);
     let shared = Arc::get_mut(&mut prober.shared).unwrap();
     shared.context.nodes.values_mut().for_each(|target| target.address = None);
     let node = NodeName::new("a").unwrap();
     assert_eq!(prober.shared.address(&node), None);
     let of = prober.shared.context.expectations.values().next().unwrap().clone();
-    assert_eq!(prober.shared.attempt(&of, Some(&node)).await, Answer::no("no address yet"));
+    assert_eq!(prober.shared.attempt(&of, &check, Some(&node)).await, Answer::no("no address yet"));
     let mut snapshot = Snapshot::new([]);
     snapshot.apply(&event(0, Some("a"), lease("os", "offer")));
     prober.learn(&snapshot.addresses, &node);
@@ -222,7 +228,7 @@ fn only_news_are_reported() {
 async fn probes_start_and_stop_as_they_are_wanted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (mut prober, said) = prober(Check::Tcp { port }, true, None);
+    let (mut prober, said) = prober(ProbedCheck::Tcp { port }, true, None);
     let wanted = |confirm_at| WantedProbe {
         expect: ExpectName::new("it").unwrap(),
         node: Some(NodeName::new("a").unwrap()),

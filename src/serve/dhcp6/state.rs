@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(state.of(&identity(1)), None);
         assert_eq!(lend(&mut state, 1, 40), Some(first));
         // In use by another host, or reserved: choose another address.
-        state.apply(Change::SetAside { address: first, until: 600 }, 50);
+        state.apply(Change::SetAside { address: first, until: at(600) }, at(50));
         assert_eq!(state.of(&identity(1)), None);
         let second = lend(&mut state, 1, 50).unwrap();
         assert_ne!(first, second);
