@@ -36,14 +36,14 @@ use self::body::{Outgoing, Way};
 use self::reply::{Reply, reply};
 use self::response_event::ResponseEvent;
 use self::wire::{Pipe, StallGuard, Wire};
-use super::clients::Clients;
-use super::connection_limit::{ConnectionLimit, ConnectionLimits};
+use super::connection_limit::ConnectionLimit;
 use super::content::{ContentStore, Missing};
+use super::context::Context;
 use super::failure::{FailureLog, failed};
 use super::matchbox::{self, Matchbox, MatchboxRequest};
 use super::tls::{self, Acceptor};
 use super::transfer::Transfer;
-use crate::event::{Emitter, Exchange, Known, Service};
+use crate::event::{Exchange, Known, Service};
 
 /// Timeout for the head of a request, for an idle connection, and for a client that reads next to nothing or
 /// acknowledges nothing.
@@ -52,21 +52,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Grace period for running responses when the service ends.
 const LEAVE: Duration = Duration::from_secs(8);
 
-/// More connections than a rack with all its boot loaders opens at once.
-pub(super) const PLACES: ConnectionLimits = ConnectionLimits { all: 1024, each: 256 };
-
 /// What every connection needs.
 #[derive(Clone)]
 pub(super) struct HttpHandler {
     pub(super) content: ContentStore,
-    pub(super) clients: Clients,
+    pub(super) context: Context,
     /// Is consulted before the content store.
     pub(super) matchbox: Option<Matchbox>,
-    pub(super) events: Emitter,
     /// Once it is cancelled, connections close after their current responses.
     pub(super) ending: CancellationToken,
-    /// The limits of connections.
-    pub(super) places: ConnectionLimits,
     /// [`PATIENCE`], or less in tests.
     pub(super) patience: Duration,
 }
@@ -75,13 +69,13 @@ pub(super) struct HttpHandler {
 ///
 /// With `tls` it serves HTTPS.
 pub(super) async fn run(listener: TcpListener, handler: HttpHandler, tls: Option<Acceptor>) {
-    let events = handler.events.clone();
+    let events = handler.context.events.clone();
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return failed(&events, Service::Http, &error.to_string()),
     };
     let mut failure = FailureLog::new(Service::Http, &events);
-    let mut connections = ConnectionLimit::new(handler.places);
+    let mut connections = ConnectionLimit::new(handler.context.limits.http);
     loop {
         let Some(accepted) = handler.ending.run_until_cancelled(listener.accept()).await else {
             break;
@@ -175,15 +169,19 @@ impl HttpHandler {
     ) -> Response<Outgoing> {
         let uri = request.uri();
         let asked = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        let mut transfer =
-            Transfer::new(&self.events, Exchange::http(from), self.clients.node(from.ip()), asked);
+        let mut transfer = Transfer::new(
+            &self.context.events,
+            Exchange::http(from),
+            self.context.clients.node(from.ip()),
+            asked,
+        );
         let reply = match self.ask_matchbox(request, &transfer) {
             Some(reply) => reply,
             None => {
                 let found = self.content.find_url(uri.path());
                 if let Err(Missing::Gone(_)) = &found {
                     let error = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                    failed(&self.events, Service::Http, &format!("{}: {error}", transfer.path));
+                    failed(&self.context.events, Service::Http, &format!("{}: {error}", transfer.path));
                 }
                 reply(request.method(), uri.path(), request.headers(), found)
             }
@@ -192,7 +190,7 @@ impl HttpHandler {
         transfer.total = Some(expected);
         let response_event = ResponseEvent {
             transfer: Mutex::new(transfer),
-            clients: self.clients.clone(),
+            clients: self.context.clients.clone(),
             method: request.method().to_string(),
             status: reply.status.as_u16(),
             role: reply.role,
@@ -213,9 +211,9 @@ impl HttpHandler {
         let query = uri.query().unwrap_or_default();
         let asked = MatchboxRequest { method: request.method().as_str(), path: uri.path(), query };
         let mut answer = self.matchbox.as_ref()?.answer(asked)?;
-        matchbox::tell(&self.events, None, "", std::mem::take(&mut answer.warnings));
+        matchbox::tell(&self.context.events, None, "", std::mem::take(&mut answer.warnings));
         let failures = std::mem::take(&mut answer.failures);
-        matchbox::tell(&self.events, transfer.node.as_ref(), &transfer.path, failures);
+        matchbox::tell(&self.context.events, transfer.node.as_ref(), &transfer.path, failures);
         Some(reply::as_go(request.method(), request.headers(), answer))
     }
 
@@ -233,12 +231,18 @@ impl HttpHandler {
             range: None,
             tls: agreed.map(|agreed| agreed.to_string()),
         };
-        self.events.emit_in(Exchange::http(from), self.clients.node(from.ip()).as_ref(), served);
+        self.context.events.emit_in(
+            Exchange::http(from),
+            self.context.clients.node(from.ip()).as_ref(),
+            served,
+        );
     }
 
     /// Emits the event of a failed TLS handshake.
     fn tell_disagreement(&self, from: SocketAddr, error: String) {
-        self.events.emit_maybe(self.clients.node(from.ip()).as_ref(), Known::HttpsFailed { error });
+        self.context
+            .events
+            .emit_maybe(self.context.clients.node(from.ip()).as_ref(), Known::HttpsFailed { error });
     }
 }
 

@@ -10,6 +10,7 @@ mod boots;
 mod clients;
 mod connection_limit;
 mod content;
+mod context;
 mod dhcp;
 mod dhcp6;
 mod dns;
@@ -44,6 +45,7 @@ pub use self::boots::Boots;
 pub use self::clients::Addresses;
 use self::clients::Clients;
 use self::content::ContentStore;
+use self::context::Context;
 use self::dhcp::Dhcp;
 pub use self::dhcp::{LookError, OtherServer};
 use self::dhcp6::Dhcp6;
@@ -123,12 +125,13 @@ pub async fn serve(
     let key_ring = resources.key_ring.clone();
     let addresses = resources.addresses.clone();
     let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
+    let context = Context::new(clients, events.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
     let content = ContentStore::new(&plan, resources);
     let writing = plan.matchbox.as_ref().and_then(|matchbox| grpc::methods(matchbox, &folder));
     let mut services = JoinSet::new();
 
-    let dhcp = match Dhcp::new(dhcp, &plan, &folder, clients.clone(), events.clone()) {
+    let dhcp = match Dhcp::new(dhcp, &plan, &folder, context.clone()) {
         Ok(dhcp) => dhcp,
         Err(error) => {
             failed(&events, Service::Dhcp, &error.to_string());
@@ -148,7 +151,7 @@ pub async fn serve(
         }
         Err(error) => failed(&events, Service::Ra, &error),
     }
-    match Dhcp6::new(dhcp6, &plan, clients.clone(), transient_route, events.clone()) {
+    match Dhcp6::new(dhcp6, &plan, context.clone(), transient_route) {
         Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),
         Ok(None) => {}
         Err(error) => failed(&events, Service::Dhcpv6, &error.to_string()),
@@ -156,11 +159,9 @@ pub async fn serve(
     // One of each for every address of the bridge.
     let handler = http::HttpHandler {
         content: content.clone(),
-        clients: clients.clone(),
+        context: context.clone(),
         matchbox: plan.matchbox.as_ref().map(|plan| Matchbox::of(plan, &folder, key_ring)),
         ending: CancellationToken::new(),
-        places: http::PLACES,
-        events: events.clone(),
         patience: http::PATIENCE,
     };
     // Where matchbox has a port of its own, the usual one is the lab's alone.
@@ -196,21 +197,19 @@ pub async fn serve(
         Err(error) => failed(&events, Service::Grpc, &error),
     }
     let zones = dns::Zones::new(&plan, addresses);
-    let (of_names, told, ended) = (clients.clone(), events.clone(), stop.clone());
+    let (for_dns, told, ended) = (context.clone(), events.clone(), stop.clone());
     services.spawn_blocking(move || {
-        apart(&told, &ended, Service::Dns, Threads::One, || {
-            dns::run(dns, dns_tcp, zones, of_names, told.clone())
-        });
+        apart(&told, &ended, Service::Dns, Threads::One, || dns::run(dns, dns_tcp, zones, for_dns));
     });
-    let watch = neighbours::Watch::new(&plan, clients.clone(), events.clone());
+    let watch = neighbours::Watch::new(&plan, context.clone());
     services.spawn(neighbours::run(neighbours, watch));
-    services.spawn(ntp::run(ntp, plan.clock, clients.clone(), events.clone()));
-    services.spawn(syslog::run(syslog, clients.clone(), events.clone()));
+    services.spawn(ntp::run(ntp, plan.clock, context.clone()));
+    services.spawn(syslog::run(syslog, context.clone()));
     for error in missing {
         failed(&events, error.service().to_lowercase().as_str().into(), &error.in_full());
     }
     let (backend, mtu, ends) = (plan.tftp, plan.mtu, stop.clone());
-    services.spawn_blocking(move || tftp::run(tftp, backend, mtu, content, clients, events, ends));
+    services.spawn_blocking(move || tftp::run(tftp, backend, mtu, content, context, ends));
 
     stop.cancelled().await;
     drop(dhcp);

@@ -16,10 +16,10 @@ use std::{io, iter};
 use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::io::Interest;
 
-use super::clients::Clients;
+use super::context::Context;
 use super::failure::FailureLog;
 use super::rate_limit::RateLimit;
-use crate::event::{Emitter, LearnedBy, LearnedFrom, RunTime, Service};
+use crate::event::{LearnedBy, LearnedFrom, RunTime, Service};
 use crate::name::{Mac, NodeName};
 use crate::plan::ServicePlan;
 use crate::system::netlink::{Neighbour, neighbours};
@@ -38,19 +38,18 @@ pub(super) struct Watch {
     nodes: HashMap<Mac, NodeName>,
     ipv4: Ipv4Net,
     ipv6: Option<Ipv6Net>,
-    clients: Clients,
-    events: Emitter,
+    context: Context,
     /// Counts new addresses of each node, since an instant.
     limit: Mutex<(RunTime, RateLimit<NodeName>)>,
 }
 
 impl Watch {
     /// Begins with what the plan says of the network.
-    pub(super) fn new(plan: &ServicePlan, clients: Clients, events: Emitter) -> Self {
+    pub(super) fn new(plan: &ServicePlan, context: Context) -> Self {
         let nodes = plan.hosts.iter().map(|host| (host.mac, host.node.clone())).collect();
         let (ipv4, ipv6) = (plan.address, plan.ipv6);
         let limit = Mutex::new((RunTime::START, RateLimit::new(u64::MAX, 0).of_each(MOST)));
-        Self { nodes, ipv4, ipv6, clients, events, limit }
+        Self { nodes, ipv4, ipv6, context, limit }
     }
 
     /// Takes in that a hardware address has an address.
@@ -59,11 +58,11 @@ impl Watch {
         if !self.is_here(address) {
             return;
         }
-        if self.clients.knows(address, node, &by) || !self.is_believable(node) {
+        if self.context.clients.knows(address, node, &by) || !self.is_believable(node) {
             return;
         }
-        if let Some(learned) = self.clients.learn(address, node, by, LearnedFrom::Node) {
-            self.events.emit_of(node, learned);
+        if let Some(learned) = self.context.clients.learn(address, node, by, LearnedFrom::Node) {
+            self.context.events.emit_of(node, learned);
         }
     }
 
@@ -80,7 +79,7 @@ impl Watch {
 
     /// Counts a new address of a node.
     fn is_believable(&self, node: &NodeName) -> bool {
-        let now = self.events.now().at;
+        let now = self.context.events.now().at;
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, counts) = &mut *limit;
         if now.since(*since) >= SPAN {
@@ -95,8 +94,8 @@ impl Watch {
 /// Takes in addresses for as long as it is polled.
 pub(super) async fn run(sockets: NeighbourSockets, nodes: Watch) {
     let NeighbourSockets { table, arp, interface } = sockets;
-    let mut table_failure = FailureLog::new(Service::Neighbours, &nodes.events);
-    let mut arp_failure = FailureLog::new(Service::Neighbours, &nodes.events);
+    let mut table_failure = FailureLog::new(Service::Neighbours, &nodes.context.events);
+    let mut arp_failure = FailureLog::new(Service::Neighbours, &nodes.context.events);
     let from_table = each_datagram(table.into(), &mut table_failure, |datagram| {
         for Neighbour { mac, address, .. } in neighbours(datagram).filter(|of| of.interface == interface) {
             nodes.see(mac, address, LearnedBy::Neighbour);
@@ -151,6 +150,7 @@ mod tests {
     use super::*;
     use crate::serve::boots::Boots;
     use crate::serve::clients::Addresses;
+    use crate::serve::clients::Clients;
     use crate::serve::example::{self, DISK, Log, REAL, STRANGER};
 
     fn frame(from: Mac, sender: Mac, address: [u8; 4]) -> Vec<u8> {
@@ -174,7 +174,7 @@ mod tests {
     fn addresses_of_nodes_are_learned_and_told_once() {
         let (plan, log, addresses) = (example::plan(), Log::default(), Addresses::default());
         let clients = Clients::among(&plan, addresses.clone(), Boots::default());
-        let watch = Watch::new(&plan, clients, log.emitter());
+        let watch = Watch::new(&plan, Context::new(clients, log.emitter()));
         let told = || {
             let told = log.take().into_iter().map(|(node, known)| format!("{}: {known}", node.unwrap()));
             told.collect::<Vec<_>>().join("\n")

@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
-use super::clients::Clients;
+use super::context::Context;
 use super::failure::{FailureLog, failed};
 use super::repeats::{Fact, Repeats};
-use crate::event::{Emitter, Known, Service};
+use crate::event::{Known, Service};
 
 /// Length of a packet without extensions. A reply is no longer than the shortest request, so nothing is amplified.
 const PACKET: usize = 48;
@@ -52,19 +52,17 @@ impl Fact for NtpReply {
 }
 
 /// Answers requests for as long as it is polled. `offset` is in milliseconds.
-pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, clients: Clients, events: Emitter) {
-    let repeats = Repeats::new(Service::Ntp, clients.clone(), events.clone());
-    let listen =
-        join_all(sockets.into_iter().map(|socket| listen(socket, offset, &clients, &repeats, &events)));
+pub(super) async fn run(sockets: Vec<UdpSocket>, offset: i64, context: Context) {
+    let repeats = Repeats::new(Service::Ntp, context.clone());
+    let listen = join_all(sockets.into_iter().map(|socket| listen(socket, offset, &context, &repeats)));
     tokio::join!(listen, repeats.run());
 }
 
 async fn listen(
     socket: UdpSocket,
     offset: i64,
-    clients: &Clients,
+    Context { clients, events, .. }: &Context,
     repeats: &Repeats<NtpReply>,
-    events: &Emitter,
 ) {
     let socket = match tokio::net::UdpSocket::from_std(socket) {
         Ok(socket) => socket,

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::clients::Clients;
+use super::context::Context;
 use super::rate_limit::{RateLimit, Windows};
-use crate::event::{Emitter, Known, Service};
+use crate::event::{Known, Service};
 
 /// Different answers emitted at once after a quiet time: a whole rack that boots.
 const BURST: u64 = 2_000;
@@ -29,8 +29,7 @@ pub(super) trait Fact {
 /// Emits the answers of one service. Dropping it emits what is still counted.
 pub(super) struct Repeats<F: Fact> {
     service: Service,
-    clients: Clients,
-    events: Emitter,
+    context: Context,
     state: Mutex<State<F>>,
     windows: Windows,
 }
@@ -51,9 +50,9 @@ struct Seen<F> {
 
 impl<F: Fact + Clone> Repeats<F> {
     /// Creates the counter of a service.
-    pub(super) fn new(service: Service, clients: Clients, events: Emitter) -> Self {
+    pub(super) fn new(service: Service, context: Context) -> Self {
         let state = State { seen: HashMap::new(), limit: RateLimit::new(BURST, STEADY) };
-        Self { service, clients, events, state: Mutex::new(state), windows: Windows::default() }
+        Self { service, context, state: Mutex::new(state), windows: Windows::default() }
     }
 
     /// Records answers, each with the client and the microseconds that it took.
@@ -65,7 +64,10 @@ impl<F: Fact + Clone> Repeats<F> {
         let idle = !state.is_busy();
         for (client, fact, us) in answers {
             match state.take(client, fact, us) {
-                Took::New => self.events.emit_maybe(self.clients.node(client).as_ref(), fact.known(us, None)),
+                Took::New => self
+                    .context
+                    .events
+                    .emit_maybe(self.context.clients.node(client).as_ref(), fact.known(us, None)),
                 Took::Again | Took::TooMuch => {}
             }
         }
@@ -86,11 +88,11 @@ impl<F: Fact> Repeats<F> {
         for ((client, _), Seen { fact, count, slowest }) in std::mem::take(&mut state.seen) {
             if count > 0 {
                 let known = fact.known(slowest, Some(count));
-                self.events.emit_maybe(self.clients.node(client).as_ref(), known);
+                self.context.events.emit_maybe(self.context.clients.node(client).as_ref(), known);
             }
         }
         for ((), count) in state.limit.next_window() {
-            self.events.emit(Known::Omitted { service: self.service.clone(), count });
+            self.context.events.emit(Known::Omitted { service: self.service.clone(), count });
         }
     }
 
@@ -138,6 +140,7 @@ impl<F: Fact + Clone> State<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::clients::Clients;
     use crate::serve::example::{Log, plan};
 
     #[derive(Clone)]
@@ -156,7 +159,7 @@ mod tests {
     }
 
     fn repeats(log: &Log) -> Repeats<Number> {
-        Repeats::new(Service::Dns, Clients::new(&plan()), log.emitter())
+        Repeats::new(Service::Dns, Context::new(Clients::new(&plan()), log.emitter()))
     }
 
     fn told(log: &Log) -> Vec<String> {

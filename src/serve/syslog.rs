@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::join_all;
 
 use super::clients::Clients;
+use super::context::Context;
 use super::failure::{FailureLog, failed};
 use super::rate_limit::{RateLimit, Windows};
 use crate::event::{Emitter, Facility, Known, Service, Severity};
@@ -32,7 +33,7 @@ const WORDS: usize = 5;
 const PROGRAM: usize = 2;
 
 /// Receives messages for as long as it is polled.
-pub(super) async fn run(sockets: Vec<UdpSocket>, clients: Clients, events: Emitter) {
+pub(super) async fn run(sockets: Vec<UdpSocket>, Context { clients, events, .. }: Context) {
     let handler = SyslogHandler::new(events);
     let listen = join_all(sockets.into_iter().map(|socket| handler.listen(socket, &clients)));
     tokio::join!(listen, handler.windows.run(|| !handler.lock().is_idle(), || handler.flush()));

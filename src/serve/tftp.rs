@@ -19,10 +19,10 @@ use std::net::{IpAddr, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
 use self::handler::TftpHandler;
-use super::clients::Clients;
 use super::content::{ContentStore, Missing};
+use super::context::Context;
 use super::failure::failed;
-use crate::event::{Emitter, Service};
+use crate::event::Service;
 use crate::lab::TftpBackend;
 
 /// An implementation of the protocol. It answers requests until the token is cancelled, and blocks its thread.
@@ -41,8 +41,7 @@ pub(super) fn run(
     backend: TftpBackend,
     mtu: u16,
     content: ContentStore,
-    clients: Clients,
-    events: Emitter,
+    context: Context,
     stop: CancellationToken,
 ) {
     let serve: Backend = match backend {
@@ -54,9 +53,9 @@ pub(super) fn run(
         sockets.into_iter().map(|socket| Ok(Listener { largest: largest(&socket, mtu)?, socket }));
     let ended = listeners
         .collect::<io::Result<Vec<_>>>()
-        .and_then(|listeners| serve(listeners, TftpHandler::new(content, clients, events.clone()), stop));
+        .and_then(|listeners| serve(listeners, TftpHandler::new(content, context.clone()), stop));
     if let Err(error) = ended {
-        failed(&events, Service::Tftp, &error.to_string());
+        failed(&context.events, Service::Tftp, &error.to_string());
     }
 }
 

@@ -35,9 +35,9 @@ use self::server::Server;
 use self::state::{Change, State};
 use self::unknown_clients::UnknownClients;
 use self::wire::{Destination, Reply, Request, message};
-use super::clients::Clients;
+use super::context::Context;
 use super::failure::{FailureLog, failed};
-use crate::event::{Emitter, Exchange, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
+use crate::event::{Exchange, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
@@ -62,8 +62,7 @@ pub(super) struct Dhcp {
     /// `None` beside another server, which keeps the leases.
     lease_store: Option<LeaseStore>,
     sockets: DhcpSockets,
-    clients: Clients,
-    events: Emitter,
+    context: Context,
     unknown_clients: UnknownClients,
     /// When the run's clock began.
     began: UnixSeconds,
@@ -103,8 +102,7 @@ impl Dhcp {
         sockets: Option<DhcpSockets>,
         plan: &ServicePlan,
         folder: &Path,
-        clients: Clients,
-        events: Emitter,
+        context: Context,
     ) -> io::Result<Option<Self>> {
         let (Some(sockets), Some(server)) = (sockets, Server::new(plan)) else { return Ok(None) };
         let mut state = server.state();
@@ -112,7 +110,7 @@ impl Dhcp {
             DhcpRole::Server => Some(LeaseStore::open(folder, &mut state)?),
             DhcpRole::Proxy => None,
         };
-        let now = events.now();
+        let now = context.events.now();
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Some(Self {
             network: plan.network.clone(),
@@ -122,11 +120,10 @@ impl Dhcp {
             state,
             lease_store,
             sockets,
-            clients,
+            context,
             unknown_clients: UnknownClients::default(),
             began: UnixSeconds::from(now.wall).before(now.at.elapsed()),
             stop: Arc::new(stop),
-            events,
         }))
     }
 
@@ -137,11 +134,11 @@ impl Dhcp {
 
     /// Answers requests until it is stopped. To be called on a thread of its own.
     pub(super) fn run(mut self) {
-        let events = self.events.clone();
+        let events = self.context.events.clone();
         let mut failure = FailureLog::new(Service::Dhcp, &events);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let due = self.unknown_clients.due().map(|due| due.since(self.events.now().at));
+            let due = self.unknown_clients.due().map(|due| due.since(self.context.events.now().at));
             let ready = match self.wait(due) {
                 Ok([_, _, true]) => return,
                 Ok([server, proxy, false]) => [(Port::Server, server), (Port::Proxy, proxy)],
@@ -201,7 +198,7 @@ impl Dhcp {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             };
-            let received = self.events.now().at;
+            let received = self.context.events.now().at;
             if let Some(request) = Request::decode(&packet[..length]) {
                 batch.push(self.decide(request, port, from, received));
             }
@@ -217,7 +214,7 @@ impl Dhcp {
             (Port::Proxy, IpAddr::V6(_)) => Arrival::Proxy(Ipv4Addr::UNSPECIFIED),
         };
         let node = self.server.host(&request).map(|(host, _)| host.plan.node.clone());
-        let runs_program = node.as_ref().is_some_and(|node| self.clients.runs_program(node));
+        let runs_program = node.as_ref().is_some_and(|node| self.context.clients.runs_program(node));
         self.state.expire(now);
         let decision = answer(&self.server, &self.state, &request, arrival, runs_program, now);
         self.state.apply(decision.change);
@@ -235,7 +232,7 @@ impl Dhcp {
         };
         let written = lease_store.flush().and_then(|()| lease_store.compact(&self.state));
         let Err(error) = written else { return };
-        failed(&self.events, Service::Dhcp, &format!("cannot write leases: {error}"));
+        failed(&self.context.events, Service::Dhcp, &format!("cannot write leases: {error}"));
         for answered in batch.iter_mut().filter(|answered| answered.decision.change != Change::None) {
             answered.decision.reply = None;
             answered.decision.rule = "cannot record the lease".into();
@@ -248,7 +245,7 @@ impl Dhcp {
         for mut answered in batch.drain(..) {
             let learned = match (&answered.node, answered.decision.uses) {
                 (Some(node), Some(address)) => {
-                    self.clients.learn(address, node, LearnedBy::Dhcp, self.lender(&answered.request))
+                    self.context.clients.learn(address, node, LearnedBy::Dhcp, self.lender(&answered.request))
                 }
                 _ => None,
             };
@@ -263,15 +260,15 @@ impl Dhcp {
                 }
                 failure.note(sent.map(drop));
             }
-            let now = self.events.now().at;
+            let now = self.context.events.now().at;
             let replied = answered.decision.reply.is_some();
             if answered.node.is_some() || self.unknown_clients.admits(now, replied) {
                 let us = now.micros_since(answered.received);
                 let node = answered.node.take();
                 let exchange = Exchange::dhcp(answered.request.mac, answered.request.xid);
-                self.events.emit_in(exchange, node.as_ref(), self.event(answered, bytes, us));
+                self.context.events.emit_in(exchange, node.as_ref(), self.event(answered, bytes, us));
                 if let Some(learned) = learned {
-                    self.events.emit_maybe(node.as_ref(), learned);
+                    self.context.events.emit_maybe(node.as_ref(), learned);
                 }
             }
         }
@@ -309,9 +306,9 @@ impl Dhcp {
 
     fn report_unknown_clients(&mut self) {
         if let Some(unknown_clients::Counts { replied, ignored }) =
-            self.unknown_clients.take(self.events.now().at)
+            self.unknown_clients.take(self.context.events.now().at)
         {
-            self.events.emit(Known::DhcpCrowded { network: self.network.clone(), replied, ignored });
+            self.context.events.emit(Known::DhcpCrowded { network: self.network.clone(), replied, ignored });
         }
     }
 

@@ -19,10 +19,10 @@ use tokio::net::UdpSocket;
 use self::answer::{Arrival, Decision, Server, answer};
 use self::state::State;
 use self::wire::{Request, message};
-use super::clients::Clients;
+use super::context::Context;
 use super::failure::FailureLog;
 use super::ra::TransientRoute;
-use crate::event::{Emitter, Exchange, Known, LearnedBy, LearnedFrom, Service};
+use crate::event::{Exchange, Known, LearnedBy, LearnedFrom, Service};
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
 use crate::system::sockets::LinkSocket;
@@ -40,9 +40,8 @@ pub(super) struct Dhcp6 {
     socket: UdpSocket,
     /// The scope of link-local addresses.
     interface: u32,
-    clients: Clients,
+    context: Context,
     transient_route: Option<TransientRoute>,
-    events: Emitter,
 }
 
 impl Dhcp6 {
@@ -50,21 +49,20 @@ impl Dhcp6 {
     pub(super) fn new(
         socket: Option<LinkSocket>,
         plan: &ServicePlan,
-        clients: Clients,
+        context: Context,
         transient_route: Option<TransientRoute>,
-        events: Emitter,
     ) -> io::Result<Option<Self>> {
         let (Some(LinkSocket { socket, interface }), Some(server)) = (socket, Server::new(plan)) else {
             return Ok(None);
         };
         let (network, socket) = (plan.network.clone(), UdpSocket::from_std(socket)?);
         let state = State::default();
-        Ok(Some(Self { network, server, state, socket, interface, clients, transient_route, events }))
+        Ok(Some(Self { network, server, state, socket, interface, context, transient_route }))
     }
 
     /// Answers requests for as long as it is polled.
     pub(super) async fn run(mut self) {
-        let events = self.events.clone();
+        let events = self.context.events.clone();
         let mut failure = FailureLog::new(Service::Dhcpv6, &events);
         let mut packet = [0; PACKET];
         loop {
@@ -81,9 +79,9 @@ impl Dhcp6 {
     }
 
     async fn handle(&mut self, request: &Request, arrival: Arrival) -> io::Result<()> {
-        let received = self.events.now().at;
+        let received = self.context.events.now().at;
         let host = self.server.host(self.server.identify(request, arrival.from));
-        let runs_program = host.is_some_and(|host| self.clients.runs_program(&host.node));
+        let runs_program = host.is_some_and(|host| self.context.clients.runs_program(&host.node));
         let mut decision = answer(&self.server, &self.state, request, arrival, runs_program, received);
         for change in std::mem::take(&mut decision.changes) {
             self.state.apply(change, received);
@@ -91,12 +89,12 @@ impl Dhcp6 {
         let reply = decision.reply.as_ref().filter(|reply| reply.kind == MessageType::Reply);
         let learned = match (host, decision.address, reply) {
             (Some(host), Some(address), Some(_)) => {
-                self.clients.learn(address, &host.node, LearnedBy::Dhcpv6, LearnedFrom::ThisServer)
+                self.context.clients.learn(address, &host.node, LearnedBy::Dhcpv6, LearnedFrom::ThisServer)
             }
             _ => None,
         };
         for address in &decision.given_up {
-            self.clients.forget((*address).into());
+            self.context.clients.forget((*address).into());
         }
         let mut bytes = 0;
         let sent = match &decision.reply {
@@ -113,13 +111,13 @@ impl Dhcp6 {
         let node = host.map(|host| &host.node);
         if let (true, Some(transient_route), true) = (decision.hurries, &self.transient_route, sent.is_ok()) {
             transient_route.tell(arrival.from).await?;
-            self.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
+            self.context.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
         }
-        let us = self.events.now().at.micros_since(received);
+        let us = self.context.events.now().at.micros_since(received);
         let exchange = Exchange::dhcpv6(arrival.from, request.xid);
-        self.events.emit_in(exchange, node, self.event(request, decision, bytes, us));
+        self.context.events.emit_in(exchange, node, self.event(request, decision, bytes, us));
         if let Some(learned) = learned {
-            self.events.emit_maybe(node, learned);
+            self.context.events.emit_maybe(node, learned);
         }
         sent
     }

@@ -37,16 +37,14 @@ use self::summary::AnswerSummary;
 use self::upstream::Upstream;
 use self::wire_cache::WireCache;
 pub(super) use self::zones::Zones;
-use super::clients::Clients;
-use super::connection_limit::{ConnectionLimit, ConnectionLimits};
+use super::connection_limit::ConnectionLimit;
+use super::context::Context;
 use super::failure::{FailureLog, failed};
 use super::repeats::Repeats;
-use crate::event::{Emitter, RunTime, Service};
+use crate::event::{RunTime, Service};
 
 /// How long a TCP connection may be idle, or sending an answer may take.
 const IDLE: Duration = Duration::from_secs(10);
-/// A well-behaved client needs one connection.
-const PLACES: ConnectionLimits = ConnectionLimits { all: 256, each: 32 };
 /// Maximum number of pending upstream queries, more than [`Upstream`] keeps open.
 const PENDING: usize = 4096;
 
@@ -56,29 +54,25 @@ struct Names {
     upstream: Option<Upstream>,
     wire_cache: Mutex<WireCache>,
     repeats: Repeats<AnswerSummary>,
-    events: Emitter,
+    context: Context,
 }
 
 /// Answers queries for as long as it is polled.
-pub(super) async fn run(
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
-    zones: Zones,
-    clients: Clients,
-    events: Emitter,
-) {
+pub(super) async fn run(udp: Vec<UdpSocket>, tcp: Vec<TcpListener>, zones: Zones, context: Context) {
     let udp: io::Result<Vec<_>> = udp.into_iter().map(tokio::net::UdpSocket::from_std).collect();
     let tcp: io::Result<Vec<_>> = tcp.into_iter().map(tokio::net::TcpListener::from_std).collect();
     let (udp, tcp) = match (udp, tcp) {
         (Ok(udp), Ok(tcp)) => (udp, tcp),
-        (Err(error), _) | (_, Err(error)) => return failed(&events, Service::Dns, &error.to_string()),
+        (Err(error), _) | (_, Err(error)) => {
+            return failed(&context.events, Service::Dns, &error.to_string());
+        }
     };
     let names = Arc::new(Names {
-        upstream: Upstream::new(&zones.upstream, events.clone()),
+        upstream: Upstream::new(&zones.upstream, context.events.clone()),
         zones,
         wire_cache: Mutex::default(),
-        repeats: Repeats::new(Service::Dns, clients, events.clone()),
-        events,
+        repeats: Repeats::new(Service::Dns, context.clone()),
+        context,
     });
     let datagrams = join_all(udp.into_iter().map(|socket| names.datagrams(Arc::new(socket))));
     let connections = join_all(tcp.iter().map(|listener| names.connections(listener)));
@@ -88,7 +82,7 @@ pub(super) async fn run(
 impl Names {
     /// Answers queries over UDP.
     async fn datagrams(self: &Arc<Self>, socket: Arc<tokio::net::UdpSocket>) {
-        let mut failure = FailureLog::new(Service::Dns, &self.events);
+        let mut failure = FailureLog::new(Service::Dns, &self.context.events);
         let mut batch = Batch::new();
         let mut pending = JoinSet::new();
         let mut summary: Vec<(IpAddr, AnswerSummary)> = Vec::new();
@@ -105,7 +99,7 @@ impl Names {
                     continue;
                 }
             }
-            let begun = self.events.now().at;
+            let begun = self.context.events.now().at;
             for index in 0..batch.len() {
                 let (from, packet, room) = batch.datagram(index);
                 match self.answer_into(packet, from, begun.as_nanos(), room) {
@@ -128,7 +122,7 @@ impl Names {
                 }
             }
             failure.note(batch.send(fd));
-            let us = self.events.now().at.micros_since(begun);
+            let us = self.context.events.now().at.micros_since(begun);
             self.repeats.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
             summary.clear();
             // Under a flood, other tasks and processes still get CPU time: packets that arrive meanwhile form a
@@ -167,8 +161,8 @@ impl Names {
 
     /// Answers queries over TCP.
     async fn connections(self: &Arc<Self>, listener: &tokio::net::TcpListener) {
-        let mut failure = FailureLog::new(Service::Dns, &self.events);
-        let mut connections = ConnectionLimit::new(PLACES);
+        let mut failure = FailureLog::new(Service::Dns, &self.context.events);
+        let mut connections = ConnectionLimit::new(self.context.limits.dns);
         loop {
             let (stream, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -193,7 +187,7 @@ impl Names {
             let length = timeout(IDLE, stream.read_u16()).await??;
             let mut packet = vec![0; usize::from(length)];
             timeout(IDLE, stream.read_exact(&mut packet)).await??;
-            let begun = self.events.now().at;
+            let begun = self.context.events.now().at;
             let Reply { bytes, summary, until: _ } = match answer(&self.zones, &packet, from, Transport::Tcp)
             {
                 Outcome::Silence => return Ok(()),
@@ -231,7 +225,7 @@ impl Names {
     }
 
     fn tell(&self, client: IpAddr, summary: &AnswerSummary, begun: RunTime) {
-        let us = self.events.now().at.micros_since(begun);
+        let us = self.context.events.now().at.micros_since(begun);
         self.repeats.note([(client, summary, us)]);
     }
 }

@@ -58,9 +58,8 @@ impl Outgoing {
                 hole
             }
             (Piece::File { file, at, left }, Way::Memory) => {
-                let allowed_sources = ready!(self.ahead.poll(cx, file, *at, *left));
-                let mut chunk =
-                    BytesMut::zeroed(CHUNK.min(usize::try_from(allowed_sources).unwrap_or(CHUNK)));
+                let available = ready!(self.ahead.poll(cx, file, *at, *left));
+                let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(available).unwrap_or(CHUNK)));
                 file.read_exact_at(&mut chunk, *at)?;
                 *at += chunk.len() as u64;
                 *left -= chunk.len() as u64;

@@ -8,6 +8,8 @@ use super::super::example::{Log, content_of, plan};
 use super::*;
 use crate::event::{FileRole, Service};
 use crate::plan::RootPlan;
+use crate::serve::clients::Clients;
+use crate::serve::context::Context;
 
 const KERNEL: &[u8] = b"0123456789";
 
@@ -33,11 +35,9 @@ fn bench_with(listing: bool) -> Bench {
     let log = Log::default();
     let handler = HttpHandler {
         matchbox: None,
-        places: PLACES,
         ending: CancellationToken::new(),
         content: content_of(&plan, folder.path()),
-        clients: Clients::new(&plan),
-        events: log.emitter(),
+        context: Context::new(Clients::new(&plan), log.emitter()),
         patience: PATIENCE,
     };
     Bench { handler, log, folder }
@@ -345,7 +345,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn serve() -> Served {
     let mut bench = bench();
     bench.handler.patience = SHORT;
-    bench.handler.events = bench.log.ticking();
+    bench.handler.context.events = bench.log.ticking();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let at = listener.local_addr().unwrap();

@@ -241,8 +241,8 @@ impl Wire {
         let Some(stretch) = stretches.front_mut() else {
             return Poll::Ready(Err(io::Error::other("a hole that stands for nothing")));
         };
-        let allowed_sources = ready!(stretch.ahead.poll(cx, &stretch.file, stretch.at, stretch.left));
-        let most = most.min(usize::try_from(allowed_sources).unwrap_or(usize::MAX));
+        let available = ready!(stretch.ahead.poll(cx, &stretch.file, stretch.at, stretch.left));
+        let most = most.min(usize::try_from(available).unwrap_or(usize::MAX));
         let sent = ready!(self.io.inner_mut().poll_send(cx, stretch, most))?;
         stretch.at += sent as u64;
         stretch.left -= sent as u64;

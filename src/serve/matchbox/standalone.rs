@@ -13,11 +13,12 @@ use crate::rpc;
 use crate::serve::clients::Clients;
 use crate::serve::connection_limit::ConnectionLimits;
 use crate::serve::content::ContentStore;
+use crate::serve::context::{Context, Limits};
 use crate::serve::http::{self, HttpHandler, PATIENCE};
 use crate::serve::{Threads, apart, tls};
 
 /// The real server has no limits, and a whole site may come from one address.
-const PLACES: ConnectionLimits = ConnectionLimits { all: 16_384, each: 16_384 };
+const LIMITS: ConnectionLimits = ConnectionLimits { all: 16_384, each: 16_384 };
 
 /// Certificate and key for HTTPS in PEM format.
 pub struct Secure {
@@ -71,11 +72,12 @@ pub fn serve_standalone(
     super::tell(events, None, "", store.take_warnings());
     let handler = HttpHandler {
         content: ContentStore::empty(),
-        clients: Clients::nobody(),
+        context: Context {
+            limits: Limits { http: LIMITS, ..Limits::default() },
+            ..Context::new(Clients::nobody(), events.clone())
+        },
         matchbox: Some(Matchbox::new(Arc::new(store), assets, key_ring.map(Arc::new), Fallback::None)),
-        events: events.clone(),
         ending: stop.clone(),
-        places: PLACES,
         patience: PATIENCE,
     };
     // HTTP stops by itself after its running responses.
@@ -83,7 +85,7 @@ pub fn serve_standalone(
     apart(events, &never, Service::Matchbox, Threads::Several, || async move {
         let mut beside = JoinSet::new();
         if let Some((listener, tls, store)) = rpc {
-            beside.spawn(rpc::serve(listener, tls, Arc::new(store), handler.events.clone()));
+            beside.spawn(rpc::serve(listener, tls, Arc::new(store), handler.context.events.clone()));
         }
         let mut running = JoinSet::new();
         running.spawn(http::run(listener, handler, acceptor));

@@ -11,18 +11,18 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::super::clients::Clients;
 use super::super::content::{Content, ContentStore, Item, Missing};
+use super::super::context::Context;
 use super::super::failure::failed;
 use super::super::transfer::Transfer;
 use super::packet::Mode;
 use super::source::Source;
-use crate::event::{Emitter, Exchange, FileRole, Known, Service, TftpOutcome};
+use crate::event::{Exchange, FileRole, Known, Service, TftpOutcome};
 
 /// Opens files for clients.
 #[derive(Clone)]
 pub(super) struct TftpHandler {
     content: ContentStore,
-    clients: Clients,
-    events: Emitter,
+    context: Context,
     /// Open files by device and inode: a thousand clients of one file share a descriptor.
     open: HashMap<(u64, u64), Weak<File>>,
     /// The last internal error, reported once.
@@ -41,18 +41,18 @@ pub(super) struct Opened {
 
 impl TftpHandler {
     /// Serves content to clients, known or unknown.
-    pub(super) fn new(content: ContentStore, clients: Clients, events: Emitter) -> Self {
-        Self { content, clients, events, open: HashMap::new(), failure: String::new() }
+    pub(super) fn new(content: ContentStore, context: Context) -> Self {
+        Self { content, context, open: HashMap::new(), failure: String::new() }
     }
 
     /// Returns nanoseconds on the run's clock.
     pub(super) fn now(&self) -> u64 {
-        self.events.now().at.as_nanos()
+        self.context.events.now().at.as_nanos()
     }
 
     /// Tells whether a datagram from an address may be answered.
     pub(super) fn may_ask(&self, from: SocketAddr) -> bool {
-        self.clients.may_ask(from.ip())
+        self.context.clients.may_ask(from.ip())
     }
 
     /// Opens a path for a client. A failure is reported at once, a success when the delivery ends.
@@ -67,7 +67,11 @@ impl TftpHandler {
             }
             Err(missing) => {
                 if let Missing::Gone(_) = &missing {
-                    failed(&self.events, Service::Tftp, &format!("{}: {missing}", delivery.transfer.path));
+                    failed(
+                        &self.context.events,
+                        Service::Tftp,
+                        &format!("{}: {missing}", delivery.transfer.path),
+                    );
                 }
                 delivery.rule = missing.to_string();
                 delivery.tell(match &missing {
@@ -81,7 +85,7 @@ impl TftpHandler {
 
     /// Returns a function that reads the run's clock in nanoseconds.
     pub(super) fn clock(&self) -> Box<dyn Fn() -> u64 + Send> {
-        let events = self.events.clone();
+        let events = self.context.events.clone();
         Box::new(move || events.now().at.as_nanos())
     }
 
@@ -96,17 +100,22 @@ impl TftpHandler {
     pub(super) fn note(&mut self, error: &io::Error) {
         let error = error.to_string();
         if error != self.failure {
-            failed(&self.events, Service::Tftp, &error);
+            failed(&self.context.events, Service::Tftp, &error);
             self.failure = error;
         }
     }
 
     fn delivery(&self, from: SocketAddr, path: &[u8], mode: Mode) -> Delivery {
         let path = String::from_utf8_lossy(path).into_owned();
-        let transfer = Transfer::new(&self.events, Exchange::tftp(from), self.clients.node(from.ip()), path);
+        let transfer = Transfer::new(
+            &self.context.events,
+            Exchange::tftp(from),
+            self.context.clients.node(from.ip()),
+            path,
+        );
         Delivery {
             transfer,
-            clients: self.clients.clone(),
+            clients: self.context.clients.clone(),
             role: None,
             rule: String::new(),
             mode,

@@ -8,6 +8,8 @@ use tokio::runtime::Runtime;
 use super::super::example::{Log, content, plan};
 use super::*;
 use crate::event::Known;
+use crate::serve::clients::Clients;
+use crate::serve::context::Context;
 
 /// The MTU of the tests' network.
 const MTU: u16 = 1500;
@@ -33,10 +35,10 @@ impl Server {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_nonblocking(true).unwrap();
         let at = socket.local_addr().unwrap();
-        let (content, clients) = (content(folder.path()), Clients::new(&plan()));
-        let (events, ends) = (log.ticking(), stop.clone());
+        let (content, ends) = (content(folder.path()), stop.clone());
+        let context = Context::new(Clients::new(&plan()), log.ticking());
         let runtime = Runtime::new().unwrap();
-        runtime.spawn_blocking(move || run(vec![socket], backend, MTU, content, clients, events, ends));
+        runtime.spawn_blocking(move || run(vec![socket], backend, MTU, content, context, ends));
         Self { at, log, folder, stop, _runtime: runtime }
     }
 
@@ -485,7 +487,8 @@ fn a_long_transfer_tells_how_far_it_is() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kernel"), "0123456789").unwrap();
     let log = Log::default();
-    let mut handler = TftpHandler::new(content(folder.path()), Clients::new(&plan()), log.emitter());
+    let mut handler =
+        TftpHandler::new(content(folder.path()), Context::new(Clients::new(&plan()), log.emitter()));
     let from = "10.0.0.11:1234".parse().unwrap();
     let mut opened = handler.open(from, b"profile/tiny/kernel", packet::Mode::Octet).unwrap();
     for bytes in [4, 4, 8] {

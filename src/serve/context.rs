@@ -1,0 +1,41 @@
+//! What every boot service of a network is given.
+
+use super::clients::Clients;
+use super::connection_limit::ConnectionLimits;
+use crate::event::Emitter;
+
+/// What every boot service of a network is given.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    /// The nodes by address, and the sources that get replies.
+    pub(super) clients: Clients,
+    /// Receives the events.
+    pub(super) events: Emitter,
+    /// The limits of TCP connections.
+    pub(super) limits: Limits,
+}
+
+impl Context {
+    /// Creates a context with the usual limits.
+    pub(super) fn new(clients: Clients, events: Emitter) -> Self {
+        Self { clients, events, limits: Limits::default() }
+    }
+}
+
+/// The limits of TCP connections, by service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) http: ConnectionLimits,
+    pub(super) dns: ConnectionLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // More than a rack with all its boot loaders opens at once.
+            http: ConnectionLimits { all: 1024, each: 256 },
+            // A well-behaved client needs one.
+            dns: ConnectionLimits { all: 256, each: 32 },
+        }
+    }
+}
