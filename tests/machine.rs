@@ -396,7 +396,7 @@ async fn a_boot_override_is_for_one_start() {
         std::fs::write(&image, vec![0; 1 << 16]).unwrap();
         let machine = bench.start(&machine_plan(Node { firmware, ..node() })).await.unwrap();
         // It was started, paused, before it was told.
-        assert_eq!(machine.set_boot(BootOverride::Once(BootTarget::Cd)).await, Effect::NextStart);
+        assert_eq!(machine.set_boot(BootOverride::Once(BootTarget::Cd)).await.unwrap(), Effect::NextStart);
         assert_eq!(machine.insert(image.clone()).await.unwrap(), Effect::NextStart);
         machine.power_on().await.unwrap();
         until_boot_says(&bench, cd).await;
@@ -413,15 +413,23 @@ async fn a_boot_override_is_for_one_start() {
         let lines = latest_boot(&bench);
         assert!(!lines.iter().any(|line| line.contains(cd)), "{firmware:?}: {lines:#?}");
 
-        // With a new override a reset is a new start.
-        assert_eq!(machine.set_boot(BootOverride::Always(BootTarget::Cd)).await, Effect::NextStart);
+        // With a new override for one start a reset is a new start.
+        machine.set_boot(BootOverride::Once(BootTarget::Cd)).await.unwrap();
         machine.reset().await.unwrap();
         until_boot_says(&bench, cd).await;
-        machine.reset().await.unwrap();
-        until_boot_says(&bench, cd).await;
+
+        // One for every start counts at any reset, until it is taken back.
+        for boot in [BootOverride::Always(BootTarget::Cd), BootOverride::Default] {
+            assert_eq!(machine.set_boot(boot).await.unwrap(), Effect::NextStart);
+            assert_eq!(machine.set_boot(boot).await.unwrap(), Effect::Now);
+            machine.reset().await.unwrap();
+            until_boot_says(&bench, if boot == BootOverride::Default { "iPXE" } else { cd }).await;
+        }
+        let lines = latest_boot(&bench);
+        assert!(!lines.iter().any(|line| line.contains(cd)), "{firmware:?}: {lines:#?}");
         machine.stop().await;
         let names = bench.names();
-        let started = ["powered-on", "reset", "powered-off", "powered-on", "reset", "powered-off"];
+        let started = ["powered-on", "reset", "powered-off", "powered-on", "reset", "reset", "powered-off"];
         assert_eq!(names, started, "{firmware:?}: {:#?}", bench.happened());
     }
 }
@@ -433,7 +441,7 @@ async fn a_uefi_machine_opens_its_setup_menu_once() {
     // With its own boot order: this needs no boot index.
     let machine = Node { firmware: Firmware::Uefi, boot: Boot::Nvram, ..node() };
     let machine = bench.start(&machine_plan(machine)).await.unwrap();
-    machine.set_boot(BootOverride::Once(BootTarget::Setup)).await;
+    machine.set_boot(BootOverride::Once(BootTarget::Setup)).await.unwrap();
     machine.power_on().await.unwrap();
     until_boot_says(&bench, "Boot Maintenance Manager").await;
     machine.reset().await.unwrap();

@@ -310,7 +310,10 @@ fn boots_a_cd(up: &Up) {
         up.succeed(&["boot", "network", "--always", "one"]),
         "one boots from network from its next start on\n"
     );
-    assert_eq!(up.succeed(&["boot", "default", "one"]), "one boots from its boot order\n");
+    assert_eq!(
+        up.succeed(&["boot", "default", "one"]),
+        "one follows its boot order from its next start on\n"
+    );
 }
 
 /// A VNC viewer is told that the node is off.

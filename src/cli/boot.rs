@@ -14,8 +14,8 @@ use crate::run::client::Client;
 
 /// Override what nodes boot from, once or at every start
 ///
-/// The override takes effect when a node is powered on, cycled or reset with `dryrack power`, not when its system
-/// reboots. If the device cannot be booted, the firmware continues with its boot order.
+/// An override for the next start takes effect when a node is powered on, cycled or reset with `dryrack power`, not
+/// when its system reboots. If the device cannot be booted, the firmware continues with its boot order.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Boot device
@@ -69,16 +69,16 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let client = Client::new(&up.socket);
     for node in &args.nodes {
         let effect = block_on(client.boot(node, boot))?.map_err(|error| Stop::host(&error))?;
-        let from = target.map_or("its boot order", BootTarget::as_str);
-        output::note(&match (effect, boot) {
-            (Effect::Now, _) => format!("{node} boots from {from}"),
-            (Effect::NextStart, BootOverride::Once(_)) => {
-                format!("{node} boots from {from} at its next start")
-            }
-            (Effect::NextStart, BootOverride::Always(_) | BootOverride::Default) => {
-                format!("{node} boots from {from} from its next start on")
-            }
-        });
+        let what = match target {
+            Some(target) => format!("boots from {}", target.as_str()),
+            None => "follows its boot order".to_owned(),
+        };
+        let when = match (effect, boot) {
+            (Effect::Now, _) => "",
+            (Effect::NextStart, BootOverride::Once(_)) => " at its next start",
+            (Effect::NextStart, BootOverride::Always(_) | BootOverride::Default) => " from its next start on",
+        };
+        output::note(&format!("{node} {what}{when}"));
     }
     Ok(exit::MET)
 }

@@ -118,6 +118,6 @@ pub enum MediaCommand {
 pub enum Effect {
     /// It has taken effect.
     Now,
-    /// When the node is next powered on, cycled or reset by a command.
+    /// When the node is next started: powered on, cycled or reset by a command.
     NextStart,
 }

@@ -188,7 +188,11 @@ impl Machine {
         {
             // Its firmware has the override already; the next reset rebuilds the order from these indices.
             let NodeKind::Qemu(qemu) = &body.plan.kind;
-            session.qmp.set_boot_indices(&qemu.overridden(&body.plan, target)).await.map_err(failed)?;
+            session
+                .qmp
+                .set_boot_indices(&qemu.reordered(&body.plan, Some(target), None))
+                .await
+                .map_err(failed)?;
             session.started.boot = None;
             body.wanted().boot = BootOverride::Default;
         }

@@ -28,7 +28,7 @@ impl Node for Machine {
         Box::pin(async move {
             match command {
                 NodeCommand::Power(power) => self.power(power).await.map(|()| Effect::Now),
-                NodeCommand::Boot(boot) => Ok(self.set_boot(boot).await),
+                NodeCommand::Boot(boot) => self.set_boot(boot).await,
                 NodeCommand::Media(MediaCommand::Insert(file)) => self.insert(file).await,
                 NodeCommand::Media(MediaCommand::Eject) => self.eject().await.map(|()| Effect::Now),
                 NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
@@ -121,12 +121,36 @@ impl Machine {
         }
     }
 
-    /// Overrides what the firmware boots from, from the next start by a command on.
-    pub async fn set_boot(&self, boot: BootOverride) -> Effect {
-        let session = self.body.session.lock().await;
-        let now = session.as_ref().filter(|session| session.is_on()).and_then(|session| session.started.boot);
-        self.body.wanted().boot = boot;
-        if boot.target() == now { Effect::Now } else { Effect::NextStart }
+    /// Overrides what the firmware boots from.
+    ///
+    /// An override for every start counts from the next reset on, the guest's own ones included. One for a single start
+    /// waits for a start by a command: nobody could tell how many resets of a firmware are one start.
+    pub async fn set_boot(&self, boot: BootOverride) -> Result<Effect, NodeError> {
+        let body = &self.body;
+        let mut session = body.session.lock().await;
+        let target = boot.target();
+        body.wanted().boot = boot;
+        let Some(session) = session.as_mut().filter(|session| session.is_on()) else {
+            return Ok(if target.is_none() { Effect::Now } else { Effect::NextStart });
+        };
+        if session.started.boot == target {
+            return Ok(Effect::Now);
+        }
+        let is_possible = match boot {
+            BootOverride::Default => true,
+            BootOverride::Once(_) => false,
+            BootOverride::Always(BootTarget::Network | BootTarget::Disk) => true,
+            BootOverride::Always(BootTarget::Cd) => session.has_drive,
+            BootOverride::Always(BootTarget::Setup) => false,
+        };
+        if is_possible {
+            let NodeKind::Qemu(qemu) = &body.plan.kind;
+            let indices = qemu.reordered(&body.plan, session.started.boot, target);
+            let set = session.qmp.set_boot_indices(&indices).await;
+            set.map_err(|source| body.failed("override the boot order of", source))?;
+            session.started.boot = target;
+        }
+        Ok(Effect::NextStart)
     }
 
     /// Puts an image into the drive; a machine that runs without a drive gets one at its next start.

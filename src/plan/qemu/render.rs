@@ -47,16 +47,21 @@ impl QemuPlan {
         self.render(node, &StartOptions::default()).slots
     }
 
-    /// Returns the ids of the devices whose boot index an override changes, each with its index in the plan.
-    pub fn overridden(&self, node: &NodePlan, boot: BootTarget) -> Vec<(String, Option<usize>)> {
-        let (planned, now) = (Ordered::new(self, node, None), Ordered::new(self, node, Some(boot)));
+    /// Returns the ids of the devices whose boot index differs between two overrides, each with its index in the second.
+    pub fn reordered(
+        &self,
+        node: &NodePlan,
+        from: Option<BootTarget>,
+        to: Option<BootTarget>,
+    ) -> Vec<(String, Option<usize>)> {
+        let (from, to) = (Ordered::new(self, node, from), Ordered::new(self, node, to));
         let nics = node.nics.iter().map(|nic| (nic_id(nic), Candidate::Nic(nic)));
         let disks = node.disks.iter().map(|disk| (disk_id(disk), Candidate::Disk(disk)));
         nics.chain(disks)
             .chain([(CD.to_owned(), Candidate::Cd)])
-            .map(|(id, device)| (id, planned.index(&device), now.index(&device)))
-            .filter(|(_, planned, now)| planned != now)
-            .map(|(id, planned, _)| (id, planned))
+            .map(|(id, device)| (id, from.index(&device), to.index(&device)))
+            .filter(|(_, from, to)| from != to)
+            .map(|(id, _, to)| (id, to))
             .collect()
     }
 

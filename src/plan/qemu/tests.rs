@@ -379,10 +379,12 @@ fn what_is_booted_may_change_at_a_start() {
     -device ide-cd,bus=ide.1,id=cd,bootindex=1
     ");
     let plan = plan(&node, &facts(), Accel::Tcg).unwrap();
-    let overridden = |target| format!("{:?}", qemu_of(&plan).overridden(&plan, target));
+    let overridden = |target| format!("{:?}", qemu_of(&plan).reordered(&plan, Some(target), None));
     assert_eq!(overridden(BootTarget::Network), r#"[("nic-lan", Some(2)), ("disk-data", Some(1))]"#);
     assert_eq!(overridden(BootTarget::Disk), r#"[("nic-lan", Some(2)), ("disk-root", None)]"#);
     assert_eq!(overridden(BootTarget::Cd), r#"[("nic-lan", Some(2)), ("disk-data", Some(1)), ("cd", None)]"#);
+    let back = qemu_of(&plan).reordered(&plan, None, Some(BootTarget::Network));
+    assert_eq!(format!("{back:?}"), r#"[("nic-lan", Some(1)), ("disk-data", Some(2))]"#);
 }
 
 #[test]
