@@ -121,7 +121,8 @@ fn services_answer_over_ipv6() {
         for (question, answer) in [
             ("one.lab.test A", "10.0.0.11\n"),
             ("one.lab.test A +tcp", "10.0.0.11\n"),
-            ("one.lab.test AAAA", ""),
+            // The address that the node made up from the advertised prefix.
+            ("one.lab.test AAAA", "fd00:83::5054:ff:fe00:1\n"),
             ("-x 10.0.0.12", "two.lab.test.\n"),
             ("-x fd00:83::99", ""),
         ] {
