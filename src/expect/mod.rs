@@ -1,4 +1,4 @@
-//! Expectations judged by folding events: what must, or must never, happen.
+//! Expectations judged on the current state and on events: what must, or must never, happen.
 //!
 //! Reads no clock and asks nobody: events and instants come in, decisions come
 //! out, and [`Judge::wanted`] says which probes somebody else should carry out.
