@@ -263,7 +263,7 @@ impl NodeView {
             | Known::LinkSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
-            | Known::DhcpCrowded { .. }
+            | Known::DhcpOmitted { .. }
             | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::TftpServed { .. }
@@ -411,7 +411,7 @@ impl Snapshot {
             | Known::LinkSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
-            | Known::DhcpCrowded { .. }
+            | Known::DhcpOmitted { .. }
             | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::TftpServed { .. }

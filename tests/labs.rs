@@ -90,7 +90,7 @@ fn a_lab_unlocks_its_key_ring_and_signs() {
         r#"
         network.lan.matchbox = {{ data = ".", key-ring = "{}", passphrase = {{ file = "{}" }} }}
         process.ask.run = "curl -fsS http://$DRYRACK_SERVER/boot.ipxe >{} && curl -fsS http://$DRYRACK_SERVER/boot.ipxe.sig >{}"
-        expect.asked.that.process = "ask"
+        expect.requested.that.process = "ask"
         "#,
         path(&ring),
         path(&words),

@@ -27,7 +27,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let up = find(locations, args.lab.as_deref())?;
     let ids = NamespaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error))?;
     let client = Client::new(&up.socket);
-    let asked = block_on(async {
+    let ended = block_on(async {
         client.down("dryrack down", false).await?;
         // The stream ends when the run has ended.
         if let Ok(mut events) = client.events(None).await {
@@ -36,7 +36,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         }
         Ok::<_, crate::run::client::ClientError>(())
     })?;
-    if asked.is_err() {
+    if ended.is_err() {
         ids.root().terminate().map_err(|error| Stop::host(&error))?;
     }
     let deadline = Instant::now() + PATIENCE;

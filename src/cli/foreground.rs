@@ -81,7 +81,7 @@ pub(super) async fn foreground(
 ) -> Result<ForegroundEnd, Stop> {
     let mut interrupts = Interrupts::listen()?;
     let client = Client::new(&launched.socket);
-    let mut asked = false;
+    let mut interrupted = false;
     // If the supervisor failed at once, nothing answers; its report has the reason.
     let mut events = client.events(None).await.ok();
     while let Some(following) = &mut events {
@@ -90,19 +90,19 @@ pub(super) async fn foreground(
             Input::Event(Some(event)) => {
                 progress.see(&event);
                 if leaves(leave, &event) {
-                    launched.place.untie().map_err(|error| Stop::host(&error))?;
+                    launched.namespaces.untie().map_err(|error| Stop::host(&error))?;
                     return Ok(ForegroundEnd::Left);
                 }
             }
-            Input::Interrupt(why) if !asked => {
-                asked = true;
+            Input::Interrupt(why) if !interrupted => {
+                interrupted = true;
                 progress.say(&format!("{why}: tearing down; repeat to kill the lab"));
                 if client.down(why, true).await.is_err() {
-                    launched.place.terminate();
+                    launched.namespaces.terminate();
                 }
             }
             Input::Interrupt(_) => {
-                launched.place.kill();
+                launched.namespaces.kill();
                 break;
             }
         }
@@ -111,16 +111,16 @@ pub(super) async fn foreground(
         if let Some(code) = end_or_interrupt(&mut launched, &mut interrupts).await {
             break code;
         }
-        asked = true;
-        launched.place.kill();
+        interrupted = true;
+        launched.namespaces.kill();
     };
     progress.end();
-    Ok(ForegroundEnd::Ended(Box::new(Ended::of(&launched.run_dir, code, asked))))
+    Ok(ForegroundEnd::Ended(Box::new(Ended::of(&launched.run_dir, code, interrupted))))
 }
 
 /// Waits until the supervisor has ended; `None` if the wait was interrupted.
 async fn end_or_interrupt(launched: &mut Launched, interrupts: &mut Interrupts) -> Option<u8> {
-    let wait = std::pin::pin!(launched.place.wait());
+    let wait = std::pin::pin!(launched.namespaces.wait());
     let interrupt = std::pin::pin!(interrupts.next());
     match futures_util::future::select(wait, interrupt).await {
         futures_util::future::Either::Left((code, _)) => Some(code.unwrap_or(exit::BUG)),
@@ -147,11 +147,11 @@ fn leaves(leave: Detach, event: &Event) -> bool {
 
 impl Ended {
     /// Reads the result of a run whose supervisor exited with a code; `asked` tells whether our user stopped it.
-    fn of(run_dir: &Path, code: u8, asked: bool) -> Self {
+    fn of(run_dir: &Path, code: u8, interrupted: bool) -> Self {
         let report = store::report(run_dir).ok();
         let code = match &report {
             Some(report) => report.exit,
-            None if asked => exit::INTERRUPTED,
+            None if interrupted => exit::INTERRUPTED,
             // Killed by the kernel (out of memory) or by another process, not by us.
             None if code > 128 => exit::UNFIT,
             None => code,

@@ -128,7 +128,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::LinkSet { .. }
         | Known::DhcpReplied { .. }
         | Known::DhcpIgnored { .. }
-        | Known::DhcpCrowded { .. }
+        | Known::DhcpOmitted { .. }
         | Known::AddressLearned { .. }
         | Known::RouterAdvertised { .. }
         | Known::TftpServed { .. }

@@ -87,7 +87,7 @@ struct Tried {
     code: u8,
     report: Option<Report>,
     /// Whether the report was already printed to standard error.
-    told: bool,
+    printed: bool,
     run_dir: Option<PathBuf>,
 }
 
@@ -174,8 +174,8 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
     let (until, leave) = if keep { (Until::Met, Detach::WhenMissed) } else { (Until::Judged, Detach::Never) };
     let summary = LabSummary::open(&blueprint);
     let ended =
-        |code, report, run_dir| Tried { name: name.clone(), needs, code, report, told: false, run_dir };
-    let told = |code, report, run_dir| Tried { told: true, ..ended(code, Some(report), run_dir) };
+        |code, report, run_dir| Tried { name: name.clone(), needs, code, report, printed: false, run_dir };
+    let printed = |code, report, run_dir| Tried { printed: true, ..ended(code, Some(report), run_dir) };
     let locations = locations.clone();
     // On a blocking thread: it may test the accelerator and build images.
     let started = tokio::task::spawn_blocking(move || start(blueprint, &locations, until)).await;
@@ -184,7 +184,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
         Ok(launched) => launched,
         Err(stop) => {
             output::stop(&stop);
-            return told(stop.code, summary.of_stop(&stop), None);
+            return printed(stop.code, summary.of_stop(&stop), None);
         }
     };
     let (run_dir, client) = (launched.run_dir.clone(), Client::new(&launched.socket));
@@ -195,7 +195,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
                 return ended(over.code, over.report, Some(run_dir));
             };
             output::error(&run_error.to_string(), run_error.hint.as_deref());
-            told(over.code, summary.of_run_error(run_error, over.code, Some(&run_dir)), Some(run_dir))
+            printed(over.code, summary.of_run_error(run_error, over.code, Some(&run_dir)), Some(run_dir))
         }
         Ok(ForegroundEnd::Left) => {
             progress.end();
@@ -208,14 +208,14 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
         }
         Err(stop) => {
             output::stop(&stop);
-            told(stop.code, summary.of_stop(&stop), Some(run_dir))
+            printed(stop.code, summary.of_stop(&stop), Some(run_dir))
         }
     }
 }
 
 fn show(tried: &Tried) {
     match &tried.report {
-        Some(report) if !tried.told => output::report(report),
+        Some(report) if !tried.printed => output::report(report),
         Some(_) | None => output::note(&format!("{}: exit code {}", tried.name, tried.code)),
     }
 }

@@ -32,13 +32,13 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         None => Blueprint::of_lab(&args.lab.lab, &args.lab.layers, locations)?,
     };
     let nodes = blueprint.nodes();
-    let launched = start(blueprint, locations, Until::Told)?;
+    let launched = start(blueprint, locations, Until::Stopped)?;
     let run_dir = launched.run_dir.clone();
     let leave = if args.detach { Detach::WhenUp } else { Detach::Never };
     let mut progress = RunProgress::new(nodes, None);
-    let attended = block_on(foreground(launched, leave, &mut progress))??;
+    let end = block_on(foreground(launched, leave, &mut progress))??;
     progress.end();
-    let ended = match attended {
+    let ended = match end {
         ForegroundEnd::Left => {
             output::note("the lab is up; `dryrack status` shows its state, `dryrack down` tears it down");
             return Ok(exit::MET);

@@ -12,7 +12,7 @@ mod choice;
 mod expect;
 mod fault;
 mod overlay;
-mod places;
+mod parents;
 mod raw;
 mod read;
 pub mod recipe;
@@ -75,7 +75,7 @@ pub struct Reading {
     pub sources: Sources,
     /// The position of every key by its path in the lab file, with the nodes of a `count` one by one; empty if there
     /// are errors.
-    pub places: Vec<(String, Span)>,
+    pub positions: Vec<(String, Span)>,
 }
 
 /// Reads a lab file, the files laid over it, and `--set` arguments, in this order.
@@ -121,7 +121,7 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
             let unknown = version_problem(Some(version.span.clone()), what);
             // A file of another version may be valid otherwise.
             let diagnostics = if whole { vec![unknown] } else { found };
-            return Reading { raw: None, whole, diagnostics, sources, places: Vec::new() };
+            return Reading { raw: None, whole, diagnostics, sources, positions: Vec::new() };
         }
         Some(Field::Missing) if whole => {
             let beginning = Span::new(0, 0..0);
@@ -130,8 +130,8 @@ pub fn read(lab: &Source, overlays: &[Source], sets: &[String]) -> Reading {
         _ => {}
     }
     let wrong = found.iter().any(Diagnostic::is_error);
-    let places = if wrong { Vec::new() } else { merged.places() };
-    Reading { raw, whole, diagnostics: found, sources, places }
+    let positions = if wrong { Vec::new() } else { merged.positions() };
+    Reading { raw, whole, diagnostics: found, sources, positions }
 }
 
 /// Returns the line on which a span begins, with the line break.

@@ -13,7 +13,7 @@ use serde::forward_to_deserialize_any;
 use super::fault::Rejection;
 use super::tree::{Entry, Table, Tree, Value};
 use super::value::{LOCATED, MANY, SECRET, SHORT};
-use super::{places, renamed};
+use super::{parents, renamed};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest, typo};
 
 /// Reads a tree into `T`; `None` if even the outermost table does not fit.
@@ -127,7 +127,7 @@ impl<'de> Reader<'de, '_> {
                 self.sink.borrow_mut().push(diagnostic.help(format!("`{key}` was renamed to `{now}`")));
                 continue;
             }
-            let elsewhere = places::of(key);
+            let elsewhere = parents::of(key);
             // A key that is allowed elsewhere is not an abbreviation of one here, but it may be a typo.
             let meant = match elsewhere.is_empty() {
                 true => nearest(key, fields.iter().copied()),
@@ -140,9 +140,9 @@ impl<'de> Reader<'de, '_> {
                 }
                 (None, []) => format!("expected one of {}", enumerate(fields.iter().copied())),
                 (None, [""]) => format!("`{key}` belongs at the top of the file, above the first [table]"),
-                (None, places) => {
-                    let name = |place: &&'static str| if place.is_empty() { "the top" } else { place };
-                    format!("`{key}` belongs in {}", enumerate(places.iter().map(name)))
+                (None, parents) => {
+                    let name = |parent: &&'static str| if parent.is_empty() { "the top" } else { parent };
+                    format!("`{key}` belongs in {}", enumerate(parents.iter().map(name)))
                 }
             };
             self.sink.borrow_mut().push(diagnostic.help(help));

@@ -79,10 +79,10 @@ fn one(file: usize, text: &str, start: usize, span: Span, said: &str) -> Diagnos
         && line_start + line.find('=').unwrap_or(0) < start
     {
         let at = line_start + value.as_ptr().addr() - line.as_ptr().addr();
-        let place = Span::new(file, at..at + value.len());
+        let position = Span::new(file, at..at + value.len());
         return Diagnostic::new(
             Code::Syntax,
-            place,
+            position,
             format!("`{value}` is neither a number nor a quoted string"),
         )
         .help(format!("strings are quoted: {key} = \"{value}\""));

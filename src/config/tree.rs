@@ -82,13 +82,13 @@ impl Tree {
     }
 
     /// Returns the position of every key below, by path; items of a list are numbered.
-    pub(super) fn places(&self) -> Vec<(String, Span)> {
+    pub(super) fn positions(&self) -> Vec<(String, Span)> {
         let mut found = Vec::new();
-        self.collect_places("", &mut found);
+        self.collect_positions("", &mut found);
         found
     }
 
-    fn collect_places(&self, path: &str, found: &mut Vec<(String, Span)>) {
+    fn collect_positions(&self, path: &str, found: &mut Vec<(String, Span)>) {
         if path.len() > LONGEST_PATH {
             return;
         }
@@ -97,14 +97,14 @@ impl Tree {
             Value::Table(table) => {
                 for (key, entry) in table {
                     let path = below(key);
-                    entry.tree.collect_places(&path, found);
+                    entry.tree.collect_positions(&path, found);
                     found.push((path, entry.key.clone()));
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let path = below(&index.to_string());
-                    item.collect_places(&path, found);
+                    item.collect_positions(&path, found);
                     found.push((path, item.span.clone()));
                 }
             }
@@ -171,9 +171,9 @@ impl<'i> Builder<'_, 'i> {
     fn table(&mut self, from: DeTable<'i>, span: Span, depth: usize) -> Tree {
         let mut table = Table::new();
         for (key, value) in from {
-            let place = Span::new(self.file, key.span());
+            let position = Span::new(self.file, key.span());
             let tree = self.value(value, depth + 1);
-            table.insert(key.into_inner().into_owned(), Entry { key: place, tree });
+            table.insert(key.into_inner().into_owned(), Entry { key: position, tree });
         }
         Tree { span, value: Value::Table(table) }
     }

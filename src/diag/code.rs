@@ -129,7 +129,7 @@ codes! {
     ViaNeedsIpv6 = "L309": "booting over IPv6 needs an IPv6 network",
     NotRendered = "L310": "matchbox cannot render a response",
     NeverChosen = "L311": "a group is never chosen",
-    InitrdUntold = "L312": "a kernel argument `initrd=` is missing",
+    InitrdUnnamed = "L312": "a kernel argument `initrd=` is missing",
     ForeignVariable = "L313": "a variable of another boot loader",
     ReinstallLoop = "L314": "an install loop",
     NoSuchDisk = "L315": "an install to a missing disk",
@@ -152,7 +152,7 @@ impl Code {
         match self {
             Self::StrayMember
             | Self::NeverChosen
-            | Self::InitrdUntold
+            | Self::InitrdUnnamed
             | Self::ForeignVariable
             | Self::ReinstallLoop
             | Self::NoSuchDisk

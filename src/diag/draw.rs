@@ -160,13 +160,13 @@ fn one(diagnostic: &Diagnostic, sources: &Sources) -> Value {
     fields.insert("code".into(), diagnostic.code.number().into());
     fields.insert("severity".into(), diagnostic.code.severity().as_str().into());
     if let Some(span) = &diagnostic.span {
-        place(span, sources, &mut fields);
+        position(span, sources, &mut fields);
     }
     fields.insert("message".into(), diagnostic.message.as_str().into());
     fields.insert("help".into(), diagnostic.help.as_deref().into());
     let related = diagnostic.related.iter().map(|related| {
         let mut fields = Map::new();
-        place(&related.span, sources, &mut fields);
+        position(&related.span, sources, &mut fields);
         fields.insert("label".into(), related.label.as_str().into());
         Value::Object(fields)
     });
@@ -174,7 +174,7 @@ fn one(diagnostic: &Diagnostic, sources: &Sources) -> Value {
     Value::Object(fields)
 }
 
-fn place(span: &Span, sources: &Sources, fields: &mut Map<String, Value>) {
+fn position(span: &Span, sources: &Sources, fields: &mut Map<String, Value>) {
     let (line, column) = sources.position(span.file, span.start);
     let (end_line, end_column) = sources.position(span.file, span.end);
     fields.insert("file".into(), sources.name(span.file).into());

@@ -68,7 +68,7 @@ impl Known {
             | Self::ConsoleLine { .. }
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
-            | Self::DhcpCrowded { .. }
+            | Self::DhcpOmitted { .. }
             | Self::AddressLearned { .. }
             | Self::RouterAdvertised { .. }
             | Self::Fetching { .. }

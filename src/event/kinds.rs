@@ -140,7 +140,8 @@ pub enum Known {
         us: u64,
     },
     /// Unknown clients sent more DHCP requests than are reported one by one.
-    DhcpCrowded {
+    #[serde(alias = "dhcp-crowded")]
+    DhcpOmitted {
         /// The network that they came from.
         network: NetworkName,
         /// Further requests that were answered, in about a second.
@@ -474,7 +475,7 @@ impl Known {
             | Self::LinkSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
-            | Self::DhcpCrowded { .. }
+            | Self::DhcpOmitted { .. }
             | Self::AddressLearned { .. }
             | Self::RouterAdvertised { .. }
             | Self::TftpServed { .. }
@@ -529,7 +530,7 @@ impl Known {
             | Self::LinkSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
-            | Self::DhcpCrowded { .. }
+            | Self::DhcpOmitted { .. }
             | Self::RouterAdvertised { .. }
             | Self::TftpServed { .. }
             | Self::Fetching { .. }
@@ -584,7 +585,7 @@ impl Known {
             Self::Commanded { .. } => Source::User,
             Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
-            | Self::DhcpCrowded { .. }
+            | Self::DhcpOmitted { .. }
             | Self::AddressLearned { .. }
             | Self::RouterAdvertised { .. }
             | Self::TftpServed { .. }

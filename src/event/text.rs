@@ -109,7 +109,7 @@ impl Known {
             Self::MachineDied { .. } | Self::MachineStopped { .. } | Self::GuestPanicked {} => "machine",
             Self::ConsoleLine { .. } | Self::BannerSkipped {} => "console",
             Self::LinkSet { .. } => "link",
-            Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } | Self::DhcpCrowded { .. } => "dhcp",
+            Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } | Self::DhcpOmitted { .. } => "dhcp",
             Self::AddressLearned { .. } => "address",
             Self::RouterAdvertised { .. } => "ra",
             Self::TftpServed { .. } => "tftp",
@@ -159,7 +159,7 @@ impl Known {
             | Self::RunEnded { .. }
             | Self::BannerSkipped {}
             | Self::Omitted { .. }
-            | Self::DhcpCrowded { .. }
+            | Self::DhcpOmitted { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
@@ -231,7 +231,7 @@ impl Known {
             Self::DhcpIgnored { mac, request, rule, .. } => {
                 format!("ignored {request} from {mac}: {rule}")
             }
-            Self::DhcpCrowded { network, replied, ignored } => format!(
+            Self::DhcpOmitted { network, replied, ignored } => format!(
                 "unknown clients on {network}: {replied} more requests answered, {ignored} more ignored"
             ),
             Self::AddressLearned { network, address, by, from } => {
@@ -280,10 +280,10 @@ impl Known {
             }
             Self::MatchboxFailed { path, file, line, reason } => {
                 let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-                let place = if file.is_empty() { String::new() } else { format!("{file}{line}: ") };
+                let position = if file.is_empty() { String::new() } else { format!("{file}{line}: ") };
                 match path.as_str() {
-                    "" => format!("cannot use {place}{reason}"),
-                    path => format!("cannot answer {path}: {place}{reason}"),
+                    "" => format!("cannot use {position}{reason}"),
+                    path => format!("cannot answer {path}: {position}{reason}"),
                 }
             }
             Self::HttpsFailed { error } => format!("HTTPS handshake failed: {error}"),
@@ -297,13 +297,13 @@ impl Known {
             Self::RpcRefused { from, error } => format!("TLS handshake with {from} failed: {error}"),
             Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
                 let answer = answer.join(", ");
-                let told = match (answer.as_str(), name.as_str()) {
+                let answer = match (answer.as_str(), name.as_str()) {
                     (_, "") => format!("answered {code} to a malformed DNS query"),
                     ("", _) => format!("answered {code} for {name} {record}"),
                     _ => format!("answered {code} for {name} {record}: {}", brief(&answer)),
                 };
                 let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
-                format!("{told} ({rule}){more}")
+                format!("{answer} ({rule}){more}")
             }
             Self::NtpAnswered { version, offset, us: _, count } => {
                 let span = Ago(Duration::from_millis(offset.unsigned_abs()));

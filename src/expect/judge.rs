@@ -88,7 +88,7 @@ impl Judge {
             | Known::LinkSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
-            | Known::DhcpCrowded { .. }
+            | Known::DhcpOmitted { .. }
             | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::TftpServed { .. }

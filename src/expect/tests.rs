@@ -111,16 +111,16 @@ impl Trial {
 }
 
 /// One thing that a test tells the judge, at a time in seconds.
-enum Told {
+enum Input {
     Lab(Known),
     Of(&'static str, Known),
     Clock,
     End,
 }
 
-use Told::{Clock, End, Lab as OfLab, Of};
+use Input::{Clock, End, Lab as OfLab, Of};
 
-fn up() -> Told {
+fn up() -> Input {
     OfLab(Known::LabUp {})
 }
 
@@ -143,13 +143,13 @@ fn fetched(path: &str, often: Count) -> ObservedCheck {
 /// Tells the judge of what happened, and writes down what it decided and when.
 fn check(
     expectations: impl IntoIterator<Item = Expectation>,
-    told: impl IntoIterator<Item = (u64, Told)>,
+    inputs: impl IntoIterator<Item = (u64, Input)>,
 ) -> String {
     let mut judge = judge(expectations);
     let mut said = String::new();
-    for (time, told) in told {
+    for (time, inputs) in inputs {
         let ms = time * 1000;
-        match told {
+        match inputs {
             OfLab(known) => judge.apply(&event(ms, None, known)),
             Of(node, known) => judge.apply(&event(ms, Some(node), known)),
             Clock => {}
@@ -172,13 +172,13 @@ fn check(
 
 #[test]
 fn a_line_of_the_console_meets() {
-    let told = [
+    let inputs = [
         (1, up()),
         (2, Of("a", console("nothing"))),
         (3, Of("b", console("ready"))),
         (4, Of("a", console("etcd ready"))),
     ];
-    assert_snapshot!(check([expect("up", line("ready$")).within(60)], told), @"4s up of a met: console line `etcd ready`");
+    assert_snapshot!(check([expect("up", line("ready$")).within(60)], inputs), @"4s up of a met: console line `etcd ready`");
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn a_line_before_the_lab_is_up_counts() {
 
 #[test]
 fn time_runs_out_and_says_what_was_seen() {
-    let told = [(1, up()), (20, Of("a", lease("ipxe", "ack"))), (60, Clock), (61, Clock)];
-    assert_snapshot!(check([expect("up", line("ready")).within(60)], told), @"61s up of a missed: no line matched /ready/ within 1m; last seen: leased 10.0.0.10 (ipxe), 41s ago");
+    let inputs = [(1, up()), (20, Of("a", lease("ipxe", "ack"))), (60, Clock), (61, Clock)];
+    assert_snapshot!(check([expect("up", line("ready")).within(60)], inputs), @"61s up of a missed: no line matched /ready/ within 1m; last seen: leased 10.0.0.10 (ipxe), 41s ago");
 }
 
 #[test]
@@ -199,14 +199,14 @@ fn what_was_due_before_an_event_is_decided_before_it() {
 
 #[test]
 fn time_begins_when_the_lab_is_up() {
-    let told = [(100, Of("a", Known::PoweredOn {})), (200, up()), (259, Clock)];
-    assert_snapshot!(check([expect("up", line("ready")).within(60)], told), @"waiting, next at 4m 20s");
+    let inputs = [(100, Of("a", Known::PoweredOn {})), (200, up()), (259, Clock)];
+    assert_snapshot!(check([expect("up", line("ready")).within(60)], inputs), @"waiting, next at 4m 20s");
 }
 
 #[test]
 fn a_stage_is_met_by_a_later_one() {
-    let told = [(1, up()), (2, Of("a", stage(Stage::Kernel))), (3, Of("a", stage(Stage::Os)))];
-    assert_snapshot!(check([expect("dhcp", ObservedCheck::Stage(Stage::Dhcp)), expect("os", ObservedCheck::Stage(Stage::Os))], told), @r"
+    let inputs = [(1, up()), (2, Of("a", stage(Stage::Kernel))), (3, Of("a", stage(Stage::Os)))];
+    assert_snapshot!(check([expect("dhcp", ObservedCheck::Stage(Stage::Dhcp)), expect("os", ObservedCheck::Stage(Stage::Os))], inputs), @r"
     2s dhcp of a met: stage kernel
     3s os of a met: stage os
     ");
@@ -214,18 +214,18 @@ fn a_stage_is_met_by_a_later_one() {
 
 #[test]
 fn a_stage_that_was_not_reached_names_the_one_that_was() {
-    let told = [
+    let inputs = [
         (0, up()),
         (2, Of("a", stage(Stage::Loader))),
         (15, Of("a", console("Could not boot"))),
         (90, Clock),
     ];
-    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(90)], told), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last seen: console line `Could not boot`, 1m 15s ago");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(90)], inputs), @"90s os of a missed: os was not reached within 1m 30s (it is at loader); last seen: console line `Could not boot`, 1m 15s ago");
 }
 
 #[test]
 fn a_stage_has_to_hold() {
-    let told = [
+    let inputs = [
         (0, up()),
         (2, Of("a", stage(Stage::Os))),
         (8, Of("a", stage(Stage::Firmware))),
@@ -233,31 +233,31 @@ fn a_stage_has_to_hold() {
         (29, Clock),
         (40, Clock),
     ];
-    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(25).holds(10)], told), @"40s os of a met: stage os");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(25).holds(10)], inputs), @"40s os of a met: stage os");
 }
 
 #[test]
 fn a_hold_that_breaks_after_the_time_is_over_is_missed() {
-    let told = [(0, up()), (20, Of("a", stage(Stage::Os))), (26, Of("a", stage(Stage::Firmware)))];
-    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(25).holds(10)], told), @"26s os of a missed: os did not last for 10s within 25s (it is at firmware)");
+    let inputs = [(0, up()), (20, Of("a", stage(Stage::Os))), (26, Of("a", stage(Stage::Firmware)))];
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(25).holds(10)], inputs), @"26s os of a missed: os did not last for 10s within 25s (it is at firmware)");
 }
 
 #[test]
 fn off_is_a_stage_of_what_was_on() {
-    let told = [
+    let inputs = [
         (0, up()),
         (1, Of("a", stage(Stage::Off))),
         (2, Of("a", Known::PoweredOn {})),
         (2, Of("a", stage(Stage::Firmware))),
         (9, Of("a", stage(Stage::Off))),
     ];
-    assert_snapshot!(check([expect("installed", ObservedCheck::Stage(Stage::Off))], told), @"9s installed of a met: stage off");
+    assert_snapshot!(check([expect("installed", ObservedCheck::Stage(Stage::Off))], inputs), @"9s installed of a met: stage off");
 }
 
 #[test]
 fn every_node_is_judged_by_itself() {
-    let told = [(0, up()), (2, Of("b", console("ready"))), (10, Clock)];
-    assert_snapshot!(check([expect("up", line("ready")).of(&["a", "b"]).within(10)], told), @r"
+    let inputs = [(0, up()), (2, Of("b", console("ready"))), (10, Clock)];
+    assert_snapshot!(check([expect("up", line("ready")).of(&["a", "b"]).within(10)], inputs), @r"
     2s up of b met: console line `ready`
     10s up of a missed: no line matched /ready/ within 10s
     ");
@@ -267,25 +267,25 @@ fn every_node_is_judged_by_itself() {
 fn the_next_begins_when_all_nodes_met_the_one_before() {
     let list =
         || [expect("up", line("ready")).of(&["a", "b"]), expect("z", line("joined")).after("up").within(10)];
-    let told = [
+    let inputs = [
         (0, up()),
         (1, Of("a", console("ready, joined too early"))),
         (50, Of("b", console("ready"))),
         (55, Of("a", console("joined"))),
     ];
-    assert_snapshot!(check(list(), told), @r"
+    assert_snapshot!(check(list(), inputs), @r"
     1s up of a met: console line `ready, joined too early`
     50s up of b met: console line `ready`
     55s z of a met: console line `joined`
     ");
-    let told = [
+    let inputs = [
         (0, up()),
         (1, Of("a", console("ready"))),
         (50, Of("b", console("ready"))),
         (59, Clock),
         (60, Clock),
     ];
-    assert_snapshot!(check(list(), told), @r"
+    assert_snapshot!(check(list(), inputs), @r"
     1s up of a met: console line `ready`
     50s up of b met: console line `ready`
     60s z of a missed: no line matched /joined/ within 10s; last seen: console line `ready`, 59s ago
@@ -337,15 +337,15 @@ fn an_internal_error_of_qemu_is_a_death() {
 #[test]
 fn a_machine_that_switches_itself_off_may_come_back() {
     let off = Known::PoweredOff { why: PowerCause::Guest };
-    let told =
+    let inputs =
         [(0, up()), (5, Of("a", off)), (6, Of("a", stage(Stage::Off))), (30, Of("a", stage(Stage::Os)))];
-    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(60)], told), @"30s os of a met: stage os");
+    assert_snapshot!(check([expect("os", ObservedCheck::Stage(Stage::Os)).within(60)], inputs), @"30s os of a met: stage os");
 }
 
 #[test]
 fn never_is_broken_at_once() {
-    let told = [(0, Of("a", console("Kernel panic - not syncing"))), (1, up())];
-    assert_snapshot!(check([expect("panic", line("Kernel panic")).never()], told), @"0s panic of a missed: it happened: console line `Kernel panic - not syncing`");
+    let inputs = [(0, Of("a", console("Kernel panic - not syncing"))), (1, up())];
+    assert_snapshot!(check([expect("panic", line("Kernel panic")).never()], inputs), @"0s panic of a missed: it happened: console line `Kernel panic - not syncing`");
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn never_has_a_window_or_lasts_to_the_end() {
 
 #[test]
 fn a_probe_has_to_hold_and_a_success_completes_it() {
-    let told = [
+    let inputs = [
         (0, up()),
         (1, Of("a", probed("ssh", true, "logged in"))),
         (4, Of("a", probed("ssh", false, "connection refused"))),
@@ -373,18 +373,18 @@ fn a_probe_has_to_hold_and_a_success_completes_it() {
         (16, Clock),
         (17, Of("a", probed("ssh", true, "logged in, active"))),
     ];
-    assert_snapshot!(check([expect("ssh", ProbedCheck::Tcp { port: 22 }).within(10).holds(10)], told), @"17s ssh of a met: logged in, active");
+    assert_snapshot!(check([expect("ssh", ProbedCheck::Tcp { port: 22 }).within(10).holds(10)], inputs), @"17s ssh of a met: logged in, active");
 }
 
 #[test]
 fn a_missed_probe_says_what_it_saw() {
-    let told = [
+    let inputs = [
         (0, up()),
         (1, Of("a", console("hello"))),
         (4, Of("a", probed("ssh", false, "connection refused"))),
         (10, Clock),
     ];
-    assert_snapshot!(check([expect("ssh", ProbedCheck::Tcp { port: 22 }).within(10)], told), @"10s ssh of a missed: not met within 10s; last probe saw connection refused, 6s ago; last seen: console line `hello`, 9s ago");
+    assert_snapshot!(check([expect("ssh", ProbedCheck::Tcp { port: 22 }).within(10)], inputs), @"10s ssh of a missed: not met within 10s; last probe saw connection refused, 6s ago; last seen: console line `hello`, 9s ago");
 }
 
 #[test]
@@ -421,13 +421,13 @@ fn the_end_of_the_run_decides_the_rest() {
         expect("ssh", ProbedCheck::Tcp { port: 22 }).after("os"),
         expect("panic", line("panic")).never(),
     ];
-    let told = [
+    let inputs = [
         (0, up()),
         (4, Of("a", stage(Stage::Dhcp))),
         (9, OfLab(Known::TearDownStarted { why: "interrupt".to_owned() })),
         (10, Of("a", Known::MachineDied { status: "signal 9".to_owned(), stderr: vec![] })),
     ];
-    assert_snapshot!(check(list, told), @r"
+    assert_snapshot!(check(list, inputs), @r"
     9s os of a missed: os was not reached before the run ended (it is at dhcp)
     9s panic of a met: it did not happen to the end of the run
     9s ssh of a missed: the run ended before `os` was met
@@ -515,20 +515,20 @@ fn boots_are_compared_as_they_come() {
     use BootedFrom::{Disk, Network};
     let lists =
         || [expect("installed", boots(&[Network, Disk])), expect("stays", boots(&[Network, Disk, Disk]))];
-    let told = [
+    let inputs = [
         (0, up()),
         (5, Of("a", booted(Network))),
         (60, Of("a", booted(Disk))),
         (70, Of("b", booted(Disk))),
         (90, Of("a", booted(Disk))),
     ];
-    assert_snapshot!(check(lists(), told), @"
+    assert_snapshot!(check(lists(), inputs), @"
     60s installed of a met: it booted from network, disk
     90s stays of a met: it booted from network, disk, disk
     ");
     // What can never come true any more is not waited for: a reinstall loop.
-    let told = [(0, up()), (5, Of("a", booted(Network))), (60, Of("a", booted(Network)))];
-    assert_snapshot!(check([expect("installed", boots(&[Network, Disk])).within(600)], told), @"60s installed of a missed: it booted from network, network");
+    let inputs = [(0, up()), (5, Of("a", booted(Network))), (60, Of("a", booted(Network)))];
+    assert_snapshot!(check([expect("installed", boots(&[Network, Disk])).within(600)], inputs), @"60s installed of a missed: it booted from network, network");
 }
 
 #[test]
@@ -572,7 +572,7 @@ fn what_was_fetched_is_counted_to_the_end() {
         ]
     };
     let http = |role| Of("a", http(role, 200, true));
-    let told = || {
+    let inputs = || {
         vec![
             (0, up()),
             (1, Of("a", tftp("undionly.kpxe", "probed"))),
@@ -584,14 +584,14 @@ fn what_was_fetched_is_counted_to_the_end() {
             (6, Of("a", crate::event::examples::http("initrd", 200, false))),
         ]
     };
-    assert_snapshot!(check(list(), told().into_iter().chain([(7, http("script")), (9, End)])), @"
+    assert_snapshot!(check(list(), inputs().into_iter().chain([(7, http("script")), (9, End)])), @"
     2s loader of a met: it was fetched once
     7s once of a met: it was fetched once
     7s script of a met: it was fetched 2 times
     9s never of a met: it did not happen to the end of the run
     ");
     let again = [(7, http("kernel")), (8, http("script")), (9, http("initrd"))];
-    assert_snapshot!(check(list(), told().into_iter().chain(again)), @"
+    assert_snapshot!(check(list(), inputs().into_iter().chain(again)), @"
     2s loader of a met: it was fetched once
     8s once of a missed: it was fetched 2 times; last seen: served GET /boot/script (200, 6.1 MB in 40 ms), 0s ago
     8s script of a met: it was fetched 2 times
@@ -635,12 +635,12 @@ fn process(exit: i32) -> ObservedCheck {
     ObservedCheck::Process { process: ProcessName::new("apply").unwrap(), exit }
 }
 
-fn ended(exit: Option<i32>) -> Told {
+fn ended(exit: Option<i32>) -> Input {
     let status = exit.map_or("killed by signal 9".to_owned(), |code| format!("exit code {code}"));
     OfLab(Known::ProcessEnded { process: ProcessName::new("apply").unwrap(), exit, status })
 }
 
-fn printed(text: &str) -> Told {
+fn printed(text: &str) -> Input {
     OfLab(Known::ProcessPrinted { process: ProcessName::new("apply").unwrap(), text: text.to_owned() })
 }
 

@@ -159,13 +159,15 @@ impl ImageFolder {
 
     /// Moves a finished folder to its key, and replaces an existing one.
     pub(super) fn publish(&self, finished: &Path, key: &str) -> Result<(), BuildError> {
-        let place = self.dir.join(key);
+        let target = self.dir.join(key);
         let old = self.dir.join(format!(".build-old-{key}"));
-        match fs::rename(&place, &old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).doing("move", &place),
+        match fs::rename(&target, &old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).doing("move", &target);
+            }
             Ok(()) | Err(_) => {}
         }
-        fs::rename(finished, &place).doing("move", finished)?;
+        fs::rename(finished, &target).doing("move", finished)?;
         remove(&old).doing("remove", &old)
     }
 

@@ -84,7 +84,7 @@ fn transfer(
     let total = rest.map(|rest| have + rest);
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 17];
-    let mut told = None;
+    let mut reported = None;
     loop {
         let count = body.read(&mut buffer)?;
         if count == 0 {
@@ -93,8 +93,8 @@ fn transfer(
         file.write_all(&buffer[..count])?;
         have += count as u64;
         let percent = total.map(|total| have * 100 / total.max(1));
-        if percent != told {
-            told = percent;
+        if percent != reported {
+            reported = percent;
             progress(Progress::Percent(
                 percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(100),
             ));

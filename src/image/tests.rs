@@ -7,11 +7,11 @@ use super::*;
 use crate::hint::Hint;
 
 /// A cache and a folder of recipes, removed after the test.
-struct Isolation {
+struct Setting {
     dir: tempfile::TempDir,
 }
 
-impl Isolation {
+impl Setting {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().expect("a folder") }
     }
@@ -86,15 +86,16 @@ const COUNTED: &str = "about = 'a'\nbuild = 'build'\nfiles.k = {}\n";
 
 #[test]
 fn a_build_is_taken_again_until_its_recipe_changes() {
-    let place = Isolation::new();
-    place.write("own/recipe.toml", COUNTED);
-    place.write("own/build", &format!("echo x >> {0}; wc -l < {0} > $OUT/k", place.path("count").display()));
-    assert_snapshot!(place.check("own"), @"k = 1");
-    assert_snapshot!(place.check("own"), @"k = 1");
-    place.write("own/data", "new");
-    assert_eq!(place.library().built(&name("own")), None);
-    assert_snapshot!(place.check("own"), @"k = 2");
-    assert_snapshot!(place.cache(), @"
+    let setting = Setting::new();
+    setting.write("own/recipe.toml", COUNTED);
+    setting
+        .write("own/build", &format!("echo x >> {0}; wc -l < {0} > $OUT/k", setting.path("count").display()));
+    assert_snapshot!(setting.check("own"), @"k = 1");
+    assert_snapshot!(setting.check("own"), @"k = 1");
+    setting.write("own/data", "new");
+    assert_eq!(setting.library().built(&name("own")), None);
+    assert_snapshot!(setting.check("own"), @"k = 2");
+    assert_snapshot!(setting.cache(), @"
     images/own/.lock
     images/own/KEY/image.json
     images/own/KEY/image.json
@@ -104,48 +105,48 @@ fn a_build_is_taken_again_until_its_recipe_changes() {
     images/own/recipes/KEY
     images/own/recipes/KEY
     ");
-    place.library().prune(PruneRule::Stale).expect("pruned");
-    assert_snapshot!(place.cache(), @"
+    setting.library().prune(PruneRule::Stale).expect("pruned");
+    assert_snapshot!(setting.cache(), @"
     images/own/.lock
     images/own/KEY/image.json
     images/own/KEY/k
     images/own/recipes/KEY
     ");
-    assert_snapshot!(place.check("own"), @"k = 2");
-    place.library().prune(PruneRule::All).expect("pruned");
-    assert_snapshot!(place.cache(), @"images/own/.lock");
+    assert_snapshot!(setting.check("own"), @"k = 2");
+    setting.library().prune(PruneRule::All).expect("pruned");
+    assert_snapshot!(setting.cache(), @"images/own/.lock");
 }
 
 #[test]
 fn a_file_that_somebody_removed_is_built_again() {
-    let place = Isolation::new();
-    place.write("own/recipe.toml", COUNTED);
-    place.write("own/build", "echo whole > $OUT/k");
-    let built = place.build("own", Freshness::Reuse).expect("built");
+    let setting = Setting::new();
+    setting.write("own/recipe.toml", COUNTED);
+    setting.write("own/build", "echo whole > $OUT/k");
+    let built = setting.build("own", Freshness::Reuse).expect("built");
     fs::remove_file(&built.files["k"].path).expect("a file");
-    assert_eq!(place.library().built(&name("own")), None);
-    assert_snapshot!(place.check("own"), @"k = whole");
-    assert_eq!(place.library().built(&name("own")), Some(built));
+    assert_eq!(setting.library().built(&name("own")), None);
+    assert_snapshot!(setting.check("own"), @"k = whole");
+    assert_eq!(setting.library().built(&name("own")), Some(built));
 }
 
 #[test]
 fn a_build_that_broke_off_leaves_nothing_that_counts() {
-    let place = Isolation::new();
-    place.write("own/recipe.toml", COUNTED);
-    place.write("own/build", "echo half > $OUT/k; echo reason >&2; exit 3");
-    assert_snapshot!(place.check("own"), @"
+    let setting = Setting::new();
+    setting.write("own/recipe.toml", COUNTED);
+    setting.write("own/build", "echo half > $OUT/k; echo reason >&2; exit 3");
+    assert_snapshot!(setting.check("own"), @"
     error: cannot build image `own` (exit status: 3):
       reason
     ");
     // The next build removes the leftovers of a kill -9.
-    fs::create_dir_all(place.path("cache/images/own/.build-1/out")).expect("a folder");
-    fs::write(place.path("cache/images/own/.build-1/out/k"), "half").expect("a file");
-    assert_eq!(place.library().built(&name("own")), None);
-    assert_snapshot!(place.check("own"), @"
+    fs::create_dir_all(setting.path("cache/images/own/.build-1/out")).expect("a folder");
+    fs::write(setting.path("cache/images/own/.build-1/out/k"), "half").expect("a file");
+    assert_eq!(setting.library().built(&name("own")), None);
+    assert_snapshot!(setting.check("own"), @"
     error: cannot build image `own` (exit status: 3):
       reason
     ");
-    assert_snapshot!(place.cache(), @"
+    assert_snapshot!(setting.cache(), @"
     images/own/.lock
     images/own/build.log
     ");
@@ -153,63 +154,63 @@ fn a_build_that_broke_off_leaves_nothing_that_counts() {
 
 #[test]
 fn two_builders_of_one_image_build_it_once() {
-    let place = Isolation::new();
-    place.write("own/recipe.toml", COUNTED);
-    place.write(
+    let setting = Setting::new();
+    setting.write("own/recipe.toml", COUNTED);
+    setting.write(
         "own/build",
-        &format!("echo x >> {0}; sleep 0.3; wc -l < {0} > $OUT/k", place.path("count").display()),
+        &format!("echo x >> {0}; sleep 0.3; wc -l < {0} > $OUT/k", setting.path("count").display()),
     );
     std::thread::scope(|scope| {
-        let both = [scope.spawn(|| place.check("own")), scope.spawn(|| place.check("own"))];
+        let both = [scope.spawn(|| setting.check("own")), scope.spawn(|| setting.check("own"))];
         assert_eq!(both.map(|one| one.join().expect("no panic")), ["k = 1", "k = 1"]);
     });
 }
 
 #[test]
 fn a_folder_comes_before_the_binary() {
-    let place = Isolation::new();
-    let about = |place: &Isolation| place.library().recipe(&name("tiny")).expect("a recipe").about;
-    assert_snapshot!(about(&place), @"Debian's cloud kernel with a busybox initramfs that gets an address, says what it is, and waits");
-    place.write("tiny/recipe.toml", "about = 'mine'\nfiles.kernel.path = 'vmlinuz'\n");
-    place.write("tiny/vmlinuz", "a kernel");
-    assert_snapshot!(about(&place), @"mine");
-    assert_snapshot!(place.check("tiny"), @"kernel = a kernel");
+    let setting = Setting::new();
+    let about = |setting: &Setting| setting.library().recipe(&name("tiny")).expect("a recipe").about;
+    assert_snapshot!(about(&setting), @"Debian's cloud kernel with a busybox initramfs that gets an address, says what it is, and waits");
+    setting.write("tiny/recipe.toml", "about = 'mine'\nfiles.kernel.path = 'vmlinuz'\n");
+    setting.write("tiny/vmlinuz", "a kernel");
+    assert_snapshot!(about(&setting), @"mine");
+    assert_snapshot!(setting.check("tiny"), @"kernel = a kernel");
 }
 
 #[test]
 fn a_recipe_builds_on_another() {
-    let place = Isolation::new();
-    place.write("low/recipe.toml", COUNTED);
-    place.write("low/build", "echo \"${GREETING:-low}\" > $OUT/k");
-    place.write("high/recipe.toml", &format!("extends = 'low'\n{COUNTED}"));
-    place.write("high/build", "GREETING=high sh $BASE/build");
-    assert_snapshot!(place.check("high"), @"k = high");
+    let setting = Setting::new();
+    setting.write("low/recipe.toml", COUNTED);
+    setting.write("low/build", "echo \"${GREETING:-low}\" > $OUT/k");
+    setting.write("high/recipe.toml", &format!("extends = 'low'\n{COUNTED}"));
+    setting.write("high/build", "GREETING=high sh $BASE/build");
+    assert_snapshot!(setting.check("high"), @"k = high");
     // A change of the base changes the derived image.
-    place.write("low/build", "echo \"$GREETING, twice\" > $OUT/k");
-    assert_snapshot!(place.check("high"), @"k = high, twice");
-    place.write("low/recipe.toml", &format!("extends = 'high'\n{COUNTED}"));
-    assert_snapshot!(place.check("high"), @"error: the recipe of image `high` extends itself");
+    setting.write("low/build", "echo \"$GREETING, twice\" > $OUT/k");
+    assert_snapshot!(setting.check("high"), @"k = high, twice");
+    setting.write("low/recipe.toml", &format!("extends = 'high'\n{COUNTED}"));
+    assert_snapshot!(setting.check("high"), @"error: the recipe of image `high` extends itself");
 }
 
 #[test]
 fn errors_say_what_to_do() {
-    let place = Isolation::new();
-    assert_snapshot!(place.check("tony"), @"
+    let setting = Setting::new();
+    assert_snapshot!(setting.check("tony"), @"
     error: there is no image `tony`
     hint: did you mean `tiny`?
     ");
-    place.write("own/recipe.toml", "about = 'a'\nfile.k = {}\n");
-    assert_snapshot!(place.check("own"), @"error: cannot read the recipe DIR/images/own/recipe.toml: 2:1: unknown field `file`, expected one of `about`, `extends`, `packages`, `meta`, `depends`, `build`, `files`, `tools`");
-    place.write("own/recipe.toml", "about = 'a'\nfiles.k.path = 'vmlinuz'\n");
-    assert_snapshot!(place.check("own"), @"error: cannot read DIR/images/own/vmlinuz: No such file or directory (os error 2)");
-    place.write("own/recipe.toml", &format!("tools.no-such-tool = 'some-package'\n{COUNTED}"));
-    assert_snapshot!(place.check("own"), @"
+    setting.write("own/recipe.toml", "about = 'a'\nfile.k = {}\n");
+    assert_snapshot!(setting.check("own"), @"error: cannot read the recipe DIR/images/own/recipe.toml: 2:1: unknown field `file`, expected one of `about`, `extends`, `packages`, `meta`, `depends`, `build`, `files`, `tools`");
+    setting.write("own/recipe.toml", "about = 'a'\nfiles.k.path = 'vmlinuz'\n");
+    assert_snapshot!(setting.check("own"), @"error: cannot read DIR/images/own/vmlinuz: No such file or directory (os error 2)");
+    setting.write("own/recipe.toml", &format!("tools.no-such-tool = 'some-package'\n{COUNTED}"));
+    assert_snapshot!(setting.check("own"), @"
     error: image `own` needs the program `no-such-tool`
     hint: install it: apt install some-package
     ");
-    place.write("own/recipe.toml", COUNTED);
-    place.write("own/build", "true");
-    assert_snapshot!(place.check("own"), @"error: the build of image `own` did not create the file `k`");
+    setting.write("own/recipe.toml", COUNTED);
+    setting.write("own/build", "true");
+    assert_snapshot!(setting.check("own"), @"error: the build of image `own` did not create the file `k`");
     let error =
         BuildError::NoApt { image: name("tiny"), files: vec!["initrd".to_owned(), "kernel".to_owned()] };
     assert_snapshot!(format!("error: {error}\nhint: {}", error.hint().expect("a hint")), @r#"
@@ -223,7 +224,7 @@ fn errors_say_what_to_do() {
 
 #[test]
 fn every_embedded_recipe_is_read() {
-    let listed = Isolation::new().library().list();
+    let listed = Setting::new().library().list();
     let line = |listed: &Listed| format!("{} {}", listed.image, matches!(listed.state, State::Unbuilt));
     assert_snapshot!(listed.iter().map(line).collect::<Vec<_>>().join("\n"), @"
     debian true

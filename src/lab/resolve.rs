@@ -29,8 +29,8 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabE
         _ => None,
     };
     diagnostics.sort_by_key(|diagnostic| {
-        let place = diagnostic.span.as_ref().map(|span| (span.file, span.start));
-        (place.is_some(), place)
+        let position = diagnostic.span.as_ref().map(|span| (span.file, span.start));
+        (position.is_some(), position)
     });
     let lab = lab.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
     let mut sources = reading.sources;
@@ -39,7 +39,7 @@ pub fn resolve(lab: &Source, overlays: &[Source], sets: &[String], around: &LabE
             file: sources.name(span.file).to_owned(),
             line: sources.position(span.file, span.start).0,
         };
-        let origins = reading.places.iter().map(|(path, span)| (path.clone(), origin(span)));
+        let origins = reading.positions.iter().map(|(path, span)| (path.clone(), origin(span)));
         Lab { origins: Origins(origins.collect()), ..lab }
     });
     for span in diagnostics.iter().filter(|diagnostic| diagnostic.secret).filter_map(|d| d.span.as_ref()) {
@@ -59,9 +59,9 @@ fn unite(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut united: Vec<Diagnostic> = Vec::new();
     for diagnostic in all {
         // They are sorted, so those of one position are neighbours.
-        let place = |other: &&mut Diagnostic| other.span.is_some() && other.span == diagnostic.span;
+        let position = |other: &&mut Diagnostic| other.span.is_some() && other.span == diagnostic.span;
         let same = |other: &&mut Diagnostic| other.code == diagnostic.code;
-        match united.iter_mut().rev().take_while(place).find(same) {
+        match united.iter_mut().rev().take_while(position).find(same) {
             Some(first) => {
                 let new = |related: &Related| !first.related.contains(related);
                 let further: Vec<_> = diagnostic.related.into_iter().filter(new).collect();

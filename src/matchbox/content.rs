@@ -114,11 +114,11 @@ impl Content {
         let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
         // The rendered text may have another number of lines than the template.
         let same_lines = lines(&text) == lines(&self.bytes);
-        let place = |line| same_lines.then_some(line);
+        let position = |line| same_lines.then_some(line);
         let made = match butane::translate(&text) {
             Ok(Translated::Ignition(config)) => Ok(Arc::new(self.write(&config, newest))),
-            Ok(Translated::Newer(problems)) => Ok(Arc::new(self.skeleton(&problems, place))),
-            Err(problems) => Err(self.problems(&problems, place)),
+            Ok(Translated::Newer(problems)) => Ok(Arc::new(self.skeleton(&problems, position))),
+            Err(problems) => Err(self.problems(&problems, position)),
         };
         let size = text.len() + made.as_ref().map_or(0, |made| made.text.len());
         let mut translations = self.translations();
@@ -141,16 +141,16 @@ impl Content {
         }
     }
 
-    fn skeleton(&self, problems: &[Problem], place: impl Fn(usize) -> Option<usize>) -> Made {
-        Made { text: ignition::skeleton(), problem: Some(self.problems(problems, place)) }
+    fn skeleton(&self, problems: &[Problem], position: impl Fn(usize) -> Option<usize>) -> Made {
+        Made { text: ignition::skeleton(), problem: Some(self.problems(problems, position)) }
     }
 
     /// Joins problems into one, with the position of the first that has one.
-    fn problems(&self, problems: &[Problem], place: impl Fn(usize) -> Option<usize>) -> Failure {
+    fn problems(&self, problems: &[Problem], position: impl Fn(usize) -> Option<usize>) -> Failure {
         let line = problems.iter().find_map(|problem| problem.line);
         let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
         let messages = messages.join("; ");
-        match line.map(|line| (line, place(line))) {
+        match line.map(|line| (line, position(line))) {
             Some((line, None)) => {
                 self.failure(None, format!("line {line} of what it renders to: {messages}"))
             }

@@ -100,9 +100,9 @@ impl Groups {
 
     /// Returns the group of a machine.
     pub fn select(&self, labels: &Labels) -> Option<&Arc<Named>> {
-        let shelves = labels.iter().filter_map(|(key, value)| self.under(key, value));
+        let groups = labels.iter().filter_map(|(key, value)| self.under(key, value));
         let first = |list: &'_ GroupList| list.iter().position(|named| named.matches(labels));
-        shelves
+        groups
             .chain([&self.apart])
             .filter_map(|list| first(list).map(|at| &list[at]))
             .min_by(|one, other| one.order(other))
@@ -187,10 +187,10 @@ mod tests {
         }));
         let longest = all.by_pair.values().flat_map(HashMap::values).map(Vec::len).max();
         assert!(longest < Some(4), "{longest:?}");
-        let asked = labels(&[("mac", "m777"), ("os", "installed"), ("aisle", "1")]);
-        assert_eq!(all.select(&asked).unwrap().name, "g777");
+        let query = labels(&[("mac", "m777"), ("os", "installed"), ("aisle", "1")]);
+        assert_eq!(all.select(&query).unwrap().name, "g777");
         all.remove("g777");
-        assert_eq!(all.select(&asked), None);
+        assert_eq!(all.select(&query), None);
         assert_eq!(all.all().count(), 19_999);
     }
 
@@ -198,7 +198,7 @@ mod tests {
         #[test]
         fn the_index_finds_what_comparing_all_finds(
             wanted in prop::collection::vec(prop::collection::btree_map("[a-c]", "[xy]?", 0..4), 0..12),
-            asked in prop::collection::vec(prop::collection::btree_map("[a-d]", "[xyz]?", 0..5), 1..6),
+            query in prop::collection::vec(prop::collection::btree_map("[a-d]", "[xyz]?", 0..5), 1..6),
             gone in prop::collection::vec(0..12_usize, 0..6),
         ) {
             let all: Vec<Named> = wanted
@@ -208,7 +208,7 @@ mod tests {
                 .collect();
             let mut index = groups(all.clone());
             gone.iter().for_each(|at| index.remove(&format!("g{at:02}")));
-            for labels in asked {
+            for labels in query {
                 let left = all.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, named)| named);
                 let plain = left.filter(|named| named.matches(&labels)).min_by(|one, other| one.order(other));
                 prop_assert_eq!(index.select(&labels).map(|named| &named.name), plain.map(|named| &named.name));

@@ -80,8 +80,8 @@ impl Template {
     }
 
     /// Returns the line of a position, counted from 1.
-    fn line(&self, place: node::Position) -> usize {
-        1 + self.source.iter().take(place).filter(|&&byte| byte == b'\n').count()
+    fn line(&self, position: node::Position) -> usize {
+        1 + self.source.iter().take(position).filter(|&&byte| byte == b'\n').count()
     }
 }
 

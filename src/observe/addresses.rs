@@ -85,12 +85,13 @@ impl AddressBook {
         let seen_only = by.is_sighting();
         let is_kin = |old: &IpAddr| old.is_ipv4() == address.is_ipv4() && !is_of_link(*old);
         if seen_only {
-            let is_told = |held: &Holding| !held.by.is_sighting();
+            let is_assigned = |held: &Holding| !held.by.is_sighting();
             // Whoever was given an address has it, also while another one shows it; and what a node was given is where
             // it is reached, whatever else it shows (an address that moves between nodes, say).
-            let is_taken = held.is_some_and(|held| held.node != *node && is_told(held));
-            let mut told = segment.nodes.iter().filter(|(_, held)| held.node == *node && is_told(held));
-            if is_taken || told.any(|(old, _)| is_kin(old)) {
+            let is_taken = held.is_some_and(|held| held.node != *node && is_assigned(held));
+            let mut assigned =
+                segment.nodes.iter().filter(|(_, held)| held.node == *node && is_assigned(held));
+            if is_taken || assigned.any(|(old, _)| is_kin(old)) {
                 return false;
             }
         }

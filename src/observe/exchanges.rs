@@ -22,7 +22,7 @@ pub enum Telling {
 /// The facts of exchanges, with how often each source has told them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Exchanges {
-    told: BTreeMap<(Exchange, String), Vec<(Source, u64)>>,
+    reports: BTreeMap<(Exchange, String), Vec<(Source, u64)>>,
     order: VecDeque<(Exchange, String)>,
 }
 
@@ -37,25 +37,25 @@ impl Exchanges {
         };
         let Some(fact) = known.fact() else { return Telling::News };
         let key = (exchange.clone(), fact);
-        if !self.told.contains_key(&key) {
+        if !self.reports.contains_key(&key) {
             self.order.push_back(key.clone());
         }
-        let told = self.told.entry(key).or_default();
-        let others = told.iter().filter(|(source, _)| *source != event.source);
+        let reports = self.reports.entry(key).or_default();
+        let others = reports.iter().filter(|(source, _)| *source != event.source);
         let most = others.map(|(_, count)| *count).max().unwrap_or(0);
-        let own = match told.iter_mut().find(|(source, _)| *source == event.source) {
+        let own = match reports.iter_mut().find(|(source, _)| *source == event.source) {
             Some((_, count)) => {
                 *count += 1;
                 *count
             }
             None => {
-                told.push((event.source.clone(), 1));
+                reports.push((event.source.clone(), 1));
                 1
             }
         };
         while self.order.len() > MOST {
             let oldest = self.order.pop_front();
-            oldest.and_then(|oldest| self.told.remove(&oldest));
+            oldest.and_then(|oldest| self.reports.remove(&oldest));
         }
         match (own > most, &event.source) {
             (true, _) => Telling::News,
@@ -72,12 +72,12 @@ mod tests {
     use crate::name::Mac;
 
     /// Tells of events of one exchange, and returns what each tells.
-    fn told(
+    fn reports(
         exchanges: &mut Exchanges,
         exchange: &Exchange,
-        told: &[(Source, crate::event::Known)],
+        reports: &[(Source, crate::event::Known)],
     ) -> String {
-        let telling = told.iter().map(|(source, known)| {
+        let telling = reports.iter().map(|(source, known)| {
             let event = event(0, Some("a"), known.clone());
             let event = Event { source: source.clone(), exchange: Some(exchange.clone()), ..event };
             format!("{:?}", exchanges.see(&event))
@@ -92,7 +92,7 @@ mod tests {
         let get = || http("kernel", 200, true);
         let check = |order: &[Source]| {
             let all: Vec<_> = order.iter().map(|source| (source.clone(), get())).collect();
-            told(&mut Exchanges::default(), &exchange, &all)
+            reports(&mut Exchanges::default(), &exchange, &all)
         };
         assert_eq!(check(&[Service, Wire]), "News Again");
         assert_eq!(check(&[Wire, Service]), "News Details");
@@ -101,9 +101,9 @@ mod tests {
         // Another answer, and another exchange.
         let mut exchanges = Exchanges::default();
         let script = (Wire, http("script", 200, true));
-        assert_eq!(told(&mut exchanges, &exchange, &[(Service, get()), script]), "News News");
+        assert_eq!(reports(&mut exchanges, &exchange, &[(Service, get()), script]), "News News");
         let other = Exchange::http("10.0.0.11:40001".parse().unwrap());
-        assert_eq!(told(&mut exchanges, &other, &[(Wire, get())]), "News");
+        assert_eq!(reports(&mut exchanges, &other, &[(Wire, get())]), "News");
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
             (Service, lease("os", "ack")),
             (Wire, lease("os", "ack")),
         ];
-        assert_eq!(told(&mut Exchanges::default(), &exchange, &dialogue), "News Again News Again");
+        assert_eq!(reports(&mut Exchanges::default(), &exchange, &dialogue), "News Again News Again");
         assert_eq!(exchange.to_string(), "dhcp 52:54:00:00:00:01 00001a2b");
     }
 
@@ -125,8 +125,8 @@ mod tests {
         let mut exchanges = Exchanges::default();
         for xid in 0..10_000 {
             let exchange = Exchange::dhcp(Mac([2; 6]), xid);
-            told(&mut exchanges, &exchange, &[(Source::Service, lease("os", "ack"))]);
+            reports(&mut exchanges, &exchange, &[(Source::Service, lease("os", "ack"))]);
         }
-        assert_eq!((exchanges.told.len(), exchanges.order.len()), (MOST, MOST));
+        assert_eq!((exchanges.reports.len(), exchanges.order.len()), (MOST, MOST));
     }
 }

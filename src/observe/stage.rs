@@ -77,7 +77,7 @@ impl Clue {
             | Known::LinkSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
-            | Known::DhcpCrowded { .. }
+            | Known::DhcpOmitted { .. }
             | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::Fetching { .. }

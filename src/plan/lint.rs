@@ -142,7 +142,7 @@ impl<'a> GroupCase<'a> {
                 Ok(rendered) => rendered.problem,
                 Err(failure) => Some(failure),
             };
-            let Some(failure) = failure.filter(|failure| !self.may_be_asked(failure)) else { continue };
+            let Some(failure) = failure.filter(|failure| !self.may_be_queried(failure)) else { continue };
             let help = "the client would get the response of the real server: 404, or an empty config";
             lints.push(self.failed(&failure, &format!("at {}", endpoint.path()), help));
         }
@@ -161,7 +161,7 @@ impl<'a> GroupCase<'a> {
     }
 
     /// Returns whether a template only misses values that a machine may still send in its query.
-    fn may_be_asked(&self, failure: &Failure) -> bool {
+    fn may_be_queried(&self, failure: &Failure) -> bool {
         let Some(key) =
             failure.reason.split("no entry for key \"").nth(1).and_then(|rest| rest.split('"').next())
         else {
@@ -236,9 +236,9 @@ impl<'a> GroupCase<'a> {
             return None;
         }
         let names: Vec<&str> = boot.initrd.iter().map(|initrd| initrd_name(initrd)).collect();
-        let told: Vec<&str> = arguments(boot).filter_map(|word| word.strip_prefix("initrd=")).collect();
-        let missing = names.iter().find(|name| !told.contains(name))?;
-        let message = match told.first() {
+        let named: Vec<&str> = arguments(boot).filter_map(|word| word.strip_prefix("initrd=")).collect();
+        let missing = names.iter().find(|name| !named.contains(name))?;
+        let message = match named.first() {
             None => {
                 format!("the kernel has no argument `initrd={missing}`, and panics under UEFI")
             }
@@ -247,7 +247,7 @@ impl<'a> GroupCase<'a> {
             }
         };
         Some(Lint {
-            code: Code::InitrdUntold,
+            code: Code::InitrdUnnamed,
             file: self.profile_file(),
             line: None,
             what: Some("args".to_owned()),

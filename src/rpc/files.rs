@@ -44,13 +44,13 @@ impl Collection {
     /// Returns the path of an object, relative to the data directory.
     ///
     /// As in matchbox, a name may have slashes for subfolders, but it cannot leave its folder.
-    pub(super) fn place(self, name: &str) -> Result<String, RpcError> {
+    pub(super) fn entry(self, name: &str) -> Result<String, RpcError> {
         if name.contains('\0') {
             return Err(RpcError::unknown("invalid character in file path"));
         }
         let folder = self.folder();
         let file = format!("{name}{}", self.extension());
-        let mut place = folder.to_owned();
+        let mut entry = folder.to_owned();
         for part in file.split('/') {
             match part {
                 ".." => return Err(RpcError::invalid(format!("`{name}` leads out of {folder}/"))),
@@ -60,12 +60,12 @@ impl Collection {
                     )));
                 }
                 "" | "." => {}
-                part => place.extend(["/", part]),
+                part => entry.extend(["/", part]),
             }
         }
         match name.starts_with('/') {
             true => Err(RpcError::invalid(format!("`{name}` leads out of {folder}/"))),
-            false => Ok(place),
+            false => Ok(entry),
         }
     }
 }
@@ -89,11 +89,11 @@ impl Files {
 
     /// Reads a file.
     pub(super) fn read(&self, collection: Collection, name: &str) -> Result<Vec<u8>, RpcError> {
-        let place = collection.place(name)?;
-        let path = match self.added.get(&place) {
+        let entry = collection.entry(name)?;
+        let path = match self.added.get(&entry) {
             Some(DataEntry::Text(text)) => return Ok(text.clone().into_bytes()),
             Some(DataEntry::File(path)) => path.clone(),
-            None => self.root.join(place),
+            None => self.root.join(entry),
         };
         fs::read(&path).map_err(|error| match error.kind() {
             // Go can open a folder like a file, but not read it.
@@ -104,12 +104,12 @@ impl Files {
 
     /// Returns the path of a file that may be changed by the operation that Go calls `verb`.
     fn changeable(&self, verb: &str, collection: Collection, name: &str) -> Result<PathBuf, RpcError> {
-        let place = collection.place(name)?;
-        if self.added.contains_key(&place) {
-            return Err(RpcError::not_ours(format!("{place} is defined in the lab file: change it there")));
+        let entry = collection.entry(name)?;
+        if self.added.contains_key(&entry) {
+            return Err(RpcError::not_ours(format!("{entry} is defined in the lab file: change it there")));
         }
-        let path = self.root.join(&place);
-        match place == collection.folder() {
+        let path = self.root.join(&entry);
+        match entry == collection.folder() {
             // Also if the folder does not exist yet.
             true => Err(RpcError::file(verb, &path, &io::Error::from_raw_os_error(nix::libc::EISDIR))),
             false => Ok(path),
@@ -131,7 +131,7 @@ impl Files {
     /// Returns the names in a folder, sorted, without their extensions, as in matchbox.
     pub(super) fn names(&self, collection: Collection) -> Result<Vec<String>, RpcError> {
         let within = format!("{}/", collection.folder());
-        let added = self.added.keys().filter_map(|place| place.strip_prefix(&within));
+        let added = self.added.keys().filter_map(|entry| entry.strip_prefix(&within));
         let mut names: BTreeSet<String> = added.map(str::to_owned).collect();
         match self.on_disk(collection) {
             // The folder may be missing if the lab file adds entries.
@@ -157,9 +157,9 @@ impl Files {
 mod tests {
     use super::*;
 
-    fn place(collection: Collection, name: &str) -> String {
-        match collection.place(name) {
-            Ok(place) => place,
+    fn entry(collection: Collection, name: &str) -> String {
+        match collection.entry(name) {
+            Ok(entry) => entry,
             Err(error) => error.to_string(),
         }
     }
@@ -179,11 +179,11 @@ mod tests {
             (".dryrack-1", "`.dryrack-1`: names that begin so are kept for drafts"),
             ("sub/.dryrack-1", "`sub/.dryrack-1`: names that begin so are kept for drafts"),
         ] {
-            assert_eq!(place(Collection::Groups, name), expected, "{name}");
+            assert_eq!(entry(Collection::Groups, name), expected, "{name}");
         }
-        assert_eq!(place(Collection::Ignition, ""), "ignition");
-        assert_eq!(place(Collection::Ignition, ".."), "`..` leads out of ignition/");
-        assert_eq!(place(Collection::Generic, "a.yaml.tmpl"), "generic/a.yaml.tmpl");
+        assert_eq!(entry(Collection::Ignition, ""), "ignition");
+        assert_eq!(entry(Collection::Ignition, ".."), "`..` leads out of ignition/");
+        assert_eq!(entry(Collection::Generic, "a.yaml.tmpl"), "generic/a.yaml.tmpl");
     }
 
     #[test]

@@ -37,13 +37,13 @@ fn read<M: Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Opt
 }
 
 fn name(collection: Collection, name: Option<String>) {
-    let Some(Ok(place)) = name.map(|name| collection.place(&name)) else { return };
+    let Some(Ok(entry)) = name.map(|name| collection.entry(&name)) else { return };
     let within = ["groups", "profiles", "ignition", "generic"];
-    let mut parts = place.split('/');
-    assert!(parts.next().is_some_and(|first| within.contains(&first)), "{place}");
+    let mut parts = entry.split('/');
+    assert!(parts.next().is_some_and(|first| within.contains(&first)), "{entry}");
     assert!(
         parts.all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0')),
-        "{place}"
+        "{entry}"
     );
 }
 

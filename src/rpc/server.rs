@@ -176,12 +176,12 @@ impl RpcHandler {
 
     async fn unary<R: Answer>(&self, request: http::Request<Incoming>) -> http::Response<Body> {
         let began = self.events.now();
-        let call = Call { handler: self.clone(), began, told: Arc::new(AtomicBool::new(false)) };
-        let told = Arc::clone(&call.told);
+        let call = Call { handler: self.clone(), began, reported: Arc::new(AtomicBool::new(false)) };
+        let reported = Arc::clone(&call.reported);
         let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(LARGEST);
         let mut response = grpc.unary(Unary::<R>(call, std::marker::PhantomData), request).await;
         // A request that could not be parsed has not been emitted yet.
-        if !told.load(Ordering::Acquire)
+        if !reported.load(Ordering::Acquire)
             && let Some(status) = Status::from_header_map(response.headers())
         {
             let status = as_in_go(status);
@@ -207,7 +207,7 @@ impl RpcHandler {
 struct Call {
     handler: RpcHandler,
     began: Instant,
-    told: Arc<AtomicBool>,
+    reported: Arc<AtomicBool>,
 }
 
 /// Adapts a method to tonic.
@@ -218,14 +218,14 @@ impl<R: Answer> UnaryService<R> for Unary<R> {
     type Future = tonic::codegen::BoxFuture<tonic::Response<R::Answer>, Status>;
 
     fn call(&mut self, request: tonic::Request<R>) -> Self::Future {
-        let Call { handler, began, told } = &self.0;
-        let (handler, began, told) = (handler.clone(), *began, Arc::clone(told));
+        let Call { handler, began, reported } = &self.0;
+        let (handler, began, reported) = (handler.clone(), *began, Arc::clone(reported));
         Box::pin(async move {
             // On a blocking thread, for disk I/O. It runs to the end even if the client disconnects.
             let answering = tokio::task::spawn_blocking(move || {
                 let answer = request.into_inner().answer(&handler.store);
                 let answer: Result<_, Status> = answer.map_err(RpcError::into);
-                told.store(true, Ordering::Release);
+                reported.store(true, Ordering::Release);
                 match &answer {
                     Ok(_) => handler.tell(R::PATH, began, Code::Ok, ""),
                     Err(status) => handler.tell(R::PATH, began, status.code(), status.message()),
@@ -295,15 +295,15 @@ mod tests {
 
     #[test]
     fn only_grpc_is_answered() {
-        let asked = |method: &str, kind: &str| {
+        let refusal = |method: &str, kind: &str| {
             let request = http::Request::builder().method(method).header("content-type", kind);
             is_grpc(&request.body(()).unwrap()).err()
         };
-        assert_eq!(asked("POST", "application/grpc"), None);
-        assert_eq!(asked("POST", "application/grpc+proto"), None);
-        assert_eq!(asked("POST", "application/grpc-web"), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        assert_eq!(asked("POST", "application/json"), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        assert_eq!(asked("GET", "application/grpc"), Some(StatusCode::METHOD_NOT_ALLOWED));
+        assert_eq!(refusal("POST", "application/grpc"), None);
+        assert_eq!(refusal("POST", "application/grpc+proto"), None);
+        assert_eq!(refusal("POST", "application/grpc-web"), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(refusal("POST", "application/json"), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(refusal("GET", "application/grpc"), Some(StatusCode::METHOD_NOT_ALLOWED));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The one loop of a run: everything that happens comes in here and is folded; what follows is done.
 //!
 //! ```text
-//! starting ── every step took effect ──▶ up ── told, judged, interrupted ──▶ ending ──▶ ended
-//!     └───────────── a step failed, told, interrupted ──────────────────────────▲
+//! starting ── every step took effect ──▶ up ── stopped, judged, interrupted ▶ ending ──▶ ended
+//!     └───────────── a step failed, stopped, interrupted ───────────────────────▲
 //! ```
 
 use std::io;
@@ -194,7 +194,7 @@ impl<S: Site> Director<'_, S> {
                     let why = run_error.what.clone();
                     self.run_errors.push(run_error);
                     // Somebody at the terminal may make room and power the node on again.
-                    if self.request.until != Until::Told {
+                    if self.request.until != Until::Stopped {
                         return Next::End(Reason::new(why));
                     }
                 }
@@ -206,7 +206,7 @@ impl<S: Site> Director<'_, S> {
             Input::RunCommand(RunCommand::Node { node, command, reply }) => {
                 self.command(&node, command, reply)
             }
-            Input::NodeDone(done) => told(done),
+            Input::NodeDone(done) => reply(done),
             Input::RunCommand(RunCommand::Down { why, interrupted }) => {
                 return Next::End(Reason { why, interrupted });
             }
@@ -234,7 +234,7 @@ impl<S: Site> Director<'_, S> {
             (Until::Judged, Some(_)) | (Until::Met, Some(true)) => {
                 Next::End(Reason::new("every expectation is decided"))
             }
-            (Until::Told, _) | (_, None) | (Until::Met, Some(false)) => Next::GoOn,
+            (Until::Stopped, _) | (_, None) | (Until::Met, Some(false)) => Next::GoOn,
         }
     }
 
@@ -250,7 +250,7 @@ impl<S: Site> Director<'_, S> {
                     // It is on its way down already; a reply that is dropped says so.
                     RunCommand::Down { .. } | RunCommand::Node { .. } => {}
                 },
-                Some(done) = self.work.join_next() => told(done),
+                Some(done) = self.work.join_next() => reply(done),
                 done = &mut work => return done,
             }
         }
@@ -344,7 +344,7 @@ impl NodeDone {
     }
 }
 
-fn told(done: Result<NodeDone, JoinError>) {
+fn reply(done: Result<NodeDone, JoinError>) {
     match done {
         Ok(done) => done.tell(),
         Err(error) => tracing::error!(%error, "a command to a node broke off"),

@@ -25,7 +25,7 @@ use crate::system::namespace::{self, NamespaceError, NamespaceHandle, NamespaceR
 #[derive(Debug)]
 pub struct Launched {
     /// Its place. Dropping it ends the run, unless it was untied.
-    pub place: NamespaceHandle,
+    pub namespaces: NamespaceHandle,
     /// Its folder.
     pub run_dir: PathBuf,
     /// Its control socket.
@@ -91,8 +91,8 @@ pub fn launch(
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let _shared = lab_lock.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::LabLock)?;
-    let place = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Isolation)?;
-    Ok(Launched { place, run_dir, socket })
+    let namespaces = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Isolation)?;
+    Ok(Launched { namespaces, run_dir, socket })
 }
 
 fn start(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<NamespaceHandle, NamespaceError> {

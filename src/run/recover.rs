@@ -37,9 +37,9 @@ pub fn recover(locations: &Locations) -> Vec<Leak> {
 pub(super) fn replay(run_dir: &Path) -> Vec<Leak> {
     let failed =
         |why: String| vec![Leak { what: format!("replay the journal of {}", run_dir.display()), why }];
-    let place = NamespaceIds::read(run_dir).map(|ids| ids.place);
+    let isolation = NamespaceIds::read(run_dir).map(|ids| ids.isolation);
     // A run that never had a place had no effect outside its folder.
-    let place = place.unwrap_or(Isolation::Private);
+    let isolation = isolation.unwrap_or(Isolation::Private);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(error.to_string()),
@@ -53,7 +53,7 @@ pub(super) fn replay(run_dir: &Path) -> Vec<Leak> {
             return Vec::new();
         }
         match Netlink::open() {
-            Ok(netlink) => executor::down(&Leftovers { run_dir, place, netlink }, &mut journal).await,
+            Ok(netlink) => executor::down(&Leftovers { run_dir, isolation, netlink }, &mut journal).await,
             Err(error) => failed(chain(&error)),
         }
     })
@@ -62,7 +62,7 @@ pub(super) fn replay(run_dir: &Path) -> Vec<Leak> {
 /// What is left of a rack whose supervisor is gone.
 struct Leftovers<'a> {
     run_dir: &'a Path,
-    place: Isolation,
+    isolation: Isolation,
     netlink: Netlink,
 }
 
@@ -73,7 +73,7 @@ impl Host for Leftovers<'_> {
     }
 
     async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
-        match (self.place, undo) {
+        match (self.isolation, undo) {
             // The kernel took these with the namespaces; here the same names may be somebody else's.
             (
                 Isolation::Private,

@@ -14,15 +14,15 @@ use crate::plan::Plan;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Until {
-    /// When somebody says so.
-    Told,
+    /// When it is stopped: by a command or a signal.
+    Stopped,
     /// As soon as every expectation that time can decide is decided.
     Judged,
-    /// The same, unless one was missed: then somebody wants to look.
+    /// The same, unless one was missed: then the lab stays up for inspection.
     Met,
 }
 
-/// What a supervisor is told.
+/// The request to a supervisor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The plan to carry out.

@@ -113,7 +113,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let run_dir = inherited.run_dir.clone();
     let (sender, events) = mpsc::unbounded_channel();
     let emitter = emitter(started, move |event| drop(sender.send(event)));
-    let _guardian = match inherited.place {
+    let _guardian = match inherited.isolation {
         Isolation::None => Some(guardian::start(&run_dir).map_err(failed("start the guardian"))?),
         Isolation::Private => None,
     };
@@ -179,8 +179,8 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let parent = Some(parent.map_err(failed("watch over the command"))?);
 
     let mut parts = JoinSet::new();
-    let asked = request.clone();
-    parts.spawn_blocking(move || describe_parts(&asked));
+    let for_parts = request.clone();
+    parts.spawn_blocking(move || describe_parts(&for_parts));
 
     let director = Director {
         request,
@@ -201,7 +201,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     };
     let report = finish(request, &run_dir, started, ending, parts);
     let written = store::write_report(&run_dir, &report);
-    if inherited.place == Isolation::None {
+    if inherited.isolation == Isolation::None {
         // In a private place the outer half does it.
         std::fs::remove_file(&request.socket).ok();
     }

@@ -19,7 +19,7 @@ pub(super) struct ConnectionLimits {
 /// The connections of a service. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
-    places: ConnectionLimits,
+    limits: ConnectionLimits,
     connections: JoinSet<IpAddr>,
     // Invariant: the number of `connections` by client.
     of_client: HashMap<IpAddr, usize>,
@@ -27,14 +27,14 @@ pub(super) struct ConnectionLimit {
 
 impl ConnectionLimit {
     /// Starts without connections.
-    pub(super) fn new(places: ConnectionLimits) -> Self {
-        Self { places, connections: JoinSet::new(), of_client: HashMap::new() }
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
+        Self { limits, connections: JoinSet::new(), of_client: HashMap::new() }
     }
 
     /// Waits until a connection may be accepted.
     pub(super) async fn room(&mut self) {
         self.reap();
-        if self.connections.len() >= self.places.all
+        if self.connections.len() >= self.limits.all
             && let Some(ended) = self.connections.join_next().await
         {
             self.forget(ended);
@@ -49,7 +49,7 @@ impl ConnectionLimit {
     ) -> bool {
         self.reap();
         let own = self.of_client.get(&client).copied().unwrap_or(0);
-        if own >= self.places.each || self.connections.len() >= self.places.all {
+        if own >= self.limits.each || self.connections.len() >= self.limits.all {
             return false;
         }
         self.of_client.insert(client, own + 1);

@@ -94,25 +94,26 @@ impl ContentStore {
 
     /// Finds the item that a client requests. A path may have any number of leading slashes, or backslashes instead
     /// of slashes.
-    pub(super) fn find(&self, asked: &[u8]) -> Result<Item, Missing> {
-        let asked = path::simplify(asked).map_err(Missing::Refused)?;
+    pub(super) fn find(&self, requested: &[u8]) -> Result<Item, Missing> {
+        let requested = path::simplify(requested).map_err(Missing::Refused)?;
         let Inner { files, texts, resources, .. } = &*self.0;
-        if let Some(ServedText { body, role }) = texts.get(&asked.path).filter(|_| !asked.folder) {
+        if let Some(ServedText { body, role }) = texts.get(&requested.path).filter(|_| !requested.folder) {
             let body = body.replace(SSH_KEY, &resources.ssh_public_key);
             return Ok(Item { content: Content::Text(body), role: role.clone(), rule: "text" });
         }
-        if let Some(ServedFile { source, role }) = files.get(&asked.path).filter(|_| !asked.folder) {
+        if let Some(ServedFile { source, role }) = files.get(&requested.path).filter(|_| !requested.folder) {
             let gone = || Missing::Gone(source.to_string());
             let path = (resources.resolve)(source).filter(|path| path.is_file()).ok_or_else(gone)?;
             let open = || File::open(&path).and_then(|file| file.metadata().map(|data| (file, data)));
             let (file, metadata) = open().map_err(|_| gone())?;
             return Ok(Item { content: Content::File(file, metadata), role: role.clone(), rule: "plan" });
         }
-        match self.find_below_root(&asked) {
+        match self.find_below_root(&requested) {
             // If these are missing, cloud-init retries ten times, once a second.
             Err(Missing::Unknown)
-                if asked.path.starts_with("nocloud/")
-                    && (asked.path.ends_with("/vendor-data") || asked.path.ends_with("/network-config")) =>
+                if requested.path.starts_with("nocloud/")
+                    && (requested.path.ends_with("/vendor-data")
+                        || requested.path.ends_with("/network-config")) =>
             {
                 Ok(Item { content: Content::Text(String::new()), role: FileRole::Seed, rule: "default" })
             }
@@ -120,16 +121,16 @@ impl ContentStore {
         }
     }
 
-    fn find_below_root(&self, asked: &path::RequestPath) -> Result<Item, Missing> {
+    fn find_below_root(&self, requested: &path::RequestPath) -> Result<Item, Missing> {
         let Some(root) = &self.0.root else { return Err(Missing::Unknown) };
-        match folder::open(root, &asked.path) {
+        match folder::open(root, &requested.path) {
             Ok((folder, metadata)) if metadata.is_dir() => {
                 let names =
                     if self.0.listing { folder::names(folder) } else { return Err(Missing::Unknown) };
-                let names = names.map_err(|_| Missing::Gone(asked.path.clone()))?;
+                let names = names.map_err(|_| Missing::Gone(requested.path.clone()))?;
                 Ok(Item { content: Content::Folder(names), role: FileRole::Listing, rule: "root" })
             }
-            Ok((file, metadata)) if !asked.folder => {
+            Ok((file, metadata)) if !requested.folder => {
                 Ok(Item { content: Content::File(file, metadata), role: FileRole::File, rule: "root" })
             }
             Ok(_) => Err(Missing::Unknown),
@@ -140,7 +141,7 @@ impl ContentStore {
                 io::ErrorKind::PermissionDenied => {
                     Missing::Refused("outside the served folder, or not readable")
                 }
-                _ => Missing::Gone(asked.path.clone()),
+                _ => Missing::Gone(requested.path.clone()),
             }),
         }
     }

@@ -168,12 +168,12 @@ impl HttpHandler {
         agreed: Option<Arc<str>>,
     ) -> Response<Outgoing> {
         let uri = request.uri();
-        let asked = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        let requested = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let mut transfer = Transfer::new(
             &self.context.events,
             Exchange::http(from),
             self.context.clients.node(from.ip()),
-            asked,
+            requested,
         );
         let reply = match self.ask_matchbox(request, &transfer) {
             Some(reply) => reply,
@@ -209,8 +209,8 @@ impl HttpHandler {
     fn ask_matchbox<B>(&self, request: &Request<B>, transfer: &Transfer) -> Option<Reply> {
         let uri = request.uri();
         let query = uri.query().unwrap_or_default();
-        let asked = MatchboxRequest { method: request.method().as_str(), path: uri.path(), query };
-        let mut answer = self.matchbox.as_ref()?.answer(asked)?;
+        let requested = MatchboxRequest { method: request.method().as_str(), path: uri.path(), query };
+        let mut answer = self.matchbox.as_ref()?.answer(requested)?;
         matchbox::tell(&self.context.events, None, "", std::mem::take(&mut answer.warnings));
         let failures = std::mem::take(&mut answer.failures);
         matchbox::tell(&self.context.events, transfer.node.as_ref(), &transfer.path, failures);

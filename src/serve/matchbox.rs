@@ -161,16 +161,16 @@ impl Matchbox {
     }
 
     /// Answers a request; `None` if the path is not matchbox's.
-    pub(super) fn answer(&self, asked: MatchboxRequest<'_>) -> Option<Answer> {
+    pub(super) fn answer(&self, requested: MatchboxRequest<'_>) -> Option<Answer> {
         let Inner { assets, key_ring, others, .. } = &*self.0;
-        let mut answer = match route(asked.path, assets.is_some(), key_ring.is_some()) {
+        let mut answer = match route(requested.path, assets.is_some(), key_ring.is_some()) {
             Route::Nothing if *others == Fallback::Lab => return None,
             Route::Redirect { to: _, known: false } if *others == Fallback::Lab => return None,
             Route::Nothing => Answer::not_found("nothing is served under this path"),
             Route::Home => Answer::new(200, PLAIN, Body::Whole(b"matchbox\n".to_vec())),
             Route::Redirect { to, known: _ } => {
-                let query = if asked.query.is_empty() { "" } else { "?" };
-                Answer::redirect(asked.method, format!("{to}{query}{}", asked.query))
+                let query = if requested.query.is_empty() { "" } else { "?" };
+                Answer::redirect(requested.method, format!("{to}{query}{}", requested.query))
             }
             Route::Boot(armour) => {
                 let script = Answer::new(200, PLAIN, Body::Whole(BOOT_SCRIPT.as_bytes().to_vec()));
@@ -179,15 +179,15 @@ impl Matchbox {
                 self.signed(script, armour)
             }
             Route::Render(endpoint, armour) => {
-                let answer = self.rendered(endpoint, asked.query);
+                let answer = self.rendered(endpoint, requested.query);
                 self.signed(answer, armour)
             }
             Route::Asset(path) => {
                 let folder = assets.as_deref()?;
-                let role = self.role(asked.path);
+                let role = self.role(requested.path);
                 Answer {
                     role: Some(role.unwrap_or(FileRole::File)),
-                    ..assets::find(folder, &path, asked.query)
+                    ..assets::find(folder, &path, requested.query)
                 }
             }
         };

@@ -178,9 +178,9 @@ pub async fn serve(
     let https =
         https.into_iter().filter_map(|listener| Some((listener, handler.clone(), Some(acceptor.clone()?))));
     let listeners: Vec<_> = http.chain(matchbox).chain(https).collect();
-    let (told, ended) = (events.clone(), stop.clone());
+    let (reporter, ended) = (events.clone(), stop.clone());
     services.spawn_blocking(move || {
-        apart(&told, &ended, Service::Http, Threads::Several, || async move {
+        apart(&reporter, &ended, Service::Http, Threads::Several, || async move {
             let of = |(listener, handler, tls)| http::run(listener, handler, tls);
             let mut running: JoinSet<()> = listeners.into_iter().map(of).collect();
             while running.join_next().await.is_some() {}
@@ -189,17 +189,19 @@ pub async fn serve(
     match writing.transpose() {
         Ok(None) => {}
         Ok(Some(methods)) => {
-            let (told, ended) = (events.clone(), stop.clone());
+            let (reporter, ended) = (events.clone(), stop.clone());
             services.spawn_blocking(move || {
-                apart(&told, &ended, Service::Grpc, Threads::One, || methods.answer(rpc, told.clone()));
+                apart(&reporter, &ended, Service::Grpc, Threads::One, || {
+                    methods.answer(rpc, reporter.clone())
+                });
             });
         }
         Err(error) => failed(&events, Service::Grpc, &error),
     }
     let zones = dns::Zones::new(&plan, addresses);
-    let (for_dns, told, ended) = (context.clone(), events.clone(), stop.clone());
+    let (for_dns, reporter, ended) = (context.clone(), events.clone(), stop.clone());
     services.spawn_blocking(move || {
-        apart(&told, &ended, Service::Dns, Threads::One, || dns::run(dns, dns_tcp, zones, for_dns));
+        apart(&reporter, &ended, Service::Dns, Threads::One, || dns::run(dns, dns_tcp, zones, for_dns));
     });
     let watch = neighbours::Watch::new(&plan, context.clone());
     services.spawn(neighbours::run(neighbours, watch));

@@ -175,9 +175,9 @@ mod tests {
         let (plan, log, addresses) = (example::plan(), Log::default(), Addresses::default());
         let clients = Clients::among(&plan, addresses.clone(), Boots::default());
         let watch = Watch::new(&plan, Context::new(clients, log.emitter()));
-        let told = || {
-            let told = log.take().into_iter().map(|(node, known)| format!("{}: {known}", node.unwrap()));
-            told.collect::<Vec<_>>().join("\n")
+        let reported = || {
+            let reported = log.take().into_iter().map(|(node, known)| format!("{}: {known}", node.unwrap()));
+            reported.collect::<Vec<_>>().join("\n")
         };
         watch.see(REAL, [10, 0, 0, 50].into(), LearnedBy::Neighbour);
         watch.see(REAL, [10, 0, 0, 50].into(), LearnedBy::Arp);
@@ -186,14 +186,14 @@ mod tests {
         watch.see(REAL, [10, 9, 0, 50].into(), LearnedBy::Arp);
         watch.see(REAL, plan.address.addr().into(), LearnedBy::Arp);
         watch.see(DISK, [10, 0, 0, 52].into(), LearnedBy::Arp);
-        assert_eq!(told(), "real: has address 10.0.0.50 on lan (neighbour-table)");
+        assert_eq!(reported(), "real: has address 10.0.0.50 on lan (neighbour-table)");
         let real = NodeName::new("real").unwrap();
         assert_eq!(addresses.of(&plan.network, &real), [IpAddr::from([10, 0, 0, 50])]);
         // Who makes addresses up is not told of without end.
         for last in 60..200 {
             watch.see(REAL, [10, 0, 0, last].into(), LearnedBy::Arp);
         }
-        assert_eq!(told().lines().count(), 15);
+        assert_eq!(reported().lines().count(), 15);
     }
 
     proptest! {

@@ -96,8 +96,8 @@ fn answer(packet: &[u8], from: SocketAddr, now: u64) -> Option<(u8, [u8; PACKET]
         // A service on such a port would answer the reply.
         return None;
     }
-    let asked = packet.first_chunk::<PACKET>()?;
-    let (version, mode) = (asked[0] >> 3 & 7, asked[0] & 7);
+    let requested = packet.first_chunk::<PACKET>()?;
+    let (version, mode) = (requested[0] >> 3 & 7, requested[0] & 7);
     // Version 1 has no modes and leaves them zero.
     if !(1..=4).contains(&version) || !(mode == CLIENT || version == 1 && mode == 0) {
         return None;
@@ -106,14 +106,14 @@ fn answer(packet: &[u8], from: SocketAddr, now: u64) -> Option<(u8, [u8; PACKET]
     // No leap second is announced.
     reply[0] = version << 3 | SERVER;
     reply[1] = STRATUM;
-    reply[2] = asked[2];
+    reply[2] = requested[2];
     reply[3] = PRECISION.to_be_bytes()[0];
     reply[8..12].copy_from_slice(&DISPERSION.to_be_bytes());
     reply[12..16].copy_from_slice(&REFERENCE);
     // Reference timestamp: the last whole second.
     reply[16..24].copy_from_slice(&(now & !u64::from(u32::MAX)).to_be_bytes());
     // Origin timestamp: the client matches replies by it.
-    reply[24..32].copy_from_slice(&asked[40..48]);
+    reply[24..32].copy_from_slice(&requested[40..48]);
     reply[32..40].copy_from_slice(&now.to_be_bytes());
     reply[40..48].copy_from_slice(&now.to_be_bytes());
     Some((version, reply))
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn the_time_is_told_in_the_version_of_the_question() {
         for version in 1..=4 {
-            let (told, reply) = check(&question(version << 3 | CLIENT), FROM).unwrap();
-            assert_eq!((told, reply[0]), (version, version << 3 | SERVER));
+            let (reported, reply) = check(&question(version << 3 | CLIENT), FROM).unwrap();
+            assert_eq!((reported, reply[0]), (version, version << 3 | SERVER));
             assert_eq!((reply[1], reply[2], reply[3], &reply[12..16]), (3, 6, 236, &b"LOCL"[..]));
             assert_eq!(&reply[24..32], b"question");
             assert_eq!(reply[32..40], 0x1122_3344_5566_7788_u64.to_be_bytes());

@@ -197,7 +197,7 @@ struct Solicitation {
 }
 
 /// Parses a packet; returns a solicitation that is to be answered (RFC 4861, section 6.1.1).
-fn asked(router: &Router, received: Received<'_>) -> Option<Solicitation> {
+fn requested(router: &Router, received: Received<'_>) -> Option<Solicitation> {
     let Received { packet, from, hop_limit } = received;
     let solicitation = packet.len() >= 8 && packet[0] == SOLICITATION && packet[1] == 0;
     if !solicitation || hop_limit != Some(HOP_LIMIT) {
@@ -249,14 +249,14 @@ struct AdvertisementTimer {
     /// How many initial advertisements are left.
     first: u8,
     /// Whether unsolicited advertisements are sent.
-    unasked: bool,
+    unsolicited: bool,
 }
 
 impl AdvertisementTimer {
     /// Schedules the first multicast at once, if there are any.
     fn new(ipv6: Option<&Ipv6>, now: RunTime) -> Self {
         let to_all = ipv6.is_none_or(|ipv6| ipv6.to_all);
-        Self { next: to_all.then_some(now), last: None, first: FIRST, unasked: ipv6.is_some() }
+        Self { next: to_all.then_some(now), last: None, first: FIRST, unsolicited: ipv6.is_some() }
     }
 
     /// Returns the time until the next multicast.
@@ -278,7 +278,7 @@ impl AdvertisementTimer {
         self.last = Some(now);
         self.first = self.first.saturating_sub(1);
         let interval = if self.first > 0 { FIRST_INTERVAL } else { INTERVAL };
-        self.next = self.unasked.then(|| now + interval);
+        self.next = self.unsolicited.then(|| now + interval);
         true
     }
 }
@@ -329,7 +329,7 @@ pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
             }
         };
         let received = Received { packet: &buffer[..length], from, hop_limit };
-        let Some(Solicitation { by, node }) = asked(&router, received) else { continue };
+        let Some(Solicitation { by, node }) = requested(&router, received) else { continue };
         match by {
             Some(address) => failure.note(send(&socket, &packet, address, interface).await),
             None => rounds.send_soon(events.now().at),

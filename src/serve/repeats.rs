@@ -162,7 +162,7 @@ mod tests {
         Repeats::new(Service::Dns, Context::new(Clients::new(&plan()), log.emitter()))
     }
 
-    fn told(log: &Log) -> Vec<String> {
+    fn reported(log: &Log) -> Vec<String> {
         let line = |(node, known): (Option<String>, Known)| format!("{} {known}", node.unwrap_or_default());
         log.take().into_iter().map(line).collect()
     }
@@ -178,15 +178,15 @@ mod tests {
             (other, &Number(1), 7),
             (fast, &Number(1), 3),
         ]);
-        assert_eq!(told(&log), ["fast 1 in 5 us", " 1 in 7 us"]);
+        assert_eq!(reported(&log), ["fast 1 in 5 us", " 1 in 7 us"]);
         repeats.flush();
-        assert_eq!(told(&log), ["fast 1 in 9 us, 2 more"]);
+        assert_eq!(reported(&log), ["fast 1 in 9 us, 2 more"]);
         repeats.flush();
-        assert_eq!(told(&log), [""; 0]);
+        assert_eq!(reported(&log), [""; 0]);
         // The last counts are emitted on drop.
         repeats.note([(fast, &Number(1), 5), (fast, &Number(1), 5)]);
         drop(repeats);
-        assert_eq!(told(&log), ["fast 1 in 5 us", "fast 1 in 5 us, 1 more"]);
+        assert_eq!(reported(&log), ["fast 1 in 5 us", "fast 1 in 5 us, 1 more"]);
     }
 
     #[test]
@@ -197,11 +197,11 @@ mod tests {
         let flood: Vec<Number> = (0..10_000).map(Number).collect();
         repeats.note(flood.iter().map(|number| (client, number, 1)));
         repeats.flush();
-        let first = told(&log);
+        let first = reported(&log);
         assert_eq!(first.len() as u64, BURST + 1);
         assert_eq!(first.last().unwrap(), " omitted 8000 more events of dns (rate limit)");
         repeats.note(flood.iter().map(|number| (client, number, 1)));
-        assert_eq!(told(&log).len() as u64, STEADY);
+        assert_eq!(reported(&log).len() as u64, STEADY);
         assert!(repeats.lock().is_busy());
     }
 }

@@ -32,7 +32,7 @@ pub fn gather(place: Isolation) -> HostFacts {
     let qemu = find_program("qemu-system-x86_64");
     // QEMU takes most of the time, so the rest is read in parallel.
     let (version, mut facts) = thread::scope(|scope| {
-        let asked = scope.spawn(|| qemu.as_deref().and_then(qemu_version));
+        let requested = scope.spawn(|| qemu.as_deref().and_then(qemu_version));
         let facts = HostFacts {
             root: nix::unistd::geteuid().is_root(),
             cpus: thread::available_parallelism()
@@ -57,7 +57,7 @@ pub fn gather(place: Isolation) -> HostFacts {
             },
             built: Vec::new(),
         };
-        (asked.join().ok().flatten(), facts)
+        (requested.join().ok().flatten(), facts)
     });
     facts.qemu = qemu.zip(version).map(|(program, version)| Qemu { program, version });
     facts

@@ -28,13 +28,13 @@ root-path = "/srv/two"
 "#;
 
 /// A client that records its variables.
-struct Told<'a> {
+struct LeaseClient<'a> {
     rack: &'a Rack,
     client: Client,
     name: &'a str,
 }
 
-impl<'a> Told<'a> {
+impl<'a> LeaseClient<'a> {
     fn new(rack: &'a Rack, client: Client, name: &'a str) -> Self {
         Self { rack, client, name }
     }
@@ -72,17 +72,17 @@ impl<'a> Told<'a> {
     }
 }
 
-fn dhclient(told: &Told<'_>, options: &[&str]) -> Vec<String> {
+fn dhclient(client: &LeaseClient<'_>, options: &[&str]) -> Vec<String> {
     let config = "option classless-routes code 121 = array of unsigned integer 8;\n\
                   option tftp-addresses code 150 = array of ip-address;\n\
                   timeout 20;\n\
                   request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, \
                   host-name, interface-mtu, ntp-servers, log-servers, domain-search, time-offset, \
                   root-path, classless-routes, tftp-addresses;\n";
-    std::fs::write(told.file("conf"), config).unwrap();
+    std::fs::write(client.file("conf"), config).unwrap();
     let files = [("-lf", "leases"), ("-pf", "pid"), ("-cf", "conf")];
-    let files = files.into_iter().flat_map(|(option, suffix)| [option.to_owned(), told.file(suffix)]);
-    let script = ["-sf".to_owned(), told.script()];
+    let files = files.into_iter().flat_map(|(option, suffix)| [option.to_owned(), client.file(suffix)]);
+    let script = ["-sf".to_owned(), client.script()];
     let options = options.iter().map(|option| (*option).to_owned());
     ["-4".to_owned()]
         .into_iter()
@@ -101,7 +101,7 @@ fn words(arguments: &[String]) -> Vec<&str> {
 fn dhclient_is_given_an_address_renews_and_gives_it_back() {
     alone(async || {
         let rack = Rack::of(&lab(), kernel).await;
-        let two = Told::new(&rack, rack.client(rack.mac("two")), "two");
+        let two = LeaseClient::new(&rack, rack.client(rack.mac("two")), "two");
         let running = Running(two.client.start("dhclient", &words(&dhclient(&two, &["-d"]))));
         rack.log.until_now("a lease", || two.has("reason=BOUND")).await;
         two.assert_told(&[
@@ -140,7 +140,7 @@ fn dhclient_is_given_an_address_renews_and_gives_it_back() {
 fn dhclient_hears_of_the_services_of_its_network() {
     alone(async || {
         let rack = Rack::of(LAB, kernel).await;
-        let stranger = Told::new(&rack, rack.client(STRANGER), "stranger");
+        let stranger = LeaseClient::new(&rack, rack.client(STRANGER), "stranger");
         let _running = Running(stranger.client.start("dhclient", &words(&dhclient(&stranger, &["-d"]))));
         rack.log.until_now("a lease", || stranger.has("reason=BOUND")).await;
         stranger.assert_told(&[
@@ -157,7 +157,7 @@ fn dhclient_hears_of_the_services_of_its_network() {
 fn dhcpcd_is_given_an_address() {
     alone(async || {
         let rack = Rack::of(&lab(), kernel).await;
-        let one = Told::new(&rack, rack.client(rack.mac("one")), "one");
+        let one = LeaseClient::new(&rack, rack.client(rack.mac("one")), "one");
         // It identifies itself by a DUID, as cloned systems do; the NIC decides.
         let config = "duid\noption domain_name_servers, domain_name, domain_search, host_name, interface_mtu, \
                       ntp_servers, classless_static_routes\nnoipv4ll\n";
@@ -248,7 +248,7 @@ fn a_flood_leaves_room_for_nodes() {
                 |known| matches!(known, Known::DhcpIgnored { rule, .. } if rule == "pool exhausted"),
             )
             .await;
-        rack.log.until("a crowd to be counted", 20, |known| matches!(known, Known::DhcpCrowded { .. })).await;
+        rack.log.until("a crowd to be counted", 20, |known| matches!(known, Known::DhcpOmitted { .. })).await;
         // During the flood: `one` has a reservation, `two` needs an address of the pool.
         let one = rack.client(rack.mac("one"));
         assert_eq!(Lease::ask(&rack, &one, &["-t", "5"]).expect("a lease").get("ip"), "10.0.0.11");
@@ -258,8 +258,8 @@ fn a_flood_leaves_room_for_nodes() {
         drop(flood);
         // Per second, a thousand events and one summary.
         let seconds = rack.log.events().last().unwrap().at.elapsed().as_secs() + 2;
-        let told =
+        let emitted =
             rack.log.count(|known| matches!(known, Known::DhcpIgnored { .. } | Known::DhcpReplied { .. }));
-        assert!(told as u64 <= 1000 * seconds + 100, "{told} events in {seconds} s");
+        assert!(emitted as u64 <= 1000 * seconds + 100, "{emitted} events in {seconds} s");
     });
 }

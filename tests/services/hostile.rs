@@ -186,15 +186,15 @@ fn only_the_server_that_was_asked_is_believed() {
         let wrong = socket(&attacker, "10.0.0.66:53");
         right.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let upstream = std::thread::spawn(move || {
-            let mut asked = [0; 1500];
-            let (length, from) = right.recv_from(&mut asked).unwrap();
-            let asked = &asked[..length];
-            let end = 12 + asked[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+            let mut requested = [0; 1500];
+            let (length, from) = right.recv_from(&mut requested).unwrap();
+            let requested = &requested[..length];
+            let end = 12 + requested[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
             let answer = |id: u16, last: u8, question: &[u8]| {
                 let head = [&id.to_be_bytes()[..], &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]].concat();
                 [&head, question, &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last]].concat()
             };
-            let (id, question) = (u16::from_be_bytes([asked[0], asked[1]]), &asked[12..end]);
+            let (id, question) = (u16::from_be_bytes([requested[0], requested[1]]), &requested[12..end]);
             wrong.send_to(&answer(id, 66, question), from).unwrap();
             port.send_to(&answer(id, 67, question), from).unwrap();
             for forged in 1..=2000 {

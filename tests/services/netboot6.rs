@@ -42,9 +42,9 @@ async fn check(node: &str, expected: &[&str]) {
     let rack = Rack::of(NETBOOT, |_| ()).await;
     let steps = netboot(&rack, node).await;
     let text = rack.log.text();
-    let asked =
+    let requested =
         |step: &&String| step.starts_with("tftp") || step.starts_with("http") || step.starts_with("firmware");
-    assert_eq!(steps.iter().filter(asked).collect::<Vec<_>>(), expected, "{text}");
+    assert_eq!(steps.iter().filter(requested).collect::<Vec<_>>(), expected, "{text}");
     for word in ["ipxe solicit advertise", "ipxe request reply", "off: guest"] {
         assert!(steps.iter().any(|step| step == word), "{word} is not in\n{text}");
     }

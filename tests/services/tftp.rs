@@ -67,8 +67,8 @@ fn tftp_clients_fetch() {
             assert!(text.contains("Error code"), "{path}: {text}");
             rack.log
                 .until(outcome, 5, |known| {
-                    matches!(known, Known::TftpServed { path: asked, outcome: told, .. }
-                if asked == path && told.as_str() == outcome)
+                    matches!(known, Known::TftpServed { path: requested, outcome: told, .. }
+                if requested == path && told.as_str() == outcome)
                 })
                 .await;
         }

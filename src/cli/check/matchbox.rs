@@ -53,7 +53,7 @@ fn diagnostic(
         let name = path.strip_prefix(&lab.folder).unwrap_or(&path).display().to_string();
         Some(sources.add(name, text(plan, &lint.file)?))
     });
-    let span = index.and_then(|file| place(&lint, file, sources.text(file)));
+    let span = index.and_then(|file| position(&lint, file, sources.text(file)));
     let message = match &span {
         Some(_) => lint.message,
         None => format!("{}: {}", lint.file, lint.message),
@@ -62,7 +62,7 @@ fn diagnostic(
 }
 
 /// Returns the span of a problem in its file: the line, the text at fault, or the first line.
-fn place(lint: &Lint, file: usize, text: &str) -> Option<Span> {
+fn position(lint: &Lint, file: usize, text: &str) -> Option<Span> {
     let found = lint.what.as_ref().and_then(|what| {
         // As a literal, or as a JSON string.
         let quoted = serde_json::Value::from(what.as_str()).to_string();

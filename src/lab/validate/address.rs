@@ -77,7 +77,7 @@ impl Check<'_> {
         const HELP: &str = "remove `mac`: each NIC then gets its own, the same in every run";
         let mut seen: BTreeMap<Mac, AddressUse<'_>> = BTreeMap::new();
         let others = networks.values().flat_map(|network| self.reserved_for_others(network));
-        let others: BTreeMap<Mac, Span> = others.map(|(mac, _, place)| (mac, place.clone())).collect();
+        let others: BTreeMap<Mac, Span> = others.map(|(mac, _, position)| (mac, position.clone())).collect();
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let Some(Located { value: Text(mac), span }) = nic.raw.and_then(|raw| raw.mac.given()) else {
                 continue;
@@ -100,9 +100,9 @@ impl Check<'_> {
                 );
             } else if let Some(first) = seen.get(mac) {
                 self.report(first.settle(taken(&first.whose(draft)), "mac", HELP));
-            } else if let Some(place) = others.get(mac) {
+            } else if let Some(position) = others.get(mac) {
                 let other = taken("a client with a reserved address");
-                let other = other.related(place.clone(), "the reservation");
+                let other = other.related(position.clone(), "the reservation");
                 self.report(other.help("set `address` of the NIC, and remove the reservation"));
             } else if let Some(network) = networks.values().find(|network| network.mac == *mac) {
                 self.report(taken(&format!("the bridge of network `{}`", network.name)).help(HELP));
@@ -268,10 +268,10 @@ impl Check<'_> {
             return true;
         };
         let home = self.raw.network.get(network.name.as_str());
-        let place = home.and_then(|(_, raw)| raw.as_ref()?.address.span().cloned());
+        let position = home.and_then(|(_, raw)| raw.as_ref()?.address.span().cloned());
         let diagnostic = Diagnostic::new(code, span.clone(), what).help(hosts);
-        self.report(match place {
-            Some(place) => diagnostic.related(place, "the network"),
+        self.report(match position {
+            Some(position) => diagnostic.related(position, "the network"),
             None => diagnostic,
         });
         false

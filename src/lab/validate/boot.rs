@@ -85,7 +85,7 @@ impl Check<'_> {
 
     /// Reports a profile with a loader, or a way to fetch it, that a node's firmware does not support.
     pub(super) fn loader_runs(&mut self, raw: &RawNode, profile: &Profile) {
-        let Some(place) = raw.profile.span() else { return };
+        let Some(position) = raw.profile.span() else { return };
         if matches!(raw.firmware, Field::Bad) {
             return;
         }
@@ -103,7 +103,7 @@ impl Check<'_> {
             }
             false => "give the node a profile with loader = \"ipxe\", \"grub\" or \"shim\"",
         };
-        self.report(Diagnostic::new(Code::LoaderFirmware, place.clone(), what).help(help));
+        self.report(Diagnostic::new(Code::LoaderFirmware, position.clone(), what).help(help));
     }
 
     /// Reports nodes that netboot over HTTPS on networks without it.
@@ -199,7 +199,7 @@ impl Check<'_> {
             )
             .help("add \"network\" to its boot order, or remove the profile");
             self.report(match raw.boot.span() {
-                Some(place) => diagnostic.related(place.clone(), "its boot order"),
+                Some(position) => diagnostic.related(position.clone(), "its boot order"),
                 None => diagnostic,
             });
         }

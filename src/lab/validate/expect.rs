@@ -224,7 +224,7 @@ impl Check<'_> {
             done.extend(way);
         }
         for circle in circles {
-            let places: Vec<_> = circle.iter().map(|name| after[name].span.clone()).collect();
+            let positions: Vec<_> = circle.iter().map(|name| after[name].span.clone()).collect();
             let what = match circle.as_slice() {
                 [one] => format!("`{one}` waits for itself"),
                 [first, rest @ ..] => {
@@ -234,9 +234,9 @@ impl Check<'_> {
                 [] => continue,
             };
             let mut diagnostic =
-                Diagnostic::new(Code::AfterCycle, places[0].clone(), what).help("remove one `after`");
-            for (place, name) in places.into_iter().zip(&circle).skip(1) {
-                diagnostic = diagnostic.related(place, format!("`{name}` waits"));
+                Diagnostic::new(Code::AfterCycle, positions[0].clone(), what).help("remove one `after`");
+            for (position, name) in positions.into_iter().zip(&circle).skip(1) {
+                diagnostic = diagnostic.related(position, format!("`{name}` waits"));
             }
             self.report(diagnostic);
         }
@@ -358,7 +358,7 @@ impl Check<'_> {
             .filter(|user| self.user(user))
             .map(|user| user.value.clone());
         let port = self.port_or(&raw.port, 22);
-        let key = raw.key.value().and_then(|place| self.secret(place));
+        let key = raw.key.value().and_then(|position| self.secret(position));
         let run = raw.run.value().cloned();
         if run.is_none() && (raw.exit.given().is_some() || raw.output.given().is_some()) {
             let what = "without `run` there is no exit code and no output";

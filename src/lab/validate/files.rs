@@ -109,12 +109,12 @@ impl Check<'_> {
                 .help("use via = \"pxe\", or loader = \"kernel\" with a signed unified kernel image"),
             );
         } else if loader == Loader::Kernel
-            && let Some(place) = initrd.or(raw.args.items.first().map(|arg| &arg.span))
+            && let Some(position) = initrd.or(raw.args.items.first().map(|arg| &arg.span))
         {
             self.report(
                 Diagnostic::new(
                     Code::LoaderCannot,
-                    place.clone(),
+                    position.clone(),
                     "a kernel started by the firmware itself gets neither initrd nor arguments",
                 )
                 .help("build them into a unified kernel image, or remove `loader`"),

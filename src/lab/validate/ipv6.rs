@@ -162,11 +162,11 @@ impl Check<'_> {
         } else {
             return true;
         };
-        let place = home.and_then(|raw| raw.ipv6.span().cloned());
+        let position = home.and_then(|raw| raw.ipv6.span().cloned());
         let help = format!("use another address, such as {}", at(net, 16));
         let diagnostic = Diagnostic::new(code, span.clone(), what).help(help);
-        self.report(match place {
-            Some(place) => diagnostic.related(place, "the network"),
+        self.report(match position {
+            Some(position) => diagnostic.related(position, "the network"),
             None => diagnostic,
         });
         false

@@ -55,7 +55,7 @@ impl Check<'_> {
             let diagnostic = Diagnostic::new(Code::SecureNeedsQ35, machine.span.clone(), what)
                 .help("remove `machine`; the default is q35");
             self.report(match raw.firmware.span() {
-                Some(place) => diagnostic.related(place.clone(), "set here"),
+                Some(position) => diagnostic.related(position.clone(), "set here"),
                 None => diagnostic,
             });
         }
@@ -70,16 +70,16 @@ impl Check<'_> {
             return;
         }
         // Nodes of a group share a line, so lines are compared, not nodes.
-        let mut places: BTreeMap<&Span, u64> = BTreeMap::new();
+        let mut positions: BTreeMap<&Span, u64> = BTreeMap::new();
         for (key, node) in &self.raw.node.entries {
             if let Some(node) =
                 node.as_ref().filter(|node| !matches!(node.start.value(), Some(RawStart::Manual)))
             {
-                let sum = places.entry(node.memory.span().unwrap_or(&key.span)).or_default();
+                let sum = positions.entry(node.memory.span().unwrap_or(&key.span)).or_default();
                 *sum = sum.saturating_add(memory(node).0);
             }
         }
-        let largest = places.into_iter().max_by_key(|(_, sum)| *sum).map(|(span, _)| span.clone());
+        let largest = positions.into_iter().max_by_key(|(_, sum)| *sum).map(|(span, _)| span.clone());
         let who = match running().map(|node| &node.name).collect::<Vec<_>>().as_slice() {
             [one] => format!("`{one}` needs"),
             more => format!("the {} nodes that start with the lab need", more.len()),

@@ -30,17 +30,17 @@ impl Check<'_> {
         let rpc = raw.rpc.given().and_then(|rpc| {
             let listen = self.port_of_ours(&rpc.value.port, RPC, https);
             if listen == port || listen == HTTP {
-                let place = rpc.value.port.span().unwrap_or(&rpc.span).clone();
+                let position = rpc.value.port.span().unwrap_or(&rpc.span).clone();
                 let what = format!("port {listen} is used by HTTP");
-                self.report(Diagnostic::new(Code::PortTaken, place, what).help("give each its own port"));
+                self.report(Diagnostic::new(Code::PortTaken, position, what).help("give each its own port"));
             }
             let tls = self.needed(&rpc.value.tls, "tls = \"tls\"", &rpc.span)?;
             let tls = self.folder(&Field::Given(tls.clone()))?;
             for file in ["ca.crt", "server.crt", "server.key"] {
                 if !(self.around.existing)(&tls.join(file)) {
                     let what = format!("there is no `{file}` in this folder");
-                    let place = rpc.value.tls.span().cloned();
-                    self.report(Diagnostic::new(Code::NoSuchFile, place, what).help(
+                    let position = rpc.value.tls.span().cloned();
+                    self.report(Diagnostic::new(Code::NoSuchFile, position, what).help(
                         "run `dryrack tls init` to create a CA and the certificates of server and clients",
                     ));
                     break;
@@ -48,9 +48,9 @@ impl Check<'_> {
             }
             Some(Rpc { port: listen, tls })
         });
-        if let (Some(place), true) = (raw.passphrase.span(), raw.key_ring.is_missing()) {
+        if let (Some(position), true) = (raw.passphrase.span(), raw.key_ring.is_missing()) {
             let what = "`passphrase` has no effect without `key-ring`";
-            let diagnostic = Diagnostic::new(Code::IdleMatchbox, place.clone(), what);
+            let diagnostic = Diagnostic::new(Code::IdleMatchbox, position.clone(), what);
             self.report(diagnostic.help("add `key-ring`, or remove `passphrase`"));
         }
         let groups = &self.raw.group;
@@ -65,7 +65,7 @@ impl Check<'_> {
             assets,
             port,
             key_ring: raw.key_ring.given().and_then(|path| self.path(path)),
-            passphrase: raw.passphrase.value().and_then(|place| self.secret(place)),
+            passphrase: raw.passphrase.value().and_then(|position| self.secret(position)),
             newest: raw.ignition.value().map_or(Version::NEWEST, |version| version.0),
             rpc,
         }
@@ -147,8 +147,8 @@ impl Check<'_> {
             };
             let network = network.as_ref().map(NetworkName::as_str).or(self.raw.network.names().next());
             let help = format!("add [network.{}.matchbox]", network.unwrap_or("lan"));
-            let place = raw.network.span().unwrap_or(home).clone();
-            self.report(Diagnostic::new(Code::IdleMatchbox, place, what).help(help));
+            let position = raw.network.span().unwrap_or(home).clone();
+            self.report(Diagnostic::new(Code::IdleMatchbox, position, what).help(help));
         }
         let profile = self.needed(&raw.profile, "profile = \"install\"", home)?;
         // A data directory may have it, or get it later.

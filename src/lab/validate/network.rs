@@ -19,7 +19,7 @@ const MTU: i64 = 1500;
 const DOMAIN: &str = "lab";
 
 impl Check<'_> {
-    pub(super) fn networks(&mut self, place: Isolation) -> BTreeMap<NetworkName, Network> {
+    pub(super) fn networks(&mut self, position: Isolation) -> BTreeMap<NetworkName, Network> {
         let mut networks: BTreeMap<NetworkName, Network> = BTreeMap::new();
         let mut seen: Vec<(IpNet, &Span, &str)> = Vec::new();
         let mut plugged: BTreeMap<&IfName, &Span> = BTreeMap::new();
@@ -30,7 +30,7 @@ impl Check<'_> {
             let name = self.name::<NetworkName>(key);
             let Some(raw) = raw else { continue };
             if let Some(Located { value: Text(interface), span }) = raw.interface.given() {
-                self.interface(interface, span, place, plugged.insert(interface, span));
+                self.interface(interface, span, position, plugged.insert(interface, span));
             }
             if let Some(network) = self.network(name, raw, &key.span) {
                 let subnets = [
@@ -50,8 +50,8 @@ impl Check<'_> {
     }
 
     /// Reports an interface that cannot be attached; `before` is an earlier use in the same lab.
-    fn interface(&mut self, interface: &IfName, span: &Span, place: Isolation, before: Option<&Span>) {
-        if place == Isolation::Private {
+    fn interface(&mut self, interface: &IfName, span: &Span, position: Isolation, before: Option<&Span>) {
+        if position == Isolation::Private {
             let what = format!(
                 "{interface} is an interface of the host, but this lab has its own network namespace (isolation = \"private\")"
             );
@@ -77,8 +77,8 @@ impl Check<'_> {
         let what = format!("{subnet} overlaps with {}", others.join(" and "));
         let mut diagnostic = Diagnostic::new(Code::NetworksOverlap, span.clone(), what)
             .help("give each network its own subnet");
-        for (_, place, name) in clash {
-            diagnostic = diagnostic.related((*place).clone(), format!("`{name}` is here"));
+        for (_, position, name) in clash {
+            diagnostic = diagnostic.related((*position).clone(), format!("`{name}` is here"));
         }
         self.report(diagnostic);
     }

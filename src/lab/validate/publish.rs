@@ -25,7 +25,7 @@ impl Check<'_> {
             )
             .help("the host reaches the nodes directly: remove [publish], or remove `isolation`");
             self.report(match raw.isolation.span() {
-                Some(place) => diagnostic.related(place.clone(), "`isolation` is set here"),
+                Some(position) => diagnostic.related(position.clone(), "`isolation` is set here"),
                 None => diagnostic,
             });
             return published;

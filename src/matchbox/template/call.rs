@@ -19,16 +19,16 @@ impl<'a> Rendering<'a> {
         let has_arguments = !command.arguments.is_empty() || last.is_some();
         match &first.term {
             Term::Field(fields) => {
-                self.place = first.place;
+                self.position = first.position;
                 self.fields(dot.clone(), fields, has_arguments)
             }
-            Term::Chain(operand, fields) => self.chain(dot, first.place, operand, fields, has_arguments),
+            Term::Chain(operand, fields) => self.chain(dot, first.position, operand, fields, has_arguments),
             Term::Function(builtin) => {
-                self.place = first.place;
-                self.call(dot, *builtin, command.place, &command.arguments, last)
+                self.position = first.position;
+                self.call(dot, *builtin, command.position, &command.arguments, last)
             }
             Term::Variable(name, fields) => {
-                self.place = first.place;
+                self.position = first.position;
                 let value = self.variable(name)?;
                 if !fields.is_empty() {
                     return self.fields(value, fields, has_arguments);
@@ -41,12 +41,12 @@ impl<'a> Rendering<'a> {
                 self.deeper(|rendering| rendering.pipeline(dot, pipe))
             }
             Term::Nil => {
-                self.place = first.place;
+                self.position = first.position;
                 refuse_arguments(first, has_arguments)?;
                 Err("nil is not a command".to_owned())
             }
             Term::Bool(_) | Term::Dot | Term::Number { .. } | Term::Text { .. } => {
-                self.place = first.place;
+                self.position = first.position;
                 refuse_arguments(first, has_arguments)?;
                 self.constant(dot, first)
             }
@@ -77,12 +77,12 @@ impl<'a> Rendering<'a> {
     fn chain(
         &mut self,
         dot: &Value<'a>,
-        place: Position,
+        position: Position,
         operand: &'a Operand,
         fields: &'a [String],
         has_arguments: bool,
     ) -> Outcome<Value<'a>> {
-        self.place = place;
+        self.position = position;
         let value = self.argument(dot, None, operand)?;
         self.fields(value, fields, has_arguments)
     }
@@ -119,7 +119,7 @@ impl<'a> Rendering<'a> {
         &mut self,
         dot: &Value<'a>,
         builtin: Builtin,
-        place: Position,
+        position: Position,
         arguments: &'a [Operand],
         last: Option<Value<'a>>,
     ) -> Outcome<Value<'a>> {
@@ -154,7 +154,7 @@ impl<'a> Rendering<'a> {
             values.push(fit(last, kind(arguments.len()))?);
         }
         self.apply(builtin, callee.as_deref(), values).map_err(|reason| {
-            self.place = place;
+            self.position = position;
             format!("error calling {name}: {reason}")
         })
     }
@@ -179,7 +179,7 @@ impl<'a> Rendering<'a> {
 
     /// Evaluates an argument for a parameter type, if there is one.
     fn argument(&mut self, dot: &Value<'a>, kind: Option<Kind>, operand: &'a Operand) -> Outcome<Value<'a>> {
-        self.place = operand.place;
+        self.position = operand.position;
         let value = match &operand.term {
             Term::Dot => dot.clone(),
             Term::Nil if kind == Some(Kind::Text) => return Err("cannot assign nil to string".to_owned()),
@@ -190,9 +190,9 @@ impl<'a> Rendering<'a> {
                 self.fields(value, fields, false)?
             }
             Term::Pipe(pipe) => self.deeper(|rendering| rendering.pipeline(dot, pipe))?,
-            Term::Function(builtin) => self.call(dot, *builtin, operand.place, &[], None)?,
+            Term::Function(builtin) => self.call(dot, *builtin, operand.position, &[], None)?,
             Term::Chain(inner, fields) => {
-                self.deeper(|rendering| rendering.chain(dot, operand.place, inner, fields, false))?
+                self.deeper(|rendering| rendering.chain(dot, operand.position, inner, fields, false))?
             }
             Term::Text { .. } => return self.constant(dot, operand),
             Term::Bool(_) | Term::Number { .. } if kind == Some(Kind::Text) => {

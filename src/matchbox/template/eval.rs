@@ -19,7 +19,7 @@ pub(super) fn render(template: &Template, data: &Json) -> Result<Vec<u8>, Templa
         template,
         data,
         output: Buffer::new(MOST_BYTES),
-        place: 0,
+        position: 0,
         variables: vec![("$", dot.clone())],
         frame: 0,
         depth: 0,
@@ -29,7 +29,7 @@ pub(super) fn render(template: &Template, data: &Json) -> Result<Vec<u8>, Templa
     let nodes = template.trees.get("").map_or(&[][..], Vec::as_slice);
     match rendering.walk(&dot, nodes) {
         Ok(_) => Ok(rendering.output.into_bytes()),
-        Err(message) => Err(TemplateError { line: template.line(rendering.place), message }),
+        Err(message) => Err(TemplateError { line: template.line(rendering.position), message }),
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Rendering<'a> {
     pub(super) data: Data<'a>,
     output: Buffer,
     /// The position for errors.
-    pub(super) place: Position,
+    pub(super) position: Position,
     /// All visible variables, the latest last.
     variables: Vec<(&'a str, Value<'a>)>,
     /// Index of the first variable of the current template, which sees no others.
@@ -70,10 +70,10 @@ impl<'a> Rendering<'a> {
                     Flow::Next
                 }
                 Node::Action(pipe) => {
-                    self.place = pipe.place;
+                    self.position = pipe.position;
                     let value = self.pipeline(dot, pipe)?;
                     if pipe.variables.is_empty() {
-                        self.place = pipe.place;
+                        self.position = pipe.position;
                         self.write(&value.thing);
                     }
                     Flow::Next
@@ -82,17 +82,17 @@ impl<'a> Rendering<'a> {
                     Control::If | Control::With => rendering.choose(dot, branch),
                     Control::Range => rendering.repeat(dot, branch),
                 })?,
-                Node::Template { place, name, pipe } => {
-                    self.place = *place;
+                Node::Template { position, name, pipe } => {
+                    self.position = *position;
                     self.deeper(|rendering| rendering.call_template(dot, name, pipe.as_ref()))?;
                     Flow::Next
                 }
-                Node::Break(place) => {
-                    self.place = *place;
+                Node::Break(position) => {
+                    self.position = *position;
                     Flow::Break
                 }
-                Node::Continue(place) => {
-                    self.place = *place;
+                Node::Continue(position) => {
+                    self.position = *position;
                     Flow::Continue
                 }
             };
@@ -156,7 +156,7 @@ impl<'a> Rendering<'a> {
         let known = self.variables.len();
         let mut chosen = (dot.clone(), branch.otherwise.as_slice());
         for (pipe, nodes) in &branch.arms {
-            self.place = pipe.place;
+            self.position = pipe.position;
             let value = self.pipeline(dot, pipe)?;
             if value.thing.is_true() {
                 let dot = if branch.control == Control::With { value } else { dot.clone() };
@@ -172,7 +172,7 @@ impl<'a> Rendering<'a> {
     fn repeat(&mut self, dot: &Value<'a>, branch: &'a Branch) -> Outcome<Flow> {
         let known = self.variables.len();
         let Some((pipe, nodes)) = branch.arms.first() else { return Ok(Flow::Next) };
-        self.place = pipe.place;
+        self.position = pipe.position;
         let value = self.pipeline(dot, pipe)?;
         let over = Over { pipe, nodes, known: self.variables.len() };
         let data = self.data;
@@ -281,7 +281,7 @@ impl<'a> Rendering<'a> {
 
     /// Evaluates a pipeline and sets its variables.
     pub(super) fn pipeline(&mut self, dot: &Value<'a>, pipe: &'a Pipe) -> Outcome<Value<'a>> {
-        self.place = pipe.place;
+        self.position = pipe.position;
         let mut value = None;
         for command in &pipe.commands {
             value = Some(self.command(dot, command, value)?.unboxed());

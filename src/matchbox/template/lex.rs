@@ -57,7 +57,7 @@ pub(super) enum Keyword {
 #[derive(Debug, Clone)]
 pub(super) struct Item<'t> {
     pub(super) kind: Kind,
-    pub(super) place: usize,
+    pub(super) position: usize,
     pub(super) line: usize,
     /// Its text, or the error message.
     pub(super) text: Cow<'t, [u8]>,
@@ -129,7 +129,7 @@ impl<'t> Lexer<'t> {
 
     fn item(&mut self, kind: Kind) -> Item<'t> {
         let (start, input) = (self.start, self.input);
-        Item { kind, place: start, line: self.line(start), text: Cow::Borrowed(&input[start..self.at]) }
+        Item { kind, position: start, line: self.line(start), text: Cow::Borrowed(&input[start..self.at]) }
     }
 
     fn error(&mut self, message: String) -> Item<'t> {
@@ -137,14 +137,14 @@ impl<'t> Lexer<'t> {
         let line = self.line(start);
         self.broken = true;
         self.at = self.input.len();
-        Item { kind: Kind::Error, place: start, line, text: Cow::Owned(message.into_bytes()) }
+        Item { kind: Kind::Error, position: start, line, text: Cow::Owned(message.into_bytes()) }
     }
 
     /// Returns the line of a position, which must not be before that of an earlier call.
-    fn line(&mut self, place: usize) -> usize {
+    fn line(&mut self, position: usize) -> usize {
         let (known, line) = self.counted;
-        let line = line + self.input[known..place].iter().filter(|&&byte| byte == b'\n').count();
-        self.counted = (place, line);
+        let line = line + self.input[known..position].iter().filter(|&&byte| byte == b'\n').count();
+        self.counted = (position, line);
         line
     }
 

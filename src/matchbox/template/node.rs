@@ -18,7 +18,7 @@ pub(super) enum Node {
     Branch(Branch),
     /// A call of another template with another dot.
     Template {
-        place: Position,
+        position: Position,
         name: String,
         pipe: Option<Pipe>,
     },
@@ -56,7 +56,7 @@ impl Control {
 /// Commands; each gets the value of the previous one as its last argument.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    pub(super) place: Position,
+    pub(super) position: Position,
     /// Whether it assigns to existing variables.
     pub(super) assigns: bool,
     /// The variables that get the value.
@@ -67,7 +67,7 @@ pub(super) struct Pipe {
 /// An operand, with arguments if it is a function.
 #[derive(Debug)]
 pub(super) struct Command {
-    pub(super) place: Position,
+    pub(super) position: Position,
     pub(super) first: Operand,
     pub(super) arguments: Vec<Operand>,
 }
@@ -75,7 +75,7 @@ pub(super) struct Command {
 /// A value or an expression for one.
 #[derive(Debug)]
 pub(super) struct Operand {
-    pub(super) place: Position,
+    pub(super) position: Position,
     pub(super) term: Term,
 }
 

@@ -238,7 +238,7 @@ impl<'t> Parser<'t> {
         };
         let node = match keyword {
             Keyword::Block => self.block()?,
-            Keyword::Break | Keyword::Continue => self.jump(keyword, item.place)?,
+            Keyword::Break | Keyword::Continue => self.jump(keyword, item.position)?,
             Keyword::Else => return self.otherwise(),
             Keyword::End => {
                 self.expect(Kind::RightDelim, "end")?;
@@ -253,13 +253,13 @@ impl<'t> Parser<'t> {
         Ok(Step::Node(node))
     }
 
-    fn jump(&mut self, keyword: Keyword, place: usize) -> Parsed<Node> {
+    fn jump(&mut self, keyword: Keyword, position: usize) -> Parsed<Node> {
         let word = if keyword == Keyword::Break { "{{break}}" } else { "{{continue}}" };
         self.expect(Kind::RightDelim, word)?;
         if self.scope.open_ranges == 0 {
             return self.error(format!("{word} outside {{{{range}}}}"));
         }
-        Ok(if keyword == Keyword::Break { Node::Break(place) } else { Node::Continue(place) })
+        Ok(if keyword == Keyword::Break { Node::Break(position) } else { Node::Continue(position) })
     }
 
     /// Parses an `else` after the keyword. Its condition is left to the branch.
@@ -317,7 +317,7 @@ impl<'t> Parser<'t> {
         }
         self.add(name.clone(), nodes)?;
         self.scope = outer;
-        Ok(Node::Template { place: item.place, name, pipe: Some(pipe) })
+        Ok(Node::Template { position: item.position, name, pipe: Some(pipe) })
     }
 
     fn template(&mut self) -> Parsed<Node> {
@@ -331,7 +331,7 @@ impl<'t> Parser<'t> {
             self.give_back(next);
             Some(self.pipeline(CONTEXT, Kind::RightDelim)?)
         };
-        Ok(Node::Template { place: item.place, name, pipe })
+        Ok(Node::Template { position: item.position, name, pipe })
     }
 }
 

@@ -62,7 +62,7 @@ fn every_template_that_the_real_server_was_asked_for_is_rendered_the_same() {
         },
     });
     let rows = fixture!("golden/template-semantics.txt");
-    let mut asked = 0;
+    let mut requested = 0;
     for (template, answer) in rows.lines().filter_map(|row| row.split_once(" => ")) {
         let rendered = match render(template.trim_end(), &data) {
             Ok(text) => format!("{text}|200"),
@@ -70,9 +70,9 @@ fn every_template_that_the_real_server_was_asked_for_is_rendered_the_same() {
             Err(_) => "404 page not found".to_owned(),
         };
         assert_eq!(rendered, answer, "{template}");
-        asked += 1;
+        requested += 1;
     }
-    assert_eq!(asked, 34);
+    assert_eq!(requested, 34);
 }
 
 #[test]

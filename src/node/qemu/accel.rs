@@ -107,8 +107,8 @@ pub fn answer(facts: &HostFacts, cache: &Path, freshness: Freshness) -> Verdict 
     };
     if let Err(why) = opened {
         // Nothing is tested, and yet it is news only once.
-        let told = trial_cache.read(&[]).filter(|verdict| verdict.why == why);
-        return told.unwrap_or_else(|| {
+        let known = trial_cache.read(&[]).filter(|verdict| verdict.why == why);
+        return known.unwrap_or_else(|| {
             trial_cache.write(&Conclusion::no(why.clone(), true));
             emulated(why)
         });

@@ -228,8 +228,8 @@ impl Machine {
             }
             PowerOff::Hard => {
                 // Disks keep what the guest wrote only if QEMU can write its tables, so it is asked first.
-                let asked = qmp.quit().await;
-                if asked.is_err() || !wait(&mut ended, QUIT).await {
+                let quit = qmp.quit().await;
+                if quit.is_err() || !wait(&mut ended, QUIT).await {
                     self.end(Intent::Power).await;
                 }
                 Ok(())

@@ -62,7 +62,7 @@ pub(super) struct Session {
     pub(super) started: StartOptions,
     /// Whether it has a CD drive.
     pub(super) has_drive: bool,
-    asked: Arc<Mutex<Requested>>,
+    requested: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
     ended: watch::Receiver<bool>,
     // Holds the task that owns the process.
@@ -127,7 +127,7 @@ impl Session {
             },
         };
 
-        let asked = Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false }));
+        let requested = Arc::new(Mutex::new(Requested { intent: Intent::None, powered: false }));
         let kill = Arc::new(Notify::new());
         let (over, ended) = watch::channel(false);
         let life = SessionTask {
@@ -138,7 +138,7 @@ impl Session {
             skip_banner: qemu.skip_banner,
             qmp: qmp.clone(),
             tail: child.stderr(),
-            asked: Arc::clone(&asked),
+            requested: Arc::clone(&requested),
             kill: Arc::clone(&kill),
         };
         let mut task = JoinSet::new();
@@ -150,7 +150,7 @@ impl Session {
             qmp,
             started: start.clone(),
             has_drive: start.has_drive(),
-            asked,
+            requested,
             kill,
             ended,
             _task: task,
@@ -169,17 +169,17 @@ impl Session {
 
     /// Notes who wants the machine off, which decides what its end means.
     pub(super) fn intend(&self, intent: Intent) {
-        self.asked().intent = intent;
+        self.requested().intent = intent;
     }
 
     /// Notes that its guest is let run; tells whether it was before.
     pub(super) fn power(&self) -> bool {
-        std::mem::replace(&mut self.asked().powered, true)
+        std::mem::replace(&mut self.requested().powered, true)
     }
 
     /// Tells whether its guest was ever let run.
     pub(super) fn is_powered(&self) -> bool {
-        self.asked().powered
+        self.requested().powered
     }
 
     /// Tells whether its guest was let run and has not ended.
@@ -187,8 +187,8 @@ impl Session {
         self.is_powered() && !self.has_ended()
     }
 
-    fn asked(&self) -> MutexGuard<'_, Requested> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requested(&self) -> MutexGuard<'_, Requested> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Kills QEMU.
@@ -233,7 +233,7 @@ struct SessionTask {
     skip_banner: bool,
     qmp: Qmp,
     tail: Tail,
-    asked: Arc<Mutex<Requested>>,
+    requested: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
 }
 
@@ -247,8 +247,10 @@ impl SessionTask {
         let console = self.console.pump(console, move || drop(banners.send(Input::Banner)));
         let (_, (), shutdown, (status, killed)) =
             tokio::join!(talk, console, self.react(inbox), end(&mut child, &self.kill));
-        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(end) = verdict(asked, shutdown.as_deref(), killed, describe(status), self.tail.lines()) {
+        let requested = *self.requested.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) =
+            verdict(requested, shutdown.as_deref(), killed, describe(status), self.tail.lines())
+        {
             self.emit(end);
         }
     }
@@ -351,14 +353,14 @@ async fn end(child: &mut Child, kill: &Notify) -> (io::Result<ExitStatus>, bool)
 
 /// Decides what the end of QEMU means. Nothing, if a machine that never ran was put away.
 fn verdict(
-    asked: Requested,
+    requested: Requested,
     shutdown: Option<&str>,
     killed: bool,
     status: String,
     stderr: Vec<String>,
 ) -> Option<Known> {
-    let off = |why| asked.powered.then_some(Known::PoweredOff { why });
-    match (asked.intent, shutdown) {
+    let off = |why| requested.powered.then_some(Known::PoweredOff { why });
+    match (requested.intent, shutdown) {
         (Intent::Down, _) => off(PowerCause::Down),
         (Intent::Power, Some(_)) => off(PowerCause::Power),
         (Intent::Power, None) if killed => off(PowerCause::Power),
@@ -372,8 +374,8 @@ mod tests {
     use super::*;
 
     fn check(intent: Intent, shutdown: Option<&str>, killed: bool) -> String {
-        let asked = Requested { intent, powered: true };
-        match verdict(asked, shutdown, killed, "exit code 1".to_owned(), Vec::new()) {
+        let requested = Requested { intent, powered: true };
+        match verdict(requested, shutdown, killed, "exit code 1".to_owned(), Vec::new()) {
             Some(Known::PoweredOff { why }) => why.to_string(),
             Some(Known::MachineDied { .. }) => "died".to_owned(),
             other => panic!("{other:?}"),
@@ -394,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_never_ran_is_put_away_in_silence() {
-        let asked = Requested { intent: Intent::Down, powered: false };
-        assert_eq!(verdict(asked, None, true, String::new(), Vec::new()), None);
+        let requested = Requested { intent: Intent::Down, powered: false };
+        assert_eq!(verdict(requested, None, true, String::new(), Vec::new()), None);
     }
 }

@@ -47,8 +47,8 @@ pub(super) fn dead(
         let asset = path.split(['?', '#']).next().and_then(|path| path.strip_prefix("assets/"));
         return asset.and_then(|path| missing(path, network, matchbox.assets.as_deref(), existing));
     }
-    let asked = !matches!(network.dns.upstream, Upstream::None);
-    if addresses.is_empty() && host.parse::<IpAddr>().is_err() && !asked {
+    let has_upstream = !matches!(network.dns.upstream, Upstream::None);
+    if addresses.is_empty() && host.parse::<IpAddr>().is_err() && !has_upstream {
         let what = format!("`{host}` does not resolve: the lab's DNS does not have it and has no forwarder");
         let help = format!("add it: network.{}.dns.records.\"{host}\" = \"{server}\"", network.name);
         return Some((what, help));

@@ -4,7 +4,7 @@ use super::*;
 
 fn store(added: &[(&str, &str)]) -> (tempfile::TempDir, Store) {
     let data = tempfile::tempdir().unwrap();
-    let added = added.iter().map(|(place, text)| ((*place).to_owned(), DataEntry::Text((*text).to_owned())));
+    let added = added.iter().map(|(entry, text)| ((*entry).to_owned(), DataEntry::Text((*text).to_owned())));
     let store = Store::open(data.path(), added.collect()).unwrap();
     (data, store)
 }
@@ -106,6 +106,6 @@ fn what_the_lab_file_defines_is_listed_and_selected_and_cannot_be_written() {
     assert_eq!(
         refused,
         ["groups/lab.json", "profiles/lab.json", "ignition/lab.ign"]
-            .map(|place| format!("{place} is defined in the lab file: change it there"))
+            .map(|entry| format!("{entry} is defined in the lab file: change it there"))
     );
 }

@@ -40,8 +40,8 @@ async fn the_router_answers_whoever_listens() {
     let router =
         router(ControlHandler { orders, rack, events, run_dir: run_dir.path().to_owned(), progress });
     let down = ask(&router, "POST", "/v1/down", r#"{"why": "enough", "interrupted": false}"#).await;
-    let told = commands.try_recv().unwrap();
-    assert!(matches!(told, RunCommand::Down { why, interrupted: false } if why == "enough"));
+    let command = commands.try_recv().unwrap();
+    assert!(matches!(command, RunCommand::Down { why, interrupted: false } if why == "enough"));
     drop(commands);
     let seen = [
         down,

@@ -39,7 +39,7 @@ struct FakeNode {
     /// Lets a guest shut down.
     shut_down: Notify,
     /// What it was told to do.
-    told: Mutex<Vec<String>>,
+    commands: Mutex<Vec<String>>,
 }
 
 impl FakeNode {
@@ -69,7 +69,7 @@ impl Node for FakeNode {
     }
 
     fn carry_out(&self, command: NodeCommand) -> Work<'_, Effect> {
-        self.told.lock().unwrap().push(command.to_string());
+        self.commands.lock().unwrap().push(command.to_string());
         Box::pin(async move {
             let is_on = *self.is_on.lock().unwrap();
             match command {
@@ -147,7 +147,7 @@ impl Host for FakeSite {
                     events: self.events.clone(),
                     is_on: Mutex::new(false),
                     shut_down: Notify::new(),
-                    told: Mutex::default(),
+                    commands: Mutex::default(),
                 };
                 self.nodes.lock().unwrap().insert(node.clone(), Arc::new(fake));
                 Ok(())
@@ -242,7 +242,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
         images: BTreeMap::new(),
         kept: dir.path().to_owned(),
         socket: dir.path().join("control"),
-        until: Until::Told,
+        until: Until::Stopped,
     };
     let header =
         Header { dryrack_events: SCHEMA, version: "0".to_owned(), started: jiff::Timestamp::UNIX_EPOCH };
@@ -317,7 +317,7 @@ async fn what_a_node_cannot_do_is_refused_before_it_is_told() {
         assert_eq!(client.command("a", setup).await, "`a` does not support `boot setup once`");
         let link = NodeCommand::Link { nic: "lan".parse().unwrap(), up: false };
         assert_eq!(client.command("a", link).await, "`a` does not support `link lan down`");
-        assert_eq!(*client.site.fake("a").told.lock().unwrap(), [""; 0]);
+        assert_eq!(*client.site.fake("a").commands.lock().unwrap(), [""; 0]);
         let capabilities = client.status().await.capabilities;
         assert_eq!(capabilities[&NodeName::new("a").unwrap()], client.site.fake("a").capabilities());
         client.down().await;

@@ -66,14 +66,14 @@ struct Health {
 /// Asks every node and compares what they say.
 pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, members: usize) -> Answer {
     // All at once: a member that hangs must not hide what the others say.
-    let asked = nodes.iter().map(|(node, address)| async move {
+    let answers = nodes.iter().map(|(node, address)| async move {
         let said = match address {
             Some(address) => ask(SocketAddr::new(*address, port)).await,
             None => Err("no address yet".to_owned()),
         };
         (*node, said)
     });
-    judge(&futures_util::future::join_all(asked).await, members)
+    judge(&futures_util::future::join_all(answers).await, members)
 }
 
 async fn ask(member: SocketAddr) -> Result<MemberReport, String> {

@@ -14,8 +14,8 @@ pub(super) struct RequestPath {
 /// Leading and repeated slashes are ignored, and backslashes count as slashes, as firmware writes them. A path that
 /// still has an encoded dot or slash after one decoding is refused: no legitimate client sends it, and a file system
 /// might decode it again.
-pub(super) fn simplify(asked: &[u8]) -> Result<RequestPath, &'static str> {
-    let text = std::str::from_utf8(asked).map_err(|_| "the path is not UTF-8")?;
+pub(super) fn simplify(requested: &[u8]) -> Result<RequestPath, &'static str> {
+    let text = std::str::from_utf8(requested).map_err(|_| "the path is not UTF-8")?;
     if text.chars().any(char::is_control) {
         return Err("the path has control characters");
     }
@@ -180,7 +180,7 @@ mod tests {
         #[test]
         fn any_bytes_are_taken(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(RequestPath { path, folder: _ }) = simplify(&bytes) {
-                prop_assert_eq!(simplify(path.as_bytes()).map(|asked| asked.path), Ok(path));
+                prop_assert_eq!(simplify(path.as_bytes()).map(|requested| requested.path), Ok(path));
             }
         }
     }

@@ -57,8 +57,8 @@ pub(in crate::serve) fn answer(
 ) -> Decision {
     let client = Client::of(request, &server.ipxe_classes);
     let (host, known_by) = server.host(request).map_or((None, KnownBy::Mac), |(host, by)| (Some(host), by));
-    let told = boot::tell(client, host.map(|host| &host.plan), request, server.address.addr(), runs_program);
-    let case = Case { server, state, request, now, client, host, known_by, told };
+    let boot = boot::tell(client, host.map(|host| &host.plan), request, server.address.addr(), runs_program);
+    let case = Case { server, state, request, now, client, host, known_by, boot };
     if let Some(link) = request.link()
         && !server.address.contains(&link)
     {
@@ -102,7 +102,7 @@ struct Case<'a> {
     client: Client,
     host: Option<&'a Host>,
     known_by: KnownBy,
-    told: BootReply,
+    boot: BootReply,
 }
 
 impl Case<'_> {
@@ -200,8 +200,8 @@ impl Case<'_> {
             }
             _ => return self.ignore("another server assigns addresses"),
         };
-        if self.told.file.is_none() {
-            let why = match self.told.rule.as_ref() {
+        if self.boot.file.is_none() {
+            let why = match self.boot.rule.as_ref() {
                 "" => "no boot file for this client".into(),
                 rule => format!("no boot file for this client: {rule}"),
             };
@@ -210,7 +210,7 @@ impl Case<'_> {
         let mut decision = self.give(kind, Ipv4Addr::UNSPECIFIED, Change::None, "proxy");
         if let Some(reply) = &mut decision.reply {
             reply.options = vec![self.server_id()];
-            reply.options.extend(self.told.options.iter().cloned());
+            reply.options.extend(self.boot.options.iter().cloned());
             // This identifies a ProxyDHCP offer.
             if find(&reply.options, code::VENDOR_CLASS).is_none() {
                 reply.options.push(Tlv::new(code::VENDOR_CLASS, b"PXEClient"));
@@ -263,11 +263,11 @@ impl Case<'_> {
         }
         let usable = |address: &Ipv4Addr| state.is_free_for(*address, request.mac, now);
         let held = state.of(request.mac).filter(usable);
-        let asked = || wanted.filter(usable);
+        let requested = || wanted.filter(usable);
         // Nodes of the lab boot even if unknown clients have exhausted the pool.
         let before_strangers =
             || host.and_then(|_| state.oldest_offer(|mac| !server.is_of_a_node(mac) && mac != request.mac));
-        let address = held.or_else(asked).or_else(|| state.next_free(now)).or_else(before_strangers);
+        let address = held.or_else(requested).or_else(|| state.next_free(now)).or_else(before_strangers);
         address.map(|address| (address, instead.unwrap_or("pool"))).ok_or("pool exhausted")
     }
 
@@ -343,12 +343,12 @@ impl Case<'_> {
         let options = self.options(leases);
         let written = find(self.server.options(self.host), code::BOOT_FILE);
         let written = written.map(|file| String::from_utf8_lossy(file).into_owned());
-        let told = self.told.file.as_ref().map(|file| file.as_str().to_owned());
-        let siaddr = match &self.told.file {
+        let boot = self.boot.file.as_ref().map(|file| file.as_str().to_owned());
+        let siaddr = match &self.boot.file {
             Some(BootFile::Tftp(_)) => self.server.address.addr(),
             Some(BootFile::Url(_) | BootFile::Http(_)) | None => Ipv4Addr::UNSPECIFIED,
         };
-        let file = told.map(|told| written.unwrap_or(told));
+        let file = boot.map(|boot| written.unwrap_or(boot));
         let to = if !request.giaddr.is_unspecified() {
             Destination::Relay(request.giaddr)
         } else if self.is_host_here(request.ciaddr) {
@@ -360,9 +360,9 @@ impl Case<'_> {
         };
         let kind = if leases { kind } else { MessageType::Ack };
         let reply = Reply { yiaddr: address, siaddr, file: file.clone(), options, to, ..self.reply(kind) };
-        let rule = match self.told.rule.as_ref() {
+        let rule = match self.boot.rule.as_ref() {
             "" => Cow::Borrowed(rule),
-            told => format!("{rule}, {told}").into(),
+            boot => format!("{rule}, {boot}").into(),
         };
         // An offer may be left for another server's.
         let used = [address, request.ciaddr].into_iter().find(|address| !address.is_unspecified());
@@ -411,15 +411,15 @@ impl Case<'_> {
             let times = OF_A_LEASE.iter().zip(times);
             options.extend(times.map(|(code, seconds)| Tlv::new(*code, &seconds.to_be_bytes())));
         }
-        let mut told = self.told.options.clone();
+        let mut boot = self.boot.options.clone();
         // A client with several identifiers learns which one this is for (RFC 6842).
-        told.extend(self.request.client_id.as_ref().map(|id| Tlv::new(code::CLIENT_ID, id)));
+        boot.extend(self.request.client_id.as_ref().map(|id| Tlv::new(code::CLIENT_ID, id)));
         // Options of the lab file override these.
         written_first(&mut options, always);
-        written_first(&mut told, always);
+        written_first(&mut boot, always);
         let of_a_lease = |option: &&Tlv| OF_A_LEASE.contains(&option.code);
         options.extend(always.iter().filter(|option| leases || !of_a_lease(option)).cloned());
-        options.extend(told);
+        options.extend(boot);
         options
     }
 }

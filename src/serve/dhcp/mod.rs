@@ -286,13 +286,13 @@ impl Dhcp {
     fn event(&self, answered: Answered, bytes: u64, us: u64) -> Known {
         let Answered { request, decision, .. } = answered;
         let Decision { reply, change: _, client, uses: _, boot_file, rule } = decision;
-        let (network, mac, asked) = (self.network.clone(), request.mac, request.message());
+        let (network, mac, requested) = (self.network.clone(), request.mac, request.message());
         match reply {
-            None => Known::DhcpIgnored { network, mac, request: asked, rule: rule.into_owned(), us },
+            None => Known::DhcpIgnored { network, mac, request: requested, rule: rule.into_owned(), us },
             Some(reply) => Known::DhcpReplied {
                 network,
                 mac,
-                request: asked,
+                request: requested,
                 reply: message(reply.kind),
                 address: Some(reply.yiaddr.into()).filter(|_| !reply.yiaddr.is_unspecified()),
                 boot_file,
@@ -308,7 +308,7 @@ impl Dhcp {
         if let Some(unknown_clients::Counts { replied, ignored }) =
             self.unknown_clients.take(self.context.events.now().at)
         {
-            self.context.events.emit(Known::DhcpCrowded { network: self.network.clone(), replied, ignored });
+            self.context.events.emit(Known::DhcpOmitted { network: self.network.clone(), replied, ignored });
         }
     }
 

@@ -69,10 +69,10 @@ mod tests {
     fn few_are_told_each_and_many_are_counted() {
         let mut unknown_clients = UnknownClients::default();
         let now = RunTime::from(5 * SECOND);
-        let told = (0..3000)
+        let admitted = (0..3000)
             .filter(|number| unknown_clients.admits(now + Duration::from_nanos(*number), number % 3 == 0))
             .count();
-        assert_eq!(told, 1000);
+        assert_eq!(admitted, 1000);
         assert_eq!(
             unknown_clients.take(now + SECOND.saturating_sub(Duration::from_nanos(1))),
             None,

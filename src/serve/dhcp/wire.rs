@@ -426,16 +426,16 @@ impl Reply {
         let rank = |option: &Tlv| (option.rank(), !self.wanted.contains(&option.code));
         let mut order: Vec<usize> = (0..self.options.len()).collect();
         order.sort_by_key(|index| rank(&self.options[*index]));
-        let mut places = vec![None; self.options.len()];
+        let mut slots = vec![None; self.options.len()];
         for index in order {
             let size = self.options[index].size();
-            if let Some(place) = rooms.iter().position(|room| size <= *room) {
-                rooms[place] -= size;
-                places[index] = Some(place);
+            if let Some(slot) = rooms.iter().position(|room| size <= *room) {
+                rooms[slot] -= size;
+                slots[index] = Some(slot);
             }
         }
-        for (option, place) in self.options.iter().zip(places) {
-            match place {
+        for (option, slot) in self.options.iter().zip(slots) {
+            match slot {
                 Some(0) => layout.options.push(option),
                 Some(1) => layout.file.push(option),
                 Some(_) => layout.sname.push(option),

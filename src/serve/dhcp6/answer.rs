@@ -147,8 +147,8 @@ pub(in crate::serve) fn answer(
     let mac = server.identify(request, arrival.from);
     let host = server.host(mac);
     let client = Client::of(request, &server.dhcp.ipxe_classes);
-    let told = boot::tell(client, host, server.net.addr(), runs_program);
-    let case = Case { server, state, request, now, mac, host, client, told };
+    let boot = boot::tell(client, host, server.net.addr(), runs_program);
+    let case = Case { server, state, request, now, mac, host, client, boot };
     match case.refusal(arrival) {
         Some(Dhcp6Refusal::Silence(rule)) => case.ignore(rule),
         Some(Dhcp6Refusal::UseMulticast) => {
@@ -182,7 +182,7 @@ struct Case<'a> {
     mac: Mac,
     host: Option<&'a HostPlan>,
     client: Client,
-    told: BootReply,
+    boot: BootReply,
 }
 
 /// The address for one association.
@@ -431,12 +431,12 @@ impl Case<'_> {
     /// Adds the boot options.
     fn with_boot(&self, mut decision: Decision) -> Decision {
         if let Some(reply) = &mut decision.reply {
-            reply.options.extend(self.told.options.iter().cloned());
+            reply.options.extend(self.boot.options.iter().cloned());
         }
-        if !self.told.rule.is_empty() {
-            decision.rule = format!("{}, {}", decision.rule, self.told.rule);
+        if !self.boot.rule.is_empty() {
+            decision.rule = format!("{}, {}", decision.rule, self.boot.rule);
         }
-        Decision { boot_file: self.told.file.clone(), ..decision }
+        Decision { boot_file: self.boot.file.clone(), ..decision }
     }
 
     fn ignore(&self, rule: &str) -> Decision {

@@ -121,17 +121,17 @@ fn check(packet: &[u8], reply: &Reply, from: SocketAddr, transport: Transport) {
     assert!(bytes.len() >= 12 && bytes[..2] == packet[..2] && bytes[2] & 0x80 != 0);
     let read = Message::from_vec(bytes).expect("what we write can be read");
     assert_eq!(read.metadata.message_type, MessageType::Response);
-    let Ok(asked) = Message::from_vec(packet) else {
+    let Ok(requested) = Message::from_vec(packet) else {
         assert_eq!(bytes.len(), 12, "what cannot be read gets a header");
         return;
     };
     if transport == Transport::Udp {
-        let most = if asked.edns.is_some() { LARGEST } else { PLAIN };
+        let most = if requested.edns.is_some() { LARGEST } else { PLAIN };
         assert!(bytes.len() <= most, "{} bytes where {most} are taken", bytes.len());
     }
     if bytes.len() > 12 {
-        assert_eq!(read.queries, asked.queries);
-        assert_eq!(read.edns.is_some(), asked.edns.is_some());
+        assert_eq!(read.queries, requested.queries);
+        assert_eq!(read.edns.is_some(), requested.edns.is_some());
     }
 }
 

@@ -161,10 +161,10 @@ impl Request {
         metadata.authoritative = own.authoritative;
         metadata.truncation = truncated;
         metadata.response_code = own.code;
-        message.edns = self.edns.map(|asked| {
+        message.edns = self.edns.map(|requested| {
             let mut edns = Edns::new();
             edns.set_version(0).set_rcode_high(own.code.high()).set_max_payload(PAYLOAD);
-            edns.set_dnssec_ok(asked.dnssec);
+            edns.set_dnssec_ok(requested.dnssec);
             edns
         });
         message.queries.push(self.query.clone());

@@ -175,9 +175,9 @@ impl Zones {
         }
     }
 
-    fn forward(&self, asked: &Name, record: RecordType) -> Answer {
+    fn forward(&self, requested: &Name, record: RecordType) -> Answer {
         let mut aliases = Vec::new();
-        let mut name = asked.clone();
+        let mut name = requested.clone();
         let mut rule = None;
         loop {
             let lower = name.to_lowercase();
@@ -242,8 +242,8 @@ impl Zones {
         reserved.chain(lent.map(|address| (LENT, RData::from(address)))).collect()
     }
 
-    fn reverse(&self, asked: &Name, net: IpNet, record: RecordType) -> Answer {
-        let lower = asked.to_lowercase();
+    fn reverse(&self, requested: &Name, net: IpNet, record: RecordType) -> Answer {
+        let lower = requested.to_lowercase();
         let subnet = self.subnets.iter().find(|subnet| subnet.contains(&net));
         let mut data = Vec::new();
         if net.prefix_len() == net.max_prefix_len() {
@@ -256,16 +256,22 @@ impl Zones {
         let apex = match subnet {
             Some(subnet) => apex_of(*subnet),
             None if !data.is_empty() => lower.clone(),
-            None => return self.elsewhere(asked.clone(), record, Vec::new()),
+            None => return self.elsewhere(requested.clone(), record, Vec::new()),
         };
         let exists = !data.is_empty() || net.prefix_len() < net.max_prefix_len();
         let rule = if data.is_empty() { Rule::Zone } else { Rule::Reverse };
-        let question = ZoneQuery { name: asked, lower: &lower, apex: &apex, record };
+        let question = ZoneQuery { name: requested, lower: &lower, apex: &apex, record };
         Answer::Lab(Box::new(self.own(question, data, exists, rule)))
     }
 
-    fn own(&self, asked: ZoneQuery<'_>, mut data: Vec<(u32, RData)>, exists: bool, rule: Rule) -> OwnAnswer {
-        let ZoneQuery { name, lower, apex, record } = asked;
+    fn own(
+        &self,
+        requested: ZoneQuery<'_>,
+        mut data: Vec<(u32, RData)>,
+        exists: bool,
+        rule: Rule,
+    ) -> OwnAnswer {
+        let ZoneQuery { name, lower, apex, record } = requested;
         if lower == apex {
             data.push((TTL, RData::SOA(self.soa(apex))));
             data.push((TTL, RData::NS(NS(self.server.clone()))));

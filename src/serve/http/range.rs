@@ -23,10 +23,10 @@ pub(super) fn wanted(header: &str, size: u64) -> Wanted {
         return Wanted::Nonsense;
     };
     let mut pieces = Vec::new();
-    let mut asked = 0;
+    let mut requested = 0;
     for spec in specs.1.split(',').map(|spec| spec.trim_matches([' ', '\t'])).filter(|spec| !spec.is_empty())
     {
-        asked += 1;
+        requested += 1;
         match piece(spec, size) {
             None => return Wanted::Nonsense,
             Some(None) => {}
@@ -36,7 +36,7 @@ pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     // If the ranges add up to more than the file, or are too many, send the file once.
     let total = pieces.iter().fold(0_u64, |total, (_, length)| total.saturating_add(*length));
     match pieces.len() {
-        _ if asked == 0 || asked > MOST => Wanted::Whole,
+        _ if requested == 0 || requested > MOST => Wanted::Whole,
         0 => Wanted::Beyond,
         1 => Wanted::Pieces(pieces),
         _ if total > size => Wanted::Whole,

@@ -126,9 +126,10 @@ pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, found: Res
 }
 
 /// Responds as Go's server does, whatever the method.
-pub(super) fn as_go(method: &Method, headers: &HeaderMap, asked: Answer) -> Reply {
-    let is_error = asked.is_error();
-    let Answer { status, media_type, location, modified, body, role, rule, failures: _, warnings: _ } = asked;
+pub(super) fn as_go(method: &Method, headers: &HeaderMap, requested: Answer) -> Reply {
+    let is_error = requested.is_error();
+    let Answer { status, media_type, location, modified, body, role, rule, failures: _, warnings: _ } =
+        requested;
     let kind = media_type.unwrap_or_default();
     let page = |body| {
         // Go compares versions by time only; no client can send this tag.

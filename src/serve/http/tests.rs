@@ -79,9 +79,9 @@ impl Bench {
         let body = Self::bytes(response).await;
         assert!(body.is_empty() || length == format!(" {}", body.len()), "{length} for {body:?}");
         let body = String::from_utf8_lossy(&body).into_owned();
-        let told = match &self.log.take()[..] {
-            [(node, Known::HttpServed { bytes, complete, role, rule, range, status: told, .. })] => {
-                assert_eq!(*told, status);
+        let reported = match &self.log.take()[..] {
+            [(node, Known::HttpServed { bytes, complete, role, rule, range, status: reported, .. })] => {
+                assert_eq!(*reported, status);
                 assert_eq!(node.as_deref(), Some("fast"));
                 let range = range.as_ref().map(|range| format!("/{range}")).unwrap_or_default();
                 let role = role.as_ref().map_or("", FileRole::as_str);
@@ -89,7 +89,7 @@ impl Bench {
             }
             other => panic!("{other:?}"),
         };
-        format!("{status}{length}{kind}{range}{allow} {body:?} {told}")
+        format!("{status}{length}{kind}{range}{allow} {body:?} {reported}")
     }
 
     async fn lines(&self, table: &[&str]) -> String {
@@ -374,11 +374,11 @@ impl Served {
         content
     }
 
-    async fn told(&self) -> Vec<Known> {
+    async fn reported(&self) -> Vec<Known> {
         for _ in 0..1000 {
-            let told = self.bench.log.take();
-            if !told.is_empty() {
-                return told.into_iter().map(|(_, known)| known).collect();
+            let reported = self.bench.log.take();
+            if !reported.is_empty() {
+                return reported.into_iter().map(|(_, known)| known).collect();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -402,8 +402,11 @@ async fn a_file_goes_through_the_hole_as_it_is() {
     };
     let (answer, _) = served.talk(get("").as_bytes()).await;
     assert!(after_head(&answer) == content);
-    let told = served.told().await;
-    assert!(matches!(told[..], [Known::HttpServed { bytes: 11_234_567, complete: true, .. }]), "{told:?}");
+    let reported = served.reported().await;
+    assert!(
+        matches!(reported[..], [Known::HttpServed { bytes: 11_234_567, complete: true, .. }]),
+        "{reported:?}"
+    );
 
     let (answer, _) = served.talk(get("Range: bytes=5000000-9999999\r\n").as_bytes()).await;
     assert!(after_head(&answer) == &content[5_000_000..10_000_000]);
@@ -414,13 +417,13 @@ async fn a_file_goes_through_the_hole_as_it_is() {
     assert!(at(&content[5_000_000..10_000_000]).is_some());
 
     // Several responses on one connection, files and texts in turn, all pipelined.
-    let mut asked = String::new();
+    let mut requested = String::new();
     for _ in 0..3 {
-        asked += "GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\n\r\n";
-        asked += "GET /boot/fast.ipxe HTTP/1.1\r\nHost: x\r\n\r\n";
+        requested += "GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\n\r\n";
+        requested += "GET /boot/fast.ipxe HTTP/1.1\r\nHost: x\r\n\r\n";
     }
-    asked += "GET /boot/fast.ipxe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    let (answer, _) = served.talk(asked.as_bytes()).await;
+    requested += "GET /boot/fast.ipxe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let (answer, _) = served.talk(requested.as_bytes()).await;
     let mut rest = &answer[..];
     for _ in 0..3 {
         rest = after_head(rest).strip_prefix(&content[..]).expect("the whole file");
@@ -441,8 +444,8 @@ async fn a_file_that_shrinks_breaks_the_connection() {
     // The connection is reset or closed before the announced length.
     drop(stream.read_to_end(&mut rest).await);
     assert!(rest.len() < 64 << 20);
-    let told = served.told().await;
-    assert!(matches!(told[..], [Known::HttpServed { complete: false, .. }]), "{told:?}");
+    let reported = served.reported().await;
+    assert!(matches!(reported[..], [Known::HttpServed { complete: false, .. }]), "{reported:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -452,8 +455,8 @@ async fn who_takes_nothing_is_given_up() {
     let begin = std::time::Instant::now();
     let mut stream = TcpStream::connect(served.at).await.unwrap();
     stream.write_all(b"GET /profile/tiny/kernel HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let told = served.told().await;
-    assert!(matches!(told[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{told:?}");
+    let reported = served.reported().await;
+    assert!(matches!(reported[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{reported:?}");
     assert!((SHORT..20 * SHORT).contains(&begin.elapsed()), "{:?}", begin.elapsed());
 
     // A client that reads a few bytes now and then is dropped too.
@@ -468,8 +471,8 @@ async fn who_takes_nothing_is_given_up() {
         }
         tokio::time::sleep(SHORT / 6).await;
     }
-    let told = served.told().await;
-    assert!(matches!(told[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{told:?}");
+    let reported = served.reported().await;
+    assert!(matches!(reported[..], [Known::HttpServed { complete: false, status: 200, .. }]), "{reported:?}");
 
     // A slow client that makes progress is served to the end.
     let content = served.big(16 << 20);
@@ -507,9 +510,9 @@ async fn what_nobody_can_read_is_told() {
     let served = serve();
     let (answer, _) = served.talk(b"GET /a\0b HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
-    let told = served.told().await;
+    let reported = served.reported().await;
     assert!(
-        matches!(&told[..], [Known::HttpServed { status: 400, rule, .. }] if rule.starts_with("refused")),
-        "{told:?}"
+        matches!(&reported[..], [Known::HttpServed { status: 400, rule, .. }] if rule.starts_with("refused")),
+        "{reported:?}"
     );
 }

@@ -49,11 +49,11 @@ pub(crate) fn request(data: &[u8]) {
     }
     let store = Arc::new(Store::open(None, entries, Version::NEWEST));
     let matchbox = Matchbox::new(store, None, None, Fallback::None);
-    let asked = MatchboxRequest { method: "GET", path, query: &query };
-    let answer = matchbox.answer(asked).expect("there is nobody else");
+    let requested = MatchboxRequest { method: "GET", path, query: &query };
+    let answer = matchbox.answer(requested).expect("there is nobody else");
     check(path, &answer);
     // The next answer must not depend on this one.
-    let again = matchbox.answer(asked).expect("there is nobody else");
+    let again = matchbox.answer(requested).expect("there is nobody else");
     assert_eq!((again.status, bytes(&again)), (answer.status, bytes(&answer)));
 }
 

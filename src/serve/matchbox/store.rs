@@ -20,7 +20,7 @@ const FOLDERS: [&str; 5] = ["groups", "profiles", "ignition", "cloud", "generic"
 const GROUPS: usize = 0;
 const PROFILES: usize = 1;
 
-fn place(kind: Kind) -> usize {
+fn position(kind: Kind) -> usize {
     match kind {
         Kind::Ignition => 2,
         Kind::Cloud => 3,
@@ -121,7 +121,7 @@ impl Source for Store {
 
     fn content(&self, kind: Kind, name: &str) -> Result<Arc<Content>, Failure> {
         let mut disk = self.disk();
-        let at = place(kind);
+        let at = position(kind);
         let Disk { folder, entries, watcher, contents, .. } = &mut *disk;
         let files = Files { folder: folder.as_deref(), entries, at };
         files.find(watcher, &mut contents[at - 2], name, |file, bytes| {
@@ -317,9 +317,9 @@ impl Disk {
             }
             Err(failure) => {
                 self.groups.remove(stem);
-                let told =
+                let reported =
                     self.group_files.get(name).is_some_and(|known| known.made.as_ref() == Err(&failure));
-                if !told {
+                if !reported {
                     self.warnings.push(failure.clone());
                 }
                 Err(failure)

@@ -44,10 +44,10 @@ fn check(matchbox: &Matchbox, url: &str) -> String {
         Body::Whole(bytes) | Body::Text(bytes) => String::from_utf8(bytes).unwrap(),
         Body::File(..) => "a file".to_owned(),
     };
-    let told: Vec<String> =
+    let reported: Vec<String> =
         answer.failures.iter().chain(&answer.warnings).map(|failure| format!("\n! {failure}")).collect();
     let role = answer.role.as_ref().map_or("", FileRole::as_str);
-    format!("{} [{role}; {}]\n{body}{}", answer.status, answer.rule, told.concat())
+    format!("{} [{role}; {}]\n{body}{}", answer.status, answer.rule, reported.concat())
 }
 
 #[test]

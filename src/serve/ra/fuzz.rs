@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
-use super::{HOP_LIMIT, Received, Router, SOLICITATION, Solicitation, asked};
+use super::{HOP_LIMIT, Received, Router, SOLICITATION, Solicitation, requested};
 use crate::fuzz::Script;
 use crate::lab::UnknownClients;
 use crate::serve::example::{FAST, REAL, STRANGER, plan};
@@ -34,7 +34,9 @@ pub(crate) fn solicitation(data: &[u8]) {
     };
     let hop_limit = if how & 8 == 0 { Some(HOP_LIMIT) } else { Some(i32::from(script.byte())) };
     let packet = script.piece();
-    let Some(Solicitation { by, node }) = asked(router, Received { packet, from, hop_limit }) else { return };
+    let Some(Solicitation { by, node }) = requested(router, Received { packet, from, hop_limit }) else {
+        return;
+    };
     assert!(packet.len() >= 8 && packet[0] == SOLICITATION && hop_limit == Some(HOP_LIMIT));
     assert!(by.is_none_or(|by| by == from && (by.is_unicast_link_local() || by.segments()[0] == 0xfd00)));
     assert!(which != 2 || node.is_some(), "nobody else is told");

@@ -37,11 +37,11 @@ fn from(from: Ipv6Addr, packet: &[u8]) -> Received<'_> {
 #[test]
 fn a_solicitation_is_answered_to_its_sender() {
     let packet = solicitation();
-    let asked_by = asked(&router(1500, true), from(NODE.link_local(), &packet)).unwrap();
-    assert_eq!(asked_by.by, Some(NODE.link_local()));
-    assert_eq!(asked_by.node, Some(NodeName::new("a").unwrap()));
+    let requested_by = requested(&router(1500, true), from(NODE.link_local(), &packet)).unwrap();
+    assert_eq!(requested_by.by, Some(NODE.link_local()));
+    assert_eq!(requested_by.node, Some(NodeName::new("a").unwrap()));
     // A sender without an address is answered by multicast.
-    let unnamed = asked(&router(1500, true), from(Ipv6Addr::UNSPECIFIED, &packet[..8])).unwrap();
+    let unnamed = requested(&router(1500, true), from(Ipv6Addr::UNSPECIFIED, &packet[..8])).unwrap();
     assert_eq!(unnamed, Solicitation { by: None, node: None });
 }
 
@@ -82,36 +82,39 @@ fn with_ipv6_the_prefix_and_the_name_server_are_told() {
 fn some_solicitations_are_left_unanswered() {
     let packet = solicitation();
     let known = from(NODE.link_local(), &packet);
-    assert_eq!(asked(&router(1500, false), known), None, "a node at real pace");
+    assert_eq!(requested(&router(1500, false), known), None, "a node at real pace");
     let unnamed = from(Ipv6Addr::UNSPECIFIED, &packet[..8]);
-    assert_eq!(asked(&router(1500, false), unnamed), None, "it may be that node, which would hear it");
+    assert_eq!(requested(&router(1500, false), unnamed), None, "it may be that node, which would hear it");
     assert!(
-        asked(&router(1500, false), from(STRANGER.link_local(), &packet[..8])).is_some(),
+        requested(&router(1500, false), from(STRANGER.link_local(), &packet[..8])).is_some(),
         "only it hears"
     );
     for answered in [known, unnamed] {
-        assert!(asked(&with_ipv6(true), answered).is_some(), "a network with IPv6 has no waits to leave in");
+        assert!(
+            requested(&with_ipv6(true), answered).is_some(),
+            "a network with IPv6 has no waits to leave in"
+        );
     }
 
     let router = router(1500, true);
-    assert_eq!(asked(&router, Received { hop_limit: Some(64), ..known }), None, "crossed a router");
-    assert_eq!(asked(&router, Received { hop_limit: None, ..known }), None);
+    assert_eq!(requested(&router, Received { hop_limit: Some(64), ..known }), None, "crossed a router");
+    assert_eq!(requested(&router, Received { hop_limit: None, ..known }), None);
     let global = "fd00:83::5".parse().unwrap();
-    assert_eq!(asked(&router, from(global, &packet)), None, "nobody on this link has such an address");
-    assert!(asked(&with_ipv6(true), from(global, &packet)).is_some());
-    assert_eq!(asked(&with_ipv6(true), from("fd00:84::5".parse().unwrap(), &packet)), None);
+    assert_eq!(requested(&router, from(global, &packet)), None, "nobody on this link has such an address");
+    assert!(requested(&with_ipv6(true), from(global, &packet)).is_some());
+    assert_eq!(requested(&with_ipv6(true), from("fd00:84::5".parse().unwrap(), &packet)), None);
     let nameless = from(Ipv6Addr::UNSPECIFIED, &packet);
-    assert_eq!(asked(&router, nameless), None, "no address, but a card: RFC 4861, section 6.1.1");
+    assert_eq!(requested(&router, nameless), None, "no address, but a card: RFC 4861, section 6.1.1");
     let mut endless = packet.clone();
     endless[9] = 0;
-    assert_eq!(asked(&router, from(NODE.link_local(), &endless)), None);
+    assert_eq!(requested(&router, from(NODE.link_local(), &endless)), None);
 }
 
 /// Returns at which seconds advertisements are multicast, if a host without an address solicits at others.
-fn told(router: &Router, asked: &[u64], until: u64) -> Vec<u64> {
+fn reported(router: &Router, requested: &[u64], until: u64) -> Vec<u64> {
     let mut rounds = AdvertisementTimer::new(router.ipv6.as_ref(), RunTime::START);
     let due = |second: u64| {
-        if asked.contains(&second) {
+        if requested.contains(&second) {
             rounds.send_soon(Duration::from_secs(second).into());
         }
         rounds.due(Duration::from_secs(second).into()).then_some(second)
@@ -124,18 +127,22 @@ fn on_a_wire_of_others_only_nodes_of_the_lab_are_told() {
     let mut router = with_ipv6(true);
     router.ipv6.as_mut().unwrap().to_all = false;
     let packet = solicitation();
-    assert!(asked(&router, from(NODE.link_local(), &packet)).is_some());
-    assert_eq!(asked(&router, from(STRANGER.link_local(), &packet[..8])), None);
-    assert_eq!(asked(&router, from(Ipv6Addr::UNSPECIFIED, &packet[..8])), None, "all would hear the answer");
-    assert_eq!(told(&router, &[], 500), [0_u64; 0]);
+    assert!(requested(&router, from(NODE.link_local(), &packet)).is_some());
+    assert_eq!(requested(&router, from(STRANGER.link_local(), &packet[..8])), None);
+    assert_eq!(
+        requested(&router, from(Ipv6Addr::UNSPECIFIED, &packet[..8])),
+        None,
+        "all would hear the answer"
+    );
+    assert_eq!(reported(&router, &[], 500), [0_u64; 0]);
 }
 
 #[test]
 fn everybody_is_told_from_time_to_time_and_never_too_often() {
-    assert_eq!(told(&with_ipv6(true), &[], 500), [0, 16, 32, 232, 432]);
-    assert_eq!(told(&with_ipv6(true), &[1, 2, 50, 51], 60), [0, 3, 19, 50, 53]);
-    assert_eq!(told(&router(1500, true), &[], 500), [0], "without IPv6 there is nothing to repeat");
-    assert_eq!(told(&router(1500, true), &[10, 11, 12, 13, 14], 500), [0, 10, 13, 16]);
+    assert_eq!(reported(&with_ipv6(true), &[], 500), [0, 16, 32, 232, 432]);
+    assert_eq!(reported(&with_ipv6(true), &[1, 2, 50, 51], 60), [0, 3, 19, 50, 53]);
+    assert_eq!(reported(&router(1500, true), &[], 500), [0], "without IPv6 there is nothing to repeat");
+    assert_eq!(reported(&router(1500, true), &[10, 11, 12, 13, 14], 500), [0, 10, 13, 16]);
 }
 
 proptest! {
@@ -143,7 +150,7 @@ proptest! {
     fn no_packet_panics(packet in proptest::collection::vec(any::<u8>(), 0..64), head in any::<bool>()) {
         let packet = if head { [&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0], packet.as_slice()].concat() } else { packet };
         for router in [router(1500, true), with_ipv6(true)] {
-            let _asked = asked(&router, from(NODE.link_local(), &packet));
+            let _asked = requested(&router, from(NODE.link_local(), &packet));
         }
     }
 

@@ -89,9 +89,9 @@ fn a_chatty_node_is_counted_and_keeps_nobody_else_out() {
         handler.take(Some(&chatty), format!("<13>app: {number}").as_bytes());
     }
     handler.take(Some(&calm), b"<13>app: hello");
-    let told = log.take();
-    assert_eq!(told.len() as u64, OF_NODE + 1);
-    assert_eq!(told.last().unwrap().0.as_deref(), Some("calm"));
+    let reported = log.take();
+    assert_eq!(reported.len() as u64, OF_NODE + 1);
+    assert_eq!(reported.last().unwrap().0.as_deref(), Some("calm"));
     handler.flush();
     let left_out = Known::Omitted { service: Service::Syslog, count: 50 };
     assert_eq!(log.take(), [(Some("chatty".to_owned()), left_out)]);

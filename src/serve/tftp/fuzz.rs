@@ -74,13 +74,13 @@ impl Sender {
 /// more than its window at once, and a silent client times out.
 pub(crate) fn transfer(data: &[u8]) {
     let mut script = Script::new(data);
-    let asked = script.piece();
-    let Ok(Packet::Read(request)) = packet::parse(asked) else { return };
+    let requested = script.piece();
+    let Ok(Packet::Read(request)) = packet::parse(requested) else { return };
     let length = u64::from(script.number()) << script.one_of(&[0, 4, 10, 26]);
     let terms = agree(&request, LARGEST, Some(length));
     assert!((8..=LARGEST).contains(&terms.block) && (1..=64).contains(&terms.window));
     // Each option that was asked for is answered with a number of at most 20 digits.
-    assert!(packet::options(&terms.answer).len() <= asked.len() + 4 * 20);
+    assert!(packet::options(&terms.answer).len() <= requested.len() + 4 * 20);
     let (machine, first) = Machine::start(terms, 0);
     let mut sender = Sender { machine, length, now: 0, unasked: (0, 0) };
     assert_eq!(sender.perform(first), None);
@@ -119,7 +119,7 @@ pub(crate) fn transfer(data: &[u8]) {
         // The first packet, those of timeouts, and one for each quarter of a second in which the request is repeated.
         assert!(packets <= 8 + 40, "{packets} packets to who never answered");
         assert!(
-            bytes <= packets * (512 + HEAD).max(asked.len() + 4 * 20),
+            bytes <= packets * (512 + HEAD).max(requested.len() + 4 * 20),
             "{bytes} bytes to who never answered"
         );
     }

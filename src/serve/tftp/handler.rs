@@ -122,7 +122,7 @@ impl TftpHandler {
             blksize: None,
             windowsize: None,
             retransmits: 0,
-            told: false,
+            reported: false,
         }
     }
 
@@ -167,7 +167,7 @@ pub(super) struct Delivery {
     pub(super) windowsize: Option<u16>,
     /// Retransmitted packets.
     pub(super) retransmits: u32,
-    told: bool,
+    reported: bool,
 }
 
 impl Delivery {
@@ -181,8 +181,9 @@ impl Delivery {
 
     /// Emits the event.
     pub(super) fn tell(&mut self, outcome: TftpOutcome) {
-        self.told = true;
-        let Self { transfer, clients, role, rule, mode, blksize, windowsize, retransmits, told: _ } = self;
+        self.reported = true;
+        let Self { transfer, clients, role, rule, mode, blksize, windowsize, retransmits, reported: _ } =
+            self;
         if let (Some(node), TftpOutcome::Sent, Some(role)) = (&transfer.node, &outcome, &*role) {
             clients.fetched(node, role);
         }
@@ -204,7 +205,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.reported {
             self.tell(TftpOutcome::Aborted);
         }
     }

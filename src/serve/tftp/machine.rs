@@ -45,7 +45,7 @@ pub(super) struct Negotiated {
     /// Seconds until a retransmission, if the client asked for a timeout.
     timeout: Option<u8>,
     /// Whether the client asked for the file's size.
-    asked_size: bool,
+    requested_size: bool,
     /// The options of the OACK; empty if the client sent none that are supported.
     pub(super) answer: Vec<(OptionName, u64)>,
 }
@@ -53,25 +53,25 @@ pub(super) struct Negotiated {
 /// Negotiates options. `largest` is what fits the path MTU; `size` is the file size, if known beforehand.
 pub(super) fn agree(request: &Request, largest: usize, size: Option<u64>) -> Negotiated {
     let mut terms =
-        Negotiated { block: BLOCK, window: 1, timeout: None, asked_size: false, answer: Vec::new() };
-    for (name, asked) in &request.options {
+        Negotiated { block: BLOCK, window: 1, timeout: None, requested_size: false, answer: Vec::new() };
+    for (name, requested) in &request.options {
         let agreed = match name {
-            OptionName::BlockSize if *asked >= *BLOCKS.start() => {
-                let block = (*asked).min(*BLOCKS.end()).min(largest as u64);
+            OptionName::BlockSize if *requested >= *BLOCKS.start() => {
+                let block = (*requested).min(*BLOCKS.end()).min(largest as u64);
                 terms.block = block as usize;
                 Some(block)
             }
-            OptionName::Window if *asked > 0 => u16::try_from(*asked).ok().map(|window| {
+            OptionName::Window if *requested > 0 => u16::try_from(*requested).ok().map(|window| {
                 terms.window = window.min(MOST_WINDOW);
                 terms.window.into()
             }),
-            OptionName::Timeout if *asked > 0 => u8::try_from(*asked).ok().map(|seconds| {
+            OptionName::Timeout if *requested > 0 => u8::try_from(*requested).ok().map(|seconds| {
                 terms.timeout = Some(seconds);
                 seconds.into()
             }),
             // The size of a text is known only after it was sent.
             OptionName::Size if request.mode == Mode::Octet => {
-                terms.asked_size = true;
+                terms.requested_size = true;
                 size
             }
             OptionName::BlockSize | OptionName::Window | OptionName::Timeout | OptionName::Size => None,
@@ -271,7 +271,7 @@ impl Machine {
 
     /// Handles an error from the client.
     pub(super) fn on_error(&self) -> Action {
-        Action::Finish(if self.offered && self.terms.asked_size { End::Probed } else { End::Aborted })
+        Action::Finish(if self.offered && self.terms.requested_size { End::Probed } else { End::Aborted })
     }
 
     /// Handles the passing of time.

@@ -47,7 +47,7 @@ impl Server {
     }
 
     /// Waits for an event and returns it.
-    fn told(&self) -> String {
+    fn reported(&self) -> String {
         let begin = Instant::now();
         loop {
             let lines: Vec<String> = self.log.take().into_iter().map(|(_, known)| line(&known)).collect();
@@ -200,7 +200,7 @@ fn requests_and_answers() {
             || format!("{:?}", String::from_utf8_lossy(&content)),
             |code| format!("error {code}"),
         );
-        lines.push(format!("{got}\n  {}", server.told()));
+        lines.push(format!("{got}\n  {}", server.reported()));
     }
     insta::assert_snapshot!(lines.join("\n"), @r##"
     "0123456789"
@@ -243,7 +243,7 @@ fn what_is_agreed_on_is_told() {
         "windowsize": "2",
     }
     "#);
-    insta::assert_snapshot!(server.told(), @"sent profile/tiny/kernel: 5000 bytes of kernel as octet in blocks of 1468 × 2 [plan]");
+    insta::assert_snapshot!(server.reported(), @"sent profile/tiny/kernel: 5000 bytes of kernel as octet in blocks of 1468 × 2 [plan]");
 }
 
 #[test]
@@ -254,11 +254,11 @@ fn who_only_wants_the_size_is_told_it_and_no_more() {
     let (offer, from) = client.hear();
     assert_eq!(offer, b"\0\x06tsize\x0010\0blksize\x001468\0");
     client.say(b"\0\x05\0\x08User aborted the transfer\0", from);
-    insta::assert_snapshot!(server.told(), @"probed profile/tiny/kernel: 0 bytes of kernel as octet in blocks of 1468 × 1 [plan]");
+    insta::assert_snapshot!(server.reported(), @"probed profile/tiny/kernel: 0 bytes of kernel as octet in blocks of 1468 × 1 [plan]");
     // From the same source port, as some firmware does.
     let given = client.fetch(b"profile/tiny/kernel", "octet", &[("blksize", "1468".to_owned())]);
     assert_eq!(given.content, b"0123456789");
-    assert!(server.told().starts_with("sent "));
+    assert!(server.reported().starts_with("sent "));
     client.hears_nothing();
 }
 
@@ -272,7 +272,7 @@ fn an_error_of_the_client_ends_its_transfer() {
     client.ack(1, from);
     assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
     client.say(b"\0\x05\0\x03disk full\0", from);
-    insta::assert_snapshot!(server.told(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 [plan]");
+    insta::assert_snapshot!(server.reported(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 [plan]");
     client.ack(2, from);
     client.hears_nothing();
 }
@@ -290,9 +290,9 @@ fn a_client_that_forgot_asks_again_from_the_same_port() {
     let (script, second) = client.hear();
     assert_eq!(&script[4..], b"#!ipxe\nboot\n");
     assert_ne!(first, second);
-    insta::assert_snapshot!(server.told(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 [plan]");
+    insta::assert_snapshot!(server.reported(), @"aborted profile/tiny/kernel: 512 bytes of kernel as octet in blocks of 512 × 1 [plan]");
     client.ack(1, second);
-    assert!(server.told().starts_with("sent boot/fast.ipxe"));
+    assert!(server.reported().starts_with("sent boot/fast.ipxe"));
 }
 
 #[test]
@@ -323,8 +323,8 @@ fn strangers_are_told_so_and_disturb_nobody() {
     let (_, from) = client.hear();
     for packet in [&b"\0\x04\0\x01"[..], b"\0\x03\0\x01x", b"\0\x09", b"garbage", b"\0\x01a\0octet\0"] {
         stranger.say(packet, from);
-        let (answer, told_by) = stranger.hear();
-        assert_eq!((&answer[..4], told_by), (&b"\0\x05\0\x05"[..], from), "{packet:?}");
+        let (answer, reported_by) = stranger.hear();
+        assert_eq!((&answer[..4], reported_by), (&b"\0\x05\0\x05"[..], from), "{packet:?}");
     }
     // An ERROR is not answered, and an ERROR from another address does not end the transfer.
     stranger.say(b"\0\x05\0\0go away\0", from);
@@ -356,7 +356,7 @@ fn what_is_no_request_is_refused() {
         client.say(packet, server.at);
         assert_eq!(client.hear().0[..4], [0, 5, 0, code], "{packet:?}");
     }
-    insta::assert_snapshot!(server.told(), @"refused profile/tiny/kernel: 0 bytes as octet [read-only]");
+    insta::assert_snapshot!(server.reported(), @"refused profile/tiny/kernel: 0 bytes as octet [read-only]");
     for packet in [&b"\0\x05\0\0go away\0"[..], b"\0", b""] {
         client.say(packet, server.at);
     }
@@ -379,8 +379,8 @@ fn a_silent_client_hears_the_same_again_and_is_forgotten() {
     }
     assert!(heard[1] - heard[0] >= Duration::from_millis(200), "{heard:?}");
     assert!(heard[2] - heard[1] > heard[1] - heard[0], "{heard:?}");
-    let told = server.told();
-    assert!(told.starts_with("vanished profile/tiny/kernel: 512 bytes"), "{told}");
+    let reported = server.reported();
+    assert!(reported.starts_with("vanished profile/tiny/kernel: 512 bytes"), "{reported}");
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
     client.ack(2, from);
     client.socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
@@ -415,7 +415,7 @@ fn a_file_that_shrinks_is_sent_as_it_is() {
     client.ack(32, from);
     assert_eq!(client.hear().0.len(), 4 + 88);
     client.ack(33, from);
-    assert!(server.told().starts_with("sent profile/tiny/kernel: 16472 bytes"));
+    assert!(server.reported().starts_with("sent profile/tiny/kernel: 16472 bytes"));
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn a_long_transfer_tells_how_far_it_is() {
         opened.delivery.came_to(bytes);
     }
     drop(opened);
-    let told: Vec<String> = log
+    let reported: Vec<String> = log
         .take()
         .into_iter()
         .map(|(node, known)| {
@@ -508,7 +508,7 @@ fn a_long_transfer_tells_how_far_it_is() {
             }
         })
         .collect();
-    assert_eq!(told, ["fetching, 4", "fetching, 8", "aborted, 8 in 3000 ms"]);
+    assert_eq!(reported, ["fetching, 4", "fetching, 8", "aborted, 8 in 3000 ms"]);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
     let failed = |what: &'static str| move |error: io::Error| Refused::new(what, &error);
     let what = "cannot prepare the trial";
     let null = File::options().read(true).write(true).open("/dev/null").map_err(failed(what))?;
-    let (told, tell) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+    let (reported, tell) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
         .map_err(|errno| Refused::new(what, &errno.into()))?;
     let args: Vec<&OsStr> =
         [OsStr::new("dryrack"), OsStr::new("@trial")].into_iter().chain(args.iter().copied()).collect();
@@ -136,13 +136,13 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
         )
     });
     // A gated child that is dropped exits.
-    let told = gone.and_then(|()| {
+    let reported = gone.and_then(|()| {
         child.open().map_err(failed("cannot start the trial"))?;
-        listen(File::from(told)).map_err(failed("the trial timed out"))
+        listen(File::from(reported)).map_err(failed("the trial timed out"))
     });
     kill(pid, Signal::SIGKILL).ok();
     waitpid(pid, None).ok();
-    serde_json::from_str(&told?)
+    serde_json::from_str(&reported?)
         .map_err(|error| Refused { why: format!("the trial ended early: {error}"), errno: None })
 }
 

@@ -38,7 +38,7 @@ impl NamespaceHandle {
         self.root
     }
 
-    /// Returns the processes of the lab, as stored in `place.json`.
+    /// Returns the processes of the lab, as stored in `processes.json`.
     pub fn ids(&self) -> Option<&NamespaceIds> {
         self.ids.as_ref()
     }

@@ -78,11 +78,11 @@ fn stat(proc: &Path, pid: i32) -> io::Result<(u64, char)> {
     Ok((started, state))
 }
 
-/// The processes of a lab, as stored in `place.json` in the run folder.
+/// The processes of a lab, as stored in `processes.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceIds {
     /// The isolation of the lab.
-    pub place: Isolation,
+    pub isolation: Isolation,
     /// The outer half, if isolated.
     pub outer: Option<ProcessId>,
     /// The supervisor; if isolated, the inner half.
@@ -92,7 +92,7 @@ pub struct NamespaceIds {
 impl NamespaceIds {
     /// Returns the path of the file in a run folder.
     pub fn path(run_dir: &Path) -> PathBuf {
-        run_dir.join("place.json")
+        run_dir.join("processes.json")
     }
 
     /// Reads them from a run folder.

@@ -38,7 +38,7 @@ pub struct Inherited {
     /// The run folder.
     pub run_dir: PathBuf,
     /// The isolation of this lab.
-    pub place: Isolation,
+    pub isolation: Isolation,
 }
 
 /// Turns the inner half into a supervisor: brings up its loopback interface and waits for its uplink.
@@ -71,7 +71,7 @@ pub fn supervisor_enter() -> Result<Inherited, NamespaceError> {
     enter(c"dryrack-host", |handover, parent| {
         let us = i32::try_from(std::process::id()).map_err(io::Error::other).and_then(ProcessId::of);
         let supervisor = us.map_err(failed("cannot identify the supervisor"))?;
-        NamespaceIds { place: Isolation::None, outer: None, supervisor }.write(&handover.run_dir)?;
+        NamespaceIds { isolation: Isolation::None, outer: None, supervisor }.write(&handover.run_dir)?;
         Ok((Isolation::None, parent))
     })
 }
@@ -86,19 +86,19 @@ fn enter(
     let handover = Handover::inherited()?;
     let InheritedFds { report, parent, control, published } = InheritedFds::inherited(&handover)?;
     match settle(&handover, parent) {
-        Ok((place, parent)) => {
+        Ok((isolation, parent)) => {
             Report::Ready.send(&report);
             Ok(Inherited {
                 control: control.into(),
                 published: published.into_iter().map(TcpListener::from).collect(),
                 parent,
                 run_dir: handover.run_dir,
-                place,
+                isolation,
             })
         }
         Err(error) => {
             note(&error);
-            Report::Failed(error.told()).send(&report);
+            Report::Failed(error.reported()).send(&report);
             Err(error)
         }
     }

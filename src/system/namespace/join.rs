@@ -45,14 +45,14 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     }
     let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
     sys::ignore_interrupts();
-    if ids.place == Isolation::None {
+    if ids.isolation == Isolation::None {
         let mut child = command(program);
         child.args(args);
         sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
             .map_err(failed("cannot prepare the program"))?;
         return child.status().map_err(failed(format!("cannot run `{}`", program.display())));
     }
-    let (told, report) = pipe()?;
+    let (reported, report) = pipe()?;
     let what = "cannot start `dryrack @join`";
     let mut join = command(OURSELVES);
     join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?).args(argv);
@@ -61,10 +61,10 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     let mut child = started.map_err(failed(what))?;
     drop(join);
     // End-of-file without a report means that the program was executed.
-    let failure = Report::receive(&mut BufReader::new(File::from(told)));
+    let failure = Report::receive(&mut BufReader::new(File::from(reported)));
     let status = child.wait().map_err(failed(what))?;
     match failure {
-        Ok(Some(Report::Failed(told))) => Err(told.into()),
+        Ok(Some(Report::Failed(reported))) => Err(reported.into()),
         _ => Ok(status),
     }
 }
@@ -83,7 +83,7 @@ pub fn join_main() -> u8 {
         _ => Err(NamespaceError::plain("dryrack starts `@join` itself; do not start it by hand")),
     };
     joined.unwrap_or_else(|error| {
-        Report::Failed(error.told()).send(&report);
+        Report::Failed(error.reported()).send(&report);
         super::outer::HOST_UNFIT
     })
 }
@@ -103,7 +103,7 @@ fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, Namespac
                 Some(io::ErrorKind::NotFound) => NOT_FOUND,
                 _ => CANNOT_EXECUTE,
             };
-            Report::Failed(error.told()).send(report);
+            Report::Failed(error.reported()).send(report);
             Ok(code)
         }
         ForkResult::Parent { child } => {

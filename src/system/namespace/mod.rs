@@ -71,7 +71,7 @@ impl NamespaceError {
     }
 
     /// Serialises the error for another process.
-    fn told(&self) -> ErrorMessage {
+    fn reported(&self) -> ErrorMessage {
         ErrorMessage { what: self.what.clone(), because: causes(self).join(": "), hint: self.hint.clone() }
     }
 }
@@ -91,9 +91,9 @@ struct ErrorMessage {
 }
 
 impl From<ErrorMessage> for NamespaceError {
-    fn from(told: ErrorMessage) -> Self {
-        let source = (!told.because.is_empty()).then(|| io::Error::other(told.because));
-        Self { what: told.what, hint: told.hint, source }
+    fn from(reported: ErrorMessage) -> Self {
+        let source = (!reported.because.is_empty()).then(|| io::Error::other(reported.because));
+        Self { what: reported.what, hint: reported.hint, source }
     }
 }
 

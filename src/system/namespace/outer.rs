@@ -60,7 +60,7 @@ pub fn outer_main() -> u8 {
         Err(error) => {
             note(&error);
             if let Some(report) = &mut report {
-                Report::Failed(error.told()).send(report);
+                Report::Failed(error.reported()).send(report);
             }
             HOST_UNFIT
         }
@@ -91,7 +91,7 @@ impl Outer {
         let log_start = fs::metadata(&log).map_or(0, |of| of.len());
         let proc = Proc::mount()?;
 
-        let (told, tell) = pipe()?;
+        let (reported, tell) = pipe()?;
         let (watch, held) = pipe()?;
         let nowhere = null()?;
         let mut fds = vec![nowhere, copy(io::stdout().as_fd())?, copy(io::stderr().as_fd())?];
@@ -117,7 +117,7 @@ impl Outer {
             signals,
             lifeline: Some(parent),
             inner,
-            reports: Some(BufReader::new(File::from(told))),
+            reports: Some(BufReader::new(File::from(reported))),
             command: Some(report),
             pasta,
             log: (log, log_start),
@@ -142,14 +142,14 @@ impl Outer {
                 self.pass_on();
             }
             let lost = lost && !self.untied();
-            let mut asked = lost;
+            let mut requested = lost;
             while let (true, Ok(Some(caught))) = (signal, self.signals.read_signal()) {
-                asked |= caught.ssi_signo != Signal::SIGCHLD as u32;
+                requested |= caught.ssi_signo != Signal::SIGCHLD as u32;
             }
             if let Some(code) = self.reap() {
                 return code;
             }
-            if asked && deadline.is_none() {
+            if requested && deadline.is_none() {
                 note(&if lost { "the command has ended: tearing down" } else { "terminated: tearing down" });
                 self.lifeline = None;
                 kill(self.inner, Signal::SIGTERM).ok();
@@ -216,7 +216,7 @@ impl Outer {
                 note(&error);
                 // The command still waits for a report that cannot come: the inner half waits for pasta.
                 if let (true, Some(command)) = (self.reports.is_some(), self.command.take()) {
-                    Report::Failed(no_uplink(&log_since(&self.log.0, self.log.1)).told()).send(command);
+                    Report::Failed(no_uplink(&log_since(&self.log.0, self.log.1)).reported()).send(command);
                     return Some(HOST_UNFIT);
                 }
             }
@@ -301,7 +301,7 @@ impl Proc {
         let ourselves = ourselves.to_string_lossy().parse().map_err(|e| failed(what)(io::Error::other(e)))?;
         let id = |pid| ProcessId::in_proc(&self.host_path(), pid).map_err(failed(what));
         Ok(NamespaceIds {
-            place: Isolation::Private,
+            isolation: Isolation::Private,
             outer: Some(id(ourselves)?),
             supervisor: id(self.number_on_host(inner)?)?,
         })

@@ -29,7 +29,7 @@ pub(in crate::system) const OURSELVES: &str = "/proc/self/exe";
 /// The parameters of new namespaces.
 #[derive(Debug, Clone)]
 pub struct NamespaceRequest {
-    /// The run folder, which exists; `supervisor.log` and `place.json` are written there.
+    /// The run folder, which exists; `supervisor.log` and `processes.json` are written there.
     pub run_dir: PathBuf,
     /// Ports of the host to listen on.
     pub publish: Vec<SocketAddr>,
@@ -43,7 +43,7 @@ pub struct NamespaceRequest {
 ///
 /// Blocks for some 50 ms. The process may have any number of threads.
 pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, NamespaceError> {
-    let Prepared { fds, log, told, lifeline, run_dir, log_start } = Prepared::new(request)?;
+    let Prepared { fds, log, reported, lifeline, run_dir, log_start } = Prepared::new(request)?;
     let nowhere = null()?;
     let standard = [nowhere.as_fd(), log.as_fd(), log.as_fd()];
     let all: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
@@ -60,12 +60,12 @@ pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, Name
     let outer = NamespaceHandle::adopt(child.pid, lifeline)?;
     map_ids(child.pid)?;
     child.open().map_err(failed("cannot start the outer process"))?;
-    await_report(outer, told, &run_dir, log_start)
+    await_report(outer, reported, &run_dir, log_start)
 }
 
 /// Starts a supervisor in the host's own namespaces and returns once it runs.
 pub fn start_host(request: &NamespaceRequest) -> Result<NamespaceHandle, NamespaceError> {
-    let Prepared { fds, log, told, lifeline, run_dir, log_start } = Prepared::new(request)?;
+    let Prepared { fds, log, reported, lifeline, run_dir, log_start } = Prepared::new(request)?;
     let what = "cannot start the supervisor";
     let mut supervisor = command(OURSELVES);
     supervisor.arg0("dryrack").arg("@supervisor").arg(&run_dir);
@@ -78,7 +78,7 @@ pub fn start_host(request: &NamespaceRequest) -> Result<NamespaceHandle, Namespa
     drop(supervisor);
     let pid = i32::try_from(child.id()).map_err(|e| NamespaceError::new(what, io::Error::other(e)))?;
     let supervisor = NamespaceHandle::adopt(Pid::from_raw(pid), lifeline)?;
-    await_report(supervisor, told, &run_dir, log_start)
+    await_report(supervisor, reported, &run_dir, log_start)
 }
 
 /// Starts this program in a hidden role, with the given descriptors (numbered from 3).
@@ -102,7 +102,7 @@ struct Prepared {
     /// In the order of [`slot`], from [`slot::ORDERS`] on.
     fds: Vec<OwnedFd>,
     log: File,
-    told: OwnedFd,
+    reported: OwnedFd,
     lifeline: OwnedFd,
     run_dir: PathBuf,
     log_start: u64,
@@ -128,12 +128,12 @@ impl Prepared {
 
         let handover =
             Handover { run_dir: run_dir.clone(), control_socket, published: published.len(), uplink };
-        let (told, report) = pipe()?;
+        let (reported, report) = pipe()?;
         let (parent, held) = pipe()?;
         let lifeline = held;
         let mut fds = vec![handover.into_pipe()?, report, parent, control];
         fds.extend(published.into_iter().map(OwnedFd::from));
-        Ok(Self { fds, log, told, lifeline, run_dir, log_start })
+        Ok(Self { fds, log, reported, lifeline, run_dir, log_start })
     }
 }
 
@@ -199,18 +199,18 @@ pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
 
 fn await_report(
     mut handle: NamespaceHandle,
-    told: OwnedFd,
+    reported: OwnedFd,
     run_dir: &Path,
     log_start: u64,
 ) -> Result<NamespaceHandle, NamespaceError> {
-    match receive(told) {
+    match receive(reported) {
         Ok(Some(Report::Ready)) => {
             handle.ids = Some(NamespaceIds::read(run_dir)?);
             Ok(handle)
         }
-        Ok(Some(Report::Failed(told))) => {
+        Ok(Some(Report::Failed(reported))) => {
             handle.end();
-            Err(told.into())
+            Err(reported.into())
         }
         Ok(None) => {
             let status = handle.end();
@@ -225,12 +225,12 @@ fn await_report(
     }
 }
 
-fn receive(told: OwnedFd) -> io::Result<Option<Report>> {
-    let mut waiting = [PollFd::new(told.as_fd(), PollFlags::POLLIN)];
+fn receive(reported: OwnedFd) -> io::Result<Option<Report>> {
+    let mut waiting = [PollFd::new(reported.as_fd(), PollFlags::POLLIN)];
     if poll(&mut waiting, PollTimeout::from(DEADLINE_MS))? == 0 {
         return Err(io::Error::new(io::ErrorKind::TimedOut, format!("timed out after {DEADLINE_MS} ms")));
     }
-    Report::receive(&mut BufReader::new(File::from(told)))
+    Report::receive(&mut BufReader::new(File::from(reported)))
 }
 
 /// Returns what was appended to a log since it had `start` bytes; at most its last 2000 bytes.

@@ -105,7 +105,7 @@ impl Reader<'_> {
                 Some(_) => Err(self.unexpected("after top-level value")),
             };
         };
-        let place = match open {
+        let position = match open {
             Open::List(items) => {
                 items.push(value);
                 "after array element"
@@ -125,7 +125,7 @@ impl Reader<'_> {
             }
             b']' if list => Ok(self.close()),
             b'}' if !list => Ok(self.close()),
-            _ => Err(self.unexpected(place)),
+            _ => Err(self.unexpected(position)),
         }
     }
 
@@ -224,8 +224,8 @@ impl Reader<'_> {
     fn literal(&mut self, word: &str, value: Value) -> Result<Value, JsonError> {
         for expected in word.bytes().skip(1) {
             if self.next_or_space() != expected {
-                let place = format!("in literal {word} (expecting '{}')", char::from(expected));
-                return Err(self.unexpected(&place));
+                let position = format!("in literal {word} (expecting '{}')", char::from(expected));
+                return Err(self.unexpected(&position));
             }
         }
         Ok(value)
@@ -302,7 +302,7 @@ impl Reader<'_> {
     }
 
     /// Returns Go's error for the last byte.
-    fn unexpected(&self, place: &str) -> JsonError {
+    fn unexpected(&self, position: &str) -> JsonError {
         let at = self.at.saturating_sub(1);
         let byte = self.text.get(at).copied().unwrap_or(b' ');
         // Go puts single quotes around a character that is escaped for double quotes.
@@ -310,7 +310,7 @@ impl Reader<'_> {
             b'"' => "'\"'".to_owned(),
             _ => quote::rune(char::from(byte), quote::Keep::Printable),
         };
-        self.error(at, format!("invalid character {quoted} {place}"))
+        self.error(at, format!("invalid character {quoted} {position}"))
     }
 
     fn error(&self, at: usize, message: String) -> JsonError {

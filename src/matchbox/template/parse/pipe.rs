@@ -14,8 +14,8 @@ const MOST_COMMANDS: usize = 100_000;
 impl<'t> Parser<'t> {
     /// Parses a pipeline and the item after it.
     pub(super) fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
-        let place = self.peek_non_space().place;
-        let mut pipe = Pipe { place, assigns: false, variables: Vec::new(), commands: Vec::new() };
+        let position = self.peek_non_space().position;
+        let mut pipe = Pipe { position, assigns: false, variables: Vec::new(), commands: Vec::new() };
         self.declarations(&mut pipe, context)?;
         loop {
             let item = self.next_non_space();
@@ -87,7 +87,7 @@ impl<'t> Parser<'t> {
 
     /// Parses an operand with its arguments, and a following pipe.
     fn command(&mut self) -> Parsed<Command> {
-        let place = self.peek_non_space().place;
+        let position = self.peek_non_space().position;
         let mut operands = Vec::new();
         loop {
             let next = self.next_non_space();
@@ -104,7 +104,7 @@ impl<'t> Parser<'t> {
         }
         let mut operands = operands.into_iter();
         match operands.next() {
-            Some(first) => Ok(Command { place, first, arguments: operands.collect() }),
+            Some(first) => Ok(Command { position, first, arguments: operands.collect() }),
             None => self.error("empty command".to_owned()),
         }
     }
@@ -116,7 +116,7 @@ impl<'t> Parser<'t> {
             return Ok(Some(operand));
         }
         let mut fields = Vec::new();
-        let place = self.peek_non_space().place;
+        let position = self.peek_non_space().position;
         while self.peek() == Kind::Field {
             fields.push(field(&self.next()));
         }
@@ -132,12 +132,12 @@ impl<'t> Parser<'t> {
             }
             Term::Chain(..) | Term::Function(_) | Term::Pipe(_) => Term::Chain(Box::new(operand), fields),
         };
-        Ok(Some(Operand { place, term }))
+        Ok(Some(Operand { position, term }))
     }
 
     fn term(&mut self) -> Parsed<Option<Operand>> {
         let item = self.next_non_space();
-        let place = item.place;
+        let position = item.position;
         let term = match item.kind {
             Kind::Identifier => match Builtin::named(&item.text) {
                 Some(builtin) => Term::Function(builtin),
@@ -178,7 +178,7 @@ impl<'t> Parser<'t> {
                 return Ok(None);
             }
         };
-        Ok(Some(Operand { place, term }))
+        Ok(Some(Operand { position, term }))
     }
 
     fn variable(&self, item: &Item<'_>) -> Parsed<Term> {

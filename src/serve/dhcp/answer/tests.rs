@@ -546,8 +546,8 @@ proptest! {
         bytes.truncate(cut.max(if like { 240 } else { 0 }));
         if let Some(request) = Request::decode(&bytes) {
             prop_assert_eq!((bytes[0], bytes[1], bytes[2]), (1, 1, 6));
-            let asked = super::super::wire::Options::split(&bytes);
-            let largest = asked.get(57).and_then(|value| value.try_into().ok()).map_or(0, u16::from_be_bytes);
+            let requested = super::super::wire::Options::split(&bytes);
+            let largest = requested.get(57).and_then(|value| value.try_into().ok()).map_or(0, u16::from_be_bytes);
             let mut plan = if server { with_options(&[(224, &long)], &[]) } else { proxy() };
             plan.dhcp.as_mut().unwrap().ipxe_classes.push("x".to_owned());
             let mut handler = TestServer::of(&plan);

@@ -176,10 +176,10 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
         RecordType::AXFR,
         RecordType::SOA,
     ]);
-    let asked = (names, records, prop::option::of(any::<u16>()))
+    let requested = (names, records, prop::option::of(any::<u16>()))
         .prop_map(|(name, record, payload)| bytes(&question(name, record, payload)));
     let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    let damaged = (asked, damage, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+    let damaged = (requested, damage, any::<prop::sample::Index>(), any::<bool>()).prop_map(
         |(mut packet, damage, cut, cuts)| {
             for (index, byte) in damage {
                 let index = index.index(packet.len());
@@ -204,7 +204,7 @@ proptest! {
                 prop_assert_eq!(&bytes[..2], &packet[..2]);
                 prop_assert!(bytes[2] & 0x80 != 0, "it is an answer");
                 prop_assert!(transport == Transport::Tcp || bytes.len() <= 1232);
-                let edns = Message::from_vec(&packet).ok().and_then(|asked| asked.edns);
+                let edns = Message::from_vec(&packet).ok().and_then(|requested| requested.edns);
                 let room = edns.map_or(512, |edns| edns.max_payload().clamp(512, 1232));
                 prop_assert!(transport == Transport::Tcp || bytes.len() <= usize::from(room));
                 prop_assert!(transport == Transport::Tcp || zones(false).may_answer(from));

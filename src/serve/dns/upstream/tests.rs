@@ -32,7 +32,7 @@ enum Kind {
 /// A test's name server with its number of queries.
 struct Other {
     address: SocketAddr,
-    asked: Arc<Mutex<usize>>,
+    requested: Arc<Mutex<usize>>,
     _tasks: tokio::task::JoinSet<()>,
 }
 
@@ -41,9 +41,9 @@ impl Other {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let socket = UdpSocket::bind(address).await.unwrap();
-        let asked = Arc::new(Mutex::new(0));
+        let requested = Arc::new(Mutex::new(0));
         let mut tasks = tokio::task::JoinSet::new();
-        let count = Arc::clone(&asked);
+        let count = Arc::clone(&requested);
         tasks.spawn(async move {
             let mut buffer = [0; 1500];
             loop {
@@ -72,11 +72,11 @@ impl Other {
                 stream.write_all(&reply).await.unwrap();
             }
         });
-        Self { address, asked, _tasks: tasks }
+        Self { address, requested, _tasks: tasks }
     }
 
-    fn asked(&self) -> usize {
-        *self.asked.lock().unwrap()
+    fn requested(&self) -> usize {
+        *self.requested.lock().unwrap()
     }
 }
 
@@ -113,9 +113,9 @@ async fn a_dead_server_costs_the_first_question_a_moment_and_no_other_one() {
     for number in 0..20 {
         assert_eq!(shown(&upstream.ask(&question(&format!("n{number}.example."))).await), GOOD);
     }
-    assert_eq!(good.asked(), 20);
+    assert_eq!(good.requested(), 20);
     // On a busy machine an answer may take longer than that.
-    assert!(dead.asked() < 5, "{} of 20 questions went to a server that keeps silent", dead.asked());
+    assert!(dead.requested() < 5, "{} of 20 questions went to a server that keeps silent", dead.requested());
 }
 
 #[tokio::test]
@@ -123,11 +123,11 @@ async fn who_refuses_is_not_the_last_to_be_asked() {
     let (no, good) = (Other::new(Kind::Refuses).await, Other::new(Kind::Answers).await);
     let both = upstream(&[&no, &good]);
     assert_eq!(shown(&both.ask(&question("a.example.")).await), GOOD);
-    assert_eq!(no.asked(), 1);
+    assert_eq!(no.requested(), 1);
     // If all servers refuse, that is the answer, without delay.
     let alone = upstream(&[&no]);
     assert_eq!(shown(&alone.ask(&question("a.example.")).await).trim(), "Query Refused");
-    assert_eq!(no.asked(), 2, "it is not asked the same thing twice");
+    assert_eq!(no.requested(), 2, "it is not asked the same thing twice");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn the_answer_comes_before_the_client_has_given_up() {
     let own = upstream.ask(&question("a.example.")).await;
     assert_eq!((own.code, own.rule), (ResponseCode::ServFail, Rule::Silence));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert_eq!(dead.asked(), ROUNDS, "what is lost is asked again");
+    assert_eq!(dead.requested(), ROUNDS, "what is lost is asked again");
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn who_asks_for_the_same_shares_one_answer() {
     let question = question("a.example.");
     let (one, two) = tokio::join!(upstream.ask(&question), upstream.ask(&question));
     assert_eq!((shown(&one).as_str(), shown(&two).as_str()), (GOOD, GOOD));
-    assert_eq!(good.asked(), 1);
+    assert_eq!(good.requested(), 1);
     assert_eq!(upstream.known(&question).map(|(own, _)| own.rule), Some(Rule::Cache));
     let state = upstream.lock();
     assert!(state.open.is_empty() && state.waiting == 0);

@@ -60,7 +60,7 @@ impl Sender {
 #[test]
 fn options_are_agreed_on() {
     let check = |options: &[(OptionName, u64)]| {
-        let Negotiated { block, window, timeout, asked_size: _, answer } =
+        let Negotiated { block, window, timeout, requested_size: _, answer } =
             agree(&request(options), 1468, Some(7_000));
         format!("{options:?}\n  {block} {window} {timeout:?} {answer:?}")
     };

@@ -40,7 +40,7 @@ impl Reading<'_> {
     }
 
     /// The range of the value of an option in the packet.
-    fn place(&self, code: u8) -> Option<std::ops::Range<usize>> {
+    fn position(&self, code: u8) -> Option<std::ops::Range<usize>> {
         let mut at = 240;
         while self.packet[at] != 255 {
             match self.packet[at] {
@@ -75,7 +75,7 @@ const QUIRKS: &[Quirk] = &[
         asks: rom,
         runs_program: false,
         reads: |reply| {
-            let rest = &reply.packet[reply.place(67)?.start..];
+            let rest = &reply.packet[reply.position(67)?.start..];
             let end = rest.iter().position(|byte| *byte == 0)?;
             Some((reply.siaddr()?, String::from_utf8_lossy(&rest[..end]).into_owned()))
         },
@@ -86,10 +86,10 @@ const QUIRKS: &[Quirk] = &[
         asks: rom,
         runs_program: false,
         reads: |reply| {
-            let place = reply.place(67)?;
-            let asked = &reply.packet[place.start..=place.end];
+            let position = reply.position(67)?;
+            let requested = &reply.packet[position.start..=position.end];
             // TFTP strips such bytes.
-            let name = String::from_utf8_lossy(asked).trim_end_matches('\0').to_owned();
+            let name = String::from_utf8_lossy(requested).trim_end_matches('\0').to_owned();
             Some((reply.siaddr()?, name))
         },
         boots: LOADER,
@@ -146,8 +146,8 @@ const QUIRKS: &[Quirk] = &[
         reads: |reply| {
             let pxe = reply.text(60)?.starts_with("PXEClient");
             // The reply says "use the boot file", so there is no second request.
-            let told = reply.options.get(43) == Some(&[6, 1, 8, 255][..]);
-            (pxe && told).then(|| Some((reply.siaddr()?, reply.text(67)?)))?
+            let listed = reply.options.get(43) == Some(&[6, 1, 8, 255][..]);
+            (pxe && listed).then(|| Some((reply.siaddr()?, reply.text(67)?)))?
         },
         boots: LOADER,
     },

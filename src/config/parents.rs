@@ -11,15 +11,15 @@ const MOST: usize = 4;
 /// Paths of tables by the key that they allow, from the schema.
 static PLACES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
     let schema = super::schema();
-    let mut places = BTreeMap::new();
-    walk(&schema, &schema, "", 0, &mut places);
-    places
+    let mut parents = BTreeMap::new();
+    walk(&schema, &schema, "", 0, &mut parents);
+    parents
 });
 
 /// Returns the paths of the tables that allow a key, `""` for the top of the file; none if there are many.
 pub(super) fn of(key: &str) -> Vec<&'static str> {
     match PLACES.get(key) {
-        Some(places) if places.len() <= MOST => places.iter().map(String::as_str).collect(),
+        Some(parents) if parents.len() <= MOST => parents.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     }
 }
@@ -29,13 +29,13 @@ fn walk(
     schema: &Value,
     path: &str,
     depth: usize,
-    places: &mut BTreeMap<String, BTreeSet<String>>,
+    parents: &mut BTreeMap<String, BTreeSet<String>>,
 ) {
     // The format is not recursive; the limit holds even if it becomes so.
     if depth > 32 {
         return;
     }
-    let mut go = |schema: &Value, path: &str| walk(root, schema, path, depth + 1, places);
+    let mut go = |schema: &Value, path: &str| walk(root, schema, path, depth + 1, parents);
     if let Some(target) = schema["$ref"].as_str().and_then(|link| root.pointer(link.strip_prefix('#')?)) {
         go(target, path);
     }
@@ -52,7 +52,7 @@ fn walk(
         go(schema, &below(key));
     }
     for key in schema["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
-        places.entry(key.clone()).or_default().insert(path.to_owned());
+        parents.entry(key.clone()).or_default().insert(path.to_owned());
     }
 }
 
