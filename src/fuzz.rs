@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "path", run: serve::path },
     Target { name: "http", run: serve::http },
     Target { name: "rpc", run: rpc::message },
+    Target { name: "neighbours", run: serve::neighbours },
     Target { name: "ntp", run: serve::ntp },
     Target { name: "syslog", run: serve::syslog },
     Target { name: "ignition", run: ignition::ignition },
