@@ -10,12 +10,12 @@
 mod alternatives;
 mod choice;
 mod expect;
-mod fault;
 mod overlay;
 mod parents;
 mod raw;
 mod read;
 pub mod recipe;
+mod rejection;
 mod renamed;
 mod set;
 mod syntax;

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::fault::Rejection;
+use super::rejection::Rejection;
 use super::tree::{Entry, Table, Tree, Value};
 use super::value::{LOCATED, MANY, SECRET, SHORT};
 use super::{parents, renamed};

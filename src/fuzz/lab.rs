@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Script;
+use super::script::Script;
 use crate::config::Source;
 use crate::diag::{Diagnostic, render, to_json};
 use crate::lab::{LabEnvironment, resolve};

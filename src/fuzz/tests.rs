@@ -3,6 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use super::script::Script;
 use super::*;
 
 /// Returns what is committed to begin with, for a target: its seeds, and for lab files every lab there is.

@@ -8,7 +8,7 @@ use super::message::{
     ProfilePutRequest, SelectGroupRequest,
 };
 use super::subject::subject;
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 use crate::matchbox::model::{Group, Profile};
 
 /// Parses a request of the method that the first byte selects, and handles it as far as no disk is needed: it can be

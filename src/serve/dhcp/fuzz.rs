@@ -15,7 +15,7 @@ use super::server::{KnownBy, OF_A_LEASE, Server, find};
 use super::state::{Change, State};
 use super::wire::{Destination, Options, Reply, Request, code};
 use crate::event::UnixSeconds;
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 use crate::lab::UnknownClients;
 use crate::lab::options::Octets;
 use crate::name::Mac;

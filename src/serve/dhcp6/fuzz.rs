@@ -12,7 +12,7 @@ use super::answer::{Arrival, Decision, Server, answer};
 use super::state::State;
 use super::wire::{Request, split, unwrap};
 use crate::event::RunTime;
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 use crate::lab::UnknownClients;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, ServicePlan};

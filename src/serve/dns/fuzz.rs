@@ -14,7 +14,7 @@ use super::rule::Rule;
 use super::upstream::{own, read, write};
 use super::wire_cache::WireCache;
 use super::zones::Zones;
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 use crate::lab::Service;
 use crate::plan::DnsPlan;
 use crate::serve::clients::Addresses;

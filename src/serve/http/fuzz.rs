@@ -6,7 +6,7 @@ use super::super::content::{Content, Item, Missing};
 use super::range::{Wanted, wanted};
 use super::reply::{Piece, reply};
 use crate::event::FileRole;
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 
 const NAMES: [HeaderName; 6] = [
     header::RANGE,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Answer, Body, Fallback, Matchbox, MatchboxRequest, Store};
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 use crate::matchbox::ignition::Version;
 use crate::plan::DataEntry;
 

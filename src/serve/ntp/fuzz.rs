@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{CLIENT, FIRST_CLIENT_PORT, PORT, SERVER, answer};
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 
 /// Answers one packet. Only client requests get a reply; it is no longer than the request and gets no reply itself.
 pub(crate) fn question(data: &[u8]) {

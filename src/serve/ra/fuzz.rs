@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
 use super::{HOP_LIMIT, Received, Router, SOLICITATION, Solicitation, requested};
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 use crate::lab::UnknownClients;
 use crate::serve::example::{FAST, REAL, STRANGER, plan};
 

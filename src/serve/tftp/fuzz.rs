@@ -2,7 +2,7 @@
 
 use super::machine::{Action, End, Machine, agree};
 use super::packet::{self, HEAD, Packet, Request};
-use crate::fuzz::Script;
+use crate::fuzz::script::Script;
 
 /// The largest block size that fits the path MTU of the tests.
 const LARGEST: usize = 1468;
