@@ -1,8 +1,7 @@
 //! One thing that happened, in the past tense, at one instant.
 //!
-//! Everything between `run::up` and `run::down` is one stream of events; the
-//! timeline, the expectations, the terminal and the report are folds over it. An
-//! event never carries a secret.
+//! The timeline, the expectations, the terminal and the report are all folds over the one stream of events of a run. An
+//! event never contains a secret.
 
 mod emitter;
 #[cfg(test)]
@@ -33,8 +32,8 @@ use serde_json::{Map, Value};
 
 use crate::name::NodeName;
 
-/// The version of the format of `events.jsonl`. Format 1 had an empty `role` where there is none, and no `nospace`; it is
-/// still read.
+/// The version of the format of `events.jsonl`. Format 1, which is still read, has an empty `role` instead of none, and
+/// no `nospace`.
 pub const SCHEMA: u32 = 2;
 
 /// The first line of `events.jsonl`.
@@ -52,16 +51,16 @@ pub struct Header {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "RecordedEvent")]
 pub struct Event {
-    /// When, on the run's clock.
+    /// When, on the clock of the run.
     pub at: RunTime,
     /// The same instant on the wall clock.
     pub wall: Timestamp,
-    /// Who tells of it.
+    /// Who reports it.
     pub source: Source,
-    /// The node that it concerns, if it concerns one.
+    /// The node that it concerns, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeName>,
-    /// The exchange that it is part of, if it is part of one.
+    /// The exchange that it is part of, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     /// What happened.
@@ -69,7 +68,7 @@ pub struct Event {
     pub kind: Kind,
 }
 
-/// An event as it is on record, perhaps of an earlier version.
+/// A recorded event, possibly of an earlier version.
 #[derive(Deserialize)]
 struct RecordedEvent {
     at: RunTime,
@@ -84,7 +83,7 @@ struct RecordedEvent {
 impl From<RecordedEvent> for Event {
     fn from(recorded: RecordedEvent) -> Self {
         let RecordedEvent { at, wall, source, node, exchange, kind } = recorded;
-        // Format 1 does not say it.
+        // Format 1 has no source.
         let source = source.unwrap_or_else(|| match &kind {
             Kind::Known(known) => known.usual_source(),
             Kind::Unknown { .. } => Source::Run,
@@ -94,7 +93,7 @@ impl From<RecordedEvent> for Event {
 }
 
 impl Event {
-    /// Makes an event of the run itself.
+    /// Creates an event of the run itself.
     pub fn of_run(now: Instant, node: Option<NodeName>, known: Known) -> Self {
         let Instant { at, wall } = now;
         Self { at, wall, source: Source::Run, node, exchange: None, kind: known.into() }
@@ -104,9 +103,9 @@ impl Event {
 /// What happened. Serialised as `"kind": "dhcp-replied", "fields": {…}`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// A kind that this crate knows.
+    /// A kind that this version knows.
     Known(Known),
-    /// A kind of another version, kept as it came.
+    /// A kind of another version, kept unchanged.
     Unknown {
         /// Its name.
         kind: String,
@@ -143,7 +142,7 @@ impl<'de> Deserialize<'de> for Kind {
             #[serde(default)]
             fields: Map<String, Value>,
         }
-        // Through a value, so that what does not fit a known kind can be kept.
+        // Deserialised to a value first, so that fields that do not fit a known kind are kept.
         let value = Value::deserialize(from)?;
         if let Ok(known) = Known::deserialize(&value) {
             return Ok(Self::Known(known));

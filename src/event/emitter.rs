@@ -1,4 +1,4 @@
-//! Stamps what happened, and hands it on.
+//! Stamps events with the time and forwards them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,20 +8,19 @@ use jiff::Timestamp;
 use super::{Event, Exchange, Kind, RunTime, Source};
 use crate::name::NodeName;
 
-/// The instant of an event, read from both clocks at once.
+/// The instant of an event, read from both clocks at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instant {
-    /// On the run's clock.
+    /// On the clock of the run.
     pub at: RunTime,
     /// Wall-clock time.
     pub wall: Timestamp,
 }
 
-/// Stamps what happened with the run's clock and hands it on.
+/// Stamps events with the clock of the run and forwards them.
 ///
-/// The clock and the sink come from outside, so that services and machines read
-/// no clock of their own and tests decide what time it is. It also knows who tells of
-/// what it emits: whoever is handed one takes one of its own by [`Emitter::of`].
+/// Clock and sink are arguments, so that services and machines read no clock and tests control the time. An emitter
+/// also adds the source: each component gets its own emitter from [`Emitter::of`].
 #[derive(Clone)]
 pub struct Emitter {
     source: Source,
@@ -30,7 +29,7 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Makes the emitter of the run itself from a clock and a sink.
+    /// Creates the emitter of the run itself from a clock and a sink.
     pub fn new(
         clock: impl Fn() -> Instant + Send + Sync + 'static,
         sink: impl Fn(Event) + Send + Sync + 'static,
@@ -38,13 +37,13 @@ impl Emitter {
         Self { source: Source::Run, clock: Arc::new(clock), sink: Arc::new(sink) }
     }
 
-    /// Returns an emitter of what another source tells.
+    /// Returns an emitter for another source.
     #[must_use]
     pub fn of(&self, source: Source) -> Self {
         Self { source, ..self.clone() }
     }
 
-    /// Returns an emitter of which each event is shown to somebody before it is handed on.
+    /// Returns an emitter that passes each event to an observer before it forwards it.
     pub fn tap(&self, look: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         let sink = Arc::clone(&self.sink);
         let sink = move |event: Event| {
@@ -64,17 +63,17 @@ impl Emitter {
         self.send(Some(node.clone()), None, kind.into());
     }
 
-    /// Emits an event of a node if it is known which.
+    /// Emits an event of a node, if the node is known.
     pub fn emit_maybe(&self, node: Option<&NodeName>, kind: impl Into<Kind>) {
         self.send(node.cloned(), None, kind.into());
     }
 
-    /// Emits an event of an exchange, and of a node if it is known which.
+    /// Emits an event of an exchange, and of a node if the node is known.
     pub fn emit_in(&self, exchange: Exchange, node: Option<&NodeName>, kind: impl Into<Kind>) {
         self.send(node.cloned(), Some(exchange), kind.into());
     }
 
-    /// Returns the present instant on the run's clock.
+    /// Returns the current instant on the clock of the run.
     pub fn now(&self) -> Instant {
         (self.clock)()
     }

@@ -1,4 +1,4 @@
-//! Events for tests: short makers of the common ones, and a generator of any.
+//! Events for tests: constructors of the common ones, and a generator of arbitrary ones.
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -8,14 +8,14 @@ use super::{
 };
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
-/// Makes an event at a time in milliseconds.
+/// Creates an event at a time in milliseconds.
 pub(crate) fn event(ms: u64, node: Option<&str>, kind: Known) -> Event {
     let wall = Timestamp::from_millisecond(1_795_000_000_000 + ms as i64).unwrap();
     let (source, node) = (kind.usual_source(), node.map(|name| NodeName::new(name).unwrap()));
     Event { at: millis(ms), wall, source, node, exchange: None, kind: kind.into() }
 }
 
-/// An instant in milliseconds since the run's start.
+/// An instant in milliseconds since the start of the run.
 pub(crate) fn millis(ms: u64) -> RunTime {
     std::time::Duration::from_millis(ms).into()
 }
@@ -25,7 +25,7 @@ pub(crate) fn console(text: &str) -> Known {
     Known::ConsoleLine { text: text.to_owned() }
 }
 
-/// A reply of DHCP with the address 10.0.0.10.
+/// A DHCP reply with the address 10.0.0.10.
 pub(crate) fn lease(client: &str, reply: &str) -> Known {
     Known::DhcpReplied {
         network: NetworkName::new("lan").unwrap(),
@@ -41,7 +41,7 @@ pub(crate) fn lease(client: &str, reply: &str) -> Known {
     }
 }
 
-/// A file asked for by TFTP.
+/// A TFTP request for a file.
 pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
     Known::TftpServed {
         path: path.to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
     }
 }
 
-/// An answer to a GET of `/boot/ROLE`.
+/// A response to a GET of `/boot/ROLE`.
 pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
     Known::HttpServed {
         method: "GET".to_owned(),
@@ -73,12 +73,12 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
     }
 }
 
-/// The answer of a probe.
+/// The result of a probe.
 pub(crate) fn probed(expect: &str, ok: bool, seen: &str) -> Known {
     Known::Probed { expect: ExpectName::new(expect).unwrap(), ok, seen: seen.to_owned() }
 }
 
-/// Any event, of three nodes and a few expectations, in any order.
+/// An arbitrary event of three nodes and a few expectations, in any order.
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let node = prop::option::of(prop::sample::select(vec!["a", "b", "c"]));
     let text = prop_oneof![
@@ -122,7 +122,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                         count,
                     }
                 }
-                // Also the extremes of both signs.
+                // Includes the extreme values of both signs.
                 24 => Known::NtpAnswered {
                     version: stage as u8,
                     offset: number as i64,

@@ -1,4 +1,4 @@
-//! A request with its answers, however it was seen.
+//! A request with its replies, whichever source saw it.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -8,29 +8,29 @@ use serde::{Deserialize, Serialize};
 use super::Known;
 use crate::name::Mac;
 
-/// Names a request with its answers: what our service and the wire tell of it has the same name.
+/// Identifies a request with its replies. Our service and a capture use the same identifier for the same exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Exchange(String);
 
 impl Exchange {
-    /// A dialogue of DHCP: the client, and the transaction that it chose.
+    /// A DHCP transaction: the client, and the transaction ID that it chose.
     pub fn dhcp(mac: Mac, xid: u32) -> Self {
         Self(format!("dhcp {mac} {xid:08x}"))
     }
 
-    /// A dialogue of DHCPv6: the client, and the transaction that it chose.
+    /// A DHCPv6 transaction: the client, and the transaction ID that it chose.
     pub fn dhcpv6(client: Ipv6Addr, xid: [u8; 3]) -> Self {
         let [a, b, c] = xid;
         Self(format!("dhcpv6 {client} {a:02x}{b:02x}{c:02x}"))
     }
 
-    /// A transfer of TFTP: each has a port of the client to itself.
+    /// A TFTP transfer: the client uses a new port for each.
     pub fn tftp(client: SocketAddr) -> Self {
         Self(format!("tftp {client}"))
     }
 
-    /// The requests of one connection of HTTP.
+    /// The requests of one HTTP connection.
     pub fn http(client: SocketAddr) -> Self {
         Self(format!("http {client}"))
     }
@@ -43,8 +43,8 @@ impl fmt::Display for Exchange {
 }
 
 impl Known {
-    /// Returns what happened within an exchange, in the words that every source has for it; `None` where nobody else tells
-    /// of it.
+    /// Returns what happened within an exchange, in the same words for every source; `None` if no other source reports
+    /// it.
     pub fn fact(&self) -> Option<String> {
         match self {
             Self::DhcpReplied { request, reply, .. } => Some(format!("{request} {reply}")),

@@ -26,23 +26,23 @@ pub enum Known {
     StepDone {
         /// Index of the step in the plan.
         step: usize,
-        /// The step as people read it.
+        /// The step as text.
         text: String,
     },
     /// A step of the plan failed.
     StepFailed {
         /// Index of the step in the plan.
         step: usize,
-        /// The step as people read it.
+        /// The step as text.
         text: String,
-        /// Why, with its causes.
+        /// The error with its causes.
         error: String,
     },
     /// Every step of the plan took effect.
     LabUp {},
     /// The lab began to be torn down.
     TearDownStarted {
-        /// Who or what asked for it.
+        /// Who or what requested it.
         why: String,
     },
     /// The run ended.
@@ -55,7 +55,7 @@ pub enum Known {
     PoweredOn {},
     /// A machine is off.
     PoweredOff {
-        /// Who switched it off.
+        /// Who powered it off.
         why: PowerCause,
     },
     /// A machine restarted.
@@ -63,32 +63,32 @@ pub enum Known {
         /// Who reset it.
         why: PowerCause,
     },
-    /// A machine died without being asked to.
+    /// A machine ended unexpectedly.
     MachineDied {
         /// How the process ended.
         status: String,
         /// The last lines of its standard error.
         stderr: Vec<String>,
     },
-    /// QEMU stopped a machine for a reason of its own (`io-error`, `internal-error`, …).
+    /// QEMU stopped a machine by itself (`io-error`, `internal-error`, …).
     MachineStopped {
         /// QMP run state.
         state: StopState,
-        /// What QEMU said of it.
+        /// The message of QEMU.
         detail: String,
-        /// Whether the host had no space left for a disk.
+        /// Whether the host ran out of space for a disk.
         #[serde(default, skip_serializing_if = "is_false")]
         nospace: bool,
     },
     /// A guest reported a panic (pvpanic).
     GuestPanicked {},
-    /// A line was completed on a machine's serial console, control sequences removed. A prompt such as `login:`, which
-    /// no newline completes, is a line as soon as it has stood still for a moment.
+    /// A machine printed a line on its serial console, control sequences removed. A prompt such as `login:` has no
+    /// newline; it counts as a line once it has not changed for a moment.
     ConsoleLine {
         /// The line.
         text: String,
     },
-    /// A firmware's banner was cut short by a key press.
+    /// A key press skipped the banner of a firmware.
     BannerSkipped {},
     /// The state of a link was changed.
     LinkSet {
@@ -114,9 +114,9 @@ pub enum Known {
         /// Boot file named in the reply.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_file: Option<String>,
-        /// Who asked.
+        /// The kind of client.
         client: DhcpClient,
-        /// The rule that decided.
+        /// The rule that applied.
         rule: String,
         /// Bytes of the reply.
         #[serde(default)]
@@ -133,31 +133,31 @@ pub enum Known {
         mac: Mac,
         /// Message type of the request.
         request: DhcpMessage,
-        /// Why.
+        /// The reason.
         rule: String,
-        /// Microseconds that it took to decide so.
+        /// Microseconds from the request to the decision.
         #[serde(default)]
         us: u64,
     },
-    /// Unknown clients sent more DHCP requests than are reported one by one.
+    /// Unknown clients sent more DHCP requests than are reported individually.
     #[serde(alias = "dhcp-crowded")]
     DhcpOmitted {
         /// The network that they came from.
         network: NetworkName,
-        /// Further requests that were answered, in about a second.
+        /// Further requests that were answered, within about a second.
         replied: u64,
-        /// Further requests that were not.
+        /// Further requests that were ignored.
         ignored: u64,
     },
-    /// It became known that a node has an address.
+    /// A node turned out to have an address.
     AddressLearned {
         /// The network that it is on.
         network: NetworkName,
         /// The address.
         address: IpAddr,
-        /// By which way.
+        /// How it was learned.
         by: LearnedBy,
-        /// From whom.
+        /// The server or node it was learned from.
         from: LearnedFrom,
     },
     /// A router solicitation was answered.
@@ -165,9 +165,9 @@ pub enum Known {
         /// The network it came from.
         network: NetworkName,
     },
-    /// A file was asked for by TFTP.
+    /// A client requested a file by TFTP.
     TftpServed {
-        /// The file asked for.
+        /// The requested file.
         path: String,
         /// How it ended.
         outcome: TftpOutcome,
@@ -175,36 +175,36 @@ pub enum Known {
         bytes: u64,
         /// Duration in milliseconds.
         ms: u64,
-        /// What the file is to the node; `None` where nothing was found.
+        /// The role of the file for the node; `None` if none was found.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "maybe_role")]
         role: Option<FileRole>,
-        /// The rule that decided what is served, or why nothing is.
+        /// The rule that selected the file, or the reason why none is served.
         #[serde(default)]
         rule: String,
         /// The transfer mode.
         #[serde(default = "octet")]
         mode: TftpMode,
-        /// Bytes in a block, as agreed on; `None` where nothing was sent.
+        /// Negotiated block size in bytes; `None` if nothing was sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         blksize: Option<u32>,
-        /// Blocks between two acknowledgements, as agreed on.
+        /// Negotiated window size in blocks; `None` if nothing was sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         windowsize: Option<u16>,
-        /// Packets that were sent more than once.
+        /// Packets that were retransmitted.
         #[serde(default)]
         retransmits: u32,
     },
-    /// A file is on its way to a node, by TFTP or HTTP. At most one per transfer and second, none for short ones.
+    /// Progress of a transfer by TFTP or HTTP. At most one per transfer and second, none for short transfers.
     Fetching {
-        /// The file asked for.
+        /// The requested file.
         path: String,
         /// Bytes sent so far.
         bytes: u64,
-        /// Bytes of the whole file, where known.
+        /// Size of the whole file in bytes, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
     },
-    /// An HTTP request was answered, its body sent to the end or broken off.
+    /// An HTTP request was answered: the body was sent completely, or aborted.
     HttpServed {
         /// Method.
         method: String,
@@ -218,117 +218,118 @@ pub enum Known {
         complete: bool,
         /// Duration in milliseconds.
         ms: u64,
-        /// What the body is to the node; `None` where nothing was found.
+        /// The role of the body for the node; `None` if nothing was found.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "maybe_role")]
         role: Option<FileRole>,
-        /// The rule that decided: `plan`, `text`, `root`, `default`, or why nothing is served.
+        /// The rule that applied: `plan`, `text`, `root`, `default`, or the reason why nothing is served.
         #[serde(default)]
         rule: String,
-        /// The pieces that were asked for and sent, as `bytes 0-99/1000`; `None` for the whole.
+        /// The ranges that were requested and sent, as `bytes 0-99/1000`; `None` for the whole body.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         range: Option<String>,
-        /// What was agreed on by HTTPS, such as `TLSv1_3 TLS13_AES_256_GCM_SHA384`; `None` by HTTP.
+        /// The negotiated version and cipher suite, such as `TLSv1_3 TLS13_AES_256_GCM_SHA384`; `None` for HTTP.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tls: Option<String>,
     },
-    /// matchbox could not answer as it was meant to. The client got 404, or an empty Ignition config, and no reason.
+    /// matchbox could not answer a request. The client got 404 or an empty Ignition config, without a reason.
     MatchboxFailed {
-        /// Path and query of the request; empty where it is about none.
+        /// Path and query of the request; empty if it concerns no request.
         path: String,
-        /// The file that it is about, as `groups/node1.json`; empty where it is about none.
+        /// The file that it concerns, such as `groups/node1.json`; empty if it concerns no file.
         file: String,
-        /// The line in it, where it is known.
+        /// The line in the file, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         line: Option<usize>,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// A client that wanted HTTPS and we did not come to terms.
+    /// A TLS handshake failed on an HTTPS port.
     HttpsFailed {
-        /// Why, in the words of TLS: `received fatal alert: UnknownCA`. Firmware says nothing and breaks off.
+        /// The reason, as TLS reports it: `received fatal alert: UnknownCA`. Firmware sends none and closes the
+        /// connection.
         error: String,
     },
-    /// A method of matchbox's gRPC was called.
+    /// A client called a method of the gRPC API of matchbox.
     RpcServed {
         /// The method: `rpcpb.Groups/GroupPut`.
         method: String,
         /// The status code of the answer.
         code: RpcCode,
-        /// Why it was refused; empty where it was not.
+        /// Why it was refused; empty if it was not.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         message: String,
         /// The subject of the client's certificate: `CN=client`.
         client: String,
-        /// The address that it called from.
+        /// The address of the client.
         from: IpAddr,
-        /// How long it took, in microseconds.
+        /// Duration in microseconds.
         us: u64,
     },
-    /// A client that wanted to call methods of matchbox's gRPC and we did not come to terms.
+    /// A TLS handshake failed on the gRPC port of matchbox.
     RpcRefused {
-        /// The address that it called from.
+        /// The address of the client.
         from: IpAddr,
-        /// Why, in the words of TLS: `peer sent no certificates`.
+        /// The reason, as TLS reports it: `peer sent no certificates`.
         error: String,
     },
-    /// A DNS question was answered. Repeats within a second are one further event, with their number.
+    /// A DNS query was answered. Repeats within a second are one further event with their number.
     DnsAnswered {
-        /// The name asked for; empty for what was no question.
+        /// The queried name; empty if the message is not a query.
         name: String,
-        /// The record type asked for.
+        /// The queried record type.
         record: String,
         /// Response code.
         code: DnsCode,
-        /// What decided: `node`, `lab record`, `wildcard`, `reverse`, `lab zone`, `cache`, `upstream ADDRESS`, ….
+        /// What answered: `node`, `lab record`, `wildcard`, `reverse`, `lab zone`, `cache`, `upstream ADDRESS`, ….
         rule: String,
-        /// The records of the answer, the first of them where there are many.
+        /// The records of the answer; if there are many, only the first ones.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         answer: Vec<String>,
         /// Bytes of the answer.
         #[serde(default)]
         bytes: u64,
-        /// Duration in microseconds; of the slowest of several.
+        /// Duration in microseconds; with repeats, that of the slowest.
         #[serde(default)]
         us: u64,
-        /// How many more there were of the same for the same client.
+        /// The number of repeats of the same client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u64>,
     },
-    /// An NTP request was answered. Repeats within a second are one further event, with their number.
+    /// An NTP request was answered. Repeats within a second are one further event with their number.
     NtpAnswered {
         /// Version of NTP.
         version: u8,
-        /// Milliseconds that the time was ahead of the host's clock; below zero behind.
+        /// Offset of the served time from the clock of the host, in milliseconds; negative if it is behind.
         offset: i64,
-        /// Duration in microseconds; of the slowest of several.
+        /// Duration in microseconds; with repeats, that of the slowest.
         us: u64,
-        /// How many more there were of the same for the same client.
+        /// The number of repeats of the same client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u64>,
     },
-    /// A node said something by syslog.
+    /// A node sent a syslog message.
     SyslogLine {
-        /// The part of the system that it comes from.
+        /// The facility.
         facility: Facility,
-        /// How bad it is.
+        /// The severity.
         severity: Severity,
-        /// The program; empty if the line names none.
+        /// The program; empty if the message has none.
         app: String,
-        /// What it says, control characters removed, at most 2 KiB.
+        /// The text, control characters removed, at most 2 KiB.
         text: String,
     },
-    /// More happened within a second than is told.
+    /// More happened within a second than is reported.
     Omitted {
         /// The service.
         service: Service,
-        /// How many answers or lines were left out.
+        /// The number of answers or lines left out.
         count: u64,
     },
-    /// A boot service hit an error of its own.
+    /// A boot service failed.
     ServiceFailed {
         /// The service.
         service: Service,
-        /// Why.
+        /// The error.
         error: String,
     },
 
@@ -351,27 +352,27 @@ pub enum Known {
         /// Its exit code; `None` if a signal ended it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<i32>,
-        /// How it ended, as people read it.
+        /// How it ended, as text.
         status: String,
     },
 
-    /// A node came to another stage.
+    /// A node reached another stage.
     StageReached {
         /// The stage.
         stage: Stage,
     },
-    /// It is clear what a node booted from, since it was last powered on or reset.
+    /// The boot source of a node became known, for the boot since it was last powered on or reset.
     Booted {
-        /// What.
+        /// The boot source.
         from: BootedFrom,
-        /// What shows it: the file that it fetched, or the line that a kernel of its own printed.
+        /// The evidence: the file that it fetched, or the line that a kernel from its disk printed.
         by: String,
     },
-    /// A probe of an expectation came back.
+    /// A probe of an expectation returned.
     Probed {
         /// The expectation.
         expect: ExpectName,
-        /// Whether it saw what is expected.
+        /// Whether it saw what the expectation asks for.
         ok: bool,
         /// What it saw.
         seen: String,
@@ -382,7 +383,7 @@ pub enum Known {
         expect: ExpectName,
         /// Whether it was met.
         met: bool,
-        /// What was seen last, or why it was given up.
+        /// What was seen last, or why the expectation failed early.
         seen: String,
     },
     /// Every expectation that time can decide is decided.
@@ -390,35 +391,35 @@ pub enum Known {
         /// Whether none was missed.
         met: bool,
     },
-    /// Somebody asked for something through the control socket.
+    /// A client sent a command to the control socket.
     Commanded {
-        /// What.
+        /// The command.
         what: String,
     },
 }
 
-/// From whom it is known that a node has an address.
+/// The server or node that the address of a node was learned from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LearnedFrom {
-    /// Our own DHCP server gave it.
+    /// Our own DHCP server assigned it.
     ThisServer,
-    /// Another DHCP server gave it, with its address where that is known.
+    /// Another DHCP server assigned it; its address, if known.
     AnotherServer(Option<IpAddr>),
-    /// The node itself, by the packets that it sends.
+    /// The packets of the node itself.
     Node,
 }
 
-/// A file or text that went out to its end.
+/// A file or text that was sent completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery<'a> {
     /// The path, with the query.
     pub path: &'a str,
-    /// What it is to the node.
+    /// Its role for the node.
     pub role: Option<&'a FileRole>,
-    /// Bytes that were sent.
+    /// Bytes sent.
     pub bytes: u64,
-    /// The protocol, with what only it has.
+    /// The protocol, with its own fields.
     pub by: Protocol<'a>,
 }
 
@@ -437,7 +438,7 @@ pub enum Protocol<'a> {
 }
 
 impl Delivery<'_> {
-    /// Tells whether the node has got what it asked for, by one request or in pieces.
+    /// Tells whether the node has received the whole content, by one request or in ranges.
     pub fn is_fetch(&self) -> bool {
         match self.by {
             Protocol::Tftp => true,
@@ -447,10 +448,10 @@ impl Delivery<'_> {
 }
 
 impl Known {
-    /// Returns the file or text that went out to its end, if the event tells of one.
+    /// Returns the file or text that was sent completely, if the event reports one.
     pub fn delivery(&self) -> Option<Delivery<'_>> {
         match self {
-            // EDK2 first asks for a file's size and breaks off, so only what was sent counts.
+            // EDK2 first requests the size of a file and aborts, so only bytes that were sent count.
             Self::TftpServed { path, outcome: TftpOutcome::Sent, role, bytes, .. } => {
                 Some(Delivery { path, role: role.as_ref(), bytes: *bytes, by: Protocol::Tftp })
             }
@@ -502,11 +503,11 @@ impl Known {
         }
     }
 
-    /// Returns the address that the event's node is known to have by it, with the network and the way.
+    /// Returns the address that the event shows for its node, with the network and how it was learned.
     pub fn learned(&self) -> Option<(&NetworkName, IpAddr, LearnedBy)> {
         match self {
             Self::AddressLearned { network, address, by, from: _ } => Some((network, *address, by.clone())),
-            // Records of format 1 tell of leases by nothing else.
+            // Format 1 reports leases by nothing else.
             Self::DhcpReplied { network, reply: DhcpMessage::Ack, address: Some(address), .. } => {
                 Some((network, *address, LearnedBy::Dhcp))
             }
@@ -556,7 +557,7 @@ impl Known {
         }
     }
 
-    /// Returns who tells of events of this kind, for records of format 1, which do not say it.
+    /// Returns the source of events of this kind, for records of format 1, which have none.
     pub(super) fn usual_source(&self) -> Source {
         match self {
             Self::RunStarted { .. }
@@ -612,7 +613,7 @@ fn octet() -> TftpMode {
     TftpMode::Octet
 }
 
-/// Reads a role; format 1 wrote an empty word where there was none.
+/// Parses a role; format 1 has an empty string instead of none.
 fn maybe_role<'de, D: Deserializer<'de>>(from: D) -> Result<Option<FileRole>, D::Error> {
     let role = Option::<FileRole>::deserialize(from)?;
     Ok(role.filter(|role| !role.as_str().is_empty()))

@@ -1,4 +1,4 @@
-//! Reads a recorded run back from `events.jsonl`.
+//! Reads the record of a run from `events.jsonl`.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead};
@@ -18,7 +18,7 @@ pub struct Recorded {
     pub header: Header,
     /// The events, in the order of the file.
     pub events: Vec<Event>,
-    /// Whether the last line was torn: the writer was killed while it wrote. It is left out.
+    /// Whether the last line is incomplete because the writer was killed. It is left out.
     pub torn: bool,
 }
 
@@ -28,7 +28,7 @@ pub enum ReadError {
     /// The file could not be read.
     #[error("cannot read the events")]
     Read(#[source] io::Error),
-    /// There is no header.
+    /// The header is missing.
     #[error("the first line is not the header of a record of events")]
     NoHeader(#[source] Option<serde_json::Error>),
     /// The file was written in another format.
@@ -44,7 +44,7 @@ pub enum ReadError {
     Damaged {
         /// Its number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: serde_json::Error,
     },
@@ -64,8 +64,7 @@ impl Hint for ReadError {
 
 /// Reads a record: a header, then one event per line.
 ///
-/// A line that is not complete at the very end is left out and said so; unknown
-/// kinds are kept as they came.
+/// An incomplete last line is left out and reported; unknown kinds are kept unchanged.
 pub fn read(mut from: impl BufRead) -> Result<Recorded, ReadError> {
     let mut line = Vec::new();
     from.read_until(b'\n', &mut line).map_err(ReadError::Read)?;
@@ -78,18 +77,18 @@ pub fn read(mut from: impl BufRead) -> Result<Recorded, ReadError> {
         }
         match serde_json::from_slice(&line) {
             Ok(event) => events.push(event),
-            // The writer puts the newline last, so a line without one was not written to its end.
+            // The writer appends the newline last, so a line without one is incomplete.
             Err(_) if line.last() != Some(&b'\n') => torn = true,
             Err(source) => return Err(ReadError::Damaged { line: number, source }),
         }
     }
-    // What was read is in this format now.
+    // Events that were read are in the current format.
     let header = Header { dryrack_events: SCHEMA, ..header };
     Ok(Recorded { header, events, torn })
 }
 
 fn header(line: &[u8]) -> Result<Header, ReadError> {
-    /// What every format shares.
+    /// The fields that every format has.
     #[derive(Deserialize)]
     struct Any {
         dryrack_events: u32,

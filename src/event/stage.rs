@@ -1,4 +1,4 @@
-//! How far a node has come, and what it booted from.
+//! The stages of a boot, and boot sources.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl Stage {
     pub const ALL: [Self; 7] =
         [Self::Off, Self::Firmware, Self::Dhcp, Self::Nbp, Self::Loader, Self::Kernel, Self::Os];
 
-    /// Returns the word of the lab file.
+    /// Returns the value in the lab file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -64,7 +64,7 @@ pub enum BootedFrom {
 }
 
 impl BootedFrom {
-    /// Returns the word of the lab file.
+    /// Returns the value in the lab file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Network => "network",
@@ -72,7 +72,7 @@ impl BootedFrom {
         }
     }
 
-    /// Returns it as it reads after "from".
+    /// Returns the text that follows "from".
     pub fn with_article(self) -> &'static str {
         match self {
             Self::Network => "the network",

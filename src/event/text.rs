@@ -1,4 +1,4 @@
-//! Every kind of event as one line for people: the one place for these words.
+//! The one-line texts of all kinds of events.
 //!
 //! The texts are participles, so that they read well alone (`leased 10.0.0.10`)
 //! and after "last seen:".
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::words::{DhcpMessage, PowerCause, TftpOutcome};
 use super::{Kind, Known, LearnedFrom};
 
-/// A span of time, as people say it: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
+/// A duration in short form: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ago(pub Duration);
 
@@ -28,7 +28,7 @@ impl fmt::Display for Ago {
     }
 }
 
-/// A number of bytes to two digits, as people say it: `6.1 MB`.
+/// A number of bytes with two digits: `6.1 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
@@ -45,7 +45,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Returns the text with control characters written out: what a guest sent must not steer a terminal.
+/// Returns the text with control characters escaped, so that output of a guest cannot control the terminal.
 fn tame(text: &str) -> Cow<'_, str> {
     if text.chars().any(char::is_control) {
         Cow::Owned(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
@@ -54,7 +54,7 @@ fn tame(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns the text, cut where it would make a line too long.
+/// Returns the text, truncated if it is too long for a line.
 fn brief(text: &str) -> String {
     const MOST: usize = 90;
     let text = text.trim();
@@ -65,7 +65,7 @@ fn brief(text: &str) -> String {
 }
 
 impl Kind {
-    /// Returns one word for what the event is about, the column of a trace.
+    /// Returns the topic of the event in one word, a column of a trace.
     pub fn topic(&self) -> &str {
         match self {
             Self::Known(known) => known.topic(),
@@ -73,9 +73,9 @@ impl Kind {
         }
     }
 
-    /// Returns the event as it reads after "last seen:", if it tells how a node fares.
+    /// Returns the text of the event after "last seen:", if it shows the state of a node.
     ///
-    /// What we concluded ourselves (stages, probes, verdicts) is no sighting.
+    /// Conclusions (stages, probes, verdicts) are not included.
     pub fn sighting(&self) -> Option<String> {
         match self {
             Self::Known(known) => known.sighting(),
@@ -143,7 +143,7 @@ impl Known {
                 Some(format!("{} {address} ({client})", leased(reply)))
             }
             Self::AddressLearned { by, .. } if by.is_sighting() => Some(self.to_string()),
-            // The request that it follows from is a sighting by itself.
+            // The request that it follows from is reported itself.
             Self::AddressLearned { .. }
             | Self::StageReached { .. }
             | Self::Booted { .. }
@@ -339,12 +339,12 @@ impl Known {
     }
 }
 
-/// Returns why something was refused, without the word that is said already.
+/// Returns the reason of a refusal, without the word that the text already has.
 fn reason(rule: &str) -> &str {
     rule.strip_prefix("refused: ").unwrap_or(rule)
 }
 
-/// Returns what a reply of DHCP does with the address in it.
+/// Returns the verb for what a DHCP reply does with its address.
 fn leased(reply: &DhcpMessage) -> String {
     match reply {
         DhcpMessage::Ack | DhcpMessage::Reply => "leased".to_owned(),
@@ -365,7 +365,7 @@ fn leased(reply: &DhcpMessage) -> String {
     }
 }
 
-/// Returns who it was, from an event's `why`.
+/// Returns who did it, from the `why` of an event.
 fn by(why: &PowerCause) -> &str {
     match why {
         PowerCause::Guest => "by itself",

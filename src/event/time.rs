@@ -1,4 +1,4 @@
-//! Instants: on the run's clock, and in seconds since 1970.
+//! Instants: on the clock of the run, and in seconds since 1970.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 
 use super::text::Ago;
 
-/// An instant on the run's monotonic clock, in nanoseconds since the run's start.
+/// An instant on the monotonic clock of the run, in nanoseconds since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunTime(u64);
 
 impl RunTime {
-    /// The run's start.
+    /// The start of the run.
     pub const START: Self = Self(0);
-    /// Later than any run lasts: 584 years.
+    /// Later than the end of any run: 584 years.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// Makes it of nanoseconds since the run's start.
+    /// Creates an instant from nanoseconds since the start of the run.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Returns it in nanoseconds since the run's start.
+    /// Returns the nanoseconds since the start of the run.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
@@ -40,14 +40,14 @@ impl RunTime {
         self.0.saturating_sub(earlier.0) / 1_000
     }
 
-    /// Returns the time since the run's start.
+    /// Returns the time since the start of the run.
     pub const fn elapsed(self) -> Duration {
         self.since(Self::START)
     }
 }
 
 impl From<Duration> for RunTime {
-    /// Makes it of the time since the run's start.
+    /// Creates an instant from the time since the start of the run.
     fn from(elapsed: Duration) -> Self {
         Self::START + elapsed
     }
@@ -73,13 +73,13 @@ impl fmt::Display for RunTime {
     }
 }
 
-/// An instant in whole seconds since 1970, as leases and certificates have it.
+/// An instant in whole seconds since 1970, as in leases and certificates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixSeconds(pub u64);
 
 impl From<Timestamp> for UnixSeconds {
-    /// Makes it of an instant on the wall clock; anything before 1970 is 1970.
+    /// Converts an instant of the wall clock; anything before 1970 becomes 1970.
     fn from(wall: Timestamp) -> Self {
         Self(u64::try_from(wall.as_second()).unwrap_or(0))
     }
@@ -91,7 +91,7 @@ impl UnixSeconds {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns the instant that lies before by a time; 1970 at the earliest.
+    /// Returns the instant earlier by a duration; 1970 at the earliest.
     #[must_use]
     pub const fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span.as_secs()))

@@ -1,25 +1,25 @@
-//! The words of events: what the parties of a boot are, do and answer.
+//! The enums of events: sources, roles, outcomes, message types.
 //!
-//! Each is an enum that the compiler matches. A word that this version does not know
-//! (of the outside world, or of another version) is kept as it came, in `Other`.
+//! The compiler checks that matches are exhaustive. An unknown value (of the outside world, or of another version) is
+//! kept in `Other`.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Makes an enum of words that is written as those words.
+/// Defines an enum that is serialised as strings.
 macro_rules! words {
     ($($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ })+) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $($(#[$doc])* $variant,)+
-            /// A word that this version does not know.
+            /// A value that this version does not know.
             Other(String),
         }
 
         impl $name {
-            /// Returns the word.
+            /// Returns the value as a string.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -56,14 +56,14 @@ macro_rules! words {
         }
 
         impl $name {
-            /// Every word that this version knows.
+            /// Every value that this version knows.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
         }
     )+};
 }
 
 words! {
-    /// Who switched a machine off, or reset it.
+    /// Who powered a machine off, or reset it.
     PowerCause {
         /// The machine itself.
         Guest = "guest",
@@ -123,21 +123,21 @@ words! {
 
     /// The kind of DHCP client, from its vendor and user classes.
     DhcpClient {
-        /// A network boot firmware that is not iPXE.
+        /// A PXE firmware other than iPXE.
         Firmware = "firmware",
-        /// iPXE, as ROM or as a loaded program.
+        /// iPXE, in ROM or as a downloaded program.
         Ipxe = "ipxe",
         /// Anything else: an operating system.
         Os = "os",
     }
 
-    /// Who tells of an event.
+    /// Who reports an event.
     Source {
-        /// The run itself: its steps, and what follows from other events.
+        /// The run itself: its steps, and conclusions from other events.
         Run = "run",
         /// A boot service.
         Service = "service",
-        /// What was captured on a network.
+        /// A capture on a network.
         Wire = "wire",
         /// A machine's serial console.
         Console = "console",
@@ -147,21 +147,21 @@ words! {
         Probe = "probe",
         /// A process of the lab.
         Process = "process",
-        /// A user, by the control socket.
+        /// A user, through the control socket.
         User = "user",
     }
 
-    /// By which way it became known that a node has an address.
+    /// How the address of a node was learned.
     LearnedBy {
-        /// The lab file writes or reserves it.
+        /// The lab file sets or reserves it.
         Plan = "plan",
-        /// The node took a lease of DHCP.
+        /// The node took a DHCP lease.
         Dhcp = "dhcp",
-        /// The node took a lease of DHCPv6.
+        /// The node took a DHCPv6 lease.
         Dhcpv6 = "dhcpv6",
-        /// The node sent ARP with it.
+        /// The node sent ARP from it.
         Arp = "arp",
-        /// The kernel put the node into its neighbour table.
+        /// The kernel has it in its neighbour table.
         Neighbour = "neighbour-table",
     }
 
@@ -169,13 +169,13 @@ words! {
     TftpOutcome {
         /// The client has the whole file.
         Sent = "sent",
-        /// The client only asked for the size.
+        /// The client only requested the size.
         Probed = "probed",
         /// The client aborted the transfer.
         Aborted = "aborted",
         /// The client stopped answering.
         Vanished = "vanished",
-        /// The file could not be read to its end.
+        /// The file could not be read completely.
         Failed = "failed",
         /// There is no such file.
         NotFound = "not-found",
@@ -191,7 +191,7 @@ words! {
         Netascii = "netascii",
     }
 
-    /// What a file is to the node that fetches it.
+    /// The role of a file for the node that fetches it.
     FileRole {
         /// A boot script or menu.
         Script = "script",
@@ -205,11 +205,11 @@ words! {
         Seed = "seed",
         /// A certificate.
         Certificate = "certificate",
-        /// The list of a folder's files.
+        /// A directory listing.
         Listing = "listing",
         /// A signature of one of the others.
         Signature = "signature",
-        /// A file that the lab says nothing more of.
+        /// A file without a known role.
         File = "file",
     }
 
@@ -237,19 +237,19 @@ words! {
         Ok = "OK",
         /// The caller cancelled.
         Cancelled = "CANCELLED",
-        /// An error without a code of its own.
+        /// An unknown error.
         Unknown = "UNKNOWN",
         /// An argument is wrong.
         InvalidArgument = "INVALID_ARGUMENT",
-        /// Out of time.
+        /// The deadline expired.
         DeadlineExceeded = "DEADLINE_EXCEEDED",
-        /// There is no such thing.
+        /// The entity was not found.
         NotFound = "NOT_FOUND",
-        /// It exists already.
+        /// The entity exists already.
         AlreadyExists = "ALREADY_EXISTS",
         /// Not allowed.
         PermissionDenied = "PERMISSION_DENIED",
-        /// Too much was asked for.
+        /// A resource is exhausted.
         ResourceExhausted = "RESOURCE_EXHAUSTED",
         /// The state does not allow it.
         FailedPrecondition = "FAILED_PRECONDITION",
@@ -257,7 +257,7 @@ words! {
         Aborted = "ABORTED",
         /// Out of range.
         OutOfRange = "OUT_OF_RANGE",
-        /// There is no such method.
+        /// The method is not implemented.
         Unimplemented = "UNIMPLEMENTED",
         /// An internal error.
         Internal = "INTERNAL",
@@ -265,11 +265,11 @@ words! {
         Unavailable = "UNAVAILABLE",
         /// Data was lost.
         DataLoss = "DATA_LOSS",
-        /// The caller is not known.
+        /// The caller is not authenticated.
         Unauthenticated = "UNAUTHENTICATED",
     }
 
-    /// A part of the run that serves or watches.
+    /// A part of the run that serves or observes.
     Service {
         /// DHCP for IPv4.
         Dhcp = "dhcp",
@@ -291,9 +291,9 @@ words! {
         Syslog = "syslog",
         /// matchbox's gRPC.
         Grpc = "grpc",
-        /// matchbox by itself.
+        /// matchbox over HTTP.
         Matchbox = "matchbox",
-        /// The watch for addresses that nodes show on the wire.
+        /// The observer of addresses that nodes use on the wire.
         Neighbours = "neighbours",
         /// A probe of an expectation.
         Probe = "probe",
@@ -375,7 +375,7 @@ words! {
 }
 
 impl Facility {
-    /// Returns the facility of a number.
+    /// Returns the facility with a number.
     pub fn of_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).cloned()
     }
@@ -389,7 +389,7 @@ impl Severity {
 }
 
 impl LearnedBy {
-    /// Tells whether the node only showed the address, and nobody gave it to it.
+    /// Tells whether the node only used the address, without an assignment.
     pub fn is_sighting(&self) -> bool {
         match self {
             Self::Arp | Self::Neighbour => true,
@@ -399,7 +399,7 @@ impl LearnedBy {
 }
 
 impl DhcpMessage {
-    /// Tells whether a reply of this type gives the client its address.
+    /// Tells whether a reply of this type assigns the address to the client.
     pub fn gives_address(&self) -> bool {
         match self {
             Self::Ack | Self::Reply => true,
