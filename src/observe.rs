@@ -1,9 +1,8 @@
 //! The current state of a lab and its nodes, folded from events.
 //!
-//! The fold reads causes (power, boot services, consoles) and never recorded
-//! [`Known::StageReached`] events, which are its own conclusions: so replaying a
-//! recorded run comes to the same stages, and a conclusion that arrives late in
-//! the stream cannot turn a node back.
+//! The fold reads causes (power, boot services, consoles) and ignores recorded [`Known::StageReached`] events, which
+//! are its own conclusions. So replaying a run results in the same stages, and a late conclusion in the stream cannot
+//! move a node back.
 //!
 //! ```text
 //! off ─PoweredOn─▶ firmware ─lease─▶ dhcp ─loader─▶ nbp ─script─▶ loader ─kernel─▶ kernel ─login, lease─▶ os
@@ -34,7 +33,7 @@ use crate::name::{NodeName, ProcessName};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabState {
-    /// Its steps are being carried out.
+    /// Its steps are being executed.
     Starting,
     /// Every step took effect.
     Up,
@@ -48,26 +47,26 @@ pub enum LabState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Power {
-    /// It was not powered on, or is off again.
+    /// It was never powered on, or is off again.
     Off,
-    /// It runs.
+    /// It is running.
     On,
     /// QEMU paused it, for example because a disk was full.
     Stopped,
-    /// It died unexpectedly.
+    /// It ended unexpectedly.
     Died,
 }
 
-/// Something seen of a node, and when.
+/// An observation of a node, with its instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     /// When.
     pub at: RunTime,
-    /// What, as it reads after "last seen:".
+    /// The text that follows "last seen:".
     pub what: String,
 }
 
-/// A line of a serial console, and when it came.
+/// A line of a serial console, with its instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLine {
     /// When.
@@ -76,14 +75,14 @@ pub struct ConsoleLine {
     pub text: String,
 }
 
-/// A download under way.
+/// A download in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch {
     /// The file.
     pub path: String,
     /// Bytes sent so far.
     pub bytes: u64,
-    /// Bytes of the whole, where known.
+    /// Size of the whole file in bytes, if known.
     pub total: Option<u64>,
 }
 
@@ -97,38 +96,38 @@ impl fmt::Display for Fetch {
     }
 }
 
-/// One boot of a node: what it booted from, once that is clear.
+/// One boot of a node, with its source once known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booted {
     /// When it began.
     pub began: RunTime,
-    /// What it booted from; `None` as long as no kernel came up.
+    /// The boot source; `None` until a kernel starts.
     pub from: Option<BootedFrom>,
-    /// What shows it.
+    /// The evidence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
 }
 
-/// What followed from an event.
+/// A conclusion from an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Concluded {
     /// The stage that its node reached.
     pub stage: Option<Stage>,
-    /// What its node booted from, and what shows it.
+    /// The boot source of its node, and the evidence.
     pub booted: Option<(BootedFrom, String)>,
-    /// Whether it was told before.
+    /// Whether it was reported before.
     pub telling: Telling,
 }
 
 impl Concluded {
-    /// Returns it as events.
+    /// Returns the conclusions as events.
     pub fn events(self) -> impl Iterator<Item = Known> {
         let stage = self.stage.map(|stage| Known::StageReached { stage });
         stage.into_iter().chain(self.booted.map(|(from, by)| Known::Booted { from, by }))
     }
 }
 
-/// One node as it is now.
+/// The current state of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// The stage reached since it was last powered on or reset.
@@ -137,30 +136,30 @@ pub struct NodeView {
     pub since: RunTime,
     /// Whether it has power.
     pub power: Power,
-    /// How often its firmware began: power-ons and resets.
+    /// How often its firmware started: power-ons and resets.
     pub boots: u32,
-    /// The address where it is reached, the newest that is known.
+    /// The most recent known address at which it is reachable.
     pub address: Option<IpAddr>,
-    /// The last line of its serial console that was not blank.
+    /// The last non-blank line of its serial console.
     pub console: Option<ConsoleLine>,
-    /// What it is fetching.
+    /// Its current download.
     pub fetching: Option<Fetch>,
     /// What was last seen of it.
     pub last: Option<Sighting>,
-    /// Every stage it reached, in order, over all its boots.
+    /// Every stage it reached, in order, in all its boots.
     pub timeline: Vec<(Stage, RunTime)>,
     /// All its boots, in order.
     #[serde(default)]
     pub booted: Vec<Booted>,
-    /// Why it can no longer meet anything: its machine died, or QEMU gave it up.
+    /// Why its expectations can no longer be met: its machine ended unexpectedly, or QEMU stopped it for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<String>,
 }
 
-/// One process of the lab as it is now.
+/// The current state of one process of the lab.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessView {
-    /// The last line that it printed and that was not blank.
+    /// The last non-blank line that it printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub printed: Option<String>,
     /// How it ended.
@@ -173,7 +172,7 @@ pub struct ProcessView {
 pub struct ProcessEnd {
     /// Its exit code; `None` if a signal ended it.
     pub exit: Option<i32>,
-    /// In words, with what it printed last.
+    /// As text, with its last line of output.
     pub how: String,
 }
 
@@ -194,7 +193,7 @@ impl NodeView {
         }
     }
 
-    /// Tells whether the node is at least as far as a stage. `off` is only told of one that once was on.
+    /// Tells whether the node has reached a stage. `off` holds only for a node that was on before.
     pub fn is_at(&self, stage: Stage) -> bool {
         match stage {
             Stage::Off => self.stage == Stage::Off && self.boots > 0,
@@ -202,7 +201,7 @@ impl NodeView {
         }
     }
 
-    /// Returns what the node booted from each time that a kernel came up.
+    /// Returns the boot source of each boot in which a kernel started.
     pub fn boot_sources(&self) -> Vec<BootedFrom> {
         self.booted.iter().filter_map(|boot| boot.from).collect()
     }
@@ -235,7 +234,7 @@ impl NodeView {
             }
             Known::MachineStopped { state, .. } => {
                 self.power = Power::Stopped;
-                // QEMU never goes on from an internal error; from a full disk it may.
+                // QEMU never resumes after an internal error, but may resume after a full disk.
                 if *state == StopState::InternalError {
                     self.dead = Some(format!("the machine was {known}"));
                 }
@@ -293,7 +292,7 @@ impl NodeView {
 /// The current state of a lab and its nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Where the lab stands.
+    /// The state of the lab.
     pub lab: LabState,
     /// The exit code, once the run ended.
     pub exit: Option<u8>,
@@ -301,13 +300,13 @@ pub struct Snapshot {
     pub now: RunTime,
     /// Its nodes.
     pub nodes: BTreeMap<NodeName, NodeView>,
-    /// The addresses that its nodes are known to have.
+    /// The known addresses of its nodes.
     #[serde(skip)]
     pub addresses: AddressBook,
-    /// When every step of the plan had taken effect.
+    /// When the last step of the plan took effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up: Option<RunTime>,
-    /// Its processes, once they were started.
+    /// Its processes, once started.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub processes: BTreeMap<ProcessName, ProcessView>,
     #[serde(skip)]
@@ -315,7 +314,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Makes the snapshot of a lab whose nodes are all off. A node that is not named here appears with its first event.
+    /// Creates the snapshot of a lab whose nodes are all off. A node not named here appears with its first event.
     pub fn new(nodes: impl IntoIterator<Item = NodeName>) -> Self {
         let nodes = nodes.into_iter().map(|node| (node, NodeView::new())).collect();
         Self {
@@ -330,7 +329,7 @@ impl Snapshot {
         }
     }
 
-    /// Takes in one event, and returns what follows from it.
+    /// Applies one event, and returns the conclusions.
     pub fn apply(&mut self, event: &Event) -> Concluded {
         self.now = self.now.max(event.at);
         let telling = self.exchanges.see(event);
@@ -343,7 +342,7 @@ impl Snapshot {
         let Some(node) = &event.node else { return nothing };
         let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
         if let Known::PoweredOff { why: PowerCause::Down } = known {
-            // Of a lab that is gone one asks how far its nodes had come, and what was last seen of them.
+            // After the end of a lab, the last stages and observations of its nodes stay available.
             view.see(event.at, known);
             return nothing;
         }
@@ -359,7 +358,7 @@ impl Snapshot {
         }
         let booted = view.boot(event.at, known);
         let stage = stage::Clue::from_event(known).map_or(view.stage, |clue| stage::next(view.stage, clue));
-        // A reset within the firmware begins a new boot although the stage is the same.
+        // A reset in the firmware stage starts a new boot although the stage is the same.
         let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
             return Concluded { stage: None, booted, telling };
@@ -369,7 +368,7 @@ impl Snapshot {
         Concluded { stage: Some(stage), booted, telling }
     }
 
-    /// Takes in what an event tells of the lab as a whole.
+    /// Applies an event of the lab as a whole.
     fn see(&mut self, at: RunTime, known: &Known) {
         match known {
             Known::LabUp {} => {
@@ -435,17 +434,17 @@ impl Snapshot {
         }
     }
 
-    /// Returns a node's stage; an unknown node is off.
+    /// Returns the stage of a node; an unknown node is off.
     pub fn stage(&self, node: &NodeName) -> Stage {
         self.nodes.get(node).map_or(Stage::Off, |view| view.stage)
     }
 }
 
-/// How soon after a reset a firmware resets the machine by itself: 40 ms were measured.
+/// How soon after a reset a firmware resets the machine by itself: 40 ms measured.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// Tells whether a reset only completes the one before: SeaBIOS finds that it ran already and resets the machine
-/// again, up to twice, before it begins anew.
+/// Tells whether a reset only completes the previous one: SeaBIOS detects a warm start and resets the machine again, up
+/// to twice, before it starts.
 fn is_echo(view: &NodeView, at: RunTime, known: &Known) -> bool {
     matches!(known, Known::Reset { why: PowerCause::Guest })
         && view.boots > 1

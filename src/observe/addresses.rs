@@ -1,10 +1,10 @@
-//! The addresses that nodes are known to have, folded from events.
+//! The known addresses of nodes, folded from events.
 //!
 //! | known by | when |
 //! |---|---|
-//! | the plan | from the start: what the lab file writes or reserves, and link-local addresses |
-//! | DHCP, DHCPv6 | the node takes a lease, whichever server gave it |
-//! | ARP, the neighbour table | the node shows the address on the wire, and nothing better is known |
+//! | the plan | from the start: addresses that the lab file sets or reserves, and link-local addresses |
+//! | DHCP, DHCPv6 | the node takes a lease of any server |
+//! | ARP, the neighbour table | the node uses the address on the wire, and no better source is known |
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::name::{NetworkName, NodeName};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressBook {
     networks: BTreeMap<NetworkName, Segment>,
-    /// How many addresses were learned so far.
+    /// The number of addresses learned so far.
     learned: u64,
 }
 
@@ -24,32 +24,32 @@ pub struct AddressBook {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Segment {
     nodes: BTreeMap<IpAddr, Holding>,
-    /// What NICs may have without telling: see [`AddressBook::allow`].
+    /// Addresses that NICs may use without an event: see [`AddressBook::allow`].
     own: BTreeMap<IpAddr, NodeName>,
-    /// How many NICs a node has on it.
+    /// The number of NICs of each node on it.
     nics: BTreeMap<NodeName, usize>,
 }
 
-/// Who has an address.
+/// The owner of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holding {
     node: NodeName,
     by: LearnedBy,
-    /// Whether the plan gives it, so that it stays whatever the node is lent.
+    /// Whether the plan assigns it; then it stays, whatever leases the node gets.
     reserved: bool,
-    /// Later ones are larger.
+    /// Increases with each address learned.
     order: u64,
 }
 
 impl Holding {
-    /// Tells whether it says already that a node has the address by a way.
+    /// Tells whether it already records a node and how its address was learned.
     fn tells(&self, node: &NodeName, by: &LearnedBy) -> bool {
         self.node == *node && (self.by == *by || by.is_sighting())
     }
 }
 
 impl AddressBook {
-    /// Notes a NIC of a node, with the addresses that the plan gives it.
+    /// Records a NIC of a node, with the addresses that the plan assigns.
     pub fn reserve(
         &mut self,
         network: &NetworkName,
@@ -64,18 +64,18 @@ impl AddressBook {
         }
     }
 
-    /// Notes an address that a node may have without telling: the reservation that a firmware released and goes on to
-    /// use, and what it gives itself from the prefix of a router advertisement (RFC 4862).
+    /// Records an address that a node may use without an event: a reservation that the firmware released and still
+    /// uses, or one from the prefix of a router advertisement (SLAAC, RFC 4862).
     pub fn allow(&mut self, network: &NetworkName, node: &NodeName, address: IpAddr) {
         self.networks.entry(network.clone()).or_default().own.insert(address, node.clone());
     }
 
-    /// Takes in what an event tells of the addresses of its node. Tells whether that was new.
+    /// Applies an event with an address of its node. Tells whether it was new.
     pub fn apply(&mut self, node: &NodeName, known: &Known) -> bool {
         known.learned().is_some_and(|(network, address, by)| self.learn(network, node, address, by))
     }
 
-    /// Takes in that a node has an address. Tells whether that was new.
+    /// Records the address of a node. Tells whether it was new.
     pub fn learn(&mut self, network: &NetworkName, node: &NodeName, address: IpAddr, by: LearnedBy) -> bool {
         let segment = self.networks.entry(network.clone()).or_default();
         let held = segment.nodes.get(&address);
@@ -86,8 +86,8 @@ impl AddressBook {
         let is_kin = |old: &IpAddr| old.is_ipv4() == address.is_ipv4() && !is_of_link(*old);
         if seen_only {
             let is_assigned = |held: &Holding| !held.by.is_sighting();
-            // Whoever was given an address has it, also while another one shows it; and what a node was given is where
-            // it is reached, whatever else it shows (an address that moves between nodes, say).
+            // An assigned address stays with its node, even if another node uses it. And a node is reached at its
+            // assigned address, whatever else it uses (such as a virtual IP that moves between nodes).
             let is_taken = held.is_some_and(|held| held.node != *node && is_assigned(held));
             let mut assigned =
                 segment.nodes.iter().filter(|(_, held)| held.node == *node && is_assigned(held));
@@ -97,7 +97,7 @@ impl AddressBook {
         }
         let reserved = held.is_some_and(|held| held.reserved);
         if segment.nics.get(node).is_none_or(|nics| *nics == 1) {
-            // Its only NIC has moved on from what it had before.
+            // Its only NIC no longer has its previous address.
             segment.nodes.retain(|old, held| held.node != *node || !is_kin(old) || held.reserved);
         }
         self.learned += 1;
@@ -106,20 +106,20 @@ impl AddressBook {
         true
     }
 
-    /// Tells whether it is no news that a node has an address.
+    /// Tells whether the address of a node is already recorded.
     pub fn is_known(&self, network: &NetworkName, node: &NodeName, address: IpAddr, by: &LearnedBy) -> bool {
         let held = self.networks.get(network).and_then(|segment| segment.nodes.get(&address));
         held.is_some_and(|held| held.tells(node, by))
     }
 
-    /// Takes in that an address is free again. Tells whether anybody had it.
+    /// Records that an address is free again. Tells whether a node had it.
     pub fn forget(&mut self, network: &NetworkName, address: IpAddr) -> bool {
         let Some(segment) = self.networks.get_mut(network) else { return false };
         let is_lent = segment.nodes.get(&address).is_some_and(|held| !held.reserved);
         is_lent && segment.nodes.remove(&address).is_some()
     }
 
-    /// Returns the node that has an address on a network, or may have it.
+    /// Returns the node that has or may have an address on a network.
     pub fn node(&self, network: &NetworkName, address: IpAddr) -> Option<&NodeName> {
         let Segment { nodes, own, .. } = self.networks.get(network)?;
         nodes.get(&address).map(|held| &held.node).or_else(|| own.get(&address))
@@ -130,16 +130,16 @@ impl AddressBook {
         self.networks.iter().find_map(|(name, segment)| Some((name, &segment.nodes.get(&address)?.node)))
     }
 
-    /// Returns the addresses of a node on a network, in order, without those of the link itself.
+    /// Returns the addresses of a node on a network, in order, without link-local ones.
     pub fn of<'a>(&'a self, network: &NetworkName, node: &NodeName) -> impl Iterator<Item = IpAddr> + 'a {
         let node = node.clone();
         let nodes = self.networks.get(network).into_iter().flat_map(|segment| &segment.nodes);
         nodes.filter(move |(address, held)| held.node == node && !is_of_link(**address)).map(|(ip, _)| *ip)
     }
 
-    /// Returns where a node is reached: the newest of its addresses, on this network if it has one there.
+    /// Returns the address at which a node is reached: the most recent one, on this network if it has one there.
     ///
-    /// By IPv4 a node is reached for sure, as a firmware's IPv6 ends with it; so that comes first.
+    /// IPv4 takes precedence, because the IPv6 address of a firmware is gone when the firmware ends.
     pub fn reach(&self, network: Option<&NetworkName>, node: &NodeName) -> Option<IpAddr> {
         let all = self.networks.iter().flat_map(|(name, segment)| {
             let nodes = segment.nodes.iter();
@@ -151,7 +151,7 @@ impl AddressBook {
     }
 }
 
-/// Tells whether an address holds on one link only.
+/// Tells whether an address is link-local.
 fn is_of_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
@@ -174,7 +174,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A node `a` without an address of its own, and a node `b` with one.
+    /// A node `a` without a reserved address, and a node `b` with one.
     fn book() -> AddressBook {
         let mut book = AddressBook::default();
         book.reserve(&lan(), &node("a"), [ip("fe80::1")]);
@@ -212,7 +212,7 @@ mod tests {
         assert!(!book.learn(&lan(), &a, ip("10.0.0.32"), LearnedBy::Dhcp));
         assert!(book.learn(&lan(), &a, ip("10.0.0.33"), LearnedBy::Dhcp));
         assert_eq!((of(&book, "a").as_str(), book.node(&lan(), ip("10.0.0.32"))), ("10.0.0.33", None));
-        // What is reserved stays, and an address has one owner.
+        // A reserved address stays, and an address has one owner.
         assert!(book.learn(&lan(), &b, ip("10.0.0.33"), LearnedBy::Dhcp));
         assert_eq!((of(&book, "a"), of(&book, "b")), (String::new(), "10.0.0.11 10.0.0.33".to_owned()));
         assert!(book.forget(&lan(), ip("10.0.0.33")) && !book.forget(&lan(), ip("10.0.0.11")));
@@ -234,7 +234,7 @@ mod tests {
     fn both_kinds_of_event_tell_of_addresses() {
         let (mut book, a) = (AddressBook::default(), node("a"));
         assert!(!book.apply(&a, &lease("os", "offer")), "an offer is no lease");
-        // Records of format 1 have no other.
+        // Records of format 1 contain no other source.
         assert!(book.apply(&a, &lease("os", "ack")));
         let learned = |address: &str, by, from| Known::AddressLearned {
             network: lan(),

@@ -6,7 +6,7 @@
 //!                         └─ a kernel spoke that nobody had fetched ────▶ disk
 //! ```
 //!
-//! A loader alone says nothing: iPXE and GRUB that came over the network may go on to the disk (`sanboot`, `exit`).
+//! A loader alone decides nothing: iPXE and GRUB from the network may boot the disk (`sanboot`, `exit`).
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::event::{BootedFrom, Delivery, FileRole, Known, Protocol, RunTime};
 
 /// The minimum size of a kernel among files that the plan does not know.
 const KERNEL: u64 = 1 << 20;
-/// What a system printed before a reset may arrive after it; no system comes to its login prompt in this time.
+/// Output of a system before a reset may arrive after it; no system reaches its login prompt within this time.
 const LATE: Duration = Duration::from_secs(1);
-/// How names of boot programs end, which are no kernels though some are as large.
+/// Name suffixes of boot programs, which are not kernels although some are as large.
 const PROGRAMS: [&str; 7] = [".efi", ".0", ".kpxe", ".pxe", ".c32", ".mod", ".img"];
 
 impl NodeView {
-    /// Takes in an event, and returns what its present boot came from if that is clear by it.
+    /// Applies an event, and returns the source of the current boot if the event shows it.
     pub(super) fn boot(&mut self, at: RunTime, known: &Known) -> Option<(BootedFrom, String)> {
         if matches!(known, Known::PoweredOn {} | Known::Reset { .. }) {
             self.booted.push(Booted { began: at, from: None, by: String::new() });
@@ -38,7 +38,7 @@ impl NodeView {
     }
 }
 
-/// Returns the kernel that was fetched to its end.
+/// Returns the kernel that was fetched completely.
 fn kernel_fetched(known: &Known) -> Option<String> {
     let Delivery { path, role, bytes, by } = known.delivery().filter(Delivery::is_fetch)?;
     let is_kernel = match role {
@@ -52,7 +52,7 @@ fn kernel_fetched(known: &Known) -> Option<String> {
             | FileRole::Listing
             | FileRole::Signature,
         ) => false,
-        // A file of the lab's own folder: its size tells it from menus, its name from boot programs.
+        // A file of the served folder: its size distinguishes it from menus, its name from boot programs.
         None | Some(FileRole::File | FileRole::Other(_)) => {
             let name = path.split('?').next().unwrap_or(path).to_ascii_lowercase();
             bytes >= KERNEL && !PROGRAMS.iter().any(|end| name.ends_with(end))
@@ -65,7 +65,7 @@ fn kernel_fetched(known: &Known) -> Option<String> {
     is_kernel.then(|| format!("`{path}` by {by}"))
 }
 
-/// Returns the line that only a running system prints.
+/// Returns a line that only a running system prints.
 fn kernel_spoke(age: Duration, known: &Known) -> Option<String> {
     let Known::ConsoleLine { text } = known else { return None };
     let spoke = match Clue::from_event(known)? {
@@ -112,15 +112,15 @@ mod tests {
     fn a_kernel_that_was_fetched_came_from_the_network() {
         let linux = || console("Linux version 6.1");
         assert_eq!(check([Known::PoweredOn {}, lease("ipxe", "ack"), http("kernel", 200, true)]), "network");
-        // By whatever name, from the lab's own folder.
+        // Any file name, from the served folder.
         assert_eq!(check([Known::PoweredOn {}, file("/assets/vmlinuz", 6 << 20), linux()]), "network");
-        // Also in pieces.
+        // Also in ranges.
         assert_eq!(check([Known::PoweredOn {}, http("kernel", 206, true)]), "network");
-        // What is large and no kernel.
+        // Large files that are not kernels.
         for role in ["listing", "signature", "seed"] {
             assert_eq!(check([Known::PoweredOn {}, http(role, 200, true), linux()]), "disk", "{role}");
         }
-        // A download that broke off is none.
+        // An aborted download does not count.
         assert_eq!(check([Known::PoweredOn {}, http("kernel", 200, false)]), "?");
     }
 
@@ -132,7 +132,7 @@ mod tests {
         let together = console("debian login: [  116.786974] sh[422]: INFO     : Stage: fetch");
         assert_eq!(check([Known::PoweredOn {}, together]), "disk");
         assert_eq!(check([Known::PoweredOn {}, console("no user may login: not yet")]), "?");
-        // iPXE and GRUB came over the network, and went on to the disk.
+        // iPXE and GRUB were loaded from the network and booted the disk.
         let there = [Known::PoweredOn {}, tftp("snponly.efi", "sent"), http("script", 200, true)];
         assert_eq!(check(there.into_iter().chain([login()])), "disk");
         assert_eq!(check([Known::PoweredOn {}, file("/grubx64.efi", 2 << 20), login()]), "disk");
@@ -143,7 +143,7 @@ mod tests {
         let install = [Known::PoweredOn {}, http("kernel", 200, true), console("DRYRACK node=a")];
         let disk = || [reset(), console("GRUB"), console("a login:")];
         assert_eq!(check(install.into_iter().chain(disk()).chain(disk())), "network disk disk");
-        // What was printed before the power went is no boot.
+        // Output from before the power-off is not a boot.
         let off = Known::PoweredOff { why: PowerCause::Guest };
         assert_eq!(check([Known::PoweredOn {}, off, console("a login:"), Known::PoweredOn {}]), "? ?");
     }

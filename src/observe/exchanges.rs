@@ -1,25 +1,26 @@
-//! Which events tell of something that another source has told already.
+//! Finds events that report something another source has already reported.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::{Event, Exchange, Kind, Source};
 
-/// How many facts are remembered. What another source tells of one comes within moments.
+/// How many facts are remembered. Other sources report a fact within moments.
 const MOST: usize = 4096;
 
-/// What an event tells, beside what others have told.
+/// What an event adds to the reports of other sources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Telling {
-    /// Something that nobody has told.
+    /// A new fact.
     #[default]
     News,
-    /// What the wire has told already, with what only its source knows: the rule, the role of a file.
+    /// A fact that was seen on the wire already, with details that only this source knows: the rule, the role of a
+    /// file.
     Details,
-    /// What a better source has told already.
+    /// A fact that a better source has reported already.
     Again,
 }
 
-/// The facts of exchanges, with how often each source has told them.
+/// The facts of exchanges, with the number of reports by each source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Exchanges {
     reports: BTreeMap<(Exchange, String), Vec<(Source, u64)>>,
@@ -27,10 +28,10 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// Takes in an event.
+    /// Applies an event.
     ///
-    /// A source may tell the same fact several times, as often as it happened: so the fact happened as often as that
-    /// source says that tells of it most often.
+    /// A source may report the same fact several times, once for each occurrence. So the number of occurrences is the
+    /// highest count of any one source.
     pub(super) fn see(&mut self, event: &Event) -> Telling {
         let (Some(exchange), Kind::Known(known)) = (&event.exchange, &event.kind) else {
             return Telling::News;
@@ -71,7 +72,7 @@ mod tests {
     use crate::event::examples::{event, http, lease};
     use crate::name::Mac;
 
-    /// Tells of events of one exchange, and returns what each tells.
+    /// Applies events of one exchange, and returns what each adds.
     fn reports(
         exchanges: &mut Exchanges,
         exchange: &Exchange,
@@ -98,7 +99,7 @@ mod tests {
         assert_eq!(check(&[Wire, Service]), "News Details");
         assert_eq!(check(&[Service, Service, Wire, Wire]), "News News Again Again");
         assert_eq!(check(&[Wire, Service, Service, Wire]), "News Details News Again");
-        // Another answer, and another exchange.
+        // Another reply, and another exchange.
         let mut exchanges = Exchanges::default();
         let script = (Wire, http("script", 200, true));
         assert_eq!(reports(&mut exchanges, &exchange, &[(Service, get()), script]), "News News");

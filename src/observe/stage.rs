@@ -1,27 +1,27 @@
-//! The state machine of a boot: which events are clues, and which stage follows.
+//! The state machine of a boot: the next stage, by the clue in an event.
 
 use crate::event::{Delivery, DhcpClient, FileRole, Known, Protocol, Stage};
 
-/// What an event tells about the stage of a node.
+/// A clue in an event about the stage of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clue {
     /// It was powered on.
     PoweredOn,
-    /// It is off, or gone.
+    /// It is off, or ended unexpectedly.
     PoweredOff,
     /// It restarted.
     Reset,
-    /// Its firmware, or iPXE, was given an address.
+    /// Its firmware, or iPXE, got an address.
     FirmwareLeased,
     /// It fetched a network boot program.
     LoaderTaken,
-    /// It fetched our script.
+    /// It fetched our boot script.
     ScriptTaken,
     /// It fetched a whole kernel.
     KernelTaken,
     /// A kernel printed to its console.
     KernelSpoke,
-    /// Its operating system was given an address.
+    /// Its operating system got an address.
     SystemLeased,
     /// Its operating system printed to its console.
     SystemSpoke,
@@ -32,14 +32,14 @@ pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
     match (stage, clue) {
         (_, Clue::PoweredOff) => Stage::Off,
         (_, Clue::PoweredOn) => Stage::Firmware,
-        // What a machine still said before it went off arrives late and does not bring it back.
+        // Output from before the power-off may arrive late and must not change the stage.
         (Stage::Off, _) => Stage::Off,
         (_, Clue::Reset) => Stage::Firmware,
         (_, Clue::FirmwareLeased) => stage.max(Stage::Dhcp),
         (_, Clue::LoaderTaken) => stage.max(Stage::Nbp),
         (_, Clue::ScriptTaken) => stage.max(Stage::Loader),
         (_, Clue::KernelTaken | Clue::KernelSpoke) => stage.max(Stage::Kernel),
-        // Before a kernel, a client that is neither PXE firmware nor iPXE is a loader with a DHCP client of its own.
+        // Before a kernel, a client that is neither PXE firmware nor iPXE is a loader with its own DHCP client.
         (Stage::Kernel | Stage::Os, Clue::SystemLeased) => Stage::Os,
         (Stage::Firmware | Stage::Dhcp | Stage::Nbp | Stage::Loader, Clue::SystemLeased) => stage,
         (_, Clue::SystemSpoke) => Stage::Os,
@@ -47,14 +47,14 @@ pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
 }
 
 impl Clue {
-    /// Returns what an event tells about the stage of its node, if anything.
+    /// Returns the clue in an event about the stage of its node, if any.
     pub(super) fn from_event(known: &Known) -> Option<Self> {
         match known {
             Known::PoweredOn {} => Some(Self::PoweredOn),
             Known::PoweredOff { .. } | Known::MachineDied { .. } => Some(Self::PoweredOff),
             Known::Reset { .. } => Some(Self::Reset),
             Known::ConsoleLine { text } => Self::from_console(text),
-            // An offer is no lease: a firmware may take another server's.
+            // An offer is not a lease: a firmware may choose another server.
             Known::DhcpReplied { reply, address: Some(_), client, .. } if reply.gives_address() => {
                 match client {
                     DhcpClient::Firmware | DhcpClient::Ipxe => Some(Self::FirmwareLeased),
@@ -117,7 +117,7 @@ impl Clue {
                 | FileRole::File
                 | FileRole::Other(_),
             ) => match delivery.by {
-                // Whatever it is, a firmware that fetches it by TFTP runs it.
+                // A firmware runs every file that it fetches by TFTP.
                 Protocol::Tftp => Some(Self::LoaderTaken),
                 Protocol::Http { .. } => None,
             },
@@ -135,7 +135,7 @@ impl Clue {
     }
 }
 
-/// Tells whether getty asks for a name, `HOST login: `; what services print may follow on the same line.
+/// Tells whether a line has the prompt of getty, `HOST login: `; output of services may follow on the same line.
 fn is_prompt(line: &str) -> bool {
     let asks = |(host, _): (&str, &str)| !host.is_empty() && !host.contains(char::is_whitespace);
     line.trim_end().ends_with("login:") || line.split_once(" login: ").is_some_and(asks)

@@ -1,4 +1,4 @@
-//! Lists of events, and the present that they fold into.
+//! Lists of events, and the resulting state.
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::examples::{self, event};
 
-/// Folds the events of node `a`, one second apart, and writes down each change of stage.
+/// Folds the events of node `a`, one second apart, and returns each change of stage.
 fn stages(kinds: impl IntoIterator<Item = Known>) -> String {
     let mut snapshot = Snapshot::new([]);
     let kinds = kinds.into_iter().enumerate();
