@@ -1,20 +1,20 @@
-//! What is counted: boots, and what was fetched; compared with what is expected of it.
+//! Counted checks: compares boots and fetches with what is expected.
 
 use crate::event::{BootedFrom, Delivery, Known, Protocol};
 use crate::lab::{Boots, Count, Fetched};
 
-/// How something that is counted stands.
+/// The result of a counted check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CountStatus {
-    /// It is as expected, and what shows it.
+    /// Met, with the evidence.
     So(String),
-    /// It is not, and may still be.
+    /// Not met yet.
     NotYet,
-    /// It is not, and cannot be any more, and why.
+    /// Can no longer be met, and why.
     NeverAgain(String),
 }
 
-/// Compares the boots of a node with what is expected of them.
+/// Compares the boots of a node with the expected ones.
 pub(super) fn boots(wanted: &Boots, so_far: &[BootedFrom]) -> CountStatus {
     if let Some(order) = &wanted.order {
         return match order.as_slice() {
@@ -39,7 +39,7 @@ pub(super) fn boots(wanted: &Boots, so_far: &[BootedFrom]) -> CountStatus {
     }
 }
 
-/// Returns what a node booted from: `it booted from network, disk`.
+/// Returns the boot sources of a node as text: `it booted from network, disk`.
 pub(super) fn boots_so_far(boots: &[BootedFrom]) -> String {
     match boots {
         [] => "no kernel came up".to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn boots_so_far(boots: &[BootedFrom]) -> String {
     }
 }
 
-/// Returns what is expected of boots: `boots from network, disk`, `3 boots, 1 from the network`.
+/// Returns the expected boots as text: `boots from network, disk`, `3 boots, 1 from the network`.
 pub(super) fn boots_wanted(wanted: &Boots) -> String {
     let Boots { order, times, network, disk } = wanted;
     if let Some(order) = order {
@@ -69,9 +69,9 @@ fn times_of(what: &'static str) -> impl Fn(u32) -> String {
     move |count| format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Tells whether an event is what a fetch has to be like.
+/// Tells whether an event matches a fetch check.
 pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
-    // What a client broke off it did not fetch.
+    // An aborted download does not count.
     let Some(Delivery { path, by, role: _, bytes: _ }) = known.delivery() else { return false };
     let is_wanted = match by {
         Protocol::Tftp => wanted.method.is_none() && wanted.status.is_none(),
@@ -83,7 +83,7 @@ pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
     is_wanted && wanted.path.is_match(path)
 }
 
-/// Compares how often something was fetched with what is expected.
+/// Compares the number of fetches with the expected one.
 pub(super) fn fetched(wanted: &Fetched, count: u32) -> CountStatus {
     match wanted.often {
         Count::Exactly(wanted) if count > wanted => CountStatus::NeverAgain(fetched_so_far(count)),
@@ -94,7 +94,7 @@ pub(super) fn fetched(wanted: &Fetched, count: u32) -> CountStatus {
     }
 }
 
-/// Returns how often something was fetched.
+/// Returns the number of fetches as text.
 pub(super) fn fetched_so_far(count: u32) -> String {
     match count {
         0 => "it was not fetched".to_owned(),
@@ -103,7 +103,7 @@ pub(super) fn fetched_so_far(count: u32) -> String {
     }
 }
 
-/// Returns what is expected to be fetched: `fetched /initrd/ once`.
+/// Returns the expected fetches as text: `fetched /initrd/ once`.
 pub(super) fn fetched_wanted(wanted: &Fetched) -> String {
     let Fetched { path, often, method, status } = wanted;
     let method = method.as_ref().map(|method| format!("{method} ")).unwrap_or_default();

@@ -12,16 +12,15 @@ use crate::observe::{NodeView, Snapshot, Telling};
 
 /// Judges the expectations of a lab.
 ///
-/// It reads the present that `observe` folds and folds nothing of a node again. Feed
-/// it every event, ask [`Judge::at`] for what was decided (also when
-/// [`Judge::next_deadline`] has come without an event), and [`Judge::finish`] it
-/// before the lab is torn down.
+/// It reads the snapshot of `observe` and does not fold node state again. Apply every event, ask [`Judge::at`] for
+/// decisions (also when [`Judge::next_deadline`] passes without an event), and call [`Judge::finish`] before the lab is
+/// torn down.
 #[derive(Debug, Clone)]
 pub struct Judge {
     items: Vec<Item>,
-    /// The latest instant that was told of.
+    /// The latest instant seen.
     now: RunTime,
-    /// Whether the lab is being torn down: what happens now says nothing of it.
+    /// Whether the lab is being torn down: further events are ignored.
     finished: bool,
     decisions: Vec<Decision>,
 }
@@ -34,19 +33,19 @@ struct Item {
     subjects: Vec<Subject>,
 }
 
-/// Whether the time of an expectation has begun.
+/// Whether the time of an expectation has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {
-    /// It waits for the item of that index.
+    /// Waits for the item with that index.
     After(usize),
-    /// From the run's start; its time counts from when the lab is up.
+    /// From the start of the run; its time counts from when the lab is up.
     WithLab,
     /// Since that instant.
     Since(RunTime),
 }
 
 impl Judge {
-    /// Makes the judge of expectations.
+    /// Creates the judge of expectations.
     pub fn new(expectations: &BTreeMap<ExpectName, Expectation>) -> Self {
         let position = |name: &ExpectName| expectations.keys().position(|other| other == name);
         let items = expectations.values().map(|expectation| Item {
@@ -57,9 +56,9 @@ impl Judge {
         Self { items: items.collect(), now: RunTime::START, finished: false, decisions: Vec::new() }
     }
 
-    /// Takes in one event, and the present that it led to.
+    /// Applies one event, with the snapshot after it.
     ///
-    /// What was due before it is to be decided before it, on the present of then: by [`Judge::pass`].
+    /// Call [`Judge::pass`] first: it decides what was due before the event, on the snapshot before it.
     pub fn apply(&mut self, event: &Event, telling: Telling, present: &Snapshot) {
         self.now = self.now.max(event.at);
         let Kind::Known(known) = &event.kind else { return };
@@ -115,12 +114,12 @@ impl Judge {
         self.settle(event.at, present);
     }
 
-    /// Lets time pass up to `now`: what is due by then is decided on the present.
+    /// Advances the time to `now`: decides what is due by then, on the current snapshot.
     pub fn pass(&mut self, now: RunTime, present: &Snapshot) {
         self.settle(now, present);
     }
 
-    /// Lets time pass up to `now`, and returns what was decided since the last call.
+    /// Advances the time to `now`, and returns the decisions since the last call.
     pub fn at(&mut self, now: RunTime, present: &Snapshot) -> Vec<Decision> {
         self.settle(now, present);
         std::mem::take(&mut self.decisions)
@@ -145,7 +144,7 @@ impl Judge {
         wanted.collect()
     }
 
-    /// Returns the next instant at which time alone may decide something.
+    /// Returns the next instant at which time alone may decide an expectation.
     pub fn next_deadline(&self, present: &Snapshot) -> Option<RunTime> {
         let open = self.items.iter().filter(|item| !matches!(item.gate, Gate::After(_)));
         let deadlines = open.flat_map(|item| {
@@ -155,7 +154,7 @@ impl Judge {
         deadlines.min()
     }
 
-    /// Tells whether waiting longer can decide nothing but what is open to the end of the run anyway.
+    /// Tells whether everything is decided except what stays open until the end of the run.
     pub fn done(&self) -> bool {
         self.finished
             || (0..self.items.len()).all(|index| {
@@ -163,7 +162,7 @@ impl Judge {
             })
     }
 
-    /// Returns how every expectation stands, in the order of their names.
+    /// Returns the state of every expectation, in the order of their names.
     pub fn verdicts(&self, present: &Snapshot) -> Vec<Verdict> {
         let verdicts = self.items.iter().flat_map(|item| {
             item.subjects.iter().map(|subject| {
@@ -218,7 +217,7 @@ impl Judge {
         }
     }
 
-    /// Counts what a node fetched, whether or not the time of the expectation has begun.
+    /// Counts fetches of a node, whether or not the time of the expectation has started.
     fn count(&mut self, node: Option<&NodeName>, known: &Known) {
         for item in &mut self.items {
             let Check::Observed(ObservedCheck::Fetched(fetched)) = &item.expectation.check else { continue };
@@ -229,7 +228,7 @@ impl Judge {
         }
     }
 
-    /// Takes in the answer of a probe.
+    /// Applies the result of a probe.
     fn hear(
         &mut self,
         expect: &ExpectName,
@@ -249,7 +248,7 @@ impl Judge {
         }
     }
 
-    /// Decides everything that is clear at `now`, until nothing follows from anything any more.
+    /// Decides everything that can be decided at `now`, until nothing changes any more.
     fn settle(&mut self, now: RunTime, present: &Snapshot) {
         self.now = self.now.max(now);
         if self.finished {
@@ -259,7 +258,7 @@ impl Judge {
         self.announce();
     }
 
-    /// Opens the gates of what waited for something that is met, and bars what waited for something missed.
+    /// Starts what waited for a met expectation, and cancels what waited for a missed one.
     fn open_gates(&mut self) -> bool {
         let mut changed = false;
         for index in 0..self.items.len() {
@@ -282,7 +281,7 @@ impl Judge {
         changed
     }
 
-    /// Decides what follows from stages, deaths and the time.
+    /// Decides by stages, unexpected ends and the time.
     fn decide(&mut self, present: &Snapshot) -> bool {
         let mut changed = false;
         let Snapshot { nodes, processes, up, .. } = present;
@@ -323,7 +322,7 @@ impl Judge {
         changed
     }
 
-    /// Queues a decision for everything that was decided and not announced.
+    /// Queues the decisions that were not returned yet.
     fn announce(&mut self) {
         for item in &mut self.items {
             for subject in &mut item.subjects {
@@ -339,10 +338,10 @@ impl Judge {
         }
     }
 
-    /// Tells whether an expectation is open to the end of the run, or waits for one that is.
+    /// Tells whether an expectation is open until the end of the run, or waits for one that is.
     fn is_endless(&self, index: usize) -> bool {
         let mut index = index;
-        // A chain of `after` cannot be longer than there are expectations, unless it is a ring.
+        // A chain of `after` without a cycle is never longer than the number of expectations.
         for _ in 0..=self.items.len() {
             let item = &self.items[index];
             if item.expectation.sense == Polarity::Never && item.expectation.within.is_none() {
@@ -358,7 +357,7 @@ impl Judge {
 }
 
 impl Item {
-    /// Returns since when its time has been running, if it has.
+    /// Returns when its time started, if it has.
     fn since(&self, up: Option<RunTime>) -> Option<RunTime> {
         match self.gate {
             Gate::After(_) => None,
@@ -368,7 +367,7 @@ impl Item {
     }
 }
 
-/// Returns what each verdict is about: a node each, or all of them together.
+/// Returns the subject of each verdict: one node each, or all of them together.
 fn subjects(expectation: &Expectation) -> Vec<Subject> {
     let together = match &expectation.check {
         Check::Observed(check) => match check {
@@ -393,7 +392,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
     expectation.nodes.iter().map(|node| Subject::new(Some(node.clone()))).collect()
 }
 
-/// Returns why something can no longer be met, if a machine that it needs is gone.
+/// Returns why an expectation can no longer be met, if a machine that it needs has ended.
 fn death(subject: &Subject, of: &Expectation, nodes: &BTreeMap<NodeName, NodeView>) -> Option<String> {
     match &subject.node {
         Some(node) => nodes.get(node)?.dead.clone(),

@@ -1,7 +1,7 @@
-//! Expectations judged on the current state and on events: what must, or must never, happen.
+//! Expectations, judged by the current state and by events: what must, or must never, happen.
 //!
-//! Reads no clock and asks nobody: events and instants come in, decisions come
-//! out, and [`Judge::wanted`] says which probes somebody else should carry out.
+//! Reads no clock and does no I/O: events and instants come in, decisions come out, and [`Judge::wanted`] lists the
+//! probes that the caller should run.
 //!
 //! ```text
 //!            `after` met for all nodes             true long enough
@@ -10,15 +10,15 @@
 //!    └──────────────▶ not reached          └──────────────────────────▶ missed   (of a `never`: met)
 //! ```
 //!
-//! * Time runs from the instant at which `after` was met for all its nodes, else
-//!   from [`LabUp`](crate::event::Known::LabUp); for a node with `start =
-//!   "manual"` too. What happens is seen from the run's start on.
-//! * What must be true has to become true `within` that time, and then has to stay
-//!   true for `holds`, which may end later. A line that was printed stays printed.
-//! * What is counted (boots, fetches) counts from the run's start, whenever the time
-//!   begins; a number that was passed is missed at once.
-//! * A machine that died, or that QEMU gave up, cannot meet anything any more. One
-//!   that powers itself off can: somebody may start it again.
+//! * Time runs from the instant at which `after` was met for all its nodes, else from
+//! [`LabUp`](crate::event::Known::LabUp), even for a node with `start = "manual"`. Events count from the start of the
+//! run.
+//! * A check has to become true `within` that time, and then has to stay true for `holds`, which may end later. A
+//! console line, once printed, stays true.
+//! * Counted checks (boots, fetches) count from the start of the run, whenever the time starts; a number that was
+//! exceeded is missed at once.
+//! * A machine that ended unexpectedly, or that QEMU stopped for good, can no longer meet anything. One that powers
+//! itself off can: a user may start it again.
 
 mod count;
 mod describe;
@@ -42,7 +42,7 @@ pub struct Decision {
     pub node: Option<NodeName>,
     /// Whether it was met.
     pub met: bool,
-    /// Why, and what was seen last.
+    /// The reason, with the last observation.
     pub seen: String,
 }
 
@@ -53,57 +53,57 @@ pub struct WantedProbe {
     pub expect: ExpectName,
     /// The node; `None` for a check of several nodes together, or of the lab.
     pub node: Option<NodeName>,
-    /// Where it has to stay true: the instant from which on the first success completes it. A prober that reports only
-    /// changes reports that success too.
+    /// If the check has to stay true: the instant from which the first success completes it. A prober that reports only
+    /// changes also reports that success.
     pub confirm_at: Option<RunTime>,
 }
 
-/// How an expectation turned out for one of its nodes, or for the lab.
+/// The verdict on an expectation for one of its nodes, or for the lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The expectation.
     pub expect: ExpectName,
     /// The node; `None` for a check of several nodes together, or of the lab.
     pub node: Option<NodeName>,
-    /// What it asks for, as people read it.
+    /// The expectation as text.
     pub what: String,
-    /// When its time began; `None` if it never did.
+    /// When its time started; `None` if it never did.
     pub since: Option<RunTime>,
-    /// How it turned out.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// How an expectation turned out.
+/// The outcome of an expectation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It is not decided yet.
+    /// Not decided yet.
     Pending {
-        /// What was seen last.
+        /// The last observation.
         seen: Vec<Evidence>,
     },
-    /// It was met.
+    /// Met.
     Met {
         /// When.
         at: RunTime,
-        /// What met it.
+        /// The evidence.
         why: String,
     },
-    /// It was missed.
+    /// Missed.
     Missed {
         /// When.
         at: RunTime,
-        /// Why.
+        /// The reason.
         why: String,
-        /// What was seen last.
+        /// The last observation.
         seen: Vec<Evidence>,
     },
-    /// Its time never began, because something before it was missed.
+    /// Not reached: its time never started, because an expectation before it was missed.
     NotReached {
-        /// When that was clear.
+        /// When that was decided.
         at: RunTime,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
@@ -122,7 +122,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the word for it.
+    /// Returns the outcome in one word.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
@@ -132,7 +132,7 @@ impl Outcome {
         }
     }
 
-    /// Returns why, and what was seen last and how long before `now`.
+    /// Returns the reason, and the last observation with its age at `now`.
     pub fn explain(&self, now: RunTime) -> String {
         let (first, seen) = match self {
             Self::Met { why, .. } | Self::NotReached { why, .. } => return why.clone(),
@@ -147,12 +147,12 @@ impl Outcome {
     }
 }
 
-/// Something that was seen while an expectation waited.
+/// An observation while an expectation waited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// How it is introduced: `last probe saw`, `last seen:`.
+    /// Its introduction: `last probe saw`, `last seen:`.
     pub of: String,
-    /// What was seen.
+    /// The observation.
     pub what: String,
     /// When.
     pub at: RunTime,

@@ -1,4 +1,4 @@
-//! One expectation of one node (or of several together, or of the lab), and how it stands.
+//! The state of one expectation for one node (or for several together, or for the lab).
 
 use super::count::{self, CountStatus};
 use super::describe::describe;
@@ -8,22 +8,22 @@ use crate::lab::{Check, Expectation, ObservedCheck, Polarity};
 use crate::name::NodeName;
 use crate::observe::NodeView;
 
-/// How one expectation of one node stands.
+/// The state of one expectation for one node.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     /// The node; `None` for several together, or for the lab.
     pub(super) node: Option<NodeName>,
-    /// Since when the check has been true without a break, and what showed it.
+    /// Since when the check has been true without interruption, and the evidence.
     holding: Option<(RunTime, String)>,
-    /// Whether it was true once and then no longer.
+    /// Whether it was true once and is no longer.
     broken: bool,
-    /// How often what it counts has happened.
+    /// The count of a counted check.
     count: u32,
-    /// The last answer of its probe.
+    /// The last result of its probe.
     probe: Option<(RunTime, String)>,
-    /// How it turned out, once it is decided.
+    /// The outcome, once decided.
     outcome: Option<Outcome>,
-    /// Whether the outcome was handed out.
+    /// Whether the outcome was returned.
     announced: bool,
 }
 
@@ -36,7 +36,7 @@ impl Subject {
         self.outcome.as_ref()
     }
 
-    /// Returns the outcome the first time that it is asked for after the decision.
+    /// Returns the outcome on the first call after the decision.
     pub(super) fn announce(&mut self) -> Option<Outcome> {
         let outcome = self.outcome.clone().filter(|_| !self.announced)?;
         self.announced = true;
@@ -47,22 +47,22 @@ impl Subject {
         self.outcome.is_none()
     }
 
-    /// Takes in that the check is true at an instant. Once it has been so for long enough, [`Subject::on_time`] decides.
+    /// Records that the check is true at an instant. Once it has held long enough, [`Subject::on_time`] decides.
     pub(super) fn on_true(&mut self, at: RunTime, seen: &str) {
         self.holding.get_or_insert_with(|| (at, seen.to_owned()));
     }
 
-    /// Takes in that the check is no longer true, or not yet.
+    /// Records that the check is not true.
     pub(super) fn on_false(&mut self) {
         self.broken |= self.holding.take().is_some();
     }
 
-    /// Takes in that what it counts has happened once more.
+    /// Records one more occurrence of what is counted.
     pub(super) fn count(&mut self) {
         self.count = self.count.saturating_add(1);
     }
 
-    /// Compares what is known of the node with what is expected, where that is all there is to look at.
+    /// Compares the state of the node with the expected one, for checks that need nothing else.
     pub(super) fn compare(&mut self, of: &Expectation, at: RunTime, node: &NodeView) {
         let Check::Observed(check) = &of.check else { return };
         let standing = match check {
@@ -72,32 +72,32 @@ impl Subject {
             ObservedCheck::Stage(_) => CountStatus::NotYet,
             ObservedCheck::Boots(boots) => count::boots(boots, &node.boot_sources()),
             ObservedCheck::Fetched(fetched) => count::fetched(fetched, self.count),
-            // These are of an instant: a line, an end.
+            // These are about an instant: a line, an end.
             ObservedCheck::Console(_) | ObservedCheck::Process { .. } => return,
         };
         match standing {
             CountStatus::So(seen) => self.on_true(at, &seen),
             CountStatus::NotYet => self.on_false(),
-            // What can never come true is not waited for.
+            // A check that can no longer become true is missed at once.
             CountStatus::NeverAgain(why) if of.sense == Polarity::Must => self.miss(of, at, why, Some(node)),
             CountStatus::NeverAgain(_) => self.on_false(),
         }
     }
 
-    /// Takes in what a probe saw.
+    /// Applies the result of a probe.
     pub(super) fn on_probe(&mut self, of: &Expectation, at: RunTime, ok: bool, seen: &str) {
         self.probe = Some((at, seen.to_owned()));
         if !ok {
             return self.on_false();
         }
         self.on_true(at, seen);
-        // Time alone does not tell that a probe would still succeed, so a success has to complete the hold.
+        // Time alone does not show that a probe would still succeed, so a success has to complete the hold.
         if self.confirm_at(of).is_some_and(|confirm| confirm <= at) {
             self.held(of, at, seen);
         }
     }
 
-    /// Returns the instant at which a success completes what has begun to hold.
+    /// Returns the instant from which a success completes the hold.
     pub(super) fn confirm_at(&self, of: &Expectation) -> Option<RunTime> {
         let (since, _) = self.holding.as_ref()?;
         Some(*since + of.holds)
@@ -106,7 +106,7 @@ impl Subject {
     /// Returns the next instant at which time alone may decide.
     pub(super) fn deadline(&self, of: &Expectation, from: Option<RunTime>) -> Option<RunTime> {
         let held = if is_probed(&of.check) { None } else { self.confirm_at(of) };
-        // What holds already has met its time: only the hold can end it.
+        // A check that holds has met its time limit: only the hold decides then.
         let over = match of.sense {
             Polarity::Must if self.holding.is_some() => None,
             Polarity::Must | Polarity::Never => time_over(of, from),
@@ -114,7 +114,7 @@ impl Subject {
         held.into_iter().chain(over).min()
     }
 
-    /// Decides what time alone decides.
+    /// Decides by the time alone.
     pub(super) fn on_time(
         &mut self,
         of: &Expectation,
@@ -141,12 +141,12 @@ impl Subject {
         }
     }
 
-    /// Decides that it was missed.
+    /// Decides that it is missed.
     pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeView>) {
         self.outcome = Some(Outcome::Missed { at, why, seen: self.evidence(of, node) });
     }
 
-    /// Decides what is open when the run ends.
+    /// Decides an open expectation at the end of the run.
     pub(super) fn finish(&mut self, of: &Expectation, at: RunTime, node: Option<&NodeView>) {
         match of.sense {
             Polarity::Never => {
@@ -157,7 +157,7 @@ impl Subject {
         }
     }
 
-    /// Decides that its time never began.
+    /// Decides that its time never started.
     pub(super) fn bar(&mut self, at: RunTime, why: String) {
         self.outcome = Some(Outcome::NotReached { at, why });
     }
@@ -187,7 +187,7 @@ impl Subject {
         });
     }
 
-    /// Returns what did not happen by `when`.
+    /// Returns the text of what did not happen by `when`.
     fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeView>) -> String {
         let at = node.map(|node| format!(" (it is at {})", node.stage)).unwrap_or_default();
         match &of.check {
@@ -220,7 +220,7 @@ impl Subject {
     }
 }
 
-/// Tells whether a check has to be carried out, rather than read from events.
+/// Tells whether a check needs a probe, rather than events.
 pub(super) fn is_probed(check: &Check) -> bool {
     match check {
         Check::Observed(_) => false,

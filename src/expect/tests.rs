@@ -1,4 +1,4 @@
-//! Lists of events, and what they decide.
+//! Lists of events, and the resulting decisions.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -65,20 +65,20 @@ impl Wording for Expectation {
     }
 }
 
-/// A judge with the present that it reads.
+/// A judge with the snapshot that it reads.
 struct Trial {
     judge: Judge,
     present: Snapshot,
 }
 
-/// A judge of these expectations, in the order of their names.
+/// Creates a judge of these expectations, in the order of their names.
 fn judge(expectations: impl IntoIterator<Item = Expectation>) -> Trial {
     let expectations = expectations.into_iter().map(|expect| (expect.name.clone(), expect)).collect();
     Trial { judge: Judge::new(&expectations), present: Snapshot::new([]) }
 }
 
 impl Trial {
-    /// Takes in an event. A stage or a boot counts as if its causes had been seen.
+    /// Applies an event. A stage or a boot counts as if its causes had been seen.
     fn apply(&mut self, event: &Event) {
         let Self { judge, present } = self;
         judge.pass(event.at, present);
@@ -110,7 +110,7 @@ impl Trial {
     }
 }
 
-/// One thing that a test tells the judge, at a time in seconds.
+/// One input of the judge, at a time in seconds.
 enum Input {
     Lab(Known),
     Of(&'static str, Known),
@@ -140,7 +140,7 @@ fn fetched(path: &str, often: Count) -> ObservedCheck {
     ObservedCheck::Fetched(Fetched { path: Pattern::new(path).unwrap(), often, method: None, status: None })
 }
 
-/// Tells the judge of what happened, and writes down what it decided and when.
+/// Applies the inputs, and returns the decisions with their times.
 fn check(
     expectations: impl IntoIterator<Item = Expectation>,
     inputs: impl IntoIterator<Item = (u64, Input)>,
@@ -526,7 +526,7 @@ fn boots_are_compared_as_they_come() {
     60s installed of a met: it booted from network, disk
     90s stays of a met: it booted from network, disk, disk
     ");
-    // What can never come true any more is not waited for: a reinstall loop.
+    // A check that can no longer become true is missed at once: a reinstall loop.
     let inputs = [(0, up()), (5, Of("a", booted(Network))), (60, Of("a", booted(Network)))];
     assert_snapshot!(check([expect("installed", boots(&[Network, Disk])).within(600)], inputs), @"60s installed of a missed: it booted from network, network");
 }
@@ -651,7 +651,7 @@ fn a_process_is_judged_by_its_end() {
     assert_snapshot!(check(expected(), [(1, up()), (2, printed("Error: x")), (2, printed(" ")), (3, ended(Some(1)))]), @"3s applied missed: `apply` ended: exit code 1, `Error: x`");
     assert_snapshot!(check(expected(), [(1, up()), (3, ended(None))]), @"3s applied missed: `apply` ended: killed by signal 9");
     assert_snapshot!(check([expect("applied", process(0)).of(&[]).within(60)], [(1, up()), (61, Clock)]), @"61s applied missed: not met within 1m");
-    // Its end may come before anybody waits for it.
+    // Its end may come before its time starts.
     assert_snapshot!(check([expect("up", line("ready")), expect("applied", process(0)).of(&[]).after("up")], [(1, up()), (2, ended(Some(0))), (3, Of("a", console("ready")))]), @"
     3s applied met: `apply` ended: exit code 0
     3s up of a met: console line `ready`
@@ -687,7 +687,7 @@ fn a_fetch_that_the_wire_shows_too_is_counted_once() {
             .flat_map(|source| ["kernel", "initrd"].map(|path| fetch(path, source.clone(), 5, 40_000)));
         assert_eq!(of(&events.collect::<Vec<_>>()), both, "{order:?}");
     }
-    // A second one is a second one, whoever tells of it.
+    // A second one counts as a second one, whichever source reports it.
     let twice = [fetch("kernel", Service, 5, 40_000), fetch("kernel", Wire, 6, 40_001)];
     assert!(of(&twice).contains("once false: it was fetched 2 times"));
 }
