@@ -1,4 +1,4 @@
-//! Reports for tests: one run that went well, one that missed something, one that broke.
+//! Reports for tests: one run that met everything, one that missed an expectation, one that failed.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> Node
     }
 }
 
-/// The first boot of a node that got so far is from the network, a second one from its disk.
+/// The first boot of each node that got so far is from the network, the second from its disk.
 fn booted(timeline: &[(Stage, u64)]) -> Vec<Booted> {
     let boots = timeline.chunk_by(|_, (next, _)| *next != Stage::Firmware);
     let boots = boots.zip([BootedFrom::Network, BootedFrom::Disk]);
@@ -94,7 +94,7 @@ pub(crate) fn met() -> Report {
     }
 }
 
-/// An expectation was missed, and one that waited for it was not reached.
+/// An expectation was missed, and one that depends on it was not reached.
 pub(crate) fn missed() -> Report {
     let seen = vec![
         Evidence {
@@ -143,7 +143,7 @@ pub(crate) fn missed() -> Report {
     report
 }
 
-/// A step failed, and something was left behind.
+/// A step failed, and the cleanup is incomplete.
 pub(crate) fn broken() -> Report {
     let mut report = met();
     report.verdicts.clear();

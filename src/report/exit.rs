@@ -1,4 +1,4 @@
-//! Exit codes: how a run turned out, in one number.
+//! Exit codes of a run.
 
 /// Every expectation was met.
 pub const MET: u8 = 0;

@@ -7,13 +7,13 @@ use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite}
 use super::{Report, RunError};
 use crate::expect::{Outcome, Verdict};
 
-/// Returns the reports as one JUnit document that Jenkins, GitLab and their kind read.
+/// Returns the reports as one JUnit document for Jenkins, GitLab and similar systems.
 pub fn junit(reports: &[Report]) -> String {
     let mut document = quick_junit::Report::new("dryrack");
     document.set_time(reports.iter().map(|report| report.ended.elapsed()).sum());
     document.add_test_suites(reports.iter().map(suite));
     let xml = document.to_string().expect("every text of a document is made XML before it is written");
-    // The schema by which Jenkins judges knows no such attribute of the root, which stands before all others.
+    // The JUnit schema of Jenkins does not allow this attribute on the root element, which is written first.
     xml.replacen(&format!(" skipped=\"{}\"", document.skipped), "", 1)
 }
 
@@ -45,7 +45,7 @@ fn suite(report: &Report) -> TestSuite {
     suite
 }
 
-/// The instant of the start without a zone, as the format wants it: `2026-11-21T09:34:03`.
+/// The start time without a time zone, as the format requires: `2026-11-21T09:34:03`.
 fn timestamp(report: &Report) -> String {
     report.started.strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
@@ -53,7 +53,7 @@ fn timestamp(report: &Report) -> String {
 fn judged(verdict: &Verdict, report: &Report) -> TestCase {
     let Verdict { expect, node, what, since, outcome } = verdict;
     let decided = outcome.at().unwrap_or(report.ended);
-    // Whoever opens a case wants to know what was asked for, and what answered.
+    // The details of a test case: the expectation, and what was seen.
     let full = match outcome.explain(decided) {
         answer if answer.is_empty() => what.clone(),
         answer => format!("{what}\n{answer}"),
@@ -65,7 +65,7 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
         Outcome::Met { .. } => TestCaseStatus::success(),
         Outcome::Missed { why, .. } => missed("missed", why),
         Outcome::Pending { .. } => missed("pending", "the run ended before the result was known"),
-        // The one that was missed fails; this one was never put to the test.
+        // Only the missed expectation fails; this one was never evaluated.
         Outcome::NotReached { why, .. } => {
             let mut skipped = TestCaseStatus::skipped();
             skipped.set_type("not reached").set_message(why.as_str());
@@ -138,7 +138,7 @@ mod tests {
         "#);
     }
 
-    /// Tells what `xmllint` has against a document.
+    /// Returns the complaints of `xmllint` about a document.
     fn invalid(xml: &str) -> Option<String> {
         let mut lint = Command::new("xmllint")
             .args([

@@ -1,7 +1,6 @@
 //! The report of a run, and its output formats.
 //!
-//! Must never look anything up: a report is made from the events of a run, and every
-//! format is made from the report alone.
+//! Never looks anything up: a report is made from the events of a run, and every format from the report alone.
 
 #[cfg(test)]
 mod examples;
@@ -35,7 +34,7 @@ use crate::plan::Accel;
 /// The version of the format of `report.json`.
 pub const SCHEMA: u32 = 1;
 
-/// The report of a run: `report.json` in the run's folder.
+/// The report of a run: `report.json` in the run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`] of the writer.
@@ -48,11 +47,11 @@ pub struct Report {
     pub lab: LabName,
     /// The lab's file.
     pub file: PathBuf,
-    /// What its machines ran under.
+    /// The accelerator of its machines.
     pub accel: Accel,
-    /// Wall-clock time of its start.
+    /// Wall-clock time of the start.
     pub started: Timestamp,
-    /// When it ended.
+    /// Wall-clock time of the end.
     pub ended: RunTime,
     /// Its exit code, one of [`exit`].
     pub exit: u8,
@@ -60,38 +59,38 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// The result of each node.
     pub nodes: BTreeMap<NodeName, NodeReport>,
-    /// What went wrong with the run itself.
+    /// Errors of the run itself.
     #[serde(rename = "errors", alias = "faults")]
     pub run_errors: Vec<RunError>,
     /// What the cleanup could not remove.
     pub leaks: Vec<Leak>,
-    /// Versions and digests of everything that took part.
+    /// Versions and digests of the software and images used.
     pub parts: BTreeMap<String, String>,
 }
 
 /// The result of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
-    /// Its network boot path in words; `None` if it does not boot from the network.
+    /// Its network boot path as text; `None` if it does not boot from the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<String>,
     /// The stage reached when the lab was torn down.
     pub stage: Stage,
-    /// How often its firmware began.
+    /// How often its firmware started.
     pub boots: u32,
-    /// The address where it is reached, the newest that is known.
+    /// The most recent known address at which it is reachable.
     pub address: Option<IpAddr>,
-    /// Every stage it reached and when.
+    /// Every stage it reached, with its time.
     pub timeline: Vec<(Stage, RunTime)>,
-    /// What each of its boots came from.
+    /// The boot source of each boot.
     #[serde(default)]
     pub booted: Vec<Booted>,
-    /// What was last seen of it.
+    /// The last observation.
     pub last: Option<Sighting>,
 }
 
 impl NodeReport {
-    /// Makes the report of a node from what was seen of it, and from its way over the network if it has one.
+    /// Creates the report of a node from its state and its network boot path, if it has one.
     pub fn new(view: &NodeView, way: Option<String>) -> Self {
         Self {
             way,
@@ -105,22 +104,22 @@ impl NodeReport {
     }
 }
 
-/// Whose problem a run error is.
+/// Who has to fix a run error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Whose {
-    /// The lab's: its file asks for what cannot be.
+    /// The user: the lab file asks for something impossible.
     Lab,
-    /// A machine's or a process's: it died on the way.
+    /// A machine or a process: it ended unexpectedly.
     Machine,
-    /// The host's: it lacks something, or refused something.
+    /// The host: it lacks something, or refused something.
     Host,
-    /// Ours: an internal error.
+    /// Dryrack: an internal error.
     Ours,
 }
 
 impl Whose {
-    /// Returns the exit code of a run that such an error ended.
+    /// Returns the exit code of a run that ended with such an error.
     pub fn exit(self) -> u8 {
         match self {
             Self::Lab => exit::WRONG,
@@ -131,21 +130,21 @@ impl Whose {
     }
 }
 
-/// Something that went wrong with the run itself: a step that failed, a crash.
+/// An error of the run itself: a step that failed, a crash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunError {
-    /// Whose problem it is.
+    /// Who has to fix it.
     pub whose: Whose,
     /// What went wrong, on what.
     pub what: String,
-    /// Why, and why that.
+    /// The causes, the nearest first.
     pub causes: Vec<String>,
     /// What to do next.
     pub hint: Option<String>,
 }
 
 impl RunError {
-    /// Makes a run error from an error, its causes and its hint.
+    /// Creates a run error from an error, its causes and its hint.
     pub fn new(whose: Whose, error: &dyn Hint) -> Self {
         let hint = error.hint().map(Cow::into_owned);
         Self { whose, what: error.to_string(), causes: causes(error), hint }
@@ -162,9 +161,9 @@ impl fmt::Display for RunError {
 /// Something that the cleanup could not remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leak {
-    /// What could not be done about it, as an order: `delete link drb5d68a62a`.
+    /// What could not be done, in the imperative: `delete link drb5d68a62a`.
     pub what: String,
-    /// Why not.
+    /// The error.
     pub why: String,
 }
 
@@ -174,13 +173,13 @@ impl fmt::Display for Leak {
     }
 }
 
-/// Why a text is not a report.
+/// Why a text cannot be read as a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It is not JSON, or not a report.
     #[error("not a report")]
     NoReport(#[source] serde_json::Error),
-    /// It was written in another format.
+    /// It has another format version.
     #[error("the report has format {found}, but this version of dryrack reads format {SCHEMA}")]
     OtherSchema {
         /// The format of the text.
@@ -189,16 +188,16 @@ pub enum ReadError {
 }
 
 impl Report {
-    /// Returns the report as JSON, as it lies in the run's folder.
+    /// Returns the report as JSON, as it is stored in the run folder.
     pub fn to_json(&self) -> String {
         let text =
             serde_json::to_string_pretty(self).expect("a report has only texts, numbers and texts as keys");
         text + "\n"
     }
 
-    /// Reads a report back from JSON.
+    /// Parses a report from JSON.
     pub fn from_json(text: &[u8]) -> Result<Self, ReadError> {
-        /// What every format shares.
+        /// The field that every format has.
         #[derive(Deserialize)]
         struct Any {
             schema: u32,
@@ -210,7 +209,7 @@ impl Report {
         serde_json::from_slice(text).map_err(ReadError::NoReport)
     }
 
-    /// Tells whether every expectation was met. One that could still have been decided counts as missed.
+    /// Tells whether every expectation was met. An undecided one counts as missed.
     pub fn is_met(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.outcome.is_met())
     }

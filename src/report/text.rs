@@ -1,4 +1,4 @@
-//! The report as text in 96 columns; the most important part comes last, where a terminal shows it.
+//! The report as text in 96 columns. The most important part comes last, where a terminal shows it.
 
 use std::fmt::Display;
 
@@ -7,10 +7,10 @@ use crate::event::{Ago, RunTime, Stage};
 use crate::expect::{Outcome, Verdict};
 use crate::observe::Sighting;
 
-/// Lines are wrapped here.
+/// The wrapping width.
 const WIDTH: usize = 96;
 
-/// Returns the report as text: the nodes, the verdicts, what went wrong, and the outcome in one line.
+/// Returns the report as text: the nodes, the verdicts, the errors, and the outcome in one line.
 pub fn text(report: &Report) -> String {
     let run_errors = report.run_errors.iter().map(run_error);
     let leaks = report.leaks.iter().map(|leak| paragraph("cleanup incomplete: ", "  ", leak));
@@ -44,7 +44,7 @@ pub(super) fn summary_line(report: &Report) -> String {
     format!("{judged}; {} under {} (run {run}, exit code {exit})", ended, accel.as_str())
 }
 
-/// Returns verdicts as a report shows them, with what keeps those open that are not decided `now`.
+/// Returns verdicts as text, with the reason why some are not decided at `now`.
 pub fn verdicts(verdicts: &[Verdict], now: RunTime) -> String {
     let mut lines = String::new();
     for verdict in verdicts {
@@ -56,7 +56,7 @@ pub fn verdicts(verdicts: &[Verdict], now: RunTime) -> String {
         let indent = " ".repeat(head.len());
         lines += &paragraph(&head, &indent, &format!("{expect}{of}: {what}"));
         let why = match outcome {
-            // That it was met says enough.
+            // A met expectation needs no details.
             Outcome::Met { .. } => continue,
             outcome => outcome.explain(at),
         };
@@ -87,13 +87,13 @@ fn nodes(report: &Report) -> String {
     for (name, node) in &report.nodes {
         let head = row(name, &node.stage, &node.boots, &address(node));
         let indent = " ".repeat(head.chars().count());
-        // Each boot begins on a line of its own: a machine that was installed has at least two.
+        // Each boot starts on its own line: a machine that was installed has at least two.
         let mut head = head.as_str();
         for boot in boots(node) {
             lines += &paragraph(head, &indent, &boot);
             head = &indent;
         }
-        // Of a node that did not get there, the last sign of life is the first thing that one looks for.
+        // For a node that did not reach the final stage, the last observation is the most useful.
         if report.exit != exit::MET
             && node.stage != Stage::Os
             && let Some(Sighting { at, what }) = &node.last
@@ -136,7 +136,7 @@ fn run_error(run_error: &RunError) -> String {
     }
 }
 
-/// Wraps a text behind a head; further lines are indented. What has lines of its own keeps them.
+/// Wraps a text after a prefix; further lines are indented. Existing line breaks are kept.
 fn paragraph(head: &str, indent: &str, text: &dyn Display) -> String {
     let mut wrapped = String::new();
     let mut line = head.to_owned();

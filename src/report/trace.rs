@@ -1,4 +1,4 @@
-//! The timeline of a recorded run, from its events alone.
+//! The timeline of a recorded run, from its events only.
 
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ pub fn trace(recorded: &Recorded) -> String {
     let mut snapshot = Snapshot::new([]);
     for event in events {
         let Event { at, wall: _, source: _, node, exchange: _, kind } = event;
-        // The fold below comes to the same conclusions, also where the writer was killed before it wrote them down.
+        // The fold below draws the same conclusions, even if the writer was killed before it recorded them.
         if !matches!(kind, Kind::Known(Known::StageReached { .. } | Known::Booted { .. })) {
             row(*at, node.as_ref(), kind.topic(), &kind.to_string());
         }
@@ -100,13 +100,13 @@ mod tests {
         assert_snapshot!(trace(&recorded(Vec::new(), false)), @"started 2026-11-21T09:34:03Z by dryrack 0.1.0");
     }
 
-    /// A run that an earlier version recorded reads as one of this version.
+    /// A record of an earlier version reads like one of this version.
     #[test]
     fn a_run_of_format_1_is_read() {
         let recorded = crate::event::read(&include_bytes!("recorded/schema1.jsonl")[..]).unwrap();
         assert!(recorded.events.iter().all(|event| matches!(event.kind, Kind::Known(_))), "{recorded:#?}");
         assert_snapshot!(trace(&recorded));
-        // Written and read again, it is the same.
+        // Writing and reading it again gives the same.
         for event in &recorded.events {
             let json = serde_json::to_string(event).unwrap();
             assert!(!json.contains(r#""role":"""#), "{json}");
