@@ -1,4 +1,4 @@
-//! What a node can do.
+//! The capabilities of a node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,15 @@ use super::{NodeCommand, NodeError, Power};
 use crate::name::NodeName;
 use crate::plan::BootTarget;
 
-/// What a node can do.
+/// The capabilities of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Capabilities {
-    /// What can be done with its power.
+    /// Supported power actions.
     pub power: BTreeSet<Power>,
-    /// What its firmware can be told to boot from.
+    /// Supported boot overrides.
     pub boot: BTreeSet<BootTarget>,
-    /// Why its firmware cannot be told to boot from the others.
+    /// Why the other boot overrides are not supported.
     pub boot_refused: BTreeMap<BootTarget, String>,
     /// Whether media can be inserted and ejected.
     pub media: bool,
@@ -24,14 +24,14 @@ pub struct Capabilities {
     pub links: bool,
     /// Whether it has a serial console.
     pub console: bool,
-    /// Whether it shows its screen.
+    /// Whether its screen can be read.
     pub screen: bool,
     /// Whether its disks can be read.
     pub inspection: bool,
 }
 
 impl Capabilities {
-    /// Refuses a command that a node cannot carry out.
+    /// Rejects a command that a node does not support.
     pub fn check(&self, node: &NodeName, command: &NodeCommand) -> Result<(), NodeError> {
         let refused =
             |why: String| Err(NodeError::Unsupported { node: node.clone(), what: command.to_string(), why });

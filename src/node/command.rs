@@ -41,7 +41,7 @@ impl fmt::Display for NodeCommand {
     }
 }
 
-/// What can be done with the power of a node.
+/// A power action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Power {
@@ -60,13 +60,13 @@ pub enum Power {
 }
 
 impl Power {
-    /// Every one of them.
+    /// Every action.
     pub const ALL: [Self; 6] = [Self::On, Self::Off, Self::ForceOff, Self::Cycle, Self::Reset, Self::Nmi];
 
-    /// How long a guest has to shut down after its power button was pressed.
+    /// How long a guest may take to shut down after its power button was pressed.
     pub const SHUTDOWN: Duration = Duration::from_secs(60);
 
-    /// Returns the word for it, as in the path of the API.
+    /// Returns its name in the path of the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::On => "on",
@@ -79,11 +79,11 @@ impl Power {
     }
 }
 
-/// What a firmware boots from instead of following its boot order.
+/// An override of the boot order of a firmware.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootOverride {
-    /// There is no override.
+    /// No override.
     #[default]
     Default,
     /// The next start only.
@@ -93,7 +93,7 @@ pub enum BootOverride {
 }
 
 impl BootOverride {
-    /// Returns what the next start boots from; `None`: what the boot order says.
+    /// Returns the boot target of the next start; `None` for the boot order.
     pub fn target(self) -> Option<BootTarget> {
         match self {
             Self::Default => None,
@@ -106,9 +106,9 @@ impl BootOverride {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MediaCommand {
-    /// Inserts an image, instead of one that is in the drive.
+    /// Inserts an image, replacing one that is in the drive.
     Insert(PathBuf),
-    /// Ejects the image, if there is one.
+    /// Ejects the image, if any.
     Eject,
 }
 
@@ -116,8 +116,8 @@ pub enum MediaCommand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
-    /// It has taken effect.
+    /// It has taken effect already.
     Now,
-    /// When the node is next started: powered on, cycled or reset by a command.
+    /// At the next start of the node: when a command powers it on, cycles or resets it.
     NextStart,
 }

@@ -1,4 +1,4 @@
-//! Why a node did not do what it was told to.
+//! Why a command to a node failed.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::hint::Hint;
 use crate::name::{DiskName, NicName, NodeName};
 
-/// Why a node did not do what it was told to.
+/// Why a command to a node failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// There is no such node, or it was not started.
@@ -17,7 +17,7 @@ pub enum NodeError {
         /// The name.
         node: NodeName,
     },
-    /// It cannot do that.
+    /// It does not support the command.
     #[error("`{node}` does not support `{what}`")]
     Unsupported {
         /// The node.
@@ -33,12 +33,12 @@ pub enum NodeError {
         /// The node.
         node: NodeName,
     },
-    /// Its guest did not shut down.
+    /// Its guest did not shut down in time.
     #[error("`{node}` is still on {} s after its power button was pressed", waited.as_secs())]
     StillOn {
         /// The node.
         node: NodeName,
-        /// How long it was waited for.
+        /// The timeout.
         waited: Duration,
     },
     /// It has no such NIC.
@@ -49,14 +49,14 @@ pub enum NodeError {
         /// The NIC.
         nic: NicName,
     },
-    /// It was tried, and failed.
+    /// The command failed.
     #[error("cannot {what} `{node}`")]
     Failed {
-        /// What was tried.
+        /// The action.
         what: &'static str,
         /// The node.
         node: NodeName,
-        /// What would help, where that is known.
+        /// The hint, if any.
         hint: Option<String>,
         /// Why.
         #[source]
@@ -65,7 +65,7 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Makes the error of something that was tried.
+    /// Creates the error of a failed action.
     pub fn failed(what: &'static str, node: &NodeName, source: impl Hint + Send + Sync + 'static) -> Self {
         let hint = source.hint().map(Cow::into_owned);
         Self::Failed { what, node: node.clone(), hint, source: Box::new(source) }
@@ -90,7 +90,7 @@ impl Hint for NodeError {
 /// Why a disk cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The node does not show its disk.
+    /// The node cannot show its disks.
     #[error("the machine does not show the disk")]
     Hidden(#[source] Box<dyn Error + Send + Sync>),
     /// The node has no such disk.
@@ -99,7 +99,7 @@ pub enum InspectError {
     /// It cannot be read.
     #[error("cannot read the disk")]
     Read(#[source] io::Error),
-    /// There is no `qemu-nbd`.
+    /// `qemu-nbd` is not installed.
     #[error("this host has no `qemu-nbd`, which shows disks of machines that are off: install qemu-utils")]
     NoProgram,
     /// It cannot be started.

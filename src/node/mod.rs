@@ -1,7 +1,7 @@
-//! What can be done to a node, whatever it is made of.
+//! Operations on nodes, independent of their kind.
 //!
-//! [`Node`] is the seam: a QEMU machine is behind it today. The caller does not know what a node is made
-//! of; [`Capabilities`] say what it can do, and [`Capabilities::check`] refuses the rest before it is tried.
+//! [`Node`] is the interface; today a QEMU machine implements it. The caller does not know the kind of a node:
+//! [`Capabilities`] lists what it supports, and [`Capabilities::check`] rejects everything else in advance.
 
 mod capabilities;
 mod command;
@@ -23,20 +23,20 @@ use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
 use partition_table::Layout;
 
-/// Work on a node that has begun when it is first polled. Dropping it gives it up.
+/// An operation on a node. It starts when first polled; dropping it cancels it.
 pub type Work<'a, T, E = NodeError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
-/// A node that was started: everything that can be done to it.
+/// A started node, with all operations on it.
 ///
-/// It outlives being powered off; its console and its screen endpoint stay.
+/// It stays when the node is powered off, and so do its console and the endpoint of its screen.
 pub trait Node: Send + Sync {
     /// Returns its name.
     fn name(&self) -> &NodeName;
 
-    /// Returns what it can do.
+    /// Returns its capabilities.
     fn capabilities(&self) -> Capabilities;
 
-    /// Carries a command out; returns when that is done.
+    /// Executes a command and returns when it is complete.
     fn carry_out(&self, command: NodeCommand) -> Work<'_, Effect>;
 
     /// Attaches to its serial console.
@@ -48,37 +48,37 @@ pub trait Node: Send + Sync {
     /// Returns its PCI devices.
     fn devices(&self) -> Work<'_, Vec<Device>>;
 
-    /// Returns its disks as they are attached.
+    /// Returns its attached disks.
     fn blocks(&self) -> Work<'_, Vec<Block>>;
 
-    /// Reads what a disk holds; the inner error says why there is no partition table.
+    /// Reads the content of a disk; the inner error says why there is no partition table.
     fn inspect(
         &self,
         disk: DiskName,
         firmware: Firmware,
     ) -> Work<'_, Result<DiskContents, String>, InspectError>;
 
-    /// Ends it for good, when the lab is torn down; returns when it is gone.
+    /// Ends the node for good when the lab is torn down; returns when it is gone.
     fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// What a client gets that attaches to a console.
+/// A client's connection to a console.
 #[derive(Debug)]
 pub struct Attachment {
     /// The last few kilobytes of output.
     pub replay: Vec<u8>,
     /// The output from then on, without a gap. A receiver that lags should give up.
     pub output: broadcast::Receiver<Bytes>,
-    /// Input for the node. Lost while it is off.
+    /// Input for the node. Discarded while it is off.
     pub input: mpsc::Sender<Bytes>,
 }
 
-/// What was found on a disk.
+/// The content of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskContents {
     /// Its partition table.
     pub layout: Layout,
-    /// What the firmware finds there, or what it misses.
+    /// What the firmware can start there, or what is missing.
     pub bootable: Result<String, String>,
 }
 
@@ -87,29 +87,29 @@ pub struct DiskContents {
 pub struct Device {
     /// Bus, slot and function.
     pub address: String,
-    /// Its id in QEMU; empty for devices of the chip set.
+    /// Its ID in QEMU; empty for devices of the chipset.
     pub id: String,
-    /// PCI vendor.
+    /// PCI vendor ID.
     pub vendor: u16,
-    /// PCI device.
+    /// PCI device ID.
     pub device: u16,
-    /// What it is.
+    /// Its description.
     pub class: String,
 }
 
 /// A disk or medium of a running node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// The id of its device in QEMU.
+    /// The ID of its device in QEMU.
     pub device: String,
     /// The name of its block node in QEMU.
     pub node: String,
     /// The file behind it.
     pub file: String,
-    /// Size that the guest sees, in bytes.
+    /// The size that the guest sees, in bytes.
     pub size: u64,
-    /// Whether the guest may only read.
+    /// Whether it is read-only for the guest.
     pub read_only: bool,
-    /// `ok`, `failed` or `nospace`, where the device knows.
+    /// `ok`, `failed` or `nospace`, if the device reports it.
     pub status: Option<String>,
 }

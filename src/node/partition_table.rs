@@ -1,6 +1,6 @@
-//! What a disk holds, told from its first sectors: a partition table, and whether a firmware can start from it.
+//! Reads the partition table from the first sectors of a disk, and whether a firmware can start from it.
 //!
-//! Pure: bytes come in, words go out.
+//! Pure: takes bytes, returns text.
 
 use std::io::Cursor;
 
@@ -13,24 +13,24 @@ use crate::lab::{Firmware, TableKind};
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
-/// How much of a disk's beginning holds its partition tables: MBR, GPT header, 128 entries.
+/// The size of the partition tables at the start of a disk: MBR, GPT header, 128 entries.
 pub const HEAD: u32 = 34 * 512;
 
-/// Bytes of an entry of a GPT; no program writes any other size.
+/// Bytes of a GPT entry; no program writes any other size.
 const ENTRY: u32 = 128;
-/// Of an MBR: a GPT follows.
+/// MBR partition type: a GPT follows.
 const PROTECTIVE: u8 = 0xee;
-/// Of an MBR: an EFI system partition.
+/// MBR partition type: an EFI system partition.
 const EFI: u8 = 0xef;
 
-/// What a partition is for, as far as starting a system goes.
+/// The purpose of a partition, as far as it matters for booting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// EFI system partition.
     Esp,
-    /// Where GRUB's core lies for a BIOS.
+    /// BIOS boot partition, with the core of GRUB.
     BiosBoot,
-    /// Marked as the one to start from.
+    /// Marked as active.
     Active,
     /// Anything else.
     Other,
@@ -43,7 +43,7 @@ pub struct Partition {
     pub first: u64,
     /// Its last sector.
     pub last: u64,
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
 }
 
@@ -52,13 +52,13 @@ pub struct Partition {
 pub struct Layout {
     /// Its kind.
     pub table: TableKind,
-    /// Whether the first sector holds a program.
+    /// Whether the first sector contains boot code.
     pub boot_code: bool,
     /// Its partitions.
     pub partitions: Vec<Partition>,
 }
 
-/// Reads the partition table of a disk, or says in words why there is none.
+/// Reads the partition table of a disk, or returns as text why there is none.
 pub fn layout(head: &[u8], size: u64) -> Result<Layout, String> {
     let Some(sector) = head.get(..512) else { return Err("smaller than a sector".to_owned()) };
     if head.iter().all(|byte| *byte == 0) {
@@ -96,7 +96,7 @@ fn gpt(head: &[u8], sectors: u64) -> Result<Vec<Partition>, String> {
     })?;
     let entries = u64::from(header.num_parts) * u64::from(ENTRY);
     let end = header.part_start.checked_mul(SECTOR).and_then(|start| start.checked_add(entries));
-    // The library trusts what the header says of the size and number of entries.
+    // The library trusts the header's size and number of entries.
     if header.part_size != ENTRY || end.is_none_or(|end| end > head.get_ref().len() as u64) {
         return Err(broken("its entries lie elsewhere"));
     }
@@ -118,7 +118,7 @@ fn gpt(head: &[u8], sectors: u64) -> Result<Vec<Partition>, String> {
 }
 
 impl Layout {
-    /// Returns the partition that a firmware starts from; its first sector decides with [`Layout::bootable`].
+    /// Returns the partition that a firmware starts from; its first sector is the argument of [`Layout::bootable`].
     pub fn starts_from(&self, firmware: Firmware) -> Option<Partition> {
         let wanted: &[Role] = match (firmware, self.table) {
             (Firmware::Uefi | Firmware::UefiSecure, _) => &[Role::Esp],
@@ -128,8 +128,8 @@ impl Layout {
         self.partitions.iter().copied().find(|partition| wanted.contains(&partition.role))
     }
 
-    /// Returns what a firmware finds, or in words what it misses. `first` is the first sector of
-    /// [`Layout::starts_from`], if there is one.
+    /// Returns what a firmware finds, or as text what is missing. `first` is the first sector of
+    /// [`Layout::starts_from`], if any.
     pub fn bootable(&self, firmware: Firmware, first: Option<&[u8]>) -> Result<String, String> {
         let so_far = self.words();
         let filled = first.map(|sector| sector.iter().any(|byte| *byte != 0));
@@ -170,7 +170,7 @@ impl Layout {
     }
 }
 
-/// Tells whether a sector begins a FAT file system.
+/// Tells whether a sector is the start of a FAT file system.
 fn is_file_system(sector: &[u8]) -> bool {
     sector.get(510..512) == Some(&[0x55, 0xaa])
         && (sector.get(54..57) == Some(b"FAT") || sector.get(82..85) == Some(b"FAT"))
@@ -185,13 +185,13 @@ mod tests {
     use super::*;
 
     const SIZE: u64 = 1 << 30;
-    /// `C12A7328-F81F-11D2-BA4B-00A0C93EC93B`, as it lies on a disk.
+    /// `C12A7328-F81F-11D2-BA4B-00A0C93EC93B`, in the byte order on disk.
     const ESP: [u8; 16] =
         [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
-    /// `21686148-6449-6E6F-744E-656564454649`, as it lies on a disk.
+    /// `21686148-6449-6E6F-744E-656564454649`, in the byte order on disk.
     const BIOS_BOOT: [u8; 16] = *b"Hah!IdontNeedEFI";
 
-    /// The checksum that a GPT uses: CRC-32 as of Ethernet.
+    /// The checksum of a GPT: CRC-32 as in Ethernet.
     fn crc32(bytes: &[u8]) -> u32 {
         let mut crc = u32::MAX;
         for byte in bytes {
@@ -203,7 +203,7 @@ mod tests {
         !crc
     }
 
-    /// Writes the checksum of a header anew.
+    /// Updates the checksum of a header.
     fn sum_header(head: &mut [u8]) {
         let header = &mut head[512..512 + 92];
         header[16..20].fill(0);
@@ -211,7 +211,7 @@ mod tests {
         header[16..20].copy_from_slice(&sum.to_le_bytes());
     }
 
-    /// A disk with a protective MBR and a GPT of these kinds of partitions, each of 2048 sectors.
+    /// Creates a disk with a protective MBR and a GPT with partitions of these kinds, 2048 sectors each.
     fn disk(kinds: &[[u8; 16]]) -> Vec<u8> {
         let mut head = vec![0; HEAD as usize];
         head[446 + 4] = PROTECTIVE;
@@ -243,7 +243,7 @@ mod tests {
         sector
     }
 
-    /// Says what a firmware finds on a disk.
+    /// Returns what a firmware finds on a disk.
     fn check(head: &[u8], firmware: Firmware, first: &[u8]) -> String {
         let found = layout(head, SIZE)
             .and_then(|layout| layout.bootable(firmware, layout.starts_from(firmware).map(|_| first)));
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn nothing_on_a_disk_is_too_odd() {
         let good = disk(&[ESP, BIOS_BOOT]);
-        // Every byte of what comes first, and some of the many entries that are blank.
+        // Every byte of the headers, and some of the many blank entries.
         for at in (0..2048).chain((2048..good.len()).step_by(61)) {
             for value in [0, 0x7f, 0xff] {
                 let mut head = good.clone();

@@ -1,14 +1,12 @@
-//! Whether KVM boots machines on this host: tried, not assumed.
+//! The self-test of KVM: boots machines instead of assuming that KVM works.
 //!
-//! A `/dev/kvm` that opens is not enough. Under some hypervisors (PVM is one) a
-//! virtual machine can be made and a small guest runs in it, and then a NIC's ROM,
-//! OVMF or a kernel ends in an instruction that nobody carries out, or hangs. So
-//! what a lab boots is booted: both firmwares with the ROM of a NIC until they ask
-//! for an address, and 64-bit kernels until they say their first line. A part that
-//! fails for no clear reason is tried again under emulation, so that a failure of
-//! something else is not taken for one of KVM.
+//! A `/dev/kvm` that opens is not enough. Under some hypervisors (such as PVM) a virtual machine can be created and a
+//! small guest runs in it, but then the ROM of a NIC, OVMF or a kernel hits an instruction that is not emulated, or
+//! hangs. So the self-test boots what labs boot: both firmwares with the ROM of a NIC until they send a DHCP request,
+//! and 64-bit kernels until they print their first line. A part that fails without a clear reason is repeated under
+//! emulation, so that another problem is not attributed to KVM.
 //!
-//! Needs no root, no TAP and no network: the NICs are plugged into a socket.
+//! Needs no root, no TAP and no network: the NICs are connected to a socket.
 
 mod kernel;
 mod trial;
@@ -26,37 +24,37 @@ use serde::{Deserialize, Serialize};
 use crate::plan::{Accel, HostFacts};
 use trial_cache::TrialCache;
 
-/// Whether an answer of before is good enough.
+/// Whether a cached result may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// One that was found since the host booted is.
+    /// Yes, if it was found since the host booted.
     Cached,
-    /// The machines are booted again.
+    /// No: the machines are booted again.
     Fresh,
 }
 
-/// What machines run on here, and why.
+/// The accelerator of machines on this host, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The accelerator.
     pub accel: Accel,
-    /// Why this one, in one line.
+    /// The reason, in one line.
     pub why: String,
-    /// Whether it is news: found just now, and not known since the host booted.
+    /// Whether it is new: not from the cache.
     pub fresh: bool,
 }
 
-/// A part of the test: one machine, and how far it must come.
+/// A part of the test: one machine, and the point it must reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// A BIOS and the iPXE ROM of a NIC, until it asks for an address.
+    /// A BIOS and the iPXE ROM of a NIC, until it sends a DHCP request.
     Bios,
-    /// OVMF and a NIC, until it asks for an address.
+    /// OVMF and a NIC, until it sends a DHCP request.
     Uefi,
-    /// A small 64-bit kernel of our own, until it has done its work.
+    /// Our own small 64-bit kernel, until it has finished.
     Kernel,
-    /// A Linux kernel that is at hand, until its first line.
+    /// A Linux kernel that is available, until its first line.
     Linux,
 }
 
@@ -71,27 +69,28 @@ impl Part {
     }
 }
 
-/// How a part of the test ended.
+/// The outcome of a part of the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The part.
     pub part: Part,
-    /// How long it took to come as far as it must, or why it did not.
+    /// How long it took to pass, or why it failed.
     pub end: Result<Duration, TrialFailure>,
 }
 
-/// Why a machine did not come as far as it must.
+/// Why a part failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrialFailure {
     /// What was seen, in one line.
     pub why: String,
-    /// Whether it can be nothing but the accelerator: QEMU says that it could not run the guest.
+    /// Whether the accelerator is certainly the cause: QEMU reports that it could not run the guest.
     pub of_accelerator: bool,
 }
 
-/// Answers what machines run on here. Blocks while machines are booted, a few seconds once per boot of the host.
+/// Returns the accelerator of machines on this host. Blocks while machines boot, a few seconds once per boot of the
+/// host.
 ///
-/// `cache` is the cache folder: the answer is kept in it, and kernels of built images are taken from it.
+/// `cache` is the cache folder: it stores the result, and kernels of built images are taken from it.
 pub fn answer(facts: &HostFacts, cache: &Path, freshness: Freshness) -> Verdict {
     let emulated = |why: String| Verdict { accel: Accel::Tcg, why, fresh: true };
     if facts.qemu.is_none() {
@@ -106,7 +105,7 @@ pub fn answer(facts: &HostFacts, cache: &Path, freshness: Freshness) -> Verdict 
         }
     };
     if let Err(why) = opened {
-        // Nothing is tested, and yet it is news only once.
+        // Nothing is tested, but the result is new only once.
         let known = trial_cache.read(&[]).filter(|verdict| verdict.why == why);
         return known.unwrap_or_else(|| {
             trial_cache.write(&Conclusion::no(why.clone(), true));
@@ -120,7 +119,7 @@ pub fn answer(facts: &HostFacts, cache: &Path, freshness: Freshness) -> Verdict 
     {
         return verdict;
     }
-    // Two commands at once test once.
+    // Two commands at the same time test only once.
     if let Err(error) = trial_cache.lock() {
         return emulated(format!("KVM cannot be tested: {error}"));
     }
@@ -142,9 +141,9 @@ pub fn answer(facts: &HostFacts, cache: &Path, freshness: Freshness) -> Verdict 
     Verdict { accel: conclusion.accel, why: conclusion.why, fresh: true }
 }
 
-/// Boots the machines of the given parts at once, under the given accelerator, in a folder of their own.
+/// Boots the machines of the given parts in parallel, under the given accelerator, in their own folder.
 ///
-/// Returns when the first has failed or all have passed; outcomes are in the order in which they came.
+/// Returns when the first has failed or all have passed; outcomes are in the order of completion.
 pub fn rehearse(
     facts: &HostFacts,
     accel: Accel,
@@ -156,7 +155,7 @@ pub fn rehearse(
     runtime.block_on(trial::run(facts, accel, parts, linux, folder))
 }
 
-/// Tells why `/dev/kvm` cannot be used, if it cannot.
+/// Returns why `/dev/kvm` cannot be used, if so.
 fn open_kvm(device: &Path) -> Result<(), String> {
     let Err(error) = File::options().read(true).write(true).open(device) else { return Ok(()) };
     let path = device.display();
@@ -169,7 +168,7 @@ fn open_kvm(device: &Path) -> Result<(), String> {
     })
 }
 
-/// Says how a user gets at a device.
+/// Returns how a user gets access to a device.
 fn way_in(device: &Path) -> String {
     let Ok(metadata) = device.metadata() else { return "ask the administrator".into() };
     let gid = metadata.gid();
@@ -185,14 +184,14 @@ fn way_in(device: &Path) -> String {
     }
 }
 
-/// What the test showed.
+/// The result of the test.
 #[derive(Debug, PartialEq, Eq)]
 struct Conclusion {
     accel: Accel,
     why: String,
-    /// The parts that were tried, where KVM is good: those and no others are known to boot.
+    /// The parts that were tested, if KVM works: only those are known to boot.
     tried: Vec<Part>,
-    /// Whether it holds until the host boots again.
+    /// Whether it is valid until the host boots again.
     lasts: bool,
 }
 
@@ -206,7 +205,7 @@ impl Conclusion {
     }
 }
 
-/// Decides from trials; `boot` carries one out.
+/// Decides by trials; `boot` runs one.
 fn conclude(
     possible: &[Part],
     mut boot: impl FnMut(Accel, &[Part]) -> io::Result<Vec<Outcome>>,
@@ -234,7 +233,7 @@ fn conclude(
         let name = part.name();
         let (why, lasts) = match emulated {
             None => (format!("/dev/kvm opens, but {name} does not boot with it: {}", failure.why), true),
-            // It may be built without a serial console; the other parts still tell.
+            // QEMU may be built without a serial console; the other parts still decide.
             Some(_) if part == Part::Linux => {
                 parts.retain(|part| *part != Part::Linux);
                 continue;

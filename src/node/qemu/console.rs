@@ -1,8 +1,7 @@
-//! A machine's serial console: one reader, a log, lines, and whoever is attached.
+//! The serial console of a machine: one reader, a log, lines, and attached clients.
 //!
-//! The console outlives the QEMUs of its machine, so that a client stays attached
-//! over power cycles. A client that reads too slowly loses its place and is
-//! dropped; it never holds up the machine.
+//! The console outlives the QEMU processes of its machine, so that a client stays attached over power cycles. A client
+//! that reads too slowly is disconnected; it never blocks the machine.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,23 +22,23 @@ use crate::event::{Emitter, Known};
 use crate::name::NodeName;
 use crate::node::Attachment;
 
-/// Bytes that a client is shown of what was before it came.
+/// Bytes of earlier output that a new client gets.
 const REPLAY: usize = 16 << 10;
 
-/// Pieces of output that a client may lag behind.
+/// Chunks of output that a client may lag behind.
 const LAG: usize = 1024;
 
-/// Pieces of input that wait for a machine which does not read.
+/// Chunks of input that are queued for a machine that does not read.
 const INPUT: usize = 64;
 
-/// A line that stands unfinished for so long is a prompt.
+/// A line that stays unfinished for this long is a prompt.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// A line that stands for so much longer shows no progress: iPXE draws a dot or a percentage each second, and its banner
-/// stands for two.
+/// A line that stays unchanged for this long shows no progress: iPXE prints a dot or a percentage each second, and its
+/// banner stays for two.
 const STUCK: Duration = Duration::from_millis(1250);
 
-/// What iPXE shows while a key press would cut its wait short, in its ROM as well as later.
+/// The text of iPXE while a key press skips its banner, in its ROM as well as later.
 const BANNER: &str = "Press Ctrl-B";
 
 /// The serial console of one machine.
@@ -54,7 +53,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Makes the console of a machine that is off. Its log is opened when it is switched on.
+    /// Creates the console of a machine that is off. Its log is opened at power-on.
     pub fn new(node: NodeName, log: PathBuf, events: Emitter) -> Self {
         let (output, _) = broadcast::channel(LAG);
         let (input, typed) = mpsc::channel(INPUT);
@@ -64,13 +63,13 @@ impl Console {
 
     /// Attaches a client.
     pub fn attach(&self) -> Attachment {
-        // Both under the lock that `publish` takes, so that nothing is missed or seen twice.
+        // Both under the lock of `publish`, so that nothing is missed or duplicated.
         let replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
         let output = self.output.subscribe();
         Attachment { replay: replay.iter().copied().collect(), output, input: self.input.clone() }
     }
 
-    /// Moves bytes between a QEMU and the console until that QEMU ends.
+    /// Copies bytes between a QEMU and the console until that QEMU ends.
     ///
     /// `banner` is called when iPXE shows its banner, once each time.
     pub async fn pump(&self, stream: UnixStream, banner: impl FnMut()) {
@@ -79,7 +78,7 @@ impl Console {
         let write = std::pin::pin!(self.write(writer));
         match select(read, write).await {
             Either::Left(((), _)) => {}
-            // Nothing can be typed any more; what it still says counts.
+            // Input is no longer possible; remaining output counts.
             Either::Right(((), read)) => read.await,
         }
     }
@@ -89,7 +88,7 @@ impl Console {
         let mut assembler = LineAssembler::default();
         let mut banner_stands = false;
         let mut buffer = vec![0; 16 << 10];
-        // What comes next while nothing is printed.
+        // What happens next while there is no output.
         let mut pause = Some((IDLE, Still::Briefly));
         loop {
             let read = reader.read(&mut buffer);
@@ -127,7 +126,7 @@ impl Console {
 
     async fn write(&self, mut writer: OwnedWriteHalf) {
         let mut typed = self.typed.lock().await;
-        // What was typed while the machine was off is not meant for it now.
+        // Input from while the machine was off is discarded.
         while typed.try_recv().is_ok() {}
         while let Some(bytes) = typed.recv().await {
             if writer.write_all(&bytes).await.is_err() {
@@ -141,7 +140,7 @@ impl Console {
         replay.extend(bytes);
         let excess = replay.len().saturating_sub(REPLAY);
         replay.drain(..excess);
-        // Nobody may be attached.
+        // There may be no client.
         self.output.send(Bytes::copy_from_slice(bytes)).ok();
     }
 
@@ -152,7 +151,7 @@ impl Console {
     }
 }
 
-/// The log of a console: raw bytes, appended over power cycles.
+/// The log of a console: raw output, appended over power cycles.
 struct Log {
     path: PathBuf,
     file: Option<File>,
@@ -168,7 +167,7 @@ impl Log {
         log
     }
 
-    /// Writes to the page cache, which is no slower than handing the bytes to another thread.
+    /// Writes to the page cache, which is no slower than passing the bytes to another thread.
     fn append(&mut self, bytes: &[u8]) {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(bytes)
@@ -177,7 +176,7 @@ impl Log {
         }
     }
 
-    /// A log that cannot be written (a full disk) must not hold up the machine.
+    /// A log that cannot be written (a full disk) must not block the machine.
     fn give_up(&mut self, error: &io::Error) {
         tracing::warn!(path = %self.path.display(), %error, "the console is no longer logged");
         self.file = None;

@@ -1,4 +1,4 @@
-//! Disks of a node: qcow2 files, blank or laid over an image.
+//! Disks of a node: qcow2 files, blank or with a backing image.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,10 +9,10 @@ use crate::plan::DiskPlan;
 use crate::system::MAKE_ROOM;
 use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
 
-/// Why a disk could not be made.
+/// Why a disk could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// There is no `qemu-img`.
+    /// `qemu-img` is not installed.
     #[error("this host has no `qemu-img`")]
     NoProgram,
     /// `qemu-img` could not be started.
@@ -21,7 +21,7 @@ pub enum DiskError {
     /// `qemu-img` could not be waited for.
     #[error("cannot wait for `qemu-img`")]
     Wait(#[source] io::Error),
-    /// What lies below the disk is not there.
+    /// The backing file does not exist.
     #[error("`{name}`, which disk `{disk}` of `{node}` starts from, does not exist")]
     NoBacking {
         /// The file, as the plan names it.
@@ -31,14 +31,14 @@ pub enum DiskError {
         /// The node.
         node: String,
     },
-    /// `qemu-img` refused.
+    /// `qemu-img` failed.
     #[error("cannot make disk `{disk}` of `{node}`: {words}")]
     Refused {
         /// The disk.
         disk: String,
         /// The node.
         node: String,
-        /// What `qemu-img` said.
+        /// The output of `qemu-img`.
         words: String,
     },
 }
@@ -62,7 +62,7 @@ impl Hint for DiskError {
     }
 }
 
-/// Makes a disk in the run folder. `backing` is the file below it, already found.
+/// Creates a disk in the run folder. `backing` is its backing file, already resolved.
 pub async fn create(
     plan: &DiskPlan,
     run_dir: &Path,
@@ -94,7 +94,7 @@ pub async fn create(
     })
 }
 
-/// Returns the format of a disk image: by its magic, because a raw image may start with anything else.
+/// Returns the format of a disk image by its magic; a raw image may start with anything else.
 fn format_of(path: &Path) -> &'static str {
     let mut magic = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut magic));

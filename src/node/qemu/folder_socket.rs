@@ -1,4 +1,4 @@
-//! Unix sockets in a folder whose path may be longer than the 108 bytes that the address of a socket may have.
+//! Unix sockets in a folder whose path may exceed the 108 bytes of a socket address.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,7 +13,7 @@ fn open(folder: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(folder, flags, Mode::empty())?)
 }
 
-/// Listens on a socket in a folder, instead of whoever did so before.
+/// Listens on a socket in a folder, replacing an existing socket.
 pub(super) fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
     match std::fs::remove_file(folder.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

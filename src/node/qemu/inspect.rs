@@ -1,4 +1,4 @@
-//! Looks at a machine's disk from outside: through a block export of QEMU while it runs, else through `qemu-nbd`.
+//! Inspects the disk of a machine from outside: through a block export of QEMU while it runs, else through `qemu-nbd`.
 
 use std::io;
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::node::partition_table::{HEAD, SECTOR, layout};
 use crate::node::{DiskContents, InspectError};
 use crate::system::process::{Child, SpawnSpec, find_program};
 
-/// The socket of an export, in the machine's folder.
+/// The socket of an export, in the folder of the machine.
 const SOCKET: &str = "inspect.sock";
 /// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Machine {
-    /// Looks at what a disk holds; the inner error says in words why there is no partition table.
+    /// Inspects the content of a disk; the inner error says why there is no partition table.
     pub async fn inspect(
         &self,
         disk: &DiskName,
@@ -30,7 +30,7 @@ impl Machine {
         match body.process().await {
             Ok(qmp) => {
                 let shown = show(&qmp, &body.folder, disk, firmware).await;
-                // Also where it could not be read; a refusal means that QEMU does not export anything.
+                // Also after a read error; a refusal means that QEMU has no export.
                 qmp.end_exports().await.ok();
                 shown
             }
@@ -38,7 +38,7 @@ impl Machine {
         }
     }
 
-    /// Looks at the disk of a machine that is off.
+    /// Inspects the disk of a machine that is off.
     async fn look_at_file(
         &self,
         disk: &DiskName,
@@ -51,7 +51,7 @@ impl Machine {
             .args(["--read-only", "--format=qcow2", "--socket", SOCKET, "--export-name", "inspect"])
             .args([format!("{disk}.qcow2")])
             .cwd(&body.folder);
-        // Dropped, and by that killed, if anything fails.
+        // Dropped, and thereby killed, on any error.
         let mut server = body.spawner.spawn(spec).await.map_err(InspectError::Spawn)?;
         let export = connect(&body.folder, &mut server).await.map_err(InspectError::Read)?;
         let found = read(export, firmware).await.map_err(InspectError::Read)?;
@@ -70,7 +70,7 @@ async fn show(
     let blocks = qmp.blocks().await.map_err(hidden)?;
     let block = blocks.into_iter().find(|block| block.device == device);
     let block = block.ok_or_else(|| InspectError::NoDisk(disk.clone()))?;
-    // What an earlier inspection left when it was given up.
+    // Left by an earlier inspection that was cancelled.
     qmp.end_exports().await.ok();
     remove(folder)?;
     qmp.export(SOCKET, &block.node, "inspect").await.map_err(hidden)?;
@@ -89,7 +89,7 @@ fn remove(folder: &Path) -> Result<(), InspectError> {
     }
 }
 
-/// Connects to a program that has just been started.
+/// Connects to a program that was just started.
 #[expect(clippy::disallowed_methods, reason = "a program says by its socket alone that it is ready")]
 async fn connect(folder: &Path, server: &mut Child) -> io::Result<Export> {
     let tried = tokio::time::timeout(PATIENCE, async {
@@ -122,7 +122,7 @@ async fn read(mut export: Export, firmware: Firmware) -> io::Result<Result<DiskC
     let found = match layout(&head, size) {
         Ok(layout) => {
             let first = match layout.starts_from(firmware) {
-                // A partition that lies behind the end of a disk cannot be read, and holds nothing.
+                // A partition beyond the end of a disk cannot be read, and counts as empty.
                 Some(partition) if partition.first.saturating_add(1).saturating_mul(SECTOR) <= size => {
                     Some(export.read(partition.first * SECTOR, 512).await?)
                 }

@@ -1,8 +1,8 @@
 //! One VM: QMP, console, firmware variables, disks.
 //!
-//! A [`Machine`] is a [`Node`](super::Node): it can be powered on and off, reset, inspected and typed to.
-//! That QEMU is behind it shows only in its plan. What happens to it are events; nothing is to be polled.
-//! Off means that its QEMU has ended; the console and the endpoint of the screen belong to the machine and stay.
+//! A [`Machine`] is a [`Node`](super::Node): it supports power actions, reset, inspection and console input. Only its
+//! plan shows that it is a QEMU machine. Everything that happens to it becomes an event, so nothing is polled. Off
+//! means that the QEMU process has ended; the console and the endpoint of the screen belong to the machine and stay.
 
 pub mod accel;
 pub mod console;
@@ -43,7 +43,7 @@ use console::Console;
 use qmp::Qmp;
 use session::{Intent, Session, SessionContext};
 
-/// How long a QEMU may take to end once it was asked to, before it is killed.
+/// How long QEMU may take to exit on request, before it is killed.
 const QUIT: Duration = Duration::from_secs(5);
 
 /// One machine. Cheap to clone; dropping the last clone kills its QEMU.
@@ -58,20 +58,20 @@ struct Body {
     spawner: Spawner,
     events: Emitter,
     console: Arc<Console>,
-    /// The link states of its NICs. They stay over power cycles.
+    /// The link states of its NICs. They are kept over power cycles.
     links: Mutex<BTreeMap<NicName, bool>>,
-    /// What the next start is to be like.
+    /// The settings of the next start.
     wanted: Mutex<Wanted>,
-    /// The QEMU of the moment, also when it has ended. Locked while one is started, so that two never are.
+    /// The current QEMU, even when it has ended. Locked during a start, so that there are never two.
     session: tokio::sync::Mutex<Option<Session>>,
     screenshots: AtomicU32,
-    /// Held while a disk is looked at: QEMU has one export server.
+    /// Held while a disk is inspected: QEMU has one export server.
     looking: tokio::sync::Mutex<()>,
-    // Holds the task that answers at the endpoint of the screen.
+    // Holds the task that serves the endpoint of the screen.
     _screen: JoinSet<()>,
 }
 
-/// What the next start of a machine is to be like.
+/// The settings of the next start of a machine.
 #[derive(Debug, Clone, Default)]
 struct Wanted {
     boot: BootOverride,
@@ -83,45 +83,45 @@ impl Wanted {
         StartOptions { boot: self.boot.target(), medium: self.medium.clone() }
     }
 
-    /// Returns whether a machine that runs would have to be started again for it.
+    /// Returns whether a running machine has to be restarted for it.
     fn is_pending(&self, session: &Session) -> bool {
         let boot = self.boot.target();
-        // The request for the setup menu is gone once the firmware has seen it.
+        // The request for the setup menu is gone once the firmware has read it.
         boot != session.started.boot
             || boot == Some(BootTarget::Setup)
             || (self.medium.is_some() && !session.has_drive)
     }
 }
 
-/// How a machine is switched off.
+/// How a machine is powered off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerOff {
-    /// The power button is pressed: the guest shuts down, if it does so in time.
+    /// With the power button: the guest shuts down, if it does so in time.
     Graceful {
-        /// The time it has.
+        /// The timeout.
         timeout: Duration,
     },
     /// At once.
     Hard,
 }
 
-/// What a machine is doing.
+/// The state of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Nothing.
+    /// Off.
     Off,
-    /// It waits to be powered on.
+    /// Waiting for power-on.
     Ready,
-    /// It runs.
+    /// Running.
     Running,
-    /// QEMU stopped it; its word for why, e.g. `io-error`.
+    /// Stopped by QEMU, with its reason, e.g. `io-error`.
     Stopped(String),
 }
 
 impl Machine {
-    /// Starts a machine, paused, with the cables as planned.
+    /// Starts a machine, paused, with the planned link states.
     ///
-    /// `folder` is its folder in the run folder, with its disks in it.
+    /// `folder` is its folder in the run folder, and contains its disks.
     pub async fn start(
         plan: &NodePlan,
         folder: PathBuf,
@@ -156,17 +156,17 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Returns the node that the machine is.
+    /// Returns the machine as a node.
     pub fn node(&self) -> &NodeName {
         &self.body.plan.node
     }
 
-    /// Lets the machine run: for the first time, after it was off, or after QEMU stopped it.
+    /// Resumes the machine: for the first time, after it was off, or after QEMU stopped it.
     pub async fn power_on(&self) -> Result<(), NodeError> {
         let body = &self.body;
         let mut session = body.session.lock().await;
         let wanted = body.wanted().clone();
-        // One that was started before it was told what to boot, and never ran.
+        // It was started before its boot override was set, and never ran.
         if let Some(waiting) =
             session.as_ref().filter(|session| !session.has_ended() && !session.is_powered())
             && waiting.started != wanted.options()
@@ -186,7 +186,7 @@ impl Machine {
         if let BootOverride::Once(target) = wanted.boot
             && !session.is_powered()
         {
-            // Its firmware has the override already; the next reset rebuilds the order from these indices.
+            // The firmware has the override already; the next reset rebuilds the order from these indices.
             let NodeKind::Qemu(qemu) = &body.plan.kind;
             session
                 .qmp
@@ -197,13 +197,13 @@ impl Machine {
             body.wanted().boot = BootOverride::Default;
         }
         if !session.power() {
-            // Before it runs, or its first line would be there first.
+            // Before it resumes, otherwise its first line could come first.
             body.events.emit_of(&body.plan.node, Known::PoweredOn {});
         }
         session.qmp.cont().await.map_err(failed)
     }
 
-    /// Switches the machine off. One that is off stays so.
+    /// Powers the machine off. No effect if it is off.
     pub async fn power_off(&self, how: PowerOff) -> Result<(), NodeError> {
         let body = &self.body;
         let (qmp, mut ended) = {
@@ -227,7 +227,7 @@ impl Machine {
                 Err(NodeError::StillOn { node: body.plan.node.clone(), waited: timeout })
             }
             PowerOff::Hard => {
-                // Disks keep what the guest wrote only if QEMU can write its tables, so it is asked first.
+                // QEMU has to write its metadata for the disks to be complete, so it is asked to quit first.
                 let quit = qmp.quit().await;
                 if quit.is_err() || !wait(&mut ended, QUIT).await {
                     self.end(Intent::Power).await;
@@ -237,9 +237,9 @@ impl Machine {
         }
     }
 
-    /// Resets the machine, and lets it run if QEMU had stopped it.
+    /// Resets the machine, and resumes it if QEMU had stopped it.
     ///
-    /// What a start alone can change, such as a boot override, takes effect too: then it is a power cycle.
+    /// If a setting such as a boot override needs a new start, this is a power cycle.
     pub async fn reset(&self) -> Result<(), NodeError> {
         let qmp = {
             let session = self.body.session.lock().await;
@@ -253,7 +253,7 @@ impl Machine {
         qmp.cont().await.map_err(failed)
     }
 
-    /// Switches a machine that is on off and on again.
+    /// Powers a running machine off and on again.
     pub async fn cycle(&self) -> Result<(), NodeError> {
         self.body.running().await?;
         self.power_off(PowerOff::Hard).await?;
@@ -274,13 +274,13 @@ impl Machine {
         qmp.screendump(&name).await.map_err(|source| body.failed("take the screen of", source))?;
         let path = body.folder.join(name);
         let bytes = tokio::fs::read(&path).await;
-        // Whether it could be read or not, it has served.
+        // No longer needed, whether or not it could be read.
         tokio::fs::remove_file(&path).await.ok();
         bytes
             .map_err(|source| NodeError::failed("read the picture of the screen of", &body.plan.node, source))
     }
 
-    /// Plugs the cable of a NIC in or out. It stays so when the machine is switched off and on.
+    /// Sets the link state of a NIC. It is kept over power cycles.
     pub async fn set_link(&self, nic: &NicName, up: bool) -> Result<(), NodeError> {
         let body = &self.body;
         let planned = body.plan.nics.iter().find(|planned| planned.nic == *nic);
@@ -306,7 +306,7 @@ impl Machine {
         qmp.blocks().await.map_err(|source| self.body.failed("list the disks of", source))
     }
 
-    /// Returns what it is doing.
+    /// Returns its state.
     pub async fn state(&self) -> State {
         let session = self.body.session.lock().await;
         let Some(session) = session.as_ref().filter(|session| !session.has_ended()) else {
@@ -325,7 +325,7 @@ impl Machine {
         self.body.console.attach()
     }
 
-    /// Ends the machine for good, as a lab that is torn down does. Returns when its process is gone.
+    /// Ends the machine for good when the lab is torn down. Returns when its process is gone.
     pub async fn stop(&self) {
         self.end(Intent::Down).await;
     }
@@ -379,7 +379,7 @@ impl Body {
         Ok(session)
     }
 
-    /// Asks the firmware to open its setup menu at the next start, as an operating system would.
+    /// Requests the setup menu of the firmware at the next start, as an operating system would.
     async fn request_setup(&self) -> io::Result<()> {
         let path = self.folder.join(VARIABLES);
         let mut flash = tokio::fs::read(&path).await?;
@@ -400,7 +400,7 @@ impl Body {
         self.qmp_if(Session::is_on).await
     }
 
-    /// Returns the QMP of a machine that has a QEMU, be it one that was never powered on.
+    /// Returns the QMP of a machine that has a QEMU, even if it was never powered on.
     async fn process(&self) -> Result<Qmp, NodeError> {
         self.qmp_if(|session| !session.has_ended()).await
     }
@@ -427,21 +427,21 @@ impl Body {
 /// Why a machine could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Something in its folder could not be made.
+    /// Something in its folder could not be created.
     #[error("cannot prepare {what} for the machine of `{node}`")]
     Prepare {
         /// The node.
         node: NodeName,
-        /// The thing.
+        /// What could not be created.
         what: String,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
     /// QEMU could not be started.
     #[error(transparent)]
     Spawn(SpawnError),
-    /// QEMU ended at once.
+    /// QEMU ended immediately.
     #[error("QEMU for `{node}` ended at once, {status}{}", last_words(stderr))]
     Ended {
         /// The node.
@@ -451,7 +451,7 @@ pub enum StartError {
         /// The last lines of its standard error.
         stderr: Vec<String>,
     },
-    /// QEMU runs but did not call.
+    /// QEMU runs but did not connect.
     #[error("QEMU for `{node}` runs, but does not answer")]
     Silent {
         /// The node.
@@ -462,7 +462,7 @@ pub enum StartError {
     Qmp {
         /// The node.
         node: NodeName,
-        /// Why.
+        /// The error.
         #[source]
         source: QmpError,
     },
@@ -488,7 +488,7 @@ impl Hint for StartError {
     }
 }
 
-/// What QEMU says when it cannot start, and what helps.
+/// Error messages of QEMU at start, with hints.
 const HINTS: &[(&str, &str)] = &[
     ("/dev/net/tun", "machines need TAP devices: `dryrack doctor` says how to get at /dev/net/tun"),
     ("failed to find romfile", "a NIC ROM is missing: install `ipxe-qemu` (Fedora: `ipxe-roms-qemu`)"),

@@ -1,6 +1,6 @@
-//! Reads a disk through a block export: the newstyle handshake of NBD and its one request, read.
+//! Reads a disk through a block export: the newstyle handshake of NBD, and read requests.
 //!
-//! A disk is read as the guest sees it, whatever lies below, and never written.
+//! A disk is read as the guest sees it, with its backing files, and never written.
 
 use std::io;
 use std::path::Path;
@@ -10,11 +10,11 @@ use tokio::net::UnixStream;
 
 use super::folder_socket::connect;
 
-/// `NBDMAGIC`, with which a server greets.
+/// `NBDMAGIC`, the greeting of a server.
 const GREETING: u64 = 0x4e42_444d_4147_4943;
-/// `IHAVEOPT`, after which options follow.
+/// `IHAVEOPT`, which starts the options.
 const OPTION: u64 = 0x4948_4156_454f_5054;
-/// Both sides know the handshake that can say no, and leave out the zeros at its end.
+/// Flags: fixed newstyle handshake, and no zeros at its end.
 const FLAGS: u16 = 0b11;
 const EXPORT_NAME: u32 = 1;
 const REQUEST: u32 = 0x2560_9513;
@@ -22,7 +22,7 @@ const REPLY: u32 = 0x6744_6698;
 const READ: u16 = 0;
 const DISCONNECT: u16 = 2;
 
-/// A disk that is exported.
+/// An exported disk.
 #[derive(Debug)]
 pub(super) struct Export {
     stream: UnixStream,
@@ -55,12 +55,12 @@ impl Export {
         Ok(Self { stream, size })
     }
 
-    /// Returns how large the disk is, in bytes.
+    /// Returns the size of the disk in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Reads a piece of the disk.
+    /// Reads a range of the disk.
     pub(super) async fn read(&mut self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
         self.ask(READ, offset, length).await?;
         let stream = &mut self.stream;
@@ -77,7 +77,7 @@ impl Export {
         Ok(bytes)
     }
 
-    /// Says goodbye, after which a server that lives for one client ends.
+    /// Disconnects, after which a server for a single client ends.
     pub(super) async fn close(mut self) -> io::Result<()> {
         self.ask(DISCONNECT, 0, 0).await?;
         self.stream.shutdown().await

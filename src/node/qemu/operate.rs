@@ -1,4 +1,4 @@
-//! A QEMU machine as a node: what it can do, and how it carries out commands.
+//! A QEMU machine as a node: its capabilities, and how it executes commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -65,7 +65,7 @@ impl Node for Machine {
     }
 }
 
-/// Returns what a QEMU machine can do.
+/// Returns the capabilities of a QEMU machine.
 fn capabilities(plan: &NodePlan) -> Capabilities {
     let NodeKind::Qemu(qemu) = &plan.kind;
     let mut boot_refused = BTreeMap::new();
@@ -121,10 +121,10 @@ impl Machine {
         }
     }
 
-    /// Overrides what the firmware boots from.
+    /// Overrides the boot order of the firmware.
     ///
-    /// An override for every start counts from the next reset on, the guest's own ones included. One for a single start
-    /// waits for a start by a command: nobody could tell how many resets of a firmware are one start.
+    /// A lasting override applies from the next reset on, including resets by the guest. A single one waits for a start
+    /// by a command, because a firmware may reset several times during one start.
     pub async fn set_boot(&self, boot: BootOverride) -> Result<Effect, NodeError> {
         let body = &self.body;
         let mut session = body.session.lock().await;
@@ -153,7 +153,7 @@ impl Machine {
         Ok(Effect::NextStart)
     }
 
-    /// Puts an image into the drive; a machine that runs without a drive gets one at its next start.
+    /// Inserts an image into the drive; a running machine without a drive gets one at its next start.
     pub async fn insert(&self, file: PathBuf) -> Result<Effect, NodeError> {
         let body = &self.body;
         readable(&file).await.map_err(|source| NodeError::Failed {
@@ -176,7 +176,7 @@ impl Machine {
         Ok(effect)
     }
 
-    /// Takes the image out of the drive.
+    /// Ejects the image from the drive.
     pub async fn eject(&self) -> Result<(), NodeError> {
         let body = &self.body;
         let session = body.session.lock().await;

@@ -1,9 +1,8 @@
-//! One QEMU's control connection (QMP), and the commands that Dryrack gives.
+//! The control connection of a QEMU (QMP), and the commands that Dryrack uses.
 //!
-//! The types of commands come from `qapi`; the connection is our own, because
-//! QEMU is newer or older than any schema: an event, an enum value or a field
-//! that the schema does not know must not end the connection, and a caller may
-//! give up on a command at any time.
+//! The types of commands come from `qapi`; the connection is our own, because QEMU may be newer or older than the
+//! schema: an event, an enum value or a field that the schema does not know must not end the connection, and a caller
+//! may cancel a command at any time.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,13 +19,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::hint::Hint;
 use crate::node::{Block, Device};
 
-/// How long QEMU may take for one command. Its main loop answers in under a millisecond unless it is stuck.
+/// How long QEMU may take for one command. Its main loop answers within a millisecond unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Why a command was not carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QmpError {
-    /// QEMU said no.
+    /// QEMU refused it.
     #[error("QEMU refused `{command}`: {said}")]
     Refused {
         /// The command.
@@ -34,7 +33,7 @@ pub enum QmpError {
         /// Its description of the error.
         said: String,
     },
-    /// QEMU has ended, or ends.
+    /// QEMU has ended or is ending.
     #[error("QEMU ended before it answered `{command}`")]
     Closed {
         /// The command.
@@ -46,14 +45,14 @@ pub enum QmpError {
         /// The command.
         command: &'static str,
     },
-    /// QEMU did it, but its answer is not what the schema says.
+    /// QEMU executed it, but its answer does not match the schema.
     #[error("QEMU answered `{command}` in a form that is not known: {raw}")]
     Schema {
         /// The command.
         command: &'static str,
         /// The answer.
         raw: Value,
-        /// What does not fit.
+        /// The mismatch.
         #[source]
         source: serde_json::Error,
     },
@@ -64,7 +63,7 @@ pub enum QmpError {
 
 impl Hint for QmpError {}
 
-/// An event as QEMU sent it, whether a schema knows it or not.
+/// An event as sent by QEMU, whether or not the schema knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawEvent {
     /// Its name, e.g. `SHUTDOWN`.
@@ -74,12 +73,12 @@ pub struct RawEvent {
 }
 
 impl RawEvent {
-    /// Returns a text of the data.
+    /// Returns a string field of the data.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.data.get(key).and_then(Value::as_str)
     }
 
-    /// Tells whether a flag of the data is set.
+    /// Tells whether a boolean field of the data is set.
     pub fn flag(&self, key: &str) -> bool {
         self.data.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
@@ -91,13 +90,13 @@ struct Call {
     reply: oneshot::Sender<Result<Value, String>>,
 }
 
-/// Gives commands to one QEMU. Cheap to clone.
+/// Sends commands to one QEMU. Cheap to clone.
 #[derive(Clone)]
 pub struct Qmp {
     calls: mpsc::UnboundedSender<Call>,
 }
 
-/// The other half of a [`Qmp`]: moves lines until QEMU ends. Nothing is answered unless it runs.
+/// The other half of a [`Qmp`]: transfers lines until QEMU ends. Commands get no answer unless it runs.
 pub struct Driver {
     lines: Box<dyn AsyncLines>,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
@@ -107,7 +106,7 @@ pub struct Driver {
 trait AsyncLines: tokio::io::AsyncBufRead + Send + Unpin {}
 impl<T: tokio::io::AsyncBufRead + Send + Unpin> AsyncLines for T {}
 
-/// Takes QEMU's greeting and leaves capabilities negotiation, so that commands can be given.
+/// Reads the greeting of QEMU and leaves capabilities negotiation, so that commands are accepted.
 pub async fn attach<R, W>(reader: R, mut writer: W) -> Result<(Qmp, Driver), QmpError>
 where
     R: AsyncRead + Send + Unpin + 'static,
@@ -142,9 +141,9 @@ async fn expect_key(lines: &mut (impl tokio::io::AsyncBufRead + Unpin), key: &st
 type Pending = Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>;
 
 impl Driver {
-    /// Moves commands, replies and events until QEMU closes the connection; returns how it broke, if it broke.
+    /// Transfers commands, replies and events until QEMU closes the connection; returns the error, if any.
     ///
-    /// `event` must not wait for a command: its answer comes by the same way.
+    /// `event` must not wait for a command: its answer comes over the same connection.
     pub async fn run(self, mut event: impl FnMut(RawEvent)) -> io::Result<()> {
         let Self { lines, writer, calls } = self;
         let pending = Pending::default();
@@ -152,9 +151,9 @@ impl Driver {
         let write = pin!(write(writer, calls, &pending));
         match select(read, write).await {
             Either::Left((read, _)) => read,
-            // Nobody gives commands any more; events still count.
+            // There are no more commands; events still count.
             Either::Right((Ok(()), read)) => read.await,
-            // A write fails when QEMU ends; what it said last is still to be read.
+            // A write fails when QEMU ends; its last output is still to be read.
             Either::Right((Err(error), read)) => read.await.and(Err(error)),
         }
     }
@@ -205,7 +204,7 @@ fn receive(mut message: Map<String, Value>, pending: &Pending, event: &mut impl 
         (None, Some(error)) => Err(error["desc"].as_str().unwrap_or("no reason given").to_owned()),
         (None, None) => Err("neither a result nor an error came back".to_owned()),
     };
-    // Whoever gave up on the command needs no answer.
+    // A cancelled command needs no answer.
     waiting.send(reply).ok();
 }
 
@@ -226,7 +225,7 @@ async fn write(
 }
 
 impl Qmp {
-    /// Gives one command and waits for its answer. May be given up at any time.
+    /// Sends one command and waits for its answer. Can be cancelled at any time.
     async fn execute<C: qapi::Command>(&self, command: C) -> Result<C::Ok, QmpError> {
         let name = C::NAME;
         let closed = QmpError::Closed { command: name };
@@ -244,7 +243,7 @@ impl Qmp {
         serde_json::from_value(raw.clone()).map_err(|source| QmpError::Schema { command: name, raw, source })
     }
 
-    /// Lets the machine run.
+    /// Resumes the machine.
     pub async fn cont(&self) -> Result<(), QmpError> {
         self.execute(qmp::cont {}).await.map(drop)
     }
@@ -264,10 +263,10 @@ impl Qmp {
         self.execute(qmp::inject_nmi {}).await.map(drop)
     }
 
-    /// Ends QEMU, as if the power cord was pulled.
+    /// Ends QEMU, like a power failure.
     pub async fn quit(&self) -> Result<(), QmpError> {
         match self.execute(qmp::quit {}).await {
-            // It may be gone before its answer is.
+            // It may exit before it answers.
             Ok(_) | Err(QmpError::Closed { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -275,28 +274,28 @@ impl Qmp {
 
     /// Presses and releases the Enter key.
     ///
-    /// Should it come too late for what it was meant for, a boot menu takes it for
-    /// "the default entry, now", where any other key would stop the countdown.
+    /// If it comes too late for its purpose, a boot menu boots the default entry at once, whereas any other key would
+    /// stop the countdown.
     pub async fn press_enter(&self) -> Result<(), QmpError> {
         let key = qmp::KeyValue::qcode(qmp::QKeyCodeWrapper { data: qmp::QKeyCode::ret });
         self.execute(qmp::send_key { hold_time: Some(20), keys: vec![key] }).await.map(drop)
     }
 
-    /// Plugs a cable in or out.
+    /// Sets the link state of a NIC.
     pub async fn set_link(&self, device: &str, up: bool) -> Result<(), QmpError> {
         self.execute(qmp::set_link { name: device.to_owned(), up }).await.map(drop)
     }
 
-    /// Writes the screen as a PNG file. The name is relative to QEMU's folder.
+    /// Writes the screen as a PNG file. The name is relative to the folder of QEMU.
     pub async fn screendump(&self, file: &str) -> Result<(), QmpError> {
         let format = Some(qmp::ImageFormat::png);
         let command = qmp::screendump { device: None, format, head: None, filename: file.to_owned() };
         self.execute(command).await.map(drop)
     }
 
-    /// Sets the boot indices of devices; `None`: never booted. They count from the next reset on.
+    /// Sets the boot indices of devices; `None` means never booted. They apply from the next reset on.
     pub async fn set_boot_indices(&self, devices: &[(String, Option<usize>)]) -> Result<(), QmpError> {
-        // No index may be taken twice, not even for a moment.
+        // An index must never be used twice, even for a moment.
         for (id, _) in devices {
             self.set_boot_index(id, -1).await?;
         }
@@ -313,7 +312,7 @@ impl Qmp {
             .map(drop)
     }
 
-    /// Puts an image into a drive, instead of one that is in it. A guest that has locked the drive is overruled.
+    /// Inserts an image into a drive, replacing one that is in it, even if the guest has locked the drive.
     #[expect(deprecated, reason = "the type has a field that QEMU takes no more")]
     pub async fn insert(&self, drive: &str, file: &str) -> Result<(), QmpError> {
         let command = qmp::blockdev_change_medium {
@@ -327,18 +326,18 @@ impl Qmp {
         self.execute(command).await.map(drop)
     }
 
-    /// Takes the image out of a drive. A guest that has locked the drive is overruled.
+    /// Ejects the image from the drive, even if the guest has locked it.
     #[expect(deprecated, reason = "the type has a field that QEMU takes no more")]
     pub async fn eject(&self, drive: &str) -> Result<(), QmpError> {
         let command = qmp::eject { device: None, force: Some(true), id: Some(drive.to_owned()) };
         self.execute(command).await.map(drop)
     }
 
-    /// Returns QEMU's word for the state of the machine, e.g. `running` or `io-error`.
+    /// Returns the state of the machine as named by QEMU, e.g. `running` or `io-error`.
     pub async fn status(&self) -> Result<String, QmpError> {
         match self.execute(qmp::query_status {}).await {
             Ok(info) => Ok(qapi::Enum::name(&info.status).to_owned()),
-            // A state that the schema does not know is still a word.
+            // A state that the schema does not know is still returned.
             Err(QmpError::Schema { raw, .. }) if raw["status"].is_string() => {
                 Ok(raw["status"].as_str().unwrap_or_default().to_owned())
             }
@@ -346,7 +345,7 @@ impl Qmp {
         }
     }
 
-    /// Exports a block node by NBD, to be read only, at a socket whose name is relative to QEMU's folder.
+    /// Exports a block node by NBD, read-only, at a socket whose name is relative to the folder of QEMU.
     pub async fn export(&self, socket: &str, node: &str, name: &str) -> Result<(), QmpError> {
         let path = socket.to_owned();
         let data = qmp::UnixSocketAddress { abstract_: None, tight: None, path };
@@ -404,7 +403,7 @@ impl Qmp {
     }
 }
 
-/// Returns the id in a QOM path such as `/machine/peripheral/disk-root/virtio-backend`, or the text itself.
+/// Returns the ID in a QOM path such as `/machine/peripheral/disk-root/virtio-backend`, or the text itself.
 fn device_id(qdev: &str) -> &str {
     let rest = qdev.strip_prefix("/machine/peripheral/").unwrap_or(qdev);
     rest.split('/').next().unwrap_or(rest)

@@ -1,7 +1,7 @@
-//! The endpoint of a machine's screen: VNC at a path that stays while the machine is off.
+//! The endpoint of the screen of a machine: VNC at a path that stays while the machine is off.
 //!
-//! QEMU serves its screen only while it runs. A client of the endpoint is connected through to it;
-//! while the machine is off it is refused with the reason, as the protocol (RFC 6143, 7.1.2) has it.
+//! QEMU serves the screen only while it runs, and clients of the endpoint are forwarded to it. While the machine is
+//! off, clients are refused with a reason (RFC 6143, section 7.1.2).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::plan::qemu::SCREEN_SOCKET;
 /// The endpoint, in the folder of the machine.
 const ENDPOINT: &str = "vnc.sock";
 
-/// The version of the protocol that is spoken while the machine is off.
+/// The protocol version while the machine is off.
 const VERSION: &[u8; 12] = b"RFB 003.008\n";
 
-/// How long a client may take to tell its version.
+/// How long a client may take to send its version.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Answers at the endpoint until what it returns is dropped.
+/// Serves the endpoint until the returned value is dropped.
 pub(super) fn serve(folder: &Path, node: NodeName) -> io::Result<JoinSet<()>> {
     let listener = listen(folder, ENDPOINT)?;
     let folder: PathBuf = folder.to_owned();
@@ -37,7 +37,7 @@ pub(super) fn serve(folder: &Path, node: NodeName) -> io::Result<JoinSet<()>> {
                     let (folder, reason) = (folder.clone(), format!("{node} is off"));
                     clients.spawn(async move { talk(client, &folder, &reason).await });
                 }
-                // Out of descriptors, for example: one that waits is served when another has left.
+                // For example, out of file descriptors: a waiting client is served when another one has left.
                 Err(error) => {
                     tracing::warn!(%node, %error, "a client of the screen could not be accepted");
                     if clients.join_next().await.is_none() {
@@ -61,12 +61,12 @@ async fn talk(mut client: UnixStream, folder: &Path, reason: &str) {
     }
 }
 
-/// Refuses a client with a reason, which viewers show.
+/// Refuses a client with a reason, which viewers display.
 async fn refuse(client: &mut (impl AsyncRead + AsyncWrite + Unpin), reason: &str) -> io::Result<()> {
     client.write_all(VERSION).await?;
     let mut version = [0; 12];
     client.read_exact(&mut version).await?;
-    // No security types; version 3.3 has a number of four bytes here.
+    // Zero security types; in version 3.3 this is a number of four bytes.
     let none: &[u8] = if &version == b"RFB 003.003\n" { &[0; 4] } else { &[0] };
     client.write_all(none).await?;
     let length = u32::try_from(reason.len()).map_err(io::Error::other)?;
@@ -104,7 +104,7 @@ mod tests {
         screen.read_exact(&mut said).await.unwrap();
         assert_eq!(&said, b"hello");
         screen.write_all(b"pixels").await.unwrap();
-        // The machine is powered off.
+        // The machine is powered off here.
         drop((screen, qemu));
         assert_eq!(read_to_end(&mut client).await, b"pixels");
         let mut client = connect(folder, ENDPOINT).await.unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::hint::Hint;
 use crate::plan::{SSH_KEY, SeedPlan};
 
-/// Room for names, tables and whatever grows a little.
+/// Room for names, tables and some growth.
 const SLACK: u64 = 1 << 20;
 
 /// Why a seed could not be written.
@@ -22,9 +22,9 @@ pub struct SeedError {
 
 impl Hint for SeedError {}
 
-/// Writes the seed of a node into the run folder, the run's public ssh key filled in.
+/// Writes the seed of a node into the run folder, with the public SSH key of the run.
 ///
-/// Blocks for as long as its files take to copy.
+/// Blocks while its files are copied.
 pub fn write(plan: &SeedPlan, run_dir: &Path, ssh_public_key: &str) -> Result<(), SeedError> {
     let failed = |what: &str| {
         let (what, node) = (what.to_owned(), plan.node.to_string());
@@ -37,7 +37,7 @@ pub fn write(plan: &SeedPlan, run_dir: &Path, ssh_public_key: &str) -> Result<()
     let path = run_dir.join(&plan.path);
     let volume = File::options().read(true).write(true).create(true).truncate(true).open(&path);
     let mut volume = volume.map_err(failed("the volume"))?;
-    // Whole mebibytes, so that every reader agrees on the number of sectors.
+    // Whole mebibytes, so that all readers agree on the number of sectors.
     volume.set_len(size.next_multiple_of(1 << 20)).map_err(failed("the volume"))?;
     let options = fatfs::FormatVolumeOptions::new().volume_label(*b"CIDATA     ");
     fatfs::format_volume(&mut volume, options).map_err(failed("the file system"))?;

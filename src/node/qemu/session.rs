@@ -5,8 +5,8 @@
 //!              └────────────────┴── ended: guest, power, down, or died
 //! ```
 //!
-//! Everything that QEMU says of itself becomes an event here. Why it ended is
-//! decided once, when its process is gone and its last words are read.
+//! Every message of QEMU becomes an event here. The reason of its end is decided once, when its process is gone and its
+//! last output is read.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -30,35 +30,35 @@ use crate::name::{Bytes, NodeName};
 use crate::plan::{NodeKind, NodePlan, StartOptions};
 use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
 
-/// How long QEMU may take to come up. It takes a tenth of a second unless the host is very busy.
+/// How long QEMU may take to start. It takes a tenth of a second unless the host is very busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a QEMU that closed its control socket may take to end.
+/// How long a QEMU that closed its control socket may take to exit.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Who wants a machine off.
+/// Who requested the power-off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// Nobody.
+    /// No one.
     None,
-    /// A power control.
+    /// A power command.
     Power,
-    /// The lab is torn down.
+    /// The teardown of the lab.
     Down,
 }
 
-/// What was asked of a QEMU; with this its end is judged.
+/// What was requested of a QEMU; it decides the meaning of its end.
 #[derive(Debug, Clone, Copy)]
 struct Requested {
     intent: Intent,
-    /// Whether its guest was ever let run.
+    /// Whether its guest has ever run.
     powered: bool,
 }
 
-/// A QEMU that was started. Dropping it kills it.
+/// A started QEMU. Dropping it kills it.
 pub(super) struct Session {
     pub(super) qmp: Qmp,
-    /// What it was started with, less what was taken back since.
+    /// The settings that it was started with, less those withdrawn since.
     pub(super) started: StartOptions,
     /// Whether it has a CD drive.
     pub(super) has_drive: bool,
@@ -69,7 +69,7 @@ pub(super) struct Session {
     _task: JoinSet<()>,
 }
 
-/// What a session needs of its machine.
+/// The parts of its machine that a session needs.
 pub(super) struct SessionContext<'a> {
     pub(super) plan: &'a NodePlan,
     pub(super) start: &'a StartOptions,
@@ -80,7 +80,7 @@ pub(super) struct SessionContext<'a> {
 }
 
 impl Session {
-    /// Starts QEMU, paused, and attaches to it.
+    /// Starts QEMU, paused, and connects to it.
     pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
         let SessionContext { plan, start, folder, spawner, console, events } = around;
         let node = &plan.node;
@@ -120,7 +120,7 @@ impl Session {
         let (reader, writer) = qmp_stream.into_split();
         let (qmp, driver) = match qmp::attach(reader, writer).await {
             Ok(attached) => attached,
-            // It spoke no QMP because it was ending: its own words say why.
+            // It spoke no QMP because it was ending: its standard error has the reason.
             Err(source) => match tokio::time::timeout(LAST_WORDS, child.wait()).await {
                 Ok(status) => return Err(ended(status, &child)),
                 Err(_) => return Err(StartError::Qmp { node: node.clone(), source }),
@@ -157,32 +157,32 @@ impl Session {
         })
     }
 
-    /// Tells whether QEMU has ended and everything was said about it.
+    /// Tells whether QEMU has ended and all its events were emitted.
     pub(super) fn has_ended(&self) -> bool {
         *self.ended.borrow()
     }
 
-    /// Returns what becomes true when QEMU has ended.
+    /// Returns a receiver that becomes true when QEMU has ended.
     pub(super) fn ended(&self) -> watch::Receiver<bool> {
         self.ended.clone()
     }
 
-    /// Notes who wants the machine off, which decides what its end means.
+    /// Records who requested the power-off, which decides the meaning of its end.
     pub(super) fn intend(&self, intent: Intent) {
         self.requested().intent = intent;
     }
 
-    /// Notes that its guest is let run; tells whether it was before.
+    /// Records that its guest runs; tells whether it did before.
     pub(super) fn power(&self) -> bool {
         std::mem::replace(&mut self.requested().powered, true)
     }
 
-    /// Tells whether its guest was ever let run.
+    /// Tells whether its guest has ever run.
     pub(super) fn is_powered(&self) -> bool {
         self.requested().powered
     }
 
-    /// Tells whether its guest was let run and has not ended.
+    /// Tells whether its guest has run and has not ended.
     pub(super) fn is_on(&self) -> bool {
         self.is_powered() && !self.has_ended()
     }
@@ -203,7 +203,7 @@ async fn accept(qmp: UnixListener, console: UnixListener) -> io::Result<(UnixStr
     Ok((qmp, console))
 }
 
-/// Says how a process ended.
+/// Returns the text of how a process ended.
 fn describe(status: io::Result<ExitStatus>) -> String {
     let status = match status {
         Ok(status) => status,
@@ -218,13 +218,13 @@ fn describe(status: io::Result<ExitStatus>) -> String {
     }
 }
 
-/// What concerns a running QEMU.
+/// The inputs of a running session.
 enum Input {
     Qmp(RawEvent),
     Banner,
 }
 
-/// What the task of a session holds.
+/// The state of the task of a session.
 struct SessionTask {
     node: NodeName,
     folder: PathBuf,
@@ -238,7 +238,7 @@ struct SessionTask {
 }
 
 impl SessionTask {
-    /// Runs until QEMU has ended, and says why it did.
+    /// Runs until QEMU has ended, and reports the reason.
     async fn run(self, driver: qmp::Driver, console: UnixStream, mut child: Child) {
         let (inputs, inbox) = mpsc::unbounded_channel();
         let banners = inputs.clone();
@@ -255,7 +255,7 @@ impl SessionTask {
         }
     }
 
-    /// Turns what QEMU says into events; returns the reason that it gave for ending.
+    /// Turns messages of QEMU into events; returns the reason that it gave for ending.
     async fn react(&self, mut inbox: mpsc::UnboundedReceiver<Input>) -> Option<String> {
         let mut shutdown = None;
         let mut io_error = None;
@@ -296,10 +296,10 @@ impl SessionTask {
         }
     }
 
-    /// Says why QEMU stopped the machine, if it was for a reason of its own.
+    /// Reports why QEMU stopped the machine, if it did so by itself.
     async fn stopped(&self, io_error: Option<RawEvent>) {
         let Ok(state) = self.qmp.status().await else {
-            // It has ended since, and that is said elsewhere.
+            // It has ended since, which is reported elsewhere.
             return;
         };
         if matches!(state.as_str(), "running" | "paused" | "shutdown") {
@@ -338,7 +338,7 @@ impl SessionTask {
     }
 }
 
-/// Waits for the end of a process, or brings it about; tells which.
+/// Waits for the end of a process, or kills it; returns which.
 async fn end(child: &mut Child, kill: &Notify) -> (io::Result<ExitStatus>, bool) {
     {
         let wait = std::pin::pin!(child.wait());
@@ -351,7 +351,7 @@ async fn end(child: &mut Child, kill: &Notify) -> (io::Result<ExitStatus>, bool)
     (child.wait().await, true)
 }
 
-/// Decides what the end of QEMU means. Nothing, if a machine that never ran was put away.
+/// Decides the meaning of the end of QEMU. `None` if a machine that never ran was removed.
 fn verdict(
     requested: Requested,
     shutdown: Option<&str>,

@@ -1,46 +1,45 @@
-//! Turns the bytes of a serial console into lines of text, as a person sees them.
+//! Turns the bytes of a serial console into lines of text, as displayed on a terminal.
 //!
-//! Pure. Firmware does not write lines: SeaBIOS and OVMF place the cursor, iPXE
-//! overwrites its banner, systemd colours. So one row of a terminal is kept, the
-//! one with the cursor; it is a line once the cursor leaves it for another row.
+//! Pure. Firmware does not write lines: SeaBIOS and OVMF position the cursor, iPXE overwrites its banner, systemd uses
+//! colours. So the row with the cursor is kept; it becomes a line once the cursor moves to another row.
 
 use std::collections::BTreeMap;
 
-/// Columns of a line that are kept; what is longer becomes several lines.
+/// Columns of a line; longer output becomes several lines.
 const COLUMNS: usize = 1000;
 
-/// Bytes of one control sequence that are kept.
+/// Maximum bytes of one control sequence.
 const SEQUENCE: usize = 64;
 
-/// Rows whose text is remembered, for as long as the screen is not cleared.
+/// Rows whose text is remembered until the screen is cleared.
 const ROWS: usize = 64;
 
 /// Spaces to the next tabulator stop.
 const TAB: usize = 8;
 
-/// Assembles lines from bytes that come in pieces.
+/// Assembles lines from chunks of bytes.
 #[derive(Debug, Default)]
 pub struct LineAssembler {
     cells: Vec<char>,
     /// The cursor's column. Invariant: at most [`COLUMNS`].
     column: usize,
-    /// The cursor's row, as far as it was said.
+    /// The cursor's row, as far as known.
     row: usize,
     escape: Escape,
     /// The beginning of a UTF-8 character.
     partial: Vec<u8>,
-    /// What [`LineAssembler::flush`] gave of the present line.
+    /// What [`LineAssembler::flush`] has returned of the current line.
     flushed: Option<String>,
-    /// What was last drawn in rows that the cursor was placed in.
+    /// The last text of rows that the cursor was positioned in.
     drawn: BTreeMap<usize, String>,
 }
 
-/// For how long the unfinished line has stood still.
+/// How long the unfinished line has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Still {
     /// Long enough for a prompt.
     Briefly,
-    /// Longer than any progress takes from one dot to the next.
+    /// Longer than any progress output takes between two dots.
     ForLong,
 }
 
@@ -50,7 +49,7 @@ enum Escape {
     None,
     /// After ESC.
     Begun,
-    /// After ESC and an intermediate byte: one more belongs to it.
+    /// After ESC and an intermediate byte: one more byte follows.
     Charset,
     /// After ESC `[`, with the parameters so far.
     Control(String),
@@ -59,7 +58,7 @@ enum Escape {
 }
 
 impl LineAssembler {
-    /// Takes bytes and returns the lines that they complete, without empty ones.
+    /// Reads bytes and returns the lines that they complete, without empty ones.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for &byte in bytes {
@@ -68,16 +67,16 @@ impl LineAssembler {
         lines
     }
 
-    /// Returns the line that the cursor stands in.
+    /// Returns the line of the cursor.
     pub fn present(&self) -> String {
         let text: String = self.cells.iter().collect();
         text.trim_end().to_owned()
     }
 
-    /// Returns the unfinished line, if there is something new in it: a prompt, or a message before a machine hangs.
+    /// Returns the unfinished line, if it has changed: a prompt, or a message before a machine hangs.
     ///
-    /// The line goes on; if it grows, it comes again as a whole. One that shows progress (iPXE's dots, a percentage) comes
-    /// when it is complete, or when it has stood still for long.
+    /// If the line grows, it is returned again as a whole. A line with progress output (dots of iPXE, a percentage) is
+    /// returned when it is complete, or has not changed for long.
     pub fn flush(&mut self, still: Still) -> Option<String> {
         let line = self.present();
         if line.is_empty() || self.flushed.as_ref() == Some(&line) {
@@ -90,7 +89,7 @@ impl LineAssembler {
         Some(line)
     }
 
-    /// Forgets the state of a terminal whose machine was switched off, and returns its last line.
+    /// Resets the state of the terminal at power-off, and returns its last line.
     pub fn finish(&mut self) -> Option<String> {
         let mut lines = Vec::new();
         self.complete(&mut lines);
@@ -119,7 +118,7 @@ impl LineAssembler {
                     }
                     self.escape = Escape::Control(parameters);
                 }
-                // Control characters work inside a sequence too; another escape begins anew.
+                // Control characters work inside a sequence too; another escape starts a new one.
                 0x1b => self.escape = Escape::Begun,
                 0x18 | 0x1a => {}
                 _ => {
@@ -130,7 +129,7 @@ impl LineAssembler {
             Escape::Text => match byte {
                 0x07 => {}
                 0x1b => self.escape = Escape::Begun,
-                // No terminal string spans lines: it was broken off.
+                // No terminal string spans lines: it was cut off.
                 b'\r' | b'\n' => self.plain(byte, lines),
                 _ => self.escape = Escape::Text,
             },
@@ -188,7 +187,7 @@ impl LineAssembler {
     }
 
     fn control(&mut self, last: u8, parameters: &str, lines: &mut Vec<String>) {
-        // Private sequences (`?7l`, `=3h`) set modes; nothing of them is seen.
+        // Private sequences (`?7l`, `=3h`) set modes and print nothing.
         if parameters.starts_with(['?', '=', '>', '<']) {
             return;
         }
@@ -197,8 +196,8 @@ impl LineAssembler {
         match last {
             b'H' | b'f' => {
                 let (row, column) = (next(1).max(1) - 1, next(1).max(1) - 1);
-                // SeaBIOS and OVMF say where the cursor is even when it stands there already; how high the screen is
-                // they do not say, so a row that we counted may be wrong after it scrolled.
+                // SeaBIOS and OVMF position the cursor even if it is already there. They do not report the height of
+                // the screen, so a row that was counted may be wrong after scrolling.
                 let here = row == self.row || (column == self.column && column > 0);
                 if !here {
                     self.leave(lines);
@@ -228,7 +227,7 @@ impl LineAssembler {
             b'D' => self.column = self.column.saturating_sub(next(1).max(1)),
             b'G' => self.move_to(next(1).max(1) - 1),
             b'J' => match next(0) {
-                // What is below the cursor was never kept.
+                // Rows below the cursor are not kept.
                 0 => self.cells.truncate(self.column),
                 _ => self.clear_screen(lines),
             },
@@ -248,8 +247,8 @@ impl LineAssembler {
         self.column = column.min(COLUMNS);
     }
 
-    /// Ends the line for another row, but stays in its column. A row that is drawn again as it was, but for numbers that
-    /// count, is no line again.
+    /// Ends the line and moves to another row in the same column. A row that is redrawn unchanged, except for counters,
+    /// is not returned again.
     fn leave(&mut self, lines: &mut Vec<String>) {
         let (column, line) = (self.column, self.present());
         if self.drawn.get(&self.row).is_some_and(|drawn| is_redrawn(drawn, &line)) {
@@ -278,13 +277,12 @@ impl LineAssembler {
     }
 }
 
-/// Tells whether a row says what it said before, but for numbers that count. Digits within a word (`Boot0001`, `eth0`) are
-/// no such numbers.
+/// Tells whether a row is unchanged, except for counters. Digits within a word (`Boot0001`, `eth0`) are not counters.
 fn is_redrawn(before: &str, now: &str) -> bool {
     words(before) == words(now)
 }
 
-/// Returns a row without its numbers.
+/// Returns a row without its counters.
 fn words(row: &str) -> String {
     let mut within = false;
     let kept = |c: &char| {
@@ -377,7 +375,7 @@ mod tests {
         for dots in 1..=30 {
             lines.extend(assembler.feed(b"."));
             lines.extend(assembler.flush(Still::Briefly));
-            // Newer iPXE counts behind them.
+            // Newer iPXE prints a counter after them.
             lines.extend(assembler.feed(format!(" {dots:2}%").as_bytes()));
             lines.extend(assembler.flush(Still::Briefly));
             lines.extend(assembler.feed(b"\x08\x08\x08\x08    \x08\x08\x08\x08"));
@@ -406,7 +404,7 @@ mod tests {
          Shell
         Booting in 5s
         ");
-        // Another screen, and another text.
+        // Another screen with another text.
         let again = format!("{}\x1b[2J{}\x1b[6;1H*Rescue\x1b[1;1H", menu(2), menu(1));
         assert_snapshot!(check(again.as_bytes()), @r"
         *Debian
@@ -417,12 +415,12 @@ mod tests {
         Booting in 1s
         *Rescue
         ");
-        // Another device is another text.
+        // Another device is a different text.
         assert_snapshot!(check(b"\x1b[5;1HBoot0001 failed\x1b[6;1H\x1b[5;1HBoot0002 failed\x1b[6;1H"), @r"
         Boot0001 failed
         Boot0002 failed
         ");
-        // What a carriage return draws again.
+        // Redrawn after a carriage return.
         assert_snapshot!(check(b"10%\r20%\r100%\r\n100%\n"), @r"
         100%
         100%

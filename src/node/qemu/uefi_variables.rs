@@ -1,37 +1,37 @@
-//! The variables of a UEFI firmware, as its flash holds them (edk2's store of authenticated variables).
+//! The variables of a UEFI firmware in its flash (edk2's store of authenticated variables).
 //!
-//! Pure: the bytes of the flash come in and are changed. The firmware must not run meanwhile.
+//! Pure: changes the bytes of the flash. The firmware must not run meanwhile.
 
-/// Names the variables that the UEFI specification defines.
+/// The vendor GUID of variables of the UEFI specification.
 pub(super) const GLOBAL: [u8; 16] =
     [0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c];
 
-/// What an operating system asks of the firmware for its next start.
+/// Requests of an operating system to the firmware for its next start.
 pub(super) const OS_INDICATIONS: &str = "OsIndications";
 
-/// In [`OS_INDICATIONS`]: open the setup menu.
+/// Flag in [`OS_INDICATIONS`]: open the setup menu.
 pub(super) const BOOT_TO_SETUP: u64 = 1;
 
-/// Marks the store: aaf32c78-947b-439a-a180-2e144ec37792.
+/// The signature of the store: aaf32c78-947b-439a-a180-2e144ec37792.
 const STORE: [u8; 16] =
     [0x78, 0x2c, 0xf3, 0xaa, 0x7b, 0x94, 0x9a, 0x43, 0xa1, 0x80, 0x2e, 0x14, 0x4e, 0xc3, 0x77, 0x92];
-/// Bytes before the first variable of the store.
+/// Size of the header of the store.
 const STORE_HEADER: usize = 28;
-/// Marks a variable.
+/// The start marker of a variable.
 const VARIABLE: [u8; 2] = [0xaa, 0x55];
-/// Bytes before the name of a variable.
+/// Size of the header of a variable.
 const HEADER: usize = 60;
-/// The state of a variable that was written completely.
+/// The state of a completely written variable.
 const ADDED: u8 = 0x3f;
 /// The bit of the state that is cleared when a variable is deleted.
 const DELETED: u8 = 0x02;
-/// It survives a power cycle, and boot services and the running system may read it.
+/// Attributes: non-volatile, readable by boot services and by the running system.
 const ATTRIBUTES: u32 = 7;
 
 /// Why a variable was not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum VariableError {
-    /// The bytes are something else.
+    /// The bytes are not a variable store.
     #[error("this is no store of UEFI variables that is known")]
     Malformed,
     /// There is no room for another variable.
@@ -39,7 +39,7 @@ pub(super) enum VariableError {
     Full,
 }
 
-/// Sets a variable, and deletes the value that it had.
+/// Sets a variable, and deletes its previous value.
 pub(super) fn set(flash: &mut [u8], vendor: [u8; 16], name: &str, data: &[u8]) -> Result<(), VariableError> {
     let name: Vec<u8> = name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
     let store = store(flash).ok_or(VariableError::Malformed)?;
@@ -74,7 +74,7 @@ pub(super) fn set(flash: &mut [u8], vendor: [u8; 16], name: &str, data: &[u8]) -
     Ok(())
 }
 
-/// Returns the variables of the store and the room behind them.
+/// Returns the variables of the store and the free space after them.
 fn store(flash: &mut [u8]) -> Option<&mut [u8]> {
     if flash.get(0x28..0x2c)? != b"_FVH" {
         return None;
@@ -95,7 +95,7 @@ struct Variable<'a> {
     length: usize,
 }
 
-/// Returns the variable that bytes begin with, if there is one.
+/// Returns the variable at the start of the bytes, if any.
 fn variable(bytes: &[u8]) -> Option<Variable<'_>> {
     let header = bytes.get(..HEADER)?;
     if header[..2] != VARIABLE {
@@ -115,7 +115,7 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A flash with an empty store of a size.
+    /// Creates a flash with an empty store of a given size.
     fn flash(size: usize) -> Vec<u8> {
         let mut flash = vec![0xff; 0x1000];
         flash[0x28..0x2c].copy_from_slice(b"_FVH");
@@ -125,7 +125,7 @@ mod tests {
         flash
     }
 
-    /// Lists names, states and values.
+    /// Returns names, states and values.
     fn list(flash: &[u8]) -> Vec<String> {
         let mut flash = flash.to_vec();
         let store = store(&mut flash).unwrap();

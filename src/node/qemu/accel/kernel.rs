@@ -1,9 +1,8 @@
-//! The kernels that the self-test boots: one of our own always, a Linux kernel where one is at hand.
+//! The kernels that the self-test boots: always our own, and a Linux kernel if one is available.
 //!
-//! Ours is what a host without any kernel file is judged by. It does what Linux
-//! does before its first line (real mode to long mode, page faults, the timer's
-//! interrupt, vector instructions), and enough of it that a hypervisor which
-//! interprets instructions one by one fails or runs out of time.
+//! Our own decides on a host without any kernel file. It does what Linux does before its first line (real mode to long
+//! mode, page faults, timer interrupts, vector instructions), and enough of it that a hypervisor which interprets
+//! single instructions fails or times out.
 
 use std::cmp::Reverse;
 use std::fs::{self, File};
@@ -13,15 +12,15 @@ use std::time::SystemTime;
 
 /// `payload.S`, assembled.
 pub(super) const PAYLOAD: &[u8] = include_bytes!("payload.bin");
-/// What it says.
+/// Its output.
 pub(super) const PAYLOAD_LINE: &str = "DRYRACK 64-bit kernel runs";
 
-/// What Linux is told: to speak on the serial port as early as it can.
+/// The command line of Linux: print to the serial port as early as possible.
 pub(super) const LINUX_ARGUMENTS: &str = "console=ttyS0 earlyprintk=ttyS0,115200 panic=-1";
-/// The line that every Linux begins with.
+/// The first line of every Linux.
 pub(super) const LINUX_LINE: &str = "Linux version ";
 
-/// Finds a Linux kernel for PCs that we may read: of a built image, or the host's own.
+/// Finds a readable Linux kernel for PCs: of a built image, or of the host.
 pub(super) fn find(cache: &Path) -> Option<PathBuf> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
@@ -42,7 +41,7 @@ pub(super) fn find(cache: &Path) -> Option<PathBuf> {
         .find(|path| is_kernel(path))
 }
 
-/// Lists the kernels of built images, those of `tiny` first: they are known to speak on the serial port.
+/// Lists the kernels of built images, those of `tiny` first: they are known to print to the serial port.
 fn of_images(cache: &Path) -> Vec<PathBuf> {
     let images = entries(&cache.join("images"));
     let kernels = images.iter().flat_map(|image| {
@@ -61,7 +60,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Tells whether it is a build that goes on or was broken off.
+/// Tells whether a build is in progress or was aborted.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
@@ -75,11 +74,11 @@ fn newest(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     paths
 }
 
-/// Tells whether a file holds a 64-bit kernel as the Linux boot protocol describes it, and may be read.
+/// Tells whether a file is readable and holds a 64-bit kernel as defined by the Linux boot protocol.
 fn is_kernel(path: &Path) -> bool {
     let mut head = [0; 0x240];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    // Version 2.12 brought the flag for a kernel that has a 64-bit entry point.
+    // Version 2.12 added the flag for a 64-bit entry point.
     let version = u16::from_le_bytes([head[0x206], head[0x207]]);
     read.is_ok() && head[0x202..0x206] == *b"HdrS" && version >= 0x020c && head[0x236] & 1 == 1
 }

@@ -18,7 +18,7 @@ fn failed(part: Part, why: &str) -> Outcome {
     Outcome { part, end: Err(TrialFailure { why: why.to_owned(), of_accelerator }) }
 }
 
-/// Concludes from what every boot shows, and says what was booted.
+/// Decides by the outcomes of each boot, and returns what was booted.
 fn check(show: impl Fn(Accel, Part) -> Result<(), &'static str>) -> String {
     let mut booted = Vec::new();
     let conclusion = conclude(&ALL, |accel, parts| {
@@ -108,7 +108,7 @@ fn a_test_that_cannot_be_carried_out_is_not_remembered() {
     insta::assert_snapshot!(format!("{conclusion:?}"), @r#"Conclusion { accel: Tcg, why: "KVM cannot be tested: no space", tried: [], lasts: false }"#);
 }
 
-/// The DHCPDISCOVER of a client, from Ethernet up, cut after the fixed fields.
+/// The DHCPDISCOVER of a client, from the Ethernet header, cut after the fixed fields.
 fn discover() -> Vec<u8> {
     let mut request = vec![0; 240];
     request[0] = 1;
@@ -188,7 +188,7 @@ fn an_answer_is_kept_until_something_changes() {
     trial_cache.write(&yes);
     let kept = Verdict { accel: Accel::Kvm, why: "it boots".into(), fresh: false };
     assert_eq!(trial_cache.read(&some), Some(kept));
-    // More can be tried than was tried, so "yes" is not enough; "no" would be.
+    // More parts can be tested than were, so "yes" is not enough; "no" would be.
     assert_eq!(trial_cache.read(&ALL), None);
     let no = Conclusion { accel: Accel::Tcg, why: "it does not".into(), tried: Vec::new(), lasts: true };
     trial_cache.write(&no);

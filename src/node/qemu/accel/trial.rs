@@ -1,4 +1,4 @@
-//! Boots the machines of the self-test and watches how far they come.
+//! Boots the machines of the self-test and watches their progress.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,14 +25,14 @@ use crate::plan::qemu::{DirectKernel, QemuFirmware, VARIABLES};
 use crate::plan::{self, Accel, HostFacts, LinkPlan, NodeKind, NodePlan};
 use crate::system::process::Spawner;
 
-/// How long QEMU may take to end once it is killed.
+/// How long QEMU may take to exit once killed.
 const END: Duration = Duration::from_secs(5);
 
-/// Our end of a machine's cable, and QEMU's.
+/// Our end of the link of a machine, and the end of QEMU.
 const OUR_END: &str = "cable.sock";
 const QEMU_END: &str = "nic.sock";
 
-/// Returns the parts that can be tried on this host.
+/// Returns the parts that can be tested on this host.
 pub(super) fn parts(facts: &HostFacts, linux: Option<&Path>) -> Vec<Part> {
     let uefi = machine_plan(Part::Uefi, facts, Accel::Kvm).is_ok();
     [Some(Part::Bios), uefi.then_some(Part::Uefi), Some(Part::Kernel), linux.is_some().then_some(Part::Linux)]
@@ -41,7 +41,7 @@ pub(super) fn parts(facts: &HostFacts, linux: Option<&Path>) -> Vec<Part> {
         .collect()
 }
 
-/// Boots the machines of the parts at once, until one has failed or all have passed.
+/// Boots the machines of the parts in parallel, until one has failed or all have passed.
 pub(super) async fn run(
     facts: &HostFacts,
     accel: Accel,
@@ -56,7 +56,7 @@ pub(super) async fn run(
         let mut plan = machine_plan(part, facts, accel).map_err(io::Error::other)?;
         give_kernel(&mut plan, part, linux);
         let folder = folder.join(format!("{part:?}").to_lowercase());
-        // A trial before this one may have left its sockets.
+        // An earlier trial may have left its sockets.
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => fs::create_dir(&folder)?,
@@ -67,7 +67,7 @@ pub(super) async fn run(
         let begin = Instant::now();
         trials.spawn(async move {
             let stop = async move {
-                // An error means that nobody can give up any more.
+                // An error means that the sender is gone and nothing can cancel any more.
                 if given_up.wait_for(|up| *up).await.is_err() {
                     std::future::pending::<()>().await;
                 }
@@ -78,7 +78,7 @@ pub(super) async fn run(
     }
     let mut outcomes = Vec::new();
     while let Some(ended) = trials.join_next().await {
-        // A trial that was given up has no outcome.
+        // A cancelled trial has no outcome.
         if let Some(outcome) = ended.map_err(io::Error::other)? {
             if outcome.end.is_err() {
                 give_up.send_replace(true);
@@ -89,7 +89,7 @@ pub(super) async fn run(
     Ok(outcomes)
 }
 
-/// Plans the machine of a part as every machine is planned, and plugs its NICs into a socket.
+/// Plans the machine of a part like any other machine, and connects its NICs to a socket.
 pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Result<NodePlan, String> {
     let mut lab = the_lab()?;
     let node = match part {
@@ -99,10 +99,10 @@ pub(super) fn machine_plan(part: Part, facts: &HostFacts, accel: Accel) -> Resul
     };
     lab.nodes.retain(|name, _| name.as_str() == node);
     if matches!(part, Part::Kernel | Part::Linux) {
-        // No lab may ask for a BIOS without a ROM to boot from; this one is handed its kernel.
+        // A lab may not have a BIOS without a boot ROM; this one gets its kernel directly.
         lab.nodes.values_mut().flat_map(|node| &mut node.nics).for_each(|nic| nic.rom = false);
     }
-    // What is free for a lab matters to a lab; these machines live for seconds and touch little of theirs.
+    // Labs need a check of free memory; these machines run for seconds and use little of theirs.
     let facts = HostFacts { accel, free_memory: Bytes(u64::MAX), ..facts.clone() };
     let planned = plan::plan(&lab, &facts).map_err(|refusal| refusal.why)?;
     let mut machine = planned.nodes.into_values().next().ok_or("the self-test's lab has no such machine")?;
@@ -143,7 +143,7 @@ fn give_kernel(plan: &mut NodePlan, part: Part, linux: Option<&Path>) {
     qemu.kernel = Some(DirectKernel { file: file.to_owned(), arguments: arguments.to_owned() });
 }
 
-/// How long a part may take. Where hardware takes longer than this, emulation is no loss.
+/// How long a part may take. On hardware that takes longer than this, emulation is no slower.
 fn patience(part: Part, accel: Accel) -> Duration {
     Duration::from_secs(match (accel, part) {
         (Accel::Kvm, Part::Bios | Part::Kernel | Part::Linux) => 10,
@@ -152,7 +152,7 @@ fn patience(part: Part, accel: Accel) -> Duration {
     })
 }
 
-/// Something that a machine of the test showed.
+/// Something that a machine of the test did.
 #[derive(Debug)]
 pub(super) enum Seen {
     /// An event of it.
@@ -161,7 +161,7 @@ pub(super) enum Seen {
     Sent(Vec<u8>),
 }
 
-/// Boots one machine until its part is decided; `None` if it was given up before.
+/// Boots one machine until its part is decided; `None` if it was cancelled before.
 async fn boot(
     part: Part,
     accel: Accel,
@@ -177,7 +177,7 @@ async fn boot(
         Err(error) => return Some(Err(unclear(format!("no cable for its NIC: {error}")))),
     };
     let limit = patience(part, accel);
-    // Not given up half-way: only a machine that was started can be stopped and seen to be gone.
+    // Not cancelled during the start: only a started machine can be stopped and waited for.
     let machine = match tokio::time::timeout(limit, start(plan, folder, spawner, seen)).await {
         Ok(Ok(machine)) => machine,
         Ok(Err(why)) => return Some(Err(unclear(why))),
@@ -195,7 +195,7 @@ async fn boot(
             Either::Right(((), _)) => None,
         }
     };
-    // One that cannot even be killed must not keep the user waiting.
+    // A process that cannot even be killed must not keep the user waiting.
     tokio::time::timeout(END, machine.stop()).await.ok();
     end
 }
@@ -206,18 +206,18 @@ async fn start(
     spawner: &Spawner,
     seen: UnboundedSender<Seen>,
 ) -> Result<Machine, String> {
-    // What is waited for here does not depend on when it happened.
+    // What is waited for here does not depend on its time.
     let clock = || event::Instant { at: event::RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH };
     let events = Emitter::new(clock, move |event| {
         if let Kind::Known(known) = event.kind {
-            // Nobody listens any more once the part is decided.
+            // The receiver is gone once the part is decided.
             seen.send(Seen::Happened(known)).ok();
         }
     });
     Machine::start(plan, folder.to_owned(), spawner, events).await.map_err(|error| one_line(&error))
 }
 
-/// Writes an error and its causes in one line.
+/// Formats an error and its causes in one line.
 fn one_line(error: &dyn std::error::Error) -> String {
     chain(error).replace('\n', " ")
 }
@@ -231,7 +231,7 @@ async fn decide(part: Part, inbox: &mut UnboundedReceiver<Seen>) -> Result<(), T
     Err(unclear("QEMU ended without a word".to_owned()))
 }
 
-/// Says what was waited for in vain.
+/// Returns the text of what did not happen in time.
 fn lacking(part: Part) -> &'static str {
     match part {
         Part::Bios | Part::Uefi => "it did not ask for an address",
@@ -239,7 +239,7 @@ fn lacking(part: Part) -> &'static str {
     }
 }
 
-/// Judges what a machine showed: `None` as long as nothing is decided.
+/// Decides by an observation of a machine: `None` if it decides nothing.
 pub(super) fn judge(part: Part, seen: &Seen) -> Option<Result<(), TrialFailure>> {
     let line = match part {
         Part::Bios | Part::Uefi => None,
@@ -254,7 +254,7 @@ pub(super) fn judge(part: Part, seen: &Seen) -> Option<Result<(), TrialFailure>>
         Seen::Happened(Known::MachineStopped { state, detail, .. }) => {
             let word = telling(detail.lines()).map(|line| format!(", {line}")).unwrap_or_default();
             let why = format!("QEMU stopped it with {state}{word}");
-            // Emulation knows no such state.
+            // Emulation has no such state.
             Some(Err(TrialFailure { why, of_accelerator: *state == StopState::InternalError }))
         }
         Seen::Happened(Known::MachineDied { status, stderr }) => {
@@ -272,14 +272,14 @@ fn unclear(why: String) -> TrialFailure {
     TrialFailure { why, of_accelerator: false }
 }
 
-/// Picks the line that says most: the first one that speaks of KVM or of an error, else the first.
+/// Returns the most informative line: the first about KVM or an error, else the first.
 fn telling<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let mut said = lines.map(str::trim).filter(|line| !line.is_empty());
     let matters = |line: &&str| ["KVM", "error", "failed"].iter().any(|word| line.contains(word));
     said.clone().find(matters).or_else(|| said.next())
 }
 
-/// Tells whether an Ethernet frame is a question of a DHCP client.
+/// Tells whether an Ethernet frame is a request of a DHCP client.
 fn asks_for_address(frame: &[u8]) -> bool {
     let Ok(packet) = etherparse::SlicedPacket::from_ethernet(frame) else { return false };
     match packet.transport {
@@ -290,7 +290,7 @@ fn asks_for_address(frame: &[u8]) -> bool {
     }
 }
 
-/// Makes our end of a machine's cable, in a folder whose path may be longer than a socket's may be.
+/// Creates our end of the link of a machine, in a folder whose path may exceed the limit of a socket address.
 fn cable(folder: &Path) -> io::Result<UnixDatagram> {
     let folder =
         nix::fcntl::open(folder, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;

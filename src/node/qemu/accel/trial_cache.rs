@@ -1,4 +1,4 @@
-//! The answer of before, kept in the cache folder until the host boots again.
+//! The result of the self-test, cached until the host boots again.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use super::{Conclusion, Part, Verdict};
 use crate::plan::{Accel, HostFacts, qemu};
 
-/// What an answer depends on. If any of it is different, there is no answer.
+/// The key of a result. If any of it differs, there is no result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Key {
     /// Our own version: the test may have changed.
     dryrack: String,
-    /// Which boot of the host.
+    /// The boot ID of the host.
     boot: String,
     uid: u32,
     qemu: PathBuf,
     version: (u32, u32, u32),
-    /// When QEMU's file was changed, in nanoseconds.
+    /// The modification time of the QEMU program, in nanoseconds.
     modified: i128,
     processor: String,
     /// Whether `/dev/kvm` can be opened, which changes when a user joins a group.
@@ -54,7 +54,7 @@ struct Written {
     tried: Vec<Part>,
 }
 
-/// The place where the answer is kept.
+/// The cache of the result.
 pub(super) struct TrialCache {
     folder: PathBuf,
     key: Key,
@@ -62,23 +62,23 @@ pub(super) struct TrialCache {
 }
 
 impl TrialCache {
-    /// Opens the place, which is made if it is missing; each user has one.
+    /// Opens the cache, and creates it if missing; each user has one.
     pub(super) fn open(cache: &Path, facts: &HostFacts, opens: bool) -> io::Result<Self> {
         let key = Key::of(facts, opens)?;
         let folder = cache.join(format!("accel-{}", key.uid));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        // QEMU is told whole paths, and runs elsewhere.
+        // QEMU needs absolute paths, because it runs in another folder.
         Ok(Self { folder: folder.canonicalize()?, key, lock: None })
     }
 
-    /// Waits until nobody else tests, and keeps others from testing.
+    /// Locks the cache; waits while another process tests.
     pub(super) fn lock(&mut self) -> io::Result<()> {
         let file = File::options().create(true).truncate(false).write(true).open(self.folder.join("lock"))?;
         self.lock = Some(Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)?);
         Ok(())
     }
 
-    /// Makes an empty folder for the machines. What a killed test left there is removed.
+    /// Creates an empty folder for the machines. What a killed test left there is removed.
     pub(super) fn folder(&self) -> io::Result<Machines> {
         let machines = Machines(self.folder.join("machines"));
         machines.clear()?;
@@ -86,10 +86,10 @@ impl TrialCache {
         Ok(machines)
     }
 
-    /// Reads the answer, if there is one that holds. "Yes" holds only if everything that can be tried now was tried.
+    /// Reads the result, if it is valid. "Yes" is valid only if everything that can be tested now was tested.
     pub(super) fn read(&self, possible: &[Part]) -> Option<Verdict> {
         let path = self.path();
-        // Somebody else's word is none.
+        // The file of another user is not trusted.
         (fs::symlink_metadata(&path).ok()?.uid() == self.key.uid).then_some(())?;
         let written: Written = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         let Written { key, accel, why, tried } = written;
@@ -100,7 +100,7 @@ impl TrialCache {
         (key == self.key && enough).then_some(Verdict { accel, why, fresh: false })
     }
 
-    /// Keeps an answer, whole or not at all. If that fails, the next command tests again.
+    /// Stores a result atomically. If that fails, the next command tests again.
     pub(super) fn write(&self, conclusion: &Conclusion) {
         let Conclusion { accel, why, tried, lasts: _ } = conclusion;
         let written =
@@ -119,7 +119,7 @@ impl TrialCache {
     }
 }
 
-/// The folder of the machines, removed with this value.
+/// The folder of the machines, removed on drop.
 pub(super) struct Machines(PathBuf);
 
 impl Machines {

@@ -3,7 +3,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-/// A QEMU that says what the test tells it to.
+/// A fake QEMU that sends what the test specifies.
 struct Fake {
     lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
     writer: WriteHalf<DuplexStream>,
