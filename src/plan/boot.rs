@@ -1,4 +1,4 @@
-//! What a netbooting node gets: boot programs, scripts, seeds.
+//! Network boot of nodes: boot programs, scripts, seeds.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::name::{Mac, NodeName, ProfileName};
 
 const USER_DATA: &str = "user-data";
 
-/// Placeholder in seeds and texts for the run's public ssh key, which no plan contains.
+/// Placeholder in seeds and texts for the public SSH key of the run, which no plan contains.
 pub const SSH_KEY: &str = "{{ssh-key}}";
 
 /// Returns whether a node's firmware boots from the network.
@@ -28,7 +28,7 @@ pub(super) fn boots_from_network(node: &Node) -> bool {
     }
 }
 
-/// What the nodes of a lab boot from the network, resolved once.
+/// The network boot of all nodes of a lab, resolved once.
 #[derive(Debug)]
 pub struct Netboots<'a> {
     pub(super) lab: &'a Lab,
@@ -38,7 +38,7 @@ pub struct Netboots<'a> {
     nodes: BTreeMap<&'a NodeName, Netboot<'a>>,
 }
 
-/// What a node boots from the network.
+/// The network boot of a node.
 #[derive(Debug)]
 struct Netboot<'a> {
     /// The node's profile, or one that asks matchbox.
@@ -48,7 +48,8 @@ struct Netboot<'a> {
 }
 
 impl<'a> Netboots<'a> {
-    /// Resolves what each node of a lab boots: its profile, or what matchbox answers if a network of the node has it.
+    /// Resolves the profile of each node of a lab: its own, or the one that asks matchbox if a network of the node has
+    /// it.
     pub fn new(lab: &'a Lab) -> Self {
         let served = |profile| Rc::new(ServedProfile::new(profile));
         let profiles: BTreeMap<_, _> =
@@ -70,7 +71,7 @@ impl<'a> Netboots<'a> {
         Self { lab, profiles, nodes }
     }
 
-    /// Returns the profile that a node boots: its own, or one without a kernel that asks matchbox.
+    /// Returns the boot profile of a node: its own, or one without a kernel that asks matchbox.
     pub(super) fn profile(&self, node: &NodeName) -> Option<&Profile> {
         Some(&self.nodes.get(node)?.served.profile)
     }
@@ -85,7 +86,7 @@ impl<'a> Netboots<'a> {
             (Some(_), _) => format!("http://{server}/{}", loader::script_path(node)),
             (None, url) => format!("{}/boot.ipxe", url?),
         };
-        // A node with HTTPS boot may have a network without HTTPS: it does not boot from that one.
+        // A node with HTTPS boot may be on a network without HTTPS: it does not boot from that one.
         let offers = *fetches_loader && (profile.via != Some(Via::Https) || network.https);
         let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
         Some(BootPlan {
@@ -131,8 +132,8 @@ impl<'a> Netboots<'a> {
         Some(format!("{firmware}, {asks}{loads}{beside}"))
     }
 
-    /// Returns the files that a network serves: those of the profiles of its nodes, and loaders where they are needed;
-    /// with HTTPS also the CA certificate.
+    /// Returns the files that a network serves: those of its nodes' profiles, loaders if needed, and with HTTPS the CA
+    /// certificate.
     pub(super) fn files(&self, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedFile> {
         let mut files = BTreeMap::new();
         if network.https {
@@ -141,7 +142,7 @@ impl<'a> Netboots<'a> {
                 files.insert(file.as_str().to_owned(), served);
             }
         }
-        // A group of matchbox may assign any profile to any machine.
+        // A matchbox group may assign any profile to any machine.
         if network.matchbox.is_some() {
             files.extend(self.profiles.values().flat_map(|served| served.boot_files()));
         }
@@ -165,7 +166,7 @@ impl<'a> Netboots<'a> {
         files
     }
 
-    /// Returns the texts that a network serves: loader configuration, cloud-init seeds.
+    /// Returns the texts that a network serves: loader configurations, cloud-init seeds.
     pub(super) fn texts(&self, network: &Network, nodes: &[&Node]) -> BTreeMap<String, ServedText> {
         let mut texts = BTreeMap::new();
         for node in nodes {

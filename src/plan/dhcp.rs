@@ -64,8 +64,8 @@ fn network_options(network: &Network) -> DhcpOptions {
     options
 }
 
-/// Returns the options of the lab, with the default route added to classless routes: a client that gets them ignores
-/// the router option (RFC 3442).
+/// Returns the options of the lab, with the default route added to classless routes: clients that get them ignore the
+/// router option (RFC 3442).
 pub(super) fn own_options(network: &Network, options: &DhcpOptions) -> DhcpOptions {
     let mut options = options.clone();
     for code in [CLASSLESS_ROUTES, MS_CLASSLESS_ROUTES] {

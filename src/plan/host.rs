@@ -1,4 +1,4 @@
-//! Whether a host is still the one that a plan was made for.
+//! Checks that a plan still fits the host.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,9 +7,9 @@ use super::{Accel, HostFacts, Plan, Refusal, Step, mebibytes};
 use crate::lab::Isolation;
 use crate::name::{Bytes, IfName};
 
-/// Checks the facts that a plan depends on again. What has changed since it was made is refused, in words.
+/// Checks the facts that a plan depends on again. A change since then is refused, with the reason.
 ///
-/// Images that are not built are no change: they are built.
+/// Images that are not built yet do not count as a change: they are built.
 pub fn check_host(plan: &Plan, now: &HostFacts) -> Result<(), Refusal> {
     let mut changes = programs(plan, now);
     if plan.accel == Accel::Kvm && now.accel != Accel::Kvm {
@@ -33,7 +33,7 @@ pub fn check_host(plan: &Plan, now: &HostFacts) -> Result<(), Refusal> {
     check_memory(wanted, now.free_memory)
 }
 
-/// Checks that the nodes that a lab starts fit into memory.
+/// Checks that there is enough memory for the nodes that the lab starts.
 pub(super) fn check_memory(wanted: u64, free: Bytes) -> Result<(), Refusal> {
     if wanted <= free.0 {
         return Ok(());
@@ -75,7 +75,7 @@ fn programs(plan: &Plan, now: &HostFacts) -> Vec<String> {
     changes
 }
 
-/// The code of a firmware is an argument of QEMU, the template of its variables is copied.
+/// The firmware code is an argument of QEMU, the template of its variables is copied.
 fn firmware(plan: &Plan, now: &HostFacts) -> Vec<String> {
     let templates: BTreeSet<_> = plan
         .steps
@@ -97,7 +97,7 @@ fn firmware(plan: &Plan, now: &HostFacts) -> Vec<String> {
         .collect()
 }
 
-/// What a lab in the host's own network changes there, and gives back as it was.
+/// Compares the host settings that a lab in the host's own network changes and later restores.
 fn network(plan: &Plan, now: &HostFacts) -> Vec<String> {
     let link = |facts: &HostFacts, name: &IfName| facts.links.iter().find(|link| link.name == *name).cloned();
     let mut changes = Vec::new();
@@ -144,7 +144,7 @@ fn network(plan: &Plan, now: &HostFacts) -> Vec<String> {
     changes
 }
 
-/// A subnet that is new on the host may be one of the lab's.
+/// A new subnet on the host may overlap with one of the lab.
 fn subnets(plan: &Plan, now: &HostFacts) -> Vec<String> {
     let own = plan.steps.iter().flat_map(|step| match step {
         Step::Bridge(bridge) if plan.isolation == Isolation::None => {
@@ -159,7 +159,7 @@ fn subnets(plan: &Plan, now: &HostFacts) -> Vec<String> {
     clash.map(|net| format!("this host uses {net}, which the lab uses too")).collect()
 }
 
-/// Tells whether the servers that a network's DNS asks are the host's.
+/// Tells whether the DNS of a network forwards to the name servers of the host.
 fn asks_host_resolvers(plan: &Plan) -> bool {
     let of_host = |address: std::net::SocketAddr| plan.host.resolvers.contains(&address.ip());
     plan.isolation == Isolation::None

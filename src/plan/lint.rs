@@ -61,7 +61,7 @@ pub fn lint(netboots: &Netboots<'_>, network: &Network, look: &LintContext<'_>) 
             found.extend(case.urls(boot));
         }
     }
-    // A profile that several groups name is wrong once.
+    // A profile used by several groups is reported once.
     let mut once: Vec<Lint> = Vec::new();
     for lint in found {
         if !once.contains(&lint) {
@@ -71,7 +71,7 @@ pub fn lint(netboots: &Netboots<'_>, network: &Network, look: &LintContext<'_>) 
     once
 }
 
-/// One group, and the nodes that it selects.
+/// One group, and the nodes that it matches.
 struct GroupCase<'a> {
     netboots: &'a Netboots<'a>,
     lab: &'a Lab,
@@ -99,7 +99,7 @@ impl<'a> GroupCase<'a> {
             group.is_some_and(|group| group.name == named.name)
         };
         let nodes: Vec<&Node> = lab.nodes.values().filter(asks).filter(is_given).collect();
-        // A machine says more than what selects it; templates may use that.
+        // A machine sends more labels than its selectors; templates may use those.
         let mac = named.group.selector.get("mac");
         let is_of = |node: &&&Node| {
             node.nics.iter().any(|nic| Some(&nic.mac.to_string()) == mac && nic.network == network.name)
@@ -129,7 +129,7 @@ impl<'a> GroupCase<'a> {
                 return vec![self.failed(&failure, "at every endpoint but /metadata", help)];
             }
         };
-        // A machine is given another group than this one, so this one is not rendered for it.
+        // Such a machine gets another group, so this one is not rendered for it.
         if self.chosen().is_none_or(|chosen| chosen != self.named.name) {
             return Vec::new();
         }
@@ -160,7 +160,7 @@ impl<'a> GroupCase<'a> {
         }
     }
 
-    /// Returns whether a template only misses values that a machine may still send in its query.
+    /// Returns whether a template only lacks values that a machine may still send in its query.
     fn may_be_queried(&self, failure: &Failure) -> bool {
         let Some(key) =
             failure.reason.split("no entry for key \"").nth(1).and_then(|rest| rest.split('"').next())
@@ -176,7 +176,7 @@ impl<'a> GroupCase<'a> {
         self.look.source.select(&self.named.group.selector).map(|chosen| chosen.name.clone())
     }
 
-    /// Reports a group that is always preceded by another one with the same selectors.
+    /// Reports a group that is always shadowed by another one with the same selectors.
     fn never_chosen(&self) -> Option<Lint> {
         let chosen = self.look.source.select(&self.named.group.selector)?;
         if chosen.name == self.named.name || chosen.group.selector != self.named.group.selector {
@@ -231,7 +231,7 @@ impl<'a> GroupCase<'a> {
     /// Reports initrds that a kernel started by UEFI does not find: iPXE passes them as files, by name.
     fn initrd(&self, boot: &NetBoot) -> Option<Lint> {
         const IPXE: &[Loader] = &[Loader::Ipxe, Loader::Chainload];
-        // Nobody knows what machines are that are no nodes.
+        // Without nodes, the firmware of the machines is unknown.
         if !self.nodes.is_empty() && !self.by(|firmware| firmware != Firmware::Bios, IPXE) {
             return None;
         }
@@ -296,7 +296,7 @@ impl<'a> GroupCase<'a> {
         })
     }
 
-    /// Reports an install that loops, and one to a disk that does not exist.
+    /// Reports an install loop, and an installation to a disk that does not exist.
     fn installs(&self, boot: &NetBoot) -> Vec<Lint> {
         let config = render(Endpoint::Ignition, &self.labels, "", self.look.source).ok();
         let config = config.map(|rendered| unescaped(&rendered.body)).unwrap_or_default();
@@ -396,7 +396,7 @@ fn words_of(boot: &NetBoot) -> impl Iterator<Item = &str> {
     arguments(boot).chain([boot.kernel.as_str()]).chain(boot.initrd.iter().map(String::as_str))
 }
 
-/// Returns the kernel's arguments, each alone.
+/// Returns the arguments of the kernel.
 fn arguments(boot: &NetBoot) -> impl Iterator<Item = &str> {
     boot.args.iter().flat_map(|argument| argument.split_whitespace())
 }

@@ -1,4 +1,4 @@
-//! Loaders: their program files and their configuration.
+//! Loaders: their program files and their configurations.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::name::{ImageName, Mac, NodeName};
 const BIOS: u16 = 0;
 const UEFI_X64: u16 = 7;
 
-/// Returns where matchbox answers, as the beginning of a URL.
+/// Returns the start of the URLs of matchbox.
 pub(super) fn matchbox_url(network: &Network) -> Option<String> {
     let server = network.address.addr();
     network.matchbox.as_ref().map(|matchbox| match matchbox.port {
@@ -38,14 +38,14 @@ const fn part(image: &'static str, file: &'static str, path: &'static str) -> Pa
 fn parts(loader: Loader, architecture: u16) -> &'static [Part] {
     const UNDIONLY: &[Part] = &[part("ipxe", "undionly.kpxe", "ipxe/undionly.kpxe")];
     const SNPONLY: &[Part] = &[part("ipxe", "snponly.efi", "ipxe/snponly.efi")];
-    // PXELINUX looks for its parts, and for its configuration, in the folder that it came from.
+    // PXELINUX looks for its modules and its configuration in the folder that it was loaded from.
     const PXELINUX: &[Part] = &[
         part("pxelinux", "pxelinux.0", "pxelinux/pxelinux.0"),
         part("pxelinux", "ldlinux.c32", "pxelinux/ldlinux.c32"),
     ];
     const GRUB_BIOS: &[Part] = &[part("grub", "core.0", "grub/core.0")];
     const GRUB_UEFI: &[Part] = &[part("grub", "core.efi", "grub/core.efi")];
-    // shim looks for GRUB in the folder that it came from.
+    // shim looks for GRUB in the folder that it was loaded from.
     const SHIM: &[Part] =
         &[part("shim", "shimx64.efi", "shim/shimx64.efi"), part("shim", "grubx64.efi", "shim/grubx64.efi")];
     match (loader, architecture) {
@@ -117,7 +117,7 @@ impl<'a> ServedProfile<'a> {
     /// Returns the files of the loader, by path.
     pub(super) fn loader_files(&self) -> impl Iterator<Item = (String, ServedFile)> {
         let served = |source| ServedFile { source, role: FileRole::Loader };
-        // A program of the profile's own comes with what it needs.
+        // A profile's own program replaces the loader and all its files.
         let wanted = [BIOS, UEFI_X64].into_iter().filter(|number| !self.own_programs.contains_key(number));
         let of_loader = wanted.flat_map(|number| parts(self.profile.loader, number)).map(move |part| {
             let image = ImageName::new(part.image).expect("the images of loaders have names");
@@ -150,7 +150,7 @@ impl<'a> ServedProfile<'a> {
             }
             (Loader::Grub | Loader::Shim, Some(_)) => grub(self.grub()),
             (Loader::Grub, None) => asking_menu(network).map(grub).unwrap_or_default(),
-            // matchbox serves iPXE's script; the others need none.
+            // matchbox serves the script of iPXE; the others need none.
             (Loader::Kernel, Some(_))
             | (Loader::Ipxe | Loader::Chainload | Loader::Pxelinux | Loader::Shim | Loader::Kernel, None) => {
                 Vec::new()
@@ -178,7 +178,7 @@ impl<'a> ServedProfile<'a> {
         script + "\nboot\n"
     }
 
-    /// Returns the PXELINUX configuration. `::` stands for the root of the server.
+    /// Returns the PXELINUX configuration. `::` is the root of the server.
     fn pxelinux(&self) -> String {
         let Self { profile, kernel, .. } = self;
         let mut text = format!("DEFAULT {0}\nPROMPT 0\nLABEL {0}\n  KERNEL ::{kernel}\n", profile.name);
@@ -217,7 +217,7 @@ fn file_name(file: &FileRef) -> String {
     name.unwrap_or_default().to_string_lossy().replace(' ', "_")
 }
 
-/// The first configuration of GRUB: it loads the node's own, found by the MAC address of the NIC that it booted from.
+/// The first configuration of GRUB: it loads that of the node, by the MAC address of the NIC that it booted from.
 const GRUB: &str = "configfile /grub/$net_default_mac.cfg\n";
 
 /// Returns the GRUB configuration that asks matchbox, if the network has it.
@@ -227,12 +227,12 @@ fn asking_menu(network: &Network) -> Option<String> {
         80 => format!("http,{server}"),
         port => format!("http,{server}:{port}"),
     };
-    // GRUB itself has this name only after `net_bootp`; menus written for matchbox and UEFI count on it.
+    // GRUB sets this variable only after `net_bootp`; menus for matchbox and UEFI rely on it.
     let name = "set net_efinet0_dhcp_mac=$net_default_mac\nexport net_efinet0_dhcp_mac\n";
     Some(format!("insmod http\n{name}set root={device}\nconfigfile /grub?mac=$net_default_mac\n"))
 }
 
-/// Returns the path of a node's script for iPXE.
+/// Returns the path of the iPXE script of a node.
 pub(super) fn script_path(node: &NodeName) -> String {
     format!("boot/{node}.ipxe")
 }

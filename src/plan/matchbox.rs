@@ -1,4 +1,4 @@
-//! Matchbox content: the lab file's profiles and groups as entries of a data directory.
+//! matchbox content: the lab file's profiles and groups as entries of a data directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub fn matchbox(netboots: &Netboots<'_>, network: &Network) -> Option<MatchboxPl
     })
 }
 
-/// Returns a profile in matchbox's form, with the files that it names.
+/// Returns a profile in the format of matchbox, with the files that it refers to.
 fn of_profile(served: &ServedProfile<'_>) -> Vec<(String, DataEntry)> {
     let profile = &served.profile;
     let contents =
@@ -47,7 +47,7 @@ fn of_profile(served: &ServedProfile<'_>) -> Vec<(String, DataEntry)> {
     let mut entries = Vec::new();
     for (kind, path) in contents {
         let Some(path) = path else { continue };
-        // The extension says whether an Ignition config is a template.
+        // The extension tells whether an Ignition config is a template.
         let extension = path.extension().map(|end| format!(".{}", end.display())).unwrap_or_default();
         let name = format!("{}{extension}", profile.name);
         document.insert(format!("{kind}_id"), json!(name));
@@ -57,13 +57,13 @@ fn of_profile(served: &ServedProfile<'_>) -> Vec<(String, DataEntry)> {
     entries
 }
 
-/// Returns what a profile boots, in matchbox's form: empty if it boots nothing.
+/// Returns the boot section of a profile in the format of matchbox: empty if it boots nothing.
 fn net_boot(served: &ServedProfile<'_>) -> Map<String, Value> {
     let ServedProfile { profile, kernel, initrds, .. } = served;
     if profile.kernel.is_none() {
         return Map::new();
     }
-    // A kernel started by UEFI finds its initrds by name; GRUB tells it where they are.
+    // A kernel started by UEFI finds its initrds by name; GRUB passes them itself.
     let names = match profile.loader {
         Loader::Grub | Loader::Shim => &[],
         Loader::Ipxe | Loader::Chainload | Loader::Pxelinux | Loader::Kernel => initrds.as_slice(),
@@ -95,7 +95,7 @@ fn of_node(lab: &Lab, node: &Node, network: &Network) -> Vec<(String, DataEntry)
     };
     let here = node.nics.iter().filter(|nic| nic.network == network.name && boots_from_network(node));
     here.map(|nic| {
-        // No group of the file has a dot in its name.
+        // A dot cannot occur in a group of the file.
         let id = format!("{}.{}", node.name, nic.name);
         group_entry(&id, profile.name.as_str(), &json!({ "mac": nic.mac }), profile.metadata.clone())
     })

@@ -1,7 +1,7 @@
 //! Plans a lab: every effect in order, its undo, QEMU command lines, boot decisions.
 //!
-//! Pure: the same lab and host facts give the same plan, byte for byte. A plan
-//! leaves nothing to decide during its execution.
+//! Pure: the same lab and host facts result in the same plan, byte for byte. Nothing is left to decide during its
+//! execution.
 
 mod boot;
 mod dhcp;
@@ -38,7 +38,7 @@ use crate::name::{Bytes, ImageName};
 use network::Wiring;
 use qemu::{QemuFirmware, VARIABLES};
 
-/// Decides every effect that the lab needs on this host, in order, or returns why this host cannot run it.
+/// Decides every effect of the lab on this host, in order, or returns why this host cannot run it.
 pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let netboots = Netboots::new(lab);
     let wiring = Wiring::new(&netboots, facts)?;
@@ -153,7 +153,7 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
 }
 
 impl Plan {
-    /// Returns the images that the steps need, each once, in order of name.
+    /// Returns the images that the steps need, each once, ordered by name.
     pub fn images(&self) -> BTreeSet<ImageName> {
         let of = |file: &lab::FileRef| match file {
             lab::FileRef::Image { image, file: _ } => Some(image.clone()),

@@ -19,28 +19,27 @@ use crate::name::{
     Bytes, DiskName, ExpectName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName, ProcessName,
 };
 
-/// The number of the format of a plan as JSON.
+/// The version of the JSON format of a plan.
 pub const SCHEMA: u32 = 1;
 
-/// Every effect that a lab needs on this host, fully decided, in order, and everything else that a supervisor needs.
+/// Every effect of a lab on this host, fully decided, in order, and everything else that a supervisor needs.
 ///
-/// A plan is code: it names programs and commands, and whoever carries it out runs them as the user that they are.
+/// A plan is code: it contains programs and commands, which run with the permissions of the user who executes it.
 ///
-/// Paths that begin with `node/` are relative to the run folder; QEMU is started
-/// in `node/NAME` and its arguments name files there (which also keeps socket
-/// paths below 108 bytes).
+/// Paths that start with `node/` are relative to the run folder; QEMU is started in `node/NAME` and its arguments are
+/// relative to that folder (which also keeps socket paths below 108 bytes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The number of its format, [`SCHEMA`].
+    /// The version of its format, [`SCHEMA`].
     pub dryrack_plan: u32,
     /// The version of Dryrack that made it.
     pub version: String,
     /// Name of the lab.
     pub lab: LabName,
-    /// The canonical path of the lab file: with the user, the lab's identity. Nothing reads it any more.
+    /// The canonical path of the lab file: with the user, the identity of the lab. The file is not read again.
     pub file: PathBuf,
-    /// Folders of recipes that its images are built from, the first one first; those in the binary come last. Whoever
-    /// names the folders adds them.
+    /// Folders of image recipes, searched in order, before the built-in ones. The caller that knows the folders sets
+    /// it.
     pub recipes: Vec<PathBuf>,
     /// Its network isolation.
     pub isolation: Isolation,
@@ -61,18 +60,18 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Where the values of the lab were written.
     pub origins: Origins,
-    /// The host that it was made for.
+    /// The facts about the host at the time of planning.
     pub host: HostFacts,
 }
 
-/// A network, beside its bridge and services.
+/// A network, apart from its bridge and services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPlan {
-    /// Where its DNS server answers.
+    /// The address of its DNS server.
     pub server: Ipv4Addr,
-    /// The domain that a name without a dot is completed with.
+    /// The search domain of names without a dot.
     pub domain: String,
-    /// Where the passphrase of matchbox's key ring is to be found.
+    /// The source of the passphrase of matchbox's key ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<Secret>,
 }
@@ -88,7 +87,7 @@ pub enum Accel {
 }
 
 impl Accel {
-    /// Returns QEMU's word for it.
+    /// Returns the name that QEMU uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -113,7 +112,7 @@ pub enum Step {
     },
     /// Listens on a port of the host's loopback address and forwards connections to a node.
     Publish {
-        /// Where the host listens.
+        /// The address on the host.
         listen: SocketAddr,
         /// The node; `None` for the boot services of a network.
         node: Option<NodeName>,
@@ -152,7 +151,7 @@ pub enum Step {
         node: NodeName,
         /// The template.
         template: PathBuf,
-        /// Where the copy goes.
+        /// The path of the copy.
         path: PathBuf,
     },
     /// Writes the cloud-init seed of a node.
@@ -166,11 +165,11 @@ pub enum Step {
     },
     /// Starts a process.
     Process(ProcessPlan),
-    /// Lets a machine run.
+    /// Resumes a machine.
     PowerOn {
         /// The node.
         node: NodeName,
-        /// The expectation that must be met before.
+        /// The expectation that must be met first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<ExpectName>,
     },
@@ -185,18 +184,18 @@ pub struct Uplink {
     pub address: Ipv4Net,
     /// The gateway.
     pub gateway: Ipv4Addr,
-    /// An address at which the host's resolver answers.
+    /// An address that forwards to the resolver of the host.
     pub resolver: Ipv4Addr,
 }
 
 /// A bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BridgePlan {
-    /// The network it is.
+    /// Its network.
     pub network: NetworkName,
-    /// Its name in the kernel.
+    /// Its interface name.
     pub interface: IfName,
-    /// Its full name, kept as the interface's alias.
+    /// Its full name, stored as the interface's alias.
     pub alias: String,
     /// Its MAC address.
     pub mac: Mac,
@@ -204,7 +203,7 @@ pub struct BridgePlan {
     pub mtu: u16,
     /// Its IPv4 address.
     pub address: Ipv4Net,
-    /// Its IPv6 address, beside the link-local one.
+    /// Its IPv6 address, apart from the link-local one.
     pub ipv6: Option<Ipv6Net>,
     /// Its link-local IPv6 address.
     pub link_local: Ipv6Net,
@@ -213,7 +212,7 @@ pub struct BridgePlan {
 /// An interface of the host that becomes a port of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortPlan {
-    /// The network it is attached to.
+    /// The network that it is attached to.
     pub network: NetworkName,
     /// The interface.
     pub interface: IfName,
@@ -226,15 +225,15 @@ pub struct PortPlan {
 /// A TAP on a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapPlan {
-    /// The node whose NIC it is.
+    /// The node of the NIC.
     pub node: NodeName,
     /// The NIC.
     pub nic: NicName,
-    /// Its name in the kernel.
+    /// Its interface name.
     pub interface: IfName,
-    /// Its full name, kept as the interface's alias.
+    /// Its full name, stored as the interface's alias.
     pub alias: String,
-    /// The bridge it is put on.
+    /// The bridge that it is attached to.
     pub bridge: IfName,
     /// Its MTU.
     pub mtu: u16,
@@ -245,14 +244,14 @@ pub struct TapPlan {
 pub struct FirewallPlan {
     /// Name of the table.
     pub table: String,
-    /// Subnets whose traffic to elsewhere is masqueraded.
+    /// Subnets whose outgoing traffic is masqueraded.
     pub masquerade: Vec<Masquerade>,
 }
 
 /// One masqueraded subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Masquerade {
-    /// The bridge it comes from.
+    /// The bridge of the subnet.
     pub bridge: IfName,
     /// The subnet.
     pub subnet: Ipv4Net,
@@ -286,13 +285,13 @@ pub struct ServicePlan {
     pub mac: Mac,
     /// The bridge's address.
     pub address: Ipv4Net,
-    /// The bridge's IPv6 address; the services answer there too.
+    /// The IPv6 address of the bridge, also used by the services.
     pub ipv6: Option<Ipv6Net>,
     /// The bridge's link-local IPv6 address.
     pub link_local: Ipv6Addr,
     /// The network's MTU.
     pub mtu: u16,
-    /// Its nodes' NICs.
+    /// The NICs of its nodes.
     pub hosts: Vec<HostPlan>,
     /// DHCP; `None` when off.
     pub dhcp: Option<DhcpPlan>,
@@ -321,25 +320,24 @@ pub struct ServicePlan {
 /// Matchbox on a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchboxPlan {
-    /// The data directory. With `rpc` and no directory it is the folder `matchbox` of the network in the run
-    /// folder.
+    /// The data directory. With `rpc` and no directory, it is the folder `matchbox` of the network in the run folder.
     pub data: Option<PathBuf>,
     /// The folder served at `/assets/`.
     pub assets: Option<PathBuf>,
-    /// The TCP port of its HTTP; port 80 is shared with the lab's own files.
+    /// The TCP port of its HTTP server; port 80 is shared with the lab's own files.
     pub port: u16,
-    /// The OpenPGP key ring that signs. No plan contains its passphrase.
+    /// The OpenPGP key ring for signatures. No plan contains its passphrase.
     pub key_ring: Option<PathBuf>,
-    /// The newest Ignition config version that is served.
+    /// The newest supported version of Ignition configs.
     pub newest: Version,
     /// Its gRPC API.
     pub rpc: Option<Rpc>,
-    /// What the lab file adds to the data directory, by path in it (`groups/ID.json`, `ignition/NAME`); they
-    /// override files of the directory.
+    /// Entries that the lab file adds to the data directory, by path (`groups/ID.json`, `ignition/NAME`); they override
+    /// files of the directory.
     pub entries: BTreeMap<String, DataEntry>,
 }
 
-/// What a lab file adds to a data directory.
+/// An entry that a lab file adds to a data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataEntry {
@@ -361,7 +359,7 @@ pub struct HttpsPlan {
 /// A folder that a network's services serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootPlan {
-    /// Where it is.
+    /// Its path.
     pub folder: PathBuf,
     /// Whether HTTP lists its contents.
     pub listing: bool,
@@ -370,18 +368,18 @@ pub struct RootPlan {
 /// A file that a service serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedFile {
-    /// Where it is.
+    /// Its path.
     pub source: FileRef,
-    /// What it is to the node.
+    /// Its role for the node.
     pub role: FileRole,
 }
 
 /// A text that a service serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedText {
-    /// The text. `{{ssh-key}}` stands for the run's public key, which no plan contains.
+    /// The text. `{{ssh-key}}` stands for the public key of the run, which no plan contains.
     pub body: String,
-    /// What it is to the node.
+    /// Its role for the node.
     pub role: FileRole,
 }
 
@@ -398,24 +396,24 @@ pub struct HostPlan {
     pub ipv6: Option<Ipv6Addr>,
     /// Boot settings for the firmware; `None` if the node does not netboot.
     pub boot: Option<BootPlan>,
-    /// DHCP client identifier (option 61), if its clients are known by that.
+    /// DHCP client identifier (option 61), if it identifies the client.
     pub client_id: Option<Octets>,
-    /// The node's UUID, by which they are known too (option 97).
+    /// The UUID of the node, which also identifies it (option 97).
     pub uuid: uuid::Uuid,
     /// DHCP options for it; they override those of the network.
     pub options: DhcpOptions,
     /// Whether firmware delays are skipped: iPXE is told not to wait for ProxyDHCP offers (175.176), and its router
-    /// solicitations are answered although the network has no IPv6.
+    /// solicitations are answered even if the network has no IPv6.
     pub skip_delays: bool,
 }
 
 /// Boot settings for a firmware.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootPlan {
-    /// URL of the script for iPXE; `None` if iPXE is not what loads the kernel.
+    /// URL of the script for iPXE; `None` if iPXE does not load the kernel.
     pub script: Option<String>,
-    /// Whether an iPXE in the NIC's ROM gets the program like any other firmware, so that only the iPXE that it fetched
-    /// gets the script.
+    /// Whether the iPXE in the ROM of the NIC gets the boot program like any other firmware, so that only the iPXE that
+    /// it fetches gets the script.
     pub rom_chains: bool,
     /// How the firmware fetches its program; the firmware's choice if `None`.
     pub via: Option<Via>,
@@ -484,7 +482,7 @@ pub struct DnsPlan {
     pub domain: String,
     /// The zones of all networks of the lab, which are never forwarded.
     pub domains: Vec<String>,
-    /// Names of nodes, also those whose address comes from a pool.
+    /// Names of nodes, including those with an address from a pool.
     pub nodes: Vec<NodeRecord>,
     /// Address records; the first label may be `*`.
     pub records: BTreeMap<String, Vec<IpAddr>>,
@@ -535,22 +533,22 @@ pub struct SeedPlan {
     pub node: NodeName,
     /// The volume, relative to the run folder.
     pub path: PathBuf,
-    /// Its files by name. `{{ssh-key}}` stands for the run's public key, which no plan contains.
+    /// Its files by name. `{{ssh-key}}` stands for the public key of the run, which no plan contains.
     pub files: BTreeMap<String, String>,
-    /// Files that are copied as they are from the host, by name.
+    /// Files that are copied unchanged from the host, by name.
     pub copies: BTreeMap<String, PathBuf>,
 }
 
-/// A process, in the network namespace of the lab.
+/// A process in the network namespace of the lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessPlan {
     /// Its name.
     pub process: ProcessName,
-    /// What `sh -c` runs.
+    /// The command for `sh -c`.
     pub run: String,
-    /// The folder that it runs in.
+    /// Its working directory.
     pub folder: PathBuf,
-    /// Variables that are added to the environment.
+    /// Variables added to the environment.
     pub environment: BTreeMap<String, String>,
     /// The expectation after which it is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -566,21 +564,21 @@ pub struct HostFacts {
     pub cpus: u32,
     /// Free memory.
     pub free_memory: Bytes,
-    /// QEMU, if there is one.
+    /// QEMU, if installed.
     pub qemu: Option<Qemu>,
-    /// UEFI firmware that QEMU's descriptors name, in their order of preference.
+    /// UEFI firmware listed by QEMU's descriptors, in their order of preference.
     pub firmware: Vec<FirmwareFile>,
     /// The accelerator that passed the self-test.
     pub accel: Accel,
-    /// Path of `pasta`, if there is one.
+    /// Path of `pasta`, if installed.
     pub pasta: Option<PathBuf>,
-    /// Path of `nft`, if there is one.
+    /// Path of `nft`, if installed.
     pub nft: Option<PathBuf>,
-    /// Path of `qemu-img`, if there is one.
+    /// Path of `qemu-img`, if installed.
     pub qemu_img: Option<PathBuf>,
     /// Whether the host already forwards IPv4.
     pub ip_forward: bool,
-    /// Subnets that the host has routes to, of IPv4 and IPv6.
+    /// Subnets that the host has routes to, IPv4 and IPv6.
     pub subnets: Vec<IpNet>,
     /// The host's interfaces (only for [`Isolation::None`]).
     #[serde(default)]
@@ -632,7 +630,7 @@ pub struct Qemu {
     pub version: (u32, u32, u32),
 }
 
-/// One UEFI firmware, as QEMU's firmware descriptors describe it.
+/// One UEFI firmware, as described by QEMU's firmware descriptors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirmwareFile {
     /// The code, read-only.
@@ -643,7 +641,7 @@ pub struct FirmwareFile {
     pub secure_boot: bool,
     /// Whether keys are enrolled, so that Secure Boot is on.
     pub enrolled_keys: bool,
-    /// Whether it needs system management mode.
+    /// Whether it requires system management mode.
     pub requires_smm: bool,
     /// Machine type patterns that it supports (`pc-q35-*`).
     pub machines: Vec<String>,

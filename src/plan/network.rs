@@ -160,7 +160,7 @@ impl<'a> Wiring<'a> {
         self.facts.links.iter().find(|link| link.name == *interface)
     }
 
-    /// What interface names are derived from. Two labs of the same name may share the host's namespace, so there the
+    /// The seed of interface names. Two labs of the same name may share the network namespace of the host, so there the
     /// path of the lab file is included.
     fn identity(&self) -> Vec<&str> {
         match self.lab.isolation {
@@ -184,7 +184,7 @@ impl<'a> Wiring<'a> {
             hosts.extend(addresses.into_iter().map(|address| (address, name.clone())));
         }
         for (name, addresses) in self.merged(|dns| &dns.records) {
-            // A file of hosts knows no wildcards.
+            // `/etc/hosts` has no wildcards.
             let addresses = addresses.into_iter().filter(|_| !name.starts_with('*'));
             hosts.extend(addresses.map(|address| (address, name.clone())));
         }
@@ -377,17 +377,17 @@ impl<'a> Wiring<'a> {
     }
 }
 
-/// The addresses that the name of a NIC has from the start.
+/// The addresses of a NIC's name at the start.
 ///
-/// A DHCPv6 address is used only if the system asks for it, and many do not: connecting to it would then time out.
-/// So with DHCPv6 an address gets its name once it is leased.
+/// A DHCPv6 address is used only if the system requests it, and many do not: connections to it would then time out. So
+/// with DHCPv6 the name gets the address once it is leased.
 fn fixed_addresses(network: &Network, nic: &Nic) -> impl Iterator<Item = IpAddr> {
     let lent = matches!(network.dhcp, lab::Dhcp::Server(_));
     let ipv6 = nic.ipv6.filter(|_| !lent);
     nic.address.map(IpAddr::from).into_iter().chain(ipv6.map(IpAddr::from))
 }
 
-/// The part of a prefix that DHCPv6 leases addresses from; `lab::validate` puts reservations elsewhere.
+/// The part of a prefix that DHCPv6 leases from; `lab::validate` keeps reservations out of it.
 fn ipv6_pool(net: Ipv6Net) -> Ipv6Net {
     let first = (net.network().to_bits() >> 64 << 64) | 0xd << 32;
     Ipv6Net::new(Ipv6Addr::from_bits(first), 96).expect("96 is a prefix length")
@@ -396,7 +396,7 @@ fn ipv6_pool(net: Ipv6Net) -> Ipv6Net {
 fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
     let (net, lab::Dhcp::Server(server)) = (network.ipv6?, &network.dhcp) else { return None };
     Some(Dhcp6Plan {
-        // Whoever has addresses for others has them for IPv6 too.
+        // A lab with addresses for unknown clients has them for IPv6 too.
         pool: server.pool.map(|_| ipv6_pool(net)),
         lease_seconds: u32::try_from(server.lease_time.as_secs()).unwrap_or(u32::MAX),
         nameserver: net.addr(),
@@ -405,7 +405,7 @@ fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
     })
 }
 
-/// Unknown clients are ignored on a network with an interface of the host, also if no DHCP setting says so.
+/// Unknown clients are ignored on a network with an interface of the host, even without a DHCP setting for that.
 fn ipv6_unknown_clients(network: &Network) -> UnknownClients {
     match (&network.dhcp, &network.interface) {
         (lab::Dhcp::Server(server), _) => server.unknown_clients,
@@ -414,7 +414,7 @@ fn ipv6_unknown_clients(network: &Network) -> UnknownClients {
     }
 }
 
-/// Returns the subject names of a network's certificate: every address and every name of its bridge.
+/// Returns the subject names of a network's certificate: all addresses and names of its bridge.
 pub fn bearer(lab: &Lab, network: &Network) -> HttpsPlan {
     let mut addresses: Vec<IpAddr> = vec![network.address.addr().into()];
     addresses.extend(network.ipv6.map(|net| IpAddr::from(net.addr())));
@@ -424,7 +424,7 @@ pub fn bearer(lab: &Lab, network: &Network) -> HttpsPlan {
     let records = dns.clone().flat_map(|dns| &dns.records);
     let here = records.filter(|(_, of)| of.iter().any(|address| addresses.contains(address)));
     names.extend(here.map(|(name, _)| name.clone()));
-    // An alias may be that of an alias.
+    // An alias may point to another alias.
     let aliases: Vec<(&String, &String)> = dns.flat_map(|dns| &dns.aliases).collect();
     while let Some((name, _)) =
         aliases.iter().find(|(name, target)| names.contains(*target) && !names.contains(*name))

@@ -1,4 +1,4 @@
-//! Networks and nodes, beside the steps that make them: what a supervisor has to know of them.
+//! Networks and nodes as a supervisor needs them, apart from the steps that create them.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::lab::{Check, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start};
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
-/// A node: what it has, and what it is made of.
+/// A node: its properties, and its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodePlan {
     /// Its name.
@@ -23,19 +23,19 @@ pub struct NodePlan {
     pub memory: Bytes,
     /// When it is powered on.
     pub power: Start,
-    /// Its NICs, in the order in which its firmware finds them.
+    /// Its NICs, in the order of its firmware.
     pub nics: Vec<NicPlan>,
-    /// Its disks, in the order in which its firmware finds them.
+    /// Its disks, in the order of its firmware.
     pub disks: Vec<NodeDisk>,
-    /// What it is made of.
+    /// Its kind.
     pub kind: NodeKind,
     /// Its first reserved address.
     pub address: Option<Ipv4Addr>,
     /// The network of its first NIC.
     pub network: Option<NetworkName>,
-    /// How its firmware gets a kernel over the network, for people; `None` if it does not.
+    /// How its firmware gets a kernel over the network, as text; `None` if it does not.
     pub way: Option<String>,
-    /// The user that has the run's ssh key, or whom an expectation logs in as.
+    /// The user with the SSH key of the run, or the one that an expectation logs in as.
     pub user: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl NodePlan {
     }
 }
 
-/// What a node is made of.
+/// The kind of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeKind {
@@ -61,13 +61,13 @@ pub struct NicPlan {
     pub nic: NicName,
     /// Its hardware address.
     pub mac: Mac,
-    /// What it is connected to.
+    /// Its connection.
     pub link: LinkPlan,
     /// Link state at power-on.
     pub link_up: bool,
 }
 
-/// What a NIC is connected to.
+/// The connection of a NIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkPlan {
@@ -94,7 +94,7 @@ pub struct NodeDisk {
     pub serial: String,
 }
 
-/// What a firmware boots from when it does not follow its own boot order.
+/// A boot target that overrides the boot order of a firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootTarget {
@@ -109,7 +109,7 @@ pub enum BootTarget {
 }
 
 impl BootTarget {
-    /// Returns the word for it, as in the API.
+    /// Returns its name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Network => "network",
@@ -120,10 +120,10 @@ impl BootTarget {
     }
 }
 
-/// What may differ from one start of a node to the next.
+/// The settings that may differ from one start of a node to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartOptions {
-    /// What its firmware boots from; its own boot order if `None`.
+    /// The boot target of its firmware; its own boot order if `None`.
     pub boot: Option<BootTarget>,
     /// The image in its CD drive.
     pub medium: Option<PathBuf>,
@@ -132,13 +132,13 @@ pub struct StartOptions {
 impl StartOptions {
     /// Returns whether the node is started with a CD drive.
     ///
-    /// An idle drive would cost time at each boot, so there is one only with a medium, or to boot from it.
+    /// An idle drive would cost time at each boot, so there is one only with a medium or if the node boots from it.
     pub fn has_drive(&self) -> bool {
         self.medium.is_some() || self.boot == Some(BootTarget::Cd)
     }
 }
 
-/// Returns what a supervisor has to know of a network.
+/// Returns a network as a supervisor needs it.
 pub(super) fn network(network: &Network) -> NetworkPlan {
     NetworkPlan {
         server: network.address.addr(),
@@ -147,7 +147,7 @@ pub(super) fn network(network: &Network) -> NetworkPlan {
     }
 }
 
-/// Returns the plan of a node. `taps` are those of its NICs, in their order.
+/// Returns the plan of a node. `taps` are those of its NICs, in the same order.
 pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &[TapPlan]) -> NodePlan {
     let nics = node.nics.iter().zip(taps).map(|(nic, tap)| NicPlan {
         nic: nic.name.clone(),
@@ -173,7 +173,7 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
     }
 }
 
-/// Returns the first user that a node's seed gives the run's key.
+/// Returns the first user that a node's seed gives the key of the run.
 fn seeded_user(node: &Node) -> Option<String> {
     match &node.seed {
         Seed::NoCloud { users, .. } => users.first().cloned(),
@@ -181,7 +181,7 @@ fn seeded_user(node: &Node) -> Option<String> {
     }
 }
 
-/// Returns whom an expectation logs in as.
+/// Returns the user that an expectation logs in as.
 fn expected_user(lab: &Lab, node: &NodeName) -> Option<String> {
     lab.expectations.values().find_map(|expectation| match &expectation.check {
         Check::Probed(ProbedCheck::Ssh { user, .. }) if expectation.nodes.contains(node) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ProcessPlan;
 use crate::lab::Lab;
 
-/// Returns the processes of a lab, in order of name.
+/// Returns the processes of a lab, ordered by name.
 pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
     lab.processes.values().map(|process| {
         let mut environment = environment(lab);

@@ -1,7 +1,7 @@
 //! The QEMU machine of a node, for QEMU 7.2 or later.
 //!
-//! A plan says what the machine has; its arguments are rendered last, at each start,
-//! because what the firmware boots from and the CD in the drive may change from start to start.
+//! A plan describes the machine; its arguments are rendered last, at each start, because the boot target of the
+//! firmware and the CD in the drive may change from start to start.
 
 mod render;
 
@@ -22,16 +22,16 @@ use crate::name::{DiskName, LabName, NicName};
 
 pub use render::{CD, disk_id, flash_format, nic_id, processor};
 
-/// The oldest QEMU whose options are rendered.
+/// The oldest supported QEMU.
 pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
 
-/// Where the certificate of the lab's authority lies in the run folder, as EDK2 reads it.
+/// The path of the lab's CA certificate in the run folder, in the format of EDK2.
 pub const CACERTS: &str = "authority/cacerts";
 
-/// Slots of the root bus that stay free for the chip set and its functions.
+/// Slots of the root bus reserved for the chipset and its functions.
 const SLOTS: usize = 26;
 
-/// Bytes of COM1's port number (0x3f8, little-endian): SeaBIOS mirrors its screen to it.
+/// Bytes of the port number of COM1 (0x3f8, little-endian): SeaBIOS mirrors its screen to it.
 const SERCON_PORT: [u8; 2] = [0xf8, 0x03];
 
 /// The file in `node/NAME` with the variables of a UEFI firmware.
@@ -47,30 +47,30 @@ pub struct QemuPlan {
     pub program: PathBuf,
     /// What executes guest code.
     pub accel: Accel,
-    /// Its chip set.
+    /// Its chipset.
     pub chipset: Chipset,
-    /// What it says of itself in SMBIOS tables.
+    /// Its identity in SMBIOS tables.
     pub identity: Identity,
     /// Its firmware.
     pub firmware: QemuFirmware,
-    /// Who decides what is booted.
+    /// What decides the boot order.
     pub boot_order: BootOrder,
     /// The devices behind its NICs.
     pub nics: BTreeMap<NicName, NicDevice>,
     /// The devices behind its disks.
     pub disks: BTreeMap<DiskName, DiskDevice>,
-    /// Whether it has the volume with the cloud-init seed.
+    /// Whether it has a volume with the cloud-init seed.
     pub seed: bool,
     /// The kernel that it boots directly, without a boot loader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<DirectKernel>,
     /// Small files that it reads, by path relative to `node/NAME`.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Whether a key is pressed to skip iPXE's banner.
+    /// Whether a key press skips the banner of iPXE.
     pub skip_banner: bool,
 }
 
-/// What a machine says of itself in SMBIOS tables.
+/// The identity of a machine in SMBIOS tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The product: the name of the lab.
@@ -91,11 +91,11 @@ pub enum QemuFirmware {
     Bios,
     /// OVMF.
     Uefi {
-        /// The code, the format of the variable store and what it requires.
+        /// The code, the format of the variable store and its requirements.
         file: Box<FirmwareFile>,
-        /// IP versions over which it offers no PXE of its own.
+        /// IP versions for which its own PXE is hidden.
         hidden_pxe: Vec<IpVersion>,
-        /// Whether it trusts the certificate authority of the lab for HTTPS Boot.
+        /// Whether it trusts the CA of the lab for HTTPS boot.
         trusts_lab: bool,
     },
 }
@@ -110,11 +110,11 @@ pub enum IpVersion {
     Ipv6,
 }
 
-/// Who decides what is booted.
+/// What decides the boot order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootOrder {
-    /// QEMU tells the firmware at each start, by the boot indices of the devices.
+    /// QEMU passes it to the firmware at each start, by the boot indices of the devices.
     Devices,
     /// The firmware keeps it in its variables.
     Variables,
@@ -127,7 +127,7 @@ pub struct NicDevice {
     pub model: NicModel,
     /// Whether it has an option ROM with iPXE.
     pub rom: bool,
-    /// When the firmware tries it, counted from 1 over disks and NICs alike; never if `None`.
+    /// Its position in the boot order, counted from 1 over disks and NICs; never booted if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_index: Option<usize>,
 }
@@ -137,7 +137,7 @@ pub struct NicDevice {
 pub struct DiskDevice {
     /// How it is attached.
     pub bus: Bus,
-    /// When the firmware tries it, counted from 1 over disks and NICs alike; never if `None`.
+    /// Its position in the boot order, counted from 1 over disks and NICs; never booted if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_index: Option<usize>,
 }
@@ -145,13 +145,13 @@ pub struct DiskDevice {
 /// A kernel that a machine boots without a boot loader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectKernel {
-    /// The file; a relative path starts in `node/NAME`.
+    /// The file; a relative path is relative to `node/NAME`.
     pub file: PathBuf,
     /// Its command line.
     pub arguments: String,
 }
 
-/// Plans a node that is a QEMU machine, or returns what this host lacks for it.
+/// Plans a node that is a QEMU machine, or returns what is missing on this host.
 ///
 /// `taps` are those of the node.
 pub(super) fn machine_plan(
@@ -220,7 +220,7 @@ pub(super) fn machine_plan(
     Ok(plan)
 }
 
-/// Returns the UEFI firmware for a node, if this host has it.
+/// Returns the UEFI firmware for a node, if the host has it.
 pub(super) fn firmware<'a>(node: &Node, facts: &'a HostFacts) -> Result<&'a FirmwareFile, Refusal> {
     let machine = versioned(node.machine, qemu(facts)?);
     let runs = |file: &&FirmwareFile| file.machines.iter().any(|pattern| matches(pattern, &machine));
@@ -231,7 +231,7 @@ pub(super) fn firmware<'a>(node: &Node, facts: &'a HostFacts) -> Result<&'a Firm
             "with Secure Boot and enrolled keys",
         ),
         Firmware::Bios | Firmware::Uefi => {
-            // Firmware with Secure Boot but without keys boots anything too, only slower.
+            // Firmware with Secure Boot but without keys boots unsigned code too, only slower.
             let open = |file: &&FirmwareFile| !file.enrolled_keys;
             let plain = candidates.clone().filter(open).find(|file| !file.secure_boot);
             (plain.or_else(|| candidates.find(open)), "without enrolled keys")
@@ -263,7 +263,7 @@ fn qemu(facts: &HostFacts) -> Result<&Qemu, Refusal> {
     Ok(qemu)
 }
 
-/// Returns the versioned machine type that QEMU's word for the chip set stands for.
+/// Returns the versioned machine type of a chipset name of QEMU.
 fn versioned(chipset: Chipset, qemu: &Qemu) -> String {
     let (major, minor, _) = qemu.version;
     match chipset {
@@ -282,17 +282,17 @@ fn matches(pattern: &str, machine: &str) -> bool {
     }
 }
 
-/// Returns the IP versions over which a UEFI firmware shall offer no PXE of its own.
+/// Returns the IP versions for which a UEFI firmware's own PXE is hidden.
 ///
-/// HTTP Boot comes after PXE in OVMF's order and cannot be hidden, so a way is chosen by hiding those before it.
-/// Where iPXE's ROM boots it is half a second of work under emulation, for entries that come after those of the ROM.
+/// HTTP boot comes after PXE in OVMF's order and cannot be hidden, so it is selected by hiding the entries before it.
+/// If the ROM of iPXE boots, hiding them saves half a second under emulation, for entries after those of the ROM.
 fn hidden_pxe(netboots: &Netboots<'_>, node: &Node) -> &'static [IpVersion] {
     if boots_by_ipxe_alone(node) {
         return &[IpVersion::Ipv4, IpVersion::Ipv6];
     }
     let via = netboots.profile(&node.name).and_then(|profile| profile.via);
     match (&node.boot, via) {
-        // Who keeps boot entries in variables is to find them all.
+        // A firmware that keeps boot entries in variables has to list all of them.
         (Boot::Nvram, _) | (Boot::Order(_), None) => &[],
         (Boot::Order(_), Some(Via::Pxe)) => &[IpVersion::Ipv6],
         (Boot::Order(_), Some(Via::Pxe6)) => &[IpVersion::Ipv4],
@@ -300,9 +300,10 @@ fn hidden_pxe(netboots: &Netboots<'_>, node: &Node) -> &'static [IpVersion] {
     }
 }
 
-/// Returns whether UEFI's own PXE would boot a node only where iPXE's ROM has failed to.
+/// Returns whether a node would use UEFI's own PXE only after iPXE's ROM has failed.
 ///
-/// Not so under Secure Boot, which refuses the ROM; and who keeps boot entries in variables is to find them all.
+/// Not so with Secure Boot, which rejects the ROM, or if boot entries are kept in variables, which must list all of
+/// them.
 fn boots_by_ipxe_alone(node: &Node) -> bool {
     node.firmware_delays == FirmwareDelays::Skip
         && node.firmware == Firmware::Uefi
@@ -310,7 +311,7 @@ fn boots_by_ipxe_alone(node: &Node) -> bool {
         && node.nics.iter().all(|nic| nic.rom)
 }
 
-/// When the firmware tries which device; counted from 1 over disks and NICs alike.
+/// The position of each device in the boot order, counted from 1 over disks and NICs.
 #[derive(Default)]
 struct BootIndices {
     disks: BTreeMap<DiskName, usize>,

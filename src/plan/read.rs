@@ -1,4 +1,4 @@
-//! A plan that was printed as JSON and is handed back.
+//! Reads a plan from its JSON form.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,19 @@ use serde::Deserialize;
 use super::{Plan, SCHEMA};
 use crate::hint::Hint;
 
-/// Why a text is no plan that can be carried out.
+/// Why a text cannot be executed as a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// It is something else, or was changed.
+    /// It is not a plan, or was edited.
     #[error("this is not a plan of Dryrack")]
     Malformed(#[source] serde_json::Error),
-    /// Its format is another one.
+    /// It has another format version.
     #[error("the plan has schema {found}; this version of Dryrack reads schema {SCHEMA}")]
     Schema {
-        /// The number of its format.
+        /// The version of its format.
         found: u32,
     },
-    /// Another version made it.
+    /// Another version of Dryrack made it.
     #[error("the plan was made by Dryrack {found}; this is {}", env!("CARGO_PKG_VERSION"))]
     Version {
         /// The version that made it.
@@ -38,7 +38,7 @@ impl Hint for PlanError {
     }
 }
 
-/// What every plan begins with, whatever its format.
+/// The fields at the start of every plan, independent of its format.
 #[derive(Deserialize)]
 struct Header {
     dryrack_plan: u32,

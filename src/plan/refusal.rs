@@ -7,14 +7,14 @@ use serde::Serialize;
 /// Why this host cannot run a lab, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// What is missing, and for what.
+    /// The missing requirement, and its purpose.
     pub why: String,
     /// How to fix it.
     pub hint: String,
 }
 
 impl Refusal {
-    /// Makes a refusal.
+    /// Creates a refusal.
     pub fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { why: why.into(), hint: hint.into() }
     }

@@ -116,7 +116,7 @@ fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Writes the command that starts a node, one option with its value a line.
+/// Formats the start command of a node, one option with its value per line.
 fn command(node: &NodePlan) -> String {
     let NodeKind::Qemu(qemu) = &node.kind;
     let mut text = format!(":\n{}", qemu.program.display());

@@ -18,7 +18,7 @@ pub enum Undo {
     Unplug {
         /// The interface.
         interface: IfName,
-        /// The bridge. An interface attached to another one meanwhile stays there.
+        /// The bridge. If the interface was attached to another one meanwhile, it stays there.
         bridge: IfName,
         /// Whether it was up before.
         up: bool,

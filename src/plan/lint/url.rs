@@ -14,14 +14,14 @@ pub(super) fn dead(
     existing: &dyn Fn(&Path) -> bool,
 ) -> Option<(String, String)> {
     let matchbox = network.matchbox.as_ref()?;
-    // A path alone is one of matchbox's own server.
+    // A path without a host refers to the server of matchbox.
     if let Some(path) = word.strip_prefix("/assets/") {
         return missing(path, network, matchbox.assets.as_deref(), existing);
     }
     let at = word.find("http://").or_else(|| word.find("https://"))?;
     let (scheme, rest) = word[at..].split_once("://")?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    // Variables of loaders are filled in later.
+    // Variables of loaders are expanded later.
     if authority.is_empty() || authority.contains('$') {
         return None;
     }
@@ -66,7 +66,7 @@ pub(super) fn dead(
     None
 }
 
-/// Reports an asset that does not exist. Variables of loaders are filled in later.
+/// Reports an asset that does not exist. Variables of loaders are expanded later.
 fn missing(
     path: &str,
     network: &Network,
@@ -74,7 +74,7 @@ fn missing(
     existing: &dyn Fn(&Path) -> bool,
 ) -> Option<(String, String)> {
     let path = path.split(['?', '#', ' ']).next().unwrap_or(path);
-    // A file of the network's own is handed out at its path, whatever lies in folders.
+    // A file that the network itself serves takes precedence over folders.
     if path.contains('$') || network.files.contains_key(&format!("assets/{path}")) {
         return None;
     }
@@ -93,7 +93,7 @@ fn missing(
 fn addresses(lab: &Lab, name: &str) -> BTreeSet<IpAddr> {
     let mut name = name.trim_end_matches('.').to_owned();
     let dns = || lab.networks.values().map(|network| &network.dns);
-    // An alias may be that of an alias; a circle of them was reported.
+    // An alias may point to another alias; cycles are reported elsewhere.
     for _ in 0..8 {
         match dns().find_map(|dns| dns.aliases.get(&name)) {
             Some(target) => name.clone_from(target),

@@ -1,9 +1,8 @@
 //! QEMU's arguments, rendered from a plan at each start.
 //!
-//! QEMU runs in the folder of its node, so that sockets and disks are named
-//! without a path. Guests see the same devices in the same slots on every host
-//! and in every run: the screen first, then the NICs in the order of the lab
-//! file, then all the rest, and a CD drive last.
+//! QEMU runs in the folder of its node, so sockets and disks have names without a path. Guests see the same devices in
+//! the same slots on every host and in every run: first the screen, then the NICs in the order of the lab file, then
+//! everything else, and a CD drive last.
 
 use std::path::Path;
 
@@ -16,16 +15,16 @@ use crate::plan::{Accel, BootTarget, FirmwareFile, LinkPlan, NicPlan, NodeDisk, 
 /// Ports of ICH9's AHCI controller.
 const SATA_PORTS: usize = 6;
 
-/// The file with the serial port that SeaBIOS mirrors its screen to.
+/// The file with the port number of COM1, to which SeaBIOS mirrors its screen.
 pub(super) const SERCON_FILE: &str = "sercon-port";
 
 /// The id of the CD drive.
 pub const CD: &str = "cd";
 
-/// QEMU's sandbox: it needs no new privileges, no children and no scheduling changes.
+/// QEMU's sandbox: no new privileges, no child processes and no scheduling changes.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// Returns QEMU's `-accel` and `-cpu` values: what a machine runs on, and what the self-test therefore tests.
+/// Returns the values of `-accel` and `-cpu`, for machines and for the self-test.
 pub fn processor(accel: Accel) -> (&'static str, &'static str) {
     match accel {
         Accel::Kvm => ("kvm", "host"),
@@ -37,17 +36,17 @@ pub fn processor(accel: Accel) -> (&'static str, &'static str) {
 }
 
 impl QemuPlan {
-    /// Renders QEMU's arguments for one start of the node whose machine this is.
+    /// Renders QEMU's arguments for one start of the node of this machine.
     pub fn arguments(&self, node: &NodePlan, start: &StartOptions) -> Vec<String> {
         self.render(node, start).argv
     }
 
-    /// Returns how many slots of the root bus its devices take, without a CD drive.
+    /// Returns the number of slots on the root bus that its devices take, without a CD drive.
     pub(super) fn slots(&self, node: &NodePlan) -> usize {
         self.render(node, &StartOptions::default()).slots
     }
 
-    /// Returns the ids of the devices whose boot index differs between two overrides, each with its index in the second.
+    /// Returns the IDs of the devices whose boot index differs between two overrides, each with its second index.
     pub fn reordered(
         &self,
         node: &NodePlan,
@@ -90,7 +89,7 @@ impl QemuPlan {
         if start.has_drive() {
             let bus = match self.chipset {
                 Chipset::Q35 => machine.sata_port(self.chipset, &mut sata),
-                // Its IDE controller is part of the chip set, and the disks are on others.
+                // Its IDE controller is part of the chipset, and the disks use other controllers.
                 Chipset::Pc => "ide.1".to_owned(),
             };
             machine.cd(&bus, start.medium.as_deref(), order.property(&Candidate::Cd));
@@ -111,22 +110,22 @@ impl QemuPlan {
     }
 }
 
-/// Returns QEMU's id of a NIC's device.
+/// Returns QEMU's ID of the device of a NIC.
 pub fn nic_id(nic: &NicPlan) -> String {
     format!("nic-{}", nic.nic)
 }
 
-/// Returns QEMU's id of a disk's device.
+/// Returns QEMU's ID of the device of a disk.
 pub fn disk_id(disk: &NodeDisk) -> String {
     format!("disk-{}", disk.disk)
 }
 
-/// Writes a value inside a list of `key=value`, where a comma ends it and two stand for one.
+/// Escapes a value in a list of `key=value`, where a comma is doubled.
 fn value(text: &str) -> String {
     text.replace(',', ",,")
 }
 
-/// Returns the format of a firmware's file.
+/// Returns the format of a firmware file.
 pub fn flash_format(path: &Path) -> &'static str {
     match path.extension().is_some_and(|extension| extension == "qcow2") {
         true => "qcow2",
@@ -157,7 +156,7 @@ impl Candidate<'_> {
     }
 }
 
-/// The devices that the firmware tries, in their order: those of an override first, then those of the plan.
+/// The boot devices in the order of the firmware: first those of an override, then those of the plan.
 struct Ordered<'a> {
     devices: Vec<(Candidate<'a>, usize)>,
 }
@@ -172,7 +171,7 @@ impl<'a> Ordered<'a> {
             return Self { devices: planned.collect() };
         };
         let (mut first, mut rest): (Vec<_>, Vec<_>) = all.partition(|(device, _)| device.is(target));
-        // One that the plan never boots comes after those that it does.
+        // A device that the plan never boots comes last.
         first.sort_by_key(|(_, index)| index.unwrap_or(usize::MAX));
         rest.retain(|(_, index)| index.is_some());
         rest.sort_by_key(|(_, index)| *index);
@@ -235,7 +234,7 @@ impl Arguments {
             format!("type=3,manufacturer=Dryrack,serial={serial},asset={}", value(&identity.asset_tag)),
         );
         self.option("-rtc", "base=utc");
-        // A guest that panics stays there, as a physical machine does; the panic is an event.
+        // A guest stops after a panic, as on a physical machine; the panic is an event.
         self.option("-action", "panic=none");
     }
 
@@ -248,7 +247,7 @@ impl Arguments {
     }
 
     fn bios(&mut self, chipset: Chipset) {
-        // SeaBIOS uses system management mode for nothing that a guest sees.
+        // SeaBIOS uses system management mode for nothing that is visible to a guest.
         self.machine(chipset, ",smm=off");
         self.option("-boot", "strict=on,menu=off");
         self.option("-fw_cfg", format!("name=etc/sercon-port,file={SERCON_FILE}"));
@@ -275,7 +274,7 @@ impl Arguments {
         if firmware.requires_smm {
             self.option("-global", "driver=cfi.pflash01,property=secure,value=on");
         }
-        // No server sleeps, and the firmware prepares for it at every boot.
+        // Servers do not sleep, and the firmware would prepare for it at every boot.
         let power = match qemu.chipset {
             Chipset::Q35 => "ICH9-LPC",
             Chipset::Pc => "PIIX4_PM",
@@ -292,15 +291,15 @@ impl Arguments {
             };
             self.option("-fw_cfg", format!("name=opt/org.tianocore/{version}PXESupport,string=no"));
         }
-        // The certificates that HTTPS Boot trusts. OVMF reads them anew at each start.
+        // The trusted certificates of HTTPS boot. OVMF reads them at each start.
         if trusts_lab {
             self.option("-fw_cfg", format!("name=etc/edk2/https/cacerts,file=../../{CACERTS}"));
         }
     }
 
-    /// Adds what the supervisor uses to talk to the machine: QMP, the serial console, the screen.
+    /// Adds the devices for the supervisor: QMP, the serial console, the screen.
     ///
-    /// QEMU connects to the supervisor for the first two, so that nobody has to poll for them.
+    /// QEMU connects to the supervisor for the first two, so that nothing has to be polled.
     fn channels(&mut self) {
         self.option("-chardev", "socket,id=qmp,path=qmp.sock,server=off");
         self.option("-mon", "chardev=qmp,mode=control");
@@ -337,13 +336,14 @@ impl Arguments {
         self.slot(format!("{model},netdev={net},id={},mac={}{bootindex}{rom}", nic_id(nic), nic.mac));
     }
 
-    /// Adds the disks, and returns how many are on SATA.
+    /// Adds the disks, and returns the number of SATA disks.
     fn disks(&mut self, qemu: &QemuPlan, node: &NodePlan, order: &Ordered<'_>) -> usize {
         let (mut sata, mut scsi) = (0, 0);
         for (index, disk) in node.disks.iter().enumerate() {
-            // Names of block nodes end at 31 bytes, names of disks do not.
+            // Names of block nodes are limited to 31 bytes, names of disks are not.
             let drive = format!("disk{index}");
-            // The disks of a lab are deleted with it, so nothing is flushed; what the guest frees, the host gets back.
+            // The disks of a lab are deleted with it, so nothing is flushed; space that the guest frees is returned to
+            // the host.
             self.option(
                 "-blockdev",
                 format!(
@@ -355,7 +355,7 @@ impl Arguments {
             let bootindex = order.property(&Candidate::Disk(disk));
             let common =
                 format!("drive={drive},id={},serial={}{bootindex}", disk_id(disk), value(&disk.serial));
-            // An error of the host (a full disk above all) stops the machine instead of looking like a broken disk.
+            // An I/O error of the host (usually a full disk) stops the machine instead of appearing as a broken disk.
             let stop = "werror=stop,rerror=stop";
             match qemu.disk(disk).bus {
                 Bus::Virtio => self.slot(format!("virtio-blk-pci,{common},{stop}")),
@@ -379,7 +379,7 @@ impl Arguments {
         sata
     }
 
-    /// Takes the next SATA port and returns its bus, with a controller where the chip set's own has none left.
+    /// Returns the bus of the next SATA port, and adds a controller when the chipset's own has no free port.
     fn sata_port(&mut self, chipset: Chipset, taken: &mut usize) -> String {
         let (controller, port) = (*taken / SATA_PORTS, *taken % SATA_PORTS);
         *taken += 1;

@@ -75,7 +75,7 @@ fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<NodePlan, Refusa
     machine_plan(&Netboots::new(&lab()), node, facts, accel, &taps)
 }
 
-/// Writes the options a line each.
+/// Formats the options, one per line.
 fn check(node: &Node) -> String {
     show(&plan(node, &facts(), Accel::Tcg).unwrap())
 }
@@ -89,13 +89,13 @@ fn show(plan: &NodePlan) -> String {
     show_start(plan, &StartOptions::default())
 }
 
-/// Writes the options of one start a line each.
+/// Formats the options of one start, one per line.
 fn show_start(plan: &NodePlan, start: &StartOptions) -> String {
     let line = |argument: &String| if argument.starts_with('-') { "\n" } else { " " }.to_owned() + argument;
     qemu_of(plan).arguments(plan, start).iter().map(line).collect::<String>().trim_start().to_owned()
 }
 
-/// Returns only the lines that a plain BIOS machine does not have.
+/// Returns only the lines that differ from a plain BIOS machine.
 fn check_more(node: &Node) -> String {
     let mut plain = self::node();
     plain.nics.clear();
@@ -348,7 +348,7 @@ fn uefi_offers_its_own_pxe_where_it_may_be_needed() {
     assert!(!hidden(node()));
 }
 
-/// Returns the lines of a start that one without options does not have.
+/// Returns the lines of a start that differ from one without overrides.
 fn check_start(node: &Node, start: &StartOptions) -> String {
     let plan = plan(node, &facts(), Accel::Tcg).unwrap();
     let (plain, all) = (show(&plan), show_start(&plan, start));

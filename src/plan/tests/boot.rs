@@ -1,8 +1,8 @@
-//! What nodes boot: loaders, scripts, entries of matchbox.
+//! Network boot of nodes: loaders, scripts, matchbox entries.
 
 use super::*;
 
-/// What matchbox answers on the first network of a lab, and what its first node is told.
+/// The boot settings of nodes, and the matchbox entries, texts and files of their network.
 fn matchbox(text: &str) -> String {
     let lab = lab(&format!("dryrack = 1\nnetwork.lan.address = \"10.0.2.1/24\"\n{text}"));
     let plan = plan(&lab, &facts()).unwrap();
@@ -88,7 +88,7 @@ fn who_has_no_kernel_asks_matchbox() {
     );
 }
 
-/// What a node is told and what its network serves because of its profile.
+/// The boot settings of a node and the content of its network, by profile.
 fn handed(node: &str, profile: &str) -> String {
     let text = format!(
         "dryrack = 1\n[network.lan]\naddress = \"10.0.2.1/24\"\nipv6 = \"fd00:2::1/64\"\n\

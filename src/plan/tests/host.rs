@@ -1,4 +1,4 @@
-//! What a host must have for a lab, and what may not change after the plan was made.
+//! Host requirements of a lab, and host changes after planning.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn a_plan_is_refused_where_the_host_has_changed() {
     IPv4 forwarding is on
     other firewall chains drop forwarded traffic
     ");
-    // What a private lab does not touch may change, and an image that is not built is built.
+    // Facts that a private lab does not use may change, and missing images are built.
     let plan = plan(&lab(PRIVATE), &guarded()).unwrap();
     check_host(
         &plan,

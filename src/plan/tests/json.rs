@@ -1,4 +1,4 @@
-//! A plan is the same each time, survives JSON, and holds no secret.
+//! A plan is deterministic, survives JSON, and contains no secret.
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn a_plan_of_another_format_or_version_is_refused() {
     assert_eq!(read(&json).unwrap(), plan);
     json["version"] = "0.0.1".into();
     assert!(matches!(read(&json), Err(PlanError::Version { found }) if found == "0.0.1"));
-    // Whatever else such a plan holds.
+    // Any other content of such a plan.
     let future = serde_json::json!({ "dryrack_plan": 2, "version": "9.0.0", "steps": "none" });
     assert_eq!(
         read(&future).unwrap_err().to_string(),

@@ -1,4 +1,4 @@
-//! What every plan promises: the same each time, with an undo for every step, without a secret; or a refusal.
+//! Properties of every plan: deterministic, an undo for every step, no secrets; or a refusal.
 
 mod boot;
 mod host;
@@ -40,7 +40,7 @@ pub(crate) fn facts() -> HostFacts {
     }
 }
 
-/// An interface that nobody uses.
+/// An unused interface.
 fn link(name: &str) -> HostLink {
     HostLink { name: IfName::new(name).unwrap(), up: false, mtu: 1500, master: None, addresses: Vec::new() }
 }
@@ -58,7 +58,7 @@ pub(super) fn ovmf(code: &str, secure: bool) -> FirmwareFile {
     }
 }
 
-/// The one place that knows how a lab is made from a text.
+/// The single function that creates a lab from a text.
 pub(crate) fn lab(text: &str) -> Lab {
     let image = |name: &str, files: &[&str]| {
         let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
@@ -81,7 +81,7 @@ fn refused(text: &str, facts: &HostFacts) -> String {
     refusal.to_string()
 }
 
-/// Has every kind of step in a private place.
+/// Has every kind of step of a private lab.
 const PRIVATE: &str = r#"dryrack = 1
 [network.lan]
 address = "10.0.2.1/24"
@@ -132,7 +132,7 @@ nodes = ["c"]
 that.ssh = { user = "root", key = { file = "files/rack.key" } }
 "#;
 
-/// The same in the host's own network.
+/// The same in the network namespace of the host.
 fn in_host() -> String {
     let (head, tail) = PRIVATE.split_once("[publish]").unwrap();
     let (_, tail) = tail.split_once("[expect.in]").unwrap();
@@ -140,7 +140,7 @@ fn in_host() -> String {
     head.replace("mtu = 9000", "interface = \"eth1\"") + "[expect.in]" + tail
 }
 
-/// A host on which Docker and a firewall drop what is forwarded.
+/// A host on which Docker and a firewall drop forwarded traffic.
 fn guarded() -> HostFacts {
     let drop = |owner: &str, table: &str, chain: &str, user_chain: Option<&str>| ForwardDrop {
         owner: owner.into(),

@@ -1,8 +1,8 @@
-//! Every step has its undo, and uses only what was made before.
+//! Every step has an undo, and depends only on earlier steps.
 
 use super::*;
 
-/// Writes the steps with what reverses each.
+/// Formats the steps, each with its undo.
 fn undone(plan: &Plan) -> String {
     let mut text = String::new();
     for step in &plan.steps {
@@ -152,7 +152,7 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 Step::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
                 Step::Machine { node } => vec![Undo::EndMachine(node.clone())],
                 Step::Process(process) => vec![Undo::EndProcess(process.process.clone())],
-                // Their effect ends with the processes of the lab, or is meant to stay (an image).
+                // Their effect ends with the processes of the lab, or is permanent (an image).
                 Step::BuildImage { .. }
                 | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
