@@ -1,4 +1,4 @@
-//! Asks a run through its control socket.
+//! The client of a run's control socket.
 
 use std::borrow::Cow;
 use std::io;
@@ -24,41 +24,41 @@ use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
 pub use super::status::{Published, Status};
 
-/// Tells whether somebody listens on a control socket.
+/// Tells whether a process listens on a control socket.
 pub(super) fn answers(socket: &Path) -> bool {
     StdUnixStream::connect(socket).is_ok()
 }
 
-/// Asks one run.
+/// The client of one run.
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
 }
 
-/// Why a run did not do what it was asked to.
+/// Why a request to a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answers.
+    /// The run does not answer.
     #[error("the lab does not answer on {}", socket.display())]
     Silent {
         /// Its control socket.
         socket: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
-    /// It broke off.
+    /// The connection was closed.
     #[error("the lab closed the connection before the end of its answer")]
     Broken(#[source] hyper::Error),
-    /// It answered what we do not understand.
+    /// The answer is invalid.
     #[error("the lab answered what this version of dryrack does not understand")]
     Strange(#[source] serde_json::Error),
-    /// It refused.
+    /// The run refused the request.
     #[error("{error}")]
     Refused {
-        /// Why.
+        /// The reason.
         error: String,
-        /// What would help.
+        /// The hint, if any.
         hint: Option<String>,
     },
 }
@@ -74,43 +74,43 @@ impl Hint for ClientError {
     }
 }
 
-/// A connection of its own for one request.
+/// A connection for a single request.
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    // Moves the bytes for as long as it lives.
+    // Transfers the bytes as long as it lives.
     task: JoinSet<()>,
 }
 
-/// The answer to a request, with the connection that it comes over.
+/// The answer to a request, with its connection.
 struct Answer {
     response: Response<Incoming>,
     task: JoinSet<()>,
 }
 
 impl Client {
-    /// Makes the client of a control socket.
+    /// Creates the client of a control socket.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self { socket: socket.into() }
     }
 
-    /// Asks how the run stands.
+    /// Requests the status of the run.
     pub async fn status(&self) -> Result<Status, ClientError> {
         self.get("/v1/status").await
     }
 
-    /// Asks for the end of the run; returns when that is understood, not when it is over.
+    /// Requests the end of the run; returns when the run has accepted it, not when it has ended.
     pub async fn down(&self, why: &str, interrupted: bool) -> Result<(), ClientError> {
         let request = DownRequest { why: why.to_owned(), interrupted };
         let body = serde_json::to_vec(&request).map_err(ClientError::Strange)?;
         self.ask(Method::POST, "/v1/down", body).await.map(drop)
     }
 
-    /// Does something with the power of a machine; returns when it is done.
+    /// Executes a power action on a machine; returns when it is complete.
     pub async fn power(&self, node: &NodeName, action: Power) -> Result<(), ClientError> {
         self.post(&format!("/v1/node/{node}/power/{}", action.as_str())).await
     }
 
-    /// Overrides what a node boots from.
+    /// Sets the boot override of a node.
     pub async fn boot(&self, node: &NodeName, boot: BootOverride) -> Result<Effect, ClientError> {
         self.submit(&format!("/v1/node/{node}/boot"), &boot).await
     }
@@ -120,7 +120,7 @@ impl Client {
         self.submit(&format!("/v1/node/{node}/media"), media).await
     }
 
-    /// Plugs the cable of a NIC in or out.
+    /// Sets the link state of a NIC.
     pub async fn link(&self, node: &NodeName, nic: &NicName, up: bool) -> Result<(), ClientError> {
         self.post(&format!("/v1/node/{node}/link/{nic}/{}", if up { "up" } else { "down" })).await
     }
@@ -142,7 +142,7 @@ impl Client {
         self.get(&format!("/v1/node/{node}/blocks")).await
     }
 
-    /// Follows the events of the run: all of them from its start, or those after an instant.
+    /// Follows the events of the run: all from its start, or only those after an instant.
     pub async fn events(&self, after: Option<u64>) -> Result<Events, ClientError> {
         let path = match after {
             Some(after) => format!("/v1/events?after={after}"),
@@ -214,7 +214,7 @@ impl Client {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::Broken)?;
         let mut task = JoinSet::new();
-        // Its errors come out of the request, too.
+        // Its errors are reported by the request, too.
         task.spawn(async move { drop(connection.with_upgrades().await) });
         Ok(Connection { sender, task })
     }
@@ -236,18 +236,18 @@ pub struct Events {
 impl Events {
     /// Returns the next event; `None` when the run has ended.
     ///
-    /// May be cancelled and called again.
+    /// Cancel safe.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.pending.drain(..=end).collect();
-                // What another version says is none of ours.
+                // Lines of another version that do not parse are skipped.
                 if let Ok(event) = serde_json::from_slice(&line) {
                     return Some(event);
                 }
                 continue;
             }
-            // A run that is killed breaks the stream off, which is an end like any other.
+            // A run that is killed breaks the stream, which counts as its end.
             let frame = self.body.frame().await?.ok()?;
             if let Ok(data) = frame.into_data() {
                 self.pending.extend_from_slice(&data);
@@ -256,14 +256,14 @@ impl Events {
     }
 }
 
-/// Bytes of a serial console, both ways.
+/// A byte stream of a serial console, in both directions.
 pub struct Console {
     /// The stream.
     pub stream: Box<dyn Stream>,
     _task: JoinSet<()>,
 }
 
-/// What can be read and written.
+/// A readable and writable stream.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}

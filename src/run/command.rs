@@ -1,4 +1,4 @@
-//! What somebody wants of a run.
+//! Commands to a run.
 
 use tokio::sync::oneshot;
 
@@ -9,25 +9,25 @@ use crate::node::{Effect, NodeCommand, NodeError};
 /// The answer to a command to a node.
 pub(super) type NodeReply = oneshot::Sender<Result<Effect, NodeError>>;
 
-/// What somebody wants of a run.
+/// A command to a run.
 #[derive(Debug)]
 pub(super) enum RunCommand {
-    /// To know how it stands.
+    /// Return the status.
     Status(oneshot::Sender<Status>),
-    /// That a node does something.
+    /// Execute a command on a node.
     Node {
         /// The node.
         node: NodeName,
-        /// What it is to do.
+        /// The command.
         command: NodeCommand,
-        /// Takes how it turned out.
+        /// Receives the result.
         reply: NodeReply,
     },
-    /// That it ends.
+    /// End the run.
     Down {
-        /// Who or what asks for it.
+        /// Who or what requested it.
         why: String,
-        /// Whether it is a Ctrl-C and not the regular end.
+        /// Whether it is an interrupt (Ctrl-C) and not the regular end.
         interrupted: bool,
     },
 }

@@ -1,7 +1,7 @@
-//! The control API: what every other command asks a run, as HTTP and JSON under `/v1`.
+//! The control API: HTTP and JSON under `/v1`, used by all other commands.
 //!
-//! A router that knows no listener: whoever serves it decides who may connect, so
-//! nothing here asks who it is. `exec` is not offered: it joins namespaces instead.
+//! A router that is independent of its listener: the server decides who may connect, so there is no authentication
+//! here. `exec` is not part of it: it joins namespaces instead.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,7 +28,7 @@ use crate::hint::{Hint, chain};
 use crate::name::{NicName, NodeName};
 use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
 
-/// What a run refuses, and why.
+/// A refusal of a run, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Refused {
     pub(super) error: String,
@@ -42,7 +42,7 @@ pub(super) struct DownRequest {
     pub(super) interrupted: bool,
 }
 
-/// What every request needs.
+/// The state of every request.
 #[derive(Clone)]
 pub(super) struct ControlHandler {
     pub(super) orders: mpsc::Sender<RunCommand>,
@@ -54,7 +54,7 @@ pub(super) struct ControlHandler {
 
 type Answer = Result<Response, Response>;
 
-/// Returns what the API answers, whoever listens.
+/// Returns the router of the API, for any listener.
 pub(super) fn router(handler: ControlHandler) -> Router {
     Router::new()
         .route("/v1/status", get(status))
@@ -94,7 +94,7 @@ async fn down(State(handler): State<ControlHandler>, Json(request): Json<DownReq
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-/// Where a stream of events begins.
+/// The start of a stream of events.
 #[derive(Debug, Deserialize)]
 struct From {
     /// Only events after that instant.
@@ -125,7 +125,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// Returns the next lines; `None` when the record is complete and read.
+    /// Returns the next lines; `None` when the record is complete and was read.
     async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
             let written = *self.progress.borrow_and_update();
@@ -133,14 +133,14 @@ impl Follower {
                 self.progress.changed().await.ok()?;
                 continue;
             }
-            // In portions, so that a long record is never in memory as a whole.
+            // In chunks, so that a long record is never in memory as a whole.
             let most = (written - self.at).min(256 << 10);
             let mut lines = vec![0; usize::try_from(most).ok()?];
             self.file.seek(io::SeekFrom::Start(self.at)).await.ok()?;
             self.file.read_exact(&mut lines).await.ok()?;
             let whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             if whole == 0 {
-                // A line longer than a portion cannot be: console lines are bounded.
+                // No line is longer than a chunk: console lines are bounded.
                 return None;
             }
             lines.truncate(whole);
@@ -153,7 +153,7 @@ impl Follower {
     }
 
     fn wanted(&mut self, lines: Vec<u8>) -> Vec<u8> {
-        /// What is looked at of an event.
+        /// The field of an event that is needed.
         #[derive(Deserialize)]
         struct At {
             at: RunTime,
@@ -199,7 +199,7 @@ fn failed(error: &NodeError) -> Response {
     refuse(status, chain(error), error.hint().as_deref())
 }
 
-/// Has a node carry out a command, and answers when that is done.
+/// Executes a command on a node, and answers when it is complete.
 async fn command(handler: ControlHandler, node: &str, command: NodeCommand) -> Result<Effect, Response> {
     let node = node_name(node)?;
     let (reply, answer) = oneshot::channel();
@@ -272,7 +272,7 @@ async fn blocks(State(handler): State<ControlHandler>, Path(node): Path<String>)
     Ok(Json(blocks).into_response())
 }
 
-/// Attaches to a console: after the upgrade, bytes both ways.
+/// Attaches to a console: after the upgrade, bytes in both directions.
 async fn console(
     State(handler): State<ControlHandler>,
     Path(node): Path<String>,
@@ -281,7 +281,7 @@ async fn console(
     let machine = machine(&handler, &node)?;
     let upgrade = hyper::upgrade::on(request);
     let attachment = machine.console().map_err(|error| failed(&error))?;
-    // Ends with the connection, which holds it, or with the process.
+    // Ends with the connection, which owns it, or with the process.
     #[expect(
         clippy::disallowed_methods,
         reason = "hyper hands over the stream only after this handler has answered"

@@ -1,6 +1,6 @@
-//! The control socket: serves the control API to whoever may connect to a Unix socket.
+//! The control socket: serves the control API on a Unix socket.
 //!
-//! That is its owner alone: the socket's mode and folder see to it.
+//! The mode of the socket and its folder restrict it to its owner.
 
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Answers until `stop` is cancelled, and then finishes the answers that were begun.
+/// Serves requests until `stop` is cancelled, and then completes those in progress.
 pub(super) async fn serve(listener: UnixListener, router: Router, stop: CancellationToken) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
@@ -24,7 +24,7 @@ pub(super) async fn serve(listener: UnixListener, router: Router, stop: Cancella
             let http = hyper::server::conn::http1::Builder::new();
             let mut connection =
                 std::pin::pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-            // Whoever broke it off has gone, and nobody else is concerned.
+            // The client has closed the connection, which concerns no other.
             if stop.run_until_cancelled(connection.as_mut()).await.is_none() {
                 connection.as_mut().graceful_shutdown();
                 connection.await.ok();

@@ -1,4 +1,4 @@
-//! The one loop of a run: everything that happens comes in here and is folded; what follows is done.
+//! The one event loop of a run: folds every input, and acts on the result.
 //!
 //! ```text
 //! starting ── every step took effect ──▶ up ── stopped, judged, interrupted ▶ ending ──▶ ended
@@ -38,11 +38,11 @@ pub(super) struct Inputs {
     pub(super) orders: mpsc::Receiver<RunCommand>,
     /// SIGTERM, SIGINT and SIGHUP.
     pub(super) signals: [Signal; 3],
-    /// Readable when whom the run lives for is gone, or lets it go on alone; `None` once it does.
+    /// Readable when the owner of the run is gone, or has released it; `None` after a release.
     pub(super) parent: Option<AsyncFd<OwnedFd>>,
 }
 
-/// Something that concerns the run.
+/// An input of the run.
 enum Input {
     Event(Event),
     RunCommand(RunCommand),
@@ -53,13 +53,13 @@ enum Input {
     Due,
 }
 
-/// A command to a node that was carried out, or was not.
+/// The result of a command to a node.
 pub(super) struct NodeDone {
     result: Result<Effect, NodeError>,
     reply: NodeReply,
 }
 
-/// What becomes of the run.
+/// What the loop does next.
 enum Next {
     GoOn,
     End(Reason),
@@ -90,23 +90,23 @@ pub(super) struct Ending {
     pub(super) fold: Fold,
 }
 
-/// Holds everything that the loop decides with.
+/// The state of the loop.
 pub(super) struct Director<'a, S> {
     pub(super) request: &'a Request,
     pub(super) fold: Fold,
     pub(super) recorder: Recorder,
     pub(super) prober: Prober,
     pub(super) site: Arc<S>,
-    /// Commands that nodes are carrying out.
+    /// Commands in progress on nodes.
     pub(super) work: JoinSet<NodeDone>,
     pub(super) events: Emitter,
     pub(super) run_errors: Vec<RunError>,
-    /// What power-ons may wait for.
+    /// The conditions for power-ons.
     pub(super) progress: watch::Sender<Progress>,
 }
 
 impl<S: Site> Director<'_, S> {
-    /// Carries the plan out, lives through the run, takes everything down again.
+    /// Executes the plan, runs the lab, and takes everything down again.
     pub(super) async fn run(mut self, mut inputs: Inputs, mut journal: Journal) -> Ending {
         let plan = &self.request.plan;
         self.emit(Known::RunStarted { lab: plan.lab.to_string(), accel: plan.accel.as_str().to_owned() });
@@ -115,7 +115,7 @@ impl<S: Site> Director<'_, S> {
         let Reason { why, interrupted } = reason;
         self.emit(Known::TearDownStarted { why });
         self.prober.set_wanted(Vec::new());
-        // Whoever waits for one is told that the lab is being taken down.
+        // Commands in progress are dropped, which clients see as the lab being taken down.
         self.work.shutdown().await;
         let site = Arc::clone(&self.site);
         let down = async {
@@ -133,7 +133,7 @@ impl<S: Site> Director<'_, S> {
         Ending { exit, run_errors, leaks, ended, fold }
     }
 
-    /// Brings the lab up and watches over it until there is a reason to end.
+    /// Starts the lab and runs it until there is a reason to end.
     async fn live(&mut self, plan: &Plan, inputs: &mut Inputs, journal: &mut Journal) -> Reason {
         let stop = CancellationToken::new();
         let (site, events) = (Arc::clone(&self.site), self.events.clone());
@@ -148,7 +148,7 @@ impl<S: Site> Director<'_, S> {
             }
         };
         if !executed {
-            // A step is never left half done: its undo expects it before or after its effect.
+            // A step is never interrupted: its undo expects it before or after its effect.
             stop.cancel();
             if let Err(UpError::Step { text, failure }) = self.while_listening(inputs, executor).await {
                 self.run_errors.push(step_error(text, failure));
@@ -167,7 +167,7 @@ impl<S: Site> Director<'_, S> {
     ) -> Input {
         let Inputs { events, orders, signals: [terminate, interrupt, hang_up], parent } = inputs;
         let due = self.fold.deadline().map(|at| {
-            // A little late, never early: then nothing would be decided and the loop would spin.
+            // Slightly late, never early: otherwise nothing would be decided and the loop would spin.
             at.since(self.events.now().at) + Duration::from_millis(1)
         });
         tokio::select! {
@@ -184,7 +184,7 @@ impl<S: Site> Director<'_, S> {
         }
     }
 
-    /// Decides what follows from an input.
+    /// Handles an input.
     fn handle(&mut self, input: Input) -> Next {
         match input {
             Input::Event(event) => {
@@ -193,14 +193,14 @@ impl<S: Site> Director<'_, S> {
                 if let Some(run_error) = failure {
                     let why = run_error.what.clone();
                     self.run_errors.push(run_error);
-                    // Somebody at the terminal may make room and power the node on again.
+                    // In a terminal, the user may free space and power the node on again.
                     if self.request.until != Until::Stopped {
                         return Next::End(Reason::new(why));
                     }
                 }
             }
             Input::RunCommand(RunCommand::Status(reply)) => {
-                // Whoever asked may have gone meanwhile.
+                // The requester may be gone.
                 reply.send(self.status()).ok();
             }
             Input::RunCommand(RunCommand::Node { node, command, reply }) => {
@@ -238,7 +238,7 @@ impl<S: Site> Director<'_, S> {
         }
     }
 
-    /// Waits for something while events go on being recorded and questions answered.
+    /// Waits for a future while events are recorded and requests answered.
     async fn while_listening<T>(&mut self, inputs: &mut Inputs, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -247,7 +247,7 @@ impl<S: Site> Director<'_, S> {
                 Some(event) = inputs.events.recv() => self.take(event),
                 Some(order) = inputs.orders.recv() => match order {
                     RunCommand::Status(reply) => drop(reply.send(self.status())),
-                    // It is on its way down already; a reply that is dropped says so.
+                    // The run is ending already; dropping the reply reports that.
                     RunCommand::Down { .. } | RunCommand::Node { .. } => {}
                 },
                 Some(done) = self.work.join_next() => reply(done),
@@ -256,7 +256,7 @@ impl<S: Site> Director<'_, S> {
         }
     }
 
-    /// Lets a node carry out a command, which may take long: its end is an input of its own.
+    /// Starts a command on a node, which may take long: its result is another input.
     fn command(&mut self, name: &NodeName, command: NodeCommand, reply: NodeReply) {
         let Some(node) = self.site.node(name) else {
             return NodeDone { result: Err(NodeError::Unknown { node: name.clone() }), reply }.tell();
@@ -265,7 +265,7 @@ impl<S: Site> Director<'_, S> {
             NodeCommand::Power(_) | NodeCommand::Boot(_) | NodeCommand::Media(_) => {
                 self.events.of(Source::User).emit_of(name, Known::Commanded { what: command.to_string() });
             }
-            // Its effect is an event of its own.
+            // Its effect is another event.
             NodeCommand::Link { .. } => {}
         }
         if let Err(error) = node.capabilities().check(name, &command) {
@@ -281,13 +281,13 @@ impl<S: Site> Director<'_, S> {
         Status::new(self.request, &self.fold, capabilities, self.events.now().at)
     }
 
-    /// Stamps something that the run itself says, and takes it in.
+    /// Stamps an event of the run itself, and applies it.
     fn emit(&mut self, known: Known) {
         let now = self.events.now();
         self.take(Event::of_run(now, None, known));
     }
 
-    /// Takes in an event with what follows from it.
+    /// Applies an event and its conclusions.
     fn take(&mut self, event: Event) {
         let all = self.fold.take(event);
         self.write(all);
@@ -314,7 +314,7 @@ impl<S: Site> Director<'_, S> {
         let missed = self.fold.verdicts().iter().any(|verdict| !verdict.outcome.is_met());
         let codes = self.run_errors.iter().map(|run_error| run_error.whose.exit());
         let codes = codes.chain((!leaks.is_empty()).then_some(exit::LEFT));
-        // An interrupted trial says nothing of what was still open.
+        // An interrupted trial decides nothing that was still open.
         let missed =
             !interrupted && (missed || !self.fold.died().is_empty() || !self.fold.failed().is_empty());
         let codes = codes.chain(missed.then_some(exit::MISSED));
@@ -322,7 +322,7 @@ impl<S: Site> Director<'_, S> {
     }
 }
 
-/// Returns what an event says against the host: a disk of a machine that the host has no room for.
+/// Returns the run error in an event: the host has no space left for a disk of a machine.
 fn host_failure(event: &Event) -> Option<RunError> {
     let Kind::Known(Known::MachineStopped { state: StopState::IoError, detail, nospace: true }) = &event.kind
     else {
@@ -339,7 +339,7 @@ fn host_failure(event: &Event) -> Option<RunError> {
 
 impl NodeDone {
     fn tell(self) {
-        // Whoever asked may have gone meanwhile.
+        // The requester may be gone.
         self.reply.send(self.result).ok();
     }
 }
@@ -369,7 +369,7 @@ fn step_error(text: String, failure: executor::Failure) -> RunError {
     RunError { whose, what: format!("cannot {text}"), causes, hint }
 }
 
-/// Returns when whom the run lives for is gone. If it only lets go, this never returns again.
+/// Returns when the owner of the run is gone. If the owner only releases the run, this never returns.
 async fn lost(parent: &mut Option<AsyncFd<OwnedFd>>) {
     while let Some(fd) = parent {
         let Ok(mut ready) = fd.readable().await else { return };

@@ -1,7 +1,7 @@
-//! Carries the steps of a plan out, and back.
+//! Executes the steps of a plan, and undoes them.
 //!
-//! Every effect has its undo in the journal before it is tried. Undo runs in
-//! reverse, takes what is already gone for success and never stops half way.
+//! The undo of every effect is in the journal before its step is tried. Undo runs in reverse order, treats what is
+//! already gone as success and never stops half way.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,67 +20,67 @@ use crate::plan::{Plan, Step, Undo};
 use crate::report::Leak;
 use crate::system::MAKE_ROOM;
 
-/// Why an effect did not happen.
+/// Why an effect failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// What, with its causes and what would help.
+    /// The error, with its causes and its hint.
     pub error: Box<dyn Hint + Send + Sync>,
 }
 
 impl Failure {
-    /// Makes a failure of an error.
+    /// Creates a failure from an error.
     pub fn new(error: impl Hint + Send + Sync + 'static) -> Self {
         Self { error: Box::new(error) }
     }
 }
 
-/// What steps have their effects on: the kernel and QEMU, or a pretence of them in tests.
+/// The target of steps: the kernel and QEMU, or a fake in tests.
 pub trait Host: Sync {
-    /// Brings a step about.
+    /// Executes a step.
     fn apply(&self, step: &Step) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Reverses an effect; one that is already gone is a success.
+    /// Reverses an effect; an effect that is already gone is a success.
     fn undo(&self, undo: &Undo) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// A host with what a run has on it beside the effects of steps: nodes and services.
+/// A host with the nodes and services of a run.
 pub trait Site: Host + Send {
-    /// Returns a node that was started.
+    /// Returns a started node.
     fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>>;
 
-    /// Ends the boot services, before what they stand on is taken away.
+    /// Stops the boot services, before the interfaces they use are removed.
     fn end_services(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// What the power-on of a node may wait for.
+/// The conditions for the power-on of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// How many nodes have come as far on their way up as they will.
+    /// The number of nodes that have finished booting.
     pub settled: usize,
     /// The expectations that are met, for all their nodes.
     pub met: BTreeSet<ExpectName>,
 }
 
-/// Why not every step was executed.
+/// Why not all steps were executed.
 #[derive(Debug)]
 pub enum UpError {
     /// A step failed.
     Step {
-        /// The step, as people read it.
+        /// The step as text.
         text: String,
-        /// Why.
+        /// The error.
         failure: Failure,
     },
-    /// Somebody wants the lab down before it was up.
+    /// The lab is to be taken down before it was up.
     Stopped,
 }
 
-/// Carries out every step in order, until one fails or `stop` is cancelled. Says when the lab is up.
+/// Executes every step in order, until one fails or `stop` is cancelled. Reports when the lab is up.
 ///
-/// Where only so many nodes may be on their way up at once, or some wait for an expectation, the lab is up before the
-/// rest of them is powered on.
+/// If the number of parallel boots is limited, or nodes wait for an expectation, the lab is up before the remaining
+/// nodes are powered on.
 ///
-/// Undoes nothing by itself: that is for [`down`], with the same journal.
+/// Undoes nothing itself: see [`down`], with the same journal.
 pub async fn up(
     host: &impl Host,
     plan: &Plan,
@@ -95,7 +95,7 @@ pub async fn up(
         if stop.is_cancelled() {
             return Err(UpError::Stopped);
         }
-        // Those that wait come last, and whichever may is first among them.
+        // Steps with a condition come last; the first that may run is next.
         let ready = |progress: &Progress| {
             let on_their_way = powered_on - progress.settled.min(powered_on);
             let room = plan.parallel_boots.is_none_or(|most| on_their_way < most);
@@ -106,7 +106,7 @@ pub async fn up(
             if !std::mem::replace(&mut up, true) {
                 events.emit(Known::LabUp {});
             }
-            // Who counts is gone only where nobody waits for the lab any more.
+            // The sender is gone only when nothing waits for the lab any more.
             let turn =
                 stop.run_until_cancelled(progress.wait_for(|progress| ready(progress).is_some())).await;
             let progress = turn.ok_or(UpError::Stopped)?.map_err(|_| UpError::Stopped)?;
@@ -150,21 +150,21 @@ fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpEr
     UpError::Step { text, failure }
 }
 
-/// Tells whether a step ends with whoever waits for it. These are the ones that take long on a busy host.
+/// Tells whether a step can be cancelled by dropping it. These are the steps that take long on a busy host.
 ///
-/// Others are brief, and some have a program at work that nobody could call back.
+/// Others are brief, and some have started a program that cannot be called back.
 fn may_be_broken_off(step: &Step) -> bool {
     match step {
         Step::Machine { .. } | Step::Disk(_) => true,
-        // It waits for a cable, when all else is done.
+        // It waits for a link, after its effect is complete.
         Step::Port(_) => true,
-        // It may first look for another DHCP server, and has begun nothing before.
+        // It may first look for another DHCP server, and has no effect before.
         Step::Serve(service) => service.dhcp.as_ref().is_some_and(|dhcp| dhcp.probe),
         _ => false,
     }
 }
 
-/// Reverses every effect, newest first, and returns what is left over.
+/// Reverses every effect, newest first, and returns the leaks.
 pub async fn down(host: &impl Host, journal: &mut Journal) -> Vec<Leak> {
     let mut leaks = Vec::new();
     for undo in journal.undos() {

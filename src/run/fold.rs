@@ -1,4 +1,4 @@
-//! What follows from events: stages, verdicts, the end of the trial. No clock, no file, no socket.
+//! Conclusions from events: stages, verdicts, the end of the trial. Uses no clock, file or socket.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, Snapshot};
 use crate::plan::Plan;
 
-/// Folds the events of a run into the present and into what was decided.
+/// Folds the events of a run into the snapshot and the verdicts.
 #[derive(Debug)]
 pub(super) struct Fold {
     snapshot: Snapshot,
     judge: Judge,
     judged: bool,
     died: Vec<(NodeName, String)>,
-    /// Processes of whose end nothing is expected.
+    /// Processes without an expectation about their end.
     unwatched: BTreeSet<ProcessName>,
     failed: Vec<(ProcessName, String)>,
     settled: BTreeSet<NodeName>,
@@ -25,7 +25,7 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// Begins with the plan of a lab in which nothing has happened yet.
+    /// Starts with the plan of a lab in which nothing has happened yet.
     pub(super) fn new(plan: &Plan) -> Self {
         let snapshot = Snapshot::new(plan.nodes.keys().cloned());
         Self {
@@ -40,7 +40,7 @@ impl Fold {
         }
     }
 
-    /// Takes in what happened, and returns it with everything that follows from it, in order.
+    /// Applies an event, and returns it with all its conclusions, in order.
     pub(super) fn take(&mut self, event: Event) -> Vec<Event> {
         let now = Instant { at: event.at, wall: event.wall };
         let mut all = Vec::new();
@@ -56,7 +56,7 @@ impl Fold {
             self.failed.push((process.clone(), known.to_string()));
         }
         self.judge.apply(&event, concluded.telling, &self.snapshot);
-        // Up, or off: a node has come as far as it will.
+        // Up, or off: the node has finished booting.
         if let (Some(Stage::Os | Stage::Off), Some(node)) = (concluded.stage, &event.node) {
             self.settled.insert(node.clone());
         }
@@ -68,20 +68,20 @@ impl Fold {
         all
     }
 
-    /// Returns what power-ons may wait for. A node has come as far as it will once it is up, off, or has one of its
-    /// expectations decided.
+    /// Returns the conditions for power-ons. A node has finished booting once it is up, off, or one of its expectations
+    /// is decided.
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Lets time pass, and returns what that decided.
+    /// Advances the time, and returns what that decided.
     pub(super) fn at(&mut self, now: Instant) -> Vec<Event> {
         let all = self.decided(now);
         self.progress.settled = self.settled.len();
         all
     }
 
-    /// Returns the instant at which time alone may decide something.
+    /// Returns the next instant at which time alone may decide something.
     pub(super) fn deadline(&self) -> Option<RunTime> {
         self.judge.next_deadline(&self.snapshot)
     }
@@ -91,27 +91,27 @@ impl Fold {
         self.judge.wanted(&self.snapshot)
     }
 
-    /// Tells how the trial turned out, once everything is decided that time can decide.
+    /// Returns the result of the trial, once everything is decided that time can decide.
     pub(super) fn judged(&self) -> Option<bool> {
         self.judged.then(|| self.met())
     }
 
-    /// Returns the present.
+    /// Returns the snapshot.
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Returns how every expectation stands.
+    /// Returns the state of every expectation.
     pub(super) fn verdicts(&self) -> Vec<Verdict> {
         self.judge.verdicts(&self.snapshot)
     }
 
-    /// Returns the machines that died without being asked to, with their last words.
+    /// Returns the machines that ended unexpectedly, with their last output.
     pub(super) fn died(&self) -> &[(NodeName, String)] {
         &self.died
     }
 
-    /// Returns the processes that failed although nothing was expected of their end, with how.
+    /// Returns the processes that failed without an expectation about their end, with how they ended.
     pub(super) fn failed(&self) -> &[(ProcessName, String)] {
         &self.failed
     }
@@ -144,7 +144,7 @@ impl Fold {
     }
 }
 
-/// Returns the processes of whose end nothing is expected.
+/// Returns the processes without an expectation about their end.
 fn unwatched(plan: &Plan) -> BTreeSet<ProcessName> {
     let watched = |name: &ProcessName| {
         plan.expectations.values().any(

@@ -1,7 +1,7 @@
-//! Watches over a lab in the host's own namespaces, where no kernel cleans up for it.
+//! The guardian of a lab in the host's own namespaces, where the kernel does not clean up.
 //!
-//! It lives in a session of its own, so that neither the terminal nor a kill of the
-//! supervisor's group reaches it, and does nothing until the supervisor is gone.
+//! It has its own session, so that neither the terminal nor a kill of the supervisor's process group reaches it, and
+//! does nothing until the supervisor is gone.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,26 +15,26 @@ use crate::system::namespace::{NamespaceError, inherited, spawn_hidden};
 /// The descriptor that reads end-of-file when the supervisor is gone.
 const SUPERVISOR: i32 = 3;
 
-/// Starts the guardian of a run. It acts when what is returned is closed, by whatever end of this process.
+/// Starts the guardian of a run. It acts when the returned value is closed, however this process ends.
 pub(super) fn start(run_dir: &Path) -> Result<OwnedFd, NamespaceError> {
     let (watch, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
         .map_err(|error| NamespaceError::new("cannot make a pipe for the guardian", error.into()))?;
     let args = [OsString::from(run_dir)];
-    // Nobody waits for it: it outlives us.
+    // Not waited for: it outlives this process.
     drop(spawn_hidden("@guardian", &args, vec![(SUPERVISOR, watch)], true)?);
     Ok(held)
 }
 
-/// Runs `@guardian RUN_DIR` to its end and returns its exit code: 4 if something is left behind.
+/// Runs `@guardian RUN_DIR` to its end and returns its exit code: 4 if the cleanup is incomplete.
 ///
-/// To be called first thing in the process.
+/// Must be called first in the process.
 pub fn guardian_main() -> u8 {
     nix::sys::prctl::set_name(c"dryrack-guard").ok();
     let run_dir = std::env::args_os().nth(2).map(PathBuf::from);
     let (Some(run_dir), Ok(watch)) = (run_dir, inherited(SUPERVISOR)) else {
         return crate::report::exit::UNFIT;
     };
-    // An error means as much as the end: nobody holds the other side any more.
+    // An error counts as the end: the other side is closed.
     File::from(watch).read_to_end(&mut Vec::new()).ok();
     match replay(&run_dir).is_empty() {
         true => crate::report::exit::MET,

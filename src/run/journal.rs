@@ -1,7 +1,7 @@
-//! The journal of a run: every undo, written down before its step is tried.
+//! The journal of a run: every undo, written before its step is tried.
 //!
-//! One JSON object a line in `journal.jsonl`. It is written, not synced: what must
-//! survive is a `kill -9`, and after a power cut there is nothing left to undo.
+//! One JSON object per line in `journal.jsonl`. It is written but not synced: it has to survive a `kill -9`; after a
+//! power failure there is nothing left to undo.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,14 +16,14 @@ use crate::system::process::open_log;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
-    /// A step is about to be tried.
+    /// A step will be tried next.
     Intend {
         /// Index of the step in the plan.
         step: usize,
-        /// What reverses it, in the order in which it is to be done.
+        /// Its undo actions, in the order of execution.
         undo: Vec<Undo>,
     },
-    /// Everything was undone, as far as that is possible.
+    /// Everything was undone, as far as possible.
     Closed {},
 }
 
@@ -36,7 +36,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of a run folder, with what it holds already.
+    /// Opens the journal of a run folder, with its existing content.
     pub fn open(run_dir: &Path) -> io::Result<Self> {
         let path = path(run_dir);
         let mut file = open_log(&path)?;
@@ -56,14 +56,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes down what will reverse a step. Only then may it be tried.
+    /// Records the undo of a step. Only then may the step be tried.
     pub fn intend(&mut self, step: usize, undo: Vec<Undo>) -> io::Result<()> {
         self.write(&Line::Intend { step, undo: undo.clone() })?;
         self.undos.extend(undo);
         Ok(())
     }
 
-    /// Returns everything that is to be undone, newest first.
+    /// Returns everything to undo, newest first.
     pub fn undos(&self) -> Vec<Undo> {
         self.undos.iter().rev().cloned().collect()
     }
@@ -73,7 +73,7 @@ impl Journal {
         self.closed
     }
 
-    /// Notes that everything was undone.
+    /// Records that everything was undone.
     pub fn close(&mut self) -> io::Result<()> {
         self.closed = true;
         self.write(&Line::Closed {})
@@ -91,7 +91,7 @@ pub(super) fn is_open(run_dir: &Path) -> bool {
     path(run_dir).is_file() && Journal::open(run_dir).is_ok_and(|journal| !journal.is_closed())
 }
 
-/// Returns where a run folder keeps its journal.
+/// Returns the path of the journal in a run folder.
 fn path(run_dir: &Path) -> PathBuf {
     run_dir.join("journal.jsonl")
 }

@@ -1,8 +1,8 @@
-//! Which lab is up: a lock for each, held by every process of it.
+//! The locks of labs that are up: one for each lab, held by all its processes.
 //!
-//! A lab's identity is the user (whose runtime folder this is) and the canonical
-//! path of its file. The lock is inherited by the supervisor and by all that it
-//! starts, so it is free again when the last of them is gone, however that came.
+//! A lab is identified by the user (who owns the runtime folder) and the canonical path of its file. The lock is
+//! inherited by the supervisor and everything it starts, so it is released when the last of them is gone, for whatever
+//! reason.
 
 use std::borrow::Cow;
 use std::fs::{self, File, TryLockError};
@@ -19,10 +19,10 @@ use crate::hint::Hint;
 use crate::name::{LabName, digest};
 use crate::system::process::inheritable;
 
-/// How long a lab that is ending may take before it counts as up.
+/// How long a lab may take to end before it counts as up.
 const ENDING: Duration = Duration::from_secs(8);
 
-/// A lab that is up, or was when its supervisor was last heard of.
+/// A lab that is up, or was according to its last supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredLab {
     /// Its name.
@@ -35,41 +35,41 @@ pub struct RegisteredLab {
     pub socket: PathBuf,
 }
 
-/// The right to bring a lab up.
+/// The lock of a lab.
 #[derive(Debug)]
 pub struct LabLock {
-    // The lock lives as long as any copy of this descriptor.
+    // The lock is held as long as any copy of this descriptor is open.
     lock: File,
     record: PathBuf,
     socket: PathBuf,
 }
 
-/// Why a lab cannot be claimed.
+/// Why a lab cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LabLockError {
     /// It is up.
     #[error("lab `{}` is up already", .0.lab)]
     Up(RegisteredLab),
-    /// Somebody holds it and does not say who.
+    /// An unknown process holds the lock.
     #[error("lab {} is being brought up or taken down by another command", file.display())]
     Busy {
         /// The canonical path of its file.
         file: PathBuf,
     },
-    /// The runtime folder belongs to somebody else.
+    /// The runtime folder belongs to another user.
     #[error("{} belongs to another user", path.display())]
     Foreign {
         /// The folder.
         path: PathBuf,
     },
-    /// The file system said no.
+    /// A file operation failed.
     #[error("cannot {verb} {}", path.display())]
     Files {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         #[source]
         source: io::Error,
     },
@@ -99,7 +99,7 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabLockE
     move |source| LabLockError::Files { verb, path, source }
 }
 
-/// Claims a lab; one that is being taken down is waited for a little.
+/// Locks a lab; waits for a short time if it is being taken down.
 #[expect(
     clippy::disallowed_methods,
     reason = "another process's lock: the kernel tells nobody when it is free"
@@ -131,7 +131,7 @@ pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockEr
     }
 }
 
-/// Tries to take the lock of a lab that should be free, without waiting.
+/// Tries to lock a lab that should be free, without waiting.
 pub(super) fn try_lab_lock(locations: &Locations, file: &Path) -> Option<LabLock> {
     let base = locations.runtime.join(identity(file));
     let lock = File::options().create(true).append(true).open(base.with_extension("lock")).ok()?;
@@ -151,12 +151,12 @@ pub fn registered(locations: &Locations) -> Vec<RegisteredLab> {
 }
 
 impl LabLock {
-    /// Returns where the control socket of the lab lies.
+    /// Returns the path of the lab's control socket.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Says which run it is. While what is returned lives, processes that are started share the lock.
+    /// Records the run. While the returned value lives, started processes share the lock.
     pub(super) fn register(
         &self,
         lab: &LabName,
@@ -182,17 +182,18 @@ fn read(record: &Path) -> Option<RegisteredLab> {
     serde_json::from_slice(&fs::read(record).ok()?).ok()
 }
 
-/// Returns the name of a lab's files in the runtime and state folders: short, because a socket's path ends at 107 bytes.
+/// Returns the name of a lab's files in the runtime and state folders: short, because a socket path is limited to 107
+/// bytes.
 pub(super) fn identity(file: &Path) -> String {
     let digest = digest("lab", &[&file.to_string_lossy()]);
     digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Makes the runtime folder, for nobody else's eyes.
+/// Creates the runtime folder, readable by its owner only.
 fn make_runtime(path: &Path) -> Result<(), LabLockError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(failed("create", path))?;
-    // In `/tmp` somebody else could have made it first, and would then own our locks and sockets.
+    // In `/tmp` another user could have created it first, and would then own our locks and sockets.
     let metadata = fs::symlink_metadata(path).map_err(failed("look at", path))?;
     if metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw() {
         Ok(())

@@ -1,4 +1,4 @@
-//! The texts of a lab: read once, for a check or a plan.
+//! The sources of a lab: read once, for a check or a plan.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,21 +12,21 @@ use crate::image::Library;
 use crate::lab::{self, LabEnvironment};
 use crate::name::Bytes;
 
-/// The largest lab file that is read; the format itself refuses far smaller ones.
+/// The largest lab file that is read; the format has far lower limits.
 const MOST: u64 = 64 << 20;
 
-/// The texts of a lab, with everything that decides what they mean but the host.
+/// The sources of a lab, with everything that decides their meaning except the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabSources {
-    /// The canonical path of the lab file: with the user, the lab's identity.
+    /// The canonical path of the lab file: with the user, the identity of the lab.
     pub file: PathBuf,
     /// The lab file.
     lab: Text,
-    /// The files laid over it.
+    /// The overlays.
     overlays: Vec<Text>,
-    /// Single keys.
+    /// Values of single keys.
     sets: Vec<String>,
-    /// Folders of recipes, the first one first.
+    /// Folders of recipes, searched in order.
     pub recipes: Vec<PathBuf>,
 }
 
@@ -36,7 +36,7 @@ struct Text {
     bytes: Vec<u8>,
 }
 
-/// Why the texts of a lab could not be read.
+/// Why the sources of a lab could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}", path.display())]
 pub struct LabSourcesError {
@@ -58,7 +58,7 @@ impl Hint for LabSourcesError {
 }
 
 impl LabSources {
-    /// Reads a lab (a file, or a folder with `lab.toml`) and the files laid over it.
+    /// Reads a lab (a file, or a folder with `lab.toml`) and its overlays.
     ///
     /// `recipes` are folders named by the user; the folder `images` beside the lab comes after them.
     pub fn read(
@@ -91,12 +91,12 @@ impl LabSources {
         Library::new(cache.to_owned(), self.recipes.clone())
     }
 
-    /// Makes sense of the texts. Memory is not checked where `free_memory` is left out.
+    /// Resolves the sources. Memory is not checked if `free_memory` is `None`.
     pub fn resolve(&self, library: &Library, free_memory: Option<Bytes>) -> lab::Outcome {
         self.resolve_among(library, free_memory, &|path| path.exists())
     }
 
-    /// Makes sense of the texts as if every file that they name were there already.
+    /// Resolves the sources as if all files that they refer to existed.
     pub fn resolve_ahead(&self, library: &Library) -> lab::Outcome {
         self.resolve_among(library, None, &|_| true)
     }

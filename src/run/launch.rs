@@ -1,4 +1,4 @@
-//! Starts a run: the command's last deed before it only watches.
+//! Starts a run for a command, which then only watches it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ use crate::plan::{Plan, Step, Uplink};
 use crate::system::MAKE_ROOM;
 use crate::system::namespace::{self, NamespaceError, NamespaceHandle, NamespaceRequest};
 
-/// A run that was started.
+/// A started run.
 #[derive(Debug)]
 pub struct Launched {
-    /// Its place. Dropping it ends the run, unless it was untied.
+    /// Its namespaces. Dropping the handle ends the run, unless it was untied.
     pub namespaces: NamespaceHandle,
     /// Its folder.
     pub run_dir: PathBuf,
@@ -35,10 +35,10 @@ pub struct Launched {
 /// Why a run could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// It has no folder.
+    /// Its folder could not be created.
     #[error(transparent)]
     Store(StoreError),
-    /// It cannot be registered.
+    /// Its lab could not be registered.
     #[error(transparent)]
     LabLock(LabLockError),
     /// Its request could not be written.
@@ -46,11 +46,11 @@ pub enum LaunchError {
     Request {
         /// The run folder.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
-    /// It has no place.
+    /// Its namespaces could not be created.
     #[error(transparent)]
     Isolation(NamespaceError),
 }
@@ -69,7 +69,7 @@ impl Hint for LaunchError {
     }
 }
 
-/// Starts a run of a plan with its images. Returns once its supervisor stands in its place.
+/// Starts a run of a plan with its images. Returns once its supervisor runs in its namespaces.
 ///
 /// The run ends with this process unless [`NamespaceHandle::untie`] lets it live on.
 /// The run owns the lab lock from then on.
@@ -87,7 +87,7 @@ pub fn launch(
     let kept = locations.state.join("labs").join(lab_lock::identity(&file));
     let request = Request { plan, images, kept, socket: socket.clone(), until };
     request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
-    // One at a time: what is started before the lock is released inherits it.
+    // One at a time: a process started before the lock is released inherits it.
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let _shared = lab_lock.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::LabLock)?;

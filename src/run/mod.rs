@@ -1,7 +1,7 @@
-//! Carries a plan out: the journal, the one event loop, the control socket.
+//! Executes a plan: the journal, the one event loop, the control socket.
 //!
 //! ```text
-//! command                            supervisor (in the lab's place)
+//! command                            supervisor (in the lab's namespaces)
 //! texts ─ resolve ─ plan (or a file with one) ─ lab lock
 //!   └ launch ───── request.json ───▶ supervise
 //!                                      executor::up ── journal ──▶ rack (bridges, services, machines)
@@ -10,9 +10,8 @@
 //!   report.json ◀──────────────────────┘
 //! ```
 //!
-//! What a run needs of the command line it finds in its folder; what the command
-//! wants of the run it asks through the control socket. Nothing else is shared,
-//! so a run goes on when its command leaves.
+//! A run reads its request from its folder; a command talks to the run through the control socket. They share nothing
+//! else, so a run continues when its command exits.
 
 pub mod authority;
 pub mod client;
@@ -50,13 +49,13 @@ pub use recover::recover;
 pub use request::{Request, Until};
 pub use supervise::supervise;
 
-/// Where runs, images and sockets lie on this host.
+/// The paths of runs, images and sockets on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locations {
-    /// Run folders are below it.
+    /// The parent folder of run folders.
     pub state: PathBuf,
-    /// Images are below it.
+    /// The parent folder of images.
     pub cache: PathBuf,
-    /// Locks and control sockets; a short path, because a socket's ends at 107 bytes.
+    /// Locks and control sockets; a short path, because a socket path is limited to 107 bytes.
     pub runtime: PathBuf,
 }

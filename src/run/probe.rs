@@ -1,13 +1,11 @@
-//! Carries out the checks of expectations that have to be tried: connections, requests, logins, commands.
+//! Runs the checks of expectations that need a probe: connections, requests, logins, commands.
 //!
-//! Decides nothing: [`Judge::wanted`](crate::expect::Judge::wanted) says which
-//! probes run, and what they see goes out as [`Known::Probed`]. Sockets and
-//! programs live in the network namespace of the thread that calls, the lab's
-//! place. What a probe saw never holds a key or a password of ours.
+//! Decides nothing: [`Judge::wanted`](crate::expect::Judge::wanted) says which probes run, and their results are
+//! emitted as [`Known::Probed`]. Sockets and programs use the network namespace of the calling thread, which is that of
+//! the lab. Results never contain a key or a password.
 //!
-//! Each probe tries again and again, one attempt at a time. It reports the first
-//! answer, each change, a sign of life every ten seconds, and the first success
-//! that completes a hold; so a long wait does not flood the record.
+//! Each probe repeats single attempts. It reports the first result, each change, an unchanged result every ten seconds,
+//! and the first success that completes a hold; so a long wait does not flood the record.
 
 mod dns;
 mod etcd;
@@ -36,62 +34,63 @@ use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan};
 use crate::system::process::Spawner;
 
-/// Time between the beginnings of two attempts, unless one takes longer.
+/// Time between the starts of two attempts, unless one takes longer.
 const PACE: Duration = Duration::from_millis(500);
-/// Time that one attempt over the network may take.
+/// Timeout of one attempt over the network.
 const NETWORK_LIMIT: Duration = Duration::from_secs(10);
-/// Time that one attempt with a program may take: some wait by themselves (`cloud-init status --wait`).
+/// Timeout of one attempt with a program: some wait themselves (`cloud-init status --wait`).
 const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
-/// After which time an answer that did not change is reported again.
+/// When an unchanged result is reported again.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
-/// How long another text with the same outcome waits, so that one with a clock in it does not flood the record.
+/// How long a changed text with the same outcome is held back, so that a text with a time in it does not flood the
+/// record.
 const OTHER_WORDS: Duration = Duration::from_secs(2);
 
-/// What probes need to know.
+/// The context of probes.
 #[derive(Debug)]
 pub struct ProbeContext {
     /// The lab.
     pub lab: LabName,
     /// Its expectations.
     pub expectations: BTreeMap<ExpectName, Expectation>,
-    /// How each node is reached.
+    /// How to reach each node.
     pub nodes: BTreeMap<NodeName, Target>,
     /// The DNS server for names that belong to no node.
     pub dns: Option<Dns>,
-    /// The machines, to look at their disks.
+    /// The machines, to inspect their disks.
     pub machines: Machines,
     /// The private key of the run.
     pub ssh_key: PathBuf,
-    /// Where host keys of nodes are kept.
+    /// The folder of the nodes' host keys.
     pub known_hosts: PathBuf,
     /// Starts programs.
     pub spawner: Spawner,
-    /// Where answers go.
+    /// Receives the results.
     pub emitter: Emitter,
 }
 
-/// How a node is reached.
+/// How to reach a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The address that the lab file gives it; where there is none, it is reached where it is seen.
+    /// Its address in the lab file; without one, the address is taken from events.
     pub address: Option<IpAddr>,
     /// Its first network.
     pub network: Option<NetworkName>,
     /// Its firmware.
     pub firmware: Firmware,
-    /// The DNS of its first network.
+    /// The DNS server of its first network.
     pub dns: Option<Dns>,
 }
 
 /// A function that finds the machine of a node.
 type Find = dyn Fn(&NodeName) -> Option<Arc<dyn Node>> + Send + Sync;
 
-/// Finds the machine of a node that was started.
+/// Finds the machine of a started node.
 #[derive(Clone)]
 pub struct Machines(Arc<Find>);
 
 impl Machines {
-    /// Makes it of a function.
+    /// Creates it from a function.
     pub fn new(find: impl Fn(&NodeName) -> Option<Arc<dyn Node>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
@@ -106,14 +105,14 @@ impl std::fmt::Debug for Machines {
 /// A DNS server of the lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dns {
-    /// Where it answers.
+    /// Its address.
     pub server: SocketAddr,
-    /// The domain that a name without a dot is completed with.
+    /// The search domain of names without a dot.
     pub domain: String,
 }
 
 impl ProbeContext {
-    /// Reads what probes need to know from a plan.
+    /// Creates the context of probes from a plan.
     pub fn new(
         plan: &Plan,
         machines: Machines,
@@ -153,7 +152,7 @@ impl ProbeContext {
     }
 }
 
-/// What one attempt saw.
+/// The result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer {
     ok: bool,
@@ -170,7 +169,7 @@ impl Answer {
     }
 }
 
-/// Runs the probes that are wanted.
+/// Runs the requested probes.
 #[derive(Debug)]
 pub struct Prober {
     shared: Arc<Shared>,
@@ -178,29 +177,29 @@ pub struct Prober {
     running: BTreeMap<(ExpectName, Option<NodeName>), Running>,
 }
 
-/// What all probes share.
+/// The shared state of all probes.
 #[derive(Debug)]
 struct Shared {
     context: ProbeContext,
-    /// Where nodes without an address of their own are reached.
+    /// The current addresses of nodes without a fixed one.
     seen_at: Mutex<BTreeMap<NodeName, IpAddr>>,
 }
 
 #[derive(Debug)]
 struct Running {
     abort: AbortHandle,
-    /// From which instant on a success is reported although nothing changed.
+    /// From when on a success is reported although nothing changed.
     confirm_at: Arc<AtomicU64>,
 }
 
 impl Prober {
-    /// Makes a prober without any probe.
+    /// Creates a prober without probes.
     pub fn new(context: ProbeContext) -> Self {
         let shared = Shared { context, seen_at: Mutex::new(BTreeMap::new()) };
         Self { shared: Arc::new(shared), tasks: JoinSet::new(), running: BTreeMap::new() }
     }
 
-    /// Takes in where a node is reached that has no address of its own.
+    /// Sets the current address of a node without a fixed one.
     pub fn learn(&self, addresses: &AddressBook, node: &NodeName) {
         let network = self.shared.context.nodes.get(node).and_then(|target| target.network.as_ref());
         if let Some(address) = addresses.reach(network, node) {
@@ -209,9 +208,9 @@ impl Prober {
         }
     }
 
-    /// Starts the probes that are wanted and do not run, and stops those that are not wanted any more.
+    /// Starts the requested probes that are not running, and stops those that are no longer requested.
     ///
-    /// To be called inside a tokio runtime, as often as one likes.
+    /// Must be called inside a tokio runtime, any number of times.
     pub fn set_wanted(&mut self, wanted: Vec<WantedProbe>) {
         while let Some(ended) = self.tasks.try_join_next() {
             if let Err(error) = ended
@@ -252,7 +251,7 @@ impl Prober {
     }
 }
 
-/// Tries for ever, and reports what is worth it.
+/// Repeats attempts forever, and reports relevant results.
 async fn probe(
     shared: &Shared,
     of: &Expectation,
@@ -288,7 +287,7 @@ async fn probe(
     }
 }
 
-/// Tells whether an answer is worth reporting after the one that was reported last.
+/// Tells whether a result should be reported after the last reported one.
 fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, confirm_at: RunTime) -> bool {
     let Some((at, last)) = reported else { return true };
     let age = now.since(*at);
@@ -300,7 +299,7 @@ fn is_news(reported: Option<&(RunTime, Answer)>, answer: &Answer, now: RunTime, 
 }
 
 impl Shared {
-    /// Tries once.
+    /// Makes one attempt.
     async fn attempt(&self, of: &Expectation, check: &ProbedCheck, node: Option<&NodeName>) -> Answer {
         let target = node.and_then(|node| self.context.nodes.get(node));
         match check {
@@ -372,14 +371,14 @@ impl Shared {
         }
     }
 
-    /// Returns the node with the address where it is reached.
+    /// Returns the node with the address at which it is reachable.
     fn reached<'a>(&self, node: Option<&'a NodeName>) -> Result<(&'a NodeName, IpAddr), Answer> {
         let node = node.ok_or_else(|| Answer::no("there is no node to try"))?;
         let address = self.address(node).ok_or_else(|| Answer::no("no address yet"))?;
         Ok((node, address))
     }
 
-    /// Looks at the disk of a node.
+    /// Inspects the disk of a node.
     async fn look(&self, wanted: &Installed, node: &NodeName, firmware: Firmware) -> Answer {
         let Some(disk) = wanted.disks.get(node) else { return Answer::no("it has no disk") };
         let Some(machine) = (self.context.machines.0)(node) else {
@@ -411,7 +410,7 @@ impl Shared {
         fixed.or_else(|| self.seen_at.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied())
     }
 
-    /// Returns what a command finds in its environment.
+    /// Returns the environment of a command.
     fn environment(&self, node: Option<&NodeName>) -> Vec<(String, String)> {
         let mut variables = vec![("DRYRACK_LAB".to_owned(), self.context.lab.to_string())];
         for name in self.context.nodes.keys() {
@@ -430,7 +429,7 @@ impl Shared {
     }
 }
 
-/// Connects by TCP, or says in words why not.
+/// Connects by TCP, or returns as text why that failed.
 async fn connect(to: SocketAddr) -> Result<TcpStream, &'static str> {
     use std::io::ErrorKind;
     let stream =

@@ -1,4 +1,4 @@
-//! Processes beside the nodes: started in the place, listened to, ended with it.
+//! Processes beside the nodes: started in the namespaces of the lab, with their output as events.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -14,16 +14,16 @@ use crate::name::ProcessName;
 use crate::plan::ProcessPlan;
 use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner};
 
-/// The variable by which processes are found that outlived us: it tells run and process.
+/// The environment variable that marks processes which outlive the supervisor, with run and process.
 const MARK: &str = "DRYRACK_RUN_PROCESS";
-/// Bytes of a line that are told.
+/// Maximum bytes of a line in an event.
 const LINE: usize = 2048;
 
-/// A process that runs; dropped, it is killed with its group.
+/// A running process; dropping it kills it with its process group.
 #[derive(Debug)]
 pub(super) struct Running(#[expect(dead_code, reason = "it is there to be dropped")] JoinSet<()>);
 
-/// Starts a process and tells what it prints, and how it ends.
+/// Starts a process and emits its output, and how it ends.
 pub(super) async fn start(
     plan: &ProcessPlan,
     run_dir: &Path,
@@ -31,7 +31,7 @@ pub(super) async fn start(
     events: Emitter,
 ) -> Result<Running, SpawnError> {
     let events = events.of(Source::Process);
-    // One stream for both, so that lines stay in the order in which they were printed.
+    // One stream for both, so that lines stay in order.
     let mut spec = SpawnSpec::new("/bin/sh").args(["-c", &format!("exec 2>&1\n{}", plan.run)]);
     spec.cwd = Some(plan.folder.clone());
     spec.stdout = Stdio::piped();
@@ -47,13 +47,13 @@ pub(super) async fn start(
     Ok(Running(task))
 }
 
-/// Tells every line that a process prints, and then how it ended.
+/// Emits every line that a process prints, and then how it ended.
 async fn listen(mut child: Child, stdout: Option<ChildStdout>, process: ProcessName, events: Emitter) {
     let read = async {
         let Some(stdout) = stdout else { return };
         let mut reader = BufReader::new(stdout);
         let mut line = Vec::new();
-        // Whoever it started may hold the stream open for longer than it lives.
+        // Its children may keep the stream open after its end.
         while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
             let text = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
             let text = text.trim_end_matches(['\r', '\n']).to_owned();
@@ -81,13 +81,13 @@ async fn listen(mut child: Child, stdout: Option<ChildStdout>, process: ProcessN
     events.emit(Known::ProcessEnded { process, exit, status });
 }
 
-/// Reads on what was printed before the end, but waits for nobody who still could print.
+/// Reads the output from before the end, without waiting for children that may still print.
 async fn drain(read: impl Future<Output = ()>) {
     const MOST: std::time::Duration = std::time::Duration::from_millis(200);
     tokio::time::timeout(MOST, read).await.ok();
 }
 
-/// Returns what the mark of a process says.
+/// Returns the value of the mark of a process.
 pub(super) fn mark(run_dir: &Path, process: &ProcessName) -> OsString {
     let mut mark = run_dir.as_os_str().to_owned();
     mark.push("/");

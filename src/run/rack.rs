@@ -1,4 +1,4 @@
-//! The rack: what the steps of a plan have brought about, in the network namespace of this process.
+//! The rack: the effects of a plan's steps, in the network namespace of this process.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,27 +28,27 @@ use crate::system::netlink::Netlink;
 use crate::system::process::Spawner;
 use crate::system::{namespace, nft, sockets, sysctl};
 
-/// How long a cable may take until it carries something: copper agrees on a speed in some three seconds.
+/// How long a link may take to come up: copper negotiates in about three seconds.
 const CABLE: Duration = Duration::from_secs(5);
 
-/// How often processes are looked for that have to be killed.
+/// How often to look for processes that have to be killed.
 const PASSES: usize = 10;
 
-/// What a rack is made of before its first step.
+/// The inputs of a rack.
 pub struct RackParts {
     /// The run folder.
     pub run_dir: PathBuf,
     /// Starts programs.
     pub spawner: Spawner,
-    /// Where events go.
+    /// Receives the events.
     pub events: Emitter,
-    /// Finds the files that the plan names.
+    /// Resolves the files of the plan.
     pub resolve: Resolve,
-    /// The run's public ssh key; empty if the lab needs none.
+    /// The public SSH key of the run; empty if the lab needs none.
     pub ssh_public_key: String,
-    /// Who signs for HTTPS; `None` if the lab has none.
+    /// The CA for HTTPS; `None` if the lab has none.
     pub authority: Option<Authority>,
-    /// What unlocks the key rings of matchbox.
+    /// The passphrases of matchbox's key rings.
     pub passphrases: BTreeMap<NetworkName, Secret>,
     /// The nodes of the plan.
     pub nodes: BTreeMap<NodeName, NodePlan>,
@@ -70,7 +70,7 @@ pub struct Rack {
 }
 
 impl Rack {
-    /// Makes an empty rack in the network namespace of this thread. To be called inside a tokio runtime.
+    /// Creates an empty rack in the network namespace of this thread. Must be called inside a tokio runtime.
     pub fn new(mut parts: RackParts) -> Result<Self, Failure> {
         let netlink = Netlink::open().map_err(Failure::new)?;
         let published = Mutex::new(std::mem::take(&mut parts.published).into());
@@ -96,7 +96,7 @@ impl Rack {
         std::fs::create_dir_all(&folder).map_err(|source| file_failure("create", &folder, source))
     }
 
-    /// Reads the key ring of matchbox, where a network has one.
+    /// Reads the key ring of matchbox, if a network has one.
     #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
     fn key_ring(&self, plan: &ServicePlan) -> Result<Option<KeyRing>, Failure> {
         let Some(path) = plan.matchbox.as_ref().and_then(|matchbox| matchbox.key_ring.as_ref()) else {
@@ -158,18 +158,19 @@ impl Rack {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Whoever panicked left a map that is whole: nothing is changed in two steps.
+    // After a panic the map is still consistent: every change is a single operation.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Leads the connections of a published port to a node, for as long as it is polled.
+/// Forwards the connections of a published port to a node, as long as it is polled.
 async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emitter) {
     let mut connections = JoinSet::new();
     loop {
         let mut from = match listener.accept().await {
             Ok((from, _)) => from,
             Err(error) => {
-                // Out of descriptors, say: whoever waits in the backlog is served when connections have ended.
+                // For example, out of file descriptors: clients in the backlog are served when other connections have
+                // ended.
                 let error = format!("to {to}: {error}");
                 events.emit(Known::ServiceFailed { service: Service::Port, error });
                 connections.join_next().await;
@@ -178,7 +179,7 @@ async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emit
         };
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
-            // A node that does not answer closes the connection, as its own refusal would.
+            // If the node does not answer, the client's connection is closed.
             if let Ok(mut node) = TcpStream::connect(to).await {
                 tokio::io::copy_bidirectional(&mut from, &mut node).await.ok();
             }
@@ -190,7 +191,7 @@ impl Host for Rack {
     async fn apply(&self, step: &Step) -> Result<(), Failure> {
         let Self { parts, netlink, .. } = self;
         match step {
-            // Both were done before there was a supervisor.
+            // Both were done before the supervisor was started.
             Step::BuildImage { image: _ } | Step::MakeNamespaces { uplink: _ } => Ok(()),
             Step::NameFiles { hosts, nameserver, search } => {
                 namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(Failure::new)
@@ -199,7 +200,7 @@ impl Host for Rack {
             Step::Bridge(plan) => netlink.bridge(plan).await.map_err(Failure::new),
             Step::Port(plan) => {
                 netlink.plug(plan).await.map_err(Failure::new)?;
-                // Without a cable the lab comes up all the same: it may be plugged in later.
+                // Without a link the lab still comes up: the cable may be plugged in later.
                 netlink.carries(&plan.interface, CABLE).await.map(drop).map_err(Failure::new)
             }
             Step::Forward { was: _ } => sysctl::set_ip_forward(true).map_err(Failure::new),
@@ -235,7 +236,7 @@ impl Host for Rack {
                 self.make_folder(node)?;
                 let to = parts.run_dir.join(path);
                 std::fs::copy(template, &to).map_err(|source| file_failure("write", &to, source))?;
-                // The template is read-only on some hosts, and a copy takes its mode along.
+                // The template is read-only on some hosts, and a copy inherits its mode.
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
                 std::fs::set_permissions(&to, mode).map_err(|source| file_failure("unlock", &to, source))
             }
@@ -260,7 +261,7 @@ impl Host for Rack {
 
     async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
         if let Undo::EndProcess(process) = undo {
-            // It is killed with its group, and what left the group is found by its environment.
+            // It is killed with its process group; processes that left the group are found by their environment.
             lock(&self.processes).remove(process);
         }
         if let Undo::EndMachine(node) = undo {
@@ -286,7 +287,7 @@ impl Site for Rack {
     }
 }
 
-/// Reverses an effect on the kernel or in the run folder, whoever had it.
+/// Reverses an effect on the kernel or in the run folder, whichever process had it.
 pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> Result<(), Failure> {
     match undo {
         Undo::DeleteLink(interface) => netlink.delete(interface).await.map_err(Failure::new),
@@ -314,9 +315,9 @@ pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> R
     }
 }
 
-/// Kills every process that a test of its folder in `/proc` knows for ours: what outlived its supervisor.
+/// Kills every process that matches a test of its folder in `/proc`: those that outlived their supervisor.
 fn end_strays(is_ours: impl Fn(&Path) -> bool) -> Result<(), Failure> {
-    // One that is being killed may start another meanwhile.
+    // A process may start another one while it is being killed.
     for _ in 0..PASSES {
         if end_strays_once(&is_ours)? == 0 {
             break;
@@ -325,7 +326,7 @@ fn end_strays(is_ours: impl Fn(&Path) -> bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Kills those that there are at one instant, and returns how many.
+/// Kills the current matches, and returns their number.
 fn end_strays_once(is_ours: impl Fn(&Path) -> bool) -> Result<usize, Failure> {
     let listed =
         std::fs::read_dir("/proc").map_err(|source| file_failure("read", Path::new("/proc"), source))?;
@@ -333,7 +334,7 @@ fn end_strays_once(is_ours: impl Fn(&Path) -> bool) -> Result<usize, Failure> {
     for entry in listed.flatten() {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // Of processes of others, and of those that end meanwhile, nothing is to be seen.
+        // Processes of other users, and those that are ending, cannot be read.
         if !is_ours(&entry.path()) {
             continue;
         }

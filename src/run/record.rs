@@ -9,16 +9,16 @@ use tokio::sync::watch;
 use crate::event::{Event, Header};
 use crate::system::process::open_log;
 
-/// Writes events, one line each, and says how far it is.
+/// Writes events, one line each, and publishes its progress.
 #[derive(Debug)]
 pub(super) struct Recorder {
     file: File,
-    // Bytes up to which the file holds whole lines; followers read no further.
+    // The file has complete lines up to this byte; followers read no further.
     written: watch::Sender<u64>,
 }
 
 impl Recorder {
-    /// Begins the record of a run.
+    /// Starts the record of a run.
     pub(super) fn start(run_dir: &Path, header: &Header) -> io::Result<Self> {
         let file = open_log(&path(run_dir))?;
         let mut recorder = Self { file, written: watch::Sender::new(0) };
@@ -26,12 +26,12 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Returns what tells followers how far the record is. It ends with the recorder.
+    /// Returns the progress of the record for followers. It ends with the recorder.
     pub(super) fn progress(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }
 
-    /// Writes one event. What could not be written whole is taken back.
+    /// Writes one event. An incomplete line is removed again.
     pub(super) fn record(&mut self, event: &Event) -> io::Result<()> {
         self.line(serde_json::to_vec(event)?)
     }
@@ -40,7 +40,7 @@ impl Recorder {
         line.push(b'\n');
         let before = *self.written.borrow();
         if let Err(error) = self.file.write_all(&line) {
-            // Half a line in the middle would make the whole record unreadable.
+            // An incomplete line in the middle would make the whole record unreadable.
             self.file.set_len(before).ok();
             return Err(error);
         }
@@ -49,7 +49,7 @@ impl Recorder {
     }
 }
 
-/// Returns where a run folder keeps its events.
+/// Returns the path of the events in a run folder.
 pub(super) fn path(run_dir: &Path) -> PathBuf {
     run_dir.join("events.jsonl")
 }

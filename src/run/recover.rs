@@ -1,4 +1,4 @@
-//! Replays the journals of runs that died: what even a guardian could not undo.
+//! Replays the journals of runs that were killed: what even a guardian could not undo.
 
 use std::path::Path;
 
@@ -16,15 +16,15 @@ use crate::report::Leak;
 use crate::system::namespace::NamespaceIds;
 use crate::system::netlink::Netlink;
 
-/// Undoes what runs left behind that did not end in order. Returns what could not be undone.
+/// Undoes the effects of runs that did not end regularly. Returns the leaks.
 ///
-/// Only runs that nobody has any more are touched: their lock is free and their place is gone.
+/// Only affects runs without a process: their lock is free and their namespaces are gone.
 pub fn recover(locations: &Locations) -> Vec<Leak> {
     let Ok(runs) = store::list(locations) else { return Vec::new() };
     let dead = runs.into_iter().filter(|run| !run.up && is_open(&run.path));
     dead.flat_map(|run| {
         let Ok(request) = Request::read(&run.path) else { return Vec::new() };
-        // A guardian at work holds the lock.
+        // An active guardian holds the lock.
         match try_lab_lock(locations, &request.plan.file) {
             Some(_lab_lock) => replay(&run.path),
             None => Vec::new(),
@@ -33,12 +33,12 @@ pub fn recover(locations: &Locations) -> Vec<Leak> {
     .collect()
 }
 
-/// Undoes what one dead run left behind, in this network namespace.
+/// Undoes the effects of one dead run, in this network namespace.
 pub(super) fn replay(run_dir: &Path) -> Vec<Leak> {
     let failed =
         |why: String| vec![Leak { what: format!("replay the journal of {}", run_dir.display()), why }];
     let isolation = NamespaceIds::read(run_dir).map(|ids| ids.isolation);
-    // A run that never had a place had no effect outside its folder.
+    // A run without namespaces had no effect outside its folder.
     let isolation = isolation.unwrap_or(Isolation::Private);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -59,7 +59,7 @@ pub(super) fn replay(run_dir: &Path) -> Vec<Leak> {
     })
 }
 
-/// What is left of a rack whose supervisor is gone.
+/// The remains of a rack whose supervisor is gone.
 struct Leftovers<'a> {
     run_dir: &'a Path,
     isolation: Isolation,
@@ -68,13 +68,13 @@ struct Leftovers<'a> {
 
 impl Host for Leftovers<'_> {
     async fn apply(&self, _: &Step) -> Result<(), Failure> {
-        // Nothing is built on remains.
+        // No step is ever executed here.
         Ok(())
     }
 
     async fn undo(&self, undo: &Undo) -> Result<(), Failure> {
         match (self.isolation, undo) {
-            // The kernel took these with the namespaces; here the same names may be somebody else's.
+            // The kernel removed these with the namespaces; here the same names may belong to others.
             (
                 Isolation::Private,
                 Undo::DeleteLink(_)

@@ -1,4 +1,4 @@
-//! What a supervisor is told: everything that it cannot find out by itself.
+//! The request to a supervisor: everything that it cannot find out itself.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,13 +10,13 @@ use crate::image::Built;
 use crate::name::ImageName;
 use crate::plan::Plan;
 
-/// When a lab is taken down by itself.
+/// When a lab is taken down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Until {
-    /// When it is stopped: by a command or a signal.
+    /// When it is stopped by a command or a signal.
     Stopped,
-    /// As soon as every expectation that time can decide is decided.
+    /// Once every expectation that time can decide is decided.
     Judged,
     /// The same, unless one was missed: then the lab stays up for inspection.
     Met,
@@ -25,11 +25,11 @@ pub enum Until {
 /// The request to a supervisor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// The plan to carry out.
+    /// The plan to execute.
     pub plan: Plan,
-    /// The images that it reads from, as they were built when the run began.
+    /// The images that it uses, as built when the run was started.
     pub images: BTreeMap<ImageName, Built>,
-    /// What the lab keeps between its runs is below it.
+    /// The parent folder of data that the lab keeps between runs.
     pub kept: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
@@ -41,7 +41,7 @@ impl Request {
     /// Writes the request into a run folder.
     pub(super) fn write(&self, run_dir: &Path) -> io::Result<()> {
         std::fs::write(path(run_dir), serde_json::to_vec(self)?)?;
-        // For people; the supervisor reads the request.
+        // For users; the supervisor reads the request.
         let mut plan = serde_json::to_vec_pretty(&self.plan)?;
         plan.push(b'\n');
         std::fs::write(run_dir.join("plan.json"), plan)

@@ -1,4 +1,4 @@
-//! The run's own ssh key, and how nodes are logged in to with it.
+//! The SSH key of a run, and the options for logging in to its nodes.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -18,39 +18,39 @@ use crate::plan::{Plan, SSH_KEY, Step};
 pub struct KeyPair {
     /// The private key's file.
     pub private: PathBuf,
-    /// The public key, as a line of `authorized_keys` without line end.
+    /// The public key, as a line of `authorized_keys` without newline.
     pub public: String,
 }
 
 /// Why a run has no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// It cannot be made.
+    /// It cannot be generated.
     #[error("cannot make the run's ssh key")]
     Make(#[source] ssh_key::Error),
-    /// It cannot be written or its folder not be made.
+    /// It cannot be written, or its folder not be created.
     #[error("cannot keep the run's ssh key")]
     Files(#[source] io::Error),
 }
 
 impl Hint for KeyError {}
 
-/// Returns the folder of a run's key and of the host keys that its nodes showed.
+/// Returns the folder of a run's key and of its nodes' host keys.
 fn folder(run_dir: &Path) -> PathBuf {
     run_dir.join("ssh")
 }
 
-/// Returns where a run keeps its private key, if it has one.
+/// Returns the path of a run's private key, if it has one.
 pub fn private_key(run_dir: &Path) -> PathBuf {
     folder(run_dir).join("id_ed25519")
 }
 
-/// Returns where a run keeps the host keys of its nodes.
+/// Returns the path of the host keys of a run's nodes.
 pub fn known_hosts(run_dir: &Path) -> PathBuf {
     folder(run_dir).join("known_hosts")
 }
 
-/// Tells whether a plan has any use for a key: something is handed it, or logs in with it.
+/// Tells whether a plan needs a key: a node gets it, or an expectation logs in with it.
 pub(super) fn is_needed(plan: &Plan) -> bool {
     let logs_in = |check: &Check| matches!(check, Check::Probed(ProbedCheck::Ssh { key: None, .. }));
     let handed = |step: &Step| match step {
@@ -61,7 +61,7 @@ pub(super) fn is_needed(plan: &Plan) -> bool {
     plan.steps.iter().any(handed) || plan.expectations.values().any(|expectation| logs_in(&expectation.check))
 }
 
-/// Makes the key pair of a run.
+/// Creates the key pair of a run.
 pub(super) fn make_key(run_dir: &Path, lab: &str) -> Result<KeyPair, KeyError> {
     std::fs::create_dir_all(folder(run_dir)).map_err(KeyError::Files)?;
     let path = private_key(run_dir);
@@ -69,7 +69,7 @@ pub(super) fn make_key(run_dir: &Path, lab: &str) -> Result<KeyPair, KeyError> {
     key.set_comment(format!("dryrack-{lab}"));
     let public = key.public_key().to_openssh().map_err(KeyError::Make)?;
     let private = key.to_openssh(LineEnding::LF).map_err(KeyError::Make)?;
-    // `ssh` refuses a private key that others can read.
+    // `ssh` rejects a private key that others can read.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     file.and_then(|mut file| file.write_all(private.as_bytes())).map_err(KeyError::Files)?;
     std::fs::write(path.with_extension("pub"), format!("{public}\n")).map_err(KeyError::Files)?;
@@ -78,7 +78,7 @@ pub(super) fn make_key(run_dir: &Path, lab: &str) -> Result<KeyPair, KeyError> {
 
 /// Options of `ssh` for a node of a run, as `KEY VALUE` lines of ssh_config(5).
 ///
-/// Nobody else is on the lab's network, and a node that was installed anew has a new key.
+/// The lab's network has no other hosts, and a reinstalled node has a new key.
 pub fn options(run_dir: &Path, node: &str, address: IpAddr) -> Vec<(&'static str, String)> {
     let quoted = |path: PathBuf| format!("\"{}\"", path.display());
     let mut options = vec![

@@ -1,4 +1,4 @@
-//! How a run stands, as its control API says it.
+//! The status of a run in its control API.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,42 +16,42 @@ use crate::node::Capabilities;
 use crate::observe::Snapshot;
 use crate::plan::{Accel, Step};
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The lab's name.
     pub lab: LabName,
     /// The canonical path of its file.
     pub file: PathBuf,
-    /// Where its network lives.
+    /// The isolation of its network.
     pub isolation: Isolation,
-    /// What its machines run under.
+    /// The accelerator of its machines.
     pub accel: Accel,
     /// The addresses of its nodes: reserved, or else leased.
     pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
     /// Its published ports.
     pub published: Vec<Published>,
-    /// What can be done to its nodes, as far as they were started.
+    /// The capabilities of its started nodes.
     pub capabilities: BTreeMap<NodeName, Capabilities>,
-    /// How its nodes stand.
+    /// The state of its nodes.
     pub snapshot: Snapshot,
-    /// How its expectations stand.
+    /// The state of its expectations.
     pub verdicts: Vec<Verdict>,
 }
 
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// Where the host listens.
+    /// The address on the host.
     pub listen: SocketAddr,
-    /// The node it leads to; `None` if it leads to the boot services of a network.
+    /// The target node; `None` for the boot services of a network.
     pub node: Option<NodeName>,
-    /// Where connections go.
+    /// The target of connections.
     pub to: SocketAddr,
 }
 
 impl Status {
-    /// Tells how a run stands at an instant, which may be long after its latest event.
+    /// Returns the status of a run at an instant, which may be long after its latest event.
     pub(super) fn new(
         request: &Request,
         fold: &Fold,

@@ -1,4 +1,4 @@
-//! Run folders: where they are, which there are, how long they are kept.
+//! Run folders: their location, list and retention.
 //!
 //! ```text
 //! STATE/runs/20261121-093403-etcd/
@@ -26,51 +26,51 @@ use crate::report::Report;
 use crate::system::MAKE_ROOM;
 use crate::system::namespace::NamespaceIds;
 
-/// Runs that are kept when a new one begins.
+/// The number of earlier runs that are kept when a new one starts.
 const KEPT: usize = 30;
 
-/// One run, as a list shows it.
+/// One run in the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Run {
-    /// Its name: the instant of its start (UTC) and the lab's name.
+    /// Its name: the start time (UTC) and the name of the lab.
     pub id: String,
     /// Its folder.
     pub path: PathBuf,
     /// The lab's name.
     pub lab: String,
-    /// Whether its place stands.
+    /// Whether it is up.
     pub up: bool,
-    /// Its exit code, if it ended in order.
+    /// Its exit code, if it ended regularly.
     pub exit: Option<u8>,
     /// Bytes on disk.
     pub size: u64,
 }
 
-/// Why a run is not to be had.
+/// Why a run was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No run has this name.
     #[error("there is no run `{what}`")]
     NoSuchRun {
-        /// What was asked for.
+        /// The requested name.
         what: String,
-        /// Its folder would be here.
+        /// The path where its folder would be.
         folder: PathBuf,
     },
-    /// There is none at all.
+    /// There are no runs.
     #[error("there is no run yet in {}", folder.display())]
     NoRun {
-        /// Where runs would be.
+        /// The path where runs would be.
         folder: PathBuf,
     },
-    /// The file system said no.
+    /// A file operation failed.
     #[error("cannot {verb} {}", path.display())]
     Files {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         #[source]
         source: io::Error,
     },
@@ -95,14 +95,14 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
     move |source| StoreError::Files { verb, path, source }
 }
 
-/// Makes the folder of a new run, and lets go of the oldest ones.
+/// Creates the folder of a new run, and removes the oldest ones.
 pub fn create(locations: &Locations, lab: &LabName, now: Timestamp) -> Result<PathBuf, StoreError> {
     let runs = folder(locations);
     fs::create_dir_all(&runs).map_err(failed("create", &runs))?;
     prune(locations, KEPT - 1)?;
     let runs = fs::canonicalize(&runs).map_err(failed("find", &runs))?;
     let stamp = now.strftime("%Y%m%d-%H%M%S");
-    // Two runs of one lab in one second get different names.
+    // Two runs of one lab in the same second get different names.
     for attempt in 0.. {
         let id = match attempt {
             0 => format!("{stamp}-{lab}"),
@@ -134,8 +134,8 @@ pub fn list(locations: &Locations) -> Result<Vec<Run>, StoreError> {
     Ok(found)
 }
 
-/// Finds a run by its id, its folder, or a file in it; the latest of a lab by the lab's name; the latest of all where
-/// nothing is named.
+/// Finds a run by its ID, its folder, or a file in it; the latest run of a lab by the name of the lab; without a name,
+/// the latest of all.
 pub fn find(locations: &Locations, what: Option<&str>) -> Result<PathBuf, StoreError> {
     let runs = folder(locations);
     let Some(what) = what else {
@@ -153,11 +153,11 @@ pub fn find(locations: &Locations, what: Option<&str>) -> Result<PathBuf, StoreE
     latest()?.map(|run| run.path).ok_or_else(|| StoreError::NoSuchRun { what: what.to_owned(), folder: runs })
 }
 
-/// Removes all but the newest runs, and returns what was removed. Runs that are up stay.
+/// Removes all but the newest runs, and returns those removed. Runs that are up are kept.
 pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError> {
     let mut runs = list(locations)?;
     runs.truncate(runs.len().saturating_sub(keep));
-    // One with an open journal has something to undo yet.
+    // A run with an open journal still has something to undo.
     runs.retain(|run| !run.up && !is_open(&run.path));
     for run in &runs {
         fs::remove_dir_all(&run.path).map_err(failed("remove", &run.path))?;
@@ -165,12 +165,12 @@ pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError>
     Ok(runs)
 }
 
-/// Reads how a run ended.
+/// Reads the report of a run.
 pub fn report(run_dir: &Path) -> io::Result<Report> {
     Ok(serde_json::from_slice(&fs::read(report_path(run_dir))?)?)
 }
 
-/// Writes how a run ended, whole or not at all.
+/// Writes the report of a run atomically.
 pub(super) fn write_report(run_dir: &Path, report: &Report) -> io::Result<()> {
     let path = report_path(run_dir);
     let draft = path.with_extension("json.new");
@@ -190,7 +190,7 @@ fn folder(locations: &Locations) -> PathBuf {
 
 fn describe(path: PathBuf) -> Option<Run> {
     let id = path.file_name()?.to_str()?.to_owned();
-    // YYYYMMDD-HHMMSS-LAB, with `.N` where the instant was taken; a lab's name has no dot.
+    // YYYYMMDD-HHMMSS-LAB, with `.N` if the name is taken; the name of a lab contains no dot.
     let lab = id.splitn(3, '-').nth(2)?;
     let lab = lab.split('.').next()?.to_owned();
     let up = NamespaceIds::read(&path).is_ok_and(|ids| ids.is_alive());
@@ -206,7 +206,7 @@ fn size(path: &Path) -> u64 {
             let entries = fs::read_dir(path).into_iter().flatten().flatten();
             entries.map(|entry| size(&entry.path())).sum()
         }
-        // What a sparse disk really takes.
+        // The allocated size, which for a sparse disk is smaller.
         Ok(found) => found.blocks() * 512,
         Err(_) => 0,
     }

@@ -37,10 +37,10 @@ use crate::serve::Resolve;
 use crate::system::namespace::Inherited;
 use crate::system::process::Spawner;
 
-/// How long followers may take for the last events when everything is over.
+/// How long followers may take to read the last events at the end.
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// Why a supervisor could not begin.
+/// Why a supervisor could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what}")]
 struct BeginError {
@@ -62,7 +62,7 @@ fn failed<E: Hint + Send + Sync + 'static>(what: &str) -> impl FnOnce(E) -> Begi
 
 /// Runs a lab from its request to its report, and returns its exit code.
 ///
-/// To be called in a process that has entered its place and has one thread.
+/// Must be called in a process that has entered its namespaces and is single-threaded.
 #[expect(clippy::disallowed_methods, reason = "when the run began")]
 pub fn supervise(inherited: Inherited) -> u8 {
     let run_dir = inherited.run_dir.clone();
@@ -89,7 +89,7 @@ pub fn supervise(inherited: Inherited) -> u8 {
                     leaks: Vec::new(),
                     parts: BTreeMap::new(),
                 };
-                // Its words stand in the log as well.
+                // The log has the message as well.
                 store::write_report(&run_dir, &report).ok();
             }
             tracing::error!("{}", chain(&error));
@@ -100,11 +100,11 @@ pub fn supervise(inherited: Inherited) -> u8 {
 
 fn begin(inherited: Inherited, started: Timestamp) -> Result<u8, BeginError> {
     let request = Request::read(&inherited.run_dir).map_err(failed("read the request of the run"))?;
-    // Two threads: the machines need the others.
+    // Two threads: the machines need the other CPUs.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(failed("start a runtime"))?;
     let code = runtime.block_on(run(inherited, &request, started));
-    // Blocking threads may be in the middle of a file; nothing of theirs is wanted any more.
+    // Blocking threads may still read a file, but nothing needs their results.
     runtime.shutdown_background();
     code
 }
@@ -202,17 +202,17 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let report = finish(request, &run_dir, started, ending, parts);
     let written = store::write_report(&run_dir, &report);
     if inherited.isolation == Isolation::None {
-        // In a private place the outer half does it.
+        // In a private lab the outer process does it.
         std::fs::remove_file(&request.socket).ok();
     }
-    // The recorder is gone, so streams of events end by themselves.
+    // The recorder is gone, so event streams end by themselves.
     farewell.cancel();
     tokio::time::timeout(FAREWELL, answering.join_next()).await.ok();
     written.map_err(failed("write the report"))?;
     Ok(report.exit)
 }
 
-/// Makes the clock of a run: nanoseconds since its start, and the wall clock of the same instant.
+/// Creates the clock of a run: nanoseconds since its start, and the wall clock of the same instant.
 #[expect(clippy::disallowed_methods, reason = "this makes the one clock of a run")]
 fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync + 'static) -> Emitter {
     let zero = Clock::now();
@@ -224,7 +224,7 @@ fn emitter(started: Timestamp, sink: impl Fn(crate::event::Event) + Send + Sync 
     Emitter::new(clock, sink)
 }
 
-/// Returns where the passphrases of matchbox's key rings are to be found.
+/// Returns the sources of the passphrases of matchbox's key rings.
 fn passphrases(plan: &Plan) -> BTreeMap<NetworkName, Secret> {
     let networks = plan.networks.iter();
     networks.filter_map(|(name, network)| Some((name.clone(), network.passphrase.clone()?))).collect()
@@ -246,7 +246,7 @@ fn resolver(built: BTreeMap<ImageName, Built>, run_dir: PathBuf) -> Resolve {
     })
 }
 
-/// Names everything that took part, with its version or digest.
+/// Lists the software and images used, with version or digest.
 fn describe_parts(request: &Request) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     if let Ok(uname) = nix::sys::utsname::uname() {

@@ -1,11 +1,10 @@
-//! What server and clients of gRPC show each other: an authority and a certificate for each side, in a folder.
+//! The certificates for gRPC: a CA, and certificates of a server and a client, in a folder.
 //!
 //! ```text
 //! FOLDER/{ca,server,client}.{crt,key}    PEM; keys are for their owner alone
 //! ```
 //!
-//! Keys are P-256, in PKCS#8. Everything is made anew each time: nobody has to
-//! keep the key of an authority that has signed all it ever will.
+//! Keys are P-256, in PKCS#8. All are generated each time, so the key of the CA need not be kept.
 
 use std::borrow::Cow;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -25,7 +24,7 @@ use crate::hint::Hint;
 use crate::name::digest;
 use crate::plan::HttpsPlan;
 
-/// The files, each with whether it is a secret.
+/// The files, each with whether it is secret.
 const FILES: [(&str, bool); 6] = [
     ("ca.crt", false),
     ("ca.key", true),
@@ -35,39 +34,39 @@ const FILES: [(&str, bool); 6] = [
     ("client.key", true),
 ];
 
-/// What becomes of files that are there already.
+/// What happens to existing files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// They stay, and nothing is written.
+    /// They are kept, and nothing is written.
     Stay,
-    /// They are written over.
+    /// They are overwritten.
     Replaced,
 }
 
-/// Why there are no certificates.
+/// Why no certificates were created.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificatesError {
-    /// There are some already.
+    /// Some exist already.
     #[error("{} is there already", path.display())]
     Existing {
         /// The first of them.
         path: PathBuf,
     },
-    /// A name cannot be in a certificate, or the time is none.
+    /// A name is not allowed in a certificate, or the time is invalid.
     #[error("cannot make certificates")]
     Certificate(#[source] rcgen::Error),
-    /// So many days are no time that a certificate can hold.
+    /// The validity in days is out of range.
     #[error("no certificate is valid for {days} days")]
     Days {
-        /// How many.
+        /// The days.
         days: u32,
     },
-    /// The file system said no.
+    /// A file operation failed.
     #[error("cannot write {}", path.display())]
     Files {
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         #[source]
         source: io::Error,
     },
@@ -87,7 +86,7 @@ impl Hint for CertificatesError {
     }
 }
 
-/// Adds the names and addresses by which a host asks for itself.
+/// Adds the names and addresses of the local host.
 pub fn with_loopback(mut bearer: HttpsPlan) -> HttpsPlan {
     bearer.names.push("localhost".to_owned());
     bearer.addresses.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
@@ -99,8 +98,8 @@ pub fn with_loopback(mut bearer: HttpsPlan) -> HttpsPlan {
     HttpsPlan { names, addresses }
 }
 
-/// Makes an authority and the certificates of a server and a client, valid from the day before `today`. Returns the
-/// files that were written.
+/// Creates a CA and the certificates of a server and a client, valid from the day before `today`. Returns the files
+/// that were written.
 pub fn make(
     folder: &Path,
     server: &HttpsPlan,
@@ -116,7 +115,7 @@ pub fn make(
     }
     let span = Span::new().try_days(days).ok().filter(|_| days > 0);
     let last = span.and_then(|span| today.checked_add(span).ok()).ok_or(CertificatesError::Days { days })?;
-    // A clock that is a little behind is no reason for doubt.
+    // Tolerates a clock that is a little behind.
     let first = today.yesterday().map_err(|_| CertificatesError::Days { days })?;
     let texts = sign(server, first, last).map_err(CertificatesError::Certificate)?;
 
@@ -131,7 +130,7 @@ pub fn make(
     Ok(paths.to_vec())
 }
 
-/// Returns the texts of all files, in their order.
+/// Returns the contents of all files, in their order.
 fn sign(server: &HttpsPlan, first: Date, last: Date) -> Result<[String; 6], rcgen::Error> {
     let valid = |name: &str| {
         let day = |date: Date| date_time_ymd(i32::from(date.year()), date.month() as u8, date.day() as u8);
@@ -141,7 +140,7 @@ fn sign(server: &HttpsPlan, first: Date, last: Date) -> Result<[String; 6], rcge
         params
     };
     let ca_key = KeyPair::generate()?;
-    // Another one has another name: whoever holds certificates of both is told which it is.
+    // Each CA has its own name, so that users with certificates of several can tell them apart.
     let ca = signing(valid(&format!("Dryrack authority {}", short(&ca_key))));
     let ca_text = ca.self_signed(&ca_key)?.pem();
     let ca_key_text = ca_key.serialize_pem();
@@ -164,12 +163,12 @@ fn sign(server: &HttpsPlan, first: Date, last: Date) -> Result<[String; 6], rcge
     ])
 }
 
-/// Returns what tells a key from others, in a few letters.
+/// Returns a short fingerprint of a key.
 fn short(key: &KeyPair) -> String {
     digest(&key.public_key_pem(), &[])[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Makes the certificate one that somebody shows.
+/// Makes the certificate an end-entity certificate.
 fn shown(mut params: CertificateParams, to: ExtendedKeyUsagePurpose) -> CertificateParams {
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -177,7 +176,7 @@ fn shown(mut params: CertificateParams, to: ExtendedKeyUsagePurpose) -> Certific
     params
 }
 
-/// Writes a file that is a new one even where an old one is: a secret does not get the old one's mode.
+/// Replaces an existing file instead of writing into it: a secret must not inherit its mode.
 fn write(path: &Path, text: &str, secret: bool) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,17 +1,17 @@
-//! One certificate in the forms that its readers want: pure.
+//! One certificate in the formats that its readers need: pure.
 
-/// EFI_CERT_X509_GUID (UEFI 2.10, section 32.4.1), as it is written.
+/// EFI_CERT_X509_GUID (UEFI 2.10, section 32.4.1), in the byte order on disk.
 const X509: [u8; 16] =
     [0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72];
 
-/// Who put the certificate there, which nobody asks for: a number of ours.
+/// The owner of the certificate: an arbitrary GUID, which nothing evaluates.
 const OWNER: [u8; 16] = *b"dryrack lab CA\0\0";
 
-/// Where a Linux that starts from an initial RAM disk finds the certificate.
+/// The path of the certificate in an initial RAM disk of Linux.
 const FOLDERS: [&str; 3] = ["etc", "etc/ssl", "etc/ssl/certs"];
 const FILE: &str = "etc/ssl/certs/lab-ca.pem";
 
-/// Returns a certificate as a list of signatures (EFI_SIGNATURE_LIST), which EDK2 takes for its `TlsCaCertificate`.
+/// Returns a certificate as a signature list (EFI_SIGNATURE_LIST), the format of EDK2's `TlsCaCertificate`.
 pub(super) fn signature_list(der: &[u8]) -> Vec<u8> {
     let signature = 16 + der.len() as u32;
     let mut list = X509.to_vec();
@@ -23,7 +23,7 @@ pub(super) fn signature_list(der: &[u8]) -> Vec<u8> {
     list
 }
 
-/// Returns an initial RAM disk with the certificate in it, to be laid over another one: a cpio archive (newc).
+/// Returns an initial RAM disk with the certificate, to be appended to another one: a cpio archive (newc).
 pub(super) fn initrd(pem: &str) -> Vec<u8> {
     let mut archive = Vec::new();
     for folder in FOLDERS {

@@ -9,7 +9,7 @@ use crate::event::Instant;
 use crate::run::rack::RackParts;
 use crate::system::process::Spawner;
 
-/// Answers a request without any socket: the status and the body.
+/// Answers a request without a socket: the status and the body.
 async fn ask(router: &Router, method: &str, path: &str, body: &str) -> String {
     let request = HttpRequest::builder().method(method).uri(path).header("content-type", "application/json");
     let request = request.body(Body::from(body.to_owned())).unwrap();

@@ -1,4 +1,4 @@
-//! The loop with nodes that are not there: commands to them, and what else happens meanwhile.
+//! The loop with fake nodes: commands to them, and other inputs meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -31,14 +31,14 @@ profile = "p"
 start = "manual"
 "#;
 
-/// A node that only says what it was told.
+/// A fake node that records its commands.
 struct FakeNode {
     name: NodeName,
     events: Emitter,
     is_on: Mutex<bool>,
     /// Lets a guest shut down.
     shut_down: Notify,
-    /// What it was told to do.
+    /// The commands it received.
     commands: Mutex<Vec<String>>,
 }
 
@@ -58,7 +58,7 @@ impl Node for FakeNode {
         &self.name
     }
 
-    /// It has everything but a drive and a setup menu.
+    /// It supports everything but a drive and a setup menu.
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             power: BTreeSet::from(Power::ALL),
@@ -126,7 +126,7 @@ impl Node for FakeNode {
     }
 }
 
-/// A host on which nothing but nodes is made.
+/// A host that creates only nodes.
 struct FakeSite {
     events: Emitter,
     nodes: Mutex<BTreeMap<NodeName, Arc<FakeNode>>>,
@@ -179,14 +179,14 @@ impl Site for FakeSite {
     async fn end_services(&self) {}
 }
 
-/// Somebody who asks the run for things.
+/// A client that sends commands to the run.
 struct Client {
     orders: mpsc::Sender<RunCommand>,
     site: Arc<FakeSite>,
 }
 
 impl Client {
-    /// Gives a command, and does not wait for its end.
+    /// Sends a command, and does not wait for its result.
     async fn begin(&self, node: &str, command: NodeCommand) -> oneshot::Receiver<Result<Effect, NodeError>> {
         let (reply, answer) = oneshot::channel();
         let node = NodeName::new(node).unwrap();
@@ -223,7 +223,7 @@ impl Client {
     }
 }
 
-/// Runs a lab of two nodes while a client does something with it; returns the exit code and the events of nodes.
+/// Runs a lab of two nodes with a client; returns the exit code and the events of nodes.
 async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let (sender, events) = mpsc::unbounded_channel();
@@ -344,7 +344,7 @@ async fn a_slow_shutdown_holds_nothing_up() {
     let (exit, seen) = run(|client| async move {
         client.until_up().await;
         let mut off = client.begin("a", NodeCommand::Power(Power::Off)).await;
-        // Meanwhile questions are answered, and other commands carried out.
+        // Meanwhile requests are answered, and other commands executed.
         assert_eq!(client.power("b", Power::On).await, "Now");
         let status = client.status().await;
         assert_eq!(status.snapshot.nodes[&NodeName::new("b").unwrap()].boots, 1);
@@ -371,7 +371,7 @@ async fn a_shutdown_that_never_ends_does_not_keep_the_lab_up() {
         client.until_up().await;
         let off = client.begin("a", NodeCommand::Power(Power::Off)).await;
         client.down().await;
-        // Nobody answers any more, which the control API reports as the lab being taken down.
+        // There is no answer, which the control API reports as the lab being taken down.
         assert!(off.await.is_err());
     })
     .await;

@@ -9,7 +9,7 @@ use crate::lab::Isolation;
 use crate::name::{IfName, LabName, NodeName};
 use crate::plan::Accel;
 
-/// When an injected error strikes.
+/// When an injected error occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RunError {
     None,
@@ -19,7 +19,7 @@ enum RunError {
     Undo(usize),
 }
 
-/// A host that remembers what is live on it.
+/// A fake host that records its live effects.
 struct Pretence {
     live: Mutex<BTreeSet<String>>,
     run_error: RunError,
@@ -53,7 +53,7 @@ impl Host for Pretence {
         if self.run_error == RunError::BeforeEffect(index) {
             return Err(broken());
         }
-        // An effect is known by what reverses it.
+        // An effect is identified by its undo.
         self.live.lock().unwrap().extend(step.undo().iter().map(Undo::to_string));
         if self.run_error == RunError::AfterEffect(index) { Err(broken()) } else { Ok(()) }
     }
@@ -62,7 +62,7 @@ impl Host for Pretence {
         if self.run_error == RunError::Undo(next(&self.undone)) {
             return Err(broken());
         }
-        // Absent is fine.
+        // An absent effect is fine.
         self.live.lock().unwrap().remove(&undo.to_string());
         Ok(())
     }
@@ -114,7 +114,7 @@ fn plan() -> Plan {
     }
 }
 
-/// A rack of which no node has come up yet.
+/// Conditions under which no node has booted yet.
 fn nobody() -> watch::Receiver<Progress> {
     watch::Sender::default().subscribe()
 }

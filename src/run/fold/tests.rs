@@ -29,7 +29,7 @@ const LAB: &str = r#"
     never = { console = "panic" }
 "#;
 
-/// Folds events and returns everything that came of them, one line each.
+/// Folds events and returns all results, one line each.
 fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -> String {
     let around = LabEnvironment {
         file: "/lab.toml".into(),
@@ -44,7 +44,7 @@ fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -
     let mut lines = Vec::new();
     for (ms, node, known) in events {
         let now = event(ms, node, known);
-        // What time alone decides comes first, as it does in the loop.
+        // Decisions by time come first, as in the loop.
         let instant = Instant { at: now.at, wall: now.wall };
         for event in fold.at(instant).into_iter().chain(fold.take(now)) {
             let node = event.node.map(|node| format!(" {node}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One question to a DNS server of the lab.
+//! One query to a DNS server of the lab.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Answer, Dns};
 
-/// How long an answer may take; a lost question is asked again by the next attempt.
+/// How long an answer may take; a lost query is repeated by the next attempt.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Resolves a name, and compares its addresses as a set.
@@ -50,7 +50,7 @@ async fn ask(dns: &Dns, name: &Name, record: RecordType) -> Result<Vec<IpAddr>, 
         "::".parse().expect("`::` is an address")
     };
     let socket = UdpSocket::bind((local, 0)).await.map_err(failed)?;
-    // Only answers from that server arrive at a connected socket.
+    // A connected socket receives only answers from that server.
     socket.connect(server).await.map_err(failed)?;
     let mut question = Message::query();
     question.metadata.recursion_desired = true;

@@ -1,4 +1,4 @@
-//! Whether nodes form one healthy etcd cluster, asked through etcd's JSON gateway.
+//! Checks through etcd's JSON gateway whether nodes form one healthy etcd cluster.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +14,10 @@ use super::Answer;
 use super::http::request;
 use crate::name::NodeName;
 
-/// How long one answer may take: three of them fit into an attempt.
+/// How long one answer may take: an attempt has time for three.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// What one member says.
+/// The status of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemberReport {
     healthy: bool,
@@ -27,7 +27,7 @@ pub(super) struct MemberReport {
     members: BTreeSet<String>,
 }
 
-/// Numbers of 64 bits come as texts, zero is left out.
+/// 64-bit numbers are encoded as strings, zero is omitted.
 #[derive(Debug, Deserialize)]
 struct Head {
     #[serde(default)]
@@ -59,13 +59,13 @@ struct Member {
 
 #[derive(Debug, Deserialize)]
 struct Health {
-    /// A text in all versions; a truth value is taken too.
+    /// A string in all versions; a boolean is accepted too.
     health: serde_json::Value,
 }
 
-/// Asks every node and compares what they say.
+/// Queries every node and compares the answers.
 pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, members: usize) -> Answer {
-    // All at once: a member that hangs must not hide what the others say.
+    // In parallel: a member that hangs must not hide the answers of the others.
     let answers = nodes.iter().map(|(node, address)| async move {
         let said = match address {
             Some(address) => ask(SocketAddr::new(*address, port)).await,
@@ -77,7 +77,7 @@ pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, memb
 }
 
 async fn ask(member: SocketAddr) -> Result<MemberReport, String> {
-    // The status comes first: a member without a leader answers it at once, and everything else never.
+    // The status comes first: a member without a leader answers only that, and at once.
     let Status { header, leader } = fetch(member, Method::POST, "/v3/maintenance/status").await?;
     let mut said = MemberReport {
         healthy: false,
@@ -108,7 +108,7 @@ async fn fetch<T: DeserializeOwned>(member: SocketAddr, method: Method, path: &s
         .map_err(|_| format!("{path} answers {} and no JSON", answered.status()))
 }
 
-/// Compares what the members say.
+/// Compares the status of the members.
 pub(super) fn judge(said: &[(&NodeName, Result<MemberReport, String>)], members: usize) -> Answer {
     let mut problems = Vec::new();
     let mut views = Vec::new();

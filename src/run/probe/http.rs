@@ -15,10 +15,10 @@ use super::{Answer, connect};
 use crate::event::Size;
 use crate::lab::Pattern;
 
-/// How much of a body is looked at.
+/// Maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// What an answer has to be like.
+/// The expected answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected<'a> {
     pub(super) status: u16,
@@ -39,7 +39,7 @@ impl HttpResponse {
     }
 }
 
-/// Asks for a page and compares it.
+/// Requests a page and compares it.
 pub(super) async fn probe(to: SocketAddr, path: &str, wanted: Expected<'_>) -> Answer {
     let answered = match request(to, Method::GET, path, None).await {
         Ok(answered) => answered,
@@ -70,7 +70,7 @@ pub(super) async fn probe(to: SocketAddr, path: &str, wanted: Expected<'_>) -> A
     Answer::yes(format!("status {status}"))
 }
 
-/// Sends one request (a POST of JSON where there is a body) and reads the answer.
+/// Sends one request (a POST of JSON if there is a body) and reads the answer.
 pub(super) async fn request(
     to: SocketAddr,
     method: Method,
@@ -81,7 +81,7 @@ pub(super) async fn request(
     let stream = connect(to).await.map_err(|why| format!("port {port} {why}"))?;
     let broken = |_| format!("port {port} does not speak HTTP");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Dropped with its set at the end of this function, as soon as the answer is read.
+    // Dropped with its set at the end of this function, as soon as the answer was read.
     let mut driver = JoinSet::new();
     driver.spawn(async move { drop(connection.await) });
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, to.to_string());

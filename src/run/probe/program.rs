@@ -1,4 +1,4 @@
-//! Commands: in the lab's place by `sh -c`, and on a node by `ssh`.
+//! Commands: in the namespaces of the lab by `sh -c`, and on a node by `ssh`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,12 +15,12 @@ use super::Answer;
 use crate::lab::Secret;
 use crate::system::process::{SpawnSpec, Spawner, find_program};
 
-/// How much of a program's output is looked at.
+/// Maximum output of a program.
 const OUTPUT_LIMIT: u64 = 1 << 20;
-/// By which exit code `ssh` says that it is its own.
+/// The exit code with which `ssh` reports its own errors.
 const SSH_FAILED: i32 = 255;
 
-/// What a command has to answer.
+/// The expected result of a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected<'a> {
     pub(super) exit: i32,
@@ -35,11 +35,11 @@ pub(super) struct Login<'a> {
     pub(super) port: u16,
     pub(super) key: &'a Path,
     pub(super) known_hosts: &'a Path,
-    /// The name under which the host's key is kept.
+    /// The name under which the host key is stored.
     pub(super) alias: &'a str,
 }
 
-/// A private key in a file that `ssh` accepts. A file of our own making is deleted with it.
+/// A private key in a file that `ssh` accepts. A file created here is deleted on drop.
 #[derive(Debug)]
 pub(super) struct KeyFile {
     path: PathBuf,
@@ -47,7 +47,7 @@ pub(super) struct KeyFile {
 }
 
 impl KeyFile {
-    /// Finds the file of a secret, or makes one at `copy` that nobody else can read, as `ssh` insists.
+    /// Finds the file of a secret, or creates one at `copy` that only its owner can read, as `ssh` requires.
     #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
     pub(super) fn of(secret: &Secret, copy: PathBuf) -> Result<Self, String> {
         if let Secret::File(path) = secret
@@ -57,16 +57,16 @@ impl KeyFile {
         }
         let key = secret.fetch(|name| std::env::var_os(name), |path| fs::read(path));
         let key = key.map_err(|error| format!("there is no key: {error}"))?;
-        // A lab whose nodes all have keys of their own has no folder for the run's.
+        // A lab in which every node has its own key has no folder for the key of the run.
         if let Some(folder) = copy.parent() {
             fs::create_dir_all(folder).map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
         }
-        // An attempt that was cut off may have left the last one.
+        // A cancelled attempt may have left the previous one.
         drop(fs::remove_file(&copy));
         let file = fs::File::options().create_new(true).write(true).mode(0o600).open(&copy);
         let written = file.and_then(|mut file| {
             file.write_all(key.expose())?;
-            // A key without its last newline is "invalid format" to ssh.
+            // Without the final newline, ssh reports "invalid format".
             if key.expose().ends_with(b"\n") { Ok(()) } else { file.write_all(b"\n") }
         });
         let kept = Self { path: copy, ours: true };
@@ -74,7 +74,7 @@ impl KeyFile {
         Ok(kept)
     }
 
-    /// Takes a file that is kept by somebody else.
+    /// Uses a file that is owned elsewhere.
     pub(super) fn kept(path: PathBuf) -> Self {
         Self { path, ours: false }
     }
@@ -87,21 +87,21 @@ impl KeyFile {
 impl Drop for KeyFile {
     fn drop(&mut self) {
         if self.ours {
-            // It goes with the run folder otherwise.
+            // Otherwise it is removed with the run folder.
             drop(fs::remove_file(&self.path));
         }
     }
 }
 
-/// What a program left when it ended.
+/// The result of a program.
 struct Finished {
     status: ExitStatus,
     output: String,
-    /// The last line of its standard error that is not blank.
+    /// The last non-blank line of its standard error.
     complaint: Option<String>,
 }
 
-/// Runs a command in the lab's place.
+/// Runs a command in the namespaces of the lab.
 pub(super) async fn command(
     spawner: &Spawner,
     run: &str,
@@ -126,7 +126,7 @@ pub(super) async fn ssh(
     let Some(program) = find_program("ssh") else {
         return Answer::no("this host has no `ssh`: install openssh-client");
     };
-    // A shell of any kind knows `exit`, so that the login alone is tried.
+    // Every shell knows `exit`, so this tries the login alone.
     let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
     match finish(spawner, spec).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
@@ -138,7 +138,7 @@ pub(super) async fn ssh(
 }
 
 fn arguments(login: &Login<'_>) -> Vec<OsString> {
-    // The caller's own configuration, agent and keys must not decide what a lab can do.
+    // The user's own configuration, agent and keys must not influence the result.
     let mut arguments: Vec<OsString> = ["-F", "none", "-T", "-n"].map(Into::into).into();
     for option in [
         "BatchMode=yes",
@@ -149,7 +149,7 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
         "IdentityAgent=none",
         "PreferredAuthentications=publickey",
         "GlobalKnownHostsFile=/dev/null",
-        // A node that was installed anew has a new key, and nobody else is on the lab's network.
+        // A reinstalled node has a new key, and the lab's network has no other hosts.
         "StrictHostKeyChecking=no",
         "LogLevel=ERROR",
     ] {
@@ -157,7 +157,7 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
     }
     let named = |option: &str, path: &Path| {
         let mut text = OsString::from(option);
-        // ssh splits lists of files at blanks, unless they are quoted.
+        // ssh splits lists of files at spaces, unless they are quoted.
         text.push("\"");
         text.push(path);
         text.push("\"");
@@ -171,7 +171,7 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
     arguments
 }
 
-/// Returns in words why `ssh` itself failed.
+/// Returns as text why `ssh` itself failed.
 fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
     let (user, port) = (login.user, login.port);
     match complaint {
@@ -191,17 +191,17 @@ async fn finish(spawner: &Spawner, mut spec: SpawnSpec) -> Result<Finished, Stri
     spec.stdout = Stdio::piped();
     let program = spec.program.display().to_string();
     let failed = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
-    // Dropped, and by that killed with its group, when the attempt takes too long.
+    // Dropped, and thereby killed with its process group, when the attempt times out.
     let mut child = spawner.spawn(spec).await.map_err(|error| failed(&error))?;
     let mut output = Vec::new();
     if let Some(stdout) = child.take_stdout() {
         let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|error| failed(&error))?;
-        // What is left in the pipe is thrown away; a program that prints for ever ends by SIGPIPE.
+        // Further output is discarded; a program that prints forever ends by SIGPIPE.
         stdout.take(OUTPUT_LIMIT).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
     }
     let status = child.wait().await.map_err(|error| failed(&error))?;
     let complaint = child.stderr().lines().into_iter().rev().find(|line| !line.trim().is_empty());
-    // As `$(…)` does, so that `^active$` matches what `systemctl` prints.
+    // As `$(…)` does, so that `^active$` matches the output of `systemctl`.
     let output = String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned();
     Ok(Finished { status, output, complaint })
 }

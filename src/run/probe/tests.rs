@@ -18,7 +18,7 @@ use crate::lab::{Firmware, Pattern, Polarity};
 use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
-/// A lab of node `a` at the loopback, with one expectation, and what its probes say.
+/// A lab of node `a` on the loopback, with one expectation, and the results of its probes.
 fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
     let name = NodeName::new("a").unwrap();
     let expectation = Expectation {
@@ -48,7 +48,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>) -> (Prober, Receiver
     (Prober::new(context), said)
 }
 
-/// Carries out one attempt of a check of node `a`, or of the lab.
+/// Makes one attempt of a check of node `a`, or of the lab.
 async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
     let (prober, _said) = prober(check.clone(), node, dns);
     let of = prober.shared.context.expectations.values().next().unwrap();
@@ -56,7 +56,7 @@ async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
     format!("{ok}: {seen}")
 }
 
-/// Serves one answer to every HTTP request, on a port of its own.
+/// Serves one answer to every HTTP request, on its own port.
 fn http_server(answer: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -65,14 +65,14 @@ fn http_server(answer: &'static str) -> u16 {
             let mut stream = stream.unwrap();
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            // A client that has seen enough may be gone.
+            // A client that has read enough may be gone.
             drop(stream.write_all(answer.as_bytes()));
         }
     });
     port
 }
 
-/// A port of the loopback where nobody listens.
+/// A port of the loopback without a listener.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -126,7 +126,7 @@ async fn http_names_a_server_that_speaks_something_else() {
     assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT closes the connection");
 }
 
-/// Answers `a.lab.test` with 10.0.0.10, and nothing else.
+/// Answers queries for `a.lab.test` with 10.0.0.10, and no others.
 fn dns_server() -> Dns {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = socket.local_addr().unwrap();
@@ -173,7 +173,7 @@ async fn a_command_is_judged_by_exit_code_and_output() {
     assert_snapshot!(once(check("exit 3", 3, None), false, None).await, @"true: exit code 3");
     assert_snapshot!(once(check("echo inactive", 0, Some("^active")), false, None).await, @"false: exit code 0, but the output does not match /^active/, `inactive`");
     assert_snapshot!(once(check("kill -9 $$", 0, None), false, None).await, @"false: signal: 9 (SIGKILL)");
-    // Standard input is closed, and a program that prints without end does not hang us.
+    // Standard input is closed, and a program that prints forever does not block the probe.
     assert_snapshot!(once(check("cat; yes", 0, None), false, None).await, @"false: exit code 141, `y`");
 }
 
@@ -198,7 +198,7 @@ async fn a_node_without_an_address_waits_for_its_lease() {
     snapshot.apply(&event(0, Some("a"), lease("os", "offer")));
     prober.learn(&snapshot.addresses, &node);
     assert_eq!(prober.shared.address(&node), None);
-    // Another server gave it, and nobody of ours saw that.
+    // Another server assigned it, unnoticed by our services.
     let (network, address) = (NetworkName::new("lan").unwrap(), [10, 0, 0, 10].into());
     let (by, from) = (LearnedBy::Neighbour, LearnedFrom::Node);
     snapshot.apply(&event(1, Some("a"), Known::AddressLearned { network, address, by, from }));
