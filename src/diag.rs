@@ -1,7 +1,7 @@
-//! A diagnostic: what is wrong in a lab file, where, and what to do about it.
+//! A diagnostic: the problem in a lab file, its position, and the fix.
 //!
-//! Every diagnostic has a [`Code`], and every code has a page that
-//! `dryrack explain` shows. Must never print: [`render`] returns text.
+//! Every diagnostic has a [`Code`], and every code has a page for `dryrack explain`. Never prints: [`render`] returns
+//! text.
 
 mod code;
 mod draw;
@@ -11,7 +11,7 @@ use std::ops::Range;
 pub use code::{Code, Severity, explain};
 pub use draw::{render, to_json};
 
-/// A place in one of the [`Sources`].
+/// A range in one of the [`Sources`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// Index of the text in [`Sources`].
@@ -23,7 +23,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Makes a span of a byte range.
+    /// Creates a span from a byte range.
     pub fn new(file: usize, range: Range<usize>) -> Self {
         Self { file, start: range.start, end: range.end }
     }
@@ -34,54 +34,54 @@ impl Span {
     }
 }
 
-/// A further place that a diagnostic points at.
+/// A further range that a diagnostic points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
-    /// Where.
+    /// The range.
     pub span: Span,
-    /// What is there.
+    /// Its label.
     pub label: String,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Which kind of thing.
+    /// The kind of problem.
     pub code: Code,
-    /// Where; `None` when it is about the whole.
+    /// Its position; `None` if it concerns the whole lab.
     pub span: Option<Span>,
-    /// What, in one line.
+    /// The message, in one line.
     pub message: String,
-    /// What to do about it.
+    /// The fix.
     pub help: Option<String>,
-    /// Further places that matter, such as the first claim of an address that is claimed twice.
+    /// Further relevant ranges, such as the first use of an address that is used twice.
     pub related: Vec<Related>,
-    /// Whether what stands there may be a secret, and so must not be shown.
+    /// Whether the range may contain a secret, which must not be shown.
     pub secret: bool,
 }
 
 impl Diagnostic {
-    /// Makes a diagnostic without help and further places.
+    /// Creates a diagnostic without help and further ranges.
     pub fn new(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
         let message = shorten(message.into());
         Self { code, span: span.into(), message, help: None, related: Vec::new(), secret: false }
     }
 
-    /// Adds what to do about it.
+    /// Adds the fix.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(shorten(help.into()));
         self
     }
 
-    /// Adds a further place.
+    /// Adds a further range.
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related.push(Related { span, label: label.into() });
         self
     }
 
-    /// Marks what stands there as a possible secret.
+    /// Marks the range as a possible secret.
     #[must_use]
     pub fn secret(mut self) -> Self {
         self.secret = true;
@@ -94,10 +94,10 @@ impl Diagnostic {
     }
 }
 
-/// More diagnostics than that are not kept of one lab: they come from a file that is something else.
+/// Maximum number of diagnostics of one lab: a file with more is something else.
 pub const MOST: usize = 1000;
 
-/// After that many diagnostics nobody reads what another word was meant to be, and finding out takes time.
+/// After this many diagnostics, no corrections of typos are suggested: finding them takes time.
 pub const HELPED: usize = 200;
 
 /// The texts that diagnostics point into: the lab file, its overlays, and each `--set`.
@@ -115,7 +115,7 @@ struct Named {
 }
 
 impl Sources {
-    /// Adds a text under the name by which people know it, and returns its index.
+    /// Adds a text under its display name, and returns its index.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
@@ -123,11 +123,11 @@ impl Sources {
         self.texts.len() - 1
     }
 
-    /// Writes asterisks over a place.
+    /// Overwrites a range with asterisks.
     pub fn mask(&mut self, span: &Span) {
         let Some(Named { text, .. }) = self.texts.get_mut(span.file) else { return };
         let (start, end) = (text.floor_char_boundary(span.start), text.ceil_char_boundary(span.end));
-        // Byte for byte, so that every other place stays where it is; line breaks stay, too.
+        // Byte for byte, so that all other positions stay the same; line breaks stay, too.
         let masked: String =
             text[start..end.max(start)].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
         text.replace_range(start..end.max(start), &masked);
@@ -153,7 +153,7 @@ impl Sources {
     }
 }
 
-/// Cuts a text that quotes more of a file than anybody reads.
+/// Shortens a long quotation of a file.
 fn shorten(mut text: String) -> String {
     const LONGEST: usize = 600;
     if text.len() > LONGEST {
@@ -163,7 +163,7 @@ fn shorten(mut text: String) -> String {
     text
 }
 
-/// Returns the candidate that somebody who wrote `word` most likely meant: of which it is a typo, or the beginning.
+/// Returns the candidate that was most likely meant by `word`: a typo of it, or its beginning.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let candidates: Vec<_> = candidates.into_iter().collect();
     let begins = |candidate: &&str| word.len() >= 3 && candidate.starts_with(word);
@@ -183,12 +183,12 @@ pub fn typo<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
 }
 
 fn distance(word: &str, candidate: &str) -> usize {
-    // A typo is rarely about case or the choice of dash, so these cost nothing.
+    // Case and the kind of dash are rarely significant, so differences in them cost nothing.
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     strsim::damerau_levenshtein(&plain(word), &plain(candidate))
 }
 
-/// Writes at most eight candidates after each other, for people.
+/// Lists at most eight candidates as text.
 pub fn enumerate<'a>(candidates: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<_> = candidates.into_iter().map(|candidate| format!("`{candidate}`")).collect();
     match all.len() {

@@ -1,28 +1,28 @@
-//! What would help against an error, and an error with its causes as one text.
+//! Hints for errors, and errors with their causes as one text.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
-/// An error that may know what would help.
+/// An error that may have a hint.
 pub trait Hint: Error {
-    /// Returns what would help, where that is known.
+    /// Returns the hint, if any.
     fn hint(&self) -> Option<Cow<'static, str>> {
         None
     }
 }
 
-/// The kernel's words alone say nothing of what was tried, so there is nothing to advise.
+/// An I/O error alone does not say what was tried, so it has no hint.
 impl Hint for io::Error {}
 
-/// Returns what caused an error, the nearest cause first.
+/// Returns the causes of an error, the nearest first.
 pub fn causes(error: &dyn Error) -> Vec<String> {
     let mut before = error.to_string();
     let mut causes = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
         let words = cause.to_string();
-        // A transparent error repeats its source, and some libraries write their source's words into their own.
+        // A transparent error repeats its source, and some libraries include the text of their source in their own.
         if !before.ends_with(&words) {
             causes.push(words.clone());
             before = words;
@@ -32,7 +32,7 @@ pub fn causes(error: &dyn Error) -> Vec<String> {
     causes
 }
 
-/// Writes an error with its causes: `what: why: why that`.
+/// Formats an error with its causes: `what: why: why that`.
 pub fn chain(error: &dyn Error) -> String {
     let mut words = vec![error.to_string()];
     words.extend(causes(error));
@@ -66,7 +66,7 @@ mod tests {
         );
         assert_eq!(chain(&Outer::Inner(inner())), "cannot start `qemu-img`: there is none");
         assert_eq!(causes(&Outer::Disk(inner())), ["cannot start `qemu-img`", "there is none"]);
-        // As many libraries write their errors.
+        // Many libraries format their errors like this.
         let twice = io::Error::other(inner());
         assert_eq!(chain(&twice), "cannot start `qemu-img`: there is none");
     }

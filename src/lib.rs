@@ -35,7 +35,7 @@ pub mod system;
 #[cfg(not(fuzzing))]
 pub mod cli;
 
-// libFuzzer's instruments make compiling slow, so what they never reach is left out above.
+// The instrumentation of libFuzzer makes compiling slow, so modules that no target reaches are left out above.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -109,7 +109,7 @@ impl Mac {
     /// Derives a locally administered unicast address from names, the same on every host.
     pub fn derive(of: &[&str]) -> Self {
         let digest = digest("mac", of);
-        // 52:54:00 is what people know as "a QEMU machine".
+        // 52:54:00 is well known as the prefix of QEMU machines.
         Self([0x52, 0x54, 0x00, digest[0], digest[1], digest[2]])
     }
 

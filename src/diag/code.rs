@@ -12,7 +12,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Returns the word for it.
+    /// Returns its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -172,7 +172,7 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.number().eq_ignore_ascii_case(number))
     }
 
-    /// Returns its page: what it means, an example that fails, and the fix.
+    /// Returns its page: the meaning, an example that fails, and the fix.
     pub fn page(self) -> &'static str {
         let head = format!("## {}\n", self.number());
         let Some(at) = PAGES.find(&head) else { return "" };

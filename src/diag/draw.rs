@@ -13,7 +13,7 @@ const SHOWN: usize = 100;
 /// Longest excerpt of one line, so that a file without line breaks stays readable.
 const WIDEST: usize = 200;
 
-/// Draws diagnostics under the lines they point at, ends with how many there are and where to read more.
+/// Renders diagnostics below the lines they point at, followed by their number and a hint to `dryrack explain`.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> String {
     if diagnostics.is_empty() {
         return String::new();
@@ -61,7 +61,7 @@ struct Mark<'a> {
     label: Option<&'a str>,
 }
 
-/// Cuts the marked lines out of a text: one excerpt if they are near each other, else one for each.
+/// Extracts the marked lines of a text: one excerpt if they are close together, else one for each.
 fn excerpts<'a>(
     marks: &[Mark<'_>],
     sources: &'a Sources,
@@ -91,15 +91,15 @@ fn excerpts<'a>(
 }
 
 struct Window {
-    /// What is shown.
+    /// The text shown.
     cut: std::ops::Range<usize>,
-    /// What is marked, inside `cut`.
+    /// The marked range inside `cut`.
     mark: std::ops::Range<usize>,
-    /// Whether `cut` begins and ends with a line.
+    /// Whether `cut` starts and ends at line breaks.
     whole: bool,
 }
 
-/// Takes the first line of a span, and of a very long line only the part around it.
+/// Extracts the first line of a span; of a very long line only the part around it.
 fn window(text: &str, span: &Span) -> Window {
     let start = text.floor_char_boundary(span.start);
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -133,9 +133,9 @@ fn summary(diagnostics: &[Diagnostic]) -> String {
     format!("{least}{}{hidden}; for more, run `dryrack explain {code}`", counts.join(", "))
 }
 
-/// The renderer takes care of control characters but those of the upper half, which some terminals obey, too.
+/// The renderer escapes all control characters except C1 ones, which some terminals interpret, too.
 ///
-/// Each becomes a character of the same two bytes, so that every mark stays where it is.
+/// Each is replaced by another two-byte character, so that every mark keeps its position.
 fn visible(text: &str) -> Cow<'_, str> {
     let upper = |c: char| matches!(c, '\u{80}'..='\u{9f}');
     match text.contains(upper) {
@@ -144,13 +144,13 @@ fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Messages quote what the file says, which may hold anything: control characters would reach the terminal.
+/// Messages quote the file, which may contain control characters that must not reach the terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Returns the diagnostics as JSON: a list of objects with `code`, `severity`, `message`, `help`, `related`
-/// and, where there is one, the place: `file`, `line`, `column`, `end_line`, `end_column`, counted from 1.
+/// Returns the diagnostics as JSON: a list of objects with `code`, `severity`, `message`, `help`, `related` and, if
+/// there is a position, `file`, `line`, `column`, `end_line`, `end_column`, counted from 1.
 pub fn to_json(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
     diagnostics.iter().map(|diagnostic| one(diagnostic, sources)).collect()
 }
