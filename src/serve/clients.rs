@@ -14,7 +14,7 @@ use crate::plan::ServicePlan;
 
 /// The addresses of nodes on every network of a lab.
 ///
-/// What services learn is here before they answer with it, and an event: so the fold over events comes to the same.
+/// Services update this before they answer, and emit an event: so the fold over events has the same result.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses(Arc<AddressTable>);
 
@@ -25,7 +25,7 @@ struct AddressTable {
 }
 
 impl Addresses {
-    /// Counts how often anything has changed.
+    /// The number of changes.
     pub(super) fn changes(&self) -> u64 {
         self.0.changes.load(Ordering::Acquire)
     }
@@ -35,7 +35,7 @@ impl Addresses {
         self.book().owner(address).map(|(network, node)| (network.clone(), node.clone()))
     }
 
-    /// Returns the addresses of a node on a network, in order, without those of the link itself.
+    /// Returns the addresses of a node on a network, in order, without link-local ones.
     pub(super) fn of(&self, network: &NetworkName, node: &NodeName) -> Vec<IpAddr> {
         self.book().of(network, node).collect()
     }
@@ -44,7 +44,7 @@ impl Addresses {
         self.0.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and tells whether it was changed.
+    /// Applies a change, and tells whether anything changed.
     fn change(&self, change: impl FnOnce(&mut AddressBook) -> bool) -> bool {
         let changed = change(&mut self.0.book.write().unwrap_or_else(PoisonError::into_inner));
         if changed {
@@ -54,15 +54,15 @@ impl Addresses {
     }
 }
 
-/// Nodes of one network by their addresses (the reserved ones, and what DHCP lends), and which of them run a boot
-/// program of ours.
+/// The nodes of one network by address (reserved and leased), and which of them run a boot program that they fetched
+/// here.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     all: Addresses,
     network: NetworkName,
     allowed_sources: AllowedSources,
     boots: Boots,
-    /// Nodes that have fetched a boot program and not yet what it reads, with the boot in which they did.
+    /// Nodes that have fetched a boot program but not its configuration yet, with the boot in which they did.
     loaded: Arc<Mutex<HashMap<NodeName, u64>>>,
 }
 
@@ -111,7 +111,7 @@ impl Clients {
         self.allowed_sources.has(address)
     }
 
-    /// Records that a node has an address. Returns the event that tells of it, if it is news.
+    /// Records the address of a node. Returns the event for it, if it is new.
     pub(super) fn learn(
         &self,
         address: impl Into<IpAddr>,
@@ -121,12 +121,12 @@ impl Clients {
     ) -> Option<Known> {
         let (network, address) = (&self.network, address.into());
         let is_news = |book: &mut AddressBook| book.learn(network, node, address, by.clone());
-        // Mostly it is none, and a lease is renewed while others look something up.
+        // Most are not new, and a lease is renewed while other threads read.
         let news = !self.knows(address, node, &by) && self.all.change(is_news);
         news.then(|| Known::AddressLearned { network: network.clone(), address, by, from })
     }
 
-    /// Tells whether it is no news that a node has an address.
+    /// Tells whether the address of a node is already recorded.
     pub(super) fn knows(&self, address: IpAddr, node: &NodeName, by: &LearnedBy) -> bool {
         self.all.book().is_known(&self.network, node, address, by)
     }
@@ -152,8 +152,8 @@ impl Clients {
         }
     }
 
-    /// Tells whether a node has fetched a boot program in this boot and asks for what comes next, whatever it says that
-    /// it is.
+    /// Tells whether a node has fetched a boot program in this boot and now requests its configuration, whatever client
+    /// it claims to be.
     pub(super) fn runs_program(&self, node: &NodeName) -> bool {
         self.loaded().get(node) == Some(&self.boots.of(node))
     }
@@ -196,7 +196,7 @@ mod tests {
         learn(&clients, Ipv4Addr::new(10, 0, 0, 33), &real);
         assert_eq!(of(&real), "10.0.0.33");
         assert_eq!(clients.node(Ipv4Addr::new(10, 0, 0, 32).into()), None);
-        // What is reserved stays, and an address has one owner.
+        // A reserved address stays, and an address has one owner.
         learn(&clients, Ipv4Addr::new(10, 0, 0, 33), &disk);
         assert_eq!((of(&real), of(&disk)), (String::new(), "10.0.0.31 10.0.0.33".to_owned()));
     }
@@ -217,7 +217,7 @@ mod tests {
         clients.forget(Ipv4Addr::new(10, 0, 0, 11).into());
         let of: Vec<String> = all.of(&plan.network, &fast).iter().map(ToString::to_string).collect();
         assert_eq!(of, ["10.0.0.11"], "what is reserved stays");
-        // What it may have given itself says who asks, and is no name of anybody.
+        // A SLAAC address identifies the client, but gets no name.
         assert_eq!(clients.node("fd00:83::5054:ff:fe00:1".parse().unwrap()), Some(fast));
     }
 

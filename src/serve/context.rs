@@ -1,10 +1,10 @@
-//! What every boot service of a network is given.
+//! The context of all boot services of a network.
 
 use super::clients::Clients;
 use super::connection_limit::ConnectionLimits;
 use crate::event::Emitter;
 
-/// What every boot service of a network is given.
+/// The context of all boot services of a network.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     /// The nodes by address, and the sources that get replies.

@@ -1,8 +1,7 @@
 //! The services for booting machines: DHCP, DHCPv6, TFTP, HTTP, DNS, router advertisements.
 //!
-//! Each service is a pure answer and a thin loop around it that receives, answers,
-//! sends and emits. Sockets come in bound, so no service knows in which namespace
-//! it runs; none ends because of a packet.
+//! Each service consists of a pure answer and a thin loop around it that receives, answers, sends and emits. Sockets
+//! are passed in bound, so no service knows its network namespace; no packet can end a service.
 
 mod allowed_sources;
 mod arch;
@@ -60,25 +59,25 @@ use crate::lab::FileRef;
 use crate::plan::ServicePlan;
 use crate::system::sockets::Sockets;
 
-/// Finds the file on this host that a plan names; `None` if there is none.
+/// Finds the host file of a reference in the plan; `None` if there is none.
 pub type Resolve = Arc<dyn Fn(&FileRef) -> Option<PathBuf> + Send + Sync>;
 
-/// What services need beyond the plan.
+/// The inputs of services besides the plan.
 #[derive(Clone)]
 pub struct Resources {
-    /// Finds the files that the plan names.
+    /// Resolves the files of the plan.
     pub resolve: Resolve,
-    /// The run's public ssh key, as a line of `authorized_keys` without line end.
+    /// The public SSH key of the run, as a line of `authorized_keys` without newline.
     pub ssh_public_key: String,
-    /// Who has which address: one for all networks of a lab, so that each can name the nodes of the others.
+    /// The addresses of nodes: shared by all networks of a lab, so that each can name the nodes of the others.
     pub addresses: Addresses,
-    /// The run folder, where services keep what outlives them in `network/NAME`.
+    /// The run folder, where services store persistent data in `network/NAME`.
     pub folder: PathBuf,
-    /// How often each machine has begun to boot.
+    /// The number of boots of each machine.
     pub boots: Boots,
-    /// As whom HTTPS answers, where the plan has it.
+    /// The certificate of HTTPS, if planned.
     pub identity: Option<Identity>,
-    /// What signs for matchbox, where the plan has it.
+    /// The signing key of matchbox, if planned.
     pub key_ring: Option<Arc<KeyRing>>,
 }
 
@@ -96,7 +95,7 @@ pub async fn look_for_others(sockets: &mut Sockets, plan: &ServicePlan) -> Resul
     }
 }
 
-/// Runs the boot services of one network until `stop` is cancelled. Errors of theirs are events.
+/// Runs the boot services of one network until `stop` is cancelled. Their errors become events.
 pub async fn serve(
     sockets: Sockets,
     plan: ServicePlan,
@@ -156,7 +155,7 @@ pub async fn serve(
         Ok(None) => {}
         Err(error) => failed(&events, Service::Dhcpv6, &error.to_string()),
     }
-    // One of each for every address of the bridge.
+    // One socket for every address of the bridge.
     let handler = http::HttpHandler {
         content: content.clone(),
         context: context.clone(),
@@ -164,7 +163,7 @@ pub async fn serve(
         ending: CancellationToken::new(),
         patience: http::PATIENCE,
     };
-    // Where matchbox has a port of its own, the usual one is the lab's alone.
+    // If matchbox has its own port, port 80 serves only the files of the lab.
     let plain = match matchbox.is_empty() {
         true => handler.clone(),
         false => http::HttpHandler { matchbox: None, ..handler.clone() },
@@ -218,16 +217,16 @@ pub async fn serve(
     services.shutdown().await;
 }
 
-/// How many threads a service has.
+/// The number of threads of a service.
 enum Threads {
-    /// This one: no other has to be woken for a packet, which is most of the time that a small answer takes.
+    /// The current thread: no other has to be woken for a packet, which takes most of the time of a small answer.
     One,
-    /// As many as there are processors, up to four: sending large files is work for each of them.
+    /// One per CPU, up to four: sending large files keeps all of them busy.
     Several,
 }
 
-/// Runs a service from this thread until `stop` is cancelled, with a runtime of its own, so that it waits for nobody else
-/// and nobody for it.
+/// Runs a service on this thread until `stop` is cancelled, with its own runtime, so that services do not wait for each
+/// other.
 fn apart<F: Future<Output = ()>>(
     events: &Emitter,
     stop: &CancellationToken,
@@ -244,7 +243,7 @@ fn apart<F: Future<Output = ()>>(
             .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)));
     }
     match builder.enable_all().build() {
-        // Sockets are registered with the runtime in which they are made.
+        // Sockets are registered with the runtime in which they are created.
         Ok(runtime) => drop(runtime.block_on(async { stop.run_until_cancelled(run()).await })),
         Err(error) => failed(events, service, &error.to_string()),
     }

@@ -1,10 +1,9 @@
-//! Addresses that nodes show on the wire, for those that no DHCP server of ours gave.
+//! Learns addresses that nodes use on the wire and that were not assigned by our DHCP servers.
 //!
-//! Beside another DHCP server, or with none, an address is seen in two places. The
-//! kernel notes in its neighbour table who asks for the bridge's address, and whom a
-//! DHCP server in the lab (dnsmasq) answers. ARP that a node broadcasts for others
-//! (its gateway, itself) never gets there, so it is read from the bridge. Nothing is
-//! sent, and only hardware addresses of nodes count.
+//! Beside another DHCP server, or without any, there are two sources. The kernel adds clients to its neighbour table
+//! when they request the bridge's address, or when a DHCP server in the lab (dnsmasq) answers them. ARP that a node
+//! broadcasts for others (its gateway, itself) never gets there, so it is read from the bridge. Nothing is sent, and
+//! only hardware addresses of nodes count.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,25 +25,25 @@ use crate::system::netlink::{Neighbour, neighbours};
 use crate::system::process::watch;
 use crate::system::sockets::NeighbourSockets;
 
-/// No notification of the kernel is longer; several may come as one.
+/// The maximum size of a kernel notification; several may arrive as one.
 const BUFFER: usize = 16 << 10;
-/// How many new addresses of a node are taken in within [`SPAN`]: whoever shows more makes addresses up.
+/// How many new addresses of a node are learned within [`SPAN`]: a node with more makes addresses up.
 const MOST: u64 = 16;
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Takes in addresses of the nodes of one network.
+/// Learns addresses of the nodes of one network.
 #[derive(Debug)]
 pub(super) struct Watch {
     nodes: HashMap<Mac, NodeName>,
     ipv4: Ipv4Net,
     ipv6: Option<Ipv6Net>,
     context: Context,
-    /// Counts new addresses of each node, since an instant.
+    /// The number of new addresses of each node, since an instant.
     limit: Mutex<(RunTime, RateLimit<NodeName>)>,
 }
 
 impl Watch {
-    /// Begins with what the plan says of the network.
+    /// Starts with the network's nodes in the plan.
     pub(super) fn new(plan: &ServicePlan, context: Context) -> Self {
         let nodes = plan.hosts.iter().map(|host| (host.mac, host.node.clone())).collect();
         let (ipv4, ipv6) = (plan.address, plan.ipv6);
@@ -52,7 +51,7 @@ impl Watch {
         Self { nodes, ipv4, ipv6, context, limit }
     }
 
-    /// Takes in that a hardware address has an address.
+    /// Records an address that a hardware address uses.
     fn see(&self, mac: Mac, address: IpAddr, by: LearnedBy) {
         let Some(node) = self.nodes.get(&mac) else { return };
         if !self.is_here(address) {
@@ -84,14 +83,14 @@ impl Watch {
         let (since, counts) = &mut *limit;
         if now.since(*since) >= SPAN {
             *since = now;
-            // What was made up is not told of.
+            // Made-up addresses are not reported.
             drop(counts.next_window());
         }
         counts.admit(node.clone())
     }
 }
 
-/// Takes in addresses for as long as it is polled.
+/// Learns addresses as long as it is polled.
 pub(super) async fn run(sockets: NeighbourSockets, nodes: Watch) {
     let NeighbourSockets { table, arp, interface } = sockets;
     let mut table_failure = FailureLog::new(Service::Neighbours, &nodes.context.events);
@@ -129,16 +128,16 @@ async fn each_datagram(socket: OwnedFd, failure: &mut FailureLog<'_>, take: impl
     }
 }
 
-/// Reads who sent an Ethernet frame with ARP in it, and the address that it says it has (RFC 826).
+/// Returns the sender of an Ethernet frame with ARP, and its claimed address (RFC 826).
 fn arp_sender(frame: &[u8]) -> Option<(Mac, Ipv4Addr)> {
-    /// ARP, of Ethernet and IPv4, with addresses of 6 and 4 bytes.
+    /// ARP for Ethernet and IPv4, with addresses of 6 and 4 bytes.
     const HEAD: [u8; 8] = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4];
     let (ethernet, arp) = frame.split_at_checked(12)?;
     let rest = arp.strip_prefix(&HEAD)?.get(2..)?;
     let (sender, rest) = rest.split_first_chunk::<6>()?;
     let (address, _) = rest.split_first_chunk::<4>()?;
     let address = Ipv4Addr::from(*address);
-    // A probe has none yet (RFC 5227), and nobody says for another one where that is.
+    // An ARP probe has no sender address (RFC 5227), and a frame whose senders differ is ignored.
     let is_own = ethernet[6..] == sender[..] && !address.is_unspecified();
     is_own.then_some((Mac(*sender), address))
 }
@@ -183,14 +182,14 @@ mod tests {
         watch.see(REAL, [10, 0, 0, 50].into(), LearnedBy::Neighbour);
         watch.see(REAL, [10, 0, 0, 50].into(), LearnedBy::Arp);
         watch.see(STRANGER, [10, 0, 0, 51].into(), LearnedBy::Arp);
-        // Of another network, of the bridge, and beside what the plan gives.
+        // Addresses of another network, of the bridge, and beside the reserved one.
         watch.see(REAL, [10, 9, 0, 50].into(), LearnedBy::Arp);
         watch.see(REAL, plan.address.addr().into(), LearnedBy::Arp);
         watch.see(DISK, [10, 0, 0, 52].into(), LearnedBy::Arp);
         assert_eq!(reported(), "real: has address 10.0.0.50 on lan (neighbour-table)");
         let real = NodeName::new("real").unwrap();
         assert_eq!(addresses.of(&plan.network, &real), [IpAddr::from([10, 0, 0, 50])]);
-        // Who makes addresses up is not told of without end.
+        // A node that makes addresses up is not reported without limit.
         for last in 60..200 {
             watch.see(REAL, [10, 0, 0, last].into(), LearnedBy::Arp);
         }

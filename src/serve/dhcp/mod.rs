@@ -1,7 +1,7 @@
 //! DHCP and ProxyDHCP: a pure `answer`, and the loop that carries its replies.
 //!
-//! The loop has a thread of its own and takes what has come in one go: what its
-//! replies promise is written in one piece before the first of them leaves.
+//! The loop has its own thread and handles all waiting requests as a batch: the leases of the replies are written at
+//! once before the first reply is sent.
 
 mod answer;
 mod boot;
@@ -45,11 +45,11 @@ use crate::system::sockets::DhcpSockets;
 const SERVER_PORT: u16 = 67;
 const CLIENT_PORT: u16 = 68;
 const HOPS: u8 = 64;
-/// No DHCP packet on Ethernet is longer.
+/// The maximum size of a DHCP packet on Ethernet.
 const PACKET: usize = 1500;
-/// Requests that are answered in one go. The first of them waits for the last.
+/// Maximum number of requests in a batch. The first of them waits for the last.
 const BATCH: usize = 64;
-/// How long the service pauses after an error that could repeat at once.
+/// Pause after an error that could repeat immediately.
 const REST: Duration = Duration::from_millis(100);
 
 /// The DHCP service of one network.
@@ -59,27 +59,27 @@ pub(super) struct Dhcp {
     address: Ipv4Addr,
     server: Server,
     state: State,
-    /// `None` beside another server, which keeps the leases.
+    /// `None` beside another server, which has the leases.
     lease_store: Option<LeaseStore>,
     sockets: DhcpSockets,
     context: Context,
     unknown_clients: UnknownClients,
-    /// When the run's clock began.
+    /// The start of the run's clock.
     began: UnixSeconds,
     stop: Arc<EventFd>,
 }
 
-/// Ends the service when it is dropped.
+/// Stops the service when dropped.
 pub(super) struct Stopper(Arc<EventFd>);
 
 impl Drop for Stopper {
     fn drop(&mut self) {
-        // A counter that is full wakes as well as one that is not.
+        // A full counter wakes the service as well.
         self.0.write(1).ok();
     }
 }
 
-/// A request with what was decided about it, not told to anybody yet.
+/// A request with its decision, not reported yet.
 struct Answered {
     request: Request,
     node: Option<NodeName>,
@@ -89,7 +89,7 @@ struct Answered {
     received: RunTime,
 }
 
-/// A port that requests come to.
+/// A port that receives requests.
 #[derive(Debug, Clone, Copy)]
 enum Port {
     Server,
@@ -97,7 +97,7 @@ enum Port {
 }
 
 impl Dhcp {
-    /// Makes the service; `None` when the network has no DHCP. What is lent is on record in a folder.
+    /// Creates the service; `None` if the network has no DHCP. Leases are stored in a folder.
     pub(super) fn new(
         sockets: Option<DhcpSockets>,
         plan: &ServicePlan,
@@ -127,12 +127,12 @@ impl Dhcp {
         }))
     }
 
-    /// Returns what ends the service.
+    /// Returns the guard that stops the service.
     pub(super) fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.stop))
     }
 
-    /// Answers requests until it is stopped. To be called on a thread of its own.
+    /// Answers requests until it is stopped. Must be called on its own thread.
     pub(super) fn run(mut self) {
         let events = self.context.events.clone();
         let mut failure = FailureLog::new(Service::Dhcp, &events);
@@ -160,11 +160,11 @@ impl Dhcp {
         }
     }
 
-    /// Waits for requests at either port, for the end, or for a time.
+    /// Waits for requests at either port, for the stop, or for a timeout.
     fn wait(&self, timeout: Option<Duration>) -> io::Result<[bool; 3]> {
         let fds = [self.sockets.server.as_fd(), self.sockets.proxy.as_fd(), self.stop.as_fd()];
         let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        // A little late, never early: then nothing would be due.
+        // Slightly late, never early: otherwise nothing would be due.
         let timeout = timeout.map(|timeout| timeout + Duration::from_millis(1));
         let timeout = timeout
             .map_or(PollTimeout::NONE, |timeout| PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));
@@ -175,10 +175,10 @@ impl Dhcp {
         }
     }
 
-    /// Waits for a moment, or for the end.
+    /// Waits for a short time, or for the stop.
     fn rest(&self) {
         let mut stop = [PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
-        // The end is seen again by whoever waits next.
+        // The stop is seen again by the next wait.
         poll(&mut stop, PollTimeout::try_from(REST).unwrap_or(PollTimeout::ZERO)).ok();
     }
 
@@ -189,7 +189,7 @@ impl Dhcp {
         }
     }
 
-    /// Takes in what has come to a port, and decides about it.
+    /// Reads the requests waiting at a port, and decides about them.
     fn take(&mut self, port: Port, batch: &mut Vec<Answered>) -> io::Result<()> {
         let mut packet = [0; PACKET];
         for _ in 0..BATCH {
@@ -224,7 +224,7 @@ impl Dhcp {
         Answered { request, node, decision, port, from, received }
     }
 
-    /// Records the leases of the replies. Without a record, the reply is not sent.
+    /// Stores the leases of the replies. If that fails, the reply is not sent.
     fn settle(&mut self, batch: &mut [Answered]) {
         let Some(lease_store) = self.lease_store.as_mut().filter(|lease_store| lease_store.is_behind())
         else {
@@ -274,7 +274,7 @@ impl Dhcp {
         }
     }
 
-    /// Returns who gave a client the address that it uses.
+    /// Returns the source of the address that a client uses.
     fn lender(&self, request: &Request) -> LearnedFrom {
         let other = request.server.filter(|server| *server != self.address).map(IpAddr::from);
         match (self.server.role, other) {
@@ -333,8 +333,8 @@ impl Dhcp {
         through.send_to(packet, to).map(drop)
     }
 
-    /// Sends to a client that has no address. The frame is whole, its checksums too: some clients read from a packet
-    /// socket and drop what a checksum offload left unfinished.
+    /// Sends to a client without an address. The frame is complete, including checksums: some clients read from a
+    /// packet socket and drop packets with checksums left to offloading.
     fn send_frame(&self, mac: Mac, address: Ipv4Addr, packet: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
         let builder = PacketBuilder::ethernet2(self.mac.0, mac.0)
             .ipv4(self.address.octets(), address.octets(), HOPS)
@@ -345,7 +345,7 @@ impl Dhcp {
     }
 }
 
-/// Adds to the rule which options were left out.
+/// Adds the omitted options to the rule.
 fn no_room(decision: &mut Decision, left: &[u8]) {
     if !left.is_empty() {
         let codes: Vec<String> = left.iter().map(u8::to_string).collect();

@@ -29,7 +29,7 @@ use crate::system::sockets::LinkSocket;
 
 const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
-/// No packet of a client on Ethernet is longer, and relays add little.
+/// The maximum size of a client's packet on Ethernet; relays add little.
 const PACKET: usize = 2048;
 
 /// The DHCPv6 service of one network.
@@ -45,7 +45,7 @@ pub(super) struct Dhcp6 {
 }
 
 impl Dhcp6 {
-    /// Makes the service; `None` when the network has no DHCPv6.
+    /// Creates the service; `None` if the network has no DHCPv6.
     pub(super) fn new(
         socket: Option<LinkSocket>,
         plan: &ServicePlan,
@@ -60,7 +60,7 @@ impl Dhcp6 {
         Ok(Some(Self { network, server, state, socket, interface, context, transient_route }))
     }
 
-    /// Answers requests for as long as it is polled.
+    /// Answers requests as long as it is polled.
     pub(super) async fn run(mut self) {
         let events = self.context.events.clone();
         let mut failure = FailureLog::new(Service::Dhcpv6, &events);
@@ -102,7 +102,7 @@ impl Dhcp6 {
             Some(reply) => {
                 let packet = reply.encode(&request.relays).map_err(io::Error::other)?;
                 bytes = packet.len() as u64;
-                // RFC 8415, section 7.2: each has its port, whatever port it was that it asked from.
+                // RFC 8415, section 7.2: replies go to the fixed port of clients or of relays, not to the source port.
                 let port = if request.relays.is_empty() { CLIENT_PORT } else { SERVER_PORT };
                 let to = SocketAddrV6::new(arrival.from, port, 0, self.interface);
                 self.socket.send_to(&packet, to).await.map(drop)
