@@ -47,7 +47,7 @@ enum Target {
     Default,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let target = match args.target {
         Target::Network => Some(BootTarget::Network),

@@ -43,7 +43,7 @@ enum Action {
     },
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let (node, command, lab) = match &args.action {
         Action::Insert { node, file, lab } => {

@@ -40,7 +40,7 @@ enum Action {
     Nmi,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let power = match (args.action, args.force) {
         (Action::Off, true) => Power::ForceOff,
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         Power::Reset => "was reset",
         Power::Nmi => "was interrupted",
     };
-    // One machine that refuses does not keep the others from it.
+    // A failure of one machine does not affect the others.
     let (mut code, mut refused) = (exit::MET, None);
     for node in &args.nodes {
         match block_on(client.power(node, power))? {

@@ -23,7 +23,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let labs = match &args.lab {
         Some(lab) => vec![find(locations, Some(lab))?],
