@@ -1,8 +1,7 @@
-//! What anybody may send, tried without end: one function for each way in, which fails where something does not hold.
+//! Fuzz targets: one function for each kind of untrusted input. A function panics if an invariant is violated.
 //!
-//! The functions stand beside what they try, and are compiled for tests and for
-//! libFuzzer only (`tests/fuzz`, run by `ci/fuzz`): the same body runs for a
-//! moment in every test run and for hours where somebody has them.
+//! The functions are next to the code that they test, and are compiled only for tests and libFuzzer (`tests/fuzz`, run
+//! by `ci/fuzz`): the same code runs briefly in every test run, and for hours with libFuzzer.
 
 mod ignition;
 mod lab;
@@ -12,16 +11,16 @@ use crate::matchbox::fuzz as matchbox;
 use crate::rpc::fuzz as rpc;
 use crate::serve::fuzz as serve;
 
-/// A way in.
+/// A fuzz target.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name, which is also that of its seeds in `tests/fuzz/seeds`.
+    /// Its name, also that of its seeds in `tests/fuzz/seeds`.
     pub name: &'static str,
-    /// Tries some bytes. Panics where something does not hold.
+    /// Runs the target on an input. Panics if an invariant is violated.
     pub run: fn(&[u8]),
 }
 
-/// Every way in.
+/// Every target.
 pub const TARGETS: &[Target] = &[
     Target { name: "lab", run: lab::file },
     Target { name: "dhcp_packet", run: serve::dhcp_packet },
@@ -48,7 +47,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "matchbox", run: serve::matchbox },
 ];
 
-/// Tries some bytes on a target.
+/// Runs a target on an input.
 pub fn run(target: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|known| known.name == target).expect("a target by that name");
     (target.run)(data);

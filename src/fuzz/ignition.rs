@@ -1,9 +1,9 @@
-//! Ignition and Butane configs: whatever is taken can be written, and read again by any version it is written for.
+//! Ignition and Butane configs: an accepted config can be written, and read again by every version it is written for.
 
 use crate::matchbox::butane::{self, Translated};
 use crate::matchbox::ignition::{self, Config, Problem, Version};
 
-/// Reads an Ignition config.
+/// Parses an Ignition config.
 pub(super) fn ignition(data: &[u8]) {
     match ignition::read(data) {
         Ok(config) => holds(&config),
@@ -11,7 +11,7 @@ pub(super) fn ignition(data: &[u8]) {
     }
 }
 
-/// Makes Ignition of a Butane config.
+/// Translates a Butane config to Ignition.
 pub(super) fn butane(data: &[u8]) {
     match butane::translate(data) {
         Ok(Translated::Ignition(config)) => holds(&config),

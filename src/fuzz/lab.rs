@@ -1,4 +1,4 @@
-//! A lab file, the whole way from its bytes to a plan.
+//! A lab file, from its bytes to a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use crate::lab::{LabEnvironment, resolve};
 use crate::name::{Bytes, ImageName};
 use crate::plan::{Accel, FirmwareFile, HostFacts, Plan, Qemu, Step, plan};
 
-/// What stands between a lab file and an overlay.
+/// The separator between a lab file and an overlay.
 const CUT: &[u8] = b"\n#---\n";
 
-/// Takes a lab file with overlays as far as it goes: either something is wrong and drawn, or there is a lab, and a plan
-/// that is the same each time and can be written, read and undone.
+/// Processes a lab file with overlays as far as possible: the result is either diagnostics, which are rendered, or a
+/// lab with a deterministic plan, which is written, read and undone.
 pub(super) fn file(data: &[u8]) {
     let mut texts = data
         .windows(CUT.len())
@@ -50,7 +50,7 @@ fn image(name: &str, files: &[&str]) -> (ImageName, BTreeSet<String>) {
     (ImageName::new(name).expect("a name"), files)
 }
 
-/// A host with everything that a lab may need, or with less.
+/// A host that fulfils all or only some requirements of labs.
 fn facts(script: &mut Script<'_>) -> HostFacts {
     let has = |bit: u8| script.clone().byte() & bit == 0;
     let ovmf = |secure: bool| FirmwareFile {

@@ -1,6 +1,6 @@
 //! The input of a fuzz target, read as decisions.
 
-/// Bytes that decide what happens, one after the other. After their end there are only zeros.
+/// Bytes of the input that make decisions, in order. After their end there are only zeros.
 #[derive(Debug, Clone)]
 pub(crate) struct Script<'a>(&'a [u8]);
 
@@ -23,7 +23,7 @@ impl<'a> Script<'a> {
         u16::from_be_bytes(self.array())
     }
 
-    /// Returns the next so many bytes.
+    /// Returns the next `N` bytes.
     pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
         let mut array = [0; N];
         let taken = self.take(N);
@@ -31,13 +31,13 @@ impl<'a> Script<'a> {
         array
     }
 
-    /// Returns a piece that begins with its length, which takes two bytes.
+    /// Returns a slice with a length prefix of two bytes.
     pub(crate) fn piece(&mut self) -> &'a [u8] {
         let length = self.number();
         self.take(length.into())
     }
 
-    /// Returns one of several.
+    /// Returns one of several choices.
     pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.byte()) % choices.len()]
     }

@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::script::Script;
 use super::*;
 
-/// Returns what is committed to begin with, for a target: its seeds, and for lab files every lab there is.
+/// Returns the committed inputs of a target: its seeds, and for lab files all labs.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = |folder: &Path| -> Vec<_> {
@@ -23,7 +23,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     found.iter().map(|file| std::fs::read(file).unwrap()).collect()
 }
 
-/// Runs a target over its seeds, over what is nearly one of them, and over noise.
+/// Runs a target on its seeds, on mutations of them, and on random bytes.
 fn check(target: &str) {
     let seeds = seeds(target);
     assert!(seeds.len() >= 3, "{target} has {} seeds", seeds.len());
