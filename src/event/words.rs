@@ -227,7 +227,7 @@ words! {
         NotImp = "NOTIMP",
         /// The question is not allowed.
         Refused = "REFUSED",
-        /// Another version of EDNS was asked for.
+        /// The EDNS version is not supported.
         BadVers = "BADVERS",
     }
 

@@ -11,14 +11,14 @@
 //! ```
 //!
 //! * Time runs from the instant at which `after` was met for all its nodes, else from
-//! [`LabUp`](crate::event::Known::LabUp), even for a node with `start = "manual"`. Events count from the start of the
-//! run.
+//!   [`LabUp`](crate::event::Known::LabUp), even for a node with `start = "manual"`. Events count from the start of the
+//!   run.
 //! * A check has to become true `within` that time, and then has to stay true for `holds`, which may end later. A
-//! console line, once printed, stays true.
+//!   console line, once printed, stays true.
 //! * Counted checks (boots, fetches) count from the start of the run, whenever the time starts; a number that was
-//! exceeded is missed at once.
+//!   exceeded is missed at once.
 //! * A machine that ended unexpectedly, or that QEMU stopped for good, can no longer meet anything. One that powers
-//! itself off can: a user may start it again.
+//!   itself off can: a user may start it again.
 
 mod count;
 mod describe;

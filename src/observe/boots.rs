@@ -3,7 +3,7 @@
 //! ```text
 //!                         ┌─ a kernel was fetched ──────────────────────▶ network
 //! power-on, reset ─▶ open ┤
-//!                         └─ a kernel spoke that nobody had fetched ────▶ disk
+//!                         └─ a kernel started without a fetch ──────────▶ disk
 //! ```
 //!
 //! A loader alone decides nothing: iPXE and GRUB from the network may boot the disk (`sanboot`, `exit`).

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! STATE/runs/20261121-093403-etcd/
-//!   request.json  plan.json       what was asked for, and every step
+//!   request.json  plan.json       the request, and every step
 //!   journal.jsonl  processes.json what undoes it; which processes it has
 //!   events.jsonl  supervisor.log  what happened
 //!   node/NAME/{console.log, qemu.log}
