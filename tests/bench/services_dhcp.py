@@ -84,7 +84,7 @@ def side(rig, name, reservations=()):
         return
     lab = LAB
     if reservations:
-        lab += "[network.lan.dhcp.server.reserve]\n"
+        lab += "[network.lan.dhcp.server.reservations]\n"
         lab += "".join(f'"{mac}" = "{address}"\n' for mac, address in reservations)
     with rig.ours("dhcp", lab) as server:
         yield server
