@@ -212,7 +212,7 @@ impl NodeView {
             Some(Sighting { at, what }) => {
                 format!("last seen: {what}, {} ago", Ago(now.since(*at)))
             }
-            None => "never saw anything of it".to_owned(),
+            None => "nothing seen of it yet".to_owned(),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::name::{DiskName, NicName, NodeName};
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// There is no such node, or it was not started.
-    #[error("there is no machine `{node}`")]
+    #[error("there is no node `{node}`")]
     Unknown {
         /// The name.
         node: NodeName,
@@ -91,10 +91,10 @@ impl Hint for NodeError {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The node cannot show its disks.
-    #[error("the machine does not show the disk")]
+    #[error("the node does not show the disk")]
     Hidden(#[source] Box<dyn Error + Send + Sync>),
     /// The node has no such disk.
-    #[error("the machine has no disk `{0}`")]
+    #[error("the node has no disk `{0}`")]
     NoDisk(DiskName),
     /// It cannot be read.
     #[error("cannot read the disk")]

@@ -80,7 +80,7 @@ fn the_present_says_what_was_last_seen() {
         snapshot.apply(&event(at, Some("a"), kind));
     }
     snapshot.apply(&event(43_000, None, Known::TearDownStarted { why: "test".to_owned() }));
-    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last seen: leased 10.0.0.10 (ipxe), 41s ago; b: off, never saw anything of it");
+    assert_snapshot!(snapshot.to_string(), @"a: dhcp, last seen: leased 10.0.0.10 (ipxe), 41s ago; b: off, nothing seen of it yet");
     assert_eq!(snapshot.lab, LabState::TearingDown);
 }
 

@@ -45,7 +45,7 @@ pub(super) struct DownRequest {
 /// The state of every request.
 #[derive(Clone)]
 pub(super) struct ControlHandler {
-    pub(super) orders: mpsc::Sender<RunCommand>,
+    pub(super) commands: mpsc::Sender<RunCommand>,
     pub(super) rack: Arc<Rack>,
     pub(super) events: Emitter,
     pub(super) run_dir: PathBuf,
@@ -82,7 +82,7 @@ fn ending() -> Response {
 
 async fn status(State(handler): State<ControlHandler>) -> Answer {
     let (reply, answer) = oneshot::channel();
-    handler.orders.send(RunCommand::Status(reply)).await.map_err(|_| ending())?;
+    handler.commands.send(RunCommand::Status(reply)).await.map_err(|_| ending())?;
     let status = answer.await.map_err(|_| ending())?;
     Ok(Json(status).into_response())
 }
@@ -90,7 +90,7 @@ async fn status(State(handler): State<ControlHandler>) -> Answer {
 async fn down(State(handler): State<ControlHandler>, Json(request): Json<DownRequest>) -> Answer {
     let DownRequest { why, interrupted } = request;
     handler.events.of(Source::User).emit(Known::Commanded { what: format!("down: {why}") });
-    handler.orders.send(RunCommand::Down { why, interrupted }).await.map_err(|_| ending())?;
+    handler.commands.send(RunCommand::Down { why, interrupted }).await.map_err(|_| ending())?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -177,7 +177,7 @@ impl Follower {
 fn node_name(node: &str) -> Result<NodeName, Response> {
     NodeName::new(node).map_err(|_| {
         let hint = "`dryrack status` lists the nodes";
-        refuse(StatusCode::NOT_FOUND, format!("there is no machine `{node}`"), Some(hint))
+        refuse(StatusCode::NOT_FOUND, format!("there is no node `{node}`"), Some(hint))
     })
 }
 
@@ -203,7 +203,7 @@ fn failed(error: &NodeError) -> Response {
 async fn command(handler: ControlHandler, node: &str, command: NodeCommand) -> Result<Effect, Response> {
     let node = node_name(node)?;
     let (reply, answer) = oneshot::channel();
-    handler.orders.send(RunCommand::Node { node, command, reply }).await.map_err(|_| ending())?;
+    handler.commands.send(RunCommand::Node { node, command, reply }).await.map_err(|_| ending())?;
     answer.await.map_err(|_| ending())?.map_err(|error| failed(&error))
 }
 

@@ -35,7 +35,7 @@ use crate::system::MAKE_ROOM;
 /// Where inputs come from.
 pub(super) struct Inputs {
     pub(super) events: mpsc::UnboundedReceiver<Event>,
-    pub(super) orders: mpsc::Receiver<RunCommand>,
+    pub(super) commands: mpsc::Receiver<RunCommand>,
     /// SIGTERM, SIGINT and SIGHUP.
     pub(super) signals: [Signal; 3],
     /// Readable when the owner of the run is gone, or has released it; `None` after a release.
@@ -165,7 +165,7 @@ impl<S: Site> Director<'_, S> {
         executor: Pin<&mut impl Future<Output = Result<(), UpError>>>,
         executed: bool,
     ) -> Input {
-        let Inputs { events, orders, signals: [terminate, interrupt, hang_up], parent } = inputs;
+        let Inputs { events, commands, signals: [terminate, interrupt, hang_up], parent } = inputs;
         let due = self.fold.deadline().map(|at| {
             // Slightly late, never early: otherwise nothing would be decided and the loop would spin.
             at.since(self.events.now().at) + Duration::from_millis(1)
@@ -173,7 +173,7 @@ impl<S: Site> Director<'_, S> {
         tokio::select! {
             biased;
             Some(event) = events.recv() => Input::Event(event),
-            Some(order) = orders.recv() => Input::RunCommand(order),
+            Some(command) = commands.recv() => Input::RunCommand(command),
             _ = terminate.recv() => Input::Signal,
             _ = interrupt.recv() => Input::Signal,
             _ = hang_up.recv() => Input::Signal,
@@ -245,7 +245,7 @@ impl<S: Site> Director<'_, S> {
             tokio::select! {
                 biased;
                 Some(event) = inputs.events.recv() => self.take(event),
-                Some(order) = inputs.orders.recv() => match order {
+                Some(command) = inputs.commands.recv() => match command {
                     RunCommand::Status(reply) => drop(reply.send(self.status())),
                     // The run is ending already; dropping the reply reports that.
                     RunCommand::Down { .. } | RunCommand::Node { .. } => {}

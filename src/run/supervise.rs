@@ -162,9 +162,9 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         emitter.clone(),
     );
 
-    let (orders_sender, orders) = mpsc::channel(16);
+    let (commands_sender, commands) = mpsc::channel(16);
     let handler = ControlHandler {
-        orders: orders_sender,
+        commands: commands_sender,
         rack: Arc::clone(&rack),
         events: emitter.clone(),
         run_dir: run_dir.clone(),
@@ -193,7 +193,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };
-    let ending = director.run(Inputs { events, orders, signals, parent }, journal).await;
+    let ending = director.run(Inputs { events, commands, signals, parent }, journal).await;
     let parts = match tokio::time::timeout(FAREWELL, parts.join_next()).await {
         Ok(Some(Ok(parts))) => parts,
         // A large file is still being read; the report does not wait for it.

@@ -49,7 +49,8 @@ def kea(folder, reservations=()):
     """Kea's command and surroundings: leases in a file, as it comes, written and not synced."""
     folder.mkdir(parents=True, exist_ok=True)
     leases = folder / "leases.csv"
-    for file in folder.glob("leases.csv*"):
+    # A run that was killed also leaves a process id, which another process has in the next namespace.
+    for file in [*folder.glob("leases.csv*"), *folder.glob("*.pid")]:
         file.unlink()
     subnet = {"subnet": NETWORK.replace(SERVER, "10.86.0.0"), "pools": [{"pool": " - ".join(POOL)}]}
     if reservations:

@@ -32,10 +32,10 @@ const ATTRIBUTES: u32 = 7;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum VariableError {
     /// The bytes are not a variable store.
-    #[error("this is no store of UEFI variables that is known")]
+    #[error("unknown format of the UEFI variable store")]
     Malformed,
     /// There is no room for another variable.
-    #[error("the store of UEFI variables is full")]
+    #[error("the UEFI variable store is full")]
     Full,
 }
 

@@ -34,15 +34,15 @@ async fn the_router_answers_whoever_listens() {
         nodes: BTreeMap::new(),
         published: Vec::new(),
     });
-    let (orders, mut commands) = mpsc::channel(1);
+    let (commands, mut received) = mpsc::channel(1);
     let (_progress, progress) = watch::channel(0);
     let rack = Arc::new(rack.unwrap());
     let router =
-        router(ControlHandler { orders, rack, events, run_dir: run_dir.path().to_owned(), progress });
+        router(ControlHandler { commands, rack, events, run_dir: run_dir.path().to_owned(), progress });
     let down = ask(&router, "POST", "/v1/down", r#"{"why": "enough", "interrupted": false}"#).await;
-    let command = commands.try_recv().unwrap();
+    let command = received.try_recv().unwrap();
     assert!(matches!(command, RunCommand::Down { why, interrupted: false } if why == "enough"));
-    drop(commands);
+    drop(received);
     let seen = [
         down,
         ask(&router, "GET", "/v1/node/a/screenshot", "").await,
@@ -54,7 +54,7 @@ async fn the_router_answers_whoever_listens() {
     ];
     insta::assert_snapshot!(seen.join("\n"), @r#"
     202 Accepted
-    404 Not Found {"error":"there is no machine `a`","hint":"`dryrack status` lists the nodes"}
+    404 Not Found {"error":"there is no node `a`","hint":"`dryrack status` lists the nodes"}
     503 Service Unavailable {"error":"the lab is being taken down","hint":null}
     404 Not Found {"error":"there is no power action `off-and-on`","hint":"known actions: on, off, force-off, cycle, reset, nmi"}
     422 Unprocessable Entity Failed to deserialize the JSON body into the target type: once: unknown variant `tape`, expected one of `network`, `disk`, `cd`, `setup` at line 1 column 15

@@ -181,7 +181,7 @@ impl Site for FakeSite {
 
 /// A client that sends commands to the run.
 struct Client {
-    orders: mpsc::Sender<RunCommand>,
+    commands: mpsc::Sender<RunCommand>,
     site: Arc<FakeSite>,
 }
 
@@ -190,7 +190,7 @@ impl Client {
     async fn begin(&self, node: &str, command: NodeCommand) -> oneshot::Receiver<Result<Effect, NodeError>> {
         let (reply, answer) = oneshot::channel();
         let node = NodeName::new(node).unwrap();
-        self.orders.send(RunCommand::Node { node, command, reply }).await.unwrap();
+        self.commands.send(RunCommand::Node { node, command, reply }).await.unwrap();
         answer
     }
 
@@ -207,7 +207,7 @@ impl Client {
 
     async fn status(&self) -> Status {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(RunCommand::Status(reply)).await.unwrap();
+        self.commands.send(RunCommand::Status(reply)).await.unwrap();
         answer.await.unwrap()
     }
 
@@ -219,7 +219,7 @@ impl Client {
 
     async fn down(&self) {
         let why = "enough".to_owned();
-        self.orders.send(RunCommand::Down { why, interrupted: false }).await.unwrap();
+        self.commands.send(RunCommand::Down { why, interrupted: false }).await.unwrap();
     }
 }
 
@@ -266,12 +266,12 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
         run_errors: Vec::new(),
         progress: watch::Sender::default(),
     };
-    let (orders_sender, orders) = mpsc::channel(16);
+    let (commands_sender, commands) = mpsc::channel(16);
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
     let signals = signals.map(|kind| signal(kind).unwrap());
-    let inputs = Inputs { events, orders, signals, parent: None };
+    let inputs = Inputs { events, commands, signals, parent: None };
     let journal = Journal::open(dir.path()).unwrap();
-    let client = client(Client { orders: orders_sender, site });
+    let client = client(Client { commands: commands_sender, site });
     let (ending, ()) = tokio::join!(director.run(inputs, journal), client);
     let seen = seen.lock().unwrap().clone();
     (ending.exit, seen)
@@ -285,7 +285,7 @@ async fn power_commands_reach_a_node_and_are_answered() {
         assert_eq!(client.power("a", Power::ForceOff).await, "Now");
         assert_eq!(client.power("a", Power::Cycle).await, "`a` is off");
         assert_eq!(client.power("b", Power::On).await, "Now");
-        assert_eq!(client.power("c", Power::On).await, "there is no machine `c`");
+        assert_eq!(client.power("c", Power::On).await, "there is no node `c`");
         let once = NodeCommand::Boot(BootOverride::Once(BootTarget::Network));
         assert_eq!(client.command("b", once).await, "NextStart");
         client.down().await;
