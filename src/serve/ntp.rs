@@ -18,8 +18,12 @@ const LONGEST: usize = 1024;
 const EPOCH: i128 = 2_208_988_800;
 const NANOS: i128 = 1_000_000_000;
 
+/// The modes of a client and of a server, and those of symmetric peers, which Windows uses to set its clock
+/// (RFC 5905, section 3).
 const CLIENT: u8 = 3;
 const SERVER: u8 = 4;
+const SYMMETRIC_ACTIVE: u8 = 1;
+const SYMMETRIC_PASSIVE: u8 = 2;
 /// The stratum: low enough to be accepted, high enough that clients prefer real servers.
 const STRATUM: u8 = 3;
 /// The precision as a power of two, in seconds: a microsecond.
@@ -99,12 +103,19 @@ fn answer(packet: &[u8], from: SocketAddr, now: u64) -> Option<(u8, [u8; PACKET]
     let requested = packet.first_chunk::<PACKET>()?;
     let (version, mode) = (requested[0] >> 3 & 7, requested[0] & 7);
     // Version 1 has no modes and leaves them zero.
-    if !(1..=4).contains(&version) || !(mode == CLIENT || version == 1 && mode == 0) {
+    let answered_as = match mode {
+        CLIENT => SERVER,
+        // The peer stays unknown: no state is kept, as ntpd and chrony do for peers that are not configured.
+        SYMMETRIC_ACTIVE => SYMMETRIC_PASSIVE,
+        0 if version == 1 => SERVER,
+        _ => return None,
+    };
+    if !(1..=4).contains(&version) {
         return None;
     }
     let mut reply = [0; PACKET];
     // No leap second is announced.
-    reply[0] = version << 3 | SERVER;
+    reply[0] = version << 3 | answered_as;
     reply[1] = STRATUM;
     reply[2] = requested[2];
     reply[3] = PRECISION.to_be_bytes()[0];
@@ -178,9 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn a_symmetric_peer_is_answered_as_a_passive_one() {
+        // Version 3, and version 4 with a clock that is not set.
+        for first in [0x19, 0xe1] {
+            let (version, reply) = check(&question(first), "10.0.0.11:123").unwrap();
+            assert_eq!(reply[0], version << 3 | SYMMETRIC_PASSIVE);
+            assert_eq!(check(&reply, "10.0.0.11:123"), None, "no dialogue between two servers");
+        }
+    }
+
+    #[test]
     fn only_clients_are_answered() {
-        // Symmetric, server, broadcast, control and private: the last two are used for amplification attacks.
-        for mode in [0, 1, 2, 4, 5, 6, 7] {
+        // Passive, server, broadcast, control and private: the last two are used for amplification attacks.
+        for mode in [0, 2, 4, 5, 6, 7] {
             assert_eq!(check(&question(4 << 3 | mode), FROM), None, "mode {mode}");
         }
         for version in [0, 5, 6, 7] {

@@ -11,7 +11,7 @@ use super::answer::{Outcome, Reply, answer};
 use super::cache::{Cache, Question};
 use super::message::{OwnAnswer, Request, Transport};
 use super::rule::Rule;
-use super::upstream::{own, read, write};
+use super::upstream::{EdnsUse, own, read, write};
 use super::wire_cache::WireCache;
 use super::zones::Zones;
 use crate::fuzz::script::Script;
@@ -86,7 +86,7 @@ pub(crate) fn question(data: &[u8]) {
             Outcome::Ask(ask) => {
                 assert!(how & 1 == 1, "nobody is there to be asked");
                 // The upstream answer is whatever comes next in the input.
-                let to = write(&ask.question);
+                let to = write(&ask.question, EdnsUse::With);
                 let reply = read(script.piece(), &to);
                 let own = reply.map(|reply| own(reply, UPSTREAM));
                 ask.finish(
@@ -147,7 +147,7 @@ pub(crate) fn upstream(data: &[u8]) {
         dnssec: how & 0x80 != 0,
         checking_disabled: how & 0x40 != 0,
     };
-    let mut to = write(&question);
+    let mut to = write(&question, EdnsUse::With);
     to.metadata.id = 0x1234;
     let mut query = Query::query(question.name.clone(), question.record);
     query.set_query_class(question.class);

@@ -3,6 +3,9 @@
 //! A silent server must not delay every query. So the server that answered last is
 //! queried first, after a moment the next one is queried as well, and a silent server
 //! is retried in parallel with one that answers.
+//!
+//! Old servers and some middleboxes reject or drop queries with EDNS. Such a server is
+//! queried again without it (RFC 6891, section 6.2.2), and from then on only without it.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +15,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
+use hickory_proto::op::{Edns, Header, Message, MessageType, Query, ResponseCode};
+use hickory_proto::rr::{Name, Record};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::oneshot;
@@ -107,13 +112,21 @@ impl Upstream {
     }
 
     async fn ask_in_turn(&self, question: &Question) -> OwnAnswer {
-        let attempt =
-            |server: usize| async move { (server, ask_server(self.servers[server], question).await) };
+        let attempt = |(round, server): (usize, usize)| {
+            // A server that was silent twice may drop queries with EDNS.
+            let plain = self.lock().health.is_plain(server) || round + 1 == ROUNDS;
+            let edns = if plain { EdnsUse::Without } else { EdnsUse::With };
+            async move { (server, ask_server(self.servers[server], question, edns).await) }
+        };
         let ServerOrder { order, beside } = self.lock().health.turns(self.events.now().at.as_nanos());
-        let mut turns = order.repeat(ROUNDS).into_iter();
+        let rounds = (0..ROUNDS).flat_map(|round| std::iter::repeat_n(round, order.len()));
+        let turns: Vec<(usize, usize)> = rounds.zip(order.iter().copied().cycle()).collect();
+        let mut turns = turns.into_iter();
         let mut attempts = FuturesUnordered::new();
-        let mut open: Vec<usize> = turns.next().into_iter().chain(beside).collect();
-        attempts.extend(open.iter().copied().map(attempt));
+        let first: Vec<(usize, usize)> =
+            turns.next().into_iter().chain(beside.map(|server| (0, server))).collect();
+        let mut open: Vec<usize> = first.iter().map(|(_, server)| *server).collect();
+        attempts.extend(first.into_iter().map(attempt));
         let mut refused = Vec::new();
         let mut last = OwnAnswer::bare(ResponseCode::ServFail, Rule::Silence);
         loop {
@@ -125,12 +138,17 @@ impl Upstream {
                         open.swap_remove(at);
                     }
                     match answer {
-                        Ok(own) if is_answer(own.code) => {
-                            self.lock().health.answered(server);
+                        Ok((own, edns)) if is_answer(own.code) => {
+                            self.lock().health.answered(server, edns);
                             return own;
                         }
+                        // The client's query was well-formed, and another server may support it.
+                        Ok((own, _)) if is_unsupported(own.code) => {
+                            refused.push(server);
+                            last = OwnAnswer::bare(ResponseCode::ServFail, own.rule);
+                        }
                         // Another server may know the name.
-                        Ok(own) => {
+                        Ok((own, _)) => {
                             refused.push(server);
                             last = own;
                         }
@@ -140,10 +158,10 @@ impl Upstream {
                 Ok(None) => {}
                 Err(_) => open.iter().for_each(|server| self.lock().health.silent(*server, now)),
             }
-            match turns.find(|server| !refused.contains(server)) {
-                Some(server) => {
+            match turns.find(|(_, server)| !refused.contains(server)) {
+                Some((round, server)) => {
                     open.push(server);
-                    attempts.push(attempt(server));
+                    attempts.push(attempt((round, server)));
                 }
                 None if attempts.is_empty() => return last,
                 None => {}
@@ -191,6 +209,8 @@ struct Server {
     rest: u64,
     /// When it is retried.
     until: u64,
+    /// Whether it is queried without EDNS.
+    plain: bool,
 }
 
 /// The servers for one query.
@@ -219,13 +239,17 @@ impl Health {
         ServerOrder { order, beside }
     }
 
-    fn answered(&mut self, server: usize) {
-        self.servers[server] = Server::default();
+    fn answered(&mut self, server: usize, edns: EdnsUse) {
+        self.servers[server] = Server { plain: edns == EdnsUse::Without, ..Server::default() };
         self.first = server;
     }
 
+    fn is_plain(&self, server: usize) -> bool {
+        self.servers[server].plain
+    }
+
     fn silent(&mut self, server: usize, now: u64) {
-        let Server { rest, until } = &mut self.servers[server];
+        let Server { rest, until, .. } = &mut self.servers[server];
         if *rest == 0 || *until <= now {
             *rest = (*rest * 2).clamp(REST, LONGEST_REST);
             *until = now + *rest;
@@ -238,9 +262,34 @@ fn is_answer(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
+/// Tells whether a response code rejects the form of a query.
+fn is_unsupported(code: ResponseCode) -> bool {
+    matches!(code, ResponseCode::FormErr | ResponseCode::NotImp)
+}
+
+/// Whether a query has an OPT record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EdnsUse {
+    With,
+    Without,
+}
+
+/// Queries one server, again without EDNS if it rejects that. Returns how it was queried last.
+async fn ask_server(
+    server: SocketAddr,
+    question: &Question,
+    edns: EdnsUse,
+) -> io::Result<(OwnAnswer, EdnsUse)> {
+    let own = ask_once(server, question, edns).await?;
+    if edns == EdnsUse::With && is_unsupported(own.code) {
+        return Ok((ask_once(server, question, EdnsUse::Without).await?, EdnsUse::Without));
+    }
+    Ok((own, edns))
+}
+
 /// Queries one server by UDP and, if the answer is truncated, by TCP.
-async fn ask_server(server: SocketAddr, question: &Question) -> io::Result<OwnAnswer> {
-    let packet = write(question);
+async fn ask_once(server: SocketAddr, question: &Question, edns: EdnsUse) -> io::Result<OwnAnswer> {
+    let packet = write(question, edns);
     let bytes = packet.to_vec().map_err(io::Error::other)?;
     let local = match server {
         SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -272,7 +321,7 @@ async fn ask_by_tcp(server: SocketAddr, packet: &Message, bytes: &[u8]) -> io::R
     Ok(own(reply, server))
 }
 
-pub(super) fn write(question: &Question) -> Message {
+pub(super) fn write(question: &Question, edns: EdnsUse) -> Message {
     let mut packet = Message::query();
     packet.metadata.recursion_desired = true;
     packet.metadata.checking_disabled = question.checking_disabled;
@@ -281,19 +330,50 @@ pub(super) fn write(question: &Question) -> Message {
     let mut query = Query::query(question.name.clone(), question.record);
     query.set_query_class(question.class);
     packet.add_query(query);
-    let mut edns = Edns::new();
-    edns.set_max_payload(PAYLOAD).set_dnssec_ok(question.dnssec);
-    packet.edns = Some(edns);
+    if edns == EdnsUse::With {
+        let mut edns = Edns::new();
+        edns.set_max_payload(PAYLOAD).set_dnssec_ok(question.dnssec);
+        packet.edns = Some(edns);
+    }
     packet
 }
 
 /// Parses the answer to a query; `None` for any other packet.
 pub(super) fn read(reply: &[u8], to: &Message) -> Option<Message> {
-    let reply = Message::from_vec(reply).ok()?;
+    let reply = Message::from_vec(reply).ok().or_else(|| without_unreadable(reply))?;
+    // Servers that cannot parse a query may leave it out of their answer.
+    let is_bare = reply.queries.is_empty() && is_unsupported(reply.metadata.response_code);
     let fits = reply.metadata.message_type == MessageType::Response
         && reply.metadata.id == to.metadata.id
-        && reply.queries == to.queries;
+        && (reply.queries == to.queries || is_bare);
     fits.then_some(reply)
+}
+
+/// Parses an answer without the records that cannot be parsed; `None` if none is left of its answers.
+fn without_unreadable(reply: &[u8]) -> Option<Message> {
+    let mut decoder = BinDecoder::new(reply);
+    let Header { metadata, counts } = Header::read(&mut decoder).ok()?;
+    let mut message = Message::query();
+    message.metadata = metadata;
+    message.queries = Message::read_queries(&mut decoder, counts.queries.into()).ok()?;
+    message.answers = readable(&mut decoder, counts.answers)?;
+    message.authorities = readable(&mut decoder, counts.authorities)?;
+    (counts.answers == 0 || !message.answers.is_empty()).then_some(message)
+}
+
+/// Reads the records of a section, without those that cannot be parsed; `None` if their lengths are wrong.
+fn readable(decoder: &mut BinDecoder<'_>, count: u16) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
+    for _ in 0..count {
+        let mut record = decoder.clone(u16::try_from(decoder.index()).ok()?);
+        Name::read(decoder).ok()?;
+        // Type, class and TTL.
+        decoder.read_slice(8).ok()?;
+        let length = decoder.read_u16().ok()?.unverified();
+        decoder.read_slice(length.into()).ok()?;
+        records.extend(Record::read(&mut record).ok());
+    }
+    Some(records)
 }
 
 pub(super) fn own(reply: Message, server: SocketAddr) -> OwnAnswer {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{CLIENT, FIRST_CLIENT_PORT, PORT, SERVER, answer};
+use super::{CLIENT, FIRST_CLIENT_PORT, PORT, SERVER, SYMMETRIC_ACTIVE, SYMMETRIC_PASSIVE, answer};
 use crate::fuzz::script::Script;
 
 /// Answers one packet. Only client requests get a reply; it is no longer than the request and gets no reply itself.
@@ -13,8 +13,10 @@ pub(crate) fn question(data: &[u8]) {
     let packet = script.piece();
     let Some((version, reply)) = answer(packet, from, now) else { return };
     assert!(packet.len() >= reply.len(), "nothing is amplified");
-    assert!(packet[0] & 7 == CLIENT || packet[0] == 1 << 3 || packet[0] & 0x3f == 1 << 3);
+    let mode = packet[0] & 7;
+    assert!(matches!(mode, CLIENT | SYMMETRIC_ACTIVE) || packet[0] & 0x3f == 1 << 3);
+    let answered_as = if mode == SYMMETRIC_ACTIVE { SYMMETRIC_PASSIVE } else { SERVER };
     assert!(from.port() == PORT || from.port() >= FIRST_CLIENT_PORT);
-    assert_eq!((reply[0], &reply[24..32]), (version << 3 | SERVER, &packet[40..48]));
+    assert_eq!((reply[0], &reply[24..32]), (version << 3 | answered_as, &packet[40..48]));
     assert_eq!(answer(&reply, from, now), None, "an answer is not answered");
 }

@@ -41,9 +41,6 @@ const FEW: usize = 2;
 /// Maximum time of such polling in nanoseconds. For slower clients, the kernel's wake-up latency does not matter.
 const SPIN: u64 = 50_000;
 
-/// The same request within this time is a duplicate made by the network.
-const ECHO: u64 = 1_000_000_000;
-
 const STOP: u64 = u64::MAX;
 /// Tokens of listeners start here, those of transfers at 0.
 const LISTENERS: u64 = 1 << 63;
@@ -121,6 +118,8 @@ struct Outgoing {
     machine: Machine,
     source: Source,
     delivery: Delivery,
+    /// The transfer of the same request that it ends when the client acknowledges this one.
+    replaces: Option<u64>,
 }
 
 /// Buffers that all transfers share.
@@ -227,14 +226,20 @@ impl Engine {
     /// Starts a transfer, or returns the error for the client.
     fn read_request(&mut self, listener: usize, from: SocketAddr, request: Request) -> Result<(), Vec<u8>> {
         let now = self.handler.now();
+        let mut replaces = None;
         if let Some(name) = self.by_client.get(&(listener, from)).copied() {
             let known = &self.transfers[&name];
-            if known.request == request && (!known.machine.confirmed() || now < known.began + ECHO) {
+            if known.request == request && !known.machine.confirmed() {
                 self.with(name, |transfer| transfer.machine.on_same_request(now));
                 return Ok(());
             }
-            // The client has abandoned its earlier request.
-            self.finish(name, TftpOutcome::Aborted);
+            match known.request == request {
+                // A client that always uses the same port asks again, or the network has duplicated its request. Only
+                // the client's answer tells: it acknowledges the new transfer or rejects it (RFC 1350, section 4).
+                true => replaces = Some(name),
+                // The client has abandoned its earlier request.
+                false => self.finish(name, TftpOutcome::Aborted),
+            }
         }
         let opened = self.handler.open(from, &request.name, request.mode);
         let Opened { source, size, mut delivery } = opened.map_err(|missing| refusal(&missing))?;
@@ -257,8 +262,17 @@ impl Engine {
         delivery.blksize = u32::try_from(terms.block).ok();
         delivery.windowsize = Some(terms.window);
         let (machine, first) = Machine::start(terms, now);
-        let transfer =
-            Outgoing { socket, client: from, listener, request, began: now, machine, source, delivery };
+        let transfer = Outgoing {
+            socket,
+            client: from,
+            listener,
+            request,
+            began: now,
+            machine,
+            source,
+            delivery,
+            replaces,
+        };
         self.transfers.insert(self.next, transfer);
         self.by_client.insert((listener, from), self.next);
         self.with(self.next, |_| first);
@@ -287,11 +301,16 @@ impl Engine {
         }
         let now = self.handler.now();
         match said {
-            Ok(Packet::Ack(number)) => self.with(name, |transfer| {
-                let follows = transfer.machine.on_ack(number, now);
-                transfer.delivery.came_to(transfer.machine.bytes());
-                follows
-            }),
+            Ok(Packet::Ack(number)) => {
+                if let Some(replaced) = transfer.replaces.take() {
+                    self.finish(replaced, TftpOutcome::Aborted);
+                }
+                self.with(name, |transfer| {
+                    let follows = transfer.machine.on_ack(number, now);
+                    transfer.delivery.came_to(transfer.machine.bytes());
+                    follows
+                });
+            }
             Ok(Packet::Error { .. }) => self.with(name, |transfer| transfer.machine.on_error()),
             // Not valid in a running transfer: answer with an error, but do not end the transfer.
             Ok(Packet::Read(_) | Packet::Write(_) | Packet::Stray) | Err(_) => {
@@ -334,7 +353,14 @@ impl Engine {
 
     fn finish(&mut self, name: u64, outcome: TftpOutcome) {
         if let Some(mut transfer) = self.transfers.remove(&name) {
-            self.by_client.remove(&(transfer.listener, transfer.client));
+            let client = (transfer.listener, transfer.client);
+            if self.by_client.get(&client) == Some(&name) {
+                match transfer.replaces.filter(|replaced| self.transfers.contains_key(replaced)) {
+                    // The duplicate of a request was rejected; its transfer goes on.
+                    Some(replaced) => self.by_client.insert(client, replaced),
+                    None => self.by_client.remove(&client),
+                };
+            }
             transfer.delivery.retransmits = transfer.machine.retransmits();
             transfer.delivery.tell(outcome);
         }

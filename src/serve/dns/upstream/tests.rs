@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, RData, RecordType};
 
 use super::*;
 use crate::serve::example::Log;
@@ -27,6 +27,16 @@ enum Kind {
     Cuts,
     /// Sends invalid answers first.
     Lies,
+    /// Answers queries with EDNS by this code.
+    NoEdns(ResponseCode),
+    /// The same, without the question.
+    NoEdnsBare,
+    /// Drops queries with EDNS.
+    DropsEdns,
+    /// Answers every query with FORMERR.
+    RejectsAll,
+    /// Its answer has an address record of three bytes beside a good one.
+    Unreadable,
 }
 
 /// A test's name server with its number of queries.
@@ -56,7 +66,8 @@ impl Other {
                     socket.send_to(&reply(&other.to_vec().unwrap(), kind), from).await.unwrap();
                     socket.send_to(b"\0", from).await.unwrap();
                 }
-                if kind != Kind::Silent {
+                let edns = Message::from_vec(&buffer[..length]).unwrap().edns.is_some();
+                if !(kind == Kind::Silent || kind == Kind::DropsEdns && edns) {
                     socket.send_to(&reply(&buffer[..length], kind), from).await.unwrap();
                 }
             }
@@ -83,10 +94,28 @@ impl Other {
 fn reply(question: &[u8], kind: Kind) -> Vec<u8> {
     let mut message = Message::from_vec(question).unwrap();
     message.metadata.message_type = MessageType::Response;
+    let edns = message.edns.take().is_some();
     match kind {
+        Kind::NoEdns(code) if edns => message.metadata.response_code = code,
+        Kind::NoEdnsBare if edns => {
+            message.metadata.response_code = ResponseCode::FormErr;
+            message.queries.clear();
+        }
+        Kind::RejectsAll => message.metadata.response_code = ResponseCode::FormErr,
         Kind::Refuses => message.metadata.response_code = ResponseCode::Refused,
         Kind::Cuts => message.metadata.truncation = true,
-        Kind::Answers | Kind::Silent | Kind::Lies => {
+        Kind::Unreadable => {
+            let name = message.queries[0].name().clone();
+            let good = Record::from_rdata(name.clone(), 60, RData::from(Ipv4Addr::new(192, 0, 2, 7)));
+            message.add_answer(good.clone()).add_answer(good);
+            let mut bytes = message.to_vec().unwrap();
+            // The last record gets a data length of three, and loses a byte.
+            let at = bytes.len() - 6;
+            bytes[at..at + 2].copy_from_slice(&3_u16.to_be_bytes());
+            bytes.pop();
+            return bytes;
+        }
+        Kind::Answers | Kind::Silent | Kind::Lies | Kind::NoEdns(_) | Kind::NoEdnsBare | Kind::DropsEdns => {
             let name = message.queries[0].name().clone();
             message.add_answer(Record::from_rdata(name, 60, RData::from(Ipv4Addr::new(192, 0, 2, 7))));
         }
@@ -180,7 +209,7 @@ fn a_silent_server_rests_and_is_tried_beside_another() {
     let mut health = Health::new(3);
     assert_eq!(health.turns(0), turns(&[0, 1, 2], None));
     health.silent(0, 0);
-    health.answered(1);
+    health.answered(1, EdnsUse::With);
     assert_eq!(health.turns(SECOND), turns(&[1, 2, 0], None));
     // A server that answers again is no longer skipped.
     health.silent(0, SECOND);
@@ -190,9 +219,39 @@ fn a_silent_server_rests_and_is_tried_beside_another() {
     health.silent(0, 10 * SECOND);
     assert_eq!(health.turns(19 * SECOND), turns(&[1, 2, 0], None));
     assert_eq!(health.turns(20 * SECOND), turns(&[1, 2, 0], Some(0)));
-    health.answered(0);
+    health.answered(0, EdnsUse::With);
     assert_eq!(health.turns(21 * SECOND), turns(&[0, 1, 2], None));
     // If none answers, all are tried in turn.
     (0..3).for_each(|server| health.silent(server, 30 * SECOND));
     assert_eq!(health.turns(31 * SECOND), turns(&[0, 1, 2], None));
+}
+
+#[tokio::test]
+async fn a_server_without_edns_is_queried_without_it_from_then_on() {
+    for (kind, first) in [
+        (Kind::NoEdns(ResponseCode::FormErr), 2),
+        (Kind::NoEdns(ResponseCode::NotImp), 2),
+        (Kind::NoEdnsBare, 2),
+        (Kind::DropsEdns, 3),
+    ] {
+        let other = Other::new(kind).await;
+        let upstream = upstream(&[&other]);
+        assert_eq!(shown(&upstream.ask(&question("one.test")).await), GOOD);
+        assert_eq!(other.requested(), first);
+        assert_eq!(shown(&upstream.ask(&question("two.test")).await), GOOD);
+        assert_eq!(other.requested(), first + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_rejects_every_form_is_a_server_failure() {
+    let other = Other::new(Kind::RejectsAll).await;
+    let own = upstream(&[&other]).ask(&question("one.test")).await;
+    assert_eq!(own.code, ResponseCode::ServFail);
+}
+
+#[tokio::test]
+async fn an_unreadable_record_does_not_lose_the_answer() {
+    let other = Other::new(Kind::Unreadable).await;
+    assert_eq!(shown(&upstream(&[&other]).ask(&question("one.test")).await), GOOD);
 }
