@@ -307,11 +307,46 @@ fn a_request_that_the_network_doubles_starts_one_transfer() {
     client.hears_nothing();
     client.ack(1, from);
     assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
-    // The last datagram was delayed in the network.
+    // The last datagram was delayed in the network. The client rejects the answer (RFC 1350, section 4).
     client.ask(b"profile/tiny/kernel", "octet", &[]);
-    client.hears_nothing();
+    let (_, doubled) = client.hear();
+    assert_ne!(doubled, from);
+    client.say(b"\0\x05\0\x05unknown transfer ID\0", doubled);
     client.ack(2, from);
     assert_eq!(client.hear(), ([&b"\0\x03\0\x03"[..], &[7; 512]].concat(), from));
+    assert_eq!(
+        server.reported(),
+        "aborted profile/tiny/kernel: 0 bytes of kernel as octet in blocks of 512 × 1 [plan]"
+    );
+    // It is known as before: another request from its port ends it.
+    client.ask(b"boot/fast.ipxe", "octet", &[]);
+    let (_, second) = client.hear();
+    assert!(server.reported().starts_with("aborted profile/tiny/kernel: 1024 bytes"));
+    client.ack(1, second);
+    assert!(server.reported().starts_with("sent boot/fast.ipxe"));
+}
+
+/// As U-Boot and lwIP do, which use one port for all requests and abandon a transfer without an error.
+#[test]
+fn a_client_that_always_uses_one_port_asks_again_and_starts_anew() {
+    let server = Server::start(TftpBackend::Builtin);
+    server.kernel(&[7; 1200]);
+    let client = Client::of(&server);
+    client.ask(b"profile/tiny/kernel", "octet", &[]);
+    let (_, abandoned) = client.hear();
+    client.ack(1, abandoned);
+    assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
+
+    client.ask(b"profile/tiny/kernel", "octet", &[]);
+    let (_, from) = client.hear();
+    assert_ne!(from, abandoned);
+    client.ack(1, from);
+    assert_eq!(client.hear(), ([&b"\0\x03\0\x02"[..], &[7; 512]].concat(), from));
+    assert!(server.reported().starts_with("aborted profile/tiny/kernel: 512 bytes"));
+    client.ack(2, from);
+    assert_eq!(client.hear(), ([&b"\0\x03\0\x03"[..], &[7; 176]].concat(), from));
+    client.ack(3, from);
+    assert!(server.reported().starts_with("sent profile/tiny/kernel: 1200 bytes"));
 }
 
 #[test]

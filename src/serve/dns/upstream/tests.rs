@@ -236,9 +236,9 @@ async fn a_server_without_edns_is_queried_without_it_from_then_on() {
     ] {
         let other = Other::new(kind).await;
         let upstream = upstream(&[&other]);
-        assert_eq!(shown(&upstream.ask(&question("one.test")).await), GOOD);
+        assert_eq!(shown(&upstream.ask(&question("one.test.")).await), GOOD);
         assert_eq!(other.requested(), first);
-        assert_eq!(shown(&upstream.ask(&question("two.test")).await), GOOD);
+        assert_eq!(shown(&upstream.ask(&question("two.test.")).await), GOOD);
         assert_eq!(other.requested(), first + 1);
     }
 }
@@ -246,12 +246,12 @@ async fn a_server_without_edns_is_queried_without_it_from_then_on() {
 #[tokio::test]
 async fn a_server_that_rejects_every_form_is_a_server_failure() {
     let other = Other::new(Kind::RejectsAll).await;
-    let own = upstream(&[&other]).ask(&question("one.test")).await;
+    let own = upstream(&[&other]).ask(&question("one.test.")).await;
     assert_eq!(own.code, ResponseCode::ServFail);
 }
 
 #[tokio::test]
 async fn an_unreadable_record_does_not_lose_the_answer() {
     let other = Other::new(Kind::Unreadable).await;
-    assert_eq!(shown(&upstream(&[&other]).ask(&question("one.test")).await), GOOD);
+    assert_eq!(shown(&upstream(&[&other]).ask(&question("one.test.")).await), GOOD);
 }
