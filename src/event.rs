@@ -18,7 +18,7 @@ pub use emitter::{Emitter, Instant};
 pub use exchange::Exchange;
 pub use kinds::{Delivery, Known, LearnedFrom, Protocol};
 pub use read::{ReadError, Recorded, read};
-pub use stage::{BootedFrom, Stage};
+pub use stage::{BootServers, BootSources, BootedFrom, Stage};
 pub use text::{Ago, Size};
 pub use time::{RunTime, UnixSeconds};
 pub use words::{

@@ -16,6 +16,7 @@ mod exchanges;
 mod stage;
 
 pub use self::addresses::AddressBook;
+pub use self::boots::NetworkBoot;
 pub use self::exchanges::Telling;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::exchanges::Exchanges;
-use crate::event::{Ago, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage, StopState};
+use self::stage::Clue;
+use crate::event::{Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage, StopState};
 use crate::name::{NodeName, ProcessName};
 
 /// The state of the lab as a whole.
@@ -106,6 +108,9 @@ pub struct Booted {
     /// The evidence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
+    /// What its firmware requested.
+    #[serde(skip)]
+    pub network: NetworkBoot,
 }
 
 /// A conclusion from an event.
@@ -154,6 +159,12 @@ pub struct NodeView {
     /// Why its expectations can no longer be met: its machine ended unexpectedly, or QEMU stopped it for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<String>,
+    /// What it can boot from.
+    #[serde(skip)]
+    pub sources: BootSources,
+    /// Whether a kernel printed to its console in its current boot.
+    #[serde(skip)]
+    pub kernel_spoke: bool,
 }
 
 /// The current state of one process of the lab.
@@ -190,6 +201,8 @@ impl NodeView {
             timeline: Vec::new(),
             booted: Vec::new(),
             dead: None,
+            sources: BootSources::default(),
+            kernel_spoke: false,
         }
     }
 
@@ -357,7 +370,14 @@ impl Snapshot {
             view.address = self.addresses.reach(None, node);
         }
         let booted = view.boot(event.at, known);
-        let stage = stage::Clue::from_event(known).map_or(view.stage, |clue| stage::next(view.stage, clue));
+        let clue = stage::Clue::from_event(known);
+        match clue {
+            Some(Clue::PoweredOn | Clue::Reset) => view.kernel_spoke = false,
+            Some(Clue::KernelSpoke) => view.kernel_spoke = true,
+            _ => {}
+        }
+        let clue = clue.filter(|clue| *clue != Clue::NetworkUsed || view.kernel_spoke);
+        let stage = clue.map_or(view.stage, |clue| stage::next(view.stage, clue));
         // A reset in the firmware stage starts a new boot although the stage is the same.
         let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
@@ -382,6 +402,11 @@ impl Snapshot {
                     self.lab = LabState::TearingDown;
                 }
             }
+            Known::RunStarted { nodes, .. } => {
+                for (node, sources) in nodes {
+                    self.nodes.entry(node.clone()).or_insert_with(NodeView::new).sources = *sources;
+                }
+            }
             Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
             Known::ProcessStarted { process } => {
                 self.processes.insert(process.clone(), ProcessView::default());
@@ -396,7 +421,6 @@ impl Snapshot {
                 view.ended = Some(ProcessEnd { exit: *exit, how });
             }
             Known::ProcessPrinted { .. }
-            | Known::RunStarted { .. }
             | Known::StepDone { .. }
             | Known::StepFailed { .. }
             | Known::PoweredOn {}

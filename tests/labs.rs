@@ -156,7 +156,7 @@ fn a_process_fills_matchbox_and_powers_on_what_boots_from_it() {
 fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     build(&["tiny"]);
     let home = Home::new();
-    // dnsmasq leases the address and names the boot script; the lab only serves files.
+    // dnsmasq leases the address and names the boot script of another HTTP server; the lab sees none of that.
     let text = r#"
         dryrack = 1
         name = "lent"
@@ -168,10 +168,19 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
         run = """
         exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \\
             --leasefile-ro --listen-address=$DRYRACK_SERVER --dhcp-range=10.69.0.60,10.69.0.60,1h \\
-            --dhcp-boot=http://$DRYRACK_SERVER/boot/one.ipxe
+            --dhcp-boot=http://$DRYRACK_SERVER:8000/boot.ipxe
+        """
+
+        [process.web]
+        run = """
+        mkdir served && cd served
+        for file in kernel initrd0; do curl -fsS -o $file http://$DRYRACK_SERVER/profile/tiny/$file; done
+        printf '#!ipxe\\nkernel kernel console=ttyS0\\ninitrd initrd0\\nboot\\n' >boot.ipxe
+        exec python3 -m http.server 8000
         """
 
         [expect]
+        system = { within = "3m", that.stage = "os" }
         web = { within = "3m", that.tcp = 80 }
         facts = { within = "3m", that.http = { path = "/facts", body = "DRYRACK" } }
         name = { within = "3m", that.dns = { answer = "10.69.0.60" } }
@@ -179,6 +188,9 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     let lab = home.lab("lent", text);
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    let trace = stdout(&run(&mut home.dryrack(["trace"])));
+    assert!(trace.contains("booted from an unknown source"), "{trace}");
+    assert!(trace.contains("the node has no disk"), "{trace}");
     home.assert_clean(GRACE, "lent");
 }
 

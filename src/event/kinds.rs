@@ -1,15 +1,16 @@
 //! The kinds of event that this crate emits, with their fields.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::stage::{BootedFrom, Stage};
+use super::stage::{BootSources, BootedFrom, Stage};
 use super::words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
     Source, StopState, TftpMode, TftpOutcome,
 };
-use crate::name::{ExpectName, Mac, NetworkName, ProcessName};
+use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
 /// The kinds of event that this crate emits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub enum Known {
         lab: String,
         /// Accelerator that the machines run under, `kvm` or `tcg`.
         accel: String,
+        /// What each node can boot from.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        nodes: BTreeMap<NodeName, BootSources>,
     },
     /// A step of the plan took effect.
     StepDone {

@@ -61,6 +61,9 @@ pub enum BootedFrom {
     Network,
     /// A kernel came up that it had not fetched.
     Disk,
+    /// A kernel came up that it may have fetched from other servers than the lab's.
+    #[schemars(skip)]
+    Unknown,
 }
 
 impl BootedFrom {
@@ -69,6 +72,7 @@ impl BootedFrom {
         match self {
             Self::Network => "network",
             Self::Disk => "disk",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -77,8 +81,38 @@ impl BootedFrom {
         match self {
             Self::Network => "the network",
             Self::Disk => "its disk",
+            Self::Unknown => "an unknown source",
         }
     }
+}
+
+/// What a node can boot from, as far as it is known when the lab starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BootSources {
+    /// Whether it has a disk.
+    pub disk: bool,
+    /// Who serves its network boots.
+    pub network: BootServers,
+}
+
+impl Default for BootSources {
+    /// Assumed where a run of an earlier version does not say it.
+    fn default() -> Self {
+        Self { disk: true, network: BootServers::Lab }
+    }
+}
+
+/// Who serves the network boots of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootServers {
+    /// Only the lab's services, if anybody does.
+    Lab,
+    /// The lab's services or others, such as beside ProxyDHCP. The lab's DHCP sees the requests of its firmware.
+    LabAndOthers,
+    /// Others. The lab sees no request of its firmware.
+    Others,
 }
 
 impl fmt::Display for BootedFrom {

@@ -17,10 +17,14 @@ pub(super) enum CountStatus {
 /// Compares the boots of a node with the expected ones.
 pub(super) fn boots(wanted: &Boots, so_far: &[BootedFrom]) -> CountStatus {
     if let Some(order) = &wanted.order {
-        return match order.as_slice() {
-            order if order == so_far => CountStatus::So(boots_so_far(so_far)),
-            order if order.starts_with(so_far) => CountStatus::NotYet,
-            _ => CountStatus::NeverAgain(boots_so_far(so_far)),
+        // An unknown source is neither what is expected nor something else.
+        let fits = |(wanted, is): (&BootedFrom, &BootedFrom)| is == wanted || *is == BootedFrom::Unknown;
+        return if order == so_far {
+            CountStatus::So(boots_so_far(so_far))
+        } else if so_far.len() <= order.len() && order.iter().zip(so_far).all(fits) {
+            CountStatus::NotYet
+        } else {
+            CountStatus::NeverAgain(boots_so_far(so_far))
         };
     }
     let from = |source| so_far.iter().filter(|from| **from == source).count();
@@ -43,6 +47,9 @@ pub(super) fn boots(wanted: &Boots, so_far: &[BootedFrom]) -> CountStatus {
 pub(super) fn boots_so_far(boots: &[BootedFrom]) -> String {
     match boots {
         [] => "no kernel came up".to_owned(),
+        boots if boots.contains(&BootedFrom::Unknown) => {
+            format!("it booted from {} (what other servers serve is not seen)", listed(boots))
+        }
         boots => format!("it booted from {}", listed(boots)),
     }
 }

@@ -3,7 +3,7 @@
 use super::count::{self, CountStatus};
 use super::describe::describe;
 use super::{Evidence, Outcome, Verdict};
-use crate::event::{Ago, RunTime};
+use crate::event::{Ago, BootServers, RunTime};
 use crate::lab::{Check, Expectation, ObservedCheck, Polarity};
 use crate::name::NodeName;
 use crate::observe::NodeView;
@@ -189,7 +189,11 @@ impl Subject {
 
     /// Returns the text of what did not happen by `when`.
     fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeView>) -> String {
-        let at = node.map(|node| format!(" (it is at {})", node.stage)).unwrap_or_default();
+        let unseen = |node: &NodeView| match node.sources.network {
+            BootServers::Lab => "",
+            BootServers::LabAndOthers | BootServers::Others => ", as far as is seen beside other servers",
+        };
+        let at = node.map(|node| format!(" (it is at {}{})", node.stage, unseen(node))).unwrap_or_default();
         match &of.check {
             Check::Observed(ObservedCheck::Stage(stage)) if self.broken => {
                 format!("{stage} did not last for {} {when}{at}", Ago(of.holds))

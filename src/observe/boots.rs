@@ -3,16 +3,19 @@
 //! ```text
 //!                         ┌─ a kernel was fetched ──────────────────────▶ network
 //! power-on, reset ─▶ open ┤
-//!                         └─ a kernel started without a fetch ──────────▶ disk
+//!                         └─ a kernel started without a fetch ──┬───────▶ disk
+//!                                                               └───────▶ unknown
 //! ```
 //!
-//! A loader alone decides nothing: iPXE and GRUB from the network may boot the disk (`sanboot`, `exit`).
+//! A loader alone decides nothing: iPXE and GRUB from the network may boot the disk (`sanboot`, `exit`). A kernel that
+//! nobody fetched from the lab's services is only known to be from disk if the node has one, and if no other server
+//! can have served it.
 
 use std::time::Duration;
 
 use super::stage::Clue;
 use super::{Booted, NodeView, Power};
-use crate::event::{BootedFrom, Delivery, FileRole, Known, Protocol, RunTime};
+use crate::event::{BootServers, BootSources, BootedFrom, Delivery, FileRole, Known, Protocol, RunTime};
 
 /// The minimum size of a kernel among files that the plan does not know.
 const KERNEL: u64 = 1 << 20;
@@ -21,20 +24,58 @@ const LATE: Duration = Duration::from_secs(1);
 /// Name suffixes of boot programs, which are not kernels although some are as large.
 const PROGRAMS: [&str; 7] = [".efi", ".0", ".kpxe", ".pxe", ".c32", ".mod", ".img"];
 
+/// The requests of a firmware and its loaders during a boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NetworkBoot {
+    /// Whether the lab's DHCP saw it.
+    asked: bool,
+    /// Whether it fetched something from the lab.
+    served: bool,
+}
+
 impl NodeView {
     /// Applies an event, and returns the source of the current boot if the event shows it.
     pub(super) fn boot(&mut self, at: RunTime, known: &Known) -> Option<(BootedFrom, String)> {
         if matches!(known, Known::PoweredOn {} | Known::Reset { .. }) {
-            self.booted.push(Booted { began: at, from: None, by: String::new() });
+            self.booted.push(Booted {
+                began: at,
+                from: None,
+                by: String::new(),
+                network: NetworkBoot::default(),
+            });
             return None;
         }
         let boot = self.booted.last_mut().filter(|boot| boot.from.is_none() && self.power == Power::On)?;
+        boot.network.asked |= matches!(known, Known::DhcpReplied { .. } | Known::DhcpIgnored { .. });
+        boot.network.served |= known.delivery().is_some_and(|delivery| delivery.is_fetch());
         let (from, by) = match kernel_fetched(known) {
             Some(by) => (BootedFrom::Network, by),
-            None => (BootedFrom::Disk, kernel_spoke(at.since(boot.began), known)?),
+            None => {
+                let line = kernel_spoke(at.since(boot.began), known)?;
+                match boot.network.no_disk(self.sources) {
+                    None => (BootedFrom::Disk, line),
+                    Some(reason) => (BootedFrom::Unknown, format!("{line}, and {reason}")),
+                }
+            }
         };
         (boot.from, boot.by) = (Some(from), by.clone());
         Some((from, by))
+    }
+}
+
+impl NetworkBoot {
+    /// Returns why a kernel that nobody fetched from the lab need not be from disk.
+    fn no_disk(self, sources: BootSources) -> Option<&'static str> {
+        let elsewhere = match sources.network {
+            BootServers::Lab => false,
+            BootServers::LabAndOthers => self.asked && !self.served,
+            BootServers::Others => !self.served,
+        };
+        match (sources.disk, elsewhere) {
+            (false, _) => Some("the node has no disk"),
+            (true, true) => Some("another server may have served it"),
+            (true, false) => None,
+        }
     }
 }
 
@@ -81,11 +122,20 @@ fn kernel_spoke(age: Duration, known: &Known) -> Option<String> {
 mod tests {
     use super::super::Snapshot;
     use crate::event::examples::{console, event, http, lease, tftp};
-    use crate::event::{FileRole, Known, PowerCause};
+    use crate::event::{BootServers, BootSources, FileRole, Known, PowerCause};
+    use crate::name::NodeName;
 
     /// Returns the boot source of each boot, `?` if no kernel started.
     fn check(kinds: impl IntoIterator<Item = Known>) -> String {
+        check_of(BootSources::default(), kinds)
+    }
+
+    /// The same, of a node that can boot from this.
+    fn check_of(sources: BootSources, kinds: impl IntoIterator<Item = Known>) -> String {
         let mut snapshot = Snapshot::new([]);
+        let nodes = [(NodeName::new("a").unwrap(), sources)].into();
+        let (lab, accel) = ("lab".to_owned(), "tcg".to_owned());
+        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes }));
         for (second, kind) in kinds.into_iter().enumerate() {
             snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
         }
@@ -136,6 +186,29 @@ mod tests {
         let there = [Known::PoweredOn {}, tftp("snponly.efi", "sent"), http("script", 200, true)];
         assert_eq!(check(there.into_iter().chain([login()])), "disk");
         assert_eq!(check([Known::PoweredOn {}, file("/grubx64.efi", 2 << 20), login()]), "disk");
+    }
+
+    #[test]
+    fn a_boot_that_others_may_have_served_is_unknown() {
+        let linux = || console("Linux version 6.1");
+        let sources = |disk, network| BootSources { disk, network };
+        for network in [BootServers::Lab, BootServers::LabAndOthers, BootServers::Others] {
+            let bare = sources(false, network);
+            assert_eq!(check_of(bare, [Known::PoweredOn {}, linux()]), "unknown", "no disk");
+            assert_eq!(check_of(bare, [Known::PoweredOn {}, http("kernel", 200, true), linux()]), "network");
+        }
+        // Beside ProxyDHCP, the request of the firmware is seen, and what it fetches from the lab.
+        let shared = sources(true, BootServers::LabAndOthers);
+        assert_eq!(check_of(shared, [Known::PoweredOn {}, linux()]), "disk");
+        assert_eq!(check_of(shared, [Known::PoweredOn {}, lease("pxe", "ack"), linux()]), "unknown");
+        let ours = [Known::PoweredOn {}, lease("pxe", "ack"), tftp("snponly.efi", "sent"), linux()];
+        assert_eq!(check_of(shared, ours), "disk");
+        // Each boot for itself.
+        let twice = [Known::PoweredOn {}, lease("pxe", "ack"), linux(), reset(), linux()];
+        assert_eq!(check_of(shared, twice), "unknown disk");
+        // Without DHCP of the lab, nothing is seen.
+        let others = sources(true, BootServers::Others);
+        assert_eq!(check_of(others, [Known::PoweredOn {}, linux()]), "unknown");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(super) enum Clue {
     SystemLeased,
     /// Its operating system printed to its console.
     SystemSpoke,
+    /// It uses the network in another way than firmware and loaders do. Tells of its operating system only once a
+    /// kernel has printed to its console.
+    NetworkUsed,
 }
 
 /// Returns the stage that follows from a clue.
@@ -43,6 +46,8 @@ pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
         (Stage::Kernel | Stage::Os, Clue::SystemLeased) => Stage::Os,
         (Stage::Firmware | Stage::Dhcp | Stage::Nbp | Stage::Loader, Clue::SystemLeased) => stage,
         (_, Clue::SystemSpoke) => Stage::Os,
+        (Stage::Kernel | Stage::Os, Clue::NetworkUsed) => Stage::Os,
+        (Stage::Firmware | Stage::Dhcp | Stage::Nbp | Stage::Loader, Clue::NetworkUsed) => stage,
     }
 }
 
@@ -62,6 +67,11 @@ impl Clue {
                     DhcpClient::Other(_) => None,
                 }
             }
+            // Beside other DHCP servers, no lease is seen.
+            Known::AddressLearned { .. }
+            | Known::DnsAnswered { .. }
+            | Known::NtpAnswered { .. }
+            | Known::SyslogLine { .. } => Some(Self::NetworkUsed),
             Known::TftpServed { .. } | Known::HttpServed { .. } => {
                 known.delivery().filter(Delivery::is_fetch).and_then(Self::from_delivery)
             }
@@ -78,16 +88,12 @@ impl Clue {
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }
-            | Known::AddressLearned { .. }
             | Known::RouterAdvertised { .. }
             | Known::Fetching { .. }
             | Known::MatchboxFailed { .. }
             | Known::HttpsFailed { .. }
             | Known::RpcServed { .. }
             | Known::RpcRefused { .. }
-            | Known::DnsAnswered { .. }
-            | Known::NtpAnswered { .. }
-            | Known::SyslogLine { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
             | Known::ProcessStarted { .. }

@@ -7,8 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
-use crate::lab::{Check, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start};
+use crate::event::{BootServers, BootSources};
+use crate::lab::{
+    Boot, BootDevice, Check, Dhcp, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start, TftpBackend,
+};
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
+
+/// The DHCP option that names a TFTP server (RFC 2132, section 9.4).
+const TFTP_SERVER_NAME: u8 = 66;
 
 /// A node: its properties, and its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ pub struct NodePlan {
     pub way: Option<String>,
     /// The user with the SSH key of the run, or the one that an expectation logs in as.
     pub user: Option<String>,
+    /// What it can boot from.
+    pub boots_from: BootSources,
 }
 
 impl NodePlan {
@@ -170,7 +178,37 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
         network: node.nics.first().map(|nic| nic.network.clone()),
         way: netboots.way(node),
         user: seeded_user(node).or_else(|| expected_user(netboots.lab, &node.name)),
+        boots_from: boot_sources(netboots.lab, node),
     }
+}
+
+/// Returns what a node can boot from.
+fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
+    let boots_from_network = match &node.boot {
+        Boot::Nvram => true,
+        Boot::Order(devices) => {
+            devices.iter().any(|device| matches!(device, BootDevice::Network | BootDevice::OneNic(_)))
+        }
+    };
+    let servers = node.nics.iter().filter(|_| boots_from_network).map(|nic| {
+        let network = &lab.networks[&nic.network];
+        match network.dhcp {
+            Dhcp::Off => BootServers::Others,
+            Dhcp::Proxy => BootServers::LabAndOthers,
+            Dhcp::Server(_) => match network.tftp == TftpBackend::Off || names_other_server(network, node) {
+                true => BootServers::LabAndOthers,
+                false => BootServers::Lab,
+            },
+        }
+    });
+    BootSources { disk: !node.disks.is_empty(), network: servers.max().unwrap_or(BootServers::Lab) }
+}
+
+/// Tells whether a DHCP option of a node names a TFTP server other than its network's.
+fn names_other_server(network: &Network, node: &Node) -> bool {
+    let own = network.address.addr().to_string();
+    let named = node.options.get(&TFTP_SERVER_NAME).or_else(|| network.options.get(&TFTP_SERVER_NAME));
+    named.is_some_and(|name| name.0 != own.as_bytes())
 }
 
 /// Returns the first user that a node's seed gives the key of the run.

@@ -6,7 +6,7 @@ use super::{Leak, NodeReport, Report, RunError, SCHEMA, Whose, exit};
 use crate::event::{BootedFrom, RunTime, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
-use crate::observe::{Booted, Sighting};
+use crate::observe::{Booted, NetworkBoot, Sighting};
 use crate::plan::Accel;
 
 const fn seconds(tenths: u64) -> RunTime {
@@ -49,9 +49,14 @@ fn booted(timeline: &[(Stage, u64)]) -> Vec<Booted> {
         let by = match from {
             _ if !kernel => "",
             BootedFrom::Network => "`/profile/etcd/kernel` by HTTP",
-            BootedFrom::Disk => "`Linux version 6.1.0`",
+            BootedFrom::Disk | BootedFrom::Unknown => "`Linux version 6.1.0`",
         };
-        Booted { began: seconds(stages[0].1), from: kernel.then_some(from), by: by.to_owned() }
+        Booted {
+            began: seconds(stages[0].1),
+            from: kernel.then_some(from),
+            by: by.to_owned(),
+            network: NetworkBoot::default(),
+        }
     };
     boots.map(boot).collect()
 }

@@ -72,10 +72,15 @@ mod tests {
         }
     }
 
+    fn started() -> Known {
+        let (lab, accel) = ("etcd".to_owned(), "tcg".to_owned());
+        Known::RunStarted { lab, accel, nodes: std::collections::BTreeMap::new() }
+    }
+
     #[test]
     fn a_boot_reads_from_top_to_bottom() {
         let events = vec![
-            event(0, None, Known::RunStarted { lab: "etcd".to_owned(), accel: "tcg".to_owned() }),
+            event(0, None, started()),
             event(120, Some("node1"), Known::PoweredOn {}),
             event(130, None, Known::LabUp {}),
             event(1500, Some("node1"), lease("ipxe", "ack")),

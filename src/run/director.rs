@@ -109,7 +109,12 @@ impl<S: Site> Director<'_, S> {
     /// Executes the plan, runs the lab, and takes everything down again.
     pub(super) async fn run(mut self, mut inputs: Inputs, mut journal: Journal) -> Ending {
         let plan = &self.request.plan;
-        self.emit(Known::RunStarted { lab: plan.lab.to_string(), accel: plan.accel.as_str().to_owned() });
+        let nodes = plan.nodes.iter().map(|(name, node)| (name.clone(), node.boots_from)).collect();
+        self.emit(Known::RunStarted {
+            lab: plan.lab.to_string(),
+            accel: plan.accel.as_str().to_owned(),
+            nodes,
+        });
         let reason = self.live(plan, &mut inputs, &mut journal).await;
 
         let Reason { why, interrupted } = reason;
