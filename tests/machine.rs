@@ -339,7 +339,7 @@ async fn every_kind_of_machine_starts() {
         };
         models.iter().enumerate().map(nic).collect()
     };
-    let seed = Seed::NoCloud { user_data: None, users: Vec::new(), volume: true };
+    let seed = Seed::NoCloud { user_data: None, network_config: None, users: Vec::new(), volume: true };
     for (firmware, machine, boot) in [
         (Firmware::Bios, Chipset::Q35, node().boot),
         (Firmware::Bios, Chipset::Pc, node().boot),

@@ -571,7 +571,12 @@ pub struct RawNoCloud {
     /// A user-data file, a path relative to the lab's folder. Default: one that authorizes the run's ssh key.
     #[serde(default)]
     pub user_data: Field<String>,
-    /// Users that accept the run's ssh key. Default: those of the node's ssh expectations.
+    /// A network-config file (version 1 or 2), a path relative to the lab's folder. Default: none; the system's own
+    /// configuration applies.
+    #[serde(default)]
+    pub network_config: Field<String>,
+    /// Users that accept the run's ssh key, beside the default user of the system. Default: those of the node's ssh
+    /// expectations.
     #[serde(default)]
     pub users: List<String>,
     /// Whether the node has a seed volume. Without one, give cloud-init the URL of the seed by a kernel argument or by

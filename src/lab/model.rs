@@ -429,6 +429,8 @@ pub enum Seed {
     NoCloud {
         /// A user-data file, instead of the one that authorizes the run's ssh key.
         user_data: Option<PathBuf>,
+        /// A network-config file.
+        network_config: Option<PathBuf>,
         /// Users that accept the run's ssh key.
         users: Vec<String>,
         /// Whether there is a seed volume, or the seed is only served by HTTP.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::loader::{self, ServedProfile};
@@ -13,6 +14,7 @@ use crate::lab::{
 use crate::name::{Mac, NodeName, ProfileName};
 
 const USER_DATA: &str = "user-data";
+const NETWORK_CONFIG: &str = "network-config";
 
 /// Placeholder in seeds and texts for the public SSH key of the run, which no plan contains.
 pub const SSH_KEY: &str = "{{ssh-key}}";
@@ -153,9 +155,9 @@ impl<'a> Netboots<'a> {
                     files.extend(served.loader_files());
                 }
             }
-            if let Seed::NoCloud { user_data: Some(path), .. } = &node.seed {
-                let served = ServedFile { source: FileRef::Path(path.clone()), role: FileRole::Seed };
-                files.insert(format!("nocloud/{}/{USER_DATA}", node.name), served);
+            for (file, path) in seed_copies(node) {
+                let served = ServedFile { source: FileRef::Path(path), role: FileRole::Seed };
+                files.insert(format!("nocloud/{}/{file}", node.name), served);
             }
         }
         for (path, source) in &network.files {
@@ -186,28 +188,75 @@ impl<'a> Netboots<'a> {
 
 /// Returns the seed volume of a node that boots with cloud-init from a disk.
 pub(super) fn seed(node: &Node) -> Option<SeedPlan> {
-    let Seed::NoCloud { user_data, users: _, volume: true } = &node.seed else {
+    let Seed::NoCloud { volume: true, .. } = &node.seed else {
         return None;
     };
-    let copies = user_data.iter().map(|path| (USER_DATA.to_owned(), path.clone())).collect();
     let path = format!("node/{}/seed.img", node.name).into();
-    Some(SeedPlan { node: node.name.clone(), path, files: seed_texts(node), copies })
+    Some(SeedPlan { node: node.name.clone(), path, files: seed_texts(node), copies: seed_copies(node) })
+}
+
+/// Returns the NoCloud files of a node that the user wrote, by name.
+fn seed_copies(node: &Node) -> BTreeMap<String, PathBuf> {
+    let Seed::NoCloud { user_data, network_config, .. } = &node.seed else {
+        return BTreeMap::new();
+    };
+    let files = [(USER_DATA, user_data), (NETWORK_CONFIG, network_config)];
+    files.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path.clone()?))).collect()
 }
 
 /// Returns the generated NoCloud files of a node, by name.
 fn seed_texts(node: &Node) -> BTreeMap<String, String> {
-    let Seed::NoCloud { user_data, users, volume: _ } = &node.seed else {
+    let Seed::NoCloud { user_data, users, .. } = &node.seed else {
         return BTreeMap::new();
     };
-    let meta = format!("instance-id: {}\nlocal-hostname: {}\n", node.uuid, node.name);
+    // The default user of the system gets the key, whatever the user-data contains.
+    let meta =
+        format!("instance-id: {}\nlocal-hostname: {}\npublic-keys:\n  - {SSH_KEY}\n", node.uuid, node.name);
     let mut files = BTreeMap::from([("meta-data".to_owned(), meta)]);
-    if user_data.is_none() {
-        files.insert(USER_DATA.to_owned(), user_data_for(users));
-    }
+    match user_data {
+        None => files.insert(USER_DATA.to_owned(), cloud_config_for(users)),
+        Some(_) if !users.is_empty() => files.insert("vendor-data".to_owned(), vendor_data_for(users)),
+        Some(_) => None,
+    };
     files
 }
 
-fn user_data_for(users: &[String]) -> String {
+/// Returns vendor-data that gives users the key of the run, beside a user-data file of the lab.
+///
+/// Its cloud-config creates them early, but is ignored if the user-data has `users` of its own (cloud-init, "Vendor-data").
+/// Its script runs at the end of the first boot in any case, and adds what is missing.
+fn vendor_data_for(users: &[String]) -> String {
+    let part = |kind: &str, body: &str| format!("--dryrack\nContent-Type: text/{kind}\n\n{body}\n");
+    let script = format!(
+        r#"#!/bin/sh
+for user in {}; do
+    if ! id -u "$user" >/dev/null 2>&1; then
+        useradd -m -s /bin/bash "$user"
+        echo "$user ALL=(ALL) NOPASSWD:ALL" >"/etc/sudoers.d/90-dryrack-$(echo "$user" | tr . _)"
+    fi
+    folder=$(getent passwd "$user" | cut -d: -f6)/.ssh
+    if ! grep -qsF '{SSH_KEY}' "$folder/authorized_keys"; then
+        mkdir -p -m 700 "$folder"
+        echo '{SSH_KEY}' >>"$folder/authorized_keys"
+        chmod 600 "$folder/authorized_keys"
+        chown -R "$user:" "$folder"
+        if command -v restorecon >/dev/null; then restorecon -R "$folder"; fi
+    fi
+done
+"#,
+        users.join(" ")
+    );
+    [
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"dryrack\"\n\n",
+        &part("cloud-config", &cloud_config_for(users)),
+        &part("x-shellscript", &script),
+        "--dryrack--\n",
+    ]
+    .concat()
+}
+
+/// Returns a cloud-config that creates users with the key of the run.
+fn cloud_config_for(users: &[String]) -> String {
     let mut text = "#cloud-config\nusers:\n  - default\n".to_owned();
     for user in users {
         text.extend([

@@ -190,16 +190,14 @@ fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
             devices.iter().any(|device| matches!(device, BootDevice::Network | BootDevice::OneNic(_)))
         }
     };
-    let servers = node.nics.iter().filter(|_| boots_from_network).map(|nic| {
-        let network = &lab.networks[&nic.network];
-        match network.dhcp {
-            Dhcp::Off => BootServers::Others,
-            Dhcp::Proxy => BootServers::LabAndOthers,
-            Dhcp::Server(_) => match network.tftp == TftpBackend::Off || names_other_server(network, node) {
-                true => BootServers::LabAndOthers,
-                false => BootServers::Lab,
-            },
+    let nics = node.nics.iter().filter(|_| boots_from_network);
+    let servers = nics.filter_map(|nic| lab.networks.get(&nic.network)).map(|network| match network.dhcp {
+        Dhcp::Off => BootServers::Others,
+        Dhcp::Proxy => BootServers::LabAndOthers,
+        Dhcp::Server(_) if network.tftp == TftpBackend::Off || names_other_server(network, node) => {
+            BootServers::LabAndOthers
         }
+        Dhcp::Server(_) => BootServers::Lab,
     });
     BootSources { disk: !node.disks.is_empty(), network: servers.max().unwrap_or(BootServers::Lab) }
 }

@@ -25,7 +25,6 @@ fn shipped_labs_make_sense() {
         crate::config::INIT,
         include_str!("../../../labs/quickstart/lab.toml"),
         include_str!("../../../labs/etcd/lab.toml"),
-        include_str!("../../../labs/disk/lab.toml"),
     ] {
         lab(text);
     }
@@ -288,7 +287,10 @@ expect.in-again = { that.ssh = { user = "debian", run = "true" } }
 "#);
     let [a, b] = lab.nodes.values().collect::<Vec<_>>().try_into().unwrap();
     assert_eq!(a.boot, Boot::Order(vec![BootDevice::Disk, BootDevice::Network]));
-    assert_eq!(a.seed, Seed::NoCloud { user_data: None, users: vec!["debian".into()], volume: true });
+    assert_eq!(
+        a.seed,
+        Seed::NoCloud { user_data: None, network_config: None, users: vec!["debian".into()], volume: true }
+    );
     assert_eq!(b.seed, Seed::None);
 }
 

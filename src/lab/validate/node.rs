@@ -278,10 +278,16 @@ impl<'a> Check<'a> {
                     None => wanted(),
                 };
                 let volume = settings.and_then(|settings| settings.volume.value()).copied().unwrap_or(true);
-                Seed::NoCloud { user_data: user_data.and_then(|path| self.path(path)), users, volume }
+                let network_config = settings.and_then(|settings| settings.network_config.given());
+                Seed::NoCloud {
+                    user_data: user_data.and_then(|path| self.path(path)),
+                    network_config: network_config.and_then(|path| self.path(path)),
+                    users,
+                    volume,
+                }
             }
             None if disks.iter().any(|disk| disk.source.is_some()) => {
-                Seed::NoCloud { user_data: None, users: wanted(), volume: true }
+                Seed::NoCloud { user_data: None, network_config: None, users: wanted(), volume: true }
             }
             None => Seed::None,
         }

@@ -214,7 +214,7 @@ fn disks_on_every_bus() {
         BootDevice::Network,
         BootDevice::Disk,
     ]);
-    let seed = Seed::NoCloud { user_data: None, users: Vec::new(), volume: true };
+    let seed = Seed::NoCloud { user_data: None, network_config: None, users: Vec::new(), volume: true };
     assert_snapshot!(check_more(&Node { disks, boot, seed, ..node() }), @"
     -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
     -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=2

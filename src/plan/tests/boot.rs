@@ -223,3 +223,64 @@ fn a_loader_brings_everything_that_it_reads() {
     boot
     ");
 }
+
+#[test]
+fn the_key_of_the_run_reaches_a_machine_with_its_own_user_data() {
+    let with = |seed: &str| {
+        let text = PRIVATE.replace("seed.nocloud.user-data = \"files/user-data\"", seed);
+        let plan = plan(&lab(&text), &facts()).unwrap();
+        let seeds = plan.steps.iter().filter_map(|step| match step {
+            Step::Seed(seed) => Some(seed.clone()),
+            _ => None,
+        });
+        seeds.last().unwrap()
+    };
+    let own = with("seed.nocloud.user-data = \"files/user-data\"");
+    assert!(own.files["meta-data"].contains("public-keys:\n  - {{ssh-key}}\n"), "{own:?}");
+    assert!(!own.files.contains_key("vendor-data"), "{own:?}");
+    let users = with(
+        "seed.nocloud = { user-data = \"files/user-data\", network-config = \"files/user-data\", users = [\"ops\"] }",
+    );
+    assert_eq!(users.copies.keys().collect::<Vec<_>>(), ["network-config", "user-data"]);
+    assert_snapshot!(users.files["vendor-data"], @r#"
+    MIME-Version: 1.0
+    Content-Type: multipart/mixed; boundary="dryrack"
+
+    --dryrack
+    Content-Type: text/cloud-config
+
+    #cloud-config
+    users:
+      - default
+      - name: ops
+        shell: /bin/bash
+        sudo: ALL=(ALL) NOPASSWD:ALL
+        ssh_authorized_keys:
+          - {{ssh-key}}
+
+    --dryrack
+    Content-Type: text/x-shellscript
+
+    #!/bin/sh
+    for user in ops; do
+        if ! id -u "$user" >/dev/null 2>&1; then
+            useradd -m -s /bin/bash "$user"
+            echo "$user ALL=(ALL) NOPASSWD:ALL" >"/etc/sudoers.d/90-dryrack-$(echo "$user" | tr . _)"
+        fi
+        folder=$(getent passwd "$user" | cut -d: -f6)/.ssh
+        if ! grep -qsF '{{ssh-key}}' "$folder/authorized_keys"; then
+            mkdir -p -m 700 "$folder"
+            echo '{{ssh-key}}' >>"$folder/authorized_keys"
+            chmod 600 "$folder/authorized_keys"
+            chown -R "$user:" "$folder"
+            if command -v restorecon >/dev/null; then restorecon -R "$folder"; fi
+        fi
+    done
+
+    --dryrack--
+    "#);
+    // Without user-data of the lab, ours has the users.
+    let generated = with("seed.nocloud.users = [\"ops\"]");
+    assert!(generated.files["user-data"].contains("  - name: ops\n"), "{generated:?}");
+    assert!(!generated.files.contains_key("vendor-data"));
+}
