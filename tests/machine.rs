@@ -17,6 +17,7 @@ use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeNam
 use dryrack::node::qemu::{Machine, PowerOff, StartError, State};
 use dryrack::node::{BootOverride, Effect, NodeError};
 use dryrack::plan::{Accel, BootTarget, FirmwareFile, HostFacts, LinkPlan, NodeKind, NodePlan, Qemu, plan};
+use dryrack::system::file_watch::FileWatches;
 use dryrack::system::process::Spawner;
 
 fn node() -> Node {
@@ -159,7 +160,8 @@ impl Bench {
     }
 
     async fn start(&self, plan: &NodePlan) -> Result<Machine, StartError> {
-        Machine::start(plan, self.path().to_owned(), &self.spawner, self.emitter()).await
+        let watches = FileWatches::new().unwrap();
+        Machine::start(plan, self.path().to_owned(), &self.spawner, &watches, self.emitter()).await
     }
 
     fn happened(&self) -> Vec<Known> {
@@ -276,7 +278,9 @@ async fn a_machine_lives() {
         "{:#?}",
         bench.happened()
     );
+    // The log has everything since the first power-on, and no FIFO without a reader is left.
     assert!(std::fs::metadata(bench.path().join("console.log")).unwrap().len() > 100);
+    assert!(!bench.path().join("console.in").exists());
 }
 
 #[tokio::test]

@@ -40,6 +40,9 @@ pub const VARIABLES: &str = "vars.fd";
 /// The socket in `node/NAME` on which QEMU serves the screen while it runs.
 pub const SCREEN_SOCKET: &str = "qemu-vnc.sock";
 
+/// The ID of the character device of the serial console. Its files are set before each start by QMP.
+pub const CONSOLE: &str = "console";
+
 /// A QEMU machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QemuPlan {

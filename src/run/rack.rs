@@ -24,6 +24,7 @@ use crate::node::{Node, NodeCommand, Power};
 use crate::plan::{NodePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
+use crate::system::file_watch::FileWatches;
 use crate::system::netlink::Netlink;
 use crate::system::process::Spawner;
 use crate::system::{namespace, nft, sockets, sysctl};
@@ -60,6 +61,7 @@ pub struct RackParts {
 pub struct Rack {
     parts: RackParts,
     netlink: Netlink,
+    watches: FileWatches,
     published: Mutex<VecDeque<TcpListener>>,
     addresses: Addresses,
     services: Mutex<JoinSet<()>>,
@@ -73,10 +75,12 @@ impl Rack {
     /// Creates an empty rack in the network namespace of this thread. Must be called inside a tokio runtime.
     pub fn new(mut parts: RackParts) -> Result<Self, Failure> {
         let netlink = Netlink::open().map_err(Failure::new)?;
+        let watches = FileWatches::new().map_err(Failure::new)?;
         let published = Mutex::new(std::mem::take(&mut parts.published).into());
         Ok(Self {
             parts,
             netlink,
+            watches,
             published,
             addresses: Addresses::default(),
             services: Mutex::default(),
@@ -126,7 +130,8 @@ impl Rack {
                 boots.began(&node);
             }
         });
-        let started = Machine::start(plan, self.folder(&plan.node), &self.parts.spawner, events);
+        let folder = self.folder(&plan.node);
+        let started = Machine::start(plan, folder, &self.parts.spawner, &self.watches, events);
         let machine = started.await.map_err(Failure::new)?;
         lock(&self.nodes).insert(plan.node.clone(), Arc::new(machine));
         Ok(())

@@ -9,6 +9,7 @@ pub(crate) use self::sys::{read_cached, unacknowledged};
 
 pub mod doctor;
 pub mod facts;
+pub mod file_watch;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

@@ -21,6 +21,7 @@ use dryrack::node::qemu::Machine;
 use dryrack::plan::{Plan, ServicePlan, Step, plan};
 use dryrack::run::authority::{self, Authority};
 use dryrack::serve::{Addresses, Boots, KeyRing, Resources, serve};
+use dryrack::system::file_watch::FileWatches;
 use dryrack::system::netlink::Netlink;
 use dryrack::system::process::{Spawner, find_program};
 use dryrack::system::{facts, sockets};
@@ -263,8 +264,9 @@ impl Rack {
                 Step::Tap(tap) if tap.node == node => self.netlink.tap(tap).await.unwrap(),
                 Step::Machine { node: of } if *of == node => {
                     let machine = &self.plan.nodes[&node];
-                    let machine = Machine::start(machine, folder, &self.spawner, self.log.emitter()).await;
-                    let machine = machine.unwrap();
+                    let watches = FileWatches::new().unwrap();
+                    let (spawner, events) = (&self.spawner, self.log.emitter());
+                    let machine = Machine::start(machine, folder, spawner, &watches, events).await.unwrap();
                     machine.power_on().await.unwrap();
                     return machine;
                 }

@@ -38,6 +38,7 @@ use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
 use crate::plan::qemu::{QemuFirmware, VARIABLES, nic_id};
 use crate::plan::{BootTarget, NicPlan, NodeKind, NodePlan, StartOptions};
 use crate::system::MAKE_ROOM;
+use crate::system::file_watch::FileWatches;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
 use qmp::Qmp;
@@ -126,10 +127,11 @@ impl Machine {
         plan: &NodePlan,
         folder: PathBuf,
         spawner: &Spawner,
+        watches: &FileWatches,
         events: Emitter,
     ) -> Result<Self, StartError> {
         let of_console = events.of(Source::Console);
-        let console = Console::new(plan.node.clone(), folder.join("console.log"), of_console);
+        let console = Console::new(plan.node.clone(), folder.clone(), watches.clone(), of_console);
         let links = plan.nics.iter().map(|nic| (nic.nic.clone(), nic.link_up)).collect();
         let screen = screen::serve(&folder, plan.node.clone()).map_err(|source| StartError::Prepare {
             node: plan.node.clone(),

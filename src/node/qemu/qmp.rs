@@ -286,6 +286,16 @@ impl Qmp {
         self.execute(qmp::set_link { name: device.to_owned(), up }).await.map(drop)
     }
 
+    /// Connects a character device to a file for output, which is appended to, and a FIFO for input. The names are
+    /// relative to the folder of QEMU.
+    pub async fn connect(&self, device: &str, output: &str, input: &str) -> Result<(), QmpError> {
+        let base = qmp::ChardevCommon { logappend: None, logfile: None };
+        let (append, in_) = (Some(true), Some(input.to_owned()));
+        let file = qmp::ChardevFile { base, append, in_, out: output.to_owned() };
+        let backend = qmp::ChardevBackend::file(qmp::ChardevFileWrapper { data: file });
+        self.execute(qmp::chardev_change { backend, id: device.to_owned() }).await.map(drop)
+    }
+
     /// Writes the screen as a PNG file. The name is relative to the folder of QEMU.
     pub async fn screendump(&self, file: &str) -> Result<(), QmpError> {
         let format = Some(qmp::ImageFormat::png);

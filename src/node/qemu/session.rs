@@ -15,18 +15,20 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use nix::sys::signal::Signal;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::net::unix::pipe;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::StartError;
-use super::console::Console;
+use super::console::{self, Console, Port};
 use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
 use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, NodeName};
+use crate::plan::qemu::CONSOLE;
 use crate::plan::{NodeKind, NodePlan, StartOptions};
 use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
 
@@ -93,14 +95,19 @@ impl Session {
             tokio::fs::write(folder.join(name), content).await.map_err(prepare(name))?;
         }
         let qmp_listener = listen(folder, "qmp.sock").map_err(prepare("qmp.sock"))?;
-        let console_listener = listen(folder, "console.sock").map_err(prepare("console.sock"))?;
+        let (inputs, inbox) = mpsc::unbounded_channel();
+        // The inputs end with those of QMP.
+        let banners = inputs.downgrade();
+        let banner =
+            move || banners.upgrade().map(|inputs| drop(inputs.send(Input::Banner))).unwrap_or_default();
+        let (port, console_input) = console.open(banner).map_err(prepare("the serial console"))?;
+        let port = Arc::new(port);
 
         let mut spec = SpawnSpec::new(&qemu.program).args(qemu.arguments(plan, start)).cwd(folder);
         spec.stderr_log = Some(folder.join("qemu.log"));
         let mut child = spawner.spawn(spec).await.map_err(StartError::Spawn)?;
         let up = {
-            let connect =
-                std::pin::pin!(tokio::time::timeout(PATIENCE, accept(qmp_listener, console_listener)));
+            let connect = std::pin::pin!(tokio::time::timeout(PATIENCE, qmp_listener.accept()));
             let end = std::pin::pin!(child.wait());
             match select(connect, end).await {
                 Either::Left((up, _)) => Ok(up),
@@ -112,8 +119,8 @@ impl Session {
             status: describe(status),
             stderr: child.stderr().lines(),
         };
-        let (qmp_stream, console_stream) = match up {
-            Ok(Ok(streams)) => streams.map_err(prepare("the sockets of QEMU"))?,
+        let (qmp_stream, _) = match up {
+            Ok(Ok(accepted)) => accepted.map_err(prepare("the control socket of QEMU"))?,
             Ok(Err(_)) => return Err(StartError::Silent { node: node.clone() }),
             Err(status) => return Err(ended(status, &child)),
         };
@@ -134,7 +141,7 @@ impl Session {
             node: node.clone(),
             folder: folder.to_owned(),
             events: events.clone(),
-            console: Arc::clone(console),
+            port: Arc::clone(&port),
             skip_banner: qemu.skip_banner,
             qmp: qmp.clone(),
             tail: child.stderr(),
@@ -143,10 +150,10 @@ impl Session {
         };
         let mut task = JoinSet::new();
         task.spawn(async move {
-            life.run(driver, console_stream, child).await;
+            life.run(driver, (inputs, inbox), console_input, child).await;
             over.send_replace(true);
         });
-        Ok(Self {
+        let session = Self {
             qmp,
             started: start.clone(),
             has_drive: start.has_drive(),
@@ -154,7 +161,11 @@ impl Session {
             kill,
             ended,
             _task: task,
-        })
+        };
+        let connected = session.qmp.connect(CONSOLE, console::LOG, console::INPUT).await;
+        connected.map_err(|source| StartError::Qmp { node: node.clone(), source })?;
+        port.hide_input().map_err(prepare(console::INPUT))?;
+        Ok(session)
     }
 
     /// Tells whether QEMU has ended and all its events were emitted.
@@ -197,12 +208,6 @@ impl Session {
     }
 }
 
-async fn accept(qmp: UnixListener, console: UnixListener) -> io::Result<(UnixStream, UnixStream)> {
-    let (qmp, _) = qmp.accept().await?;
-    let (console, _) = console.accept().await?;
-    Ok((qmp, console))
-}
-
 /// Returns the text of how a process ended.
 fn describe(status: io::Result<ExitStatus>) -> String {
     let status = match status {
@@ -229,7 +234,7 @@ struct SessionTask {
     node: NodeName,
     folder: PathBuf,
     events: Emitter,
-    console: Arc<Console>,
+    port: Arc<Port>,
     skip_banner: bool,
     qmp: Qmp,
     tail: Tail,
@@ -239,14 +244,23 @@ struct SessionTask {
 
 impl SessionTask {
     /// Runs until QEMU has ended, and reports the reason.
-    async fn run(self, driver: qmp::Driver, console: UnixStream, mut child: Child) {
-        let (inputs, inbox) = mpsc::unbounded_channel();
-        let banners = inputs.clone();
-        // The receiver lives as long as its senders: both end with QEMU.
+    async fn run(
+        self,
+        driver: qmp::Driver,
+        (inputs, inbox): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+        console_input: pipe::Sender,
+        mut child: Child,
+    ) {
+        // The receiver lives as long as this sender: both end with QEMU.
         let talk = driver.run(move |event| drop(inputs.send(Input::Qmp(event))));
-        let console = self.console.pump(console, move || drop(banners.send(Input::Banner)));
-        let (_, (), shutdown, (status, killed)) =
-            tokio::join!(talk, console, self.react(inbox), end(&mut child, &self.kill));
+        let (exited, exit) = oneshot::channel::<()>();
+        let end = async {
+            let end = end(&mut child, &self.kill).await;
+            drop(exited);
+            end
+        };
+        let console = self.port.run(console_input, exit.map(drop));
+        let (_, (), shutdown, (status, killed)) = tokio::join!(talk, console, self.react(inbox), end);
         let requested = *self.requested.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(end) =
             verdict(requested, shutdown.as_deref(), killed, describe(status), self.tail.lines())
@@ -267,6 +281,8 @@ impl SessionTask {
                 }
                 Input::Qmp(event) => event,
             };
+            // What the machine printed before it comes first.
+            self.port.catch_up().await;
             match event.name.as_str() {
                 "SHUTDOWN" => shutdown = event.text("reason").map(str::to_owned),
                 "RESET" => {

@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use super::{
-    BootOrder, CACERTS, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET, VARIABLES,
+    BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
+    VARIABLES,
 };
 use crate::lab::{Bus, Chipset, NicModel};
 use crate::plan::{Accel, BootTarget, FirmwareFile, LinkPlan, NicPlan, NodeDisk, NodePlan, StartOptions};
@@ -299,12 +300,13 @@ impl Arguments {
 
     /// Adds the devices for the supervisor: QMP, the serial console, the screen.
     ///
-    /// QEMU connects to the supervisor for the first two, so that nothing has to be polled.
+    /// QEMU connects to the supervisor for QMP, so that nothing has to be polled. The console gets its files by QMP
+    /// before the machine runs, because QEMU 7.2 has no option for its input file.
     fn channels(&mut self) {
         self.option("-chardev", "socket,id=qmp,path=qmp.sock,server=off");
         self.option("-mon", "chardev=qmp,mode=control");
-        self.option("-chardev", "socket,id=console,path=console.sock,server=off");
-        self.option("-serial", "chardev:console");
+        self.option("-chardev", format!("null,id={CONSOLE}"));
+        self.option("-serial", format!("chardev:{CONSOLE}"));
         self.option("-display", "none");
         self.option("-vnc", format!("unix:{SCREEN_SOCKET}"));
     }

@@ -131,7 +131,7 @@ fn a_bios_machine_in_full() {
     -fw_cfg name=etc/sercon-port,file=sercon-port
     -chardev socket,id=qmp,path=qmp.sock,server=off
     -mon chardev=qmp,mode=control
-    -chardev socket,id=console,path=console.sock,server=off
+    -chardev null,id=console
     -serial chardev:console
     -display none
     -vnc unix:qemu-vnc.sock

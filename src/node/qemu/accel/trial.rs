@@ -23,6 +23,7 @@ use crate::name::Bytes;
 use crate::node::qemu::Machine;
 use crate::plan::qemu::{DirectKernel, QemuFirmware, VARIABLES};
 use crate::plan::{self, Accel, HostFacts, LinkPlan, NodeKind, NodePlan};
+use crate::system::file_watch::FileWatches;
 use crate::system::process::Spawner;
 
 /// How long QEMU may take to exit once killed.
@@ -214,7 +215,9 @@ async fn start(
             seen.send(Seen::Happened(known)).ok();
         }
     });
-    Machine::start(plan, folder.to_owned(), spawner, events).await.map_err(|error| one_line(&error))
+    let watches = FileWatches::new().map_err(|error| one_line(&error))?;
+    let started = Machine::start(plan, folder.to_owned(), spawner, &watches, events).await;
+    started.map_err(|error| one_line(&error))
 }
 
 /// Formats an error and its causes in one line.
