@@ -196,6 +196,17 @@ fn a_new_lab_has_nothing_wrong() {
 }
 
 #[test]
+fn a_new_lab_is_called_like_its_folder() {
+    let home = Home::new();
+    for (folder, name) in [("new", "new"), ("My Rack (2)", "my-rack--2"), ("ä", "lab")] {
+        check(&home, &["init", folder]);
+        let text = fs::read_to_string(home.path().join(folder).join("lab.toml")).expect("a lab");
+        assert!(text.contains(&format!("\nname = \"{name}\" ")), "{text}");
+        assert_eq!(json(&home, &["plan", "--json", folder, "--set", "accel=\"tcg\""])["lab"], name);
+    }
+}
+
+#[test]
 fn a_lab_is_looked_for_here() {
     let home = Home::new();
     assert_snapshot!(check(&home, &["check"]), @r"
@@ -474,13 +485,13 @@ fn a_plan_is_the_same_every_time() {
     check(&home, &["init", "new"]);
     let plan = || check(&home, &["plan", "new", "--set", "accel=\"tcg\""]);
     let text = plan();
-    assert!(text.starts_with("lab first, ") && text.contains("\n   1  "), "{text}");
+    assert!(text.starts_with("lab new, ") && text.contains("\n   1  "), "{text}");
     assert!(text.trim_end().ends_with("power on old"), "{text}");
     assert_eq!(plan(), text);
     let value = json(&home, &["plan", "--json", "new", "--set", "accel=\"tcg\""]);
-    assert_eq!(value["lab"], "first");
+    assert_eq!(value["lab"], "new");
     let steps = value["steps"].as_array().expect("steps");
-    assert!(text.starts_with(&format!("lab first, {} steps, machines under tcg\n", steps.len())), "{text}");
+    assert!(text.starts_with(&format!("lab new, {} steps, machines under tcg\n", steps.len())), "{text}");
     assert!(!home.path().join("runs").exists(), "a plan changes nothing");
 }
 

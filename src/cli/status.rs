@@ -1,8 +1,6 @@
 //! `dryrack status`: shows the labs that are up.
 
-use std::path::PathBuf;
-
-use super::lab::find;
+use super::lab::NamedUpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use super::table::Table;
@@ -15,8 +13,8 @@ use crate::run::{Locations, registered};
 /// Show the state of labs that are up
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lab file, its folder or its name [default: all labs that are up]
-    lab: Option<PathBuf>,
+    #[command(flatten)]
+    lab: NamedUpArgs,
     /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `addresses`, `published`, `snapshot`
     /// (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
     #[arg(long)]
@@ -24,9 +22,9 @@ pub(super) struct Args {
 }
 
 /// Runs the command.
-pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
-    let labs = match &args.lab {
-        Some(lab) => vec![find(locations, Some(lab))?],
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let labs = match args.lab.named() {
+        Some(_) => vec![args.lab.find(locations)?],
         None => registered(locations),
     };
     let statuses = block_on(async {

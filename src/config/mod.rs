@@ -24,6 +24,7 @@ mod value;
 mod word;
 
 use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::name::LabName;
 use overlay::{Kind, Layer};
 
 pub use alternatives::*;
@@ -32,8 +33,17 @@ pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};
 pub use word::{Offset, RawAddress, Server, Service, Span as Lasting};
 
-/// The lab file that `dryrack init` writes.
+/// The lab file that `dryrack init` writes, except for the name of the lab.
 pub const INIT: &str = include_str!("init.toml");
+
+/// Returns the lab file that `dryrack init` writes for a lab.
+pub fn init(lab: &LabName) -> String {
+    let (before, after) = INIT.split_once("\"first\"").expect("the file names the lab");
+    let (blank, rest) = after.split_at(after.find('#').expect("the name has a comment"));
+    // The comment stays in its column, if the name leaves room.
+    let room = ("first".len() + blank.len()).saturating_sub(lab.as_str().len()).max(1);
+    format!("{before}\"{lab}\"{:room$}{rest}", "")
+}
 
 /// The format version that this crate reads.
 pub const FORMAT: i64 = 1;

@@ -79,10 +79,9 @@ impl Hint for LabLockError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::Up(RegisteredLab { lab, file, .. }) => {
-                let lab_path = file.parent().filter(|_| file.ends_with("lab.toml")).unwrap_or(file);
                 format!(
                     "`dryrack status {0}` shows it, `dryrack down {0}` takes {lab} down",
-                    lab_path.display()
+                    lab_argument(file).display()
                 )
             }
             Self::Busy { .. } => "wait a moment and try again".to_owned(),
@@ -92,6 +91,11 @@ impl Hint for LabLockError {
         };
         Some(hint.into())
     }
+}
+
+/// Returns the path that names a lab in a command: its folder, if its file has the usual name.
+pub fn lab_argument(file: &Path) -> &Path {
+    file.parent().filter(|_| file.ends_with("lab.toml")).unwrap_or(file)
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabLockError {

@@ -41,7 +41,7 @@ use std::path::PathBuf;
 
 pub use guardian::guardian_main;
 pub use journal::Journal;
-pub use lab_lock::{LabLock, LabLockError, RegisteredLab, lab_lock, registered};
+pub use lab_lock::{LabLock, LabLockError, RegisteredLab, lab_argument, lab_lock, registered};
 pub use lab_sources::{LabSources, LabSourcesError};
 pub use launch::{LaunchError, Launched, launch};
 pub use rack::{Rack, RackParts};

@@ -1,0 +1,119 @@
+//! Commands on labs that are up, and how they find theirs. No machine boots here.
+
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Home, build, run, stderr, stdout};
+
+/// Labs that are up; torn down whatever the result of the test is.
+struct World {
+    home: Home,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { home: Home::new() }
+    }
+
+    /// Brings up a lab in a folder, with these nodes, which are never powered on, and returns its file.
+    fn up(&self, folder: &str, nodes: &[&str], more: &str) -> PathBuf {
+        let folder = self.home.path().join(folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut text = "dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.73.0.1/24\"\n".to_owned();
+        if !nodes.is_empty() {
+            build(&["tiny"]);
+            text += "profile.tiny = { kernel = \"image:tiny/kernel\", initrd = \"image:tiny/initrd\" }\n";
+        }
+        for node in nodes {
+            text +=
+                &format!("node.{node} = {{ memory = \"64MiB\", profile = \"tiny\", start = \"manual\" }}\n");
+        }
+        fs::write(folder.join("lab.toml"), text + more).expect("a lab file");
+        let up = run(&mut self.home.dryrack(["up", "--detach", folder.to_str().expect("text")]));
+        assert!(up.status.success(), "{}", stderr(&up));
+        fs::canonicalize(folder.join("lab.toml")).expect("a lab file")
+    }
+
+    /// Runs a command; returns both outputs and the exit code, if it is not 0.
+    fn says(&self, args: &[&str]) -> String {
+        let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
+        let mut text = stdout(&output) + &stderr(&output);
+        if let Some(code) = output.status.code().filter(|code| *code != 0) {
+            text += &format!("--- exit code {code}\n");
+        }
+        let home = fs::canonicalize(self.home.path()).expect("a folder").display().to_string();
+        text.replace(&home, "[HOME]")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        run(&mut self.home.dryrack(["down", "--all"]));
+    }
+}
+
+#[test]
+fn a_name_that_means_several_labs_takes_none() {
+    let world = World::new();
+    world.up("a/first", &["one", "web"], "");
+    world.up("b/first", &["one", "db"], "");
+    let both = "[HOME]/a/first/lab.toml, [HOME]/b/first/lab.toml";
+    let which = "\n\nhint: name one by its path, as in `--lab PATH`\n--- exit code 2\n";
+    for verb in ["down", "status"] {
+        let named = format!("error: 2 labs that are up are called `first`: {both}{which}");
+        assert_eq!(world.says(&[verb, "first"]), named);
+        assert_eq!(world.says(&[verb, "--lab", "first"]), named);
+    }
+    for args in [&["down"][..], &["exec", "--", "true"], &["ssh-config"]] {
+        assert_eq!(world.says(args), format!("error: 2 labs are up: {both}{which}"), "{args:?}");
+    }
+    assert!(world.says(&["logs"]).starts_with(&format!("error: 2 labs are up: {both}\n")));
+    // The only lab that has the node is meant.
+    assert_eq!(world.says(&["link", "down", "db"]), "lan of db is down\n");
+    assert_eq!(world.says(&["power", "off", "--force", "web"]), "web is off\n");
+    assert_eq!(
+        world.says(&["link", "down", "one"]),
+        format!("error: 2 labs that are up have node `one`: {both}{which}")
+    );
+    assert_eq!(
+        world.says(&["console", "dp"]),
+        format!(
+            "error: no lab that is up has node `dp`\n\nhint: labs that are up: {both}\n--- exit code 2\n"
+        )
+    );
+    assert_eq!(
+        world.says(&["power", "off", "web", "db"]),
+        format!(
+            "error: no lab that is up has nodes `web`, `db`\n\nhint: labs that are up: {both}\n--- exit code 2\n"
+        )
+    );
+    assert_eq!(
+        world.says(&["power", "off", "--force", "all"]),
+        format!("error: 2 labs that are up have node `all`: {both}{which}")
+    );
+    assert_eq!(
+        world.says(&["power", "off", "--force", "all", "--lab", "b/first"]),
+        "db is off\none is off\n"
+    );
+
+    assert_eq!(world.says(&["down", "a/first"]), "lab first is down\n");
+    // A path never means another lab, whatever that is called.
+    fs::create_dir(world.home.path().join("first")).expect("a folder");
+    fs::copy(world.home.path().join("a/first/lab.toml"), world.home.path().join("first/lab.toml"))
+        .expect("a file");
+    assert_eq!(
+        world.says(&["down", "first"]),
+        "error: lab [HOME]/first/lab.toml is not up\n\nhint: another lab of this name is up: \
+         [HOME]/b/first/lab.toml\n--- exit code 2\n"
+    );
+    world.up("a/first", &["one", "web"], "");
+    assert_eq!(world.says(&["down", "--all"]), "lab first is down\nlab first is down\n");
+    assert_eq!(world.says(&["down", "--all"]), "no lab is up\n");
+    world.home.assert_clean(Duration::from_secs(2), "after `dryrack down --all`");
+}
