@@ -5,12 +5,14 @@
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Home, labs, run, stderr, stdout};
 use insta::assert_snapshot;
+use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
 /// Runs `dryrack` in the home's folder; returns both outputs and the exit code.
@@ -884,4 +886,27 @@ fn a_plan_that_is_handed_back_is_checked_first() {
     --- exit code 2
     ");
     assert!(check(&home, &["up", "--plan", "nowhere"]).contains("error: cannot read the plan nowhere: "));
+}
+
+#[test]
+fn a_report_is_as_wide_as_the_terminal() {
+    let home = Home::new();
+    record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
+    let widest = |columns: u16| {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).expect("a terminal");
+        let mut report = home.dryrack(["report", "etcd"]);
+        let mut child = report.stdout(pty.slave).spawn().expect("a child");
+        // The slave is closed in this process with the command.
+        drop(report);
+        let mut shown = Vec::new();
+        // EIO is the end of a terminal.
+        File::from(pty.master).read_to_end(&mut shown).ok();
+        assert!(child.wait().expect("an end").success());
+        let shown = String::from_utf8(shown).expect("text");
+        let plain = anstream::adapter::strip_str(&shown).to_string();
+        plain.lines().map(|line| line.trim_end().chars().count()).max().expect("lines")
+    };
+    let (narrow, wide) = (widest(70), widest(200));
+    assert!((50..=70).contains(&narrow) && (97..=200).contains(&wide), "{narrow} {wide}");
 }

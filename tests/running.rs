@@ -6,10 +6,12 @@
 mod common;
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use common::{Home, build, run, stderr, stdout};
+use serde_json::Value;
 
 /// Labs that are up; torn down whatever the result of the test is.
 struct World {
@@ -31,8 +33,9 @@ impl World {
             text += "profile.tiny = { kernel = \"image:tiny/kernel\", initrd = \"image:tiny/initrd\" }\n";
         }
         for node in nodes {
-            text +=
-                &format!("node.{node} = {{ memory = \"64MiB\", profile = \"tiny\", start = \"manual\" }}\n");
+            for line in ["memory = \"64MiB\"", "profile = \"tiny\"", "start = \"manual\""] {
+                text += &format!("node.{node}.{line}\n");
+            }
         }
         fs::write(folder.join("lab.toml"), text + more).expect("a lab file");
         let up = run(&mut self.home.dryrack(["up", "--detach", folder.to_str().expect("text")]));
@@ -115,5 +118,60 @@ fn a_name_that_means_several_labs_takes_none() {
     world.up("a/first", &["one", "web"], "");
     assert_eq!(world.says(&["down", "--all"]), "lab first is down\nlab first is down\n");
     assert_eq!(world.says(&["down", "--all"]), "no lab is up\n");
+    let left: Vec<_> = fs::read_dir(world.home.path().join("r")).expect("the runtime folder").collect();
+    assert!(left.is_empty(), "{left:?}");
     world.home.assert_clean(Duration::from_secs(2), "after `dryrack down --all`");
+}
+
+#[test]
+fn the_status_shows_links_in_the_width_of_the_terminal() {
+    let world = World::new();
+    world.up(
+        "lab",
+        &["one"],
+        "network.far.address = \"10.74.0.1/24\"\nnode.one.nic = { lan = {}, far = { link = \"down\" } }\n",
+    );
+    let row = |status: &str| {
+        let row = status.lines().find(|line| line.starts_with("  one ")).expect("a row");
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row(&world.says(&["status"])), "one off 10.74.0.10 10.73.0.10 far down");
+    world.says(&["link", "down", "one", "lan"]);
+    assert_eq!(row(&world.says(&["status"])), "one off 10.74.0.10 10.73.0.10 down");
+    let status: Value = serde_json::from_str(&world.says(&["status", "--json"])).expect("JSON");
+    assert_eq!(status[0]["links"]["one"], serde_json::json!({ "far": false, "lan": false }));
+    world.says(&["link", "up", "one", "lan"]);
+    world.says(&["link", "up", "one", "far"]);
+    assert_eq!(row(&world.says(&["status"])), "one off 10.74.0.10 10.73.0.10 up");
+}
+
+#[test]
+fn a_start_that_failed_has_a_report_and_a_trace() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let folder = world.home.path().join("lab");
+    fs::create_dir_all(&folder).expect("a folder");
+    build(&["tiny"]);
+    let text = format!(
+        "dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.73.0.1/24\"\nprofile.tiny.kernel = \"image:tiny/kernel\"\n\
+         node.one = {{ memory = \"64MiB\", profile = \"tiny\" }}\npublish = {{ \"{port}\" = \"one:22\" }}\n\
+         expect.up = {{ within = \"1m\", that = {{ stage = \"os\" }} }}\n"
+    );
+    fs::write(folder.join("lab.toml"), text).expect("a lab file");
+    let up = world.says(&["up", "lab"]);
+    assert!(up.contains("Address already in use") && up.ends_with("--- exit code 3\n"), "{up}");
+    let runs = world.says(&["runs"]);
+    assert!(runs.contains("  lab  exit code 3  "), "{runs}");
+    let report = world.says(&["report"]);
+    assert!(report.contains("error: ") && report.contains("Address already in use"), "{report}");
+    assert!(report.contains("\nlab: 0 of 1 expectations met, 1 pending; "), "{report}");
+    assert!(report.contains("  one   off           0  "), "{report}");
+    let trace = world.says(&["trace", "lab"]);
+    assert!(trace.contains("started lab lab under tcg\n"), "{trace}");
+    assert!(
+        trace.contains("failed: start the supervisor: ") && trace.contains("Address already in use"),
+        "{trace}"
+    );
+    assert!(trace.ends_with("ended with exit code 3\n"), "{trace}");
 }

@@ -20,7 +20,7 @@ use super::up::start;
 use crate::lab::Isolation;
 use crate::report::{self, Report, exit};
 use crate::run::client::Client;
-use crate::run::{Locations, Until, lab_argument};
+use crate::run::{Locations, Until, forget_ended, lab_argument};
 use crate::system::facts;
 
 /// Bring labs up, check their expectations, tear them down
@@ -151,6 +151,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         }
         tried
     })?;
+    forget_ended(locations);
     let reports: Vec<Report> = tried.iter().filter_map(|tried| tried.report.clone()).collect();
     if args.json {
         output::json(&reports)?;

@@ -10,7 +10,7 @@ use super::prepare;
 use super::progress::RunProgress;
 use super::runtime::block_on;
 use crate::report::exit;
-use crate::run::{LabLockError, Launched, Locations, Until, lab_lock, launch, recover};
+use crate::run::{LabLockError, Launched, Locations, Until, forget_ended, lab_lock, launch, recover};
 
 /// Bring a lab up; Ctrl-C tears it down
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let mut progress = RunProgress::new(nodes, None);
     let end = block_on(foreground(launched, leave, &mut progress))??;
     progress.end();
+    forget_ended(locations);
     let ended = match end {
         ForegroundEnd::Left => {
             output::note("the lab is up; `dryrack status` shows its state, `dryrack down` tears it down");
@@ -66,5 +67,8 @@ pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -
     }
     let (plan, library) = blueprint.decide(locations)?;
     let images = prepare::build_images(&plan, &library)?;
-    launch(locations, lab_lock, plan, images, until).map_err(|error| Stop::host(&error))
+    launch(locations, lab_lock, plan, images, until).map_err(|error| {
+        forget_ended(locations);
+        Stop::host(&error)
+    })
 }

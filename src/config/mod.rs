@@ -162,6 +162,32 @@ fn empty(name: &str) -> Diagnostic {
         .help("run `dryrack init` to write a small lab to start from")
 }
 
+/// Returns the JSON Schema of an overlay: nothing is required that the lab file may have.
+pub fn overlay_schema() -> serde_json::Value {
+    let mut schema = schema();
+    let mut waiting = vec![String::new()];
+    let mut done = std::collections::BTreeSet::new();
+    while let Some(pointer) = waiting.pop() {
+        let Some(serde_json::Value::Object(here)) = schema.pointer_mut(&pointer) else { continue };
+        // A choice replaces the one of the lab file as a whole.
+        if here.contains_key("anyOf") || here.contains_key("oneOf") || !done.insert(pointer.clone()) {
+            continue;
+        }
+        here.remove("required");
+        if let Some(serde_json::Value::String(target)) = here.get("$ref") {
+            waiting.extend(target.strip_prefix('#').map(str::to_owned));
+        }
+        if let Some(serde_json::Value::Object(keys)) = here.get("properties") {
+            waiting.extend(keys.keys().map(|key| format!("{pointer}/properties/{key}")));
+        }
+        waiting.push(format!("{pointer}/additionalProperties"));
+    }
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("title".into(), "Overlay of a Dryrack lab".into());
+    }
+    schema
+}
+
 /// Returns the JSON Schema of the lab file.
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(RawLab);
