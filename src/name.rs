@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::str::FromStr;
 
 use ipnet::Ipv6Net;
@@ -17,12 +18,15 @@ use sha2::{Digest, Sha256};
 #[error("{0}")]
 pub struct Malformed(pub String);
 
+/// The longest name, as the label of a DNS name.
+pub const LONGEST: usize = 63;
+
 fn check_name(text: &str) -> Result<(), Malformed> {
     let refused = |why: &str| Err(Malformed(format!("`{text}` is not a valid name: {why}")));
     if text.is_empty() {
         return refused("it is empty");
     }
-    if text.len() > 63 {
+    if text.len() > LONGEST {
         return refused("it has more than 63 characters (RFC 1035, section 2.3.4)");
     }
     if let Some(bad) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
@@ -99,6 +103,22 @@ names! {
     ExpectName,
     /// The name of an image.
     ImageName,
+}
+
+impl LabName {
+    /// Derives the name of a lab from its folder.
+    pub fn of_folder(folder: &Path) -> Self {
+        let name = folder.file_name().map(|name| slug(&name.to_string_lossy()));
+        name.and_then(|name| Self::new(&name).ok()).unwrap_or_else(|| Self("lab".to_owned()))
+    }
+}
+
+/// Returns a name similar to a string; empty if there is none.
+pub fn slug(text: &str) -> String {
+    let mapped: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let mapped = mapped.trim_matches('-');
+    mapped[..mapped.len().min(LONGEST)].trim_end_matches('-').to_owned()
 }
 
 /// A 48-bit MAC address, written `52:54:00:12:34:56`.
@@ -282,6 +302,16 @@ mod tests {
         for bad in ["", "Node", "a_b", "-a", "a-", "ä", "a.b", &"a".repeat(64)] {
             assert!(NodeName::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn folders_become_names() {
+        let name = |folder: &str| LabName::of_folder(Path::new(folder)).to_string();
+        assert_eq!(name("/labs/etcd"), "etcd");
+        assert_eq!(name("/labs/My Lab (2)"), "my-lab--2");
+        assert_eq!(name("/"), "lab");
+        assert_eq!(name("/ä"), "lab");
+        assert_eq!(name(&format!("/{}b", "-a".repeat(32))), format!("{}a", "a-".repeat(31)));
     }
 
     #[test]

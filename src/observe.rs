@@ -153,6 +153,9 @@ pub struct NodeView {
     pub fetching: Option<Fetch>,
     /// What was last seen of it.
     pub last: Option<Sighting>,
+    /// Whether the links of its NICs are up, of those that were set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, bool>,
     /// Every stage it reached, in order, in all its boots.
     pub timeline: Vec<(Stage, RunTime)>,
     /// All its boots, in order.
@@ -200,6 +203,7 @@ impl NodeView {
             console: None,
             fetching: None,
             last: None,
+            links: BTreeMap::new(),
             timeline: Vec::new(),
             booted: Vec::new(),
             dead: None,
@@ -257,6 +261,9 @@ impl NodeView {
             Known::ConsoleLine { text } if !text.trim().is_empty() => {
                 self.console = Some(ConsoleLine { at, text: text.clone() });
             }
+            Known::LinkSet { nic, up } => {
+                self.links.insert(nic.clone(), *up);
+            }
             Known::Fetching { path, bytes, total } => {
                 self.fetching = Some(Fetch { path: path.clone(), bytes: *bytes, total: *total });
             }
@@ -274,7 +281,6 @@ impl NodeView {
             | Known::GuestPanicked {}
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
-            | Known::LinkSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }

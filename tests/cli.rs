@@ -5,12 +5,14 @@
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Home, labs, run, stderr, stdout};
 use insta::assert_snapshot;
+use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
 /// Runs `dryrack` in the home's folder; returns both outputs and the exit code.
@@ -76,13 +78,13 @@ fn a_slip_of_the_command_line_is_said_with_a_hint() {
     For more information, try '--help'.
     --- exit code 2
     ");
-    assert_snapshot!(check(&home, &["check", "--jsn"]), @r"
+    assert_snapshot!(check(&home, &["check", "--jsn"]), @"
     --- stderr
     error: unexpected argument '--jsn' found
 
       tip: a similar argument exists: '--json'
 
-    Usage: dryrack check --json [LAB]
+    Usage: dryrack check --json [LAB]...
 
     For more information, try '--help'.
     --- exit code 2
@@ -123,11 +125,12 @@ fn the_help_names_every_verb() {
 
     Commands:
       init         Write a small commented lab to start from
-      check        Report all errors in a lab file, with line numbers
-      plan         Show the steps to bring a lab up on this host, without changing anything
+      check        Report all errors in lab files, with line numbers
+      plan         Show the steps to bring labs up on this host, without changing anything
       up           Bring a lab up; Ctrl-C tears it down
       down         Tear a lab down
       status       Show the state of labs that are up
+      wait         Wait until expectations of a lab are decided
       test         Bring labs up, check their expectations, tear them down
       console      Attach to a node's serial console; Ctrl-] detaches
       power        Power nodes on or off, cycle or reset them
@@ -193,6 +196,17 @@ fn a_new_lab_has_nothing_wrong() {
     hint: choose another folder, or edit the existing file
     --- exit code 2
     ");
+}
+
+#[test]
+fn a_new_lab_is_called_like_its_folder() {
+    let home = Home::new();
+    for (folder, name) in [("new", "new"), ("My Rack (2)", "my-rack--2"), ("ä", "lab")] {
+        check(&home, &["init", folder]);
+        let text = fs::read_to_string(home.path().join(folder).join("lab.toml")).expect("a lab");
+        assert!(text.contains(&format!("\nname = \"{name}\" ")), "{text}");
+        assert_eq!(json(&home, &["plan", "--json", folder, "--set", "accel=\"tcg\""])["lab"], name);
+    }
 }
 
 #[test]
@@ -293,6 +307,30 @@ fn everything_that_is_wrong_is_said_at_its_place() {
     --- exit code 2
     "#);
     assert!(!home.path().join("runs").exists(), "a lab that is wrong has no run");
+}
+
+#[test]
+fn several_labs_are_checked_and_planned_at_once() {
+    let home = Home::new();
+    home.lab("wrong", WRONG);
+    check(&home, &["init", "one"]);
+    check(&home, &["init", "two"]);
+    let said = check(&home, &["check", "one", "wrong.toml", "none", "two"]);
+    assert!(said.starts_with("error[L103]: ") && said.ends_with("--- exit code 2\n"), "{said}");
+    for lab in ["one", "two"] {
+        assert!(said.contains(&format!("[HOME]/{lab}/lab.toml: no problems found\n")), "{said}");
+    }
+    assert!(said.contains("error: cannot read none: "), "{said}");
+    let output = run(home.dryrack(["check", "--json", "one", "wrong.toml"]).current_dir(home.path()));
+    let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((list.as_array().map(Vec::len), &list[0]["file"]), (Some(3), &"wrong.toml".into()));
+    let tcg = ["--set", "accel=\"tcg\""];
+    let plans = check(&home, &[&["plan", "one", "two"][..], &tcg].concat());
+    assert!(plans.starts_with("lab one, ") && plans.contains("\n\nlab two, "), "{plans}");
+    let plans = json(&home, &[&["plan", "--json", "one", "two"][..], &tcg].concat());
+    assert_eq!((&plans[0]["lab"], &plans[1]["lab"]), (&"one".into(), &"two".into()));
+    let refused = check(&home, &["plan", "--json", "one", "none", "--set", "accel=\"tcg\""]);
+    assert!(refused.starts_with("--- stderr\n") && refused.ends_with("--- exit code 2\n"), "{refused}");
 }
 
 #[test]
@@ -474,13 +512,13 @@ fn a_plan_is_the_same_every_time() {
     check(&home, &["init", "new"]);
     let plan = || check(&home, &["plan", "new", "--set", "accel=\"tcg\""]);
     let text = plan();
-    assert!(text.starts_with("lab first, ") && text.contains("\n   1  "), "{text}");
+    assert!(text.starts_with("lab new, ") && text.contains("\n   1  "), "{text}");
     assert!(text.trim_end().ends_with("power on old"), "{text}");
     assert_eq!(plan(), text);
     let value = json(&home, &["plan", "--json", "new", "--set", "accel=\"tcg\""]);
-    assert_eq!(value["lab"], "first");
+    assert_eq!(value["lab"], "new");
     let steps = value["steps"].as_array().expect("steps");
-    assert!(text.starts_with(&format!("lab first, {} steps, machines under tcg\n", steps.len())), "{text}");
+    assert!(text.starts_with(&format!("lab new, {} steps, machines under tcg\n", steps.len())), "{text}");
     assert!(!home.path().join("runs").exists(), "a plan changes nothing");
 }
 
@@ -873,4 +911,27 @@ fn a_plan_that_is_handed_back_is_checked_first() {
     --- exit code 2
     ");
     assert!(check(&home, &["up", "--plan", "nowhere"]).contains("error: cannot read the plan nowhere: "));
+}
+
+#[test]
+fn a_report_is_as_wide_as_the_terminal() {
+    let home = Home::new();
+    record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
+    let widest = |columns: u16| {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).expect("a terminal");
+        let mut report = home.dryrack(["report", "etcd"]);
+        let mut child = report.stdout(pty.slave).spawn().expect("a child");
+        // The slave is closed in this process with the command.
+        drop(report);
+        let mut shown = Vec::new();
+        // EIO is the end of a terminal.
+        File::from(pty.master).read_to_end(&mut shown).ok();
+        assert!(child.wait().expect("an end").success());
+        let shown = String::from_utf8(shown).expect("text");
+        let plain = anstream::adapter::strip_str(&shown).to_string();
+        plain.lines().map(|line| line.trim_end().chars().count()).max().expect("lines")
+    };
+    let (narrow, wide) = (widest(70), widest(200));
+    assert!((50..=70).contains(&narrow) && (97..=200).contains(&wide), "{narrow} {wide}");
 }

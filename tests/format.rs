@@ -21,20 +21,43 @@ mod format {
 use format::outcome::{Counts, lab_files, try_texts};
 use format::{random, schema};
 
-const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/labs/lab.schema.json");
+const LABS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/labs");
 
 fn json(lab: &str) -> Value {
     toml::from_str(lab).expect("TOML without dates")
 }
 
 #[test]
-fn the_shipped_schema_is_the_one_of_the_types() {
-    let generated = serde_json::to_string_pretty(&config::schema()).expect("JSON") + "\n";
-    if env::var_os("DRYRACK_BLESS").is_some() {
-        fs::write(SHIPPED, &generated).expect("labs/");
+fn the_shipped_schemas_are_those_of_the_types() {
+    for (name, schema) in
+        [("lab.schema.json", config::schema()), ("overlay.schema.json", config::overlay_schema())]
+    {
+        let path = Path::new(LABS).join(name);
+        let generated = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+        if env::var_os("DRYRACK_BLESS").is_some() {
+            fs::write(&path, &generated).expect("labs/");
+        }
+        let shipped = fs::read_to_string(&path).unwrap_or_default();
+        assert!(shipped == generated, "labs/{name} is out of date: run this test with DRYRACK_BLESS=1");
     }
-    let shipped = fs::read_to_string(SHIPPED).unwrap_or_default();
-    assert!(shipped == generated, "labs/lab.schema.json is out of date: run this test with DRYRACK_BLESS=1");
+}
+
+#[test]
+fn an_overlay_needs_nothing_but_what_it_changes() {
+    let misfits = |text: &str| schema::misfits(&config::overlay_schema(), &json(text));
+    for overlay in ["typhoon/flatcar.toml", "preseed/full.toml"] {
+        let text = fs::read_to_string(Path::new(LABS).join(overlay)).expect("an overlay");
+        assert!(text.starts_with("#:schema ../overlay.schema.json\n"), "{overlay}");
+        assert_eq!(misfits(&text), [""; 0], "{overlay}");
+    }
+    let parts = "remove = [\"expect.up\"]\nnetwork.lan.nat = true\nnetwork.lan.matchbox.rpc.port = 1\n\
+                 group.a.selector.os = \"installed\"\nnode.a.disk.root.bus = \"nvme\"\nprocess.p.after = \"up\"\n\
+                 expect.up.within = \"1m\"\n";
+    assert!(!schema::misfits(&config::schema(), &json(parts)).is_empty(), "it is no lab");
+    assert_eq!(misfits(parts), [""; 0]);
+    // Keys are still known, and a choice is whole.
+    assert_eq!(misfits("node.a.memroy = \"1GiB\""), ["/node/a/memroy is not known"]);
+    assert_eq!(misfits("expect.up.that.tcp = {}"), ["/expect/up/that fits 0 of the choices"]);
 }
 
 #[test]

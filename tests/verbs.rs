@@ -372,7 +372,7 @@ fn tells_ssh_the_way(up: &Up) {
         answer.starts_with("HTTP/1.").then_some(())
     });
     let stranger = up.fail(2, &["ssh", "root@three"]);
-    assert_eq!(stranger, "error: unknown node `three`\n\nhint: nodes of the lab: `one`, `two`\n");
+    assert_eq!(stranger, "error: lab verbs has no node `three`\n\nhint: nodes of the lab: `one`, `two`\n");
 }
 
 fn prints_logs(up: &Up) {

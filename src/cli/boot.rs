@@ -2,10 +2,9 @@
 
 use clap::ValueEnum;
 
-use super::lab::UpArgs;
+use super::lab::NodesArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
-use crate::name::NodeName;
 use crate::node::{BootOverride, Effect};
 use crate::plan::BootTarget;
 use crate::report::exit;
@@ -20,17 +19,14 @@ use crate::run::client::Client;
 pub(super) struct Args {
     /// Boot device
     target: Target,
-    /// Nodes
-    #[arg(required = true, value_name = "NODE")]
-    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    nodes: NodesArgs,
     /// For the next start only (the default)
     #[arg(long, conflicts_with = "always")]
     once: bool,
     /// For every start, until it is changed
     #[arg(long)]
     always: bool,
-    #[command(flatten)]
-    lab: UpArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,9 +61,9 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         (Some(target), false) => BootOverride::Once(target),
         (Some(target), true) => BootOverride::Always(target),
     };
-    let up = args.lab.find_with(&args.nodes, locations)?;
+    let (up, nodes) = args.nodes.find(locations)?;
     let client = Client::new(&up.socket);
-    for node in &args.nodes {
+    for node in &nodes {
         let effect = block_on(client.boot(node, boot))?.map_err(|error| Stop::host(&error))?;
         let what = match target {
             Some(target) => format!("boots from {}", target.as_str()),

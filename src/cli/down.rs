@@ -1,14 +1,13 @@
 //! `dryrack down`: tears a lab down.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::lab::find;
+use super::lab::NamedUpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::report::exit;
 use crate::run::client::Client;
-use crate::run::{Locations, recover, store};
+use crate::run::{Locations, RegisteredLab, recover, registered, store};
 use crate::system::namespace::NamespaceIds;
 
 /// Timeout of a teardown, after which the lab is killed.
@@ -17,14 +16,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Tear a lab down
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lab file, its folder or its name [default: the only lab that is up]
-    lab: Option<PathBuf>,
+    #[command(flatten)]
+    lab: NamedUpArgs,
+    /// Tear down all labs that are up
+    #[arg(long, conflicts_with_all = ["name", "lab"])]
+    all: bool,
 }
 
 /// Runs the command.
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    if !args.all {
+        return take_down(&args.lab.find(locations)?, locations);
+    }
+    let labs = registered(locations);
+    if labs.is_empty() {
+        output::note("no lab is up");
+    }
+    // A failure of one lab does not affect the others.
+    let codes = labs.iter().map(|up| {
+        take_down(up, locations).unwrap_or_else(|stop| {
+            output::stop(&stop);
+            stop.code
+        })
+    });
+    Ok(exit::worst(codes.collect::<Vec<_>>()))
+}
+
+/// Tears one lab down.
 #[expect(clippy::disallowed_methods, reason = "a place is not our child: its end is seen by looking")]
-pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
-    let up = find(locations, args.lab.as_deref())?;
+fn take_down(up: &RegisteredLab, locations: &Locations) -> Result<u8, Stop> {
     let ids = NamespaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error))?;
     let client = Client::new(&up.socket);
     let ended = block_on(async {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::output::{self, Stop};
 use crate::config;
+use crate::name::LabName;
 use crate::report::exit;
 
 /// Write a small commented lab to start from
 ///
-/// Writes `lab.toml` into the folder, and creates the folder if needed. Never overwrites a file.
+/// Writes `lab.toml` into the folder, and creates the folder if needed. The lab is named after the folder. Never
+/// overwrites a file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder
@@ -21,7 +23,7 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let path = args.folder.join("lab.toml");
-    write(&path).map_err(|error| {
+    write(&args.folder, &path).map_err(|error| {
         let (code, hint) = match error.kind() {
             io::ErrorKind::AlreadyExists => (exit::WRONG, "choose another folder, or edit the existing file"),
             _ => (exit::UNFIT, "choose a writable folder"),
@@ -34,9 +36,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-fn write(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    File::create_new(path)?.write_all(config::INIT.as_bytes())
+fn write(folder: &Path, path: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    // `.` has no name, and a link may have another one.
+    let name = LabName::of_folder(&fs::canonicalize(folder)?);
+    File::create_new(path)?.write_all(config::init(&name).as_bytes())
 }

@@ -9,7 +9,7 @@ use crate::image::Library;
 use crate::lab::Lab;
 use crate::name::{Bytes, NodeName};
 use crate::report::exit;
-use crate::run::client::Client;
+use crate::run::client::{Client, Status};
 use crate::run::{LabSources, Locations, RegisteredLab, registered};
 
 /// Overrides of a lab file.
@@ -36,18 +36,21 @@ pub(super) struct LabArgs {
     pub(super) layers: Layers,
 }
 
+/// Several labs with the same overrides.
+#[derive(Debug, clap::Args)]
+pub(super) struct LabsArgs {
+    /// Lab files, or folders with a `lab.toml`
+    #[arg(value_name = "LAB", default_value = ".")]
+    pub(super) labs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) layers: Layers,
+}
+
 /// A valid lab.
 pub(super) struct ValidLab {
     pub(super) texts: LabSources,
     pub(super) lab: Lab,
     pub(super) library: Library,
-}
-
-impl LabArgs {
-    /// Reads the lab file with its overrides.
-    pub(super) fn read(&self) -> Result<LabSources, Stop> {
-        self.layers.read(&self.lab)
-    }
 }
 
 impl Layers {
@@ -79,9 +82,42 @@ pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, St
 /// A lab that is up.
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
-    /// Lab file, or its folder [default: the only lab that is up]
+    /// Lab file, its folder or its name [default: the only lab that is up, or the only one that has the nodes]
     #[arg(long = "lab", short = 'l', value_name = "LAB")]
     lab: Option<PathBuf>,
+}
+
+/// A lab that is up, named with or without `--lab`.
+#[derive(Debug, clap::Args)]
+pub(super) struct NamedUpArgs {
+    /// Lab file, its folder or its name [default: the only lab that is up]
+    #[arg(value_name = "LAB")]
+    name: Option<PathBuf>,
+    /// The same as an option, as other commands have it
+    #[arg(long = "lab", short = 'l', value_name = "LAB", conflicts_with = "name")]
+    lab: Option<PathBuf>,
+}
+
+/// Nodes of a lab that is up.
+#[derive(Debug, clap::Args)]
+pub(super) struct NodesArgs {
+    /// Nodes, or `all` (unless a node has this name)
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    lab: UpArgs,
+}
+
+impl NamedUpArgs {
+    /// Returns the lab as named, if it is.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.name.as_deref().or(self.lab.as_deref())
+    }
+
+    /// Finds the lab.
+    pub(super) fn find(&self, locations: &Locations) -> Result<RegisteredLab, Stop> {
+        find(locations, self.named())
+    }
 }
 
 impl UpArgs {
@@ -90,45 +126,137 @@ impl UpArgs {
         find(locations, self.lab.as_deref())
     }
 
-    /// Finds the lab, and checks that it has these nodes: a wrong name is a command line error.
+    /// Finds the lab that has these nodes: a wrong name is a command line error.
     pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<RegisteredLab, Stop> {
-        let up = self.find(locations)?;
-        let status = block_on(async { Client::new(&up.socket).status().await })?;
-        let status = status.map_err(|error| Stop::host(&error))?;
-        let names = || status.snapshot.nodes.keys().map(NodeName::as_str);
-        match nodes.iter().find(|node| !status.snapshot.nodes.contains_key(*node)) {
-            None => Ok(up),
-            Some(stranger) => {
-                let hint = match nearest(stranger.as_str(), names()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("nodes of the lab: {}", enumerate(names())),
-                };
-                Err(Stop::new(exit::WRONG, format!("lab {} has no node `{stranger}`", up.lab), Some(hint)))
+        let has = |status: &Status| match missing(nodes, status) {
+            Some(stranger) => Err(no_such_node(stranger, status)),
+            None => Ok(()),
+        };
+        if nodes.is_empty() {
+            return self.find(locations);
+        }
+        self.find_where(&title(nodes), has, locations).map(|(up, ())| up)
+    }
+
+    /// Finds the lab that satisfies a condition, named `what` in messages: the named or only lab, which must satisfy
+    /// it, or the only one that does.
+    pub(super) fn find_where<T>(
+        &self,
+        what: &str,
+        has: impl Fn(&Status) -> Result<T, Stop>,
+        locations: &Locations,
+    ) -> Result<(RegisteredLab, T), Stop> {
+        let mut up = match &self.lab {
+            Some(lab) => vec![find(locations, Some(lab))?],
+            None => registered(locations),
+        };
+        if up.len() < 2 {
+            let only = up.pop().map_or_else(|| find(locations, None), Ok)?;
+            let found = has(&status(&only)?)?;
+            return Ok((only, found));
+        }
+        let everywhere = files(&up);
+        let mut with = Vec::new();
+        for lab in up {
+            match status(&lab) {
+                Ok(status) => with.extend(has(&status).ok().map(|found| (lab, found))),
+                // Another lab may still be the one.
+                Err(stop) => output::stop(&stop),
+            }
+        }
+        match with.len() {
+            0 => {
+                let what = format!("no lab that is up has {what}");
+                Err(Stop::new(exit::WRONG, what, Some(format!("labs that are up: {everywhere}"))))
+            }
+            1 => Ok(with.remove(0)),
+            count => {
+                let labs: Vec<RegisteredLab> = with.into_iter().map(|(lab, _)| lab).collect();
+                Err(ambiguous(format!("{count} labs that are up have {what}"), &labs))
             }
         }
     }
 }
 
+impl NodesArgs {
+    /// Finds the lab that has the nodes, and returns them; `all` stands for all of its nodes.
+    pub(super) fn find(&self, locations: &Locations) -> Result<(RegisteredLab, Vec<NodeName>), Stop> {
+        let meant = |status: &Status| match (&self.nodes[..], missing(&self.nodes, status)) {
+            (_, None) => Ok(self.nodes.clone()),
+            ([all], Some(_)) if all.as_str() == ALL => Ok(status.snapshot.nodes.keys().cloned().collect()),
+            (_, Some(stranger)) => Err(no_such_node(stranger, status)),
+        };
+        self.lab.find_where(&title(&self.nodes), meant, locations)
+    }
+}
+
+/// Stands for all nodes of a lab.
+const ALL: &str = "all";
+
+/// Returns nodes for messages.
+fn title(nodes: &[NodeName]) -> String {
+    let names = enumerate(nodes.iter().map(NodeName::as_str));
+    if nodes.len() == 1 { format!("node {names}") } else { format!("nodes {names}") }
+}
+
+fn missing<'a>(nodes: &'a [NodeName], status: &Status) -> Option<&'a NodeName> {
+    nodes.iter().find(|node| !status.snapshot.nodes.contains_key(*node))
+}
+
+fn no_such_node(stranger: &NodeName, status: &Status) -> Stop {
+    let names = || status.snapshot.nodes.keys().map(NodeName::as_str);
+    let hint = match nearest(stranger.as_str(), names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("nodes of the lab: {}", enumerate(names())),
+    };
+    Stop::new(exit::WRONG, format!("lab {} has no node `{stranger}`", status.lab), Some(hint))
+}
+
+/// Requests the status of a lab.
+pub(super) fn status(up: &RegisteredLab) -> Result<Status, Stop> {
+    let status = block_on(async { Client::new(&up.socket).status().await })?;
+    status.map_err(|error| Stop::host(&error))
+}
+
+/// Returns the paths of labs, for messages.
+fn files(labs: &[RegisteredLab]) -> String {
+    labs.iter().map(|up| up.file.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn ambiguous(what: String, labs: &[RegisteredLab]) -> Stop {
+    let hint = "name one by its path, as in `--lab PATH`";
+    Stop::new(exit::WRONG, format!("{what}: {}", files(labs)), Some(hint))
+}
+
 /// Finds a lab that is up: by its file, folder or name, or the only one.
+///
+/// A path to a lab file never means another lab, whatever that is called.
 pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<RegisteredLab, Stop> {
     let mut up = registered(locations);
-    let down = |what: String| Stop::new(exit::WRONG, what, Some("start it with `dryrack up LAB`"));
+    const START: &str = "start it with `dryrack up LAB`";
     let Some(lab) = lab else {
         return match up.len() {
-            0 => Err(down("no lab is up".to_owned())),
+            0 => Err(Stop::new(exit::WRONG, "no lab is up", Some(START))),
             1 => Ok(up.remove(0)),
-            _ => {
-                let labs: Vec<String> = up.iter().map(|up| up.file.display().to_string()).collect();
-                let what = format!("{} labs are up: {}", up.len(), labs.join(", "));
-                Err(Stop::new(exit::WRONG, what, Some("name the lab")))
-            }
+            count => Err(ambiguous(format!("{count} labs are up"), &up)),
         };
     };
     let file = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
-    let file = std::fs::canonicalize(&file).unwrap_or(file);
-    let is_it = |up: &RegisteredLab| up.file == file || lab.as_os_str() == up.lab.as_str();
-    match up.into_iter().find(is_it) {
-        Some(up) => Ok(up),
-        None => Err(down(format!("lab {} is not up", lab.display()))),
+    let path = std::fs::canonicalize(&file);
+    // The file of a lab that is up may have been deleted.
+    if let Some(up) = up.iter().find(|up| up.file == *path.as_ref().unwrap_or(&file)) {
+        return Ok(up.clone());
+    }
+    up.retain(|up| lab.as_os_str() == up.lab.as_str());
+    match (up.len(), path) {
+        (1, Err(_)) => Ok(up.remove(0)),
+        (2.., Err(_)) => {
+            Err(ambiguous(format!("{} labs that are up are called `{}`", up.len(), lab.display()), &up))
+        }
+        (0, _) => Err(Stop::new(exit::WRONG, format!("lab {} is not up", lab.display()), Some(START))),
+        (_, Ok(path)) => {
+            let hint = format!("another lab of this name is up: {}", files(&up));
+            Err(Stop::new(exit::WRONG, format!("lab {} is not up", path.display()), Some(hint)))
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         let folder = store::find(locations, Some(run)).map_err(|error| Stop::wrong(&error))?;
         return replay(args, &folder);
     }
-    let up = args.lab.find(locations).map_err(|stop| {
+    let up = args.lab.find_with(&args.nodes, locations).map_err(|stop| {
         let hint = "`dryrack logs --run RUN` shows a run that has ended".to_owned();
         Stop { hint: stop.hint.map(|first| format!("{first}; {hint}")), ..stop }
     })?;

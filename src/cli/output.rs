@@ -82,7 +82,13 @@ pub(super) fn data(text: &str) {
 
 /// Writes the report of a run.
 pub(super) fn report(report: &Report) {
-    data(&painted(&report::text(report)));
+    data(&painted(&report::text(report, width())));
+}
+
+/// Returns the width of text on standard output: that of the terminal, if it is one.
+pub(super) fn width() -> usize {
+    let terminal = terminal_size::terminal_size_of(std::io::stdout());
+    terminal.map_or(report::WIDTH, |(columns, _)| columns.0.into())
 }
 
 /// Colours the outcome at the start of a line.

@@ -2,10 +2,9 @@
 
 use clap::ValueEnum;
 
-use super::lab::UpArgs;
+use super::lab::NodesArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
-use crate::name::NodeName;
 use crate::node::Power;
 use crate::report::exit;
 use crate::run::Locations;
@@ -16,14 +15,11 @@ use crate::run::client::Client;
 pub(super) struct Args {
     /// Action
     action: Action,
-    /// Nodes
-    #[arg(required = true, value_name = "NODE")]
-    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    nodes: NodesArgs,
     /// Hard power-off instead of a shutdown (with `off`)
     #[arg(long, short)]
     force: bool,
-    #[command(flatten)]
-    lab: UpArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,7 +50,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         (Action::Reset, false) => Power::Reset,
         (Action::Nmi, false) => Power::Nmi,
     };
-    let up = args.lab.find_with(&args.nodes, locations)?;
+    let (up, nodes) = args.nodes.find(locations)?;
     let client = Client::new(&up.socket);
     let said = match power {
         Power::On => "is on",
@@ -65,7 +61,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     };
     // A failure of one machine does not affect the others.
     let (mut code, mut refused) = (exit::MET, None);
-    for node in &args.nodes {
+    for node in &nodes {
         match block_on(client.power(node, power))? {
             Ok(()) => output::note(&format!("{node} {said}")),
             Err(error) => {

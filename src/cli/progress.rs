@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_line_shows_the_stage_and_what_was_seen_last() {
-        insta::assert_snapshot!(check([Known::PoweredOn {}]), @"firmware  powered on");
+        insta::assert_snapshot!(check([Known::PoweredOn {}]), @"firmware");
         insta::assert_snapshot!(check([Known::PoweredOn {}, lease("ipxe", "ack")]), @"dhcp      leased 10.0.0.10 (ipxe)");
         let booted = [Known::PoweredOn {}, http("kernel", 200, true), console("Linux version 6\u{1b}[1m")];
         insta::assert_snapshot!(check(booted), @"kernel    Linux version 6�[1m");

@@ -6,27 +6,26 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::exec::inside;
-use super::lab::UpArgs;
+use super::lab::{UpArgs, status};
 use super::output::{self, Stop};
-use super::runtime::block_on;
-use crate::diag::enumerate;
 use crate::lab::Isolation;
 use crate::name::NodeName;
 use crate::plan::Plan;
 use crate::report::exit;
-use crate::run::client::{Client, Status};
+use crate::run::client::Status;
 use crate::run::{Locations, RegisteredLab, Request, ssh};
 
 /// Log in to a node over ssh
 ///
-/// Uses the key of the run if it has one. Host keys of nodes are kept apart from yours.
+/// Uses the key of the run if it has one. Host keys of nodes are kept apart from yours. `--lab` and other options of
+/// Dryrack come before the node; everything after it is for ssh.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node, optionally with a user [default user: as in the lab file]
     #[arg(value_name = "[USER@]NODE")]
     whom: String,
     /// Options for ssh, then a command to run instead of a shell
-    #[arg(last = true, value_name = "ARG")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
     rest: Vec<OsString>,
     #[command(flatten)]
     lab: UpArgs,
@@ -43,13 +42,13 @@ pub(super) struct ConfigArgs {
 
 /// Runs `dryrack ssh`: the exit code is that of ssh.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    let up = args.lab.find(locations)?;
     let (user, node) = match args.whom.split_once('@') {
         Some((user, node)) => (Some(user.to_owned()), node),
         None => (None, args.whom.as_str()),
     };
-    let status = status(&up)?;
-    let (node, address) = address(&status, node)?;
+    let node = &NodeName::new(node).map_err(|error| Stop::new(exit::WRONG, error.0, None::<String>))?;
+    let up = args.lab.find_with(std::slice::from_ref(node), locations)?;
+    let address = address(&status(&up)?, node)?;
     let user = user.or_else(|| plan(&up).and_then(|plan| usual_user(&plan, node)));
     let mut command: Vec<OsString> = vec!["ssh".into()];
     for (key, value) in ssh::options(&up.run_dir, node.as_str(), address) {
@@ -109,28 +108,17 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('%', "%%").replace('\'', r"'\''"))
 }
 
-fn status(up: &RegisteredLab) -> Result<Status, Stop> {
-    let status = block_on(async { Client::new(&up.socket).status().await })?;
-    status.map_err(|error| Stop::host(&error))
-}
-
 /// Returns the plan of a run.
 fn plan(up: &RegisteredLab) -> Option<Plan> {
     Some(Request::read(&up.run_dir).ok()?.plan)
 }
 
-fn address<'a>(status: &'a Status, node: &str) -> Result<(&'a NodeName, IpAddr), Stop> {
-    let found = status.addresses.iter().find(|(name, _)| name.as_str() == node);
-    let Some((node, addresses)) = found else {
-        let hint = format!("nodes of the lab: {}", enumerate(status.addresses.keys().map(NodeName::as_str)));
-        return Err(Stop::new(exit::WRONG, format!("unknown node `{node}`"), Some(hint)));
-    };
-    let first = addresses.first().copied();
-    let first = first.ok_or_else(|| {
+fn address(status: &Status, node: &NodeName) -> Result<IpAddr, Stop> {
+    let first = status.addresses.get(node).and_then(|addresses| addresses.first()).copied();
+    first.ok_or_else(|| {
         let hint = Some("`dryrack status` shows its stage; `dryrack console` needs no address");
         Stop::new(exit::UNFIT, format!("node `{node}` has no address yet"), hint)
-    });
-    Ok((node, first?))
+    })
 }
 
 /// Returns the login user of a node.

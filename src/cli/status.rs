@@ -1,12 +1,13 @@
 //! `dryrack status`: shows the labs that are up.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
-use super::lab::find;
+use super::lab::NamedUpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use super::table::Table;
 use crate::event::{Ago, RunTime};
+use crate::name::NicName;
 use crate::observe::{LabState, NodeView, Power, Sighting};
 use crate::report::{self, exit};
 use crate::run::client::{Client, Published, Status};
@@ -15,18 +16,18 @@ use crate::run::{Locations, registered};
 /// Show the state of labs that are up
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lab file, its folder or its name [default: all labs that are up]
-    lab: Option<PathBuf>,
-    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `addresses`, `published`, `snapshot`
-    /// (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
+    #[command(flatten)]
+    lab: NamedUpArgs,
+    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `addresses`, `links`, `published`,
+    /// `snapshot` (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command.
-pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
-    let labs = match &args.lab {
-        Some(lab) => vec![find(locations, Some(lab))?],
+pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
+    let labs = match args.lab.named() {
+        Some(_) => vec![args.lab.find(locations)?],
         None => registered(locations),
     };
     let statuses = block_on(async {
@@ -46,14 +47,24 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     }
     for (index, status) in statuses.iter().enumerate() {
         let between = if index > 0 { "\n" } else { "" };
-        output::data(&format!("{between}{}", output::painted(&text(status))));
+        output::data(&format!("{between}{}", output::painted(&text(status, output::width()))));
     }
     Ok(exit::MET)
 }
 
-fn text(status: &Status) -> String {
-    let Status { lab, file, isolation: _, accel, addresses, published, capabilities: _, snapshot, verdicts } =
-        status;
+fn text(status: &Status, width: usize) -> String {
+    let Status {
+        lab,
+        file,
+        isolation: _,
+        accel,
+        addresses,
+        links,
+        published,
+        capabilities: _,
+        snapshot,
+        verdicts,
+    } = status;
     let now = snapshot.now;
     let state = match snapshot.lab {
         LabState::Starting => "is starting",
@@ -61,7 +72,7 @@ fn text(status: &Status) -> String {
         LabState::TearingDown => "is being torn down",
         LabState::Ended => "has ended",
     };
-    let mut table = Table::new(["  node", "stage", "address", "last seen"]);
+    let mut table = Table::new(["  node", "stage", "address", "link", "last seen"]);
     for (node, view) in &snapshot.nodes {
         let addresses = addresses.get(node).into_iter().flatten();
         let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
@@ -70,11 +81,12 @@ fn text(status: &Status) -> String {
             Power::Stopped => "stopped".to_owned(),
             Power::Died => "died".to_owned(),
         };
-        table.row([format!("  {node}"), stage, addresses.join(" "), last_seen(view, now)]);
+        let link = links.get(node).map(link).unwrap_or_default();
+        table.row([format!("  {node}"), stage, addresses.join(" "), link, last_seen(view, now)]);
     }
     let mut parts = vec![
         format!("{lab} {state}, for {}, under {}: {}\n", now, accel.as_str(), file.display()),
-        table.to_string(),
+        table.wrapped(width),
     ];
     if !published.is_empty() {
         let ports = published.iter().map(|port| {
@@ -87,9 +99,20 @@ fn text(status: &Status) -> String {
         parts.push(ports.collect());
     }
     if !verdicts.is_empty() {
-        parts.push(report::verdicts(verdicts, now));
+        parts.push(report::verdicts(verdicts, now, width));
     }
     parts.join("\n")
+}
+
+/// Returns the state of a node's links: those that are down by their names, if there are others.
+fn link(links: &BTreeMap<NicName, bool>) -> String {
+    let down: Vec<&str> = links.iter().filter(|(_, up)| !**up).map(|(nic, _)| nic.as_str()).collect();
+    match (links.len(), down.len()) {
+        (0, _) => String::new(),
+        (_, 0) => "up".to_owned(),
+        (all, some) if all == some => "down".to_owned(),
+        _ => format!("{} down", down.join(", ")),
+    }
 }
 
 fn last_seen(view: &NodeView, now: RunTime) -> String {

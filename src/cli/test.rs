@@ -20,7 +20,7 @@ use super::up::start;
 use crate::lab::Isolation;
 use crate::report::{self, Report, exit};
 use crate::run::client::Client;
-use crate::run::{Locations, Until};
+use crate::run::{Locations, Until, forget_ended, lab_argument};
 use crate::system::facts;
 
 /// Bring labs up, check their expectations, tear them down
@@ -151,6 +151,7 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         }
         tried
     })?;
+    forget_ended(locations);
     let reports: Vec<Report> = tried.iter().filter_map(|tried| tried.report.clone()).collect();
     if args.json {
         output::json(&reports)?;
@@ -171,6 +172,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
     let Trial { blueprint, name, needs } = trial;
     let nodes = blueprint.nodes();
     let lab = blueprint.lab().to_string();
+    let path = lab_argument(blueprint.file()).display().to_string();
     let (until, leave) = if keep { (Until::Met, Detach::WhenMissed) } else { (Until::Judged, Detach::Never) };
     let summary = LabSummary::open(&blueprint);
     let ended =
@@ -202,7 +204,7 @@ async fn attempt(trial: Trial, locations: &Locations, keep: bool, several: bool)
             // Without an answer the run has ended meanwhile; nothing more is known.
             let report = client.status().await.ok().map(|status| summary.of_status(status, &run_dir));
             output::note(&format!(
-                "{lab} missed an expectation and is left up: `dryrack status {lab}` shows its state, `dryrack down {lab}` tears it down"
+                "{lab} missed an expectation and is left up: `dryrack status {path}` shows its state, `dryrack down {path}` tears it down"
             ));
             ended(exit::MISSED, report, Some(run_dir))
         }

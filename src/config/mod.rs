@@ -24,6 +24,7 @@ mod value;
 mod word;
 
 use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::name::LabName;
 use overlay::{Kind, Layer};
 
 pub use alternatives::*;
@@ -32,8 +33,17 @@ pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};
 pub use word::{Offset, RawAddress, Server, Service, Span as Lasting};
 
-/// The lab file that `dryrack init` writes.
+/// The lab file that `dryrack init` writes, except for the name of the lab.
 pub const INIT: &str = include_str!("init.toml");
+
+/// Returns the lab file that `dryrack init` writes for a lab.
+pub fn init(lab: &LabName) -> String {
+    let (before, after) = INIT.split_once("\"first\"").expect("the file names the lab");
+    let (blank, rest) = after.split_at(after.find('#').expect("the name has a comment"));
+    // The comment stays in its column, if the name leaves room.
+    let room = ("first".len() + blank.len()).saturating_sub(lab.as_str().len()).max(1);
+    format!("{before}\"{lab}\"{:room$}{rest}", "")
+}
 
 /// The format version that this crate reads.
 pub const FORMAT: i64 = 1;
@@ -150,6 +160,32 @@ fn version_problem(span: Option<Span>, what: String) -> Diagnostic {
 fn empty(name: &str) -> Diagnostic {
     Diagnostic::new(Code::Empty, None, format!("`{name}` is empty"))
         .help("run `dryrack init` to write a small lab to start from")
+}
+
+/// Returns the JSON Schema of an overlay: nothing is required that the lab file may have.
+pub fn overlay_schema() -> serde_json::Value {
+    let mut schema = schema();
+    let mut waiting = vec![String::new()];
+    let mut done = std::collections::BTreeSet::new();
+    while let Some(pointer) = waiting.pop() {
+        let Some(serde_json::Value::Object(here)) = schema.pointer_mut(&pointer) else { continue };
+        // A choice replaces the one of the lab file as a whole.
+        if here.contains_key("anyOf") || here.contains_key("oneOf") || !done.insert(pointer.clone()) {
+            continue;
+        }
+        here.remove("required");
+        if let Some(serde_json::Value::String(target)) = here.get("$ref") {
+            waiting.extend(target.strip_prefix('#').map(str::to_owned));
+        }
+        if let Some(serde_json::Value::Object(keys)) = here.get("properties") {
+            waiting.extend(keys.keys().map(|key| format!("{pointer}/properties/{key}")));
+        }
+        waiting.push(format!("{pointer}/additionalProperties"));
+    }
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("title".into(), "Overlay of a Dryrack lab".into());
+    }
+    schema
 }
 
 /// Returns the JSON Schema of the lab file.

@@ -73,9 +73,10 @@ impl Kind {
         }
     }
 
-    /// Returns the text of the event after "last seen:", if it shows the state of a node.
+    /// Returns the text of the event after "last seen:", if its node did something: printed a line, sent a request,
+    /// restarted by itself, or ended.
     ///
-    /// Conclusions (stages, probes, verdicts) are not included.
+    /// What is done to a node or sent to it, and conclusions (stages, probes, verdicts), are not included.
     pub fn sighting(&self) -> Option<String> {
         match self {
             Self::Known(known) => known.sighting(),
@@ -163,17 +164,18 @@ impl Known {
             | Self::ProcessStarted { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
-            | Self::ServiceFailed { .. } => None,
-            Self::PoweredOn {}
-            | Self::PoweredOff { .. }
+            | Self::ServiceFailed { .. }
+            | Self::PoweredOn {}
+            | Self::LinkSet { .. }
+            | Self::RouterAdvertised { .. } => None,
+            Self::PoweredOff { why } | Self::Reset { why } if *why != PowerCause::Guest => None,
+            Self::PoweredOff { .. }
             | Self::Reset { .. }
             | Self::MachineDied { .. }
             | Self::MachineStopped { .. }
             | Self::GuestPanicked {}
-            | Self::LinkSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
-            | Self::RouterAdvertised { .. }
             | Self::TftpServed { .. }
             | Self::Fetching { .. }
             | Self::HttpServed { .. }
@@ -409,8 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_and_conclusions_are_no_sighting() {
+    fn empty_lines_conclusions_and_what_is_done_to_a_node_are_no_sighting() {
         let seen = |known: Known| Kind::from(known).sighting();
+        let network = crate::name::NetworkName::new("lan").unwrap();
+        assert_eq!(seen(Known::RouterAdvertised { network }), None);
+        assert_eq!(seen(Known::PoweredOn {}), None);
+        assert_eq!(seen(Known::LinkSet { nic: "lan".to_owned(), up: true }), None);
+        assert_eq!(seen(Known::Reset { why: PowerCause::Power }), None);
+        assert_eq!(seen(Known::Reset { why: PowerCause::Guest }).as_deref(), Some("reset (by itself)"));
         assert_eq!(seen(Known::ConsoleLine { text: "  ".to_owned() }), None);
         assert_eq!(seen(Known::StageReached { stage: crate::event::Stage::Os }), None);
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Reports as JUnit: a suite for each lab, a case for each verdict, run error and leak.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
@@ -22,8 +23,12 @@ fn suite(report: &Report) -> TestSuite {
     let mut suite = TestSuite::new(lab);
     suite.set_time(report.ended.elapsed());
     suite.extra.insert("timestamp".into(), timestamp(report).into());
+    let mut named = BTreeSet::new();
     let mut property = |name: &str, value: &str| {
-        suite.add_property(Property::new(name, value));
+        // The version of Dryrack is one of the parts, too.
+        if named.insert(name.to_owned()) {
+            suite.add_property(Property::new(name, value));
+        }
     };
     property("run", &report.run);
     property("file", &report.file.display().to_string());
@@ -127,6 +132,14 @@ mod tests {
     #[test]
     fn labs_are_suites_and_verdicts_are_cases() {
         assert_snapshot!(junit(&all()));
+    }
+
+    #[test]
+    fn a_property_has_one_value() {
+        let mut report = examples::met();
+        report.parts.insert("dryrack".to_owned(), report.version.clone());
+        let xml = junit(&[report]);
+        assert_eq!(xml.matches("<property name=\"dryrack\" ").count(), 1, "{xml}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The report as text in 96 columns. The most important part comes last, where a terminal shows it.
+//! The report as text. The most important part comes last, where a terminal shows it.
 
 use std::fmt::Display;
 
@@ -7,22 +7,25 @@ use crate::event::{Ago, RunTime, Stage};
 use crate::expect::{Outcome, Verdict};
 use crate::observe::Sighting;
 
-/// The wrapping width.
-const WIDTH: usize = 96;
+/// The width of text that is not for a terminal.
+pub const WIDTH: usize = 96;
 
-/// Returns the report as text: the nodes, the verdicts, the errors, and the outcome in one line.
-pub fn text(report: &Report) -> String {
-    let run_errors = report.run_errors.iter().map(run_error);
-    let leaks = report.leaks.iter().map(|leak| paragraph("cleanup incomplete: ", "  ", leak));
-    let parts =
-        [nodes(report), verdicts(&report.verdicts, report.ended)].into_iter().chain(run_errors).chain(leaks);
-    let parts: Vec<String> = parts.chain([summary(report)]).filter(|part| !part.is_empty()).collect();
+/// The least number of columns for a wrapped text beside its indent.
+const LEAST: usize = 20;
+
+/// Returns the report as text in a number of columns: the nodes, the verdicts, the errors, and the outcome in one line.
+pub fn text(report: &Report, width: usize) -> String {
+    let run_errors = report.run_errors.iter().map(|error| run_error(error, width));
+    let leaks = report.leaks.iter().map(|leak| paragraph("cleanup incomplete: ", "  ", leak, width));
+    let parts = [nodes(report, width), verdicts(&report.verdicts, report.ended, width)];
+    let parts = parts.into_iter().chain(run_errors).chain(leaks).chain([summary(report, width)]);
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
     tame(&parts.join("\n"))
 }
 
 /// Returns the outcome of a run in one line.
-fn summary(report: &Report) -> String {
-    paragraph(&format!("{}: ", report.lab), "  ", &summary_line(report))
+fn summary(report: &Report, width: usize) -> String {
+    paragraph(&format!("{}: ", report.lab), "  ", &summary_line(report), width)
 }
 
 /// Returns the outcome of a run, without the name of its lab.
@@ -44,8 +47,8 @@ pub(super) fn summary_line(report: &Report) -> String {
     format!("{judged}; {} under {} (run {run}, exit code {exit})", ended, accel.as_str())
 }
 
-/// Returns verdicts as text, with the reason why some are not decided at `now`.
-pub fn verdicts(verdicts: &[Verdict], now: RunTime) -> String {
+/// Returns verdicts as text in a number of columns, with the reason why some are not decided at `now`.
+pub fn verdicts(verdicts: &[Verdict], now: RunTime, width: usize) -> String {
     let mut lines = String::new();
     for verdict in verdicts {
         let Verdict { expect, node, what, since: _, outcome } = verdict;
@@ -54,14 +57,14 @@ pub fn verdicts(verdicts: &[Verdict], now: RunTime) -> String {
         let when = outcome.at().map(|at| at.to_string()).unwrap_or_default();
         let head = format!("  {:<11} {when:>7}  ", outcome.word());
         let indent = " ".repeat(head.len());
-        lines += &paragraph(&head, &indent, &format!("{expect}{of}: {what}"));
+        lines += &paragraph(&head, &indent, &format!("{expect}{of}: {what}"), width);
         let why = match outcome {
             // A met expectation needs no details.
             Outcome::Met { .. } => continue,
             outcome => outcome.explain(at),
         };
         if !why.is_empty() {
-            lines += &paragraph(&indent, &indent, &why);
+            lines += &paragraph(&indent, &indent, &why, width);
         }
     }
     tame(&lines)
@@ -72,11 +75,11 @@ fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-fn nodes(report: &Report) -> String {
-    let width = |least: usize, words: &mut dyn Iterator<Item = usize>| words.fold(least, usize::max);
+fn nodes(report: &Report, width: usize) -> String {
+    let widest = |least: usize, words: &mut dyn Iterator<Item = usize>| words.fold(least, usize::max);
     let address = |node: &NodeReport| node.address.map(|ip| ip.to_string()).unwrap_or_default();
-    let name_width = width("node".len(), &mut report.nodes.keys().map(|name| name.as_str().len()));
-    let address_width = width("address".len(), &mut report.nodes.values().map(|node| address(node).len()));
+    let name_width = widest("node".len(), &mut report.nodes.keys().map(|name| name.as_str().len()));
+    let address_width = widest("address".len(), &mut report.nodes.values().map(|node| address(node).len()));
     let row = |name: &dyn Display, stage: &dyn Display, boots: &dyn Display, address: &str| {
         format!("  {name:<name_width$}  {stage:<8}  {boots:>5}  {address:<address_width$}  ")
     };
@@ -90,7 +93,7 @@ fn nodes(report: &Report) -> String {
         // Each boot starts on its own line: a machine that was installed has at least two.
         let mut head = head.as_str();
         for boot in boots(node) {
-            lines += &paragraph(head, &indent, &boot);
+            lines += &paragraph(head, &indent, &boot, width);
             head = &indent;
         }
         // For a node that did not reach the final stage, the last observation is the most useful.
@@ -100,7 +103,7 @@ fn nodes(report: &Report) -> String {
         {
             let before = Ago(report.ended.since(*at));
             let seen = format!("last seen: {what}, {before} before the end");
-            lines += &paragraph(&indent, &indent, &seen);
+            lines += &paragraph(&indent, &indent, &seen, width);
         }
     }
     lines
@@ -128,16 +131,18 @@ fn boots(node: &NodeReport) -> Vec<String> {
     boots.map(line).collect()
 }
 
-fn run_error(run_error: &RunError) -> String {
-    let error = paragraph("error: ", "  ", run_error);
+fn run_error(run_error: &RunError, width: usize) -> String {
+    let error = paragraph("error: ", "  ", run_error, width);
     match &run_error.hint {
-        Some(hint) => error + "\n" + &paragraph("hint: ", "  ", hint),
+        Some(hint) => error + "\n" + &paragraph("hint: ", "  ", hint, width),
         None => error,
     }
 }
 
 /// Wraps a text after a prefix; further lines are indented. Existing line breaks are kept.
-fn paragraph(head: &str, indent: &str, text: &dyn Display) -> String {
+pub fn paragraph(head: &str, indent: &str, text: &dyn Display, width: usize) -> String {
+    // A narrow terminal still gets some words in each line.
+    let width = width.max(indent.chars().count() + LEAST);
     let mut wrapped = String::new();
     let mut line = head.to_owned();
     for (index, part) in text.to_string().trim_end().lines().enumerate() {
@@ -146,7 +151,7 @@ fn paragraph(head: &str, indent: &str, text: &dyn Display) -> String {
         }
         let mut first = true;
         for word in part.split(' ') {
-            if !first && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            if !first && line.chars().count() + 1 + word.chars().count() > width {
                 end_line(&mut wrapped, &std::mem::replace(&mut line, indent.to_owned()));
                 first = true;
             }
@@ -175,25 +180,29 @@ mod tests {
 
     #[test]
     fn a_run_that_met_everything() {
-        assert_snapshot!(text(&examples::met()));
+        assert_snapshot!(text(&examples::met(), WIDTH));
     }
 
     #[test]
     fn a_run_that_missed_something() {
-        assert_snapshot!(text(&examples::missed()));
+        assert_snapshot!(text(&examples::missed(), WIDTH));
     }
 
     #[test]
     fn a_run_that_broke() {
-        assert_snapshot!(text(&examples::broken()));
+        assert_snapshot!(text(&examples::broken(), WIDTH));
     }
 
     #[test]
     fn no_line_is_wider_than_a_terminal_and_nothing_steers_it() {
         for report in [examples::met(), examples::missed(), examples::broken()] {
-            let text = text(&report);
-            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-            assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+            for width in [72, WIDTH, 200] {
+                let text = text(&report, width);
+                assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+                assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+            }
+            // No narrower than some words beside each other.
+            assert!(text(&report, 0).lines().count() < 80);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Conclusions from events: stages, verdicts, the end of the trial. Uses no clock, file or socket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::executor::Progress;
 use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
@@ -9,6 +9,7 @@ use crate::lab::{Check, ObservedCheck};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, Snapshot};
 use crate::plan::Plan;
+use crate::report::NodeReport;
 
 /// Folds the events of a run into the snapshot and the verdicts.
 #[derive(Debug)]
@@ -99,6 +100,13 @@ impl Fold {
     /// Returns the snapshot.
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// Returns the results of all nodes, with what the plan says about their boots.
+    pub(super) fn node_reports(&self, plan: &Plan) -> BTreeMap<NodeName, NodeReport> {
+        let way = |node: &NodeName| plan.nodes.get(node).and_then(|node| node.way.clone());
+        let nodes = self.snapshot.nodes.iter();
+        nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, way(node)))).collect()
     }
 
     /// Returns the state of every expectation.

@@ -79,10 +79,9 @@ impl Hint for LabLockError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::Up(RegisteredLab { lab, file, .. }) => {
-                let lab_path = file.parent().filter(|_| file.ends_with("lab.toml")).unwrap_or(file);
                 format!(
                     "`dryrack status {0}` shows it, `dryrack down {0}` takes {lab} down",
-                    lab_path.display()
+                    lab_argument(file).display()
                 )
             }
             Self::Busy { .. } => "wait a moment and try again".to_owned(),
@@ -92,6 +91,11 @@ impl Hint for LabLockError {
         };
         Some(hint.into())
     }
+}
+
+/// Returns the path that names a lab in a command: its folder, if its file has the usual name.
+pub fn lab_argument(file: &Path) -> &Path {
+    file.parent().filter(|_| file.ends_with("lab.toml")).unwrap_or(file)
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabLockError {
@@ -108,12 +112,20 @@ pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockEr
     make_runtime(&locations.runtime)?;
     let base = locations.runtime.join(identity(file));
     let path = base.with_extension("lock");
-    let lock = File::options().create(true).append(true).open(&path).map_err(failed("open", &path))?;
+    let open = || File::options().create(true).append(true).open(&path).map_err(failed("open", &path));
+    let mut lock = open()?;
     let record = base.with_extension("json");
     let deadline = Instant::now() + ENDING;
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(LabLock { lock, record, socket: base.with_extension("sock") }),
+            Ok(()) if is_current(&lock, &path) => {
+                return Ok(LabLock { lock, record, socket: base.with_extension("sock") });
+            }
+            Ok(()) => {
+                // Another command has removed the file, which meant nothing any more.
+                lock = open()?;
+                continue;
+            }
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
             Err(TryLockError::WouldBlock) => {}
         }
@@ -134,9 +146,38 @@ pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockEr
 /// Tries to lock a lab that should be free, without waiting.
 pub(super) fn try_lab_lock(locations: &Locations, file: &Path) -> Option<LabLock> {
     let base = locations.runtime.join(identity(file));
-    let lock = File::options().create(true).append(true).open(base.with_extension("lock")).ok()?;
-    lock.try_lock().ok()?;
+    let path = base.with_extension("lock");
+    let lock = File::options().create(true).append(true).open(&path).ok()?;
+    lock.try_lock().ok().filter(|()| is_current(&lock, &path))?;
     Some(LabLock { lock, record: base.with_extension("json"), socket: base.with_extension("sock") })
+}
+
+/// Removes the files of labs that are down from the runtime folder.
+///
+/// A file that cannot be removed affects nothing; the next command tries again.
+pub fn forget_ended(locations: &Locations) {
+    for entry in fs::read_dir(&locations.runtime).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        let Ok(lock) = File::options().append(true).open(&path) else { continue };
+        if lock.try_lock().is_err() || !is_current(&lock, &path) {
+            continue;
+        }
+        // The lock last: whoever has it may create the others.
+        for extension in ["json", "json.new", "sock", "lock"] {
+            fs::remove_file(path.with_extension(extension)).ok();
+        }
+    }
+}
+
+/// Tells whether a path still leads to an open file.
+fn is_current(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+        (Ok(_) | Err(_), _) => false,
+    }
 }
 
 /// Lists the labs that are up.

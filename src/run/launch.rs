@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::Locations;
+use super::failed_start;
 use super::lab_lock::{self, LabLock, LabLockError};
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
@@ -81,21 +82,32 @@ pub fn launch(
     images: BTreeMap<ImageName, Built>,
     until: Until,
 ) -> Result<Launched, LaunchError> {
-    let run_dir = store::create(locations, &plan.lab, Timestamp::now()).map_err(LaunchError::Store)?;
+    let started = Timestamp::now();
+    let run_dir = store::create(locations, &plan.lab, started).map_err(LaunchError::Store)?;
     let file = plan.file.clone();
     let socket = lab_lock.socket().to_owned();
     let kept = locations.state.join("labs").join(lab_lock::identity(&file));
     let request = Request { plan, images, kept, socket: socket.clone(), until };
-    request.write(&run_dir).map_err(|source| LaunchError::Request { path: run_dir.clone(), source })?;
+    match start(&request, &lab_lock, &run_dir) {
+        Ok(namespaces) => Ok(Launched { namespaces, run_dir, socket }),
+        Err(error) => {
+            failed_start::record(&run_dir, &request.plan, started, &error);
+            Err(error)
+        }
+    }
+}
+
+fn start(request: &Request, lab_lock: &LabLock, run_dir: &Path) -> Result<NamespaceHandle, LaunchError> {
+    let Request { plan, socket, .. } = request;
+    request.write(run_dir).map_err(|source| LaunchError::Request { path: run_dir.to_owned(), source })?;
     // One at a time: a process started before the lock is released inherits it.
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    let _shared = lab_lock.register(&request.plan.lab, &file, &run_dir).map_err(LaunchError::LabLock)?;
-    let namespaces = start(&request.plan, &run_dir, &socket).map_err(LaunchError::Isolation)?;
-    Ok(Launched { namespaces, run_dir, socket })
+    let _shared = lab_lock.register(&plan.lab, &plan.file, run_dir).map_err(LaunchError::LabLock)?;
+    start_namespaces(plan, run_dir, socket).map_err(LaunchError::Isolation)
 }
 
-fn start(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<NamespaceHandle, NamespaceError> {
+fn start_namespaces(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<NamespaceHandle, NamespaceError> {
     let publish = plan.steps.iter().filter_map(|step| match step {
         Step::Publish { listen, .. } => Some(*listen),
         _ => None,

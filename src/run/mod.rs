@@ -20,6 +20,7 @@ mod control;
 mod control_socket;
 mod director;
 pub mod executor;
+mod failed_start;
 mod fold;
 mod guardian;
 mod journal;
@@ -41,7 +42,7 @@ use std::path::PathBuf;
 
 pub use guardian::guardian_main;
 pub use journal::Journal;
-pub use lab_lock::{LabLock, LabLockError, RegisteredLab, lab_lock, registered};
+pub use lab_lock::{LabLock, LabLockError, RegisteredLab, forget_ended, lab_argument, lab_lock, registered};
 pub use lab_sources::{LabSources, LabSourcesError};
 pub use launch::{LaunchError, Launched, launch};
 pub use rack::{Rack, RackParts};

@@ -26,6 +26,14 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Starts the record of a run anew, without the events that it has.
+    pub(super) fn restart(run_dir: &Path, header: &Header) -> io::Result<Self> {
+        match std::fs::remove_file(path(run_dir)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Self::start(run_dir, header),
+        }
+    }
+
     /// Returns the progress of the record for followers. It ends with the recorder.
     pub(super) fn progress(&self) -> watch::Receiver<u64> {
         self.written.subscribe()

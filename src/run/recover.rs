@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Locations;
 use super::executor::{self, Failure, Host};
 use super::journal::{Journal, is_open};
-use super::lab_lock::try_lab_lock;
+use super::lab_lock::{forget_ended, try_lab_lock};
 use super::rack::reverse;
 use super::request::Request;
 use super::store;
@@ -16,21 +16,23 @@ use crate::report::Leak;
 use crate::system::namespace::NamespaceIds;
 use crate::system::netlink::Netlink;
 
-/// Undoes the effects of runs that did not end regularly. Returns the leaks.
+/// Undoes the effects of runs that did not end regularly, and forgets labs that are down. Returns the leaks.
 ///
 /// Only affects runs without a process: their lock is free and their namespaces are gone.
 pub fn recover(locations: &Locations) -> Vec<Leak> {
     let Ok(runs) = store::list(locations) else { return Vec::new() };
     let dead = runs.into_iter().filter(|run| !run.up && is_open(&run.path));
-    dead.flat_map(|run| {
+    let leaks = dead.flat_map(|run| {
         let Ok(request) = Request::read(&run.path) else { return Vec::new() };
         // An active guardian holds the lock.
         match try_lab_lock(locations, &request.plan.file) {
             Some(_lab_lock) => replay(&run.path),
             None => Vec::new(),
         }
-    })
-    .collect()
+    });
+    let leaks = leaks.collect();
+    forget_ended(locations);
+    leaks
 }
 
 /// Undoes the effects of one dead run, in this network namespace.

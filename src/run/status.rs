@@ -11,10 +11,10 @@ use super::request::Request;
 use crate::event::RunTime;
 use crate::expect::Verdict;
 use crate::lab::Isolation;
-use crate::name::{LabName, NodeName};
+use crate::name::{LabName, NicName, NodeName};
 use crate::node::Capabilities;
 use crate::observe::Snapshot;
-use crate::plan::{Accel, Step};
+use crate::plan::{Accel, NicPlan, Step};
 
 /// The status of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Status {
     pub accel: Accel,
     /// The addresses of its nodes: reserved, or else leased.
     pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
+    /// Whether the links of its nodes' NICs are up.
+    #[serde(default)]
+    pub links: BTreeMap<NodeName, BTreeMap<NicName, bool>>,
     /// Its published ports.
     pub published: Vec<Published>,
     /// The capabilities of its started nodes.
@@ -83,12 +86,20 @@ impl Status {
             let known = addresses.entry(node.clone()).or_default();
             known.extend(view.address.filter(|address| !known.contains(address)));
         }
+        let links = plan.nodes.iter().map(|(node, plan)| {
+            let set = snapshot.nodes.get(node).map(|view| &view.links);
+            let is_up = |nic: &NicPlan| {
+                set.and_then(|links| links.get(nic.nic.as_str()).copied()).unwrap_or(nic.link_up)
+            };
+            (node.clone(), plan.nics.iter().map(|nic| (nic.nic.clone(), is_up(nic))).collect())
+        });
         Self {
             lab: plan.lab.clone(),
             file: request.plan.file.clone(),
             isolation: plan.isolation,
             accel: plan.accel,
             addresses,
+            links: links.collect(),
             published,
             capabilities,
             snapshot,

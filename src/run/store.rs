@@ -180,6 +180,11 @@ pub(super) fn write_report(run_dir: &Path, report: &Report) -> io::Result<()> {
     fs::rename(&draft, &path)
 }
 
+/// Returns the name of a run.
+pub(super) fn run_id(run_dir: &Path) -> String {
+    run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn report_path(run_dir: &Path) -> PathBuf {
     run_dir.join("report.json")
 }

@@ -17,6 +17,7 @@ use super::authority::{self, Authority};
 use super::control::{self, ControlHandler};
 use super::director::{Director, Ending, Inputs};
 use super::executor::Site;
+use super::failed_start;
 use super::fold::Fold;
 use super::guardian;
 use super::journal::Journal;
@@ -25,14 +26,14 @@ use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::Request;
 use super::{control_socket, ssh, store};
-use crate::event::{Emitter, Header, Instant, RunTime, SCHEMA};
+use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
 use crate::lab::Isolation;
 use crate::lab::{FileRef, Secret};
-use crate::name::{ImageName, NetworkName, NodeName};
+use crate::name::{ImageName, NetworkName};
 use crate::plan::{Plan, Step};
-use crate::report::{self, NodeReport, Report, RunError, Whose};
+use crate::report::{self, Report, RunError, Whose};
 use crate::serve::Resolve;
 use crate::system::namespace::Inherited;
 use crate::system::process::Spawner;
@@ -70,30 +71,11 @@ pub fn supervise(inherited: Inherited) -> u8 {
     match begin(inherited, started) {
         Ok(code) => code,
         Err(error) => {
-            let run_error = RunError::new(Whose::Host, &error);
-            let code = run_error.whose.exit();
-            if let Ok(request) = Request::read(&run_dir) {
-                let report = Report {
-                    schema: report::SCHEMA,
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    run: run_id(&run_dir),
-                    lab: request.plan.lab,
-                    file: request.plan.file,
-                    accel: request.plan.accel,
-                    started,
-                    ended: RunTime::START,
-                    exit: code,
-                    verdicts: Vec::new(),
-                    nodes: BTreeMap::new(),
-                    run_errors: vec![run_error],
-                    leaks: Vec::new(),
-                    parts: BTreeMap::new(),
-                };
-                // The log has the message as well.
-                store::write_report(&run_dir, &report).ok();
-            }
             tracing::error!("{}", chain(&error));
-            code
+            match Request::read(&run_dir) {
+                Ok(request) => failed_start::record(&run_dir, &request.plan, started, &error),
+                Err(_) => Whose::Host.exit(),
+            }
         }
     }
 }
@@ -315,13 +297,10 @@ fn finish(
         causes: vec![words.clone()],
         hint: Some("`dryrack trace` shows what it printed".to_owned()),
     }));
-    let nodes = fold.snapshot().nodes.iter();
-    let way = |node: &NodeName| request.plan.nodes.get(node).and_then(|node| node.way.clone());
-    let nodes = nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, way(node)))).collect();
     Report {
         schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        run: run_id(run_dir),
+        run: store::run_id(run_dir),
         lab: request.plan.lab.clone(),
         file: request.plan.file.clone(),
         accel: request.plan.accel,
@@ -329,13 +308,9 @@ fn finish(
         ended,
         exit,
         verdicts: fold.verdicts(),
-        nodes,
+        nodes: fold.node_reports(&request.plan),
         run_errors,
         leaks,
         parts,
     }
-}
-
-fn run_id(run_dir: &Path) -> String {
-    run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

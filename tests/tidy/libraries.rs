@@ -56,6 +56,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("socket2", &["system/sockets.rs", "serve/dhcp/"]),
     ("ssh-key", &["run/ssh.rs"]),
     ("strsim", EVERYWHERE),
+    ("terminal_size", &["cli/output.rs"]),
     ("thiserror", EVERYWHERE),
     ("tokio", SHELL),
     ("tokio-rustls", &["rpc/tls.rs", "serve/tls.rs"]),

@@ -47,7 +47,7 @@ impl Check<'_> {
         let raw = self.raw;
         self.lab = match &raw.name {
             Field::Given(name) => self.name(name),
-            Field::Missing | Field::Bad => Some(names::of_folder(&self.around.folder)),
+            Field::Missing | Field::Bad => Some(LabName::of_folder(&self.around.folder)),
         };
         let isolation = raw.isolation.value().copied().unwrap_or_default();
         let accel = raw.accel.value().copied().unwrap_or_default();

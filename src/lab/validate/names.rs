@@ -1,15 +1,11 @@
 //! Names, and references to named entries.
 
-use std::path::Path;
 use std::str::FromStr;
 
 use super::Check;
 use crate::config::{Keyed, Located};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest};
-use crate::name::{ExpectName, LabName, Malformed, NetworkName, NodeName, ProcessName, ProfileName};
-
-/// The longest DNS label.
-const LONGEST: usize = 63;
+use crate::name::{ExpectName, LONGEST, Malformed, NetworkName, NodeName, ProcessName, ProfileName, slug};
 
 /// The longest DNS name, in characters and without a trailing dot.
 const LONGEST_DOMAIN: usize = 253;
@@ -109,23 +105,6 @@ impl Check<'_> {
     }
 }
 
-/// Derives the name of a lab from its folder.
-pub(super) fn of_folder(folder: &Path) -> LabName {
-    let name = folder.file_name().map(|name| slug(&name.to_string_lossy()));
-    name.and_then(|name| LabName::new(&name).ok())
-        .unwrap_or_else(|| LabName::new("lab").expect("`lab` is a DNS label"))
-}
-
-/// Returns a DNS label similar to a string; empty if there is none.
-fn slug(text: &str) -> String {
-    let mapped: String = text
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .take(LONGEST)
-        .collect();
-    mapped.trim_matches('-').to_owned()
-}
-
 /// Parses a domain name of lower-case labels, without a trailing dot.
 pub(super) fn domain(text: &str) -> Option<String> {
     let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
@@ -165,15 +144,6 @@ pub(super) fn owner(text: &str, home: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn folders_become_names() {
-        let name = |folder: &str| of_folder(Path::new(folder)).to_string();
-        assert_eq!(name("/labs/etcd"), "etcd");
-        assert_eq!(name("/labs/My Lab (2)"), "my-lab--2");
-        assert_eq!(name("/"), "lab");
-        assert_eq!(name("/ä"), "lab");
-    }
 
     #[test]
     fn domains() {

@@ -93,11 +93,11 @@ fn time_alone_decides_and_a_missed_trial_is_judged() {
         (1, None, Known::LabUp {}),
         (61_000, Some("b"), console("late")),
     ];
-    assert_snapshot!(check(events), @r"
+    assert_snapshot!(check(events), @"
     0 a power powered on
     0 a stage reached firmware
     1 run lab is up
-    61000 a expect up: missed: os was not reached within 1m (it is at firmware); last seen: powered on, 1m 01s ago
+    61000 a expect up: missed: os was not reached within 1m (it is at firmware)
     61000 expect an expectation was missed
     61000 b console late
     judged Some(false), died 0

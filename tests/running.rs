@@ -1,0 +1,231 @@
+//! Commands on labs that are up, and how they find theirs. No machine boots here.
+
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Home, build, run, stderr, stdout};
+use serde_json::Value;
+
+/// Labs that are up; torn down whatever the result of the test is.
+struct World {
+    home: Home,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { home: Home::new() }
+    }
+
+    /// Brings up a lab in a folder, with these nodes, which are never powered on, and returns its file.
+    fn up(&self, folder: &str, nodes: &[&str], more: &str) -> PathBuf {
+        let folder = self.home.path().join(folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut text = "dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.73.0.1/24\"\n".to_owned();
+        if !nodes.is_empty() {
+            build(&["tiny"]);
+            text += "profile.tiny = { kernel = \"image:tiny/kernel\", initrd = \"image:tiny/initrd\" }\n";
+        }
+        for node in nodes {
+            for line in ["memory = \"64MiB\"", "profile = \"tiny\"", "start = \"manual\""] {
+                text += &format!("node.{node}.{line}\n");
+            }
+        }
+        fs::write(folder.join("lab.toml"), text + more).expect("a lab file");
+        let up = run(&mut self.home.dryrack(["up", "--detach", folder.to_str().expect("text")]));
+        assert!(up.status.success(), "{}", stderr(&up));
+        fs::canonicalize(folder.join("lab.toml")).expect("a lab file")
+    }
+
+    /// Runs a command; returns both outputs and the exit code, if it is not 0.
+    fn says(&self, args: &[&str]) -> String {
+        let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
+        let mut text = stdout(&output) + &stderr(&output);
+        if let Some(code) = output.status.code().filter(|code| *code != 0) {
+            text += &format!("--- exit code {code}\n");
+        }
+        let home = fs::canonicalize(self.home.path()).expect("a folder").display().to_string();
+        text.replace(&home, "[HOME]")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        run(&mut self.home.dryrack(["down", "--all"]));
+    }
+}
+
+#[test]
+fn a_name_that_means_several_labs_takes_none() {
+    let world = World::new();
+    world.up("a/first", &["one", "web"], "");
+    world.up("b/first", &["one", "db"], "");
+    let both = "[HOME]/a/first/lab.toml, [HOME]/b/first/lab.toml";
+    let which = "\n\nhint: name one by its path, as in `--lab PATH`\n--- exit code 2\n";
+    for verb in ["down", "status"] {
+        let named = format!("error: 2 labs that are up are called `first`: {both}{which}");
+        assert_eq!(world.says(&[verb, "first"]), named);
+        assert_eq!(world.says(&[verb, "--lab", "first"]), named);
+    }
+    for args in [&["down"][..], &["exec", "--", "true"], &["ssh-config"]] {
+        assert_eq!(world.says(args), format!("error: 2 labs are up: {both}{which}"), "{args:?}");
+    }
+    assert!(world.says(&["logs"]).starts_with(&format!("error: 2 labs are up: {both}\n")));
+    // The only lab that has the node is meant.
+    assert_eq!(world.says(&["link", "down", "db"]), "lan of db is down\n");
+    assert_eq!(world.says(&["power", "off", "--force", "web"]), "web is off\n");
+    assert_eq!(
+        world.says(&["link", "down", "one"]),
+        format!("error: 2 labs that are up have node `one`: {both}{which}")
+    );
+    assert_eq!(
+        world.says(&["console", "dp"]),
+        format!(
+            "error: no lab that is up has node `dp`\n\nhint: labs that are up: {both}\n--- exit code 2\n"
+        )
+    );
+    assert_eq!(
+        world.says(&["power", "off", "web", "db"]),
+        format!(
+            "error: no lab that is up has nodes `web`, `db`\n\nhint: labs that are up: {both}\n--- exit code 2\n"
+        )
+    );
+    assert_eq!(
+        world.says(&["power", "off", "--force", "all"]),
+        format!("error: 2 labs that are up have node `all`: {both}{which}")
+    );
+    assert_eq!(
+        world.says(&["power", "off", "--force", "all", "--lab", "b/first"]),
+        "db is off\none is off\n"
+    );
+
+    assert_eq!(world.says(&["down", "a/first"]), "lab first is down\n");
+    // A path never means another lab, whatever that is called.
+    fs::create_dir(world.home.path().join("first")).expect("a folder");
+    fs::copy(world.home.path().join("a/first/lab.toml"), world.home.path().join("first/lab.toml"))
+        .expect("a file");
+    assert_eq!(
+        world.says(&["down", "first"]),
+        "error: lab [HOME]/first/lab.toml is not up\n\nhint: another lab of this name is up: \
+         [HOME]/b/first/lab.toml\n--- exit code 2\n"
+    );
+    world.up("a/first", &["one", "web"], "");
+    assert_eq!(world.says(&["down", "--all"]), "lab first is down\nlab first is down\n");
+    assert_eq!(world.says(&["down", "--all"]), "no lab is up\n");
+    let left: Vec<_> = fs::read_dir(world.home.path().join("r")).expect("the runtime folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+    world.home.assert_clean(Duration::from_secs(2), "after `dryrack down --all`");
+}
+
+#[test]
+fn the_status_shows_links_in_the_width_of_the_terminal() {
+    let world = World::new();
+    world.up(
+        "lab",
+        &["one"],
+        "network.far.address = \"10.74.0.1/24\"\nnode.one.nic = { lan = {}, far = { link = \"down\" } }\n",
+    );
+    let row = |status: &str| {
+        let row = status.lines().find(|line| line.starts_with("  one ")).expect("a row");
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row(&world.says(&["status"])), "one off 10.74.0.10 10.73.0.10 far down");
+    world.says(&["link", "down", "one", "lan"]);
+    assert_eq!(row(&world.says(&["status"])), "one off 10.74.0.10 10.73.0.10 down");
+    let status: Value = serde_json::from_str(&world.says(&["status", "--json"])).expect("JSON");
+    assert_eq!(status[0]["links"]["one"], serde_json::json!({ "far": false, "lan": false }));
+    world.says(&["link", "up", "one", "lan"]);
+    world.says(&["link", "up", "one", "far"]);
+    assert_eq!(row(&world.says(&["status"])), "one off 10.74.0.10 10.73.0.10 up");
+}
+
+#[test]
+fn expectations_are_waited_for() {
+    let world = World::new();
+    let more = "process.quick = { run = \"exit 0\" }\nprocess.wrong = { run = \"exit 3\" }\nprocess.slow = { run = \"sleep 1000\" }\n\
+                expect.good = { within = \"1m\", that = { process = \"quick\" } }\n\
+                expect.bad = { within = \"1m\", that = { process = \"wrong\" } }\n\
+                expect.ends = { within = \"30d\", that = { process = \"slow\" } }\n";
+    world.up("lab", &[], more);
+    let met = world.says(&["wait", "lab", "good"]);
+    assert!(met.starts_with("  met ") && met.contains("good: ") && met.lines().count() == 1, "{met}");
+    let missed = world.says(&["wait", "--lab", "lab", "good", "bad"]);
+    assert!(
+        missed.contains("  met ") && missed.contains("  missed ") && missed.ends_with("--- exit code 1\n"),
+        "{missed}"
+    );
+    let late = world.says(&["wait", "lab", "--timeout", "10ms"]);
+    assert!(
+        late.contains("  pending ") && late.contains("error: not everything is decided; lab lab goes on\n"),
+        "{late}"
+    );
+    assert!(late.ends_with("--- exit code 1\n"), "{late}");
+    let json: Value = serde_json::from_str(&world.says(&["wait", "lab", "good", "--json"])).expect("JSON");
+    assert_eq!((&json[0]["expect"], &json[0]["outcome"]), (&"good".into(), &"met".into()));
+    assert_eq!(
+        world.says(&["wait", "lab", "god"]),
+        "error: lab lab has no expectation `god`\n\nhint: did you mean `good`?\n--- exit code 2\n"
+    );
+    let mut waiting =
+        world.home.start(["wait", "--lab", world.home.path().join("lab").to_str().expect("text")]);
+    world.says(&["exec", "--lab", "lab", "pkill", "-x", "sleep"]);
+    // With the last process everything is decided.
+    assert_eq!(common::wait(&mut waiting, Duration::from_secs(20)).and_then(|status| status.code()), Some(1));
+    assert!(world.home.said().contains("  missed "), "{}", world.home.said());
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+
+    // The same at once, and the lab stays up.
+    let text = "dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\nprocess.quick = { run = \"exit 0\" }\n\
+                expect.good = { within = \"1m\", that = { process = \"quick\" } }\n";
+    world.home.lab("good", text);
+    let up = world.says(&["up", "--wait", "good.toml"]);
+    assert!(up.contains("  met ") && up.contains("the lab is up; ") && !up.contains("--- exit code"), "{up}");
+    assert!(world.says(&["status"]).contains(" is up, for "));
+}
+
+#[test]
+fn a_command_for_a_lab_needs_no_dashes() {
+    let world = World::new();
+    world.up("lab", &[], "");
+    let addresses = world.says(&["exec", "--lab", "lab", "ip", "-br", "address"]);
+    assert!(addresses.contains("10.73.0.1/24"), "{addresses}");
+    assert_eq!(world.says(&["exec", "echo", "--lab", "--", "x"]), "--lab -- x\n");
+    assert_eq!(world.says(&["exec", "--", "echo", "--", "x"]), "-- x\n");
+}
+
+#[test]
+fn a_start_that_failed_has_a_report_and_a_trace() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let folder = world.home.path().join("lab");
+    fs::create_dir_all(&folder).expect("a folder");
+    build(&["tiny"]);
+    let text = format!(
+        "dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.73.0.1/24\"\nprofile.tiny.kernel = \"image:tiny/kernel\"\n\
+         node.one = {{ memory = \"64MiB\", profile = \"tiny\" }}\npublish = {{ \"{port}\" = \"one:22\" }}\n\
+         expect.up = {{ within = \"1m\", that = {{ stage = \"os\" }} }}\n"
+    );
+    fs::write(folder.join("lab.toml"), text).expect("a lab file");
+    let up = world.says(&["up", "lab"]);
+    assert!(up.contains("Address already in use") && up.ends_with("--- exit code 3\n"), "{up}");
+    let runs = world.says(&["runs"]);
+    assert!(runs.contains("  lab  exit code 3  "), "{runs}");
+    let report = world.says(&["report"]);
+    assert!(report.contains("error: ") && report.contains("Address already in use"), "{report}");
+    assert!(report.contains("\nlab: 0 of 1 expectations met, 1 pending; "), "{report}");
+    assert!(report.contains("  one   off           0  "), "{report}");
+    let trace = world.says(&["trace", "lab"]);
+    assert!(trace.contains("started lab lab under tcg\n"), "{trace}");
+    assert!(
+        trace.contains("failed: start the supervisor: ") && trace.contains("Address already in use"),
+        "{trace}"
+    );
+    assert!(trace.ends_with("ended with exit code 3\n"), "{trace}");
+}
