@@ -8,6 +8,7 @@
 //! ```
 
 mod alternatives;
+mod architecture;
 mod choice;
 mod expect;
 mod overlay;
@@ -27,6 +28,7 @@ use crate::diag::{Code, Diagnostic, Sources, Span};
 use overlay::{Kind, Layer};
 
 pub use alternatives::*;
+pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
 pub use expect::*;
 pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};
