@@ -50,6 +50,16 @@ pub enum UnknownClients {
     Ignore,
 }
 
+/// What tells DHCP clients apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "identity")]
+pub enum Identity {
+    /// The MAC address: everything behind it is one client.
+    Mac,
+    /// The MAC address and the client identifier (option 61).
+    ClientId,
+}
+
 /// The program that fetches and starts a kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "loader")]

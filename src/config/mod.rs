@@ -8,6 +8,7 @@
 //! ```
 
 mod alternatives;
+mod architecture;
 mod choice;
 mod expect;
 mod overlay;
@@ -28,6 +29,7 @@ use crate::name::LabName;
 use overlay::{Kind, Layer};
 
 pub use alternatives::*;
+pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
 pub use expect::*;
 pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};

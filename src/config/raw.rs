@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::alternatives::{
-    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Isolation, Loader, NicModel, TftpBackend,
+    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel, TftpBackend,
     UnknownClients, Via,
 };
+use super::architecture;
 use super::expect::{RawExpect, RawSecret};
 use super::value::{Field, Keyed, List, Located, Many, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
@@ -290,6 +291,11 @@ pub struct RawDhcpServer {
     /// with `interface`.
     #[serde(default)]
     pub unknown_clients: Field<UnknownClients>,
+    /// What tells clients apart that have the same MAC address: nothing ("mac"), or the client identifier that the
+    /// system sends, option 61 ("client-id"). Default: nothing for nodes and reservations, so that they keep their
+    /// address whatever firmware and system send; the client identifier for other clients.
+    #[serde(default)]
+    pub identity: Field<Identity>,
     /// User classes (option 77) that are treated as iPXE and get the script instead of the loader. Default: none.
     #[serde(default)]
     pub ipxe_classes: List<String>,
@@ -382,10 +388,11 @@ pub struct RawProfile {
     #[serde(default)]
     pub via: Field<Via>,
     /// Boot programs to use instead of the loader's, by architecture: `bios`, `uefi-x86`, `uefi-x64`, `uefi-arm32`,
-    /// `uefi-arm64`. Each is `image:NAME/FILE`, or a path. Default: none.
+    /// `uefi-arm64`, or any number or name of IANA's registry, such as `22` or `arm-64-uboot`. Each is
+    /// `image:NAME/FILE`, or a path. Default: none.
     #[serde(default)]
     #[schemars(extend(
-        "propertyNames" = json!({ "enum": ["bios", "uefi-x86", "uefi-x64", "uefi-arm32", "uefi-arm64"] }),
+        "propertyNames" = architecture::key_schema(),
         "additionalProperties" = json!({ "type": "string" })
     ))]
     pub programs: Keyed<Located<String>>,

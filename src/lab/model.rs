@@ -9,8 +9,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
-    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Isolation, Loader, NicModel, TableKind, TftpBackend,
-    UnknownClients, Via,
+    ARCHITECTURES, AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader,
+    NicModel, TableKind, TftpBackend, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
@@ -161,6 +161,9 @@ pub struct DhcpServer {
     pub authoritative: bool,
     /// How unknown clients, which are not nodes of the lab, are treated.
     pub unknown_clients: UnknownClients,
+    /// What tells clients with the same MAC address apart. `None`: nothing for nodes and reservations, the client
+    /// identifier for others.
+    pub identity: Option<Identity>,
     /// User classes that are treated as iPXE.
     pub ipxe_classes: Vec<String>,
     /// Reserved addresses of clients that are not nodes of the lab.

@@ -16,6 +16,7 @@ pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
         authoritative: false,
         probe: false,
         unknown_clients: UnknownClients::Ignore,
+        identity: None,
         pool: None,
         lease_seconds: 0,
         router: router(network),
@@ -33,6 +34,7 @@ pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
             lease_time,
             authoritative,
             unknown_clients,
+            identity,
             ipxe_classes,
             reservations,
         }) => Some(DhcpPlan {
@@ -40,6 +42,7 @@ pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
             authoritative: *authoritative,
             probe: network.interface.is_some() && !authoritative,
             unknown_clients: *unknown_clients,
+            identity: *identity,
             pool: *pool,
             lease_seconds: u32::try_from(lease_time.as_secs()).unwrap_or(u32::MAX),
             options: network_options(network),

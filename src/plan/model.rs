@@ -11,8 +11,8 @@ use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    DhcpOptions, Expectation, FileRef, Isolation, Origins, Rpc, Secret, Service, TftpBackend, UnknownClients,
-    Via,
+    DhcpOptions, Expectation, FileRef, Identity, Isolation, Origins, Rpc, Secret, Service, TftpBackend,
+    UnknownClients, Via,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
@@ -432,6 +432,9 @@ pub struct DhcpPlan {
     pub probe: bool,
     /// How unknown clients, which are not nodes of the lab, are treated.
     pub unknown_clients: UnknownClients,
+    /// What tells clients with the same MAC address apart. `None`: nothing for nodes and reservations, the client
+    /// identifier for others.
+    pub identity: Option<Identity>,
     /// Addresses for clients without a reservation.
     pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Lease time in seconds.

@@ -1,61 +1,51 @@
-//! Architectures of firmware; option 93 of DHCPv4 and option 61 of DHCPv6 use the same numbers.
-//!
-//! The table is data (IANA's "Processor Architecture Types", RFC 4578 and RFC 5970):
-//! the name of each, and whose boot program it can run if it has none of its own.
+//! Architectures of firmware: their display names, and which boot program each can run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A row of the table.
-struct Row {
-    number: u16,
-    name: &'static str,
-    /// The architecture whose programs this one can run too.
-    same_as: Option<u16>,
-}
+use crate::lab::ARCHITECTURES;
 
-const fn row(number: u16, name: &'static str, same_as: Option<u16>) -> Row {
-    Row { number, name, same_as }
-}
-
-/// RFC 4578 calls 7 "EFI BC" and 9 "EFI x86-64", but x64 firmware has always sent 7 (RFC 5970, errata): both are x64.
-const TABLE: &[Row] = &[
-    row(0, "BIOS", None),
-    row(2, "Itanium UEFI", None),
-    row(6, "x86 UEFI", None),
-    row(7, "x64 UEFI", None),
-    row(9, "x64 UEFI", Some(7)),
-    row(10, "32-bit Arm UEFI", None),
-    row(11, "64-bit Arm UEFI", None),
-    row(14, "POWER OPAL", None),
-    row(15, "x86 UEFI over HTTP", Some(6)),
-    row(16, "x64 UEFI over HTTP", Some(7)),
-    row(17, "x64 UEFI over HTTP", Some(16)),
-    row(18, "32-bit Arm UEFI over HTTP", Some(10)),
-    row(19, "64-bit Arm UEFI over HTTP", Some(11)),
-    row(20, "BIOS over HTTP", Some(0)),
-    row(21, "32-bit Arm U-Boot", None),
-    row(22, "64-bit Arm U-Boot", None),
-    row(23, "32-bit Arm U-Boot over HTTP", Some(21)),
-    row(24, "64-bit Arm U-Boot over HTTP", Some(22)),
-    row(25, "32-bit RISC-V UEFI", None),
-    row(26, "32-bit RISC-V UEFI over HTTP", Some(25)),
-    row(27, "64-bit RISC-V UEFI", None),
-    row(28, "64-bit RISC-V UEFI over HTTP", Some(27)),
-    row(41, "a Raspberry Pi", None),
+/// Display names, where that of the registry is unclear.
+const NAMES: &[(u16, &str)] = &[
+    (0, "BIOS"),
+    (2, "Itanium UEFI"),
+    (9, "x64 UEFI"),
+    (10, "32-bit Arm UEFI"),
+    (11, "64-bit Arm UEFI"),
+    (14, "POWER OPAL"),
+    (15, "x86 UEFI over HTTP"),
+    (16, "x64 UEFI over HTTP"),
+    (17, "x64 UEFI over HTTP"),
+    (18, "32-bit Arm UEFI over HTTP"),
+    (19, "64-bit Arm UEFI over HTTP"),
+    (20, "BIOS over HTTP"),
+    (21, "32-bit Arm U-Boot"),
+    (22, "64-bit Arm U-Boot"),
+    (23, "32-bit Arm U-Boot over HTTP"),
+    (24, "64-bit Arm U-Boot over HTTP"),
+    (RASPBERRY_PI, "a Raspberry Pi"),
 ];
 
-fn known(number: u16) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.number == number)
-}
+/// The architecture of the network boot of Raspberry Pis.
+pub(super) const RASPBERRY_PI: u16 = 41;
+/// The architecture of U-Boot on 32-bit Arm.
+pub(super) const U_BOOT_ARM32: u16 = 21;
+/// The architecture of U-Boot on 64-bit Arm.
+pub(super) const U_BOOT_ARM64: u16 = 22;
 
 /// Returns the display name of an architecture.
-pub(super) fn name(number: u16) -> String {
-    known(number).map_or_else(|| format!("architecture {number}"), |row| row.name.to_owned())
+pub(super) fn name(number: u16) -> Cow<'static, str> {
+    let shown = NAMES.iter().find(|(row, _)| *row == number).map(|(_, name)| *name);
+    let in_registry = || ARCHITECTURES.iter().find(|row| row.number == number).map(|row| row.iana);
+    match shown.or_else(in_registry) {
+        Some(name) => name.into(),
+        None => format!("architecture {number}").into(),
+    }
 }
 
 /// Returns the program for an architecture: its own, or a compatible one.
 pub(super) fn program(programs: &BTreeMap<u16, String>, number: u16) -> Option<&str> {
-    let other = |number: &u16| known(*number)?.same_as;
+    let other = |number: &u16| ARCHITECTURES.iter().find(|row| row.number == *number)?.same_as;
     std::iter::successors(Some(number), other).find_map(|number| programs.get(&number)).map(String::as_str)
 }
 
@@ -80,10 +70,12 @@ mod tests {
 
     #[test]
     fn every_way_of_kin_ends() {
-        for row in TABLE {
-            let other = |number: &u16| known(*number).expect("kin is in the table").same_as;
-            assert!(std::iter::successors(Some(row.number), other).count() < 4, "{}", row.name);
+        for row in ARCHITECTURES {
+            let other =
+                |number: &u16| ARCHITECTURES.iter().find(|row| row.number == *number).expect("a row").same_as;
+            assert!(std::iter::successors(Some(row.number), other).count() < 4, "{}", row.iana);
         }
-        assert_eq!((name(16).as_str(), name(99).as_str()), ("x64 UEFI over HTTP", "architecture 99"));
+        let names = [16, 7, 36, 99].map(|number| name(number).into_owned());
+        assert_eq!(names, ["x64 UEFI over HTTP", "x64 UEFI", "Sunway 64-bit UEFI", "architecture 99"]);
     }
 }

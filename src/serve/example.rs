@@ -69,6 +69,7 @@ pub(super) fn plan() -> ServicePlan {
             authoritative: true,
             probe: false,
             unknown_clients: UnknownClients::Answer,
+            identity: None,
             pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
             lease_seconds: 3600,
             router: Some(SERVER),

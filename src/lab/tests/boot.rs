@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{check, check_more};
+use super::{check, check_more, lab};
 
 #[test]
 fn netboot_without_a_profile() {
@@ -347,6 +347,62 @@ kernel = "image:tiny/kernel"
       = help: did you mean `uefi-x64`?
 
     1 error; for more, run `dryrack explain L009`
+    "#);
+}
+
+#[test]
+fn programs_are_for_every_architecture_of_the_registry() {
+    let lab = lab(r#"dryrack = 1
+network.lan.address = "10.0.0.1/24"
+[profile.boards]
+kernel = "image:tiny/kernel"
+[profile.boards.programs]
+bios = "image:tiny/kernel"
+22 = "image:tiny/kernel"
+arm-32-uboot = "image:tiny/kernel"
+"RISC-V 64-bit UEFI" = "image:tiny/kernel"
+300 = "image:tiny/kernel"
+"#);
+    let numbers: Vec<u16> = lab.profiles.values().next().unwrap().programs.keys().copied().collect();
+    assert_eq!(numbers, [0, 21, 22, 27, 300]);
+    let more = r#"
+[profile.boards.programs]
+uefi-x64 = "image:tiny/kernel"
+7 = "image:tiny/kernel"
+70000 = "image:tiny/kernel"
+commodore = "image:tiny/kernel"
+
+[profile.boards]
+kernel = "image:tiny/kernel"
+"#;
+    assert_snapshot!(check_more(more), @r#"
+    error[L009]: architecture 7 is set twice
+     --> lab.toml:8:1
+      |
+    7 | uefi-x64 = "image:tiny/kernel"
+      | -------- first set here
+    8 | 7 = "image:tiny/kernel"
+      | ^
+      |
+      = help: set it once, by name or by number
+
+    error[L009]: unknown firmware architecture `70000`
+     --> lab.toml:9:1
+      |
+    9 | 70000 = "image:tiny/kernel"
+      | ^^^^^
+      |
+      = help: expected one of `bios`, `uefi-x86`, `uefi-x64`, `uefi-arm32`, `uefi-arm64`, or a number or name of IANA's registry of processor architectures, as in `22` or `arm-64-uboot`
+
+    error[L009]: unknown firmware architecture `commodore`
+      --> lab.toml:10:1
+       |
+    10 | commodore = "image:tiny/kernel"
+       | ^^^^^^^^^
+       |
+       = help: expected one of `bios`, `uefi-x86`, `uefi-x64`, `uefi-arm32`, `uefi-arm64`, or a number or name of IANA's registry of processor architectures, as in `22` or `arm-64-uboot`
+
+    3 errors; for more, run `dryrack explain L009`
     "#);
 }
 

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{check, check_more, lab};
-use crate::lab::{Dhcp, DhcpServer, UnknownClients};
+use crate::lab::{Dhcp, DhcpServer, Identity, UnknownClients};
 
 #[test]
 fn options_read_as_their_bytes() {
@@ -358,6 +358,34 @@ fn beyond_an_interface_others_may_be() {
     assert_eq!(dhcp("interface = \"eth1\""), (false, UnknownClients::Ignore));
     let told = "interface = \"eth1\", dhcp.server = { authoritative = true, unknown-clients = \"answer\" }";
     assert_eq!(dhcp(told), (true, UnknownClients::Answer));
+}
+
+#[test]
+fn clients_are_told_apart_as_the_lab_says() {
+    let identity = |settings: &str| {
+        let lab = lab(&format!(
+            "dryrack = 1\nnetwork.lan = {{ address = \"10.0.0.1/24\", dhcp.server = {{ {settings} }} }}\n"
+        ));
+        match &lab.networks.values().next().unwrap().dhcp {
+            Dhcp::Server(server) => server.identity,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(identity(""), None);
+    assert_eq!(identity("identity = \"mac\""), Some(Identity::Mac));
+    assert_eq!(identity("identity = \"client-id\""), Some(Identity::ClientId));
+}
+
+#[test]
+fn a_vendor_class_can_be_set() {
+    let lab = lab(
+        "dryrack = 1\nnetwork.lan = { address = \"10.0.0.1/24\", options = { \"60\" = \"PXEClient\" } }\n",
+    );
+    insta::assert_debug_snapshot!(lab.networks.values().next().unwrap().options, @"
+    {
+        60: 505845436c69656e74,
+    }
+    ");
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn everything_has_a_default() {
                         lease_time: 3600s,
                         authoritative: true,
                         unknown_clients: Answer,
+                        identity: None,
                         ipxe_classes: [],
                         reservations: {},
                     },

@@ -46,6 +46,7 @@ impl Check<'_> {
                 .and_then(|settings| settings.authoritative.value().copied())
                 .unwrap_or(alone),
             unknown_clients: unknown_clients.unwrap_or(otherwise),
+            identity: settings.and_then(|settings| settings.identity.value().copied()),
             ipxe_classes: settings.map_or_else(Vec::new, |settings| self.classes(&settings.ipxe_classes)),
             reservations: settings
                 .map_or_else(BTreeMap::new, |settings| self.reserved_addresses(&settings.reservations)),

@@ -5,15 +5,12 @@ use std::path::PathBuf;
 
 use super::Check;
 use super::matchbox::metadata;
-use crate::config::{Field, Located, RawNetwork, RawProfile};
+use crate::config::{
+    ARCHITECTURES, Field, Located, RawNetwork, RawProfile, architecture, architecture_names,
+};
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
 use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
-
-/// Architectures of boot programs, by their number in option 93. HTTP Boot has separate numbers for the same
-/// programs.
-const ARCHITECTURES: [(&str, u16); 5] =
-    [("bios", 0), ("uefi-x86", 6), ("uefi-x64", 7), ("uefi-arm32", 10), ("uefi-arm64", 11)];
 
 /// More than a hand-written file needs.
 const MOST_PROFILES: usize = 1000;
@@ -67,20 +64,31 @@ impl Check<'_> {
 
     fn programs(&mut self, raw: &RawProfile) -> BTreeMap<u16, FileRef> {
         let mut programs = BTreeMap::new();
+        let mut keys: BTreeMap<u16, &Span> = BTreeMap::new();
         for (key, file) in &raw.programs.entries {
-            let known = ARCHITECTURES.iter().find(|(word, _)| *word == key.value);
-            let Some((_, number)) = known else {
-                let words = ARCHITECTURES.iter().map(|(word, _)| *word);
-                let help = match nearest(&key.value, words.clone()) {
+            let Some(number) = architecture(&key.value) else {
+                let words: Vec<String> = architecture_names().collect();
+                let help = match nearest(&key.value, words.iter().map(String::as_str)) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("expected one of {}", enumerate(words)),
+                    None => format!(
+                        "expected one of {}, or a number or name of IANA's registry of processor architectures, as in `22` or `arm-64-uboot`",
+                        enumerate(ARCHITECTURES.iter().filter_map(|row| row.word))
+                    ),
                 };
                 let what = format!("unknown firmware architecture `{}`", key.value);
                 self.malformed(&key.span, what, &help);
                 continue;
             };
+            if let Some(before) = keys.insert(number, &key.span) {
+                let what = format!("architecture {number} is set twice");
+                self.report(
+                    Diagnostic::new(Code::Malformed, key.span.clone(), what)
+                        .related(before.clone(), "first set here")
+                        .help("set it once, by name or by number"),
+                );
+            }
             if let Some(file) = file.as_ref().and_then(|file| self.file(file)) {
-                programs.insert(*number, file);
+                programs.insert(number, file);
             }
         }
         programs

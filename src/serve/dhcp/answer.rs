@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use dhcproto::v4::{Flags, MessageType};
 
-use super::boot::{self, BootFile, BootReply, Client};
-use super::server::{Host, KnownBy, OF_A_LEASE, Server, find, written_first};
-use super::state::{Change, Holder, Lease, State};
+use super::boot::{self, BootFile, BootReply, Client, PXE};
+use super::server::{Host, KnownBy, OF_A_LEASE, Server, Told, find, written_first};
+use super::state::{Change, Holder, Lease, Lessee, State};
 use super::wire::{Destination, Reply, Request, Tlv, code};
 use crate::event::{DhcpClient, UnixSeconds};
 use crate::lab::UnknownClients;
@@ -56,9 +56,11 @@ pub(in crate::serve) fn answer(
     now: UnixSeconds,
 ) -> Decision {
     let client = Client::of(request, &server.ipxe_classes);
-    let (host, known_by) = server.host(request).map_or((None, KnownBy::Mac), |(host, by)| (Some(host), by));
+    let (host, known_by) = server.host(request).unzip();
+    let lessee = server.lessee(request, client, known_by);
+    let known_by = known_by.unwrap_or(KnownBy::Mac);
     let boot = boot::tell(client, host.map(|host| &host.plan), request, server.address.addr(), runs_program);
-    let case = Case { server, state, request, now, client, host, known_by, boot };
+    let case = Case { server, state, request, now, client, lessee, host, known_by, boot };
     if let Some(link) = request.link()
         && !server.address.contains(&link)
     {
@@ -100,6 +102,7 @@ struct Case<'a> {
     request: &'a Request,
     now: UnixSeconds,
     client: Client,
+    lessee: Lessee,
     host: Option<&'a Host>,
     known_by: KnownBy,
     boot: BootReply,
@@ -123,7 +126,8 @@ impl Case<'_> {
             return self.ignore("no address requested");
         };
         let chose_us = self.request.server.is_some();
-        let ours = chose_us || self.server.authoritative || self.is_known() || self.holds(wanted);
+        let holds = |address| self.holds(address) || self.state.inherited_by(&self.lessee) == Some(address);
+        let ours = chose_us || self.server.authoritative || self.is_known() || holds(wanted);
         match self.address(Some(wanted)) {
             Ok((address, rule)) if address == wanted && ours => {
                 let change = self.lend(address);
@@ -184,8 +188,7 @@ impl Case<'_> {
     }
 
     fn chose_another(self) -> Decision {
-        let offered =
-            self.state.of(self.request.mac).filter(|_| self.request.kind == Some(MessageType::Request));
+        let offered = self.state.of(&self.lessee).filter(|_| self.request.kind == Some(MessageType::Request));
         let change = offered.map_or(Change::None, Change::Free);
         let uses = self.request.requested;
         Decision { change, uses, ..self.ignore("client chose another server") }
@@ -200,7 +203,7 @@ impl Case<'_> {
             }
             _ => return self.ignore("another server assigns addresses"),
         };
-        if self.boot.file.is_none() {
+        if self.boot.file.is_none() && !self.boot.boots_without_file {
             let why = match self.boot.rule.as_ref() {
                 "" => "no boot file for this client".into(),
                 rule => format!("no boot file for this client: {rule}"),
@@ -210,13 +213,19 @@ impl Case<'_> {
         let mut decision = self.give(kind, Ipv4Addr::UNSPECIFIED, Change::None, "proxy");
         if let Some(reply) = &mut decision.reply {
             reply.options = vec![self.server_id()];
-            reply.options.extend(self.boot.options.iter().cloned());
+            let always = &self.server.told(self.host).options;
+            let written = |option: &Tlv| always.iter().find(|written| written.code == option.code).cloned();
+            let boot = self.boot.options.iter();
+            reply.options.extend(boot.map(|option| written(option).unwrap_or_else(|| option.clone())));
+            reply.options.extend(self.client_id());
             // This identifies a ProxyDHCP offer.
             if find(&reply.options, code::VENDOR_CLASS).is_none() {
                 reply.options.push(Tlv::new(code::VENDOR_CLASS, b"PXEClient"));
             }
             // Without it iPXE requests the boot file repeatedly and accepts no answer.
-            reply.siaddr = self.server.address.addr();
+            if reply.siaddr.is_unspecified() {
+                reply.siaddr = self.server.address.addr();
+            }
             reply.to = match arrival {
                 Arrival::Server if reply.giaddr.is_unspecified() => Destination::Broadcast,
                 Arrival::Server => Destination::Relay(reply.giaddr),
@@ -228,22 +237,30 @@ impl Case<'_> {
 
     /// Returns the address for the client, and the rule that decided.
     fn address(&self, wanted: Option<Ipv4Addr>) -> Result<(Ipv4Addr, &'static str), &'static str> {
-        let Self { server, state, request, now, host, known_by, .. } = *self;
+        let &Self { server, state, request, now, ref lessee, host, known_by, .. } = self;
         let set_aside = |address| {
             let lease = state.lease(address).filter(|lease| lease.until > now);
             lease.is_some_and(|lease| lease.holder == Holder::InUse)
         };
-        // Its own NIC is in use: this is another machine with the same identifier.
-        let taken = |host: &Host, address| {
+        // An offer to another client does not bind the owner of the MAC address.
+        let taken = |address| {
             let lease = state.lease(address).filter(|lease| lease.until > now);
-            known_by != KnownBy::Mac && lease.is_some_and(|lease| lease.holder.mac() == Some(host.plan.mac))
+            lease.is_some_and(|lease| match &lease.holder {
+                // The firmware of an undeclared NIC of the same machine, known by its UUID, is gone.
+                Holder::Lent(other) if known_by == KnownBy::Mac && other.system.is_none() => false,
+                Holder::Lent(other) => !other.hands_over_to(lessee),
+                Holder::Offered(other) => known_by != KnownBy::Mac && !other.hands_over_to(lessee),
+                Holder::InUse => false,
+            })
         };
         let mut instead = None;
         if let Some((host, address)) = host.and_then(|host| Some((host, host.plan.address?))) {
             if set_aside(address) {
                 instead = Some("address conflict on the reserved address");
-            } else if taken(host, address) {
+            } else if taken(address) {
                 instead = Some("another client uses the address of this NIC");
+            } else if !server.is_reserved_for(host, lessee) {
+                instead = Some("the address of this NIC is for another client id");
             } else {
                 let rule = match known_by {
                     KnownBy::Mac => "reserved",
@@ -252,8 +269,14 @@ impl Case<'_> {
                 };
                 return Ok((address, rule));
             }
-        } else if let Some(address) = server.reserved_for_stranger(request.mac).filter(|a| !set_aside(*a)) {
-            return Ok((address, "reserved"));
+        } else if let Some(address) = server.reserved_for_stranger(request.mac) {
+            if set_aside(address) {
+                instead = Some("address conflict on the reserved address");
+            } else if taken(address) {
+                instead = Some("another client uses the reserved address");
+            } else {
+                return Ok((address, "reserved"));
+            }
         }
         if !server.has_pool() {
             return Err(instead.unwrap_or(match host {
@@ -261,8 +284,9 @@ impl Case<'_> {
                 None => "unknown MAC address, and no pool",
             }));
         }
-        let usable = |address: &Ipv4Addr| state.is_free_for(*address, request.mac, now);
-        let held = state.of(request.mac).filter(usable);
+        let usable = |address: &Ipv4Addr| state.is_free_for(*address, lessee, now);
+        let inherited = || state.inherited_by(lessee).filter(usable);
+        let held = state.of(lessee).filter(usable).or_else(inherited);
         let requested = || wanted.filter(usable);
         // Nodes of the lab boot even if unknown clients have exhausted the pool.
         let before_strangers =
@@ -273,7 +297,7 @@ impl Case<'_> {
 
     /// Tells whether the client has leased an address.
     fn holds(&self, address: Ipv4Addr) -> bool {
-        self.state.of(self.request.mac) == Some(address)
+        self.state.of(&self.lessee) == Some(address)
     }
 
     /// Tells whether the lab knows the client.
@@ -290,18 +314,21 @@ impl Case<'_> {
 
     fn offer(&self, address: Ipv4Addr) -> Change {
         let lease = self.state.lease(address);
-        let lent = Holder::Lent(self.request.mac);
-        if lease.is_some_and(|lease| lease.holder == lent && lease.until > self.now) {
-            // A restarting client keeps its lease until it requests the offer.
+        let is_lent = |holder: &Holder| match holder {
+            Holder::Lent(client) => client.hands_over_to(&self.lessee),
+            Holder::Offered(_) | Holder::InUse => false,
+        };
+        if lease.is_some_and(|lease| is_lent(&lease.holder) && lease.until > self.now) {
+            // A restarting client, or its firmware, keeps the lease until the offer is requested.
             return Change::None;
         }
-        let holder = Holder::Offered(self.request.mac);
+        let holder = Holder::Offered(self.lessee.clone());
         Change::Hold(Lease { address, holder, until: self.now + OFFER })
     }
 
     fn lend(&self, address: Ipv4Addr) -> Change {
         let until = self.now + Duration::from_secs(self.lease().into());
-        Change::Hold(Lease { address, holder: Holder::Lent(self.request.mac), until })
+        Change::Hold(Lease { address, holder: Holder::Lent(self.lessee.clone()), until })
     }
 
     /// Returns the lease time in seconds: as requested, within the limits of the lab.
@@ -324,7 +351,7 @@ impl Case<'_> {
     fn refuse(&self, rule: impl Into<Cow<'static, str>>) -> Decision {
         let reply = self.reply(MessageType::Nak);
         let reply = Reply {
-            options: vec![self.server_id()],
+            options: std::iter::once(self.server_id()).chain(self.client_id()).collect(),
             // RFC 2131, section 4.3.2: a client that gets a DHCPNAK must stop using its address.
             to: match reply.giaddr.is_unspecified() {
                 true => Destination::Broadcast,
@@ -341,14 +368,13 @@ impl Case<'_> {
         let request = self.request;
         let leases = kind != MessageType::Inform;
         let options = self.options(leases);
-        let written = find(self.server.options(self.host), code::BOOT_FILE);
-        let written = written.map(|file| String::from_utf8_lossy(file).into_owned());
-        let boot = self.boot.file.as_ref().map(|file| file.as_str().to_owned());
-        let siaddr = match &self.boot.file {
-            Some(BootFile::Tftp(_)) => self.server.address.addr(),
-            Some(BootFile::Url(_) | BootFile::Http(_)) | None => Ipv4Addr::UNSPECIFIED,
-        };
-        let file = boot.map(|boot| written.unwrap_or(boot));
+        let Told { options: always, next_server, server_name } = self.server.told(self.host);
+        let written = find(always, code::BOOT_FILE).map(|file| String::from_utf8_lossy(file).into_owned());
+        let file = written.or_else(|| self.boot.file.as_ref().map(|file| file.as_str().to_owned()));
+        // Boards ask the server for files that only they know, so it is named even without a boot file.
+        let siaddr = next_server.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own_name = || matches!(self.boot.file, Some(BootFile::Tftp(_))).then(|| siaddr.to_string());
+        let sname = server_name.clone().or_else(own_name);
         let to = if !request.giaddr.is_unspecified() {
             Destination::Relay(request.giaddr)
         } else if self.is_host_here(request.ciaddr) {
@@ -359,7 +385,8 @@ impl Case<'_> {
             Destination::Hardware(address)
         };
         let kind = if leases { kind } else { MessageType::Ack };
-        let reply = Reply { yiaddr: address, siaddr, file: file.clone(), options, to, ..self.reply(kind) };
+        let reply =
+            Reply { yiaddr: address, siaddr, sname, file: file.clone(), options, to, ..self.reply(kind) };
         let rule = match self.boot.rule.as_ref() {
             "" => Cow::Borrowed(rule),
             boot => format!("{rule}, {boot}").into(),
@@ -385,6 +412,7 @@ impl Case<'_> {
             ciaddr,
             yiaddr: Ipv4Addr::UNSPECIFIED,
             siaddr: Ipv4Addr::UNSPECIFIED,
+            sname: None,
             giaddr: request.giaddr,
             file: None,
             options: Vec::new(),
@@ -401,8 +429,13 @@ impl Case<'_> {
         Tlv::new(code::SERVER, &self.server.address.addr().octets())
     }
 
+    /// Repeats the client identifier: a client with several learns which one a reply is for (RFC 6842).
+    fn client_id(&self) -> Option<Tlv> {
+        self.request.client_id.as_ref().map(|id| Tlv::new(code::CLIENT_ID, id))
+    }
+
     fn options(&self, leases: bool) -> Vec<Tlv> {
-        let always = self.server.options(self.host);
+        let always = &self.server.told(self.host).options;
         let mut options = vec![self.server_id()];
         if leases {
             let lease = self.lease();
@@ -412,8 +445,13 @@ impl Case<'_> {
             options.extend(times.map(|(code, seconds)| Tlv::new(*code, &seconds.to_be_bytes())));
         }
         let mut boot = self.boot.options.clone();
-        // A client with several identifiers learns which one this is for (RFC 6842).
-        boot.extend(self.request.client_id.as_ref().map(|id| Tlv::new(code::CLIENT_ID, id)));
+        boot.extend(self.client_id());
+        let is_pxe = self.request.vendor_class.starts_with(PXE);
+        if is_pxe && find(always, code::VENDOR_OPTIONS).is_some() && find(&boot, code::VENDOR_CLASS).is_none()
+        {
+            // A PXE client reads vendor options only beside its own vendor class (PXE 2.1, section 2.2.2).
+            boot.push(Tlv::new(code::VENDOR_CLASS, PXE));
+        }
         // Options of the lab file override these.
         written_first(&mut options, always);
         written_first(&mut boot, always);

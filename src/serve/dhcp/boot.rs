@@ -9,7 +9,7 @@ use crate::event::DhcpClient;
 use crate::lab::Via;
 use crate::plan::{BootPlan, HostPlan};
 
-const PXE: &[u8] = b"PXEClient";
+pub(super) const PXE: &[u8] = b"PXEClient";
 const HTTP: &[u8] = b"HTTPClient";
 const IPXE: &[u8] = b"iPXE";
 
@@ -17,6 +17,11 @@ const IPXE: &[u8] = b"iPXE";
 ///
 /// If the reply names a PXE client without this option, EDK2 and others ask again at port 4011.
 const NO_DISCOVERY: [u8; 4] = [6, 1, 8, 255];
+/// PXE vendor options of the boot servers for Raspberry Pis: their boot ROM takes only replies with a boot menu whose
+/// first row has this text.
+const PI_MENU: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
+/// The vendor class of U-Boot begins with it; the processor follows.
+const U_BOOT: &[u8] = b"U-Boot";
 /// iPXE's encapsulated options: `no-pxedhcp` (176) = 1, "do not wait for ProxyDHCP offers".
 const NO_PROXY_WAIT: [u8; 3] = [176, 1, 1];
 
@@ -40,9 +45,16 @@ impl Client {
         if request.ipxe_options || class(IPXE) || classes.iter().any(|own| class(own.as_bytes())) {
             Self::Ipxe
         } else if request.vendor_class.starts_with(PXE) {
-            Self::Firmware(architecture(request, PXE))
+            let number = architecture(request, PXE);
+            Self::Firmware(if is_raspberry_pi(request, number) { arch::RASPBERRY_PI } else { number })
         } else if request.vendor_class.starts_with(HTTP) {
             Self::HttpFirmware(architecture(request, HTTP))
+        } else if let Some(number) = request.architectures.first() {
+            // No system sends its architecture (RFC 4578).
+            Self::Firmware(*number)
+        } else if let Some(processor) = request.vendor_class.strip_prefix(U_BOOT) {
+            let is_64_bit = processor.starts_with(b".armv8");
+            Self::Firmware(if is_64_bit { arch::U_BOOT_ARM64 } else { arch::U_BOOT_ARM32 })
         } else {
             Self::Os
         }
@@ -80,6 +92,14 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
     request.architectures.first().copied().or_else(in_class).unwrap_or(0)
 }
 
+/// Tells whether a PXE client is a Raspberry Pi: older ones call themselves BIOS, with a machine identifier of the boot
+/// ROM.
+fn is_raspberry_pi(request: &Request, architecture: u16) -> bool {
+    let by_id = |id: &[u8]| id.starts_with(b"\0RPi") || id == [&[0][..], &[0x44; 16]].concat();
+    architecture == arch::RASPBERRY_PI
+        || (architecture == 0 && request.machine_id.as_deref().is_some_and(by_id))
+}
+
 fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, Cow<'static, str>) {
     match arch::program(&boot.programs, architecture) {
         Some(path) => {
@@ -107,6 +127,8 @@ pub(super) struct BootReply {
     /// The boot file, and whether the lab's TFTP server has it (the server is then named too).
     pub(super) file: Option<BootFile>,
     pub(super) options: Vec<Tlv>,
+    /// Whether the client boots from here even without a boot file.
+    pub(super) boots_without_file: bool,
     /// The rule that decided; empty if none did.
     pub(super) rule: Cow<'static, str>,
 }
@@ -145,17 +167,25 @@ pub(super) fn tell(
     if client == Client::Ipxe && host.is_some_and(|host| host.skip_delays) {
         options.push(Tlv::new(code::IPXE, &NO_PROXY_WAIT));
     }
-    let (file, rule) = boot_file(client, host, request, server, runs_program);
+    let (file, mut rule) = boot_file(client, host, request, server, runs_program);
+    let via = host.and_then(|host| host.boot.as_ref()).map(|boot| boot.via);
+    let is_pi = client == Client::Firmware(arch::RASPBERRY_PI) && matches!(via, Some(None | Some(Via::Pxe)));
+    if is_pi && file.is_none() {
+        rule = "a Raspberry Pi fetches its own files by TFTP".into();
+    }
+    if is_pi || (matches!(file, Some(BootFile::Tftp(_))) && request.vendor_class.starts_with(PXE)) {
+        let vendor_options = if is_pi { PI_MENU } else { &NO_DISCOVERY };
+        options.push(Tlv::new(code::VENDOR_CLASS, PXE));
+        options.push(Tlv::new(code::VENDOR_OPTIONS, vendor_options));
+    }
+    if is_pi || matches!(file, Some(BootFile::Tftp(_))) {
+        options.push(Tlv::new(code::BOOT_SERVER, server.to_string().as_bytes()));
+    }
     if let Some(file) = &file {
         match file {
-            BootFile::Tftp(_) => options.extend([
-                Tlv::new(code::VENDOR_CLASS, PXE),
-                Tlv::new(code::VENDOR_OPTIONS, &NO_DISCOVERY),
-                Tlv::new(code::BOOT_SERVER, server.to_string().as_bytes()),
-            ]),
             // HTTP Boot accepts only offers with this vendor class (UEFI 2.10, section 24.7.3.1).
             BootFile::Http(_) => options.push(Tlv::new(code::VENDOR_CLASS, HTTP)),
-            BootFile::Url(_) => {}
+            BootFile::Url(_) | BootFile::Tftp(_) => {}
         }
         options.push(Tlv::new(code::BOOT_FILE, file.as_str().as_bytes()));
     }
@@ -163,7 +193,7 @@ pub(super) fn tell(
         // Firmware drops an offer that does not repeat its machine identifier (RFC 4578, section 2.3).
         options.extend(request.machine_id.as_ref().map(|id| Tlv::new(code::MACHINE_ID, id)));
     }
-    BootReply { file, options, rule }
+    BootReply { file, options, boots_without_file: is_pi, rule }
 }
 
 fn boot_file(

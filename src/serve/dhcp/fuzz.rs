@@ -10,14 +10,15 @@ use dhcproto::{Decodable, Decoder};
 
 use super::PACKET;
 use super::answer::{Arrival, Decision, answer};
+use super::boot::Client;
 use super::probe::Probe;
 use super::server::{KnownBy, OF_A_LEASE, Server, find};
-use super::state::{Change, State};
+use super::state::{Change, Lessee, State};
 use super::wire::{Destination, Options, Reply, Request, code};
 use crate::event::UnixSeconds;
 use crate::fuzz::script::Script;
-use crate::lab::UnknownClients;
 use crate::lab::options::Octets;
+use crate::lab::{Identity, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
@@ -70,6 +71,14 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
             for host in &mut plan.hosts {
                 host.client_id = Some(Octets(vec![host.mac.0[5]]));
             }
+        }),
+        dhcp(|dhcp| dhcp.identity = Some(Identity::Mac)),
+        dhcp(|dhcp| dhcp.identity = Some(Identity::ClientId)),
+        with(&|plan| {
+            for host in &mut plan.hosts {
+                host.client_id = Some(Octets(vec![host.mac.0[5]]));
+            }
+            plan.dhcp.as_mut().into_iter().for_each(|dhcp| dhcp.identity = Some(Identity::ClientId));
         }),
     ]
 });
@@ -181,7 +190,8 @@ pub(crate) fn proxy(data: &[u8]) {
         assert!(is_of_this_network(server, &request, step.arrival));
         check_reply(server, &step, &request, reply);
         let (host, _) = server.host(&request).expect("only nodes are answered");
-        assert!(host.plan.boot.is_some() && decision.boot_file.is_some());
+        let is_pi = find(&reply.options, code::VENDOR_OPTIONS).is_some();
+        assert!(host.plan.boot.is_some() && (decision.boot_file.is_some() || is_pi));
         assert!(reply.yiaddr.is_unspecified() && decision.change == Change::None);
         for of_a_lease in OF_A_LEASE {
             assert_eq!(find(&reply.options, of_a_lease), None);
@@ -194,18 +204,19 @@ struct Books<'a> {
     server: &'a Server,
     state: State,
     /// Client and end of the lease by address.
-    lent: BTreeMap<Ipv4Addr, (Mac, UnixSeconds)>,
+    lent: BTreeMap<Ipv4Addr, (Lessee, UnixSeconds)>,
 }
 
 impl Books<'_> {
     fn ask(&mut self, step: &Step, request: &Request) -> Decision {
         let Self { server, state, lent } = self;
+        let lessee = lessee(server, request);
         state.expire(step.now);
         let decision = answer(server, state, request, step.arrival, step.runs_program, step.now);
-        state.apply(decision.change);
+        state.apply(decision.change.clone());
         let elsewhere = request.server.is_some_and(|chosen| chosen != server.address.addr());
         if elsewhere || matches!(request.kind, Some(MessageType::Release | MessageType::Decline)) {
-            lent.retain(|_, (mac, _)| *mac != request.mac);
+            lent.retain(|_, (client, _)| *client != lessee);
         }
         let acked = decision.reply.as_ref().filter(|reply| reply.kind == Some(MessageType::Ack));
         let offered = decision.reply.as_ref().filter(|reply| !reply.yiaddr.is_unspecified());
@@ -216,8 +227,8 @@ impl Books<'_> {
             let seconds = find(&reply.options, code::LEASE_TIME);
             let seconds = seconds.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
             // An interface has one address; a client that requests another has given up the first.
-            self.lent.retain(|_, (mac, _)| *mac != request.mac);
-            self.lent.insert(reply.yiaddr, (request.mac, step.now + Duration::from_secs(seconds.into())));
+            self.lent.retain(|_, (client, _)| *client != lessee);
+            self.lent.insert(reply.yiaddr, (lessee, step.now + Duration::from_secs(seconds.into())));
         }
         decision
     }
@@ -233,22 +244,33 @@ impl Books<'_> {
         );
         let host = server.host(request);
         let own = host.and_then(|(host, _)| host.plan.address).or(server.reserved_for_stranger(request.mac));
+        let lessee = lessee(server, request);
+        let by_mac = host.is_none_or(|(_, by)| by == KnownBy::Mac);
+        if let Some((holder, until)) = lent.get(&address) {
+            let is_gone = own == Some(address) && by_mac && holder.system.is_none();
+            assert!(
+                holder.hands_over_to(&lessee) || is_gone || *until <= now,
+                "{address} is lent to {holder:?} until {until:?}"
+            );
+        }
         if own == Some(address) {
             return;
         }
         assert!(server.has_pool(), "{address} is lent, and there is no pool");
-        assert!(
-            server.state().is_free_for(address, request.mac, UnixSeconds(0)),
-            "{address} is not of the pool"
-        );
-        if let Some((holder, until)) = lent.get(&address) {
-            assert!(*holder == request.mac || *until <= now, "{address} is lent to {holder} until {until:?}");
-        }
+        assert!(server.state().is_free_for(address, &lessee, UnixSeconds(0)), "{address} is not of the pool");
         // A client known by its hardware address gets its reserved address, unless another client uses it.
-        if let (Some(own), Some((_, KnownBy::Mac))) = (own, host) {
-            assert!(self.state.lease(own).is_some_and(|lease| lease.holder.mac().is_none()));
+        if let (Some(own), Some((host, KnownBy::Mac))) = (own, host) {
+            let other = |client: &Lessee| !client.hands_over_to(&lessee);
+            let in_use = self.state.lease(own).is_some_and(|lease| lease.holder.client().is_none_or(other));
+            assert!(in_use || !server.is_reserved_for(host, &lessee));
         }
     }
+}
+
+/// Returns the client that a request is from.
+fn lessee(server: &Server, request: &Request) -> Lessee {
+    let known_by = server.host(request).map(|(_, known_by)| known_by);
+    server.lessee(request, Client::of(request, &server.ipxe_classes), known_by)
 }
 
 /// Tells whether a request was sent from this network to this server.

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Change, Holder, Lease, State};
+use super::state::{Change, Holder, Lease, Lessee, State};
 use crate::event::UnixSeconds;
+use crate::lab::options::Octets;
 use crate::name::Mac;
 use crate::system::process::open_log;
 
@@ -21,6 +22,7 @@ const FEW: usize = 1000;
 
 /// The state of an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Line {
     address: Ipv4Addr,
     /// 0 for an address that is free again.
@@ -28,6 +30,9 @@ struct Line {
     /// The client; `None` while a foreign host uses the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mac: Option<Mac>,
+    /// The client identifier, where several clients share the MAC address; empty if this one sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_id: Option<Octets>,
 }
 
 /// The file with the leases of one network.
@@ -72,7 +77,7 @@ impl LeaseStore {
     }
 
     /// Records a change; it is on disk after the next [`flush`](Self::flush).
-    pub(super) fn note(&mut self, change: Change) {
+    pub(super) fn note(&mut self, change: &Change) {
         let Some(line) = Line::of(change) else { return };
         write_line(&mut self.waiting, &line);
         self.waiting_lines += 1;
@@ -115,24 +120,32 @@ impl LeaseStore {
 }
 
 impl Line {
-    fn of(change: Change) -> Option<Self> {
+    fn of(change: &Change) -> Option<Self> {
         match change {
-            Change::Hold(Lease { address, holder, until }) => match holder {
+            &Change::Hold(Lease { address, ref holder, until }) => match holder {
                 // An offer is not binding: after a restart it is made again.
                 Holder::Offered(_) => None,
-                Holder::Lent(mac) => Some(Self { address, until, mac: Some(mac) }),
-                Holder::InUse => Some(Self { address, until, mac: None }),
+                Holder::Lent(Lessee { mac, system }) => {
+                    let client_id = system.as_ref().map(|id| Octets(id.to_vec()));
+                    Some(Self { address, until, mac: Some(*mac), client_id })
+                }
+                Holder::InUse => Some(Self { address, until, mac: None, client_id: None }),
             },
-            Change::Free(address) => Some(Self { address, until: UnixSeconds(0), mac: None }),
+            &Change::Free(address) => {
+                Some(Self { address, until: UnixSeconds(0), mac: None, client_id: None })
+            }
             Change::None => None,
         }
     }
 
     fn change(self) -> Change {
-        let Self { address, until, mac } = self;
+        let Self { address, until, mac, client_id } = self;
         match (until, mac) {
             (UnixSeconds(0), _) => Change::Free(address),
-            (_, Some(mac)) => Change::Hold(Lease { address, holder: Holder::Lent(mac), until }),
+            (_, Some(mac)) => {
+                let client = Lessee { mac, system: client_id.map(|Octets(id)| id.into()) };
+                Change::Hold(Lease { address, holder: Holder::Lent(client), until })
+            }
             (_, None) => Change::Hold(Lease { address, holder: Holder::InUse, until }),
         }
     }
@@ -146,7 +159,8 @@ fn write_line(text: &mut Vec<u8>, line: &Line) {
 /// Replaces a file atomically by a temporary file.
 fn rewrite(path: &Path, state: &State) -> io::Result<(File, u64, usize)> {
     let mut text = Vec::new();
-    let lines: Vec<Line> = state.lasting().filter_map(|lease| Line::of(Change::Hold(*lease))).collect();
+    let lines: Vec<Line> =
+        state.lasting().filter_map(|lease| Line::of(&Change::Hold(lease.clone()))).collect();
     lines.iter().for_each(|line| write_line(&mut text, line));
     let beside = path.with_extension("new");
     fs::write(&beside, &text)?;
@@ -168,12 +182,13 @@ mod tests {
     fn lent(number: u32, until: u64) -> Change {
         let [_, a, b, c] = number.to_be_bytes();
         let (address, mac) = (Ipv4Addr::new(10, a, b, c), Mac([2, 0, 0, a, b, c]));
-        Change::Hold(Lease { address, holder: Holder::Lent(mac), until: UnixSeconds(until) })
+        let holder = Holder::Lent(Lessee::machine(mac));
+        Change::Hold(Lease { address, holder, until: UnixSeconds(until) })
     }
 
     fn write(lease_store: &mut LeaseStore, state: &mut State, change: Change) {
+        lease_store.note(&change);
         state.apply(change);
-        lease_store.note(change);
         lease_store.flush().unwrap();
     }
 
@@ -188,8 +203,14 @@ mod tests {
         let aside =
             Lease { address: Ipv4Addr::new(10, 0, 0, 3), holder: Holder::InUse, until: UnixSeconds(700) };
         write(&mut lease_store, &mut state, Change::Hold(aside));
+        for (last, id) in [(6, &b"pod"[..]), (7, b"")] {
+            let client = Lessee { mac: Mac([2; 6]), system: Some(id.into()) };
+            let address = Ipv4Addr::new(10, 0, 0, last);
+            let lease = Lease { address, holder: Holder::Lent(client), until: UnixSeconds(500) };
+            write(&mut lease_store, &mut state, Change::Hold(lease));
+        }
         let offer = Lease {
-            holder: Holder::Offered(Mac([2; 6])),
+            holder: Holder::Offered(Lessee::machine(Mac([2; 6]))),
             address: Ipv4Addr::new(10, 0, 0, 4),
             until: UnixSeconds(60),
         };
@@ -204,6 +225,8 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         {"address":"10.0.0.2","until":500,"mac":"02:00:00:00:00:02"}
         {"address":"10.0.0.3","until":700}
+        {"address":"10.0.0.6","until":500,"mac":"02:02:02:02:02:02","client-id":"706f64"}
+        {"address":"10.0.0.7","until":500,"mac":"02:02:02:02:02:02","client-id":""}
         "#);
         // Lines written from now on are complete.
         write(&mut lease_store, &mut again, lent(5, 500));

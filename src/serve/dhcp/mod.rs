@@ -217,10 +217,10 @@ impl Dhcp {
         let runs_program = node.as_ref().is_some_and(|node| self.context.clients.runs_program(node));
         self.state.expire(now);
         let decision = answer(&self.server, &self.state, &request, arrival, runs_program, now);
-        self.state.apply(decision.change);
         if let Some(lease_store) = &mut self.lease_store {
-            lease_store.note(decision.change);
+            lease_store.note(&decision.change);
         }
+        self.state.apply(decision.change.clone());
         Answered { request, node, decision, port, from, received }
     }
 

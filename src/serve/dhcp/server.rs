@@ -1,17 +1,18 @@
 //! The constant part of a DHCP server: its plan in the form that answers need.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use dhcproto::v4::DhcpOption;
 use ipnet::Ipv4Net;
 
+use super::boot::Client;
 use super::free::Free;
-use super::state::State;
+use super::state::{Lessee, State};
 use super::wire::{Request, Tlv, code};
-use crate::lab::{DhcpOptions, UnknownClients};
+use crate::lab::{DhcpOptions, Identity, TftpBackend, UnknownClients};
 use crate::name::Mac;
-use crate::plan::{DhcpPlan, DhcpRole, HostPlan, ServicePlan};
+use crate::plan::{DhcpPlan, DhcpRole, DnsPlan, HostPlan, ServicePlan};
 
 /// The constant part of a DHCP server.
 #[derive(Debug, Clone)]
@@ -20,6 +21,7 @@ pub(in crate::serve) struct Server {
     pub(super) role: DhcpRole,
     pub(super) authoritative: bool,
     pub(super) unknown_clients: UnknownClients,
+    pub(super) identity: Option<Identity>,
     pub(super) lease_seconds: u32,
     pub(super) ipxe_classes: Vec<String>,
     hosts: BTreeMap<Mac, Host>,
@@ -27,14 +29,24 @@ pub(in crate::serve) struct Server {
     by_uuid: BTreeMap<[u8; 16], Mac>,
     reserve: BTreeMap<Mac, Ipv4Addr>,
     pool: Option<Free>,
-    strangers: Vec<Tlv>,
+    strangers: Told,
 }
 
 /// A NIC with the options that its clients always get.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) plan: HostPlan,
+    told: Told,
+}
+
+/// What a client is always told.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
     pub(super) options: Vec<Tlv>,
+    /// The server of the boot files, for `siaddr`.
+    pub(super) next_server: Option<Ipv4Addr>,
+    /// The name of that server if the lab file sets it, for `sname`.
+    pub(super) server_name: Option<String>,
 }
 
 /// How a client was identified as a node.
@@ -50,8 +62,8 @@ impl Server {
     pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
         let dhcp = plan.dhcp.as_ref()?;
         let host = |host: &HostPlan| {
-            let options = options(plan, dhcp, Some(host));
-            (host.mac, Host { plan: host.clone(), options })
+            let told = Told::new(plan, options(plan, dhcp, Some(host)));
+            (host.mac, Host { plan: host.clone(), told })
         };
         // If two share one, as the NICs of a node share its UUID, the first wins.
         let by_client_id = plan.hosts.iter().rev().flat_map(|host| {
@@ -68,6 +80,7 @@ impl Server {
             role: dhcp.role,
             authoritative: dhcp.authoritative,
             unknown_clients: dhcp.unknown_clients,
+            identity: dhcp.identity,
             lease_seconds: dhcp.lease_seconds,
             ipxe_classes: dhcp.ipxe_classes.clone(),
             hosts: plan.hosts.iter().map(host).collect(),
@@ -75,7 +88,7 @@ impl Server {
             by_uuid: by_uuid.collect(),
             reserve: dhcp.reserve.clone(),
             pool: pool(plan, dhcp),
-            strangers: options(plan, dhcp, None),
+            strangers: Told::new(plan, options(plan, dhcp, None)),
         })
     }
 
@@ -112,10 +125,59 @@ impl Server {
         self.reserve.get(&mac).copied()
     }
 
-    /// Returns the options that a client always gets.
-    pub(super) fn options<'a>(&'a self, host: Option<&'a Host>) -> &'a [Tlv] {
-        host.map_or(&self.strangers, |host| &host.options)
+    /// Returns what a client is always told.
+    pub(super) fn told<'a>(&'a self, host: Option<&'a Host>) -> &'a Told {
+        host.map_or(&self.strangers, |host| &host.told)
     }
+
+    /// Returns the client that leases an address with a request.
+    ///
+    /// A firmware is always its machine: it sends identifiers of its own, and is gone when the system runs.
+    pub(super) fn lessee(&self, request: &Request, client: Client, known_by: Option<KnownBy>) -> Lessee {
+        let is_reserved = || self.reserve.contains_key(&request.mac);
+        let by_id = match (known_by, self.identity) {
+            (Some(KnownBy::ClientId), _) => true,
+            (_, Some(Identity::Mac)) => false,
+            (_, Some(Identity::ClientId)) => client == Client::Os,
+            (known_by, None) => client == Client::Os && known_by.is_none() && !is_reserved(),
+        };
+        let id = || request.client_id.as_deref().unwrap_or_default().into();
+        Lessee { mac: request.mac, system: by_id.then(id) }
+    }
+
+    /// Tells whether the reserved address of a NIC is for a client behind it: where client identifiers tell clients
+    /// apart, one that the NIC sets counts.
+    pub(super) fn is_reserved_for(&self, host: &Host, client: &Lessee) -> bool {
+        let is_apart = self.identity == Some(Identity::ClientId) && host.plan.client_id.is_some();
+        let is_own = |id: &[u8]| self.by_client_id.get(id) == Some(&host.plan.mac);
+        !is_apart || client.system.as_deref().is_none_or(is_own)
+    }
+}
+
+impl Told {
+    /// Takes the boot server from option 66, which is a name or an address; else it is the lab's own.
+    fn new(plan: &ServicePlan, options: Vec<Tlv>) -> Self {
+        let written =
+            find(&options, code::BOOT_SERVER).map(|name| String::from_utf8_lossy(name).into_owned());
+        let own = (plan.tftp != TftpBackend::Off).then(|| plan.address.addr());
+        let next_server = written.as_ref().map_or(own, |name| resolve(&plan.dns, name));
+        Self { options, next_server, server_name: written }
+    }
+}
+
+/// Returns the address of a boot server, if its name is an address or one of the lab.
+fn resolve(dns: &DnsPlan, name: &str) -> Option<Ipv4Addr> {
+    let name = name.trim_end_matches('.').to_lowercase();
+    let address = |name: &str| {
+        let records = dns.records.get(name).into_iter().flatten();
+        let nodes = dns.nodes.iter().filter(|node| node.name == name).flat_map(|node| &node.addresses);
+        records.chain(nodes).find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        })
+    };
+    let within = || address(&format!("{name}.{}", dns.domain));
+    name.parse().ok().or_else(|| address(&name)).or_else(within)
 }
 
 /// Returns the addresses for clients without a reservation.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::free::Free;
 use crate::event::UnixSeconds;
@@ -15,7 +16,7 @@ use crate::name::Mac;
 pub(in crate::serve) struct State {
     leases: BTreeMap<Ipv4Addr, Lease>,
     // Invariant: contains exactly the leases with a client.
-    addresses: BTreeMap<Mac, Ipv4Addr>,
+    addresses: BTreeMap<Lessee, Ipv4Addr>,
     /// The pool's addresses that are not leased and never were.
     free: Free,
     // Invariant: exactly the leases of the pool that are offered, by their end.
@@ -25,8 +26,31 @@ pub(in crate::serve) struct State {
     pool: Free,
 }
 
+/// A client that leases an address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::serve) struct Lessee {
+    pub(super) mac: Mac,
+    /// The client identifier of a system, empty if it sends none. `None`: the whole machine, such as its firmware, or
+    /// everything behind its MAC address where the client identifier tells nothing apart.
+    pub(super) system: Option<Arc<[u8]>>,
+}
+
+impl Lessee {
+    /// Everything behind a MAC address.
+    pub(super) fn machine(mac: Mac) -> Self {
+        Self { mac, system: None }
+    }
+
+    /// Tells whether an address of this client may pass to another: a machine hands over from its firmware to its
+    /// system, and from its system to its firmware when it restarts. Two systems never share an address.
+    pub(super) fn hands_over_to(&self, other: &Self) -> bool {
+        let is_machine = self.system.is_none() || other.system.is_none();
+        self == other || (self.mac == other.mac && is_machine)
+    }
+}
+
 /// An address that is not free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Lease {
     pub(super) address: Ipv4Addr,
     pub(super) holder: Holder,
@@ -34,18 +58,18 @@ pub(in crate::serve) struct Lease {
 }
 
 /// Why an address is not free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) enum Holder {
     /// Offered to a client that has not requested it yet.
-    Offered(Mac),
+    Offered(Lessee),
     /// Leased to a client.
-    Lent(Mac),
+    Lent(Lessee),
     /// A client found it in use by another host (DHCPDECLINE).
     InUse,
 }
 
 /// A change that an answer makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) enum Change {
     None,
     /// Sets a lease.
@@ -73,15 +97,15 @@ impl State {
             Change::None => {}
             Change::Hold(lease) => {
                 self.forget(lease.address);
-                if let Some(before) = lease.holder.mac().and_then(|mac| self.of(mac)) {
+                if let Some(before) = lease.holder.client().and_then(|client| self.of(client)) {
                     self.release(before);
                 }
-                if let Some(mac) = lease.holder.mac() {
-                    self.addresses.insert(mac, lease.address);
+                if let Some(client) = lease.holder.client() {
+                    self.addresses.insert(client.clone(), lease.address);
                 }
                 if self.pool.contains(lease.address) {
                     self.free.remove(lease.address);
-                    self.ends(lease.holder).insert((lease.until, lease.address));
+                    self.ends(&lease.holder).insert((lease.until, lease.address));
                 }
                 self.leases.insert(lease.address, lease);
             }
@@ -107,13 +131,13 @@ impl State {
 
     fn forget(&mut self, address: Ipv4Addr) {
         let Some(lease) = self.leases.remove(&address) else { return };
-        if let Some(mac) = lease.holder.mac() {
-            self.addresses.remove(&mac);
+        if let Some(client) = lease.holder.client() {
+            self.addresses.remove(client);
         }
-        self.ends(lease.holder).remove(&(lease.until, address));
+        self.ends(&lease.holder).remove(&(lease.until, address));
     }
 
-    fn ends(&mut self, holder: Holder) -> &mut BTreeSet<(UnixSeconds, Ipv4Addr)> {
+    fn ends(&mut self, holder: &Holder) -> &mut BTreeSet<(UnixSeconds, Ipv4Addr)> {
         match holder {
             Holder::Offered(_) => &mut self.offers,
             Holder::Lent(_) | Holder::InUse => &mut self.taken,
@@ -121,8 +145,18 @@ impl State {
     }
 
     /// Returns the current or last address of a client.
-    pub(super) fn of(&self, mac: Mac) -> Option<Ipv4Addr> {
-        self.addresses.get(&mac).copied()
+    pub(super) fn of(&self, client: &Lessee) -> Option<Ipv4Addr> {
+        self.addresses.get(client).copied()
+    }
+
+    /// Returns the address that the machine of a client had before, by its firmware or another system.
+    pub(super) fn inherited_by(&self, client: &Lessee) -> Option<Ipv4Addr> {
+        let of_machine = self.addresses.range(Lessee::machine(client.mac)..);
+        of_machine
+            .take_while(|(other, _)| other.mac == client.mac)
+            .filter(|(other, _)| *other != client && other.hands_over_to(client))
+            .map(|(_, address)| *address)
+            .max_by_key(|address| self.leases[address].until)
     }
 
     /// Returns the lease of an address.
@@ -131,9 +165,12 @@ impl State {
     }
 
     /// Tells whether an address of the pool could be leased to a client.
-    pub(super) fn is_free_for(&self, address: Ipv4Addr, mac: Mac, now: UnixSeconds) -> bool {
+    pub(super) fn is_free_for(&self, address: Ipv4Addr, client: &Lessee, now: UnixSeconds) -> bool {
+        let hands_over = |holder: &Lessee| holder.hands_over_to(client);
         self.pool.contains(address)
-            && self.lease(address).is_none_or(|lease| lease.until <= now || lease.holder.mac() == Some(mac))
+            && self
+                .lease(address)
+                .is_none_or(|lease| lease.until <= now || lease.holder.client().is_some_and(hands_over))
     }
 
     /// Returns a free address of the pool: one that was never leased, else the one whose lease ended longest ago.
@@ -147,8 +184,9 @@ impl State {
 
     /// Returns the address of the oldest offer that was not accepted yet, among clients for which `may_wait` holds.
     pub(super) fn oldest_offer(&self, may_wait: impl Fn(Mac) -> bool) -> Option<Ipv4Addr> {
-        let offered =
-            |(_, address): &(UnixSeconds, Ipv4Addr)| self.leases[address].holder.mac().is_some_and(&may_wait);
+        let offered = |(_, address): &(UnixSeconds, Ipv4Addr)| {
+            self.leases[address].holder.client().is_some_and(|client| may_wait(client.mac))
+        };
         self.offers.iter().find(|offer| offered(offer)).map(|(_, address)| *address)
     }
 
@@ -160,9 +198,9 @@ impl State {
 
 impl Holder {
     /// Returns the client, if it is one.
-    pub(super) fn mac(self) -> Option<Mac> {
+    pub(super) fn client(&self) -> Option<&Lessee> {
         match self {
-            Self::Offered(mac) | Self::Lent(mac) => Some(mac),
+            Self::Offered(client) | Self::Lent(client) => Some(client),
             Self::InUse => None,
         }
     }
@@ -182,6 +220,10 @@ mod tests {
         Mac([2, 0, 0, 0, 0, last])
     }
 
+    fn machine(last: u8) -> Lessee {
+        Lessee::machine(mac(last))
+    }
+
     fn lease(last: u8, holder: Holder, until: u64) -> Change {
         Change::Hold(Lease { address: at(last), holder, until: UnixSeconds(until) })
     }
@@ -189,11 +231,29 @@ mod tests {
     #[test]
     fn a_client_has_one_address() {
         let mut state = State::new(Free::new(at(1), at(4)));
-        state.apply(lease(1, Holder::Lent(mac(1)), 60));
-        state.apply(lease(4, Holder::Lent(mac(1)), 60));
-        assert_eq!(state.of(mac(1)), Some(at(4)));
-        assert!(state.is_free_for(at(1), mac(2), UnixSeconds(0)), "it was free at once");
+        state.apply(lease(1, Holder::Lent(machine(1)), 60));
+        state.apply(lease(4, Holder::Lent(machine(1)), 60));
+        assert_eq!(state.of(&machine(1)), Some(at(4)));
+        assert!(state.is_free_for(at(1), &machine(2), UnixSeconds(0)), "it was free at once");
         assert_eq!(state.next_free(UnixSeconds(0)), Some(at(1)));
+    }
+
+    #[test]
+    fn a_machine_hands_its_address_over_and_systems_do_not() {
+        let system = |id: &[u8]| Lessee { mac: mac(1), system: Some(id.into()) };
+        let mut state = State::new(Free::new(at(1), at(4)));
+        state.apply(lease(1, Holder::Lent(machine(1)), 60));
+        let is_free = |state: &State, client: &Lessee| state.is_free_for(at(1), client, UnixSeconds(0));
+        assert_eq!(state.inherited_by(&system(b"a")), Some(at(1)));
+        assert_eq!(state.inherited_by(&machine(2)), None);
+        state.apply(lease(1, Holder::Lent(system(b"a")), 60));
+        assert_eq!(state.of(&machine(1)), None, "the firmware is gone");
+        assert!(is_free(&state, &system(b"a")) && is_free(&state, &machine(1)));
+        assert!(!is_free(&state, &system(b"b")) && !is_free(&state, &system(b"")));
+        assert_eq!((state.inherited_by(&system(b"b")), state.inherited_by(&system(b"a"))), (None, None));
+        // After a restart, the firmware takes over the lease that lasts longest.
+        state.apply(lease(2, Holder::Lent(system(b"b")), 70));
+        assert_eq!(state.inherited_by(&machine(1)), Some(at(2)));
     }
 
     #[test]
@@ -201,10 +261,11 @@ mod tests {
         let mut state = State::new(Free::new(at(1), at(1)));
         state.apply(lease(1, Holder::InUse, 60));
         assert!(
-            !state.is_free_for(at(1), mac(1), UnixSeconds(59)) && state.next_free(UnixSeconds(59)).is_none()
+            !state.is_free_for(at(1), &machine(1), UnixSeconds(59))
+                && state.next_free(UnixSeconds(59)).is_none()
         );
         assert!(
-            state.is_free_for(at(1), mac(1), UnixSeconds(60))
+            state.is_free_for(at(1), &machine(1), UnixSeconds(60))
                 && state.next_free(UnixSeconds(60)) == Some(at(1))
         );
     }
@@ -212,19 +273,19 @@ mod tests {
     #[test]
     fn offers_are_forgotten_and_leases_remembered() {
         let mut state = State::new(Free::new(at(1), at(3)));
-        state.apply(lease(1, Holder::Offered(mac(1)), 60));
-        state.apply(lease(2, Holder::Lent(mac(2)), 60));
+        state.apply(lease(1, Holder::Offered(machine(1)), 60));
+        state.apply(lease(2, Holder::Lent(machine(2)), 60));
         state.expire(UnixSeconds(60));
-        assert_eq!((state.of(mac(1)), state.of(mac(2))), (None, Some(at(2))));
+        assert_eq!((state.of(&machine(1)), state.of(&machine(2))), (None, Some(at(2))));
         assert_eq!(state.lasting().count(), 1);
     }
 
     #[test]
     fn what_is_reserved_never_becomes_the_pools() {
         let mut state = State::new(Free::new(at(1), at(1)));
-        state.apply(lease(9, Holder::Lent(mac(9)), 60));
+        state.apply(lease(9, Holder::Lent(machine(9)), 60));
         state.apply(Change::Free(at(9)));
-        assert!(!state.is_free_for(at(9), mac(9), UnixSeconds(99)));
+        assert!(!state.is_free_for(at(9), &machine(9), UnixSeconds(99)));
         assert_eq!(state.next_free(UnixSeconds(99)), Some(at(1)));
     }
 
@@ -235,8 +296,8 @@ mod tests {
             let mut state = State::new(Free::new(at(1), at(8)));
             for (what, last, client, until) in changes {
                 match what {
-                    0 => state.apply(lease(last, Holder::Offered(mac(client)), until)),
-                    1 => state.apply(lease(last, Holder::Lent(mac(client)), until)),
+                    0 => state.apply(lease(last, Holder::Offered(machine(client)), until)),
+                    1 => state.apply(lease(last, Holder::Lent(machine(client)), until)),
                     2 => state.apply(lease(last, Holder::InUse, until)),
                     _ => state.apply(Change::Free(at(last))),
                 }
@@ -247,9 +308,9 @@ mod tests {
                     prop_assert_eq!(listed.count(), usize::from(pool && held));
                 }
                 for client in 1..6 {
-                    let holds = state.leases.values().filter(|lease| lease.holder.mac() == Some(mac(client)));
+                    let holds = state.leases.values().filter(|lease| lease.holder.client() == Some(&machine(client)));
                     let holds: Vec<_> = holds.map(|lease| lease.address).collect();
-                    prop_assert_eq!(holds, state.of(mac(client)).into_iter().collect::<Vec<_>>());
+                    prop_assert_eq!(holds, state.of(&machine(client)).into_iter().collect::<Vec<_>>());
                 }
             }
         }

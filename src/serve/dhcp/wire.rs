@@ -309,6 +309,8 @@ pub(in crate::serve) struct Reply {
     pub(super) yiaddr: Ipv4Addr,
     /// The server of the boot file.
     pub(super) siaddr: Ipv4Addr,
+    /// Its name for clients that read only the header.
+    pub(super) sname: Option<String>,
     /// The relay that forwards it to the client.
     pub(super) giaddr: Ipv4Addr,
     /// Boot file for clients that read only the header.
@@ -360,8 +362,7 @@ impl Reply {
         let mut header =
             Message::new_with_id(self.xid, self.ciaddr, self.yiaddr, self.siaddr, self.giaddr, &self.mac.0);
         header.set_opcode(Opcode::BootReply).set_flags(self.flags);
-        let server = self.server_name();
-        if let Some(server) = &server {
+        if let Some(server) = self.server_name() {
             header.set_sname_str(server);
         }
         if let Some(file) = self.header_file() {
@@ -393,8 +394,9 @@ impl Reply {
         Ok(layout.left)
     }
 
-    fn server_name(&self) -> Option<String> {
-        (!self.siaddr.is_unspecified()).then(|| self.siaddr.to_string())
+    /// Returns the name of the server, if it fits the header.
+    fn server_name(&self) -> Option<&String> {
+        self.sname.as_ref().filter(|name| name.len() < SNAME.len())
     }
 
     /// Returns the boot file, if it fits the header.

@@ -2,6 +2,7 @@ use dhcproto::{Decodable, Decoder};
 use proptest::prelude::*;
 
 use super::*;
+use crate::lab::Identity;
 use crate::name::Mac;
 use crate::plan::ServicePlan;
 use crate::serve::example::{DISK, FAST, REAL, SERVER, STRANGER, plan};
@@ -117,7 +118,7 @@ impl TestServer {
         let request = Request::decode(&ask.packet()).expect("a request");
         self.state.expire(self.now);
         let decision = answer(&self.server, &self.state, &request, self.arrival, self.runs_program, self.now);
-        self.state.apply(decision.change);
+        self.state.apply(decision.change.clone());
         decision
     }
 
@@ -553,7 +554,7 @@ proptest! {
             let mut handler = TestServer::of(&plan);
             for arrival in [Arrival::Server, Arrival::Proxy(Ipv4Addr::new(10, 0, 0, 200))] {
                 let decision = answer(&handler.server, &handler.state, &request, arrival, false, handler.now);
-                handler.state.apply(decision.change);
+                handler.state.apply(decision.change.clone());
                 let Some(reply) = decision.reply else { continue };
                 prop_assert!(request.server.is_none_or(|chosen| chosen == SERVER), "it was for another server");
                 match reply.to {
@@ -573,6 +574,7 @@ proptest! {
     }
 }
 
+mod boards;
 mod lending;
 mod options;
 mod quirks;

@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// A system that sends no client identifier.
+fn system(mac: Mac) -> Lessee {
+    Lessee { mac, system: Some([].into()) }
+}
+
 #[test]
 fn the_pool_lends_what_is_free() {
     let mut handler = TestServer::of(&plan());
@@ -100,6 +105,7 @@ fn no_is_said_to_all_and_alone() {
     let reply = handler.answer(&wrong).reply.unwrap();
     assert!(reply.flags.broadcast());
     assert_eq!(handler.options(&wrong), "53 [6]\n54 10.0.0.1");
+    assert_eq!(handler.options(&wrong.with(61, b"rack")), "53 [6]\n54 10.0.0.1\n61 rack", "RFC 6842");
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn an_address_comes_back() {
     let decline = |mac| ask(mac, DECLINE).wanting(lent.octets()).choosing(SERVER);
     let line = handler.line(&decline(STRANGER));
     assert_eq!(line, "- [os: declined an address that it was not offered]");
-    assert_eq!(handler.state.of(REAL), Some(lent), "nobody takes an address from another");
+    assert_eq!(handler.state.of(&Lessee::machine(REAL)), Some(lent), "nobody takes an address from another");
     let line = handler.line(&decline(REAL));
     assert_eq!(line, "- [os: address conflict, address set aside]");
     assert!(handler.line(&ask(REAL, DISCOVER)).starts_with("offer 10.0.0.32"));
@@ -132,7 +138,7 @@ fn an_address_comes_back() {
     let other = Ipv4Addr::new(10, 0, 0, 2);
     let line = handler.line(&ask(STRANGER, REQUEST).wanting([10, 0, 0, 50]).choosing(other));
     assert_eq!(line, "- [os: client chose another server]");
-    assert_eq!(handler.state.of(STRANGER), None);
+    assert_eq!(handler.state.of(&system(STRANGER)), None);
 }
 
 #[test]
@@ -143,7 +149,7 @@ fn a_lease_survives_a_new_discover() {
     // It restarts, is offered the same address, and never requests it: the lease continues.
     assert!(handler.line(&ask(STRANGER, DISCOVER)).starts_with("offer 10.0.0.33"));
     handler.now += OFFER;
-    assert!(!handler.state.is_free_for([10, 0, 0, 33].into(), REAL, handler.now));
+    assert!(!handler.state.is_free_for([10, 0, 0, 33].into(), &Lessee::machine(REAL), handler.now));
 }
 
 #[test]
@@ -288,4 +294,95 @@ fn a_reserved_address_in_use_is_set_aside_too() {
     offer 10.0.0.30 to the hardware address and 10.0.0.30 [os: address conflict on the reserved address]
     offer 10.0.0.11 to the hardware address and 10.0.0.11 [os: reserved]
     ");
+}
+
+/// DISCOVER and REQUEST of a client with an identifier, with and without the architecture of a firmware.
+fn lease(handler: &mut TestServer, mac: Mac, id: &[u8], is_firmware: bool) -> String {
+    let ask = |kind: u8| {
+        let ask = if id.is_empty() { ask(mac, kind) } else { ask(mac, kind).with(61, id) };
+        if is_firmware { ask.with(60, b"PXEClient:Arch:00007:UNDI:003001").with(93, &[0, 7]) } else { ask }
+    };
+    let Some(offer) = handler.answer(&ask(DISCOVER)).reply else { return "no offer".to_owned() };
+    let request = ask(REQUEST).wanting(offer.yiaddr.octets()).choosing(SERVER);
+    match handler.answer(&request).reply {
+        Some(reply) if reply.kind == Some(MessageType::Ack) => reply.yiaddr.to_string(),
+        reply => format!("{reply:?}"),
+    }
+}
+
+#[test]
+fn several_clients_behind_one_mac_are_told_apart_by_their_ids() {
+    let outcome = |identity, mac| {
+        let mut plan = plan();
+        plan.dhcp.as_mut().unwrap().identity = identity;
+        let mut handler = TestServer::of(&plan);
+        [&b"\0one"[..], b"\0two", b"\0three", b"\0one"]
+            .map(|id| lease(&mut handler, mac, id, false))
+            .join(" ")
+    };
+    let by_id = Some(Identity::ClientId);
+    let lines = [
+        ("stranger", outcome(None, STRANGER)),
+        ("stranger, \"mac\"", outcome(Some(Identity::Mac), STRANGER)),
+        ("stranger, \"client-id\"", outcome(by_id, STRANGER)),
+        ("node", outcome(None, FAST)),
+        ("node, \"mac\"", outcome(Some(Identity::Mac), FAST)),
+        ("node, \"client-id\"", outcome(by_id, FAST)),
+    ];
+    let lines: Vec<String> = lines.iter().map(|(who, line)| format!("{who:21} {line}")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    stranger              10.0.0.30 10.0.0.32 10.0.0.33 10.0.0.30
+    stranger, "mac"       10.0.0.30 10.0.0.30 10.0.0.30 10.0.0.30
+    stranger, "client-id" 10.0.0.30 10.0.0.32 10.0.0.33 10.0.0.30
+    node                  10.0.0.11 10.0.0.11 10.0.0.11 10.0.0.11
+    node, "mac"           10.0.0.11 10.0.0.11 10.0.0.11 10.0.0.11
+    node, "client-id"     10.0.0.11 10.0.0.30 10.0.0.32 10.0.0.11
+    "#);
+}
+
+#[test]
+fn a_machine_keeps_its_address_from_firmware_to_system() {
+    let outcome = |identity, mac| {
+        let mut plan = plan();
+        plan.dhcp.as_mut().unwrap().identity = identity;
+        let mut handler = TestServer::of(&plan);
+        let mut steps = vec![lease(&mut handler, mac, b"\0a UUID", true)];
+        steps.push(lease(&mut handler, mac, b"\xff a DUID", false));
+        steps.push(lease(&mut handler, mac, b"\0a UUID", true));
+        steps.push(lease(&mut handler, mac, b"\xff a DUID", false));
+        steps.push(lease(&mut handler, mac, b"\xff a container", false));
+        steps.join(" ")
+    };
+    let by_id = Some(Identity::ClientId);
+    assert_eq!(outcome(None, FAST), "10.0.0.11 10.0.0.11 10.0.0.11 10.0.0.11 10.0.0.11");
+    assert_eq!(outcome(by_id, FAST), "10.0.0.11 10.0.0.11 10.0.0.11 10.0.0.11 10.0.0.30");
+    assert_eq!(outcome(None, STRANGER), "10.0.0.30 10.0.0.30 10.0.0.30 10.0.0.30 10.0.0.32");
+    assert_eq!(outcome(Some(Identity::Mac), STRANGER), "10.0.0.30 10.0.0.30 10.0.0.30 10.0.0.30 10.0.0.30");
+}
+
+#[test]
+fn the_client_id_of_a_nic_says_who_its_address_is_for() {
+    let mut plan = plan();
+    plan.dhcp.as_mut().unwrap().identity = Some(Identity::ClientId);
+    plan.hosts[0].client_id = Some(crate::lab::options::Octets(b"host".to_vec()));
+    let mut handler = TestServer::of(&plan);
+    assert_eq!(lease(&mut handler, FAST, b"\0pod", false), "10.0.0.30", "although nobody has it yet");
+    assert_eq!(lease(&mut handler, FAST, b"\0 a UUID", true), "10.0.0.11", "the firmware");
+    assert_eq!(lease(&mut handler, FAST, b"\0host", false), "10.0.0.11");
+    assert_eq!(lease(&mut handler, FAST, b"\0pod", false), "10.0.0.30");
+}
+
+#[test]
+fn two_machines_with_one_uuid_have_two_addresses() {
+    let mut handler = TestServer::of(&plan());
+    let uuid = [&[0][..], &plan().hosts[0].uuid.into_bytes()].concat();
+    let clone = |last| Mac([2, 0, 0, 0, 7, last]);
+    let take = |handler: &mut TestServer, mac| {
+        let offer = handler.answer(&firmware(mac, 7).with(97, &uuid)).reply.unwrap().yiaddr;
+        let request = ask(mac, REQUEST).with(93, &[0, 7]).with(97, &uuid);
+        handler.line(&request.wanting(offer.octets()).choosing(SERVER))
+    };
+    assert!(take(&mut handler, clone(1)).starts_with("ack 10.0.0.11"));
+    assert!(take(&mut handler, clone(2)).starts_with("ack 10.0.0.30"));
+    assert!(take(&mut handler, FAST).starts_with("ack 10.0.0.11"), "it is its own");
 }
