@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "butane", run: ignition::butane },
     Target { name: "template", run: matchbox::template },
     Target { name: "json", run: matchbox::json },
+    Target { name: "yaml", run: matchbox::yaml },
     Target { name: "matchbox", run: serve::matchbox },
 ];
 

@@ -14,6 +14,8 @@ pub mod model;
 pub mod render;
 pub mod select;
 pub mod template;
+pub(crate) mod tree;
+pub(crate) mod yaml;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

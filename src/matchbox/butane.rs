@@ -8,13 +8,13 @@
 mod boot;
 mod mount;
 mod sugar;
-mod yaml;
 
-use crate::matchbox::ignition::node::{Node, What};
 use crate::matchbox::ignition::report::{JsonPath, Language, Report};
 use crate::matchbox::ignition::schema::{self, Type};
 use crate::matchbox::ignition::value::{Content, Record, Value, merge};
 use crate::matchbox::ignition::{Config, Problem, Version, decode};
+use crate::matchbox::tree::{Tree, What};
+use crate::matchbox::yaml::{self, Resolved, YamlError};
 
 /// The translation of a Butane config.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,13 +65,13 @@ const NEWER: &[(&str, u64, u64, Variant)] = &[
 
 /// Translates a Butane config to Ignition, or returns all its problems.
 pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
-    let node = yaml::read(text).map_err(|problem| vec![problem])?;
-    let head = head(&node).map_err(|problem| vec![problem])?;
+    let tree = yaml::read(text).map_err(|YamlError { line, message }| vec![Problem::new(line, message)])?;
+    let head = head(&tree)?;
     let minor = head.becomes.unwrap_or(Version::NEWEST).minor();
     let mut report = Report::new(Language::Yaml);
     let boots = head.variant == Variant::Fcos { boot: true };
     let kind: &'static Type = if boots { &schema::BUTANE_FCOS } else { &schema::BUTANE };
-    let mut config = decode::record(&node, kind, minor, &mut report);
+    let mut config = decode::record(&tree, kind, minor, &mut report);
     report.finish()?;
     let mut report = Report::new(Language::Yaml);
     sugar::check(&config, minor, &mut report);
@@ -79,7 +79,7 @@ pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
         boot::check(&config, &mut report);
     }
     if head.variant == Variant::OpenShift {
-        machine_config(&node, &mut report);
+        machine_config(&tree, &mut report);
     }
     report.finish()?;
     let Some(version) = head.becomes else {
@@ -112,21 +112,28 @@ impl Head {
     }
 }
 
-fn head(node: &Node) -> Result<Head, Problem> {
-    let pairs = match &node.what {
-        What::Map(pairs) => &pairs[..],
-        What::Null => &[],
-        other => return Err(Problem::new(node.line, format!("a config is a map, not {}", other.called()))),
+fn head(tree: &Tree) -> Result<Head, Vec<Problem>> {
+    let root = tree.node(tree.root());
+    match &root.what {
+        What::Map(_) => {}
+        What::Scalar(scalar) if yaml::resolve(scalar) == Ok(Resolved::Null) => {}
+        other => {
+            return Err(vec![Problem::new(root.line, format!("a config is a map, not {}", other.called()))]);
+        }
+    }
+    let mut report = Report::new(Language::Yaml);
+    let fields = decode::record(tree, &schema::BUTANE_HEAD, 0, &mut report);
+    report.finish()?;
+    let text = |name: &str| {
+        let line = fields.get(name).map_or(root.line, |value| value.line);
+        (fields.text(name).unwrap_or_default().to_owned(), line)
     };
-    let text = |name: &str| match pairs.iter().find(|(key, _)| key == name) {
-        None => Ok((String::new(), node.line)),
-        Some((_, Node { line, what })) => match what {
-            What::Text(text) | What::Plain(text) => Ok((text.clone(), *line)),
-            What::Null => Ok((String::new(), *line)),
-            other => Err(Problem::new(*line, format!("{name}: must be a string, not {}", other.called()))),
-        },
-    };
-    let ((name, line_of_name), (version, line)) = (text("variant")?, text("version")?);
+    let ((name, line_of_name), (version, line)) = (text("variant"), text("version"));
+    named(name, line_of_name, version, line).map_err(|problem| vec![problem])
+}
+
+/// Finds a variant and version.
+fn named(name: String, line_of_name: usize, version: String, line: usize) -> Result<Head, Problem> {
     if name.is_empty() {
         return Err(Problem::new(line_of_name, "variant: required, such as `variant: flatcar`"));
     }
@@ -253,18 +260,14 @@ fn arguments(root: &Record, variant: Variant, report: &mut Report) {
 }
 
 /// Reports missing fields of a MachineConfig.
-fn machine_config(node: &Node, report: &mut Report) {
-    let get = |node: Option<&Node>, name: &str| match node.map(|node| &node.what) {
-        Some(What::Map(pairs)) => pairs.iter().find(|(key, _)| key == name).map(|(_, node)| node.clone()),
-        _ => None,
-    };
-    let metadata = get(Some(node), "metadata");
-    let line = metadata.as_ref().map_or(node.line, |metadata| metadata.line);
-    if get(metadata.as_ref(), "name").is_none() {
+fn machine_config(tree: &Tree, report: &mut Report) {
+    let metadata = tree.get(tree.root(), "metadata");
+    let line = tree.node(metadata.unwrap_or(tree.root())).line;
+    if metadata.and_then(|metadata| tree.get(metadata, "name")).is_none() {
         report.add(line, &JsonPath::root(), "metadata.name: required");
     }
-    let labels = get(metadata.as_ref(), "labels");
-    if get(labels.as_ref(), "machineconfiguration.openshift.io/role").is_none() {
+    let labels = metadata.and_then(|metadata| tree.get(metadata, "labels"));
+    if labels.and_then(|labels| tree.get(labels, "machineconfiguration.openshift.io/role")).is_none() {
         report.add(
             line,
             &JsonPath::root(),

@@ -1,9 +1,11 @@
-//! Fuzzes templates and JSON, which come from data directories and gRPC clients.
+//! Fuzzes templates, JSON and YAML, which come from data directories and gRPC clients.
 
 use serde_json::Value;
 
 use crate::matchbox::go::json::{read, write};
 use crate::matchbox::template::Template;
+use crate::matchbox::tree::What;
+use crate::matchbox::yaml;
 
 /// Renders a template with the data behind the first zero byte, if there is one.
 ///
@@ -45,6 +47,32 @@ pub(crate) fn json(bytes: &[u8]) {
         forget_numbers(&mut known);
         forget_numbers(&mut value);
         assert_eq!(value, known);
+    }
+}
+
+/// Parses YAML: the result is the same each time, every node has a line, and scalars can be resolved.
+pub(crate) fn yaml(bytes: &[u8]) {
+    let outcome = yaml::read(bytes);
+    assert_eq!(yaml::read(bytes), outcome, "a text is read the same each time");
+    let tree = match outcome {
+        Ok(tree) => tree,
+        Err(error) => return assert!(error.line >= 1 && !error.message.is_empty()),
+    };
+    let lines = 2 + bytes.len();
+    for node in tree.nodes() {
+        assert!((1..=lines).contains(&node.line), "line {}", node.line);
+        match &node.what {
+            What::Scalar(scalar) => {
+                if let Ok(resolved) = yaml::resolve(scalar) {
+                    assert!(
+                        yaml::integer(&resolved).is_none() || yaml::flag(&resolved, &scalar.text).is_none()
+                    );
+                }
+            }
+            What::Alias { to, .. } => assert!(!matches!(tree.node(*to).what, What::Alias { .. })),
+            What::List(_) | What::Map(_) => {}
+            What::Null | What::Flag(_) | What::Number(_) | What::Text(_) => panic!("only JSON has them"),
+        }
     }
 }
 

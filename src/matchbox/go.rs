@@ -12,6 +12,7 @@ pub mod path;
 pub mod query;
 pub mod quote;
 pub mod sniff;
+pub(crate) mod standard_base64;
 
 /// Escapes a text as `html.EscapeString` and folder listings do.
 pub fn html_escape(text: &str) -> String {

@@ -10,7 +10,6 @@ pub(crate) mod check;
 pub(crate) mod data;
 pub(crate) mod decode;
 pub(crate) mod json;
-pub(crate) mod node;
 mod older;
 pub(crate) mod report;
 pub(crate) mod schema;
@@ -21,11 +20,11 @@ pub(crate) mod write;
 
 pub use report::Problem;
 
-use node::{Node, What};
 use report::{Language, Report};
 use value::{Content, Record, Value};
 
 use crate::matchbox::go;
+use crate::matchbox::tree::{Tree, What};
 use crate::name::Malformed;
 
 /// A version of the Ignition config format; the last one is the newest that matchbox supports.
@@ -98,10 +97,10 @@ pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
     if text.is_empty() {
         return Err(vec![Problem::new(0, "the config is empty")]);
     }
-    let node = json::read(text).map_err(|error| vec![not_json(text, &error)])?;
-    let version = version(&node).map_err(|problem| vec![problem])?;
+    let tree = json::read(text).map_err(|error| vec![not_json(text, &error)])?;
+    let version = version(&tree).map_err(|problem| vec![problem])?;
     let mut report = Report::new(Language::Json);
-    let root = decode::record(&node, &schema::CONFIG, version.minor(), &mut report);
+    let root = decode::record(&tree, &schema::CONFIG, version.minor(), &mut report);
     report.finish()?;
     Config::checked(root, version, Report::new(Language::Json))
 }
@@ -115,9 +114,10 @@ fn not_json(text: &[u8], error: &json::JsonError) -> Problem {
 }
 
 /// Returns the version in a config.
-fn version(node: &Node) -> Result<Version, Problem> {
+fn version(tree: &Tree) -> Result<Version, Problem> {
     let mut report = Report::new(Language::Json);
-    let root = decode::record(node, &schema::CONFIG, Version::NEWEST.minor(), &mut report);
+    let node = tree.node(tree.root());
+    let root = decode::record(tree, &schema::CONFIG, Version::NEWEST.minor(), &mut report);
     let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
     let text = named.and_then(Value::as_text).unwrap_or_default();
     let line = named.map_or(node.line, |value| value.line);

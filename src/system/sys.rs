@@ -1,4 +1,4 @@
-//! Raw system calls without a safe wrapper; the only module with unsafe code.
+//! Raw system calls without a safe wrapper; the only module with unsafe code besides `matchbox/yaml/libyaml.rs`.
 //!
 //! Every function here is small, does one thing and says why it is sound. What
 //! `nix` offers safely is used from there.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
+use crate::matchbox::go::standard_base64;
 use crate::matchbox::ignition::data;
 use crate::matchbox::ignition::report::{JsonPath, Report};
 use crate::matchbox::ignition::schema::Side;
@@ -37,7 +38,7 @@ fn below(record: &Record, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
                     }
                 }
             }
-            (_, Content::Text(_) | Content::Number(_) | Content::Flag(_)) => {}
+            (_, Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_)) => {}
         }
     }
 }
@@ -71,9 +72,13 @@ fn inside(record: &Record, line: usize, minor: u8, path: &JsonPath<'_>, report: 
 pub(crate) fn resolve(config: &mut Record, minor: u8) {
     config.each(&mut |record| {
         if record.kind.fields.iter().any(|field| field.name == "inline")
-            && let Some(Value { line, content: Content::Text(text) }) = record.take("inline")
+            && let Some(Value { line, content }) = record.take("inline")
         {
-            source(record, text.as_bytes(), line, minor);
+            match content {
+                Content::Text(text) => source(record, text.as_bytes(), line, minor),
+                Content::Bytes(bytes) => source(record, &bytes, line, minor),
+                Content::Number(_) | Content::Flag(_) | Content::List(_) | Content::Record(_) => {}
+            }
         }
         for (index, field) in record.kind.fields.iter().enumerate() {
             if field.side == Side::Butane {
@@ -91,12 +96,12 @@ pub(crate) fn source(resource: &mut Record, contents: &[u8], line: usize, minor:
         resource.set("source", Value::new(line, format!("data:{escaped}")));
         return;
     }
-    let encoded = format!(";base64,{}", data::base64(contents));
+    let encoded = format!(";base64,{}", standard_base64::encode(contents));
     let mut shortest = if encoded.len() < escaped.len() { encoded } else { escaped };
     if resource.filled("compression").is_none() {
         // Set even if empty, so that it overrides the value of a parent config when they are merged.
         let mut compression = "";
-        let zipped = format!(";base64,{}", data::base64(&gzip(contents)));
+        let zipped = format!(";base64,{}", standard_base64::encode(&gzip(contents)));
         if zipped.len() + "gzip".len() < shortest.len() {
             (shortest, compression) = (zipped, "gzip");
         }

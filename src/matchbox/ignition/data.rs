@@ -1,18 +1,7 @@
 //! Data URLs, as Ignition parses and Butane writes them.
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use crate::matchbox::go::quote::unquote;
-
-/// Go checks the padding, but not the unused trailing bits.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
-);
+use crate::matchbox::go::standard_base64;
 
 /// Returns why a text that begins with `data:` cannot be decoded, if it cannot.
 pub(crate) fn unreadable(text: &str) -> Option<&'static str> {
@@ -23,18 +12,7 @@ pub(crate) fn unreadable(text: &str) -> Option<&'static str> {
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
     let head = text.strip_prefix("data:").ok_or("it does not begin with `data:`")?;
     let (base64, data) = media_type(head)?;
-    if base64 { BASE64.decode(data).map_err(|_| "it is no base64") } else { unescape(data) }
-}
-
-/// Encodes base64.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
-}
-
-/// Decodes base64, ignoring line breaks.
-pub(crate) fn unbase64(text: &str) -> Option<Vec<u8>> {
-    let compact: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
-    BASE64.decode(compact).ok()
+    if base64 { standard_base64::decode(data).ok_or("it is no base64") } else { unescape(data) }
 }
 
 /// Escapes all bytes except the unreserved ones.
@@ -147,7 +125,10 @@ mod tests {
     fn what_is_written_is_read() {
         for bytes in [&b""[..], b"hello, world\n", &[0, 255, 7], "ü%".as_bytes()] {
             assert_eq!(decode(&format!("data:,{}", escape(bytes))).as_deref(), Ok(bytes));
-            assert_eq!(decode(&format!("data:;base64,{}", base64(bytes))).as_deref(), Ok(bytes));
+            assert_eq!(
+                decode(&format!("data:;base64,{}", standard_base64::encode(bytes))).as_deref(),
+                Ok(bytes)
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 //! Unlike a tree of values it keeps repeated keys, which Go decodes one into the
 //! other, and numbers as written, because for Go `1.0` is not an integer.
 
-use super::node::{Node, What};
 use crate::matchbox::go::push_lossy;
+use crate::matchbox::tree::{Growing, NodeId, Tree, What};
 
 /// The position and reason of a syntax error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,12 @@ pub(crate) struct JsonError {
 const DEEPEST: usize = 200;
 
 /// Parses a text as one JSON value.
-pub(crate) fn read(text: &[u8]) -> Result<Node, JsonError> {
-    let mut reader = Reader { text, at: 0, line: 1 };
-    let node = reader.value(0)?;
+pub(crate) fn read(text: &[u8]) -> Result<Tree, JsonError> {
+    let mut reader = Reader { text, at: 0, line: 1, tree: Growing::default() };
+    let root = reader.value(0)?;
     reader.space();
     match reader.peek() {
-        None => Ok(node),
+        None => Ok(reader.tree.finish(root)),
         Some(byte) => Err(reader.unexpected(byte, "after the value")),
     }
 }
@@ -33,6 +33,7 @@ struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     line: usize,
+    tree: Growing,
 }
 
 impl Reader<'_> {
@@ -59,7 +60,7 @@ impl Reader<'_> {
         self.error("the text ends within a JSON value")
     }
 
-    fn value(&mut self, depth: usize) -> Result<Node, JsonError> {
+    fn value(&mut self, depth: usize) -> Result<NodeId, JsonError> {
         self.space();
         if depth > DEEPEST {
             return Err(self.error("values stand too deep in each other"));
@@ -76,7 +77,7 @@ impl Reader<'_> {
             Some(b'n') => self.word("null", What::Null)?,
             Some(byte) => return Err(self.unexpected(byte, "where a value begins")),
         };
-        Ok(Node { line, what })
+        Ok(self.tree.add(line, what))
     }
 
     fn word(&mut self, word: &str, what: What) -> Result<What, JsonError> {
@@ -225,7 +226,9 @@ impl Reader<'_> {
                 Some(byte) => return Err(self.unexpected(byte, "where a key begins")),
                 None => return Err(self.ends()),
             }
+            let line = self.line;
             let key = self.string()?;
+            let key = self.tree.add(line, What::Text(key));
             self.space();
             match self.peek() {
                 Some(b':') => self.at += 1,

@@ -68,7 +68,7 @@ fn newer(record: &Record, version: Version, path: &JsonPath<'_>, report: &mut Re
         let empty = match &value.content {
             Content::Record(record) => record.is_zero(),
             Content::List(list) => list.is_empty(),
-            Content::Text(_) | Content::Number(_) | Content::Flag(_) => false,
+            Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_) => false,
         };
         if field.since > version.minor() && !empty {
             report.add(value.line, &path, format!("needs Ignition 3.{}.0", field.since));
@@ -86,7 +86,7 @@ fn newer(record: &Record, version: Version, path: &JsonPath<'_>, report: &mut Re
             Content::Number(mode) if field.name == "mode" && mode & SPECIAL != 0 && version.minor() < 4 => {
                 report.add(value.line, &path, "setuid, setgid and sticky bits need Ignition 3.4.0");
             }
-            Content::Text(_) | Content::Number(_) | Content::Flag(_) => {}
+            Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_) => {}
         }
     }
 }

@@ -566,6 +566,16 @@ static DROPIN: Type = Type {
     rule: Rule::Dropin,
 };
 
+/// What determines the language of a Butane config.
+pub(crate) static BUTANE_HEAD: Type = Type {
+    fields: &[
+        text("version", "version").nil(Nil::Written).side(Side::Butane),
+        text("variant", "variant").nil(Nil::Written).side(Side::Butane),
+    ],
+    key: Key::None,
+    rule: Rule::Nothing,
+};
+
 /// A Butane config of any variant.
 pub(crate) static BUTANE: Type = Type { fields: &BUTANE_FIELDS, key: Key::None, rule: Rule::Nothing };
 

@@ -16,6 +16,8 @@ pub(crate) struct Value {
 pub(crate) enum Content {
     /// A string.
     Text(String),
+    /// Inline contents that are not UTF-8.
+    Bytes(Vec<u8>),
     /// An integer.
     Number(i64),
     /// A boolean.
@@ -98,7 +100,7 @@ impl Value {
         match &self.content {
             Content::List(list) => list.is_empty(),
             Content::Record(record) => record.is_zero(),
-            Content::Text(_) | Content::Number(_) | Content::Flag(_) => false,
+            Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_) => false,
         }
     }
 
@@ -107,7 +109,7 @@ impl Value {
         match &self.content {
             Content::Text(text) => text.clone(),
             Content::Record(record) => record.key(),
-            Content::Number(_) | Content::Flag(_) | Content::List(_) => String::new(),
+            Content::Bytes(_) | Content::Number(_) | Content::Flag(_) | Content::List(_) => String::new(),
         }
     }
 }
@@ -249,7 +251,7 @@ fn each_value(value: &mut Value, change: &mut impl FnMut(&mut Record)) {
     match &mut value.content {
         Content::Record(record) => record.each(change),
         Content::List(list) => list.iter_mut().for_each(|item| each_value(item, change)),
-        Content::Text(_) | Content::Number(_) | Content::Flag(_) => {}
+        Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_) => {}
     }
 }
 
@@ -260,7 +262,7 @@ fn stamp(value: &mut Value, line: usize) {
     match &mut value.content {
         Content::Record(record) => record.fields.iter_mut().flatten().for_each(|value| stamp(value, line)),
         Content::List(list) => list.iter_mut().for_each(|item| stamp(item, line)),
-        Content::Text(_) | Content::Number(_) | Content::Flag(_) => {}
+        Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_) => {}
     }
 }
 

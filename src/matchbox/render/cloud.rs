@@ -1,21 +1,15 @@
 //! Checks that a text is valid for coreos-cloudinit: a cloud-config in YAML, or a script.
 
-use serde::de::IgnoredAny;
-use serde_saphyr::DuplicateKeyPolicy;
+use crate::matchbox::yaml::{self, YamlError};
 
 /// Returns the error in a text, with its line.
 pub(super) fn check(text: &[u8]) -> Result<(), (Option<usize>, String)> {
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let first = String::from_utf8_lossy(first);
     if first.trim_end() == "#cloud-config" {
-        let text = str::from_utf8(text).map_err(|_| (None, "it is not UTF-8".to_owned()))?;
-        // In the real server's parser, the last of duplicate keys wins.
-        let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
-        let parsed: Result<IgnoredAny, _> = serde_saphyr::from_str_with_options(text, options);
-        return parsed.map(drop).map_err(|error| {
-            let line = error.location().map(|location| location.line() as usize);
-            (line, format!("it is no cloud-config: {}", error.without_snippet()))
-        });
+        let wrong =
+            |error: YamlError| (Some(error.line), format!("it is no cloud-config: {}", error.message));
+        return yaml::read(text).map(drop).map_err(wrong);
     }
     match first.starts_with("#!") {
         true => Ok(()),
