@@ -28,7 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use self::exchanges::Exchanges;
 use self::stage::Clue;
-use crate::event::{Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage, StopState};
+use crate::event::{
+    Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage, StopState,
+};
 use crate::name::{NodeName, ProcessName};
 
 /// The state of the lab as a whole.

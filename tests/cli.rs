@@ -78,13 +78,13 @@ fn a_slip_of_the_command_line_is_said_with_a_hint() {
     For more information, try '--help'.
     --- exit code 2
     ");
-    assert_snapshot!(check(&home, &["check", "--jsn"]), @r"
+    assert_snapshot!(check(&home, &["check", "--jsn"]), @"
     --- stderr
     error: unexpected argument '--jsn' found
 
       tip: a similar argument exists: '--json'
 
-    Usage: dryrack check --json [LAB]
+    Usage: dryrack check --json [LAB]...
 
     For more information, try '--help'.
     --- exit code 2
@@ -125,11 +125,12 @@ fn the_help_names_every_verb() {
 
     Commands:
       init         Write a small commented lab to start from
-      check        Report all errors in a lab file, with line numbers
-      plan         Show the steps to bring a lab up on this host, without changing anything
+      check        Report all errors in lab files, with line numbers
+      plan         Show the steps to bring labs up on this host, without changing anything
       up           Bring a lab up; Ctrl-C tears it down
       down         Tear a lab down
       status       Show the state of labs that are up
+      wait         Wait until expectations of a lab are decided
       test         Bring labs up, check their expectations, tear them down
       console      Attach to a node's serial console; Ctrl-] detaches
       power        Power nodes on or off, cycle or reset them
@@ -306,6 +307,30 @@ fn everything_that_is_wrong_is_said_at_its_place() {
     --- exit code 2
     "#);
     assert!(!home.path().join("runs").exists(), "a lab that is wrong has no run");
+}
+
+#[test]
+fn several_labs_are_checked_and_planned_at_once() {
+    let home = Home::new();
+    home.lab("wrong", WRONG);
+    check(&home, &["init", "one"]);
+    check(&home, &["init", "two"]);
+    let said = check(&home, &["check", "one", "wrong.toml", "none", "two"]);
+    assert!(said.starts_with("error[L103]: ") && said.ends_with("--- exit code 2\n"), "{said}");
+    for lab in ["one", "two"] {
+        assert!(said.contains(&format!("[HOME]/{lab}/lab.toml: no problems found\n")), "{said}");
+    }
+    assert!(said.contains("error: cannot read none: "), "{said}");
+    let output = run(home.dryrack(["check", "--json", "one", "wrong.toml"]).current_dir(home.path()));
+    let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((list.as_array().map(Vec::len), &list[0]["file"]), (Some(3), &"wrong.toml".into()));
+    let tcg = ["--set", "accel=\"tcg\""];
+    let plans = check(&home, &[&["plan", "one", "two"][..], &tcg].concat());
+    assert!(plans.starts_with("lab one, ") && plans.contains("\n\nlab two, "), "{plans}");
+    let plans = json(&home, &[&["plan", "--json", "one", "two"][..], &tcg].concat());
+    assert_eq!((&plans[0]["lab"], &plans[1]["lab"]), (&"one".into(), &"two".into()));
+    let refused = check(&home, &["plan", "--json", "one", "none", "--set", "accel=\"tcg\""]);
+    assert!(refused.starts_with("--- stderr\n") && refused.ends_with("--- exit code 2\n"), "{refused}");
 }
 
 #[test]

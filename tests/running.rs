@@ -146,6 +146,60 @@ fn the_status_shows_links_in_the_width_of_the_terminal() {
 }
 
 #[test]
+fn expectations_are_waited_for() {
+    let world = World::new();
+    let more = "process.quick = { run = \"exit 0\" }\nprocess.wrong = { run = \"exit 3\" }\nprocess.slow = { run = \"sleep 1000\" }\n\
+                expect.good = { within = \"1m\", that = { process = \"quick\" } }\n\
+                expect.bad = { within = \"1m\", that = { process = \"wrong\" } }\n\
+                expect.ends = { within = \"30d\", that = { process = \"slow\" } }\n";
+    world.up("lab", &[], more);
+    let met = world.says(&["wait", "lab", "good"]);
+    assert!(met.starts_with("  met ") && met.contains("good: ") && met.lines().count() == 1, "{met}");
+    let missed = world.says(&["wait", "--lab", "lab", "good", "bad"]);
+    assert!(
+        missed.contains("  met ") && missed.contains("  missed ") && missed.ends_with("--- exit code 1\n"),
+        "{missed}"
+    );
+    let late = world.says(&["wait", "lab", "--timeout", "10ms"]);
+    assert!(
+        late.contains("  pending ") && late.contains("error: not everything is decided; lab lab goes on\n"),
+        "{late}"
+    );
+    assert!(late.ends_with("--- exit code 1\n"), "{late}");
+    let json: Value = serde_json::from_str(&world.says(&["wait", "lab", "good", "--json"])).expect("JSON");
+    assert_eq!((&json[0]["expect"], &json[0]["outcome"]), (&"good".into(), &"met".into()));
+    assert_eq!(
+        world.says(&["wait", "lab", "god"]),
+        "error: lab lab has no expectation `god`\n\nhint: did you mean `good`?\n--- exit code 2\n"
+    );
+    let mut waiting =
+        world.home.start(["wait", "--lab", world.home.path().join("lab").to_str().expect("text")]);
+    world.says(&["exec", "--lab", "lab", "pkill", "-x", "sleep"]);
+    // With the last process everything is decided.
+    assert_eq!(common::wait(&mut waiting, Duration::from_secs(20)).and_then(|status| status.code()), Some(1));
+    assert!(world.home.said().contains("  missed "), "{}", world.home.said());
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+
+    // The same at once, and the lab stays up.
+    let text = "dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\nprocess.quick = { run = \"exit 0\" }\n\
+                expect.good = { within = \"1m\", that = { process = \"quick\" } }\n";
+    world.home.lab("good", text);
+    let up = world.says(&["up", "--wait", "good.toml"]);
+    assert!(up.contains("  met ") && up.contains("the lab is up; ") && !up.contains("--- exit code"), "{up}");
+    assert!(world.says(&["status"]).contains(" is up, for "));
+}
+
+#[test]
+fn a_command_for_a_lab_needs_no_dashes() {
+    let world = World::new();
+    world.up("lab", &[], "");
+    let addresses = world.says(&["exec", "--lab", "lab", "ip", "-br", "address"]);
+    assert!(addresses.contains("10.73.0.1/24"), "{addresses}");
+    assert_eq!(world.says(&["exec", "echo", "--lab", "--", "x"]), "--lab -- x\n");
+    assert_eq!(world.says(&["exec", "--", "echo", "--", "x"]), "-- x\n");
+}
+
+#[test]
 fn a_start_that_failed_has_a_report_and_a_trace() {
     let world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");

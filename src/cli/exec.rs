@@ -9,12 +9,14 @@ use crate::run::Locations;
 use crate::system::namespace::run_inside;
 
 /// Run a command in the network of a lab
+///
+/// Options of `exec` itself come before the command, as in `dryrack exec --lab first ip -br address`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     lab: UpArgs,
     /// Command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 

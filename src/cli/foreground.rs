@@ -18,6 +18,8 @@ pub(super) enum Detach {
     Never,
     /// As soon as all steps are done.
     WhenUp,
+    /// When every expectation is decided that can be before the end.
+    WhenDecided,
     /// When an expectation was missed.
     WhenMissed,
 }
@@ -140,6 +142,7 @@ async fn next(events: &mut Events, interrupts: &mut Interrupts) -> Input {
 fn leaves(leave: Detach, event: &Event) -> bool {
     match (leave, &event.kind) {
         (Detach::WhenUp, Kind::Known(Known::LabUp {})) => true,
+        (Detach::WhenDecided, Kind::Known(Known::Judged { .. })) => true,
         (Detach::WhenMissed, Kind::Known(Known::Judged { met })) => !met,
         _ => false,
     }

@@ -36,18 +36,21 @@ pub(super) struct LabArgs {
     pub(super) layers: Layers,
 }
 
+/// Several labs with the same overrides.
+#[derive(Debug, clap::Args)]
+pub(super) struct LabsArgs {
+    /// Lab files, or folders with a `lab.toml`
+    #[arg(value_name = "LAB", default_value = ".")]
+    pub(super) labs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) layers: Layers,
+}
+
 /// A valid lab.
 pub(super) struct ValidLab {
     pub(super) texts: LabSources,
     pub(super) lab: Lab,
     pub(super) library: Library,
-}
-
-impl LabArgs {
-    /// Reads the lab file with its overrides.
-    pub(super) fn read(&self) -> Result<LabSources, Stop> {
-        self.layers.read(&self.lab)
-    }
 }
 
 impl Layers {

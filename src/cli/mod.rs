@@ -49,6 +49,7 @@ mod test;
 mod tls;
 mod trace;
 mod up;
+mod wait;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -103,6 +104,7 @@ enum Verb {
     Up(up::Args),
     Down(down::Args),
     Status(status::Args),
+    Wait(wait::Args),
     Test(test::Args),
     Console(console::Args),
     Power(power::Args),
@@ -179,6 +181,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Up(args) => up::run(args, locations),
         Verb::Down(args) => down::run(&args, locations),
         Verb::Status(args) => status::run(&args, locations),
+        Verb::Wait(args) => wait::run(&args, locations),
         Verb::Test(args) => test::run(args, locations),
         Verb::Console(args) => console::run(&args, locations),
         Verb::Power(args) => power::run(&args, locations),

@@ -17,14 +17,15 @@ use crate::run::{Locations, RegisteredLab, Request, ssh};
 
 /// Log in to a node over ssh
 ///
-/// Uses the key of the run if it has one. Host keys of nodes are kept apart from yours.
+/// Uses the key of the run if it has one. Host keys of nodes are kept apart from yours. `--lab` and other options of
+/// Dryrack come before the node; everything after it is for ssh.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node, optionally with a user [default user: as in the lab file]
     #[arg(value_name = "[USER@]NODE")]
     whom: String,
     /// Options for ssh, then a command to run instead of a shell
-    #[arg(last = true, value_name = "ARG")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
     rest: Vec<OsString>,
     #[command(flatten)]
     lab: UpArgs,

@@ -9,7 +9,9 @@ use super::output::{self, Stop};
 use super::prepare;
 use super::progress::RunProgress;
 use super::runtime::block_on;
-use crate::report::exit;
+use super::wait;
+use crate::report::{self, exit};
+use crate::run::client::Client;
 use crate::run::{LabLockError, Launched, Locations, Until, forget_ended, lab_lock, launch, recover};
 
 /// Bring a lab up; Ctrl-C tears it down
@@ -23,6 +25,10 @@ pub(super) struct Args {
     /// Detach as soon as the lab is up, and leave it running
     #[arg(long, short)]
     detach: bool,
+    /// Detach when every expectation is decided that can be before the lab is torn down, and leave it running; exit
+    /// code 1 if one is missed
+    #[arg(long)]
+    wait: bool,
 }
 
 /// Runs the command.
@@ -34,15 +40,21 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
     let nodes = blueprint.nodes();
     let launched = start(blueprint, locations, Until::Stopped)?;
     let run_dir = launched.run_dir.clone();
-    let leave = if args.detach { Detach::WhenUp } else { Detach::Never };
+    let leave = match (args.wait, args.detach) {
+        (true, _) => Detach::WhenDecided,
+        (false, true) => Detach::WhenUp,
+        (false, false) => Detach::Never,
+    };
+    let client = Client::new(&launched.socket);
     let mut progress = RunProgress::new(nodes, None);
     let end = block_on(foreground(launched, leave, &mut progress))??;
     progress.end();
     forget_ended(locations);
     let ended = match end {
         ForegroundEnd::Left => {
+            let code = if args.wait { judge(&client)? } else { exit::MET };
             output::note("the lab is up; `dryrack status` shows its state, `dryrack down` tears it down");
-            return Ok(exit::MET);
+            return Ok(code);
         }
         ForegroundEnd::Ended(ended) => ended,
     };
@@ -52,6 +64,14 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
         (None, None) => {}
     }
     Ok(ended.code)
+}
+
+/// Prints the verdicts on all expectations of a lab that is up, and returns the exit code for them.
+fn judge(client: &Client) -> Result<u8, Stop> {
+    let status = block_on(client.status())?.map_err(|error| Stop::host(&error))?;
+    let text = report::verdicts(&status.verdicts, status.snapshot.now, output::width());
+    output::data(&output::painted(&text));
+    Ok(wait::code(&status.verdicts))
 }
 
 /// Plans a lab, or checks its plan, builds missing images and starts its run.
