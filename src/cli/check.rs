@@ -51,7 +51,8 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             code = exit::WRONG;
         }
         if args.json {
-            list.extend(diag::to_json(&outcome.diagnostics, &outcome.sources));
+            let found = diag::to_json(&outcome.diagnostics, &outcome.sources);
+            list.extend(found.as_array().cloned().unwrap_or_default());
         } else if outcome.diagnostics.is_empty() {
             output::note(&format!("{}: no problems found", texts.file.display()));
         } else {

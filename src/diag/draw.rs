@@ -151,7 +151,7 @@ fn plain(text: &str) -> String {
 
 /// Returns the diagnostics as JSON: a list of objects with `code`, `severity`, `message`, `help`, `related` and, if
 /// there is a position, `file`, `line`, `column`, `end_line`, `end_column`, counted from 1.
-pub fn to_json(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<Value> {
+pub fn to_json(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
     diagnostics.iter().map(|diagnostic| one(diagnostic, sources)).collect()
 }
 
