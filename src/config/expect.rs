@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::alternatives::TableKind;
+use super::raw::RawJson;
 use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, words};
 use super::word::Span;
 use crate::event::{BootedFrom, Stage};
@@ -79,14 +80,36 @@ impl Shorthand for RawTcp {
     type Value = u16;
 }
 
-/// An HTTP GET.
+/// An HTTP request and its response.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename = "http")]
+#[serde(deny_unknown_fields, rename = "http", rename_all = "kebab-case")]
 pub struct RawHttp {
-    /// The port. Default: 80.
+    /// The port. Default: 80, or 443 with `https`.
     #[serde(default)]
-    #[schemars(extend("default" = 80), range(min = 1))]
+    #[schemars(range(min = 1))]
     pub port: Field<u16>,
+    /// Whether the request uses TLS. Default: false.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub https: Field<bool>,
+    /// A PEM file with the certificate authorities that may sign the server's certificate, a path relative to the
+    /// lab's folder; the certificate must be for the node's name or address. Default: none; any certificate is accepted.
+    #[serde(default)]
+    pub ca: Field<String>,
+    /// The method. Default: GET, or POST with `request-body`.
+    #[serde(default)]
+    #[schemars(extend("default" = "GET"))]
+    pub method: Field<String>,
+    /// Headers of the request, by name. Default: none.
+    #[serde(default)]
+    pub request_header: Keyed<Located<String>>,
+    /// The body of the request. Default: none.
+    #[serde(default)]
+    pub request_body: Field<String>,
+    /// Timeout of one attempt; a failed attempt is repeated. Default: 10s.
+    #[serde(default)]
+    #[schemars(extend("default" = "10s"))]
+    pub timeout: Field<Text<Span>>,
     /// Path and query. Default: /.
     #[serde(default)]
     #[schemars(extend("default" = "/"))]
@@ -101,6 +124,9 @@ pub struct RawHttp {
     /// Regular expressions that headers must match, by name. Default: any.
     #[serde(default)]
     pub header: Keyed<Located<String>>,
+    /// Values of the JSON body, by JSON Pointer (RFC 6901): `json = { "/status" = "ok" }`. Default: any.
+    #[serde(default)]
+    pub json: Keyed<RawJson>,
 }
 
 /// A name.

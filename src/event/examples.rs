@@ -75,7 +75,7 @@ pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
 
 /// The result of a probe.
 pub(crate) fn probed(expect: &str, ok: bool, seen: &str) -> Known {
-    Known::Probed { expect: ExpectName::new(expect).unwrap(), ok, seen: seen.to_owned() }
+    Known::Probed { expect: ExpectName::new(expect).unwrap(), ok, seen: seen.to_owned(), output: None }
 }
 
 /// An arbitrary event of three nodes and a few expectations, in any order.
@@ -170,7 +170,12 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
-                17..=19 => Known::Probed { expect, ok: flag, seen: one },
+                17..=19 => Known::Probed {
+                    expect,
+                    ok: flag,
+                    seen: one,
+                    output: flag.then(|| "probe/it.a.txt".into()),
+                },
                 20 => Known::ExpectationDecided { expect, met: flag, seen: one },
                 21 => Known::StepDone { step: number as usize, text: one },
                 22 => Known::StepFailed { step: number as usize, text: one, error: two },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -380,6 +381,9 @@ pub enum Known {
         ok: bool,
         /// What it saw.
         seen: String,
+        /// The file in the run folder with the whole output of a failed attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<PathBuf>,
     },
     /// An expectation was decided for a node (or for the lab, without node).
     ExpectationDecided {

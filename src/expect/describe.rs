@@ -2,7 +2,7 @@
 
 use super::count;
 use crate::event::Ago;
-use crate::lab::{Check, Expectation, Installed, ObservedCheck, Polarity, ProbedCheck};
+use crate::lab::{Check, Expectation, HttpCheck, Installed, ObservedCheck, Polarity, ProbedCheck};
 
 /// Returns the description of an expectation: `stage os within 15m`, `never console /Kernel panic/`.
 pub fn describe(expectation: &Expectation) -> String {
@@ -36,10 +36,14 @@ fn observed(check: &ObservedCheck) -> String {
 fn probed(check: &ProbedCheck) -> String {
     match check {
         ProbedCheck::Tcp { port } => format!("tcp {port}"),
-        ProbedCheck::Http { port, path, status, body, headers } => {
+        ProbedCheck::Http(check) => {
+            let HttpCheck { port, path, tls, method, status, body, headers, json, .. } = &**check;
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            let method = if method == "GET" { String::new() } else { format!("{method} ") };
+            let json: String = json.iter().map(|(pointer, value)| format!(", {pointer} = {value}")).collect();
             let body = body.as_ref().map(|body| format!(", body /{body}/")).unwrap_or_default();
             let headers: String = headers.iter().map(|(name, regex)| format!(", {name} /{regex}/")).collect();
-            format!("http :{port}{path} with {status}{body}{headers}")
+            format!("{scheme} {method}:{port}{path} with {status}{body}{headers}{json}")
         }
         ProbedCheck::Dns { name, answer: _ } => match name {
             Some(name) => format!("dns {name}"),

@@ -71,7 +71,11 @@ impl Judge {
             Known::HttpServed { .. } | Known::TftpServed { .. } if telling == Telling::News => {
                 self.count(event.node.as_ref(), known);
             }
-            Known::Probed { expect, ok, seen } => self.hear(expect, event.node.as_ref(), *ok, seen, present),
+            Known::Probed { expect, ok, seen, output } => {
+                let whole = output.as_ref().map(|path| format!(", whole output in {}", path.display()));
+                let seen = seen.clone() + &whole.unwrap_or_default();
+                self.hear(expect, event.node.as_ref(), *ok, &seen, present);
+            }
             Known::RunStarted { .. }
             | Known::StepDone { .. }
             | Known::StepFailed { .. }
@@ -382,7 +386,7 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             ProbedCheck::Command { .. } | ProbedCheck::Dns { .. } => expectation.nodes.is_empty(),
             ProbedCheck::Installed(_)
             | ProbedCheck::Tcp { .. }
-            | ProbedCheck::Http { .. }
+            | ProbedCheck::Http(_)
             | ProbedCheck::Ssh { .. } => false,
         },
     };

@@ -548,19 +548,8 @@ pub enum ProbedCheck {
         /// The port.
         port: u16,
     },
-    /// An HTTP GET succeeds.
-    Http {
-        /// The port.
-        port: u16,
-        /// Path and query.
-        path: String,
-        /// The status expected.
-        status: u16,
-        /// The body matches.
-        body: Option<Pattern>,
-        /// Headers that must match, by lower-case name.
-        headers: BTreeMap<String, Pattern>,
-    },
+    /// An HTTP request gets the expected response.
+    Http(Box<HttpCheck>),
     /// A name resolves. With a node: at the lab's DNS server, from the lab's network namespace.
     Dns {
         /// The name; the node's own if left out.
@@ -601,6 +590,41 @@ pub enum ProbedCheck {
         /// Standard output matches.
         output: Option<Pattern>,
     },
+}
+
+/// An HTTP request and the expected response.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HttpCheck {
+    /// The port.
+    pub port: u16,
+    /// Path and query.
+    pub path: String,
+    /// TLS; plain HTTP if left out.
+    pub tls: Option<TlsCheck>,
+    /// The method.
+    pub method: String,
+    /// Headers of the request.
+    pub request_headers: BTreeMap<String, String>,
+    /// Body of the request.
+    pub request_body: Option<String>,
+    /// Timeout of one attempt.
+    pub timeout: Duration,
+    /// The status expected.
+    pub status: u16,
+    /// The body matches.
+    pub body: Option<Pattern>,
+    /// Headers that must match, by lower-case name.
+    pub headers: BTreeMap<String, Pattern>,
+    /// Values of the JSON body, by JSON Pointer (RFC 6901).
+    pub json: BTreeMap<String, serde_json::Value>,
+}
+
+/// How the certificate of a server is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsCheck {
+    /// A PEM file of certificate authorities; any certificate is accepted if left out.
+    pub ca: Option<PathBuf>,
 }
 
 /// The boots of a node that reached a kernel.

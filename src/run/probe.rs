@@ -11,10 +11,11 @@ mod dns;
 mod etcd;
 mod http;
 mod program;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +25,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::program::KeyFile;
-use crate::event::{Emitter, Known, RunTime, Service, Source};
+use super::ssh;
+use crate::event::{Ago, Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed, ProbedCheck};
@@ -46,6 +48,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// record.
 const OTHER_WORDS: Duration = Duration::from_secs(2);
 
+/// The folder of outputs in the run folder.
+const OUTPUTS: &str = "probe";
+
 /// The context of probes.
 #[derive(Debug)]
 pub struct ProbeContext {
@@ -63,6 +68,8 @@ pub struct ProbeContext {
     pub ssh_key: PathBuf,
     /// The folder of the nodes' host keys.
     pub known_hosts: PathBuf,
+    /// The run folder, which keeps the whole output of the last failed attempt in [`OUTPUTS`].
+    pub run_dir: PathBuf,
     /// Starts programs.
     pub spawner: Spawner,
     /// Receives the results.
@@ -116,8 +123,7 @@ impl ProbeContext {
     pub fn new(
         plan: &Plan,
         machines: Machines,
-        ssh_key: PathBuf,
-        known_hosts: PathBuf,
+        run_dir: PathBuf,
         spawner: Spawner,
         emitter: Emitter,
     ) -> Self {
@@ -144,8 +150,9 @@ impl ProbeContext {
             nodes: nodes.collect(),
             dns: plan.networks.values().next().map(dns),
             machines,
-            ssh_key,
-            known_hosts,
+            ssh_key: ssh::private_key(&run_dir),
+            known_hosts: ssh::known_hosts(&run_dir),
+            run_dir,
             spawner,
             emitter: emitter.of(Source::Probe),
         }
@@ -157,15 +164,21 @@ impl ProbeContext {
 struct Answer {
     ok: bool,
     seen: String,
+    /// The whole output, if there is more than the text.
+    output: Option<String>,
 }
 
 impl Answer {
     fn yes(seen: impl Into<String>) -> Self {
-        Self { ok: true, seen: seen.into() }
+        Self { ok: true, seen: seen.into(), output: None }
     }
 
     fn no(seen: impl Into<String>) -> Self {
-        Self { ok: false, seen: seen.into() }
+        Self { ok: false, seen: seen.into(), output: None }
+    }
+
+    fn with_output(self, output: String) -> Self {
+        Self { output: Some(output), ..self }
     }
 }
 
@@ -263,11 +276,12 @@ async fn probe(
     let limit = match check {
         ProbedCheck::Ssh { .. } | ProbedCheck::Command { .. } => PROGRAM_LIMIT,
         ProbedCheck::Tcp { .. }
-        | ProbedCheck::Http { .. }
         | ProbedCheck::Dns { .. }
         | ProbedCheck::Etcd { .. }
         | ProbedCheck::Installed(_) => NETWORK_LIMIT,
+        ProbedCheck::Http(http) => http.timeout,
     };
+    let file = output_file(&of.name, node);
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported: Option<(RunTime, Answer)> = None;
@@ -275,16 +289,35 @@ async fn probe(
         pace.tick().await;
         let answer = match timeout(limit, shared.attempt(of, check, node)).await {
             Ok(answer) => answer,
-            Err(_) => Answer::no(format!("no answer within {}s", limit.as_secs())),
+            Err(_) => Answer::no(format!("no answer within {}", Ago(limit))),
         };
         let now = emitter.now().at;
         let confirm_at = RunTime::from_nanos(confirm_at.load(Ordering::Relaxed));
         if is_news(reported.as_ref(), &answer, now, confirm_at) {
-            let Answer { ok, seen } = answer.clone();
-            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen });
+            let Answer { ok, seen, output } = answer.clone();
+            let output = output.filter(|_| !ok).and_then(|output| {
+                let kept = keep(&shared.context.run_dir.join(&file), &output);
+                // The result counts even if its output cannot be kept.
+                kept.inspect_err(|error| tracing::warn!(%error, "the output of a probe was not kept")).ok()
+            });
+            let output = output.map(|()| file.clone());
+            emitter.emit_maybe(node, Known::Probed { expect: of.name.clone(), ok, seen, output });
             reported = Some((now, answer));
         }
     }
+}
+
+/// Returns the file for the output of a probe, relative to the run folder.
+fn output_file(expect: &ExpectName, node: Option<&NodeName>) -> PathBuf {
+    let node = node.map(|node| format!(".{node}")).unwrap_or_default();
+    Path::new(OUTPUTS).join(format!("{expect}{node}.txt"))
+}
+
+fn keep(path: &Path, output: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, output)
 }
 
 /// Tells whether a result should be reported after the last reported one.
@@ -305,7 +338,8 @@ impl Shared {
         match check {
             ProbedCheck::Command { run, exit, output } => {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
-                program::command(&self.context.spawner, run, self.environment(node), wanted).await
+                let stderr = self.stderr_file(of, node);
+                program::command(&self.context.spawner, run, self.environment(node), stderr, wanted).await
             }
             ProbedCheck::Dns { name, answer } => {
                 let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
@@ -334,11 +368,10 @@ impl Shared {
                     Err(why) => Answer::no(format!("port {port} {why}")),
                 },
             },
-            ProbedCheck::Http { port, path, status, body, headers } => match self.reached(node) {
+            ProbedCheck::Http(check) => match self.reached(node) {
                 Err(no) => no,
-                Ok((_, address)) => {
-                    let wanted = http::Expected { status: *status, body: body.as_deref(), headers };
-                    http::probe(SocketAddr::new(address, *port), path, wanted).await
+                Ok((node, address)) => {
+                    http::probe(SocketAddr::new(address, check.port), node.as_str(), check).await
                 }
             },
             ProbedCheck::Ssh { user, port, key, run, exit, output } => {
@@ -366,9 +399,15 @@ impl Shared {
                     alias: node.as_str(),
                 };
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
-                program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
+                let stderr = self.stderr_file(of, Some(node));
+                program::ssh(&self.context.spawner, &login, run.as_deref(), stderr, wanted).await
             }
         }
+    }
+
+    /// Returns the file for the standard error of a program while it runs.
+    fn stderr_file(&self, of: &Expectation, node: Option<&NodeName>) -> PathBuf {
+        self.context.run_dir.join(output_file(&of.name, node).with_extension("stderr"))
     }
 
     /// Returns the node with the address at which it is reachable.

@@ -132,17 +132,9 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         hint: failure.error.hint(),
         source: Some(failure.error),
     })?);
-    let private_key = ssh::private_key(&run_dir);
     let seen = Arc::clone(&rack);
     let machines = Machines::new(move |node| seen.node(node));
-    let context = ProbeContext::new(
-        &request.plan,
-        machines,
-        private_key,
-        ssh::known_hosts(&run_dir),
-        spawner,
-        emitter.clone(),
-    );
+    let context = ProbeContext::new(&request.plan, machines, run_dir.clone(), spawner, emitter.clone());
 
     let (commands_sender, commands) = mpsc::channel(16);
     let handler = ControlHandler {

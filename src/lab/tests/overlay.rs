@@ -69,7 +69,7 @@ fn a_set_goes_on_inside_a_tagged_value() {
     let lab = lab_with(&base, &[], &["expect.page.that.http.port=8081"]);
     let page = lab.expectations.values().next().unwrap();
     assert!(
-        matches!(&page.check, Check::Probed(ProbedCheck::Http { port: 8081, path, .. }) if path == "/x"),
+        matches!(&page.check, Check::Probed(ProbedCheck::Http(check)) if check.port == 8081 && check.path == "/x"),
         "{page:?}"
     );
 }

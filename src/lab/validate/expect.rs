@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::{Check, Span};
 use crate::config::{
     Field, Keyed, Lasting, Located, RawBoots, RawCheck, RawCommand, RawDnsCheck, RawEtcd, RawExpect,
-    RawFetched, RawHttp, RawInstalled, RawSecret, RawSsh, Short, Text,
+    RawFetched, RawHttp, RawInstalled, RawJson, RawSecret, RawSsh, Short, Text,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
 use crate::lab::{
-    Boots, Check as Checked, Count, Expectation, Fetched, Installed, ObservedCheck, Pattern, Polarity,
-    ProbedCheck, Secret, TableKind,
+    Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, ObservedCheck, Pattern,
+    Polarity, ProbedCheck, Secret, TableKind, TlsCheck,
 };
 use crate::name::{DiskName, ExpectName, NodeName};
 
@@ -20,6 +20,9 @@ const WITHIN: Duration = Duration::from_mins(5);
 
 /// More than a hand-written file needs.
 const MOST_EXPECTATIONS: usize = 1000;
+
+/// Timeout of one attempt of an HTTP check.
+const ATTEMPT: Duration = Duration::from_secs(10);
 
 const BOOTS_HELP: &str =
     "set what it booted from, as in [\"network\", \"disk\"], or how often, as in { network = 1 }";
@@ -287,7 +290,11 @@ impl Check<'_> {
     }
 
     fn http(&mut self, raw: &RawHttp) -> Option<Checked> {
-        let port = self.port_or(&raw.port, 80);
+        let https = raw.https.value().copied().unwrap_or(false);
+        if let Some(ca) = raw.ca.given().filter(|_| !https) {
+            self.bad_check(&ca.span, "`ca` has no effect without TLS".to_owned(), "add `https = true`");
+        }
+        let port = self.port_or(&raw.port, if https { 443 } else { 80 });
         let path = match raw.path.given() {
             Some(path) => self.http_path(path),
             None => Some("/".into()),
@@ -296,10 +303,79 @@ impl Check<'_> {
             let what = format!("{} is not an HTTP status", status.value);
             self.bad_check(&status.span, what, "use a status from 100 to 599");
         }
-        let status = raw.status.value().copied().unwrap_or(200);
+        let ca = raw.ca.given().and_then(|path| self.path(path));
+        let method = match raw.method.given() {
+            Some(method) => self.http_method(method)?,
+            None if raw.request_body.given().is_some() => "POST".to_owned(),
+            None => "GET".to_owned(),
+        };
+        let timeout = raw.timeout.given().map_or(ATTEMPT, |given| given.value.0.0);
+        if let Some(given) = raw.timeout.given().filter(|_| timeout.is_zero()) {
+            self.bad_check(&given.span, "an attempt needs time".to_owned(), "use a timeout such as \"10s\"");
+        }
+        let request_headers = self.request_headers(&raw.request_header);
         let body = self.maybe_regex(&raw.body);
         let headers = self.headers(&raw.header);
-        Some(ProbedCheck::Http { port: port?, path: path?, status, body: body?, headers }.into())
+        let json = self.json_values(&raw.json);
+        let check = HttpCheck {
+            port: port?,
+            path: path?,
+            tls: https.then_some(TlsCheck { ca }),
+            method,
+            request_headers,
+            request_body: raw.request_body.value().cloned(),
+            timeout,
+            status: raw.status.value().copied().unwrap_or(200),
+            body: body?,
+            headers,
+            json,
+        };
+        Some(ProbedCheck::Http(Box::new(check)).into())
+    }
+
+    fn http_method(&mut self, method: &Located<String>) -> Option<String> {
+        let good = !method.value.is_empty() && method.value.chars().all(is_token);
+        if !good {
+            let what = format!("`{}` is not an HTTP method", method.value);
+            self.bad_check(&method.span, what, "use a method such as GET, HEAD or POST");
+        }
+        good.then(|| method.value.clone())
+    }
+
+    /// Returns the expected values of a JSON body, by JSON Pointer.
+    fn json_values(&mut self, raw: &Keyed<RawJson>) -> BTreeMap<String, serde_json::Value> {
+        let mut values = BTreeMap::new();
+        for (pointer, value) in &raw.entries {
+            if !(pointer.value.is_empty() || pointer.value.starts_with('/')) {
+                let what = format!("`{}` is not a JSON Pointer", pointer.value);
+                let help = format!("it begins with a slash: \"/{}\"", pointer.value.replace('.', "/"));
+                self.bad_check(&pointer.span, what, &help);
+            } else if let Some(value) = value {
+                values.insert(pointer.value.clone(), value.0.clone());
+            }
+        }
+        values
+    }
+
+    fn request_headers(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, String> {
+        let mut headers = BTreeMap::new();
+        for (name, value) in &raw.entries {
+            self.header_name(name);
+            let Some(value) = value else { continue };
+            if value.value.chars().any(|c| c.is_control() && c != '\t') {
+                let what = format!("the header {} contains a control character", name.value);
+                self.bad_check(&value.span, what, "write it on one line");
+            }
+            headers.insert(name.value.clone(), value.value.clone());
+        }
+        headers
+    }
+
+    fn header_name(&mut self, name: &Located<String>) {
+        if name.value.is_empty() || !name.value.chars().all(is_token) {
+            let what = format!("`{}` is not the name of a header", name.value);
+            self.bad_check(&name.span, what, "a header has a name such as content-type");
+        }
     }
 
     fn http_path(&mut self, path: &Located<String>) -> Option<String> {
@@ -315,11 +391,7 @@ impl Check<'_> {
     fn headers(&mut self, raw: &Keyed<Located<String>>) -> BTreeMap<String, Pattern> {
         let mut headers = BTreeMap::new();
         for (name, pattern) in &raw.entries {
-            let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-            if name.value.is_empty() || !name.value.chars().all(token) {
-                let what = format!("`{}` is not the name of a header", name.value);
-                self.bad_check(&name.span, what, "a header has a name such as content-type");
-            }
+            self.header_name(name);
             if let Some(regex) = pattern.as_ref().and_then(|pattern| self.regex(pattern)) {
                 headers.insert(name.value.to_ascii_lowercase(), regex);
             }
@@ -583,4 +655,9 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Tells whether a character may be part of a token of HTTP (RFC 9110, section 5.6.2).
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }

@@ -250,8 +250,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
     let context = ProbeContext::new(
         &request.plan,
         Machines::new(|_| None),
-        dir.path().join("key"),
-        dir.path().join("known_hosts"),
+        dir.path().to_owned(),
         Spawner::start().unwrap(),
         emitter.clone(),
     );

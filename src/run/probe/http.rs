@@ -1,6 +1,5 @@
 //! One HTTP request.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -8,23 +7,15 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, body::Incoming, header};
 use hyper_util::rt::TokioIo;
-use regex::Regex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::{Answer, connect};
+use super::{Answer, connect, tls};
 use crate::event::Size;
-use crate::lab::Pattern;
+use crate::lab::HttpCheck;
 
 /// Maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
-
-/// The expected answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Expected<'a> {
-    pub(super) status: u16,
-    pub(super) body: Option<&'a Regex>,
-    pub(super) headers: &'a BTreeMap<String, Pattern>,
-}
 
 /// An answer: status, headers, the first mebibyte of the body.
 #[derive(Debug)]
@@ -37,37 +28,94 @@ impl HttpResponse {
     pub(super) fn status(&self) -> u16 {
         self.head.status().as_u16()
     }
+
+    /// Returns the whole answer as text.
+    fn text(&self) -> String {
+        let mut text = format!("{:?} {}\n", self.head.version(), self.head.status());
+        for (name, value) in self.head.headers() {
+            text.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\n"]);
+        }
+        text + "\n" + &String::from_utf8_lossy(&self.body)
+    }
 }
 
-/// Requests a page and compares it.
-pub(super) async fn probe(to: SocketAddr, path: &str, wanted: Expected<'_>) -> Answer {
-    let answered = match request(to, Method::GET, path, None).await {
+/// Sends a request to a node and compares the response.
+pub(super) async fn probe(to: SocketAddr, name: &str, check: &HttpCheck) -> Answer {
+    let answered = match ask(to, name, check).await {
         Ok(answered) => answered,
         Err(why) => return Answer::no(why),
     };
     let status = answered.status();
-    if status != wanted.status {
-        return Answer::no(format!("status {status}"));
+    match compare(&answered, check) {
+        Ok(()) => Answer::yes(format!("status {status}")),
+        Err(why) => Answer::no(format!("status {status}{why}")).with_output(answered.text()),
     }
-    for (name, pattern) in wanted.headers {
+}
+
+/// Compares a response with the expected one, and returns how it differs.
+fn compare(answered: &HttpResponse, check: &HttpCheck) -> Result<(), String> {
+    if answered.status() != check.status {
+        return Err(String::new());
+    }
+    for (name, pattern) in &check.headers {
         let values = answered.head.headers().get_all(name);
         let mut values = values.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).peekable();
         if values.peek().is_none() {
-            return Answer::no(format!("status {status} without a header {name}"));
+            return Err(format!(" without a header {name}"));
         }
         if !values.any(|value| pattern.is_match(&value)) {
-            return Answer::no(format!("status {status}, but header {name} does not match /{pattern}/"));
+            return Err(format!(", but header {name} does not match /{pattern}/"));
         }
     }
-    if let Some(pattern) = wanted.body
+    if let Some(pattern) = &check.body
         && !pattern.is_match(&String::from_utf8_lossy(&answered.body))
     {
-        return Answer::no(format!(
-            "status {status}, but {} of body do not match /{pattern}/",
-            Size(answered.body.len() as u64)
-        ));
+        let size = Size(answered.body.len() as u64);
+        return Err(format!(", but {size} of body do not match /{pattern}/"));
     }
-    Answer::yes(format!("status {status}"))
+    if check.json.is_empty() {
+        return Ok(());
+    }
+    let json: serde_json::Value = serde_json::from_slice(&answered.body)
+        .map_err(|error| format!(", but the body is not JSON: {error}"))?;
+    for (pointer, wanted) in &check.json {
+        match json.pointer(pointer) {
+            None => return Err(format!(", but the JSON has no {pointer}")),
+            Some(is) if !same(is, wanted) => return Err(format!(", but {pointer} is {is}, not {wanted}")),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether two values are equal. Numbers are compared by value: `1` and `1.0` are one number in JSON.
+fn same(is: &serde_json::Value, wanted: &serde_json::Value) -> bool {
+    match (is.as_f64(), wanted.as_f64()) {
+        (Some(is_float), Some(wanted_float)) => is == wanted || is_float == wanted_float,
+        _ => is == wanted,
+    }
+}
+
+async fn ask(to: SocketAddr, name: &str, check: &HttpCheck) -> Result<HttpResponse, String> {
+    let unusable = |error: hyper::http::Error| format!("`{}` cannot be requested: {error}", check.path);
+    let method = Method::from_bytes(check.method.as_bytes()).map_err(|error| unusable(error.into()))?;
+    let mut request = Request::builder().method(method).uri(&check.path);
+    if !check.request_headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
+        request = request.header(header::HOST, to.to_string());
+    }
+    for (name, value) in &check.request_headers {
+        request = request.header(name, value);
+    }
+    let body = Bytes::from(check.request_body.clone().unwrap_or_default());
+    let request = request.body(Full::new(body)).map_err(unusable)?;
+    let stream = connect(to).await.map_err(|why| format!("port {} {why}", to.port()))?;
+    match &check.tls {
+        None => send(stream, to.port(), request).await,
+        Some(settings) => {
+            let stream = tls::connect(stream, to.ip(), name, settings.ca.as_deref()).await;
+            send(stream.map_err(|why| format!("port {}: {why}", to.port()))?, to.port(), request).await
+        }
+    }
 }
 
 /// Sends one request (a POST of JSON if there is a body) and reads the answer.
@@ -77,19 +125,26 @@ pub(super) async fn request(
     path: &str,
     json: Option<&'static str>,
 ) -> Result<HttpResponse, String> {
-    let port = to.port();
-    let stream = connect(to).await.map_err(|why| format!("port {port} {why}"))?;
-    let broken = |_| format!("port {port} does not speak HTTP");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Dropped with its set at the end of this function, as soon as the answer was read.
-    let mut driver = JoinSet::new();
-    driver.spawn(async move { drop(connection.await) });
+    let stream = connect(to).await.map_err(|why| format!("port {} {why}", to.port()))?;
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, to.to_string());
     if json.is_some() {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     let body = Full::new(Bytes::from_static(json.unwrap_or_default().as_bytes()));
-    let request = request.body(body).map_err(|error| format!("`{path}` cannot be asked for: {error}"))?;
+    let request = request.body(body).map_err(|error| format!("`{path}` cannot be requested: {error}"))?;
+    send(stream, to.port(), request).await
+}
+
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    port: u16,
+    request: Request<Full<Bytes>>,
+) -> Result<HttpResponse, String> {
+    let broken = |_| format!("port {port} does not speak HTTP");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Dropped with its set at the end of this function, as soon as the answer was read.
+    let mut driver = JoinSet::new();
+    driver.spawn(async move { drop(connection.await) });
     let response = sender.send_request(request).await.map_err(|error| match error {
         error if error.is_incomplete_message() => format!("port {port} closes the connection"),
         error if error.is_parse() => format!("port {port} does not speak HTTP"),

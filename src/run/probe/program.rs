@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -97,8 +97,21 @@ impl Drop for KeyFile {
 struct Finished {
     status: ExitStatus,
     output: String,
-    /// The last non-blank line of its standard error.
-    complaint: Option<String>,
+    /// Its standard error.
+    errors: String,
+}
+
+impl Finished {
+    /// Returns the last non-blank line of its standard error.
+    fn complaint(&self) -> Option<&str> {
+        self.errors.lines().rev().find(|line| !line.trim().is_empty())
+    }
+
+    /// Returns standard output and standard error.
+    fn whole(&self) -> String {
+        let between = if self.output.is_empty() || self.output.ends_with('\n') { "" } else { "\n" };
+        [&self.output, between, &self.errors].concat()
+    }
 }
 
 /// Runs a command in the namespaces of the lab.
@@ -106,11 +119,12 @@ pub(super) async fn command(
     spawner: &Spawner,
     run: &str,
     environment: Vec<(String, String)>,
+    stderr: PathBuf,
     wanted: Expected<'_>,
 ) -> Answer {
     let mut spec = SpawnSpec::new("/bin/sh").args(["-c", run]);
     spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
-    match finish(spawner, spec).await {
+    match finish(spawner, spec, stderr).await {
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
     }
@@ -121,6 +135,7 @@ pub(super) async fn ssh(
     spawner: &Spawner,
     login: &Login<'_>,
     run: Option<&str>,
+    stderr: PathBuf,
     wanted: Expected<'_>,
 ) -> Answer {
     let Some(program) = find_program("ssh") else {
@@ -128,9 +143,9 @@ pub(super) async fn ssh(
     };
     // Every shell knows `exit`, so this tries the login alone.
     let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
-    match finish(spawner, spec).await {
+    match finish(spawner, spec, stderr).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
-            Answer::no(refusal(finished.complaint.as_deref(), login))
+            Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole())
         }
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
@@ -186,11 +201,17 @@ fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
     }
 }
 
-async fn finish(spawner: &Spawner, mut spec: SpawnSpec) -> Result<Finished, String> {
-    spec.stdin = Stdio::null();
-    spec.stdout = Stdio::piped();
+async fn finish(spawner: &Spawner, mut spec: SpawnSpec, stderr: PathBuf) -> Result<Finished, String> {
     let program = spec.program.display().to_string();
     let failed = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
+    if let Some(folder) = stderr.parent() {
+        fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    }
+    // A cancelled attempt may have left the previous one.
+    drop(fs::remove_file(&stderr));
+    spec.stdin = Stdio::null();
+    spec.stdout = Stdio::piped();
+    spec.stderr_log = Some(stderr.clone());
     // Dropped, and thereby killed with its process group, when the attempt times out.
     let mut child = spawner.spawn(spec).await.map_err(|error| failed(&error))?;
     let mut output = Vec::new();
@@ -200,10 +221,13 @@ async fn finish(spawner: &Spawner, mut spec: SpawnSpec) -> Result<Finished, Stri
         stdout.take(OUTPUT_LIMIT).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
     }
     let status = child.wait().await.map_err(|error| failed(&error))?;
-    let complaint = child.stderr().lines().into_iter().rev().find(|line| !line.trim().is_empty());
+    let mut errors = Vec::new();
+    let file = fs::File::open(&stderr).and_then(|file| file.take(OUTPUT_LIMIT).read_to_end(&mut errors));
+    let removed = file.and_then(|_| fs::remove_file(&stderr));
+    removed.map_err(|error| failed(&error))?;
     // As `$(…)` does, so that `^active$` matches the output of `systemctl`.
     let output = String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned();
-    Ok(Finished { status, output, complaint })
+    Ok(Finished { status, output, errors: String::from_utf8_lossy(&errors).into_owned() })
 }
 
 fn compare(finished: &Finished, wanted: Expected<'_>) -> Answer {
@@ -211,18 +235,28 @@ fn compare(finished: &Finished, wanted: Expected<'_>) -> Answer {
         Some(code) => format!("exit code {code}"),
         None => finished.status.to_string(),
     };
-    let said =
-        finished.complaint.as_deref().or(finished.output.lines().rev().find(|line| !line.trim().is_empty()));
-    let said = said.map(|line| format!(", `{}`", brief(line))).unwrap_or_default();
+    let said = if finished.complaint().is_some() { &finished.errors } else { &finished.output };
+    let said = outline(said).map(|lines| format!(", {lines}")).unwrap_or_default();
     if finished.status.code() != Some(wanted.exit) {
-        return Answer::no(format!("{ended}{said}"));
+        return Answer::no(format!("{ended}{said}")).with_output(finished.whole());
     }
     match wanted.output {
         Some(pattern) if !pattern.is_match(&finished.output) => {
             Answer::no(format!("{ended}, but the output does not match /{pattern}/{said}"))
+                .with_output(finished.whole())
         }
         _ => Answer::yes(ended),
     }
+}
+
+/// Returns the first and the last non-blank line of a text.
+fn outline(text: &str) -> Option<String> {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = brief(lines.next()?);
+    Some(match lines.next_back() {
+        None => format!("`{first}`"),
+        Some(last) => format!("`{first}` … `{}`", brief(last)),
+    })
 }
 
 fn brief(line: &str) -> String {

@@ -1,6 +1,6 @@
 //! Probes against small servers on the loopback.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -13,13 +13,13 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::event::examples::{event, lease};
-use crate::event::{Event, Instant, LearnedBy, LearnedFrom};
-use crate::lab::{Firmware, Pattern, Polarity};
+use crate::event::{Event, Instant, Kind, LearnedBy, LearnedFrom};
+use crate::lab::{Firmware, HttpCheck, Pattern, Polarity, TlsCheck};
 use crate::name::NetworkName;
 use crate::observe::Snapshot;
 
 /// A lab of node `a` on the loopback, with one expectation, and the results of its probes.
-fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>) -> (Prober, Receiver<Event>) {
+fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (Prober, Receiver<Event>) {
     let name = NodeName::new("a").unwrap();
     let expectation = Expectation {
         name: ExpectName::new("it").unwrap(),
@@ -42,6 +42,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>) -> (Prober, Receiver
         machines: Machines::new(|_| None),
         ssh_key: "/nowhere/id".into(),
         known_hosts: "/nowhere/known_hosts".into(),
+        run_dir: run_dir.to_owned(),
         spawner: Spawner::start().unwrap(),
         emitter: Emitter::new(clock, move |event| drop(events.send(event))),
     };
@@ -50,10 +51,36 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>) -> (Prober, Receiver
 
 /// Makes one attempt of a check of node `a`, or of the lab.
 async fn once(check: ProbedCheck, node: bool, dns: Option<Dns>) -> String {
-    let (prober, _said) = prober(check.clone(), node, dns);
-    let of = prober.shared.context.expectations.values().next().unwrap();
-    let Answer { ok, seen } = prober.shared.attempt(of, &check, of.nodes.first()).await;
+    let Answer { ok, seen, output: _ } = attempt(check, node, dns).await;
     format!("{ok}: {seen}")
+}
+
+async fn attempt(check: ProbedCheck, node: bool, dns: Option<Dns>) -> Answer {
+    let dir = tempfile::tempdir().unwrap();
+    let (prober, _said) = prober(check.clone(), node, dns, dir.path());
+    let of = prober.shared.context.expectations.values().next().unwrap();
+    prober.shared.attempt(of, &check, of.nodes.first()).await
+}
+
+/// An HTTP check without demands but status 200.
+fn http(port: u16) -> HttpCheck {
+    HttpCheck {
+        port,
+        path: "/facts?x=1".to_owned(),
+        tls: None,
+        method: "GET".to_owned(),
+        request_headers: BTreeMap::new(),
+        request_body: None,
+        timeout: Duration::from_secs(10),
+        status: 200,
+        body: None,
+        headers: BTreeMap::new(),
+        json: BTreeMap::new(),
+    }
+}
+
+fn boxed(check: HttpCheck) -> ProbedCheck {
+    ProbedCheck::Http(Box::new(check))
 }
 
 /// Serves one answer to every HTTP request, on its own port.
@@ -94,15 +121,10 @@ async fn tcp_says_whether_somebody_listens() {
 #[tokio::test]
 async fn http_compares_status_headers_and_body() {
     let port = http_server("HTTP/1.1 200 OK\r\nServer: tiny 1.0\r\nContent-Length: 12\r\n\r\nnode-1 ready");
-    let check = |status, body: Option<&str>, header: Option<(&str, &str)>| ProbedCheck::Http {
-        port,
-        path: "/facts?x=1".to_owned(),
-        status,
-        body: body.map(|body| Pattern::new(body).unwrap()),
-        headers: header
-            .map(|(name, value)| (name.to_owned(), Pattern::new(value).unwrap()))
-            .into_iter()
-            .collect(),
+    let check = |status, body: Option<&str>, header: Option<(&str, &str)>| {
+        let body = body.map(|body| Pattern::new(body).unwrap());
+        let headers = header.map(|(name, value)| (name.to_owned(), Pattern::new(value).unwrap()));
+        boxed(HttpCheck { status, body, headers: headers.into_iter().collect(), ..http(port) })
     };
     assert_snapshot!(once(check(200, Some("ready$"), Some(("server", "^tiny"))), true, None).await, @"true: status 200");
     assert_snapshot!(once(check(204, None, None), true, None).await, @"false: status 200");
@@ -112,15 +134,122 @@ async fn http_compares_status_headers_and_body() {
 }
 
 #[tokio::test]
+async fn http_compares_values_of_a_json_body() {
+    let port = http_server(
+        "HTTP/1.1 200 OK\r\nContent-Length: 62\r\n\r\n{\"status\":\"ok\",\"members\":[{\"name\":\"a\",\"up\":true}],\"count\":1.0} ",
+    );
+    let check = |pointer: &str, value: serde_json::Value| {
+        boxed(HttpCheck { json: [(pointer.to_owned(), value)].into(), ..http(port) })
+    };
+    assert_snapshot!(once(check("/status", "ok".into()), true, None).await, @"true: status 200");
+    assert_snapshot!(once(check("/members/0/up", true.into()), true, None).await, @"true: status 200");
+    assert_snapshot!(once(check("/count", 1.into()), true, None).await, @"true: status 200");
+    assert_snapshot!(once(check("/status", "degraded".into()), true, None).await, @r#"false: status 200, but /status is "ok", not "degraded""#);
+    assert_snapshot!(once(check("/members/1", 1.into()), true, None).await, @"false: status 200, but the JSON has no /members/1");
+    let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let check = boxed(HttpCheck { json: [("/status".to_owned(), "ok".into())].into(), ..http(port) });
+    assert_snapshot!(once(check, true, None).await, @"false: status 200, but the body is not JSON: expected value at line 1 column 1");
+}
+
+/// Serves the last request back to the client.
+fn echo_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            drop(write!(stream, "HTTP/1.1 201 Created\r\nContent-Length: {length}\r\n\r\n"));
+            drop(stream.write_all(&request[..length]));
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn http_sends_the_method_headers_and_body_of_the_check() {
+    let port = echo_server();
+    let body = Pattern::new(r"(?s)^PATCH /facts.x=1 .*accept: a/b\r\nhost: web.lab\r\n.*\r\n\{\}$");
+    let headers = [("accept", "a/b"), ("host", "web.lab")].map(|(name, value)| (name.into(), value.into()));
+    let check = HttpCheck {
+        method: "PATCH".to_owned(),
+        request_headers: headers.into(),
+        request_body: Some("{}".to_owned()),
+        status: 201,
+        body: Some(body.unwrap()),
+        ..http(port)
+    };
+    let answer = attempt(boxed(check), true, None).await;
+    assert!(answer.ok, "{answer:?}");
+}
+
+#[tokio::test]
+async fn https_checks_the_certificate_against_the_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (name, subject) in [("node", "DNS:a"), ("address", "IP:127.0.0.1"), ("other", "DNS:b")] {
+        let made = std::process::Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=x", "-addext", &format!("subjectAltName={subject}")])
+            .args(["-keyout", &at(&format!("{name}.key")), "-out", &at(&format!("{name}.pem"))])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let mut said = Vec::new();
+    for (server, ca) in [
+        ("node", None),
+        ("node", Some("node.pem")),
+        ("address", Some("address.pem")),
+        ("other", Some("other.pem")),
+        ("node", Some("other.pem")),
+        ("node", Some("node.key")),
+    ] {
+        let port = free_port();
+        let mut child = std::process::Command::new("openssl")
+            .args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
+            .args(["-cert", &at(&format!("{server}.pem")), "-key", &at(&format!("{server}.key"))])
+            .spawn()
+            .unwrap();
+        let tls = Some(TlsCheck { ca: ca.map(|name| at(name).into()) });
+        let check = boxed(HttpCheck { tls, path: "/".to_owned(), ..http(port) });
+        let mut answer = once(check.clone(), true, None).await;
+        while answer.contains("refuses connections") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer = once(check.clone(), true, None).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        said.push(format!("{server} by {ca:?}: {}", without_port(&answer, port).replace(&at(""), "")));
+    }
+    assert_snapshot!(said.join("\n"), @r#"
+    node by None: true: status 200
+    node by Some("node.pem"): true: status 200
+    address by Some("address.pem"): true: status 200
+    other by Some("other.pem"): false: port PORT: TLS failed: invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("b")
+    node by Some("other.pem"): false: port PORT: TLS failed: invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))
+    node by Some("node.key"): false: port PORT: node.key contains no certificate
+    "#);
+    let plain = http_server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let check = boxed(HttpCheck { tls: Some(TlsCheck { ca: None }), ..http(plain) });
+    assert_snapshot!(without_port(&once(check, true, None).await, plain), @"false: port PORT: TLS failed: received corrupt message of type InvalidContentType");
+}
+
+#[tokio::test]
 async fn http_names_a_server_that_speaks_something_else() {
     let port = http_server("SSH-2.0-OpenSSH_9.2\r\n");
-    let check = |port| ProbedCheck::Http {
-        port,
-        path: "/".into(),
-        status: 200,
-        body: None,
-        headers: BTreeMap::new(),
-    };
+    let check = |port| boxed(http(port));
     assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT does not speak HTTP");
     let port = http_server("");
     assert_snapshot!(without_port(&once(check(port), true, None).await, port), @"false: port PORT closes the connection");
@@ -174,7 +303,25 @@ async fn a_command_is_judged_by_exit_code_and_output() {
     assert_snapshot!(once(check("echo inactive", 0, Some("^active")), false, None).await, @"false: exit code 0, but the output does not match /^active/, `inactive`");
     assert_snapshot!(once(check("kill -9 $$", 0, None), false, None).await, @"false: signal: 9 (SIGKILL)");
     // Standard input is closed, and a program that prints forever does not block the probe.
-    assert_snapshot!(once(check("cat; yes", 0, None), false, None).await, @"false: exit code 141, `y`");
+    assert_snapshot!(once(check("cat; yes", 0, None), false, None).await, @"false: exit code 141, `y` … `y`");
+}
+
+#[tokio::test]
+async fn the_whole_output_of_a_failed_probe_is_kept() {
+    let run = "for line in one two three; do echo $line; done; echo first >&2; echo last >&2; exit 1";
+    let check = ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None };
+    let dir = tempfile::tempdir().unwrap();
+    let (mut prober, said) = prober(check, false, None, dir.path());
+    let expect = ExpectName::new("it").unwrap();
+    prober.set_wanted(vec![WantedProbe { expect, node: None, confirm_at: None }]);
+    let event = tokio::task::spawn_blocking(move || said.recv_timeout(Duration::from_secs(20)).unwrap());
+    let Kind::Known(Known::Probed { ok: false, seen, output: Some(output), .. }) = event.await.unwrap().kind
+    else {
+        panic!("it fails");
+    };
+    assert_eq!(seen, "exit code 1, `first` … `last`");
+    let whole = std::fs::read_to_string(dir.path().join(output)).unwrap();
+    assert_eq!(whole, "one\ntwo\nthree\nfirst\nlast\n");
 }
 
 #[tokio::test]
@@ -187,7 +334,8 @@ async fn ssh_says_why_it_was_not_let_in() {
 #[tokio::test]
 async fn a_node_without_an_address_waits_for_its_lease() {
     let check = ProbedCheck::Tcp { port: 22 };
-    let (mut prober, _said) = prober(check.clone(), true, None);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut prober, _said) = prober(check.clone(), true, None, dir.path());
     let shared = Arc::get_mut(&mut prober.shared).unwrap();
     shared.context.nodes.values_mut().for_each(|target| target.address = None);
     let node = NodeName::new("a").unwrap();
@@ -228,7 +376,8 @@ fn only_news_are_reported() {
 async fn probes_start_and_stop_as_they_are_wanted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (mut prober, said) = prober(ProbedCheck::Tcp { port }, true, None);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut prober, said) = prober(ProbedCheck::Tcp { port }, true, None, dir.path());
     let wanted = |confirm_at| WantedProbe {
         expect: ExpectName::new("it").unwrap(),
         node: Some(NodeName::new("a").unwrap()),
