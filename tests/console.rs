@@ -33,9 +33,14 @@ profile = "report"
 start = "manual"
 "#;
 
-/// Prints the log of the kernel, which is true: what a process prints waits for the serial port.
+/// Prints the log of the kernel, which is true: what a process prints waits for the serial port. What the kernel logs
+/// later must not be printed in between.
 const REPORT: &str = "#!/bin/sh
 mount -t devtmpfs dev /dev
+mount -t sysfs sys /sys
+echo BOOT-ENDS >/dev/kmsg
+echo N >/sys/module/printk/parameters/ignore_loglevel
+dmesg -n 1
 exec >/dev/ttyS0 2>&1
 echo REPORT-BEGINS
 dmesg -r | sed 's/^<[0-9]*>//'
@@ -86,8 +91,9 @@ fn check(boots: usize) {
         let text = fs::read(&log).expect("a log");
         let printed = String::from_utf8_lossy(&text[printed_before..]).replace('\r', "");
         printed_before = text.len();
-        let (printed, report) = printed.split_once("REPORT-BEGINS\n").expect("a report");
-        let (report, _) = report.split_once("REPORT-ENDS").expect("a whole report");
+        let (printed, report) = printed.split_once("BOOT-ENDS\n").expect("the end of the boot");
+        let (_, report) = report.split_once("REPORT-BEGINS\n").expect("a report");
+        let (report, _) = report.split_once("BOOT-ENDS\n").expect("a whole report");
         assert!(report.lines().count() > 1000, "{report}");
         assert_whole(&format!("boot {boot}, console.log"), report, printed.lines());
 
@@ -95,7 +101,7 @@ fn check(boots: usize) {
         let events: Vec<&str> = events.lines().collect();
         let lines: Vec<String> = events[reported_before..].iter().copied().filter_map(console_line).collect();
         reported_before = events.len();
-        let printed = lines.split(|line| line == "REPORT-BEGINS").next().unwrap_or_default();
+        let printed = lines.split(|line| line.ends_with("BOOT-ENDS")).next().unwrap_or_default();
         assert_whole(&format!("boot {boot}, events"), report, printed.iter().map(String::as_str));
     }
     succeed(&["down"]);
@@ -133,7 +139,8 @@ fn console_line(recorded: &str) -> Option<String> {
 fn assert_whole<'a>(place: &str, report: &str, printed: impl Iterator<Item = &'a str>) {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let printed: HashSet<String> = printed.map(words).collect();
-    let of_kernel = report.lines().filter(|line| line.starts_with('[')).map(words);
+    // The last line is the beginning of the one that marks the end of the boot.
+    let of_kernel = report.lines().rev().skip(1).map(words);
     // The last words of the loader may be before the first line.
     let is_whole = |line: &str| printed.contains(line) || printed.iter().any(|seen| seen.ends_with(line));
     let lost: Vec<String> = of_kernel.filter(|line| !is_whole(line)).collect();

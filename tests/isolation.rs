@@ -643,6 +643,71 @@ fn exec_looks_like_the_caller_and_dies_with_the_lab() {
     world_is_clean(&world);
 }
 
+#[test]
+fn a_process_of_a_lab_finds_it_by_its_environment() {
+    common::build(&["tiny"]);
+    let home = Home::new();
+    let dryrack = |args: &[&str]| {
+        let mut command = home.command(common::DRYRACK);
+        // Neither the environment nor the UID tells a process where the lab is: only what the lab adds.
+        for variable in ["DRYRACK_STATE", "DRYRACK_RUNTIME", "XDG_RUNTIME_DIR"] {
+            command.env_remove(variable);
+        }
+        command.arg("--state").arg(home.path()).arg("--runtime").arg(home.path().join("r")).args(args);
+        run(&mut command)
+    };
+    // A command without `--lab` must not mean this one.
+    let other = home.lab("other", "dryrack = 1\nname = \"other\"\nnetwork.lan.address = \"10.66.1.1/24\"\n");
+    let up = dryrack(&["up", "--detach", other.to_str().unwrap()]);
+    assert!(up.status.success(), "{}", stderr(&up));
+    let lab = r#"
+        dryrack = 1
+        name = "own"
+        accel = "tcg"
+        network.lan.address = "10.66.0.1/24"
+
+        [profile.tiny]
+        kernel = "image:tiny/kernel"
+        initrd = "image:tiny/initrd"
+
+        [node.one]
+        memory = "128MiB"
+        profile = "tiny"
+        start = "manual"
+
+        [process.inside]
+        run = """
+            set -eux
+            DRYRACK status --json | grep '"lab": *"own"'
+            DRYRACK power on one
+            DRYRACK link down one lan
+            printf '\\035' | DRYRACK console one
+            DRYRACK logs --events one
+            DRYRACK runs
+            test "$(DRYRACK exec cat /proc/net/dev)" = "$(cat /proc/net/dev)"
+            code=0; DRYRACK exec sh -c 'DRYRACK exec sh -c "exit 7"' || code=$?
+            test $code = 7
+            DRYRACK ssh one -o ConnectTimeout=1 true 2>&1 | grep 'port 22: '
+            DRYRACK power off --force one
+        """
+
+        [expect.done]
+        within = "2m"
+        that = { process = "inside" }
+
+        [expect.checks-too]
+        within = "2m"
+        that = { command = "DRYRACK exec true" }
+    "#;
+    let own = home.lab("own", &lab.replace("DRYRACK ", &format!("{} ", common::DRYRACK)));
+    let tested = dryrack(&["test", own.to_str().unwrap()]);
+    let said = stdout(&tested) + &stderr(&tested) + &stdout(&dryrack(&["logs", "--events", "--lab", "own"]));
+    assert!(tested.status.success(), "{said}");
+    let down = dryrack(&["down", other.to_str().unwrap()]);
+    assert!(down.status.success(), "{}", stderr(&down));
+    home.assert_clean(Duration::from_secs(2), "after both labs");
+}
+
 /// Checks that nothing of the lab is left; the link to the internet belongs to the test.
 fn world_is_clean(world: &World) {
     wait_for("a clean host", Duration::from_secs(2), || {

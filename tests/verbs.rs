@@ -183,13 +183,22 @@ fn consoles(up: &Up) {
 /// Attaches with a terminal as standard input, and detaches.
 fn terminal(up: &Up, leave: &str) {
     let pty = openpty(None, None).expect("a terminal");
+    let mut screen = File::from(pty.master.try_clone().expect("a descriptor"));
+    let screen = std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        let mut chunk = [0; 4096];
+        // The end of a terminal that nobody uses is an error.
+        while let Ok(count @ 1..) = screen.read(&mut chunk) {
+            shown.extend_from_slice(&chunk[..count]);
+        }
+        shown
+    });
     let flags = |fd: &OwnedFd| tcgetattr(fd.as_fd()).expect("a terminal").local_flags;
     let before = flags(&pty.slave);
     assert!(before.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG));
-    let keyboard = Stdio::from(pty.slave.try_clone().expect("a descriptor"));
+    let end = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
     let mut command = up.home.dryrack(["console", "one"]);
-    let mut child =
-        command.stdin(keyboard).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a child");
+    let mut child = command.stdin(end()).stdout(end()).stderr(Stdio::null()).spawn().expect("a child");
     let raw = LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG;
     wait_for("the terminal to be raw", SOON, || (!flags(&pty.slave).intersects(raw)).then_some(()));
     let pid = i32::try_from(child.id()).expect("a process id");
@@ -210,6 +219,14 @@ fn terminal(up: &Up, leave: &str) {
     let status = wait(&mut child, SOON).expect("it leaves");
     assert_eq!(status.code(), Some(expected), "{leave}");
     assert_eq!(flags(&pty.slave), before, "{leave} restores the terminal");
+    // Nothing of the node comes after what resets the modes of the terminal.
+    drop((pty.slave, command));
+    let shown = screen.join().expect("what the terminal shows");
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.ends_with("\x1b[?2004l\x1b[?2026l"), "{leave}: {shown:?}");
+    for mode in ["\x1b[?1049l", "\x1b[?7h", "\x1b[?25h", "\x1b[0m", "\x1b[?1l\x1b>", "\x1b[?1000l"] {
+        assert!(shown.contains(mode), "{leave}: {mode:?} in {shown:?}");
+    }
 }
 
 fn powers(up: &Up) {
@@ -358,6 +375,10 @@ fn tells_ssh_the_way(up: &Up) {
     let mut ssh = up.home.command("ssh");
     let read = stdout(&run(ssh.arg("-G").arg("-F").arg(&config).arg("one")));
     assert!(read.contains("\nhostname 10.71.0.10\n") && read.contains("\nhostkeyalias one\n"), "{read}");
+    assert!(
+        read.contains("\nserveraliveinterval 3\n") && read.contains("\nserveralivecountmax 3\n"),
+        "{read}"
+    );
     let proxy = read.lines().find_map(|line| line.strip_prefix("proxycommand ")).expect("a way in");
     let proxy = proxy.replace("%h:%p", "10.71.0.10:80");
     // The node has an address a little before its web server listens.

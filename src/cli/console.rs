@@ -3,6 +3,7 @@
 use std::io;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,10 +20,35 @@ use crate::run::client::{Client, ClientError, Console};
 /// The byte of Ctrl-], which detaches.
 const LEAVE: u8 = 0x1d;
 
+/// Undoes what firmware, boot menus and editors switch in a terminal. Control sequences of the VT100 and xterm, without
+/// those that move the cursor (a full reset, `DECSTR`, `DECCOLM`) and without those that the Linux console would print.
+const RESET: &[u8] = concat!(
+    // Out of the alternate screen: leaving it restores the cursor, so the cursor is saved in case there is none.
+    "\x1b7\x1b[?1049l",
+    // The whole screen scrolls; this moves the cursor.
+    "\x1b7\x1b[r\x1b8",
+    // Lines wrap, characters replace others, a line feed does not return the carriage.
+    "\x1b[?7h\x1b[4l\x1b[20l",
+    // The cursor is visible, and colours are those of the user.
+    "\x1b[?25h\x1b[?5l\x1b[0m",
+    // ASCII, and no character set beside it.
+    "\x1b(B\x0f",
+    // Arrow keys and keypad send what they usually do.
+    "\x1b[?1l\x1b>",
+    // No reports of the mouse or the focus, no brackets around pasted text, no withheld output.
+    "\x1b[?9l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l",
+    "\x1b[?2004l\x1b[?2026l",
+)
+.as_bytes();
+
+/// How long a terminal may take for it. One that is gone or stopped takes nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Attach to a node's serial console; Ctrl-] detaches
 ///
 /// Starts with the last lines of output. All input goes to the node, including Ctrl-C. Stays attached while the node
-/// restarts. If standard input is not a terminal, end of file does not detach.
+/// restarts. If standard input is not a terminal, end of file does not detach. At the end the terminal gets its usual
+/// modes back, whatever the node has switched.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node
@@ -78,19 +104,29 @@ async fn attach(console: Console, node: &NodeName) -> io::Result<End> {
     let mut hang_up = signal(SignalKind::hangup())?;
     // The guard restores the terminal on every return.
     let raw = terminal.then(Raw::enter).transpose()?;
-    let talk = std::pin::pin!(talk(console.stream, tokio::io::stdin(), tokio::io::stdout()));
+    let mut shown = tokio::io::stdout();
+    let talk = Box::pin(talk(console.stream, tokio::io::stdin(), &mut shown));
     let signals = std::pin::pin!(async {
         let (terminate, hang_up) = (std::pin::pin!(terminate.recv()), std::pin::pin!(hang_up.recv()));
         futures_util::future::select(terminate, hang_up).await;
         End::Interrupted
     });
     let end = futures_util::future::select(talk, signals).await.factor_first().0;
+    if io::stdout().is_terminal() {
+        // The same handle, so that output that is still being written comes first. A terminal that is gone needs none.
+        tokio::time::timeout(PATIENCE, reset(&mut shown)).await.ok();
+    }
     if raw.is_some() {
         drop(raw);
         // The node's last line may be incomplete.
         output::note("");
     }
     Ok(end)
+}
+
+async fn reset(shown: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    shown.write_all(RESET).await?;
+    shown.flush().await
 }
 
 /// Forwards bytes in both directions until the other side closes or Ctrl-] is typed.

@@ -11,6 +11,7 @@ use crate::name::{Bytes, NodeName};
 use crate::report::exit;
 use crate::run::client::{Client, Status};
 use crate::run::{LabSources, Locations, RegisteredLab, registered};
+use crate::system::namespace;
 
 /// Overrides of a lab file.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -148,7 +149,7 @@ impl UpArgs {
     ) -> Result<(RegisteredLab, T), Stop> {
         let mut up = match &self.lab {
             Some(lab) => vec![find(locations, Some(lab))?],
-            None => registered(locations),
+            None => possible(locations),
         };
         if up.len() < 2 {
             let only = up.pop().map_or_else(|| find(locations, None), Ok)?;
@@ -228,19 +229,31 @@ fn ambiguous(what: String, labs: &[RegisteredLab]) -> Stop {
     Stop::new(exit::WRONG, format!("{what}: {}", files(labs)), Some(hint))
 }
 
+/// Returns the labs that a command may mean that names none: in a process of a lab that lab, otherwise all.
+#[expect(clippy::disallowed_methods, reason = "a process of a lab knows it by its environment")]
+fn possible(locations: &Locations) -> Vec<RegisteredLab> {
+    let mut up = registered(locations);
+    let run = std::env::var_os(namespace::RUN);
+    if let Some(own) = run.and_then(|run| up.iter().position(|up| up.run_dir == run)) {
+        return vec![up.swap_remove(own)];
+    }
+    up
+}
+
 /// Finds a lab that is up: by its file, folder or name, or the only one.
 ///
 /// A path to a lab file never means another lab, whatever that is called.
 pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<RegisteredLab, Stop> {
-    let mut up = registered(locations);
     const START: &str = "start it with `dryrack up LAB`";
     let Some(lab) = lab else {
+        let mut up = possible(locations);
         return match up.len() {
             0 => Err(Stop::new(exit::WRONG, "no lab is up", Some(START))),
             1 => Ok(up.remove(0)),
             count => Err(ambiguous(format!("{count} labs are up"), &up)),
         };
     };
+    let mut up = registered(locations);
     let file = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
     let path = std::fs::canonicalize(&file);
     // The file of a lab that is up may have been deleted.

@@ -8,17 +8,18 @@ use std::path::Path;
 use super::exec::inside;
 use super::lab::{UpArgs, status};
 use super::output::{self, Stop};
-use crate::lab::Isolation;
-use crate::name::NodeName;
+use crate::lab::{Isolation, Secret};
+use crate::name::{ExpectName, NodeName};
 use crate::plan::Plan;
 use crate::report::exit;
 use crate::run::client::Status;
+use crate::run::ssh::KeyFile;
 use crate::run::{Locations, RegisteredLab, Request, ssh};
 
 /// Log in to a node over ssh
 ///
-/// Uses the key of the run if it has one. Host keys of nodes are kept apart from yours. `--lab` and other options of
-/// Dryrack come before the node; everything after it is for ssh.
+/// Uses the keys of the node's ssh expectations and the key of the run. Host keys of nodes are kept apart from yours.
+/// `--lab` and other options of Dryrack come before the node; everything after it is for ssh.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node, optionally with a user [default user: as in the lab file]
@@ -49,9 +50,13 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let node = &NodeName::new(node).map_err(|error| Stop::new(exit::WRONG, error.0, None::<String>))?;
     let up = args.lab.find_with(std::slice::from_ref(node), locations)?;
     let address = address(&status(&up)?, node)?;
-    let user = user.or_else(|| plan(&up).and_then(|plan| usual_user(&plan, node)));
+    let plan = plan(&up);
+    let user = user.or_else(|| plan.as_ref().and_then(|plan| usual_user(plan, node)));
+    // Copies are deleted when ssh has ended.
+    let keys = plan.map(|plan| key_files(&plan, &up.run_dir, node, user.as_deref())).unwrap_or_default();
+    let paths: Vec<&Path> = keys.iter().map(KeyFile::path).collect();
     let mut command: Vec<OsString> = vec!["ssh".into()];
-    for (key, value) in ssh::options(&up.run_dir, node.as_str(), address) {
+    for (key, value) in ssh::options(&up.run_dir, node.as_str(), address, &paths) {
         command.extend(["-o".into(), format!("{key}={value}").into()]);
     }
     if let Some(user) = user {
@@ -75,10 +80,25 @@ pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Sto
     for (node, addresses) in &status.addresses {
         let Some(address) = addresses.first() else { continue };
         let user = plan.as_ref().and_then(|plan| usual_user(plan, node));
-        text += &block(&up.run_dir, node, *address, user.as_deref(), proxy.as_deref());
+        let keys = plan.as_ref().map(|plan| ssh::expected_keys(plan, node, user.as_deref()));
+        let (user, keys) = (user.as_deref(), keys.unwrap_or_default());
+        text += &block(&up.run_dir, node, *address, user, &keys, proxy.as_deref());
     }
     output::data(&text);
     Ok(exit::MET)
+}
+
+/// Returns files with the keys with which expectations log in to a node.
+fn key_files(plan: &Plan, run_dir: &Path, node: &NodeName, user: Option<&str>) -> Vec<KeyFile> {
+    let mut files = Vec::new();
+    for (expectation, key) in ssh::expected_keys(plan, node, user) {
+        let copy = format!("{expectation}-{node}-{}", std::process::id());
+        match KeyFile::of(key, ssh::private_key(run_dir).with_file_name(copy)) {
+            Ok(file) => files.push(file),
+            Err(why) => output::note(&format!("the key of `expect.{expectation}` is not offered: {why}")),
+        }
+    }
+    files
 }
 
 fn block(
@@ -86,12 +106,23 @@ fn block(
     node: &NodeName,
     address: IpAddr,
     user: Option<&str>,
+    keys: &[(&ExpectName, &Secret)],
     proxy: Option<&str>,
 ) -> String {
     let mut text = format!("Host {node}\n");
+    let mut files = Vec::new();
+    for (expectation, key) in keys {
+        match key {
+            Secret::File(path) => files.push(path.as_path()),
+            Secret::Env(name) => {
+                let where_it_is = format!("the key of `expect.{expectation}` is in the variable {name}");
+                writeln!(text, "  # {where_it_is}").expect("a string takes everything");
+            }
+        }
+    }
     let further = [("User", user), ("ProxyCommand", proxy)];
     let further = further.into_iter().filter_map(|(key, value)| Some((key, value?.to_owned())));
-    for (key, value) in ssh::options(run_dir, node.as_str(), address).into_iter().chain(further) {
+    for (key, value) in ssh::options(run_dir, node.as_str(), address, &files).into_iter().chain(further) {
         writeln!(text, "  {key} {value}").expect("a string takes everything");
     }
     text

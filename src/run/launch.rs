@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -88,7 +89,7 @@ pub fn launch(
     let socket = lab_lock.socket().to_owned();
     let kept = locations.state.join("labs").join(lab_lock::identity(&file));
     let request = Request { plan, images, kept, socket: socket.clone(), until };
-    match start(&request, &lab_lock, &run_dir) {
+    match start(&request, &lab_lock, &run_dir, locations) {
         Ok(namespaces) => Ok(Launched { namespaces, run_dir, socket }),
         Err(error) => {
             failed_start::record(&run_dir, &request.plan, started, &error);
@@ -97,17 +98,41 @@ pub fn launch(
     }
 }
 
-fn start(request: &Request, lab_lock: &LabLock, run_dir: &Path) -> Result<NamespaceHandle, LaunchError> {
+fn start(
+    request: &Request,
+    lab_lock: &LabLock,
+    run_dir: &Path,
+    locations: &Locations,
+) -> Result<NamespaceHandle, LaunchError> {
     let Request { plan, socket, .. } = request;
     request.write(run_dir).map_err(|source| LaunchError::Request { path: run_dir.to_owned(), source })?;
     // One at a time: a process started before the lock is released inherits it.
     static STARTING: Mutex<()> = Mutex::new(());
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let _shared = lab_lock.register(&plan.lab, &plan.file, run_dir).map_err(LaunchError::LabLock)?;
-    start_namespaces(plan, run_dir, socket).map_err(LaunchError::Isolation)
+    let environment = environment(run_dir, locations);
+    start_namespaces(plan, run_dir, socket, environment).map_err(LaunchError::Isolation)
 }
 
-fn start_namespaces(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<NamespaceHandle, NamespaceError> {
+/// Returns the variables by which commands in the processes of a lab find that lab: there the user may have another
+/// UID, home or runtime folder.
+fn environment(run_dir: &Path, locations: &Locations) -> Vec<(OsString, OsString)> {
+    let Locations { state, cache, runtime } = locations;
+    let variables = [
+        (namespace::RUN, run_dir),
+        ("DRYRACK_STATE", state.as_path()),
+        ("DRYRACK_CACHE", cache.as_path()),
+        ("DRYRACK_RUNTIME", runtime.as_path()),
+    ];
+    variables.map(|(name, path)| (name.into(), path.into())).into()
+}
+
+fn start_namespaces(
+    plan: &Plan,
+    run_dir: &Path,
+    socket: &Path,
+    environment: Vec<(OsString, OsString)>,
+) -> Result<NamespaceHandle, NamespaceError> {
     let publish = plan.steps.iter().filter_map(|step| match step {
         Step::Publish { listen, .. } => Some(*listen),
         _ => None,
@@ -117,8 +142,8 @@ fn start_namespaces(plan: &Plan, run_dir: &Path, socket: &Path) -> Result<Namesp
         Step::MakeNamespaces { uplink } => uplink.clone(),
         _ => None,
     });
-    let request =
-        NamespaceRequest { run_dir: run_dir.to_owned(), publish, control_socket: socket.to_owned(), uplink };
+    let (run_dir, control_socket) = (run_dir.to_owned(), socket.to_owned());
+    let request = NamespaceRequest { run_dir, publish, control_socket, uplink, environment };
     match plan.isolation {
         Isolation::Private => namespace::start_private(&request),
         Isolation::None => namespace::start_host(&request),

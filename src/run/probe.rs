@@ -24,8 +24,6 @@ use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use self::program::KeyFile;
-use super::ssh;
 use crate::event::{Ago, Emitter, Known, RunTime, Service, Source};
 use crate::expect::WantedProbe;
 use crate::hint::chain;
@@ -34,6 +32,7 @@ use crate::name::{ExpectName, LabName, NetworkName, NodeName};
 use crate::node::Node;
 use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan};
+use crate::run::ssh::{self, KeyFile};
 use crate::system::process::Spawner;
 
 /// Time between the starts of two attempts, unless one takes longer.

@@ -7,7 +7,7 @@
     reason = "clone, ioctl and pre_exec have no safe wrapper; each block below gives its proof"
 )]
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -49,15 +49,22 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    /// Prepares a program that gets `fds` as its descriptors 0, 1, 2, … and our environment.
+    /// Prepares a program that gets `fds` as its descriptors 0, 1, 2, … and our environment, with `variables` added.
     #[expect(
         clippy::disallowed_methods,
         reason = "a program inherits the environment whole; nothing is read from it"
     )]
-    pub(crate) fn new(program: &OsStr, args: &[&OsStr], fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
+    pub(crate) fn new(
+        program: &OsStr,
+        args: &[&OsStr],
+        fds: &[BorrowedFd<'_>],
+        variables: &[(OsString, OsString)],
+    ) -> io::Result<Self> {
         let text = |of: &OsStr| CString::new(of.as_bytes()).map_err(io::Error::other);
         let args = args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?;
-        let environment = std::env::vars_os()
+        let ours = std::env::vars_os().filter(|(key, _)| variables.iter().all(|(added, _)| added != key));
+        let environment = ours
+            .chain(variables.iter().cloned())
             .map(|(key, value)| text(&[key.as_os_str(), &value].join(OsStr::new("="))))
             .collect::<io::Result<Vec<_>>>()?;
         let null_ended = |texts: &[CString]| -> Vec<*const libc::c_char> {

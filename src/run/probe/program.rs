@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::IpAddr;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -12,7 +11,7 @@ use regex::Regex;
 use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
-use crate::lab::Secret;
+use crate::run::ssh::KEEP_ALIVE;
 use crate::system::process::{SpawnSpec, Spawner, find_program};
 
 /// Maximum output of a program.
@@ -37,60 +36,6 @@ pub(super) struct Login<'a> {
     pub(super) known_hosts: &'a Path,
     /// The name under which the host key is stored.
     pub(super) alias: &'a str,
-}
-
-/// A private key in a file that `ssh` accepts. A file created here is deleted on drop.
-#[derive(Debug)]
-pub(super) struct KeyFile {
-    path: PathBuf,
-    ours: bool,
-}
-
-impl KeyFile {
-    /// Finds the file of a secret, or creates one at `copy` that only its owner can read, as `ssh` requires.
-    #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
-    pub(super) fn of(secret: &Secret, copy: PathBuf) -> Result<Self, String> {
-        if let Secret::File(path) = secret
-            && fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0)
-        {
-            return Ok(Self { path: path.clone(), ours: false });
-        }
-        let key = secret.fetch(|name| std::env::var_os(name), |path| fs::read(path));
-        let key = key.map_err(|error| format!("there is no key: {error}"))?;
-        // A lab in which every node has its own key has no folder for the key of the run.
-        if let Some(folder) = copy.parent() {
-            fs::create_dir_all(folder).map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
-        }
-        // A cancelled attempt may have left the previous one.
-        drop(fs::remove_file(&copy));
-        let file = fs::File::options().create_new(true).write(true).mode(0o600).open(&copy);
-        let written = file.and_then(|mut file| {
-            file.write_all(key.expose())?;
-            // Without the final newline, ssh reports "invalid format".
-            if key.expose().ends_with(b"\n") { Ok(()) } else { file.write_all(b"\n") }
-        });
-        let kept = Self { path: copy, ours: true };
-        written.map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
-        Ok(kept)
-    }
-
-    /// Uses a file that is owned elsewhere.
-    pub(super) fn kept(path: PathBuf) -> Self {
-        Self { path, ours: false }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for KeyFile {
-    fn drop(&mut self) {
-        if self.ours {
-            // Otherwise it is removed with the run folder.
-            drop(fs::remove_file(&self.path));
-        }
-    }
 }
 
 /// The result of a program.
@@ -157,9 +102,6 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = ["-F", "none", "-T", "-n"].map(Into::into).into();
     for option in [
         "BatchMode=yes",
-        "ConnectTimeout=10",
-        "ServerAliveInterval=3",
-        "ServerAliveCountMax=3",
         "IdentitiesOnly=yes",
         "IdentityAgent=none",
         "PreferredAuthentications=publickey",
@@ -169,6 +111,9 @@ fn arguments(login: &Login<'_>) -> Vec<OsString> {
         "LogLevel=ERROR",
     ] {
         arguments.extend(["-o".into(), option.into()]);
+    }
+    for (option, value) in KEEP_ALIVE {
+        arguments.extend(["-o".into(), format!("{option}={value}").into()]);
     }
     let named = |option: &str, path: &Path| {
         let mut text = OsString::from(option);

@@ -121,7 +121,7 @@ fn spawn(flags: CloneFlags, args: &[&OsStr]) -> Result<Trial, Refused> {
         .map_err(|errno| Refused::new(what, &errno.into()))?;
     let args: Vec<&OsStr> =
         [OsStr::new("dryrack"), OsStr::new("@trial")].into_iter().chain(args.iter().copied()).collect();
-    let exec = Exec::new(OsStr::new(OURSELVES), &args, &[null.as_fd(), tell.as_fd(), null.as_fd()])
+    let exec = Exec::new(OsStr::new(OURSELVES), &args, &[null.as_fd(), tell.as_fd(), null.as_fd()], &[])
         .map_err(failed(what))?;
     drop(tell);
     let child = sys::clone_exec(flags, &exec).map_err(failed("cannot create namespaces"))?;

@@ -87,6 +87,23 @@ pub struct NamespaceIds {
     pub outer: Option<ProcessId>,
     /// The supervisor; if isolated, the inner half.
     pub supervisor: ProcessId,
+    /// How the lab looks from inside, if isolated.
+    #[serde(default)]
+    pub inside: Option<Inside>,
+}
+
+/// How an isolated lab looks to its own processes, which do not see the PIDs of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inside {
+    /// The supervisor, by its PID in the PID namespace of the lab.
+    pub supervisor: ProcessId,
+    /// The inode of the lab's network namespace.
+    pub network: u64,
+}
+
+/// Returns the inode of the network namespace of a process, by its folder in a `/proc`.
+pub(super) fn network_namespace(process: &Path) -> io::Result<u64> {
+    Ok(std::os::unix::fs::MetadataExt::ino(&fs::metadata(process.join("ns/net"))?))
 }
 
 impl NamespaceIds {
@@ -120,6 +137,16 @@ impl NamespaceIds {
 
     /// Tells whether the lab is running.
     pub fn is_alive(&self) -> bool {
-        self.root().is_alive()
+        self.root().is_alive() || self.contain_us()
+    }
+
+    /// Tells whether this process is inside the namespaces of the lab.
+    ///
+    /// A later lab may have the same inode or the same PID, but not also a supervisor that started at the same time.
+    pub(super) fn contain_us(&self) -> bool {
+        let Some(inside) = self.inside else { return false };
+        // Where a container masks `/proc`, the lab sees the PIDs of the host.
+        network_namespace(Path::new("/proc/self")).is_ok_and(|ours| ours == inside.network)
+            && (inside.supervisor.is_alive() || self.supervisor.is_alive())
     }
 }

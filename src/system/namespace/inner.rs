@@ -71,7 +71,8 @@ pub fn supervisor_enter() -> Result<Inherited, NamespaceError> {
     enter(c"dryrack-host", |handover, parent| {
         let us = i32::try_from(std::process::id()).map_err(io::Error::other).and_then(ProcessId::of);
         let supervisor = us.map_err(failed("cannot identify the supervisor"))?;
-        NamespaceIds { isolation: Isolation::None, outer: None, supervisor }.write(&handover.run_dir)?;
+        NamespaceIds { isolation: Isolation::None, outer: None, supervisor, inside: None }
+            .write(&handover.run_dir)?;
         Ok((Isolation::None, parent))
     })
 }

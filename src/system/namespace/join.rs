@@ -28,6 +28,9 @@ use crate::lab::Isolation;
 use crate::system::process::command;
 use crate::system::sys::{self, ChildSetup, OneThread};
 
+/// The environment variable with the folder of the run that a process belongs to. Commands without `--lab` mean its lab.
+pub const RUN: &str = "DRYRACK_RUN";
+
 /// The descriptor to which `@join` reports an error.
 const REPORT: RawFd = 3;
 /// Exit codes for a program that cannot be executed, and for one that is not found, as in env(1).
@@ -36,7 +39,7 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs a program in the namespaces of a run and returns its exit status.
 ///
-/// It inherits terminal, environment and working directory, and dies with the lab and with this process. Blocks until
+/// It inherits terminal, environment (with [`RUN`]) and working directory, and dies with the lab and with this process. Blocks until
 /// it has exited; meanwhile only the program gets the terminal's interrupts.
 pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
     let ids = NamespaceIds::read(run_dir)?;
@@ -45,17 +48,19 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     }
     let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
     sys::ignore_interrupts();
-    if ids.isolation == Isolation::None {
+    if ids.isolation == Isolation::None || ids.contain_us() {
         let mut child = command(program);
         child.args(args);
         sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
             .map_err(failed("cannot prepare the program"))?;
+        child.env(RUN, run_dir);
         return child.status().map_err(failed(format!("cannot run `{}`", program.display())));
     }
     let (reported, report) = pipe()?;
     let what = "cannot start `dryrack @join`";
     let mut join = command(OURSELVES);
     join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?).args(argv);
+    join.env(RUN, run_dir);
     let setup = ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
     let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
     let mut child = started.map_err(failed(what))?;

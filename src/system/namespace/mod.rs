@@ -29,7 +29,7 @@ mod start;
 pub use handle::NamespaceHandle;
 pub use identity::{NamespaceIds, ProcessId};
 pub use inner::{Inherited, inner_enter, supervisor_enter};
-pub use join::{join_main, run_inside};
+pub use join::{RUN, join_main, run_inside};
 pub use names::name_files;
 pub use outer::outer_main;
 pub use start::{NamespaceRequest, spawn_hidden, start_host, start_private};

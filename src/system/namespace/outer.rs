@@ -24,6 +24,7 @@ use nix::unistd::Pid;
 
 use super::handle::exit_code;
 use super::handover::{Handover, InheritedFds, Report, pipe};
+use super::identity::{Inside, network_namespace};
 use super::start::{OURSELVES, log_since, map_ids, no_namespaces, null};
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
 use crate::lab::Isolation;
@@ -100,7 +101,7 @@ impl Outer {
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let args = [OsStr::new("dryrack"), OsStr::new("@inner"), handover.run_dir.as_os_str()];
         let what = "cannot prepare the inner process";
-        let exec = Exec::new(OsStr::new(OURSELVES), &args, &fds).map_err(failed(what))?;
+        let exec = Exec::new(OsStr::new(OURSELVES), &args, &fds, &[]).map_err(failed(what))?;
 
         let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
         let child = sys::clone_exec(flags, &exec).map_err(no_namespaces)?;
@@ -300,10 +301,17 @@ impl Proc {
         let ourselves = readlinkat(&self.host, "self").map_err(|e| NamespaceError::new(what, e.into()))?;
         let ourselves = ourselves.to_string_lossy().parse().map_err(|e| failed(what)(io::Error::other(e)))?;
         let id = |pid| ProcessId::in_proc(&self.host_path(), pid).map_err(failed(what));
+        let on_host = self.number_on_host(inner)?;
+        let supervisor = id(on_host)?;
+        let network = network_namespace(&self.host_path().join(on_host.to_string())).map_err(failed(what))?;
         Ok(NamespaceIds {
             isolation: Isolation::Private,
             outer: Some(id(ourselves)?),
-            supervisor: id(self.number_on_host(inner)?)?,
+            supervisor,
+            inside: Some(Inside {
+                supervisor: ProcessId { pid: inner.as_raw(), started: supervisor.started },
+                network,
+            }),
         })
     }
 

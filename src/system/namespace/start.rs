@@ -37,6 +37,8 @@ pub struct NamespaceRequest {
     pub control_socket: PathBuf,
     /// The uplink, if the lab has one (private isolation only).
     pub uplink: Option<Uplink>,
+    /// Variables added to the environment of the supervisor and of all that it starts.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// Creates the namespaces of a lab and returns once its supervisor runs in them.
@@ -48,8 +50,8 @@ pub fn start_private(request: &NamespaceRequest) -> Result<NamespaceHandle, Name
     let standard = [nowhere.as_fd(), log.as_fd(), log.as_fd()];
     let all: Vec<_> = standard.into_iter().chain(fds.iter().map(AsFd::as_fd)).collect();
     let args = [OsStr::new("dryrack"), OsStr::new("@outer"), run_dir.as_os_str()];
-    let exec =
-        Exec::new(OsStr::new(OURSELVES), &args, &all).map_err(failed("cannot prepare the outer process"))?;
+    let exec = Exec::new(OsStr::new(OURSELVES), &args, &all, &request.environment)
+        .map_err(failed("cannot prepare the outer process"))?;
     drop(fds);
 
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
@@ -69,6 +71,7 @@ pub fn start_host(request: &NamespaceRequest) -> Result<NamespaceHandle, Namespa
     let what = "cannot start the supervisor";
     let mut supervisor = command(OURSELVES);
     supervisor.arg0("dryrack").arg("@supervisor").arg(&run_dir);
+    supervisor.envs(request.environment.iter().cloned());
     supervisor.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed(what))?).stderr(log);
     let setup =
         ChildSetup { session: true, fds: (slot::ORDERS..).zip(fds).collect(), ..ChildSetup::default() };
