@@ -114,6 +114,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::MachineStopped { .. }
         | Known::GuestPanicked {}
         | Known::ServiceFailed { .. }
+        | Known::RpcRefused { .. }
         | Known::Booted { .. }
         | Known::ExpectationDecided { .. } => true,
         Known::StageReached { .. } => !live,
@@ -137,7 +138,6 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::MatchboxFailed { .. }
         | Known::HttpsFailed { .. }
         | Known::RpcServed { .. }
-        | Known::RpcRefused { .. }
         | Known::DnsAnswered { .. }
         | Known::NtpAnswered { .. }
         | Known::SyslogLine { .. }

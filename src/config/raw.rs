@@ -292,7 +292,7 @@ pub struct RawDhcpServer {
     #[serde(default)]
     pub unknown_clients: Field<UnknownClients>,
     /// What tells clients apart that have the same MAC address: nothing ("mac"), or the client identifier that the
-    /// system sends, option 61 ("client-id"). Default: nothing for nodes and reservations, so that they keep their
+    /// system sends, option 61 of DHCP or the DUID of DHCPv6 ("client-id"). Default: nothing for nodes and reservations, so that they keep their
     /// address whatever firmware and system send; the client identifier for other clients.
     #[serde(default)]
     pub identity: Field<Identity>,

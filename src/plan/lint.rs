@@ -58,6 +58,7 @@ pub fn lint(netboots: &Netboots<'_>, network: &Network, look: &LintContext<'_>) 
             found.extend(case.initrd(boot));
             found.extend(case.variables(boot));
             found.extend(case.installs(boot));
+            found.extend(case.https(boot));
             found.extend(case.urls(boot));
         }
     }
@@ -345,6 +346,23 @@ impl<'a> GroupCase<'a> {
             }));
         }
         lints
+    }
+
+    /// Reports files that a loader must fetch over HTTPS.
+    fn https(&self, boot: &NetBoot) -> Vec<Lint> {
+        let words = std::iter::once(&boot.kernel).chain(&boot.initrd);
+        let over_https = words.filter(|word| word.contains("https://"));
+        let lint = |word: &String| {
+            Lint {
+            code: Code::DeadUrl,
+            file: self.profile_file(),
+            line: None,
+            what: Some(word.clone()),
+            message: "the iPXE and the GRUB of the images do not support HTTPS".to_owned(),
+            help: "use http://, or an iPXE of your own in `programs`, newer than release 1.21.1 (built in November 2022 or later)".to_owned(),
+        }
+        };
+        over_https.map(lint).collect()
     }
 
     /// Reports URLs that cannot be reached.

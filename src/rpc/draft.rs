@@ -4,9 +4,12 @@
 //! FOLDER/.dryrack-7f3c…   the draft: written, synced, locked for as long as its writer lives
 //! FOLDER/NAME             the draft under its own name: the old bytes or the new ones, never some of both
 //! ```
+//!
+//! A symbolic link is written through, as by matchbox: its target is replaced, beside a draft in the target's folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +20,9 @@ const PREFIX: &str = ".dryrack-";
 
 /// How often a draft is rewritten if another process removes it as a leftover.
 const ATTEMPTS: usize = 3;
+
+/// How many symbolic links are followed, as by the kernel.
+const MOST_LINKS: usize = 40;
 
 /// Tells whether a name is that of a draft.
 pub(super) fn is_draft(name: &str) -> bool {
@@ -36,21 +42,52 @@ pub(super) struct Failed {
 
 /// Writes a file atomically and creates its parent folders.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
-    made.map_err(|source| Failed { verb: "mkdir", path: folder.to_owned(), source })?;
+    make_folder(path.parent().unwrap_or(Path::new("/")))?;
     let failed = |source| Failed { verb: "open", path: path.to_owned(), source };
     if path.is_dir() {
         return Err(failed(io::Error::from_raw_os_error(nix::libc::EISDIR)));
     }
-    let mut written = replace(folder, path, bytes);
+    let target = target(path).map_err(failed)?;
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let mut written = replace(folder, &target, bytes);
     for _ in 1..ATTEMPTS {
         match &written {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => written = replace(folder, path, bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                written = replace(folder, &target, bytes)
+            }
             _ => break,
         }
     }
     written.map_err(failed)
+}
+
+/// Creates a folder and its parents, with the errors of Go's `os.MkdirAll`: they name the path that is in the way.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Failed> {
+    let failed = |source| Failed { verb: "mkdir", path: folder.to_owned(), source };
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => return Err(failed(io::Error::from_raw_os_error(nix::libc::ENOTDIR))),
+        Err(_) => {}
+    }
+    folder.parent().map_or(Ok(()), make_folder)?;
+    match DirBuilder::new().mode(0o755).create(folder) {
+        // Another request was faster.
+        Err(_) if folder.is_dir() => Ok(()),
+        made => made.map_err(failed),
+    }
+}
+
+/// Follows symbolic links to the file that they lead to, which may not exist yet.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(link) => path = path.parent().unwrap_or(Path::new("/")).join(link),
+            // No link, or nothing yet.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::from_raw_os_error(nix::libc::ELOOP))
 }
 
 fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -81,17 +118,35 @@ fn fill(draft: &Path, path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes drafts that a killed process has left below a folder, but not those of a running process.
+/// Removes drafts that a killed process has left below a folder and beside the targets of links in it, but not those
+/// of a running process.
 pub(super) fn sweep(folder: &Path) -> io::Result<()> {
+    let mut beside = BTreeSet::new();
+    sweep_below(folder, &mut beside)?;
+    for folder in beside {
+        // What others own there is none of ours.
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(is_draft) {
+                remove_if_dead(&entry.path()).ok();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sweep_below(folder: &Path, beside: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
         other => other?,
     };
     for entry in entries {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            sweep(&entry.path())?;
+            sweep_below(&entry.path(), beside)?;
+        } else if kind.is_symlink() {
+            let target = target(&entry.path()).ok().filter(|target| !target.is_dir());
+            beside.extend(target.and_then(|target| Some(target.parent()?.to_owned())));
         } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_draft) {
             remove_if_dead(&entry.path())?;
         }
@@ -155,6 +210,30 @@ mod tests {
         sweep(folder.path()).unwrap();
         assert!(!left(".dryrack-3"));
         sweep(&draft("none")).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_written_through() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (link, first) = (folder.path().join("a.ign"), folder.path().join("first"));
+        let target = elsewhere.path().join("a.ign");
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &first).unwrap();
+        std::os::unix::fs::symlink("first", &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "the link is still one");
+        fs::remove_file(&target).unwrap();
+        write(&link, b"again").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"again", "a file that the link promised");
+        // Drafts beside the target are removed as well.
+        fs::write(elsewhere.path().join(".dryrack-1"), "{").unwrap();
+        sweep(folder.path()).unwrap();
+        assert!(!elsewhere.path().join(".dryrack-1").exists());
+        let ring = folder.path().join("ring");
+        std::os::unix::fs::symlink("ring", &ring).unwrap();
+        let failed = write(&ring, b"").unwrap_err();
+        assert_eq!((failed.verb, failed.source.raw_os_error()), ("open", Some(nix::libc::ELOOP)));
     }
 
     #[test]

@@ -43,30 +43,30 @@ impl Collection {
 
     /// Returns the path of an object, relative to the data directory.
     ///
-    /// As in matchbox, a name may have slashes for subfolders, but it cannot leave its folder.
+    /// As in matchbox, a name may have slashes for subfolders, and is cleaned like a path. Unlike there, it cannot lead
+    /// out of its folder.
     pub(super) fn entry(self, name: &str) -> Result<String, RpcError> {
         if name.contains('\0') {
             return Err(RpcError::unknown("invalid character in file path"));
         }
         let folder = self.folder();
         let file = format!("{name}{}", self.extension());
-        let mut entry = folder.to_owned();
+        let mut parts = vec![folder];
         for part in file.split('/') {
             match part {
-                ".." => return Err(RpcError::invalid(format!("`{name}` leads out of {folder}/"))),
-                _ if draft::is_draft(part) => {
-                    return Err(RpcError::invalid(format!(
-                        "`{name}`: names that begin so are kept for drafts"
-                    )));
-                }
                 "" | "." => {}
-                part => entry.extend(["/", part]),
+                // The data directory has no parent.
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
             }
         }
-        match name.starts_with('/') {
-            true => Err(RpcError::invalid(format!("`{name}` leads out of {folder}/"))),
-            false => Ok(entry),
+        if parts.first() != Some(&folder) {
+            return Err(RpcError::invalid(format!("`{name}` leads out of {folder}/")));
         }
+        if parts.iter().any(|part| draft::is_draft(part)) {
+            return Err(RpcError::invalid(format!("`{name}`: names that begin so are kept for drafts")));
+        }
+        Ok(parts.join("/"))
     }
 }
 
@@ -102,30 +102,31 @@ impl Files {
         })
     }
 
-    /// Returns the path of a file that may be changed by the operation that Go calls `verb`.
-    fn changeable(&self, verb: &str, collection: Collection, name: &str) -> Result<PathBuf, RpcError> {
+    /// Returns the path of a file that may be changed.
+    fn changeable(&self, collection: Collection, name: &str) -> Result<PathBuf, RpcError> {
         let entry = collection.entry(name)?;
         if self.added.contains_key(&entry) {
             return Err(RpcError::not_ours(format!("{entry} is defined in the lab file: change it there")));
         }
-        let path = self.root.join(&entry);
-        match entry == collection.folder() {
-            // Also if the folder does not exist yet.
-            true => Err(RpcError::file(verb, &path, &io::Error::from_raw_os_error(nix::libc::EISDIR))),
-            false => Ok(path),
-        }
+        Ok(self.root.join(&entry))
     }
 
     /// Writes a file atomically.
     pub(super) fn write(&self, collection: Collection, name: &str, bytes: &[u8]) -> Result<(), RpcError> {
-        let path = self.changeable("open", collection, name)?;
-        draft::write(&path, bytes).map_err(|failed| RpcError::file(failed.verb, &failed.path, &failed.source))
+        let path = self.changeable(collection, name)?;
+        // Under the name of a folder that is missing, matchbox would write a file that is in the way from then on.
+        let folder = self.root.join(collection.folder());
+        let written = draft::make_folder(&folder).and_then(|()| draft::write(&path, bytes));
+        written.map_err(|failed| RpcError::file(failed.verb, &failed.path, &failed.source))
     }
 
-    /// Removes a file.
+    /// Removes a file, or like Go an empty folder.
     pub(super) fn remove(&self, collection: Collection, name: &str) -> Result<(), RpcError> {
-        let path = self.changeable("remove", collection, name)?;
-        fs::remove_file(&path).map_err(|error| RpcError::file("remove", &path, &error))
+        let path = self.changeable(collection, name)?;
+        let Err(of_file) = fs::remove_file(&path) else { return Ok(()) };
+        let Err(of_folder) = fs::remove_dir(&path) else { return Ok(()) };
+        let error = if of_folder.kind() == io::ErrorKind::NotADirectory { of_file } else { of_folder };
+        Err(RpcError::file("remove", &path, &error))
     }
 
     /// Returns the names in a folder, sorted, without their extensions, as in matchbox.
@@ -173,9 +174,14 @@ mod tests {
             ("a//./b", "groups/a/b.json"),
             ("..", "groups/...json"),
             ("../profiles/p1", "`../profiles/p1` leads out of groups/"),
-            ("a/../b", "`a/../b` leads out of groups/"),
-            ("/etc/passwd", "`/etc/passwd` leads out of groups/"),
+            ("../../profiles/p1", "`../../profiles/p1` leads out of groups/"),
+            ("a/../../profiles/b", "`a/../../profiles/b` leads out of groups/"),
+            ("a/../b", "groups/b.json"),
+            ("../groups/b", "groups/b.json"),
+            ("../../groups/b", "groups/b.json"),
+            ("/etc/passwd", "groups/etc/passwd.json"),
             ("a\0b", "invalid character in file path"),
+            ("a/../.dryrack-1", "`a/../.dryrack-1`: names that begin so are kept for drafts"),
             (".dryrack-1", "`.dryrack-1`: names that begin so are kept for drafts"),
             ("sub/.dryrack-1", "`sub/.dryrack-1`: names that begin so are kept for drafts"),
         ] {
@@ -184,6 +190,44 @@ mod tests {
         assert_eq!(entry(Collection::Ignition, ""), "ignition");
         assert_eq!(entry(Collection::Ignition, ".."), "`..` leads out of ignition/");
         assert_eq!(entry(Collection::Generic, "a.yaml.tmpl"), "generic/a.yaml.tmpl");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_folder_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("groups"), "").unwrap();
+        let files = Files::open(root.path(), BTreeMap::new()).unwrap();
+        let groups = format!("{}/groups", root.path().display());
+        for (error, expected) in [
+            (files.names(Collection::Groups).unwrap_err(), format!("open {groups}: not a directory")),
+            (
+                files.read(Collection::Groups, "a").unwrap_err(),
+                format!("open {groups}/a.json: not a directory"),
+            ),
+            (
+                files.write(Collection::Groups, "a", b"").unwrap_err(),
+                format!("mkdir {groups}: not a directory"),
+            ),
+            (
+                files.remove(Collection::Groups, "a").unwrap_err(),
+                format!("remove {groups}/a.json: not a directory"),
+            ),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+        files.write(Collection::Profiles, "a", b"").unwrap();
+    }
+
+    #[test]
+    fn an_empty_folder_is_removed_like_a_file() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::open(root.path(), BTreeMap::new()).unwrap();
+        files.write(Collection::Ignition, "sub/a", b"").unwrap();
+        files.remove(Collection::Ignition, "sub/a").unwrap();
+        files.remove(Collection::Ignition, "sub").unwrap();
+        files.remove(Collection::Ignition, ".").unwrap();
+        assert!(!root.path().join("ignition").exists());
+        files.write(Collection::Ignition, "a", b"").unwrap();
     }
 
     #[test]
@@ -246,7 +290,27 @@ mod tests {
             ),
             (
                 files.remove(Collection::Ignition, "").unwrap_err(),
-                format!("remove {at}/ignition: is a directory"),
+                format!("remove {at}/ignition: directory not empty"),
+            ),
+            (
+                files.remove(Collection::Ignition, "b").unwrap_err(),
+                format!("remove {at}/ignition/b: no such file or directory"),
+            ),
+            (
+                files.remove(Collection::Generic, ".").unwrap_err(),
+                format!("remove {at}/generic: no such file or directory"),
+            ),
+            (
+                files.write(Collection::Generic, ".", b"").unwrap_err(),
+                format!("open {at}/generic: is a directory"),
+            ),
+            (
+                files.write(Collection::Ignition, "a/b", b"").unwrap_err(),
+                format!("mkdir {at}/ignition/a: not a directory"),
+            ),
+            (
+                files.write(Collection::Ignition, "a/b/c", b"").unwrap_err(),
+                format!("mkdir {at}/ignition/a: not a directory"),
             ),
             (
                 files.write(Collection::Ignition, &"x".repeat(300), b"").unwrap_err(),

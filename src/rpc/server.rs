@@ -27,7 +27,7 @@ use super::message::{
     SelectGroupRequest, SelectProfileRequest,
 };
 use super::store::{Answer, Store};
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::event::{Emitter, Instant, Known, Service};
 
 /// The timeout of the TLS handshake.
@@ -91,7 +91,7 @@ async fn converse(stream: TcpStream, tls: Tls, mut handler: RpcHandler) {
     // Without it, small messages are delayed.
     drop(stream.set_nodelay(true));
     let shaken = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(shaken) => shaken.map_err(|error| error.to_string()),
+        Ok(shaken) => shaken.map_err(|error| tls::explained(&error)),
         Err(_) => Err("timed out waiting for the client".to_owned()),
     };
     let (stream, client) = match shaken {

@@ -1,7 +1,13 @@
 //! Mutual TLS as in matchbox: one CA signs the certificates of both sides.
 //!
 //! Files are read once, at the start. A client with any certificate of the
-//! CA has full access: the names in it are not checked.
+//! CA has full access: the names in it are not checked. Certificates are
+//! accepted and refused as by Go, which matchbox and Terraform are written in.
+
+mod chain;
+mod private_key;
+mod public_key;
+mod verifier;
 
 use std::borrow::Cow;
 use std::io;
@@ -12,13 +18,15 @@ use std::time::Duration;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, CipherSuite, ClientConfig, OtherError, RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 pub(super) use tokio_rustls::{client::TlsStream as ClientStream, server::TlsStream as ServerStream};
 
+use self::chain::Refusal;
+use self::verifier::{Authorities, ClientVerifier, ServerVerifier};
 use super::subject::subject;
 use crate::hint::Hint;
 
@@ -98,9 +106,8 @@ impl Hint for CertificatesError {
 
 /// The contents of [`Certificates`].
 struct Contents {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    roots: Arc<RootCertStore>,
+    own: Arc<SingleCertAndKey>,
+    authorities: Authorities,
 }
 
 impl Certificates {
@@ -109,11 +116,14 @@ impl Certificates {
         let key = PrivateKeyDer::from_pem_slice(&bytes(&self.key)?).map_err(|source| {
             CertificatesError::Nothing { path: self.key.clone(), what: "private key", source }
         })?;
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.authority)? {
-            roots.add(certificate).map_err(|source| self.no_authority(source))?;
+        let own = private_key::certified(chain, key).map_err(|source| self.key_mismatch(source))?;
+        let roots = certificates(&self.authority)?;
+        let mut store = RootCertStore::empty();
+        for root in &roots {
+            store.add(root.clone()).map_err(|source| self.no_authority(source))?;
         }
-        Ok(Contents { chain, key, roots: Arc::new(roots) })
+        let authorities = Authorities { certificates: roots, store: Arc::new(store) };
+        Ok(Contents { own: Arc::new(own.into()), authorities })
     }
 
     fn no_authority(&self, source: impl std::error::Error + Send + Sync + 'static) -> CertificatesError {
@@ -171,14 +181,13 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     /// Reads the files of a server.
     pub fn read(certificates: &Certificates) -> Result<Self, CertificatesError> {
-        let Contents { chain, key, roots } = certificates.read()?;
+        let Contents { own, authorities } = certificates.read()?;
         let provider = provider();
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+        let verifier = ClientVerifier::new(authorities, Arc::clone(&provider));
         let verifier = verifier.map_err(|source| certificates.no_authority(source))?;
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|source| certificates.key_mismatch(source))?;
-        let config = config.with_client_cert_verifier(verifier).with_single_cert(chain, key);
-        let mut config = config.map_err(|source| certificates.key_mismatch(source))?;
+        let mut config = config.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(own);
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
@@ -198,6 +207,33 @@ impl Tls {
     }
 }
 
+/// Returns why a client was refused and what it needs, as far as an error tells.
+pub(super) fn explained(error: &io::Error) -> String {
+    use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+    let advice = match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(NoCertificatesPresented) => {
+            "give it a client certificate and its key (`client_cert`, `client_key`)"
+        }
+        Some(InvalidCertificate(CertificateError::Other(OtherError(other)))) => {
+            return match other.downcast_ref::<Refusal>() {
+                Some(refusal) => format!("invalid peer certificate: {refusal}: {}", refusal.advice()),
+                None => format!("invalid peer certificate: {other}"),
+            };
+        }
+        Some(InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            "it must be signed by the CA certificate of this server"
+        }
+        Some(InvalidCertificate(CertificateError::Expired | CertificateError::NotValidYet)) => {
+            "renew it or its CA certificate, and check the clocks of both sides"
+        }
+        Some(InvalidCertificate(CertificateError::InvalidPurpose)) => {
+            "its extended key usage, and that of its CA certificates, must contain clientAuth if there is one"
+        }
+        _ => return error.to_string(),
+    };
+    format!("{error}: {advice}")
+}
+
 /// Closes a connection so that the client can read the alert: unread input would make the kernel reset the
 /// connection.
 async fn part(mut stream: TcpStream) {
@@ -211,11 +247,14 @@ async fn part(mut stream: TcpStream) {
 
 /// Returns the TLS configuration of a client.
 pub(super) fn connector(certificates: &Certificates) -> Result<TlsConnector, CertificatesError> {
-    let Contents { chain, key, roots } = certificates.read()?;
-    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let Contents { own, authorities } = certificates.read()?;
+    let provider = provider();
+    let verifier = ServerVerifier::new(authorities, Arc::clone(&provider));
+    let verifier = verifier.map_err(|source| certificates.no_authority(source))?;
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|source| certificates.key_mismatch(source))?;
-    let config = config.with_root_certificates(roots).with_client_auth_cert(chain, key);
-    let mut config = config.map_err(|source| certificates.key_mismatch(source))?;
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = config.with_client_cert_resolver(own);
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }

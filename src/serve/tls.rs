@@ -7,9 +7,9 @@ mod dhe;
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{PeerIncompatible, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) use tokio_rustls::TlsAcceptor as Acceptor;
 pub(super) use tokio_rustls::server::TlsStream;
@@ -56,6 +56,12 @@ pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Accepto
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("cannot read a private key: {error:?}"))?;
     accept(chain, key).map_err(|error| error.to_string())
+}
+
+/// Tells whether a handshake failed because the client offers no cipher suite of this server.
+pub(super) fn is_outdated_client(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon)))
 }
 
 /// Returns the negotiated version and suite, such as `TLSv1_2 TLS_DHE_RSA_WITH_AES_128_GCM_SHA256`.

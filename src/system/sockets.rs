@@ -14,7 +14,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{NetlinkAddr, setsockopt, sockopt};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::hint::Hint;
 use crate::lab::TftpBackend;
@@ -38,9 +38,10 @@ const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// The notifications of the neighbour table (`RTMGRP_NEIGH`).
 const NEIGHBOURS: u32 = 4;
 const BACKLOG: i32 = 1024;
-/// EtherTypes: none of them, IPv4, and ARP.
+/// EtherTypes: none of them, IPv4, IPv6, and ARP.
 const NOTHING: u16 = 0;
 const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
 const ARP: u16 = 0x0806;
 /// Receive buffer for requests in bytes, including the kernel's overhead.
 const STORM: usize = 8 << 20;
@@ -51,7 +52,7 @@ pub struct Sockets {
     /// DHCP; `None` when the network has none.
     pub dhcp: Option<DhcpSockets>,
     /// DHCPv6; `None` when the network has none.
-    pub dhcp6: Option<LinkSocket>,
+    pub dhcp6: Option<Dhcp6Sockets>,
     /// TFTP, one socket for each address of the bridge; empty if another server has the port. So are the next four.
     pub tftp: Vec<UdpSocket>,
     /// HTTP.
@@ -89,6 +90,15 @@ pub struct DhcpSockets {
     pub frames: Socket,
     /// Whole Ethernet frames in both directions, to probe for another server.
     pub probe: Option<Socket>,
+}
+
+/// The sockets of a DHCPv6 server.
+#[derive(Debug)]
+pub struct Dhcp6Sockets {
+    /// Port 547 on the network's bridge.
+    pub link: LinkSocket,
+    /// The same requests as whole Ethernet frames.
+    pub frames: Socket,
 }
 
 /// Sockets that tell who has which address on a network.
@@ -372,7 +382,7 @@ fn neighbours(interface: &IfName) -> io::Result<NeighbourSockets> {
 }
 
 /// A UDP socket that receives multicast and unicast requests of one link and can tell them apart.
-fn dhcp6(interface: &IfName) -> io::Result<LinkSocket> {
+fn dhcp6(interface: &IfName) -> io::Result<Dhcp6Sockets> {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
     let index = nix::net::if_::if_nametoindex(interface.as_str())?;
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
@@ -381,7 +391,32 @@ fn dhcp6(interface: &IfName) -> io::Result<LinkSocket> {
     socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, DHCP6)).into())?;
     socket.join_multicast_v6(&ALL_SERVERS, index)?;
     socket.set_nonblocking(true)?;
-    Ok(LinkSocket { socket: socket.into(), interface: index })
+    let link = LinkSocket { socket: socket.into(), interface: index };
+    let frames = frames(interface, IPV6)?;
+    frames.attach_filter(&dhcp6_filter())?;
+    Ok(Dhcp6Sockets { link, frames })
+}
+
+/// A filter of frames with IPv6: only UDP to the port of DHCPv6 servers, without extension headers.
+fn dhcp6_filter() -> [SockFilter; 6] {
+    const NEXT_HEADER: u32 = 14 + 6;
+    const TO_PORT: u32 = 14 + 40 + 2;
+    let load = |size: u32, at: u32| word(libc::BPF_LD | size | libc::BPF_ABS, 0, at);
+    // The second argument is how many instructions are skipped if it differs.
+    let equals = |skip: u8, value: u32| word(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, skip, value);
+    let give = |bytes: u32| word(libc::BPF_RET | libc::BPF_K, 0, bytes);
+    [
+        load(libc::BPF_B, NEXT_HEADER),
+        equals(3, libc::IPPROTO_UDP.unsigned_abs()),
+        load(libc::BPF_H, TO_PORT),
+        equals(1, DHCP6.into()),
+        give(u32::MAX),
+        give(0),
+    ]
+}
+
+fn word(code: u32, otherwise: u8, value: u32) -> SockFilter {
+    SockFilter::new(u16::try_from(code).unwrap_or(u16::MAX), 0, otherwise, value)
 }
 
 /// Finds the process that uses a port, as far as `/proc` is readable.

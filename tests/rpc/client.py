@@ -210,10 +210,12 @@ def limits():
     services.generic.GenericPut(msg.GenericPutRequest(name="large", config=config))
     assert services.generic.GenericGet(msg.GenericGetRequest(name="large")).config == config
     print(*refused(services.generic.GenericPut, msg.GenericPutRequest(name="larger", config=b"x" * most)))
-    for name in ["../x", "a/../../x", "/etc/x", "a\0b", ".dryrack-x", "a/.dryrack-x", ""]:
+    for name in ["../x", "a/../../x", "a\0b", ".dryrack-x", "a/.dryrack-x", ""]:
         print(repr(name), *refused(services.ignition.IgnitionPut, msg.IgnitionPutRequest(name=name)))
     services.ignition.IgnitionPut(msg.IgnitionPutRequest(name="rack1/a.ign", config=b"{}"))
-    print(services.ignition.IgnitionGet(msg.IgnitionGetRequest(name="rack1/a.ign")).config)
+    # Names are cleaned like paths.
+    for name in ["rack1/a.ign", "x/../rack1//a.ign", "/rack1/a.ign"]:
+        print(services.ignition.IgnitionGet(msg.IgnitionGetRequest(name=name)).config)
 
 
 def writer():

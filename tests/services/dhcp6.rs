@@ -123,6 +123,27 @@ fn dhclient_is_given_an_address() {
 }
 
 #[test]
+fn a_system_with_another_duid_and_a_private_address_is_the_same_node() {
+    alone(async || {
+        let rack = Rack::of(&lab_with_ipv6(), kernel).await;
+        let one = rack.client(rack.mac("one"));
+        configured(&rack, &one).await;
+        one.run("ip", &["-6", "address", "flush", "dev", "eth0", "scope", "link"]);
+        one.run("ip", &["-6", "address", "add", "fe80::5d2:8b1:77aa:1234/64", "dev", "eth0", "nodad"]);
+        let dhclient = Dhclient { rack: &rack, client: &one, name: "private" };
+        // A DUID-UUID of its machine ID, as NetworkManager has it.
+        let duid = r#"default-duid "\000\004\252\273\314\335\356\377@\021\210\231\000\021\"3DU";"#;
+        std::fs::write(dhclient.file("leases"), format!("{duid}\n")).unwrap();
+        let _running = dhclient.start(&[], "");
+        assert_eq!(answered(&rack, "solicit", "advertise").await, "fd00:83::1:b");
+        assert_eq!(answered(&rack, "request", "reply").await, "fd00:83::1:b");
+        let of_node =
+            |known: &Known| matches!(known, Known::DhcpReplied { mac, .. } if *mac == rack.mac("one"));
+        assert!(rack.log.has(of_node));
+    });
+}
+
+#[test]
 fn dhclient_may_be_hasty_or_want_no_address() {
     alone(async || {
         let rack = Rack::of(&lab_with_ipv6(), kernel).await;

@@ -71,6 +71,24 @@ fn curl_and_wget_believe_the_labs_authority() {
             rack.log.until(suite, 5, told).await;
         }
 
+        // As iPXE 1.21.1, which has only RSA key exchange: the event says what is needed.
+        let older = [
+            "-m",
+            "20",
+            "-sS",
+            "--cacert",
+            "ca.pem",
+            "--tls-max",
+            "1.2",
+            "--ciphers",
+            "AES256-SHA256",
+            KERNEL,
+        ];
+        let (code, _) = run(&one, folder.path(), "curl", &older);
+        assert_eq!(code, 35, "no handshake");
+        let outdated = |known: &Known| matches!(known, Known::HttpsFailed { error } if error.contains("newer than release 1.21.1"));
+        rack.log.until("a client that is too old", 5, outdated).await;
+
         // wget resumes the download.
         let file = folder.path().join("kernel");
         std::fs::write(&file, &all[..300_000]).unwrap();

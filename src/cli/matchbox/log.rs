@@ -80,6 +80,7 @@ fn words(known: &Known) -> (Level, String) {
     match known {
         Known::HttpServed { method, path, .. } => (Level::Info, format!("HTTP {method} {path}")),
         Known::MatchboxFailed { .. } | Known::HttpsFailed { .. } => (Level::Warning, known.to_string()),
+        Known::RpcRefused { .. } => (Level::Info, known.to_string()),
         Known::ServiceFailed { .. } => (Level::Error, known.to_string()),
         other => (Level::Debug, other.to_string()),
     }

@@ -303,6 +303,22 @@ fn urls_lead_somewhere() {
 }
 
 #[test]
+fn loaders_do_not_fetch_over_https() {
+    let profile = r#"{ "id": "p", "boot": { "kernel": "https://m.local/linux", "initrd": ["--name i https://m.local/i", "/assets/j"], "args": ["x=https://m.local/ignition"] } }"#;
+    let more =
+        "network.lan.https = true\nnetwork.lan.dns.records = { \"m.local\" = \"10.0.0.1\" }\nnode.a = {}\n";
+    let found = check(more, &[("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)]);
+    let lines: Vec<&str> =
+        found.lines().filter(|line| line.contains("HTTPS") || line.contains("1.21.1")).collect();
+    assert_snapshot!(lines.join("\n"), @"
+    [L317] profiles/p.json at https://m.local/linux: the iPXE and the GRUB of the images do not support HTTPS
+      help: use http://, or an iPXE of your own in `programs`, newer than release 1.21.1 (built in November 2022 or later)
+    [L317] profiles/p.json at --name i https://m.local/i: the iPXE and the GRUB of the images do not support HTTPS
+      help: use http://, or an iPXE of your own in `programs`, newer than release 1.21.1 (built in November 2022 or later)
+    ");
+}
+
+#[test]
 fn an_address_in_upper_case_is_told() {
     let group = r#"{ "profile": "tiny", "selector": { "mac": "52-54-00-AA-BB-CC", "os": "x" } }"#;
     let colons = r#"{ "profile": "tiny", "selector": { "MAC": "52:54:00:AA:BB:CC" } }"#;

@@ -14,7 +14,7 @@ use super::boot::{self, BootReply, Client};
 use super::state::{Change, Identity, State};
 use super::wire::{Association, Reply, Request};
 use crate::event::{DhcpClient, RunTime};
-use crate::lab::UnknownClients;
+use crate::lab::{self, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
 use crate::serve::labels;
@@ -33,6 +33,7 @@ pub(in crate::serve) struct Server {
     duid: Vec<u8>,
     dhcp: Dhcp6Plan,
     unknown_clients: UnknownClients,
+    told_apart_by: Option<lab::Identity>,
     hosts: HashMap<Mac, HostPlan>,
     /// NICs of nodes that have no other NIC here, by the DUIDs of the node.
     by_duid: HashMap<Vec<u8>, Mac>,
@@ -44,6 +45,8 @@ pub(in crate::serve) struct Server {
 pub(in crate::serve) struct Arrival {
     /// The sender: the client, or the nearest relay.
     pub(in crate::serve) from: Ipv6Addr,
+    /// The hardware address that the frame was sent from, if a client sent it.
+    pub(in crate::serve) mac: Option<Mac>,
     /// Whether it was multicast to all servers.
     pub(in crate::serve) multicast: bool,
 }
@@ -86,6 +89,7 @@ impl Server {
         Some(Self {
             net,
             unknown_clients: plan.ipv6_unknown_clients,
+            told_apart_by: plan.dhcp.as_ref().and_then(|dhcp| dhcp.identity),
             by_duid,
             duid: [&LINK_LAYER[..], &plan.mac.0].concat(),
             dhcp,
@@ -99,13 +103,17 @@ impl Server {
         self.hosts.get(&mac)
     }
 
-    /// Determines the client's hardware address: from the relay, from the sender's address, from the client
-    /// identifier. A node with several NICs sends the same identifier on all of them, so that comes last.
-    pub(in crate::serve) fn identify(&self, request: &Request, from: Ipv6Addr) -> Mac {
+    /// Determines the client's hardware address: from the relay (RFC 6939) or the frame, from the sender's address,
+    /// from the client identifier. A node with several NICs sends the same identifier on all of them, so that comes
+    /// last.
+    ///
+    /// If client identifiers tell clients apart, the frame does not count: others share it.
+    pub(in crate::serve) fn identify(&self, request: &Request, arrival: Arrival) -> Mac {
         let relay = request.relays.last();
-        let peer = relay.map_or(from, |relay| relay.peer);
+        let peer = relay.map_or(arrival.from, |relay| relay.peer);
+        let of_frame = arrival.mac.filter(|_| self.told_apart_by != Some(lab::Identity::ClientId));
         let said = [
-            relay.and_then(|relay| relay.hardware),
+            relay.map_or(of_frame, |relay| relay.hardware),
             mac_of_address(peer),
             request.client.as_deref().and_then(mac_of_duid),
             request.client.as_ref().and_then(|duid| self.by_duid.get(duid).copied()),
@@ -144,7 +152,7 @@ pub(in crate::serve) fn answer(
     runs_program: bool,
     now: RunTime,
 ) -> Decision {
-    let mac = server.identify(request, arrival.from);
+    let mac = server.identify(request, arrival);
     let host = server.host(mac);
     let client = Client::of(request, &server.dhcp.ipxe_classes);
     let boot = boot::tell(client, host, server.net.addr(), runs_program);
@@ -314,9 +322,8 @@ impl Case<'_> {
     fn bindings(&self, mut lent: impl FnMut(Ipv6Addr)) -> Vec<DhcpOption> {
         let mut options = vec![status(Status::Success)];
         for association in &self.request.addresses {
-            let held = self.identity(association.id).and_then(|identity| self.state.of(&identity));
             let reserved = self.host.and_then(|host| host.ipv6);
-            match held.filter(|held| association.addresses.contains(held)) {
+            match self.held(association) {
                 Some(address) => lent(address),
                 None if reserved.is_some_and(|reserved| association.addresses.contains(&reserved)) => {}
                 None => {
@@ -350,8 +357,32 @@ impl Case<'_> {
         }
     }
 
-    fn identity(&self, association: u32) -> Option<Identity> {
-        Some(Identity { client: self.request.client.clone()?, association })
+    /// Returns what the address of the client's `index`th association is leased to.
+    ///
+    /// A node is its NIC, whatever its firmware and its system call themselves and their associations.
+    fn identity(&self, index: usize, association: &Association) -> Option<Identity> {
+        if self.is_by_mac() {
+            let client = [&LINK_LAYER[..], &self.mac.0].concat();
+            return Some(Identity { client, association: u32::try_from(index).ok()? });
+        }
+        Some(Identity { client: self.request.client.clone()?, association: association.id })
+    }
+
+    /// Tells whether the client is identified by its hardware address alone.
+    fn is_by_mac(&self) -> bool {
+        let by_mac = self.server.told_apart_by == Some(lab::Identity::Mac) && self.mac != Mac([0; 6]);
+        self.host.is_some() || by_mac
+    }
+
+    /// Returns the address among those of an association that the client has leased.
+    fn held(&self, association: &Association) -> Option<Ipv6Addr> {
+        let own = self.identity(0, association)?;
+        let is_own = |holder: &Identity| match self.is_by_mac() {
+            true => holder.client == own.client,
+            false => *holder == own,
+        };
+        let mut addresses = association.addresses.iter().copied();
+        addresses.find(|address| self.state.holder(*address).is_some_and(is_own))
     }
 
     /// Returns the address for the client's `index`th association.
@@ -361,7 +392,7 @@ impl Case<'_> {
             return (index == 0).then_some(Assignment { address, leased_to: None });
         }
         let association = self.request.addresses.get(index)?;
-        let (pool, identity) = (self.server.dhcp.pool?, self.identity(association.id)?);
+        let (pool, identity) = (self.server.dhcp.pool?, self.identity(index, association)?);
         let Server { reserved, .. } = self.server;
         let address = self.state.address_for(&identity, pool.network(), reserved, self.now)?;
         Some(Assignment { address, leased_to: Some(identity) })

@@ -29,6 +29,7 @@ const GROWTH: usize = 4;
 /// Parses one packet.
 pub(crate) fn packet(data: &[u8]) {
     let data = &data[..data.len().min(PACKET)];
+    assert!(super::senders::sender(data).is_none_or(|sender| !sender.mac.is_group()));
     let Some(request) = Request::decode(data) else { return };
     assert!(request.relays.len() <= 8);
     assert!(request.client.as_ref().is_none_or(|duid| (3..=130).contains(&duid.len())));
@@ -111,7 +112,7 @@ fn step(script: &mut Script<'_>, now: &mut RunTime) -> Step {
         packet = [head, option(18, b"port"), option(9, &packet)].concat();
     }
     packet.truncate(PACKET);
-    let arrival = Arrival { from, multicast: how & 0x20 == 0 };
+    let arrival = Arrival { from, mac: None, multicast: how & 0x20 == 0 };
     Step { packet, arrival, runs_program: how & 0x10 != 0, now: *now }
 }
 

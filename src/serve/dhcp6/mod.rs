@@ -4,6 +4,7 @@ mod answer;
 mod boot;
 #[cfg(any(test, fuzzing))]
 pub(in crate::serve) mod fuzz;
+mod senders;
 mod state;
 mod wire;
 
@@ -17,6 +18,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use self::answer::{Arrival, Decision, Server, answer};
+use self::senders::Senders;
 use self::state::State;
 use self::wire::{Request, message};
 use super::context::Context;
@@ -25,7 +27,7 @@ use super::ra::TransientRoute;
 use crate::event::{Exchange, Known, LearnedBy, LearnedFrom, Service};
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
-use crate::system::sockets::LinkSocket;
+use crate::system::sockets::{Dhcp6Sockets, LinkSocket};
 
 const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
@@ -38,6 +40,7 @@ pub(super) struct Dhcp6 {
     server: Server,
     state: State,
     socket: UdpSocket,
+    senders: Senders,
     /// The scope of link-local addresses.
     interface: u32,
     context: Context,
@@ -47,17 +50,19 @@ pub(super) struct Dhcp6 {
 impl Dhcp6 {
     /// Creates the service; `None` if the network has no DHCPv6.
     pub(super) fn new(
-        socket: Option<LinkSocket>,
+        sockets: Option<Dhcp6Sockets>,
         plan: &ServicePlan,
         context: Context,
         transient_route: Option<TransientRoute>,
     ) -> io::Result<Option<Self>> {
-        let (Some(LinkSocket { socket, interface }), Some(server)) = (socket, Server::new(plan)) else {
+        let (Some(Dhcp6Sockets { link, frames }), Some(server)) = (sockets, Server::new(plan)) else {
             return Ok(None);
         };
+        let LinkSocket { socket, interface } = link;
+        let senders = Senders::new(frames.into())?;
         let (network, socket) = (plan.network.clone(), UdpSocket::from_std(socket)?);
         let state = State::default();
-        Ok(Some(Self { network, server, state, socket, interface, context, transient_route }))
+        Ok(Some(Self { network, server, state, socket, senders, interface, context, transient_route }))
     }
 
     /// Answers requests as long as it is polled.
@@ -69,8 +74,14 @@ impl Dhcp6 {
             let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut packet));
             match receiving.await {
                 Err(error) => failure.pause(&error).await,
-                Ok((length, arrival)) => {
+                Ok((length, mut arrival)) => {
                     let Some(request) = Request::decode(&packet[..length]) else { continue };
+                    if request.is_from_client() {
+                        match self.senders.of(arrival.from, &packet[..length]).await {
+                            Ok(mac) => arrival.mac = mac,
+                            Err(error) => failure.note(Err(error)),
+                        }
+                    }
                     let sent = self.handle(&request, arrival).await;
                     failure.note(sent);
                 }
@@ -80,7 +91,7 @@ impl Dhcp6 {
 
     async fn handle(&mut self, request: &Request, arrival: Arrival) -> io::Result<()> {
         let received = self.context.events.now().at;
-        let host = self.server.host(self.server.identify(request, arrival.from));
+        let host = self.server.host(self.server.identify(request, arrival));
         let runs_program = host.is_some_and(|host| self.context.clients.runs_program(&host.node));
         let mut decision = answer(&self.server, &self.state, request, arrival, runs_program, received);
         for change in std::mem::take(&mut decision.changes) {
@@ -154,5 +165,5 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Arrival)
         _ => false,
     });
     let from = message.address.map_or(Ipv6Addr::UNSPECIFIED, |address| address.ip());
-    Ok((message.bytes, Arrival { from, multicast }))
+    Ok((message.bytes, Arrival { from, mac: None, multicast }))
 }

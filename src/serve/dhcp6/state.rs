@@ -15,7 +15,8 @@ const MOST: usize = 4096;
 /// How many addresses are tried for one client. The pool has 2³² of them.
 const TRIES: u32 = 32;
 
-/// An association: the client's DUID, and the IAID of the interface.
+/// An association: the client's DUID, and the IAID of the interface; of a node, the hardware address as a DUID, and the
+/// position of the association.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) client: Vec<u8>,
@@ -87,6 +88,11 @@ impl State {
     /// Returns the address that a client has leased.
     pub(super) fn of(&self, identity: &Identity) -> Option<Ipv6Addr> {
         self.addresses.get(identity).copied()
+    }
+
+    /// Returns the client that has leased an address.
+    pub(super) fn holder(&self, address: Ipv6Addr) -> Option<&Identity> {
+        self.leases.get(&address)?.holder.as_ref()
     }
 
     /// Returns the address for a client; `None` if there are too many clients.

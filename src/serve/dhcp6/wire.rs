@@ -141,6 +141,11 @@ impl Request {
         message(self.kind)
     }
 
+    /// Tells whether it came from the client itself and not through a relay.
+    pub(super) fn is_from_client(&self) -> bool {
+        self.relays.is_empty()
+    }
+
     /// Tells whether the client requests an option.
     pub(super) fn wants(&self, code: OptionCode) -> bool {
         self.wanted.contains(&u16::from(code))

@@ -45,13 +45,16 @@ fn duid(mac: Mac) -> Vec<u8> {
 struct Ask {
     packet: Vec<u8>,
     from: Ipv6Addr,
+    /// The frame's.
+    mac: Option<Mac>,
     multicast: bool,
 }
 
 impl Ask {
     /// A message of a client with a DUID-LL.
     fn new(kind: u8, mac: Mac) -> Self {
-        Self { packet: vec![kind, 1, 2, 3], from: mac.link_local(), multicast: true }.with(1, &duid(mac))
+        Self { packet: vec![kind, 1, 2, 3], from: mac.link_local(), mac: None, multicast: true }
+            .with(1, &duid(mac))
     }
 
     fn with(mut self, code: u16, value: &[u8]) -> Self {
@@ -86,7 +89,7 @@ impl Ask {
     }
 
     fn arrival(&self) -> Arrival {
-        Arrival { from: self.from, multicast: self.multicast }
+        Arrival { from: self.from, mac: self.mac, multicast: self.multicast }
     }
 }
 
@@ -393,7 +396,7 @@ fn relayed(ask: &Ask, link: &str, hardware: Option<Mac>) -> Ask {
         packet.extend(option(79, &[&[0, 1], &mac.0[..]].concat()));
     }
     packet.extend(option(9, &ask.packet));
-    Ask { packet, from: "fd00:83::7".parse().unwrap(), multicast: false }
+    Ask { packet, from: "fd00:83::7".parse().unwrap(), mac: ask.mac, multicast: false }
 }
 
 #[test]
@@ -402,8 +405,9 @@ fn who_asks_is_known_by_card_whatever_it_calls_itself() {
     let private: Ipv6Addr = "fe80::1234:5678:9abc:def0".parse().unwrap();
     let uuid = [&[0, 4][..], &[7; 16]].concat();
     let named = |name: &[u8], from: Ipv6Addr| {
-        Ask { packet: vec![SOLICIT, 1, 2, 3], from, multicast: true }.with(1, name)
+        Ask { packet: vec![SOLICIT, 1, 2, 3], from, mac: None, multicast: true }.with(1, name)
     };
+    let by_frame = |mac, ask: Ask| Ask { mac: Some(mac), ..ask };
     let of_real = plan().hosts[1].uuid;
     let (as_written, as_in_tables) =
         ([&UUID[..], of_real.as_bytes()].concat(), [&UUID[..], &of_real.to_bytes_le()].concat());
@@ -418,11 +422,77 @@ fn who_asks_is_known_by_card_whatever_it_calls_itself() {
         ("its UUID as firmware writes it", named(&as_in_tables, private), REAL),
         ("a stranger", named(&uuid, STRANGER.link_local()), STRANGER),
         ("nobody", named(&uuid, private), Mac([0; 6])),
+        ("its frame", by_frame(FAST, named(&uuid, private)), FAST),
+        ("its frame, named after another card of its", by_frame(FAST, named(&duid(REAL), private)), FAST),
+        ("its name, in the frame of a stranger", by_frame(STRANGER, named(&duid(FAST), private)), FAST),
+        ("a stranger's frame", by_frame(STRANGER, named(&uuid, private)), STRANGER),
+        (
+            "the frame of a relay",
+            by_frame(REAL, relayed(&named(&uuid, private), "fd00:83::7", None)),
+            Mac([0; 6]),
+        ),
         ("the relay", relayed(&named(&uuid, private), "fd00:83::7", Some(FAST)), FAST),
         ("the relay's peer", relayed(&named(&uuid, FAST.link_local()), "::", None), FAST),
     ] {
-        assert_eq!(handler.server.identify(&ask.request(), ask.from), mac, "{what}");
+        assert_eq!(handler.server.identify(&ask.request(), ask.arrival()), mac, "{what}");
     }
+}
+
+/// Frames of FAST, whose firmware and system have different DUIDs and associations.
+fn stages() -> [Ask; 3] {
+    let private = |last: u16| Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5d2, 0x8b1, 0x77aa, last);
+    let named = |last, duid: &[u8], id| {
+        let ask =
+            Ask { packet: vec![REQUEST, 1, 2, 3], from: private(last), mac: Some(FAST), multicast: true };
+        ask.with(1, duid).of_us().address(id, &[])
+    };
+    [
+        Ask { mac: Some(FAST), ..Ask::new(REQUEST, FAST).of_us().address(7, &[]) },
+        named(1, &[&[0, 4][..], &[9; 16]].concat(), 8),
+        named(2, &[0, 2, 0, 0, 0xab, 0x11, 1, 2, 3, 4], 9),
+    ]
+}
+
+#[test]
+fn a_node_keeps_its_address_whatever_its_system_calls_itself() {
+    let addresses = |reserved: bool, identity| {
+        let mut plan = with_ipv6();
+        plan.dhcp.as_mut().unwrap().identity = identity;
+        if !reserved {
+            plan.hosts[0].ipv6 = None;
+        }
+        let mut handler = TestServer::of(&plan);
+        let addresses = stages().map(|ask| handler.decide(&ask).address.unwrap().to_string());
+        (addresses[0].clone(), addresses.iter().collect::<std::collections::BTreeSet<_>>().len())
+    };
+    assert_eq!(addresses(true, None), ("fd00:83::11".to_owned(), 1));
+    assert_eq!(addresses(false, None).1, 1, "from the pool");
+    assert_eq!(addresses(true, Some(lab::Identity::ClientId)), ("fd00:83::11".to_owned(), 3));
+}
+
+#[test]
+fn strangers_are_told_apart_as_the_lab_says() {
+    let addresses = |identity| {
+        let mut plan = with_ipv6();
+        plan.dhcp.as_mut().unwrap().identity = identity;
+        let mut handler = TestServer::of(&plan);
+        let asks = stages().into_iter().skip(1).map(|ask| Ask { mac: Some(STRANGER), ..ask });
+        asks.map(|ask| handler.decide(&ask).address).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!([None, Some(lab::Identity::Mac), Some(lab::Identity::ClientId)].map(addresses), [2, 1, 2]);
+}
+
+#[test]
+fn a_node_gives_back_what_its_pool_lent() {
+    let mut plan = with_ipv6();
+    plan.hosts[0].ipv6 = None;
+    let mut handler = TestServer::of(&plan);
+    let [firmware, system, _] = stages();
+    let address = handler.decide(&firmware).address.unwrap();
+    let release = Ask { packet: [&[RELEASE][..], &system.packet[1..]].concat(), ..system };
+    let release = release.address(99, &[&address.to_string()]);
+    let decision = handler.decide(&release);
+    assert_eq!(decision.changes, [Change::Free(address)], "{}", decision.rule);
 }
 
 #[test]
@@ -490,7 +560,7 @@ proptest! {
         }
         let mut handler = TestServer::of(&plan);
         if let Some(request) = Request::decode(&packet) {
-            let decision = handler.decide(&Ask { packet: packet.clone(), from, multicast });
+            let decision = handler.decide(&Ask { packet: packet.clone(), from, mac: None, multicast });
             if let Some(reply) = decision.reply {
                 let sent = reply.encode(&request.relays).unwrap();
                 prop_assert!(from.is_unicast_link_local() || plan.ipv6.unwrap().contains(&from));
@@ -513,7 +583,7 @@ proptest! {
     fn no_noise_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut handler = TestServer::of(&with_ipv6());
         if Request::decode(&packet).is_some() {
-            let _decision = handler.decide(&Ask { packet, from: FAST.link_local(), multicast: true });
+            let _decision = handler.decide(&Ask { packet, from: FAST.link_local(), mac: Some(FAST), multicast: true });
         }
     }
 }
