@@ -135,6 +135,7 @@ codes! {
     NoSuchDisk = "L315": "an install to a missing disk",
     UpperCaseMac = "L316": "a MAC address in upper case",
     DeadUrl = "L317": "an unreachable URL",
+    ConfigDoubted = "L318": "a config is valid, but probably not as intended",
 
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "invalid regular expression",
@@ -157,14 +158,15 @@ impl Code {
             | Self::ReinstallLoop
             | Self::NoSuchDisk
             | Self::UpperCaseMac
-            | Self::DeadUrl => Severity::Warning,
+            | Self::DeadUrl
+            | Self::ConfigDoubted => Severity::Warning,
             _ => Severity::Error,
         }
     }
 
     /// Returns whether only `dryrack check` reports it, because the lab starts anyway.
     pub fn is_lint(self) -> bool {
-        (Self::NotRendered..=Self::DeadUrl).contains(&self)
+        (Self::NotRendered..=Self::ConfigDoubted).contains(&self)
     }
 
     /// Returns the code with this number, in any case.

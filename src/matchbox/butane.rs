@@ -6,13 +6,16 @@
 //! empty config for anything newer.
 
 mod boot;
+mod mode;
 mod mount;
 mod sugar;
+
+use std::ops::RangeInclusive;
 
 use crate::matchbox::ignition::report::{JsonPath, Language, Report};
 use crate::matchbox::ignition::schema::{self, Type};
 use crate::matchbox::ignition::value::{Content, Record, Value, merge};
-use crate::matchbox::ignition::{Config, Problem, Version, decode};
+use crate::matchbox::ignition::{Config, Problem, Version, decode, semver};
 use crate::matchbox::tree::{Tree, What};
 use crate::matchbox::yaml::{self, Resolved, YamlError};
 
@@ -54,14 +57,19 @@ const SPECS: &[(&str, &str, Variant, Version)] = &[
     ("fiot", "1.0.0", Variant::Edge, Version::V3_4),
 ];
 
-/// The first minor version of each variant that translates to something newer, or not to Ignition.
-const NEWER: &[(&str, u64, u64, Variant)] = &[
-    ("fcos", 1, 6, Variant::Fcos { boot: true }),
-    ("flatcar", 1, 2, Variant::Flatcar),
-    ("r4e", 1, 2, Variant::Edge),
-    ("fiot", 1, 1, Variant::Edge),
-    ("openshift", 4, 8, Variant::OpenShift),
+/// Every other version of Butane 0.29: it translates to something newer, or not to Ignition.
+const NEWER: &[(&str, &str, Variant)] = &[
+    ("fcos", "1.6.0", Variant::Fcos { boot: true }),
+    ("fcos", "1.7.0", Variant::Fcos { boot: true }),
+    ("fcos", "1.8.0-experimental", Variant::Fcos { boot: true }),
+    ("flatcar", "1.2.0-experimental", Variant::Flatcar),
+    ("r4e", "1.2.0-experimental", Variant::Edge),
+    ("fiot", "1.1.0-experimental", Variant::Edge),
+    ("openshift", "5.0.0-experimental", Variant::OpenShift),
 ];
+
+/// The minor versions of OpenShift 4 that Butane 0.29 knows.
+const OPENSHIFT: RangeInclusive<u64> = 8..=22;
 
 /// Translates a Butane config to Ignition, or returns all its problems.
 pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
@@ -72,16 +80,16 @@ pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
     let boots = head.variant == Variant::Fcos { boot: true };
     let kind: &'static Type = if boots { &schema::BUTANE_FCOS } else { &schema::BUTANE };
     let mut config = decode::record(&tree, kind, minor, &mut report);
-    report.finish()?;
+    let mut warnings = report.finish()?;
     let mut report = Report::new(Language::Yaml);
-    sugar::check(&config, minor, &mut report);
+    sugar::check(&config, minor, head.becomes.is_some(), &mut report);
     if boots && head.becomes.is_some() {
         boot::check(&config, &mut report);
     }
     if head.variant == Variant::OpenShift {
         machine_config(&tree, &mut report);
     }
-    report.finish()?;
+    warnings.extend(report.finish()?);
     let Some(version) = head.becomes else {
         return Ok(Translated::Newer(vec![head.newer()]));
     };
@@ -89,7 +97,8 @@ pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
     let mut report = Report::new(Language::Yaml);
     forbidden(&root, head.variant, &mut report);
     report.finish()?;
-    Config::checked(root, version, Report::new(Language::Yaml)).map(Translated::Ignition)
+    let config = Config::checked(root, version, Report::new(Language::Yaml))?;
+    Ok(Translated::Ignition(config.warned(warnings)))
 }
 
 /// Variant and version.
@@ -146,9 +155,10 @@ fn named(name: String, line_of_name: usize, version: String, line: usize) -> Res
     if let Some((.., variant, becomes)) = SPECS.iter().find(|spec| spec.0 == name && spec.1 == plain) {
         return Ok(Head { variant: *variant, name, version, line, becomes: Some(*becomes) });
     }
-    let newer = NEWER.iter().find(|newer| newer.0 == name && newer.1 == major && newer.2 <= minor);
-    match newer {
-        Some((.., variant)) => Ok(Head { variant: *variant, name, version, line, becomes: None }),
+    let newer = NEWER.iter().find(|newer| newer.0 == name && newer.1 == plain).map(|newer| newer.2);
+    let openshift = name == "openshift" && major == 4 && OPENSHIFT.contains(&minor) && rest == "0";
+    match newer.or(openshift.then_some(Variant::OpenShift)) {
+        Some(variant) => Ok(Head { variant, name, version, line, becomes: None }),
         None if name == "rhcos" => {
             Err(Problem::new(line_of_name, "variant: `rhcos` is gone; `openshift` has come in its place"))
         }
@@ -160,25 +170,6 @@ fn named(name: String, line_of_name: usize, version: String, line: usize) -> Res
             format!("variant: `{name}` is none of `fcos`, `flatcar`, `r4e`, `fiot` and `openshift`"),
         )),
     }
-}
-
-/// Returns the parts of a version: two numbers, and the third with its suffix.
-fn semver(text: &str) -> Option<(u64, u64, String)> {
-    let (text, build) = text.split_once('+').map_or((text, ""), |(text, build)| (text, build));
-    let (text, suffix) = text.split_once('-').map_or((text, ""), |(text, suffix)| (text, suffix));
-    let mut parts = text.splitn(3, '.').map(|part| {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        part.parse::<u64>().ok().filter(|_| digits)
-    });
-    let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
-    let mut rest = patch.to_string();
-    for (mark, more) in [('-', suffix), ('+', build)] {
-        if !more.is_empty() {
-            rest.push(mark);
-            rest.push_str(more);
-        }
-    }
-    Some((major, minor, rest))
 }
 
 /// Creates an Ignition config from the sections and their shorthands.

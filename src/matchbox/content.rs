@@ -45,6 +45,8 @@ pub struct Made {
     pub text: String,
     /// Why it is not the intended config, if it is not.
     pub problem: Option<Failure>,
+    /// What is probably not intended.
+    pub warnings: Vec<Failure>,
 }
 
 /// A config or template.
@@ -99,7 +101,7 @@ impl Content {
     /// Returns it as an Ignition config, in a version up to `newest` if possible.
     pub fn ignition(&self, newest: Version) -> Arc<Made> {
         let read = || match ignition::read(&self.bytes) {
-            Ok(config) => self.write(&config, newest),
+            Ok(config) => self.write(&config, newest, Some),
             Err(problems) => self.skeleton(&problems, Some),
         };
         Arc::clone(self.raw.get_or_init(|| Arc::new(read())))
@@ -116,7 +118,7 @@ impl Content {
         let same_lines = lines(&text) == lines(&self.bytes);
         let position = |line| same_lines.then_some(line);
         let made = match butane::translate(&text) {
-            Ok(Translated::Ignition(config)) => Ok(Arc::new(self.write(&config, newest))),
+            Ok(Translated::Ignition(config)) => Ok(Arc::new(self.write(&config, newest, position))),
             Ok(Translated::Newer(problems)) => Ok(Arc::new(self.skeleton(&problems, position))),
             Err(problems) => Err(self.problems(&problems, position)),
         };
@@ -131,18 +133,22 @@ impl Content {
         made
     }
 
-    fn write(&self, config: &Config, newest: Version) -> Made {
+    fn write(&self, config: &Config, newest: Version, position: impl Fn(usize) -> Option<usize>) -> Made {
+        let warnings = config.warnings().iter();
+        let warnings =
+            warnings.map(|warning| self.problems(std::slice::from_ref(warning), &position)).collect();
         match config.write_as(newest) {
-            Ok(text) => Made { text, problem: None },
+            Ok(text) => Made { text, problem: None, warnings },
             // A config that is too new for the machine is better than a wrong one.
             Err(Problem { line, message }) => {
-                Made { text: config.write(), problem: Some(self.failure(line, message)) }
+                Made { text: config.write(), problem: Some(self.failure(line, message)), warnings }
             }
         }
     }
 
     fn skeleton(&self, problems: &[Problem], position: impl Fn(usize) -> Option<usize>) -> Made {
-        Made { text: ignition::skeleton(), problem: Some(self.problems(problems, position)) }
+        let problem = Some(self.problems(problems, position));
+        Made { text: ignition::skeleton(), problem, warnings: Vec::new() }
     }
 
     /// Joins problems into one, with the position of the first that has one.

@@ -65,15 +65,8 @@ impl std::str::FromStr for Version {
     /// Parses a version as Go's semver does: an empty suffix and leading zeros are ignored.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let malformed = || Malformed(format!("`{text}` is none of 3.0.0, 3.1.0, 3.2.0, 3.3.0 and 3.4.0"));
-        let (plain, build) = text.split_once('+').unwrap_or((text, ""));
-        let (plain, suffix) = plain.split_once('-').unwrap_or((plain, ""));
-        let mut parts = plain.splitn(3, '.').map(|part| {
-            let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-            part.parse::<u64>().ok().filter(|_| digits)
-        });
-        let mut part = || parts.next().flatten().ok_or_else(malformed);
-        let (major, minor, patch) = (part()?, part()?, part()?);
-        let ours = major == 3 && patch == 0 && suffix.is_empty() && build.is_empty();
+        let (major, minor, rest) = semver(text).ok_or_else(malformed)?;
+        let ours = major == 3 && rest == "0";
         let found = Self::ALL.into_iter().find(|version| ours && u64::from(version.minor()) == minor);
         found.ok_or_else(malformed)
     }
@@ -90,6 +83,9 @@ impl std::fmt::Display for Version {
 pub struct Config {
     // Invariant: a `schema::CONFIG` that names the newest version.
     root: Record,
+    /// The version in which it was written.
+    version: Version,
+    warnings: Vec<Problem>,
 }
 
 /// Parses a config, or returns all its problems.
@@ -101,8 +97,57 @@ pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
     let version = version(&tree).map_err(|problem| vec![problem])?;
     let mut report = Report::new(Language::Json);
     let root = decode::record(&tree, &schema::CONFIG, version.minor(), &mut report);
-    report.finish()?;
-    Config::checked(root, version, Report::new(Language::Json))
+    let warnings = report.finish()?;
+    Config::checked(root, version, Report::new(Language::Json)).map(|config| config.warned(warnings))
+}
+
+/// Checks a config within a Butane config, whose Ignition version has this minor version.
+///
+/// As in Butane, only a config of that very version is checked against its rules, and others only for types.
+pub(crate) fn check_nested(text: &[u8], minor: u8) -> Result<Vec<Problem>, Vec<Problem>> {
+    if text.is_empty() {
+        return Err(vec![Problem::new(0, "the config is empty")]);
+    }
+    let tree = json::read(text).map_err(|error| vec![not_json(text, &error)])?;
+    let mut report = Report::new(Language::Json);
+    let root = decode::record(&tree, &schema::CONFIG, minor, &mut report);
+    let mut warnings = report.finish()?;
+    let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
+    let line = named.map_or(1, |value| value.line);
+    let text = named.and_then(Value::as_text).unwrap_or_default();
+    let Some((major, of, rest)) = semver(text) else {
+        return Err(vec![Problem::new(line, "ignition.version: a version such as 3.4.0 is required")]);
+    };
+    if (major, of, rest.as_str()) != (3, u64::from(minor), "0") {
+        let message = format!(
+            "ignition.version: {text} is not the version of the config around it, so it is not checked"
+        );
+        warnings.push(Problem::new(line, message));
+        return Ok(warnings);
+    }
+    let mut report = Report::new(Language::Json);
+    check::whole(&root, minor, &mut report);
+    warnings.extend(report.finish()?);
+    Ok(warnings)
+}
+
+/// Returns the parts of a version as Go's semver reads them: two numbers, and the third with its suffix.
+pub(crate) fn semver(text: &str) -> Option<(u64, u64, String)> {
+    let (text, build) = text.split_once('+').map_or((text, ""), |(text, build)| (text, build));
+    let (text, suffix) = text.split_once('-').map_or((text, ""), |(text, suffix)| (text, suffix));
+    let mut parts = text.splitn(3, '.').map(|part| {
+        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<u64>().ok().filter(|_| digits)
+    });
+    let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
+    let mut rest = patch.to_string();
+    for (mark, more) in [('-', suffix), ('+', build)] {
+        if !more.is_empty() {
+            rest.push(mark);
+            rest.push_str(more);
+        }
+    }
+    Some((major, minor, rest))
 }
 
 /// Describes a syntax error, with Go's message if there is one.
@@ -144,10 +189,7 @@ impl Config {
         mut report: Report,
     ) -> Result<Self, Vec<Problem>> {
         check::whole(&root, version.minor(), &mut report);
-        report.finish()?;
-        if version < Version::NEWEST {
-            older::renew(&mut root);
-        }
+        let warnings = report.finish()?;
         let line = root.get("ignition").map_or(0, |ignition| ignition.line);
         let mut ignition = match root.take("ignition") {
             Some(Value { content: Content::Record(ignition), .. }) => ignition,
@@ -155,7 +197,19 @@ impl Config {
         };
         ignition.set("version", Value::new(line, Version::NEWEST.to_string()));
         root.set("ignition", Value::new(line, ignition));
-        Ok(Self { root })
+        Ok(Self { root, version, warnings })
+    }
+
+    /// Adds warnings from before the check.
+    pub(crate) fn warned(mut self, mut warnings: Vec<Problem>) -> Self {
+        warnings.append(&mut self.warnings);
+        warnings.sort_by_key(|warning| warning.line);
+        Self { warnings, ..self }
+    }
+
+    /// Returns what is probably not intended.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     /// Writes the config as matchbox does: version 3.4.0, byte by byte.
@@ -166,7 +220,7 @@ impl Config {
     /// Writes the config for an Ignition that supports nothing newer than `newest`, or returns what needs a newer
     /// version.
     pub fn write_as(&self, newest: Version) -> Result<String, Problem> {
-        older::write(&self.root, newest)
+        older::write(&self.root, self.version, newest)
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Rendered {
     pub profile: Option<String>,
     /// Why it is not the intended answer, if it is not.
     pub problem: Option<Failure>,
+    /// What is probably not intended.
+    pub warnings: Vec<Failure>,
 }
 
 /// Renders the answer for a machine at an endpoint.
@@ -115,6 +117,7 @@ pub fn render(
         group: named.name.clone(),
         profile: profile.map(|_| group.profile.clone()),
         problem,
+        warnings: Vec::new(),
     };
     if endpoint == Endpoint::Metadata {
         let body = env::write(&data(group, labels, raw_query));
@@ -137,6 +140,7 @@ pub fn render(
         }
     };
     let data = || data(group, labels, raw_query);
+    let mut warnings = Vec::new();
     let (media_type, body, problem) = match endpoint {
         Endpoint::Ipxe => sniffed(script::ipxe(boot()?).into_bytes()),
         Endpoint::Grub => sniffed(script::grub(boot()?).into_bytes()),
@@ -152,11 +156,12 @@ pub fn render(
             let content = content(Kind::Ignition, id)?;
             let is_raw = id.ends_with(".ign") || id.ends_with(".ignition");
             let made = if is_raw { content.ignition(newest) } else { content.butane(&data(), newest)? };
+            warnings.clone_from(&made.warnings);
             ("application/json", made.text.clone().into_bytes(), made.problem.clone())
         }
         Endpoint::Metadata => unreachable!("it needs no profile"),
     };
-    Ok(rendered(media_type, body, Some(&profile), problem))
+    Ok(Rendered { warnings, ..rendered(media_type, body, Some(&profile), problem) })
 }
 
 /// Determines the media type of a body as the real server does.

@@ -140,7 +140,10 @@ impl<'a> GroupCase<'a> {
         let mut lints = Vec::new();
         for endpoint in wanted {
             let failure = match render(endpoint, &self.labels, &query, self.look.source) {
-                Ok(rendered) => rendered.problem,
+                Ok(rendered) => {
+                    lints.extend(rendered.warnings.iter().map(doubted));
+                    rendered.problem
+                }
                 Err(failure) => Some(failure),
             };
             let Some(failure) = failure.filter(|failure| !self.may_be_queried(failure)) else { continue };
@@ -380,6 +383,18 @@ impl<'a> GroupCase<'a> {
             })
         });
         dead.collect()
+    }
+}
+
+/// Reports what Butane or Ignition warn of.
+fn doubted(warning: &Failure) -> Lint {
+    Lint {
+        code: Code::ConfigDoubted,
+        file: warning.file.clone(),
+        line: warning.line,
+        what: None,
+        message: warning.reason.clone(),
+        help: "it is served anyway; Butane and `ignition-validate` warn of it as well".to_owned(),
     }
 }
 

@@ -197,7 +197,7 @@ impl Matchbox {
 
     fn rendered(&self, endpoint: Endpoint, query: &str) -> Answer {
         let rendered = render(endpoint, &labels(query), query, &*self.0.store);
-        let Rendered { media_type, body, group, profile, problem } = match rendered {
+        let Rendered { media_type, body, group, profile, problem, warnings: _ } = match rendered {
             Ok(rendered) => rendered,
             Err(failure) => {
                 let answer = Answer::not_found(failure.to_string());

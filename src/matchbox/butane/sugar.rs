@@ -4,21 +4,29 @@ use std::cell::RefCell;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
+use super::mode;
 use crate::matchbox::go::standard_base64;
-use crate::matchbox::ignition::data;
 use crate::matchbox::ignition::report::{JsonPath, Report};
-use crate::matchbox::ignition::schema::Side;
+use crate::matchbox::ignition::schema::{self, Side};
 use crate::matchbox::ignition::value::{Content, Record, Value};
+use crate::matchbox::ignition::{self, data};
 
 /// The message for contents with `local`: matchbox has no such folder.
 const NO_FILES: &str = "matchbox has no folder of local files: write it with `inline`, or as a URL";
 
-/// Reports what Butane rejects before the translation.
-pub(crate) fn check(config: &Record, minor: u8, report: &mut Report) {
-    below(config, minor, &JsonPath::root(), report);
+/// Reports what Butane rejects before the translation. `nested` says whether configs within it are checked, too.
+pub(crate) fn check(config: &Record, minor: u8, nested: bool, report: &mut Report) {
+    let rules = Rules { minor, nested };
+    below(config, &rules, &JsonPath::root(), report);
 }
 
-fn below(record: &Record, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
+/// What determines the rules of Butane.
+struct Rules {
+    minor: u8,
+    nested: bool,
+}
+
+fn below(record: &Record, rules: &Rules, path: &JsonPath<'_>, report: &mut Report) {
     for (field, value) in record.fields() {
         let Some(value) = value else { continue };
         let path = path.field(field);
@@ -30,11 +38,11 @@ fn below(record: &Record, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
             ("sshAuthorizedKeysLocal" | "trees", Content::List(list)) if !list.is_empty() => {
                 report.add(value.line, &path, NO_FILES);
             }
-            (_, Content::Record(record)) => inside(record, value.line, minor, &path, report),
+            (_, Content::Record(record)) => inside(record, value.line, rules, &path, report),
             (_, Content::List(list)) => {
                 for (index, item) in list.iter().enumerate() {
                     if let Some(record) = item.as_record() {
-                        inside(record, item.line, minor, &path.item(index), report);
+                        inside(record, item.line, rules, &path.item(index), report);
                     }
                 }
             }
@@ -43,7 +51,8 @@ fn below(record: &Record, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
     }
 }
 
-fn inside(record: &Record, line: usize, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
+fn inside(record: &Record, line: usize, rules: &Rules, path: &JsonPath<'_>, report: &mut Report) {
+    let minor = rules.minor;
     let knows = |name: &str| record.kind.fields.iter().any(|field| field.name == name);
     if knows("inline") {
         let said: Vec<&str> =
@@ -65,7 +74,40 @@ fn inside(record: &Record, line: usize, minor: u8, path: &JsonPath<'_>, report: 
             report.add(line, path, "a path is required where `with_mount_unit` is true");
         }
     }
-    below(record, minor, path, report);
+    if rules.nested && std::ptr::eq(record.kind, &schema::REFERENCE) {
+        nested(record, minor, path, report);
+    }
+    let directory = std::ptr::eq(record.kind, &schema::DIRECTORY);
+    if (directory || std::ptr::eq(record.kind, &schema::FILE))
+        && let Some(Value { line, content: Content::Number(number) }) = record.get("mode")
+        && let Some(octal) = mode::decimal(*number, directory)
+    {
+        let message = format!("the mode {number} is decimal, which is {number:o} in octal: write 0{octal:o}");
+        report.warn(*line, path, message);
+    }
+    below(record, rules, path, report);
+}
+
+/// Checks a config that is to be merged, or to take the place of this one.
+fn nested(record: &Record, minor: u8, path: &JsonPath<'_>, report: &mut Report) {
+    let Some(Value { line, content }) = record.get("inline") else { return };
+    let text = match content {
+        Content::Text(text) => text.as_bytes(),
+        Content::Bytes(bytes) => bytes,
+        Content::Number(_) | Content::Flag(_) | Content::List(_) | Content::Record(_) => return,
+    };
+    match ignition::check_nested(text, minor) {
+        Ok(warnings) => {
+            for warning in warnings {
+                report.warn(*line, path, format!("in the config within: {warning}"));
+            }
+        }
+        Err(problems) => {
+            for problem in problems {
+                report.add(*line, path, format!("in the config within: {problem}"));
+            }
+        }
+    }
 }
 
 /// Converts all inline contents to data URLs, and removes the other fields of Butane.

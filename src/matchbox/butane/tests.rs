@@ -11,6 +11,8 @@ use flate2::read::GzDecoder;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::matchbox::content::Content;
+use crate::matchbox::go::standard_base64;
 use crate::matchbox::ignition::{self, data};
 
 const TABLE: &str = include_str!("../../../tests/matchbox/butane/table.jsonl");
@@ -127,4 +129,38 @@ fn depth_ends_somewhere() {
     }
     let deep = format!("variant: fcos\nversion: 1.5.0\nx: {}{}\n", "[".repeat(1_000), "]".repeat(1_000));
     assert!(translate(deep.as_bytes()).is_ok());
+}
+
+/// Templates with the answers of matchbox 0.11 with Butane 0.29, Ignition 2.26 and Go 1.25: the status, and the body or
+/// the error. The templates are in base64, because some are no text.
+const CASES: &str = include_str!("../../../tests/matchbox/butane/cases.jsonl");
+
+/// The cases that are answered otherwise, with the reason.
+const OTHERWISE: &[(&str, &str)] = &[];
+
+#[test]
+fn cases_are_answered_as_by_the_real_server() {
+    let mut otherwise = Vec::new();
+    for row in CASES.lines() {
+        let row: Json = serde_json::from_str(row).expect("each line is JSON");
+        let name = row["name"].as_str().expect("each has a name");
+        let template =
+            standard_base64::decode(row["template"].as_str().expect("a template")).expect("it is base64");
+        let made = Content::new("ignition/case.yaml", template).butane(&Json::Null, Version::NEWEST);
+        let same = match &made {
+            Ok(made) => {
+                let body = row["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
+                let ours: Json = serde_json::from_str(&made.text).expect("it is JSON");
+                row["status"] == 200 && body.is_some_and(|body: Json| unpacked(&body) == unpacked(&ours))
+            }
+            Err(_) => row["status"] == 404,
+        };
+        if !same {
+            otherwise.push(format!("{name}: {made:?} instead of {row}"));
+        }
+    }
+    let unexpected: Vec<&String> =
+        otherwise.iter().filter(|case| !OTHERWISE.iter().any(|(name, _)| case.starts_with(name))).collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    assert_eq!(otherwise.len(), OTHERWISE.len(), "a listed case is answered as by the real server now");
 }

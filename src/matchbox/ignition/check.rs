@@ -36,6 +36,13 @@ impl Scope<'_> {
         self.report.add(self.line, &self.path, message);
     }
 
+    /// Warns of a field.
+    pub(crate) fn doubt_field(&mut self, name: &str, message: impl AsRef<str>) {
+        let Some(field) = field(self.record.kind, name) else { return };
+        let line = self.record.get(name).map_or(self.line, |value| value.line);
+        self.report.warn(line, &self.path.field(field), message);
+    }
+
     /// Reports a problem of a field.
     pub(crate) fn wrong_field(&mut self, name: &str, message: impl AsRef<str>) {
         let Some(field) = field(self.record.kind, name) else { return self.wrong(message) };
@@ -314,6 +321,10 @@ fn unit(scope: &mut Scope<'_>) {
         scope.wrong_field("name", format!("`{name}` does not end like a unit of systemd"));
     }
     contents(scope);
+    let enabled = scope.record.flag("enabled") == Some(true);
+    if enabled && scope.record.filled("contents").is_some_and(|contents| !units::installs(contents)) {
+        scope.doubt_field("enabled", format!("`{name}` has no section [Install], so it is not enabled"));
+    }
 }
 
 /// A drop-in needs a name, and valid contents.

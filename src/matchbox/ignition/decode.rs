@@ -14,7 +14,7 @@ const DEEPEST_MERGE: usize = 100;
 /// The maximum size of all texts that aliases repeat, in bytes.
 const MOST_REPEATED: usize = 16 << 20;
 
-/// Decodes a record of a minor version. Wrong types are reported; unknown keys are not, as Go ignores them.
+/// Decodes a record of a minor version. Wrong types are reported; Go ignores unknown keys, so they are only warned of.
 pub(crate) fn record(tree: &Tree, kind: &'static Type, minor: u8, report: &mut Report) -> Record {
     let mut record = Record::new(kind);
     let mut decoder = Decoder { tree, minor, aliases: Aliases::default() };
@@ -150,7 +150,11 @@ impl Decoder<'_> {
             if taken.as_mut().is_some_and(|taken| !taken.keys.insert(name.clone())) {
                 continue;
             }
-            let Some((index, field)) = self.field(record.kind, &name, report.language) else { continue };
+            let Some((index, field)) = self.field(record.kind, &name, report.language) else {
+                let line = self.tree.node(*key).line;
+                report.warn(line, path, format!("the key `{name}` is unknown here, and ignored"));
+                continue;
+            };
             self.value(*value, field, record.slot(index), &path.field(field), report);
         }
         let Some(merged) = merged else { return };

@@ -10,29 +10,13 @@ use super::write;
 /// The special bits of a mode, which count only since 3.4.
 const SPECIAL: i64 = 0o7000;
 
-/// Upgrades a config of an older version to an equivalent one of the newest.
+/// Writes a config of version `of` in an older version, or returns what that cannot express.
 ///
-/// Special bits of modes had no effect, so they are cleared; everything else kept its meaning.
-pub(crate) fn renew(root: &mut Record) {
-    root.each(&mut |record| {
-        if has_mode(record)
-            && let Some(value) = record.get_mut("mode")
-            && let Content::Number(mode) = &mut value.content
-        {
-            *mode &= !SPECIAL;
-        }
-    });
-}
-
-fn has_mode(record: &Record) -> bool {
-    record.kind.fields.iter().any(|field| field.name == "mode")
-}
-
-/// Writes a config in an older version, or returns what that cannot express.
-pub(crate) fn write(root: &Record, version: Version) -> Result<String, Problem> {
+/// Special bits of modes that had no effect in the config's own version need no newer one.
+pub(crate) fn write(root: &Record, of: Version, version: Version) -> Result<String, Problem> {
     let minor = version.minor();
     let mut report = Report::new(Language::Json);
-    newer(root, version, &JsonPath::root(), &mut report);
+    newer(root, of, version, &JsonPath::root(), &mut report);
     let mut root = root.clone();
     if minor < 3 {
         // Values that are plain strings in the older version, and an empty pin, which meant no pin.
@@ -58,7 +42,7 @@ fn older_shape(record: &mut Record) {
 }
 
 /// Reports each field that is set but missing in the version.
-fn newer(record: &Record, version: Version, path: &JsonPath<'_>, report: &mut Report) {
+fn newer(record: &Record, of: Version, version: Version, path: &JsonPath<'_>, report: &mut Report) {
     for (field, value) in record.fields() {
         let Some(value) = value else { continue };
         if field.side == Side::Butane {
@@ -75,15 +59,17 @@ fn newer(record: &Record, version: Version, path: &JsonPath<'_>, report: &mut Re
             continue;
         }
         match &value.content {
-            Content::Record(record) => newer(record, version, &path, report),
+            Content::Record(record) => newer(record, of, version, &path, report),
             Content::List(list) => {
                 for (index, item) in list.iter().enumerate() {
                     if let Some(record) = item.as_record() {
-                        newer(record, version, &path.item(index), report);
+                        newer(record, of, version, &path.item(index), report);
                     }
                 }
             }
-            Content::Number(mode) if field.name == "mode" && mode & SPECIAL != 0 && version.minor() < 4 => {
+            Content::Number(mode)
+                if field.name == "mode" && mode & SPECIAL != 0 && version.minor() < 4 && of.minor() >= 4 =>
+            {
                 report.add(value.line, &path, "setuid, setgid and sticky bits need Ignition 3.4.0");
             }
             Content::Text(_) | Content::Bytes(_) | Content::Number(_) | Content::Flag(_) => {}

@@ -42,30 +42,38 @@ pub(crate) struct Report {
     /// The language.
     pub(crate) language: Language,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl Report {
     /// Creates an empty report.
     pub(crate) fn new(language: Language) -> Self {
-        Self { language, problems: Vec::new() }
+        Self { language, problems: Vec::new(), warnings: Vec::new() }
     }
 
     /// Adds a problem at a path.
     pub(crate) fn add(&mut self, line: usize, path: &JsonPath<'_>, message: impl AsRef<str>) {
-        let path = path.written(self.language);
-        let message = message.as_ref();
-        let message = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
-        self.problems.push(Problem::new(line, message));
+        self.problems.push(self.problem(line, path, message.as_ref()));
     }
 
-    /// Returns the problems by line, if there are any.
-    pub(crate) fn finish(mut self) -> Result<(), Vec<Problem>> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        self.problems.sort_by_key(|problem| problem.line);
-        self.problems.dedup();
-        Err(self.problems)
+    /// Adds what is probably not intended, but accepted.
+    pub(crate) fn warn(&mut self, line: usize, path: &JsonPath<'_>, message: impl AsRef<str>) {
+        self.warnings.push(self.problem(line, path, message.as_ref()));
+    }
+
+    fn problem(&self, line: usize, path: &JsonPath<'_>, message: &str) -> Problem {
+        let path = path.written(self.language);
+        Problem::new(line, if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") })
+    }
+
+    /// Returns the problems by line if there are any, otherwise the warnings.
+    pub(crate) fn finish(self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let sorted = |mut problems: Vec<Problem>| {
+            problems.sort_by_key(|problem| problem.line);
+            problems.dedup();
+            problems
+        };
+        if self.problems.is_empty() { Ok(sorted(self.warnings)) } else { Err(sorted(self.problems)) }
     }
 }
 

@@ -287,7 +287,7 @@ pub(crate) static RESOURCE: Type = Type {
 };
 
 /// A reference to another config; in older versions with fewer fields than a [`RESOURCE`].
-static REFERENCE: Type = Type {
+pub(crate) static REFERENCE: Type = Type {
     fields: &[
         text("compression", "compression").since(1),
         HEADERS,
@@ -394,7 +394,8 @@ const MODE: Field = number("mode", "mode");
 static OWNER: Type =
     Type { fields: &[number("id", "id"), text("name", "name")], key: Key::None, rule: Rule::Owner };
 
-static DIRECTORY: Type = Type {
+/// A directory.
+pub(crate) static DIRECTORY: Type = Type {
     fields: &[GROUP_FIELD, OVERWRITE, PATH, USER_FIELD, MODE],
     key: Key::Field("path"),
     rule: Rule::Directory,
@@ -482,7 +483,7 @@ pub(crate) static LUKS: Type = Type {
         record("keyFile", "key_file", &RESOURCE),
         text("label", "label"),
         NAME,
-        texts("openOptions", "open_options").since(4).repeats(Repeats::Allowed),
+        texts("openOptions", "open_options").since(4),
         texts("options", "options").repeats(Repeats::Allowed),
         text("uuid", "uuid"),
         flag("wipeVolume", "wipe_volume"),
@@ -587,6 +588,8 @@ pub(crate) static BUTANE_FCOS: Type = Type {
         BUTANE_FIELDS[2],
         BUTANE_FIELDS[3],
         BUTANE_FIELDS[4],
+        BUTANE_FIELDS[5],
+        BUTANE_FIELDS[6],
         record("bootDevice", "boot_device", &BOOT_DEVICE).side(Side::Butane),
         record("grub", "grub", &GRUB).side(Side::Butane).since(4),
     ],
@@ -594,12 +597,14 @@ pub(crate) static BUTANE_FCOS: Type = Type {
     rule: Rule::Nothing,
 };
 
-const BUTANE_FIELDS: [Field; 5] = [
+const BUTANE_FIELDS: [Field; 7] = [
     record("ignition", "ignition", &IGNITION),
     record("kernelArguments", "kernel_arguments", &KERNEL_ARGUMENTS).since(3),
     record("passwd", "passwd", &PASSWD),
     record("storage", "storage", &STORAGE),
     record("systemd", "systemd", &SYSTEMD),
+    text("variant", "variant").side(Side::Butane),
+    text("version", "version").side(Side::Butane),
 ];
 
 static BOOT_DEVICE: Type = Type {

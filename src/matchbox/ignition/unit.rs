@@ -7,11 +7,19 @@ const SEEN: usize = 4096;
 
 /// Returns why the contents of a unit cannot be parsed, if they cannot.
 pub(crate) fn unreadable(text: &str) -> Option<&'static str> {
-    Lexer { text, at: 0, seen: 0 }.run().err()
+    Lexer { text, at: 0, seen: 0, section: String::new(), installs: false }.run().err()
+}
+
+/// Whether the contents of a unit have an option in the section `[Install]`.
+pub(crate) fn installs(text: &str) -> bool {
+    let lexer = Lexer { text, at: 0, seen: 0, section: String::new(), installs: false };
+    lexer.run().is_ok_and(|installs| installs)
 }
 
 enum Step {
     BetweenSections,
+    CommentBetweenSections,
+    CommentInSection,
     SectionName,
     SectionEnd,
     InSection,
@@ -26,10 +34,13 @@ struct Lexer<'a> {
     at: usize,
     // Invariant: at <= seen <= text.len().
     seen: usize,
+    section: String,
+    installs: bool,
 }
 
 impl Lexer<'_> {
-    fn run(mut self) -> Result<(), &'static str> {
+    /// Returns whether there was an option in the section `[Install]`.
+    fn run(mut self) -> Result<bool, &'static str> {
         let mut step = Step::BetweenSections;
         loop {
             if self.seen - self.at >= LINE
@@ -41,18 +52,25 @@ impl Lexer<'_> {
             }
             step = match step {
                 Step::BetweenSections => match self.letter() {
-                    None => return Ok(()),
+                    None => return Ok(self.installs),
                     Some('[') => Step::SectionName,
-                    Some('#' | ';') => {
-                        self.comment();
-                        Step::BetweenSections
-                    }
+                    Some('#' | ';') => Step::CommentBetweenSections,
                     Some(_) => Step::BetweenSections,
                 },
+                Step::CommentBetweenSections => {
+                    self.comment();
+                    Step::BetweenSections
+                }
+                Step::CommentInSection => {
+                    self.comment();
+                    Step::InSection
+                }
                 Step::SectionName => {
+                    let start = self.at;
                     if !self.until(b']') {
                         return Err("a section has no `]`");
                     }
+                    self.text[start..self.at - 1].clone_into(&mut self.section);
                     Step::SectionEnd
                 }
                 Step::SectionEnd => {
@@ -62,12 +80,9 @@ impl Lexer<'_> {
                     Step::InSection
                 }
                 Step::InSection => match self.letter() {
-                    None => return Ok(()),
+                    None => return Ok(self.installs),
                     Some('[') => Step::SectionName,
-                    Some('#' | ';') => {
-                        self.comment();
-                        Step::InSection
-                    }
+                    Some('#' | ';') => Step::CommentInSection,
                     Some(letter) if letter.is_whitespace() => Step::InSection,
                     Some(letter) => {
                         self.at -= letter.len_utf8();
@@ -76,6 +91,7 @@ impl Lexer<'_> {
                 },
                 Step::OptionName => {
                     self.option_name()?;
+                    self.installs |= self.section == "Install";
                     Step::OptionValue
                 }
                 Step::OptionValue => {
@@ -168,5 +184,26 @@ mod tests {
         let long = "x".repeat(3000);
         assert_eq!(unreadable(&format!("[a]\nb={long}\n")), Some("a line is longer than 2048 bytes"));
         assert_eq!(unreadable(&format!("[a]\nb={}\n", &long[..2000])), None);
+        for (comment, good) in [(2046, true), (2048, false), (3000, false)] {
+            for text in
+                [format!("#{}\n[a]\nb=c\n", &long[..comment]), format!("[a]\nb=c\n;{}", &long[..comment])]
+            {
+                assert_eq!(unreadable(&text).is_none(), good, "{comment}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_option_in_the_section_install_installs() {
+        assert!(installs("[Unit]\nA=b\n[Install]\n# c\nWantedBy=d"));
+        for text in [
+            "",
+            "[Install]",
+            "[Install]\n# WantedBy=d\n[Unit]\nA=b\n",
+            "[install]\nWantedBy=d\n",
+            "[Install]\nb",
+        ] {
+            assert!(!installs(text), "{text:?}");
+        }
     }
 }

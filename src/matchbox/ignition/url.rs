@@ -118,15 +118,11 @@ fn authority(text: &str) -> Option<()> {
         address.parse::<std::net::Ipv6Addr>().ok()?;
         return Some(());
     }
-    let name = match host.split_once(':') {
-        None => host,
-        Some((name, _)) => {
-            // Since Go 1.26, a second colon is not part of a port.
-            port_of(&host[name.len()..])?;
-            name
-        }
-    };
-    percent(name, Part::Host)?;
+    if let Some(colon) = host.rfind(':') {
+        // Up to Go 1.25, only what follows the last colon is a port.
+        port_of(&host[colon..])?;
+    }
+    percent(host, Part::Host)?;
     Some(())
 }
 
@@ -182,6 +178,8 @@ mod tests {
             "http:opaque",
             "http://h:80/",
             "http://h:/",
+            "http://a:1:2/",
+            "http://a:x:2/",
             "http://u:p@h/%41",
             "http://[::1]:80/",
             "//h/p",
@@ -198,7 +196,7 @@ mod tests {
             "://h",
             "a b:c",
             "http://h:x/",
-            "http://a:1:2/",
+            "http://a:1:x/",
             "http://[::1",
             "http://[x]/",
             "http://h/%4",

@@ -127,6 +127,12 @@ fn blocks(page: &str) -> Vec<(&str, &str)> {
     fenced.map(|block| block.split_once('\n').expect("a fence has a line of its own")).collect()
 }
 
+/// A config, and the profile and group that serve it.
+fn worker<'a>(path: &'a str, text: &'a str) -> [(&'a str, &'a str); 3] {
+    let profile = r#"{ "id": "p", "ignition_id": "worker.yaml" }"#;
+    [(path, text), ("profiles/p.json", profile), ("groups/a.json", r#"{ "profile": "p" }"#)]
+}
+
 fn run(code: Code, (kind, text): (&str, &str)) -> Vec<Lint> {
     match kind.split_once(' ') {
         None if kind == "toml" => look(text, &[]),
@@ -135,6 +141,7 @@ fn run(code: Code, (kind, text): (&str, &str)) -> Vec<Lint> {
             &[("profiles/install.json", text), ("groups/a.json", r#"{ "profile": "install" }"#)],
         ),
         Some(("json", path)) => look("", &[(path, text)]),
+        Some(("yaml", path)) => look("", &worker(path, text)),
         _ => panic!("{code:?}: what is a block of {kind:?}?"),
     }
 }
@@ -142,7 +149,7 @@ fn run(code: Code, (kind, text): (&str, &str)) -> Vec<Lint> {
 #[test]
 fn every_example_fails_as_its_page_says() {
     let codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| code.is_lint()).collect();
-    assert_eq!(codes.len(), 8);
+    assert_eq!(codes.len(), 9);
     for code in codes {
         let blocks = blocks(code.page());
         let [example, fix] = blocks.as_slice() else { panic!("{code:?} has an example and a fix") };
@@ -169,6 +176,43 @@ fn what_cannot_be_rendered_is_named_by_file_and_line() {
     assert_snapshot!(super::tests::check("group.g.profile = \"later\"\n", &[("generic/unused", "")]), @"
     [L310] profiles/later.json: there is no such file, so group `g` is not served at every endpoint but /metadata
       help: create the profile, or set another one in the group
+    ");
+}
+
+#[test]
+fn what_butane_warns_of_is_told_with_its_line() {
+    let text = r#"variant: fcos
+version: 1.5.0
+stroage: {}
+ignition:
+  config:
+    merge:
+      - inline: '{"ignition": {"version": "3.4.0"}, "bogus": 1}'
+      - inline: '{"ignition": {"version": "3.3.0"}}'
+storage:
+  files:
+    - path: /a
+      mode: 644
+      owner: root
+systemd:
+  units:
+    - name: a.service
+      enabled: true
+      contents: "[Unit]\nA=b"
+"#;
+    assert_snapshot!(check("", &worker("ignition/worker.yaml", text)), @"
+    [L318] ignition/worker.yaml:3: the key `stroage` is unknown here, and ignored
+      help: it is served anyway; Butane and `ignition-validate` warn of it as well
+    [L318] ignition/worker.yaml:7: ignition.config.merge[0]: in the config within: line 1: the key `bogus` is unknown here, and ignored
+      help: it is served anyway; Butane and `ignition-validate` warn of it as well
+    [L318] ignition/worker.yaml:8: ignition.config.merge[1]: in the config within: line 1: ignition.version: 3.3.0 is not the version of the config around it, so it is not checked
+      help: it is served anyway; Butane and `ignition-validate` warn of it as well
+    [L318] ignition/worker.yaml:12: storage.files[0]: the mode 644 is decimal, which is 1204 in octal: write 0644
+      help: it is served anyway; Butane and `ignition-validate` warn of it as well
+    [L318] ignition/worker.yaml:13: storage.files[0]: the key `owner` is unknown here, and ignored
+      help: it is served anyway; Butane and `ignition-validate` warn of it as well
+    [L318] ignition/worker.yaml:17: systemd.units[0].enabled: `a.service` has no section [Install], so it is not enabled
+      help: it is served anyway; Butane and `ignition-validate` warn of it as well
     ");
 }
 
