@@ -155,9 +155,10 @@ fn the_help_names_every_verb() {
       generic      Show, create or delete the generic templates of a matchbox
       schema       Print the JSON Schema of the lab file, with every key and its default
       guide        Print a guide, as in `dryrack guide networks`, or list the topics
-      explain      Explain a diagnostic by its code, as in `dryrack explain L105`
+      explain      Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in
+                   `dryrack explain node.disk`
       completions  Print the completion script of a shell
-      man          Print the manual page, or write the pages of all commands into a folder
+      man          Print a manual page, or write all of them into a folder
 
     Options:
       -h, --help     Print help (see more with '--help')
@@ -178,9 +179,9 @@ fn the_help_names_every_verb() {
 #[test]
 fn a_new_lab_has_nothing_wrong() {
     let home = Home::new();
-    assert_snapshot!(check(&home, &["init", "new"]), @r"
+    assert_snapshot!(check(&home, &["init", "new"]), @"
     --- stderr
-    wrote new/lab.toml
+    wrote new/lab.toml, and lab.schema.json for editors
 
     next: `dryrack check new`, then `dryrack up new`
     ");
@@ -219,9 +220,9 @@ fn a_lab_is_looked_for_here() {
     hint: name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one
     --- exit code 2
     ");
-    assert_snapshot!(check(&home, &["init"]), @r"
+    assert_snapshot!(check(&home, &["init"]), @"
     --- stderr
-    wrote ./lab.toml
+    wrote ./lab.toml, and lab.schema.json for editors
 
     next: `dryrack check .`, then `dryrack up .`
     ");
@@ -497,6 +498,63 @@ fn codes_are_explained() {
 }
 
 #[test]
+fn keys_are_explained() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["explain", "node.db.disk"]), @r#"
+    node.NAME.disk
+
+    Disks by name.
+
+    type     table
+    default  none
+    example  node.big.disk = { root = { size = "10GB", bus = "nvme", serial = "ROOT", source =
+             "image:debian/disk" }, data = { size = "1TiB", bus = "scsi" } }
+
+    key     what it is
+    size    Its size. Required.
+    bus     How it is attached. Default: virtio.
+    serial  Its serial number, at most 20 ASCII characters. Default: derived from lab, node and disk
+            name.
+    source  Initial contents: `image:NAME/FILE`, or a path relative to the lab's folder. Default:
+            blank.
+    "#);
+    assert_snapshot!(check(&home, &["explain", "node.disk.bus"]), @r#"
+    node.NAME.disk.NAME.bus
+
+    How it is attached.
+
+    type     "virtio", "sata", "scsi" or "nvme"
+    default  virtio
+    example  node.big.disk.root.bus = "nvme"
+
+      "virtio"  virtio-blk.
+      "sata"    AHCI.
+      "scsi"    virtio-scsi.
+      "nvme"    NVMe.
+    "#);
+    assert_snapshot!(check(&home, &["explain", "expect.never.tcp"]), @"
+    expect.NAME.that.tcp
+
+    A TCP port accepts connections: `tcp = 22`.
+
+    type     integer, 0 to 65535 or table
+    default  required
+    example  expect.tcp.that.tcp = { port = 22 }
+    ");
+    assert_snapshot!(check(&home, &["explain", "nodes"]), @"
+    --- stderr
+    error: `nodes` is no code and no key of the lab file
+
+    hint: did you mean `node`?
+    --- exit code 2
+    ");
+    let all = check(&home, &["explain", "keys"]);
+    for key in ["network.NAME.dhcp.server.pool", "node.NAME.disk.NAME.size", "expect.NAME.that.http.status"] {
+        assert!(all.lines().any(|line| line.starts_with(&format!("{key}  "))), "{key}: {all}");
+    }
+}
+
+#[test]
 fn the_schema_knows_the_keys_of_a_lab() {
     let home = Home::new();
     let schema = json(&home, &["schema"]);
@@ -562,7 +620,7 @@ fn there_is_a_manual_page_for_each_verb() {
     check(&home, &["man", "--into", "man"]);
     let mut expected: Vec<String> =
         verbs(&home).into_iter().map(|verb| format!("dryrack-{verb}.1")).collect();
-    expected.push("dryrack.1".to_owned());
+    expected.extend(["dryrack.1".to_owned(), "dryrack-lab.5".to_owned()]);
     for name in expected {
         let path = home.path().join("man").join(&name);
         let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -570,6 +628,8 @@ fn there_is_a_manual_page_for_each_verb() {
     }
     let main = check(&home, &["man"]);
     assert!(main.contains("Exit codes:") && main.contains("DRYRACK_STATE"), "{main}");
+    let lab = check(&home, &["man", "lab"]);
+    assert!(lab.contains("node.NAME.disk.NAME.size") && lab.contains("Example: "), "{lab}");
     // groff reports errors in a page.
     let pages = fs::read_dir(home.path().join("man")).expect("pages").flatten().map(|entry| entry.path());
     let groff = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).args(pages));

@@ -45,6 +45,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("quick-junit", &["report/junit.rs"]),
     ("rcgen", &["run/authority"]),
     ("regex", EVERYWHERE),
+    ("roff", &["cli/man/"]),
     ("rsa", &["run/authority.rs"]),
     ("rtnetlink", &["system/netlink.rs"]),
     ("rustls", &["rpc/tls.rs", "run/probe/tls.rs", "serve/tls"]),
