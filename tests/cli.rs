@@ -137,11 +137,14 @@ fn the_help_names_every_verb() {
       boot         Override what nodes boot from, once or at every start
       media        Insert an image into the CD drive of a node, or eject it
       link         Set the link of a node's NIC up or down
+      screen       Type on the keyboard of a node, or print where a VNC viewer connects
       screenshot   Save a screenshot of a node as PNG
+      capture      Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
+                   capture
       exec         Run a command in the network of a lab
       ssh          Log in to a node over ssh
       ssh-config   Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
-      logs         Show serial console output and syslog messages of a lab's nodes
+      logs         Show serial console output, output of processes and syslog messages of a lab
       trace        Show the timeline of a run, from its recorded events alone
       report       Show the report of a run
       runs         List runs, or remove old ones
@@ -538,8 +541,11 @@ fn keys_are_explained() {
     A TCP port accepts connections: `tcp = 22`.
 
     type     integer, 0 to 65535 or table
-    default  required
+    default  none
     example  expect.tcp.that.tcp = { port = 22 }
+
+    key   what it is
+    port  The port. Required.
     ");
     assert_snapshot!(check(&home, &["explain", "nodes"]), @"
     --- stderr
@@ -591,15 +597,23 @@ fn a_lab_that_this_host_cannot_run_is_refused() {
     assert!(refused.ends_with("--- exit code 3\n"), "{refused}");
 }
 
+/// Returns what a shell completes: the words before the cursor, the last one incomplete.
+fn completed(home: &Home, words: &[&str]) -> Vec<String> {
+    let mut command = home.dryrack(["--"].into_iter().chain(words.iter().copied()));
+    let index = (words.len() - 1).to_string();
+    command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
+    command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
+    let output = run(command.current_dir(home.path()));
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
 #[test]
-fn shells_complete_every_verb() {
+fn shells_complete_verbs_runs_images_codes_and_keys() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = check(&home, &["completions", shell]);
-        for verb in verbs(&home) {
-            assert!(script.contains(&verb), "{shell} does not know {verb}");
-        }
-        assert!(!script.contains("@outer"), "{shell} shows what is hidden");
+        assert!(script.contains("_DRYRACK_COMPLETE"), "{shell}: {script}");
         // If the shell is installed, it must parse its script.
         let path = home.path().join(shell);
         fs::write(&path, &script).expect("a file");
@@ -608,10 +622,32 @@ fn shells_complete_every_verb() {
             assert!(read.status.success(), "{}", stderr(&read));
         }
     }
-    let complete = "source ./bash; COMP_WORDS=(dryrack che); COMP_CWORD=1; _dryrack dryrack che dryrack; \
-                    echo \"${COMPREPLY[@]}\"";
-    let completed = run(Command::new("bash").args(["-c", complete]).current_dir(home.path()));
-    assert_eq!(stdout(&completed), "check\n", "{}", stderr(&completed));
+    let known = completed(&home, &["dryrack", ""]);
+    for verb in verbs(&home) {
+        assert!(known.contains(&verb), "{verb}: {known:?}");
+    }
+    assert!(!known.iter().any(|word| word.contains('@')), "{known:?}");
+    // As bash does it.
+    let path = std::env::var("PATH").expect("a PATH");
+    let folder = Path::new(common::DRYRACK).parent().expect("a folder").display().to_string();
+    let script = "source ./bash; COMP_WORDS=(dryrack che); COMP_CWORD=1; COMP_TYPE=9; _clap_complete_dryrack dryrack che dryrack; \
+                  echo \"${COMPREPLY[@]}\"";
+    let mut bash = home.command("bash");
+    let bash = bash.args(["-c", script]).env("PATH", format!("{folder}:{path}")).current_dir(home.path());
+    let shown = run(bash);
+    assert_eq!(stdout(&shown).trim(), "check", "{}", stderr(&shown));
+
+    record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
+    assert_eq!(completed(&home, &["dryrack", "trace", "2"]), ["20261121-093403-etcd"]);
+    assert_eq!(completed(&home, &["dryrack", "report", "e"]), ["etcd"]);
+    assert_eq!(completed(&home, &["dryrack", "image", "build", "pxe"]), ["pxelinux"]);
+    assert_eq!(completed(&home, &["dryrack", "explain", "L105"]), ["L105"]);
+    assert_eq!(
+        completed(&home, &["dryrack", "explain", "node.NAME.disk.NAME.si"]),
+        ["node.NAME.disk.NAME.size"]
+    );
+    check(&home, &["init", "mine"]);
+    assert_eq!(completed(&home, &["dryrack", "status", "mi"]), ["mine/"]);
 }
 
 #[test]

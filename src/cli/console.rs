@@ -8,6 +8,7 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::completions;
 use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
@@ -26,6 +27,7 @@ const LEAVE: u8 = 0x1d;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node
+    #[arg(add = completions::nodes())]
     node: NodeName,
     #[command(flatten)]
     lab: UpArgs,

@@ -1,5 +1,6 @@
 //! `dryrack explain`: explains a diagnostic, or a key of the lab file.
 
+use super::completions;
 use super::output::{self, Stop};
 use super::table::Table;
 use crate::config::keys::{self, Key, NAME};
@@ -12,7 +13,7 @@ use crate::report::{self, exit};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Code of a diagnostic, or a key, with or without the names in it [default: list all codes]
-    #[arg(value_name = "CODE|KEY")]
+    #[arg(value_name = "CODE|KEY", add = completions::codes_and_keys())]
     what: Option<String>,
 }
 
@@ -92,7 +93,8 @@ fn page(key: &Key, all: &[Key], width: usize) -> String {
             };
             table.row([name.strip_prefix("NAME.").unwrap_or(name).to_owned(), format!("{about}{default}")]);
         }
-        page += &format!("\n{}", table.wrapped(width));
+        page.push('\n');
+        page += &table.wrapped(width);
     }
     page
 }

@@ -7,7 +7,7 @@ type Homes = &'static [&'static str];
 
 const EVERYWHERE: Homes = &[""];
 /// Modules that access the kernel, files or sockets.
-const SHELL: Homes = &["system/", "image/", "node/", "rpc/", "serve/", "run/", "web/", "cli/"];
+const SHELL: Homes = &["system/", "image/", "capture", "node/", "rpc/", "serve/", "run/", "web/", "cli/"];
 
 /// Every dependency with its homes. Package names are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
