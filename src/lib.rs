@@ -23,6 +23,8 @@ pub mod plan;
 pub mod report;
 
 #[cfg(not(fuzzing))]
+pub mod capture;
+#[cfg(not(fuzzing))]
 pub mod image;
 #[cfg(not(fuzzing))]
 pub mod node;

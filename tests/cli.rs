@@ -137,11 +137,14 @@ fn the_help_names_every_verb() {
       boot         Override what nodes boot from, once or at every start
       media        Insert an image into the CD drive of a node, or eject it
       link         Set the link of a node's NIC up or down
+      screen       Type on the keyboard of a node, or print where a VNC viewer connects
       screenshot   Save a screenshot of a node as PNG
+      capture      Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
+                   capture
       exec         Run a command in the network of a lab
       ssh          Log in to a node over ssh
       ssh-config   Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
-      logs         Show serial console output and syslog messages of a lab's nodes
+      logs         Show serial console output, output of processes and syslog messages of a lab
       trace        Show the timeline of a run, from its recorded events alone
       report       Show the report of a run
       runs         List runs, or remove old ones
@@ -155,9 +158,10 @@ fn the_help_names_every_verb() {
       generic      Show, create or delete the generic templates of a matchbox
       schema       Print the JSON Schema of the lab file, with every key and its default
       guide        Print a guide, as in `dryrack guide networks`, or list the topics
-      explain      Explain a diagnostic by its code, as in `dryrack explain L105`
+      explain      Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in
+                   `dryrack explain node.disk`
       completions  Print the completion script of a shell
-      man          Print the manual page, or write the pages of all commands into a folder
+      man          Print a manual page, or write all of them into a folder
 
     Options:
       -h, --help     Print help (see more with '--help')
@@ -178,9 +182,9 @@ fn the_help_names_every_verb() {
 #[test]
 fn a_new_lab_has_nothing_wrong() {
     let home = Home::new();
-    assert_snapshot!(check(&home, &["init", "new"]), @r"
+    assert_snapshot!(check(&home, &["init", "new"]), @"
     --- stderr
-    wrote new/lab.toml
+    wrote new/lab.toml, and lab.schema.json for editors
 
     next: `dryrack check new`, then `dryrack up new`
     ");
@@ -219,9 +223,9 @@ fn a_lab_is_looked_for_here() {
     hint: name a lab file, or a folder with a `lab.toml`; `dryrack init` writes one
     --- exit code 2
     ");
-    assert_snapshot!(check(&home, &["init"]), @r"
+    assert_snapshot!(check(&home, &["init"]), @"
     --- stderr
-    wrote ./lab.toml
+    wrote ./lab.toml, and lab.schema.json for editors
 
     next: `dryrack check .`, then `dryrack up .`
     ");
@@ -497,6 +501,66 @@ fn codes_are_explained() {
 }
 
 #[test]
+fn keys_are_explained() {
+    let home = Home::new();
+    assert_snapshot!(check(&home, &["explain", "node.db.disk"]), @r#"
+    node.NAME.disk
+
+    Disks by name.
+
+    type     table
+    default  none
+    example  node.big.disk = { root = { size = "10GB", bus = "nvme", serial = "ROOT", source =
+             "image:debian/disk" }, data = { size = "1TiB", bus = "scsi" } }
+
+    key     what it is
+    size    Its size. Required.
+    bus     How it is attached. Default: virtio.
+    serial  Its serial number, at most 20 ASCII characters. Default: derived from lab, node and disk
+            name.
+    source  Initial contents: `image:NAME/FILE`, or a path relative to the lab's folder. Default:
+            blank.
+    "#);
+    assert_snapshot!(check(&home, &["explain", "node.disk.bus"]), @r#"
+    node.NAME.disk.NAME.bus
+
+    How it is attached.
+
+    type     "virtio", "sata", "scsi" or "nvme"
+    default  virtio
+    example  node.big.disk.root.bus = "nvme"
+
+      "virtio"  virtio-blk.
+      "sata"    AHCI.
+      "scsi"    virtio-scsi.
+      "nvme"    NVMe.
+    "#);
+    assert_snapshot!(check(&home, &["explain", "expect.never.tcp"]), @"
+    expect.NAME.that.tcp
+
+    A TCP port accepts connections: `tcp = 22`.
+
+    type     integer, 0 to 65535 or table
+    default  none
+    example  expect.tcp.that.tcp = { port = 22 }
+
+    key   what it is
+    port  The port. Required.
+    ");
+    assert_snapshot!(check(&home, &["explain", "nodes"]), @"
+    --- stderr
+    error: `nodes` is no code and no key of the lab file
+
+    hint: did you mean `node`?
+    --- exit code 2
+    ");
+    let all = check(&home, &["explain", "keys"]);
+    for key in ["network.NAME.dhcp.server.pool", "node.NAME.disk.NAME.size", "expect.NAME.that.http.status"] {
+        assert!(all.lines().any(|line| line.starts_with(&format!("{key}  "))), "{key}: {all}");
+    }
+}
+
+#[test]
 fn the_schema_knows_the_keys_of_a_lab() {
     let home = Home::new();
     let schema = json(&home, &["schema"]);
@@ -533,15 +597,23 @@ fn a_lab_that_this_host_cannot_run_is_refused() {
     assert!(refused.ends_with("--- exit code 3\n"), "{refused}");
 }
 
+/// Returns what a shell completes: the words before the cursor, the last one incomplete.
+fn completed(home: &Home, words: &[&str]) -> Vec<String> {
+    let mut command = home.dryrack(["--"].into_iter().chain(words.iter().copied()));
+    let index = (words.len() - 1).to_string();
+    command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
+    command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
+    let output = run(command.current_dir(home.path()));
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
 #[test]
-fn shells_complete_every_verb() {
+fn shells_complete_verbs_runs_images_codes_and_keys() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = check(&home, &["completions", shell]);
-        for verb in verbs(&home) {
-            assert!(script.contains(&verb), "{shell} does not know {verb}");
-        }
-        assert!(!script.contains("@outer"), "{shell} shows what is hidden");
+        assert!(script.contains("_DRYRACK_COMPLETE"), "{shell}: {script}");
         // If the shell is installed, it must parse its script.
         let path = home.path().join(shell);
         fs::write(&path, &script).expect("a file");
@@ -550,10 +622,32 @@ fn shells_complete_every_verb() {
             assert!(read.status.success(), "{}", stderr(&read));
         }
     }
-    let complete = "source ./bash; COMP_WORDS=(dryrack che); COMP_CWORD=1; _dryrack dryrack che dryrack; \
-                    echo \"${COMPREPLY[@]}\"";
-    let completed = run(Command::new("bash").args(["-c", complete]).current_dir(home.path()));
-    assert_eq!(stdout(&completed), "check\n", "{}", stderr(&completed));
+    let known = completed(&home, &["dryrack", ""]);
+    for verb in verbs(&home) {
+        assert!(known.contains(&verb), "{verb}: {known:?}");
+    }
+    assert!(!known.iter().any(|word| word.contains('@')), "{known:?}");
+    // As bash does it.
+    let path = std::env::var("PATH").expect("a PATH");
+    let folder = Path::new(common::DRYRACK).parent().expect("a folder").display().to_string();
+    let script = "source ./bash; COMP_WORDS=(dryrack che); COMP_CWORD=1; COMP_TYPE=9; _clap_complete_dryrack dryrack che dryrack; \
+                  echo \"${COMPREPLY[@]}\"";
+    let mut bash = home.command("bash");
+    let bash = bash.args(["-c", script]).env("PATH", format!("{folder}:{path}")).current_dir(home.path());
+    let shown = run(bash);
+    assert_eq!(stdout(&shown).trim(), "check", "{}", stderr(&shown));
+
+    record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
+    assert_eq!(completed(&home, &["dryrack", "trace", "2"]), ["20261121-093403-etcd"]);
+    assert_eq!(completed(&home, &["dryrack", "report", "e"]), ["etcd"]);
+    assert_eq!(completed(&home, &["dryrack", "image", "build", "pxe"]), ["pxelinux"]);
+    assert_eq!(completed(&home, &["dryrack", "explain", "L105"]), ["L105"]);
+    assert_eq!(
+        completed(&home, &["dryrack", "explain", "node.NAME.disk.NAME.si"]),
+        ["node.NAME.disk.NAME.size"]
+    );
+    check(&home, &["init", "mine"]);
+    assert_eq!(completed(&home, &["dryrack", "status", "mi"]), ["mine/"]);
 }
 
 #[test]
@@ -562,7 +656,7 @@ fn there_is_a_manual_page_for_each_verb() {
     check(&home, &["man", "--into", "man"]);
     let mut expected: Vec<String> =
         verbs(&home).into_iter().map(|verb| format!("dryrack-{verb}.1")).collect();
-    expected.push("dryrack.1".to_owned());
+    expected.extend(["dryrack.1".to_owned(), "dryrack-lab.5".to_owned()]);
     for name in expected {
         let path = home.path().join("man").join(&name);
         let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -570,6 +664,8 @@ fn there_is_a_manual_page_for_each_verb() {
     }
     let main = check(&home, &["man"]);
     assert!(main.contains("Exit codes:") && main.contains("DRYRACK_STATE"), "{main}");
+    let lab = check(&home, &["man", "lab"]);
+    assert!(lab.contains("node.NAME.disk.NAME.size") && lab.contains("Example: "), "{lab}");
     // groff reports errors in a page.
     let pages = fs::read_dir(home.path().join("man")).expect("pages").flatten().map(|entry| entry.path());
     let groff = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).args(pages));

@@ -96,9 +96,8 @@ fn the_schema_notices_what_is_wrong() {
 /// Every key of the format with values of every type: never a panic, and no lab from invalid values.
 #[test]
 fn every_key_takes_every_type() {
-    let whole =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lab/tests/everything.toml"))
-            .expect("a lab with every key");
+    let whole = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/everything.toml"))
+        .expect("a lab with every key");
     let mut counts = Counts::default();
     for path in schema::paths(&config::schema()) {
         for value in [

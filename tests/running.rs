@@ -5,12 +5,15 @@
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Home, build, run, stderr, stdout};
+use common::{Home, build, run, stderr, stdout, wait_for};
 use serde_json::Value;
 
 /// Labs that are up; torn down whatever the result of the test is.
@@ -52,6 +55,17 @@ impl World {
         }
         let home = fs::canonicalize(self.home.path()).expect("a folder").display().to_string();
         text.replace(&home, "[HOME]")
+    }
+}
+
+impl World {
+    /// Returns what a shell completes: the words before the cursor, the last one incomplete.
+    fn completed(&self, words: &[&str]) -> Vec<String> {
+        let mut command = self.home.dryrack(["--"].into_iter().chain(words.iter().copied()));
+        let index = (words.len() - 1).to_string();
+        command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
+        command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
+        stdout(&run(command.current_dir(self.home.path()))).lines().map(str::to_owned).collect()
     }
 }
 
@@ -105,7 +119,14 @@ fn a_name_that_means_several_labs_takes_none() {
         "db is off\none is off\n"
     );
 
+    assert_eq!(world.completed(&["dryrack", "console", "w"]), ["web"]);
+    assert_eq!(world.completed(&["dryrack", "power", "on", "one", "d"]), ["db"]);
+    let [a, b] = ["a", "b"].map(|folder| world.home.path().join(folder).join("first").display().to_string());
+    assert_eq!(world.completed(&["dryrack", "down", &a[..a.len() - 1]])[0], a);
+    assert_eq!(world.completed(&["dryrack", "logs", "--lab", &b[..b.len() - 1]])[0], b);
+
     assert_eq!(world.says(&["down", "a/first"]), "lab first is down\n");
+    assert_eq!(world.completed(&["dryrack", "down", "f"]), ["first"]);
     // A path never means another lab, whatever that is called.
     fs::create_dir(world.home.path().join("first")).expect("a folder");
     fs::copy(world.home.path().join("a/first/lab.toml"), world.home.path().join("first/lab.toml"))
@@ -228,4 +249,97 @@ fn a_start_that_failed_has_a_report_and_a_trace() {
         "{trace}"
     );
     assert!(trace.ends_with("ended with exit code 3\n"), "{trace}");
+}
+
+#[test]
+fn several_labs_have_a_line_each_and_logs_show_processes() {
+    let world = World::new();
+    let more =
+        "process.talk = { run = \"echo hello; echo world >&2\" }\nexpect.said.that.process = \"talk\"\n";
+    world.up("one", &[], more);
+    world.says(&["wait"]);
+    assert!(world.says(&["status"]).starts_with("one is up, for "));
+    let line = world.says(&["status", "--short"]);
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        fields(line.lines().next().expect("a heading")),
+        ["lab", "state", "for", "nodes", "expectations", "file"]
+    );
+    let line = fields(line.lines().nth(1).expect("a line"));
+    assert_eq!(
+        (&line[..2], &line[3..]),
+        (
+            &["one".into(), "up".into()][..],
+            &["none", "1", "of", "1", "met", "[HOME]/one/lab.toml"].map(String::from)[..]
+        )
+    );
+    world.up("two", &[], "");
+    let lines = world.says(&["status"]);
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+
+    let logs = world.says(&["logs", "talk"]);
+    let words: Vec<&str> =
+        logs.lines().map(|line| line.split_once("  talk      ").expect("a name").1).collect();
+    assert_eq!(words, ["hello", "world"]);
+    assert_eq!(world.says(&["logs", "--lab", "one"]), logs);
+    assert_eq!(
+        world.says(&["logs", "--lab", "one", "tlak"]),
+        "error: lab one has no node and no process `tlak`\n\nhint: did you mean `talk`?; \
+         `dryrack logs --run RUN` shows a run that has ended\n--- exit code 2\n"
+    );
+    world.says(&["down", "one"]);
+    assert_eq!(world.says(&["logs", "--run", "one", "talk"]), logs);
+}
+
+#[test]
+fn frames_are_captured_until_somebody_ends_it() {
+    let world = World::new();
+    world.up("lab", &["one"], "");
+    let folder = world.home.path().to_owned();
+    let start = |what: &str, file: &str| {
+        let path = folder.join(file);
+        let child = world.home.start(["capture", what, path.to_str().expect("text")]);
+        // The head is written as soon as frames are kept.
+        wait_for("the capture", Duration::from_secs(20), || {
+            fs::metadata(&path).ok().filter(|file| file.len() > 0)
+        });
+        (child, path)
+    };
+    let shown = |path: &Path| {
+        let read = run(Command::new("tcpdump").args(["-n", "-e", "-r"]).arg(path));
+        assert!(read.status.success(), "{}", stderr(&read));
+        stdout(&read)
+    };
+    let who_has = |text: &str| text.matches("Request who-has 10.73.0.10 tell 10.73.0.1,").count();
+    let (mut network, lan) = start("lan", "lan.pcapng");
+    let (mut node, one) = start("one", "one.pcapng");
+    // The node is off, so nobody answers.
+    world.says(&["exec", "dig", "+time=1", "+tries=1", "@10.73.0.10", "nobody"]);
+    for path in [&lan, &one] {
+        wait_for("a frame", Duration::from_secs(20), || (who_has(&shown(path)) > 0).then_some(()));
+    }
+    common::signal(i32::try_from(network.id()).expect("a process id"), nix::sys::signal::Signal::SIGINT);
+    assert_eq!(common::wait(&mut network, Duration::from_secs(20)).and_then(|status| status.code()), Some(0));
+    // Each frame is in it once, although it was seen on the bridge and on the port of the node.
+    let times: Vec<String> =
+        shown(&lan).lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    let once: BTreeSet<&String> = times.iter().collect();
+    assert_eq!(once.len(), times.len(), "{times:?}");
+    assert_eq!(
+        world.says(&["capture", "lam"]),
+        "error: lab lab has no network and no node `lam`\n\nhint: did you mean `lan`?\n--- exit code 2\n"
+    );
+    // A reader that closes its pipe ends the capture.
+    let mut piped = world.home.dryrack(["capture", "lan", "-"]);
+    let mut piped = piped.stdout(Stdio::piped()).spawn().expect("a child");
+    let mut first = [0; 4];
+    piped.stdout.take().expect("a pipe").read_exact(&mut first).expect("the head");
+    assert_eq!(first, [0x0a, 0x0d, 0x0d, 0x0a]);
+    world.says(&["exec", "dig", "+time=1", "+tries=1", "@10.73.0.11", "nobody"]);
+    assert_eq!(common::wait(&mut piped, Duration::from_secs(20)).and_then(|status| status.code()), Some(0));
+    // So does the end of the lab, and the file is complete.
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+    assert_eq!(common::wait(&mut node, Duration::from_secs(20)).and_then(|status| status.code()), Some(0));
+    shown(&one);
+    world.home.assert_clean(Duration::from_secs(2), "after a capture");
 }

@@ -120,6 +120,7 @@ fn a_lab_that_is_up_can_be_looked_at_and_handled() {
     refuses(&up);
     boots_a_cd(&up);
     plugs(&up);
+    types(&up);
     takes_pictures(&up);
     runs_commands(&up);
     tells_ssh_the_way(&up);
@@ -350,6 +351,23 @@ fn plugs(up: &Up) {
     assert_eq!(up.succeed(&["link", "up", "one", "lan"]), "lan of one is up\n");
     let which = up.fail(2, &["link", "down", "two"]);
     assert_eq!(which, "error: node `two` has 2 NICs: lan, far\n\nhint: name the NIC\n");
+}
+
+fn types(up: &Up) {
+    let screen = up.succeed(&["screen", "one", "--vnc"]);
+    let socket = up.home.run_dir().join("node/one/vnc.sock");
+    assert!(
+        screen.starts_with(&format!("{}\n", fs::canonicalize(socket).expect("a socket").display())),
+        "{screen}"
+    );
+    assert_eq!(up.succeed(&["screen", "one", "--keys", "Ls -l<enter>"]), "");
+    let wrong = up.fail(2, &["screen", "one", "--keys", "<return>"]);
+    assert!(wrong.starts_with("error: there is no key `return`; names are enter, "), "{wrong}");
+    let off = up.fail(3, &["screen", "two", "--keys", "x"]);
+    assert_eq!(off, "error: `two` is off\n\nhint: power it on first\n");
+    // What was typed may be a password.
+    let events = up.succeed(&["logs", "--events", "one"]);
+    assert!(events.contains("  command press 6 keys\n") && !events.contains("Ls -l"), "{events}");
 }
 
 fn takes_pictures(up: &Up) {

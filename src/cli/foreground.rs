@@ -49,10 +49,11 @@ enum Input {
 }
 
 /// SIGINT, SIGTERM and SIGHUP.
-struct Interrupts([(Signal, &'static str); 3]);
+pub(super) struct Interrupts([(Signal, &'static str); 3]);
 
 impl Interrupts {
-    fn listen() -> Result<Self, Stop> {
+    /// Begins to catch them.
+    pub(super) fn listen() -> Result<Self, Stop> {
         let listen = |kind, name| {
             let signal = signal(kind).map_err(|error| Stop::host(&error))?;
             Ok::<_, Stop>((signal, name))
@@ -64,7 +65,8 @@ impl Interrupts {
         ]))
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for the next one, and returns its name.
+    pub(super) async fn next(&mut self) -> &'static str {
         let waits = self.0.iter_mut().map(|(signal, name)| {
             Box::pin(async {
                 signal.recv().await;

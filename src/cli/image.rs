@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::completions;
 use super::output::{self, Stop};
 use super::prepare;
 use super::table::Table;
@@ -34,7 +35,7 @@ enum Verb {
     /// Build images; images that are already built are kept
     Build {
         /// Images
-        #[arg(required = true, value_name = "NAME")]
+        #[arg(required = true, value_name = "NAME", add = completions::images())]
         names: Vec<ImageName>,
         /// Check for newer packages, and rebuild if there are any
         #[arg(long)]

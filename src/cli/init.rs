@@ -11,8 +11,8 @@ use crate::report::exit;
 
 /// Write a small commented lab to start from
 ///
-/// Writes `lab.toml` into the folder, and creates the folder if needed. The lab is named after the folder. Never
-/// overwrites a file.
+/// Writes `lab.toml` into the folder, and its JSON Schema for editors, `lab.schema.json`; creates the folder if needed.
+/// The lab is named after the folder. Never overwrites a file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder
@@ -23,7 +23,17 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let path = args.folder.join("lab.toml");
-    write(&args.folder, &path).map_err(|error| {
+    let schema = args.folder.join("lab.schema.json");
+    let written = write(&args.folder, &path).map_err(|error| (&path, error)).and_then(|()| {
+        let text = format!("{:#}\n", config::schema());
+        match create(&schema, &text) {
+            // One that is there already is used.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            written => written,
+        }
+        .map_err(|error| (&schema, error))
+    });
+    written.map_err(|(path, error)| {
         let (code, hint) = match error.kind() {
             io::ErrorKind::AlreadyExists => (exit::WRONG, "choose another folder, or edit the existing file"),
             _ => (exit::UNFIT, "choose a writable folder"),
@@ -31,7 +41,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Stop> {
         Stop::new(code, format!("cannot write {}: {error}", path.display()), Some(hint))
     })?;
     let folder = args.folder.display();
-    output::note(&format!("wrote {}", path.display()));
+    output::note(&format!("wrote {}, and lab.schema.json for editors", path.display()));
     output::note(&format!("\nnext: `dryrack check {folder}`, then `dryrack up {folder}`"));
     Ok(exit::MET)
 }
@@ -40,5 +50,9 @@ fn write(folder: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // `.` has no name, and a link may have another one.
     let name = LabName::of_folder(&fs::canonicalize(folder)?);
-    File::create_new(path)?.write_all(config::init(&name).as_bytes())
+    create(path, &config::init(&name))
+}
+
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    File::create_new(path)?.write_all(text.as_bytes())
 }

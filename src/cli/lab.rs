@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::completions;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::diag::{enumerate, nearest};
@@ -84,7 +85,7 @@ pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, St
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
     /// Lab file, its folder or its name [default: the only lab that is up, or the only one that has the nodes]
-    #[arg(long = "lab", short = 'l', value_name = "LAB")]
+    #[arg(long = "lab", short = 'l', value_name = "LAB", add = completions::labs())]
     lab: Option<PathBuf>,
 }
 
@@ -92,10 +93,10 @@ pub(super) struct UpArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct NamedUpArgs {
     /// Lab file, its folder or its name [default: the only lab that is up]
-    #[arg(value_name = "LAB")]
+    #[arg(value_name = "LAB", add = completions::labs())]
     name: Option<PathBuf>,
     /// The same as an option, as other commands have it
-    #[arg(long = "lab", short = 'l', value_name = "LAB", conflicts_with = "name")]
+    #[arg(long = "lab", short = 'l', value_name = "LAB", conflicts_with = "name", add = completions::labs())]
     lab: Option<PathBuf>,
 }
 
@@ -103,7 +104,7 @@ pub(super) struct NamedUpArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct NodesArgs {
     /// Nodes, or `all` (unless a node has this name)
-    #[arg(required = true, value_name = "NODE")]
+    #[arg(required = true, value_name = "NODE", add = completions::nodes())]
     nodes: Vec<NodeName>,
     #[command(flatten)]
     lab: UpArgs,

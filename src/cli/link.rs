@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::completions;
 use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
@@ -16,6 +17,7 @@ pub(super) struct Args {
     /// Link state
     state: State,
     /// Node
+    #[arg(add = completions::nodes())]
     node: NodeName,
     /// NIC [default: the only NIC of the node]
     nic: Option<NicName>,

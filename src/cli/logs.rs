@@ -1,34 +1,37 @@
-//! `dryrack logs`: console output, syslog and events of a lab.
+//! `dryrack logs`: console output, output of processes, syslog and events of a lab.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use super::completions;
 use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
+use crate::diag::{enumerate, nearest};
 use crate::event::{self, Event, Kind, Known};
 use crate::hint::{Hint, chain};
-use crate::name::NodeName;
+use crate::name::{NodeName, ProcessName};
+use crate::observe::Snapshot;
 use crate::report::exit;
-use crate::run::client::Client;
-use crate::run::{Locations, store};
+use crate::run::client::{Client, Status};
+use crate::run::{Locations, RegisteredLab, store};
 
-/// Show serial console output and syslog messages of a lab's nodes
+/// Show serial console output, output of processes and syslog messages of a lab
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Show only these nodes
-    #[arg(value_name = "NODE")]
-    nodes: Vec<NodeName>,
+    /// Show only these nodes and processes
+    #[arg(value_name = "NAME", add = completions::nodes_and_processes())]
+    names: Vec<String>,
     /// Follow new output until the lab is torn down
     #[arg(long, short)]
     follow: bool,
-    /// Show all events, not only console output and syslog
+    /// Show all events, not only output and syslog
     #[arg(long, short)]
     events: bool,
     /// Show a run that has ended: run name, run folder, or lab name for its latest run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["follow", "lab"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["follow", "lab"], add = completions::runs())]
     run: Option<String>,
     #[command(flatten)]
     lab: UpArgs,
@@ -43,7 +46,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         let folder = store::find(locations, Some(run)).map_err(|error| Stop::wrong(&error))?;
         return replay(args, &folder);
     }
-    let up = args.lab.find_with(&args.nodes, locations).map_err(|stop| {
+    let up = find(args, locations).map_err(|stop| {
         let hint = "`dryrack logs --run RUN` shows a run that has ended".to_owned();
         Stop { hint: stop.hint.map(|first| format!("{first}; {hint}")), ..stop }
     })?;
@@ -60,6 +63,46 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     })?
 }
 
+/// Finds the lab that has the nodes and processes.
+fn find(args: &Args, locations: &Locations) -> Result<RegisteredLab, Stop> {
+    if args.names.is_empty() {
+        return args.lab.find(locations);
+    }
+    let names = enumerate(args.names.iter().map(String::as_str));
+    let has = |status: &Status| {
+        let Snapshot { nodes, processes, .. } = &status.snapshot;
+        let known = || nodes.keys().map(NodeName::as_str).chain(processes.keys().map(ProcessName::as_str));
+        match args.names.iter().find(|name| !known().any(|known| known == *name)) {
+            None => Ok(()),
+            Some(stranger) => {
+                let hint = match nearest(stranger, known()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the lab has {}", enumerate(known())),
+                };
+                let what = format!("lab {} has no node and no process `{stranger}`", status.lab);
+                Err(Stop::new(exit::WRONG, what, Some(hint)))
+            }
+        }
+    };
+    args.lab.find_where(&names, has, locations).map(|(up, ())| up)
+}
+
+/// Returns the node or process of an event.
+fn name(event: &Event) -> Option<&str> {
+    match (&event.node, &event.kind) {
+        (Some(node), _) => Some(node.as_str()),
+        (
+            None,
+            Kind::Known(
+                Known::ProcessStarted { process, .. }
+                | Known::ProcessPrinted { process, .. }
+                | Known::ProcessEnded { process, .. },
+            ),
+        ) => Some(process.as_str()),
+        (None, _) => None,
+    }
+}
+
 /// Prints the recorded events.
 fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
     let path = run_dir.join("events.jsonl");
@@ -68,30 +111,45 @@ fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
     };
     let file = File::open(&path).map_err(|error| failed(&error))?;
     let recorded = event::read(BufReader::new(file)).map_err(|error| failed(&error))?;
-    let there: BTreeSet<&NodeName> = recorded.events.iter().filter_map(|event| event.node.as_ref()).collect();
-    if let Some(stranger) = args.nodes.iter().find(|node| !there.contains(node)) {
-        let there: Vec<&str> = there.into_iter().map(NodeName::as_str).collect();
-        let hint = format!("nodes with events: {}", there.join(", "));
-        return Err(Stop::new(exit::WRONG, format!("no events of node `{stranger}`"), Some(hint)));
+    let there: BTreeSet<&str> = recorded.events.iter().filter_map(name).collect();
+    // Of a lab that is up, a node or process may not have done anything yet.
+    let strangers = args.run.is_some().then(|| args.names.iter().find(|name| !there.contains(name.as_str())));
+    if let Some(stranger) = strangers.flatten() {
+        let hint = format!("nodes and processes with events: {}", enumerate(there));
+        let what = format!("no events of a node or process `{stranger}`");
+        return Err(Stop::new(exit::WRONG, what, Some(hint)));
     }
     recorded.events.iter().try_for_each(|event| show(args, event))?;
     Ok(exit::MET)
 }
 
 fn show(args: &Args, event: &Event) -> Result<(), Stop> {
-    let printed = matches!(event.kind, Kind::Known(Known::ConsoleLine { .. } | Known::SyslogLine { .. }));
-    let of_interest =
-        args.nodes.is_empty() || event.node.as_ref().is_some_and(|node| args.nodes.contains(node));
+    let printed = matches!(
+        event.kind,
+        Kind::Known(Known::ConsoleLine { .. } | Known::SyslogLine { .. } | Known::ProcessPrinted { .. })
+    );
+    let of_interest = args.names.is_empty()
+        || name(event).is_some_and(|name| args.names.iter().any(|wanted| wanted == name));
     if of_interest && (printed || args.events) {
         output::data(&if args.json { output::json_line(event)? } else { line(event, args.events) });
     }
     Ok(())
 }
 
+/// Returns the text of an event, without the name that stands before it.
+fn words(event: &Event) -> String {
+    match &event.kind {
+        Kind::Known(Known::ProcessPrinted { text, .. }) => {
+            Known::ConsoleLine { text: text.clone() }.to_string()
+        }
+        kind => kind.to_string(),
+    }
+}
+
 fn line(event: &Event, with_topic: bool) -> String {
-    let node = event.node.as_ref().map(NodeName::as_str).unwrap_or_default();
+    let node = name(event).unwrap_or_default();
     let elapsed = event.at.elapsed();
     let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
     let topic = if with_topic { format!("{:8}", event.kind.topic()) } else { String::new() };
-    format!("{}\n", format!("{seconds:>5}.{millis:03}  {node:8}  {topic}{}", event.kind).trim_end())
+    format!("{}\n", format!("{seconds:>5}.{millis:03}  {node:8}  {topic}{}", words(event)).trim_end())
 }

@@ -1,5 +1,7 @@
 //! `dryrack man`: the manual pages.
 
+mod lab_file;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,25 +10,37 @@ use clap_mangen::Man;
 use super::output::{self, Stop};
 use crate::report::exit;
 
-/// Print the manual page, or write the pages of all commands into a folder
+/// Print a manual page, or write all of them into a folder
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Write `dryrack.1` and a page for each command into this folder, created if needed
+    /// Page: dryrack(1), or dryrack-lab(5) with every key of the lab file
+    #[arg(value_name = "PAGE", default_value = "dryrack", conflicts_with = "into")]
+    page: Page,
+    /// Write `dryrack.1`, a page for each command and `dryrack-lab.5` into this folder, created if needed
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Page {
+    /// The program
+    Dryrack,
+    /// The lab file
+    Lab,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
     command.build();
     match &args.into {
+        None if args.page == Page::Lab => output::data(&lab_file::page()),
         None => {
             let mut page = Vec::new();
             Man::new(command).render(&mut page).map_err(|error| Stop::host(&error))?;
             output::bytes(&page);
         }
         Some(folder) => {
-            let written = write(&command, folder).map_err(|error| {
+            let written = write_all(&command, folder).map_err(|error| {
                 let what = format!("cannot write manual pages into {}: {error}", folder.display());
                 Stop::new(exit::UNFIT, what, Some("choose a writable folder"))
             })?;
@@ -34,6 +48,12 @@ pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<u8, Stop> {
         }
     }
     Ok(exit::MET)
+}
+
+fn write_all(command: &clap::Command, folder: &Path) -> io::Result<usize> {
+    let written = write(command, folder)?;
+    std::fs::write(folder.join("dryrack-lab.5"), lab_file::page())?;
+    Ok(written + 1)
 }
 
 /// Writes the page of a command and those of its visible subcommands; returns their number.

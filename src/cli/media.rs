@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::completions;
 use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
@@ -28,6 +29,7 @@ enum Action {
     /// Insert an image, replacing one that is in the drive
     Insert {
         /// Node
+        #[arg(add = completions::nodes())]
         node: NodeName,
         /// ISO file or other raw image
         file: PathBuf,
@@ -37,6 +39,7 @@ enum Action {
     /// Eject the image
     Eject {
         /// Node
+        #[arg(add = completions::nodes())]
         node: NodeName,
         #[command(flatten)]
         lab: UpArgs,

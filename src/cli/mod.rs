@@ -5,6 +5,7 @@
 mod artifacts;
 mod blueprint;
 mod boot;
+mod capture;
 mod check;
 mod completions;
 mod config;
@@ -40,6 +41,7 @@ mod rpc;
 mod runs;
 mod runtime;
 mod schema;
+mod screen;
 mod screenshot;
 mod ssh;
 mod status;
@@ -111,7 +113,9 @@ enum Verb {
     Boot(boot::Args),
     Media(media::Args),
     Link(link::Args),
+    Screen(screen::Args),
     Screenshot(screenshot::Args),
+    Capture(capture::Args),
     Exec(exec::Args),
     Ssh(ssh::Args),
     SshConfig(ssh::ConfigArgs),
@@ -155,6 +159,9 @@ fn play() -> u8 {
     if let Some(code) = roles::play() {
         return code;
     }
+    if let Some(code) = completions::answer() {
+        return code;
+    }
     output::log_to_stderr();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -188,7 +195,9 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Boot(args) => boot::run(&args, locations),
         Verb::Media(args) => media::run(&args, locations),
         Verb::Link(args) => link::run(&args, locations),
+        Verb::Screen(args) => screen::run(&args, locations),
         Verb::Screenshot(args) => screenshot::run(&args, locations),
+        Verb::Capture(args) => capture::run(&args, locations),
         Verb::Exec(args) => exec::run(args, locations),
         Verb::Ssh(args) => ssh::run(&args, locations),
         Verb::SshConfig(args) => ssh::config(&args, locations),
@@ -207,7 +216,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::Schema(args) => schema::run(&args),
         Verb::Guide(args) => guide::run(&args),
         Verb::Explain(args) => explain::run(&args),
-        Verb::Completions(args) => completions::run(&args, command()),
+        Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args, command()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::completions;
 use super::output::{self, Stop};
 use crate::report::{self, Report, exit};
 use crate::run::{Locations, store};
@@ -10,7 +11,7 @@ use crate::run::{Locations, store};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Runs: run name, run folder, or lab name for its latest run [default: the latest run]
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = completions::runs())]
     runs: Vec<String>,
     /// Print the report as JSON: `schema`, `lab`, `run`, `exit`, `verdicts`, `nodes`, `errors`, `leaks`, `parts` and
     /// more; for several runs, a list

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::completions;
 use super::lab::UpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
@@ -14,6 +15,7 @@ use crate::run::client::Client;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node
+    #[arg(add = completions::nodes())]
     node: NodeName,
     /// Output file, `-` for standard output [default: NODE.png]
     file: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::completions;
 use super::exec::inside;
 use super::lab::{UpArgs, status};
 use super::output::{self, Stop};
@@ -23,7 +24,7 @@ use crate::run::{Locations, RegisteredLab, Request, ssh};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Node, optionally with a user [default user: as in the lab file]
-    #[arg(value_name = "[USER@]NODE")]
+    #[arg(value_name = "[USER@]NODE", add = completions::nodes())]
     whom: String,
     /// Options for ssh, then a command to run instead of a shell
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]

@@ -1,14 +1,15 @@
 //! `dryrack status`: shows the labs that are up.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::lab::NamedUpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use super::table::Table;
-use crate::event::{Ago, RunTime};
+use crate::event::{Ago, RunTime, Stage};
 use crate::name::NicName;
-use crate::observe::{LabState, NodeView, Power, Sighting};
+use crate::observe::{LabState, NodeView, Power, Sighting, Snapshot};
 use crate::report::{self, exit};
 use crate::run::client::{Client, Published, Status};
 use crate::run::{Locations, registered};
@@ -18,7 +19,10 @@ use crate::run::{Locations, registered};
 pub(super) struct Args {
     #[command(flatten)]
     lab: NamedUpArgs,
-    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `addresses`, `links`, `published`,
+    /// Show one line per lab [default: if several labs are shown]
+    #[arg(long, short, conflicts_with = "json")]
+    short: bool,
+    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `networks`, `addresses`, `links`, `published`,
     /// `snapshot` (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
     #[arg(long)]
     json: bool,
@@ -45,11 +49,49 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     if statuses.is_empty() {
         output::note("no lab is up");
     }
-    for (index, status) in statuses.iter().enumerate() {
-        let between = if index > 0 { "\n" } else { "" };
-        output::data(&format!("{between}{}", output::painted(&text(status, output::width()))));
+    let width = output::width();
+    match &statuses[..] {
+        [] => {}
+        [status] if !args.short => output::data(&output::painted(&text(status, width))),
+        statuses => output::data(&lines(statuses, width)),
     }
     Ok(exit::MET)
+}
+
+/// Returns a line for each lab.
+fn lines(statuses: &[Status], width: usize) -> String {
+    let mut table = Table::new(["lab", "state", "for", "nodes", "expectations", "file"]);
+    for Status { lab, file, snapshot, verdicts, .. } in statuses {
+        table.row([
+            lab.to_string(),
+            state(snapshot.lab).to_owned(),
+            snapshot.now.to_string(),
+            nodes(snapshot),
+            report::tally(verdicts),
+            file.display().to_string(),
+        ]);
+    }
+    table.wrapped(width)
+}
+
+/// Returns how many nodes are at each stage, the latest first: `2 os, 1 dhcp`.
+fn nodes(snapshot: &Snapshot) -> String {
+    let mut counts: BTreeMap<Reverse<Stage>, usize> = BTreeMap::new();
+    for view in snapshot.nodes.values() {
+        *counts.entry(Reverse(view.stage)).or_default() += 1;
+    }
+    let counts: Vec<String> =
+        counts.iter().map(|(Reverse(stage), count)| format!("{count} {stage}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+fn state(lab: LabState) -> &'static str {
+    match lab {
+        LabState::Starting => "starting",
+        LabState::Up => "up",
+        LabState::TearingDown => "going down",
+        LabState::Ended => "ended",
+    }
 }
 
 fn text(status: &Status, width: usize) -> String {
@@ -57,6 +99,7 @@ fn text(status: &Status, width: usize) -> String {
         lab,
         file,
         isolation: _,
+        networks: _,
         accel,
         addresses,
         links,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 
+use super::completions;
 use super::output::{self, Stop};
 use crate::event::{self, Recorded};
 use crate::hint::{Hint, chain};
@@ -13,6 +14,7 @@ use crate::run::{Locations, store};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Run name, run folder, `events.jsonl`, or lab name for its latest run [default: the latest run]
+    #[arg(add = completions::runs())]
     run: Option<String>,
     /// Print JSON, one event per line (`at` in nanoseconds, `wall`, `source`, `node`, `exchange`, `kind`, `fields`), after a header
     #[arg(long)]

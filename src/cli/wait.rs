@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::completions;
 use super::lab::find;
 use super::output::{self, Stop};
 use super::runtime::block_on;
@@ -21,13 +22,13 @@ use crate::run::{Locations, RegisteredLab};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Lab file, its folder or its name [default: the only lab that is up]
-    #[arg(value_name = "LAB")]
+    #[arg(value_name = "LAB", add = completions::labs())]
     lab: Option<String>,
     /// Expectations [default: all]
-    #[arg(value_name = "EXPECT")]
+    #[arg(value_name = "EXPECT", add = completions::expectations())]
     expects: Vec<ExpectName>,
     /// The lab; then all other arguments are expectations
-    #[arg(long = "lab", short = 'l', value_name = "LAB")]
+    #[arg(long = "lab", short = 'l', value_name = "LAB", add = completions::labs())]
     named: Option<PathBuf>,
     /// Wait no longer than this, as in `90s` or `10m`
     #[arg(long, value_name = "TIME")]

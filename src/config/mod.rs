@@ -11,6 +11,7 @@ mod alternatives;
 mod architecture;
 mod choice;
 mod expect;
+pub mod keys;
 mod overlay;
 mod parents;
 mod raw;

@@ -24,7 +24,7 @@ pub struct Capabilities {
     pub links: bool,
     /// Whether it has a serial console.
     pub console: bool,
-    /// Whether its screen can be read.
+    /// Whether its screen can be read, and keys pressed.
     pub screen: bool,
     /// Whether its disks can be read.
     pub inspection: bool,
@@ -54,7 +54,11 @@ impl Capabilities {
             },
             NodeCommand::Media(_) if !self.media => refused("it has no drive for media".to_owned()),
             NodeCommand::Link { .. } if !self.links => refused("its links cannot be set".to_owned()),
-            NodeCommand::Power(_) | NodeCommand::Media(_) | NodeCommand::Link { .. } => Ok(()),
+            NodeCommand::Keys(_) if !self.screen => refused("it has no screen and no keyboard".to_owned()),
+            NodeCommand::Power(_)
+            | NodeCommand::Media(_)
+            | NodeCommand::Link { .. }
+            | NodeCommand::Keys(_) => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::Chord;
 use crate::name::NicName;
 use crate::plan::BootTarget;
 
@@ -25,6 +26,8 @@ pub enum NodeCommand {
         /// Whether the link is up.
         up: bool,
     },
+    /// Presses keys.
+    Keys(Vec<Chord>),
 }
 
 impl fmt::Display for NodeCommand {
@@ -37,6 +40,8 @@ impl fmt::Display for NodeCommand {
             Self::Media(MediaCommand::Insert(file)) => write!(f, "insert {}", file.display()),
             Self::Media(MediaCommand::Eject) => write!(f, "eject"),
             Self::Link { nic, up } => write!(f, "link {nic} {}", if *up { "up" } else { "down" }),
+            // Not which ones: they may be a password.
+            Self::Keys(chords) => write!(f, "press {} keys", chords.len()),
         }
     }
 }

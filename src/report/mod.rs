@@ -12,7 +12,7 @@ mod trace;
 
 pub use junit::junit;
 pub use markdown::markdown;
-pub use text::{WIDTH, paragraph, text, verdicts};
+pub use text::{WIDTH, paragraph, tally, text, verdicts};
 pub use trace::trace;
 
 use std::borrow::Cow;

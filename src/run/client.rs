@@ -125,6 +125,12 @@ impl Client {
         self.post(&format!("/v1/node/{node}/link/{nic}/{}", if up { "up" } else { "down" })).await
     }
 
+    /// Presses keys of a machine, given as text; returns when all were pressed.
+    pub async fn press(&self, node: &NodeName, keys: &str) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(keys).map_err(ClientError::Strange)?;
+        self.ask(Method::POST, &format!("/v1/node/{node}/keys"), body).await.map(drop)
+    }
+
     /// Fetches the screen of a machine as PNG.
     pub async fn screenshot(&self, node: &NodeName) -> Result<Vec<u8>, ClientError> {
         let path = format!("/v1/node/{node}/screenshot");
@@ -150,6 +156,13 @@ impl Client {
         };
         let Answer { response, task } = self.ask(Method::GET, &path, Vec::new()).await?;
         Ok(Events { body: response.into_body(), _task: task, pending: Vec::new() })
+    }
+
+    /// Captures the frames of a network or a node.
+    pub async fn capture(&self, name: &NodeName) -> Result<Capture, ClientError> {
+        let path = format!("/v1/capture/{name}");
+        let Answer { response, task } = self.ask(Method::GET, &path, Vec::new()).await?;
+        Ok(Capture { body: response.into_body(), _task: task })
     }
 
     /// Attaches to the serial console of a machine.
@@ -251,6 +264,28 @@ impl Events {
             let frame = self.body.frame().await?.ok()?;
             if let Ok(data) = frame.into_data() {
                 self.pending.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// A capture in progress, a pcapng file.
+#[derive(Debug)]
+pub struct Capture {
+    body: Incoming,
+    _task: JoinSet<()>,
+}
+
+impl Capture {
+    /// Returns the next bytes of the file; `None` when the lab is torn down.
+    ///
+    /// Cancel safe.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            // A run that is killed breaks the stream, which counts as its end.
+            let frame = self.body.frame().await?.ok()?;
+            if let Ok(data) = frame.into_data() {
+                return Some(data);
             }
         }
     }

@@ -19,13 +19,16 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::capture_points::CapturePoints;
 use super::command::RunCommand;
 use super::executor::Site;
 use super::rack::Rack;
 use super::record;
+use crate::capture::Capture;
 use crate::event::{Emitter, Known, RunTime, Source};
 use crate::hint::{Hint, chain};
 use crate::name::{NicName, NodeName};
+use crate::node::keys;
 use crate::node::{Attachment, BootOverride, Effect, MediaCommand, Node, NodeCommand, NodeError, Power};
 
 /// A refusal of a run, with its reason.
@@ -50,6 +53,7 @@ pub(super) struct ControlHandler {
     pub(super) events: Emitter,
     pub(super) run_dir: PathBuf,
     pub(super) progress: watch::Receiver<u64>,
+    pub(super) capture: Arc<CapturePoints>,
 }
 
 type Answer = Result<Response, Response>;
@@ -60,10 +64,12 @@ pub(super) fn router(handler: ControlHandler) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/down", post(down))
+        .route("/v1/capture/{name}", get(capture))
         .route("/v1/node/{node}/power/{action}", post(power))
         .route("/v1/node/{node}/boot", post(boot))
         .route("/v1/node/{node}/media", post(media))
         .route("/v1/node/{node}/link/{nic}/{state}", post(link))
+        .route("/v1/node/{node}/keys", post(press))
         .route("/v1/node/{node}/screenshot", get(screenshot))
         .route("/v1/node/{node}/devices", get(devices))
         .route("/v1/node/{node}/blocks", get(blocks))
@@ -113,6 +119,37 @@ async fn events(State(handler): State<ControlHandler>, Query(From { after }): Qu
         Some((Ok::<_, Infallible>(Bytes::from(lines)), follower))
     });
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(stream)).into_response())
+}
+
+/// Streams the frames of a network or a node as a pcapng file, until the lab is torn down or the client goes.
+async fn capture(State(handler): State<ControlHandler>, Path(name): Path<String>) -> Answer {
+    let ports = handler.capture.find(&name).ok_or_else(|| {
+        refuse(
+            StatusCode::NOT_FOUND,
+            format!("there is no network with frames, and no node with a NIC, `{name}`"),
+            None,
+        )
+    })?;
+    let capture = Capture::open(ports)
+        .map_err(|error| refuse(StatusCode::CONFLICT, chain(&error), error.hint().as_deref()))?;
+    let stream =
+        futures_util::stream::unfold((capture, handler.progress), |(mut capture, mut progress)| async {
+            let bytes = {
+                let next = std::pin::pin!(capture.next());
+                // The record ends with the run.
+                let end = std::pin::pin!(async { while progress.changed().await.is_ok() {} });
+                match futures_util::future::select(next, end).await {
+                    futures_util::future::Either::Left((Ok(bytes), _)) => bytes,
+                    futures_util::future::Either::Left((Err(error), _)) => {
+                        tracing::warn!(%error, "a capture broke off");
+                        return None;
+                    }
+                    futures_util::future::Either::Right(_) => return None,
+                }
+            };
+            Some((Ok::<_, Infallible>(Bytes::from(bytes)), (capture, progress)))
+        });
+    Ok(([(header::CONTENT_TYPE, "application/x-pcapng")], Body::from_stream(stream)).into_response())
 }
 
 /// Reads the record as it grows.
@@ -254,6 +291,16 @@ async fn link(
     let nic = NicName::new(&nic)
         .map_err(|error| refuse(StatusCode::NOT_FOUND, format!("there is no NIC: {error}"), None))?;
     command(handler, &node, NodeCommand::Link { nic, up }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn press(
+    State(handler): State<ControlHandler>,
+    Path(node): Path<String>,
+    Json(text): Json<String>,
+) -> Answer {
+    let chords = keys::parse(&text).map_err(|error| refuse(StatusCode::BAD_REQUEST, error.0, None))?;
+    command(handler, &node, NodeCommand::Keys(chords)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -267,7 +267,7 @@ impl<S: Site> Director<'_, S> {
             return NodeDone { result: Err(NodeError::Unknown { node: name.clone() }), reply }.tell();
         };
         match &command {
-            NodeCommand::Power(_) | NodeCommand::Boot(_) | NodeCommand::Media(_) => {
+            NodeCommand::Power(_) | NodeCommand::Boot(_) | NodeCommand::Media(_) | NodeCommand::Keys(_) => {
                 self.events.of(Source::User).emit_of(name, Known::Commanded { what: command.to_string() });
             }
             // Its effect is another event.

@@ -14,6 +14,7 @@
 //! else, so a run continues when its command exits.
 
 pub mod authority;
+mod capture_points;
 pub mod client;
 mod command;
 mod control;

@@ -11,7 +11,7 @@ use super::request::Request;
 use crate::event::RunTime;
 use crate::expect::Verdict;
 use crate::lab::Isolation;
-use crate::name::{LabName, NicName, NodeName};
+use crate::name::{LabName, NetworkName, NicName, NodeName};
 use crate::node::Capabilities;
 use crate::observe::Snapshot;
 use crate::plan::{Accel, NicPlan, Step};
@@ -27,6 +27,9 @@ pub struct Status {
     pub isolation: Isolation,
     /// The accelerator of its machines.
     pub accel: Accel,
+    /// Its networks.
+    #[serde(default)]
+    pub networks: Vec<NetworkName>,
     /// The addresses of its nodes: reserved, or else leased.
     pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
     /// Whether the links of its nodes' NICs are up.
@@ -98,6 +101,7 @@ impl Status {
             file: request.plan.file.clone(),
             isolation: plan.isolation,
             accel: plan.accel,
+            networks: plan.networks.keys().cloned().collect(),
             addresses,
             links: links.collect(),
             published,

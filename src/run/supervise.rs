@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::{self, Authority};
+use super::capture_points::CapturePoints;
 use super::control::{self, ControlHandler};
 use super::director::{Director, Ending, Inputs};
 use super::executor::Site;
@@ -143,6 +144,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         events: emitter.clone(),
         run_dir: run_dir.clone(),
         progress: recorder.progress(),
+        capture: Arc::new(CapturePoints::new(&request.plan)),
     };
     let (mut answering, farewell) = (JoinSet::new(), CancellationToken::new());
     answering.spawn(control_socket::serve(inherited.control, control::router(handler), farewell.clone()));

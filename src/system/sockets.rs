@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::ifaddrs::getifaddrs;
 use nix::libc;
@@ -38,8 +38,9 @@ const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// The notifications of the neighbour table (`RTMGRP_NEIGH`).
 const NEIGHBOURS: u32 = 4;
 const BACKLOG: i32 = 1024;
-/// EtherTypes: none of them, IPv4, IPv6, and ARP.
+/// EtherTypes: none of them, all of them (`ETH_P_ALL`), IPv4, IPv6, and ARP.
 const NOTHING: u16 = 0;
+const EVERYTHING: u16 = 3;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ARP: u16 = 0x0806;
@@ -342,6 +343,14 @@ fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
         socket.set_recv_buffer_size(STORM)?;
     }
     Ok(())
+}
+
+/// Opens a socket that receives every frame of an interface, in both directions, with the time of each.
+pub fn capture(interface: &IfName) -> io::Result<OwnedFd> {
+    let socket = frames(interface, EVERYTHING)?;
+    enlarge_receive_buffer(&socket)?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    Ok(socket.into())
 }
 
 /// A packet socket that sends on one interface and receives frames of a protocol there.

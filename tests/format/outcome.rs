@@ -37,7 +37,7 @@ pub(crate) fn lab_files() -> Vec<(String, String)> {
     let folders = fs::read_dir(root.join("labs")).expect("labs").flatten().map(|entry| entry.path());
     let mut files: Vec<_> =
         folders.map(|folder| folder.join("lab.toml")).filter(|file| file.is_file()).collect();
-    files.push(root.join("src/lab/tests/everything.toml"));
+    files.push(root.join("src/config/everything.toml"));
     files.sort();
     let read = |file: &Path| (file.display().to_string(), fs::read_to_string(file).expect("a text"));
     let mut labs: Vec<_> = files.iter().map(|file| read(file)).collect();

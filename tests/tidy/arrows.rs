@@ -18,6 +18,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
+    ("capture", &["name", "hint", "system"]),
     ("node", &["name", "hint", "event", "config", "lab", "plan", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
     ("serve", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "observe", "system", "rpc"]),
@@ -25,7 +26,7 @@ const SHELL: &[(&str, &[&str])] = &[
         "run",
         &[
             "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "diagnose", "report", "system", "image", "node", "rpc", "serve",
+            "observe", "diagnose", "report", "system", "image", "capture", "node", "rpc", "serve",
         ],
     ),
     (

@@ -7,7 +7,7 @@ type Homes = &'static [&'static str];
 
 const EVERYWHERE: Homes = &[""];
 /// Modules that access the kernel, files or sockets.
-const SHELL: Homes = &["system/", "image/", "node/", "rpc/", "serve/", "run/", "web/", "cli/"];
+const SHELL: Homes = &["system/", "image/", "capture", "node/", "rpc/", "serve/", "run/", "web/", "cli/"];
 
 /// Every dependency with its homes. Package names are written as in Cargo.toml.
 const HOMES: &[(&str, Homes)] = &[
@@ -48,6 +48,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("quick-junit", &["report/junit.rs"]),
     ("rcgen", &["run/authority"]),
     ("regex", EVERYWHERE),
+    ("roff", &["cli/man/"]),
     ("rsa", &["rpc/tls/", "run/authority.rs"]),
     ("rtnetlink", &["system/netlink.rs"]),
     ("rustls", &["rpc/tls", "run/probe/tls.rs", "serve/tls"]),

@@ -196,7 +196,7 @@ fn everything_can_be_written() {
 }
 
 /// Every key of the format.
-pub(super) const EVERYTHING: &str = include_str!("../../config/everything.toml");
+pub(super) use crate::config::keys::EVERYTHING;
 
 #[test]
 fn addresses_follow_the_order_of_names() {

@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::{Machine, PowerOff};
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
+use crate::node::keys::Chord;
 use crate::node::{
     Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
     Node, NodeCommand, NodeError, Power, Work,
 };
 use crate::plan::qemu::{BootOrder, CD, QemuFirmware, flash_format};
 use crate::plan::{BootTarget, NodeKind, NodePlan};
+
+/// How long a key is held, and how long none is pressed before the next one.
+const HOLD: Duration = Duration::from_millis(25);
 
 impl Node for Machine {
     fn name(&self) -> &NodeName {
@@ -32,6 +37,7 @@ impl Node for Machine {
                 NodeCommand::Media(MediaCommand::Insert(file)) => self.insert(file).await,
                 NodeCommand::Media(MediaCommand::Eject) => self.eject().await.map(|()| Effect::Now),
                 NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
+                NodeCommand::Keys(chords) => self.press(&chords).await.map(|()| Effect::Now),
             }
         })
     }
@@ -110,6 +116,19 @@ fn capabilities(plan: &NodePlan) -> Capabilities {
 }
 
 impl Machine {
+    /// Presses keys, one chord after another.
+    #[expect(clippy::disallowed_methods, reason = "QEMU drops keys that come faster than they are pressed")]
+    pub async fn press(&self, chords: &[Chord]) -> Result<(), NodeError> {
+        let qmp = self.body.running().await?;
+        for chord in chords {
+            let pressed = qmp.press(chord.keys(), HOLD).await;
+            pressed.map_err(|source| self.body.failed("press keys of", source))?;
+            // Each key goes down and up again.
+            tokio::time::sleep(HOLD * 2 * u32::try_from(chord.keys().len()).unwrap_or(1)).await;
+        }
+        Ok(())
+    }
+
     async fn power(&self, power: Power) -> Result<(), NodeError> {
         match power {
             Power::On => self.power_on().await,

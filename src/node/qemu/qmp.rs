@@ -281,6 +281,19 @@ impl Qmp {
         self.execute(qmp::send_key { hold_time: Some(20), keys: vec![key] }).await.map(drop)
     }
 
+    /// Presses keys together, by their names.
+    pub async fn press(&self, keys: &[String], hold: Duration) -> Result<(), QmpError> {
+        let key = |name: &String| {
+            let raw = serde_json::Value::from(name.as_str());
+            let data = serde_json::from_value(raw.clone());
+            let data = data.map_err(|source| QmpError::Schema { command: "send-key", raw, source })?;
+            Ok(qmp::KeyValue::qcode(qmp::QKeyCodeWrapper { data }))
+        };
+        let keys = keys.iter().map(key).collect::<Result<Vec<_>, QmpError>>()?;
+        let hold_time = i64::try_from(hold.as_millis()).ok();
+        self.execute(qmp::send_key { hold_time, keys }).await.map(drop)
+    }
+
     /// Sets the link state of a NIC.
     pub async fn set_link(&self, device: &str, up: bool) -> Result<(), QmpError> {
         self.execute(qmp::set_link { name: device.to_owned(), up }).await.map(drop)

@@ -37,8 +37,14 @@ async fn the_router_answers_whoever_listens() {
     let (commands, mut received) = mpsc::channel(1);
     let (_progress, progress) = watch::channel(0);
     let rack = Arc::new(rack.unwrap());
-    let router =
-        router(ControlHandler { commands, rack, events, run_dir: run_dir.path().to_owned(), progress });
+    let router = router(ControlHandler {
+        commands,
+        rack,
+        events,
+        run_dir: run_dir.path().to_owned(),
+        progress,
+        capture: Arc::default(),
+    });
     let down = ask(&router, "POST", "/v1/down", r#"{"why": "enough", "interrupted": false}"#).await;
     let command = received.try_recv().unwrap();
     assert!(matches!(command, RunCommand::Down { why, interrupted: false } if why == "enough"));

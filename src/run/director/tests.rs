@@ -91,7 +91,9 @@ impl Node for FakeNode {
                 }
                 NodeCommand::Power(_) => return Err(NodeError::Off { node: self.name.clone() }),
                 NodeCommand::Boot(_) => return Ok(Effect::NextStart),
-                NodeCommand::Media(_) | NodeCommand::Link { .. } => panic!("it has none"),
+                NodeCommand::Media(_) | NodeCommand::Link { .. } | NodeCommand::Keys(_) => {
+                    panic!("it has none")
+                }
             }
             Ok(Effect::Now)
         })
