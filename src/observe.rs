@@ -19,7 +19,7 @@ pub use self::addresses::AddressBook;
 pub use self::boots::NetworkBoot;
 pub use self::exchanges::Telling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -178,9 +178,27 @@ pub struct ProcessView {
     /// The last non-blank line that it printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub printed: Option<String>,
+    /// The last lines that it printed, at most [`ProcessView::KEPT`].
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub output: VecDeque<String>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<ProcessEnd>,
+}
+
+impl ProcessView {
+    /// The number of lines of output that are kept.
+    pub const KEPT: usize = 20;
+
+    fn print(&mut self, text: &str) {
+        if !text.trim().is_empty() {
+            self.printed = Some(text.trim().to_owned());
+        }
+        if self.output.len() == Self::KEPT {
+            self.output.pop_front();
+        }
+        self.output.push_back(text.trim_end().to_owned());
+    }
 }
 
 /// How a process ended.
@@ -419,8 +437,8 @@ impl Snapshot {
             Known::ProcessStarted { process } => {
                 self.processes.insert(process.clone(), ProcessView::default());
             }
-            Known::ProcessPrinted { process, text } if !text.trim().is_empty() => {
-                self.processes.entry(process.clone()).or_default().printed = Some(text.trim().to_owned());
+            Known::ProcessPrinted { process, text } => {
+                self.processes.entry(process.clone()).or_default().print(text);
             }
             Known::ProcessEnded { process, exit, status } => {
                 let view = self.processes.entry(process.clone()).or_default();
@@ -428,8 +446,7 @@ impl Snapshot {
                 let how = format!("`{process}` ended: {status}{words}");
                 view.ended = Some(ProcessEnd { exit: *exit, how });
             }
-            Known::ProcessPrinted { .. }
-            | Known::StepDone { .. }
+            Known::StepDone { .. }
             | Known::StepFailed { .. }
             | Known::PoweredOn {}
             | Known::PoweredOff { .. }

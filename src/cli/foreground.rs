@@ -178,12 +178,14 @@ impl Ended {
                 hint: Some(format!(
                     "if `dmesg` shows that the host ran out of memory, give the nodes less; its last messages are in {log}"
                 )),
+                output: Vec::new(),
             },
             _ => RunError {
                 whose: Whose::Ours,
                 what: "the run ended without a report".to_owned(),
                 causes: Vec::new(),
                 hint: Some(format!("its last messages are in {log}")),
+                output: Vec::new(),
             },
         })
     }

@@ -41,7 +41,7 @@ impl LabSummary {
         };
         let what = stop.what.clone().unwrap_or_else(|| "the lab could not be brought up".to_owned());
         self.of_run_error(
-            RunError { whose, what, causes: Vec::new(), hint: stop.hint.clone() },
+            RunError { whose, what, causes: Vec::new(), hint: stop.hint.clone(), output: Vec::new() },
             stop.code,
             None,
         )

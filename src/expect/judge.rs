@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::count;
+use super::prospects::{Awaited, Prospects};
 use super::subject::{Subject, is_probed};
 use super::{Decision, Outcome, Verdict, WantedProbe};
 use crate::event::{Event, Kind, Known, RunTime};
 use crate::lab::{Check, Expectation, ObservedCheck, Polarity, ProbedCheck};
-use crate::name::{ExpectName, NodeName};
+use crate::name::{ExpectName, NodeName, ProcessName};
 use crate::observe::{NodeView, Snapshot, Telling};
+use crate::plan::Plan;
 
 /// Judges the expectations of a lab.
 ///
@@ -23,6 +25,8 @@ pub struct Judge {
     /// Whether the lab is being torn down: further events are ignored.
     finished: bool,
     decisions: Vec<Decision>,
+    /// What can still start, if nobody operates the lab by hand.
+    prospects: Option<Prospects>,
 }
 
 /// One expectation.
@@ -53,7 +57,29 @@ impl Judge {
             subjects: subjects(expectation),
             expectation: expectation.clone(),
         });
-        Self { items: items.collect(), now: RunTime::START, finished: false, decisions: Vec::new() }
+        Self {
+            items: items.collect(),
+            now: RunTime::START,
+            finished: false,
+            decisions: Vec::new(),
+            prospects: None,
+        }
+    }
+
+    /// Misses expectations as soon as nothing in the plan can fulfil them any more: nobody operates the lab by hand.
+    pub fn with_prospects(self, plan: &Plan) -> Self {
+        let exit = |process: &ProcessName| {
+            let expected = self.items.iter().find_map(|item| match &item.expectation.check {
+                Check::Observed(ObservedCheck::Process { process: of, exit })
+                    if of == process && item.expectation.sense == Polarity::Must =>
+                {
+                    Some(*exit)
+                }
+                _ => None,
+            });
+            expected.unwrap_or(0)
+        };
+        Self { prospects: Some(Prospects::new(plan, exit)), ..self }
     }
 
     /// Applies one event, with the snapshot after it.
@@ -258,7 +284,7 @@ impl Judge {
         if self.finished {
             return;
         }
-        while self.open_gates() | self.decide(present) {}
+        while self.open_gates() | self.decide(present) | self.give_up(present) {}
         self.announce();
     }
 
@@ -305,7 +331,9 @@ impl Judge {
                         match ended.exit == Some(*exit) {
                             true => subject.on_true(*now, &ended.how),
                             false if expectation.sense == Polarity::Must => {
-                                subject.miss(expectation, *now, ended.how.clone(), None)
+                                let output = processes.get(process).map(|process| &process.output);
+                                let output = output.into_iter().flatten().cloned().collect();
+                                subject.miss_by_process(*now, ended.how.clone(), output);
                             }
                             false => {}
                         }
@@ -322,6 +350,59 @@ impl Judge {
                 }
                 changed |= !subject.is_open();
             }
+        }
+        changed
+    }
+
+    /// Decides what can no longer change, because what it waits for cannot start any more.
+    fn give_up(&mut self, present: &Snapshot) -> bool {
+        let Some(prospects) = &self.prospects else { return false };
+        // Before that, steps of the plan are still being executed.
+        if present.up.is_none() {
+            return false;
+        }
+        let open = || self.items.iter().filter(|item| item.subjects.iter().any(Subject::is_open));
+        let commands = open().any(|item| {
+            matches!(item.expectation.check, Check::Probed(ProbedCheck::Command { .. }))
+                && !matches!(item.gate, Gate::After(_))
+        });
+        let awaited = |name: &ExpectName| {
+            let missed = |item: &Item| {
+                item.subjects.iter().filter_map(Subject::outcome).any(|outcome| !outcome.is_met())
+            };
+            match self.items.iter().any(|item| item.expectation.name == *name && missed(item)) {
+                true => Awaited::Missed,
+                false => Awaited::Possible,
+            }
+        };
+        let hopeless = |item: &Item, subject: &Subject| match (&item.expectation.check, &subject.node) {
+            (Check::Observed(ObservedCheck::Process { process, .. }), _) => {
+                prospects.never_started(process, present, awaited)
+            }
+            (_, Some(node)) => prospects.never_powered_on(node, present, commands, awaited),
+            (_, None) => {
+                let mut nodes = item.expectation.nodes.iter();
+                nodes.find_map(|node| prospects.never_powered_on(node, present, commands, awaited))
+            }
+        };
+        let mut hopeless_ones = Vec::new();
+        for (index, item) in self.items.iter().enumerate() {
+            for (at, subject) in item.subjects.iter().enumerate() {
+                if subject.is_open()
+                    && !subject.is_holding()
+                    && !self.is_endless(index)
+                    && let Some(why) = hopeless(item, subject)
+                {
+                    hopeless_ones.push((index, at, why));
+                }
+            }
+        }
+        let changed = !hopeless_ones.is_empty();
+        for (index, at, why) in hopeless_ones {
+            let Item { expectation, subjects, .. } = &mut self.items[index];
+            let subject = &mut subjects[at];
+            let node = subject.node.as_ref().and_then(|node| present.nodes.get(node));
+            subject.give_up(expectation, self.now, why, node);
         }
         changed
     }

@@ -19,10 +19,14 @@
 //!   exceeded is missed at once.
 //! * A machine that ended unexpectedly, or that QEMU stopped for good, can no longer meet anything. One that powers
 //!   itself off can: a user may start it again.
+//! * In a run that nobody operates, an expectation is missed at once if the nodes or the process that it is about can
+//!   no longer start: what they wait for was missed, or a process failed and no other is left that could power on a node
+//!   with `start = "manual"`.
 
 mod count;
 mod describe;
 mod judge;
+mod prospects;
 mod subject;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +36,7 @@ use crate::name::{ExpectName, NodeName};
 
 pub use describe::describe;
 pub use judge::Judge;
+pub use prospects::Prospects;
 
 /// An expectation was decided for one of its nodes, or for the lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +103,9 @@ pub enum Outcome {
         why: String,
         /// The last observation.
         seen: Vec<Evidence>,
+        /// The last lines of the process that failed, if it is about one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        output: Vec<String>,
     },
     /// Not reached: its time never started, because an expectation before it was missed.
     NotReached {
@@ -119,6 +127,14 @@ impl Outcome {
         match self {
             Self::Met { at, .. } | Self::Missed { at, .. } | Self::NotReached { at, .. } => Some(*at),
             Self::Pending { .. } => None,
+        }
+    }
+
+    /// Returns the last lines of the process that failed, if it is about one.
+    pub fn output(&self) -> &[String] {
+        match self {
+            Self::Missed { output, .. } => output,
+            Self::Pending { .. } | Self::Met { .. } | Self::NotReached { .. } => &[],
         }
     }
 

@@ -143,7 +143,28 @@ impl Subject {
 
     /// Decides that it is missed.
     pub(super) fn miss(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeView>) {
-        self.outcome = Some(Outcome::Missed { at, why, seen: self.evidence(of, node) });
+        let (seen, output) = (self.evidence(of, node), Vec::new());
+        self.outcome = Some(Outcome::Missed { at, why, seen, output });
+    }
+
+    /// Decides by the end of its process that it is missed.
+    pub(super) fn miss_by_process(&mut self, at: RunTime, why: String, output: Vec<String>) {
+        self.outcome = Some(Outcome::Missed { at, why, seen: Vec::new(), output });
+    }
+
+    /// Decides that its check can no longer become true.
+    pub(super) fn give_up(&mut self, of: &Expectation, at: RunTime, why: String, node: Option<&NodeView>) {
+        match of.sense {
+            Polarity::Must => self.miss(of, at, why, node),
+            Polarity::Never => {
+                self.outcome = Some(Outcome::Met { at, why: format!("it cannot happen: {why}") })
+            }
+        }
+    }
+
+    /// Tells whether the check is true at present.
+    pub(super) fn is_holding(&self) -> bool {
+        self.holding.is_some()
     }
 
     /// Decides an open expectation at the end of the run.
@@ -183,7 +204,10 @@ impl Subject {
     fn held(&mut self, of: &Expectation, at: RunTime, seen: &str) {
         self.outcome = Some(match of.sense {
             Polarity::Must => Outcome::Met { at, why: seen.to_owned() },
-            Polarity::Never => Outcome::Missed { at, why: format!("it happened: {seen}"), seen: Vec::new() },
+            Polarity::Never => {
+                let (why, seen, output) = (format!("it happened: {seen}"), Vec::new(), Vec::new());
+                Outcome::Missed { at, why, seen, output }
+            }
         });
     }
 

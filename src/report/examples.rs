@@ -99,6 +99,12 @@ pub(crate) fn met() -> Report {
     }
 }
 
+/// The last lines of a process.
+fn apply() -> Vec<String> {
+    let long = format!("  {}", "wide ".repeat(30));
+    ["\u{1b}[31mError: no such profile", "", "  on main.tf line 3", &long].map(str::to_owned).into()
+}
+
 /// An expectation was missed, and one that depends on it was not reached.
 pub(crate) fn missed() -> Report {
     let seen = vec![
@@ -119,13 +125,29 @@ pub(crate) fn missed() -> Report {
             "healthy",
             None,
             "etcd with 3 healthy members and one leader within 3m",
-            Outcome::Missed { at: seconds(1864), why: "not met within 3m".to_owned(), seen: seen.clone() },
+            Outcome::Missed {
+                at: seconds(1864),
+                why: "not met within 3m".to_owned(),
+                seen: seen.clone(),
+                output: Vec::new(),
+            },
         ),
         verdict(
             "stays",
             None,
             "command etcdctl endpoint health for 10s",
             Outcome::NotReached { at: seconds(1864), why: "`healthy` was missed".to_owned() },
+        ),
+        verdict(
+            "applied",
+            None,
+            "process apply",
+            Outcome::Missed {
+                at: seconds(300),
+                why: "`apply` ended: exit code 1, `  on main.tf line 3`".to_owned(),
+                seen: Vec::new(),
+                output: apply(),
+            },
         ),
         verdict("later", None, "tcp 22", Outcome::Pending { seen }),
     ]);
@@ -170,8 +192,22 @@ pub(crate) fn broken() -> Report {
                     .to_owned(),
             ],
             hint: Some("free some disk space, or set DRYRACK_STATE to a folder on another disk".to_owned()),
+            output: Vec::new(),
         },
-        RunError { whose: Whose::Ours, what: "a service ended".to_owned(), causes: Vec::new(), hint: None },
+        RunError {
+            whose: Whose::Machine,
+            what: "process `apply` failed".to_owned(),
+            causes: vec!["apply ended: exit code 1".to_owned()],
+            hint: Some("`dryrack trace` shows everything that it printed".to_owned()),
+            output: apply(),
+        },
+        RunError {
+            whose: Whose::Ours,
+            what: "a service ended".to_owned(),
+            causes: Vec::new(),
+            hint: None,
+            output: Vec::new(),
+        },
     ];
     report.leaks = vec![Leak {
         what: "delete link drt1f0c7d2a".to_owned(),

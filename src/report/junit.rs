@@ -86,6 +86,8 @@ fn judged(verdict: &Verdict, report: &Report) -> TestCase {
     case.set_classname(report.lab.as_str()).set_time(took);
     if outcome.is_met() {
         case.set_system_out(full);
+    } else if !outcome.output().is_empty() {
+        case.set_system_out(outcome.output().join("\n"));
     }
     case
 }
@@ -103,6 +105,9 @@ fn faulty(run_error: &RunError, index: usize, lab: &str) -> TestCase {
         status(NonSuccessKind::Error, kind, &run_error.to_string(), hint),
     );
     case.set_classname(lab).set_time(Duration::ZERO);
+    if !run_error.output.is_empty() {
+        case.set_system_out(run_error.output.join("\n"));
+    }
     case
 }
 

@@ -72,7 +72,7 @@ mod tests {
         | node1 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
         | node2 | BIOS, iPXE in the NIC's ROM | 1 | network: firmware 0.5s, dhcp 1.7s, loader 1.8s, kernel 2.1s, os 6.4s |
 
-        **etcd**: 3 of 6 expectations met, 1 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
+        **etcd**: 3 of 7 expectations met, 2 missed, 1 not reached, 1 pending; 3m 07s under tcg (run 20261121-093403-etcd, exit code 1)
 
         | node | boot path | boots | stages reached |
         |---|---|---|---|
@@ -82,6 +82,7 @@ mod tests {
 
         * missed: healthy: etcd with 3 healthy members and one leader within 3m: not met within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last seen: console line \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
         * not reached: stays: command etcdctl endpoint health for 10s: \`healthy\` was missed
+        * missed: applied: process apply: \`apply\` ended: exit code 1, \`  on main.tf line 3\`
         * pending: later: tcp 22
 
         **etcd**: no expectations; 9.8s under tcg (run 20261121-093403-etcd, exit code 4)
@@ -92,6 +93,7 @@ mod tests {
         | node2 | BIOS, iPXE in the NIC's ROM | 0 | never powered on |
 
         * error: cannot start machine \`node1\`: qemu-system-x86\_64 ended with exit status 1:   could not open '/run/x': No space left on device
+        * error: process \`apply\` failed: apply ended: exit code 1
         * error: a service ended
         * cleanup incomplete: cannot delete link drt1f0c7d2a: Device or resource busy (os error 16)
         ");

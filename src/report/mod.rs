@@ -141,13 +141,16 @@ pub struct RunError {
     pub causes: Vec<String>,
     /// What to do next.
     pub hint: Option<String>,
+    /// The last lines of the process that failed, if it is about one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<String>,
 }
 
 impl RunError {
     /// Creates a run error from an error, its causes and its hint.
     pub fn new(whose: Whose, error: &dyn Hint) -> Self {
         let hint = error.hint().map(Cow::into_owned);
-        Self { whose, what: error.to_string(), causes: causes(error), hint }
+        Self { whose, what: error.to_string(), causes: causes(error), hint, output: Vec::new() }
     }
 }
 

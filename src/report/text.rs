@@ -73,6 +73,7 @@ pub fn verdicts(verdicts: &[Verdict], now: RunTime, width: usize) -> String {
         if !why.is_empty() {
             lines += &paragraph(&indent, &indent, &why, width);
         }
+        lines += &quoted(&indent, outcome.output(), width);
     }
     tame(&lines)
 }
@@ -139,11 +140,29 @@ fn boots(node: &NodeReport) -> Vec<String> {
 }
 
 fn run_error(run_error: &RunError, width: usize) -> String {
-    let error = paragraph("error: ", "  ", run_error, width);
+    let error = paragraph("error: ", "  ", run_error, width) + &quoted("  ", &run_error.output, width);
     match &run_error.hint {
         Some(hint) => error + "\n" + &paragraph("hint: ", "  ", hint, width),
         None => error,
     }
+}
+
+/// Returns the lines of a program's output, each with its own spaces and marked by a bar.
+fn quoted(indent: &str, lines: &[String], width: usize) -> String {
+    let first = format!("{indent}| ");
+    let room = width.saturating_sub(first.chars().count()).max(LEAST);
+    let mut text = String::new();
+    for line in lines {
+        let characters: Vec<char> = line.chars().collect();
+        let mut pieces = characters.chunks(room).peekable();
+        if pieces.peek().is_none() {
+            end_line(&mut text, &first);
+        }
+        for piece in pieces {
+            end_line(&mut text, &(first.clone() + &piece.iter().collect::<String>()));
+        }
+    }
+    text
 }
 
 /// Wraps a text after a prefix; further lines are indented. Existing line breaks are kept.

@@ -339,6 +339,7 @@ fn host_failure(event: &Event) -> Option<RunError> {
         what: format!("the host's disk is full, and the machine of `{node}` was stopped"),
         causes: vec![detail.clone()],
         hint: Some(MAKE_ROOM.to_owned()),
+        output: Vec::new(),
     })
 }
 
@@ -365,13 +366,14 @@ fn record_error(error: &io::Error) -> RunError {
         what: RECORD_FAILED.to_owned(),
         causes: vec![error.to_string()],
         hint: full.then(|| MAKE_ROOM.to_owned()),
+        output: Vec::new(),
     }
 }
 
 fn step_error(text: String, failure: executor::Failure) -> RunError {
-    let RunError { whose, what, mut causes, hint } = RunError::new(Whose::Host, &*failure.error);
-    causes.insert(0, what);
-    RunError { whose, what: format!("cannot {text}"), causes, hint }
+    let mut error = RunError::new(Whose::Host, &*failure.error);
+    error.causes.insert(0, std::mem::replace(&mut error.what, format!("cannot {text}")));
+    error
 }
 
 /// Returns when the owner of the run is gone. If the owner only releases the run, this never returns.

@@ -11,6 +11,16 @@ use crate::observe::{LabState, Snapshot};
 use crate::plan::Plan;
 use crate::report::NodeReport;
 
+/// A process that failed without an expectation about its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailedProcess {
+    pub(super) process: ProcessName,
+    /// How it ended.
+    pub(super) how: String,
+    /// Its last lines.
+    pub(super) output: Vec<String>,
+}
+
 /// Folds the events of a run into the snapshot and the verdicts.
 #[derive(Debug)]
 pub(super) struct Fold {
@@ -20,7 +30,7 @@ pub(super) struct Fold {
     died: Vec<(NodeName, String)>,
     /// Processes without an expectation about their end.
     unwatched: BTreeSet<ProcessName>,
-    failed: Vec<(ProcessName, String)>,
+    failed: Vec<FailedProcess>,
     settled: BTreeSet<NodeName>,
     progress: Progress,
 }
@@ -41,6 +51,11 @@ impl Fold {
         }
     }
 
+    /// Ends the wait for what nothing in the plan can bring about any more: nobody operates the lab by hand.
+    pub(super) fn with_prospects(self, plan: &Plan) -> Self {
+        Self { judge: self.judge.with_prospects(plan), ..self }
+    }
+
     /// Applies an event, and returns it with all its conclusions, in order.
     pub(super) fn take(&mut self, event: Event) -> Vec<Event> {
         let now = Instant { at: event.at, wall: event.wall };
@@ -54,7 +69,9 @@ impl Fold {
             && *exit != Some(0)
             && self.unwatched.contains(process)
         {
-            self.failed.push((process.clone(), known.to_string()));
+            let view = self.snapshot.processes.get(process);
+            let output = view.into_iter().flat_map(|view| view.output.iter().cloned()).collect();
+            self.failed.push(FailedProcess { process: process.clone(), how: known.to_string(), output });
         }
         self.judge.apply(&event, concluded.telling, &self.snapshot);
         // Up, or off: the node has finished booting.
@@ -119,8 +136,8 @@ impl Fold {
         &self.died
     }
 
-    /// Returns the processes that failed without an expectation about their end, with how they ended.
-    pub(super) fn failed(&self) -> &[(ProcessName, String)] {
+    /// Returns the processes that failed without an expectation about their end.
+    pub(super) fn failed(&self) -> &[FailedProcess] {
         &self.failed
     }
 

@@ -25,7 +25,7 @@ use super::journal::Journal;
 use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
 use super::record::Recorder;
-use super::request::Request;
+use super::request::{Request, Until};
 use super::{control_socket, ssh, store};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
@@ -158,9 +158,15 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let for_parts = request.clone();
     parts.spawn_blocking(move || describe_parts(&for_parts));
 
+    let fold = Fold::new(&request.plan);
+    let fold = match request.until {
+        // The user may power a node on, or repair what a process could not do.
+        Until::Stopped => fold,
+        Until::Judged | Until::Met => fold.with_prospects(&request.plan),
+    };
     let director = Director {
         request,
-        fold: Fold::new(&request.plan),
+        fold,
         recorder,
         prober: Prober::new(context),
         site: rack,
@@ -284,12 +290,14 @@ fn finish(
             "see its messages in {}",
             run_dir.join("node").join(node.as_str()).join("qemu.log").display()
         )),
+        output: Vec::new(),
     }));
-    run_errors.extend(fold.failed().iter().map(|(process, words)| RunError {
+    run_errors.extend(fold.failed().iter().map(|failed| RunError {
         whose: Whose::Machine,
-        what: format!("process `{process}` failed"),
-        causes: vec![words.clone()],
-        hint: Some("`dryrack trace` shows what it printed".to_owned()),
+        what: format!("process `{}` failed", failed.process),
+        causes: vec![failed.how.clone()],
+        hint: Some("`dryrack trace` shows everything that it printed".to_owned()),
+        output: failed.output.clone(),
     }));
     Report {
         schema: report::SCHEMA,

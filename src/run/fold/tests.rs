@@ -31,6 +31,29 @@ const LAB: &str = r#"
 
 /// Folds events and returns all results, one line each.
 fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -> String {
+    check_lab(LAB, events)
+}
+
+/// The same for another lab, that nobody operates by hand.
+fn check_lab(text: &str, events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -> String {
+    let mut lines = Vec::new();
+    let fold = fold(text, events, |event| {
+        let node = event.node.map(|node| format!(" {node}")).unwrap_or_default();
+        lines.push(format!("{}{node} {} {}", event.at.elapsed().as_millis(), event.kind.topic(), event.kind));
+    });
+    lines.push(format!("judged {:?}, died {}", fold.judged(), fold.died().len()));
+    lines.join("\n")
+}
+
+fn folded(text: &str, events: Vec<(u64, Option<&'static str>, Known)>) -> Fold {
+    fold(text, events, drop)
+}
+
+fn fold(
+    text: &str,
+    events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>,
+    mut result: impl FnMut(Event),
+) -> Fold {
     let around = LabEnvironment {
         file: "/lab.toml".into(),
         folder: "/".into(),
@@ -38,26 +61,134 @@ fn check(events: impl IntoIterator<Item = (u64, Option<&'static str>, Known)>) -
         existing: &|_| true,
         free_memory: None,
     };
-    let outcome = resolve(&Source::new("lab.toml", LAB), &[], &[], &around);
+    let outcome = resolve(&Source::new("lab.toml", text), &[], &[], &around);
     let lab = outcome.lab.unwrap_or_else(|| panic!("{:#?}", outcome.diagnostics));
-    let mut fold = Fold::new(&plan(&lab, &facts()).unwrap());
-    let mut lines = Vec::new();
+    let plan = plan(&lab, &facts()).unwrap();
+    let mut fold = Fold::new(&plan).with_prospects(&plan);
     for (ms, node, known) in events {
         let now = event(ms, node, known);
         // Decisions by time come first, as in the loop.
         let instant = Instant { at: now.at, wall: now.wall };
-        for event in fold.at(instant).into_iter().chain(fold.take(now)) {
-            let node = event.node.map(|node| format!(" {node}")).unwrap_or_default();
-            lines.push(format!(
-                "{}{node} {} {}",
-                event.at.elapsed().as_millis(),
-                event.kind.topic(),
-                event.kind
-            ));
+        fold.at(instant).into_iter().chain(fold.take(now)).for_each(&mut result);
+    }
+    fold
+}
+
+/// A lab in which processes power nodes on.
+const OPERATED: &str = r#"
+    dryrack = 1
+    network.lan.address = "10.0.0.1/24"
+    profile.p.kernel = "files/kernel"
+    [node.auto]
+    profile = "p"
+    [node.manual]
+    profile = "p"
+    start = "manual"
+    [node.next]
+    profile = "p"
+    start = { after = "applied" }
+    [process.apply]
+    run = "terraform apply"
+    [process.report]
+    run = "report"
+    after = "applied"
+    [expect.applied]
+    within = "10m"
+    that = { process = "apply" }
+    [expect.reported]
+    within = "10m"
+    that = { process = "report" }
+    [expect.up]
+    within = "20m"
+    that = { stage = "os" }
+    [expect.quiet]
+    nodes = ["manual"]
+    within = "20m"
+    never = { console = "panic" }
+    [expect.still-quiet]
+    never = { console = "panic" }
+"#;
+
+fn process(name: &str) -> ProcessName {
+    ProcessName::new(name).unwrap()
+}
+
+fn started(name: &str) -> Known {
+    Known::ProcessStarted { process: process(name) }
+}
+
+fn ended(name: &str, exit: i32) -> Known {
+    Known::ProcessEnded { process: process(name), exit: Some(exit), status: format!("exit code {exit}") }
+}
+
+#[test]
+fn the_failure_of_a_process_ends_the_wait_for_what_only_it_could_start() {
+    let events = [
+        (0, Some("auto"), Known::PoweredOn {}),
+        (1, None, started("apply")),
+        (1, None, Known::LabUp {}),
+        (900, None, ended("apply", 1)),
+        (2000, Some("auto"), console("Linux version 6.1")),
+        (3000, Some("auto"), lease("os", "ack")),
+    ];
+    assert_snapshot!(check_lab(OPERATED, events));
+}
+
+#[test]
+fn as_long_as_a_process_may_power_a_node_on_it_is_waited_for() {
+    let also = |text: &str| OPERATED.replace("[process.report]", &format!("{text}\n[process.report]"));
+    let with_another = also("[process.another]\nrun = \"sleep 600\"");
+    let events = |manual: bool| {
+        let mut events = vec![
+            (0, Some("auto"), Known::PoweredOn {}),
+            (1, None, started("apply")),
+            (1, None, started("another")),
+            (1, None, Known::LabUp {}),
+        ];
+        events.extend(manual.then_some((800, Some("manual"), Known::PoweredOn {})));
+        events.push((900, None, ended("apply", 1)));
+        events
+    };
+    let decided = |text: &str, events| -> Vec<String> {
+        let lines = check_lab(text, events);
+        lines.lines().filter(|line| line.contains(" manual ")).map(str::to_owned).collect()
+    };
+    // Another process still runs; then it has failed, too.
+    assert_eq!(decided(&with_another, events(false)), [""; 0]);
+    let mut both = events(false);
+    both.push((950, None, ended("another", 2)));
+    assert_eq!(decided(&with_another, both).len(), 2);
+    // It was powered on before.
+    assert!(decided(OPERATED, events(true)).iter().all(|line| !line.contains("missed")));
+    // Nothing has failed: somebody else may power it on.
+    let mut well = events(false);
+    well.pop();
+    well.push((900, None, ended("apply", 0)));
+    assert_eq!(decided(OPERATED, well), [""; 0]);
+}
+
+#[test]
+fn a_process_that_fails_leaves_its_last_lines() {
+    let said = (1..=30).map(|line| {
+        let text = format!("line {line}");
+        (line, None, Known::ProcessPrinted { process: process("apply"), text })
+    });
+    let lab = OPERATED.replace("that = { process = \"apply\" }", "that = { command = \"true\" }");
+    let events = [(0, None, started("apply")), (0, None, Known::LabUp {})].into_iter().chain(said);
+    let events: Vec<_> = events.chain([(40, None, ended("apply", 1))]).collect();
+    let lines: Vec<String> = (11..=30).map(|line| format!("line {line}")).collect();
+    for (text, watched) in [(OPERATED, true), (&lab, false)] {
+        let fold = folded(text, events.clone());
+        match watched {
+            true => {
+                let applied =
+                    fold.verdicts().into_iter().find(|verdict| verdict.expect.as_str() == "applied");
+                assert_eq!(applied.unwrap().outcome.output(), lines);
+                assert_eq!(fold.failed(), []);
+            }
+            false => assert_eq!(fold.failed()[0].output, lines),
         }
     }
-    lines.push(format!("judged {:?}, died {}", fold.judged(), fold.died().len()));
-    lines.join("\n")
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! What can still happen in a run that nobody operates by hand: which nodes can still be powered on, and which
+//! processes can still start.
+//!
+//! A node that waits for `dryrack power on` depends on the processes of the lab. Once one of them has failed and none
+//! is left that could do it, its expectations are hopeless.
+
+use std::collections::BTreeMap;
+
+use crate::event::Stage;
+use crate::lab::Start;
+use crate::name::{ExpectName, NodeName, ProcessName};
+use crate::observe::{Power, ProcessView, Snapshot};
+use crate::plan::{Plan, Step};
+
+/// What starts nodes and processes, by the plan.
+#[derive(Debug, Clone)]
+pub struct Prospects {
+    nodes: BTreeMap<NodeName, Start>,
+    /// The expectations after which processes start, and the exit codes that are not failures.
+    processes: BTreeMap<ProcessName, (Option<ExpectName>, i32)>,
+}
+
+/// How far an expectation is that something waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// It is open or met.
+    Possible,
+    /// It was missed.
+    Missed,
+}
+
+impl Prospects {
+    /// Reads them from a plan. `exit` returns the exit code that is expected of a process.
+    pub fn new(plan: &Plan, exit: impl Fn(&ProcessName) -> i32) -> Self {
+        let nodes = plan.nodes.iter().map(|(name, node)| (name.clone(), node.power.clone()));
+        let processes = plan.steps.iter().filter_map(|step| match step {
+            Step::Process(process) => {
+                let (name, after) = (process.process.clone(), process.after.clone());
+                let exit = exit(&name);
+                Some((name, (after, exit)))
+            }
+            _ => None,
+        });
+        Self { nodes: nodes.collect(), processes: processes.collect() }
+    }
+
+    /// Returns the reason why a process will never start, if so.
+    pub(super) fn never_started(
+        &self,
+        name: &ProcessName,
+        present: &Snapshot,
+        awaited: impl Fn(&ExpectName) -> Awaited,
+    ) -> Option<String> {
+        let (Some(after), _) = self.processes.get(name)? else { return None };
+        let waits = !present.processes.contains_key(name) && awaited(after) == Awaited::Missed;
+        waits.then(|| format!("`{name}` was never started, because `{after}` was missed"))
+    }
+
+    /// Returns the reason why a node will never be powered on, if so.
+    ///
+    /// `commands` tells whether a `command` check is open, which may power nodes on, too.
+    pub(super) fn never_powered_on(
+        &self,
+        name: &NodeName,
+        present: &Snapshot,
+        commands: bool,
+        awaited: impl Fn(&ExpectName) -> Awaited,
+    ) -> Option<String> {
+        let was_on = present
+            .nodes
+            .get(name)
+            .is_some_and(|node| node.power != Power::Off || node.boots > 0 || node.stage != Stage::Off);
+        if was_on || commands || self.could_act(present, &awaited) {
+            return None;
+        }
+        match self.nodes.get(name)? {
+            Start::WithLab => None,
+            Start::After(after) => (awaited(after) == Awaited::Missed)
+                .then(|| format!("{name} was never powered on, because `{after}` was missed")),
+            Start::Manual => {
+                self.failed(present).map(|how| format!("{name} was never powered on, and {how}"))
+            }
+        }
+    }
+
+    /// Tells whether a process runs or can still start.
+    fn could_act(&self, present: &Snapshot, awaited: impl Fn(&ExpectName) -> Awaited) -> bool {
+        self.processes.iter().any(|(name, (after, _))| match present.processes.get(name) {
+            Some(process) => process.ended.is_none(),
+            None => after.as_ref().is_none_or(|after| awaited(after) == Awaited::Possible),
+        })
+    }
+
+    /// Returns how the first process that failed ended.
+    fn failed(&self, present: &Snapshot) -> Option<String> {
+        self.processes.iter().find_map(|(name, (_, exit))| {
+            let ended = present.processes.get(name).and_then(|ProcessView { ended, .. }| ended.as_ref())?;
+            (ended.exit != Some(*exit)).then(|| ended.how.clone())
+        })
+    }
+}
