@@ -9,10 +9,9 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::raw::{
-    RawBoot, RawDhcp, RawDhcpServer, RawJson, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart,
-    RawUpstream,
+    RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
 };
-use super::value::{List, Text, words};
+use super::value::{List, RawJson, Text, words};
 use super::word::Server;
 
 impl<'de> Deserialize<'de> for RawUpstream {

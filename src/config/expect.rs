@@ -4,8 +4,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::alternatives::TableKind;
-use super::raw::RawJson;
-use super::value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, words};
+use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, words};
 use super::word::Span;
 use crate::event::{BootedFrom, Stage};
 

@@ -33,7 +33,7 @@ pub use alternatives::*;
 pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_names};
 pub use expect::*;
 pub use raw::*;
-pub use value::{Field, Keyed, List, Located, Many, Short, Shorthand, Text, Word};
+pub use value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word};
 pub use word::{Offset, RawAddress, Server, Service, Span as Lasting};
 
 /// The lab file that `dryrack init` writes, except for the name of the lab.

@@ -16,7 +16,7 @@ use super::alternatives::{
 };
 use super::architecture;
 use super::expect::{RawExpect, RawSecret};
-use super::value::{Field, Keyed, List, Located, Many, Text, Word};
+use super::value::{Field, Keyed, List, Located, Many, RawJson, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
 use crate::matchbox::ignition;
 use crate::name::{Bytes, IfName, Mac};
@@ -250,10 +250,6 @@ pub struct RawProcess {
     #[serde(default)]
     pub after: Field<String>,
 }
-
-/// Any value: a string, a number, a boolean, a list or a table of them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RawJson(pub Value);
 
 /// How DHCP works on a network.
 #[derive(Debug, Clone, Deserialize)]

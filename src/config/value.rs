@@ -21,6 +21,10 @@ pub(super) const SECRET: &str = "secret";
 /// Prefix of the name under which [`Short`] takes a bare value.
 pub(super) const SHORT: &str = "$short:";
 
+/// Any value: a string, a number, a boolean, a list or a table of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawJson(pub serde_json::Value);
+
 /// A value and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
