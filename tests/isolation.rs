@@ -708,6 +708,42 @@ fn a_process_of_a_lab_finds_it_by_its_environment() {
     home.assert_clean(Duration::from_secs(2), "after both labs");
 }
 
+#[test]
+fn a_server_in_a_lab_may_give_up_its_privileges() {
+    let home = Home::new();
+    let lab = r#"
+        dryrack = 1
+        name = "drops"
+        network.lan.address = "10.66.0.1/24"
+
+        [process.server]
+        run = """
+            set -eux
+            mkdir "$DRYRACK_RUN/data"
+            cd "$DRYRACK_RUN/data"
+            chown 7:8 .
+            setpriv --reuid 7 --regid 8 --groups 9 sh -c '
+                test "$(id -u) $(id -g) $(id -G)" = "7 8 8 9"
+                mkdir leases
+                echo lease >leases/one
+            '
+        """
+
+        [expect.done]
+        that = { process = "server" }
+    "#;
+    let file = home.lab("drops", lab);
+    let tested = run(&mut home.dryrack(["test", file.to_str().unwrap()]));
+    let said = stdout(&run(&mut home.dryrack(["logs", "--events"])));
+    assert!(tested.status.success(), "{}{}{said}", stdout(&tested), stderr(&tested));
+    // Its files belong to the other user, and go away with the run all the same.
+    let run_dir = home.run_dir();
+    let made = fs::symlink_metadata(run_dir.join("data")).unwrap();
+    assert_ne!(std::os::unix::fs::MetadataExt::uid(&made), nix::unistd::geteuid().as_raw());
+    let pruned = run(&mut home.dryrack(["runs", "prune", "--keep", "0"]));
+    assert!(pruned.status.success() && !run_dir.exists(), "{}", stderr(&pruned));
+}
+
 /// Checks that nothing of the lab is left; the link to the internet belongs to the test.
 fn world_is_clean(world: &World) {
     wait_for("a clean host", Duration::from_secs(2), || {

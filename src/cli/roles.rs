@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use crate::report::exit;
 use crate::run::{guardian_main, supervise};
 use crate::system::namespace::Inherited;
-use crate::system::namespace::{NamespaceError, inner_enter, join_main, outer_main, supervisor_enter};
+use crate::system::namespace::{
+    NamespaceError, inner_enter, join_main, outer_main, remove_main, supervisor_enter,
+};
 
 /// Runs the role named by the first argument, if any, and returns the exit code.
 ///
@@ -19,6 +21,7 @@ pub(super) fn play() -> Option<u8> {
         "@guardian" => guardian_main(),
         "@join" => join_main(),
         "@pipe" => pipe(),
+        "@remove" => remove_main(),
         "@trial" => crate::system::doctor::trial_main(),
         _ => return None,
     };

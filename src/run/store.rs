@@ -24,7 +24,7 @@ use crate::hint::Hint;
 use crate::name::LabName;
 use crate::report::Report;
 use crate::system::MAKE_ROOM;
-use crate::system::namespace::NamespaceIds;
+use crate::system::namespace::{NamespaceIds, remove_folder};
 
 /// The number of earlier runs that are kept when a new one starts.
 const KEPT: usize = 30;
@@ -160,7 +160,7 @@ pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError>
     // A run with an open journal still has something to undo.
     runs.retain(|run| !run.up && !is_open(&run.path));
     for run in &runs {
-        fs::remove_dir_all(&run.path).map_err(failed("remove", &run.path))?;
+        remove_folder(&run.path).map_err(failed("remove", &run.path))?;
     }
     Ok(runs)
 }

@@ -14,6 +14,7 @@ use std::process::Stdio;
 use nix::errno::Errno;
 use serde::Serialize;
 
+use super::namespace::subordinate_ids;
 use super::nft;
 use super::process::{command, find_program};
 use crate::plan::{Accel, ForwardDrop, HostFacts};
@@ -121,7 +122,7 @@ impl Found {
             programs: looked_for.into_iter().filter(|name| find_program(name).is_some()).collect(),
             has_subids: ["/etc/subuid", "/etc/subgid"]
                 .iter()
-                .all(|file| has_subids(&read(file), &user, uid.as_raw())),
+                .all(|file| !subordinate_ids(&read(file), &user, uid.as_raw()).is_empty()),
             user,
         }
     }
@@ -175,12 +176,6 @@ fn container_of(cgroup: &str) -> Option<&'static str> {
     ["docker", "lxc", "libpod", "kubepods"].into_iter().find(|engine| cgroup.contains(engine))
 }
 
-/// Tells whether a line of `/etc/subuid` is for the user.
-fn has_subids(text: &str, user: &str, uid: u32) -> bool {
-    let uid = uid.to_string();
-    text.lines().filter_map(|line| line.split(':').next()).any(|name| name == user || name == uid)
-}
-
 fn judge(found: &Found, facts: &HostFacts, accel: Accel, why: &str) -> Vec<Check> {
     let examined = Examined { found, facts, os: Distribution::parse(&found.os_release) };
     vec![
@@ -191,6 +186,7 @@ fn judge(found: &Found, facts: &HostFacts, accel: Accel, why: &str) -> Vec<Check
         examined.roms(),
         examined.kvm(accel, why),
         examined.namespaces(),
+        examined.subordinate_ids(),
         examined.tun(),
         examined.nft(),
         examined.pasta(),
@@ -332,13 +328,48 @@ impl Examined<'_> {
         Check::fail(name, refused.why.clone(), remedy)
     }
 
+    fn subordinate_ids(&self) -> Check {
+        let name = "subordinate ids";
+        let user = &self.found.user;
+        match &self.found.trial {
+            Trial::Stands { ids: true, .. } => {
+                return Check::ok(name, "servers in a lab can run as other users");
+            }
+            Trial::Stands { ids: false, .. } => {}
+            Trial::NoNamespaces(_) | Trial::NoBridge(_) => return untried(name),
+        }
+        let lacks = "servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, \
+                     unless they are told to stay root";
+        if self.facts.root {
+            let detail = format!("{user} has only one user and group here: {lacks}");
+            return Check::warn(name, detail, "start the container with more than one user id");
+        }
+        if !self.found.has("newuidmap") {
+            let detail = format!("`newuidmap` and `newgidmap` are not installed: {lacks}");
+            return Check::warn(name, detail, self.install(Need::Uidmap));
+        }
+        if !self.found.has_subids {
+            return Check::warn(name, format!("{user} has none: {lacks}"), self.add_subids());
+        }
+        let detail = format!("`newuidmap` cannot map those of {user}: {lacks}");
+        let remedy = "`newuidmap` and `newgidmap` must be setuid root or have the capabilities cap_setuid and cap_setgid, \
+                      and /etc/subuid and /etc/subgid must not name ids that this host does not have";
+        Check::warn(name, detail, remedy)
+    }
+
+    /// Returns the command that gives the user subordinate IDs.
+    fn add_subids(&self) -> String {
+        let user = &self.found.user;
+        format!("{}usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}", self.sudo())
+    }
+
     fn tun(&self) -> Check {
         let name = "/dev/net/tun";
         let refused = match &self.found.trial {
-            Trial::Stands { tap: Ok(()), nft: _ } => {
+            Trial::Stands { tap: Ok(()), nft: _, .. } => {
                 return Check::ok(name, "a TAP device can be created in a user namespace");
             }
-            Trial::Stands { tap: Err(refused), nft: _ } => refused,
+            Trial::Stands { tap: Err(refused), nft: _, .. } => refused,
             Trial::NoNamespaces(_) | Trial::NoBridge(_) => return untried(name),
         };
         let remedy = match (refused.errno.map(Errno::from_raw), &self.found.container) {
@@ -366,10 +397,10 @@ impl Examined<'_> {
             );
         };
         match &self.found.trial {
-            Trial::Stands { nft: Ok(()), tap: _ } => {
+            Trial::Stands { nft: Ok(()), tap: _, .. } => {
                 Check::ok(name, format!("{}; a table can be loaded in a user namespace", program.display()))
             }
-            Trial::Stands { nft: Err(Refused { why, errno: _ }), tap: _ } => Check::warn(
+            Trial::Stands { nft: Err(Refused { why, errno: _ }), tap: _, .. } => Check::warn(
                 name,
                 format!("{why}: `nat = true` is not available"),
                 format!("{}modprobe -a nf_tables nft_masq nft_chain_nat nft_ct", self.sudo()),
@@ -480,11 +511,7 @@ impl Examined<'_> {
         if !self.found.has_subids {
             let user = &self.found.user;
             let detail = format!("{user} has no subordinate ids; a build without root needs them");
-            let remedy = format!(
-                "{}usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
-                self.sudo()
-            );
-            return Check::warn(name, detail, remedy);
+            return Check::warn(name, detail, self.add_subids());
         }
         Check::ok(name, "mmdebstrap, newuidmap and subordinate ids are available")
     }

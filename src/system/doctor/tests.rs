@@ -9,7 +9,7 @@ fn found() -> Found {
         user: "ann".into(),
         program: "/home/ann/.cargo/bin/dryrack".into(),
         rom: Some("/usr/lib/ipxe/qemu/efi-virtio.rom".into()),
-        trial: Trial::Stands { tap: Ok(()), nft: Ok(()) },
+        trial: Trial::Stands { ids: true, tap: Ok(()), nft: Ok(()) },
         apparmor_restricts: false,
         users_forbidden: false,
         none_allowed: false,
@@ -80,22 +80,23 @@ fn refused(why: &str, errno: Errno) -> Refused {
 #[test]
 fn a_host_that_has_everything() {
     insta::assert_snapshot!(check(&found(), &facts(), Accel::Kvm, "KVM boots firmware and kernels here"), @"
-        Ok QEMU: /usr/bin/qemu-system-x86_64, version 7.2.22
-        Ok qemu-img: /usr/bin/qemu-img
-        Ok UEFI firmware: /usr/share/OVMF/OVMF_CODE_4M.fd
-        Ok Secure Boot: /usr/share/OVMF/OVMF_CODE_4M.ms.fd
-        Ok NIC ROMs: /usr/lib/ipxe/qemu/efi-virtio.rom
-        Ok KVM: KVM boots firmware and kernels here
-        Ok user namespaces: ann can create namespaces with a bridge inside
-        Ok /dev/net/tun: a TAP device can be created in a user namespace
-        Ok nftables: /usr/sbin/nft; a table can be loaded in a user namespace
-        Ok pasta: /usr/bin/pasta
-        Ok container: not running in a container
-        Ok firewall: no rule drops forwarded traffic
-        Ok apt: apt downloads the Debian packages that images are built from; it installs nothing
-        Ok image `debian`: mmdebstrap, newuidmap and subordinate ids are available
-        Ok ssh: the client is installed
-        ");
+    Ok QEMU: /usr/bin/qemu-system-x86_64, version 7.2.22
+    Ok qemu-img: /usr/bin/qemu-img
+    Ok UEFI firmware: /usr/share/OVMF/OVMF_CODE_4M.fd
+    Ok Secure Boot: /usr/share/OVMF/OVMF_CODE_4M.ms.fd
+    Ok NIC ROMs: /usr/lib/ipxe/qemu/efi-virtio.rom
+    Ok KVM: KVM boots firmware and kernels here
+    Ok user namespaces: ann can create namespaces with a bridge inside
+    Ok subordinate ids: servers in a lab can run as other users
+    Ok /dev/net/tun: a TAP device can be created in a user namespace
+    Ok nftables: /usr/sbin/nft; a table can be loaded in a user namespace
+    Ok pasta: /usr/bin/pasta
+    Ok container: not running in a container
+    Ok firewall: no rule drops forwarded traffic
+    Ok apt: apt downloads the Debian packages that images are built from; it installs nothing
+    Ok image `debian`: mmdebstrap, newuidmap and subordinate ids are available
+    Ok ssh: the client is installed
+    ");
 }
 
 #[test]
@@ -104,32 +105,33 @@ fn a_host_that_has_nothing() {
         HostFacts { qemu: None, qemu_img: None, firmware: Vec::new(), pasta: None, nft: None, ..facts() };
     let found = Found { rom: None, programs: BTreeSet::new(), has_subids: false, ..found() };
     insta::assert_snapshot!(check(&found, &nothing, Accel::Tcg, "there is no QEMU to test KVM with"), @r#"
-        Fail QEMU: `qemu-system-x86_64` is not installed
-            sudo apt-get install qemu-system-x86 qemu-utils
-        Fail qemu-img: `qemu-img` is not installed; it is needed to create disks
-            sudo apt-get install qemu-system-x86 qemu-utils
-        Fail UEFI firmware: no UEFI firmware without enrolled keys found: `firmware = "uefi"` is not available
-            sudo apt-get install ovmf
-        Warn Secure Boot: no UEFI firmware with enrolled keys found: `firmware = "uefi-secure"` is not available
-            sudo apt-get install ovmf
-        Fail NIC ROMs: QEMU cannot find `efi-virtio.rom`, which every machine with a NIC needs
-            sudo apt-get install qemu-system-x86 qemu-utils
-        Warn KVM: there is no QEMU to test KVM with; machines are emulated, which is several times slower
-        Ok user namespaces: ann can create namespaces with a bridge inside
-        Ok /dev/net/tun: a TAP device can be created in a user namespace
-        Warn nftables: `nft` is not installed: `nat = true` is not available
-            sudo apt-get install nftables
-        Warn pasta: not installed: `nat = true` is not available in user namespaces
-            sudo apt-get install passt
-        Ok container: not running in a container
-        Ok firewall: no rule drops forwarded traffic
-        Warn apt: not installed; the built-in images are built from Debian packages
-            sudo apt-get install apt dpkg
-        Warn image `debian`: `mmdebstrap` is not installed; it builds this image
-            sudo apt-get install mmdebstrap
-        Warn ssh: no client installed: `dryrack ssh` and ssh expectations are not available
-            sudo apt-get install openssh-client
-        "#);
+    Fail QEMU: `qemu-system-x86_64` is not installed
+        sudo apt-get install qemu-system-x86 qemu-utils
+    Fail qemu-img: `qemu-img` is not installed; it is needed to create disks
+        sudo apt-get install qemu-system-x86 qemu-utils
+    Fail UEFI firmware: no UEFI firmware without enrolled keys found: `firmware = "uefi"` is not available
+        sudo apt-get install ovmf
+    Warn Secure Boot: no UEFI firmware with enrolled keys found: `firmware = "uefi-secure"` is not available
+        sudo apt-get install ovmf
+    Fail NIC ROMs: QEMU cannot find `efi-virtio.rom`, which every machine with a NIC needs
+        sudo apt-get install qemu-system-x86 qemu-utils
+    Warn KVM: there is no QEMU to test KVM with; machines are emulated, which is several times slower
+    Ok user namespaces: ann can create namespaces with a bridge inside
+    Ok subordinate ids: servers in a lab can run as other users
+    Ok /dev/net/tun: a TAP device can be created in a user namespace
+    Warn nftables: `nft` is not installed: `nat = true` is not available
+        sudo apt-get install nftables
+    Warn pasta: not installed: `nat = true` is not available in user namespaces
+        sudo apt-get install passt
+    Ok container: not running in a container
+    Ok firewall: no rule drops forwarded traffic
+    Warn apt: not installed; the built-in images are built from Debian packages
+        sudo apt-get install apt dpkg
+    Warn image `debian`: `mmdebstrap` is not installed; it builds this image
+        sudo apt-get install mmdebstrap
+    Warn ssh: no client installed: `dryrack ssh` and ssh expectations are not available
+        sudo apt-get install openssh-client
+    "#);
     insta::assert_snapshot!(failures(&Found { os_release: "ID=arch".into(), ..found }, &nothing), @r#"
         Fail QEMU: `qemu-system-x86_64` is not installed
             sudo pacman -S qemu-system-x86 qemu-img
@@ -192,58 +194,67 @@ fn namespaces_that_are_refused() {
         ..found()
     };
     insta::assert_snapshot!(failures(&ubuntu, &facts()), @r#"
-        Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
-            AppArmor restricts user namespaces for programs without a profile; write this profile to /etc/apparmor.d/dryrack and load it:
-            
-            # Allows Dryrack to create user namespaces (Ubuntu 23.10 and later restrict them by default).
-            # Restricts nothing else.
-            #
-            #   sudo install -m 644 FILE /etc/apparmor.d/dryrack
-            #   sudo apparmor_parser -r /etc/apparmor.d/dryrack
-            
-            abi <abi/4.0>,
-            include <tunables/global>
-            
-            profile dryrack "/home/ann/.cargo/bin/dryrack" flags=(unconfined) {
-              userns,
-            
-              include if exists <local/dryrack>
-            }
-        Warn /dev/net/tun: not tested, because user namespaces are not available
-        Warn nftables: not tested, because user namespaces are not available
-        "#);
+    Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
+        AppArmor restricts user namespaces for programs without a profile; write this profile to /etc/apparmor.d/dryrack and load it:
+        
+        # Allows Dryrack to create user namespaces (Ubuntu 23.10 and later restrict them by default).
+        # Restricts nothing else.
+        #
+        #   sudo install -m 644 FILE /etc/apparmor.d/dryrack
+        #   sudo apparmor_parser -r /etc/apparmor.d/dryrack
+        
+        abi <abi/4.0>,
+        include <tunables/global>
+        
+        profile dryrack "/home/ann/.cargo/bin/dryrack" flags=(unconfined) {
+          userns,
+        
+          include if exists <local/dryrack>
+        }
+    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn /dev/net/tun: not tested, because user namespaces are not available
+    Warn nftables: not tested, because user namespaces are not available
+    "#);
     insta::assert_snapshot!(failures(&Found { trial: none.clone(), users_forbidden: true, ..found() }, &facts()), @"
-        Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
-            sudo sysctl -w kernel.unprivileged_userns_clone=1
-        Warn /dev/net/tun: not tested, because user namespaces are not available
-        Warn nftables: not tested, because user namespaces are not available
-        ");
+    Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
+        sudo sysctl -w kernel.unprivileged_userns_clone=1
+    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn /dev/net/tun: not tested, because user namespaces are not available
+    Warn nftables: not tested, because user namespaces are not available
+    ");
     insta::assert_snapshot!(failures(&Found { trial: full, none_allowed: true, ..found() }, &facts()), @"
-        Fail user namespaces: cannot create namespaces: No space left on device (os error 28)
-            sudo sysctl -w user.max_user_namespaces=15000
-        Warn /dev/net/tun: not tested, because user namespaces are not available
-        Warn nftables: not tested, because user namespaces are not available
-        ");
+    Fail user namespaces: cannot create namespaces: No space left on device (os error 28)
+        sudo sysctl -w user.max_user_namespaces=15000
+    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn /dev/net/tun: not tested, because user namespaces are not available
+    Warn nftables: not tested, because user namespaces are not available
+    ");
     let docker = Found { trial: none, container: Some("docker".into()), drops: None, ..found() };
     insta::assert_snapshot!(failures(&docker, &HostFacts { root: true, ..facts() }), @r#"
-        Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
-            the container does not allow it: start the container with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`
-        Warn /dev/net/tun: not tested, because user namespaces are not available
-        Warn nftables: not tested, because user namespaces are not available
-        Warn container: running in a container (docker): namespaces, /dev/net/tun and /dev/kvm must be granted to it, and `isolation = "none"` uses the container's network
-            start the container with `--device /dev/net/tun`, with `--device /dev/kvm` if the host has KVM, and with `--privileged` if user namespaces are refused above
-        "#);
+    Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
+        the container does not allow it: start the container with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`
+    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn /dev/net/tun: not tested, because user namespaces are not available
+    Warn nftables: not tested, because user namespaces are not available
+    Warn container: running in a container (docker): namespaces, /dev/net/tun and /dev/kvm must be granted to it, and `isolation = "none"` uses the container's network
+        start the container with `--device /dev/net/tun`, with `--device /dev/kvm` if the host has KVM, and with `--privileged` if user namespaces are refused above
+    "#);
     insta::assert_snapshot!(failures(&Found { trial: no_bridge, ..found() }, &facts()), @r#"
-        Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
-            set `isolation = "none"` in the lab and run as root
-        Warn /dev/net/tun: not tested, because user namespaces are not available
-        Warn nftables: not tested, because user namespaces are not available
-        "#);
+    Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
+        set `isolation = "none"` in the lab and run as root
+    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn /dev/net/tun: not tested, because user namespaces are not available
+    Warn nftables: not tested, because user namespaces are not available
+    "#);
 }
 
 #[test]
 fn a_tap_or_a_table_that_is_refused() {
-    let tap = |errno| Trial::Stands { tap: Err(refused("cannot make TAP `trial1`", errno)), nft: Ok(()) };
+    let tap = |errno| Trial::Stands {
+        ids: true,
+        tap: Err(refused("cannot make TAP `trial1`", errno)),
+        nft: Ok(()),
+    };
     insta::assert_snapshot!(failures(&Found { trial: tap(Errno::EACCES), ..found() }, &facts()), @"
         Fail /dev/net/tun: cannot make TAP `trial1`: Permission denied (os error 13)
             sudo chmod 666 /dev/net/tun (the default of most distributions)
@@ -253,7 +264,7 @@ fn a_tap_or_a_table_that_is_refused() {
             sudo modprobe tun
         ");
     let nft = Refused { why: "cannot load nftables table `ip dryrack_trial`: nft: no".into(), errno: None };
-    insta::assert_snapshot!(failures(&Found { trial: Trial::Stands { tap: Ok(()), nft: Err(nft) }, ..found() }, &facts()), @"
+    insta::assert_snapshot!(failures(&Found { trial: Trial::Stands { ids: true, tap: Ok(()), nft: Err(nft) }, ..found() }, &facts()), @"
         Warn nftables: cannot load nftables table `ip dryrack_trial`: nft: no: `nat = true` is not available
             sudo modprobe -a nf_tables nft_masq nft_chain_nat nft_ct
         ");
@@ -301,12 +312,37 @@ fn what_the_debian_image_needs_depends_on_who_builds_it() {
 }
 
 #[test]
-fn marks_of_containers_and_users_are_read() {
+fn marks_of_containers_are_read() {
     assert_eq!(container_of("0::/system.slice/docker-0123.scope\n"), Some("docker"));
     assert_eq!(container_of("0::/init.scope\n"), None);
-    assert!(has_subids("root:100000:65536\nann:165536:65536\n", "ann", 1000));
-    assert!(has_subids("1000:165536:65536\n", "ann", 1000));
-    assert!(!has_subids("anna:165536:65536\n", "ann", 1000));
+}
+
+#[test]
+fn a_user_who_is_alone_in_a_lab_is_told_what_servers_need() {
+    let alone = Trial::Stands { ids: false, tap: Ok(()), nft: Ok(()) };
+    let found = Found { trial: alone, ..found() };
+    insta::assert_snapshot!(failures(&found, &facts()), @"
+    Warn subordinate ids: `newuidmap` cannot map those of ann: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+        `newuidmap` and `newgidmap` must be setuid root or have the capabilities cap_setuid and cap_setgid, and /etc/subuid and /etc/subgid must not name ids that this host does not have
+    ");
+    let none = Found { has_subids: false, ..found.clone() };
+    insta::assert_snapshot!(failures(&none, &facts()), @"
+    Warn subordinate ids: ann has none: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+        sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
+    Warn image `debian`: ann has no subordinate ids; a build without root needs them
+        sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
+    ");
+    let programs = BTreeSet::from(["apt-get", "dpkg-deb", "mmdebstrap", "ssh"]);
+    insta::assert_snapshot!(failures(&Found { programs, ..found.clone() }, &facts()), @"
+    Warn subordinate ids: `newuidmap` and `newgidmap` are not installed: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+        sudo apt-get install uidmap
+    Warn image `debian`: `newuidmap` and `newgidmap` are not installed; a build without root needs them
+        sudo apt-get install uidmap
+    ");
+    insta::assert_snapshot!(failures(&found, &HostFacts { root: true, ..facts() }), @"
+    Warn subordinate ids: ann has only one user and group here: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+        start the container with more than one user id
+    ");
 }
 
 /// The profile is written by hand, and AppArmor's parser is not always installed: its brackets and commas are checked

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{IfName, Mac, NetworkName, NicName, NodeName};
 use crate::plan::{BridgePlan, FirewallPlan, Masquerade, TapPlan};
-use crate::system::namespace::{OURSELVES, map_ids};
+use crate::system::namespace::{OURSELVES, has_other_ids, map_ids};
 use crate::system::netlink::Netlink;
 use crate::system::nft;
 use crate::system::sys::{self, Exec};
@@ -55,6 +55,8 @@ pub(super) enum Trial {
     NoBridge(Refused),
     /// Namespaces with a bridge work.
     Stands {
+        /// Whether processes inside can become other users.
+        ids: bool,
         /// Whether a TAP could be created and attached to the bridge.
         tap: Result<(), Refused>,
         /// Whether nftables accepted a table.
@@ -205,6 +207,6 @@ fn inside() -> Trial {
         }
         let tap = netlink.tap(&tap).await.map_err(|error| Refused::new(&error.to_string(), &error.source));
         let nft = nft::load(&table).await.map_err(|error| Refused::new(&error.to_string(), &error.source));
-        Trial::Stands { tap, nft }
+        Trial::Stands { ids: has_other_ids(), tap, nft }
     })
 }

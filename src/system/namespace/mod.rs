@@ -18,6 +18,7 @@
 
 mod handle;
 mod handover;
+mod id_map;
 mod identity;
 mod inner;
 mod join;
@@ -27,13 +28,15 @@ mod outer;
 mod start;
 
 pub use handle::NamespaceHandle;
+pub(super) use id_map::{has_other_ids, map_ids, subordinate_ids};
+pub use id_map::{remove_folder, remove_main};
 pub use identity::{NamespaceIds, ProcessId};
 pub use inner::{Inherited, inner_enter, supervisor_enter};
 pub use join::{RUN, join_main, run_inside};
 pub use names::name_files;
 pub use outer::outer_main;
+pub(super) use start::OURSELVES;
 pub use start::{NamespaceRequest, spawn_hidden, start_host, start_private};
-pub(super) use start::{OURSELVES, map_ids};
 
 use std::borrow::Cow;
 use std::io;

@@ -24,8 +24,9 @@ use nix::unistd::Pid;
 
 use super::handle::exit_code;
 use super::handover::{Handover, InheritedFds, Report, pipe};
+use super::id_map::map_ids;
 use super::identity::{Inside, network_namespace};
-use super::start::{OURSELVES, log_since, map_ids, no_namespaces, null};
+use super::start::{OURSELVES, log_since, no_namespaces, null};
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
 use crate::lab::Isolation;
 use crate::plan::Uplink;

@@ -1,7 +1,7 @@
 //! The command's side: creates the namespaces and waits until the supervisor runs inside.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -16,6 +16,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::handover::{Handover, Report, pipe, slot};
+use super::id_map::map_ids;
 use super::{NamespaceError, NamespaceHandle, NamespaceIds, failed, listen};
 use crate::plan::Uplink;
 use crate::system::process::{command, find_program, open_log};
@@ -153,35 +154,6 @@ pub(super) fn null() -> Result<OwnedFd, NamespaceError> {
     null.map(OwnedFd::from).map_err(failed("cannot open /dev/null"))
 }
 
-/// Writes the ID maps of a child's new user namespace.
-///
-/// Root maps all its IDs; any other user becomes 0 and is the only user there.
-pub(in crate::system) fn map_ids(child: Pid) -> Result<(), NamespaceError> {
-    let write =
-        |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text).map_err(no_namespaces);
-    if nix::unistd::geteuid().is_root() {
-        for file in ["uid_map", "gid_map"] {
-            let ours = fs::read_to_string(format!("/proc/self/{file}")).map_err(no_namespaces)?;
-            write(file, &same_ids(&ours))?;
-        }
-        return Ok(());
-    }
-    write("setgroups", "deny")?;
-    write("uid_map", &format!("0 {} 1", nix::unistd::geteuid()))?;
-    write("gid_map", &format!("0 {} 1", nix::unistd::getegid()))
-}
-
-/// Returns an ID map that gives a child the same IDs: maps each range to itself.
-fn same_ids(ours: &str) -> String {
-    let mut map = String::new();
-    for line in ours.lines() {
-        if let [first, _, count] = line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
-            map.extend([first, " ", first, " ", count, "\n"]);
-        }
-    }
-    map
-}
-
 /// Explains why namespaces cannot be created.
 pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
     let hint = match source.raw_os_error().map(Errno::from_raw) {
@@ -247,15 +219,4 @@ pub(super) fn log_since(path: &Path, start: u64) -> String {
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
     read().ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "nothing".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_mapped_onto_themselves() {
-        assert_eq!(same_ids("         0          0 4294967295\n"), "0 0 4294967295\n");
-        assert_eq!(same_ids("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
-    }
 }
