@@ -169,6 +169,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
         };
         let rack = Rack::new(RackParts {
             run_dir: run_dir.clone(),
+            kept: Path::new("/nonexistent").to_owned(),
             spawner: Spawner::start().expect("a thread"),
             events: events.clone(),
             resolve: Arc::new(resolve),

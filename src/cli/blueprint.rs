@@ -58,6 +58,14 @@ impl Blueprint {
         Ok(Self::Plan(Box::new(plan)))
     }
 
+    /// Keeps the disks of a lab, as if all had `keep = true`. A plan is already decided.
+    pub(super) fn keep_disks(&mut self) {
+        if let Self::Lab(valid) = self {
+            let disks = valid.lab.nodes.values_mut().flat_map(|node| &mut node.disks);
+            disks.for_each(|disk| disk.keep = true);
+        }
+    }
+
     /// Returns the lab's name.
     pub(super) fn lab(&self) -> &LabName {
         match self {

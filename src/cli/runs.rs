@@ -5,6 +5,7 @@ use super::table::Table;
 use crate::event::Size;
 use crate::report::exit;
 use crate::run::Locations;
+use crate::run::kept_disks::{self, KeptDisk};
 use crate::run::store::{self, Run, StoreError};
 
 /// List runs, or remove old ones
@@ -12,7 +13,8 @@ use crate::run::store::{self, Run, StoreError};
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// Print a JSON list of objects with `id`, `path`, `lab`, `up`, `exit` and `size`
+    /// Print a JSON list of objects with `id`, `path`, `lab`, `up`, `exit` and `size`; of disks with `lab`, `node`,
+    /// `disk`, `path`, `used` and `size`
     #[arg(long, global = true)]
     json: bool,
 }
@@ -21,11 +23,16 @@ pub(super) struct Args {
 enum Verb {
     /// List runs, oldest first
     List,
+    /// List the disks that labs keep between runs, the one that was used longest ago first
+    Disks,
     /// Remove all but the newest runs; runs that are up are kept
     Prune {
-        /// Number of runs to keep
+        /// Number of runs to keep; with `--disks`, of labs
         #[arg(long, default_value_t = 10, value_name = "COUNT")]
         keep: usize,
+        /// Remove kept disks instead, of all but the labs that used theirs last; labs that are up keep them
+        #[arg(long)]
+        disks: bool,
     },
 }
 
@@ -40,7 +47,24 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
                 false => output::data(&table(&runs)),
             }
         }
-        Some(Verb::Prune { keep }) => {
+        Some(Verb::Disks) => {
+            let disks = kept_disks::list(locations).map_err(failed)?;
+            match args.json {
+                true => output::json(&disks)?,
+                false => output::data(&disk_table(&disks)),
+            }
+        }
+        Some(Verb::Prune { keep, disks: true }) => {
+            let gone = kept_disks::prune(locations, keep).map_err(failed)?;
+            match args.json {
+                true => output::json(&gone)?,
+                false => {
+                    let size = Size(gone.iter().map(|disk| disk.size).sum());
+                    output::note(&format!("removed {} kept disks, {size}", gone.len()));
+                }
+            }
+        }
+        Some(Verb::Prune { keep, disks: false }) => {
             let gone = store::prune(locations, keep).map_err(failed)?;
             match args.json {
                 true => output::json(&gone)?,
@@ -52,6 +76,16 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         }
     }
     Ok(exit::MET)
+}
+
+fn disk_table(disks: &[KeptDisk]) -> String {
+    let mut table = Table::new(["lab", "node", "disk", "used", "size"]);
+    for disk in disks {
+        let used = disk.used.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let lab = disk.lab.display().to_string();
+        table.row([lab, disk.node.clone(), disk.disk.clone(), used, Size(disk.size).to_string()]);
+    }
+    table.to_string()
 }
 
 fn table(runs: &[Run]) -> String {

@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// Run a plan printed by `dryrack plan --json` instead of a lab file; its commands run as you
     #[arg(long, value_name = "FILE", conflicts_with_all = ["lab", "on", "set", "images"])]
     plan: Option<PathBuf>,
+    /// Keep all disks of the lab when it is torn down, and use those that were kept before
+    #[arg(long, conflicts_with = "plan")]
+    keep_disks: bool,
     /// Detach as soon as the lab is up, and leave it running
     #[arg(long, short)]
     detach: bool,
@@ -33,10 +36,13 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
-    let blueprint = match &args.plan {
+    let mut blueprint = match &args.plan {
         Some(file) => Blueprint::of_plan(file)?,
         None => Blueprint::of_lab(&args.lab.lab, &args.lab.layers, locations)?,
     };
+    if args.keep_disks {
+        blueprint.keep_disks();
+    }
     let nodes = blueprint.nodes();
     let launched = start(blueprint, locations, Until::Stopped)?;
     let run_dir = launched.run_dir.clone();

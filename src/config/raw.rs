@@ -546,6 +546,11 @@ pub struct RawDisk {
     /// Initial contents: `image:NAME/FILE`, or a path relative to the lab's folder. Default: blank.
     #[serde(default)]
     pub source: Field<String>,
+    /// Whether it survives the lab, and is used again the next time that the lab is up. `source` then counts only when
+    /// it is created. Default: false.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub keep: Field<bool>,
 }
 
 /// Boot order.

@@ -387,6 +387,8 @@ pub struct Disk {
     pub serial: String,
     /// Initial contents; blank if `None`.
     pub source: Option<FileRef>,
+    /// Whether it survives the lab.
+    pub keep: bool,
 }
 
 /// Boot order.

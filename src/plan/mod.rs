@@ -136,6 +136,7 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
             path: format!("{folder}/{}.qcow2", disk.name).into(),
             size: disk.size,
             backing: disk.source.clone(),
+            keep: disk.keep,
         }));
     }
     let NodeKind::Qemu(qemu) = &plan.kind;

@@ -525,8 +525,11 @@ pub struct DiskPlan {
     pub path: PathBuf,
     /// Virtual size.
     pub size: Bytes,
-    /// Its backing file.
+    /// Its backing file; of a disk that is kept, what it is copied from when it is created.
     pub backing: Option<FileRef>,
+    /// Whether it survives the lab: the file is then a link to one in the lab's own folder.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
 }
 
 /// A cloud-init seed: a FAT volume labelled CIDATA.

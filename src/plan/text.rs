@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DhcpRole, NodeKind, NodePlan, Plan, StartOptions, Step};
+use super::{DhcpRole, DiskPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
 use crate::name::NodeName;
 
 impl fmt::Display for Step {
@@ -76,12 +76,24 @@ impl fmt::Display for Step {
                     count(service.texts.len(), "text")
                 )
             }
-            Self::Disk(disk) => match &disk.backing {
-                Some(backing) => {
-                    write!(f, "create disk {} of {}: {} over {backing}", disk.disk, disk.node, disk.size)
+            Self::Disk(disk) => {
+                let DiskPlan { disk: name, node, size, backing, keep, path: _ } = disk;
+                match (backing, keep) {
+                    (Some(backing), false) => {
+                        write!(f, "create disk {name} of {node}: {size} over {backing}")
+                    }
+                    (None, false) => write!(f, "create disk {name} of {node}: {size}, blank"),
+                    (Some(backing), true) => {
+                        write!(
+                            f,
+                            "use the kept disk {name} of {node}, or create it: {size}, a copy of {backing}"
+                        )
+                    }
+                    (None, true) => {
+                        write!(f, "use the kept disk {name} of {node}, or create it: {size}, blank")
+                    }
                 }
-                None => write!(f, "create disk {} of {}: {}, blank", disk.disk, disk.node, disk.size),
-            },
+            }
             Self::Variables { node, template, .. } => {
                 write!(f, "copy firmware variables of {node} from {}", template.display())
             }

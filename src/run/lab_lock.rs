@@ -231,7 +231,7 @@ pub(super) fn identity(file: &Path) -> String {
 }
 
 /// Creates the runtime folder, readable by its owner only.
-fn make_runtime(path: &Path) -> Result<(), LabLockError> {
+pub(super) fn make_runtime(path: &Path) -> Result<(), LabLockError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(failed("create", path))?;
     // In `/tmp` another user could have created it first, and would then own our locks and sockets.

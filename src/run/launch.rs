@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::Locations;
 use super::failed_start;
+use super::kept_disks;
 use super::lab_lock::{self, LabLock, LabLockError};
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
@@ -19,7 +20,7 @@ use crate::hint::Hint;
 use crate::image::Built;
 use crate::lab::Isolation;
 use crate::name::ImageName;
-use crate::plan::{Plan, Step, Uplink};
+use crate::plan::{DiskPlan, Plan, Step, Uplink};
 use crate::system::MAKE_ROOM;
 use crate::system::namespace::{self, NamespaceError, NamespaceHandle, NamespaceRequest};
 
@@ -88,6 +89,10 @@ pub fn launch(
     let file = plan.file.clone();
     let socket = lab_lock.socket().to_owned();
     let kept = locations.state.join("labs").join(lab_lock::identity(&file));
+    if plan.steps.iter().any(|step| matches!(step, Step::Disk(DiskPlan { keep: true, .. }))) {
+        kept_disks::sign(&kept, &file)
+            .map_err(|source| LaunchError::Request { path: kept.clone(), source })?;
+    }
     let request = Request { plan, images, kept, socket: socket.clone(), until };
     match start(&request, &lab_lock, &run_dir, locations) {
         Ok(namespaces) => Ok(Launched { namespaces, run_dir, socket }),

@@ -25,6 +25,7 @@ mod failed_start;
 mod fold;
 mod guardian;
 mod journal;
+pub mod kept_disks;
 mod lab_lock;
 mod lab_sources;
 mod launch;

@@ -39,6 +39,8 @@ const PASSES: usize = 10;
 pub struct RackParts {
     /// The run folder.
     pub run_dir: PathBuf,
+    /// The folder that the lab keeps between runs.
+    pub kept: PathBuf,
     /// Starts programs.
     pub spawner: Spawner,
     /// Receives the events.
@@ -235,7 +237,8 @@ impl Host for Rack {
             Step::Disk(plan) => {
                 self.make_folder(&plan.node)?;
                 let backing = plan.backing.as_ref().and_then(|file| (parts.resolve)(file));
-                disk::create(plan, &parts.run_dir, backing, &parts.spawner).await.map_err(Failure::new)
+                let folders = disk::DiskFolders { run: &parts.run_dir, kept: &parts.kept };
+                disk::create(plan, folders, backing, &parts.spawner).await.map_err(Failure::new)
             }
             Step::Variables { node, template, path } => {
                 self.make_folder(node)?;

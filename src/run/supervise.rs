@@ -119,6 +119,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     };
     let rack = Rack::new(RackParts {
         run_dir: run_dir.clone(),
+        kept: request.kept.clone(),
         spawner: spawner.clone(),
         events: emitter.clone(),
         resolve: resolver(request.images.clone(), run_dir.clone()),

@@ -174,7 +174,8 @@ impl<'a> Check<'a> {
             let bus = disk.bus.value().copied().unwrap_or_default();
             // A missing size was reported, so the lab is invalid anyway.
             let size = size.map_or(Bytes(0), |(size, _)| size);
-            disks.push(Disk { name, size, bus, serial, source: source.flatten() });
+            let keep = disk.keep.value().copied().unwrap_or_default();
+            disks.push(Disk { name, size, bus, serial, source: source.flatten(), keep });
         }
         disks
     }

@@ -1,7 +1,15 @@
 //! Disks of a node: qcow2 files, blank or with a backing image.
+//!
+//! ```text
+//! RUN/node/NODE/DISK.qcow2      the disk, or a link to the one that is kept
+//! KEPT/disks/NODE/DISK.qcow2    a disk that is kept; complete, without a backing file
+//! ```
 
 use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::hint::Hint;
@@ -31,6 +39,17 @@ pub enum DiskError {
         /// The node.
         node: String,
     },
+    /// A file operation on a kept disk failed.
+    #[error("cannot {verb} {}", path.display())]
+    Files {
+        /// The operation.
+        verb: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The error.
+        #[source]
+        source: io::Error,
+    },
     /// `qemu-img` failed.
     #[error("cannot make disk `{disk}` of `{node}`: {words}")]
     Refused {
@@ -52,46 +71,118 @@ impl Hint for DiskError {
             ),
             Self::Spawn(error) => return error.hint(),
             Self::Refused { words, .. } if words.contains("No space left") => Some(MAKE_ROOM),
+            Self::Refused { words, .. } if words.contains("--shrink") => Some(
+                "a kept disk does not shrink: give it its size of before, or remove it with `dryrack runs prune --disks`",
+            ),
             Self::Refused { words, .. } if words.contains("smaller than") => {
                 Some("give the disk at least the size of what it starts from")
             }
             Self::NoBacking { .. } => Some("build the image again: `dryrack image build NAME`"),
-            Self::Wait(_) | Self::Refused { .. } => None,
+            Self::Wait(_) | Self::Files { .. } | Self::Refused { .. } => None,
         };
         hint.map(Cow::Borrowed)
     }
 }
 
-/// Creates a disk in the run folder. `backing` is its backing file, already resolved.
+/// Where disks are.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskFolders<'a> {
+    /// The run folder.
+    pub run: &'a Path,
+    /// The folder that the lab keeps between runs.
+    pub kept: &'a Path,
+}
+
+/// Creates a disk in the run folder, or links the one that is kept. `backing` is its backing file, already resolved.
 pub async fn create(
     plan: &DiskPlan,
-    run_dir: &Path,
+    folders: DiskFolders<'_>,
     backing: Option<PathBuf>,
     spawner: &Spawner,
 ) -> Result<(), DiskError> {
-    let program = find_program("qemu-img").ok_or(DiskError::NoProgram)?;
-    let mut args: Vec<std::ffi::OsString> = ["create", "-q", "-f", "qcow2"].map(Into::into).into();
-    if let Some(named) = &plan.backing {
-        let Some(path) = backing else {
-            return Err(DiskError::NoBacking {
-                name: named.to_string(),
-                disk: plan.disk.to_string(),
-                node: plan.node.to_string(),
-            });
-        };
-        args.extend(["-b".into(), path.as_os_str().to_owned(), "-F".into(), format_of(&path).into()]);
+    if let (Some(named), None) = (&plan.backing, &backing) {
+        return Err(DiskError::NoBacking {
+            name: named.to_string(),
+            disk: plan.disk.to_string(),
+            node: plan.node.to_string(),
+        });
     }
-    args.extend([run_dir.join(&plan.path).into_os_string(), plan.size.0.to_string().into()]);
-    let mut child = spawner.spawn(SpawnSpec::new(program).args(args)).await.map_err(DiskError::Spawn)?;
-    let status = child.wait().await.map_err(DiskError::Wait)?;
-    if status.success() {
-        return Ok(());
+    let path = folders.run.join(&plan.path);
+    let image = QemuImg { plan, spawner };
+    if !plan.keep {
+        return image.create(&path, backing.as_deref()).await;
     }
-    Err(DiskError::Refused {
-        disk: plan.disk.to_string(),
-        node: plan.node.to_string(),
-        words: child.stderr().lines().join("; "),
-    })
+    let folder = folders.kept.join("disks").join(plan.node.as_str());
+    let kept = folder.join(format!("{}.qcow2", plan.disk));
+    if !kept.exists() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(failed("create", &folder))?;
+        // Whatever ends this, a disk under its own name is complete.
+        let draft = kept.with_extension("new");
+        match &backing {
+            // No backing file: an image may be gone the next time.
+            Some(backing) => image.copy(backing, &draft).await?,
+            None => image.create(&draft, None).await?,
+        }
+        std::fs::rename(&draft, &kept).map_err(failed("create", &kept))?;
+    }
+    image.resize(&kept).await?;
+    std::os::unix::fs::symlink(&kept, &path).map_err(failed("create", &path))
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+    let path = path.to_owned();
+    move |source| DiskError::Files { verb, path, source }
+}
+
+/// `qemu-img`, for one disk.
+struct QemuImg<'a> {
+    plan: &'a DiskPlan,
+    spawner: &'a Spawner,
+}
+
+impl QemuImg<'_> {
+    async fn create(&self, path: &Path, backing: Option<&Path>) -> Result<(), DiskError> {
+        let mut args: Vec<OsString> = ["create", "-q", "-f", "qcow2"].map(Into::into).into();
+        if let Some(backing) = backing {
+            args.extend([
+                "-b".into(),
+                backing.as_os_str().to_owned(),
+                "-F".into(),
+                format_of(backing).into(),
+            ]);
+        }
+        args.extend([path.as_os_str().to_owned(), self.plan.size.0.to_string().into()]);
+        self.run(args).await
+    }
+
+    async fn copy(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        let mut args: Vec<OsString> = ["convert", "-q", "-O", "qcow2", "-f"].map(Into::into).into();
+        args.extend([format_of(from).into(), from.as_os_str().to_owned(), to.as_os_str().to_owned()]);
+        self.run(args).await
+    }
+
+    /// Grows a disk to its size in the plan; does nothing if it has it.
+    async fn resize(&self, path: &Path) -> Result<(), DiskError> {
+        let mut args: Vec<OsString> = ["resize", "-q", "-f", "qcow2"].map(Into::into).into();
+        args.extend([path.as_os_str().to_owned(), self.plan.size.0.to_string().into()]);
+        self.run(args).await
+    }
+
+    async fn run(&self, args: Vec<OsString>) -> Result<(), DiskError> {
+        let program = find_program("qemu-img").ok_or(DiskError::NoProgram)?;
+        let spec = SpawnSpec::new(program).args(args);
+        let mut child = self.spawner.spawn(spec).await.map_err(DiskError::Spawn)?;
+        let status = child.wait().await.map_err(DiskError::Wait)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(DiskError::Refused {
+            disk: self.plan.disk.to_string(),
+            node: self.plan.node.to_string(),
+            words: child.stderr().lines().join("; "),
+        })
+    }
 }
 
 /// Returns the format of a disk image by its magic; a raw image may start with anything else.

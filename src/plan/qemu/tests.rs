@@ -59,7 +59,7 @@ fn nic(name: &str, model: NicModel) -> Nic {
 
 fn disk(name: &str, bus: Bus) -> Disk {
     let name = DiskName::new(name).unwrap();
-    Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None }
+    Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None, keep: false }
 }
 
 fn plan(node: &Node, facts: &HostFacts, accel: Accel) -> Result<NodePlan, Refusal> {

@@ -25,6 +25,7 @@ async fn the_router_answers_whoever_listens() {
     let events = Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| ());
     let rack = Rack::new(RackParts {
         run_dir: run_dir.path().to_owned(),
+        kept: run_dir.path().join("kept"),
         spawner: Spawner::start().unwrap(),
         events: events.clone(),
         resolve: Arc::new(|_| None),

@@ -86,6 +86,7 @@ fn plan() -> Plan {
         path: "node/a/root.qcow2".into(),
         size: crate::name::Bytes(1),
         backing: Some(FileRef::Path("/x".into())),
+        keep: false,
     });
     let steps = vec![
         Step::MakeNamespaces { uplink: None },
