@@ -136,6 +136,8 @@ codes! {
     UpperCaseMac = "L316": "a MAC address in upper case",
     DeadUrl = "L317": "an unreachable URL",
     ConfigDoubted = "L318": "a config is valid, but probably not as intended",
+    LoaderMisreads = "L319": "a loader reads a word otherwise than it is written",
+    UnknownMember = "L320": "matchbox ignores a key",
 
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "invalid regular expression",
@@ -159,14 +161,16 @@ impl Code {
             | Self::NoSuchDisk
             | Self::UpperCaseMac
             | Self::DeadUrl
-            | Self::ConfigDoubted => Severity::Warning,
+            | Self::ConfigDoubted
+            | Self::LoaderMisreads
+            | Self::UnknownMember => Severity::Warning,
             _ => Severity::Error,
         }
     }
 
     /// Returns whether only `dryrack check` reports it, because the lab starts anyway.
     pub fn is_lint(self) -> bool {
-        (Self::NotRendered..=Self::ConfigDoubted).contains(&self)
+        (Self::NotRendered..=Self::UnknownMember).contains(&self)
     }
 
     /// Returns the code with this number, in any case.

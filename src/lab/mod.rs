@@ -3,6 +3,7 @@
 //! Must never access the host: facts about files, images and memory come in as
 //! [`LabEnvironment`].
 
+pub(crate) mod arguments;
 mod environment;
 mod model;
 pub mod options;

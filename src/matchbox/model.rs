@@ -123,6 +123,12 @@ impl Group {
         Ok(())
     }
 
+    /// Returns the keys of a text that are ignored; none if it cannot be parsed.
+    pub fn unknown_keys(text: &[u8]) -> Vec<String> {
+        let Ok(group) = json::read(text) else { return Vec::new() };
+        json::unknown(&group, &["id", "name", "profile", "selector", "metadata"])
+    }
+
     /// Returns the real server's error for missing fields.
     pub fn check(&self) -> Result<(), ModelError> {
         if self.id.is_empty() {
@@ -174,6 +180,18 @@ impl Profile {
             boot: record.record("boot", "storagepb", "NetBoot")?.map(boot).transpose()?,
             generic_id: record.string("generic_id")?,
         })
+    }
+
+    /// Returns the keys of a text that are ignored, with their path; none if it cannot be parsed.
+    pub fn unknown_keys(text: &[u8]) -> Vec<String> {
+        let Ok(profile) = json::read(text) else { return Vec::new() };
+        let mut unknown =
+            json::unknown(&profile, &["id", "name", "ignition_id", "cloud_id", "boot", "generic_id"]);
+        if let Some(boot) = json::member(&profile, "boot") {
+            let below = json::unknown(boot, &["kernel", "initrd", "args"]);
+            unknown.extend(below.into_iter().map(|key| format!("boot.{key}")));
+        }
+        unknown
     }
 
     /// Returns the real server's error for missing fields; it is checked on reading and on writing.

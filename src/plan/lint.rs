@@ -5,14 +5,17 @@
 
 mod disk;
 mod url;
+mod words;
 
 use std::path::Path;
+
+use words::Misread;
 
 use super::boot::Netboots;
 use crate::diag::Code;
 use crate::lab::{Boot, BootDevice, Firmware, Lab, Loader, Network, Node};
 use crate::matchbox::labels::{Labels, words};
-use crate::matchbox::model::{NetBoot, Profile};
+use crate::matchbox::model::{Group, NetBoot, Profile};
 use crate::matchbox::render::{Endpoint, Failure, Source, render};
 use crate::matchbox::select::Named;
 
@@ -53,10 +56,12 @@ pub fn lint(netboots: &Netboots<'_>, network: &Network, look: &LintContext<'_>) 
         found.extend(case.rendered());
         found.extend(case.never_chosen());
         found.extend(case.upper_case());
+        found.extend(case.unknown_members());
         let Ok(profile) = look.source.profile(&named.group.profile) else { continue };
         if let Some(boot) = profile.boot.as_ref().filter(|boot| !boot.kernel.is_empty()) {
             found.extend(case.initrd(boot));
             found.extend(case.variables(boot));
+            found.extend(case.misread(boot));
             found.extend(case.installs(boot));
             found.extend(case.https(boot));
             found.extend(case.urls(boot));
@@ -298,6 +303,56 @@ impl<'a> GroupCase<'a> {
             message,
             help: help.to_owned(),
         })
+    }
+
+    /// Reports words that a loader reads otherwise than they are written. iPXE is assumed if no node asks.
+    fn misread(&self, boot: &NetBoot) -> Vec<Lint> {
+        let any = |_: Firmware| true;
+        let mut misread = Vec::new();
+        if self.by(any, &[Loader::Grub, Loader::Shim]) {
+            misread.extend(words::grub(boot));
+        }
+        if self.nodes.is_empty() || self.by(any, &[Loader::Ipxe, Loader::Chainload]) {
+            misread.extend(words::ipxe(boot));
+        }
+        let lint = |Misread { word, message, help }| Lint {
+            code: Code::LoaderMisreads,
+            file: self.profile_file(),
+            line: None,
+            message: format!("`{word}`: {message}"),
+            what: Some(word),
+            help: help.to_owned(),
+        };
+        // A variable of another loader is reported as such.
+        let foreign = self.variables(boot).and_then(|lint| lint.what);
+        misread.retain(|misread| foreign.as_ref().is_none_or(|foreign| !misread.word.contains(foreign)));
+        misread.into_iter().map(lint).collect()
+    }
+
+    /// Reports keys of the group and its profile that matchbox ignores.
+    fn unknown_members(&self) -> Vec<Lint> {
+        let of = |file: String, unknown: fn(&str) -> Vec<String>| {
+            let keys = (self.look.text)(&file).map(|text| unknown(&text)).unwrap_or_default();
+            keys.into_iter().map(move |key| {
+                let name = key.rsplit('.').next().unwrap_or(&key).to_owned();
+                let help = match key.as_str() {
+                    "boot.cmdline" => {
+                        "since matchbox 0.6, write the arguments as a list: \"args\": [\"console=ttyS0\"]"
+                    }
+                    _ => "matchbox reads over it; remove it, or correct its name",
+                };
+                Lint {
+                    code: Code::UnknownMember,
+                    file: file.clone(),
+                    line: None,
+                    message: format!("matchbox has no key `{key}`, and ignores it"),
+                    what: Some(name),
+                    help: help.to_owned(),
+                }
+            })
+        };
+        let group = of(self.group_file(), |text| Group::unknown_keys(text.as_bytes()));
+        group.chain(of(self.profile_file(), |text| Profile::unknown_keys(text.as_bytes()))).collect()
     }
 
     /// Reports an install loop, and an installation to a disk that does not exist.

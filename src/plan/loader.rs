@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{ServedFile, ServedText};
 use crate::event::FileRole;
-use crate::lab::{FileRef, Loader, Network, Profile};
+use crate::lab::{FileRef, Loader, Network, Profile, arguments};
 use crate::name::{ImageName, Mac, NodeName};
 
 /// Client architectures (RFC 4578, section 2.1) of boot programs. Other numbers map to the same programs.
@@ -195,8 +195,8 @@ impl<'a> ServedProfile<'a> {
     /// Returns the GRUB configuration. GRUB itself passes the initrds to the kernel.
     fn grub(&self) -> String {
         let mut text = format!("linux /{}", self.kernel);
-        for argument in &self.profile.args {
-            text.extend([" \"", &argument.replace('\\', "\\\\").replace('"', "\\\""), "\""]);
+        for argument in arguments::split(&self.profile.args.join(" ")) {
+            text.extend([" ", &arguments::grub_word(argument)]);
         }
         if !self.initrds.is_empty() {
             text.push_str("\ninitrd");

@@ -407,6 +407,43 @@ kernel = "image:tiny/kernel"
 }
 
 #[test]
+fn arguments_that_grub_would_change_are_refused() {
+    assert_snapshot!(check(r#"dryrack = 1
+network.lan.address = "10.0.2.1/24"
+profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c" d=$e', "it's", 'a=b"c"', 'a\b'] }
+profile.same = { kernel = "image:tiny/kernel", loader = "pxelinux", args = ["it's", 'a=b"c"', 'a\b'] }
+node.a.profile = "grub"
+node.b.profile = "same"
+"#), @r#"
+    error[L308]: GRUB passes `\'` to the kernel instead of `'`
+     --> lab.toml:3:89
+      |
+    3 | profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c" d=$e', "it's", 'a=b"c"', 'a\b'] }
+      |                                                                                         ^^^^^^
+      |
+      = help: quotes may stand around a whole argument or its value only; other loaders pass it unchanged
+
+    error[L308]: GRUB passes `\"` to the kernel instead of `"`
+     --> lab.toml:3:97
+      |
+    3 | profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c" d=$e', "it's", 'a=b"c"', 'a\b'] }
+      |                                                                                                 ^^^^^^^^
+      |
+      = help: quotes may stand around a whole argument or its value only; other loaders pass it unchanged
+
+    error[L308]: GRUB passes `\\` to the kernel instead of `\`
+     --> lab.toml:3:107
+      |
+    3 | profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c" d=$e', "it's", 'a=b"c"', 'a\b'] }
+      |                                                                                                           ^^^^^
+      |
+      = help: quotes may stand around a whole argument or its value only; other loaders pass it unchanged
+
+    3 errors; for more, run `dryrack explain L308`
+    "#);
+}
+
+#[test]
 fn https_is_there_for_those_who_boot_by_it() {
     assert_snapshot!(check(r#"dryrack = 1
 [network.lan]

@@ -9,7 +9,7 @@ use crate::config::{
     ARCHITECTURES, Field, Located, RawNetwork, RawProfile, architecture, architecture_names,
 };
 use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
-use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
+use crate::lab::{FileRef, LabFile, Loader, Profile, Via, arguments};
 use crate::name::{ImageName, ProfileName};
 
 /// More than a hand-written file needs.
@@ -45,6 +45,9 @@ impl Check<'_> {
         let loader = raw.loader.value().copied().unwrap_or_default();
         let via = raw.via.value().copied();
         self.loads(raw, loader, via, initrd_given(raw));
+        if matches!(loader, Loader::Grub | Loader::Shim) {
+            self.passed_by_grub(raw);
+        }
         let programs = self.programs(raw);
         let (ignition, cloud, generic) = self.contents(raw);
         Some(Profile {
@@ -127,6 +130,21 @@ impl Check<'_> {
                 )
                 .help("build them into a unified kernel image, or remove `loader`"),
             );
+        }
+    }
+
+    /// Reports arguments that GRUB does not pass to the kernel as they are.
+    fn passed_by_grub(&mut self, raw: &RawProfile) {
+        for argument in &raw.args.items {
+            let lost = arguments::split(&argument.value).into_iter().find_map(arguments::lost_by_grub);
+            let Some(lost) = lost else { continue };
+            let what = match lost {
+                '"' | '\'' | '\\' => format!("GRUB passes `\\{lost}` to the kernel instead of `{lost}`"),
+                _ => "GRUB passes white space other than a space without its quotes".to_owned(),
+            };
+            let help =
+                "quotes may stand around a whole argument or its value only; other loaders pass it unchanged";
+            self.report(Diagnostic::new(Code::LoaderCannot, argument.span.clone(), what).help(help));
         }
     }
 

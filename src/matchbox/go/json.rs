@@ -6,7 +6,7 @@ mod record;
 use serde_json::Value;
 
 pub use read::read;
-pub use record::{Record, member};
+pub use record::{Record, member, unknown};
 
 use crate::matchbox::go::float;
 

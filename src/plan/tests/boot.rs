@@ -165,7 +165,7 @@ fn a_loader_brings_everything_that_it_reads() {
       INITRD ::profile/p/initrd0,::profile/p/initrd1
       APPEND quiet say="x"
     "#);
-    insta::assert_snapshot!(handed("firmware = \"uefi\"", &loader("grub")), @r#"
+    insta::assert_snapshot!(handed("firmware = \"uefi\"", &loader("grub")), @"
     UEFI, PXE, GRUB
     a ROM chains
     program 0 grub/core.0
@@ -176,14 +176,14 @@ fn a_loader_brings_everything_that_it_reads() {
     profile/p/initrd1 is /labs/typhoon/files/b (initrd)
     profile/p/kernel is /labs/typhoon/files/linux (kernel)
     grub/52:54:00:d9:a0:1e.cfg:
-    linux /profile/p/kernel "quiet" "say=\"x\""
+    linux /profile/p/kernel 'quiet' 'say=x'
     initrd /profile/p/initrd0 /profile/p/initrd1
     boot
 
     grub/grub.cfg:
     configfile /grub/$net_default_mac.cfg
-    "#);
-    insta::assert_snapshot!(handed("firmware = \"uefi-secure\"", &loader("shim")), @r#"
+    ");
+    insta::assert_snapshot!(handed("firmware = \"uefi-secure\"", &loader("shim")), @"
     UEFI with Secure Boot, PXE, shim and GRUB, signed
     a ROM chains
     program 7 shim/shimx64.efi
@@ -193,13 +193,13 @@ fn a_loader_brings_everything_that_it_reads() {
     shim/grubx64.efi is image:shim/grubx64.efi (loader)
     shim/shimx64.efi is image:shim/shimx64.efi (loader)
     grub/52:54:00:d9:a0:1e.cfg:
-    linux /profile/p/kernel "quiet" "say=\"x\""
+    linux /profile/p/kernel 'quiet' 'say=x'
     initrd /profile/p/initrd0 /profile/p/initrd1
     boot
 
     grub/grub.cfg:
     configfile /grub/$net_default_mac.cfg
-    "#);
+    ");
     insta::assert_snapshot!(handed("firmware = \"uefi\"", "loader = \"kernel\"\nvia = \"http6\""), @"
     UEFI, HTTP Boot over IPv6, no loader
     a ROM chains

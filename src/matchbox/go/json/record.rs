@@ -13,6 +13,13 @@ pub fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     object.as_object().and_then(|members| members_named(members, name).last())
 }
 
+/// Returns the keys of an object that Go would decode into none of these fields.
+pub fn unknown(object: &Value, names: &[&str]) -> Vec<String> {
+    let members = object.as_object().into_iter().flatten();
+    let unknown = members.filter(|(key, _)| !names.iter().any(|name| same_name(key, name)));
+    unknown.map(|(key, _)| key.clone()).collect()
+}
+
 fn members_named<'a>(members: &'a Map<String, Value>, name: &str) -> impl Iterator<Item = &'a Value> {
     members
         .iter()

@@ -1,0 +1,113 @@
+//! Kernel arguments as the kernel and GRUB read them.
+//!
+//! The kernel splits its command line at white space outside of double quotes, and takes quotes around a whole argument,
+//! or around its value, away. The other loaders pass the text as it is. GRUB passes words: it puts double quotes around
+//! a word with a space, and a backslash before each quote and backslash within.
+
+/// Splits arguments as the kernel does.
+pub(crate) fn split(arguments: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let parts = arguments.split(|letter: char| {
+        quoted ^= letter == '"';
+        letter.is_ascii_whitespace() && !quoted
+    });
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
+/// Returns an argument without the quotes that the kernel takes away.
+fn unquoted(argument: &str) -> String {
+    if let Some(rest) = argument.strip_prefix('"') {
+        return rest.strip_suffix('"').unwrap_or(rest).to_owned();
+    }
+    match argument.split_once("=\"") {
+        Some((name, value)) if !name.contains('"') => {
+            format!("{name}={}", value.strip_suffix('"').unwrap_or(value))
+        }
+        _ => argument.to_owned(),
+    }
+}
+
+/// Returns the character of an argument that GRUB cannot pass to the kernel unchanged, if there is one.
+pub(crate) fn lost_by_grub(argument: &str) -> Option<char> {
+    let unbalanced = argument.matches('"').count() % 2 == 1;
+    let inside = unquoted(argument);
+    let changed = inside.chars().find(|letter| matches!(letter, '"' | '\'' | '\\' | '\t' | '\n' | '\r'));
+    changed.or(unbalanced.then_some('"'))
+}
+
+/// Writes an argument as a word of a GRUB menu: everything is literal, but `${name}` is a variable.
+///
+/// What the kernel gets means the same as the argument, unless a character is [lost](lost_by_grub).
+pub(crate) fn grub_word(argument: &str) -> String {
+    let text = unquoted(argument);
+    let mut word = String::new();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        if let Some(length) = variable(rest) {
+            word.extend(["\"", &rest[..length], "\""]);
+            rest = &rest[length..];
+            continue;
+        }
+        let next = rest.match_indices("${").map(|(at, _)| at).find(|at| variable(&rest[*at..]).is_some());
+        let (literal, after) = rest.split_at(next.unwrap_or(rest.len()));
+        // GRUB has no escapes within single quotes.
+        word.extend(["'", &literal.replace('\'', r"'\''"), "'"]);
+        rest = after;
+    }
+    word
+}
+
+/// Returns the length of the variable at the beginning of a text.
+fn variable(text: &str) -> Option<usize> {
+    let name = text.strip_prefix("${")?;
+    let length = name.find('}')?;
+    let name = &name[..length];
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    is_name.then_some(length + 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_split_as_the_kernel_splits_them() {
+        assert_eq!(split(" a  b=\"c d\" \"e f=g\"\th"), ["a", "b=\"c d\"", "\"e f=g\"", "h"]);
+        assert_eq!(split("a=\"b c"), ["a=\"b c"]);
+        assert_eq!(split(""), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn words_of_grub_are_literal_but_for_variables() {
+        for (argument, word) in [
+            ("quiet", "'quiet'"),
+            ("try.map=64K$0x1e000000", "'try.map=64K$0x1e000000'"),
+            ("dyndbg=\"file drivers/net/* +p\"", "'dyndbg=file drivers/net/* +p'"),
+            ("\"a b=c\"", "'a b=c'"),
+            ("ds=nocloud;s=http://h/&x|{y}", "'ds=nocloud;s=http://h/&x|{y}'"),
+            (
+                "url=http://h/?mac=${net_default_mac}&os=new",
+                "'url=http://h/?mac='\"${net_default_mac}\"'&os=new'",
+            ),
+            ("a=$net_default_mac", "'a=$net_default_mac'"),
+            ("a=${mac:hexhyp}${b", "'a=${mac:hexhyp}${b'"),
+            ("${a}${b}", "\"${a}\"\"${b}\""),
+            ("it's", r"'it'\''s'"),
+        ] {
+            assert_eq!(grub_word(argument), word);
+        }
+    }
+
+    #[test]
+    fn what_grub_changes_is_told() {
+        for argument in ["a", "a=\"b c\"", "\"a b\"", "a=$b", "a=\"\""] {
+            assert_eq!(lost_by_grub(argument), None, "{argument}");
+        }
+        for (argument, lost) in
+            [("a=b\"c d\"", '"'), ("a=\"b", '"'), ("it's", '\''), ("a=\\b", '\\'), ("a=\"b\tc\"", '\t')]
+        {
+            assert_eq!(lost_by_grub(argument), Some(lost), "{argument}");
+        }
+    }
+}
