@@ -37,7 +37,7 @@ impl World {
         }
         for node in nodes {
             for line in ["memory = \"64MiB\"", "profile = \"tiny\"", "start = \"manual\""] {
-                text += &format!("node.{node}.{line}\n");
+                text.extend(["node.", *node, ".", line, "\n"]);
             }
         }
         fs::write(folder.join("lab.toml"), text + more).expect("a lab file");
@@ -51,7 +51,7 @@ impl World {
         let output = run(self.home.dryrack(args.iter().copied()).current_dir(self.home.path()));
         let mut text = stdout(&output) + &stderr(&output);
         if let Some(code) = output.status.code().filter(|code| *code != 0) {
-            text += &format!("--- exit code {code}\n");
+            text.extend(["--- exit code ", &code.to_string(), "\n"]);
         }
         let home = fs::canonicalize(self.home.path()).expect("a folder").display().to_string();
         text.replace(&home, "[HOME]")
