@@ -520,6 +520,8 @@ fn keys_are_explained() {
             name.
     source  Initial contents: `image:NAME/FILE`, or a path relative to the lab's folder. Default:
             blank.
+    keep    Whether it survives the lab, and is used again the next time that the lab is up.
+            `source` then counts only when it is created. Default: false.
     "#);
     assert_snapshot!(check(&home, &["explain", "node.disk.bus"]), @r#"
     node.NAME.disk.NAME.bus

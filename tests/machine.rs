@@ -54,7 +54,7 @@ fn node() -> Node {
 
 fn disk(name: &str, bus: Bus) -> Disk {
     let name = DiskName::new(name).unwrap();
-    Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None }
+    Disk { serial: format!("S-{name}"), name, size: Bytes::mebi(1024), bus, source: None, keep: false }
 }
 
 fn lab(node: Node) -> Lab {

@@ -38,6 +38,10 @@ pub struct RawExpect {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "check")]
 #[schemars(transform = bare_checks)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each expectation, and only while the file is read"
+)]
 pub enum RawCheck {
     /// A line of the serial console matches this regular expression.
     Console(Located<String>),

@@ -565,6 +565,7 @@ pub enum RawBoot {
 /// How cloud-init is seeded.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "seed")]
+#[expect(clippy::large_enum_variant, reason = "there is one for each node, and only while the file is read")]
 pub enum RawSeed {
     /// No seed.
     None,

@@ -229,11 +229,11 @@ fn the_key_of_the_run_reaches_a_machine_with_its_own_user_data() {
     let with = |seed: &str| {
         let text = PRIVATE.replace("seed.nocloud.user-data = \"files/user-data\"", seed);
         let plan = plan(&lab(&text), &facts()).unwrap();
-        let seeds = plan.steps.iter().filter_map(|step| match step {
+        let mut seeds = plan.steps.iter().filter_map(|step| match step {
             Step::Seed(seed) => Some(seed.clone()),
             _ => None,
         });
-        seeds.last().unwrap()
+        seeds.next_back().unwrap()
     };
     let own = with("seed.nocloud.user-data = \"files/user-data\"");
     assert!(own.files["meta-data"].contains("public-keys:\n  - {{ssh-key}}\n"), "{own:?}");

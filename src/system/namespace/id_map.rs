@@ -17,7 +17,7 @@ use nix::unistd::{Pid, User};
 
 use super::NamespaceError;
 use super::handle::exit_code;
-use super::start::{OURSELVES, no_namespaces};
+use super::{OURSELVES, no_namespaces};
 use crate::system::process::{command, find_program};
 use crate::system::sys::{self, Exec};
 

@@ -22,8 +22,8 @@ use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
 use super::handle::exit_code;
 use super::handover::{Report, pipe};
-use super::start::{OURSELVES, no_namespaces};
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
+use super::{OURSELVES, no_namespaces};
 use crate::lab::Isolation;
 use crate::system::process::command;
 use crate::system::sys::{self, ChildSetup, OneThread};

@@ -35,16 +35,19 @@ pub use inner::{Inherited, inner_enter, supervisor_enter};
 pub use join::{RUN, join_main, run_inside};
 pub use names::name_files;
 pub use outer::outer_main;
-pub(super) use start::OURSELVES;
 pub use start::{NamespaceRequest, spawn_hidden, start_host, start_private};
 
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::hint::{Hint, causes};
+
+/// This program, even if its file was replaced or deleted since.
+pub(super) const OURSELVES: &str = "/proc/self/exe";
 
 /// Namespaces that could not be created or entered.
 #[derive(Debug, thiserror::Error)]
@@ -108,4 +111,22 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
 /// Creates an error for `map_err`.
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> NamespaceError {
     move |source| NamespaceError::new(what, source)
+}
+
+/// Explains why namespaces cannot be created.
+fn no_namespaces(source: io::Error) -> NamespaceError {
+    let hint = match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::EACCES) => {
+            "user namespaces are disabled (by a sysctl, AppArmor or the container's seccomp filter): \
+             `dryrack doctor` shows which, and how to enable them"
+        }
+        Some(Errno::ENOSPC) => {
+            "the limit on namespaces is reached: raise the sysctl `user.max_user_namespaces`"
+        }
+        Some(Errno::EINVAL | Errno::ENOSYS) => {
+            "this kernel was built without user, PID or network namespaces"
+        }
+        _ => "`dryrack doctor` tests namespaces step by step",
+    };
+    NamespaceError::new("cannot create namespaces for the lab", source).with_hint(hint)
 }

@@ -10,22 +10,19 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::handover::{Handover, Report, pipe, slot};
 use super::id_map::map_ids;
-use super::{NamespaceError, NamespaceHandle, NamespaceIds, failed, listen};
+use super::{NamespaceError, NamespaceHandle, NamespaceIds, OURSELVES, failed, listen, no_namespaces};
 use crate::plan::Uplink;
 use crate::system::process::{command, find_program, open_log};
 use crate::system::sys::{self, ChildSetup, Exec};
 
 /// The timeout for creating the namespaces; it takes some 50 ms.
 const DEADLINE_MS: u16 = 20_000;
-/// This program, even if its file was replaced or deleted since.
-pub(in crate::system) const OURSELVES: &str = "/proc/self/exe";
 
 /// The parameters of new namespaces.
 #[derive(Debug, Clone)]
@@ -152,24 +149,6 @@ fn pasta() -> Result<PathBuf, NamespaceError> {
 pub(super) fn null() -> Result<OwnedFd, NamespaceError> {
     let null = File::options().read(true).write(true).open("/dev/null");
     null.map(OwnedFd::from).map_err(failed("cannot open /dev/null"))
-}
-
-/// Explains why namespaces cannot be created.
-pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
-    let hint = match source.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EPERM | Errno::EACCES) => {
-            "user namespaces are disabled (by a sysctl, AppArmor or the container's seccomp filter): \
-             `dryrack doctor` shows which, and how to enable them"
-        }
-        Some(Errno::ENOSPC) => {
-            "the limit on namespaces is reached: raise the sysctl `user.max_user_namespaces`"
-        }
-        Some(Errno::EINVAL | Errno::ENOSYS) => {
-            "this kernel was built without user, PID or network namespaces"
-        }
-        _ => "`dryrack doctor` tests namespaces step by step",
-    };
-    NamespaceError::new("cannot create namespaces for the lab", source).with_hint(hint)
 }
 
 fn await_report(
