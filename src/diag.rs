@@ -188,7 +188,13 @@ fn distance(word: &str, candidate: &str) -> usize {
     strsim::damerau_levenshtein(&plain(word), &plain(candidate))
 }
 
-/// Lists at most eight candidates as text.
+/// Lists all candidates as text: keys and words of the format, of which a user must see every one.
+pub fn enumerate_all<'a>(candidates: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<_> = candidates.into_iter().map(|candidate| format!("`{candidate}`")).collect();
+    all.join(", ")
+}
+
+/// Lists at most ten candidates as text: names, of which a lab may have thousands.
 pub fn enumerate<'a>(candidates: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<_> = candidates.into_iter().map(|candidate| format!("`{candidate}`")).collect();
     match all.len() {

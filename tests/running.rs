@@ -211,6 +211,36 @@ fn expectations_are_waited_for() {
 }
 
 #[test]
+fn the_lab_with_a_grpc_api_is_the_server_that_is_meant() {
+    let world = World::new();
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let folder = world.home.path().join("api");
+    fs::create_dir_all(folder.join("profiles")).expect("a folder");
+    let api = format!(
+        "network.lan.matchbox = {{ data = \".\", rpc = {{ tls = \"tls\" }} }}\npublish.\"{port}\" = \"lan:8081\"\n"
+    );
+    let text = format!("dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\n{api}");
+    fs::write(folder.join("lab.toml"), text).expect("a lab file");
+    assert!(!world.says(&["tls", "init", "api"]).contains("--- exit code"));
+    let before = world.says(&["profile", "list"]);
+    assert!(before.contains("/etc/matchbox") && before.contains("--- exit code 3"), "{before}");
+    world.up("api", &[], &api);
+    world.up("other", &[], "");
+    assert_eq!(world.says(&["profile", "list"]).lines().next(), Some("ID  PROFILE NAME  IGNITION  CLOUD"));
+}
+
+#[test]
+fn a_lab_without_expectations_cannot_be_tested() {
+    let world = World::new();
+    world.home.lab("bare", "dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\n");
+    assert_eq!(
+        world.says(&["test", "bare.toml"]),
+        "error: [HOME]/bare.toml has no expectation to test\n\n\
+         hint: add `[expect.NAME]`, or bring the lab up with `dryrack up`\n--- exit code 2\n"
+    );
+}
+
+#[test]
 fn a_command_for_a_lab_needs_no_dashes() {
     let world = World::new();
     world.up("lab", &[], "");

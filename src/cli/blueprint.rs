@@ -82,6 +82,14 @@ impl Blueprint {
         }
     }
 
+    /// Tells whether anything is expected of the lab.
+    pub(super) fn expects(&self) -> bool {
+        match self {
+            Self::Lab(valid) => !valid.lab.expectations.is_empty(),
+            Self::Plan(plan) => !plan.expectations.is_empty(),
+        }
+    }
+
     /// Returns the nodes.
     pub(super) fn nodes(&self) -> Vec<NodeName> {
         match self {

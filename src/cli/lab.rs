@@ -225,14 +225,14 @@ fn files(labs: &[RegisteredLab]) -> String {
     labs.iter().map(|up| up.file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn ambiguous(what: String, labs: &[RegisteredLab]) -> Stop {
+pub(super) fn ambiguous(what: String, labs: &[RegisteredLab]) -> Stop {
     let hint = "name one by its path, as in `--lab PATH`";
     Stop::new(exit::WRONG, format!("{what}: {}", files(labs)), Some(hint))
 }
 
 /// Returns the labs that a command may mean that names none: in a process of a lab that lab, otherwise all.
 #[expect(clippy::disallowed_methods, reason = "a process of a lab knows it by its environment")]
-fn possible(locations: &Locations) -> Vec<RegisteredLab> {
+pub(super) fn possible(locations: &Locations) -> Vec<RegisteredLab> {
     let mut up = registered(locations);
     let run = std::env::var_os(namespace::RUN);
     if let Some(own) = run.and_then(|run| up.iter().position(|up| up.run_dir == run)) {

@@ -6,6 +6,7 @@ use super::lab::{self, Layers};
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::event::RpcCode;
+use crate::lab::Lab;
 use crate::report::exit;
 use crate::rpc::message::Request;
 use crate::rpc::{CallError, Certificates, Client, ConnectError};
@@ -19,7 +20,7 @@ const FOLDER: &str = "/etc/matchbox";
 /// Server address and client identity.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
-    /// gRPC endpoint of the server [default: 127.0.0.1:8081, or the port that the lab publishes]
+    /// gRPC endpoint of the server [default: the port that the lab publishes, or 127.0.0.1:8081]
     #[arg(
         long,
         alias = "endpoints",
@@ -32,7 +33,7 @@ pub(super) struct ServerArgs {
     /// Folder with `ca.crt`, `client.crt` and `client.key`, as `dryrack tls init` makes it [default: /etc/matchbox]
     #[arg(long, env = "DRYRACK_TLS", hide_env_values = true, global = true, value_name = "DIR")]
     tls: Option<PathBuf>,
-    /// Take folder and endpoint from a lab: a lab file, or its folder
+    /// Take folder and endpoint from a lab: a lab file, or its folder [default: the lab that is up and has a gRPC API]
     #[arg(long, short = 'l', global = true, value_name = "LAB")]
     lab: Option<PathBuf>,
     /// CA certificate of the server [default: ca.crt in that folder]
@@ -62,7 +63,12 @@ impl ServerArgs {
 
     /// Determines the server address and the client certificate.
     fn meant(&self, locations: &Locations) -> Result<(String, Certificates), Stop> {
-        let lab = self.lab.as_deref().map(|lab| of_lab(lab, locations)).transpose()?;
+        let lab = match &self.lab {
+            Some(lab) => Some(of_lab(lab, locations)?),
+            // Nothing says which server is meant: the lab that is up and has one, if any.
+            None if self.endpoint.is_none() && self.tls.is_none() => of_lab_that_is_up(locations)?,
+            None => None,
+        };
         let (published, kept) = lab.unzip();
         let endpoint = self.endpoint.clone().or(published.flatten()).unwrap_or_else(|| ENDPOINT.to_owned());
         let folder = self.tls.clone().or(kept).unwrap_or_else(|| FOLDER.into());
@@ -85,22 +91,40 @@ impl ServerArgs {
     }
 }
 
-/// Returns the endpoint that a lab publishes, if it does, and the folder of its certificates.
-fn of_lab(lab: &Path, locations: &Locations) -> Result<(Option<String>, PathBuf), Stop> {
-    let none = Layers::default();
-    let texts = none.read(lab)?;
-    let lab = lab::ahead(&texts, locations)?;
-    let mut serving = lab.networks.values().filter_map(|network| {
+/// The endpoint that a lab publishes, if it does, and the folder of its certificates.
+type Served = (Option<String>, PathBuf);
+
+fn of_lab(lab: &Path, locations: &Locations) -> Result<Served, Stop> {
+    let texts = Layers::default().read(lab)?;
+    let beside = || (None, texts.file.parent().unwrap_or(Path::new("/")).join("tls"));
+    Ok(served(&lab::ahead(&texts, locations)?).unwrap_or_else(beside))
+}
+
+/// Returns what the only lab that is up and has a gRPC API serves.
+fn of_lab_that_is_up(locations: &Locations) -> Result<Option<Served>, Stop> {
+    let mut serving = Vec::new();
+    for up in lab::possible(locations) {
+        // The file may have changed or gone since, and the lab need not be the one that is meant.
+        let found = Layers::default().read(&up.file).and_then(|texts| lab::ahead(&texts, locations));
+        serving.extend(found.ok().and_then(|lab| served(&lab)).map(|served| (up, served)));
+    }
+    if serving.len() > 1 {
+        let what = format!("{} labs that are up have a gRPC API", serving.len());
+        let labs: Vec<_> = serving.into_iter().map(|(up, _)| up).collect();
+        return Err(lab::ambiguous(what, &labs));
+    }
+    Ok(serving.pop().map(|(_, served)| served))
+}
+
+fn served(lab: &Lab) -> Option<Served> {
+    let (network, rpc) = lab.networks.values().find_map(|network| {
         let rpc = network.matchbox.as_ref()?.rpc.as_ref()?;
         Some((network, rpc))
-    });
-    let Some((network, rpc)) = serving.next() else {
-        return Ok((None, texts.file.parent().unwrap_or(Path::new("/")).join("tls")));
-    };
+    })?;
     let address = network.address.addr();
     let leads = |publish: &&crate::lab::Publish| (publish.address, publish.to) == (address, rpc.port);
     let published = lab.publish.iter().find(leads).map(|publish| format!("127.0.0.1:{}", publish.port));
-    Ok((published, rpc.tls.clone()))
+    Some((published, rpc.tls.clone()))
 }
 
 fn unreachable(error: &ConnectError) -> Stop {

@@ -102,6 +102,11 @@ pub(super) fn run(args: Args, locations: &Locations) -> Result<u8, Stop> {
                 true => Blueprint::of_plan(file)?,
                 false => Blueprint::of_lab(file, &args.layers, locations)?,
             };
+            if !blueprint.expects() {
+                let what = format!("{} has no expectation to test", blueprint.file().display());
+                let hint = "add `[expect.NAME]`, or bring the lab up with `dryrack up`";
+                return Err(Stop::new(exit::WRONG, what, Some(hint)));
+            }
             let needs = blueprint.needs();
             Ok(Trial { blueprint, name: file.display().to_string(), needs })
         })

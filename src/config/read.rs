@@ -14,7 +14,7 @@ use super::rejection::Rejection;
 use super::tree::{Entry, Table, Tree, Value};
 use super::value::{LOCATED, MANY, SECRET, SHORT};
 use super::{parents, renamed};
-use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, nearest, typo};
+use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, enumerate_all, nearest, typo};
 
 /// Reads a tree into `T`; `None` if even the outermost table does not fit.
 pub(super) fn read<'de, T: de::Deserialize<'de>>(tree: &'de Tree, found: &mut Vec<Diagnostic>) -> Option<T> {
@@ -138,7 +138,7 @@ impl<'de> Reader<'de, '_> {
                     misspelt.extend(fields.iter().filter(|field| **field == meant));
                     format!("did you mean `{meant}`?")
                 }
-                (None, []) => format!("expected one of {}", enumerate(fields.iter().copied())),
+                (None, []) => format!("expected one of {}", enumerate_all(fields.iter().copied())),
                 (None, [""]) => format!("`{key}` belongs at the top of the file, above the first [table]"),
                 (None, parents) => {
                     let name = |parent: &&'static str| if parent.is_empty() { "the top" } else { parent };
@@ -178,7 +178,7 @@ impl<'de> Reader<'de, '_> {
         let help = match (now, nearest(word, variants.iter().copied())) {
             (Some(now), _) => format!("`{word}` was renamed to `{now}`"),
             (None, Some(meant)) => format!("did you mean `{meant}`?"),
-            (None, None) => format!("expected one of {}", enumerate(variants.iter().copied())),
+            (None, None) => format!("expected one of {}", enumerate_all(variants.iter().copied())),
         };
         self.report(Diagnostic::new(Code::UnknownWord, span, what).help(help))
     }
@@ -277,7 +277,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
                 None => {
                     let what = format!("must have exactly one key, not {}", table.len());
                     let subject = self.key.map_or("this".into(), |key| format!("`{key}`"));
-                    let choices = enumerate(variants.iter().copied());
+                    let choices = enumerate_all(variants.iter().copied());
                     Err(self.report(
                         Diagnostic::new(Code::WrongType, self.tree.span.clone(), format!("{subject} {what}"))
                             .help(format!("choose one of {choices}")),
@@ -286,7 +286,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             },
             Value::Broken => Err(Rejection::Reported),
             _ => {
-                let expected = format!("one of {}", enumerate(variants.iter().copied()));
+                let expected = format!("one of {}", enumerate_all(variants.iter().copied()));
                 Err(de::Error::invalid_type(self.unexpected(), &expected.as_str()))
             }
         };

@@ -104,6 +104,7 @@ codes! {
     NoHttps = "L142": "a network without HTTPS",
     PortTaken = "L143": "two services use the same port",
     IdleMatchbox = "L144": "a matchbox setting has no effect",
+    NobodyLeases = "L145": "nobody assigns addresses on a network",
     AliasBeside = "L150": "an alias has other records",
     AliasLoop = "L151": "aliases form a cycle",
     UnknownTarget = "L152": "an alias or a service has an unknown target",
@@ -154,6 +155,7 @@ impl Code {
     pub fn severity(self) -> Severity {
         match self {
             Self::StrayMember
+            | Self::NobodyLeases
             | Self::NeverChosen
             | Self::InitrdUnnamed
             | Self::ForeignVariable

@@ -67,7 +67,7 @@ pub struct ProbeContext {
     pub ssh_key: PathBuf,
     /// The folder of the nodes' host keys.
     pub known_hosts: PathBuf,
-    /// The run folder, which keeps the whole output of the last failed attempt in [`OUTPUTS`].
+    /// The run folder, which keeps the whole output of the last failed attempt of each probe.
     pub run_dir: PathBuf,
     /// Starts programs.
     pub spawner: Spawner,

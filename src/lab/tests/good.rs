@@ -257,6 +257,7 @@ fn only_our_own_server_reserves() {
     let lab = lab(r#"
 dryrack = 1
 network.lan = { address = "10.0.0.1/24", dhcp = "proxy" }
+process.dnsmasq.run = "dnsmasq"
 profile.p.kernel = "image:tiny/kernel"
 node.a = { profile = "p" }
 node.b = { profile = "p", nic.lan = { address = "10.0.0.5" } }

@@ -274,6 +274,14 @@ node.c = { firmware = "uefi", profile = "six", nic.quiet = {} }
 node.d = { firmware = "uefi", profile = "six", nic = { lan = {}, six = {} } }
 "#;
     assert_snapshot!(check_more(more), @r#"
+    warning[L145]: nobody assigns addresses on network `quiet` with `dhcp = "proxy"`
+     --> lab.toml:7:75
+      |
+    7 | network.quiet = { address = "10.6.0.1/24", ipv6 = "fd00:83::1/64", dhcp = "proxy" }
+      |                                                                           ^^^^^^^
+      |
+      = help: use `dhcp = "server"`, or start the other DHCP server in the lab, as in `[process.NAME]`
+
     error[L309]: `b` netboots over IPv6, but none of its networks assigns IPv6 addresses
       --> lab.toml:10:41
        |
@@ -290,6 +298,6 @@ node.d = { firmware = "uefi", profile = "six", nic = { lan = {}, six = {} } }
        |
        = help: use the built-in server: network.quiet.dhcp = { server = {} }
 
-    2 errors; for more, run `dryrack explain L309`
+    2 errors, 1 warning; for more, run `dryrack explain L145`
     "#);
 }

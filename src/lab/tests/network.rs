@@ -491,7 +491,15 @@ network.other = { address = "10.0.1.1/24", dhcp = "proxy" }
       |
       = help: its addresses come from another server: remove `address`
 
-    2 errors; for more, run `dryrack explain L111`
+    warning[L145]: nobody assigns addresses on network `other` with `dhcp = "proxy"`
+     --> lab.toml:8:51
+      |
+    8 | network.other = { address = "10.0.1.1/24", dhcp = "proxy" }
+      |                                                   ^^^^^^^
+      |
+      = help: use `dhcp = "server"`, or start the other DHCP server in the lab, as in `[process.NAME]`
+
+    2 errors, 1 warning; for more, run `dryrack explain L111`
     "#);
 }
 

@@ -49,7 +49,8 @@ fn later_layers_win() {
 
 #[test]
 fn tagged_values_replace() {
-    let overlay = "network.lan.dhcp = \"off\"\nexpect.up.that = { tcp = 22 }\n";
+    let overlay =
+        "network.lan.dhcp = \"off\"\nprocess.dnsmasq.run = \"dnsmasq\"\nexpect.up.that = { tcp = 22 }\n";
     let lab = lab_with(GROUP, &[overlay], &[]);
     assert_eq!(lab.networks.values().next().unwrap().dhcp, Dhcp::Off);
     let up = lab.expectations.values().find(|expectation| expectation.name.as_str() == "up").unwrap();

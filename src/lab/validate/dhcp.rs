@@ -13,8 +13,8 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic, Span, nearest};
 use crate::lab::options::{self, Known, NoOption, OPTIONS, Octets, Written};
-use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, UnknownClients};
-use crate::name::{Mac, NetworkName};
+use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, Node, UnknownClients};
+use crate::name::{Mac, NetworkName, NodeName};
 
 const LEASE: Duration = Duration::from_hours(1);
 
@@ -105,6 +105,40 @@ impl Check<'_> {
             }
         }
         reserve
+    }
+
+    /// Reports networks over which nodes boot, and on which nothing can assign addresses, in a lab without processes.
+    pub(super) fn nobody_leases(
+        &mut self,
+        networks: &BTreeMap<NetworkName, Network>,
+        nodes: &BTreeMap<NodeName, Node>,
+    ) {
+        let raw = self.raw;
+        for (key, raw) in &raw.network.entries {
+            let network = networks.values().find(|network| network.name.as_str() == key.value);
+            let Some((network, raw)) = network.zip(raw.as_ref()) else { continue };
+            let off = match network.dhcp {
+                Dhcp::Server(_) => continue,
+                Dhcp::Proxy => "with `dhcp = \"proxy\"`",
+                Dhcp::Off => "with `dhcp = \"off\"`",
+            };
+            let here = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
+            let mut nodes = nodes.values().filter(here).peekable();
+            // A node that has its system from elsewhere may be a DHCP server.
+            let depends = |node: &Node| {
+                node.profile.is_some()
+                    && node.nics.iter().all(|nic| nic.network == network.name)
+                    && node.disks.iter().all(|disk| disk.source.is_none())
+            };
+            if network.interface.is_none() && nodes.peek().is_some() && nodes.all(depends) {
+                let span = raw.dhcp.span().unwrap_or(&key.span).clone();
+                let what = format!("nobody assigns addresses on network `{}` {off}", key.value);
+                let diagnostic = Diagnostic::new(Code::NobodyLeases, span, what);
+                self.report(diagnostic.help(
+                    "use `dhcp = \"server\"`, or start the other DHCP server in the lab, as in `[process.NAME]`",
+                ));
+            }
+        }
     }
 
     /// Checks the options of a network, and reports those that have no effect.

@@ -8,7 +8,7 @@ use super::matchbox::metadata;
 use crate::config::{
     ARCHITECTURES, Field, Located, RawNetwork, RawProfile, architecture, architecture_names,
 };
-use crate::diag::{Code, Diagnostic, Span, enumerate, nearest};
+use crate::diag::{Code, Diagnostic, Span, enumerate, enumerate_all, nearest};
 use crate::lab::{FileRef, LabFile, Loader, Profile, Via, arguments};
 use crate::name::{ImageName, ProfileName};
 
@@ -75,7 +75,7 @@ impl Check<'_> {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!(
                         "expected one of {}, or a number or name of IANA's registry of processor architectures, as in `22` or `arm-64-uboot`",
-                        enumerate(ARCHITECTURES.iter().filter_map(|row| row.word))
+                        enumerate_all(ARCHITECTURES.iter().filter_map(|row| row.word))
                     ),
                 };
                 let what = format!("unknown firmware architecture `{}`", key.value);

@@ -75,6 +75,9 @@ impl Check<'_> {
                 expectation.after = expectation.after.take().or_else(|| process.after.clone());
             }
         }
+        if processes.is_empty() {
+            self.nobody_leases(&networks, &nodes);
+        }
         let publish = self.published(&nodes, &networks);
         Some(Lab {
             name: self.lab.clone()?,
