@@ -11,6 +11,7 @@ mod verifier;
 
 use std::borrow::Cow;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(super) use tokio_rustls::{client::TlsStream as ClientStream, server::TlsStre
 use self::chain::Refusal;
 use self::verifier::{Authorities, ClientVerifier, ServerVerifier};
 use super::subject::subject;
-use crate::hint::Hint;
+use crate::hint::{Hint, chain};
 
 /// HTTP/2, as gRPC requires.
 const ALPN: &[u8] = b"h2";
@@ -117,17 +118,11 @@ impl Certificates {
             CertificatesError::Nothing { path: self.key.clone(), what: "private key", source }
         })?;
         let own = private_key::certified(chain, key).map_err(|source| self.key_mismatch(source))?;
-        let roots = certificates(&self.authority)?;
-        let mut store = RootCertStore::empty();
-        for root in &roots {
-            store.add(root.clone()).map_err(|source| self.no_authority(source))?;
-        }
-        let authorities = Authorities { certificates: roots, store: Arc::new(store) };
-        Ok(Contents { own: Arc::new(own.into()), authorities })
+        Ok(Contents { own: Arc::new(own.into()), authorities: authorities(&self.authority)? })
     }
 
     fn no_authority(&self, source: impl std::error::Error + Send + Sync + 'static) -> CertificatesError {
-        CertificatesError::NoAuthority { path: self.authority.clone(), source: Box::new(source) }
+        no_authority(&self.authority, source)
     }
 
     fn key_mismatch(&self, source: rustls::Error) -> CertificatesError {
@@ -137,6 +132,19 @@ impl Certificates {
             source,
         }
     }
+}
+
+fn authorities(path: &Path) -> Result<Authorities, CertificatesError> {
+    let roots = certificates(path)?;
+    let mut store = RootCertStore::empty();
+    for root in &roots {
+        store.add(root.clone()).map_err(|source| no_authority(path, source))?;
+    }
+    Ok(Authorities { certificates: roots, store: Arc::new(store) })
+}
+
+fn no_authority(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> CertificatesError {
+    CertificatesError::NoAuthority { path: path.to_owned(), source: Box::new(source) }
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, CertificatesError> {
@@ -257,6 +265,35 @@ pub(super) fn connector(certificates: &Certificates) -> Result<TlsConnector, Cer
     let mut config = config.with_client_cert_resolver(own);
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Connects to a server that is known by a name and an address, without a client certificate. Its certificate is
+/// checked as by Go against a file of certificate authorities; without one, any certificate is accepted.
+pub(crate) async fn connect_to_server(
+    stream: TcpStream,
+    address: IpAddr,
+    name: &str,
+    ca: Option<&Path>,
+) -> Result<ClientStream<TcpStream>, String> {
+    let provider = Arc::new(ring::default_provider());
+    let names = [ServerName::try_from(name.to_owned()).ok(), Some(ServerName::from(address))];
+    let names: Vec<_> = names.into_iter().flatten().collect();
+    let requested = names.first().cloned().unwrap_or_else(|| ServerName::from(address));
+    let verifier = match ca {
+        None => ServerVerifier::of_anybody(),
+        Some(path) => {
+            let verifier = authorities(path).and_then(|authorities| {
+                ServerVerifier::new(authorities, Arc::clone(&provider))
+                    .map_err(|source| no_authority(path, source))
+            });
+            verifier.map_err(|error| chain(&error))?.of_names(names)
+        }
+    };
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?;
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+    connector.connect(requested, stream).await.map_err(|error| format!("TLS failed: {error}"))
 }
 
 /// Returns the name that a server's certificate must contain.

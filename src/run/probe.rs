@@ -11,7 +11,6 @@ mod dns;
 mod etcd;
 mod http;
 mod program;
-mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

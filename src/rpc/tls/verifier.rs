@@ -85,6 +85,15 @@ impl ClientCertVerifier for ClientVerifier {
 /// Checks the certificates of servers.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
+    /// Who may sign them; anybody if `None`.
+    trust: Option<ServerTrust>,
+    /// The names of which a certificate must have one; if empty, it must have the requested name.
+    names: Vec<ServerName<'static>>,
+}
+
+/// The authorities of servers.
+#[derive(Debug)]
+struct ServerTrust {
     authorities: Authorities,
     strict: Arc<dyn ServerCertVerifier>,
 }
@@ -96,12 +105,22 @@ impl ServerVerifier {
     ) -> Result<Self, VerifierBuilderError> {
         let store = Arc::clone(&authorities.store);
         let strict = WebPkiServerVerifier::builder_with_provider(store, provider).build()?;
-        Ok(Self { authorities, strict })
+        Ok(Self { trust: Some(ServerTrust { authorities, strict }), names: Vec::new() })
+    }
+
+    /// Accepts any certificate.
+    pub(super) fn of_anybody() -> Self {
+        Self { trust: None, names: Vec::new() }
+    }
+
+    /// Accepts certificates for one of several names.
+    pub(super) fn of_names(self, names: Vec<ServerName<'static>>) -> Self {
+        Self { names, ..self }
     }
 }
 
-impl ServerCertVerifier for ServerVerifier {
-    fn verify_server_cert(
+impl ServerTrust {
+    fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -121,6 +140,29 @@ impl ServerCertVerifier for ServerVerifier {
                 Ok(ServerCertVerified::assertion())
             }
         }
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
+        let mut verified = Err(CertificateError::NotValidForName.into());
+        let requested = [name.clone()];
+        let names = if self.names.is_empty() { &requested[..] } else { &self.names };
+        for name in names {
+            verified = trust.verify(leaf, intermediates, name, ocsp_response, now);
+            if verified.is_ok() {
+                break;
+            }
+        }
+        verified
     }
 
     fn verify_tls12_signature(

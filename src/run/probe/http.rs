@@ -10,9 +10,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::{Answer, connect, tls};
+use super::{Answer, connect};
 use crate::event::Size;
 use crate::lab::HttpCheck;
+use crate::rpc::connect_to_server;
 
 /// Maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
@@ -112,7 +113,7 @@ async fn ask(to: SocketAddr, name: &str, check: &HttpCheck) -> Result<HttpRespon
     match &check.tls {
         None => send(stream, to.port(), request).await,
         Some(settings) => {
-            let stream = tls::connect(stream, to.ip(), name, settings.ca.as_deref()).await;
+            let stream = connect_to_server(stream, to.ip(), name, settings.ca.as_deref()).await;
             send(stream.map_err(|why| format!("port {}: {why}", to.port()))?, to.port(), request).await
         }
     }

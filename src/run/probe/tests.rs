@@ -238,8 +238,8 @@ async fn https_checks_the_certificate_against_the_authority() {
     node by Some("node.pem"): true: status 200
     address by Some("address.pem"): true: status 200
     other by Some("other.pem"): false: port PORT: TLS failed: invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("b")
-    node by Some("other.pem"): false: port PORT: TLS failed: invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))
-    node by Some("node.key"): false: port PORT: node.key contains no certificate
+    node by Some("other.pem"): false: port PORT: TLS failed: invalid peer certificate: BadSignature
+    node by Some("node.key"): false: port PORT: node.key contains no certificate in PEM format: no items found
     "#);
     let plain = http_server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let check = boxed(HttpCheck { tls: Some(TlsCheck { ca: None }), ..http(plain) });
