@@ -976,7 +976,8 @@ fn the_version_is_that_of_the_package() {
 fn a_plan_that_is_handed_back_is_checked_first() {
     let home = Home::new();
     let lab = "dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.0.0.1/24\"\n\
-               profile.tiny.kernel = \"image:tiny/kernel\"\nnode.a = { profile = \"tiny\", memory = \"64MiB\" }\n";
+               profile.tiny.kernel = \"image:tiny/kernel\"\nnode.a = { profile = \"tiny\", memory = \"64MiB\" }\n\
+               expect.up.that.stage = \"os\"\n";
     home.lab("planned", lab);
     let mut plan = json(&home, &["plan", "planned.toml", "--json"]);
     let write = |plan: &Value| fs::write(home.path().join("p"), plan.to_string()).expect("a file");

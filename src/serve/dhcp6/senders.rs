@@ -18,8 +18,8 @@ use crate::system::process::watch;
 
 /// Ethernet, IPv6 and UDP headers.
 const HEADERS: usize = 14 + 40 + 8;
-/// How many frames wait for their datagram. Those of datagrams that the kernel dropped are never asked for.
-const MOST: usize = 64;
+/// How many frames wait for their datagram, at most: more than the kernel queues datagrams.
+const MOST: usize = 4096;
 /// The kernel delivers a frame and its datagram together, in either order.
 const TOGETHER: Duration = Duration::from_millis(5);
 
@@ -49,7 +49,8 @@ impl Senders {
     pub(super) async fn of(&mut self, from: Ipv6Addr, request: &[u8]) -> io::Result<Option<Mac>> {
         self.read()?;
         let mac = self.take(from, request);
-        if mac.is_some() {
+        // Both sockets keep the order. So if later frames are here, that of this request is not to come.
+        if mac.is_some() || !self.seen.is_empty() {
             return Ok(mac);
         }
         if let Ok(ready) = tokio::time::timeout(TOGETHER, self.frames.readable()).await {
@@ -62,7 +63,8 @@ impl Senders {
     fn take(&mut self, from: Ipv6Addr, request: &[u8]) -> Option<Mac> {
         let is_it = |sender: &Sender| sender.from == from && sender.request == request;
         let index = self.seen.iter().position(is_it)?;
-        self.seen.remove(index).map(|sender| sender.mac)
+        // The datagrams of earlier frames were dropped by the kernel.
+        self.seen.drain(..=index).next_back().map(|sender| sender.mac)
     }
 
     fn read(&mut self) -> io::Result<()> {
