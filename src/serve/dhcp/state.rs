@@ -16,7 +16,7 @@ use crate::name::Mac;
 pub(in crate::serve) struct State {
     leases: BTreeMap<Ipv4Addr, Lease>,
     // Invariant: contains exactly the leases with a client.
-    addresses: BTreeMap<Lessee, Ipv4Addr>,
+    by_mac: BTreeSet<(Mac, Ipv4Addr)>,
     /// The pool's addresses that are not leased and never were.
     free: Free,
     // Invariant: exactly the leases of the pool that are offered, by their end.
@@ -27,7 +27,7 @@ pub(in crate::serve) struct State {
 }
 
 /// A client that leases an address.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) struct Lessee {
     pub(super) mac: Mac,
     /// The client identifier of a system, empty if it sends none. `None`: the whole machine, such as its firmware, or
@@ -83,7 +83,7 @@ impl State {
     pub(in crate::serve) fn new(pool: Free) -> Self {
         Self {
             leases: BTreeMap::new(),
-            addresses: BTreeMap::new(),
+            by_mac: BTreeSet::new(),
             free: pool.clone(),
             offers: BTreeSet::new(),
             taken: BTreeSet::new(),
@@ -101,7 +101,7 @@ impl State {
                     self.release(before);
                 }
                 if let Some(client) = lease.holder.client() {
-                    self.addresses.insert(client.clone(), lease.address);
+                    self.by_mac.insert((client.mac, lease.address));
                 }
                 if self.pool.contains(lease.address) {
                     self.free.remove(lease.address);
@@ -132,7 +132,7 @@ impl State {
     fn forget(&mut self, address: Ipv4Addr) {
         let Some(lease) = self.leases.remove(&address) else { return };
         if let Some(client) = lease.holder.client() {
-            self.addresses.remove(client);
+            self.by_mac.remove(&(client.mac, address));
         }
         self.ends(&lease.holder).remove(&(lease.until, address));
     }
@@ -146,17 +146,24 @@ impl State {
 
     /// Returns the current or last address of a client.
     pub(super) fn of(&self, client: &Lessee) -> Option<Ipv4Addr> {
-        self.addresses.get(client).copied()
+        self.behind(client.mac).find(|(other, _)| *other == client).map(|(_, lease)| lease.address)
     }
 
     /// Returns the address that the machine of a client had before, by its firmware or another system.
     pub(super) fn inherited_by(&self, client: &Lessee) -> Option<Ipv4Addr> {
-        let of_machine = self.addresses.range(Lessee::machine(client.mac)..);
-        of_machine
-            .take_while(|(other, _)| other.mac == client.mac)
+        self.behind(client.mac)
             .filter(|(other, _)| *other != client && other.hands_over_to(client))
-            .map(|(_, address)| *address)
-            .max_by_key(|address| self.leases[address].until)
+            .max_by_key(|(_, lease)| lease.until)
+            .map(|(_, lease)| lease.address)
+    }
+
+    /// Returns the leases of the clients behind a MAC address.
+    fn behind(&self, mac: Mac) -> impl Iterator<Item = (&Lessee, &Lease)> {
+        let of_mac = (mac, Ipv4Addr::UNSPECIFIED)..=(mac, Ipv4Addr::BROADCAST);
+        self.by_mac.range(of_mac).filter_map(|(_, address)| {
+            let lease = self.leases.get(address)?;
+            Some((lease.holder.client()?, lease))
+        })
     }
 
     /// Returns the lease of an address.
