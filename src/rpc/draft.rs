@@ -63,18 +63,27 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 
 /// Creates a folder and its parents, with the errors of Go's `os.MkdirAll`: they name the path that is in the way.
 pub(super) fn make_folder(folder: &Path) -> Result<(), Failed> {
-    let failed = |source| Failed { verb: "mkdir", path: folder.to_owned(), source };
-    match fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => return Err(failed(io::Error::from_raw_os_error(nix::libc::ENOTDIR))),
-        Err(_) => {}
+    let failed = |path: &Path, source| Failed { verb: "mkdir", path: path.to_owned(), source };
+    let mut missing = Vec::new();
+    for path in folder.ancestors() {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => break,
+            Ok(_) => return Err(failed(path, io::Error::from_raw_os_error(nix::libc::ENOTDIR))),
+            // The way to it is missing, or a file is in the way.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                missing.push(path);
+            }
+            Err(error) => return Err(failed(path, error)),
+        }
     }
-    folder.parent().map_or(Ok(()), make_folder)?;
-    match DirBuilder::new().mode(0o755).create(folder) {
-        // Another request was faster.
-        Err(_) if folder.is_dir() => Ok(()),
-        made => made.map_err(failed),
+    for path in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o755).create(path) {
+            // Another request was faster.
+            Err(_) if path.is_dir() => {}
+            made => made.map_err(|source| failed(path, source))?,
+        }
     }
+    Ok(())
 }
 
 /// Follows symbolic links to the file that they lead to, which may not exist yet.
@@ -189,6 +198,15 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["a.ign"]);
+    }
+
+    /// Clients choose names, and only the size of a message limits them.
+    #[test]
+    fn a_path_that_no_system_takes_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/".repeat(500_000)).join("x");
+        assert_eq!(write(&path, b"").unwrap_err().source.kind(), io::ErrorKind::InvalidFilename);
+        assert!(!folder.path().join("a").exists(), "nothing is created");
     }
 
     #[test]

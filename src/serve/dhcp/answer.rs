@@ -372,9 +372,11 @@ impl Case<'_> {
         let written = find(always, code::BOOT_FILE).map(|file| String::from_utf8_lossy(file).into_owned());
         let file = written.or_else(|| self.boot.file.as_ref().map(|file| file.as_str().to_owned()));
         // Boards ask the server for files that only they know, so it is named even without a boot file.
-        let siaddr = next_server.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let own_name = || matches!(self.boot.file, Some(BootFile::Tftp(_))).then(|| siaddr.to_string());
-        let sname = server_name.clone().or_else(own_name);
+        // A boot file of ours is there even where the lab's own TFTP is off: a process of the lab may serve it.
+        let has_file = matches!(self.boot.file, Some(BootFile::Tftp(_)));
+        let own = (has_file && server_name.is_none()).then(|| self.server.address.addr());
+        let siaddr = next_server.or(own).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let sname = server_name.clone().or_else(|| own.map(|_| siaddr.to_string()));
         let to = if !request.giaddr.is_unspecified() {
             Destination::Relay(request.giaddr)
         } else if self.is_host_here(request.ciaddr) {

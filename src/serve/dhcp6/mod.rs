@@ -75,12 +75,14 @@ impl Dhcp6 {
             match receiving.await {
                 Err(error) => failure.pause(&error).await,
                 Ok((length, mut arrival)) => {
+                    // Of every datagram, so that no frame is left that hides the next one.
+                    match self.senders.of(arrival.from, &packet[..length]).await {
+                        Ok(mac) => arrival.mac = mac,
+                        Err(error) => failure.note(Err(error)),
+                    }
                     let Some(request) = Request::decode(&packet[..length]) else { continue };
-                    if request.is_from_client() {
-                        match self.senders.of(arrival.from, &packet[..length]).await {
-                            Ok(mac) => arrival.mac = mac,
-                            Err(error) => failure.note(Err(error)),
-                        }
+                    if !request.is_from_client() {
+                        arrival.mac = None;
                     }
                     let sent = self.handle(&request, arrival).await;
                     failure.note(sent);

@@ -5,7 +5,9 @@
 //! is retried in parallel with one that answers.
 //!
 //! Old servers and some middleboxes reject or drop queries with EDNS. Such a server is
-//! queried again without it (RFC 6891, section 6.2.2), and from then on only without it.
+//! queried again without it (RFC 6891, section 6.2.2). One that rejected EDNS is queried
+//! only without it from then on; one that was silent for a while, because it may only
+//! have been slow, and answers without EDNS have no DNSSEC records.
 
 use std::collections::HashMap;
 use std::io;
@@ -114,7 +116,8 @@ impl Upstream {
     async fn ask_in_turn(&self, question: &Question) -> OwnAnswer {
         let attempt = |(round, server): (usize, usize)| {
             // A server that was silent twice may drop queries with EDNS.
-            let plain = self.lock().health.is_plain(server) || round + 1 == ROUNDS;
+            let now = self.events.now().at.as_nanos();
+            let plain = self.lock().health.is_plain(server, now) || round + 1 == ROUNDS;
             let edns = if plain { EdnsUse::Without } else { EdnsUse::With };
             async move { (server, ask_server(self.servers[server], question, edns).await) }
         };
@@ -139,7 +142,7 @@ impl Upstream {
                     }
                     match answer {
                         Ok((own, edns)) if is_answer(own.code) => {
-                            self.lock().health.answered(server, edns);
+                            self.lock().health.answered(server, edns, now);
                             return own;
                         }
                         // The client's query was well-formed, and another server may support it.
@@ -209,8 +212,8 @@ struct Server {
     rest: u64,
     /// When it is retried.
     until: u64,
-    /// Whether it is queried without EDNS.
-    plain: bool,
+    /// Until when it is queried without EDNS: for good if it rejected EDNS, for a while if it was silent.
+    plain_until: u64,
 }
 
 /// The servers for one query.
@@ -239,13 +242,18 @@ impl Health {
         ServerOrder { order, beside }
     }
 
-    fn answered(&mut self, server: usize, edns: EdnsUse) {
-        self.servers[server] = Server { plain: edns == EdnsUse::Without, ..Server::default() };
+    fn answered(&mut self, server: usize, edns: AnsweredEdns, now: u64) {
+        let plain_until = match edns {
+            AnsweredEdns::With => 0,
+            AnsweredEdns::Rejected => u64::MAX,
+            AnsweredEdns::Without => self.servers[server].plain_until.max(now + LONGEST_REST),
+        };
+        self.servers[server] = Server { plain_until, ..Server::default() };
         self.first = server;
     }
 
-    fn is_plain(&self, server: usize) -> bool {
-        self.servers[server].plain
+    fn is_plain(&self, server: usize, now: u64) -> bool {
+        now < self.servers[server].plain_until
     }
 
     fn silent(&mut self, server: usize, now: u64) {
@@ -274,17 +282,31 @@ pub(super) enum EdnsUse {
     Without,
 }
 
-/// Queries one server, again without EDNS if it rejects that. Returns how it was queried last.
+/// How a server that answered treats EDNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AnsweredEdns {
+    /// It answered a query with EDNS.
+    With,
+    /// It rejected EDNS, and answered without.
+    Rejected,
+    /// It was only queried without.
+    Without,
+}
+
+/// Queries one server, again without EDNS if it rejects that.
 async fn ask_server(
     server: SocketAddr,
     question: &Question,
     edns: EdnsUse,
-) -> io::Result<(OwnAnswer, EdnsUse)> {
+) -> io::Result<(OwnAnswer, AnsweredEdns)> {
     let own = ask_once(server, question, edns).await?;
-    if edns == EdnsUse::With && is_unsupported(own.code) {
-        return Ok((ask_once(server, question, EdnsUse::Without).await?, EdnsUse::Without));
+    match edns {
+        EdnsUse::With if is_unsupported(own.code) => {
+            Ok((ask_once(server, question, EdnsUse::Without).await?, AnsweredEdns::Rejected))
+        }
+        EdnsUse::With => Ok((own, AnsweredEdns::With)),
+        EdnsUse::Without => Ok((own, AnsweredEdns::Without)),
     }
-    Ok((own, edns))
 }
 
 /// Queries one server by UDP and, if the answer is truncated, by TCP.

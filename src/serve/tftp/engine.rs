@@ -237,8 +237,12 @@ impl Engine {
                 // A client that always uses the same port asks again, or the network has duplicated its request. Only
                 // the client's answer tells: it acknowledges the new transfer or rejects it (RFC 1350, section 4).
                 true => replaces = Some(name),
-                // The client has abandoned its earlier request.
-                false => self.finish(name, TftpOutcome::Aborted),
+                // The client has abandoned its earlier request, and one that this was to replace.
+                false => {
+                    let replaced = known.replaces;
+                    self.finish(name, TftpOutcome::Aborted);
+                    replaced.into_iter().for_each(|replaced| self.finish(replaced, TftpOutcome::Aborted));
+                }
             }
         }
         let opened = self.handler.open(from, &request.name, request.mode);

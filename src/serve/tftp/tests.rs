@@ -326,6 +326,27 @@ fn a_request_that_the_network_doubles_starts_one_transfer() {
     assert!(server.reported().starts_with("sent boot/fast.ipxe"));
 }
 
+#[test]
+fn another_request_ends_all_that_its_port_has_open() {
+    let server = Server::start(TftpBackend::Builtin);
+    server.kernel(&[7; 5000]);
+    let client = Client::of(&server);
+    client.ask(b"profile/tiny/kernel", "octet", &[]);
+    let (_, first) = client.hear();
+    client.ack(1, first);
+    assert_eq!(client.hear().0[..4], *b"\0\x03\0\x02");
+    client.ask(b"profile/tiny/kernel", "octet", &[]);
+    client.hear();
+    client.ask(b"boot/fast.ipxe", "octet", &[]);
+    let (_, last) = client.hear();
+    let mut aborted = server.reported();
+    while aborted.matches("aborted profile/tiny/kernel").count() < 2 {
+        aborted += &server.reported();
+    }
+    client.ack(1, last);
+    assert!(server.reported().starts_with("sent boot/fast.ipxe"));
+}
+
 /// As U-Boot and lwIP do, which use one port for all requests and abandon a transfer without an error.
 #[test]
 fn a_client_that_always_uses_one_port_asks_again_and_starts_anew() {

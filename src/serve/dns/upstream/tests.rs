@@ -209,7 +209,7 @@ fn a_silent_server_rests_and_is_tried_beside_another() {
     let mut health = Health::new(3);
     assert_eq!(health.turns(0), turns(&[0, 1, 2], None));
     health.silent(0, 0);
-    health.answered(1, EdnsUse::With);
+    health.answered(1, AnsweredEdns::With, 0);
     assert_eq!(health.turns(SECOND), turns(&[1, 2, 0], None));
     // A server that answers again is no longer skipped.
     health.silent(0, SECOND);
@@ -219,11 +219,24 @@ fn a_silent_server_rests_and_is_tried_beside_another() {
     health.silent(0, 10 * SECOND);
     assert_eq!(health.turns(19 * SECOND), turns(&[1, 2, 0], None));
     assert_eq!(health.turns(20 * SECOND), turns(&[1, 2, 0], Some(0)));
-    health.answered(0, EdnsUse::With);
+    health.answered(0, AnsweredEdns::With, 20 * SECOND);
     assert_eq!(health.turns(21 * SECOND), turns(&[0, 1, 2], None));
     // If none answers, all are tried in turn.
     (0..3).for_each(|server| health.silent(server, 30 * SECOND));
     assert_eq!(health.turns(31 * SECOND), turns(&[0, 1, 2], None));
+}
+
+#[test]
+fn a_slow_server_is_queried_with_edns_again() {
+    let mut health = Health::new(1);
+    health.answered(0, AnsweredEdns::Without, SECOND);
+    assert!(health.is_plain(0, 60 * SECOND) && !health.is_plain(0, 61 * SECOND));
+    health.answered(0, AnsweredEdns::With, 61 * SECOND);
+    assert!(!health.is_plain(0, 61 * SECOND));
+    // What it rejected once is not tried again.
+    health.answered(0, AnsweredEdns::Rejected, SECOND);
+    health.answered(0, AnsweredEdns::Without, 2 * SECOND);
+    assert!(health.is_plain(0, 3600 * SECOND));
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ fn the_tftp_server_is_named_with_and_without_a_boot_file() {
     "#);
     let off = ServicePlan { tftp: crate::lab::TftpBackend::Off, ..plan };
     assert_eq!(header(&off, &u_boot(FAST)), r#"0.0.0.0 "" """#, "no TFTP server is named if there is none");
+    let with_file = r#"10.0.0.1 "10.0.0.1" "ipxe/undionly.kpxe""#;
+    assert_eq!(header(&off, &firmware(FAST, 0)), with_file, "somebody else serves the file");
 }
 
 #[test]
