@@ -166,7 +166,7 @@ pub struct NodeView {
     pub dead: Option<String>,
     /// What it can boot from.
     #[serde(skip)]
-    pub sources: BootSources,
+    pub boot_sources: BootSources,
     /// Whether a kernel printed to its console in its current boot.
     #[serde(skip)]
     pub kernel_spoke: bool,
@@ -225,7 +225,7 @@ impl NodeView {
             timeline: Vec::new(),
             booted: Vec::new(),
             dead: None,
-            sources: BootSources::default(),
+            boot_sources: BootSources::default(),
             kernel_spoke: false,
         }
     }
@@ -398,12 +398,11 @@ impl Snapshot {
         let booted = view.boot(event.at, known);
         let clue = stage::Clue::from_event(known);
         match clue {
-            Some(Clue::PoweredOn | Clue::Reset) => view.kernel_spoke = false,
+            Some(Clue::PoweredOn | Clue::PoweredOff | Clue::Reset) => view.kernel_spoke = false,
             Some(Clue::KernelSpoke) => view.kernel_spoke = true,
             _ => {}
         }
-        let clue = clue.filter(|clue| *clue != Clue::NetworkUsed || view.kernel_spoke);
-        let stage = clue.map_or(view.stage, |clue| stage::next(view.stage, clue));
+        let stage = clue.map_or(view.stage, |clue| stage::next(view.stage, view.kernel_spoke, clue));
         // A reset in the firmware stage starts a new boot although the stage is the same.
         let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
@@ -430,7 +429,7 @@ impl Snapshot {
             }
             Known::RunStarted { nodes, .. } => {
                 for (node, sources) in nodes {
-                    self.nodes.entry(node.clone()).or_insert_with(NodeView::new).sources = *sources;
+                    self.nodes.entry(node.clone()).or_insert_with(NodeView::new).boot_sources = *sources;
                 }
             }
             Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),

@@ -213,7 +213,7 @@ impl Subject {
 
     /// Returns the text of what did not happen by `when`.
     fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeView>) -> String {
-        let unseen = |node: &NodeView| match node.sources.network {
+        let unseen = |node: &NodeView| match node.boot_sources.network {
             BootServers::Lab => "",
             BootServers::LabAndOthers | BootServers::Others => ", as far as is seen beside other servers",
         };

@@ -52,7 +52,7 @@ impl NodeView {
             Some(by) => (BootedFrom::Network, by),
             None => {
                 let line = kernel_spoke(at.since(boot.began), known)?;
-                match boot.network.no_disk(self.sources) {
+                match boot.network.no_disk(self.boot_sources) {
                     None => (BootedFrom::Disk, line),
                     Some(reason) => (BootedFrom::Unknown, format!("{line}, and {reason}")),
                 }

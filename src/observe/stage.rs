@@ -25,13 +25,12 @@ pub(super) enum Clue {
     SystemLeased,
     /// Its operating system printed to its console.
     SystemSpoke,
-    /// It uses the network in another way than firmware and loaders do. Tells of its operating system only once a
-    /// kernel has printed to its console.
+    /// It uses the network, as firmware, loaders and systems do.
     NetworkUsed,
 }
 
-/// Returns the stage that follows from a clue.
-pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
+/// Returns the stage that follows from a clue. `kernel_spoke`: a kernel has printed to the console in this boot.
+pub(super) fn next(stage: Stage, kernel_spoke: bool, clue: Clue) -> Stage {
     match (stage, clue) {
         (_, Clue::PoweredOff) => Stage::Off,
         (_, Clue::PoweredOn) => Stage::Firmware,
@@ -46,8 +45,9 @@ pub(super) fn next(stage: Stage, clue: Clue) -> Stage {
         (Stage::Kernel | Stage::Os, Clue::SystemLeased) => Stage::Os,
         (Stage::Firmware | Stage::Dhcp | Stage::Nbp | Stage::Loader, Clue::SystemLeased) => stage,
         (_, Clue::SystemSpoke) => Stage::Os,
-        (Stage::Kernel | Stage::Os, Clue::NetworkUsed) => Stage::Os,
-        (Stage::Firmware | Stage::Dhcp | Stage::Nbp | Stage::Loader, Clue::NetworkUsed) => stage,
+        // While a kernel is only fetched, it is the loader that uses the network.
+        (Stage::Kernel, Clue::NetworkUsed) if kernel_spoke => Stage::Os,
+        (_, Clue::NetworkUsed) => stage,
     }
 }
 

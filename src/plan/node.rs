@@ -44,7 +44,7 @@ pub struct NodePlan {
     /// The user with the SSH key of the run, or the one that an expectation logs in as.
     pub user: Option<String>,
     /// What it can boot from.
-    pub boots_from: BootSources,
+    pub boot_sources: BootSources,
 }
 
 impl NodePlan {
@@ -178,19 +178,20 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
         network: node.nics.first().map(|nic| nic.network.clone()),
         way: netboots.way(node),
         user: seeded_user(node).or_else(|| expected_user(netboots.lab, &node.name)),
-        boots_from: boot_sources(netboots.lab, node),
+        boot_sources: boot_sources(netboots.lab, node),
     }
 }
 
 /// Returns what a node can boot from.
 fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
-    let boots_from_network = match &node.boot {
+    // An order in variables may come to name NICs at any time.
+    let may_boot_from_network = match &node.boot {
         Boot::Nvram => true,
         Boot::Order(devices) => {
             devices.iter().any(|device| matches!(device, BootDevice::Network | BootDevice::OneNic(_)))
         }
     };
-    let nics = node.nics.iter().filter(|_| boots_from_network);
+    let nics = node.nics.iter().filter(|_| may_boot_from_network);
     let servers = nics.filter_map(|nic| lab.networks.get(&nic.network)).map(|network| match network.dhcp {
         Dhcp::Off => BootServers::Others,
         Dhcp::Proxy => BootServers::LabAndOthers,

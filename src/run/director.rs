@@ -109,7 +109,7 @@ impl<S: Site> Director<'_, S> {
     /// Executes the plan, runs the lab, and takes everything down again.
     pub(super) async fn run(mut self, mut inputs: Inputs, mut journal: Journal) -> Ending {
         let plan = &self.request.plan;
-        let nodes = plan.nodes.iter().map(|(name, node)| (name.clone(), node.boots_from)).collect();
+        let nodes = plan.nodes.iter().map(|(name, node)| (name.clone(), node.boot_sources)).collect();
         self.emit(Known::RunStarted {
             lab: plan.lab.to_string(),
             accel: plan.accel.as_str().to_owned(),

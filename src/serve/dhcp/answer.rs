@@ -7,7 +7,7 @@ use std::time::Duration;
 use dhcproto::v4::{Flags, MessageType};
 
 use super::boot::{self, BootFile, BootReply, Client, PXE};
-use super::server::{Host, KnownBy, OF_A_LEASE, Server, Told, find, written_first};
+use super::server::{FixedReply, Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, Lessee, State};
 use super::wire::{Destination, Reply, Request, Tlv, code};
 use crate::event::{DhcpClient, UnixSeconds};
@@ -213,7 +213,7 @@ impl Case<'_> {
         let mut decision = self.give(kind, Ipv4Addr::UNSPECIFIED, Change::None, "proxy");
         if let Some(reply) = &mut decision.reply {
             reply.options = vec![self.server_id()];
-            let always = &self.server.told(self.host).options;
+            let always = &self.server.fixed_reply(self.host).options;
             let written = |option: &Tlv| always.iter().find(|written| written.code == option.code).cloned();
             let boot = self.boot.options.iter();
             reply.options.extend(boot.map(|option| written(option).unwrap_or_else(|| option.clone())));
@@ -247,7 +247,7 @@ impl Case<'_> {
             let lease = state.lease(address).filter(|lease| lease.until > now);
             lease.is_some_and(|lease| match &lease.holder {
                 // The firmware of an undeclared NIC of the same machine, known by its UUID, is gone.
-                Holder::Lent(other) if known_by == KnownBy::Mac && other.system.is_none() => false,
+                Holder::Lent(other) if known_by == KnownBy::Mac && other.client_id.is_none() => false,
                 Holder::Lent(other) => !other.hands_over_to(lessee),
                 Holder::Offered(other) => known_by != KnownBy::Mac && !other.hands_over_to(lessee),
                 Holder::InUse => false,
@@ -368,7 +368,7 @@ impl Case<'_> {
         let request = self.request;
         let leases = kind != MessageType::Inform;
         let options = self.options(leases);
-        let Told { options: always, next_server, server_name } = self.server.told(self.host);
+        let FixedReply { options: always, next_server, server_name } = self.server.fixed_reply(self.host);
         let written = find(always, code::BOOT_FILE).map(|file| String::from_utf8_lossy(file).into_owned());
         let file = written.or_else(|| self.boot.file.as_ref().map(|file| file.as_str().to_owned()));
         // Boards ask the server for files that only they know, so it is named even without a boot file.
@@ -437,7 +437,7 @@ impl Case<'_> {
     }
 
     fn options(&self, leases: bool) -> Vec<Tlv> {
-        let always = &self.server.told(self.host).options;
+        let always = &self.server.fixed_reply(self.host).options;
         let mut options = vec![self.server_id()];
         if leases {
             let lease = self.lease();

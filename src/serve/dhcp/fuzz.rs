@@ -247,7 +247,7 @@ impl Books<'_> {
         let lessee = lessee(server, request);
         let by_mac = host.is_none_or(|(_, by)| by == KnownBy::Mac);
         if let Some((holder, until)) = lent.get(&address) {
-            let is_gone = own == Some(address) && by_mac && holder.system.is_none();
+            let is_gone = own == Some(address) && by_mac && holder.client_id.is_none();
             assert!(
                 holder.hands_over_to(&lessee) || is_gone || *until <= now,
                 "{address} is lent to {holder:?} until {until:?}"

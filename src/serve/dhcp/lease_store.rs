@@ -125,8 +125,8 @@ impl Line {
             &Change::Hold(Lease { address, ref holder, until }) => match holder {
                 // An offer is not binding: after a restart it is made again.
                 Holder::Offered(_) => None,
-                Holder::Lent(Lessee { mac, system }) => {
-                    let client_id = system.as_ref().map(|id| Octets(id.to_vec()));
+                Holder::Lent(Lessee { mac, client_id }) => {
+                    let client_id = client_id.as_ref().map(|id| Octets(id.to_vec()));
                     Some(Self { address, until, mac: Some(*mac), client_id })
                 }
                 Holder::InUse => Some(Self { address, until, mac: None, client_id: None }),
@@ -143,7 +143,7 @@ impl Line {
         match (until, mac) {
             (UnixSeconds(0), _) => Change::Free(address),
             (_, Some(mac)) => {
-                let client = Lessee { mac, system: client_id.map(|Octets(id)| id.into()) };
+                let client = Lessee { mac, client_id: client_id.map(|Octets(id)| id.into()) };
                 Change::Hold(Lease { address, holder: Holder::Lent(client), until })
             }
             (_, None) => Change::Hold(Lease { address, holder: Holder::InUse, until }),
@@ -204,7 +204,7 @@ mod tests {
             Lease { address: Ipv4Addr::new(10, 0, 0, 3), holder: Holder::InUse, until: UnixSeconds(700) };
         write(&mut lease_store, &mut state, Change::Hold(aside));
         for (last, id) in [(6, &b"pod"[..]), (7, b"")] {
-            let client = Lessee { mac: Mac([2; 6]), system: Some(id.into()) };
+            let client = Lessee { mac: Mac([2; 6]), client_id: Some(id.into()) };
             let address = Ipv4Addr::new(10, 0, 0, last);
             let lease = Lease { address, holder: Holder::Lent(client), until: UnixSeconds(500) };
             write(&mut lease_store, &mut state, Change::Hold(lease));

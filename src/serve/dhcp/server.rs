@@ -29,19 +29,19 @@ pub(in crate::serve) struct Server {
     by_uuid: BTreeMap<[u8; 16], Mac>,
     reserve: BTreeMap<Mac, Ipv4Addr>,
     pool: Option<Free>,
-    strangers: Told,
+    for_unknown: FixedReply,
 }
 
 /// A NIC with the options that its clients always get.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) plan: HostPlan,
-    told: Told,
+    fixed_reply: FixedReply,
 }
 
-/// What a client is always told.
+/// The part of a reply that is the same in every reply to a client.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct FixedReply {
     pub(super) options: Vec<Tlv>,
     /// The server of the boot files, for `siaddr`.
     pub(super) next_server: Option<Ipv4Addr>,
@@ -62,8 +62,8 @@ impl Server {
     pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
         let dhcp = plan.dhcp.as_ref()?;
         let host = |host: &HostPlan| {
-            let told = Told::new(plan, options(plan, dhcp, Some(host)));
-            (host.mac, Host { plan: host.clone(), told })
+            let fixed_reply = FixedReply::new(plan, options(plan, dhcp, Some(host)));
+            (host.mac, Host { plan: host.clone(), fixed_reply })
         };
         // If two share one, as the NICs of a node share its UUID, the first wins.
         let by_client_id = plan.hosts.iter().rev().flat_map(|host| {
@@ -88,7 +88,7 @@ impl Server {
             by_uuid: by_uuid.collect(),
             reserve: dhcp.reserve.clone(),
             pool: pool(plan, dhcp),
-            strangers: Told::new(plan, options(plan, dhcp, None)),
+            for_unknown: FixedReply::new(plan, options(plan, dhcp, None)),
         })
     }
 
@@ -125,9 +125,9 @@ impl Server {
         self.reserve.get(&mac).copied()
     }
 
-    /// Returns what a client is always told.
-    pub(super) fn told<'a>(&'a self, host: Option<&'a Host>) -> &'a Told {
-        host.map_or(&self.strangers, |host| &host.told)
+    /// Returns the part of a reply that is the same in every reply to a client.
+    pub(super) fn fixed_reply<'a>(&'a self, host: Option<&'a Host>) -> &'a FixedReply {
+        host.map_or(&self.for_unknown, |host| &host.fixed_reply)
     }
 
     /// Returns the client that leases an address with a request.
@@ -142,7 +142,10 @@ impl Server {
             (known_by, None) => client == Client::Os && known_by.is_none() && !is_reserved(),
         };
         let id = || request.client_id.as_deref().unwrap_or_default().into();
-        Lessee { mac: request.mac, system: by_id.then(id) }
+        match by_id {
+            true => Lessee { mac: request.mac, client_id: Some(id()) },
+            false => Lessee::machine(request.mac),
+        }
     }
 
     /// Tells whether the reserved address of a NIC is for a client behind it: where client identifiers tell clients
@@ -150,11 +153,11 @@ impl Server {
     pub(super) fn is_reserved_for(&self, host: &Host, client: &Lessee) -> bool {
         let is_apart = self.identity == Some(Identity::ClientId) && host.plan.client_id.is_some();
         let is_own = |id: &[u8]| self.by_client_id.get(id) == Some(&host.plan.mac);
-        !is_apart || client.system.as_deref().is_none_or(is_own)
+        !is_apart || client.client_id.as_deref().is_none_or(is_own)
     }
 }
 
-impl Told {
+impl FixedReply {
     /// Takes the boot server from option 66, which is a name or an address; else it is the lab's own.
     fn new(plan: &ServicePlan, options: Vec<Tlv>) -> Self {
         let written =

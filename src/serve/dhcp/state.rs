@@ -32,19 +32,19 @@ pub(in crate::serve) struct Lessee {
     pub(super) mac: Mac,
     /// The client identifier of a system, empty if it sends none. `None`: the whole machine, such as its firmware, or
     /// everything behind its MAC address where the client identifier tells nothing apart.
-    pub(super) system: Option<Arc<[u8]>>,
+    pub(super) client_id: Option<Arc<[u8]>>,
 }
 
 impl Lessee {
     /// Everything behind a MAC address.
     pub(super) fn machine(mac: Mac) -> Self {
-        Self { mac, system: None }
+        Self { mac, client_id: None }
     }
 
     /// Tells whether an address of this client may pass to another: a machine hands over from its firmware to its
     /// system, and from its system to its firmware when it restarts. Two systems never share an address.
     pub(super) fn hands_over_to(&self, other: &Self) -> bool {
-        let is_machine = self.system.is_none() || other.system.is_none();
+        let is_machine = self.client_id.is_none() || other.client_id.is_none();
         self == other || (self.mac == other.mac && is_machine)
     }
 }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_machine_hands_its_address_over_and_systems_do_not() {
-        let system = |id: &[u8]| Lessee { mac: mac(1), system: Some(id.into()) };
+        let system = |id: &[u8]| Lessee { mac: mac(1), client_id: Some(id.into()) };
         let mut state = State::new(Free::new(at(1), at(4)));
         state.apply(lease(1, Holder::Lent(machine(1)), 60));
         let is_free = |state: &State, client: &Lessee| state.is_free_for(at(1), client, UnixSeconds(0));

@@ -11,7 +11,7 @@ use dhcproto::v6::{
 use ipnet::Ipv6Net;
 
 use super::boot::{self, BootReply, Client};
-use super::state::{Change, Identity, State};
+use super::state::{Change, LeaseKey, State};
 use super::wire::{Association, Reply, Request};
 use crate::event::{DhcpClient, RunTime};
 use crate::lab::{self, UnknownClients};
@@ -33,7 +33,7 @@ pub(in crate::serve) struct Server {
     duid: Vec<u8>,
     dhcp: Dhcp6Plan,
     unknown_clients: UnknownClients,
-    told_apart_by: Option<lab::Identity>,
+    identity: Option<lab::Identity>,
     hosts: HashMap<Mac, HostPlan>,
     /// NICs of nodes that have no other NIC here, by the DUIDs of the node.
     by_duid: HashMap<Vec<u8>, Mac>,
@@ -89,7 +89,7 @@ impl Server {
         Some(Self {
             net,
             unknown_clients: plan.ipv6_unknown_clients,
-            told_apart_by: plan.dhcp.as_ref().and_then(|dhcp| dhcp.identity),
+            identity: plan.dhcp.as_ref().and_then(|dhcp| dhcp.identity),
             by_duid,
             duid: [&LINK_LAYER[..], &plan.mac.0].concat(),
             dhcp,
@@ -111,7 +111,7 @@ impl Server {
     pub(in crate::serve) fn identify(&self, request: &Request, arrival: Arrival) -> Mac {
         let relay = request.relays.last();
         let peer = relay.map_or(arrival.from, |relay| relay.peer);
-        let of_frame = arrival.mac.filter(|_| self.told_apart_by != Some(lab::Identity::ClientId));
+        let of_frame = arrival.mac.filter(|_| self.identity != Some(lab::Identity::ClientId));
         let said = [
             relay.map_or(of_frame, |relay| relay.hardware),
             mac_of_address(peer),
@@ -197,7 +197,7 @@ struct Case<'a> {
 struct Assignment {
     address: Ipv6Addr,
     /// `None`: it is reserved.
-    leased_to: Option<Identity>,
+    leased_to: Option<LeaseKey>,
 }
 
 impl Case<'_> {
@@ -360,24 +360,24 @@ impl Case<'_> {
     /// Returns what the address of the client's `index`th association is leased to.
     ///
     /// A node is its NIC, whatever its firmware and its system call themselves and their associations.
-    fn identity(&self, index: usize, association: &Association) -> Option<Identity> {
+    fn lease_key(&self, index: usize, association: &Association) -> Option<LeaseKey> {
         if self.is_by_mac() {
             let client = [&LINK_LAYER[..], &self.mac.0].concat();
-            return Some(Identity { client, association: u32::try_from(index).ok()? });
+            return Some(LeaseKey { client, association: u32::try_from(index).ok()? });
         }
-        Some(Identity { client: self.request.client.clone()?, association: association.id })
+        Some(LeaseKey { client: self.request.client.clone()?, association: association.id })
     }
 
     /// Tells whether the client is identified by its hardware address alone.
     fn is_by_mac(&self) -> bool {
-        let by_mac = self.server.told_apart_by == Some(lab::Identity::Mac) && self.mac != Mac([0; 6]);
+        let by_mac = self.server.identity == Some(lab::Identity::Mac) && self.mac != Mac([0; 6]);
         self.host.is_some() || by_mac
     }
 
     /// Returns the address among those of an association that the client has leased.
     fn held(&self, association: &Association) -> Option<Ipv6Addr> {
-        let own = self.identity(0, association)?;
-        let is_own = |holder: &Identity| match self.is_by_mac() {
+        let own = self.lease_key(0, association)?;
+        let is_own = |holder: &LeaseKey| match self.is_by_mac() {
             true => holder.client == own.client,
             false => *holder == own,
         };
@@ -392,7 +392,7 @@ impl Case<'_> {
             return (index == 0).then_some(Assignment { address, leased_to: None });
         }
         let association = self.request.addresses.get(index)?;
-        let (pool, identity) = (self.server.dhcp.pool?, self.identity(index, association)?);
+        let (pool, identity) = (self.server.dhcp.pool?, self.lease_key(index, association)?);
         let Server { reserved, .. } = self.server;
         let address = self.state.address_for(&identity, pool.network(), reserved, self.now)?;
         Some(Assignment { address, leased_to: Some(identity) })

@@ -18,7 +18,7 @@ const TRIES: u32 = 32;
 /// An association: the client's DUID, and the IAID of the interface; of a node, the hardware address as a DUID, and the
 /// position of the association.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
+pub(super) struct LeaseKey {
     pub(super) client: Vec<u8>,
     pub(super) association: u32,
 }
@@ -28,13 +28,13 @@ pub(super) struct Identity {
 pub(in crate::serve) struct State {
     leases: BTreeMap<Ipv6Addr, Lease>,
     // Invariant: contains exactly the leases with a client.
-    addresses: HashMap<Identity, Ipv6Addr>,
+    addresses: HashMap<LeaseKey, Ipv6Addr>,
 }
 
 #[derive(Debug, Clone)]
 struct Lease {
     /// `None`: it was found in use by another host.
-    holder: Option<Identity>,
+    holder: Option<LeaseKey>,
     until: RunTime,
 }
 
@@ -42,7 +42,7 @@ struct Lease {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::serve) enum Change {
     /// Lease an address.
-    Lend { address: Ipv6Addr, to: Identity, until: RunTime },
+    Lend { address: Ipv6Addr, to: LeaseKey, until: RunTime },
     /// Set aside an address that another host uses.
     SetAside { address: Ipv6Addr, until: RunTime },
     /// Free an address.
@@ -86,19 +86,19 @@ impl State {
     }
 
     /// Returns the address that a client has leased.
-    pub(super) fn of(&self, identity: &Identity) -> Option<Ipv6Addr> {
+    pub(super) fn of(&self, identity: &LeaseKey) -> Option<Ipv6Addr> {
         self.addresses.get(identity).copied()
     }
 
     /// Returns the client that has leased an address.
-    pub(super) fn holder(&self, address: Ipv6Addr) -> Option<&Identity> {
+    pub(super) fn holder(&self, address: Ipv6Addr) -> Option<&LeaseKey> {
         self.leases.get(&address)?.holder.as_ref()
     }
 
     /// Returns the address for a client; `None` if there are too many clients.
     pub(super) fn address_for(
         &self,
-        identity: &Identity,
+        identity: &LeaseKey,
         pool: Ipv6Addr,
         reserved: &HashSet<Ipv6Addr>,
         now: RunTime,
@@ -131,8 +131,8 @@ mod tests {
 
     const POOL: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x83, 0, 0, 0, 0xd, 0, 0);
 
-    fn identity(number: u32) -> Identity {
-        Identity { client: number.to_be_bytes().to_vec(), association: 1 }
+    fn identity(number: u32) -> LeaseKey {
+        LeaseKey { client: number.to_be_bytes().to_vec(), association: 1 }
     }
 
     fn at(seconds: u64) -> RunTime {

@@ -4,7 +4,7 @@ use super::*;
 
 /// A system that sends no client identifier.
 fn system(mac: Mac) -> Lessee {
-    Lessee { mac, system: Some([].into()) }
+    Lessee { mac, client_id: Some([].into()) }
 }
 
 #[test]
