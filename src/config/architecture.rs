@@ -17,6 +17,19 @@ pub struct Architecture {
     pub same_as: Option<u16>,
 }
 
+impl Architecture {
+    /// A BIOS.
+    pub const BIOS: u16 = 0;
+    /// UEFI on x64.
+    pub const UEFI_X64: u16 = 7;
+    /// U-Boot on 32-bit Arm.
+    pub const U_BOOT_ARM32: u16 = 21;
+    /// U-Boot on 64-bit Arm.
+    pub const U_BOOT_ARM64: u16 = 22;
+    /// The network boot of Raspberry Pis.
+    pub const RASPBERRY_PI: u16 = 41;
+}
+
 const fn row(number: u16, iana: &'static str, same_as: Option<u16>) -> Architecture {
     Architecture { number, iana, word: None, same_as }
 }

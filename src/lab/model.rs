@@ -9,7 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
-    ARCHITECTURES, AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader,
+    ARCHITECTURES, Architecture, AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader,
     NicModel, TableKind, TftpBackend, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};

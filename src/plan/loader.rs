@@ -7,12 +7,8 @@ use std::path::Path;
 
 use super::{ServedFile, ServedText};
 use crate::event::FileRole;
-use crate::lab::{FileRef, Loader, Network, Profile, arguments};
+use crate::lab::{Architecture, FileRef, Loader, Network, Profile, arguments};
 use crate::name::{ImageName, Mac, NodeName};
-
-/// Client architectures (RFC 4578, section 2.1) of boot programs. Other numbers map to the same programs.
-const BIOS: u16 = 0;
-const UEFI_X64: u16 = 7;
 
 /// Returns the start of the URLs of matchbox.
 pub(super) fn matchbox_url(network: &Network) -> Option<String> {
@@ -49,12 +45,12 @@ fn parts(loader: Loader, architecture: u16) -> &'static [Part] {
     const SHIM: &[Part] =
         &[part("shim", "shimx64.efi", "shim/shimx64.efi"), part("shim", "grubx64.efi", "shim/grubx64.efi")];
     match (loader, architecture) {
-        (Loader::Ipxe | Loader::Chainload, BIOS) => UNDIONLY,
-        (Loader::Ipxe | Loader::Chainload, UEFI_X64) => SNPONLY,
-        (Loader::Pxelinux, BIOS) => PXELINUX,
-        (Loader::Grub, BIOS) => GRUB_BIOS,
-        (Loader::Grub, UEFI_X64) => GRUB_UEFI,
-        (Loader::Shim, UEFI_X64) => SHIM,
+        (Loader::Ipxe | Loader::Chainload, Architecture::BIOS) => UNDIONLY,
+        (Loader::Ipxe | Loader::Chainload, Architecture::UEFI_X64) => SNPONLY,
+        (Loader::Pxelinux, Architecture::BIOS) => PXELINUX,
+        (Loader::Grub, Architecture::BIOS) => GRUB_BIOS,
+        (Loader::Grub, Architecture::UEFI_X64) => GRUB_UEFI,
+        (Loader::Shim, Architecture::UEFI_X64) => SHIM,
         _ => &[],
     }
 }
@@ -88,9 +84,9 @@ impl<'a> ServedProfile<'a> {
 
     /// Returns the paths of the programs that firmware fetches, by architecture.
     pub(super) fn programs(&self) -> BTreeMap<u16, String> {
-        let of_loader = [BIOS, UEFI_X64].into_iter().filter_map(|architecture| {
+        let of_loader = [Architecture::BIOS, Architecture::UEFI_X64].into_iter().filter_map(|architecture| {
             let path = match (self.profile.loader, architecture) {
-                (Loader::Kernel, UEFI_X64) => self.kernel.clone(),
+                (Loader::Kernel, Architecture::UEFI_X64) => self.kernel.clone(),
                 (loader, architecture) => parts(loader, architecture).first()?.path.to_owned(),
             };
             Some((architecture, path))
@@ -100,7 +96,7 @@ impl<'a> ServedProfile<'a> {
 
     /// Returns whether the profile has its own program for a firmware.
     pub(super) fn has_own_program(&self, bios: bool) -> bool {
-        self.own_programs.contains_key(if bios { &BIOS } else { &UEFI_X64 })
+        self.own_programs.contains_key(if bios { &Architecture::BIOS } else { &Architecture::UEFI_X64 })
     }
 
     /// Returns the kernel and the initrds, by path.
@@ -118,7 +114,9 @@ impl<'a> ServedProfile<'a> {
     pub(super) fn loader_files(&self) -> impl Iterator<Item = (String, ServedFile)> {
         let served = |source| ServedFile { source, role: FileRole::Loader };
         // A profile's own program replaces the loader and all its files.
-        let wanted = [BIOS, UEFI_X64].into_iter().filter(|number| !self.own_programs.contains_key(number));
+        let wanted = [Architecture::BIOS, Architecture::UEFI_X64]
+            .into_iter()
+            .filter(|number| !self.own_programs.contains_key(number));
         let of_loader = wanted.flat_map(|number| parts(self.profile.loader, number)).map(move |part| {
             let image = ImageName::new(part.image).expect("the images of loaders have names");
             (part.path.to_owned(), served(FileRef::Image { image, file: part.file.to_owned() }))

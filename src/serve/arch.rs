@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::lab::ARCHITECTURES;
+use crate::lab::{ARCHITECTURES, Architecture};
 
 /// Display names, where that of the registry is unclear.
 const NAMES: &[(u16, &str)] = &[
@@ -23,15 +23,8 @@ const NAMES: &[(u16, &str)] = &[
     (22, "64-bit Arm U-Boot"),
     (23, "32-bit Arm U-Boot over HTTP"),
     (24, "64-bit Arm U-Boot over HTTP"),
-    (RASPBERRY_PI, "a Raspberry Pi"),
+    (Architecture::RASPBERRY_PI, "a Raspberry Pi"),
 ];
-
-/// The architecture of the network boot of Raspberry Pis.
-pub(super) const RASPBERRY_PI: u16 = 41;
-/// The architecture of U-Boot on 32-bit Arm.
-pub(super) const U_BOOT_ARM32: u16 = 21;
-/// The architecture of U-Boot on 64-bit Arm.
-pub(super) const U_BOOT_ARM64: u16 = 22;
 
 /// Returns the display name of an architecture.
 pub(super) fn name(number: u16) -> Cow<'static, str> {

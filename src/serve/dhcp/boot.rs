@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::super::arch;
 use super::wire::{Request, Tlv, code};
 use crate::event::DhcpClient;
-use crate::lab::Via;
+use crate::lab::{Architecture, Via};
 use crate::plan::{BootPlan, HostPlan};
 
 pub(super) const PXE: &[u8] = b"PXEClient";
@@ -46,7 +46,7 @@ impl Client {
             Self::Ipxe
         } else if request.vendor_class.starts_with(PXE) {
             let number = architecture(request, PXE);
-            Self::Firmware(if is_raspberry_pi(request, number) { arch::RASPBERRY_PI } else { number })
+            Self::Firmware(if is_raspberry_pi(request, number) { Architecture::RASPBERRY_PI } else { number })
         } else if request.vendor_class.starts_with(HTTP) {
             Self::HttpFirmware(architecture(request, HTTP))
         } else if let Some(number) = request.architectures.first() {
@@ -54,7 +54,7 @@ impl Client {
             Self::Firmware(*number)
         } else if let Some(processor) = request.vendor_class.strip_prefix(U_BOOT) {
             let is_64_bit = processor.starts_with(b".armv8");
-            Self::Firmware(if is_64_bit { arch::U_BOOT_ARM64 } else { arch::U_BOOT_ARM32 })
+            Self::Firmware(if is_64_bit { Architecture::U_BOOT_ARM64 } else { Architecture::U_BOOT_ARM32 })
         } else {
             Self::Os
         }
@@ -96,7 +96,7 @@ fn architecture(request: &Request, class: &[u8]) -> u16 {
 /// ROM.
 fn is_raspberry_pi(request: &Request, architecture: u16) -> bool {
     let by_id = |id: &[u8]| id.starts_with(b"\0RPi") || id == [&[0][..], &[0x44; 16]].concat();
-    architecture == arch::RASPBERRY_PI
+    architecture == Architecture::RASPBERRY_PI
         || (architecture == 0 && request.machine_id.as_deref().is_some_and(by_id))
 }
 
@@ -169,7 +169,8 @@ pub(super) fn tell(
     }
     let (file, mut rule) = boot_file(client, host, request, server, runs_program);
     let via = host.and_then(|host| host.boot.as_ref()).map(|boot| boot.via);
-    let is_pi = client == Client::Firmware(arch::RASPBERRY_PI) && matches!(via, Some(None | Some(Via::Pxe)));
+    let is_pi =
+        client == Client::Firmware(Architecture::RASPBERRY_PI) && matches!(via, Some(None | Some(Via::Pxe)));
     if is_pi && file.is_none() {
         rule = "a Raspberry Pi fetches its own files by TFTP".into();
     }
