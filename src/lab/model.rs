@@ -9,8 +9,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
-    ARCHITECTURES, Architecture, AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader,
-    NicModel, TableKind, TftpBackend, UnknownClients, Via,
+    ARCHITECTURES, AccelChoice, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation,
+    Loader, NicModel, TableKind, TftpBackend, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
