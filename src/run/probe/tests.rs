@@ -151,6 +151,17 @@ async fn http_compares_values_of_a_json_body() {
     assert_snapshot!(once(check, true, None).await, @"false: status 200, but the body is not JSON: expected value at line 1 column 1");
 }
 
+#[tokio::test]
+async fn large_integers_in_json_are_compared_exactly() {
+    let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"id\":9007199254740993}\n");
+    let check = |value: serde_json::Value| {
+        boxed(HttpCheck { json: [("/id".to_owned(), value)].into(), ..http(port) })
+    };
+    assert_snapshot!(once(check(9_007_199_254_740_993_i64.into()), true, None).await, @"true: status 200");
+    assert_snapshot!(once(check(9_007_199_254_740_992_i64.into()), true, None).await, @"false: status 200, but /id is 9007199254740993, not 9007199254740992");
+    assert_snapshot!(once(check(9_007_199_254_740_992.0.into()), true, None).await, @"true: status 200");
+}
+
 /// Serves the last request back to the client.
 fn echo_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -224,13 +235,19 @@ async fn https_checks_the_certificate_against_the_authority() {
             .unwrap();
         let tls = Some(TlsCheck { ca: ca.map(|name| at(name).into()) });
         let check = boxed(HttpCheck { tls, path: "/".to_owned(), ..http(port) });
-        let mut answer = once(check.clone(), true, None).await;
-        while answer.contains("refuses connections") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            answer = once(check.clone(), true, None).await;
-        }
+        let answered = async {
+            loop {
+                let answer = once(check.clone(), true, None).await;
+                if !answer.contains("refuses connections") {
+                    break answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let answer = timeout(Duration::from_secs(30), answered).await;
         child.kill().unwrap();
         child.wait().unwrap();
+        let answer = answer.expect("the server listens");
         said.push(format!("{server} by {ca:?}: {}", without_port(&answer, port).replace(&at(""), "")));
     }
     assert_snapshot!(said.join("\n"), @r#"
