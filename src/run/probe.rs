@@ -336,8 +336,7 @@ impl Shared {
         match check {
             ProbedCheck::Command { run, exit, output } => {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
-                let stderr = self.stderr_file(of, node);
-                program::command(&self.context.spawner, run, self.environment(node), stderr, wanted).await
+                program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
             ProbedCheck::Dns { name, answer } => {
                 let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
@@ -397,15 +396,9 @@ impl Shared {
                     alias: node.as_str(),
                 };
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
-                let stderr = self.stderr_file(of, Some(node));
-                program::ssh(&self.context.spawner, &login, run.as_deref(), stderr, wanted).await
+                program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
         }
-    }
-
-    /// Returns the file for the standard error of a program while it runs.
-    fn stderr_file(&self, of: &Expectation, node: Option<&NodeName>) -> PathBuf {
-        self.context.run_dir.join(output_file(&of.name, node).with_extension("stderr"))
     }
 
     /// Returns the node with the address at which it is reachable.

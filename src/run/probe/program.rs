@@ -1,10 +1,8 @@
 //! Commands: in the namespaces of the lab by `sh -c`, and on a node by `ssh`.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::Read as _;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use regex::Regex;
@@ -14,8 +12,8 @@ use super::Answer;
 use crate::run::ssh::KEEP_ALIVE;
 use crate::system::process::{SpawnSpec, Spawner, find_program};
 
-/// Maximum output of a program.
-const OUTPUT_LIMIT: u64 = 1 << 20;
+/// Maximum output of a program, and maximum of its standard error.
+const OUTPUT_LIMIT: usize = 1 << 20;
 /// The exit code with which `ssh` reports its own errors.
 const SSH_FAILED: i32 = 255;
 
@@ -64,12 +62,11 @@ pub(super) async fn command(
     spawner: &Spawner,
     run: &str,
     environment: Vec<(String, String)>,
-    stderr: PathBuf,
     wanted: Expected<'_>,
 ) -> Answer {
     let mut spec = SpawnSpec::new("/bin/sh").args(["-c", run]);
     spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
-    match finish(spawner, spec, stderr).await {
+    match finish(spawner, spec).await {
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
     }
@@ -80,7 +77,6 @@ pub(super) async fn ssh(
     spawner: &Spawner,
     login: &Login<'_>,
     run: Option<&str>,
-    stderr: PathBuf,
     wanted: Expected<'_>,
 ) -> Answer {
     let Some(program) = find_program("ssh") else {
@@ -88,7 +84,7 @@ pub(super) async fn ssh(
     };
     // Every shell knows `exit`, so this tries the login alone.
     let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
-    match finish(spawner, spec, stderr).await {
+    match finish(spawner, spec).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
             Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole())
         }
@@ -146,30 +142,22 @@ fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
     }
 }
 
-async fn finish(spawner: &Spawner, mut spec: SpawnSpec, stderr: PathBuf) -> Result<Finished, String> {
+async fn finish(spawner: &Spawner, mut spec: SpawnSpec) -> Result<Finished, String> {
     let program = spec.program.display().to_string();
     let failed = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
-    if let Some(folder) = stderr.parent() {
-        fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-    }
-    // A cancelled attempt may have left the previous one.
-    drop(fs::remove_file(&stderr));
     spec.stdin = Stdio::null();
     spec.stdout = Stdio::piped();
-    spec.stderr_log = Some(stderr.clone());
+    spec.stderr_limit = OUTPUT_LIMIT;
     // Dropped, and thereby killed with its process group, when the attempt times out.
     let mut child = spawner.spawn(spec).await.map_err(|error| failed(&error))?;
     let mut output = Vec::new();
     if let Some(stdout) = child.take_stdout() {
         let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|error| failed(&error))?;
         // Further output is discarded; a program that prints forever ends by SIGPIPE.
-        stdout.take(OUTPUT_LIMIT).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
+        stdout.take(OUTPUT_LIMIT as u64).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
     }
     let status = child.wait().await.map_err(|error| failed(&error))?;
-    let mut errors = Vec::new();
-    let file = fs::File::open(&stderr).and_then(|file| file.take(OUTPUT_LIMIT).read_to_end(&mut errors));
-    let removed = file.and_then(|_| fs::remove_file(&stderr));
-    removed.map_err(|error| failed(&error))?;
+    let errors = child.take_stderr();
     // As `$(…)` does, so that `^active$` matches the output of `systemctl`.
     let output = String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned();
     Ok(Finished { status, output, errors: String::from_utf8_lossy(&errors).into_owned() })

@@ -324,6 +324,18 @@ async fn a_command_is_judged_by_exit_code_and_output() {
 }
 
 #[tokio::test]
+async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
+    let run = "head -c 3000000 /dev/zero >&2; exit 3".to_owned();
+    let check = ProbedCheck::Command { run, exit: 0, output: None };
+    let dir = tempfile::tempdir().unwrap();
+    let (prober, _said) = prober(check.clone(), false, None, dir.path());
+    let of = prober.shared.context.expectations.values().next().unwrap();
+    let answer = prober.shared.attempt(of, &check, None).await;
+    assert_eq!(answer.output.map(|output| output.len()), Some(1 << 20));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn the_whole_output_of_a_failed_probe_is_kept() {
     let run = "for line in one two three; do echo $line; done; echo first >&2; echo last >&2; exit 1";
     let check = ProbedCheck::Command { run: run.to_owned(), exit: 0, output: None };
