@@ -143,9 +143,9 @@ pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockEr
     }
 }
 
-/// Tries to lock a lab that should be free, without waiting.
-pub(super) fn try_lab_lock(locations: &Locations, file: &Path) -> Option<LabLock> {
-    let base = locations.runtime.join(identity(file));
+/// Tries to lock a lab that should be free, by its [`identity`], without waiting.
+pub(super) fn try_lab_lock(locations: &Locations, identity: &str) -> Option<LabLock> {
+    let base = locations.runtime.join(identity);
     let path = base.with_extension("lock");
     let lock = File::options().create(true).append(true).open(&path).ok()?;
     lock.try_lock().ok().filter(|()| is_current(&lock, &path))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Locations;
 use super::executor::{self, Failure, Host};
 use super::journal::{Journal, is_open};
-use super::lab_lock::{forget_ended, try_lab_lock};
+use super::lab_lock::{forget_ended, identity, try_lab_lock};
 use super::rack::reverse;
 use super::request::Request;
 use super::store;
@@ -25,7 +25,7 @@ pub fn recover(locations: &Locations) -> Vec<Leak> {
     let leaks = dead.flat_map(|run| {
         let Ok(request) = Request::read(&run.path) else { return Vec::new() };
         // An active guardian holds the lock.
-        match try_lab_lock(locations, &request.plan.file) {
+        match try_lab_lock(locations, &identity(&request.plan.file)) {
             Some(_lab_lock) => replay(&run.path),
             None => Vec::new(),
         }
