@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::Locations;
+use super::{Locations, store};
 use crate::hint::Hint;
 use crate::name::{LabName, digest};
 use crate::system::process::inheritable;
+use crate::system::namespace::NamespaceIds;
 
 /// How long a lab may take to end before it counts as up.
 const ENDING: Duration = Duration::from_secs(8);
@@ -152,7 +153,34 @@ pub(super) fn try_lab_lock(locations: &Locations, identity: &str) -> Option<LabL
     Some(LabLock { lock, record: base.with_extension("json"), socket: base.with_extension("sock") })
 }
 
-/// Removes the files of labs that are down from the runtime folder.
+/// Waits until a run of a lab has ended, and tells whether it has.
+///
+/// Its lock shows that everywhere: another lab sees none of its processes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process's lock: the kernel tells nobody when it is free"
+)]
+pub fn await_end(locations: &Locations, up: &RegisteredLab, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if try_lab_lock(locations, &identity(&up.file)).is_some() {
+            return true;
+        }
+        // The next run of the lab may have taken the lock at once.
+        let next = read(&locations.runtime.join(identity(&up.file)).with_extension("json"));
+        if next.is_some_and(|next| next.run_dir != up.run_dir) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            // A command that brings the lab up again holds the lock without a run, as long as it builds images.
+            let alive = NamespaceIds::read(&up.run_dir).is_ok_and(|ids| ids.is_alive());
+            return !alive && store::report(&up.run_dir).is_ok();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Removes the files of labs that are down from the runtime folder, and copies of keys that are no longer used.
 ///
 /// A file that cannot be removed affects nothing; the next command tries again.
 pub fn forget_ended(locations: &Locations) {
