@@ -5,6 +5,7 @@
 //! reason.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::{Locations, store};
 use crate::hint::Hint;
 use crate::name::{LabName, digest};
-use crate::system::process::inheritable;
 use crate::system::namespace::NamespaceIds;
+use crate::system::process::inheritable;
 
 /// How long a lab may take to end before it counts as up.
 const ENDING: Duration = Duration::from_secs(8);
@@ -186,22 +187,24 @@ pub fn await_end(locations: &Locations, up: &RegisteredLab, limit: Duration) -> 
 pub fn forget_ended(locations: &Locations) {
     for entry in fs::read_dir(&locations.runtime).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "lock") {
-            continue;
-        }
+        // The lock last: whoever has it may create the others.
+        let files: &[&str] = match path.extension().and_then(OsStr::to_str) {
+            Some("lock") => &["json", "json.new", "sock", "lock"],
+            Some("key") => &["key"],
+            Some(_) | None => continue,
+        };
         let Ok(lock) = File::options().append(true).open(&path) else { continue };
         if lock.try_lock().is_err() || !is_current(&lock, &path) {
             continue;
         }
-        // The lock last: whoever has it may create the others.
-        for extension in ["json", "json.new", "sock", "lock"] {
+        for extension in files {
             fs::remove_file(path.with_extension(extension)).ok();
         }
     }
 }
 
 /// Tells whether a path still leads to an open file.
-fn is_current(file: &File, path: &Path) -> bool {
+pub(super) fn is_current(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
         (Ok(_) | Err(_), _) => false,

@@ -1,15 +1,13 @@
 //! Commands: in the namespaces of the lab by `sh -c`, and on a node by `ssh`.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use regex::Regex;
 use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
-use crate::run::ssh::KEEP_ALIVE;
+use crate::run::ssh::Options;
 use crate::system::process::{SpawnSpec, Spawner, find_program};
 
 /// Maximum output of a program, and maximum of its standard error.
@@ -25,15 +23,12 @@ pub(super) struct Expected<'a> {
 }
 
 /// How to log in to a node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,
-    pub(super) address: IpAddr,
     pub(super) port: u16,
-    pub(super) key: &'a Path,
-    pub(super) known_hosts: &'a Path,
-    /// The name under which the host key is stored.
-    pub(super) alias: &'a str,
+    pub(super) node: &'a str,
+    pub(super) options: Options,
 }
 
 /// The result of a program.
@@ -94,36 +89,13 @@ pub(super) async fn ssh(
 }
 
 fn arguments(login: &Login<'_>) -> Vec<OsString> {
-    // The user's own configuration, agent and keys must not influence the result.
+    // The user's own configuration must not influence the result.
     let mut arguments: Vec<OsString> = ["-F", "none", "-T", "-n"].map(Into::into).into();
-    for option in [
-        "BatchMode=yes",
-        "IdentitiesOnly=yes",
-        "IdentityAgent=none",
-        "PreferredAuthentications=publickey",
-        "GlobalKnownHostsFile=/dev/null",
-        // A reinstalled node has a new key, and the lab's network has no other hosts.
-        "StrictHostKeyChecking=no",
-        "LogLevel=ERROR",
-    ] {
-        arguments.extend(["-o".into(), option.into()]);
-    }
-    for (option, value) in KEEP_ALIVE {
+    for (option, value) in &login.options {
         arguments.extend(["-o".into(), format!("{option}={value}").into()]);
     }
-    let named = |option: &str, path: &Path| {
-        let mut text = OsString::from(option);
-        // ssh splits lists of files at spaces, unless they are quoted.
-        text.push("\"");
-        text.push(path);
-        text.push("\"");
-        text
-    };
-    arguments.extend(["-o".into(), named("UserKnownHostsFile=", login.known_hosts)]);
-    arguments.extend(["-o".into(), format!("HostKeyAlias={}", login.alias).into()]);
-    arguments.extend(["-i".into(), login.key.as_os_str().to_owned()]);
     arguments.extend(["-p".into(), login.port.to_string().into()]);
-    arguments.extend(["-l".into(), login.user.into(), login.address.to_string().into(), "--".into()]);
+    arguments.extend(["-l".into(), login.user.into(), login.node.into(), "--".into()]);
     arguments
 }
 

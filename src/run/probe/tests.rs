@@ -40,9 +40,8 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
         nodes: [(name, Target { address, network: None, firmware: Firmware::Bios, dns: dns.clone() })].into(),
         dns,
         machines: Machines::new(|_| None),
-        ssh_key: "/nowhere/id".into(),
-        known_hosts: "/nowhere/known_hosts".into(),
         run_dir: run_dir.to_owned(),
+        runtime: run_dir.to_owned(),
         spawner: Spawner::start().unwrap(),
         emitter: Emitter::new(clock, move |event| drop(events.send(event))),
     };
