@@ -123,6 +123,40 @@ fn aliases_make_no_bombs() {
 }
 
 #[test]
+fn metadata_of_openshift_is_decoded_like_the_rest() {
+    let head = "variant: openshift\nversion: 4.14.0\n";
+    let role = "machineconfiguration.openshift.io/role";
+    let wrong = |metadata: &str| match translate(format!("{head}{metadata}").as_bytes()) {
+        Ok(Translated::Ignition(_)) => panic!("a MachineConfig is no Ignition config"),
+        Ok(Translated::Newer(_)) => json!("newer"),
+        Err(problems) => lines(&problems),
+    };
+    let merged =
+        format!("x: &x {{name: n}}\ny: &y {{<<: *x}}\nmetadata: {{<<: [*y], labels: {{{role}: a}}}}\n");
+    assert_eq!(wrong(&merged), "newer");
+    assert_eq!(wrong(&format!("metadata: {{name: 1, labels: {{{role}: a, other: b}}}}\n")), "newer");
+    assert_eq!(
+        wrong(&format!("metadata: {{name: [], labels: {{{role}: a}}}}\n")),
+        json!(["line 3: metadata.name: must be a string, not a list"])
+    );
+    assert_eq!(
+        wrong("metadata: {name: '', labels: {}}\n"),
+        json!([
+            "line 3: metadata.name: required",
+            "line 3: metadata.labels: `machineconfiguration.openshift.io/role` is required"
+        ])
+    );
+    // Each level merges the one below 50 times, so that a search along all paths never ends.
+    let mut text = "m0: &m0 {a: b}\n".to_owned();
+    for level in 1..8 {
+        let aliases = vec![format!("*m{}", level - 1); 50].join(", ");
+        writeln!(text, "m{level}: &m{level} {{<<: [{aliases}]}}").expect("a String takes everything");
+    }
+    let problems = wrong(&format!("{text}metadata: *m7\n"));
+    assert!(problems[0].as_str().is_some_and(|problem| problem.contains("aliases")), "{problems}");
+}
+
+#[test]
 fn depth_ends_somewhere() {
     for deep in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
         assert!(translate(deep.as_bytes()).is_err());
