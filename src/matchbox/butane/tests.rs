@@ -123,6 +123,17 @@ fn aliases_make_no_bombs() {
 }
 
 #[test]
+fn duplicate_keys_are_reported_once_for_all_aliases() {
+    let user = format!("{{name: a, {}}}", vec!["k: v"; 1_000].join(", "));
+    let users = vec!["*user"; 1_000].join(", ");
+    let text = format!(
+        "variant: fcos\nversion: 1.5.0\nuser: &user {user}\npasswd:\n  users: [{users}]\n  groups: [*user]\n"
+    );
+    let problems = translate(text.as_bytes()).expect_err("a key is repeated");
+    assert_eq!(lines(&problems), json!(["line 3: passwd.users[0]: `k` is a duplicate key"]));
+}
+
+#[test]
 fn metadata_of_openshift_is_decoded_like_the_rest() {
     let head = "variant: openshift\nversion: 4.14.0\n";
     let role = "machineconfiguration.openshift.io/role";
