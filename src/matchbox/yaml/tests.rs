@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-
 use super::*;
 
 /// Returns the tree in brackets: tags before scalars, quotes around what is not plain, `*` before aliases.
@@ -110,11 +108,15 @@ fn depth_ends_behind_ten_thousand() {
     }
 }
 
+/// Each such string costs another parse, so what counts is how often times how long.
 #[test]
-fn many_apostrophes_end_somewhere() {
-    let mut text = String::new();
-    for _ in 0..MOST_REWRITTEN {
-        writeln!(text, "- \"\\'\"").expect("a String takes everything");
+fn escaped_apostrophes_are_bounded_by_what_is_parsed_again() {
+    let strings = |count: usize, rest: usize| "- \"\\'\"\n".repeat(count) + "# " + &"x".repeat(rest);
+    assert!(read(strings(1_200, 0).as_bytes()).is_ok());
+    assert!(read(strings(3, 4 << 20).as_bytes()).is_ok());
+    for text in [strings(5, 4 << 20), strings(20, 1 << 20), strings(4_000, 0)] {
+        let error = read(text.as_bytes()).expect_err("it is parsed too often");
+        assert!(error.message.contains("too many strings"), "{error:?}");
     }
-    assert_eq!(shown(text.as_bytes()), "line 1: there are too many apostrophes behind a backslash");
+    assert_eq!(read(strings(5, 4 << 20).as_bytes()).expect_err("see above").line, 4);
 }
