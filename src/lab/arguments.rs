@@ -43,12 +43,13 @@ pub(crate) fn grub_word(argument: &str) -> String {
     let mut word = String::new();
     let mut rest = text.as_str();
     while !rest.is_empty() {
-        if let Some(length) = variable(rest) {
-            word.extend(["\"", &rest[..length], "\""]);
-            rest = &rest[length..];
+        if let Some(Variable { written, .. }) = named_variable(rest) {
+            word.extend(["\"", written, "\""]);
+            rest = &rest[written.len()..];
             continue;
         }
-        let next = rest.match_indices("${").map(|(at, _)| at).find(|at| variable(&rest[*at..]).is_some());
+        let next =
+            rest.match_indices("${").map(|(at, _)| at).find(|at| named_variable(&rest[*at..]).is_some());
         let (literal, after) = rest.split_at(next.unwrap_or(rest.len()));
         // GRUB has no escapes within single quotes.
         word.extend(["'", &literal.replace('\'', r"'\''"), "'"]);
@@ -57,14 +58,41 @@ pub(crate) fn grub_word(argument: &str) -> String {
     word
 }
 
-/// Returns the length of the variable at the beginning of a text.
-fn variable(text: &str) -> Option<usize> {
-    let name = text.strip_prefix("${")?;
-    let length = name.find('}')?;
-    let name = &name[..length];
-    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-    is_name.then_some(length + 3)
+/// Returns the variable at the beginning of an argument, if it is written as `${name}`.
+fn named_variable(text: &str) -> Option<Variable<'_>> {
+    let begins_name = |first: char| first.is_ascii_alphabetic() || first == '_';
+    Variable::at_start(text)
+        .filter(|variable| variable.written.starts_with("${") && variable.name.starts_with(begins_name))
+}
+
+/// A variable in a GRUB menu.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Variable<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The text that GRUB replaces, from `$` on.
+    pub(crate) written: &'a str,
+}
+
+impl<'a> Variable<'a> {
+    /// Parses the variable at the beginning of a text as GRUB does: `$` or `${…}` with a name, a number, or one of
+    /// `?`, `#`, `*` and `@`.
+    pub(crate) fn at_start(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix('$')?;
+        let (rest, end) = match rest.strip_prefix('{') {
+            Some(inside) => (inside, "}"),
+            None => (rest, ""),
+        };
+        let leading = |belongs: fn(char) -> bool| rest.find(|letter| !belongs(letter)).unwrap_or(rest.len());
+        let length = match rest.chars().next()? {
+            '?' | '#' | '*' | '@' => 1,
+            '0'..='9' => leading(|letter| letter.is_ascii_digit()),
+            _ => leading(|letter| letter.is_ascii_alphanumeric() || letter == '_'),
+        };
+        let (name, after) = rest.split_at(length);
+        let after = after.strip_prefix(end).filter(|_| !name.is_empty())?;
+        Some(Self { name, written: &text[..text.len() - after.len()] })
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +125,25 @@ mod tests {
         ] {
             assert_eq!(grub_word(argument), word);
         }
+    }
+
+    #[test]
+    fn variables_are_parsed_as_by_grub() {
+        for (text, name, written) in [
+            ("$a_1-b", "a_1", "$a_1"),
+            ("${a}b", "a", "${a}"),
+            ("$12a", "12", "$12"),
+            ("${12}", "12", "${12}"),
+            ("$?a", "?", "$?"),
+            ("${@}", "@", "${@}"),
+        ] {
+            assert_eq!(Variable::at_start(text), Some(Variable { name, written }), "{text}");
+        }
+        for text in ["a$b", "$", "${", "${}", "${a", "${1a}", "${a:b}", "$-", "$é", "${?a}"] {
+            assert_eq!(Variable::at_start(text), None, "{text}");
+        }
+        // In an argument, only a name in braces is a variable.
+        assert_eq!(grub_word("${1}${?}$a"), "'${1}${?}$a'");
     }
 
     #[test]

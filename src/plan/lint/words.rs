@@ -1,5 +1,6 @@
 //! What GRUB and iPXE make of the words of a profile, which matchbox writes into their scripts as they are.
 
+use crate::lab::arguments::Variable;
 use crate::matchbox::model::NetBoot;
 
 /// Variables that GRUB has; it replaces others by nothing. Those of the network begin with `net_` or `pxe_`.
@@ -97,13 +98,21 @@ impl Scan {
                     let removed = "GRUB takes the backslash away".to_owned();
                     return Some((removed, "put it in single quotes; GRUB then passes two backslashes"));
                 }
-                (_, '$') => match variable(&text[at + 1..]) {
-                    Some(length) => {
-                        for _ in 0..length {
+                (_, '$') => match Variable::at_start(&text[at..]) {
+                    Some(variable) if is_of_grub(variable.name) => {
+                        for _ in 1..variable.written.len() {
                             rest.next();
                         }
                     }
-                    None => return Some(dollar(&text[at + 1..])),
+                    Some(_) => {
+                        let replaced =
+                            "GRUB takes `$` and what follows for a variable, and replaces it by nothing";
+                        return Some((replaced.to_owned(), VARIABLE));
+                    }
+                    None => {
+                        let refused = "GRUB cannot read a menu with this `$`, and boots nothing";
+                        return Some((refused.to_owned(), LITERAL));
+                    }
                 },
                 (None, '\'' | '"') => self.quote = Some(letter),
                 (None, ';' | '\n') => {
@@ -128,37 +137,9 @@ impl Scan {
     }
 }
 
-/// Returns the length of a variable that GRUB has, behind its `$`.
-fn variable(text: &str) -> Option<usize> {
-    let (name, length) = match text.strip_prefix('{') {
-        Some(braced) => braced.split_once('}').map(|(name, _)| (name, name.len() + 2))?,
-        None => {
-            let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-            let name = &text[..end.unwrap_or(text.len())];
-            (name, name.len())
-        }
-    };
-    let known = OF_GRUB.contains(&name) || name.starts_with("net_") || name.starts_with("pxe_");
-    known.then_some(length)
-}
-
-/// Returns what GRUB makes of a `$` that is followed by something else than one of its variables.
-fn dollar(text: &str) -> (String, &'static str) {
-    let begins = |first: char| first.is_ascii_alphanumeric() || matches!(first, '_' | '*' | '#' | '@' | '?');
-    let named = match text.strip_prefix('{') {
-        Some(braced) => braced.split_once('}').is_some_and(|(name, _)| {
-            name.starts_with(begins)
-                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-        }),
-        None => text.starts_with(begins),
-    };
-    match named {
-        true => (
-            "GRUB takes `$` and what follows for a variable, and replaces it by nothing".to_owned(),
-            VARIABLE,
-        ),
-        false => ("GRUB cannot read a menu with this `$`, and boots nothing".to_owned(), LITERAL),
-    }
+/// Returns whether GRUB has a variable.
+fn is_of_grub(name: &str) -> bool {
+    OF_GRUB.contains(&name) || name.starts_with("net_") || name.starts_with("pxe_")
 }
 
 #[cfg(test)]
@@ -184,6 +165,7 @@ mod tests {
             "a=$/b",
             "a=$",
             "${mac:hexhyp}",
+            "a=${1a}",
             "a=\"b",
             "it's",
             "\"a$/b\"",
