@@ -27,17 +27,32 @@ fn unquoted(argument: &str) -> String {
     }
 }
 
-/// Returns the character of an argument that GRUB cannot pass to the kernel unchanged, if there is one.
-pub(crate) fn lost_by_grub(argument: &str) -> Option<char> {
-    let unbalanced = argument.matches('"').count() % 2 == 1;
-    let inside = unquoted(argument);
-    let changed = inside.chars().find(|letter| matches!(letter, '"' | '\'' | '\\' | '\t' | '\n' | '\r'));
-    changed.or(unbalanced.then_some('"'))
+/// Why GRUB cannot pass an argument to the kernel unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LostByGrub {
+    /// A quote is not closed.
+    OpenQuote,
+    /// GRUB puts a backslash before this character.
+    Escaped(char),
+    /// White space without quotes around it, because GRUB quotes only an argument with a space.
+    Unquoted,
+}
+
+/// Returns why GRUB cannot pass an argument to the kernel unchanged, if it cannot.
+pub(crate) fn lost_by_grub(argument: &str) -> Option<LostByGrub> {
+    if argument.matches('"').count() % 2 == 1 {
+        return Some(LostByGrub::OpenQuote);
+    }
+    unquoted(argument).chars().find_map(|letter| match letter {
+        '"' | '\'' | '\\' => Some(LostByGrub::Escaped(letter)),
+        '\t' | '\n' | '\r' => Some(LostByGrub::Unquoted),
+        _ => None,
+    })
 }
 
 /// Writes an argument as a word of a GRUB menu: everything is literal, but `${name}` is a variable.
 ///
-/// What the kernel gets means the same as the argument, unless a character is [lost](lost_by_grub).
+/// What the kernel gets means the same as the argument, unless something is [lost](lost_by_grub).
 pub(crate) fn grub_word(argument: &str) -> String {
     let text = unquoted(argument);
     let mut word = String::new();
@@ -151,9 +166,14 @@ mod tests {
         for argument in ["a", "a=\"b c\"", "\"a b\"", "a=$b", "a=\"\""] {
             assert_eq!(lost_by_grub(argument), None, "{argument}");
         }
-        for (argument, lost) in
-            [("a=b\"c d\"", '"'), ("a=\"b", '"'), ("it's", '\''), ("a=\\b", '\\'), ("a=\"b\tc\"", '\t')]
-        {
+        for (argument, lost) in [
+            ("a=b\"c d\"", LostByGrub::Escaped('"')),
+            ("it's", LostByGrub::Escaped('\'')),
+            ("a=\\b", LostByGrub::Escaped('\\')),
+            ("a=\"b\tc\"", LostByGrub::Unquoted),
+            ("a=\"b", LostByGrub::OpenQuote),
+            ("a=b\"c", LostByGrub::OpenQuote),
+        ] {
             assert_eq!(lost_by_grub(argument), Some(lost), "{argument}");
         }
     }
