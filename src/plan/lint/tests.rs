@@ -388,12 +388,22 @@ fn urls_lead_somewhere() {
 #[test]
 fn loaders_do_not_fetch_over_https() {
     let profile = r#"{ "id": "p", "boot": { "kernel": "https://m.local/linux", "initrd": ["--name i https://m.local/i", "/assets/j"], "args": ["x=https://m.local/ignition"] } }"#;
-    let more =
-        "network.lan.https = true\nnetwork.lan.dns.records = { \"m.local\" = \"10.0.0.1\" }\nnode.a = {}\n";
-    let found = check(more, &[("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)]);
-    let lines: Vec<&str> =
-        found.lines().filter(|line| line.contains("HTTPS") || line.contains("1.21.1")).collect();
-    assert_snapshot!(lines.join("\n"), @"
+    let lines = |nodes: &str| {
+        let lab = "network.lan.https = true\nnetwork.lan.dns.records = { \"m.local\" = \"10.0.0.1\" }\n";
+        let files = [("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)];
+        let found = check(&format!("{lab}{nodes}"), &files);
+        let about = found.lines().filter(|line| line.contains("HTTPS") || line.contains("1.21.1"));
+        about.collect::<Vec<_>>().join("\n")
+    };
+    // An iPXE of the user's own for the firmware of the node may fetch them.
+    let own = "profile.own.programs.bios = \"image:tiny/kernel\"\nnode.a = { firmware = \"bios\", profile = \"own\" }\n";
+    assert_snapshot!(lines(own), @"");
+    let other = own.replace("\"bios\"", "\"uefi\"");
+    let both = format!("{own}node.b = {{}}\n");
+    for without in ["", &other, &both] {
+        assert_eq!(lines(without), lines("node.a = {}\n"), "{without}");
+    }
+    assert_snapshot!(lines("node.a = {}\n"), @"
     [L317] profiles/p.json at https://m.local/linux: the iPXE and the GRUB of the images do not support HTTPS
       help: use http://, or an iPXE of your own in `programs`, newer than release 1.21.1 (built in November 2022 or later)
     [L317] profiles/p.json at --name i https://m.local/i: the iPXE and the GRUB of the images do not support HTTPS
