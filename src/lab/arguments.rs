@@ -1,7 +1,7 @@
 //! Kernel arguments as the kernel and GRUB read them.
 //!
-//! The kernel splits its command line at white space outside of double quotes, and takes quotes around a whole argument,
-//! or around its value, away. The other loaders pass the text as it is. GRUB passes words: it puts double quotes around
+//! The kernel splits its command line at white space outside of double quotes, and removes quotes around a whole argument,
+//! or around its value. The other loaders pass the text as it is. GRUB passes words: it puts double quotes around
 //! a word with a space, and a backslash before each quote and backslash within.
 
 /// Splits arguments as the kernel does.
@@ -14,7 +14,7 @@ pub(crate) fn split(arguments: &str) -> Vec<&str> {
     parts.filter(|part| !part.is_empty()).collect()
 }
 
-/// Returns an argument without the quotes that the kernel takes away.
+/// Returns an argument without the quotes that the kernel removes.
 fn unquoted(argument: &str) -> String {
     if let Some(rest) = argument.strip_prefix('"') {
         return rest.strip_suffix('"').unwrap_or(rest).to_owned();

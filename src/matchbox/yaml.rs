@@ -185,8 +185,10 @@ impl<'a> Reader<'a> {
                 EventKind::StreamStart => {}
                 EventKind::StreamEnd => break,
                 EventKind::DocumentStart { version } => {
-                    if version.is_some_and(|version| version != (1, 1)) {
-                        return Err(YamlError::new(line, "found incompatible YAML document").into());
+                    if let Some((major, minor)) = version.filter(|version| *version != (1, 1)) {
+                        let message =
+                            format!("the directive names YAML {major}.{minor}, but only 1.1 is supported");
+                        return Err(YamlError::new(line, message).into());
                     }
                 }
                 EventKind::DocumentEnd { explicit } => {
@@ -242,7 +244,7 @@ impl<'a> Reader<'a> {
             EventKind::MapStart { properties, flow } => {
                 (What::Map(Vec::new()), self.properties(properties).0, Some(flow))
             }
-            _ => return Err(YamlError::new(line, "did not find expected node content").into()),
+            _ => return Err(YamlError::new(line, "a value is expected here").into()),
         };
         let id = self.tree.add(line, what);
         if let Some(open) = self.open.last_mut() {
@@ -259,7 +261,11 @@ impl<'a> Reader<'a> {
             let depth = &mut self.depths[usize::from(flow)];
             *depth += 1;
             if *depth > DEEPEST {
-                return Err(YamlError::new(line, format!("exceeded max depth of {DEEPEST}")).into());
+                return Err(YamlError::new(
+                    line,
+                    format!("lists and maps are nested more than {DEEPEST} deep"),
+                )
+                .into());
             }
             self.open.push(Open { id, flow, key: None });
         }
@@ -293,7 +299,7 @@ impl<'a> Reader<'a> {
             let escaped = if letter == '\\' { letters.next() } else { None };
             line += usize::from(escaped == Some('\n'));
             if escaped == Some('/') {
-                return Err(YamlError::new(line, "found unknown escape character"));
+                return Err(YamlError::new(line, "`\\/` is not an escape sequence of YAML 1.1"));
             }
         }
         Ok(())

@@ -112,10 +112,10 @@ fn aliases_make_no_bombs() {
         format!("{head}x: &x {long}\npasswd: {{users: [{{groups: [{}]}}]}}\n", vec!["*x"; 1000].join(", "));
     let nested = format!("{head}passwd: {}", "{<<: ".repeat(9_000) + "{}" + &"}".repeat(9_000));
     for (text, why) in [
-        (many, "aliases make too much of it"),
-        (long, "aliases make too much of it"),
-        (nested, "maps are merged too deep"),
-        (format!("{head}<<: &a {{<<: *a}}\n"), "what `*a` stands for contains itself"),
+        (many, "aliases expand to too much data"),
+        (long, "aliases expand to too much data"),
+        (nested, "`<<` merges maps within maps too deep"),
+        (format!("{head}<<: &a {{<<: *a}}\n"), "the value of the anchor `a` contains an alias of itself"),
     ] {
         let problems = translate(text.as_bytes()).expect_err("it is a bomb");
         assert!(problems[0].message.contains(why), "{problems:?}");

@@ -83,12 +83,16 @@ impl Decoder<'_> {
         }
         if report.language == Language::Yaml && self.aliases.too_much(size) {
             self.aliases.refused = true;
-            report.add(node.line, path, "aliases make too much of it");
+            report.add(node.line, path, "aliases expand to too much data");
             return None;
         }
         let What::Alias { name, to } = &node.what else { return Some((id, None)) };
         if !self.aliases.open.insert(id) {
-            report.add(node.line, path, format!("what `*{name}` stands for contains itself"));
+            report.add(
+                node.line,
+                path,
+                format!("the value of the anchor `{name}` contains an alias of itself"),
+            );
             return None;
         }
         match self.enter(*to, path, report) {
@@ -212,7 +216,7 @@ impl Decoder<'_> {
     ) {
         let line = self.tree.node(id).line;
         if taken.depth == DEEPEST_MERGE {
-            report.add(line, path, "maps are merged too deep");
+            report.add(line, path, "`<<` merges maps within maps too deep");
             return;
         }
         let sources = match &self.tree.node(id).what {

@@ -6,7 +6,7 @@ use crate::matchbox::model::NetBoot;
 /// Variables that GRUB has; it replaces others by nothing. Those of the network begin with `net_` or `pxe_`.
 const OF_GRUB: [&str; 6] = ["root", "prefix", "cmdpath", "grub_cpu", "grub_platform", "default"];
 
-/// A word that a loader reads otherwise than it is written, and what it makes of it.
+/// A word that a loader misreads, and what it makes of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misread {
     /// The word, as in the profile.
@@ -47,7 +47,7 @@ pub(super) fn ipxe(boot: &NetBoot) -> Vec<Misread> {
 }
 
 const LITERAL: &str =
-    r#"put it in quotes, which GRUB takes away: it replaces $variables within "…", and nothing within '…'"#;
+    r#"put it in quotes, which GRUB removes: it replaces $variables within "…", and nothing within '…'"#;
 const VARIABLE: &str = "put it in single quotes, or use a variable of GRUB such as $net_default_mac";
 
 /// Returns what GRUB makes of the name of a file, which matchbox puts in double quotes.
@@ -60,7 +60,7 @@ fn grub_file(file: &str) -> Option<(String, &'static str)> {
         ));
     }
     if file.contains("://") || file.contains(' ') {
-        return Some(("GRUB takes the whole text for the name of a file on its own server".to_owned(), PATH));
+        return Some(("GRUB reads the whole text as the name of a file on its own server".to_owned(), PATH));
     }
     let mut scan = Scan { quote: Some('"') };
     scan.text(file)
@@ -95,7 +95,7 @@ impl Scan {
                 (Some('\''), '\'') | (Some('"'), '"') => self.quote = None,
                 (Some('\''), _) => {}
                 (_, '\\') => {
-                    let removed = "GRUB takes the backslash away".to_owned();
+                    let removed = "GRUB removes the backslash".to_owned();
                     return Some((removed, "put it in single quotes; GRUB then passes two backslashes"));
                 }
                 (_, '$') => match Variable::at_start(&text[at..]) {
@@ -105,8 +105,7 @@ impl Scan {
                         }
                     }
                     Some(_) => {
-                        let replaced =
-                            "GRUB takes `$` and what follows for a variable, and replaces it by nothing";
+                        let replaced = "GRUB removes `$` and what follows, because it has no such variable";
                         return Some((replaced.to_owned(), VARIABLE));
                     }
                     None => {
@@ -128,7 +127,7 @@ impl Scan {
                     ));
                 }
                 (None, '#') if first => {
-                    return Some(("GRUB takes the rest of the line for a comment".to_owned(), LITERAL));
+                    return Some(("GRUB ignores the rest of the line as a comment".to_owned(), LITERAL));
                 }
                 (_, _) => {}
             }
@@ -198,12 +197,12 @@ mod tests {
     fn arguments_that_grub_changes() {
         for (arg, start) in [
             ("a=b;c", "GRUB ends the command"),
-            ("a #b", "GRUB takes the rest"),
-            ("#b", "GRUB takes the rest"),
-            ("map=64K$0x1e", "GRUB takes `$`"),
-            ("a=$b", "GRUB takes `$`"),
-            ("a=\"${b}\"", "GRUB takes `$`"),
-            ("a\\;b", "GRUB takes the backslash"),
+            ("a #b", "GRUB ignores the rest"),
+            ("#b", "GRUB ignores the rest"),
+            ("map=64K$0x1e", "GRUB removes `$`"),
+            ("a=$b", "GRUB removes `$`"),
+            ("a=\"${b}\"", "GRUB removes `$`"),
+            ("a\\;b", "GRUB removes the backslash"),
         ] {
             assert!(of_grub(arg).is_some_and(|message| message.starts_with(start)), "{arg}");
         }
