@@ -58,17 +58,6 @@ impl World {
     }
 }
 
-impl World {
-    /// Returns what a shell completes: the words before the cursor, the last one incomplete.
-    fn completed(&self, words: &[&str]) -> Vec<String> {
-        let mut command = self.home.dryrack(["--"].into_iter().chain(words.iter().copied()));
-        let index = (words.len() - 1).to_string();
-        command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
-        command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
-        stdout(&run(command.current_dir(self.home.path()))).lines().map(str::to_owned).collect()
-    }
-}
-
 impl Drop for World {
     fn drop(&mut self) {
         run(&mut self.home.dryrack(["down", "--all"]));
@@ -119,14 +108,14 @@ fn a_name_that_means_several_labs_takes_none() {
         "db is off\none is off\n"
     );
 
-    assert_eq!(world.completed(&["dryrack", "console", "w"]), ["web"]);
-    assert_eq!(world.completed(&["dryrack", "power", "on", "one", "d"]), ["db"]);
+    assert_eq!(world.home.completed(&["dryrack", "console", "w"]), ["web"]);
+    assert_eq!(world.home.completed(&["dryrack", "power", "on", "one", "d"]), ["db"]);
     let [a, b] = ["a", "b"].map(|folder| world.home.path().join(folder).join("first").display().to_string());
-    assert_eq!(world.completed(&["dryrack", "down", &a[..a.len() - 1]])[0], a);
-    assert_eq!(world.completed(&["dryrack", "logs", "--lab", &b[..b.len() - 1]])[0], b);
+    assert_eq!(world.home.completed(&["dryrack", "down", &a[..a.len() - 1]])[0], a);
+    assert_eq!(world.home.completed(&["dryrack", "logs", "--lab", &b[..b.len() - 1]])[0], b);
 
     assert_eq!(world.says(&["down", "a/first"]), "lab first is down\n");
-    assert_eq!(world.completed(&["dryrack", "down", "f"]), ["first"]);
+    assert_eq!(world.home.completed(&["dryrack", "down", "f"]), ["first"]);
     // A path never means another lab, whatever that is called.
     fs::create_dir(world.home.path().join("first")).expect("a folder");
     fs::copy(world.home.path().join("a/first/lab.toml"), world.home.path().join("first/lab.toml"))
