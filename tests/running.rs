@@ -158,7 +158,7 @@ fn the_status_shows_links_in_the_width_of_the_terminal() {
 #[test]
 fn expectations_are_waited_for() {
     let world = World::new();
-    let more = "process.quick = { run = \"exit 0\" }\nprocess.wrong = { run = \"exit 3\" }\nprocess.slow = { run = \"sleep 1000\" }\n\
+    let more = "process.quick = { run = \"exit 0\" }\nprocess.wrong = { run = \"exit 3\" }\nprocess.slow = { run = \"echo $$ > slow.pid; exec sleep 1000\" }\n\
                 expect.good = { within = \"1m\", that = { process = \"quick\" } }\n\
                 expect.bad = { within = \"1m\", that = { process = \"wrong\" } }\n\
                 expect.ends = { within = \"30d\", that = { process = \"slow\" } }\n";
@@ -184,7 +184,12 @@ fn expectations_are_waited_for() {
     );
     let mut waiting =
         world.home.start(["wait", "--lab", world.home.path().join("lab").to_str().expect("text")]);
-    world.says(&["exec", "--lab", "lab", "pkill", "-x", "sleep"]);
+    // Its number in the lab, which `exec` joins.
+    let slow = wait_for("the process", Duration::from_secs(20), || {
+        let text = fs::read_to_string(world.home.path().join("lab/slow.pid")).ok()?;
+        text.trim().parse::<u32>().ok()
+    });
+    assert_eq!(world.says(&["exec", "--lab", "lab", "sh", "-c", &format!("kill {slow}")]), "");
     // With the last process everything is decided.
     assert_eq!(common::wait(&mut waiting, Duration::from_secs(20)).and_then(|status| status.code()), Some(1));
     assert!(world.home.said().contains("  missed "), "{}", world.home.said());
