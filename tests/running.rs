@@ -210,17 +210,30 @@ fn the_lab_with_a_grpc_api_is_the_server_that_is_meant() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let folder = world.home.path().join("api");
     fs::create_dir_all(folder.join("profiles")).expect("a folder");
-    let api = format!(
-        "network.lan.matchbox = {{ data = \".\", rpc = {{ tls = \"tls\" }} }}\npublish.\"{port}\" = \"lan:8081\"\n"
-    );
-    let text = format!("dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\n{api}");
+    let text = "dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\n\
+                network.lan.matchbox = { data = \".\", rpc = { tls = \"tls\" } }\n";
     fs::write(folder.join("lab.toml"), text).expect("a lab file");
+    world.home.lab("port", &format!("publish.\"{port}\" = \"lan:8081\"\n"));
     assert!(!world.says(&["tls", "init", "api"]).contains("--- exit code"));
     let before = world.says(&["profile", "list"]);
     assert!(before.contains("/etc/matchbox") && before.contains("--- exit code 3"), "{before}");
-    world.up("api", &[], &api);
+    let up = world.says(&["up", "--detach", "api", "--on", "port.toml"]);
+    assert!(!up.contains("--- exit code"), "{up}");
     world.up("other", &[], "");
-    assert_eq!(world.says(&["profile", "list"]).lines().next(), Some("ID  PROFILE NAME  IGNITION  CLOUD"));
+    // What is served follows from the run, not from what the file says meanwhile.
+    for text in [text, "this is no lab"] {
+        fs::write(folder.join("lab.toml"), text).expect("a lab file");
+        for args in [&["profile", "list"][..], &["profile", "list", "--lab", "api"]] {
+            let list = world.says(args);
+            assert_eq!(list.lines().next(), Some("ID  PROFILE NAME  IGNITION  CLOUD"), "{args:?}: {list}");
+        }
+    }
+    // A run that cannot tell what it serves is no reason to ask another server silently.
+    let registered = fs::read_dir(world.home.path().join("runs")).expect("runs").flatten();
+    let api = registered.map(|run| run.path()).find(|run| run.display().to_string().ends_with("-api"));
+    fs::write(api.expect("the run").join("request.json"), "{}").expect("a file");
+    let unknown = world.says(&["profile", "list"]);
+    assert!(unknown.starts_with("error: cannot read the request of the run "), "{unknown}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::name::{Bytes, NodeName};
 use crate::report::exit;
 use crate::run::client::{Client, Status};
-use crate::run::{LabSources, Locations, RegisteredLab, registered};
+use crate::run::{LabSources, Locations, RegisteredLab, Request, registered};
 use crate::system::namespace;
 
 /// Overrides of a lab file.
@@ -220,6 +220,14 @@ pub(super) fn status(up: &RegisteredLab) -> Result<Status, Stop> {
     status.map_err(|error| Stop::host(&error))
 }
 
+/// Reads the request of a lab's run; without it, the command line needs what the hint says.
+pub(super) fn request(up: &RegisteredLab, hint: &str) -> Result<Request, Stop> {
+    Request::read(&up.run_dir).map_err(|error| {
+        let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
+        Stop::new(exit::UNFIT, what, Some(hint))
+    })
+}
+
 /// Returns the paths of labs, for messages.
 fn files(labs: &[RegisteredLab]) -> String {
     labs.iter().map(|up| up.file.display().to_string()).collect::<Vec<_>>().join(", ")
@@ -255,14 +263,11 @@ pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Register
         };
     };
     let mut up = registered(locations);
-    let file = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
-    let path = std::fs::canonicalize(&file);
-    // The file of a lab that is up may have been deleted.
-    if let Some(up) = up.iter().find(|up| up.file == *path.as_ref().unwrap_or(&file)) {
+    if let Some(up) = up_with_file(&up, lab) {
         return Ok(up.clone());
     }
     up.retain(|up| lab.as_os_str() == up.lab.as_str());
-    match (up.len(), path) {
+    match (up.len(), std::fs::canonicalize(file(lab))) {
         (1, Err(_)) => Ok(up.remove(0)),
         (2.., Err(_)) => {
             Err(ambiguous(format!("{} labs that are up are called `{}`", up.len(), lab.display()), &up))
@@ -273,4 +278,16 @@ pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Register
             Err(Stop::new(exit::WRONG, format!("lab {} is not up", path.display()), Some(hint)))
         }
     }
+}
+
+/// Returns the lab that is up with this file, or the file of this folder.
+pub(super) fn up_with_file<'a>(up: &'a [RegisteredLab], lab: &Path) -> Option<&'a RegisteredLab> {
+    let file = file(lab);
+    // The file of a lab that is up may have been deleted.
+    let path = std::fs::canonicalize(&file).unwrap_or(file);
+    up.iter().find(|up| up.file == path)
+}
+
+fn file(lab: &Path) -> PathBuf {
+    if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() }
 }
