@@ -101,7 +101,7 @@ fn a_name_that_means_several_labs_takes_none() {
     );
     assert_eq!(
         world.says(&["power", "off", "--force", "all"]),
-        format!("error: 2 labs that are up have node `all`: {both}{which}")
+        format!("error: 2 labs are up: {both}{which}")
     );
     assert_eq!(
         world.says(&["power", "off", "--force", "all", "--lab", "b/first"]),

@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 
 use super::completions;
 use super::foreground::Interrupts;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::diag::{enumerate, nearest};
@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Output file, `-` for standard output [default: NAME.pcapng]
     file: Option<PathBuf>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Runs the command.
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             Some(hint),
         ))
     };
-    let (up, ()) = lab.find_where(&format!("network or node `{what}`"), has, locations)?;
+    let (up, ()) = lab.find_where(Some(&format!("network or node `{what}`")), has, locations)?;
     let file = file.clone().unwrap_or_else(|| format!("{what}.pcapng").into());
     let printed = file == Path::new("-");
     if printed && io::stdout().is_terminal() {

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::completions;
-use super::lab::{self, UpArgs};
+use super::lab::{self, UpWithArgs};
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::{NicName, NodeName};
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// NIC [default: the only NIC of the node]
     nic: Option<NicName>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
