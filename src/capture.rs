@@ -3,6 +3,7 @@
 //! Must never interpret a frame.
 
 mod pcapng;
+mod vlan;
 
 use std::borrow::Cow;
 use std::io::{self, IoSliceMut};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use nix::cmsg_space;
-use nix::libc::PACKET_OUTGOING;
+use nix::libc::{PACKET_OUTGOING, tpacket_auxdata};
 use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg};
 use nix::sys::time::TimeSpec;
 use tokio::io::Interest;
@@ -22,6 +23,7 @@ use crate::name::IfName;
 use crate::system::process::watch;
 use crate::system::sockets;
 use pcapng::{Direction, Packet};
+use vlan::Tag;
 
 /// Longer than any frame, even one that the kernel still has to cut into segments.
 const LARGEST: usize = 256 << 10;
@@ -84,6 +86,8 @@ struct Frame {
     captured: usize,
     length: usize,
     sent: bool,
+    /// The VLAN tag that the kernel took out of it.
+    tag: Option<Tag>,
 }
 
 impl Capture {
@@ -157,25 +161,34 @@ fn block(frame: &Frame, interface: usize, take: Take, buffer: &[u8]) -> Option<V
         (Take::Both, true) => Some(Direction::Inbound),
         (Take::Both, false) => Some(Direction::Outbound),
     };
-    let Frame { at, captured, length, sent: _ } = *frame;
-    Some(pcapng::packet(&Packet { interface, at, direction, length, data: &buffer[..captured] }))
+    let Frame { at, captured, length, sent: _, tag } = *frame;
+    let data = vlan::tagged(&buffer[..captured], tag);
+    let length = length + (data.len() - captured);
+    Some(pcapng::packet(&Packet { interface, at, direction, length, data: &data }))
 }
 
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Frame> {
     let room = buffer.len();
-    let mut control = cmsg_space!(TimeSpec);
+    let mut control = cmsg_space!(TimeSpec, tpacket_auxdata);
     let mut parts = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    let stamp = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
-        _ => None,
-    });
+    let (mut at, mut tag) = (Duration::ZERO, None);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::ScmTimestampns(stamp) => at = stamp.into(),
+            ControlMessageOwned::Unknown(other) if vlan::is_auxiliary(&other.cmsg_header) => {
+                tag = Tag::read(&other.data_bytes);
+            }
+            _ => {}
+        }
+    }
     Ok(Frame {
-        at: stamp.unwrap_or_default(),
+        at,
         captured: message.bytes.min(room),
         length: message.bytes,
         sent: message.address.is_some_and(|from| from.pkttype() == PACKET_OUTGOING),
+        tag,
     })
 }
 

@@ -327,6 +327,12 @@ fn several_labs_have_a_line_each_and_logs_show_processes() {
     assert_eq!(world.says(&["logs", "--run", "one", "talk"]), logs);
 }
 
+/// Sends a frame, given its bytes, from an interface.
+const SEND: &str = "import socket, sys\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind((sys.argv[1], 0))\ns.send(bytes.fromhex(sys.argv[2]).ljust(64, bytes(1)))";
+
+/// The header of a broadcast in VLAN 5 with priority 1.
+const TAGGED: &str = "ffffffffffff0200000000988100200588b5";
+
 #[test]
 fn frames_are_captured_until_somebody_ends_it() {
     let world = World::new();
@@ -355,6 +361,18 @@ fn frames_are_captured_until_somebody_ends_it() {
     let queries = |text: &str| text.matches(" > 10.73.0.10.53: ").count();
     let (mut network, lan) = start("lan", "lan.pcapng");
     let (mut node, one) = start("one", "one.pcapng");
+    // The kernel takes the VLAN tag out of a frame that enters the bridge.
+    let enters = [
+        "ip link add in type veth peer name port",
+        &format!("ip link set port up master {bridge}"),
+        "ip link set in up",
+        &format!("exec python3 -c '{SEND}' in {TAGGED}"),
+    ];
+    let entered = world.says(&["exec", "sh", "-ec", &enters.join("\n")]);
+    assert_eq!(entered, "");
+    wait_for("the tagged frame", Duration::from_secs(20), || {
+        shown(&one).contains("ethertype 802.1Q (0x8100), length 64: vlan 5, p 1, ").then_some(())
+    });
     // The node is off, so nobody answers.
     world.says(&["exec", "dig", "+time=1", "+tries=1", "@10.73.0.10", "nobody"]);
     for path in [&lan, &one] {
