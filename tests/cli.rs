@@ -200,6 +200,17 @@ fn a_new_lab_has_nothing_wrong() {
     hint: choose another folder, or edit the existing file
     --- exit code 2
     ");
+    // A refusal changes nothing, and a schema that is there is used.
+    let file = |name: &str| home.path().join("new").join(name);
+    fs::remove_file(file("lab.schema.json")).expect("a schema");
+    check(&home, &["init", "new"]);
+    assert!(!file("lab.schema.json").exists());
+    fs::write(file("lab.schema.json"), "{}").expect("a file");
+    check(&home, &["init", "new"]);
+    fs::remove_file(file("lab.toml")).expect("a lab file");
+    let written = check(&home, &["init", "new"]);
+    assert!(written.contains("wrote new/lab.toml; kept the existing lab.schema.json\n"), "{written}");
+    assert_eq!(fs::read_to_string(file("lab.schema.json")).expect("a schema"), "{}");
 }
 
 #[test]
