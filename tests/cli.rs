@@ -339,6 +339,11 @@ fn several_labs_are_checked_and_planned_at_once() {
     let output = run(home.dryrack(["check", "--json", "one", "wrong.toml"]).current_dir(home.path()));
     let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((list.as_array().map(Vec::len), &list[0]["file"]), (Some(3), &"wrong.toml".into()));
+    let unreadable = check(&home, &["check", "--json", "one", "none", "wrong.toml"]);
+    assert!(
+        unreadable.starts_with("--- stderr\n") && unreadable.ends_with("--- exit code 2\n"),
+        "{unreadable}"
+    );
     let tcg = ["--set", "accel=\"tcg\""];
     let plans = check(&home, &[&["plan", "one", "two"][..], &tcg].concat());
     assert!(plans.starts_with("lab one, ") && plans.contains("\n\nlab two, "), "{plans}");
