@@ -89,7 +89,7 @@ fn state(lab: LabState) -> &'static str {
     match lab {
         LabState::Starting => "starting",
         LabState::Up => "up",
-        LabState::TearingDown => "going down",
+        LabState::TearingDown => "being torn down",
         LabState::Ended => "ended",
     }
 }
