@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::completions;
 use super::exec::inside;
-use super::lab::{UpArgs, status};
+use super::lab::{UpArgs, UpWithArgs, status};
 use super::output::{self, Stop};
 use crate::lab::{Isolation, Secret};
 use crate::name::{ExpectName, NodeName};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
     rest: Vec<OsString>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
