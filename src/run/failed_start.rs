@@ -89,7 +89,7 @@ mod tests {
             let lines = text.lines().skip(1).map(|line| serde_json::from_str::<Event>(line).unwrap().kind);
             lines.collect::<Vec<_>>()
         };
-        let step = |events: &[Kind]| match &events[..] {
+        let step = |events: &[Kind]| match events {
             [
                 Kind::Known(started),
                 Kind::Known(Known::StepFailed { step, .. }),
