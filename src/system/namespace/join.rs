@@ -3,7 +3,6 @@
 //! `run_inside` starts this program again as `@join`, because only a single-threaded
 //! process may enter a user namespace. `@join` enters the namespaces, forks (a PID
 //! namespace is only for children), and the child executes the program.
-//! namespace is only for children), and the child becomes the program.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
