@@ -126,6 +126,8 @@ fn misread(command: &str) -> Option<String> {
     let words = words(command);
     match words.first()?.as_str() {
         "dryrack" => cli::command().try_get_matches_from(words).err().map(|error| error.to_string()),
+        // The shell's own: its argument is the command.
+        "trap" => misread(words.get(1)?),
         script => (!Path::new(ROOT).join(script).is_file()).then(|| format!("{script} is no script")),
     }
 }
