@@ -16,7 +16,6 @@ pub mod config;
 #[cfg(not(fuzzing))]
 pub mod expect;
 pub mod lab;
-#[cfg(not(fuzzing))]
 pub mod observe;
 pub mod plan;
 #[cfg(not(fuzzing))]
