@@ -315,6 +315,16 @@ impl NodeView {
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
+            | Known::BootSeen {}
+            | Known::DhcpAsked { .. }
+            | Known::RouterSolicited { .. }
+            | Known::Unanswered { .. }
+            | Known::Unreachable { .. }
+            | Known::TlsOffered { .. }
+            | Known::TlsAlerted { .. }
+            | Known::StpSeen { .. }
+            | Known::LacpSeen { .. }
+            | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
@@ -473,6 +483,16 @@ impl Snapshot {
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
+            | Known::BootSeen {}
+            | Known::DhcpAsked { .. }
+            | Known::RouterSolicited { .. }
+            | Known::Unanswered { .. }
+            | Known::Unreachable { .. }
+            | Known::TlsOffered { .. }
+            | Known::TlsAlerted { .. }
+            | Known::StpSeen { .. }
+            | Known::LacpSeen { .. }
+            | Known::ScreenShown { .. }
             | Known::StageReached { .. }
             | Known::Booted { .. }
             | Known::Probed { .. }
