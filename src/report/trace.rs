@@ -57,6 +57,8 @@ fn stamp(at: RunTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use insta::assert_snapshot;
 
     use super::*;
@@ -74,7 +76,7 @@ mod tests {
 
     fn started() -> Known {
         let (lab, accel) = ("etcd".to_owned(), "tcg".to_owned());
-        Known::RunStarted { lab, accel, nodes: std::collections::BTreeMap::new() }
+        Known::RunStarted { lab, accel, nodes: BTreeMap::new(), waits: Box::default() }
     }
 
     #[test]
