@@ -146,6 +146,7 @@ fn the_help_names_every_verb() {
       ssh-config   Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
       logs         Show serial console output, output of processes and syslog messages of a lab
       trace        Show the timeline of a run: stages, and what was asked and answered
+      diff         Compare what the nodes of two runs asked and what was answered
       report       Show the report of a run
       runs         List runs, or remove old ones
       matchbox     Serve a data directory as a drop-in replacement for matchbox
@@ -962,6 +963,45 @@ fn a_trace_opens_in_a_viewer() {
     hint: the folder does not exist
     --- exit code 2
     ");
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let home = Home::new();
+    let served = |path: &str| {
+        let line = r#"{"at":800000000,"wall":"2026-11-21T09:34:03Z","node":"a","kind":"http-served","fields":{"method":"GET","path":"PATH","status":200,"bytes":9,"complete":true,"ms":1}}"#;
+        let lines: Vec<&str> = EVENTS.lines().take(3).collect();
+        format!("{}\n{}\n", lines.join("\n"), line.replace("PATH", path))
+    };
+    record(&home, "20261121-093403-etcd", &served("/one"), None);
+    record(&home, "20261121-100000-etcd", &served("/one"), None);
+    record(&home, "20261121-110000-etcd", &served("/two"), None);
+    let runs = |second| ["diff", "20261121-093403-etcd", second];
+    assert_snapshot!(check(&home, &runs("20261121-100000-etcd")), @"a: same dialogue");
+    assert_snapshot!(check(&home, &runs("etcd")), @"
+    --- 20261121-093403-etcd
+    +++ 20261121-110000-etcd
+    a: first difference
+      boot 1
+    - http    GET /one → 200
+    + http    GET /two → 200
+    --- exit code 1
+    ");
+    assert_snapshot!(check(&home, &runs("nothing")), @"
+    --- stderr
+    error: there is no run `nothing`
+
+    hint: `dryrack runs` lists them
+    --- exit code 2
+    ");
+    let output = run(&mut home.dryrack(["diff", "--json", "20261121-093403-etcd", "etcd"]));
+    assert_eq!(output.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&found["same"], &found["runs"][1]), (&false.into(), &"20261121-110000-etcd".into()));
+    let line =
+        |of: &str, path: &str| serde_json::json!({ "of": of, "text": format!("http    GET {path} → 200") });
+    assert_eq!(found["nodes"]["a"]["first"][1], line("first", "/one"));
+    assert_eq!(found["nodes"]["a"]["first"][2], line("second", "/two"));
 }
 
 #[test]

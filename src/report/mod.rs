@@ -3,6 +3,7 @@
 //! Never looks anything up: a report is made from the events of a run, and every format from the report alone.
 
 mod critical_path;
+mod diff;
 mod event_list;
 #[cfg(test)]
 mod examples;
@@ -14,6 +15,7 @@ mod text;
 mod trace;
 
 pub use critical_path::{CriticalPath, Link, LinkKind, critical_path};
+pub use diff::{DiffLine, NodeDiff, RunDiff, RunSide, diff};
 pub use event_list::{EventList, event_list};
 pub use junit::junit;
 pub use markdown::markdown;
