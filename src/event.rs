@@ -12,18 +12,20 @@ mod read;
 mod stage;
 mod text;
 mod time;
+mod waits;
 mod words;
 
 pub use emitter::{Emitter, Instant};
 pub use exchange::Exchange;
-pub use kinds::{Delivery, Known, LearnedFrom, Protocol};
+pub use kinds::{Delivery, Known, LearnedFrom, Protocol, RouterSeen};
 pub use read::{ReadError, Recorded, read};
 pub use stage::{BootServers, BootSources, BootedFrom, Stage};
 pub use text::{Ago, Size};
 pub use time::{RunTime, UnixSeconds};
+pub use waits::Waits;
 pub use words::{
-    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
-    Source, StopState, TftpMode, TftpOutcome,
+    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
+    Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
 };
 
 use jiff::Timestamp;

@@ -14,10 +14,15 @@ mod addresses;
 mod boots;
 mod exchanges;
 mod stage;
+mod timeline;
 
 pub use self::addresses::AddressBook;
 pub use self::boots::NetworkBoot;
 pub use self::exchanges::Telling;
+pub use self::timeline::{
+    Answer, Boot, BootCause, Decided, DecidedBy, Entries, ExchangeOutcome, Happened, Mark, MarkKind,
+    NodeTimeline, ProcessSpan, SeenExchange, StageSpan, StepSpan, TearDown, Timeline, TimelineFold, Took,
+};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -315,6 +320,16 @@ impl NodeView {
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
+            | Known::BootSeen {}
+            | Known::DhcpAsked { .. }
+            | Known::RouterSolicited { .. }
+            | Known::Unanswered { .. }
+            | Known::Unreachable { .. }
+            | Known::TlsOffered { .. }
+            | Known::TlsAlerted { .. }
+            | Known::StpSeen { .. }
+            | Known::LacpSeen { .. }
+            | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
@@ -473,6 +488,16 @@ impl Snapshot {
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
+            | Known::BootSeen {}
+            | Known::DhcpAsked { .. }
+            | Known::RouterSolicited { .. }
+            | Known::Unanswered { .. }
+            | Known::Unreachable { .. }
+            | Known::TlsOffered { .. }
+            | Known::TlsAlerted { .. }
+            | Known::StpSeen { .. }
+            | Known::LacpSeen { .. }
+            | Known::ScreenShown { .. }
             | Known::StageReached { .. }
             | Known::Booted { .. }
             | Known::Probed { .. }

@@ -142,6 +142,16 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::NtpAnswered { .. }
         | Known::SyslogLine { .. }
         | Known::Omitted { .. }
+        | Known::BootSeen {}
+        | Known::DhcpAsked { .. }
+        | Known::RouterSolicited { .. }
+        | Known::Unanswered { .. }
+        | Known::Unreachable { .. }
+        | Known::TlsOffered { .. }
+        | Known::TlsAlerted { .. }
+        | Known::StpSeen { .. }
+        | Known::LacpSeen { .. }
+        | Known::ScreenShown { .. }
         | Known::ProcessStarted { .. }
         | Known::ProcessPrinted { .. }
         | Known::ProcessEnded { .. }

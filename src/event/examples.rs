@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{
-    BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RpcCode, RunTime, Stage, TftpMode,
+    BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RouterSeen, RpcCode, RunTime, Stage,
+    TftpMode,
 };
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
@@ -28,6 +29,7 @@ pub(crate) fn console(text: &str) -> Known {
 /// A DHCP reply with the address 10.0.0.10.
 pub(crate) fn lease(client: &str, reply: &str) -> Known {
     Known::DhcpReplied {
+        server: None,
         network: NetworkName::new("lan").unwrap(),
         mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
         request: if reply == "offer" { "discover" } else { "request" }.into(),
@@ -44,6 +46,7 @@ pub(crate) fn lease(client: &str, reply: &str) -> Known {
 /// A TFTP request for a file.
 pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
     Known::TftpServed {
+        server: None,
         path: path.to_owned(),
         outcome: outcome.into(),
         bytes: 1_000_000,
@@ -60,6 +63,7 @@ pub(crate) fn tftp(path: &str, outcome: &str) -> Known {
 /// A response to a GET of `/boot/ROLE`.
 pub(crate) fn http(role: &str, status: u16, complete: bool) -> Known {
     Known::HttpServed {
+        server: None,
         method: "GET".to_owned(),
         path: format!("/boot/{role}"),
         status,
@@ -92,7 +96,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..36u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..45u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -112,6 +116,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 15 => {
                     let count = flag.then_some(number);
                     Known::DnsAnswered {
+                        server: None,
                         name: one,
                         record: two,
                         code: "NOERROR".into(),
@@ -167,6 +172,57 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     address: std::net::Ipv4Addr::from(number as u32).into(),
                     by: if flag { LearnedBy::Arp } else { one.as_str().into() },
                     from: LearnedFrom::Node,
+                },
+                36 => Known::BootSeen {},
+                37 => Known::DhcpAsked {
+                    network: NetworkName::new("lan").unwrap(),
+                    mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
+                    request: one.as_str().into(),
+                    client: two.as_str().into(),
+                    architecture: flag.then_some(number as u16),
+                    vendor_class: flag.then_some(two),
+                    relay: None,
+                },
+                38 => Known::Unanswered {
+                    network: NetworkName::new("lan").unwrap(),
+                    service: one.as_str().into(),
+                    what: two,
+                    server: flag.then_some(std::net::Ipv4Addr::from(number as u32).into()),
+                    times: number,
+                },
+                39 => Known::Unreachable {
+                    network: NetworkName::new("lan").unwrap(),
+                    protocol: one.as_str().into(),
+                    destination: (std::net::Ipv4Addr::from(number as u32), stage as u16).into(),
+                    by: std::net::Ipv4Addr::LOCALHOST.into(),
+                    why: two.as_str().into(),
+                    mtu: flag.then_some(number as u32),
+                },
+                40 => Known::TlsOffered {
+                    server: (std::net::Ipv4Addr::LOCALHOST, stage as u16).into(),
+                    name: flag.then_some(one),
+                    version: two.clone(),
+                    ciphers: vec![two],
+                },
+                41 => Known::TlsAlerted {
+                    server: (std::net::Ipv6Addr::LOCALHOST, stage as u16).into(),
+                    by_client: flag,
+                    alert: one,
+                },
+                42 => Known::ScreenShown {
+                    mode: one.as_str().into(),
+                    lines: vec![two, String::new()],
+                    picture: flag.then(|| "node/a/screen.png".into()),
+                },
+                43 => Known::RouterAdvertised {
+                    network: NetworkName::new("lan").unwrap(),
+                    router: Some(RouterSeen {
+                        address: std::net::Ipv6Addr::LOCALHOST,
+                        lifetime: number as u16,
+                        managed: flag,
+                        other: !flag,
+                        prefixes: vec!["fd00:83::/64".parse().unwrap()],
+                    }),
                 },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

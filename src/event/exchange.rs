@@ -30,6 +30,11 @@ impl Exchange {
         Self(format!("tftp {client}"))
     }
 
+    /// A DNS query: the client, and the ID that it chose.
+    pub fn dns(client: SocketAddr, id: u16) -> Self {
+        Self(format!("dns {client} {id:04x}"))
+    }
+
     /// The requests of one HTTP connection.
     pub fn http(client: SocketAddr) -> Self {
         Self(format!("http {client}"))
@@ -53,6 +58,7 @@ impl Known {
             Self::HttpServed { method, path, status, complete, .. } => {
                 Some(format!("{method} {path} {status} {complete}"))
             }
+            Self::DnsAnswered { name, record, code, .. } => Some(format!("{name} {record} {code}")),
             Self::RunStarted { .. }
             | Self::StepDone { .. }
             | Self::StepFailed { .. }
@@ -76,11 +82,20 @@ impl Known {
             | Self::HttpsFailed { .. }
             | Self::RpcServed { .. }
             | Self::RpcRefused { .. }
-            | Self::DnsAnswered { .. }
             | Self::NtpAnswered { .. }
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
             | Self::ServiceFailed { .. }
+            | Self::BootSeen {}
+            | Self::DhcpAsked { .. }
+            | Self::RouterSolicited { .. }
+            | Self::Unanswered { .. }
+            | Self::Unreachable { .. }
+            | Self::TlsOffered { .. }
+            | Self::TlsAlerted { .. }
+            | Self::StpSeen { .. }
+            | Self::LacpSeen { .. }
+            | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }

@@ -1,15 +1,17 @@
 //! The kinds of event that this crate emits, with their fields.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stage::{BootSources, BootedFrom, Stage};
+use super::waits::Waits;
 use super::words::{
-    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, Service, Severity,
-    Source, StopState, TftpMode, TftpOutcome,
+    DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
+    Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
 };
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
@@ -26,6 +28,9 @@ pub enum Known {
         /// What each node can boot from.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         nodes: BTreeMap<NodeName, BootSources>,
+        /// What waits for what.
+        #[serde(default, skip_serializing_if = "Waits::is_empty")]
+        waits: Box<Waits>,
     },
     /// A step of the plan took effect.
     StepDone {
@@ -124,6 +129,9 @@ pub enum Known {
         client: DhcpClient,
         /// The rule that applied.
         rule: String,
+        /// The server, if another one than the lab's replied.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<IpAddr>,
         /// Bytes of the reply.
         #[serde(default)]
         bytes: u64,
@@ -166,10 +174,13 @@ pub enum Known {
         /// The server or node it was learned from.
         from: LearnedFrom,
     },
-    /// A router solicitation was answered.
+    /// A router advertisement was sent: by the lab to answer a solicitation, or by another router.
     RouterAdvertised {
-        /// The network it came from.
+        /// The network that it is on.
         network: NetworkName,
+        /// The other router.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        router: Option<RouterSeen>,
     },
     /// A client requested a file by TFTP.
     TftpServed {
@@ -199,6 +210,9 @@ pub enum Known {
         /// Packets that were retransmitted.
         #[serde(default)]
         retransmits: u32,
+        /// The server, if it is another one than the lab's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<IpAddr>,
     },
     /// Progress of a transfer by TFTP or HTTP. At most one per transfer and second, none for short transfers.
     Fetching {
@@ -236,6 +250,9 @@ pub enum Known {
         /// The negotiated version and cipher suite, such as `TLSv1_3 TLS13_AES_256_GCM_SHA384`; `None` for HTTP.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tls: Option<String>,
+        /// The server, if it is another one than the lab's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<SocketAddr>,
     },
     /// matchbox could not answer a request. The client got 404 or an empty Ignition config, without a reason.
     MatchboxFailed {
@@ -300,6 +317,9 @@ pub enum Known {
         /// The number of repeats of the same client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u64>,
+        /// The server, if it is another one than the lab's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<IpAddr>,
     },
     /// An NTP request was answered. Repeats within a second are one further event with their number.
     NtpAnswered {
@@ -337,6 +357,120 @@ pub enum Known {
         service: Service,
         /// The error.
         error: String,
+    },
+
+    /// A machine started to boot, as the first request of its firmware shows. Only where nothing tells that it was
+    /// powered on or reset: in captures of other racks.
+    BootSeen {},
+    /// A client sent a DHCP request; repetitions of the same one are not reported again.
+    DhcpAsked {
+        /// The network it came from.
+        network: NetworkName,
+        /// The hardware address of the client.
+        mac: Mac,
+        /// Message type of the request.
+        request: DhcpMessage,
+        /// The kind of client.
+        client: DhcpClient,
+        /// The architecture that the client names (RFC 4578, option 93; RFC 5970, option 61), if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        architecture: Option<u16>,
+        /// The vendor class (option 60, or option 16 of DHCPv6), if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vendor_class: Option<String>,
+        /// The relay agent that forwarded it, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relay: Option<IpAddr>,
+    },
+    /// A client asked for a router (RFC 4861, section 4.1).
+    RouterSolicited {
+        /// The network it came from.
+        network: NetworkName,
+    },
+    /// Nobody answered a request.
+    Unanswered {
+        /// The network it came from.
+        network: NetworkName,
+        /// The protocol of the request.
+        service: Service,
+        /// What was asked: a message type of DHCP, a path, a name, an address.
+        what: String,
+        /// Who was asked; `None` if it was a broadcast.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<IpAddr>,
+        /// How often it was sent.
+        times: u64,
+    },
+    /// A packet of a client was refused or could not be delivered.
+    Unreachable {
+        /// The network it came from.
+        network: NetworkName,
+        /// The protocol of the packet.
+        protocol: Transport,
+        /// Where it was sent to; the port is 0 if the protocol has none.
+        destination: SocketAddr,
+        /// Who says so.
+        by: IpAddr,
+        /// The reason.
+        why: UnreachableCause,
+        /// The size that fits, if the packet was too big.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mtu: Option<u32>,
+    },
+    /// A client offered to encrypt a connection (RFC 8446, section 4.1.2).
+    TlsOffered {
+        /// The server.
+        server: SocketAddr,
+        /// The name that it asked for (RFC 6066, section 3).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The highest version that it offers.
+        version: String,
+        /// The cipher suites, in its order; if there are many, only the first ones.
+        ciphers: Vec<String>,
+    },
+    /// One side of a connection refused to encrypt it (RFC 8446, section 6).
+    TlsAlerted {
+        /// The server.
+        server: SocketAddr,
+        /// Whether the client refused.
+        by_client: bool,
+        /// The description of the alert: `unknown_ca`.
+        alert: String,
+    },
+    /// A switch speaks a spanning tree protocol (IEEE 802.1D), so a port may take its time until it forwards.
+    StpSeen {
+        /// The network.
+        network: NetworkName,
+        /// The protocol: `STP`, `RSTP`, `MSTP`.
+        protocol: String,
+        /// The root bridge: priority and hardware address.
+        root: String,
+        /// The bridge that sent it, in the same form.
+        bridge: String,
+        /// The state of its port, where the protocol tells it: `discarding`, `learning`, `forwarding`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+    },
+    /// A switch or host offers to aggregate links (LACP, IEEE 802.1AX).
+    LacpSeen {
+        /// The network.
+        network: NetworkName,
+        /// The system that sent it.
+        system: Mac,
+        /// The system that it sees at the other end; `None` if nobody answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner: Option<Mac>,
+    },
+    /// The screen of a machine changed.
+    ScreenShown {
+        /// The mode.
+        mode: ScreenMode,
+        /// The lines that can be read, without spaces at their ends and without empty lines at the end.
+        lines: Vec<String>,
+        /// The picture in the run folder, if it could not be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        picture: Option<PathBuf>,
     },
 
     /// A process beside the nodes was started.
@@ -407,6 +541,23 @@ pub enum Known {
     },
 }
 
+/// A router that is not the lab's, as its advertisement describes it (RFC 4861, section 4.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RouterSeen {
+    /// Its link-local address.
+    pub address: Ipv6Addr,
+    /// Its lifetime as a default router, in seconds; 0 if it is none.
+    pub lifetime: u16,
+    /// Whether addresses come from DHCPv6 (flag M).
+    pub managed: bool,
+    /// Whether other configuration comes from DHCPv6 (flag O).
+    pub other: bool,
+    /// The prefixes that it announces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<Ipv6Net>,
+}
+
 /// The server or node that the address of a node was learned from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -430,6 +581,8 @@ pub struct Delivery<'a> {
     pub bytes: u64,
     /// The protocol, with its own fields.
     pub by: Protocol<'a>,
+    /// The server, if it is another one than the lab's.
+    pub server: Option<IpAddr>,
 }
 
 /// The protocol of a [`Delivery`].
@@ -461,12 +614,14 @@ impl Known {
     pub fn delivery(&self) -> Option<Delivery<'_>> {
         match self {
             // EDK2 first requests the size of a file and aborts, so only bytes that were sent count.
-            Self::TftpServed { path, outcome: TftpOutcome::Sent, role, bytes, .. } => {
-                Some(Delivery { path, role: role.as_ref(), bytes: *bytes, by: Protocol::Tftp })
+            Self::TftpServed { path, outcome: TftpOutcome::Sent, role, bytes, server, .. } => {
+                let (role, bytes, by) = (role.as_ref(), *bytes, Protocol::Tftp);
+                Some(Delivery { path, role, bytes, by, server: *server })
             }
-            Self::HttpServed { method, path, status, complete: true, role, bytes, .. } => {
+            Self::HttpServed { method, path, status, complete: true, role, bytes, server, .. } => {
                 let by = Protocol::Http { method, status: *status };
-                Some(Delivery { path, role: role.as_ref(), bytes: *bytes, by })
+                let server = server.map(|server| server.ip());
+                Some(Delivery { path, role: role.as_ref(), bytes: *bytes, by, server })
             }
             Self::RunStarted { .. }
             | Self::StepDone { .. }
@@ -500,6 +655,16 @@ impl Known {
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
             | Self::ServiceFailed { .. }
+            | Self::BootSeen {}
+            | Self::DhcpAsked { .. }
+            | Self::RouterSolicited { .. }
+            | Self::Unanswered { .. }
+            | Self::Unreachable { .. }
+            | Self::TlsOffered { .. }
+            | Self::TlsAlerted { .. }
+            | Self::StpSeen { .. }
+            | Self::LacpSeen { .. }
+            | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
@@ -554,6 +719,16 @@ impl Known {
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
             | Self::ServiceFailed { .. }
+            | Self::BootSeen {}
+            | Self::DhcpAsked { .. }
+            | Self::RouterSolicited { .. }
+            | Self::Unanswered { .. }
+            | Self::Unreachable { .. }
+            | Self::TlsOffered { .. }
+            | Self::TlsAlerted { .. }
+            | Self::StpSeen { .. }
+            | Self::LacpSeen { .. }
+            | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
@@ -591,6 +766,16 @@ impl Known {
             Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
                 Source::Process
             }
+            Self::BootSeen {}
+            | Self::DhcpAsked { .. }
+            | Self::RouterSolicited { .. }
+            | Self::Unanswered { .. }
+            | Self::Unreachable { .. }
+            | Self::TlsOffered { .. }
+            | Self::TlsAlerted { .. }
+            | Self::StpSeen { .. }
+            | Self::LacpSeen { .. } => Source::Wire,
+            Self::ScreenShown { .. } => Source::Screen,
             Self::Probed { .. } => Source::Probe,
             Self::Commanded { .. } => Source::User,
             Self::DhcpReplied { .. }

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::words::{DhcpMessage, PowerCause, TftpOutcome};
-use super::{Kind, Known, LearnedFrom};
+use super::words::{DhcpMessage, PowerCause, ScreenMode, TftpOutcome};
+use super::{Kind, Known, LearnedFrom, RouterSeen};
 
 /// A duration in short form: `0.4s`, `41s`, `2m 05s`, `1h 02m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +98,11 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Returns the subject of a sentence about another server than the lab's, which needs none.
+fn who(server: &Option<impl fmt::Display>) -> String {
+    server.as_ref().map(|server| format!("{server} ")).unwrap_or_default()
+}
+
 impl Known {
     fn topic(&self) -> &'static str {
         match self {
@@ -111,8 +116,14 @@ impl Known {
             Self::ConsoleLine { .. } | Self::BannerSkipped {} => "console",
             Self::LinkSet { .. } => "link",
             Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } | Self::DhcpOmitted { .. } => "dhcp",
+            Self::DhcpAsked { .. } => "dhcp",
             Self::AddressLearned { .. } => "address",
-            Self::RouterAdvertised { .. } => "ra",
+            Self::RouterAdvertised { .. } | Self::RouterSolicited { .. } => "ra",
+            Self::BootSeen {} => "power",
+            Self::Unanswered { .. } | Self::Unreachable { .. } => "silence",
+            Self::TlsOffered { .. } | Self::TlsAlerted { .. } => "tls",
+            Self::StpSeen { .. } | Self::LacpSeen { .. } => "switch",
+            Self::ScreenShown { .. } => "screen",
             Self::TftpServed { .. } => "tftp",
             Self::Fetching { .. } => "fetch",
             Self::HttpServed { .. } | Self::HttpsFailed { .. } => "http",
@@ -165,11 +176,24 @@ impl Known {
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
             | Self::ServiceFailed { .. }
+            | Self::StpSeen { .. }
+            | Self::LacpSeen { .. }
             | Self::PoweredOn {}
             | Self::LinkSet { .. }
             | Self::RouterAdvertised { .. } => None,
             Self::PoweredOff { why } | Self::Reset { why } if *why != PowerCause::Guest => None,
-            Self::PoweredOff { .. }
+            Self::ScreenShown { lines, .. } => {
+                let last = lines.iter().rev().find(|line| !line.trim().is_empty())?;
+                Some(format!("screen line `{}`", brief(&tame(last))))
+            }
+            Self::BootSeen {}
+            | Self::DhcpAsked { .. }
+            | Self::RouterSolicited { .. }
+            | Self::Unanswered { .. }
+            | Self::Unreachable { .. }
+            | Self::TlsOffered { .. }
+            | Self::TlsAlerted { .. }
+            | Self::PoweredOff { .. }
             | Self::Reset { .. }
             | Self::MachineDied { .. }
             | Self::MachineStopped { .. }
@@ -198,7 +222,7 @@ impl fmt::Display for Known {
 impl Known {
     fn words(&self) -> String {
         match self {
-            Self::RunStarted { lab, accel, nodes: _ } => format!("started lab {lab} under {accel}"),
+            Self::RunStarted { lab, accel, nodes: _, waits: _ } => format!("started lab {lab} under {accel}"),
             Self::StepDone { text, .. } => text.clone(),
             Self::StepFailed { text, error, .. } => format!("failed: {text}: {error}"),
             Self::LabUp {} => "lab is up".to_owned(),
@@ -222,11 +246,12 @@ impl Known {
             Self::BannerSkipped {} => "skipped the firmware banner".to_owned(),
             Self::LinkSet { nic, up: true } => format!("link {nic} is up"),
             Self::LinkSet { nic, up: false } => format!("link {nic} is down"),
-            Self::DhcpReplied { mac, request, reply, address, boot_file, client, rule, .. } => {
+            Self::DhcpReplied { mac, request, reply, address, boot_file, client, rule, server, .. } => {
                 let verb = match address {
                     Some(address) => format!("{} {address}", leased(reply)),
                     None => format!("sent {reply}"),
                 };
+                let verb = format!("{}{verb}", who(server));
                 let boot = boot_file.as_ref().map(|file| format!(", boot file {file}")).unwrap_or_default();
                 format!("{verb} to {client} {mac}{boot} ({request}, {rule})")
             }
@@ -245,16 +270,83 @@ impl Known {
                 };
                 format!("has address {address} on {network} ({by}{from})")
             }
-            Self::RouterAdvertised { network } => format!("sent a router advertisement on {network}"),
-            Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, .. } => match outcome {
-                TftpOutcome::Sent if *retransmits > 0 => {
-                    format!("served {path} ({} in {ms} ms, {retransmits} packets again)", Size(*bytes))
+            Self::RouterAdvertised { network, router: None } => {
+                format!("sent a router advertisement on {network}")
+            }
+            Self::RouterAdvertised { network, router: Some(router) } => {
+                let RouterSeen { address, lifetime, managed, other, prefixes } = router;
+                let route = if *lifetime > 0 { ", default router" } else { "" };
+                let flags = match (managed, other) {
+                    (true, _) => ", addresses by DHCPv6",
+                    (false, true) => ", other configuration by DHCPv6",
+                    (false, false) => "",
+                };
+                let prefixes: String = prefixes.iter().map(|prefix| format!(", {prefix}")).collect();
+                format!("router {address} advertised itself on {network}{route}{prefixes}{flags}")
+            }
+            Self::RouterSolicited { network } => format!("asked for a router on {network}"),
+            Self::BootSeen {} => "started to boot".to_owned(),
+            Self::DhcpAsked { mac, request, client, architecture, relay, .. } => {
+                let of = architecture.map(|number| format!(", architecture {number}")).unwrap_or_default();
+                let relay = relay.map(|relay| format!(", through relay agent {relay}")).unwrap_or_default();
+                format!("sent {request} as {client} {mac}{of}{relay}")
+            }
+            Self::Unanswered { network: _, service, what, server, times } => {
+                let whom = server.map(|server| format!(" by {server}")).unwrap_or_default();
+                let times = if *times > 1 { format!(", sent {times} times") } else { String::new() };
+                format!("{service} {what} was not answered{whom}{times}")
+            }
+            Self::Unreachable { network: _, protocol, destination, by, why, mtu } => {
+                let to = match destination.port() {
+                    0 => destination.ip().to_string(),
+                    _ => destination.to_string(),
+                };
+                let mtu = mtu.map(|mtu| format!(" (at most {mtu} bytes)")).unwrap_or_default();
+                match by == &destination.ip() {
+                    true => format!("{protocol} to {to}: {why}{mtu}"),
+                    false => format!("{protocol} to {to}: {why}{mtu}, says {by}"),
                 }
-                TftpOutcome::Sent => format!("served {path} ({} in {ms} ms)", Size(*bytes)),
-                TftpOutcome::Probed => format!("sent the size of {path}"),
-                TftpOutcome::NotFound => format!("refused {path}: not found"),
-                TftpOutcome::Refused if rule.is_empty() => format!("refused {path}"),
-                TftpOutcome::Refused => format!("refused {path}: {}", reason(rule)),
+            }
+            Self::TlsOffered { server, name, version, ciphers: _ } => {
+                let name = name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+                format!("offered {version} to {server}{name}")
+            }
+            Self::TlsAlerted { server, by_client: true, alert } => {
+                format!("refused to encrypt the connection to {server}: {alert}")
+            }
+            Self::TlsAlerted { server, by_client: false, alert } => {
+                format!("{server} refused to encrypt the connection: {alert}")
+            }
+            Self::StpSeen { network, protocol, root, bridge, state } => {
+                let state = state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
+                format!("bridge {bridge} speaks {protocol} on {network}, root {root}{state}")
+            }
+            Self::LacpSeen { network, system, partner } => {
+                let partner = match partner {
+                    Some(partner) => format!("with {partner}"),
+                    None => "and has no partner".to_owned(),
+                };
+                format!("{system} offers LACP on {network} {partner}")
+            }
+            Self::ScreenShown { mode: ScreenMode::Graphics, lines, .. } if lines.is_empty() => {
+                "shows graphics".to_owned()
+            }
+            Self::ScreenShown { lines, .. } => {
+                match lines.iter().rev().find(|line| !line.trim().is_empty()) {
+                    Some(last) => format!("shows `{}`", brief(last)),
+                    None => "is blank".to_owned(),
+                }
+            }
+            Self::TftpServed { path, outcome, bytes, ms, rule, retransmits, server, .. } => match outcome {
+                TftpOutcome::Sent if *retransmits > 0 => {
+                    let size = Size(*bytes);
+                    format!("{}served {path} ({size} in {ms} ms, {retransmits} packets again)", who(server))
+                }
+                TftpOutcome::Sent => format!("{}served {path} ({} in {ms} ms)", who(server), Size(*bytes)),
+                TftpOutcome::Probed => format!("{}sent the size of {path}", who(server)),
+                TftpOutcome::NotFound => format!("{}refused {path}: not found", who(server)),
+                TftpOutcome::Refused if rule.is_empty() => format!("{}refused {path}", who(server)),
+                TftpOutcome::Refused => format!("{}refused {path}: {}", who(server), reason(rule)),
                 TftpOutcome::Aborted
                 | TftpOutcome::Vanished
                 | TftpOutcome::Failed
@@ -269,15 +361,16 @@ impl Known {
                 }
                 _ => format!("fetching {path}, {} so far", Size(*bytes)),
             },
-            Self::HttpServed { method, path, status, bytes, complete, ms, rule, tls, .. } => {
+            Self::HttpServed { method, path, status, bytes, complete, ms, rule, tls, server, .. } => {
                 let path = if tls.is_some() { &format!("{path} by HTTPS") } else { path };
+                let who = who(server);
                 match (status, complete) {
                     (200..=399, true) => {
-                        format!("served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
+                        format!("{who}served {method} {path} ({status}, {} in {ms} ms)", Size(*bytes))
                     }
                     (200..=399, false) => format!("client aborted {method} {path} after {}", Size(*bytes)),
-                    _ if rule.is_empty() => format!("refused {method} {path} ({status})"),
-                    _ => format!("refused {method} {path} ({status}, {})", reason(rule)),
+                    _ if rule.is_empty() => format!("{who}refused {method} {path} ({status})"),
+                    _ => format!("{who}refused {method} {path} ({status}, {})", reason(rule)),
                 }
             }
             Self::MatchboxFailed { path, file, line, reason } => {
@@ -297,12 +390,13 @@ impl Known {
                 }
             }
             Self::RpcRefused { from, error } => format!("TLS handshake with {from} failed: {error}"),
-            Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count } => {
+            Self::DnsAnswered { name, record, code, rule, answer, bytes: _, us: _, count, server } => {
                 let answer = answer.join(", ");
+                let who = who(server);
                 let answer = match (answer.as_str(), name.as_str()) {
-                    (_, "") => format!("answered {code} to a malformed DNS query"),
-                    ("", _) => format!("answered {code} for {name} {record}"),
-                    _ => format!("answered {code} for {name} {record}: {}", brief(&answer)),
+                    (_, "") => format!("{who}answered {code} to a malformed DNS query"),
+                    ("", _) => format!("{who}answered {code} for {name} {record}"),
+                    _ => format!("{who}answered {code} for {name} {record}: {}", brief(&answer)),
                 };
                 let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
                 format!("{answer} ({rule}){more}")
@@ -382,6 +476,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::name::{Mac, NetworkName};
 
     #[test]
     fn spans_read_as_people_say_them() {
@@ -411,10 +506,84 @@ mod tests {
     }
 
     #[test]
+    fn what_the_wire_shows_reads_well() {
+        let network = || NetworkName::new("lan").unwrap();
+        let mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+        let server = "10.0.0.5:443".parse().unwrap();
+        let all = [
+            Known::BootSeen {},
+            Known::DhcpAsked {
+                network: network(),
+                mac,
+                request: "discover".into(),
+                client: "firmware".into(),
+                architecture: Some(7),
+                vendor_class: Some("PXEClient:Arch:00007".to_owned()),
+                relay: Some([10, 0, 9, 1].into()),
+            },
+            Known::RouterSolicited { network: network() },
+            Known::RouterAdvertised {
+                network: network(),
+                router: Some(RouterSeen {
+                    address: "fe80::1".parse().unwrap(),
+                    lifetime: 1800,
+                    managed: true,
+                    other: true,
+                    prefixes: vec!["fd00:83::/64".parse().unwrap()],
+                }),
+            },
+            Known::Unanswered {
+                network: network(),
+                service: "tftp".into(),
+                what: "pxelinux.0".to_owned(),
+                server: Some([10, 0, 0, 5].into()),
+                times: 4,
+            },
+            Known::Unreachable {
+                network: network(),
+                protocol: "udp".into(),
+                destination: "10.0.0.5:69".parse().unwrap(),
+                by: [10, 0, 0, 5].into(),
+                why: "port unreachable".into(),
+                mtu: None,
+            },
+            Known::Unreachable {
+                network: network(),
+                protocol: "tcp".into(),
+                destination: "10.0.9.5:80".parse().unwrap(),
+                by: [10, 0, 0, 1].into(),
+                why: "packet too big".into(),
+                mtu: Some(1400),
+            },
+            Known::TlsOffered {
+                server,
+                name: Some("boot.lab".to_owned()),
+                version: "TLS 1.2".to_owned(),
+                ciphers: Vec::new(),
+            },
+            Known::TlsAlerted { server, by_client: true, alert: "unknown_ca".to_owned() },
+            Known::StpSeen {
+                network: network(),
+                protocol: "RSTP".to_owned(),
+                root: "32768 52:54:00:00:00:01".to_owned(),
+                bridge: "32768 52:54:00:00:00:02".to_owned(),
+                state: Some("learning".to_owned()),
+            },
+            Known::LacpSeen { network: network(), system: mac, partner: None },
+            Known::ScreenShown {
+                mode: "text".into(),
+                lines: vec!["SeaBIOS".to_owned(), "No bootable device.".to_owned()],
+                picture: None,
+            },
+        ];
+        assert_snapshot!(all.map(|known| known.to_string()).join("\n"));
+    }
+
+    #[test]
     fn empty_lines_conclusions_and_what_is_done_to_a_node_are_no_sighting() {
         let seen = |known: Known| Kind::from(known).sighting();
-        let network = crate::name::NetworkName::new("lan").unwrap();
-        assert_eq!(seen(Known::RouterAdvertised { network }), None);
+        let network = NetworkName::new("lan").unwrap();
+        assert_eq!(seen(Known::RouterAdvertised { network, router: None }), None);
         assert_eq!(seen(Known::PoweredOn {}), None);
         assert_eq!(seen(Known::LinkSet { nic: "lan".to_owned(), up: true }), None);
         assert_eq!(seen(Known::Reset { why: PowerCause::Power }), None);

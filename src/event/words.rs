@@ -141,6 +141,8 @@ words! {
         Wire = "wire",
         /// A machine's serial console.
         Console = "console",
+        /// A machine's screen.
+        Screen = "screen",
         /// QEMU, over QMP, or its process.
         Qmp = "qmp",
         /// A probe of an expectation.
@@ -161,6 +163,8 @@ words! {
         Dhcpv6 = "dhcpv6",
         /// The node sent ARP from it.
         Arp = "arp",
+        /// The node sent neighbour discovery of IPv6 from it.
+        Ndp = "ndp",
         /// The kernel has it in its neighbour table.
         Neighbour = "neighbour-table",
     }
@@ -181,6 +185,44 @@ words! {
         NotFound = "not-found",
         /// The request is not allowed.
         Refused = "refused",
+    }
+
+    /// A protocol above IP.
+    Transport {
+        /// UDP.
+        Udp = "udp",
+        /// TCP.
+        Tcp = "tcp",
+        /// ICMP of IPv4 or IPv6.
+        Icmp = "icmp",
+    }
+
+    /// Why a packet was refused or could not be delivered (RFC 792, RFC 4443; RFC 9293, section 3.5.2).
+    UnreachableCause {
+        /// Nobody listens on the port.
+        Port = "port unreachable",
+        /// The host does not answer.
+        Host = "host unreachable",
+        /// There is no route.
+        Network = "network unreachable",
+        /// The host does not know the protocol.
+        Protocol = "protocol unreachable",
+        /// A filter refuses it.
+        Prohibited = "administratively prohibited",
+        /// It does not fit into a link on the way and must not be cut.
+        TooBig = "packet too big",
+        /// It passed too many routers.
+        TimeExceeded = "time exceeded",
+        /// TCP answered with RST.
+        Reset = "connection refused",
+    }
+
+    /// What a screen shows.
+    ScreenMode {
+        /// Characters.
+        Text = "text",
+        /// Pixels.
+        Graphics = "graphics",
     }
 
     /// The transfer mode of TFTP (RFC 1350).
@@ -269,7 +311,7 @@ words! {
         Unauthenticated = "UNAUTHENTICATED",
     }
 
-    /// A part of the run that serves or observes.
+    /// A part of the run that serves or observes, or a protocol of the wire.
     Service {
         /// DHCP for IPv4.
         Dhcp = "dhcp",
@@ -299,6 +341,16 @@ words! {
         Probe = "probe",
         /// A published port.
         Port = "published port",
+        /// ARP (RFC 826).
+        Arp = "arp",
+        /// Neighbour discovery of IPv6 (RFC 4861).
+        Ndp = "ndp",
+        /// A TCP connection.
+        Tcp = "tcp",
+        /// The capture of frames.
+        Capture = "capture",
+        /// The reader of screens.
+        Screen = "screen",
     }
 
     /// The facility of a syslog line (RFC 5424).
@@ -392,7 +444,7 @@ impl LearnedBy {
     /// Tells whether the node only used the address, without an assignment.
     pub fn is_sighting(&self) -> bool {
         match self {
-            Self::Arp | Self::Neighbour => true,
+            Self::Arp | Self::Ndp | Self::Neighbour => true,
             Self::Plan | Self::Dhcp | Self::Dhcpv6 | Self::Other(_) => false,
         }
     }

@@ -79,7 +79,7 @@ fn times_of(what: &'static str) -> impl Fn(u32) -> String {
 /// Tells whether an event matches a fetch check.
 pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
     // An aborted download does not count.
-    let Some(Delivery { path, by, role: _, bytes: _ }) = known.delivery() else { return false };
+    let Some(Delivery { path, by, role: _, bytes: _, server: _ }) = known.delivery() else { return false };
     let is_wanted = match by {
         Protocol::Tftp => wanted.method.is_none() && wanted.status.is_none(),
         Protocol::Http { method, status } => {

@@ -81,7 +81,7 @@ impl NetworkBoot {
 
 /// Returns the kernel that was fetched completely.
 fn kernel_fetched(known: &Known) -> Option<String> {
-    let Delivery { path, role, bytes, by } = known.delivery().filter(Delivery::is_fetch)?;
+    let Delivery { path, role, bytes, by, server } = known.delivery().filter(Delivery::is_fetch)?;
     let is_kernel = match role {
         Some(FileRole::Kernel) => true,
         Some(
@@ -103,7 +103,8 @@ fn kernel_fetched(known: &Known) -> Option<String> {
         Protocol::Tftp => "TFTP",
         Protocol::Http { .. } => "HTTP",
     };
-    is_kernel.then(|| format!("`{path}` by {by}"))
+    let from = server.map(|server| format!(" from {server}")).unwrap_or_default();
+    is_kernel.then(|| format!("`{path}` by {by}{from}"))
 }
 
 /// Returns a line that only a running system prints.
@@ -135,7 +136,7 @@ mod tests {
         let mut snapshot = Snapshot::new([]);
         let nodes = [(NodeName::new("a").unwrap(), sources)].into();
         let (lab, accel) = ("lab".to_owned(), "tcg".to_owned());
-        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes }));
+        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes, waits: Box::default() }));
         for (second, kind) in kinds.into_iter().enumerate() {
             snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
         }
@@ -149,13 +150,13 @@ mod tests {
     }
 
     fn file(path: &str, bytes: u64) -> Known {
-        let Known::HttpServed { method, status, complete, ms, rule, range, tls, .. } =
+        let Known::HttpServed { method, status, complete, ms, rule, range, tls, server, .. } =
             http("file", 200, true)
         else {
             unreachable!("it is one")
         };
         let (path, role) = (path.to_owned(), Some(FileRole::File));
-        Known::HttpServed { method, path, status, bytes, complete, ms, role, rule, range, tls }
+        Known::HttpServed { method, path, status, bytes, complete, ms, role, rule, range, tls, server }
     }
 
     #[test]

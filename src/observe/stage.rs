@@ -96,6 +96,16 @@ impl Clue {
             | Known::RpcRefused { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
+            | Known::BootSeen {}
+            | Known::DhcpAsked { .. }
+            | Known::RouterSolicited { .. }
+            | Known::Unanswered { .. }
+            | Known::Unreachable { .. }
+            | Known::TlsOffered { .. }
+            | Known::TlsAlerted { .. }
+            | Known::StpSeen { .. }
+            | Known::LacpSeen { .. }
+            | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }

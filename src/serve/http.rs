@@ -223,6 +223,7 @@ impl HttpHandler {
     /// Emits the event of a malformed request, which hyper has answered.
     fn tell_nonsense(&self, from: SocketAddr, agreed: Option<Arc<str>>) {
         let served = Known::HttpServed {
+            server: None,
             method: "?".to_owned(),
             path: "?".to_owned(),
             status: 400,

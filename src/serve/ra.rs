@@ -334,7 +334,10 @@ pub(super) async fn run(advertiser: Advertiser, events: Emitter) {
             Some(address) => failure.note(send(&socket, &packet, address, interface).await),
             None => rounds.send_soon(events.now().at),
         }
-        events.emit_maybe(node.as_ref(), Known::RouterAdvertised { network: router.network.clone() });
+        events.emit_maybe(
+            node.as_ref(),
+            Known::RouterAdvertised { network: router.network.clone(), router: None },
+        );
     }
 }
 

@@ -290,6 +290,7 @@ impl Dhcp {
         match reply {
             None => Known::DhcpIgnored { network, mac, request: requested, rule: rule.into_owned(), us },
             Some(reply) => Known::DhcpReplied {
+                server: None,
                 network,
                 mac,
                 request: requested,

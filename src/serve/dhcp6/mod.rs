@@ -124,7 +124,9 @@ impl Dhcp6 {
         let node = host.map(|host| &host.node);
         if let (true, Some(transient_route), true) = (decision.hurries, &self.transient_route, sent.is_ok()) {
             transient_route.tell(arrival.from).await?;
-            self.context.events.emit_maybe(node, Known::RouterAdvertised { network: self.network.clone() });
+            self.context
+                .events
+                .emit_maybe(node, Known::RouterAdvertised { network: self.network.clone(), router: None });
         }
         let us = self.context.events.now().at.micros_since(received);
         let exchange = Exchange::dhcpv6(arrival.from, request.xid);
@@ -142,6 +144,7 @@ impl Dhcp6 {
         match reply {
             None => Known::DhcpIgnored { network, mac, request, rule, us },
             Some(reply) => Known::DhcpReplied {
+                server: None,
                 network,
                 mac,
                 request,

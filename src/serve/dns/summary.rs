@@ -79,6 +79,7 @@ impl Fact for AnswerSummary {
     fn known(&self, us: u64, count: Option<u64>) -> Known {
         let Words { name, record, code, answer, bytes, rule, key: _ } = &*self.0;
         Known::DnsAnswered {
+            server: None,
             name: name.clone(),
             record: record.clone(),
             code: code.clone(),

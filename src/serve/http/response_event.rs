@@ -38,6 +38,7 @@ impl Drop for ResponseEvent {
             self.clients.fetched(node, role);
         }
         let served = Known::HttpServed {
+            server: None,
             method: std::mem::take(&mut self.method),
             path: transfer.path.clone(),
             status: self.status,

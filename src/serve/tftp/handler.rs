@@ -188,6 +188,7 @@ impl Delivery {
             clients.fetched(node, role);
         }
         let served = Known::TftpServed {
+            server: None,
             path: transfer.path.clone(),
             outcome,
             bytes: transfer.sent,
