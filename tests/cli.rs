@@ -200,6 +200,17 @@ fn a_new_lab_has_nothing_wrong() {
     hint: choose another folder, or edit the existing file
     --- exit code 2
     ");
+    // A refusal changes nothing, and a schema that is there is used.
+    let file = |name: &str| home.path().join("new").join(name);
+    fs::remove_file(file("lab.schema.json")).expect("a schema");
+    check(&home, &["init", "new"]);
+    assert!(!file("lab.schema.json").exists());
+    fs::write(file("lab.schema.json"), "{}").expect("a file");
+    check(&home, &["init", "new"]);
+    fs::remove_file(file("lab.toml")).expect("a lab file");
+    let written = check(&home, &["init", "new"]);
+    assert!(written.contains("wrote new/lab.toml; kept the existing lab.schema.json\n"), "{written}");
+    assert_eq!(fs::read_to_string(file("lab.schema.json")).expect("a schema"), "{}");
 }
 
 #[test]
@@ -328,6 +339,11 @@ fn several_labs_are_checked_and_planned_at_once() {
     let output = run(home.dryrack(["check", "--json", "one", "wrong.toml"]).current_dir(home.path()));
     let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((list.as_array().map(Vec::len), &list[0]["file"]), (Some(3), &"wrong.toml".into()));
+    let unreadable = check(&home, &["check", "--json", "one", "none", "wrong.toml"]);
+    assert!(
+        unreadable.starts_with("--- stderr\n") && unreadable.ends_with("--- exit code 2\n"),
+        "{unreadable}"
+    );
     let tcg = ["--set", "accel=\"tcg\""];
     let plans = check(&home, &[&["plan", "one", "two"][..], &tcg].concat());
     assert!(plans.starts_with("lab one, ") && plans.contains("\n\nlab two, "), "{plans}");
@@ -599,17 +615,6 @@ fn a_lab_that_this_host_cannot_run_is_refused() {
     assert!(refused.ends_with("--- exit code 3\n"), "{refused}");
 }
 
-/// Returns what a shell completes: the words before the cursor, the last one incomplete.
-fn completed(home: &Home, words: &[&str]) -> Vec<String> {
-    let mut command = home.dryrack(["--"].into_iter().chain(words.iter().copied()));
-    let index = (words.len() - 1).to_string();
-    command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
-    command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
-    let output = run(command.current_dir(home.path()));
-    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    stdout(&output).lines().map(str::to_owned).collect()
-}
-
 #[test]
 fn shells_complete_verbs_runs_images_codes_and_keys() {
     let home = Home::new();
@@ -624,7 +629,7 @@ fn shells_complete_verbs_runs_images_codes_and_keys() {
             assert!(read.status.success(), "{}", stderr(&read));
         }
     }
-    let known = completed(&home, &["dryrack", ""]);
+    let known = home.completed(&["dryrack", ""]);
     for verb in verbs(&home) {
         assert!(known.contains(&verb), "{verb}: {known:?}");
     }
@@ -640,16 +645,16 @@ fn shells_complete_verbs_runs_images_codes_and_keys() {
     assert_eq!(stdout(&shown).trim(), "check", "{}", stderr(&shown));
 
     record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
-    assert_eq!(completed(&home, &["dryrack", "trace", "2"]), ["20261121-093403-etcd"]);
-    assert_eq!(completed(&home, &["dryrack", "report", "e"]), ["etcd"]);
-    assert_eq!(completed(&home, &["dryrack", "image", "build", "pxe"]), ["pxelinux"]);
-    assert_eq!(completed(&home, &["dryrack", "explain", "L105"]), ["L105"]);
+    assert_eq!(home.completed(&["dryrack", "trace", "2"]), ["20261121-093403-etcd"]);
+    assert_eq!(home.completed(&["dryrack", "report", "e"]), ["etcd"]);
+    assert_eq!(home.completed(&["dryrack", "image", "build", "pxe"]), ["pxelinux"]);
+    assert_eq!(home.completed(&["dryrack", "explain", "L105"]), ["L105"]);
     assert_eq!(
-        completed(&home, &["dryrack", "explain", "node.NAME.disk.NAME.si"]),
+        home.completed(&["dryrack", "explain", "node.NAME.disk.NAME.si"]),
         ["node.NAME.disk.NAME.size"]
     );
     check(&home, &["init", "mine"]);
-    assert_eq!(completed(&home, &["dryrack", "status", "mi"]), ["mine/"]);
+    assert_eq!(home.completed(&["dryrack", "status", "mi"]), ["mine/"]);
 }
 
 #[test]

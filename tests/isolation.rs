@@ -660,6 +660,10 @@ fn a_process_of_a_lab_finds_it_by_its_environment() {
     let other = home.lab("other", "dryrack = 1\nname = \"other\"\nnetwork.lan.address = \"10.66.1.1/24\"\n");
     let up = dryrack(&["up", "--detach", other.to_str().unwrap()]);
     assert!(up.status.success(), "{}", stderr(&up));
+    // It is torn down from within another lab, which waits for its end although it sees none of its processes.
+    let next = home.lab("next", "dryrack = 1\nname = \"next\"\nnetwork.lan.address = \"10.66.2.1/24\"\n");
+    let up = dryrack(&["up", "--detach", next.to_str().unwrap()]);
+    assert!(up.status.success(), "{}", stderr(&up));
     let lab = r#"
         dryrack = 1
         name = "own"
@@ -689,6 +693,9 @@ fn a_process_of_a_lab_finds_it_by_its_environment() {
             test $code = 7
             DRYRACK ssh one -o ConnectTimeout=1 true 2>&1 | grep 'port 22: '
             DRYRACK power off --force one
+            DRYRACK down --lab next
+            ls "$DRYRACK_RUNTIME"
+            test "$(ls "$DRYRACK_RUNTIME" | grep -c 'lock$')" = 2
         """
 
         [expect.done]

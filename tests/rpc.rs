@@ -445,7 +445,7 @@ fn certificates_are_accepted_and_refused_as_by_go() {
     stranger   UnknownIssuer: it must be signed by the CA certificate of this server
     forged     BadSignature: it must be signed by the CA certificate of this server
     expired    Expired: renew it or its CA certificate, and check the clocks of both sides
-    rsa768     its kind of key is not supported: use P-256, P-384, P-521, Ed25519, or RSA from 1024 bits on
+    rsa768     its key type is not supported: use P-256, P-384, P-521, Ed25519, or RSA with 1024 to 8192 bits
     sha1       signed with an algorithm that is not supported: 1.2.840.10045.4.1: sign it with SHA-256, SHA-384 or SHA-512
     of-server  InvalidPurpose: its extended key usage, and that of its CA certificates, must contain clientAuth if there is one
     by-mute    signed by `CN=ca-mute`, whose key usage does not permit it to sign certificates: add keyCertSign to the key usage of that certificate, or remove the key usage

@@ -5,7 +5,6 @@
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
@@ -58,17 +57,6 @@ impl World {
     }
 }
 
-impl World {
-    /// Returns what a shell completes: the words before the cursor, the last one incomplete.
-    fn completed(&self, words: &[&str]) -> Vec<String> {
-        let mut command = self.home.dryrack(["--"].into_iter().chain(words.iter().copied()));
-        let index = (words.len() - 1).to_string();
-        command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
-        command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
-        stdout(&run(command.current_dir(self.home.path()))).lines().map(str::to_owned).collect()
-    }
-}
-
 impl Drop for World {
     fn drop(&mut self) {
         run(&mut self.home.dryrack(["down", "--all"]));
@@ -112,21 +100,21 @@ fn a_name_that_means_several_labs_takes_none() {
     );
     assert_eq!(
         world.says(&["power", "off", "--force", "all"]),
-        format!("error: 2 labs that are up have node `all`: {both}{which}")
+        format!("error: 2 labs are up: {both}{which}")
     );
     assert_eq!(
         world.says(&["power", "off", "--force", "all", "--lab", "b/first"]),
         "db is off\none is off\n"
     );
 
-    assert_eq!(world.completed(&["dryrack", "console", "w"]), ["web"]);
-    assert_eq!(world.completed(&["dryrack", "power", "on", "one", "d"]), ["db"]);
+    assert_eq!(world.home.completed(&["dryrack", "console", "w"]), ["web"]);
+    assert_eq!(world.home.completed(&["dryrack", "power", "on", "one", "d"]), ["db"]);
     let [a, b] = ["a", "b"].map(|folder| world.home.path().join(folder).join("first").display().to_string());
-    assert_eq!(world.completed(&["dryrack", "down", &a[..a.len() - 1]])[0], a);
-    assert_eq!(world.completed(&["dryrack", "logs", "--lab", &b[..b.len() - 1]])[0], b);
+    assert_eq!(world.home.completed(&["dryrack", "down", &a[..a.len() - 1]])[0], a);
+    assert_eq!(world.home.completed(&["dryrack", "logs", "--lab", &b[..b.len() - 1]])[0], b);
 
     assert_eq!(world.says(&["down", "a/first"]), "lab first is down\n");
-    assert_eq!(world.completed(&["dryrack", "down", "f"]), ["first"]);
+    assert_eq!(world.home.completed(&["dryrack", "down", "f"]), ["first"]);
     // A path never means another lab, whatever that is called.
     fs::create_dir(world.home.path().join("first")).expect("a folder");
     fs::copy(world.home.path().join("a/first/lab.toml"), world.home.path().join("first/lab.toml"))
@@ -169,7 +157,7 @@ fn the_status_shows_links_in_the_width_of_the_terminal() {
 #[test]
 fn expectations_are_waited_for() {
     let world = World::new();
-    let more = "process.quick = { run = \"exit 0\" }\nprocess.wrong = { run = \"exit 3\" }\nprocess.slow = { run = \"sleep 1000\" }\n\
+    let more = "process.quick = { run = \"exit 0\" }\nprocess.wrong = { run = \"exit 3\" }\nprocess.slow = { run = \"echo $$ > slow.pid; exec sleep 1000\" }\n\
                 expect.good = { within = \"1m\", that = { process = \"quick\" } }\n\
                 expect.bad = { within = \"1m\", that = { process = \"wrong\" } }\n\
                 expect.ends = { within = \"30d\", that = { process = \"slow\" } }\n";
@@ -195,7 +183,12 @@ fn expectations_are_waited_for() {
     );
     let mut waiting =
         world.home.start(["wait", "--lab", world.home.path().join("lab").to_str().expect("text")]);
-    world.says(&["exec", "--lab", "lab", "pkill", "-x", "sleep"]);
+    // Its number in the lab, which `exec` joins.
+    let slow = wait_for("the process", Duration::from_secs(20), || {
+        let text = fs::read_to_string(world.home.path().join("lab/slow.pid")).ok()?;
+        text.trim().parse::<u32>().ok()
+    });
+    assert_eq!(world.says(&["exec", "--lab", "lab", "sh", "-c", &format!("kill {slow}")]), "");
     // With the last process everything is decided.
     assert_eq!(common::wait(&mut waiting, Duration::from_secs(20)).and_then(|status| status.code()), Some(1));
     assert!(world.home.said().contains("  missed "), "{}", world.home.said());
@@ -216,17 +209,30 @@ fn the_lab_with_a_grpc_api_is_the_server_that_is_meant() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let folder = world.home.path().join("api");
     fs::create_dir_all(folder.join("profiles")).expect("a folder");
-    let api = format!(
-        "network.lan.matchbox = {{ data = \".\", rpc = {{ tls = \"tls\" }} }}\npublish.\"{port}\" = \"lan:8081\"\n"
-    );
-    let text = format!("dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\n{api}");
+    let text = "dryrack = 1\nnetwork.lan.address = \"10.73.0.1/24\"\n\
+                network.lan.matchbox = { data = \".\", rpc = { tls = \"tls\" } }\n";
     fs::write(folder.join("lab.toml"), text).expect("a lab file");
+    world.home.lab("port", &format!("publish.\"{port}\" = \"lan:8081\"\n"));
     assert!(!world.says(&["tls", "init", "api"]).contains("--- exit code"));
     let before = world.says(&["profile", "list"]);
     assert!(before.contains("/etc/matchbox") && before.contains("--- exit code 3"), "{before}");
-    world.up("api", &[], &api);
+    let up = world.says(&["up", "--detach", "api", "--on", "port.toml"]);
+    assert!(!up.contains("--- exit code"), "{up}");
     world.up("other", &[], "");
-    assert_eq!(world.says(&["profile", "list"]).lines().next(), Some("ID  PROFILE NAME  IGNITION  CLOUD"));
+    // What is served follows from the run, not from what the file says meanwhile.
+    for text in [text, "this is no lab"] {
+        fs::write(folder.join("lab.toml"), text).expect("a lab file");
+        for args in [&["profile", "list"][..], &["profile", "list", "--lab", "api"]] {
+            let list = world.says(args);
+            assert_eq!(list.lines().next(), Some("ID  PROFILE NAME  IGNITION  CLOUD"), "{args:?}: {list}");
+        }
+    }
+    // A run that cannot tell what it serves is no reason to ask another server silently.
+    let registered = fs::read_dir(world.home.path().join("runs")).expect("runs").flatten();
+    let api = registered.map(|run| run.path()).find(|run| run.display().to_string().ends_with("-api"));
+    fs::write(api.expect("the run").join("request.json"), "{}").expect("a file");
+    let unknown = world.says(&["profile", "list"]);
+    assert!(unknown.starts_with("error: cannot read the request of the run "), "{unknown}");
 }
 
 #[test]
@@ -321,6 +327,12 @@ fn several_labs_have_a_line_each_and_logs_show_processes() {
     assert_eq!(world.says(&["logs", "--run", "one", "talk"]), logs);
 }
 
+/// Sends a frame, given its bytes, from an interface.
+const SEND: &str = "import socket, sys\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind((sys.argv[1], 0))\ns.send(bytes.fromhex(sys.argv[2]).ljust(64, bytes(1)))";
+
+/// The header of a broadcast in VLAN 5 with priority 1.
+const TAGGED: &str = "ffffffffffff0200000000988100200588b5";
+
 #[test]
 fn frames_are_captured_until_somebody_ends_it() {
     let world = World::new();
@@ -340,21 +352,37 @@ fn frames_are_captured_until_somebody_ends_it() {
         assert!(read.status.success(), "{}", stderr(&read));
         stdout(&read)
     };
-    let who_has = |text: &str| text.matches("Request who-has 10.73.0.10 tell 10.73.0.1,").count();
+    // With a known neighbour, one query is one frame, which the bridge sends to all its ports.
+    let addresses = world.says(&["exec", "ip", "-br", "-4", "address"]);
+    let bridge = addresses.lines().find(|line| line.contains("10.73.0.1/24")).expect("the bridge");
+    let bridge = bridge.split([' ', '@']).next().expect("a name");
+    let neighbour = ["neigh", "replace", "10.73.0.10", "lladdr", "02:00:00:00:00:99", "dev", bridge];
+    assert_eq!(world.says(&[&["exec", "ip"][..], &neighbour].concat()), "");
+    let queries = |text: &str| text.matches(" > 10.73.0.10.53: ").count();
     let (mut network, lan) = start("lan", "lan.pcapng");
     let (mut node, one) = start("one", "one.pcapng");
+    // The kernel takes the VLAN tag out of a frame that enters the bridge.
+    let enters = [
+        "ip link add in type veth peer name port",
+        &format!("ip link set port up master {bridge}"),
+        "ip link set in up",
+        &format!("exec python3 -c '{SEND}' in {TAGGED}"),
+    ];
+    let entered = world.says(&["exec", "sh", "-ec", &enters.join("\n")]);
+    assert_eq!(entered, "");
+    wait_for("the tagged frame", Duration::from_secs(20), || {
+        shown(&one).contains("ethertype 802.1Q (0x8100), length 64: vlan 5, p 1, ").then_some(())
+    });
     // The node is off, so nobody answers.
     world.says(&["exec", "dig", "+time=1", "+tries=1", "@10.73.0.10", "nobody"]);
     for path in [&lan, &one] {
-        wait_for("a frame", Duration::from_secs(20), || (who_has(&shown(path)) > 0).then_some(()));
+        wait_for("a frame", Duration::from_secs(20), || (queries(&shown(path)) > 0).then_some(()));
     }
     common::signal(i32::try_from(network.id()).expect("a process id"), nix::sys::signal::Signal::SIGINT);
     assert_eq!(common::wait(&mut network, Duration::from_secs(20)).and_then(|status| status.code()), Some(0));
     // Each frame is in it once, although it was seen on the bridge and on the port of the node.
-    let times: Vec<String> =
-        shown(&lan).lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
-    let once: BTreeSet<&String> = times.iter().collect();
-    assert_eq!(once.len(), times.len(), "{times:?}");
+    let frames = shown(&lan);
+    assert_eq!(queries(&frames), 1, "{frames}");
     assert_eq!(
         world.says(&["capture", "lam"]),
         "error: lab lab has no network and no node `lam`\n\nhint: did you mean `lan`?\n--- exit code 2\n"
@@ -372,4 +400,12 @@ fn frames_are_captured_until_somebody_ends_it() {
     assert_eq!(common::wait(&mut node, Duration::from_secs(20)).and_then(|status| status.code()), Some(0));
     shown(&one);
     world.home.assert_clean(Duration::from_secs(2), "after a capture");
+    // A run that is killed does not end it: frames may be missing.
+    world.up("lab", &["one"], "");
+    let (mut broken, _) = start("lan", "broken.pcapng");
+    let supervisor = world.home.process("dryrack-inner").expect("the supervisor");
+    common::signal(supervisor, nix::sys::signal::Signal::SIGKILL);
+    assert_eq!(common::wait(&mut broken, Duration::from_secs(20)).and_then(|status| status.code()), Some(3));
+    let said = world.home.said();
+    assert!(said.contains("error: the capture of lan broke off: ") && !said.contains("wrote "), "{said}");
 }

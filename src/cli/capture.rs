@@ -8,14 +8,15 @@ use futures_util::future::{Either, select};
 
 use super::completions;
 use super::foreground::Interrupts;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::diag::{enumerate, nearest};
+use crate::hint::chain;
 use crate::name::{NetworkName, NodeName};
 use crate::report::exit;
 use crate::run::Locations;
-use crate::run::client::{Capture, Client, Status};
+use crate::run::client::{Capture, Client, ClientError, Status};
 
 /// Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the capture
 ///
@@ -29,7 +30,7 @@ pub(super) struct Args {
     /// Output file, `-` for standard output [default: NAME.pcapng]
     file: Option<PathBuf>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Runs the command.
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             Some(hint),
         ))
     };
-    let (up, ()) = lab.find_where(&format!("network or node `{what}`"), has, locations)?;
+    let (up, ()) = lab.find_where(Some(&format!("network or node `{what}`")), has, locations)?;
     let file = file.clone().unwrap_or_else(|| format!("{what}.pcapng").into());
     let printed = file == Path::new("-");
     if printed && io::stdout().is_terminal() {
@@ -74,9 +75,14 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             output::note(&format!("capturing {what} into {}; Ctrl-C ends the capture", file.display()));
         }
         match copy(&mut capture, &mut out, &mut interrupts).await {
+            Ok(()) => Ok(()),
             // The reader has seen enough.
-            Err(error) if printed && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            copied => copied.map_err(|error| failed(&error)),
+            Err(CopyError::Write(error)) if printed && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(CopyError::Write(error)) => Err(failed(&error)),
+            Err(CopyError::Capture(error)) => {
+                let what = format!("the capture of {what} broke off: {}", chain(&error));
+                Err(Stop::new(exit::UNFIT, what, Some("the frames until then are in the output")))
+            }
         }
     })?;
     written?;
@@ -86,17 +92,28 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
+/// Why a capture was not copied to its end.
+enum CopyError {
+    /// The run broke it off.
+    Capture(ClientError),
+    /// The output takes no more.
+    Write(io::Error),
+}
+
 /// Copies a capture until it ends or is interrupted.
-async fn copy(capture: &mut Capture, out: &mut dyn Write, interrupts: &mut Interrupts) -> io::Result<()> {
+async fn copy(
+    capture: &mut Capture,
+    out: &mut dyn Write,
+    interrupts: &mut Interrupts,
+) -> Result<(), CopyError> {
     loop {
         let next = std::pin::pin!(capture.next());
         let interrupt = std::pin::pin!(interrupts.next());
-        match select(next, interrupt).await {
-            Either::Left((Some(bytes), _)) => {
-                out.write_all(&bytes)?;
-                out.flush()?;
-            }
-            Either::Left((None, _)) | Either::Right(_) => return out.flush(),
-        }
+        let bytes = match select(next, interrupt).await {
+            Either::Left((Ok(Some(bytes)), _)) => bytes,
+            Either::Left((Err(error), _)) => return Err(CopyError::Capture(error)),
+            Either::Left((Ok(None), _)) | Either::Right(_) => return Ok(()),
+        };
+        out.write_all(&bytes).and_then(|()| out.flush()).map_err(CopyError::Write)?;
     }
 }

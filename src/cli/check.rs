@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let LabsArgs { labs, layers } = &args.labs;
     // Only memory matters here, which does not depend on isolation.
     let free = facts::gather(Isolation::Private).free_memory;
-    let (mut code, mut list) = (exit::MET, Vec::new());
+    let (mut code, mut list, mut complete) = (exit::MET, Vec::new(), true);
     let mut text = String::new();
     for lab in labs {
         let texts = match layers.read(lab) {
@@ -38,6 +38,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             Err(stop) if labs.len() > 1 => {
                 output::stop(&stop);
                 code = exit::worst([code, stop.code]);
+                complete = false;
                 continue;
             }
             Err(stop) => return Err(stop),
@@ -48,7 +49,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             outcome.diagnostics.extend(found);
         }
         if outcome.diagnostics.iter().any(Diagnostic::is_error) {
-            code = exit::WRONG;
+            code = exit::worst([code, exit::WRONG]);
         }
         if args.json {
             let found = diag::to_json(&outcome.diagnostics, &outcome.sources);
@@ -61,7 +62,8 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             output::data(&format!("{between}{text}"));
         }
     }
-    if args.json {
+    // A list that lacks a lab would be misleading.
+    if args.json && complete {
         output::json(&list)?;
     }
     Ok(code)

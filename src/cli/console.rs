@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::completions;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::NodeName;
@@ -56,7 +56,7 @@ pub(super) struct Args {
     #[arg(add = completions::nodes())]
     node: NodeName,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Why a session ended.

@@ -1,17 +1,20 @@
 //! `dryrack down`: tears a lab down.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::lab::NamedUpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::report::exit;
 use crate::run::client::Client;
-use crate::run::{Locations, RegisteredLab, recover, registered, store};
+use crate::run::{Locations, RegisteredLab, await_end, recover, registered, store};
 use crate::system::namespace::NamespaceIds;
 
 /// Timeout of a teardown, after which the lab is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time in which the kernel ends the processes of a lab that was killed.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tear a lab down
 #[derive(Debug, clap::Args)]
@@ -43,7 +46,6 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 /// Tears one lab down.
-#[expect(clippy::disallowed_methods, reason = "a place is not our child: its end is seen by looking")]
 fn take_down(up: &RegisteredLab, locations: &Locations) -> Result<u8, Stop> {
     let ids = NamespaceIds::read(&up.run_dir).map_err(|error| Stop::host(&error))?;
     let client = Client::new(&up.socket);
@@ -59,14 +61,14 @@ fn take_down(up: &RegisteredLab, locations: &Locations) -> Result<u8, Stop> {
     if ended.is_err() {
         ids.root().terminate().map_err(|error| Stop::host(&error))?;
     }
-    let deadline = Instant::now() + PATIENCE;
-    while ids.is_alive() {
-        if Instant::now() > deadline {
-            output::note("the teardown timed out; killing the lab");
-            ids.root().kill().map_err(|error| Stop::host(&error))?;
-            break;
+    if !await_end(locations, up, PATIENCE) {
+        output::note("the teardown timed out; killing the lab");
+        ids.root().kill().map_err(|error| Stop::host(&error))?;
+        if !await_end(locations, up, KILL_PATIENCE) {
+            // Inside another lab, its processes are out of sight and out of reach.
+            let hint = (!ids.is_alive()).then_some("run `dryrack down` on the host, outside of other labs");
+            return Err(Stop::new(exit::LEFT, format!("lab {} is still up", up.lab), hint));
         }
-        std::thread::sleep(Duration::from_millis(10));
     }
     let mut leaks = recover(locations);
     if let Ok(report) = store::report(&up.run_dir) {

@@ -24,35 +24,42 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8, Stop> {
     let path = args.folder.join("lab.toml");
     let schema = args.folder.join("lab.schema.json");
-    let written = write(&args.folder, &path).map_err(|error| (&path, error)).and_then(|()| {
-        let text = format!("{:#}\n", config::schema());
-        match create(&schema, &text) {
-            // One that is there already is used.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            written => written,
-        }
-        .map_err(|error| (&schema, error))
-    });
-    written.map_err(|(path, error)| {
+    let failed = |path: &Path, error: io::Error| {
         let (code, hint) = match error.kind() {
             io::ErrorKind::AlreadyExists => (exit::WRONG, "choose another folder, or edit the existing file"),
             _ => (exit::UNFIT, "choose a writable folder"),
         };
         Stop::new(code, format!("cannot write {}: {error}", path.display()), Some(hint))
-    })?;
+    };
+    fs::create_dir_all(&args.folder).map_err(|error| failed(&path, error))?;
+    // The lab file is last, so that the command can be repeated if one cannot be written.
+    let kept = match create(&schema, &format!("{:#}\n", config::schema())) {
+        Ok(()) => false,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+        Err(error) => return Err(failed(&schema, error)),
+    };
+    if let Err(error) = write(&args.folder, &path) {
+        if !kept {
+            // The error of the lab file is the one to report.
+            fs::remove_file(&schema).ok();
+        }
+        return Err(failed(&path, error));
+    }
     let folder = args.folder.display();
-    output::note(&format!("wrote {}, and lab.schema.json for editors", path.display()));
+    let also = if kept { "; kept the existing lab.schema.json" } else { ", and lab.schema.json for editors" };
+    output::note(&format!("wrote {}{also}", path.display()));
     output::note(&format!("\nnext: `dryrack check {folder}`, then `dryrack up {folder}`"));
     Ok(exit::MET)
 }
 
 fn write(folder: &Path, path: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
     // `.` has no name, and a link may have another one.
     let name = LabName::of_folder(&fs::canonicalize(folder)?);
     create(path, &config::init(&name))
 }
 
 fn create(path: &Path, text: &str) -> io::Result<()> {
-    File::create_new(path)?.write_all(text.as_bytes())
+    let mut file = File::create_new(path)?;
+    // A part of it would pass for an existing file; the error of the write is the one to report.
+    file.write_all(text.as_bytes()).inspect_err(|_| drop(fs::remove_file(path)))
 }

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::name::{Bytes, NodeName};
 use crate::report::exit;
 use crate::run::client::{Client, Status};
-use crate::run::{LabSources, Locations, RegisteredLab, registered};
+use crate::run::{LabSources, Locations, RegisteredLab, Request, registered};
 use crate::system::namespace;
 
 /// Overrides of a lab file.
@@ -81,10 +81,18 @@ pub(super) fn ahead(texts: &LabSources, locations: &Locations) -> Result<Lab, St
     outcome.lab.ok_or_else(|| Stop::silent(exit::WRONG))
 }
 
-/// A lab that is up.
+/// The lab of a command that names no part of it.
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
-    /// Lab file, its folder or its name [default: the only lab that is up, or the only one that has the nodes]
+    /// Lab file, its folder or its name [default: the only lab that is up]
+    #[arg(long = "lab", short = 'l', value_name = "LAB", add = completions::labs())]
+    lab: Option<PathBuf>,
+}
+
+/// The lab of a command that names parts of it, such as nodes.
+#[derive(Debug, clap::Args)]
+pub(super) struct UpWithArgs {
+    /// Lab file, its folder or its name [default: the only lab that is up, or the only one that has what is named]
     #[arg(long = "lab", short = 'l', value_name = "LAB", add = completions::labs())]
     lab: Option<PathBuf>,
 }
@@ -107,7 +115,7 @@ pub(super) struct NodesArgs {
     #[arg(required = true, value_name = "NODE", add = completions::nodes())]
     nodes: Vec<NodeName>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 impl NamedUpArgs {
@@ -127,6 +135,13 @@ impl UpArgs {
     pub(super) fn find(&self, locations: &Locations) -> Result<RegisteredLab, Stop> {
         find(locations, self.lab.as_deref())
     }
+}
+
+impl UpWithArgs {
+    /// Finds the lab if nothing of it is named.
+    pub(super) fn find(&self, locations: &Locations) -> Result<RegisteredLab, Stop> {
+        find(locations, self.lab.as_deref())
+    }
 
     /// Finds the lab that has these nodes: a wrong name is a command line error.
     pub(super) fn find_with(&self, nodes: &[NodeName], locations: &Locations) -> Result<RegisteredLab, Stop> {
@@ -137,14 +152,14 @@ impl UpArgs {
         if nodes.is_empty() {
             return self.find(locations);
         }
-        self.find_where(&title(nodes), has, locations).map(|(up, ())| up)
+        self.find_where(Some(&title(nodes)), has, locations).map(|(up, ())| up)
     }
 
-    /// Finds the lab that satisfies a condition, named `what` in messages: the named or only lab, which must satisfy
-    /// it, or the only one that does.
+    /// Finds the lab that satisfies a condition: the named or only lab, which must satisfy it, or the only one that
+    /// does. It is that the lab has `what`, or `None` if every lab satisfies it.
     pub(super) fn find_where<T>(
         &self,
-        what: &str,
+        what: Option<&str>,
         has: impl Fn(&Status) -> Result<T, Stop>,
         locations: &Locations,
     ) -> Result<(RegisteredLab, T), Stop> {
@@ -168,13 +183,20 @@ impl UpArgs {
         }
         match with.len() {
             0 => {
-                let what = format!("no lab that is up has {what}");
+                let what = match what {
+                    Some(what) => format!("no lab that is up has {what}"),
+                    None => "no lab that is up answers".to_owned(),
+                };
                 Err(Stop::new(exit::WRONG, what, Some(format!("labs that are up: {everywhere}"))))
             }
             1 => Ok(with.remove(0)),
             count => {
                 let labs: Vec<RegisteredLab> = with.into_iter().map(|(lab, _)| lab).collect();
-                Err(ambiguous(format!("{count} labs that are up have {what}"), &labs))
+                let what = match what {
+                    Some(what) => format!("{count} labs that are up have {what}"),
+                    None => format!("{count} labs are up"),
+                };
+                Err(ambiguous(what, &labs))
             }
         }
     }
@@ -188,7 +210,12 @@ impl NodesArgs {
             ([all], Some(_)) if all.as_str() == ALL => Ok(status.snapshot.nodes.keys().cloned().collect()),
             (_, Some(stranger)) => Err(no_such_node(stranger, status)),
         };
-        self.lab.find_where(&title(&self.nodes), meant, locations)
+        let nodes = title(&self.nodes);
+        let what = match &self.nodes[..] {
+            [all] if all.as_str() == ALL => None,
+            _ => Some(nodes.as_str()),
+        };
+        self.lab.find_where(what, meant, locations)
     }
 }
 
@@ -218,6 +245,14 @@ fn no_such_node(stranger: &NodeName, status: &Status) -> Stop {
 pub(super) fn status(up: &RegisteredLab) -> Result<Status, Stop> {
     let status = block_on(async { Client::new(&up.socket).status().await })?;
     status.map_err(|error| Stop::host(&error))
+}
+
+/// Reads the request of a lab's run; without it, the command line needs what the hint says.
+pub(super) fn request(up: &RegisteredLab, hint: &str) -> Result<Request, Stop> {
+    Request::read(&up.run_dir).map_err(|error| {
+        let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
+        Stop::new(exit::UNFIT, what, Some(hint))
+    })
 }
 
 /// Returns the paths of labs, for messages.
@@ -255,14 +290,11 @@ pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Register
         };
     };
     let mut up = registered(locations);
-    let file = if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() };
-    let path = std::fs::canonicalize(&file);
-    // The file of a lab that is up may have been deleted.
-    if let Some(up) = up.iter().find(|up| up.file == *path.as_ref().unwrap_or(&file)) {
+    if let Some(up) = up_with_file(&up, lab) {
         return Ok(up.clone());
     }
     up.retain(|up| lab.as_os_str() == up.lab.as_str());
-    match (up.len(), path) {
+    match (up.len(), std::fs::canonicalize(file(lab))) {
         (1, Err(_)) => Ok(up.remove(0)),
         (2.., Err(_)) => {
             Err(ambiguous(format!("{} labs that are up are called `{}`", up.len(), lab.display()), &up))
@@ -273,4 +305,16 @@ pub(super) fn find(locations: &Locations, lab: Option<&Path>) -> Result<Register
             Err(Stop::new(exit::WRONG, format!("lab {} is not up", path.display()), Some(hint)))
         }
     }
+}
+
+/// Returns the lab that is up with this file, or the file of this folder.
+pub(super) fn up_with_file<'a>(up: &'a [RegisteredLab], lab: &Path) -> Option<&'a RegisteredLab> {
+    let file = file(lab);
+    // The file of a lab that is up may have been deleted.
+    let path = std::fs::canonicalize(&file).unwrap_or(file);
+    up.iter().find(|up| up.file == path)
+}
+
+fn file(lab: &Path) -> PathBuf {
+    if lab.is_dir() { lab.join("lab.toml") } else { lab.to_owned() }
 }

@@ -3,13 +3,13 @@
 use clap::ValueEnum;
 
 use super::completions;
-use super::lab::UpArgs;
+use super::lab::{self, UpWithArgs};
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::{NicName, NodeName};
 use crate::report::exit;
 use crate::run::client::Client;
-use crate::run::{Locations, RegisteredLab, Request};
+use crate::run::{Locations, RegisteredLab};
 
 /// Set the link of a node's NIC up or down
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// NIC [default: the only NIC of the node]
     nic: Option<NicName>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,10 +51,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 
 /// Returns the only NIC of a node.
 fn only_nic(up: &RegisteredLab, node: &NodeName) -> Result<NicName, Stop> {
-    let request = Request::read(&up.run_dir).map_err(|error| {
-        let what = format!("cannot read the request of the run {}: {error}", up.run_dir.display());
-        Stop::new(exit::UNFIT, what, Some("name the NIC"))
-    })?;
+    let request = lab::request(up, "name the NIC")?;
     let Some(plan) = request.plan.nodes.get(node) else {
         let hint = Some("`dryrack status` lists the nodes");
         return Err(Stop::new(exit::WRONG, format!("unknown node `{node}`"), hint));

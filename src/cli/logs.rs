@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use super::completions;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::diag::{enumerate, nearest};
@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["follow", "lab"], add = completions::runs())]
     run: Option<String>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
     /// Print the events as JSON, one per line
     #[arg(long)]
     json: bool,
@@ -84,7 +84,7 @@ fn find(args: &Args, locations: &Locations) -> Result<RegisteredLab, Stop> {
             }
         }
     };
-    args.lab.find_where(&names, has, locations).map(|(up, ())| up)
+    args.lab.find_where(Some(&names), has, locations).map(|(up, ())| up)
 }
 
 /// Returns the node or process of an event.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::completions;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::NodeName;
@@ -34,7 +34,7 @@ enum Action {
         /// ISO file or other raw image
         file: PathBuf,
         #[command(flatten)]
-        lab: UpArgs,
+        lab: UpWithArgs,
     },
     /// Eject the image
     Eject {
@@ -42,7 +42,7 @@ enum Action {
         #[arg(add = completions::nodes())]
         node: NodeName,
         #[command(flatten)]
-        lab: UpArgs,
+        lab: UpWithArgs,
     },
 }
 

@@ -1,16 +1,18 @@
 //! The gRPC client of matchbox: server address and client certificate.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::lab::{self, Layers};
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::event::RpcCode;
-use crate::lab::Lab;
+use crate::lab::{Lab, Rpc};
+use crate::plan::{Plan, Step};
 use crate::report::exit;
 use crate::rpc::message::Request;
 use crate::rpc::{CallError, Certificates, Client, ConnectError};
-use crate::run::Locations;
+use crate::run::{Locations, registered};
 
 /// Default address of matchbox.
 const ENDPOINT: &str = "127.0.0.1:8081";
@@ -91,22 +93,31 @@ impl ServerArgs {
     }
 }
 
+/// The hint if a run cannot tell what its lab serves.
+const EXPLICIT: &str = "name the server with `--endpoint` and `--tls`";
+
 /// The endpoint that a lab publishes, if it does, and the folder of its certificates.
 type Served = (Option<String>, PathBuf);
 
 fn of_lab(lab: &Path, locations: &Locations) -> Result<Served, Stop> {
+    let beside = |file: &Path| (None, file.parent().unwrap_or(Path::new("/")).join("tls"));
+    // Of a lab that is up, the file may have changed, and the command line may have overridden it.
+    if let Some(up) = lab::up_with_file(&registered(locations), lab) {
+        return Ok(of_run(&lab::request(up, EXPLICIT)?.plan).unwrap_or_else(|| beside(&up.file)));
+    }
     let texts = Layers::default().read(lab)?;
-    let beside = || (None, texts.file.parent().unwrap_or(Path::new("/")).join("tls"));
-    Ok(served(&lab::ahead(&texts, locations)?).unwrap_or_else(beside))
+    Ok(of_file(&lab::ahead(&texts, locations)?).unwrap_or_else(|| beside(&texts.file)))
 }
 
 /// Returns what the only lab that is up and has a gRPC API serves.
 fn of_lab_that_is_up(locations: &Locations) -> Result<Option<Served>, Stop> {
     let mut serving = Vec::new();
     for up in lab::possible(locations) {
-        // The file may have changed or gone since, and the lab need not be the one that is meant.
-        let found = Layers::default().read(&up.file).and_then(|texts| lab::ahead(&texts, locations));
-        serving.extend(found.ok().and_then(|lab| served(&lab)).map(|served| (up, served)));
+        match lab::request(&up, EXPLICIT) {
+            Ok(request) => serving.extend(of_run(&request.plan).map(|served| (up, served))),
+            // Another lab may still be the one.
+            Err(stop) => output::stop(&stop),
+        }
     }
     if serving.len() > 1 {
         let what = format!("{} labs that are up have a gRPC API", serving.len());
@@ -116,15 +127,41 @@ fn of_lab_that_is_up(locations: &Locations) -> Result<Option<Served>, Stop> {
     Ok(serving.pop().map(|(_, served)| served))
 }
 
-fn served(lab: &Lab) -> Option<Served> {
-    let (network, rpc) = lab.networks.values().find_map(|network| {
+fn of_file(lab: &Lab) -> Option<Served> {
+    let api = lab.networks.values().find_map(|network| {
         let rpc = network.matchbox.as_ref()?.rpc.as_ref()?;
-        Some((network, rpc))
-    })?;
-    let address = network.address.addr();
-    let leads = |publish: &&crate::lab::Publish| (publish.address, publish.to) == (address, rpc.port);
-    let published = lab.publish.iter().find(leads).map(|publish| format!("127.0.0.1:{}", publish.port));
-    Some((published, rpc.tls.clone()))
+        Some((network.address.addr(), rpc))
+    });
+    let ports = lab.publish.iter().map(|publish| {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, publish.port));
+        (listen, SocketAddr::from((publish.address, publish.to)))
+    });
+    Some(served(api?, ports))
+}
+
+fn of_run(plan: &Plan) -> Option<Served> {
+    let api = plan.steps.iter().find_map(|step| match step {
+        Step::Serve(service) => {
+            let rpc = service.matchbox.as_ref()?.rpc.as_ref()?;
+            Some((service.address.addr(), rpc))
+        }
+        _ => None,
+    });
+    let ports = plan.steps.iter().filter_map(|step| match step {
+        Step::Publish { listen, node: _, to } => Some((*listen, *to)),
+        _ => None,
+    });
+    Some(served(api?, ports))
+}
+
+/// Returns what a lab serves with this API, given its published ports and where they lead.
+fn served(
+    (address, rpc): (Ipv4Addr, &Rpc),
+    ports: impl IntoIterator<Item = (SocketAddr, SocketAddr)>,
+) -> Served {
+    let api = SocketAddr::from((address, rpc.port));
+    let published = ports.into_iter().find(|(_, to)| *to == api).map(|(listen, _)| listen.to_string());
+    (published, rpc.tls.clone())
 }
 
 fn unreachable(error: &ConnectError) -> Stop {

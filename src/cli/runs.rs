@@ -3,10 +3,11 @@
 use super::output::{self, Stop};
 use super::table::Table;
 use crate::event::Size;
+use crate::hint::chain;
 use crate::report::exit;
 use crate::run::Locations;
 use crate::run::kept_disks::{self, KeptDisk};
-use crate::run::store::{self, Run, StoreError};
+use crate::run::store::{self, Pruned, Run, StoreError};
 
 /// List runs, or remove old ones
 #[derive(Debug, clap::Args)]
@@ -55,27 +56,36 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
             }
         }
         Some(Verb::Prune { keep, disks: true }) => {
-            let gone = kept_disks::prune(locations, keep).map_err(failed)?;
-            match args.json {
-                true => output::json(&gone)?,
-                false => {
-                    let size = Size(gone.iter().map(|disk| disk.size).sum());
-                    output::note(&format!("removed {} kept disks, {size}", gone.len()));
-                }
-            }
+            let pruned = kept_disks::prune(locations, keep).map_err(failed)?;
+            return removal(&pruned, "kept disks", |disk| disk.size, args.json);
         }
         Some(Verb::Prune { keep, disks: false }) => {
-            let gone = store::prune(locations, keep).map_err(failed)?;
-            match args.json {
-                true => output::json(&gone)?,
-                false => {
-                    let size = Size(gone.iter().map(|run| run.size).sum());
-                    output::note(&format!("removed {} runs, {size}", gone.len()));
-                }
-            }
+            let pruned = store::prune(locations, keep).map_err(failed)?;
+            return removal(&pruned, "runs", |run| run.size, args.json);
         }
     }
     Ok(exit::MET)
+}
+
+/// Prints what was removed, and what could not be. Returns the exit code.
+fn removal<T: serde::Serialize>(
+    pruned: &Pruned<T>,
+    what: &str,
+    size: impl Fn(&T) -> u64,
+    json: bool,
+) -> Result<u8, Stop> {
+    let Pruned { removed, failed } = pruned;
+    match json {
+        true => output::json(removed)?,
+        false => {
+            let size = Size(removed.iter().map(size).sum());
+            output::note(&format!("removed {} {what}, {size}", removed.len()));
+        }
+    }
+    for error in failed {
+        output::error(&chain(error), None);
+    }
+    Ok(if failed.is_empty() { exit::MET } else { exit::UNFIT })
 }
 
 fn disk_table(disks: &[KeptDisk]) -> String {

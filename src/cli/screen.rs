@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::completions;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::NodeName;
@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, group = "what")]
     vnc: bool,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Runs the command.

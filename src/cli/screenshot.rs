@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::completions;
-use super::lab::UpArgs;
+use super::lab::UpWithArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use crate::name::NodeName;
@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// Output file, `-` for standard output [default: NODE.png]
     file: Option<PathBuf>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Runs the command.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::completions;
 use super::exec::inside;
-use super::lab::{UpArgs, status};
+use super::lab::{UpArgs, UpWithArgs, status};
 use super::output::{self, Stop};
 use crate::lab::{Isolation, Secret};
 use crate::name::{ExpectName, NodeName};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
     rest: Vec<OsString>,
     #[command(flatten)]
-    lab: UpArgs,
+    lab: UpWithArgs,
 }
 
 /// Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
@@ -54,7 +54,8 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let plan = plan(&up);
     let user = user.or_else(|| plan.as_ref().and_then(|plan| usual_user(plan, node)));
     // Copies are deleted when ssh has ended.
-    let keys = plan.map(|plan| key_files(&plan, &up.run_dir, node, user.as_deref())).unwrap_or_default();
+    let keys =
+        plan.map(|plan| key_files(&plan, &locations.runtime, node, user.as_deref())).unwrap_or_default();
     let paths: Vec<&Path> = keys.iter().map(KeyFile::path).collect();
     let mut command: Vec<OsString> = vec!["ssh".into()];
     for (key, value) in ssh::options(&up.run_dir, node.as_str(), address, &paths) {
@@ -90,11 +91,10 @@ pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Sto
 }
 
 /// Returns files with the keys with which expectations log in to a node.
-fn key_files(plan: &Plan, run_dir: &Path, node: &NodeName, user: Option<&str>) -> Vec<KeyFile> {
+fn key_files(plan: &Plan, runtime: &Path, node: &NodeName, user: Option<&str>) -> Vec<KeyFile> {
     let mut files = Vec::new();
     for (expectation, key) in ssh::expected_keys(plan, node, user) {
-        let copy = format!("{expectation}-{node}-{}", std::process::id());
-        match KeyFile::of(key, ssh::private_key(run_dir).with_file_name(copy)) {
+        match KeyFile::of(key, runtime) {
             Ok(file) => files.push(file),
             Err(why) => output::note(&format!("the key of `expect.{expectation}` is not offered: {why}")),
         }

@@ -67,7 +67,7 @@ fn lines(statuses: &[Status], width: usize) -> String {
             state(snapshot.lab).to_owned(),
             snapshot.now.to_string(),
             nodes(snapshot),
-            report::tally(verdicts),
+            report::tally(verdicts, "met"),
             file.display().to_string(),
         ]);
     }
@@ -89,7 +89,7 @@ fn state(lab: LabState) -> &'static str {
     match lab {
         LabState::Starting => "starting",
         LabState::Up => "up",
-        LabState::TearingDown => "going down",
+        LabState::TearingDown => "being torn down",
         LabState::Ended => "ended",
     }
 }

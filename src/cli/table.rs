@@ -20,9 +20,7 @@ impl<const N: usize> Table<N> {
     pub(super) fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells);
     }
-}
 
-impl<const N: usize> Table<N> {
     fn widths(&self) -> [usize; N] {
         let width =
             |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

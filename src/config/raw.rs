@@ -287,9 +287,8 @@ pub struct RawDhcpServer {
     /// with `interface`.
     #[serde(default)]
     pub unknown_clients: Field<UnknownClients>,
-    /// What tells clients apart that have the same MAC address: nothing ("mac"), or the client identifier that the
-    /// system sends, option 61 of DHCP or the DUID of DHCPv6 ("client-id"). Default: nothing for nodes and reservations, so that they keep their
-    /// address whatever firmware and system send; the client identifier for other clients.
+    /// What distinguishes clients that share a MAC address: `mac` (nothing: they are one client) or `client-id` (option
+    /// 61 of DHCP, the DUID of DHCPv6). Default: `mac` for nodes and reservations, `client-id` for other clients.
     #[serde(default)]
     pub identity: Field<Identity>,
     /// User classes (option 77) that are treated as iPXE and get the script instead of the loader. Default: none.

@@ -136,9 +136,9 @@ codes! {
     NoSuchDisk = "L315": "an install to a missing disk",
     UpperCaseMac = "L316": "a MAC address in upper case",
     DeadUrl = "L317": "an unreachable URL",
-    ConfigDoubted = "L318": "a config is valid, but probably not as intended",
-    LoaderMisreads = "L319": "a loader reads a word otherwise than it is written",
-    UnknownMember = "L320": "matchbox ignores a key",
+    ConfigWarning = "L318": "an Ignition or Butane config has a warning",
+    LoaderMisreads = "L319": "a loader misreads a word of a profile",
+    IgnoredKey = "L320": "matchbox ignores a key",
 
     ThatOrNever = "L401": "an expectation needs exactly one of `that` and `never`",
     BadRegex = "L402": "invalid regular expression",
@@ -163,16 +163,16 @@ impl Code {
             | Self::NoSuchDisk
             | Self::UpperCaseMac
             | Self::DeadUrl
-            | Self::ConfigDoubted
+            | Self::ConfigWarning
             | Self::LoaderMisreads
-            | Self::UnknownMember => Severity::Warning,
+            | Self::IgnoredKey => Severity::Warning,
             _ => Severity::Error,
         }
     }
 
     /// Returns whether only `dryrack check` reports it, because the lab starts anyway.
     pub fn is_lint(self) -> bool {
-        (Self::NotRendered..=Self::UnknownMember).contains(&self)
+        (Self::NotRendered..=Self::IgnoredKey).contains(&self)
     }
 
     /// Returns the code with this number, in any case.

@@ -234,7 +234,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 },
                 20 => Known::ExpectationDecided { expect, met: flag, seen: one },
                 21 => Known::StepDone { step: number as usize, text: one },
-                22 => Known::StepFailed { step: number as usize, text: one, error: two },
+                22 => Known::StepFailed { step: flag.then_some(number as usize), text: one, error: two },
                 _ if flag => Known::TearDownStarted { why: one },
                 _ => Known::RunEnded { exit: number as u8 },
             }

@@ -37,8 +37,9 @@ pub enum Known {
     },
     /// A step of the plan failed.
     StepFailed {
-        /// Index of the step in the plan.
-        step: usize,
+        /// Index of the step in the plan; absent if what failed is no step of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<usize>,
         /// The step as text.
         text: String,
         /// The error with its causes.

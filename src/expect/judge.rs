@@ -371,50 +371,80 @@ impl Judge {
         if present.up.is_none() {
             return false;
         }
-        let open = || self.items.iter().filter(|item| item.subjects.iter().any(Subject::is_open));
-        let commands = open().any(|item| {
-            matches!(item.expectation.check, Check::Probed(ProbedCheck::Command { .. }))
-                && !matches!(item.gate, Gate::After(_))
-        });
-        let awaited = |name: &ExpectName| {
-            let missed = |item: &Item| {
-                item.subjects.iter().filter_map(Subject::outcome).any(|outcome| !outcome.is_met())
-            };
-            match self.items.iter().any(|item| item.expectation.name == *name && missed(item)) {
-                true => Awaited::Missed,
-                false => Awaited::Possible,
-            }
-        };
-        let hopeless = |item: &Item, subject: &Subject| match (&item.expectation.check, &subject.node) {
-            (Check::Observed(ObservedCheck::Process { process, .. }), _) => {
-                prospects.never_started(process, present, awaited)
-            }
-            (_, Some(node)) => prospects.never_powered_on(node, present, commands, awaited),
-            (_, None) => {
-                let mut nodes = item.expectation.nodes.iter();
-                nodes.find_map(|node| prospects.never_powered_on(node, present, commands, awaited))
-            }
-        };
-        let mut hopeless_ones = Vec::new();
+        let mut given_up = Vec::new();
         for (index, item) in self.items.iter().enumerate() {
             for (at, subject) in item.subjects.iter().enumerate() {
                 if subject.is_open()
                     && !subject.is_holding()
                     && !self.is_endless(index)
-                    && let Some(why) = hopeless(item, subject)
+                    && let Some(why) = self.cannot_be_met(prospects, index, subject, present)
                 {
-                    hopeless_ones.push((index, at, why));
+                    given_up.push((index, at, why));
                 }
             }
         }
-        let changed = !hopeless_ones.is_empty();
-        for (index, at, why) in hopeless_ones {
+        let changed = !given_up.is_empty();
+        for (index, at, why) in given_up {
             let Item { expectation, subjects, .. } = &mut self.items[index];
             let subject = &mut subjects[at];
             let node = subject.node.as_ref().and_then(|node| present.nodes.get(node));
             subject.give_up(expectation, self.now, why, node);
         }
         changed
+    }
+
+    /// Returns why an open expectation cannot be met any more, because nothing is left that could start what it is
+    /// about.
+    fn cannot_be_met(
+        &self,
+        prospects: &Prospects,
+        index: usize,
+        subject: &Subject,
+        present: &Snapshot,
+    ) -> Option<String> {
+        let awaited = |name: &ExpectName| {
+            let Some(other) = self.items.iter().position(|item| item.expectation.name == *name) else {
+                return Awaited::Possible;
+            };
+            let mut outcomes = self.items[other].subjects.iter().filter_map(Subject::outcome);
+            if outcomes.any(|outcome| !outcome.is_met()) {
+                Awaited::Missed
+            } else if other == index || self.waits_for(other, index) {
+                Awaited::Judged
+            } else {
+                Awaited::Possible
+            }
+        };
+        // They may power nodes on, too.
+        let commands = self.items.iter().enumerate().any(|(other, item)| {
+            matches!(item.expectation.check, Check::Probed(ProbedCheck::Command { .. }))
+                && item.subjects.iter().any(Subject::is_open)
+                && !self.waits_for(other, index)
+        });
+        let Item { expectation, .. } = &self.items[index];
+        match (&expectation.check, &subject.node) {
+            (Check::Observed(ObservedCheck::Process { process, .. }), _) => {
+                prospects.never_started(process, present, awaited)
+            }
+            (_, Some(node)) => prospects.never_powered_on(node, present, commands, awaited),
+            (_, None) => {
+                let mut nodes = expectation.nodes.iter();
+                nodes.find_map(|node| prospects.never_powered_on(node, present, commands, awaited))
+            }
+        }
+    }
+
+    /// Tells whether an expectation waits for another one, directly or not.
+    fn waits_for(&self, mut index: usize, other: usize) -> bool {
+        // A chain of `after` without a cycle is never longer than the number of expectations.
+        for _ in 0..=self.items.len() {
+            match self.items[index].gate {
+                Gate::After(next) if next == other => return true,
+                Gate::After(next) => index = next,
+                Gate::WithLab | Gate::Since(_) => return false,
+            }
+        }
+        false
     }
 
     /// Queues the decisions that were not returned yet.

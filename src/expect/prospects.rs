@@ -2,7 +2,7 @@
 //! processes can still start.
 //!
 //! A node that waits for `dryrack power on` depends on the processes of the lab. Once one of them has failed and none
-//! is left that could do it, its expectations are hopeless.
+//! is left that could do it, its expectations cannot be met. What waits for an expectation cannot bring it about.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,10 @@ pub struct Prospects {
 /// How far an expectation is that something waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// It is open or met.
+    /// It is met, or may be met without the one that is judged.
     Possible,
+    /// It is the one that is judged, or waits for it.
+    Judged,
     /// It was missed.
     Missed,
 }
@@ -58,7 +60,8 @@ impl Prospects {
 
     /// Returns the reason why a node will never be powered on, if so.
     ///
-    /// `commands` tells whether a `command` check is open, which may power nodes on, too.
+    /// `commands` tells whether a `command` check is open that does not wait for the expectation that is judged: it may
+    /// power nodes on, too.
     pub(super) fn never_powered_on(
         &self,
         name: &NodeName,
@@ -83,7 +86,7 @@ impl Prospects {
         }
     }
 
-    /// Tells whether a process runs or can still start.
+    /// Tells whether a process runs, or can start before the expectation that is judged is decided.
     fn could_act(&self, present: &Snapshot, awaited: impl Fn(&ExpectName) -> Awaited) -> bool {
         self.processes.iter().any(|(name, (after, _))| match present.processes.get(name) {
             Some(process) => process.ended.is_none(),

@@ -87,7 +87,7 @@ pub fn translate(text: &[u8]) -> Result<Translated, Vec<Problem>> {
         boot::check(&config, &mut report);
     }
     if head.variant == Variant::OpenShift {
-        machine_config(&tree, &mut report);
+        machine_config(&tree, minor, &mut report)?;
     }
     warnings.extend(report.finish()?);
     let Some(version) = head.becomes else {
@@ -250,21 +250,26 @@ fn arguments(root: &Record, variant: Variant, report: &mut Report) {
     }
 }
 
-/// Reports missing fields of a MachineConfig.
-fn machine_config(tree: &Tree, report: &mut Report) {
-    let metadata = tree.get(tree.root(), "metadata");
-    let line = tree.node(metadata.unwrap_or(tree.root())).line;
-    if metadata.and_then(|metadata| tree.get(metadata, "name")).is_none() {
+/// Reports missing fields of a MachineConfig, or returns those of a wrong type.
+fn machine_config(tree: &Tree, minor: u8, report: &mut Report) -> Result<(), Vec<Problem>> {
+    // All other keys are unknown to this schema, so its warnings mean nothing.
+    let mut decoding = Report::new(Language::Yaml);
+    let config = decode::record(tree, &schema::MACHINE_CONFIG, minor, &mut decoding);
+    decoding.finish()?;
+    let line = config.get("metadata").map_or(tree.node(tree.root()).line, |metadata| metadata.line);
+    let metadata = config.record("metadata");
+    if metadata.and_then(|metadata| metadata.filled("name")).is_none() {
         report.add(line, &JsonPath::root(), "metadata.name: required");
     }
-    let labels = metadata.and_then(|metadata| tree.get(metadata, "labels"));
-    if labels.and_then(|labels| tree.get(labels, "machineconfiguration.openshift.io/role")).is_none() {
+    let labels = metadata.and_then(|metadata| metadata.record("labels"));
+    if labels.and_then(|labels| labels.filled("role")).is_none() {
         report.add(
             line,
             &JsonPath::root(),
             "metadata.labels: `machineconfiguration.openshift.io/role` is required",
         );
     }
+    Ok(())
 }
 
 #[cfg(test)]

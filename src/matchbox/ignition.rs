@@ -90,14 +90,9 @@ pub struct Config {
 
 /// Parses a config, or returns all its problems.
 pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
-    if text.is_empty() {
-        return Err(vec![Problem::new(0, "the config is empty")]);
-    }
-    let tree = json::read(text).map_err(|error| vec![not_json(text, &error)])?;
+    let tree = tree(text)?;
     let version = version(&tree).map_err(|problem| vec![problem])?;
-    let mut report = Report::new(Language::Json);
-    let root = decode::record(&tree, &schema::CONFIG, version.minor(), &mut report);
-    let warnings = report.finish()?;
+    let (root, warnings) = decoded(&tree, version.minor())?;
     Config::checked(root, version, Report::new(Language::Json)).map(|config| config.warned(warnings))
 }
 
@@ -105,16 +100,9 @@ pub fn read(text: &[u8]) -> Result<Config, Vec<Problem>> {
 ///
 /// As in Butane, only a config of that very version is checked against its rules, and others only for types.
 pub(crate) fn check_nested(text: &[u8], minor: u8) -> Result<Vec<Problem>, Vec<Problem>> {
-    if text.is_empty() {
-        return Err(vec![Problem::new(0, "the config is empty")]);
-    }
-    let tree = json::read(text).map_err(|error| vec![not_json(text, &error)])?;
-    let mut report = Report::new(Language::Json);
-    let root = decode::record(&tree, &schema::CONFIG, minor, &mut report);
-    let mut warnings = report.finish()?;
-    let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
-    let line = named.map_or(1, |value| value.line);
-    let text = named.and_then(Value::as_text).unwrap_or_default();
+    let (root, mut warnings) = decoded(&tree(text)?, minor)?;
+    let (text, line) = named_version(&root);
+    let line = line.unwrap_or(1);
     let Some((major, of, rest)) = semver(text) else {
         return Err(vec![Problem::new(line, "ignition.version: a version such as 3.4.0 is required")]);
     };
@@ -129,6 +117,27 @@ pub(crate) fn check_nested(text: &[u8], minor: u8) -> Result<Vec<Problem>, Vec<P
     check::whole(&root, minor, &mut report);
     warnings.extend(report.finish()?);
     Ok(warnings)
+}
+
+/// Parses the JSON of a config.
+fn tree(text: &[u8]) -> Result<Tree, Vec<Problem>> {
+    if text.is_empty() {
+        return Err(vec![Problem::new(0, "the config is empty")]);
+    }
+    json::read(text).map_err(|error| vec![not_json(text, &error)])
+}
+
+/// Decodes a config as one of a minor version, and returns it with warnings.
+fn decoded(tree: &Tree, minor: u8) -> Result<(Record, Vec<Problem>), Vec<Problem>> {
+    let mut report = Report::new(Language::Json);
+    let root = decode::record(tree, &schema::CONFIG, minor, &mut report);
+    Ok((root, report.finish()?))
+}
+
+/// Returns the version that a config names, empty if none, and its line.
+fn named_version(root: &Record) -> (&str, Option<usize>) {
+    let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
+    (named.and_then(Value::as_text).unwrap_or_default(), named.map(|value| value.line))
 }
 
 /// Returns the parts of a version as Go's semver reads them: two numbers, and the third with its suffix.
@@ -163,9 +172,8 @@ fn version(tree: &Tree) -> Result<Version, Problem> {
     let mut report = Report::new(Language::Json);
     let node = tree.node(tree.root());
     let root = decode::record(tree, &schema::CONFIG, Version::NEWEST.minor(), &mut report);
-    let named = root.record("ignition").and_then(|ignition| ignition.get("version"));
-    let text = named.and_then(Value::as_text).unwrap_or_default();
-    let line = named.map_or(node.line, |value| value.line);
+    let (text, line) = named_version(&root);
+    let line = line.unwrap_or(node.line);
     let malformed = match text.parse() {
         Ok(version) => return Ok(version),
         Err(malformed) => malformed,

@@ -3,9 +3,6 @@
 //! Nodes are in one list and refer to each other by their index, so that YAML's aliases cost nothing, may stand within
 //! what they refer to, and deep trees need no deep stack.
 
-/// The maximum depth of merges within merges in which a key is looked up.
-const DEEPEST_MERGE: usize = 8;
-
 /// The index of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId(usize);
@@ -134,28 +131,6 @@ impl Tree {
         match &self.node(id).what {
             What::Alias { to, .. } => self.node(*to),
             _ => self.node(id),
-        }
-    }
-
-    /// Returns the value of a key of a map, through aliases, and through maps that are merged into it.
-    pub(crate) fn get(&self, map: NodeId, key: &str) -> Option<NodeId> {
-        self.get_within(map, key, DEEPEST_MERGE)
-    }
-
-    fn get_within(&self, map: NodeId, key: &str, depth: usize) -> Option<NodeId> {
-        let What::Map(pairs) = &self.resolved(map).what else { return None };
-        let depth = depth.checked_sub(1)?;
-        let of = |name: &str| {
-            let is = |key: &NodeId| matches!(&self.resolved(*key).what, What::Scalar(Scalar { text, .. }) if text == name);
-            pairs.iter().find(|(key, _)| is(key)).map(|(_, value)| *value)
-        };
-        if let Some(value) = of(key) {
-            return Some(value);
-        }
-        let merged = of("<<")?;
-        match &self.node(merged).what {
-            What::List(maps) => maps.iter().find_map(|map| self.get_within(*map, key, depth)),
-            _ => self.get_within(merged, key, depth),
         }
     }
 

@@ -19,8 +19,8 @@ pub(crate) use scalar::{Resolved, flag, integer, resolve};
 
 /// The maximum number of flow collections, or of block collections, within each other.
 const DEEPEST: usize = 10_000;
-/// The maximum number of scalars with `\'`, because the text is parsed again for each.
-const MOST_REWRITTEN: usize = 1_000;
+/// The maximum size of all that is parsed again, in bytes, because a text is parsed again for each scalar with `\'`.
+const MOST_PARSED_AGAIN: usize = 16 << 20;
 /// The tokens behind the first document that yaml.v3 reads.
 const AHEAD: usize = 2;
 /// The prefix of the tags that are written with `!!`.
@@ -65,20 +65,25 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Tree, YamlError> {
     if let Some(letter) = stand_in {
         text = text.replace(MARK, &String::from(letter));
     }
-    for _ in 0..MOST_REWRITTEN {
+    let mut parsed_again = 0;
+    loop {
         let wrong = match Reader::new(&text, stand_in).document() {
             Ok(tree) => return Ok(tree),
             Err(wrong) => wrong,
         };
-        match wrong {
-            Wrong::Escape(error) => match with_apostrophes(&text, error.at) {
-                Some(rewritten) => text = rewritten,
-                None => return Err(error.into()),
-            },
+        let error = match wrong {
+            Wrong::Escape(error) => error,
             Wrong::Other(error) => return Err(error),
+        };
+        let Some(rewritten) = with_apostrophes(&text, error.at) else { return Err(error.into()) };
+        text = rewritten;
+        parsed_again += text.len();
+        if parsed_again > MOST_PARSED_AGAIN {
+            let message =
+                "there are too many strings with `\\'` up to this line: write `'` without the backslash";
+            return Err(YamlError::new(error.line, message));
         }
     }
-    Err(YamlError::new(1, "there are too many apostrophes behind a backslash"))
 }
 
 /// Rewrites each `\'` from a position up to the end of the quoted text; returns nothing if there is none at the position.
@@ -180,8 +185,10 @@ impl<'a> Reader<'a> {
                 EventKind::StreamStart => {}
                 EventKind::StreamEnd => break,
                 EventKind::DocumentStart { version } => {
-                    if version.is_some_and(|version| version != (1, 1)) {
-                        return Err(YamlError::new(line, "found incompatible YAML document").into());
+                    if let Some((major, minor)) = version.filter(|version| *version != (1, 1)) {
+                        let message =
+                            format!("the directive names YAML {major}.{minor}, but only 1.1 is supported");
+                        return Err(YamlError::new(line, message).into());
                     }
                 }
                 EventKind::DocumentEnd { explicit } => {
@@ -237,7 +244,7 @@ impl<'a> Reader<'a> {
             EventKind::MapStart { properties, flow } => {
                 (What::Map(Vec::new()), self.properties(properties).0, Some(flow))
             }
-            _ => return Err(YamlError::new(line, "did not find expected node content").into()),
+            _ => return Err(YamlError::new(line, "a value is expected here").into()),
         };
         let id = self.tree.add(line, what);
         if let Some(open) = self.open.last_mut() {
@@ -254,7 +261,11 @@ impl<'a> Reader<'a> {
             let depth = &mut self.depths[usize::from(flow)];
             *depth += 1;
             if *depth > DEEPEST {
-                return Err(YamlError::new(line, format!("exceeded max depth of {DEEPEST}")).into());
+                return Err(YamlError::new(
+                    line,
+                    format!("lists and maps are nested more than {DEEPEST} deep"),
+                )
+                .into());
             }
             self.open.push(Open { id, flow, key: None });
         }
@@ -288,7 +299,7 @@ impl<'a> Reader<'a> {
             let escaped = if letter == '\\' { letters.next() } else { None };
             line += usize::from(escaped == Some('\n'));
             if escaped == Some('/') {
-                return Err(YamlError::new(line, "found unknown escape character"));
+                return Err(YamlError::new(line, "`\\/` is not an escape sequence of YAML 1.1"));
             }
         }
         Ok(())

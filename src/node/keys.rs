@@ -10,11 +10,13 @@ pub struct Chord(Vec<String>);
 const MOST: usize = 1000;
 
 /// Keys with names, beside those of one character and `f1` to `f12`.
-const NAMES: [(&str, &str); 26] = [
+const NAMES: [(&str, &str); 27] = [
     ("enter", "ret"),
     ("esc", "esc"),
     ("tab", "tab"),
     ("space", "spc"),
+    // In a chord, where `-` separates the keys.
+    ("minus", "minus"),
     ("backspace", "backspace"),
     ("delete", "delete"),
     ("insert", "insert"),
@@ -55,6 +57,9 @@ const CHARACTERS: [(&str, &str, &str); 13] = [
     ("slash", "/", "?"),
     ("ret", "\n", ""),
 ];
+
+/// The function keys, which have the same names in QEMU.
+const FUNCTION_KEYS: [&str; 12] = ["f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12"];
 
 /// The characters above the digits.
 const SHIFTED_DIGITS: &str = ")!@#$%^&*(";
@@ -97,7 +102,7 @@ fn named(name: &str) -> Result<Chord, Malformed> {
         match (characters.next(), characters.next()) {
             (Some(single), None) => character(single),
             _ if part == "lt" => character('<'),
-            _ if is_function_key(part) => Some(vec![part.to_owned()]),
+            _ if FUNCTION_KEYS.contains(&part) => Some(vec![part.to_owned()]),
             _ => {
                 let known = NAMES.iter().find(|(name, _)| *name == part);
                 known.map(|(_, code)| vec![(*code).to_owned()])
@@ -110,12 +115,6 @@ fn named(name: &str) -> Result<Chord, Malformed> {
     };
     let keys = name.split('-').map(|part| key(part).ok_or_else(|| unknown(part)));
     Ok(Chord(keys.collect::<Result<Vec<_>, _>>()?.concat()))
-}
-
-fn is_function_key(name: &str) -> bool {
-    name.strip_prefix('f')
-        .and_then(|number| number.parse().ok())
-        .is_some_and(|number: u8| (1..=12).contains(&number))
 }
 
 /// Returns the keys that type a character.
@@ -139,6 +138,14 @@ fn character(character: char) -> Option<Vec<String>> {
     })
 }
 
+/// Returns the keys of every name and every character.
+#[cfg(test)]
+pub(super) fn all() -> Vec<Chord> {
+    let names = NAMES.iter().map(|(name, _)| *name).chain(FUNCTION_KEYS);
+    let named = names.map(|name| named(name).unwrap());
+    named.chain((' '..='~').chain(['\n', '\t']).map(|typed| Chord(character(typed).unwrap()))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +161,7 @@ mod tests {
     fn text_becomes_keys() {
         assert_eq!(check("ls -l /A<enter>"), "l s spc minus l spc slash shift+a ret");
         assert_eq!(check("<ctrl-alt-delete><f12><esc>"), "ctrl+alt+delete f12 esc");
+        assert_eq!(check("<ctrl-minus><minus>"), "ctrl+minus minus");
         assert_eq!(check("<ctrl-c>a<lt>b>!"), "ctrl+c a shift+comma b shift+dot shift+1");
         let typed: String = (' '..='~').filter(|c| *c != '<').collect();
         assert_eq!(parse(&typed).map(|chords| chords.len()), Ok(94));
@@ -165,7 +173,10 @@ mod tests {
         assert_eq!(check("é"), "no key of a US keyboard types `é`");
         assert_eq!(check("a<enter"), "`<enter` has no `>`; write `<lt>` for the character `<`");
         assert!(check("<return>").starts_with("there is no key `return`; names are enter, "));
-        assert!(check("<f13>").starts_with("there is no key `f13`"));
+        for key in ["f0", "f13", "f01", "f+1"] {
+            assert!(check(&format!("<{key}>")).starts_with(&format!("there is no key `{key}`")), "{key}");
+        }
+        assert!(check("<ctrl-->").starts_with("there is no key ``"));
         assert_eq!(check(&"a".repeat(1001)), "1001 keys are more than 1000 at a time");
     }
 }

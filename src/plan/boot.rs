@@ -78,6 +78,12 @@ impl<'a> Netboots<'a> {
         Some(&self.nodes.get(node)?.served.profile)
     }
 
+    /// Returns whether the profile of a node has its own program for the node's firmware.
+    pub(super) fn has_own_program(&self, node: &Node) -> bool {
+        let bios = node.firmware == Firmware::Bios;
+        self.nodes.get(&node.name).is_some_and(|netboot| netboot.served.has_own_program(bios))
+    }
+
     /// Returns the boot settings for a node's firmware on a network, if the node boots from it.
     pub(super) fn plan(&self, node: &NodeName, network: &Network) -> Option<BootPlan> {
         let Netboot { served, fetches_loader } = self.nodes.get(node)?;

@@ -56,7 +56,7 @@ pub fn lint(netboots: &Netboots<'_>, network: &Network, look: &LintContext<'_>) 
         found.extend(case.rendered());
         found.extend(case.never_chosen());
         found.extend(case.upper_case());
-        found.extend(case.unknown_members());
+        found.extend(case.ignored_keys());
         let Ok(profile) = look.source.profile(&named.group.profile) else { continue };
         if let Some(boot) = profile.boot.as_ref().filter(|boot| !boot.kernel.is_empty()) {
             found.extend(case.initrd(boot));
@@ -146,7 +146,7 @@ impl<'a> GroupCase<'a> {
         for endpoint in wanted {
             let failure = match render(endpoint, &self.labels, &query, self.look.source) {
                 Ok(rendered) => {
-                    lints.extend(rendered.warnings.iter().map(doubted));
+                    lints.extend(rendered.warnings.iter().map(config_warning));
                     rendered.problem
                 }
                 Err(failure) => Some(failure),
@@ -305,7 +305,7 @@ impl<'a> GroupCase<'a> {
         })
     }
 
-    /// Reports words that a loader reads otherwise than they are written. iPXE is assumed if no node asks.
+    /// Reports words that a loader misreads. iPXE is assumed if no node asks.
     fn misread(&self, boot: &NetBoot) -> Vec<Lint> {
         let any = |_: Firmware| true;
         let mut misread = Vec::new();
@@ -330,7 +330,7 @@ impl<'a> GroupCase<'a> {
     }
 
     /// Reports keys of the group and its profile that matchbox ignores.
-    fn unknown_members(&self) -> Vec<Lint> {
+    fn ignored_keys(&self) -> Vec<Lint> {
         let of = |file: String, unknown: fn(&str) -> Vec<String>| {
             let keys = (self.look.text)(&file).map(|text| unknown(&text)).unwrap_or_default();
             keys.into_iter().map(move |key| {
@@ -339,10 +339,10 @@ impl<'a> GroupCase<'a> {
                     "boot.cmdline" => {
                         "since matchbox 0.6, write the arguments as a list: \"args\": [\"console=ttyS0\"]"
                     }
-                    _ => "matchbox reads over it; remove it, or correct its name",
+                    _ => "remove it, or correct its name",
                 };
                 Lint {
-                    code: Code::UnknownMember,
+                    code: Code::IgnoredKey,
                     file: file.clone(),
                     line: None,
                     message: format!("matchbox has no key `{key}`, and ignores it"),
@@ -406,8 +406,11 @@ impl<'a> GroupCase<'a> {
         lints
     }
 
-    /// Reports files that a loader must fetch over HTTPS.
+    /// Reports files that a loader must fetch over HTTPS. A program of the user's own may be able to.
     fn https(&self, boot: &NetBoot) -> Vec<Lint> {
+        if !self.nodes.is_empty() && self.nodes.iter().all(|node| self.netboots.has_own_program(node)) {
+            return Vec::new();
+        }
         let words = std::iter::once(&boot.kernel).chain(&boot.initrd);
         let over_https = words.filter(|word| word.contains("https://"));
         let lint = |word: &String| {
@@ -441,10 +444,10 @@ impl<'a> GroupCase<'a> {
     }
 }
 
-/// Reports what Butane or Ignition warn of.
-fn doubted(warning: &Failure) -> Lint {
+/// Returns the finding for a warning of Butane or Ignition.
+fn config_warning(warning: &Failure) -> Lint {
     Lint {
-        code: Code::ConfigDoubted,
+        code: Code::ConfigWarning,
         file: warning.file.clone(),
         line: warning.line,
         what: None,

@@ -27,21 +27,36 @@ fn one(report: &Report) -> String {
         let on = verdict.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let at = verdict.outcome.at().unwrap_or(report.ended);
         let Outcome::Pending { .. } = verdict.outcome else {
-            return (
-                verdict.outcome.word(),
-                format!("{}{on}: {}: {}", verdict.expect, verdict.what, verdict.outcome.explain(at)),
-            );
+            let why = verdict.outcome.explain(at);
+            let text = format!("{}{on}: {}: {why}", verdict.expect, verdict.what);
+            return (verdict.outcome.word(), text, verdict.outcome.output());
         };
-        ("pending", format!("{}{on}: {}", verdict.expect, verdict.what))
+        ("pending", format!("{}{on}: {}", verdict.expect, verdict.what), &[][..])
     });
-    let run_errors = report.run_errors.iter().map(|run_error| ("error", run_error.to_string()));
-    let leaks = report.leaks.iter().map(|leak| ("cleanup incomplete", leak.to_string()));
-    let lines: Vec<String> = open
+    let run_errors = report.run_errors.iter().map(|error| ("error", error.to_string(), &error.output[..]));
+    let leaks = report.leaks.iter().map(|leak| ("cleanup incomplete", leak.to_string(), &[][..]));
+    let items: Vec<String> = open
         .chain(run_errors)
         .chain(leaks)
-        .map(|(word, rest)| format!("* {word}: {}\n", cell_of(&rest)))
+        .map(|(word, rest, output)| format!("* {word}: {}\n{}", cell_of(&rest), quoted(output)))
         .collect();
-    if lines.is_empty() { text } else { text + "\n" + &lines.concat() }
+    if items.is_empty() { text } else { text + "\n" + &items.concat() }
+}
+
+/// Returns the lines of a program's output as a block inside a list item.
+fn quoted(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    // The fence is longer than any in the output.
+    let longest = lines.iter().flat_map(|line| line.split(|c| c != '`')).map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    let mut block = format!("  {fence}text\n");
+    for line in lines {
+        let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        writeln!(block, "{}", format!("  {line}").trim_end()).expect("a string takes everything");
+    }
+    block + "  " + &fence + "\n"
 }
 
 /// Escapes a text for one cell: guest output must not become markup.
@@ -61,6 +76,19 @@ fn cell_of(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::examples;
+
+    #[test]
+    fn output_cannot_leave_its_block() {
+        let lines = ["```", "a ```` b", "\u{1b}[31mred"].map(str::to_owned);
+        insta::assert_snapshot!(quoted(&lines), @"
+        `````text
+        ```
+        a ```` b
+         [31mred
+        `````
+        ");
+        assert_eq!(quoted(&[]), "");
+    }
 
     #[test]
     fn runs_one_after_another() {
@@ -83,6 +111,12 @@ mod tests {
         * missed: healthy: etcd with 3 healthy members and one leader within 3m: not met within 3m; last probe saw 2 of 3 members healthy, node3: no route to host, 6.4s ago; node3: last seen: console line \`etcd: cannot resolve  \[31mnode4.lan \[0m & \<retry\>\`, 2m 54s ago
         * not reached: stays: command etcdctl endpoint health for 10s: \`healthy\` was missed
         * missed: applied: process apply: \`apply\` ended: exit code 1, \`  on main.tf line 3\`
+          ```text
+           [31mError: no such profile
+
+            on main.tf line 3
+            wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide
+          ```
         * pending: later: tcp 22
 
         **etcd**: no expectations; 9.8s under tcg (run 20261121-093403-etcd, exit code 4)
@@ -94,6 +128,12 @@ mod tests {
 
         * error: cannot start machine \`node1\`: qemu-system-x86\_64 ended with exit status 1:   could not open '/run/x': No space left on device
         * error: process \`apply\` failed: apply ended: exit code 1
+          ```text
+           [31mError: no such profile
+
+            on main.tf line 3
+            wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide wide
+          ```
         * error: a service ended
         * cleanup incomplete: cannot delete link drt1f0c7d2a: Device or resource busy (os error 16)
         ");

@@ -36,14 +36,14 @@ pub(super) fn summary_line(report: &Report) -> String {
         0 => "no expectations".to_owned(),
         1 if met == 1 => "the expectation was met".to_owned(),
         _ if met == all => format!("all {all} expectations met"),
-        _ => tally(&report.verdicts).replacen(" met", " expectations met", 1),
+        _ => tally(&report.verdicts, "expectations met"),
     };
     let Report { ended, accel, run, exit, .. } = report;
     format!("{judged}; {} under {} (run {run}, exit code {exit})", ended, accel.as_str())
 }
 
-/// Counts outcomes in a few words: `2 of 4 met, 1 missed, 1 pending`.
-pub fn tally(verdicts: &[Verdict]) -> String {
+/// Counts outcomes in a few words, of which `met` names the first: `2 of 4 met, 1 missed, 1 pending`.
+pub fn tally(verdicts: &[Verdict], met: &str) -> String {
     let count = |word: &str| verdicts.iter().filter(|verdict| verdict.outcome.word() == word).count();
     if verdicts.is_empty() {
         return "none".to_owned();
@@ -51,7 +51,7 @@ pub fn tally(verdicts: &[Verdict]) -> String {
     let rest = ["missed", "not reached", "pending"].map(|word| (count(word), word));
     let rest = rest.into_iter().filter(|(count, _)| *count > 0);
     let rest: String = rest.map(|(count, word)| format!(", {count} {word}")).collect();
-    format!("{} of {} met{rest}", count("met"), verdicts.len())
+    format!("{} of {} {met}{rest}", count("met"), verdicts.len())
 }
 
 /// Returns verdicts as text in a number of columns, with the reason why some are not decided at `now`.

@@ -280,14 +280,13 @@ impl Capture {
     /// Returns the next bytes of the file; `None` when the lab is torn down.
     ///
     /// Cancel safe.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            // A run that is killed breaks the stream, which counts as its end.
-            let frame = self.body.frame().await?.ok()?;
-            if let Ok(data) = frame.into_data() {
-                return Some(data);
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(data) = frame.map_err(ClientError::Broken)?.into_data() {
+                return Ok(Some(data));
             }
         }
+        Ok(None)
     }
 }
 

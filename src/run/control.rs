@@ -14,6 +14,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::Stream;
+use futures_util::future::{Either, select};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -132,24 +134,28 @@ async fn capture(State(handler): State<ControlHandler>, Path(name): Path<String>
     })?;
     let capture = Capture::open(ports)
         .map_err(|error| refuse(StatusCode::CONFLICT, chain(&error), error.hint().as_deref()))?;
-    let stream =
-        futures_util::stream::unfold((capture, handler.progress), |(mut capture, mut progress)| async {
-            let bytes = {
-                let next = std::pin::pin!(capture.next());
-                // The record ends with the run.
-                let end = std::pin::pin!(async { while progress.changed().await.is_ok() {} });
-                match futures_util::future::select(next, end).await {
-                    futures_util::future::Either::Left((Ok(bytes), _)) => bytes,
-                    futures_util::future::Either::Left((Err(error), _)) => {
-                        tracing::warn!(%error, "a capture broke off");
-                        return None;
-                    }
-                    futures_util::future::Either::Right(_) => return None,
-                }
-            };
-            Some((Ok::<_, Infallible>(Bytes::from(bytes)), (capture, progress)))
-        });
+    let stream = captured(capture, handler.progress);
     Ok(([(header::CONTENT_TYPE, "application/x-pcapng")], Body::from_stream(stream)).into_response())
+}
+
+/// Returns the bytes of a capture until the record of the run ends. An error breaks the connection, so that the client
+/// does not take the file for complete.
+fn captured(
+    capture: Capture,
+    progress: watch::Receiver<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    futures_util::stream::try_unfold((capture, progress), |(mut capture, mut progress)| async {
+        let next = {
+            let next = std::pin::pin!(capture.next());
+            let end = std::pin::pin!(async { while progress.changed().await.is_ok() {} });
+            match select(next, end).await {
+                Either::Left((next, _)) => next,
+                Either::Right(_) => return Ok(None),
+            }
+        };
+        let bytes = next.inspect_err(|error| tracing::warn!(%error, "a capture broke off"))?;
+        Ok(Some((Bytes::from(bytes), (capture, progress))))
+    })
 }
 
 /// Reads the record as it grows.

@@ -22,7 +22,7 @@ use super::executor::{self, Progress, Site, UpError};
 use super::fold::Fold;
 use super::journal::Journal;
 use super::probe::Prober;
-use super::record::Recorder;
+use super::record::{Recorder, run_started};
 use super::request::{Request, Until};
 use super::status::Status;
 use crate::event::{Emitter, Event, Kind, Known, RunTime, Source, StopState};
@@ -109,12 +109,7 @@ impl<S: Site> Director<'_, S> {
     /// Executes the plan, runs the lab, and takes everything down again.
     pub(super) async fn run(mut self, mut inputs: Inputs, mut journal: Journal) -> Ending {
         let plan = &self.request.plan;
-        let nodes = plan.nodes.iter().map(|(name, node)| (name.clone(), node.boot_sources)).collect();
-        self.emit(Known::RunStarted {
-            lab: plan.lab.to_string(),
-            accel: plan.accel.as_str().to_owned(),
-            nodes,
-        });
+        self.emit(run_started(plan));
         let reason = self.live(plan, &mut inputs, &mut journal).await;
 
         let Reason { why, interrupted } = reason;

@@ -146,7 +146,7 @@ fn may(step: &Step, progress: &Progress, room: bool) -> bool {
 
 fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpError {
     let error = chain(&*failure.error);
-    events.emit(Known::StepFailed { step, text: text.clone(), error });
+    events.emit(Known::StepFailed { step: Some(step), text: text.clone(), error });
     UpError::Step { text, failure }
 }
 

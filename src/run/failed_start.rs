@@ -1,13 +1,12 @@
 //! The record and the report of a run that did not start, so that commands for runs show why.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::fold::Fold;
-use super::record::Recorder;
+use super::record::{Recorder, run_started};
 use super::store;
 use crate::event::{Event, Header, Instant, Known, RunTime, SCHEMA};
 use crate::hint::{Hint, chain};
@@ -58,19 +57,53 @@ fn write_events(
     let step = plan.steps.iter().position(|step| matches!(step, Step::MakeNamespaces { .. }));
     let now = Instant { at: RunTime::START, wall: started };
     for known in [
-        Known::RunStarted {
-            lab: plan.lab.to_string(),
-            accel: plan.accel.as_str().to_owned(),
-            nodes: BTreeMap::new(),
-        },
-        Known::StepFailed {
-            step: step.unwrap_or_default(),
-            text: "start the supervisor".to_owned(),
-            error: chain(error),
-        },
+        run_started(plan),
+        Known::StepFailed { step, text: "start the supervisor".to_owned(), error: chain(error) },
         Known::RunEnded { exit },
     ] {
         recorder.record(&Event::of_run(now, None, known))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::StoreError;
+    use super::*;
+    use crate::event::Kind;
+    use crate::plan::tests::{facts, lab};
+
+    #[test]
+    fn a_failed_start_blames_no_step_that_the_plan_does_not_have() {
+        let text = r#"
+            dryrack = 1
+            network.lan.address = "10.0.2.1/24"
+            node.a.disk.root = { size = "4GiB", source = "image:debian/disk" }
+        "#;
+        let plan = crate::plan::plan(&lab(text), &facts()).unwrap();
+        let error = StoreError::NoRun { folder: "/runs".into() };
+        let events = |plan: &Plan| {
+            let run_dir = tempfile::tempdir().unwrap();
+            record(run_dir.path(), plan, Timestamp::UNIX_EPOCH, &error);
+            let text = std::fs::read_to_string(run_dir.path().join("events.jsonl")).unwrap();
+            let lines = text.lines().skip(1).map(|line| serde_json::from_str::<Event>(line).unwrap().kind);
+            lines.collect::<Vec<_>>()
+        };
+        let step = |events: &[Kind]| match &events[..] {
+            [
+                Kind::Known(started),
+                Kind::Known(Known::StepFailed { step, .. }),
+                Kind::Known(Known::RunEnded { .. }),
+            ] => {
+                assert_eq!(started, &run_started(&plan));
+                *step
+            }
+            _ => panic!("{events:#?}"),
+        };
+        let blamed = step(&events(&plan)).map(|step| &plan.steps[step]);
+        assert!(matches!(blamed, Some(Step::MakeNamespaces { .. })), "{blamed:?}");
+        let mut without = plan.clone();
+        without.steps.retain(|step| !matches!(step, Step::MakeNamespaces { .. }));
+        assert_eq!(step(&events(&without)), None);
+    }
 }

@@ -5,6 +5,7 @@
 //! reason.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::Locations;
+use super::{Locations, store};
 use crate::hint::Hint;
 use crate::name::{LabName, digest};
+use crate::system::namespace::NamespaceIds;
 use crate::system::process::inheritable;
 
 /// How long a lab may take to end before it counts as up.
@@ -143,37 +145,66 @@ pub fn lab_lock(locations: &Locations, file: &Path) -> Result<LabLock, LabLockEr
     }
 }
 
-/// Tries to lock a lab that should be free, without waiting.
-pub(super) fn try_lab_lock(locations: &Locations, file: &Path) -> Option<LabLock> {
-    let base = locations.runtime.join(identity(file));
+/// Tries to lock a lab that should be free, by its [`identity`], without waiting.
+pub(super) fn try_lab_lock(locations: &Locations, identity: &str) -> Option<LabLock> {
+    let base = locations.runtime.join(identity);
     let path = base.with_extension("lock");
     let lock = File::options().create(true).append(true).open(&path).ok()?;
     lock.try_lock().ok().filter(|()| is_current(&lock, &path))?;
     Some(LabLock { lock, record: base.with_extension("json"), socket: base.with_extension("sock") })
 }
 
-/// Removes the files of labs that are down from the runtime folder.
+/// Waits until a run of a lab has ended, and tells whether it has.
+///
+/// Its lock shows that everywhere: another lab sees none of its processes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process's lock: the kernel tells nobody when it is free"
+)]
+pub fn await_end(locations: &Locations, up: &RegisteredLab, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if try_lab_lock(locations, &identity(&up.file)).is_some() {
+            return true;
+        }
+        // The next run of the lab may have taken the lock at once.
+        let next = read(&locations.runtime.join(identity(&up.file)).with_extension("json"));
+        if next.is_some_and(|next| next.run_dir != up.run_dir) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            // A command that brings the lab up again holds the lock without a run, as long as it builds images.
+            let alive = NamespaceIds::read(&up.run_dir).is_ok_and(|ids| ids.is_alive());
+            return !alive && store::report(&up.run_dir).is_ok();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Removes the files of labs that are down from the runtime folder, and copies of keys that are no longer used.
 ///
 /// A file that cannot be removed affects nothing; the next command tries again.
 pub fn forget_ended(locations: &Locations) {
     for entry in fs::read_dir(&locations.runtime).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "lock") {
-            continue;
-        }
+        // The lock last: whoever has it may create the others.
+        let files: &[&str] = match path.extension().and_then(OsStr::to_str) {
+            Some("lock") => &["json", "json.new", "sock", "lock"],
+            Some("key") => &["key"],
+            Some(_) | None => continue,
+        };
         let Ok(lock) = File::options().append(true).open(&path) else { continue };
         if lock.try_lock().is_err() || !is_current(&lock, &path) {
             continue;
         }
-        // The lock last: whoever has it may create the others.
-        for extension in ["json", "json.new", "sock", "lock"] {
+        for extension in files {
             fs::remove_file(path.with_extension(extension)).ok();
         }
     }
 }
 
 /// Tells whether a path still leads to an open file.
-fn is_current(file: &File, path: &Path) -> bool {
+pub(super) fn is_current(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
         (Ok(_) | Err(_), _) => false,

@@ -53,6 +53,15 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
+    /// The folder of its kept disks could not be prepared.
+    #[error("cannot prepare {} for kept disks", path.display())]
+    KeptDisks {
+        /// The folder.
+        path: PathBuf,
+        /// The error.
+        #[source]
+        source: io::Error,
+    },
     /// Its namespaces could not be created.
     #[error(transparent)]
     Isolation(NamespaceError),
@@ -63,10 +72,12 @@ impl Hint for LaunchError {
         match self {
             Self::Store(error) => error.hint(),
             Self::LabLock(error) => error.hint(),
-            Self::Request { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Request { source, .. } | Self::KeptDisks { source, .. }
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
                 Some(MAKE_ROOM.into())
             }
-            Self::Request { .. } => None,
+            Self::Request { .. } | Self::KeptDisks { .. } => None,
             Self::Isolation(error) => error.hint(),
         }
     }
@@ -86,13 +97,8 @@ pub fn launch(
 ) -> Result<Launched, LaunchError> {
     let started = Timestamp::now();
     let run_dir = store::create(locations, &plan.lab, started).map_err(LaunchError::Store)?;
-    let file = plan.file.clone();
     let socket = lab_lock.socket().to_owned();
-    let kept = locations.state.join("labs").join(lab_lock::identity(&file));
-    if plan.steps.iter().any(|step| matches!(step, Step::Disk(DiskPlan { keep: true, .. }))) {
-        kept_disks::sign(&kept, &file)
-            .map_err(|source| LaunchError::Request { path: kept.clone(), source })?;
-    }
+    let kept = locations.state.join("labs").join(lab_lock::identity(&plan.file));
     let request = Request { plan, images, kept, socket: socket.clone(), until };
     match start(&request, &lab_lock, &run_dir, locations) {
         Ok(namespaces) => Ok(Launched { namespaces, run_dir, socket }),
@@ -109,7 +115,11 @@ fn start(
     run_dir: &Path,
     locations: &Locations,
 ) -> Result<NamespaceHandle, LaunchError> {
-    let Request { plan, socket, .. } = request;
+    let Request { plan, socket, kept, .. } = request;
+    if plan.steps.iter().any(|step| matches!(step, Step::Disk(DiskPlan { keep: true, .. }))) {
+        kept_disks::sign(kept, &plan.file)
+            .map_err(|source| LaunchError::KeptDisks { path: kept.clone(), source })?;
+    }
     request.write(run_dir).map_err(|source| LaunchError::Request { path: run_dir.to_owned(), source })?;
     // One at a time: a process started before the lock is released inherits it.
     static STARTING: Mutex<()> = Mutex::new(());

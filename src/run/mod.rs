@@ -44,7 +44,9 @@ use std::path::PathBuf;
 
 pub use guardian::guardian_main;
 pub use journal::Journal;
-pub use lab_lock::{LabLock, LabLockError, RegisteredLab, forget_ended, lab_argument, lab_lock, registered};
+pub use lab_lock::{
+    LabLock, LabLockError, RegisteredLab, await_end, forget_ended, lab_argument, lab_lock, registered,
+};
 pub use lab_sources::{LabSources, LabSourcesError};
 pub use launch::{LaunchError, Launched, launch};
 pub use rack::{Rack, RackParts};

@@ -62,12 +62,10 @@ pub struct ProbeContext {
     pub dns: Option<Dns>,
     /// The machines, to inspect their disks.
     pub machines: Machines,
-    /// The private key of the run.
-    pub ssh_key: PathBuf,
-    /// The folder of the nodes' host keys.
-    pub known_hosts: PathBuf,
-    /// The run folder, which keeps the whole output of the last failed attempt of each probe.
+    /// The run folder, which keeps the output of the last failed attempt of each probe that was reported.
     pub run_dir: PathBuf,
+    /// The runtime folder, for copies of keys.
+    pub runtime: PathBuf,
     /// Starts programs.
     pub spawner: Spawner,
     /// Receives the results.
@@ -122,6 +120,7 @@ impl ProbeContext {
         plan: &Plan,
         machines: Machines,
         run_dir: PathBuf,
+        runtime: PathBuf,
         spawner: Spawner,
         emitter: Emitter,
     ) -> Self {
@@ -148,9 +147,8 @@ impl ProbeContext {
             nodes: nodes.collect(),
             dns: plan.networks.values().next().map(dns),
             machines,
-            ssh_key: ssh::private_key(&run_dir),
-            known_hosts: ssh::known_hosts(&run_dir),
             run_dir,
+            runtime,
             spawner,
             emitter: emitter.of(Source::Probe),
         }
@@ -162,7 +160,7 @@ impl ProbeContext {
 struct Answer {
     ok: bool,
     seen: String,
-    /// The whole output, if there is more than the text.
+    /// The output, up to a limit, if there is more than the text.
     output: Option<String>,
 }
 
@@ -336,8 +334,7 @@ impl Shared {
         match check {
             ProbedCheck::Command { run, exit, output } => {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
-                let stderr = self.stderr_file(of, node);
-                program::command(&self.context.spawner, run, self.environment(node), stderr, wanted).await
+                program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
             ProbedCheck::Dns { name, answer } => {
                 let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
@@ -377,12 +374,10 @@ impl Shared {
                     Err(no) => return no,
                     Ok(reached) => reached,
                 };
+                let run_dir = &self.context.run_dir;
                 let key = match key {
-                    None => Ok(KeyFile::kept(self.context.ssh_key.clone())),
-                    Some(secret) => {
-                        let copy = self.context.ssh_key.with_file_name(format!("{}-{node}", of.name));
-                        KeyFile::of(secret, copy)
-                    }
+                    None => Ok(KeyFile::kept(ssh::private_key(run_dir))),
+                    Some(secret) => KeyFile::of(secret, &self.context.runtime),
                 };
                 let key = match key {
                     Ok(key) => key,
@@ -390,22 +385,14 @@ impl Shared {
                 };
                 let login = program::Login {
                     user,
-                    address,
                     port: *port,
-                    key: key.path(),
-                    known_hosts: &self.context.known_hosts,
-                    alias: node.as_str(),
+                    node: node.as_str(),
+                    options: ssh::check_options(run_dir, node.as_str(), address, key.path()),
                 };
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
-                let stderr = self.stderr_file(of, Some(node));
-                program::ssh(&self.context.spawner, &login, run.as_deref(), stderr, wanted).await
+                program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
             }
         }
-    }
-
-    /// Returns the file for the standard error of a program while it runs.
-    fn stderr_file(&self, of: &Expectation, node: Option<&NodeName>) -> PathBuf {
-        self.context.run_dir.join(output_file(&of.name, node).with_extension("stderr"))
     }
 
     /// Returns the node with the address at which it is reachable.

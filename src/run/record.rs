@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-use crate::event::{Event, Header};
+use crate::event::{Event, Header, Known};
+use crate::plan::Plan;
 use crate::system::process::open_log;
 
 /// Writes events, one line each, and publishes its progress.
@@ -54,6 +55,15 @@ impl Recorder {
         }
         self.written.send_replace(before + line.len() as u64);
         Ok(())
+    }
+}
+
+/// Returns the first event of a run of a plan.
+pub(super) fn run_started(plan: &Plan) -> Known {
+    Known::RunStarted {
+        lab: plan.lab.to_string(),
+        accel: plan.accel.as_str().to_owned(),
+        nodes: plan.nodes.iter().map(|(name, node)| (name.clone(), node.boot_sources)).collect(),
     }
 }
 

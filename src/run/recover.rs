@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Locations;
 use super::executor::{self, Failure, Host};
 use super::journal::{Journal, is_open};
-use super::lab_lock::{forget_ended, try_lab_lock};
+use super::lab_lock::{forget_ended, identity, try_lab_lock};
 use super::rack::reverse;
 use super::request::Request;
 use super::store;
@@ -18,14 +18,16 @@ use crate::system::netlink::Netlink;
 
 /// Undoes the effects of runs that did not end regularly, and forgets labs that are down. Returns the leaks.
 ///
-/// Only affects runs without a process: their lock is free and their namespaces are gone.
+/// Only affects runs without a process: their lock is free and their namespaces are gone. A run without isolation is
+/// left to a command in its own network: here nothing of it could be found, and it would count as undone.
 pub fn recover(locations: &Locations) -> Vec<Leak> {
     let Ok(runs) = store::list(locations) else { return Vec::new() };
-    let dead = runs.into_iter().filter(|run| !run.up && is_open(&run.path));
+    let elsewhere = |path: &Path| NamespaceIds::read(path).is_ok_and(|ids| ids.are_elsewhere());
+    let dead = runs.into_iter().filter(|run| !run.up && is_open(&run.path) && !elsewhere(&run.path));
     let leaks = dead.flat_map(|run| {
         let Ok(request) = Request::read(&run.path) else { return Vec::new() };
         // An active guardian holds the lock.
-        match try_lab_lock(locations, &request.plan.file) {
+        match try_lab_lock(locations, &identity(&request.plan.file)) {
             Some(_lab_lock) => replay(&run.path),
             None => Vec::new(),
         }
@@ -91,5 +93,74 @@ impl Host for Leftovers<'_> {
                 reverse(undo, self.run_dir, &self.netlink).await
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use super::super::lab_lock::make_runtime;
+    use super::super::request::Until;
+    use super::*;
+    use crate::plan::tests::{facts, lab};
+    use crate::system::namespace::{ProcessId, SharedNetwork};
+
+    #[test]
+    fn a_journal_is_replayed_only_in_the_network_that_its_run_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let locations = Locations {
+            state: dir.path().join("state"),
+            cache: dir.path().join("cache"),
+            runtime: dir.path().join("runtime"),
+        };
+        make_runtime(&locations.runtime).unwrap();
+        let text = r#"
+            dryrack = 1
+            network.lan.address = "10.0.2.1/24"
+            node.a.disk.root = { size = "4GiB", source = "image:debian/disk" }
+        "#;
+        let plan = crate::plan::plan(&lab(text), &facts()).unwrap();
+        let run_dir = store::create(&locations, &plan.lab, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let (kept, socket) = (dir.path().to_owned(), dir.path().join("control"));
+        let request = Request { plan, images: BTreeMap::new(), kept, socket, until: Until::Stopped };
+        request.write(&run_dir).unwrap();
+        let mut journal = Journal::open(&run_dir).unwrap();
+        journal.intend(0, vec![Undo::DeleteFile("left".into())]).unwrap();
+        fs::write(run_dir.join("left"), "").unwrap();
+
+        let ours = SharedNetwork::ours().unwrap();
+        let replayed = |shared: SharedNetwork| {
+            let ids = NamespaceIds {
+                isolation: Isolation::None,
+                outer: None,
+                // Nobody has this start time.
+                supervisor: ProcessId { pid: 1, started: u64::MAX },
+                inside: None,
+                shared: Some(shared),
+            };
+            fs::write(NamespaceIds::path(&run_dir), serde_json::to_vec(&ids).unwrap()).unwrap();
+            assert_eq!(recover(&locations), []);
+            assert_eq!(run_dir.join("left").exists(), is_open(&run_dir));
+            !is_open(&run_dir)
+        };
+        assert!(!replayed(SharedNetwork { network: ours.network + 1, ..ours.clone() }));
+        assert!(replayed(ours));
+    }
+
+    #[test]
+    fn after_a_restart_of_the_host_no_network_is_elsewhere() {
+        let ours = SharedNetwork::ours().unwrap();
+        let elsewhere = |shared| {
+            let supervisor = ProcessId { pid: 1, started: u64::MAX };
+            NamespaceIds { isolation: Isolation::None, outer: None, supervisor, inside: None, shared }
+                .are_elsewhere()
+        };
+        let other = ours.network + 1;
+        assert!(elsewhere(Some(SharedNetwork { network: other, ..ours.clone() })));
+        assert!(!elsewhere(Some(SharedNetwork { network: other, boot: "earlier".to_owned() })));
+        assert!(!elsewhere(Some(ours)));
+        assert!(!elsewhere(None));
     }
 }

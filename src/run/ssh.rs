@@ -1,6 +1,6 @@
 //! The SSH key of a run, and the options for logging in to its nodes.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
+use super::lab_lock::is_current;
 use crate::hint::Hint;
 use crate::lab::{Check, ProbedCheck, Secret};
 use crate::name::{ExpectName, NodeName};
 use crate::plan::{Plan, SSH_KEY, Step};
 
 /// Options with which `ssh` notices within seconds that a node is gone, or restarts.
-pub(super) const KEEP_ALIVE: [(&str, &str); 3] =
+const KEEP_ALIVE: [(&str, &str); 3] =
     [("ConnectTimeout", "10"), ("ServerAliveInterval", "3"), ("ServerAliveCountMax", "3")];
 
 /// The key pair of a run.
@@ -46,12 +47,12 @@ fn folder(run_dir: &Path) -> PathBuf {
 }
 
 /// Returns the path of a run's private key, if it has one.
-pub fn private_key(run_dir: &Path) -> PathBuf {
+pub(super) fn private_key(run_dir: &Path) -> PathBuf {
     folder(run_dir).join("id_ed25519")
 }
 
 /// Returns the path of the host keys of a run's nodes.
-pub fn known_hosts(run_dir: &Path) -> PathBuf {
+fn known_hosts(run_dir: &Path) -> PathBuf {
     folder(run_dir).join("known_hosts")
 }
 
@@ -110,41 +111,52 @@ pub fn expected_keys<'a>(
 #[derive(Debug)]
 pub struct KeyFile {
     path: PathBuf,
-    ours: bool,
+    // While a copy is locked, it is in use.
+    copy: Option<File>,
 }
 
 impl KeyFile {
-    /// Finds the file of a secret, or creates one at `copy` that only its owner can read, as `ssh` requires.
+    /// Finds the file of a secret, or creates one in the runtime folder that only its owner can read, as `ssh`
+    /// requires.
     #[expect(clippy::disallowed_methods, reason = "a secret is fetched where it is used, and kept nowhere")]
-    pub fn of(secret: &Secret, copy: PathBuf) -> Result<Self, String> {
+    pub fn of(secret: &Secret, runtime: &Path) -> Result<Self, String> {
         if let Secret::File(path) = secret
             && std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0)
         {
-            return Ok(Self { path: path.clone(), ours: false });
+            return Ok(Self::kept(path.clone()));
         }
         let key = secret.fetch(|name| std::env::var_os(name), |path| std::fs::read(path));
         let key = key.map_err(|error| format!("there is no key: {error}"))?;
-        // A lab in which every node has its own key has no folder for the key of the run.
-        if let Some(folder) = copy.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
+        Self::create(runtime, key.expose()).map_err(|error| format!("cannot hand the key to ssh: {error}"))
+    }
+
+    /// Creates a copy of a key.
+    fn create(runtime: &Path, key: &[u8]) -> io::Result<Self> {
+        let mut number = 0_u64;
+        loop {
+            let path = runtime.join(format!("{number}.key"));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                file => {
+                    let mut file = file?;
+                    file.lock()?;
+                    // Before it was locked, another command may have taken it for a copy that nobody needs.
+                    if is_current(&file, &path) {
+                        let written = file.write_all(key).and_then(|()| {
+                            // Without the final newline, ssh reports "invalid format".
+                            if key.ends_with(b"\n") { Ok(()) } else { file.write_all(b"\n") }
+                        });
+                        let copy = Self { path, copy: Some(file) };
+                        return written.map(|()| copy);
+                    }
+                }
+            }
         }
-        // A cancelled attempt may have left the previous one.
-        drop(std::fs::remove_file(&copy));
-        let file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&copy);
-        let written = file.and_then(|mut file| {
-            file.write_all(key.expose())?;
-            // Without the final newline, ssh reports "invalid format".
-            if key.expose().ends_with(b"\n") { Ok(()) } else { file.write_all(b"\n") }
-        });
-        let kept = Self { path: copy, ours: true };
-        written.map_err(|error| format!("cannot hand the key to ssh: {error}"))?;
-        Ok(kept)
     }
 
     /// Uses a file that is owned elsewhere.
     pub fn kept(path: PathBuf) -> Self {
-        Self { path, ours: false }
+        Self { path, copy: None }
     }
 
     /// Returns its path.
@@ -155,20 +167,40 @@ impl KeyFile {
 
 impl Drop for KeyFile {
     fn drop(&mut self) {
-        if self.ours {
-            // Otherwise it is removed with the run folder.
-            drop(std::fs::remove_file(&self.path));
+        if self.copy.is_some() {
+            // What stays is removed with the files of labs that are down.
+            std::fs::remove_file(&self.path).ok();
         }
     }
 }
 
-/// Options of `ssh` for a node of a run, as `KEY VALUE` lines of ssh_config(5).
+/// Options of `ssh`, as keys and values of ssh_config(5).
+pub(super) type Options = Vec<(&'static str, String)>;
+
+/// Returns the options for users who log in to a node.
 ///
-/// The given keys are offered before that of the run. The lab's network has no other hosts, and a reinstalled node has
-/// a new key.
-pub fn options(run_dir: &Path, node: &str, address: IpAddr, keys: &[&Path]) -> Vec<(&'static str, String)> {
-    // ssh expands `%` in names of files.
-    let quoted = |path: &Path| format!("\"{}\"", path.display().to_string().replace('%', "%%"));
+/// The given keys are offered before that of the run.
+pub fn options(run_dir: &Path, node: &str, address: IpAddr, keys: &[&Path]) -> Options {
+    let of_run = private_key(run_dir);
+    let of_run = of_run.is_file().then_some(of_run.as_path());
+    let keys: Vec<&Path> = keys.iter().copied().chain(of_run).collect();
+    let mut options = to_node(run_dir, node, address);
+    options.extend(identities(&keys));
+    options
+}
+
+/// Returns the options for a check that logs in to a node: only with the given key, and without questions.
+pub(super) fn check_options(run_dir: &Path, node: &str, address: IpAddr, key: &Path) -> Options {
+    let mut options = to_node(run_dir, node, address);
+    options.extend(identities(&[key]));
+    // The user's agent and keys must not influence the result.
+    let alone = [("BatchMode", "yes"), ("IdentityAgent", "none"), ("PreferredAuthentications", "publickey")];
+    options.extend(alone.map(|(option, value)| (option, value.to_owned())));
+    options
+}
+
+/// The lab's network has no other hosts, and a reinstalled node has a new key.
+fn to_node(run_dir: &Path, node: &str, address: IpAddr) -> Options {
     let mut options = vec![
         ("HostName", address.to_string()),
         ("HostKeyAlias", node.to_owned()),
@@ -178,18 +210,26 @@ pub fn options(run_dir: &Path, node: &str, address: IpAddr, keys: &[&Path]) -> V
         ("LogLevel", "ERROR".to_owned()),
     ];
     options.extend(KEEP_ALIVE.map(|(option, value)| (option, value.to_owned())));
-    let of_run = private_key(run_dir);
-    let of_run = of_run.is_file().then_some(of_run.as_path());
-    let before = options.len();
-    options.extend(keys.iter().copied().chain(of_run).map(|key| ("IdentityFile", quoted(key))));
-    if options.len() > before {
+    options
+}
+
+fn identities(keys: &[&Path]) -> Options {
+    let mut options: Options = keys.iter().map(|key| ("IdentityFile", quoted(key))).collect();
+    if !options.is_empty() {
         options.push(("IdentitiesOnly", "yes".to_owned()));
     }
     options
 }
 
+/// Quotes the name of a file, in which ssh expands `%` and splits at spaces.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('%', "%%"))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::Locations;
+    use super::super::lab_lock::forget_ended;
     use super::*;
     use crate::plan::tests::{facts, lab};
 
@@ -254,21 +294,55 @@ mod tests {
     }
 
     #[test]
+    fn a_check_logs_in_with_its_key_alone() {
+        let run_dir = tempfile::tempdir().unwrap();
+        make_key(run_dir.path(), "etcd").unwrap();
+        let key = Path::new("/keys/100% mine");
+        let options = check_options(run_dir.path(), "a", "10.0.2.10".parse().unwrap(), key);
+        let of_user = super::options(run_dir.path(), "a", "10.0.2.10".parse().unwrap(), &[key]);
+        let further: Vec<_> = options.iter().filter(|option| !of_user.contains(option)).collect();
+        insta::assert_compact_debug_snapshot!(further);
+        let keys: Vec<_> = options.iter().filter(|(option, _)| *option == "IdentityFile").collect();
+        assert_eq!(keys, [&("IdentityFile", "\"/keys/100%% mine\"".to_owned())]);
+        // Whatever leads to the node is the same for users and for checks.
+        assert_eq!(options[..9], of_user[..9]);
+    }
+
+    #[test]
     fn a_secret_becomes_a_file_that_ssh_accepts() {
         let folder = tempfile::tempdir().unwrap();
-        let (open, copy) = (folder.path().join("key"), folder.path().join("ssh/copy"));
+        let open = folder.path().join("key");
         std::fs::write(&open, "secret").unwrap();
         let secret = Secret::File(open.clone());
-        let file = KeyFile::of(&secret, copy.clone()).unwrap();
-        assert_eq!(file.path(), copy);
+        let of = || KeyFile::of(&secret, folder.path()).unwrap();
+        let (file, another) = (of(), of());
+        let copy = file.path().to_owned();
+        assert!(copy != open && copy != another.path());
         assert_eq!(std::fs::read_to_string(&copy).unwrap(), "secret\n");
         assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
         drop(file);
-        assert!(!copy.exists());
+        assert!(!copy.exists() && another.path().exists());
         std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let file = KeyFile::of(&secret, copy.clone()).unwrap();
+        let file = of();
         assert_eq!(file.path(), open);
         drop(file);
-        assert!(open.exists() && !copy.exists());
+        assert!(open.exists());
+    }
+
+    #[test]
+    fn a_copy_of_a_key_goes_away_even_if_its_command_was_killed() {
+        let runtime = tempfile::tempdir().unwrap();
+        let locations = Locations {
+            state: runtime.path().join("state"),
+            cache: runtime.path().join("cache"),
+            runtime: runtime.path().to_owned(),
+        };
+        // What is left of a killed command: the file, without the lock.
+        let left = runtime.path().join("0.key");
+        std::fs::write(&left, "secret").unwrap();
+        let used = KeyFile::create(runtime.path(), b"secret").unwrap();
+        forget_ended(&locations);
+        assert!(!left.exists());
+        assert_eq!(std::fs::read_to_string(used.path()).unwrap(), "secret\n");
     }
 }

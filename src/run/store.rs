@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::Locations;
 use super::journal::is_open;
-use crate::hint::Hint;
+use crate::hint::{Hint, chain};
 use crate::name::LabName;
 use crate::report::Report;
 use crate::system::MAKE_ROOM;
@@ -44,6 +44,30 @@ pub struct Run {
     pub exit: Option<u8>,
     /// Bytes on disk.
     pub size: u64,
+}
+
+/// What a removal of old folders or files did.
+#[derive(Debug)]
+pub struct Pruned<T> {
+    /// What was removed.
+    pub removed: Vec<T>,
+    /// Why the others could not be removed.
+    pub failed: Vec<StoreError>,
+}
+
+impl<T> Pruned<T> {
+    pub(super) fn add(&mut self, result: Result<T, StoreError>) {
+        match result {
+            Ok(removed) => self.removed.push(removed),
+            Err(error) => self.failed.push(error),
+        }
+    }
+}
+
+impl<T> Default for Pruned<T> {
+    fn default() -> Self {
+        Self { removed: Vec::new(), failed: Vec::new() }
+    }
 }
 
 /// Why a run was not found.
@@ -99,7 +123,10 @@ pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) 
 pub fn create(locations: &Locations, lab: &LabName, now: Timestamp) -> Result<PathBuf, StoreError> {
     let runs = folder(locations);
     fs::create_dir_all(&runs).map_err(failed("create", &runs))?;
-    prune(locations, KEPT - 1)?;
+    for error in prune(locations, KEPT - 1)?.failed {
+        // An old run that stays must not keep new ones from starting.
+        tracing::warn!("an old run stays: {}", chain(&error));
+    }
     let runs = fs::canonicalize(&runs).map_err(failed("find", &runs))?;
     let stamp = now.strftime("%Y%m%d-%H%M%S");
     // Two runs of one lab in the same second get different names.
@@ -153,16 +180,17 @@ pub fn find(locations: &Locations, what: Option<&str>) -> Result<PathBuf, StoreE
     latest()?.map(|run| run.path).ok_or_else(|| StoreError::NoSuchRun { what: what.to_owned(), folder: runs })
 }
 
-/// Removes all but the newest runs, and returns those removed. Runs that are up are kept.
-pub fn prune(locations: &Locations, keep: usize) -> Result<Vec<Run>, StoreError> {
+/// Removes all but the newest runs. Runs that are up are kept.
+pub fn prune(locations: &Locations, keep: usize) -> Result<Pruned<Run>, StoreError> {
     let mut runs = list(locations)?;
     runs.truncate(runs.len().saturating_sub(keep));
     // A run with an open journal still has something to undo.
     runs.retain(|run| !run.up && !is_open(&run.path));
-    for run in &runs {
-        remove_folder(&run.path).map_err(failed("remove", &run.path))?;
+    let mut pruned = Pruned::default();
+    for run in runs {
+        pruned.add(remove_folder(&run.path).map_err(failed("remove", &run.path)).map(|()| run));
     }
-    Ok(runs)
+    Ok(pruned)
 }
 
 /// Reads the report of a run.
@@ -241,7 +269,28 @@ mod tests {
         assert_eq!(find(&locations, Some("a-b")).unwrap(), two);
         assert_eq!(find(&locations, None).unwrap(), three);
         assert!(matches!(find(&locations, Some("x")), Err(StoreError::NoSuchRun { .. })));
-        assert_eq!(prune(&locations, 1).unwrap().len(), 2);
+        assert_eq!(prune(&locations, 1).unwrap().removed.len(), 2);
         assert_eq!(list(&locations).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_removed_stops_neither_the_others_nor_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let locations = locations(dir.path());
+        let runs = folder(&locations);
+        // A file in the place of a folder cannot be removed as one, by root neither.
+        let stuck = runs.join("20200101-000000-a");
+        fs::create_dir_all(&runs).unwrap();
+        fs::write(&stuck, "").unwrap();
+        for second in 0..KEPT {
+            fs::create_dir(runs.join(format!("20200102-0000{second:02}-a"))).unwrap();
+        }
+        create(&locations, &LabName::new("a").unwrap(), Timestamp::UNIX_EPOCH).unwrap();
+        assert!(stuck.exists());
+        assert!(!runs.join("20200102-000000-a").exists());
+        let Pruned { removed, failed } = prune(&locations, 1).unwrap();
+        assert_eq!(removed.len(), KEPT - 1);
+        let [StoreError::Files { verb: "remove", path, .. }] = &failed[..] else { panic!("{failed:?}") };
+        assert_eq!(path, &stuck);
     }
 }

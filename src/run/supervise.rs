@@ -136,7 +136,9 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     })?);
     let seen = Arc::clone(&rack);
     let machines = Machines::new(move |node| seen.node(node));
-    let context = ProbeContext::new(&request.plan, machines, run_dir.clone(), spawner, emitter.clone());
+    let runtime = request.socket.parent().unwrap_or(&run_dir).to_owned();
+    let context =
+        ProbeContext::new(&request.plan, machines, run_dir.clone(), runtime, spawner, emitter.clone());
 
     let (commands_sender, commands) = mpsc::channel(16);
     let handler = ControlHandler {

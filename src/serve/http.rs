@@ -120,8 +120,8 @@ fn disagreement(error: &io::Error, stream: &StallGuard) -> String {
     let broke_off = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof);
     match broke_off && stream.has_written() {
         true => "client closed the connection after receiving the certificate".to_owned(),
-        false if tls::is_outdated_client(error) => {
-            format!("{error}: an iPXE must be newer than release 1.21.1 (built in November 2022 or later)")
+        false if tls::has_no_common_cipher_suite(error) => {
+            format!("{error}: if the client is iPXE, it must be newer than release 1.21.1")
         }
         false => error.to_string(),
     }

@@ -59,7 +59,7 @@ pub(super) fn acceptor_of_pem(certificates: &[u8], key: &[u8]) -> Result<Accepto
 }
 
 /// Tells whether a handshake failed because the client offers no cipher suite of this server.
-pub(super) fn is_outdated_client(error: &std::io::Error) -> bool {
+pub(super) fn has_no_common_cipher_suite(error: &std::io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     matches!(error, Some(rustls::Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon)))
 }

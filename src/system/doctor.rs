@@ -329,7 +329,7 @@ impl Examined<'_> {
     }
 
     fn subordinate_ids(&self) -> Check {
-        let name = "subordinate ids";
+        let name = "subordinate IDs";
         let user = &self.found.user;
         match &self.found.trial {
             Trial::Stands { ids: true, .. } => {
@@ -342,7 +342,7 @@ impl Examined<'_> {
                      unless they are told to stay root";
         if self.facts.root {
             let detail = format!("{user} has only one user and group here: {lacks}");
-            return Check::warn(name, detail, "start the container with more than one user id");
+            return Check::warn(name, detail, "start the container with more than one user ID");
         }
         if !self.found.has("newuidmap") {
             let detail = format!("`newuidmap` and `newgidmap` are not installed: {lacks}");
@@ -353,7 +353,7 @@ impl Examined<'_> {
         }
         let detail = format!("`newuidmap` cannot map those of {user}: {lacks}");
         let remedy = "`newuidmap` and `newgidmap` must be setuid root or have the capabilities cap_setuid and cap_setgid, \
-                      and /etc/subuid and /etc/subgid must not name ids that this host does not have";
+                      and /etc/subuid and /etc/subgid must not name IDs that this host does not have";
         Check::warn(name, detail, remedy)
     }
 
@@ -510,10 +510,10 @@ impl Examined<'_> {
         }
         if !self.found.has_subids {
             let user = &self.found.user;
-            let detail = format!("{user} has no subordinate ids; a build without root needs them");
+            let detail = format!("{user} has no subordinate IDs; a build without root needs them");
             return Check::warn(name, detail, self.add_subids());
         }
-        Check::ok(name, "mmdebstrap, newuidmap and subordinate ids are available")
+        Check::ok(name, "mmdebstrap, newuidmap and subordinate IDs are available")
     }
 
     fn ssh(&self) -> Check {

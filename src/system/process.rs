@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -99,6 +99,8 @@ pub struct SpawnSpec {
     pub stdout: Stdio,
     /// A file to which its standard error is appended, besides the [`Tail`] that is always kept.
     pub stderr_log: Option<PathBuf>,
+    /// Number of bytes of its standard error that are kept from the beginning, besides the [`Tail`].
+    pub stderr_limit: usize,
     /// Descriptors that it inherits, with their numbers from 3 on.
     pub fds: Vec<(RawFd, OwnedFd)>,
 }
@@ -114,6 +116,7 @@ impl SpawnSpec {
             stdin: Stdio::null(),
             stdout: Stdio::null(),
             stderr_log: None,
+            stderr_limit: 0,
             fds: Vec::new(),
         }
     }
@@ -179,11 +182,12 @@ impl Spawner {
             None => None,
             Some(path) => Some(open_log(path).map_err(failed)?),
         };
+        let stderr = Collected { tail: Tail::default(), head: Head::up_to(spec.stderr_limit), log };
         let (reply, answer) = oneshot::channel();
         let gone = || failed(io::Error::other("the spawner thread has ended"));
         self.jobs.send(Job::Spawn(Box::new(spec), reply)).map_err(|_| gone())?;
         let child = answer.await.map_err(|_| gone())??;
-        Child::adopt(child, self.jobs.clone(), log).map_err(failed)
+        Child::adopt(child, self.jobs.clone(), stderr).map_err(failed)
     }
 }
 
@@ -229,7 +233,6 @@ impl Tail {
     }
 
     fn push(&self, line: &[u8]) {
-        let line = &line[..line.len().min(TAIL_LINE_BYTES)];
         let mut lines = self.lock();
         if lines.len() == TAIL_LINES {
             lines.pop_front();
@@ -243,6 +246,37 @@ impl Tail {
     }
 }
 
+/// The beginning of a child's standard error.
+#[derive(Debug, Clone)]
+struct Head {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    limit: usize,
+}
+
+impl Head {
+    fn up_to(limit: usize) -> Self {
+        Self { bytes: Arc::default(), limit }
+    }
+
+    fn push(&self, more: &[u8]) {
+        let mut bytes = self.lock();
+        let room = self.limit.saturating_sub(bytes.len());
+        bytes.extend_from_slice(&more[..more.len().min(room)]);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        // Bytes are only appended, so those before a panic are right.
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a child's standard error goes.
+struct Collected {
+    tail: Tail,
+    head: Head,
+    log: Option<std::fs::File>,
+}
+
 /// A child of the [`Spawner`]. Dropping it kills it.
 #[derive(Debug)]
 pub struct Child {
@@ -252,22 +286,22 @@ pub struct Child {
     status: Option<ExitStatus>,
     pidfd: AsyncFd<OwnedFd>,
     tail: Tail,
+    head: Head,
     reader: JoinSet<()>,
     reaper: mpsc::Sender<Job>,
 }
 
 impl Child {
-    fn adopt(mut child: StdChild, reaper: mpsc::Sender<Job>, log: Option<std::fs::File>) -> io::Result<Self> {
+    fn adopt(mut child: StdChild, reaper: mpsc::Sender<Job>, collected: Collected) -> io::Result<Self> {
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-        let tail = Tail::default();
+        let (tail, head) = (collected.tail.clone(), collected.head.clone());
         let mut reader = JoinSet::new();
         if let Some(stderr) = child.stderr.take() {
             let stderr = tokio::process::ChildStderr::from_std(stderr)?;
-            let tail = tail.clone();
-            reader.spawn(async move { collect(stderr, &tail, log).await });
+            reader.spawn(collect(stderr, collected));
         }
         let pidfd = sys::watch(sys::pidfd_open(pid)?)?;
-        Ok(Self { pid, child: Some(child), status: None, pidfd, tail, reader, reaper })
+        Ok(Self { pid, child: Some(child), status: None, pidfd, tail, head, reader, reaper })
     }
 
     /// Returns its PID in our PID namespace.
@@ -278,6 +312,11 @@ impl Child {
     /// Returns the last lines of its standard error; the handle outlives it.
     pub fn stderr(&self) -> Tail {
         self.tail.clone()
+    }
+
+    /// Takes the beginning of its standard error that was read so far, as its [`SpawnSpec::stderr_limit`] allows.
+    pub fn take_stderr(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.head.lock())
     }
 
     /// Takes the pipe of its standard input, if there is one.
@@ -338,16 +377,27 @@ impl Drop for Child {
     }
 }
 
-async fn collect(stderr: tokio::process::ChildStderr, tail: &Tail, mut log: Option<std::fs::File>) {
-    let mut lines = BufReader::new(stderr).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        tail.push(&line);
-        if let Some(file) = &mut log {
-            // A full disk must not stop the reader, or the child would block on its pipe.
-            if file.write_all(&[&line[..], b"\n"].concat()).is_err() {
-                log = None;
+async fn collect(mut stderr: tokio::process::ChildStderr, to: Collected) {
+    let Collected { tail, head, mut log } = to;
+    let mut chunk = vec![0; 8 << 10];
+    // The beginning of a line whose end was not read yet; a line may never end.
+    let mut line = Vec::new();
+    while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
+        let chunk = &chunk[..length];
+        head.push(chunk);
+        // A full disk must not stop the reader, or the child would block on its pipe.
+        log.take_if(|file| file.write_all(chunk).is_err());
+        for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+            let room = TAIL_LINE_BYTES.saturating_sub(line.len());
+            line.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                tail.push(&line);
+                line.clear();
             }
         }
+    }
+    if !line.is_empty() {
+        tail.push(&line);
     }
 }
 
@@ -369,6 +419,19 @@ mod tests {
         assert_eq!((lines.len(), lines.last().unwrap().as_str()), (TAIL_LINES, "line 50"));
         // A second wait returns the same result instead of blocking.
         assert_eq!(child.wait().await.unwrap().code(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_standard_error_without_end_is_kept_up_to_its_limit() {
+        let spawner = Spawner::start().unwrap();
+        let mut spec = shell("printf 'first\\n%03000000d' 0 >&2");
+        spec.stderr_limit = 1000;
+        let mut child = spawner.spawn(spec).await.unwrap();
+        child.wait().await.unwrap();
+        let head = child.take_stderr();
+        assert_eq!((head.len(), &head[..7]), (1000, &b"first\n0"[..]));
+        let lines = child.stderr().lines();
+        assert_eq!((lines.len(), lines[0].as_str(), lines[1].len()), (2, "first", TAIL_LINE_BYTES));
     }
 
     #[tokio::test]

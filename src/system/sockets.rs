@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::ifaddrs::getifaddrs;
 use nix::libc;
@@ -20,6 +20,7 @@ use crate::hint::Hint;
 use crate::lab::TftpBackend;
 use crate::name::IfName;
 use crate::plan::ServicePlan;
+use crate::system::sys;
 
 const DHCP: u16 = 67;
 const PROXY_DHCP: u16 = 4011;
@@ -345,11 +346,12 @@ fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a socket that receives every frame of an interface, in both directions, with the time of each.
+/// Opens a socket that receives every frame of an interface, in both directions, with its time and its auxiliary data.
 pub fn capture(interface: &IfName) -> io::Result<OwnedFd> {
     let socket = frames(interface, EVERYTHING)?;
     enlarge_receive_buffer(&socket)?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    sys::receive_auxiliary_data(socket.as_fd())?;
     Ok(socket.into())
 }
 

@@ -319,6 +319,23 @@ pub(crate) fn read_cached(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> i
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
+/// Makes a packet socket return the auxiliary data of each frame, such as the VLAN tag that the kernel took out of it.
+pub(crate) fn receive_auxiliary_data(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the value is one integer, which is read during the call only.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_AUXDATA,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 nix::ioctl_read_bad!(out_queue, libc::TIOCOUTQ, libc::c_int);
 
 /// Returns how many bytes written to a TCP socket the peer has not acknowledged.

@@ -144,6 +144,17 @@ impl Home {
         command
     }
 
+    /// Returns what a shell completes: the words before the cursor, the last one incomplete.
+    pub(crate) fn completed(&self, words: &[&str]) -> Vec<String> {
+        let mut command = self.dryrack(["--"].into_iter().chain(words.iter().copied()));
+        let index = (words.len() - 1).to_string();
+        command.envs([("_DRYRACK_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")]);
+        command.envs([("_CLAP_COMPLETE_COMP_TYPE", "9"), ("_CLAP_COMPLETE_SPACE", "true")]);
+        let output = run(command.current_dir(self.path()));
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+        stdout(&output).lines().map(str::to_owned).collect()
+    }
+
     /// Runs a program in the host's network namespace.
     pub(crate) fn host(&self, program: &str, args: &[&str]) -> Output {
         run(self.command(program).args(args))

@@ -407,6 +407,33 @@ kernel = "image:tiny/kernel"
 }
 
 #[test]
+fn an_open_quote_and_a_tab_are_told_from_what_grub_escapes() {
+    assert_snapshot!(check(r#"dryrack = 1
+network.lan.address = "10.0.2.1/24"
+profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c', "d=\"e\tf\""] }
+node.a.profile = "grub"
+"#), @r#"
+    error[L308]: a quote in this argument is not closed, so GRUB passes a different argument
+     --> lab.toml:3:73
+      |
+    3 | profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c', "d=\"e\tf\""] }
+      |                                                                         ^^^^^^^^
+      |
+      = help: close the quote, or remove it
+
+    error[L308]: GRUB passes tabs and line breaks without the quotes around them
+     --> lab.toml:3:83
+      |
+    3 | profile.grub = { kernel = "image:tiny/kernel", loader = "grub", args = ['a="b c', "d=\"e\tf\""] }
+      |                                                                                   ^^^^^^^^^^^^
+      |
+      = help: use spaces; other loaders pass it unchanged
+
+    2 errors; for more, run `dryrack explain L308`
+    "#);
+}
+
+#[test]
 fn arguments_that_grub_would_change_are_refused() {
     assert_snapshot!(check(r#"dryrack = 1
 network.lan.address = "10.0.2.1/24"

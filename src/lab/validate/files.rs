@@ -9,7 +9,8 @@ use crate::config::{
     ARCHITECTURES, Field, Located, RawNetwork, RawProfile, architecture, architecture_names,
 };
 use crate::diag::{Code, Diagnostic, Span, enumerate, enumerate_all, nearest};
-use crate::lab::{FileRef, LabFile, Loader, Profile, Via, arguments};
+use crate::lab::arguments::{self, LostByGrub};
+use crate::lab::{FileRef, LabFile, Loader, Profile, Via};
 use crate::name::{ImageName, ProfileName};
 
 /// More than a hand-written file needs.
@@ -138,12 +139,20 @@ impl Check<'_> {
         for argument in &raw.args.items {
             let lost = arguments::split(&argument.value).into_iter().find_map(arguments::lost_by_grub);
             let Some(lost) = lost else { continue };
-            let what = match lost {
-                '"' | '\'' | '\\' => format!("GRUB passes `\\{lost}` to the kernel instead of `{lost}`"),
-                _ => "GRUB passes white space other than a space without its quotes".to_owned(),
+            let (what, help) = match lost {
+                LostByGrub::OpenQuote => (
+                    "a quote in this argument is not closed, so GRUB passes a different argument".to_owned(),
+                    "close the quote, or remove it",
+                ),
+                LostByGrub::Escaped(letter) => (
+                    format!("GRUB passes `\\{letter}` to the kernel instead of `{letter}`"),
+                    "quotes may stand around a whole argument or its value only; other loaders pass it unchanged",
+                ),
+                LostByGrub::Unquoted => (
+                    "GRUB passes tabs and line breaks without the quotes around them".to_owned(),
+                    "use spaces; other loaders pass it unchanged",
+                ),
             };
-            let help =
-                "quotes may stand around a whole argument or its value only; other loaders pass it unchanged";
             self.report(Diagnostic::new(Code::LoaderCannot, argument.span.clone(), what).help(help));
         }
     }

@@ -112,14 +112,59 @@ fn aliases_make_no_bombs() {
         format!("{head}x: &x {long}\npasswd: {{users: [{{groups: [{}]}}]}}\n", vec!["*x"; 1000].join(", "));
     let nested = format!("{head}passwd: {}", "{<<: ".repeat(9_000) + "{}" + &"}".repeat(9_000));
     for (text, why) in [
-        (many, "aliases make too much of it"),
-        (long, "aliases make too much of it"),
-        (nested, "maps are merged too deep"),
-        (format!("{head}<<: &a {{<<: *a}}\n"), "what `*a` stands for contains itself"),
+        (many, "aliases expand to too much data"),
+        (long, "aliases expand to too much data"),
+        (nested, "`<<` merges maps within maps too deep"),
+        (format!("{head}<<: &a {{<<: *a}}\n"), "the value of the anchor `a` contains an alias of itself"),
     ] {
         let problems = translate(text.as_bytes()).expect_err("it is a bomb");
         assert!(problems[0].message.contains(why), "{problems:?}");
     }
+}
+
+#[test]
+fn duplicate_keys_are_reported_once_for_all_aliases() {
+    let user = format!("{{name: a, {}}}", vec!["k: v"; 1_000].join(", "));
+    let users = vec!["*user"; 1_000].join(", ");
+    let text = format!(
+        "variant: fcos\nversion: 1.5.0\nuser: &user {user}\npasswd:\n  users: [{users}]\n  groups: [*user]\n"
+    );
+    let problems = translate(text.as_bytes()).expect_err("a key is repeated");
+    assert_eq!(lines(&problems), json!(["line 3: passwd.users[0]: `k` is a duplicate key"]));
+}
+
+#[test]
+fn metadata_of_openshift_is_decoded_like_the_rest() {
+    let head = "variant: openshift\nversion: 4.14.0\n";
+    let role = "machineconfiguration.openshift.io/role";
+    let wrong = |metadata: &str| match translate(format!("{head}{metadata}").as_bytes()) {
+        Ok(Translated::Ignition(_)) => panic!("a MachineConfig is no Ignition config"),
+        Ok(Translated::Newer(_)) => json!("newer"),
+        Err(problems) => lines(&problems),
+    };
+    let merged =
+        format!("x: &x {{name: n}}\ny: &y {{<<: *x}}\nmetadata: {{<<: [*y], labels: {{{role}: a}}}}\n");
+    assert_eq!(wrong(&merged), "newer");
+    assert_eq!(wrong(&format!("metadata: {{name: 1, labels: {{{role}: a, other: b}}}}\n")), "newer");
+    assert_eq!(
+        wrong(&format!("metadata: {{name: [], labels: {{{role}: a}}}}\n")),
+        json!(["line 3: metadata.name: must be a string, not a list"])
+    );
+    assert_eq!(
+        wrong("metadata: {name: '', labels: {}}\n"),
+        json!([
+            "line 3: metadata.name: required",
+            "line 3: metadata.labels: `machineconfiguration.openshift.io/role` is required"
+        ])
+    );
+    // Each level merges the one below 50 times, so that a search along all paths never ends.
+    let mut text = "m0: &m0 {a: b}\n".to_owned();
+    for level in 1..8 {
+        let aliases = vec![format!("*m{}", level - 1); 50].join(", ");
+        writeln!(text, "m{level}: &m{level} {{<<: [{aliases}]}}").expect("a String takes everything");
+    }
+    let problems = wrong(&format!("{text}metadata: *m7\n"));
+    assert!(problems[0].as_str().is_some_and(|problem| problem.contains("aliases")), "{problems}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Scope<'_> {
     }
 
     /// Warns of a field.
-    pub(crate) fn doubt_field(&mut self, name: &str, message: impl AsRef<str>) {
+    pub(crate) fn warn_field(&mut self, name: &str, message: impl AsRef<str>) {
         let Some(field) = field(self.record.kind, name) else { return };
         let line = self.record.get(name).map_or(self.line, |value| value.line);
         self.report.warn(line, &self.path.field(field), message);
@@ -323,7 +323,7 @@ fn unit(scope: &mut Scope<'_>) {
     contents(scope);
     let enabled = scope.record.flag("enabled") == Some(true);
     if enabled && scope.record.filled("contents").is_some_and(|contents| !units::installs(contents)) {
-        scope.doubt_field("enabled", format!("`{name}` has no section [Install], so it is not enabled"));
+        scope.warn_field("enabled", format!("`{name}` has no section [Install], so it is not enabled"));
     }
 }
 

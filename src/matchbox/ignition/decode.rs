@@ -1,6 +1,6 @@
 //! Decodes a tree to a config: names, types, and Go's behaviour for wrong types and repeated keys.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::report::{JsonPath, Language, Report};
 use super::schema::{Field, Kind, Nil, Side, Type};
@@ -17,7 +17,7 @@ const MOST_REPEATED: usize = 16 << 20;
 /// Decodes a record of a minor version. Wrong types are reported; Go ignores unknown keys, so they are only warned of.
 pub(crate) fn record(tree: &Tree, kind: &'static Type, minor: u8, report: &mut Report) -> Record {
     let mut record = Record::new(kind);
-    let mut decoder = Decoder { tree, minor, aliases: Aliases::default() };
+    let mut decoder = Decoder { tree, minor, aliases: Aliases::default(), duplicates: HashMap::new() };
     decoder.record(tree.root(), &mut record, &JsonPath::root(), report);
     record
 }
@@ -26,6 +26,8 @@ struct Decoder<'a> {
     tree: &'a Tree,
     minor: u8,
     aliases: Aliases,
+    /// The maps whose keys were checked, and whether any is repeated. A map that many aliases use is checked once.
+    duplicates: HashMap<NodeId, bool>,
 }
 
 /// What yaml.v3 counts so that aliases make no bombs.
@@ -81,12 +83,16 @@ impl Decoder<'_> {
         }
         if report.language == Language::Yaml && self.aliases.too_much(size) {
             self.aliases.refused = true;
-            report.add(node.line, path, "aliases make too much of it");
+            report.add(node.line, path, "aliases expand to too much data");
             return None;
         }
         let What::Alias { name, to } = &node.what else { return Some((id, None)) };
         if !self.aliases.open.insert(id) {
-            report.add(node.line, path, format!("what `*{name}` stands for contains itself"));
+            report.add(
+                node.line,
+                path,
+                format!("the value of the anchor `{name}` contains an alias of itself"),
+            );
             return None;
         }
         match self.enter(*to, path, report) {
@@ -109,7 +115,7 @@ impl Decoder<'_> {
         let line = self.tree.node(id).line;
         if let Some((id, alias)) = self.enter(id, path, report) {
             match &self.tree.node(id).what {
-                What::Map(pairs) => self.map(pairs, record, None, path, report),
+                What::Map(pairs) => self.map(id, pairs, record, None, path, report),
                 // Null counts as absent.
                 _ if self.is_null(id, path, report) => {}
                 _ => self.unfit(id, "an object", path, report),
@@ -131,13 +137,14 @@ impl Decoder<'_> {
     /// Decodes the pairs of a map; `taken` are the keys of the maps that it is merged into.
     fn map(
         &mut self,
+        id: NodeId,
         pairs: &[(NodeId, NodeId)],
         record: &mut Record,
         mut taken: Option<&mut Taken>,
         path: &JsonPath<'_>,
         report: &mut Report,
     ) {
-        if report.language == Language::Yaml && self.repeats(pairs, path, report) {
+        if report.language == Language::Yaml && self.has_duplicates(id, pairs, path, report) {
             return;
         }
         let mut merged = None;
@@ -168,8 +175,17 @@ impl Decoder<'_> {
         }
     }
 
-    /// Reports keys that are repeated in YAML, whatever they are; returns whether there are any.
-    fn repeats(&self, pairs: &[(NodeId, NodeId)], path: &JsonPath<'_>, report: &mut Report) -> bool {
+    /// Reports keys that are repeated in a map of YAML, whatever they are; returns whether there are any.
+    fn has_duplicates(
+        &mut self,
+        id: NodeId,
+        pairs: &[(NodeId, NodeId)],
+        path: &JsonPath<'_>,
+        report: &mut Report,
+    ) -> bool {
+        if let Some(any) = self.duplicates.get(&id) {
+            return *any;
+        }
         let mut known = HashSet::new();
         let mut any = false;
         for (key, _) in pairs {
@@ -185,6 +201,7 @@ impl Decoder<'_> {
                 report.add(node.line, path, format!("`{}` is a duplicate key", written.1));
             }
         }
+        self.duplicates.insert(id, any);
         any
     }
 
@@ -199,7 +216,7 @@ impl Decoder<'_> {
     ) {
         let line = self.tree.node(id).line;
         if taken.depth == DEEPEST_MERGE {
-            report.add(line, path, "maps are merged too deep");
+            report.add(line, path, "`<<` merges maps within maps too deep");
             return;
         }
         let sources = match &self.tree.node(id).what {
@@ -214,7 +231,7 @@ impl Decoder<'_> {
             let Some((source, alias)) = self.enter(*source, path, report) else { return };
             if let What::Map(pairs) = &self.tree.node(source).what {
                 taken.depth += 1;
-                self.map(pairs, record, Some(taken), path, report);
+                self.map(source, pairs, record, Some(taken), path, report);
                 taken.depth -= 1;
             }
             self.leave(alias);

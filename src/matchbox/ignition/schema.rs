@@ -577,6 +577,22 @@ pub(crate) static BUTANE_HEAD: Type = Type {
     rule: Rule::Nothing,
 };
 
+/// What OpenShift requires besides the fields of Ignition.
+pub(crate) static MACHINE_CONFIG: Type =
+    Type { fields: &[record("metadata", "metadata", &METADATA)], key: Key::None, rule: Rule::Nothing };
+
+static METADATA: Type = Type {
+    fields: &[text("name", "name"), record("labels", "labels", &LABELS)],
+    key: Key::None,
+    rule: Rule::Nothing,
+};
+
+static LABELS: Type = Type {
+    fields: &[text("role", "machineconfiguration.openshift.io/role")],
+    key: Key::None,
+    rule: Rule::Nothing,
+};
+
 /// A Butane config of any variant.
 pub(crate) static BUTANE: Type = Type { fields: &BUTANE_FIELDS, key: Key::None, rule: Rule::Nothing };
 

@@ -40,6 +40,19 @@ fn the_table_is_read_and_written_as_go_does() {
     }
 }
 
+#[test]
+fn a_nested_config_is_read_like_any_other() {
+    for text in [
+        "",
+        "{",
+        r#"{"ignition": {"version": "3.4.0"}, "storage": []}"#,
+        r#"{"ignition": {"version": "3.4.0"}, "bogus": 1}"#,
+    ] {
+        let whole = read(text.as_bytes()).map(|config| config.warnings().to_vec());
+        assert_eq!(check_nested(text.as_bytes(), Version::NEWEST.minor()), whole, "{text}");
+    }
+}
+
 /// Configs that 2.14 accepts, but matchbox's newer version rejects.
 #[test]
 fn what_debian_refuses_is_refused_and_what_it_accepts_is_accepted() {

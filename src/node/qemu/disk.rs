@@ -50,6 +50,18 @@ pub enum DiskError {
         #[source]
         source: io::Error,
     },
+    /// A kept disk is larger than in the plan.
+    #[error("cannot make disk `{disk}` of `{node}`: {words}")]
+    Shrinks {
+        /// The disk.
+        disk: String,
+        /// The node.
+        node: String,
+        /// The output of `qemu-img`.
+        words: String,
+        /// Its file.
+        path: PathBuf,
+    },
     /// `qemu-img` failed.
     #[error("cannot make disk `{disk}` of `{node}`: {words}")]
     Refused {
@@ -71,9 +83,12 @@ impl Hint for DiskError {
             ),
             Self::Spawn(error) => return error.hint(),
             Self::Refused { words, .. } if words.contains("No space left") => Some(MAKE_ROOM),
-            Self::Refused { words, .. } if words.contains("--shrink") => Some(
-                "a kept disk does not shrink: give it its size of before, or remove it with `dryrack runs prune --disks`",
-            ),
+            Self::Shrinks { path, .. } => {
+                let path = path.display();
+                let hint =
+                    format!("a kept disk cannot shrink: give it at least its present size, or delete {path}");
+                return Some(hint.into());
+            }
             Self::Refused { words, .. } if words.contains("smaller than") => {
                 Some("give the disk at least the size of what it starts from")
             }
@@ -119,12 +134,13 @@ pub async fn create(
         made.map_err(failed("create", &folder))?;
         // Whatever ends this, a disk under its own name is complete.
         let draft = kept.with_extension("new");
-        match &backing {
-            // No backing file: an image may be gone the next time.
-            Some(backing) => image.copy(backing, &draft).await?,
-            None => image.create(&draft, None).await?,
+        let made = image.draft(&draft, backing.as_deref()).await;
+        let made = made.and_then(|()| std::fs::rename(&draft, &kept).map_err(failed("create", &kept)));
+        if made.is_err() {
+            // What stays nevertheless is removed by `dryrack runs prune --disks`.
+            std::fs::remove_file(&draft).ok();
         }
-        std::fs::rename(&draft, &kept).map_err(failed("create", &kept))?;
+        made?;
     }
     image.resize(&kept).await?;
     std::os::unix::fs::symlink(&kept, &path).map_err(failed("create", &path))
@@ -142,6 +158,17 @@ struct QemuImg<'a> {
 }
 
 impl QemuImg<'_> {
+    /// Creates a disk to keep, and waits until it is on the disk of the host.
+    async fn draft(&self, path: &Path, source: Option<&Path>) -> Result<(), DiskError> {
+        match source {
+            // No backing file: an image may be gone the next time.
+            Some(source) => self.copy(source, path).await?,
+            None => self.create(path, None).await?,
+        }
+        let file = tokio::fs::File::open(path).await.map_err(failed("open", path))?;
+        file.sync_all().await.map_err(failed("sync", path))
+    }
+
     async fn create(&self, path: &Path, backing: Option<&Path>) -> Result<(), DiskError> {
         let mut args: Vec<OsString> = ["create", "-q", "-f", "qcow2"].map(Into::into).into();
         if let Some(backing) = backing {
@@ -166,7 +193,12 @@ impl QemuImg<'_> {
     async fn resize(&self, path: &Path) -> Result<(), DiskError> {
         let mut args: Vec<OsString> = ["resize", "-q", "-f", "qcow2"].map(Into::into).into();
         args.extend([path.as_os_str().to_owned(), self.plan.size.0.to_string().into()]);
-        self.run(args).await
+        self.run(args).await.map_err(|error| match error {
+            DiskError::Refused { disk, node, words } if words.contains("--shrink") => {
+                DiskError::Shrinks { disk, node, words, path: path.to_owned() }
+            }
+            error => error,
+        })
     }
 
     async fn run(&self, args: Vec<OsString>) -> Result<(), DiskError> {
@@ -190,4 +222,52 @@ fn format_of(path: &Path) -> &'static str {
     let mut magic = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut magic));
     if read.is_ok() && &magic == b"QFI\xfb" { "qcow2" } else { "raw" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+    use crate::plan::tests::{facts, lab};
+
+    fn kept_disk(size: &str) -> DiskPlan {
+        let text = format!(
+            "dryrack = 1\nnetwork.lan.address = \"10.0.2.1/24\"\n\
+             node.a.disk.root = {{ size = \"{size}\", keep = true }}"
+        );
+        let plan = crate::plan::plan(&lab(&text), &facts()).unwrap();
+        let mut disks = plan.steps.into_iter().filter_map(|step| match step {
+            Step::Disk(disk) => Some(disk),
+            _ => None,
+        });
+        disks.next().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_could_not_be_made_leaves_no_draft() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = DiskFolders { run: &dir.path().join("run"), kept: &dir.path().join("kept") };
+        let spawner = Spawner::start().unwrap();
+        let disks = folders.kept.join("disks/a");
+        std::fs::create_dir_all(&disks).unwrap();
+        std::fs::write(disks.join("root.new"), "half of it").unwrap();
+        let error = create(&kept_disk("1MiB"), folders, Some(dir.path().join("gone")), &spawner).await;
+        assert!(matches!(error, Err(DiskError::Refused { .. })), "{error:?}");
+        assert_eq!(std::fs::read_dir(&disks).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_kept_disk_that_should_shrink_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = DiskFolders { run: dir.path(), kept: &dir.path().join("kept") };
+        let spawner = Spawner::start().unwrap();
+        let larger = kept_disk("2MiB");
+        let link = folders.run.join(&larger.path);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        create(&larger, folders, None, &spawner).await.unwrap();
+        let kept = folders.kept.join("disks/a/root.qcow2");
+        assert_eq!(std::fs::read_link(link).unwrap(), kept);
+        let error = create(&kept_disk("1MiB"), folders, None, &spawner).await.unwrap_err();
+        assert!(error.hint().unwrap().ends_with(&format!("or delete {}", kept.display())), "{error:?}");
+    }
 }

@@ -283,13 +283,7 @@ impl Qmp {
 
     /// Presses keys together, by their names.
     pub async fn press(&self, keys: &[String], hold: Duration) -> Result<(), QmpError> {
-        let key = |name: &String| {
-            let raw = serde_json::Value::from(name.as_str());
-            let data = serde_json::from_value(raw.clone());
-            let data = data.map_err(|source| QmpError::Schema { command: "send-key", raw, source })?;
-            Ok(qmp::KeyValue::qcode(qmp::QKeyCodeWrapper { data }))
-        };
-        let keys = keys.iter().map(key).collect::<Result<Vec<_>, QmpError>>()?;
+        let keys = keys.iter().map(|name| key(name)).collect::<Result<Vec<_>, QmpError>>()?;
         let hold_time = i64::try_from(hold.as_millis()).ok();
         self.execute(qmp::send_key { hold_time, keys }).await.map(drop)
     }
@@ -443,6 +437,14 @@ fn collect(device: qmp::PciDeviceInfo, devices: &mut Vec<Device>) {
     for behind in device.pci_bridge.and_then(|bridge| bridge.devices).unwrap_or_default() {
         collect(behind, devices);
     }
+}
+
+/// Returns the key with this name.
+fn key(name: &str) -> Result<qmp::KeyValue, QmpError> {
+    let raw = serde_json::Value::from(name);
+    let data = serde_json::from_value(raw.clone());
+    let data = data.map_err(|source| QmpError::Schema { command: "send-key", raw, source })?;
+    Ok(qmp::KeyValue::qcode(qmp::QKeyCodeWrapper { data }))
 }
 
 #[cfg(test)]

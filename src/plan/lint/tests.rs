@@ -255,9 +255,9 @@ fn an_initrd_is_told_by_the_name_that_it_has() {
     // Not a problem with BIOS, or with GRUB, which tells the kernel itself.
     assert_snapshot!(check("node.a = {}\n", r#""http://10.0.0.1/i""#, ""), @"");
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a = { firmware = \"uefi\", profile = \"menu\" }\n", r#""http://10.0.0.1/i""#, ""), @"
-    [L319] profiles/p.json at http://10.0.0.1/k: `http://10.0.0.1/k`: GRUB takes the whole text for the name of a file on its own server
+    [L319] profiles/p.json at http://10.0.0.1/k: `http://10.0.0.1/k`: GRUB reads the whole text as the name of a file on its own server
       help: write a path such as (http,10.0.0.1:8080)/assets/vmlinuz, or /assets/vmlinuz
-    [L319] profiles/p.json at http://10.0.0.1/i: `http://10.0.0.1/i`: GRUB takes the whole text for the name of a file on its own server
+    [L319] profiles/p.json at http://10.0.0.1/i: `http://10.0.0.1/i`: GRUB reads the whole text as the name of a file on its own server
       help: write a path such as (http,10.0.0.1:8080)/assets/vmlinuz, or /assets/vmlinuz
     ");
     assert_snapshot!(check("node.a.firmware = \"uefi\"\n", r#""http://10.0.0.1/i""#, ""), @r#"
@@ -277,7 +277,7 @@ fn variables_are_those_of_the_loader() {
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a.profile = \"menu\"\n", &files), @"
     [L313] profiles/p.json at b=${uuid}: GRUB has no variable `${uuid}`; iPXE has
       help: use $net_default_mac, or $net_efinet0_dhcp_mac if only one kind of firmware reads it
-    [L319] profiles/p.json at http://10.0.0.1/k: `http://10.0.0.1/k`: GRUB takes the whole text for the name of a file on its own server
+    [L319] profiles/p.json at http://10.0.0.1/k: `http://10.0.0.1/k`: GRUB reads the whole text as the name of a file on its own server
       help: write a path such as (http,10.0.0.1:8080)/assets/vmlinuz, or /assets/vmlinuz
     ");
     assert_snapshot!(check("", &files), @"");
@@ -289,11 +289,11 @@ fn words_that_a_loader_misreads_are_told() {
     let files = [("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)];
     assert_snapshot!(check("profile.menu.loader = \"grub\"\nnode.a.profile = \"menu\"\n", &files), @r#"
     [L319] profiles/p.json at u=http://10.0.0.1/?mac=$net_default_mac;os=new: `u=http://10.0.0.1/?mac=$net_default_mac;os=new`: GRUB ends the command here, so the kernel is not told what follows
-      help: put it in quotes, which GRUB takes away: it replaces $variables within "…", and nothing within '…'
-    [L319] profiles/p.json at m=64K$0x1: `m=64K$0x1`: GRUB takes `$` and what follows for a variable, and replaces it by nothing
+      help: put it in quotes, which GRUB removes: it replaces $variables within "…", and nothing within '…'
+    [L319] profiles/p.json at m=64K$0x1: `m=64K$0x1`: GRUB removes `$` and what follows, because it has no such variable
       help: put it in single quotes, or use a variable of GRUB such as $net_default_mac
     [L319] profiles/p.json at a && b: `a && b`: GRUB cannot read a menu with `&`, and boots nothing
-      help: put it in quotes, which GRUB takes away: it replaces $variables within "…", and nothing within '…'
+      help: put it in quotes, which GRUB removes: it replaces $variables within "…", and nothing within '…'
     "#);
     assert_snapshot!(check("", &files), @"
     [L319] profiles/p.json at a && b: `a && b`: iPXE ends the command at `&&`, so what follows is lost
@@ -307,9 +307,9 @@ fn keys_that_matchbox_ignores_are_told() {
     let group = r#"{ "profile": "p", "require": { "os": "x" }, "metadata": { "any": 1 } }"#;
     assert_snapshot!(check("", &[("profiles/p.json", profile), ("groups/all.json", group)]), @r#"
     [L320] groups/all.json at require: matchbox has no key `require`, and ignores it
-      help: matchbox reads over it; remove it, or correct its name
+      help: remove it, or correct its name
     [L320] profiles/p.json at ignition: matchbox has no key `ignition`, and ignores it
-      help: matchbox reads over it; remove it, or correct its name
+      help: remove it, or correct its name
     [L320] profiles/p.json at cmdline: matchbox has no key `boot.cmdline`, and ignores it
       help: since matchbox 0.6, write the arguments as a list: "args": ["console=ttyS0"]
     "#);
@@ -388,12 +388,22 @@ fn urls_lead_somewhere() {
 #[test]
 fn loaders_do_not_fetch_over_https() {
     let profile = r#"{ "id": "p", "boot": { "kernel": "https://m.local/linux", "initrd": ["--name i https://m.local/i", "/assets/j"], "args": ["x=https://m.local/ignition"] } }"#;
-    let more =
-        "network.lan.https = true\nnetwork.lan.dns.records = { \"m.local\" = \"10.0.0.1\" }\nnode.a = {}\n";
-    let found = check(more, &[("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)]);
-    let lines: Vec<&str> =
-        found.lines().filter(|line| line.contains("HTTPS") || line.contains("1.21.1")).collect();
-    assert_snapshot!(lines.join("\n"), @"
+    let lines = |nodes: &str| {
+        let lab = "network.lan.https = true\nnetwork.lan.dns.records = { \"m.local\" = \"10.0.0.1\" }\n";
+        let files = [("profiles/p.json", profile), ("groups/all.json", r#"{ "profile": "p" }"#)];
+        let found = check(&format!("{lab}{nodes}"), &files);
+        let about = found.lines().filter(|line| line.contains("HTTPS") || line.contains("1.21.1"));
+        about.collect::<Vec<_>>().join("\n")
+    };
+    // An iPXE of the user's own for the firmware of the node may fetch them.
+    let own = "profile.own.programs.bios = \"image:tiny/kernel\"\nnode.a = { firmware = \"bios\", profile = \"own\" }\n";
+    assert_snapshot!(lines(own), @"");
+    let other = own.replace("\"bios\"", "\"uefi\"");
+    let both = format!("{own}node.b = {{}}\n");
+    for without in ["", &other, &both] {
+        assert_eq!(lines(without), lines("node.a = {}\n"), "{without}");
+    }
+    assert_snapshot!(lines("node.a = {}\n"), @"
     [L317] profiles/p.json at https://m.local/linux: the iPXE and the GRUB of the images do not support HTTPS
       help: use http://, or an iPXE of your own in `programs`, newer than release 1.21.1 (built in November 2022 or later)
     [L317] profiles/p.json at --name i https://m.local/i: the iPXE and the GRUB of the images do not support HTTPS

@@ -1,11 +1,12 @@
 //! What GRUB and iPXE make of the words of a profile, which matchbox writes into their scripts as they are.
 
+use crate::lab::arguments::Variable;
 use crate::matchbox::model::NetBoot;
 
 /// Variables that GRUB has; it replaces others by nothing. Those of the network begin with `net_` or `pxe_`.
 const OF_GRUB: [&str; 6] = ["root", "prefix", "cmdpath", "grub_cpu", "grub_platform", "default"];
 
-/// A word that a loader reads otherwise than it is written, and what it makes of it.
+/// A word that a loader misreads, and what it makes of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misread {
     /// The word, as in the profile.
@@ -46,7 +47,7 @@ pub(super) fn ipxe(boot: &NetBoot) -> Vec<Misread> {
 }
 
 const LITERAL: &str =
-    r#"put it in quotes, which GRUB takes away: it replaces $variables within "…", and nothing within '…'"#;
+    r#"put it in quotes, which GRUB removes: it replaces $variables within "…", and nothing within '…'"#;
 const VARIABLE: &str = "put it in single quotes, or use a variable of GRUB such as $net_default_mac";
 
 /// Returns what GRUB makes of the name of a file, which matchbox puts in double quotes.
@@ -59,7 +60,7 @@ fn grub_file(file: &str) -> Option<(String, &'static str)> {
         ));
     }
     if file.contains("://") || file.contains(' ') {
-        return Some(("GRUB takes the whole text for the name of a file on its own server".to_owned(), PATH));
+        return Some(("GRUB reads the whole text as the name of a file on its own server".to_owned(), PATH));
     }
     let mut scan = Scan { quote: Some('"') };
     scan.text(file)
@@ -94,16 +95,23 @@ impl Scan {
                 (Some('\''), '\'') | (Some('"'), '"') => self.quote = None,
                 (Some('\''), _) => {}
                 (_, '\\') => {
-                    let removed = "GRUB takes the backslash away".to_owned();
+                    let removed = "GRUB removes the backslash".to_owned();
                     return Some((removed, "put it in single quotes; GRUB then passes two backslashes"));
                 }
-                (_, '$') => match variable(&text[at + 1..]) {
-                    Some(length) => {
-                        for _ in 0..length {
+                (_, '$') => match Variable::at_start(&text[at..]) {
+                    Some(variable) if is_of_grub(variable.name) => {
+                        for _ in 1..variable.written.len() {
                             rest.next();
                         }
                     }
-                    None => return Some(dollar(&text[at + 1..])),
+                    Some(_) => {
+                        let replaced = "GRUB removes `$` and what follows, because it has no such variable";
+                        return Some((replaced.to_owned(), VARIABLE));
+                    }
+                    None => {
+                        let refused = "GRUB cannot read a menu with this `$`, and boots nothing";
+                        return Some((refused.to_owned(), LITERAL));
+                    }
                 },
                 (None, '\'' | '"') => self.quote = Some(letter),
                 (None, ';' | '\n') => {
@@ -119,7 +127,7 @@ impl Scan {
                     ));
                 }
                 (None, '#') if first => {
-                    return Some(("GRUB takes the rest of the line for a comment".to_owned(), LITERAL));
+                    return Some(("GRUB ignores the rest of the line as a comment".to_owned(), LITERAL));
                 }
                 (_, _) => {}
             }
@@ -128,37 +136,9 @@ impl Scan {
     }
 }
 
-/// Returns the length of a variable that GRUB has, behind its `$`.
-fn variable(text: &str) -> Option<usize> {
-    let (name, length) = match text.strip_prefix('{') {
-        Some(braced) => braced.split_once('}').map(|(name, _)| (name, name.len() + 2))?,
-        None => {
-            let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-            let name = &text[..end.unwrap_or(text.len())];
-            (name, name.len())
-        }
-    };
-    let known = OF_GRUB.contains(&name) || name.starts_with("net_") || name.starts_with("pxe_");
-    known.then_some(length)
-}
-
-/// Returns what GRUB makes of a `$` that is followed by something else than one of its variables.
-fn dollar(text: &str) -> (String, &'static str) {
-    let begins = |first: char| first.is_ascii_alphanumeric() || matches!(first, '_' | '*' | '#' | '@' | '?');
-    let named = match text.strip_prefix('{') {
-        Some(braced) => braced.split_once('}').is_some_and(|(name, _)| {
-            name.starts_with(begins)
-                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-        }),
-        None => text.starts_with(begins),
-    };
-    match named {
-        true => (
-            "GRUB takes `$` and what follows for a variable, and replaces it by nothing".to_owned(),
-            VARIABLE,
-        ),
-        false => ("GRUB cannot read a menu with this `$`, and boots nothing".to_owned(), LITERAL),
-    }
+/// Returns whether GRUB has a variable.
+fn is_of_grub(name: &str) -> bool {
+    OF_GRUB.contains(&name) || name.starts_with("net_") || name.starts_with("pxe_")
 }
 
 #[cfg(test)]
@@ -184,6 +164,7 @@ mod tests {
             "a=$/b",
             "a=$",
             "${mac:hexhyp}",
+            "a=${1a}",
             "a=\"b",
             "it's",
             "\"a$/b\"",
@@ -216,12 +197,12 @@ mod tests {
     fn arguments_that_grub_changes() {
         for (arg, start) in [
             ("a=b;c", "GRUB ends the command"),
-            ("a #b", "GRUB takes the rest"),
-            ("#b", "GRUB takes the rest"),
-            ("map=64K$0x1e", "GRUB takes `$`"),
-            ("a=$b", "GRUB takes `$`"),
-            ("a=\"${b}\"", "GRUB takes `$`"),
-            ("a\\;b", "GRUB takes the backslash"),
+            ("a #b", "GRUB ignores the rest"),
+            ("#b", "GRUB ignores the rest"),
+            ("map=64K$0x1e", "GRUB removes `$`"),
+            ("a=$b", "GRUB removes `$`"),
+            ("a=\"${b}\"", "GRUB removes `$`"),
+            ("a\\;b", "GRUB removes the backslash"),
         ] {
             assert!(of_grub(arg).is_some_and(|message| message.starts_with(start)), "{arg}");
         }

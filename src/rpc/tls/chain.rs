@@ -43,7 +43,7 @@ pub(super) enum Refusal {
     PathTooLong(String),
     #[error("signed with an algorithm that is not supported: {0}")]
     Algorithm(String),
-    #[error("its kind of key is not supported")]
+    #[error("its key type is not supported")]
     Key,
 }
 
@@ -57,7 +57,7 @@ impl Refusal {
             }
             Self::PathTooLong(_) => "sign it with that certificate itself, or remove its path length",
             Self::Algorithm(_) => "sign it with SHA-256, SHA-384 or SHA-512",
-            Self::Key => "use P-256, P-384, P-521, Ed25519, or RSA from 1024 bits on",
+            Self::Key => "use P-256, P-384, P-521, Ed25519, or RSA with 1024 to 8192 bits",
         }
     }
 }

@@ -69,3 +69,25 @@ async fn the_router_answers_whoever_listens() {
     404 Not Found
     "#);
 }
+
+#[tokio::test]
+async fn a_capture_that_fails_breaks_its_stream() {
+    use futures_util::TryStreamExt;
+    // A file that can be read at once, but not as a socket.
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(writer);
+    let (_progress, progress) = watch::channel(0);
+    let stream = captured(Capture::of_sockets([reader]), progress);
+    let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(nix::libc::ENOTSOCK));
+}
+
+#[tokio::test]
+async fn a_capture_ends_with_the_run() {
+    use futures_util::TryStreamExt;
+    let (_node, socket) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let (progress, receiver) = watch::channel(0);
+    drop(progress);
+    let stream = captured(Capture::of_sockets([socket.into()]), receiver);
+    assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap(), Vec::<Bytes>::new());
+}

@@ -253,6 +253,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
         &request.plan,
         Machines::new(|_| None),
         dir.path().to_owned(),
+        dir.path().to_owned(),
         Spawner::start().unwrap(),
         emitter.clone(),
     );

@@ -168,6 +168,35 @@ fn as_long_as_a_process_may_power_a_node_on_it_is_waited_for() {
 }
 
 #[test]
+fn what_waits_may_act_later_unless_it_waits_for_what_is_judged() {
+    let decided = |further: &str| -> Vec<String> {
+        let lan = "[expect.lan]\nnodes = [\"auto\"]\nwithin = \"30m\"\nthat = { stage = \"os\" }";
+        let other = "[expect.other]\nafter = \"up\"\nwithin = \"30m\"\nthat = { process = \"report\" }";
+        let events = [
+            (0, Some("auto"), Known::PoweredOn {}),
+            (1, None, started("apply")),
+            (1, None, Known::LabUp {}),
+            (900, None, ended("apply", 1)),
+        ];
+        let lines = check_lab(&format!("{OPERATED}\n{lan}\n{other}\n{further}"), events);
+        lines.lines().filter(|line| line.contains(" manual expect up: ")).map(str::to_owned).collect()
+    };
+    let command = |after: &str| {
+        decided(&format!(
+            "[expect.operate]\nafter = \"{after}\"\nwithin = \"30m\"\nthat.command = \"operate\""
+        ))
+    };
+    let process =
+        |after: &str| decided(&format!("[process.operate]\nrun = \"operate\"\nafter = \"{after}\""));
+    for act in [&command as &dyn Fn(&str) -> Vec<String>, &process] {
+        assert_eq!(act("lan"), [""; 0]);
+        // Directly, and not.
+        assert_eq!(act("up").len(), 1);
+        assert_eq!(act("other").len(), 1);
+    }
+}
+
+#[test]
 fn a_process_that_fails_leaves_its_last_lines() {
     let said = (1..=30).map(|line| {
         let text = format!("line {line}");

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, body::Incoming, header};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
@@ -77,7 +78,7 @@ fn compare(answered: &HttpResponse, check: &HttpCheck) -> Result<(), String> {
     if check.json.is_empty() {
         return Ok(());
     }
-    let json: serde_json::Value = serde_json::from_slice(&answered.body)
+    let json: Value = serde_json::from_slice(&answered.body)
         .map_err(|error| format!(", but the body is not JSON: {error}"))?;
     for (pointer, wanted) in &check.json {
         match json.pointer(pointer) {
@@ -90,9 +91,12 @@ fn compare(answered: &HttpResponse, check: &HttpCheck) -> Result<(), String> {
 }
 
 /// Tells whether two values are equal. Numbers are compared by value: `1` and `1.0` are one number in JSON.
-fn same(is: &serde_json::Value, wanted: &serde_json::Value) -> bool {
-    match (is.as_f64(), wanted.as_f64()) {
-        (Some(is_float), Some(wanted_float)) => is == wanted || is_float == wanted_float,
+fn same(is: &Value, wanted: &Value) -> bool {
+    match (is, wanted) {
+        // Not two integers: large ones differ that are one float.
+        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
+            one.as_f64() == other.as_f64()
+        }
         _ => is == wanted,
     }
 }

@@ -1,21 +1,17 @@
 //! Commands: in the namespaces of the lab by `sh -c`, and on a node by `ssh`.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::Read as _;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use regex::Regex;
 use tokio::io::AsyncReadExt as _;
 
 use super::Answer;
-use crate::run::ssh::KEEP_ALIVE;
+use crate::run::ssh::Options;
 use crate::system::process::{SpawnSpec, Spawner, find_program};
 
-/// Maximum output of a program.
-const OUTPUT_LIMIT: u64 = 1 << 20;
+/// Maximum output of a program, and maximum of its standard error.
+const OUTPUT_LIMIT: usize = 1 << 20;
 /// The exit code with which `ssh` reports its own errors.
 const SSH_FAILED: i32 = 255;
 
@@ -27,15 +23,12 @@ pub(super) struct Expected<'a> {
 }
 
 /// How to log in to a node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,
-    pub(super) address: IpAddr,
     pub(super) port: u16,
-    pub(super) key: &'a Path,
-    pub(super) known_hosts: &'a Path,
-    /// The name under which the host key is stored.
-    pub(super) alias: &'a str,
+    pub(super) node: &'a str,
+    pub(super) options: Options,
 }
 
 /// The result of a program.
@@ -64,12 +57,11 @@ pub(super) async fn command(
     spawner: &Spawner,
     run: &str,
     environment: Vec<(String, String)>,
-    stderr: PathBuf,
     wanted: Expected<'_>,
 ) -> Answer {
     let mut spec = SpawnSpec::new("/bin/sh").args(["-c", run]);
     spec.envs.extend(environment.into_iter().map(|(name, value)| (name.into(), value.into())));
-    match finish(spawner, spec, stderr).await {
+    match finish(spawner, spec).await {
         Ok(finished) => compare(&finished, wanted),
         Err(why) => Answer::no(why),
     }
@@ -80,7 +72,6 @@ pub(super) async fn ssh(
     spawner: &Spawner,
     login: &Login<'_>,
     run: Option<&str>,
-    stderr: PathBuf,
     wanted: Expected<'_>,
 ) -> Answer {
     let Some(program) = find_program("ssh") else {
@@ -88,7 +79,7 @@ pub(super) async fn ssh(
     };
     // Every shell knows `exit`, so this tries the login alone.
     let spec = SpawnSpec::new(program).args(arguments(login)).args([run.unwrap_or("exit 0")]);
-    match finish(spawner, spec, stderr).await {
+    match finish(spawner, spec).await {
         Ok(finished) if finished.status.code() == Some(SSH_FAILED) && wanted.exit != SSH_FAILED => {
             Answer::no(refusal(finished.complaint(), login)).with_output(finished.whole())
         }
@@ -98,36 +89,13 @@ pub(super) async fn ssh(
 }
 
 fn arguments(login: &Login<'_>) -> Vec<OsString> {
-    // The user's own configuration, agent and keys must not influence the result.
+    // The user's own configuration must not influence the result.
     let mut arguments: Vec<OsString> = ["-F", "none", "-T", "-n"].map(Into::into).into();
-    for option in [
-        "BatchMode=yes",
-        "IdentitiesOnly=yes",
-        "IdentityAgent=none",
-        "PreferredAuthentications=publickey",
-        "GlobalKnownHostsFile=/dev/null",
-        // A reinstalled node has a new key, and the lab's network has no other hosts.
-        "StrictHostKeyChecking=no",
-        "LogLevel=ERROR",
-    ] {
-        arguments.extend(["-o".into(), option.into()]);
-    }
-    for (option, value) in KEEP_ALIVE {
+    for (option, value) in &login.options {
         arguments.extend(["-o".into(), format!("{option}={value}").into()]);
     }
-    let named = |option: &str, path: &Path| {
-        let mut text = OsString::from(option);
-        // ssh splits lists of files at spaces, unless they are quoted.
-        text.push("\"");
-        text.push(path);
-        text.push("\"");
-        text
-    };
-    arguments.extend(["-o".into(), named("UserKnownHostsFile=", login.known_hosts)]);
-    arguments.extend(["-o".into(), format!("HostKeyAlias={}", login.alias).into()]);
-    arguments.extend(["-i".into(), login.key.as_os_str().to_owned()]);
     arguments.extend(["-p".into(), login.port.to_string().into()]);
-    arguments.extend(["-l".into(), login.user.into(), login.address.to_string().into(), "--".into()]);
+    arguments.extend(["-l".into(), login.user.into(), login.node.into(), "--".into()]);
     arguments
 }
 
@@ -146,30 +114,22 @@ fn refusal(complaint: Option<&str>, login: &Login<'_>) -> String {
     }
 }
 
-async fn finish(spawner: &Spawner, mut spec: SpawnSpec, stderr: PathBuf) -> Result<Finished, String> {
+async fn finish(spawner: &Spawner, mut spec: SpawnSpec) -> Result<Finished, String> {
     let program = spec.program.display().to_string();
     let failed = |error: &dyn std::error::Error| format!("cannot run {program}: {error}");
-    if let Some(folder) = stderr.parent() {
-        fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-    }
-    // A cancelled attempt may have left the previous one.
-    drop(fs::remove_file(&stderr));
     spec.stdin = Stdio::null();
     spec.stdout = Stdio::piped();
-    spec.stderr_log = Some(stderr.clone());
+    spec.stderr_limit = OUTPUT_LIMIT;
     // Dropped, and thereby killed with its process group, when the attempt times out.
     let mut child = spawner.spawn(spec).await.map_err(|error| failed(&error))?;
     let mut output = Vec::new();
     if let Some(stdout) = child.take_stdout() {
         let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|error| failed(&error))?;
         // Further output is discarded; a program that prints forever ends by SIGPIPE.
-        stdout.take(OUTPUT_LIMIT).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
+        stdout.take(OUTPUT_LIMIT as u64).read_to_end(&mut output).await.map_err(|error| failed(&error))?;
     }
     let status = child.wait().await.map_err(|error| failed(&error))?;
-    let mut errors = Vec::new();
-    let file = fs::File::open(&stderr).and_then(|file| file.take(OUTPUT_LIMIT).read_to_end(&mut errors));
-    let removed = file.and_then(|_| fs::remove_file(&stderr));
-    removed.map_err(|error| failed(&error))?;
+    let errors = child.take_stderr();
     // As `$(…)` does, so that `^active$` matches the output of `systemctl`.
     let output = String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned();
     Ok(Finished { status, output, errors: String::from_utf8_lossy(&errors).into_owned() })

@@ -40,9 +40,8 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
         nodes: [(name, Target { address, network: None, firmware: Firmware::Bios, dns: dns.clone() })].into(),
         dns,
         machines: Machines::new(|_| None),
-        ssh_key: "/nowhere/id".into(),
-        known_hosts: "/nowhere/known_hosts".into(),
         run_dir: run_dir.to_owned(),
+        runtime: run_dir.to_owned(),
         spawner: Spawner::start().unwrap(),
         emitter: Emitter::new(clock, move |event| drop(events.send(event))),
     };
@@ -151,6 +150,17 @@ async fn http_compares_values_of_a_json_body() {
     assert_snapshot!(once(check, true, None).await, @"false: status 200, but the body is not JSON: expected value at line 1 column 1");
 }
 
+#[tokio::test]
+async fn large_integers_in_json_are_compared_exactly() {
+    let port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"id\":9007199254740993}\n");
+    let check = |value: serde_json::Value| {
+        boxed(HttpCheck { json: [("/id".to_owned(), value)].into(), ..http(port) })
+    };
+    assert_snapshot!(once(check(9_007_199_254_740_993_i64.into()), true, None).await, @"true: status 200");
+    assert_snapshot!(once(check(9_007_199_254_740_992_i64.into()), true, None).await, @"false: status 200, but /id is 9007199254740993, not 9007199254740992");
+    assert_snapshot!(once(check(9_007_199_254_740_992.0.into()), true, None).await, @"true: status 200");
+}
+
 /// Serves the last request back to the client.
 fn echo_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -224,13 +234,19 @@ async fn https_checks_the_certificate_against_the_authority() {
             .unwrap();
         let tls = Some(TlsCheck { ca: ca.map(|name| at(name).into()) });
         let check = boxed(HttpCheck { tls, path: "/".to_owned(), ..http(port) });
-        let mut answer = once(check.clone(), true, None).await;
-        while answer.contains("refuses connections") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            answer = once(check.clone(), true, None).await;
-        }
+        let answered = async {
+            loop {
+                let answer = once(check.clone(), true, None).await;
+                if !answer.contains("refuses connections") {
+                    break answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let answer = timeout(Duration::from_secs(30), answered).await;
         child.kill().unwrap();
         child.wait().unwrap();
+        let answer = answer.expect("the server listens");
         said.push(format!("{server} by {ca:?}: {}", without_port(&answer, port).replace(&at(""), "")));
     }
     assert_snapshot!(said.join("\n"), @r#"
@@ -304,6 +320,18 @@ async fn a_command_is_judged_by_exit_code_and_output() {
     assert_snapshot!(once(check("kill -9 $$", 0, None), false, None).await, @"false: signal: 9 (SIGKILL)");
     // Standard input is closed, and a program that prints forever does not block the probe.
     assert_snapshot!(once(check("cat; yes", 0, None), false, None).await, @"false: exit code 141, `y` … `y`");
+}
+
+#[tokio::test]
+async fn a_standard_error_of_any_length_is_read_and_leaves_no_file() {
+    let run = "head -c 3000000 /dev/zero >&2; exit 3".to_owned();
+    let check = ProbedCheck::Command { run, exit: 0, output: None };
+    let dir = tempfile::tempdir().unwrap();
+    let (prober, _said) = prober(check.clone(), false, None, dir.path());
+    let of = prober.shared.context.expectations.values().next().unwrap();
+    let answer = prober.shared.attempt(of, &check, None).await;
+    assert_eq!(answer.output.map(|output| output.len()), Some(1 << 20));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -87,14 +87,14 @@ fn a_host_that_has_everything() {
     Ok NIC ROMs: /usr/lib/ipxe/qemu/efi-virtio.rom
     Ok KVM: KVM boots firmware and kernels here
     Ok user namespaces: ann can create namespaces with a bridge inside
-    Ok subordinate ids: servers in a lab can run as other users
+    Ok subordinate IDs: servers in a lab can run as other users
     Ok /dev/net/tun: a TAP device can be created in a user namespace
     Ok nftables: /usr/sbin/nft; a table can be loaded in a user namespace
     Ok pasta: /usr/bin/pasta
     Ok container: not running in a container
     Ok firewall: no rule drops forwarded traffic
     Ok apt: apt downloads the Debian packages that images are built from; it installs nothing
-    Ok image `debian`: mmdebstrap, newuidmap and subordinate ids are available
+    Ok image `debian`: mmdebstrap, newuidmap and subordinate IDs are available
     Ok ssh: the client is installed
     ");
 }
@@ -117,7 +117,7 @@ fn a_host_that_has_nothing() {
         sudo apt-get install qemu-system-x86 qemu-utils
     Warn KVM: there is no QEMU to test KVM with; machines are emulated, which is several times slower
     Ok user namespaces: ann can create namespaces with a bridge inside
-    Ok subordinate ids: servers in a lab can run as other users
+    Ok subordinate IDs: servers in a lab can run as other users
     Ok /dev/net/tun: a TAP device can be created in a user namespace
     Warn nftables: `nft` is not installed: `nat = true` is not available
         sudo apt-get install nftables
@@ -211,21 +211,21 @@ fn namespaces_that_are_refused() {
         
           include if exists <local/dryrack>
         }
-    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn subordinate IDs: not tested, because user namespaces are not available
     Warn /dev/net/tun: not tested, because user namespaces are not available
     Warn nftables: not tested, because user namespaces are not available
     "#);
     insta::assert_snapshot!(failures(&Found { trial: none.clone(), users_forbidden: true, ..found() }, &facts()), @"
     Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
         sudo sysctl -w kernel.unprivileged_userns_clone=1
-    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn subordinate IDs: not tested, because user namespaces are not available
     Warn /dev/net/tun: not tested, because user namespaces are not available
     Warn nftables: not tested, because user namespaces are not available
     ");
     insta::assert_snapshot!(failures(&Found { trial: full, none_allowed: true, ..found() }, &facts()), @"
     Fail user namespaces: cannot create namespaces: No space left on device (os error 28)
         sudo sysctl -w user.max_user_namespaces=15000
-    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn subordinate IDs: not tested, because user namespaces are not available
     Warn /dev/net/tun: not tested, because user namespaces are not available
     Warn nftables: not tested, because user namespaces are not available
     ");
@@ -233,7 +233,7 @@ fn namespaces_that_are_refused() {
     insta::assert_snapshot!(failures(&docker, &HostFacts { root: true, ..facts() }), @r#"
     Fail user namespaces: cannot create namespaces: Operation not permitted (os error 1)
         the container does not allow it: start the container with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cap-add SYS_ADMIN --device /dev/net/tun`
-    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn subordinate IDs: not tested, because user namespaces are not available
     Warn /dev/net/tun: not tested, because user namespaces are not available
     Warn nftables: not tested, because user namespaces are not available
     Warn container: running in a container (docker): namespaces, /dev/net/tun and /dev/kvm must be granted to it, and `isolation = "none"` uses the container's network
@@ -242,7 +242,7 @@ fn namespaces_that_are_refused() {
     insta::assert_snapshot!(failures(&Found { trial: no_bridge, ..found() }, &facts()), @r#"
     Fail user namespaces: cannot make bridge `trial0`: Operation not permitted (os error 1)
         set `isolation = "none"` in the lab and run as root
-    Warn subordinate ids: not tested, because user namespaces are not available
+    Warn subordinate IDs: not tested, because user namespaces are not available
     Warn /dev/net/tun: not tested, because user namespaces are not available
     Warn nftables: not tested, because user namespaces are not available
     "#);
@@ -300,7 +300,7 @@ fn firewalls_that_drop() {
 fn what_the_debian_image_needs_depends_on_who_builds_it() {
     let found = Found { has_subids: false, ..found() };
     insta::assert_snapshot!(failures(&found, &facts()), @"
-        Warn image `debian`: ann has no subordinate ids; a build without root needs them
+        Warn image `debian`: ann has no subordinate IDs; a build without root needs them
             sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
         ");
     assert_eq!(failures(&found, &HostFacts { root: true, ..facts() }), "");
@@ -322,26 +322,26 @@ fn a_user_who_is_alone_in_a_lab_is_told_what_servers_need() {
     let alone = Trial::Stands { ids: false, tap: Ok(()), nft: Ok(()) };
     let found = Found { trial: alone, ..found() };
     insta::assert_snapshot!(failures(&found, &facts()), @"
-    Warn subordinate ids: `newuidmap` cannot map those of ann: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
-        `newuidmap` and `newgidmap` must be setuid root or have the capabilities cap_setuid and cap_setgid, and /etc/subuid and /etc/subgid must not name ids that this host does not have
+    Warn subordinate IDs: `newuidmap` cannot map those of ann: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+        `newuidmap` and `newgidmap` must be setuid root or have the capabilities cap_setuid and cap_setgid, and /etc/subuid and /etc/subgid must not name IDs that this host does not have
     ");
     let none = Found { has_subids: false, ..found.clone() };
     insta::assert_snapshot!(failures(&none, &facts()), @"
-    Warn subordinate ids: ann has none: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+    Warn subordinate IDs: ann has none: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
         sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
-    Warn image `debian`: ann has no subordinate ids; a build without root needs them
+    Warn image `debian`: ann has no subordinate IDs; a build without root needs them
         sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann
     ");
     let programs = BTreeSet::from(["apt-get", "dpkg-deb", "mmdebstrap", "ssh"]);
     insta::assert_snapshot!(failures(&Found { programs, ..found.clone() }, &facts()), @"
-    Warn subordinate ids: `newuidmap` and `newgidmap` are not installed: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+    Warn subordinate IDs: `newuidmap` and `newgidmap` are not installed: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
         sudo apt-get install uidmap
     Warn image `debian`: `newuidmap` and `newgidmap` are not installed; a build without root needs them
         sudo apt-get install uidmap
     ");
     insta::assert_snapshot!(failures(&found, &HostFacts { root: true, ..facts() }), @"
-    Warn subordinate ids: ann has only one user and group here: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
-        start the container with more than one user id
+    Warn subordinate IDs: ann has only one user and group here: servers that give up their privileges at start (dnsmasq, nginx, sshd) fail in a lab, unless they are told to stay root
+        start the container with more than one user ID
     ");
 }
 

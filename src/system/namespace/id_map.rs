@@ -109,11 +109,11 @@ fn map_subordinate(child: Pid, ids: Ids) -> bool {
         Ok(output) if output.status.success() => true,
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            tracing::debug!(program = %program.display(), said, "subordinate ids are not mapped");
+            tracing::debug!(program = %program.display(), said, "subordinate IDs are not mapped");
             false
         }
         Err(error) => {
-            tracing::debug!(program = %program.display(), %error, "subordinate ids are not mapped");
+            tracing::debug!(program = %program.display(), %error, "subordinate IDs are not mapped");
             false
         }
     }
@@ -160,7 +160,7 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() =>
         {
-            // The first error is the one that tells the user something.
+            // The first error names the file.
             remove_with_other_ids(path).map_err(|_| error)
         }
         done => done,

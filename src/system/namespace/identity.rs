@@ -90,6 +90,27 @@ pub struct NamespaceIds {
     /// How the lab looks from inside, if isolated.
     #[serde(default)]
     pub inside: Option<Inside>,
+    /// The network in which the lab has its interfaces, if not isolated.
+    #[serde(default)]
+    pub shared: Option<SharedNetwork>,
+}
+
+/// A network namespace that outlives a lab.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedNetwork {
+    /// Its inode.
+    pub network: u64,
+    /// The boot of the host in which the inode has a meaning.
+    pub boot: String,
+}
+
+impl SharedNetwork {
+    /// Identifies the network namespace of this process.
+    pub(crate) fn ours() -> io::Result<Self> {
+        let network = network_namespace(Path::new("/proc/self"))?;
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned();
+        Ok(Self { network, boot })
+    }
 }
 
 /// How an isolated lab looks to its own processes, which do not see the PIDs of the host.
@@ -138,6 +159,13 @@ impl NamespaceIds {
     /// Tells whether the lab is running.
     pub fn is_alive(&self) -> bool {
         self.root().is_alive() || self.contain_us()
+    }
+
+    /// Tells whether the interfaces of the lab are, or were, in another network namespace of this host than this
+    /// process: what is not found here may still be there.
+    pub fn are_elsewhere(&self) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        SharedNetwork::ours().is_ok_and(|ours| ours.boot == shared.boot && ours.network != shared.network)
     }
 
     /// Tells whether this process is inside the namespaces of the lab.

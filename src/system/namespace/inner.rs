@@ -17,7 +17,7 @@ use nix::sys::socket::{
 
 use super::handover::{Handover, InheritedFds, Report};
 use super::outer::note;
-use super::{NamespaceError, NamespaceIds, ProcessId, failed};
+use super::{NamespaceError, NamespaceIds, ProcessId, SharedNetwork, failed};
 use crate::hint::Hint;
 use crate::lab::Isolation;
 use crate::plan::Uplink;
@@ -71,8 +71,15 @@ pub fn supervisor_enter() -> Result<Inherited, NamespaceError> {
     enter(c"dryrack-host", |handover, parent| {
         let us = i32::try_from(std::process::id()).map_err(io::Error::other).and_then(ProcessId::of);
         let supervisor = us.map_err(failed("cannot identify the supervisor"))?;
-        NamespaceIds { isolation: Isolation::None, outer: None, supervisor, inside: None }
-            .write(&handover.run_dir)?;
+        let shared = SharedNetwork::ours().map_err(failed("cannot identify the network of the host"))?;
+        let ids = NamespaceIds {
+            isolation: Isolation::None,
+            outer: None,
+            supervisor,
+            inside: None,
+            shared: Some(shared),
+        };
+        ids.write(&handover.run_dir)?;
         Ok((Isolation::None, parent))
     })
 }

@@ -30,7 +30,7 @@ mod start;
 pub use handle::NamespaceHandle;
 pub(super) use id_map::{has_other_ids, map_ids, subordinate_ids};
 pub use id_map::{remove_folder, remove_main};
-pub use identity::{NamespaceIds, ProcessId};
+pub use identity::{NamespaceIds, ProcessId, SharedNetwork};
 pub use inner::{Inherited, inner_enter, supervisor_enter};
 pub use join::{RUN, join_main, run_inside};
 pub use names::name_files;

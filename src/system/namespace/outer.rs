@@ -314,6 +314,7 @@ impl Proc {
                 supervisor: ProcessId { pid: inner.as_raw(), started: supervisor.started },
                 network,
             }),
+            shared: None,
         })
     }
 

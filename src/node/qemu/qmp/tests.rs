@@ -126,3 +126,13 @@ fn device_ids_are_found_in_qom_paths() {
     assert_eq!(device_id("/machine/peripheral/disk-root/virtio-backend"), "disk-root");
     assert_eq!(device_id("disk-a"), "disk-a");
 }
+
+#[test]
+fn qemu_knows_every_key() {
+    for chord in crate::node::keys::all() {
+        for name in chord.keys() {
+            assert!(key(name).is_ok(), "{name}");
+        }
+    }
+    assert!(key("f13x").is_err());
+}
