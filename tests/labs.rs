@@ -225,27 +225,22 @@ fn a_process_fills_matchbox_and_powers_on_what_boots_from_it() {
 fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     build(&["tiny"]);
     let home = Home::new();
-    // dnsmasq leases the address and names the boot script of another HTTP server; the lab sees none of that.
+    // dnsmasq leases the address and serves every file; the lab only sees it.
     let text = r#"
         dryrack = 1
         name = "lent"
-        network.lan = { address = "10.69.0.1/24", dhcp = "off" }
+        network.lan = { address = "10.69.0.1/24", dhcp = "off", tftp = "off" }
         profile.tiny = { kernel = "image:tiny/kernel", initrd = ["image:tiny/initrd"], args = ["console=ttyS0"] }
         node.one = { memory = "128MiB", profile = "tiny" }
 
         [process.dnsmasq]
         run = """
-        exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \\
-            --leasefile-ro --listen-address=$DRYRACK_SERVER --dhcp-range=10.69.0.60,10.69.0.60,1h \\
-            --dhcp-boot=http://$DRYRACK_SERVER:8000/boot.ipxe
-        """
-
-        [process.web]
-        run = """
         mkdir served && cd served
         for file in kernel initrd0; do curl -fsS -o $file http://$DRYRACK_SERVER/profile/tiny/$file; done
         printf '#!ipxe\\nkernel kernel console=ttyS0\\ninitrd initrd0\\nboot\\n' >boot.ipxe
-        exec python3 -m http.server 8000
+        exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \\
+            --leasefile-ro --listen-address=$DRYRACK_SERVER --dhcp-range=10.69.0.60,10.69.0.60,1h \\
+            --enable-tftp --tftp-root=$PWD --dhcp-boot=boot.ipxe
         """
 
         [expect]
@@ -253,14 +248,33 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
         web = { within = "3m", that.tcp = 80 }
         facts = { within = "3m", that.http = { path = "/facts", body = "DRYRACK" } }
         name = { within = "3m", that.dns = { answer = "10.69.0.60" } }
+        way = { within = "3m", that.boots = ["network"] }
+        script = { within = "3m", that.fetched = { path = "boot.ipxe$", times = 1 } }
+        kernel = { within = "3m", that.fetched = { path = "kernel$", times = 1 } }
         "#;
     let lab = home.lab("lent", text);
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
     let trace = stdout(&run(&mut home.dryrack(["trace"])));
+    for word in ["▶ dhcp", "▶ loader", "▶ kernel", "▶ os", "kernel` by TFTP from 10.69.0.1"] {
+        assert!(trace.contains(word), "{word} is not in {trace}");
+    }
+    assert!(trace.contains("▶ booted from the network"), "{trace}");
+    assert!(trace.contains("leased by 10.69.0.1"), "{trace}");
+    home.assert_clean(GRACE, "lent");
+    // Without a capture, nobody sees it.
+    let unseen = r#"
+        dryrack = 1
+        capture = "off"
+        remove = ["expect.way", "expect.script", "expect.kernel"]
+        "#;
+    let overlay = home.lab("unseen", unseen);
+    let tried = run(&mut home.dryrack(["test", "--on", path(&overlay), path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    let trace = stdout(&run(&mut home.dryrack(["trace"])));
     assert!(trace.contains("booted from an unknown source"), "{trace}");
     assert!(trace.contains("the node has no disk"), "{trace}");
-    home.assert_clean(GRACE, "lent");
+    home.assert_clean(GRACE, "unseen");
 }
 
 #[test]

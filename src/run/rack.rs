@@ -18,6 +18,7 @@ use super::executor::{Failure, Host, Site};
 use super::process::{self, Running};
 use super::wire::Wire;
 use crate::capture::{Recording, RecordingNotes};
+use crate::dissect::Segment;
 use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::hint::Hint;
 use crate::lab::Secret;
@@ -58,6 +59,8 @@ pub struct RackParts {
     pub passphrases: BTreeMap<NetworkName, Secret>,
     /// The nodes of the plan.
     pub nodes: BTreeMap<NodeName, NodePlan>,
+    /// What is known of the networks that are captured, in the order of the capture.
+    pub segments: Vec<Segment>,
     /// Listeners of published ports, in the order of the plan.
     pub published: Vec<TcpListener>,
 }
@@ -213,7 +216,8 @@ impl Host for Rack {
             Step::Publish { listen: _, node: _, to } => self.publish(*to),
             Step::Bridge(plan) => netlink.bridge(plan).await.map_err(Failure::new),
             Step::Capture(plan) => {
-                let wire = Wire::new(plan, &parts.events);
+                let (segments, addresses) = (parts.segments.clone(), self.addresses.clone());
+                let wire = Wire::new(plan, segments, parts.nodes.values(), addresses, &parts.events);
                 let recording = wire.record(plan, &parts.run_dir, self.notes.clone());
                 *lock(&self.recording) = Some(recording.map_err(Failure::new)?);
                 Ok(())

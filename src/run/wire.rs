@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use crate::capture::{
     CaptureError, FrameObserver, RecordedNetwork, Recording, RecordingNotes, RecordingPlan, SeenFrame,
     Trouble,
 };
-use crate::event::{Emitter, Known, Service, Source};
-use crate::name::Mac;
-use crate::plan::{CapturePlan, CapturedNetwork};
+use crate::dissect::{Dissector, Frame, Link, Machines, OwnServices, Seen, Segment};
+use crate::event::{Emitter, Known, RunTime, Service, Source};
+use crate::lab::TftpBackend;
+use crate::name::{Mac, NodeName};
+use crate::plan::{CapturePlan, CapturedNetwork, NodePlan, Plan, ServicePlan, Step};
+use crate::serve::Addresses;
 
 /// Of longer frames only the beginning is read, unless the contents of files are kept: they are parts of transfers.
 const LONGEST: u32 = 4096;
@@ -21,16 +25,75 @@ const WHOLE: u32 = 256 << 10;
 pub(super) struct Wire {
     networks: Vec<CapturedNetwork>,
     payload: bool,
+    dissector: Dissector,
+    addresses: Addresses,
     events: Emitter,
+    /// When the clock of the run began, since 1970.
+    began: Duration,
+    /// What the frames have shown, until it is reported.
+    seen: Vec<Seen>,
     /// The last problem, which is reported once.
     problem: Option<String>,
 }
 
+/// Returns what a dissector needs to know of the networks of a plan, in the order of its capture.
+pub(super) fn segments(plan: &Plan) -> Vec<Segment> {
+    let services = |captured: &CapturedNetwork| {
+        plan.steps.iter().find_map(|step| match step {
+            Step::Serve(service) if service.network == captured.network => Some(segment(service)),
+            _ => None,
+        })
+    };
+    let captures = plan.steps.iter().filter_map(|step| match step {
+        Step::Capture(capture) => Some(&capture.networks),
+        _ => None,
+    });
+    let unserved = |captured: &CapturedNetwork| Segment::foreign(captured.network.clone());
+    captures.flatten().map(|captured| services(captured).unwrap_or_else(|| unserved(captured))).collect()
+}
+
+fn segment(service: &ServicePlan) -> Segment {
+    let https = service.https.is_some().then_some(443);
+    let matchbox = service.matchbox.as_ref();
+    Segment {
+        network: service.network.clone(),
+        ipv4: Some(service.address),
+        ipv6: service.ipv6,
+        own: Some(service.mac),
+        services: OwnServices {
+            dhcp: service.dhcp.is_some(),
+            dhcp6: service.dhcp6.is_some(),
+            tftp: service.tftp != TftpBackend::Off,
+            dns: true,
+            advertisements: true,
+            http: [80].into_iter().chain(https).chain(matchbox.map(|matchbox| matchbox.port)).collect(),
+        },
+    }
+}
+
 impl Wire {
     /// Creates the observer of a capture.
-    pub(super) fn new(plan: &CapturePlan, events: &Emitter) -> Self {
-        let events = events.of(Source::Wire);
-        Self { networks: plan.networks.clone(), payload: plan.payload, events, problem: None }
+    pub(super) fn new<'a>(
+        plan: &CapturePlan,
+        segments: Vec<Segment>,
+        nodes: impl Iterator<Item = &'a NodePlan>,
+        addresses: Addresses,
+        events: &Emitter,
+    ) -> Self {
+        let macs = |node: &'a NodePlan| node.nics.iter().map(|nic| (nic.mac, node.node.clone()));
+        let machines = Machines::Named(nodes.flat_map(macs).collect());
+        let mut wire = Self {
+            networks: plan.networks.clone(),
+            payload: plan.payload,
+            dissector: Dissector::new(segments, machines),
+            addresses,
+            events: events.of(Source::Wire),
+            began: Duration::ZERO,
+            seen: Vec::new(),
+            problem: None,
+        };
+        wire.set_clock();
+        wire
     }
 
     /// Starts to record frames in the network namespace of this thread.
@@ -54,6 +117,38 @@ impl Wire {
         Recording::start(&recording, notes, self)
     }
 
+    /// Compares the clock of the frames with that of the run. The first one may be set meanwhile.
+    #[expect(clippy::disallowed_methods, reason = "frames have the time of this clock")]
+    fn set_clock(&mut self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.began = now.saturating_sub(self.events.now().at.elapsed());
+    }
+
+    /// Returns an instant of the frames' clock on the clock of the run.
+    fn at(&self, since_1970: Duration) -> RunTime {
+        since_1970.saturating_sub(self.began).into()
+    }
+
+    /// Reports what the frames have shown.
+    fn tell(&mut self) {
+        for Seen { at, node, exchange, known } in std::mem::take(&mut self.seen) {
+            if is_answer_of_lab(&known) || !self.is_news(node.as_ref(), &known) {
+                continue;
+            }
+            self.events.emit_at(at, exchange, node.as_ref(), known);
+        }
+    }
+
+    /// Records the address that an event is about. Tells whether the event has something that no service has reported.
+    fn is_news(&self, node: Option<&NodeName>, known: &Known) -> bool {
+        match (node, known) {
+            (Some(node), Known::AddressLearned { network, address, by, from: _ }) => {
+                self.addresses.learn(network, node, *address, by.clone())
+            }
+            _ => true,
+        }
+    }
+
     /// Reports a problem, unless it is the last one again.
     fn fail(&mut self, error: String) {
         if self.problem.as_ref() != Some(&error) {
@@ -71,10 +166,19 @@ impl FrameObserver for Wire {
         {
             return None;
         }
-        Some(if self.payload { usize::MAX } else { worth(frame.data) })
+        let &SeenFrame { network, at, data, length, sent: _ } = frame;
+        let frame = Frame { at: self.at(at), segment: network, link: Link::Ethernet, bytes: data, length };
+        let worth = self.dissector.frame(frame, &mut self.seen);
+        self.tell();
+        Some(if self.payload { usize::MAX } else { worth })
     }
 
-    fn time(&mut self, _now: std::time::Duration) {}
+    fn time(&mut self, now: Duration) {
+        self.set_clock();
+        let now = self.at(now);
+        self.dissector.pass(now, &mut self.seen);
+        self.tell();
+    }
 
     fn trouble(&mut self, trouble: Trouble) {
         match trouble {
@@ -91,31 +195,17 @@ impl FrameObserver for Wire {
     }
 }
 
-/// Returns how many bytes of a frame are no contents of a file: all of them, except in TCP and in UDP of unknown ports.
-fn worth(frame: &[u8]) -> usize {
-    /// The headers of a frame, and the beginning of what is in it.
-    const HEADERS: usize = 192;
-    /// DNS, DHCP, NTP, syslog, DHCPv6, proxyDHCP.
-    const MESSAGES: [u16; 9] = [53, 67, 68, 123, 514, 546, 547, 4011, 5353];
-    const UDP: u8 = 17;
-    const TCP: u8 = 6;
-    let short = |at: usize| frame.get(at..at + 2).map(|short| u16::from_be_bytes([short[0], short[1]]));
-    let tag = if short(12) == Some(0x8100) { 4 } else { 0 };
-    let ip = 14 + tag;
-    let (protocol, header) = match (short(12 + tag), frame.get(ip)) {
-        (Some(0x0800), Some(first)) => (frame.get(ip + 9), usize::from(first & 15) * 4),
-        (Some(0x86dd), Some(_)) => (frame.get(ip + 6), 40),
-        _ => return frame.len(),
-    };
-    let is_message = || {
-        let ports = [short(ip + header), short(ip + header + 2)];
-        ports.into_iter().flatten().any(|port| MESSAGES.contains(&port))
-    };
-    match protocol {
-        Some(&TCP) => HEADERS,
-        Some(&UDP) if !is_message() => HEADERS,
-        _ => frame.len(),
-    }
+/// Tells whether an event is an answer of the lab's own services, which report it themselves, and know more of it: the
+/// rule, the role of a file.
+fn is_answer_of_lab(known: &Known) -> bool {
+    matches!(
+        known,
+        Known::DhcpReplied { server: None, .. }
+            | Known::TftpServed { server: None, .. }
+            | Known::HttpServed { server: None, .. }
+            | Known::DnsAnswered { server: None, .. }
+            | Known::RouterAdvertised { router: None, .. }
+    )
 }
 
 /// Tells whether a frame is from or to one of the stations, or to several.
@@ -129,20 +219,6 @@ fn concerns(stations: &BTreeSet<Mac>, frame: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn messages_are_kept_whole_and_files_are_not() {
-        let frame = |tag: &[u8], protocol: u8, port: u16| {
-            let ip = [&[0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol][..], &[0; 10]].concat();
-            [&[2; 12][..], tag, &[8, 0], &ip, &[0x10, 0], &port.to_be_bytes(), &[0; 500]].concat()
-        };
-        assert_eq!(worth(&frame(&[], 17, 67)), 538);
-        assert_eq!(worth(&frame(&[0x81, 0, 0, 5], 17, 67)), 542);
-        assert_eq!(worth(&frame(&[], 17, 2070)), 192);
-        assert_eq!(worth(&frame(&[], 6, 80)), 192);
-        assert_eq!(worth(&frame(&[], 1, 0)), 538, "ICMP");
-        assert_eq!(worth(&[2; 13]), 13);
-    }
 
     #[test]
     fn of_a_real_segment_only_frames_of_the_lab_and_to_all_are_taken() {
