@@ -1,9 +1,17 @@
 //! Frames off the interfaces of a lab, as a pcapng file.
 //!
-//! Must never interpret a frame.
+//! [`Recording`] keeps those of a whole run in a file; [`Capture`] follows some interfaces for a user. Must never
+//! interpret a frame.
 
+mod file;
 mod pcapng;
+mod recording;
+mod source;
 mod vlan;
+
+pub use recording::{
+    FrameObserver, RecordedNetwork, Recording, RecordingNotes, RecordingPlan, SeenFrame, Trouble,
+};
 
 use std::borrow::Cow;
 use std::io::{self, IoSliceMut};
@@ -55,9 +63,9 @@ pub enum Take {
 
 /// A capture cannot begin.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot capture frames of {interface}")]
+#[error("cannot capture frames of {of}")]
 pub struct CaptureError {
-    interface: IfName,
+    of: String,
     #[source]
     source: io::Error,
 }
@@ -80,12 +88,15 @@ pub struct Capture {
 }
 
 /// A frame in the buffer.
+#[derive(Debug)]
 struct Frame {
     /// Since 1970.
     at: Duration,
     captured: usize,
     length: usize,
     sent: bool,
+    /// Index of its interface.
+    interface: usize,
     /// The VLAN tag that the kernel took out of it.
     tag: Option<Tag>,
 }
@@ -96,7 +107,7 @@ impl Capture {
         let mut head = pcapng::section();
         let mut open = Vec::new();
         for CapturePort { interface, title, take } in ports {
-            let failed = |source| CaptureError { interface: interface.clone(), source };
+            let failed = |source| CaptureError { of: interface.to_string(), source };
             let socket = sockets::capture(interface).map_err(failed)?;
             open.push((watch(socket).map_err(failed)?, *take));
             head.extend(pcapng::interface(title));
@@ -161,10 +172,10 @@ fn block(frame: &Frame, interface: usize, take: Take, buffer: &[u8]) -> Option<V
         (Take::Both, true) => Some(Direction::Inbound),
         (Take::Both, false) => Some(Direction::Outbound),
     };
-    let Frame { at, captured, length, sent: _, tag } = *frame;
+    let Frame { at, captured, length, sent: _, interface: _, tag } = *frame;
     let data = vlan::tagged(&buffer[..captured], tag);
     let length = length + (data.len() - captured);
-    Some(pcapng::packet(&Packet { interface, at, direction, length, data: &data }))
+    Some(pcapng::packet(&Packet { interface, at, direction, length, data: &data, comments: &[] }))
 }
 
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Frame> {
@@ -188,6 +199,7 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Frame> {
         captured: message.bytes.min(room),
         length: message.bytes,
         sent: message.address.is_some_and(|from| from.pkttype() == PACKET_OUTGOING),
+        interface: message.address.map_or(0, |from| from.ifindex()),
         tag,
     })
 }

@@ -13,6 +13,7 @@ pub mod matchbox;
 pub mod name;
 
 pub mod config;
+pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;
 pub mod lab;
@@ -20,6 +21,7 @@ pub mod observe;
 pub mod plan;
 #[cfg(not(fuzzing))]
 pub mod report;
+mod wire;
 
 #[cfg(not(fuzzing))]
 pub mod capture;

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use self::exchanges::Exchanges;
 use self::stage::Clue;
 use crate::event::{
-    Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Stage, StopState,
+    Ago, BootSources, BootedFrom, Event, Kind, Known, PowerCause, RunTime, Size, Source, Stage, StopState,
 };
 use crate::name::{NodeName, ProcessName};
 
@@ -409,6 +409,11 @@ impl Snapshot {
         view.see(event.at, known);
         if self.addresses.apply(node, known) {
             view.address = self.addresses.reach(None, node);
+        }
+        // Frames are read a moment after they were sent: this one was sent before the machine restarted.
+        let is_earlier = view.booted.last().is_some_and(|boot| event.at < boot.began);
+        if event.source == Source::Wire && is_earlier {
+            return nothing;
         }
         let booted = view.boot(event.at, known);
         let clue = stage::Clue::from_event(known);

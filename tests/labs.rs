@@ -78,6 +78,74 @@ fn processes_run_in_the_place_and_in_their_turn() {
     assert!(said.contains("all 2 expectations met"), "{said}");
 }
 
+/// Two stations at ports of the bridge: one sends a tagged frame to the other, which the bridge alone forwards.
+const STATIONS: &str = r#"
+    [process.stations]
+    run = """
+    set -eu
+    bridge=$(ip -br link show type bridge | awk '{ print $1 }')
+    for station in x y; do
+        ip link add $station type veth peer name ${station}p
+        ip link set ${station}p master $bridge up
+        ip link set $station up
+    done
+    until ip -d link show dev xp | grep -q "state forwarding" && ip -d link show dev yp | grep -q "state forwarding"; do
+        sleep 0.05
+    done
+    exec python3 send.py
+    """
+    [expect]
+    sent.that.process = "stations"
+"#;
+const SEND: &str = r#"
+import socket
+sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sender.bind(("x", 0))
+sender.send(bytes.fromhex("020000000002 020000000001 81002005 88b5") + b"between two ports" + bytes(60))
+sender.send(bytes.fromhex("ffffffffffff 020000000001 88b5") + b"to everybody" + bytes(60))
+"#;
+
+/// Returns type and body of each block of a pcapng file.
+fn blocks(mut bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut blocks = Vec::new();
+    while let Some((head, _)) = bytes.split_first_chunk::<8>() {
+        let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
+        let (block, rest) = bytes.split_at(word(4) as usize);
+        blocks.push((word(0), block[8..block.len() - 4].to_vec()));
+        bytes = rest;
+    }
+    blocks
+}
+
+#[test]
+fn every_frame_of_a_network_is_in_the_capture_of_the_run() {
+    let (home, name) = (Home::new(), "wire");
+    let text = format!("dryrack = 1\nname = \"{name}\"\nnetwork.lan.address = \"10.68.0.1/24\"\n{STATIONS}");
+    let lab = home.lab(name, &text);
+    fs::write(lab.with_file_name("send.py"), SEND).expect("a file");
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    let file = home.run_dir().join("capture.pcapng");
+    let mode = fs::metadata(&file).expect("a capture").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    let blocks = blocks(&fs::read(&file).expect("a capture"));
+    let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!((&kinds[..2], kinds.last()), (&[0x0a0d_0d0a, 1][..], Some(&5)), "{kinds:?}");
+    assert_eq!(blocks[1].1[8..15], *b"\x02\0\x03\0lan");
+    let has = |block: &[u8], text: &[u8]| block.windows(text.len()).any(|window| window == text);
+    for text in [&b"\x02\0\0\0\0\x01\x81\0\x20\x05\x88\xb5between two ports"[..], b"to everybody"] {
+        let count = blocks.iter().filter(|(kind, block)| *kind == 6 && has(block, text)).count();
+        assert_eq!(count, 1, "{}", String::from_utf8_lossy(text));
+    }
+    // Statistics: nothing was lost.
+    let dropped = blocks.last().map(|(_, block)| block[24..36].to_vec());
+    assert_eq!(dropped.as_deref(), Some(&[5, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..]));
+    let without = run(&mut home.dryrack(["test", "--set", "capture=off", path(&lab)]));
+    assert_eq!(without.status.code(), Some(0), "{}", stderr(&without));
+    assert!(!home.run_dir().join("capture.pcapng").exists());
+    home.assert_clean(GRACE, name);
+}
+
 #[test]
 fn a_lab_unlocks_its_key_ring_and_signs() {
     let gpg = gpg::Gpg::make(&format!(
@@ -157,27 +225,22 @@ fn a_process_fills_matchbox_and_powers_on_what_boots_from_it() {
 fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     build(&["tiny"]);
     let home = Home::new();
-    // dnsmasq leases the address and names the boot script of another HTTP server; the lab sees none of that.
+    // dnsmasq leases the address and serves every file; the lab only sees it.
     let text = r#"
         dryrack = 1
         name = "lent"
-        network.lan = { address = "10.69.0.1/24", dhcp = "off" }
+        network.lan = { address = "10.69.0.1/24", dhcp = "off", tftp = "off" }
         profile.tiny = { kernel = "image:tiny/kernel", initrd = ["image:tiny/initrd"], args = ["console=ttyS0"] }
         node.one = { memory = "128MiB", profile = "tiny" }
 
         [process.dnsmasq]
         run = """
-        exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \\
-            --leasefile-ro --listen-address=$DRYRACK_SERVER --dhcp-range=10.69.0.60,10.69.0.60,1h \\
-            --dhcp-boot=http://$DRYRACK_SERVER:8000/boot.ipxe
-        """
-
-        [process.web]
-        run = """
         mkdir served && cd served
         for file in kernel initrd0; do curl -fsS -o $file http://$DRYRACK_SERVER/profile/tiny/$file; done
         printf '#!ipxe\\nkernel kernel console=ttyS0\\ninitrd initrd0\\nboot\\n' >boot.ipxe
-        exec python3 -m http.server 8000
+        exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \\
+            --leasefile-ro --listen-address=$DRYRACK_SERVER --dhcp-range=10.69.0.60,10.69.0.60,1h \\
+            --enable-tftp --tftp-root=$PWD --dhcp-boot=boot.ipxe
         """
 
         [expect]
@@ -185,14 +248,33 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
         web = { within = "3m", that.tcp = 80 }
         facts = { within = "3m", that.http = { path = "/facts", body = "DRYRACK" } }
         name = { within = "3m", that.dns = { answer = "10.69.0.60" } }
+        way = { within = "3m", that.boots = ["network"] }
+        script = { within = "3m", that.fetched = { path = "boot.ipxe$", times = 1 } }
+        kernel = { within = "3m", that.fetched = { path = "kernel$", times = 1 } }
         "#;
     let lab = home.lab("lent", text);
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
     let trace = stdout(&run(&mut home.dryrack(["trace", "--events"])));
+    for word in ["▶ dhcp", "▶ loader", "▶ kernel", "▶ os", "kernel` by TFTP from 10.69.0.1"] {
+        assert!(trace.contains(word), "{word} is not in {trace}");
+    }
+    assert!(trace.contains("▶ booted from the network"), "{trace}");
+    assert!(trace.contains("leased by 10.69.0.1"), "{trace}");
+    home.assert_clean(GRACE, "lent");
+    // Without a capture, nobody sees it.
+    let unseen = r#"
+        dryrack = 1
+        capture = "off"
+        remove = ["expect.way", "expect.script", "expect.kernel"]
+        "#;
+    let overlay = home.lab("unseen", unseen);
+    let tried = run(&mut home.dryrack(["test", "--on", path(&overlay), path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    let trace = stdout(&run(&mut home.dryrack(["trace", "--events"])));
     assert!(trace.contains("booted from an unknown source"), "{trace}");
     assert!(trace.contains("the node has no disk"), "{trace}");
-    home.assert_clean(GRACE, "lent");
+    home.assert_clean(GRACE, "unseen");
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn lab(node: Node) -> Lab {
         accel: AccelChoice::Tcg,
         clock: 0,
         parallel_boots: None,
+        capture: None,
         networks: BTreeMap::from([(lan.name.clone(), lan)]),
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),

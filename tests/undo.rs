@@ -177,6 +177,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             authority: None,
             passphrases: std::collections::BTreeMap::new(),
             nodes: plan.nodes.clone(),
+            segments: Vec::new(),
             published: Vec::new(),
         });
         let rack = rack.unwrap_or_else(|failure| panic!("{}", failure.error));

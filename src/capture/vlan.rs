@@ -27,6 +27,11 @@ pub(super) fn is_auxiliary(header: &cmsghdr) -> bool {
 }
 
 impl Tag {
+    /// Creates a tag from its protocol, and its priority and VLAN.
+    pub(super) fn new(tpid: u16, tci: u16) -> Self {
+        Self { tpid, tci }
+    }
+
     /// Reads auxiliary data, a `tpacket_auxdata`; `None` if the frame had no tag.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
         let short = |at: usize| Some(u16::from_ne_bytes(data.get(at..at + 2)?.try_into().ok()?));

@@ -9,10 +9,36 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::raw::{
-    RawBoot, RawDhcp, RawDhcpServer, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
+    RawBoot, RawCapture, RawCaptureFile, RawDhcp, RawDhcpServer, RawNoCloud, RawOption, RawScalar, RawSeed,
+    RawStart, RawUpstream,
 };
-use super::value::{List, RawJson, Text, words};
+use super::value::{List, RawJson, Text, WORD, words};
 use super::word::Server;
+
+impl<'de> Deserialize<'de> for RawCapture {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Choose;
+        impl<'de> Visitor<'de> for Choose {
+            type Value = RawCapture;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"off\", or a table like { size = \"64MiB\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawCapture, E> {
+                match text {
+                    "off" => Ok(RawCapture::Off),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<RawCapture, D::Error> {
+                RawCaptureFile::deserialize(from).map(RawCapture::On)
+            }
+        }
+        from.deserialize_newtype_struct(WORD, Choose)
+    }
+}
 
 impl<'de> Deserialize<'de> for RawUpstream {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -172,6 +198,19 @@ fn words_or(choices: &[(&str, &str)], tag: &str, content: &Schema) -> Schema {
         "additionalProperties": false,
     }));
     json_schema!({ "anyOf": choices })
+}
+
+impl JsonSchema for RawCapture {
+    fn schema_name() -> Cow<'static, str> {
+        "capture".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut choices =
+            words(&[("off", "No frames are read. What servers other than the lab's do is not seen.")]);
+        choices.push(generator.subschema_for::<RawCaptureFile>().to_value());
+        json_schema!({ "anyOf": choices })
+    }
 }
 
 impl JsonSchema for RawDhcp {

@@ -58,6 +58,9 @@ pub struct RawLab {
     #[serde(default, rename = "parallel-boots")]
     #[schemars(range(min = 1, max = 1000))]
     pub parallel_boots: Field<i64>,
+    /// What is kept of the frames on the networks, in `capture.pcapng` of the run. Default: on, without file contents.
+    #[serde(default)]
+    pub capture: Field<RawCapture>,
     /// The lab's clock.
     #[serde(default)]
     pub clock: Field<RawClock>,
@@ -95,6 +98,30 @@ pub struct RawLab {
     /// Only in an overlay: entries of the underlying files to remove, such as `"expect.kubelet"`.
     #[serde(default)]
     pub remove: List<String>,
+}
+
+/// The capture of frames.
+#[derive(Debug, Clone)]
+pub enum RawCapture {
+    /// No frames are read. What servers other than the lab's do is not seen.
+    Off,
+    /// Frames are read and kept.
+    On(RawCaptureFile),
+}
+
+/// The file of a capture.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "capture-file")]
+pub struct RawCaptureFile {
+    /// Largest size of the file, at least 1MiB. Default: 64MiB.
+    #[serde(default)]
+    #[schemars(extend("default" = "64MiB"))]
+    pub size: Field<Text<Bytes>>,
+    /// Whether the contents of files that are transferred are kept, too. Default: false, only headers and the messages
+    /// of known protocols.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub payload: Field<bool>,
 }
 
 /// The lab's clock.

@@ -12,7 +12,7 @@ use serde::forward_to_deserialize_any;
 
 use super::rejection::Rejection;
 use super::tree::{Entry, Table, Tree, Value};
-use super::value::{LOCATED, MANY, SECRET, SHORT};
+use super::value::{LOCATED, MANY, SECRET, SHORT, WORD};
 use super::{parents, renamed};
 use crate::diag::{Code, Diagnostic, HELPED, Span, enumerate, enumerate_all, nearest, typo};
 
@@ -219,6 +219,9 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
     ) -> Result<V::Value, Rejection> {
         if name == MANY && !matches!(self.tree.value, Value::Array(_) | Value::Broken) {
             return self.at_home(visitor.visit_seq(Items(vec![self].into_iter())));
+        }
+        if name == WORD && !matches!(self.tree.value, Value::Table(_) | Value::Broken) {
+            return self.deserialize_any(visitor);
         }
         if let Some(key) = name.strip_prefix(SHORT)
             && !matches!(self.tree.value, Value::Table(_) | Value::Broken)

@@ -16,6 +16,8 @@ use crate::diag::Span;
 pub(super) const LOCATED: &str = "$located";
 /// The name under which [`Many`] takes one value for a list of one.
 pub(super) const MANY: &str = "$many";
+/// The name under which a keyword may stand for a table.
+pub(super) const WORD: &str = "$word";
 /// The name of the type that names a secret.
 pub(super) const SECRET: &str = "secret";
 /// Prefix of the name under which [`Short`] takes a bare value.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Event, Exchange, Kind, RunTime, Source};
 use crate::name::NodeName;
@@ -73,6 +73,21 @@ impl Emitter {
         self.send(node.cloned(), Some(exchange), kind.into());
     }
 
+    /// Emits an event that happened at an earlier instant, which is the same on both clocks.
+    pub fn emit_at(
+        &self,
+        at: RunTime,
+        exchange: Option<Exchange>,
+        node: Option<&NodeName>,
+        kind: impl Into<Kind>,
+    ) {
+        let now = (self.clock)();
+        let (at, ago) = (at.min(now.at), now.at.since(at));
+        let earlier = SignedDuration::try_from(ago).ok().and_then(|ago| now.wall.checked_sub(ago).ok());
+        let (wall, node) = (earlier.unwrap_or(now.wall), node.cloned());
+        (self.sink)(Event { at, wall, source: self.source.clone(), node, exchange, kind: kind.into() });
+    }
+
     /// Returns the current instant on the clock of the run.
     pub fn now(&self) -> Instant {
         (self.clock)()
@@ -87,5 +102,35 @@ impl Emitter {
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Emitter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::Known;
+
+    #[test]
+    fn an_earlier_event_is_earlier_on_both_clocks() {
+        let started = Timestamp::from_second(1_800_000_000).unwrap();
+        let now = Instant {
+            at: RunTime::from(Duration::from_secs(10)),
+            wall: started + SignedDuration::from_secs(10),
+        };
+        let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let sink = Arc::clone(&events);
+        let emitter =
+            Emitter::new(move || now, move |event| sink.lock().unwrap().push(event)).of(Source::Wire);
+        for at in [Duration::from_millis(8500), Duration::from_secs(60)] {
+            emitter.emit_at(at.into(), None, None, Known::LabUp {});
+        }
+        let events = events.lock().unwrap();
+        let times: Vec<_> = events.iter().map(|event| (event.at.elapsed(), event.wall)).collect();
+        let earlier = (Duration::from_millis(8500), started + SignedDuration::from_millis(8500));
+        assert_eq!(times, [earlier, (now.at.elapsed(), now.wall)], "nothing happens later than now");
+        assert!(events.iter().all(|event| event.source == Source::Wire));
     }
 }

@@ -113,6 +113,8 @@ pub enum BootServers {
     LabAndOthers,
     /// Others. The lab sees no request of its firmware.
     Others,
+    /// The lab's services or others: the capture sees whatever is not encrypted.
+    Captured,
 }
 
 impl fmt::Display for BootedFrom {

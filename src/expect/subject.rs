@@ -214,7 +214,7 @@ impl Subject {
     /// Returns the text of what did not happen by `when`.
     fn failing(&self, of: &Expectation, when: &str, node: Option<&NodeView>) -> String {
         let unseen = |node: &NodeView| match node.boot_sources.network {
-            BootServers::Lab => "",
+            BootServers::Lab | BootServers::Captured => "",
             BootServers::LabAndOthers | BootServers::Others => ", as far as is seen beside other servers",
         };
         let at = node.map(|node| format!(" (it is at {}{})", node.stage, unseen(node))).unwrap_or_default();

@@ -36,6 +36,8 @@ pub struct Lab {
     pub accel: AccelChoice,
     /// How many nodes may boot in parallel; all if `None`.
     pub parallel_boots: Option<usize>,
+    /// What is kept of the frames on its networks; `None` if no frames are read.
+    pub capture: Option<Capture>,
     /// Offset of the NTP time from the host's clock, in milliseconds.
     pub clock: i64,
     /// Its networks.
@@ -54,6 +56,15 @@ pub struct Lab {
     pub expectations: BTreeMap<ExpectName, Expectation>,
     /// Where its values were written.
     pub origins: Origins,
+}
+
+/// The file with the frames of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Its largest size.
+    pub size: Bytes,
+    /// Whether the contents of files that are transferred are kept, too.
+    pub payload: bool,
 }
 
 /// One Ethernet segment.

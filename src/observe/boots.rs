@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A loader alone decides nothing: iPXE and GRUB from the network may boot the disk (`sanboot`, `exit`). A kernel that
-//! nobody fetched from the lab's services is only known to be from disk if the node has one, and if no other server
-//! can have served it.
+//! nobody was seen to fetch is only known to be from disk if the node has one, and if no other server can have served
+//! it unseen: without a capture, or over an encrypted connection.
 
 use std::time::Duration;
 
@@ -29,8 +29,10 @@ const PROGRAMS: [&str; 7] = [".efi", ".0", ".kpxe", ".pxe", ".c32", ".mod", ".im
 pub struct NetworkBoot {
     /// Whether the lab's DHCP saw it.
     asked: bool,
-    /// Whether it fetched something from the lab.
+    /// Whether it fetched something, as far as that is seen.
     served: bool,
+    /// Whether it connected to a server with encryption.
+    encrypted: bool,
 }
 
 impl NodeView {
@@ -47,6 +49,7 @@ impl NodeView {
         }
         let boot = self.booted.last_mut().filter(|boot| boot.from.is_none() && self.power == Power::On)?;
         boot.network.asked |= matches!(known, Known::DhcpReplied { .. } | Known::DhcpIgnored { .. });
+        boot.network.encrypted |= matches!(known, Known::TlsOffered { .. });
         boot.network.served |= known.delivery().is_some_and(|delivery| delivery.is_fetch());
         let (from, by) = match kernel_fetched(known) {
             Some(by) => (BootedFrom::Network, by),
@@ -68,6 +71,7 @@ impl NetworkBoot {
     fn no_disk(self, sources: BootSources) -> Option<&'static str> {
         let elsewhere = match sources.network {
             BootServers::Lab => false,
+            BootServers::Captured => self.encrypted && !self.served,
             BootServers::LabAndOthers => self.asked && !self.served,
             BootServers::Others => !self.served,
         };
@@ -210,6 +214,25 @@ mod tests {
         // Without DHCP of the lab, nothing is seen.
         let others = sources(true, BootServers::Others);
         assert_eq!(check_of(others, [Known::PoweredOn {}, linux()]), "unknown");
+    }
+
+    #[test]
+    fn with_a_capture_only_an_encrypted_connection_hides_a_boot() {
+        let linux = || console("Linux version 6.1");
+        let sources = |disk| BootSources { disk, network: BootServers::Captured };
+        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, lease("pxe", "ack"), linux()]), "disk");
+        assert_eq!(check_of(sources(false), [Known::PoweredOn {}, linux()]), "unknown", "no disk");
+        let encrypted = || Known::TlsOffered {
+            server: "10.0.0.9:443".parse().unwrap(),
+            name: None,
+            version: "TLS 1.2".to_owned(),
+            ciphers: Vec::new(),
+        };
+        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, encrypted(), linux()]), "unknown");
+        let ours = [Known::PoweredOn {}, encrypted(), http("script", 200, true), linux()];
+        assert_eq!(check_of(sources(true), ours), "disk", "it was seen what it fetched");
+        // The system of a boot that is known already.
+        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, linux(), encrypted()]), "disk");
     }
 
     #[test]

@@ -40,6 +40,23 @@ fn a_netboot_passes_every_stage() {
 }
 
 #[test]
+fn a_frame_from_before_a_restart_belongs_to_no_boot() {
+    use examples::*;
+    let mut snapshot = Snapshot::new([]);
+    let mut apply = |at, kind, source| snapshot.apply(&Event { source, ..event(at, Some("a"), kind) }).stage;
+    apply(0, Known::PoweredOn {}, Source::Qmp);
+    assert_eq!(apply(900, lease("firmware", "ack"), Source::Wire), Some(Stage::Dhcp));
+    apply(1000, Known::Reset { why: PowerCause::Guest }, Source::Qmp);
+    let kernel = || http("kernel", 200, true);
+    assert_eq!(apply(990, kernel(), Source::Wire), None);
+    assert_eq!(apply(2000, kernel(), Source::Wire), Some(Stage::Kernel));
+    apply(3000, Known::PoweredOff { why: PowerCause::Guest }, Source::Qmp);
+    assert_eq!(apply(2990, kernel(), Source::Wire), None);
+    let boots: Vec<_> = snapshot.nodes.values().flat_map(|view| &view.booted).map(|boot| boot.from).collect();
+    assert_eq!(boots, [None, Some(BootedFrom::Network)]);
+}
+
+#[test]
 fn a_boot_from_disk_is_told_by_its_console() {
     use examples::*;
     let kinds = [

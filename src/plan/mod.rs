@@ -59,6 +59,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         to: SocketAddr::from((publish.address, publish.to)),
     }));
     steps.extend(lab.networks.values().map(|network| Step::Bridge(wiring.bridge(network))));
+    steps.extend(lab.capture.map(|capture| Step::Capture(wiring.capture(capture))));
     steps.extend(lab.networks.values().filter_map(|network| wiring.port(network)).map(Step::Port));
     steps.extend(wiring.nat());
     steps.extend(lab.networks.values().map(|network| Step::Serve(Box::new(wiring.services(network)))));
@@ -173,6 +174,7 @@ impl Plan {
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
                 | Step::Bridge(_)
+                | Step::Capture(_)
                 | Step::Port(_)
                 | Step::Forward { .. }
                 | Step::Firewall(_)

@@ -130,6 +130,8 @@ pub enum Step {
     },
     /// Creates a bridge and sets it up.
     Bridge(BridgePlan),
+    /// Starts to capture the frames of every network into a file.
+    Capture(CapturePlan),
     /// Attaches an interface of the host to a bridge.
     Port(PortPlan),
     /// Enables IPv4 forwarding in the lab's network namespace.
@@ -207,6 +209,34 @@ pub struct BridgePlan {
     pub ipv6: Option<Ipv6Net>,
     /// Its link-local IPv6 address.
     pub link_local: Ipv6Net,
+}
+
+/// The capture of the frames of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturePlan {
+    /// The file, relative to the run folder.
+    pub path: PathBuf,
+    /// Its largest size.
+    pub size: Bytes,
+    /// Whether the contents of files that are transferred are kept, too.
+    pub payload: bool,
+    /// The networks.
+    pub networks: Vec<CapturedNetwork>,
+}
+
+/// A network whose frames are captured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedNetwork {
+    /// The network.
+    pub network: NetworkName,
+    /// Its bridge.
+    pub interface: IfName,
+    /// The ports of the bridge: an interface of the host, and the TAPs.
+    pub ports: Vec<IfName>,
+    /// On a network with an interface of the host: the hardware addresses of the bridge and the lab's NICs. Of other
+    /// stations there, only broadcasts and multicasts are captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stations: Option<BTreeSet<Mac>>,
 }
 
 /// An interface of the host that becomes a port of a bridge.

@@ -6,11 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    BridgePlan, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts, HostLink, HostPlan, HttpsPlan,
-    Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step, TapPlan, Uplink, boot::Netboots,
-    dhcp, matchbox,
+    BridgePlan, CapturePlan, CapturedNetwork, Dhcp6Plan, DnsPlan, FirewallPlan, ForeignAccept, HostFacts,
+    HostLink, HostPlan, HttpsPlan, Masquerade, NodeRecord, PortPlan, Refusal, RootPlan, ServicePlan, Step,
+    TapPlan, Uplink, boot::Netboots, dhcp, matchbox,
 };
-use crate::lab::{self, FirmwareDelays, Isolation, Lab, Network, Nic, Node, UnknownClients, Upstream};
+use crate::lab::{
+    self, Capture, FirmwareDelays, Isolation, Lab, Network, Nic, Node, UnknownClients, Upstream,
+};
 use crate::name::{IfName, Mac, NetworkName};
 
 /// Subnets for the uplink of a private lab, by preference: documentation and benchmark ranges, which are not routed
@@ -22,6 +24,8 @@ const WAYS_OUT: [Ipv4Addr; 4] = [
     Ipv4Addr::new(198, 18, 0, 0),
 ];
 const DNS_PORT: u16 = 53;
+/// The frames of a run, in its folder.
+const CAPTURE_FILE: &str = "capture.pcapng";
 
 /// The networks of a lab on this host, as used by every part of the plan.
 pub(super) struct Wiring<'a> {
@@ -209,6 +213,31 @@ impl<'a> Wiring<'a> {
             ipv6: network.ipv6,
             link_local: link_local(network.mac),
         }
+    }
+
+    /// Returns the capture of every network.
+    pub(super) fn capture(&self, capture: Capture) -> CapturePlan {
+        let Capture { size, payload } = capture;
+        let nics = |network: &Network| {
+            let all = self.lab.nodes.values().flat_map(|node| &node.nics);
+            let here: Vec<Mac> = all.filter(|nic| nic.network == network.name).map(|nic| nic.mac).collect();
+            here
+        };
+        let taps = |bridge: &IfName| {
+            let all = self.lab.nodes.values().flat_map(|node| self.taps(node));
+            let here: Vec<IfName> =
+                all.filter(|tap| tap.bridge == *bridge).map(|tap| tap.interface).collect();
+            here
+        };
+        let captured = |network: &Network| CapturedNetwork {
+            network: network.name.clone(),
+            interface: self.bridge_name(&network.name),
+            ports: network.interface.iter().cloned().chain(taps(&self.bridge_name(&network.name))).collect(),
+            stations: (network.interface.is_some())
+                .then(|| nics(network).into_iter().chain([network.mac]).collect()),
+        };
+        let networks = self.lab.networks.values().map(captured).collect();
+        CapturePlan { path: CAPTURE_FILE.into(), size, payload, networks }
     }
 
     /// Returns the interface of the host that is attached to a network, if there is one.

@@ -193,6 +193,7 @@ fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
     };
     let nics = node.nics.iter().filter(|_| may_boot_from_network);
     let servers = nics.filter_map(|nic| lab.networks.get(&nic.network)).map(|network| match network.dhcp {
+        _ if lab.capture.is_some() => BootServers::Captured,
         Dhcp::Off => BootServers::Others,
         Dhcp::Proxy => BootServers::LabAndOthers,
         Dhcp::Server(_) if network.tftp == TftpBackend::Off || names_other_server(network, node) => {

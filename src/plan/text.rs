@@ -32,6 +32,18 @@ impl fmt::Display for Step {
                 bridge.mac,
                 bridge.mtu
             ),
+            Self::Capture(capture) => {
+                let networks: Vec<_> =
+                    capture.networks.iter().map(|captured| captured.network.as_str()).collect();
+                write!(
+                    f,
+                    "capture frames of {} into {}: up to {}, {} file contents",
+                    networks.join(", "),
+                    capture.path.display(),
+                    capture.size,
+                    if capture.payload { "with" } else { "without" }
+                )
+            }
             Self::Port(port) => {
                 write!(
                     f,

@@ -45,6 +45,7 @@ impl Step {
             | Self::MakeNamespaces { .. }
             | Self::Publish { .. }
             | Self::NameFiles { .. }
+            | Self::Capture(_)
             | Self::Serve(_)
             | Self::PowerOn { .. } => Vec::new(),
             Self::Bridge(bridge) => vec![Undo::DeleteLink(bridge.interface.clone())],

@@ -295,6 +295,7 @@ impl<S: Site> Director<'_, S> {
 
     fn write(&mut self, all: Vec<Event>) {
         for event in &all {
+            self.site.note(event);
             if let Some(node) = &event.node {
                 self.prober.learn(&self.fold.snapshot().addresses, node);
             }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Event, Known};
 use crate::hint::{Hint, chain};
 use crate::name::{ExpectName, NodeName};
 use crate::node::Node;
@@ -48,8 +48,11 @@ pub trait Site: Host + Send {
     /// Returns a started node.
     fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>>;
 
-    /// Stops the boot services, before the interfaces they use are removed.
+    /// Stops the boot services and the capture, before the interfaces they use are removed.
     fn end_services(&self) -> impl Future<Output = ()> + Send;
+
+    /// Learns of an event that was recorded, also of conclusions.
+    fn note(&self, event: &Event);
 }
 
 /// The conditions for the power-on of a node.

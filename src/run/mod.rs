@@ -39,6 +39,7 @@ pub mod ssh;
 mod status;
 pub mod store;
 mod supervise;
+mod wire;
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::authority::Authority;
 use super::executor::{Failure, Host, Site};
 use super::process::{self, Running};
-use crate::event::{Emitter, Kind, Known, Service, Source};
+use super::wire::Wire;
+use crate::capture::{Recording, RecordingNotes};
+use crate::dissect::Segment;
+use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::hint::Hint;
 use crate::lab::Secret;
 use crate::name::{NetworkName, NodeName, ProcessName};
@@ -55,6 +59,8 @@ pub struct RackParts {
     pub passphrases: BTreeMap<NetworkName, Secret>,
     /// The nodes of the plan.
     pub nodes: BTreeMap<NodeName, NodePlan>,
+    /// What is known of the networks that are captured, in the order of the capture.
+    pub segments: Vec<Segment>,
     /// Listeners of published ports, in the order of the plan.
     pub published: Vec<TcpListener>,
 }
@@ -71,6 +77,8 @@ pub struct Rack {
     nodes: Mutex<BTreeMap<NodeName, Arc<dyn Node>>>,
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
+    recording: Mutex<Option<Recording>>,
+    notes: RecordingNotes,
 }
 
 impl Rack {
@@ -90,6 +98,8 @@ impl Rack {
             nodes: Mutex::default(),
             boots: Boots::default(),
             processes: Mutex::default(),
+            recording: Mutex::default(),
+            notes: RecordingNotes::default(),
         })
     }
 
@@ -205,6 +215,13 @@ impl Host for Rack {
             }
             Step::Publish { listen: _, node: _, to } => self.publish(*to),
             Step::Bridge(plan) => netlink.bridge(plan).await.map_err(Failure::new),
+            Step::Capture(plan) => {
+                let (segments, addresses) = (parts.segments.clone(), self.addresses.clone());
+                let wire = Wire::new(plan, segments, parts.nodes.values(), addresses, &parts.events);
+                let recording = wire.record(plan, &parts.run_dir, self.notes.clone());
+                *lock(&self.recording) = Some(recording.map_err(Failure::new)?);
+                Ok(())
+            }
             Step::Port(plan) => {
                 netlink.plug(plan).await.map_err(Failure::new)?;
                 // Without a link the lab still comes up: the cable may be plugged in later.
@@ -292,6 +309,18 @@ impl Site for Rack {
         self.stop.cancel();
         let mut services = std::mem::take(&mut *lock(&self.services));
         while services.join_next().await.is_some() {}
+        let recording = lock(&self.recording).take();
+        if let Some(recording) = recording {
+            // It reads what the kernel still has, which takes a moment.
+            tokio::task::spawn_blocking(|| recording.end()).await.ok();
+        }
+    }
+
+    fn note(&self, event: &Event) {
+        if let (Some(node), Kind::Known(known @ Known::StageReached { .. })) = (&event.node, &event.kind) {
+            let since_1970 = event.wall.duration_since(Timestamp::UNIX_EPOCH);
+            self.notes.add(since_1970.unsigned_abs(), format!("{node} {known}"));
+        }
     }
 }
 

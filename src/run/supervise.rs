@@ -26,7 +26,7 @@ use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::{Request, Until};
-use super::{control_socket, ssh, store};
+use super::{control_socket, ssh, store, wire};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
@@ -127,6 +127,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         authority,
         passphrases: passphrases(&request.plan),
         nodes: request.plan.nodes.clone(),
+        segments: wire::segments(&request.plan),
         published: inherited.published,
     });
     let rack = Arc::new(rack.map_err(|failure| BeginError {

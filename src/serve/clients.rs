@@ -30,6 +30,13 @@ impl Addresses {
         self.0.changes.load(Ordering::Acquire)
     }
 
+    /// Records the address of a node. Tells whether it was new.
+    pub fn learn(&self, network: &NetworkName, node: &NodeName, address: IpAddr, by: LearnedBy) -> bool {
+        // Most are not new.
+        let is_known = self.book().is_known(network, node, address, &by);
+        !is_known && self.change(|book| book.learn(network, node, address, by))
+    }
+
     /// Returns the network and the node that have an address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<(NetworkName, NodeName)> {
         self.book().owner(address).map(|(network, node)| (network.clone(), node.clone()))
@@ -120,9 +127,8 @@ impl Clients {
         from: LearnedFrom,
     ) -> Option<Known> {
         let (network, address) = (&self.network, address.into());
-        let is_news = |book: &mut AddressBook| book.learn(network, node, address, by.clone());
-        // Most are not new, and a lease is renewed while other threads read.
-        let news = !self.knows(address, node, &by) && self.all.change(is_news);
+        // A lease is renewed while other threads read.
+        let news = self.all.learn(network, node, address, by.clone());
         news.then(|| Known::AddressLearned { network: network.clone(), address, by, from })
     }
 

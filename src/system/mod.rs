@@ -14,6 +14,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod ring;
 pub mod sockets;
 pub mod sysctl;
 

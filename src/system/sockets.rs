@@ -45,6 +45,8 @@ const EVERYTHING: u16 = 3;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ARP: u16 = 0x0806;
+/// EtherTypes of protocols between a station and a port: slow protocols (LACP), EAPOL, LLDP.
+const LINK_LOCAL: [u16; 3] = [0x8809, 0x888e, 0x88cc];
 /// Receive buffer for requests in bytes, including the kernel's overhead.
 const STORM: usize = 8 << 20;
 
@@ -353,6 +355,37 @@ pub fn capture(interface: &IfName) -> io::Result<OwnedFd> {
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     sys::receive_auxiliary_data(socket.as_fd())?;
     Ok(socket.into())
+}
+
+/// Opens a socket for each protocol that a bridge keeps from other ports (IEEE 802.1Q, table 8-1), and therefore from
+/// its own interface: LACP, authentication, LLDP. It receives frames of every interface, with their times.
+pub fn link_local_frames() -> io::Result<Vec<OwnedFd>> {
+    let open = |protocol: u16| {
+        let protocol = Protocol::from(i32::from(protocol.to_be()));
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
+        socket.set_nonblocking(true)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        Ok(socket.into())
+    };
+    LINK_LOCAL.into_iter().map(open).collect()
+}
+
+/// Opens a packet socket that receives nothing until it is bound, and then of longer frames only the beginning.
+pub(crate) fn unbound_frames(longest: u32) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    socket.attach_filter(&[word(libc::BPF_RET | libc::BPF_K, 0, longest)])?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Makes the interface of such a socket receive frames for other stations, too, until the socket is closed.
+pub fn receive_for_all(socket: &OwnedFd, interface: &IfName) -> io::Result<()> {
+    sys::receive_for_all(socket.as_fd(), nix::net::if_::if_nametoindex(interface.as_str())?)
+}
+
+/// Returns the frames that such a socket received and those of them that were lost since the last call.
+pub fn statistics(socket: &OwnedFd) -> io::Result<(u64, u64)> {
+    sys::packet_statistics(socket.as_fd())
 }
 
 /// A packet socket that sends on one interface and receives frames of a protocol there.

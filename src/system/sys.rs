@@ -4,7 +4,7 @@
 //! `nix` offers safely is used from there.
 #![expect(
     unsafe_code,
-    reason = "clone, ioctl and pre_exec have no safe wrapper; each block below gives its proof"
+    reason = "clone, ioctl, pre_exec and shared memory have no safe wrapper; each block below gives its proof"
 )]
 
 use std::ffi::{CString, OsStr, OsString};
@@ -14,6 +14,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -322,18 +324,176 @@ pub(crate) fn read_cached(file: BorrowedFd<'_>, buffer: &mut [u8], at: u64) -> i
 /// Makes a packet socket return the auxiliary data of each frame, such as the VLAN tag that the kernel took out of it.
 pub(crate) fn receive_auxiliary_data(socket: BorrowedFd<'_>) -> io::Result<()> {
     let on: libc::c_int = 1;
-    let length = size_of_val(&on) as libc::socklen_t;
-    // SAFETY: the value is one integer, which is read during the call only.
+    // SAFETY: the value is one integer.
+    unsafe { set_packet_option(socket, libc::PACKET_AUXDATA, &on) }
+}
+
+/// Makes the interface of a packet socket receive frames for other stations, too, until the socket is closed.
+pub(crate) fn receive_for_all(socket: BorrowedFd<'_>, interface: u32) -> io::Result<()> {
+    let membership = libc::packet_mreq {
+        mr_ifindex: libc::c_int::try_from(interface).map_err(io::Error::other)?,
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    // SAFETY: the value is the `packet_mreq` of this option.
+    unsafe { set_packet_option(socket, libc::PACKET_ADD_MEMBERSHIP, &membership) }
+}
+
+/// Sets an option of a packet socket.
+///
+/// # Safety
+///
+/// The value must be the plain data that the kernel expects for the option.
+unsafe fn set_packet_option<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value is readable for its whole length, during the call only; the rest is up to the caller.
     let done = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_AUXDATA,
-            (&raw const on).cast(),
-            length,
-        )
+        let value: *const T = value;
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, value.cast(), length)
     };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A packet socket with a ring of blocks that it shares with the kernel (packet(7), `TPACKET_V3`).
+///
+/// The kernel fills block after block with frames, then gives the block to us. Blocks are taken in this order, and
+/// given back in this order.
+#[derive(Debug)]
+pub(crate) struct PacketRing {
+    socket: OwnedFd,
+    // Invariant: `count` blocks of `size` bytes, mapped until this is dropped.
+    map: NonNull<u8>,
+    size: usize,
+    count: usize,
+    // Invariant: the `taken` blocks from `first` on are ours: the kernel does not touch them.
+    first: usize,
+    taken: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is used only through this owner.
+unsafe impl Send for PacketRing {}
+
+impl PacketRing {
+    /// Adds a ring to a packet socket, which must not receive anything yet.
+    ///
+    /// `size` is that of a block, a multiple of a page. A block with frames is given to us after `patience`
+    /// milliseconds at the latest.
+    pub(crate) fn new(socket: OwnedFd, size: u32, count: u32, patience: u32) -> io::Result<Self> {
+        let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
+        let shape = libc::tpacket_req3 {
+            tp_block_size: size,
+            tp_block_nr: count,
+            // Frames of this version are as large as they are; the kernel only checks that these numbers fit.
+            tp_frame_size: size,
+            tp_frame_nr: count,
+            tp_retire_blk_tov: patience,
+            tp_sizeof_priv: 0,
+            tp_feature_req_word: 0,
+        };
+        // SAFETY: the values are the integer and the `tpacket_req3` of these options.
+        unsafe {
+            set_packet_option(socket.as_fd(), libc::PACKET_VERSION, &version)?;
+            set_packet_option(socket.as_fd(), libc::PACKET_RX_RING, &shape)?;
+        }
+        let (size, count) = (size as usize, count as usize);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: the kernel chooses the address, so no mapping of ours is replaced.
+        let map = unsafe {
+            libc::mmap(std::ptr::null_mut(), size * count, access, libc::MAP_SHARED, socket.as_raw_fd(), 0)
+        };
+        if map == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let map = NonNull::new(map.cast()).ok_or_else(|| io::Error::other("the ring is at address 0"))?;
+        Ok(Self { socket, map, size, count, first: 0, taken: 0 })
+    }
+
+    /// Starts to receive frames of an interface, of every protocol.
+    pub(crate) fn bind(&self, interface: u32) -> io::Result<()> {
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as libc::c_ushort,
+            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+            sll_ifindex: libc::c_int::try_from(interface).map_err(io::Error::other)?,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        // SAFETY: the address is a whole `sockaddr_ll`, which is read during the call only.
+        let done = unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), length) };
+        if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Takes the next block, if the kernel has given it to us.
+    pub(crate) fn take(&mut self) -> bool {
+        let next = (self.first + self.taken) % self.count;
+        let is_ours =
+            self.taken < self.count && self.status(next).load(Ordering::Acquire) & libc::TP_STATUS_USER != 0;
+        self.taken += usize::from(is_ours);
+        is_ours
+    }
+
+    /// Returns the oldest block that was taken.
+    pub(crate) fn block(&self) -> Option<&[u8]> {
+        // SAFETY: the block is inside the mapping and was taken, so nobody writes it until it is given back, which
+        // needs `&mut self`.
+        (self.taken > 0).then(|| unsafe {
+            std::slice::from_raw_parts(self.map.as_ptr().add(self.first * self.size), self.size)
+        })
+    }
+
+    /// Gives the oldest block that was taken back to the kernel.
+    pub(crate) fn give_back(&mut self) {
+        if self.taken > 0 {
+            self.status(self.first).store(libc::TP_STATUS_KERNEL, Ordering::Release);
+            self.first = (self.first + 1) % self.count;
+            self.taken -= 1;
+        }
+    }
+
+    fn status(&self, block: usize) -> &AtomicU32 {
+        let at = block * self.size
+            + std::mem::offset_of!(libc::tpacket_block_desc, hdr)
+            + std::mem::offset_of!(libc::tpacket_hdr_v1, block_status);
+        // SAFETY: the word is inside the mapping, and aligned, because blocks begin at pages. Both sides access it
+        // atomically; only a block that was taken is read as bytes, and then nobody writes.
+        unsafe { AtomicU32::from_ptr(self.map.as_ptr().add(at).cast()) }
+    }
+
+    /// Returns the frames that were received and those of them that were lost since the last call.
+    pub(crate) fn statistics(&self) -> io::Result<(u64, u64)> {
+        packet_statistics(self.socket.as_fd())
+    }
+}
+
+impl AsFd for PacketRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for PacketRing {
+    fn drop(&mut self) {
+        // SAFETY: this is the whole mapping, and every slice of it borrowed `self`.
+        unsafe { libc::munmap(self.map.as_ptr().cast(), self.size * self.count) };
+    }
+}
+
+/// Returns the frames that a packet socket received and those of them that were lost since the last call.
+pub(crate) fn packet_statistics(socket: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let mut counts = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
+    let mut length = size_of_val(&counts) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes: the first fields, which are the same in every version.
+    let done = unsafe {
+        let (option, counts) = (libc::PACKET_STATISTICS, &raw mut counts);
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, counts.cast(), &raw mut length)
+    };
+    match done {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok((counts.tp_packets.into(), counts.tp_drops.into())),
+    }
 }
 
 nix::ioctl_read_bad!(out_queue, libc::TIOCOUTQ, libc::c_int);

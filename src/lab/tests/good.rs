@@ -42,6 +42,14 @@ fn everything_has_a_default() {
         isolation: Private,
         accel: Auto,
         parallel_boots: None,
+        capture: Some(
+            Capture {
+                size: Bytes(
+                    67108864,
+                ),
+                payload: false,
+            },
+        ),
         clock: 0,
         networks: {
             NetworkName(

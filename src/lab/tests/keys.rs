@@ -813,3 +813,52 @@ fn renamed_keys_and_values() {
     7 errors; for more, run `dryrack explain L007`
     "#);
 }
+
+#[test]
+fn a_capture_is_off_or_a_table() {
+    let top = |line: &str| check(&format!("{line}\n{}", super::BASE));
+    assert_snapshot!(top("capture = \"on\""), @r#"
+    error[L009]: `capture` must be "off", or a table like { size = "64MiB" }, not the string "on"
+     --> lab.toml:1:11
+      |
+    1 | capture = "on"
+      |           ^^^^
+
+    1 error; for more, run `dryrack explain L009`
+    "#);
+    assert_snapshot!(top("capture = 64"), @r#"
+    error[L008]: `capture` must be "off", or a table like { size = "64MiB" }, not the number 64
+     --> lab.toml:1:11
+      |
+    1 | capture = 64
+      |           ^^
+
+    1 error; for more, run `dryrack explain L008`
+    "#);
+    assert_snapshot!(top("capture = { sise = \"1GiB\" }"), @r#"
+    error[L007]: unknown key `sise`
+     --> lab.toml:1:13
+      |
+    1 | capture = { sise = "1GiB" }
+      |             ^^^^
+      |
+      = help: did you mean `size`?
+
+    1 error; for more, run `dryrack explain L007`
+    "#);
+    assert_snapshot!(top("capture = { size = \"64KiB\" }"), @r#"
+    error[L009]: 64KiB is too small for a capture
+     --> lab.toml:1:20
+      |
+    1 | capture = { size = "64KiB" }
+      |                    ^^^^^^^
+      |
+      = help: use 1MiB or more, or set `capture = "off"`
+
+    1 error; for more, run `dryrack explain L009`
+    "#);
+    let lab = |line: &str| super::lab(&format!("{line}\n{}", super::BASE)).capture;
+    assert_eq!(lab("capture = \"off\""), None);
+    let capture = lab("capture.payload = true").unwrap();
+    assert_eq!((capture.size, capture.payload), (crate::name::Bytes::mebi(64), true));
+}

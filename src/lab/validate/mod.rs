@@ -20,10 +20,10 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-use super::{Check as Checked, Lab, LabEnvironment, ObservedCheck, Origins};
-use crate::config::{Field, Located, RawLab};
+use super::{Capture, Check as Checked, Lab, LabEnvironment, ObservedCheck, Origins};
+use crate::config::{Field, Located, RawCapture, RawLab, Text};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::name::LabName;
+use crate::name::{Bytes, LabName};
 
 /// Checks a lab as a whole. There is a lab if, and only if, no diagnostic is an error.
 pub fn validate(raw: &RawLab, around: &LabEnvironment<'_>) -> (Option<Lab>, Vec<Diagnostic>) {
@@ -52,6 +52,7 @@ impl Check<'_> {
         let isolation = raw.isolation.value().copied().unwrap_or_default();
         let accel = raw.accel.value().copied().unwrap_or_default();
         let parallel_boots = self.parallel_boots();
+        let capture = self.capture();
         let offset = raw.clock.value().and_then(|clock| clock.offset.value());
         let clock = offset.map_or(0, |offset| offset.0.millis);
         let networks = self.networks(isolation);
@@ -86,6 +87,7 @@ impl Check<'_> {
             isolation,
             accel,
             parallel_boots,
+            capture,
             clock,
             networks,
             profiles,
@@ -113,6 +115,25 @@ impl Check<'_> {
                 None
             }
         }
+    }
+
+    fn capture(&mut self) -> Option<Capture> {
+        const SMALLEST: Bytes = Bytes::mebi(1);
+        let raw = self.raw;
+        let file = match raw.capture.value() {
+            Some(RawCapture::Off) => return None,
+            Some(RawCapture::On(file)) => Some(file),
+            None => None,
+        };
+        let size = file.and_then(|file| file.size.given());
+        if let Some(Located { value: Text(small), span }) = size.filter(|size| size.value.0 < SMALLEST) {
+            let what = format!("{small} is too small for a capture");
+            self.malformed(span, what, "use 1MiB or more, or set `capture = \"off\"`");
+        }
+        Some(Capture {
+            size: size.map_or(Bytes::mebi(64), |size| size.value.0),
+            payload: file.and_then(|file| file.payload.value().copied()).unwrap_or(false),
+        })
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {

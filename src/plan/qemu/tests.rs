@@ -18,6 +18,7 @@ fn lab() -> Lab {
         accel: AccelChoice::Auto,
         clock: 0,
         parallel_boots: None,
+        capture: None,
         networks: BTreeMap::new(),
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),

@@ -90,6 +90,38 @@ fn a_network_with_ipv6_has_names_for_it_and_no_uplink() {
 }
 
 #[test]
+fn frames_are_captured_before_anything_speaks() {
+    let captured = |text: &str| {
+        let plan = plan(&lab(text), &facts()).unwrap();
+        let at = |wanted: fn(&Step) -> bool| plan.steps.iter().position(wanted);
+        let begin = at(|step| matches!(step, Step::Capture(_)));
+        assert!(begin.is_none() || begin < at(|step| matches!(step, Step::Port(_) | Step::Serve(_))));
+        plan.steps.into_iter().find_map(|step| match step {
+            Step::Capture(capture) => Some(capture),
+            _ => None,
+        })
+    };
+    let capture = captured(PRIVATE).unwrap();
+    let title = Step::Capture(capture.clone()).title();
+    assert_eq!(
+        title,
+        "capture frames of lan, storage into capture.pcapng: up to 64MiB, without file contents"
+    );
+    assert!(capture.networks.iter().all(|network| network.stations.is_none()));
+    let ports: Vec<usize> = capture.networks.iter().map(|network| network.ports.len()).collect();
+    assert_eq!(ports, [3, 1], "one for each NIC");
+    assert_eq!(captured(&format!("capture = \"off\"\n{PRIVATE}")), None);
+    // Of a real segment only what concerns the lab.
+    let rack = "dryrack = 1\nisolation = \"none\"\nnetwork.lan = { address = \"10.9.0.1/24\", interface = \"eth1\" }\n\
+                node.a = { disk.root.size = \"1GiB\", nic.lan.mac = \"52:54:00:00:00:0a\" }\n";
+    let lan = captured(rack).unwrap().networks.remove(0);
+    let stations: Vec<String> = lan.stations.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(stations.len(), 2, "the node and the bridge");
+    assert!(stations.contains(&"52:54:00:00:00:0a".to_owned()));
+    assert_eq!((lan.ports.len(), lan.ports[0].as_str()), (2, "eth1"));
+}
+
+#[test]
 fn a_certificate_is_for_every_name_of_the_server() {
     let lab = lab(r#"dryrack = 1
 name = "names"

@@ -32,6 +32,8 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: delete link drbb8d05f36
     create bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
         undo: delete link drb7a2e9e50
+    capture frames of lan, storage into capture.pcapng: up to 64MiB, without file contents
+        undo: nothing
     forward IPv4
         undo: set IPv4 forwarding off
     load nftables table ip dryrack_c3672989: masquerade 10.0.2.0/24
@@ -86,6 +88,8 @@ fn every_step_in_the_hosts_network_has_its_undo() {
         undo: delete link drb35e0fe84
     create bridge drbc432bc5e for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 1500
         undo: delete link drbc432bc5e
+    capture frames of lan, storage into capture.pcapng: up to 64MiB, without file contents
+        undo: nothing
     attach host interface eth1 to network storage, bridge drbc432bc5e
         undo: detach eth1 from drbc432bc5e, set it down
     forward IPv4
@@ -157,6 +161,7 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
+                | Step::Capture(_)
                 | Step::Serve(_)
                 | Step::PowerOn { .. } => Vec::new(),
             };
@@ -184,6 +189,9 @@ fn nothing_is_used_before_it_is_made() {
         for step in plan.steps {
             match step {
                 Step::Bridge(bridge) => bridges.push(bridge.interface),
+                Step::Capture(capture) => {
+                    assert!(capture.networks.iter().all(|network| bridges.contains(&network.interface)));
+                }
                 Step::Port(port) => assert!(bridges.contains(&port.bridge)),
                 Step::Serve(service) => assert!(bridges.contains(&service.interface)),
                 Step::Tap(tap) => {

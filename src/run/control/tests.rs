@@ -33,6 +33,7 @@ async fn the_router_answers_whoever_listens() {
         authority: None,
         passphrases: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        segments: Vec::new(),
         published: Vec::new(),
     });
     let (commands, mut received) = mpsc::channel(1);

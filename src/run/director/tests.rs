@@ -179,6 +179,8 @@ impl Site for FakeSite {
     }
 
     async fn end_services(&self) {}
+
+    fn note(&self, _: &Event) {}
 }
 
 /// A client that sends commands to the run.
