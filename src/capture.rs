@@ -1,8 +1,9 @@
-//! Frames off the interfaces of a lab, as a pcapng file.
+//! Frames off the interfaces of a lab, as a pcapng file; captures that others made, frame by frame.
 //!
 //! Must never interpret a frame.
 
 mod pcapng;
+pub mod read;
 
 use std::borrow::Cow;
 use std::io::{self, IoSliceMut};

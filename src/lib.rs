@@ -22,7 +22,6 @@ pub mod plan;
 #[cfg(not(fuzzing))]
 pub mod report;
 
-#[cfg(not(fuzzing))]
 pub mod capture;
 #[cfg(not(fuzzing))]
 pub mod image;
