@@ -8,6 +8,7 @@ mod lab;
 pub(crate) mod script;
 
 use crate::capture::read::fuzz as capture;
+use crate::dissect::fuzz as dissect;
 use crate::matchbox::fuzz as matchbox;
 use crate::rpc::fuzz as rpc;
 use crate::serve::fuzz as serve;
@@ -38,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "path", run: serve::path },
     Target { name: "http", run: serve::http },
     Target { name: "rpc", run: rpc::message },
+    Target { name: "frames", run: dissect::frames },
     Target { name: "neighbours", run: serve::neighbours },
     Target { name: "ntp", run: serve::ntp },
     Target { name: "syslog", run: serve::syslog },

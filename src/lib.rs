@@ -13,6 +13,7 @@ pub mod matchbox;
 pub mod name;
 
 pub mod config;
+pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;
 pub mod lab;
@@ -21,6 +22,7 @@ pub mod observe;
 pub mod plan;
 #[cfg(not(fuzzing))]
 pub mod report;
+mod wire;
 
 pub mod capture;
 #[cfg(not(fuzzing))]

@@ -26,13 +26,13 @@ mod matchbox;
 mod neighbours;
 mod ntp;
 mod ra;
-mod rate_limit;
 mod repeats;
 mod segments;
 mod syslog;
 mod tftp;
 mod tls;
 mod transfer;
+mod windows;
 
 use std::path::PathBuf;
 use std::sync::Arc;

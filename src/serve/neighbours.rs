@@ -17,7 +17,7 @@ use tokio::io::Interest;
 
 use super::context::Context;
 use super::failure::FailureLog;
-use super::rate_limit::RateLimit;
+use crate::event::RateLimit;
 use crate::event::{LearnedBy, LearnedFrom, RunTime, Service};
 use crate::name::{Mac, NodeName};
 use crate::plan::ServicePlan;

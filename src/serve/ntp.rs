@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::context::Context;
 use super::failure::{FailureLog, failed};
-use super::repeats::{Fact, Repeats};
+use super::repeats::{Asker, Fact, Repeats};
 use crate::event::{Known, Service};
 
 /// Length of a packet without extensions. A reply is no longer than the shortest request, so nothing is amplified.
@@ -90,7 +90,7 @@ async fn listen(
         failure.note(socket.send_to(&reply, from).await.map(drop));
         let us = events.now().at.micros_since(begun);
         let client: IpAddr = from.ip();
-        repeats.note([(client, &NtpReply { version, offset }, us)]);
+        repeats.note([(Asker::Client(client), &NtpReply { version, offset }, us)]);
     }
 }
 

@@ -5,12 +5,13 @@
 //! different answers, only their number is emitted.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::context::Context;
-use super::rate_limit::{RateLimit, Windows};
-use crate::event::{Known, Service};
+use super::windows::Windows;
+use crate::event::RateLimit;
+use crate::event::{Exchange, Known, Service};
 
 /// Different answers emitted at once after a quiet time: a whole rack that boots.
 const BURST: u64 = 2_000;
@@ -24,6 +25,31 @@ pub(super) trait Fact {
 
     /// Creates the event of one answer, or of `count` repeats, with the time taken in microseconds.
     fn known(&self, us: u64, count: Option<u64>) -> Known;
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client.
+    Client(IpAddr),
+    /// A client with the ID of its DNS query, by which a capture sees the same exchange.
+    Resolver(SocketAddr, u16),
+}
+
+impl Asker {
+    fn address(self) -> IpAddr {
+        match self {
+            Self::Client(client) => client,
+            Self::Resolver(client, _) => client.ip(),
+        }
+    }
+
+    fn exchange(self) -> Option<Exchange> {
+        match self {
+            Self::Client(_) => None,
+            Self::Resolver(client, id) => Some(Exchange::dns(client, id)),
+        }
+    }
 }
 
 /// Emits the answers of one service. Dropping it emits what is still counted.
@@ -55,19 +81,24 @@ impl<F: Fact + Clone> Repeats<F> {
         Self { service, context, state: Mutex::new(state), windows: Windows::default() }
     }
 
-    /// Records answers, each with the client and the microseconds that it took.
-    pub(super) fn note<'a>(&self, answers: impl IntoIterator<Item = (IpAddr, &'a F, u64)>)
+    /// Records answers, each with who asked and the microseconds that it took.
+    pub(super) fn note<'a>(&self, answers: impl IntoIterator<Item = (Asker, &'a F, u64)>)
     where
         F: 'a,
     {
         let mut state = self.lock();
         let idle = !state.is_busy();
-        for (client, fact, us) in answers {
+        for (asker, fact, us) in answers {
+            let client = asker.address();
             match state.take(client, fact, us) {
-                Took::New => self
-                    .context
-                    .events
-                    .emit_maybe(self.context.clients.node(client).as_ref(), fact.known(us, None)),
+                Took::New => {
+                    let (events, node) = (&self.context.events, self.context.clients.node(client));
+                    let known = fact.known(us, None);
+                    match asker.exchange() {
+                        Some(exchange) => events.emit_in(exchange, node.as_ref(), known),
+                        None => events.emit_maybe(node.as_ref(), known),
+                    }
+                }
                 Took::Again | Took::TooMuch => {}
             }
         }
@@ -171,7 +202,7 @@ mod tests {
     fn repeats_are_told_as_a_number() {
         let log = Log::default();
         let repeats = repeats(&log);
-        let (fast, other) = (IpAddr::from([10, 0, 0, 11]), IpAddr::from([10, 0, 0, 99]));
+        let (fast, other) = (Asker::Client([10, 0, 0, 11].into()), Asker::Client([10, 0, 0, 99].into()));
         repeats.note([
             (fast, &Number(1), 5),
             (fast, &Number(1), 9),
@@ -193,7 +224,7 @@ mod tests {
     fn a_flood_of_different_answers_is_told_as_a_number() {
         let log = Log::default();
         let repeats = repeats(&log);
-        let client = IpAddr::from([10, 0, 0, 99]);
+        let client = Asker::Client([10, 0, 0, 99].into());
         let flood: Vec<Number> = (0..10_000).map(Number).collect();
         repeats.note(flood.iter().map(|number| (client, number, 1)));
         repeats.flush();

@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use super::clients::Clients;
 use super::context::Context;
 use super::failure::{FailureLog, failed};
-use super::rate_limit::{RateLimit, Windows};
+use super::windows::Windows;
+use crate::event::RateLimit;
 use crate::event::{Emitter, Facility, Known, Service, Severity};
 use crate::name::NodeName;
 

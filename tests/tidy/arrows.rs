@@ -6,8 +6,8 @@ use crate::tidy::source::{Source, Tree};
 
 /// The pure core; each module may use only those before it.
 const PURE: &[&str] = &[
-    "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "observe", "expect", "diagnose",
-    "report",
+    "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "wire", "observe", "expect",
+    "dissect", "diagnose", "report",
 ];
 
 /// The shell and the interfaces: the modules that each may use in addition to itself.
@@ -18,15 +18,18 @@ const SHELL: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
-    ("capture", &["name", "hint", "system"]),
+    ("capture", &["name", "hint", "event", "dissect", "system"]),
     ("node", &["name", "hint", "event", "config", "lab", "plan", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
-    ("serve", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "observe", "system", "rpc"]),
+    (
+        "serve",
+        &["name", "hint", "matchbox", "event", "config", "lab", "plan", "wire", "observe", "system", "rpc"],
+    ),
     (
         "run",
         &[
             "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "diagnose", "report", "system", "image", "capture", "node", "rpc", "serve",
+            "observe", "dissect", "diagnose", "report", "system", "image", "capture", "node", "rpc", "serve",
         ],
     ),
     (
@@ -37,8 +40,8 @@ const SHELL: &[(&str, &[&str])] = &[
         "cli",
         &[
             "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "diagnose", "report", "guide", "system", "image", "node", "rpc", "serve", "run",
-            "web",
+            "observe", "dissect", "diagnose", "report", "guide", "system", "image", "capture", "node", "rpc",
+            "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),

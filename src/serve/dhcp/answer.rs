@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use dhcproto::v4::{Flags, MessageType};
 
-use super::boot::{self, BootFile, BootReply, Client, PXE};
+use super::boot::{self, BootFile, BootReply};
 use super::server::{FixedReply, Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, Lessee, State};
-use super::wire::{Destination, Reply, Request, Tlv, code};
 use crate::event::{DhcpClient, UnixSeconds};
 use crate::lab::UnknownClients;
 use crate::plan::DhcpRole;
+use crate::wire::dhcp::{Client, Destination, PXE, Reply, Request, Tlv, code};
 
 /// How long an offered address is reserved.
 const OFFER: Duration = Duration::from_secs(60);

@@ -1,17 +1,12 @@
-//! Classifies clients, and chooses their boot file.
+//! Chooses the boot file of a client.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use super::super::arch;
-use super::wire::{Request, Tlv, code};
-use crate::event::DhcpClient;
 use crate::lab::{Architecture, Via};
 use crate::plan::{BootPlan, HostPlan};
-
-pub(super) const PXE: &[u8] = b"PXEClient";
-const HTTP: &[u8] = b"HTTPClient";
-const IPXE: &[u8] = b"iPXE";
+use crate::wire::dhcp::{Client, HTTP, PXE, Request, Tlv, architecture, code};
 
 /// PXE vendor options: discovery control 8, "use the boot file as it is, look for no boot server" (PXE 2.1, table 2-1).
 ///
@@ -20,85 +15,8 @@ const NO_DISCOVERY: [u8; 4] = [6, 1, 8, 255];
 /// PXE vendor options of the boot servers for Raspberry Pis: their boot ROM takes only replies with a boot menu whose
 /// first row has this text.
 const PI_MENU: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
-/// The vendor class of U-Boot begins with it; the processor follows.
-const U_BOOT: &[u8] = b"U-Boot";
 /// iPXE's encapsulated options: `no-pxedhcp` (176) = 1, "do not wait for ProxyDHCP offers".
 const NO_PROXY_WAIT: [u8; 3] = [176, 1, 1];
-
-/// What kind of program sent a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
-    /// A network boot firmware that is not iPXE, with its architecture (RFC 4578).
-    Firmware(u16),
-    /// A firmware that boots by HTTP.
-    HttpFirmware(u16),
-    /// iPXE, as ROM or as a loaded program.
-    Ipxe,
-    /// Anything else: an operating system.
-    Os,
-}
-
-impl Client {
-    /// Classifies the sender of a request. User classes in `classes` count as iPXE.
-    pub(super) fn of(request: &Request, classes: &[String]) -> Self {
-        let class = |wanted: &[u8]| has_user_class(&request.user_class, wanted);
-        if request.ipxe_options || class(IPXE) || classes.iter().any(|own| class(own.as_bytes())) {
-            Self::Ipxe
-        } else if request.vendor_class.starts_with(PXE) {
-            let number = architecture(request, PXE);
-            Self::Firmware(if is_raspberry_pi(request, number) { Architecture::RASPBERRY_PI } else { number })
-        } else if request.vendor_class.starts_with(HTTP) {
-            Self::HttpFirmware(architecture(request, HTTP))
-        } else if let Some(number) = request.architectures.first() {
-            // No system sends its architecture (RFC 4578).
-            Self::Firmware(*number)
-        } else if let Some(processor) = request.vendor_class.strip_prefix(U_BOOT) {
-            let is_64_bit = processor.starts_with(b".armv8");
-            Self::Firmware(if is_64_bit { Architecture::U_BOOT_ARM64 } else { Architecture::U_BOOT_ARM32 })
-        } else {
-            Self::Os
-        }
-    }
-
-    /// Returns the client as the event has it.
-    pub(super) fn word(self) -> DhcpClient {
-        match self {
-            Self::Firmware(_) | Self::HttpFirmware(_) => DhcpClient::Firmware,
-            Self::Ipxe => DhcpClient::Ipxe,
-            Self::Os => DhcpClient::Os,
-        }
-    }
-}
-
-/// Tells whether a user class is among those of option 77, in the form of RFC 3004 (each with its length) or plain.
-fn has_user_class(option: &[u8], wanted: &[u8]) -> bool {
-    let mut rest = option;
-    while let Some((&length, tail)) = rest.split_first() {
-        let Some((class, tail)) = tail.split_at_checked(usize::from(length)) else { break };
-        if class == wanted {
-            return true;
-        }
-        rest = tail;
-    }
-    option == wanted
-}
-
-/// Returns the first architecture of option 93, else the one in the vendor class (`PXEClient:Arch:00007:…`).
-fn architecture(request: &Request, class: &[u8]) -> u16 {
-    let in_class = || {
-        let rest = request.vendor_class.strip_prefix(class)?.strip_prefix(b":Arch:")?;
-        std::str::from_utf8(rest.get(..5)?).ok()?.parse().ok()
-    };
-    request.architectures.first().copied().or_else(in_class).unwrap_or(0)
-}
-
-/// Tells whether a PXE client is a Raspberry Pi: older ones call themselves BIOS, with a machine identifier of the boot
-/// ROM.
-fn is_raspberry_pi(request: &Request, architecture: u16) -> bool {
-    let by_id = |id: &[u8]| id.starts_with(b"\0RPi") || id == [&[0][..], &[0x44; 16]].concat();
-    architecture == Architecture::RASPBERRY_PI
-        || (architecture == 0 && request.machine_id.as_deref().is_some_and(by_id))
-}
 
 fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, Cow<'static, str>) {
     match arch::program(&boot.programs, architecture) {

@@ -10,11 +10,9 @@ use dhcproto::{Decodable, Decoder};
 
 use super::PACKET;
 use super::answer::{Arrival, Decision, answer};
-use super::boot::Client;
 use super::probe::Probe;
 use super::server::{KnownBy, OF_A_LEASE, Server, find};
 use super::state::{Change, Lessee, State};
-use super::wire::{Destination, Options, Reply, Request, code};
 use crate::event::UnixSeconds;
 use crate::fuzz::script::Script;
 use crate::lab::options::Octets;
@@ -22,6 +20,7 @@ use crate::lab::{Identity, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
+use crate::wire::dhcp::{Client, Destination, Options, Reply, Request, code};
 
 /// The size that replies are padded to, which is a header with the smallest options (RFC 951).
 const SMALLEST: usize = 300;

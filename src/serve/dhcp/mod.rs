@@ -13,7 +13,6 @@ mod probe;
 mod server;
 mod state;
 mod unknown_clients;
-mod wire;
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -34,13 +33,13 @@ pub use self::probe::{LookError, OtherServer};
 use self::server::Server;
 use self::state::{Change, State};
 use self::unknown_clients::UnknownClients;
-use self::wire::{Destination, Reply, Request, message};
 use super::context::Context;
 use super::failure::{FailureLog, failed};
 use crate::event::{Exchange, Known, LearnedBy, LearnedFrom, RunTime, Service, UnixSeconds};
 use crate::name::{Mac, NetworkName, NodeName};
 use crate::plan::{DhcpRole, ServicePlan};
 use crate::system::sockets::DhcpSockets;
+use crate::wire::dhcp::{Destination, Reply, Request, message};
 
 const SERVER_PORT: u16 = 67;
 const CLIENT_PORT: u16 = 68;

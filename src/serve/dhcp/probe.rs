@@ -11,12 +11,12 @@ use dhcproto::{Encodable, Encoder};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use socket2::Socket;
 
-use super::wire::{Options, Tlv, code};
 use super::{CLIENT_PORT, HOPS, PACKET, SERVER_PORT};
 use crate::hint::Hint;
 use crate::name::{Mac, NetworkName};
 use crate::plan::ServicePlan;
 use crate::system::process::watch;
+use crate::wire::dhcp::{Options, Tlv, code};
 
 /// Timeout for an answer. dnsmasq first checks for three seconds whether the address is in use.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -160,8 +160,8 @@ mod tests {
     use crate::event::UnixSeconds;
     use crate::serve::dhcp::answer::{Arrival, answer};
     use crate::serve::dhcp::server::Server;
-    use crate::serve::dhcp::wire::Request;
     use crate::serve::example::plan;
+    use crate::wire::dhcp::Request;
 
     /// The answer of our own server to a probe, as a frame.
     fn offer(probe: Probe, plan: &ServicePlan) -> Vec<u8> {

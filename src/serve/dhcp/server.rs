@@ -6,13 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use dhcproto::v4::DhcpOption;
 use ipnet::Ipv4Net;
 
-use super::boot::Client;
 use super::free::Free;
 use super::state::{Lessee, State};
-use super::wire::{Request, Tlv, code};
 use crate::lab::{DhcpOptions, Identity, TftpBackend, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{DhcpPlan, DhcpRole, DnsPlan, HostPlan, ServicePlan};
+use crate::wire::dhcp::{Client, Request, Tlv, code};
 
 /// The constant part of a DHCP server.
 #[derive(Debug, Clone)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::event::RateLimit;
 use crate::event::RunTime;
-use crate::serve::rate_limit::RateLimit;
 
 /// Events per second; further requests are only counted.
 const MOST: u64 = 1000;

@@ -10,14 +10,14 @@ use dhcproto::v6::{
 };
 use ipnet::Ipv6Net;
 
-use super::boot::{self, BootReply, Client};
+use super::boot::{self, BootReply};
 use super::state::{Change, LeaseKey, State};
-use super::wire::{Association, Reply, Request};
 use crate::event::{DhcpClient, RunTime};
 use crate::lab::{self, UnknownClients};
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, HostPlan, ServicePlan};
 use crate::serve::labels;
+use crate::wire::dhcp6::{Association, Client, Reply, Request};
 
 /// Seconds for which an address in conflict is not leased.
 const SET_ASIDE: Duration = Duration::from_secs(600);

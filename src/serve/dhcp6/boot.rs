@@ -1,4 +1,4 @@
-//! Classifies clients, and chooses their boot file (RFC 5970).
+//! Chooses the boot file of a client (RFC 5970).
 //!
 //! The table of boot programs is the one of DHCPv4; what differs is how clients
 //! identify themselves, and that every boot file is a complete URL.
@@ -8,66 +8,12 @@ use std::net::Ipv6Addr;
 use dhcproto::v6::{DhcpOption, OptionCode, UnknownOption};
 
 use super::super::arch;
-use super::wire::Request;
-use crate::event::DhcpClient;
 use crate::lab::Via;
 use crate::plan::{BootPlan, HostPlan};
-
-const PXE: &[u8] = b"PXEClient";
-const HTTP: &[u8] = b"HTTPClient";
-const IPXE: &[u8] = b"iPXE";
+use crate::wire::dhcp6::{Client, HTTP};
 
 /// The enterprise number of the vendor class that firmware sends and expects: Intel's.
 const ENTERPRISE: u32 = 343;
-
-/// What kind of program sent a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
-    /// A network boot firmware that is not iPXE, with its architecture.
-    Firmware(u16),
-    /// A firmware that boots by HTTP.
-    HttpFirmware(u16),
-    /// iPXE, as ROM or as a loaded program.
-    Ipxe(u16),
-    /// Anything else: an operating system.
-    Os,
-}
-
-impl Client {
-    /// Classifies the sender of a request. User classes in `classes` count as iPXE.
-    pub(super) fn of(request: &Request, classes: &[String]) -> Self {
-        let class = |class: &[u8]| request.vendor_classes.iter().any(|known| known.starts_with(class));
-        let is_ipxe = |known: &Vec<u8>| known == IPXE || classes.iter().any(|own| own.as_bytes() == known);
-        if request.user_classes.iter().any(is_ipxe) {
-            Self::Ipxe(architecture(request, PXE))
-        } else if class(HTTP) {
-            Self::HttpFirmware(architecture(request, HTTP))
-        } else if class(PXE) {
-            Self::Firmware(architecture(request, PXE))
-        } else {
-            Self::Os
-        }
-    }
-
-    /// Returns the client as the event has it.
-    pub(super) fn word(self) -> DhcpClient {
-        match self {
-            Self::Firmware(_) | Self::HttpFirmware(_) => DhcpClient::Firmware,
-            Self::Ipxe(_) => DhcpClient::Ipxe,
-            Self::Os => DhcpClient::Os,
-        }
-    }
-}
-
-/// Returns the first architecture of option 61, else the one in the vendor class (`PXEClient:Arch:00007:…`).
-fn architecture(request: &Request, class: &[u8]) -> u16 {
-    let in_class = |known: &Vec<u8>| {
-        let rest = known.strip_prefix(class)?.strip_prefix(b":Arch:")?;
-        std::str::from_utf8(rest.get(..5)?).ok()?.parse().ok()
-    };
-    let in_classes = || request.vendor_classes.iter().find_map(in_class);
-    request.architectures.first().copied().or_else(in_classes).unwrap_or(0)
-}
 
 /// The boot options for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,13 +10,13 @@ use dhcproto::v6::MessageType;
 use super::PACKET;
 use super::answer::{Arrival, Decision, Server, answer};
 use super::state::State;
-use super::wire::{Request, split, unwrap};
 use crate::event::RunTime;
 use crate::fuzz::script::Script;
 use crate::lab::UnknownClients;
 use crate::name::Mac;
 use crate::plan::{Dhcp6Plan, ServicePlan};
 use crate::serve::example::{DISK, FAST, REAL, STRANGER, plan};
+use crate::wire::dhcp6::{Request, split, unwrap};
 
 /// Our DUID-LL, of the bridge.
 const OURS: [u8; 10] = [0, 3, 0, 1, 2, 0, 0, 0, 0, 1];

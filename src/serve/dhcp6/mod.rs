@@ -6,7 +6,6 @@ mod boot;
 pub(in crate::serve) mod fuzz;
 mod senders;
 mod state;
-mod wire;
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
@@ -20,7 +19,6 @@ use tokio::net::UdpSocket;
 use self::answer::{Arrival, Decision, Server, answer};
 use self::senders::Senders;
 use self::state::State;
-use self::wire::{Request, message};
 use super::context::Context;
 use super::failure::FailureLog;
 use super::ra::TransientRoute;
@@ -28,6 +26,7 @@ use crate::event::{Exchange, Known, LearnedBy, LearnedFrom, Service};
 use crate::name::NetworkName;
 use crate::plan::ServicePlan;
 use crate::system::sockets::{Dhcp6Sockets, LinkSocket};
+use crate::wire::dhcp6::{Request, message};
 
 const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
@@ -129,7 +128,9 @@ impl Dhcp6 {
                 .emit_maybe(node, Known::RouterAdvertised { network: self.network.clone(), router: None });
         }
         let us = self.context.events.now().at.micros_since(received);
-        let exchange = Exchange::dhcpv6(arrival.from, request.xid);
+        // Through a relay, too, the exchange is the client's.
+        let client = request.relays.last().map_or(arrival.from, |relay| relay.peer);
+        let exchange = Exchange::dhcpv6(client, request.xid);
         self.context.events.emit_in(exchange, node, self.event(request, decision, bytes, us));
         if let Some(learned) = learned {
             self.context.events.emit_maybe(node, learned);

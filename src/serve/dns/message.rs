@@ -6,7 +6,6 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::Record;
 
 use super::rule::Rule;
-use crate::event::DnsCode;
 
 /// The largest UDP answer that no link fragments.
 pub(super) const PAYLOAD: u16 = 1232;
@@ -182,19 +181,4 @@ fn refuse(header: &[u8; HEADER], code: ResponseCode) -> DnsError {
     reply[2] = 0x80 | header[2] & 0x79;
     reply[3] = code.low();
     DnsError::Reply(reply.to_vec(), code)
-}
-
-/// Names a response code as `dig` does.
-pub(super) fn code_name(code: ResponseCode) -> DnsCode {
-    match code {
-        ResponseCode::NoError => DnsCode::NoError,
-        ResponseCode::FormErr => DnsCode::FormErr,
-        ResponseCode::ServFail => DnsCode::ServFail,
-        ResponseCode::NXDomain => DnsCode::NxDomain,
-        ResponseCode::NotImp => DnsCode::NotImp,
-        ResponseCode::Refused => DnsCode::Refused,
-        // Both have the same number, and there is no TSIG here.
-        ResponseCode::BADVERS | ResponseCode::BADSIG => DnsCode::BadVers,
-        other => DnsCode::Other(format!("RCODE{}", u16::from(other))),
-    }
 }

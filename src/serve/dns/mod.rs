@@ -19,7 +19,7 @@ mod wire_cache;
 mod zones;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) use self::zones::Zones;
 use super::connection_limit::ConnectionLimit;
 use super::context::Context;
 use super::failure::{FailureLog, failed};
-use super::repeats::Repeats;
+use super::repeats::{Asker, Repeats};
 use crate::event::{RunTime, Service};
 
 /// How long a TCP connection may be idle, or sending an answer may take.
@@ -85,7 +85,7 @@ impl Names {
         let mut failure = FailureLog::new(Service::Dns, &self.context.events);
         let mut batch = Batch::new();
         let mut pending = JoinSet::new();
-        let mut summary: Vec<(IpAddr, AnswerSummary)> = Vec::new();
+        let mut summary: Vec<(Asker, AnswerSummary)> = Vec::new();
         loop {
             while pending.try_join_next().is_some() {}
             // The error of an earlier datagram (ICMP) is returned by the next call.
@@ -105,16 +105,17 @@ impl Names {
                 match self.answer_into(packet, from, begun.as_nanos(), room) {
                     Taken::Silence => {}
                     Taken::Reply(words) => {
-                        summary.push((from.ip(), words));
+                        summary.push((asker(from, packet), words));
                         batch.keep();
                     }
                     Taken::Ask(ask) if pending.len() < PENDING => {
                         let (names, socket) = (Arc::clone(self), Arc::clone(&socket));
+                        let asker = asker(from, packet);
                         pending.spawn(async move {
                             let Reply { bytes, summary, until: _ } = names.ask(&ask).await;
                             // It is not an error of the service if the client is gone.
                             socket.send_to(&bytes, from).await.ok();
-                            names.tell(from.ip(), &summary, begun);
+                            names.tell(asker, &summary, begun);
                         });
                     }
                     // The client will retry.
@@ -123,7 +124,7 @@ impl Names {
             }
             failure.note(batch.send(fd));
             let us = self.context.events.now().at.micros_since(begun);
-            self.repeats.note(summary.iter().map(|(client, summary)| (*client, summary, us)));
+            self.repeats.note(summary.iter().map(|(asker, summary)| (*asker, summary, us)));
             summary.clear();
             // Under a flood, other tasks and processes still get CPU time: packets that arrive meanwhile form a
             // larger batch, which costs less.
@@ -200,7 +201,7 @@ impl Names {
             let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
             let whole = [&length.to_be_bytes(), bytes.as_slice()].concat();
             timeout(IDLE, stream.write_all(&whole)).await??;
-            self.tell(from.ip(), &summary, begun);
+            self.tell(asker(from, &packet), &summary, begun);
         }
     }
 
@@ -224,9 +225,17 @@ impl Names {
         }
     }
 
-    fn tell(&self, client: IpAddr, summary: &AnswerSummary, begun: RunTime) {
+    fn tell(&self, asker: Asker, summary: &AnswerSummary, begun: RunTime) {
         let us = self.context.events.now().at.micros_since(begun);
-        self.repeats.note([(client, summary, us)]);
+        self.repeats.note([(asker, summary, us)]);
+    }
+}
+
+/// Returns who asked, with the ID of its query.
+fn asker(from: SocketAddr, packet: &[u8]) -> Asker {
+    match packet.first_chunk() {
+        Some(id) => Asker::Resolver(from, u16::from_be_bytes(*id)),
+        None => Asker::Client(from.ip()),
     }
 }
 

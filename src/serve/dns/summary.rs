@@ -4,15 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use hickory_proto::op::{Query, ResponseCode};
-use hickory_proto::rr::Record;
 
-use super::message::{OwnAnswer, code_name};
+use super::message::OwnAnswer;
 use crate::event::{DnsCode, Known};
 use crate::serve::repeats::Fact;
-
-/// How many records of an answer are in a summary, and how many characters of each.
-const RECORDS: usize = 8;
-const CHARACTERS: usize = 120;
+use crate::wire::dns::{code_name, records};
 
 /// The summary of an answer. Cheap to clone, since most answers are sent repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +29,7 @@ impl AnswerSummary {
     /// Summarises an answer of `bytes` bytes, which may be truncated.
     pub(super) fn new(query: &Query, own: &OwnAnswer, bytes: usize, cut: bool) -> Self {
         let (name, record) = (query.name().to_string(), query.query_type().to_string());
-        let mut answer: Vec<String> =
-            own.answers.iter().take(if cut { 0 } else { RECORDS }).map(data).collect();
-        if own.answers.len() > RECORDS && !cut {
-            answer.push(format!("{} more", own.answers.len() - RECORDS));
-        }
+        let answer = if cut { Vec::new() } else { records(&own.answers) };
         let rule = if cut { format!("{}, cut off", own.rule) } else { own.rule.to_string() };
         Self::of(name, record, own.code, answer, rule, bytes)
     }
@@ -89,13 +81,5 @@ impl Fact for AnswerSummary {
             us,
             count,
         }
-    }
-}
-
-fn data(record: &Record) -> String {
-    let text = record.data.to_string();
-    match text.char_indices().nth(CHARACTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }

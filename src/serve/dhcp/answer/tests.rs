@@ -134,7 +134,7 @@ impl TestServer {
             Destination::Relay(address) => format!("the relay {address}"),
             Destination::Source => "the sender".to_owned(),
         };
-        let kind = super::super::wire::message(reply.kind);
+        let kind = crate::wire::dhcp::message(reply.kind);
         let file = decision.boot_file.map(|file| format!(" {file}")).unwrap_or_default();
         format!("{kind} {} to {to} {rule}{file}", reply.yiaddr)
     }
@@ -547,7 +547,7 @@ proptest! {
         bytes.truncate(cut.max(if like { 240 } else { 0 }));
         if let Some(request) = Request::decode(&bytes) {
             prop_assert_eq!((bytes[0], bytes[1], bytes[2]), (1, 1, 6));
-            let requested = super::super::wire::Options::split(&bytes);
+            let requested = crate::wire::dhcp::Options::split(&bytes);
             let largest = requested.get(57).and_then(|value| value.try_into().ok()).map_or(0, u16::from_be_bytes);
             let mut plan = if server { with_options(&[(224, &long)], &[]) } else { proxy() };
             plan.dhcp.as_mut().unwrap().ipxe_classes.push("x".to_owned());

@@ -129,7 +129,7 @@ impl TestServer {
             None => format!("- [{client}: {rule}]"),
             Some(reply) => {
                 let options: Vec<String> = reply.options.iter().filter_map(word).collect();
-                let kind = super::super::wire::message(reply.kind);
+                let kind = crate::wire::dhcp6::message(reply.kind);
                 format!("{kind} {} [{client}: {rule}]{file}", options.join(" "))
             }
         }

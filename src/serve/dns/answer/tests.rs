@@ -60,7 +60,7 @@ fn check(message: &Message, transport: Transport) -> String {
     let flag = |set: bool, name: &'static str| if set { name } else { "--" };
     format!(
         "{} {} {} {} answers, {} bytes, payload {:?}",
-        super::super::message::code_name(reply.metadata.response_code),
+        crate::wire::dns::code_name(reply.metadata.response_code),
         flag(reply.metadata.truncation, "tc"),
         flag(reply.metadata.authoritative, "aa"),
         reply.answers.len(),

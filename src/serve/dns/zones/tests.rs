@@ -59,7 +59,7 @@ fn check(zones: &Zones, question: &str) -> String {
         Answer::Upstream { name, aliases } => format!("{} upstream {name}", summary(&aliases)),
         Answer::Lab(own) => {
             let OwnAnswer { code, authoritative, authentic: _, answers, authorities, rule } = *own;
-            let code = super::super::message::code_name(code);
+            let code = crate::wire::dns::code_name(code);
             let apex =
                 authorities.iter().map(|soa| format!("soa {} {}", soa.name, soa.ttl)).collect::<String>();
             let authoritative = if authoritative { "aa" } else { "--" };

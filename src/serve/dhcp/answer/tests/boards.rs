@@ -1,7 +1,7 @@
 //! Embedded boards: they read the header, and have no boot program of ours.
 
 use super::*;
-use crate::serve::dhcp::wire::Options;
+use crate::wire::dhcp::Options;
 
 /// U-Boot on 64-bit Arm, with the options that it sends.
 fn u_boot(mac: Mac) -> Ask {

@@ -1,7 +1,7 @@
 //! Parsing and encoding of options.
 
 use super::*;
-use crate::serve::dhcp::wire::Options;
+use crate::wire::dhcp::Options;
 
 #[test]
 fn options_in_overloaded_fields_count() {

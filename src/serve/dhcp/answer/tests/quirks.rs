@@ -1,7 +1,7 @@
 //! Known quirky clients: how each reads a reply, and that it boots nevertheless.
 
 use super::*;
-use crate::serve::dhcp::wire::Options;
+use crate::wire::dhcp::Options;
 
 /// A client with a quirk seen in the field.
 struct Quirk {

@@ -1,18 +1,12 @@
 //! A rate limit for events, per key and in total; what exceeds it is counted.
 //!
-//! Pure except for [`Windows`]: the owner of a limit says when a second is over.
+//! The owner of a limit says when a second is over.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use tokio::sync::Notify;
-
-/// How long omitted events are counted before their number is emitted.
-const WINDOW: Duration = Duration::from_secs(1);
 
 /// Admits a number of events per window and counts the others by key.
 #[derive(Debug)]
-pub(super) struct RateLimit<K> {
+pub(crate) struct RateLimit<K> {
     burst: u64,
     steady: u64,
     of_each: u64,
@@ -29,17 +23,17 @@ struct Count {
 
 impl<K: Ord> RateLimit<K> {
     /// Admits up to `burst` events at once and `steady` more with each window, all keys together.
-    pub(super) fn new(burst: u64, steady: u64) -> Self {
+    pub(crate) fn new(burst: u64, steady: u64) -> Self {
         Self { burst, steady, of_each: u64::MAX, left: burst, counts: BTreeMap::new() }
     }
 
     /// Admits no more than `of_each` events of one key in a window.
-    pub(super) fn of_each(self, of_each: u64) -> Self {
+    pub(crate) fn of_each(self, of_each: u64) -> Self {
         Self { of_each, ..self }
     }
 
     /// Tells whether an event is admitted; if not, it is counted.
-    pub(super) fn admit(&mut self, key: K) -> bool {
+    pub(crate) fn admit(&mut self, key: K) -> bool {
         let count = self.counts.entry(key).or_default();
         let admitted = self.left > 0 && count.admitted < self.of_each;
         if admitted {
@@ -52,43 +46,20 @@ impl<K: Ord> RateLimit<K> {
     }
 
     /// Starts the next window and returns the events omitted in the last one, by key.
-    pub(super) fn next_window(&mut self) -> Vec<(K, u64)> {
+    pub(crate) fn next_window(&mut self) -> Vec<(K, u64)> {
         self.left = self.burst.min(self.left.saturating_add(self.steady));
         let counts = std::mem::take(&mut self.counts).into_iter();
         counts.filter(|(_, count)| count.omitted > 0).map(|(key, count)| (key, count.omitted)).collect()
     }
 
     /// Tells whether events were omitted in this window.
-    pub(super) fn has_omitted(&self) -> bool {
+    pub(crate) fn has_omitted(&self) -> bool {
         self.counts.values().any(|count| count.omitted > 0)
     }
 
     /// Tells whether nothing was counted and the whole burst is available.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.counts.is_empty() && self.left == self.burst
-    }
-}
-
-/// Ends a window each second while there is something to count; sleeps otherwise.
-#[derive(Debug, Default)]
-pub(super) struct Windows(Notify);
-
-impl Windows {
-    /// Wakes it: there is something to count.
-    pub(super) fn begin(&self) {
-        self.0.notify_one();
-    }
-
-    /// Calls `next` each second while `is_busy`. Runs as long as it is polled.
-    #[expect(clippy::disallowed_methods, reason = "a second that nobody else counts")]
-    pub(super) async fn run(&self, is_busy: impl Fn() -> bool, next: impl Fn()) {
-        loop {
-            self.0.notified().await;
-            while is_busy() {
-                tokio::time::sleep(WINDOW).await;
-                next();
-            }
-        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! not accept and asserts on some lengths. So options are split and parsed one by one
 //! here: a malformed option affects only itself.
 
+mod client;
+
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 
 use crate::event::DhcpMessage;
 use crate::name::Mac;
+
+pub(crate) use client::{Client, HTTP, PXE, architecture};
 
 /// Length of the fixed part of a packet, with the magic cookie.
 const HEADER: usize = 240;
@@ -31,70 +35,70 @@ const MOST: usize = 1500 - AROUND;
 const OF_BOOTP: usize = 300;
 
 /// Codes of the options that are read or decided here (RFC 2132, 3004, 3046, 4578).
-pub(super) mod code {
-    pub(in crate::serve::dhcp) const SUBNET_MASK: u8 = 1;
-    pub(in crate::serve::dhcp) const VENDOR_OPTIONS: u8 = 43;
-    pub(in crate::serve::dhcp) const REQUESTED_ADDRESS: u8 = 50;
-    pub(in crate::serve::dhcp) const LEASE_TIME: u8 = 51;
-    pub(in crate::serve::dhcp) const OVERLOAD: u8 = 52;
-    pub(in crate::serve::dhcp) const MESSAGE_TYPE: u8 = 53;
-    pub(in crate::serve::dhcp) const SERVER: u8 = 54;
-    pub(in crate::serve::dhcp) const WANTED: u8 = 55;
-    pub(in crate::serve::dhcp) const LARGEST: u8 = 57;
-    pub(in crate::serve::dhcp) const RENEWAL_TIME: u8 = 58;
-    pub(in crate::serve::dhcp) const REBINDING_TIME: u8 = 59;
-    pub(in crate::serve::dhcp) const VENDOR_CLASS: u8 = 60;
-    pub(in crate::serve::dhcp) const CLIENT_ID: u8 = 61;
-    pub(in crate::serve::dhcp) const BOOT_SERVER: u8 = 66;
-    pub(in crate::serve::dhcp) const BOOT_FILE: u8 = 67;
-    pub(in crate::serve::dhcp) const USER_CLASS: u8 = 77;
-    pub(in crate::serve::dhcp) const RELAY: u8 = 82;
-    pub(in crate::serve::dhcp) const ARCHITECTURE: u8 = 93;
-    pub(in crate::serve::dhcp) const MACHINE_ID: u8 = 97;
-    pub(in crate::serve::dhcp) const IPXE: u8 = 175;
+pub(crate) mod code {
+    pub(crate) const SUBNET_MASK: u8 = 1;
+    pub(crate) const VENDOR_OPTIONS: u8 = 43;
+    pub(crate) const REQUESTED_ADDRESS: u8 = 50;
+    pub(crate) const LEASE_TIME: u8 = 51;
+    pub(crate) const OVERLOAD: u8 = 52;
+    pub(crate) const MESSAGE_TYPE: u8 = 53;
+    pub(crate) const SERVER: u8 = 54;
+    pub(crate) const WANTED: u8 = 55;
+    pub(crate) const LARGEST: u8 = 57;
+    pub(crate) const RENEWAL_TIME: u8 = 58;
+    pub(crate) const REBINDING_TIME: u8 = 59;
+    pub(crate) const VENDOR_CLASS: u8 = 60;
+    pub(crate) const CLIENT_ID: u8 = 61;
+    pub(crate) const BOOT_SERVER: u8 = 66;
+    pub(crate) const BOOT_FILE: u8 = 67;
+    pub(crate) const USER_CLASS: u8 = 77;
+    pub(crate) const RELAY: u8 = 82;
+    pub(crate) const ARCHITECTURE: u8 = 93;
+    pub(crate) const MACHINE_ID: u8 = 97;
+    pub(crate) const IPXE: u8 = 175;
     /// Sub-option of option 82: the client's subnet, if it is not that of the relay (RFC 3527).
-    pub(in crate::serve::dhcp) const RELAY_LINK: u8 = 5;
+    pub(crate) const RELAY_LINK: u8 = 5;
 }
 
 /// The fields of a request that matter to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::serve) struct Request {
+pub(crate) struct Request {
     /// Hardware address of the client.
-    pub(super) mac: Mac,
+    pub(crate) mac: Mac,
     /// Transaction ID.
-    pub(super) xid: u32,
-    pub(super) flags: v4::Flags,
+    pub(crate) xid: u32,
+    pub(crate) flags: v4::Flags,
     /// The address that the client already uses.
-    pub(super) ciaddr: Ipv4Addr,
+    pub(crate) ciaddr: Ipv4Addr,
     /// The relay that forwarded the request.
-    pub(super) giaddr: Ipv4Addr,
+    pub(crate) giaddr: Ipv4Addr,
     /// `None`: a BOOTP client.
-    pub(super) kind: Option<MessageType>,
+    pub(crate) kind: Option<MessageType>,
     /// The address that the client requests.
-    pub(super) requested: Option<Ipv4Addr>,
+    pub(crate) requested: Option<Ipv4Addr>,
     /// The requested lease time in seconds.
-    pub(super) lease: Option<u32>,
+    pub(crate) lease: Option<u32>,
     /// The server that the client chose.
-    pub(super) server: Option<Ipv4Addr>,
+    pub(crate) server: Option<Ipv4Addr>,
     /// Codes of the requested options (parameter request list).
-    pub(super) wanted: Vec<u8>,
+    pub(crate) wanted: Vec<u8>,
     /// The largest reply that the client accepts, in bytes.
-    pub(super) room: usize,
-    pub(super) vendor_class: Vec<u8>,
-    pub(super) client_id: Option<Vec<u8>>,
-    pub(super) user_class: Vec<u8>,
+    pub(crate) room: usize,
+    pub(crate) vendor_class: Vec<u8>,
+    pub(crate) client_id: Option<Vec<u8>>,
+    pub(crate) user_class: Vec<u8>,
     /// The relay agent information, returned in the reply.
-    pub(super) relay: Option<Vec<u8>>,
+    pub(crate) relay: Option<Vec<u8>>,
     /// Whether it has iPXE's own options.
-    pub(super) ipxe_options: bool,
+    pub(crate) ipxe_options: bool,
     /// Architectures of the client, in its order.
-    pub(super) architectures: Vec<u16>,
-    pub(super) machine_id: Option<Vec<u8>>,
+    pub(crate) architectures: Vec<u16>,
+    pub(crate) machine_id: Option<Vec<u8>>,
 }
 
 impl Request {
     /// Parses a packet; `None` if it is not a request of an Ethernet client.
-    pub(in crate::serve) fn decode(packet: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(packet: &[u8]) -> Option<Self> {
         let fixed = packet.get(..HEADER)?;
         // dhcproto would slice the hardware address by this length.
         let ethernet = fixed[1] == 1 && fixed[2] == 6;
@@ -150,7 +154,7 @@ impl Request {
 
     /// Returns an address in the client's subnet: the relay's, or the one of the link selection sub-option (RFC
     /// 3527). `None`: the client is on our own link.
-    pub(super) fn link(&self) -> Option<Ipv4Addr> {
+    pub(crate) fn link(&self) -> Option<Ipv4Addr> {
         let relay = Some(self.giaddr).filter(|relay| !relay.is_unspecified())?;
         let named = || {
             let mut sub = Options::default();
@@ -161,7 +165,7 @@ impl Request {
     }
 
     /// Returns the message type as the event has it.
-    pub(super) fn message(&self) -> DhcpMessage {
+    pub(crate) fn message(&self) -> DhcpMessage {
         message(self.kind)
     }
 }
@@ -171,7 +175,7 @@ fn address(value: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Converts a message type.
-pub(super) fn message(kind: Option<MessageType>) -> DhcpMessage {
+pub(crate) fn message(kind: Option<MessageType>) -> DhcpMessage {
     match kind {
         None => DhcpMessage::Bootp,
         Some(MessageType::Discover) => DhcpMessage::Discover,
@@ -186,13 +190,75 @@ pub(super) fn message(kind: Option<MessageType>) -> DhcpMessage {
     }
 }
 
+/// The fields of any server's reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerReply {
+    pub(crate) mac: Mac,
+    pub(crate) xid: u32,
+    pub(crate) message: DhcpMessage,
+    pub(crate) yiaddr: Ipv4Addr,
+    /// The next server.
+    pub(crate) siaddr: Ipv4Addr,
+    pub(crate) giaddr: Ipv4Addr,
+    /// The server identifier (option 54).
+    pub(crate) server: Option<Ipv4Addr>,
+    /// The boot server (option 66, else the header).
+    pub(crate) boot_server: Option<String>,
+    /// The boot file in the header.
+    pub(crate) header_file: Option<String>,
+    /// The boot file in option 67.
+    pub(crate) option_file: Option<String>,
+}
+
+impl ServerReply {
+    /// Parses a packet; `None` if no server sent it.
+    pub(crate) fn decode(packet: &[u8]) -> Option<Self> {
+        let fixed = packet.get(..HEADER)?;
+        let is_reply = fixed[0] == 2 && fixed[1] == 1 && fixed[2] == 6;
+        let mac = Mac(*fixed[28..].first_chunk()?);
+        if !is_reply || mac.is_group() || mac.0 == [0; 6] {
+            return None;
+        }
+        let ipv4 = |at: usize| Some(Ipv4Addr::from(*fixed[at..].first_chunk::<4>()?));
+        let options = Options::split(packet);
+        let overload = options.get(code::OVERLOAD).and_then(|value| value.first()).copied().unwrap_or(0);
+        let field =
+            |range: std::ops::Range<usize>, bit: u8| text(&fixed[range]).filter(|_| overload & bit == 0);
+        let option = |code| options.get(code).and_then(text);
+        let kind = options.get(code::MESSAGE_TYPE).and_then(|value| value.first());
+        Some(Self {
+            mac,
+            xid: u32::from_be_bytes(*fixed[4..].first_chunk()?),
+            message: message(kind.map(|kind| MessageType::from(*kind))),
+            yiaddr: ipv4(16)?,
+            siaddr: ipv4(20)?,
+            giaddr: ipv4(24)?,
+            server: options.get(code::SERVER).and_then(address),
+            boot_server: option(code::BOOT_SERVER).or_else(|| field(SNAME, 2)),
+            header_file: field(FILE, 1),
+            option_file: option(code::BOOT_FILE),
+        })
+    }
+
+    /// Returns the boot file that clients use.
+    pub(crate) fn boot_file(&self) -> Option<String> {
+        self.option_file.clone().or_else(|| self.header_file.clone())
+    }
+}
+
+/// Returns a text up to its first NUL.
+fn text(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    Some(String::from_utf8_lossy(&bytes[..end]).into_owned()).filter(|text| !text.is_empty())
+}
+
 /// The options of a packet, in its order; fragments are joined.
 #[derive(Debug, Default)]
-pub(super) struct Options<'a>(Vec<(u8, Cow<'a, [u8]>)>);
+pub(crate) struct Options<'a>(Vec<(u8, Cow<'a, [u8]>)>);
 
 impl<'a> Options<'a> {
     /// Splits the options of a packet, including overloaded header fields, and joins fragments (RFC 3396).
-    pub(super) fn split(packet: &'a [u8]) -> Self {
+    pub(crate) fn split(packet: &'a [u8]) -> Self {
         let mut options = Self::default();
         if packet.get(HEADER - 4..HEADER) != Some(&v4::MAGIC) {
             return options;
@@ -229,26 +295,26 @@ impl<'a> Options<'a> {
     }
 
     /// Returns the value of an option.
-    pub(super) fn get(&self, code: u8) -> Option<&[u8]> {
+    pub(crate) fn get(&self, code: u8) -> Option<&[u8]> {
         self.0.iter().find(|(known, _)| *known == code).map(|(_, value)| &**value)
     }
 }
 
 /// One option of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tlv {
-    pub(super) code: u8,
-    pub(super) value: Arc<[u8]>,
+pub(crate) struct Tlv {
+    pub(crate) code: u8,
+    pub(crate) value: Arc<[u8]>,
 }
 
 impl Tlv {
     /// Creates an option from its bytes.
-    pub(super) fn new(code: u8, value: &[u8]) -> Self {
+    pub(crate) fn new(code: u8, value: &[u8]) -> Self {
         Self { code, value: value.into() }
     }
 
     /// Creates an option from one of dhcproto, which encodes its value.
-    pub(super) fn of(option: &DhcpOption) -> Self {
+    pub(crate) fn of(option: &DhcpOption) -> Self {
         let mut bytes = Vec::new();
         option.encode(&mut Encoder::new(&mut bytes)).expect("memory takes every option");
         // Long options are already split.
@@ -282,7 +348,7 @@ impl Tlv {
     }
 
     /// Encodes the option.
-    pub(super) fn write(&self, to: &mut Vec<u8>) {
+    pub(crate) fn write(&self, to: &mut Vec<u8>) {
         let mut pieces = self.value.chunks(255);
         let first: &[u8] = pieces.next().unwrap_or_default();
         for piece in std::iter::once(first).chain(pieces) {
@@ -298,39 +364,39 @@ impl Tlv {
 
 /// A reply and its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::serve) struct Reply {
+pub(crate) struct Reply {
     /// `None`: the client uses BOOTP.
-    pub(super) kind: Option<MessageType>,
-    pub(super) xid: u32,
-    pub(super) flags: v4::Flags,
-    pub(super) mac: Mac,
-    pub(super) ciaddr: Ipv4Addr,
+    pub(crate) kind: Option<MessageType>,
+    pub(crate) xid: u32,
+    pub(crate) flags: v4::Flags,
+    pub(crate) mac: Mac,
+    pub(crate) ciaddr: Ipv4Addr,
     /// The client's address.
-    pub(super) yiaddr: Ipv4Addr,
+    pub(crate) yiaddr: Ipv4Addr,
     /// The server of the boot file.
-    pub(super) siaddr: Ipv4Addr,
+    pub(crate) siaddr: Ipv4Addr,
     /// Its name for clients that read only the header.
-    pub(super) sname: Option<String>,
+    pub(crate) sname: Option<String>,
     /// The relay that forwards it to the client.
-    pub(super) giaddr: Ipv4Addr,
+    pub(crate) giaddr: Ipv4Addr,
     /// Boot file for clients that read only the header.
-    pub(super) file: Option<String>,
+    pub(crate) file: Option<String>,
     /// Further options in the order of sending.
-    pub(super) options: Vec<Tlv>,
+    pub(crate) options: Vec<Tlv>,
     /// The relay agent information of the request.
-    pub(super) relay: Option<Tlv>,
+    pub(crate) relay: Option<Tlv>,
     /// Codes of the options that the client requested.
-    pub(super) wanted: Vec<u8>,
+    pub(crate) wanted: Vec<u8>,
     /// Maximum size in bytes.
-    pub(super) room: usize,
+    pub(crate) room: usize,
     /// Whether the header fields `sname` and `file` may hold options (RFC 2131, section 4.1).
-    pub(super) overload: bool,
-    pub(super) to: Destination,
+    pub(crate) overload: bool,
+    pub(crate) to: Destination,
 }
 
 /// The destination of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     /// Broadcast on the link.
     Broadcast,
     /// To the client's hardware address and its new IP address.
@@ -355,10 +421,7 @@ struct Layout<'a> {
 
 impl Reply {
     /// Encodes the packet, padded for old BOOTP clients. Returns the codes of the options that did not fit.
-    pub(in crate::serve) fn encode(
-        &self,
-        packet: &mut Vec<u8>,
-    ) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
+    pub(crate) fn encode(&self, packet: &mut Vec<u8>) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
         let mut header =
             Message::new_with_id(self.xid, self.ciaddr, self.yiaddr, self.siaddr, self.giaddr, &self.mac.0);
         header.set_opcode(Opcode::BootReply).set_flags(self.flags);

@@ -4,6 +4,8 @@
 //! first option that it does not accept, subtracts lengths without checks, and parses
 //! the message inside a relay message wrongly. A malformed option affects only itself.
 
+mod client;
+
 use std::net::Ipv6Addr;
 
 use dhcproto::v6::{DhcpOption, MessageType, OptionCode, UnknownOption};
@@ -11,6 +13,8 @@ use dhcproto::{Encodable, Encoder};
 
 use crate::event::DhcpMessage;
 use crate::name::Mac;
+
+pub(crate) use client::{Client, HTTP};
 
 /// The maximum number of relays (RFC 8415, section 7.6: HOP_COUNT_LIMIT).
 const MOST_RELAYS: usize = 8;
@@ -20,73 +24,74 @@ const ETHERNET: [u8; 2] = [0, 1];
 
 /// Codes of the options that are read here (RFC 8415, 5970, 6939).
 mod code {
-    pub(super) const CLIENT: u16 = 1;
-    pub(super) const SERVER: u16 = 2;
-    pub(super) const ADDRESSES: u16 = 3;
-    pub(super) const TEMPORARY: u16 = 4;
-    pub(super) const ADDRESS: u16 = 5;
-    pub(super) const WANTED: u16 = 6;
-    pub(super) const RELAYED: u16 = 9;
-    pub(super) const RAPID_COMMIT: u16 = 14;
-    pub(super) const USER_CLASS: u16 = 15;
-    pub(super) const VENDOR_CLASS: u16 = 16;
-    pub(super) const INTERFACE: u16 = 18;
-    pub(super) const PREFIXES: u16 = 25;
-    pub(super) const ARCHITECTURE: u16 = 61;
-    pub(super) const HARDWARE: u16 = 79;
+    pub(crate) const CLIENT: u16 = 1;
+    pub(crate) const SERVER: u16 = 2;
+    pub(crate) const ADDRESSES: u16 = 3;
+    pub(crate) const TEMPORARY: u16 = 4;
+    pub(crate) const ADDRESS: u16 = 5;
+    pub(crate) const WANTED: u16 = 6;
+    pub(crate) const RELAYED: u16 = 9;
+    pub(crate) const RAPID_COMMIT: u16 = 14;
+    pub(crate) const USER_CLASS: u16 = 15;
+    pub(crate) const VENDOR_CLASS: u16 = 16;
+    pub(crate) const INTERFACE: u16 = 18;
+    pub(crate) const PREFIXES: u16 = 25;
+    pub(crate) const BOOT_FILE: u16 = 59;
+    pub(crate) const ARCHITECTURE: u16 = 61;
+    pub(crate) const HARDWARE: u16 = 79;
 }
 
 /// The fields of a request that matter to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::serve) struct Request {
-    pub(super) kind: MessageType,
+pub(crate) struct Request {
+    pub(crate) kind: MessageType,
     /// Transaction ID.
-    pub(super) xid: [u8; 3],
+    pub(crate) xid: [u8; 3],
     /// The client identifier (DUID).
-    pub(super) client: Option<Vec<u8>>,
+    pub(crate) client: Option<Vec<u8>>,
     /// The server identifier (DUID).
-    pub(super) server: Option<Vec<u8>>,
+    pub(crate) server: Option<Vec<u8>>,
     /// Associations for addresses (IA_NA), each with the addresses that the client has or prefers.
-    pub(super) addresses: Vec<Association>,
+    pub(crate) addresses: Vec<Association>,
     /// Associations for temporary addresses (IA_TA).
-    pub(super) temporary: Vec<u32>,
+    pub(crate) temporary: Vec<u32>,
     /// Associations for delegated prefixes (IA_PD).
-    pub(super) prefixes: Vec<u32>,
+    pub(crate) prefixes: Vec<u32>,
     /// Requested options.
-    pub(super) wanted: Vec<u16>,
-    pub(super) rapid_commit: bool,
-    pub(super) user_classes: Vec<Vec<u8>>,
-    pub(super) vendor_classes: Vec<Vec<u8>>,
+    pub(crate) wanted: Vec<u16>,
+    pub(crate) rapid_commit: bool,
+    pub(crate) user_classes: Vec<Vec<u8>>,
+    pub(crate) vendor_classes: Vec<Vec<u8>>,
     /// Architectures of the client, in its order.
-    pub(super) architectures: Vec<u16>,
+    pub(crate) architectures: Vec<u16>,
     /// The relays that forwarded it, the nearest to us first.
-    pub(super) relays: Vec<Relay>,
+    pub(crate) relays: Vec<Relay>,
 }
 
 /// One identity association of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Association {
-    pub(super) id: u32,
-    pub(super) addresses: Vec<Ipv6Addr>,
+pub(crate) struct Association {
+    pub(crate) id: u32,
+    pub(crate) addresses: Vec<Ipv6Addr>,
 }
 
 /// The header that a relay added to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Relay {
+pub(crate) struct Relay {
     hops: u8,
     /// The link address: an address of the client's link.
-    pub(super) link: Ipv6Addr,
+    pub(crate) link: Ipv6Addr,
     /// The peer address: where the relay received the request from.
-    pub(super) peer: Ipv6Addr,
+    pub(crate) peer: Ipv6Addr,
     /// The interface ID.
     interface: Option<Vec<u8>>,
     /// The client's hardware address.
-    pub(super) hardware: Option<Mac>,
+    pub(crate) hardware: Option<Mac>,
 }
 
 impl Request {
     /// Parses a packet; `None` if it was not sent by a client or relay.
-    pub(in crate::serve) fn decode(packet: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(packet: &[u8]) -> Option<Self> {
         let mut relays = Vec::new();
         let mut packet = packet;
         while MessageType::from(*packet.first()?) == MessageType::RelayForw {
@@ -137,23 +142,23 @@ impl Request {
     }
 
     /// Returns the message type as the event has it.
-    pub(super) fn message(&self) -> DhcpMessage {
+    pub(crate) fn message(&self) -> DhcpMessage {
         message(self.kind)
     }
 
     /// Tells whether it came from the client itself and not through a relay.
-    pub(super) fn is_from_client(&self) -> bool {
+    pub(crate) fn is_from_client(&self) -> bool {
         self.relays.is_empty()
     }
 
     /// Tells whether the client requests an option.
-    pub(super) fn wants(&self, code: OptionCode) -> bool {
+    pub(crate) fn wants(&self, code: OptionCode) -> bool {
         self.wanted.contains(&u16::from(code))
     }
 }
 
 /// Converts a message type.
-pub(super) fn message(kind: MessageType) -> DhcpMessage {
+pub(crate) fn message(kind: MessageType) -> DhcpMessage {
     match kind {
         MessageType::Solicit => DhcpMessage::Solicit,
         MessageType::Advertise => DhcpMessage::Advertise,
@@ -246,18 +251,69 @@ fn classes(bytes: &[u8]) -> Vec<Vec<u8>> {
     classes
 }
 
+/// The fields of any server's reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerReply {
+    pub(crate) message: DhcpMessage,
+    pub(crate) xid: [u8; 3],
+    /// The client, if a relay gets the reply.
+    pub(crate) peer: Option<Ipv6Addr>,
+    /// The first address (IA_NA).
+    pub(crate) address: Option<Ipv6Addr>,
+    /// The URL of the boot file (RFC 5970).
+    pub(crate) boot_file: Option<String>,
+}
+
+impl ServerReply {
+    /// Parses a packet; `None` if no server sent it.
+    pub(crate) fn decode(mut packet: &[u8]) -> Option<Self> {
+        let mut peer = None;
+        for _ in 0..MOST_RELAYS {
+            if MessageType::from(*packet.first()?) != MessageType::RelayRepl {
+                break;
+            }
+            let (relay, inner) = relay(packet)?;
+            peer = Some(relay.peer);
+            packet = inner;
+        }
+        let (head, options) = packet.split_at_checked(4)?;
+        let kind = MessageType::from(head[0]);
+        if !matches!(kind, MessageType::Advertise | MessageType::Reply) {
+            return None;
+        }
+        let options = Options::of(options);
+        let association = options.first(code::ADDRESSES).and_then(association);
+        Some(Self {
+            message: message(kind),
+            xid: [head[1], head[2], head[3]],
+            peer,
+            address: association.and_then(|association| association.addresses.first().copied()),
+            boot_file: options.first(code::BOOT_FILE).map(|url| String::from_utf8_lossy(url).into_owned()),
+        })
+    }
+}
+
+/// Returns the hardware address in a DUID (RFC 8415, section 11.2 and 11.4).
+pub(crate) fn hardware(duid: &[u8]) -> Option<Mac> {
+    let link_layer = match duid {
+        [0, 1, 0, 1, _, _, _, _, link_layer @ ..] | [0, 3, 0, 1, link_layer @ ..] => link_layer,
+        _ => return None,
+    };
+    link_layer.try_into().ok().map(Mac)
+}
+
 /// A reply to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::serve) struct Reply {
-    pub(super) kind: MessageType,
-    pub(super) xid: [u8; 3],
+pub(crate) struct Reply {
+    pub(crate) kind: MessageType,
+    pub(crate) xid: [u8; 3],
     /// In the order of sending.
-    pub(super) options: Vec<DhcpOption>,
+    pub(crate) options: Vec<DhcpOption>,
 }
 
 impl Reply {
     /// Encodes the packet, wrapped for the relays that forwarded the request.
-    pub(in crate::serve) fn encode(&self, relays: &[Relay]) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
+    pub(crate) fn encode(&self, relays: &[Relay]) -> Result<Vec<u8>, dhcproto::error::EncodeError> {
         let mut packet = vec![self.kind.into()];
         packet.extend(self.xid);
         write(&mut packet, &self.options)?;
@@ -289,7 +345,7 @@ fn write<'a>(
 
 /// Splits bytes into options; `None` if bytes are left over.
 #[cfg(any(test, fuzzing))]
-pub(super) fn split(bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
+pub(crate) fn split(bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     let Options(options) = Options::of(bytes);
     let whole: usize = options.iter().map(|(_, value)| 4 + value.len()).sum();
     (whole == bytes.len()).then_some(options)
@@ -297,7 +353,7 @@ pub(super) fn split(bytes: &[u8]) -> Option<Vec<(u16, &[u8])>> {
 
 /// Unwraps a reply from this many relay messages.
 #[cfg(any(test, fuzzing))]
-pub(super) fn unwrap(packet: &[u8], relays: usize) -> Option<&[u8]> {
+pub(crate) fn unwrap(packet: &[u8], relays: usize) -> Option<&[u8]> {
     (0..relays).try_fold(packet, |packet, _| {
         let (_, inner) = relay(packet).filter(|_| packet[0] == u8::from(MessageType::RelayRepl))?;
         Some(inner)

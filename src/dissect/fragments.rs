@@ -1,0 +1,103 @@
+//! Datagrams in several fragments: small ones are put together, of large ones the first fragment is read.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::bounded::Bounded;
+use super::link::{Fragment, Ip, UDP_NUMBER};
+use crate::event::RunTime;
+
+/// Datagrams that are put together at the same time.
+const MOST: usize = 64;
+/// The largest that is put together.
+const LARGEST: usize = 16 << 10;
+/// How long the rest may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Key = (IpAddr, IpAddr, u32);
+
+/// Datagrams of which parts are missing.
+#[derive(Debug)]
+pub(super) struct Fragments {
+    datagrams: Bounded<Key, Partial>,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        Self { datagrams: Bounded::new(MOST) }
+    }
+}
+
+#[derive(Debug)]
+struct Partial {
+    begun: RunTime,
+    bytes: Vec<u8>,
+    parts: Vec<(usize, usize)>,
+    length: Option<usize>,
+}
+
+/// What becomes of a fragment.
+pub(super) enum Whole<'a> {
+    /// It is read now; what follows is not needed.
+    Now(Ip<'a>),
+    /// All parts of the datagram are here.
+    Together(Vec<u8>),
+    /// Others are missing, or it is not needed.
+    Later,
+}
+
+/// The ports of protocols whose messages are read as a whole.
+fn is_message(payload: &[u8]) -> bool {
+    let port = |at: usize| payload.get(at..at + 2).map_or(0, |port| u16::from_be_bytes([port[0], port[1]]));
+    [port(0), port(2)].iter().any(|port| matches!(*port, 53 | 67 | 68 | 546 | 547 | 4011))
+}
+
+impl Fragments {
+    /// Takes a fragment.
+    pub(super) fn take<'a>(&mut self, now: RunTime, ip: Ip<'a>, fragment: Fragment) -> Whole<'a> {
+        let key = (ip.source, ip.destination, fragment.id);
+        if fragment.offset == 0 {
+            if ip.protocol != UDP_NUMBER || !is_message(ip.payload) {
+                return Whole::Now(ip);
+            }
+            let partial = Partial { begun: now, bytes: Vec::new(), parts: Vec::new(), length: None };
+            self.datagrams.insert(key, partial);
+        }
+        // Senders begin with the first fragment.
+        let Some(partial) = self.datagrams.get_mut(&key) else { return Whole::Later };
+        let end = fragment.offset + ip.payload.len();
+        if end > LARGEST || ip.payload.len() < ip.length || now.since(partial.begun) > PATIENCE {
+            self.datagrams.remove(&key);
+            return Whole::Later;
+        }
+        if partial.bytes.len() < end {
+            partial.bytes.resize(end, 0);
+        }
+        partial.bytes[fragment.offset..end].copy_from_slice(ip.payload);
+        partial.parts.push((fragment.offset, end));
+        if !fragment.more {
+            partial.length = Some(end);
+        }
+        if partial.parts.len() > LARGEST / 8 || !partial.is_whole() {
+            return Whole::Later;
+        }
+        match self.datagrams.remove(&key) {
+            Some(partial) => Whole::Together(partial.bytes),
+            None => Whole::Later,
+        }
+    }
+}
+
+impl Partial {
+    fn is_whole(&mut self) -> bool {
+        let Some(length) = self.length else { return false };
+        self.parts.sort_unstable();
+        let covered = self.parts.iter().fold(
+            0,
+            |covered, (begin, end)| {
+                if *begin <= covered { covered.max(*end) } else { covered }
+            },
+        );
+        covered >= length
+    }
+}
