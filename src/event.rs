@@ -13,6 +13,7 @@ mod read;
 mod stage;
 mod text;
 mod time;
+mod waits;
 mod words;
 
 pub use emitter::{Emitter, Instant};
@@ -23,6 +24,7 @@ pub use read::{ReadError, Recorded, read};
 pub use stage::{BootServers, BootSources, BootedFrom, Stage};
 pub use text::{Ago, Size};
 pub use time::{RunTime, UnixSeconds};
+pub use waits::Waits;
 pub use words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
     Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,

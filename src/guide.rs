@@ -22,6 +22,7 @@ guides! {
     expectations = "expectations",
     ci = "ci",
     without_root = "without-root",
+    traces = "traces",
     troubleshooting = "troubleshooting",
 }
 

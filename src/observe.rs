@@ -14,10 +14,15 @@ mod addresses;
 mod boots;
 mod exchanges;
 mod stage;
+mod timeline;
 
 pub use self::addresses::AddressBook;
 pub use self::boots::NetworkBoot;
 pub use self::exchanges::Telling;
+pub use self::timeline::{
+    Answer, Boot, BootCause, Decided, DecidedBy, Entries, ExchangeOutcome, Happened, Mark, MarkKind,
+    NodeTimeline, ProcessSpan, SeenExchange, StageSpan, StepSpan, TearDown, Timeline, TimelineFold, Took,
+};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -145,7 +145,8 @@ fn the_help_names_every_verb() {
       ssh          Log in to a node over ssh
       ssh-config   Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
       logs         Show serial console output, output of processes and syslog messages of a lab
-      trace        Show the timeline of a run, from its recorded events alone
+      trace        Show the timeline of a run: stages, and what was asked and answered
+      diff         Compare what the nodes of two runs asked and what was answered
       report       Show the report of a run
       runs         List runs, or remove old ones
       matchbox     Serve a data directory as a drop-in replacement for matchbox
@@ -834,7 +835,7 @@ fn runs_are_kept_and_shown() {
     assert_snapshot!(check(&home, &["runs"]), @"run  lab  ended  size");
     record(&home, "20261121-093403-etcd", EVENTS, Some(REPORT));
     record(&home, "20261121-100000-quick", EVENTS, None);
-    assert_snapshot!(check(&home, &["trace", "etcd"]), @r#"
+    assert_snapshot!(check(&home, &["trace", "etcd", "--events"]), @r#"
     started 2026-11-21T09:34:03Z by dryrack 0.1.0
 
         0.001     run              started lab etcd under tcg
@@ -847,6 +848,45 @@ fn runs_are_kept_and_shown() {
 
     the last line is incomplete: the run was killed while writing it
     "#);
+    assert_snapshot!(check(&home, &["trace", "etcd"]), @r#"
+    etcd under tcg, started 2026-11-21 09:34:03 UTC by dryrack 0.1.0: no end recorded, 0.9s so far
+
+    a: booted from its disk: `Linux version 6.1`
+        0.002   898 ms  firmware
+        0.900   50 ms…  kernel
+        0.900             console last line `Linux version 6.1`
+
+    b: no boot seen
+        0.950             from-the-future {"x":1}
+
+    the last line is incomplete: the run was killed while writing it
+    "#);
+    assert_snapshot!(check(&home, &["trace", "etcd", "--critical-path"]), @"
+    950 ms from the start of the lab until the end of the run
+
+        0.000     2 ms    0.2%  lab  wait: before the first event
+        0.002   898 ms   94.5%  a    firmware
+        0.900    50 ms    5.3%  a    kernel
+    ");
+    // A run that has ended is shown to its end.
+    assert_snapshot!(check(&home, &["trace", "etcd", "--follow"]), @r#"
+    0.001    run     started lab etcd under tcg
+    0.002  a  ▶ firmware
+    0.900  a  ▶ kernel (firmware took 898 ms)
+    0.900  a  ▶ booted from its disk: `Linux version 6.1`
+    0.950  b  from-the-future {"x":1}
+    "#);
+    assert_snapshot!(check(&home, &["trace", "etcd", "--follow", "--json"]), @"
+    --- stderr
+    error: a timeline is JSON only as a whole
+
+    hint: `--follow --events --json` prints events as JSON
+    --- exit code 2
+    ");
+    let path = json(&home, &["trace", "etcd", "--critical-path", "--json"]);
+    assert_eq!(path["links"][0]["kind"], "wait");
+    let timeline = json(&home, &["trace", "etcd", "--json"]);
+    assert_eq!(timeline["nodes"]["a"]["boots"][0]["stages"][1]["stage"], "kernel");
     assert_snapshot!(check(&home, &["logs", "--run", "etcd", "a"]), @"    0.900  a         Linux version 6.1");
     assert_snapshot!(check(&home, &["report", "20261121-093403-etcd"]), @"
       node  stage     boots  address  stages
@@ -878,7 +918,7 @@ fn runs_are_kept_and_shown() {
         json(&home, &["report", "--json", "etcd"]),
         serde_json::from_str::<Value>(REPORT).expect("JSON")
     );
-    let events = check(&home, &["trace", "etcd", "--json"]);
+    let events = check(&home, &["trace", "etcd", "--events", "--json"]);
     let kept = EVENTS.lines().take(5);
     for (printed, kept) in events.lines().zip(kept.clone()) {
         let read = |line| serde_json::from_str::<Value>(line).expect("JSON");
@@ -900,6 +940,68 @@ fn runs_are_kept_and_shown() {
     let gone = json(&home, &["runs", "prune", "--keep", "1", "--json"]);
     assert_eq!(gone.as_array().map(Vec::len), Some(1));
     assert_eq!(json(&home, &["runs", "--json"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_trace_opens_in_a_viewer() {
+    let home = Home::new();
+    record(&home, "20261121-093403-etcd", EVENTS, None);
+    let printed = json(&home, &["trace", "--perfetto", "-"]);
+    let file = home.path().join("trace.json");
+    assert_snapshot!(check(&home, &["trace", "--perfetto", file.to_str().expect("UTF-8")]), @"
+    --- stderr
+    wrote [HOME]/trace.json: open it at https://ui.perfetto.dev
+    ");
+    let written: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    assert_eq!(printed, written);
+    let slices = printed["traceEvents"].as_array().expect("a list");
+    assert!(slices.iter().any(|slice| slice["name"] == "kernel" && slice["ts"] == 900_000.0), "{printed}");
+    assert_snapshot!(check(&home, &["trace", "--perfetto", "/nowhere/trace.json"]), @"
+    --- stderr
+    error: cannot write /nowhere/trace.json: No such file or directory (os error 2)
+
+    hint: the folder does not exist
+    --- exit code 2
+    ");
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let home = Home::new();
+    let served = |path: &str| {
+        let line = r#"{"at":800000000,"wall":"2026-11-21T09:34:03Z","node":"a","kind":"http-served","fields":{"method":"GET","path":"PATH","status":200,"bytes":9,"complete":true,"ms":1}}"#;
+        let lines: Vec<&str> = EVENTS.lines().take(3).collect();
+        format!("{}\n{}\n", lines.join("\n"), line.replace("PATH", path))
+    };
+    record(&home, "20261121-093403-etcd", &served("/one"), None);
+    record(&home, "20261121-100000-etcd", &served("/one"), None);
+    record(&home, "20261121-110000-etcd", &served("/two"), None);
+    let runs = |second| ["diff", "20261121-093403-etcd", second];
+    assert_snapshot!(check(&home, &runs("20261121-100000-etcd")), @"a: same dialogue");
+    assert_snapshot!(check(&home, &runs("etcd")), @"
+    --- 20261121-093403-etcd
+    +++ 20261121-110000-etcd
+    a: first difference
+      boot 1
+    - http    GET /one → 200
+    + http    GET /two → 200
+    --- exit code 1
+    ");
+    assert_snapshot!(check(&home, &runs("nothing")), @"
+    --- stderr
+    error: there is no run `nothing`
+
+    hint: `dryrack runs` lists them
+    --- exit code 2
+    ");
+    let output = run(&mut home.dryrack(["diff", "--json", "20261121-093403-etcd", "etcd"]));
+    assert_eq!(output.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&found["same"], &found["runs"][1]), (&false.into(), &"20261121-110000-etcd".into()));
+    let line =
+        |of: &str, path: &str| serde_json::json!({ "of": of, "text": format!("http    GET {path} → 200") });
+    assert_eq!(found["nodes"]["a"]["first"][1], line("first", "/one"));
+    assert_eq!(found["nodes"]["a"]["first"][2], line("second", "/two"));
 }
 
 #[test]

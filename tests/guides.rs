@@ -226,6 +226,16 @@ fn commands_are_read_by_the_program() {
     assert!(tried > 60, "{tried} commands");
 }
 
+/// Puts the runs of `tests/runs` where `dryrack` keeps runs. They are real ones, without most lines of their consoles.
+fn keep_runs(home: &Home) {
+    for run in fs::read_dir(Path::new(ROOT).join("tests/runs")).expect("tests/runs") {
+        let from = run.expect("an entry").path();
+        let into = home.path().join("runs").join(from.file_stem().expect("a name"));
+        fs::create_dir_all(&into).expect("a folder");
+        fs::copy(&from, into.join("events.jsonl")).expect("a copy");
+    }
+}
+
 #[test]
 fn shown_output_is_the_output() {
     let mut compared = 0;
@@ -236,6 +246,7 @@ fn shown_output_is_the_output() {
                 continue;
             }
             let home = Home::new();
+            keep_runs(&home);
             let mut seen = String::new();
             for command in commands(&block) {
                 let words = words(&command);

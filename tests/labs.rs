@@ -188,7 +188,7 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
     let lab = home.lab("lent", text);
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
-    let trace = stdout(&run(&mut home.dryrack(["trace"])));
+    let trace = stdout(&run(&mut home.dryrack(["trace", "--events"])));
     assert!(trace.contains("booted from an unknown source"), "{trace}");
     assert!(trace.contains("the node has no disk"), "{trace}");
     home.assert_clean(GRACE, "lent");
@@ -471,7 +471,7 @@ fn a_run_can_be_replayed_from_its_events_alone() {
     let elsewhere = home.path().join("elsewhere");
     fs::create_dir(&elsewhere).expect("a folder");
     fs::copy(home.run_dir().join("events.jsonl"), elsewhere.join("events.jsonl")).expect("events");
-    let trace = stdout(&run(home.dryrack(["trace", path(&elsewhere)])));
+    let trace = stdout(&run(home.dryrack(["trace", "--events", path(&elsewhere)])));
     for word in ["powered on", "leased 10.67.0.10", "▶ kernel", "lab is up", "Linux version", "▶ os"] {
         assert!(trace.contains(word), "`{word}` is missing in {trace}");
     }

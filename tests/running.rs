@@ -272,7 +272,7 @@ fn a_start_that_failed_has_a_report_and_a_trace() {
     assert!(report.contains("error: ") && report.contains("Address already in use"), "{report}");
     assert!(report.contains("\nlab: 0 of 1 expectations met, 1 pending; "), "{report}");
     assert!(report.contains("  one   off           0  "), "{report}");
-    let trace = world.says(&["trace", "lab"]);
+    let trace = world.says(&["trace", "--events", "lab"]);
     assert!(trace.contains("started lab lab under tcg\n"), "{trace}");
     assert!(
         trace.contains("failed: start the supervisor: ") && trace.contains("Address already in use"),

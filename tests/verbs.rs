@@ -438,6 +438,8 @@ fn goes_down(up: &Up) {
     let mut attached = console(up, "one");
     let follow = up.home.dryrack(["logs", "--follow"]).stdout(Stdio::null()).spawn();
     let mut follow = follow.expect("a child");
+    let trace = up.home.dryrack(["trace", "--follow", "verbs"]).stdout(Stdio::piped()).spawn();
+    let trace = trace.expect("a child");
     wait_for("somebody to be attached", SOON, || {
         let mut first = [0];
         attached.stdout.as_mut().expect("a pipe").read(&mut first).ok()
@@ -450,6 +452,11 @@ fn goes_down(up: &Up) {
         (Some(0), "the console of one was closed\n")
     );
     assert_eq!(wait(&mut follow, SOON).expect("an end").code(), Some(0));
+    let trace = trace.wait_with_output().expect("an end");
+    let text = stdout(&trace);
+    assert_eq!(trace.status.code(), Some(0), "{text}");
+    assert!(text.contains("one  ▶ os (kernel took "), "{text}");
+    assert!(text.trim_end().ends_with("ended with exit code 0"), "{text}");
     up.home.assert_clean(Duration::from_secs(2), "after `dryrack down`");
     assert_eq!(up.succeed(&["status"]), "no lab is up\n");
     up.fail(2, &["down"]);
@@ -458,6 +465,6 @@ fn goes_down(up: &Up) {
     assert!(report.contains("\n  two   off           0  "), "{report}");
     assert!(report.contains("verbs: all 2 expectations met; "), "{report}");
     assert!(up.succeed(&["runs"]).contains("  verbs  exit code 0  "));
-    let trace = up.succeed(&["trace", "verbs"]);
+    let trace = up.succeed(&["trace", "--events", "verbs"]);
     assert!(trace.contains("▶ os\n") && trace.trim_end().ends_with("ended with exit code 0"), "{trace}");
 }

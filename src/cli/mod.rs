@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod config;
 mod console;
+mod diff;
 mod doctor;
 mod down;
 mod exec;
@@ -121,6 +122,7 @@ enum Verb {
     SshConfig(ssh::ConfigArgs),
     Logs(logs::Args),
     Trace(trace::Args),
+    Diff(diff::Args),
     Report(report::Args),
     Runs(runs::Args),
     Matchbox(matchbox::Args),
@@ -203,6 +205,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::SshConfig(args) => ssh::config(&args, locations),
         Verb::Logs(args) => logs::run(&args, locations),
         Verb::Trace(args) => trace::run(&args, locations),
+        Verb::Diff(args) => diff::run(&args, locations),
         Verb::Report(args) => report::run(&args, locations),
         Verb::Runs(args) => runs::run(&args, locations),
         Verb::Matchbox(args) => Ok(matchbox::run(&args)),

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::diag::{self, Diagnostic, Sources};
 use crate::hint::{Hint, chain};
-use crate::report::{self, Report, exit};
+use crate::report::{self, Line, Report, Tone, exit};
 
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -83,6 +83,27 @@ pub(super) fn data(text: &str) {
 /// Writes the report of a run.
 pub(super) fn report(report: &Report) {
     data(&painted(&report::text(report, width())));
+}
+
+/// Writes lines, coloured by their roles.
+pub(super) fn lines(lines: &[Line]) {
+    let text: String = lines.iter().map(painted_line).collect();
+    data(&text);
+}
+
+fn painted_line(Line { tone, text }: &Line) -> String {
+    let style = match tone {
+        Tone::Heading | Tone::Stage => BOLD,
+        Tone::Plain => return text.clone(),
+        Tone::Met => GOOD,
+        Tone::Trouble => BAD,
+    };
+    let paint = |line: &str| {
+        let words = line.trim_start();
+        let (indent, words) = (&line[..line.len() - words.len()], words.trim_end());
+        if words.is_empty() { line.to_owned() } else { format!("{indent}{style}{words}{style:#}\n") }
+    };
+    text.split_inclusive('\n').map(paint).collect()
 }
 
 /// Returns the width of text on standard output: that of the terminal, if it is one.
@@ -171,5 +192,9 @@ mod tests {
         let painted = painted(text);
         assert_eq!(anstream::adapter::strip_str(&painted).to_string(), text);
         assert!(painted.starts_with("\u{1b}[32m  met \u{1b}[0m"), "{painted:?}");
+        for tone in [Tone::Heading, Tone::Stage, Tone::Plain, Tone::Met, Tone::Trouble] {
+            let line = Line { tone, text: "\n  one\n    two\n".to_owned() };
+            assert_eq!(anstream::adapter::strip_str(&painted_line(&line)).to_string(), line.text);
+        }
     }
 }

@@ -1,40 +1,86 @@
 //! `dryrack trace`: the timeline of a run, from its recorded events alone.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
 
 use super::completions;
 use super::output::{self, Stop};
-use crate::event::{self, Recorded};
+use super::runtime::block_on;
+use crate::event::{self, Event, Header, Kind, Known, Recorded};
 use crate::hint::{Hint, chain};
-use crate::report::{self, exit};
-use crate::run::{Locations, store};
+use crate::observe::{Timeline, TimelineFold};
+use crate::report::{self, EventList, Follower, exit};
+use crate::run::client::Client;
+use crate::run::{Locations, RegisteredLab, registered, store};
 
-/// Show the timeline of a run, from its recorded events alone
+/// Show the timeline of a run: stages, and what was asked and answered
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Run name, run folder, `events.jsonl`, or lab name for its latest run [default: the latest run]
     #[arg(add = completions::runs())]
     run: Option<String>,
-    /// Print JSON, one event per line (`at` in nanoseconds, `wall`, `source`, `node`, `exchange`, `kind`, `fields`), after a header
+    /// List every event instead, in the order of the record
+    #[arg(long, short)]
+    events: bool,
+    /// Show what the run waited for: the chain of stages, transfers and waits up to the last decided expectation
+    #[arg(long, conflicts_with = "events")]
+    critical_path: bool,
+    /// Follow a run that is up, line by line, until it ends
+    #[arg(long, short, conflicts_with_all = ["critical_path", "perfetto"])]
+    follow: bool,
+    /// Print JSON: the timeline, with `--critical-path` its `links`, and with `--events` one event per line (`at` in
+    /// nanoseconds, `wall`, `source`, `node`, `exchange`, `kind`, `fields`), after a header
     #[arg(long)]
     json: bool,
+    /// Write the timeline in the Trace Event Format, for ui.perfetto.dev; `-` is standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "critical_path", "json"])]
+    perfetto: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let folder = store::find(locations, args.run.as_deref()).map_err(|error| Stop::wrong(&error))?;
-    let path = folder.join("events.jsonl");
-    let of_path = |error: &dyn Hint| {
-        Stop::new(exit::WRONG, format!("{}: {}", path.display(), chain(error)), error.hint())
-    };
-    let file = File::open(&path).map_err(|error| of_path(&error))?;
-    let recorded = event::read(BufReader::new(file)).map_err(|error| of_path(&error))?;
-    match args.json {
-        true => output::data(&lines(&recorded)?),
-        false => output::data(&report::trace(&recorded)),
+    if args.follow {
+        return follow(args, &folder, locations);
+    }
+    let recorded = recorded(&folder)?;
+    if args.events {
+        match args.json {
+            true => output::data(&lines(&recorded)?),
+            false => output::data(&report::event_list(&recorded)),
+        }
+        return Ok(exit::MET);
+    }
+    let Recorded { header, events, torn } = recorded;
+    let timeline = Timeline::new(&events);
+    match (&args.perfetto, args.critical_path, args.json) {
+        (Some(file), _, _) => write(file, &report::perfetto(&header, &timeline))?,
+        (None, true, true) => output::json(&report::critical_path(&timeline))?,
+        (None, true, false) => {
+            output::lines(&report::critical_path(&timeline).lines(output::width()));
+        }
+        (None, false, true) => output::json(&timeline)?,
+        (None, false, false) => {
+            output::lines(&report::trace(&header, &timeline, torn, output::width()));
+        }
     }
     Ok(exit::MET)
+}
+
+/// Reads the events of a run.
+pub(super) fn recorded(folder: &Path) -> Result<Recorded, Stop> {
+    let path = path(folder);
+    let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+    event::read(BufReader::new(file)).map_err(|error| unreadable(&path, &error))
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("events.jsonl")
+}
+
+fn unreadable(path: &Path, error: &dyn Hint) -> Stop {
+    Stop::new(exit::WRONG, format!("{}: {}", path.display(), chain(error)), error.hint())
 }
 
 fn lines(recorded: &Recorded) -> Result<String, Stop> {
@@ -43,4 +89,91 @@ fn lines(recorded: &Recorded) -> Result<String, Stop> {
         text += &output::json_line(event)?;
     }
     Ok(text)
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Stop> {
+    if file == Path::new("-") {
+        output::data(text);
+        return Ok(());
+    }
+    std::fs::write(file, text).map_err(|error| {
+        let what = format!("cannot write {}: {error}", file.display());
+        let hint = match error.kind() {
+            ErrorKind::NotFound => Some("the folder does not exist"),
+            _ => None,
+        };
+        Stop::new(exit::WRONG, what, hint)
+    })?;
+    output::note(&format!("wrote {}: open it at https://ui.perfetto.dev", file.display()));
+    Ok(())
+}
+
+/// How the events of a run that is up are shown.
+enum View {
+    Json,
+    Events(EventList),
+    Timeline(Box<TimelineFold>, Follower),
+}
+
+fn follow(args: &Args, folder: &Path, locations: &Locations) -> Result<u8, Stop> {
+    let mut view = match (args.events, args.json) {
+        (true, true) => {
+            output::data(&output::json_line(&header(folder)?)?);
+            View::Json
+        }
+        (true, false) => View::Events(EventList::new(&recorded(folder)?.events)),
+        (false, false) => View::Timeline(Box::default(), Follower::new(output::width())),
+        (false, true) => {
+            let what = "a timeline is JSON only as a whole";
+            return Err(Stop::new(
+                exit::WRONG,
+                what,
+                Some("`--follow --events --json` prints events as JSON"),
+            ));
+        }
+    };
+    let of_run = |lab: &RegisteredLab| {
+        let same = |path: &Path| path.canonicalize().ok();
+        lab.run_dir == folder || same(&lab.run_dir).is_some_and(|path| same(folder) == Some(path))
+    };
+    let Some(up) = registered(locations).into_iter().find(of_run) else {
+        // It has ended: its record is all that there is.
+        recorded(folder)?.events.iter().try_for_each(|event| view.show(event))?;
+        return Ok(exit::MET);
+    };
+    let client = Client::new(&up.socket);
+    block_on(async {
+        let mut events = client.events(None).await.map_err(|error| Stop::host(&error))?;
+        while let Some(event) = events.next().await {
+            view.show(&event)?;
+        }
+        Ok(exit::MET)
+    })?
+}
+
+/// Reads the first line of a record that is being written.
+fn header(folder: &Path) -> Result<Header, Stop> {
+    let path = path(folder);
+    let mut line = Vec::new();
+    let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+    BufReader::new(file).read_until(b'\n', &mut line).map_err(|error| unreadable(&path, &error))?;
+    event::read(line.as_slice()).map(|recorded| recorded.header).map_err(|error| unreadable(&path, &error))
+}
+
+impl View {
+    fn show(&mut self, event: &Event) -> Result<(), Stop> {
+        match self {
+            Self::Json => output::data(&output::json_line(event)?),
+            Self::Events(list) => output::data(&list.lines(event)),
+            Self::Timeline(fold, follower) => {
+                if let Kind::Known(Known::RunStarted { nodes, .. }) = &event.kind {
+                    follower.expect(nodes.keys());
+                }
+                for happened in fold.apply(event) {
+                    output::lines(follower.line(&happened).as_slice());
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -8,6 +8,7 @@ use ipnet::Ipv6Net;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stage::{BootSources, BootedFrom, Stage};
+use super::waits::Waits;
 use super::words::{
     DhcpClient, DhcpMessage, DnsCode, Facility, FileRole, LearnedBy, PowerCause, RpcCode, ScreenMode,
     Service, Severity, Source, StopState, TftpMode, TftpOutcome, Transport, UnreachableCause,
@@ -27,6 +28,9 @@ pub enum Known {
         /// What each node can boot from.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         nodes: BTreeMap<NodeName, BootSources>,
+        /// What waits for what.
+        #[serde(default, skip_serializing_if = "Waits::is_empty")]
+        waits: Box<Waits>,
     },
     /// A step of the plan took effect.
     StepDone {

@@ -222,7 +222,7 @@ impl fmt::Display for Known {
 impl Known {
     fn words(&self) -> String {
         match self {
-            Self::RunStarted { lab, accel, nodes: _ } => format!("started lab {lab} under {accel}"),
+            Self::RunStarted { lab, accel, nodes: _, waits: _ } => format!("started lab {lab} under {accel}"),
             Self::StepDone { text, .. } => text.clone(),
             Self::StepFailed { text, error, .. } => format!("failed: {text}: {error}"),
             Self::LabUp {} => "lab is up".to_owned(),

@@ -136,7 +136,7 @@ mod tests {
         let mut snapshot = Snapshot::new([]);
         let nodes = [(NodeName::new("a").unwrap(), sources)].into();
         let (lab, accel) = ("lab".to_owned(), "tcg".to_owned());
-        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes }));
+        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes, waits: Box::default() }));
         for (second, kind) in kinds.into_iter().enumerate() {
             snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
         }

@@ -18,6 +18,7 @@ mod read;
 mod refusal;
 mod text;
 mod undo;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};

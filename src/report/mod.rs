@@ -2,18 +2,26 @@
 //!
 //! Never looks anything up: a report is made from the events of a run, and every format from the report alone.
 
+mod critical_path;
+mod diff;
+mod event_list;
 #[cfg(test)]
 mod examples;
 pub mod exit;
 mod junit;
 mod markdown;
+mod perfetto;
 mod text;
 mod trace;
 
+pub use critical_path::{CriticalPath, Link, LinkKind, critical_path};
+pub use diff::{DiffLine, NodeDiff, RunDiff, RunSide, diff};
+pub use event_list::{EventList, event_list};
 pub use junit::junit;
 pub use markdown::markdown;
+pub use perfetto::perfetto;
 pub use text::{WIDTH, paragraph, tally, text, verdicts};
-pub use trace::trace;
+pub use trace::{Follower, Line, Tone, trace};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -44,7 +44,7 @@ pub(super) struct Inputs {
 
 /// An input of the run.
 enum Input {
-    Event(Event),
+    Event(Box<Event>),
     RunCommand(RunCommand),
     Executed(Result<(), UpError>),
     NodeDone(Result<NodeDone, JoinError>),
@@ -114,6 +114,7 @@ impl<S: Site> Director<'_, S> {
             lab: plan.lab.to_string(),
             accel: plan.accel.as_str().to_owned(),
             nodes,
+            waits: Box::new(plan.waits()),
         });
         let reason = self.live(plan, &mut inputs, &mut journal).await;
 
@@ -177,7 +178,7 @@ impl<S: Site> Director<'_, S> {
         });
         tokio::select! {
             biased;
-            Some(event) = events.recv() => Input::Event(event),
+            Some(event) = events.recv() => Input::Event(Box::new(event)),
             Some(command) = commands.recv() => Input::RunCommand(command),
             _ = terminate.recv() => Input::Signal,
             _ = interrupt.recv() => Input::Signal,
@@ -194,7 +195,7 @@ impl<S: Site> Director<'_, S> {
         match input {
             Input::Event(event) => {
                 let failure = host_failure(&event);
-                self.take(event);
+                self.take(*event);
                 if let Some(run_error) = failure {
                     let why = run_error.what.clone();
                     self.run_errors.push(run_error);

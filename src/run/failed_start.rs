@@ -62,6 +62,7 @@ fn write_events(
             lab: plan.lab.to_string(),
             accel: plan.accel.as_str().to_owned(),
             nodes: BTreeMap::new(),
+            waits: Box::default(),
         },
         Known::StepFailed {
             step: step.unwrap_or_default(),

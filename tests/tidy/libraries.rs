@@ -56,6 +56,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("serde", EVERYWHERE),
     ("serde_json", EVERYWHERE),
     ("sha2", EVERYWHERE),
+    ("similar", &["report/diff.rs"]),
     ("socket2", &["system/sockets.rs", "serve/dhcp/"]),
     ("ssh-key", &["run/ssh.rs"]),
     ("strsim", EVERYWHERE),

@@ -231,3 +231,40 @@ fn what_is_built_is_not_built_again() {
         ["build image debian", "build image ipxe"]
     );
 }
+
+#[test]
+fn a_plan_says_what_waits_for_what() {
+    let text = r#"
+        dryrack = 1
+        name = "waits"
+        parallel-boots = 2
+        [network.lan]
+        address = "10.0.2.1/24"
+        [profile.tiny]
+        kernel = "image:tiny/kernel"
+        initrd = "image:tiny/initrd"
+        args = ["console=ttyS0"]
+        [node.a]
+        profile = "tiny"
+        [node.b]
+        profile = "tiny"
+        start = { after = "up" }
+        [node.c]
+        profile = "tiny"
+        start = "manual"
+        [process.apply]
+        after = "up"
+        run = "true"
+        [expect.up]
+        within = "1m"
+        nodes = ["a"]
+        that = { stage = "os" }
+        [expect.applied]
+        after = "up"
+        within = "1m"
+        that = { process = "apply" }
+    "#;
+    let waits = plan(&lab(text), &facts()).unwrap().waits();
+    assert_snapshot!(serde_json::to_string(&waits).unwrap(), @r#"{"parallel-boots":2,"nodes":{"b":"up","c":null},"processes":{"apply":"up"},"expectations":{"applied":"up"}}"#);
+    assert!(plan(&lab(PRIVATE), &facts()).unwrap().waits().processes.is_empty());
+}
