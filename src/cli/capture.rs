@@ -20,13 +20,17 @@ use crate::run::client::{Capture, Client, Status};
 /// Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the capture
 ///
 /// Of a network, each frame is in the file once; of a node, all that its NICs send and receive. The capture also ends
-/// with the lab. Example: `dryrack capture lan - | wireshark -k -i -`.
+/// with the lab. Example: `dryrack capture lan -w - | wireshark -k -i -`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Network or node; a name that both have is the network
     #[arg(value_name = "NETWORK|NODE", add = completions::networks_and_nodes())]
     what: NodeName,
     /// Output file, `-` for standard output [default: NAME.pcapng]
+    #[arg(short, long = "write", value_name = "FILE", conflicts_with = "file")]
+    write: Option<PathBuf>,
+    /// The same without `-w`, as earlier versions had it
+    #[arg(hide = true)]
     file: Option<PathBuf>,
     #[command(flatten)]
     lab: UpArgs,
@@ -34,7 +38,7 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
-    let Args { what, file, lab } = args;
+    let Args { what, write, file, lab } = args;
     let has = |status: &Status| {
         let nodes = status.snapshot.nodes.keys().map(NodeName::as_str);
         let known = || status.networks.iter().map(NetworkName::as_str).chain(nodes.clone());
@@ -52,7 +56,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         ))
     };
     let (up, ()) = lab.find_where(&format!("network or node `{what}`"), has, locations)?;
-    let file = file.clone().unwrap_or_else(|| format!("{what}.pcapng").into());
+    let file = write.as_ref().or(file.as_ref()).cloned().unwrap_or_else(|| format!("{what}.pcapng").into());
     let printed = file == Path::new("-");
     if printed && io::stdout().is_terminal() {
         let hint = Some("name a file, or pipe it into another program");
