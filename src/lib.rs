@@ -13,6 +13,8 @@ pub mod matchbox;
 pub mod name;
 
 pub mod config;
+#[cfg(not(fuzzing))]
+pub mod dialogue;
 pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;

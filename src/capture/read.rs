@@ -7,14 +7,14 @@
 //! refuses resolutions that are powers of two, and needs the whole header in the first read. pcap-file 2.0 ignores
 //! resolutions.
 
+mod duplicates;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod input;
-mod link;
 mod pcap;
 mod pcapng;
 
-pub use link::LinkType;
+pub use duplicates::Duplicates;
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -53,8 +53,8 @@ pub struct Frame<'a> {
     pub at: Option<Duration>,
     /// The number of the interface that it was captured on, counted over the whole file.
     pub interface: usize,
-    /// What it begins with.
-    pub link: LinkType,
+    /// What it begins with, by its number in pcap files (LINKTYPE_…).
+    pub link: u32,
     /// Its length on the wire, of which the capture may have only the beginning.
     pub length: u32,
     /// What the capture has of it.
@@ -64,8 +64,8 @@ pub struct Frame<'a> {
 /// An interface that frames were captured on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// What its frames begin with.
-    pub link: LinkType,
+    /// What its frames begin with, by its number in pcap files (LINKTYPE_…).
+    pub link: u32,
     /// Its name, if the format has names.
     pub name: Option<String>,
     /// The most bytes of a frame that were captured, if limited.

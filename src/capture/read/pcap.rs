@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::input::Input;
 use super::pcapng::{LARGEST, Order};
-use super::{Interface, LinkType, Packet, Problem, Step};
+use super::{Interface, Packet, Problem, Step};
 
 /// How packets are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Header {
         }
         let snap_length = Some(order.u32(bytes, 16)).filter(|length| *length != 0);
         // The upper half says how long check sequences are, which follow what the frame says that it has.
-        let link = LinkType::of((order.u32(bytes, 20) & 0xffff) as u16);
+        let link = order.u32(bytes, 20) & 0xffff;
         Ok((Self { kind, minor }, Interface { link, name: None, snap_length }))
     }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::input::Input;
-use super::{Interface, LinkType, Packet, Problem, Step};
+use super::{Interface, Packet, Problem, Step};
 
 /// The type of the block that begins a section, the same in both byte orders.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -207,7 +207,7 @@ impl Section {
         let body = minimum(body, 8)?;
         let snap_length = order.u32(body, 4);
         let mut interface = Interface {
-            link: LinkType::of(order.u16(body, 0)),
+            link: order.u16(body, 0).into(),
             name: None,
             snap_length: Some(snap_length).filter(|length| *length != 0),
         };
