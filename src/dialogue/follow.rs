@@ -239,10 +239,32 @@ impl<'a> Walk<'a> {
     }
 
     fn boot_file(&mut self, asker: Asker) -> Result<(), String> {
-        let named =
-            self.replies(asker).any(|(_, told)| matches!(told, Told::Replied { boot_file: Some(_), .. }));
-        if named || self.fetches() {
+        if self.fetches() {
             return Ok(());
+        }
+        let named = |of: Option<IpAddr>| {
+            self.replies(asker).any(|(_, told)| match told {
+                // Beside the server of addresses, ProxyDHCP names boot files.
+                Told::Replied { boot_file: Some(_), address, server, .. } => {
+                    of.is_none() || !address || *server == of
+                }
+                _ => false,
+            })
+        };
+        let taken = self.replies(asker).find_map(|(_, told)| match told {
+            Told::Replied { reply, address: true, server, .. } if reply.gives_address() => *server,
+            _ => None,
+        });
+        if named(taken) {
+            return Ok(());
+        }
+        if named(None) {
+            return Err(format!(
+                "a boot file: {}, whose address it took, named none in its answer to {} DHCP request, and another \
+                 server did",
+                who(taken),
+                whose(asker)
+            ));
         }
         let option = match asker.version {
             Version::V4 => "option 67 / file field was empty",

@@ -136,6 +136,24 @@ fn what_dhcp_did_not_answer_is_missing() {
         check([vec![discover(), replied("firmware", "offer", "a.efi"), replied("firmware", "offer", "")]]),
         "1 UEFI PXE over IPv4: the firmware's DHCP request for an offered address: it took none of 2 offers"
     );
+    let elsewhere = |mut known: Known| {
+        if let Known::DhcpReplied { server, .. } = &mut known {
+            *server = Some([10, 0, 0, 2].into());
+        }
+        known
+    };
+    let two = vec![
+        asked("ipxe", "discover", 0, ""),
+        replied("ipxe", "offer", "a.ipxe"),
+        elsewhere(replied("ipxe", "offer", "")),
+        asked("ipxe", "request", 0, ""),
+        elsewhere(replied("ipxe", "ack", "")),
+    ];
+    assert_eq!(
+        check([two]),
+        "4 iPXE: a boot file: 10.0.0.2, whose address it took, named none in its answer to iPXE's DHCP request, and \
+         another server did"
+    );
     let request = asked("os", "request", 0, "udhcp 1.35");
     let system = vec![
         asked("os", "discover", 0, "udhcp 1.35"),
