@@ -9,11 +9,14 @@ use crate::name::Mac;
 /// How many bridges and systems are remembered.
 const MOST: usize = 256;
 
+/// The root that a bridge tells on a port, and the state of the port.
+type PortState = ([u8; 8], Option<&'static str>);
+
 /// What was reported already.
 #[derive(Debug)]
 pub(super) struct Switches {
     /// By network, bridge and port.
-    bridges: Bounded<(usize, [u8; 8], u16), (Vec<u8>, Option<&'static str>)>,
+    bridges: Bounded<(usize, [u8; 8], u16), PortState>,
     /// By network, system and port.
     systems: Bounded<(usize, Mac, u16), Option<Mac>>,
 }
@@ -47,7 +50,7 @@ impl Switches {
             _ => Some("discarding"),
         };
         let key = (hop.segment, bridge, u16::from_be_bytes(port));
-        let now = (root.to_vec(), state);
+        let now = (root, state);
         if self.bridges.get(&key) == Some(&now) {
             return;
         }

@@ -295,9 +295,8 @@ impl ServerReply {
 
 /// Returns the hardware address in a DUID (RFC 8415, section 11.2 and 11.4).
 pub(crate) fn hardware(duid: &[u8]) -> Option<Mac> {
-    let link_layer = match duid {
-        [0, 1, 0, 1, _, _, _, _, link_layer @ ..] | [0, 3, 0, 1, link_layer @ ..] => link_layer,
-        _ => return None,
+    let ([0, 1, 0, 1, _, _, _, _, link_layer @ ..] | [0, 3, 0, 1, link_layer @ ..]) = duid else {
+        return None;
     };
     link_layer.try_into().ok().map(Mac)
 }

@@ -515,9 +515,7 @@ fn framing(head: &[u8], response: Option<&Ends>) -> Framing {
 /// Returns the path and the query of a request's target.
 fn path(target: &str) -> String {
     let path = match target.split_once("://") {
-        Some((scheme, rest)) if matches!(scheme, "http" | "https") => {
-            rest.find(['/', '?']).map_or("/", |at| &rest[at..])
-        }
+        Some(("http" | "https", rest)) => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
         _ => target,
     };
     let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
