@@ -1,10 +1,11 @@
-//! Frames off the interfaces of a lab, as a pcapng file.
+//! Frames off the interfaces of a lab, as a pcapng file; captures that others made, frame by frame.
 //!
 //! [`Recording`] keeps those of a whole run in a file; [`Capture`] follows some interfaces for a user. Must never
 //! interpret a frame.
 
 mod file;
 mod pcapng;
+pub mod read;
 mod recording;
 mod source;
 mod vlan;

@@ -7,6 +7,7 @@ mod ignition;
 mod lab;
 pub(crate) mod script;
 
+use crate::capture::read::fuzz as capture;
 use crate::dissect::fuzz as dissect;
 use crate::matchbox::fuzz as matchbox;
 use crate::rpc::fuzz as rpc;
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json", run: matchbox::json },
     Target { name: "yaml", run: matchbox::yaml },
     Target { name: "matchbox", run: serve::matchbox },
+    Target { name: "pcap", run: capture::pcap },
 ];
 
 /// Runs a target on an input.

@@ -13,6 +13,8 @@ pub mod matchbox;
 pub mod name;
 
 pub mod config;
+#[cfg(not(fuzzing))]
+pub mod dialogue;
 pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;
@@ -23,7 +25,6 @@ pub mod plan;
 pub mod report;
 mod wire;
 
-#[cfg(not(fuzzing))]
 pub mod capture;
 #[cfg(not(fuzzing))]
 pub mod image;

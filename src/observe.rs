@@ -260,7 +260,7 @@ impl NodeView {
 
     fn see(&mut self, at: RunTime, known: &Known) {
         match known {
-            Known::PoweredOn {} => {
+            Known::PoweredOn {} | Known::BootSeen {} => {
                 (self.power, self.dead) = (Power::On, None);
                 self.boots = self.boots.saturating_add(1);
                 self.fetching = None;
@@ -320,7 +320,6 @@ impl NodeView {
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
-            | Known::BootSeen {}
             | Known::DhcpAsked { .. }
             | Known::RouterSolicited { .. }
             | Known::Unanswered { .. }
@@ -424,7 +423,7 @@ impl Snapshot {
         }
         let stage = clue.map_or(view.stage, |clue| stage::next(view.stage, view.kernel_spoke, clue));
         // A reset in the firmware stage starts a new boot although the stage is the same.
-        let begins = matches!(known, Known::PoweredOn {} | Known::Reset { .. });
+        let begins = matches!(known, Known::PoweredOn {} | Known::BootSeen {} | Known::Reset { .. });
         if stage == view.stage && !(begins && stage == Stage::Firmware) {
             return Concluded { stage: None, booted, telling };
         }

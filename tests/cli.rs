@@ -124,45 +124,46 @@ fn the_help_names_every_verb() {
     Usage: dryrack <COMMAND>
 
     Commands:
-      init         Write a small commented lab to start from
-      check        Report all errors in lab files, with line numbers
-      plan         Show the steps to bring labs up on this host, without changing anything
-      up           Bring a lab up; Ctrl-C tears it down
-      down         Tear a lab down
-      status       Show the state of labs that are up
-      wait         Wait until expectations of a lab are decided
-      test         Bring labs up, check their expectations, tear them down
-      console      Attach to a node's serial console; Ctrl-] detaches
-      power        Power nodes on or off, cycle or reset them
-      boot         Override what nodes boot from, once or at every start
-      media        Insert an image into the CD drive of a node, or eject it
-      link         Set the link of a node's NIC up or down
-      screen       Type on the keyboard of a node, or print where a VNC viewer connects
-      screenshot   Save a screenshot of a node as PNG
-      capture      Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
-                   capture
-      exec         Run a command in the network of a lab
-      ssh          Log in to a node over ssh
-      ssh-config   Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
-      logs         Show serial console output, output of processes and syslog messages of a lab
-      trace        Show the timeline of a run: stages, and what was asked and answered
-      diff         Compare what the nodes of two runs asked and what was answered
-      report       Show the report of a run
-      runs         List runs, or remove old ones
-      matchbox     Serve a data directory as a drop-in replacement for matchbox
-      doctor       Check whether this host can run labs, and how to fix what is missing
-      image        List, build and prune the images that nodes boot
-      tls          Create certificates for matchbox's gRPC
-      profile      List, show, create or delete the profiles of a matchbox
-      group        List, show, create or delete the groups of a matchbox
-      ignition     Show, create or delete the Ignition configs and Butane templates of a matchbox
-      generic      Show, create or delete the generic templates of a matchbox
-      schema       Print the JSON Schema of the lab file, with every key and its default
-      guide        Print a guide, as in `dryrack guide networks`, or list the topics
-      explain      Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in
-                   `dryrack explain node.disk`
-      completions  Print the completion script of a shell
-      man          Print a manual page, or write all of them into a folder
+      init          Write a small commented lab to start from
+      check         Report all errors in lab files, with line numbers
+      plan          Show the steps to bring labs up on this host, without changing anything
+      up            Bring a lab up; Ctrl-C tears it down
+      down          Tear a lab down
+      status        Show the state of labs that are up
+      wait          Wait until expectations of a lab are decided
+      test          Bring labs up, check their expectations, tear them down
+      console       Attach to a node's serial console; Ctrl-] detaches
+      power         Power nodes on or off, cycle or reset them
+      boot          Override what nodes boot from, once or at every start
+      media         Insert an image into the CD drive of a node, or eject it
+      link          Set the link of a node's NIC up or down
+      screen        Type on the keyboard of a node, or print where a VNC viewer connects
+      screenshot    Save a screenshot of a node as PNG
+      capture       Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
+                    capture
+      exec          Run a command in the network of a lab
+      ssh           Log in to a node over ssh
+      ssh-config    Print an ssh configuration for ssh, scp and rsync to the nodes of a lab
+      logs          Show serial console output, output of processes and syslog messages of a lab
+      trace         Show the timeline of a run: stages, and what was asked and answered
+      diff          Compare what the nodes of two runs asked and what was answered
+      explain-pcap  Show what a capture of a network says about the machines that booted there
+      report        Show the report of a run
+      runs          List runs, or remove old ones
+      matchbox      Serve a data directory as a drop-in replacement for matchbox
+      doctor        Check whether this host can run labs, and how to fix what is missing
+      image         List, build and prune the images that nodes boot
+      tls           Create certificates for matchbox's gRPC
+      profile       List, show, create or delete the profiles of a matchbox
+      group         List, show, create or delete the groups of a matchbox
+      ignition      Show, create or delete the Ignition configs and Butane templates of a matchbox
+      generic       Show, create or delete the generic templates of a matchbox
+      schema        Print the JSON Schema of the lab file, with every key and its default
+      guide         Print a guide, as in `dryrack guide networks`, or list the topics
+      explain       Explain a diagnostic, as in `dryrack explain L105`, or a key of the lab file, as in
+                    `dryrack explain node.disk`
+      completions   Print the completion script of a shell
+      man           Print a manual page, or write all of them into a folder
 
     Options:
       -h, --help     Print help (see more with '--help')
@@ -480,14 +481,15 @@ fn guides_are_listed_and_printed() {
     expectations     Expectations
     ci               Continuous integration
     without-root     Without root
+    traces           Traces
     troubleshooting  Troubleshooting
     ");
     let page = check(&home, &["guide", "boot-paths"]);
     assert!(page.starts_with("# Boot paths\n\n") && !page.contains("<!--"), "{page}");
-    assert_snapshot!(check(&home, &["guide", "labs"]), @r"
+    assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, boot-paths, matchbox, processes, expectations, ci, without-root, troubleshooting]
+      [possible values: lab-file, networks, images, installs, boot-paths, matchbox, processes, expectations, ci, without-root, traces, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 

@@ -340,7 +340,7 @@ fn frames_are_captured_until_somebody_ends_it() {
     let folder = world.home.path().to_owned();
     let start = |what: &str, file: &str| {
         let path = folder.join(file);
-        let child = world.home.start(["capture", what, path.to_str().expect("text")]);
+        let child = world.home.start(["capture", what, "-w", path.to_str().expect("text")]);
         // The head is written as soon as frames are kept.
         wait_for("the capture", Duration::from_secs(20), || {
             fs::metadata(&path).ok().filter(|file| file.len() > 0)
@@ -388,7 +388,7 @@ fn frames_are_captured_until_somebody_ends_it() {
         "error: lab lab has no network and no node `lam`\n\nhint: did you mean `lan`?\n--- exit code 2\n"
     );
     // A reader that closes its pipe ends the capture.
-    let mut piped = world.home.dryrack(["capture", "lan", "-"]);
+    let mut piped = world.home.dryrack(["capture", "lan", "-w", "-"]);
     let mut piped = piped.stdout(Stdio::piped()).spawn().expect("a child");
     let mut first = [0; 4];
     piped.stdout.take().expect("a pipe").read_exact(&mut first).expect("the head");

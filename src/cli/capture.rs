@@ -21,13 +21,14 @@ use crate::run::client::{Capture, Client, ClientError, Status};
 /// Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the capture
 ///
 /// Of a network, each frame is in the file once; of a node, all that its NICs send and receive. The capture also ends
-/// with the lab. Example: `dryrack capture lan - | wireshark -k -i -`.
+/// with the lab. Example: `dryrack capture lan -w - | wireshark -k -i -`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Network or node; a name that both have is the network
     #[arg(value_name = "NETWORK|NODE", add = completions::networks_and_nodes())]
     what: NodeName,
     /// Output file, `-` for standard output [default: NAME.pcapng]
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
     lab: UpWithArgs,

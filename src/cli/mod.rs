@@ -15,6 +15,7 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod explain_pcap;
 mod foreground;
 mod generic;
 mod group;
@@ -123,6 +124,7 @@ enum Verb {
     Logs(logs::Args),
     Trace(trace::Args),
     Diff(diff::Args),
+    ExplainPcap(explain_pcap::Args),
     Report(report::Args),
     Runs(runs::Args),
     Matchbox(matchbox::Args),
@@ -205,6 +207,7 @@ fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
         Verb::SshConfig(args) => ssh::config(&args, locations),
         Verb::Logs(args) => logs::run(&args, locations),
         Verb::Trace(args) => trace::run(&args, locations),
+        Verb::ExplainPcap(args) => explain_pcap::run(&args),
         Verb::Diff(args) => diff::run(&args, locations),
         Verb::Report(args) => report::run(&args, locations),
         Verb::Runs(args) => runs::run(&args, locations),

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let Recorded { header, events, torn } = recorded;
     let timeline = Timeline::new(&events);
     match (&args.perfetto, args.critical_path, args.json) {
-        (Some(file), _, _) => write(file, &report::perfetto(&header, &timeline))?,
+        (Some(file), _, _) => write_perfetto(file, &report::perfetto(&header, &timeline))?,
         (None, true, true) => output::json(&report::critical_path(&timeline))?,
         (None, true, false) => {
             output::lines(&report::critical_path(&timeline).lines(output::width()));
@@ -91,7 +91,8 @@ fn lines(recorded: &Recorded) -> Result<String, Stop> {
     Ok(text)
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Stop> {
+/// Writes a trace for a viewer, `-` to standard output.
+pub(super) fn write_perfetto(file: &Path, text: &str) -> Result<(), Stop> {
     if file == Path::new("-") {
         output::data(text);
         return Ok(());

@@ -96,7 +96,10 @@ impl Dhcp6 {
         transaction.last = hop.at;
         let is_new = count(&mut transaction.copies, relay.is_some());
         if is_first {
-            context.booted(hop, node.as_ref(), &client, &message);
+            // The IPv6 stack of EDK2 asks as systems do, beside its PXE client.
+            if client != DhcpClient::Os {
+                context.booted(hop, node.as_ref(), &client, &message);
+            }
             let class = request.vendor_classes.first().map(|class| &class[..class.len().min(LONGEST_CLASS)]);
             let known = Known::DhcpAsked {
                 network: context.world.network(hop.segment).clone(),

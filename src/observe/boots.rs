@@ -38,7 +38,7 @@ pub struct NetworkBoot {
 impl NodeView {
     /// Applies an event, and returns the source of the current boot if the event shows it.
     pub(super) fn boot(&mut self, at: RunTime, known: &Known) -> Option<(BootedFrom, String)> {
-        if matches!(known, Known::PoweredOn {} | Known::Reset { .. }) {
+        if matches!(known, Known::PoweredOn {} | Known::BootSeen {} | Known::Reset { .. }) {
             self.booted.push(Booted {
                 began: at,
                 from: None,

@@ -55,7 +55,7 @@ impl Clue {
     /// Returns the clue in an event about the stage of its node, if any.
     pub(super) fn from_event(known: &Known) -> Option<Self> {
         match known {
-            Known::PoweredOn {} => Some(Self::PoweredOn),
+            Known::PoweredOn {} | Known::BootSeen {} => Some(Self::PoweredOn),
             Known::PoweredOff { .. } | Known::MachineDied { .. } => Some(Self::PoweredOff),
             Known::Reset { .. } => Some(Self::Reset),
             Known::ConsoleLine { text } => Self::from_console(text),
@@ -96,7 +96,6 @@ impl Clue {
             | Known::RpcRefused { .. }
             | Known::Omitted { .. }
             | Known::ServiceFailed { .. }
-            | Known::BootSeen {}
             | Known::DhcpAsked { .. }
             | Known::RouterSolicited { .. }
             | Known::Unanswered { .. }

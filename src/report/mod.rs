@@ -8,6 +8,7 @@ mod event_list;
 #[cfg(test)]
 mod examples;
 pub mod exit;
+mod explained;
 mod junit;
 mod markdown;
 mod perfetto;
@@ -17,6 +18,7 @@ mod trace;
 pub use critical_path::{CriticalPath, Link, LinkKind, critical_path};
 pub use diff::{DiffLine, NodeDiff, RunDiff, RunSide, diff};
 pub use event_list::{EventList, event_list};
+pub use explained::{CaptureSummary, EXPLAINED_SCHEMA, Explained, Explainer, Machine, Served, Server};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use perfetto::perfetto;

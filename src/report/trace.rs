@@ -54,11 +54,24 @@ pub fn trace(header: &Header, timeline: &Timeline, torn: bool, width: usize) -> 
     page.heading(&heading, "  ");
     page.lab(timeline);
     for (name, node) in &timeline.nodes {
-        page.node(name, node, timeline.end());
+        page.node(name.as_str(), node, timeline.end());
     }
     page.decisions(&timeline.decisions);
     if torn {
         page.lines.push(Line { tone: Tone::Trouble, text: TORN.to_owned() });
+    }
+    page.lines
+}
+
+/// Returns the timelines of nodes, under the names that are given.
+pub(super) fn nodes<'a>(
+    nodes: impl IntoIterator<Item = (&'a str, &'a NodeTimeline)>,
+    end: RunTime,
+    width: usize,
+) -> Vec<Line> {
+    let mut page = Page { lines: Vec::new(), width };
+    for (name, node) in nodes {
+        page.node(name, node, end);
     }
     page.lines
 }
@@ -117,7 +130,7 @@ impl Page {
         self.entries(&timeline.others, None);
     }
 
-    fn node(&mut self, name: &NodeName, node: &NodeTimeline, end: RunTime) {
+    fn node(&mut self, name: &str, node: &NodeTimeline, end: RunTime) {
         if node.boots.is_empty() {
             self.section(&format!("{name}: no boot seen"));
         }
@@ -280,7 +293,7 @@ fn took(began: RunTime, ended: Option<RunTime>, end: RunTime) -> String {
     }
 }
 
-fn boot_heading(name: &NodeName, index: usize, boot: &Boot, boots: usize) -> String {
+fn boot_heading(name: &str, index: usize, boot: &Boot, boots: usize) -> String {
     let cause = match &boot.by {
         BootCause::PoweredOn if index > 0 => Some(Known::PoweredOn {}.to_string()),
         BootCause::Reset(why) => Some(Known::Reset { why: why.clone() }.to_string()),

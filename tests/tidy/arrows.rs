@@ -7,7 +7,7 @@ use crate::tidy::source::{Source, Tree};
 /// The pure core; each module may use only those before it.
 const PURE: &[&str] = &[
     "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "wire", "observe", "expect",
-    "dissect", "diagnose", "report",
+    "dissect", "dialogue", "diagnose", "report",
 ];
 
 /// The shell and the interfaces: the modules that each may use in addition to itself.

@@ -26,7 +26,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("etcetera", &["cli/"]),
     ("etherparse", &["dissect/", "serve/dhcp/", "node/qemu/accel/"]),
     ("fatfs", &["node/qemu/seed.rs"]),
-    ("flate2", &["matchbox/butane/sugar.rs"]),
+    ("flate2", &["capture/read", "matchbox/butane/sugar.rs"]),
     ("futures-util", SHELL),
     ("gpt", &["node/partition_table.rs"]),
     ("hickory-proto", &["wire/dns.rs", "serve/dns/", "run/probe/dns.rs"]),
