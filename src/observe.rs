@@ -13,11 +13,13 @@
 mod addresses;
 mod boots;
 mod exchanges;
+mod screen;
 mod stage;
 
 pub use self::addresses::AddressBook;
 pub use self::boots::NetworkBoot;
 pub use self::exchanges::Telling;
+pub use self::screen::{ScreenShown, ScreenView};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -167,6 +169,9 @@ pub struct NodeView {
     /// What it can boot from.
     #[serde(skip)]
     pub boot_sources: BootSources,
+    /// Its screen.
+    #[serde(skip)]
+    pub screen: ScreenView,
     /// Whether a kernel printed to its console in its current boot.
     #[serde(skip)]
     pub kernel_spoke: bool,
@@ -226,6 +231,7 @@ impl NodeView {
             booted: Vec::new(),
             dead: None,
             boot_sources: BootSources::default(),
+            screen: ScreenView::default(),
             kernel_spoke: false,
         }
     }
@@ -398,7 +404,12 @@ impl Snapshot {
         if is_echo(view, event.at, known) {
             return nothing;
         }
-        if let Some(what) = event.kind.sighting() {
+        view.screen.see(event.at, known);
+        // What is on its serial console, too, was seen there.
+        let is_screen = matches!(known, Known::ScreenShown { .. });
+        let is_seen = !is_screen || !view.screen.appeared().is_empty();
+        let sighting = event.kind.sighting().filter(|_| is_seen);
+        if let Some(what) = sighting {
             view.last = Some(Sighting { at: event.at, what });
         }
         view.see(event.at, known);
