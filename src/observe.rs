@@ -13,12 +13,14 @@
 mod addresses;
 mod boots;
 mod exchanges;
+mod screen;
 mod stage;
 mod timeline;
 
 pub use self::addresses::AddressBook;
 pub use self::boots::NetworkBoot;
 pub use self::exchanges::Telling;
+pub use self::screen::{ScreenShown, ScreenView};
 pub use self::timeline::{
     Answer, Boot, BootCause, Decided, DecidedBy, Entries, ExchangeOutcome, Happened, Mark, MarkKind,
     NodeTimeline, ProcessSpan, SeenExchange, StageSpan, StepSpan, TearDown, Timeline, TimelineFold, Took,
@@ -172,6 +174,9 @@ pub struct NodeView {
     /// What it can boot from.
     #[serde(skip)]
     pub boot_sources: BootSources,
+    /// Its screen.
+    #[serde(skip)]
+    pub screen: ScreenView,
     /// Whether a kernel printed to its console in its current boot.
     #[serde(skip)]
     pub kernel_spoke: bool,
@@ -231,6 +236,7 @@ impl NodeView {
             booted: Vec::new(),
             dead: None,
             boot_sources: BootSources::default(),
+            screen: ScreenView::default(),
             kernel_spoke: false,
         }
     }
@@ -402,7 +408,12 @@ impl Snapshot {
         if is_echo(view, event.at, known) {
             return nothing;
         }
-        if let Some(what) = event.kind.sighting() {
+        view.screen.see(event.at, known);
+        // What is on its serial console, too, was seen there.
+        let is_screen = matches!(known, Known::ScreenShown { .. });
+        let is_seen = !is_screen || !view.screen.appeared().is_empty();
+        let sighting = event.kind.sighting().filter(|_| is_seen);
+        if let Some(what) = sighting {
             view.last = Some(Sighting { at: event.at, what });
         }
         view.see(event.at, known);

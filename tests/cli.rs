@@ -138,7 +138,7 @@ fn the_help_names_every_verb() {
       media         Insert an image into the CD drive of a node, or eject it
       link          Set the link of a node's NIC up or down
       screen        Type on the keyboard of a node, or print where a VNC viewer connects
-      screenshot    Save a screenshot of a node as PNG
+      screenshot    Save a screenshot of a node as PNG, or print the text on its screen
       capture       Capture the frames of a network or a node, as pcapng for Wireshark; Ctrl-C ends the
                     capture
       exec          Run a command in the network of a lab

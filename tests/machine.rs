@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dryrack::event::{Emitter, Event, Kind, Known, PowerCause};
+use dryrack::event::{Emitter, Event, Kind, Known, PowerCause, ScreenMode, Source};
 use dryrack::lab::{
     AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays, Isolation, Lab,
     Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
@@ -193,7 +193,7 @@ impl Bench {
     fn names(&self) -> Vec<String> {
         let name = |known: &Known| match known {
             // Depends on timing: the firmware's banner, and a reset that an interrupt causes.
-            Known::ConsoleLine { .. } | Known::BannerSkipped {} => None,
+            Known::ConsoleLine { .. } | Known::BannerSkipped {} | Known::ScreenShown { .. } => None,
             Known::Reset { why } if *why == PowerCause::Guest => None,
             known => Some(serde_json::to_value(known).unwrap()["kind"].as_str().unwrap().to_owned()),
         };
@@ -282,6 +282,40 @@ async fn a_machine_lives() {
     // The log has everything since the first power-on, and no FIFO without a reader is left.
     assert!(std::fs::metadata(bench.path().join("console.log")).unwrap().len() > 100);
     assert!(!bench.path().join("console.in").exists());
+}
+
+#[tokio::test]
+async fn a_screen_is_read_while_the_machine_runs_and_known_after() {
+    let bench = Bench::new();
+    let machine = bench.start(&machine_plan(node())).await.unwrap();
+    assert!(matches!(machine.screen().await, Err(NodeError::Off { .. })));
+    machine.power_on().await.unwrap();
+    let has = |known: &Known, text: &str| {
+        let Known::ScreenShown { mode: ScreenMode::Text, columns: 80, lines, picture: None } = known else {
+            return false;
+        };
+        lines.iter().any(|line| line.starts_with(text))
+    };
+    bench.until("SeaBIOS on the screen", |known| has(known, "SeaBIOS (version")).await;
+    bench.until("the end of the boot", |known| has(known, "No bootable device.")).await;
+    let sources = bench.events.lock().unwrap().clone();
+    let of_screen = |event: &&Event| matches!(event.kind, Kind::Known(Known::ScreenShown { .. }));
+    assert!(sources.iter().filter(of_screen).all(|event| event.source == Source::Screen));
+
+    // At once, and without a stop that lasts.
+    let shown = machine.screen().await.unwrap();
+    assert!(shown.text.lines.iter().any(|line| line == "No bootable device."), "{shown:?}");
+    assert!(!shown.off);
+    assert_eq!(machine.state().await, State::Running);
+    let left: Vec<_> =
+        std::fs::read_dir(bench.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("vga")), "{left:?}");
+
+    machine.power_off(PowerOff::Hard).await.unwrap();
+    let last = machine.screen().await.unwrap();
+    assert!(last.off);
+    assert_eq!(last.text, shown.text);
+    machine.stop().await;
 }
 
 #[tokio::test]

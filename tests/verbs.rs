@@ -375,6 +375,11 @@ fn takes_pictures(up: &Up) {
     assert!(shown.stdout.starts_with(b"\x89PNG\r\n"), "{}", stderr(&shown));
     assert_eq!(up.succeed(&["screenshot", "one"]), "wrote one.png\n");
     assert!(fs::read(up.home.path().join("one.png")).expect("a file").starts_with(b"\x89PNG"));
+    assert!(up.succeed(&["screenshot", "one", "--text"]).lines().any(|line| !line.is_empty()));
+    let read = up.succeed(&["screenshot", "one", "--text", "--json"]);
+    assert!(read.starts_with(r#"{"mode":""#) && read.contains(r#""off":false"#), "{read}");
+    let off = up.fail(3, &["screenshot", "two", "--text"]);
+    assert_eq!(off, "error: `two` is off\n\nhint: power it on first\n");
 }
 
 fn runs_commands(up: &Up) {

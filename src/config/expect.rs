@@ -43,7 +43,7 @@ pub struct RawExpect {
     reason = "there is one for each expectation, and only while the file is read"
 )]
 pub enum RawCheck {
-    /// A line of the serial console matches this regular expression.
+    /// A line of the serial console or the screen matches this regular expression.
     Console(Located<String>),
     /// The node has reached at least this stage.
     Stage(Stage),

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{
-    BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RouterSeen, RpcCode, RunTime, Stage,
-    TftpMode,
+    BootedFrom, Event, FileRole, Kind, Known, LearnedBy, LearnedFrom, RouterSeen, RpcCode, RunTime,
+    ScreenMode, Stage, TftpMode,
 };
 use crate::name::{ExpectName, Mac, NetworkName, NodeName, ProcessName};
 
@@ -24,6 +24,12 @@ pub(crate) fn millis(ms: u64) -> RunTime {
 /// A line of a console.
 pub(crate) fn console(text: &str) -> Known {
     Known::ConsoleLine { text: text.to_owned() }
+}
+
+/// A screen in a text mode with these lines.
+pub(crate) fn screen(lines: &[&str]) -> Known {
+    let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+    Known::ScreenShown { mode: ScreenMode::Text, columns: 80, lines, picture: None }
 }
 
 /// A DHCP reply with the address 10.0.0.10.
@@ -211,6 +217,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 },
                 42 => Known::ScreenShown {
                     mode: one.as_str().into(),
+                    columns: stage as u16,
                     lines: vec![two, String::new()],
                     picture: flag.then(|| "node/a/screen.png".into()),
                 },

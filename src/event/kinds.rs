@@ -466,6 +466,9 @@ pub enum Known {
     ScreenShown {
         /// The mode.
         mode: ScreenMode,
+        /// The number of characters after which a longer line continues in the next one.
+        #[serde(default)]
+        columns: u16,
         /// The lines that can be read, without spaces at their ends and without empty lines at the end.
         lines: Vec<String>,
         /// The picture in the run folder, if it could not be read.

@@ -572,6 +572,7 @@ mod tests {
             Known::LacpSeen { network: network(), system: mac, partner: None },
             Known::ScreenShown {
                 mode: "text".into(),
+                columns: 80,
                 lines: vec!["SeaBIOS".to_owned(), "No bootable device.".to_owned()],
                 picture: None,
             },

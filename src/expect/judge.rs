@@ -93,7 +93,13 @@ impl Judge {
         }
         match known {
             Known::TearDownStarted { .. } => self.finish(event.at, present),
-            Known::ConsoleLine { text } => self.read(event.node.as_ref(), text),
+            Known::ConsoleLine { text } => self.read(event.node.as_ref(), "console", text),
+            Known::ScreenShown { .. } => {
+                let node = event.node.as_ref().and_then(|node| present.nodes.get(node));
+                for line in node.into_iter().flat_map(|node| node.screen.appeared()) {
+                    self.read(event.node.as_ref(), "screen", line);
+                }
+            }
             Known::HttpServed { .. } | Known::TftpServed { .. } if telling == Telling::News => {
                 self.count(event.node.as_ref(), known);
             }
@@ -141,7 +147,6 @@ impl Judge {
             | Known::TlsAlerted { .. }
             | Known::StpSeen { .. }
             | Known::LacpSeen { .. }
-            | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
@@ -244,7 +249,7 @@ impl Judge {
 /// The steps of the fold.
 impl Judge {
     /// Matches a line of a console.
-    fn read(&mut self, node: Option<&NodeName>, line: &str) {
+    fn read(&mut self, node: Option<&NodeName>, channel: &str, line: &str) {
         let now = self.now;
         for item in &mut self.items {
             let Check::Observed(ObservedCheck::Console(regex)) = &item.expectation.check else { continue };
@@ -252,7 +257,7 @@ impl Judge {
                 continue;
             }
             for subject in item.subjects.iter_mut().filter(|s| s.is_open() && s.node.as_ref() == node) {
-                subject.on_true(now, &format!("console line `{}`", line.trim()));
+                subject.on_true(now, &format!("{channel} line `{}`", line.trim()));
             }
         }
     }

@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::examples::{any_event, console, event, http, lease, millis, probed, tftp};
+use crate::event::examples::{any_event, console, event, http, lease, millis, probed, screen, tftp};
 use crate::event::{BootedFrom, Event, Exchange, Kind, Known, PowerCause, RunTime, Source, Stage, StopState};
 use crate::lab::{Boots, Check, Count, Expectation, Fetched, ObservedCheck, Pattern, Polarity, ProbedCheck};
 use crate::name::ProcessName;
@@ -691,4 +691,25 @@ fn a_fetch_that_the_wire_shows_too_is_counted_once() {
     // A second one counts as a second one, whichever source reports it.
     let twice = [fetch("kernel", Service, 5, 40_000), fetch("kernel", Wire, 6, 40_001)];
     assert!(of(&twice).contains("once false: it was fetched 2 times"));
+}
+
+#[test]
+fn a_line_of_the_screen_meets_where_the_console_has_none() {
+    let checked = |kinds: Vec<Known>| {
+        let events = kinds.into_iter().enumerate().map(|(at, kind)| event(at as u64 * 1000, Some("a"), kind));
+        let expectation = expect("prompt", line("^boot:$"));
+        let mut judge = Judge::new(&BTreeMap::from([(expectation.name.clone(), expectation)]));
+        let mut present = Snapshot::new([]);
+        for event in events {
+            let telling = present.apply(&event).telling;
+            judge.apply(&event, telling, &present);
+        }
+        judge.at(RunTime::START, &present).into_iter().map(|decision| decision.seen).collect::<Vec<_>>()
+    };
+    let only = screen(&["PXELINUX 6.04", "boot:"]);
+    assert_eq!(checked(vec![only.clone()]), ["screen line `boot:`"]);
+    assert_eq!(checked(vec![console("boot:"), only.clone()]), ["console line `boot:`"]);
+    // It stays there, and begins a line by itself.
+    assert_eq!(checked(vec![screen(&["boot: linux"]), only]), ["screen line `boot:`"]);
+    assert_eq!(checked(vec![screen(&["no boot:"])]), [""; 0]);
 }

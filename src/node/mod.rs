@@ -9,6 +9,7 @@ mod error;
 pub mod keys;
 pub mod partition_table;
 pub mod qemu;
+pub mod screen;
 
 use std::pin::Pin;
 
@@ -23,6 +24,7 @@ pub use error::{InspectError, NodeError};
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
 use partition_table::Layout;
+use screen::ScreenReading;
 
 /// An operation on a node. It starts when first polled; dropping it cancels it.
 pub type Work<'a, T, E = NodeError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
@@ -45,6 +47,9 @@ pub trait Node: Send + Sync {
 
     /// Returns its screen as PNG.
     fn screenshot(&self) -> Work<'_, Vec<u8>>;
+
+    /// Returns the text on its screen; that of the last look if it is off.
+    fn screen(&self) -> Work<'_, ScreenReading>;
 
     /// Returns its PCI devices.
     fn devices(&self) -> Work<'_, Vec<Device>>;

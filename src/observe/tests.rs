@@ -194,3 +194,17 @@ fn a_kernel_in_pieces_is_a_stage_as_it_is_a_boot() {
     assert_eq!(concluded.stage, Some(Stage::Kernel));
     assert_eq!(concluded.booted.map(|(from, _)| from), Some(BootedFrom::Network));
 }
+
+#[test]
+fn a_line_of_the_screen_is_seen_where_the_console_has_none() {
+    use examples::*;
+    let seen = |kinds: [Known; 2]| {
+        let mut snapshot = Snapshot::new([]);
+        for (at, kind) in kinds.into_iter().enumerate() {
+            snapshot.apply(&event(at as u64 * 1000, Some("a"), kind));
+        }
+        snapshot.nodes.values().next().unwrap().last.clone().unwrap().what
+    };
+    assert_eq!(seen([console("boot:"), screen(&["PXELINUX", "boot: x"])]), "screen line `boot: x`");
+    assert_eq!(seen([console("boot:"), screen(&["boot:"])]), "console line `boot:`");
+}

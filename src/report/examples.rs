@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Leak, NodeReport, Report, RunError, SCHEMA, Whose, exit};
-use crate::event::{BootedFrom, RunTime, Stage};
+use crate::event::{BootedFrom, RunTime, ScreenMode, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
-use crate::observe::{Booted, NetworkBoot, Sighting};
+use crate::observe::{Booted, NetworkBoot, ScreenShown, Sighting};
 use crate::plan::Accel;
 
 const fn seconds(tenths: u64) -> RunTime {
@@ -37,6 +37,7 @@ fn node(last: &str, timeline: &[(Stage, u64)], address: Option<[u8; 4]>) -> Node
         timeline: timeline.iter().map(|(stage, tenths)| (*stage, seconds(*tenths))).collect(),
         booted: booted(timeline),
         last: Some(Sighting { at: seconds(95), what: last.to_owned() }),
+        screen: None,
     }
 }
 
@@ -176,13 +177,12 @@ pub(crate) fn broken() -> Report {
     report.verdicts.clear();
     let mut idle = node("", &[], None);
     idle.last = None;
-    report.nodes = BTreeMap::from([
-        (
-            NodeName::new("node1").unwrap(),
-            node("leased 10.0.0.11 (ipxe)", &[(Stage::Firmware, 5), (Stage::Dhcp, 95)], None),
-        ),
-        (NodeName::new("node2").unwrap(), idle),
-    ]);
+    let mut silent = node("leased 10.0.0.11 (ipxe)", &[(Stage::Firmware, 5), (Stage::Dhcp, 95)], None);
+    let lines = ["PXELINUX 6.04 PXE", "", "Failed to load ldlinux.c32", "Boot failed: press a key to retry"];
+    let lines = lines.map(str::to_owned).into();
+    silent.screen = Some(ScreenShown { at: seconds(96), mode: ScreenMode::Text, lines, picture: None });
+    report.nodes =
+        BTreeMap::from([(NodeName::new("node1").unwrap(), silent), (NodeName::new("node2").unwrap(), idle)]);
     report.run_errors = vec![
         RunError {
             whose: Whose::Host,

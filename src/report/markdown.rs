@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::Report;
-use super::text::{summary_line, way_up};
+use super::text::{on_screen, summary_line, way_up};
+use super::{Report, exit};
 use crate::expect::Outcome;
 
 /// Returns reports as Markdown: for each run the outcome, a table of nodes, and the unmet expectations.
@@ -40,7 +40,20 @@ fn one(report: &Report) -> String {
         .chain(leaks)
         .map(|(word, rest, output)| format!("* {word}: {}\n{}", cell_of(&rest), quoted(output)))
         .collect();
-    if items.is_empty() { text } else { text + "\n" + &items.concat() }
+    if !items.is_empty() {
+        text += "\n";
+        text += &items.concat();
+    }
+    let screens = report.nodes.iter().filter_map(|(name, node)| Some((name, node.screen.as_ref()?)));
+    for (name, shown) in screens.filter(|_| report.exit != exit::MET) {
+        writeln!(text, "\n{name}, {}\n", cell_of(&on_screen(shown))).expect("a string takes everything");
+        for line in &shown.lines {
+            // A block of code by its indent, which no line can end.
+            let line = format!("    {}", line.replace(char::is_control, " "));
+            writeln!(text, "{}", line.trim_end()).expect("a string takes everything");
+        }
+    }
+    text
 }
 
 /// Returns the lines of a program's output as a block inside a list item.
@@ -136,6 +149,13 @@ mod tests {
           ```
         * error: a service ended
         * cleanup incomplete: cannot delete link drt1f0c7d2a: Device or resource busy (os error 16)
+
+        node1, on its screen at 9.6s:
+
+            PXELINUX 6.04 PXE
+
+            Failed to load ldlinux.c32
+            Boot failed: press a key to retry
         ");
     }
 }

@@ -38,7 +38,7 @@ use crate::event::{RunTime, Stage};
 use crate::expect::Verdict;
 use crate::hint::{Hint, causes};
 use crate::name::{LabName, NodeName};
-use crate::observe::{Booted, NodeView, Sighting};
+use crate::observe::{Booted, NodeView, ScreenShown, Sighting};
 use crate::plan::Accel;
 
 /// The version of the format of `report.json`.
@@ -97,6 +97,9 @@ pub struct NodeReport {
     pub booted: Vec<Booted>,
     /// The last observation.
     pub last: Option<Sighting>,
+    /// What was last on its screen, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<ScreenShown>,
 }
 
 impl NodeReport {
@@ -110,7 +113,14 @@ impl NodeReport {
             timeline: view.timeline.clone(),
             booted: view.booted.clone(),
             last: view.last.clone(),
+            screen: None,
         }
+    }
+
+    /// Adds what was last on the screen.
+    #[must_use]
+    pub fn with_screen(self, view: &NodeView) -> Self {
+        Self { screen: view.screen.shown().cloned(), ..self }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::{NodeReport, Report, RunError, exit};
 use crate::event::{Ago, RunTime, Stage};
 use crate::expect::{Outcome, Verdict};
-use crate::observe::Sighting;
+use crate::observe::{ScreenShown, Sighting};
 
 /// The width of text that is not for a terminal.
 pub const WIDTH: usize = 96;
@@ -113,8 +113,25 @@ fn nodes(report: &Report, width: usize) -> String {
             let seen = format!("last seen: {what}, {before} before the end");
             lines += &paragraph(&indent, &indent, &seen, width);
         }
+        if report.exit != exit::MET
+            && let Some(shown) = &node.screen
+        {
+            lines += &paragraph("    ", "    ", &on_screen(shown), width);
+            lines += &quoted("    ", &shown.lines, width);
+        }
     }
     lines
+}
+
+/// Introduces the lines of a screen: `on its screen at 12s:`.
+pub(super) fn on_screen(shown: &ScreenShown) -> String {
+    let ScreenShown { at, mode: _, lines, picture } = shown;
+    match picture {
+        Some(picture) if lines.is_empty() => {
+            format!("on its screen at {at}: graphics, kept as {} in the run folder", picture.display())
+        }
+        _ => format!("on its screen at {at}:"),
+    }
 }
 
 /// Returns the stages of a node in order, separated by boot.

@@ -20,6 +20,7 @@ use super::control::{DownRequest, Refused};
 use crate::event::Event;
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
+use crate::node::screen::ScreenReading;
 use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
 pub use super::status::{Published, Status};
@@ -136,6 +137,11 @@ impl Client {
         let path = format!("/v1/node/{node}/screenshot");
         let answer = self.ask(Method::GET, &path, Vec::new()).await?;
         Ok(collect(answer).await?.to_vec())
+    }
+
+    /// Reads the text on the screen of a machine; that of the last look if it is off.
+    pub async fn screen(&self, node: &NodeName) -> Result<ScreenReading, ClientError> {
+        self.get(&format!("/v1/node/{node}/screen")).await
     }
 
     /// Lists the PCI devices of a machine.

@@ -73,6 +73,7 @@ pub(super) fn router(handler: ControlHandler) -> Router {
         .route("/v1/node/{node}/link/{nic}/{state}", post(link))
         .route("/v1/node/{node}/keys", post(press))
         .route("/v1/node/{node}/screenshot", get(screenshot))
+        .route("/v1/node/{node}/screen", get(screen))
         .route("/v1/node/{node}/devices", get(devices))
         .route("/v1/node/{node}/blocks", get(blocks))
         .route("/v1/node/{node}/console", get(console))
@@ -313,6 +314,11 @@ async fn press(
 async fn screenshot(State(handler): State<ControlHandler>, Path(node): Path<String>) -> Answer {
     let picture = machine(&handler, &node)?.screenshot().await.map_err(|error| failed(&error))?;
     Ok(([(header::CONTENT_TYPE, "image/png")], picture).into_response())
+}
+
+async fn screen(State(handler): State<ControlHandler>, Path(node): Path<String>) -> Answer {
+    let reading = machine(&handler, &node)?.screen().await.map_err(|error| failed(&error))?;
+    Ok(Json(reading).into_response())
 }
 
 async fn devices(State(handler): State<ControlHandler>, Path(node): Path<String>) -> Answer {

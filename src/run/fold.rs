@@ -7,7 +7,7 @@ use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
 use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
 use crate::lab::{Check, ObservedCheck};
 use crate::name::{NodeName, ProcessName};
-use crate::observe::{LabState, Snapshot};
+use crate::observe::{LabState, NodeView, Snapshot};
 use crate::plan::Plan;
 use crate::report::NodeReport;
 
@@ -122,8 +122,17 @@ impl Fold {
     /// Returns the results of all nodes, with what the plan says about their boots.
     pub(super) fn node_reports(&self, plan: &Plan) -> BTreeMap<NodeName, NodeReport> {
         let way = |node: &NodeName| plan.nodes.get(node).and_then(|node| node.way.clone());
+        let verdicts = self.verdicts();
+        let failed = |node: &NodeName, view: &NodeView| {
+            let mut of_node = verdicts.iter().filter(|verdict| verdict.node.as_ref() == Some(node));
+            view.stage != Stage::Os || of_node.any(|verdict| !verdict.outcome.is_met())
+        };
         let nodes = self.snapshot.nodes.iter();
-        nodes.map(|(node, view)| (node.clone(), NodeReport::new(view, way(node)))).collect()
+        let report = |(node, view): (&NodeName, &NodeView)| {
+            let report = NodeReport::new(view, way(node));
+            (node.clone(), if failed(node, view) { report.with_screen(view) } else { report })
+        };
+        nodes.map(report).collect()
     }
 
     /// Returns the state of every expectation.

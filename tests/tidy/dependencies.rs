@@ -40,6 +40,7 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("crypto-common", "pgp 0.21 keeps an older generation of RustCrypto"),
     ("digest", "pgp 0.21 keeps an older generation of RustCrypto"),
     ("getrandom", "ring 0.17 keeps 0.2"),
+    ("miniz_oxide", "png 0.18 keeps 0.8"),
     ("nom", "pgp 0.21 has 8, asn1-rs keeps 7"),
     ("rand", "pgp 0.21 keeps an older generation of RustCrypto"),
     ("rand_core", "pgp 0.21 keeps an older generation of RustCrypto"),

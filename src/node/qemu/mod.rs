@@ -13,6 +13,8 @@ mod nbd;
 mod operate;
 pub mod qmp;
 mod screen;
+mod screen_reader;
+mod screen_watch;
 pub mod seed;
 mod session;
 pub mod terminal;
@@ -34,6 +36,7 @@ pub use qmp::QmpError;
 use crate::event::{Emitter, Known, Source};
 use crate::hint::Hint;
 use crate::name::{NicName, NodeName};
+use crate::node::screen::ScreenReading;
 use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
 use crate::plan::qemu::{QemuFirmware, VARIABLES, nic_id};
 use crate::plan::{BootTarget, NicPlan, NodeKind, NodePlan, StartOptions};
@@ -42,6 +45,7 @@ use crate::system::file_watch::FileWatches;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
 use qmp::Qmp;
+use screen_watch::Screen;
 use session::{Intent, Session, SessionContext};
 
 /// How long QEMU may take to exit on request, before it is killed.
@@ -59,6 +63,7 @@ struct Body {
     spawner: Spawner,
     events: Emitter,
     console: Arc<Console>,
+    screen: Arc<Screen>,
     /// The link states of its NICs. They are kept over power cycles.
     links: Mutex<BTreeMap<NicName, bool>>,
     /// The settings of the next start.
@@ -69,7 +74,7 @@ struct Body {
     /// Held while a disk is inspected: QEMU has one export server.
     looking: tokio::sync::Mutex<()>,
     // Holds the task that serves the endpoint of the screen.
-    _screen: JoinSet<()>,
+    _endpoint: JoinSet<()>,
 }
 
 /// The settings of the next start of a machine.
@@ -133,7 +138,9 @@ impl Machine {
         let of_console = events.of(Source::Console);
         let console = Console::new(plan.node.clone(), folder.clone(), watches.clone(), of_console);
         let links = plan.nics.iter().map(|nic| (nic.nic.clone(), nic.link_up)).collect();
-        let screen = screen::serve(&folder, plan.node.clone()).map_err(|source| StartError::Prepare {
+        let of_screen = events.of(Source::Screen);
+        let screen = Screen::new(plan.node.clone(), folder.clone(), of_screen);
+        let endpoint = screen::serve(&folder, plan.node.clone()).map_err(|source| StartError::Prepare {
             node: plan.node.clone(),
             what: "the endpoint of the screen".to_owned(),
             source,
@@ -145,12 +152,13 @@ impl Machine {
                 spawner: spawner.clone(),
                 events: events.of(Source::Qmp),
                 console: Arc::new(console),
+                screen: Arc::new(screen),
                 links: Mutex::new(links),
                 wanted: Mutex::default(),
                 session: tokio::sync::Mutex::new(None),
                 screenshots: AtomicU32::new(0),
                 looking: tokio::sync::Mutex::new(()),
-                _screen: screen,
+                _endpoint: endpoint,
             }),
         };
         let session = machine.body.start(&StartOptions::default()).await?;
@@ -202,6 +210,7 @@ impl Machine {
             // Before it resumes, otherwise its first line could come first.
             body.events.emit_of(&body.plan.node, Known::PoweredOn {});
         }
+        body.screen.stir();
         session.qmp.cont().await.map_err(failed)
     }
 
@@ -229,6 +238,7 @@ impl Machine {
                 Err(NodeError::StillOn { node: body.plan.node.clone(), waited: timeout })
             }
             PowerOff::Hard => {
+                self.body.screen.look_last().await;
                 // QEMU has to write its metadata for the disks to be complete, so it is asked to quit first.
                 let quit = qmp.quit().await;
                 if quit.is_err() || !wait(&mut ended, QUIT).await {
@@ -266,6 +276,17 @@ impl Machine {
     pub async fn nmi(&self) -> Result<(), NodeError> {
         let qmp = self.body.running().await?;
         qmp.nmi().await.map_err(|source| self.body.failed("interrupt", source))
+    }
+
+    /// Returns the text on the screen, or the text that was there last if the machine is off.
+    pub async fn screen(&self) -> Result<ScreenReading, NodeError> {
+        let body = &self.body;
+        let is_on = body.running().await.is_ok();
+        if is_on {
+            body.screen.look().await;
+        }
+        let last = body.screen.last().map(|last| ScreenReading { off: !is_on, ..last });
+        last.ok_or_else(|| body.off())
     }
 
     /// Returns the screen as PNG.
@@ -317,6 +338,8 @@ impl Machine {
         match session.qmp.status().await.as_deref() {
             Ok("running") => State::Running,
             Ok("prelaunch" | "paused") if !session.is_powered() => State::Ready,
+            // For the milliseconds in which its screen is read.
+            Ok("paused") => State::Running,
             Ok(other) => State::Stopped(other.to_owned()),
             Err(_) => State::Off,
         }
@@ -329,6 +352,9 @@ impl Machine {
 
     /// Ends the machine for good when the lab is torn down. Returns when its process is gone.
     pub async fn stop(&self) {
+        if self.body.running().await.is_ok() {
+            self.body.screen.look_last().await;
+        }
         self.end(Intent::Down).await;
     }
 
@@ -368,6 +394,7 @@ impl Body {
             folder: &self.folder,
             spawner: &self.spawner,
             console: &self.console,
+            screen: &self.screen,
             events: &self.events,
         })
         .await?;

@@ -10,6 +10,7 @@ use super::{Machine, PowerOff};
 use crate::lab::Firmware;
 use crate::name::{DiskName, NodeName};
 use crate::node::keys::Chord;
+use crate::node::screen::ScreenReading;
 use crate::node::{
     Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
     Node, NodeCommand, NodeError, Power, Work,
@@ -48,6 +49,10 @@ impl Node for Machine {
 
     fn screenshot(&self) -> Work<'_, Vec<u8>> {
         Box::pin(self.screenshot())
+    }
+
+    fn screen(&self) -> Work<'_, ScreenReading> {
+        Box::pin(self.screen())
     }
 
     fn devices(&self) -> Work<'_, Vec<Device>> {
@@ -120,6 +125,7 @@ impl Machine {
     #[expect(clippy::disallowed_methods, reason = "QEMU drops keys that come faster than they are pressed")]
     pub async fn press(&self, chords: &[Chord]) -> Result<(), NodeError> {
         let qmp = self.body.running().await?;
+        self.body.screen.stir();
         for chord in chords {
             let pressed = qmp.press(chord.keys(), HOLD).await;
             pressed.map_err(|source| self.body.failed("press keys of", source))?;

@@ -310,6 +310,30 @@ impl Qmp {
         self.execute(command).await.map(drop)
     }
 
+    /// Writes the screen as a PPM file. The name is relative to the folder of QEMU.
+    pub async fn screendump_ppm(&self, file: &str) -> Result<(), QmpError> {
+        let format = Some(qmp::ImageFormat::ppm);
+        let command = qmp::screendump { device: None, format, head: None, filename: file.to_owned() };
+        self.execute(command).await.map(drop)
+    }
+
+    /// Writes a part of the machine's memory to a file. The name is relative to the folder of QEMU.
+    pub async fn save_memory(&self, address: u64, size: usize, file: &str) -> Result<(), QmpError> {
+        let command = qmp::pmemsave { val: address, size: size as u64, filename: file.to_owned() };
+        self.execute(command).await.map(drop)
+    }
+
+    /// Stops the machine.
+    pub async fn stop(&self) -> Result<(), QmpError> {
+        self.execute(qmp::stop {}).await.map(drop)
+    }
+
+    /// Executes a command of the human monitor, and returns its output.
+    pub async fn monitor(&self, line: &str) -> Result<String, QmpError> {
+        let command = qmp::human_monitor_command { cpu_index: None, command_line: line.to_owned() };
+        self.execute(command).await
+    }
+
     /// Sets the boot indices of devices; `None` means never booted. They apply from the next reset on.
     pub async fn set_boot_indices(&self, devices: &[(String, Option<usize>)]) -> Result<(), QmpError> {
         // An index must never be used twice, even for a moment.

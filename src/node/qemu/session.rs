@@ -26,6 +26,7 @@ use super::StartError;
 use super::console::{self, Console, Port};
 use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
+use super::screen_watch::Screen;
 use crate::event::{Emitter, Known, PowerCause, StopState};
 use crate::name::{Bytes, NodeName};
 use crate::plan::qemu::CONSOLE;
@@ -78,13 +79,14 @@ pub(super) struct SessionContext<'a> {
     pub(super) folder: &'a Path,
     pub(super) spawner: &'a Spawner,
     pub(super) console: &'a Arc<Console>,
+    pub(super) screen: &'a Arc<Screen>,
     pub(super) events: &'a Emitter,
 }
 
 impl Session {
     /// Starts QEMU, paused, and connects to it.
     pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
-        let SessionContext { plan, start, folder, spawner, console, events } = around;
+        let SessionContext { plan, start, folder, spawner, console, screen, events } = around;
         let node = &plan.node;
         let NodeKind::Qemu(qemu) = &plan.kind;
         let prepare = |what: &str| {
@@ -142,6 +144,7 @@ impl Session {
             folder: folder.to_owned(),
             events: events.clone(),
             port: Arc::clone(&port),
+            screen: Arc::clone(screen),
             skip_banner: qemu.skip_banner,
             qmp: qmp.clone(),
             tail: child.stderr(),
@@ -149,6 +152,10 @@ impl Session {
             kill: Arc::clone(&kill),
         };
         let mut task = JoinSet::new();
+        let watch = screen.watch(qmp.clone(), Arc::clone(&port));
+        let of_guest = Arc::clone(&requested);
+        let powered = move || of_guest.lock().unwrap_or_else(PoisonError::into_inner).powered;
+        task.spawn(watch.run(ended.clone(), powered));
         task.spawn(async move {
             life.run(driver, (inputs, inbox), console_input, child).await;
             over.send_replace(true);
@@ -235,6 +242,7 @@ struct SessionTask {
     folder: PathBuf,
     events: Emitter,
     port: Arc<Port>,
+    screen: Arc<Screen>,
     skip_banner: bool,
     qmp: Qmp,
     tail: Tail,
@@ -283,6 +291,7 @@ impl SessionTask {
             };
             // What the machine printed before it comes first.
             self.port.catch_up().await;
+            self.screen.stir();
             match event.name.as_str() {
                 "SHUTDOWN" => shutdown = event.text("reason").map(str::to_owned),
                 "RESET" => {

@@ -11,6 +11,7 @@ use crate::event::examples::event;
 use crate::event::{Header, Instant, PowerCause, SCHEMA};
 use crate::lab::Firmware;
 use crate::name::DiskName;
+use crate::node::screen::ScreenReading;
 use crate::node::{
     Attachment, Block, BootOverride, Capabilities, Device, DiskContents, InspectError, MediaCommand, Node,
     Power, Work,
@@ -105,6 +106,10 @@ impl Node for FakeNode {
 
     fn screenshot(&self) -> Work<'_, Vec<u8>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn screen(&self) -> Work<'_, ScreenReading> {
+        Box::pin(async { Err(NodeError::Off { node: self.name.clone() }) })
     }
 
     fn devices(&self) -> Work<'_, Vec<Device>> {
