@@ -163,7 +163,7 @@ impl<'a> Walk<'a> {
         self.after = self.facts[index].at;
     }
 
-    fn ahead(&self) -> impl Iterator<Item = (usize, &'a Told)> + use<'a> {
+    fn ahead(&self) -> impl Iterator<Item = (usize, &'a Told)> + Clone + use<'a> {
         let from = self.from;
         self.facts.iter().enumerate().skip(from).map(|(index, fact)| (index, &fact.told))
     }
@@ -171,6 +171,14 @@ impl<'a> Walk<'a> {
     fn replies(&self, asker: Asker) -> impl Iterator<Item = (usize, &'a Told)> + use<'a> {
         let facts = self.facts.iter().enumerate().skip(self.begun).map(|(index, fact)| (index, &fact.told));
         facts.filter(move |(_, told)| match told {
+            Told::Replied { asker: of, .. } => asker.client.takes(of.client) && asker.version == of.version,
+            _ => false,
+        })
+    }
+
+    /// Tells whether a client was answered after a fact.
+    fn is_answered(&self, index: usize, asker: Asker) -> bool {
+        self.facts[index..].iter().any(|fact| match &fact.told {
             Told::Replied { asker: of, .. } => asker.client.takes(of.client) && asker.version == of.version,
             _ => false,
         })
@@ -352,11 +360,13 @@ impl<'a> Walk<'a> {
     }
 
     fn ipxe_asks(&mut self) -> Result<Next, String> {
-        let asks = self.ahead().find_map(|(index, told)| match told {
+        let mut asks = self.ahead().filter_map(|(index, told)| match told {
             Told::Asked { asker, .. } if asker.client == Client::Ipxe => Some((index, *asker)),
             _ => None,
         });
-        match asks {
+        let first = asks.clone().next();
+        // It asks by DHCPv4 and by DHCPv6, and goes on with what is answered.
+        match asks.find(|(index, asker)| self.is_answered(*index, *asker)).or(first) {
             Some((index, asker)) => {
                 (self.begun, self.from) = (index, index);
                 self.after = self.facts[index].at;

@@ -1,6 +1,5 @@
 //! DHCP for IPv4: what clients ask, and what which server replies.
 
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -253,24 +252,24 @@ impl Context<'_> {
     }
 }
 
-/// Tells who replied, and what its reply says about further servers and files.
+/// Tells what a reply says about further servers and files.
 fn rule(server: IpAddr, reply: &ServerReply) -> String {
-    let mut rule = format!("server {server}");
+    let mut rule = Vec::new();
     let ServerReply { siaddr, boot_server, header_file, option_file, .. } = reply;
     if !siaddr.is_unspecified() && IpAddr::from(*siaddr) != server {
-        write!(rule, ", next server {siaddr}").expect("memory takes every text");
+        rule.push(format!("next server {siaddr}"));
     }
     if let Some(boot_server) =
         boot_server.as_ref().filter(|named| **named != siaddr.to_string() && **named != server.to_string())
     {
-        write!(rule, ", boot server {boot_server}").expect("memory takes every text");
+        rule.push(format!("boot server {boot_server}"));
     }
     if let (Some(header), Some(option)) = (header_file, option_file)
         && header != option
     {
-        write!(rule, ", file {header} in the header").expect("memory takes every text");
+        rule.push(format!("file {header} in the header"));
     }
-    rule
+    rule.join(", ")
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

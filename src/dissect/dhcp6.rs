@@ -167,7 +167,7 @@ impl Dhcp6 {
             address: reply.address.map(IpAddr::from),
             boot_file: reply.boot_file,
             client: transaction.client.clone(),
-            rule: format!("server {server}"),
+            rule: String::new(),
             server: Some(server).filter(|_| !is_own),
             bytes: datagram.length as u64,
             us: hop.at.micros_since(transaction.last),

@@ -95,7 +95,7 @@ impl Dns {
             name: query.name,
             record: query.record,
             code,
-            rule: format!("server {server}"),
+            rule: String::new(),
             answer: records,
             bytes: datagram.length as u64,
             us: hop.at.micros_since(asked),

@@ -20,9 +20,11 @@ use crate::event::{Exchange, RunTime, Service, Transport, UnreachableCause};
 use crate::name::NodeName;
 
 /// Connections at the same time.
-const MOST: usize = 8192;
+const MOST: usize = 4096;
 /// Bytes out of order that are kept, of one direction of one connection.
 const MOST_HELD: usize = 32 << 10;
+/// Bytes that are kept of all connections.
+const MOST_MEMORY: usize = 4 << 20;
 /// A gap that nobody will fill.
 const WIDEST_GAP: u32 = 4 << 20;
 /// After this time of silence, a connection is forgotten.
@@ -38,11 +40,13 @@ type Key = (SocketAddr, SocketAddr);
 pub(super) struct Tcp {
     flows: Bounded<Key, Flow>,
     earliest: RunTime,
+    /// Bytes that are kept of all connections.
+    memory: usize,
 }
 
 impl Default for Tcp {
     fn default() -> Self {
-        Self { flows: Bounded::new(MOST), earliest: RunTime::NEVER }
+        Self { flows: Bounded::new(MOST), earliest: RunTime::NEVER, memory: 0 }
     }
 }
 
@@ -80,6 +84,8 @@ struct Flow {
     client: Stream,
     server: Stream,
     talk: Talk,
+    /// The bytes kept of it that count in the sum of all.
+    counted: usize,
 }
 
 /// What both sides speak.
@@ -146,7 +152,7 @@ impl Tcp {
             return start;
         }
         if header.rst() {
-            if let Some(flow) = self.flows.remove(&key) {
+            if let Some(flow) = self.remove(&key) {
                 flow.reset(context, hop, source);
             }
             return start;
@@ -173,8 +179,14 @@ impl Tcp {
         }
         let kept = if segment.length > 0 { flow.segment(context, hop, side, segment) } else { 0 };
         flow.close(context, hop, side);
+        self.memory -= flow.counted;
+        flow.counted = flow.memory();
+        if self.memory + flow.counted > MOST_MEMORY {
+            flow.give_up();
+        }
+        self.memory += flow.counted;
         let is_over = flow.client.is_over() && flow.server.is_over();
-        if is_over && let Some(flow) = self.flows.remove(&key) {
+        if is_over && let Some(flow) = self.remove(&key) {
             flow.finish(context, hop.at, true);
         }
         start + kept.min(segment.bytes.len())
@@ -200,7 +212,7 @@ impl Tcp {
             if flow.syn == Some(sequence) {
                 return;
             }
-            if let Some(before) = self.flows.remove(&key) {
+            if let Some(before) = self.remove(&key) {
                 before.finish(context, hop.at, false);
             }
         }
@@ -238,12 +250,20 @@ impl Tcp {
             client: Stream::default(),
             server: Stream::default(),
             talk,
+            counted: 0,
         };
         self.earliest = self.earliest.min(hop.at + IDLE);
         if let Some(oldest) = self.flows.insert(key, flow) {
+            self.memory -= oldest.counted;
             oldest.finish(context, hop.at, false);
         }
         self.flows.get_mut(&key).expect("it was just added")
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Flow> {
+        let flow = self.flows.remove(key)?;
+        self.memory -= flow.counted;
+        Some(flow)
     }
 
     /// Forgets connections that are silent.
@@ -256,7 +276,7 @@ impl Tcp {
             self.flows.iter().filter(|(_, flow)| is_idle(flow)).map(|(key, _)| *key).collect();
         idle.sort();
         for key in idle {
-            if let Some(flow) = self.flows.remove(&key) {
+            if let Some(flow) = self.remove(&key) {
                 flow.finish(context, now, false);
             }
         }
@@ -280,6 +300,25 @@ impl Flow {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
         }
+    }
+
+    /// Returns how many bytes are kept.
+    fn memory(&self) -> usize {
+        let talk = match &self.talk {
+            Talk::Unknown(begun) => begun.capacity(),
+            Talk::Http(http) => http.memory(),
+            Talk::Tls(tls) => tls.memory(),
+            Talk::Opaque => 0,
+        };
+        self.client.held_bytes + self.server.held_bytes + talk
+    }
+
+    /// Reads it no further: too much is kept of all connections.
+    fn give_up(&mut self) {
+        self.talk = Talk::Opaque;
+        (self.client.held, self.server.held) = (Vec::new(), Vec::new());
+        (self.client.held_bytes, self.server.held_bytes) = (0, 0);
+        self.counted = 0;
     }
 
     /// Counts an attempt of a node to connect.

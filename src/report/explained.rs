@@ -307,10 +307,15 @@ impl Page {
         let mut notes = Vec::new();
         let CaptureSummary { cut, repeated, skipped, omitted, frames, .. } = capture;
         if *cut > 0 {
-            notes.push(format!("{cut} of {frames} frames are cut off; what is behind the cut is not known"));
+            let are = if *cut == 1 { "is" } else { "are" };
+            notes
+                .push(format!("{cut} of {frames} frames {are} cut off; what is behind the cut is not known"));
         }
         if *repeated > 0 {
-            notes.push(format!("{repeated} of {frames} frames repeat one just before, and do not count"));
+            let (repeat, does) = if *repeated == 1 { ("repeats", "does") } else { ("repeat", "do") };
+            notes.push(format!(
+                "{repeated} of {frames} frames {repeat} one just before, and {does} not count"
+            ));
         }
         notes.extend(
             skipped.iter().map(|(link, count)| format!("{count} frames of link type {link} are not read")),
@@ -332,7 +337,10 @@ impl Served {
         let answers: Vec<String> =
             self.answers.iter().map(|(answer, count)| format!("{count} × {answer}")).collect();
         let files: Vec<String> = self.boot_files.iter().map(|file| format!("`{file}`")).collect();
-        let service = service.to_ascii_uppercase();
+        let service = match service {
+            "dhcpv6" => "DHCPv6".to_owned(),
+            other => other.to_ascii_uppercase(),
+        };
         match files.is_empty() {
             true => format!("{service} ({})", answers.join(", ")),
             false => format!("{service} ({}, boot file {})", answers.join(", "), files.join(", ")),

@@ -199,7 +199,15 @@ fn pcapng_has_sections_interfaces_and_blocks_of_every_age() {
 fn what_dryrack_writes_is_read() {
     let packet = |direction| {
         let at = Duration::new(1_800_000_000, 5);
-        written::packet(&written::Packet { interface: 0, at, direction, length: 60, data: &[1, 2, 3, 4, 5] })
+        let packet = written::Packet {
+            interface: 0,
+            at,
+            direction,
+            length: 60,
+            data: &[1, 2, 3, 4, 5],
+            comments: &[],
+        };
+        written::packet(&packet)
     };
     let file = [
         written::section(),

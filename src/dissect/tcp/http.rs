@@ -73,6 +73,8 @@ struct Response {
     /// Where it ends, in bytes of the server since the beginning.
     end: u64,
     reported: RunTime,
+    /// When its last bytes came.
+    last: RunTime,
 }
 
 /// What comes next from a side.
@@ -96,6 +98,15 @@ enum Reader {
     Lost,
 }
 
+impl Reader {
+    fn memory(&self) -> usize {
+        match self {
+            Self::Head(known) | Self::ChunkSize(known) | Self::Trailer(known) => known.capacity(),
+            Self::Body(_) | Self::Chunk(_) | Self::ChunkEnd | Self::UntilClose | Self::Lost => 0,
+        }
+    }
+}
+
 impl Default for Reader {
     fn default() -> Self {
         Self::Head(Vec::new())
@@ -111,6 +122,13 @@ enum Framing {
 }
 
 impl Http {
+    /// Returns how many bytes are kept.
+    pub(super) fn memory(&self) -> usize {
+        let waiting: usize = self.requests.iter().map(Request::memory).sum();
+        let answered: usize = self.response.iter().chain(&self.sent).map(Response::memory).sum();
+        self.client.memory() + self.server.memory() + waiting + answered
+    }
+
     /// Returns how many of the next bytes of a side are only counted.
     pub(super) fn uninteresting(&self, side: Side) -> u64 {
         let reader = match side {
@@ -193,11 +211,11 @@ impl Http {
                 if is_over {
                     *reader = if is_chunk { Reader::ChunkEnd } else { Reader::default() };
                 }
-                self.content(side, rest, length);
+                self.content(at, side, rest, length);
                 Used::content(length)
             }
             Reader::UntilClose => {
-                self.content(side, rest, left);
+                self.content(at, side, rest, left);
                 Used::content(left)
             }
             Reader::ChunkEnd => {
@@ -256,7 +274,7 @@ impl Http {
                 Used::text(used as u64)
             }
             Reader::Lost => {
-                self.content(side, rest, left);
+                self.content(at, side, rest, left);
                 Used::content(left)
             }
         }
@@ -271,9 +289,10 @@ impl Http {
     }
 
     /// Counts contents.
-    fn content(&mut self, side: Side, rest: &[u8], length: u64) {
+    fn content(&mut self, at: RunTime, side: Side, rest: &[u8], length: u64) {
         let (Side::Server, Some(response)) = (side, &mut self.response) else { return };
         response.bytes += length;
+        response.last = at;
         if response.is_continuous && response.head.len() < role::HEAD {
             let here = rest.len().min(usize::try_from(length).unwrap_or(usize::MAX));
             response.head.extend_from_slice(&rest[..here.min(role::HEAD - response.head.len())]);
@@ -344,6 +363,7 @@ impl Http {
             is_continuous: true,
             end: begin + head.len() as u64,
             reported: at,
+            last: at,
         };
         self.response = Some(response);
         if is_tunnel && let Some(response) = self.response.take() {
@@ -418,9 +438,21 @@ impl Http {
     }
 }
 
+impl Request {
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.method.capacity() + self.path.capacity()
+    }
+}
+
 impl Response {
+    fn memory(&self) -> usize {
+        let range = self.range.as_ref().map_or(0, String::capacity);
+        size_of::<Self>() + self.request.memory() + self.head.capacity() + range
+    }
+
     fn tell(self, context: &mut Context<'_>, ends: &Ends, at: RunTime, complete: bool) {
-        let Self { request: Request { method, path, at: began }, status, bytes, range, head, .. } = self;
+        let Self { request: Request { method, path, at: began }, status, bytes, range, head, last, .. } =
+            self;
         let is_file = (200..300).contains(&status) && bytes > 0;
         let role = is_file.then(|| role::of(&path, &head));
         if complete {
@@ -433,7 +465,8 @@ impl Response {
             status,
             bytes,
             complete,
-            ms: at.micros_since(began) / 1_000,
+            // One that was given up lasted as long as something came, not until that is known.
+            ms: if complete { at } else { last }.micros_since(began) / 1_000,
             rule: String::new(),
             range,
             tls: None,

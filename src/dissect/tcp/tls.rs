@@ -51,6 +51,11 @@ struct Records {
 }
 
 impl Tls {
+    /// Returns how many bytes are kept.
+    pub(super) fn memory(&self) -> usize {
+        self.hello.capacity()
+    }
+
     /// Returns how many of the next bytes of a side are only counted.
     pub(super) fn uninteresting(&self, side: Side) -> u64 {
         let records = match side {
