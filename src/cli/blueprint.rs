@@ -120,7 +120,7 @@ impl Blueprint {
             }
         };
         Needs {
-            memory: of.iter().map(|(memory, _)| memory).sum(),
+            memory: of.iter().fold(0, |sum, (memory, _)| sum.saturating_add(*memory)),
             cpus: of.iter().map(|(_, cpus)| u32::from(*cpus)).sum(),
         }
     }

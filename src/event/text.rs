@@ -253,7 +253,9 @@ impl Known {
                 };
                 let verb = format!("{}{verb}", who(server));
                 let boot = boot_file.as_ref().map(|file| format!(", boot file {file}")).unwrap_or_default();
-                format!("{verb} to {client} {mac}{boot} ({request}, {rule})")
+                // Of another server, the rule is not known.
+                let why = if rule.is_empty() { String::new() } else { format!(", {rule}") };
+                format!("{verb} to {client} {mac}{boot} ({request}{why})")
             }
             Self::DhcpIgnored { mac, request, rule, .. } => {
                 format!("ignored {request} from {mac}: {rule}")
@@ -399,7 +401,8 @@ impl Known {
                     _ => format!("{who}answered {code} for {name} {record}: {}", brief(&answer)),
                 };
                 let more = count.map(|count| format!(", {count} times more")).unwrap_or_default();
-                format!("{answer} ({rule}){more}")
+                let why = if rule.is_empty() { String::new() } else { format!(" ({rule})") };
+                format!("{answer}{why}{more}")
             }
             Self::NtpAnswered { version, offset, us: _, count } => {
                 let span = Ago(Duration::from_millis(offset.unsigned_abs()));

@@ -29,12 +29,13 @@ pub fn check_host(plan: &Plan, now: &HostFacts) -> Result<(), Refusal> {
             "make the plan again: `dryrack plan LAB --json > FILE`",
         ));
     }
-    let wanted = plan.nodes.values().filter(|node| node.starts()).map(|node| node.memory.0).sum();
-    check_memory(wanted, now.free_memory)
+    let started = plan.nodes.values().filter(|node| node.starts());
+    check_memory(started.map(|node| node.memory), now.free_memory)
 }
 
 /// Checks that there is enough memory for the nodes that the lab starts.
-pub(super) fn check_memory(wanted: u64, free: Bytes) -> Result<(), Refusal> {
+pub(super) fn check_memory(nodes: impl Iterator<Item = Bytes>, free: Bytes) -> Result<(), Refusal> {
+    let wanted = nodes.fold(0_u64, |sum, memory| sum.saturating_add(memory.0));
     if wanted <= free.0 {
         return Ok(());
     }

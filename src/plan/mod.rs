@@ -44,9 +44,8 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     let netboots = Netboots::new(lab);
     let wiring = Wiring::new(&netboots, facts)?;
     let accel = accel(lab.accel, facts.accel)?;
-    let wanted =
-        lab.nodes.values().filter(|node| node.start != Start::Manual).map(|node| node.memory.0).sum();
-    host::check_memory(wanted, facts.free_memory)?;
+    let started = lab.nodes.values().filter(|node| node.start != Start::Manual);
+    host::check_memory(started.map(|node| node.memory), facts.free_memory)?;
 
     let mut steps = Vec::new();
     if lab.isolation == crate::lab::Isolation::Private {

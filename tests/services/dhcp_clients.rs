@@ -207,7 +207,8 @@ fn udhcpc_is_known_by_its_client_id_and_by_its_uuid() {
 
 /// Runs perfdhcp; returns the number of exchanges and of unanswered requests.
 pub(super) fn perfdhcp(client: &Client, options: &[&str]) -> (usize, usize) {
-    let output = client.try_run("perfdhcp", &[&["-W", "500000"], options].concat());
+    // On a busy host, the last answers need more than a moment.
+    let output = client.try_run("perfdhcp", &[&["-W", "2000000"], options].concat());
     let text = String::from_utf8_lossy(&output.stdout);
     let number = |line: &str, name: &str| line.strip_prefix(name)?.trim().parse::<usize>().ok();
     let sum = |name: &str| text.lines().filter_map(|line| number(line, name)).sum::<usize>();

@@ -453,6 +453,8 @@ impl Response {
     fn tell(self, context: &mut Context<'_>, ends: &Ends, at: RunTime, complete: bool) {
         let Self { request: Request { method, path, at: began }, status, bytes, range, head, last, .. } =
             self;
+        // One that was given up ended when nothing came any more, not when that was certain.
+        let at = if complete { at } else { last };
         let is_file = (200..300).contains(&status) && bytes > 0;
         let role = is_file.then(|| role::of(&path, &head));
         if complete {
@@ -465,8 +467,7 @@ impl Response {
             status,
             bytes,
             complete,
-            // One that was given up lasted as long as something came, not until that is known.
-            ms: if complete { at } else { last }.micros_since(began) / 1_000,
+            ms: at.micros_since(began) / 1_000,
             rule: String::new(),
             range,
             tls: None,

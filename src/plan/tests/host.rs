@@ -174,6 +174,15 @@ fn too_little_memory() {
 }
 
 #[test]
+fn more_memory_than_can_be_counted() {
+    let memory = "memory = \"8589934592GiB\"\n";
+    let huge = PRIVATE.replace("[node.a]\n", &format!("[node.a]\n{memory}"));
+    let huge = huge.replace("[node.c]\n", &format!("[node.c]\n{memory}"));
+    let said = refused(&huge, &facts());
+    assert!(said.starts_with("the nodes need 17592186044415MiB of memory"), "{said}");
+}
+
+#[test]
 fn what_starts_by_hand_needs_no_memory_yet() {
     plan(&lab(PRIVATE), &HostFacts { free_memory: Bytes::mebi(1024), ..facts() }).unwrap();
 }
