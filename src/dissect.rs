@@ -7,7 +7,6 @@ mod arp;
 mod asks;
 mod boots;
 mod bounded;
-mod copies;
 mod dhcp;
 mod dhcp6;
 mod dns;
@@ -29,7 +28,6 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use self::asks::Asks;
 use self::boots::Boots;
-use self::copies::Copies;
 use self::fragments::{Fragments, Whole};
 use self::icmp::Refusals;
 use self::link::{Datagram, Inside, Ip};
@@ -178,7 +176,6 @@ pub struct Dissector {
 /// What is known of the dialogues of each protocol.
 #[derive(Debug, Default)]
 struct Protocols {
-    copies: Copies,
     fragments: Fragments,
     dhcp: dhcp::Dhcp,
     dhcp6: dhcp6::Dhcp6,
@@ -204,8 +201,11 @@ impl Dissector {
 
     /// Reads a frame. Returns how many of its bytes a capture without the contents of files keeps.
     pub fn frame(&mut self, frame: Frame<'_>, seen: &mut Vec<Seen>) -> usize {
-        if self.deadline() <= frame.at {
-            self.pass(frame.at, seen);
+        // Silence ends when it is certain, not with the next frame.
+        while let deadline = self.deadline()
+            && deadline <= frame.at
+        {
+            self.pass(deadline, seen);
         }
         if frame.segment >= self.world.segments() {
             return frame.bytes.len();
@@ -213,15 +213,6 @@ impl Dissector {
         let opened = link::open(&frame);
         let hop = Hop { at: frame.at, segment: frame.segment, from: opened.from };
         let (mut context, protocols) = self.split(seen);
-        // The header tells on which interface it was seen; what follows is the same for each.
-        let packet = match frame.link {
-            Link::Ethernet | Link::RawIp | Link::Null => None,
-            Link::LinuxSll => frame.bytes.get(16..),
-            Link::LinuxSll2 => frame.bytes.get(20..),
-        };
-        if packet.is_some_and(|packet| protocols.copies.has(frame.at, packet)) {
-            return frame.bytes.len().min(UNKNOWN);
-        }
         let kept = match opened.inside {
             Inside::Arp(packet) => {
                 arp::read(&mut context, hop, packet);

@@ -18,7 +18,7 @@ mod stage;
 mod timeline;
 
 pub use self::addresses::AddressBook;
-pub use self::boots::NetworkBoot;
+pub use self::boots::BootClues;
 pub use self::exchanges::Telling;
 pub use self::screen::{ScreenShown, ScreenView};
 pub use self::timeline::{
@@ -117,9 +117,9 @@ pub struct Booted {
     /// The evidence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// What its firmware requested.
+    /// What was seen of it before its source was known.
     #[serde(skip)]
-    pub network: NetworkBoot,
+    pub clues: BootClues,
 }
 
 /// A conclusion from an event.
@@ -325,6 +325,7 @@ impl NodeView {
             | Known::NtpAnswered { .. }
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
+            | Known::CaptureIncomplete { .. }
             | Known::ServiceFailed { .. }
             | Known::DhcpAsked { .. }
             | Known::RouterSolicited { .. }
@@ -408,6 +409,14 @@ impl Snapshot {
         if is_echo(view, event.at, known) {
             return nothing;
         }
+        // Frames are read a moment after they were sent: this one was sent before the machine restarted.
+        let is_earlier = view.booted.last().is_some_and(|boot| event.at < boot.began);
+        if event.source == Source::Wire && is_earlier {
+            if self.addresses.apply(node, known) {
+                view.address = self.addresses.reach(None, node);
+            }
+            return nothing;
+        }
         view.screen.see(event.at, known);
         // What is on its serial console, too, was seen there.
         let is_screen = matches!(known, Known::ScreenShown { .. });
@@ -419,11 +428,6 @@ impl Snapshot {
         view.see(event.at, known);
         if self.addresses.apply(node, known) {
             view.address = self.addresses.reach(None, node);
-        }
-        // Frames are read a moment after they were sent: this one was sent before the machine restarted.
-        let is_earlier = view.booted.last().is_some_and(|boot| event.at < boot.began);
-        if event.source == Source::Wire && is_earlier {
-            return nothing;
         }
         let booted = view.boot(event.at, known);
         let clue = stage::Clue::from_event(known);
@@ -441,6 +445,21 @@ impl Snapshot {
         (view.stage, view.since) = (stage, event.at);
         view.timeline.push((stage, event.at));
         Concluded { stage: Some(stage), booted, telling }
+    }
+
+    /// Lets time pass. Returns the nodes whose boot source is known by that, with the evidence.
+    pub fn pass(&mut self, now: RunTime) -> Vec<(NodeName, BootedFrom, String)> {
+        self.now = self.now.max(now);
+        let settle = |(node, view): (&NodeName, &mut NodeView)| {
+            let (from, by) = view.settle_boot(now)?;
+            Some((node.clone(), from, by))
+        };
+        self.nodes.iter_mut().filter_map(settle).collect()
+    }
+
+    /// Returns the next instant at which time alone shows something.
+    pub fn next_deadline(&self) -> Option<RunTime> {
+        self.nodes.values().filter_map(NodeView::boot_settles).min()
     }
 
     /// Applies an event of the lab as a whole.
@@ -502,6 +521,7 @@ impl Snapshot {
             | Known::NtpAnswered { .. }
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
+            | Known::CaptureIncomplete { .. }
             | Known::ServiceFailed { .. }
             | Known::BootSeen {}
             | Known::DhcpAsked { .. }

@@ -70,6 +70,7 @@ fn lab(node: Node) -> Lab {
         root: None,
         files: BTreeMap::new(),
         listing: false,
+        ra: true,
         https: false,
         matchbox: None,
         dhcp: Dhcp::Off,

@@ -36,6 +36,8 @@ pub(super) struct CaptureFile {
     written: u64,
     limit: u64,
     is_full: bool,
+    /// Whether a write has failed, so that nothing can follow.
+    is_broken: bool,
     interfaces: usize,
 }
 
@@ -43,7 +45,7 @@ impl CaptureFile {
     /// Begins a file that may have `limit` bytes.
     pub(super) fn new(file: File, limit: u64) -> Self {
         let buffer = pcapng::section();
-        Self { file, buffer, written: 0, limit, is_full: false, interfaces: 0 }
+        Self { file, buffer, written: 0, limit, is_full: false, is_broken: false, interfaces: 0 }
     }
 
     /// Adds an interface, of whose frames at most `longest` bytes are kept.
@@ -81,6 +83,9 @@ impl CaptureFile {
 
     /// Adds the statistics of every interface at the end.
     pub(super) fn end(&mut self, at: Duration, all: &[Statistics]) -> io::Result<()> {
+        if self.is_broken {
+            return Ok(());
+        }
         for (interface, statistics) in all.iter().enumerate() {
             self.buffer.extend(pcapng::statistics(interface, at, *statistics));
         }
@@ -93,7 +98,7 @@ impl CaptureFile {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
         if let Err(error) = self.file.write_all(&buffer) {
-            self.is_full = true;
+            (self.is_full, self.is_broken) = (true, true);
             // The error of the write is the one to tell; a reader stops at the incomplete block.
             self.file.set_len(self.written).ok();
             return Err(error);
@@ -171,5 +176,7 @@ mod tests {
         assert_eq!(file.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(file.packet(&packet).unwrap(), Kept::No);
         assert!(!file.is_dirty());
+        file.end(Duration::ZERO, &[Statistics { received: 1, dropped: 0 }]).unwrap();
+        assert!(!file.is_dirty(), "nothing follows");
     }
 }

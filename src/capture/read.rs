@@ -247,11 +247,6 @@ impl<R: Read> Reader<R> {
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
     }
-
-    /// Returns how many bytes were read so far, after decompression.
-    pub fn bytes(&self) -> u64 {
-        self.input.offset()
-    }
 }
 
 /// A packet, whose bytes are in the buffer.

@@ -77,8 +77,6 @@ pub struct SeenFrame<'a> {
     pub data: &'a [u8],
     /// Its length on the wire.
     pub length: usize,
-    /// Whether this host sent it, so that its checksum may not be filled in yet.
-    pub sent: bool,
 }
 
 /// What went wrong in a recording that goes on.
@@ -285,7 +283,8 @@ impl<O: FrameObserver> Recorder<O> {
                 }
             }
             let Some((index, at)) = next else { return false };
-            if !is_complete && at > horizon {
+            // A time in the future is from before the clock was set back.
+            if !is_complete && at > horizon && at <= now() {
                 return false;
             }
             self.take(index);
@@ -301,7 +300,7 @@ impl<O: FrameObserver> Recorder<O> {
         // Of all interfaces of the host, only ports of the lab count.
         let network = if index < ports.len() { Some(index) } else { network_of(ports, frame.interface) };
         let Some(network) = network else { return };
-        let seen = SeenFrame { network, at, data: &frame.data, length, sent: frame.sent };
+        let seen = SeenFrame { network, at, data: &frame.data, length };
         let Some(worth) = observer.frame(&seen) else { return };
         let comments = notes.take(at);
         let data = &frame.data[..frame.data.len().min(worth)];
@@ -324,7 +323,7 @@ impl<O: FrameObserver> Recorder<O> {
     /// Reads the counters of the kernel and writes the file, once in a while.
     fn look(&mut self) {
         let now = now();
-        if now.saturating_sub(self.looked) >= SPAN {
+        if now.saturating_sub(self.looked) >= SPAN || now < self.looked {
             self.looked = now;
             self.count();
             self.flush();

@@ -39,7 +39,6 @@ pub(super) struct SourceFrame<'a> {
     pub(super) at: Duration,
     pub(super) data: Cow<'a, [u8]>,
     pub(super) length: usize,
-    pub(super) sent: bool,
     /// Index of its interface, if it was not decided before.
     pub(super) interface: Option<usize>,
 }
@@ -98,12 +97,12 @@ impl Source {
             Self::Ring(ring) => {
                 let frame = ring.pop()?;
                 let tag = frame.tag.map(|(tpid, tci)| Tag::new(tpid, tci));
-                Some(SourceFrame::new(frame.at, frame.data, frame.length, frame.sent, tag, None))
+                Some(SourceFrame::new(frame.at, frame.data, frame.length, tag, None))
             }
             Self::Socket(SocketSource { buffer, next, longest, .. }) => {
-                let Frame { at, captured, length, sent, interface, tag } = next.take()?;
+                let Frame { at, captured, length, sent: _, interface, tag } = next.take()?;
                 let data = &buffer[..captured.min(*longest)];
-                Some(SourceFrame::new(at, data, length, sent, tag, Some(interface)))
+                Some(SourceFrame::new(at, data, length, tag, Some(interface)))
             }
         }
     }
@@ -141,16 +140,9 @@ impl SocketSource {
 }
 
 impl<'a> SourceFrame<'a> {
-    fn new(
-        at: Duration,
-        data: &'a [u8],
-        length: usize,
-        sent: bool,
-        tag: Option<Tag>,
-        interface: Option<usize>,
-    ) -> Self {
+    fn new(at: Duration, data: &'a [u8], length: usize, tag: Option<Tag>, interface: Option<usize>) -> Self {
         let tagged = vlan::tagged(data, tag);
-        Self { at, length: length + (tagged.len() - data.len()), data: tagged, sent, interface }
+        Self { at, length: length + (tagged.len() - data.len()), data: tagged, interface }
     }
 }
 

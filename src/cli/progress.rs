@@ -142,6 +142,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::NtpAnswered { .. }
         | Known::SyslogLine { .. }
         | Known::Omitted { .. }
+        | Known::CaptureIncomplete { .. }
         | Known::BootSeen {}
         | Known::DhcpAsked { .. }
         | Known::RouterSolicited { .. }

@@ -185,6 +185,11 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub listing: Field<bool>,
+    /// Whether router advertisements are sent. Switch them off if another server that assigns IPv6 addresses sends its
+    /// own: clients may follow the first one only. Default: true.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub ra: Field<bool>,
     /// Whether HTTPS (port 443) is served in addition to HTTP. The certificate is signed by the lab's own CA, which is
     /// created on first use and kept; `/ca.pem` and `/ca.der` serve the CA certificate. Default: false.
     #[serde(default)]

@@ -175,7 +175,12 @@ impl Fact {
             }
             Known::DnsAnswered { name, code, .. } => Told::Name { name: domain(name), code: code.clone() },
             Known::Unanswered { service, what, server, times, .. } => {
-                let what = if *service == Service::Dns { domain(what) } else { what.clone() };
+                // As the answer names it.
+                let what = match service {
+                    Service::Dns => domain(what),
+                    Service::Http => what.split_once(' ').map_or(what.as_str(), |(_, path)| path).to_owned(),
+                    _ => what.clone(),
+                };
                 Told::Silence { service: service.clone(), what, server: *server, times: *times }
             }
             Known::Unreachable { destination, by, why, .. } => {
@@ -209,6 +214,7 @@ impl Fact {
             | Known::NtpAnswered { .. }
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
+            | Known::CaptureIncomplete { .. }
             | Known::ServiceFailed { .. }
             | Known::BootSeen {}
             | Known::TlsOffered { .. }

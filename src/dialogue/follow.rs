@@ -446,13 +446,14 @@ impl<'a> Walk<'a> {
                     let later = self.facts[index..].iter().any(|fact| is_whole(&fact.told, path));
                     !later && !contains(path, OFTEN_ABSENT)
                 }
-                Told::Silence { service, what, .. } => {
-                    is_fetching(service)
-                        && !self
-                            .facts
-                            .iter()
-                            .any(|fact| is_whole(&fact.told, what) || is_known(&fact.told, what))
-                        && !contains(what, OFTEN_ABSENT)
+                Told::Silence { service, what, server, .. } => {
+                    let came = |fact: &Fact| {
+                        is_whole(&fact.told, what)
+                            || is_known(&fact.told, what)
+                            // A connection has no name: the server answered on another one.
+                            || (*service == Service::Tcp && is_from(&fact.told, *server))
+                    };
+                    is_fetching(service) && !self.facts.iter().any(came) && !contains(what, OFTEN_ABSENT)
                 }
                 Told::Name { name, code } => {
                     let other = self.facts.iter().any(|fact| is_known(&fact.told, name));
@@ -484,6 +485,10 @@ type Next = Option<(&'static Usual, Option<Asker>)>;
 
 fn is_whole(told: &Told, wanted: &str) -> bool {
     matches!(told, Told::File { path, outcome: Outcome::Whole | Outcome::Size, .. } if path == wanted)
+}
+
+fn is_from(told: &Told, wanted: Option<IpAddr>) -> bool {
+    matches!(told, Told::File { by: By::Http, server, .. } if *server == wanted)
 }
 
 fn is_known(told: &Told, wanted: &str) -> bool {

@@ -114,7 +114,7 @@ impl Asks {
             let Waiting { segment, node, exchange, service, what, server, .. } = waiting;
             let network = world.network(segment).clone();
             let known = Known::Unanswered { network, service, what, server, times };
-            news.tell(seen, deadline.max(now), Topic::Unanswered, node, exchange, known);
+            news.tell(seen, deadline.min(now), Topic::Unanswered, node, exchange, known);
         }
     }
 

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: usize = 4096;
 /// Different messages, and different replies, of one transaction.
 const MOST_OF_EACH: usize = 16;
+/// After this pause, a request with the same number begins another transaction. Clients repeat one within 64 seconds
+/// (RFC 2131, section 4.1).
+const ANOTHER: Duration = Duration::from_secs(100);
 /// How much of a vendor class is told.
 const LONGEST_CLASS: usize = 64;
 
@@ -110,7 +113,16 @@ impl Dhcp {
         let node = context.world.client(mac);
         let client = Client::of(request, &[]).word();
         let exchange = Exchange::dhcp(mac, request.xid);
-        let transaction = self.transactions.entry((mac, request.xid), || Transaction {
+        let key = (mac, request.xid);
+        let before = self
+            .transactions
+            .get(&key)
+            .and_then(|transaction| transaction.asked.iter().map(|asked| asked.last).max());
+        // Some firmware begins with the same number at each start.
+        if before.is_some_and(|before| hop.at.since(before) >= ANOTHER) {
+            self.transactions.remove(&key);
+        }
+        let transaction = self.transactions.entry(key, || Transaction {
             client: client.clone(),
             asked: Vec::new(),
             replied: Vec::new(),

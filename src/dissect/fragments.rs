@@ -78,7 +78,11 @@ impl Fragments {
         if !fragment.more {
             partial.length = Some(end);
         }
-        if partial.parts.len() > LARGEST / 8 || !partial.is_whole() {
+        if partial.parts.len() > LARGEST / 8 {
+            self.datagrams.remove(&key);
+            return Whole::Later;
+        }
+        if !partial.is_whole() {
             return Whole::Later;
         }
         match self.datagrams.remove(&key) {

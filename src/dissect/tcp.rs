@@ -152,6 +152,12 @@ impl Tcp {
             return start;
         }
         if header.rst() {
+            if header.ack()
+                && let Some(flow) = self.flows.get_mut(&key)
+            {
+                let side = if flow.ends.client == source { Side::Client } else { Side::Server };
+                flow.acknowledge(context, hop, side, header.acknowledgment_number());
+            }
             if let Some(flow) = self.remove(&key) {
                 flow.reset(context, hop, source);
             }

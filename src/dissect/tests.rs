@@ -115,17 +115,6 @@ fn tags_and_cooked_captures_tell_the_same() {
 }
 
 #[test]
-fn a_bridge_and_its_port_show_one_dialogue() {
-    let cooked: Vec<(u64, Vec<u8>)> = frames(DNSMASQ)
-        .into_iter()
-        .map(|(at, frame)| (at, [&[0, 0, 0, 1, 0, 6], &frame[6..12], &[0, 0], &frame[12..]].concat()))
-        .collect();
-    let twice: Vec<_> = cooked.iter().flat_map(|frame| [frame.clone(), frame.clone()]).collect();
-    let read = |frames: &[(u64, Vec<u8>)]| lines(&read(foreign(), Link::LinuxSll, frames));
-    assert_eq!(read(&twice), read(&cooked));
-}
-
-#[test]
 fn heads_are_kept_and_contents_are_not() {
     let mut dissector = foreign();
     let (mut all, mut kept) = (0, 0);

@@ -200,7 +200,11 @@ impl Tftp {
             let Some(transfer) = self.transfers.remove(&key) else { continue };
             match transfer.port {
                 Some(_) if transfer.writes => {}
-                Some(_) => transfer.tell(context, now, TftpOutcome::Vanished, String::new()),
+                // It ended when nothing came any more, not when that is certain.
+                Some(_) => {
+                    let last = transfer.last;
+                    transfer.tell(context, last, TftpOutcome::Vanished, String::new());
+                }
                 None => {
                     let known = Known::Unanswered {
                         network: context.world.network(transfer.segment).clone(),

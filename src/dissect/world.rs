@@ -224,7 +224,8 @@ impl World {
         if is_told {
             return None;
         }
-        if at.since(self.since) >= SPAN {
+        // A flood of made-up hardware addresses has a window of its own.
+        if at.since(self.since) >= SPAN || self.limit.keys() >= MOST_SENDERS {
             self.since = at;
             // Made-up addresses are not reported.
             drop(self.limit.next_window());

@@ -206,6 +206,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                 },
                 40 => Known::TlsOffered {
                     server: (std::net::Ipv4Addr::LOCALHOST, stage as u16).into(),
+                    to_lab: flag,
                     name: flag.then_some(one),
                     version: two.clone(),
                     ciphers: vec![two],
@@ -231,6 +232,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                         prefixes: vec!["fd00:83::/64".parse().unwrap()],
                     }),
                 },
+                28 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
                 17..=19 => Known::Probed {

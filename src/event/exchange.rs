@@ -52,7 +52,11 @@ impl Known {
     /// it.
     pub fn fact(&self) -> Option<String> {
         match self {
-            Self::DhcpReplied { request, reply, .. } => Some(format!("{request} {reply}")),
+            // Several servers may give the same answer.
+            Self::DhcpReplied { request, reply, server, .. } => {
+                let server = server.map(|server| format!(" {server}")).unwrap_or_default();
+                Some(format!("{request} {reply}{server}"))
+            }
             Self::DhcpIgnored { request, .. } => Some(request.to_string()),
             Self::TftpServed { path, outcome, .. } => Some(format!("{outcome} {path}")),
             Self::HttpServed { method, path, status, complete, .. } => {
@@ -85,6 +89,7 @@ impl Known {
             | Self::NtpAnswered { .. }
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
+            | Self::CaptureIncomplete { .. }
             | Self::ServiceFailed { .. }
             | Self::BootSeen {}
             | Self::DhcpAsked { .. }

@@ -421,6 +421,9 @@ pub enum Known {
     TlsOffered {
         /// The server.
         server: SocketAddr,
+        /// Whether it is the lab's own.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        to_lab: bool,
         /// The name that it asked for (RFC 6066, section 3).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
@@ -461,6 +464,14 @@ pub enum Known {
         /// The system that it sees at the other end; `None` if nobody answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partner: Option<Mac>,
+    },
+    /// The file with the frames of a run, or what is concluded from them, lacks something.
+    CaptureIncomplete {
+        /// What, and why.
+        why: String,
+        /// How many frames were lost before they could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<u64>,
     },
     /// The screen of a machine changed.
     ScreenShown {
@@ -657,6 +668,7 @@ impl Known {
             | Self::NtpAnswered { .. }
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
+            | Self::CaptureIncomplete { .. }
             | Self::ServiceFailed { .. }
             | Self::BootSeen {}
             | Self::DhcpAsked { .. }
@@ -721,6 +733,7 @@ impl Known {
             | Self::NtpAnswered { .. }
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
+            | Self::CaptureIncomplete { .. }
             | Self::ServiceFailed { .. }
             | Self::BootSeen {}
             | Self::DhcpAsked { .. }
@@ -797,6 +810,7 @@ impl Known {
             | Self::NtpAnswered { .. }
             | Self::SyslogLine { .. }
             | Self::Omitted { .. }
+            | Self::CaptureIncomplete { .. }
             | Self::ServiceFailed { .. } => Source::Service,
         }
     }

@@ -13,6 +13,8 @@ pub(crate) struct RateLimit<K> {
     /// Events that may still be admitted.
     left: u64,
     counts: BTreeMap<K, Count>,
+    /// Whether an event was omitted in this window.
+    has_omitted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ struct Count {
 impl<K: Ord> RateLimit<K> {
     /// Admits up to `burst` events at once and `steady` more with each window, all keys together.
     pub(crate) fn new(burst: u64, steady: u64) -> Self {
-        Self { burst, steady, of_each: u64::MAX, left: burst, counts: BTreeMap::new() }
+        Self { burst, steady, of_each: u64::MAX, left: burst, counts: BTreeMap::new(), has_omitted: false }
     }
 
     /// Admits no more than `of_each` events of one key in a window.
@@ -41,6 +43,7 @@ impl<K: Ord> RateLimit<K> {
             self.left -= 1;
         } else {
             count.omitted += 1;
+            self.has_omitted = true;
         }
         admitted
     }
@@ -48,13 +51,19 @@ impl<K: Ord> RateLimit<K> {
     /// Starts the next window and returns the events omitted in the last one, by key.
     pub(crate) fn next_window(&mut self) -> Vec<(K, u64)> {
         self.left = self.burst.min(self.left.saturating_add(self.steady));
+        self.has_omitted = false;
         let counts = std::mem::take(&mut self.counts).into_iter();
         counts.filter(|(_, count)| count.omitted > 0).map(|(key, count)| (key, count.omitted)).collect()
     }
 
     /// Tells whether events were omitted in this window.
     pub(crate) fn has_omitted(&self) -> bool {
-        self.counts.values().any(|count| count.omitted > 0)
+        self.has_omitted
+    }
+
+    /// Returns how many keys are counted in this window.
+    pub(crate) fn keys(&self) -> usize {
+        self.counts.len()
     }
 
     /// Tells whether nothing was counted and the whole burst is available.

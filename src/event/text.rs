@@ -132,7 +132,7 @@ impl Known {
             Self::DnsAnswered { .. } => "dns",
             Self::NtpAnswered { .. } => "ntp",
             Self::SyslogLine { .. } => "syslog",
-            Self::Omitted { .. } | Self::ServiceFailed { .. } => "service",
+            Self::Omitted { .. } | Self::CaptureIncomplete { .. } | Self::ServiceFailed { .. } => "service",
             Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
                 "process"
             }
@@ -171,6 +171,7 @@ impl Known {
             | Self::RunEnded { .. }
             | Self::BannerSkipped {}
             | Self::Omitted { .. }
+            | Self::CaptureIncomplete { .. }
             | Self::DhcpOmitted { .. }
             | Self::ProcessStarted { .. }
             | Self::ProcessPrinted { .. }
@@ -309,7 +310,7 @@ impl Known {
                     false => format!("{protocol} to {to}: {why}{mtu}, says {by}"),
                 }
             }
-            Self::TlsOffered { server, name, version, ciphers: _ } => {
+            Self::TlsOffered { server, to_lab: _, name, version, ciphers: _ } => {
                 let name = name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
                 format!("offered {version} to {server}{name}")
             }
@@ -421,6 +422,7 @@ impl Known {
             Self::Omitted { service, count } => {
                 format!("omitted {count} more events of {service} (rate limit)")
             }
+            Self::CaptureIncomplete { why, lost: _ } => format!("the capture is incomplete: {why}"),
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
             Self::ProcessStarted { process } => format!("started {process}"),
             Self::ProcessPrinted { process, text } => format!("{process} printed `{text}`"),
@@ -560,6 +562,7 @@ mod tests {
             },
             Known::TlsOffered {
                 server,
+                to_lab: false,
                 name: Some("boot.lab".to_owned()),
                 version: "TLS 1.2".to_owned(),
                 ciphers: Vec::new(),

@@ -137,6 +137,7 @@ impl Judge {
             | Known::NtpAnswered { .. }
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
+            | Known::CaptureIncomplete { .. }
             | Known::ServiceFailed { .. }
             | Known::BootSeen {}
             | Known::DhcpAsked { .. }

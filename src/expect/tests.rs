@@ -12,7 +12,7 @@ use crate::event::examples::{any_event, console, event, http, lease, millis, pro
 use crate::event::{BootedFrom, Event, Exchange, Kind, Known, PowerCause, RunTime, Source, Stage, StopState};
 use crate::lab::{Boots, Check, Count, Expectation, Fetched, ObservedCheck, Pattern, Polarity, ProbedCheck};
 use crate::name::ProcessName;
-use crate::observe::{Booted, NetworkBoot, Snapshot};
+use crate::observe::{BootClues, Booted, Snapshot};
 
 /// An expectation of node `a`.
 fn expect(name: &str, check: impl Into<Check>) -> Expectation {
@@ -90,7 +90,7 @@ impl Trial {
                 Known::StageReached { stage } => view.stage = *stage,
                 Known::Booted { from, by } => {
                     let (began, from, by) = (event.at, Some(*from), by.clone());
-                    view.booted.push(Booted { began, from, by, network: NetworkBoot::default() });
+                    view.booted.push(Booted { began, from, by, clues: BootClues::default() });
                 }
                 _ => {}
             }

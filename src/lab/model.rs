@@ -96,6 +96,8 @@ pub struct Network {
     pub files: BTreeMap<String, FileRef>,
     /// Whether HTTP lists its contents.
     pub listing: bool,
+    /// Whether router advertisements are sent.
+    pub ra: bool,
     /// Whether HTTPS is served in addition to HTTP.
     pub https: bool,
     /// Matchbox on it.

@@ -9,7 +9,8 @@
 //!
 //! A loader alone decides nothing: iPXE and GRUB from the network may boot the disk (`sanboot`, `exit`). A kernel that
 //! nobody was seen to fetch is only known to be from disk if the node has one, and if no other server can have served
-//! it unseen: without a capture, or over an encrypted connection.
+//! it unseen: without a capture, or over an encrypted connection. With a capture, the frames of the fetch may be read a
+//! moment after the console: the conclusion waits for them.
 
 use std::time::Duration;
 
@@ -24,54 +25,89 @@ const LATE: Duration = Duration::from_secs(1);
 /// Name suffixes of boot programs, which are not kernels although some are as large.
 const PROGRAMS: [&str; 7] = [".efi", ".0", ".kpxe", ".pxe", ".c32", ".mod", ".img"];
 
-/// The requests of a firmware and its loaders during a boot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NetworkBoot {
+/// How long frames may be read after the output of the kernel that they brought.
+const BEHIND: Duration = Duration::from_millis(300);
+
+/// What was seen of a boot whose source is not known yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BootClues {
     /// Whether the lab's DHCP saw it.
     asked: bool,
     /// Whether it fetched something, as far as that is seen.
     served: bool,
-    /// Whether it connected to a server with encryption.
+    /// Whether it connected to another server with encryption.
     encrypted: bool,
+    /// When a kernel spoke, and what.
+    spoke: Option<(RunTime, String)>,
 }
 
 impl NodeView {
     /// Applies an event, and returns the source of the current boot if the event shows it.
     pub(super) fn boot(&mut self, at: RunTime, known: &Known) -> Option<(BootedFrom, String)> {
         if matches!(known, Known::PoweredOn {} | Known::BootSeen {} | Known::Reset { .. }) {
-            self.booted.push(Booted {
-                began: at,
-                from: None,
-                by: String::new(),
-                network: NetworkBoot::default(),
-            });
+            // What the last one fetched can no longer become known.
+            self.settle_boot(RunTime::NEVER);
+            let (from, by, clues) = (None, String::new(), BootClues::default());
+            self.booted.push(Booted { began: at, from, by, clues });
             return None;
         }
-        let boot = self.booted.last_mut().filter(|boot| boot.from.is_none() && self.power == Power::On)?;
-        boot.network.asked |= matches!(known, Known::DhcpReplied { .. } | Known::DhcpIgnored { .. });
-        boot.network.encrypted |= matches!(known, Known::TlsOffered { .. });
-        boot.network.served |= known.delivery().is_some_and(|delivery| delivery.is_fetch());
-        let (from, by) = match kernel_fetched(known) {
-            Some(by) => (BootedFrom::Network, by),
-            None => {
-                let line = kernel_spoke(at.since(boot.began), known)?;
-                match boot.network.no_disk(self.boot_sources) {
-                    None => (BootedFrom::Disk, line),
-                    Some(reason) => (BootedFrom::Unknown, format!("{line}, and {reason}")),
-                }
-            }
+        if self.power != Power::On {
+            return self.settle_boot(at);
+        }
+        let Booted { began, clues, .. } = self.open_boot()?;
+        clues.asked |= matches!(known, Known::DhcpReplied { .. } | Known::DhcpIgnored { .. });
+        clues.encrypted |= matches!(known, Known::TlsOffered { to_lab: false, .. });
+        clues.served |= known.delivery().is_some_and(|delivery| delivery.is_fetch());
+        let spoke = clues.spoke.as_ref().map(|(spoke, _)| *spoke);
+        if let Some(by) = kernel_fetched(known).filter(|_| spoke.is_none_or(|spoke| at <= spoke)) {
+            return self.booted_from(BootedFrom::Network, by);
+        }
+        if spoke.is_none() {
+            clues.spoke = kernel_spoke(at.since(*began), known).map(|line| (at, line));
+        }
+        self.settle_boot(at)
+    }
+
+    /// Returns the source of the current boot if what was seen shows it by now.
+    pub(super) fn settle_boot(&mut self, now: RunTime) -> Option<(BootedFrom, String)> {
+        if now < self.boot_settles()? {
+            return None;
+        }
+        let sources = self.boot_sources;
+        let clues = &self.open_boot()?.clues;
+        let (_, line) = clues.spoke.as_ref()?;
+        let (from, by) = match clues.no_disk(sources) {
+            None => (BootedFrom::Disk, line.clone()),
+            Some(reason) => (BootedFrom::Unknown, format!("{line}, and {reason}")),
         };
+        self.booted_from(from, by)
+    }
+
+    /// Returns when the source of the current boot is known without a further event.
+    pub(super) fn boot_settles(&self) -> Option<RunTime> {
+        let boot = self.booted.last().filter(|boot| boot.from.is_none())?;
+        let (spoke, _) = boot.clues.spoke.as_ref()?;
+        let is_captured = self.boot_sources.network == BootServers::Captured;
+        Some(if is_captured { *spoke + BEHIND } else { *spoke })
+    }
+
+    fn open_boot(&mut self) -> Option<&mut Booted> {
+        self.booted.last_mut().filter(|boot| boot.from.is_none())
+    }
+
+    fn booted_from(&mut self, from: BootedFrom, by: String) -> Option<(BootedFrom, String)> {
+        let boot = self.open_boot()?;
         (boot.from, boot.by) = (Some(from), by.clone());
         Some((from, by))
     }
 }
 
-impl NetworkBoot {
+impl BootClues {
     /// Returns why a kernel that nobody fetched from the lab need not be from disk.
-    fn no_disk(self, sources: BootSources) -> Option<&'static str> {
+    fn no_disk(&self, sources: BootSources) -> Option<&'static str> {
         let elsewhere = match sources.network {
             BootServers::Lab => false,
-            BootServers::Captured => self.encrypted && !self.served,
+            BootServers::Captured => self.encrypted,
             BootServers::LabAndOthers => self.asked && !self.served,
             BootServers::Others => !self.served,
         };
@@ -125,9 +161,11 @@ fn kernel_spoke(age: Duration, known: &Known) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Snapshot;
     use crate::event::examples::{console, event, http, lease, tftp};
-    use crate::event::{BootServers, BootSources, FileRole, Known, PowerCause};
+    use crate::event::{BootServers, BootSources, Event, FileRole, Known, PowerCause, RunTime, Source};
     use crate::name::NodeName;
 
     /// Returns the boot source of each boot, `?` if no kernel started.
@@ -144,6 +182,7 @@ mod tests {
         for (second, kind) in kinds.into_iter().enumerate() {
             snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
         }
+        snapshot.pass(RunTime::from(Duration::from_secs(3600)));
         let view = snapshot.nodes.values().next().expect("a node");
         let words = view.booted.iter().map(|boot| boot.from.map_or("?", |from| from.as_str()));
         words.collect::<Vec<_>>().join(" ")
@@ -222,17 +261,49 @@ mod tests {
         let sources = |disk| BootSources { disk, network: BootServers::Captured };
         assert_eq!(check_of(sources(true), [Known::PoweredOn {}, lease("pxe", "ack"), linux()]), "disk");
         assert_eq!(check_of(sources(false), [Known::PoweredOn {}, linux()]), "unknown", "no disk");
-        let encrypted = || Known::TlsOffered {
+        let encrypted = |to_lab| Known::TlsOffered {
             server: "10.0.0.9:443".parse().unwrap(),
+            to_lab,
             name: None,
             version: "TLS 1.2".to_owned(),
             ciphers: Vec::new(),
         };
-        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, encrypted(), linux()]), "unknown");
-        let ours = [Known::PoweredOn {}, encrypted(), http("script", 200, true), linux()];
-        assert_eq!(check_of(sources(true), ours), "disk", "it was seen what it fetched");
+        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, encrypted(false), linux()]), "unknown");
+        // Its boot program came from the lab, its kernel may be from elsewhere.
+        let both = [Known::PoweredOn {}, tftp("snponly.efi", "sent"), encrypted(false), linux()];
+        assert_eq!(check_of(sources(true), both), "unknown");
+        // What the lab itself serves is known.
+        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, encrypted(true), linux()]), "disk");
         // The system of a boot that is known already.
-        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, linux(), encrypted()]), "disk");
+        assert_eq!(check_of(sources(true), [Known::PoweredOn {}, linux(), encrypted(false)]), "disk");
+    }
+
+    #[test]
+    fn frames_that_are_read_after_the_console_count() {
+        let sources = BootSources { disk: true, network: BootServers::Captured };
+        let check = |late: &[(u64, Known)], settled: u64| {
+            let mut snapshot = Snapshot::new([]);
+            let nodes = [(NodeName::new("a").unwrap(), sources)].into();
+            let (lab, accel) = ("lab".to_owned(), "kvm".to_owned());
+            snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes, waits: Box::default() }));
+            snapshot.apply(&event(0, Some("a"), Known::PoweredOn {}));
+            snapshot.apply(&event(5000, Some("a"), console("Linux version 6.1")));
+            for (ms, known) in late {
+                let event = Event { source: Source::Wire, ..event(*ms, Some("a"), known.clone()) };
+                snapshot.apply(&event);
+            }
+            let told = snapshot.pass(RunTime::from(Duration::from_millis(settled)));
+            let view = snapshot.nodes.values().next().expect("a node");
+            (view.booted[0].from.map(|from| from.as_str().to_owned()), told.len(), snapshot.next_deadline())
+        };
+        let kernel = || http("kernel", 200, true);
+        let (network, disk) = (Some("network".to_owned()), Some("disk".to_owned()));
+        assert_eq!(check(&[(4990, kernel())], 6000), (network, 0, None));
+        // What is fetched afterwards is for another one.
+        assert_eq!(check(&[(5100, kernel())], 6000), (disk.clone(), 1, None));
+        assert_eq!(check(&[], 5400), (disk, 1, None));
+        let due = RunTime::from(Duration::from_millis(5300));
+        assert_eq!(check(&[], 5200), (None, 0, Some(due)), "it is not certain yet");
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Clue {
             | Known::RpcServed { .. }
             | Known::RpcRefused { .. }
             | Known::Omitted { .. }
+            | Known::CaptureIncomplete { .. }
             | Known::ServiceFailed { .. }
             | Known::DhcpAsked { .. }
             | Known::RouterSolicited { .. }

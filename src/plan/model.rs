@@ -327,6 +327,8 @@ pub struct ServicePlan {
     pub dhcp: Option<DhcpPlan>,
     /// How unknown IPv6 clients, which are not nodes of the lab, are treated.
     pub ipv6_unknown_clients: UnknownClients,
+    /// Whether router advertisements are sent.
+    pub ra: bool,
     /// DHCPv6; `None` without IPv6, or if another server assigns addresses.
     pub dhcp6: Option<Dhcp6Plan>,
     /// The TFTP server.

@@ -329,6 +329,7 @@ impl<'a> Wiring<'a> {
             hosts: hosts.collect(),
             dhcp: dhcp::dhcp(network),
             ipv6_unknown_clients: ipv6_unknown_clients(network),
+            ra: network.ra,
             dhcp6: dhcp6(network),
             tftp: network.tftp,
             dns: self.dns(network),

@@ -6,7 +6,7 @@ use super::{Leak, NodeReport, Report, RunError, SCHEMA, Whose, exit};
 use crate::event::{BootedFrom, RunTime, ScreenMode, Stage};
 use crate::expect::{Evidence, Outcome, Verdict};
 use crate::name::{ExpectName, LabName, NodeName};
-use crate::observe::{Booted, NetworkBoot, ScreenShown, Sighting};
+use crate::observe::{BootClues, Booted, ScreenShown, Sighting};
 use crate::plan::Accel;
 
 const fn seconds(tenths: u64) -> RunTime {
@@ -56,7 +56,7 @@ fn booted(timeline: &[(Stage, u64)]) -> Vec<Booted> {
             began: seconds(stages[0].1),
             from: kernel.then_some(from),
             by: by.to_owned(),
-            network: NetworkBoot::default(),
+            clues: BootClues::default(),
         }
     };
     boots.map(boot).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event_list::{TORN, stamp};
 use super::text::paragraph;
-use crate::event::{Header, Known, RunTime, Service, Stage};
+use crate::event::{Header, Known, RunTime, Service, Source, Stage};
 use crate::name::NodeName;
 use crate::observe::{
     Boot, BootCause, Decided, Entries, ExchangeOutcome, Happened, Mark, MarkKind, NodeTimeline, SeenExchange,
@@ -161,6 +161,8 @@ impl Page {
         rows.extend(marks.chain(line).map(|mark| {
             let tone = if mark.kind == MarkKind::Trouble { Tone::Trouble } else { Tone::Plain };
             let text = match mark.kind {
+                // The last change of a screen says what it shows.
+                MarkKind::Line if mark.source == Source::Screen => mark.text.clone(),
                 MarkKind::Line => format!("last line `{}`", mark.text.trim()),
                 MarkKind::Change | MarkKind::Trouble | MarkKind::Probe => mark.text.clone(),
             };

@@ -94,14 +94,18 @@ impl Fold {
 
     /// Advances the time, and returns what that decided.
     pub(super) fn at(&mut self, now: Instant) -> Vec<Event> {
-        let all = self.decided(now);
+        let mut all: Vec<Event> = Vec::new();
+        for (node, from, by) in self.snapshot.pass(now.at) {
+            all.push(Event::of_run(now, Some(node), Known::Booted { from, by }));
+        }
+        all.extend(self.decided(now));
         self.progress.settled = self.settled.len();
         all
     }
 
     /// Returns the next instant at which time alone may decide something.
     pub(super) fn deadline(&self) -> Option<RunTime> {
-        self.judge.next_deadline(&self.snapshot)
+        self.judge.next_deadline(&self.snapshot).into_iter().chain(self.snapshot.next_deadline()).min()
     }
 
     /// Returns the probes that should be running.

@@ -65,7 +65,7 @@ fn segment(service: &ServicePlan) -> Segment {
             dhcp6: service.dhcp6.is_some(),
             tftp: service.tftp != TftpBackend::Off,
             dns: true,
-            advertisements: true,
+            advertisements: service.ra,
             http: [80].into_iter().chain(https).chain(matchbox.map(|matchbox| matchbox.port)).collect(),
         },
     }
@@ -166,7 +166,7 @@ impl FrameObserver for Wire {
         {
             return None;
         }
-        let &SeenFrame { network, at, data, length, sent: _ } = frame;
+        let &SeenFrame { network, at, data, length } = frame;
         let frame = Frame { at: self.at(at), segment: network, link: Link::Ethernet, bytes: data, length };
         let worth = self.dissector.frame(frame, &mut self.seen);
         self.tell();
@@ -182,15 +182,34 @@ impl FrameObserver for Wire {
 
     fn trouble(&mut self, trouble: Trouble) {
         match trouble {
-            Trouble::NoRing { interface, error } => self.fail(format!(
-                "the kernel has no ring for frames of {interface} ({error}): they are read one by one, and some may be lost under load"
-            )),
-            Trouble::Lost(count) => self.events.emit(Known::Omitted { service: Service::Capture, count }),
-            Trouble::Full(size) => self.fail(format!("the file has reached its size, {size}: later frames are not kept")),
+            Trouble::NoRing { interface, error } => {
+                let why = format!(
+                    "the kernel has no ring for frames of {interface} ({error}), so they are read one by one, and some may \
+                     be lost under load"
+                );
+                self.events.emit(Known::CaptureIncomplete { why, lost: None });
+            }
+            Trouble::Lost(count) => {
+                let why = format!("{count} frames were lost before they could be read");
+                self.events.emit(Known::CaptureIncomplete { why, lost: Some(count) });
+            }
+            Trouble::Full(size) => {
+                let why = format!("the file has its full size, {size}, so later frames are not kept");
+                self.events.emit(Known::CaptureIncomplete { why, lost: None });
+            }
             Trouble::Unwritten(error) => {
                 self.fail(format!("cannot write the file: {error}: later frames are not kept"));
             }
             Trouble::Unread(error) => self.fail(format!("cannot read frames: {error}")),
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // The thread that has it is gone, and the run goes on.
+        if std::thread::panicking() {
+            self.fail("the thread that reads frames has panicked: later frames are not seen".to_owned());
         }
     }
 }

@@ -80,6 +80,7 @@ pub(super) fn plan() -> ServicePlan {
             reserve: BTreeMap::new(),
         }),
         ipv6_unknown_clients: UnknownClients::Answer,
+        ra: true,
         dhcp6: None,
         tftp: TftpBackend::Builtin,
         https: None,

@@ -143,12 +143,14 @@ pub async fn serve(
         stopper
     });
     let mut transient_route = None;
-    match ra::Advertiser::new(solicitations, ra::Router::new(&plan)) {
-        Ok(advertiser) => {
-            transient_route = Some(advertiser.transient_route());
-            services.spawn(ra::run(advertiser, events.clone()));
+    if plan.ra {
+        match ra::Advertiser::new(solicitations, ra::Router::new(&plan)) {
+            Ok(advertiser) => {
+                transient_route = Some(advertiser.transient_route());
+                services.spawn(ra::run(advertiser, events.clone()));
+            }
+            Err(error) => failed(&events, Service::Ra, &error),
         }
-        Err(error) => failed(&events, Service::Ra, &error),
     }
     match Dhcp6::new(dhcp6, &plan, context.clone(), transient_route) {
         Ok(Some(dhcp6)) => drop(services.spawn(dhcp6.run())),

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::libc::{
-    PACKET_OUTGOING, TP_STATUS_VLAN_TPID_VALID, TP_STATUS_VLAN_VALID, TPACKET_ALIGNMENT, sockaddr_ll,
-    tpacket_block_desc, tpacket_hdr_v1, tpacket_hdr_variant1, tpacket3_hdr,
+    TP_STATUS_VLAN_TPID_VALID, TP_STATUS_VLAN_VALID, tpacket_block_desc, tpacket_hdr_v1,
+    tpacket_hdr_variant1, tpacket3_hdr,
 };
 
 use crate::name::IfName;
@@ -46,8 +46,6 @@ pub struct RingFrame<'a> {
     pub data: &'a [u8],
     /// Its length on the wire.
     pub length: usize,
-    /// Whether this host sent it.
-    pub sent: bool,
     /// Protocol and content of the VLAN tag that the kernel took out of it.
     pub tag: Option<(u16, u16)>,
 }
@@ -65,10 +63,9 @@ impl FrameRing {
         Ok(Self { ring, cursor: None })
     }
 
-    /// Takes what the kernel has filled. Tells whether there is a frame to read.
-    pub fn fill(&mut self) -> bool {
+    /// Takes what the kernel has filled.
+    pub fn fill(&mut self) {
         while self.ring.take() {}
-        self.peek().is_some()
     }
 
     /// Returns the time of the next frame that was taken.
@@ -137,7 +134,6 @@ fn first(block: &[u8]) -> (usize, u32) {
 
 /// Returns the frame whose header is at an offset of a block.
 fn frame(block: &[u8], at: usize) -> Option<RingFrame<'_>> {
-    const LINK: usize = size_of::<tpacket3_hdr>().next_multiple_of(TPACKET_ALIGNMENT);
     const VLAN: usize = offset_of!(tpacket3_hdr, hv1);
     let header = block.get(at..)?;
     let status = word(header, offset_of!(tpacket3_hdr, tp_status))?;
@@ -154,7 +150,6 @@ fn frame(block: &[u8], at: usize) -> Option<RingFrame<'_>> {
         at: Duration::new(seconds.into(), nanos),
         data: header.get(begin..begin + kept)?,
         length: word(header, offset_of!(tpacket3_hdr, tp_len))? as usize,
-        sent: header.get(LINK + offset_of!(sockaddr_ll, sll_pkttype)) == Some(&PACKET_OUTGOING),
         tag: (status & TP_STATUS_VLAN_VALID != 0).then_some((tpid, tci)),
     })
 }
@@ -217,7 +212,7 @@ mod tests {
         let (at, count) = first(&block);
         assert_eq!((at, count), (48, 2));
         let one = frame(&block, at).unwrap();
-        assert_eq!((one.data, one.length, one.sent, one.tag), (&b"first"[..], 5, false, None));
+        assert_eq!((one.data, one.length, one.tag), (&b"first"[..], 5, None));
         let next = word(&block, at + offset_of!(tpacket3_hdr, tp_next_offset)).unwrap() as usize;
         let two = frame(&block, at + next).unwrap();
         assert_eq!((two.data, two.length, two.tag), (&b"cut"[..], 1500, Some((DOT1Q, 7))));

@@ -18,7 +18,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
-    ("capture", &["name", "hint", "event", "dissect", "system"]),
+    ("capture", &["name", "hint", "system"]),
     ("node", &["name", "hint", "event", "config", "lab", "plan", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
     (

@@ -274,6 +274,15 @@ impl Http {
                 Used::text(used as u64)
             }
             Reader::Lost => {
+                // A new response shows where the last one ended.
+                if side == Side::Server && rest.starts_with(b"HTTP/1.") && !self.requests.is_empty() {
+                    if let Some(mut response) = self.response.take() {
+                        response.end = begin;
+                        self.sent.push_back(response);
+                    }
+                    self.server = Reader::default();
+                    return Used::text(0);
+                }
                 self.content(at, side, rest, left);
                 Used::content(left)
             }
@@ -401,13 +410,18 @@ impl Http {
             response.tell(context, ends, at, in_order);
         }
         if let Some(response) = self.response.take() {
-            let complete = in_order && matches!(self.server, Reader::UntilClose);
+            // Of chunks, the capture may lack some bytes.
+            let complete = in_order && matches!(self.server, Reader::UntilClose | Reader::Lost);
             response.tell(context, ends, at, complete);
         }
     }
 
     /// Reports requests of a connection that ended without a response.
     pub(super) fn unanswered(&mut self, context: &mut Context<'_>, ends: &Ends, at: RunTime) {
+        // What follows in a response that cannot be told apart may be the answers.
+        if matches!(self.server, Reader::Lost) {
+            return;
+        }
         for Request { method, path, at: _ } in self.requests.drain(..) {
             let known = Known::Unanswered {
                 network: context.world.network(ends.segment).clone(),

@@ -151,7 +151,8 @@ impl Tls {
         }
         self.is_read = true;
         if let Some(Offer { name, version, ciphers }) = offer(&rest[..rest.len().min(length)]) {
-            let known = Known::TlsOffered { server: ends.server, name, version, ciphers };
+            let (server, to_lab) = (ends.server, ends.is_own);
+            let known = Known::TlsOffered { server, to_lab, name, version, ciphers };
             context.tell(at, Topic::Tls, ends.node.clone(), Some(ends.exchange()), known);
         }
         self.hello = Vec::new();

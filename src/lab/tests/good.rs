@@ -89,6 +89,7 @@ fn everything_has_a_default() {
                 root: None,
                 files: {},
                 listing: false,
+                ra: true,
                 https: false,
                 matchbox: None,
                 dns: Dns {

@@ -300,4 +300,8 @@ node.d = { firmware = "uefi", profile = "six", nic = { lan = {}, six = {} } }
 
     2 errors, 1 warning; for more, run `dryrack explain L145`
     "#);
+    // A process may be the server, but it needs the prefix, too.
+    let process = format!("{more}process.dnsmasq.run = \"exec dnsmasq\"\n");
+    let said = check_more(&process);
+    assert!(said.contains("`b` netboots over IPv6") && !said.contains("`c` netboots over IPv6"), "{said}");
 }

@@ -94,8 +94,12 @@ impl Check<'_> {
                 nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
             // An invalid network is reported elsewhere.
             let Some([first, ..]) = on.as_deref() else { continue };
-            let gives =
-                |network: &&Network| network.ipv6.is_some() && matches!(network.dhcp, Dhcp::Server { .. });
+            // A process of the lab, or a machine behind the interface, may be another DHCP server.
+            let has_processes = !self.raw.process.entries.is_empty();
+            let gives = |network: &&Network| {
+                let others = has_processes || network.interface.is_some();
+                network.ipv6.is_some() && (others || matches!(network.dhcp, Dhcp::Server { .. }))
+            };
             if !on.iter().flatten().any(gives) {
                 let what =
                     format!("`{key}` netboots over IPv6, but none of its networks assigns IPv6 addresses");

@@ -96,6 +96,7 @@ impl Check<'_> {
         let tftp = raw.tftp.value().copied().unwrap_or_default();
         let (root, listing) = self.root(raw);
         let files = self.served(&raw.files);
+        let ra = raw.ra.value().copied().unwrap_or(true);
         let https = raw.https.value().copied().unwrap_or(false);
         let matchbox =
             raw.matchbox.given().map(|matchbox| self.matchbox(&matchbox.value, &matchbox.span, https));
@@ -118,6 +119,7 @@ impl Check<'_> {
             root,
             files,
             listing,
+            ra,
             https,
             matchbox,
             dns,

@@ -210,8 +210,9 @@ impl Machine {
             // Before it resumes, otherwise its first line could come first.
             body.events.emit_of(&body.plan.node, Known::PoweredOn {});
         }
+        session.qmp.cont().await.map_err(failed)?;
         body.screen.stir();
-        session.qmp.cont().await.map_err(failed)
+        Ok(())
     }
 
     /// Powers the machine off. No effect if it is off.

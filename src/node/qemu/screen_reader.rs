@@ -153,13 +153,15 @@ impl ScreenReader {
         bytes.map_err(|source| ReadError::File { file, source })
     }
 
-    /// Stops the machine, and reads the registers and the memory. It stays stopped if it was.
+    /// Stops the machine, and reads the registers and the memory. It stays stopped if QEMU itself has stopped it, as
+    /// for a full disk.
     async fn registers(&self) -> Result<(Option<Page>, Vec<u8>), ReadError> {
-        let was_running = self.qmp.status().await? == "running";
+        let status = self.qmp.status().await?;
+        // Only a look pauses a machine: `paused` is one that failed. `prelaunch` is about to run.
+        let resume = matches!(status.as_str(), "running" | "paused" | "prelaunch");
         self.qmp.stop().await?;
         let read = self.stopped().await;
-        // QEMU does not stop a machine for this that it has stopped for another reason, such as a full disk.
-        if was_running && self.qmp.status().await? == "paused" {
+        if resume && matches!(self.qmp.status().await?.as_str(), "paused" | "prelaunch") {
             self.qmp.cont().await?;
         }
         read

@@ -15,12 +15,15 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::console::Port;
 use super::qmp::Qmp;
 use super::screen_reader::{ReadError, ScreenReader, Shown};
-use crate::event::{Emitter, Known};
+use crate::event::{Emitter, Known, RunTime};
 use crate::name::NodeName;
 use crate::node::screen::ScreenReading;
 
 /// The picture of a screen that could not be read, in the folder of the machine.
 const PICTURE: &str = "screen.png";
+
+/// How often the picture of a screen that changes all the time is kept.
+const BETWEEN_PICTURES: Duration = Duration::from_secs(5);
 
 /// The least time between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -90,7 +93,17 @@ impl Screen {
         let (asker, asked) = mpsc::unbounded_channel();
         *self.asker() = Some(asker);
         let reader = ScreenReader::new(qmp.clone(), &self.folder);
-        ScreenWatch { screen: Arc::clone(self), qmp, port, reader, asked, has_picture: false, position: 0 }
+        ScreenWatch {
+            screen: Arc::clone(self),
+            qmp,
+            port,
+            reader,
+            asked,
+            has_picture: false,
+            is_stale: false,
+            kept: None,
+            position: 0,
+        }
     }
 }
 
@@ -103,6 +116,10 @@ pub(super) struct ScreenWatch {
     asked: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     /// Whether the screen shows pixels that are no text.
     has_picture: bool,
+    /// Whether they have changed since they were kept.
+    is_stale: bool,
+    /// When they were kept.
+    kept: Option<RunTime>,
     /// Where the log of the serial console ended at the last look.
     position: u64,
 }
@@ -165,15 +182,15 @@ impl ScreenWatch {
             if let Some(last) = self.last().as_mut() {
                 last.at = self.screen.events.now().at;
             }
+            self.keep_picture(at_once).await?;
             return Ok(false);
         };
         let Shown { text, is_picture } = shown;
-        let had_picture = std::mem::replace(&mut self.has_picture, is_picture);
+        let is_new = !std::mem::replace(&mut self.has_picture, is_picture);
         let picture =
             is_picture.then(|| ["node", self.screen.node.as_str(), PICTURE].iter().collect::<PathBuf>());
-        if is_picture && !had_picture {
-            self.qmp.screendump(PICTURE).await?;
-        }
+        self.is_stale = is_picture;
+        self.keep_picture(at_once || is_new).await?;
         let at = self.screen.events.now().at;
         let reading = ScreenReading { text, picture, at, off: false };
         let before = self.last().replace(reading.clone());
@@ -191,6 +208,17 @@ impl ScreenWatch {
         let (mode, columns, lines) = (text.mode, text.columns, text.lines);
         self.screen.events.emit_of(&self.screen.node, Known::ScreenShown { mode, columns, lines, picture });
         Ok(true)
+    }
+
+    /// Keeps the picture that the screen shows, if it has changed; not each picture of a moving one.
+    async fn keep_picture(&mut self, at_once: bool) -> Result<(), ReadError> {
+        let now = self.screen.events.now().at;
+        let is_due = self.kept.is_none_or(|kept| now.since(kept) >= BETWEEN_PICTURES);
+        if self.is_stale && (at_once || is_due) {
+            self.qmp.screendump(PICTURE).await?;
+            (self.is_stale, self.kept) = (false, Some(now));
+        }
+        Ok(())
     }
 
     fn last(&self) -> MutexGuard<'_, Option<ScreenReading>> {

@@ -281,6 +281,9 @@ impl SeenExchange {
     }
 }
 
+/// What router solicitations ask for.
+pub(super) const ROUTER: &str = "router";
+
 /// Returns what a timeline keeps of an event.
 pub(super) fn content(known: &Known) -> Content {
     let part = match known {
@@ -307,7 +310,7 @@ pub(super) fn content(known: &Known) -> Content {
             part.with(Answer::new("ignored", rule), Duration::from_micros(*us)).join(Join::Exchange)
         }
         Known::RouterSolicited { network: _ } => {
-            Part::new(Service::Ra, "router", ExchangeOutcome::Open).join(Join::Open("router".to_owned()))
+            Part::new(Service::Ra, ROUTER, ExchangeOutcome::Open).join(Join::Open(ROUTER.to_owned()))
         }
         Known::RouterAdvertised { network: _, router } => {
             let mut answer = Answer::new("advertised", "");
@@ -322,8 +325,8 @@ pub(super) fn content(known: &Known) -> Content {
                 let flags = flags.into_iter().filter(|(set, _)| *set);
                 answer.details.extend(flags.map(|(_, words)| words.to_owned()));
             }
-            let part = Part::new(Service::Ra, "router", ExchangeOutcome::Answered);
-            part.with(answer, Duration::ZERO).join(Join::Close("router".to_owned()))
+            let part = Part::new(Service::Ra, ROUTER, ExchangeOutcome::Answered);
+            part.with(answer, Duration::ZERO).join(Join::Close(ROUTER.to_owned()))
         }
         Known::TftpServed { path, outcome, bytes, ms, role, rule, retransmits, server, .. } => {
             let result = match outcome {
@@ -430,6 +433,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::AddressLearned { .. }
         | Known::DhcpOmitted { .. }
         | Known::Omitted { .. }
+        | Known::CaptureIncomplete { .. }
         | Known::TlsOffered { .. }
         | Known::StpSeen { .. }
         | Known::LacpSeen { .. }

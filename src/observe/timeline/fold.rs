@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::exchange::{Content, Join, Part, content, fetch};
+use super::exchange::{Content, Join, Part, ROUTER, content, fetch};
 use super::{
     Boot, BootCause, Decided, DecidedBy, Entries, ExchangeOutcome, Mark, MarkKind, NodeTimeline, ProcessSpan,
     SeenExchange, StageSpan, StepSpan, TearDown, Timeline,
 };
-use crate::event::{BootedFrom, Event, Exchange, Kind, Known, RunTime, Source, Stage};
+use crate::event::{BootedFrom, Event, Exchange, Kind, Known, RunTime, Service, Source, Stage};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::Snapshot;
 
@@ -240,6 +240,7 @@ impl TimelineFold {
             | Known::NtpAnswered { .. }
             | Known::SyslogLine { .. }
             | Known::Omitted { .. }
+            | Known::CaptureIncomplete { .. }
             | Known::ServiceFailed { .. }
             | Known::BootSeen {}
             | Known::DhcpAsked { .. }
@@ -290,6 +291,9 @@ impl TimelineFold {
             Join::Open(key) | Join::Close(key) => Some(key),
         };
         let request = request.map(|key| (event.node.clone(), event.exchange.clone(), key.clone()));
+        if matches!(known, Known::RouterSolicited { .. }) && self.is_advertised(event) {
+            return None;
+        }
         let closes = matches!(part.join, Join::Close(_));
         let id = event.exchange.clone();
         let new = SeenExchange::new(event.at, id, event.source.clone(), part);
@@ -310,6 +314,9 @@ impl TimelineFold {
                 self.at(&place)?.complete(answer, new);
                 return None;
             }
+        }
+        if matches!(known, Known::RouterAdvertised { .. }) && event.node.is_none() {
+            self.advertise_to_all(&new);
         }
         let place = match request.as_ref().and_then(|request| self.requests.get(request)).cloned() {
             Some(place) => {
@@ -339,6 +346,26 @@ impl TimelineFold {
         }
         (new.outcome != ExchangeOutcome::Open)
             .then(|| Happened::Exchange { node: event.node.clone(), exchange: Box::new(new) })
+    }
+
+    /// Tells whether a router has answered a solicitation already, which is read from the wire after the answer.
+    fn is_advertised(&mut self, event: &Event) -> bool {
+        let exchanges = &self.entries(event.node.as_ref()).exchanges;
+        let last = exchanges.iter().rfind(|exchange| exchange.service == Service::Ra);
+        last.is_some_and(|last| last.outcome == ExchangeOutcome::Answered && last.ended >= event.at)
+    }
+
+    /// Ends the solicitations of all nodes: an advertisement to all stations answers them.
+    fn advertise_to_all(&mut self, answer: &SeenExchange) {
+        let is_router = |(_, _, key): &RequestKey| key == ROUTER;
+        let asked: Vec<_> = self.requests.keys().filter(|key| is_router(key)).cloned().collect();
+        for request in asked {
+            if let Some(place) = self.requests.remove(&request)
+                && let Some(open) = self.at(&place)
+            {
+                open.extend(answer.clone());
+            }
+        }
     }
 
     fn entries(&mut self, node: Option<&NodeName>) -> &mut Entries {
