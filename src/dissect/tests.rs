@@ -1,4 +1,8 @@
+mod boots;
+mod dhcp;
 mod dns;
+mod files;
+mod network;
 
 use std::net::{IpAddr, SocketAddr};
 
