@@ -286,7 +286,7 @@ impl Protocols {
     fn packet(&mut self, context: &mut Context<'_>, hop: Hop, ip: &Ip<'_>) -> usize {
         let whole = ip.start + ip.payload.len();
         match ip.protocol {
-            icmp::TCP => self.tcp.read(context, hop, ip),
+            icmp::TCP => self.tcp.read(context, &mut self.dns, hop, ip),
             link::UDP_NUMBER => match ip.udp() {
                 Some(datagram) => self.datagram(context, hop, &datagram),
                 None => whole,

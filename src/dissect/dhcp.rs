@@ -144,6 +144,13 @@ impl Dhcp {
                 (true, true)
             }
         };
+        // Who requests an address was offered it, even if the capture missed the offer.
+        let had_offer = message == DhcpMessage::Request
+            && (request.server.is_some()
+                || transaction.asked.iter().any(|asked| asked.message == DhcpMessage::Discover));
+        if had_offer && let Some(kind) = awaits_reply(&DhcpMessage::Discover) {
+            context.asks.answered(&Ask::Dhcp(mac, kind, false));
+        }
         let network = context.world.network(hop.segment).clone();
         if is_first {
             context.booted(hop, node.as_ref(), &client, &message);

@@ -45,7 +45,22 @@ struct Transaction {
     /// How often it was seen directly and between relays and servers.
     copies: [u64; 2],
     /// The same for each reply.
-    replied: Vec<(IpAddr, DhcpMessage, [u64; 2])>,
+    replied: Vec<Replied>,
+}
+
+/// A message of a server.
+#[derive(Debug)]
+struct Replied {
+    server: Server,
+    message: DhcpMessage,
+    copies: [u64; 2],
+}
+
+/// A server: its identifier, or the address of one that has none.
+#[derive(Debug, PartialEq, Eq)]
+enum Server {
+    Duid(Vec<u8>),
+    Address(IpAddr),
 }
 
 /// Counts a copy. Tells whether the message happened once more.
@@ -95,6 +110,10 @@ impl Dhcp6 {
         let Some(transaction) = self.transactions.get_mut(&key) else { return };
         transaction.last = hop.at;
         let is_new = count(&mut transaction.copies, relay.is_some());
+        // Who requests an address from a server has its advertisement, even if the capture missed that.
+        if message == DhcpMessage::Request {
+            context.asks.answered(&Ask::Dhcp6(mac, DhcpMessage::Solicit.to_string()));
+        }
         if is_first {
             // The IPv6 stack of EDK2 asks as systems do, beside its PXE client.
             if client != DhcpClient::Os {
@@ -139,17 +158,17 @@ impl Dhcp6 {
         let (mac, request) = (transaction.mac, transaction.message.clone());
         context.world.serves(hop);
         context.asks.answered(&Ask::Dhcp6(mac, request.to_string()));
-        let known = transaction
-            .replied
-            .iter_mut()
-            .find(|(known, message, _)| *known == server && *message == reply.message);
+        let by = reply.server.map_or(Server::Address(server), Server::Duid);
+        let known =
+            transaction.replied.iter_mut().find(|known| known.server == by && known.message == reply.message);
         let is_new = match known {
-            Some((_, _, copies)) => count(copies, relayed),
+            Some(known) => count(&mut known.copies, relayed),
             None => {
                 let mut copies = [0; 2];
                 count(&mut copies, relayed);
                 if transaction.replied.len() < MOST_REPLIES {
-                    transaction.replied.push((server, reply.message.clone(), copies));
+                    let message = reply.message.clone();
+                    transaction.replied.push(Replied { server: by, message, copies });
                 }
                 true
             }

@@ -1,4 +1,4 @@
-//! DNS over UDP: queries with their answers.
+//! DNS: queries with their answers, over UDP and over TCP, whose streams `tcp` cuts into messages.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,9 +9,11 @@ use super::link::Datagram;
 use super::news::Topic;
 use super::{Context, Hop};
 use crate::event::{Exchange, Known, RunTime, Service};
+use crate::name::NodeName;
 use crate::wire::dns::{Answer, Message, Query};
 
-const PORT: u16 = 53;
+/// The port of servers.
+pub(super) const PORT: u16 = 53;
 /// Queries that wait for their answer, and answers that may be repeated.
 const MOST: usize = 4096;
 /// Resolvers give up or ask another server within this time.
@@ -22,8 +24,24 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The queries.
 #[derive(Debug)]
 pub(super) struct Dns {
-    queries: Bounded<(SocketAddr, u16, IpAddr), RunTime>,
-    answered: Bounded<(IpAddr, IpAddr, Query), RunTime>,
+    queries: Bounded<Asked, (RunTime, NodeName)>,
+    answered: Bounded<(Carrier, IpAddr, IpAddr, Query), RunTime>,
+}
+
+/// What carries a message. An answer that is too long for UDP comes again over TCP, and is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Carrier {
+    Udp,
+    Tcp,
+}
+
+/// Who asked whom, and the number of the query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) carrier: Carrier,
+    pub(super) client: SocketAddr,
+    pub(super) server: IpAddr,
+    pub(super) id: u16,
 }
 
 impl Default for Dns {
@@ -38,32 +56,42 @@ impl Dns {
         datagram.source.port() == PORT || datagram.destination.port() == PORT
     }
 
-    /// Reads a message.
+    /// Reads a message over UDP.
     pub(super) fn read(&mut self, context: &mut Context<'_>, hop: Hop, datagram: &Datagram<'_>) {
-        match Message::decode(datagram.payload) {
-            Some(Message::Query { id, query }) if datagram.destination.port() == PORT => {
-                self.query(context, hop, datagram, id, query);
+        let Datagram { source, destination, payload, length, .. } = *datagram;
+        let asked =
+            |client, server: SocketAddr, id| Asked { carrier: Carrier::Udp, client, server: server.ip(), id };
+        match Message::decode(payload) {
+            Some(Message::Query { id, query }) if destination.port() == PORT => {
+                if context.world.is_ours(source.ip()) {
+                    return;
+                }
+                let Some(node) = context.world.asker(hop, source.ip()) else { return };
+                self.query(context, hop, asked(source, destination, id), node, query);
             }
-            Some(Message::Answer { id, answer }) if datagram.source.port() == PORT => {
-                self.answer(context, hop, datagram, id, answer);
+            Some(Message::Answer { id, answer }) if source.port() == PORT => {
+                self.answer(context, hop, asked(destination, source, id), answer, length);
             }
             _ => {}
         }
     }
 
-    fn query(&mut self, context: &mut Context<'_>, hop: Hop, datagram: &Datagram<'_>, id: u16, query: Query) {
-        let Datagram { source, destination, .. } = datagram;
-        if context.world.is_ours(source.ip()) {
-            return;
-        }
-        let Some(node) = context.world.asker(hop, source.ip()) else { return };
-        let server = destination.ip();
-        self.queries.insert((*source, id, server), hop.at);
+    /// Handles a query of a node.
+    pub(super) fn query(
+        &mut self,
+        context: &mut Context<'_>,
+        hop: Hop,
+        asked: Asked,
+        node: NodeName,
+        query: Query,
+    ) {
+        let Asked { client, server, id, .. } = asked;
+        self.queries.insert(asked, (hop.at, node.clone()));
         // Resolvers choose another number for each attempt.
-        context.ask(Ask::Name(source.ip(), server, query.clone()), hop.at, || Waiting {
+        context.ask(Ask::Name(client.ip(), server, query.clone()), hop.at, || Waiting {
             segment: hop.segment,
             node: Some(node),
-            exchange: Some(Exchange::dns(*source, id)),
+            exchange: Some(Exchange::dns(client, id)),
             service: Service::Dns,
             what: format!("{} {}", query.name, query.record),
             server: Some(server),
@@ -72,19 +100,20 @@ impl Dns {
         });
     }
 
-    fn answer(
+    /// Handles an answer; `length` is that of its message.
+    pub(super) fn answer(
         &mut self,
         context: &mut Context<'_>,
         hop: Hop,
-        datagram: &Datagram<'_>,
-        id: u16,
+        asked: Asked,
         answer: Answer,
+        length: usize,
     ) {
-        let (client, server) = (datagram.destination, datagram.source.ip());
-        let Some(asked) = self.queries.remove(&(client, id, server)) else { return };
+        let Some((began, node)) = self.queries.remove(&asked) else { return };
+        let Asked { carrier, client, server, id } = asked;
         let Answer { query, code, records } = answer;
         context.asks.answered(&Ask::Name(client.ip(), server, query.clone()));
-        let key = (client.ip(), server, query.clone());
+        let key = (carrier, client.ip(), server, query.clone());
         let before = self.answered.get(&key).copied();
         if before.is_some_and(|before| hop.at.since(before) < AGAIN) {
             return;
@@ -97,12 +126,11 @@ impl Dns {
             code,
             rule: String::new(),
             answer: records,
-            bytes: datagram.length as u64,
-            us: hop.at.micros_since(asked),
+            bytes: length as u64,
+            us: hop.at.micros_since(began),
             count: None,
             server: Some(server).filter(|_| !is_own),
         };
-        let node = context.world.node(hop.segment, client.ip(), None);
-        context.tell(hop.at, Topic::Dns, node, Some(Exchange::dns(client, id)), known);
+        context.tell(hop.at, Topic::Dns, Some(node), Some(Exchange::dns(client, id)), known);
     }
 }

@@ -1,4 +1,4 @@
-//! Datagrams in several fragments: small ones are put together, of large ones the first fragment is read.
+//! Datagrams in several fragments: messages are put together, of others the first fragment is read.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -31,6 +31,8 @@ impl Default for Fragments {
 #[derive(Debug)]
 struct Partial {
     begun: RunTime,
+    /// Whether nothing more of it is needed: its first fragment was read, or it is not put together.
+    is_done: bool,
     bytes: Vec<u8>,
     parts: Vec<(usize, usize)>,
     length: Option<usize>,
@@ -56,18 +58,21 @@ impl Fragments {
     /// Takes a fragment.
     pub(super) fn take<'a>(&mut self, now: RunTime, ip: Ip<'a>, fragment: Fragment) -> Whole<'a> {
         let key = (ip.source, ip.destination, fragment.id);
-        if fragment.offset == 0 {
-            if ip.protocol != UDP_NUMBER || !is_message(ip.payload) {
-                return Whole::Now(ip);
-            }
-            let partial = Partial { begun: now, bytes: Vec::new(), parts: Vec::new(), length: None };
-            self.datagrams.insert(key, partial);
+        let is_new = self.datagrams.get(&key).is_none_or(|known| now.since(known.begun) > PATIENCE);
+        if fragment.offset == 0 && (ip.protocol != UDP_NUMBER || !is_message(ip.payload)) {
+            self.datagrams.insert(key, Partial::new(now, true));
+            return Whole::Now(ip);
         }
-        // Senders begin with the first fragment.
-        let Some(partial) = self.datagrams.get_mut(&key) else { return Whole::Later };
+        // Some senders begin with the last fragment, and networks may change the order.
+        if is_new {
+            self.datagrams.insert(key, Partial::new(now, false));
+        }
+        let Some(partial) = self.datagrams.get_mut(&key).filter(|partial| !partial.is_done) else {
+            return Whole::Later;
+        };
         let end = fragment.offset + ip.payload.len();
-        if end > LARGEST || ip.payload.len() < ip.length || now.since(partial.begun) > PATIENCE {
-            self.datagrams.remove(&key);
+        if end > LARGEST || ip.payload.len() < ip.length {
+            *partial = Partial::new(partial.begun, true);
             return Whole::Later;
         }
         if partial.bytes.len() < end {
@@ -93,6 +98,10 @@ impl Fragments {
 }
 
 impl Partial {
+    fn new(begun: RunTime, is_done: bool) -> Self {
+        Self { begun, is_done, bytes: Vec::new(), parts: Vec::new(), length: None }
+    }
+
     fn is_whole(&mut self) -> bool {
         let Some(length) = self.length else { return false };
         self.parts.sort_unstable();

@@ -8,6 +8,8 @@ use crate::name::Mac;
 
 /// How many bridges and systems are remembered.
 const MOST: usize = 256;
+/// Where MSTP names the bridge, after the flags (IEEE 802.1Q, 14.4).
+const MSTP_BRIDGE: usize = 88;
 
 /// The root that a bridge tells on a port, and the state of the port.
 type PortState = ([u8; 8], Option<&'static str>);
@@ -38,8 +40,15 @@ impl Switches {
             // Notifications of changes name no bridge.
             _ => return,
         };
+        // MSTP has the root of the region where others have the bridge, which follows the region's configuration.
+        // What is too short for that is read as RSTP (IEEE 802.1Q, 14.4).
+        let (protocol, bridge) = match (protocol, identifier(rest, MSTP_BRIDGE)) {
+            ("MSTP", Some(bridge)) => (protocol, Some(bridge)),
+            ("MSTP", None) => ("RSTP", identifier(rest, 12)),
+            _ => (protocol, identifier(rest, 12)),
+        };
         let (Some(root), Some(bridge), Some(port)) =
-            (identifier(rest, 0), identifier(rest, 12), rest.get(20..22).map(|port| [port[0], port[1]]))
+            (identifier(rest, 0), bridge, rest.get(20..22).map(|port| [port[0], port[1]]))
         else {
             return;
         };

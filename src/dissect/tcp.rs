@@ -2,6 +2,7 @@
 //!
 //! Bodies are counted by sequence numbers. What an acknowledgement covers has arrived, even if the capture missed it.
 
+mod dns;
 mod http;
 mod tls;
 
@@ -10,10 +11,12 @@ use std::time::Duration;
 
 use etherparse::TcpHeaderSlice;
 
+use self::dns::DnsStream;
 use self::http::Http;
 use self::tls::Tls;
 use super::asks::{Ask, Waiting};
 use super::bounded::Bounded;
+use super::dns::{Dns, PORT as DNS_PORT};
 use super::link::Ip;
 use super::{Context, Hop};
 use crate::event::{Exchange, RunTime, Service, Transport, UnreachableCause};
@@ -95,6 +98,7 @@ enum Talk {
     Unknown(Vec<u8>),
     Http(Box<Http>),
     Tls(Box<Tls>),
+    Dns(Box<DnsStream>),
     /// Nothing that is read here.
     Opaque,
 }
@@ -129,7 +133,7 @@ fn ahead(number: u32, of: u32) -> i32 {
 
 impl Tcp {
     /// Reads a segment. Returns how many bytes of the frame are no contents of files.
-    pub(super) fn read(&mut self, context: &mut Context<'_>, hop: Hop, ip: &Ip<'_>) -> usize {
+    pub(super) fn read(&mut self, context: &mut Context<'_>, dns: &mut Dns, hop: Hop, ip: &Ip<'_>) -> usize {
         let Ok(header) = TcpHeaderSlice::from_slice(ip.payload) else { return ip.start + ip.payload.len() };
         let size = header.slice().len();
         let start = ip.start + size;
@@ -166,7 +170,7 @@ impl Tcp {
         let flow = match self.flows.get_mut(&key) {
             Some(flow) => flow,
             // A connection from before the capture.
-            None if segment.length > 0 && is_request(segment.bytes) => {
+            None if segment.length > 0 && is_request(segment.bytes, destination.port()) => {
                 self.adopt(context, hop, key, source, destination);
                 match self.flows.get_mut(&key) {
                     Some(flow) => flow,
@@ -176,6 +180,7 @@ impl Tcp {
             None => return start,
         };
         flow.last = hop.at;
+        flow.establish(context);
         let side = if flow.ends.client == source { Side::Client } else { Side::Server };
         if header.ack() {
             flow.acknowledge(context, hop, side, header.acknowledgment_number());
@@ -185,6 +190,9 @@ impl Tcp {
         }
         let kept = if segment.length > 0 { flow.segment(context, hop, side, segment) } else { 0 };
         flow.close(context, hop, side);
+        if let Talk::Dns(stream) = &mut flow.talk {
+            stream.pass_on(context, dns, &flow.ends, hop);
+        }
         self.memory -= flow.counted;
         flow.counted = flow.memory();
         if self.memory + flow.counted > MOST_MEMORY {
@@ -247,7 +255,11 @@ impl Tcp {
             server,
             is_own: world.is_own(server.ip(), |services| services.http.contains(&server.port())),
         };
-        let talk = if is_ours { Talk::Opaque } else { Talk::Unknown(Vec::new()) };
+        let talk = match server.port() {
+            _ if is_ours => Talk::Opaque,
+            DNS_PORT => Talk::Dns(Box::default()),
+            _ => Talk::Unknown(Vec::new()),
+        };
         let flow = Flow {
             ends,
             syn: None,
@@ -295,9 +307,12 @@ impl Tcp {
     }
 }
 
-/// Tells whether bytes begin a request that is read here.
-fn is_request(bytes: &[u8]) -> bool {
-    http::is_request(bytes) == Some(true) || tls::is_hello(bytes) == Some(true)
+/// Tells whether bytes to a port begin a request that is read here.
+fn is_request(bytes: &[u8], port: u16) -> bool {
+    match port {
+        DNS_PORT => dns::is_query(bytes),
+        _ => http::is_request(bytes) == Some(true) || tls::is_hello(bytes) == Some(true),
+    }
 }
 
 impl Flow {
@@ -314,6 +329,7 @@ impl Flow {
             Talk::Unknown(begun) => begun.capacity(),
             Talk::Http(http) => http.memory(),
             Talk::Tls(tls) => tls.memory(),
+            Talk::Dns(stream) => stream.memory(),
             Talk::Opaque => 0,
         };
         self.client.held_bytes + self.server.held_bytes + talk
@@ -343,9 +359,16 @@ impl Flow {
     }
 
     fn accepted(&mut self, context: &mut Context<'_>, sequence: u32) {
-        self.is_established = true;
         self.server.next.get_or_insert(sequence.wrapping_add(1));
-        context.asks.answered(&Ask::Connection(self.ends.client, self.ends.server));
+        self.establish(context);
+    }
+
+    /// Records that the server accepted it, which any further segment shows if the capture missed the answer.
+    fn establish(&mut self, context: &mut Context<'_>) {
+        if !self.is_established {
+            self.is_established = true;
+            context.asks.answered(&Ask::Connection(self.ends.client, self.ends.server));
+        }
     }
 
     fn reset(self, context: &mut Context<'_>, hop: Hop, by: SocketAddr) {
@@ -368,7 +391,6 @@ impl Flow {
         side: Side,
         mut segment: Segment<'_>,
     ) -> usize {
-        self.is_established = true;
         if matches!(self.talk, Talk::Opaque) {
             return 0;
         }
@@ -491,6 +513,7 @@ impl Flow {
             Talk::Unknown(_) => 0,
             Talk::Http(http) => http.uninteresting(side),
             Talk::Tls(tls) => tls.uninteresting(side),
+            Talk::Dns(stream) => stream.uninteresting(side),
             Talk::Opaque => u64::MAX,
         }
     }
@@ -542,6 +565,7 @@ impl Flow {
             Talk::Unknown(_) | Talk::Opaque => 0,
             Talk::Http(http) => http.read(context, &self.ends, hop.at, side, bytes, length.into(), passed),
             Talk::Tls(tls) => tls.read(context, &self.ends, hop.at, side, bytes, length.into()),
+            Talk::Dns(stream) => stream.read(side, bytes, length as usize),
         }
     }
 
@@ -571,5 +595,46 @@ impl Stream {
             (Some(_), None) => true,
             (None, _) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+
+    use super::*;
+    use crate::dissect::{Dissector, Frame, Link, Machines, Segment as Network};
+    use crate::name::NetworkName;
+
+    #[test]
+    fn what_is_kept_of_all_connections_is_bounded() {
+        let network = Network::foreign(NetworkName::new("lan").unwrap());
+        let mut dissector = Dissector::new(vec![network], Machines::Any);
+        let mut most = 0;
+        // Of each message, and each head, the end is missing.
+        let message = [&16_000_u16.to_be_bytes()[..], &[7; 15_000]].concat();
+        let head = [&b"GET / HTTP/1.1\r\nX: "[..], &[b'x'; 15_000]].concat();
+        for (begun, to) in [(&message, DNS_PORT), (&head, 80)] {
+            for from in 10_000..10_500 {
+                for (flags, sequence, payload) in [(true, 1, &[][..]), (false, 2, begun)] {
+                    let step = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+                        .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+                        .tcp(from, to, sequence, 1000);
+                    let mut bytes = Vec::new();
+                    if flags { step.syn() } else { step.ack(1) }.write(&mut bytes, payload).unwrap();
+                    let length = bytes.len();
+                    let frame =
+                        Frame { at: RunTime::START, segment: 0, link: Link::Ethernet, bytes: &bytes, length };
+                    dissector.frame(frame, &mut Vec::new());
+                    most = most.max(dissector.protocols.tcp.memory);
+                }
+            }
+            let flows = &dissector.protocols.tcp.flows;
+            let kept: usize = flows.iter().map(|(_, flow)| flow.memory()).sum();
+            assert_eq!(kept, dissector.protocols.tcp.memory);
+            let given_up = flows.iter().filter(|(_, flow)| matches!(flow.talk, Talk::Opaque)).count();
+            assert!(given_up > 200, "{given_up}");
+        }
+        assert!(most > MOST_MEMORY / 2 && most <= MOST_MEMORY, "{most}");
     }
 }

@@ -1,6 +1,12 @@
-use std::net::IpAddr;
+mod boots;
+mod dhcp;
+mod dns;
+mod files;
+mod network;
 
-use etherparse::{IpNumber, PacketBuilder};
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep, TcpHeader};
 use insta::assert_snapshot;
 
 use super::*;
@@ -163,7 +169,7 @@ impl Script {
         self
     }
 
-    fn ip(from_node: bool) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+    fn ip(from_node: bool) -> PacketBuilderStep<IpHeaders> {
         let (node, server) = ([10, 0, 0, 30], [10, 0, 0, 9]);
         if from_node {
             PacketBuilder::ethernet2(NODE.0, SERVER.0).ipv4(node, server, 64)
@@ -178,20 +184,20 @@ impl Script {
         self.frame(frame)
     }
 
+    /// A datagram of UDP, over either version of IP.
+    fn datagram(&mut self, from: &str, to: &str, payload: &[u8]) -> &mut Self {
+        let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let mut frame = Vec::new();
+        ethernet(from.ip(), to.ip()).udp(from.port(), to.port()).write(&mut frame, payload).unwrap();
+        self.frame(frame)
+    }
+
     /// A TCP segment: `flags` of S, A, F, R.
     fn tcp(&mut self, from_node: bool, flags: &str, sequence: u32, ack: u32, payload: &[u8]) -> &mut Self {
         let (from, to) = if from_node { (40_000, 8080) } else { (8080, 40_000) };
-        let mut step = Self::ip(from_node).tcp(from, to, sequence, 1000);
-        for flag in flags.chars() {
-            step = match flag {
-                'S' => step.syn(),
-                'A' => step.ack(ack),
-                'F' => step.fin(),
-                _ => step.rst(),
-            };
-        }
+        let step = Self::ip(from_node).tcp(from, to, sequence, 1000);
         let mut frame = Vec::new();
-        step.write(&mut frame, payload).unwrap();
+        flagged(step, flags, ack).write(&mut frame, payload).unwrap();
         self.frame(frame)
     }
 
@@ -201,10 +207,108 @@ impl Script {
     }
 
     fn told(&self) -> String {
+        lines(&self.seen())
+    }
+
+    fn seen(&self) -> Vec<Seen> {
         let segment = Segment { ipv4: Some("10.0.0.0/24".parse().unwrap()), ..Segment::foreign(name("lan")) };
         let nodes = HashMap::from([(NODE, NodeName::new("a").unwrap())]);
         let dissector = Dissector::new(vec![segment], Machines::Named(nodes));
-        lines(&read(dissector, Link::Ethernet, &self.frames))
+        read(dissector, Link::Ethernet, &self.frames)
+    }
+}
+
+/// The hardware address of a host: those of the node end with 30, or are unknown yet.
+fn hardware(address: IpAddr) -> Mac {
+    let last = match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    };
+    if address.is_unspecified() || matches!(last, 30 | 0x30) { NODE } else { Mac([2, 0, 0, 0, 0, last]) }
+}
+
+/// Begins a frame from a host to another.
+fn ethernet(from: IpAddr, to: IpAddr) -> PacketBuilderStep<IpHeaders> {
+    let link = PacketBuilder::ethernet2(hardware(from).0, hardware(to).0);
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => link.ipv4(from.octets(), to.octets(), 64),
+        (IpAddr::V6(from), IpAddr::V6(to)) => link.ipv6(from.octets(), to.octets(), 64),
+        _ => panic!("both have the same version"),
+    }
+}
+
+/// Sets the flags of a TCP segment: S, A, F, R.
+fn flagged(mut step: PacketBuilderStep<TcpHeader>, flags: &str, ack: u32) -> PacketBuilderStep<TcpHeader> {
+    for flag in flags.chars() {
+        step = match flag {
+            'S' => step.syn(),
+            'A' => step.ack(ack),
+            'F' => step.fin(),
+            _ => step.rst(),
+        };
+    }
+    step
+}
+
+/// A connection between the node and a server, 10.0.0.9, that counts what both have sent.
+struct Connection<'a> {
+    script: &'a mut Script,
+    client: SocketAddr,
+    server: SocketAddr,
+    /// The sequence numbers of the next bytes.
+    sent: u32,
+    received: u32,
+}
+
+impl<'a> Connection<'a> {
+    fn open(script: &'a mut Script, client: u16, server: u16) -> Self {
+        let mut connection = Self::unseen(script, client, server);
+        connection.segment(true, "S", 100, 0, b"");
+        connection.segment(false, "SA", 500, 101, b"");
+        connection.ack();
+        connection
+    }
+
+    /// A connection from before the capture.
+    fn unseen(script: &'a mut Script, client: u16, server: u16) -> Self {
+        let (client, server) = (([10, 0, 0, 30], client).into(), ([10, 0, 0, 9], server).into());
+        Self { script, client, server, sent: 101, received: 501 }
+    }
+
+    fn segment(&mut self, from_client: bool, flags: &str, sequence: u32, ack: u32, payload: &[u8]) {
+        let (from, to) = if from_client { (self.client, self.server) } else { (self.server, self.client) };
+        let step = ethernet(from.ip(), to.ip()).tcp(from.port(), to.port(), sequence, 1000);
+        let mut frame = Vec::new();
+        flagged(step, flags, ack).write(&mut frame, payload).unwrap();
+        self.script.frame(frame);
+    }
+
+    fn ack(&mut self) -> &mut Self {
+        self.segment(true, "A", self.sent, self.received, b"");
+        self
+    }
+
+    fn client(&mut self, payload: &[u8]) -> &mut Self {
+        self.segment(true, "A", self.sent, self.received, payload);
+        self.sent += payload.len() as u32;
+        self
+    }
+
+    /// The server sends a segment, which the client acknowledges.
+    fn server(&mut self, payload: &[u8]) -> &mut Self {
+        self.segment(false, "A", self.received, self.sent, payload);
+        self.missed(payload.len())
+    }
+
+    /// The server sends so many bytes, which the capture misses, and the client acknowledges them.
+    fn missed(&mut self, length: usize) -> &mut Self {
+        self.received += length as u32;
+        self.ack()
+    }
+
+    fn close(&mut self) {
+        self.segment(true, "FA", self.sent, self.received, b"");
+        self.segment(false, "FA", self.received, self.sent + 1, b"");
     }
 }
 

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// Time between two reports of a transfer's progress.
 const REPORT: Duration = Duration::from_secs(1);
 const LONGEST_PATH: usize = 512;
+/// An acknowledgement that is further ahead of what was captured repeats an old one.
+const MOST_MISSED: u64 = 1024;
 
 mod opcode {
     pub(super) const READ: u16 = 1;
@@ -66,6 +68,8 @@ struct Transfer {
     requests: u64,
     /// The port that the server chose.
     port: Option<u16>,
+    /// Whether the client acknowledges what the capture has not.
+    is_answered: bool,
     block: u64,
     window: u16,
     total: Option<u64>,
@@ -160,6 +164,7 @@ impl Tftp {
             last: hop.at,
             requests: 1,
             port: None,
+            is_answered: false,
             block: 512,
             window: 1,
             total: None,
@@ -200,6 +205,8 @@ impl Tftp {
             let Some(transfer) = self.transfers.remove(&key) else { continue };
             match transfer.port {
                 Some(_) if transfer.writes => {}
+                // What the server said was not captured.
+                None if transfer.is_answered => {}
                 // It ended when nothing came any more, not when that is certain.
                 Some(_) => {
                     let last = transfer.last;
@@ -296,8 +303,14 @@ impl Transfer {
                 // Before the numbers wrapped to 1, they were one less.
                 let further =
                     if self.acked + further > self.sent && self.ahead > 0 { further + 1 } else { further };
-                if self.acked + further <= self.sent {
+                if self.port.is_none() {
+                    self.is_answered = true;
+                    self.last = hop.at;
+                } else if self.acked + further <= self.sent {
                     self.acked += further;
+                    self.last = hop.at;
+                } else if self.ahead == 0 && further <= MOST_MISSED {
+                    self.missed(further);
                     self.last = hop.at;
                 }
                 match self.end {
@@ -305,11 +318,26 @@ impl Transfer {
                     _ => Next::GoesOn,
                 }
             }
+            // The answer to a request to write was not captured.
+            (opcode::DATA, _) if self.writes => Next::Forgotten,
             (opcode::ERROR, _) => {
                 let outcome = if self.offered_size { TftpOutcome::Probed } else { TftpOutcome::Aborted };
                 Next::Ends(outcome, message(&datagram.payload[2..]))
             }
             _ => Next::GoesOn,
+        }
+    }
+
+    /// Counts blocks that the client has and the capture has not. Their lengths follow from the size of the file.
+    fn missed(&mut self, further: u64) {
+        self.acked += further;
+        self.sent = self.acked;
+        let before = self.acked.saturating_sub(1) * self.block;
+        if let Some(length) = self.total.and_then(|total| total.checked_sub(before))
+            && length < self.block
+            && self.mode == TftpMode::Octet
+        {
+            self.end = Some((self.acked, length));
         }
     }
 

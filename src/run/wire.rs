@@ -236,20 +236,4 @@ fn concerns(stations: &BTreeSet<Mac>, frame: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_real_segment_only_frames_of_the_lab_and_to_all_are_taken() {
-        let (node, bridge, stranger) =
-            (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 9]), Mac([2, 7, 7, 7, 7, 7]));
-        let stations = BTreeSet::from([node, bridge]);
-        let frame = |to: Mac, from: Mac| [&to.0[..], &from.0, &[8, 0, 1]].concat();
-        assert!(concerns(&stations, &frame(node, stranger)));
-        assert!(concerns(&stations, &frame(stranger, bridge)));
-        assert!(concerns(&stations, &frame(Mac([0xff; 6]), stranger)));
-        assert!(concerns(&stations, &frame(Mac([0x33, 0x33, 0, 0, 0, 1]), stranger)));
-        assert!(!concerns(&stations, &frame(Mac([2, 8, 8, 8, 8, 8]), stranger)));
-        assert!(!concerns(&stations, &[0xff; 11]));
-    }
-}
+mod tests;

@@ -256,6 +256,8 @@ fn classes(bytes: &[u8]) -> Vec<Vec<u8>> {
 pub(crate) struct ServerReply {
     pub(crate) message: DhcpMessage,
     pub(crate) xid: [u8; 3],
+    /// The server identifier (DUID). Relays forward replies under their own address.
+    pub(crate) server: Option<Vec<u8>>,
     /// The client, if a relay gets the reply.
     pub(crate) peer: Option<Ipv6Addr>,
     /// The first address (IA_NA).
@@ -286,9 +288,13 @@ impl ServerReply {
         Some(Self {
             message: message(kind),
             xid: [head[1], head[2], head[3]],
+            server: options.first(code::SERVER).filter(|duid| is_duid(duid)).map(<[u8]>::to_vec),
             peer,
             address: association.and_then(|association| association.addresses.first().copied()),
-            boot_file: options.first(code::BOOT_FILE).map(|url| String::from_utf8_lossy(url).into_owned()),
+            boot_file: options
+                .first(code::BOOT_FILE)
+                .map(|url| String::from_utf8_lossy(url).into_owned())
+                .filter(|url| !url.is_empty()),
         })
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Http {
     response: Option<Response>,
     /// Whole responses that the client has not acknowledged yet.
     sent: VecDeque<Response>,
+    /// Whether both sides speak something else by now.
+    is_tunnel: bool,
 }
 
 #[derive(Debug)]
@@ -330,6 +332,12 @@ impl Http {
             Framing::Length(length) => Reader::Body(length),
             Framing::Chunked => Reader::ChunkSize(Vec::new()),
         };
+        // A client that asks again has the answer to its last request, of which the capture missed something.
+        if matches!(self.server, Reader::Lost) && !self.is_tunnel {
+            self.requests.clear();
+            self.sent.extend(self.response.take());
+            self.server = Reader::default();
+        }
         if self.requests.len() < MOST_PIPELINED {
             self.requests.push_back(Request { method: method.to_owned(), path: path(target), at });
         }
@@ -375,6 +383,7 @@ impl Http {
             last: at,
         };
         self.response = Some(response);
+        self.is_tunnel = is_tunnel;
         if is_tunnel && let Some(response) = self.response.take() {
             self.sent.push_back(response);
         }
@@ -418,7 +427,7 @@ impl Http {
 
     /// Reports requests of a connection that ended without a response.
     pub(super) fn unanswered(&mut self, context: &mut Context<'_>, ends: &Ends, at: RunTime) {
-        // What follows in a response that cannot be told apart may be the answers.
+        // The server said something that was not captured or is no response.
         if matches!(self.server, Reader::Lost) {
             return;
         }
