@@ -278,6 +278,55 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
 }
 
 #[test]
+fn a_boot_over_ipv6_from_another_server_is_seen() {
+    build(&["tiny", "ipxe"]);
+    let home = Home::new();
+    // The advertisements are those of dnsmasq: iPXE follows the first one only.
+    let text = r#"
+        dryrack = 1
+        name = "lent6"
+        network.lan = { address = "10.69.1.1/24", ipv6 = "fd00:69::1/64", dhcp = "off", tftp = "off", ra = false }
+        node.one = { firmware = "uefi", memory = "256MiB", profile = "tiny" }
+
+        [profile.tiny]
+        loader = "chainload"
+        via = "pxe6"
+        kernel = "image:tiny/kernel"
+        initrd = ["image:tiny/initrd"]
+        args = ["console=ttyS0"]
+
+        [process.dnsmasq]
+        run = """
+        mkdir served && cd served
+        for file in kernel initrd0; do curl -fsS -o $file http://$DRYRACK_SERVER/profile/tiny/$file; done
+        curl -fsS -o snponly.efi http://$DRYRACK_SERVER/ipxe/snponly.efi
+        printf '#!ipxe\nkernel kernel console=ttyS0 initrd=initrd0\ninitrd initrd0\nboot\n' >boot.ipxe
+        exec dnsmasq --no-daemon --user= --conf-file=/dev/null --pid-file= --port=0 --bind-dynamic \
+            --leasefile-ro --enable-ra --dhcp-range=fd00:69::60,fd00:69::9f,64,1h --dhcp-userclass=set:ipxe,iPXE \
+            --dhcp-option=tag:!ipxe,option6:bootfile-url,tftp://[fd00:69::1]/snponly.efi \
+            --dhcp-option=tag:ipxe,option6:bootfile-url,tftp://[fd00:69::1]/boot.ipxe \
+            --enable-tftp --tftp-root=$PWD
+        """
+
+        [expect]
+        system = { within = "5m", that.stage = "os" }
+        way = { within = "5m", that.boots = ["network"] }
+        loader = { within = "5m", that.fetched = { path = "snponly.efi$", times = 2 } }
+        kernel = { within = "5m", that.fetched = { path = "kernel$", times = 1 } }
+        "#;
+    let lab = home.lab("lent6", text);
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    let trace = stdout(&run(&mut home.dryrack(["trace", "--events"])));
+    for word in ["▶ dhcp", "▶ nbp", "▶ loader", "▶ kernel", "▶ os", "kernel` by TFTP from fd00:69::1"]
+    {
+        assert!(trace.contains(word), "{word} is not in {trace}");
+    }
+    assert!(trace.contains("has address fd00:69::"), "{trace}");
+    home.assert_clean(GRACE, "lent6");
+}
+
+#[test]
 fn a_process_that_fails_is_a_missed_expectation() {
     let failing = "process.apply.run = \"echo out; echo 'no such provider' >&2; exit 4\"\n";
     let expected = "expect.applied.that.process = \"apply\"\n\

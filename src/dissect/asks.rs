@@ -91,9 +91,11 @@ impl Asks {
         self.entries.remove(ask);
     }
 
-    /// Ends requests: they were answered together.
-    pub(super) fn answered_all(&mut self, are: impl Fn(&Ask) -> bool) {
+    /// Ends requests: they were answered together. Tells whether there was one.
+    pub(super) fn answered_all(&mut self, are: impl Fn(&Ask) -> bool) -> bool {
+        let before = self.entries.len();
         self.entries.retain(|ask, _| !are(ask));
+        self.entries.len() < before
     }
 
     /// Reports requests that were not answered in time.

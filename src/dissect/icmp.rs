@@ -145,7 +145,8 @@ impl Icmp {
     ) {
         // Between them and the options are two timers.
         let options = body.get(8..).unwrap_or_default();
-        context.asks.answered_all(|ask| matches!(ask, Ask::Router(segment, _) if *segment == hop.segment));
+        let is_here = |ask: &Ask| matches!(ask, Ask::Router(segment, _) if *segment == hop.segment);
+        let answers = context.asks.answered_all(is_here);
         if context.world.is_from_us(hop) && context.world.services(hop.segment).advertisements {
             return;
         }
@@ -162,7 +163,7 @@ impl Icmp {
             prefixes: prefixes.take(MOST_PREFIXES).collect(),
         };
         let key = (hop.segment, router);
-        if self.routers.get(&key) == Some(&seen) {
+        if !answers && self.routers.get(&key) == Some(&seen) {
             return;
         }
         self.routers.insert(key, seen.clone());

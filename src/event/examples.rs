@@ -232,7 +232,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                         prefixes: vec!["fd00:83::/64".parse().unwrap()],
                     }),
                 },
-                28 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
+                44 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },
                 17..=19 => Known::Probed {

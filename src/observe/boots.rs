@@ -51,8 +51,10 @@ impl NodeView {
             self.booted.push(Booted { began: at, from, by, clues });
             return None;
         }
-        if self.power != Power::On {
-            return self.settle_boot(at);
+        // What comes later than that is of its system.
+        let settled = self.settle_boot(at);
+        if settled.is_some() || self.power != Power::On {
+            return settled;
         }
         let Booted { began, clues, .. } = self.open_boot()?;
         clues.asked |= matches!(known, Known::DhcpReplied { .. } | Known::DhcpIgnored { .. });

@@ -73,7 +73,7 @@ fn unknown_key_near_no_other() {
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options`, `root`, `files`, `listing`, `https`, `matchbox`, `dns`
+      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options`, `root`, `files`, `listing`, `ra`, `https`, `matchbox`, `dns`
 
     1 error; for more, run `dryrack explain L007`
     "#);

@@ -92,7 +92,7 @@ fn reported() -> Vec<Event> {
         problem: None,
     };
     let end = dialogue(|at, data| {
-        let frame = SeenFrame { network: 0, at, data, length: data.len(), sent: false };
+        let frame = SeenFrame { network: 0, at, data, length: data.len() };
         assert!(wire.frame(&frame).is_some());
     });
     wire.dissector.pass(end, &mut wire.seen);
