@@ -76,8 +76,8 @@ def reported(folder):
     lost = 0
     for line in (folder / "events.jsonl").read_text().splitlines()[1:]:
         event = json.loads(line)
-        if event["kind"] == "omitted" and event["fields"]["service"] == "capture" and event.get("node") is None:
-            lost += event["fields"]["count"]
+        if event["kind"] == "capture-incomplete":
+            lost += event["fields"].get("lost", 0)
     return lost
 
 
