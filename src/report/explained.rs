@@ -105,6 +105,13 @@ impl Explainer {
     pub fn apply(&mut self, event: &Event) {
         let Kind::Known(known) = &event.kind else { return };
         self.serve(known);
+        if matches!(known, Known::RouterAdvertised { .. }) && self.events < EVENTS {
+            // It is for all machines.
+            self.events += 1;
+            self.fold.apply(event);
+            let latest = self.dialogues.values_mut().filter_map(|dialogues| dialogues.last_mut());
+            latest.for_each(|dialogue| dialogue.apply(event));
+        }
         let Some(node) = &event.node else { return };
         let new = !self.counts.contains_key(node);
         let count = self.counts.get(node).copied().unwrap_or(0);

@@ -60,6 +60,9 @@ pub(super) struct Shown {
     pub(super) is_picture: bool,
 }
 
+/// What QEMU itself draws before a firmware sets a mode.
+const NOTHING_YET: &str = "Guest has not initialized the display (yet).";
+
 /// A screen as it was read last.
 enum Last {
     Nothing,
@@ -127,7 +130,9 @@ impl ScreenReader {
         };
         let picture = Picture::from_ppm(&file);
         let read = picture.and_then(|picture| picture.read(before));
-        let is_picture = read.is_none() && picture.is_some_and(|picture| !picture.is_blank());
+        let is_off = read.as_ref().is_some_and(|(_, text)| text.lines == [NOTHING_YET]);
+        let read = read.filter(|_| !is_off);
+        let is_picture = !is_off && read.is_none() && picture.is_some_and(|picture| !picture.is_blank());
         let (grid, text) =
             read.map_or_else(|| (None, ScreenText::graphics()), |(grid, text)| (Some(grid), text));
         self.last = Last::Graphics { file, grid };
