@@ -278,6 +278,33 @@ fn a_node_is_probed_at_the_address_that_another_server_gave_it() {
 }
 
 #[test]
+fn every_loader_passes_the_same_arguments() {
+    build(&["tiny", "ipxe"]);
+    let home = Home::new();
+    let args = r#"["console=ttyS0", "try.map=64K$0x1e000000", 'dyndbg="file drivers/net/* +p"', "panic=7 net.ifnames=0", "ds=nocloud;s=http://10.69.2.1/x/", "end=1"]"#;
+    let files = r#"kernel = "image:tiny/kernel", initrd = "image:tiny/initrd""#;
+    // GRUB moves the quotes, which the kernel reads alike.
+    let told = r#"Kernel command line:.* try\.map=64K\$0x1e000000 ("dyndbg=|dyndbg=")file drivers/net/\* \+p" panic=7 net\.ifnames=0 ds=nocloud;s=http://10\.69\.2\.1/x/ end=1"#;
+    let of = |loader: &str| {
+        format!(
+            "profile.by-{loader} = {{ {files}, loader = \"{loader}\", args = {args} }}\n\
+             node.{loader} = {{ memory = \"192MiB\", profile = \"by-{loader}\" }}\n"
+        )
+    };
+    let text = format!(
+        "dryrack = 1\nname = \"words\"\nnetwork.lan.address = \"10.69.2.1/24\"\n{}{}{}\
+         expect.told = {{ within = \"4m\", that.console = '{told}' }}\n",
+        of("ipxe"),
+        of("pxelinux"),
+        of("grub")
+    );
+    let lab = home.lab("words", &text);
+    let tried = run(&mut home.dryrack(["test", path(&lab)]));
+    assert_eq!(tried.status.code(), Some(0), "{}{}", stdout(&tried), stderr(&tried));
+    home.assert_clean(GRACE, "words");
+}
+
+#[test]
 fn a_boot_over_ipv6_from_another_server_is_seen() {
     build(&["tiny", "ipxe"]);
     let home = Home::new();
