@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::lab::ValidLab;
 use super::output::{self, Stop};
 use crate::event::Ago;
-use crate::image::{Built, Freshness, Library, Progress};
-use crate::lab::{AccelChoice, Isolation};
+use crate::image::{BuildError, Built, Freshness, Library, Progress, UnpackedImage};
+use crate::lab::{AccelChoice, ContainerImage, Isolation};
 use crate::name::ImageName;
 use crate::node::qemu::accel;
 use crate::plan::{Accel, HostFacts, Plan, Refusal, check_host, plan};
@@ -79,6 +79,23 @@ pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<BTreeMap<Im
 
 /// Builds one image and shows the progress.
 pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Freshness) -> Result<Built, Stop> {
+    show_progress(image, "built", |show| library.build(image, freshness, show))
+}
+
+/// Fetches one container image and shows the progress.
+pub(super) fn fetch_image(
+    library: &Library,
+    image: &ContainerImage,
+    freshness: Freshness,
+) -> Result<UnpackedImage, Stop> {
+    show_progress(image, "fetched", |show| library.fetch(image, freshness, show))
+}
+
+fn show_progress<T>(
+    image: &dyn std::fmt::Display,
+    done: &str,
+    work: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T, BuildError>,
+) -> Result<T, Stop> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -99,11 +116,11 @@ pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Fresh
         }
         bar.tick();
     };
-    let done = library.build(image, freshness, &mut show);
+    let result = work(&mut show);
     let took = bar.elapsed();
     bar.finish_and_clear();
-    let built = done.map_err(|error| Stop::host(&error))?;
+    let result = result.map_err(|error| Stop::host(&error))?;
     let took = Ago(took);
-    output::note(&format!("image {image} built in {took}"));
-    Ok(built)
+    output::note(&format!("image {image} {done} in {took}"));
+    Ok(result)
 }
