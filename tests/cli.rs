@@ -737,6 +737,7 @@ fn images_are_listed_and_misspelt_ones_named() {
             "debian",
             "debian-installer",
             "dnsmasq",
+            "dnsmasq-container",
             "etcd",
             "grub",
             "installer",
