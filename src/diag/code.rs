@@ -109,6 +109,8 @@ codes! {
     AliasLoop = "L151": "aliases form a cycle",
     UnknownTarget = "L152": "an alias or a service has an unknown target",
     AliasedTarget = "L153": "the target of a service is an alias",
+    ServiceOff = "L160": "a service that is needed is off",
+    NobodyServes = "L161": "nobody serves the boot program of a node",
 
     MemoryTooSmall = "L201": "a node has too little memory",
     MemoryTooMuch = "L202": "the nodes need more memory than the host has free",
@@ -156,6 +158,7 @@ impl Code {
         match self {
             Self::StrayMember
             | Self::NobodyLeases
+            | Self::NobodyServes
             | Self::NeverChosen
             | Self::InitrdUnnamed
             | Self::ForeignVariable

@@ -1,6 +1,6 @@
 //! Networks and nodes as a supervisor needs them, apart from the steps that create them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ impl StartOptions {
 /// Returns a network as a supervisor needs it.
 pub(super) fn network(network: &Network) -> NetworkPlan {
     NetworkPlan {
-        server: network.address.addr(),
+        dns: network.dns.port.map(|port| SocketAddr::from((network.address.addr(), port))),
         domain: network.dns.domain.clone(),
         passphrase: network.matchbox.as_ref().and_then(|matchbox| matchbox.passphrase.clone()),
     }
@@ -196,7 +196,11 @@ fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
         _ if lab.capture.is_some() => BootServers::Captured,
         Dhcp::Off => BootServers::Others,
         Dhcp::Proxy => BootServers::LabAndOthers,
-        Dhcp::Server(_) if network.tftp == TftpBackend::Off || names_other_server(network, node) => {
+        Dhcp::Server(_)
+            if network.tftp == TftpBackend::Off
+                || network.files_port().is_none()
+                || names_other_server(network, node) =>
+        {
             BootServers::LabAndOthers
         }
         Dhcp::Server(_) => BootServers::Lab,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DhcpRole, DiskPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
+use super::{DiskPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
 use crate::name::NodeName;
 
 impl fmt::Display for Step {
@@ -62,28 +62,17 @@ impl fmt::Display for Step {
                 rule.bridge, rule.owner, rule.family, rule.table, rule.chain
             ),
             Self::Serve(service) => {
-                let mut services = Vec::new();
-                match service.dhcp.as_ref().map(|dhcp| (dhcp.role, dhcp.probe)) {
-                    Some((DhcpRole::Server, false)) => services.push("dhcp"),
-                    Some((DhcpRole::Server, true)) => services.push("dhcp unless there is another server"),
-                    Some((DhcpRole::Proxy, _)) => services.push("proxydhcp"),
-                    None => {}
-                }
-                services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));
-                services.extend(["tftp", "http"]);
-                services.extend(service.https.as_ref().map(|_| "https"));
-                if let Some(matchbox) = &service.matchbox {
-                    services.push("matchbox");
-                    services.extend(matchbox.rpc.as_ref().map(|_| "grpc"));
-                }
-                services.extend(["dns", "ntp", "syslog", "router advertisements"]);
+                let services = match service.services().0 {
+                    services if services.is_empty() => "nothing".to_owned(),
+                    services => services.join(", "),
+                };
                 write!(
                     f,
                     "serve network {} at {}{}: {}; {}, {}",
                     service.network,
                     service.address.addr(),
                     service.ipv6.map(|ipv6| format!(" and {}", ipv6.addr())).unwrap_or_default(),
-                    services.join(", "),
+                    services,
                     count(service.files.len(), "file"),
                     count(service.texts.len(), "text")
                 )

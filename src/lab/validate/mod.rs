@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod process;
 mod publish;
+mod service;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,8 @@ impl Check<'_> {
                 expectation.after = expectation.after.take().or_else(|| process.after.clone());
             }
         }
+        self.names_are_served(&networks, &expectations);
+        self.profiles_are_served(&networks, &nodes, &profiles, &processes);
         if processes.is_empty() {
             self.nobody_leases(&networks, &nodes);
         }
