@@ -178,6 +178,8 @@ pub enum Bus {
     Scsi,
     /// NVMe.
     Nvme,
+    /// A USB stick, which can be unplugged.
+    Usb,
 }
 
 /// The kind of a partition table.
