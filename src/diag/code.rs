@@ -120,6 +120,7 @@ codes! {
     BadSerial = "L206": "invalid serial number or asset tag",
     SerialTaken = "L207": "two disks have the same serial number",
     UuidTaken = "L208": "two nodes have the same UUID",
+    DriveTaken = "L209": "a disk and a CD drive have the same name",
 
     NoProfile = "L301": "a node has nothing to boot from the network",
     ProfileUnused = "L302": "a profile is never used",
