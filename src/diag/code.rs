@@ -146,6 +146,8 @@ codes! {
     AliasLoop = "L151": "aliases form a cycle",
     UnknownTarget = "L152": "an alias or a service has an unknown target",
     AliasedTarget = "L153": "the target of a service is an alias",
+    ServiceOff = "L160": "a service that is needed is off",
+    NobodyServes = "L161": "nobody serves the boot program of a node",
 
     MemoryTooSmall = "L201": "a node has too little memory",
     MemoryTooMuch = "L202": "the nodes need more memory than the host has free",
@@ -155,6 +157,7 @@ codes! {
     BadSerial = "L206": "invalid serial number or asset tag",
     SerialTaken = "L207": "two disks have the same serial number",
     UuidTaken = "L208": "two nodes have the same UUID",
+    DriveTaken = "L209": "a disk and a CD drive have the same name",
 
     NoProfile = "L301": "a node has nothing to boot from the network",
     ProfileUnused = "L302": "a profile is never used",
@@ -202,6 +205,7 @@ impl Code {
             | Self::NoLeaseTime
             | Self::StrayMember
             | Self::NobodyLeases
+            | Self::NobodyServes
             | Self::NeverChosen
             | Self::InitrdUnnamed
             | Self::ForeignVariable

@@ -81,7 +81,7 @@ pub struct Target {
     pub network: Option<NetworkName>,
     /// Its firmware.
     pub firmware: Firmware,
-    /// The DNS server of its first network.
+    /// The DNS server of its first network, if that has one.
     pub dns: Option<Dns>,
 }
 
@@ -124,10 +124,8 @@ impl ProbeContext {
         spawner: Spawner,
         emitter: Emitter,
     ) -> Self {
-        let dns = |network: &NetworkPlan| Dns {
-            server: SocketAddr::from((network.server, 53)),
-            domain: network.domain.clone(),
-        };
+        let dns =
+            |network: &NetworkPlan| network.dns.map(|server| Dns { server, domain: network.domain.clone() });
         let nodes = plan.nodes.iter().map(|(name, node)| {
             let network = node.network.as_ref().and_then(|network| plan.networks.get(network));
             let address = node.address.map(IpAddr::from);
@@ -137,7 +135,7 @@ impl ProbeContext {
                     address,
                     network: node.network.clone(),
                     firmware: node.firmware,
-                    dns: network.map(dns),
+                    dns: network.and_then(dns),
                 },
             )
         });
@@ -145,7 +143,7 @@ impl ProbeContext {
             lab: plan.lab.clone(),
             expectations: plan.expectations.clone(),
             nodes: nodes.collect(),
-            dns: plan.networks.values().next().map(dns),
+            dns: plan.networks.values().find_map(dns),
             machines,
             run_dir,
             runtime,
@@ -339,7 +337,7 @@ impl Shared {
             ProbedCheck::Dns { name, answer } => {
                 let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
                 else {
-                    return Answer::no("the lab has no network, so no DNS server");
+                    return Answer::no("no network of the lab has DNS");
                 };
                 let Some(name) = name.as_deref().or(node.map(NodeName::as_str)) else {
                     return Answer::no("there is no name to ask for");
