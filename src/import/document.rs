@@ -326,16 +326,6 @@ impl Document {
         }
         Ok(top)
     }
-
-    /// Returns an item whose place is not in its file, for tests.
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn outside(&self, sources: &Sources) -> Option<String> {
-        let bad = |item: &&Item| {
-            let text = sources.text(item.span.file);
-            item.span.start > item.span.end || text.get(item.span.range()).is_none()
-        };
-        self.items.iter().find(bad).map(|item| format!("{item:?}"))
-    }
 }
 
 /// Returns the text of a scalar: null is written as nothing.

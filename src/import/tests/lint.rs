@@ -86,7 +86,7 @@ fn examples_that_boot_have_no_problem() {
             "walkthrough" => assert_snapshot!("walkthrough", text),
             // A BIOS program for everybody.
             "udhcpd" => assert_snapshot!("udhcpd", text),
-            "tinkerbell-map" | "libvirt" => assert_snapshot!(format!("lint-{name}"), text),
+            "libvirt" => assert_snapshot!(format!("lint-{name}"), text),
             _ => assert!(diagnostics.is_empty(), "{name}:\n{text}"),
         }
     }
