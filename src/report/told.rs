@@ -254,7 +254,7 @@ fn shown(code: u8, value: &[u8]) -> String {
             format!("{} s", value.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)))
         }
         (code::SUBNET_MASK, _) | (_, Some(OptionType::Address | OptionType::Addresses))
-            if value.len() % 4 == 0 =>
+            if value.len().is_multiple_of(4) =>
         {
             addresses().collect::<Vec<_>>().join(", ")
         }
