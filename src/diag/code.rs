@@ -71,6 +71,8 @@ codes! {
     UnknownImageFile = "L019": "the image has no such file",
     UnknownNode = "L020": "unknown node",
     UnknownProcess = "L021": "unknown process",
+    UnknownHost = "L022": "unknown host",
+    HostIsNode = "L023": "a host has the name of a node",
 
     BridgeAddress = "L101": "this cannot be the address of a bridge",
     NetworksOverlap = "L102": "two networks overlap",
@@ -118,6 +120,9 @@ codes! {
     BadSerial = "L206": "invalid serial number or asset tag",
     SerialTaken = "L207": "two disks have the same serial number",
     UuidTaken = "L208": "two nodes have the same UUID",
+    InterfaceTwice = "L220": "two NICs of a host have the same interface",
+    NotOnHost = "L221": "a host cannot meet a check",
+    NeedsOtherIds = "L222": "a program needs to become another user",
 
     NoProfile = "L301": "a node has nothing to boot from the network",
     ProfileUnused = "L302": "a profile is never used",
@@ -155,6 +160,7 @@ impl Code {
     pub fn severity(self) -> Severity {
         match self {
             Self::StrayMember
+            | Self::NeedsOtherIds
             | Self::NobodyLeases
             | Self::NeverChosen
             | Self::InitrdUnnamed

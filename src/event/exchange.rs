@@ -102,6 +102,7 @@ impl Known {
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
             | Self::StageReached { .. }
