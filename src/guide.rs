@@ -19,6 +19,7 @@ guides! {
     boot_paths = "boot-paths",
     matchbox = "matchbox",
     processes = "processes",
+    hosts = "hosts",
     expectations = "expectations",
     ci = "ci",
     without_root = "without-root",

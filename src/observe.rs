@@ -194,6 +194,9 @@ pub struct ProcessView {
     /// The last lines that it printed, at most [`ProcessView::KEPT`].
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub output: VecDeque<String>,
+    /// When it was ready, if it has `ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<RunTime>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<ProcessEnd>,
@@ -211,6 +214,49 @@ impl ProcessView {
             self.output.pop_front();
         }
         self.output.push_back(text.trim_end().to_owned());
+    }
+}
+
+/// The current state of one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Whether it is on.
+    pub power: Power,
+    /// Since when.
+    pub since: RunTime,
+    /// The most recent known address that a DHCP server assigned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// The last line that was logged on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged: Option<ConsoleLine>,
+    /// Whether the links of its NICs are up, of those that were set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, bool>,
+}
+
+impl HostView {
+    fn new() -> Self {
+        Self { power: Power::Off, since: RunTime::START, address: None, logged: None, links: BTreeMap::new() }
+    }
+
+    fn see(&mut self, at: RunTime, known: &Known) {
+        let power = match known {
+            Known::PoweredOn {} => Power::On,
+            Known::PoweredOff { .. } => Power::Off,
+            Known::MachineDied { .. } => Power::Died,
+            Known::ConsoleLine { text } => {
+                self.logged = Some(ConsoleLine { at, text: text.clone() });
+                return;
+            }
+            Known::LinkSet { nic, up } => {
+                self.links.insert(nic.clone(), *up);
+                return;
+            }
+            // What else happens on a host is told of its processes.
+            _ => return,
+        };
+        (self.power, self.since) = (power, at);
     }
 }
 
@@ -344,6 +390,7 @@ impl NodeView {
             | Known::LacpSeen { .. }
             | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
+            | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
             | Known::StageReached { .. }
@@ -376,6 +423,9 @@ pub struct Snapshot {
     /// Its processes, once started.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub processes: BTreeMap<ProcessName, ProcessView>,
+    /// Its hosts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<NodeName, HostView>,
     #[serde(skip)]
     exchanges: Exchanges,
 }
@@ -392,8 +442,15 @@ impl Snapshot {
             addresses: AddressBook::default(),
             up: None,
             processes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             exchanges: Exchanges::default(),
         }
+    }
+
+    /// Adds hosts, which are all off.
+    pub fn with_hosts(mut self, hosts: impl IntoIterator<Item = NodeName>) -> Self {
+        self.hosts.extend(hosts.into_iter().map(|host| (host, HostView::new())));
+        self
     }
 
     /// Applies one event, and returns the conclusions.
@@ -407,6 +464,13 @@ impl Snapshot {
         }
         self.see(event.at, known);
         let Some(node) = &event.node else { return nothing };
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.see(event.at, known);
+            if self.addresses.apply(node, known) {
+                host.address = self.addresses.reach(None, node);
+            }
+            return nothing;
+        }
         let view = self.nodes.entry(node.clone()).or_insert_with(NodeView::new);
         if let Known::PoweredOff { why: PowerCause::Down } = known {
             // After the end of a lab, the last stages and observations of its nodes stay available.
@@ -483,7 +547,10 @@ impl Snapshot {
                     self.lab = LabState::TearingDown;
                 }
             }
-            Known::RunStarted { nodes, .. } => {
+            Known::RunStarted { nodes, hosts, .. } => {
+                for host in hosts {
+                    self.hosts.entry(host.clone()).or_insert_with(HostView::new);
+                }
                 for (node, sources) in nodes {
                     self.nodes.entry(node.clone()).or_insert_with(NodeView::new).boot_sources = *sources;
                 }
@@ -491,6 +558,9 @@ impl Snapshot {
             Known::RunEnded { exit } => (self.lab, self.exit) = (LabState::Ended, Some(*exit)),
             Known::ProcessStarted { process } => {
                 self.processes.insert(process.clone(), ProcessView::default());
+            }
+            Known::ProcessReady { process, by: _ } => {
+                self.processes.entry(process.clone()).or_default().ready = Some(at);
             }
             Known::ProcessPrinted { process, text } => {
                 self.processes.entry(process.clone()).or_default().print(text);

@@ -84,6 +84,7 @@ fn problems(lab: &str, overlay: Option<&str>) -> String {
         images: images.collect(),
         existing: &|_| true,
         free_memory: None,
+        other_ids: true,
     };
     let overlays: Vec<_> = overlay.map(|text| Source::new("overlay.toml", text)).into_iter().collect();
     let outcome = resolve(&Source::new("lab.toml", lab), &overlays, &[], &environment);

@@ -94,6 +94,7 @@ fn lab(node: Node) -> Lab {
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
         nodes: BTreeMap::from([(node.name.clone(), node)]),
+        hosts: BTreeMap::new(),
         processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),

@@ -52,6 +52,7 @@ fn lab_of(folder: &Path) -> Lab {
         images: images.collect::<BTreeMap<_, _>>(),
         existing: &exists,
         free_memory: None,
+        other_ids: true,
     };
     let text = Source::new("lab.toml", fs::read(folder.join("lab.toml")).unwrap());
     let outcome = resolve(&text, &[], &[], &around);

@@ -177,6 +177,9 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             authority: None,
             passphrases: std::collections::BTreeMap::new(),
             nodes: plan.nodes.clone(),
+            hosts: plan.hosts.clone(),
+            images: std::collections::BTreeMap::new(),
+            ask_http: dryrack::run::probe::ask_http(),
             segments: Vec::new(),
             published: Vec::new(),
         });

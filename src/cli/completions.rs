@@ -78,7 +78,17 @@ fn candidates(words: impl IntoIterator<Item = String>) -> Vec<CompletionCandidat
 /// Completes nodes of labs that are up.
 pub(super) fn nodes() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        candidates(plans().iter().flat_map(|plan| plan.nodes.keys().map(ToString::to_string)))
+        let names = |plan: &Plan| {
+            plan.nodes.keys().chain(plan.hosts.keys()).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        candidates(plans().iter().flat_map(names))
+    })
+}
+
+/// Completes hosts of labs that are up.
+pub(super) fn hosts() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        candidates(plans().iter().flat_map(|plan| plan.hosts.keys().map(ToString::to_string)))
     })
 }
 
@@ -87,7 +97,8 @@ pub(super) fn nodes_and_processes() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let names = |plan: &Plan| {
             let processes = plan.processes.iter().map(ToString::to_string);
-            plan.nodes.keys().map(ToString::to_string).chain(processes).collect::<Vec<_>>()
+            let machines = plan.nodes.keys().chain(plan.hosts.keys()).map(ToString::to_string);
+            machines.chain(processes).collect::<Vec<_>>()
         };
         candidates(plans().iter().flat_map(names))
     })

@@ -9,6 +9,7 @@ use crate::diag::{enumerate, nearest};
 use crate::image::Library;
 use crate::lab::Lab;
 use crate::name::{Bytes, NodeName};
+use crate::observe::Snapshot;
 use crate::report::exit;
 use crate::run::client::{Client, Status};
 use crate::run::{LabSources, Locations, RegisteredLab, Request, registered};
@@ -229,11 +230,13 @@ fn title(nodes: &[NodeName]) -> String {
 }
 
 fn missing<'a>(nodes: &'a [NodeName], status: &Status) -> Option<&'a NodeName> {
-    nodes.iter().find(|node| !status.snapshot.nodes.contains_key(*node))
+    let Snapshot { nodes: machines, hosts, .. } = &status.snapshot;
+    nodes.iter().find(|node| !machines.contains_key(*node) && !hosts.contains_key(*node))
 }
 
 fn no_such_node(stranger: &NodeName, status: &Status) -> Stop {
-    let names = || status.snapshot.nodes.keys().map(NodeName::as_str);
+    let Snapshot { nodes, hosts, .. } = &status.snapshot;
+    let names = || nodes.keys().chain(hosts.keys()).map(NodeName::as_str);
     let hint = match nearest(stranger.as_str(), names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("nodes of the lab: {}", enumerate(names())),

@@ -52,14 +52,18 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 /// Returns the only NIC of a node.
 fn only_nic(up: &RegisteredLab, node: &NodeName) -> Result<NicName, Stop> {
     let request = lab::request(up, "name the NIC")?;
-    let Some(plan) = request.plan.nodes.get(node) else {
+    let of_node = request.plan.nodes.get(node);
+    let of_node = of_node.map(|plan| plan.nics.iter().map(|nic| &nic.nic).collect::<Vec<_>>());
+    let of_host = request.plan.hosts.get(node);
+    let of_host = of_host.map(|plan| plan.nics.iter().map(|nic| &nic.nic).collect::<Vec<_>>());
+    let Some(nics) = of_node.or(of_host) else {
         let hint = Some("`dryrack status` lists the nodes");
         return Err(Stop::new(exit::WRONG, format!("unknown node `{node}`"), hint));
     };
-    match &plan.nics[..] {
-        [nic] => Ok(nic.nic.clone()),
+    match &nics[..] {
+        [nic] => Ok((*nic).clone()),
         nics => {
-            let names: Vec<&str> = nics.iter().map(|nic| nic.nic.as_str()).collect();
+            let names: Vec<&str> = nics.iter().map(|nic| nic.as_str()).collect();
             let what = format!("node `{node}` has {} NICs: {}", nics.len(), names.join(", "));
             Err(Stop::new(exit::WRONG, what, Some("name the NIC")))
         }

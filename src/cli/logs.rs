@@ -21,7 +21,7 @@ use crate::run::{Locations, RegisteredLab, store};
 /// Show serial console output, output of processes and syslog messages of a lab
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Show only these nodes and processes
+    /// Show only these nodes, hosts and processes
     #[arg(value_name = "NAME", add = completions::nodes_and_processes())]
     names: Vec<String>,
     /// Follow new output until the lab is torn down
@@ -70,8 +70,9 @@ fn find(args: &Args, locations: &Locations) -> Result<RegisteredLab, Stop> {
     }
     let names = enumerate(args.names.iter().map(String::as_str));
     let has = |status: &Status| {
-        let Snapshot { nodes, processes, .. } = &status.snapshot;
-        let known = || nodes.keys().map(NodeName::as_str).chain(processes.keys().map(ProcessName::as_str));
+        let Snapshot { nodes, hosts, processes, .. } = &status.snapshot;
+        let machines = || nodes.keys().chain(hosts.keys()).map(NodeName::as_str);
+        let known = || machines().chain(processes.keys().map(ProcessName::as_str));
         match args.names.iter().find(|name| !known().any(|known| known == *name)) {
             None => Ok(()),
             Some(stranger) => {
@@ -87,20 +88,27 @@ fn find(args: &Args, locations: &Locations) -> Result<RegisteredLab, Stop> {
     args.lab.find_where(Some(&names), has, locations).map(|(up, ())| up)
 }
 
-/// Returns the node or process of an event.
-fn name(event: &Event) -> Option<&str> {
-    match (&event.node, &event.kind) {
-        (Some(node), _) => Some(node.as_str()),
-        (
-            None,
-            Kind::Known(
-                Known::ProcessStarted { process, .. }
-                | Known::ProcessPrinted { process, .. }
-                | Known::ProcessEnded { process, .. },
-            ),
+/// Returns the process of an event.
+fn process(event: &Event) -> Option<&str> {
+    match &event.kind {
+        Kind::Known(
+            Known::ProcessStarted { process, .. }
+            | Known::ProcessReady { process, .. }
+            | Known::ProcessPrinted { process, .. }
+            | Known::ProcessEnded { process, .. },
         ) => Some(process.as_str()),
-        (None, _) => None,
+        _ => None,
     }
+}
+
+/// Returns the process of an event, or else the node or host.
+fn name(event: &Event) -> Option<&str> {
+    process(event).or_else(|| event.node.as_ref().map(NodeName::as_str))
+}
+
+/// Tells whether an event is about a node, host or process. A host is what runs on it, too.
+fn is_of(event: &Event, name: &str) -> bool {
+    process(event) == Some(name) || event.node.as_ref().is_some_and(|node| node.as_str() == name)
 }
 
 /// Prints the recorded events.
@@ -111,7 +119,8 @@ fn replay(args: &Args, run_dir: &Path) -> Result<u8, Stop> {
     };
     let file = File::open(&path).map_err(|error| failed(&error))?;
     let recorded = event::read(BufReader::new(file)).map_err(|error| failed(&error))?;
-    let there: BTreeSet<&str> = recorded.events.iter().filter_map(name).collect();
+    let names = |event| [name(event), event.node.as_ref().map(NodeName::as_str)];
+    let there: BTreeSet<&str> = recorded.events.iter().flat_map(names).flatten().collect();
     // Of a lab that is up, a node or process may not have done anything yet.
     let strangers = args.run.is_some().then(|| args.names.iter().find(|name| !there.contains(name.as_str())));
     if let Some(stranger) = strangers.flatten() {
@@ -128,8 +137,7 @@ fn show(args: &Args, event: &Event) -> Result<(), Stop> {
         event.kind,
         Kind::Known(Known::ConsoleLine { .. } | Known::SyslogLine { .. } | Known::ProcessPrinted { .. })
     );
-    let of_interest = args.names.is_empty()
-        || name(event).is_some_and(|name| args.names.iter().any(|wanted| wanted == name));
+    let of_interest = args.names.is_empty() || args.names.iter().any(|wanted| is_of(event, wanted));
     if of_interest && (printed || args.events) {
         output::data(&if args.json { output::json_line(event)? } else { line(event, args.events) });
     }

@@ -155,6 +155,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::LacpSeen { .. }
         | Known::ScreenShown { .. }
         | Known::ProcessStarted { .. }
+        | Known::ProcessReady { .. }
         | Known::ProcessPrinted { .. }
         | Known::ProcessEnded { .. }
         | Known::Probed { .. }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::report::exit;
 use crate::run::{guardian_main, supervise};
+use crate::system::host::{host_main, program_main};
 use crate::system::namespace::Inherited;
 use crate::system::namespace::{
     NamespaceError, inner_enter, join_main, outer_main, remove_main, supervisor_enter,
@@ -20,6 +21,8 @@ pub(super) fn play() -> Option<u8> {
         "@supervisor" => supervisor(supervisor_enter),
         "@guardian" => guardian_main(),
         "@join" => join_main(),
+        "@host" => host_main(),
+        "@process" => program_main(),
         "@pipe" => pipe(),
         "@remove" => remove_main(),
         "@trial" => crate::system::doctor::trial_main(),

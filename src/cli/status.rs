@@ -7,7 +7,7 @@ use super::lab::NamedUpArgs;
 use super::output::{self, Stop};
 use super::runtime::block_on;
 use super::table::Table;
-use crate::event::{Ago, RunTime, Stage};
+use crate::event::{Ago, Known, RunTime, Stage};
 use crate::name::NicName;
 use crate::observe::{LabState, NodeView, Power, Sighting, Snapshot};
 use crate::report::{self, exit};
@@ -23,7 +23,8 @@ pub(super) struct Args {
     #[arg(long, short, conflicts_with = "json")]
     short: bool,
     /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `networks`, `services`, `addresses`, `links`,
-    /// `media`, `published`, `snapshot` (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
+    /// `media`, `published`, `snapshot` (the nodes: stage, power, boots, timeline, last sighting; hosts and processes)
+    /// and `verdicts`
     #[arg(long)]
     json: bool,
 }
@@ -128,6 +129,27 @@ fn text(status: &Status, width: usize) -> String {
         };
         let link = links.get(node).map(link).unwrap_or_default();
         table.row([format!("  {node}"), stage, addresses.join(" "), link, last_seen(view, now)]);
+    }
+    for (host, view) in &snapshot.hosts {
+        let addresses = addresses.get(host).into_iter().flatten();
+        let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+        let power = match view.power {
+            Power::On => "on",
+            Power::Off | Power::Stopped => "off",
+            Power::Died => "died",
+        };
+        let link = links.get(host).map(link).unwrap_or_default();
+        let logged = view.logged.as_ref().map(|line| {
+            let text = Known::ConsoleLine { text: line.text.clone() };
+            format!("{text}, {} ago", Ago(now.since(line.at)))
+        });
+        table.row([
+            format!("  {host}"),
+            power.to_owned(),
+            addresses.join(" "),
+            link,
+            logged.unwrap_or_default(),
+        ]);
     }
     let mut parts = vec![
         format!("{lab} {state}, for {}, under {}: {}\n", now, accel.as_str(), file.display()),

@@ -51,6 +51,32 @@ pub enum TftpBackend {
     Off,
 }
 
+/// What becomes of changes to a file or folder of the host that a process is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "access")]
+pub enum Access {
+    /// It cannot be changed.
+    #[default]
+    ReadOnly,
+    /// A copy is changed, which is in the run folder.
+    Copy,
+    /// The original is changed.
+    Write,
+}
+
+/// When a process that ended is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "restart")]
+pub enum Restart {
+    /// Never.
+    #[default]
+    Never,
+    /// If its exit code is not 0, or a signal ended it.
+    OnFailure,
+    /// Always.
+    Always,
+}
+
 /// How unknown DHCP clients, which are not nodes of the lab, are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "unknown-clients")]

@@ -34,7 +34,7 @@ pub use architecture::{ARCHITECTURES, Architecture, architecture, architecture_n
 pub use expect::*;
 pub use raw::*;
 pub use value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word};
-pub use word::{Offset, RawAddress, Server, Service, Span as Lasting};
+pub use word::{Offset, RawAddress, RawHostAddress, Server, Service, Span as Lasting};
 
 /// The lab file that `dryrack init` writes, except for the name of the lab.
 pub const INIT: &str = include_str!("init.toml");

@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn keys_belong_somewhere() {
-        assert_eq!(of("mac"), ["node.NAME.nic.NAME"]);
+        assert_eq!(of("mac"), ["host.NAME.nic.NAME", "node.NAME.nic.NAME"]);
         assert_eq!(of("isolation"), [""]);
-        assert_eq!(of("address"), ["network.NAME", "node.NAME.nic.NAME"]);
+        assert_eq!(of("address"), ["host.NAME.nic.NAME", "network.NAME", "node.NAME.nic.NAME"]);
         assert_eq!(of("pool"), ["network.NAME.dhcp.server"]);
         assert!(of("port").is_empty(), "many checks have one");
         assert!(of("bandwidth").is_empty());

@@ -6,18 +6,18 @@
 use std::net::Ipv6Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::alternatives::{
-    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel, Switch,
-    TftpBackend, UnknownClients, Via,
+    AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
+    Restart, Switch, TftpBackend, UnknownClients, Via,
 };
 use super::architecture;
-use super::expect::{RawExpect, RawSecret};
-use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word};
-use super::word::{Offset, RawAddress, Server, Service, Span};
+use super::expect::{RawExpect, RawHttp, RawSecret};
+use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word, words};
+use super::word::{Offset, RawAddress, RawHostAddress, Server, Service, Span};
 use crate::matchbox::ignition;
 use crate::name::{Bytes, IfName, Mac};
 
@@ -80,7 +80,11 @@ pub struct RawLab {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub node: Keyed<RawNode>,
-    /// Commands that run in the lab's network namespace while the lab is up, by name.
+    /// Machines without a VM, by name: namespaces that are plugged into networks, in which processes run.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub host: Keyed<RawHost>,
+    /// Commands that run in the lab's network namespace or on a host while the lab is up, by name.
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub process: Keyed<RawProcess>,
@@ -319,11 +323,49 @@ pub struct RawGroup {
     pub metadata: Keyed<RawJson>,
 }
 
-/// A command that runs in the lab's network namespace while the lab is up.
+/// A machine without a VM: namespaces that are plugged into networks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "host")]
+pub struct RawHost {
+    /// NICs by name. Default: none.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub nic: Keyed<RawHostNic>,
+    /// Whether it forwards IPv4 packets between its NICs. Towards a network with `nat` it masquerades. Default: false.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub router: Field<bool>,
+    /// When it is powered on: with the lab, by hand, or once an expectation is met. Default: auto.
+    #[serde(default)]
+    #[schemars(extend("default" = "auto"))]
+    pub start: Field<RawStart>,
+}
+
+/// One NIC of a host.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "host-nic")]
+pub struct RawHostNic {
+    /// The network it is connected to. Default: the network with the NIC's name.
+    #[serde(default)]
+    pub network: Field<String>,
+    /// Its address, with the prefix length where it is not that of the network; or "dhcp".
+    pub address: Field<Text<RawHostAddress>>,
+    /// Hardware address. Default: derived from lab, host and NIC name.
+    #[serde(default)]
+    pub mac: Field<Text<Mac>>,
+    /// The name of its interface on the host. Default: the NIC's name.
+    #[serde(default)]
+    pub interface: Field<Text<IfName>>,
+}
+
+/// A command that runs in the lab's network namespace or on a host while the lab is up.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "process")]
 pub struct RawProcess {
-    /// The command, run by `sh -c` in the lab's folder.
+    /// The host on which it runs. Default: none; it runs in the lab's own network namespace, where the bridges are.
+    #[serde(default)]
+    pub host: Field<String>,
+    /// The command, run by `sh -c` in the lab's folder, on a host in `/`.
     pub run: Field<String>,
     /// The network whose server, domain and name are set in its environment. Default: the only one.
     #[serde(default)]
@@ -332,6 +374,63 @@ pub struct RawProcess {
     /// on.
     #[serde(default)]
     pub after: Field<String>,
+    /// Files and folders that it is given, by the path at which it sees them: `"/etc/dnsmasq.conf" = "dnsmasq.conf"`,
+    /// or a table with `path` and `access`. Only this process sees them there, or everything on its host. Default: none.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = json!({ "pattern": "^/." })))]
+    pub files: Keyed<Short<RawProcessFile>>,
+    /// What shows that it is ready; the nodes that start with the lab wait for it. Default: none, nobody waits.
+    #[serde(default)]
+    pub ready: Field<RawReady>,
+    /// When it is started again after its end. Default: never.
+    #[serde(default)]
+    #[schemars(extend("default" = "never"))]
+    pub restart: Field<Restart>,
+}
+
+/// A file or folder of the host that a process is given.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "process-file")]
+pub struct RawProcessFile {
+    /// The file or folder, a path relative to the lab's folder.
+    pub path: Field<String>,
+    /// What becomes of changes. Default: read-only.
+    #[serde(default)]
+    #[schemars(extend("default" = "read-only"))]
+    pub access: Field<Access>,
+}
+
+impl Shorthand for RawProcessFile {
+    const NAME: &'static str = "$short:path";
+    type Value = String;
+}
+
+/// What shows that a process is ready.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "ready")]
+#[schemars(transform = bare_ready)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each process, and only while the file is read"
+)]
+pub enum RawReady {
+    /// A socket of its network namespace is bound to a UDP port: `udp = 67`.
+    Udp(Located<u16>),
+    /// A socket of its network namespace listens on a TCP port: `tcp = 8080`.
+    Tcp(Located<u16>),
+    /// An HTTP request from its own machine succeeds: `http = { port = 8080, path = "/health" }`.
+    Http(Field<RawHttp>),
+    /// It prints a line that matches this regular expression.
+    Log(Located<String>),
+    /// There is a file or folder at this path, as it sees it.
+    File(Located<String>),
+}
+
+/// Adds the condition of which every setting has a default, and which may therefore be written as a word.
+fn bare_ready(schema: &mut Schema) {
+    if let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        choices.extend(words(&[("http", "An HTTP GET of / on port 80 answers 200.")]));
+    }
 }
 
 /// How DHCP works on a network.

@@ -182,6 +182,37 @@ impl Word for RawAddress {
     const EXAMPLES: &'static [&'static str] = &["10.0.2.15", "pool"];
 }
 
+/// Where a NIC of a host gets its address from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawHostAddress {
+    /// From a DHCP server.
+    Dhcp,
+    /// From the lab file; the prefix length is that of the network where left out.
+    Fixed(Ipv4Addr, Option<u8>),
+}
+
+impl FromStr for RawHostAddress {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || Malformed(format!("`{text}` is not {}", Self::WANTED));
+        match text {
+            "dhcp" => Ok(Self::Dhcp),
+            _ if text.contains('/') => {
+                let net: Ipv4Net = text.parse().map_err(|_| malformed())?;
+                Ok(Self::Fixed(net.addr(), Some(net.prefix_len())))
+            }
+            _ => Ok(Self::Fixed(text.parse().map_err(|_| malformed())?, None)),
+        }
+    }
+}
+
+impl Word for RawHostAddress {
+    const WANTED: &'static str = "an IPv4 address like \"10.0.2.5/24\", or \"dhcp\"";
+    const PATTERN: &'static str = "^([0-9]+(\\.[0-9]+){3}(/[0-9]+)?|dhcp)$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.2.5/24", "dhcp"];
+}
+
 /// A name server, whose port is 53 where left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Server(pub SocketAddr);

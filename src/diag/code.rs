@@ -108,6 +108,8 @@ codes! {
     UnknownImageFile = "L019": "the image has no such file",
     UnknownNode = "L020": "unknown node",
     UnknownProcess = "L021": "unknown process",
+    UnknownHost = "L022": "unknown host",
+    HostIsNode = "L023": "a host has the name of a node",
 
     BridgeAddress = "L101": "this cannot be the address of a bridge",
     NetworksOverlap = "L102": "two networks overlap",
@@ -158,6 +160,9 @@ codes! {
     SerialTaken = "L207": "two disks have the same serial number",
     UuidTaken = "L208": "two nodes have the same UUID",
     DriveTaken = "L209": "a disk and a CD drive have the same name",
+    InterfaceTwice = "L220": "two NICs of a host have the same interface",
+    NotOnHost = "L221": "a host cannot meet a check",
+    NeedsOtherIds = "L222": "a program needs to become another user",
 
     NoProfile = "L301": "a node has nothing to boot from the network",
     ProfileUnused = "L302": "a profile is never used",
@@ -204,6 +209,7 @@ impl Code {
             | Self::NoRandomness
             | Self::NoLeaseTime
             | Self::StrayMember
+            | Self::NeedsOtherIds
             | Self::NobodyLeases
             | Self::NobodyServes
             | Self::NeverChosen

@@ -224,6 +224,7 @@ impl Fact {
             | Known::LacpSeen { .. }
             | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
+            | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
             | Known::StageReached { .. }

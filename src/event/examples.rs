@@ -151,6 +151,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                     Known::Booted { from, by: one }
                 }
                 31 => Known::ProcessStarted { process: ProcessName::new("apply").unwrap() },
+                45 => Known::ProcessReady { process: ProcessName::new("apply").unwrap(), by: one },
                 29 => Known::ProcessPrinted { process: ProcessName::new("apply").unwrap(), text: one },
                 30 => Known::ProcessEnded {
                     process: ProcessName::new("apply").unwrap(),

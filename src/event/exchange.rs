@@ -103,6 +103,7 @@ impl Known {
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
             | Self::StageReached { .. }

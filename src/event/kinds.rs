@@ -1,6 +1,6 @@
 //! The kinds of event that this crate emits, with their fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -28,6 +28,9 @@ pub enum Known {
         /// What each node can boot from.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         nodes: BTreeMap<NodeName, BootSources>,
+        /// The machines without a VM.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        hosts: BTreeSet<NodeName>,
         /// What waits for what.
         #[serde(default, skip_serializing_if = "Waits::is_empty")]
         waits: Box<Waits>,
@@ -500,6 +503,13 @@ pub enum Known {
         /// Its name.
         process: ProcessName,
     },
+    /// A process beside the nodes is ready, as its `ready` says.
+    ProcessReady {
+        /// Its name.
+        process: ProcessName,
+        /// What shows it.
+        by: String,
+    },
     /// A process beside the nodes printed a line.
     ProcessPrinted {
         /// Its name.
@@ -690,6 +700,7 @@ impl Known {
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
             | Self::StageReached { .. }
@@ -756,6 +767,7 @@ impl Known {
             | Self::LacpSeen { .. }
             | Self::ScreenShown { .. }
             | Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
             | Self::StageReached { .. }
@@ -790,9 +802,10 @@ impl Known {
             | Self::LinkSet { .. }
             | Self::MediumSet { .. } => Source::Qmp,
             Self::ConsoleLine { .. } => Source::Console,
-            Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
-                Source::Process
-            }
+            Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
+            | Self::ProcessPrinted { .. }
+            | Self::ProcessEnded { .. } => Source::Process,
             Self::BootSeen {}
             | Self::DhcpAsked { .. }
             | Self::RouterSolicited { .. }

@@ -134,9 +134,10 @@ impl Known {
             Self::NtpAnswered { .. } => "ntp",
             Self::SyslogLine { .. } => "syslog",
             Self::Omitted { .. } | Self::CaptureIncomplete { .. } | Self::ServiceFailed { .. } => "service",
-            Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
-                "process"
-            }
+            Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
+            | Self::ProcessPrinted { .. }
+            | Self::ProcessEnded { .. } => "process",
             Self::StageReached { .. } => "stage",
             Self::Booted { .. } => "boot",
             Self::Probed { .. } => "probe",
@@ -175,6 +176,7 @@ impl Known {
             | Self::CaptureIncomplete { .. }
             | Self::DhcpOmitted { .. }
             | Self::ProcessStarted { .. }
+            | Self::ProcessReady { .. }
             | Self::ProcessPrinted { .. }
             | Self::ProcessEnded { .. }
             | Self::ServiceFailed { .. }
@@ -225,7 +227,9 @@ impl fmt::Display for Known {
 impl Known {
     fn words(&self) -> String {
         match self {
-            Self::RunStarted { lab, accel, nodes: _, waits: _ } => format!("started lab {lab} under {accel}"),
+            Self::RunStarted { lab, accel, nodes: _, hosts: _, waits: _ } => {
+                format!("started lab {lab} under {accel}")
+            }
             Self::StepDone { text, .. } => text.clone(),
             Self::StepFailed { text, error, .. } => format!("failed: {text}: {error}"),
             Self::LabUp {} => "lab is up".to_owned(),
@@ -429,6 +433,7 @@ impl Known {
             Self::CaptureIncomplete { why, lost: _ } => format!("the capture is incomplete: {why}"),
             Self::ServiceFailed { service, error } => format!("{service} failed: {error}"),
             Self::ProcessStarted { process } => format!("started {process}"),
+            Self::ProcessReady { process, by } => format!("{process} is ready: {by}"),
             Self::ProcessPrinted { process, text } => format!("{process} printed `{text}`"),
             Self::ProcessEnded { process, exit: _, status } => format!("{process} ended: {status}"),
             Self::StageReached { stage } => format!("reached {stage}"),

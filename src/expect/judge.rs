@@ -150,6 +150,7 @@ impl Judge {
             | Known::StpSeen { .. }
             | Known::LacpSeen { .. }
             | Known::ProcessStarted { .. }
+            | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
             | Known::StageReached { .. }

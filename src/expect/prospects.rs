@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::Stage;
-use crate::lab::Start;
+use crate::lab::{Restart, Start};
 use crate::name::{ExpectName, NodeName, ProcessName};
 use crate::observe::{Power, ProcessView, Snapshot};
 use crate::plan::{Plan, Step};
@@ -16,8 +16,18 @@ use crate::plan::{Plan, Step};
 #[derive(Debug, Clone)]
 pub struct Prospects {
     nodes: BTreeMap<NodeName, Start>,
-    /// The expectations after which processes start, and the exit codes that are not failures.
-    processes: BTreeMap<ProcessName, (Option<ExpectName>, i32)>,
+    processes: BTreeMap<ProcessName, ProcessProspect>,
+}
+
+/// When a process starts, and what its end means.
+#[derive(Debug, Clone)]
+struct ProcessProspect {
+    /// The expectation after which it starts.
+    after: Option<ExpectName>,
+    /// The exit code that is not a failure.
+    exit: i32,
+    /// Whether it is started again after a failure.
+    restarts: bool,
 }
 
 /// How far an expectation is that something waits for.
@@ -38,8 +48,8 @@ impl Prospects {
         let processes = plan.steps.iter().filter_map(|step| match step {
             Step::Process(process) => {
                 let (name, after) = (process.process.clone(), process.after.clone());
-                let exit = exit(&name);
-                Some((name, (after, exit)))
+                let (exit, restarts) = (exit(&name), process.restart != Restart::Never);
+                Some((name, ProcessProspect { after, exit, restarts }))
             }
             _ => None,
         });
@@ -53,7 +63,7 @@ impl Prospects {
         present: &Snapshot,
         awaited: impl Fn(&ExpectName) -> Awaited,
     ) -> Option<String> {
-        let (Some(after), _) = self.processes.get(name)? else { return None };
+        let after = self.processes.get(name)?.after.as_ref()?;
         let waits = !present.processes.contains_key(name) && awaited(after) == Awaited::Missed;
         waits.then(|| format!("`{name}` was never started, because `{after}` was missed"))
     }
@@ -88,17 +98,17 @@ impl Prospects {
 
     /// Tells whether a process runs, or can start before the expectation that is judged is decided.
     fn could_act(&self, present: &Snapshot, awaited: impl Fn(&ExpectName) -> Awaited) -> bool {
-        self.processes.iter().any(|(name, (after, _))| match present.processes.get(name) {
-            Some(process) => process.ended.is_none(),
-            None => after.as_ref().is_none_or(|after| awaited(after) == Awaited::Possible),
+        self.processes.iter().any(|(name, prospect)| match present.processes.get(name) {
+            Some(process) => process.ended.is_none() || prospect.restarts,
+            None => prospect.after.as_ref().is_none_or(|after| awaited(after) == Awaited::Possible),
         })
     }
 
     /// Returns how the first process that failed ended.
     fn failed(&self, present: &Snapshot) -> Option<String> {
-        self.processes.iter().find_map(|(name, (_, exit))| {
+        self.processes.iter().filter(|(_, prospect)| !prospect.restarts).find_map(|(name, prospect)| {
             let ended = present.processes.get(name).and_then(|ProcessView { ended, .. }| ended.as_ref())?;
-            (ended.exit != Some(*exit)).then(|| ended.how.clone())
+            (ended.exit != Some(prospect.exit)).then(|| ended.how.clone())
         })
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn file(data: &[u8]) {
         images,
         existing: &|path| path.starts_with("/labs/random/files"),
         free_memory: None,
+        other_ids: true,
     };
     let outcome = resolve(&Source::new("lab.toml", lab), &over, &[], &around);
     let drawn = render(&outcome.diagnostics, &outcome.sources, false);

@@ -17,4 +17,6 @@ pub struct LabEnvironment<'a> {
     pub existing: &'a dyn Fn(&Path) -> bool,
     /// Free memory of the host; `None` if memory is not checked.
     pub free_memory: Option<Bytes>,
+    /// Whether programs of the lab can become other users than the one who starts it.
+    pub other_ids: bool,
 }

@@ -9,8 +9,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
-    ARCHITECTURES, AccelChoice, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation,
-    Loader, NicModel, TableKind, TftpBackend, UnknownClients, Via,
+    ARCHITECTURES, AccelChoice, Access, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity,
+    Isolation, Loader, NicModel, Restart, TableKind, TftpBackend, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
@@ -48,7 +48,9 @@ pub struct Lab {
     pub groups: BTreeMap<GroupName, Group>,
     /// Its machines.
     pub nodes: BTreeMap<NodeName, Node>,
-    /// Commands that run in its network namespace while it is up.
+    /// Its machines without a VM. None of them has the name of a node.
+    pub hosts: BTreeMap<NodeName, Host>,
+    /// Commands that run in its network namespace or on hosts while it is up.
     pub processes: BTreeMap<ProcessName, Process>,
     /// Ports on the host's loopback address that are forwarded to a node.
     pub publish: Vec<Publish>,
@@ -519,17 +521,92 @@ pub struct Publish {
     pub to: u16,
 }
 
-/// A command that runs in the lab's network namespace while the lab is up.
+/// A machine without a VM: namespaces that are plugged into networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its name, also its host name.
+    pub name: NodeName,
+    /// Its NICs, in the order of the lab file.
+    pub nics: Vec<HostNic>,
+    /// Whether it forwards IPv4 packets between its NICs.
+    pub router: bool,
+    /// When it is powered on.
+    pub start: Start,
+}
+
+/// One NIC of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostNic {
+    /// Its name.
+    pub name: NicName,
+    /// The network it is connected to.
+    pub network: NetworkName,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its address; `None` if a DHCP server assigns it.
+    pub address: Option<Ipv4Net>,
+    /// The name of its interface on the host.
+    pub interface: IfName,
+}
+
+/// A command that runs in the lab's network namespace or on a host while the lab is up.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Process {
     /// Its name.
     pub name: ProcessName,
-    /// The command, run by `sh -c` in the lab's folder.
+    /// The host; `None` for the lab's network namespace.
+    pub host: Option<NodeName>,
+    /// The command, run by `sh -c` in the lab's folder, on a host in `/`.
     pub run: String,
     /// The network that its environment describes.
     pub network: Option<NetworkName>,
     /// The expectation after which it is started; with the lab if `None`.
     pub after: Option<ExpectName>,
+    /// Files and folders of the host that it is given, by the path at which it sees them.
+    pub files: BTreeMap<PathBuf, ProcessFile>,
+    /// What shows that it is ready.
+    pub ready: Option<Ready>,
+    /// When it is started again after its end.
+    pub restart: Restart,
+}
+
+/// A file or folder of the host that a process is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessFile {
+    /// The file or folder, absolute.
+    pub source: PathBuf,
+    /// What becomes of changes.
+    pub access: Access,
+}
+
+/// What shows that a process is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ready {
+    /// A socket of its network namespace is bound to a UDP port.
+    Udp(u16),
+    /// A socket of its network namespace listens on a TCP port.
+    Tcp(u16),
+    /// An HTTP request from its own machine gets the expected response.
+    Http(Box<HttpCheck>),
+    /// It prints a line that matches.
+    Log(Pattern),
+    /// There is a file or folder at this path, as it sees it.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Udp(port) => write!(f, "UDP port {port} is bound"),
+            Self::Tcp(port) => write!(f, "TCP port {port} accepts connections"),
+            Self::Http(http) => {
+                write!(f, "{} {} on port {} answers {}", http.method, http.path, http.port, http.status)
+            }
+            Self::Log(pattern) => write!(f, "it printed /{pattern}/"),
+            Self::File(path) => write!(f, "{} exists", path.display()),
+        }
+    }
 }
 
 /// Expectations.

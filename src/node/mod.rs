@@ -6,6 +6,7 @@
 mod capabilities;
 mod command;
 mod error;
+pub mod host;
 pub mod keys;
 pub mod partition_table;
 pub mod qemu;

@@ -180,7 +180,17 @@ mod tests {
         let mut snapshot = Snapshot::new([]);
         let nodes = [(NodeName::new("a").unwrap(), sources)].into();
         let (lab, accel) = ("lab".to_owned(), "tcg".to_owned());
-        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes, waits: Box::default() }));
+        snapshot.apply(&event(
+            0,
+            None,
+            Known::RunStarted {
+                lab,
+                accel,
+                nodes,
+                hosts: std::collections::BTreeSet::new(),
+                waits: Box::default(),
+            },
+        ));
         for (second, kind) in kinds.into_iter().enumerate() {
             snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
         }
@@ -287,7 +297,17 @@ mod tests {
             let mut snapshot = Snapshot::new([]);
             let nodes = [(NodeName::new("a").unwrap(), sources)].into();
             let (lab, accel) = ("lab".to_owned(), "kvm".to_owned());
-            snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes, waits: Box::default() }));
+            snapshot.apply(&event(
+                0,
+                None,
+                Known::RunStarted {
+                    lab,
+                    accel,
+                    nodes,
+                    hosts: std::collections::BTreeSet::new(),
+                    waits: Box::default(),
+                },
+            ));
             snapshot.apply(&event(0, Some("a"), Known::PoweredOn {}));
             snapshot.apply(&event(5000, Some("a"), console("Linux version 6.1")));
             for (ms, known) in late {

@@ -108,6 +108,7 @@ impl Clue {
             | Known::LacpSeen { .. }
             | Known::ScreenShown { .. }
             | Known::ProcessStarted { .. }
+            | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }
             | Known::ProcessEnded { .. }
             | Known::StageReached { .. }

@@ -6,6 +6,7 @@
 mod boot;
 mod dhcp;
 mod host;
+mod hosts;
 pub mod lint;
 mod loader;
 mod matchbox;
@@ -69,10 +70,34 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
         steps.extend(machine_steps(node, &plan, taps));
         nodes.insert(node.name.clone(), plan);
     }
+    let hosts = wiring.hosts();
+    steps.extend(hosts.values().map(|host| Step::Host {
+        host: host.host.clone(),
+        ports: host.nics.iter().map(|nic| nic.port.clone()).collect(),
+    }));
     let (mut at_start, mut later) = (Vec::new(), Vec::new());
-    for process in process::processes(lab) {
-        if process.after.is_some() { &mut later } else { &mut at_start }.push(Step::Process(process));
+    for host in lab.hosts.values() {
+        let power_on = |after| Step::PowerOn { node: host.name.clone(), after };
+        match &host.start {
+            Start::WithLab => at_start.push(power_on(None)),
+            Start::After(expect) => later.push(power_on(Some(expect.clone()))),
+            Start::Manual => {}
+        }
     }
+    let mut awaited = Vec::new();
+    for process in process::processes(lab) {
+        let host = process.host.as_ref().and_then(|host| lab.hosts.get(host));
+        match process.after {
+            Some(_) => later.push(Step::Process(process)),
+            None => {
+                let starts_now = host.is_none_or(|host| host.start == Start::WithLab);
+                awaited.extend(process::ready(&process).filter(|_| starts_now));
+                at_start.push(Step::Process(process));
+            }
+        }
+    }
+    // All of them are started first: one may need another to get ready.
+    at_start.append(&mut awaited);
     for Node { name, start, .. } in lab.nodes.values() {
         match start {
             Start::WithLab => at_start.push(Step::PowerOn { node: name.clone(), after: None }),
@@ -99,6 +124,7 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
             .map(|network| (network.name.clone(), node::network(network)))
             .collect(),
         nodes,
+        hosts,
         processes: lab.processes.keys().cloned().collect(),
         expectations: lab.expectations.clone(),
         steps,
@@ -203,7 +229,9 @@ impl Plan {
                 | Step::Seed(_)
                 | Step::Tap(_)
                 | Step::Machine { .. }
+                | Step::Host { .. }
                 | Step::Process(_)
+                | Step::Ready { .. }
                 | Step::PowerOn { .. } => Vec::new(),
             }
         })

@@ -12,8 +12,8 @@ use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins, Rpc, Secret, Service, TftpBackend,
-    UnknownClients, Via,
+    DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins, ProcessFile, Ready, Restart, Rpc,
+    Secret, Service, Start, TftpBackend, UnknownClients, Via,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
@@ -53,6 +53,9 @@ pub struct Plan {
     pub networks: BTreeMap<NetworkName, NetworkPlan>,
     /// Its nodes.
     pub nodes: BTreeMap<NodeName, NodePlan>,
+    /// Its machines without a VM.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<NodeName, HostMachinePlan>,
     /// Names of its processes.
     pub processes: BTreeSet<ProcessName>,
     /// What must, or must never, happen.
@@ -176,8 +179,24 @@ pub enum Step {
         /// The node.
         node: NodeName,
     },
+    /// Prepares a machine without a VM, which is off.
+    Host {
+        /// The host.
+        host: NodeName,
+        /// Its ports on bridges, which exist while it is on.
+        ports: Vec<IfName>,
+    },
     /// Starts a process.
     Process(ProcessPlan),
+    /// Waits until a process is ready.
+    Ready {
+        /// The process.
+        process: ProcessName,
+        /// What shows that it is ready, as text.
+        by: String,
+        /// For how many seconds at most.
+        seconds: u64,
+    },
     /// Resumes a machine.
     PowerOn {
         /// The node.
@@ -661,11 +680,64 @@ pub struct SeedPlan {
     pub copies: BTreeMap<String, PathBuf>,
 }
 
-/// A process in the network namespace of the lab.
+/// A machine without a VM: namespaces that are plugged into networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostMachinePlan {
+    /// Its name, also its host name.
+    pub host: NodeName,
+    /// Its NICs.
+    pub nics: Vec<HostNicPlan>,
+    /// Its default route, apart from those that DHCP servers assign.
+    pub gateway: Option<Ipv4Addr>,
+    /// Whether it forwards IPv4 packets between its NICs.
+    pub router: bool,
+    /// The interfaces behind which it hides the networks that it forwards for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masquerade: Vec<IfName>,
+    /// Lines of its `/etc/hosts`.
+    pub hosts: Vec<(IpAddr, String)>,
+    /// Its name server.
+    pub nameserver: Option<Ipv4Addr>,
+    /// Its search domains.
+    pub search: Vec<String>,
+    /// Files and folders that it is given, by the path at which it sees them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<PathBuf, ProcessFile>,
+    /// When it is powered on.
+    pub power: Start,
+}
+
+/// One NIC of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostNicPlan {
+    /// The NIC.
+    pub nic: NicName,
+    /// Its interface on the host.
+    pub interface: IfName,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its address; `None` if a DHCP server assigns it.
+    pub address: Option<Ipv4Net>,
+    /// Its network.
+    pub network: NetworkName,
+    /// The bridge of the network.
+    pub bridge: IfName,
+    /// Its other end, a port of the bridge.
+    pub port: IfName,
+    /// The full name of the port, stored as the interface's alias.
+    pub alias: String,
+    /// Its MTU.
+    pub mtu: u16,
+}
+
+/// A process in the network namespace of the lab or on a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessPlan {
     /// Its name.
     pub process: ProcessName,
+    /// The host; `None` for the network namespace of the lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<NodeName>,
     /// The command for `sh -c`.
     pub run: String,
     /// Its working directory.
@@ -675,6 +747,15 @@ pub struct ProcessPlan {
     /// The expectation after which it is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ExpectName>,
+    /// Files and folders of the host that it is given, by the path at which it sees them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<PathBuf, ProcessFile>,
+    /// What shows that it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// When it is started again after its end.
+    #[serde(default)]
+    pub restart: Restart,
 }
 
 /// The facts about the host that planning needs, passed as an argument.

@@ -36,6 +36,11 @@ pub(super) struct Wiring<'a> {
 }
 
 impl<'a> Wiring<'a> {
+    /// Returns the lab.
+    pub(super) fn lab(&self) -> &'a Lab {
+        self.lab
+    }
+
     /// Decides how the lab's networks are connected, or returns why they cannot be.
     pub(super) fn new(netboots: &'a Netboots<'a>, facts: &'a HostFacts) -> Result<Self, Refusal> {
         let lab = netboots.lab;
@@ -173,16 +178,33 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    fn interface(&self, kind: char, of: &[&str]) -> IfName {
+    pub(super) fn interface(&self, kind: char, of: &[&str]) -> IfName {
         IfName::derive(kind, &[self.identity().as_slice(), of].concat())
     }
 
-    fn bridge_name(&self, network: &NetworkName) -> IfName {
+    pub(super) fn bridge_name(&self, network: &NetworkName) -> IfName {
         self.interface('b', &[network.as_str()])
     }
 
     /// Returns the step that writes `hosts` and `resolv.conf` (private labs only).
     pub(super) fn name_files(&self) -> Step {
+        let (hosts, search) = (self.host_lines(), self.search());
+        Step::NameFiles {
+            hosts,
+            nameserver: self.lab.networks.values().find_map(Network::name_server),
+            search,
+        }
+    }
+
+    /// Returns the search domains of the lab.
+    pub(super) fn search(&self) -> Vec<String> {
+        let mut search: Vec<String> = self.lab.networks.values().map(|n| n.dns.domain.clone()).collect();
+        search.dedup();
+        search
+    }
+
+    /// Returns the lines of `/etc/hosts`.
+    pub(super) fn host_lines(&self) -> Vec<(IpAddr, String)> {
         let mut hosts: Vec<(IpAddr, String)> = vec![(Ipv4Addr::LOCALHOST.into(), "localhost".to_owned())];
         for NodeRecord { name, addresses, network: _, node: _ } in self.node_records() {
             hosts.extend(addresses.into_iter().map(|address| (address, name.clone())));
@@ -192,13 +214,7 @@ impl<'a> Wiring<'a> {
             let addresses = addresses.into_iter().filter(|_| !name.starts_with('*'));
             hosts.extend(addresses.map(|address| (address, name.clone())));
         }
-        let mut search: Vec<String> = self.lab.networks.values().map(|n| n.dns.domain.clone()).collect();
-        search.dedup();
-        Step::NameFiles {
-            hosts,
-            nameserver: self.lab.networks.values().find_map(Network::name_server),
-            search,
-        }
+        hosts
     }
 
     /// Returns the bridge of a network.
@@ -232,7 +248,13 @@ impl<'a> Wiring<'a> {
         let captured = |network: &Network| CapturedNetwork {
             network: network.name.clone(),
             interface: self.bridge_name(&network.name),
-            ports: network.interface.iter().cloned().chain(taps(&self.bridge_name(&network.name))).collect(),
+            ports: network
+                .interface
+                .iter()
+                .cloned()
+                .chain(taps(&self.bridge_name(&network.name)))
+                .chain(self.ports_of_hosts(&network.name))
+                .collect(),
             stations: (network.interface.is_some())
                 .then(|| nics(network).into_iter().chain([network.mac]).collect()),
         };
@@ -392,6 +414,7 @@ impl<'a> Wiring<'a> {
                     });
                 }
             }
+            records.extend(self.records_of_hosts(network));
         }
         records
     }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::ProcessPlan;
+use super::{ProcessPlan, Step};
 use crate::lab::Lab;
+
+/// How long a process may take until it is ready.
+const READY_WITHIN: u64 = 120;
 
 /// Returns the processes of a lab, ordered by name.
 pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
@@ -17,20 +20,39 @@ pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
         }
         ProcessPlan {
             process: process.name.clone(),
+            host: process.host.clone(),
             run: process.run.clone(),
-            folder: lab.folder.clone(),
+            // The folder of the lab is not on a host.
+            folder: if process.host.is_some() { "/".into() } else { lab.folder.clone() },
             environment,
             after: process.after.clone(),
+            // A host is given those of its processes.
+            files: if process.host.is_some() { BTreeMap::new() } else { process.files.clone() },
+            ready: process.ready.clone(),
+            restart: process.restart,
         }
     })
 }
 
+/// Returns the step that waits for a process, if it says when it is ready.
+pub(super) fn ready(process: &ProcessPlan) -> Option<Step> {
+    let by = process.ready.as_ref()?.to_string();
+    Some(Step::Ready { process: process.process.clone(), by, seconds: READY_WITHIN })
+}
+
 /// Returns the environment of every process: the lab, and the reserved addresses of its nodes.
 fn environment(lab: &Lab) -> BTreeMap<String, String> {
-    let address = lab.nodes.values().filter_map(|node| {
+    let nodes = lab.nodes.values().filter_map(|node| {
         let address = node.nics.iter().find_map(|nic| nic.address)?;
-        let name = node.name.as_str().to_uppercase().replace('-', "_");
-        Some((format!("DRYRACK_ADDRESS_{name}"), address.to_string()))
+        Some((&node.name, address))
+    });
+    let hosts = lab.hosts.values().filter_map(|host| {
+        let address = host.nics.iter().find_map(|nic| nic.address)?;
+        Some((&host.name, address.addr()))
+    });
+    let address = nodes.chain(hosts).map(|(name, address)| {
+        let name = name.as_str().to_uppercase().replace('-', "_");
+        (format!("DRYRACK_ADDRESS_{name}"), address.to_string())
     });
     std::iter::once(("DRYRACK_LAB".to_owned(), lab.name.to_string())).chain(address).collect()
 }

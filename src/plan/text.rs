@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DiskPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
-use crate::name::NodeName;
+use super::{DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
+use crate::lab::Access;
+use crate::name::{IfName, NodeName};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,17 +115,20 @@ impl fmt::Display for Step {
                 write!(f, "create tap {} for {}'s {} on {}", tap.interface, tap.node, tap.nic, tap.bridge)
             }
             Self::Machine { node } => write!(f, "start machine {node}, paused"),
-            Self::Process(process) => match &process.after {
-                None => write!(f, "start process {}: {}", process.process, process.run.trim()),
-                Some(after) => {
-                    write!(
-                        f,
-                        "start process {} once `{after}` is met: {}",
-                        process.process,
-                        process.run.trim()
-                    )
-                }
-            },
+            Self::Host { host, ports } if ports.is_empty() => write!(f, "prepare host {host}"),
+            Self::Host { host, ports } => {
+                let ports: Vec<_> = ports.iter().map(IfName::as_str).collect();
+                write!(f, "prepare host {host}, with {}", ports.join(", "))
+            }
+            Self::Process(process) => {
+                let on = process.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+                let once = process.after.as_ref().map(|after| format!(" once `{after}` is met"));
+                let (name, once) = (&process.process, once.unwrap_or_default());
+                write!(f, "start process {name}{on}{once}: {}", process.run.trim())
+            }
+            Self::Ready { process, by, seconds } => {
+                write!(f, "wait until process {process} is ready, at most {seconds} s: {by}")
+            }
             Self::PowerOn { node, after: None } => write!(f, "power on {node}"),
             Self::PowerOn { node, after: Some(expect) } => write!(f, "power on {node} after {expect}"),
         }
@@ -133,6 +137,35 @@ impl fmt::Display for Step {
 
 fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Formats what a host is made of, one part per line.
+fn parts(host: &HostMachinePlan) -> String {
+    let mut text = String::new();
+    for nic in &host.nics {
+        let address = nic.address.map_or_else(|| "address by DHCP".to_owned(), |address| address.to_string());
+        let HostNicPlan { interface, network, mac, .. } = nic;
+        text += &format!("\n  {interface} on network {network}: {mac}, {address}");
+    }
+    if let Some(gateway) = host.gateway {
+        text += &format!("\n  default route by {gateway}");
+    }
+    if host.router {
+        text += "\n  forwards IPv4";
+        let out: Vec<_> = host.masquerade.iter().map(IfName::as_str).collect();
+        if !out.is_empty() {
+            text += &format!(", masquerades on {}", out.join(", "));
+        }
+    }
+    for (path, file) in &host.files {
+        let access = match file.access {
+            Access::ReadOnly => "read-only",
+            Access::Copy => "a copy",
+            Access::Write => "writable",
+        };
+        text += &format!("\n  {} is {}, {access}", path.display(), file.source.display());
+    }
+    text
 }
 
 /// Formats the start command of a node, one option with its value per line.
@@ -151,6 +184,11 @@ impl fmt::Display for Plan {
         writeln!(f, "lab {}, {} steps, machines under {}", self.lab, self.steps.len(), self.accel.as_str())?;
         for (index, step) in self.steps.iter().enumerate() {
             let mut text = step.to_string();
+            if let Step::Host { host, .. } = step
+                && let Some(plan) = self.hosts.get(host)
+            {
+                text.push_str(&parts(plan));
+            }
             if let Step::Machine { node } = step
                 && let Some(plan) = self.nodes.get(node)
             {

@@ -31,6 +31,8 @@ pub enum Undo {
     DeleteForeignRule(ForeignAccept),
     /// Stops the machine of a node.
     EndMachine(NodeName),
+    /// Ends the processes of a host.
+    EndHost(NodeName),
     /// Stops a process and its children.
     EndProcess(ProcessName),
     /// Deletes a file of the run folder.
@@ -49,6 +51,7 @@ impl Step {
             | Self::NameFiles { .. }
             | Self::Capture(_)
             | Self::Serve(_)
+            | Self::Ready { .. }
             | Self::PowerOn { .. } => Vec::new(),
             Self::Bridge(bridge) => vec![Undo::DeleteLink(bridge.interface.clone())],
             Self::Port(port) => vec![Undo::Unplug {
@@ -63,6 +66,11 @@ impl Step {
             Self::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
             Self::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
             Self::Tap(tap) => vec![Undo::DeleteLink(tap.interface.clone())],
+            // The kernel deletes the ports with the host; of a host that could not be ended they are left.
+            Self::Host { host, ports } => {
+                let ports = ports.iter().map(|port| Undo::DeleteLink(port.clone()));
+                ports.chain([Undo::EndHost(host.clone())]).collect()
+            }
             Self::Process(process) => vec![Undo::EndProcess(process.process.clone())],
             Self::Machine { node } => vec![Undo::EndMachine(node.clone())],
         }
@@ -86,6 +94,7 @@ impl fmt::Display for Undo {
                 )
             }
             Self::EndMachine(node) => write!(f, "stop machine {node}"),
+            Self::EndHost(host) => write!(f, "end host {host}"),
             Self::EndProcess(process) => write!(f, "stop process {process}"),
             Self::DeleteFile(path) => write!(f, "delete {}", path.display()),
         }

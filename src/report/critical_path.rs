@@ -434,7 +434,7 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use insta::assert_snapshot;
     use proptest::prelude::*;
@@ -458,7 +458,17 @@ mod tests {
 
     fn started(waits: Waits) -> Event {
         let (lab, accel) = ("lab".to_owned(), "tcg".to_owned());
-        event(0, None, Known::RunStarted { lab, accel, nodes: BTreeMap::new(), waits: Box::new(waits) })
+        event(
+            0,
+            None,
+            Known::RunStarted {
+                lab,
+                accel,
+                nodes: BTreeMap::new(),
+                hosts: BTreeSet::new(),
+                waits: Box::new(waits),
+            },
+        )
     }
 
     fn step(ms: u64, text: &str) -> Event {

@@ -82,7 +82,7 @@ pub(super) fn stamp(at: RunTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use insta::assert_snapshot;
 
@@ -101,7 +101,13 @@ mod tests {
 
     fn started() -> Known {
         let (lab, accel) = ("etcd".to_owned(), "tcg".to_owned());
-        Known::RunStarted { lab, accel, nodes: BTreeMap::new(), waits: Box::default() }
+        Known::RunStarted {
+            lab,
+            accel,
+            nodes: BTreeMap::new(),
+            hosts: BTreeSet::new(),
+            waits: Box::default(),
+        }
     }
 
     #[test]

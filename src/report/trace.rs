@@ -396,7 +396,13 @@ mod tests {
 
     fn started() -> Known {
         let (lab, accel) = ("etcd".to_owned(), "tcg".to_owned());
-        Known::RunStarted { lab, accel, nodes: BTreeMap::new(), waits: Box::default() }
+        Known::RunStarted {
+            lab,
+            accel,
+            nodes: BTreeMap::new(),
+            hosts: std::collections::BTreeSet::new(),
+            waits: Box::default(),
+        }
     }
 
     fn decided(expect: &str, met: bool) -> Known {

@@ -275,7 +275,8 @@ impl<S: Site> Director<'_, S> {
     }
 
     fn status(&self) -> Status {
-        let nodes = self.request.plan.nodes.keys();
+        let plan = &self.request.plan;
+        let nodes = plan.nodes.keys().chain(plan.hosts.keys());
         let capabilities =
             nodes.filter_map(|name| Some((name.clone(), self.site.node(name)?.capabilities()))).collect();
         Status::new(self.request, &self.fold, capabilities, self.events.now().at)
@@ -367,7 +368,8 @@ fn record_error(error: &io::Error) -> RunError {
 }
 
 fn step_error(text: String, failure: executor::Failure) -> RunError {
-    let mut error = RunError::new(Whose::Host, &*failure.error);
+    let mut error = RunError::new(failure.whose, &*failure.error);
+    error.output = failure.output;
     error.causes.insert(0, std::mem::replace(&mut error.what, format!("cannot {text}")));
     error
 }

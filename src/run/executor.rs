@@ -4,7 +4,7 @@
 //! already gone as success and never stops half way.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::event::{Emitter, Event, Known};
 use crate::hint::{Hint, chain};
 use crate::name::{ExpectName, NodeName};
 use crate::node::Node;
-use crate::plan::{Plan, Step, Undo};
-use crate::report::Leak;
+use crate::plan::{HostMachinePlan, Plan, Step, Undo};
+use crate::report::{Leak, Whose};
 use crate::system::MAKE_ROOM;
 
 /// Why an effect failed.
@@ -25,12 +25,21 @@ use crate::system::MAKE_ROOM;
 pub struct Failure {
     /// The error, with its causes and its hint.
     pub error: Box<dyn Hint + Send + Sync>,
+    /// Whose problem it is.
+    pub whose: Whose,
+    /// The last lines of the program that caused it.
+    pub output: Vec<String>,
 }
 
 impl Failure {
     /// Creates a failure from an error.
     pub fn new(error: impl Hint + Send + Sync + 'static) -> Self {
-        Self { error: Box::new(error) }
+        Self { error: Box::new(error), whose: Whose::Host, output: Vec::new() }
+    }
+
+    /// Blames a program of the lab, with its last lines.
+    pub fn of_machine(self, output: Vec<String>) -> Self {
+        Self { whose: Whose::Machine, output, ..self }
     }
 }
 
@@ -102,7 +111,7 @@ pub async fn up(
         let ready = |progress: &Progress| {
             let on_their_way = powered_on - progress.settled.min(powered_on);
             let room = plan.parallel_boots.is_none_or(|most| on_their_way < most);
-            steps.iter().position(|(_, step)| may(step, progress, room))
+            steps.iter().position(|(_, step)| may(step, progress, room, &plan.hosts))
         };
         let mut next = ready(&progress.borrow());
         if next.is_none() {
@@ -116,7 +125,9 @@ pub async fn up(
             next = ready(&progress);
         }
         let (index, step) = steps.remove(next.expect("it was waited until there is one"));
-        powered_on += usize::from(matches!(step, Step::PowerOn { .. }));
+        // Hosts do not boot.
+        powered_on +=
+            usize::from(matches!(step, Step::PowerOn { node, .. } if !plan.hosts.contains_key(node)));
         let text = step.title();
         if let Err(error) = journal.intend(index, step.undo()) {
             return Err(failed(events, index, text, Failure::new(JournalError(error))));
@@ -138,10 +149,10 @@ pub async fn up(
 }
 
 /// Tells whether a step may be executed now. `room` tells whether another node may boot.
-fn may(step: &Step, progress: &Progress, room: bool) -> bool {
+fn may(step: &Step, progress: &Progress, room: bool, hosts: &BTreeMap<NodeName, HostMachinePlan>) -> bool {
     let met = |after: &Option<ExpectName>| after.as_ref().is_none_or(|expect| progress.met.contains(expect));
     match step {
-        Step::PowerOn { node: _, after } => room && met(after),
+        Step::PowerOn { node, after } => (room || hosts.contains_key(node)) && met(after),
         Step::Process(process) => met(&process.after),
         _ => true,
     }
@@ -159,6 +170,8 @@ fn failed(events: &Emitter, step: usize, text: String, failure: Failure) -> UpEr
 fn may_be_broken_off(step: &Step) -> bool {
     match step {
         Step::Machine { .. } | Step::Disk(_) => true,
+        // It has no effect.
+        Step::Ready { .. } => true,
         // It waits for a link, after its effect is complete.
         Step::Port(_) => true,
         // It may first look for another DHCP server, and has no effect before.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::executor::Progress;
 use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
 use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
-use crate::lab::{Check, ObservedCheck};
+use crate::lab::{Check, ObservedCheck, Restart};
 use crate::name::{NodeName, ProcessName};
 use crate::observe::{LabState, NodeView, Snapshot};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::report::NodeReport;
 
 /// A process that failed without an expectation about its end.
@@ -38,7 +38,7 @@ pub(super) struct Fold {
 impl Fold {
     /// Starts with the plan of a lab in which nothing has happened yet.
     pub(super) fn new(plan: &Plan) -> Self {
-        let snapshot = Snapshot::new(plan.nodes.keys().cloned());
+        let snapshot = Snapshot::new(plan.nodes.keys().cloned()).with_hosts(plan.hosts.keys().cloned());
         Self {
             snapshot,
             judge: Judge::new(&plan.expectations),
@@ -182,14 +182,23 @@ impl Fold {
     }
 }
 
-/// Returns the processes without an expectation about their end.
+/// Returns the processes without an expectation about their end, and that are not started again after it.
 fn unwatched(plan: &Plan) -> BTreeSet<ProcessName> {
     let watched = |name: &ProcessName| {
         plan.expectations.values().any(
             |expectation| matches!(&expectation.check, Check::Observed(ObservedCheck::Process { process, .. }) if process == name),
         )
     };
-    plan.processes.iter().filter(|name| !watched(name)).cloned().collect()
+    let restarted: BTreeSet<&ProcessName> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Process(process) => (process.restart != Restart::Never).then_some(&process.process),
+            _ => None,
+        })
+        .collect();
+    let ends = plan.processes.iter().filter(|name| !watched(name) && !restarted.contains(name));
+    ends.cloned().collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::hint::Hint;
 use crate::image::Library;
 use crate::lab::{self, LabEnvironment};
 use crate::name::Bytes;
+use crate::system::namespace::may_have_other_ids;
 
 /// The largest lab file that is read; the format has far lower limits.
 const MOST: u64 = 64 << 20;
@@ -117,6 +118,7 @@ impl LabSources {
             images: images.collect(),
             existing,
             free_memory,
+            other_ids: may_have_other_ids(),
         };
         let source = |text: &Text| Source::new(text.name.clone(), text.bytes.clone());
         let overlays: Vec<Source> = self.overlays.iter().map(source).collect();

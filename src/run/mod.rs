@@ -50,6 +50,7 @@ pub use lab_lock::{
 };
 pub use lab_sources::{LabSources, LabSourcesError};
 pub use launch::{LaunchError, Launched, launch};
+pub use process::AskHttp;
 pub use rack::{Rack, RackParts};
 pub use recover::recover;
 pub use request::{Request, Until};

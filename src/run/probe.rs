@@ -31,7 +31,9 @@ use crate::name::{ExpectName, LabName, NetworkName, NodeName};
 use crate::node::Node;
 use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan};
+use crate::run::process::AskHttp;
 use crate::run::ssh::{self, KeyFile};
+use crate::system::host::EnteredNetwork;
 use crate::system::process::Spawner;
 
 /// Time between the starts of two attempts, unless one takes longer.
@@ -139,10 +141,17 @@ impl ProbeContext {
                 },
             )
         });
+        let hosts = plan.hosts.values().map(|host| {
+            let network = host.nics.first().map(|nic| nic.network.clone());
+            let server = network.as_ref().and_then(|network| plan.networks.get(network));
+            let address = host.nics.iter().find_map(|nic| nic.address).map(|net| net.addr().into());
+            let (firmware, dns) = (Firmware::default(), server.and_then(dns));
+            (host.host.clone(), Target { address, network, firmware, dns })
+        });
         Self {
             lab: plan.lab.clone(),
             expectations: plan.expectations.clone(),
-            nodes: nodes.collect(),
+            nodes: nodes.chain(hosts).collect(),
             dns: plan.networks.values().find_map(dns),
             machines,
             run_dir,
@@ -361,7 +370,7 @@ impl Shared {
             }
             ProbedCheck::Tcp { port } => match self.reached(node) {
                 Err(no) => no,
-                Ok((_, address)) => match connect(SocketAddr::new(address, *port)).await {
+                Ok((_, address)) => match connect(SocketAddr::new(address, *port), None).await {
                     Ok(_) => Answer::yes(format!("port {port} open")),
                     Err(why) => Answer::no(format!("port {port} {why}")),
                 },
@@ -369,7 +378,7 @@ impl Shared {
             ProbedCheck::Http(check) => match self.reached(node) {
                 Err(no) => no,
                 Ok((node, address)) => {
-                    http::probe(SocketAddr::new(address, check.port), node.as_str(), check).await
+                    http::probe(SocketAddr::new(address, check.port), None, node.as_str(), check).await
                 }
             },
             ProbedCheck::Ssh { user, port, key, run, exit, output } => {
@@ -456,11 +465,23 @@ impl Shared {
     }
 }
 
+/// Returns what asks a server by HTTP whether it answers as expected.
+pub fn ask_http() -> AskHttp {
+    Arc::new(|to, check, from| {
+        Box::pin(async move { http::probe(to, from.as_ref(), "localhost", &check).await.ok })
+    })
+}
+
 /// Connects by TCP, or returns as text why that failed.
-async fn connect(to: SocketAddr) -> Result<TcpStream, &'static str> {
+async fn connect(to: SocketAddr, from: Option<&EnteredNetwork>) -> Result<TcpStream, &'static str> {
     use std::io::ErrorKind;
-    let stream =
-        timeout(Duration::from_secs(3), TcpStream::connect(to)).await.map_err(|_| "does not answer")?;
+    let connected = async {
+        match from {
+            None => TcpStream::connect(to).await,
+            Some(network) => network.connect(to).await,
+        }
+    };
+    let stream = timeout(Duration::from_secs(3), connected).await.map_err(|_| "does not answer")?;
     stream.map_err(|error| match error.kind() {
         ErrorKind::ConnectionRefused => "refuses connections",
         ErrorKind::HostUnreachable => "unreachable: no host has the address",

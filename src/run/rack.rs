@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
 use super::executor::{Failure, Host, Site};
-use super::process::{self, Running};
+use super::process::{self, AskHttp, ProcessContext, Running};
 use super::wire::Wire;
 use crate::capture::{Recording, RecordingNotes};
 use crate::dissect::Segment;
@@ -23,12 +23,14 @@ use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::hint::Hint;
 use crate::lab::Secret;
 use crate::name::{DiskName, NetworkName, NodeName, ProcessName};
+use crate::node::host::HostMachine;
 use crate::node::qemu::{Machine, disk, seed};
 use crate::node::{Node, NodeCommand, Power};
-use crate::plan::{MediumPlan, NodePlan, ProcessPlan, ServicePlan, Step, Undo};
+use crate::plan::{HostMachinePlan, MediumPlan, NodePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
+use crate::system::host::ImageRoot;
 use crate::system::netlink::Netlink;
 use crate::system::process::Spawner;
 use crate::system::{namespace, nft, sockets, sysctl};
@@ -59,6 +61,12 @@ pub struct RackParts {
     pub passphrases: BTreeMap<NetworkName, Secret>,
     /// The nodes of the plan.
     pub nodes: BTreeMap<NodeName, NodePlan>,
+    /// The hosts of the plan.
+    pub hosts: BTreeMap<NodeName, HostMachinePlan>,
+    /// The images whose files processes see.
+    pub images: BTreeMap<ProcessName, ImageRoot>,
+    /// What asks servers by HTTP.
+    pub ask_http: AskHttp,
     /// What is known of the networks that are captured, in the order of the capture.
     pub segments: Vec<Segment>,
     /// Listeners of published ports, in the order of the plan.
@@ -68,13 +76,14 @@ pub struct RackParts {
 /// Everything that is up.
 pub struct Rack {
     parts: RackParts,
-    netlink: Netlink,
+    netlink: Arc<Netlink>,
     watches: FileWatches,
     published: Mutex<VecDeque<TcpListener>>,
     addresses: Addresses,
     services: Mutex<JoinSet<()>>,
     stop: CancellationToken,
     nodes: Mutex<BTreeMap<NodeName, Arc<dyn Node>>>,
+    hosts: Mutex<BTreeMap<NodeName, Arc<HostMachine>>>,
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
     recording: Mutex<Option<Recording>>,
@@ -91,13 +100,14 @@ impl Rack {
         let published = Mutex::new(std::mem::take(&mut parts.published).into());
         Ok(Self {
             parts,
-            netlink,
+            netlink: Arc::new(netlink),
             watches,
             published,
             addresses: Addresses::default(),
             services: Mutex::default(),
             stop: CancellationToken::new(),
             nodes: Mutex::default(),
+            hosts: Mutex::default(),
             boots: Boots::default(),
             processes: Mutex::default(),
             recording: Mutex::default(),
@@ -153,12 +163,48 @@ impl Rack {
         Ok(())
     }
 
+    fn host(&self, host: &NodeName) -> Result<Arc<HostMachine>, Failure> {
+        let found = lock(&self.hosts).get(host).cloned();
+        found.ok_or_else(|| Failure::new(io::Error::other(format!("the host `{host}` was not prepared"))))
+    }
+
+    fn prepare_host(&self, host: &NodeName) -> Result<(), Failure> {
+        let plan = self.parts.hosts.get(host).cloned();
+        let plan =
+            plan.ok_or_else(|| Failure::new(io::Error::other(format!("the plan has no host `{host}`"))))?;
+        let folder = self.parts.run_dir.join("host").join(host.as_str());
+        let machine = HostMachine::new(plan, folder, Arc::clone(&self.netlink), &self.parts.events);
+        lock(&self.hosts).insert(host.clone(), Arc::new(machine));
+        Ok(())
+    }
+
     async fn start_process(&self, plan: &ProcessPlan) -> Result<(), Failure> {
-        let RackParts { run_dir, spawner, events, .. } = &self.parts;
-        let running = process::start(plan, run_dir, spawner, events.clone()).await;
+        let RackParts { run_dir, spawner, events, ask_http, images, .. } = &self.parts;
+        let host = match &plan.host {
+            None => None,
+            Some(host) => Some(self.host(host)?.space()),
+        };
+        let image = images.get(&plan.process).cloned();
+        let context = ProcessContext { run_dir, spawner, events, ask_http, host, image };
+        let running = process::start(plan, context).await;
         let running = running.map_err(Failure::new)?;
         lock(&self.processes).insert(plan.process.clone(), running);
         Ok(())
+    }
+
+    /// Waits until a process is ready.
+    async fn await_process(&self, process: &ProcessName, by: &str, seconds: u64) -> Result<(), Failure> {
+        let awaited = {
+            let processes = lock(&self.processes);
+            let running = processes.get(process).ok_or_else(|| {
+                Failure::new(io::Error::other(format!("the process `{process}` was not started")))
+            })?;
+            running.awaited(by, seconds)
+        };
+        awaited.await.map_err(|error| {
+            let output = lock(&self.processes).get(process).map(Running::tail).unwrap_or_default();
+            Failure::new(error).of_machine(output)
+        })
     }
 
     fn publish(&self, to: SocketAddr) -> Result<(), Failure> {
@@ -283,7 +329,9 @@ impl Host for Rack {
             }
             Step::Tap(plan) => netlink.tap(plan).await.map_err(Failure::new),
             Step::Machine { node } => self.start_machine(node).await,
+            Step::Host { host, ports: _ } => self.prepare_host(host),
             Step::Process(plan) => self.start_process(plan).await,
+            Step::Ready { process, by, seconds } => self.await_process(process, by, *seconds).await,
             Step::PowerOn { node, after: _ } => match self.node(node) {
                 Some(node) => {
                     node.carry_out(NodeCommand::Power(Power::On)).await.map(drop).map_err(Failure::new)
@@ -308,13 +356,23 @@ impl Host for Rack {
             }
             return Ok(());
         }
+        if let Undo::EndHost(host) = undo {
+            let host = lock(&self.hosts).remove(host);
+            if let Some(host) = host {
+                host.end().await;
+            }
+        }
         reverse(undo, &self.parts.run_dir, &self.netlink).await
     }
 }
 
 impl Site for Rack {
     fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>> {
-        lock(&self.nodes).get(node).cloned()
+        let host = || {
+            let host: Arc<dyn Node> = lock(&self.hosts).get(node).cloned()?;
+            Some(host)
+        };
+        lock(&self.nodes).get(node).cloned().or_else(host)
     }
 
     async fn end_services(&self) {
@@ -350,6 +408,8 @@ pub(super) async fn reverse(undo: &Undo, run_dir: &Path, netlink: &Netlink) -> R
             let folder = run_dir.join("node").join(node.as_str());
             end_strays(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == folder))
         }
+        // The first process of a host ends with its supervisor, and the others with it.
+        Undo::EndHost(_) => Ok(()),
         Undo::EndProcess(name) => {
             let mark = process::mark(run_dir, name);
             end_strays(|process| process::is_marked(process, &mark))

@@ -64,6 +64,7 @@ pub(super) fn run_started(plan: &Plan) -> Known {
         lab: plan.lab.to_string(),
         accel: plan.accel.as_str().to_owned(),
         nodes: plan.nodes.iter().map(|(name, node)| (name.clone(), node.boot_sources)).collect(),
+        hosts: plan.hosts.keys().cloned().collect(),
         waits: Box::new(plan.waits()),
     }
 }

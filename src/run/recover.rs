@@ -87,6 +87,7 @@ impl Host for Leftovers<'_> {
                 | Undo::DeleteTable(_)
                 | Undo::DeleteForeignRule(_)
                 | Undo::EndMachine(_)
+                | Undo::EndHost(_)
                 | Undo::EndProcess(_),
             ) => Ok(()),
             (Isolation::None, _) | (Isolation::Private, Undo::DeleteFile(_)) => {

@@ -119,6 +119,18 @@ impl Status {
             let known = addresses.entry(node.clone()).or_default();
             known.extend(view.address.filter(|address| !known.contains(address)));
         }
+        for (host, plan) in &plan.hosts {
+            let known = addresses.entry(host.clone()).or_default();
+            known.extend(plan.nics.iter().filter_map(|nic| nic.address).map(|net| IpAddr::from(net.addr())));
+            let leased = snapshot.hosts.get(host).and_then(|view| view.address);
+            known.extend(leased.filter(|address| !known.contains(address)));
+        }
+        let links_of_hosts = plan.hosts.iter().map(|(host, plan)| {
+            let set = snapshot.hosts.get(host).map(|view| &view.links);
+            let is_up =
+                |nic: &NicName| set.and_then(|links| links.get(nic.as_str()).copied()).unwrap_or(true);
+            (host.clone(), plan.nics.iter().map(|nic| (nic.nic.clone(), is_up(&nic.nic))).collect())
+        });
         let links = plan.nodes.iter().map(|(node, plan)| {
             let set = snapshot.nodes.get(node).map(|view| &view.links);
             let is_up = |nic: &NicPlan| {
@@ -158,7 +170,7 @@ impl Status {
             networks: plan.networks.keys().cloned().collect(),
             services,
             addresses,
-            links: links.collect(),
+            links: links.chain(links_of_hosts).collect(),
             media,
             published,
             capabilities,

@@ -26,7 +26,7 @@ use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
 use super::record::Recorder;
 use super::request::{Request, Until};
-use super::{control_socket, ssh, store, wire};
+use super::{control_socket, probe, ssh, store, wire};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
 use crate::image::{Built, of_file};
@@ -127,6 +127,9 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         authority,
         passphrases: passphrases(&request.plan),
         nodes: request.plan.nodes.clone(),
+        hosts: request.plan.hosts.clone(),
+        images: BTreeMap::new(),
+        ask_http: probe::ask_http(),
         segments: wire::segments(&request.plan),
         published: inherited.published,
     });
@@ -295,15 +298,22 @@ fn finish(
     parts: BTreeMap<String, String>,
 ) -> Report {
     let Ending { exit, mut run_errors, leaks, ended, fold } = ending;
-    run_errors.extend(fold.died().iter().map(|(node, words)| RunError {
-        whose: Whose::Machine,
-        what: format!("the machine of `{node}` died"),
-        causes: vec![words.clone()],
-        hint: Some(format!(
-            "see its messages in {}",
-            run_dir.join("node").join(node.as_str()).join("qemu.log").display()
-        )),
-        output: Vec::new(),
+    run_errors.extend(fold.died().iter().map(|(node, words)| {
+        let is_host = request.plan.hosts.contains_key(node);
+        let log = run_dir.join("node").join(node.as_str()).join("qemu.log");
+        RunError {
+            whose: Whose::Machine,
+            what: match is_host {
+                true => format!("host `{node}` died"),
+                false => format!("the machine of `{node}` died"),
+            },
+            causes: vec![words.clone()],
+            hint: Some(match is_host {
+                true => "`dryrack trace` shows what its programs printed".to_owned(),
+                false => format!("see its messages in {}", log.display()),
+            }),
+            output: Vec::new(),
+        }
     }));
     run_errors.extend(fold.failed().iter().map(|failed| RunError {
         whose: Whose::Machine,

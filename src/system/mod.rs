@@ -10,6 +10,7 @@ pub(crate) use self::sys::{read_cached, unacknowledged};
 pub mod doctor;
 pub mod facts;
 pub mod file_watch;
+pub mod host;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

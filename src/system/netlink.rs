@@ -7,24 +7,26 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use ipnet::Ipv4Net;
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage, State,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkFlags,
+    LinkMessage, State,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
-use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec};
+use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::task::JoinSet;
 
 use super::{sys, sysctl};
 use crate::hint::Hint;
 use crate::name::{IfName, Mac};
-use crate::plan::{BridgePlan, PortPlan, TapPlan};
+use crate::plan::{BridgePlan, HostNicPlan, PortPlan, TapPlan};
 
 /// How often the carrier is polled.
 const LOOK: Duration = Duration::from_millis(50);
@@ -175,6 +177,77 @@ impl Netlink {
         self.no_automatic_address(index, name).await?;
         let join = LinkUnspec::new_with_index(index).controller(bridge).up().build();
         self.set(join, "put on its bridge", name).await
+    }
+
+    /// Connects a NIC of a host, whose first process is `pid`, to its bridge.
+    pub async fn cable(&self, plan: &HostNicPlan, pid: i32, up: bool) -> Result<(), NetlinkError> {
+        let (name, what) = (plan.port.as_str(), "make port");
+        let bridge = self
+            .index(plan.bridge.as_str())
+            .await?
+            .ok_or_else(|| NetlinkError::new("put a port on", &plan.bridge, Errno::ENODEV.into()))?;
+        let pid = u32::try_from(pid).map_err(|e| NetlinkError::new(what, name, io::Error::other(e)))?;
+        let peer = LinkUnspec::new_with_name(plan.interface.as_str())
+            .address(plan.mac.0.to_vec())
+            .mtu(plan.mtu.into())
+            .setns_by_pid(pid)
+            .build();
+        let pair = LinkVeth::new(name, plan.interface.as_str())
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .mtu(plan.mtu.into())
+            .build();
+        self.handle.link().add(pair).execute().await.map_err(failed(what, name))?;
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        let dress = LinkUnspec::new_with_index(index).alias(plan.alias.as_str()).build();
+        self.set(dress, "set the alias of", name).await?;
+        self.no_automatic_address(index, name).await?;
+        let join = LinkUnspec::new_with_index(index).controller(bridge);
+        let join = if up { join.up() } else { join };
+        self.set(join.build(), "put on its bridge", name).await
+    }
+
+    /// Brings an interface up.
+    pub async fn bring_up(&self, interface: &IfName) -> Result<(), NetlinkError> {
+        self.set_up(interface, true).await
+    }
+
+    /// Brings an interface up or down.
+    pub async fn set_up(&self, interface: &IfName, up: bool) -> Result<(), NetlinkError> {
+        let name = interface.as_str();
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        let link = LinkUnspec::new_with_index(index);
+        let link = if up { link.up() } else { link.down() };
+        self.set(link.build(), if up { "bring up" } else { "bring down" }, name).await
+    }
+
+    /// Adds an IPv4 address to an interface, unless it has it.
+    pub async fn add_address(&self, interface: &IfName, address: Ipv4Net) -> Result<(), NetlinkError> {
+        let (name, what) = (interface.as_str(), "give an address to");
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        let add = self.handle.address().add(index, address.addr().into(), address.prefix_len());
+        match add.execute().await {
+            Err(error) if errno(&error) == Some(Errno::EEXIST) => Ok(()),
+            done => done.map_err(failed(what, name)),
+        }
+    }
+
+    /// Takes an IPv4 address from an interface.
+    pub async fn delete_address(&self, interface: &IfName, address: Ipv4Net) -> Result<(), NetlinkError> {
+        let (name, what) = (interface.as_str(), "take an address from");
+        let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
+        let mut message = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(address.addr(), address.prefix_len())
+            .build();
+        message.header.index = index;
+        self.handle.address().del(message).execute().await.map_err(failed(what, name))
+    }
+
+    /// Sets the IPv4 default route.
+    pub async fn default_route(&self, gateway: Ipv4Addr) -> Result<(), NetlinkError> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+        let add = self.handle.route().add(route).replace();
+        add.execute().await.map_err(failed("set the default route by", &gateway.to_string()))
     }
 
     /// Attaches an interface of the host to a bridge and brings it up, unless it is used otherwise.

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::process::{command, find_program};
 use crate::hint::Hint;
+use crate::name::IfName;
 use crate::plan::{FirewallPlan, ForeignAccept, ForwardDrop};
 
 /// A failed change of the firewall.
@@ -43,6 +44,36 @@ impl Hint for NftError {
 pub async fn load(plan: &FirewallPlan) -> Result<(), NftError> {
     let what = || format!("load nftables table `ip {}`", plan.table);
     run(&["-j", "-f", "-"], &ruleset(plan).to_string()).await.map(drop).map_err(failed(what))
+}
+
+/// Makes packets that leave this network namespace by one of these interfaces come from its address. Blocks while
+/// `nft` runs.
+pub fn masquerade_out(interfaces: &[IfName]) -> io::Result<()> {
+    use std::io::Write as _;
+    let named = json!({"set": interfaces});
+    let chain = json!({
+        "family": "ip", "table": "dryrack", "name": "masquerade", "type": "nat", "hook": "postrouting",
+        "prio": 100, "policy": "accept",
+    });
+    let rule = json!({
+        "family": "ip", "table": "dryrack", "chain": "masquerade",
+        "expr": [matches(json!({"meta": {"key": "oifname"}}), "==", named), {"masquerade": null}],
+    });
+    let table = json!({"family": "ip", "name": "dryrack"});
+    let batch =
+        json!({"nftables": [{"add": {"table": table}}, {"add": {"chain": chain}}, {"add": {"rule": rule}}]});
+    let nft = find_program("nft").ok_or(io::ErrorKind::NotFound)?;
+    let mut nft = command(nft);
+    nft.args(["-j", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = nft.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(batch.to_string().as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
 }
 
 /// Removes one of our tables; succeeds if it does not exist.

@@ -121,6 +121,11 @@ impl SpawnSpec {
         }
     }
 
+    /// Creates a specification of this program in a hidden role.
+    pub fn ourselves(role: &str) -> Self {
+        Self::new(super::namespace::OURSELVES).args([role])
+    }
+
     /// Adds arguments.
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));

@@ -171,9 +171,83 @@ fn clear_signals() {
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.ok();
 }
 
+/// The system calls by which a process becomes another user, or gives a file to one.
+const OTHER_IDS: &[libc::c_long] = &[
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_setgroups,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+];
+
+/// Makes the kernel answer "done" where this process, or one that it starts, becomes another user or gives a file to
+/// one, without doing it.
+///
+/// In a user namespace with one ID nothing else would be possible, and servers that give up their privileges at start
+/// would end. A program that checks whether it did, such as sshd, still ends.
+pub(crate) fn pretend_other_ids() -> io::Result<()> {
+    // The layout of `seccomp_data` (seccomp(2)): the number of the call, then the architecture.
+    const NUMBER: u32 = 0;
+    const ARCHITECTURE: u32 = 4;
+    #[cfg(target_arch = "x86_64")]
+    const OURS: u32 = 0xC000_003E;
+    #[cfg(target_arch = "aarch64")]
+    const OURS: u32 = 0xC000_00B7;
+    let code = |code: u32| code as u16;
+    let statement = |operation: u32, k: u32| libc::sock_filter { code: code(operation), jt: 0, jf: 0, k };
+    let unless = |k: u32, skip: usize, otherwise: usize| libc::sock_filter {
+        code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
+        jt: skip as u8,
+        jf: otherwise as u8,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let calls = OTHER_IDS.len();
+    let mut filter = vec![statement(load, ARCHITECTURE), unless(OURS, 0, calls + 1), statement(load, NUMBER)];
+    for (index, call) in OTHER_IDS.iter().enumerate() {
+        let number = u32::try_from(*call).map_err(io::Error::other)?;
+        filter.push(unless(number, calls - index, 0));
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    // An error of 0 is success.
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO));
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the program and its instructions outlive the call, which copies them.
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Ignores the terminal's interrupts while a child owns the terminal.
 pub(crate) fn ignore_interrupts() {
     set_interrupts(SigHandler::SigIgn);
+}
+
+/// Makes standard error the same stream as standard output.
+pub(crate) fn join_outputs() -> io::Result<()> {
+    // SAFETY: both numbers are only standard streams; whoever uses the second one writes to the first then.
+    match unsafe { libc::dup2(libc::STDOUT_FILENO, libc::STDERR_FILENO) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the kernel reap the children of this process.
+pub(crate) fn ignore_children() {
+    // SAFETY: SIG_IGN is not a function, so no code of ours runs in signal context.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }.ok();
 }
 
 fn set_interrupts(to: SigHandler) {

@@ -49,6 +49,15 @@ pub fn ignore_routers(interface: &IfName) -> Result<(), SysctlError> {
     write(format!("/proc/sys/net/ipv6/conf/{interface}/accept_ra"), "0")
 }
 
+/// Makes interfaces take packets from sources that are not behind them by the routes of this network namespace.
+pub fn accept_any_source(interfaces: &[IfName]) -> Result<(), SysctlError> {
+    let interfaces = interfaces.iter().map(IfName::as_str);
+    ["all", "default"]
+        .into_iter()
+        .chain(interfaces)
+        .try_for_each(|interface| write(format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter"), "0"))
+}
+
 fn write(path: String, value: &str) -> Result<(), SysctlError> {
     std::fs::write(&path, value).map_err(|source| SysctlError { verb: "write", path, source })
 }

@@ -5,6 +5,7 @@
 //! here: a malformed option affects only itself.
 
 mod client;
+mod lease;
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -17,6 +18,7 @@ use crate::event::DhcpMessage;
 use crate::name::Mac;
 
 pub(crate) use client::{Client, HTTP, PXE, architecture};
+pub(crate) use lease::{Asked, Asking, Lease, Told};
 
 /// Length of the fixed part of a packet, with the magic cookie.
 const HEADER: usize = 240;

@@ -61,6 +61,7 @@ pub(crate) fn try_texts(lab: &[u8], overlays: &[String], sets: &[String]) -> Cou
         ]),
         existing: &|path| path.starts_with("/labs/random/files"),
         free_memory: None,
+        other_ids: true,
     };
     let over: Vec<_> = overlays.iter().map(|text| Source::new("over.toml", text.as_str())).collect();
     let outcome = resolve(&Source::new("lab.toml", lab), &over, sets, &around);

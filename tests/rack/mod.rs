@@ -315,6 +315,7 @@ fn lab(text: &str, folder: &Path) -> Lab {
         images,
         existing: &|path| path.exists(),
         free_memory: None,
+        other_ids: true,
     };
     let text = format!("dryrack = 1\nname = \"services\"\naccel = \"tcg\"\n{text}");
     let outcome = resolve(&Source::new("lab.toml", text), &[], &[], &around);

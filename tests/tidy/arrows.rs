@@ -19,7 +19,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("system", &["name", "hint", "event", "config", "lab", "plan"]),
     ("image", &["name", "hint", "event", "config", "lab", "plan", "system"]),
     ("capture", &["name", "hint", "system"]),
-    ("node", &["name", "hint", "event", "config", "lab", "plan", "system", "image"]),
+    ("node", &["name", "hint", "event", "config", "lab", "plan", "wire", "system", "image"]),
     ("rpc", &["name", "hint", "matchbox", "event", "config", "lab", "plan", "system"]),
     (
         "serve",

@@ -32,7 +32,7 @@ fn shipped_labs_make_sense() {
 
 #[test]
 fn everything_has_a_default() {
-    assert_debug_snapshot!(lab(BASE), @r#"
+    assert_debug_snapshot!(lab(BASE), @r##"
     Lab {
         name: LabName(
             "my-lab",
@@ -199,12 +199,13 @@ fn everything_has_a_default() {
                 options: {},
             },
         },
+        hosts: {},
         processes: {},
         publish: [],
         expectations: {},
         origins: Origins(10),
     }
-    "#);
+    "##);
 }
 
 #[test]

@@ -96,17 +96,17 @@ fn unknown_table() {
 
 #[test]
 fn known_key_in_the_wrong_table() {
-    assert_snapshot!(check_more("node.a.mac = \"52:54:00:12:34:56\"\n"), @r#"
+    assert_snapshot!(check_more("node.a.mac = \"52:54:00:12:34:56\"\n"), @r##"
     error[L007]: unknown key `mac`
      --> lab.toml:5:8
       |
     5 | node.a.mac = "52:54:00:12:34:56"
       |        ^^^
       |
-      = help: `mac` belongs in `node.NAME.nic.NAME`
+      = help: `mac` belongs in `host.NAME.nic.NAME`, `node.NAME.nic.NAME`
 
     1 error; for more, run `dryrack explain L007`
-    "#);
+    "##);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod expect;
 mod explain;
 mod file;
 mod good;
+mod host;
 mod ipv6;
 mod keys;
 mod machine;
@@ -46,6 +47,7 @@ fn outcome(lab: &Source, overlays: &[Source], sets: &[&str]) -> Outcome {
             path.starts_with("/labs/my-lab/files") && !(folder && path.extension().is_some())
         },
         free_memory: Some(Bytes::mebi(16 * 1024)),
+        other_ids: false,
     };
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     resolve(lab, overlays, &sets, &around)

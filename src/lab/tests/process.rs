@@ -82,3 +82,165 @@ fn the_only_network_is_that_of_a_process() {
     let process = lab.processes.into_values().next().unwrap();
     assert_eq!(process.network.unwrap().as_str(), "lan");
 }
+
+#[test]
+fn a_process_is_given_files_at_paths_that_are_not_of_the_kernel() {
+    let files = "process.a = { run = \"true\", files = { \"etc/a\" = \"a\", \"/\" = \"a\", \"/etc/../a\" = \"a\", \"/proc/a\" = \"a\", \"/a\" = {}, \"/b\" = \"none\", \"/c/\" = \"a\", \"/c\" = \"a\" } }\n";
+    assert_snapshot!(check_more(files), @r##"
+    error[L009]: `etc/a` is not the path of a file or folder
+     --> lab.toml:5:39
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                       ^^^^^^^
+      |
+      = help: use an absolute path, as in "/etc/dnsmasq.conf"
+
+    error[L017]: there is no file `a`
+     --> lab.toml:5:49
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                 ^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    error[L009]: `/` is not the path of a file or folder
+     --> lab.toml:5:54
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                      ^^^
+      |
+      = help: use an absolute path, as in "/etc/dnsmasq.conf"
+
+    error[L017]: there is no file `a`
+     --> lab.toml:5:60
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                            ^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    error[L009]: `/etc/../a` is not the path of a file or folder
+     --> lab.toml:5:65
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                                 ^^^^^^^^^^^
+      |
+      = help: use an absolute path, as in "/etc/dnsmasq.conf"
+
+    error[L017]: there is no file `a`
+     --> lab.toml:5:79
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                                               ^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    error[L009]: `/proc/a` is in /proc, which belongs to the kernel
+     --> lab.toml:5:84
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                                                    ^^^^^^^^^
+      |
+      = help: use a path such as /etc, /srv or /var/lib
+
+    error[L017]: there is no file `a`
+     --> lab.toml:5:96
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                                                                ^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    error[L011]: `path` is missing here
+     --> lab.toml:5:101
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                                                                     ^^^^
+      |
+      = help: it has no default: add path = "dnsmasq.conf"
+
+    error[L017]: there is no file `none`
+     --> lab.toml:5:119
+      |
+    5 | process.a = { run = "true", files = { "etc/a" = "a", "/" = "a", "/etc/../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" =...
+      |                                                                                                                       ^^^^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    error[L017]: there is no file `a`
+     --> lab.toml:5:135
+      |
+    5 | ..../a" = "a", "/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" = "a", "/c" = "a" } }
+      |                                                                   ^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    error[L017]: there is no file `a`
+     --> lab.toml:5:147
+      |
+    5 | ..."/proc/a" = "a", "/a" = {}, "/b" = "none", "/c/" = "a", "/c" = "a" } }
+      |                                                                   ^^^
+      |
+      = help: paths are relative to `/labs/my-lab`
+
+    12 errors; for more, run `dryrack explain L009`
+    "##);
+}
+
+#[test]
+fn what_shows_that_a_process_is_ready_is_possible() {
+    let ready = "process.a = { run = \"true\", ready.udp = 0 }\nprocess.b = { run = \"true\", ready.log = \"(\" }\n\
+                 process.c = { run = \"true\", ready.file = \"run/c\" }\nprocess.d = { run = \"true\", ready = \"tcp\" }\n\
+                 process.e = { run = \"true\", ready.http.status = 99, restart = \"sometimes\" }\n";
+    assert_snapshot!(check_more(ready), @r##"
+    error[L407]: 0 is not a valid port
+     --> lab.toml:5:41
+      |
+    5 | process.a = { run = "true", ready.udp = 0 }
+      |                                         ^
+      |
+      = help: use a port from 1 to 65535
+
+    error[L402]: invalid regular expression: unclosed group
+     --> lab.toml:6:41
+      |
+    6 | process.b = { run = "true", ready.log = "(" }
+      |                                         ^^^
+      |
+      = help: escape literal ( ) [ ] { } . * + ? with a backslash, in '…' quotes
+
+    error[L009]: `run/c` is not the path of a file or folder
+     --> lab.toml:7:42
+      |
+    7 | process.c = { run = "true", ready.file = "run/c" }
+      |                                          ^^^^^^^
+      |
+      = help: use an absolute path, as in "/etc/dnsmasq.conf"
+
+    error[L008]: `tcp` requires settings
+     --> lab.toml:8:37
+      |
+    8 | process.d = { run = "true", ready = "tcp" }
+      |                                     ^^^^^
+      |
+      = help: write { tcp = … }
+
+    error[L407]: 99 is not an HTTP status
+     --> lab.toml:9:49
+      |
+    9 | process.e = { run = "true", ready.http.status = 99, restart = "sometimes" }
+      |                                                 ^^
+      |
+      = help: use a status from 100 to 599
+
+    error[L010]: `restart` cannot be `sometimes`
+     --> lab.toml:9:63
+      |
+    9 | process.e = { run = "true", ready.http.status = 99, restart = "sometimes" }
+      |                                                               ^^^^^^^^^^^
+      |
+      = help: expected one of `never`, `on-failure`, `always`
+
+    6 errors; for more, run `dryrack explain L407`
+    "##);
+}

@@ -208,9 +208,15 @@ impl Check<'_> {
         let mut seen: BTreeMap<Ipv4Addr, Span> = BTreeMap::new();
         for network in networks.values() {
             let all = self.reserved_for_others(network);
+            let all =
+                all.into_iter().map(|(mac, address, span)| (format!("reserved for {mac}"), address, span));
+            let hosts = self.addresses_of_hosts(network);
+            let hosts = hosts
+                .into_iter()
+                .map(|(host, address, span)| (format!("used by host {host}"), address, span));
             let all: Vec<_> =
-                all.into_iter().map(|(mac, address, span)| (mac, address, span.clone())).collect();
-            for (mac, address, span) in all {
+                all.chain(hosts).map(|(whose, address, span)| (whose, address, span.clone())).collect();
+            for (whose, address, span) in all {
                 if !self.fits(address, &span, network) {
                     continue;
                 }
@@ -218,7 +224,7 @@ impl Check<'_> {
                     && (first..=last).contains(&address)
                 {
                     let pool = self.pool_span(&network.name).cloned();
-                    self.pool_holds(address, &span, &format!("reserved for {mac}"), pool.as_ref());
+                    self.pool_holds(address, &span, &whose, pool.as_ref());
                 }
                 if let Some(first) = seen.insert(address, span.clone()) {
                     let what = format!("{address} is already reserved for another client");

@@ -66,6 +66,7 @@ impl Check<'_> {
         let holds = self.holds(raw, sense);
         let within = self.within(raw, sense);
         let checked = check.and_then(|check| self.checked(&check.value, &check.span, &nodes));
+        self.host_meets(raw, check, &nodes);
         if let (Polarity::Never, Some(Located { value: RawCheck::Stage(Stage::Off), span })) = (sense, check)
         {
             let what = "every node has reached at least stage `off`, so this fails immediately";
@@ -95,7 +96,7 @@ impl Check<'_> {
             Some(span) => {
                 let mut nodes = Vec::new();
                 for word in &list.items {
-                    if let Some(name) = self.node_named(&word.value, &word.span)
+                    if let Some(name) = self.subject_named(&word.value, &word.span)
                         && !nodes.contains(&name)
                     {
                         nodes.push(name);
@@ -121,6 +122,48 @@ impl Check<'_> {
             );
         }
         nodes
+    }
+
+    /// Resolves a node or host of an expectation.
+    fn subject_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
+        match self.raw.host.get(name).is_some() && self.raw.node.get(name).is_none() {
+            true => self.host_named(name, span),
+            false => self.node_named(name, span),
+        }
+    }
+
+    /// Reports a check that is only possible on a node, if a host is named.
+    fn host_meets(&mut self, raw: &RawExpect, check: Option<&Located<RawCheck>>, nodes: &[NodeName]) {
+        let what = match check.map(|check| &check.value) {
+            Some(RawCheck::Console(_)) => "console",
+            Some(RawCheck::Stage(_)) => "stage",
+            Some(RawCheck::Boots(_)) => "boots",
+            Some(RawCheck::Fetched(_)) => "fetched",
+            Some(RawCheck::Installed(_)) => "installed",
+            Some(
+                RawCheck::Tcp(_)
+                | RawCheck::Http(_)
+                | RawCheck::Dns(_)
+                | RawCheck::Ssh(_)
+                | RawCheck::Etcd(_)
+                | RawCheck::Command(_)
+                | RawCheck::Process(_),
+            )
+            | None => return,
+        };
+        for word in &raw.nodes.items {
+            let is_host = nodes.iter().any(|node| node.as_str() == word.value)
+                && self.raw.host.get(&word.value).is_some()
+                && self.raw.node.get(&word.value).is_none();
+            if is_host {
+                let text =
+                    format!("`{}` is a host: it does not boot, so it cannot meet `{what}`", word.value);
+                let diagnostic = Diagnostic::new(Code::NotOnHost, word.span.clone(), text);
+                self.report(diagnostic.help(
+                    "use `tcp`, `http`, `dns` or `ssh` for a host, `process` or `command` for what runs on it",
+                ));
+            }
+        }
     }
 
     fn after(&mut self, word: &Located<String>) -> Option<ExpectName> {
@@ -289,7 +332,7 @@ impl Check<'_> {
         }
     }
 
-    fn http(&mut self, raw: &RawHttp) -> Option<Checked> {
+    pub(super) fn http(&mut self, raw: &RawHttp) -> Option<Checked> {
         let https = raw.https.value().copied().unwrap_or(false);
         if let Some(ca) = raw.ca.given().filter(|_| !https) {
             self.bad_check(&ca.span, "`ca` has no effect without TLS".to_owned(), "add `https = true`");
@@ -612,7 +655,7 @@ impl Check<'_> {
         }
     }
 
-    fn port(&mut self, port: &Located<u16>) -> Option<u16> {
+    pub(super) fn port(&mut self, port: &Located<u16>) -> Option<u16> {
         if port.value == 0 {
             self.bad_check(&port.span, "0 is not a valid port", "use a port from 1 to 65535");
         }
@@ -628,7 +671,7 @@ impl Check<'_> {
         }
     }
 
-    fn regex(&mut self, pattern: &Located<String>) -> Option<Pattern> {
+    pub(super) fn regex(&mut self, pattern: &Located<String>) -> Option<Pattern> {
         match Pattern::new(&pattern.value) {
             Ok(regex) => Some(regex),
             Err(error) => {

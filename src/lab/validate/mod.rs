@@ -8,6 +8,7 @@ mod boot;
 mod dhcp;
 mod expect;
 mod files;
+mod host;
 mod ipv6;
 mod machine;
 mod matchbox;
@@ -69,6 +70,7 @@ impl Check<'_> {
             .map(|node| (node.name.clone(), node))
             .collect();
         self.memory_of_all(&nodes);
+        let hosts = self.hosts(&networks, &expectations);
         let processes = self.processes(&networks, &expectations);
         // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {
@@ -97,6 +99,7 @@ impl Check<'_> {
             profiles,
             groups,
             nodes,
+            hosts,
             processes,
             publish,
             expectations,

@@ -47,6 +47,11 @@ impl Check<'_> {
         self.follow(Code::UnknownNode, "node", name, span, &self.raw.node)
     }
 
+    /// Resolves a reference to a host.
+    pub(super) fn host_named(&mut self, name: &str, span: &Span) -> Option<NodeName> {
+        self.follow(Code::UnknownHost, "host", name, span, &self.raw.host)
+    }
+
     /// Resolves a reference to a process.
     pub(super) fn process_named(&mut self, name: &str, span: &Span) -> Option<ProcessName> {
         self.follow(Code::UnknownProcess, "process", name, span, &self.raw.process)

@@ -438,6 +438,7 @@ pub(super) fn content(known: &Known) -> Content {
         | Known::TlsOffered { .. }
         | Known::StpSeen { .. }
         | Known::LacpSeen { .. }
+        | Known::ProcessReady { .. }
         | Known::Commanded { .. } => return Content::Mark(MarkKind::Change),
         Known::MachineDied { .. }
         | Known::MachineStopped { .. }

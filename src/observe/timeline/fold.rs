@@ -125,6 +125,10 @@ impl TimelineFold {
                 match content(known) {
                     Content::Exchange(part) => happened.extend(self.exchange(event, known, *part)),
                     Content::Mark(kind) => happened.extend(self.mark(event, kind)),
+                    // The boots of a node show it; a host does not boot.
+                    Content::Nothing if matches!(known, Known::PoweredOn {}) && self.is_host(event) => {
+                        happened.extend(self.mark(event, MarkKind::Change));
+                    }
                     Content::Nothing => {}
                 }
             }
@@ -155,6 +159,10 @@ impl TimelineFold {
         timeline
     }
 
+    fn is_host(&self, event: &Event) -> bool {
+        event.node.as_ref().is_some_and(|node| self.snapshot.hosts.contains_key(node))
+    }
+
     /// Remembers what may decide an expectation at this instant.
     fn explain(&mut self, event: &Event, known: &Known) {
         let by = match (known, &event.node) {
@@ -166,13 +174,14 @@ impl TimelineFold {
                 _,
             ) => return,
             (Known::TearDownStarted { .. } | Known::RunEnded { .. }, _) => DecidedBy::End,
-            (_, Some(node)) => DecidedBy::Node(node.clone()),
             (
                 Known::ProcessStarted { process }
+                | Known::ProcessReady { process, .. }
                 | Known::ProcessPrinted { process, .. }
                 | Known::ProcessEnded { process, .. },
-                None,
+                _,
             ) => DecidedBy::Process(process.clone()),
+            (_, Some(node)) => DecidedBy::Node(node.clone()),
             (_, None) => DecidedBy::Lab,
         };
         self.cause = Some((event.at, by));
@@ -184,7 +193,7 @@ impl TimelineFold {
         let lab = &mut self.lab;
         let began = lab.steps.last().map_or(RunTime::START, |step| step.ended);
         match known {
-            Known::RunStarted { lab: name, accel, nodes: _, waits } => {
+            Known::RunStarted { lab: name, accel, nodes: _, hosts: _, waits } => {
                 (lab.lab, lab.accel, lab.waits) =
                     (Some(name.clone()), Some(accel.clone()), (**waits).clone());
             }
@@ -253,6 +262,7 @@ impl TimelineFold {
             | Known::StpSeen { .. }
             | Known::LacpSeen { .. }
             | Known::ScreenShown { .. }
+            | Known::ProcessReady { .. }
             | Known::ProcessPrinted { .. }
             | Known::StageReached { .. }
             | Known::Booted { .. }
@@ -276,6 +286,8 @@ impl TimelineFold {
         if let Kind::Known(Known::ProcessPrinted { process, text }) = &event.kind {
             let text = Known::ConsoleLine { text: text.clone() }.to_string();
             self.lab.process(process, event.at).marks.push(Mark { text, ..mark_of(event, kind) });
+        } else if let Kind::Known(Known::ProcessReady { process, .. }) = &event.kind {
+            self.lab.process(process, event.at).marks.extend(marks.iter().cloned());
         } else {
             self.entries(event.node.as_ref()).marks.extend(marks.iter().cloned());
         }

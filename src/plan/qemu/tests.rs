@@ -23,6 +23,7 @@ fn lab() -> Lab {
         profiles: BTreeMap::new(),
         groups: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        hosts: BTreeMap::new(),
         processes: BTreeMap::new(),
         publish: Vec::new(),
         expectations: BTreeMap::new(),

@@ -46,6 +46,7 @@ fn a_plan_says_where_each_value_was_written() {
         images: BTreeMap::new(),
         existing: &|_| true,
         free_memory: None,
+        other_ids: true,
     };
     let text = "dryrack = 1\nnetwork.lan.address = \"10.0.2.1/24\"\nprofile.p.kernel = \"k\"\n[node.a]\nprofile = \"p\"\n\
                 [node.w]\ncount = 2\nprofile = \"p\"\n[expect.up]\nnodes = [\"a\", \"w-1\"]\nthat = { stage = \"os\" }\n";

@@ -70,6 +70,7 @@ pub(crate) fn lab(text: &str) -> Lab {
         images: BTreeMap::from([image("tiny", &["kernel", "initrd"]), image("debian", &["disk"])]),
         existing: &|path| path.starts_with("/labs/typhoon/files"),
         free_memory: None,
+        other_ids: true,
     };
     let outcome = resolve(&Source::new("lab.toml", text), &[], &[], &around);
     assert_eq!(outcome.diagnostics, []);

@@ -155,6 +155,10 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 Step::Variables { path, .. } => vec![Undo::DeleteFile(path.clone())],
                 Step::Seed(seed) => vec![Undo::DeleteFile(seed.path.clone())],
                 Step::Machine { node } => vec![Undo::EndMachine(node.clone())],
+                Step::Host { host, ports } => {
+                    let ports = ports.iter().map(|port| Undo::DeleteLink(port.clone()));
+                    ports.chain([Undo::EndHost(host.clone())]).collect()
+                }
                 Step::Process(process) => vec![Undo::EndProcess(process.process.clone())],
                 // Their effect ends with the processes of the lab, or is permanent (an image).
                 Step::BuildImage { .. }
@@ -165,6 +169,7 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 | Step::NameFiles { .. }
                 | Step::Capture(_)
                 | Step::Serve(_)
+                | Step::Ready { .. }
                 | Step::PowerOn { .. } => Vec::new(),
             };
             assert_eq!(step.undo(), wanted, "{}", step.title());
@@ -187,6 +192,7 @@ fn what_is_made_has_names_of_its_own() {
 fn nothing_is_used_before_it_is_made() {
     for text in [PRIVATE, &in_host()] {
         let (mut bridges, mut taps, mut files, mut machines) = (vec![], vec![], vec![], vec![]);
+        let mut processes = vec![];
         let plan = plan(&lab(text), &facts()).unwrap();
         for step in plan.steps {
             match step {
@@ -218,6 +224,15 @@ fn nothing_is_used_before_it_is_made() {
                     machines.push(node);
                 }
                 Step::PowerOn { node, after: _ } => assert!(machines.contains(&node)),
+                Step::Host { host, ports: _ } => {
+                    assert!(plan.hosts[&host].nics.iter().all(|nic| bridges.contains(&nic.bridge)));
+                    machines.push(host);
+                }
+                Step::Process(process) => {
+                    assert!(process.host.iter().all(|host| machines.contains(host)));
+                    processes.push(process.process);
+                }
+                Step::Ready { process, .. } => assert!(processes.contains(&process)),
                 Step::Medium(medium) => assert!(!machines.contains(&medium.node)),
                 Step::BuildImage { .. }
                 | Step::Download { .. }
@@ -225,7 +240,6 @@ fn nothing_is_used_before_it_is_made() {
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
                 | Step::Forward { .. }
-                | Step::Process(_)
                 | Step::Firewall(_)
                 | Step::ForeignAccept(_) => {}
             }
@@ -279,4 +293,32 @@ fn a_plan_says_what_waits_for_what() {
     let waits = plan(&lab(text), &facts()).unwrap().waits();
     assert_snapshot!(serde_json::to_string(&waits).unwrap(), @r#"{"parallel-boots":2,"nodes":{"b":"up","c":null},"processes":{"apply":"up"},"expectations":{"applied":"up"}}"#);
     assert!(plan(&lab(PRIVATE), &facts()).unwrap().waits().processes.is_empty());
+}
+
+#[test]
+fn nodes_wait_until_every_process_of_the_start_is_ready() {
+    let text = format!(
+        "{PRIVATE}\n[process.dhcp]\nhost = \"deploy\"\nrun = \"exec dnsmasq -k\"\nready.udp = 67\n\
+         [host.deploy]\nrouter = true\nnic.lan = {{ address = \"10.0.2.7/24\" }}\n[host.manual]\nstart = \"manual\"\n\
+         [process.idle]\nhost = \"manual\"\nrun = \"true\"\nready.tcp = 2\n\
+         [process.web]\nrun = \"nginx\"\nready = \"http\"\nrestart = \"always\"\n\
+         [process.later]\nrun = \"true\"\nready.tcp = 1\nafter = \"up\"\n[expect.up]\nthat.stage = \"os\"\n"
+    );
+    let steps = plan(&lab(&text), &facts()).unwrap().steps;
+    let titles: Vec<String> = steps.iter().map(Step::title).collect();
+    let first = titles.iter().position(|title| title.starts_with("prepare host")).unwrap();
+    insta::assert_snapshot!(titles[first..].join("\n"), @r##"
+    prepare host deploy, with drh93925dcd
+    prepare host manual
+    power on deploy
+    start process apply: terraform apply
+    start process dhcp on deploy: exec dnsmasq -k
+    start process idle on manual: true
+    start process web: nginx
+    wait until process dhcp is ready, at most 120 s: UDP port 67 is bound
+    wait until process web is ready, at most 120 s: GET / on port 80 answers 200
+    power on a
+    power on c
+    start process later once `up` is met: true
+    "##);
 }

@@ -33,6 +33,9 @@ async fn the_router_answers_whoever_listens() {
         authority: None,
         passphrases: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        hosts: BTreeMap::new(),
+        images: BTreeMap::new(),
+        ask_http: crate::run::probe::ask_http(),
         segments: Vec::new(),
         published: Vec::new(),
     });

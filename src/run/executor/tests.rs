@@ -107,6 +107,7 @@ fn plan() -> Plan {
         parallel_boots: None,
         networks: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        hosts: BTreeMap::new(),
         processes: BTreeSet::new(),
         expectations: BTreeMap::new(),
         steps,

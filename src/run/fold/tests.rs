@@ -60,6 +60,7 @@ fn fold(
         images: BTreeMap::new(),
         existing: &|_| true,
         free_memory: None,
+        other_ids: true,
     };
     let outcome = resolve(&Source::new("lab.toml", text), &[], &[], &around);
     let lab = outcome.lab.unwrap_or_else(|| panic!("{:#?}", outcome.diagnostics));

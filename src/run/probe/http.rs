@@ -15,6 +15,7 @@ use super::{Answer, connect};
 use crate::event::Size;
 use crate::lab::HttpCheck;
 use crate::rpc::connect_to_server;
+use crate::system::host::EnteredNetwork;
 
 /// Maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
@@ -42,8 +43,13 @@ impl HttpResponse {
 }
 
 /// Sends a request to a node and compares the response.
-pub(super) async fn probe(to: SocketAddr, name: &str, check: &HttpCheck) -> Answer {
-    let answered = match ask(to, name, check).await {
+pub(super) async fn probe(
+    to: SocketAddr,
+    from: Option<&EnteredNetwork>,
+    name: &str,
+    check: &HttpCheck,
+) -> Answer {
+    let answered = match ask(to, from, name, check).await {
         Ok(answered) => answered,
         Err(why) => return Answer::no(why),
     };
@@ -101,7 +107,12 @@ fn same(is: &Value, wanted: &Value) -> bool {
     }
 }
 
-async fn ask(to: SocketAddr, name: &str, check: &HttpCheck) -> Result<HttpResponse, String> {
+async fn ask(
+    to: SocketAddr,
+    from: Option<&EnteredNetwork>,
+    name: &str,
+    check: &HttpCheck,
+) -> Result<HttpResponse, String> {
     let unusable = |error: hyper::http::Error| format!("`{}` cannot be requested: {error}", check.path);
     let method = Method::from_bytes(check.method.as_bytes()).map_err(|error| unusable(error.into()))?;
     let mut request = Request::builder().method(method).uri(&check.path);
@@ -113,7 +124,7 @@ async fn ask(to: SocketAddr, name: &str, check: &HttpCheck) -> Result<HttpRespon
     }
     let body = Bytes::from(check.request_body.clone().unwrap_or_default());
     let request = request.body(Full::new(body)).map_err(unusable)?;
-    let stream = connect(to).await.map_err(|why| format!("port {} {why}", to.port()))?;
+    let stream = connect(to, from).await.map_err(|why| format!("port {} {why}", to.port()))?;
     match &check.tls {
         None => send(stream, to.port(), request).await,
         Some(settings) => {
@@ -130,7 +141,7 @@ pub(super) async fn request(
     path: &str,
     json: Option<&'static str>,
 ) -> Result<HttpResponse, String> {
-    let stream = connect(to).await.map_err(|why| format!("port {} {why}", to.port()))?;
+    let stream = connect(to, None).await.map_err(|why| format!("port {} {why}", to.port()))?;
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, to.to_string());
     if json.is_some() {
         request = request.header(header::CONTENT_TYPE, "application/json");

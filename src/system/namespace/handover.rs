@@ -43,7 +43,7 @@ pub(super) mod slot {
 
 /// What a half reports to its parent process; one line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Report {
+pub(in crate::system) enum Report {
     /// The supervisor runs in its namespaces.
     Ready,
     /// It could not be started.
@@ -52,14 +52,14 @@ pub(super) enum Report {
 
 impl Report {
     /// Sends the report. The reader may be gone; that is not an error.
-    pub(super) fn send(&self, mut to: impl Write) {
+    pub(in crate::system) fn send(&self, mut to: impl Write) {
         if let Ok(line) = serde_json::to_string(self) {
             to.write_all(format!("{line}\n").as_bytes()).ok();
         }
     }
 
     /// Reads a report; `None` if the other side ended without one.
-    pub(super) fn receive(from: &mut impl BufRead) -> io::Result<Option<Self>> {
+    pub(in crate::system) fn receive(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = String::new();
         from.read_line(&mut line)?;
         if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
@@ -112,6 +112,6 @@ impl InheritedFds {
 }
 
 /// Creates a pipe that is closed on exec.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), NamespaceError> {
+pub(in crate::system) fn pipe() -> Result<(OwnedFd, OwnedFd), NamespaceError> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| NamespaceError::new("cannot create a pipe", e.into()))
 }

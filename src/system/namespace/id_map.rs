@@ -154,6 +154,18 @@ pub(in crate::system) fn has_other_ids() -> bool {
     count("/proc/self/uid_map") > 1 && count("/proc/self/gid_map") > 1
 }
 
+/// Tells whether processes of a lab that we start can become other users and groups.
+pub fn may_have_other_ids() -> bool {
+    let uid = nix::unistd::geteuid();
+    let user = User::from_uid(uid).ok().flatten().map(|user| user.name).unwrap_or_default();
+    uid.is_root()
+        || [Ids::Users, Ids::Groups].into_iter().all(|ids| {
+            let (program, list, _) = ids.names();
+            let list = fs::read_to_string(list).unwrap_or_default();
+            find_program(program).is_some() && !subordinate_ids(&list, &user, uid.as_raw()).is_empty()
+        })
+}
+
 /// Removes a folder with everything in it, also if servers of a lab made folders in it under other IDs.
 pub fn remove_folder(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {

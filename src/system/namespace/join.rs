@@ -24,6 +24,7 @@ use super::handover::{Report, pipe};
 use super::{NamespaceError, NamespaceIds, ProcessId, failed};
 use super::{OURSELVES, no_namespaces};
 use crate::lab::Isolation;
+use crate::name::NodeName;
 use crate::system::process::command;
 use crate::system::sys::{self, ChildSetup, OneThread};
 
@@ -41,13 +42,22 @@ const NOT_FOUND: u8 = 127;
 /// It inherits terminal, environment (with [`RUN`]) and working directory, and dies with the lab and with this process. Blocks until
 /// it has exited; meanwhile only the program gets the terminal's interrupts.
 pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
+    run(run_dir, None, argv)
+}
+
+/// Runs a program on a host of a run, as its root, and returns its exit status. Otherwise as [`run_inside`].
+pub fn run_on_host(run_dir: &Path, host: &NodeName, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
+    run(run_dir, Some(host), argv)
+}
+
+fn run(run_dir: &Path, host: Option<&NodeName>, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
     let ids = NamespaceIds::read(run_dir)?;
     if !ids.is_alive() {
         return Err(NamespaceError::plain("the lab is not up").with_hint("start it with `dryrack up`"));
     }
     let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
     sys::ignore_interrupts();
-    if ids.isolation == Isolation::None || ids.contain_us() {
+    if host.is_none() && (ids.isolation == Isolation::None || ids.contain_us()) {
         let mut child = command(program);
         child.args(args);
         sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
@@ -58,7 +68,8 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     let (reported, report) = pipe()?;
     let what = "cannot start `dryrack @join`";
     let mut join = command(OURSELVES);
-    join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?).args(argv);
+    join.arg0("dryrack").arg("@join").arg(std::path::absolute(run_dir).map_err(failed(what))?);
+    join.arg(host.map_or("", NodeName::as_str)).args(argv);
     join.env(RUN, run_dir);
     let setup = ChildSetup { dies_with_thread: true, fds: vec![(REPORT, report)], ..ChildSetup::default() };
     let started = sys::set_up_child(&mut join, setup).and_then(|()| join.spawn());
@@ -73,7 +84,7 @@ pub fn run_inside(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, Names
     }
 }
 
-/// Runs `@join RUN_DIR PROGRAM ARGS…` and returns the program's exit code.
+/// Runs `@join RUN_DIR HOST PROGRAM ARGS…` (HOST may be empty) and returns the program's exit code.
 ///
 /// Must be called first in the process.
 pub fn join_main() -> u8 {
@@ -81,9 +92,10 @@ pub fn join_main() -> u8 {
     let Ok(report) = sys::inherited_fd(REPORT).map(File::from) else { return super::outer::HOST_UNFIT };
     let mut args = std::env::args_os().skip(2);
     let run_dir = args.next().map(PathBuf::from);
+    let host = args.next().filter(|host| !host.is_empty());
     let argv: Vec<OsString> = args.collect();
     let joined = match (run_dir, argv.is_empty()) {
-        (Some(run_dir), false) => join(&run_dir, &argv, &report),
+        (Some(run_dir), false) => join(&run_dir, host.as_deref(), &argv, &report),
         _ => Err(NamespaceError::plain("dryrack starts `@join` itself; do not start it by hand")),
     };
     joined.unwrap_or_else(|error| {
@@ -92,16 +104,30 @@ pub fn join_main() -> u8 {
     })
 }
 
-fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, NamespaceError> {
+fn join(
+    run_dir: &Path,
+    host: Option<&OsStr>,
+    argv: &[OsString],
+    report: &File,
+) -> Result<u8, NamespaceError> {
+    let ids = NamespaceIds::read(run_dir)?;
+    if ids.isolation == Isolation::None || ids.contain_us() {
+        let host = host.ok_or_else(|| NamespaceError::plain("the program needs no role to run"))?;
+        return join_host(run_dir, host, argv, report);
+    }
     let folder = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
     let what = "cannot fork into the namespaces";
     let one_thread = OneThread::prove().map_err(failed(what))?;
-    enter(&NamespaceIds::read(run_dir)?)?;
+    enter(&ids)?;
     let (ready, go) = pipe()?;
     match sys::fork(one_thread).map_err(failed(what))? {
         ForkResult::Child => {
             drop(go);
+            if let Some(host) = host {
+                tie(ready)?;
+                return join_host(run_dir, host, argv, report);
+            }
             let error = become_program(argv, &folder, (uid, gid), ready);
             let code = match error.source.as_ref().map(io::Error::kind) {
                 Some(io::ErrorKind::NotFound) => NOT_FOUND,
@@ -114,6 +140,35 @@ fn join(run_dir: &Path, argv: &[OsString], report: &File) -> Result<u8, Namespac
             drop(ready);
             File::from(go).write_all(b"!").map_err(failed(what))?;
             wait(child).map_err(failed("cannot wait for the program"))
+        }
+    }
+}
+
+/// Enters a host from within the lab, forks, and returns the exit code of the program.
+fn join_host(run_dir: &Path, host: &OsStr, argv: &[OsString], report: &File) -> Result<u8, NamespaceError> {
+    let off = || {
+        NamespaceError::plain(format!("host `{}` is off", host.display()))
+            .with_hint(format!("`dryrack power on {}` powers it on", host.display()))
+    };
+    // Its PID inside of the lab, where we are.
+    let text = fs::read_to_string(run_dir.join("host").join(host).join("pid")).map_err(|_| off())?;
+    let pid = text.trim().parse().map_err(|_| off())?;
+    let child = crate::system::host::fork_into(pid, || {
+        let what = "cannot change folder";
+        if let Err(error) = std::env::set_current_dir("/").map_err(failed(what)) {
+            return error;
+        }
+        if let Err(error) = crate::system::host::pretend() {
+            return error;
+        }
+        execute(argv)
+    });
+    match child {
+        Ok(child) => wait(child).map_err(failed("cannot wait for the program")),
+        Err(error) => {
+            // In the child, this is why the program was not executed.
+            Report::Failed(error.reported()).send(report);
+            Ok(CANNOT_EXECUTE)
         }
     }
 }
@@ -142,14 +197,18 @@ fn enter(ids: &NamespaceIds) -> Result<(), NamespaceError> {
     Ok(())
 }
 
+/// Makes this process end with its parent.
+fn tie(ready: OwnedFd) -> Result<(), NamespaceError> {
+    let what = "cannot tie the program to this command";
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| NamespaceError::new(what, e.into()))?;
+    // `getppid` does not see our parent, which is in another PID namespace: its byte shows that it is still alive.
+    File::from(ready).read_exact(&mut [0]).map_err(failed(what))
+}
+
 /// Executes the program; returns only on failure.
 fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: OwnedFd) -> NamespaceError {
     let prepare = || -> Result<(), NamespaceError> {
-        let what = "cannot tie the program to this command";
-        prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| NamespaceError::new(what, e.into()))?;
-        // `getppid` does not see our parent, which is in another PID namespace: its byte shows that it is still
-        // alive.
-        File::from(ready).read_exact(&mut [0]).map_err(failed(what))?;
+        tie(ready)?;
         look_like(caller)?;
         std::env::set_current_dir(folder)
             .or_else(|_| std::env::set_current_dir("/"))
@@ -158,6 +217,11 @@ fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: O
     if let Err(error) = prepare() {
         return error;
     }
+    execute(argv)
+}
+
+/// Executes a program; returns only on failure.
+fn execute(argv: &[OsString]) -> NamespaceError {
     let program = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let mut command = command(program);
     command.args(&argv[1..]);

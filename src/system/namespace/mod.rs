@@ -28,13 +28,16 @@ mod outer;
 mod start;
 
 pub use handle::NamespaceHandle;
+pub(super) use handover::{Report, pipe};
 pub(super) use id_map::{has_other_ids, map_ids, subordinate_ids};
-pub use id_map::{remove_folder, remove_main};
+pub use id_map::{may_have_other_ids, remove_folder, remove_main};
 pub use identity::{NamespaceIds, ProcessId, SharedNetwork};
 pub use inner::{Inherited, inner_enter, supervisor_enter};
-pub use join::{RUN, join_main, run_inside};
+pub use join::{RUN, join_main, run_inside, run_on_host};
 pub use names::name_files;
+pub(super) use names::{hosts_text, resolv_text, switch_text};
 pub use outer::outer_main;
+pub(super) use start::null;
 pub use start::{NamespaceRequest, spawn_hidden, start_host, start_private};
 
 use std::borrow::Cow;
@@ -67,17 +70,19 @@ impl NamespaceError {
         Self { what: what.into(), hint: None, source: Some(source) }
     }
 
-    fn plain(what: impl Into<String>) -> Self {
+    /// Describes a failed operation that has no cause.
+    pub(super) fn plain(what: impl Into<String>) -> Self {
         Self { what: what.into(), hint: None, source: None }
     }
 
-    fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    /// Adds what would help.
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Serialises the error for another process.
-    fn reported(&self) -> ErrorMessage {
+    pub(super) fn reported(&self) -> ErrorMessage {
         ErrorMessage { what: self.what.clone(), because: causes(self).join(": "), hint: self.hint.clone() }
     }
 }
@@ -90,7 +95,7 @@ impl Hint for NamespaceError {
 
 /// A serialised [`NamespaceError`].
 #[derive(Debug, Serialize, Deserialize)]
-struct ErrorMessage {
+pub(super) struct ErrorMessage {
     what: String,
     because: String,
     hint: Option<String>,
@@ -109,12 +114,12 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Creates an error for `map_err`.
-fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> NamespaceError {
+pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> NamespaceError {
     move |source| NamespaceError::new(what, source)
 }
 
 /// Explains why namespaces cannot be created.
-fn no_namespaces(source: io::Error) -> NamespaceError {
+pub(super) fn no_namespaces(source: io::Error) -> NamespaceError {
     let hint = match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => {
             "user namespaces are disabled (by a sysctl, AppArmor or the container's seccomp filter): \

@@ -54,7 +54,8 @@ fn lay_over(run_dir: &Path, name: &str, text: &str, over: &Path) -> Result<(), N
     })
 }
 
-fn hosts_text(host_name: &str, hosts: &[(IpAddr, String)]) -> String {
+/// Returns the text of `/etc/hosts`.
+pub(in crate::system) fn hosts_text(host_name: &str, hosts: &[(IpAddr, String)]) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     if !host_name.is_empty() {
         writeln!(text, "127.0.1.1 {host_name}").expect("writing to a string cannot fail");
@@ -65,7 +66,8 @@ fn hosts_text(host_name: &str, hosts: &[(IpAddr, String)]) -> String {
     text
 }
 
-fn resolv_text(nameserver: Option<Ipv4Addr>, search: &[String]) -> String {
+/// Returns the text of `/etc/resolv.conf`.
+pub(in crate::system) fn resolv_text(nameserver: Option<Ipv4Addr>, search: &[String]) -> String {
     let mut text = String::new();
     if let Some(nameserver) = nameserver {
         writeln!(text, "nameserver {nameserver}").expect("writing to a string cannot fail");
@@ -76,7 +78,8 @@ fn resolv_text(nameserver: Option<Ipv4Addr>, search: &[String]) -> String {
     text
 }
 
-fn switch_text(host: &str) -> String {
+/// Returns the text of `/etc/nsswitch.conf` with which names of hosts come from files and DNS only.
+pub(in crate::system) fn switch_text(host: &str) -> String {
     let ours = |line: &str| match line.trim_start().starts_with("hosts:") {
         true => "hosts: files dns\n".to_owned(),
         false => format!("{line}\n"),

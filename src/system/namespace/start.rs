@@ -146,7 +146,8 @@ fn pasta() -> Result<PathBuf, NamespaceError> {
     })
 }
 
-pub(super) fn null() -> Result<OwnedFd, NamespaceError> {
+/// Opens `/dev/null`.
+pub(in crate::system) fn null() -> Result<OwnedFd, NamespaceError> {
     let null = File::options().read(true).write(true).open("/dev/null");
     null.map(OwnedFd::from).map_err(failed("cannot open /dev/null"))
 }

@@ -125,6 +125,7 @@ fn the_lab() -> Result<Lab, String> {
         images: BTreeMap::<_, BTreeSet<String>>::new(),
         existing: &|_| false,
         free_memory: None,
+        other_ids: true,
     };
     let outcome = lab::resolve(&Source::new("lab.toml", include_str!("lab.toml")), &[], &[], &around);
     let problems = outcome.diagnostics.iter().map(|diagnostic| diagnostic.message.clone());

@@ -1,0 +1,165 @@
+//! The root of a process from an image: the files of the image below, changes in memory above.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::lchown;
+use std::path::{Path, PathBuf};
+
+use nix::mount::MsFlags;
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use serde::{Deserialize, Serialize};
+
+use super::files::give;
+use super::mounts::{MountPoints, mount_new};
+use super::tree::{ORIGINAL, WORKSHOP, devices, leave, make_folder, pivot, write_anew};
+use crate::lab::ProcessFile;
+use crate::system::namespace::{NamespaceError, failed};
+
+/// An image that was unpacked, and what it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRoot {
+    /// The folder with its files, which is never changed.
+    pub lower: PathBuf,
+    /// Program and arguments, from entrypoint and command.
+    pub args: Vec<String>,
+    /// The environment, as `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// The working folder.
+    pub folder: PathBuf,
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+    /// Further groups.
+    pub groups: Vec<u32>,
+    /// Files that do not belong to root, by their paths relative to the root folder, with user and group.
+    pub owners: Vec<(PathBuf, u32, u32)>,
+}
+
+/// Files of the machine that an image does not know.
+pub(super) const NAME_FILES: &[&str] = &["hosts", "hostname", "resolv.conf"];
+
+impl ImageRoot {
+    /// Enters the root, with files of the user's machine. `folder` is one of the run, for mounts and copies.
+    ///
+    /// The process must be alone in its mount namespace.
+    pub(super) fn enter(
+        &self,
+        files: &BTreeMap<PathBuf, ProcessFile>,
+        folder: &Path,
+        names: &[(&str, String)],
+    ) -> Result<(), NamespaceError> {
+        let at = folder.join("root");
+        let what = "cannot build the root of the image";
+        let root = self.build(&at).map_err(failed(what))?;
+        let write = |(name, text): &(&str, String)| {
+            let etc = root.join("etc");
+            make_folder(&etc, 0o755).and_then(|()| write_anew(&etc.join(name), text, 0o644))
+        };
+        names.iter().try_for_each(write).map_err(failed(what))?;
+        pivot(&root).map_err(failed("cannot change to the root of the image"))?;
+        devices().map_err(failed("cannot make the devices of the image"))?;
+        let points = MountPoints::new(WORKSHOP.into()).own(Path::new("/"));
+        let mut points = points.map_err(failed("cannot prepare the files of the process"))?;
+        self.give_to_owners();
+        give(files, Path::new(ORIGINAL), folder, &mut points)?;
+        leave().map_err(failed("cannot leave the root of the user's machine"))
+    }
+
+    /// Mounts the image, and returns where.
+    fn build(&self, at: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(at)?;
+        mount_new("tmpfs", at, MsFlags::MS_NODEV, "mode=755")?;
+        let (upper, work, root) = (at.join("upper"), at.join("work"), at.join("root"));
+        for folder in [&upper, &work, &root] {
+            fs::create_dir(folder)?;
+        }
+        // The root folder of the overlay is that of the upper one.
+        let mode = fs::metadata(&self.lower)?.permissions();
+        fs::set_permissions(&upper, mode)?;
+        let options = [("lowerdir=", &self.lower), (",upperdir=", &upper), (",workdir=", &work)];
+        let mut text = OsString::new();
+        for (key, path) in options {
+            text.push(key);
+            text.push(escaped(path));
+        }
+        let mut with_user = text.clone();
+        // In a user namespace, xattrs of the overlay can only be those of a user.
+        with_user.push(",userxattr");
+        if mount_overlay(&root, &with_user).is_err() {
+            mount_overlay(&root, &text)?;
+        }
+        for folder in ["proc", "sys", "dev", "tmp", "run", "var", &ORIGINAL[1..], &WORKSHOP[1..]] {
+            if fs::metadata(root.join(folder)).is_err() {
+                make_folder(&root.join(folder), if folder == "tmp" { 0o1777 } else { 0o755 })?;
+            }
+        }
+        Ok(root)
+    }
+
+    /// Returns the program with its arguments.
+    pub(super) fn command(&self, run: Option<&str>) -> Result<Vec<String>, NamespaceError> {
+        let argv: Vec<String> = match run {
+            Some(run) => ["/bin/sh", "-c", run].map(str::to_owned).into(),
+            None => self.args.clone(),
+        };
+        match argv.is_empty() {
+            false => Ok(argv),
+            true => Err(NamespaceError::plain("the image starts nothing by itself").with_hint("set `run`")),
+        }
+    }
+
+    /// Gives files to their owners. Must be called in its root.
+    fn give_to_owners(&self) {
+        for (path, user, group) in &self.owners {
+            let path = Path::new("/").join(path);
+            // Where there are no other users, everything stays root's.
+            if let Err(error) = lchown(&path, Some(*user), Some(*group)) {
+                tracing::debug!(path = %path.display(), %error, "a file of an image stays root's");
+            }
+        }
+    }
+
+    /// Becomes the user of the image.
+    pub(super) fn become_user(&self) -> Result<(), NamespaceError> {
+        if (self.user, self.group) == (0, 0) && self.groups.is_empty() {
+            return Ok(());
+        }
+        let groups: Vec<Gid> =
+            [self.group].iter().chain(&self.groups).map(|group| Gid::from_raw(*group)).collect();
+        let done = setgroups(&groups)
+            .and_then(|()| setgid(Gid::from_raw(self.group)))
+            .and_then(|()| setuid(Uid::from_raw(self.user)));
+        done.map_err(|e| failed(format!("cannot become the user {} of the image", self.user))(e.into()))
+    }
+}
+
+fn mount_overlay(at: &Path, options: &OsString) -> io::Result<()> {
+    let options = Some(options.as_os_str());
+    Ok(nix::mount::mount(Some("overlay"), at, Some("overlay"), MsFlags::MS_NODEV, options)?)
+}
+
+/// Escapes what separates paths in the options of an overlay.
+fn escaped(path: &Path) -> OsString {
+    let mut bytes = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'\\' | b':' | b',') {
+            bytes.push(b'\\');
+        }
+        bytes.push(*byte);
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_separators_are_escaped() {
+        assert_eq!(escaped(Path::new("/a:b,c\\d")), OsString::from("/a\\:b\\,c\\\\d"));
+    }
+}

@@ -1,0 +1,19 @@
+//! Processes that see other files than the user does, and machines that are made of namespaces.
+//!
+//! Must never change a file of the user, except one that the lab file gives with `access = "write"`.
+
+mod bound;
+mod entered;
+mod files;
+mod image;
+mod init;
+mod mounts;
+mod program;
+mod tree;
+
+pub use bound::{Transport, is_bound};
+pub use entered::EnteredNetwork;
+pub use image::ImageRoot;
+pub use init::{HostNamespaces, HostOrders, host_main};
+pub use program::{ProgramOrders, program_main};
+pub(super) use program::{fork_into, pretend};

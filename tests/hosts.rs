@@ -1,0 +1,428 @@
+//! Processes and hosts of a lab: what they see, when they are ready, how they end.
+
+#![expect(clippy::disallowed_methods, reason = "runs the program as a user would")]
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod common;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Home, run, stderr, stdout, wait_for};
+use serde_json::Value;
+
+/// A user without privileges.
+const NOBODY: u32 = 65_534;
+
+/// A home with labs, which are torn down whatever the result of the test is.
+struct World {
+    home: Home,
+    /// Whether commands are run by a user without privileges and without subordinate IDs.
+    as_nobody: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { home: Home::new(), as_nobody: false }
+    }
+
+    /// Creates a world of a user who is nobody, with a program of its own. Without root it is that of this user.
+    fn of_nobody() -> Self {
+        let home = Home::new();
+        fs::copy(common::DRYRACK, home.path().join("dryrack")).expect("a copy");
+        for folder in ["lab", "runs", "own"] {
+            fs::create_dir(home.path().join(folder)).expect("a folder");
+        }
+        if nix::unistd::geteuid().is_root() {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(home.path(), open).expect("our folder");
+            for folder in ["", "lab", "runs", "own"] {
+                std::os::unix::fs::chown(home.path().join(folder), Some(NOBODY), Some(NOBODY))
+                    .expect("root may");
+            }
+        }
+        Self { home, as_nobody: true }
+    }
+
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        if !self.as_nobody {
+            return self.home.dryrack(args.iter().copied());
+        }
+        let mut command = self.home.command(self.home.path().join("dryrack").to_str().expect("text"));
+        let own = self.home.path().join("own");
+        command.args(args).env("HOME", &own).env("DRYRACK_CACHE", own.join("cache"));
+        // Sockets are then in a folder that no session has made.
+        command.env_remove("DRYRACK_RUNTIME").env_remove("XDG_RUNTIME_DIR");
+        if nix::unistd::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    /// Writes a file of the lab.
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join("lab").join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// Writes the lab file.
+    fn lab(&self, text: &str) {
+        self.write(
+            "lab.toml",
+            &format!("dryrack = 1\naccel = \"tcg\"\nnetwork.lan.address = \"10.83.0.1/24\"\n{text}"),
+        );
+    }
+
+    /// Runs a command and returns everything that it says, with an exit code other than 0.
+    fn says(&self, args: &[&str]) -> String {
+        let output = run(self.command(args).current_dir(self.home.path()));
+        let code = output.status.code().expect("an exit code");
+        let code = if code == 0 { String::new() } else { format!("--- exit code {code}\n") };
+        stdout(&output) + &stderr(&output) + &code
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.says(&["down", "--all"]);
+    }
+}
+
+#[test]
+fn a_process_sees_the_files_that_it_is_given_and_nobody_else_does() {
+    let world = World::new();
+    world.write("given", "given\n");
+    world.write("folder/kept", "old\n");
+    world.write("mine/kept", "old\n");
+    // /etc/dryrack-test does not exist on this machine, and must not afterwards.
+    let check = "cat /etc/dryrack-test/given /etc/hostname\n\
+                 ! echo no > /etc/dryrack-test/given 2>/dev/null || echo written\n\
+                 echo new > /etc/dryrack-copy/kept; echo new > /etc/dryrack-write/kept; cat /etc/dryrack-*/kept\n\
+                 test -s /etc/passwd && touch /etc/dryrack-copy/ready && sleep 1000";
+    world.write("check.sh", check);
+    world.lab(
+        "[process.a]\nrun = \"sh check.sh\"\nready.file = \"/etc/dryrack-copy/ready\"\n[process.a.files]\n\
+         \"/etc/dryrack-test/given\" = \"given\"\n\"/etc/hostname\" = \"given\"\n\
+         \"/etc/dryrack-copy\" = { path = \"folder\", access = \"copy\" }\n\
+         \"/etc/dryrack-write\" = { path = \"mine\", access = \"write\" }\n\
+         [process.b]\nrun = \"ls -d /etc/dryrack-* 2>&1 | wc -l\"\nready.log = \"^[0-9]+$\"\n",
+    );
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(!up.contains("--- exit code"), "{up}");
+    let logs = world.says(&["logs", "a"]);
+    let words: Vec<&str> =
+        logs.lines().filter_map(|line| line.split_once("  a         ")).map(|(_, text)| text).collect();
+    assert_eq!(words, ["given", "given", "new", "new"], "{logs}");
+    assert!(world.says(&["logs", "b"]).trim_end().ends_with("  1"), "{}", world.says(&["logs", "b"]));
+    let lab = world.home.path().join("lab");
+    assert_eq!(fs::read_to_string(lab.join("folder/kept")).unwrap(), "old\n");
+    assert_eq!(fs::read_to_string(lab.join("mine/kept")).unwrap(), "new\n");
+    for path in ["/etc/dryrack-test", "/etc/dryrack-copy", "/ready"] {
+        assert!(fs::symlink_metadata(path).is_err(), "{path} was made on this machine");
+    }
+    assert!(world.says(&["logs", "--events", "a"]).contains("a is ready: /etc/dryrack-copy/ready exists"));
+}
+
+#[test]
+fn a_lab_says_what_was_not_ready_and_what_it_printed() {
+    let world = World::new();
+    world.lab("[process.server]\nrun = \"echo no configuration; exit 7\"\nready.tcp = 9\n");
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(up.contains("process `server` ended before it was ready: exit code 7"), "{up}");
+    assert!(up.contains("no configuration"), "{up}");
+    assert!(up.ends_with("--- exit code 1\n"), "{up}");
+}
+
+#[test]
+fn a_process_is_started_again_as_its_lab_says() {
+    let world = World::new();
+    let count =
+        "n=$(cat n 2>/dev/null || echo 0); echo $((n+1)) > n; test $n -ge 2 && exec sleep 1000; exit $1";
+    world.write("count.sh", count);
+    world.lab(
+        "[process.fails]\nrun = \"cd a; sh ../count.sh 3\"\nrestart = \"on-failure\"\n\
+         [process.ends]\nrun = \"cd b; sh ../count.sh 0\"\nrestart = \"always\"\n\
+         [process.done]\nrun = \"cd c; sh ../count.sh 0\"\nrestart = \"on-failure\"\n\
+         [process.killed]\nrun = \"cd d; n=$(cat n || echo 0); echo $((n+1)) > n; exec sleep 1000\"\nrestart = \"on-failure\"\n\
+         [process.other]\nrun = \"exec sleep 1000\"\nready.tcp = 53\n",
+    );
+    let lab = world.home.path().join("lab");
+    for folder in ["a", "b", "c", "d"] {
+        fs::create_dir_all(lab.join(folder)).expect("a folder");
+    }
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(
+        !up.contains("--- exit code"),
+        "the lab's own DNS server is not the process, but it is bound: {up}"
+    );
+    let starts = |folder: &str, wanted: &str| {
+        wait_for("the starts", Duration::from_secs(60), || {
+            (fs::read_to_string(lab.join(folder).join("n")).ok()?.trim() == wanted).then_some(())
+        });
+    };
+    starts("a", "3");
+    starts("b", "3");
+    starts("c", "1");
+    starts("d", "1");
+    // `exec` joins the processes of the lab.
+    let kill = "for p in /proc/[0-9]*; do (tr '\\0' ' ' < $p/environ) 2>/dev/null | grep -q DRYRACK_PROCESS=killed && kill -9 ${p#/proc/}; done; true";
+    assert_eq!(world.says(&["exec", "--lab", "lab", "sh", "-c", kill]), "");
+    starts("d", "2");
+    let status: Value = serde_json::from_str(&world.says(&["status", "--json"])).expect("JSON");
+    assert_eq!(status[0]["snapshot"]["processes"]["done"]["ended"]["exit"], 0);
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+}
+
+/// A lab with a DHCP server of the user's on one host, and a client on another.
+const SERVED: &str = r#"
+network.lan.dhcp = "off"
+
+[host.deploy]
+nic.lan = { address = "10.83.0.2/24" }
+
+[host.client]
+nic.lan = { address = "dhcp", mac = "52:54:00:83:00:01", interface = "eth0" }
+
+[process.dnsmasq]
+host = "deploy"
+run = "exec dnsmasq -k --log-dhcp"
+files = { "/etc/dnsmasq.conf" = "dnsmasq.conf" }
+ready.udp = 67
+
+[process.web]
+host = "deploy"
+run = "cd /srv/www && exec busybox httpd -f -p 8080"
+files = { "/srv/www" = { path = "www", access = "copy" } }
+ready.http = { port = 8080, path = "/hello" }
+
+[expect.web]
+nodes = ["deploy"]
+within = "1m"
+that.http = { port = 8080, path = "/hello", body = "hello" }
+"#;
+
+const DNSMASQ: &str = "interface=lan\ndhcp-range=10.83.0.100,10.83.0.150,1h\ndhcp-host=52:54:00:83:00:01,10.83.0.111\n\
+                       dhcp-option=option:router,10.83.0.2\naddress=/own.test/10.83.0.77\n";
+
+impl World {
+    /// Brings up a lab with the servers of [`SERVED`].
+    fn serve(&self, more: &str) {
+        self.write("dnsmasq.conf", DNSMASQ);
+        self.write("www/hello", "hello\n");
+        self.lab(&format!("{SERVED}{more}"));
+        let up = self.says(&["up", "--detach", "lab"]);
+        assert!(!up.contains("--- exit code"), "{up}");
+    }
+
+    fn on(&self, host: &str, command: &str) -> String {
+        self.says(&["exec", "--lab", "lab", "--in", host, "--", "sh", "-c", command])
+    }
+}
+
+#[test]
+fn servers_of_the_user_serve_clients_of_the_lab() {
+    let world = World::new();
+    world.serve("");
+    let waited = world.says(&["wait", "lab", "web"]);
+    assert!(waited.contains("met"), "{waited}");
+    // The client of the other host has what dnsmasq assigns, and uses it.
+    let address = wait_for("a lease", Duration::from_secs(60), || {
+        let seen = world.on("client", "ip -4 -o address show dev eth0; ip route; cat /etc/resolv.conf");
+        seen.contains("10.83.0.111/24").then_some(seen)
+    });
+    assert!(
+        address.contains("default via 10.83.0.2") && address.contains("nameserver 10.83.0.2"),
+        "{address}"
+    );
+    assert_eq!(world.on("client", "busybox wget -q -O - http://10.83.0.2:8080/hello"), "hello\n");
+    assert!(world.on("client", "busybox nslookup own.test").contains("10.83.0.77"));
+    // The lab knows hosts by name, and they know each other.
+    assert_eq!(
+        world.on("client", "hostname; getent hosts deploy.lab"),
+        "client\n10.83.0.2       deploy.lab\n"
+    );
+    let logs = world.says(&["logs", "deploy"]);
+    assert!(logs.contains("DHCPACK(lan) 10.83.0.111"), "what goes to syslog is there: {logs}");
+    let status: Value = serde_json::from_str(&world.says(&["status", "--json"])).expect("JSON");
+    assert_eq!(status[0]["snapshot"]["hosts"]["deploy"]["power"], "on");
+    assert_eq!(status[0]["addresses"]["client"][0], "10.83.0.111");
+
+    // A dead provisioner.
+    assert_eq!(world.says(&["power", "off", "deploy"]), "deploy is off\n");
+    assert!(world.on("client", "curl -sf -m 2 http://10.83.0.2:8080/hello").contains("exit code 1"));
+    let off = world.on("deploy", "true");
+    assert!(off.contains("error: host `deploy` is off") && off.contains("--- exit code 3"), "{off}");
+    assert!(world.says(&["status"]).contains("  deploy  off"), "{}", world.says(&["status"]));
+    assert_eq!(world.says(&["power", "on", "deploy"]), "deploy is on\n");
+    wait_for("the web server", Duration::from_secs(60), || {
+        (world.on("client", "curl -sf -m 2 http://10.83.0.2:8080/hello") == "hello\n").then_some(())
+    });
+    // A cable that is pulled.
+    assert_eq!(world.says(&["link", "down", "deploy"]), "lan of deploy is down\n");
+    assert!(world.on("deploy", "cat /sys/class/net/lan/operstate").contains("down"));
+    assert_eq!(world.says(&["link", "up", "deploy"]), "lan of deploy is up\n");
+    let none = world.says(&["console", "deploy"]);
+    assert!(none.contains("--- exit code"), "{none}");
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+}
+
+#[test]
+fn a_host_changes_nothing_outside() {
+    let world = World::new();
+    world.serve("");
+    let on = |command: &str| world.on("deploy", command);
+    let outside = |path: &str| fs::symlink_metadata(path).is_ok();
+    for folder in ["/etc", "/var/lib", "/run", "/tmp", "/home", "/root", "/srv", "/mnt"] {
+        assert_eq!(on(&format!("touch {folder}/dryrack-test-file && echo made")), "made\n", "{folder}");
+        assert!(!outside(&format!("{folder}/dryrack-test-file")), "{folder}");
+    }
+    for folder in ["/usr", "/usr/bin", "/opt"] {
+        assert!(
+            on(&format!("touch {folder}/dryrack-test-file")).contains("Read-only file system"),
+            "{folder}"
+        );
+    }
+    assert_eq!(on("ls /home /root | grep -v dryrack-test-file | grep -v : | tr -d '\\n'"), "");
+    // Its own processes only, and no others of the lab.
+    let processes = on("cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l");
+    let (first, count) = processes.trim().split_once('\n').expect("two lines");
+    assert!(first == "dryrack-init" && count.parse::<u32>().expect("a number") < 12, "{processes}");
+    assert_eq!(on("echo changed > /srv/www/hello; cat /srv/www/hello"), "changed\n");
+    let lab = world.home.path().join("lab");
+    assert_eq!(fs::read_to_string(lab.join("www/hello")).unwrap(), "hello\n");
+    assert!(on("echo x > /etc/dnsmasq.conf").contains("Read-only file system"));
+    // A terminal, raw sockets and settings of its network work as for root.
+    assert_eq!(
+        on(
+            "id -u; cat /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/ip_forward; cat /proc/sys/net/ipv4/ip_forward"
+        ),
+        "0\n0\n1\n"
+    );
+}
+
+#[test]
+fn a_router_forwards_between_networks() {
+    let world = World::new();
+    world.lab(
+        "network.far.address = \"10.84.0.1/24\"\n\
+         [host.router]\nrouter = true\nnic.lan = { address = \"10.83.0.2\" }\nnic.far = { address = \"10.84.0.2\" }\n\
+         [host.near]\nnic.lan = { address = \"10.83.0.5/24\" }\n\
+         [host.away]\nnic.far = { address = \"10.84.0.5/24\" }\n\
+         [process.web]\nhost = \"away\"\nrun = \"echo far > /tmp/name; exec busybox httpd -f -p 80 -h /tmp\"\nready.tcp = 80\n",
+    );
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(!up.contains("--- exit code"), "{up}");
+    assert_eq!(world.on("near", "curl -sf -m 5 http://10.84.0.5/name"), "far\n");
+    world.says(&["power", "off", "router"]);
+    assert!(world.on("near", "curl -sf -m 2 http://10.84.0.5/name").contains("--- exit code"));
+}
+
+#[test]
+fn the_death_of_a_server_is_told_and_leaves_nothing() {
+    let world = World::new();
+    world.serve("");
+    assert_eq!(world.on("deploy", "kill -9 $(pidof dnsmasq)"), "");
+    wait_for("the end of the process", Duration::from_secs(20), || {
+        world.says(&["logs", "--events", "dnsmasq"]).contains("ended: signal: 9 (SIGKILL)").then_some(())
+    });
+    // The first process of a host, by its PID in the lab.
+    let pid = fs::read_to_string(world.home.run_dir().join("host/client/pid")).expect("a PID");
+    assert_eq!(world.says(&["exec", "--lab", "lab", "kill", "-9", pid.trim()]), "");
+    wait_for("the end of the host", Duration::from_secs(20), || {
+        world.says(&["status"]).contains("  client  died").then_some(())
+    });
+    let down = world.says(&["down"]);
+    assert!(down.contains("lab lab is down"), "{down}");
+    let report = world.says(&["report"]);
+    assert!(report.contains("process `dnsmasq` failed") && report.contains("host `client` died"), "{report}");
+    world.home.assert_clean(Duration::from_secs(2), "after the lab");
+}
+
+#[test]
+fn two_labs_have_the_same_hosts_at_once() {
+    let (one, two) = (World::new(), World::new());
+    one.serve("");
+    two.serve("");
+    for world in [&one, &two] {
+        assert_eq!(world.on("deploy", "busybox wget -q -O - http://10.83.0.2:8080/hello"), "hello\n");
+    }
+    // However a supervisor ends, nothing of its lab is left.
+    let ids: Value =
+        serde_json::from_slice(&fs::read(one.home.run_dir().join("processes.json")).unwrap()).unwrap();
+    let outer = ids["outer"]["pid"].as_i64().expect("a PID");
+    let killed = nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(outer).expect("a PID")),
+        nix::sys::signal::Signal::SIGKILL,
+    );
+    killed.expect("the outer half runs");
+    one.home.assert_clean(Duration::from_secs(5), "after the outer half was killed");
+    assert_eq!(two.on("deploy", "busybox wget -q -O - http://10.83.0.2:8080/hello"), "hello\n");
+}
+
+/// Servers that bind ports below 1024 and become other users.
+const SERVERS: &str = r#"
+[process.nginx]
+host = "deploy"
+run = "exec nginx -c /etc/own-nginx.conf"
+files = { "/etc/own-nginx.conf" = "nginx.conf" }
+ready.tcp = 80
+
+[process.tftpd]
+host = "deploy"
+run = "exec in.tftpd -L -s -u nobody /srv/tftp"
+files = { "/srv/tftp" = "www" }
+ready.udp = 69
+
+[process.chronyd]
+host = "deploy"
+run = "exec chronyd -d -x -f /etc/own-chrony.conf"
+files = { "/etc/own-chrony.conf" = "chrony.conf" }
+ready.udp = 123
+"#;
+
+const NGINX: &str = "user www-data; worker_processes 2; daemon off; error_log stderr; events {}\n\
+                     http { access_log off; server { listen 80; location / { return 200 nginx; } } }\n";
+
+fn servers_run(world: &World) {
+    world.write("nginx.conf", NGINX);
+    world.write("chrony.conf", "local stratum 8\nallow\n");
+    world.serve(SERVERS);
+    wait_for("a lease", Duration::from_secs(60), || {
+        world.on("client", "ip -4 -o address show dev eth0").contains("10.83.0.111/24").then_some(())
+    });
+    assert_eq!(world.on("client", "busybox wget -q -O - http://10.83.0.2/"), "nginx");
+    assert_eq!(
+        world.on("client", "cd /tmp && busybox tftp -g -r hello 10.83.0.2 2>/dev/null && cat hello"),
+        "hello\n"
+    );
+    for process in ["dnsmasq", "web", "nginx", "tftpd", "chronyd"] {
+        let events = world.says(&["logs", "--events", process]);
+        assert!(events.contains(&format!("{process} is ready")) && !events.contains("ended"), "{events}");
+    }
+    let processes = world
+        .on("deploy", "for p in /proc/[0-9]*; do echo $(cat $p/comm) $(grep Uid $p/status | cut -f 2); done");
+    println!("{processes}");
+    let user = |comm: &str| {
+        let lines = processes.lines().filter_map(|line| line.split_once(' '));
+        lines.filter(|(name, _)| *name == comm).map(|(_, uid)| uid.to_owned()).max()
+    };
+    let is_root = |comm: &str| user(comm).expect("a process") == "0";
+    // Other users are real, or everything is root and nobody noticed.
+    assert_eq!((is_root("nginx"), is_root("dnsmasq")), (world.as_nobody, world.as_nobody), "{processes}");
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+    world.home.assert_clean(Duration::from_secs(2), "after the lab");
+}
+
+#[test]
+fn servers_become_other_users() {
+    servers_run(&World::new());
+}
+
+#[test]
+fn servers_run_without_other_users() {
+    servers_run(&World::of_nobody());
+}
