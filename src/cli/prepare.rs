@@ -78,6 +78,34 @@ pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<BTreeMap<Im
     plan.images().into_iter().map(image).collect()
 }
 
+/// Fetches the container images that a plan uses, and returns them by their references.
+pub(super) fn fetch_containers(
+    plan: &Plan,
+    library: &Library,
+    built: &BTreeMap<ImageName, Built>,
+) -> Result<BTreeMap<String, UnpackedImage>, Stop> {
+    let fetch = |container: ContainerImage| {
+        let reference = container.to_string();
+        let source = match &container {
+            ContainerImage::Built { image, file } => {
+                let archive = built.get(image).and_then(|built| built.files.get(file));
+                let archive = archive.ok_or_else(|| {
+                    let what = format!("image {image} has no file `{file}`");
+                    Stop::new(exit::WRONG, what, Some("`dryrack image list` shows the files of images"))
+                })?;
+                ContainerImage::Local { path: archive.path.clone(), tag: None }
+            }
+            ContainerImage::Local { .. } | ContainerImage::Registry(_) => container,
+        };
+        let unpacked = match library.fetched(&source) {
+            Some(unpacked) => unpacked,
+            None => fetch_image(library, &source, Freshness::Reuse)?,
+        };
+        Ok((reference, unpacked))
+    };
+    plan.containers().into_iter().map(fetch).collect()
+}
+
 /// Downloads the files that a plan names by URL, and returns them by their digests.
 pub(super) fn download(plan: &Plan, library: &Library) -> Result<BTreeMap<String, PathBuf>, Stop> {
     let fetch = |(sha256, url): (String, String)| {

@@ -12,7 +12,9 @@ use super::runtime::block_on;
 use super::wait;
 use crate::report::{self, exit};
 use crate::run::client::Client;
-use crate::run::{LabLockError, Launched, Locations, Until, forget_ended, lab_lock, launch, recover};
+use crate::run::{
+    LabLockError, LaunchInputs, Launched, Locations, Until, forget_ended, lab_lock, launch, recover,
+};
 
 /// Bring a lab up; Ctrl-C tears it down
 #[derive(Debug, clap::Args)]
@@ -93,8 +95,10 @@ pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -
     }
     let (plan, library) = blueprint.decide(locations)?;
     let images = prepare::build_images(&plan, &library)?;
+    let containers = prepare::fetch_containers(&plan, &library, &images)?;
     let downloads = prepare::download(&plan, &library)?;
-    launch(locations, lab_lock, plan, (images, downloads), until).map_err(|error| {
+    let inputs = LaunchInputs { images, containers, downloads };
+    launch(locations, lab_lock, plan, inputs, until).map_err(|error| {
         forget_ended(locations);
         Stop::host(&error)
     })

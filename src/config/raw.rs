@@ -365,7 +365,14 @@ pub struct RawProcess {
     /// The host on which it runs. Default: none; it runs in the lab's own network namespace, where the bridges are.
     #[serde(default)]
     pub host: Field<String>,
-    /// The command, run by `sh -c` in the lab's folder, on a host in `/`.
+    /// A container image, whose files it sees instead of this machine's: `oci:FILE` (an archive or a layout),
+    /// `oci:REGISTRY/NAME:TAG`, or `image:NAME/FILE`. Default: none; it sees the programs of this machine.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^(oci|image):."))]
+    pub image: Field<String>,
+    /// The command, run by `sh -c` in the lab's folder, on a host or with an image in `/`. Default: with `image`, what
+    /// the image starts.
+    #[serde(default)]
     pub run: Field<String>,
     /// The network whose server, domain and name are set in its environment. Default: the only one.
     #[serde(default)]
@@ -392,7 +399,7 @@ pub struct RawProcess {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "process-file")]
 pub struct RawProcessFile {
-    /// The file or folder, a path relative to the lab's folder.
+    /// The file or folder: a path relative to the lab's folder, or `image:NAME/FILE`.
     pub path: Field<String>,
     /// What becomes of changes. Default: read-only.
     #[serde(default)]

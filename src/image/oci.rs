@@ -231,6 +231,10 @@ fn copy(image: &ContainerImage, scratch: &Path, layout: &Path) -> Result<(), Bui
         output(&doing, copy.arg(to)).map(drop)
     };
     let (path, tag) = match image {
+        ContainerImage::Built { image, file } => {
+            // Whoever builds images knows the path.
+            return Err(BuildError::NoFile { image: image.clone(), file: file.clone() });
+        }
         ContainerImage::Registry(name) => {
             let more: &[&str] = if is_loopback(name) { &["--src-tls-verify=false"] } else { &[] };
             return attempt(format!("docker://{name}"), more);

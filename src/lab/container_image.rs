@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::ImageName;
+
 /// Where a container image comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -16,6 +18,13 @@ pub enum ContainerImage {
         /// Which of its images: a tag, or in a docker archive a name with a tag. `None` if it has only one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<String>,
+    },
+    /// An OCI archive that a recipe builds.
+    Built {
+        /// The image of the recipe.
+        image: ImageName,
+        /// Name of the archive in it.
+        file: String,
     },
     /// An image in a registry: `docker.io/library/nginx:1.25`, or with a digest `quay.io/coreos/etcd@sha256:…`.
     Registry(String),
@@ -104,6 +113,7 @@ impl fmt::Display for ContainerImage {
         match self {
             Self::Local { path, tag: None } => write!(f, "{}{}", Self::PREFIX, path.display()),
             Self::Local { path, tag: Some(tag) } => write!(f, "{}{}:{tag}", Self::PREFIX, path.display()),
+            Self::Built { image, file } => write!(f, "image:{image}/{file}"),
             Self::Registry(name) => write!(f, "{}{name}", Self::PREFIX),
         }
     }
@@ -120,6 +130,7 @@ mod tests {
             Ok(ContainerImage::Local { path, tag }) => {
                 format!("local {} {}", path.display(), tag.unwrap_or_else(|| "-".to_owned()))
             }
+            Ok(ContainerImage::Built { image, file }) => format!("built {image} {file}"),
             Ok(ContainerImage::Registry(name)) => format!("registry {name}"),
             Err(error) => error.to_string(),
         }

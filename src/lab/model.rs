@@ -14,7 +14,7 @@ pub use crate::config::{
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
-use crate::lab::{Origins, Pattern, Secret};
+use crate::lab::{ContainerImage, Origins, Pattern, Secret};
 use crate::matchbox::ignition::Version;
 use crate::name::{
     Bytes, DiskName, ExpectName, GroupName, IfName, ImageName, LabName, Mac, NetworkName, NicName, NodeName,
@@ -556,8 +556,10 @@ pub struct Process {
     pub name: ProcessName,
     /// The host; `None` for the lab's network namespace.
     pub host: Option<NodeName>,
-    /// The command, run by `sh -c` in the lab's folder, on a host in `/`.
-    pub run: String,
+    /// The container image whose files it sees; `None` for those of its host, or of the user's machine.
+    pub image: Option<ContainerImage>,
+    /// The command, run by `sh -c` in the lab's folder, on a host in `/`; `None` for what the image starts.
+    pub run: Option<String>,
     /// The network that its environment describes.
     pub network: Option<NetworkName>,
     /// The expectation after which it is started; with the lab if `None`.
@@ -570,11 +572,18 @@ pub struct Process {
     pub restart: Restart,
 }
 
+impl Process {
+    /// Returns whether its files are those of its host, so that all processes there see them.
+    pub fn is_given_by_host(&self) -> bool {
+        self.host.is_some() && self.image.is_none()
+    }
+}
+
 /// A file or folder of the host that a process is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessFile {
-    /// The file or folder, absolute.
-    pub source: PathBuf,
+    /// The file, or an absolute path of a file or folder.
+    pub source: FileRef,
     /// What becomes of changes.
     pub access: Access,
 }

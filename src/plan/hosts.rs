@@ -18,7 +18,10 @@ impl Wiring<'_> {
     fn host(&self, host: &Host) -> HostMachinePlan {
         let lab = self.lab();
         let network = |nic: &HostNic| lab.networks.get(&nic.network);
-        let files = lab.processes.values().filter(|process| process.host.as_ref() == Some(&host.name));
+        let files = lab
+            .processes
+            .values()
+            .filter(|process| process.host.as_ref() == Some(&host.name) && process.is_given_by_host());
         let towards_nat = |nic: &&HostNic| network(nic).is_some_and(|network| network.nat);
         let masquerade = host.nics.iter().filter(towards_nat).map(|nic| nic.interface.clone());
         HostMachinePlan {
@@ -28,7 +31,7 @@ impl Wiring<'_> {
             router: host.router,
             masquerade: masquerade.filter(|_| host.router).collect(),
             hosts: self.host_lines(),
-            nameserver: host.nics.iter().find_map(network).map(|network| network.address.addr()),
+            nameserver: host.nics.iter().filter_map(network).find_map(Network::name_server),
             search: self.search(),
             files: files.flat_map(|process| process.files.clone()).collect(),
             power: host.start.clone(),

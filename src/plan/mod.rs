@@ -195,7 +195,21 @@ impl Plan {
             lab::FileRef::Image { image, file: _ } => Some(image.clone()),
             lab::FileRef::Path(_) | lab::FileRef::Lab(_) | lab::FileRef::Url { .. } => None,
         };
-        self.files().filter_map(of).collect()
+        let containers = self.containers();
+        let archives = containers.iter().filter_map(|container| match container {
+            lab::ContainerImage::Built { image, file: _ } => Some(image.clone()),
+            lab::ContainerImage::Local { .. } | lab::ContainerImage::Registry(_) => None,
+        });
+        self.files().filter_map(of).chain(archives).collect()
+    }
+
+    /// Returns the container images that processes need, each once.
+    pub fn containers(&self) -> BTreeSet<lab::ContainerImage> {
+        let of = |step: &Step| match step {
+            Step::Process(process) => process.image.clone(),
+            _ => None,
+        };
+        self.steps.iter().filter_map(of).collect()
     }
 
     /// Returns the URLs of the files that are downloaded, by their digests.
@@ -209,11 +223,13 @@ impl Plan {
 
     /// Returns the files that the steps need.
     fn files(&self) -> impl Iterator<Item = &lab::FileRef> {
-        self.steps.iter().flat_map(|step| -> Vec<&lab::FileRef> {
+        let of_hosts = self.hosts.values().flat_map(|host| host.files.values().map(|file| &file.source));
+        let of_steps = self.steps.iter().flat_map(|step| -> Vec<&lab::FileRef> {
             match step {
                 Step::Serve(service) => service.files.values().map(|file| &file.source).collect(),
                 Step::Disk(disk) => disk.backing.iter().collect(),
                 Step::Medium(medium) => vec![&medium.source],
+                Step::Process(process) => process.files.values().map(|file| &file.source).collect(),
                 Step::BuildImage { .. }
                 | Step::Download { .. }
                 | Step::MakeNamespaces { .. }
@@ -230,11 +246,11 @@ impl Plan {
                 | Step::Tap(_)
                 | Step::Machine { .. }
                 | Step::Host { .. }
-                | Step::Process(_)
                 | Step::Ready { .. }
                 | Step::PowerOn { .. } => Vec::new(),
             }
-        })
+        });
+        of_steps.chain(of_hosts)
     }
 }
 

@@ -12,8 +12,8 @@ use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins, ProcessFile, Ready, Restart, Rpc,
-    Secret, Service, Start, TftpBackend, UnknownClients, Via,
+    ContainerImage, DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins, ProcessFile, Ready,
+    Restart, Rpc, Secret, Service, Start, TftpBackend, UnknownClients, Via,
 };
 use crate::matchbox::ignition::Version;
 use crate::name::{
@@ -738,8 +738,12 @@ pub struct ProcessPlan {
     /// The host; `None` for the network namespace of the lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<NodeName>,
-    /// The command for `sh -c`.
-    pub run: String,
+    /// The container image whose files it sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ContainerImage>,
+    /// The command for `sh -c`; `None` for what the image starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Its working directory.
     pub folder: PathBuf,
     /// Variables added to the environment.

@@ -21,13 +21,18 @@ pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
         ProcessPlan {
             process: process.name.clone(),
             host: process.host.clone(),
+            image: process.image.clone(),
             run: process.run.clone(),
-            // The folder of the lab is not on a host.
-            folder: if process.host.is_some() { "/".into() } else { lab.folder.clone() },
+            // The folder of the lab is not on a host, and not in an image.
+            folder: if process.host.is_some() || process.image.is_some() {
+                "/".into()
+            } else {
+                lab.folder.clone()
+            },
             environment,
             after: process.after.clone(),
-            // A host is given those of its processes.
-            files: if process.host.is_some() { BTreeMap::new() } else { process.files.clone() },
+            // A host is given those of its processes, apart from those with a root of their own.
+            files: if process.is_given_by_host() { BTreeMap::new() } else { process.files.clone() },
             ready: process.ready.clone(),
             restart: process.restart,
         }

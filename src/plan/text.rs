@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
+use super::{
+    DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step,
+};
 use crate::lab::Access;
 use crate::name::{IfName, NodeName};
 
@@ -124,7 +126,9 @@ impl fmt::Display for Step {
                 let on = process.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
                 let once = process.after.as_ref().map(|after| format!(" once `{after}` is met"));
                 let (name, once) = (&process.process, once.unwrap_or_default());
-                write!(f, "start process {name}{on}{once}: {}", process.run.trim())
+                let of = process.image.as_ref().map(|image| format!(" from {image}")).unwrap_or_default();
+                let run = process.run.as_ref().map(|run| format!(": {}", run.trim())).unwrap_or_default();
+                write!(f, "start process {name}{of}{on}{once}{run}")
             }
             Self::Ready { process, by, seconds } => {
                 write!(f, "wait until process {process} is ready, at most {seconds} s: {by}")
@@ -163,7 +167,7 @@ fn parts(host: &HostMachinePlan) -> String {
             Access::Copy => "a copy",
             Access::Write => "writable",
         };
-        text += &format!("\n  {} is {}, {access}", path.display(), file.source.display());
+        text += &format!("\n  {} is {}, {access}", path.display(), file.source);
     }
     text
 }

@@ -17,7 +17,7 @@ use super::lab_lock::{self, LabLock, LabLockError};
 use super::request::{Request, Until};
 use super::store::{self, StoreError};
 use crate::hint::Hint;
-use crate::image::Built;
+use crate::image::{Built, UnpackedImage};
 use crate::lab::Isolation;
 use crate::name::ImageName;
 use crate::plan::{DiskPlan, Plan, Step, Uplink};
@@ -33,6 +33,17 @@ pub struct Launched {
     pub run_dir: PathBuf,
     /// Its control socket.
     pub socket: PathBuf,
+}
+
+/// What a plan uses, as it is on this host.
+#[derive(Debug, Default)]
+pub struct LaunchInputs {
+    /// Its images.
+    pub images: BTreeMap<ImageName, Built>,
+    /// Its container images, by their references.
+    pub containers: BTreeMap<String, UnpackedImage>,
+    /// Its downloads, by their digests.
+    pub downloads: BTreeMap<String, PathBuf>,
 }
 
 /// Why a run could not be started.
@@ -92,14 +103,15 @@ pub fn launch(
     locations: &Locations,
     lab_lock: LabLock,
     plan: Plan,
-    (images, downloads): (BTreeMap<ImageName, Built>, BTreeMap<String, PathBuf>),
+    inputs: LaunchInputs,
     until: Until,
 ) -> Result<Launched, LaunchError> {
     let started = Timestamp::now();
     let run_dir = store::create(locations, &plan.lab, started).map_err(LaunchError::Store)?;
     let socket = lab_lock.socket().to_owned();
     let kept = locations.state.join("labs").join(lab_lock::identity(&plan.file));
-    let request = Request { plan, images, downloads, kept, socket: socket.clone(), until };
+    let LaunchInputs { images, containers, downloads } = inputs;
+    let request = Request { plan, images, containers, downloads, kept, socket: socket.clone(), until };
     match start(&request, &lab_lock, &run_dir, locations) {
         Ok(namespaces) => Ok(Launched { namespaces, run_dir, socket }),
         Err(error) => {

@@ -49,7 +49,7 @@ pub use lab_lock::{
     LabLock, LabLockError, RegisteredLab, await_end, forget_ended, lab_argument, lab_lock, registered,
 };
 pub use lab_sources::{LabSources, LabSourcesError};
-pub use launch::{LaunchError, Launched, launch};
+pub use launch::{LaunchError, LaunchInputs, Launched, launch};
 pub use process::AskHttp;
 pub use rack::{Rack, RackParts};
 pub use recover::recover;

@@ -1,7 +1,7 @@
 //! Processes beside the nodes: started in the namespaces of the lab, with their output as events.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ use crate::lab::{HttpCheck, Ready, Restart};
 use crate::name::ProcessName;
 use crate::node::host::{Space, SpaceWatch};
 use crate::plan::ProcessPlan;
-use crate::system::host::{EnteredNetwork, ImageRoot, ProgramOrders, Transport, is_bound};
+use crate::system::host::{EnteredNetwork, GivenFile, ImageRoot, ProgramOrders, Transport, is_bound};
 use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner};
 
 /// The environment variable that marks processes which outlive the supervisor, with run and process.
@@ -153,6 +153,8 @@ pub(super) struct ProcessContext<'a> {
     pub(super) host: Option<SpaceWatch>,
     /// The image whose files it sees.
     pub(super) image: Option<ImageRoot>,
+    /// The files that it is given.
+    pub(super) files: BTreeMap<PathBuf, GivenFile>,
 }
 
 /// Starts a process and emits its output, and how it ends. On a host that is off it is started once that is on.
@@ -167,6 +169,7 @@ pub(super) async fn start(plan: &ProcessPlan, context: ProcessContext<'_>) -> Re
         ask_http: context.ask_http.clone(),
         host: context.host,
         image: context.image,
+        files: context.files,
         space: None,
         readiness: sender,
         tail: tail.clone(),
@@ -190,6 +193,7 @@ struct Runner {
     ask_http: AskHttp,
     host: Option<SpaceWatch>,
     image: Option<ImageRoot>,
+    files: BTreeMap<PathBuf, GivenFile>,
     /// The namespaces in which it was started last.
     space: Option<Arc<Space>>,
     readiness: watch::Sender<Readiness>,
@@ -234,19 +238,22 @@ impl Runner {
         let plan = &self.plan;
         let failed = |source| SpawnError { program: "/bin/sh".into(), source };
         let orders = ProgramOrders {
-            run: Some(plan.run.clone()),
+            run: plan.run.clone(),
             folder: plan.folder.clone(),
-            files: plan.files.clone(),
+            files: self.files.clone(),
             copies: self.run_dir.join("process").join(plan.process.as_str()),
             host: self.space.as_ref().map(|space| space.pid()),
             image: self.image.clone(),
         };
-        let mut spec = if orders.is_needed() {
-            let mut spec = SpawnSpec::ourselves("@process");
-            spec.fds.push(orders.into_pipe().map_err(failed)?);
-            spec
-        } else {
-            SpawnSpec::new("/bin/sh").args(ProgramOrders::shell(&plan.run)).cwd(&plan.folder)
+        let mut spec = match &plan.run {
+            Some(run) if !orders.is_needed() => {
+                SpawnSpec::new("/bin/sh").args(ProgramOrders::shell(run)).cwd(&plan.folder)
+            }
+            Some(_) | None => {
+                let mut spec = SpawnSpec::ourselves("@process");
+                spec.fds.push(orders.into_pipe().map_err(failed)?);
+                spec
+            }
         };
         spec.stdout = Stdio::piped();
         spec.envs = plan.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();

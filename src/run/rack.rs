@@ -21,7 +21,7 @@ use crate::capture::{Recording, RecordingNotes};
 use crate::dissect::Segment;
 use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::hint::Hint;
-use crate::lab::Secret;
+use crate::lab::{ProcessFile, Secret};
 use crate::name::{DiskName, NetworkName, NodeName, ProcessName};
 use crate::node::host::HostMachine;
 use crate::node::qemu::{Machine, disk, seed};
@@ -30,7 +30,7 @@ use crate::plan::{HostMachinePlan, MediumPlan, NodePlan, ProcessPlan, ServicePla
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
-use crate::system::host::ImageRoot;
+use crate::system::host::{GivenFile, ImageRoot};
 use crate::system::netlink::Netlink;
 use crate::system::process::Spawner;
 use crate::system::{namespace, nft, sockets, sysctl};
@@ -173,9 +173,20 @@ impl Rack {
         let plan =
             plan.ok_or_else(|| Failure::new(io::Error::other(format!("the plan has no host `{host}`"))))?;
         let folder = self.parts.run_dir.join("host").join(host.as_str());
-        let machine = HostMachine::new(plan, folder, Arc::clone(&self.netlink), &self.parts.events);
+        let files = self.given(&plan.files)?;
+        let machine = HostMachine::new(plan, files, folder, Arc::clone(&self.netlink), &self.parts.events);
         lock(&self.hosts).insert(host.clone(), Arc::new(machine));
         Ok(())
+    }
+
+    /// Finds the files that a process or host is given.
+    fn given(&self, files: &BTreeMap<PathBuf, ProcessFile>) -> Result<BTreeMap<PathBuf, GivenFile>, Failure> {
+        let given = |(at, ProcessFile { source, access }): (&PathBuf, &ProcessFile)| {
+            let missing = || Failure::new(io::Error::other(format!("there is no file {source}")));
+            let source = (self.parts.resolve)(source).ok_or_else(missing)?;
+            Ok((at.clone(), GivenFile { source, access: *access }))
+        };
+        files.iter().map(given).collect()
     }
 
     async fn start_process(&self, plan: &ProcessPlan) -> Result<(), Failure> {
@@ -185,7 +196,8 @@ impl Rack {
             Some(host) => Some(self.host(host)?.space()),
         };
         let image = images.get(&plan.process).cloned();
-        let context = ProcessContext { run_dir, spawner, events, ask_http, host, image };
+        let files = self.given(&plan.files)?;
+        let context = ProcessContext { run_dir, spawner, events, ask_http, host, image, files };
         let running = process::start(plan, context).await;
         let running = running.map_err(Failure::new)?;
         lock(&self.processes).insert(plan.process.clone(), running);

@@ -128,6 +128,7 @@ mod tests {
         let request = Request {
             plan,
             images: BTreeMap::new(),
+            containers: BTreeMap::new(),
             downloads: BTreeMap::new(),
             kept,
             socket,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::Built;
+use crate::image::{Built, UnpackedImage};
 use crate::name::ImageName;
 use crate::plan::Plan;
 
@@ -29,6 +29,8 @@ pub struct Request {
     pub plan: Plan,
     /// The images that it uses, as built when the run was started.
     pub images: BTreeMap<ImageName, Built>,
+    /// The container images that it uses, by their references.
+    pub containers: BTreeMap<String, UnpackedImage>,
     /// The files that it downloaded, by their digests.
     #[serde(default)]
     pub downloads: BTreeMap<String, PathBuf>,

@@ -29,13 +29,14 @@ use super::request::{Request, Until};
 use super::{control_socket, probe, ssh, store, wire};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
-use crate::image::{Built, of_file};
+use crate::image::{Built, Container, UnpackedImage, of_file};
 use crate::lab::Isolation;
 use crate::lab::{FileRef, Secret};
-use crate::name::{ImageName, NetworkName};
+use crate::name::{ImageName, NetworkName, ProcessName};
 use crate::plan::{Plan, Step};
 use crate::report::{self, Report, RunError, Whose};
 use crate::serve::Resolve;
+use crate::system::host::ImageRoot;
 use crate::system::namespace::Inherited;
 use crate::system::process::Spawner;
 
@@ -128,7 +129,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         passphrases: passphrases(&request.plan),
         nodes: request.plan.nodes.clone(),
         hosts: request.plan.hosts.clone(),
-        images: BTreeMap::new(),
+        images: image_roots(&request),
         ask_http: probe::ask_http(),
         segments: wire::segments(&request.plan),
         published: inherited.published,
@@ -240,6 +241,28 @@ fn resolver(
     })
 }
 
+/// Returns the images from which processes run.
+fn image_roots(request: &Request) -> BTreeMap<ProcessName, ImageRoot> {
+    let root = |step: &Step| {
+        let Step::Process(process) = step else { return None };
+        let reference = process.image.as_ref()?.to_string();
+        let UnpackedImage { digest: _, root, container } = request.containers.get(&reference)?;
+        let Container { args, environment, folder, user, group, groups, owners } = container;
+        let root = ImageRoot {
+            lower: root.clone(),
+            args: args.clone(),
+            environment: environment.clone(),
+            folder: folder.clone(),
+            user: *user,
+            group: *group,
+            groups: groups.clone(),
+            owners: owners.iter().map(|owner| (owner.path.clone(), owner.user, owner.group)).collect(),
+        };
+        Some((process.process.clone(), root))
+    };
+    request.plan.steps.iter().filter_map(root).collect()
+}
+
 /// Lists the software and images used, with version or digest.
 fn describe_parts(request: &Request) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::from([("dryrack".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
@@ -249,6 +272,9 @@ fn describe_parts(request: &Request) -> BTreeMap<String, String> {
     if let Some(qemu) = &request.plan.host.qemu {
         let (major, minor, micro) = qemu.version;
         parts.insert("qemu".to_owned(), format!("{major}.{minor}.{micro}"));
+    }
+    for (reference, unpacked) in &request.containers {
+        parts.insert(reference.clone(), unpacked.digest.clone());
     }
     for (image, built) in &request.images {
         parts.insert(format!("image {image}"), built.key.clone());

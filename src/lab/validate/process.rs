@@ -7,7 +7,8 @@ use super::Check;
 use crate::config::{Field, Located, RawHttp, RawProcess, RawReady, Short};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{
-    Check as Checked, Expectation, Network, ObservedCheck, ProbedCheck, Process, ProcessFile, Ready,
+    Check as Checked, ContainerImage, Expectation, FileRef, Network, ObservedCheck, ProbedCheck, Process,
+    ProcessFile, Ready,
 };
 use crate::name::{ExpectName, NetworkName, NodeName, ProcessName};
 
@@ -45,7 +46,16 @@ impl Check<'_> {
         networks: &BTreeMap<NetworkName, Network>,
         expectations: &BTreeMap<ExpectName, Expectation>,
     ) -> Option<Process> {
-        let run = self.needed(&raw.run, "run = \"terraform apply -auto-approve\"", home);
+        let image = match &raw.image {
+            Field::Given(word) => Some(self.container_image(word)?),
+            Field::Missing => None,
+            Field::Bad => return None,
+        };
+        let run = match (&raw.run, &image) {
+            // The image says what it starts.
+            (Field::Missing, Some(_)) => None,
+            (run, _) => Some(self.needed(run, "run = \"terraform apply -auto-approve\"", home)?),
+        };
         let run = run.filter(|run| {
             let empty = run.value.trim().is_empty() || run.value.contains('\0');
             if empty {
@@ -73,10 +83,34 @@ impl Check<'_> {
             Field::Given(word) => Some(self.host_named(&word.value, &word.span)?),
             Field::Missing | Field::Bad => None,
         };
-        self.files_agree(raw, host.as_ref());
-        let run = run?;
-        self.runs_sshd(run, raw);
-        Some(Process { name, host, run: run.value.clone(), network, after, files, ready, restart })
+        if image.is_none() {
+            self.files_agree(raw, host.as_ref());
+        }
+        if let Some(run) = run {
+            self.runs_sshd(run, raw);
+        }
+        let run = run.map(|run| run.value.clone());
+        Some(Process { name, host, image, run, network, after, files, ready, restart })
+    }
+
+    /// Reads the reference of a container image.
+    fn container_image(&mut self, word: &Located<String>) -> Option<ContainerImage> {
+        if word.value.starts_with("image:") {
+            return match self.file(word)? {
+                FileRef::Image { image, file } => Some(ContainerImage::Built { image, file }),
+                FileRef::Path(_) | FileRef::Lab(_) | FileRef::Url { .. } => None,
+            };
+        }
+        match ContainerImage::parse(&word.value, &self.around.folder) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                let what = format!("`{}` is not a container image: {error}", word.value);
+                let help = "use `oci:` with an archive, the folder of a layout, or a name with the host of a registry, \
+                            as in \"oci:docker.io/library/nginx:1.25\"";
+                self.malformed(&word.span, what, help);
+                None
+            }
+        }
     }
 
     /// Reports a path at which two processes of a host are given different things.
@@ -88,7 +122,8 @@ impl Check<'_> {
                 // Each pair is looked at once.
                 break;
             }
-            if of.host.value().map(String::as_str) != Some(host.as_str()) {
+            // A process from an image has a root of its own.
+            if of.host.value().map(String::as_str) != Some(host.as_str()) || !of.image.is_missing() {
                 continue;
             }
             for (key, file) in &raw.files.entries {
@@ -134,7 +169,10 @@ impl Check<'_> {
             let to = self.path_inside(key);
             let Some(Short(file)) = file else { continue };
             let source = self.needed(&file.path, "path = \"dnsmasq.conf\"", &key.span);
-            let source = source.and_then(|source| self.path(source));
+            let source = source.and_then(|source| match source.value.starts_with("image:") {
+                true => self.file(source),
+                false => self.path(source).map(FileRef::Path),
+            });
             let (Some(to), Some(source)) = (to, source) else { continue };
             let access = file.access.value().copied().unwrap_or_default();
             if files.insert(to, ProcessFile { source, access }).is_some() {

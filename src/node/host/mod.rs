@@ -26,7 +26,7 @@ use crate::node::{
     NodeError, Power, Work,
 };
 use crate::plan::{HostMachinePlan, HostNicPlan};
-use crate::system::host::{EnteredNetwork, HostNamespaces, HostOrders};
+use crate::system::host::{EnteredNetwork, GivenFile, HostNamespaces, HostOrders};
 use crate::system::netlink::{Netlink, NetlinkError};
 use crate::system::{nft, sysctl};
 use crate::wire::dhcp::Lease;
@@ -101,6 +101,8 @@ pub struct HostMachine {
 
 struct Body {
     plan: HostMachinePlan,
+    /// The files that it is given, by the path at which it sees them.
+    files: BTreeMap<PathBuf, GivenFile>,
     folder: PathBuf,
     netlink: Arc<Netlink>,
     events: Emitter,
@@ -139,11 +141,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl HostMachine {
-    /// Creates a host that is off. `folder` is its folder in the run folder.
-    pub fn new(plan: HostMachinePlan, folder: PathBuf, netlink: Arc<Netlink>, events: &Emitter) -> Self {
+    /// Creates a host that is off. `folder` is its folder in the run folder, `files` are those of its plan.
+    pub fn new(
+        plan: HostMachinePlan,
+        files: BTreeMap<PathBuf, GivenFile>,
+        folder: PathBuf,
+        netlink: Arc<Netlink>,
+        events: &Emitter,
+    ) -> Self {
         let links = plan.nics.iter().map(|nic| (nic.nic.clone(), true)).collect();
         let body = Body {
             plan,
+            files,
             folder,
             netlink,
             events: events.of(Source::Process),
@@ -236,7 +245,7 @@ impl Body {
             hosts,
             nameserver,
             search,
-            files,
+            files: _,
             power: _,
         } = &self.plan;
         let io_error = |what: &'static str| move |source: io::Error| PowerError::new(what, source);
@@ -246,7 +255,7 @@ impl Body {
             hosts: hosts.clone(),
             nameserver: *nameserver,
             search: search.clone(),
-            files: files.clone(),
+            files: self.files.clone(),
         };
         std::fs::create_dir_all(&self.folder).map_err(io_error("make the folder of the host"))?;
         let making = tokio::task::spawn_blocking(move || HostNamespaces::make(&orders));

@@ -249,6 +249,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
     let request = Request {
         plan,
         images: BTreeMap::new(),
+        containers: BTreeMap::new(),
         downloads: BTreeMap::new(),
         kept: dir.path().to_owned(),
         socket: dir.path().join("control"),

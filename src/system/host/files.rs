@@ -4,21 +4,32 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::mounts::{MountPoints, Point, bind, copy_all, make_read_only};
-use crate::lab::{Access, ProcessFile};
+use crate::lab::Access;
 use crate::system::namespace::NamespaceError;
+
+/// A file or folder of the user's machine that a process is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenFile {
+    /// The file or folder, absolute.
+    pub source: PathBuf,
+    /// What becomes of changes.
+    pub access: Access,
+}
 
 /// Shows files and folders at the paths at which a process sees them.
 ///
 /// `original` is where the root of the user's machine is; `copies` is the folder for copies, as seen from there.
 pub(super) fn give(
-    files: &BTreeMap<PathBuf, ProcessFile>,
+    files: &BTreeMap<PathBuf, GivenFile>,
     original: &Path,
     copies: &Path,
     points: &mut MountPoints,
 ) -> Result<(), NamespaceError> {
     // In the order of paths, so that folders come before what is in them.
-    for (index, (to, ProcessFile { source, access })) in files.iter().enumerate() {
+    for (index, (to, GivenFile { source, access })) in files.iter().enumerate() {
         let there = |path: &Path| original.join(path.strip_prefix("/").unwrap_or(path));
         let failed = |source| NamespaceError::new(format!("cannot show a file at {}", to.display()), source);
         let mut from = there(source);

@@ -12,10 +12,9 @@ use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
 
-use super::files::give;
+use super::files::{GivenFile, give};
 use super::mounts::{MountPoints, mount_new};
 use super::tree::{ORIGINAL, WORKSHOP, devices, leave, make_folder, pivot, write_anew};
-use crate::lab::ProcessFile;
 use crate::system::namespace::{NamespaceError, failed};
 
 /// An image that was unpacked, and what it starts.
@@ -48,7 +47,7 @@ impl ImageRoot {
     /// The process must be alone in its mount namespace.
     pub(super) fn enter(
         &self,
-        files: &BTreeMap<PathBuf, ProcessFile>,
+        files: &BTreeMap<PathBuf, GivenFile>,
         folder: &Path,
         names: &[(&str, String)],
     ) -> Result<(), NamespaceError> {

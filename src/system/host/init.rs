@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 
 use super::entered::EnteredNetwork;
+use super::files::GivenFile;
 use super::mounts::keep_private;
 use super::tree::Tree;
-use crate::lab::ProcessFile;
 use crate::system::namespace::{
     NamespaceError, OURSELVES, Report, failed, hosts_text, map_ids, no_namespaces, null, pipe, resolv_text,
     switch_text,
@@ -66,7 +66,7 @@ pub struct HostOrders {
     /// The search domains.
     pub search: Vec<String>,
     /// Files and folders of the user's machine that it is given.
-    pub files: BTreeMap<PathBuf, ProcessFile>,
+    pub files: BTreeMap<PathBuf, GivenFile>,
 }
 
 /// The namespaces of a host that is on. Dropping them ends everything in them.

@@ -13,6 +13,7 @@ mod tree;
 
 pub use bound::{Transport, is_bound};
 pub use entered::EnteredNetwork;
+pub use files::GivenFile;
 pub use image::ImageRoot;
 pub use init::{HostNamespaces, HostOrders, host_main};
 pub use program::{ProgramOrders, program_main};

@@ -16,10 +16,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use serde::{Deserialize, Serialize};
 
-use super::files::give;
+use super::files::{GivenFile, give};
 use super::image::{ImageRoot, NAME_FILES};
 use super::mounts::{MountPoints, keep_private};
-use crate::lab::ProcessFile;
 use crate::system::namespace::{NamespaceError, failed, has_other_ids, pipe};
 use crate::system::process::command;
 use crate::system::sys::{self, OneThread};
@@ -39,7 +38,7 @@ pub struct ProgramOrders {
     /// Its working directory.
     pub folder: PathBuf,
     /// Files and folders that it is given.
-    pub files: BTreeMap<PathBuf, ProcessFile>,
+    pub files: BTreeMap<PathBuf, GivenFile>,
     /// A folder of the run for copies.
     pub copies: PathBuf,
     /// The first process of the host on which it runs.

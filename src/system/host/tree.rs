@@ -19,9 +19,8 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::pivot_root;
 
-use super::files::give;
+use super::files::{GivenFile, give};
 use super::mounts::{MountPoints, Point, bind, make_read_only, mount_new};
-use crate::lab::ProcessFile;
 use crate::system::namespace::{NamespaceError, failed};
 
 /// Where the root of the user's machine is while the files of a host are put into place.
@@ -67,7 +66,7 @@ pub(super) struct Tree<'a> {
     /// Texts of files in `/etc`.
     pub(super) texts: &'a BTreeMap<String, String>,
     /// Files of the user's machine.
-    pub(super) files: &'a BTreeMap<PathBuf, ProcessFile>,
+    pub(super) files: &'a BTreeMap<PathBuf, GivenFile>,
     /// The folder of the run for copies of them.
     pub(super) copies: &'a Path,
 }
