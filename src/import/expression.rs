@@ -155,7 +155,7 @@ impl Parser<'_> {
         }
         if self.word("exists") {
             let Some(Token::Word(name)) = self.next() else { return None };
-            return Some(self.exists(&name));
+            return Some(self.has_option(&name));
         }
         if self.word("known") {
             return Some(Test::Known);
@@ -175,7 +175,7 @@ impl Parser<'_> {
         self.comparison(depth)
     }
 
-    fn exists(&self, name: &str) -> Test {
+    fn has_option(&self, name: &str) -> Test {
         if name.starts_with("ipxe.") || name.starts_with("gpxe.") {
             return Test::Ipxe;
         }
@@ -206,7 +206,7 @@ impl Parser<'_> {
         if matches!(self.peek(), Some(Token::Word(word)) if word == ".exists") {
             self.at += 1;
             let Value::Option(code) = left else { return None };
-            return Some(self.exists(&code.to_string()));
+            return Some(self.has_option(&code.to_string()));
         }
         let negated = match self.next()? {
             Token::Symbol('=') => false,
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn conditions_of_isc_are_known() {
         assert_eq!(test("option arch = 00:07"), Test::Arch(7));
-        assert_eq!(test("exists user-class and option user-class = \"iPXE\"").holds(IPXE_BIOS), true);
+        assert!(test("exists user-class and option user-class = \"iPXE\"").holds(IPXE_BIOS));
         let class = test("substring (option vendor-class-identifier, 0, 9) = \"PXEClient\"");
         assert!(class.holds(BIOS) && !class.holds(UEFI_HTTP));
         assert_eq!(test("substring(option vendor-class-identifier, 15, 5) = \"00007\""), Test::Arch(7));
