@@ -6,6 +6,7 @@
 mod client;
 mod log;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
