@@ -67,6 +67,7 @@ fn valid(lab: &str) {
         images: BTreeMap::from([(ImageName::new("tiny").expect("a name"), files)]),
         existing: &|_: &Path| true,
         free_memory: None,
+        other_ids: true,
     };
     let outcome = resolve(&Source::new("lab.toml", lab), &[], &[], &environment);
     let drawn = render(&outcome.diagnostics, &outcome.sources, false);

@@ -30,6 +30,7 @@ pub(super) fn problems(lab: &str) -> String {
         images: BTreeMap::from([(ImageName::new("tiny").expect("a name"), files(&["kernel", "initrd"]))]),
         existing: &|_: &Path| true,
         free_memory: None,
+        other_ids: true,
     };
     let outcome = resolve(&Source::new("lab.toml", lab), &[], &[], &environment);
     render(&outcome.diagnostics, &outcome.sources, false)
