@@ -22,7 +22,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let into = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &into) } else { drop(fs::copy(&path, &into).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &into);
+        } else {
+            fs::copy(&path, &into).unwrap();
+        }
     }
 }
 
