@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{Home, run, stderr, stdout, wait_for};
+use common::{Home, build, run, stderr, stdout, wait_for};
 use serde_json::Value;
 
 /// A user without privileges.
@@ -268,6 +268,55 @@ fn servers_of_the_user_serve_clients_of_the_lab() {
     let none = world.says(&["console", "deploy"]);
     assert!(none.contains("--- exit code"), "{none}");
     assert_eq!(world.says(&["down"]), "lab lab is down\n");
+}
+
+#[test]
+fn processes_run_from_container_images() {
+    build(&["dnsmasq-container"]);
+    let world = World::new();
+    world.write(
+        "dnsmasq.conf",
+        "interface=eth0\nbind-interfaces\nno-resolv\nhost-record=own.test,10.83.0.77\n",
+    );
+    world.lab(
+        r#"
+        host.deploy.nic.eth0 = { network = "lan", address = "10.83.0.2/24" }
+        host.client.nic.lan.address = "10.83.0.3/24"
+
+        # What the image starts, which becomes another user.
+        [process.dnsmasq]
+        host = "deploy"
+        image = "image:dnsmasq-container/oci.tar"
+        files = { "/etc/dnsmasq.conf" = "dnsmasq.conf" }
+        ready.udp = 53
+
+        # A second container on the same machine, and one where the bridges are.
+        [process.look]
+        host = "deploy"
+        image = "image:dnsmasq-container/oci.tar"
+        run = "echo deploy: $(cat /etc/hostname) $(ls /) $(ip -o address show eth0); touch /bin/new; exec sleep 1000"
+        ready.log = "deploy:"
+
+        [process.outside]
+        image = "image:dnsmasq-container/oci.tar"
+        run = "echo outside: $(ls /bin) $(ip -o address show lan); exec sleep 1000"
+        ready.log = "outside:"
+        "#,
+    );
+    let up = world.says(&["up", "--detach", "lab"]);
+    assert!(!up.contains("exit code"), "{up}");
+    assert!(world.on("client", "busybox nslookup own.test 10.83.0.2").contains("10.83.0.77"));
+    let look = world.says(&["logs", "--events", "look"]);
+    assert!(look.contains("deploy: deploy bin dev etc") && look.contains("inet 10.83.0.2/24"), "{look}");
+    let outside = world.says(&["logs", "--events", "outside"]);
+    assert!(outside.contains("busybox") && !outside.contains("new"), "the image stays as it is: {outside}");
+    assert!(world.on("deploy", "ps -eo comm,user").contains("dnsmasq"), "it is a process of its host");
+    // Nothing of the image is on the host.
+    assert!(
+        world.on("deploy", "test -e /usr/sbin/nft && echo programs of this machine").contains("programs")
+    );
+    assert_eq!(world.says(&["down"]), "lab lab is down\n");
+    world.home.assert_clean(Duration::from_secs(2), "after the lab");
 }
 
 #[test]

@@ -36,6 +36,16 @@ fn a_process_has_a_command_and_waits_for_what_there_is() {
 }
 
 #[test]
+fn a_container_image_is_a_file_or_has_a_host() {
+    let images = "process.a.image = \"oci:files/server.tar:web:1\"\n\
+                  process.b.image = \"oci:registry.lab:5000/web:1\"\n\
+                  process.c.image = \"oci:web:1\"\n\
+                  process.d.image = \"web\"\n\
+                  process.e.image = \"image:tiny/web\"\n";
+    assert_snapshot!(check_more(images), @"");
+}
+
+#[test]
 fn a_process_does_not_wait_for_its_own_end() {
     let waits = "process.a = { run = \"true\", after = \"later\" }\n\
                  expect.ended.that.process = \"a\"\n\

@@ -102,6 +102,13 @@ impl Check<'_> {
             };
         }
         match ContainerImage::parse(&word.value, &self.around.folder) {
+            Ok(ContainerImage::Local { path, tag: _ }) if !(self.around.existing)(&path) => {
+                let what = format!("there is no file `{}`", path.display());
+                let help = "an image in a registry is named with the registry's host, as in \
+                            \"oci:docker.io/library/nginx:1.25\"";
+                self.report(Diagnostic::new(Code::NoSuchFile, word.span.clone(), what).help(help));
+                None
+            }
             Ok(image) => Some(image),
             Err(error) => {
                 let what = format!("`{}` is not a container image: {error}", word.value);
