@@ -299,7 +299,7 @@ fn processes_run_from_container_images() {
 
         [process.outside]
         image = "image:dnsmasq-container/oci.tar"
-        run = "echo outside: $(ls /bin) $(ip -o address show lan); exec sleep 1000"
+        run = "echo outside: $(ls /bin) $(ip -o address); exec sleep 1000"
         ready.log = "outside:"
         "#,
     );
@@ -309,7 +309,10 @@ fn processes_run_from_container_images() {
     let look = world.says(&["logs", "--events", "look"]);
     assert!(look.contains("deploy: deploy bin dev etc") && look.contains("inet 10.83.0.2/24"), "{look}");
     let outside = world.says(&["logs", "--events", "outside"]);
-    assert!(outside.contains("busybox") && !outside.contains("new"), "the image stays as it is: {outside}");
+    assert!(
+        outside.contains("busybox") && outside.contains("inet 10.83.0.1/24") && !outside.contains("new"),
+        "the image stays as it is: {outside}"
+    );
     assert!(world.on("deploy", "ps -eo comm,user").contains("dnsmasq"), "it is a process of its host");
     // Nothing of the image is on the host.
     assert!(
