@@ -8,7 +8,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use dryrack::image::{Freshness, Library, Progress};
+use dryrack::image::{Freshness, Library, Progress, UnpackedImage};
+use dryrack::lab::ContainerImage;
 use dryrack::name::ImageName;
 
 fn library() -> Library {
@@ -152,4 +153,20 @@ fn dnsmasq_brings_its_libraries() {
     assert_eq!(built.files.keys().collect::<Vec<_>>(), ["initrd", "kernel"]);
     let packed = fs::read(&built.files["initrd"].path).expect("an initramfs");
     assert_eq!(&packed[..2], [0x1f, 0x8b], "it is worth packing");
+}
+
+#[test]
+fn dnsmasq_starts_from_its_container_image() {
+    let built = build("dnsmasq-container");
+    let archive = ContainerImage::Local { path: built.files["oci.tar"].path.clone(), tag: None };
+    let UnpackedImage { digest, root, container } =
+        library().fetch(&archive, Freshness::Reuse, &mut |_| {}).expect("an image");
+    assert!(digest.starts_with("sha256:") && container.args == ["dnsmasq", "--keep-in-foreground"]);
+    // The image alone has all libraries; to start, dnsmasq needs /dev/urandom as well.
+    let mut inside = std::process::Command::new("unshare");
+    let loader = ["/lib64/ld-linux-x86-64.so.2", "--list", "/usr/sbin/dnsmasq"];
+    let output =
+        inside.arg("--map-root-user").arg("--root").arg(&root).args(loader).output().expect("unshare");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("libnettle"), "{said}{output:?}");
 }

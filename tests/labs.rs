@@ -312,7 +312,7 @@ fn a_boot_over_ipv6_from_another_server_is_seen() {
     let text = r#"
         dryrack = 1
         name = "lent6"
-        network.lan = { address = "10.69.1.1/24", ipv6 = "fd00:69::1/64", dhcp = "off", tftp = "off", ra = false }
+        network.lan = { address = "10.69.1.1/24", ipv6 = "fd00:69::1/64", dhcp = "off", tftp = "off", ra = "off" }
         node.one = { firmware = "uefi", memory = "256MiB", profile = "tiny" }
 
         [profile.tiny]

@@ -4,6 +4,7 @@
 
 mod rack;
 mod services {
+    mod aside;
     mod dhcp;
     mod dhcp6;
     mod dhcp_clients;

@@ -9,7 +9,10 @@ use super::output::{self, Stop};
 use super::prepare;
 use super::table::Table;
 use crate::event::Size;
-use crate::image::{BuildError, Built, Freshness, Library, Listed, PruneRule, State};
+use crate::image::{
+    BuildError, Built, Freshness, Library, Listed, PruneRule, Reference, State, UnpackedImage,
+};
+use crate::lab::ContainerImage;
 use crate::name::ImageName;
 use crate::report::exit;
 use crate::run::Locations;
@@ -22,22 +25,22 @@ pub(super) struct Args {
     /// Search this folder for recipes first (repeatable)
     #[arg(long = "images", value_name = "DIR", global = true)]
     images: Vec<PathBuf>,
-    /// Print a JSON list of objects: `image`, `about`, `state`, `key`, `dir` and `files` of images, `path` and `size`
-    /// of what was pruned
+    /// Print a JSON list of objects: `image`, `about`, `state`, `key`, `dir` and `files` of images, `image`, `state`,
+    /// `digest` and `dir` of container images, `path` and `size` of what was pruned
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// List every image, and whether it is built
+    /// List every image, and whether it is built, and container images that were fetched
     List,
-    /// Build images; images that are already built are kept
+    /// Build images, and fetch container images; those that are already there are kept
     Build {
-        /// Images
+        /// Images, or container images as a process names them: `oci:FILE`, `oci:REGISTRY/NAME:TAG`
         #[arg(required = true, value_name = "NAME", add = completions::images())]
-        names: Vec<ImageName>,
-        /// Check for newer packages, and rebuild if there are any
+        names: Vec<AnyImage>,
+        /// Check for newer packages, or what a tag means now, and rebuild or fetch if there is something new
         #[arg(long)]
         renew: bool,
     },
@@ -47,6 +50,28 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
+}
+
+/// An image of either kind.
+#[derive(Debug, Clone)]
+enum AnyImage {
+    /// One that a recipe builds.
+    Recipe(ImageName),
+    /// One that is fetched.
+    Container(ContainerImage),
+}
+
+impl std::str::FromStr for AnyImage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with(ContainerImage::PREFIX) {
+            let folder = std::env::current_dir().map_err(|error| error.to_string())?;
+            let image = ContainerImage::parse(text, &folder);
+            return image.map(Self::Container).map_err(|error| error.to_string());
+        }
+        ImageName::new(text).map(Self::Recipe).map_err(|error| error.to_string())
+    }
 }
 
 /// Runs the command.
@@ -70,9 +95,12 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
 }
 
 fn list(library: &Library, json: bool) -> Result<u8, Stop> {
-    let listed = library.list();
+    let (listed, references) = (library.list(), library.references());
     if json {
-        output::json(&listed.iter().map(describe).collect::<Vec<_>>())?;
+        let references = references.iter().map(
+            |Reference { image, digest }| json!({ "image": image, "state": "fetched", "digest": digest }),
+        );
+        output::json(&listed.iter().map(describe).chain(references).collect::<Vec<_>>())?;
         return Ok(exit::MET);
     }
     let mut table = Table::new(["image", "state", "size", "about"]);
@@ -86,6 +114,9 @@ fn list(library: &Library, json: bool) -> Result<u8, Stop> {
         };
         table.row([image.to_string(), state.to_owned(), size, about.clone()]);
     }
+    for Reference { image, digest } in references {
+        table.row([image, "fetched".to_owned(), String::new(), digest]);
+    }
     output::data(&table.to_string());
     for listed in &listed {
         if let State::Broken(error) = &listed.state {
@@ -95,9 +126,16 @@ fn list(library: &Library, json: bool) -> Result<u8, Stop> {
     Ok(exit::MET)
 }
 
-fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: bool) -> Result<u8, Stop> {
-    let mut done = Vec::new();
+fn build(library: &Library, names: &[AnyImage], freshness: Freshness, json: bool) -> Result<u8, Stop> {
+    let (mut done, mut fetched) = (Vec::new(), Vec::new());
     for name in names {
+        let name = match name {
+            AnyImage::Recipe(name) => name,
+            AnyImage::Container(image) => {
+                fetched.push((image, fetch(library, image, freshness)?));
+                continue;
+            }
+        };
         // An unknown name is a command line error, any other failure is one of the host.
         if let Err(error @ BuildError::NoRecipe { .. }) = library.recipe(name) {
             return Err(Stop::wrong(&error));
@@ -114,15 +152,31 @@ fn build(library: &Library, names: &[ImageName], freshness: Freshness, json: boo
             merge(&mut fields, describe_built(built));
             fields
         });
-        output::json(&done.collect::<Vec<_>>())?;
+        let fetched = fetched.iter().map(|(image, UnpackedImage { digest, root, container: _ })| {
+            json!({ "image": image.to_string(), "state": "fetched", "digest": digest, "dir": root })
+        });
+        output::json(&done.chain(fetched).collect::<Vec<_>>())?;
     } else {
         for (_, built) in &done {
             for file in built.files.values() {
                 output::data(&format!("{}\n", file.path.display()));
             }
         }
+        for (_, unpacked) in &fetched {
+            output::data(&format!("{}\n", unpacked.root.display()));
+        }
     }
     Ok(exit::MET)
+}
+
+fn fetch(library: &Library, image: &ContainerImage, freshness: Freshness) -> Result<UnpackedImage, Stop> {
+    match library.fetched(image).filter(|_| freshness == Freshness::Reuse) {
+        Some(unpacked) => {
+            output::note(&format!("image {image} is already fetched"));
+            Ok(unpacked)
+        }
+        None => prepare::fetch_image(library, image, freshness),
+    }
 }
 
 fn prune(library: &Library, rule: PruneRule, json: bool) -> Result<u8, Stop> {

@@ -1,14 +1,15 @@
 //! From a lab to a plan with built images: shared by `up`, `test` and `plan`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::lab::ValidLab;
 use super::output::{self, Stop};
 use crate::event::Ago;
-use crate::image::{Built, Freshness, Library, Progress};
-use crate::lab::{AccelChoice, Isolation};
+use crate::image::{BuildError, Built, Freshness, Library, Progress, UnpackedImage};
+use crate::lab::{AccelChoice, ContainerImage, Isolation};
 use crate::name::ImageName;
 use crate::node::qemu::accel;
 use crate::plan::{Accel, HostFacts, Plan, Refusal, check_host, plan};
@@ -77,8 +78,38 @@ pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<BTreeMap<Im
     plan.images().into_iter().map(image).collect()
 }
 
+/// Downloads the files that a plan names by URL, and returns them by their digests.
+pub(super) fn download(plan: &Plan, library: &Library) -> Result<BTreeMap<String, PathBuf>, Stop> {
+    let fetch = |(sha256, url): (String, String)| {
+        let (path, _) = shown("download", |show| library.download(&url, &sha256, show))?;
+        Ok((sha256, path))
+    };
+    plan.downloads().into_iter().map(fetch).collect()
+}
+
 /// Builds one image and shows the progress.
 pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Freshness) -> Result<Built, Stop> {
+    let (built, took) = shown(&format!("image {image}"), |show| library.build(image, freshness, show))?;
+    output::note(&format!("image {image} built in {took}"));
+    Ok(built)
+}
+
+/// Fetches one container image and shows the progress.
+pub(super) fn fetch_image(
+    library: &Library,
+    image: &ContainerImage,
+    freshness: Freshness,
+) -> Result<UnpackedImage, Stop> {
+    let (unpacked, took) = shown(&format!("image {image}"), |show| library.fetch(image, freshness, show))?;
+    output::note(&format!("image {image} fetched in {took}"));
+    Ok(unpacked)
+}
+
+/// Shows the progress of some work, and returns its result and how long it took.
+fn shown<T>(
+    what: &str,
+    work: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T, BuildError>,
+) -> Result<(T, Ago), Stop> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -89,21 +120,18 @@ pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Fresh
         match progress {
             Progress::Step(text) => {
                 if !live {
-                    output::note(&format!("image {image}: {text}"));
+                    output::note(&format!("{what}: {text}"));
                 }
                 step = text;
-                bar.set_message(format!("image {image}: {step}"));
+                bar.set_message(format!("{what}: {step}"));
             }
-            Progress::Percent(percent) => bar.set_message(format!("image {image}: {step}, {percent} %")),
-            Progress::Line(line) => bar.set_message(format!("image {image}: {step}: {line}")),
+            Progress::Percent(percent) => bar.set_message(format!("{what}: {step}, {percent} %")),
+            Progress::Line(line) => bar.set_message(format!("{what}: {step}: {line}")),
         }
         bar.tick();
     };
-    let done = library.build(image, freshness, &mut show);
-    let took = bar.elapsed();
+    let done = work(&mut show);
+    let took = Ago(bar.elapsed());
     bar.finish_and_clear();
-    let built = done.map_err(|error| Stop::host(&error))?;
-    let took = Ago(took);
-    output::note(&format!("image {image} built in {took}"));
-    Ok(built)
+    Ok((done.map_err(|error| Stop::host(&error))?, took))
 }

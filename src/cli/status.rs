@@ -11,7 +11,7 @@ use crate::event::{Ago, Known, RunTime, Stage};
 use crate::name::NicName;
 use crate::observe::{LabState, NodeView, Power, Sighting, Snapshot};
 use crate::report::{self, exit};
-use crate::run::client::{Client, Published, Status};
+use crate::run::client::{Client, NetworkServices, Published, Status};
 use crate::run::{Locations, registered};
 
 /// Show the state of labs that are up
@@ -22,8 +22,9 @@ pub(super) struct Args {
     /// Show one line per lab [default: if several labs are shown]
     #[arg(long, short, conflicts_with = "json")]
     short: bool,
-    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `networks`, `addresses`, `links`, `published`,
-    /// `snapshot` (the nodes: stage, power, boots, timeline, last sighting; hosts and processes) and `verdicts`
+    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `networks`, `services`, `addresses`, `links`,
+    /// `media`, `published`, `snapshot` (the nodes: stage, power, boots, timeline, last sighting; hosts and processes)
+    /// and `verdicts`
     #[arg(long)]
     json: bool,
 }
@@ -100,9 +101,11 @@ fn text(status: &Status, width: usize) -> String {
         file,
         isolation: _,
         networks: _,
+        services,
         accel,
         addresses,
         links,
+        media,
         published,
         capabilities: _,
         snapshot,
@@ -152,6 +155,19 @@ fn text(status: &Status, width: usize) -> String {
         format!("{lab} {state}, for {}, under {}: {}\n", now, accel.as_str(), file.display()),
         table.wrapped(width),
     ];
+    if !services.is_empty() {
+        parts.push(served(services, width));
+    }
+    let drives = media.iter().flat_map(|(node, drives)| drives.iter().map(move |drive| (node, drive)));
+    let drives: String = drives
+        .map(|(node, (drive, medium))| match medium {
+            Some(medium) => format!("  {drive} of {node} has {medium}\n"),
+            None => format!("  {drive} of {node} is empty\n"),
+        })
+        .collect();
+    if !drives.is_empty() {
+        parts.push(drives);
+    }
     if !published.is_empty() {
         let ports = published.iter().map(|port| {
             let Published { listen, node, to } = port;
@@ -166,6 +182,17 @@ fn text(status: &Status, width: usize) -> String {
         parts.push(report::verdicts(verdicts, now, width));
     }
     parts.join("\n")
+}
+
+/// Returns a line for each network: what runs there, and what was switched off.
+fn served(services: &[NetworkServices], width: usize) -> String {
+    let mut table = Table::new(["  network", "bridge", "address", "services"]);
+    for NetworkServices { network, interface, address, on, off } in services {
+        let on = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
+        let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
+        table.row([format!("  {network}"), interface.to_string(), address.to_string(), on + &off]);
+    }
+    table.wrapped(width)
 }
 
 /// Returns the state of a node's links: those that are down by their names, if there are others.

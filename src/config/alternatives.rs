@@ -27,6 +27,17 @@ pub enum AccelChoice {
     Tcg,
 }
 
+/// Whether a service runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "switch")]
+pub enum Switch {
+    /// On.
+    #[default]
+    On,
+    /// Off.
+    Off,
+}
+
 /// The TFTP server of a network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "tftp")]
@@ -204,6 +215,8 @@ pub enum Bus {
     Scsi,
     /// NVMe.
     Nvme,
+    /// A USB stick, which can be unplugged.
+    Usb,
 }
 
 /// The kind of a partition table.

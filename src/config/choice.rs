@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::SeqAccessDeserializer;
@@ -9,8 +10,8 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::raw::{
-    RawBoot, RawCapture, RawCaptureFile, RawDhcp, RawDhcpServer, RawNoCloud, RawOption, RawScalar, RawSeed,
-    RawStart, RawUpstream,
+    RawBoot, RawCapture, RawCaptureFile, RawDhcp, RawDhcpServer, RawDns, RawDnsService, RawHttpService,
+    RawHttpSettings, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
 };
 use super::value::{List, RawJson, Text, WORD, words};
 use super::word::Server;
@@ -37,6 +38,61 @@ impl<'de> Deserialize<'de> for RawCapture {
             }
         }
         from.deserialize_newtype_struct(WORD, Choose)
+    }
+}
+
+/// What a service of a network is: off, or on with settings.
+enum Service<T> {
+    Off,
+    On(T),
+}
+
+/// Reads `"on"`, `"off"` or a table with settings, which is what `wanted` says.
+fn service<'de, T, D>(from: D, wanted: &'static str) -> Result<Service<T>, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: Deserializer<'de>,
+{
+    struct Choose<T>(&'static str, PhantomData<T>);
+    impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Choose<T> {
+        type Value = Service<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Service<T>, E> {
+            match text {
+                "off" => Ok(Service::Off),
+                "on" => Ok(Service::On(T::default())),
+                _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+            }
+        }
+
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Service<T>, D::Error> {
+            T::deserialize(from).map(Service::On)
+        }
+    }
+    from.deserialize_newtype_struct(WORD, Choose(wanted, PhantomData))
+}
+
+impl<'de> Deserialize<'de> for RawHttpService {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let service = service(from, "\"on\", \"off\", or a table like { port = 8080 }")?;
+        Ok(match service {
+            Service::Off => Self::Off,
+            Service::On(settings) => Self::On(settings),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawDnsService {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let service = service(from, "\"on\", \"off\", or a table like { domain = \"lab\" }")?;
+        Ok(match service {
+            Service::Off => Self::Off,
+            Service::On(settings) => Self::On(settings),
+        })
     }
 }
 
@@ -213,6 +269,33 @@ impl JsonSchema for RawCapture {
     }
 }
 
+/// Describes a service that is on, off, or on with settings.
+fn service_schema(settings: Schema) -> Schema {
+    let mut choices = words(&[("on", "It runs."), ("off", "It does not run, and its port is free.")]);
+    choices.push(settings.to_value());
+    json_schema!({ "anyOf": choices })
+}
+
+impl JsonSchema for RawHttpService {
+    fn schema_name() -> Cow<'static, str> {
+        "http-server".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        service_schema(generator.subschema_for::<RawHttpSettings>())
+    }
+}
+
+impl JsonSchema for RawDnsService {
+    fn schema_name() -> Cow<'static, str> {
+        "dns-server".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        service_schema(generator.subschema_for::<RawDns>())
+    }
+}
+
 impl JsonSchema for RawDhcp {
     fn schema_name() -> Cow<'static, str> {
         "dhcp".into()
@@ -273,7 +356,7 @@ impl JsonSchema for RawBoot {
         let mut choices = words(&[("nvram", "The boot order in a UEFI node's own variables.")]);
         choices.push(json!({
             "type": "array",
-            "items": { "type": "string", "pattern": "^(disk|network|disk\\..+|nic\\..+)$" },
+            "items": { "type": "string", "pattern": "^(disk|cd|usb|network|disk\\..+|cd\\..+|nic\\..+)$" },
         }));
         json_schema!({ "anyOf": choices })
     }

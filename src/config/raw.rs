@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::alternatives::{
     AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
-    Restart, TftpBackend, UnknownClients, Via,
+    Restart, Switch, TftpBackend, UnknownClients, Via,
 };
 use super::architecture;
 use super::expect::{RawExpect, RawHttp, RawSecret};
@@ -160,6 +160,11 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub nat: Field<bool>,
+    /// Whether services run that no other key of the network speaks of: `"off"` leaves the ports to servers of your own.
+    /// A key of a service (`dhcp = "server"`) switches that one on again. Default: on.
+    #[serde(default)]
+    #[schemars(extend("default" = "on"))]
+    pub services: Field<Switch>,
     /// DHCP mode: addresses and boot files, only boot files beside another server (ProxyDHCP), or off. Default: server.
     #[serde(default)]
     #[schemars(extend("default" = "server"))]
@@ -169,6 +174,10 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = "builtin"))]
     pub tftp: Field<TftpBackend>,
+    /// HTTP server: on, off, or on another port. Default: on, port 80.
+    #[serde(default)]
+    #[schemars(extend("default" = "on"))]
+    pub http: Field<RawHttpService>,
     /// Further DHCP options by name or number: `ntp-servers = ["10.0.0.2"]`, `"150" = "hex:0a000002"`.
     #[serde(default)]
     #[schemars(extend("propertyNames" = option_name()))]
@@ -190,10 +199,18 @@ pub struct RawNetwork {
     #[schemars(extend("default" = false))]
     pub listing: Field<bool>,
     /// Whether router advertisements are sent. Switch them off if another server that assigns IPv6 addresses sends its
-    /// own: clients may follow the first one only. Default: true.
+    /// own: clients may follow the first one only. Default: on.
     #[serde(default)]
-    #[schemars(extend("default" = true))]
-    pub ra: Field<bool>,
+    #[schemars(extend("default" = "on"))]
+    pub ra: Field<Switch>,
+    /// NTP server. Default: on.
+    #[serde(default)]
+    #[schemars(extend("default" = "on"))]
+    pub ntp: Field<Switch>,
+    /// Syslog server. Default: on.
+    #[serde(default)]
+    #[schemars(extend("default" = "on"))]
+    pub syslog: Field<Switch>,
     /// Whether HTTPS (port 443) is served in addition to HTTP. The certificate is signed by the lab's own CA, which is
     /// created on first use and kept; `/ca.pem` and `/ca.der` serve the CA certificate. Default: false.
     #[serde(default)]
@@ -203,9 +220,42 @@ pub struct RawNetwork {
     /// without a profile then boot what their matchbox group selects. Default: off.
     #[serde(default)]
     pub matchbox: Field<RawMatchbox>,
-    /// DNS of the network.
+    /// DNS server: on, off, or settings. Default: on, port 53.
     #[serde(default)]
-    pub dns: Field<RawDns>,
+    #[schemars(extend("default" = "on"))]
+    pub dns: Field<RawDnsService>,
+}
+
+/// The HTTP server of a network.
+#[derive(Debug, Clone)]
+pub enum RawHttpService {
+    /// None.
+    Off,
+    /// On, with these settings.
+    On(RawHttpSettings),
+}
+
+/// Settings of the HTTP server of a network.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "http-service")]
+pub struct RawHttpSettings {
+    /// Its TCP port. Default: 80.
+    #[serde(default)]
+    #[schemars(extend("default" = 80), range(min = 1))]
+    pub port: Field<u16>,
+}
+
+/// The DNS server of a network.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each network, and only while the file is read"
+)]
+pub enum RawDnsService {
+    /// None.
+    Off,
+    /// On, with these settings.
+    On(RawDns),
 }
 
 /// Matchbox on a network.
@@ -221,7 +271,8 @@ pub struct RawMatchbox {
     /// if it exists.
     #[serde(default)]
     pub assets: Field<String>,
-    /// TCP port of its HTTP server. Port 80 is shared with the lab's own files. Default: 80.
+    /// TCP port of its HTTP server, which also serves the lab's own files. Default: the port of `http`; 80 if that is
+    /// off.
     #[serde(default)]
     #[schemars(extend("default" = 80), range(min = 1))]
     pub port: Field<u16>,
@@ -452,9 +503,14 @@ pub enum RawScalar {
 }
 
 /// DNS of a network.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "dns")]
 pub struct RawDns {
+    /// Its port, UDP and TCP. With another one, no client is told of the server, because neither DHCP nor
+    /// `/etc/resolv.conf` can name a port. Default: 53.
+    #[serde(default)]
+    #[schemars(extend("default" = 53), range(min = 1))]
+    pub port: Field<u16>,
     /// The domain of its nodes. Default: lab.
     #[serde(default)]
     #[schemars(extend("default" = "lab"))]
@@ -570,8 +626,13 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub disk: Keyed<RawDisk>,
-    /// Boot order: `disk`, `network`, `disk.NAME`, `nic.NAME`; or "nvram" for the boot order in a UEFI node's own
-    /// variables. Default: disk and network if there is a disk, else network.
+    /// CD drives by name, each with the image in it: `image:NAME/FILE`, a path relative to the lab's folder, or a table.
+    /// Default: none; `dryrack media insert` then adds one.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub cd: Keyed<Short<RawCd>>,
+    /// Boot order: `disk` (all but USB sticks), `cd`, `usb`, `network`, `disk.NAME`, `cd.NAME`, `nic.NAME`; or "nvram" for
+    /// the boot order in a UEFI node's own variables. Default: disk, cd, usb and network, those that the node has.
     #[serde(default)]
     pub boot: Field<RawBoot>,
     /// The profile that it netboots. Default: none.
@@ -681,6 +742,28 @@ pub struct RawDisk {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub keep: Field<bool>,
+}
+
+/// A CD drive of a node.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "cd")]
+pub struct RawCd {
+    /// The image in it: `image:NAME/FILE`, or a path relative to the lab's folder. Default: none; with neither `source`
+    /// nor `url` the drive is empty.
+    #[serde(default)]
+    pub source: Field<String>,
+    /// The URL that the image is downloaded from, once. Default: none.
+    #[serde(default)]
+    pub url: Field<String>,
+    /// The digest of the download, 64 lower-case hexadecimal digits; needed with `url`.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: Field<String>,
+}
+
+impl Shorthand for RawCd {
+    const NAME: &'static str = "$short:source";
+    type Value = String;
 }
 
 /// Boot order.

@@ -70,6 +70,9 @@ impl<'de> Reader<'de, '_> {
     fn retype(self, what: &str) -> Option<&'static str> {
         let text = what.contains("be a string") || what.contains(" like \"");
         match &self.tree.value {
+            Value::Boolean(false) if what.contains("`off`") || what.contains("\"off\"") => {
+                Some("write \"off\"")
+            }
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime if text => {
                 Some("add quotes")
             }
@@ -288,6 +291,11 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
                 }
             },
             Value::Broken => Err(Rejection::Reported),
+            Value::Boolean(truth)
+                if self.key.is_some_and(|key| renamed::value(key, &truth.to_string()).is_some()) =>
+            {
+                Err(self.unknown_word(&truth.to_string(), self.tree.span.clone(), variants))
+            }
             _ => {
                 let expected = format!("one of {}", enumerate_all(variants.iter().copied()));
                 Err(de::Error::invalid_type(self.unexpected(), &expected.as_str()))

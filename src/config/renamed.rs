@@ -17,6 +17,8 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("firmware-delays", "fast", "skip"),
     ("firmware-delays", "real", "keep"),
     ("isolation", "host", "none"),
+    ("ra", "false", "off"),
+    ("ra", "true", "on"),
     ("start", "lab", "auto"),
     ("tftp", "own", "builtin"),
 ];

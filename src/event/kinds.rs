@@ -111,6 +111,14 @@ pub enum Known {
         /// Whether it is up now.
         up: bool,
     },
+    /// A medium was inserted or ejected, by a command or by the guest.
+    MediumSet {
+        /// The drive, as in the lab file: `cd.NAME` or `disk.NAME`; `cd` if the lab file has none.
+        drive: String,
+        /// The image that is in it now; empty if none is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        medium: Option<String>,
+    },
 
     /// A DHCP request was answered.
     DhcpReplied {
@@ -662,6 +670,7 @@ impl Known {
             | Self::ConsoleLine { .. }
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
+            | Self::MediumSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
             | Self::DhcpOmitted { .. }
@@ -729,6 +738,7 @@ impl Known {
             | Self::ConsoleLine { .. }
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
+            | Self::MediumSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
             | Self::DhcpOmitted { .. }
@@ -789,7 +799,8 @@ impl Known {
             | Self::MachineStopped { .. }
             | Self::GuestPanicked {}
             | Self::BannerSkipped {}
-            | Self::LinkSet { .. } => Source::Qmp,
+            | Self::LinkSet { .. }
+            | Self::MediumSet { .. } => Source::Qmp,
             Self::ConsoleLine { .. } => Source::Console,
             Self::ProcessStarted { .. }
             | Self::ProcessReady { .. }

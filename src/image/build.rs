@@ -90,7 +90,7 @@ fn key(source: &Source, packages: &[Package]) -> String {
 fn check_tools(image: &ImageName, source: &Source) -> Result<(), BuildError> {
     let missing = source.recipe.tools.iter().find(|(tool, _)| !has(tool));
     missing.map_or(Ok(()), |(tool, package)| {
-        Err(BuildError::NoTool { image: image.clone(), tool: tool.clone(), package: package.clone() })
+        Err(BuildError::NoTool { image: image.to_string(), tool: tool.clone(), package: package.clone() })
     })
 }
 

@@ -238,7 +238,7 @@ pub(super) fn prune(
     Ok(gone)
 }
 
-fn take(path: PathBuf, gone: &mut Vec<Pruned>) -> Result<(), BuildError> {
+pub(super) fn take(path: PathBuf, gone: &mut Vec<Pruned>) -> Result<(), BuildError> {
     let size = size(&path);
     remove(&path).doing("remove", &path)?;
     gone.push(Pruned { path, size });
@@ -264,7 +264,7 @@ fn size(path: &Path) -> u64 {
 }
 
 /// Returns the entries of a folder, in order; none if there is no folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let found = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         found => found.doing("read", folder)?,
@@ -274,6 +274,6 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     Ok(found)
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

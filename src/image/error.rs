@@ -33,11 +33,11 @@ pub enum BuildError {
         /// The image.
         image: ImageName,
     },
-    /// The build script needs a program that the host lacks.
+    /// The build, or the fetch of a container image, needs a program that the host lacks.
     #[error("image `{image}` needs the program `{tool}`")]
     NoTool {
         /// The image.
-        image: ImageName,
+        image: String,
         /// The missing program.
         tool: String,
         /// The Debian package that contains it.
@@ -103,6 +103,19 @@ pub enum BuildError {
         /// The cause.
         source: io::Error,
     },
+}
+
+impl BuildError {
+    /// Names a file as the user knows it, in the output of a child that knew it by another path.
+    pub(super) fn with_path(self, known_as: &str, path: &std::path::Path) -> Self {
+        match self {
+            Self::Child { doing, status, output } => {
+                let output = output.replace(known_as, &path.display().to_string());
+                Self::Child { doing, status, output }
+            }
+            other => other,
+        }
+    }
 }
 
 impl Hint for BuildError {

@@ -7,6 +7,7 @@
 //! CACHE/images/NAME/KEY/{FILE..., image.json}    a built image
 //! CACHE/images/NAME/recipes/DIGEST               the key for a recipe
 //! CACHE/images/NAME/.build-*                     a running build, or the leftover of a kill -9
+//! CACHE/oci                                      container images, see `oci`
 //! CACHE/{apt, packages, downloads}               the inputs of images
 //! ```
 
@@ -16,6 +17,7 @@ mod cache;
 mod digest;
 mod error;
 mod fetch;
+mod oci;
 mod process;
 mod recipes;
 
@@ -25,9 +27,12 @@ pub use apt::Package;
 pub use cache::{Built, BuiltFile, Listed, PruneRule, Pruned, State};
 pub(crate) use digest::of_file;
 pub use error::BuildError;
+pub use oci::{Container, Owner, Reference, UnpackedImage};
 
 use crate::config::recipe::Recipe;
+use crate::lab::ContainerImage;
 use crate::name::ImageName;
+use oci::ContainerCache;
 use recipes::Source;
 
 /// All recipes, and the cache of images built from them.
@@ -92,6 +97,36 @@ impl Library {
         build::build(&self.cache, image, &self.source(image)?, freshness, progress)
     }
 
+    /// Returns the container image that was fetched for a reference.
+    pub fn fetched(&self, image: &ContainerImage) -> Option<UnpackedImage> {
+        ContainerCache::of(&self.cache).fetched(image)
+    }
+
+    /// Returns the references of container images that were fetched.
+    pub fn references(&self) -> Vec<Reference> {
+        ContainerCache::of(&self.cache).list()
+    }
+
+    /// Fetches and unpacks a container image, or waits for a fetch by another process.
+    pub fn fetch(
+        &self,
+        image: &ContainerImage,
+        freshness: Freshness,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<UnpackedImage, BuildError> {
+        ContainerCache::of(&self.cache).fetch(image, freshness, progress)
+    }
+
+    /// Downloads a file into the cache unless it is there, and returns its path.
+    pub fn download(
+        &self,
+        url: &str,
+        sha256: &str,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, BuildError> {
+        fetch::fetch(url, sha256, &self.cache.join("downloads"), progress)
+    }
+
     /// Returns every image with its state, in order of name.
     pub fn list(&self) -> Vec<Listed> {
         let listed = recipes::names(&self.folders).into_iter().map(|image| {
@@ -109,9 +144,11 @@ impl Library {
 
     /// Removes images from the cache, with the downloads that only they use.
     pub fn prune(&self, rule: PruneRule) -> Result<Vec<Pruned>, BuildError> {
-        cache::prune(&self.cache, rule, |image| {
+        let mut gone = cache::prune(&self.cache, rule, |image| {
             self.source(image).ok().map(|source| source.digest().to_owned())
-        })
+        })?;
+        ContainerCache::of(&self.cache).prune(rule, &mut gone)?;
+        Ok(gone)
     }
 
     fn source(&self, image: &ImageName) -> Result<Source, BuildError> {

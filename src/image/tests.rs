@@ -230,6 +230,7 @@ fn every_embedded_recipe_is_read() {
     debian true
     debian-installer true
     dnsmasq true
+    dnsmasq-container true
     etcd true
     grub true
     installer true

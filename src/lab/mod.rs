@@ -4,6 +4,7 @@
 //! [`LabEnvironment`].
 
 pub(crate) mod arguments;
+mod container_image;
 mod environment;
 mod model;
 pub mod options;
@@ -13,6 +14,7 @@ mod resolve;
 mod secret;
 mod validate;
 
+pub use container_image::{ContainerImage, ContainerImageError};
 pub use environment::LabEnvironment;
 pub use model::*;
 pub use origin::{Origin, Origins};

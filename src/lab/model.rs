@@ -98,6 +98,12 @@ pub struct Network {
     pub files: BTreeMap<String, FileRef>,
     /// Whether HTTP lists its contents.
     pub listing: bool,
+    /// The port of HTTP; `None` if it is off.
+    pub http: Option<u16>,
+    /// Whether NTP is served.
+    pub ntp: bool,
+    /// Whether syslog messages are received.
+    pub syslog: bool,
     /// Whether router advertisements are sent.
     pub ra: bool,
     /// Whether HTTPS is served in addition to HTTP.
@@ -106,6 +112,18 @@ pub struct Network {
     pub matchbox: Option<Matchbox>,
     /// Its DNS.
     pub dns: Dns,
+}
+
+impl Network {
+    /// Returns the port on which HTTP serves the lab's files: its own, else that of matchbox, which serves them too.
+    pub fn files_port(&self) -> Option<u16> {
+        self.http.or_else(|| self.matchbox.as_ref().map(|matchbox| matchbox.port))
+    }
+
+    /// Returns the address of its DNS server, if that has the port at which a client looks for it.
+    pub fn name_server(&self) -> Option<Ipv4Addr> {
+        (self.dns.port == Some(Dns::PORT)).then(|| self.address.addr())
+    }
 }
 
 /// Matchbox on a network.
@@ -191,6 +209,8 @@ pub type DhcpOptions = BTreeMap<u8, Octets>;
 /// The DNS zone of a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dns {
+    /// The port of its server; `None` if it is off.
+    pub port: Option<u16>,
     /// The domain of its nodes, without a trailing dot.
     pub domain: String,
     /// Address records by absolute name, without a trailing dot; the first label may be `*`.
@@ -203,6 +223,11 @@ pub struct Dns {
     pub texts: BTreeMap<String, Vec<String>>,
     /// Forwarders for other names.
     pub upstream: Upstream,
+}
+
+impl Dns {
+    /// The usual port of a DNS server.
+    pub const PORT: u16 = 53;
 }
 
 /// The location of a service (RFC 2782).
@@ -291,6 +316,13 @@ pub enum FileRef {
     Path(PathBuf),
     /// A file that the lab generates: `lab:ca.pem`.
     Lab(LabFile),
+    /// A file that is downloaded into the cache.
+    Url {
+        /// Its URL.
+        url: String,
+        /// Its digest.
+        sha256: String,
+    },
 }
 
 /// The lab's CA certificate, in one of its formats.
@@ -325,6 +357,7 @@ impl std::fmt::Display for FileRef {
             Self::Image { image, file } => write!(f, "image:{image}/{file}"),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Lab(file) => write!(f, "lab:{}", file.as_str()),
+            Self::Url { url, sha256: _ } => f.write_str(url),
         }
     }
 }
@@ -346,6 +379,8 @@ pub struct Node {
     pub nics: Vec<Nic>,
     /// Its disks, in the order of the lab file.
     pub disks: Vec<Disk>,
+    /// Its CD drives, in the order of the lab file.
+    pub cds: Vec<CdDrive>,
     /// The boot order.
     pub boot: Boot,
     /// The profile that it netboots.
@@ -406,6 +441,15 @@ pub struct Disk {
     pub keep: bool,
 }
 
+/// One CD drive of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CdDrive {
+    /// Its name.
+    pub name: DiskName,
+    /// The image in it; empty if `None`.
+    pub medium: Option<FileRef>,
+}
+
 /// Boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
@@ -418,12 +462,18 @@ pub enum Boot {
 /// One entry of a boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootDevice {
-    /// Every disk, in order.
+    /// Every disk but USB sticks, in order.
     Disk,
+    /// Every CD drive, in order.
+    Cd,
+    /// Every USB stick, in order.
+    Usb,
     /// Every NIC, in order.
     Network,
     /// One disk.
     OneDisk(DiskName),
+    /// One CD drive.
+    OneCd(DiskName),
     /// One NIC.
     OneNic(NicName),
 }
@@ -648,6 +698,9 @@ pub enum ProbedCheck {
         name: Option<String>,
         /// The expected addresses, in any order; any if left out.
         answer: Option<Vec<IpAddr>>,
+        /// The server to ask; the lab's own on the node's network if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<SocketAddr>,
     },
     /// A command run over ssh.
     Ssh {

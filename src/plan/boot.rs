@@ -25,7 +25,11 @@ pub(super) fn boots_from_network(node: &Node) -> bool {
         Boot::Nvram => node.profile.is_some(),
         Boot::Order(devices) => devices.iter().any(|device| match device {
             BootDevice::Network | BootDevice::OneNic(_) => true,
-            BootDevice::Disk | BootDevice::OneDisk(_) => false,
+            BootDevice::Disk
+            | BootDevice::Cd
+            | BootDevice::Usb
+            | BootDevice::OneDisk(_)
+            | BootDevice::OneCd(_) => false,
         }),
     }
 }
@@ -91,14 +95,16 @@ impl<'a> Netboots<'a> {
         let server = network.address.addr();
         // A node that asks matchbox boots from the networks that have it.
         let script = match (&profile.kernel, loader::matchbox_url(network)) {
-            (Some(_), _) => format!("http://{server}/{}", loader::script_path(node)),
-            (None, url) => format!("{}/boot.ipxe", url?),
+            (Some(_), _) => network
+                .files_port()
+                .map(|port| format!("{}/{}", loader::http_url(server, port), loader::script_path(node))),
+            (None, url) => Some(format!("{}/boot.ipxe", url?)),
         };
         // A node with HTTPS boot may be on a network without HTTPS: it does not boot from that one.
         let offers = *fetches_loader && (profile.via != Some(Via::Https) || network.https);
         let by_ipxe = matches!(profile.loader, Loader::Ipxe | Loader::Chainload);
         Some(BootPlan {
-            script: by_ipxe.then_some(script),
+            script: script.filter(|_| by_ipxe),
             rom_chains: profile.loader != Loader::Ipxe,
             via: profile.via,
             programs: match offers {

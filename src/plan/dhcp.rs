@@ -20,8 +20,8 @@ pub(super) fn dhcp(network: &Network) -> Option<DhcpPlan> {
         pool: None,
         lease_seconds: 0,
         router: router(network),
-        nameserver: network.address.addr(),
-        domain: network.dns.domain.clone(),
+        nameserver: network.name_server(),
+        domain: network.dns.port.map(|_| network.dns.domain.clone()),
         options: DhcpOptions::new(),
         ipxe_classes: Vec::new(),
         reserve: Default::default(),
@@ -60,8 +60,11 @@ fn router(network: &Network) -> Option<Ipv4Addr> {
 /// Returns the options of a network: defaults for its own services, overridden by the lab.
 fn network_options(network: &Network) -> DhcpOptions {
     let here = Octets(network.address.addr().octets().to_vec());
-    let mut options = DhcpOptions::from([(LOG_SERVERS, here.clone()), (NTP_SERVERS, here)]);
-    let search = OptionType::Domains.encode(&[Written::Text(&network.dns.domain)]);
+    let mut options = DhcpOptions::new();
+    options.extend(network.syslog.then(|| (LOG_SERVERS, here.clone())));
+    options.extend(network.ntp.then_some((NTP_SERVERS, here)));
+    let search =
+        network.dns.port.and_then(|_| OptionType::Domains.encode(&[Written::Text(&network.dns.domain)]));
     options.extend(search.map(|search| (DOMAIN_SEARCH, Octets(search))));
     options.extend(own_options(network, &network.options));
     options

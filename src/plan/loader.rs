@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::{ServedFile, ServedText};
@@ -13,10 +14,15 @@ use crate::name::{ImageName, Mac, NodeName};
 /// Returns the start of the URLs of matchbox.
 pub(super) fn matchbox_url(network: &Network) -> Option<String> {
     let server = network.address.addr();
-    network.matchbox.as_ref().map(|matchbox| match matchbox.port {
+    network.matchbox.as_ref().map(|matchbox| http_url(server, matchbox.port))
+}
+
+/// Returns the start of the URLs of an HTTP server.
+pub(super) fn http_url(server: Ipv4Addr, port: u16) -> String {
+    match port {
         80 => format!("http://{server}"),
         port => format!("http://{server}:{port}"),
-    })
+    }
 }
 
 /// A file of an image, and the path under which it is served.
@@ -211,6 +217,7 @@ fn file_name(file: &FileRef) -> String {
         FileRef::Image { image: _, file } => Path::new(file).file_name(),
         FileRef::Path(path) => path.file_name(),
         FileRef::Lab(file) => Some(OsStr::new(file.as_str())),
+        FileRef::Url { url, sha256: _ } => Path::new(url).file_name(),
     };
     name.unwrap_or_default().to_string_lossy().replace(' ', "_")
 }

@@ -1,5 +1,6 @@
 //! The types of a plan: every effect that a lab needs on this host, fully decided, in order.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use super::NodePlan;
 use crate::event::FileRole;
 use crate::lab::options::Octets;
 use crate::lab::{
-    DhcpOptions, Expectation, FileRef, Identity, Isolation, Origins, ProcessFile, Ready, Restart, Rpc,
+    DhcpOptions, Dns, Expectation, FileRef, Identity, Isolation, Origins, ProcessFile, Ready, Restart, Rpc,
     Secret, Service, Start, TftpBackend, UnknownClients, Via,
 };
 use crate::matchbox::ignition::Version;
@@ -70,8 +71,9 @@ pub struct Plan {
 /// A network, apart from its bridge and services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPlan {
-    /// The address of its DNS server.
-    pub server: Ipv4Addr,
+    /// Its DNS server; `None` if it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<SocketAddr>,
     /// The search domain of names without a dot.
     pub domain: String,
     /// The source of the passphrase of matchbox's key ring.
@@ -107,6 +109,13 @@ pub enum Step {
     BuildImage {
         /// The image.
         image: ImageName,
+    },
+    /// Downloads a file into the cache, unless it is there. Executed before the namespaces are created.
+    Download {
+        /// Its URL.
+        url: String,
+        /// Its digest.
+        sha256: String,
     },
     /// Creates the lab's namespaces. Executed before the supervisor runs.
     MakeNamespaces {
@@ -150,6 +159,8 @@ pub enum Step {
     Serve(Box<ServicePlan>),
     /// Creates a disk of a node.
     Disk(DiskPlan),
+    /// Inserts an image into a CD drive of a node, before it is started.
+    Medium(MediumPlan),
     /// Copies the template of a UEFI node's variables.
     Variables {
         /// The node.
@@ -352,6 +363,12 @@ pub struct ServicePlan {
     pub dhcp6: Option<Dhcp6Plan>,
     /// The TFTP server.
     pub tftp: TftpBackend,
+    /// The port of HTTP; `None` when off.
+    pub http: Option<u16>,
+    /// Whether NTP is served.
+    pub ntp: bool,
+    /// Whether syslog messages are received.
+    pub syslog: bool,
     /// DNS.
     pub dns: DnsPlan,
     /// Subject names of the HTTPS certificate; `None` without HTTPS.
@@ -368,6 +385,58 @@ pub struct ServicePlan {
     pub texts: BTreeMap<String, ServedText>,
 }
 
+impl ServicePlan {
+    /// Returns the port on which HTTP serves the lab's files: its own, else that of matchbox, which serves them too.
+    pub fn files_port(&self) -> Option<u16> {
+        self.http.or_else(|| self.matchbox.as_ref().map(|matchbox| matchbox.port))
+    }
+
+    /// Tells whether clients can be told of the DNS server: it is on, at the port at which they look for it.
+    pub fn is_name_server(&self) -> bool {
+        self.dns.port == Some(Dns::PORT)
+    }
+
+    /// Returns the names of the services that run, in words, and of those that are switched off.
+    pub fn services(&self) -> (Vec<Cow<'static, str>>, Vec<&'static str>) {
+        let at = |name: &'static str, port: Option<u16>, usual: u16| {
+            port.map(|port| match port == usual {
+                true => Cow::Borrowed(name),
+                false => Cow::Owned(format!("{name} on port {port}")),
+            })
+        };
+        let if_on = |name: &'static str, on: bool| on.then_some(Cow::Borrowed(name));
+        let dhcp = self.dhcp.as_ref().map(|dhcp| match (dhcp.role, dhcp.probe) {
+            (DhcpRole::Server, false) => "dhcp",
+            (DhcpRole::Server, true) => "dhcp unless there is another server",
+            (DhcpRole::Proxy, _) => "proxydhcp",
+        });
+        let matchbox = self.matchbox.as_ref();
+        let own_port = matchbox.map(|matchbox| matchbox.port).filter(|port| Some(*port) != self.http);
+        // What is not there by default is not switched off.
+        let all = [
+            (Some("dhcp"), dhcp.map(Cow::Borrowed)),
+            (None, if_on("dhcpv6", self.dhcp6.is_some())),
+            (Some("tftp"), if_on("tftp", self.tftp != TftpBackend::Off)),
+            (Some("http"), at("http", self.http, 80)),
+            (None, if_on("https", self.https.is_some())),
+            (
+                None,
+                match own_port {
+                    Some(port) => Some(format!("matchbox on port {port}").into()),
+                    None => matchbox.map(|_| "matchbox".into()),
+                },
+            ),
+            (None, if_on("grpc", matchbox.is_some_and(|matchbox| matchbox.rpc.is_some()))),
+            (Some("dns"), at("dns", self.dns.port, Dns::PORT)),
+            (Some("ntp"), if_on("ntp", self.ntp)),
+            (Some("syslog"), if_on("syslog", self.syslog)),
+            (Some("router advertisements"), if_on("router advertisements", self.ra)),
+        ];
+        let off = all.iter().filter(|(_, on)| on.is_none()).filter_map(|(name, _)| *name).collect();
+        (all.into_iter().filter_map(|(_, on)| on).collect(), off)
+    }
+}
+
 /// Matchbox on a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchboxPlan {
@@ -375,7 +444,7 @@ pub struct MatchboxPlan {
     pub data: Option<PathBuf>,
     /// The folder served at `/assets/`.
     pub assets: Option<PathBuf>,
-    /// The TCP port of its HTTP server; port 80 is shared with the lab's own files.
+    /// The TCP port of its HTTP server; that of the network's HTTP, if it is on, is shared with it.
     pub port: u16,
     /// The OpenPGP key ring for signatures. No plan contains its passphrase.
     pub key_ring: Option<PathBuf>,
@@ -492,10 +561,10 @@ pub struct DhcpPlan {
     pub lease_seconds: u32,
     /// Default route (option 3).
     pub router: Option<Ipv4Addr>,
-    /// Name server (option 6).
-    pub nameserver: Ipv4Addr,
-    /// Domain (option 15).
-    pub domain: String,
+    /// Name server (option 6); `None` if the lab has none that clients can be told of.
+    pub nameserver: Option<Ipv4Addr>,
+    /// Domain (option 15); `None` without DNS.
+    pub domain: Option<String>,
     /// Further options.
     pub options: DhcpOptions,
     /// User classes that are treated as iPXE.
@@ -521,10 +590,12 @@ pub struct Dhcp6Plan {
     pub pool: Option<Ipv6Net>,
     /// Lease time in seconds.
     pub lease_seconds: u32,
-    /// Name server (option 23).
-    pub nameserver: Ipv6Addr,
-    /// Domain (option 24).
-    pub domain: String,
+    /// Name server (option 23); `None` if the lab has none that clients can be told of.
+    pub nameserver: Option<Ipv6Addr>,
+    /// Domain (option 24); `None` without DNS.
+    pub domain: Option<String>,
+    /// Whether clients are told of the NTP server (option 56).
+    pub ntp: bool,
     /// User classes (option 15) that are treated as iPXE.
     pub ipxe_classes: Vec<String>,
 }
@@ -532,6 +603,8 @@ pub struct Dhcp6Plan {
 /// DNS on one network. Names are absolute, in lower case, without a trailing dot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsPlan {
+    /// The port of the server; `None` when off.
+    pub port: Option<u16>,
     /// The zone of the network's nodes.
     pub domain: String,
     /// The zones of all networks of the lab, which are never forwarded.
@@ -581,6 +654,17 @@ pub struct DiskPlan {
     /// Whether it survives the lab: the file is then a link to one in the lab's own folder.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+}
+
+/// An image in a CD drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediumPlan {
+    /// The node.
+    pub node: NodeName,
+    /// The drive.
+    pub cd: DiskName,
+    /// The image.
+    pub source: FileRef,
 }
 
 /// A cloud-init seed: a FAT volume labelled CIDATA.

@@ -191,7 +191,7 @@ impl<'a> Wiring<'a> {
         let (hosts, search) = (self.host_lines(), self.search());
         Step::NameFiles {
             hosts,
-            nameserver: self.lab.networks.values().next().map(|network| network.address.addr()),
+            nameserver: self.lab.networks.values().find_map(Network::name_server),
             search,
         }
     }
@@ -354,6 +354,9 @@ impl<'a> Wiring<'a> {
             ra: network.ra,
             dhcp6: dhcp6(network),
             tftp: network.tftp,
+            http: network.http,
+            ntp: network.ntp,
+            syslog: network.syslog,
             dns: self.dns(network),
             https: network.https.then(|| bearer(self.lab, network)),
             matchbox: matchbox::matchbox(self.netboots, network),
@@ -383,6 +386,7 @@ impl<'a> Wiring<'a> {
         };
         let networks = self.lab.networks.values();
         DnsPlan {
+            port: network.dns.port,
             domain: network.dns.domain.clone(),
             domains: networks.clone().map(|network| network.dns.domain.clone()).collect(),
             nodes: self.node_records(),
@@ -452,8 +456,9 @@ fn dhcp6(network: &Network) -> Option<Dhcp6Plan> {
         // A lab with addresses for unknown clients has them for IPv6 too.
         pool: server.pool.map(|_| ipv6_pool(net)),
         lease_seconds: u32::try_from(server.lease_time.as_secs()).unwrap_or(u32::MAX),
-        nameserver: net.addr(),
-        domain: network.dns.domain.clone(),
+        nameserver: network.name_server().map(|_| net.addr()),
+        domain: network.dns.port.map(|_| network.dns.domain.clone()),
+        ntp: network.ntp,
         ipxe_classes: server.ipxe_classes.clone(),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DhcpRole, DiskPlan, HostMachinePlan, HostNicPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
+use super::{DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
 use crate::lab::Access;
 use crate::name::{IfName, NodeName};
 
@@ -11,6 +11,9 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuildImage { image } => write!(f, "build image {image}"),
+            Self::Download { url, sha256 } => {
+                write!(f, "download {url} unless the cache has it, sha256 {sha256}")
+            }
             Self::MakeNamespaces { uplink: None } => write!(f, "create namespaces, without uplink"),
             Self::MakeNamespaces { uplink: Some(way) } => {
                 write!(f, "create namespaces, with uplink {} {} (pasta)", way.interface, way.address)
@@ -63,28 +66,17 @@ impl fmt::Display for Step {
                 rule.bridge, rule.owner, rule.family, rule.table, rule.chain
             ),
             Self::Serve(service) => {
-                let mut services = Vec::new();
-                match service.dhcp.as_ref().map(|dhcp| (dhcp.role, dhcp.probe)) {
-                    Some((DhcpRole::Server, false)) => services.push("dhcp"),
-                    Some((DhcpRole::Server, true)) => services.push("dhcp unless there is another server"),
-                    Some((DhcpRole::Proxy, _)) => services.push("proxydhcp"),
-                    None => {}
-                }
-                services.extend(service.dhcp6.as_ref().map(|_| "dhcpv6"));
-                services.extend(["tftp", "http"]);
-                services.extend(service.https.as_ref().map(|_| "https"));
-                if let Some(matchbox) = &service.matchbox {
-                    services.push("matchbox");
-                    services.extend(matchbox.rpc.as_ref().map(|_| "grpc"));
-                }
-                services.extend(["dns", "ntp", "syslog", "router advertisements"]);
+                let services = match service.services().0 {
+                    services if services.is_empty() => "nothing".to_owned(),
+                    services => services.join(", "),
+                };
                 write!(
                     f,
                     "serve network {} at {}{}: {}; {}, {}",
                     service.network,
                     service.address.addr(),
                     service.ipv6.map(|ipv6| format!(" and {}", ipv6.addr())).unwrap_or_default(),
-                    services.join(", "),
+                    services,
                     count(service.files.len(), "file"),
                     count(service.texts.len(), "text")
                 )
@@ -106,6 +98,9 @@ impl fmt::Display for Step {
                         write!(f, "use the kept disk {name} of {node}, or create it: {size}, blank")
                     }
                 }
+            }
+            Self::Medium(MediumPlan { node, cd, source }) => {
+                write!(f, "insert {source} into CD drive {cd} of {node}")
             }
             Self::Variables { node, template, .. } => {
                 write!(f, "copy firmware variables of {node} from {}", template.display())

@@ -23,7 +23,7 @@ use crate::name::{NicName, NodeName};
 use crate::node::screen::ScreenReading;
 use crate::node::{Block, BootOverride, Device, Effect, MediaCommand, Power};
 
-pub use super::status::{Published, Status};
+pub use super::status::{NetworkServices, Published, Status};
 
 /// Tells whether a process listens on a control socket.
 pub(super) fn answers(socket: &Path) -> bool {

@@ -83,7 +83,7 @@ pub struct Target {
     pub network: Option<NetworkName>,
     /// Its firmware.
     pub firmware: Firmware,
-    /// The DNS server of its first network.
+    /// The DNS server of its first network, if that has one.
     pub dns: Option<Dns>,
 }
 
@@ -126,10 +126,8 @@ impl ProbeContext {
         spawner: Spawner,
         emitter: Emitter,
     ) -> Self {
-        let dns = |network: &NetworkPlan| Dns {
-            server: SocketAddr::from((network.server, 53)),
-            domain: network.domain.clone(),
-        };
+        let dns =
+            |network: &NetworkPlan| network.dns.map(|server| Dns { server, domain: network.domain.clone() });
         let nodes = plan.nodes.iter().map(|(name, node)| {
             let network = node.network.as_ref().and_then(|network| plan.networks.get(network));
             let address = node.address.map(IpAddr::from);
@@ -139,7 +137,7 @@ impl ProbeContext {
                     address,
                     network: node.network.clone(),
                     firmware: node.firmware,
-                    dns: network.map(dns),
+                    dns: network.and_then(dns),
                 },
             )
         });
@@ -147,14 +145,14 @@ impl ProbeContext {
             let network = host.nics.first().map(|nic| nic.network.clone());
             let server = network.as_ref().and_then(|network| plan.networks.get(network));
             let address = host.nics.iter().find_map(|nic| nic.address).map(|net| net.addr().into());
-            let (firmware, dns) = (Firmware::default(), server.map(dns));
+            let (firmware, dns) = (Firmware::default(), server.and_then(dns));
             (host.host.clone(), Target { address, network, firmware, dns })
         });
         Self {
             lab: plan.lab.clone(),
             expectations: plan.expectations.clone(),
             nodes: nodes.chain(hosts).collect(),
-            dns: plan.networks.values().next().map(dns),
+            dns: plan.networks.values().find_map(dns),
             machines,
             run_dir,
             runtime,
@@ -345,10 +343,15 @@ impl Shared {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
-            ProbedCheck::Dns { name, answer } => {
-                let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
-                else {
-                    return Answer::no("the lab has no network, so no DNS server");
+            ProbedCheck::Dns { name, answer, server } => {
+                let ours = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref());
+                let other = server.map(|server| {
+                    // Without a domain of ours, a name is asked as it is.
+                    let domain = ours.map(|dns| dns.domain.clone()).unwrap_or_default();
+                    Dns { server, domain }
+                });
+                let Some(dns) = other.as_ref().or(ours) else {
+                    return Answer::no("no network of the lab has DNS");
                 };
                 let Some(name) = name.as_deref().or(node.map(NodeName::as_str)) else {
                     return Answer::no("there is no name to ask for");

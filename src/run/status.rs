@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::fold::Fold;
@@ -11,7 +12,7 @@ use super::request::Request;
 use crate::event::RunTime;
 use crate::expect::Verdict;
 use crate::lab::Isolation;
-use crate::name::{LabName, NetworkName, NicName, NodeName};
+use crate::name::{IfName, LabName, NetworkName, NicName, NodeName};
 use crate::node::Capabilities;
 use crate::observe::Snapshot;
 use crate::plan::{Accel, NicPlan, Step};
@@ -30,11 +31,17 @@ pub struct Status {
     /// Its networks.
     #[serde(default)]
     pub networks: Vec<NetworkName>,
+    /// Their boot services.
+    #[serde(default)]
+    pub services: Vec<NetworkServices>,
     /// The addresses of its nodes: reserved, or else leased.
     pub addresses: BTreeMap<NodeName, Vec<IpAddr>>,
     /// Whether the links of its nodes' NICs are up.
     #[serde(default)]
     pub links: BTreeMap<NodeName, BTreeMap<NicName, bool>>,
+    /// What is in the drives for media of its nodes; `None` if a drive is empty.
+    #[serde(default)]
+    pub media: BTreeMap<NodeName, BTreeMap<String, Option<String>>>,
     /// Its published ports.
     pub published: Vec<Published>,
     /// The capabilities of its started nodes.
@@ -43,6 +50,21 @@ pub struct Status {
     pub snapshot: Snapshot,
     /// The state of its expectations.
     pub verdicts: Vec<Verdict>,
+}
+
+/// The boot services of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkServices {
+    /// The network.
+    pub network: NetworkName,
+    /// Its bridge.
+    pub interface: IfName,
+    /// The address of the bridge.
+    pub address: Ipv4Net,
+    /// The services that run.
+    pub on: Vec<String>,
+    /// Those that are switched off.
+    pub off: Vec<String>,
 }
 
 /// A published port.
@@ -66,10 +88,18 @@ impl Status {
     ) -> Self {
         let plan = &request.plan;
         let mut addresses: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
-        let mut published = Vec::new();
+        let (mut published, mut services) = (Vec::new(), Vec::new());
         for step in &plan.steps {
             match step {
                 Step::Serve(service) => {
+                    let (on, off) = service.services();
+                    services.push(NetworkServices {
+                        network: service.network.clone(),
+                        interface: service.interface.clone(),
+                        address: service.address,
+                        on: on.into_iter().map(Into::into).collect(),
+                        off: off.into_iter().map(Into::into).collect(),
+                    });
                     for host in &service.hosts {
                         addresses
                             .entry(host.node.clone())
@@ -108,14 +138,40 @@ impl Status {
             };
             (node.clone(), plan.nics.iter().map(|nic| (nic.nic.clone(), is_up(nic))).collect())
         });
+        let mut media: BTreeMap<NodeName, BTreeMap<String, Option<String>>> = BTreeMap::new();
+        for (node, plan) in &plan.nodes {
+            let drives = media.entry(node.clone()).or_default();
+            drives.extend(plan.cds.iter().map(|cd| (format!("cd.{cd}"), None)));
+        }
+        for step in &plan.steps {
+            let (node, drive, medium) = match step {
+                Step::Medium(medium) => {
+                    (&medium.node, format!("cd.{}", medium.cd), medium.source.to_string())
+                }
+                Step::Disk(disk)
+                    if plan.nodes.get(&disk.node).is_some_and(|node| node.is_stick(&disk.disk)) =>
+                {
+                    let content = disk.backing.as_ref().map_or("blank".to_owned(), ToString::to_string);
+                    (&disk.node, format!("disk.{}", disk.disk), content)
+                }
+                _ => continue,
+            };
+            media.entry(node.clone()).or_default().insert(drive, Some(medium));
+        }
+        for (node, view) in &snapshot.nodes {
+            media.entry(node.clone()).or_default().extend(view.media.clone());
+        }
+        media.retain(|_, drives| !drives.is_empty());
         Self {
             lab: plan.lab.clone(),
             file: request.plan.file.clone(),
             isolation: plan.isolation,
             accel: plan.accel,
             networks: plan.networks.keys().cloned().collect(),
+            services,
             addresses,
             links: links.chain(links_of_hosts).collect(),
+            media,
             published,
             capabilities,
             snapshot,

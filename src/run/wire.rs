@@ -64,9 +64,14 @@ fn segment(service: &ServicePlan) -> Segment {
             dhcp: service.dhcp.is_some(),
             dhcp6: service.dhcp6.is_some(),
             tftp: service.tftp != TftpBackend::Off,
-            dns: true,
+            dns: service.is_name_server(),
             advertisements: service.ra,
-            http: [80].into_iter().chain(https).chain(matchbox.map(|matchbox| matchbox.port)).collect(),
+            http: service
+                .http
+                .into_iter()
+                .chain(https)
+                .chain(matchbox.map(|matchbox| matchbox.port))
+                .collect(),
         },
     }
 }

@@ -73,8 +73,8 @@ pub(super) fn plan() -> ServicePlan {
             pool: Some((Ipv4Addr::new(10, 0, 0, 30), Ipv4Addr::new(10, 0, 0, 33))),
             lease_seconds: 3600,
             router: Some(SERVER),
-            nameserver: SERVER,
-            domain: "lab.test".to_owned(),
+            nameserver: Some(SERVER),
+            domain: Some("lab.test".to_owned()),
             options: DhcpOptions::new(),
             ipxe_classes: vec!["pixiecore".to_owned()],
             reserve: BTreeMap::new(),
@@ -83,10 +83,13 @@ pub(super) fn plan() -> ServicePlan {
         ra: true,
         dhcp6: None,
         tftp: TftpBackend::Builtin,
+        http: Some(80),
+        ntp: true,
+        syslog: true,
         https: None,
         matchbox: None,
         root: None,
-        dns: DnsPlan { domain: "lab.test".to_owned(), ..DnsPlan::default() },
+        dns: DnsPlan { port: Some(53), domain: "lab.test".to_owned(), ..DnsPlan::default() },
         clock: 0,
         files: BTreeMap::from([
             ("profile/tiny/kernel".to_owned(), file("kernel")),
@@ -111,6 +114,7 @@ pub(super) fn content_of(plan: &ServicePlan, folder: &Path) -> ContentStore {
         FileRef::Image { image: _, file } => Some(images.join(file)),
         FileRef::Path(path) => Some(path.clone()),
         FileRef::Lab(file) => Some(images.join(file.as_str())),
+        FileRef::Url { .. } => None,
     });
     let ssh_public_key = "ssh-ed25519 KEY".to_owned();
     let folder = folder.to_owned();

@@ -165,7 +165,7 @@ pub async fn serve(
         ending: CancellationToken::new(),
         patience: http::PATIENCE,
     };
-    // If matchbox has its own port, port 80 serves only the files of the lab.
+    // If matchbox has its own port, the one of HTTP serves only the files of the lab.
     let plain = match matchbox.is_empty() {
         true => handler.clone(),
         false => http::HttpHandler { matchbox: None, ..handler.clone() },

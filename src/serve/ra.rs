@@ -83,7 +83,8 @@ struct Ipv6 {
     address: Ipv6Net,
     /// Whether DHCPv6 assigns addresses.
     managed: bool,
-    domain: String,
+    /// The domain of the network's DNS server, if hosts are told of it.
+    domain: Option<String>,
     /// Whether it is multicast to all hosts, or sent to nodes of the lab only.
     to_all: bool,
 }
@@ -110,7 +111,7 @@ impl Router {
             ipv6: plan.ipv6.map(|address| Ipv6 {
                 address,
                 managed: plan.dhcp6.is_some(),
-                domain: plan.dns.domain.clone(),
+                domain: plan.is_name_server().then(|| plan.dns.domain.clone()),
                 to_all: plan.ipv6_unknown_clients == UnknownClients::Answer,
             }),
             hosts: plan.hosts.iter().map(host).collect(),
@@ -139,9 +140,11 @@ impl Router {
             let head = [address.prefix_len(), PREFIX_FLAGS];
             let lives = [VALID.to_be_bytes(), PREFERRED.to_be_bytes(), [0; 4]].concat();
             option(&mut packet, code::PREFIX, &[&head, &lives, &address.network().octets()]);
-            let life = NAMES.to_be_bytes();
-            option(&mut packet, code::NAME_SERVERS, &[&[0; 2], &life, &address.addr().octets()]);
-            option(&mut packet, code::SEARCH_LIST, &[&[0; 2], &life, &labels::encode(domain)]);
+            if let Some(domain) = domain {
+                let life = NAMES.to_be_bytes();
+                option(&mut packet, code::NAME_SERVERS, &[&[0; 2], &life, &address.addr().octets()]);
+                option(&mut packet, code::SEARCH_LIST, &[&[0; 2], &life, &labels::encode(domain)]);
+            }
         }
         packet
     }

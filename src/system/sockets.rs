@@ -25,9 +25,7 @@ use crate::system::sys;
 const DHCP: u16 = 67;
 const PROXY_DHCP: u16 = 4011;
 const TFTP: u16 = 69;
-const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
-const DNS: u16 = 53;
 const DHCP6: u16 = 547;
 const NTP: u16 = 123;
 const SYSLOG: u16 = 514;
@@ -57,13 +55,13 @@ pub struct Sockets {
     pub dhcp: Option<DhcpSockets>,
     /// DHCPv6; `None` when the network has none.
     pub dhcp6: Option<Dhcp6Sockets>,
-    /// TFTP, one socket for each address of the bridge; empty if another server has the port. So are the next four.
+    /// TFTP, one socket for each address of the bridge; empty if it is off. So are the next ones.
     pub tftp: Vec<UdpSocket>,
     /// HTTP.
     pub http: Vec<TcpListener>,
-    /// HTTPS; empty if the network has none.
+    /// HTTPS.
     pub https: Vec<TcpListener>,
-    /// matchbox's gRPC; empty if the network has none.
+    /// matchbox's gRPC.
     pub rpc: Vec<TcpListener>,
     /// HTTP of matchbox, if it has its own port.
     pub matchbox: Vec<TcpListener>,
@@ -71,13 +69,13 @@ pub struct Sockets {
     pub dns: Vec<UdpSocket>,
     /// DNS over TCP.
     pub dns_tcp: Vec<TcpListener>,
-    /// Router solicitations; `None` if the kernel has no IPv6.
+    /// Router solicitations; `None` if nothing is advertised, or if the kernel has no IPv6.
     pub solicitations: Option<LinkSocket>,
     /// What shows addresses of nodes that no server of ours gave.
     pub neighbours: NeighbourSockets,
-    /// NTP; empty if a daemon of the host uses the port.
+    /// NTP; empty if it is off, or if a daemon of the host uses the port.
     pub ntp: Vec<UdpSocket>,
-    /// Syslog; empty if a daemon of the host uses the port.
+    /// Syslog; empty if it is off, or if a daemon of the host uses the port.
     pub syslog: Vec<UdpSocket>,
     /// Services that are omitted because of an error: no machine needs them to boot.
     pub missing: Vec<BindError>,
@@ -249,14 +247,17 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
         }),
     };
     let mut missing = Vec::new();
-    let mut optional = |service, port| {
+    let mut optional = |service, port, on: bool| {
+        if !on {
+            return Vec::new();
+        }
         let sockets: io::Result<Vec<_>> = addresses.iter().map(|address| shared(*address, port)).collect();
         sockets.map_err(failed(service, Port::Udp(port))).unwrap_or_else(|error| {
             missing.push(error);
             Vec::new()
         })
     };
-    let (ntp, syslog) = (optional("NTP", NTP), optional("syslog", SYSLOG));
+    let (ntp, syslog) = (optional("NTP", NTP, plan.ntp), optional("syslog", SYSLOG, plan.syslog));
 
     let dhcp6 = plan.dhcp6.as_ref().map(|_| dhcp6(&plan.interface)).transpose();
     Ok(Sockets {
@@ -266,7 +267,7 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             TftpBackend::Off => Vec::new(),
             TftpBackend::Builtin | TftpBackend::AsyncTftp => udp("TFTP", TFTP)?,
         },
-        http: tcp("HTTP", HTTP)?,
+        http: plan.http.map_or(Ok(Vec::new()), |port| tcp("HTTP", port))?,
         https: match plan.https {
             Some(_) => tcp("HTTPS", HTTPS)?,
             None => Vec::new(),
@@ -276,14 +277,14 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
             None => Vec::new(),
         },
         matchbox: match &plan.matchbox {
-            Some(matchbox) if matchbox.port != HTTP => tcp("matchbox", matchbox.port)?,
+            Some(matchbox) if Some(matchbox.port) != plan.http => tcp("matchbox", matchbox.port)?,
             _ => Vec::new(),
         },
-        dns: udp("DNS", DNS)?,
-        dns_tcp: tcp("DNS", DNS)?,
-        solicitations: match solicitations(&plan.interface) {
+        dns: plan.dns.port.map_or(Ok(Vec::new()), |port| udp("DNS", port))?,
+        dns_tcp: plan.dns.port.map_or(Ok(Vec::new()), |port| tcp("DNS", port))?,
+        solicitations: match plan.ra.then(|| solicitations(&plan.interface)).transpose() {
             Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => None,
-            other => Some(other.map_err(failed("router advertisements", Port::Icmp6))?),
+            other => other.map_err(failed("router advertisements", Port::Icmp6))?,
         },
         neighbours: neighbours(&plan.interface).map_err(failed("addresses of neighbours", Port::Frames))?,
         ntp,

@@ -89,10 +89,18 @@ fn everything_has_a_default() {
                 root: None,
                 files: {},
                 listing: false,
+                http: Some(
+                    80,
+                ),
+                ntp: true,
+                syslog: true,
                 ra: true,
                 https: false,
                 matchbox: None,
                 dns: Dns {
+                    port: Some(
+                        53,
+                    ),
                     domain: "lab",
                     records: {},
                     aliases: {},
@@ -171,6 +179,7 @@ fn everything_has_a_default() {
                     },
                 ],
                 disks: [],
+                cds: [],
                 boot: Order(
                     [
                         Network,

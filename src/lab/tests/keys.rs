@@ -73,7 +73,7 @@ fn unknown_key_near_no_other() {
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `dhcp`, `tftp`, `options`, `root`, `files`, `listing`, `ra`, `https`, `matchbox`, `dns`
+      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
 
     1 error; for more, run `dryrack explain L007`
     "#);
@@ -752,6 +752,7 @@ fn windows_line_ends_and_a_byte_order_mark_do_no_harm() {
 fn renamed_keys_and_values() {
     assert_snapshot!(check_more(
         "place = \"host\"\nnode.a.pace = \"real\"\nnetwork.lan.tftp = \"own\"\nnode.a.start = \"lab\"\nisolation = \"host\"\n\
+         network.lan.ra = false\n\
          network.lan.dhcp.server = { lease = \"1h\", unknown = \"ignore\" }\n"
     ), @r#"
     error[L007]: unknown key `place`
@@ -794,23 +795,31 @@ fn renamed_keys_and_values() {
       |
       = help: `host` was renamed to `none`
 
-    error[L007]: unknown key `lease`
-      --> lab.toml:10:29
+    error[L010]: `ra` cannot be `false`
+      --> lab.toml:10:18
        |
-    10 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
+    10 | network.lan.ra = false
+       |                  ^^^^^
+       |
+       = help: `false` was renamed to `off`
+
+    error[L007]: unknown key `lease`
+      --> lab.toml:11:29
+       |
+    11 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
        |                             ^^^^^
        |
        = help: `lease` was renamed to `lease-time`
 
     error[L007]: unknown key `unknown`
-      --> lab.toml:10:43
+      --> lab.toml:11:43
        |
-    10 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
+    11 | network.lan.dhcp.server = { lease = "1h", unknown = "ignore" }
        |                                           ^^^^^^^
        |
        = help: `unknown` was renamed to `unknown-clients`
 
-    7 errors; for more, run `dryrack explain L007`
+    8 errors; for more, run `dryrack explain L007`
     "#);
 }
 

@@ -15,6 +15,7 @@ mod network;
 mod odd;
 mod overlay;
 mod process;
+mod service;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};

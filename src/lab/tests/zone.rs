@@ -24,6 +24,8 @@ profile = "tiny"
     let network = lab.networks.values().next().unwrap();
     assert_snapshot!(format!("{:#?}", network.dns).replace("\n        ", " "), @r#"
     Dns {
+        port: Some( 53,
+        ),
         domain: "lab.test",
         records: { "*.apps.lab.test": [     10.0.0.5,     fd00::5, ], "matchbox.local": [     10.0.0.1, ], "ntp.lab.test": [     10.0.0.1, ], "top": [     10.0.0.6, ],
         },

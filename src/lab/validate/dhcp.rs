@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 
 use super::Check;
 use super::node::Draft;
+use super::service::are_off;
 use crate::config::{
     Field, Keyed, List, Located, RawDhcp, RawDhcpServer, RawNetwork, RawOption, RawScalar, Text,
 };
@@ -33,6 +34,7 @@ impl Check<'_> {
             Some(RawDhcp::Proxy) => return Dhcp::Proxy,
             Some(RawDhcp::Off) => return Dhcp::Off,
             Some(RawDhcp::Server(settings)) => settings.value(),
+            None if are_off(raw) => return Dhcp::Off,
             None => None,
         };
         // Other clients may be connected to an interface of the host.
@@ -120,6 +122,7 @@ impl Check<'_> {
             let off = match network.dhcp {
                 Dhcp::Server(_) => continue,
                 Dhcp::Proxy => "with `dhcp = \"proxy\"`",
+                Dhcp::Off if raw.dhcp.is_missing() => "with `services = \"off\"`",
                 Dhcp::Off => "with `dhcp = \"off\"`",
             };
             let here = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
@@ -131,7 +134,7 @@ impl Check<'_> {
                     && node.disks.iter().all(|disk| disk.source.is_none())
             };
             if network.interface.is_none() && nodes.peek().is_some() && nodes.all(depends) {
-                let span = raw.dhcp.span().unwrap_or(&key.span).clone();
+                let span = raw.dhcp.span().or(raw.services.span()).unwrap_or(&key.span).clone();
                 let what = format!("nobody assigns addresses on network `{}` {off}", key.value);
                 let diagnostic = Diagnostic::new(Code::NobodyLeases, span, what);
                 self.report(diagnostic.help(

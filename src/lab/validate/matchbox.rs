@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Check;
+use super::service::{HTTP, Services};
 use crate::config::{Field, Keyed, Located, RawGroup, RawJson, RawMatchbox, RawProfile};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Group, Loader, Matchbox, Metadata, Network, Rpc};
 use crate::matchbox::ignition::Version;
 use crate::name::{GroupName, NetworkName};
 
-const HTTP: u16 = 80;
-const HTTPS: u16 = 443;
-const DNS: u16 = 53;
 const RPC: u16 = 8081;
 
 /// More than a hand-written file needs; a data directory may have any number.
@@ -20,16 +18,16 @@ const MOST_GROUPS: usize = 1000;
 
 impl Check<'_> {
     /// Checks the matchbox settings of a network.
-    pub(super) fn matchbox(&mut self, raw: &RawMatchbox, span: &Span, https: bool) -> Matchbox {
+    pub(super) fn matchbox(&mut self, raw: &RawMatchbox, span: &Span, services: Services) -> Matchbox {
         let data = self.folder(&raw.data);
         let assets = match raw.assets.is_missing() {
             true => data.as_ref().map(|data| data.join("assets")).filter(|assets| self.is_folder(assets)),
             false => self.folder(&raw.assets),
         };
-        let port = self.port_of_ours(&raw.port, HTTP, https);
+        let port = self.port_of_ours(&raw.port, services.http.unwrap_or(HTTP), services);
         let rpc = raw.rpc.given().and_then(|rpc| {
-            let listen = self.port_of_ours(&rpc.value.port, RPC, https);
-            if listen == port || listen == HTTP {
+            let listen = self.port_of_ours(&rpc.value.port, RPC, services);
+            if listen == port || Some(listen) == services.http {
                 let position = rpc.value.port.span().unwrap_or(&rpc.span).clone();
                 let what = format!("port {listen} is used by HTTP");
                 self.report(Diagnostic::new(Code::PortTaken, position, what).help("give each its own port"));
@@ -87,13 +85,13 @@ impl Check<'_> {
     }
 
     /// Checks a port and that no other service of the lab uses it.
-    fn port_of_ours(&mut self, field: &Field<u16>, default: u16, https: bool) -> u16 {
+    fn port_of_ours(&mut self, field: &Field<u16>, default: u16, services: Services) -> u16 {
         let port = field.value().copied().unwrap_or(default);
-        if port == 0 || port == DNS || https && port == HTTPS {
-            let what = match port {
-                0 => "0 is not a valid port".to_owned(),
-                DNS => "port 53 is used by DNS".to_owned(),
-                _ => format!("port {port} is used by HTTPS"),
+        let taken = services.tcp_ports().find(|(taken, _)| *taken == port);
+        if port == 0 || taken.is_some() {
+            let what = match taken {
+                Some((_, other)) => format!("port {port} is used by {other}"),
+                None => "0 is not a valid port".to_owned(),
             };
             let diagnostic = Diagnostic::new(Code::PortTaken, field.span().cloned(), what);
             self.report(diagnostic.help(format!("remove it to use port {default}")));

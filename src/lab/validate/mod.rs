@@ -12,11 +12,13 @@ mod host;
 mod ipv6;
 mod machine;
 mod matchbox;
+mod media;
 mod names;
 mod network;
 mod node;
 mod process;
 mod publish;
+mod service;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -78,6 +80,8 @@ impl Check<'_> {
                 expectation.after = expectation.after.take().or_else(|| process.after.clone());
             }
         }
+        self.names_are_served(&networks, &expectations);
+        self.profiles_are_served(&networks, &nodes, &profiles, &processes);
         if processes.is_empty() {
             self.nobody_leases(&networks, &nodes);
         }

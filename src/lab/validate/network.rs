@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::service::{Services, dns_settings};
 use super::{Check, names};
 use crate::config::{Field, Keyed, Located, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
@@ -93,14 +94,14 @@ impl Check<'_> {
         let nat = raw.nat.value().copied().unwrap_or(false);
         let dhcp = self.dhcp(raw, address);
         let options = self.network_options(raw, &dhcp);
-        let tftp = raw.tftp.value().copied().unwrap_or_default();
+        let services = self.services(raw);
+        let Services { tftp, http, https, dns: dns_port, ntp, syslog, ra } = services;
         let (root, listing) = self.root(raw);
         let files = self.served(&raw.files);
-        let ra = raw.ra.value().copied().unwrap_or(true);
-        let https = raw.https.value().copied().unwrap_or(false);
+        self.files_are_served(raw, &services);
         let matchbox =
-            raw.matchbox.given().map(|matchbox| self.matchbox(&matchbox.value, &matchbox.span, https));
-        let dns = self.dns(raw.dns.value(), nat);
+            raw.matchbox.given().map(|matchbox| self.matchbox(&matchbox.value, &matchbox.span, services));
+        let dns = self.dns(dns_settings(raw), dns_port, nat);
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
@@ -119,6 +120,9 @@ impl Check<'_> {
             root,
             files,
             listing,
+            http,
+            ntp,
+            syslog,
             ra,
             https,
             matchbox,
@@ -290,9 +294,9 @@ impl Check<'_> {
         });
     }
 
-    fn dns(&mut self, raw: Option<&RawDns>, nat: bool) -> Dns {
+    fn dns(&mut self, raw: Option<&RawDns>, port: Option<u16>, nat: bool) -> Dns {
         let default = if nat { Upstream::Host } else { Upstream::None };
-        let mut dns = Dns { domain: DOMAIN.into(), upstream: default, ..Dns::default() };
+        let mut dns = Dns { port, domain: DOMAIN.into(), upstream: default, ..Dns::default() };
         let Some(raw) = raw else { return dns };
         if let Some(domain) = raw.domain.given().and_then(|word| self.domain(word)) {
             dns.domain = domain;

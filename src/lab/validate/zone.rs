@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::Draft;
+use super::service::dns_settings;
 use super::{Check, names};
 use crate::config::{self, Keyed, Located, Many, RawDns, Text};
 use crate::diag::{Code, Diagnostic, Span, nearest};
@@ -144,7 +145,7 @@ impl<'a> Check<'a> {
         for (key, raw) in &self.raw.network.entries {
             let network = key.value.parse::<NetworkName>().ok().and_then(|name| networks.get(&name));
             if let (Some(network), Some(raw)) = (network, raw) {
-                zones.push((network.dns.domain.as_str(), raw.dns.value()));
+                zones.push((network.dns.domain.as_str(), dns_settings(raw)));
             }
         }
         let domains: Vec<&str> = zones.iter().map(|(domain, _)| *domain).collect();

@@ -233,6 +233,7 @@ impl TimelineFold {
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
+            | Known::MediumSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }

@@ -36,7 +36,7 @@ pub(super) fn dead(
     };
     let server = IpAddr::from(network.address.addr());
     if addresses.contains(&server) {
-        let listens = port == 80
+        let listens = Some(port) == network.http
             || port == matchbox.port
             || network.https && port == 443
             || matchbox.rpc.as_ref().is_some_and(|rpc| rpc.port == port);

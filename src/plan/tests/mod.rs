@@ -12,8 +12,8 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 
 use super::{
-    Accel, BootPlan, FirmwareFile, ForwardDrop, HostFacts, HostLink, LinkPlan, Netboots, NicPlan, NodeKind,
-    Plan, PlanError, Qemu, Refusal, StartOptions, Step, Undo, check_host, plan, read,
+    Accel, BootPlan, Dhcp6Plan, FirmwareFile, ForwardDrop, HostFacts, HostLink, LinkPlan, Netboots, NicPlan,
+    NodeKind, Plan, PlanError, Qemu, Refusal, StartOptions, Step, Undo, check_host, plan, read,
 };
 use crate::config::Source;
 use crate::lab::{Lab, LabEnvironment, Origins, resolve};

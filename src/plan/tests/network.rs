@@ -165,3 +165,87 @@ nic.plain = {}
     [] {}
     "#);
 }
+
+#[test]
+fn what_is_off_is_named_to_nobody() {
+    let base = r#"dryrack = 1
+name = "off"
+network.lan.address = "10.0.2.1/24"
+network.lan.ipv6 = "fd00:2::1/64"
+network.next.address = "10.0.3.1/24"
+profile.p.kernel = "files/linux"
+node.a = { firmware = "uefi", profile = "p", nic.lan = { rom = false } }
+"#;
+    let told = |more: &str| {
+        let plan = plan(&lab(&format!("{base}{more}")), &facts()).unwrap();
+        let mut text = String::new();
+        for step in &plan.steps {
+            match step {
+                Step::Serve(service) if service.network.as_str() == "lan" => {
+                    writeln!(text, "{}", step.title()).unwrap();
+                    if let Some(dhcp) = &service.dhcp {
+                        let options: Vec<u8> = dhcp.options.keys().copied().collect();
+                        writeln!(
+                            text,
+                            "dhcp: dns {:?}, domain {:?}, options {options:?}",
+                            dhcp.nameserver, dhcp.domain
+                        )
+                        .unwrap();
+                    }
+                    if let Some(dhcp6) = &service.dhcp6 {
+                        let Dhcp6Plan { nameserver, domain, ntp, .. } = dhcp6;
+                        writeln!(text, "dhcpv6: dns {nameserver:?}, domain {domain:?}, ntp {ntp}").unwrap();
+                    }
+                    let script = service.hosts[0].boot.as_ref().and_then(|boot| boot.script.as_deref());
+                    writeln!(text, "script: {script:?}").unwrap();
+                }
+                Step::NameFiles { nameserver, .. } => writeln!(text, "resolv.conf: {nameserver:?}").unwrap(),
+                _ => {}
+            }
+        }
+        writeln!(text, "asked: {:?}", plan.networks.values().map(|network| network.dns).collect::<Vec<_>>())
+            .unwrap();
+        text
+    };
+    assert_snapshot!(told(""), @r#"
+    resolv.conf: Some(10.0.2.1)
+    serve network lan at 10.0.2.1 and fd00:2::1: dhcp, dhcpv6, tftp, http, dns, ntp, syslog, router advertisements; 3 files, 1 text
+    dhcp: dns Some(10.0.2.1), domain Some("lab"), options [7, 42, 119]
+    dhcpv6: dns Some(fd00:2::1), domain Some("lab"), ntp true
+    script: Some("http://10.0.2.1/boot/a.ipxe")
+    asked: [Some(10.0.2.1:53), Some(10.0.3.1:53)]
+    "#);
+    assert_snapshot!(told("network.lan.dns = \"off\"\nnetwork.lan.ntp = \"off\"\nnetwork.lan.syslog = \"off\"\nnetwork.lan.ra = \"off\"\n"), @r#"
+    resolv.conf: Some(10.0.3.1)
+    serve network lan at 10.0.2.1 and fd00:2::1: dhcp, dhcpv6, tftp, http; 3 files, 1 text
+    dhcp: dns None, domain None, options []
+    dhcpv6: dns None, domain None, ntp false
+    script: Some("http://10.0.2.1/boot/a.ipxe")
+    asked: [None, Some(10.0.3.1:53)]
+    "#);
+    assert_snapshot!(told("network.lan.dns.port = 5353\nnetwork.lan.http.port = 8080\n"), @r#"
+    resolv.conf: Some(10.0.3.1)
+    serve network lan at 10.0.2.1 and fd00:2::1: dhcp, dhcpv6, tftp, http on port 8080, dns on port 5353, ntp, syslog, router advertisements; 3 files, 1 text
+    dhcp: dns None, domain Some("lab"), options [7, 42, 119]
+    dhcpv6: dns None, domain Some("lab"), ntp true
+    script: Some("http://10.0.2.1:8080/boot/a.ipxe")
+    asked: [Some(10.0.2.1:5353), Some(10.0.3.1:53)]
+    "#);
+    assert_snapshot!(told("network.lan.http = \"off\"\nnetwork.lan.matchbox.port = 8080\n"), @r#"
+    resolv.conf: Some(10.0.2.1)
+    serve network lan at 10.0.2.1 and fd00:2::1: dhcp, dhcpv6, tftp, matchbox on port 8080, dns, ntp, syslog, router advertisements; 3 files, 1 text
+    dhcp: dns Some(10.0.2.1), domain Some("lab"), options [7, 42, 119]
+    dhcpv6: dns Some(fd00:2::1), domain Some("lab"), ntp true
+    script: Some("http://10.0.2.1:8080/boot/a.ipxe")
+    asked: [Some(10.0.2.1:53), Some(10.0.3.1:53)]
+    "#);
+    assert_snapshot!(
+        told("network.lan.services = \"off\"\nnetwork.next.services = \"off\"\nnetwork.lan.http = \"on\"\n\
+              process.dnsmasq.run = \"dnsmasq\"\n"), @r#"
+    resolv.conf: None
+    serve network lan at 10.0.2.1 and fd00:2::1: http; 3 files, 1 text
+    script: Some("http://10.0.2.1/boot/a.ipxe")
+    asked: [None, None]
+    "#
+    );
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dhcproto::v4::{Flags, MessageType};
 
-use super::boot::{self, BootFile, BootReply};
+use super::boot::{self, BootFile, BootReply, Site};
 use super::server::{FixedReply, Host, KnownBy, OF_A_LEASE, Server, find, written_first};
 use super::state::{Change, Holder, Lease, Lessee, State};
 use crate::event::{DhcpClient, UnixSeconds};
@@ -59,7 +59,8 @@ pub(in crate::serve) fn answer(
     let (host, known_by) = server.host(request).unzip();
     let lessee = server.lessee(request, client, known_by);
     let known_by = known_by.unwrap_or(KnownBy::Mac);
-    let boot = boot::tell(client, host.map(|host| &host.plan), request, server.address.addr(), runs_program);
+    let site = Site { address: server.address.addr(), files_port: server.files_port };
+    let boot = boot::tell(client, host.map(|host| &host.plan), request, site, runs_program);
     let case = Case { server, state, request, now, client, lessee, host, known_by, boot };
     if let Some(link) = request.link()
         && !server.address.contains(&link)

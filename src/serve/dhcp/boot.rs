@@ -18,6 +18,26 @@ const PI_MENU: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberr
 /// iPXE's encapsulated options: `no-pxedhcp` (176) = 1, "do not wait for ProxyDHCP offers".
 const NO_PROXY_WAIT: [u8; 3] = [176, 1, 1];
 
+/// Where the lab's files are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site {
+    /// The server.
+    pub(super) address: Ipv4Addr,
+    /// The port of HTTP, if it serves the files.
+    pub(super) files_port: Option<u16>,
+}
+
+impl Site {
+    /// Returns the start of the URLs of HTTP, if it serves the files.
+    fn http(self) -> Option<String> {
+        let address = self.address;
+        self.files_port.map(|port| match port {
+            80 => format!("http://{address}/"),
+            port => format!("http://{address}:{port}/"),
+        })
+    }
+}
+
 fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, Cow<'static, str>) {
     match arch::program(&boot.programs, architecture) {
         Some(path) => {
@@ -28,12 +48,17 @@ fn by_tftp(boot: &BootPlan, architecture: u16) -> (Option<BootFile>, Cow<'static
     }
 }
 
-fn by_http(boot: &BootPlan, architecture: u16, server: Ipv4Addr) -> (Option<BootFile>, Cow<'static, str>) {
-    let scheme = if boot.via == Some(Via::Https) { "https" } else { "http" };
+fn by_http(boot: &BootPlan, architecture: u16, site: Site) -> (Option<BootFile>, Cow<'static, str>) {
+    let Site { address, .. } = site;
+    let url = match boot.via {
+        Some(Via::Https) => Some(format!("https://{address}/")),
+        _ => site.http(),
+    };
+    let Some(url) = url else { return (None, "HTTP is off".into()) };
     match arch::program(&boot.programs, architecture) {
         Some(path) => {
             let rule = format!("program for {}", arch::name(architecture));
-            (Some(BootFile::Http(format!("{scheme}://{server}/{path}"))), rule.into())
+            (Some(BootFile::Http(format!("{url}{path}"))), rule.into())
         }
         None => (None, format!("no program for {}", arch::name(architecture)).into()),
     }
@@ -78,14 +103,14 @@ pub(super) fn tell(
     client: Client,
     host: Option<&HostPlan>,
     request: &Request,
-    server: Ipv4Addr,
+    site: Site,
     runs_program: bool,
 ) -> BootReply {
     let mut options = Vec::new();
     if client == Client::Ipxe && host.is_some_and(|host| host.skip_delays) {
         options.push(Tlv::new(code::IPXE, &NO_PROXY_WAIT));
     }
-    let (file, mut rule) = boot_file(client, host, request, server, runs_program);
+    let (file, mut rule) = boot_file(client, host, request, site, runs_program);
     let via = host.and_then(|host| host.boot.as_ref()).map(|boot| boot.via);
     let is_pi =
         client == Client::Firmware(Architecture::RASPBERRY_PI) && matches!(via, Some(None | Some(Via::Pxe)));
@@ -98,7 +123,7 @@ pub(super) fn tell(
         options.push(Tlv::new(code::VENDOR_OPTIONS, vendor_options));
     }
     if is_pi || matches!(file, Some(BootFile::Tftp(_))) {
-        options.push(Tlv::new(code::BOOT_SERVER, server.to_string().as_bytes()));
+        options.push(Tlv::new(code::BOOT_SERVER, site.address.to_string().as_bytes()));
     }
     if let Some(file) = &file {
         match file {
@@ -119,7 +144,7 @@ fn boot_file(
     client: Client,
     host: Option<&HostPlan>,
     request: &Request,
-    server: Ipv4Addr,
+    site: Site,
     runs_program: bool,
 ) -> (Option<BootFile>, Cow<'static, str>) {
     let Some(boot) = host.and_then(|host| host.boot.as_ref()) else {
@@ -142,7 +167,7 @@ fn boot_file(
             if host.is_some_and(|host| host.skip_delays) =>
         {
             // Without an offer, it keeps asking for a minute before it tries IPv6.
-            (Some(BootFile::Http(format!("http://{server}/"))), "redirected to IPv6".into())
+            (Some(BootFile::Http(format!("http://{}/", site.address))), "redirected to IPv6".into())
         }
         (Client::HttpFirmware(_), BootPlan { via: Some(via), .. })
             if !matches!(via, Via::Http | Via::Https) =>
@@ -151,6 +176,6 @@ fn boot_file(
         }
         (Client::Ipxe, boot) => by_tftp(boot, architecture(request, PXE)),
         (Client::Firmware(architecture), boot) => by_tftp(boot, architecture),
-        (Client::HttpFirmware(architecture), boot) => by_http(boot, architecture, server),
+        (Client::HttpFirmware(architecture), boot) => by_http(boot, architecture, site),
     }
 }

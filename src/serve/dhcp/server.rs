@@ -23,6 +23,8 @@ pub(in crate::serve) struct Server {
     pub(super) identity: Option<Identity>,
     pub(super) lease_seconds: u32,
     pub(super) ipxe_classes: Vec<String>,
+    /// The port on which HTTP serves the lab's files, if it does.
+    pub(super) files_port: Option<u16>,
     hosts: BTreeMap<Mac, Host>,
     by_client_id: BTreeMap<Vec<u8>, Mac>,
     by_uuid: BTreeMap<[u8; 16], Mac>,
@@ -82,6 +84,7 @@ impl Server {
             identity: dhcp.identity,
             lease_seconds: dhcp.lease_seconds,
             ipxe_classes: dhcp.ipxe_classes.clone(),
+            files_port: plan.files_port(),
             hosts: plan.hosts.iter().map(host).collect(),
             by_client_id: by_client_id.collect(),
             by_uuid: by_uuid.collect(),
@@ -199,9 +202,9 @@ fn options(plan: &ServicePlan, dhcp: &DhcpPlan, host: Option<&HostPlan>) -> Vec<
         Some(DhcpOption::SubnetMask(plan.address.netmask())),
         Some(DhcpOption::BroadcastAddr(plan.address.broadcast())),
         dhcp.router.map(|router| DhcpOption::Router(vec![router])),
-        Some(DhcpOption::DomainNameServer(vec![dhcp.nameserver])),
+        dhcp.nameserver.map(|server| DhcpOption::DomainNameServer(vec![server])),
         host.map(|host| DhcpOption::Hostname(host.node.to_string())),
-        Some(DhcpOption::DomainName(dhcp.domain.clone())),
+        dhcp.domain.clone().map(DhcpOption::DomainName),
         Some(DhcpOption::InterfaceMtu(plan.mtu)),
     ];
     let mut all: Vec<Tlv> = ours.iter().flatten().map(Tlv::of).collect();

@@ -38,6 +38,8 @@ pub(in crate::serve) struct Server {
     /// NICs of nodes that have no other NIC here, by the DUIDs of the node.
     by_duid: HashMap<Vec<u8>, Mac>,
     reserved: HashSet<Ipv6Addr>,
+    /// The port on which HTTP serves the lab's files, if it does.
+    files_port: Option<u16>,
 }
 
 /// How a request arrived.
@@ -95,6 +97,7 @@ impl Server {
             dhcp,
             hosts: plan.hosts.iter().map(|host| (host.mac, host.clone())).collect(),
             reserved: reserved.collect(),
+            files_port: plan.files_port(),
         })
     }
 
@@ -155,7 +158,8 @@ pub(in crate::serve) fn answer(
     let mac = server.identify(request, arrival);
     let host = server.host(mac);
     let client = Client::of(request, &server.dhcp.ipxe_classes);
-    let boot = boot::tell(client, host, server.net.addr(), runs_program);
+    let site = boot::Site { address: server.net.addr(), files_port: server.files_port };
+    let boot = boot::tell(client, host, site, runs_program);
     let case = Case { server, state, request, now, mac, host, client, boot };
     match case.refusal(arrival) {
         Some(Dhcp6Refusal::Silence(rule)) => case.ignore(rule),
@@ -441,18 +445,18 @@ impl Case<'_> {
 
     /// Returns the other requested options.
     fn configuration(&self) -> Vec<DhcpOption> {
-        let Dhcp6Plan { nameserver, domain, .. } = &self.server.dhcp;
+        let Dhcp6Plan { nameserver, domain, ntp, .. } = &self.server.dhcp;
         // A client without an option request gets the name servers.
         let wants = |code| self.request.wanted.is_empty() || self.request.wants(code);
         let mut options = Vec::new();
-        if wants(OptionCode::DomainNameServers) {
+        if let (Some(nameserver), true) = (nameserver, wants(OptionCode::DomainNameServers)) {
             options.push(DhcpOption::DomainNameServers(vec![*nameserver]));
         }
-        if wants(OptionCode::DomainSearchList) {
+        if let (Some(domain), true) = (domain, wants(OptionCode::DomainSearchList)) {
             let list = UnknownOption::new(OptionCode::DomainSearchList, labels::encode(domain));
             options.push(DhcpOption::Unknown(list));
         }
-        if self.request.wants(OptionCode::NtpServer) {
+        if *ntp && self.request.wants(OptionCode::NtpServer) {
             let here = NtpSuboption::ServerAddress(self.server.net.addr());
             options.push(DhcpOption::NtpServer(vec![here]));
         }

@@ -25,23 +25,35 @@ pub(super) struct BootReply {
     pub(super) rule: String,
 }
 
+/// Where the lab's files are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site {
+    /// The server.
+    pub(super) address: Ipv6Addr,
+    /// The port of HTTP, if it serves the files.
+    pub(super) files_port: Option<u16>,
+}
+
 /// Chooses the boot options for a client.
 ///
 /// `runs_program`: the client has fetched its boot program, which sends this request, even if it does not identify
 /// itself as iPXE.
-pub(super) fn tell(
-    client: Client,
-    host: Option<&HostPlan>,
-    server: Ipv6Addr,
-    runs_program: bool,
-) -> BootReply {
-    let script = |boot: &BootPlan| Some(format!("http://[{server}]/{}", path_of(boot.script.as_deref()?)?));
-    let program = |boot: &BootPlan, number, scheme: &str| match arch::program(&boot.programs, number) {
-        Some(path) => {
-            let rule = format!("program by {}", scheme.to_uppercase());
-            (Some(format!("{scheme}://[{server}]/{path}")), rule)
+pub(super) fn tell(client: Client, host: Option<&HostPlan>, site: Site, runs_program: bool) -> BootReply {
+    let server = site.address;
+    let script = |boot: &BootPlan| over_ipv6(boot.script.as_deref()?, server);
+    let program = |boot: &BootPlan, number, scheme: &str| {
+        let port = match (scheme, site.files_port) {
+            ("http", None) => return (None, "HTTP is off".to_owned()),
+            ("http", Some(port)) if port != 80 => format!(":{port}"),
+            _ => String::new(),
+        };
+        match arch::program(&boot.programs, number) {
+            Some(path) => {
+                let rule = format!("program by {}", scheme.to_uppercase());
+                (Some(format!("{scheme}://[{server}]{port}/{path}")), rule)
+            }
+            None => (None, format!("no program for {}", arch::name(number))),
         }
-        None => (None, format!("no program for {}", arch::name(number))),
     };
     let (file, rule) = match (client, host.and_then(|host| host.boot.as_ref())) {
         (Client::Os, _) => (None, String::new()),
@@ -85,7 +97,10 @@ fn vendor_class(class: &[u8]) -> DhcpOption {
     DhcpOption::Unknown(UnknownOption::new(OptionCode::VendorClass, value))
 }
 
-/// Returns the path of a URL.
-fn path_of(url: &str) -> Option<&str> {
-    url.split_once("://")?.1.split_once('/').map(|(_, path)| path)
+/// Returns a URL with its port and path, at another address.
+fn over_ipv6(url: &str, server: Ipv6Addr) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path) = rest.split_once('/')?;
+    let port = authority.split_once(':').map(|(_, port)| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://[{server}]{port}/{path}"))
 }

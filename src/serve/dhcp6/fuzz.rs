@@ -47,8 +47,9 @@ fn with_ipv6(change: fn(&mut ServicePlan)) -> Server {
     plan.dhcp6 = Some(Dhcp6Plan {
         pool: Some(POOL.parse().expect("a prefix")),
         lease_seconds: 3600,
-        nameserver: "fd00:83::1".parse().expect("an address"),
-        domain: "lab.test".to_owned(),
+        nameserver: Some("fd00:83::1".parse().expect("an address")),
+        domain: Some("lab.test".to_owned()),
+        ntp: true,
         ipxe_classes: vec!["gateway".to_owned()],
     });
     change(&mut plan);

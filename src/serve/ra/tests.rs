@@ -18,7 +18,7 @@ fn router(mtu: u16, skip_delays: bool) -> Router {
 fn with_ipv6(managed: bool) -> Router {
     let address = "fd00:83::1/64".parse().unwrap();
     Router {
-        ipv6: Some(Ipv6 { address, managed, domain: "lab.test".to_owned(), to_all: true }),
+        ipv6: Some(Ipv6 { address, managed, domain: Some("lab.test".to_owned()), to_all: true }),
         ..router(1500, false)
     }
 }
@@ -158,7 +158,7 @@ proptest! {
     fn every_advertisement_is_whole(mtu in 1280_u16.., domain in "[a-z.]{0,80}") {
         let mut router = with_ipv6(true);
         router.mtu = mtu;
-        router.ipv6.as_mut().unwrap().domain = domain;
+        router.ipv6.as_mut().unwrap().domain = Some(domain);
         let packet = router.advertisement();
         prop_assert_eq!(source_address(&packet[16..]), Some(Some(router.mac)));
     }

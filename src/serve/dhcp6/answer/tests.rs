@@ -24,8 +24,9 @@ fn with_ipv6() -> ServicePlan {
     plan.dhcp6 = Some(Dhcp6Plan {
         pool: Some("fd00:83::d:0:0/96".parse().unwrap()),
         lease_seconds: 3600,
-        nameserver: "fd00:83::1".parse().unwrap(),
-        domain: "lab.test".to_owned(),
+        nameserver: Some("fd00:83::1".parse().unwrap()),
+        domain: Some("lab.test".to_owned()),
+        ntp: true,
         ipxe_classes: vec!["gateway".to_owned()],
     });
     plan

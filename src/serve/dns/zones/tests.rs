@@ -33,6 +33,7 @@ fn zones(upstream: bool) -> Zones {
     ];
     let text = |text: &str| text.to_owned();
     let dns = DnsPlan {
+        port: Some(53),
         domain: "lab.test".to_owned(),
         domains: vec![text("lab.test"), text("storage.test")],
         nodes: vec![node("a", Some("10.0.0.11 fd00::11")), node("lent", None)],
