@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
+use super::{
+    DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step,
+};
 use crate::lab::Access;
 use crate::name::{IfName, NodeName};
 
