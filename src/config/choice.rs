@@ -331,7 +331,7 @@ impl JsonSchema for RawStart {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let content = json_schema!({ "type": "string", "description": "An expectation." });
-        words_or(&[("lab", "With the lab."), ("manual", "By `dryrack power on`.")], "after", &content)
+        words_or(&[("auto", "With the lab."), ("manual", "By `dryrack power on`.")], "after", &content)
     }
 }
 
