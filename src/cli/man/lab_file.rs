@@ -68,10 +68,22 @@ pub(super) fn page() -> String {
     ascii(&page.render())
 }
 
-/// Replaces characters that not every formatter reads.
+/// Replaces characters that not every formatter reads, and lets it break words that no line may hold, such as digests.
 fn ascii(text: &str) -> String {
-    let character = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
-    text.chars().map(character).collect()
+    const LONGEST_WORD: usize = 32;
+    let (mut page, mut length) = (String::new(), 0);
+    for c in text.chars() {
+        length = if c.is_ascii_alphanumeric() { length + 1 } else { 0 };
+        if length > LONGEST_WORD {
+            page.push_str("\\:");
+            length = 1;
+        }
+        match c.is_ascii() {
+            true => page.push(c),
+            false => page.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+        }
+    }
+    page
 }
 
 fn sentences(about: &str) -> Vec<Inline> {

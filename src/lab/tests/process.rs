@@ -42,7 +42,33 @@ fn a_container_image_is_a_file_or_has_a_host() {
                   process.c.image = \"oci:web:1\"\n\
                   process.d.image = \"web\"\n\
                   process.e.image = \"image:tiny/web\"\n";
-    assert_snapshot!(check_more(images), @"");
+    assert_snapshot!(check_more(images), @r#"
+    error[L017]: there is no file `/labs/my-lab/web`
+     --> lab.toml:7:19
+      |
+    7 | process.c.image = "oci:web:1"
+      |                   ^^^^^^^^^^^
+      |
+      = help: an image in a registry is named with the registry's host, as in "oci:docker.io/library/nginx:1.25"
+
+    error[L009]: `web` is not a container image: it does not begin with `oci:`
+     --> lab.toml:8:19
+      |
+    8 | process.d.image = "web"
+      |                   ^^^^^
+      |
+      = help: use `oci:` with an archive, the folder of a layout, or a name with the host of a registry, as in "oci:docker.io/library/nginx:1.25"
+
+    error[L019]: image `tiny` has no file `web`
+     --> lab.toml:9:19
+      |
+    9 | process.e.image = "image:tiny/web"
+      |                   ^^^^^^^^^^^^^^^^
+      |
+      = help: it has `initrd`, `kernel`
+
+    3 errors; for more, run `dryrack explain L017`
+    "#);
 }
 
 #[test]
