@@ -268,6 +268,9 @@ fn servers_of_the_user_serve_clients_of_the_lab() {
     let none = world.says(&["console", "deploy"]);
     assert!(none.contains("--- exit code"), "{none}");
     assert_eq!(world.says(&["down"]), "lab lab is down\n");
+    // Servers of a host that was powered off did not fail.
+    let report = world.says(&["report"]);
+    assert!(!report.contains("failed") && !report.contains("died"), "{report}");
 }
 
 #[test]

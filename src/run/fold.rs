@@ -7,7 +7,7 @@ use crate::event::{Event, Instant, Kind, Known, RunTime, Stage};
 use crate::expect::{Judge, Outcome, Verdict, WantedProbe};
 use crate::lab::{Check, ObservedCheck, Restart};
 use crate::name::{NodeName, ProcessName};
-use crate::observe::{LabState, NodeView, Snapshot};
+use crate::observe::{LabState, NodeView, Power, Snapshot};
 use crate::plan::{Plan, Step};
 use crate::report::NodeReport;
 
@@ -68,6 +68,7 @@ impl Fold {
         if let Kind::Known(known @ Known::ProcessEnded { process, exit, .. }) = &event.kind
             && *exit != Some(0)
             && self.unwatched.contains(process)
+            && !self.is_on_host_that_is_off(&event)
         {
             let view = self.snapshot.processes.get(process);
             let output = view.into_iter().flat_map(|view| view.output.iter().cloned()).collect();
@@ -152,6 +153,12 @@ impl Fold {
     /// Returns the processes that failed without an expectation about their end.
     pub(super) fn failed(&self) -> &[FailedProcess] {
         &self.failed
+    }
+
+    /// Tells whether an event is of a host that is not on: what ran there did not fail by itself.
+    fn is_on_host_that_is_off(&self, event: &Event) -> bool {
+        let host = event.node.as_ref().and_then(|node| self.snapshot.hosts.get(node));
+        host.is_some_and(|host| host.power != Power::On)
     }
 
     fn met(&self) -> bool {

@@ -287,8 +287,7 @@ impl Runner {
             // The kernel ends a process before its host is known to be off.
             if exit.is_none() && self.host_goes_off().await {
                 let (process, status) = (self.plan.process.clone(), "its host is off".to_owned());
-                // It did not fail by itself.
-                self.emit(Known::ProcessEnded { process, exit: Some(0), status });
+                self.emit(Known::ProcessEnded { process, exit: None, status });
                 self.readiness.send_replace(Readiness::Starting);
                 pause = PAUSE;
                 continue;
