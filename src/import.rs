@@ -55,6 +55,17 @@ pub enum Mode {
     Services,
 }
 
+/// What the user chooses for a lab.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Choices<'a> {
+    /// Who answers; by default the servers of the files, or where no file is for a server the services of Dryrack.
+    pub mode: Option<Mode>,
+    /// The name of the lab; by default that of its folder.
+    pub name: Option<&'a str>,
+    /// The path of `dryrack`, to run in place of matchbox; by default a program of that name runs.
+    pub program: Option<&'a str>,
+}
+
 /// A file to import.
 #[derive(Debug, Clone)]
 pub struct Given {
@@ -207,8 +218,7 @@ impl Reader<'_> {
 
 /// Makes a lab of files.
 ///
-/// `name` is that of the lab, by default that of its folder. `relative` returns a path of a file as the lab file has
-/// it.
+/// `relative` returns a path of a file as the lab file has it.
 ///
 /// # Errors
 ///
@@ -216,10 +226,10 @@ impl Reader<'_> {
 pub fn import(
     given: &[Given],
     files: &dyn Files,
-    mode: Option<Mode>,
-    name: Option<&str>,
+    choices: &Choices<'_>,
     relative: &dyn Fn(&Path) -> String,
 ) -> Result<Imported, Refusal> {
+    let Choices { mode, name, program } = *choices;
     let mut reader = Reader { files, sources: Sources::default(), diagnostics: Vec::new() };
     let mut reads = Vec::new();
     for given in given {
@@ -227,7 +237,7 @@ pub fn import(
     }
     let Reader { sources, diagnostics, .. } = reader;
     let has_server = reads.iter().any(|read| !read.setup.servers.is_empty());
-    let mode = mode.unwrap_or(Mode::Services);
+    let mode = mode.unwrap_or(if has_server { Mode::Process } else { Mode::Services });
     if mode == Mode::Process && !has_server {
         return Err(Refusal {
             what: "none of the files is for a server that could run".to_owned(),
@@ -254,7 +264,7 @@ pub fn import(
             write::services(&mut writer, &settled);
         }
         // The server does what its file says, whatever a lab file could say.
-        Mode::Process => process::processes(&mut writer, &settled, &servers),
+        Mode::Process => process::processes(&mut writer, &settled, &servers, program),
     }
     let Writer { text, notes, .. } = writer;
     let mut directives: Vec<Directive> = Vec::new();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::output::{self, Stop};
-use crate::import::{self, Directive, Fate, Files, Given, Imported, Kind, Mode, PathKind};
+use crate::import::{self, Choices, Directive, Fate, Files, Given, Imported, Kind, Mode, PathKind};
 use crate::report::exit;
 use crate::run::Locations;
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Who answers the machines: the servers of the files (`process`), which run with their own files on a host of the
-    /// lab, or the services of Dryrack [default: services]
+    /// lab, or the services of Dryrack [default: process, or services where no file is for a server]
     #[arg(long = "as", value_name = "MODE", value_parser = ["process", "services"])]
     mode: Option<String>,
     /// Write a lab of each mode into the folder of `--output`, test one after the other, and show the first difference in
@@ -104,7 +104,9 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         return compare::run(args, &folder, locations);
     }
     let relative = |path: &Path| relative(path, &folder);
-    let imported = import::import(&args.kind.given(&args.files), &Disk, mode, None, &relative)
+    let program = program();
+    let choices = Choices { mode, name: None, program: program.as_deref() };
+    let imported = import::import(&args.kind.given(&args.files), &Disk, &choices, &relative)
         .map_err(|refusal| Stop::wrong(&refusal))?;
     output::diagnostics(&imported.diagnostics, &imported.sources);
     let Some(lab) = &imported.lab else { return Err(Stop::silent(exit::WRONG)) };
@@ -123,6 +125,11 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     }
     output::note(&summary(&imported));
     Ok(exit::MET)
+}
+
+/// Returns the path of this program.
+fn program() -> Option<String> {
+    std::env::current_exe().ok()?.into_os_string().into_string().ok()
 }
 
 /// Returns what was not carried over, line by line, and how much it is.

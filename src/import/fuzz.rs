@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::files::InMemory;
-use super::{Given, Kind, Mode, import, lint};
+use super::{Choices, Given, Kind, Mode, import, lint};
 use crate::config::Source;
 use crate::diag::{Diagnostic, Sources, Span, render};
 use crate::lab::{LabEnvironment, resolve};
@@ -30,15 +30,16 @@ pub(crate) fn file(data: &[u8]) {
     let given = [Given { path: path.into(), kind: Some(kind) }];
     let show = |path: &Path| path.display().to_string();
     for mode in [Mode::Services, Mode::Process] {
-        let Ok(imported) = import(&given, &files, Some(mode), None, &show) else { continue };
+        let Ok(imported) = import(&given, &files, &Choices { mode: Some(mode), ..Choices::default() }, &show)
+        else {
+            continue;
+        };
         for directive in &imported.directives {
             inside(&directive.span, &imported.sources);
         }
         diagnosed(&imported.diagnostics, &imported.sources);
         assert_eq!(imported.lab.is_none(), !imported.diagnostics.is_empty());
-        if let (Some(lab), Mode::Services) = (imported.lab, mode) {
-            valid(&lab);
-        }
+        imported.lab.iter().for_each(|lab| valid(lab));
     }
     if let Ok(linted) = lint(&given, &files) {
         diagnosed(&linted.diagnostics, &linted.sources);

@@ -31,6 +31,8 @@ pub(super) struct SettledNetwork {
     pub(super) pool: Option<Sourced<(Ipv4Addr, Ipv4Addr)>>,
     /// How many machines without an address of their own have room beside it.
     pub(super) room: usize,
+    /// An address that nobody else has.
+    pub(super) spare: Ipv4Addr,
     pub(super) network: Network,
 }
 
@@ -173,6 +175,7 @@ pub(super) fn settle(mut setup: Setup) -> Settled {
             subnet,
             pool: network.pool.clone(),
             room: 0,
+            spare: Ipv4Addr::UNSPECIFIED,
             network,
         });
     }
@@ -191,6 +194,7 @@ pub(super) fn settle(mut setup: Setup) -> Settled {
         let hosts = network.subnet.value.hosts().take(1 << 16).count();
         // The server has one of them.
         network.room = hosts.saturating_sub(1 + reserved.len());
+        network.spare = spare(network, reserved);
     }
     let mut machines = machines(setup.machines, &networks, &mut notes);
     for (index, network) in networks.iter().enumerate().filter(|(_, network)| network.pool.is_none()) {
@@ -246,7 +250,7 @@ fn subnet(
 ) -> Sourced<Ipv4Net> {
     let overlaps = |net: &Ipv4Net| taken.iter().any(|taken| taken.contains(net) || net.contains(taken));
     let usable = |net: &Ipv4Net| {
-        (8..=30).contains(&net.prefix_len()) && !net.addr().is_loopback() && is_usable(net.addr())
+        (8..=29).contains(&net.prefix_len()) && !net.addr().is_loopback() && is_usable(net.addr())
     };
     if let Some(subnet) = &network.subnet {
         let mut net = subnet.value.trunc();
@@ -332,6 +336,19 @@ fn server(settled: &SettledNetwork, reserved: &BTreeSet<Ipv4Addr>) -> Sourced<Ip
     let mut hosts = subnet.value.hosts().take(1 << 16).filter(fits);
     let first = hosts.clone().find(|address| !in_pool(address)).or_else(|| hosts.next());
     Sourced::assumed(first.unwrap_or_else(|| subnet.value.network()))
+}
+
+/// Returns an address that neither the server nor a machine has, if possible outside of the pool: the last one.
+fn spare(settled: &SettledNetwork, reserved: &BTreeSet<Ipv4Addr>) -> Ipv4Addr {
+    let net = settled.subnet.value;
+    let is_free = |address: &Ipv4Addr| *address != settled.server.value && !reserved.contains(address);
+    let pool = settled.network.pool.as_ref().map(|pool| pool.value);
+    let in_pool = |address: &Ipv4Addr| pool.is_some_and(|(first, last)| (first..=last).contains(address));
+    let last = net.broadcast().to_bits().saturating_sub(1);
+    let first = last.saturating_sub(1 << 12).max(net.network().to_bits() + 1);
+    let mut free = (first..=last).rev().map(Ipv4Addr::from_bits).filter(is_free);
+    let outside = free.clone().find(|address| !in_pool(address));
+    outside.or_else(|| free.next()).unwrap_or(settled.server.value)
 }
 
 /// Returns the pool without the addresses that are used otherwise: its longest free part.

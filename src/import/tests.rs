@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use insta::assert_snapshot;
 
 use super::files::InMemory;
-use super::{Fate, Given, Imported, Kind, Mode, import};
+use super::{Choices, Fate, Given, Imported, Kind, Mode, import};
 use crate::config::Source;
 use crate::diag::render;
 use crate::lab::{LabEnvironment, resolve};
@@ -18,7 +18,13 @@ use crate::name::ImageName;
 fn imported(files: &[(&str, &str)], given: &[&str], mode: Option<Mode>) -> Imported {
     let files = files.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())).collect();
     let given: Vec<Given> = given.iter().map(|name| Given { path: name.into(), kind: None }).collect();
-    import(&given, &InMemory(files), mode, None, &|path| path.display().to_string()).expect("known kinds")
+    import(
+        &given,
+        &InMemory(files),
+        &Choices { mode, program: Some("/usr/bin/dryrack"), ..Choices::default() },
+        &|path| path.display().to_string(),
+    )
+    .expect("known kinds")
 }
 
 /// Returns what is wrong with a lab file, as if all files existed.
@@ -39,15 +45,13 @@ pub(super) fn problems(lab: &str) -> String {
 /// Returns the lab, and what was not carried over.
 fn check(files: &[(&str, &str)], mode: Option<Mode>) -> String {
     let given: Vec<&str> = files.iter().map(|(name, _)| *name).filter(|name| !name.contains('/')).collect();
-    shown(&imported(files, &given, mode), mode)
+    shown(&imported(files, &given, mode))
 }
 
-fn shown(imported: &Imported, mode: Option<Mode>) -> String {
+fn shown(imported: &Imported) -> String {
     let lab = imported.lab.clone().unwrap_or_else(|| render(&imported.diagnostics, &imported.sources, false));
-    if mode != Some(Mode::Process) {
-        let wrong = problems(&lab);
-        assert!(wrong.is_empty(), "{lab}\n{wrong}");
-    }
+    let wrong = problems(&lab);
+    assert!(wrong.is_empty(), "{lab}\n{wrong}");
     let mut text = lab;
     for directive in &imported.directives {
         let (line, _) = imported.sources.position(directive.span.file, directive.span.start);
@@ -108,7 +112,7 @@ no-such-option=5
 #[test]
 fn a_dnsmasq_with_dhcp_becomes_a_lab() {
     let files = [("dnsmasq.conf", RACK), ("srv/tftp/undionly.kpxe", "x")];
-    assert_snapshot!(check(&files, None));
+    assert_snapshot!(check(&files, Some(Mode::Services)));
     every_line_has_a_fate(&files[..1]);
 }
 
@@ -129,7 +133,7 @@ fn includes_are_read() {
         ("etc/ethers", "52:54:00:00:00:02 10.9.0.12\n"),
         ("etc/upstream.conf", "nameserver 9.9.9.9\noptions edns0\n"),
     ];
-    assert_snapshot!(check(&files, None));
+    assert_snapshot!(check(&files, Some(Mode::Services)));
 }
 
 #[test]
@@ -155,7 +159,7 @@ dhcp-ignore=tag:!known
 dhcp-authoritative
 ";
     let files = [("dnsmasq.conf", text)];
-    assert_snapshot!(check(&files, None));
+    assert_snapshot!(check(&files, Some(Mode::Services)));
     every_line_has_a_fate(&files);
 }
 
@@ -168,7 +172,7 @@ pxe-service=tag:#ipxe,x86PC,\"PXE chainload to iPXE\",undionly.kpxe
 pxe-service=tag:ipxe,x86PC,\"iPXE\",http://matchbox.example.com:8080/boot.ipxe
 dhcp-userclass=set:ipxe,iPXE
 ";
-    assert_snapshot!(check(&[("dnsmasq.conf", text)], None));
+    assert_snapshot!(check(&[("dnsmasq.conf", text)], Some(Mode::Services)));
 }
 
 const WALKTHROUGH_DHCP: &str = "\
@@ -193,7 +197,7 @@ frobnicate yes
 #[test]
 fn a_udhcpd_becomes_a_lab() {
     let files = [("udhcpd.conf", WALKTHROUGH_DHCP)];
-    assert_snapshot!(check(&files, None));
+    assert_snapshot!(check(&files, Some(Mode::Services)));
     every_line_has_a_fate(&files);
 }
 
@@ -205,7 +209,7 @@ fn two_files_describe_one_network() {
         ("udhcpd.conf", WALKTHROUGH_DHCP),
         ("etc/upstream.conf", "nameserver 8.8.8.8\n"),
     ];
-    let text = check(&files, None);
+    let text = check(&files, Some(Mode::Services));
     assert_eq!(text.matches("[network.").count() - text.matches("[network.matchbox.").count(), 1, "{text}");
     assert!(text.contains("records.\"matchbox.local\" = \"10.0.2.1\""), "{text}");
 }
@@ -215,7 +219,7 @@ fn kinds_are_recognised_and_others_refused() {
     let kind = |name: &str, text: &str| {
         let files = InMemory(BTreeMap::from([(PathBuf::from(name), text.as_bytes().to_vec())]));
         let given = [Given { path: name.into(), kind: None }];
-        let imported = import(&given, &files, None, None, &|path| path.display().to_string());
+        let imported = import(&given, &files, &Choices::default(), &|path| path.display().to_string());
         imported
             .map(|imported| imported.lab.is_some())
             .map_err(|refusal| format!("{refusal}: {}", refusal.hint))
@@ -257,7 +261,7 @@ fn check_example(name: &str, mode: Option<Mode>) -> String {
     if files.iter().any(|(name, _)| name.starts_with("matchbox/")) {
         given.push("matchbox");
     }
-    shown(&imported(&files, &given, mode), mode)
+    shown(&imported(&files, &given, mode))
 }
 
 const EXAMPLES: &[&str] = &[
@@ -289,7 +293,10 @@ fn servers_run_with_their_own_files() {
     }
     let files = InMemory(BTreeMap::from([("a.xml".into(), b"<domain><name>a</name></domain>".to_vec())]));
     let given = [Given { path: "a.xml".into(), kind: None }];
-    let refused = import(&given, &files, Some(Mode::Process), None, &|path| path.display().to_string());
+    let refused =
+        import(&given, &files, &Choices { mode: Some(Mode::Process), ..Choices::default() }, &|path| {
+            path.display().to_string()
+        });
     assert_eq!(refused.unwrap_err().hint, "use `--as services`");
 }
 

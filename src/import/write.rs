@@ -87,7 +87,7 @@ pub(super) fn services(writer: &mut Writer<'_>, settled: &Settled) {
 }
 
 fn network(writer: &mut Writer<'_>, settled: &SettledNetwork, reservations: &[SettledMachine]) {
-    let SettledNetwork { name, server, subnet, pool, network, room: _ } = settled;
+    let SettledNetwork { name, server, subnet, pool, network, room: _, spare: _ } = settled;
     writer.table(&format!("network.{name}"), network.name.as_ref().and_then(|name| name.from.as_ref()));
     let address = quote(&format!("{}/{}", server.value, subnet.value.prefix_len()));
     writer.key("address", &address, server.from.as_ref().or(subnet.from.as_ref()));

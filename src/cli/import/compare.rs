@@ -14,7 +14,7 @@ use crate::cli::output::{self, Stop};
 use crate::cli::trace::recorded;
 use crate::event::{Kind, Known};
 use crate::hint::chain;
-use crate::import::{self, Mode};
+use crate::import::{self, Choices, Mode};
 use crate::name::{LabName, Mac, NodeName};
 use crate::report::{Told, exit};
 use crate::run::{Locations, store};
@@ -65,8 +65,10 @@ fn write(args: &Args, folder: &Path, mode: Mode, word: &str) -> Result<PathBuf, 
     let name = lab_name(folder, word);
     let given = args.kind.given(&args.files);
     let relative = |path: &Path| relative(path, folder);
-    let imported = import::import(&given, &Disk, Some(mode), Some(&name), &relative)
-        .map_err(|refusal| Stop::wrong(&refusal))?;
+    let program = super::program();
+    let choices = Choices { mode: Some(mode), name: Some(&name), program: program.as_deref() };
+    let imported =
+        import::import(&given, &Disk, &choices, &relative).map_err(|refusal| Stop::wrong(&refusal))?;
     output::diagnostics(&imported.diagnostics, &imported.sources);
     let Some(lab) = &imported.lab else { return Err(Stop::silent(exit::WRONG)) };
     create(&file, lab).map_err(|error| failed(&file, &error))?;
