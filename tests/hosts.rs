@@ -460,7 +460,6 @@ fn servers_run(world: &World) {
     }
     let processes = world
         .on("deploy", "for p in /proc/[0-9]*; do echo $(cat $p/comm) $(grep Uid $p/status | cut -f 2); done");
-    println!("{processes}");
     let user = |comm: &str| {
         let lines = processes.lines().filter_map(|line| line.split_once(' '));
         lines.filter(|(name, _)| *name == comm).map(|(_, uid)| uid.to_owned()).max()

@@ -3,6 +3,7 @@
 mod lint;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
@@ -58,8 +59,10 @@ fn shown(imported: &Imported) -> String {
         let file = imported.sources.name(directive.span.file);
         match &directive.fate {
             Fate::Carried(_) => {}
-            Fate::Partly(_, why) => text += &format!("\n{file}:{line}: {}: partly: {why}", directive.name),
-            Fate::Left(why) => text += &format!("\n{file}:{line}: {}: {why}", directive.name),
+            Fate::Partly(_, why) => write!(text, "\n{file}:{line}: {}: partly: {why}", directive.name)
+                .expect("writing to a string cannot fail"),
+            Fate::Left(why) => write!(text, "\n{file}:{line}: {}: {why}", directive.name)
+                .expect("writing to a string cannot fail"),
         }
     }
     text

@@ -1,7 +1,7 @@
 //! The text of steps, one line each.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{
     DiskPlan, HostMachinePlan, HostNicPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step,
@@ -149,16 +149,17 @@ fn parts(host: &HostMachinePlan) -> String {
     for nic in &host.nics {
         let address = nic.address.map_or_else(|| "address by DHCP".to_owned(), |address| address.to_string());
         let HostNicPlan { interface, network, mac, .. } = nic;
-        text += &format!("\n  {interface} on network {network}: {mac}, {address}");
+        write!(text, "\n  {interface} on network {network}: {mac}, {address}")
+            .expect("writing to a string cannot fail");
     }
     if let Some(gateway) = host.gateway {
-        text += &format!("\n  default route by {gateway}");
+        write!(text, "\n  default route by {gateway}").expect("writing to a string cannot fail");
     }
     if host.router {
         text += "\n  forwards IPv4";
         let out: Vec<_> = host.masquerade.iter().map(IfName::as_str).collect();
         if !out.is_empty() {
-            text += &format!(", masquerades on {}", out.join(", "));
+            write!(text, ", masquerades on {}", out.join(", ")).expect("writing to a string cannot fail");
         }
     }
     for (path, file) in &host.files {
@@ -167,7 +168,8 @@ fn parts(host: &HostMachinePlan) -> String {
             Access::Copy => "a copy",
             Access::Write => "writable",
         };
-        text += &format!("\n  {} is {}, {access}", path.display(), file.source);
+        write!(text, "\n  {} is {}, {access}", path.display(), file.source)
+            .expect("writing to a string cannot fail");
     }
     text
 }

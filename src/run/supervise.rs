@@ -129,7 +129,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         passphrases: passphrases(&request.plan),
         nodes: request.plan.nodes.clone(),
         hosts: request.plan.hosts.clone(),
-        images: image_roots(&request),
+        images: image_roots(request),
         ask_http: probe::ask_http(),
         segments: wire::segments(&request.plan),
         published: inherited.published,

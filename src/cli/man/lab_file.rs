@@ -80,7 +80,7 @@ fn ascii(text: &str) -> String {
         }
         match c.is_ascii() {
             true => page.push(c),
-            false => page.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+            false => page.extend(["\\[u", &format!("{:04X}", u32::from(c)), "]"]),
         }
     }
     page

@@ -75,7 +75,7 @@ impl Space {
         let mut text: String =
             lease.nameservers.iter().map(|server| format!("nameserver {server}\n")).collect();
         if let Some(domain) = &lease.domain {
-            text += &format!("search {domain}\n");
+            text.extend(["search ", domain.as_str(), "\n"]);
         }
         std::fs::write(self.namespaces.root().join("etc/resolv.conf"), text)
     }
