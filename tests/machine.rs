@@ -504,7 +504,8 @@ fn printing(line: &str) -> Vec<u8> {
 /// Makes the image of a stick whose boot sector prints a line.
 fn bootable_stick(path: &Path, line: &str) {
     let mut image = vec![0; 1 << 20];
-    let code = printing(line);
+    // Twice: SeaBIOS may write what is left of its own line in the middle of the first.
+    let code = printing(&format!("\r\n{line}\r\n{line}"));
     image[..code.len()].copy_from_slice(&code);
     image[510..512].copy_from_slice(&[0x55, 0xaa]);
     std::fs::write(path, image).unwrap();
