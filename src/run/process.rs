@@ -39,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest such pause, and how long a process must have run for the pauses to begin anew.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long the end of a host may be seen after that of its processes.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// Why nobody waits for a process any more.
 #[derive(Debug, thiserror::Error)]
@@ -327,10 +329,9 @@ impl Runner {
     async fn host_goes_off(&mut self) -> bool {
         let (Some(host), Some(space)) = (&mut self.host, &self.space) else { return false };
         let other = |now: &Option<Arc<Space>>| now.as_ref().is_none_or(|now| !Arc::ptr_eq(now, space));
-        if space.is_alive() && !other(&host.borrow()) {
-            return false;
-        }
-        timeout(LONGEST_PAUSE, host.wait_for(other)).await.is_ok()
+        // The kernel may end the process some moments before the first process of its host.
+        let patience = if space.is_alive() && !other(&host.borrow()) { MOMENT } else { LONGEST_PAUSE };
+        timeout(patience, host.wait_for(other)).await.is_ok()
     }
 
     /// Waits until its host is powered on again; without a host that never happens.

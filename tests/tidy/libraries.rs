@@ -16,7 +16,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("anstyle", &["diag/draw.rs", "cli/"]),
     ("async-tftp", &["serve/tftp/library.rs"]),
     ("axum", &["serve/http", "run/control.rs", "run/control_socket.rs", "web/"]),
-    ("base64", &["matchbox/go/standard_base64.rs"]),
+    ("base64", &["matchbox/go/standard_base64.rs", "image/oci/bundle.rs"]),
     ("bytes", SHELL),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),

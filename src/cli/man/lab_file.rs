@@ -9,6 +9,8 @@ pub(super) fn page() -> String {
     let mut page = Roff::new();
     let version = format!("dryrack {}", env!("CARGO_PKG_VERSION"));
     page.control("TH", ["dryrack-lab", "5", "", version.as_str()]);
+    // A line with a word that was broken cannot be adjusted.
+    page.control("ad", ["l"]);
     page.control("SH", ["NAME"]);
     page.text([roman("dryrack-lab - the lab file of dryrack")]);
     page.control("SH", ["DESCRIPTION"]);

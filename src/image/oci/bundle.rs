@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use crate::image::cache::{entries, file_name};
 use crate::image::error::{BuildError, Doing};
-use crate::matchbox::go::standard_base64;
 
 /// What an image starts, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ fn owners(mtree: &str) -> Vec<Owner> {
 
 /// Decodes user and group from the attribute: a message of protocol buffers with field 1, user, and 2, group.
 fn owner(value: &str) -> Option<(u32, u32)> {
-    let bytes = standard_base64::decode(value)?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value).ok()?;
     let (mut user, mut group) = (0, 0);
     let mut rest = bytes.as_slice();
     while let Some((tag, after)) = varint(rest) {
