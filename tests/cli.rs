@@ -137,7 +137,7 @@ fn the_help_names_every_verb() {
       console       Attach to a node's serial console; Ctrl-] detaches
       power         Power nodes on or off, cycle or reset them
       boot          Override what nodes boot from, once or at every start
-      media         Insert an image into the CD drive of a node, or eject it
+      media         Insert an image into a drive of a node, or eject it
       link          Set the link of a node's NIC up or down
       screen        Type on the keyboard of a node, or print where a VNC viewer connects
       screenshot    Save a screenshot of a node as PNG, or print the text on its screen
@@ -480,10 +480,12 @@ fn guides_are_listed_and_printed() {
     boot-paths       Boot paths
     matchbox         matchbox
     processes        Processes
+    hosts            Run your own servers
     expectations     Expectations
     ci               Continuous integration
     without-root     Without root
     traces           Traces
+    import           From dnsmasq.conf to a lab
     troubleshooting  Troubleshooting
     ");
     let page = check(&home, &["guide", "boot-paths"]);
@@ -491,7 +493,7 @@ fn guides_are_listed_and_printed() {
     assert_snapshot!(check(&home, &["guide", "labs"]), @"
     --- stderr
     error: invalid value 'labs' for '[TOPIC]'
-      [possible values: lab-file, networks, images, installs, boot-paths, matchbox, processes, expectations, ci, without-root, traces, troubleshooting]
+      [possible values: lab-file, networks, images, installs, boot-paths, matchbox, processes, hosts, expectations, ci, without-root, traces, import, troubleshooting]
 
       tip: a similar value exists: 'lab-file'
 
@@ -532,7 +534,8 @@ fn keys_are_explained() {
     type     table
     default  none
     example  node.big.disk = { root = { size = "10GB", bus = "nvme", serial = "ROOT", source =
-             "image:debian/disk" }, data = { size = "1TiB", bus = "scsi" } }
+             "image:debian/disk" }, data = { size = "1TiB", bus = "scsi" }, key = { size = "4GiB",
+             bus = "usb", source = "files/stick.img" } }
 
     key     what it is
     size    Its size. Required.
@@ -549,7 +552,7 @@ fn keys_are_explained() {
 
     How it is attached.
 
-    type     "virtio", "sata", "scsi" or "nvme"
+    type     "virtio", "sata", "scsi", "nvme" or "usb"
     default  virtio
     example  node.big.disk.root.bus = "nvme"
 
@@ -557,6 +560,7 @@ fn keys_are_explained() {
       "sata"    AHCI.
       "scsi"    virtio-scsi.
       "nvme"    NVMe.
+      "usb"     A USB stick, which can be unplugged.
     "#);
     assert_snapshot!(check(&home, &["explain", "expect.never.tcp"]), @"
     expect.NAME.that.tcp
