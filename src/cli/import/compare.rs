@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, folder: &Path, locations: &Locations) -> Result<u
         let lab = write(args, folder, mode, word)?;
         output::note(&format!("\n{}", lab.display()));
         code = exit::worst([code, test(&lab, locations)?]);
-        let name = lab_name(folder, word);
+        let name = lab_name(folder);
         let run = store::find(locations, Some(&name)).map_err(|error| Stop::wrong(&error))?;
         runs.push(told(&run)?);
     }
@@ -51,18 +51,16 @@ pub(super) fn run(args: &Args, folder: &Path, locations: &Locations) -> Result<u
     Ok(exit::worst([code, differs]))
 }
 
-fn lab_name(folder: &Path, word: &str) -> String {
+/// Returns the name of both labs: from it come the UUIDs and serial numbers that machines tell.
+fn lab_name(folder: &Path) -> String {
     let of = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-    format!(
-        "{}-{word}",
-        LabName::of_folder(&of).as_str().chars().take(40).collect::<String>().trim_end_matches('-')
-    )
+    LabName::of_folder(&of).as_str().to_owned()
 }
 
 /// Writes the lab of one mode.
 fn write(args: &Args, folder: &Path, mode: Mode, word: &str) -> Result<PathBuf, Stop> {
     let file = folder.join(format!("{word}.toml"));
-    let name = lab_name(folder, word);
+    let name = lab_name(folder);
     let given = args.kind.given(&args.files);
     let relative = |path: &Path| relative(path, folder);
     let program = super::program();
