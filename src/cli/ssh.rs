@@ -52,6 +52,13 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(node), locations)?;
     let address = address(&status(&up)?, node)?;
     let plan = plan(&up);
+    if let Some(network) = plan.as_ref().and_then(|plan| plan.without_us(address)) {
+        return Err(Stop::new(
+            exit::WRONG,
+            format!("nothing of the lab reaches {node} at {address}: network {network} has no address"),
+            Some(format!("give it one: network.{network}.address in place of `subnet`")),
+        ));
+    }
     let user = user.or_else(|| plan.as_ref().and_then(|plan| usual_user(plan, node)));
     // Copies are deleted when ssh has ended.
     let keys =

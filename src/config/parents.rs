@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(of("mac"), ["node.NAME.nic.NAME"]);
         assert_eq!(of("isolation"), [""]);
         assert_eq!(of("address"), ["network.NAME", "node.NAME.nic.NAME"]);
-        assert_eq!(of("pool"), ["network.NAME.dhcp.server"]);
+        assert_eq!(of("pool"), ["network.NAME.dhcp.relay.server", "network.NAME.dhcp.server"]);
         assert!(of("port").is_empty(), "many checks have one");
         assert!(of("bandwidth").is_empty());
     }

@@ -11,12 +11,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::alternatives::{
-    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel, Switch,
-    TftpBackend, UnknownClients, Via,
+    AccelChoice, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel, RelayAgent,
+    Switch, TftpBackend, UnknownClients, Via,
 };
 use super::architecture;
 use super::expect::{RawExpect, RawSecret};
-use super::value::{Field, Keyed, List, Located, Many, RawJson, Text, Word};
+use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
 use crate::matchbox::ignition;
 use crate::name::{Bytes, IfName, Mac};
@@ -139,8 +139,19 @@ pub struct RawClock {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "network")]
 pub struct RawNetwork {
-    /// The bridge's address with its prefix length; the boot services listen on it.
+    /// The bridge's address with its prefix length; the boot services listen on it. Required, unless there is a `subnet`.
+    #[serde(default)]
     pub address: Field<Text<Ipv4Net>>,
+    /// Instead of `address`: the subnet of a network on which nobody of Dryrack has an address or serves anything, like a
+    /// switch. Default: none.
+    #[serde(default)]
+    #[schemars(extend("examples" = json!(["10.0.2.0/24"])))]
+    pub subnet: Field<Text<Ipv4Net>>,
+    /// Name of the bridge, an interface of the lab's network namespace. Default: the network's name, if that has at most
+    /// 15 characters and the lab is private; else a derived name.
+    #[serde(default)]
+    #[schemars(extend("examples" = json!(["br0"])))]
+    pub bridge: Field<Text<IfName>>,
     /// The bridge's IPv6 address with its prefix length, 64: nodes can then boot over IPv6 as well. Default: none.
     #[serde(default)]
     pub ipv6: Field<Text<Ipv6Net>>,
@@ -161,7 +172,8 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = "on"))]
     pub services: Field<Switch>,
-    /// DHCP mode: addresses and boot files, only boot files beside another server (ProxyDHCP), or off. Default: server.
+    /// DHCP mode: addresses and boot files, only boot files beside another server (ProxyDHCP), a relay to the server of
+    /// another network, or off. Default: server.
     #[serde(default)]
     #[schemars(extend("default" = "server"))]
     pub dhcp: Field<RawDhcp>,
@@ -337,10 +349,6 @@ pub struct RawProcess {
 /// How DHCP works on a network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "dhcp")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each network, and only while the file is read"
-)]
 pub enum RawDhcp {
     /// Addresses and boot files.
     Server(Field<RawDhcpServer>),
@@ -348,6 +356,28 @@ pub enum RawDhcp {
     Proxy,
     /// No DHCP server.
     Off,
+    /// A relay agent, which carries DHCP to the server of another network.
+    Relay(Field<Short<RawDhcpRelay>>),
+}
+
+/// A DHCP relay agent.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "dhcp-relay")]
+pub struct RawDhcpRelay {
+    /// The network whose DHCP server answers, the lab's or another one; or the address of a server.
+    pub to: Field<String>,
+    /// Who relays: the lab ("builtin"), or a relay agent of your own ("off"). Default: builtin.
+    #[serde(default)]
+    #[schemars(extend("default" = "builtin"))]
+    pub agent: Field<RelayAgent>,
+    /// Settings for this network, if the lab's own DHCP server answers. Default: as with `dhcp = "server"`.
+    #[serde(default)]
+    pub server: Field<RawDhcpServer>,
+}
+
+impl Shorthand for RawDhcpRelay {
+    const NAME: &'static str = "$short:to";
+    type Value = String;
 }
 
 /// The built-in DHCP server.

@@ -5,6 +5,7 @@
 
 pub(crate) mod arguments;
 mod environment;
+mod expected;
 mod model;
 pub mod options;
 mod origin;
@@ -14,6 +15,7 @@ mod secret;
 mod validate;
 
 pub use environment::LabEnvironment;
+pub use expected::expected_of_others;
 pub use model::*;
 pub use origin::{Origin, Origins};
 pub use pattern::Pattern;

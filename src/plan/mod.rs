@@ -21,7 +21,7 @@ mod undo;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use boot::{Netboots, SSH_KEY};
 pub use host::check_host;
@@ -35,7 +35,7 @@ pub use refusal::Refusal;
 pub use undo::Undo;
 
 use crate::lab::{self, AccelChoice, Lab, Node, Start};
-use crate::name::{Bytes, ImageName};
+use crate::name::{Bytes, ImageName, NetworkName};
 use network::Wiring;
 use qemu::{QemuFirmware, VARIABLES};
 
@@ -155,6 +155,17 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
 }
 
 impl Plan {
+    /// Returns the network of an address, if nobody of ours is on it, so that nothing of the lab reaches the address.
+    pub fn without_us(&self, address: IpAddr) -> Option<&NetworkName> {
+        let IpAddr::V4(address) = address else { return None };
+        self.steps.iter().find_map(|step| match step {
+            Step::Serve(service) if service.address.is_none() && service.subnet.contains(&address) => {
+                Some(&service.network)
+            }
+            _ => None,
+        })
+    }
+
     /// Returns the images that the steps need, each once, ordered by name.
     pub fn images(&self) -> BTreeSet<ImageName> {
         let of = |file: &lab::FileRef| match file {

@@ -58,7 +58,15 @@ fn everything_has_a_default() {
                 name: NetworkName(
                     "lan",
                 ),
-                address: 10.0.0.1/24,
+                address: Some(
+                    10.0.0.1/24,
+                ),
+                subnet: 10.0.0.0/24,
+                bridge: Some(
+                    IfName(
+                        "lan",
+                    ),
+                ),
                 ipv6: None,
                 mac: Mac(
                     [

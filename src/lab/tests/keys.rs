@@ -73,7 +73,7 @@ fn unknown_key_near_no_other() {
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
+      = help: expected one of `address`, `subnet`, `bridge`, `ipv6`, `interface`, `mtu`, `nat`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
 
     1 error; for more, run `dryrack explain L007`
     "#);
@@ -384,7 +384,7 @@ expect.ping.that = { ping = 5 }
     8 | network.lan.dhcp = "on"
       |                    ^^^^
       |
-      = help: expected one of `server`, `proxy`, `off`
+      = help: expected one of `server`, `proxy`, `off`, `relay`
 
     error[L010]: `stage` cannot be `login`
      --> lab.toml:9:24

@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod process;
 mod publish;
+mod reach;
 mod service;
 mod zone;
 
@@ -77,6 +78,7 @@ impl Check<'_> {
                 expectation.after = expectation.after.take().or_else(|| process.after.clone());
             }
         }
+        self.probes_reach(&networks, &nodes, &expectations);
         self.names_are_served(&networks, &expectations);
         self.profiles_are_served(&networks, &nodes, &profiles, &processes);
         if processes.is_empty() {
