@@ -143,6 +143,16 @@ impl Sources {
         self.texts.get(file).map_or("", |named| &named.text)
     }
 
+    /// Returns the range of a line, counted from 1, without blanks at its ends.
+    pub fn line(&self, file: usize, line: usize) -> Span {
+        let Some(Named { text, lines, .. }) = self.texts.get(file) else { return Span::new(file, 0..0) };
+        let begin = |line: usize| lines.get(line).copied().unwrap_or(text.len());
+        let start = begin(line.saturating_sub(1));
+        let words = text[start..begin(line)].trim_end();
+        let blank = words.len() - words.trim_start().len();
+        Span::new(file, start + blank..start + words.len())
+    }
+
     /// Returns the line and the column (in characters) of a byte, both from 1.
     pub fn position(&self, file: usize, byte: usize) -> (usize, usize) {
         let Some(Named { text, lines, .. }) = self.texts.get(file) else { return (1, 1) };
@@ -214,6 +224,14 @@ mod tests {
         assert_eq!(sources.position(file, 0), (1, 1));
         assert_eq!(sources.position(file, 5), (2, 3));
         assert_eq!(sources.position(file, 999), (3, 1));
+    }
+
+    #[test]
+    fn lines_are_ranges_without_blanks() {
+        let mut sources = Sources::default();
+        let file = sources.add("dnsmasq.conf", "a\n  b c \r\n\n");
+        let line = |line: usize| &sources.text(file)[sources.line(file, line).range()];
+        assert_eq!([0, 1, 2, 3, 4, 9].map(line), ["", "a", "b c", "", "", ""]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod script;
 
 use crate::capture::read::fuzz as capture;
 use crate::dissect::fuzz as dissect;
+use crate::import::fuzz as import;
 use crate::matchbox::fuzz as matchbox;
 use crate::rpc::fuzz as rpc;
 use crate::serve::fuzz as serve;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "yaml", run: matchbox::yaml },
     Target { name: "matchbox", run: serve::matchbox },
     Target { name: "pcap", run: capture::pcap },
+    Target { name: "import", run: import::file },
 ];
 
 /// Runs a target on an input.

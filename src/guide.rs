@@ -23,6 +23,7 @@ guides! {
     ci = "ci",
     without_root = "without-root",
     traces = "traces",
+    import = "import",
     troubleshooting = "troubleshooting",
 }
 

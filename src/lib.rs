@@ -18,6 +18,7 @@ pub mod dialogue;
 pub mod dissect;
 #[cfg(not(fuzzing))]
 pub mod expect;
+pub mod import;
 pub mod lab;
 pub mod observe;
 pub mod plan;

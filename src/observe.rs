@@ -163,6 +163,9 @@ pub struct NodeView {
     /// Whether the links of its NICs are up, of those that were set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<String, bool>,
+    /// What is in its drives for media, of those that were changed; `None` if a drive is empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub media: BTreeMap<String, Option<String>>,
     /// Every stage it reached, in order, in all its boots.
     pub timeline: Vec<(Stage, RunTime)>,
     /// All its boots, in order.
@@ -232,6 +235,7 @@ impl NodeView {
             fetching: None,
             last: None,
             links: BTreeMap::new(),
+            media: BTreeMap::new(),
             timeline: Vec::new(),
             booted: Vec::new(),
             dead: None,
@@ -292,6 +296,9 @@ impl NodeView {
             }
             Known::LinkSet { nic, up } => {
                 self.links.insert(nic.clone(), *up);
+            }
+            Known::MediumSet { drive, medium } => {
+                self.media.insert(drive.clone(), medium.clone());
             }
             Known::Fetching { path, bytes, total } => {
                 self.fetching = Some(Fetch { path: path.clone(), bytes: *bytes, total: *total });
@@ -505,6 +512,7 @@ impl Snapshot {
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
+            | Known::MediumSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }

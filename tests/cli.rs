@@ -125,6 +125,8 @@ fn the_help_names_every_verb() {
 
     Commands:
       init          Write a small commented lab to start from
+      import        Make a lab of configuration files of other programs
+      lint          Find in configuration files of other programs what is known to break boots
       check         Report all errors in lab files, with line numbers
       plan          Show the steps to bring labs up on this host, without changing anything
       up            Bring a lab up; Ctrl-C tears it down

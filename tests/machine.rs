@@ -3,15 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock and starts what it needs")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dryrack::event::{Emitter, Event, Kind, Known, PowerCause, ScreenMode, Source};
 use dryrack::lab::{
-    AccelChoice, Boot, BootDevice, Bus, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays, Isolation, Lab,
-    Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
+    AccelChoice, Boot, BootDevice, Bus, CdDrive, Chipset, Dhcp, Disk, Dns, Firmware, FirmwareDelays,
+    Isolation, Lab, Network, Nic, NicModel, Node, Seed, Start, TftpBackend,
 };
 use dryrack::name::{Bytes, DiskName, LabName, Mac, NetworkName, NicName, NodeName};
 use dryrack::node::qemu::{Machine, PowerOff, StartError, State};
@@ -40,6 +40,7 @@ fn node() -> Node {
         memory: Bytes::mebi(256),
         nics: vec![nic],
         disks: Vec::new(),
+        cds: Vec::new(),
         boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
         profile: None,
         start: Start::WithLab,
@@ -165,8 +166,18 @@ impl Bench {
     }
 
     async fn start(&self, plan: &NodePlan) -> Result<Machine, StartError> {
+        self.start_with(plan, BTreeMap::new()).await
+    }
+
+    /// Starts a machine with images in its CD drives.
+    async fn start_with(
+        &self,
+        plan: &NodePlan,
+        media: BTreeMap<DiskName, PathBuf>,
+    ) -> Result<Machine, StartError> {
         let watches = FileWatches::new().unwrap();
-        Machine::start(plan, self.path().to_owned(), &self.spawner, &watches, self.emitter()).await
+        let folder = self.path().to_owned();
+        Machine::start(plan, folder, media, &self.spawner, &watches, self.emitter()).await
     }
 
     fn happened(&self) -> Vec<Known> {
@@ -198,6 +209,7 @@ impl Bench {
         let name = |known: &Known| match known {
             // Depends on timing: the firmware's banner, and a reset that an interrupt causes.
             Known::ConsoleLine { .. } | Known::BannerSkipped {} | Known::ScreenShown { .. } => None,
+            Known::MediumSet { .. } => None,
             Known::Reset { why } if *why == PowerCause::Guest => None,
             known => Some(serde_json::to_value(known).unwrap()["kind"].as_str().unwrap().to_owned()),
         };
@@ -440,15 +452,15 @@ async fn a_boot_override_is_for_one_start() {
         let machine = bench.start(&machine_plan(Node { firmware, ..node() })).await.unwrap();
         // It was started, paused, before it was told.
         assert_eq!(machine.set_boot(BootOverride::Once(BootTarget::Cd)).await.unwrap(), Effect::NextStart);
-        assert_eq!(machine.insert(image.clone()).await.unwrap(), Effect::NextStart);
+        assert_eq!(machine.insert(None, Some(image.clone())).await.unwrap(), Effect::NextStart);
         machine.power_on().await.unwrap();
         until_boot_says(&bench, cd).await;
         // A medium that is not bootable is no end: the boot order follows.
         until_boot_says(&bench, "iPXE").await;
 
-        machine.eject().await.unwrap();
+        machine.eject(None).await.unwrap();
         assert!(!machine.blocks().await.unwrap().iter().any(|block| block.device == "cd"));
-        assert_eq!(machine.insert(image.clone()).await.unwrap(), Effect::Now);
+        assert_eq!(machine.insert(None, Some(image.clone())).await.unwrap(), Effect::Now);
         assert!(machine.blocks().await.unwrap().iter().any(|block| block.device == "cd" && block.read_only));
 
         machine.reset().await.unwrap();
@@ -475,6 +487,86 @@ async fn a_boot_override_is_for_one_start() {
         let started = ["powered-on", "reset", "powered-off", "powered-on", "reset", "reset", "powered-off"];
         assert_eq!(names, started, "{firmware:?}: {:#?}", bench.happened());
     }
+}
+
+/// Machine code that prints a line on the first serial port and stops.
+fn printing(line: &str) -> Vec<u8> {
+    // call next; next: pop si; add si, 21; push cs; pop ds; cld; loop: lodsb; test al, al; jz halt;
+    // mov dx, 0x3f8; out dx, al; jmp loop; halt: hlt; jmp halt
+    let code = [
+        0xe8, 0, 0, 0x5e, 0x83, 0xc6, 21, 0x0e, 0x1f, 0xfc, 0xac, 0x84, 0xc0, 0x74, 6, 0xba, 0xf8, 3, 0xee,
+        0xeb, 0xf5, 0xf4, 0xeb, 0xfd,
+    ];
+    [&code, line.as_bytes(), b"\r\n\0"].concat()
+}
+
+/// Makes the image of a stick whose boot sector prints a line.
+fn bootable_stick(path: &Path, line: &str) {
+    let mut image = vec![0; 1 << 20];
+    let code = printing(line);
+    image[..code.len()].copy_from_slice(&code);
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(path, image).unwrap();
+}
+
+#[tokio::test]
+async fn media_are_changed_while_a_machine_runs() {
+    let bench = Bench::new();
+    let [own, other, iso] = ["own.img", "other.img", "blank.iso"].map(|name| bench.path().join(name));
+    bootable_stick(&own, "from its own stick");
+    bootable_stick(&other, "from another stick");
+    std::fs::write(&iso, vec![0; 1 << 16]).unwrap();
+    let convert = ["convert", "-O", "qcow2", "own.img", "key.qcow2"];
+    assert!(Command::new("qemu-img").args(convert).current_dir(bench.path()).status().unwrap().success());
+    let (key, install) = (DiskName::new("key").unwrap(), DiskName::new("install").unwrap());
+    let boot = Boot::Order(vec![BootDevice::Cd, BootDevice::Usb, BootDevice::Network]);
+    let cds = vec![CdDrive { name: install.clone(), medium: None }];
+    let node = Node { boot, disks: vec![disk("key", Bus::Usb)], cds, ..node() };
+    let media = BTreeMap::from([(install.clone(), iso.clone())]);
+    let machine = bench.start_with(&machine_plan(node), media).await.unwrap();
+    machine.power_on().await.unwrap();
+    until_boot_says(&bench, "Booting from DVD/CD").await;
+    until_boot_says(&bench, "from its own stick").await;
+
+    assert!(matches!(machine.eject(None).await, Err(NodeError::NoSuchDrive { drive: None, .. })));
+    machine.eject(Some(&key)).await.unwrap();
+    machine.eject(Some(&key)).await.unwrap();
+    machine.eject(Some(&install)).await.unwrap();
+    machine.reset().await.unwrap();
+    until_boot_says(&bench, "iPXE (http").await;
+
+    let now = Effect::Now;
+    assert_eq!(machine.insert(Some(&key), Some(other.clone())).await.unwrap(), now);
+    assert_eq!(machine.insert(Some(&install), None).await.unwrap(), now);
+    machine.reset().await.unwrap();
+    until_boot_says(&bench, "from another stick").await;
+    // It stays over a power cycle, and is replaced by the stick of the lab file.
+    machine.cycle().await.unwrap();
+    until_boot_says(&bench, "from another stick").await;
+    assert_eq!(machine.insert(Some(&key), None).await.unwrap(), now);
+    machine.set_boot(BootOverride::Always(BootTarget::Usb)).await.unwrap();
+    machine.reset().await.unwrap();
+    until_boot_says(&bench, "from its own stick").await;
+    assert!(!latest_boot(&bench).iter().any(|line| line.contains("DVD")), "{:#?}", latest_boot(&bench));
+    machine.stop().await;
+
+    let media: Vec<String> = bench
+        .happened()
+        .iter()
+        .filter(|known| matches!(known, Known::MediumSet { .. }))
+        .map(|known| known.to_string().replace(bench.path().to_str().unwrap(), "FOLDER"))
+        .collect();
+    let expected = [
+        "disk.key is empty",
+        "disk.key is empty",
+        "cd.install is empty",
+        "FOLDER/other.img is in disk.key",
+        "FOLDER/blank.iso is in cd.install",
+        "key.qcow2 is in disk.key",
+    ];
+    assert_eq!(media, expected);
+    let left = std::fs::read_dir(bench.path()).unwrap().flatten().map(|entry| entry.file_name());
+    assert!(!left.into_iter().any(|name| name.to_str().unwrap().starts_with("key-")));
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             Emitter::new(|| Instant { at: RunTime::START, wall: jiff::Timestamp::UNIX_EPOCH }, |_| {});
         let resolve = move |file: &FileRef| match file {
             FileRef::Path(path) => Some(path.clone()),
-            FileRef::Lab(_) => None,
+            FileRef::Lab(_) | FileRef::Url { .. } => None,
             FileRef::Image { image, file } => Some(library.built(image)?.files.get(file)?.path.clone()),
         };
         let rack = Rack::new(RackParts {

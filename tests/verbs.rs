@@ -255,6 +255,13 @@ fn refuses(up: &Up) {
     assert_eq!(setup, format!("error: `one` does not support `boot setup once`\n\nhint: {why}\n"));
     let disk = up.fail(3, &["boot", "disk", "one"]);
     assert_eq!(disk, "error: `one` does not support `boot disk once`\n\nhint: it has no disk\n");
+    let usb = up.fail(3, &["boot", "usb", "one"]);
+    assert!(usb.ends_with("hint: it has no disk with `bus = \"usb\"`\n"), "{usb}");
+    let drive = up.fail(3, &["media", "eject", "one", "--drive", "stick"]);
+    assert!(drive.starts_with("error: `one` has no drive `stick`\n"), "{drive}");
+    let empty = up.fail(3, &["media", "insert", "one"]);
+    assert_eq!(empty, "error: the lab file has no image for cd of `one`\n\nhint: name a file\n");
+    up.fail(2, &["media", "eject", "one", "no.iso"]);
     let missing = up.fail(2, &["media", "insert", "one", "no.iso"]);
     assert_eq!(missing, "error: cannot find no.iso: No such file or directory (os error 2)\n");
     up.fail(2, &["boot", "default", "--always", "one"]);
@@ -314,7 +321,12 @@ fn boots_a_cd(up: &Up) {
     assert_eq!(up.succeed(&["power", "on", "one"]), "one is on\n");
     until("the CD was booted");
     // The drive is there now.
-    assert_eq!(up.succeed(&["media", "eject", "one"]), "the drive of one is empty\n");
+    assert_eq!(up.status()["media"]["one"], serde_json::json!({ "cd": path }));
+    let shown = up.succeed(&["status"]);
+    assert!(shown.contains(&format!("  cd of one has {path}\n")), "{shown}");
+    // Node and action in the other order.
+    assert_eq!(up.succeed(&["media", "one", "eject"]), "the drive of one is empty\n");
+    assert_eq!(up.status()["media"]["one"], serde_json::json!({ "cd": null }));
     assert_eq!(
         up.succeed(&["media", "insert", "one", "rescue.iso"]),
         format!("{path} is in the drive of one\n")

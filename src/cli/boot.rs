@@ -33,10 +33,12 @@ pub(super) struct Args {
 enum Target {
     /// NICs
     Network,
-    /// Disks
+    /// Disks, without USB sticks
     Disk,
-    /// CD drive
+    /// CD drives
     Cd,
+    /// USB sticks
+    Usb,
     /// Setup menu of the firmware
     Setup,
     /// No override: the boot order of the node
@@ -49,6 +51,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         Target::Network => Some(BootTarget::Network),
         Target::Disk => Some(BootTarget::Disk),
         Target::Cd => Some(BootTarget::Cd),
+        Target::Usb => Some(BootTarget::Usb),
         Target::Setup => Some(BootTarget::Setup),
         Target::Default => None,
     };

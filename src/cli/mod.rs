@@ -22,9 +22,11 @@ mod group;
 mod guide;
 mod ignition;
 mod image;
+mod import;
 mod init;
 mod lab;
 mod link;
+mod lint;
 mod locations;
 mod logs;
 mod man;
@@ -103,6 +105,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
+    Import(import::Args),
+    Lint(lint::Args),
     Check(check::Args),
     Plan(plan::Args),
     Up(up::Args),
@@ -187,6 +191,8 @@ fn play() -> u8 {
 fn run(verb: Verb, locations: &Locations) -> Result<u8, Stop> {
     match verb {
         Verb::Init(args) => init::run(&args),
+        Verb::Import(args) => import::run(&args, locations),
+        Verb::Lint(args) => lint::run(&args),
         Verb::Check(args) => check::run(&args, locations),
         Verb::Plan(args) => plan::run(&args, locations),
         Verb::Up(args) => up::run(args, locations),

@@ -1,6 +1,7 @@
 //! From a lab to a plan with built images: shared by `up`, `test` and `plan`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -77,9 +78,20 @@ pub(super) fn build_images(plan: &Plan, library: &Library) -> Result<BTreeMap<Im
     plan.images().into_iter().map(image).collect()
 }
 
+/// Downloads the files that a plan names by URL, and returns them by their digests.
+pub(super) fn download(plan: &Plan, library: &Library) -> Result<BTreeMap<String, PathBuf>, Stop> {
+    let fetch = |(sha256, url): (String, String)| {
+        let (path, _) = shown("download", |show| library.download(&url, &sha256, show))?;
+        Ok((sha256, path))
+    };
+    plan.downloads().into_iter().map(fetch).collect()
+}
+
 /// Builds one image and shows the progress.
 pub(super) fn build_image(library: &Library, image: &ImageName, freshness: Freshness) -> Result<Built, Stop> {
-    show_progress(image, "built", |show| library.build(image, freshness, show))
+    let (built, took) = shown(&format!("image {image}"), |show| library.build(image, freshness, show))?;
+    output::note(&format!("image {image} built in {took}"));
+    Ok(built)
 }
 
 /// Fetches one container image and shows the progress.
@@ -88,14 +100,16 @@ pub(super) fn fetch_image(
     image: &ContainerImage,
     freshness: Freshness,
 ) -> Result<UnpackedImage, Stop> {
-    show_progress(image, "fetched", |show| library.fetch(image, freshness, show))
+    let (unpacked, took) = shown(&format!("image {image}"), |show| library.fetch(image, freshness, show))?;
+    output::note(&format!("image {image} fetched in {took}"));
+    Ok(unpacked)
 }
 
-fn show_progress<T>(
-    image: &dyn std::fmt::Display,
-    done: &str,
+/// Shows the progress of some work, and returns its result and how long it took.
+fn shown<T>(
+    what: &str,
     work: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T, BuildError>,
-) -> Result<T, Stop> {
+) -> Result<(T, Ago), Stop> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -106,21 +120,18 @@ fn show_progress<T>(
         match progress {
             Progress::Step(text) => {
                 if !live {
-                    output::note(&format!("image {image}: {text}"));
+                    output::note(&format!("{what}: {text}"));
                 }
                 step = text;
-                bar.set_message(format!("image {image}: {step}"));
+                bar.set_message(format!("{what}: {step}"));
             }
-            Progress::Percent(percent) => bar.set_message(format!("image {image}: {step}, {percent} %")),
-            Progress::Line(line) => bar.set_message(format!("image {image}: {step}: {line}")),
+            Progress::Percent(percent) => bar.set_message(format!("{what}: {step}, {percent} %")),
+            Progress::Line(line) => bar.set_message(format!("{what}: {step}: {line}")),
         }
         bar.tick();
     };
-    let result = work(&mut show);
-    let took = bar.elapsed();
+    let done = work(&mut show);
+    let took = Ago(bar.elapsed());
     bar.finish_and_clear();
-    let result = result.map_err(|error| Stop::host(&error))?;
-    let took = Ago(took);
-    output::note(&format!("image {image} {done} in {took}"));
-    Ok(result)
+    Ok((done.map_err(|error| Stop::host(&error))?, took))
 }

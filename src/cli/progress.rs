@@ -127,6 +127,7 @@ fn is_worth_a_line(event: &Event, live: bool) -> bool {
         | Known::ConsoleLine { .. }
         | Known::BannerSkipped {}
         | Known::LinkSet { .. }
+        | Known::MediumSet { .. }
         | Known::DhcpReplied { .. }
         | Known::DhcpIgnored { .. }
         | Known::DhcpOmitted { .. }

@@ -22,8 +22,8 @@ pub(super) struct Args {
     /// Show one line per lab [default: if several labs are shown]
     #[arg(long, short, conflicts_with = "json")]
     short: bool,
-    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `networks`, `services`, `addresses`, `links`, `published`,
-    /// `snapshot` (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
+    /// Print a JSON list of objects with `lab`, `file`, `isolation`, `accel`, `networks`, `services`, `addresses`, `links`,
+    /// `media`, `published`, `snapshot` (the nodes: stage, power, boots, timeline, last sighting) and `verdicts`
     #[arg(long)]
     json: bool,
 }
@@ -104,6 +104,7 @@ fn text(status: &Status, width: usize) -> String {
         accel,
         addresses,
         links,
+        media,
         published,
         capabilities: _,
         snapshot,
@@ -134,6 +135,16 @@ fn text(status: &Status, width: usize) -> String {
     ];
     if !services.is_empty() {
         parts.push(served(services, width));
+    }
+    let drives = media.iter().flat_map(|(node, drives)| drives.iter().map(move |drive| (node, drive)));
+    let drives: String = drives
+        .map(|(node, (drive, medium))| match medium {
+            Some(medium) => format!("  {drive} of {node} has {medium}\n"),
+            None => format!("  {drive} of {node} is empty\n"),
+        })
+        .collect();
+    if !drives.is_empty() {
+        parts.push(drives);
     }
     if !published.is_empty() {
         let ports = published.iter().map(|port| {

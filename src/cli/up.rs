@@ -93,7 +93,8 @@ pub(super) fn start(blueprint: Blueprint, locations: &Locations, until: Until) -
     }
     let (plan, library) = blueprint.decide(locations)?;
     let images = prepare::build_images(&plan, &library)?;
-    launch(locations, lab_lock, plan, images, until).map_err(|error| {
+    let downloads = prepare::download(&plan, &library)?;
+    launch(locations, lab_lock, plan, (images, downloads), until).map_err(|error| {
         forget_ended(locations);
         Stop::host(&error)
     })

@@ -189,6 +189,8 @@ pub enum Bus {
     Scsi,
     /// NVMe.
     Nvme,
+    /// A USB stick, which can be unplugged.
+    Usb,
 }
 
 /// The kind of a partition table.

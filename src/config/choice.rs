@@ -356,7 +356,7 @@ impl JsonSchema for RawBoot {
         let mut choices = words(&[("nvram", "The boot order in a UEFI node's own variables.")]);
         choices.push(json!({
             "type": "array",
-            "items": { "type": "string", "pattern": "^(disk|network|disk\\..+|nic\\..+)$" },
+            "items": { "type": "string", "pattern": "^(disk|cd|usb|network|disk\\..+|cd\\..+|nic\\..+)$" },
         }));
         json_schema!({ "anyOf": choices })
     }

@@ -16,7 +16,7 @@ use super::alternatives::{
 };
 use super::architecture;
 use super::expect::{RawExpect, RawSecret};
-use super::value::{Field, Keyed, List, Located, Many, RawJson, Text, Word};
+use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, Word};
 use super::word::{Offset, RawAddress, Server, Service, Span};
 use crate::matchbox::ignition;
 use crate::name::{Bytes, IfName, Mac};
@@ -527,8 +527,13 @@ pub struct RawNode {
     #[serde(default)]
     #[schemars(extend("propertyNames" = name()))]
     pub disk: Keyed<RawDisk>,
-    /// Boot order: `disk`, `network`, `disk.NAME`, `nic.NAME`; or "nvram" for the boot order in a UEFI node's own
-    /// variables. Default: disk and network if there is a disk, else network.
+    /// CD drives by name, each with the image in it: `image:NAME/FILE`, a path relative to the lab's folder, or a table.
+    /// Default: none; `dryrack media insert` then adds one.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = name()))]
+    pub cd: Keyed<Short<RawCd>>,
+    /// Boot order: `disk` (all but USB sticks), `cd`, `usb`, `network`, `disk.NAME`, `cd.NAME`, `nic.NAME`; or "nvram" for
+    /// the boot order in a UEFI node's own variables. Default: disk, cd, usb and network, those that the node has.
     #[serde(default)]
     pub boot: Field<RawBoot>,
     /// The profile that it netboots. Default: none.
@@ -638,6 +643,28 @@ pub struct RawDisk {
     #[serde(default)]
     #[schemars(extend("default" = false))]
     pub keep: Field<bool>,
+}
+
+/// A CD drive of a node.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "cd")]
+pub struct RawCd {
+    /// The image in it: `image:NAME/FILE`, or a path relative to the lab's folder. Default: none; with neither `source`
+    /// nor `url` the drive is empty.
+    #[serde(default)]
+    pub source: Field<String>,
+    /// The URL that the image is downloaded from, once. Default: none.
+    #[serde(default)]
+    pub url: Field<String>,
+    /// The digest of the download, 64 lower-case hexadecimal digits; needed with `url`.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: Field<String>,
+}
+
+impl Shorthand for RawCd {
+    const NAME: &'static str = "$short:source";
+    type Value = String;
 }
 
 /// Boot order.

@@ -26,7 +26,8 @@ macro_rules! codes {
         /// The kind of a problem.
         ///
         /// `L0xx` is about the file, `L1xx` about networks, `L2xx` about machines,
-        /// `L3xx` about booting, `L4xx` about expectations.
+        /// `L3xx` about booting, `L4xx` about expectations. `Cxxx` are about configuration files of other programs:
+        /// `C0xx` about the file, `C1xx` about boot files, `C2xx` about addresses, `C3xx` about machines.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $title] $name,)+
@@ -50,6 +51,42 @@ macro_rules! codes {
 }
 
 codes! {
+    ForeignSyntax = "C001": "the file cannot be parsed",
+    ForeignKey = "C002": "a directive is unknown to the program",
+    ForeignValue = "C003": "a directive has an invalid value",
+    ForeignFile = "C004": "a file that is named is missing",
+
+    BiosProgramForUefi = "C101": "UEFI firmware is told a BIOS program",
+    UefiProgramForBios = "C102": "BIOS firmware is told a UEFI program",
+    IpxeLoop = "C103": "iPXE is told to boot iPXE",
+    UrlForPxe = "C104": "a PXE client is told a URL",
+    FirmwareLeftOut = "C105": "some firmware is told no boot file",
+    PathForHttpBoot = "C106": "an HTTP Boot client is told no URL",
+    BootFileMissing = "C107": "a boot file is missing",
+    NoTftpServer = "C108": "nobody serves a boot file",
+    BootFileTooLong = "C109": "a boot file has too long a name",
+    NoNextServer = "C110": "the server of a boot file is not named",
+    NextServerOutside = "C111": "the server of a boot file is in another subnet",
+    MenuWaits = "C112": "a menu waits for a key",
+    TagNeverSet = "C113": "a tag is never set",
+    OptionUndeclared = "C114": "an option is not declared",
+    GroupWithoutProfile = "C115": "a group selects a missing profile",
+    PxeForbidden = "C116": "a machine may not boot from the network",
+
+    ForeignPool = "C201": "a pool is not in its subnet",
+    ForeignHost = "C202": "a reserved address is not in its subnet",
+    ForeignMacTwice = "C203": "two machines have the same MAC address",
+    ForeignAddressTwice = "C204": "two machines have the same address",
+    ForeignMac = "C205": "a MAC address is not that of a machine",
+    TwoDhcpServers = "C206": "two DHCP servers are on one network",
+    NobodyKnown = "C207": "no client is answered",
+    NoLeaseTime = "C208": "leases end at once",
+    HostInPool = "C209": "a reserved address is in the pool",
+
+    NicOrder = "C301": "the NIC that boots is not named",
+    NoRandomness = "C302": "a machine with UEFI has no source of randomness",
+    UpperCaseHardware = "C303": "a MAC address of Hardware is in upper case",
+
     Syntax = "L001": "the file is not valid TOML",
     NotText = "L002": "the file is not text",
     Empty = "L003": "the file is empty",
@@ -120,6 +157,7 @@ codes! {
     BadSerial = "L206": "invalid serial number or asset tag",
     SerialTaken = "L207": "two disks have the same serial number",
     UuidTaken = "L208": "two nodes have the same UUID",
+    DriveTaken = "L209": "a disk and a CD drive have the same name",
 
     NoProfile = "L301": "a node has nothing to boot from the network",
     ProfileUnused = "L302": "a profile is never used",
@@ -156,7 +194,16 @@ impl Code {
     /// Returns whether a lab with it can still be used.
     pub fn severity(self) -> Severity {
         match self {
-            Self::StrayMember
+            Self::UrlForPxe
+            | Self::FirmwareLeftOut
+            | Self::NoTftpServer
+            | Self::NextServerOutside
+            | Self::ForeignFile
+            | Self::HostInPool
+            | Self::NicOrder
+            | Self::NoRandomness
+            | Self::NoLeaseTime
+            | Self::StrayMember
             | Self::NobodyLeases
             | Self::NobodyServes
             | Self::NeverChosen
@@ -176,6 +223,11 @@ impl Code {
     /// Returns whether only `dryrack check` reports it, because the lab starts anyway.
     pub fn is_lint(self) -> bool {
         (Self::NotRendered..=Self::IgnoredKey).contains(&self)
+    }
+
+    /// Returns whether it is about a configuration file of another program.
+    pub fn is_foreign(self) -> bool {
+        self <= Self::UpperCaseHardware
     }
 
     /// Returns the code with this number, in any case.

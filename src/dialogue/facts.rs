@@ -203,6 +203,7 @@ impl Fact {
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
+            | Known::MediumSet { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }
             | Known::AddressLearned { .. }

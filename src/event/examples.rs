@@ -102,7 +102,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         Just("guest".to_owned()),
     ];
     let expect = prop::sample::select(vec!["one", "two", "three", "four"]);
-    let kind = (0..45u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
+    let kind = (0..46u8, text.clone(), text, any::<bool>(), any::<u64>(), expect, 0..Stage::ALL.len())
         .prop_map(|(which, one, two, flag, number, expect, stage)| {
             let expect = ExpectName::new(expect).unwrap();
             match which {
@@ -232,6 +232,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
                         prefixes: vec!["fd00:83::/64".parse().unwrap()],
                     }),
                 },
+                45 => Known::MediumSet { drive: one, medium: flag.then_some(two) },
                 44 => Known::CaptureIncomplete { why: one, lost: flag.then_some(number) },
                 26 => Known::Omitted { service: one.as_str().into(), count: number },
                 16 => Known::StageReached { stage: Stage::ALL[stage] },

@@ -78,6 +78,7 @@ impl Known {
             | Self::ConsoleLine { .. }
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
+            | Self::MediumSet { .. }
             | Self::DhcpOmitted { .. }
             | Self::AddressLearned { .. }
             | Self::RouterAdvertised { .. }

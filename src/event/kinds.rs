@@ -108,6 +108,14 @@ pub enum Known {
         /// Whether it is up now.
         up: bool,
     },
+    /// A medium was inserted or ejected, by a command or by the guest.
+    MediumSet {
+        /// The drive, as in the lab file: `cd.NAME` or `disk.NAME`; `cd` if the lab file has none.
+        drive: String,
+        /// The image that is in it now; empty if none is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        medium: Option<String>,
+    },
 
     /// A DHCP request was answered.
     DhcpReplied {
@@ -652,6 +660,7 @@ impl Known {
             | Self::ConsoleLine { .. }
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
+            | Self::MediumSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
             | Self::DhcpOmitted { .. }
@@ -718,6 +727,7 @@ impl Known {
             | Self::ConsoleLine { .. }
             | Self::BannerSkipped {}
             | Self::LinkSet { .. }
+            | Self::MediumSet { .. }
             | Self::DhcpReplied { .. }
             | Self::DhcpIgnored { .. }
             | Self::DhcpOmitted { .. }
@@ -777,7 +787,8 @@ impl Known {
             | Self::MachineStopped { .. }
             | Self::GuestPanicked {}
             | Self::BannerSkipped {}
-            | Self::LinkSet { .. } => Source::Qmp,
+            | Self::LinkSet { .. }
+            | Self::MediumSet { .. } => Source::Qmp,
             Self::ConsoleLine { .. } => Source::Console,
             Self::ProcessStarted { .. } | Self::ProcessPrinted { .. } | Self::ProcessEnded { .. } => {
                 Source::Process

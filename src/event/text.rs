@@ -115,6 +115,7 @@ impl Known {
             Self::MachineDied { .. } | Self::MachineStopped { .. } | Self::GuestPanicked {} => "machine",
             Self::ConsoleLine { .. } | Self::BannerSkipped {} => "console",
             Self::LinkSet { .. } => "link",
+            Self::MediumSet { .. } => "media",
             Self::DhcpReplied { .. } | Self::DhcpIgnored { .. } | Self::DhcpOmitted { .. } => "dhcp",
             Self::DhcpAsked { .. } => "dhcp",
             Self::AddressLearned { .. } => "address",
@@ -181,6 +182,7 @@ impl Known {
             | Self::LacpSeen { .. }
             | Self::PoweredOn {}
             | Self::LinkSet { .. }
+            | Self::MediumSet { .. }
             | Self::RouterAdvertised { .. } => None,
             Self::PoweredOff { why } | Self::Reset { why } if *why != PowerCause::Guest => None,
             Self::ScreenShown { lines, .. } => {
@@ -247,6 +249,8 @@ impl Known {
             Self::BannerSkipped {} => "skipped the firmware banner".to_owned(),
             Self::LinkSet { nic, up: true } => format!("link {nic} is up"),
             Self::LinkSet { nic, up: false } => format!("link {nic} is down"),
+            Self::MediumSet { drive, medium: Some(medium) } => format!("{medium} is in {drive}"),
+            Self::MediumSet { drive, medium: None } => format!("{drive} is empty"),
             Self::DhcpReplied { mac, request, reply, address, boot_file, client, rule, server, .. } => {
                 let verb = match address {
                     Some(address) => format!("{} {address}", leased(reply)),

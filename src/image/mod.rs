@@ -117,6 +117,16 @@ impl Library {
         ContainerCache::of(&self.cache).fetch(image, freshness, progress)
     }
 
+    /// Downloads a file into the cache unless it is there, and returns its path.
+    pub fn download(
+        &self,
+        url: &str,
+        sha256: &str,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, BuildError> {
+        fetch::fetch(url, sha256, &self.cache.join("downloads"), progress)
+    }
+
     /// Returns every image with its state, in order of name.
     pub fn list(&self) -> Vec<Listed> {
         let listed = recipes::names(&self.folders).into_iter().map(|image| {

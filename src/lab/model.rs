@@ -314,6 +314,13 @@ pub enum FileRef {
     Path(PathBuf),
     /// A file that the lab generates: `lab:ca.pem`.
     Lab(LabFile),
+    /// A file that is downloaded into the cache.
+    Url {
+        /// Its URL.
+        url: String,
+        /// Its digest.
+        sha256: String,
+    },
 }
 
 /// The lab's CA certificate, in one of its formats.
@@ -348,6 +355,7 @@ impl std::fmt::Display for FileRef {
             Self::Image { image, file } => write!(f, "image:{image}/{file}"),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Lab(file) => write!(f, "lab:{}", file.as_str()),
+            Self::Url { url, sha256: _ } => f.write_str(url),
         }
     }
 }
@@ -369,6 +377,8 @@ pub struct Node {
     pub nics: Vec<Nic>,
     /// Its disks, in the order of the lab file.
     pub disks: Vec<Disk>,
+    /// Its CD drives, in the order of the lab file.
+    pub cds: Vec<CdDrive>,
     /// The boot order.
     pub boot: Boot,
     /// The profile that it netboots.
@@ -429,6 +439,15 @@ pub struct Disk {
     pub keep: bool,
 }
 
+/// One CD drive of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CdDrive {
+    /// Its name.
+    pub name: DiskName,
+    /// The image in it; empty if `None`.
+    pub medium: Option<FileRef>,
+}
+
 /// Boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
@@ -441,12 +460,18 @@ pub enum Boot {
 /// One entry of a boot order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootDevice {
-    /// Every disk, in order.
+    /// Every disk but USB sticks, in order.
     Disk,
+    /// Every CD drive, in order.
+    Cd,
+    /// Every USB stick, in order.
+    Usb,
     /// Every NIC, in order.
     Network,
     /// One disk.
     OneDisk(DiskName),
+    /// One CD drive.
+    OneCd(DiskName),
     /// One NIC.
     OneNic(NicName),
 }

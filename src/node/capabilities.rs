@@ -93,7 +93,7 @@ mod tests {
             check(&Capabilities::default(), NodeCommand::Power(Power::On)),
             check(&wake_on_lan, boot(BootTarget::Network)),
             check(&wake_on_lan, NodeCommand::Boot(BootOverride::Default)),
-            check(&wake_on_lan, NodeCommand::Media(MediaCommand::Eject)),
+            check(&wake_on_lan, NodeCommand::Media(MediaCommand::Eject { drive: None })),
             check(&wake_on_lan, NodeCommand::Link { nic: "lan".parse().unwrap(), up: true }),
             check(&bios, boot(BootTarget::Disk)),
             check(&bios, boot(BootTarget::Setup)),

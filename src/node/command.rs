@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Chord;
-use crate::name::NicName;
+use crate::name::{DiskName, NicName};
 use crate::plan::BootTarget;
 
 /// A command to a node.
@@ -37,8 +37,7 @@ impl fmt::Display for NodeCommand {
             Self::Boot(BootOverride::Default) => write!(f, "boot default"),
             Self::Boot(BootOverride::Once(target)) => write!(f, "boot {} once", target.as_str()),
             Self::Boot(BootOverride::Always(target)) => write!(f, "boot {} always", target.as_str()),
-            Self::Media(MediaCommand::Insert(file)) => write!(f, "insert {}", file.display()),
-            Self::Media(MediaCommand::Eject) => write!(f, "eject"),
+            Self::Media(media) => write!(f, "{media}"),
             Self::Link { nic, up } => write!(f, "link {nic} {}", if *up { "up" } else { "down" }),
             // Not which ones: they may be a password.
             Self::Keys(chords) => write!(f, "press {} keys", chords.len()),
@@ -107,14 +106,41 @@ impl BootOverride {
     }
 }
 
-/// A command to the drive of a node.
+/// A command to a drive for media of a node: a CD drive, or a USB port with a stick.
+///
+/// Without the name of a drive it is for the only one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MediaCommand {
     /// Inserts an image, replacing one that is in the drive.
-    Insert(PathBuf),
+    Insert {
+        /// The drive.
+        #[serde(default)]
+        drive: Option<DiskName>,
+        /// The image; the one of the lab file if `None`.
+        #[serde(default)]
+        file: Option<PathBuf>,
+    },
     /// Ejects the image, if any.
-    Eject,
+    Eject {
+        /// The drive.
+        #[serde(default)]
+        drive: Option<DiskName>,
+    },
+}
+
+impl fmt::Display for MediaCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, drive) = match self {
+            Self::Insert { drive, .. } => ("insert", drive),
+            Self::Eject { drive } => ("eject", drive),
+        };
+        f.write_str(verb)?;
+        if let Self::Insert { file: Some(file), .. } = self {
+            write!(f, " {}", file.display())?;
+        }
+        drive.as_ref().map_or(Ok(()), |drive| write!(f, " ({drive})"))
+    }
 }
 
 /// When a command takes effect.

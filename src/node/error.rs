@@ -49,6 +49,24 @@ pub enum NodeError {
         /// The NIC.
         nic: NicName,
     },
+    /// It has no such drive, or several of which none was named.
+    #[error("{}", no_such_drive(node, drive.as_ref(), drives))]
+    NoSuchDrive {
+        /// The node.
+        node: NodeName,
+        /// The drive that was named.
+        drive: Option<DiskName>,
+        /// Its drives for media.
+        drives: Vec<DiskName>,
+    },
+    /// The lab file has no image for the drive.
+    #[error("the lab file has no image for {drive} of `{node}`")]
+    NoMedium {
+        /// The node.
+        node: NodeName,
+        /// The drive.
+        drive: DiskName,
+    },
     /// The command failed.
     #[error("cannot {what} `{node}`")]
     Failed {
@@ -82,8 +100,20 @@ impl Hint for NodeError {
                 Some("its guest ignores the power button: use `power off --force`".into())
             }
             Self::Failed { hint, .. } => hint.clone().map(Cow::Owned),
+            Self::NoSuchDrive { drives, .. } => {
+                let names: Vec<&str> = drives.iter().map(DiskName::as_str).collect();
+                Some(format!("name one of its drives with `--drive`: {}", names.join(", ")).into())
+            }
+            Self::NoMedium { .. } => Some("name a file".into()),
             Self::NoSuchNic { .. } => None,
         }
+    }
+}
+
+fn no_such_drive(node: &NodeName, drive: Option<&DiskName>, drives: &[DiskName]) -> String {
+    match drive {
+        Some(drive) => format!("`{node}` has no drive `{drive}`"),
+        None => format!("`{node}` has {} drives for media", drives.len()),
     }
 }
 

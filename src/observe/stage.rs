@@ -85,6 +85,7 @@ impl Clue {
             | Known::GuestPanicked {}
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
+            | Known::MediumSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }

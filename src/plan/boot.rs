@@ -25,7 +25,11 @@ pub(super) fn boots_from_network(node: &Node) -> bool {
         Boot::Nvram => node.profile.is_some(),
         Boot::Order(devices) => devices.iter().any(|device| match device {
             BootDevice::Network | BootDevice::OneNic(_) => true,
-            BootDevice::Disk | BootDevice::OneDisk(_) => false,
+            BootDevice::Disk
+            | BootDevice::Cd
+            | BootDevice::Usb
+            | BootDevice::OneDisk(_)
+            | BootDevice::OneCd(_) => false,
         }),
     }
 }

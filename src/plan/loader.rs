@@ -217,6 +217,7 @@ fn file_name(file: &FileRef) -> String {
         FileRef::Image { image: _, file } => Path::new(file).file_name(),
         FileRef::Path(path) => path.file_name(),
         FileRef::Lab(file) => Some(OsStr::new(file.as_str())),
+        FileRef::Url { url, sha256: _ } => Path::new(url).file_name(),
     };
     name.unwrap_or_default().to_string_lossy().replace(' ', "_")
 }

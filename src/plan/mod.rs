@@ -28,13 +28,13 @@ pub use host::check_host;
 pub use matchbox::matchbox;
 pub use model::*;
 pub use network::bearer;
-pub use node::{BootTarget, LinkPlan, NicPlan, NodeDisk, NodeKind, NodePlan, StartOptions};
+pub use node::{BootTarget, LinkPlan, Medium, NicPlan, NodeDisk, NodeKind, NodePlan, StartOptions};
 pub use qemu::QemuPlan;
 pub use read::{PlanError, read};
 pub use refusal::Refusal;
 pub use undo::Undo;
 
-use crate::lab::{self, AccelChoice, Lab, Node, Start};
+use crate::lab::{self, AccelChoice, CdDrive, Lab, Node, Start};
 use crate::name::{Bytes, ImageName};
 use network::Wiring;
 use qemu::{QemuFirmware, VARIABLES};
@@ -107,6 +107,8 @@ pub fn plan(lab: &Lab, facts: &HostFacts) -> Result<Plan, Refusal> {
     };
     let unbuilt = plan.images().into_iter().filter(|image| !facts.built.contains(image));
     let build: Vec<Step> = unbuilt.map(|image| Step::BuildImage { image }).collect();
+    let download = |(sha256, url)| Step::Download { url, sha256 };
+    let build: Vec<Step> = build.into_iter().chain(plan.downloads().into_iter().map(download)).collect();
     plan.steps.splice(0..0, build);
     Ok(plan)
 }
@@ -140,6 +142,12 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
             keep: disk.keep,
         }));
     }
+    for CdDrive { name, medium } in &node.cds {
+        steps.extend(medium.as_ref().map(|source| {
+            let (node, cd, source) = (node.name.clone(), name.clone(), source.clone());
+            Step::Medium(MediumPlan { node, cd, source })
+        }));
+    }
     let NodeKind::Qemu(qemu) = &plan.kind;
     match &qemu.firmware {
         QemuFirmware::Uefi { file, .. } => {
@@ -159,16 +167,29 @@ impl Plan {
     pub fn images(&self) -> BTreeSet<ImageName> {
         let of = |file: &lab::FileRef| match file {
             lab::FileRef::Image { image, file: _ } => Some(image.clone()),
-            lab::FileRef::Path(_) | lab::FileRef::Lab(_) => None,
+            lab::FileRef::Path(_) | lab::FileRef::Lab(_) | lab::FileRef::Url { .. } => None,
         };
-        let mut images = BTreeSet::new();
-        for step in &self.steps {
+        self.files().filter_map(of).collect()
+    }
+
+    /// Returns the URLs of the files that are downloaded, by their digests.
+    pub fn downloads(&self) -> BTreeMap<String, String> {
+        let of = |file: &lab::FileRef| match file {
+            lab::FileRef::Url { url, sha256 } => Some((sha256.clone(), url.clone())),
+            lab::FileRef::Image { .. } | lab::FileRef::Path(_) | lab::FileRef::Lab(_) => None,
+        };
+        self.files().filter_map(of).collect()
+    }
+
+    /// Returns the files that the steps need.
+    fn files(&self) -> impl Iterator<Item = &lab::FileRef> {
+        self.steps.iter().flat_map(|step| -> Vec<&lab::FileRef> {
             match step {
-                Step::Serve(service) => {
-                    images.extend(service.files.values().filter_map(|file| of(&file.source)))
-                }
-                Step::Disk(disk) => images.extend(disk.backing.as_ref().and_then(of)),
+                Step::Serve(service) => service.files.values().map(|file| &file.source).collect(),
+                Step::Disk(disk) => disk.backing.iter().collect(),
+                Step::Medium(medium) => vec![&medium.source],
                 Step::BuildImage { .. }
+                | Step::Download { .. }
                 | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
@@ -183,10 +204,9 @@ impl Plan {
                 | Step::Tap(_)
                 | Step::Machine { .. }
                 | Step::Process(_)
-                | Step::PowerOn { .. } => {}
+                | Step::PowerOn { .. } => Vec::new(),
             }
-        }
-        images
+        })
     }
 }
 

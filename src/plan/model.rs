@@ -107,6 +107,13 @@ pub enum Step {
         /// The image.
         image: ImageName,
     },
+    /// Downloads a file into the cache, unless it is there. Executed before the namespaces are created.
+    Download {
+        /// Its URL.
+        url: String,
+        /// Its digest.
+        sha256: String,
+    },
     /// Creates the lab's namespaces. Executed before the supervisor runs.
     MakeNamespaces {
         /// The uplink, if a network has `nat`.
@@ -149,6 +156,8 @@ pub enum Step {
     Serve(Box<ServicePlan>),
     /// Creates a disk of a node.
     Disk(DiskPlan),
+    /// Inserts an image into a CD drive of a node, before it is started.
+    Medium(MediumPlan),
     /// Copies the template of a UEFI node's variables.
     Variables {
         /// The node.
@@ -626,6 +635,17 @@ pub struct DiskPlan {
     /// Whether it survives the lab: the file is then a link to one in the lab's own folder.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+}
+
+/// An image in a CD drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediumPlan {
+    /// The node.
+    pub node: NodeName,
+    /// The drive.
+    pub cd: DiskName,
+    /// The image.
+    pub source: FileRef,
 }
 
 /// A cloud-init seed: a FAT volume labelled CIDATA.

@@ -1,5 +1,6 @@
 //! Networks and nodes as a supervisor needs them, apart from the steps that create them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::event::{BootServers, BootSources};
 use crate::lab::{
-    Boot, BootDevice, Check, Dhcp, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start, TftpBackend,
+    Boot, BootDevice, Bus, Check, Dhcp, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start, TftpBackend,
 };
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
@@ -33,6 +34,9 @@ pub struct NodePlan {
     pub nics: Vec<NicPlan>,
     /// Its disks, in the order of its firmware.
     pub disks: Vec<NodeDisk>,
+    /// Its CD drives, in the order of its firmware.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cds: Vec<DiskName>,
     /// Its kind.
     pub kind: NodeKind,
     /// Its first reserved address.
@@ -48,6 +52,12 @@ pub struct NodePlan {
 }
 
 impl NodePlan {
+    /// Returns whether a disk of it is a USB stick.
+    pub fn is_stick(&self, disk: &DiskName) -> bool {
+        let NodeKind::Qemu(qemu) = &self.kind;
+        qemu.disks.get(disk).is_some_and(|device| device.bus == Bus::Usb)
+    }
+
     /// Returns whether the lab powers it on.
     pub fn starts(&self) -> bool {
         self.power != Start::Manual
@@ -108,10 +118,12 @@ pub struct NodeDisk {
 pub enum BootTarget {
     /// Its NICs.
     Network,
-    /// Its disks.
+    /// Its disks, without USB sticks.
     Disk,
-    /// The CD drive.
+    /// Its CD drives.
     Cd,
+    /// Its USB sticks.
+    Usb,
     /// The setup menu of the firmware.
     Setup,
 }
@@ -123,6 +135,7 @@ impl BootTarget {
             Self::Network => "network",
             Self::Disk => "disk",
             Self::Cd => "cd",
+            Self::Usb => "usb",
             Self::Setup => "setup",
         }
     }
@@ -133,17 +146,17 @@ impl BootTarget {
 pub struct StartOptions {
     /// The boot target of its firmware; its own boot order if `None`.
     pub boot: Option<BootTarget>,
-    /// The image in its CD drive.
-    pub medium: Option<PathBuf>,
+    /// What is in its CD drives and USB ports; a drive that is not named is empty, and a stick is plugged in.
+    pub media: BTreeMap<DiskName, Medium>,
 }
 
-impl StartOptions {
-    /// Returns whether the node is started with a CD drive.
-    ///
-    /// An idle drive would cost time at each boot, so there is one only with a medium or if the node boots from it.
-    pub fn has_drive(&self) -> bool {
-        self.medium.is_some() || self.boot == Some(BootTarget::Cd)
-    }
+/// What is in a drive for media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Medium {
+    /// Nothing.
+    Empty,
+    /// An image: raw in a CD drive, qcow2 as a stick.
+    File(PathBuf),
 }
 
 /// Returns a network as a supervisor needs it.
@@ -173,6 +186,7 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
         power: node.start.clone(),
         nics: nics.collect(),
         disks: disks.collect(),
+        cds: node.cds.iter().map(|cd| cd.name.clone()).collect(),
         kind,
         address: node.nics.iter().find_map(|nic| nic.address),
         network: node.nics.first().map(|nic| nic.network.clone()),
@@ -205,7 +219,8 @@ fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
         }
         Dhcp::Server(_) => BootServers::Lab,
     });
-    BootSources { disk: !node.disks.is_empty(), network: servers.max().unwrap_or(BootServers::Lab) }
+    let disk = !node.disks.is_empty() || !node.cds.is_empty();
+    BootSources { disk, network: servers.max().unwrap_or(BootServers::Lab) }
 }
 
 /// Tells whether a DHCP option of a node names a TFTP server other than its network's.

@@ -16,11 +16,11 @@ use super::{
     node::node as plan_node,
 };
 use crate::lab::{
-    Boot, BootDevice, Bus, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Via,
+    Boot, BootDevice, Bus, CdDrive, Chipset, Disk, Firmware, FirmwareDelays, Nic, NicModel, Node, Seed, Via,
 };
 use crate::name::{DiskName, LabName, NicName};
 
-pub use render::{CD, disk_id, flash_format, nic_id, processor};
+pub use render::{CD, cd_id, disk_id, flash_format, nic_id, processor};
 
 /// The oldest supported QEMU.
 pub(crate) const OLDEST: (u32, u32, u32) = (7, 2, 0);
@@ -62,6 +62,9 @@ pub struct QemuPlan {
     pub nics: BTreeMap<NicName, NicDevice>,
     /// The devices behind its disks.
     pub disks: BTreeMap<DiskName, DiskDevice>,
+    /// The devices behind its CD drives.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cds: BTreeMap<DiskName, CdDevice>,
     /// Whether it has a volume with the cloud-init seed.
     pub seed: bool,
     /// The kernel that it boots directly, without a boot loader.
@@ -130,7 +133,7 @@ pub struct NicDevice {
     pub model: NicModel,
     /// Whether it has an option ROM with iPXE.
     pub rom: bool,
-    /// Its position in the boot order, counted from 1 over disks and NICs; never booted if `None`.
+    /// Its position in the boot order, counted from 1 over all devices; never booted if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_index: Option<usize>,
 }
@@ -140,7 +143,15 @@ pub struct NicDevice {
 pub struct DiskDevice {
     /// How it is attached.
     pub bus: Bus,
-    /// Its position in the boot order, counted from 1 over disks and NICs; never booted if `None`.
+    /// Its position in the boot order, counted from 1 over all devices; never booted if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_index: Option<usize>,
+}
+
+/// The device behind a CD drive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CdDevice {
+    /// Its position in the boot order, counted from 1 over all devices; never booted if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_index: Option<usize>,
 }
@@ -178,6 +189,7 @@ pub(super) fn machine_plan(
         let boot_index = order.disks.get(&disk.name).copied();
         (disk.name.clone(), DiskDevice { bus: disk.bus, boot_index })
     };
+    let cd = |cd: &CdDrive| (cd.name.clone(), CdDevice { boot_index: order.cds.get(&cd.name).copied() });
     let (firmware, files) = match node.firmware {
         Firmware::Bios => {
             (QemuFirmware::Bios, BTreeMap::from([(render::SERCON_FILE.to_owned(), SERCON_PORT.to_vec())]))
@@ -206,6 +218,7 @@ pub(super) fn machine_plan(
         boot_order,
         nics: node.nics.iter().map(nic).collect(),
         disks: node.disks.iter().map(disk).collect(),
+        cds: node.cds.iter().map(cd).collect(),
         seed: matches!(node.seed, Seed::NoCloud { volume: true, .. }),
         kernel: None,
         files,
@@ -314,10 +327,11 @@ fn boots_by_ipxe_alone(node: &Node) -> bool {
         && node.nics.iter().all(|nic| nic.rom)
 }
 
-/// The position of each device in the boot order, counted from 1 over disks and NICs.
+/// The position of each device in the boot order, counted from 1 over all devices.
 #[derive(Default)]
 struct BootIndices {
     disks: BTreeMap<DiskName, usize>,
+    cds: BTreeMap<DiskName, usize>,
     nics: BTreeMap<NicName, usize>,
 }
 
@@ -327,14 +341,22 @@ impl BootIndices {
         let mut next = 1..;
         let mut index = || next.next().expect("a counter without end");
         for device in devices {
-            let (disks, nics): (Vec<&DiskName>, Vec<&NicName>) = match device {
-                BootDevice::Disk => (node.disks.iter().map(|disk| &disk.name).collect(), Vec::new()),
-                BootDevice::Network => (Vec::new(), node.nics.iter().map(|nic| &nic.name).collect()),
-                BootDevice::OneDisk(name) => (vec![name], Vec::new()),
-                BootDevice::OneNic(name) => (Vec::new(), vec![name]),
-            };
+            let (mut disks, mut cds, mut nics) = (Vec::new(), Vec::new(), Vec::new());
+            let on = |is_usb: bool| node.disks.iter().filter(move |disk| (disk.bus == Bus::Usb) == is_usb);
+            match device {
+                BootDevice::Disk => disks.extend(on(false).map(|disk| &disk.name)),
+                BootDevice::Usb => disks.extend(on(true).map(|disk| &disk.name)),
+                BootDevice::Cd => cds.extend(node.cds.iter().map(|cd| &cd.name)),
+                BootDevice::Network => nics.extend(node.nics.iter().map(|nic| &nic.name)),
+                BootDevice::OneDisk(name) => disks.push(name),
+                BootDevice::OneCd(name) => cds.push(name),
+                BootDevice::OneNic(name) => nics.push(name),
+            }
             for disk in disks {
                 order.disks.entry(disk.clone()).or_insert_with(&mut index);
+            }
+            for cd in cds {
+                order.cds.entry(cd.clone()).or_insert_with(&mut index);
             }
             for nic in nics {
                 order.nics.entry(nic.clone()).or_insert_with(&mut index);

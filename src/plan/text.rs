@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DiskPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
+use super::{DiskPlan, MediumPlan, NodeKind, NodePlan, Plan, StartOptions, Step};
 use crate::name::NodeName;
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuildImage { image } => write!(f, "build image {image}"),
+            Self::Download { url, sha256 } => {
+                write!(f, "download {url} unless the cache has it, sha256 {sha256}")
+            }
             Self::MakeNamespaces { uplink: None } => write!(f, "create namespaces, without uplink"),
             Self::MakeNamespaces { uplink: Some(way) } => {
                 write!(f, "create namespaces, with uplink {} {} (pasta)", way.interface, way.address)
@@ -94,6 +97,9 @@ impl fmt::Display for Step {
                         write!(f, "use the kept disk {name} of {node}, or create it: {size}, blank")
                     }
                 }
+            }
+            Self::Medium(MediumPlan { node, cd, source }) => {
+                write!(f, "insert {source} into CD drive {cd} of {node}")
             }
             Self::Variables { node, template, .. } => {
                 write!(f, "copy firmware variables of {node} from {}", template.display())

@@ -42,6 +42,8 @@ impl Step {
     pub fn undo(&self) -> Vec<Undo> {
         match self {
             Self::BuildImage { .. }
+            | Self::Download { .. }
+            | Self::Medium(_)
             | Self::MakeNamespaces { .. }
             | Self::Publish { .. }
             | Self::NameFiles { .. }

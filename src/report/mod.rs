@@ -13,6 +13,7 @@ mod junit;
 mod markdown;
 mod perfetto;
 mod text;
+mod told;
 mod trace;
 
 pub use critical_path::{CriticalPath, Link, LinkKind, critical_path};
@@ -23,6 +24,7 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use perfetto::perfetto;
 pub use text::{WIDTH, paragraph, tally, text, verdicts};
+pub use told::{Difference, Told};
 pub use trace::{Follower, Line, Tone, trace};
 
 use std::borrow::Cow;

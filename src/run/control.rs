@@ -238,6 +238,8 @@ fn failed(error: &NodeError) -> Response {
         | NodeError::Off { .. }
         | NodeError::StillOn { .. }
         | NodeError::NoSuchNic { .. }
+        | NodeError::NoSuchDrive { .. }
+        | NodeError::NoMedium { .. }
         | NodeError::Failed { .. } => StatusCode::CONFLICT,
     };
     refuse(status, chain(error), error.hint().as_deref())

@@ -83,7 +83,7 @@ impl Hint for LaunchError {
     }
 }
 
-/// Starts a run of a plan with its images. Returns once its supervisor runs in its namespaces.
+/// Starts a run of a plan with its images and downloads. Returns once its supervisor runs in its namespaces.
 ///
 /// The run ends with this process unless [`NamespaceHandle::untie`] lets it live on.
 /// The run owns the lab lock from then on.
@@ -92,14 +92,14 @@ pub fn launch(
     locations: &Locations,
     lab_lock: LabLock,
     plan: Plan,
-    images: BTreeMap<ImageName, Built>,
+    (images, downloads): (BTreeMap<ImageName, Built>, BTreeMap<String, PathBuf>),
     until: Until,
 ) -> Result<Launched, LaunchError> {
     let started = Timestamp::now();
     let run_dir = store::create(locations, &plan.lab, started).map_err(LaunchError::Store)?;
     let socket = lab_lock.socket().to_owned();
     let kept = locations.state.join("labs").join(lab_lock::identity(&plan.file));
-    let request = Request { plan, images, kept, socket: socket.clone(), until };
+    let request = Request { plan, images, downloads, kept, socket: socket.clone(), until };
     match start(&request, &lab_lock, &run_dir, locations) {
         Ok(namespaces) => Ok(Launched { namespaces, run_dir, socket }),
         Err(error) => {

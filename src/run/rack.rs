@@ -22,10 +22,10 @@ use crate::dissect::Segment;
 use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::hint::Hint;
 use crate::lab::Secret;
-use crate::name::{NetworkName, NodeName, ProcessName};
+use crate::name::{DiskName, NetworkName, NodeName, ProcessName};
 use crate::node::qemu::{Machine, disk, seed};
 use crate::node::{Node, NodeCommand, Power};
-use crate::plan::{NodePlan, ProcessPlan, ServicePlan, Step, Undo};
+use crate::plan::{MediumPlan, NodePlan, ProcessPlan, ServicePlan, Step, Undo};
 use crate::serve::{self, Addresses, Boots, KeyRing, Resolve, Resources};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
@@ -78,6 +78,8 @@ pub struct Rack {
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
     recording: Mutex<Option<Recording>>,
+    /// The images in the CD drives of nodes at their first start.
+    media: Mutex<BTreeMap<NodeName, BTreeMap<DiskName, PathBuf>>>,
     notes: RecordingNotes,
 }
 
@@ -99,6 +101,7 @@ impl Rack {
             boots: Boots::default(),
             processes: Mutex::default(),
             recording: Mutex::default(),
+            media: Mutex::default(),
             notes: RecordingNotes::default(),
         })
     }
@@ -143,7 +146,8 @@ impl Rack {
             }
         });
         let folder = self.folder(&plan.node);
-        let started = Machine::start(plan, folder, &self.parts.spawner, &self.watches, events);
+        let media = lock(&self.media).get(&plan.node).cloned().unwrap_or_default();
+        let started = Machine::start(plan, folder, media, &self.parts.spawner, &self.watches, events);
         let machine = started.await.map_err(Failure::new)?;
         lock(&self.nodes).insert(plan.node.clone(), Arc::new(machine));
         Ok(())
@@ -208,8 +212,8 @@ impl Host for Rack {
     async fn apply(&self, step: &Step) -> Result<(), Failure> {
         let Self { parts, netlink, .. } = self;
         match step {
-            // Both were done before the supervisor was started.
-            Step::BuildImage { image: _ } | Step::MakeNamespaces { uplink: _ } => Ok(()),
+            // They were done before the supervisor was started.
+            Step::BuildImage { .. } | Step::Download { .. } | Step::MakeNamespaces { .. } => Ok(()),
             Step::NameFiles { hosts, nameserver, search } => {
                 namespace::name_files(&parts.run_dir, hosts, *nameserver, search).map_err(Failure::new)
             }
@@ -256,6 +260,14 @@ impl Host for Rack {
                 let backing = plan.backing.as_ref().and_then(|file| (parts.resolve)(file));
                 let folders = disk::DiskFolders { run: &parts.run_dir, kept: &parts.kept };
                 disk::create(plan, folders, backing, &parts.spawner).await.map_err(Failure::new)
+            }
+            Step::Medium(MediumPlan { node, cd, source }) => {
+                let file = (parts.resolve)(source).filter(|file| file.is_file());
+                let file = file.ok_or_else(|| {
+                    Failure::new(io::Error::other(format!("`{source}`, the image for {cd}, does not exist")))
+                })?;
+                lock(&self.media).entry(node.clone()).or_default().insert(cd.clone(), file);
+                Ok(())
             }
             Step::Variables { node, template, path } => {
                 self.make_folder(node)?;

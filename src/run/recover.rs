@@ -124,7 +124,14 @@ mod tests {
         let plan = crate::plan::plan(&lab(text), &facts()).unwrap();
         let run_dir = store::create(&locations, &plan.lab, jiff::Timestamp::UNIX_EPOCH).unwrap();
         let (kept, socket) = (dir.path().to_owned(), dir.path().join("control"));
-        let request = Request { plan, images: BTreeMap::new(), kept, socket, until: Until::Stopped };
+        let request = Request {
+            plan,
+            images: BTreeMap::new(),
+            downloads: BTreeMap::new(),
+            kept,
+            socket,
+            until: Until::Stopped,
+        };
         request.write(&run_dir).unwrap();
         let mut journal = Journal::open(&run_dir).unwrap();
         journal.intend(0, vec![Undo::DeleteFile("left".into())]).unwrap();

@@ -29,6 +29,9 @@ pub struct Request {
     pub plan: Plan,
     /// The images that it uses, as built when the run was started.
     pub images: BTreeMap<ImageName, Built>,
+    /// The files that it downloaded, by their digests.
+    #[serde(default)]
+    pub downloads: BTreeMap<String, PathBuf>,
     /// The parent folder of data that the lab keeps between runs.
     pub kept: PathBuf,
     /// The control socket.

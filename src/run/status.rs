@@ -39,6 +39,9 @@ pub struct Status {
     /// Whether the links of its nodes' NICs are up.
     #[serde(default)]
     pub links: BTreeMap<NodeName, BTreeMap<NicName, bool>>,
+    /// What is in the drives for media of its nodes; `None` if a drive is empty.
+    #[serde(default)]
+    pub media: BTreeMap<NodeName, BTreeMap<String, Option<String>>>,
     /// Its published ports.
     pub published: Vec<Published>,
     /// The capabilities of its started nodes.
@@ -123,6 +126,30 @@ impl Status {
             };
             (node.clone(), plan.nics.iter().map(|nic| (nic.nic.clone(), is_up(nic))).collect())
         });
+        let mut media: BTreeMap<NodeName, BTreeMap<String, Option<String>>> = BTreeMap::new();
+        for (node, plan) in &plan.nodes {
+            let drives = media.entry(node.clone()).or_default();
+            drives.extend(plan.cds.iter().map(|cd| (format!("cd.{cd}"), None)));
+        }
+        for step in &plan.steps {
+            let (node, drive, medium) = match step {
+                Step::Medium(medium) => {
+                    (&medium.node, format!("cd.{}", medium.cd), medium.source.to_string())
+                }
+                Step::Disk(disk)
+                    if plan.nodes.get(&disk.node).is_some_and(|node| node.is_stick(&disk.disk)) =>
+                {
+                    let content = disk.backing.as_ref().map_or("blank".to_owned(), ToString::to_string);
+                    (&disk.node, format!("disk.{}", disk.disk), content)
+                }
+                _ => continue,
+            };
+            media.entry(node.clone()).or_default().insert(drive, Some(medium));
+        }
+        for (node, view) in &snapshot.nodes {
+            media.entry(node.clone()).or_default().extend(view.media.clone());
+        }
+        media.retain(|_, drives| !drives.is_empty());
         Self {
             lab: plan.lab.clone(),
             file: request.plan.file.clone(),
@@ -132,6 +159,7 @@ impl Status {
             services,
             addresses,
             links: links.collect(),
+            media,
             published,
             capabilities,
             snapshot,

@@ -122,7 +122,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         kept: request.kept.clone(),
         spawner: spawner.clone(),
         events: emitter.clone(),
-        resolve: resolver(request.images.clone(), run_dir.clone()),
+        resolve: resolver(request.images.clone(), request.downloads.clone(), run_dir.clone()),
         ssh_public_key: key.as_ref().map(|key| key.public.clone()).unwrap_or_default(),
         authority,
         passphrases: passphrases(&request.plan),
@@ -222,12 +222,17 @@ fn nonblocking(fd: std::os::fd::OwnedFd) -> io::Result<std::os::fd::OwnedFd> {
     Ok(fd)
 }
 
-fn resolver(built: BTreeMap<ImageName, Built>, run_dir: PathBuf) -> Resolve {
+fn resolver(
+    built: BTreeMap<ImageName, Built>,
+    downloads: BTreeMap<String, PathBuf>,
+    run_dir: PathBuf,
+) -> Resolve {
     Arc::new(move |file: &FileRef| -> Option<PathBuf> {
         match file {
             FileRef::Path(path) => Some(path.clone()),
             FileRef::Lab(file) => Some(authority::path(&run_dir, *file)),
             FileRef::Image { image, file } => Some(built.get(image)?.files.get(file)?.path.clone()),
+            FileRef::Url { url: _, sha256 } => downloads.get(sha256).cloned(),
         }
     })
 }
@@ -248,6 +253,9 @@ fn describe_parts(request: &Request) -> BTreeMap<String, String> {
             parts.insert(format!("image:{image}/{name}"), format!("sha256:{}", file.sha256));
         }
     }
+    for (sha256, url) in request.plan.downloads() {
+        parts.insert(url, format!("sha256:{sha256}"));
+    }
     let mut files = vec![request.plan.file.clone()];
     for step in &request.plan.steps {
         match step {
@@ -255,6 +263,7 @@ fn describe_parts(request: &Request) -> BTreeMap<String, String> {
                 files.extend(service.files.values().filter_map(|file| path(&file.source)))
             }
             Step::Disk(disk) => files.extend(disk.backing.as_ref().and_then(path)),
+            Step::Medium(medium) => files.extend(path(&medium.source)),
             Step::Variables { template, .. } => {
                 files.push(template.clone());
                 let firmware = request.plan.host.firmware.iter().find(|file| file.variables == *template);
@@ -274,7 +283,7 @@ fn describe_parts(request: &Request) -> BTreeMap<String, String> {
 fn path(file: &FileRef) -> Option<PathBuf> {
     match file {
         FileRef::Path(path) => Some(path.clone()),
-        FileRef::Image { .. } | FileRef::Lab(_) => None,
+        FileRef::Image { .. } | FileRef::Lab(_) | FileRef::Url { .. } => None,
     }
 }
 

@@ -114,6 +114,7 @@ pub(super) fn content_of(plan: &ServicePlan, folder: &Path) -> ContentStore {
         FileRef::Image { image: _, file } => Some(images.join(file)),
         FileRef::Path(path) => Some(path.clone()),
         FileRef::Lab(file) => Some(images.join(file.as_str())),
+        FileRef::Url { .. } => None,
     });
     let ssh_public_key = "ssh-ed25519 KEY".to_owned();
     let folder = folder.to_owned();

@@ -6,6 +6,7 @@
 mod client;
 mod log;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -197,6 +198,7 @@ impl Rack {
         }
         let resolve = Arc::new(move |file: &FileRef| match file {
             FileRef::Path(path) => Some(path.clone()),
+            FileRef::Url { .. } => None,
             FileRef::Lab(file) => Some(authority::path(&run_dir, *file)),
             FileRef::Image { image, file } => {
                 library().built(image).and_then(|built| Some(built.files.get(file)?.path.clone()))
@@ -266,7 +268,9 @@ impl Rack {
                     let machine = &self.plan.nodes[&node];
                     let watches = FileWatches::new().unwrap();
                     let (spawner, events) = (&self.spawner, self.log.emitter());
-                    let machine = Machine::start(machine, folder, spawner, &watches, events).await.unwrap();
+                    let machine = Machine::start(machine, folder, BTreeMap::new(), spawner, &watches, events)
+                        .await
+                        .unwrap();
                     machine.power_on().await.unwrap();
                     return machine;
                 }

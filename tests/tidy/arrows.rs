@@ -7,7 +7,7 @@ use crate::tidy::source::{Source, Tree};
 /// The pure core; each module may use only those before it.
 const PURE: &[&str] = &[
     "name", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "wire", "observe", "expect",
-    "dissect", "dialogue", "diagnose", "report",
+    "dissect", "dialogue", "diagnose", "import", "report",
 ];
 
 /// The shell and the interfaces: the modules that each may use in addition to itself.
@@ -40,8 +40,8 @@ const SHELL: &[(&str, &[&str])] = &[
         "cli",
         &[
             "name", "hint", "hint", "matchbox", "diag", "event", "config", "lab", "plan", "expect",
-            "observe", "dissect", "diagnose", "report", "guide", "system", "image", "capture", "node", "rpc",
-            "serve", "run", "web",
+            "observe", "dissect", "diagnose", "import", "report", "guide", "system", "image", "capture",
+            "node", "rpc", "serve", "run", "web",
         ],
     ),
     ("main", &["cli"]),

@@ -46,6 +46,7 @@ const HOMES: &[(&str, Homes)] = &[
     ("prost", &["rpc/"]),
     ("qapi", &["node/qemu/qmp.rs"]),
     ("quick-junit", &["report/junit.rs"]),
+    ("quick-xml", &["import/xml.rs"]),
     ("rcgen", &["run/authority"]),
     ("regex", EVERYWHERE),
     ("roff", &["cli/man/"]),

@@ -141,7 +141,7 @@ node.a.disk.root = { size = "1GiB" }
     6 | node.a.boot = ["cdrom", "disk.rot", "nic.wan", "net"]
       |                ^^^^^^^
       |
-      = help: expected one of `disk`, `network`, `disk.root`, `nic.lan`
+      = help: expected one of `disk`, `cd`, `usb`, `network`, `disk.root`, `nic.lan`
 
     error[L305]: `a` has no `disk.rot` to boot from
      --> lab.toml:6:25
@@ -582,5 +582,118 @@ disk.root = { size = "1GiB", source = "lab:ca.cpio" }
        = help: add it to the `initrd` of a profile
 
     10 errors; for more, run `dryrack explain L308`
+    "#);
+}
+
+#[test]
+fn media_that_are_wrong() {
+    assert_snapshot!(check_more(r#"
+[node.b]
+profile = "tiny"
+disk.root = { size = "1GiB" }
+disk.key = { size = "1GiB", bus = "usb" }
+boot = ["cd.instal", "usb", "disk.key"]
+
+[node.b.cd]
+install = { source = "missing.iso", url = "https://example.org/x.iso", sha256 = "1234" }
+digest = { sha256 = "1234" }
+root = { url = "ftp://example.org/x.iso" }
+empty = {}
+"#), @r#"
+    error[L305]: `b` has no `cd.instal` to boot from
+      --> lab.toml:10:9
+       |
+    10 | boot = ["cd.instal", "usb", "disk.key"]
+       |         ^^^^^^^^^^^
+       |
+       = help: did you mean "cd.install"?
+
+    error[L009]: a drive has one image, from `source` or from `url`
+      --> lab.toml:13:22
+       |
+    13 | install = { source = "missing.iso", url = "https://example.org/x.iso", sha256 = "1234" }
+       |                      ^^^^^^^^^^^^^
+       |
+       = help: remove one of them
+
+    error[L009]: `1234` is not 64 lower-case hexadecimal digits
+      --> lab.toml:13:81
+       |
+    13 | install = { source = "missing.iso", url = "https://example.org/x.iso", sha256 = "1234" }
+       |                                                                                 ^^^^^^
+       |
+       = help: `sha256sum FILE` prints the digest of a file
+
+    error[L009]: a digest without a `url`
+      --> lab.toml:14:21
+       |
+    14 | digest = { sha256 = "1234" }
+       |                     ^^^^^^
+       |
+       = help: add the `url`
+
+    error[L209]: `root` is the name of a disk and of a CD drive of `b`
+      --> lab.toml:15:1
+       |
+     8 | disk.root = { size = "1GiB" }
+       |      ---- the disk
+    ...
+    15 | root = { url = "ftp://example.org/x.iso" }
+       | ^^^^
+       |
+       = help: give one of them another name
+
+    error[L011]: `sha256` is missing here
+      --> lab.toml:15:1
+       |
+    15 | root = { url = "ftp://example.org/x.iso" }
+       | ^^^^
+       |
+       = help: it has no default: add sha256 = "…"
+
+    error[L009]: `ftp://example.org/x.iso` is not a URL of HTTP or HTTPS
+      --> lab.toml:15:16
+       |
+    15 | root = { url = "ftp://example.org/x.iso" }
+       |                ^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: a file on this host is a `source`
+
+    7 errors; for more, run `dryrack explain L305`
+    "#);
+    assert_snapshot!(check_more("node.b = { boot = [\"usb\"], disk.root = { size = \"1GiB\" } }\n"), @r#"
+    error[L306]: `b` has nothing to boot from
+     --> lab.toml:5:19
+      |
+    5 | node.b = { boot = ["usb"], disk.root = { size = "1GiB" } }
+      |                   ^^^^^^^
+      |
+      = help: its boot order names no drive that it has: `disk` means disks, `usb` USB sticks, `cd` CD drives
+
+    1 error; for more, run `dryrack explain L306`
+    "#);
+    assert_snapshot!(check_more("node.b = { boot = [\"cd\"], cd.install = \"image:tiny/kernel\" }\n"), @"");
+}
+
+#[test]
+fn media_are_booted_before_the_network() {
+    let text = r#"
+        dryrack = 1
+        network.lan.address = "10.0.2.1/24"
+        profile.tiny.kernel = "image:tiny/kernel"
+        node.a = { profile = "tiny", cd.install = "image:tiny/kernel", disk.key = { size = "1GiB", bus = "usb" } }
+        node.b = { profile = "tiny", cd.empty = {}, disk.root = { size = "1GiB" } }
+        node.c = { boot = ["cd.x", "cd"], cd.x = { url = "http://a/b.iso", sha256 = "SUM" } }
+    "#;
+    let lab = lab(&text.replace("SUM", &"0a".repeat(32)));
+    let shown =
+        lab.nodes.values().map(|node| format!("{:?}\n{:?}\n", node.boot, node.cds)).collect::<String>();
+    assert_snapshot!(shown, @r#"
+    Order([Cd, Usb, Network])
+    [CdDrive { name: DiskName("install"), medium: Some(Image { image: ImageName("tiny"), file: "kernel" }) }]
+    Order([Disk, Cd, Network])
+    [CdDrive { name: DiskName("empty"), medium: None }]
+    Order([OneCd(DiskName("x")), Cd])
+    [CdDrive { name: DiskName("x"), medium: Some(Url { url: "http://a/b.iso", sha256: "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a" }) }]
     "#);
 }

@@ -179,6 +179,7 @@ fn everything_has_a_default() {
                     },
                 ],
                 disks: [],
+                cds: [],
                 boot: Order(
                     [
                         Network,

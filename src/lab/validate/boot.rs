@@ -4,18 +4,25 @@ use std::collections::BTreeMap;
 
 use super::Check;
 use super::node::{Draft, firmware};
-use crate::config::{Field, Located, RawBoot, RawNic, RawNode};
+use crate::config::{Field, Located, RawBoot, RawDisk, RawNic, RawNode};
 use crate::diag::{Code, Diagnostic, HELPED, enumerate, nearest};
-use crate::lab::{Boot, BootDevice, Dhcp, Firmware, Loader, Network, Profile, Via};
+use crate::lab::{Boot, BootDevice, Bus, Dhcp, Firmware, Loader, Network, Profile, Via};
 use crate::name::{DiskName, NetworkName, NicName};
 
 impl Check<'_> {
     pub(super) fn boot(&mut self, raw: &RawNode, key: &Located<String>) -> Boot {
         match raw.boot.given() {
-            None => Boot::Order(match raw.disk.entries.is_empty() {
-                true => vec![BootDevice::Network],
-                false => vec![BootDevice::Disk, BootDevice::Network],
-            }),
+            None => {
+                let (sticks, disks) =
+                    (raw.disk.entries.iter()).partition::<Vec<_>, _>(|entry| is_stick(entry));
+                let given = [
+                    (!disks.is_empty(), BootDevice::Disk),
+                    (!raw.cd.entries.is_empty(), BootDevice::Cd),
+                    (!sticks.is_empty(), BootDevice::Usb),
+                    (true, BootDevice::Network),
+                ];
+                Boot::Order(given.into_iter().filter_map(|(has, device)| has.then_some(device)).collect())
+            }
             Some(Located { value: RawBoot::Nvram, span }) => {
                 if firmware(raw) == Firmware::Bios && !matches!(raw.firmware, Field::Bad) {
                     self.report(
@@ -39,6 +46,11 @@ impl Check<'_> {
         let (known, bad): (Vec<&str>, bool) = match word.value.split_once('.') {
             None if word.value == "disk" => return Some(BootDevice::Disk),
             None if word.value == "network" => return Some(BootDevice::Network),
+            None if word.value == "cd" => return Some(BootDevice::Cd),
+            None if word.value == "usb" => return Some(BootDevice::Usb),
+            Some(("cd", name)) if raw.cd.names().any(|known| known == name) => {
+                return DiskName::new(name).ok().map(BootDevice::OneCd);
+            }
             Some(("disk", name)) if raw.disk.names().any(|known| known == name) => {
                 return DiskName::new(name).ok().map(BootDevice::OneDisk);
             }
@@ -50,13 +62,15 @@ impl Check<'_> {
                 return NicName::new(name).ok().map(BootDevice::OneNic);
             }
             Some(("disk", _)) => (raw.disk.names().collect(), raw.disk.bad),
+            Some(("cd", _)) => (raw.cd.names().collect(), raw.cd.bad),
             Some(("nic", _)) => (raw.nic.names().collect(), raw.nic.bad),
             _ => (Vec::new(), false),
         };
         if !bad {
             let kind = word.value.split_once('.').map_or("", |(kind, _)| kind);
-            let mut all: Vec<String> = vec!["disk".into(), "network".into()];
+            let mut all: Vec<String> = vec!["disk".into(), "cd".into(), "usb".into(), "network".into()];
             all.extend(raw.disk.names().map(|name| format!("disk.{name}")));
+            all.extend(raw.cd.names().map(|name| format!("cd.{name}")));
             match raw.nic.entries.is_empty() {
                 true => all.extend(self.raw.network.names().map(|name| format!("nic.{name}"))),
                 false => all.extend(raw.nic.names().map(|name| format!("nic.{name}"))),
@@ -135,15 +149,29 @@ impl Check<'_> {
             Some(Located { value: RawBoot::Order(list), .. }) => !list.bad && list.items.len() == order.len(),
             _ => raw.boot.is_missing(),
         };
-        if !complete || raw.disk.bad || raw.nic.bad || self.raw.network.bad {
+        if !complete || raw.disk.bad || raw.cd.bad || raw.nic.bad || self.raw.network.bad {
             return;
         }
         let span = raw.boot.span().unwrap_or(draft.home);
-        let disks = order.iter().any(|device| matches!(device, BootDevice::Disk | BootDevice::OneDisk(_)));
+        let is_local = |device: &BootDevice| match device {
+            BootDevice::Disk
+            | BootDevice::Cd
+            | BootDevice::Usb
+            | BootDevice::OneDisk(_)
+            | BootDevice::OneCd(_) => true,
+            BootDevice::Network | BootDevice::OneNic(_) => false,
+        };
+        let disks = order.iter().any(is_local);
         let from_net = |device: &BootDevice| matches!(device, BootDevice::Network | BootDevice::OneNic(_));
         let network = order.iter().any(from_net);
         let has_nic = !raw.nic.entries.is_empty() || !self.raw.network.entries.is_empty();
-        let has_disk = !raw.disk.entries.is_empty();
+        let has_disk = order.iter().any(|device| match device {
+            BootDevice::Disk => raw.disk.entries.iter().any(|entry| !is_stick(entry)),
+            BootDevice::Usb => raw.disk.entries.iter().any(is_stick),
+            BootDevice::Cd => !raw.cd.entries.is_empty(),
+            BootDevice::OneDisk(_) | BootDevice::OneCd(_) => true,
+            BootDevice::Network | BootDevice::OneNic(_) => false,
+        });
         // SeaBIOS has no network boot of its own: the ROM on a NIC does it.
         let has_rom = firmware(raw) != Firmware::Bios
             || matches!(raw.firmware, Field::Bad)
@@ -153,12 +181,19 @@ impl Check<'_> {
                 BootDevice::OneNic(name) => {
                     raw.nic.entries.iter().any(|(key, nic)| key.value == name.as_str() && rom(nic.as_ref()))
                 }
-                BootDevice::Disk | BootDevice::OneDisk(_) => false,
+                BootDevice::Disk
+                | BootDevice::Cd
+                | BootDevice::Usb
+                | BootDevice::OneDisk(_)
+                | BootDevice::OneCd(_) => false,
             });
         if !(disks && has_disk || network && has_nic && has_rom) {
             let what = format!("`{}` has nothing to boot from", draft.key);
             let help = match (disks, network, has_nic) {
                 (false, false, _) => "set a boot order, such as [\"disk\", \"network\"]",
+                (true, false, _) if !raw.disk.entries.is_empty() || !raw.cd.entries.is_empty() => {
+                    "its boot order names no drive that it has: `disk` means disks, `usb` USB sticks, `cd` CD drives"
+                }
                 (true, false, _) => {
                     "it boots from disk but has none: add disk.root = { size = \"10GiB\", source = \"…\" }"
                 }
@@ -204,6 +239,11 @@ impl Check<'_> {
             });
         }
     }
+}
+
+/// Returns whether a disk is a USB stick.
+pub(super) fn is_stick((_, disk): &(Located<String>, Option<RawDisk>)) -> bool {
+    disk.as_ref().is_some_and(|disk| disk.bus.value() == Some(&Bus::Usb))
 }
 
 /// Returns whether a NIC may have a ROM; an invalid value counts as unknown.

@@ -11,6 +11,7 @@ mod files;
 mod ipv6;
 mod machine;
 mod matchbox;
+mod media;
 mod names;
 mod network;
 mod node;

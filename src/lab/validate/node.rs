@@ -9,8 +9,8 @@ use crate::config::{
 };
 use crate::diag::{Code, Diagnostic, enumerate};
 use crate::lab::{
-    Boot, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node, ProbedCheck, Profile,
-    Seed, Start,
+    Boot, Bus, CdDrive, Check as Checked, Disk, Expectation, Firmware, Loader, Network, Nic, Node,
+    ProbedCheck, Profile, Seed, Start,
 };
 use crate::name::{Bytes, DiskName, ExpectName, LabName, Mac, NetworkName, NicName, NodeName, ProfileName};
 
@@ -30,6 +30,7 @@ pub(super) struct Draft<'a> {
     pub(super) raw: &'a RawNode,
     pub(super) nics: Vec<NicDraft<'a>>,
     pub(super) disks: Vec<Disk>,
+    pub(super) cds: Vec<CdDrive>,
     pub(super) boot: Boot,
     pub(super) profile: Option<ProfileName>,
 }
@@ -61,12 +62,13 @@ impl<'a> Check<'a> {
             self.machine(node, &key.value, &key.span);
             let nics = self.nics(node, key);
             let disks = self.disks(name.as_ref(), node, &key.value);
+            let cds = self.cds(node, &key.value);
             let profile = node.profile.given().and_then(|word| self.profile_named(&word.value, &word.span));
             let boot = self.boot(node, key);
             // A placeholder keeps a node with an invalid name in the checks that follow.
             let name = name.unwrap_or_else(|| NodeName::new("bad").expect("`bad` is a DNS label"));
             let draft =
-                Draft { key: &key.value, home: &key.span, name, raw: node, nics, disks, boot, profile };
+                Draft { key: &key.value, home: &key.span, name, raw: node, nics, disks, cds, boot, profile };
             self.can_boot(&draft, networks);
             drafts.push(draft);
         }
@@ -225,6 +227,7 @@ impl<'a> Check<'a> {
             asset_tag,
             seed: self.seed(raw, &draft.name, &draft.disks, expectations),
             disks: draft.disks,
+            cds: draft.cds,
             options: self.options(&raw.options),
             name: draft.name,
         }
@@ -287,7 +290,7 @@ impl<'a> Check<'a> {
                     volume,
                 }
             }
-            None if disks.iter().any(|disk| disk.source.is_some()) => {
+            None if disks.iter().any(|disk| disk.source.is_some() && disk.bus != Bus::Usb) => {
                 Seed::NoCloud { user_data: None, network_config: None, users: wanted(), volume: true }
             }
             None => Seed::None,

@@ -13,6 +13,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::hint::Hint;
+use crate::name::{Bytes, DiskName, NodeName};
 use crate::plan::DiskPlan;
 use crate::system::MAKE_ROOM;
 use crate::system::process::{SpawnError, SpawnSpec, Spawner, find_program};
@@ -144,6 +145,22 @@ pub async fn create(
     }
     image.resize(&kept).await?;
     std::os::unix::fs::symlink(&kept, &path).map_err(failed("create", &path))
+}
+
+/// Creates a disk over a file, which is not written to.
+pub(super) async fn overlay(
+    node: &NodeName,
+    disk: &DiskName,
+    path: &Path,
+    backing: &Path,
+    spawner: &Spawner,
+) -> Result<(), DiskError> {
+    let (node, disk) = (node.clone(), disk.clone());
+    let plan = DiskPlan { node, disk, path: path.to_owned(), size: Bytes(0), backing: None, keep: false };
+    let mut args: Vec<OsString> =
+        ["create", "-q", "-f", "qcow2", "-F", format_of(backing), "-b"].map(Into::into).into();
+    args.extend([backing.as_os_str().to_owned(), path.as_os_str().to_owned()]);
+    QemuImg { plan: &plan, spawner }.run(args).await
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {

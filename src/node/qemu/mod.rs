@@ -7,8 +7,10 @@
 pub mod accel;
 pub mod console;
 pub mod disk;
+mod drives;
 mod folder_socket;
 mod inspect;
+mod media;
 mod nbd;
 mod operate;
 pub mod qmp;
@@ -35,15 +37,16 @@ pub use qmp::QmpError;
 
 use crate::event::{Emitter, Known, Source};
 use crate::hint::Hint;
-use crate::name::{NicName, NodeName};
+use crate::name::{DiskName, NicName, NodeName};
 use crate::node::screen::ScreenReading;
 use crate::node::{Attachment, Block, BootOverride, Device, NodeError};
-use crate::plan::qemu::{QemuFirmware, VARIABLES, nic_id};
+use crate::plan::qemu::{CD, QemuFirmware, VARIABLES, cd_id, nic_id};
 use crate::plan::{BootTarget, NicPlan, NodeKind, NodePlan, StartOptions};
 use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
 use crate::system::process::{SpawnError, Spawner};
 use console::Console;
+use drives::Media;
 use qmp::Qmp;
 use screen_watch::Screen;
 use session::{Intent, Session, SessionContext};
@@ -68,6 +71,8 @@ struct Body {
     links: Mutex<BTreeMap<NicName, bool>>,
     /// The settings of the next start.
     wanted: Mutex<Wanted>,
+    /// What is in its drives for media.
+    media: Arc<Media>,
     /// The current QEMU, even when it has ended. Locked during a start, so that there are never two.
     session: tokio::sync::Mutex<Option<Session>>,
     screenshots: AtomicU32,
@@ -77,26 +82,10 @@ struct Body {
     _endpoint: JoinSet<()>,
 }
 
-/// The settings of the next start of a machine.
+/// The settings of the next start of a machine, apart from its media.
 #[derive(Debug, Clone, Default)]
 struct Wanted {
     boot: BootOverride,
-    medium: Option<PathBuf>,
-}
-
-impl Wanted {
-    fn options(&self) -> StartOptions {
-        StartOptions { boot: self.boot.target(), medium: self.medium.clone() }
-    }
-
-    /// Returns whether a running machine has to be restarted for it.
-    fn is_pending(&self, session: &Session) -> bool {
-        let boot = self.boot.target();
-        // The request for the setup menu is gone once the firmware has read it.
-        boot != session.started.boot
-            || boot == Some(BootTarget::Setup)
-            || (self.medium.is_some() && !session.has_drive)
-    }
 }
 
 /// How a machine is powered off.
@@ -127,10 +116,11 @@ pub enum State {
 impl Machine {
     /// Starts a machine, paused, with the planned link states.
     ///
-    /// `folder` is its folder in the run folder, and contains its disks.
+    /// `folder` is its folder in the run folder, and contains its disks. `media` are the images in its CD drives.
     pub async fn start(
         plan: &NodePlan,
         folder: PathBuf,
+        media: BTreeMap<DiskName, PathBuf>,
         spawner: &Spawner,
         watches: &FileWatches,
         events: Emitter,
@@ -155,13 +145,14 @@ impl Machine {
                 screen: Arc::new(screen),
                 links: Mutex::new(links),
                 wanted: Mutex::default(),
+                media: Arc::new(Media::new(plan, media)),
                 session: tokio::sync::Mutex::new(None),
                 screenshots: AtomicU32::new(0),
                 looking: tokio::sync::Mutex::new(()),
                 _endpoint: endpoint,
             }),
         };
-        let session = machine.body.start(&StartOptions::default()).await?;
+        let session = machine.body.start(&machine.body.options()).await?;
         *machine.body.session.lock().await = Some(session);
         Ok(machine)
     }
@@ -179,7 +170,7 @@ impl Machine {
         // It was started before its boot override was set, and never ran.
         if let Some(waiting) =
             session.as_ref().filter(|session| !session.has_ended() && !session.is_powered())
-            && waiting.started != wanted.options()
+            && waiting.started != body.options()
         {
             let mut ended = waiting.ended();
             waiting.intend(Intent::Down);
@@ -188,7 +179,7 @@ impl Machine {
             ended.wait_for(|ended| *ended).await.ok();
         }
         if session.as_ref().is_none_or(Session::has_ended) {
-            let started = body.start(&wanted.options()).await;
+            let started = body.start(&body.options()).await;
             *session = Some(started.map_err(|error| NodeError::failed("start", &body.plan.node, error))?);
         }
         let session = session.as_mut().ok_or_else(|| body.off())?;
@@ -198,9 +189,10 @@ impl Machine {
         {
             // The firmware has the override already; the next reset rebuilds the order from these indices.
             let NodeKind::Qemu(qemu) = &body.plan.kind;
+            let session: &mut Session = session;
             session
                 .qmp
-                .set_boot_indices(&qemu.reordered(&body.plan, Some(target), None))
+                .set_boot_indices(&body.present(session, qemu.reordered(&body.plan, Some(target), None)))
                 .await
                 .map_err(failed)?;
             session.started.boot = None;
@@ -258,7 +250,7 @@ impl Machine {
             let session = self.body.session.lock().await;
             let session =
                 session.as_ref().filter(|session| session.is_on()).ok_or_else(|| self.body.off())?;
-            (!self.body.wanted().is_pending(session)).then(|| session.qmp.clone())
+            (!self.body.is_pending(session)).then(|| session.qmp.clone())
         };
         let Some(qmp) = qmp else { return self.cycle().await };
         let failed = |source| self.body.failed("reset", source);
@@ -357,6 +349,7 @@ impl Machine {
             self.body.screen.look_last().await;
         }
         self.end(Intent::Down).await;
+        self.body.media.delete();
     }
 
     async fn end(&self, intent: Intent) {
@@ -380,6 +373,34 @@ async fn wait(ended: &mut watch::Receiver<bool>, timeout: Duration) -> bool {
 }
 
 impl Body {
+    /// Returns the settings of the next start.
+    fn options(&self) -> StartOptions {
+        StartOptions { boot: self.wanted().boot.target(), media: self.media.get() }
+    }
+
+    /// Returns whether a running machine has to be restarted for its settings.
+    fn is_pending(&self, session: &Session) -> bool {
+        let NodeKind::Qemu(qemu) = &self.plan.kind;
+        let options = self.options();
+        // The request for the setup menu is gone once the firmware has read it.
+        options.boot != session.started.boot
+            || options.boot == Some(BootTarget::Setup)
+            || qemu.cds_at(&self.plan, &options).iter().any(|cd| !session.cds.contains(cd))
+    }
+
+    /// Returns the boot indices of devices that a running machine has.
+    fn present(
+        &self,
+        session: &Session,
+        mut indices: Vec<(String, Option<usize>)>,
+    ) -> Vec<(String, Option<usize>)> {
+        let has_cd = |id: &str| session.cds.iter().any(|cd| cd_id(&self.plan, cd) == id);
+        let unplugged = self.media.unplugged();
+        let is_unplugged = |id: &str| unplugged.iter().any(|disk| id == format!("disk-{disk}"));
+        indices.retain(|(id, _)| if id.starts_with(CD) { has_cd(id) } else { !is_unplugged(id) });
+        indices
+    }
+
     async fn start(&self, start: &StartOptions) -> Result<Session, StartError> {
         let NodeKind::Qemu(qemu) = &self.plan.kind;
         if start.boot == Some(BootTarget::Setup) && qemu.firmware != QemuFirmware::Bios {
@@ -396,6 +417,7 @@ impl Body {
             spawner: &self.spawner,
             console: &self.console,
             screen: &self.screen,
+            media: &self.media,
             events: &self.events,
         })
         .await?;

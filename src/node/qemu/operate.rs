@@ -1,8 +1,6 @@
 //! A QEMU machine as a node: its capabilities, and how it executes commands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -15,8 +13,8 @@ use crate::node::{
     Attachment, Block, BootOverride, Capabilities, Device, DiskContents, Effect, InspectError, MediaCommand,
     Node, NodeCommand, NodeError, Power, Work,
 };
-use crate::plan::qemu::{BootOrder, CD, QemuFirmware, flash_format};
-use crate::plan::{BootTarget, NodeKind, NodePlan};
+use crate::plan::qemu::{BootOrder, QemuFirmware, flash_format};
+use crate::plan::{BootTarget, NodeDisk, NodeKind, NodePlan};
 
 /// How long a key is held, and how long none is pressed before the next one.
 const HOLD: Duration = Duration::from_millis(25);
@@ -35,8 +33,12 @@ impl Node for Machine {
             match command {
                 NodeCommand::Power(power) => self.power(power).await.map(|()| Effect::Now),
                 NodeCommand::Boot(boot) => self.set_boot(boot).await,
-                NodeCommand::Media(MediaCommand::Insert(file)) => self.insert(file).await,
-                NodeCommand::Media(MediaCommand::Eject) => self.eject().await.map(|()| Effect::Now),
+                NodeCommand::Media(MediaCommand::Insert { drive, file }) => {
+                    self.insert(drive.as_ref(), file).await
+                }
+                NodeCommand::Media(MediaCommand::Eject { drive }) => {
+                    self.eject(drive.as_ref()).await.map(|()| Effect::Now)
+                }
                 NodeCommand::Link { nic, up } => self.set_link(&nic, up).await.map(|()| Effect::Now),
                 NodeCommand::Keys(chords) => self.press(&chords).await.map(|()| Effect::Now),
             }
@@ -96,18 +98,22 @@ fn capabilities(plan: &NodePlan) -> Capabilities {
     if plan.nics.is_empty() {
         refuse(BootTarget::Network, "it has no NIC");
     }
-    if plan.disks.is_empty() {
+    let is_stick = |disk: &NodeDisk| plan.is_stick(&disk.disk);
+    if plan.disks.iter().all(is_stick) {
         refuse(BootTarget::Disk, "it has no disk");
     }
+    if !plan.disks.iter().any(is_stick) {
+        refuse(BootTarget::Usb, "it has no disk with `bus = \"usb\"`");
+    }
     if qemu.boot_order == BootOrder::Variables {
-        for target in [BootTarget::Network, BootTarget::Disk, BootTarget::Cd] {
+        for target in [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Usb] {
             refuse(
                 target,
                 "with `boot = \"nvram\"` the boot order is in its UEFI variables, and an override would rewrite it",
             );
         }
     }
-    let all = [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Setup];
+    let all = [BootTarget::Network, BootTarget::Disk, BootTarget::Cd, BootTarget::Usb, BootTarget::Setup];
     Capabilities {
         power: BTreeSet::from(Power::ALL),
         boot: all.into_iter().filter(|target| !boot_refused.contains_key(target)).collect(),
@@ -164,59 +170,17 @@ impl Machine {
         let is_possible = match boot {
             BootOverride::Default => true,
             BootOverride::Once(_) => false,
-            BootOverride::Always(BootTarget::Network | BootTarget::Disk) => true,
-            BootOverride::Always(BootTarget::Cd) => session.has_drive,
+            BootOverride::Always(BootTarget::Network | BootTarget::Disk | BootTarget::Usb) => true,
+            BootOverride::Always(BootTarget::Cd) => !session.cds.is_empty(),
             BootOverride::Always(BootTarget::Setup) => false,
         };
         if is_possible {
             let NodeKind::Qemu(qemu) = &body.plan.kind;
             let indices = qemu.reordered(&body.plan, session.started.boot, target);
-            let set = session.qmp.set_boot_indices(&indices).await;
+            let set = session.qmp.set_boot_indices(&body.present(session, indices)).await;
             set.map_err(|source| body.failed("override the boot order of", source))?;
             session.started.boot = target;
         }
         Ok(Effect::NextStart)
-    }
-
-    /// Inserts an image into the drive; a running machine without a drive gets one at its next start.
-    pub async fn insert(&self, file: PathBuf) -> Result<Effect, NodeError> {
-        let body = &self.body;
-        readable(&file).await.map_err(|source| NodeError::Failed {
-            what: "insert an image into the drive of",
-            node: body.plan.node.clone(),
-            hint: Some(format!("{} must be a file that the user of the lab may read", file.display())),
-            source: Box::new(source),
-        })?;
-        let session = body.session.lock().await;
-        let has_drive = session.as_ref().filter(|session| session.is_on() && session.has_drive);
-        let effect = match has_drive {
-            Some(session) => {
-                let inserted = session.qmp.insert(CD, &file.to_string_lossy()).await;
-                inserted.map_err(|source| body.failed("insert an image into the drive of", source))?;
-                Effect::Now
-            }
-            None => Effect::NextStart,
-        };
-        body.wanted().medium = Some(file);
-        Ok(effect)
-    }
-
-    /// Ejects the image from the drive.
-    pub async fn eject(&self) -> Result<(), NodeError> {
-        let body = &self.body;
-        let session = body.session.lock().await;
-        if let Some(session) = session.as_ref().filter(|session| session.is_on() && session.has_drive) {
-            let ejected = session.qmp.eject(CD).await;
-            ejected.map_err(|source| body.failed("eject the image from the drive of", source))?;
-        }
-        body.wanted().medium = None;
-        Ok(())
-    }
-}
-
-async fn readable(file: &Path) -> io::Result<()> {
-    match tokio::fs::File::open(file).await?.metadata().await?.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("{} is not a regular file", file.display()))),
     }
 }

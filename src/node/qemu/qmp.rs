@@ -374,6 +374,46 @@ impl Qmp {
         self.execute(command).await.map(drop)
     }
 
+    /// Returns the IDs of the drives that are open with a medium in them, as a guest opens them.
+    pub async fn open_trays(&self) -> Result<Vec<String>, QmpError> {
+        let blocks = self.execute(qmp::query_block {}).await?;
+        let open =
+            blocks.into_iter().filter(|block| block.tray_open == Some(true) && block.inserted.is_some());
+        Ok(open.filter_map(|block| block.qdev.as_deref().map(device_id).map(str::to_owned)).collect())
+    }
+
+    /// Plugs a device in, given by its properties.
+    pub async fn plug(&self, properties: Map<String, Value>) -> Result<(), QmpError> {
+        let mut arguments = properties;
+        let mut take = |key: &str| match arguments.remove(key) {
+            Some(Value::String(text)) => Some(text),
+            Some(_) | None => None,
+        };
+        let (driver, id, bus) = (take("driver").unwrap_or_default(), take("id"), take("bus"));
+        self.execute(qmp::device_add { bus, id, driver, arguments }).await.map(drop)
+    }
+
+    /// Unplugs a USB device.
+    pub async fn unplug(&self, device: &str) -> Result<(), QmpError> {
+        self.execute(qmp::device_del { id: device.to_owned() }).await.map(drop)
+    }
+
+    /// Closes a block node that no device uses.
+    pub async fn close_disk(&self, node: &str) -> Result<(), QmpError> {
+        self.execute(qmp::blockdev_del { node_name: node.to_owned() }).await.map(drop)
+    }
+
+    /// Opens a qcow2 file as a block node. The name is relative to the folder of QEMU.
+    pub async fn open_disk(&self, node: &str, file: &str) -> Result<(), QmpError> {
+        let options = json!({
+            "driver": "qcow2", "node-name": node, "discard": "unmap", "detect-zeroes": "unmap",
+            "cache": { "no-flush": true }, "file": { "driver": "file", "filename": file },
+        });
+        let command = serde_json::from_value::<qmp::blockdev_add>(options.clone())
+            .map_err(|source| QmpError::Schema { command: "blockdev-add", raw: options, source })?;
+        self.execute(command).await.map(drop)
+    }
+
     /// Returns the state of the machine as named by QEMU, e.g. `running` or `io-error`.
     pub async fn status(&self) -> Result<String, QmpError> {
         match self.execute(qmp::query_status {}).await {

@@ -8,6 +8,7 @@
 //! Every message of QEMU becomes an event here. The reason of its end is decided once, when its process is gone and its
 //! last output is read.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -24,11 +25,12 @@ use tokio::task::JoinSet;
 
 use super::StartError;
 use super::console::{self, Console, Port};
+use super::drives::Media;
 use super::folder_socket::listen;
 use super::qmp::{self, Qmp, RawEvent};
 use super::screen_watch::Screen;
 use crate::event::{Emitter, Known, PowerCause, StopState};
-use crate::name::{Bytes, NodeName};
+use crate::name::{Bytes, DiskName, NodeName};
 use crate::plan::qemu::CONSOLE;
 use crate::plan::{NodeKind, NodePlan, StartOptions};
 use crate::system::process::{Child, SpawnSpec, Spawner, Tail};
@@ -63,8 +65,10 @@ pub(super) struct Session {
     pub(super) qmp: Qmp,
     /// The settings that it was started with, less those withdrawn since.
     pub(super) started: StartOptions,
-    /// Whether it has a CD drive.
-    pub(super) has_drive: bool,
+    /// Its CD drives.
+    pub(super) cds: Vec<DiskName>,
+    /// The block nodes of the sticks that are plugged in.
+    pub(super) sticks: BTreeMap<DiskName, String>,
     requested: Arc<Mutex<Requested>>,
     kill: Arc<Notify>,
     ended: watch::Receiver<bool>,
@@ -80,13 +84,14 @@ pub(super) struct SessionContext<'a> {
     pub(super) spawner: &'a Spawner,
     pub(super) console: &'a Arc<Console>,
     pub(super) screen: &'a Arc<Screen>,
+    pub(super) media: &'a Arc<Media>,
     pub(super) events: &'a Emitter,
 }
 
 impl Session {
     /// Starts QEMU, paused, and connects to it.
     pub(super) async fn start(around: SessionContext<'_>) -> Result<Self, StartError> {
-        let SessionContext { plan, start, folder, spawner, console, screen, events } = around;
+        let SessionContext { plan, start, folder, spawner, console, screen, media, events } = around;
         let node = &plan.node;
         let NodeKind::Qemu(qemu) = &plan.kind;
         let prepare = |what: &str| {
@@ -145,6 +150,7 @@ impl Session {
             events: events.clone(),
             port: Arc::clone(&port),
             screen: Arc::clone(screen),
+            media: Arc::clone(media),
             skip_banner: qemu.skip_banner,
             qmp: qmp.clone(),
             tail: child.stderr(),
@@ -163,7 +169,8 @@ impl Session {
         let session = Self {
             qmp,
             started: start.clone(),
-            has_drive: start.has_drive(),
+            cds: qemu.cds_at(plan, start),
+            sticks: qemu.sticks_at(plan, start),
             requested,
             kill,
             ended,
@@ -243,6 +250,7 @@ struct SessionTask {
     events: Emitter,
     port: Arc<Port>,
     screen: Arc<Screen>,
+    media: Arc<Media>,
     skip_banner: bool,
     qmp: Qmp,
     tail: Tail,
@@ -300,6 +308,7 @@ impl SessionTask {
                 }
                 "GUEST_PANICKED" => self.emit(Known::GuestPanicked {}),
                 "BLOCK_IO_ERROR" => io_error = Some(event),
+                "DEVICE_TRAY_MOVED" if event.flag("tray-open") => self.tray_opened().await,
                 "STOP" => self.stopped(io_error.take()).await,
                 _ => tracing::debug!(node = %self.node, event = event.name, "QMP event"),
             }
@@ -309,6 +318,20 @@ impl SessionTask {
 
     fn emit(&self, kind: Known) {
         self.events.emit_of(&self.node, kind);
+    }
+
+    /// Takes media out of drives that the guest opened. A drive that a command opened is empty already.
+    async fn tray_opened(&self) {
+        let Ok(open) = self.qmp.open_trays().await else {
+            // It has ended since, which is reported elsewhere.
+            return;
+        };
+        for id in open {
+            let Some(cd) = self.media.cd(&id) else { continue };
+            if self.qmp.eject(&id).await.is_ok() {
+                self.emit(self.media.empty(&cd));
+            }
+        }
     }
 
     async fn skip_banner(&self) {

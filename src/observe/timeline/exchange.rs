@@ -430,6 +430,7 @@ pub(super) fn content(known: &Known) -> Content {
         Known::PoweredOff { why: PowerCause::Down } => return Content::Nothing,
         Known::PoweredOff { .. }
         | Known::LinkSet { .. }
+        | Known::MediumSet { .. }
         | Known::AddressLearned { .. }
         | Known::DhcpOmitted { .. }
         | Known::Omitted { .. }

@@ -224,6 +224,7 @@ impl TimelineFold {
             | Known::ConsoleLine { .. }
             | Known::BannerSkipped {}
             | Known::LinkSet { .. }
+            | Known::MediumSet { .. }
             | Known::DhcpReplied { .. }
             | Known::DhcpIgnored { .. }
             | Known::DhcpOmitted { .. }

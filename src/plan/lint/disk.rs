@@ -54,7 +54,7 @@ fn devices(node: &Node) -> Vec<String> {
             };
             match disk.bus {
                 Bus::Virtio => lettered(&mut virtio),
-                Bus::Sata | Bus::Scsi => lettered(&mut scsi),
+                Bus::Sata | Bus::Scsi | Bus::Usb => lettered(&mut scsi),
                 Bus::Nvme => {
                     nvme += 1;
                     format!("/dev/nvme{}n1", nvme - 1)

@@ -4,23 +4,35 @@
 //! the same slots on every host and in every run: first the screen, then the NICs in the order of the lab file, then
 //! everything else, and a CD drive last.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
 
 use super::{
     BootOrder, CACERTS, CONSOLE, DiskDevice, IpVersion, NicDevice, QemuFirmware, QemuPlan, SCREEN_SOCKET,
     VARIABLES,
 };
 use crate::lab::{Bus, Chipset, NicModel};
-use crate::plan::{Accel, BootTarget, FirmwareFile, LinkPlan, NicPlan, NodeDisk, NodePlan, StartOptions};
+use crate::name::DiskName;
+use crate::plan::{
+    Accel, BootTarget, FirmwareFile, LinkPlan, Medium, NicPlan, NodeDisk, NodePlan, StartOptions,
+};
 
 /// Ports of ICH9's AHCI controller.
 const SATA_PORTS: usize = 6;
 
+/// The ID of the USB controller.
+const USB: &str = "usb";
+
 /// The file with the port number of COM1, to which SeaBIOS mirrors its screen.
 pub(super) const SERCON_FILE: &str = "sercon-port";
 
-/// The id of the CD drive.
+/// The name and the ID of the CD drive of a node that has none in the lab file.
 pub const CD: &str = "cd";
+
+/// The IDE ports of the old chip set, in the order in which they are used.
+const IDE_PORTS: [&str; 4] = ["ide.1", "ide.0", "ide.1", "ide.0"];
 
 /// QEMU's sandbox: no new privileges, no child processes and no scheduling changes.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
@@ -55,14 +67,57 @@ impl QemuPlan {
         to: Option<BootTarget>,
     ) -> Vec<(String, Option<usize>)> {
         let (from, to) = (Ordered::new(self, node, from), Ordered::new(self, node, to));
-        let nics = node.nics.iter().map(|nic| (nic_id(nic), Candidate::Nic(nic)));
-        let disks = node.disks.iter().map(|disk| (disk_id(disk), Candidate::Disk(disk)));
-        nics.chain(disks)
-            .chain([(CD.to_owned(), Candidate::Cd)])
-            .map(|(id, device)| (id, from.index(&device), to.index(&device)))
+        Candidate::all(self, node)
+            .map(|(device, _)| (device.id(node), from.index(&device), to.index(&device)))
             .filter(|(_, from, to)| from != to)
             .map(|(id, _, to)| (id, to))
             .collect()
+    }
+
+    /// Returns the CD drives that a node has at a start.
+    ///
+    /// An idle drive would cost time at each boot, so a node without one in the lab file has one only with a medium or
+    /// if it boots from it.
+    pub fn cds_at(&self, node: &NodePlan, start: &StartOptions) -> Vec<DiskName> {
+        if !node.cds.is_empty() {
+            return node.cds.clone();
+        }
+        let further = DiskName::new(CD).expect("`cd` is a DNS label");
+        let is_used =
+            matches!(start.media.get(&further), Some(Medium::File(_))) || start.boot == Some(BootTarget::Cd);
+        is_used.then_some(further).into_iter().collect()
+    }
+
+    /// Returns the USB sticks that are plugged in at a start, with their block nodes.
+    pub fn sticks_at(&self, node: &NodePlan, start: &StartOptions) -> BTreeMap<DiskName, String> {
+        let disks = node.disks.iter().enumerate();
+        let plugged = disks.filter(|(_, disk)| {
+            node.is_stick(&disk.disk) && start.media.get(&disk.disk) != Some(&Medium::Empty)
+        });
+        plugged.map(|(index, disk)| (disk.disk.clone(), format!("disk{index}"))).collect()
+    }
+
+    /// Returns the properties of the device of a USB stick. `drive` is its block node.
+    pub fn stick(
+        &self,
+        node: &NodePlan,
+        disk: &NodeDisk,
+        drive: &str,
+        boot: Option<BootTarget>,
+    ) -> Map<String, Value> {
+        let mut properties = Map::from_iter([
+            ("driver".to_owned(), "usb-storage".into()),
+            ("bus".to_owned(), format!("{USB}.0").into()),
+            ("drive".to_owned(), drive.into()),
+            ("id".to_owned(), disk_id(disk).into()),
+            ("serial".to_owned(), disk.serial.as_str().into()),
+            ("removable".to_owned(), true.into()),
+        ]);
+        let order = Ordered::new(self, node, boot);
+        if let Some(index) = order.index(&Candidate::Disk(disk, Bus::Usb)) {
+            properties.insert("bootindex".to_owned(), index.into());
+        }
+        properties
     }
 
     fn render(&self, node: &NodePlan, start: &StartOptions) -> Arguments {
@@ -80,20 +135,25 @@ impl QemuPlan {
         for nic in &node.nics {
             machine.nic(nic, &self.nic(nic), order.property(&Candidate::Nic(nic)));
         }
-        let mut sata = machine.disks(self, node, &order);
+        let mut sata = machine.disks(self, node, start, &order);
         if self.seed {
             machine.seed();
         }
         machine.option("-object", "rng-builtin,id=rng0");
         machine.slot("virtio-rng-pci,rng=rng0".to_owned());
         machine.option("-device", "pvpanic");
-        if start.has_drive() {
-            let bus = match self.chipset {
-                Chipset::Q35 => machine.sata_port(self.chipset, &mut sata),
+        for (index, cd) in self.cds_at(node, start).iter().enumerate() {
+            let bus = match (self.chipset, IDE_PORTS.get(index)) {
                 // Its IDE controller is part of the chipset, and the disks use other controllers.
-                Chipset::Pc => "ide.1".to_owned(),
+                (Chipset::Pc, Some(port)) => (*port).to_owned(),
+                (Chipset::Pc | Chipset::Q35, _) => machine.sata_port(self.chipset, &mut sata),
             };
-            machine.cd(&bus, start.medium.as_deref(), order.property(&Candidate::Cd));
+            let medium = match start.media.get(cd) {
+                Some(Medium::File(file)) => Some((format!("cd{index}"), file)),
+                Some(Medium::Empty) | None => None,
+            };
+            let bootindex = order.property(&Candidate::Cd(cd.as_str()));
+            machine.cd(&bus, &cd_id(node, cd), medium, bootindex);
         }
         if let Some(kernel) = &self.kernel {
             machine.option("-kernel", kernel.file.to_string_lossy());
@@ -121,6 +181,11 @@ pub fn disk_id(disk: &NodeDisk) -> String {
     format!("disk-{}", disk.disk)
 }
 
+/// Returns QEMU's ID of a CD drive.
+pub fn cd_id(node: &NodePlan, cd: &DiskName) -> String {
+    Candidate::Cd(cd.as_str()).id(node)
+}
+
 /// Escapes a value in a list of `key=value`, where a comma is doubled.
 fn value(text: &str) -> String {
     text.replace(',', ",,")
@@ -142,17 +207,39 @@ fn path(path: &Path) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Candidate<'a> {
     Nic(&'a NicPlan),
-    Disk(&'a NodeDisk),
-    Cd,
+    Disk(&'a NodeDisk, Bus),
+    Cd(&'a str),
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    /// Returns the devices of a node, each with its boot index in the plan.
+    fn all(qemu: &QemuPlan, node: &'a NodePlan) -> impl Iterator<Item = (Self, Option<usize>)> {
+        let nics = node.nics.iter().map(|nic| (Self::Nic(nic), qemu.nic(nic).boot_index));
+        let disks = node.disks.iter().map(|disk| {
+            let device = qemu.disk(disk);
+            (Self::Disk(disk, device.bus), device.boot_index)
+        });
+        let index = |cd| qemu.cds.get(cd).and_then(|cd| cd.boot_index);
+        let cds = node.cds.iter().map(move |cd| (Self::Cd(cd.as_str()), index(cd)));
+        let further = node.cds.is_empty().then_some((Self::Cd(CD), None));
+        nics.chain(disks).chain(cds).chain(further)
+    }
+
     fn is(self, target: BootTarget) -> bool {
         match (self, target) {
-            (Self::Nic(_), BootTarget::Network)
-            | (Self::Disk(_), BootTarget::Disk)
-            | (Self::Cd, BootTarget::Cd) => true,
-            (Self::Nic(_) | Self::Disk(_) | Self::Cd, _) => false,
+            (Self::Nic(_), BootTarget::Network) | (Self::Cd(_), BootTarget::Cd) => true,
+            (Self::Disk(_, bus), BootTarget::Disk) => bus != Bus::Usb,
+            (Self::Disk(_, bus), BootTarget::Usb) => bus == Bus::Usb,
+            (Self::Nic(_) | Self::Disk(..) | Self::Cd(_), _) => false,
+        }
+    }
+
+    fn id(self, node: &NodePlan) -> String {
+        match self {
+            Self::Nic(nic) => nic_id(nic),
+            Self::Disk(disk, _) => disk_id(disk),
+            Self::Cd(cd) if node.cds.iter().any(|planned| planned.as_str() == cd) => format!("cd-{cd}"),
+            Self::Cd(_) => CD.to_owned(),
         }
     }
 }
@@ -164,9 +251,7 @@ struct Ordered<'a> {
 
 impl<'a> Ordered<'a> {
     fn new(qemu: &QemuPlan, node: &'a NodePlan, boot: Option<BootTarget>) -> Self {
-        let nics = node.nics.iter().map(|nic| (Candidate::Nic(nic), qemu.nic(nic).boot_index));
-        let disks = node.disks.iter().map(|disk| (Candidate::Disk(disk), qemu.disk(disk).boot_index));
-        let all = nics.chain(disks).chain([(Candidate::Cd, None)]);
+        let all = Candidate::all(qemu, node);
         let Some(target) = boot else {
             let planned = all.filter_map(|(device, index)| Some((device, index?)));
             return Self { devices: planned.collect() };
@@ -339,27 +424,38 @@ impl Arguments {
     }
 
     /// Adds the disks, and returns the number of SATA disks.
-    fn disks(&mut self, qemu: &QemuPlan, node: &NodePlan, order: &Ordered<'_>) -> usize {
-        let (mut sata, mut scsi) = (0, 0);
+    fn disks(
+        &mut self,
+        qemu: &QemuPlan,
+        node: &NodePlan,
+        start: &StartOptions,
+        order: &Ordered<'_>,
+    ) -> usize {
+        let (mut sata, mut scsi, mut usb) = (0, 0, 0);
         for (index, disk) in node.disks.iter().enumerate() {
             // Names of block nodes are limited to 31 bytes, names of disks are not.
             let drive = format!("disk{index}");
+            let device = qemu.disk(disk);
+            let medium = start.media.get(&disk.disk).filter(|_| device.bus == Bus::Usb);
+            let file = match medium {
+                Some(Medium::File(file)) => path(file),
+                Some(Medium::Empty) | None => format!("{}.qcow2", disk.disk),
+            };
             // The disks of a lab are deleted with it, so nothing is flushed; space that the guest frees is returned to
             // the host.
             self.option(
                 "-blockdev",
                 format!(
                     "driver=qcow2,node-name={drive},discard=unmap,detect-zeroes=unmap,cache.no-flush=on,\
-                     file.driver=file,file.filename={}.qcow2",
-                    disk.disk
+                     file.driver=file,file.filename={file}"
                 ),
             );
-            let bootindex = order.property(&Candidate::Disk(disk));
+            let bootindex = order.property(&Candidate::Disk(disk, device.bus));
             let common =
                 format!("drive={drive},id={},serial={}{bootindex}", disk_id(disk), value(&disk.serial));
             // An I/O error of the host (usually a full disk) stops the machine instead of appearing as a broken disk.
             let stop = "werror=stop,rerror=stop";
-            match qemu.disk(disk).bus {
+            match device.bus {
                 Bus::Virtio => self.slot(format!("virtio-blk-pci,{common},{stop}")),
                 Bus::Nvme => self.slot(format!("nvme,{common}")),
                 Bus::Scsi => {
@@ -375,6 +471,17 @@ impl Arguments {
                 Bus::Sata => {
                     let bus = self.sata_port(qemu.chipset, &mut sata);
                     self.option("-device", format!("ide-hd,bus={bus},{common},{stop}"));
+                }
+                Bus::Usb => {
+                    if usb == 0 {
+                        // A port of either speed for each stick.
+                        self.slot(format!("qemu-xhci,id={USB},p2=15,p3=15"));
+                    }
+                    usb += 1;
+                    if medium != Some(&Medium::Empty) {
+                        let device = format!("usb-storage,bus={USB}.0,removable=on,{common}");
+                        self.option("-device", device);
+                    }
                 }
             }
         }
@@ -402,17 +509,15 @@ impl Arguments {
         self.slot("virtio-blk-pci,drive=seed,id=seed,serial=cidata".to_owned());
     }
 
-    fn cd(&mut self, bus: &str, medium: Option<&Path>, bootindex: String) {
-        let drive = medium.map(|medium| {
+    fn cd(&mut self, bus: &str, id: &str, medium: Option<(String, &PathBuf)>, bootindex: String) {
+        let drive = medium.map(|(drive, file)| {
+            let file = path(file);
             self.option(
                 "-blockdev",
-                format!(
-                    "driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename={}",
-                    path(medium)
-                ),
+                format!("driver=raw,node-name={drive},read-only=on,file.driver=file,file.filename={file}"),
             );
-            ",drive=medium"
+            format!(",drive={drive}")
         });
-        self.option("-device", format!("ide-cd,bus={bus},id={CD}{}{bootindex}", drive.unwrap_or_default()));
+        self.option("-device", format!("ide-cd,bus={bus},id={id}{}{bootindex}", drive.unwrap_or_default()));
     }
 }

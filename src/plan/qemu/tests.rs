@@ -7,7 +7,7 @@ use super::*;
 use crate::lab::{AccelChoice, Isolation, Lab, Start};
 use crate::name::{Bytes, IfName, LabName, Mac, NetworkName, NodeName};
 use crate::plan::tests::{facts, ovmf};
-use crate::plan::{BootTarget, LinkPlan, StartOptions};
+use crate::plan::{BootTarget, LinkPlan, Medium, StartOptions};
 
 fn lab() -> Lab {
     Lab {
@@ -39,6 +39,7 @@ fn node() -> Node {
         memory: Bytes::mebi(512),
         nics: vec![nic("lan", NicModel::Virtio)],
         disks: Vec::new(),
+        cds: Vec::new(),
         boot: Boot::Order(vec![BootDevice::Disk, BootDevice::Network]),
         profile: None,
         start: Start::WithLab,
@@ -358,7 +359,7 @@ fn check_start(node: &Node, start: &StartOptions) -> String {
 }
 
 fn boots(target: BootTarget) -> StartOptions {
-    StartOptions { boot: Some(target), medium: None }
+    StartOptions { boot: Some(target), media: BTreeMap::new() }
 }
 
 #[test]
@@ -390,21 +391,74 @@ fn what_is_booted_may_change_at_a_start() {
 
 #[test]
 fn a_medium_is_in_a_drive_that_takes_no_slot() {
-    let medium = StartOptions { boot: None, medium: Some("/isos/a,b.iso".into()) };
+    let medium = Medium::File("/isos/a,b.iso".into());
+    let media = BTreeMap::from([(DiskName::new(CD).unwrap(), medium)]);
+    let medium = StartOptions { boot: None, media };
     assert_snapshot!(check_start(&node(), &medium), @"
-    -blockdev driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
-    -device ide-cd,bus=ide.0,id=cd,drive=medium
+    -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
+    -device ide-cd,bus=ide.0,id=cd,drive=cd0
     ");
     let old = Node { machine: Chipset::Pc, ..node() };
     assert_snapshot!(check_start(&old, &medium), @"
-    -blockdev driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
-    -device ide-cd,bus=ide.1,id=cd,drive=medium
+    -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
+    -device ide-cd,bus=ide.1,id=cd,drive=cd0
     ");
     let full = Node { disks: (0..6).map(|index| disk(&format!("d{index}"), Bus::Sata)).collect(), ..node() };
     assert_snapshot!(check_start(&full, &medium), @"
     -device ich9-ahci,id=ahci1
-    -blockdev driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
-    -device ide-cd,bus=ahci1.0,id=cd,drive=medium
+    -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/isos/a,,b.iso
+    -device ide-cd,bus=ahci1.0,id=cd,drive=cd0
+    ");
+}
+
+#[test]
+fn sticks_and_cds_are_booted_in_the_order_of_the_lab_file() {
+    let cd = |name: &str| CdDrive { name: DiskName::new(name).unwrap(), medium: None };
+    let disks = vec![disk("key", Bus::Usb), disk("root", Bus::Sata), disk("spare", Bus::Usb)];
+    let boot = vec![
+        BootDevice::OneCd(DiskName::new("b").unwrap()),
+        BootDevice::Usb,
+        BootDevice::Disk,
+        BootDevice::Cd,
+        BootDevice::Network,
+    ];
+    let node = Node { disks, cds: vec![cd("a"), cd("b")], boot: Boot::Order(boot), ..node() };
+    assert_snapshot!(check_more(&node), @"
+    -netdev tap,id=net-lan,ifname=tap-lan,script=no,downscript=no,vhost=off
+    -device virtio-net-pci,netdev=net-lan,id=nic-lan,mac=52:54:00:82:43:51,bootindex=6
+    -blockdev driver=qcow2,node-name=disk0,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=key.qcow2
+    -device qemu-xhci,id=usb,p2=15,p3=15
+    -device usb-storage,bus=usb.0,removable=on,drive=disk0,id=disk-key,serial=S-key,bootindex=2
+    -blockdev driver=qcow2,node-name=disk1,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=root.qcow2
+    -device ide-hd,bus=ide.0,drive=disk1,id=disk-root,serial=S-root,bootindex=4,werror=stop,rerror=stop
+    -blockdev driver=qcow2,node-name=disk2,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=spare.qcow2
+    -device usb-storage,bus=usb.0,removable=on,drive=disk2,id=disk-spare,serial=S-spare,bootindex=3
+    -device ide-cd,bus=ide.1,id=cd-a,bootindex=5
+    -device ide-cd,bus=ide.2,id=cd-b,bootindex=1
+    ");
+    // A stick that is unplugged, another in its port, and a medium.
+    let media = BTreeMap::from([
+        (DiskName::new("key").unwrap(), Medium::Empty),
+        (DiskName::new("spare").unwrap(), Medium::File("spare-0.qcow2".into())),
+        (DiskName::new("a").unwrap(), Medium::File("/a.iso".into())),
+    ]);
+    let start = StartOptions { boot: Some(BootTarget::Usb), media };
+    assert_snapshot!(check_start(&node, &start), @"
+    -blockdev driver=qcow2,node-name=disk2,discard=unmap,detect-zeroes=unmap,cache.no-flush=on,file.driver=file,file.filename=spare-0.qcow2
+    -device usb-storage,bus=usb.0,removable=on,drive=disk2,id=disk-spare,serial=S-spare,bootindex=2
+    -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/a.iso
+    -device ide-cd,bus=ide.1,id=cd-a,drive=cd0,bootindex=5
+    -device ide-cd,bus=ide.2,id=cd-b,bootindex=3
+    ");
+    let plan = plan(&node, &facts(), Accel::Tcg).unwrap();
+    let qemu = qemu_of(&plan);
+    assert_eq!(format!("{:?}", qemu.sticks_at(&plan, &start)), r#"{DiskName("spare"): "disk2"}"#);
+    let stick = serde_json::Value::Object(qemu.stick(&plan, &plan.disks[0], "stick1", None));
+    assert_snapshot!(stick, @r#"{"driver":"usb-storage","bus":"usb.0","drive":"stick1","id":"disk-key","serial":"S-key","removable":true,"bootindex":2}"#);
+    let old = Node { machine: Chipset::Pc, disks: Vec::new(), cds: vec![cd("a"), cd("b"), cd("c")], ..node };
+    assert_snapshot!(check_start(&old, &StartOptions { boot: Some(BootTarget::Cd), ..start }), @"
+    -blockdev driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/a.iso
+    -device ide-cd,bus=ide.1,id=cd-a,drive=cd0,bootindex=2
     ");
 }
 

@@ -158,6 +158,8 @@ fn an_undo_reverses_what_its_step_made_and_nothing_else() {
                 Step::Process(process) => vec![Undo::EndProcess(process.process.clone())],
                 // Their effect ends with the processes of the lab, or is permanent (an image).
                 Step::BuildImage { .. }
+                | Step::Download { .. }
+                | Step::Medium(_)
                 | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }
@@ -216,7 +218,9 @@ fn nothing_is_used_before_it_is_made() {
                     machines.push(node);
                 }
                 Step::PowerOn { node, after: _ } => assert!(machines.contains(&node)),
+                Step::Medium(medium) => assert!(!machines.contains(&medium.node)),
                 Step::BuildImage { .. }
+                | Step::Download { .. }
                 | Step::MakeNamespaces { .. }
                 | Step::Publish { .. }
                 | Step::NameFiles { .. }

@@ -249,6 +249,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
     let request = Request {
         plan,
         images: BTreeMap::new(),
+        downloads: BTreeMap::new(),
         kept: dir.path().to_owned(),
         socket: dir.path().join("control"),
         until: Until::Stopped,
@@ -320,7 +321,7 @@ async fn power_commands_reach_a_node_and_are_answered() {
 async fn what_a_node_cannot_do_is_refused_before_it_is_told() {
     let (exit, _) = run(|client| async move {
         client.until_up().await;
-        let eject = NodeCommand::Media(MediaCommand::Eject);
+        let eject = NodeCommand::Media(MediaCommand::Eject { drive: None });
         assert_eq!(client.command("a", eject).await, "`a` does not support `eject`");
         let setup = NodeCommand::Boot(BootOverride::Once(BootTarget::Setup));
         assert_eq!(client.command("a", setup).await, "`a` does not support `boot setup once`");

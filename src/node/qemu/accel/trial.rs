@@ -216,7 +216,7 @@ async fn start(
         }
     });
     let watches = FileWatches::new().map_err(|error| one_line(&error))?;
-    let started = Machine::start(plan, folder.to_owned(), spawner, &watches, events).await;
+    let started = Machine::start(plan, folder.to_owned(), BTreeMap::new(), spawner, &watches, events).await;
     started.map_err(|error| one_line(&error))
 }
 

@@ -1,0 +1,58 @@
+//! What is known to break boots in configuration files of other programs.
+
+mod addresses;
+mod boots;
+mod directives;
+mod machines;
+
+use super::document::Document;
+use super::files::Files;
+use super::setup::Setup;
+use super::{Given, Kind, Reader, Refusal, settle};
+use crate::diag::{Diagnostic, Sources};
+
+/// What was found in files.
+#[derive(Debug)]
+pub struct Linted {
+    /// The problems, in the order of the files.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts of the files.
+    pub sources: Sources,
+}
+
+/// One file with what it describes.
+struct Case {
+    kind: Kind,
+    document: Document,
+    setup: Setup,
+}
+
+/// Checks files. Those that are given together are about one rack.
+///
+/// # Errors
+///
+/// A file does not exist, or is of no known kind.
+pub fn lint(given: &[Given], files: &dyn Files) -> Result<Linted, Refusal> {
+    let mut reader = Reader { files, sources: Sources::default(), diagnostics: Vec::new() };
+    let mut cases = Vec::new();
+    for given in given {
+        for read in reader.read(given)? {
+            cases.push(Case { kind: read.kind, document: read.document, setup: read.setup });
+        }
+    }
+    let Reader { sources, diagnostics: mut found, .. } = reader;
+    for case in &cases {
+        directives::check(case, &mut found);
+        addresses::check(case, &mut found);
+        machines::check(case, &mut found);
+    }
+    addresses::servers(&cases, &mut found);
+    let kinds: Vec<Kind> = cases.iter().map(|case| case.kind).collect();
+    let setup = settle::unite(cases.iter().map(|case| case.setup.clone()).collect());
+    for network in &setup.networks {
+        boots::check(network, &setup, &kinds, files, &mut found);
+    }
+    found.sort_by(|a, b| a.span.cmp(&b.span));
+    found.dedup();
+    Ok(Linted { diagnostics: found, sources })
+}

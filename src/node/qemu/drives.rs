@@ -1,0 +1,108 @@
+//! The drives for media of a machine: CD drives, and USB ports with sticks.
+//!
+//! What is in them belongs to the machine, not to its QEMU, and stays over power cycles. A guest may open a CD drive,
+//! which takes its medium out, as on a physical machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::event::Known;
+use crate::name::DiskName;
+use crate::plan::qemu::{CD, cd_id};
+use crate::plan::{Medium, NodePlan};
+
+/// What is in the drives for media of a machine.
+pub(super) struct Media {
+    /// Its CD drives, with their IDs in QEMU.
+    cds: BTreeMap<String, DiskName>,
+    /// The images that the lab file has for its CD drives.
+    planned: BTreeMap<DiskName, PathBuf>,
+    now: Mutex<BTreeMap<DiskName, Medium>>,
+    /// The number of sticks that were plugged in.
+    sticks: AtomicU32,
+    /// The files of sticks that were made from images.
+    made: Mutex<Vec<PathBuf>>,
+}
+
+impl Media {
+    /// Creates the drives of a node, with the images of the lab file.
+    pub(super) fn new(plan: &NodePlan, planned: BTreeMap<DiskName, PathBuf>) -> Self {
+        let now = planned.iter().map(|(cd, file)| (cd.clone(), Medium::File(file.clone()))).collect();
+        let mut cds: BTreeMap<_, _> = plan.cds.iter().map(|cd| (cd_id(plan, cd), cd.clone())).collect();
+        if cds.is_empty() {
+            cds.insert(CD.to_owned(), further());
+        }
+        Self { cds, planned, now: Mutex::new(now), sticks: AtomicU32::new(0), made: Mutex::default() }
+    }
+
+    /// Returns what is in the drives.
+    pub(super) fn get(&self) -> BTreeMap<DiskName, Medium> {
+        self.now().clone()
+    }
+
+    /// Returns the sticks that are unplugged, and the CD drives that were emptied.
+    pub(super) fn unplugged(&self) -> Vec<DiskName> {
+        let empty = |(drive, medium): (&DiskName, &Medium)| (*medium == Medium::Empty).then(|| drive.clone());
+        self.now().iter().filter_map(empty).collect()
+    }
+
+    /// Returns the CD drive with an ID in QEMU.
+    pub(super) fn cd(&self, id: &str) -> Option<DiskName> {
+        self.cds.get(id).cloned()
+    }
+
+    /// Empties a drive, and returns the event.
+    pub(super) fn empty(&self, drive: &DiskName) -> Known {
+        self.set(drive, Medium::Empty, None)
+    }
+
+    /// Changes what is in a drive, and returns the event, with a text for the medium.
+    pub(super) fn set(&self, drive: &DiskName, medium: Medium, text: Option<String>) -> Known {
+        self.now().insert(drive.clone(), medium);
+        Known::MediumSet { drive: self.label(drive), medium: text }
+    }
+
+    /// Returns the image that the lab file has for a CD drive.
+    pub(super) fn planned(&self, cd: &DiskName) -> Option<PathBuf> {
+        self.planned.get(cd).cloned()
+    }
+
+    /// Returns a number for a stick that is plugged in, each once.
+    pub(super) fn number(&self) -> u32 {
+        self.sticks.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Records the file of a stick that is made from an image.
+    pub(super) fn made(&self, path: PathBuf) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    }
+
+    /// Deletes the files of sticks that were made from images. The machine has ended.
+    pub(super) fn delete(&self) {
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        for path in made {
+            // What stays is in the run folder, and is removed with it.
+            std::fs::remove_file(path).ok();
+        }
+    }
+
+    /// Returns a drive as in the lab file.
+    fn label(&self, drive: &DiskName) -> String {
+        match self.cds.iter().find(|(_, cd)| *cd == drive) {
+            Some((id, _)) if id == CD => CD.to_owned(),
+            Some(_) => format!("cd.{drive}"),
+            None => format!("disk.{drive}"),
+        }
+    }
+
+    fn now(&self) -> MutexGuard<'_, BTreeMap<DiskName, Medium>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the name of the drive of a node that has none in the lab file.
+pub(super) fn further() -> DiskName {
+    DiskName::new(CD).expect("`cd` is a DNS label")
+}
