@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::alternatives::TableKind;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, words};
-use super::word::Span;
+use super::word::{Server, Span};
 use crate::event::{BootedFrom, Stage};
 
 /// A check that must (`that`) or must never (`never`) succeed.
@@ -142,6 +142,9 @@ pub struct RawDnsCheck {
     /// The expected addresses, in any order. Default: any.
     #[serde(default)]
     pub answer: Many<Text<std::net::IpAddr>>,
+    /// The server to ask, as in "10.0.0.2" or "10.0.0.2:5353". Default: the lab's own on the node's network.
+    #[serde(default)]
+    pub server: Field<Text<Server>>,
 }
 
 /// A login over ssh.

@@ -45,7 +45,7 @@ fn probed(check: &ProbedCheck) -> String {
             let headers: String = headers.iter().map(|(name, regex)| format!(", {name} /{regex}/")).collect();
             format!("{scheme} {method}:{port}{path} with {status}{body}{headers}{json}")
         }
-        ProbedCheck::Dns { name, answer: _ } => match name {
+        ProbedCheck::Dns { name, answer: _, server: _ } => match name {
             Some(name) => format!("dns {name}"),
             None => "dns for its own name".to_owned(),
         },

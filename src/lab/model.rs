@@ -621,6 +621,9 @@ pub enum ProbedCheck {
         name: Option<String>,
         /// The expected addresses, in any order; any if left out.
         answer: Option<Vec<IpAddr>>,
+        /// The server to ask; the lab's own on the node's network if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<SocketAddr>,
     },
     /// A command run over ssh.
     Ssh {

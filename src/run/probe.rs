@@ -334,9 +334,14 @@ impl Shared {
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::command(&self.context.spawner, run, self.environment(node), wanted).await
             }
-            ProbedCheck::Dns { name, answer } => {
-                let Some(dns) = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref())
-                else {
+            ProbedCheck::Dns { name, answer, server } => {
+                let ours = target.and_then(|target| target.dns.as_ref()).or(self.context.dns.as_ref());
+                let other = server.map(|server| {
+                    // Without a domain of ours, a name is asked as it is.
+                    let domain = ours.map(|dns| dns.domain.clone()).unwrap_or_default();
+                    Dns { server, domain }
+                });
+                let Some(dns) = other.as_ref().or(ours) else {
                     return Answer::no("no network of the lab has DNS");
                 };
                 let Some(name) = name.as_deref().or(node.map(NodeName::as_str)) else {

@@ -302,7 +302,7 @@ fn a_name_that_nobody_resolves() {
     6 | expect.name.that = "dns"
       |                    ^^^^^
       |
-      = help: add network.lan.dns = "on", or ask the other server by a `command`, such as dig
+      = help: add network.lan.dns = "on", or name the server to ask, as in `dns = { name = "…", server = "10.0.0.2" }`
 
     1 error; for more, run `dryrack explain L160`
     "#);

@@ -406,7 +406,8 @@ impl Check<'_> {
         };
         let answer =
             raw.answer.0.span.as_ref().map(|_| raw.answer.0.values().map(|answer| answer.0).collect());
-        Some(ProbedCheck::Dns { name, answer }.into())
+        let server = raw.server.value().map(|server| server.0.0);
+        Some(ProbedCheck::Dns { name, answer, server }.into())
     }
 
     /// Checks the source of a secret.

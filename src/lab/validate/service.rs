@@ -150,12 +150,12 @@ impl Check<'_> {
         }
         let Some(first) = networks.keys().next() else { return };
         for expectation in expectations.values() {
-            let Checked::Probed(ProbedCheck::Dns { .. }) = expectation.check else { continue };
+            let Checked::Probed(ProbedCheck::Dns { server: None, .. }) = expectation.check else { continue };
             let raw = self.raw.expect.get(expectation.name.as_str()).and_then(|(_, raw)| raw.as_ref());
             let span = raw.and_then(|raw| raw.that.span().or(raw.never.span())).cloned();
             let what = "this asks the lab's DNS server, which is off on every network";
             let help = format!(
-                "add network.{first}.dns = \"on\", or ask the other server by a `command`, such as dig"
+                "add network.{first}.dns = \"on\", or name the server to ask, as in `dns = {{ name = \"…\", server = \"10.0.0.2\" }}`"
             );
             self.report(Diagnostic::new(Code::ServiceOff, span, what).help(help));
         }

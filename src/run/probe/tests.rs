@@ -299,11 +299,20 @@ async fn dns_compares_addresses_as_a_set() {
     let check = |name: Option<&str>, answer: Option<[u8; 4]>| ProbedCheck::Dns {
         name: name.map(ToOwned::to_owned),
         answer: answer.map(|address| vec![IpAddr::from(address)]),
+        server: None,
     };
     assert_snapshot!(once(check(None, None), true, Some(dns.clone())).await, @"true: a.lab.test is 10.0.0.10");
     assert_snapshot!(once(check(Some("a.lab.test"), Some([10, 0, 0, 10])), false, Some(dns.clone())).await, @"true: a.lab.test is 10.0.0.10");
     assert_snapshot!(once(check(Some("a.lab.test"), Some([10, 0, 0, 11])), true, Some(dns.clone())).await, @"false: a.lab.test is 10.0.0.10");
-    assert_snapshot!(once(check(Some("b"), None), true, Some(dns)).await, @"false: b.lab.test: Non-Existent Domain");
+    assert_snapshot!(once(check(Some("b"), None), true, Some(dns.clone())).await, @"false: b.lab.test: Non-Existent Domain");
+    // Another server is asked where the lab's own is off, and in its place.
+    let other = |name: &str| {
+        let (name, server) = (Some(name.to_owned()), Some(dns.server));
+        ProbedCheck::Dns { name, answer: None, server }
+    };
+    assert_snapshot!(once(other("a.lab.test"), true, None).await, @"true: a.lab.test is 10.0.0.10");
+    let nowhere = Dns { server: "127.0.0.1:1".parse().unwrap(), ..dns.clone() };
+    assert_snapshot!(once(other("a"), true, Some(nowhere)).await, @"true: a.lab.test is 10.0.0.10");
 }
 
 #[tokio::test]
