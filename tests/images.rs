@@ -159,14 +159,14 @@ fn dnsmasq_brings_its_libraries() {
 fn dnsmasq_starts_from_its_container_image() {
     let built = build("dnsmasq-container");
     let archive = ContainerImage::Local { path: built.files["oci.tar"].path.clone(), tag: None };
-    let UnpackedImage { digest, root, container } =
+    let UnpackedImage { digest, root } =
         library().fetch(&archive, Freshness::Reuse, &mut |_| {}).expect("an image");
-    assert!(digest.starts_with("sha256:") && container.args == ["dnsmasq", "--keep-in-foreground"]);
+    assert!(digest.starts_with("sha256:") && root.container.args == ["dnsmasq", "--keep-in-foreground"]);
     // The image alone has all libraries; to start, dnsmasq needs /dev/urandom as well.
     let mut inside = std::process::Command::new("unshare");
     let loader = ["/lib64/ld-linux-x86-64.so.2", "--list", "/usr/sbin/dnsmasq"];
     let output =
-        inside.arg("--map-root-user").arg("--root").arg(&root).args(loader).output().expect("unshare");
+        inside.arg("--map-root-user").arg("--root").arg(&root.lower).args(loader).output().expect("unshare");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("libnettle"), "{said}{output:?}");
 }

@@ -152,8 +152,8 @@ fn build(library: &Library, names: &[AnyImage], freshness: Freshness, json: bool
             merge(&mut fields, describe_built(built));
             fields
         });
-        let fetched = fetched.iter().map(|(image, UnpackedImage { digest, root, container: _ })| {
-            json!({ "image": image.to_string(), "state": "fetched", "digest": digest, "dir": root })
+        let fetched = fetched.iter().map(|(image, UnpackedImage { digest, root })| {
+            json!({ "image": image.to_string(), "state": "fetched", "digest": digest, "dir": root.lower })
         });
         output::json(&done.chain(fetched).collect::<Vec<_>>())?;
     } else {
@@ -163,7 +163,7 @@ fn build(library: &Library, names: &[AnyImage], freshness: Freshness, json: bool
             }
         }
         for (_, unpacked) in &fetched {
-            output::data(&format!("{}\n", unpacked.root.display()));
+            output::data(&format!("{}\n", unpacked.root.lower.display()));
         }
     }
     Ok(exit::MET)

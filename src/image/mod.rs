@@ -27,7 +27,7 @@ pub use apt::Package;
 pub use cache::{Built, BuiltFile, Listed, PruneRule, Pruned, State};
 pub(crate) use digest::of_file;
 pub use error::BuildError;
-pub use oci::{Container, Owner, Reference, UnpackedImage};
+pub use oci::{Reference, UnpackedImage};
 
 use crate::config::recipe::Recipe;
 use crate::lab::ContainerImage;

@@ -25,8 +25,7 @@ use super::error::{BuildError, Doing};
 use super::process::{command, has, output};
 use super::{Freshness, Progress};
 use crate::lab::ContainerImage;
-
-pub use bundle::{Container, Owner};
+use crate::system::host::ImageRoot;
 
 /// The programs, with the packages that contain them.
 const TOOLS: [&str; 2] = ["skopeo", "umoci"];
@@ -36,10 +35,8 @@ const TOOLS: [&str; 2] = ["skopeo", "umoci"];
 pub struct UnpackedImage {
     /// The digest of its manifest: `sha256:` and 64 hexadecimal digits.
     pub digest: String,
-    /// Its root folder, which must not be written to.
-    pub root: PathBuf,
-    /// What it starts, and how.
-    pub container: Container,
+    /// Its files, and what it starts.
+    pub root: ImageRoot,
 }
 
 /// A reference that was fetched.
@@ -135,7 +132,7 @@ impl ContainerCache {
         let mut unpack = command("umoci");
         unpack.args(["unpack", "--rootless", "--image"]).arg(with_tag(&layout)).arg(&bundle);
         output(&format!("unpack {image}"), &mut unpack)?;
-        let container = Container::read(&bundle)?;
+        let container = bundle::container(&bundle)?;
         let record = bundle.join("container.json");
         let text = serde_json::to_string_pretty(&container).expect("a record has only strings and numbers");
         fs::write(&record, text + "\n").doing("write", &record)?;
@@ -143,14 +140,17 @@ impl ContainerCache {
         // An incomplete folder, which somebody deleted files from, would stand in the way.
         remove_scratch(&target)?;
         fs::rename(&bundle, &target).doing("move", &bundle)?;
-        Ok(UnpackedImage { root: target.join("rootfs"), digest, container })
+        let root = ImageRoot { lower: target.join("rootfs"), container };
+        Ok(UnpackedImage { digest, root })
     }
 
     fn by_digest(&self, digest: &str) -> Option<UnpackedImage> {
         let folder = self.folder(digest);
         let container = serde_json::from_slice(&fs::read(folder.join("container.json")).ok()?).ok()?;
-        let root = folder.join("rootfs");
-        root.is_dir().then(|| UnpackedImage { digest: digest.to_owned(), root, container })
+        let lower = folder.join("rootfs");
+        lower
+            .is_dir()
+            .then(|| UnpackedImage { digest: digest.to_owned(), root: ImageRoot { lower, container } })
     }
 
     fn folder(&self, digest: &str) -> PathBuf {

@@ -175,22 +175,19 @@ mod tests {
         check_of(BootSources::default(), kinds)
     }
 
-    /// The same, of a node that can boot from this.
-    fn check_of(sources: BootSources, kinds: impl IntoIterator<Item = Known>) -> String {
+    /// Returns the state of a run of one node, `a`, that can boot from this.
+    fn started(sources: BootSources, accel: &str) -> Snapshot {
         let mut snapshot = Snapshot::new([]);
         let nodes = [(NodeName::new("a").unwrap(), sources)].into();
-        let (lab, accel) = ("lab".to_owned(), "tcg".to_owned());
-        snapshot.apply(&event(
-            0,
-            None,
-            Known::RunStarted {
-                lab,
-                accel,
-                nodes,
-                hosts: std::collections::BTreeSet::new(),
-                waits: Box::default(),
-            },
-        ));
+        let (lab, accel) = ("lab".to_owned(), accel.to_owned());
+        let (hosts, waits) = (std::collections::BTreeSet::new(), Box::default());
+        snapshot.apply(&event(0, None, Known::RunStarted { lab, accel, nodes, hosts, waits }));
+        snapshot
+    }
+
+    /// The same, of a node that can boot from this.
+    fn check_of(sources: BootSources, kinds: impl IntoIterator<Item = Known>) -> String {
+        let mut snapshot = started(sources, "tcg");
         for (second, kind) in kinds.into_iter().enumerate() {
             snapshot.apply(&event(second as u64 * 1000, Some("a"), kind));
         }
@@ -294,20 +291,7 @@ mod tests {
     fn frames_that_are_read_after_the_console_count() {
         let sources = BootSources { disk: true, network: BootServers::Captured };
         let check = |late: &[(u64, Known)], settled: u64| {
-            let mut snapshot = Snapshot::new([]);
-            let nodes = [(NodeName::new("a").unwrap(), sources)].into();
-            let (lab, accel) = ("lab".to_owned(), "kvm".to_owned());
-            snapshot.apply(&event(
-                0,
-                None,
-                Known::RunStarted {
-                    lab,
-                    accel,
-                    nodes,
-                    hosts: std::collections::BTreeSet::new(),
-                    waits: Box::default(),
-                },
-            ));
+            let mut snapshot = started(sources, "kvm");
             snapshot.apply(&event(0, Some("a"), Known::PoweredOn {}));
             snapshot.apply(&event(5000, Some("a"), console("Linux version 6.1")));
             for (ms, known) in late {

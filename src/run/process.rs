@@ -25,7 +25,7 @@ use crate::name::ProcessName;
 use crate::node::host::{Space, SpaceWatch};
 use crate::plan::ProcessPlan;
 use crate::system::host::{EnteredNetwork, GivenFile, ImageRoot, ProgramOrders, Transport, is_bound};
-use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner};
+use crate::system::process::{Child, SpawnError, SpawnSpec, Spawner, search_path};
 
 /// The environment variable that marks processes which outlive the supervisor, with run and process.
 const MARK: &str = "DRYRACK_RUN_PROCESS";
@@ -259,6 +259,7 @@ impl Runner {
         };
         spec.stdout = Stdio::piped();
         spec.envs = plan.environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        spec.envs.push(("PATH".into(), search_path()));
         spec.envs.push((MARK.into(), mark(&self.run_dir, &plan.process)));
         let mut child = self.spawner.spawn(spec).await?;
         let stdout = child.take_stdout().map(ChildStdout::from_std).transpose().map_err(failed)?;

@@ -29,7 +29,7 @@ use super::request::{Request, Until};
 use super::{control_socket, probe, ssh, store, wire};
 use crate::event::{Emitter, Header, Instant, SCHEMA};
 use crate::hint::{Hint, chain};
-use crate::image::{Built, Container, UnpackedImage, of_file};
+use crate::image::{Built, of_file};
 use crate::lab::Isolation;
 use crate::lab::{FileRef, Secret};
 use crate::name::{ImageName, NetworkName, ProcessName};
@@ -246,19 +246,7 @@ fn image_roots(request: &Request) -> BTreeMap<ProcessName, ImageRoot> {
     let root = |step: &Step| {
         let Step::Process(process) = step else { return None };
         let reference = process.image.as_ref()?.to_string();
-        let UnpackedImage { digest: _, root, container } = request.containers.get(&reference)?;
-        let Container { args, environment, folder, user, group, groups, owners } = container;
-        let root = ImageRoot {
-            lower: root.clone(),
-            args: args.clone(),
-            environment: environment.clone(),
-            folder: folder.clone(),
-            user: *user,
-            group: *group,
-            groups: groups.clone(),
-            owners: owners.iter().map(|owner| (owner.path.clone(), owner.user, owner.group)).collect(),
-        };
-        Some((process.process.clone(), root))
+        Some((process.process.clone(), request.containers.get(&reference)?.root.clone()))
     };
     request.plan.steps.iter().filter_map(root).collect()
 }

@@ -36,18 +36,25 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
-/// Finds a program in `PATH`, and in folders that a normal user's `PATH` often lacks.
+/// Returns the folders of programs: those of `PATH`, and those that a normal user's `PATH` often lacks.
 #[expect(clippy::disallowed_methods, reason = "looked up as a shell would, which is where PATH leads")]
-pub fn find_program(name: &str) -> Option<PathBuf> {
+fn program_folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(usual).filter(|folder| folder.is_absolute()).collect()
+}
+
+/// Returns a `PATH` by which a process of the lab, which is root there, finds servers as root does.
+pub fn search_path() -> OsString {
+    // Without a colon in a folder, which PATH cannot have, joining succeeds.
+    std::env::join_paths(program_folders()).unwrap_or_default()
+}
+
+/// Finds a program in `PATH`, and in folders that a normal user's `PATH` often lacks.
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let usable =
         |file: &PathBuf| file.is_file() && nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok();
-    std::env::split_paths(&path)
-        .chain(usual)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(usable)
+    program_folders().into_iter().map(|folder| folder.join(name)).find(usable)
 }
 
 /// Duplicates a descriptor so that every program started while the duplicate exists inherits it.

@@ -5,40 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::image::cache::{entries, file_name};
 use crate::image::error::{BuildError, Doing};
-
-/// What an image starts, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Container {
-    /// Program and arguments, from entrypoint and command; empty if the image names none.
-    pub args: Vec<String>,
-    /// The environment, as `NAME=VALUE`.
-    pub environment: Vec<String>,
-    /// The working folder.
-    pub folder: PathBuf,
-    /// The user.
-    pub user: u32,
-    /// The group.
-    pub group: u32,
-    /// Further groups.
-    pub groups: Vec<u32>,
-    /// Files that do not belong to root, with paths relative to the root folder.
-    pub owners: Vec<Owner>,
-}
-
-/// The owner of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// The file, relative to the root folder.
-    pub path: PathBuf,
-    /// The user.
-    pub user: u32,
-    /// The group.
-    pub group: u32,
-}
+use crate::system::host::{Container, Owner};
 
 /// The runtime configuration, as far as it is used (OCI runtime specification, `config.json`).
 #[derive(Deserialize)]
@@ -74,18 +45,16 @@ struct Manifest {
     digest: String,
 }
 
-impl Container {
-    /// Reads them from a bundle.
-    pub(super) fn read(bundle: &Path) -> Result<Self, BuildError> {
-        let Config { process: Process { user, args, env, cwd } } = read_json(&bundle.join("config.json"))?;
-        let manifest = entries(bundle)?.into_iter().find(|path| file_name(path).ends_with(".mtree"));
-        let owners = match manifest {
-            Some(path) => owners(&fs::read_to_string(&path).doing("read", &path)?),
-            None => Vec::new(),
-        };
-        let User { uid, gid, additional } = user;
-        Ok(Self { args, environment: env, folder: cwd, user: uid, group: gid, groups: additional, owners })
-    }
+/// Reads what an image starts from a bundle.
+pub(super) fn container(bundle: &Path) -> Result<Container, BuildError> {
+    let Config { process: Process { user, args, env, cwd } } = read_json(&bundle.join("config.json"))?;
+    let manifest = entries(bundle)?.into_iter().find(|path| file_name(path).ends_with(".mtree"));
+    let owners = match manifest {
+        Some(path) => owners(&fs::read_to_string(&path).doing("read", &path)?),
+        None => Vec::new(),
+    };
+    let User { uid, gid, additional } = user;
+    Ok(Container { args, environment: env, folder: cwd, user: uid, group: gid, groups: additional, owners })
 }
 
 /// Returns the digest of the manifest of the only image in a layout.

@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::image::Library;
+use crate::system::host::Container;
 
 struct Made {
     folder: tempfile::TempDir,
@@ -90,7 +91,7 @@ fn the_same_image_in_three_forms_is_unpacked_once() {
     made.skopeo("oci:layout:one", "oci-archive:oci.tar:1");
     let (image, steps) = made.fetch("oci:layout:one").expect("a layout");
     assert_eq!(steps, [Progress::Step("copying".to_owned()), Progress::Step("unpacking".to_owned())]);
-    let Container { args, environment, folder, user, group, groups: _, owners } = &image.container;
+    let Container { args, environment, folder, user, group, groups: _, owners } = &image.root.container;
     assert_snapshot!(format!("{args:?} in {} as {user}:{group}\n{}", folder.display(), environment.join("\n")), @r#"
     ["/bin/serve", "-v"] in /srv as 33:44
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -99,18 +100,18 @@ fn the_same_image_in_three_forms_is_unpacked_once() {
     HOME=/srv
     "#);
     assert_eq!(*owners, []);
-    assert!(image.root.join("etc/passwd").is_file());
+    assert!(image.root.lower.join("etc/passwd").is_file());
     // Nothing is copied again as long as the layout is the same.
     assert_eq!(made.fetch("oci:layout:one").expect("a layout"), (image.clone(), Vec::new()));
     // An archive has the same digest, and another reference.
     let (archive, steps) = made.fetch("oci:oci.tar").expect("an archive");
     assert_eq!((archive, steps), (image, vec![Progress::Step("copying".to_owned())]));
     let (docker, _) = made.fetch("oci:docker.tar:lab/serve:1").expect("an archive of docker");
-    assert_eq!(docker.container.args, ["/bin/serve", "-v"]);
+    assert_eq!(docker.root.container.args, ["/bin/serve", "-v"]);
     // A changed layout is fetched again.
     run("umoci", &["config", "--image", "layout:one", "--config.cmd", "-q"], made.path());
     let (changed, _) = made.fetch("oci:layout:one").expect("a layout");
-    assert_eq!(changed.container.args, ["/bin/serve", "-q"]);
+    assert_eq!(changed.root.container.args, ["/bin/serve", "-q"]);
 
     let library = made.library();
     assert!(library.prune(PruneRule::Stale).expect("pruned").is_empty());

@@ -17,12 +17,19 @@ use super::mounts::{MountPoints, mount_new};
 use super::tree::{ORIGINAL, WORKSHOP, devices, leave, make_folder, pivot, write_anew};
 use crate::system::namespace::{NamespaceError, failed};
 
-/// An image that was unpacked, and what it starts.
+/// A container image that was unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRoot {
     /// The folder with its files, which is never changed.
     pub lower: PathBuf,
-    /// Program and arguments, from entrypoint and command.
+    /// What it starts, and how.
+    pub container: Container,
+}
+
+/// What a container image starts, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Program and arguments, from entrypoint and command; empty if the image names none.
     pub args: Vec<String>,
     /// The environment, as `NAME=VALUE`.
     pub environment: Vec<String>,
@@ -34,8 +41,19 @@ pub struct ImageRoot {
     pub group: u32,
     /// Further groups.
     pub groups: Vec<u32>,
-    /// Files that do not belong to root, by their paths relative to the root folder, with user and group.
-    pub owners: Vec<(PathBuf, u32, u32)>,
+    /// Files that do not belong to root.
+    pub owners: Vec<Owner>,
+}
+
+/// The owner of a file in a container image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The file, relative to the root folder.
+    pub path: PathBuf,
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
 }
 
 /// Files of the machine that an image does not know.
@@ -54,18 +72,27 @@ impl ImageRoot {
         let at = folder.join("root");
         let what = "cannot build the root of the image";
         let root = self.build(&at).map_err(failed(what))?;
-        let write = |(name, text): &(&str, String)| {
-            let etc = root.join("etc");
-            make_folder(&etc, 0o755).and_then(|()| write_anew(&etc.join(name), text, 0o644))
-        };
-        names.iter().try_for_each(write).map_err(failed(what))?;
         pivot(&root).map_err(failed("cannot change to the root of the image"))?;
         devices().map_err(failed("cannot make the devices of the image"))?;
         let points = MountPoints::new(WORKSHOP.into()).own(Path::new("/"));
         let mut points = points.map_err(failed("cannot prepare the files of the process"))?;
         self.give_to_owners();
         give(files, Path::new(ORIGINAL), folder, &mut points)?;
-        leave().map_err(failed("cannot leave the root of the user's machine"))
+        leave().map_err(failed("cannot leave the root of the user's machine"))?;
+        // Only now: `/etc` of an image may be a link, which must not lead out of it.
+        let etc = Path::new("/etc");
+        if fs::metadata(etc).is_err() {
+            make_folder(etc, 0o755).map_err(failed(what))?;
+        }
+        let write = |(name, text): &(&str, String)| {
+            let file = etc.join(name);
+            // What the process is given there stays.
+            match files.keys().any(|given| file.starts_with(given)) {
+                true => Ok(()),
+                false => write_anew(&file, text, 0o644),
+            }
+        };
+        names.iter().try_for_each(write).map_err(failed(what))
     }
 
     /// Mounts the image, and returns where.
@@ -92,7 +119,7 @@ impl ImageRoot {
             mount_overlay(&root, &text)?;
         }
         for folder in ["proc", "sys", "dev", "tmp", "run", "var", &ORIGINAL[1..], &WORKSHOP[1..]] {
-            if fs::metadata(root.join(folder)).is_err() {
+            if fs::symlink_metadata(root.join(folder)).is_err() {
                 make_folder(&root.join(folder), if folder == "tmp" { 0o1777 } else { 0o755 })?;
             }
         }
@@ -103,7 +130,7 @@ impl ImageRoot {
     pub(super) fn command(&self, run: Option<&str>) -> Result<Vec<String>, NamespaceError> {
         let argv: Vec<String> = match run {
             Some(run) => ["/bin/sh", "-c", run].map(str::to_owned).into(),
-            None => self.args.clone(),
+            None => self.container.args.clone(),
         };
         match argv.is_empty() {
             false => Ok(argv),
@@ -113,7 +140,7 @@ impl ImageRoot {
 
     /// Gives files to their owners. Must be called in its root.
     fn give_to_owners(&self) {
-        for (path, user, group) in &self.owners {
+        for Owner { path, user, group } in &self.container.owners {
             let path = Path::new("/").join(path);
             // Where there are no other users, everything stays root's.
             if let Err(error) = lchown(&path, Some(*user), Some(*group)) {
@@ -124,15 +151,15 @@ impl ImageRoot {
 
     /// Becomes the user of the image.
     pub(super) fn become_user(&self) -> Result<(), NamespaceError> {
-        if (self.user, self.group) == (0, 0) && self.groups.is_empty() {
+        let Container { user, group, groups, .. } = &self.container;
+        if (*user, *group) == (0, 0) && groups.is_empty() {
             return Ok(());
         }
-        let groups: Vec<Gid> =
-            [self.group].iter().chain(&self.groups).map(|group| Gid::from_raw(*group)).collect();
-        let done = setgroups(&groups)
-            .and_then(|()| setgid(Gid::from_raw(self.group)))
-            .and_then(|()| setuid(Uid::from_raw(self.user)));
-        done.map_err(|e| failed(format!("cannot become the user {} of the image", self.user))(e.into()))
+        let all: Vec<Gid> = [*group].iter().chain(groups).map(|group| Gid::from_raw(*group)).collect();
+        let done = setgroups(&all)
+            .and_then(|()| setgid(Gid::from_raw(*group)))
+            .and_then(|()| setuid(Uid::from_raw(*user)));
+        done.map_err(|e| failed(format!("cannot become the user {user} of the image"))(e.into()))
     }
 }
 

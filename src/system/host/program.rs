@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -20,7 +21,7 @@ use super::files::{GivenFile, give};
 use super::image::{ImageRoot, NAME_FILES};
 use super::mounts::{MountPoints, keep_private};
 use crate::system::namespace::{NamespaceError, failed, has_other_ids, pipe};
-use crate::system::process::command;
+use crate::system::process::{command, search_path};
 use crate::system::sys::{self, OneThread};
 
 /// The descriptor from which the orders are read.
@@ -136,7 +137,8 @@ fn become_container(orders: &ProgramOrders, image: &ImageRoot, names: &[(&str, S
         image.enter(&orders.files, &orders.copies, names)?;
         pretend()?;
         image.become_user()?;
-        let folder = if image.folder.is_absolute() { &image.folder } else { Path::new("/") };
+        let folder =
+            if image.container.folder.is_absolute() { &image.container.folder } else { Path::new("/") };
         std::env::set_current_dir(folder).map_err(failed("cannot change to the folder of the image"))?;
         // One stream for both, so that lines stay in order.
         sys::join_outputs().map_err(failed("cannot join the outputs"))?;
@@ -147,7 +149,14 @@ fn become_container(orders: &ProgramOrders, image: &ImageRoot, names: &[(&str, S
         Err(error) => return error,
     };
     let mut program = command(&argv[0]);
-    program.args(&argv[1..]).envs(image.environment.iter().filter_map(|entry| entry.split_once('=')));
+    // What the lab tells its processes, and nothing of the user's environment.
+    let of_lab = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DRYRACK_"));
+    let of_lab: Vec<_> = of_lab.collect();
+    program
+        .args(&argv[1..])
+        .env_clear()
+        .envs(of_lab)
+        .envs(image.container.environment.iter().filter_map(|entry| entry.split_once('=')));
     let source = program.exec();
     NamespaceError::new(format!("cannot run `{}`", argv[0]), source)
 }
@@ -219,7 +228,7 @@ fn end_like(child: Pid) -> u8 {
 
 /// Executes the command; returns only on failure.
 fn become_process(orders: &ProgramOrders) -> NamespaceError {
-    let ProgramOrders { run, folder, files, copies, host: _, image: _ } = orders;
+    let ProgramOrders { run, folder, files, copies, host, image: _ } = orders;
     let prepare = || -> Result<(), NamespaceError> {
         if !files.is_empty() {
             leave_mounts(orders)?;
@@ -231,11 +240,21 @@ fn become_process(orders: &ProgramOrders) -> NamespaceError {
     match prepare() {
         Ok(()) => {
             let run = run.as_deref().unwrap_or_default();
-            let source = command("/bin/sh").args(ProgramOrders::shell(run)).exec();
+            let mut shell = command("/bin/sh");
+            shell.args(ProgramOrders::shell(run));
+            if host.is_some() {
+                be_root(&mut shell);
+            }
+            let source = shell.exec();
             NamespaceError::new("cannot run /bin/sh", source)
         }
         Err(error) => error,
     }
+}
+
+/// Gives a program on a host the environment of root there, whose home is not that of the user.
+pub(in crate::system) fn be_root(command: &mut Command) {
+    command.env("HOME", "/root").env("USER", "root").env("LOGNAME", "root").env("PATH", search_path());
 }
 
 /// Makes programs believe that they became other users, where there are none.

@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -161,7 +161,7 @@ fn join_host(run_dir: &Path, host: &OsStr, argv: &[OsString], report: &File) -> 
         if let Err(error) = crate::system::host::pretend() {
             return error;
         }
-        execute(argv)
+        execute(argv, crate::system::host::be_root)
     });
     match child {
         Ok(child) => wait(child).map_err(failed("cannot wait for the program")),
@@ -217,14 +217,15 @@ fn become_program(argv: &[OsString], folder: &Path, caller: (Uid, Gid), ready: O
     if let Err(error) = prepare() {
         return error;
     }
-    execute(argv)
+    execute(argv, |_| {})
 }
 
 /// Executes a program; returns only on failure.
-fn execute(argv: &[OsString]) -> NamespaceError {
+fn execute(argv: &[OsString], adapt: impl FnOnce(&mut Command)) -> NamespaceError {
     let program = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let mut command = command(program);
     command.args(&argv[1..]);
+    adapt(&mut command);
     let setup = ChildSetup { interruptible: true, ..ChildSetup::default() };
     if let Err(source) = sys::set_up_child(&mut command, setup) {
         return NamespaceError::new("cannot prepare the program", source);
