@@ -62,8 +62,6 @@ pub struct Choices<'a> {
     pub mode: Option<Mode>,
     /// The name of the lab; by default that of its folder.
     pub name: Option<&'a str>,
-    /// The path of `dryrack`, to run in place of matchbox; by default a program of that name runs.
-    pub program: Option<&'a str>,
 }
 
 /// A file to import.
@@ -229,7 +227,7 @@ pub fn import(
     choices: &Choices<'_>,
     relative: &dyn Fn(&Path) -> String,
 ) -> Result<Imported, Refusal> {
-    let Choices { mode, name, program } = *choices;
+    let Choices { mode, name } = *choices;
     let mut reader = Reader { files, sources: Sources::default(), diagnostics: Vec::new() };
     let mut reads = Vec::new();
     for given in given {
@@ -264,7 +262,7 @@ pub fn import(
             write::services(&mut writer, &settled);
         }
         // The server does what its file says, whatever a lab file could say.
-        Mode::Process => process::processes(&mut writer, &settled, &servers, program),
+        Mode::Process => process::processes(&mut writer, &settled, &servers),
     }
     let Writer { text, notes, .. } = writer;
     let mut directives: Vec<Directive> = Vec::new();

@@ -204,6 +204,13 @@ impl IfName {
         Self(format!("dr{kind}{:02x}{:02x}{:02x}{:02x}", d[0], d[1], d[2], d[3]))
     }
 
+    /// Tells whether it is such a name.
+    pub fn is_derived(&self) -> bool {
+        self.0.strip_prefix("dr").is_some_and(|rest| {
+            rest.len() == 9 && rest.bytes().skip(1).all(|digit| digit.is_ascii_hexdigit())
+        })
+    }
+
     /// Parses the name of an existing interface.
     pub fn new(text: &str) -> Result<Self, Malformed> {
         let fits = !text.is_empty() && text.len() <= 15 && text != "." && text != "..";
@@ -342,5 +349,9 @@ mod tests {
         let other = IfName::derive('t', &["lab", "a", "bc"]);
         assert!(one.as_str().len() <= 15);
         assert_ne!(one, other);
+        assert!(one.is_derived());
+        for other in ["lan", "dr0", "drbridge", "drb0123456", "drb012345678", "drbxyzxyzxy"] {
+            assert!(!IfName::new(other).unwrap().is_derived(), "{other}");
+        }
     }
 }

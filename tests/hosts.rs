@@ -326,6 +326,47 @@ fn processes_run_from_container_images() {
 }
 
 #[test]
+fn what_is_on_a_network_without_us_is_reached_from_a_host() {
+    let world = World::new();
+    world.write("page", "theirs\n");
+    let key = world.home.path().join("lab/key");
+    let mut made = std::process::Command::new("ssh-keygen");
+    made.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+    assert!(made.status().expect("ssh-keygen").success());
+    let sshd = "ssh-keygen -q -t ed25519 -N '' -f /run/key && mkdir -p /run/sshd && /usr/sbin/sshd -D -e -h /run/key \
+                -o AuthorizedKeysFile=/etc/ssh/lab -o StrictModes=no -o PidFile=none";
+    world.lab(&format!(
+        "network.rack = {{ subnet = \"10.84.0.0/24\", probe-from = \"deploy\" }}\n\
+         host.deploy.nic.rack.address = \"10.84.0.2\"\nhost.server.nic.rack.address = \"10.84.0.9\"\n\
+         [process.web]\nhost = \"server\"\nrun = \"busybox httpd -f -h /srv\"\nready.tcp = 80\n\
+         files = {{ \"/srv/page\" = \"page\" }}\n\
+         [process.sshd]\nhost = \"server\"\nrun = \"\"\"{sshd}\"\"\"\nready.tcp = 22\n\
+         files = {{ \"/etc/ssh/lab\" = \"key.pub\" }}\n\
+         [expect]\n\
+         open = {{ nodes = [\"server\"], that.tcp = 22, within = \"30s\" }}\n\
+         page = {{ nodes = [\"server\"], that.http = {{ path = \"/page\", body = \"theirs\" }}, within = \"30s\" }}\n\
+         login = {{ nodes = [\"server\"], that.ssh = {{ user = \"root\", key = {{ file = \"key\" }}, run = \"hostname\", \
+         output = \"server\" }}, within = \"30s\" }}\n",
+    ));
+    let up = world.says(&["up", "--detach", "lab"]) + &world.says(&["wait", "lab"]);
+    assert!(!up.contains("--- exit code"), "{up}");
+    // Nobody of ours is on the network.
+    let refused = world.says(&["exec", "--lab", "lab", "--", "ping", "-c1", "-W1", "10.84.0.9"]);
+    assert!(refused.contains("--- exit code"), "{refused}");
+    let login = world.says(&["ssh", "--lab", "lab", "root@server", "hostname"]);
+    assert_eq!(login, "server\n");
+    let config = world.write("ssh_config", &world.says(&["ssh-config", "--lab", "lab"]));
+    let mut login = std::process::Command::new("ssh");
+    login.arg("-F").arg(config).args(["-l", "root", "server", "hostname"]);
+    let output = login.env("HOME", world.home.path()).output().expect("ssh");
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("server\n", ""));
+    // Once the host is off, nothing is.
+    assert_eq!(world.says(&["power", "--lab", "lab", "deploy", "off"]).contains("--- exit code"), false);
+    let lost = world.says(&["ssh", "--lab", "lab", "root@server", "hostname"]);
+    assert!(lost.contains("host `deploy` is off") && lost.contains("--- exit code"), "{lost}");
+}
+
+#[test]
 fn a_host_changes_nothing_outside() {
     let world = World::new();
     world.serve("");

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Home, run, stderr, stdout};
+use common::{Home, labs, run, stderr, stdout};
 use insta::assert_snapshot;
 
 fn example(name: &str) -> PathBuf {
@@ -108,4 +108,27 @@ fn what_is_of_no_kind_is_refused() {
     --- exit code 2
     ");
     assert!(check(&home, "odd", &["import", "gone.conf"]).contains("gone.conf does not exist"));
+}
+
+#[test]
+#[ignore = "takes minutes: ci/nightly slow/the_files_of_the_walkthrough_make_labs_that_tell_the_same"]
+fn the_files_of_the_walkthrough_make_labs_that_tell_the_same() {
+    let home = Home::new();
+    let folder = home.path().join("files");
+    copy(&labs().join("walkthrough"), &folder);
+    let assets = folder.join("matchbox/assets/tiny");
+    fs::create_dir_all(&assets).unwrap();
+    let built = run(&mut home.dryrack(["image", "build", "tiny", "--json"]));
+    let built: serde_json::Value = serde_json::from_str(&stdout(&built)).unwrap();
+    for name in ["kernel", "initrd"] {
+        fs::copy(built[0]["files"][name]["path"].as_str().unwrap(), assets.join(name)).unwrap();
+    }
+    let args = ["import", "dnsmasq.conf", "udhcpd.conf", "matchbox", "--compare", "--output", "labs"];
+    let output = run(home.dryrack(args).current_dir(&folder));
+    let said = stdout(&output) + &stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("the machines were told the same"), "{said}");
+    // Both passed as they were written.
+    let labs = fs::read_dir(folder.join("labs")).unwrap().flatten().count();
+    assert_eq!((labs, said.matches("all 4 expectations met").count()), (2, 2), "{said}");
 }

@@ -61,7 +61,10 @@ fn disk(name: &str, bus: Bus) -> Disk {
 fn lab(node: Node) -> Lab {
     let lan = Network {
         name: NetworkName::new("lan").unwrap(),
-        address: "10.9.0.1/24".parse().unwrap(),
+        address: Some("10.9.0.1/24".parse().unwrap()),
+        subnet: "10.9.0.0/24".parse().unwrap(),
+        probe_from: None,
+        bridge: None,
         ipv6: None,
         mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
         interface: None,

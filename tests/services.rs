@@ -10,6 +10,7 @@ mod services {
     mod dhcp_clients;
     mod dhcp_leases;
     mod dhcp_peers;
+    mod dhcp_relay;
     mod dhcp_segment;
     mod dns;
     mod firmware;

@@ -178,6 +178,7 @@ fn try_fault(plan: &Plan, library: &Library, fault: Fault) -> [String; 3] {
             passphrases: std::collections::BTreeMap::new(),
             nodes: plan.nodes.clone(),
             hosts: plan.hosts.clone(),
+            reaching: dryrack::run::reach::Reaching::default(),
             images: std::collections::BTreeMap::new(),
             ask_http: dryrack::run::probe::ask_http(),
             segments: Vec::new(),

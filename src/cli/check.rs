@@ -5,7 +5,7 @@ mod matchbox;
 use super::lab::LabsArgs;
 use super::output::{self, Stop};
 use crate::diag::{self, Diagnostic};
-use crate::lab::Isolation;
+use crate::lab::{Isolation, expected_of_others};
 use crate::report::exit;
 use crate::run::Locations;
 use crate::system::facts;
@@ -45,6 +45,9 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         };
         let mut outcome = texts.resolve(&texts.library(&locations.cache), Some(free));
         if let Some(lab) = &outcome.lab {
+            for sentence in expected_of_others(lab) {
+                output::note(&sentence);
+            }
             let found = matchbox::look(lab, &mut outcome.sources);
             outcome.diagnostics.extend(found);
         }

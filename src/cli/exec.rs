@@ -51,7 +51,8 @@ pub(super) fn inside(run_dir: &std::path::Path, command: &[OsString]) -> Result<
     ended(run_inside(run_dir, command))
 }
 
-fn ended(status: Result<ExitStatus, NamespaceError>) -> Result<u8, Stop> {
+/// Returns the exit code of a command that ended, 128 + n for a signal n.
+pub(super) fn ended(status: Result<ExitStatus, NamespaceError>) -> Result<u8, Stop> {
     let status = status.map_err(|error| Stop::host(&error))?;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or_default();
     Ok(u8::try_from(code).unwrap_or(u8::MAX))

@@ -104,8 +104,7 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
         return compare::run(args, &folder, locations);
     }
     let relative = |path: &Path| relative(path, &folder);
-    let program = program();
-    let choices = Choices { mode, name: None, program: program.as_deref() };
+    let choices = Choices { mode, name: None };
     let imported = import::import(&args.kind.given(&args.files), &Disk, &choices, &relative)
         .map_err(|refusal| Stop::wrong(&refusal))?;
     output::diagnostics(&imported.diagnostics, &imported.sources);
@@ -125,11 +124,6 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     }
     output::note(&summary(&imported));
     Ok(exit::MET)
-}
-
-/// Returns the path of this program.
-fn program() -> Option<String> {
-    std::env::current_exe().ok()?.into_os_string().into_string().ok()
 }
 
 /// Returns what was not carried over, line by line, and how much it is.

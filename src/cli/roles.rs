@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::report::exit;
 use crate::run::{guardian_main, supervise};
-use crate::system::host::{host_main, program_main};
+use crate::system::host::{enter_network, host_main, program_main};
 use crate::system::namespace::Inherited;
 use crate::system::namespace::{
     NamespaceError, inner_enter, join_main, outer_main, remove_main, supervisor_enter,
@@ -39,10 +39,18 @@ fn supervisor(enter: fn() -> Result<Inherited, NamespaceError>) -> u8 {
     supervise(inherited)
 }
 
-/// Runs `@pipe ADDRESS:PORT`: connects standard input and output to a node, for ssh's ProxyCommand.
+/// Runs `@pipe ADDRESS:PORT [PID]`: connects standard input and output to a node, for ssh's ProxyCommand, from the
+/// network of this process of a host.
 fn pipe() -> u8 {
     let address = std::env::args().nth(2).and_then(|text| text.parse::<SocketAddr>().ok());
     let Some(address) = address else { return exit::WRONG };
+    if let Some(host) = std::env::args().nth(3) {
+        let Ok(host) = host.parse() else { return exit::WRONG };
+        if let Err(error) = enter_network(host) {
+            super::output::error(&crate::hint::chain(&error), None);
+            return exit::UNFIT;
+        }
+    }
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return exit::UNFIT;
     };

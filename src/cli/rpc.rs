@@ -130,7 +130,7 @@ fn of_lab_that_is_up(locations: &Locations) -> Result<Option<Served>, Stop> {
 fn of_file(lab: &Lab) -> Option<Served> {
     let api = lab.networks.values().find_map(|network| {
         let rpc = network.matchbox.as_ref()?.rpc.as_ref()?;
-        Some((network.address.addr(), rpc))
+        Some((network.server()?, rpc))
     });
     let ports = lab.publish.iter().map(|publish| {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, publish.port));
@@ -143,7 +143,7 @@ fn of_run(plan: &Plan) -> Option<Served> {
     let api = plan.steps.iter().find_map(|step| match step {
         Step::Serve(service) => {
             let rpc = service.matchbox.as_ref()?.rpc.as_ref()?;
-            Some((service.address.addr(), rpc))
+            Some((service.server()?, rpc))
         }
         _ => None,
     });

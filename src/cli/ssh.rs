@@ -6,16 +6,17 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::completions;
-use super::exec::inside;
+use super::exec::{ended, inside};
 use super::lab::{UpArgs, UpWithArgs, status};
 use super::output::{self, Stop};
 use crate::lab::{Isolation, Secret};
 use crate::name::{ExpectName, NodeName};
-use crate::plan::Plan;
+use crate::plan::{Plan, Reach};
 use crate::report::exit;
 use crate::run::client::Status;
 use crate::run::ssh::KeyFile;
 use crate::run::{Locations, RegisteredLab, Request, ssh};
+use crate::system::namespace::run_here;
 
 /// Log in to a node over ssh
 ///
@@ -52,13 +53,19 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     let up = args.lab.find_with(std::slice::from_ref(node), locations)?;
     let address = address(&status(&up)?, node)?;
     let plan = plan(&up);
+    let from = plan.as_ref().map_or(Ok(None), |plan| reached_from(plan, node, address))?.cloned();
     let user = user.or_else(|| plan.as_ref().and_then(|plan| usual_user(plan, node)));
     // Copies are deleted when ssh has ended.
     let keys =
         plan.map(|plan| key_files(&plan, &locations.runtime, node, user.as_deref())).unwrap_or_default();
     let paths: Vec<&Path> = keys.iter().map(KeyFile::path).collect();
     let mut command: Vec<OsString> = vec!["ssh".into()];
-    for (key, value) in ssh::options(&up.run_dir, node.as_str(), address, &paths) {
+    let mut options = ssh::options(&up.run_dir, node.as_str(), address, &paths);
+    if from.is_some() {
+        let program = std::env::current_exe().map_err(|error| Stop::host(&error))?;
+        options.push(("ProxyCommand", proxy(&program, &locations.runtime, &up.file, from.as_ref())));
+    }
+    for (key, value) in options {
         command.extend(["-o".into(), format!("{key}={value}").into()]);
     }
     if let Some(user) = user {
@@ -67,7 +74,27 @@ pub(super) fn run(args: &Args, locations: &Locations) -> Result<u8, Stop> {
     // ssh accepts options after the node, too, as long as they precede the command.
     command.push(node.as_str().into());
     command.extend_from_slice(&args.rest);
-    inside(&up.run_dir, &command)
+    match from {
+        // Only from outside the lab can its hosts be entered.
+        Some(_) => ended(run_here(&up.run_dir, &command)),
+        None => inside(&up.run_dir, &command),
+    }
+}
+
+/// Returns the host from which a node is reached, if it is not from the bridges.
+fn reached_from<'p>(plan: &'p Plan, node: &NodeName, address: IpAddr) -> Result<Option<&'p NodeName>, Stop> {
+    match plan.reach(address) {
+        Reach::Bridge => Ok(None),
+        Reach::Host(host) => Ok(Some(host)),
+        Reach::Nobody(network) => Err(Stop::new(
+            exit::WRONG,
+            format!("nothing of the lab reaches {node} at {address}: network {network} has no address"),
+            Some(format!(
+                "name a host of the lab that is on it: network.{network}.probe-from; or give it an address: \
+                 network.{network}.address in place of `subnet`"
+            )),
+        )),
+    }
 }
 
 /// Runs `dryrack ssh-config`.
@@ -76,11 +103,15 @@ pub(super) fn config(args: &ConfigArgs, locations: &Locations) -> Result<u8, Sto
     let status = status(&up)?;
     let plan = plan(&up);
     let program = std::env::current_exe().map_err(|error| Stop::host(&error))?;
-    let proxy =
-        (status.isolation == Isolation::Private).then(|| proxy(&program, &locations.runtime, &up.file));
     let mut text = String::new();
     for (node, addresses) in &status.addresses {
         let Some(address) = addresses.first() else { continue };
+        let host = match plan.as_ref().map(|plan| plan.reach(*address)) {
+            Some(Reach::Host(host)) => Some(host),
+            _ => None,
+        };
+        let proxy = (status.isolation == Isolation::Private || host.is_some())
+            .then(|| proxy(&program, &locations.runtime, &up.file, host));
         let user = plan.as_ref().and_then(|plan| usual_user(plan, node));
         let keys = plan.as_ref().map(|plan| ssh::expected_keys(plan, node, user.as_deref()));
         let (user, keys) = (user.as_deref(), keys.unwrap_or_default());
@@ -129,10 +160,15 @@ fn block(
     text
 }
 
-/// Returns the ProxyCommand that connects ssh on the host to a node.
-fn proxy(program: &Path, runtime: &Path, file: &Path) -> String {
+/// Returns the ProxyCommand that connects ssh on the user's machine to a node, from a host of the lab if one is given.
+fn proxy(program: &Path, runtime: &Path, file: &Path, from: Option<&NodeName>) -> String {
     let [program, runtime, file] = [program, runtime, file].map(quoted);
-    format!("{program} --runtime {runtime} exec --lab {file} -- {program} @pipe %h:%p")
+    // Where a host has no file of this program, the process that enters it still has.
+    let (place, inside) = match from {
+        Some(host) => (format!(" --in {host}"), "/proc/self/exe"),
+        None => (String::new(), program.as_str()),
+    };
+    format!("{program} --runtime {runtime} exec --lab {file}{place} -- {inside} @pipe %h:%p")
 }
 
 /// Quotes a path for the shell that runs the ProxyCommand, and for ssh itself.

@@ -190,7 +190,12 @@ fn served(services: &[NetworkServices], width: usize) -> String {
     for NetworkServices { network, interface, address, on, off } in services {
         let on = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
         let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
-        table.row([format!("  {network}"), interface.to_string(), address.to_string(), on + &off]);
+        table.row([
+            format!("  {network}"),
+            interface.to_string(),
+            address.map_or("none".to_owned(), |address| address.to_string()),
+            on + &off,
+        ]);
     }
     table.wrapped(width)
 }

@@ -77,6 +77,17 @@ pub enum Restart {
     Always,
 }
 
+/// The DHCP relay agent of a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename = "relay-agent")]
+pub enum RelayAgent {
+    /// The built-in agent.
+    #[default]
+    Builtin,
+    /// None of the lab's own.
+    Off,
+}
+
 /// How unknown DHCP clients, which are not nodes of the lab, are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", rename = "unknown-clients")]

@@ -10,10 +10,10 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::json;
 
 use super::raw::{
-    RawBoot, RawCapture, RawCaptureFile, RawDhcp, RawDhcpServer, RawDns, RawDnsService, RawHttpService,
-    RawHttpSettings, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
+    RawBoot, RawCapture, RawCaptureFile, RawDhcp, RawDhcpRelay, RawDhcpServer, RawDns, RawDnsService,
+    RawHttpService, RawHttpSettings, RawNoCloud, RawOption, RawScalar, RawSeed, RawStart, RawUpstream,
 };
-use super::value::{List, RawJson, Text, WORD, words};
+use super::value::{List, RawJson, Short, Text, WORD, words};
 use super::word::Server;
 
 impl<'de> Deserialize<'de> for RawCapture {
@@ -308,7 +308,19 @@ impl JsonSchema for RawDhcp {
             ("proxy", "Only boot files, beside another server that assigns addresses (ProxyDHCP)."),
             ("off", "No DHCP server."),
         ];
-        words_or(&choices, "server", &server)
+        let relay = generator.subschema_for::<Short<RawDhcpRelay>>();
+        let mut schema = words_or(&choices, "server", &server);
+        let relayed = json!({
+            "type": "object",
+            "description": "A relay agent, which carries requests to the DHCP server of another network.",
+            "properties": { "relay": relay },
+            "required": ["relay"],
+            "additionalProperties": false,
+        });
+        if let Some(choices) = schema.get_mut("anyOf").and_then(|choices| choices.as_array_mut()) {
+            choices.push(relayed);
+        }
+        schema
     }
 }
 

@@ -1,7 +1,10 @@
 //! Expectations as written in the lab file.
 
+use std::net::IpAddr;
+
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::alternatives::TableKind;
 use super::value::{Field, Keyed, List, Located, Many, RawJson, Short, Shorthand, Text, words};
@@ -61,6 +64,8 @@ pub enum RawCheck {
     Boots(Short<RawBoots>),
     /// The node fetched a path by HTTP or TFTP: `fetched = "/assets/.*"`.
     Fetched(Short<RawFetched>),
+    /// The node got an address by DHCP: `leased = "10.0.2.1"` names the server.
+    Leased(Short<RawLeased>),
     /// A disk of the node holds a system that its firmware can boot, as seen from outside the node.
     Installed(Field<RawInstalled>),
     /// A command in the lab's network namespace has the expected result: `command = "test -e done"`.
@@ -240,6 +245,9 @@ pub struct RawFetched {
     #[serde(default)]
     #[schemars(extend("default" = 1), range(min = 1))]
     pub at_least: Field<u32>,
+    /// The address of the server that it was fetched from, the lab's or another one. Default: any.
+    #[serde(default)]
+    pub server: Field<Text<IpAddr>>,
     /// The HTTP method, such as HEAD. Default: GET; not used for TFTP.
     #[serde(default)]
     pub method: Field<String>,
@@ -247,6 +255,23 @@ pub struct RawFetched {
     #[serde(default)]
     #[schemars(range(min = 100, max = 599))]
     pub status: Field<u16>,
+}
+
+/// A lease that a node got.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "leased")]
+pub struct RawLeased {
+    /// The address of the DHCP server, the lab's or another one.
+    #[schemars(extend("examples" = json!(["10.0.2.1"])))]
+    pub server: Field<Text<IpAddr>>,
+    /// The address that it assigned. Default: any.
+    #[serde(default)]
+    pub address: Field<Text<IpAddr>>,
+}
+
+impl Shorthand for RawLeased {
+    const NAME: &'static str = "$short:server";
+    type Value = Text<IpAddr>;
 }
 
 impl Shorthand for RawFetched {

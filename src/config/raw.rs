@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::alternatives::{
     AccelChoice, Access, Bus, Chipset, Firmware, FirmwareDelays, Identity, Isolation, Loader, NicModel,
-    Restart, Switch, TftpBackend, UnknownClients, Via,
+    RelayAgent, Restart, Switch, TftpBackend, UnknownClients, Via,
 };
 use super::architecture;
 use super::expect::{RawExpect, RawHttp, RawSecret};
@@ -141,10 +141,26 @@ pub struct RawClock {
 
 /// One Ethernet segment: one bridge, its address, DHCP, DNS, NAT.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename = "network")]
+#[serde(deny_unknown_fields, rename = "network", rename_all = "kebab-case")]
 pub struct RawNetwork {
-    /// The bridge's address with its prefix length; the boot services listen on it.
+    /// The bridge's address with its prefix length; the boot services listen on it. Required, unless there is a `subnet`.
+    #[serde(default)]
     pub address: Field<Text<Ipv4Net>>,
+    /// Instead of `address`: the subnet of a network on which nobody of Dryrack has an address or serves anything, like a
+    /// switch. Default: none.
+    #[serde(default)]
+    #[schemars(extend("examples" = json!(["10.0.2.0/24"])))]
+    pub subnet: Field<Text<Ipv4Net>>,
+    /// Host of the lab from which probes, `dryrack ssh` and published ports reach nodes on a network without `address`: it
+    /// has a NIC there. Default: nothing reaches them.
+    #[serde(default)]
+    #[schemars(extend("examples" = json!(["deploy"])))]
+    pub probe_from: Field<String>,
+    /// Name of the bridge, an interface of the lab's network namespace. Default: the network's name, if that has at most
+    /// 15 characters and the lab is private; else a derived name.
+    #[serde(default)]
+    #[schemars(extend("examples" = json!(["br0"])))]
+    pub bridge: Field<Text<IfName>>,
     /// The bridge's IPv6 address with its prefix length, 64: nodes can then boot over IPv6 as well. Default: none.
     #[serde(default)]
     pub ipv6: Field<Text<Ipv6Net>>,
@@ -165,7 +181,8 @@ pub struct RawNetwork {
     #[serde(default)]
     #[schemars(extend("default" = "on"))]
     pub services: Field<Switch>,
-    /// DHCP mode: addresses and boot files, only boot files beside another server (ProxyDHCP), or off. Default: server.
+    /// DHCP mode: addresses and boot files, only boot files beside another server (ProxyDHCP), a relay to the server of
+    /// another network, or off. Default: server.
     #[serde(default)]
     #[schemars(extend("default" = "server"))]
     pub dhcp: Field<RawDhcp>,
@@ -443,10 +460,6 @@ fn bare_ready(schema: &mut Schema) {
 /// How DHCP works on a network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", rename = "dhcp")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each network, and only while the file is read"
-)]
 pub enum RawDhcp {
     /// Addresses and boot files.
     Server(Field<RawDhcpServer>),
@@ -454,6 +467,28 @@ pub enum RawDhcp {
     Proxy,
     /// No DHCP server.
     Off,
+    /// A relay agent, which carries DHCP to the server of another network.
+    Relay(Field<Short<RawDhcpRelay>>),
+}
+
+/// A DHCP relay agent.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "dhcp-relay")]
+pub struct RawDhcpRelay {
+    /// The network whose DHCP server answers, the lab's or another one; or the address of a server.
+    pub to: Field<String>,
+    /// Who relays: the lab ("builtin"), or a relay agent of your own ("off"). Default: builtin.
+    #[serde(default)]
+    #[schemars(extend("default" = "builtin"))]
+    pub agent: Field<RelayAgent>,
+    /// Settings for this network, if the lab's own DHCP server answers. Default: as with `dhcp = "server"`.
+    #[serde(default)]
+    pub server: Field<RawDhcpServer>,
+}
+
+impl Shorthand for RawDhcpRelay {
+    const NAME: &'static str = "$short:to";
+    type Value = String;
 }
 
 /// The built-in DHCP server.

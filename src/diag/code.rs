@@ -150,6 +150,11 @@ codes! {
     AliasedTarget = "L153": "the target of a service is an alias",
     ServiceOff = "L160": "a service that is needed is off",
     NobodyServes = "L161": "nobody serves the boot program of a node",
+    AddressNeeded = "L162": "a setting needs an address of the network",
+    BadSubnet = "L163": "this is not the subnet of a network",
+    BridgeTaken = "L164": "the name of a bridge is taken",
+    Unreachable = "L165": "nothing of the lab reaches a node",
+    BadRelay = "L166": "a DHCP relay leads nowhere",
 
     MemoryTooSmall = "L201": "a node has too little memory",
     MemoryTooMuch = "L202": "the nodes need more memory than the host has free",

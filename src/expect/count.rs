@@ -1,7 +1,7 @@
 //! Counted checks: compares boots and fetches with what is expected.
 
-use crate::event::{BootedFrom, Delivery, Known, Protocol};
-use crate::lab::{Boots, Count, Fetched};
+use crate::event::{BootedFrom, Delivery, DhcpMessage, Known, Protocol};
+use crate::lab::{Boots, Count, Fetched, Leased};
 
 /// The result of a counted check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ fn times_of(what: &'static str) -> impl Fn(u32) -> String {
 /// Tells whether an event matches a fetch check.
 pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
     // An aborted download does not count.
-    let Some(Delivery { path, by, role: _, bytes: _, server: _ }) = known.delivery() else { return false };
+    let Some(Delivery { path, by, role: _, bytes: _, server }) = known.delivery() else { return false };
     let is_wanted = match by {
         Protocol::Tftp => wanted.method.is_none() && wanted.status.is_none(),
         Protocol::Http { method, status } => {
@@ -87,7 +87,33 @@ pub(super) fn counts(wanted: &Fetched, known: &Known) -> bool {
                 && method == wanted.method.as_deref().unwrap_or("GET")
         }
     };
-    is_wanted && wanted.path.is_match(path)
+    let is_from = wanted.server.is_none_or(|wanted| wanted.is(server));
+    is_wanted && is_from && wanted.path.is_match(path)
+}
+
+/// Tells whether an event is a lease as expected.
+pub(super) fn is_lease(wanted: &Leased, known: &Known) -> bool {
+    let Known::DhcpReplied {
+        reply: DhcpMessage::Ack | DhcpMessage::Reply,
+        address: Some(address),
+        server,
+        ..
+    } = known
+    else {
+        return false;
+    };
+    wanted.server.is(*server) && wanted.address.is_none_or(|wanted| wanted == *address)
+}
+
+/// Returns whether a lease was seen.
+pub(super) fn leased(count: u32) -> CountStatus {
+    if count > 0 { CountStatus::So("it was leased".to_owned()) } else { CountStatus::NotYet }
+}
+
+/// Returns the expected lease as text: `leased 10.0.2.21 by 10.0.2.1`.
+pub(super) fn leased_wanted(Leased { server, address }: &Leased) -> String {
+    let address = address.map(|address| format!("{address} ")).unwrap_or_default();
+    format!("leased {address}by {}", server.address)
 }
 
 /// Compares the number of fetches with the expected one.
@@ -112,14 +138,15 @@ pub(super) fn fetched_so_far(count: u32) -> String {
 
 /// Returns the expected fetches as text: `fetched /initrd/ once`.
 pub(super) fn fetched_wanted(wanted: &Fetched) -> String {
-    let Fetched { path, often, method, status } = wanted;
+    let Fetched { path, often, method, status, server } = wanted;
     let method = method.as_ref().map(|method| format!("{method} ")).unwrap_or_default();
     let status = status.map(|status| format!(" with {status}")).unwrap_or_default();
+    let server = server.map(|server| format!(" from {}", server.address)).unwrap_or_default();
     let often = match often {
         Count::AtLeast(1) => String::new(),
         Count::Exactly(1) => " once".to_owned(),
         Count::Exactly(count) => format!(" {count} times"),
         Count::AtLeast(count) => format!(" at least {count} times"),
     };
-    format!("fetched {method}/{path}/{status}{often}")
+    format!("fetched {method}/{path}/{status}{server}{often}")
 }

@@ -29,6 +29,7 @@ fn observed(check: &ObservedCheck) -> String {
         ObservedCheck::Stage(stage) => format!("stage {stage}"),
         ObservedCheck::Boots(boots) => count::boots_wanted(boots),
         ObservedCheck::Fetched(fetched) => count::fetched_wanted(fetched),
+        ObservedCheck::Leased(leased) => count::leased_wanted(leased),
         ObservedCheck::Process { process, exit } => format!("process {process} ended with exit code {exit}"),
     }
 }

@@ -100,7 +100,9 @@ impl Judge {
                     self.read(event.node.as_ref(), "screen", line);
                 }
             }
-            Known::HttpServed { .. } | Known::TftpServed { .. } if telling == Telling::News => {
+            Known::HttpServed { .. } | Known::TftpServed { .. } | Known::DhcpReplied { .. }
+                if telling == Telling::News =>
+            {
                 self.count(event.node.as_ref(), known);
             }
             Known::Probed { expect, ok, seen, output } => {
@@ -265,11 +267,15 @@ impl Judge {
         }
     }
 
-    /// Counts fetches of a node, whether or not the time of the expectation has started.
+    /// Counts fetches and leases of a node, whether or not the time of the expectation has started.
     fn count(&mut self, node: Option<&NodeName>, known: &Known) {
         for item in &mut self.items {
-            let Check::Observed(ObservedCheck::Fetched(fetched)) = &item.expectation.check else { continue };
-            if count::counts(fetched, known) {
+            let counts = match &item.expectation.check {
+                Check::Observed(ObservedCheck::Fetched(fetched)) => count::counts(fetched, known),
+                Check::Observed(ObservedCheck::Leased(leased)) => count::is_lease(leased, known),
+                Check::Observed(_) | Check::Probed(_) => false,
+            };
+            if counts {
                 let subjects = item.subjects.iter_mut();
                 subjects.filter(|subject| subject.node.as_ref() == node).for_each(Subject::count);
             }
@@ -508,7 +514,8 @@ fn subjects(expectation: &Expectation) -> Vec<Subject> {
             ObservedCheck::Console(_)
             | ObservedCheck::Stage(_)
             | ObservedCheck::Boots(_)
-            | ObservedCheck::Fetched(_) => false,
+            | ObservedCheck::Fetched(_)
+            | ObservedCheck::Leased(_) => false,
         },
         Check::Probed(check) => match check {
             ProbedCheck::Etcd { .. } => true,

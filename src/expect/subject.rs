@@ -72,6 +72,7 @@ impl Subject {
             ObservedCheck::Stage(_) => CountStatus::NotYet,
             ObservedCheck::Boots(boots) => count::boots(boots, &node.boot_sources()),
             ObservedCheck::Fetched(fetched) => count::fetched(fetched, self.count),
+            ObservedCheck::Leased(_) => count::leased(self.count),
             // These are about an instant: a line, an end.
             ObservedCheck::Console(_) | ObservedCheck::Process { .. } => return,
         };
@@ -231,6 +232,7 @@ impl Subject {
             Check::Observed(ObservedCheck::Fetched(_)) => {
                 format!("{} {when}", count::fetched_so_far(self.count))
             }
+            Check::Observed(ObservedCheck::Leased(_)) => format!("no such lease was seen {when}"),
             Check::Observed(ObservedCheck::Process { .. }) | Check::Probed(_) if self.broken => {
                 format!("it did not stay true for {} {when}", Ago(of.holds))
             }

@@ -8,9 +8,13 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::DhcpMessage;
 use crate::event::examples::{any_event, console, event, http, lease, millis, probed, screen, tftp};
 use crate::event::{BootedFrom, Event, Exchange, Kind, Known, PowerCause, RunTime, Source, Stage, StopState};
-use crate::lab::{Boots, Check, Count, Expectation, Fetched, ObservedCheck, Pattern, Polarity, ProbedCheck};
+use crate::lab::{
+    Boots, Check, Count, Expectation, Fetched, Leased, ObservedCheck, Pattern, Polarity, ProbedCheck,
+    WantedServer,
+};
 use crate::name::ProcessName;
 use crate::observe::{BootClues, Booted, Snapshot};
 
@@ -138,7 +142,13 @@ fn boots(order: &[BootedFrom]) -> ObservedCheck {
 }
 
 fn fetched(path: &str, often: Count) -> ObservedCheck {
-    ObservedCheck::Fetched(Fetched { path: Pattern::new(path).unwrap(), often, method: None, status: None })
+    ObservedCheck::Fetched(Fetched {
+        path: Pattern::new(path).unwrap(),
+        often,
+        method: None,
+        status: None,
+        server: None,
+    })
 }
 
 /// Applies the inputs, and returns the decisions with their times.
@@ -606,6 +616,80 @@ fn what_was_fetched_is_counted_to_the_end() {
 }
 
 #[test]
+fn the_server_of_a_lease_and_of_a_file_is_told_apart() {
+    let server = |address: &str, is_ours| WantedServer { address: address.parse().unwrap(), is_ours };
+    let leased = |server, address: Option<&str>| {
+        ObservedCheck::Leased(Leased { server, address: address.map(|address| address.parse().unwrap()) })
+    };
+    let from = |server| {
+        ObservedCheck::Fetched(Fetched {
+            path: Pattern::new("script").unwrap(),
+            often: Count::AtLeast(1),
+            method: None,
+            status: None,
+            server: Some(server),
+        })
+    };
+    let (ours, theirs) = (server("10.0.0.1", true), server("10.0.0.5", false));
+    let list = || {
+        [
+            expect("ours", leased(ours, None)).within(60),
+            expect("theirs", leased(theirs, None)).within(60),
+            expect("address", leased(theirs, Some("10.0.0.21"))).within(60),
+            expect("file", from(theirs)).within(60),
+            expect("own-file", from(ours)).within(60),
+        ]
+    };
+    let lease = |reply, address: &str, server: Option<&str>| {
+        let mut known = crate::event::examples::lease("ipxe", "ack");
+        if let Known::DhcpReplied { reply: of, address: to, server: by, .. } = &mut known {
+            *of = reply;
+            *to = Some(address.parse().unwrap());
+            *by = server.map(|server| server.parse().unwrap());
+        }
+        Of("a", known)
+    };
+    let file = |server: Option<&str>| {
+        let mut known = crate::event::examples::http("script", 200, true);
+        if let Known::HttpServed { server: by, .. } = &mut known {
+            *by = server.map(|server| server.parse().unwrap());
+        }
+        Of("a", known)
+    };
+    let inputs = [
+        (0, up()),
+        (1, lease(DhcpMessage::Offer, "10.0.0.21", Some("10.0.0.5"))),
+        (2, lease(DhcpMessage::Ack, "10.0.0.22", Some("10.0.0.5"))),
+        (3, file(Some("10.0.0.5:80"))),
+        (4, lease(DhcpMessage::Ack, "10.0.0.21", Some("10.0.0.5"))),
+        (5, file(None)),
+        (6, lease(DhcpMessage::Ack, "10.0.0.21", None)),
+    ];
+    assert_snapshot!(check(list(), inputs), @"
+    2s theirs of a met: it was leased
+    3s file of a met: it was fetched once
+    4s address of a met: it was leased
+    5s own-file of a met: it was fetched once
+    6s ours of a met: it was leased
+    ");
+    assert_snapshot!(check(list(), [(0, up()), (1, file(Some("10.0.0.9:80"))), (60, Clock)]), @"
+    60s address of a missed: no such lease was seen within 1m; last seen: 10.0.0.9:80 served GET /boot/script (200, 6.1 MB in 40 ms), 59s ago
+    60s file of a missed: it was not fetched within 1m; last seen: 10.0.0.9:80 served GET /boot/script (200, 6.1 MB in 40 ms), 59s ago
+    60s ours of a missed: no such lease was seen within 1m; last seen: 10.0.0.9:80 served GET /boot/script (200, 6.1 MB in 40 ms), 59s ago
+    60s own-file of a missed: it was not fetched within 1m; last seen: 10.0.0.9:80 served GET /boot/script (200, 6.1 MB in 40 ms), 59s ago
+    60s theirs of a missed: no such lease was seen within 1m; last seen: 10.0.0.9:80 served GET /boot/script (200, 6.1 MB in 40 ms), 59s ago
+    ");
+    let words = list().map(|expectation| describe(&expectation));
+    assert_snapshot!(words.join("\n"), @"
+    leased by 10.0.0.1 within 1m
+    leased by 10.0.0.5 within 1m
+    leased 10.0.0.21 by 10.0.0.5 within 1m
+    fetched /script/ from 10.0.0.5 within 1m
+    fetched /script/ from 10.0.0.1 within 1m
+    ");
+}
+
+#[test]
 fn what_is_expected_of_counts_can_be_read() {
     let counts = |times, network, disk| ObservedCheck::Boots(Boots { order: None, times, network, disk });
     let checks = [
@@ -619,6 +703,7 @@ fn what_is_expected_of_counts_can_be_read() {
             often: Count::AtLeast(2),
             method: Some("HEAD".to_owned()),
             status: Some(404),
+            server: None,
         }),
     ];
     let words = checks.map(|check| describe(&expect("a", check)));

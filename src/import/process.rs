@@ -10,31 +10,16 @@ use super::write::{self, Writer};
 /// The host on which the servers run.
 const HOST: &str = "deploy";
 
-/// Where the host has the program that runs in place of matchbox.
-const MATCHBOX: &str = "/run/dryrack";
-
 /// Where matchbox listens if no boot file says so.
 const MATCHBOX_PORT: u16 = 8080;
 
 /// Writes networks without our services, a host with the servers, and the machines.
-///
-/// `program` is the path of `dryrack`, which can run in place of matchbox.
-pub(super) fn processes(
-    writer: &mut Writer<'_>,
-    settled: &Settled,
-    servers: &[Server],
-    program: Option<&str>,
-) {
+pub(super) fn processes(writer: &mut Writer<'_>, settled: &Settled, servers: &[Server]) {
     for network in &settled.networks {
-        let SettledNetwork { name, subnet, network, spare, .. } = network;
+        let SettledNetwork { name, subnet, network, .. } = network;
         writer.table(&format!("network.{name}"), network.name.as_ref().and_then(|name| name.from.as_ref()));
-        // Nobody listens there; checks of the lab start from it.
-        writer.key(
-            "address",
-            &quote(&format!("{spare}/{}", subnet.value.prefix_len())),
-            subnet.from.as_ref(),
-        );
-        writer.key("services", "\"off\"", None);
+        writer.key("subnet", &quote(&subnet.value.trunc().to_string()), subnet.from.as_ref());
+        writer.key("probe-from", &quote(HOST), None);
         if let Some(mtu) = &network.mtu {
             writer.key("mtu", &mtu.value.to_string(), mtu.from.as_ref());
         }
@@ -53,7 +38,7 @@ pub(super) fn processes(
     let mut names = BTreeSet::new();
     for server in servers {
         if names.insert(server.program) {
-            process(writer, settled, server, program);
+            process(writer, settled, server);
         }
     }
     let matchboxes = settled.networks.iter().filter_map(|network| network.network.matchbox.as_ref());
@@ -76,15 +61,13 @@ fn is_interface(name: &str) -> bool {
         && name != "lo"
 }
 
-fn process(writer: &mut Writer<'_>, settled: &Settled, server: &Server, program: Option<&str>) {
+fn process(writer: &mut Writer<'_>, settled: &Settled, server: &Server) {
     let name = name(server.program);
     writer.table(&format!("process.{name}"), None);
     writer.key("host", &quote(HOST), None);
     let port = settled.networks.iter().map(write::matchbox_port).find(|port| *port != 80);
     let port = server.port.or(port).or_else(|| tells_port_80(settled).then_some(80)).unwrap_or(MATCHBOX_PORT);
-    writer.key("run", &quote(&run(server, settled, port, program.is_some())), None);
-    let own = program.filter(|_| server.program == Program::Matchbox);
-    let own = own.map(|program| format!("{} = {}", quote(MATCHBOX), quote(program)));
+    writer.key("run", &quote(&run(server, settled, port)), None);
     // Several directives may name one file.
     let mut seen = BTreeSet::new();
     let files = server.files.iter().filter(|(target, _)| is_plain(target) && seen.insert(target.clone()));
@@ -94,7 +77,7 @@ fn process(writer: &mut Writer<'_>, settled: &Settled, server: &Server, program:
         }
         _ => format!("{} = {}", quote(target), quote(here)),
     });
-    let files: Vec<String> = own.into_iter().chain(files).collect();
+    let files: Vec<String> = files.collect();
     writer.key("files", &format!("{{ {} }}", files.join(", ")), None);
     let ready = match server.program {
         Program::Matchbox => format!("tcp = {port}"),
@@ -121,7 +104,7 @@ pub(super) fn name(program: Program) -> &'static str {
 }
 
 /// Returns the command: the server in the foreground, in folders that are there.
-fn run(server: &Server, settled: &Settled, port: u16, own: bool) -> String {
+fn run(server: &Server, settled: &Settled, port: u16) -> String {
     let folders: BTreeSet<&str> =
         server.folders.iter().map(String::as_str).filter(|folder| is_plain(folder)).collect();
     let make: Vec<&str> = folders.into_iter().collect();
@@ -145,10 +128,9 @@ fn run(server: &Server, settled: &Settled, port: u16, own: bool) -> String {
             )
         }
         Program::Kea => format!("{make}exec kea-dhcp4 -c {target}"),
+        // It has the flags of the real one.
         Program::Matchbox => {
-            // Ours has the same flags.
-            let program = if own { format!("{MATCHBOX} matchbox") } else { "matchbox".to_owned() };
-            format!("{make}exec {program} -address=0.0.0.0:{port} -log-level=debug")
+            format!("{make}exec dryrack matchbox -address=0.0.0.0:{port} -log-level=debug")
         }
     }
 }

@@ -19,12 +19,9 @@ use crate::name::ImageName;
 fn imported(files: &[(&str, &str)], given: &[&str], mode: Option<Mode>) -> Imported {
     let files = files.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())).collect();
     let given: Vec<Given> = given.iter().map(|name| Given { path: name.into(), kind: None }).collect();
-    import(
-        &given,
-        &InMemory(files),
-        &Choices { mode, program: Some("/usr/bin/dryrack"), ..Choices::default() },
-        &|path| path.display().to_string(),
-    )
+    import(&given, &InMemory(files), &Choices { mode, ..Choices::default() }, &|path| {
+        path.display().to_string()
+    })
     .expect("known kinds")
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod arguments;
 mod container_image;
 mod environment;
+mod expected;
 mod model;
 pub mod options;
 mod origin;
@@ -16,6 +17,7 @@ mod validate;
 
 pub use container_image::{ContainerImage, ContainerImageError};
 pub use environment::LabEnvironment;
+pub use expected::expected_of_others;
 pub use model::*;
 pub use origin::{Origin, Origins};
 pub use pattern::Pattern;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::config::{
     ARCHITECTURES, AccelChoice, Access, Architecture, Bus, Chipset, Firmware, FirmwareDelays, Identity,
-    Isolation, Loader, NicModel, Restart, TableKind, TftpBackend, UnknownClients, Via,
+    Isolation, Loader, NicModel, RelayAgent, Restart, TableKind, TftpBackend, UnknownClients, Via,
 };
 use crate::event::{BootedFrom, Stage};
 use crate::lab::options::Octets;
@@ -74,8 +74,15 @@ pub struct Capture {
 pub struct Network {
     /// Its name.
     pub name: NetworkName,
-    /// The bridge's address with its prefix length; the boot services listen on it.
-    pub address: Ipv4Net,
+    /// The bridge's address with its prefix length; the boot services listen on it. `None`: nobody of ours is on the
+    /// network.
+    pub address: Option<Ipv4Net>,
+    /// Its subnet.
+    pub subnet: Ipv4Net,
+    /// The host from which probes reach nodes, where there is no address.
+    pub probe_from: Option<NodeName>,
+    /// The name of the bridge; derived if `None`.
+    pub bridge: Option<IfName>,
     /// The bridge's IPv6 address, with the prefix length; `None` if the network has no IPv6 beyond the link.
     pub ipv6: Option<Ipv6Net>,
     /// The bridge's MAC address.
@@ -122,7 +129,26 @@ impl Network {
 
     /// Returns the address of its DNS server, if that has the port at which a client looks for it.
     pub fn name_server(&self) -> Option<Ipv4Addr> {
-        (self.dns.port == Some(Dns::PORT)).then(|| self.address.addr())
+        self.server().filter(|_| self.dns.port == Some(Dns::PORT))
+    }
+
+    /// Returns the address of its services.
+    pub fn server(&self) -> Option<Ipv4Addr> {
+        self.address.map(|net| net.addr())
+    }
+
+    /// Returns the settings of the lab's DHCP server for it, which may be on another network, behind a relay.
+    pub fn leases(&self) -> Option<&DhcpServer> {
+        match &self.dhcp {
+            Dhcp::Server(server) => Some(server),
+            Dhcp::Relay(relay) => relay.server.as_ref(),
+            Dhcp::Proxy | Dhcp::Off => None,
+        }
+    }
+
+    /// Tells whether probes, `ssh` and published ports reach its nodes.
+    pub fn is_reachable(&self) -> bool {
+        self.address.is_some() || self.probe_from.is_some()
     }
 }
 
@@ -181,6 +207,28 @@ pub enum Dhcp {
     Proxy,
     /// No DHCP server.
     Off,
+    /// A relay to the server of another network.
+    Relay(DhcpRelay),
+}
+
+/// How DHCP of a network is relayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DhcpRelay {
+    /// Where requests go.
+    pub to: RelayTo,
+    /// Whether the lab has the agent.
+    pub agent: RelayAgent,
+    /// What the lab's own server answers; `None` if another server answers.
+    pub server: Option<DhcpServer>,
+}
+
+/// Where a relay sends requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayTo {
+    /// To the server of a network of the lab.
+    Network(NetworkName),
+    /// To the server at this address.
+    Server(Ipv4Addr),
 }
 
 /// The built-in DHCP server.
@@ -681,6 +729,8 @@ pub enum ObservedCheck {
     Boots(Boots),
     /// What the node fetched.
     Fetched(Fetched),
+    /// The lease that the node got.
+    Leased(Leased),
     /// A process of the lab has exited.
     Process {
         /// The process.
@@ -805,6 +855,34 @@ pub struct Fetched {
     pub method: Option<String>,
     /// The status of HTTP; success where left out.
     pub status: Option<u16>,
+    /// The server; any where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<WantedServer>,
+}
+
+/// A lease that a node got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leased {
+    /// The DHCP server.
+    pub server: WantedServer,
+    /// The address; any where left out.
+    pub address: Option<IpAddr>,
+}
+
+/// The server from which an answer is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedServer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether it is the address of a bridge, at which services of the lab may answer.
+    pub is_ours: bool,
+}
+
+impl WantedServer {
+    /// Tells whether it is the server of an event, which names only servers of others.
+    pub fn is(&self, server: Option<IpAddr>) -> bool {
+        server.map_or(self.is_ours, |server| server == self.address)
+    }
 }
 
 /// How often something happens.

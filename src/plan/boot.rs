@@ -92,7 +92,7 @@ impl<'a> Netboots<'a> {
     pub(super) fn plan(&self, node: &NodeName, network: &Network) -> Option<BootPlan> {
         let Netboot { served, fetches_loader } = self.nodes.get(node)?;
         let profile = &served.profile;
-        let server = network.address.addr();
+        let server = network.server()?;
         // A node that asks matchbox boots from the networks that have it.
         let script = match (&profile.kernel, loader::matchbox_url(network)) {
             (Some(_), _) => network

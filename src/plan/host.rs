@@ -103,6 +103,11 @@ fn network(plan: &Plan, now: &HostFacts) -> Vec<String> {
     let link = |facts: &HostFacts, name: &IfName| facts.links.iter().find(|link| link.name == *name).cloned();
     let mut changes = Vec::new();
     for step in &plan.steps {
+        if let Step::Bridge(bridge) = step
+            && link(now, &bridge.interface).is_some()
+        {
+            changes.push(format!("interface {} exists, whose name a bridge would have", bridge.interface));
+        }
         let Step::Port(port) = step else { continue };
         let interface = &port.interface;
         let Some(is) = link(now, interface) else {
@@ -149,7 +154,7 @@ fn network(plan: &Plan, now: &HostFacts) -> Vec<String> {
 fn subnets(plan: &Plan, now: &HostFacts) -> Vec<String> {
     let own = plan.steps.iter().flat_map(|step| match step {
         Step::Bridge(bridge) if plan.isolation == Isolation::None => {
-            [Some(bridge.address.into()), bridge.ipv6.map(Into::into)]
+            [bridge.address.map(Into::into), bridge.ipv6.map(Into::into)]
         }
         Step::MakeNamespaces { uplink: Some(way) } => [Some(way.address.into()), None],
         _ => [None, None],

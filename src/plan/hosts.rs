@@ -80,7 +80,7 @@ impl Wiring<'_> {
             })
         };
         // A router does not send to another one what it does not know itself.
-        nat.map(|network| network.address.addr()).or_else(|| by_router().filter(|_| !host.router))
+        nat.and_then(Network::server).or_else(|| by_router().filter(|_| !host.router))
     }
 
     /// Returns the names of hosts on a network.

@@ -13,7 +13,7 @@ use crate::name::{ImageName, Mac, NodeName};
 
 /// Returns the start of the URLs of matchbox.
 pub(super) fn matchbox_url(network: &Network) -> Option<String> {
-    let server = network.address.addr();
+    let server = network.server()?;
     network.matchbox.as_ref().map(|matchbox| http_url(server, matchbox.port))
 }
 
@@ -227,7 +227,7 @@ const GRUB: &str = "configfile /grub/$net_default_mac.cfg\n";
 
 /// Returns the GRUB configuration that asks matchbox, if the network has it.
 fn asking_menu(network: &Network) -> Option<String> {
-    let server = network.address.addr();
+    let server = network.server()?;
     let device = match network.matchbox.as_ref()?.port {
         80 => format!("http,{server}"),
         port => format!("http,{server}:{port}"),

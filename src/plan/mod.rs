@@ -22,7 +22,7 @@ mod undo;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use boot::{Netboots, SSH_KEY};
 pub use host::check_host;
@@ -36,7 +36,7 @@ pub use refusal::Refusal;
 pub use undo::Undo;
 
 use crate::lab::{self, AccelChoice, CdDrive, Lab, Node, Start};
-use crate::name::{Bytes, ImageName};
+use crate::name::{Bytes, ImageName, NetworkName, NodeName};
 use network::Wiring;
 use qemu::{QemuFirmware, VARIABLES};
 
@@ -188,7 +188,35 @@ fn machine_steps(node: &Node, plan: &NodePlan, taps: Vec<TapPlan>) -> Vec<Step> 
     steps
 }
 
+/// From where an address of the lab is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// From the namespace with the bridges.
+    Bridge,
+    /// From a host, because nobody of ours is on the network.
+    Host(&'a NodeName),
+    /// Not at all: nobody of ours, and no such host, is on this network.
+    Nobody(&'a NetworkName),
+}
+
 impl Plan {
+    /// Returns from where an address is reached.
+    pub fn reach(&self, address: IpAddr) -> Reach<'_> {
+        let IpAddr::V4(address) = address else { return Reach::Bridge };
+        let mut services = self.steps.iter().filter_map(|step| match step {
+            Step::Serve(service) => Some(service),
+            _ => None,
+        });
+        let network = services.find(|service| service.address.is_none() && service.subnet.contains(&address));
+        match network {
+            None => Reach::Bridge,
+            Some(network) => match &network.probe_from {
+                Some(host) => Reach::Host(host),
+                None => Reach::Nobody(&network.network),
+            },
+        }
+    }
+
     /// Returns the images that the steps need, each once, ordered by name.
     pub fn images(&self) -> BTreeSet<ImageName> {
         let of = |file: &lab::FileRef| match file {

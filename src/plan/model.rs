@@ -233,8 +233,8 @@ pub struct BridgePlan {
     pub mac: Mac,
     /// Its MTU.
     pub mtu: u16,
-    /// Its IPv4 address.
-    pub address: Ipv4Net,
+    /// Its IPv4 address. Without one, it has no addresses and answers nobody.
+    pub address: Option<Ipv4Net>,
     /// Its IPv6 address, apart from the link-local one.
     pub ipv6: Option<Ipv6Net>,
     /// Its link-local IPv6 address.
@@ -343,8 +343,13 @@ pub struct ServicePlan {
     pub interface: IfName,
     /// The bridge's MAC address.
     pub mac: Mac,
-    /// The bridge's address.
-    pub address: Ipv4Net,
+    /// The bridge's address; `None` if nobody of ours is on the network.
+    pub address: Option<Ipv4Net>,
+    /// The network's subnet.
+    pub subnet: Ipv4Net,
+    /// The host from which nodes on it are reached, if nobody of ours is on the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_from: Option<NodeName>,
     /// The IPv6 address of the bridge, also used by the services.
     pub ipv6: Option<Ipv6Net>,
     /// The bridge's link-local IPv6 address.
@@ -355,6 +360,15 @@ pub struct ServicePlan {
     pub hosts: Vec<HostPlan>,
     /// DHCP; `None` when off.
     pub dhcp: Option<DhcpPlan>,
+    /// The relay agent for DHCP of the lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayPlan>,
+    /// Whether a network of the lab has a relay: sockets of other networks then have the DHCP port, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside_relays: bool,
+    /// The networks whose relayed DHCP requests the DHCP server of this one answers, as far as answers need it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relayed: Vec<ServicePlan>,
     /// How unknown IPv6 clients, which are not nodes of the lab, are treated.
     pub ipv6_unknown_clients: UnknownClients,
     /// Whether router advertisements are sent.
@@ -396,6 +410,11 @@ impl ServicePlan {
         self.dns.port == Some(Dns::PORT)
     }
 
+    /// Returns the address of the services.
+    pub fn server(&self) -> Option<Ipv4Addr> {
+        self.address.map(|net| net.addr())
+    }
+
     /// Returns the names of the services that run, in words, and of those that are switched off.
     pub fn services(&self) -> (Vec<Cow<'static, str>>, Vec<&'static str>) {
         let at = |name: &'static str, port: Option<u16>, usual: u16| {
@@ -406,15 +425,24 @@ impl ServicePlan {
         };
         let if_on = |name: &'static str, on: bool| on.then_some(Cow::Borrowed(name));
         let dhcp = self.dhcp.as_ref().map(|dhcp| match (dhcp.role, dhcp.probe) {
-            (DhcpRole::Server, false) => "dhcp",
-            (DhcpRole::Server, true) => "dhcp unless there is another server",
-            (DhcpRole::Proxy, _) => "proxydhcp",
+            (DhcpRole::Server, false) => Cow::Borrowed("dhcp"),
+            (DhcpRole::Server, true) => "dhcp unless there is another server".into(),
+            (DhcpRole::Proxy, _) => "proxydhcp".into(),
+        });
+        let relayed: Vec<&str> = self.relayed.iter().map(|network| network.network.as_str()).collect();
+        let dhcp = dhcp.map(|dhcp| match relayed.is_empty() {
+            true => dhcp,
+            false => format!("{dhcp} also for {}", relayed.join(" and ")).into(),
+        });
+        let relay = self.relay.as_ref().map(|relay| match &relay.to {
+            RelayTarget::Server(server) => format!("dhcp relay to {server}").into(),
+            RelayTarget::Broadcast { network, .. } => format!("dhcp relay to {network}").into(),
         });
         let matchbox = self.matchbox.as_ref();
         let own_port = matchbox.map(|matchbox| matchbox.port).filter(|port| Some(*port) != self.http);
         // What is not there by default is not switched off.
         let all = [
-            (Some("dhcp"), dhcp.map(Cow::Borrowed)),
+            (Some("dhcp"), dhcp.or(relay)),
             (None, if_on("dhcpv6", self.dhcp6.is_some())),
             (Some("tftp"), if_on("tftp", self.tftp != TftpBackend::Off)),
             (Some("http"), at("http", self.http, 80)),
@@ -432,7 +460,12 @@ impl ServicePlan {
             (Some("syslog"), if_on("syslog", self.syslog)),
             (Some("router advertisements"), if_on("router advertisements", self.ra)),
         ];
-        let off = all.iter().filter(|(_, on)| on.is_none()).filter_map(|(name, _)| *name).collect();
+        let off = all
+            .iter()
+            .filter(|_| self.address.is_some())
+            .filter(|(_, on)| on.is_none())
+            .filter_map(|(name, _)| *name)
+            .collect();
         (all.into_iter().filter_map(|(_, on)| on).collect(), off)
     }
 }
@@ -581,6 +614,30 @@ pub enum DhcpRole {
     Server,
     /// Boot files, beside another server.
     Proxy,
+}
+
+/// A DHCP relay agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayPlan {
+    /// Where requests go.
+    pub to: RelayTarget,
+}
+
+/// Where a relay agent sends requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelayTarget {
+    /// To a server.
+    Server(Ipv4Addr),
+    /// To all hosts of another network.
+    Broadcast {
+        /// The network.
+        network: NetworkName,
+        /// Its bridge.
+        interface: IfName,
+        /// The address of the bridge.
+        address: Ipv4Addr,
+    },
 }
 
 /// DHCPv6 on one network.

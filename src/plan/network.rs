@@ -53,6 +53,7 @@ impl<'a> Wiring<'a> {
             wiring.check_host_subnets()?;
             wiring.check_host_interfaces()?;
         }
+        wiring.check_bridge_names()?;
         if lab.networks.values().any(|network| network.nat) && facts.nft.is_none() {
             return Err(Refusal::new(
                 "`nat = true` needs the program `nft`, which this host does not have",
@@ -75,7 +76,7 @@ impl<'a> Wiring<'a> {
             ));
         }
         let free = |net: &Ipv4Net| {
-            let own = self.lab.networks.values().map(|network| network.address.into());
+            let own = self.lab.networks.values().map(|network| network.subnet.into());
             let mut taken = own.chain(self.facts.subnets.iter().copied());
             !taken.any(|other| other.prefix_len() > 0 && overlap((*net).into(), other))
         };
@@ -103,7 +104,8 @@ impl<'a> Wiring<'a> {
 
     fn check_host_subnets(&self) -> Result<(), Refusal> {
         for network in self.lab.networks.values() {
-            for own in [Some(network.address.into()), network.ipv6.map(IpNet::from)].into_iter().flatten() {
+            for own in [network.address.map(IpNet::from), network.ipv6.map(IpNet::from)].into_iter().flatten()
+            {
                 let clash = self.facts.subnets.iter().find(|net| net.prefix_len() > 0 && overlap(**net, own));
                 if let Some(net) = clash {
                     return Err(Refusal::new(
@@ -183,7 +185,31 @@ impl<'a> Wiring<'a> {
     }
 
     pub(super) fn bridge_name(&self, network: &NetworkName) -> IfName {
-        self.interface('b', &[network.as_str()])
+        let named = self.lab.networks.get(network).and_then(|network| network.bridge.clone());
+        named.unwrap_or_else(|| self.interface('b', &[network.as_str()]))
+    }
+
+    /// Checks that no other interface has the name of a bridge.
+    fn check_bridge_names(&self) -> Result<(), Refusal> {
+        let taps: BTreeSet<IfName> =
+            self.lab.nodes.values().flat_map(|node| self.taps(node)).map(|tap| tap.interface).collect();
+        for Network { name, .. } in self.lab.networks.values() {
+            let bridge = self.bridge_name(name);
+            let on_host = self.lab.isolation == Isolation::None && self.link(&bridge).is_some();
+            if on_host || taps.contains(&bridge) {
+                let whose = if taps.contains(&bridge) { "a NIC of the lab" } else { "this host" };
+                return Err(Refusal::new(
+                    format!(
+                        "the bridge of network {name} would be {bridge}, which is an interface of {whose}"
+                    ),
+                    format!(
+                        "set another name, as in network.{name}.bridge = \"br-{}\"",
+                        &bridge.as_str()[..bridge.as_str().len().min(8)]
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the step that writes `hosts` and `resolv.conf` (private labs only).
@@ -286,10 +312,11 @@ impl<'a> Wiring<'a> {
         node.nics.iter().map(tap).collect()
     }
 
-    /// Returns the steps for internet access, if a network has `nat`.
+    /// Returns the steps for internet access, if a network has `nat`, and for routing between networks, if one has a
+    /// relay: its clients renew at the server itself.
     pub(super) fn nat(&self) -> Vec<Step> {
         let networks: Vec<&Network> = self.lab.networks.values().filter(|network| network.nat).collect();
-        if networks.is_empty() {
+        if networks.is_empty() && !self.has_relays() {
             return Vec::new();
         }
         let host = self.lab.isolation == Isolation::None;
@@ -297,11 +324,13 @@ impl<'a> Wiring<'a> {
         if !(host && self.facts.ip_forward) {
             steps.push(Step::Forward { was: false });
         }
+        if networks.is_empty() {
+            return steps;
+        }
         let table = format!("dryrack_{}", &self.interface('n', &[]).as_str()[3..]);
-        let masquerade = networks.iter().map(|network| Masquerade {
-            bridge: self.bridge_name(&network.name),
-            subnet: network.address.trunc(),
-        });
+        let masquerade = networks
+            .iter()
+            .map(|network| Masquerade { bridge: self.bridge_name(&network.name), subnet: network.subnet });
         steps.push(Step::Firewall(FirewallPlan { table: table.clone(), masquerade: masquerade.collect() }));
         if host {
             for drop in &self.facts.forward_drops {
@@ -320,8 +349,37 @@ impl<'a> Wiring<'a> {
         steps
     }
 
-    /// Returns the boot services of a network.
+    /// Returns the boot services of a network, and what its DHCP server answers for others.
     pub(super) fn services(&self, network: &Network) -> ServicePlan {
+        let is_relayed = |other: &&Network| {
+            let to = match &other.dhcp {
+                lab::Dhcp::Relay(relay) if relay.server.is_some() => &relay.to,
+                _ => return false,
+            };
+            matches!(to, lab::RelayTo::Network(name) if *name == network.name)
+        };
+        let relayed = self.lab.networks.values().filter(is_relayed).map(|other| {
+            let services = self.own_services(other);
+            ServicePlan {
+                dhcp: dhcp::dhcp(other),
+                // Its own services have these.
+                http: services.files_port(),
+                matchbox: None,
+                relay: None,
+                root: None,
+                files: BTreeMap::new(),
+                texts: BTreeMap::new(),
+                ..services
+            }
+        });
+        ServicePlan { relayed: relayed.collect(), ..self.own_services(network) }
+    }
+
+    fn has_relays(&self) -> bool {
+        self.lab.networks.values().any(|network| matches!(network.dhcp, lab::Dhcp::Relay(_)))
+    }
+
+    fn own_services(&self, network: &Network) -> ServicePlan {
         let attached = |node: &&Node| node.nics.iter().any(|nic| nic.network == network.name);
         let nodes: Vec<&Node> = self.lab.nodes.values().filter(attached).collect();
         let host = |node: &Node, nic: &Nic| HostPlan {
@@ -345,11 +403,16 @@ impl<'a> Wiring<'a> {
             interface: self.bridge_name(&network.name),
             mac: network.mac,
             address: network.address,
+            subnet: network.subnet,
+            probe_from: network.probe_from.clone(),
             ipv6: network.ipv6,
             link_local: network.mac.link_local(),
             mtu: network.mtu,
             hosts: hosts.collect(),
-            dhcp: dhcp::dhcp(network),
+            dhcp: dhcp::dhcp(network).filter(|_| !matches!(network.dhcp, lab::Dhcp::Relay(_))),
+            relay: dhcp::relay(network, &self.lab.networks, |name| self.bridge_name(name)),
+            beside_relays: self.has_relays(),
+            relayed: Vec::new(),
             ipv6_unknown_clients: ipv6_unknown_clients(network),
             ra: network.ra,
             dhcp6: dhcp6(network),
@@ -474,7 +537,7 @@ fn ipv6_unknown_clients(network: &Network) -> UnknownClients {
 
 /// Returns the subject names of a network's certificate: all addresses and names of its bridge.
 pub fn bearer(lab: &Lab, network: &Network) -> HttpsPlan {
-    let mut addresses: Vec<IpAddr> = vec![network.address.addr().into()];
+    let mut addresses: Vec<IpAddr> = network.server().map(IpAddr::from).into_iter().collect();
     addresses.extend(network.ipv6.map(|net| IpAddr::from(net.addr())));
     let domain = &network.dns.domain;
     let mut names = BTreeSet::from([domain.clone(), format!("ns.{domain}")]);
@@ -493,7 +556,7 @@ pub fn bearer(lab: &Lab, network: &Network) -> HttpsPlan {
 }
 
 fn subnets(network: &Network) -> impl Iterator<Item = IpNet> {
-    [Some(IpNet::V4(network.address)), network.ipv6.map(IpNet::V6)]
+    [Some(IpNet::V4(network.subnet)), network.ipv6.map(IpNet::V6)]
         .into_iter()
         .flatten()
         .map(|net| net.trunc())

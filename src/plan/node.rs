@@ -10,7 +10,8 @@ use super::boot::Netboots;
 use super::{NetworkPlan, QemuPlan, TapPlan};
 use crate::event::{BootServers, BootSources};
 use crate::lab::{
-    Boot, BootDevice, Bus, Check, Dhcp, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start, TftpBackend,
+    Boot, BootDevice, Bus, Check, Dhcp, DhcpRelay, Firmware, Lab, Network, Node, ProbedCheck, Seed, Start,
+    TftpBackend,
 };
 use crate::name::{Bytes, DiskName, IfName, Mac, NetworkName, NicName, NodeName};
 
@@ -39,9 +40,9 @@ pub struct NodePlan {
     pub cds: Vec<DiskName>,
     /// Its kind.
     pub kind: NodeKind,
-    /// Its first reserved address.
+    /// Its first reserved address, on a network that probes reach if there is one.
     pub address: Option<Ipv4Addr>,
-    /// The network of its first NIC.
+    /// The network of its first NIC, likewise.
     pub network: Option<NetworkName>,
     /// How its firmware gets a kernel over the network, as text; `None` if it does not.
     pub way: Option<String>,
@@ -162,7 +163,7 @@ pub enum Medium {
 /// Returns a network as a supervisor needs it.
 pub(super) fn network(network: &Network) -> NetworkPlan {
     NetworkPlan {
-        dns: network.dns.port.map(|port| SocketAddr::from((network.address.addr(), port))),
+        dns: network.server().zip(network.dns.port).map(SocketAddr::from),
         domain: network.dns.domain.clone(),
         passphrase: network.matchbox.as_ref().and_then(|matchbox| matchbox.passphrase.clone()),
     }
@@ -176,6 +177,10 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
         link: LinkPlan::Tap { interface: tap.interface.clone() },
         link_up: nic.link_up,
     });
+    let mut reached_first: Vec<_> = node.nics.iter().collect();
+    // A stable sort, so NICs stay in their order otherwise.
+    let networks = &netboots.lab.networks;
+    reached_first.sort_by_key(|nic| !networks.get(&nic.network).is_none_or(Network::is_reachable));
     let disks =
         node.disks.iter().map(|disk| NodeDisk { disk: disk.name.clone(), serial: disk.serial.clone() });
     NodePlan {
@@ -188,8 +193,8 @@ pub(super) fn node(netboots: &Netboots<'_>, node: &Node, kind: NodeKind, taps: &
         disks: disks.collect(),
         cds: node.cds.iter().map(|cd| cd.name.clone()).collect(),
         kind,
-        address: node.nics.iter().find_map(|nic| nic.address),
-        network: node.nics.first().map(|nic| nic.network.clone()),
+        address: reached_first.iter().find_map(|nic| nic.address),
+        network: reached_first.first().map(|nic| nic.network.clone()),
         way: netboots.way(node),
         user: seeded_user(node).or_else(|| expected_user(netboots.lab, &node.name)),
         boot_sources: boot_sources(netboots.lab, node),
@@ -208,16 +213,16 @@ fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
     let nics = node.nics.iter().filter(|_| may_boot_from_network);
     let servers = nics.filter_map(|nic| lab.networks.get(&nic.network)).map(|network| match network.dhcp {
         _ if lab.capture.is_some() => BootServers::Captured,
-        Dhcp::Off => BootServers::Others,
+        Dhcp::Off | Dhcp::Relay(DhcpRelay { server: None, .. }) => BootServers::Others,
         Dhcp::Proxy => BootServers::LabAndOthers,
-        Dhcp::Server(_)
+        Dhcp::Server(_) | Dhcp::Relay(_)
             if network.tftp == TftpBackend::Off
                 || network.files_port().is_none()
                 || names_other_server(network, node) =>
         {
             BootServers::LabAndOthers
         }
-        Dhcp::Server(_) => BootServers::Lab,
+        Dhcp::Server(_) | Dhcp::Relay(_) => BootServers::Lab,
     });
     let disk = !node.disks.is_empty() || !node.cds.is_empty();
     BootSources { disk, network: servers.max().unwrap_or(BootServers::Lab) }
@@ -225,7 +230,7 @@ fn boot_sources(lab: &Lab, node: &Node) -> BootSources {
 
 /// Tells whether a DHCP option of a node names a TFTP server other than its network's.
 fn names_other_server(network: &Network, node: &Node) -> bool {
-    let own = network.address.addr().to_string();
+    let own = network.server().map(|server| server.to_string()).unwrap_or_default();
     let named = node.options.get(&TFTP_SERVER_NAME).or_else(|| network.options.get(&TFTP_SERVER_NAME));
     named.is_some_and(|name| name.0 != own.as_bytes())
 }

@@ -15,7 +15,8 @@ pub(super) fn processes(lab: &Lab) -> impl Iterator<Item = ProcessPlan> {
         environment.insert("DRYRACK_PROCESS".to_owned(), process.name.to_string());
         if let Some(network) = process.network.as_ref().and_then(|name| lab.networks.get(name)) {
             environment.insert("DRYRACK_NETWORK".to_owned(), network.name.to_string());
-            environment.insert("DRYRACK_SERVER".to_owned(), network.address.addr().to_string());
+            let server = network.server().map(|server| server.to_string());
+            environment.extend(server.map(|server| ("DRYRACK_SERVER".to_owned(), server)));
             environment.insert("DRYRACK_DOMAIN".to_owned(), network.dns.domain.clone());
         }
         ProcessPlan {

@@ -33,7 +33,7 @@ impl fmt::Display for Step {
                 "create bridge {} for network {}: {}{}, {}, mtu {}",
                 bridge.interface,
                 bridge.network,
-                bridge.address,
+                bridge.address.map_or("no address".to_owned(), |address| address.to_string()),
                 bridge.ipv6.map(|ipv6| format!(", {ipv6}")).unwrap_or_default(),
                 bridge.mac,
                 bridge.mtu
@@ -68,6 +68,17 @@ impl fmt::Display for Step {
                 rule.bridge, rule.owner, rule.family, rule.table, rule.chain
             ),
             Self::Serve(service) => {
+                let Some(server) = service.server() else {
+                    write!(
+                        f,
+                        "watch network {}, {}: nobody of Dryrack is on it",
+                        service.network, service.subnet
+                    )?;
+                    return match &service.probe_from {
+                        Some(host) => write!(f, ", nodes are reached from host {host}"),
+                        None => Ok(()),
+                    };
+                };
                 let services = match service.services().0 {
                     services if services.is_empty() => "nothing".to_owned(),
                     services => services.join(", "),
@@ -76,7 +87,7 @@ impl fmt::Display for Step {
                     f,
                     "serve network {} at {}{}: {}; {}, {}",
                     service.network,
-                    service.address.addr(),
+                    server,
                     service.ipv6.map(|ipv6| format!(" and {}", ipv6.addr())).unwrap_or_default(),
                     services,
                     count(service.files.len(), "file"),

@@ -32,6 +32,7 @@ mod launch;
 pub mod probe;
 mod process;
 mod rack;
+pub mod reach;
 mod record;
 mod recover;
 mod request;

@@ -29,9 +29,11 @@ use crate::hint::chain;
 use crate::lab::{Check, Expectation, Firmware, Installed, ProbedCheck};
 use crate::name::{ExpectName, LabName, NetworkName, NodeName};
 use crate::node::Node;
+use crate::node::host::Space;
 use crate::observe::AddressBook;
 use crate::plan::{NetworkPlan, Plan};
 use crate::run::process::AskHttp;
+use crate::run::reach::Reaching;
 use crate::run::ssh::{self, KeyFile};
 use crate::system::host::EnteredNetwork;
 use crate::system::process::Spawner;
@@ -64,6 +66,8 @@ pub struct ProbeContext {
     pub dns: Option<Dns>,
     /// The machines, to inspect their disks.
     pub machines: Machines,
+    /// From where nodes are reached.
+    pub reaching: Reaching,
     /// The run folder, which keeps the output of the last failed attempt of each probe that was reported.
     pub run_dir: PathBuf,
     /// The runtime folder, for copies of keys.
@@ -121,6 +125,7 @@ impl ProbeContext {
     pub fn new(
         plan: &Plan,
         machines: Machines,
+        reaching: Reaching,
         run_dir: PathBuf,
         runtime: PathBuf,
         spawner: Spawner,
@@ -154,6 +159,7 @@ impl ProbeContext {
             nodes: nodes.chain(hosts).collect(),
             dns: plan.networks.values().find_map(dns),
             machines,
+            reaching,
             run_dir,
             runtime,
             spawner,
@@ -360,7 +366,7 @@ impl Shared {
             }
             ProbedCheck::Etcd { port, members } => {
                 let nodes = of.nodes.iter().map(|node| (node, self.address(node)));
-                etcd::probe(&nodes.collect::<Vec<_>>(), *port, *members).await
+                etcd::probe(&nodes.collect::<Vec<_>>(), &self.context.reaching, *port, *members).await
             }
             ProbedCheck::Installed(installed) => {
                 let (Some(node), Some(target)) = (node, target) else {
@@ -370,19 +376,22 @@ impl Shared {
             }
             ProbedCheck::Tcp { port } => match self.reached(node) {
                 Err(no) => no,
-                Ok((_, address)) => match connect(SocketAddr::new(address, *port), None).await {
-                    Ok(_) => Answer::yes(format!("port {port} open")),
-                    Err(why) => Answer::no(format!("port {port} {why}")),
-                },
+                Ok(Reached { address, from, .. }) => {
+                    match connect(SocketAddr::new(address, *port), network_of(from.as_ref())).await {
+                        Ok(_) => Answer::yes(format!("port {port} open")),
+                        Err(why) => Answer::no(format!("port {port} {why}")),
+                    }
+                }
             },
             ProbedCheck::Http(check) => match self.reached(node) {
                 Err(no) => no,
-                Ok((node, address)) => {
-                    http::probe(SocketAddr::new(address, check.port), None, node.as_str(), check).await
+                Ok(Reached { node, address, from }) => {
+                    let to = SocketAddr::new(address, check.port);
+                    http::probe(to, network_of(from.as_ref()), node.as_str(), check).await
                 }
             },
             ProbedCheck::Ssh { user, port, key, run, exit, output } => {
-                let (node, address) = match self.reached(node) {
+                let Reached { node, address, from } = match self.reached(node) {
                     Err(no) => return no,
                     Ok(reached) => reached,
                 };
@@ -399,7 +408,13 @@ impl Shared {
                     user,
                     port: *port,
                     node: node.as_str(),
-                    options: ssh::check_options(run_dir, node.as_str(), address, key.path()),
+                    options: ssh::check_options(
+                        run_dir,
+                        node.as_str(),
+                        address,
+                        from.map(|from| from.pid()),
+                        key.path(),
+                    ),
                 };
                 let wanted = program::Expected { exit: *exit, output: output.as_deref() };
                 program::ssh(&self.context.spawner, &login, run.as_deref(), wanted).await
@@ -407,11 +422,12 @@ impl Shared {
         }
     }
 
-    /// Returns the node with the address at which it is reachable.
-    fn reached<'a>(&self, node: Option<&'a NodeName>) -> Result<(&'a NodeName, IpAddr), Answer> {
+    /// Returns the node with the address at which it is reachable, and the host from which it is.
+    fn reached<'a>(&self, node: Option<&'a NodeName>) -> Result<Reached<'a>, Answer> {
         let node = node.ok_or_else(|| Answer::no("there is no node to try"))?;
         let address = self.address(node).ok_or_else(|| Answer::no("no address yet"))?;
-        Ok((node, address))
+        let from = self.context.reaching.from(address).map_err(|off| Answer::no(off.to_string()))?;
+        Ok(Reached { node, address, from })
     }
 
     /// Inspects the disk of a node.
@@ -470,6 +486,19 @@ pub fn ask_http() -> AskHttp {
     Arc::new(|to, check, from| {
         Box::pin(async move { http::probe(to, from.as_ref(), "localhost", &check).await.ok })
     })
+}
+
+/// A node with an address.
+struct Reached<'a> {
+    node: &'a NodeName,
+    address: IpAddr,
+    /// The host from which it is reached, if it is not from the bridges.
+    from: Option<Arc<Space>>,
+}
+
+/// Returns the network of a host, if it is reached from one.
+fn network_of(from: Option<&Arc<Space>>) -> Option<&EnteredNetwork> {
+    from.map(|space| space.network())
 }
 
 /// Connects by TCP, or returns as text why that failed.

@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
 use super::executor::{Failure, Host, Site};
 use super::process::{self, AskHttp, ProcessContext, Running};
+use super::reach::{Hosts, Reaching};
 use super::wire::Wire;
 use crate::capture::{Recording, RecordingNotes};
 use crate::dissect::Segment;
 use crate::event::{Emitter, Event, Kind, Known, Service, Source};
 use crate::hint::Hint;
-use crate::lab::{ProcessFile, Secret};
+use crate::lab::{Access, ProcessFile, Secret};
 use crate::name::{DiskName, NetworkName, NodeName, ProcessName};
 use crate::node::host::HostMachine;
 use crate::node::qemu::{Machine, disk, seed};
@@ -32,7 +32,7 @@ use crate::system::MAKE_ROOM;
 use crate::system::file_watch::FileWatches;
 use crate::system::host::{GivenFile, ImageRoot};
 use crate::system::netlink::Netlink;
-use crate::system::process::Spawner;
+use crate::system::process::{OURSELVES_ON_HOSTS, Spawner};
 use crate::system::{namespace, nft, sockets, sysctl};
 
 /// How long a link may take to come up: copper negotiates in about three seconds.
@@ -63,6 +63,8 @@ pub struct RackParts {
     pub nodes: BTreeMap<NodeName, NodePlan>,
     /// The hosts of the plan.
     pub hosts: BTreeMap<NodeName, HostMachinePlan>,
+    /// From where nodes are reached.
+    pub reaching: Reaching,
     /// The images whose files processes see.
     pub images: BTreeMap<ProcessName, ImageRoot>,
     /// What asks servers by HTTP.
@@ -83,7 +85,7 @@ pub struct Rack {
     services: Mutex<JoinSet<()>>,
     stop: CancellationToken,
     nodes: Mutex<BTreeMap<NodeName, Arc<dyn Node>>>,
-    hosts: Mutex<BTreeMap<NodeName, Arc<HostMachine>>>,
+    hosts: Hosts,
     boots: Boots,
     processes: Mutex<BTreeMap<ProcessName, Running>>,
     recording: Mutex<Option<Recording>>,
@@ -98,6 +100,7 @@ impl Rack {
         let netlink = Netlink::open().map_err(Failure::new)?;
         let watches = FileWatches::new().map_err(Failure::new)?;
         let published = Mutex::new(std::mem::take(&mut parts.published).into());
+        let hosts = parts.reaching.hosts().clone();
         Ok(Self {
             parts,
             netlink: Arc::new(netlink),
@@ -107,7 +110,7 @@ impl Rack {
             services: Mutex::default(),
             stop: CancellationToken::new(),
             nodes: Mutex::default(),
-            hosts: Mutex::default(),
+            hosts,
             boots: Boots::default(),
             processes: Mutex::default(),
             recording: Mutex::default(),
@@ -164,7 +167,7 @@ impl Rack {
     }
 
     fn host(&self, host: &NodeName) -> Result<Arc<HostMachine>, Failure> {
-        let found = lock(&self.hosts).get(host).cloned();
+        let found = self.hosts.get(host);
         found.ok_or_else(|| Failure::new(io::Error::other(format!("the host `{host}` was not prepared"))))
     }
 
@@ -173,9 +176,15 @@ impl Rack {
         let plan =
             plan.ok_or_else(|| Failure::new(io::Error::other(format!("the plan has no host `{host}`"))))?;
         let folder = self.parts.run_dir.join("host").join(host.as_str());
-        let files = self.given(&plan.files)?;
+        let mut files = self.given(&plan.files)?;
+        // So that `dryrack matchbox` runs there, although the folders of the user are not on hosts.
+        let ourselves = std::env::current_exe().map_err(Failure::new)?;
+        if ourselves.is_file() {
+            let given = GivenFile { source: ourselves, access: Access::ReadOnly };
+            files.insert(OURSELVES_ON_HOSTS.into(), given);
+        }
         let machine = HostMachine::new(plan, files, folder, Arc::clone(&self.netlink), &self.parts.events);
-        lock(&self.hosts).insert(host.clone(), Arc::new(machine));
+        self.hosts.insert(host.clone(), machine);
         Ok(())
     }
 
@@ -229,8 +238,9 @@ impl Rack {
         });
         let listener = listener.map_err(Failure::new)?;
         let (events, stop) = (self.parts.events.of(Source::Service), self.stop.clone());
+        let reaching = self.parts.reaching.clone();
         lock(&self.services).spawn(async move {
-            stop.run_until_cancelled(forward(listener, to, events)).await;
+            stop.run_until_cancelled(forward(listener, to, reaching, events)).await;
         });
         Ok(())
     }
@@ -242,7 +252,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Forwards the connections of a published port to a node, as long as it is polled.
-async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emitter) {
+async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, reaching: Reaching, events: Emitter) {
     let mut connections = JoinSet::new();
     loop {
         let mut from = match listener.accept().await {
@@ -257,9 +267,10 @@ async fn forward(listener: tokio::net::TcpListener, to: SocketAddr, events: Emit
             }
         };
         while connections.try_join_next().is_some() {}
+        let reaching = reaching.clone();
         connections.spawn(async move {
             // If the node does not answer, the client's connection is closed.
-            if let Ok(mut node) = TcpStream::connect(to).await {
+            if let Ok(mut node) = reaching.connect(to).await {
                 tokio::io::copy_bidirectional(&mut from, &mut node).await.ok();
             }
         });
@@ -369,7 +380,7 @@ impl Host for Rack {
             return Ok(());
         }
         if let Undo::EndHost(host) = undo {
-            let host = lock(&self.hosts).remove(host);
+            let host = self.hosts.remove(host);
             if let Some(host) = host {
                 host.end().await;
             }
@@ -381,7 +392,7 @@ impl Host for Rack {
 impl Site for Rack {
     fn node(&self, node: &NodeName) -> Option<Arc<dyn Node>> {
         let host = || {
-            let host: Arc<dyn Node> = lock(&self.hosts).get(node).cloned()?;
+            let host: Arc<dyn Node> = self.hosts.get(node)?;
             Some(host)
         };
         lock(&self.nodes).get(node).cloned().or_else(host)

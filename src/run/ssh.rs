@@ -190,8 +190,21 @@ pub fn options(run_dir: &Path, node: &str, address: IpAddr, keys: &[&Path]) -> O
 }
 
 /// Returns the options for a check that logs in to a node: only with the given key, and without questions.
-pub(super) fn check_options(run_dir: &Path, node: &str, address: IpAddr, key: &Path) -> Options {
+///
+/// `from` is the first process of the host from which the node is reached.
+pub(super) fn check_options(
+    run_dir: &Path,
+    node: &str,
+    address: IpAddr,
+    from: Option<i32>,
+    key: &Path,
+) -> Options {
     let mut options = to_node(run_dir, node, address);
+    options.extend(from.map(|host| {
+        // ssh starts it by a shell, of which `/proc/self` would tell.
+        let ourselves = format!("/proc/{}/exe", std::process::id());
+        ("ProxyCommand", format!("{ourselves} @pipe %h:%p {host}"))
+    }));
     options.extend(identities(&[key]));
     // The user's agent and keys must not influence the result.
     let alone = [("BatchMode", "yes"), ("IdentityAgent", "none"), ("PreferredAuthentications", "publickey")];
@@ -298,7 +311,7 @@ mod tests {
         let run_dir = tempfile::tempdir().unwrap();
         make_key(run_dir.path(), "etcd").unwrap();
         let key = Path::new("/keys/100% mine");
-        let options = check_options(run_dir.path(), "a", "10.0.2.10".parse().unwrap(), key);
+        let options = check_options(run_dir.path(), "a", "10.0.2.10".parse().unwrap(), None, key);
         let of_user = super::options(run_dir.path(), "a", "10.0.2.10".parse().unwrap(), &[key]);
         let further: Vec<_> = options.iter().filter(|option| !of_user.contains(option)).collect();
         insta::assert_compact_debug_snapshot!(further);

@@ -15,7 +15,7 @@ use crate::lab::Isolation;
 use crate::name::{IfName, LabName, NetworkName, NicName, NodeName};
 use crate::node::Capabilities;
 use crate::observe::Snapshot;
-use crate::plan::{Accel, NicPlan, Step};
+use crate::plan::{Accel, NicPlan, Reach, Step};
 
 /// The status of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,8 +59,8 @@ pub struct NetworkServices {
     pub network: NetworkName,
     /// Its bridge.
     pub interface: IfName,
-    /// The address of the bridge.
-    pub address: Ipv4Net,
+    /// The address of the bridge; `None` if nobody of Dryrack is on the network.
+    pub address: Option<Ipv4Net>,
     /// The services that run.
     pub on: Vec<String>,
     /// Those that are switched off.
@@ -115,6 +115,10 @@ impl Status {
         }
         let mut snapshot = fold.snapshot().clone();
         snapshot.now = snapshot.now.max(now);
+        // The address that `ssh` takes comes first.
+        for known in addresses.values_mut() {
+            known.sort_by_key(|address| matches!(plan.reach(*address), Reach::Nobody(_)));
+        }
         for (node, view) in &snapshot.nodes {
             let known = addresses.entry(node.clone()).or_default();
             known.extend(view.address.filter(|address| !known.contains(address)));

@@ -24,6 +24,7 @@ use super::guardian;
 use super::journal::Journal;
 use super::probe::{Machines, ProbeContext, Prober};
 use super::rack::{Rack, RackParts};
+use super::reach::{Hosts, Reaching};
 use super::record::Recorder;
 use super::request::{Request, Until};
 use super::{control_socket, probe, ssh, store, wire};
@@ -118,6 +119,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     } else {
         None
     };
+    let reaching = Reaching::new(&request.plan, Hosts::default());
     let rack = Rack::new(RackParts {
         run_dir: run_dir.clone(),
         kept: request.kept.clone(),
@@ -129,6 +131,7 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
         passphrases: passphrases(&request.plan),
         nodes: request.plan.nodes.clone(),
         hosts: request.plan.hosts.clone(),
+        reaching: reaching.clone(),
         images: image_roots(request),
         ask_http: probe::ask_http(),
         segments: wire::segments(&request.plan),
@@ -142,8 +145,15 @@ async fn run(inherited: Inherited, request: &Request, started: Timestamp) -> Res
     let seen = Arc::clone(&rack);
     let machines = Machines::new(move |node| seen.node(node));
     let runtime = request.socket.parent().unwrap_or(&run_dir).to_owned();
-    let context =
-        ProbeContext::new(&request.plan, machines, run_dir.clone(), runtime, spawner, emitter.clone());
+    let context = ProbeContext::new(
+        &request.plan,
+        machines,
+        reaching,
+        run_dir.clone(),
+        runtime,
+        spawner,
+        emitter.clone(),
+    );
 
     let (commands_sender, commands) = mpsc::channel(16);
     let handler = ControlHandler {

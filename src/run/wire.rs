@@ -57,9 +57,9 @@ fn segment(service: &ServicePlan) -> Segment {
     let matchbox = service.matchbox.as_ref();
     Segment {
         network: service.network.clone(),
-        ipv4: Some(service.address),
+        ipv4: service.address.or(Some(service.subnet)),
         ipv6: service.ipv6,
-        own: Some(service.mac),
+        own: service.address.map(|_| service.mac),
         services: OwnServices {
             dhcp: service.dhcp.is_some(),
             dhcp6: service.dhcp6.is_some(),

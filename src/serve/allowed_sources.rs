@@ -17,7 +17,7 @@ pub(super) struct AllowedSources(Arc<[IpNet]>);
 impl AllowedSources {
     /// Takes the subnets from a plan: the network's own, and those of the lab's other networks.
     pub(super) fn new(plan: &ServicePlan) -> Self {
-        let own = [Some(plan.address.into()), plan.ipv6.map(IpNet::from)];
+        let own = [Some(plan.subnet.into()), plan.ipv6.map(IpNet::from)];
         Self::of(own.into_iter().flatten().chain(plan.dns.reverse.iter().copied()))
     }
 

@@ -1,9 +1,8 @@
 //! Maps addresses to nodes, and nodes to addresses.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::allowed_sources::AllowedSources;
 use super::boots::Boots;
@@ -69,8 +68,6 @@ pub(super) struct Clients {
     network: NetworkName,
     allowed_sources: AllowedSources,
     boots: Boots,
-    /// Nodes that have fetched a boot program but not its configuration yet, with the boot in which they did.
-    loaded: Arc<Mutex<HashMap<NodeName, u64>>>,
 }
 
 impl Clients {
@@ -87,7 +84,6 @@ impl Clients {
             network: NetworkName::new("nobody").expect("it is a name"),
             allowed_sources: AllowedSources::of([]),
             boots: Boots::default(),
-            loaded: Arc::default(),
         }
     }
 
@@ -104,13 +100,7 @@ impl Clients {
             }
             true
         });
-        Self {
-            all,
-            network: plan.network.clone(),
-            allowed_sources: AllowedSources::new(plan),
-            boots,
-            loaded: Arc::default(),
-        }
+        Self { all, network: plan.network.clone(), allowed_sources: AllowedSources::new(plan), boots }
     }
 
     /// Tells whether a datagram from an address may be answered.
@@ -145,8 +135,8 @@ impl Clients {
     /// Records a file that a node has fetched completely.
     pub(super) fn fetched(&self, node: &NodeName, role: &FileRole) {
         match role {
-            FileRole::Loader => drop(self.loaded().insert(node.clone(), self.boots.of(node))),
-            FileRole::Script => drop(self.loaded().remove(node)),
+            FileRole::Loader => drop(self.boots.loaded().insert(node.clone(), self.boots.of(node))),
+            FileRole::Script => drop(self.boots.loaded().remove(node)),
             FileRole::Kernel
             | FileRole::Initrd
             | FileRole::Seed
@@ -161,11 +151,7 @@ impl Clients {
     /// Tells whether a node has fetched a boot program in this boot and now requests its configuration, whatever client
     /// it claims to be.
     pub(super) fn runs_program(&self, node: &NodeName) -> bool {
-        self.loaded().get(node) == Some(&self.boots.of(node))
-    }
-
-    fn loaded(&self) -> MutexGuard<'_, HashMap<NodeName, u64>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+        self.boots.loaded().get(node) == Some(&self.boots.of(node))
     }
 
     /// Returns the node that has an address.

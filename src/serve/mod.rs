@@ -45,7 +45,7 @@ pub use self::clients::Addresses;
 use self::clients::Clients;
 use self::content::ContentStore;
 use self::context::Context;
-use self::dhcp::Dhcp;
+use self::dhcp::{Dhcp, Relay};
 pub use self::dhcp::{LookError, OtherServer};
 use self::dhcp6::Dhcp6;
 use self::failure::failed;
@@ -105,6 +105,7 @@ pub async fn serve(
 ) {
     let Sockets {
         dhcp,
+        relay,
         dhcp6,
         tftp,
         http,
@@ -123,14 +124,23 @@ pub async fn serve(
     let identity = resources.identity.clone();
     let key_ring = resources.key_ring.clone();
     let addresses = resources.addresses.clone();
-    let clients = Clients::among(&plan, addresses.clone(), resources.boots.clone());
+    let boots = resources.boots.clone();
+    let clients = Clients::among(&plan, addresses.clone(), boots.clone());
     let context = Context::new(clients, events.clone());
     let folder = resources.folder.join("network").join(plan.network.as_str());
     let content = ContentStore::new(&plan, resources);
     let writing = plan.matchbox.as_ref().and_then(|matchbox| grpc::methods(matchbox, &folder));
     let mut services = JoinSet::new();
 
-    let dhcp = match Dhcp::new(dhcp, &plan, &folder, context.clone()) {
+    match Relay::new(relay, &plan, &events) {
+        Ok(Some(relay)) => drop(services.spawn(relay.run())),
+        Ok(None) => {}
+        Err(error) => failed(&events, Service::Dhcp, &error.to_string()),
+    }
+    let of_relayed = |relayed: &ServicePlan| {
+        Context::new(Clients::among(relayed, addresses.clone(), boots.clone()), events.clone())
+    };
+    let dhcp = match Dhcp::new(dhcp, &plan, &folder, context.clone(), of_relayed) {
         Ok(dhcp) => dhcp,
         Err(error) => {
             failed(&events, Service::Dhcp, &error.to_string());

@@ -35,6 +35,7 @@ const SPAN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Watch {
     nodes: HashMap<Mac, NodeName>,
+    /// The subnet, with our own address if we have one.
     ipv4: Ipv4Net,
     ipv6: Option<Ipv6Net>,
     context: Context,
@@ -46,7 +47,7 @@ impl Watch {
     /// Starts with the network's nodes in the plan.
     pub(super) fn new(plan: &ServicePlan, context: Context) -> Self {
         let nodes = plan.hosts.iter().map(|host| (host.mac, host.node.clone())).collect();
-        let (ipv4, ipv6) = (plan.address, plan.ipv6);
+        let (ipv4, ipv6) = (plan.address.unwrap_or(plan.subnet), plan.ipv6);
         let limit = Mutex::new((RunTime::START, RateLimit::new(u64::MAX, 0).of_each(MOST)));
         Self { nodes, ipv4, ipv6, context, limit }
     }
@@ -184,7 +185,7 @@ mod tests {
         watch.see(STRANGER, [10, 0, 0, 51].into(), LearnedBy::Arp);
         // Addresses of another network, of the bridge, and beside the reserved one.
         watch.see(REAL, [10, 9, 0, 50].into(), LearnedBy::Arp);
-        watch.see(REAL, plan.address.addr().into(), LearnedBy::Arp);
+        watch.see(REAL, plan.server().unwrap().into(), LearnedBy::Arp);
         watch.see(DISK, [10, 0, 0, 52].into(), LearnedBy::Arp);
         assert_eq!(reported(), "real: has address 10.0.0.50 on lan (neighbour-table)");
         let real = NodeName::new("real").unwrap();

@@ -82,6 +82,9 @@ impl Hint for NetlinkError {
     }
 }
 
+/// The begin of the alias of every interface that a plan makes.
+const ALIAS: &str = "dryrack ";
+
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -126,7 +129,7 @@ impl Netlink {
         Ok(Self { handle, _connection: tasks })
     }
 
-    /// Creates a bridge without forwarding delay, adds its addresses and brings it up.
+    /// Creates a bridge without forwarding delay, adds its addresses, if any, and brings it up.
     pub async fn bridge(&self, plan: &BridgePlan) -> Result<(), NetlinkError> {
         let name = plan.interface.as_str();
         let make = LinkBridge::new(name)
@@ -141,7 +144,11 @@ impl Netlink {
         let index = self.index(name).await?.ok_or_else(|| vanished(name))?;
         let has_ipv6 = self.no_automatic_address(index, name).await?;
 
-        let ipv4 = plan.address;
+        let Some(ipv4) = plan.address else {
+            // Without this the kernel would answer ARP for addresses of the lab's other networks.
+            let silent = LinkUnspec::new_with_index(index).arp(false).up();
+            return self.set(silent.build(), "bring up", name).await;
+        };
         let message =
             AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ipv4.addr(), ipv4.prefix_len());
         self.address(message.build(), name).await?;
@@ -294,11 +301,17 @@ impl Netlink {
         self.set(leave.build(), "unplug", name).await
     }
 
-    /// Deletes an interface; succeeds if it does not exist.
+    /// Deletes an interface of ours; succeeds if it does not exist.
+    ///
+    /// A bridge can have any name, so that of another owner may have been made just before ours. Ours has an alias.
     pub async fn delete(&self, interface: &IfName) -> Result<(), NetlinkError> {
         let name = interface.as_str();
-        let Some(index) = self.index(name).await? else { return Ok(()) };
-        match self.handle.link().del(index).execute().await {
+        let Some(link) = self.link(name).await? else { return Ok(()) };
+        let is_ours = link.alias.is_some_and(|alias| alias.starts_with(ALIAS));
+        if !is_ours && !interface.is_derived() {
+            return Ok(());
+        }
+        match self.handle.link().del(link.index).execute().await {
             Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(()),
             done => done.map_err(failed("delete", name)),
         }

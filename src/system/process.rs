@@ -44,10 +44,16 @@ fn program_folders() -> Vec<PathBuf> {
     std::env::split_paths(&path).chain(usual).filter(|folder| folder.is_absolute()).collect()
 }
 
-/// Returns a `PATH` by which a process of the lab, which is root there, finds servers as root does.
+/// Where a host of a lab sees this program.
+pub const OURSELVES_ON_HOSTS: &str = "/run/dryrack/dryrack";
+
+/// Returns a `PATH` by which a process of the lab, which is root there, finds servers as root does, and this program.
 pub fn search_path() -> OsString {
-    // Without a colon in a folder, which PATH cannot have, joining succeeds.
-    std::env::join_paths(program_folders()).unwrap_or_default()
+    let ourselves = [std::env::current_exe().ok(), Some(OURSELVES_ON_HOSTS.into())].into_iter().flatten();
+    let folders = ourselves.filter_map(|file| file.parent().map(Path::to_owned));
+    // A folder with a colon, in which nothing can be found, is the only reason to fail.
+    let usable = folders.filter(|folder| folder.is_absolute() && !folder.to_string_lossy().contains(':'));
+    std::env::join_paths(program_folders().into_iter().chain(usable)).expect("no folder has a colon")
 }
 
 /// Finds a program in `PATH`, and in folders that a normal user's `PATH` often lacks.

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use crate::hint::Hint;
 use crate::lab::TftpBackend;
 use crate::name::IfName;
-use crate::plan::ServicePlan;
+use crate::plan::{RelayTarget, ServicePlan};
 use crate::system::sys;
 
 const DHCP: u16 = 67;
@@ -53,6 +53,8 @@ const STORM: usize = 8 << 20;
 pub struct Sockets {
     /// DHCP; `None` when the network has none.
     pub dhcp: Option<DhcpSockets>,
+    /// The DHCP relay agent; `None` when the network has none.
+    pub relay: Option<RelaySockets>,
     /// DHCPv6; `None` when the network has none.
     pub dhcp6: Option<Dhcp6Sockets>,
     /// TFTP, one socket for each address of the bridge; empty if it is off. So are the next ones.
@@ -92,6 +94,22 @@ pub struct DhcpSockets {
     pub frames: Socket,
     /// Whole Ethernet frames in both directions, to probe for another server.
     pub probe: Option<Socket>,
+    /// Port 67 of the bridge's address on any interface, for relays of other networks and their clients; `None` if there
+    /// are none.
+    pub routed: Option<UdpSocket>,
+}
+
+/// The sockets of a DHCP relay agent.
+#[derive(Debug)]
+pub struct RelaySockets {
+    /// Port 67 on the network's bridge, where clients ask.
+    pub clients: UdpSocket,
+    /// Port 67 of the bridge's address, where servers answer.
+    pub server: UdpSocket,
+    /// A socket on the bridge of the servers, if requests are broadcast there.
+    pub broadcast: Option<UdpSocket>,
+    /// Whole Ethernet frames, for clients that have no address yet.
+    pub frames: Socket,
 }
 
 /// The sockets of a DHCPv6 server.
@@ -212,7 +230,7 @@ fn make_room() -> io::Result<()> {
 pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
     // With a lower limit fewer clients are served at once; nothing fails.
     make_room().ok();
-    let addresses = [Some(plan.address.addr().into()), plan.ipv6.map(|net| net.addr().into())];
+    let addresses = [plan.server().map(IpAddr::from), plan.ipv6.map(|net| net.addr().into())];
     let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
     let failed = |service, port| {
         move |source: io::Error| BindError {
@@ -231,8 +249,15 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
         let sockets = addresses.iter().map(|address| tcp(*address, port));
         sockets.collect::<io::Result<_>>().map_err(failed(service, Port::Tcp(port)))
     };
+    // A socket of a device and one of an address can have the same port only if both permit it.
+    let beside = match plan.beside_relays {
+        true => Reuse::Yes,
+        false => Reuse::No,
+    };
     let on_device =
-        |service, port| on_device(&plan.interface, port).map_err(failed(service, Port::Udp(port)));
+        |service, port| on_device(&plan.interface, port, beside).map_err(failed(service, Port::Udp(port)));
+    let of_address =
+        |service, address: Ipv4Addr| shared(address.into(), DHCP).map_err(failed(service, Port::Udp(DHCP)));
 
     let dhcp = match &plan.dhcp {
         None => None,
@@ -244,6 +269,24 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
                 true => Some(frames(&plan.interface, IPV4).map_err(failed("DHCP", Port::Frames))?),
                 false => None,
             },
+            routed: match plan.server().filter(|_| !plan.relayed.is_empty()) {
+                Some(address) => Some(of_address("DHCP", address)?),
+                None => None,
+            },
+        }),
+    };
+    let relay = match plan.relay.as_ref().zip(plan.server()) {
+        None => None,
+        Some((relay, address)) => Some(RelaySockets {
+            clients: on_device("DHCP relay", DHCP)?,
+            server: of_address("DHCP relay", address)?,
+            broadcast: match &relay.to {
+                RelayTarget::Server(_) => None,
+                RelayTarget::Broadcast { network: _, interface, address } => {
+                    Some(broadcasting(interface, *address).map_err(failed("DHCP relay", Port::Udp(0)))?)
+                }
+            },
+            frames: frames(&plan.interface, NOTHING).map_err(failed("DHCP relay", Port::Frames))?,
         }),
     };
     let mut missing = Vec::new();
@@ -262,6 +305,7 @@ pub fn bind(plan: &ServicePlan) -> Result<Sockets, BindError> {
     let dhcp6 = plan.dhcp6.as_ref().map(|_| dhcp6(&plan.interface)).transpose();
     Ok(Sockets {
         dhcp,
+        relay,
         dhcp6: dhcp6.map_err(failed("DHCPv6", Port::Udp(DHCP6)))?,
         tftp: match plan.tftp {
             TftpBackend::Off => Vec::new(),
@@ -328,9 +372,28 @@ fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A UDP socket that receives broadcasts of one interface only.
-fn on_device(interface: &IfName, port: u16) -> io::Result<UdpSocket> {
+/// Whether another socket may have the same port, if it is for other packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    Yes,
+    No,
+}
+
+/// A UDP socket that sends broadcasts to the hosts of one interface. It has a port of its own, so that it takes no
+/// packets from servers there.
+fn broadcasting(interface: &IfName, address: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    socket.set_broadcast(true)?;
+    socket.bind(&SocketAddr::from((address, 0)).into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A UDP socket that receives broadcasts of one interface only.
+fn on_device(interface: &IfName, port: u16, reuse: Reuse) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(reuse == Reuse::Yes)?;
     // Before the address, so that two networks can use the same port.
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
     socket.set_broadcast(true)?;

@@ -27,14 +27,25 @@ gallery! {
     quickstart "quickstart"
     etcd "etcd"
     https "https"
+    walkthrough "walkthrough"
     #[ignore = "takes minutes: ci/nightly labs/cloud-init"]
     cloud_init "cloud-init"
+    #[ignore = "takes minutes: ci/nightly labs/container"]
+    container "container"
     #[ignore = "takes minutes: ci/nightly labs/disk"]
     disk "disk"
+    #[ignore = "takes minutes: ci/nightly labs/dnsmasq"]
+    dnsmasq "dnsmasq"
     #[ignore = "takes minutes: ci/nightly labs/grub"]
     grub "grub"
     #[ignore = "takes minutes: ci/nightly labs/image"]
     image "image"
+    #[ignore = "takes minutes: ci/nightly labs/isc"]
+    isc "isc"
+    #[ignore = "takes minutes: ci/nightly labs/kea"]
+    kea "kea"
+    #[ignore = "takes minutes: ci/nightly labs/macvlan"]
+    macvlan "macvlan"
     #[ignore = "takes minutes: ci/nightly labs/paths"]
     paths "paths"
     #[ignore = "takes minutes: ci/nightly labs/preseed"]
@@ -99,6 +110,47 @@ fn passes_with(name: &str, nodes: &[&str]) {
     let tried = run(&mut home.dryrack(["test", path(&lab)]));
     assert_eq!(tried.status.code(), Some(0), "{}\n{}", stdout(&tried), stderr(&tried));
     home.assert_clean(GRACE, name);
+}
+
+/// Runs a lab with one of its nodes and without some of its servers, and checks that it notices that nobody answers.
+fn fails_without(name: &str, node: &str, servers: &[&str]) {
+    let text = fs::read_to_string(labs().join(name).join("lab.toml")).expect("a lab");
+    let lab: toml::Table = text.parse().expect("TOML");
+    let removed = |kind: &str, kept: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let entries = lab[kind].as_table().expect("a table").keys();
+        entries.filter(|entry| !kept(entry)).map(|entry| format!("{kind}.{entry}")).collect()
+    };
+    let processes = removed("process", &|process| !servers.contains(&process));
+    assert_eq!(processes.len(), servers.len(), "the lab has other processes");
+    let others = removed("node", &|other| other == node);
+    let expectations = removed("expect", &|expectation| expectation == "lease");
+    let remove: Vec<String> = [processes, others, expectations].concat();
+    let home = Home::new();
+    let overlay = home.path().join("stopped.toml");
+    let text = format!("remove = {remove:?}\n[expect.lease]\nnodes = [{node:?}]\nwithin = \"25s\"\n");
+    fs::write(&overlay, text).expect("an overlay");
+    let tried = run(home.dryrack(["test", "--on", path(&overlay)]).arg(labs().join(name)));
+    assert_eq!(tried.status.code(), Some(1), "{}\n{}", stdout(&tried), stderr(&tried));
+    let said = stdout(&tried) + &stderr(&tried);
+    assert!(said.contains("no such lease was seen within 25s"), "{said}");
+    home.assert_clean(GRACE, name);
+}
+
+#[test]
+fn the_walkthrough_fails_without_its_dhcp_server() {
+    fails_without("walkthrough", "node1", &["udhcpd"]);
+}
+
+#[test]
+#[ignore = "takes minutes: ci/nightly slow/labs_fail_without_their_servers"]
+fn labs_fail_without_their_servers() {
+    fails_without("container", "bios", &["dnsmasq"]);
+    fails_without("dnsmasq", "bios", &["dnsmasq"]);
+    fails_without("kea", "bios", &["kea"]);
+    fails_without("isc", "bios", &["dhcpd"]);
+    // The relay, too, is somebody's server.
+    fails_without("isc", "bios", &["dhcrelay"]);
+    fails_without("macvlan", "one", &["container"]);
 }
 
 /// Boot paths that the netboots of tests/services do not cover; the rest of labs/paths is run by `ci/nightly`.

@@ -26,6 +26,17 @@ impl Client {
         client
     }
 
+    /// Connects the client to a second bridge, by its NIC `eth1`.
+    pub(crate) fn plug_also(&self, bridge: &IfName, mtu: u16, mac: Mac) {
+        let port = format!("d{:02x}{:02x}", mac.0[4], mac.0[5]);
+        let namespace = self.path();
+        ip(&format!(
+            "link add {port} mtu {mtu} type veth peer eth1 address {mac} mtu {mtu} netns {namespace}"
+        ));
+        self.run("ip", &["link", "set", "eth1", "up"]);
+        ip(&format!("link set {port} master {bridge} up"));
+    }
+
     /// Connects a new client by a veth pair. Our end is not up yet.
     pub(crate) fn across(port: &str, mtu: u16, mac: Mac) -> Self {
         let made = std::thread::spawn(|| {

@@ -19,7 +19,7 @@ use dryrack::lab::Isolation;
 use dryrack::lab::{FileRef, Lab, LabEnvironment, resolve};
 use dryrack::name::{ImageName, Mac, NodeName};
 use dryrack::node::qemu::Machine;
-use dryrack::plan::{Plan, ServicePlan, Step, plan};
+use dryrack::plan::{BridgePlan, Plan, ServicePlan, Step, plan};
 use dryrack::run::authority::{self, Authority};
 use dryrack::serve::{Addresses, Boots, KeyRing, Resources, serve};
 use dryrack::system::file_watch::FileWatches;
@@ -49,6 +49,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("udhcpc", "udhcpc"),
     ("dhclient", "isc-dhcp-client"),
     ("dhcpcd", "dhcpcd-base"),
+    ("dhcrelay", "isc-dhcp-relay"),
     ("perfdhcp", "kea-admin"),
     ("dnsmasq", "dnsmasq-base"),
     ("busybox", "busybox"),
@@ -226,12 +227,17 @@ impl Rack {
 
     /// Connects a client to a network.
     pub(crate) fn client_on(&self, network: &str, mac: Mac) -> Client {
+        let bridge = self.bridge(network);
+        Client::plug(&bridge.interface, bridge.mtu, mac)
+    }
+
+    /// Returns the bridge of a network.
+    pub(crate) fn bridge(&self, network: &str) -> &BridgePlan {
         let bridge = self.plan.steps.iter().find_map(|step| match step {
             Step::Bridge(bridge) if bridge.network.as_str() == network => Some(bridge),
             _ => None,
         });
-        let bridge = bridge.expect("a network of the lab");
-        Client::plug(&bridge.interface, bridge.mtu, mac)
+        bridge.expect("a network of the lab")
     }
 
     /// Returns the services of the first network.

@@ -122,3 +122,42 @@ fn services_move_and_clients_are_told() {
         assert_eq!((lease.get("domain"), lease.get("opt7")), ("lab.test", "0a000001"));
     });
 }
+
+#[test]
+fn a_switch_carries_frames_and_answers_nobody() {
+    alone(async || {
+        let lab = "network.far.subnet = \"10.5.0.0/24\"\nnetwork.near.address = \"10.6.0.1/24\"\n\
+                   node.one.nic.far.mac = \"52:54:00:00:00:01\"\nprocess.dnsmasq.run = \"dnsmasq\"\n";
+        let rack = Rack::of(lab, |_| {}).await;
+        assert_eq!(
+            ports(),
+            "udp 53, udp 67, udp 69, udp 123, udp 514, udp 4011, tcp 53, tcp 80",
+            "of `near`"
+        );
+        let addresses =
+            Command::new(program("ip")).args(["-o", "address", "show", "dev", "far"]).output().unwrap();
+        assert_eq!(String::from_utf8(addresses.stdout).unwrap(), "");
+        // Another machine on the switch is the server.
+        let server = rack.client_on("far", STRANGER).with_address("10.5.0.2/24");
+        let dnsmasq = [
+            "--no-daemon",
+            "--user=",
+            "--conf-file=/dev/null",
+            "--pid-file=",
+            "--port=0",
+            "--leasefile-ro",
+            "--no-ping",
+            "--dhcp-range=10.5.0.50,10.5.0.59,1h",
+        ];
+        let _dnsmasq = Running(server.start("dnsmasq", &dnsmasq));
+        let one = rack.client_on("far", rack.mac("one"));
+        let lease = Lease::ask(&rack, &one, &["-t", "10"]).expect("a lease of dnsmasq");
+        assert_eq!(lease.get("serverid"), "10.5.0.2");
+        one.run("busybox", &["ping", "-c", "1", "-W", "2", "10.5.0.2"]);
+        let learned = |known: &Known| matches!(known, Known::AddressLearned { network, .. } if network.as_str() == "far");
+        rack.log.until("the address of `one`", 10, learned).await;
+        // The kernel knows the address of the other network, and says nothing.
+        let asked = one.try_run("busybox", &["arping", "-c", "2", "-w", "2", "-I", "eth0", "10.6.0.1"]);
+        assert!(!asked.status.success(), "{}", String::from_utf8_lossy(&asked.stdout));
+    });
+}

@@ -196,7 +196,7 @@ fn a_port_that_somebody_holds_is_told_with_its_holder() {
 
         let mut elsewhere = rack.service().clone();
         elsewhere.dhcp = None;
-        elsewhere.address = "10.9.9.1/24".parse().unwrap();
+        elsewhere.address = Some("10.9.9.1/24".parse().unwrap());
         let error = dryrack::system::sockets::bind(&elsewhere).expect_err("nobody has this address");
         assert_eq!(error.hint().as_deref(), Some("the network's bridge does not have its address"));
     });

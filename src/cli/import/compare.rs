@@ -63,8 +63,7 @@ fn write(args: &Args, folder: &Path, mode: Mode, word: &str) -> Result<PathBuf, 
     let name = lab_name(folder);
     let given = args.kind.given(&args.files);
     let relative = |path: &Path| relative(path, folder);
-    let program = super::program();
-    let choices = Choices { mode: Some(mode), name: Some(&name), program: program.as_deref() };
+    let choices = Choices { mode: Some(mode), name: Some(&name) };
     let imported =
         import::import(&given, &Disk, &choices, &relative).map_err(|refusal| Stop::wrong(&refusal))?;
     output::diagnostics(&imported.diagnostics, &imported.sources);

@@ -36,7 +36,17 @@ fn netboot_without_a_profile_by_its_own_order() {
 
 #[test]
 fn no_profile_is_needed_where_another_server_answers() {
-    assert_snapshot!(check_more("network.out = { address = \"10.1.0.1/24\", dhcp = \"off\" }\nnode.a.nic.lan = {}\nnode.b.nic.out = {}\n"), @"");
+    assert_snapshot!(check_more("network.out = { address = \"10.1.0.1/24\", dhcp = \"off\" }\nnode.a.nic.lan = {}\nnode.b.nic.out = {}\n"), @r#"
+    warning[L145]: nobody assigns addresses on network `out` with `dhcp = "off"`
+     --> lab.toml:5:49
+      |
+    5 | network.out = { address = "10.1.0.1/24", dhcp = "off" }
+      |                                                 ^^^^^
+      |
+      = help: use `dhcp = "server"`, or start the other DHCP server in the lab, as in `[process.NAME]`
+
+    1 warning; for more, run `dryrack explain L145`
+    "#);
 }
 
 #[test]

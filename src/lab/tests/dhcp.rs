@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{check, check_more, lab};
-use crate::lab::{Dhcp, DhcpServer, Identity, UnknownClients};
+use crate::lab::{Dhcp, DhcpServer, Identity, RelayAgent, RelayTo, UnknownClients};
 
 #[test]
 fn options_read_as_their_bytes() {
@@ -415,5 +415,175 @@ node.d = { profile = "tiny", nic.lan.client-id = "" }
       = help: use bytes like "01:52:54:00:12:34:56" or a string
 
     2 errors; for more, run `dryrack explain L136`
+    "#);
+}
+
+/// A lab with a relay from `rack`, and keys of both networks.
+fn relay(servers: &str, rack: &str) -> String {
+    format!(
+        "dryrack = 1\n[network.servers]\naddress = \"10.0.0.1/24\"\n{servers}\n[network.rack]\naddress = \"10.1.0.1/24\"\n{rack}\n"
+    )
+}
+
+#[test]
+fn a_relay_leads_to_a_server() {
+    let found = |servers: &str, rack: &str| {
+        let lab =
+            lab(&format!("{}[node.a.nic.rack]\n[node.a.disk.root]\nsize = \"1GiB\"\n", relay(servers, rack)));
+        let Dhcp::Relay(relay) = lab.networks.values().next().unwrap().dhcp.clone() else {
+            panic!("no relay")
+        };
+        let address = lab.nodes.values().next().unwrap().nics[0].address;
+        (relay.to, relay.agent, relay.server.map(|server| server.pool), address)
+    };
+    let to = || RelayTo::Network("servers".parse().unwrap());
+    let at = |last| Some(std::net::Ipv4Addr::new(10, 1, 0, last));
+    assert_eq!(found("", "dhcp.relay = \"servers\""), (to(), RelayAgent::Builtin, Some(None), at(10)));
+    assert_eq!(
+        found(
+            "",
+            "dhcp.relay = { to = \"servers\", agent = \"off\", server.pool = [\"10.1.0.10\", \"10.1.0.20\"] }"
+        ),
+        (to(), RelayAgent::Off, Some(at(10).zip(at(20))), at(21))
+    );
+    assert_eq!(found("dhcp = \"off\"", "dhcp.relay = \"servers\""), (to(), RelayAgent::Builtin, None, None));
+    let server = RelayTo::Server([10, 0, 0, 5].into());
+    assert_eq!(
+        found("dhcp = \"proxy\"", "dhcp.relay = \"10.0.0.5\""),
+        (server, RelayAgent::Builtin, None, None)
+    );
+}
+
+#[test]
+fn a_relay_that_leads_nowhere() {
+    assert_snapshot!(check(&relay("", "dhcp.relay = \"server\"")), @r#"
+    error[L114]: there is no network `server`
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "server"
+      |              ^^^^^^^^
+      |
+      = help: did you mean `servers`?
+
+    1 error; for more, run `dryrack explain L114`
+    "#);
+    assert_snapshot!(check(&relay("", "dhcp.relay = \"rack\"")), @r#"
+    error[L166]: `rack` relays to itself
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "rack"
+      |              ^^^^^^
+      |
+      = help: name the network whose server answers
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("dhcp = \"proxy\"", "dhcp.relay = \"servers\"")), @r#"
+    error[L166]: network `servers` has no DHCP server that a relay could ask: `dhcp = "proxy"`
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "servers"
+      |              ^^^^^^^^^
+      |
+      = help: name the address of the server that assigns addresses there
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("dhcp.relay = \"rack\"", "dhcp.relay = \"servers\"")), @r#"
+    error[L166]: network `rack` is itself served by a relay
+     --> lab.toml:4:14
+      |
+    4 | dhcp.relay = "rack"
+      |              ^^^^^^
+      |
+      = help: name the network whose server answers
+
+    error[L166]: network `servers` is itself served by a relay
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "servers"
+      |              ^^^^^^^^^
+      |
+      = help: name the network whose server answers
+
+    2 errors; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("", "dhcp.relay = \"10.2.0.5\"")), @r#"
+    error[L166]: 10.2.0.5 is on no network of the lab
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "10.2.0.5"
+      |              ^^^^^^^^^^
+      |
+      = help: name the network whose server answers, as in dhcp = { relay = "servers" }
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("", "dhcp.relay = \"10.0.0.1\"")), @r#"
+    error[L166]: 10.0.0.1 is the lab's own server on network `servers`
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "10.0.0.1"
+      |              ^^^^^^^^^^
+      |
+      = help: name the network whose server answers, as in dhcp = { relay = "servers" }
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("", "dhcp.relay = \"10.1.0.5\"")), @r#"
+    error[L166]: 10.1.0.5 is on the network itself, where no relay is needed
+     --> lab.toml:7:14
+      |
+    7 | dhcp.relay = "10.1.0.5"
+      |              ^^^^^^^^^^
+      |
+      = help: name the network whose server answers, as in dhcp = { relay = "servers" }
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("", "dhcp.relay = {}")), @r#"
+    error[L011]: `to` is missing here
+     --> lab.toml:5:10
+      |
+    5 | [network.rack]
+      |          ^^^^
+      |
+      = help: it has no default: add to = "servers"
+
+    1 error; for more, run `dryrack explain L011`
+    "#);
+    assert_snapshot!(check(&relay("dhcp = \"off\"", "dhcp.relay = { to = \"servers\", server.lease-time = \"1h\" }")), @r#"
+    error[L166]: these settings have no effect: another DHCP server answers
+     --> lab.toml:7:32
+      |
+    7 | dhcp.relay = { to = "servers", server.lease-time = "1h" }
+      |                                ^^^^^^
+      |
+      = help: remove `server`, or relay to a network with the built-in server
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    let switch = "dryrack = 1\nnetwork.far.subnet = \"10.0.0.0/24\"\nnetwork.rack = { address = \"10.1.0.1/24\", dhcp.relay = \"far\" }\n";
+    assert_snapshot!(check(switch), @r#"
+    error[L166]: nobody of Dryrack is on network `far`, to relay to a server there
+     --> lab.toml:3:56
+      |
+    3 | network.rack = { address = "10.1.0.1/24", dhcp.relay = "far" }
+      |                                                        ^^^^^
+      |
+      = help: give it an address: network.far.address
+
+    1 error; for more, run `dryrack explain L166`
+    "#);
+    assert_snapshot!(check(&relay("", "dhcp.relay = { to = \"servers\", server.pool = [\"10.0.0.5\", \"10.0.0.9\"] }")), @r#"
+    error[L108]: 10.0.0.5 is not a host address of 10.1.0.0/24
+     --> lab.toml:7:47
+      |
+    7 | dhcp.relay = { to = "servers", server.pool = ["10.0.0.5", "10.0.0.9"] }
+      |                                               ^^^^^^^^^^
+      |
+      = help: its host addresses are 10.1.0.1 to 10.1.0.254
+
+    1 error; for more, run `dryrack explain L108`
     "#);
 }

@@ -32,7 +32,7 @@ fn shipped_labs_make_sense() {
 
 #[test]
 fn everything_has_a_default() {
-    assert_debug_snapshot!(lab(BASE), @r##"
+    assert_debug_snapshot!(lab(BASE), @r#"
     Lab {
         name: LabName(
             "my-lab",
@@ -58,7 +58,16 @@ fn everything_has_a_default() {
                 name: NetworkName(
                     "lan",
                 ),
-                address: 10.0.0.1/24,
+                address: Some(
+                    10.0.0.1/24,
+                ),
+                subnet: 10.0.0.0/24,
+                probe_from: None,
+                bridge: Some(
+                    IfName(
+                        "lan",
+                    ),
+                ),
                 ipv6: None,
                 mac: Mac(
                     [
@@ -205,7 +214,7 @@ fn everything_has_a_default() {
         expectations: {},
         origins: Origins(10),
     }
-    "##);
+    "#);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn unknown_key_near_no_other() {
     5 | network.lan.bandwidth = "1Gbit"
       |             ^^^^^^^^^
       |
-      = help: expected one of `address`, `ipv6`, `interface`, `mtu`, `nat`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
+      = help: expected one of `address`, `subnet`, `probe-from`, `bridge`, `ipv6`, `interface`, `mtu`, `nat`, `services`, `dhcp`, `tftp`, `http`, `options`, `root`, `files`, `listing`, `ra`, `ntp`, `syslog`, `https`, `matchbox`, `dns`
 
     1 error; for more, run `dryrack explain L007`
     "#);
@@ -266,7 +266,7 @@ expect.c.that = {}
     8 | expect.b.that = { tcp = 22, stage = "os" }
       |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: choose one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots`, `fetched`, `installed`, `command`, `process`
+      = help: choose one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots`, `fetched`, `leased`, `installed`, `command`, `process`
 
     error[L008]: `that` must have exactly one key, not 0
      --> lab.toml:9:17
@@ -274,7 +274,7 @@ expect.c.that = {}
     9 | expect.c.that = {}
       |                 ^^
       |
-      = help: choose one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots`, `fetched`, `installed`, `command`, `process`
+      = help: choose one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots`, `fetched`, `leased`, `installed`, `command`, `process`
 
     4 errors; for more, run `dryrack explain L008`
     "#);
@@ -384,7 +384,7 @@ expect.ping.that = { ping = 5 }
     8 | network.lan.dhcp = "on"
       |                    ^^^^
       |
-      = help: expected one of `server`, `proxy`, `off`
+      = help: expected one of `server`, `proxy`, `off`, `relay`
 
     error[L010]: `stage` cannot be `login`
      --> lab.toml:9:24
@@ -400,7 +400,7 @@ expect.ping.that = { ping = 5 }
     10 | expect.ping.that = { ping = 5 }
        |                      ^^^^
        |
-       = help: expected one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots`, `fetched`, `installed`, `command`, `process`
+       = help: expected one of `console`, `stage`, `tcp`, `http`, `dns`, `ssh`, `etcd`, `boots`, `fetched`, `leased`, `installed`, `command`, `process`
 
     5 errors; for more, run `dryrack explain L010`
     "#);

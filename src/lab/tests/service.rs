@@ -309,3 +309,368 @@ fn a_name_that_nobody_resolves() {
     let other = "network.other.address = \"10.0.1.1/24\"\nnode.a.nic.lan = {}\n";
     assert_eq!(check_with(&["dns = \"off\""], &format!("{other}{ask}")), "");
 }
+
+/// The diagnostics of a lab with a network `lan`.
+fn check_lan(keys: &[&str], more: &str) -> String {
+    let keys: String = keys.iter().map(|key| format!("network.lan.{key}\n")).collect();
+    check(&format!("dryrack = 1\n{keys}{more}"))
+}
+
+#[test]
+fn a_network_without_an_address_is_a_switch() {
+    let lab =
+        lab("dryrack = 1\nnetwork.lan.subnet = \"10.0.0.0/24\"\nnode.a.nic.lan.address = \"10.0.0.5\"\n\
+                   node.b = {}\nprocess.p.run = \"dnsmasq\"\n");
+    let network = lab.networks.values().next().unwrap();
+    assert_eq!((network.address, network.subnet.to_string().as_str()), (None, "10.0.0.0/24"));
+    assert_eq!(
+        (network.dhcp.clone(), network.tftp, network.http, network.dns.port),
+        (Dhcp::Off, TftpBackend::Off, None, None)
+    );
+    assert!(!network.ntp && !network.syslog && !network.ra && !network.is_reachable());
+    let addresses: Vec<_> = lab.nodes.values().map(|node| node.nics[0].address).collect();
+    assert_eq!(addresses, [Some("10.0.0.5".parse().unwrap()), None], "nothing is assigned");
+}
+
+#[test]
+fn a_switch_is_reached_from_a_host_on_it() {
+    let from = |host: &str, keys: &str| {
+        format!(
+            "dryrack = 1\nnetwork.lan.probe-from = \"{host}\"\n{keys}node.a.nic.lan.address = \"10.0.0.5\"\n\
+             process.p.run = \"dnsmasq\"\n\
+             expect.open.that.tcp = 22\npublish.\"2222\" = \"a:22\"\n"
+        )
+    };
+    let switch = "network.lan.subnet = \"10.0.0.0/24\"\n";
+    let deploy = "host.deploy.nic.lan.address = \"10.0.0.2\"\n";
+    let lab = lab(&from("deploy", &format!("{switch}{deploy}")));
+    let network = lab.networks.values().next().unwrap();
+    assert_eq!((network.probe_from.as_ref().unwrap().as_str(), network.is_reachable()), ("deploy", true));
+    assert_eq!((lab.publish.len(), lab.expectations.len()), (1, 1));
+    // A host of the lab is reached in the same way, so it needs the same.
+    let hosts =
+        format!("dryrack = 1\n{switch}{deploy}expect.open = {{ nodes = [\"deploy\"], that.tcp = 22 }}\n");
+    assert_snapshot!(check(&hosts), @"");
+    assert_snapshot!(check(&from("deplyo", &format!("{switch}{deploy}"))), @"");
+    let elsewhere = "network.other.address = \"10.0.1.1/24\"\nhost.deploy.nic.other.address = \"10.0.1.2\"\n";
+    assert_snapshot!(check(&from("deploy", &format!("{switch}{elsewhere}"))), @"");
+    assert_snapshot!(check(&from("deploy", &format!("network.lan.address = \"10.0.0.1/24\"\n{deploy}"))), @"");
+}
+
+#[test]
+fn a_switch_has_no_services() {
+    assert_snapshot!(check_lan(&[
+        "subnet = \"10.0.0.0/24\"",
+        "dhcp = \"server\"",
+        "tftp = \"off\"",
+        "dns.domain = \"test\"",
+        "nat = true",
+        "ntp = \"off\"",
+        "root = \"files\"",
+        "ipv6 = \"fd00::1/64\"",
+    ], ""), @r#"
+    error[L162]: `dhcp` needs an address of the network, and this one has only a `subnet`
+     --> lab.toml:3:20
+      |
+    3 | network.lan.dhcp = "server"
+      |                    ^^^^^^^^
+      |
+      = help: give the network an `address` in place of `subnet`, or remove `dhcp`
+
+    error[L162]: `dns` needs an address of the network, and this one has only a `subnet`
+     --> lab.toml:5:13
+      |
+    5 | network.lan.dns.domain = "test"
+      |             ^^^
+      |
+      = help: give the network an `address` in place of `subnet`, or remove `dns`
+
+    error[L162]: `nat` needs an address of the network, and this one has only a `subnet`
+     --> lab.toml:6:19
+      |
+    6 | network.lan.nat = true
+      |                   ^^^^
+      |
+      = help: give the network an `address` in place of `subnet`, or remove `nat`
+
+    error[L162]: `root` needs an address of the network, and this one has only a `subnet`
+     --> lab.toml:8:20
+      |
+    8 | network.lan.root = "files"
+      |                    ^^^^^^^
+      |
+      = help: give the network an `address` in place of `subnet`, or remove `root`
+
+    error[L162]: `ipv6` needs an address of the network, and this one has only a `subnet`
+     --> lab.toml:9:20
+      |
+    9 | network.lan.ipv6 = "fd00::1/64"
+      |                    ^^^^^^^^^^^^
+      |
+      = help: give the network an `address` in place of `subnet`, or remove `ipv6`
+
+    5 errors; for more, run `dryrack explain L162`
+    "#);
+}
+
+#[test]
+fn subnets_that_are_none() {
+    assert_snapshot!(check_lan(&["subnet = \"10.0.0.1/24\""], ""), @r#"
+    error[L163]: 10.0.0.1 is a host of the subnet 10.0.0.0/24, not a subnet
+     --> lab.toml:2:22
+      |
+    2 | network.lan.subnet = "10.0.0.1/24"
+      |                      ^^^^^^^^^^^^^
+      |
+      = help: write "10.0.0.0/24"; for an address of the bridge use `address`
+
+    1 error; for more, run `dryrack explain L163`
+    "#);
+    assert_snapshot!(check_lan(&["subnet = \"10.0.0.0/31\""], ""), @r#"
+    error[L163]: the prefix length 31 is out of range (8 to 30)
+     --> lab.toml:2:22
+      |
+    2 | network.lan.subnet = "10.0.0.0/31"
+      |                      ^^^^^^^^^^^^^
+      |
+      = help: use a private subnet, such as "10.0.2.0/24"
+
+    1 error; for more, run `dryrack explain L163`
+    "#);
+    assert_snapshot!(check_lan(&["subnet = \"224.0.0.0/8\""], ""), @r#"
+    error[L163]: 224.0.0.0/8 is no subnet for hosts
+     --> lab.toml:2:22
+      |
+    2 | network.lan.subnet = "224.0.0.0/8"
+      |                      ^^^^^^^^^^^^^
+      |
+      = help: use a private subnet, such as "10.0.2.0/24"
+
+    1 error; for more, run `dryrack explain L163`
+    "#);
+    assert_snapshot!(check_lan(&["subnet = \"10.0.0.0/24\"", "address = \"10.0.0.1/24\""], ""), @r#"
+    error[L163]: `subnet` is for networks without `address`, from which it follows
+     --> lab.toml:2:22
+      |
+    2 | network.lan.subnet = "10.0.0.0/24"
+      |                      ^^^^^^^^^^^^^
+      |
+      = help: remove one of them
+
+    1 error; for more, run `dryrack explain L163`
+    "#);
+    assert_snapshot!(check_lan(&["mtu = 1500"], ""), @r#"
+    error[L011]: `address` is missing here
+     --> lab.toml:2:9
+      |
+    2 | network.lan.mtu = 1500
+      |         ^^^
+      |
+      = help: it has no default: add address = "10.0.2.1/24"
+
+    1 error; for more, run `dryrack explain L011`
+    "#);
+}
+
+#[test]
+fn addresses_on_a_switch_are_of_its_subnet() {
+    let switch = ["subnet = \"10.0.0.0/24\""];
+    assert_snapshot!(check_lan(&switch, "node.a.nic.lan.address = \"10.0.1.5\"\n"), @r#"
+    warning[L145]: nobody assigns addresses on network `lan` where nobody of Dryrack is
+     --> lab.toml:2:22
+      |
+    2 | network.lan.subnet = "10.0.0.0/24"
+      |                      ^^^^^^^^^^^^^
+      |
+      = help: use `dhcp = "server"`, or start the other DHCP server in the lab, as in `[process.NAME]`
+
+    error[L103]: 10.0.1.5 lies outside network `lan`, 10.0.0.0/24
+     --> lab.toml:3:26
+      |
+    2 | network.lan.subnet = "10.0.0.0/24"
+      |                      ------------- the network
+    3 | node.a.nic.lan.address = "10.0.1.5"
+      |                          ^^^^^^^^^^
+      |
+      = help: its host addresses are 10.0.0.1 to 10.0.0.254
+
+    1 error, 1 warning; for more, run `dryrack explain L145`
+    "#);
+    // Its first address is not taken.
+    assert_eq!(check_lan(&switch, "node.a.nic.lan.address = \"10.0.0.1\"\nprocess.p.run = \"x\"\n"), "");
+    assert_snapshot!(check_lan(&switch, "node.a.nic.lan.address = \"pool\"\nprocess.p.run = \"x\"\n"), @r#"
+    error[L111]: network `lan` has no pool to take an address from
+     --> lab.toml:3:26
+      |
+    3 | node.a.nic.lan.address = "pool"
+      |                          ^^^^^^
+      |
+      = help: its addresses come from another server: remove `address`
+
+    1 error; for more, run `dryrack explain L111`
+    "#);
+}
+
+#[test]
+fn nothing_reaches_a_switch() {
+    let switch = ["subnet = \"10.0.0.0/24\""];
+    let node = "node.a.nic.lan.address = \"10.0.0.5\"\nprocess.p.run = \"x\"\n";
+    assert_snapshot!(check_lan(&switch, &format!(
+        "{node}expect.port.that.tcp = 22\nexpect.login.that.ssh.user = \"root\"\nexpect.os.that.stage = \"os\"\n\
+         publish = {{ 2222 = \"a:22\", 8080 = \"lan:80\" }}\n"
+    )), @r#"
+    error[L165]: `tcp` cannot reach `a`: network `lan` has no address
+     --> lab.toml:5:13
+      |
+    5 | expect.port.that.tcp = 22
+      |             ^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    error[L165]: `ssh` cannot reach `a`: network `lan` has no address
+     --> lab.toml:6:14
+      |
+    6 | expect.login.that.ssh.user = "root"
+      |              ^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    error[L165]: nothing of the lab reaches `a`: its network `lan` has no address
+     --> lab.toml:8:20
+      |
+    8 | publish = { 2222 = "a:22", 8080 = "lan:80" }
+      |                    ^^^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    error[L165]: nobody of Dryrack is on network `lan`, so it has no port to publish
+     --> lab.toml:8:35
+      |
+    8 | publish = { 2222 = "a:22", 8080 = "lan:80" }
+      |                                   ^^^^^^^^
+      |
+      = help: name a host of the lab that is on it, as in network.lan.probe-from = "deploy", or give the network an address: network.lan.address = "10.0.0.1/24" in place of `subnet`
+
+    4 errors; for more, run `dryrack explain L165`
+    "#);
+    // A second NIC is reached.
+    let two =
+        "network.other.address = \"10.0.1.1/24\"\nnode.a.nic.other = {}\npublish = { 2222 = \"a:22\" }\n";
+    assert_eq!(check_lan(&switch, &format!("{node}{two}expect.port.that.tcp = 22\n")), "");
+}
+
+#[test]
+fn nobody_answers_on_a_switch() {
+    assert_snapshot!(check_lan(&["subnet = \"10.0.0.0/24\""], "node.a = {}\nnode.b = {}\n"), @r#"
+    warning[L145]: nobody assigns addresses on network `lan` where nobody of Dryrack is
+     --> lab.toml:2:22
+      |
+    2 | network.lan.subnet = "10.0.0.0/24"
+      |                      ^^^^^^^^^^^^^
+      |
+      = help: use `dhcp = "server"`, or start the other DHCP server in the lab, as in `[process.NAME]`
+
+    1 warning; for more, run `dryrack explain L145`
+    "#);
+}
+
+#[test]
+fn bridges_are_called_what_their_networks_are_called() {
+    let names = |text: &str| {
+        let lab = lab(&format!("dryrack = 1\n{text}"));
+        let name = |bridge: Option<crate::name::IfName>| {
+            bridge.map_or("derived".to_owned(), |name| name.to_string())
+        };
+        lab.networks.values().map(|network| name(network.bridge.clone())).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names("network.matchbox.address = \"10.0.0.1/24\"\n"), "matchbox");
+    assert_eq!(names("network.fifteen-letters.address = \"10.0.0.1/24\"\n"), "fifteen-letters");
+    assert_eq!(
+        names("network.sixteen-letters-.address = \"10.0.0.1/24\"\n".replace("s-", "s1").as_str()),
+        "derived"
+    );
+    assert_eq!(names("network.lan = { address = \"10.0.0.1/24\", bridge = \"br0\" }\n"), "br0");
+    assert_eq!(names("network.wan.address = \"10.0.0.1/24\"\n"), "wan", "no uplink");
+    let host = "isolation = \"none\"\nnetwork.lan.address = \"10.0.0.1/24\"\n";
+    assert_eq!(names(host), "derived");
+    assert_eq!(names(&format!("{host}network.lan.bridge = \"br0\"\n")), "br0");
+}
+
+#[test]
+fn bridges_with_a_taken_name() {
+    assert_snapshot!(check("dryrack = 1\nnetwork.lo.address = \"10.0.0.1/24\"\n"), @r#"
+    error[L164]: the bridge of network `lo` cannot be called lo: that is the loopback interface
+     --> lab.toml:2:9
+      |
+    2 | network.lo.address = "10.0.0.1/24"
+      |         ^^
+      |
+      = help: set network.lo.bridge = "br0"
+
+    1 error; for more, run `dryrack explain L164`
+    "#);
+    assert_snapshot!(check("dryrack = 1\nnetwork.wan = { address = \"10.0.0.1/24\", nat = true }\n"), @r#"
+    error[L164]: the bridge of network `wan` cannot be called wan: that is the lab's uplink, which `nat = true` needs
+     --> lab.toml:2:9
+      |
+    2 | network.wan = { address = "10.0.0.1/24", nat = true }
+      |         ^^^
+      |
+      = help: set network.wan.bridge = "br0"
+
+    1 error; for more, run `dryrack explain L164`
+    "#);
+    assert_snapshot!(check(
+        "dryrack = 1\nnetwork.a = { address = \"10.0.0.1/24\", bridge = \"br0\" }\n\
+         network.b = { address = \"10.0.1.1/24\", bridge = \"br0\" }\n\
+         network.c = { address = \"10.0.2.1/24\", bridge = \"br%d\" }\n\
+         network.all.address = \"10.0.3.1/24\"\n"
+    ), @r#"
+    error[L164]: the bridge of network `b` cannot be called br0: that is the bridge of network `a`
+     --> lab.toml:3:49
+      |
+    2 | network.a = { address = "10.0.0.1/24", bridge = "br0" }
+      |                                                 ----- the other bridge
+    3 | network.b = { address = "10.0.1.1/24", bridge = "br0" }
+      |                                                 ^^^^^
+      |
+      = help: set network.b.bridge = "br1"
+
+    error[L009]: `br%d` is not a name for a bridge
+     --> lab.toml:4:49
+      |
+    4 | network.c = { address = "10.0.2.1/24", bridge = "br%d" }
+      |                                                 ^^^^^^
+      |
+      = help: use letters, digits, dots, dashes and underscores, as in "br0"
+
+    error[L164]: the bridge of network `all` cannot be called all: that is all interfaces
+     --> lab.toml:5:9
+      |
+    5 | network.all.address = "10.0.3.1/24"
+      |         ^^^
+      |
+      = help: set network.all.bridge = "br1"
+
+    3 errors; for more, run `dryrack explain L164`
+    "#);
+}
+
+#[test]
+fn what_is_left_to_others_is_said() {
+    let said = |text: &str| crate::lab::expected_of_others(&lab(&format!("dryrack = 1\n{text}"))).join("\n");
+    let lan = "network.lan.address = \"10.0.0.1/24\"\n";
+    let process = "process.dnsmasq.run = \"dnsmasq\"\n";
+    assert_eq!(said(&format!("{lan}node.a.disk.root.size = \"1GiB\"\n")), "");
+    assert_snapshot!(said(&format!("{lan}network.lan.services = \"off\"\nnode.a = {{}}\nnode.b = {{}}\n{process}")), @"network `lan`: 2 nodes boot over it and DHCP is off; addresses and boot files are expected from process `dnsmasq`");
+    assert_snapshot!(said(&format!("{lan}network.lan.dhcp = \"off\"\nnode.a = {{}}\n{process}")), @"network `lan`: one node boots over it and DHCP is off; addresses are expected from process `dnsmasq`");
+    assert_snapshot!(said(&format!("{lan}network.lan.dhcp = \"proxy\"\nnode.a = {{}}\n{process}")), @"network `lan`: one node boots over it and DHCP is only about boot files; addresses are expected from process `dnsmasq`");
+    assert_snapshot!(said(
+        "network.lan.subnet = \"10.0.0.0/24\"\nnode.a = {}\nnode.gateway.disk.root = { size = \"4GiB\", source = \"image:debian/disk\" }\n\
+         node.gateway.boot = [\"disk\"]\n"
+    ), @"network `lan`: one node boots over it and DHCP is not answered by Dryrack; addresses and boot files are expected from node `gateway`");
+    assert_snapshot!(said(&format!(
+        "{lan}network.lan.dhcp = \"off\"\nnetwork.rack = {{ address = \"10.1.0.1/24\", dhcp.relay = \"lan\" }}\n\
+         node.a.nic.rack = {{}}\nprocess.dnsmasq = {{ run = \"dnsmasq\", network = \"lan\" }}\n"
+    )), @"network `rack`: one node boots over it and DHCP is relayed to network `lan`; addresses are expected from process `dnsmasq`");
+}

@@ -128,7 +128,7 @@ impl Check<'_> {
                     continue;
                 };
                 // Without our DHCP server, only the addresses of the lab file are known.
-                let Dhcp::Server(DhcpServer { pool, .. }) = network.dhcp else { continue };
+                let Some(&DhcpServer { pool, .. }) = network.leases() else { continue };
                 if nic.address.is_some() || nic.written || nic.from_pool {
                     continue;
                 }
@@ -166,7 +166,7 @@ impl Check<'_> {
         for (draft, nic) in drafts.iter().flat_map(|draft| draft.nics.iter().map(move |nic| (draft, nic))) {
             let Some(network) = nic.network.as_ref().and_then(|name| networks.get(name)) else { continue };
             let span = nic.raw.and_then(|raw| raw.address.span()).unwrap_or(nic.home);
-            if nic.from_pool && !matches!(network.dhcp, Dhcp::Server(DhcpServer { pool: Some(_), .. })) {
+            if nic.from_pool && network.leases().is_none_or(|server| server.pool.is_none()) {
                 self.no_pool(network, span);
             }
             let Some(address) = nic.address else { continue };
@@ -182,7 +182,7 @@ impl Check<'_> {
                     let help = "give the node another address, or remove `address`";
                     self.report(again.related(other.clone(), "first used here").help(help));
                 }
-                if let Dhcp::Server(DhcpServer { pool: Some((first, last)), .. }) = network.dhcp
+                if let Some(&DhcpServer { pool: Some((first, last)), .. }) = network.leases()
                     && (first..=last).contains(&address)
                 {
                     let pool = self.pool_span(&network.name).cloned();
@@ -193,7 +193,7 @@ impl Check<'_> {
             taken.entry(network.name.clone()).or_default().insert(address);
         }
         for (address, _) in others {
-            let home = networks.values().find(|network| network.address.contains(&address));
+            let home = networks.values().find(|network| network.subnet.contains(&address));
             if let Some(network) = home {
                 taken.entry(network.name.clone()).or_default().insert(address);
             }
@@ -220,7 +220,7 @@ impl Check<'_> {
                 if !self.fits(address, &span, network) {
                     continue;
                 }
-                if let Dhcp::Server(DhcpServer { pool: Some((first, last)), .. }) = network.dhcp
+                if let Some(&DhcpServer { pool: Some((first, last)), .. }) = network.leases()
                     && (first..=last).contains(&address)
                 {
                     let pool = self.pool_span(&network.name).cloned();
@@ -238,21 +238,25 @@ impl Check<'_> {
 
     fn no_pool(&mut self, network: &Network, span: &Span) {
         let what = format!("network `{}` has no pool to take an address from", network.name);
-        let help = match network.dhcp {
-            Dhcp::Proxy | Dhcp::Off => "its addresses come from another server: remove `address`".into(),
-            Dhcp::Server(_) => {
-                let (low, high) = bounds(network.address);
+        let key = match network.dhcp {
+            Dhcp::Relay(_) => "dhcp.relay.server.pool",
+            Dhcp::Server(_) | Dhcp::Proxy | Dhcp::Off => "dhcp.server.pool",
+        };
+        let help = match network.leases() {
+            None => "its addresses come from another server: remove `address`".into(),
+            Some(_) => {
+                let (low, high) = bounds(network.subnet);
                 let (low, high) = (u32::from(low), u32::from(high));
                 // The upper half, which is used last for derived addresses.
                 let (first, last) = (Ipv4Addr::from(low + (high - low) / 2 + 1), Ipv4Addr::from(high));
-                format!("add one: network.{}.dhcp.server.pool = [\"{first}\", \"{last}\"]", network.name)
+                format!("add one: network.{}.{key} = [\"{first}\", \"{last}\"]", network.name)
             }
         };
         self.report(Diagnostic::new(Code::NoPool, span.clone(), what).help(help));
     }
 
     fn fits(&mut self, address: Ipv4Addr, span: &Span, network: &Network) -> bool {
-        let net = network.address;
+        let net = network.subnet;
         let (low, high) = bounds(net);
         let hosts = format!("its host addresses are {low} to {high}");
         let (code, what) = if !net.contains(&address) {
@@ -260,7 +264,7 @@ impl Check<'_> {
                 Code::AddressOutside,
                 format!("{address} lies outside network `{}`, {}", network.name, net.trunc()),
             )
-        } else if address == net.addr() {
+        } else if Some(address) == network.server() {
             (
                 Code::AddressReserved,
                 format!("{address} is the bridge's own address on network `{}`", network.name),
@@ -274,7 +278,10 @@ impl Check<'_> {
             return true;
         };
         let home = self.raw.network.get(network.name.as_str());
-        let position = home.and_then(|(_, raw)| raw.as_ref()?.address.span().cloned());
+        let position = home.and_then(|(_, raw)| {
+            let raw = raw.as_ref()?;
+            raw.address.span().or(raw.subnet.span()).cloned()
+        });
         let diagnostic = Diagnostic::new(code, span.clone(), what).help(hosts);
         self.report(match position {
             Some(position) => diagnostic.related(position, "the network"),
@@ -288,6 +295,7 @@ impl Check<'_> {
         let (_, raw) = self.raw.network.get(name.as_str())?;
         match raw.as_ref()?.dhcp.value()? {
             RawDhcp::Server(server) => server.value()?.pool.span.as_ref(),
+            RawDhcp::Relay(relay) => relay.value()?.0.server.value()?.pool.span.as_ref(),
             RawDhcp::Proxy | RawDhcp::Off => None,
         }
     }
@@ -303,7 +311,7 @@ struct Free {
 
 impl Free {
     fn new(network: &Network, pool: Option<(Ipv4Addr, Ipv4Addr)>) -> Self {
-        let net = network.address;
+        let net = network.address.unwrap_or(network.subnet);
         let (low, high) = bounds(net);
         let tenth = u32::from(net.network()).saturating_add(FIRST);
         Self { net, pool, left: [(tenth, u32::from(high)), (u32::from(low), u32::from(high))] }

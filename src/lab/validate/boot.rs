@@ -6,7 +6,7 @@ use super::Check;
 use super::node::{Draft, firmware};
 use crate::config::{Field, Located, RawBoot, RawDisk, RawNic, RawNode};
 use crate::diag::{Code, Diagnostic, HELPED, enumerate, nearest};
-use crate::lab::{Boot, BootDevice, Bus, Dhcp, Firmware, Loader, Network, Profile, Via};
+use crate::lab::{Boot, BootDevice, Bus, Firmware, Loader, Network, Profile, Via};
 use crate::name::{DiskName, NetworkName, NicName};
 
 impl Check<'_> {
@@ -206,8 +206,7 @@ impl Check<'_> {
             return;
         }
         if raw.profile.is_missing() {
-            let ours =
-                |network: &Network| matches!(network.dhcp, Dhcp::Server(_)) && network.matchbox.is_none();
+            let ours = |network: &Network| network.leases().is_some() && network.matchbox.is_none();
             let known: Option<Vec<_>> =
                 draft.nics.iter().map(|nic| networks.get(nic.network.as_ref()?)).collect();
             let alone = known.is_some_and(|networks| networks.iter().all(|network| ours(network)));

@@ -8,13 +8,14 @@ use ipnet::Ipv4Net;
 
 use super::Check;
 use super::node::Draft;
-use super::service::are_off;
+use super::service::{are_off, boots_from_network, is_switch};
 use crate::config::{
-    Field, Keyed, List, Located, RawDhcp, RawDhcpServer, RawNetwork, RawOption, RawScalar, Text,
+    Field, Keyed, List, Located, RawDhcp, RawDhcpRelay, RawDhcpServer, RawNetwork, RawOption, RawScalar,
+    Short, Text,
 };
 use crate::diag::{Code, Diagnostic, Span, nearest};
 use crate::lab::options::{self, Known, NoOption, OPTIONS, Octets, Written};
-use crate::lab::{Dhcp, DhcpOptions, DhcpServer, Network, Node, UnknownClients};
+use crate::lab::{Dhcp, DhcpOptions, DhcpRelay, DhcpServer, Network, Node, RelayTo, UnknownClients};
 use crate::name::{Mac, NetworkName, NodeName};
 
 const LEASE: Duration = Duration::from_hours(1);
@@ -31,17 +32,151 @@ const LONGEST: usize = 1024;
 impl Check<'_> {
     pub(super) fn dhcp(&mut self, raw: &RawNetwork, address: Option<Ipv4Net>) -> Dhcp {
         let settings = match raw.dhcp.value() {
+            // A server that cannot be there was reported.
+            _ if is_switch(raw) => return Dhcp::Off,
             Some(RawDhcp::Proxy) => return Dhcp::Proxy,
             Some(RawDhcp::Off) => return Dhcp::Off,
             Some(RawDhcp::Server(settings)) => settings.value(),
+            Some(RawDhcp::Relay(relay)) => return self.relay(raw, relay.value(), address),
             None if are_off(raw) => return Dhcp::Off,
             None => None,
         };
+        Dhcp::Server(self.dhcp_server(raw, settings, address))
+    }
+
+    /// Returns a relay. Whether the lab's own server answers is decided when all networks are known.
+    fn relay(
+        &mut self,
+        raw: &RawNetwork,
+        relay: Option<&Short<RawDhcpRelay>>,
+        address: Option<Ipv4Net>,
+    ) -> Dhcp {
+        // A relay that leads nowhere was reported.
+        let Some(Short(relay)) = relay else { return Dhcp::Off };
+        let Some(to) = relay.to.value() else { return Dhcp::Off };
+        let to = match to.parse::<Ipv4Addr>() {
+            Ok(server) => RelayTo::Server(server),
+            Err(_) => match NetworkName::new(to) {
+                Ok(network) => RelayTo::Network(network),
+                // An unknown network is reported by `relays`.
+                Err(_) => return Dhcp::Off,
+            },
+        };
+        let server = self.dhcp_server(raw, relay.server.value(), address);
+        let agent = relay.agent.value().copied().unwrap_or_default();
+        Dhcp::Relay(DhcpRelay { to, agent, server: Some(server) })
+    }
+
+    /// Checks where relays lead, and decides which of them lead to the lab's own server.
+    pub(super) fn relays(&mut self, networks: &mut BTreeMap<NetworkName, Network>) {
+        let raw = self.raw;
+        for (key, network) in &raw.network.entries {
+            let Some(RawDhcp::Relay(Field::Given(relay))) =
+                network.as_ref().and_then(|network| network.dhcp.value())
+            else {
+                continue;
+            };
+            let Short(relay) = &relay.value;
+            let Some(to) = self.needed(&relay.to, "to = \"servers\"", &key.span) else { continue };
+            let ours = match to.value.parse::<Ipv4Addr>() {
+                Ok(server) => {
+                    self.relay_to_address(&key.value, server, &to.span, networks);
+                    false
+                }
+                Err(_) => match self.relay_to_network(&key.value, to, networks) {
+                    Some(ours) => ours,
+                    None => continue,
+                },
+            };
+            if let (false, Some(settings)) = (ours, relay.server.span()) {
+                let what = "these settings have no effect: another DHCP server answers";
+                let diagnostic = Diagnostic::new(Code::BadRelay, settings.clone(), what);
+                self.report(
+                    diagnostic.help("remove `server`, or relay to a network with the built-in server"),
+                );
+            }
+            let network = networks.values_mut().find(|network| network.name.as_str() == key.value);
+            if let Some(Network { dhcp: Dhcp::Relay(relay), .. }) = network
+                && !ours
+            {
+                relay.server = None;
+            }
+        }
+    }
+
+    fn relay_to_address(
+        &mut self,
+        from: &str,
+        server: Ipv4Addr,
+        span: &Span,
+        networks: &BTreeMap<NetworkName, Network>,
+    ) {
+        let known = |network: &&Network| network.subnet.contains(&server);
+        let what = match networks.values().find(known) {
+            Some(network) if network.name.as_str() == from => {
+                format!("{server} is on the network itself, where no relay is needed")
+            }
+            Some(network) if network.address.is_none() => {
+                format!(
+                    "{server} is on network `{}`, where nobody of Dryrack is to relay to it",
+                    network.name
+                )
+            }
+            Some(network) if network.server() == Some(server) && network.leases().is_some() => {
+                format!("{server} is the lab's own server on network `{}`", network.name)
+            }
+            None => format!("{server} is on no network of the lab"),
+            Some(_) => return,
+        };
+        self.report(
+            Diagnostic::new(Code::BadRelay, span.clone(), what)
+                .help("name the network whose server answers, as in dhcp = { relay = \"servers\" }"),
+        );
+    }
+
+    /// Returns whether the DHCP server of a network is the lab's own; `None` if there can be none.
+    fn relay_to_network(
+        &mut self,
+        from: &str,
+        to: &Located<String>,
+        networks: &BTreeMap<NetworkName, Network>,
+    ) -> Option<bool> {
+        let name = self.network_named(&to.value, &to.span)?;
+        let target = networks.get(&name)?;
+        let (what, help) = match &target.dhcp {
+            _ if to.value == from => {
+                (format!("`{from}` relays to itself"), "name the network whose server answers".to_owned())
+            }
+            _ if target.address.is_none() => (
+                format!("nobody of Dryrack is on network `{name}`, to relay to a server there"),
+                format!("give it an address: network.{name}.address"),
+            ),
+            Dhcp::Server(_) => return Some(true),
+            Dhcp::Off => return Some(false),
+            Dhcp::Proxy => (
+                format!("network `{name}` has no DHCP server that a relay could ask: `dhcp = \"proxy\"`"),
+                "name the address of the server that assigns addresses there".to_owned(),
+            ),
+            Dhcp::Relay(_) => (
+                format!("network `{name}` is itself served by a relay"),
+                "name the network whose server answers".to_owned(),
+            ),
+        };
+        self.report(Diagnostic::new(Code::BadRelay, to.span.clone(), what).help(help));
+        None
+    }
+
+    fn dhcp_server(
+        &mut self,
+        raw: &RawNetwork,
+        settings: Option<&RawDhcpServer>,
+        address: Option<Ipv4Net>,
+    ) -> DhcpServer {
         // Other clients may be connected to an interface of the host.
         let alone = raw.interface.is_missing();
         let unknown_clients = settings.and_then(|settings| settings.unknown_clients.value().copied());
         let otherwise = if alone { UnknownClients::Answer } else { UnknownClients::Ignore };
-        Dhcp::Server(DhcpServer {
+        DhcpServer {
             pool: settings.and_then(|settings| self.pool(settings, address)),
             lease_time: settings.map_or(LEASE, |settings| self.lease_time(settings)),
             authoritative: settings
@@ -52,7 +187,7 @@ impl Check<'_> {
             ipxe_classes: settings.map_or_else(Vec::new, |settings| self.classes(&settings.ipxe_classes)),
             reservations: settings
                 .map_or_else(BTreeMap::new, |settings| self.reserved_addresses(&settings.reservations)),
-        })
+        }
     }
 
     fn lease_time(&mut self, raw: &RawDhcpServer) -> Duration {
@@ -120,8 +255,9 @@ impl Check<'_> {
             let network = networks.values().find(|network| network.name.as_str() == key.value);
             let Some((network, raw)) = network.zip(raw.as_ref()) else { continue };
             let off = match network.dhcp {
-                Dhcp::Server(_) => continue,
+                Dhcp::Server(_) | Dhcp::Relay(_) => continue,
                 Dhcp::Proxy => "with `dhcp = \"proxy\"`",
+                Dhcp::Off if network.address.is_none() => "where nobody of Dryrack is",
                 Dhcp::Off if raw.dhcp.is_missing() => "with `services = \"off\"`",
                 Dhcp::Off => "with `dhcp = \"off\"`",
             };
@@ -129,12 +265,18 @@ impl Check<'_> {
             let mut nodes = nodes.values().filter(here).peekable();
             // A node that has its system from elsewhere may be a DHCP server.
             let depends = |node: &Node| {
-                node.profile.is_some()
+                boots_from_network(node)
                     && node.nics.iter().all(|nic| nic.network == network.name)
-                    && node.disks.iter().all(|disk| disk.source.is_none())
+                    && node.disks.iter().all(|disk| disk.source.is_none() && !disk.keep)
             };
             if network.interface.is_none() && nodes.peek().is_some() && nodes.all(depends) {
-                let span = raw.dhcp.span().or(raw.services.span()).unwrap_or(&key.span).clone();
+                let span = raw
+                    .dhcp
+                    .span()
+                    .or(raw.services.span())
+                    .or(raw.subnet.span())
+                    .unwrap_or(&key.span)
+                    .clone();
                 let what = format!("nobody assigns addresses on network `{}` {off}", key.value);
                 let diagnostic = Diagnostic::new(Code::NobodyLeases, span, what);
                 self.report(diagnostic.help(
@@ -265,6 +407,7 @@ impl Check<'_> {
         let raw = self.raw.network.get(network.name.as_str()).and_then(|(_, raw)| raw.as_ref());
         let settings = match raw.and_then(|raw| raw.dhcp.value()) {
             Some(RawDhcp::Server(settings)) => settings.value(),
+            Some(RawDhcp::Relay(relay)) => relay.value().and_then(|Short(relay)| relay.server.value()),
             Some(RawDhcp::Proxy | RawDhcp::Off) | None => None,
         };
         let entries = settings.into_iter().flat_map(|settings| &settings.reservations.entries);

@@ -1,6 +1,7 @@
 //! Expectations: checks, nodes, order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Check, Span};
@@ -11,8 +12,8 @@ use crate::config::{
 use crate::diag::{Code, Diagnostic};
 use crate::event::Stage;
 use crate::lab::{
-    Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, ObservedCheck, Pattern,
-    Polarity, ProbedCheck, Secret, TableKind, TlsCheck,
+    Boots, Check as Checked, Count, Expectation, Fetched, HttpCheck, Installed, Leased, ObservedCheck,
+    Pattern, Polarity, ProbedCheck, Secret, TableKind, TlsCheck, WantedServer,
 };
 use crate::name::{DiskName, ExpectName, NodeName};
 
@@ -139,6 +140,7 @@ impl Check<'_> {
             Some(RawCheck::Stage(_)) => "stage",
             Some(RawCheck::Boots(_)) => "boots",
             Some(RawCheck::Fetched(_)) => "fetched",
+            Some(RawCheck::Leased(_)) => "leased",
             Some(RawCheck::Installed(_)) => "installed",
             Some(
                 RawCheck::Tcp(_)
@@ -316,6 +318,12 @@ impl Check<'_> {
             },
             RawCheck::Boots(Short(boots)) => self.boots(boots, span),
             RawCheck::Fetched(Short(fetched)) => self.fetched(fetched, span),
+            RawCheck::Leased(Short(leased)) => {
+                let server = self.needed(&leased.server, "server = \"10.0.2.1\"", span)?;
+                let server = self.wanted_server(server.value.0);
+                let address = leased.address.value().map(|address| address.0);
+                Some(ObservedCheck::Leased(Leased { server, address }).into())
+            }
             RawCheck::Installed(installed) => match installed {
                 Field::Given(installed) => self.installed(&installed.value, span, nodes),
                 Field::Missing => self.installed(&RawInstalled::default(), span, nodes),
@@ -596,9 +604,19 @@ impl Check<'_> {
                 often,
                 method,
                 status: raw.status.value().copied(),
+                server: raw.server.value().map(|server| self.wanted_server(server.0)),
             })
             .into(),
         )
+    }
+
+    fn wanted_server(&self, address: IpAddr) -> WantedServer {
+        let networks = self.raw.network.entries.iter().filter_map(|(_, raw)| raw.as_ref());
+        let is_ours = networks.into_iter().any(|raw| {
+            raw.address.value().is_some_and(|net| IpAddr::V4(net.0.addr()) == address)
+                || raw.ipv6.value().is_some_and(|net| IpAddr::V6(net.0.addr()) == address)
+        });
+        WantedServer { address, is_ours }
     }
 
     fn installed(&mut self, raw: &RawInstalled, span: &Span, nodes: &[NodeName]) -> Option<Checked> {

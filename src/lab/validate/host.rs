@@ -114,7 +114,7 @@ impl Check<'_> {
         let address = match address?.value.0 {
             RawHostAddress::Dhcp => None,
             RawHostAddress::Fixed(address, prefix) => {
-                let default = networks.get(&network).map_or(24, |network| network.address.prefix_len());
+                let default = networks.get(&network).map_or(24, |network| network.subnet.prefix_len());
                 // A prefix that was written was parsed as one.
                 Some(Ipv4Net::new(address, prefix.unwrap_or(default)).ok()?)
             }

@@ -66,13 +66,13 @@ impl Check<'_> {
             for nic in &mut drafts[draft].nics {
                 let network = nic.network.as_ref().and_then(|name| networks.get(name));
                 let missing = nic.ipv6.is_none() && nic.raw.is_none_or(|raw| raw.ipv6.is_missing());
-                if let Some(Network { ipv6: Some(net), address, dhcp: Dhcp::Server { .. }, .. }) = network
+                if let Some(Network { ipv6: Some(net), subnet, dhcp: Dhcp::Server { .. }, .. }) = network
                     && missing
                 {
                     let first = match (nic.address, nic.mac) {
                         // An address outside of the network was reported elsewhere.
                         (Some(ipv4), _) => {
-                            FROM_IPV4 + u64::from(ipv4.to_bits() & address.hostmask().to_bits())
+                            FROM_IPV4 + u64::from(ipv4.to_bits() & subnet.hostmask().to_bits())
                         }
                         (None, Some(mac)) => FROM_MAC + u64::from(low(mac)),
                         (None, None) => continue,

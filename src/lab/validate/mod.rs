@@ -18,6 +18,7 @@ mod network;
 mod node;
 mod process;
 mod publish;
+mod reach;
 mod service;
 mod zone;
 
@@ -58,7 +59,7 @@ impl Check<'_> {
         let capture = self.capture();
         let offset = raw.clock.value().and_then(|clock| clock.offset.value());
         let clock = offset.map_or(0, |offset| offset.0.millis);
-        let networks = self.networks(isolation);
+        let mut networks = self.networks(isolation);
         let profiles = self.profiles();
         let groups = self.groups(&networks);
         let drafts = self.nodes(&networks);
@@ -71,6 +72,7 @@ impl Check<'_> {
             .collect();
         self.memory_of_all(&nodes);
         let hosts = self.hosts(&networks, &expectations);
+        self.probed_from(&mut networks, &hosts);
         let processes = self.processes(&networks, &expectations);
         // The exit of a process cannot be awaited before its start.
         for expectation in expectations.values_mut() {
@@ -80,6 +82,7 @@ impl Check<'_> {
                 expectation.after = expectation.after.take().or_else(|| process.after.clone());
             }
         }
+        self.probes_reach(&networks, &nodes, &hosts, &expectations);
         self.names_are_served(&networks, &expectations);
         self.profiles_are_served(&networks, &nodes, &profiles, &processes);
         if processes.is_empty() {

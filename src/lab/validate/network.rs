@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::service::{Services, dns_settings};
+use super::service::{Services, dns_settings, is_switch};
 use super::{Check, names};
 use crate::config::{Field, Keyed, Located, RawDhcpServer, RawDns, RawNetwork, RawUpstream, Text};
 use crate::diag::{Code, Diagnostic, Span};
@@ -18,6 +18,8 @@ const MOST_NETWORKS: usize = 250;
 
 const MTU: i64 = 1500;
 const DOMAIN: &str = "lab";
+/// The interface of the lab's uplink.
+const UPLINK: &str = "wan";
 
 impl Check<'_> {
     pub(super) fn networks(&mut self, position: Isolation) -> BTreeMap<NetworkName, Network> {
@@ -33,9 +35,9 @@ impl Check<'_> {
             if let Some(Located { value: Text(interface), span }) = raw.interface.given() {
                 self.interface(interface, span, position, plugged.insert(interface, span));
             }
-            if let Some(network) = self.network(name, raw, &key.span) {
+            if let Some(network) = self.network(name, raw, &key.span, position) {
                 let subnets = [
-                    (Some(IpNet::V4(network.address)), raw.address.span()),
+                    (Some(IpNet::V4(network.subnet)), raw.address.span().or(raw.subnet.span())),
                     (network.ipv6.map(IpNet::V6), raw.ipv6.span()),
                 ];
                 for (subnet, span) in subnets {
@@ -47,7 +49,62 @@ impl Check<'_> {
                 networks.insert(network.name.clone(), network);
             }
         }
+        self.bridges(&networks, position);
+        self.relays(&mut networks);
         networks
+    }
+
+    /// Reports bridges whose name another interface has.
+    fn bridges(&mut self, networks: &BTreeMap<NetworkName, Network>, position: Isolation) {
+        let mut seen: BTreeMap<&IfName, (&NetworkName, Span)> = BTreeMap::new();
+        let has_uplink = position == Isolation::Private && networks.values().any(|network| network.nat);
+        for (key, raw) in &self.raw.network.entries {
+            let network = networks.values().find(|network| network.name.as_str() == key.value);
+            let Some((network, raw)) = network.zip(raw.as_ref()) else { continue };
+            let Some(bridge) = &network.bridge else { continue };
+            let span = raw.bridge.span().unwrap_or(&key.span).clone();
+            let other = match bridge.as_str() {
+                "lo" => Some("the loopback interface".to_owned()),
+                UPLINK if has_uplink => Some("the lab's uplink, which `nat = true` needs".to_owned()),
+                // Names of the kernel's own in /proc/sys/net/ipv4/conf.
+                "all" | "default" => Some("all interfaces".to_owned()),
+                _ => seen.get(bridge).map(|(other, _)| format!("the bridge of network `{other}`")),
+            };
+            if let Some(other) = other {
+                let what = format!(
+                    "the bridge of network `{}` cannot be called {bridge}: that is {other}",
+                    network.name
+                );
+                let diagnostic = Diagnostic::new(Code::BridgeTaken, span, what);
+                let diagnostic = match seen.get(bridge) {
+                    Some((_, first)) => diagnostic.related(first.clone(), "the other bridge"),
+                    None => diagnostic,
+                };
+                let free = (0..).map(|number| format!("br{number}")).find(|name| {
+                    networks
+                        .values()
+                        .all(|network| network.bridge.as_ref().is_none_or(|taken| taken.as_str() != name))
+                });
+                let free = free.unwrap_or_default();
+                self.report(diagnostic.help(format!("set network.{}.bridge = \"{free}\"", network.name)));
+            } else {
+                seen.insert(bridge, (&network.name, span));
+            }
+        }
+    }
+
+    /// Returns the name of a network's bridge, if it is not derived.
+    fn bridge_name(&mut self, raw: &RawNetwork, name: &NetworkName, position: Isolation) -> Option<IfName> {
+        let Some(Located { value: Text(bridge), span }) = raw.bridge.given() else {
+            return IfName::new(name.as_str()).ok().filter(|_| position == Isolation::Private);
+        };
+        // The kernel would replace `%d` by a number, and takes neither `:` nor `/`.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !bridge.as_str().chars().all(plain) {
+            let help = "use letters, digits, dots, dashes and underscores, as in \"br0\"";
+            self.malformed(span, format!("`{bridge}` is not a name for a bridge"), help);
+        }
+        Some(bridge.clone())
     }
 
     /// Reports an interface that cannot be attached; `before` is an earlier use in the same lab.
@@ -84,10 +141,14 @@ impl Check<'_> {
         self.report(diagnostic);
     }
 
-    fn network(&mut self, name: Option<NetworkName>, raw: &RawNetwork, home: &Span) -> Option<Network> {
-        let address = self
-            .needed(&raw.address, "address = \"10.0.2.1/24\"", home)
-            .and_then(|address| self.bridge(address));
+    fn network(
+        &mut self,
+        name: Option<NetworkName>,
+        raw: &RawNetwork,
+        home: &Span,
+        position: Isolation,
+    ) -> Option<Network> {
+        let (address, subnet) = self.address(raw, home);
         let interface = raw.interface.value().map(|Text(interface)| interface.clone());
         let ipv6 = raw.ipv6.given().and_then(|address| self.bridge_ipv6(address));
         let mtu = self.mtu(&raw.mtu);
@@ -105,10 +166,14 @@ impl Check<'_> {
         let lab = self.lab.as_ref()?;
         let name = name?;
         let mac = Mac::derive(&[lab.as_str(), name.as_str()]);
-        let address = address?;
+        let bridge = self.bridge_name(raw, &name, position);
         Some(Network {
             name,
             address,
+            subnet: subnet?,
+            // Set when hosts are known.
+            probe_from: None,
+            bridge,
             ipv6,
             mac,
             interface,
@@ -182,6 +247,39 @@ impl Check<'_> {
     pub(super) fn is_folder(&self, path: &Path) -> bool {
         // With a trailing slash, the path exists only for a folder.
         (self.around.existing)(&path.join(""))
+    }
+
+    /// Returns the address of a bridge and the subnet of its network, as far as they are valid.
+    fn address(&mut self, raw: &RawNetwork, home: &Span) -> (Option<Ipv4Net>, Option<Ipv4Net>) {
+        if !is_switch(raw) {
+            if let Some(subnet) = raw.subnet.given() {
+                let what = "`subnet` is for networks without `address`, from which it follows";
+                let diagnostic = Diagnostic::new(Code::BadSubnet, subnet.span.clone(), what);
+                self.report(diagnostic.help("remove one of them"));
+            }
+            let address = self
+                .needed(&raw.address, "address = \"10.0.2.1/24\"", home)
+                .and_then(|address| self.bridge(address));
+            return (address, address.map(|net| net.trunc()));
+        }
+        self.services_need_an_address(raw);
+        let Some(Located { value: Text(net), span }) = raw.subnet.given() else { return (None, None) };
+        let subnet = net.trunc();
+        let unicast = |address: Ipv4Addr| !address.is_loopback() && (1..224).contains(&address.octets()[0]);
+        let (what, help) = if !(8..=30).contains(&net.prefix_len()) {
+            let what = format!("the prefix length {} is out of range (8 to 30)", net.prefix_len());
+            (what, "use a private subnet, such as \"10.0.2.0/24\"".to_owned())
+        } else if !unicast(net.addr()) {
+            let what = format!("{subnet} is no subnet for hosts");
+            (what, "use a private subnet, such as \"10.0.2.0/24\"".to_owned())
+        } else if *net != subnet {
+            let what = format!("{} is a host of the subnet {subnet}, not a subnet", net.addr());
+            (what, format!("write \"{subnet}\"; for an address of the bridge use `address`"))
+        } else {
+            return (None, Some(subnet));
+        };
+        self.report(Diagnostic::new(Code::BadSubnet, span.clone(), what).help(help));
+        (None, None)
     }
 
     /// Accepts the address of a bridge if it is a valid host address.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Check;
+use super::reach::{address_help, unreachable};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{Isolation, Network, Node, Publish};
 use crate::name::{NetworkName, NodeName};
@@ -54,13 +55,30 @@ impl Check<'_> {
             let Some(to) = self.published_port(to, &target.span) else { continue };
             let network = networks.values().find(|network| network.name.as_str() == name);
             if let Some(network) = network.filter(|_| raw.node.get(name).is_none()) {
-                let address = network.address.addr();
+                let Some(address) = network.server() else {
+                    let what =
+                        format!("nobody of Dryrack is on network `{name}`, so it has no port to publish");
+                    let diagnostic = Diagnostic::new(Code::Unreachable, target.span.clone(), what);
+                    self.report(diagnostic.help(address_help(network)));
+                    continue;
+                };
                 published.extend(port.map(|port| Publish { port, node: None, address, to }));
                 continue;
             }
             let Some(name) = self.node_named(name, &target.span) else { continue };
             let Some(node) = nodes.get(&name) else { continue };
-            let Some(address) = node.nics.iter().find_map(|nic| nic.address) else {
+            if let Some(network) = unreachable(node.nics.iter().map(|nic| &nic.network), networks) {
+                let what = format!(
+                    "nothing of the lab reaches `{name}`: its network `{}` has no address",
+                    network.name
+                );
+                let diagnostic = Diagnostic::new(Code::Unreachable, target.span.clone(), what);
+                self.report(diagnostic.help(address_help(network)));
+                continue;
+            }
+            let reachable =
+                node.nics.iter().filter(|nic| networks.get(&nic.network).is_none_or(Network::is_reachable));
+            let Some(address) = reachable.filter_map(|nic| nic.address).next() else {
                 self.report(
                     Diagnostic::new(
                         Code::PublishNowhere,

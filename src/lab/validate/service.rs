@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Check;
-use crate::config::{Field, Located, RawDns, RawDnsService, RawHttpService, RawNetwork, Switch};
+use crate::config::{Field, Located, RawDhcp, RawDns, RawDnsService, RawHttpService, RawNetwork, Switch};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lab::{
     Boot, BootDevice, Check as Checked, Dhcp, Expectation, Firmware, Loader, Network, Node, ProbedCheck,
@@ -46,7 +46,12 @@ impl Services {
 
 /// Returns whether services are off that no key of their own switches on.
 pub(super) fn are_off(raw: &RawNetwork) -> bool {
-    raw.services.value() == Some(&Switch::Off)
+    raw.services.value() == Some(&Switch::Off) || is_switch(raw)
+}
+
+/// Returns whether a network has no address of ours.
+pub(super) fn is_switch(raw: &RawNetwork) -> bool {
+    raw.address.is_missing() && !raw.subnet.is_missing()
 }
 
 /// Returns the settings of DNS, if it is on and has any.
@@ -88,6 +93,41 @@ impl Check<'_> {
         services
     }
 
+    /// Reports keys of a network without address that need one.
+    pub(super) fn services_need_an_address(&mut self, raw: &RawNetwork) {
+        let on = |field: &Field<Switch>| field.span().filter(|_| field.value() == Some(&Switch::On)).cloned();
+        let flag = |field: &Field<bool>| field.span().filter(|_| field.value() == Some(&true)).cloned();
+        let dhcp = raw.dhcp.given().filter(|dhcp| !matches!(dhcp.value, RawDhcp::Off));
+        let tftp = raw.tftp.given().filter(|tftp| tftp.value != TftpBackend::Off);
+        let http = raw.http.given().filter(|http| matches!(http.value, RawHttpService::On(_)));
+        let dns = raw.dns.given().filter(|dns| matches!(dns.value, RawDnsService::On(_)));
+        let files = raw.files.entries.first().map(|(key, _)| key.span.clone());
+        let given = [
+            ("services", on(&raw.services)),
+            ("ipv6", raw.ipv6.span().cloned()),
+            ("nat", flag(&raw.nat)),
+            ("dhcp", dhcp.map(|dhcp| dhcp.span.clone())),
+            ("tftp", tftp.map(|tftp| tftp.span.clone())),
+            ("http", http.map(|http| http.span.clone())),
+            ("root", raw.root.span().cloned()),
+            ("files", files),
+            ("ra", on(&raw.ra)),
+            ("ntp", on(&raw.ntp)),
+            ("syslog", on(&raw.syslog)),
+            ("https", flag(&raw.https)),
+            ("matchbox", raw.matchbox.span().cloned()),
+            ("dns", dns.map(|dns| dns.span.clone())),
+        ];
+        for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+            let what = format!("`{key}` needs an address of the network, and this one has only a `subnet`");
+            let diagnostic = Diagnostic::new(Code::AddressNeeded, span, what);
+            self.report(
+                diagnostic
+                    .help(format!("give the network an `address` in place of `subnet`, or remove `{key}`")),
+            );
+        }
+    }
+
     fn service_port(&mut self, port: &Field<u16>, default: u16) -> u16 {
         match port.given() {
             Some(Located { value: 0, span }) => {
@@ -124,7 +164,9 @@ impl Check<'_> {
 
     /// Reports files of a network that no service serves.
     pub(super) fn files_are_served(&mut self, raw: &RawNetwork, services: &Services) {
-        let served = services.tftp != TftpBackend::Off
+        // What a network without an address lacks is reported with the address.
+        let served = is_switch(raw)
+            || services.tftp != TftpBackend::Off
             || services.http.is_some()
             || services.https
             || !raw.matchbox.is_missing();
@@ -198,9 +240,11 @@ impl Check<'_> {
         if answering.is_empty() {
             // Another DHCP server may name files of ours.
             if !on.iter().any(serves) {
-                let what = format!(
-                    "nothing of the profile of `{name}` is served: DHCP, TFTP and HTTP of network `{first}` are off"
-                );
+                let why = match on.iter().all(|network| network.address.is_none()) {
+                    true => format!("nobody of Dryrack is on network `{first}`"),
+                    false => format!("DHCP, TFTP and HTTP of network `{first}` are off"),
+                };
+                let what = format!("nothing of the profile of `{name}` is served: {why}");
                 let help = "remove `profile`: the servers that answer on this network say what it boots";
                 self.report(Diagnostic::new(Code::ServiceOff, span, what).help(help));
             }

@@ -34,7 +34,7 @@ pub(super) fn dead(
         Ok(address) => BTreeSet::from([address]),
         Err(_) => addresses(lab, &host.to_ascii_lowercase()),
     };
-    let server = IpAddr::from(network.address.addr());
+    let server = IpAddr::from(network.server()?);
     if addresses.contains(&server) {
         let listens = Some(port) == network.http
             || port == matchbox.port
@@ -55,7 +55,7 @@ pub(super) fn dead(
     }
     let ours = |address: &IpAddr| {
         lab.networks.values().any(|network| match address {
-            IpAddr::V4(address) => network.address.contains(address),
+            IpAddr::V4(address) => network.subnet.contains(address),
             IpAddr::V6(address) => network.ipv6.is_some_and(|net| net.contains(address)),
         })
     };
@@ -104,7 +104,7 @@ fn addresses(lab: &Lab, name: &str) -> BTreeSet<IpAddr> {
     for network in lab.networks.values() {
         let domain = &network.dns.domain;
         if name == format!("ns.{domain}") || name == *domain {
-            addresses.insert(network.address.addr().into());
+            addresses.extend(network.server().map(IpAddr::from));
         }
         for node in lab.nodes.values() {
             let here = node.nics.iter().filter(|nic| nic.network == network.name);

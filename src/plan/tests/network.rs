@@ -1,6 +1,8 @@
 //! Subnets, uplinks, IPv6 and certificates of networks.
 
 use super::*;
+use crate::name::NetworkName;
+use crate::plan::Reach;
 
 #[test]
 fn the_uplink_gets_an_unused_subnet() {
@@ -77,8 +79,8 @@ fn a_network_with_ipv6_has_names_for_it_and_no_uplink() {
     }
     assert_snapshot!(text, @"
     hosts: localhost 127.0.0.1, a.lab 10.0.2.10, b.lab 10.0.2.11, c.lab 10.0.2.5, registry.example 10.0.2.1, registry.example fd00::1
-    create bridge drbb8d05f36 for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
-    create bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+    create bridge lan for network lan: 10.0.2.1/24, fd00:83::1/64, 52:54:00:91:a2:f6, mtu 1500
+    create bridge storage for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
     masquerade: 10.0.2.0/24
     serve network lan at 10.0.2.1 and fd00:83::1: dhcp, dhcpv6, tftp, http, dns, ntp, syslog, router advertisements; 6 files, 3 texts
       addresses: fd00:83::1:a, fd00:83::1:b, fd00:83::1:5
@@ -248,4 +250,127 @@ node.a = { firmware = "uefi", profile = "p", nic.lan = { rom = false } }
     asked: [None, None]
     "#
     );
+}
+
+#[test]
+fn a_bridge_is_no_interface_of_the_host() {
+    let named = |bridge: &str| {
+        in_host().replacen("[network.lan]", &format!("[network.lan]\nbridge = \"{bridge}\""), 1)
+    };
+    assert_snapshot!(refused(&named("eth0"), &facts()), @r#"
+    the bridge of network lan would be eth0, which is an interface of this host
+
+    hint: set another name, as in network.lan.bridge = "br-eth0"
+    "#);
+    plan(&lab(&named("br0")), &facts()).unwrap();
+    // A private lab has interfaces of its own.
+    plan(&lab(&PRIVATE.replacen("[network.lan]", "[network.lan]\nbridge = \"eth0\"", 1)), &facts()).unwrap();
+}
+
+#[test]
+fn a_switch_is_reached_from_its_host() {
+    let text = r#"dryrack = 1
+name = "switch"
+network.rack = { subnet = "10.0.1.0/24", probe-from = "deploy" }
+host.deploy.nic.rack.address = "10.0.1.2"
+process.dnsmasq = { run = "dnsmasq", host = "deploy" }
+node.a.nic.rack.address = "10.0.1.5"
+node.a.disk.root.size = "1GiB"
+"#;
+    let plan = plan(&lab(text), &facts()).unwrap();
+    let serves = |step: &&Step| matches!(step, Step::Serve(_));
+    let steps: Vec<String> = plan.steps.iter().filter(serves).map(Step::title).collect();
+    assert_eq!(
+        steps,
+        ["watch network rack, 10.0.1.0/24: nobody of Dryrack is on it, nodes are reached from host deploy"]
+    );
+    let deploy = crate::name::NodeName::new("deploy").unwrap();
+    assert_eq!(plan.reach("10.0.1.5".parse().unwrap()), Reach::Host(&deploy));
+    assert_eq!(plan.reach("10.0.2.5".parse().unwrap()), Reach::Bridge);
+}
+
+#[test]
+fn nobody_of_ours_is_on_a_switch() {
+    let text = r#"dryrack = 1
+name = "switch"
+network.far.subnet = "10.0.1.0/24"
+network.near.address = "10.0.2.1/24"
+node.a.nic = { far = { address = "10.0.1.5" }, near = { address = "10.0.2.5" } }
+node.a.disk.root.size = "1GiB"
+process.dnsmasq = { run = "dnsmasq", network = "far" }
+"#;
+    let plan = plan(&lab(text), &facts()).unwrap();
+    let wanted = |step: &&Step| matches!(step, Step::Bridge(_) | Step::Serve(_) | Step::NameFiles { .. });
+    let steps: Vec<String> = plan.steps.iter().filter(wanted).map(Step::title).collect();
+    assert_snapshot!(steps.join("\n"), @"
+    write hosts and resolv.conf, name server 10.0.2.1
+    create bridge far for network far: no address, 52:54:00:50:08:ce, mtu 1500
+    create bridge near for network near: 10.0.2.1/24, 52:54:00:d5:50:f6, mtu 1500
+    watch network far, 10.0.1.0/24: nobody of Dryrack is on it
+    serve network near at 10.0.2.1: dhcp, tftp, http, dns, ntp, syslog, router advertisements; 0 files, 0 texts
+    ");
+    let node = plan.nodes.values().next().unwrap();
+    assert_eq!(node.address, Some("10.0.2.5".parse().unwrap()), "probes start from our address");
+    let far = NetworkName::new("far").unwrap();
+    assert_eq!(plan.reach("10.0.1.5".parse().unwrap()), Reach::Nobody(&far));
+    assert_eq!(plan.reach("10.0.2.5".parse().unwrap()), Reach::Bridge);
+    let process = plan.steps.iter().find_map(|step| match step {
+        Step::Process(process) => Some(process.environment.clone()),
+        _ => None,
+    });
+    assert!(!process.unwrap().contains_key("DRYRACK_SERVER"));
+}
+
+#[test]
+fn a_relay_is_served_from_another_network() {
+    let steps = |servers: &str, to: &str| {
+        let text = format!(
+            "dryrack = 1\nname = \"relay\"\nnetwork.rack = {{ address = \"10.1.0.1/24\", dhcp.relay = {to} }}\n\
+             network.servers = {{ address = \"10.0.0.1/24\", {servers} }}\nprofile.p.kernel = \"files/linux\"\n\
+             node.a = {{ profile = \"p\", nic.rack = {{}} }}\n"
+        );
+        let plan = plan(&lab(&text), &facts()).unwrap();
+        let wanted = |step: &&Step| matches!(step, Step::Forward { .. } | Step::Serve(_));
+        let lines = plan.steps.iter().filter(wanted).map(|step| {
+            let more = match step {
+                Step::Serve(service) => {
+                    let relayed = service.relayed.iter().map(|relayed| {
+                        let dhcp = relayed.dhcp.as_ref().unwrap();
+                        let hosts =
+                            relayed.hosts.iter().map(|host| format!("{} {:?}", host.node, host.address));
+                        format!(
+                            "\n  for {}: router {:?}, {}",
+                            relayed.network,
+                            dhcp.router,
+                            hosts.collect::<String>()
+                        )
+                    });
+                    relayed.collect::<String>()
+                        + &service.relay.as_ref().map(|relay| format!("\n  {relay:?}")).unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            step.title() + &more
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(steps("nat = false", "\"servers\""), @"
+    forward IPv4
+    serve network rack at 10.1.0.1: dhcp relay to 10.0.0.1, tftp, http, dns, ntp, syslog, router advertisements; 1 file, 1 text
+      RelayPlan { to: Server(10.0.0.1) }
+    serve network servers at 10.0.0.1: dhcp also for rack, tftp, http, dns, ntp, syslog, router advertisements; 0 files, 0 texts
+      for rack: router Some(10.1.0.1), a Some(10.1.0.10)
+    ");
+    assert_snapshot!(steps("nat = false", "{ to = \"servers\", agent = \"off\" }"), @"
+    forward IPv4
+    serve network rack at 10.1.0.1: tftp, http, dns, ntp, syslog, router advertisements; 1 file, 1 text
+    serve network servers at 10.0.0.1: dhcp also for rack, tftp, http, dns, ntp, syslog, router advertisements; 0 files, 0 texts
+      for rack: router Some(10.1.0.1), a Some(10.1.0.10)
+    ");
+    assert_snapshot!(steps("dhcp = \"off\"", "\"servers\""), @r#"
+    forward IPv4
+    serve network rack at 10.1.0.1: dhcp relay to servers, tftp, http, dns, ntp, syslog, router advertisements; 1 file, 1 text
+      RelayPlan { to: Broadcast { network: NetworkName("servers"), interface: IfName("servers"), address: 10.0.0.1 } }
+    serve network servers at 10.0.0.1: tftp, http, dns, ntp, syslog, router advertisements; 0 files, 0 texts
+    "#);
 }

@@ -28,10 +28,10 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: nothing
     publish c: 127.0.0.1:2222 to 10.0.2.5:22
         undo: nothing
-    create bridge drbb8d05f36 for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
-        undo: delete link drbb8d05f36
-    create bridge drb7a2e9e50 for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
-        undo: delete link drb7a2e9e50
+    create bridge lan for network lan: 10.0.2.1/24, 52:54:00:91:a2:f6, mtu 1500
+        undo: delete link lan
+    create bridge storage for network storage: 10.0.3.1/24, 52:54:00:b2:40:30, mtu 9000
+        undo: delete link storage
     capture frames of lan, storage into capture.pcapng: up to 64MiB, without file contents
         undo: nothing
     forward IPv4
@@ -44,15 +44,15 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: nothing
     create disk root of a: 1GiB, blank
         undo: delete node/a/root.qcow2
-    create tap drtdf201528 for a's lan on drbb8d05f36
+    create tap drtdf201528 for a's lan on lan
         undo: delete link drtdf201528
-    create tap drtd2f95d3e for a's storage on drb7a2e9e50
+    create tap drtd2f95d3e for a's storage on storage
         undo: delete link drtd2f95d3e
     start machine a, paused
         undo: stop machine a
     copy firmware variables of b from /usr/share/OVMF/OVMF_VARS_4M.fd
         undo: delete node/b/vars.fd
-    create tap drt5121e257 for b's lan on drbb8d05f36
+    create tap drt5121e257 for b's lan on lan
         undo: delete link drt5121e257
     start machine b, paused
         undo: stop machine b
@@ -62,7 +62,7 @@ fn every_step_in_a_private_place_has_its_undo() {
         undo: delete node/c/vars.fd
     write cloud-init seed of c: meta-data, user-data
         undo: delete node/c/seed.img
-    create tap drta155eb92 for c's lan on drbb8d05f36
+    create tap drta155eb92 for c's lan on lan
         undo: delete link drta155eb92
     start machine c, paused
         undo: stop machine c

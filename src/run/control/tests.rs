@@ -34,6 +34,7 @@ async fn the_router_answers_whoever_listens() {
         passphrases: BTreeMap::new(),
         nodes: BTreeMap::new(),
         hosts: BTreeMap::new(),
+        reaching: crate::run::reach::Reaching::default(),
         images: BTreeMap::new(),
         ask_http: crate::run::probe::ask_http(),
         segments: Vec::new(),

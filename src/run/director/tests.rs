@@ -20,6 +20,7 @@ use crate::observe::LabState;
 use crate::plan::{BootTarget, Step, Undo};
 use crate::run::executor::{Failure, Host};
 use crate::run::probe::{Machines, ProbeContext};
+use crate::run::reach::Reaching;
 use crate::system::process::Spawner;
 
 const LAB: &str = r#"dryrack = 1
@@ -261,6 +262,7 @@ async fn run<F: Future<Output = ()>>(client: impl FnOnce(Client) -> F) -> (u8, V
     let context = ProbeContext::new(
         &request.plan,
         Machines::new(|_| None),
+        Reaching::default(),
         dir.path().to_owned(),
         dir.path().to_owned(),
         Spawner::start().unwrap(),

@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 
 use tokio::time::timeout;
 
-use super::Answer;
 use super::http::request;
+use super::{Answer, network_of};
 use crate::name::NodeName;
+use crate::run::reach::Reaching;
+use crate::system::host::EnteredNetwork;
 
 /// How long one answer may take: an attempt has time for three.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -64,11 +66,19 @@ struct Health {
 }
 
 /// Queries every node and compares the answers.
-pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, members: usize) -> Answer {
+pub(super) async fn probe(
+    nodes: &[(&NodeName, Option<IpAddr>)],
+    reaching: &Reaching,
+    port: u16,
+    members: usize,
+) -> Answer {
     // In parallel: a member that hangs must not hide the answers of the others.
     let answers = nodes.iter().map(|(node, address)| async move {
         let said = match address {
-            Some(address) => ask(SocketAddr::new(*address, port)).await,
+            Some(address) => match reaching.from(*address) {
+                Ok(from) => ask(SocketAddr::new(*address, port), network_of(from.as_ref())).await,
+                Err(off) => Err(off.to_string()),
+            },
             None => Err("no address yet".to_owned()),
         };
         (*node, said)
@@ -76,9 +86,9 @@ pub(super) async fn probe(nodes: &[(&NodeName, Option<IpAddr>)], port: u16, memb
     judge(&futures_util::future::join_all(answers).await, members)
 }
 
-async fn ask(member: SocketAddr) -> Result<MemberReport, String> {
+async fn ask(member: SocketAddr, from: Option<&EnteredNetwork>) -> Result<MemberReport, String> {
     // The status comes first: a member without a leader answers only that, and at once.
-    let Status { header, leader } = fetch(member, Method::POST, "/v3/maintenance/status").await?;
+    let Status { header, leader } = fetch(member, from, Method::POST, "/v3/maintenance/status").await?;
     let mut said = MemberReport {
         healthy: false,
         id: header.member_id,
@@ -90,19 +100,24 @@ async fn ask(member: SocketAddr) -> Result<MemberReport, String> {
         return Ok(said);
     }
     // An unhealthy member answers 503 with the same body.
-    let Health { health } = fetch(member, Method::GET, "/health").await?;
+    let Health { health } = fetch(member, from, Method::GET, "/health").await?;
     said.healthy = health == serde_json::json!("true") || health == serde_json::json!(true);
     if said.healthy {
-        let MemberList { members } = fetch(member, Method::POST, "/v3/cluster/member/list").await?;
+        let MemberList { members } = fetch(member, from, Method::POST, "/v3/cluster/member/list").await?;
         said.members =
             members.into_iter().filter(|member| !member.is_learner).map(|member| member.id).collect();
     }
     Ok(said)
 }
 
-async fn fetch<T: DeserializeOwned>(member: SocketAddr, method: Method, path: &str) -> Result<T, String> {
+async fn fetch<T: DeserializeOwned>(
+    member: SocketAddr,
+    from: Option<&EnteredNetwork>,
+    method: Method,
+    path: &str,
+) -> Result<T, String> {
     let body = (method == Method::POST).then_some("{}");
-    let answered = timeout(LIMIT, request(member, method, path, body)).await;
+    let answered = timeout(LIMIT, request(member, from, method, path, body)).await;
     let answered = answered.map_err(|_| format!("{path} does not answer"))??;
     serde_json::from_slice(&answered.body)
         .map_err(|_| format!("{path} answers {} and no JSON", answered.status()))

@@ -137,11 +137,12 @@ async fn ask(
 /// Sends one request (a POST of JSON if there is a body) and reads the answer.
 pub(super) async fn request(
     to: SocketAddr,
+    from: Option<&EnteredNetwork>,
     method: Method,
     path: &str,
     json: Option<&'static str>,
 ) -> Result<HttpResponse, String> {
-    let stream = connect(to, None).await.map_err(|why| format!("port {} {why}", to.port()))?;
+    let stream = connect(to, from).await.map_err(|why| format!("port {} {why}", to.port()))?;
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, to.to_string());
     if json.is_some() {
         request = request.header(header::CONTENT_TYPE, "application/json");

@@ -40,6 +40,7 @@ fn prober(check: ProbedCheck, node: bool, dns: Option<Dns>, run_dir: &Path) -> (
         nodes: [(name, Target { address, network: None, firmware: Firmware::Bios, dns: dns.clone() })].into(),
         dns,
         machines: Machines::new(|_| None),
+        reaching: Reaching::default(),
         run_dir: run_dir.to_owned(),
         runtime: run_dir.to_owned(),
         spawner: Spawner::start().unwrap(),

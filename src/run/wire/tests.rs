@@ -190,7 +190,7 @@ fn folded(events: &[&[Event]]) -> String {
         senses.map(|(sense, times)| {
             let name = ExpectName::new(&format!("e{index}-{times}")).unwrap();
             let (path, method) = (Pattern::new(path).unwrap(), method.map(str::to_owned));
-            let fetched = Fetched { path, often: Count::AtLeast(times), method, status };
+            let fetched = Fetched { path, often: Count::AtLeast(times), method, status, server: None };
             let expectation = Expectation {
                 name: name.clone(),
                 nodes: vec![self::name("a")],

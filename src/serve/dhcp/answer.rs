@@ -67,10 +67,10 @@ pub(in crate::serve) fn answer(
     {
         return case.ignore(format!("relayed from another subnet, {link}"));
     }
-    if !request.giaddr.is_unspecified() && !case.is_host_here(request.giaddr) {
+    if !request.giaddr.is_unspecified() && !server.may_relay(request.giaddr) {
         return case.ignore(format!("relay {} is not a host of this network", request.giaddr));
     }
-    if request.server.is_some_and(|chosen| chosen != server.address.addr()) {
+    if request.server.is_some_and(|chosen| chosen != server.identifier) {
         return case.chose_another();
     }
     if let Arrival::Proxy(from) = arrival {
@@ -355,6 +355,8 @@ impl Case<'_> {
             options: std::iter::once(self.server_id()).chain(self.client_id()).collect(),
             // RFC 2131, section 4.3.2: a client that gets a DHCPNAK must stop using its address.
             to: match reply.giaddr.is_unspecified() {
+                // A client that renews from another network; a broadcast would not reach it.
+                true if self.server.is_remote() => Destination::Address(self.request.ciaddr),
                 true => Destination::Broadcast,
                 false => Destination::Relay(reply.giaddr),
             },
@@ -429,7 +431,7 @@ impl Case<'_> {
     }
 
     fn server_id(&self) -> Tlv {
-        Tlv::new(code::SERVER, &self.server.address.addr().octets())
+        Tlv::new(code::SERVER, &self.server.identifier.octets())
     }
 
     /// Repeats the client identifier: a client with several learns which one a reply is for (RFC 6842).

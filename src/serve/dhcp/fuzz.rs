@@ -213,7 +213,7 @@ impl Books<'_> {
         state.expire(step.now);
         let decision = answer(server, state, request, step.arrival, step.runs_program, step.now);
         state.apply(decision.change.clone());
-        let elsewhere = request.server.is_some_and(|chosen| chosen != server.address.addr());
+        let elsewhere = request.server.is_some_and(|chosen| chosen != server.identifier);
         if elsewhere || matches!(request.kind, Some(MessageType::Release | MessageType::Decline)) {
             lent.retain(|_, (client, _)| *client != lessee);
         }

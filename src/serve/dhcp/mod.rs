@@ -10,6 +10,7 @@ mod free;
 pub(in crate::serve) mod fuzz;
 mod lease_store;
 mod probe;
+mod relay;
 mod server;
 mod state;
 mod unknown_clients;
@@ -30,6 +31,7 @@ use self::answer::{Arrival, Decision, answer};
 use self::lease_store::LeaseStore;
 pub(super) use self::probe::look_for_others;
 pub use self::probe::{LookError, OtherServer};
+pub(super) use self::relay::Relay;
 use self::server::Server;
 use self::state::{Change, State};
 use self::unknown_clients::UnknownClients;
@@ -53,19 +55,40 @@ const REST: Duration = Duration::from_millis(100);
 
 /// The DHCP service of one network.
 pub(super) struct Dhcp {
-    network: NetworkName,
     mac: Mac,
     address: Ipv4Addr,
-    server: Server,
-    state: State,
-    /// `None` beside another server, which has the leases.
-    lease_store: Option<LeaseStore>,
+    /// The network of the server.
+    own: Subnet,
+    /// The networks behind relays.
+    relayed: Vec<Subnet>,
     sockets: DhcpSockets,
     context: Context,
     unknown_clients: UnknownClients,
     /// The start of the run's clock.
     began: UnixSeconds,
     stop: Arc<EventFd>,
+}
+
+/// A network for whose clients the server answers.
+struct Subnet {
+    network: NetworkName,
+    server: Server,
+    state: State,
+    /// `None` beside another server, which has the leases.
+    lease_store: Option<LeaseStore>,
+    context: Context,
+}
+
+impl Subnet {
+    /// Starts with the leases in a folder.
+    fn open(network: &NetworkName, server: Server, folder: &Path, context: Context) -> io::Result<Self> {
+        let mut state = server.state();
+        let lease_store = match server.role {
+            DhcpRole::Server => Some(LeaseStore::open(folder, &mut state)?),
+            DhcpRole::Proxy => None,
+        };
+        Ok(Self { network: network.clone(), server, state, lease_store, context })
+    }
 }
 
 /// Stops the service when dropped.
@@ -80,6 +103,8 @@ impl Drop for Stopper {
 
 /// A request with its decision, not reported yet.
 struct Answered {
+    /// Which of the networks behind relays the client is on; `None` for the server's own.
+    relayed: Option<usize>,
     request: Request,
     node: Option<NodeName>,
     decision: Decision,
@@ -93,31 +118,35 @@ struct Answered {
 enum Port {
     Server,
     Proxy,
+    /// 67 of the server's address, for packets from other networks.
+    Routed,
 }
 
 impl Dhcp {
-    /// Creates the service; `None` if the network has no DHCP. Leases are stored in a folder.
+    /// Creates the service; `None` if the network has no DHCP. Leases are stored in a folder, those of networks behind
+    /// relays in folders beside it. `of_relayed` makes the context of such a network.
     pub(super) fn new(
         sockets: Option<DhcpSockets>,
         plan: &ServicePlan,
         folder: &Path,
         context: Context,
+        of_relayed: impl Fn(&ServicePlan) -> Context,
     ) -> io::Result<Option<Self>> {
         let (Some(sockets), Some(server)) = (sockets, Server::new(plan)) else { return Ok(None) };
-        let mut state = server.state();
-        let lease_store = match server.role {
-            DhcpRole::Server => Some(LeaseStore::open(folder, &mut state)?),
-            DhcpRole::Proxy => None,
-        };
+        let address = server.identifier;
+        let own = Subnet::open(&plan.network, server, folder, context.clone())?;
+        let relayed = Server::behind_relays(plan).map(|(other, server)| {
+            let folder = folder.with_file_name(other.network.as_str());
+            Subnet::open(&other.network, server, &folder, of_relayed(other))
+        });
+        let relayed = relayed.collect::<io::Result<Vec<_>>>()?;
         let now = context.events.now();
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         Ok(Some(Self {
-            network: plan.network.clone(),
             mac: plan.mac,
-            address: plan.address.addr(),
-            server,
-            state,
-            lease_store,
+            address,
+            own,
+            relayed,
             sockets,
             context,
             unknown_clients: UnknownClients::default(),
@@ -139,8 +168,10 @@ impl Dhcp {
         loop {
             let due = self.unknown_clients.due().map(|due| due.since(self.context.events.now().at));
             let ready = match self.wait(due) {
-                Ok([_, _, true]) => return,
-                Ok([server, proxy, false]) => [(Port::Server, server), (Port::Proxy, proxy)],
+                Ok([_, _, true, _]) => return,
+                Ok([server, proxy, false, routed]) => {
+                    [(Port::Server, server), (Port::Proxy, proxy), (Port::Routed, routed)]
+                }
                 Err(error) => {
                     failure.note(Err(error));
                     self.rest();
@@ -160,8 +191,10 @@ impl Dhcp {
     }
 
     /// Waits for requests at either port, for the stop, or for a timeout.
-    fn wait(&self, timeout: Option<Duration>) -> io::Result<[bool; 3]> {
-        let fds = [self.sockets.server.as_fd(), self.sockets.proxy.as_fd(), self.stop.as_fd()];
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<[bool; 4]> {
+        // Without relays, the stop is there twice.
+        let routed = self.sockets.routed.as_ref().map_or(self.stop.as_fd(), |routed| routed.as_fd());
+        let fds = [self.sockets.server.as_fd(), self.sockets.proxy.as_fd(), self.stop.as_fd(), routed];
         let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         // Slightly late, never early: otherwise nothing would be due.
         let timeout = timeout.map(|timeout| timeout + Duration::from_millis(1));
@@ -169,7 +202,7 @@ impl Dhcp {
             .map_or(PollTimeout::NONE, |timeout| PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));
         match poll(&mut fds, timeout) {
             Ok(_) => Ok(fds.map(|fd| fd.any().unwrap_or(true))),
-            Err(Errno::EINTR) => Ok([false; 3]),
+            Err(Errno::EINTR) => Ok([false; 4]),
             Err(error) => Err(error.into()),
         }
     }
@@ -185,6 +218,7 @@ impl Dhcp {
         match port {
             Port::Server => &self.sockets.server,
             Port::Proxy => &self.sockets.proxy,
+            Port::Routed => self.sockets.routed.as_ref().unwrap_or(&self.sockets.server),
         }
     }
 
@@ -205,36 +239,52 @@ impl Dhcp {
         Ok(())
     }
 
+    /// Returns the network behind a relay that a request is from: that of the relay, or of a client that renews.
+    fn subnet_of(&self, request: &Request) -> Option<usize> {
+        let renewing = Some(request.ciaddr).filter(|address| !address.is_unspecified());
+        let link = request.link().or(renewing)?;
+        self.relayed.iter().position(|subnet| subnet.server.address.contains(&link))
+    }
+
+    fn subnet(&mut self, relayed: Option<usize>) -> &mut Subnet {
+        relayed.map_or(&mut self.own, |index| &mut self.relayed[index])
+    }
+
     fn decide(&mut self, request: Request, port: Port, from: SocketAddr, received: RunTime) -> Answered {
         let now = self.began + received.elapsed();
         let arrival = match (port, from.ip()) {
-            (Port::Server, _) => Arrival::Server,
+            (Port::Server | Port::Routed, _) => Arrival::Server,
             (Port::Proxy, IpAddr::V4(from)) => Arrival::Proxy(from),
             (Port::Proxy, IpAddr::V6(_)) => Arrival::Proxy(Ipv4Addr::UNSPECIFIED),
         };
-        let node = self.server.host(&request).map(|(host, _)| host.plan.node.clone());
-        let runs_program = node.as_ref().is_some_and(|node| self.context.clients.runs_program(node));
-        self.state.expire(now);
-        let decision = answer(&self.server, &self.state, &request, arrival, runs_program, now);
-        if let Some(lease_store) = &mut self.lease_store {
+        let relayed = self.subnet_of(&request);
+        let subnet = self.subnet(relayed);
+        let node = subnet.server.host(&request).map(|(host, _)| host.plan.node.clone());
+        let runs_program = node.as_ref().is_some_and(|node| subnet.context.clients.runs_program(node));
+        subnet.state.expire(now);
+        let decision = answer(&subnet.server, &subnet.state, &request, arrival, runs_program, now);
+        if let Some(lease_store) = &mut subnet.lease_store {
             lease_store.note(&decision.change);
         }
-        self.state.apply(decision.change.clone());
-        Answered { request, node, decision, port, from, received }
+        subnet.state.apply(decision.change.clone());
+        Answered { relayed, request, node, decision, port, from, received }
     }
 
     /// Stores the leases of the replies. If that fails, the reply is not sent.
     fn settle(&mut self, batch: &mut [Answered]) {
-        let Some(lease_store) = self.lease_store.as_mut().filter(|lease_store| lease_store.is_behind())
-        else {
-            return;
-        };
-        let written = lease_store.flush().and_then(|()| lease_store.compact(&self.state));
-        let Err(error) = written else { return };
-        failed(&self.context.events, Service::Dhcp, &format!("cannot write leases: {error}"));
-        for answered in batch.iter_mut().filter(|answered| answered.decision.change != Change::None) {
-            answered.decision.reply = None;
-            answered.decision.rule = "cannot record the lease".into();
+        for relayed in std::iter::once(None).chain((0..self.relayed.len()).map(Some)) {
+            let Subnet { lease_store, state, .. } = self.subnet(relayed);
+            let Some(lease_store) = lease_store.as_mut().filter(|lease_store| lease_store.is_behind()) else {
+                continue;
+            };
+            let written = lease_store.flush().and_then(|()| lease_store.compact(state));
+            let Err(error) = written else { continue };
+            failed(&self.context.events, Service::Dhcp, &format!("cannot write leases: {error}"));
+            let here = batch.iter_mut().filter(|answered| answered.relayed == relayed);
+            for answered in here.filter(|answered| answered.decision.change != Change::None) {
+                answered.decision.reply = None;
+                answered.decision.rule = "cannot record the lease".into();
+            }
         }
     }
 
@@ -244,7 +294,9 @@ impl Dhcp {
         for mut answered in batch.drain(..) {
             let learned = match (&answered.node, answered.decision.uses) {
                 (Some(node), Some(address)) => {
-                    self.context.clients.learn(address, node, LearnedBy::Dhcp, self.lender(&answered.request))
+                    let lender = self.lender(&answered.request);
+                    let clients = &self.subnet(answered.relayed).context.clients;
+                    clients.learn(address, node, LearnedBy::Dhcp, lender)
                 }
                 _ => None,
             };
@@ -276,16 +328,17 @@ impl Dhcp {
     /// Returns the source of the address that a client uses.
     fn lender(&self, request: &Request) -> LearnedFrom {
         let other = request.server.filter(|server| *server != self.address).map(IpAddr::from);
-        match (self.server.role, other) {
+        match (self.own.server.role, other) {
             (DhcpRole::Server, None) => LearnedFrom::ThisServer,
             (DhcpRole::Server | DhcpRole::Proxy, other) => LearnedFrom::AnotherServer(other),
         }
     }
 
     fn event(&self, answered: Answered, bytes: u64, us: u64) -> Known {
-        let Answered { request, decision, .. } = answered;
+        let Answered { relayed, request, decision, .. } = answered;
         let Decision { reply, change: _, client, uses: _, boot_file, rule } = decision;
-        let (network, mac, requested) = (self.network.clone(), request.mac, request.message());
+        let subnet = relayed.map_or(&self.own, |index| &self.relayed[index]);
+        let (network, mac, requested) = (subnet.network.clone(), request.mac, request.message());
         match reply {
             None => Known::DhcpIgnored { network, mac, request: requested, rule: rule.into_owned(), us },
             Some(reply) => Known::DhcpReplied {
@@ -308,7 +361,11 @@ impl Dhcp {
         if let Some(unknown_clients::Counts { replied, ignored }) =
             self.unknown_clients.take(self.context.events.now().at)
         {
-            self.context.events.emit(Known::DhcpOmitted { network: self.network.clone(), replied, ignored });
+            self.context.events.emit(Known::DhcpOmitted {
+                network: self.own.network.clone(),
+                replied,
+                ignored,
+            });
         }
     }
 
@@ -320,7 +377,11 @@ impl Dhcp {
         port: Port,
         from: SocketAddr,
     ) -> io::Result<()> {
-        let through = self.socket(port);
+        // A socket of the device finds no way to other networks.
+        let through = match (&reply.to, &self.sockets.routed) {
+            (Destination::Relay(_) | Destination::Address(_), Some(routed)) => routed,
+            _ => self.socket(port),
+        };
         let to = match reply.to {
             Destination::Broadcast => {
                 return self.send_frame(Mac([0xff; 6]), Ipv4Addr::BROADCAST, packet, frame);

@@ -16,7 +16,12 @@ use crate::wire::dhcp::{Client, Request, Tlv, code};
 /// The constant part of a DHCP server.
 #[derive(Debug, Clone)]
 pub(in crate::serve) struct Server {
+    /// The network of the clients, with the address of its boot services.
     pub(super) address: Ipv4Net,
+    /// The address that identifies the server.
+    pub(super) identifier: Ipv4Addr,
+    /// The subnets of which a relay may be.
+    relays: Vec<Ipv4Net>,
     pub(super) role: DhcpRole,
     pub(super) authoritative: bool,
     pub(super) unknown_clients: UnknownClients,
@@ -61,9 +66,25 @@ pub(super) enum KnownBy {
 impl Server {
     /// Takes from a plan what answers need; `None` if the network has no DHCP.
     pub(in crate::serve) fn new(plan: &ServicePlan) -> Option<Self> {
-        let dhcp = plan.dhcp.as_ref()?;
+        let own = plan.address?;
+        let relays = plan.relayed.iter().filter_map(|other| other.address);
+        Self::at(plan, own.addr(), std::iter::once(own).chain(relays).collect())
+    }
+
+    /// Returns the servers for the networks that relays connect to the one of a plan.
+    pub(in crate::serve) fn behind_relays(plan: &ServicePlan) -> impl Iterator<Item = (&ServicePlan, Self)> {
+        let nets = plan.address.into_iter().chain(plan.relayed.iter().filter_map(|other| other.address));
+        let nets: Vec<Ipv4Net> = nets.collect();
+        let identifier = plan.server();
+        plan.relayed
+            .iter()
+            .filter_map(move |other| Some((other, Self::at(other, identifier?, nets.clone())?)))
+    }
+
+    fn at(plan: &ServicePlan, identifier: Ipv4Addr, relays: Vec<Ipv4Net>) -> Option<Self> {
+        let (dhcp, address) = (plan.dhcp.as_ref()?, plan.address?);
         let host = |host: &HostPlan| {
-            let fixed_reply = FixedReply::new(plan, options(plan, dhcp, Some(host)));
+            let fixed_reply = FixedReply::new(plan, address, options(plan, address, dhcp, Some(host)));
             (host.mac, Host { plan: host.clone(), fixed_reply })
         };
         // If two share one, as the NICs of a node share its UUID, the first wins.
@@ -77,7 +98,9 @@ impl Server {
             [host.uuid.into_bytes(), host.uuid.to_bytes_le()].map(|uuid| (uuid, host.mac))
         });
         Some(Self {
-            address: plan.address,
+            address,
+            identifier,
+            relays,
             role: dhcp.role,
             authoritative: dhcp.authoritative,
             unknown_clients: dhcp.unknown_clients,
@@ -89,14 +112,26 @@ impl Server {
             by_client_id: by_client_id.collect(),
             by_uuid: by_uuid.collect(),
             reserve: dhcp.reserve.clone(),
-            pool: pool(plan, dhcp),
-            for_unknown: FixedReply::new(plan, options(plan, dhcp, None)),
+            pool: pool(plan, address, dhcp),
+            for_unknown: FixedReply::new(plan, address, options(plan, address, dhcp, None)),
         })
     }
 
     /// Returns the leases of a network before any request.
     pub(in crate::serve) fn state(&self) -> State {
         State::new(self.pool.clone().unwrap_or_default())
+    }
+
+    /// Tells whether clients are on another network than the server.
+    pub(super) fn is_remote(&self) -> bool {
+        !self.address.contains(&self.identifier)
+    }
+
+    /// Tells whether an address can be that of a relay: a host of the networks that it connects.
+    pub(super) fn may_relay(&self, relay: Ipv4Addr) -> bool {
+        let is_host =
+            |net: &Ipv4Net| net.contains(&relay) && relay != net.network() && relay != net.broadcast();
+        relay != self.identifier && self.relays.iter().any(is_host)
     }
 
     /// Tells whether there is a pool, even if exhausted.
@@ -161,10 +196,10 @@ impl Server {
 
 impl FixedReply {
     /// Takes the boot server from option 66, which is a name or an address; else it is the lab's own.
-    fn new(plan: &ServicePlan, options: Vec<Tlv>) -> Self {
+    fn new(plan: &ServicePlan, address: Ipv4Net, options: Vec<Tlv>) -> Self {
         let written =
             find(&options, code::BOOT_SERVER).map(|name| String::from_utf8_lossy(name).into_owned());
-        let own = (plan.tftp != TftpBackend::Off).then(|| plan.address.addr());
+        let own = (plan.tftp != TftpBackend::Off).then(|| address.addr());
         let next_server = written.as_ref().map_or(own, |name| resolve(&plan.dns, name));
         Self { options, next_server, server_name: written }
     }
@@ -186,21 +221,21 @@ fn resolve(dns: &DnsPlan, name: &str) -> Option<Ipv4Addr> {
 }
 
 /// Returns the addresses for clients without a reservation.
-fn pool(plan: &ServicePlan, dhcp: &DhcpPlan) -> Option<Free> {
+fn pool(plan: &ServicePlan, own: Ipv4Net, dhcp: &DhcpPlan) -> Option<Free> {
     let (first, last) = dhcp.pool?;
     let mut pool = Free::new(first, last);
     let reserved = plan.hosts.iter().filter_map(|host| host.address);
-    for address in reserved.chain(dhcp.reserve.values().copied()).chain([plan.address.addr()]) {
+    for address in reserved.chain(dhcp.reserve.values().copied()).chain([own.addr()]) {
         pool.remove(address);
     }
     Some(pool)
 }
 
 /// Returns the options that do not depend on a request, in the order of sending.
-fn options(plan: &ServicePlan, dhcp: &DhcpPlan, host: Option<&HostPlan>) -> Vec<Tlv> {
+fn options(plan: &ServicePlan, address: Ipv4Net, dhcp: &DhcpPlan, host: Option<&HostPlan>) -> Vec<Tlv> {
     let ours = [
-        Some(DhcpOption::SubnetMask(plan.address.netmask())),
-        Some(DhcpOption::BroadcastAddr(plan.address.broadcast())),
+        Some(DhcpOption::SubnetMask(address.netmask())),
+        Some(DhcpOption::BroadcastAddr(address.broadcast())),
         dhcp.router.map(|router| DhcpOption::Router(vec![router])),
         dhcp.nameserver.map(|server| DhcpOption::DomainNameServer(vec![server])),
         host.map(|host| DhcpOption::Hostname(host.node.to_string())),

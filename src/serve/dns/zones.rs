@@ -1,7 +1,7 @@
 //! The zones of the lab: its names and addresses, nothing else.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
@@ -83,7 +83,8 @@ impl Zones {
     pub(in crate::serve) fn new(plan: &ServicePlan, addresses: Addresses) -> Self {
         Self {
             allowed_sources: AllowedSources::new(plan),
-            ..Self::of(&plan.dns, plan.address.addr().into(), addresses)
+            // Without an address nobody can ask.
+            ..Self::of(&plan.dns, plan.server().unwrap_or(Ipv4Addr::UNSPECIFIED).into(), addresses)
         }
     }
 

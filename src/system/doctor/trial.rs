@@ -25,6 +25,9 @@ use crate::system::nft;
 use crate::system::sys::{self, Exec};
 
 /// Timeout of the trial; it takes some 50 ms.
+/// The address of the bridge that is tried.
+const SUBNET: &str = "192.0.2.1/24";
+
 const DEADLINE_MS: u16 = 5000;
 
 /// Exit code if the role is started in another way; only developers see it.
@@ -177,7 +180,7 @@ fn inside() -> Trial {
         alias: "dryrack doctor".to_owned(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
-        address: "192.0.2.1/24".parse().expect("a subnet"),
+        address: Some(SUBNET.parse().expect("a subnet")),
         ipv6: None,
         link_local: "fe80::1/64".parse().expect("a subnet"),
     };
@@ -191,7 +194,10 @@ fn inside() -> Trial {
     };
     let table = FirewallPlan {
         table: "dryrack_trial".to_owned(),
-        masquerade: vec![Masquerade { bridge: bridge.interface.clone(), subnet: bridge.address }],
+        masquerade: vec![Masquerade {
+            bridge: bridge.interface.clone(),
+            subnet: SUBNET.parse().expect("a subnet"),
+        }],
     };
     runtime.block_on(async {
         let netlink = match Netlink::open() {

@@ -16,5 +16,5 @@ pub use entered::EnteredNetwork;
 pub use files::GivenFile;
 pub use image::{Container, ImageRoot, Owner};
 pub use init::{HostNamespaces, HostOrders, host_main};
-pub use program::{ProgramOrders, program_main};
+pub use program::{ProgramOrders, enter_network, program_main};
 pub(super) use program::{be_root, fork_into, pretend};

@@ -161,6 +161,13 @@ fn become_container(orders: &ProgramOrders, image: &ImageRoot, names: &[(&str, S
     NamespaceError::new(format!("cannot run `{}`", argv[0]), source)
 }
 
+/// Moves this thread, the only one, into the network of a host, whose first process this is.
+pub fn enter_network(host: i32) -> Result<(), NamespaceError> {
+    let pidfd = sys::pidfd_open(Pid::from_raw(host)).map_err(failed("the host is off"))?;
+    setns(&pidfd, CloneFlags::CLONE_NEWNET)
+        .map_err(|e| failed("cannot enter the network of the host")(e.into()))
+}
+
 /// Enters a host, by its first process, and forks: the child does the rest, and returns only on failure.
 ///
 /// The child ends with this process.

@@ -55,16 +55,10 @@ fn run(run_dir: &Path, host: Option<&NodeName>, argv: &[OsString]) -> Result<Exi
     if !ids.is_alive() {
         return Err(NamespaceError::plain("the lab is not up").with_hint("start it with `dryrack up`"));
     }
-    let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
-    sys::ignore_interrupts();
     if host.is_none() && (ids.isolation == Isolation::None || ids.contain_us()) {
-        let mut child = command(program);
-        child.args(args);
-        sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
-            .map_err(failed("cannot prepare the program"))?;
-        child.env(RUN, run_dir);
-        return child.status().map_err(failed(format!("cannot run `{}`", program.display())));
+        return run_here(run_dir, argv);
     }
+    sys::ignore_interrupts();
     let (reported, report) = pipe()?;
     let what = "cannot start `dryrack @join`";
     let mut join = command(OURSELVES);
@@ -82,6 +76,18 @@ fn run(run_dir: &Path, host: Option<&NodeName>, argv: &[OsString]) -> Result<Exi
         Ok(Some(Report::Failed(reported))) => Err(reported.into()),
         _ => Ok(status),
     }
+}
+
+/// Runs a program where we are and returns its exit status. Otherwise as [`run_inside`].
+pub fn run_here(run_dir: &Path, argv: &[OsString]) -> Result<ExitStatus, NamespaceError> {
+    let [program, args @ ..] = argv else { return Err(NamespaceError::plain("no program given")) };
+    sys::ignore_interrupts();
+    let mut child = command(program);
+    child.args(args);
+    sys::set_up_child(&mut child, ChildSetup { interruptible: true, ..ChildSetup::default() })
+        .map_err(failed("cannot prepare the program"))?;
+    child.env(RUN, run_dir);
+    child.status().map_err(failed(format!("cannot run `{}`", program.display())))
 }
 
 /// Runs `@join RUN_DIR HOST PROGRAM ARGS…` (HOST may be empty) and returns the program's exit code.

@@ -33,7 +33,7 @@ pub(super) use id_map::{has_other_ids, map_ids, subordinate_ids};
 pub use id_map::{may_have_other_ids, remove_folder, remove_main};
 pub use identity::{NamespaceIds, ProcessId, SharedNetwork};
 pub use inner::{Inherited, inner_enter, supervisor_enter};
-pub use join::{RUN, join_main, run_inside, run_on_host};
+pub use join::{RUN, join_main, run_here, run_inside, run_on_host};
 pub use names::name_files;
 pub(super) use names::{hosts_text, resolv_text, switch_text};
 pub use outer::outer_main;
